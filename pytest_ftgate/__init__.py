@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_ftgate.requests.request import Request, Step, ToolCall
     from pytest_ftgate.results.run import Report
     from pytest_ftgate.runner.compare import CompareResult, compare
+    from pytest_ftgate.runner.evaluate_suite import EvaluateResult, evaluate
     from pytest_ftgate.suite.model import Case, Variant
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "CompareResult",
     "ConfigurationError",
     "Conversation",
+    "EvaluateResult",
     "Ftgate",
     "Outcome",
     "Provider",
@@ -45,6 +47,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "compare",
+    "evaluate",
     "gate",
     "headline",
     "step_line",
@@ -56,6 +59,7 @@ _MODULES = {
     "CompareResult": "runner.compare",
     "ConfigurationError": "errors",
     "Conversation": "plugin.marked.attempt",
+    "EvaluateResult": "runner.evaluate_suite",
     "Ftgate": "plugin.fixture",
     "Outcome": "gates.verdict",
     "Provider": "providers.base",
@@ -71,6 +75,7 @@ _MODULES = {
     "Variant": "suite.model",
     "Verdict": "gates.verdict",
     "compare": "runner.compare",
+    "evaluate": "runner.evaluate_suite",
     "gate": "plugin.marked.decorator",
     "headline": "reporting.headlines",
     "step_line": "reporting.next_steps",

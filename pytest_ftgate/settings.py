@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -184,6 +184,30 @@ class Settings:
             reports=_reports(config),
             **_trust_settings(config),
             **_github_settings(os.environ, config.rootpath),
+        )
+
+    @classmethod
+    def of_evaluation(
+        cls, root: Path, *, replies: str = "auto", variants: Sequence[str] = ()
+    ) -> Settings:
+        """Return the settings of an evaluation without pytest, which reads no configuration.
+
+        Raises:
+            ConfigurationError: *replies* is not allowed.
+        """
+        start = Path.cwd()
+        return cls(
+            enabled=True,
+            files=(),
+            replies=_one_of("replies", replies, _REPLIES),
+            variants=tuple(variants),
+            inconclusive="fail",
+            plan=False,
+            accept=False,
+            concurrency=None,
+            cache=_cache_folder(start, root) / "cache.sqlite",
+            root=root,
+            start=start,
         )
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from importlib.util import find_spec
 from math import prod
 from os import SEEK_CUR
@@ -141,6 +141,78 @@ def find_weights(model: str, folder: Path, cache: Path | None = None) -> Path:
     known = f"; known models: {', '.join(KNOWN_MODELS)}, or a path"
     hint = did_you_mean(model, KNOWN_MODELS) or known
     raise ConfigurationError(f'model "{model}": there is no such GGUF file{hint}')
+
+
+# Checkpoints -------------------------------------------------------------------------------------
+
+_CONFIG = "config.json"
+#: Files of a checkpoint that can change a reply.
+_CHECKPOINT_FILES = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt")
+#: The folder of the cache of Hugging Face that holds a folder for each commit.
+_SNAPSHOTS = "snapshots"
+
+
+def find_checkpoint(model: str, folder: Path, revision: str | None = None) -> Path:
+    """Return the folder of the checkpoint *model*, or the GGUF file of its weights.
+
+    *model* is a path relative to *folder*, a name in the cache of Hugging Face, or what
+    `find_weights` takes. Nothing is downloaded.
+
+    Raises:
+        ConfigurationError: it is not on this machine; the message has the download command.
+    """
+    if model in KNOWN_MODELS or model.endswith(".gguf"):
+        return find_weights(model, folder)
+    path = folder / Path(model).expanduser()
+    if not path.is_dir():
+        path = _cached_snapshot(model, revision)
+    if (path / _CONFIG).is_file():
+        return path
+    if (path / "adapter_config.json").is_file():
+        raise ConfigurationError(
+            f'model "{model}" is an adapter; write it as adapter:, and its base as model:'
+        )
+    raise ConfigurationError(f'model "{model}" has no {_CONFIG}; name the folder of a whole model')
+
+
+def _cached_snapshot(model: str, revision: str | None) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise ConfigurationError(
+            f'model "{model}" is no folder, and a name needs huggingface_hub: '
+            'pip install "pytest-ftgate[transformers]"'
+        ) from error
+    try:
+        return Path(snapshot_download(model, revision=revision, local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        command = f"hf download {model}" + f" --revision {revision}" * bool(revision)
+        raise ConfigurationError(
+            f'model "{model}" is neither a folder nor in the cache of Hugging Face; download it: '
+            f"{command}"
+        ) from error
+
+
+def weights_identity(path: Path) -> str:
+    """Return what identifies the weights at *path*, a file or the folder of a checkpoint."""
+    if path.is_file():
+        return file_sha256(path)
+    if path.parent.name == _SNAPSHOTS:
+        return weights_name(str(path))
+    found = (file for pattern in _CHECKPOINT_FILES for file in path.glob(pattern))
+    files = {file.name: file_sha256(file) for file in found}
+    return sha256(repr(sorted(files.items())).encode()).hexdigest()
+
+
+def weights_name(path: str) -> str:
+    """Return the name of the weights at *path* without the folders of this machine."""
+    place = Path(path)
+    if place.parent.name != _SNAPSHOTS:
+        return place.name
+    # models--org--name/snapshots/COMMIT
+    name = place.parents[1].name.removeprefix("models--").replace("--", "/")
+    return f"{name}@{place.name}"
 
 
 def _is_intact(path: Path, sha256: str) -> bool:

@@ -25,7 +25,7 @@ TESTS = ROOT / "tests"
 ORDER = (
     *("errors", "settings", "cores", "locks", "weights", "adapters", "stats", "readers", "skills"),
     *("suite", "requests", "providers", "cache", "client", "scoring", "gates", "recommend"),
-    *("results", "reporting", "hookspecs", "runner", "plugin", "cli"),
+    *("results", "reporting", "hookspecs", "runner", "training", "plugin", "cli"),
 )
 #: The modules that import each SDK.
 SDKS = {
@@ -33,6 +33,9 @@ SDKS = {
     "ray": {"client.ray"},
     "genai_prices": {"suite.prices"},
     "xllamacpp": {"providers.llamacpp"},
+    "torch": {"providers.generation", "providers.transformers", "training.memory"},
+    "transformers": {"providers.generation", "providers.transformers", "training.callback"},
+    "peft": {"providers.transformers"},
 }
 #: Only the plugin imports pytest, and the module whose functions pytest registers as hooks.
 PYTEST_ELSEWHERE = {"hookspecs"}
@@ -66,16 +69,16 @@ COMMON_WORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        answers anthropic attempt builder charts child classification cli client collect compare
-        config conversion cores cost declaration decorator demo doctor entry estimate eval evals
-        evidence explain export f1 feasibility field fixture forgetting git github history hooks
-        hookspecs html http imports init inspect item kinds label lint llamacpp lm loader local
-        location locks lora macro main maintenance markdown marks mean metrics model must openai
-        others page paired pairing pass plots plugin plugins power preview prices progress project
-        promptfoo proportions ray readers recommend recorded references repair reporter resampling
-        results rows rule rules runner scaffold schema scoring selection sequential settings source
-        sqlite state stats structured summary table tables templates text units usage weights
-        workers writers yaml
+        answers anthropic attempt builder callback charts child classification cli client collect
+        compare config conversion cores cost declaration decorator demo doctor entry estimate eval
+        evals evidence explain export f1 feasibility field fixture forgetting generation git github
+        history hooks hookspecs html http imports init inspect item kinds label lint llamacpp lm
+        loader local location locks lora macro main maintenance markdown marks mean memory metrics
+        micro model must openai others page paired pairing pass plots plugin plugins power preview
+        prices progress project promptfoo proportions ray readers recommend recorded references
+        repair reporter resampling results rows rule rules runner scaffold schema scoring selection
+        sequential settings source sqlite state stats structured summary table tables templates text
+        training transformers units usage weights workers writers yaml
         """,
     )
 )

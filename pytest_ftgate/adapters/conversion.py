@@ -223,6 +223,18 @@ _FAMILY = re.compile(
 )
 
 
+def is_evidently_other(trained_on: str, name: str) -> bool:
+    """Return True if the model *name* cannot be the base *trained_on* of an adapter's config.
+
+    The path of a folder says nothing.
+    """
+    adapter, model = _families(trained_on.rpartition("/")[2]), _families(name)
+    versions = [(adapter[family], model[family]) for family in adapter.keys() & model.keys()]
+    differs = all(old and new and old != new for old, new in versions)
+    is_path = trained_on.startswith(("/", ".", "~")) or "\\" in trained_on
+    return bool(adapter and model and differs and not is_path)
+
+
 def _families(name: str) -> dict[str, str]:
     """Return the families in the name of a model, each with its version, "" if it has none."""
     return dict(sorted(_FAMILY.findall(name.lower())))
@@ -278,11 +290,7 @@ class _Base:
             ConfigurationError: it is.
         """
         name = str(self._values.get("general.name", ""))
-        adapter, model = _families(trained_on.rpartition("/")[2]), _families(name)
-        versions = [(adapter[family], model[family]) for family in adapter.keys() & model.keys()]
-        differs = all(old and new and old != new for old, new in versions)
-        is_path = trained_on.startswith(("/", ".", "~")) or "\\" in trained_on
-        if adapter and model and differs and not is_path:
+        if is_evidently_other(trained_on, name):
             raise ConfigurationError(
                 f"it was trained on {trained_on} (base_model_name_or_path in {CONFIG_FILE}), and "
                 f'{self.file} is "{name}"; name the GGUF file of its own base as model. If that is '

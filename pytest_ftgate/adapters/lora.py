@@ -233,14 +233,27 @@ def missing_config(path: Path) -> str:
     return f"has no {CONFIG_FILE}; {_folder_hint(path)}"
 
 
+def peft_problem(path: Path) -> str:
+    """Return why PEFT cannot load the adapter at *path*, with a remedy; "" if it may."""
+    if path.is_file():
+        return f"is a file; name the folder in which a trainer saves an adapter ({CONFIG_FILE})"
+    if reason := missing_config(path):
+        return reason
+    return _missing_weights(path)
+
+
+def _missing_weights(folder: Path) -> str:
+    if (folder / WEIGHTS_FILE).is_file():
+        return ""
+    pickled = (folder / "adapter_model.bin").is_file()
+    hint = "it has a pickle; save with safe_serialization=True" if pickled else "save it again"
+    return f"has no {WEIGHTS_FILE}; {hint}"
+
+
 def folder_problem(folder: Path) -> str:
     """Return why the adapter in *folder* cannot be converted, with a remedy; "" if it may."""
-    if reason := missing_config(folder):
+    if reason := missing_config(folder) or _missing_weights(folder):
         return reason
-    if not (folder / WEIGHTS_FILE).is_file():
-        pickled = (folder / "adapter_model.bin").is_file()
-        hint = "it has a pickle; save with safe_serialization=True" if pickled else "save it again"
-        return f"has no {WEIGHTS_FILE}; {hint}"
     try:
         problem = LoraConfig.read(folder).problem()
     except ConfigurationError as error:

@@ -192,7 +192,7 @@ def _variant(suite: Suite, session: Session, variant: Variant) -> Iterator[Diagn
         return
     if spec.hosted:
         yield from _server(request) if request.base_url else _key(variant, spec)
-    elif spec.model_is_file:
+    elif spec.weights == "gguf":
         yield _engine(variant, Path(request.model))
     if spec.hosted and variant.base_url is None and not has_price(variant.tariff):
         remedy = "state usd_per_1m_input and usd_per_1m_output on the variant"

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import eq
 from os.path import commonprefix
-from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.adapters.lora import adapter_facts
@@ -23,6 +22,7 @@ from pytest_ftgate.stats.proportions import mcnemar_midp
 from pytest_ftgate.suite.formats import json_schema_validator
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.providers import provider_spec
+from pytest_ftgate.weights import weights_name
 
 #: With fewer replies, the identity checks are inconclusive.
 MIN_COMPARED_REPLIES = 30
@@ -87,7 +87,7 @@ def _cause(probes: Sequence[Sequence[CaseRequest]]) -> str:
     """Return why the replies of variant and base may be the same, and what to look at."""
     request = probes[0][0].request
     spec = provider_spec(request.provider)
-    if spec.model_is_file and request.adapter is None:
+    if spec.weights and request.adapter is None:
         return "; a merge without effect answers so, and an exact copy"
     if not spec.any_server:
         return "; the adapter has no effect"
@@ -346,11 +346,11 @@ def identity_facts(case_requests: Sequence[CaseRequest], results: RequestResults
         return {}
     request = case_requests[0].request
     replies = [reply for _, reply in answered(case_requests, results)]
-    is_file = provider_spec(request.provider).model_is_file
+    is_local = bool(provider_spec(request.provider).weights)
     facts = {
         "provider": request.provider,
         # The folder of local weights matters on this machine only.
-        "model": Path(request.model).name if is_file else request.model,
+        "model": weights_name(request.model) if is_local else request.model,
         "address": request.base_url or "",
         "API version": request.api_version or "",
         "served as": ", ".join(sorted({reply.model for reply in replies if reply.model})),

@@ -8,9 +8,10 @@ from contextlib import suppress
 from importlib import import_module
 from inspect import isawaitable
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, ProviderRejected, RequestRejected
+from pytest_ftgate.providers.micro_batches import MicroBatches
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, provider_spec
@@ -25,7 +26,10 @@ class SupportsGenerate(Protocol):
 
 
 class Provider(Protocol):
-    """A backend that answers requests. A plugin's provider derives from it and adds ``generate``.
+    """A backend that answers requests.
+
+    A plugin's provider derives from it and adds ``generate``, or ``generate_many`` if it answers
+    several requests at once faster than one by one.
 
     Args:
         requests: the waiting requests, which all have the same provider, address, key and model.
@@ -35,12 +39,14 @@ class Provider(Protocol):
         concurrency: the number of requests in flight at the start.
         max_concurrency: the largest number of requests in flight that the rate limiter may try;
             0 for *concurrency*.
+        batch_size: the largest number of requests that ``generate_many`` gets.
         rate_limit_headers: the headers of the last response, which state what is left of a rate
             limit; their names are in lower case.
     """
 
     concurrency: int = PLUGIN_PROVIDER.concurrency
     max_concurrency: int = PLUGIN_PROVIDER.max_concurrency
+    batch_size: int = 16
     rate_limit_headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, requests: Sequence[Request], environ: Mapping[str, str]) -> None:
@@ -54,7 +60,20 @@ class Provider(Protocol):
             RequestRejected: the request cannot succeed.
             ProviderRejected: no request of this variant can succeed.
         """
-        raise NotImplementedError
+        if not _answers_many(self):
+            raise NotImplementedError
+        (result,) = await self.generate_many([request])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def generate_many(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
+        """Send *requests*, and return a reply or an error for each of them, in their order.
+
+        They all have the same model and adapter. An exception of the method itself is an error of
+        all of them. If a provider defines this method, ``generate`` is not called.
+        """
+        return [await self.generate(request) for request in requests]
 
     def serves(self, request: Request) -> bool:
         """Return True if this open provider can answer *request*."""
@@ -106,7 +125,18 @@ def open_provider(
         message = f'provider {name}: {error}; pip install "pytest-ftgate[{name}]"'
         raise ConfigurationError(message) from error
     opened: Provider = getattr(module, f"open_{module_name}")(requests, environ)
-    return opened
+    return _with_micro_batches(opened)
+
+
+def _answers_many(provider: Provider) -> bool:
+    """Return True if *provider* has a ``generate_many`` of its own."""
+    method = getattr(provider, "generate_many", None)
+    return method is not None and getattr(method, "__func__", None) is not Provider.generate_many
+
+
+def _with_micro_batches(provider: Provider) -> Provider:
+    """Return *provider*, wrapped if it answers many requests at once."""
+    return cast("Provider", MicroBatches(provider)) if _answers_many(provider) else provider
 
 
 def open_batch_api(request: Request, environ: Mapping[str, str]) -> Any:
@@ -130,7 +160,7 @@ def _open_plugin_provider(
         raise ConfigurationError(f"provider {name} cannot be opened: {message}") from error
     if problem:
         raise ConfigurationError(f"provider {name}: {problem}")
-    return provider
+    return _with_micro_batches(provider)
 
 
 def _unfit(provider: Provider, request: Request) -> str:
@@ -140,6 +170,9 @@ def _unfit(provider: Provider, request: Request) -> str:
     if absent:
         kind = type(provider).__name__
         return f"{kind} has no {absent[0]}; derive it from pytest_ftgate.Provider"
+    own = getattr(provider.generate, "__func__", None)
+    if own is Provider.generate and not _answers_many(provider):
+        return f"{type(provider).__name__} defines neither generate nor generate_many"
     if not isinstance(provider.concurrency, int) or provider.concurrency < 1:
         return f"concurrency is {provider.concurrency}; write a whole number from 1 up"
     serves = provider.serves(request)

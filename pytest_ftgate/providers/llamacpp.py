@@ -57,7 +57,7 @@ class LlamaCppProvider:
                 request.adapter.sha256: request.adapter for request in requests if request.adapter
             }.values()
         )
-        runtime: dict[str, int] = {}
+        runtime: dict[str, Any] = {}
         for request in requests:
             # Variants share the loaded model, so the largest value of each setting applies.
             runtime |= {k: max(v, runtime.get(k, 0)) for k, v in request.runtime.items()}

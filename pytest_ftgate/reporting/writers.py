@@ -75,8 +75,8 @@ _SENTENCES = {
 }
 
 
-def write_run(path: Path, report: Report) -> None:
-    """Write *report* to *path* as indented JSON with its sentences, atomically."""
+def run_json(report: Report) -> str:
+    """Return *report* as indented JSON with its sentences."""
     document = json_adapter(Report).dump_python(report, mode="json")
     # Sentences come first, since a person reads them first.
     document["verdicts"] = [
@@ -87,9 +87,15 @@ def write_run(path: Path, report: Report) -> None:
         {"headline": advice_headline(advice), **fields}
         for advice, fields in zip(report.advice, document["advice"], strict=True)
     ]
+    return to_json(document, indent=1, inf_nan_mode="null").decode() + "\n"
+
+
+def write_run(path: Path, report: Report) -> None:
+    """Write *report* to *path* as JSON, atomically."""
+    text = run_json(report)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    part.write_bytes(to_json(document, indent=1, inf_nan_mode="null") + b"\n")
+    part.write_bytes(text.encode())
     part.replace(path)
 
 

@@ -24,7 +24,7 @@ from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.references import source_files
 from pytest_ftgate.suite.templates import PASSAGES, render_template, template_variables
 from pytest_ftgate.suite.variants import resolve_base_url
-from pytest_ftgate.weights import file_sha256, find_weights
+from pytest_ftgate.weights import file_sha256, find_checkpoint, find_weights, weights_identity
 
 #: Fields that a request copies from its variant.
 _COPIED = (
@@ -48,7 +48,7 @@ class RequestBuilder:
         # A tuned model's training file is for the record only; a classifier is trained on it here.
         self.training_data = variant.training_data if self.provider.classifier else None
         self.sampling = dict(variant.sampling)
-        if self.provider.model_is_file:
+        if self.provider.weights:
             self._find_weights()
         if variant.adapter is not None:
             self.adapter = self._find_adapter(variant.adapter)
@@ -69,8 +69,12 @@ class RequestBuilder:
         return Adapter(path=path, scale=self.variant.scale, sha256=adapter_sha256(path))
 
     def _find_weights(self) -> None:
-        path = find_weights(self.variant.model, self.folder)
-        self.model, self.model_identity = str(path), file_sha256(path)
+        variant = self.variant
+        if self.provider.weights == "gguf":
+            path = find_weights(variant.model, self.folder)
+        else:
+            path = find_checkpoint(variant.model, self.folder, variant.revision)
+        self.model, self.model_identity = str(path), weights_identity(path)
         # Greedy decoding by default: local replies then have no sampling noise.
         self.sampling.setdefault("temperature", 0.0)
 

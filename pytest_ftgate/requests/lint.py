@@ -65,7 +65,7 @@ def thought_warning(
 
 
 def _weights_warnings(variant: Variant, case_requests: Sequence[CaseRequest]) -> Iterator[str]:
-    is_file = provider_spec(variant.provider).model_is_file
+    is_file = provider_spec(variant.provider).weights == "gguf"
     for model in {item.request.model for item in case_requests} if is_file else ():
         if type_ := slow_type(Path(model)):
             slow = f"llama.cpp is slow with weights of type {type_} on this processor"

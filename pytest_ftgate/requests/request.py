@@ -146,7 +146,7 @@ class Request:
     folder: Path = Path()
     repeat: int = 0
     served_model: str | None = None
-    runtime: Mapping[str, int] = field(default_factory=dict)
+    runtime: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     batch: bool = False

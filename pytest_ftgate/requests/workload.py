@@ -67,6 +67,8 @@ def base_variant(variant: Variant) -> Variant:
         "tariff": tariff,
         "adapter": None,
         "served_model": None,
+        # A revision of the tuned model says nothing about another one.
+        "revision": variant.revision if variant.base is None else None,
     }
     return replace(
         variant,

@@ -188,7 +188,7 @@ def tuned_identities(
     session: Session, suite: Suite, variant: Variant, on_progress: OnProgress | None
 ) -> Iterator[IdentityResult]:
     """Yield whether a tuned variant differs from its base; nothing for an untuned variant."""
-    if not variant.tuned:
+    if not variant.tuned or variant.is_proven:
         return
     stages = session.workloads.probe_stages(suite, variant)
     compare = compare_with_base if variant.base_replies is None else compare_with_recorded_base
@@ -206,7 +206,7 @@ def tuned_identities(
 
 def _rests_on_files(variant: Variant, probes: Sequence[Sequence[CaseRequest]]) -> bool:
     """Return True if variant and base are two files of weights, so that either one is loaded."""
-    is_whole = provider_spec(variant.provider).model_is_file and variant.adapter is None
+    is_whole = bool(provider_spec(variant.provider).weights) and variant.adapter is None
     fingerprints = {group[0].fingerprint for group in probes[:2] if group}
     return is_whole and variant.base_replies is None and len(fingerprints) > 1
 

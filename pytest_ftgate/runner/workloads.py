@@ -136,7 +136,7 @@ class Workloads:
             groups.append(self.task_requests(suite, variant, look))
             same_seed = same_seed_requests(groups[-1])[1]
             groups += [same_seed] if same_seed else []
-        if variant.tuned:
+        if variant.tuned and not variant.is_proven:
             groups += self.probe_stages(suite, variant)[0]
         if variant.tuned and self.room_to_think(suite, variant):
             # Exported with the others, since a later run chooses the room to think by them.
@@ -189,9 +189,10 @@ class Workloads:
 
     def identity_probes(self, gate_run: GateRun) -> list[CaseRequest]:
         """Return the first identity probes of a gate, those of the base first; [] for no tuned."""
-        if not gate_run.variant.tuned or not gate_run.gate.sends_requests:
+        variant = gate_run.variant
+        if not variant.tuned or variant.is_proven or not gate_run.gate.sends_requests:
             return []
-        of_variant, *of_base = self.probe_stages(gate_run.suite, gate_run.variant)[0]
+        of_variant, *of_base = self.probe_stages(gate_run.suite, variant)[0]
         return [case_request for group in (*of_base, of_variant) for case_request in group]
 
     def _identity_probes(self, suite: Suite, variant: Variant, room: int) -> tuple[_Requests, ...]:

@@ -42,7 +42,7 @@ def _mapping_errors(merged: DeclaredVariant, base: DeclaredBase) -> Iterator[str
     for _, message in misplaced_keys(provider, written):
         yield f"base: {message}"
     for message in extra_errors(
-        written.get("extra", {}), in_process=provider_spec(provider).model_is_file
+        written.get("extra", {}), in_process=bool(provider_spec(provider).weights)
     ):
         yield f"base: {message}"
     is_other = written.keys() & {*_ADDRESS, "extra"} or base.model not in (None, merged.model)

@@ -278,6 +278,10 @@ class DeclaredVariant(Declared):
     slots: Count | None = None
     threads: Count | None = None
     context: Count | None = None
+    # transformers in process
+    revision: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    device: str | None = None
     # settings of one server, and of a provider from a plugin
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     options: dict[str, JsonValue] = Field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -137,10 +137,20 @@ def _types_in(annotation: Any) -> Iterable[Any]:
         yield from _types_in(inner)
 
 
-def load_suite(path: Path, root: Path, plugins: PluginContributions | None = None) -> Suite:
+#: Returns the content of a suite file in another form: keys and values as YAML has them.
+Transform = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+def load_suite(
+    path: Path,
+    root: Path,
+    plugins: PluginContributions | None = None,
+    transform: Transform | None = None,
+) -> Suite:
     """Return the suite in the ``*.ftgate.yaml`` file *path*.
 
-    *root* is the directory that holds every file that the suite names.
+    *root* is the directory that holds every file that the suite names. *transform* changes the
+    content before it is validated.
 
     Raises:
         SuiteError: the suite cannot be used. It holds all errors, with line and remedy.
@@ -148,7 +158,11 @@ def load_suite(path: Path, root: Path, plugins: PluginContributions | None = Non
     source = SuiteSource(
         root=root.resolve(), path=path.resolve(), plugins=plugins or PluginContributions()
     )
-    return resolve_suite(_read_document(source))
+    source = _read_document(source)
+    if transform and isinstance(source.document.value, dict):
+        content = dict(transform(source.document.value))
+        source = replace(source, document=replace(source.document, value=content))
+    return resolve_suite(source)
 
 
 def _read_document(source: SuiteSource) -> SuiteSource:

@@ -335,9 +335,12 @@ class Variant:
         batch: send the cases as a batch, at half the price and answered within a day.
         served_model: the name of the model in the server's replies, if it is not *model*.
         api_version: the version of the provider's API, or None for the SDK's default.
+        revision: the branch, tag or commit of a checkpoint in the cache of Hugging Face, or None.
         base: the name of the untuned model, or None.
         base_fields: the fields of the base that are not as in this variant, such as its address.
         base_replies: recorded replies of the base to the cases of skills, or None.
+        is_proven: True if this process itself holds the tuned model and its base, so that no reply
+            needs to show which of them answered.
         extra: what is added to the body of each request, for servers with settings of their own.
         options: settings of a provider from a plugin.
         tariff: the price of requests.
@@ -368,15 +371,17 @@ class Variant:
     api_version: str | None = None
     adapter: Path | None = None
     scale: float = 1.0
+    revision: str | None = None
     base: str | None = None
     base_fields: Mapping[str, Any] = field(default_factory=dict)
     base_replies: Path | None = None
+    is_proven: bool = False
     training_data: Path | None = None
     max_tokens: int | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     function: str | None = None
     replies: Path | None = None
-    runtime: Mapping[str, int] = field(default_factory=dict)
+    runtime: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     tariff: Tariff = field(default_factory=Tariff)

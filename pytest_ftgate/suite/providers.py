@@ -13,17 +13,18 @@ _PROMPT_KEYS = (
 )
 _ADAPTER_KEYS = ("adapter", "scale")
 _RUNTIME_KEYS = ("slots", "threads", "context")
+_CHECKPOINT_KEYS = ("revision", "dtype", "device")
 _ADDRESS_KEYS = ("base_url", "base_url_env", "served_model")
 #: Prices per token, which need the token counts of a reply.
 _PRICE_KEYS = ("usd_per_1m_input", "usd_per_1m_output", "usd_per_1m_cached", "price_model")
 #: Keys that some providers would ignore. Every provider reads the other keys.
 _RESTRICTED_KEYS = (
-    *(*_PROMPT_KEYS, *_ADAPTER_KEYS, *_RUNTIME_KEYS, *_ADDRESS_KEYS),
+    *(*_PROMPT_KEYS, *_ADAPTER_KEYS, *_RUNTIME_KEYS, *_CHECKPOINT_KEYS, *_ADDRESS_KEYS),
     *("seed", "effort", "thinking", "api_version", "batch", "api_key_env"),
     *("function", "replies", "base_replies", *_PRICE_KEYS, "extra", "options"),
 )
 #: Keys that providers from plugins do not read.
-_PACKAGE_KEYS = (*_RUNTIME_KEYS, "function", "replies", "batch", "extra")
+_PACKAGE_KEYS = (*_RUNTIME_KEYS, *_CHECKPOINT_KEYS, "function", "replies", "batch", "extra")
 _MODEL_KEYS = (*_PROMPT_KEYS, "base_replies", *_PRICE_KEYS)
 _HOSTED_KEYS = (*_MODEL_KEYS, *_ADDRESS_KEYS, "effort")
 
@@ -45,12 +46,14 @@ class ProviderSpec:
         prompted: True if it answers a prompt, False if it answers the case itself.
         reads_messages: True if it can answer other messages than those of the suite's cases.
         adapter: how it takes an adapter. ``gguf``: on top of the weights in ``model``, as a GGUF
-            file; a trainer's folder is converted. ``served``: a server serves it under a name of
+            file; a trainer's folder is converted. ``peft``: on top of the weights in ``model``, as
+            the folder that a trainer writes. ``served``: a server serves it under a name of
             its own, ``model``, and its base under the name ``base``. ``path``: the provider reads
             the file or the folder, and ``model`` is the base. "": it takes none.
         recorded: True if its replies come from a file and no request is sent.
         classifier: True if it trains a classifier on ``training_data`` and has no language model.
-        model_is_file: True if ``model`` names a file of weights.
+        weights: what ``model`` names on this machine. ``gguf``: a GGUF file. ``checkpoint``: a
+            folder, a name in the cache of Hugging Face, or a GGUF file. "": none.
         deterministic: True if equal requests have equal replies on every day; the temperature of a
             request and a file with several replies to a case are the exceptions.
         concurrency: the number of requests in flight at the start.
@@ -80,10 +83,10 @@ class ProviderSpec:
     local: bool = False
     prompted: bool = True
     reads_messages: bool = True
-    adapter: Literal["gguf", "served", "path", ""] = "path"
+    adapter: Literal["gguf", "peft", "served", "path", ""] = "path"
     recorded: bool = False
     classifier: bool = False
-    model_is_file: bool = False
+    weights: Literal["gguf", "checkpoint", ""] = ""
     deterministic: bool = False
     concurrency: int = 16
     max_concurrency: int = 0
@@ -165,7 +168,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         reads=(*_MODEL_KEYS, *_ADAPTER_KEYS, *_RUNTIME_KEYS, "seed", "extra"),
         local=True,
         adapter="gguf",
-        model_is_file=True,
+        weights="gguf",
         deterministic=True,
         concurrency=8,
         context=2048,
@@ -208,6 +211,23 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         deterministic=True,
         concurrency=64,
         remote=False,
+    ),
+    "transformers": ProviderSpec(
+        module="transformers",
+        required=("model",),
+        reads=(
+            *("model", "prompt", "user", "examples", "retrieve", "max_tokens", "stop"),
+            *("temperature", "top_p", "seed", "slots", "extra", "base_replies", *_PRICE_KEYS),
+            *(*_ADAPTER_KEYS, *_CHECKPOINT_KEYS),
+        ),
+        local=True,
+        adapter="peft",
+        weights="checkpoint",
+        deterministic=True,
+        concurrency=32,
+        enforces=(),
+        efforts=(),
+        thought_switch=_TEMPLATE_SWITCH,
     ),
 }
 PLUGIN_PROVIDER = ProviderSpec()
@@ -264,6 +284,8 @@ _OWN_NAMES = {
     "llama.cpp": "llamacpp",
     "llama-cpp": "llamacpp",
     "llama-cpp-python": "llamacpp",
+    "hf-transformers": "transformers",
+    "peft": "transformers",
     "sklearn": "classical",
     "function": "python",
 }

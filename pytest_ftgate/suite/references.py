@@ -71,6 +71,27 @@ def _import_file(name: str, file: Path) -> ModuleType:
     return module
 
 
+def import_file(path: Path) -> ModuleType:
+    """Return the module in the file *path*; modules beside it can be imported from it.
+
+    Raises:
+        ConfigurationError: it breaks while it is imported.
+    """
+    folder = str(path.parent)
+    with _importing:
+        sys.path.insert(0, folder)
+        try:
+            return _import_module(path.stem, path.parent)
+        except KeyboardInterrupt:
+            raise
+        # BaseException: a module that calls pytest.skip or sys.exit must not end the run.
+        except BaseException as error:
+            cause = f"{type(error).__name__}: {error}"
+            raise ConfigurationError(f"{path} breaks while it is imported: {cause}") from error
+        finally:
+            sys.path.remove(folder)
+
+
 def load_function(reference: str, folder: Path) -> Callable[..., Any]:
     """Return the function that *reference*, ``module:function``, names.
 

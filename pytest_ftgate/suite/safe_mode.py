@@ -49,7 +49,7 @@ def _variant_errors(variant: Variant, folder: Path, root: Path) -> Iterator[str]
     for tool in variant.tools:
         yield f"tools: {tool} is Python"
     base: Mapping[str, Any] = variant.base_fields
-    if spec.model_is_file:
+    if spec.weights:
         models = [variant.model, *filter(None, [variant.base, base.get("model")])]
         for model in dict.fromkeys(models):
             if model not in KNOWN_MODELS and not _is_below(folder / Path(model).expanduser(), root):

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from jinja2 import TemplateError
 from pydantic import ValidationError
 
-from pytest_ftgate.adapters.lora import missing_config, unusable_reason
+from pytest_ftgate.adapters.lora import missing_config, peft_problem, unusable_reason
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.suite.bases import base_errors, resolve_base, with_named_bases
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
@@ -219,10 +219,11 @@ def _expected_tools(case: Case) -> Iterator[str]:
 
 
 _SAMPLING_KEYS = ("temperature", "top_p", "seed", "stop", "effort", "thinking")
-_RUNTIME_KEYS = ("slots", "threads", "context")
+_RUNTIME_KEYS = ("slots", "threads", "context", "device")
 #: Keys whose values are copied unchanged.
 _COPIED_KEYS = (
     *("gated", "base_url", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
+    "revision",
     *("max_tokens", "function", "extra", "tools", "batch"),
 )
 
@@ -315,10 +316,10 @@ class _VariantResolver:
         return {"shots": tuple(turn for shot in shots for turn in shot.turns)}
 
     def options(self, merged: DeclaredVariant) -> dict[str, Any]:
-        """Return the settings of a plugin's provider, or the columns of recorded replies."""
+        """Return settings that one provider alone reads, or the columns of recorded replies."""
         columns = self.declared_suite.columns
         if merged.replies is None or columns is None:
-            return dict(merged.options)
+            return {**merged.options, **_written_values(merged, ("dtype",))}
         return {"columns": columns.model_dump(exclude={"tags"}, exclude_none=True)}
 
     def find_training_data(self, merged: DeclaredVariant) -> Path | None:
@@ -405,7 +406,7 @@ class _VariantResolver:
         """Check ``extra``, and ``effort`` against what the provider reads."""
         spec = provider_spec(merged.provider)
         if "extra" in self.declared.model_fields_set and reads_key(merged.provider, "extra"):
-            for message in extra_errors(merged.extra, in_process=spec.model_is_file):
+            for message in extra_errors(merged.extra, in_process=bool(spec.weights)):
                 self.add_error("extra", message)
         effort = self.declared.effort
         if effort in OPTIONAL_EFFORTS and effort not in spec.efforts:
@@ -460,7 +461,7 @@ class _VariantResolver:
 
     def find_adapter(self, merged: DeclaredVariant) -> Path | None:
         path = self.location.find_adapter(merged.adapter)
-        checks = {"gguf": unusable_reason, "served": missing_config}
+        checks = {"gguf": unusable_reason, "peft": peft_problem, "served": missing_config}
         check = checks.get(provider_spec(merged.provider).adapter)
         if path and check:
             reason = check(path)

@@ -133,9 +133,11 @@ def test_what_a_provider_cannot_do_without_is_named(tmp_path, provider, key, wri
 
 HOSTED = "anthropic, bedrock and openai-compatible"
 FOREIGN = [
-    ("anthropic", "adapter", "a.gguf", "llamacpp and openai-compatible"),
-    ("anthropic", "seed", "2", "llamacpp and openai-compatible"),
-    ("anthropic", "slots", "2", "llamacpp"),
+    ("anthropic", "adapter", "a.gguf", "llamacpp, openai-compatible and transformers"),
+    ("anthropic", "seed", "2", "llamacpp, openai-compatible and transformers"),
+    ("anthropic", "slots", "2", "llamacpp and transformers"),
+    ("anthropic", "dtype", "float32", "transformers"),
+    ("llamacpp", "revision", "main", "transformers"),
     ("anthropic", "threads", "2", "llamacpp"),
     ("anthropic", "context", "512", "llamacpp"),
     ("anthropic", "function", '"a:b"', "python"),

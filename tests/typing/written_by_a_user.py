@@ -13,14 +13,17 @@ from pytest_ftgate import (
     Case,
     CompareResult,
     Conversation,
+    EvaluateResult,
     Ftgate,
     Outcome,
+    Provider,
     Reply,
     Report,
     Request,
     SuiteHandle,
     Verdict,
     compare,
+    evaluate,
     gate,
 )
 
@@ -99,3 +102,15 @@ def test_the_new_model_is_not_worse() -> None:
     regressed: list[str] = [flip.case for verdict in result.verdicts for flip in verdict.flips]
     assert result.passed, f"{result}: {regressed}"
     assert in_memory.outcome is Outcome.INCONCLUSIVE
+
+
+class InMemory(Provider):
+    async def generate(self, request: Request) -> Reply:
+        return Reply(text=request.model)
+
+
+def test_the_gates_hold_in_a_script() -> None:
+    run: EvaluateResult = evaluate("tickets.ftgate.yaml", providers={"mine": InMemory})
+    right: float = float(run.scores["lora-v7"].correct.mean())
+    assert run.passed, run.to_markdown()
+    assert right > 0.9 or run.verdict("accuracy", "lora-v7").outcome is not Outcome.FAILED

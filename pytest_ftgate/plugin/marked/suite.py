@@ -17,9 +17,10 @@ from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.plugin.marked.marks import SUITE, Mark, MarkedFunction, MarkLocation, Metric
 from pytest_ftgate.plugin.state import session_key
-from pytest_ftgate.plugin.suites import contributions_for, load_suite_once, prepare_suite
+from pytest_ftgate.plugin.suites import contributions_for, load_suite_once
 from pytest_ftgate.readers.text import replace_in_json
 from pytest_ftgate.readers.yaml import Document
+from pytest_ftgate.runner.suite import prepare_suite
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.loader import resolve_suite
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
@@ -84,7 +85,8 @@ def _suite_in_mark(location: MarkLocation, mark: Mark) -> Suite | None:
     suite = resolve_suite(replace(location.source, plugins=plugins, document=document))
     # The function is part of the name: each function of a module has a suite of its own.
     return prepare_suite(
-        location.session.config, replace(suite, name=f"{suite.name}::{location.name}")
+        location.session.config.stash[session_key],
+        replace(suite, name=f"{suite.name}::{location.name}"),
     )
 
 

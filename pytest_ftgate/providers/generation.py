@@ -1,0 +1,260 @@
+"""Batches of chats for a causal language model of Transformers, loaded by anyone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import torch
+from jinja2 import TemplateError
+from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria
+
+from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Request
+
+#: The key of ``extra`` that goes to the chat template; the others go to ``generate``.
+_TEMPLATE_KEY = "chat_template_kwargs"
+#: How many of the last tokens are read to find a stop sequence in them.
+_STOP_TOKENS = 24
+
+
+@dataclass(slots=True, eq=False)
+class ChatModel:
+    """A model with its tokenizer; it answers batches of requests.
+
+    Replies are greedy, or sampled by a generator of each request's own: neither the other requests
+    of a batch nor the state of the process change what a seed gives.
+    """
+
+    model: Any
+    tokenizer: Any
+
+    def __post_init__(self) -> None:
+        if not getattr(self.tokenizer, "chat_template", None):
+            raise ConfigurationError(
+                "the tokenizer has no chat template; save the model with the template that it was "
+                "trained with, or name the instruction-tuned model"
+            )
+
+    def facts(self, template: str | None = None) -> dict[str, str]:
+        """Return what is worth recording; *template* replaces the tokenizer's own."""
+        text = str(template or self.tokenizer.chat_template)
+        return {
+            "chat template sha256": sha256(text.encode()).hexdigest(),
+            "device": str(self.model.device),
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+        }
+
+    def generate(
+        self, requests: Sequence[Request], template: str | None = None
+    ) -> list[Reply | Exception]:
+        """Return a reply or an error for each of *requests*, in their order."""
+        results: list[Reply | Exception] = []
+        prompts: list[list[int]] = []
+        for request in requests:
+            try:
+                prompts.append(self._prompt(request, template))
+                results.append(RequestRejected("not sent"))
+            except RequestRejected as error:
+                prompts.append([])
+                results.append(error)
+        sendable = [index for index, prompt in enumerate(prompts) if prompt]
+        start = time.perf_counter()
+        replies = self._within_memory([(requests[index], prompts[index]) for index in sendable])
+        seconds = (time.perf_counter() - start) / max(1, len(sendable))
+        facts = self.facts(template)
+        for index, reply in zip(sendable, replies, strict=True):
+            results[index] = _with_time(reply, seconds, facts)
+        return results
+
+    def _prompt(self, request: Request, template: str | None) -> list[int]:
+        chat = [{"role": role, "content": text} for role, text in request.messages]
+        options = request.extra.get(_TEMPLATE_KEY, {})
+        try:
+            text = self.tokenizer.apply_chat_template(
+                chat, tokenize=False, add_generation_prompt=True, chat_template=template, **options
+            )
+        except (TemplateError, TypeError) as error:
+            raise RequestRejected(
+                f"the model's chat template refuses this chat: {error}"
+            ) from error
+        tokens: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+        most = getattr(self.model.config, "max_position_embeddings", None)
+        if most and len(tokens) + request.max_tokens > most:
+            raise RequestRejected(
+                f"a prompt of {len(tokens):,} tokens and max_tokens {request.max_tokens:,} exceed "
+                f"the {most:,} tokens that the model can read; shorten one of them"
+            )
+        return tokens
+
+    def _within_memory(self, pairs: Sequence[tuple[Request, list[int]]]) -> list[Reply | Exception]:
+        """Answer the requests; where memory is too small, in halves."""
+        if not pairs:
+            return []
+        try:
+            return [*self._answer(pairs)]
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if len(pairs) == 1:
+            return [RequestRejected(OUT_OF_MEMORY.format(device=self.model.device))]
+        middle = len(pairs) // 2
+        return [*self._within_memory(pairs[:middle]), *self._within_memory(pairs[middle:])]
+
+    def _answer(self, pairs: Sequence[tuple[Request, list[int]]]) -> Sequence[Reply]:
+        requests = [request for request, _ in pairs]
+        width = max(len(prompt) for _, prompt in pairs)
+        ends = self._end_tokens()
+        pad = self.tokenizer.pad_token_id
+        pad = ends[0] if pad is None else pad
+        # Padded on the left, so that every prompt ends where its reply begins.
+        rows = [[pad] * (width - len(prompt)) + prompt for _, prompt in pairs]
+        mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for _, prompt in pairs]
+        tokens = self._generate(rows, mask, requests, ends, pad)
+        return [
+            self._reply(request, prompt, row[width:], ends)
+            for (request, prompt), row in zip(pairs, tokens, strict=True)
+        ]
+
+    def _generate(
+        self,
+        rows: Sequence[Sequence[int]],
+        mask: Sequence[Sequence[int]],
+        requests: Sequence[Request],
+        ends: Sequence[int],
+        pad: int,
+    ) -> list[list[int]]:
+        device, width = self.model.device, len(rows[0])
+        extra = {key: value for key, value in requests[0].extra.items() if key != _TEMPLATE_KEY}
+        try:
+            with torch.inference_mode():
+                made = self.model.generate(
+                    input_ids=torch.tensor(rows, device=device),
+                    attention_mask=torch.tensor(mask, device=device),
+                    max_new_tokens=max(request.max_tokens for request in requests),
+                    **{**_GREEDY, **extra},
+                    use_cache=True,
+                    eos_token_id=[*ends],
+                    pad_token_id=pad,
+                    logits_processor=LogitsProcessorList([_Sampler(requests)]),
+                    stopping_criteria=[_Ends(self.tokenizer, width, requests)],
+                )
+        except (TypeError, ValueError) as error:
+            raise ProviderRejected(f"transformers refuses the request: {error}") from error
+        tokens: list[list[int]] = made.tolist()
+        return tokens
+
+    def _end_tokens(self) -> list[int]:
+        configs = (getattr(self.model, "generation_config", None), self.model.config)
+        found: list[Any] = [getattr(config, "eos_token_id", None) for config in configs]
+        found.append(self.tokenizer.eos_token_id)
+        ends: list[int] = []
+        for value in found:
+            ends += value if isinstance(value, list | tuple) else [value] * (value is not None)
+        if not ends:
+            raise ProviderRejected("neither model nor tokenizer has an end token (eos_token_id)")
+        return [*dict.fromkeys(ends)]
+
+    def _reply(
+        self, request: Request, prompt: Sequence[int], made: Sequence[int], ends: Sequence[int]
+    ) -> Reply:
+        made = made[: request.max_tokens]
+        end = next((index for index, token in enumerate(made) if token in ends), None)
+        text: str = self.tokenizer.decode(made[:end], skip_special_tokens=True)
+        stop = "length" if end is None else "end"
+        for mark in request.sampling.get("stop", ()):
+            if mark in text:
+                text, stop = text.partition(mark)[0], "stop"
+        output = len(made) if end is None else end + 1
+        return Reply(text=text, stop=stop, usage={"input": len(prompt), "output": output})
+
+
+#: What a model's own generation config may say otherwise.
+_GREEDY: Mapping[str, Any] = {
+    "do_sample": False,
+    "num_beams": 1,
+    **dict.fromkeys(("temperature", "top_p", "top_k", "min_p", "typical_p")),
+}
+OUT_OF_MEMORY = (
+    "{device} has too little memory for one request; write dtype: bfloat16, a smaller max_tokens, "
+    "or device: cpu"
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return True if *error* says that a device has too little memory."""
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate" in text)
+    )
+
+
+def _with_time(
+    result: Reply | Exception, seconds: float, facts: Mapping[str, str]
+) -> Reply | Exception:
+    if not isinstance(result, Reply):
+        return result
+    return Reply(
+        text=result.text, stop=result.stop, usage=result.usage, seconds=seconds, facts=facts
+    )
+
+
+class _Sampler(LogitsProcessor):  # type: ignore[misc]
+    """Adds noise to the scores of sampled requests, so that the largest is a sample."""
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        self._rows: list[tuple[int, float, float, torch.Generator]] = []
+        for row, request in enumerate(requests):
+            temperature = float(request.sampling.get("temperature") or 0.0)
+            if temperature:
+                # Repeats must differ from each other, and each must be the same in the next run.
+                seed = int(request.sampling.get("seed", 0)) + request.repeat
+                generator = torch.Generator().manual_seed(seed)
+                top_p = float(request.sampling.get("top_p", 1.0))
+                self._rows.append((row, temperature, top_p, generator))
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        del input_ids
+        for row, temperature, top_p, generator in self._rows:
+            logits = scores[row].float().cpu() / temperature
+            if top_p < 1.0:
+                logits = _nucleus(logits, top_p)
+            # The largest of logits with Gumbel noise is a sample from their softmax.
+            uniform = torch.rand(logits.shape, generator=generator).clamp_min(1e-20)
+            noisy = logits - torch.log(-torch.log(uniform))
+            scores[row] = noisy.to(scores.device, scores.dtype)
+        return scores
+
+
+def _nucleus(logits: Any, top_p: float) -> Any:
+    """Return *logits* without the tokens beyond the most likely ones of the share *top_p*."""
+    ordered, order = logits.sort(descending=True)
+    shares = ordered.softmax(-1)
+    beyond = shares.cumsum(-1) - shares >= top_p
+    return logits.index_fill(0, order[beyond], float("-inf"))
+
+
+class _Ends(StoppingCriteria):  # type: ignore[misc]
+    """Ends each row at its own token limit, or at one of its stop sequences."""
+
+    def __init__(self, tokenizer: Any, width: int, requests: Sequence[Request]) -> None:
+        self._tokenizer, self._width = tokenizer, width
+        self._limits = torch.tensor([request.max_tokens for request in requests])
+        self._stops = [(row, request.sampling["stop"]) for row, request in enumerate(requests)
+                       if request.sampling.get("stop")]  # fmt: skip
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        del scores, kwargs
+        made = input_ids.shape[1] - self._width
+        done = self._limits <= made
+        for row, marks in self._stops:
+            last = input_ids[row, self._width :][-_STOP_TOKENS:]
+            text = self._tokenizer.decode(last, skip_special_tokens=True)
+            done[row] |= any(mark in text for mark in marks)
+        return done.to(input_ids.device)

@@ -1,0 +1,302 @@
+"""The callback that evaluates a suite's gates while a model is trained."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from transformers import TrainerCallback
+
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
+from pytest_ftgate.readers.yaml import read_yaml
+from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.requests.workload import base_variant
+from pytest_ftgate.runner.evaluate_suite import EvaluateResult, Project, evaluate_loaded
+from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.settings import Settings
+from pytest_ftgate.suite.model import Suite
+from pytest_ftgate.training.memory import ModelInMemory
+from pytest_ftgate.training.suite import (
+    IN_MEMORY,
+    extra_of,
+    in_memory_content,
+    trained_variant,
+    with_fewer_cases,
+    with_weights,
+)
+
+#: The folder of the best checkpoint, in the output folder of the training.
+BEST_FOLDER = "ftgate-best"
+#: Outcomes as numbers, since trackers draw numbers alone.
+_NUMBERS = {Outcome.PASSED: 1, Outcome.INCONCLUSIVE: 0, Outcome.FAILED: -1, Outcome.INVALID: -1}
+_EVENTS = ("epoch", "save")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatedCheckpoint:
+    """The gates at one step of a training.
+
+    Attributes:
+        step: the number of the training step.
+        result: the run; its ``verdicts`` are on a part of the cases unless it *is_whole*.
+        drops: the gates with a drop that is shown and may exceed its limit.
+        is_whole: True if all cases of the suite were asked.
+    """
+
+    step: int
+    result: EvaluateResult
+    drops: tuple[str, ...]
+    is_whole: bool
+
+    @property
+    def mean(self) -> float:
+        """The mean of what its gates rate: accuracy, format, general skills."""
+        rated = [check.after for check in map(_drop_check, self.result.verdicts) if check]
+        return sum(rated) / len(rated) if rated else 0.0
+
+
+class GateCallback(TrainerCallback):  # type: ignore[misc]
+    """Evaluates the gates of a suite on the model in memory, for the trainers of Transformers.
+
+    The base is the same model without its adapter. Its replies are asked for once, and kept in the
+    cache by a digest of its weights.
+
+    Args:
+        suite: the path of a ``*.ftgate.yaml`` file. One of its variants is being trained; what it
+            declares of provider, model and adapter does not matter here.
+        every: ``epoch``, ``save``, or a number of steps.
+        stop_on: the gates that end the training with a drop that is shown and may exceed its limit:
+            the interval of the change ends below 0, and begins beyond the limit.
+        keep: ``best`` saves the best checkpoint in ``ftgate-best`` in the output folder; None
+            saves none.
+        cases: the number of cases, and of skills cases, at each checkpoint; None for all. At the
+            end of the training all of them are asked.
+        variant: the name of the variant that is being trained; by default the one that is tuned.
+        trainer: the trainer, for trackers such as W&B, MLflow and TensorBoard:
+            ``trainer.add_callback(GateCallback(suite, trainer=trainer))``. Without it the figures
+            are in ``trainer.state.log_history`` alone.
+        rootdir: as for ``pytest_ftgate.evaluate``.
+        batch_size: the number of requests that the model answers at once.
+
+    Attributes:
+        checkpoints: what was evaluated so far.
+        best: of those without a drop the one whose gates rate highest; None if there is none.
+        stopped_at: the step at which a gate ended the training, or None.
+    """
+
+    def __init__(  # noqa: PLR0913 - each by its name
+        self,
+        suite: str | Path,
+        *,
+        every: Literal["epoch", "save"] | int = "epoch",
+        stop_on: Sequence[str] = ("forgetting",),
+        keep: Literal["best"] | None = "best",
+        cases: int | None = 60,
+        variant: str | None = None,
+        trainer: Any = None,
+        rootdir: str | Path | None = None,
+        batch_size: int = 16,
+    ) -> None:
+        if every not in _EVENTS and not (isinstance(every, int) and every > 0):
+            raise ConfigurationError(f"every={every!r}: write epoch, save, or a number of steps")
+        path = Path(suite).absolute()
+        if not path.is_file():
+            raise ConfigurationError(f"{suite} is no file; name a *.ftgate.yaml file")
+        self.every, self.keep, self.cases, self.trainer = every, keep, cases, trainer
+        self.batch_size = batch_size
+        self._project = Project.of_suite(path, rootdir)
+        content = read_yaml(path.read_text("utf-8"), path.name).value
+        content = content if isinstance(content, dict) else {}
+        self.variant = trained_variant(content, variant)
+        gates = content.get("gates") or {}
+        self.stop_on = tuple(gate for gate in stop_on if gate in gates)
+        self._extra = extra_of(content, self.variant)
+        self._provider: ModelInMemory | None = None
+        self.checkpoints: list[EvaluatedCheckpoint] = []
+        self.best: EvaluatedCheckpoint | None = None
+        self.stopped_at: int | None = None
+
+    # Events of a trainer ------------------------------------------------------------------------
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take the model in hand; ask for the replies of a base that the training will change."""
+        del state, control
+        if getattr(args, "world_size", 1) > 1 or getattr(args, "deepspeed", None):
+            raise ConfigurationError(
+                "GateCallback needs the whole model in one process; save checkpoints, and evaluate "
+                "them with pytest_ftgate.evaluate"
+            )
+        tokenizer = kwargs.get("processing_class") or kwargs.get("tokenizer")
+        tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
+        if tokenizer is None:
+            raise ConfigurationError("GateCallback needs the trainer's processing_class")
+        self._provider = ModelInMemory(kwargs["model"], tokenizer, self.batch_size)
+        if not self._provider.has_adapter:
+            self._ask_base(self._provider)
+            self._provider.is_trained = True
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Evaluate the gates, with ``every="epoch"``."""
+        if self.every == "epoch":
+            self._check(args, state, control, kwargs)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Evaluate the gates, with a number of steps."""
+        if isinstance(self.every, int) and state.global_step % self.every == 0:
+            self._check(args, state, control, kwargs)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Evaluate the gates, with ``every="save"``."""
+        if self.every == "save":
+            self._check(args, state, control, kwargs)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Evaluate the gates on all cases of the suite, and name the best checkpoint."""
+        del control, kwargs
+        provider = self._provider
+        if provider is None:
+            return
+        last = self.checkpoints[-1] if self.checkpoints else None
+        if self.cases is not None or last is None or last.step != state.global_step:
+            self._log(state, self._evaluate(provider, state.global_step, cases=None))
+        if self.best is None and self.checkpoints:
+            _tell("no checkpoint is without a drop, so none is the best")
+        elif self.best:
+            place = f", saved in {Path(args.output_dir) / BEST_FOLDER}" if self.keep else ""
+            _tell(f"the best checkpoint is that of step {self.best.step}{place}")
+        provider.stop()
+        self._provider = None
+
+    # Evaluation ---------------------------------------------------------------------------------
+
+    def _check(self, args: Any, state: Any, control: Any, kwargs: Mapping[str, Any]) -> None:
+        if self._provider is None:
+            return
+        checkpoint = self._evaluate(self._provider, state.global_step, self.cases)
+        self._log(state, checkpoint)
+        if not checkpoint.drops and (self.best is None or checkpoint.mean > self.best.mean):
+            self.best = checkpoint
+            if self.keep == "best":
+                folder = Path(args.output_dir) / BEST_FOLDER
+                kwargs["model"].save_pretrained(str(folder))
+                if tokenizer := kwargs.get("processing_class"):
+                    tokenizer.save_pretrained(str(folder))
+        stopping = [gate for gate in checkpoint.drops if gate in self.stop_on]
+        if stopping and self.stopped_at is None:
+            self.stopped_at = state.global_step
+            control.should_training_stop = True
+            _tell(
+                f"step {state.global_step}: the training stops, {', '.join(stopping)} has dropped"
+            )
+
+    def _evaluate(
+        self, provider: ModelInMemory, step: int, cases: int | None
+    ) -> EvaluatedCheckpoint:
+        """Evaluate the gates now, and append what came of it."""
+        provider.name_weights()
+        settings = Settings.of_evaluation(self._project.root)
+        with self._project.open_session(settings, {IN_MEMORY: provider}) as (session, load):
+            suite = self._suite(load, provider)
+            suite = suite if cases is None else with_fewer_cases(suite, cases)
+            result = evaluate_loaded(session, self._project, suite, is_whole=False)
+        drops = tuple(verdict.gate for verdict in result.verdicts if may_exceed(verdict))
+        checkpoint = EvaluatedCheckpoint(
+            step=step, result=result, drops=drops, is_whole=cases is None
+        )
+        self.checkpoints.append(checkpoint)
+        return checkpoint
+
+    def _suite(self, load: Any, provider: ModelInMemory) -> Suite:
+        suite: Suite = load(lambda content: in_memory_content(content, self.variant))
+        return with_weights(suite, self.variant, provider.name, provider.base_name, self._extra)
+
+    def _ask_base(self, provider: ModelInMemory) -> None:
+        """Ask for all replies of the base, which the cache keeps."""
+        provider.name_weights()
+        settings = Settings.of_evaluation(self._project.root)
+        with self._project.open_session(settings, {IN_MEMORY: provider}) as (session, load):
+            for requests in _base_requests(session, self._suite(load, provider), self.variant):
+                session.results(requests)
+
+    def _log(self, state: Any, checkpoint: EvaluatedCheckpoint) -> None:
+        """Log the figures through the trainer, and say them in a line."""
+        figures = logged_figures(checkpoint.result.verdicts)
+        if self.trainer is not None:
+            control = self.trainer.control
+            # To log clears the mark that the trainer itself is about to log its loss.
+            is_due = control.should_log
+            self.trainer.log(dict(figures))
+            control.should_log = is_due
+        else:
+            entry = {**figures, "epoch": state.epoch, "step": checkpoint.step}
+            state.log_history.append(entry)
+        cases = "all cases" if checkpoint.is_whole else f"{self.cases} cases"
+        for verdict in checkpoint.result.verdicts:
+            _tell(f"step {checkpoint.step}, {cases}: {verdict.outcome.upper()} {headline(verdict)}")
+        for row in checkpoint.result.not_evaluated:
+            _tell(f"step {checkpoint.step}: {row.node} was not evaluated: {row.reason}")
+
+
+def _base_requests(session: Session, suite: Suite, name: str) -> list[Any]:
+    variant, baseline = suite.variants[name], suite.variants[suite.baseline]
+    base = base_variant(variant)
+    groups: list[Any] = [
+        session.workloads.skill_requests(suite, base, gate, mode)
+        for gate in suite.gates.values()
+        if gate.skill_cases
+        for mode in gate.prompt_modes
+    ]
+    groups += session.workloads.first_probes(suite, variant)[1:]
+    if baseline.provider == IN_MEMORY and baseline.name != name:
+        groups.append(session.workloads.task_requests(suite, baseline, full_look(suite)))
+    return groups
+
+
+def _drop_check(verdict: Verdict) -> Check | None:
+    """Return the check of *verdict* that compares with earlier results, else the deciding one."""
+    compared = (check for check in verdict.checks if check.before is not None)
+    return next(compared, verdict.check)
+
+
+def may_exceed(verdict: Verdict) -> bool:
+    """Return True if a drop is shown that may be larger than its limit."""
+    return any(
+        check.before is not None
+        and check.low is not None
+        and check.high is not None
+        and check.high < 0
+        and check.low < -check.limit
+        for check in verdict.checks
+    )
+
+
+def logged_figures(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Return the figures of *verdicts* under the names ``ftgate/GATE/VARIANT/FIGURE``.
+
+    ``outcome`` is 1 for passed, 0 for inconclusive and −1 for failed.
+    """
+    figures: dict[str, float] = {}
+    for verdict in verdicts:
+        name = f"ftgate/{verdict.gate}/{verdict.variant}"
+        figures[f"{name}/outcome"] = _NUMBERS[verdict.outcome]
+        check = _drop_check(verdict)
+        if check is None:
+            continue
+        values = {
+            "before": check.before,
+            "after": check.after,
+            "change": check.change,
+            "low": check.low,
+            "high": check.high,
+        }
+        figures |= {f"{name}/{key}": value for key, value in values.items() if value is not None}
+    return figures
+
+
+def _tell(sentence: str) -> None:
+    sys.stderr.write(f"ftgate: {escape_controls(sentence)}\n")

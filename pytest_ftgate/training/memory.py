@@ -1,0 +1,98 @@
+"""The model that is being trained, as a provider, and digests of its weights."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any
+
+import torch
+
+from pytest_ftgate.errors import ProviderRejected
+from pytest_ftgate.providers.base import Provider
+from pytest_ftgate.providers.generation import ChatModel
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Request
+
+
+class ModelInMemory(Provider):
+    """A model with its adapter, and the same model without it.
+
+    Requests to *base_name* are answered without the adapter. A model without an adapter is its own
+    base until it is trained: then only the cache answers for the base.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
+        super().__init__((), {})
+        self.batch_size, self.concurrency = batch_size, 2 * batch_size
+        self._chat = ChatModel(model, tokenizer)
+        self.has_adapter = hasattr(model, "disable_adapter") and hasattr(model, "peft_config")
+        self.is_trained = False
+        #: The names of the two in requests; they change with the weights.
+        self.name = self.base_name = ""
+        # Computed once: it reads all weights.
+        self.base_digest = weights_digest(model, trained=not self.has_adapter)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="ftgate-training")
+
+    def name_weights(self) -> None:
+        """Name the two sides by the digests of their weights, which the cache goes by."""
+        self.base_name = f"base {self.base_digest}"
+        digest = weights_digest(self._chat.model, trained=True)
+        self.name = f"trained {digest} on {self.base_digest}"
+
+    async def generate_many(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
+        """Return the replies to *requests*, all to the trained model or all to its base."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._answer, requests)
+
+    def _answer(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
+        if requests[0].model != self.base_name:
+            return self._generate(requests)
+        if self.has_adapter:
+            with self._chat.model.disable_adapter():
+                return self._generate(requests)
+        if self.is_trained:
+            raise ProviderRejected(
+                "the model has no adapter, so its base is gone once it is trained; its replies are "
+                "asked for before, at the beginning of the training"
+            )
+        return self._generate(requests)
+
+    def _generate(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
+        with _as_for_inference(self._chat.model):
+            return self._chat.generate(requests)
+
+    async def close(self) -> None:
+        """Leave the model as it is, since it belongs to the trainer."""
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _as_for_inference(model: Any) -> Iterator[None]:
+    """Switch dropout off, and leave everything as it was."""
+    was_training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in was_training.items():
+            module.training = training
+
+
+def weights_digest(model: Any, *, trained: bool) -> str:
+    """Return a digest of the weights of *model* that are trained, or of those that are not."""
+    found = sha256()
+    parameters: Mapping[str, Any] = dict(model.named_parameters())
+    for name in sorted(parameters):
+        value = parameters[name]
+        if value.requires_grad is trained:
+            found.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+            flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            found.update(flat.numpy())
+    return found.hexdigest()[:16]

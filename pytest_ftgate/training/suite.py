@@ -1,0 +1,143 @@
+"""The suite as training evaluates it: the model in memory, its base, and a part of the cases."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.suite.model import Case, Gate, Suite, digest
+from pytest_ftgate.suite.providers import provider_spec
+
+#: The name under which suites know the model in memory.
+IN_MEMORY = "in-memory"
+#: The keys of a variant that hold for a model in memory as well.
+_KEPT_KEYS = (
+    *("prompt", "user", "examples", "retrieve", "training_data"),
+    *("max_tokens", "temperature", "top_p", "seed", "stop"),
+)
+#: The keys of a suite that concern other variants.
+_DROPPED_KEYS = ("serves", "challengers", "economics", "ladder")
+_TUNED_KEYS = ("adapter", "base", "base_replies")
+
+
+def trained_variant(content: Mapping[str, Any], name: str | None) -> str:
+    """Return the name of the variant that is being trained; *name* if it is one.
+
+    Raises:
+        ConfigurationError: it is not clear which one it is.
+    """
+    variants = content.get("variants")
+    variants = variants if isinstance(variants, Mapping) else {}
+    if name is not None:
+        if name not in variants:
+            raise ConfigurationError(
+                f'variant="{name}": the suite has none of that name{did_you_mean(name, variants)}'
+            )
+        return name
+    gated = [key for key in variants if _keys_of(variants, key).get("gated", True)]
+    tuned = [key for key in gated if _keys_of(variants, key).keys() & {*_TUNED_KEYS}]
+    found = tuned or gated
+    if len(found) != 1:
+        raise ConfigurationError(
+            f"which variant is being trained? write variant=, one of {', '.join(found) or 'none'}"
+        )
+    return str(found[0])
+
+
+def _keys_of(variants: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the keys of a variant with those inherited through ``like``."""
+    keys: dict[str, Any] = {}
+    seen: set[str] = set()
+    current: Any = name
+    own = True
+    while isinstance(current, str) and current in variants and current not in seen:
+        seen.add(current)
+        values = variants[current] if isinstance(variants[current], Mapping) else {}
+        keys = {k: v for k, v in values.items() if own or k != "gated"} | keys
+        current, own = values.get("like"), False
+    return keys
+
+
+def in_memory_content(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the content of a suite with the variant *name* and its baseline alone.
+
+    The model in memory answers for *name*, and its base for a baseline whose weights are on this
+    machine.
+    """
+    variants = content["variants"]
+    keys = _keys_of(variants, name)
+    trained = {key: keys[key] for key in _KEPT_KEYS if key in keys}
+    trained |= {"provider": IN_MEMORY, "model": "trained", "base": "untrained"}
+    kept = {name: trained}
+    baseline = content.get("baseline") or next(iter(variants))
+    if baseline != name and baseline in variants:
+        keys = _keys_of(variants, baseline)
+        base = {key: value for key, value in keys.items() if key != "like"}
+        if provider_spec(keys.get("provider")).weights:
+            base = {key: keys[key] for key in _KEPT_KEYS if key in keys}
+            base |= {"provider": IN_MEMORY, "model": "untrained"}
+        kept = {baseline: {**base, "gated": False}, name: trained}
+    rest = {key: value for key, value in content.items() if key not in _DROPPED_KEYS}
+    return {**rest, "variants": kept, "baseline": baseline}
+
+
+def with_weights(suite: Suite, name: str, model: str, base: str, extra: Mapping[str, Any]) -> Suite:
+    """Return *suite* with the names of the weights in memory; gates on money and time are left out.
+
+    Both sides are in this process, so that no replies need to prove which of them answered.
+    """
+    variants = {
+        key: replace(variant, model=base, extra=extra) if variant.provider == IN_MEMORY else variant
+        for key, variant in suite.variants.items()
+    }
+    trained = replace(suite.variants[name], model=model, base=base, extra=extra, is_proven=True)
+    gates = {key: gate for key, gate in suite.gates.items() if gate.is_rate or gate.skill_cases}
+    return replace(suite, variants={**variants, name: trained}, gates=gates)
+
+
+def extra_of(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the ``extra`` of the variant *name*, such as arguments of its chat template."""
+    value = _keys_of(content["variants"], name).get("extra", {})
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def with_fewer_cases(suite: Suite, count: int) -> Suite:
+    """Return *suite* with at most *count* of its cases, and of the cases of each gate on skills.
+
+    They are spread evenly over the labels or the tags, and over the skills, and are the same at
+    each checkpoint.
+    """
+    gates = {name: _with_fewer_skill_cases(gate, count) for name, gate in suite.gates.items()}
+    return replace(suite, cases=_spread(suite.cases, count, _stratum), gates=gates)
+
+
+def _with_fewer_skill_cases(gate: Gate, count: int) -> Gate:
+    if not gate.skill_cases or "cases" not in {field.name for field in fields(gate)}:  # type: ignore[arg-type]
+        return gate
+    chosen = _spread(gate.skill_cases, count, lambda case: str(case.skill))
+    return replace(gate, cases=chosen)  # type: ignore[type-var]
+
+
+def _stratum(case: Case) -> str:
+    if isinstance(case.answers[0], str) and len(case.answers[0].split()) == 1:
+        return case.answers[0]
+    return case.tags[0] if case.tags else ""
+
+
+def _spread(
+    cases: Iterable[Case], count: int, stratum_of: Callable[[Case], str]
+) -> tuple[Case, ...]:
+    """Return *count* cases, one of each stratum in turn, in their order."""
+    cases = tuple(cases)
+    strata: dict[str, list[Case]] = defaultdict(list)
+    for case in sorted(cases, key=lambda case: digest(case.id)):
+        strata[stratum_of(case)].append(case)
+    rounds = [(turn, case) for group in strata.values() for turn, case in enumerate(group)]
+    rounds.sort(key=lambda pair: pair[0])
+    # Must-pass cases decide alone, so none is left out.
+    chosen = {case.id for _, case in rounds[:count]}
+    chosen |= {case.id for case in cases if case.must_pass or case.must_keep}
+    return tuple(case for case in cases if case.id in chosen)

@@ -1,0 +1,149 @@
+"""Gates at the checkpoints of a training by Transformers' own trainer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from tiny_model import save_model
+from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
+
+from pytest_ftgate import ConfigurationError
+from pytest_ftgate.training import GateCallback
+
+STEPS = 6
+SUITE = """
+cases: cases.jsonl
+reply: {format: {choice: [w1, w2]}, score: choice, max_tokens: 2}
+variants:
+  base: {provider: transformers, model: tiny, gated: false}
+  tuned: {like: base, adapter: not-there-yet, gated: true}
+baseline: base
+gates:
+  accuracy: {min: 0.5}
+  forgetting: {skills: [places], max_drop: 0.2}
+"""
+#: The base says w5 to everything that the skill asks.
+PLACES = """
+from pathlib import Path
+
+def pytest_ftgate_skills():
+    return {"places": Path(__file__).with_name("places.jsonl")}
+"""
+
+
+def write(path: Path, rows: list[dict[str, object]]) -> None:
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_model(tmp_path / "tiny", context=512)
+    tasks = [{"id": f"t{n}", "input": f"w{n % 50}", "expected": "w1"} for n in range(60)]
+    tasks = [{**row, "input": f"{row['input']} w{n}"} for n, row in enumerate(tasks)]
+    write(tmp_path / "cases.jsonl", tasks)
+    model, tokenizer = loaded(tmp_path / "tiny")
+    asked = [f"w{n % 57} w{n // 57} w3" for n in range(60)]
+    skills = []
+    for number, text in enumerate(asked):
+        tokens = tokenizer(f"{text} ", return_tensors="pt", add_special_tokens=False)
+        made = model.generate(**tokens, do_sample=False, max_new_tokens=1)
+        said = tokenizer.decode(made[0, -1:])
+        skills.append({"id": f"p{number}", "input": text, "expected": said, "skill": "places"})
+    write(tmp_path / "places.jsonl", skills)
+    (tmp_path / "conftest.py").write_text(PLACES, "utf-8")
+    (tmp_path / "s.ftgate.yaml").write_text(SUITE, "utf-8")
+    return tmp_path
+
+
+def loaded(folder: Path):
+    tokenizer = AutoTokenizer.from_pretrained(folder, pad_token="</s>")
+    return AutoModelForCausalLM.from_pretrained(folder), tokenizer
+
+
+def train(folder: Path, *, adapter: bool = True, rate: float = 0.0, **options):
+    """Train on "w1" for everything; return the trainer and the callback."""
+    torch.manual_seed(3)
+    model, tokenizer = loaded(folder / "tiny")
+    if adapter:
+        lora = LoraConfig(r=4, target_modules="all-linear", lora_dropout=0.5, task_type="CAUSAL_LM")
+        model = get_peft_model(model, lora)
+    one = tokenizer.convert_tokens_to_ids("w1")
+    rows = [{"input_ids": [n % 60, one, 1], "labels": [-100, one, 1]} for n in range(64)]
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(folder / "out"), max_steps=STEPS, per_device_train_batch_size=8,
+            learning_rate=rate, seed=5, use_cpu=True, report_to="none", save_strategy="no",
+            logging_steps=1, disable_tqdm=True,
+        ),
+        train_dataset=rows,
+        processing_class=tokenizer,
+    )  # fmt: skip
+    callback = None
+    if options:
+        callback = GateCallback("s.ftgate.yaml", rootdir=folder, trainer=trainer, **options)
+        trainer.add_callback(callback)
+    trainer.train()
+    return trainer, callback
+
+
+def losses(trainer) -> list[float]:
+    return [row["loss"] for row in trainer.state.log_history if "loss" in row]
+
+
+def test_the_base_is_asked_once_and_the_figures_are_logged(tiny):
+    trainer, callback = train(tiny, every=3, cases=20)
+
+    steps = [(one.step, one.is_whole) for one in callback.checkpoints]
+    assert steps == [(3, False), (6, False), (6, True)]
+    sent = [one.result.report.requests.sent for one in callback.checkpoints]
+    # The weights do not change: the second checkpoint is the first.
+    assert sent[0] > 0
+    assert sent[1] == 0
+    figures = next(row for row in trainer.state.log_history if "ftgate/forgetting/tuned/low" in row)
+    assert figures["step"] == 3
+    assert figures["ftgate/forgetting/tuned/before"] == 1.0
+    assert figures["ftgate/forgetting/tuned/change"] == 0.0
+    assert callback.stopped_at is None
+    assert callback.best.step == 3
+    assert isinstance(
+        PeftModel.from_pretrained(loaded(tiny / "tiny")[0], tiny / "out/ftgate-best"), PeftModel
+    )
+
+
+def test_a_training_that_forgets_ends_at_the_first_checkpoint_that_shows_it(tiny):
+    trainer, callback = train(tiny, rate=0.3, every=2, cases=30)
+
+    assert callback.stopped_at == 2
+    assert trainer.state.global_step == 2
+    assert callback.checkpoints[0].drops == ("forgetting",)
+    assert callback.best is None
+
+
+def test_a_model_without_an_adapter_is_compared_with_what_it_was(tiny):
+    _, callback = train(tiny, adapter=False, rate=0.05, every=3, cases=30, stop_on=())
+
+    (check,) = callback.checkpoints[0].result.verdict("forgetting", "tuned").checks[:1]
+    assert check.before == 1.0
+    assert check.after < 1.0
+    assert callback.checkpoints[-1].is_whole
+
+
+def test_the_training_is_the_same_with_the_callback_as_without_it(tiny):
+    plain, _ = train(tiny, rate=0.01)
+    gated, _ = train(tiny, rate=0.01, every=1, cases=10, stop_on=(), keep=None)
+
+    assert losses(gated) == losses(plain)
+    assert not (tiny / "out/ftgate-best").exists()
+
+
+def test_arguments_that_cannot_be_used_are_errors_at_once(tiny):
+    with pytest.raises(ConfigurationError, match="every='step': write epoch, save, or a number"):
+        GateCallback("s.ftgate.yaml", every="step")
+    with pytest.raises(ConfigurationError, match=r"t\.ftgate\.yaml is no file"):
+        GateCallback("t.ftgate.yaml")

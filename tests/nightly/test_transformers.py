@@ -1,0 +1,274 @@
+"""Checkpoints and PEFT adapters that Transformers runs in this process, through the product."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from gguf import GGUFReader
+from safetensors.numpy import save_file
+from tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
+from tiny_model import TEMPLATE, WORDS, save_model, save_tokenizer
+
+from pytest_ftgate import ConfigurationError, Reply, RequestRejected, evaluate
+from pytest_ftgate.adapters.lora import adapter_sha256
+from pytest_ftgate.providers import generation
+from pytest_ftgate.providers.base import open_provider
+from pytest_ftgate.requests.request import Adapter, Request
+
+#: Every eighth ticket of the example.
+STEP = 8
+SUITE = f"""
+prompt: {EXAMPLE / SYSTEM_PROMPT}
+cases: cases.jsonl
+reply: {{score: exact, max_tokens: 12}}
+variants:
+  tuned: {{provider: transformers, model: smollm2-135m, adapter: ADAPTER}}
+  served: {{provider: llamacpp, model: smollm2-135m, adapter: ADAPTER}}
+gates: {{accuracy: {{min: 0.10}}}}
+"""
+
+
+def example_adapter(folder: Path, **changes: object) -> Path:
+    """Write the example's narrow adapter as PEFT does."""
+    folder.mkdir()
+    matrices = peft_matrices(GGUFReader(EXAMPLE / "tickets-narrow.gguf"))
+    save_file(matrices, folder / "adapter_model.safetensors")
+    modules = sorted({name.split(".")[-3] for name in matrices})
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 8, "lora_alpha": 16}
+    text = json.dumps({**config, "target_modules": modules, **changes})
+    (folder / "adapter_config.json").write_text(text, "utf-8")
+    return folder
+
+
+def test_an_adapter_answers_as_in_llama_cpp(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = tickets("tickets.cases.jsonl")[::STEP]
+    write_rows(tmp_path / "cases.jsonl", rows)
+    adapter = example_adapter(tmp_path / "narrow")
+    (tmp_path / "s.ftgate.yaml").write_text(SUITE.replace("ADAPTER", str(adapter)), "utf-8")
+
+    run = evaluate("s.ftgate.yaml")
+
+    texts = {
+        name: [result.replies[0].text.strip() for result in scores.results.values()]
+        for name, scores in run.scores.items()
+    }
+    assert run.passed, str(run)
+    same = sum(map(str.__eq__, texts["tuned"], texts["served"]))
+    assert same >= 0.95 * len(rows)
+    assert run.scores["tuned"].correct.mean() > 0.8
+
+
+# A checkpoint of two layers with random weights: small enough for every fault --------------------
+
+
+def save_adapter(folder: Path, model: Path, **changes: object) -> Path:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(11)
+    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    peft = get_peft_model(AutoModelForCausalLM.from_pretrained(model), config)
+    for name, value in peft.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(value)
+    peft.save_pretrained(folder)
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), **changes}), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def request(model: Path, number: int = 0, folder: Path | None = None, **changes) -> Request:
+    adapter = folder and Adapter(path=folder, scale=1.0, sha256=adapter_sha256(folder))
+    values = {
+        "provider": "transformers",
+        "model": str(model),
+        "messages": (("user", " ".join(f"w{n}" for n in range(number + 2))),),
+        "max_tokens": 8,
+        "sampling": {},
+        "adapter": adapter,
+        **changes,
+    }
+    return Request(fingerprint=f"{number} {sorted(map(str, changes.items()))}", **values)
+
+
+def answers(requests: list[Request]) -> list[Reply]:
+    """Return the replies of one provider to all *requests*, each adapter's together."""
+
+    async def run() -> list[Reply]:
+        provider = open_provider(requests, {}, {})
+        try:
+            return await asyncio.gather(*map(provider.generate, requests))
+        finally:
+            await provider.close()
+
+    return asyncio.run(run())
+
+
+def test_replies_do_not_depend_on_the_batch(model):
+    requests = [request(model, number) for number in range(8)]
+
+    together = [reply.text for reply in answers(requests)]
+
+    assert together == [answers([one])[0].text for one in requests]
+    assert answers(requests)[3].usage == {"input": 5, "output": 8}
+
+
+def test_a_sample_depends_on_its_seed_and_repeat_alone(model):
+    hot = {"temperature": 1.5, "seed": 5}
+    sampled = [request(model, n, sampling=hot) for n in range(4)]
+    again = replace(sampled[2], repeat=1, fingerprint="again")
+
+    texts = [reply.text for reply in answers([*sampled, again])]
+
+    assert answers([sampled[2]])[0].text == texts[2]
+    assert texts[4] != texts[2]
+    cold = request(model, 2, sampling={"temperature": 1.5, "top_p": 1e-9})
+    assert answers([cold])[0].text == answers([request(model, 2)])[0].text
+
+
+def test_each_request_has_its_own_limit_and_stop_sequences(model):
+    whole = answers([request(model)])[0]
+    word = whole.text.split()[3]
+    requests = [
+        request(model),
+        request(model, max_tokens=2),
+        request(model, sampling={"stop": (word,)}),
+    ]
+
+    full, short, stopped = answers(requests)
+
+    assert (full.stop, full.usage["output"]) == ("length", 8)
+    assert (short.stop, short.text) == ("length", " ".join(whole.text.split()[:2]))
+    assert stopped.stop == "stop"
+    assert word not in stopped.text
+
+
+def test_adapters_share_one_base_and_leave_it_unchanged(model, tmp_path):
+    first = save_adapter(tmp_path / "first", model)
+    second = save_adapter(tmp_path / "second", model, lora_alpha=32)
+    base, one, two, after = (
+        request(model),
+        request(model, folder=first),
+        request(model, folder=second),
+        request(model, messages=(("user", "w0 w1"),)),
+    )
+
+    texts = [reply.text for reply in answers([base, one, two, after])]
+
+    assert len({*texts[:3]}) == 3
+    assert texts[3] == texts[0]
+    assert [answers([r])[0].text for r in (base, one, two)] == texts[:3]
+
+
+def test_a_tuned_variant_is_asked_with_the_template_of_its_adapter(model, tmp_path):
+    folder = save_adapter(tmp_path / "own", model)
+    save_tokenizer(folder, template="w9 " + TEMPLATE)
+
+    tuned, base = answers([request(model, folder=folder), request(model)])
+
+    assert (tuned.usage["input"], base.usage["input"]) == (3, 2)
+    assert tuned.facts["chat template sha256"] != base.facts["chat template sha256"]
+
+
+def test_a_batch_that_is_too_large_for_the_memory_is_halved(model, monkeypatch):
+    answer, sizes = generation.ChatModel._answer, []
+
+    def limited(self, pairs):
+        sizes.append(len(pairs))
+        if len(pairs) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return answer(self, pairs)
+
+    monkeypatch.setattr(generation.ChatModel, "_answer", limited)
+
+    assert len(answers([request(model, number) for number in range(8)])) == 8
+    assert max(sizes) == 8
+    monkeypatch.setattr(generation.ChatModel, "_answer", exhausted)
+    with pytest.raises(RequestRejected, match="cpu has too little memory for one request; write d"):
+        answers([request(model)])
+
+
+def exhausted(*_: object) -> None:
+    raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+
+def broken_weights(folder: Path) -> None:
+    (folder / "adapter_model.safetensors").write_bytes(b"no tensors")
+
+
+def other_tokens(folder: Path) -> None:
+    save_tokenizer(folder, words=[*WORDS[:-1], "other"])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            broken_weights,
+            "bad/adapter_model.safetensors: a file of weights is broken .* copy it ag",
+        ),
+        (other_tokens, r"its tokenizer differs from that of tiny in 2 tokens .*'other'"),
+    ],
+)
+def test_a_fault_of_an_adapter_is_one_sentence_with_its_remedy(model, tmp_path, damage, message):
+    folder = save_adapter(tmp_path / "bad", model)
+    damage(folder)
+
+    with pytest.raises(Exception, match=message):
+        answers([request(model, folder=folder)])
+
+
+def test_an_adapter_of_another_base_is_an_error(model, tmp_path):
+    wide = save_model(tmp_path / "wide", width=64)
+    by_shape = save_adapter(tmp_path / "by-shape", wide)
+    by_name = save_adapter(tmp_path / "by-name", model, base_model_name_or_path="Qwen/Qwen3-8B")
+    llama = shutil.copytree(model, tmp_path / "Llama-3.2-1B")
+
+    with pytest.raises(Exception, match="adapter by-shape does not fit the model: size mismatch"):
+        answers([request(model, folder=by_shape)])
+    with pytest.raises(Exception, match="by-name: it was trained on Qwen/Qwen3-8B"):
+        answers([request(llama, folder=by_name)])
+
+
+def test_what_keeps_a_model_from_loading_is_said_before_anything_is_asked(model, tmp_path):
+    broken = shutil.copytree(model, tmp_path / "broken")
+    (broken / "model.safetensors").write_bytes(b"no tensors")
+    silent = shutil.copytree(model, tmp_path / "silent")
+    save_tokenizer(silent, template="")
+    (silent / "chat_template.jinja").unlink(missing_ok=True)
+
+    with pytest.raises(ConfigurationError, match="broken: a file of weights is broken"):
+        answers([request(broken)])
+    with pytest.raises(ConfigurationError, match="silent: the tokenizer has no chat template; sav"):
+        answers([request(silent)])
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigurationError, match=r"device: cuda, but torch .* finds none here"):
+            answers([request(model, runtime={"device": "cuda"})])
+
+
+def test_a_prompt_that_is_too_long_is_an_error_of_its_request_alone(model):
+    good, long = request(model), request(model, messages=(("user", "w1 " * 60),), max_tokens=9)
+
+    async def run():
+        provider = open_provider([good, long], {}, {})
+        results = await asyncio.gather(
+            *map(provider.generate, (good, long)), return_exceptions=True
+        )
+        await provider.close()
+        return results
+
+    reply, error = asyncio.run(run())
+    assert reply.text
+    assert "a prompt of 60 tokens and max_tokens 9 exceed the 64 tokens" in str(error)

@@ -1,0 +1,108 @@
+"""The suite as training sees it: one variant is the model in memory, and part of the cases."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from pytest_ftgate import ConfigurationError
+from pytest_ftgate.suite.loader import load_suite
+from pytest_ftgate.suite.plugins import PluginContributions
+from pytest_ftgate.training.suite import (
+    IN_MEMORY,
+    extra_of,
+    in_memory_content,
+    trained_variant,
+    with_fewer_cases,
+    with_weights,
+)
+
+CONTENT = {
+    "cases": "t.cases.jsonl",
+    "reply": {"format": {"choice": ["a", "b", "c"]}, "score": "choice"},
+    "variants": {
+        "current": {"provider": "llamacpp", "model": "base.gguf", "user": "{{ input }}?"},
+        "strict": {"like": "current", "response_schema": True, "gated": False},
+        "tuned": {
+            "like": "current",
+            "adapter": "not-there-yet",
+            "max_tokens": 7,
+            "extra": {"chat_template_kwargs": {"enable_thinking": False}},
+        },
+    },
+    "baseline": "current",
+    "serves": "current",
+    "gates": {
+        "accuracy": {"min": 0.5, "max_drop": 0.2},
+        "latency": {"max_p50_ms": 900},
+        "forgetting": {"skills": "general-small", "max_drop": 0.1},
+    },
+}
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    """The suite with the model in memory, loaded from a file whose adapter is not there yet."""
+    rows = [{"id": f"t{n}", "input": f"n {n}", "expected": "aab"[n % 3]} for n in range(299)]
+    rows.append({"id": "rare", "input": "rare", "expected": "c"})
+    rows.append({"id": "must", "input": "must", "expected": "a", "must_pass": True})
+    text = "".join(f"{json.dumps(row)}\n" for row in rows)
+    (tmp_path / "t.cases.jsonl").write_text(text, "utf-8")
+    (tmp_path / "t.ftgate.yaml").write_text(json.dumps(CONTENT), "utf-8")
+    plugins = PluginContributions(providers=(IN_MEMORY,))
+    suite = load_suite(
+        tmp_path / "t.ftgate.yaml",
+        tmp_path,
+        plugins,
+        lambda content: in_memory_content(content, "tuned"),
+    )
+    return with_weights(suite, "tuned", "trained 1", "base 0", extra_of(CONTENT, "tuned"))
+
+
+def test_the_trained_variant_is_the_tuned_one_unless_it_is_named():
+    assert trained_variant(CONTENT, None) == "tuned"
+    assert trained_variant(CONTENT, "current") == "current"
+    with pytest.raises(ConfigurationError, match='none of that name; did you mean "tuned"'):
+        trained_variant(CONTENT, "tunes")
+    two = {"variants": {"a": {"adapter": "x"}, "b": {"like": "a"}}}
+    with pytest.raises(ConfigurationError, match="write variant=, one of a, b"):
+        trained_variant(two, None)
+
+
+def test_the_model_in_memory_answers_for_the_variant_and_its_base(loaded):
+    tuned, current = loaded.variants["tuned"], loaded.variants["current"]
+
+    assert [*loaded.variants] == ["current", "tuned"]
+    assert (tuned.provider, tuned.model, tuned.base) == (IN_MEMORY, "trained 1", "base 0")
+    assert (current.provider, current.model, current.gated) == (IN_MEMORY, "base 0", False)
+    assert tuned.max_tokens == 7
+    assert tuned.user == "{{ input }}?"
+    assert tuned.extra == {"chat_template_kwargs": {"enable_thinking": False}}
+    assert tuned.is_proven
+    # The time of a model that is being trained says nothing about the served one.
+    assert [*loaded.gates] == ["accuracy", "forgetting"]
+
+
+def test_a_baseline_at_a_server_stays_there():
+    hosted = {"provider": "anthropic", "model": "claude-haiku-5-5"}
+    content = {**CONTENT, "variants": {"current": hosted, "tuned": {"adapter": "x"}}}
+
+    assert in_memory_content(content, "tuned")["variants"]["current"] == {**hosted, "gated": False}
+
+
+def test_fewer_cases_are_spread_over_labels_and_skills_and_stay_the_same(loaded):
+    few = with_fewer_cases(loaded, 30)
+
+    labels = Counter(case.expected for case in few.cases)
+    assert len(few.cases) in (30, 31)
+    assert labels["c"] == 1
+    assert abs(labels["a"] - labels["b"]) <= 2
+    assert "must" in {case.id for case in few.cases}
+    skills = Counter(case.skill for case in few.gates["forgetting"].skill_cases)
+    assert sum(skills.values()) >= 30
+    assert max(skills.values()) - min(skills.values()) <= 1
+    shuffled = replace(loaded, cases=loaded.cases[::-1])
+    assert {c.id for c in with_fewer_cases(shuffled, 30).cases} == {c.id for c in few.cases}
