@@ -192,7 +192,7 @@ def _read_evaluator(suite: ImportedSuite, written: Any, case: dict[str, Any]) ->
         rule = {"contains": [text]}
         case.setdefault("format", []).append(rule) if case else _add_format(suite, rule)
     elif name == "LLMJudge" and not case and isinstance(keys.get("rubric"), str):
-        suite.rubric = keys["rubric"]
+        suite.rubric = str(keys["rubric"])
         model = str(keys.get("model") or "")
         suite.judge = ImportedModel(model, model) if model else None
     elif name == "MaxDuration":
