@@ -16,8 +16,15 @@ _REPLIES = ("auto", "fresh", "recorded")
 _INCONCLUSIVE = ("fail", "warn")
 _ENGINES = ("local", "ray")
 _CACHE_FOLDER = ".ftgate"
+#: Where the documentation is published: messages name its pages, and `docs/` holds their text.
+DOCS_URL = "https://pytest-ftgate.readthedocs.io/"
 #: The formats of the reports that are files.
 REPORT_FORMATS = ("html", "json", "markdown")
+
+
+def docs_page(name: str, section: str = "") -> str:
+    """Return the address of the page ``docs/NAME.md``, or of a section of it."""
+    return f"{DOCS_URL}{name}/" + (f"#{section}" if section else "")
 
 
 class PytestConfig(Protocol):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_ftgate.suite.declaration import DeclaredJudge, DeclaredSuite
+from pytest_ftgate.suite.descriptions import DESCRIPTIONS
 from pytest_ftgate.suite.formats import format_schema
 from pytest_ftgate.suite.providers import PROVIDERS
 from pytest_ftgate.suite.scorers import SCORE_KINDS, SCORE_OPTIONS
@@ -58,6 +59,10 @@ def suite_schema() -> str:
     schema["title"] = "pytest-ftgate suite"
     schema["additionalProperties"] = False
     _add_validated_keys(schema["$defs"])
+    for name, keys in DESCRIPTIONS.items():
+        properties = schema["$defs"].get(name, schema)["properties"]
+        for key, text in keys.items():
+            properties[key]["description"] = text
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
