@@ -354,7 +354,7 @@ def model_keys(suite: ImportedSuite, model: ImportedModel) -> dict[str, Any] | N
     for written, value in model.settings.items():
         key = _SETTINGS.get(written)
         if key is None or not reads_key(keys["provider"], key) or not _is_plain(key, value):
-            suite.note(f"{written} of the provider {model.id}")
+            suite.note(f"{written} of a provider")
         else:
             keys[key] = value
     return keys

@@ -96,6 +96,9 @@ class _Reader:
 
     def one_prompt(self, text: str, label: str, path: str) -> Iterator[ImportedPrompt]:
         messages = _chat(text, path)
+        if messages is None and re.match(r"\s*\[.*\"role\"", text, re.DOTALL):
+            self.suite.note(f"prompt {label}: its turns are made by a template")
+            return
         if messages is None:
             yield ImportedPrompt(label, _jinja(text))
             return
@@ -339,7 +342,7 @@ def _tags(metadata: Any) -> list[str]:
 
 def _chat(text: str, path: str) -> list[Mapping[str, Any]] | None:
     """Return the messages of a prompt that is a conversation in JSON or YAML, or None."""
-    is_yaml = path.endswith((".yaml", ".yml"))
+    is_yaml = path.endswith((".yaml", ".yml")) or text.lstrip().startswith("- role:")
     if not is_yaml and not text.lstrip().startswith(("[", "{")):
         return None
     try:

@@ -52,7 +52,7 @@ def test_what_is_lost_is_printed_and_stands_at_the_top_of_the_suite(folder, caps
 
     printed = capsys.readouterr().out
     head = (folder / "promptfooconfig.ftgate.yaml").read_text("utf-8").partition("cases:")[0]
-    for lost in ("assertion python", "apiKey of the provider", "provider file://provider.py"):
+    for lost in ("assertion python", "apiKey of a provider", "provider file://provider.py"):
         assert f"- {lost}" in printed
         assert f"#   - {lost}" in head
 

@@ -33,6 +33,18 @@ def test_prompts_are_texts_files_and_conversations(tmp_path):
     assert "prompt file://p.js: a function, or a format that is not read" in suite.notes
 
 
+def test_a_conversation_in_yaml_is_read_and_one_that_a_template_makes_is_named(tmp_path):
+    suite = read(
+        tmp_path,
+        'prompts: [{label: a, raw: "- role: system\\n  content: S\\n- role: user\\n  content: U"},'
+        ' {label: b, raw: \'[{"role": "user", "content": {{x | dump}}}]\'}]\n'
+        "tests: [{vars: {x: 1}}]\n",
+    )
+
+    assert [(one.name, one.system, one.user) for one in suite.prompts] == [("a", "S", "U")]
+    assert list(suite.notes) == ["prompt b: its turns are made by a template"]
+
+
 def test_tests_take_over_the_default_and_lists_of_values_are_cases_each(tmp_path):
     suite = read(
         tmp_path,
