@@ -18,6 +18,8 @@ _INCONCLUSIVE = ("fail", "warn")
 _ENGINES = ("local", "ray")
 _CACHE_FOLDER = ".ftgate"
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")
+#: Where the documentation is published: messages name its pages, and `docs/` holds their text.
+DOCS_URL = "https://pytest-ftgate.readthedocs.io/"
 #: The formats of the reports that are files.
 REPORT_FORMATS = ("html", "json", "markdown")
 
@@ -58,6 +60,11 @@ class KeyRule:
             remedy = "write the name of a variable and a host, such as TEAM_KEY@llm.example.com"
             raise ConfigurationError(f"ftgate_keys: {line.strip()} is no key and host; {remedy}")
         return cls(name, host, port)
+
+
+def docs_page(name: str, section: str = "") -> str:
+    """Return the address of the page ``docs/NAME.md``, or of a section of it."""
+    return f"{DOCS_URL}{name}/" + (f"#{section}" if section else "")
 
 
 class PytestConfig(Protocol):

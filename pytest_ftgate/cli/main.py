@@ -141,6 +141,18 @@ examples:
 
 exit codes: 0 passed, 1 failed, 2 a file or an option cannot be used, 3 inconclusive
 """
+_IMPORT_EXAMPLES = """\
+The file may be a configuration of promptfoo, an eval or samples of OpenAI Evals, goldens of
+deepeval, a dataset of pydantic-evals, or a table (.csv, .json, .jsonl), such as LangSmith and
+Braintrust export. What a suite cannot say is listed, and stands at its top as comments.
+
+examples:
+  pytest-ftgate import promptfooconfig.yaml
+  pytest-ftgate import goldens.json --variant '{provider: anthropic, model: claude-haiku-5-5}'
+  pytest-ftgate import export.csv -o prompts/support.ftgate.yaml
+
+exit codes: 0 the suite loads, 1 it was written and has errors to mend, 2 nothing was written
+"""
 # fmt: off
 _VERBS = (
     _Verb("demo", "see a red build and a green one, in seconds and without a key",
@@ -192,6 +204,16 @@ _VERBS = (
         ("-v",
             {"dest": "verbosity", "action": "count", "default": 0, "help": "show more cases"}),
     ), 2, _COMPARE_EXAMPLES),
+    _Verb("import", "write a suite from another tool's configuration or dataset",
+        _call, "cli.imports:import_file", (
+        ("file", {"type": Path, "help": "the file; see below"}),
+        ("-o",
+            {"dest": "out", "type": Path, "metavar": "SUITE",
+             "help": "the suite to write (default: NAME.ftgate.yaml beside the file)"}),
+        ("--variant",
+            {"metavar": "KEYS",
+             "help": "the model to ask, as a variant of a suite: '{provider: …, model: …}'"}),
+    ), 2, _IMPORT_EXAMPLES),
     _Verb("download", "download the weights of a local model", _call, "weights:download_weights", (
         ("name", {"help": "such as smollm2-135m"}),
     )),

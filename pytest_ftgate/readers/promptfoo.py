@@ -12,6 +12,7 @@ from pytest_ftgate.readers.rows import (
     AnswerRow,
     Columns,
     RawFile,
+    joined_values,
     pick_score,
     score_of,
     tags_of,
@@ -137,18 +138,10 @@ def _row(raw: RawFile, result: Mapping[str, Any], score: str, columns: Columns) 
     return AnswerRow(
         line=1,
         id=case_id,
-        input=text_at(record, columns.input) if columns.input else _input(variables),
+        input=text_at(record, columns.input) if columns.input else joined_values(variables),
         expected=expected,
         reply=None if is_error else reply,
         score=None if is_error else score_of(value, f"{raw.name}: test {case_id}"),
         tags=tags_of(record, columns),
         missing=text_of(result.get("error")) or "error" if is_error else "",
     )
-
-
-def _input(variables: Mapping[str, Any]) -> str:
-    """Return the variables as text; a single one by its value."""
-    texts = {name: text_of(value) or "" for name, value in variables.items()}
-    if len(texts) == 1:
-        return next(iter(texts.values()))
-    return "\n".join(f"{name}: {text}" for name, text in texts.items())

@@ -228,6 +228,14 @@ def input_in(record: Mapping[str, Any]) -> str:
     return text_of(first_of(record, _NAMES["input"]), role="user") or ""
 
 
+def joined_values(variables: Mapping[str, Any]) -> str:
+    """Return the variables as text; a single one by its value."""
+    texts = {name: text_of(value) or "" for name, value in variables.items()}
+    if len(texts) == 1:
+        return next(iter(texts.values()))
+    return "\n".join(f"{name}: {text}" for name, text in texts.items())
+
+
 # Tables ------------------------------------------------------------------------------------------
 
 

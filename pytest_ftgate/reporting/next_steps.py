@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.units import percent, points, quantity, unsigned_points
 from pytest_ftgate.reporting.headlines import not_measured_text
+from pytest_ftgate.settings import docs_page
 
 _Values = Mapping[str, Any]
 
@@ -150,7 +151,7 @@ def _fix_format(values: _Values) -> StepWords:
 
 def _train_again(_: _Values) -> StepWords:
     remedies = "or train for fewer epochs, at a lower rate or rank"
-    return StepWords(f"mix general data into the training set, {remedies}", "docs/forgetting.md")
+    return StepWords(f"mix general data into the training set, {remedies}", docs_page("forgetting"))
 
 
 def _request_to_measure(values: _Values) -> StepWords:

@@ -306,18 +306,26 @@ def is_known_key(name: str, host: str) -> bool:
     return any(key == name and urlsplit(url).hostname == host for key, url in usual if key and host)
 
 
-def provider_alias(name: str) -> str:
-    """Return what to write for a provider that is known by the other *name*, or ""."""
+def provider_keys(name: str) -> dict[str, str] | None:
+    """Return the keys of a variant whose provider is known by the other *name*, or None."""
     plain = name.lower().replace("_", "-")
-    if own := _OWN_NAMES.get(plain):
-        return f"; write provider: {own}"
+    if own := plain if plain in PROVIDERS else _OWN_NAMES.get(plain):
+        return {"provider": own}
     url, key = _SERVERS.get(_ALIASES.get(plain, plain), (None, ""))
     if url is None:
+        return None
+    keys = {"provider": "openai-compatible", "base_url": url, "api_key_env": key}
+    return {name: value for name, value in keys.items() if value}
+
+
+def provider_alias(name: str) -> str:
+    """Return what to write for a provider that is known by the other *name*, or ""."""
+    keys = provider_keys(name)
+    if keys is None:
         return ""
-    keys = ["provider: openai-compatible"]
-    keys += [f"base_url: {url}"] if url else []
-    keys += [f"api_key_env: {key}"] if key else []
-    return f"; for {name} write {', '.join(keys)}"
+    if len(keys) == 1 and name.lower().replace("_", "-") in _OWN_NAMES:
+        return f"; write provider: {keys['provider']}"
+    return f"; for {name} write {', '.join(f'{key}: {value}' for key, value in keys.items())}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -687,3 +687,10 @@ def test_every_declared_key_that_is_available_can_be_written():
     later = {n for n, f in DeclaredVariant.model_fields.items() if f.json_schema_extra}
 
     assert not later & {key for spec in PROVIDERS.values() for key in spec.required}
+
+
+def test_the_name_of_a_model_may_be_an_address(tmp_path):
+    name = "tinker://0123:train:0/sampler_weights/000080"
+    served = "{provider: openai-compatible, base_url_env: TUNED_URL, base: org/base, model: "
+
+    assert loaded(tmp_path, [f'one: {served}"{name}"}}'])["one"].model == name

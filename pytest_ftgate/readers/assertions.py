@@ -1,0 +1,354 @@
+"""Assertions of promptfoo, as the score and the formats of a case."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import regex
+
+from pytest_ftgate.readers.imports import AGREES
+from pytest_ftgate.readers.rows import text_of
+
+_VARIABLE = re.compile(r"\{\{-?\s*([\w.]+)\s*-?\}\}")
+#: ``output.includes('x')`` and ``output.length < 80``, the commonest of JavaScript.
+_INCLUDES = re.compile(r"output(?:\.toLowerCase\(\))?\.includes\((['\"])(.+?)\1\)")
+_LENGTH = re.compile(r"output\.length\s*(<=?|>=?)\s*(\d+)")
+
+
+class _Answer(NamedTuple):
+    """What makes a reply right: a score, and the expected answers."""
+
+    score: Any
+    expected: Any
+
+    @property
+    def kind(self) -> str:
+        return self.score if isinstance(self.score, str) else next(iter(self.score))
+
+
+@dataclass(slots=True)
+class CarriedRules:
+    """What the assertions of one test become.
+
+    Attributes:
+        rubrics: what a judge grades by.
+        limits: of latency in milliseconds, and of cost in USD, by the assertion's type.
+        skipped: a sentence for each assertion that is not carried over.
+    """
+
+    answers: list[_Answer] = field(default_factory=list)
+    formats: list[dict[str, Any]] = field(default_factory=list)
+    rubrics: list[str] = field(default_factory=list)
+    limits: dict[str, float] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+
+    def keys(self) -> dict[str, Any]:
+        """Return the keys ``expected``, ``score`` and ``format`` of a case."""
+        answers = _merged(self.answers)
+        scored = None if self.rubrics else next(iter(answers), None)
+        rest = answers if scored is None else answers[1:]
+        formats = [*self.formats, *filter(None, map(self._as_format, rest))]
+        keys: dict[str, Any] = {} if scored is None else scored._asdict()
+        return keys | ({"format": formats} if formats else {})
+
+    def _as_format(self, answer: _Answer) -> dict[str, Any] | None:
+        texts = answer.expected if isinstance(answer.expected, list) else [answer.expected]
+        if answer.kind == "contains" and (len(texts) == 1 or not isinstance(answer.score, str)):
+            return {"contains": texts}
+        if answer.kind == "contains":
+            return {"regex": f"(?i)(?:{'|'.join(map(re.escape, texts))})"}
+        if answer.kind == "exact":
+            return {"regex": rf"^\s*(?:{'|'.join(map(re.escape, texts))})\s*$"}
+        if answer.kind == "regex":
+            return {"regex": texts[0]}
+        self.skipped.append(f"{answer.kind} beside another assertion that decides the score")
+        return None
+
+
+#: The first of these decides the score; the others are formats.
+_PRIORITY = ("exact", "fields", "contains", "regex", "similarity")
+
+
+def _merged(answers: Iterable[_Answer]) -> list[_Answer]:
+    """Return *answers*, the most decisive first; texts that must all occur are one answer."""
+    every = [a for a in answers if a.score == {"contains": {"all": True}}]
+    merged = [a for a in answers if a not in every]
+    texts = list(dict.fromkeys(text for answer in every for text in answer.expected))
+    if len(texts) == 1:
+        merged.append(_Answer("contains", texts[0]))
+    elif texts:
+        merged.append(_Answer({"contains": {"all": True}}, texts))
+    return sorted(merged, key=lambda answer: _PRIORITY.index(answer.kind))
+
+
+def carry_assertions(
+    assertions: Iterable[Any], variables: Mapping[str, Any], read: Callable[[str], str]
+) -> CarriedRules:
+    """Return what *assertions* become; *read* returns the text behind ``file://``.
+
+    *read* raises ConfigurationError for a file that cannot be read.
+    """
+    rules = CarriedRules()
+    for assertion in assertions:
+        if not isinstance(assertion, Mapping):
+            rules.skipped.append(f'assertion "{assertion}" is not a mapping')
+        elif assertion.get("type") == "assert-set":
+            if assertion.get("threshold") is not None:
+                rules.skipped.append("threshold of an assert-set: all of its assertions must hold")
+            inner = carry_assertions(assertion.get("assert") or (), variables, read)
+            for name in ("answers", "formats", "rubrics", "skipped"):
+                getattr(rules, name).extend(getattr(inner, name))
+            rules.limits |= inner.limits
+        else:
+            _carry(rules, assertion, variables, read)
+    return rules
+
+
+def _carry(
+    rules: CarriedRules,
+    assertion: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    read: Callable[[str], str],
+) -> None:
+    kind = str(assertion.get("type", ""))
+    carry = _CARRY.get(kind)
+    if carry is None:
+        rules.skipped.append(f"assertion {kind or 'without a type'}")
+        return
+    value = _filled(assertion.get("value"), variables)
+    if isinstance(value, str) and value.startswith("file://"):
+        name = value.removeprefix("file://")
+        if not name.endswith((".txt", ".md", ".json", ".yaml", ".yml")):
+            rules.skipped.append(f"assertion {kind} of {value}")
+            return
+        value = _parsed(read(name)) if kind.endswith("json") else _filled(read(name), variables)
+    problem = carry(rules, value, assertion)
+    if problem:
+        rules.skipped.append(f"assertion {kind}{problem}")
+    for key in ("transform", "contextTransform"):
+        if assertion.get(key):
+            rules.skipped.append(f"{key} of an assertion {kind}: the whole reply is read")
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _filled(value: Any, variables: Mapping[str, Any]) -> Any:
+    """Return *value* with the variables in its texts replaced."""
+    if isinstance(value, list):
+        return [_filled(item, variables) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def text(match: re.Match[str]) -> str:
+        name = match[1].removeprefix("vars.")
+        return (text_of(variables[name]) or "") if name in variables else match[0]
+
+    return _VARIABLE.sub(text, value)
+
+
+# One function for each kind: it returns "", or why the assertion is not carried over.
+
+
+def _texts(value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    if len(values) == 1 and isinstance(value, str) and "," in value:
+        values = [part.strip() for part in value.split(",")]
+    return [text for text in map(text_of, values) if text]
+
+
+def _equals(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+    if isinstance(value, Mapping) and value:
+        rules.answers.append(_Answer("fields", {str(k): v for k, v in value.items()}))
+    elif isinstance(value, list) or not text_of(value):
+        return " with a list" if isinstance(value, list) else " without a value"
+    else:
+        rules.answers.append(_Answer("exact", text_of(value)))
+    return ""
+
+
+def _contains(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+    text = None if isinstance(value, list) else text_of(value)
+    if not text or not text.strip():
+        return " without a value"
+    rules.answers.append(_Answer({"contains": {"all": True}}, [text]))
+    return ""
+
+
+def _contains_all(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+    if texts := _texts(value):
+        rules.answers.append(_Answer({"contains": {"all": True}}, texts))
+    return "" if texts else " without a value"
+
+
+def _contains_any(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+    if texts := _texts(value):
+        rules.answers.append(_Answer("contains", texts))
+    return "" if texts else " without a value"
+
+
+def _regex(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+    pattern = text_of(value) or ""
+    if not _is_pattern(pattern):
+        return f" {pattern}: not a pattern of Python"
+    rules.answers.append(_Answer("regex", pattern))
+    return ""
+
+
+def _is_pattern(pattern: str) -> bool:
+    try:
+        return bool(regex.compile(pattern).pattern)
+    except regex.error:
+        return False
+
+
+def _starts_with(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+    rules.answers.append(_Answer("regex", "^" + re.escape(text_of(value) or "")))
+    return ""
+
+
+def _similar(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+    texts = value if isinstance(value, list) else [text_of(value)]
+    rules.answers.append(_Answer({"similarity": {"by": "tfidf"}}, texts))
+    rules.skipped.append("similar compares embeddings in promptfoo, and words (tfidf) here")
+    return ""
+
+
+def _is_json(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+    schema = _parsed(value) if isinstance(value, str) else value
+    rules.formats.append({"json_schema": schema if isinstance(schema, Mapping) else {}})
+    return " with a schema that is no mapping" if isinstance(schema, str) else ""
+
+
+def _not_contains(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+    text = text_of(value)
+    rules.formats += [{"avoids": [text]}] if text else []
+    return "" if text else " without a value"
+
+
+def _not_contains_any(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+    rules.formats.append({"avoids": _texts(value)})
+    return ""
+
+
+def _not_regex(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+    pattern = f"(?s)^(?!.*(?:{text_of(value)}))"
+    rules.formats += [{"regex": pattern}] if _is_pattern(pattern) else []
+    return "" if _is_pattern(pattern) else " of a pattern that Python does not read"
+
+
+def _not_equals(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+    rules.formats.append({"regex": rf"^(?!\s*{re.escape(text_of(value) or '')}\s*$)"})
+    return ""
+
+
+def _word_count(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+    bounds = value if isinstance(value, Mapping) else {"min": value, "max": value}
+    limits = {k: int(bounds[k]) for k in ("min", "max") if str(bounds.get(k, "")).isdecimal()}
+    rules.formats += [{"length": {"unit": "words", **limits}}] if limits else []
+    return "" if limits else " without a number"
+
+
+def _not_empty(rules: CarriedRules, *_: Any) -> str:
+    rules.formats.append({"length": {"unit": "characters", "min": 1}})
+    return ""
+
+
+def _rubric(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+    text = "\n".join(_strings(value))
+    rules.rubrics += [text] if text else []
+    return "" if text else " without a rubric"
+
+
+def _strings(value: Any) -> Iterator[str]:
+    inner = value.values() if isinstance(value, Mapping) else value
+    if isinstance(inner, str):
+        yield inner
+    elif inner is not None and not isinstance(inner, bool | int | float):
+        for item in inner:
+            yield from _strings(item)
+
+
+def _factuality(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+    rules.rubrics.append(AGREES.replace("{{ expected }}", text_of(value) or ""))
+    return ""
+
+
+def _limit(rules: CarriedRules, _: Any, assertion: Mapping[str, Any]) -> str:
+    threshold = assertion.get("threshold")
+    if not isinstance(threshold, int | float) or threshold <= 0:
+        return " without a threshold"
+    rules.limits[str(assertion["type"])] = float(threshold)
+    return ""
+
+
+def _javascript(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+    code = str(value).strip().removeprefix("return ").rstrip("; \n")
+    parts = [part.strip(" ()\n") + ")" * part.strip().endswith(")") for part in code.split("&&")]
+    rest = [part for part in parts if not _simple_javascript(rules, part)]
+    return f": {' '.join(code.split())[:60]}" if rest else ""
+
+
+def _simple_javascript(rules: CarriedRules, code: str) -> bool:
+    """Return True after carrying over an expression that says what a reply contains."""
+    if match := _INCLUDES.fullmatch(code):
+        rules.answers.append(_Answer({"contains": {"all": True}}, [match[2]]))
+    elif match := _LENGTH.fullmatch(code):
+        size, strict = int(match[2]), "=" not in match[1]
+        bound = {"max": size - strict} if match[1][0] == "<" else {"min": size + strict}
+        rules.formats.append({"length": {"unit": "characters", **bound}})
+    return match is not None
+
+
+_CARRY: Mapping[str, Callable[[CarriedRules, Any, Mapping[str, Any]], str]] = {
+    "equals": _equals,
+    "contains": _contains,
+    "icontains": _contains,
+    "contains-all": _contains_all,
+    "icontains-all": _contains_all,
+    "contains-any": _contains_any,
+    "icontains-any": _contains_any,
+    "regex": _regex,
+    "starts-with": _starts_with,
+    "similar": _similar,
+    "is-json": _is_json,
+    "not-contains": _not_contains,
+    "not-icontains": _not_contains,
+    "not-contains-any": _not_contains_any,
+    "not-icontains-any": _not_contains_any,
+    "not-regex": _not_regex,
+    "not-equals": _not_equals,
+    "word-count": _word_count,
+    "not-empty": _not_empty,
+    "llm-rubric": _rubric,
+    "g-eval": _rubric,
+    "model-graded-closedqa": _rubric,
+    "model-graded-factuality": _factuality,
+    "factuality": _factuality,
+    "latency": _limit,
+    "cost": _limit,
+    "javascript": _javascript,
+}
+
+
+def assertion_of_cell(text: str) -> dict[str, Any]:
+    """Return the assertion that a cell of the column ``__expected`` declares."""
+    name, colon, value = text.partition(":")
+    kind, _, threshold = name.strip().partition("(")
+    kind = {"grade": "llm-rubric", "fn": "javascript", "eval": "javascript"}.get(kind, kind)
+    if not colon and kind not in ("is-json", "not-empty"):
+        return {"type": "equals", "value": text}
+    if kind not in _CARRY and not re.fullmatch(r"[a-z][a-z-]+", kind):
+        return {"type": "equals", "value": text}
+    found: dict[str, Any] = {"type": kind, "value": value.strip() or None}
+    if threshold:
+        found["threshold"] = float(threshold.rstrip(")"))
+    return found

@@ -1,0 +1,260 @@
+"""Cases of other tools: OpenAI Evals, deepeval, pydantic-evals, and tables of any platform."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.imports import (
+    AGREES,
+    ImportedModel,
+    ImportedSuite,
+    add_cases,
+    expected_of,
+    input_keys,
+    parse_document,
+    read_records,
+    read_text_below,
+    set_usual_score,
+)
+from pytest_ftgate.readers.promptfoo_config import read_promptfoo_config
+from pytest_ftgate.readers.rows import answer_in, first_of, input_in, text_of
+
+_DOCUMENTS = (".yaml", ".yml", ".json")
+_TABLES = (".csv", ".jsonl", ".json")
+
+
+def read_import(path: Path) -> ImportedSuite:
+    """Return what a file of another tool declares.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or is of no known tool.
+    """
+    if path.suffix not in (*_DOCUMENTS, *_TABLES):
+        raise ConfigurationError(f"{path} is no {', '.join((*_DOCUMENTS, '.csv', '.jsonl'))}")
+    if path.suffix in _DOCUMENTS:
+        document = parse_document(read_text_below(path.parent, path.name), path.name)
+        suite = _read_document(path, document)
+        if suite is None and path.suffix != ".json":
+            raise ConfigurationError(f"{path}: {_UNKNOWN}")
+    else:
+        suite = _read_rows(path, read_records(path))
+    if suite is None or not suite.cases:
+        notes = "; ".join(suite.notes) if suite else _UNKNOWN
+        raise ConfigurationError(f"{path}: no case was found: {notes or 'the file has none'}")
+    return suite
+
+
+_UNKNOWN = (
+    "neither a configuration of promptfoo, an eval of OpenAI Evals, goldens of deepeval, nor a "
+    "dataset of pydantic-evals"
+)
+
+
+def _read_document(path: Path, document: Any) -> ImportedSuite | None:
+    if isinstance(document, list):
+        return _read_rows(path, [row for row in document if isinstance(row, Mapping)])
+    if not isinstance(document, Mapping):
+        return None
+    if isinstance(document.get("goldens"), list):
+        return _read_goldens(document["goldens"])
+    if isinstance(document.get("cases"), list):
+        return _read_pydantic_evals(document)
+    specs = [spec for spec in document.values() if isinstance(spec, Mapping)]
+    evals = [spec for spec in specs if str(spec.get("class", "")).startswith("evals.")]
+    return _read_openai_eval(path, evals) if evals else read_promptfoo_config(path, document)
+
+
+def _read_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> ImportedSuite:
+    if any("ideal" in row for row in rows):
+        return _read_samples(rows, "")
+    if any({"expected_output", "expectedOutput", "retrieval_context"} & row.keys() for row in rows):
+        return _read_goldens(rows)
+    return _read_table(path, rows)
+
+
+# OpenAI Evals ------------------------------------------------------------------------------------
+
+
+def _read_openai_eval(path: Path, specs: Sequence[Mapping[str, Any]]) -> ImportedSuite:
+    """Return the first eval of a file of the registry, with its samples."""
+    spec, arguments = specs[0], specs[0].get("args") or {}
+    written = str(arguments.get("samples_jsonl") or "")
+    # The samples lie beside the file, or in the registry's folder of data.
+    folders = (path.parent, path.parent.parent / "data", path.parent / "data")
+    found = next((one / written for one in folders if written and (one / written).is_file()), None)
+    if found is None:
+        raise ConfigurationError(f'{path}: samples_jsonl "{written}" is not there; put it beside')
+    suite = _read_samples(read_records(found), str(spec["class"]).rpartition(":")[2])
+    if len(specs) > 1:
+        suite.note(f"{len(specs) - 1} further evals of the file")
+    for key in arguments:
+        if key not in ("samples_jsonl", "eval_type"):
+            suite.note(f"the argument {key} of the eval")
+    return suite
+
+
+def _read_samples(rows: Sequence[Mapping[str, Any]], kind: str) -> ImportedSuite:
+    suite = ImportedSuite("OpenAI Evals")
+    scores: Mapping[str, Any] = {
+        "": "contains",
+        "Match": "regex",
+        "Includes": "contains",
+        "FuzzyMatch": "contains",
+        "JsonMatch": "fields",
+    }
+    suite.score = scores.get(kind)
+    if kind not in scores:
+        suite.rubric = AGREES
+        suite.note(f"class {kind}: a judge grades by the ideal answer")
+    if kind == "FuzzyMatch":
+        suite.note("FuzzyMatch also takes a reply that is a part of the answer")
+    cases = (_sample(row, kind) for row in rows)
+    add_cases(suite, cases)
+    return suite
+
+
+def _sample(row: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    ideal = row.get("ideal")
+    expected = expected_of(ideal)
+    if kind == "Match" and expected is not None:
+        texts = expected if isinstance(expected, list) else [expected]
+        expected = ["^" + re.escape(str(text)) for text in texts]
+    if kind == "JsonMatch" and isinstance(ideal, str):
+        try:
+            expected = parse_document(ideal, "ideal.json")
+        except ConfigurationError:
+            expected = None
+    return {"id": row.get("id"), **input_keys(row.get("input")), "expected": expected}
+
+
+# deepeval ----------------------------------------------------------------------------------------
+
+
+def _read_goldens(rows: Iterable[Mapping[str, Any]]) -> ImportedSuite:
+    suite = ImportedSuite("deepeval")
+    cases: list[dict[str, Any]] = []
+    for row in rows:
+        if "scenario" in row or "turns" in row:
+            suite.note("a conversational golden")
+            continue
+        context = first_of(row, ("context", "retrieval_context", "retrievalContext"))
+        variables = {"context": text_of(context)} if context else {}
+        if context:
+            suite.note("context is a var: write {{ context }} where the prompt shows it")
+        if first_of(row, ("tools_called", "expected_tools", "expectedTools")):
+            suite.note("tools of a golden")
+        expected = first_of(row, ("expected_output", "expectedOutput"))
+        name = first_of(row, ("name", "id"))
+        given = {"input": text_of(row.get("input")), "vars": variables}
+        cases.append({"id": name, **given, "expected": expected_of(expected)})
+    add_cases(suite, cases)
+    set_usual_score(suite)
+    return suite
+
+
+# pydantic-evals ----------------------------------------------------------------------------------
+
+
+def _read_pydantic_evals(document: Mapping[str, Any]) -> ImportedSuite:
+    suite = ImportedSuite("pydantic-evals")
+    for evaluator in document.get("evaluators") or ():
+        _read_evaluator(suite, evaluator, {})
+    cases: list[dict[str, Any]] = []
+    for row in document["cases"]:
+        if isinstance(row, Mapping):
+            case = {"id": row.get("name"), **input_keys(row.get("inputs"))}
+            case["expected"] = expected_of(row.get("expected_output"))
+            case["tags"] = _text_values(row.get("metadata"))
+            for evaluator in row.get("evaluators") or ():
+                _read_evaluator(suite, evaluator, case)
+            cases.append(case)
+    add_cases(suite, cases)
+    if not suite.rubric:
+        set_usual_score(suite)
+    return suite
+
+
+def _read_evaluator(suite: ImportedSuite, written: Any, case: dict[str, Any]) -> None:
+    """Carry over one evaluator, of the dataset or (with keys in *case*) of a case."""
+    named = dict(written) if isinstance(written, Mapping) else {written: None}
+    name, value = next(iter(named.items()), ("", None))
+    keys = value if isinstance(value, Mapping) else {"value": value, "rubric": value}
+    text = text_of(keys.get("value"))
+    if name == "EqualsExpected":
+        suite.score = suite.score or "exact"
+    elif name == "Equals" and case and text:
+        case |= {"expected": expected_of(keys.get("value")), "score": "exact"}
+    elif name == "Contains" and text:
+        rule = {"contains": [text]}
+        case.setdefault("format", []).append(rule) if case else _add_format(suite, rule)
+    elif name == "LLMJudge" and not case and isinstance(keys.get("rubric"), str):
+        suite.rubric = str(keys["rubric"])
+        model = str(keys.get("model") or "")
+        suite.judge = ImportedModel(model, model) if model else None
+    elif name == "MaxDuration":
+        seconds = keys.get("seconds", keys.get("value"))
+        if isinstance(seconds, int | float):
+            suite.limits["latency"] = {"max_p95_ms": seconds * 1_000}
+    elif name != "IsInstance":
+        suite.note(f"evaluator {name}{' of a case' if case else ''}")
+
+
+def _add_format(suite: ImportedSuite, rule: Mapping[str, Any]) -> None:
+    suite.note(f"evaluator Contains of all cases: add it to reply.format: {dict(rule)}")
+
+
+# Tables ------------------------------------------------------------------------------------------
+
+#: Columns of LangSmith are called ``inputs.question``, ``input_question`` or ``inputs``.
+_INPUT = re.compile(r"inputs?[._](\w+)|inputs?")
+_OUTPUT = re.compile(r"(?:reference_)?outputs?[._](\w+)|(?:reference_)?outputs?|expected")
+_METADATA = ("metadata", "tags", "split", "splits")
+
+
+def _read_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> ImportedSuite:
+    suite = ImportedSuite(f"a table ({path.suffix.removeprefix('.')})")
+    unread = {key for row in rows for key in row} - {"id", "example_id", *_METADATA}
+    cases: list[dict[str, Any]] = []
+    for row in rows:
+        inputs, used = _columns(row, _INPUT)
+        outputs, used_too = _columns(row, _OUTPUT)
+        unread -= {*used, *used_too}
+        given = input_keys(inputs) if inputs is not None else {"input": input_in(row)}
+        expected = outputs if outputs is not None else answer_in(row)
+        case = {"id": first_of(row, ("id", "example_id")), **given}
+        case["expected"] = expected_of(expected)
+        case["tags"] = [tag for key in _METADATA for tag in _text_values(row.get(key))]
+        cases.append(case)
+    if unread and any(_INPUT.fullmatch(key) for row in rows for key in row):
+        suite.note(f"columns {', '.join(sorted(unread))}")
+    add_cases(suite, cases)
+    set_usual_score(suite)
+    return suite
+
+
+def _columns(row: Mapping[str, Any], pattern: re.Pattern[str]) -> tuple[Any, list[str]]:
+    """Return the value of the columns that match *pattern*, and their names."""
+    names = [name for name in row if pattern.fullmatch(name)]
+    parts = {
+        match[1]: row[name]
+        for name in names
+        if (match := pattern.fullmatch(name)) and match.lastindex
+    }
+    if parts:
+        return parts, names
+    return next((row[name] for name in names), None), names
+
+
+def _text_values(value: Any) -> list[str]:
+    values: Iterator[Any] | Sequence[Any] = ()
+    if isinstance(value, Mapping):
+        values = iter(value.values())
+    elif isinstance(value, list):
+        values = value
+    elif isinstance(value, str):
+        values = value.split()
+    return [text for text in values if isinstance(text, str) and text]

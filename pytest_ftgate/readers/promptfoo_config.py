@@ -1,0 +1,360 @@
+"""A configuration of promptfoo, read as a suite."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.assertions import assertion_of_cell, carry_assertions
+from pytest_ftgate.readers.imports import (
+    ImportedModel,
+    ImportedPrompt,
+    ImportedSuite,
+    add_cases,
+    input_keys,
+    parse_document,
+    read_records,
+    read_text_below,
+    slug,
+    unique,
+)
+from pytest_ftgate.readers.rows import text_of
+
+_FILE = "file://"
+#: Files of cases, and those whose text is the value of a variable.
+_TABLES = (".csv", ".json", ".jsonl", ".yaml", ".yml")
+_TEXTS = (".txt", ".md", ".html", ".xml", ".json", ".yaml", ".yml", ".csv")
+#: A test with lists as variables is one case for each combination, up to so many.
+_MOST_COMBINATIONS = 1_000
+#: Keys of a configuration that say nothing about what is tested.
+_SILENT = ("description", "outputPath", "sharing", "tags", "metadata", "assertionTemplates")
+_READ = ("prompts", "providers", "targets", "tests", "defaultTest", "scenarios", "$schema")
+_GRADES_ANYTHING = "The reply does what the input asks."
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads one configuration into *suite*; *folder* is where its files are looked for."""
+
+    suite: ImportedSuite
+    folder: Path
+    templates: Mapping[str, Any]
+
+    def read(self, written: str) -> str:
+        return read_text_below(self.folder, written.removeprefix(_FILE))
+
+    def resolve(self, value: Any) -> Any:
+        """Return *value*, or the document in the file that it names; None if there is none."""
+        is_file = isinstance(value, str) and value.startswith(_FILE)
+        if not is_file:
+            return value
+        if not value.endswith((".json", ".yaml", ".yml")):
+            self.suite.note(f"{value}")
+            return None
+        try:
+            return parse_document(self.read(value), value)
+        except ConfigurationError as error:
+            self.suite.note(str(error))
+            return None
+
+    # Prompts
+
+    def prompts(self, written: Any) -> Iterator[ImportedPrompt]:
+        listed = written if isinstance(written, list) else [written]
+        if isinstance(written, Mapping):
+            listed = [{"id": path, "label": label} for path, label in written.items()]
+        for number, prompt in enumerate(listed, 1):
+            keys = prompt if isinstance(prompt, Mapping) else {"raw": prompt}
+            text = text_of(keys.get("raw") or keys.get("content") or keys.get("id")) or ""
+            label = text_of(keys.get("label")) or f"prompt-{number}"
+            if isinstance(keys.get("config"), Mapping):
+                self.suite.note(f"config of the prompt {label}")
+            yield from self.prompt(text, label, is_labelled="label" in keys)
+
+    def prompt(self, text: str, label: str, *, is_labelled: bool) -> Iterator[ImportedPrompt]:
+        path = text.removeprefix(_FILE)
+        is_file = text.startswith(_FILE) or re.fullmatch(r"[\w./-]+\.(txt|md|json|ya?ml)", text)
+        if is_file and not path.endswith((".txt", ".md", ".json", ".yaml", ".yml", ".j2")):
+            self.suite.note(f"prompt {text}: a function, or a format that is not read")
+            return
+        if is_file:
+            try:
+                text = self.read(path)
+            except ConfigurationError as error:
+                self.suite.note(f"prompt {error}")
+                return
+            label = label if is_labelled else Path(path).stem
+        parts = re.split(r"^---\s*$", text, flags=re.MULTILINE) if path.endswith(".txt") else [text]
+        for part in filter(str.strip, parts):
+            yield from self.one_prompt(part.strip("\n"), label, path)
+
+    def one_prompt(self, text: str, label: str, path: str) -> Iterator[ImportedPrompt]:
+        messages = _chat(text, path)
+        if messages is None and re.match(r"\s*\[.*\"role\"", text, re.DOTALL):
+            self.suite.note(f"prompt {label}: its turns are made by a template")
+            return
+        if messages is None:
+            yield ImportedPrompt(label, _jinja(text))
+            return
+        roles = [str(message.get("role")) for message in messages]
+        texts = [_jinja(text_of(message) or "") for message in messages]
+        if roles not in (["user"], ["system", "user"], ["developer", "user"], ["system"]):
+            self.suite.note(f"prompt {label}: its turns are {', '.join(roles)}")
+            return
+        by_role = dict(zip(roles, texts, strict=True))
+        system = by_role.get("system") or by_role.get("developer") or ""
+        yield ImportedPrompt(label, by_role.get("user", "{{ input }}"), system)
+
+    # Models
+
+    def models(self, written: Any) -> Iterator[ImportedModel]:
+        for provider in written if isinstance(written, list) else [written]:
+            if isinstance(provider, str) and provider.startswith(_FILE) and provider.endswith("ml"):
+                yield from self.models(self.resolve(provider))
+            elif isinstance(provider, str):
+                yield ImportedModel(provider, provider)
+            elif isinstance(provider, Mapping) and "id" in provider:
+                yield self.model(str(provider["id"]), provider)
+            elif isinstance(provider, Mapping):
+                yield from (
+                    self.model(str(name), keys if isinstance(keys, Mapping) else {})
+                    for name, keys in provider.items()
+                )
+
+    def model(self, name: str, keys: Mapping[str, Any]) -> ImportedModel:
+        for key in ("prompts", "transform", "delay"):
+            if keys.get(key):
+                self.suite.note(f"{key} of the provider {name}")
+        config = keys.get("config")
+        settings = config if isinstance(config, Mapping) else {}
+        return ImportedModel(text_of(keys.get("label")) or name, name, settings)
+
+    # Tests
+
+    def tests(self, written: Any) -> Iterator[Mapping[str, Any]]:
+        if isinstance(written, str):
+            yield from self.test_file(written.removeprefix(_FILE))
+        elif isinstance(written, Mapping):
+            self.suite.note(f"tests made by {written.get('path', 'a generator')}")
+        for test in written if isinstance(written, list) else ():
+            if isinstance(test, str):
+                yield from self.test_file(test.removeprefix(_FILE))
+            elif isinstance(test, Mapping):
+                yield test
+
+    def test_file(self, written: str) -> Iterator[Mapping[str, Any]]:
+        is_glob = any(mark in written for mark in "*?[")
+        paths = sorted(self.folder.glob(written)) if is_glob else [self.folder / written]
+        for path in paths:
+            if path.suffix not in _TABLES or "://" in written:
+                self.suite.note(f"tests of {written}: not a file of cases")
+                continue
+            try:
+                text = read_text_below(self.folder, str(path.relative_to(self.folder)))
+                is_single = path.suffix in _TABLES[1:] and path.suffix != ".jsonl"
+                document = parse_document(text, path.name) if is_single else None
+                rows = document if isinstance(document, list) else [document]
+                rows = rows if is_single else read_records(path)
+            except ConfigurationError as error:
+                self.suite.note(f"tests of {written}: {error}")
+                continue
+            is_csv = path.suffix == ".csv"
+            mappings = [row for row in rows if isinstance(row, Mapping)]
+            yield from (_csv_test(row) if is_csv else _plain_test(row) for row in mappings)
+
+    def scenarios(self, written: Any) -> Iterator[Mapping[str, Any]]:
+        for scenario in written if isinstance(written, list) else ():
+            keys = self.resolve(scenario)
+            configs = self.tests(keys.get("config")) if isinstance(keys, Mapping) else ()
+            for config in configs:
+                yield from (_merge(config, test) for test in self.tests(keys.get("tests")) or [{}])
+
+    def cases(self, test: Mapping[str, Any], rubrics: list[str]) -> Iterator[dict[str, Any]]:
+        for key in ("threshold", "provider", "providers"):
+            if test.get(key):
+                self.suite.note(f"{key} of a test")
+        options = test.get("options")
+        for key in options if isinstance(options, Mapping) else ():
+            if key not in ("provider", "rubricPrompt", "_conversation"):
+                self.suite.note(f"options.{key} of a test")
+        written = test.get("vars")
+        variables = self.resolve(written) if isinstance(written, str) else written
+        for values in self.combinations(variables if isinstance(variables, Mapping) else {}):
+            if values is not None:
+                yield self.case(test, values, rubrics)
+
+    def combinations(self, variables: Mapping[str, Any]) -> Iterator[dict[str, Any] | None]:
+        """Yield the variables of each case of a test; None where a file cannot be read."""
+        lists = [value if isinstance(value, list) else [value] for value in variables.values()]
+        # A list of mappings, such as a conversation, is one value.
+        lists = [[v] if any(isinstance(i, Mapping | list) for i in v) else v for v in lists]
+        products = itertools.product(*lists)
+        for combination in itertools.islice(products, _MOST_COMBINATIONS):
+            values = dict(zip(map(str, variables), combination, strict=True))
+            try:
+                yield {name: self.variable(value) for name, value in values.items()}
+            except ConfigurationError as error:
+                self.suite.note(f"a test whose variable cannot be read: {error}")
+                yield None
+
+    def variable(self, value: Any) -> Any:
+        if not isinstance(value, str) or not value.startswith(_FILE):
+            return value
+        if not value.endswith(_TEXTS):
+            raise ConfigurationError(f"{value} is not text")
+        return self.read(value)
+
+    def case(
+        self, test: Mapping[str, Any], variables: Mapping[str, Any], rubrics: list[str]
+    ) -> dict[str, Any]:
+        assertions = [self.assertion(one) for one in test.get("assert") or ()]
+        try:
+            rules = carry_assertions(assertions, variables, self.read)
+        except ConfigurationError as error:
+            self.suite.note(f"the assertions of a test: {error}")
+            rules = carry_assertions((), variables, self.read)
+        keys = rules.keys()
+        for text in rules.skipped:
+            self.suite.note(text)
+        for kind, limit in rules.limits.items():
+            self.limit(kind, limit)
+        description = text_of(test.get("description")) or ""
+        rubrics.append("\n".join(rules.rubrics))
+        named = {"id": description} if description else {}
+        given = input_keys(variables) if variables else {"input": description or "(no variables)"}
+        return {**named, **given, **keys, "tags": _tags(test.get("metadata"))}
+
+    def assertion(self, written: Any) -> Any:
+        reference = written.get("$ref") if isinstance(written, Mapping) else None
+        if not isinstance(reference, str):
+            return written
+        return self.templates.get(reference.rpartition("/")[2], {"type": reference})
+
+    def limit(self, kind: str, limit: float) -> None:
+        """Keep the smallest limit: promptfoo has one for each test, a suite one for all."""
+        gate, key = {"latency": ("latency", "max_p95_ms"), "cost": ("cost", "max_usd_per_1k")}[kind]
+        value = limit * 1_000 if kind == "cost" else limit
+        keys = self.suite.limits.setdefault(gate, {key: value})
+        keys[key] = min(keys[key], value)
+
+
+def read_promptfoo_config(path: Path, document: Mapping[str, Any]) -> ImportedSuite | None:
+    """Return the suite that a configuration of promptfoo declares; None for another file."""
+    if not {"prompts", "providers", "targets", "tests", "scenarios"} & document.keys():
+        return None
+    suite = ImportedSuite("promptfoo")
+    templates = document.get("assertionTemplates")
+    reader = _Reader(suite, path.parent, templates if isinstance(templates, Mapping) else {})
+    for key in document:
+        if key not in (*_READ, *_SILENT):
+            suite.note(f"the key {key}")
+    taken: list[str] = []
+    for prompt in reader.prompts(document.get("prompts") or "{{ input }}"):
+        name = unique(slug(prompt.name) or "prompt", taken)
+        taken.append(name)
+        suite.prompts.append(ImportedPrompt(name, prompt.user, prompt.system))
+    suite.models += reader.models(document.get("providers") or document.get("targets") or [])
+    default = reader.resolve(document.get("defaultTest")) or {}
+    _read_tests(reader, document, default if isinstance(default, Mapping) else {})
+    return suite
+
+
+def _read_tests(reader: _Reader, document: Mapping[str, Any], default: Mapping[str, Any]) -> None:
+    suite = reader.suite
+    tests = [*reader.tests(document.get("tests")), *reader.scenarios(document.get("scenarios"))]
+    rubrics: list[str] = []
+    merged = [_merge(default, test) for test in tests or ([default] if default else [])]
+    cases = [case for test in merged for case in reader.cases(test, rubrics)]
+    judged = [rubric for rubric in rubrics if rubric]
+    if judged:
+        suite.rubric = judged[0] if len({*rubrics}) == 1 and "{" not in judged[0] else ""
+        suite.judge = _judge(reader, [default, *tests])
+        if not suite.rubric:
+            suite.rubric = "{{ rubric }}"
+            _add_rubrics(suite, cases, rubrics)
+    add_cases(suite, cases)
+
+
+def _add_rubrics(
+    suite: ImportedSuite, cases: Sequence[dict[str, Any]], rubrics: Sequence[str]
+) -> None:
+    for case, rubric in zip(cases, rubrics, strict=True):
+        if not rubric and "expected" in case:
+            continue
+        if not rubric:
+            suite.note(f'a test that no assertion scores is graded by "{_GRADES_ANYTHING}"')
+        case["vars"] = {**case.get("vars", {}), "rubric": rubric or _GRADES_ANYTHING}
+
+
+def _judge(reader: _Reader, tests: Iterable[Mapping[str, Any]]) -> ImportedModel | None:
+    """Return the first model that grades by a rubric, if the configuration names one."""
+    for test in tests:
+        options = test.get("options")
+        named = [options.get("provider")] if isinstance(options, Mapping) else []
+        assertions = test.get("assert") or ()
+        named += [one.get("provider") for one in assertions if isinstance(one, Mapping)]
+        for provider in filter(None, named):
+            inner = provider.get("text", provider) if isinstance(provider, Mapping) else provider
+            return next(reader.models(inner), None)
+    return None
+
+
+def _merge(default: Mapping[str, Any], test: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *test* with what it takes over from the tests' default."""
+    both = {**default, **test}
+    for key in ("vars", "options", "metadata"):
+        first, second = default.get(key), test.get(key)
+        if isinstance(first, Mapping) and isinstance(second, Mapping):
+            both[key] = {**first, **second}
+    lists = (default.get("assert"), test.get("assert"))
+    both["assert"] = [one for listed in lists if isinstance(listed, list) for one in listed]
+    return both
+
+
+def _plain_test(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a row of a file as a test: one already, or only its variables."""
+    return row if {"vars", "assert", "description"} & row.keys() else {"vars": row}
+
+
+def _csv_test(row: Mapping[str, Any]) -> dict[str, Any]:
+    special = {name: value for name, value in row.items() if name.startswith("__")}
+    variables = {name.strip(): v for name, v in row.items() if not name.startswith("__")}
+    cells = [v for k, v in special.items() if re.fullmatch(r"__expected\d*", k) and v]
+    return {
+        "vars": variables,
+        "assert": [assertion_of_cell(text_of(cell) or "") for cell in cells],
+        "description": special.get("__description"),
+        "threshold": special.get("__threshold"),
+        "metadata": {k.partition(":")[2]: v for k, v in special.items() if "metadata:" in k},
+    }
+
+
+def _tags(metadata: Any) -> list[str]:
+    values = metadata.values() if isinstance(metadata, Mapping) else ()
+    return [slug(value) for value in values if isinstance(value, str) and slug(value)]
+
+
+def _chat(text: str, path: str) -> list[Mapping[str, Any]] | None:
+    """Return the messages of a prompt that is a conversation in JSON or YAML, or None."""
+    is_yaml = path.endswith((".yaml", ".yml")) or text.lstrip().startswith("- role:")
+    if not is_yaml and not text.lstrip().startswith(("[", "{")):
+        return None
+    try:
+        value = parse_document(text, path) if is_yaml else json.loads(text)
+    except (ConfigurationError, ValueError):
+        return None
+    value = value.get("messages") if isinstance(value, Mapping) else value
+    messages = value if isinstance(value, list) else []
+    are_messages = all(isinstance(one, Mapping) and "role" in one for one in messages)
+    return messages if messages and are_messages else None
+
+
+def _jinja(text: str) -> str:
+    """Return a template of Nunjucks as one of Jinja, where they differ."""
+    return re.sub(r"\|\s*dump\b", "| tojson", text)

@@ -1,0 +1,131 @@
+"""The verb import: the written suite loads, and names what it lacks."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from pytest_ftgate.cli.main import main
+from pytest_ftgate.suite.loader import load_suite
+
+CONFIG = """\
+prompts: ['Sort: {{ticket}}', {label: strict, raw: '[{"role": "system", "content": "One word."},
+  {"role": "user", "content": "{{ticket}}"}]'}]
+providers:
+- openai:gpt-4.1-mini
+- {id: 'anthropic:messages:claude-haiku-4-5', label: haiku, config: {temperature: 0, apiKey: sk-1}}
+- file://provider.py
+tests:
+- {vars: {ticket: My money}, assert: [{type: equals, value: refund}]}
+- {vars: {ticket: Hello}, assert: [{type: equals, value: other}, {type: python, value: x}]}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "promptfooconfig.yaml").write_text(CONFIG, "utf-8")
+    return tmp_path
+
+
+def test_a_configuration_becomes_a_suite_that_loads(folder, capsys):
+    assert main(["import", "promptfooconfig.yaml"]) == 0
+
+    suite = load_suite(folder / "promptfooconfig.ftgate.yaml", folder)
+    assert [*suite.variants] == [
+        "prompt-1-gpt-4.1-mini",
+        "prompt-1-haiku",
+        "strict-gpt-4.1-mini",
+        "strict-haiku",
+    ]
+    assert suite.variants["strict-haiku"].sampling["temperature"] == 0
+    assert [case.answers for case in suite.cases] == [["refund"], ["other"]]
+    assert "next: pytest --ftgate --ftgate-plan promptfooconfig.ftgate.yaml" in (
+        capsys.readouterr().out
+    )
+
+
+def test_what_is_lost_is_printed_and_stands_at_the_top_of_the_suite(folder, capsys):
+    main(["import", "promptfooconfig.yaml"])
+
+    printed = capsys.readouterr().out
+    head = (folder / "promptfooconfig.ftgate.yaml").read_text("utf-8").partition("cases:")[0]
+    for lost in ("assertion python", "apiKey of a provider", "provider file://provider.py"):
+        assert f"- {lost}" in printed
+        assert f"#   - {lost}" in head
+
+
+def test_no_key_of_an_api_is_written(folder):
+    main(["import", "promptfooconfig.yaml"])
+
+    assert [p.name for p in folder.iterdir() if "sk-1" in p.read_text("utf-8")] == [
+        "promptfooconfig.yaml"
+    ]
+
+
+def test_few_cases_get_plain_thresholds_and_many_get_statistics(folder):
+    rows = "".join(f"question {n},answer {n}\n" for n in range(80))
+    (folder / "many.csv").write_text(f"question,answer\n{rows}", "utf-8")
+
+    assert main(["import", "promptfooconfig.yaml"]) == main(["import", "many.csv"]) == 0
+
+    gates = [
+        yaml.safe_load((folder / f"{name}.ftgate.yaml").read_text("utf-8"))["gates"]
+        for name in ("promptfooconfig", "many")
+    ]
+    assert gates == [{"accuracy": {"min": 1, "evidence": "point"}}, {"accuracy": {}}]
+
+
+def test_without_a_model_the_suite_calls_a_program_to_fill_in(folder, capsys):
+    (folder / "goldens.json").write_text('[{"input": "a", "expected_output": "b"}]', "utf-8")
+
+    assert main(["import", "goldens.json", "-o", "new/qa.ftgate.yaml"]) == 0
+
+    assert "def answer(case):" in (folder / "new" / "qa_program.py").read_text("utf-8")
+    suite = load_suite(folder / "new" / "qa.ftgate.yaml", folder)
+    assert suite.variants["current"].provider == "python"
+
+
+def test_a_model_may_be_named(folder):
+    (folder / "a.jsonl").write_text('{"input": "a", "ideal": "b"}\n', "utf-8")
+
+    code = main(["import", "a.jsonl", "--variant", "{provider: anthropic, model: m}"])
+
+    assert code == 0
+    assert load_suite(folder / "a.ftgate.yaml", folder).variants["current"].model == "m"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent.yaml"], "absent.yaml cannot be read: No such file"),
+        (["promptfooconfig.yaml", "-o", "x.yaml"], "the name of a suite ends in .ftgate.yaml"),
+        (["promptfooconfig.yaml", "--variant", "gpt-4"], "--variant gpt-4 is no mapping"),
+        (["promptfooconfig.yaml", "-o", "taken.ftgate.yaml"], "exists already"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(folder, capsys, arguments, message):
+    (folder / "taken.ftgate.yaml").write_text("x", "utf-8")
+
+    assert main(["import", *arguments]) == 2
+
+    assert message in capsys.readouterr().err
+
+
+def test_errors_of_a_named_variant_are_shown_to_be_mended(folder, capsys):
+    code = main(["import", "promptfooconfig.yaml", "--variant", "{provider: anthropic}"])
+
+    assert code == 1
+    assert "mend these errors in the suite:" in capsys.readouterr().out
+
+
+def test_control_characters_of_the_file_are_escaped(folder, capsys):
+    test = {"vars": {"x": "a"}, "assert": [{"type": "x\x1b[31m\ny", "value": 1}]}
+    (folder / "hostile.json").write_text(json.dumps({"tests": [test]}), "utf-8")
+
+    assert main(["import", "hostile.json"]) == 0
+
+    head = (folder / "hostile.ftgate.yaml").read_text("utf-8")
+    assert "\x1b" not in capsys.readouterr().out + head

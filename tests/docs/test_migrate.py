@@ -1,0 +1,24 @@
+"""What docs/migrate.md shows is what the command prints, and its table knows every assertion."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from pytest_ftgate.cli.main import main
+
+PAGE = (Path(__file__).parents[2] / "docs" / "migrate.md").read_text("utf-8")
+
+
+def test_the_configuration_of_the_page_is_imported_as_it_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    ((name, config),) = re.findall(r"```yaml\n# (\S+)\n(.*?)```", PAGE, re.DOTALL)
+    (shown,) = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / name).write_text(config, "utf-8")
+    command, _, printed = shown.removeprefix("$ ").partition("\n")
+
+    code = main(shlex.split(command)[1:])
+
+    assert code == 0
+    assert capsys.readouterr().out == printed

@@ -1,0 +1,124 @@
+"""Configurations of promptfoo, read as suites."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_ftgate.readers.datasets import read_import
+
+
+def read(folder, config, **files):
+    for name, text in files.items():
+        (folder / name.replace("_", ".")).write_text(text, "utf-8")
+    path = folder / "promptfooconfig.yaml"
+    path.write_text(config, "utf-8")
+    return read_import(path)
+
+
+def test_prompts_are_texts_files_and_conversations(tmp_path):
+    suite = read(
+        tmp_path,
+        "prompts: ['Sort {{x | dump}}', 'file://two.txt', {label: Chat, raw: '[{\"role\": "
+        '"system", "content": "S"}, {"role": "user", "content": "U {{x}}"}]\'}, file://p.js]\n'
+        "tests: [{vars: {x: 1}}]\n",
+        two_txt="first {{x}}\n---\nsecond {{x}}\n",
+    )
+
+    assert [(one.name, one.system, one.user) for one in suite.prompts] == [
+        ("prompt-1", "", "Sort {{x | tojson}}"),
+        ("two", "", "first {{x}}"),
+        ("two-2", "", "second {{x}}"),
+        ("Chat", "S", "U {{x}}"),
+    ]
+    assert "prompt file://p.js: a function, or a format that is not read" in suite.notes
+
+
+def test_a_conversation_in_yaml_is_read_and_one_that_a_template_makes_is_named(tmp_path):
+    suite = read(
+        tmp_path,
+        'prompts: [{label: a, raw: "- role: system\\n  content: S\\n- role: user\\n  content: U"},'
+        ' {label: b, raw: \'[{"role": "user", "content": {{x | dump}}}]\'}]\n'
+        "tests: [{vars: {x: 1}}]\n",
+    )
+
+    assert [(one.name, one.system, one.user) for one in suite.prompts] == [("a", "S", "U")]
+    assert list(suite.notes) == ["prompt b: its turns are made by a template"]
+
+
+def test_tests_take_over_the_default_and_lists_of_values_are_cases_each(tmp_path):
+    suite = read(
+        tmp_path,
+        "defaultTest: {vars: {tone: kind}, assert: [{type: not-contains, value: sorry}]}\n"
+        "tests:\n- {vars: {x: [a, b]}, assert: [{type: equals, value: '{{x}}!'}]}\n",
+    )
+
+    assert [case["vars"] for case in suite.cases] == [
+        {"tone": "kind", "x": "a"},
+        {"tone": "kind", "x": "b"},
+    ]
+    assert [case["expected"] for case in suite.cases] == ["a!", "b!"]
+    assert all(case["format"] == [{"avoids": ["sorry"]}] for case in suite.cases)
+
+
+@pytest.mark.parametrize(
+    ("tests", "files"),
+    [
+        ("file://t.csv", {"t_csv": "x,__expected,__description\n1,contains: one,Case one\n"}),
+        (
+            "t.yaml",
+            {
+                "t_yaml": "- {vars: {x: '1'}, description: Case one,\n"
+                "   assert: [{type: contains, value: one}]}\n"
+            },
+        ),
+        (
+            (
+                "[{vars: file://v.yaml, description: Case one, assert: [{$ref: '#/x/one'}]}]\n"
+                "assertionTemplates: {one: {type: contains, value: one}}"
+            ),
+            {"v_yaml": "x: '1'\n"},
+        ),
+    ],
+)
+def test_tests_are_read_from_files(tmp_path, tests, files):
+    suite = read(tmp_path, f"prompts: ['{{{{x}}}}']\ntests: {tests}\n", **files)
+
+    assert suite.cases == [
+        {"id": "Case-one", "input": "1", "vars": {"x": "1"}, "score": "contains", "expected": "one"}
+    ]
+
+
+def test_scenarios_are_crossed_with_their_tests(tmp_path):
+    suite = read(
+        tmp_path,
+        "scenarios:\n- config: [{vars: {a: 1}}, {vars: {a: 2}}]\n"
+        "  tests: [{vars: {b: 3}}, {vars: {b: 4}}]\n",
+    )
+
+    assert [case["vars"] for case in suite.cases] == [
+        {"a": a, "b": b} for a in (1, 2) for b in (3, 4)
+    ]
+
+
+def test_rubrics_that_differ_are_a_variable_of_their_cases(tmp_path):
+    suite = read(
+        tmp_path,
+        "tests:\n- {vars: {x: a}, assert: [{type: llm-rubric, value: Kind}]}\n"
+        "- {vars: {x: b}, assert: [{type: llm-rubric, value: Short, provider: 'openai:gpt-4o'}]}\n",
+    )
+
+    assert suite.rubric == "{{ rubric }}"
+    assert [case["vars"]["rubric"] for case in suite.cases] == ["Kind", "Short"]
+    assert suite.judge.id == "openai:gpt-4o"
+
+
+def test_a_file_outside_the_folder_is_not_read(tmp_path, monkeypatch):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    monkeypatch.chdir(inner)
+    (tmp_path / "secret.txt").write_text("secret", "utf-8")
+
+    suite = read(inner, "tests: [{vars: {x: 'file://../secret.txt'}}, {vars: {x: a}}]\n")
+
+    assert [case["input"] for case in suite.cases] == ["a"]
+    assert any("outside the folder" in note for note in suite.notes)
