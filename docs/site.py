@@ -123,6 +123,8 @@ def _type(keys: Mapping[str, Any]) -> str:
 def _plain_type(keys: Mapping[str, Any]) -> str:
     words = {"string": "text", "boolean": "true or false", "object": "mapping", "null": "empty"}
     kind = keys.get("type", "")
+    if isinstance(kind, list):
+        return " or ".join(_plain_type({**keys, "type": one}) for one in kind)
     if kind not in ("integer", "number"):
         return words.get(kind, "any value")
     noun = "whole number" if kind == "integer" else "number"
