@@ -41,6 +41,7 @@ from pytest_ftgate.scoring.scores import VariantScores, score_replies
 from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
+from pytest_ftgate.suite.skill_levels import possible_cases
 
 #: The length in characters of a stand-in for a missing reply, if its request allows as much.
 _STAND_IN_LENGTH, _CHARACTERS_PER_TOKEN = 400, 4
@@ -315,7 +316,7 @@ def contaminations(gates: Sequence[GateRun]) -> Iterator[Contamination]:
         if contamination:
             yield contamination
     for gate_run in gates:
-        contamination = find_skill_contamination(gate_run.gate, gate_run.variant)
+        contamination = find_skill_contamination(possible_cases(gate_run.gate), gate_run.variant)
         if contamination:
             yield contamination
 
