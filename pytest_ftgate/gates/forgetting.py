@@ -42,7 +42,7 @@ from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.resampling import SkillSample
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
 from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.skill_levels import LevelChoice
+from pytest_ftgate.suite.skill_levels import LevelChoice, levels_note
 
 #: A case is right if its score is above this value.
 _HALF = 0.5
@@ -322,6 +322,8 @@ def _notes(
     if uninformative:
         names = ", ".join(uninformative)
         yield f"the base is too weak in {names} to show a loss there"
+    if comparison.choices:
+        yield levels_note(comparison.choices)
     yield from filter(None, (choice.note for choice in comparison.choices))
     contamination = comparison.contamination
     if contamination is not None:

@@ -35,11 +35,16 @@ class LevelChoice:
     is_assumed: bool = False
 
     @property
+    def rate_text(self) -> str:
+        """The rate in percent, or ""."""
+        return "" if self.rate is None else f"{100 * self.rate:.0f} %"
+
+    @property
     def note(self) -> str:
         """What cannot be seen at this level, in a sentence; "" if the level fits."""
         if self.rate is None:
             return ""
-        right = f"{self.rate:.0%}".replace("%", " %")
+        right = self.rate_text
         if self.level is None:
             return (
                 f"{self.family} is left out: the base is right in {right} of its easiest pilot "
@@ -56,6 +61,18 @@ class LevelChoice:
             f"{self.family}: the base is right in {right} of the pilot cases of level {self.level} "
             f"and in few of harder ones, so a loss of what lies between cannot be seen"
         )
+
+
+def levels_note(choices: Iterable[LevelChoice]) -> str:
+    """Return the level of each family, with what the base has right of its pilot."""
+    return f"levels: {', '.join(map(_level_text, choices))}"
+
+
+def _level_text(choice: LevelChoice) -> str:
+    level = f"{choice.family} {choice.level or 'none'}"
+    if choice.is_assumed:
+        return f"{level} (assumed)"
+    return level if choice.rate is None else f"{level} (base right in {choice.rate_text})"
 
 
 def reference_cases(families: Iterable[str]) -> tuple[Case, ...]:
