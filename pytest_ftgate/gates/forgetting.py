@@ -42,6 +42,7 @@ from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.resampling import SkillSample
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
 from pytest_ftgate.suite.model import Suite
+from pytest_ftgate.suite.skill_levels import LevelChoice, levels_note
 
 #: A case is right if its score is above this value.
 _HALF = 0.5
@@ -57,12 +58,14 @@ class SkillComparison:
             case broke, or if replies do not vary.
         contamination: the skills cases that the variant was trained on.
         levels: the error rates of each drop check; by default those of the suite alone.
+        choices: the levels of the families of skills that have some.
     """
 
     scores: Mapping[str, tuple[VariantScores, VariantScores]]
     repeated: tuple[VariantScores, VariantScores] | None = None
     contamination: Contamination | None = None
     levels: Levels | None = None
+    choices: tuple[LevelChoice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +322,9 @@ def _notes(
     if uninformative:
         names = ", ".join(uninformative)
         yield f"the base is too weak in {names} to show a loss there"
+    if comparison.choices:
+        yield levels_note(comparison.choices)
+    yield from filter(None, (choice.note for choice in comparison.choices))
     contamination = comparison.contamination
     if contamination is not None:
         yield (

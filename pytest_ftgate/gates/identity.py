@@ -31,6 +31,8 @@ _DIFFERENCE_ALPHA = 0.01
 
 #: The fact that says in how many tokens a tuned variant and its base may think.
 ROOM_FACT = "room to think"
+#: Stands before the name of a family of skills in the fact of its level.
+LEVEL_FACT = "level of "
 #: Fingerprint of a request -> its reply, or the error.
 RequestResults = Mapping[str, Reply | FtgateError]
 

@@ -25,6 +25,7 @@ from pytest_ftgate.requests.workload import base_variant, replies_vary
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import CostGate, DataGate, ForgettingGate, LatencyGate, RateGate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
+from pytest_ftgate.suite.skill_levels import LevelChoice
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.judges import JudgeEvidence
@@ -78,6 +79,9 @@ class GateEvidence(Protocol):
         self, variant: Variant, gate: Gate, case_ids: Sequence[str]
     ) -> VariantScores:
         """Return the scores of some skill cases, from repeated requests."""
+
+    def level_choices(self, variant: Variant) -> tuple[LevelChoice, ...]:
+        """Return the levels of the families of skills that have some, as the base chose them."""
 
     def reply_times(self, variant: Variant) -> ReplyTimes:
         """Return the latencies of the replies."""
@@ -169,8 +173,12 @@ class _ForgettingKind(GateKind[ForgettingGate]):
             )
             for mode in gate.prompt_modes
         }
-        contamination = find_skill_contamination(gate, variant)
-        comparison = SkillComparison(pairs, contamination=contamination, levels=evidence.levels)
+        comparison = SkillComparison(
+            pairs,
+            contamination=find_skill_contamination(pairs[""][0].cases, variant),
+            levels=evidence.levels,
+            choices=evidence.level_choices(variant),
+        )
         regressed = broken_must_keep_ids(*pairs[""])
         if regressed and (replies_vary(variant) or replies_vary(base)):
             of_variant, of_base = (

@@ -10,7 +10,7 @@ from itertools import chain
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.skills import CANARY
 from pytest_ftgate.suite.few_shot import normalised_words, word_sequence
-from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
+from pytest_ftgate.suite.model import Case, Suite, Turn, Variant
 from pytest_ftgate.suite.training_data import TrainingExample, read_training_rows
 
 #: A case with fewer words may occur in a longer text by chance.
@@ -48,30 +48,28 @@ def find_contamination(suite: Suite, variant: Variant) -> Contamination | None:
     return _compare(variant, suite.cases, "case")
 
 
-def find_skill_contamination(gate: Gate, variant: Variant) -> Contamination | None:
-    """Return the skill cases that occur in the variant's training data, or None.
-
-    Conversations are skipped: their last message alone does not identify them.
-    """
-    questions = [
-        case for case in gate.skill_cases if sum(role == "user" for role, _ in case.messages) <= 1
-    ]
-    return _compare(variant, questions, "skills case")
+def find_skill_contamination(cases: Sequence[Case], variant: Variant) -> Contamination | None:
+    """Return the skill *cases* that occur in the variant's training data, or None."""
+    conversations = [case for case in cases if _is_conversation(case.messages)]
+    questions = [case for case in cases if not _is_conversation(case.messages)]
+    return _compare(variant, questions, "skills case", conversations)
 
 
-def _compare(variant: Variant, cases: Sequence[Case], case_kind: str) -> Contamination | None:
+def _compare(
+    variant: Variant, cases: Sequence[Case], case_kind: str, conversations: Sequence[Case] = ()
+) -> Contamination | None:
     path = variant.training_data
     if path is None:
         return None
     rows = read_training_rows(Source(root=path.parent, path=path), path)
-    lines = contaminated_lines(rows, cases)
-    first = next((case for case in cases if case.id in lines), None)
+    lines = contaminated_lines(rows, cases, conversations)
+    first = next((case for case in (*cases, *conversations) if case.id in lines), None)
     if first is None:
         return None
     return Contamination(
         variant.name,
         path.name,
-        cases=len(cases),
+        cases=len(cases) + len(conversations),
         leaked=len(lines),
         first_case=first.id,
         line=lines[first.id],
@@ -81,21 +79,43 @@ def _compare(variant: Variant, cases: Sequence[Case], case_kind: str) -> Contami
     )
 
 
-def contaminated_lines(rows: Iterable[TrainingExample], cases: Sequence[Case]) -> dict[str, int]:
-    """Return the first line that contains each contaminated case, by case id."""
-    ids_by_words: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for case in cases:
-        ids_by_words[normalised_words(case.input_text)].append(case.id)
+def contaminated_lines(
+    rows: Iterable[TrainingExample], cases: Sequence[Case], conversations: Sequence[Case] = ()
+) -> dict[str, int]:
+    """Return the first line that contains each contaminated case, by case id.
+
+    A case is found by its last message, one of *conversations* by all messages of the user.
+    """
+    by_words, by_dialogue = _ids_by_words(cases), _ids_by_words(conversations, whole=True)
     phrases = PhraseIndex(cases, _FEWEST_WORDS)
     lines: dict[str, int] = {}
     for row in rows:
         questions = (normalised_words(text) for role, text in row.turns if role == "user")
-        equal = chain.from_iterable(ids_by_words.get(question, ()) for question in questions)
+        equal = chain.from_iterable(by_words.get(question, ()) for question in questions)
         # A row without an answer is one text: question, answer and template marks together.
         contained = phrases.case_ids_in(row.input_text) if row.answer is None else ()
-        for case_id in (*equal, *contained):
+        whole = by_dialogue.get(normalised_words(_user_text(row.turns)), ()) if by_dialogue else ()
+        for case_id in (*equal, *contained, *whole):
             lines.setdefault(case_id, row.line)
     return lines
+
+
+def _ids_by_words(
+    cases: Iterable[Case], *, whole: bool = False
+) -> dict[tuple[str, ...], list[str]]:
+    ids: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for case in cases:
+        text = _user_text(case.messages) if whole else case.input_text
+        ids[normalised_words(text)].append(case.id)
+    return ids
+
+
+def _is_conversation(turns: Sequence[Turn]) -> bool:
+    return sum(role == "user" for role, _ in turns) > 1
+
+
+def _user_text(turns: Sequence[Turn]) -> str:
+    return "\n".join(text for role, text in turns if role == "user")
 
 
 class PhraseIndex:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.errors import Diagnostic, SuiteError
-from pytest_ftgate.gates.identity import ROOM_FACT
+from pytest_ftgate.gates.identity import LEVEL_FACT, ROOM_FACT
 from pytest_ftgate.gates.rates import AcceptedSamples
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.verdict import Verdict
@@ -74,6 +74,8 @@ class AcceptedRecord:
             accepted run may drop by less than the limit; the anchor limits the sum of all drops.
         limits: the limits of gates that declare none, by the name of the gate, a share.
         rooms: by tuned variant that thinks, the tokens that it and its base may think in.
+        skill_levels: by tuned variant and family of skills, the level that its base chose; 0 for a
+            family that is left out.
     """
 
     suite: str
@@ -86,6 +88,7 @@ class AcceptedRecord:
     anchors: Mapping[str, Anchor] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
     rooms: Mapping[str, int] = field(default_factory=dict)
+    skill_levels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def count_results(self, variant: str, gate: str) -> int:
         """Return how many accepted results *variant* has for a gate: none, the last, or both."""
@@ -235,6 +238,7 @@ def accept_run(
         anchors=anchors,
         limits=_default_limits(verdicts),
         rooms=_rooms(before, verdicts),
+        skill_levels=_skill_levels(before, verdicts),
     )
     write_record(path, record)
     not_passed = sum(verdict.gated and verdict.outcome != "passed" for verdict in verdicts)
@@ -257,6 +261,21 @@ def _rooms(before: AcceptedRecord | None, verdicts: Sequence[Verdict]) -> dict[s
         for verdict in verdicts
         if ROOM_FACT in verdict.facts
     }
+
+
+def _skill_levels(
+    before: AcceptedRecord | None, verdicts: Sequence[Verdict]
+) -> dict[str, Mapping[str, int]]:
+    """Return the levels of skills by variant; those of variants without new ones stay."""
+    levels = dict(before.skill_levels) if before else {}
+    for verdict in verdicts:
+        found = {
+            fact.removeprefix(LEVEL_FACT): int(value)
+            for fact, value in verdict.facts.items()
+            if fact.startswith(LEVEL_FACT)
+        }
+        levels |= {verdict.variant: found} if found else {}
+    return levels
 
 
 def _anchors(

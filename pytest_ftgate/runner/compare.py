@@ -277,6 +277,9 @@ class _FileEvidence:
     ) -> NoReturn:
         raise NotImplementedError
 
+    def level_choices(self, variant: Variant) -> NoReturn:
+        raise NotImplementedError
+
     def reply_times(self, variant: Variant) -> ReplyTimes:
         raise NotImplementedError
 

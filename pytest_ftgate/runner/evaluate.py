@@ -20,6 +20,7 @@ from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.scores import VariantScores, validate_rules
 from pytest_ftgate.suite.model import Gate, Suite, Variant
+from pytest_ftgate.suite.skill_levels import LevelChoice
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.judges import JudgeEvidence
@@ -97,6 +98,8 @@ def request_first_look(
             _validate_scorers(session, gate_run)
     if submit_with:
         session.submit(submit_with)
+    elif gate_run.gate.skill_cases and not session.is_submitted(gate_run):
+        session.ask_pilots([(gate_run.suite, gate_run.variant)])
     session.accepted_record(gate_run.gate_suite)
     try:
         return _check_identity(session, gate_run, on_progress)
@@ -205,6 +208,9 @@ class _SessionEvidence:
         self, variant: Variant, gate: Gate, case_ids: Sequence[str]
     ) -> VariantScores:
         return self.session.scores.repeated_skill_scores(self.suite, variant, gate, case_ids)
+
+    def level_choices(self, variant: Variant) -> tuple[LevelChoice, ...]:
+        return self.session.workloads.level_choices(self.suite, variant)
 
     def reply_times(self, variant: Variant) -> ReplyTimes:
         return self.session.reply_times(self.suite, variant, self.look)

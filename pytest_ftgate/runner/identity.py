@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_ftgate.gates.identity import (
+    LEVEL_FACT,
     ROOM_FACT,
     IdentityResult,
     RequestResults,
@@ -228,6 +229,9 @@ def _variant_facts(
     same = equal_inputs(gate_run.gate.evaluated_cases(gate_run.gate_suite.cases))
     more = {"equal inputs": same} if same else {}
     more |= {ROOM_FACT: str(room)} if room else {}
+    if gate_run.gate.skill_cases:
+        choices = session.workloads.level_choices(gate_run.suite, variant)
+        more |= {f"{LEVEL_FACT}{choice.family}": str(choice.level or 0) for choice in choices}
     if not gate_run.planned:
         return identity_facts(unplanned, results) | more
     group = 1 if needs_baseline(gate_run) else 0

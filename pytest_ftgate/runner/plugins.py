@@ -69,7 +69,7 @@ _KINDS = (
         "a function that takes a case and a reply, and returns what is wrong or an empty text",
     ),
     _ContributionKind(
-        *("skills", "skill", lambda: (*skills.SETS, *skills.skill_names()), _is_file),
+        *("skills", "skill", lambda: (*skills.set_names(), *skills.skill_names()), _is_file),
         "the path of a .jsonl file of cases",
     ),
 )

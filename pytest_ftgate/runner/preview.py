@@ -44,6 +44,7 @@ from pytest_ftgate.scoring.scores import VariantScores, score_replies
 from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
+from pytest_ftgate.suite.skill_levels import levels_note, possible_cases
 
 #: The length in characters of a stand-in for a missing reply, if its request allows as much.
 _STAND_IN_LENGTH, _CHARACTERS_PER_TOKEN = 400, 4
@@ -255,6 +256,7 @@ def _cached_of(requests: Iterable[Request], cached: Mapping[str, Reply]) -> list
 def variant_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
     """Yield the lines about single variants: their identity, and likely mistakes in them."""
     yield from identity_lines(session, gates)
+    yield from level_lines(session, gates)
     yield from lint_lines(session, gates)
 
 
@@ -272,6 +274,26 @@ def identity_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
                 more = f", at most {most:,}" if most > first else ""
                 counts = f"{first:,} of the requests{more}"
                 yield f"  identity: {variant.name} is first compared with its base: {counts}"
+
+
+def level_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
+    """Yield the levels of skills of each variant, and how they are chosen."""
+    seen = set[tuple[str, str]]()
+    for gate_run in gates:
+        suite, variant = gate_run.suite, gate_run.variant
+        if not gate_run.gate.leveled or (suite.name, variant.name) in seen:
+            continue
+        seen.add((suite.name, variant.name))
+        # The estimates report the error of a variant that cannot be planned.
+        with suppress(FtgateError):
+            choices = session.workloads.level_choices(suite, variant)
+            yield f"  skills: {variant.name}: {levels_note(choices)}"
+            if any(choice.is_assumed for choice in choices):
+                pilot = len(session.workloads.pilot_requests(suite, variant))
+                yield (
+                    f"  skills: the base of {variant.name} chooses the levels by {pilot:,} pilot "
+                    "requests of the above, which are sent first"
+                )
 
 
 def lint_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
@@ -329,7 +351,7 @@ def contaminations(gates: Sequence[GateRun]) -> Iterator[Contamination]:
         if contamination:
             yield contamination
     for gate_run in gates:
-        contamination = find_skill_contamination(gate_run.gate, gate_run.variant)
+        contamination = find_skill_contamination(possible_cases(gate_run.gate), gate_run.variant)
         if contamination:
             yield contamination
 

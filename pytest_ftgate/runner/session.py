@@ -41,9 +41,11 @@ from pytest_ftgate.requests.workload import ROOM_TO_THINK, Workload, is_known_to
 from pytest_ftgate.runner.imports import load_accepted_record, start_imports
 from pytest_ftgate.runner.judges import JudgeRunner
 from pytest_ftgate.runner.scores import ScoreCache
+from pytest_ftgate.runner.skill_levels import accepted_choices, leveled_skills, piloted_choices
 from pytest_ftgate.runner.workloads import GateRun, Workloads
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite, Variant
+from pytest_ftgate.suite.skill_levels import LevelChoice
 
 if TYPE_CHECKING:
     from threading import Thread
@@ -131,7 +133,7 @@ class Session:
         self.closed = False
         limits = {"max_usd": settings.max_usd, "max_minutes": settings.max_minutes}
         self._budget = Budget(self._in_flight, time.monotonic, **limits)
-        self.workloads = Workloads(os.environ, self._choose_room)
+        self.workloads = Workloads(os.environ, self._choose_room, self._choose_levels)
         #: What replies show about the identity of a variant, by suite, variant and the key of the
         #: requests.
         self.identities: dict[tuple[str, str, str], tuple[IdentityResult, ...]] = {}
@@ -256,6 +258,7 @@ class Session:
         """
         gates = list(gates)
         self.ask_first_probes((run.suite, run.variant) for run in gates if run.gate.sends_requests)
+        self.ask_pilots((run.suite, run.variant) for run in gates if run.gate.skill_cases)
         new = [*self._new_requests(gates)]
         # The first verdict comes first, and its variant's identity before that.
         probes, first = new.pop(0) if new else ([], [])
@@ -286,6 +289,46 @@ class Session:
         for group in groups:
             self.results(group)
 
+    def ask_pilots(self, variants: Iterable[tuple[Suite, Variant]]) -> None:
+        """Wait for the replies by which the bases of tuned variants choose the levels of skills."""
+        groups = list[_Requests]()
+        for suite, variant in variants:
+            # The setup of the gate reports the error.
+            with suppress(FtgateError):
+                if variant.tuned and leveled_skills(suite):
+                    accepted = self._accepted_levels(suite, variant)
+                    pilot = () if accepted else self.workloads.pilot_requests(suite, variant)
+                    groups.append(pilot)
+        self.engine.submit(group_by_adapter(distinct_requests(chain.from_iterable(groups))))
+        for group in groups:
+            self.results(group)
+
+    def _choose_levels(self, suite: Suite, variant: Variant) -> tuple[LevelChoice, ...]:
+        """Return the levels of skills: those of the accepted record, else those of the pilot."""
+        accepted = self._accepted_levels(suite, variant)
+        if accepted:
+            return accepted
+        requests = self.workloads.pilot_requests(suite, variant)
+        return piloted_choices(suite, requests, self.known_replies(requests))
+
+    def _accepted_levels(self, suite: Suite, variant: Variant) -> tuple[LevelChoice, ...] | None:
+        record = None if self.settings.accept else self.accepted_record(suite)
+        return (
+            accepted_choices(suite, record.skill_levels.get(variant.name, {})) if record else None
+        )
+
+    def known_replies(self, case_requests: Iterable[CaseRequest]) -> dict[str, Result]:
+        """Return the results of *case_requests* that have arrived or are cached."""
+        fingerprints = {case_request.fingerprint for case_request in case_requests}
+        arrived = self._engine.results if self._engine else {}
+        known = {key: arrived[key] for key in fingerprints & arrived.keys()}
+        missing = fingerprints - known.keys()
+        if missing:
+            cache = self.open_cache()
+            known |= cache.replies(missing)
+            cache.close()
+        return known
+
     def _choose_room(self, suite: Suite, variant: Variant) -> int:
         """Return the tokens that *variant*, which is tuned, and its base may think in.
 
@@ -300,15 +343,7 @@ class Session:
 
     def _is_seen_to_think(self, suite: Suite, variant: Variant) -> bool:
         probes = [*chain.from_iterable(self.workloads.first_probes(suite, variant))]
-        arrived = self._engine.results if self._engine else {}
-        missing = {probe.fingerprint for probe in probes} - arrived.keys()
-        cached: Mapping[str, Result] = {}
-        if missing:
-            cache = self.open_cache()
-            cached = cache.replies(missing)
-            cache.close()
-        pairs = chain(answered(probes, arrived), answered(probes, cached))
-        return any(reply.thinks for _, reply in pairs)
+        return any(reply.thinks for _, reply in answered(probes, self.known_replies(probes)))
 
     def _finish_imports(self) -> None:
         # Two threads that import parts of one library at once may each see half of it.

@@ -31,10 +31,12 @@ from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.gate_kinds import data_gate, skills_gate
 from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
+from pytest_ftgate.suite.skill_levels import LevelChoice, cases_at, pilot_cases
 
 #: The number of replies of each side that show whether a model thinks.
 _FIRST_PROBES = 3
 _Requests = tuple[CaseRequest, ...]
+_Choices = tuple[LevelChoice, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +80,20 @@ class Workloads:
     """Builds the requests of gates and caches them: gates of a suite share most of them.
 
     Addresses come from *environ*. *choose_room* returns the tokens that a tuned variant and its
-    base may think in before they answer a skill case.
+    base may think in before they answer a skill case, *choose_levels* the levels of the families
+    of skills that have some.
     """
 
     def __init__(
         self,
         environ: Mapping[str, str],
         choose_room: Callable[[Suite, Variant], int] = lambda _suite, _variant: 0,
+        choose_levels: Callable[[Suite, Variant], _Choices] = lambda _suite, _variant: (),
     ) -> None:
         self._environ, self._choose_room = environ, choose_room
+        self._choose_levels = choose_levels
         self._rooms: dict[tuple[str, str], int] = {}
+        self._levels: dict[tuple[str, str], _Choices] = {}
         self._groups: dict[object, list[_Requests]] = {}
         self._requests: dict[tuple[str, str, object], Workload | FtgateError] = {}
         self._probe_stages: dict[tuple[str, str], list[tuple[_Requests, ...]]] = {}
@@ -141,6 +147,11 @@ class Workloads:
         if variant.tuned and self.room_to_think(suite, variant):
             # Exported with the others, since a later run chooses the room to think by them.
             groups += self.first_probes(suite, variant)
+        if gate.skill_cases and any(
+            choice.rate is not None or choice.is_assumed
+            for choice in self.level_choices(suite, variant)
+        ):
+            groups.append(self.pilot_requests(suite, variant))
         return groups
 
     def first_probes(self, suite: Suite, variant: Variant) -> tuple[_Requests, ...]:
@@ -151,7 +162,7 @@ class Workloads:
         gate, spec = skills_gate(suite), provider_spec(variant.provider)
         if not spec.prompted or (gate and gate.max_tokens) or is_known_to_think(variant):
             return ()
-        groups = self._identity_probes(suite, variant, room=0)
+        groups = self._identity_probes(suite, variant, room=0, levels=False)
         step = PROBE_STAGES[0] if variant.base_replies is None else 1
         # The variant, then its base, whose recorded replies need no request.
         sides = groups[:2] if variant.base_replies is None else groups[:1]
@@ -163,13 +174,56 @@ class Workloads:
         Raises:
             FtgateError: the accepted record is not valid, or the requests cannot be built.
         """
-        for tuned in suite.variants.values():
-            if tuned.tuned and variant.name in (tuned.name, base_name(tuned)):
-                key = (suite.name, tuned.name)
-                if key not in self._rooms:
-                    self._rooms[key] = self._choose_room(suite, tuned)
-                return self._rooms[key]
-        return 0
+        tuned = _tuned_variant(suite, variant)
+        if tuned is None:
+            return 0
+        key = (suite.name, tuned.name)
+        if key not in self._rooms:
+            self._rooms[key] = self._choose_room(suite, tuned)
+        return self._rooms[key]
+
+    def level_choices(self, suite: Suite, variant: Variant) -> _Choices:
+        """Return the levels that the base of a tuned variant chooses, once for both.
+
+        Raises:
+            FtgateError: the accepted record is not valid, or the requests cannot be built.
+        """
+        gate, tuned = skills_gate(suite), _tuned_variant(suite, variant)
+        if gate is None or not gate.leveled or tuned is None:
+            return ()
+        key = (suite.name, tuned.name)
+        if key not in self._levels:
+            self._levels[key] = self._choose_levels(suite, tuned)
+        return self._levels[key]
+
+    def pilot_requests(self, suite: Suite, variant: Variant) -> Workload:
+        """Return the requests to the base of a tuned variant that choose the levels of skills."""
+        gate, base = skills_gate(suite), base_variant(variant)
+        cases = pilot_cases(gate) if gate else ()
+        return self._cached(
+            (suite.name, base.name, "pilot"),
+            lambda: skill_requests(
+                suite,
+                base,
+                with_room(suite, base, cases, self.room_to_think(suite, variant)),
+                self._environ,
+            ),
+        )
+
+    def _chosen_cases(self, suite: Suite, variant: Variant, gate: Gate) -> tuple[Case, ...]:
+        """Return the skill cases of *gate*, those with levels at the levels of the base.
+
+        Raises:
+            ConfigurationError: the base is too weak for all of them.
+        """
+        if not gate.leveled:
+            return gate.skill_cases
+        choices = self.level_choices(suite, variant)
+        cases = cases_at(gate, choices)
+        if not cases:
+            weak = "; ".join(choice.note for choice in choices)
+            raise ConfigurationError(f"{weak}; write skills: general-small")
+        return cases
 
     def probe_stages(self, suite: Suite, variant: Variant) -> list[tuple[_Requests, ...]]:
         """Return the identity probes of a tuned variant: a few, then more, then all of them.
@@ -195,11 +249,16 @@ class Workloads:
         of_variant, *of_base = self.probe_stages(gate_run.suite, variant)[0]
         return [case_request for group in (*of_base, of_variant) for case_request in group]
 
-    def _identity_probes(self, suite: Suite, variant: Variant, room: int) -> tuple[_Requests, ...]:
+    def _identity_probes(
+        self, suite: Suite, variant: Variant, room: int, *, levels: bool = True
+    ) -> tuple[_Requests, ...]:
         gate, base = skills_gate(suite), base_variant(variant)
-        cases = gate.cases if gate else ()
+        cases = tuple(case for case in gate.cases if not gate.leveled) if gate else ()
         if variant.base_replies is not None:
             # All cases: recorded replies are free, and one difference is enough.
+            if gate and gate.leveled:
+                # Without room they show whether the model thinks, before levels are chosen.
+                cases = self._chosen_cases(suite, variant, gate) if levels else gate.cases
             return tuple(
                 skill_requests(suite, side, with_room(suite, side, cases, room), self._environ)
                 for side in (variant, base)
@@ -276,7 +335,8 @@ class Workloads:
 
         The prompt mode "" sends the cases without the variant's prompt.
         """
-        cases = with_room(suite, variant, gate.skill_cases, self.room_to_think(suite, variant))
+        room = self.room_to_think(suite, variant)
+        cases = with_room(suite, variant, self._chosen_cases(suite, variant, gate), room)
         return self._cached(
             (suite.name, variant.name, f"skills {mode} {repeats}"),
             lambda: skill_requests(
@@ -328,6 +388,12 @@ class Workloads:
         if isinstance(built, FtgateError):
             raise built
         return built
+
+
+def _tuned_variant(suite: Suite, variant: Variant) -> Variant | None:
+    """Return the tuned variant that *variant* is, or whose base it is; None for neither."""
+    tuned = (other for other in suite.variants.values() if other.tuned)
+    return next((one for one in tuned if variant.name in (one.name, base_name(one))), None)
 
 
 def _max_repeats(suite: Suite) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _DATA = Path(__file__).parent / "data"
+_HARD = Path(__file__).parent / "hard"
 #: Stands in every data file, to reveal that training data contain the skills' cases.
 CANARY = "pytest-ftgate-canary-0d9f6c1e-5a3b-4d57-9a0e-3c6f6b7f2e18"
 #: The sets that ``skills:`` may name beside single skills, with the tag of their cases, if any.
@@ -20,12 +21,62 @@ FAMILIES: Mapping[str, Sequence[str]] = {
     "language": ("memory", "reading", "summarising", "text_editing", "translation"),
     "reasoning": ("arithmetic", "logic", "sorting_and_counting", "word_problems"),
 }
-_FAMILY_BY_SKILL = {skill: family for family, names in FAMILIES.items() for skill in names}
+#: The set whose families have levels, from easy to beyond today's models: the base chooses one.
+LEVELED_SET = "general-hard"
+#: The families of that set and their skills; a family is a set of its own too.
+LEVELED_FAMILIES: Mapping[str, Sequence[str]] = {
+    "hard-code": ("function_writing", "list_output", "program_output"),
+    "hard-conversation": ("appointments", "stock_keeping"),
+    "hard-functions": ("function_calls",),
+    "hard-instructions": ("edits_by_rules", "objects_by_rules", "texts_by_rules"),
+    "hard-knowledge": ("airports", "city_countries", "country_codes", "elements"),
+    "hard-languages": ("country_names", "language_names", "stories"),
+    "hard-long-context": ("ledger_chain", "ledger_lookup", "ledger_sum"),
+    "hard-mathematics": ("chain_sum", "lcm", "products", "simple_equations"),
+    "hard-reasoning": ("caesar_cipher", "knights_knaves", "largest_island", "zebra_puzzles"),
+}
+LEVELS = (1, 2, 3, 4, 5)
+_LEVELED_BY_SKILL = {skill: family for family, names in LEVELED_FAMILIES.items() for skill in names}
+_FAMILY_BY_SKILL = _LEVELED_BY_SKILL | {
+    skill: family for family, names in FAMILIES.items() for skill in names
+}
 
 
 def skill_names(more: Mapping[str, Path] | None = None) -> tuple[str, ...]:
     """Return the names of the bundled skills and of *more*, sorted."""
     return tuple(sorted({*(path.stem for path in _DATA.glob("*.jsonl")), *(more or {})}))
+
+
+def set_names() -> tuple[str, ...]:
+    """Return the names of the sets, and of the families that have levels."""
+    return (*SETS, LEVELED_SET, *LEVELED_FAMILIES)
+
+
+def leveled_families(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the families with levels that *names* mean, each once."""
+    wanted = (
+        LEVELED_FAMILIES if name == LEVELED_SET else (name,)
+        for name in names
+        if name == LEVELED_SET or name in LEVELED_FAMILIES
+    )
+    return tuple(dict.fromkeys(family for group in wanted for family in group))
+
+
+def leveled_family(skill: str) -> str | None:
+    """Return the family with levels that *skill* belongs to, or None."""
+    return _LEVELED_BY_SKILL.get(skill)
+
+
+def default_weight(skill: str) -> float:
+    """Return the weight of a skill in the mean: each family with levels counts as one skill."""
+    family = leveled_family(skill)
+    return 1.0 if family is None else 1.0 / len(LEVELED_FAMILIES[family])
+
+
+def level_file(family: str, level: int | None) -> Path:
+    """Return the file of the cases of a family at a level; of its pilot, if *level* is None."""
+    part = "pilot" if level is None else str(level)
+    return _HARD / f"{family.removeprefix('hard-')}-{part}.jsonl.gz"
 
 
 def family_of(skill: str) -> str:

@@ -18,6 +18,7 @@ from pytest_ftgate.errors import SuiteError, did_you_mean
 from pytest_ftgate.readers.rows import guess_columns
 from pytest_ftgate.readers.source import declared_keys, fold_similar
 from pytest_ftgate.readers.table import Row, read_rows, validate_row
+from pytest_ftgate.skills.texts import read_rendered_rows
 from pytest_ftgate.suite.declaration import DeclaredCase
 from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.model import Case, ReplyRules, digest
@@ -401,6 +402,21 @@ def skill_cases(
     if source.errors:
         raise SuiteError("skills", source.errors)
     return tuple(case for case in cases if _is_selected(case, names))
+
+
+@lru_cache(maxsize=64)
+def leveled_cases(family: str, level: int | None) -> tuple[Case, ...]:
+    """Return the cases of a family of ``general-hard`` at a level; its pilot, if *level* is None.
+
+    The cases of the pilot choose the level, and no gate evaluates them.
+    """
+    path = skills.level_file(family, level)
+    source = SuiteSource(root=path.parent, path=path)
+    rows = (Row(path, line, value) for line, value in read_rendered_rows(path))
+    cases = to_cases(source, rows, ReplyRules(score=Rule("contains"), max_tokens=32))
+    if source.errors:
+        raise SuiteError("skills", source.errors)
+    return cases
 
 
 def _is_selected(case: Case, names: tuple[str, ...]) -> bool:

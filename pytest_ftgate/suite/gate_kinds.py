@@ -104,7 +104,9 @@ class ForgettingGate(Gate):
     """The gate that limits how much general skill a fine-tuned variant may lose.
 
     Attributes:
-        cases: the cases of all skills.
+        cases: the cases of all skills; of families with levels those of one level, which stand for
+            those that the base chooses.
+        leveled: the families with levels.
         max_drop: the largest allowed drop of the mean over the skills, a share; None until it is
             computed from what the cases can show.
         each: the largest allowed drop of every single skill, a share, or None.
@@ -121,6 +123,7 @@ class ForgettingGate(Gate):
     kind: str = "forgetting"
     line: int
     cases: tuple[Case, ...]
+    leveled: tuple[str, ...] = ()
     max_drop: float | None = None
     each: float | None = None
     margins: Mapping[str, float] = field(default_factory=dict)
@@ -205,7 +208,8 @@ class ForgettingGate(Gate):
 
     def weight(self, skill: str) -> float:
         """Return the weight of *skill* in the mean."""
-        return self.weights.get(skill, 1.0) if self.evaluates(skill) else 0.0
+        weight = self.weights.get(skill, skills.default_weight(skill))
+        return weight if self.evaluates(skill) else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

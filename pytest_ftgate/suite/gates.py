@@ -32,6 +32,7 @@ from pytest_ftgate.suite.location import SuiteDraft
 from pytest_ftgate.suite.model import Case, Gate, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.rule import choice_labels
+from pytest_ftgate.suite.skill_levels import reference_cases
 from pytest_ftgate.suite.templates import template_variables
 
 #: Reads another suite file whose cases form a skill, and returns these cases.
@@ -54,16 +55,24 @@ def _resolve_forgetting(
     bundled, own = _skill_cases(source, declared, read_skill)
     if len(source.errors) > errors_before:
         return None
-    cases = _with_must_keep(source, (*bundled, *own), declared.must_keep)
+    leveled = skills.leveled_families(_skill_names(declared))
+    of_levels = reference_cases(leveled)
+    cases = (*_with_must_keep(source, (*bundled, *own), declared.must_keep), *of_levels)
     _check_skill_keys(source, declared, _skills_of(cases))
+    named = _skills_of((*bundled, *of_levels))
     return ForgettingGate(
         line=source.line(*_KEY_PATH),
         cases=cases,
-        families=_resolve_families(source, declared, _skills_of(bundled), _skills_of(own)),
+        leveled=leveled,
+        families=_resolve_families(source, declared, named, _skills_of(own)),
         **declared.model_dump(include={"max_drop", "each", "margins", "weights", "max_tokens"}),
         may_lose=tuple(dict.fromkeys(declared.may_lose)),
         under_prompt=declared.under == "prompt",
     )
+
+
+def _skill_names(declared: DeclaredForgetting) -> tuple[str, ...]:
+    return (declared.skills,) if isinstance(declared.skills, str) else declared.skills
 
 
 def _skills_of(cases: Iterable[Case]) -> tuple[str, ...]:
@@ -77,30 +86,36 @@ def _skill_cases(
     source: SuiteSource, declared: DeclaredForgetting, read_skill: SkillReader
 ) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
     """Return the cases of named skills, and those of suites that are used as skills."""
-    names = (declared.skills,) if isinstance(declared.skills, str) else declared.skills
+    names = _skill_names(declared)
     if not names:
         _add_error(source, "skills: the list is empty; write skills: general", "skills")
         return (), ()
     patterns = [name for name in names if _is_path(name)]
     bundled_names = tuple(name for name in names if not _is_path(name))
     bundled = _bundled_cases(source, bundled_names)
+    leveled = [
+        skill
+        for family in skills.leveled_families(bundled_names)
+        for skill in skills.LEVELED_FAMILIES[family]
+    ]
     own = [case for pattern in patterns for case in _suite_cases(source, pattern, read_skill)]
-    return bundled, _check_conflicts(source, own, _skills_of(bundled))
+    return bundled, _check_conflicts(source, own, (*_skills_of(bundled), *leveled))
 
 
 def _bundled_cases(source: SuiteSource, names: tuple[str, ...]) -> tuple[Case, ...]:
     """Return the cases of the named sets and skills, from the package or from plugins."""
     plugin_skills = source.plugins.skills
-    known = (*skills.SETS, *skills.skill_names(plugin_skills))
+    known = (*skills.set_names(), *skills.skill_names(plugin_skills))
     unknown = [name for name in names if name not in known]
     for name in unknown:
         hint = did_you_mean(name, known)
         hint = hint or f"; known: {', '.join(known)}, or the path of a suite"
         _add_error(source, f'no skill "{name}"{hint}', "skills")
-    if unknown or not names:
+    fixed = tuple(name for name in names if not skills.leveled_families([name]))
+    if unknown or not fixed:
         return ()
     try:
-        return skill_cases(names, tuple(plugin_skills.items()))
+        return skill_cases(fixed, tuple(plugin_skills.items()))
     except SuiteError as error:
         source.errors.extend(error.errors)
         return ()

@@ -123,6 +123,7 @@ class Gate:
         function: the marked test function that scores the replies, or "" for the suite's scorer.
         is_rate: True if the gate limits the share of right replies, or of valid ones.
         sends_requests: False if the gate needs no replies.
+        leveled: the families of skills of which the base of a variant chooses the level.
     """
 
     __slots__ = ()
@@ -136,6 +137,7 @@ class Gate:
     settle: int | None = None
     has_default_limit: bool = False
     function: str = ""
+    leveled: tuple[str, ...] = ()
     #: What to write if no variant has what the gate needs.
     no_variant: ClassVar[str] = ""
     is_rate: ClassVar[bool] = False

@@ -174,7 +174,7 @@ def test_a_skill_with_the_name_of_a_family_joins_it_where_that_is_written(tmp_pa
     [
         ("skills: []", "skills: the list is empty; write skills: general"),
         ("skills: redaing", 'no skill "redaing"; did you mean "reading"?'),
-        ("skills: xyz", 'no skill "xyz"; known: general, general-small, arithmetic'),
+        ("skills: xyz", 'no skill "xyz"; known: general, general-small, general-hard, hard-code'),
         ("skills: ./none.ftgate.yaml", "skills: ./none.ftgate.yaml does not exist"),
         ("skills: none/*.yaml", "skills: no file matches none/*.yaml"),
         ("skills: ./s.ftgate.yaml", "skills: a suite cannot be a skill of its own"),

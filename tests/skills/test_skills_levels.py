@@ -1,0 +1,134 @@
+"""The set with levels: enough cases of each, all valid and apart from the pilot, built by seed."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pytest_ftgate import skills
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.scoring.scorers import score_content
+from pytest_ftgate.suite.cases import leveled_cases, skill_cases
+
+HERE = Path(__file__).parent
+HARD = skills.level_file("hard-code", 1).parent
+FAMILIES = [*skills.LEVELED_FAMILIES]
+#: Levels whose files are small: the others have the same keys.
+SAMPLE = [(family, level) for family in FAMILIES for level in (1, 4)]
+
+
+def score(case, text, stop="end"):
+    return score_content(case, Reply(text=text, stop=stop), HERE).value
+
+
+def rows(path):
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        return [json.loads(line) for line in stream]
+
+
+def test_the_data_are_those_that_the_script_built():
+    digests = json.loads((HARD / "digests.json").read_text("utf-8"))
+    found = {
+        path.name: hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
+        for path in HARD.glob("*.gz")
+    }
+
+    assert found == digests
+
+
+def test_the_data_are_small_enough_for_the_wheel():
+    assert sum(path.stat().st_size for path in HARD.iterdir()) < 20_000_000
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_file_names_the_source_and_the_licence_of_each_skill(family):
+    for level in (*skills.LEVELS, None):
+        head = rows(skills.level_file(family, level))[0]
+
+        assert head["canary"] == skills.CANARY
+        assert {*head["sources"]} == {*skills.LEVELED_FAMILIES[family]}
+        assert all(source.count(",") for source in head["sources"].values())
+
+
+@pytest.mark.parametrize(("family", "level"), SAMPLE)
+def test_a_level_has_160_cases_of_all_skills_of_its_family(family, level):
+    cases = leveled_cases(family, level)
+
+    assert len({case.id for case in cases}) == 160
+    assert {case.difficulty for case in cases} == {level}
+    assert {case.skill for case in cases} == {*skills.LEVELED_FAMILIES[family]}
+    assert all(case.is_scorable and case.language and case.max_tokens for case in cases)
+
+
+@pytest.mark.parametrize("family", ["hard-code", "hard-knowledge", "hard-conversation"])
+def test_no_case_of_the_pilot_is_one_of_the_gate(family):
+    pilot = leveled_cases(family, None)
+    gated = (case for level in skills.LEVELS for case in leveled_cases(family, level))
+    asked = {case.messages or case.input for case in gated}
+
+    assert Counter(case.difficulty for case in pilot) == dict.fromkeys(skills.LEVELS, 20)
+    assert [case.id for case in pilot if (case.messages or case.input) in asked] == []
+
+
+def test_skills_with_levels_have_names_of_their_own():
+    leveled = [skill for names in skills.LEVELED_FAMILIES.values() for skill in names]
+
+    assert len(leveled) == len({*leveled})
+    assert not {*leveled, *FAMILIES} & {*skills.skill_names(), *skills.FAMILIES}
+
+
+@pytest.mark.parametrize(("family", "level"), SAMPLE)
+def test_what_says_nothing_is_right_nowhere(family, level):
+    cases = [case for case in leveled_cases(family, level) if case.score.kind != "code"]
+    texts = ("", "I don't know.", "Sorry, I can't help with that.", "[]", "{}")
+
+    assert [(case.id, text) for case in cases for text in texts if score(case, text)] == []
+
+
+@pytest.mark.parametrize(("family", "level"), SAMPLE)
+def test_repeating_the_question_is_right_nowhere(family, level):
+    cases = [case for case in leveled_cases(family, level) if case.score.kind == "python"]
+
+    assert [case.id for case in cases if score(case, case.input_text)] == []
+
+
+@pytest.mark.parametrize(("family", "level"), SAMPLE)
+def test_the_expected_result_is_right(family, level):
+    """Texts that hold to rules and calls have tests of their own in tests/scoring."""
+    cases = [
+        case
+        for case in leveled_cases(family, level)
+        if case.score.kind != "code" and case.skill not in ("function_calls", "texts_by_rules")
+    ]
+    said = [(case, f"Let me see: 12.\n\n**Answer: {case.answers[0]}**") for case in cases]
+
+    assert [case.id for case, text in said if not score(case, text)] == []
+
+
+def test_a_rendered_text_holds_its_answer_once_among_many_lines():
+    case = leveled_cases("hard-long-context", 3)[0]
+
+    assert case.input_text.count("\n") > 200
+    assert case == leveled_cases.__wrapped__("hard-long-context", 3)[0]
+
+
+def test_code_to_write_is_scored_by_tests_that_run():
+    cases = [case for case in leveled_cases("hard-code", 1) if case.skill == "function_writing"]
+    by_steps = next(case for case in cases if "human-eval" not in case.tags)
+    tests = (line.removeprefix("assert transform(") for line in by_steps.expected.splitlines())
+    known = dict(test.split(") == ") for test in tests)
+    right = f"KNOWN = {{{', '.join(f'{key!r}: {value}' for key, value in known.items())}}}\n"
+    right += "def transform(numbers):\n    return KNOWN[repr(numbers)]"
+
+    assert score(by_steps, right) == 1
+    assert score(by_steps, "def transform(numbers):\n    return numbers[:0] + [1]") == 0
+    assert sum("human-eval" in case.tags for case in cases) > 20
+
+
+def test_the_general_set_is_as_it_was():
+    assert {case.skill for case in skill_cases(("general",))} == {*skills.skill_names()}
