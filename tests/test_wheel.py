@@ -24,6 +24,8 @@ DATA = (
     "results/run.schema.json",
     "suite/suite.schema.json",
     "skills/data/arithmetic.jsonl",
+    "skills/hard/knowledge-1.jsonl.gz",
+    "suite/descriptions.yaml",
     "reporting/html/templates/page.html",
 )
 
@@ -34,7 +36,7 @@ def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     ignored = shutil.ignore_patterns("__pycache__", ".ftgate")
-    for name in ("pytest_ftgate", "examples/tickets", "docs"):
+    for name in ("pytest_ftgate", "examples", "docs"):
         shutil.copytree(ROOT / name, source / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
