@@ -17,7 +17,8 @@ from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.skills import (
     FORMAT_LOSS,
     LossClassifier,
-    mean_over_skills,
+    SkillWeights,
+    guess_share,
     skill_retention,
     skill_samples,
     skill_slices,
@@ -128,13 +129,14 @@ def _check(
     def pairing(then: Samples, now: Samples) -> PairedCounts:
         skills = skills_of(now)
         masks = {str(skill): skills == skill for skill in dict.fromkeys(skills)}
-        return mean_over_skills(
-            gate,
+        return weights.mean(
             {
                 skill: pair_samples(then.select(mask), now.select(mask))
                 for skill, mask in masks.items()
-            },
+            }
         )
+
+    weights = SkillWeights(gate, (scores.results[key].case for key in after.case_ids))
 
     weighted = [
         samples.select(np.array([gate.weight(str(s)) > 0 for s in skills_of(samples)], dtype=bool))
@@ -146,7 +148,7 @@ def _check(
         *weighted,
         against="base",
         kind=CheckKind.BASE,
-        margin=gate.max_drop,
+        margin=gate.max_drop * weights.shown,
         levels=levels,
         pairing=pairing,
     )
@@ -325,6 +327,12 @@ def _notes(
     if comparison.choices:
         yield levels_note(comparison.choices)
     yield from filter(None, (choice.note for choice in comparison.choices))
+    guessed = guess_share(case for case in of_variant.cases if gate.weight(str(case.skill)))
+    if guessed:
+        yield (
+            "limits are corrected for lucky guesses, which would be right in "
+            f"{100 * guessed:.0f} % of the cases and hide as many of the losses"
+        )
     contamination = comparison.contamination
     if contamination is not None:
         yield (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -48,10 +48,36 @@ def skill_reply_scores(result: CaseResult) -> list[float]:
     return [skill_score(result.case, reply, score) for reply, score in pairs]
 
 
-def mean_over_skills(gate: ForgettingGate, pairs: Mapping[str, PairedCounts]) -> PairedCounts:
-    """Return the paired counts of the mean over the skills, by the weights of *gate*."""
-    weighted = {skill: counts for skill, counts in pairs.items() if gate.weight(skill)}
-    return macro_difference([*weighted.values()], [gate.weight(skill) for skill in weighted])
+def guess_share(cases: Iterable[Case]) -> float:
+    """Return the share of *cases* that guessing gets right: one in c of those with c choices.
+
+    As large a share of the losses stays hidden, since a model that has forgotten guesses.
+    """
+    shares = [1.0 / case.choices if case.choices else 0.0 for case in cases]
+    return float(np.mean(shares)) if shares else 0.0
+
+
+class SkillWeights:
+    """The weights of skills in the mean, corrected for lucky guesses.
+
+    A loss of ability shows in ``1 - guess`` as many points, so a skill with choices weighs more,
+    and the limit of the mean is smaller.
+    """
+
+    def __init__(self, gate: ForgettingGate, cases: Iterable[Case]) -> None:
+        by_skill = defaultdict[str, list[Case]](list)
+        for case in cases:
+            by_skill[str(case.skill or "other")].append(case)
+        shown = {skill: 1.0 - guess_share(group) for skill, group in by_skill.items()}
+        self._weights = {skill: gate.weight(skill) / shown[skill] for skill in by_skill}
+        total = sum(gate.weight(skill) for skill in by_skill)
+        #: The points of right answers that a point of ability costs in the mean.
+        self.shown = total / sum(self._weights.values()) if total else 1.0
+
+    def mean(self, pairs: Mapping[str, PairedCounts]) -> PairedCounts:
+        """Return the paired counts of the mean over the skills."""
+        weighted = {skill: counts for skill, counts in pairs.items() if self._weights[skill]}
+        return macro_difference([*weighted.values()], [self._weights[skill] for skill in weighted])
 
 
 def part_states(
@@ -59,18 +85,20 @@ def part_states(
     pairs: Mapping[SkillPart, PairedCounts],
     tested: Collection[SkillPart],
     levels: Levels,
+    guesses: Mapping[SkillPart, float],
 ) -> dict[SkillPart, tuple[str, float]]:
     """Return the state of each family and skill, see *Slice.state*, and the p-value of its drop.
 
     A tested part is ``kept`` if a drop of its margin is ruled out. Otherwise it is ``regressed`` if
     a real drop is shown, with Holm's correction over the tested parts, and the observed drop
-    reaches the margin.
+    reaches the margin. *guesses* has the share of right answers of each part that guessing reaches.
     """
     adjusted = _adjusted_p_values({part: pairs[part] for part in pairs if part in tested})
     states = {}
     for part, counts in pairs.items():
         if part in tested:
-            state = _state(counts, adjusted[part], part_margin(gate, part), levels)
+            margin = part_margin(gate, part) * (1.0 - guesses[part])
+            state = _state(counts, adjusted[part], margin, levels, guesses[part])
         elif part[0] == "skill" and not gate.evaluates(part[1]):
             state = "allowed"
         else:
@@ -91,8 +119,10 @@ def part_margin(gate: ForgettingGate, part: SkillPart) -> float:
     return own or max(FAMILY_MARGIN, gate.max_drop or 0.0)
 
 
-def _state(pairs: PairedCounts, adjusted: float, margin: float, levels: Levels) -> str:
-    if pairs.before <= margin:
+def _state(
+    pairs: PairedCounts, adjusted: float, margin: float, levels: Levels, guess: float
+) -> str:
+    if pairs.before - guess <= margin:
         return "uninformative"
     if pairs.groups is not None and pairs.groups < MIN_GROUPS:
         return "inconclusive"
@@ -139,14 +169,17 @@ def _part_results(
         members["family", family] = set[str]().union(*(members["skill", name] for name in skills))
     samples = _samples_by_part(before, after, members)
     pairs = {part: pair_samples(*both) for part, both in samples.items()}
-    states = part_states(gate, pairs, tested, levels)
+    guesses = {
+        part: guess_share(case for case in cases if case.id in members[part]) for part in pairs
+    }
+    states = part_states(gate, pairs, tested, levels, guesses)
     slices = [
         replace(
             _slice(part, samples[part], counts, states[part][1]),
             state=states[part][0],
             family=gate.family_of(part[1]) if part[0] == "skill" else "",
             gated=part in tested,
-            margin=part_margin(gate, part) if part in tested else None,
+            margin=part_margin(gate, part) * (1.0 - guesses[part]) if part in tested else None,
             required=part[0] == "skill" and part in tested,
             weight=sum(map(gate.weight, families[part[1]] if part[0] == "family" else part[1:])),
         )

@@ -42,8 +42,13 @@ def newest_by_task(paths: Iterable[Path]) -> dict[str, Path]:
     """Return the last of *paths* of each task, by task."""
     files: dict[str, Path] = {}
     for path in paths:
-        files[_DATE.sub("", path.stem.removeprefix("samples_"))] = path
+        files[task_of(path)] = path
     return files
+
+
+def task_of(path: Path) -> str:
+    """Return the task whose samples are in the file *path*."""
+    return _DATE.sub("", path.stem.removeprefix("samples_"))
 
 
 def read_lm_eval(raw: RawFile, columns: Columns) -> AnswerFile | None:
@@ -91,6 +96,7 @@ def _row(raw: RawFile, row: RawRow, metric: str, columns: Columns) -> AnswerRow:
         reply=text_of(value_at(record, reply)) if reply else _reply(sample, choices),
         score=score_of(sample.get(metric), f"{raw.name}:{row.line}"),
         tags=tags_of(record, columns),
+        choices=len(choices),
     )
 
 

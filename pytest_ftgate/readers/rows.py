@@ -73,6 +73,7 @@ class AnswerRow:
         reply: its text, or None if there is none.
         score: 0 to 1 as the file states it, or None.
         missing: why there is no reply, or "".
+        choices: the number of answers of which the model chose one, or 0.
     """
 
     line: int
@@ -83,6 +84,7 @@ class AnswerRow:
     score: float | None = None
     tags: tuple[str, ...] = ()
     missing: str = ""
+    choices: int = 0
 
     @property
     def is_answered(self) -> bool:

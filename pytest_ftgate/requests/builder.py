@@ -18,6 +18,7 @@ from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.requests.request import Adapter, CaseRequest, Request, Tool
 from pytest_ftgate.requests.retrieval import Passages, prepend_passages, retrieve_passages
 from pytest_ftgate.requests.tools import build_tool
+from pytest_ftgate.suite.answers import files_of_replies
 from pytest_ftgate.suite.few_shot import most_similar
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, canonical_json
 from pytest_ftgate.suite.providers import provider_spec
@@ -82,7 +83,7 @@ class RequestBuilder:
         """Return the part of the fingerprint input that all requests of the variant share."""
         function = self.variant.function
         files = source_files(function, self.folder) if function else ()
-        files = (*files, self.variant.replies) if self.variant.replies else files
+        files += files_of_replies(self.variant.replies) if self.variant.replies else ()
         files = (*files, self.training_data) if self.training_data else files
         shared = {
             "provider": self.variant.provider,
@@ -217,7 +218,9 @@ class RequestBuilder:
 
 
 #: Fields of a case that cannot change the reply of a function, a classifier or a recording.
-_NOT_READ = ("location", "score", "format", "weight", "must_pass", "must_keep", "folder")
+_NOT_READ = (
+    *("location", "score", "format", "weight", "must_pass", "must_keep", "folder", "choices"),
+)
 _READ = tuple(field.name for field in fields(Case) if field.name not in _NOT_READ)
 
 

@@ -384,7 +384,9 @@ def skill_score(case: Case, reply: Reply, score: Score) -> float:
     A reply that only repeats the question scores 0, even if the question contains the answer. So
     does a reply that the token limit cut off before an answer began.
     """
-    if reply.has_no_answer or reply.text.split() == case.input_text.split():
+    is_void = reply.has_no_answer or reply.text.split() == case.input_text.split()
+    # The tool that wrote a recorded score has read the reply.
+    if is_void and case.score.kind != "recorded":
         return 0.0
     bounded = any(rule.kind in _BOUND_RULES for rule in case.format)
     if case.format and (score.lenient_valid == 0 or (bounded and reply.stop == "length")):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.readers.answers import read_answers
+from pytest_ftgate.readers.lm_eval import newest_by_task, sample_files, task_of
 from pytest_ftgate.readers.rows import AnswerRow, Columns
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import Row
@@ -18,7 +20,7 @@ from pytest_ftgate.suite.model import Case
 #: Files that only a reader of answers can read.
 _SUFFIXES = (".tsv", ".parquet", ".eval")
 #: Replies are lines of JSON; a table of them is read as answers too.
-_REPLY_SUFFIXES = (*_SUFFIXES, ".csv")
+_REPLY_SUFFIXES = (*_SUFFIXES, ".csv", ".json")
 #: The kinds of scores that read an expected mapping, and those that read it as it is.
 _MAPPING_KINDS, _PLAIN_KINDS = ("fields", "tool_call"), ("numeric", "python")
 
@@ -47,6 +49,49 @@ def _expected(value: Any, kind: str) -> Any:
     if isinstance(value, Mapping) and kind in _MAPPING_KINDS:
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def log_cases(
+    source: Source, path: Path, line: int, tool: str
+) -> Iterator[tuple[AnswerRow, dict[str, Any]]]:
+    """Yield each case of a log of *tool* once, with its row: the tasks are skills.
+
+    The scores of the log count as they are. *line* is the line of the suite that names the file.
+    Errors go to *source*.
+    """
+    try:
+        log = read_answers(path, Columns())
+    except ConfigurationError as error:
+        source.add_error(line, f"forgetting: skills: {error}")
+        return
+    except SuiteError as error:
+        source.errors.extend(error.errors)
+        return
+    if not log.tool.lower().startswith(_TOOL_NAMES[tool]):
+        found = log.tool or "a table"
+        source.add_error(line, f"forgetting: skills: {path.name}: {found}, not {tool}")
+    elif all(row.score is None for row in log.rows):
+        source.add_error(line, f"forgetting: skills: {path.name} has no scores; log samples")
+    else:
+        yield from _cases_of_log(path, log.rows)
+
+
+#: How the format of a tool begins, by the key of its logs in a suite.
+_TOOL_NAMES = {"lm-eval": "lm-evaluation-harness", "inspect": "inspect"}
+
+
+def _cases_of_log(
+    path: Path, rows: tuple[AnswerRow, ...]
+) -> Iterator[tuple[AnswerRow, dict[str, Any]]]:
+    seen: set[str] = set()
+    for row in rows:
+        # The samples of a folder have the name of their task in their ids.
+        skill = row.id.partition("/")[0] if path.is_dir() else task_of(path)
+        key = row.id if path.is_dir() else f"{skill}/{row.id or row.line}"
+        if key not in seen:
+            seen.add(key)
+            more = {"choices": row.choices} if row.choices > 1 else {}
+            yield row, case_value(key, replace(row, tags=()), "python") | {"skill": skill} | more
 
 
 def are_answers(path: Path, columns: Columns | None) -> bool:
@@ -85,13 +130,24 @@ def reply_columns(path: Path, options: Mapping[str, Any]) -> Columns | None:
     *options* are those of the variant.
     """
     declared = options.get("columns")
-    if declared is None and path.suffix.lower() not in _REPLY_SUFFIXES:
+    is_log = path.is_dir() or path.suffix.lower() in _REPLY_SUFFIXES or is_samples_file(path)
+    if declared is None and not is_log:
         return None
     keys = declared or {}
     # The ids pair the replies with the cases; without ids the inputs do.
     by_input = {} if keys.get("id") else {"input": keys.get("input", "")}
     named = {key: keys.get(key, "") for key in ("id", "reply", "score")}
     return Columns(**named, **by_input)
+
+
+def is_samples_file(path: Path) -> bool:
+    """Return True if lm-evaluation-harness wrote the file *path*, by its name."""
+    return path.name.startswith("samples_") and path.suffix == ".jsonl"
+
+
+def files_of_replies(path: Path) -> tuple[Path, ...]:
+    """Return the files that hold recorded replies: *path*, or what is read in this folder."""
+    return (*newest_by_task(sample_files(path)).values(),) if path.is_dir() else (path,)
 
 
 def recorded_answers(path: Path, columns: Columns) -> Mapping[str, tuple[AnswerRow, ...]]:
@@ -117,6 +173,8 @@ def _recorded_answers(
 
 def rows_of_case(index: Mapping[str, tuple[AnswerRow, ...]], case: Case) -> tuple[AnswerRow, ...]:
     """Return the rows of *case* that can be scored, of those that `recorded_answers` returns."""
-    rows = index.get(case.id) or index.get(case.input_text.strip(), ())
+    # A file of one task has the ids of its samples alone.
+    own_id = case.id.removeprefix(f"{case.skill}/")
+    rows = index.get(case.id) or index.get(own_id) or index.get(case.input_text.strip(), ())
     states = "score" if case.score.kind == "recorded" else "reply"
     return tuple(row for row in rows if getattr(row, states) is not None)

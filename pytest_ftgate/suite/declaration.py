@@ -152,6 +152,7 @@ class DeclaredCase(Declared):
     must_pass: StrictBool = False
     must_keep: StrictBool = False
     holdout: StrictBool = False
+    choices: Annotated[int, Field(strict=True, ge=2)] | None = None
 
 
 def split_marks(text: str) -> tuple[str, str]:
@@ -323,10 +324,37 @@ class DeclaredFormatGate(DeclaredRate):
     thoughts: DeclaredThoughts | None = None
 
 
+class DeclaredLog(Declared):
+    """A log of another harness whose tasks are skills."""
+
+    lm_eval: Text | None = Field(default=None, alias="lm-eval")
+    inspect: Text | None = None
+
+    @property
+    def tool(self) -> str:
+        """The key of the log."""
+        return "inspect" if self.lm_eval is None else "lm-eval"
+
+    @property
+    def path(self) -> str:
+        """The path of the log as it is written."""
+        return self.lm_eval or self.inspect or ""
+
+
+def _check_logs(value: Any) -> Any:
+    """Return *value* if each mapping in it names one log; a union would blame the other form."""
+    for item in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(item, Mapping) and item.keys() not in ({"lm-eval"}, {"inspect"}):
+            raise rule_error("skills: name a log as {lm-eval: FOLDER} or {inspect: FILE}")
+    return value
+
+
 class DeclaredForgetting(Declared):
     """The forgetting gate: how much general skill a fine-tuned variant may lose."""
 
-    skills: str | tuple[str, ...] = "general"
+    skills: Annotated[
+        str | DeclaredLog | tuple[str | DeclaredLog, ...], BeforeValidator(_check_logs)
+    ] = "general"
     max_drop: Margin | None = None
     each: Margin | None = None
     margins: dict[str, Margin] = Field(default_factory=dict)

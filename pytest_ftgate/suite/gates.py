@@ -8,7 +8,9 @@ from pathlib import Path
 
 from pytest_ftgate import skills
 from pytest_ftgate.errors import SuiteError, did_you_mean
-from pytest_ftgate.suite.cases import skill_cases
+from pytest_ftgate.readers.table import Row
+from pytest_ftgate.suite.answers import log_cases
+from pytest_ftgate.suite.cases import skill_cases, to_cases
 from pytest_ftgate.suite.declaration import (
     DeclaredCost,
     DeclaredData,
@@ -16,6 +18,7 @@ from pytest_ftgate.suite.declaration import (
     DeclaredFormatGate,
     DeclaredGates,
     DeclaredLatency,
+    DeclaredLog,
     DeclaredRate,
     DeclaredRepeats,
 )
@@ -29,9 +32,9 @@ from pytest_ftgate.suite.gate_kinds import (
 )
 from pytest_ftgate.suite.ladder import unpriced_error
 from pytest_ftgate.suite.location import SuiteDraft
-from pytest_ftgate.suite.model import Case, Gate, Variant
+from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
-from pytest_ftgate.suite.rule import choice_labels
+from pytest_ftgate.suite.rule import Rule, choice_labels
 from pytest_ftgate.suite.skill_levels import reference_cases
 from pytest_ftgate.suite.templates import template_variables
 
@@ -71,8 +74,23 @@ def _resolve_forgetting(
     )
 
 
+def _named_skills(declared: DeclaredForgetting) -> tuple[str | DeclaredLog, ...]:
+    return declared.skills if isinstance(declared.skills, tuple) else (declared.skills,)
+
+
 def _skill_names(declared: DeclaredForgetting) -> tuple[str, ...]:
-    return (declared.skills,) if isinstance(declared.skills, str) else declared.skills
+    return tuple(name for name in _named_skills(declared) if isinstance(name, str))
+
+
+def _log_cases(source: SuiteSource, log: DeclaredLog) -> tuple[Case, ...]:
+    """Return the cases of a log of another harness, each with the scores that stand in it."""
+    line = source.line(*_KEY_PATH, "skills")
+    path = source.find_file(log.path, line, "forgetting: skills", folders=True)
+    if path is None:
+        return ()
+    rows = (Row(path, row.line, value) for row, value in log_cases(source, path, line, log.tool))
+    reply = ReplyRules(score=Rule("recorded", options={"partial": True}), max_tokens=32)
+    return tuple(replace(case, group=None) for case in to_cases(source, rows, reply))
 
 
 def _skills_of(cases: Iterable[Case]) -> tuple[str, ...]:
@@ -87,7 +105,7 @@ def _skill_cases(
 ) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
     """Return the cases of named skills, and those of suites that are used as skills."""
     names = _skill_names(declared)
-    if not names:
+    if not _named_skills(declared):
         _add_error(source, "skills: the list is empty; write skills: general", "skills")
         return (), ()
     patterns = [name for name in names if _is_path(name)]
@@ -99,6 +117,8 @@ def _skill_cases(
         for skill in skills.LEVELED_FAMILIES[family]
     ]
     own = [case for pattern in patterns for case in _suite_cases(source, pattern, read_skill)]
+    logs = (log for log in _named_skills(declared) if isinstance(log, DeclaredLog))
+    own += [case for log in logs for case in _log_cases(source, log)]
     return bundled, _check_conflicts(source, own, (*_skills_of(bundled), *leveled))
 
 

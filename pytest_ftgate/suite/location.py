@@ -77,10 +77,15 @@ class VariantLocation:
         if not written or key in self.declared.model_fields_set:
             self.add_error(key, message)
 
-    def find_file(self, written: str | None, key: str) -> Path | None:
-        """Return the file that *key* names, or None after adding an error."""
+    def find_file(self, written: str | None, key: str, *, folders: bool = False) -> Path | None:
+        """Return the file that *key* names, or None after adding an error.
+
+        With *folders* it may be a folder.
+        """
+        if written is None:
+            return None
         what = f"{self.display_name}: {key}"
-        return self.source.find_file(written, self.line(key), what) if written is not None else None
+        return self.source.find_file(written, self.line(key), what, folders=folders)
 
     def find_adapter(self, written: str | None) -> Path | None:
         """Return the file or folder of the adapter, or None after adding an error."""

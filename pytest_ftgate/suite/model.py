@@ -230,6 +230,7 @@ class Case:
         must_keep: a wrong reply alone fails the forgetting gate if the base is right.
         folder: the folder of functions that its rules name, or None for the suite's.
         holdout: request it for the chosen rung only, to confirm the choice.
+        choices: the number of answers to choose from; None if a guess is hardly ever right.
     """
 
     id: str
@@ -251,6 +252,7 @@ class Case:
     must_keep: bool = False
     folder: Path | None = None
     holdout: bool = False
+    choices: int | None = None
 
     @property
     def file(self) -> str:

@@ -1,0 +1,96 @@
+"""The logs of other harnesses are skills: their questions, their scores as they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from shutil import copy
+
+import pytest
+
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.providers.recorded import RecordedReplies
+from pytest_ftgate.requests.workload import base_variant, skill_requests
+from pytest_ftgate.suite.gate_kinds import skills_gate
+from pytest_ftgate.suite.loader import load_suite
+
+DATA = Path(__file__).parents[1] / "readers" / "data"
+SUITE = """\
+cases: [{id: one, input: a, expected: b}]
+variants:
+  new: {provider: recorded, replies: NEW, base_replies: BASE}
+gates: {forgetting: {skills: SKILLS, max_drop: 0.9}}
+"""
+
+
+@pytest.fixture
+def logs(tmp_path):
+    """Return a suite whose base and variant are logs of other harnesses."""
+    for name in ("base", "new"):
+        folder = tmp_path / name / "model"
+        folder.mkdir(parents=True)
+        for task in ("picks", "words"):
+            log = folder / f"samples_{task}_2026-11-26T10-00-00.jsonl"
+            copy(DATA / f"lm_eval_{task}.jsonl", log)
+        copy(DATA / "inspect_words.json", tmp_path / f"{name}.json")
+
+    def load(skills, base="base", new="new"):
+        text = SUITE.replace("SKILLS", skills).replace("BASE", base).replace("NEW", new)
+        (tmp_path / "s.ftgate.yaml").write_text(text, "utf-8")
+        return load_suite(tmp_path / "s.ftgate.yaml", tmp_path)
+
+    return load
+
+
+def scores(suite, variant):
+    requests = skill_requests(suite, variant, skills_gate(suite).cases, {})
+    with RecordedReplies() as recorded:
+        return {request.case.id: recorded.reply(request.request).score for request in requests}
+
+
+def test_tasks_of_lm_eval_are_skills_with_the_questions_and_scores_of_the_log(logs):
+    suite = logs("{lm-eval: base}")
+    cases = {case.id: case for case in skills_gate(suite).cases}
+    variant = suite.variants["new"]
+
+    assert {case.skill for case in cases.values()} == {"picks", "words"}
+    assert cases["picks/0"].input == "Say word 0."
+    assert cases["picks/0"].choices == 2
+    assert cases["words/0"].choices is None
+    for side in (variant, base_variant(variant)):
+        found = scores(suite, side)
+        assert found.keys() == cases.keys()
+        assert found["picks/0"] == 1.0
+
+
+def test_one_file_of_a_task_needs_no_prefix_in_its_ids(logs):
+    file = "base/model/samples_picks_2026-11-26T10-00-00.jsonl"
+    suite = logs(f"[{{lm-eval: {file}}}]", base=file, new=file)
+
+    assert scores(suite, suite.variants["new"])["picks/0"] == 1.0
+
+
+def test_a_log_of_inspect_is_a_skill(logs):
+    suite = logs("{inspect: base.json}", base="base.json", new="new.json")
+    samples = json.loads((DATA / "inspect_words.json").read_text("utf-8"))["samples"]
+    found = scores(suite, suite.variants["new"])
+
+    assert {f"base/{sample['id']}" for sample in samples} == {*found}
+    assert {*found.values()} <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("skills", "message"),
+    [
+        ("{lm_eval: base}", "name a log as {lm-eval: FOLDER} or {inspect: FILE}"),
+        ("[general-small, {}]", "name a log as {lm-eval: FOLDER} or {inspect: FILE}"),
+        ("{lm-eval: base.json}", "base.json: Inspect log, not lm-eval"),
+        ("{lm-eval: nowhere}", "nowhere does not exist"),
+    ],
+)
+def test_a_log_that_cannot_be_used_is_an_error_with_a_remedy(logs, skills, message):
+    with pytest.raises(SuiteError) as caught:
+        logs(skills)
+
+    (error,) = caught.value.errors
+    assert message in str(error)
