@@ -95,7 +95,7 @@ def test_a_failed_gate_ends_as_pytest_ends(runner, api):
     assert (ended.outputs["verdict"], ended.outputs["failed"]) == ("blocked", "1")
     assert json.loads(Path(ended.outputs["json"]).read_text())["verdict"] == "blocked"
     assert "::error file=tickets.ftgate.yaml,line=6,title=accuracy[draft] failed::" in ended.log
-    assert "🔴 BLOCKED: 1 failed of 2 gates" in api.kept[0]["body"]
+    assert "🔴 BLOCKED: 1 of 2 gates failed" in api.kept[0]["body"]
 
 
 def test_two_runs_leave_one_comment_and_it_is_of_the_second(runner, api):
@@ -210,7 +210,7 @@ def test_a_module_that_cannot_be_imported_blocks_beside_gates_that_pass(runner, 
 
     assert (ended.status, ended.outputs["verdict"]) == (1, "blocked")
     assert ended.outputs["not-evaluated"] == "1"
-    assert "1 not evaluated of " in api.kept[0]["body"]
+    assert "1 of 3 gates not evaluated" in api.kept[0]["body"]
     assert "nothing_here" in api.kept[0]["body"]
 
 

@@ -19,7 +19,8 @@ READ, WRITTEN = 1000, (100, 300)
 
 
 @pytest.fixture
-def api(monkeypatch):
+def api(pytester, monkeypatch):
+    pytester.makeini("[pytest]\nftgate_keys = ANTHROPIC_API_KEY@$API\n")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
     with serving() as api:
         monkeypatch.setenv("API", api.url)

@@ -117,7 +117,7 @@ def test_reports_are_those_of_pytest(suite):
 
     assert json.loads(run.to_json())["verdicts"][1]["headline"].startswith("accuracy 100 % → 0 %")
     assert "| draft | accuracy |" in run.to_markdown()
-    assert "FAILED" in str(run)
+    assert "✗ accuracy[draft]" in str(run)
     assert run._repr_html_().startswith("<pre>BLOCKED")
     assert "<title>" in run.to_html()
 
