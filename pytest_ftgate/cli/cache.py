@@ -158,6 +158,9 @@ def _export_base_replies(
     if not variant.tuned or gate is None:
         raise ConfigurationError(f"no forgetting gate of {typed} compares {name} with a base")
     case_requests = session.workloads.skill_requests(suite, base_variant(variant), gate)
+    if gate.leveled:
+        # A later run chooses the same levels by the recorded replies to the pilot.
+        case_requests = (*case_requests, *session.workloads.pilot_requests(suite, variant))
     opened = session.open_cache()
     cached = opened.replies(case_request.request.fingerprint for case_request in case_requests)
     opened.close()

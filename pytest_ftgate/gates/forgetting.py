@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -129,12 +129,8 @@ def _check(
     def pairing(then: Samples, now: Samples) -> PairedCounts:
         skills = skills_of(now)
         masks = {str(skill): skills == skill for skill in dict.fromkeys(skills)}
-        return weights.mean(
-            {
-                skill: pair_samples(then.select(mask), now.select(mask))
-                for skill, mask in masks.items()
-            }
-        )
+        sides = {skill: (then.select(mask), now.select(mask)) for skill, mask in masks.items()}
+        return weights.mean({skill: pair_samples(*pair) for skill, pair in sides.items()})
 
     weights = SkillWeights(gate, (scores.results[key].case for key in after.case_ids))
 
@@ -324,15 +320,7 @@ def _notes(
     if uninformative:
         names = ", ".join(uninformative)
         yield f"the base is too weak in {names} to show a loss there"
-    if comparison.choices:
-        yield levels_note(comparison.choices)
-    yield from filter(None, (choice.note for choice in comparison.choices))
-    guessed = guess_share(case for case in of_variant.cases if gate.weight(str(case.skill)))
-    if guessed:
-        yield (
-            "limits are corrected for lucky guesses, which would be right in "
-            f"{100 * guessed:.0f} % of the cases and hide as many of the losses"
-        )
+    yield from _case_notes(gate, comparison.choices, of_variant)
     contamination = comparison.contamination
     if contamination is not None:
         yield (
@@ -346,6 +334,21 @@ def _notes(
     yield from no_answer_notes(base, scores)
     yield from (drift.message for drift in thought_drifts(base, scores) if drift.message)
     yield from _format_loss_note(suite, comparison, result)
+
+
+def _case_notes(
+    gate: ForgettingGate, choices: Sequence[LevelChoice], scores: VariantScores
+) -> Iterator[str]:
+    """Yield the levels of the cases, what they cannot show, and the correction for guesses."""
+    if choices:
+        yield levels_note(choices)
+    yield from filter(None, (choice.note for choice in choices))
+    guessed = guess_share(case for case in scores.cases if gate.weight(str(case.skill)))
+    if guessed:
+        yield (
+            "limits are corrected for lucky guesses, which would be right in "
+            f"{100 * guessed:.0f} % of the cases and hide as many of the losses"
+        )
 
 
 def _format_loss_note(

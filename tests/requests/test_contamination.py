@@ -7,7 +7,12 @@ import json
 import pytest
 
 from pytest_ftgate.reporting.plan import contamination_lines
-from pytest_ftgate.requests.contamination import Contamination, find_contamination
+from pytest_ftgate.requests.contamination import (
+    Contamination,
+    find_contamination,
+    find_skill_contamination,
+)
+from pytest_ftgate.suite.cases import leveled_cases
 from pytest_ftgate.suite.loader import load_suite
 
 SUITE = """\
@@ -92,3 +97,23 @@ def test_the_plan_counts_the_cases_and_names_the_first(leaked, told):
     assert [*contamination_lines([one])] == [
         f"  tuned: {told}: the model may repeat them from memory",
     ]
+
+
+@pytest.mark.parametrize("family", ["hard-conversation", "hard-long-context", "hard-mathematics"])
+def test_a_case_of_a_level_is_found_whole_in_the_training_data(tmp_path, family):
+    first, other, *_ = leveled_cases(family, 1)
+    turns = first.messages or (("user", first.input),)
+    messages = [{"role": role, "content": text} for role, text in turns]
+    last = {"role": "user", "content": other.input_text[:20]}
+    rows = [
+        {"messages": [*messages, {"role": "assistant", "content": "12"}]},
+        {"messages": [last, {"role": "assistant", "content": "12"}]},
+    ]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", "utf-8")
+    (tmp_path / "s.ftgate.yaml").write_text(SUITE, "utf-8")
+    variant = load_suite(tmp_path / "s.ftgate.yaml", tmp_path).variants["tuned"]
+
+    found = find_skill_contamination(leveled_cases(family, 1), variant)
+
+    assert found is not None
+    assert found.case_ids == {first.id}
