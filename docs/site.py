@@ -43,6 +43,7 @@ TITLES = {
     "DeclaredFormatGate": "gates.format",
     "DeclaredThoughts": "gates.format.thoughts",
     "DeclaredForgetting": "gates.forgetting",
+    "DeclaredLog": "A log as a skill",
     "DeclaredCost": "gates.cost",
     "DeclaredLatency": "gates.latency",
     "DeclaredData": "gates.data",

@@ -64,7 +64,7 @@ class ImportedOutput(NamedTuple):
     exit_code: int
 
 
-def import_file(file: Path, out: Path | None, variant: str | None) -> ImportedOutput:
+def import_suite(file: Path, out: Path | None, variant: str | None) -> ImportedOutput:
     """Write the suite that *file* declares, with its cases, and return what to print.
 
     *variant* has the keys of a variant in YAML, for files that name no model, or another one.

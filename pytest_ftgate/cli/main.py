@@ -205,7 +205,7 @@ _VERBS = (
             {"dest": "verbosity", "action": "count", "default": 0, "help": "show more cases"}),
     ), 2, _COMPARE_EXAMPLES),
     _Verb("import", "write a suite from another tool's configuration or dataset",
-        _call, "cli.imports:import_file", (
+        _call, "cli.imports:import_suite", (
         ("file", {"type": Path, "help": "the file; see below"}),
         ("-o",
             {"dest": "out", "type": Path, "metavar": "SUITE",

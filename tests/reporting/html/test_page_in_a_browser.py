@@ -73,7 +73,12 @@ class Opened:
         self.page.locator("#count", has_text=re.compile(f"^{count}")).wait_for()
 
     def follow(self, address: str) -> None:
-        self.page.evaluate("(hash) => { location.hash = hash; }", address)
+        """Go to *address*, and wait until the page has followed."""
+        script = """(hash) => new Promise((done) => {
+            addEventListener("hashchange", () => setTimeout(done), {once: true});
+            location.hash = hash;
+        })"""
+        self.page.evaluate(script, address)
 
     @property
     def count(self) -> str:
