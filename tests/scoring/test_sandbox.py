@@ -411,10 +411,11 @@ def test_no_process_outlives_its_time_even_without_a_sandbox(tmp_path, fork):
     beat = tmp_path / "beat"
     begun = time.monotonic()
 
-    told = outcome(FORK.format(fork=fork, beat=str(beat)), {**BARE, "seconds": 0.7})
+    # Long enough for a busy machine to start the process.
+    told = outcome(FORK.format(fork=fork, beat=str(beat)), {**BARE, "seconds": 2.5})
 
-    assert told == "took longer than 0.7 s"
-    assert time.monotonic() - begun < 5
+    assert told == "took longer than 2.5 s"
+    assert time.monotonic() - begun < 20
     last = beat.read_text()
     time.sleep(0.2)
     assert beat.read_text() == last

@@ -233,6 +233,7 @@ def test_a_thought_is_folded_under_its_reply_and_cannot_act(opened):
     one.follow("#gate=accuracy&variant=new")
     one.page.locator("#list .case > summary").first.click()
     folded = one.page.locator("#list .inside details", has_text="Thought")
+    folded.first.wait_for(state="attached")
 
     assert folded.count() == 1
     assert not folded.locator("pre").is_visible()
