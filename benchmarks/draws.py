@@ -89,6 +89,18 @@ def replied(
     return before, after
 
 
+def disagreeing(
+    rng: np.random.Generator, suites: int, drop: float, *, n: int, disagreement: float
+) -> Pair:
+    """Draw one reply a case, before and after, that disagree on a share of *disagreement*."""
+    turn = rng.random((suites, n))
+    lost, fixed = (disagreement + drop) / 2.0, (disagreement - drop) / 2.0
+    right = (turn >= lost + fixed) & (rng.random((suites, n)) < _RIGHT)
+    before = right | (turn < lost)
+    after = right | ((turn >= lost) & (turn < lost + fixed))
+    return before.astype(np.float64), after.astype(np.float64)
+
+
 def replied_often(
     rng: np.random.Generator,
     suites: int,

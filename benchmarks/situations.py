@@ -156,6 +156,10 @@ def looks() -> Iterator[Situation]:
         trial = Looks(partial(draw.replied, n=n))
         # No default limit: these replies disagree on more cases than it assumes.
         yield Situation("looks", "stop_early", n, trial, thin=2)
+        assumed = Looks(partial(draw.disagreeing, n=n, disagreement=TYPICAL))
+        name, limit = f"stop_early, {TYPICAL:.0%} disagree", default_limit(n)
+        drops = (UNCHANGED, HALF, WHOLE)
+        yield Situation("looks", name, n, assumed, drops=drops, thin=2, defaults=(limit,))
         certain = Looks(partial(draw.replied, n=n, model=draw.certain))
         yield Situation("looks", "stop_early", n, certain, drops=(WHOLE,), thin=2)
     for n in (100, 200, 500):

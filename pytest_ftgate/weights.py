@@ -86,7 +86,7 @@ KNOWN_MODELS = {
 _OTHER_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".json")
 _GGUF_NEEDED = (
     "name a GGUF file: download one, or convert the model's folder with convert_hf_to_gguf.py of "
-    "llama.cpp; or ask a server that has loaded the model"
+    "llama.cpp; or use a server that has loaded the model"
 )
 _digests: dict[tuple[str, int, int], str] = {}
 

@@ -16,7 +16,7 @@ from pytest_ftgate.weights import download_weights
 _PACKAGE = Path(__file__).parents[1]
 #: The suite with recorded replies.
 _RECORDED = _PACKAGE / "demo"
-#: The suite that asks the embedded model: in the wheel, or in a checkout.
+#: The suite that runs the embedded model: in the wheel, or in a checkout.
 _LIVE = (_PACKAGE / "demo" / "live", _PACKAGE.parent / "examples" / "tickets")
 _MODEL = "smollm2-135m"
 _SUITE = "tickets.ftgate.yaml"

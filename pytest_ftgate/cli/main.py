@@ -160,7 +160,7 @@ _VERBS = (
         ("folder",
             {"type": Path, "nargs": "?", "default": Path("ftgate-demo"),
              "help": "the new folder for the example (default: ftgate-demo)"}),
-        ("--live", {"action": "store_true", "help": "ask the embedded model itself"}),
+        ("--live", {"action": "store_true", "help": "run the embedded model itself"}),
     )),
     _Verb("init", "write a suite beside a prompt, with limits that its cases can show",
         _call, "cli.init:write_first_suite", (
@@ -212,7 +212,7 @@ _VERBS = (
              "help": "the suite to write (default: NAME.ftgate.yaml beside the file)"}),
         ("--variant",
             {"metavar": "KEYS",
-             "help": "the model to ask, as a variant of a suite: '{provider: …, model: …}'"}),
+             "help": "the model, as a variant of a suite: '{provider: …, model: …}'"}),
     ), 2, _IMPORT_EXAMPLES),
     _Verb("download", "download the weights of a local model", _call, "weights:download_weights", (
         ("name", {"help": "such as smollm2-135m"}),

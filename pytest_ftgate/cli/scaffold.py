@@ -62,7 +62,7 @@ class Scaffold:
         command: what evaluates the suite.
         prompt: the name of the prompt, or "".
         columns: the columns of the cases, where they need to be named.
-        variants: what the suite may ask; the first one is used, the others are comments.
+        variants: those that are possible here; the first one is used, the others are comments.
         limits: those of each gate.
     """
 

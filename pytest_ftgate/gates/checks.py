@@ -109,7 +109,7 @@ def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
     # Equal replies are no proof while others are to come: those may still differ.
     if is_complete and same_replies(before, after):
         return replace(check, outcome=Outcome.PASSED, is_unchanged=True)
-    # A shown improvement shows that the cases can tell good replies from bad ones.
+    # A shown improvement shows that the cases can separate good replies from bad ones.
     if pairs.before - margin <= guess_rate and (check.low or 0.0) <= 0.0:
         note = f"{against} is at {percent(pairs.before)}, so a drop from it cannot show"
         return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)

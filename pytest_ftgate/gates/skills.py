@@ -162,7 +162,7 @@ def _part_results(
 ) -> list[Slice]:
     """Return the result of each family, then that of each skill, largest drop first."""
     members = slice_members(cases, ["skill"])
-    # Missing replies do not change what is tested, so the number of cases asked counts.
+    # Missing replies do not change what is tested, so the number of requested cases counts.
     tested = gate.tested_parts({skill: len(ids) for (_, skill), ids in members.items()})
     families = gate.evaluated_families(skill for _, skill in members)
     for family, skills in families.items():

@@ -28,7 +28,7 @@ class ServedAdapters:
 
     Each has a name that no other run uses, so no other weights can answer under it, and no other
     run can remove it. A server that loads nothing may serve the adapter under its declared name.
-    *session* returns the HTTP session. Without *loads*, nothing is asked of the server.
+    *session* returns the HTTP session. Without *loads*, no request goes to the server.
     """
 
     def __init__(

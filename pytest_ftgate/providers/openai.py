@@ -193,7 +193,7 @@ def completion_error(
     )
 
 
-#: The key of the label in the object that a server without a choice is asked for.
+#: The key of the label in the object that a server without a choice returns.
 _LABEL = "label"
 
 

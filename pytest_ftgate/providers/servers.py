@@ -17,7 +17,7 @@ _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _SERVER_ERROR, _LOADING = 401, 403, 404, 
 
 @dataclass(frozen=True, slots=True)
 class ServerAccess:
-    """How one model of one server is asked.
+    """The access to one model of one server.
 
     Attributes:
         url: the base URL.

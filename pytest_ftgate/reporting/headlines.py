@@ -119,7 +119,7 @@ def _drop_text(what: str, check: Check, against: str = "") -> str:
 
 
 def _drop_relation(check: Check) -> str:
-    """Return how the change relates to the limit, as far as the check can tell."""
+    """Return how the change relates to the limit, as far as the check shows it."""
     value = unsigned_points(check.limit)
     if check.has_default_limit:
         value += f" (what {quantity(check.n, 'case')} can show)"

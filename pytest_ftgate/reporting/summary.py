@@ -205,7 +205,7 @@ def _verdict_lines(report: Report) -> list[str]:
 
 
 def _stop_lines(report: Report) -> list[str]:
-    """Return the lines that tell a budget's stop from a failure."""
+    """Return the lines that separate a budget's stop from a failure."""
     if not report.cost.stopped:
         return []
     unsent = quantity(report.cost.unasked, "request")
@@ -425,7 +425,7 @@ def _ungated_summary(report: Report) -> list[str]:
     parts = ["  not gated", *rates] if rates else []
     if unmeasured:
         indent = "" if parts else "  "
-        parts.append(f"{indent}not measured: {', '.join(unmeasured)} (-v tells why)")
+        parts.append(f"{indent}not measured: {', '.join(unmeasured)} (-v shows why)")
     return fit_parts(map(escape_controls, parts))
 
 

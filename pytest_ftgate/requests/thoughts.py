@@ -1,4 +1,4 @@
-"""Thoughts: what a reasoning model writes before its answer, and how the two are told apart."""
+"""Thoughts: what a reasoning model writes before its answer, and how the two are separated."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def base_name(variant: Variant) -> str:
 
 
 def base_variant(variant: Variant) -> Variant:
-    """Return the untuned model under *variant*, asked in the same way, or its recording."""
+    """Return the untuned model under *variant*, with the same settings, or its recording."""
     if variant.base_replies is not None:
         return _recorded_base(variant)
     model, tariff = variant.base or variant.model, variant.tariff
@@ -181,7 +181,7 @@ def with_room(
     return tuple(replace(case, max_tokens=limit) for case, limit in zip(cases, limits, strict=True))
 
 
-#: Names of models that think unless they are told not to.
+#: Names of models that think unless a setting switches it off.
 _THINKING_NAMES = re.compile(
     r"(?<![a-z0-9])(?:gpt-oss|qwq|magistral|thinking|reasoning|reasoner|o[134]|(?:deepseek-)?r1)"
     r"(?![a-z0-9])"

@@ -103,7 +103,7 @@ def _contributions_of_kind(
     hooks: Any, root: Path, kind: _ContributionKind, owners: Owners, errors: list[Diagnostic]
 ) -> Iterator[tuple[str, Any]]:
     """Yield names and values of one kind; append what is wrong with them to *errors*."""
-    # One by one: a joint call does not tell which plugin returned which value.
+    # One by one: a joint call does not show which plugin returned which value.
     for implementation in getattr(hooks, f"pytest_ftgate_{kind.hook}").get_hookimpls():
         plugin = display_path(root, Path(implementation.plugin_name))
         try:

@@ -14,7 +14,7 @@ from pytest_ftgate.suite.skill_levels import LevelChoice, choose_levels, pilot_c
 
 
 def leveled_skills(suite: Suite) -> tuple[str, ...]:
-    """Return the families of skills that *suite* asks at a level which the base chooses."""
+    """Return the families of skills of *suite* whose level the base chooses."""
     gate = skills_gate(suite)
     return gate.leveled if gate else ()
 

@@ -82,8 +82,8 @@ def _with_named_base(
     message = ""
     if named.provider != variant.provider:
         message = (
-            f"variant {name} has provider {named.provider}; a base is asked as the variant is, by "
-            f"provider {variant.provider}"
+            f"variant {name} has provider {named.provider}; a base has the provider of its "
+            f"variant: {variant.provider}"
         )
     elif all(getattr(named, field) == getattr(variant, field) for field in _WEIGHTS):
         message = f"variant {name} has the same model at the same address; name the untuned one"

@@ -24,7 +24,7 @@ _OWN_KEYS: Mapping[str, str] = {
         for key in ("max_tokens", "temperature", "top_p", "seed", "stop", "tools")
     },
 }
-#: Keys that restrict replies to a grammar. General skills are asked without them.
+#: Keys that restrict replies to a grammar. Requests for general skills leave them out.
 _RESTRICTING_KEYS = (
     *("structured_outputs", "guided_choice", "guided_json", "guided_regex", "guided_grammar"),
     *("guided_decoding_backend", "guided_whitespace_pattern", "regex", "ebnf"),

@@ -63,7 +63,7 @@ class ProviderSpec:
         seller: the seller of its models in the public price list; "" if nothing is listed.
         any_server: True if servers of all kinds share its API. Its base URL is then the seller,
             and may be an address of the user's own.
-        url: the address that it asks if nothing names another one; "" if it has several.
+        url: the address that it uses if nothing names another one; "" if it has several.
         key_variable: the variable of the key that goes there.
         base_url_variable: the variable that its SDK reads for the base URL.
         adds_v1: True if it adds ``/v1`` to the base URL.
@@ -344,7 +344,7 @@ class FirstVariant:
     has_weights: bool = False
 
 
-#: The models that a new suite asks where their key is set.
+#: The models that a new suite uses where their key is set.
 _FIRST_MODELS = {
     "ANTHROPIC_API_KEY": {"provider": "anthropic", "model": "claude-haiku-4-5"},
     "OPENAI_API_KEY": {"provider": "openai-compatible", "model": "gpt-4.1-mini"},
@@ -356,7 +356,7 @@ LOCAL_PORTS = (8000, 8080, 11434, 1234)
 def first_variants(
     variables: Collection[str], served: Mapping[str, Sequence[str]]
 ) -> Iterator[FirstVariant]:
-    """Yield what a new suite may ask here, the best first; the last is the embedded model.
+    """Yield what a new suite may use here, the best first; the last is the embedded model.
 
     *variables* are the names of those in the environment, and *served* the models of each server
     that answers on this machine, by base URL.

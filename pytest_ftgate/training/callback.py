@@ -45,7 +45,7 @@ class EvaluatedCheckpoint:
         step: the number of the training step.
         result: the run; its ``verdicts`` are on a part of the cases unless it *is_whole*.
         drops: the gates with a drop that is shown and may exceed its limit.
-        is_whole: True if all cases of the suite were asked.
+        is_whole: True if all cases of the suite were used.
     """
 
     step: int
@@ -63,7 +63,7 @@ class EvaluatedCheckpoint:
 class GateCallback(TrainerCallback):  # type: ignore[misc]
     """Evaluates the gates of a suite on the model in memory, for the trainers of Transformers.
 
-    The base is the same model without its adapter. Its replies are asked for once, and kept in the
+    The base is the same model without its adapter. Its replies are requested once, and kept in the
     cache by a digest of its weights.
 
     Args:
@@ -75,7 +75,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         keep: ``best`` saves the best checkpoint in ``ftgate-best`` in the output folder; None
             saves none.
         cases: the number of cases, and of skills cases, at each checkpoint; None for all. At the
-            end of the training all of them are asked.
+            end of the training all of them are used.
         variant: the name of the variant that is being trained; by default the one that is tuned.
         trainer: the trainer, for trackers such as W&B, MLflow and TensorBoard:
             ``trainer.add_callback(GateCallback(suite, trainer=trainer))``. Without it the figures
@@ -124,7 +124,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
     # Events of a trainer ------------------------------------------------------------------------
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take the model in hand; ask for the replies of a base that the training will change."""
+        """Take over the model; request the replies of a base that the training will change."""
         del state, control
         if getattr(args, "world_size", 1) > 1 or getattr(args, "deepspeed", None):
             raise ConfigurationError(

@@ -57,7 +57,7 @@ class ModelInMemory(Provider):
         if self.is_trained:
             raise ProviderRejected(
                 "the model has no adapter, so its base is gone once it is trained; its replies are "
-                "asked for before, at the beginning of the training"
+                "requested before, at the beginning of the training"
             )
         return self._generate(requests)
 

@@ -118,8 +118,8 @@ ERRORS = [
     (
         "claude",
         (
-            "base: variant claude has provider anthropic; a base is asked as the variant is, by "
-            "provider openai-compatible"
+            "base: variant claude has provider anthropic; a base has the provider of its variant: "
+            "openai-compatible"
         ),
     ),
     (
