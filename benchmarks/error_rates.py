@@ -30,7 +30,6 @@ from situations import (
     AT,
     BELOW,
     HALF,
-    LARGE_GROUPS,
     LIMITS,
     MINIMUMS,
     STEADY,
@@ -233,11 +232,8 @@ def promises(cells: Sequence[Cell], any_fails: dict[str, tuple[float, float]]) -
     drops = [cell for cell in cells if cell.situation.topic != "minimums"]
     floors = [cell for cell in cells if cell.situation.topic == "minimums"]
     passes = [cell for cell in drops if cell.drop == WHOLE]
-    large = [c for c in passes if c.situation.name == LARGE_GROUPS]
     exact = [c for c in passes if c.situation.n >= FEW and not c.situation.repeated]
-    strict = [c for c in exact if c not in large]
-    yield Promise("a drop as large as the limit passes", 0.065, _held(strict, "passed"))
-    yield Promise(f"the same in {LARGE_GROUPS}", 0.12, _held(large, "passed"))
+    yield Promise("a drop as large as the limit passes", 0.065, _held(exact, "passed"))
     loose = [c for c in passes if c not in exact]
     yield Promise("the same below 100 cases, and with repeats", 0.075, _held(loose, "passed"))
     same = [cell for cell in drops if cell.drop == UNCHANGED]

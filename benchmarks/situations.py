@@ -18,8 +18,6 @@ UNCHANGED, HALF, WHOLE, TWICE = 0.0, 0.5, 1.0, 2.0
 #: Distances of the true rate from a minimum.
 AT, ABOVE, BELOW = 0.0, 0.03, -0.10
 TYPICAL, STEADY = 0.10, 0.05
-#: The kind of groups for which the promise of a pass is wider.
-LARGE_GROUPS = "40 groups of 25"
 
 
 def default_limit(n: int, disagreement: float = TYPICAL) -> float:
@@ -130,9 +128,10 @@ def groups() -> Iterator[Situation]:
                     yield Situation("groups", name, sum(sizes), other, drops=(WHOLE,), thin=10)
     # Few large groups may all stay whole by chance, while single changes suggest that cases change
     # one by one.
-    sizes = (25,) * 40
-    large = Grouped(partial(draw.grouped, sizes=sizes), sizes)
-    yield Situation("groups", LARGE_GROUPS, 1000, large, thin=10)
+    for count in (40, 60):
+        sizes = (25,) * count
+        large = Grouped(partial(draw.grouped, sizes=sizes), sizes)
+        yield Situation("groups", f"{count} groups of 25", 25 * count, large, thin=10)
 
 
 def repeats() -> Iterator[Situation]:

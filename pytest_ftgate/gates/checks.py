@@ -22,9 +22,10 @@ from pytest_ftgate.gates.levels import (
     Levels,
 )
 from pytest_ftgate.gates.samples import Samples, align, same_replies
-from pytest_ftgate.gates.units import percent
+from pytest_ftgate.gates.units import percent, unsigned_points
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.stats.graded import needed_for_distance
+from pytest_ftgate.stats.groups import GroupLosses
 from pytest_ftgate.stats.paired import (
     PairedCounts,
     change_interval,
@@ -191,9 +192,28 @@ def _with_needs(check: Check, pairs: PairedCounts) -> Check:
     if pairs.groups is not None and pairs.groups < MIN_GROUPS:
         note = f"{pairs.groups} groups of related cases; at least {MIN_GROUPS} are needed"
         return replace(check, note=note)
-    return replace(
+    check = replace(
         check, certifiable=_certifiable_margin(pairs), needed=_needed_for_drop(pairs, check)
     )
+    return _with_needed_groups(check, pairs.whole)
+
+
+def _with_needed_groups(check: Check, whole: GroupLosses | None) -> Check:
+    """Return *check* with the number of groups that it takes, if there are too few."""
+    if whole is None:
+        return check
+    smallest = whole.smallest_drop(check.miss)
+    if check.certifiable is not None:
+        check = replace(check, certifiable=max(check.certifiable, smallest))
+    if smallest <= check.limit:
+        return check
+    times = whole.times_needed(check.limit, check.miss)
+    note = (
+        f"{whole.groups} groups of related cases; a limit of {unsigned_points(check.limit)} points "
+        f"takes {ceil(whole.groups * times)}, since whole groups may break"
+    )
+    needed = ceil(check.n * (times - 1.0))
+    return replace(check, note=note, needed=max(check.needed or 0, needed))
 
 
 def _certifiable_margin(pairs: PairedCounts) -> float | None:

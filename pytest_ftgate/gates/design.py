@@ -43,6 +43,11 @@ class Design:
         return self.units * 2.0 / sum(1.0 / count for count in self.repeats)
 
     @property
+    def counts_groups(self) -> bool:
+        """True if a verdict counts the groups of related cases that were lost as a whole."""
+        return self.units < self.n and len({*self.weights}) == 1 and not self.is_graded
+
+    @property
     def description(self) -> str:
         """The number of cases, with the number of independent ones if it is smaller."""
         related = f" ({self.units} unrelated ones)" if self.units < self.n else ""

@@ -138,6 +138,15 @@ def _few_groups_problem(design: Design) -> Iterable[str]:
         yield f"{design.description} show nothing; it takes {MIN_GROUPS} groups of related cases"
 
 
+def _needed_for_limit(design: Design, limit: float) -> str:
+    """Return what it takes to show *limit*: cases, and groups of them."""
+    cases = _cases_for_limit(design, limit)
+    if design.units == design.n:
+        return f"it takes {cases} cases"
+    groups = ceil(cases * design.units / design.n)
+    return f"it takes {groups} groups like these ({cases} cases)"
+
+
 def _cases_for_limit(design: Design, limit: float) -> int:
     """Return from how many cases like those of *design* on *limit* can be shown to hold."""
     plain = ceil(log(design.miss) / log(1.0 - limit))
@@ -145,6 +154,10 @@ def _cases_for_limit(design: Design, limit: float) -> int:
         plain = max(EXACT_BELOW, _min_cases_for_drop(limit, design.miss))
     if design.is_plain:
         return plain
+    if design.counts_groups:
+        from pytest_ftgate.gates.power import grouped_cases_needed
+
+        return max(plain, grouped_cases_needed(design, limit))
     smallest = smallest_limit(design)
     return max(plain, ceil(design.n * smallest * (1.0 - limit) / (limit * (1.0 - smallest))))
 
@@ -163,7 +176,7 @@ def _drop_problem(margin: float, design: Design) -> Iterable[str]:
     if smallest > margin:
         yield (
             f"max_drop: {margin:g} can never be shown with {design.description}, even if every "
-            f"reply is the same; it takes {_cases_for_limit(design, margin)} cases, or max_drop: "
+            f"reply is the same; {_needed_for_limit(design, margin)}, or max_drop: "
             f"{_round_up(smallest):g}"
         )
 
@@ -215,6 +228,9 @@ def min_cases_for_quantile(share: float) -> int:
 
 
 def _minimum_problem(minimum: float, design: Design) -> Iterable[str]:
+    if design.units < design.n:
+        # A rate of related cases has the test of graded scores.
+        design = replace(design, is_graded=True)
     highest = 1.0 - smallest_limit(design)
     if design.is_plain:
         highest = design.miss ** (1 / design.n)

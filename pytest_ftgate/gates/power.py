@@ -26,6 +26,7 @@ from pytest_ftgate.gates.levels import (
 from pytest_ftgate.gates.units import round_up_to_point
 from pytest_ftgate.requests.workload import replies_vary, side_repeats
 from pytest_ftgate.stats.graded import largest_unit, least_distance
+from pytest_ftgate.stats.groups import GroupLosses, group_losses
 from pytest_ftgate.stats.paired import PairedCounts, is_noninferior, paired_counts
 from pytest_ftgate.stats.power import (
     cases_needed,
@@ -133,10 +134,24 @@ def smallest_uneven_limit(design: Design) -> float:
     )
     if design.is_graded or len({*design.weights}) > 1:
         return min(1.0, least_distance(design.n, 0.0, largest_unit(weights, labels), quantile))
-    sizes = np.bincount(design.groups)
-    independent = design.n**2 / float(np.sum(sizes**2.0))
-    odds = quantile**2 * max(1.0 / independent, float(sizes.max()) / design.n)
-    return odds / (1.0 + odds)
+    odds = quantile**2 / _equal_groups(design)
+    return max(odds / (1.0 + odds), _unchanged_groups(design).smallest_drop(design.miss))
+
+
+def grouped_cases_needed(design: Design, limit: float) -> int:
+    """Return how many cases in groups like those of *design* can show that *limit* holds."""
+    odds = float(ndtri(design.miss)) ** 2 / _equal_groups(design)
+    times = _unchanged_groups(design).times_needed(limit, design.miss)
+    return ceil(design.n * max(times, odds * (1.0 - limit) / limit))
+
+
+def _unchanged_groups(design: Design) -> GroupLosses:
+    return group_losses(np.zeros(design.n), np.array(design.groups))
+
+
+def _equal_groups(design: Design) -> float:
+    """Return the number of groups of one size whose mean varies as much."""
+    return design.n**2 / float(np.sum(np.bincount(design.groups) ** 2.0))
 
 
 def assumed_discordance(suite: Suite) -> float:

@@ -43,12 +43,14 @@ class AcceptedGate(NamedTuple):
         name: the key in the accepted record.
         serves: the variant in production, or "".
         cases: the values of each case.
+        limits: the default limit of the gate, by its name; empty if it declares one.
     """
 
     suite: str
     name: str
     serves: str
     cases: Mapping[str, Any]
+    limits: Mapping[str, float]
 
 
 #: Of a process: what it accepts, by node id.
@@ -155,8 +157,10 @@ class GateItemState:
 
         cases = accepted_cases(scores, self.item.path.parent)
         accepted = self.item.config.stash.setdefault(accepted_key, {})
+        gate = self.gate_run.gate
+        limits = {gate.name: gate.max_drop} if gate.has_default_limit and gate.max_drop else {}
         accepted[self.item.nodeid] = AcceptedGate(
-            self.gate_run.gate_suite.name, name, serves, cases
+            self.gate_run.gate_suite.name, name, serves, cases, limits
         )
 
     def blocks(self, verdict: Verdict) -> bool:

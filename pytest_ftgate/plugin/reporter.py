@@ -424,6 +424,9 @@ class Reporter:
 
         root = self._settings.root
         serves = {gate.suite: gate.serves for gate in self._accepted.values()}
+        limits: dict[str, dict[str, float]] = defaultdict(dict)
+        for gate in self._accepted.values():
+            limits[gate.suite] |= gate.limits
         return [
             accept_run(
                 root,
@@ -431,6 +434,7 @@ class Reporter:
                 cases,
                 report,
                 serves[suite],
+                limits=limits[suite],
                 moves_anchor=self._settings.accept_anchor,
             )
             for suite, cases in self._accepted_cases().items()

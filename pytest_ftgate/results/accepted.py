@@ -201,19 +201,21 @@ def accepted_path(root: Path, suite: str) -> Path:
     return root / (suite.removesuffix(".ftgate.yaml") + ".accepted.json")
 
 
-def accept_run(
+def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
     root: Path,
     suite: str,
     cases: Mapping[str, Mapping[str, Sequence[Any]]],
     report: Report,
     serves: str,
     *,
+    limits: Mapping[str, float],
     moves_anchor: bool = False,
 ) -> str:
     """Write the results of *suite* in *report* to its accepted record; return a message about it.
 
     *cases* are by variant and case id, and hold the values of an ``AcceptedCase``. *serves* is the
-    variant that is meant to serve. The first accepted cases of a variant stay its anchor, unless
+    variant that is meant to serve, *limits* the default limits of gates that had nothing to compare
+    with, by their name. The first accepted cases of a variant stay its anchor, unless
     *moves_anchor*: then these cases replace it.
     """
     path = accepted_path(root, suite)
@@ -236,7 +238,7 @@ def accept_run(
         cost=report.cost,
         serves=serves,
         anchors=anchors,
-        limits=_default_limits(verdicts),
+        limits={**limits, **_default_limits(verdicts)},
         rooms=_rooms(before, verdicts),
         skill_levels=_skill_levels(before, verdicts),
     )

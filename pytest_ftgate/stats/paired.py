@@ -16,6 +16,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from pytest_ftgate.stats import EXACT_BELOW
 from pytest_ftgate.stats.graded import largest_unit, z_score
+from pytest_ftgate.stats.groups import GroupLosses, group_losses
 from pytest_ftgate.stats.proportions import (
     Numbers,
     critical_z,
@@ -52,10 +53,12 @@ class ChangeCounts(Generic[Numbers]):
         countable: True if every reply is right or wrong and every case weighs the same. Tests then
             rest on the counts, otherwise on *spread* and *largest*.
         spread: the variance of the weighted changes of the cases, robust to groups.
-        largest: the weight in which unseen losses may come at once. It is that of the
-            heaviest group if cases are counted, otherwise see `stats.graded.largest_unit`.
+        largest: the weight in which unseen changes may come at once; see
+            `stats.graded.largest_unit`. For losses of counted cases *whole* takes its place.
         groups: number of groups of related cases, or None if cases are independent. Fewer than
             ten groups support no conclusion.
+        whole: which groups there are and were lost as a whole, if cases are counted; None if they
+            are independent.
     """
 
     n: float
@@ -67,6 +70,7 @@ class ChangeCounts(Generic[Numbers]):
     spread: Numbers | float = 0.0
     largest: float = 1.0
     groups: int | None = None
+    whole: GroupLosses | None = None
 
     @property
     def allows_exact_test(self) -> bool | NDArray[np.bool_]:
@@ -109,6 +113,8 @@ def find_root(function: Callable[[float], float], low: float, high: float, xtol:
 _TOLERANCE = 1e-9
 #: Prior weight, in cases, of the variance of one reply a case.
 _PRIOR_CASES = 4.0
+#: Probabilities nearer to 0 or 1 have no finite quantile.
+_LEAST_P = 1e-12
 #: Prior weight, in changed groups, of full dependence within a group.
 _PRIOR_GROUPS = 2.0
 
@@ -243,7 +249,8 @@ def _grouped(
         groups=count,
         effective=_effective_grouped(b, c, repeats, labels) if pairs.countable else pairs.n,
         spread=float(np.sum(sums**2)) / pairs.n * count / max(count - 1.0, 1.0),
-        largest=float(np.bincount(labels).max()) if pairs.countable else largest_unit(w, labels),
+        largest=largest_unit(w, labels),
+        whole=group_losses(c - b, labels) if pairs.countable else None,
     )
 
 
@@ -310,7 +317,8 @@ def p_noninferior(pairs: PairedCounts, margin: float) -> float:
     reply each, otherwise Tango's score test on the effective number of cases. Graded or weighted
     scores: a z test whose variance is what was seen, plus the unseen losses that the margin
     supposes, in the cases of the largest weight. With groups, a t distribution on groups - 1
-    degrees of freedom.
+    degrees of freedom; and for counts the larger of that p-value and the one of `stats.groups`,
+    since a loss of whole groups may show in no group at all.
 
     Raises:
         ValueError: unless 0 < margin < 1.
@@ -322,7 +330,19 @@ def p_noninferior(pairs: PairedCounts, margin: float) -> float:
 
 def _noninferior_tail(pairs: ChangeCounts[Numbers], margin: float) -> Numbers:
     require_share("margin", margin)
-    return _tail(pairs, -_score(pairs, -margin))
+    p = _tail(pairs, -_score(pairs, -margin))
+    if pairs.whole is None:
+        return p
+    return cast("Numbers", max(float(p), _p_whole_groups(pairs, -margin)))
+
+
+def _p_whole_groups(pairs: ChangeCounts[Numbers], delta: float) -> float:
+    """Return the p-value of a difference of *delta* at most, if whole groups bear the drop.
+
+    An observed gain enlarges the drop that must have stayed unseen.
+    """
+    whole = cast("GroupLosses", pairs.whole)
+    return whole.p_value(max(float(pairs.delta), 0.0) - delta)
 
 
 def p_drop(pairs: ChangeCounts[Numbers]) -> Numbers:
@@ -369,16 +389,16 @@ def _tango_score(pairs: ChangeCounts[Numbers], delta: float) -> Numbers:
 
     The hypothesis adds the variance of regressed cases that were not observed. These may be cases
     that always regress, and repeats do not average them out. That part of the variance is
-    therefore not scaled: scaling it passes too many true drops of few cases with many repeats. With
-    groups, the heaviest one may regress as a whole (benchmarks/error_rates.py).
+    therefore not scaled: scaling it passes too many true drops of few cases with many repeats.
+    Unseen gains come by groups; for unseen losses of whole groups see `stats.groups`.
     """
     ratio, n = pairs.effective / pairs.n, pairs.n
     observed = np.maximum((pairs.fixed + pairs.regressed) / n - np.square(pairs.delta), 0.0)
     total = np.asarray(tango_variance(pairs.fixed, pairs.regressed, n, delta))
     added = np.maximum(total - observed, 0.0)
-    unseen = added * pairs.largest
-    variance = np.maximum(total / ratio, np.where(added > 0.0, observed / ratio + unseen, 0.0))
     distance = pairs.delta - delta
+    unseen = added * np.where(distance < 0.0, pairs.largest, 1.0)
+    variance = np.maximum(total / ratio, np.where(added > 0.0, observed / ratio + unseen, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
         z = distance * np.sqrt(n / variance)
     return cast("Numbers", np.where(distance == 0.0, 0.0, z)[()])
@@ -391,7 +411,11 @@ def _interval_end(pairs: PairedCounts, quantile: float, end: float) -> float:
         return end
 
     def excess(delta: float) -> float:
-        return float(_score(pairs, delta)) - quantile
+        score = float(_score(pairs, delta))
+        if pairs.whole is not None and end < 0.0:
+            p = np.clip(_p_whole_groups(pairs, delta), _LEAST_P, 1.0 - _LEAST_P)
+            score = min(score, -_quantile(pairs, float(p)))
+        return score - quantile
 
     if excess(near) * excess(far) >= 0.0:
         return end

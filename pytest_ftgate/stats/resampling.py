@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.special import chdtrc, stdtr, stdtrit
 
+from pytest_ftgate.stats.groups import GroupLosses, joined_losses
 from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.proportions import Array, require_share, wilson
 
@@ -193,6 +194,16 @@ def macro_difference(
         before=float(w @ [skill.before for skill in skills]),
         after=float(w @ [skill.after for skill in skills]),
         groups=min((s.groups for s in skills if s.groups is not None), default=None),
+        whole=_joined_losses(skills) if countable else None,
+    )
+
+
+def _joined_losses(skills: Sequence[PairedCounts]) -> GroupLosses | None:
+    """Return the losses of all groups; a case without a group is one. None without groups."""
+    if all(skill.whole is None for skill in skills):
+        return None
+    return joined_losses(
+        skill.whole or GroupLosses(((1, int(skill.n)),), -skill.delta) for skill in skills
     )
 
 

@@ -263,3 +263,23 @@ def test_cases_that_are_lost_together_count_once():
     assert together.outcome is Outcome.INCONCLUSIVE
     assert together.units == 10
     assert together.low < alone.low
+
+
+def test_too_few_groups_for_a_limit_are_named_with_the_groups_that_it_takes():
+    before, after = changed(400, 4)
+    check = compared(before, after, margin=0.05, groups=[i // 10 for i in range(400)])
+
+    assert check.outcome is Outcome.INCONCLUSIVE
+    assert check.note == (
+        "40 groups of related cases; a limit of 5 points takes 59, since whole groups may break"
+    )
+    assert check.needed >= 184
+    assert check.certifiable > 1 - 0.05 ** (1 / 40)
+
+
+def test_enough_groups_pass_the_limit():
+    before, after = changed(600, 4)
+
+    check = compared(before, after, margin=0.05, groups=[i // 10 for i in range(600)])
+
+    assert check.outcome is Outcome.PASSED

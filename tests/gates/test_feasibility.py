@@ -41,6 +41,21 @@ def test_a_drop_that_is_too_small_is_refused_with_the_cases_it_takes(tmp_path):
     ]
 
 
+def test_a_drop_is_refused_with_the_groups_it_takes(tmp_path):
+    (folder := tmp_path / "grouped").mkdir()
+    path = suite(folder, "accuracy: {max_drop: 0.05}", count=160).path
+    rows = [{"input": f"q{n}", "expected": "a", "group": f"g{n // 4}"} for n in range(160)]
+    (folder / "c.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+
+    with pytest.raises(SuiteError) as caught:
+        check_feasibility(load_suite(path, folder))
+
+    assert (
+        "max_drop: 0.05 can never be shown with 160 cases (40 unrelated ones), even if every reply "
+        "is the same; it takes 59 groups like these (234 cases), or max_drop: 0.08"
+    ) in str(caught.value)
+
+
 def test_a_minimum_that_is_too_high_is_refused_with_the_cases_it_takes(tmp_path):
     assert errors(tmp_path, "accuracy: {min: 0.95}") == [
         (

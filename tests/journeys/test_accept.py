@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 DROP = "{accuracy: {max_drop: 0.05}}"
@@ -156,6 +158,14 @@ def test_the_anchor_moves_only_when_asked(desk):
 
     kinds = [check["kind"] for check in desk.verdicts()["accuracy[current]"]["checks"]]
     assert kinds == ["accepted"]
+
+
+def test_a_baseline_alone_stores_its_default_limit_when_it_is_first_accepted(desk):
+    desk.suite("{accuracy: {}}", current=2)
+
+    desk.run("--ftgate-accept")
+
+    assert json.loads(desk.path(ACCEPTED).read_text("utf-8"))["limits"] == {"accuracy": 0.1}
 
 
 def test_a_default_limit_stays_as_accepted_when_cases_are_added(desk):
