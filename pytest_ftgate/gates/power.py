@@ -25,7 +25,7 @@ from pytest_ftgate.gates.levels import (
 )
 from pytest_ftgate.gates.units import round_up_to_point
 from pytest_ftgate.requests.workload import replies_vary, side_repeats
-from pytest_ftgate.stats.graded import largest_unit, least_distance
+from pytest_ftgate.stats.graded import largest_unit, least_distance, needed_for_distance
 from pytest_ftgate.stats.groups import GroupLosses, group_losses
 from pytest_ftgate.stats.paired import PairedCounts, is_noninferior, paired_counts
 from pytest_ftgate.stats.power import (
@@ -35,8 +35,11 @@ from pytest_ftgate.stats.power import (
     graded_certifiable_margin,
     graded_pass_probability,
     minimum_cases_needed,
+    minimum_pass_probability,
     pass_probability,
 )
+from pytest_ftgate.stats.rates import MeanScore, rate_pass_probability
+from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
@@ -47,6 +50,8 @@ _DRAWS = 1_000
 #: A default limit is at most this large.
 MAX_DEFAULT_LIMIT = 0.15
 _POINT = 0.01
+#: The points of a whole.
+_POINTS = 100
 
 
 def design_pass_probability(design: Design, discordance: float, margin: float) -> float:
@@ -208,20 +213,26 @@ def default_limit_problem(suite: Suite, gate: Gate) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerEstimate:
-    """The power of one gate for one variant. Rates and margins are shares, 0 to 1.
+    """The power of one check of a gate for one variant. Rates and margins are shares, 0 to 1.
+
+    It is that of the drop check if *margin* is set, else that of the check of the *minimum*.
 
     Attributes:
         cases: the number of cases.
         units: the number of independent cases: those in one group count as one.
-        margin: the largest allowed drop, or None if the gate has a minimum only.
+        margin: the largest allowed drop, or None.
         has_default_limit: True if *margin* is what the cases can show, and not declared.
         discordance: the share of cases on which both variants disagree; None if the baseline is too
             low for a drop to be seen.
-        measured: whether *discordance* is measured, and not the typical value.
-        certifiable: the smallest margin that this many cases can certify 9 times in 10.
-        pass_probability: the probability that an unchanged variant passes.
-        needed: the number of further cases to pass an unchanged variant 9 times in 10.
+        rate: the rate of the variant that a minimum is compared with.
+        measured: whether *discordance* or *rate* is measured, and not assumed.
+        certifiable: the smallest margin, or the largest minimum, that this many cases can certify
+            9 times in 10.
+        pass_probability: the probability that an unchanged variant, or one of that *rate*, passes.
+        needed: the number of further cases to pass it 9 times in 10; None if none would do.
         repeats: the number of repeats that replaces the needed cases, if replies vary.
+        stands_for_accuracy: True if the gate is on macro-F1, and the figures are those of accuracy,
+            since no replies show how the labels are confused.
     """
 
     gate: str
@@ -232,11 +243,13 @@ class PowerEstimate:
     has_default_limit: bool = False
     minimum: float | None = None
     discordance: float | None = TYPICAL_DISCORDANCE
+    rate: float | None = None
     measured: bool = False
     certifiable: float | None = None
     pass_probability: float | None = None
-    needed: int = 0
+    needed: int | None = 0
     repeats: int | None = None
+    stands_for_accuracy: bool = False
 
 
 def estimate_power(
@@ -248,7 +261,7 @@ def estimate_power(
     varies: bool,
     measured: PairedCounts | None = None,
 ) -> PowerEstimate:
-    """Return the power of *gate* for *variant* with the cases of *design*.
+    """Return the power of the drop check of *gate* for *variant* with the cases of *design*.
 
     *discordance* is the assumed share of cases on which both sides disagree; None if the baseline
     is known to be too low for a drop to be seen. *measured* is the comparison of cached replies, if
@@ -263,10 +276,9 @@ def estimate_power(
         units=design.units,
         margin=gate.max_drop,
         has_default_limit=gate.has_default_limit,
-        minimum=gate.min,
         discordance=discordance,
         measured=measured is not None,
-        needed=_needed_for_minimum(gate.min, design) if gate.min else 0,
+        stands_for_accuracy=measured is None and _is_macro_f1(gate),
     )
     if gate.max_drop is None or discordance is None:
         return estimate
@@ -275,13 +287,57 @@ def estimate_power(
     return _with_drop(estimate, design, gate.max_drop, discordance, varies=varies)
 
 
-def _needed_for_minimum(minimum: float, design: Design) -> int:
+def estimate_minimum_power(
+    gate: Gate, variant: str, design: Design, measured: MeanScore | None = None
+) -> PowerEstimate:
+    """Return the power of the check of the minimum of *gate* with the cases of *design*.
+
+    *measured* is the rate of cached replies, if there are any. Otherwise the rate is assumed to be
+    5 points above the minimum.
+    """
+    minimum = gate.min or 0.0
+    rate = min(1.0, minimum + _ABOVE_MINIMUM) if measured is None else measured.rate
+
+    def chance(least: float) -> float:
+        if measured is None or measured.countable:
+            return minimum_pass_probability(design.units, least, rate, design.miss)
+        return rate_pass_probability(measured, least, design.miss)
+
+    percents = (percent / _POINTS for percent in range(99, 0, -1))
+    certifiable = next((least for least in percents if chance(least) >= POWER), None)
+    passes = chance(minimum) if 0.0 < minimum < 1.0 else float(minimum == 0.0)
+    return PowerEstimate(
+        gate=gate.name,
+        variant=variant,
+        cases=design.n,
+        units=design.units,
+        minimum=minimum,
+        rate=rate,
+        measured=measured is not None,
+        certifiable=certifiable,
+        pass_probability=passes,
+        needed=0 if passes >= POWER else _needed_for_minimum(minimum, rate, design, measured),
+        stands_for_accuracy=measured is None and _is_macro_f1(gate),
+    )
+
+
+def _is_macro_f1(gate: Gate) -> bool:
+    return isinstance(gate, RateGate) and gate.metric == "macro_f1"
+
+
+def _needed_for_minimum(
+    minimum: float, rate: float, design: Design, measured: MeanScore | None
+) -> int | None:
+    """Return how many further cases show a true *rate* above *minimum* 9 times in 10, or None."""
     try:
-        rate = min(1.0, minimum + _ABOVE_MINIMUM)
-        total = minimum_cases_needed(minimum, rate, POWER, design.miss)
+        if measured is None or measured.countable:
+            total = minimum_cases_needed(minimum, rate, POWER, design.miss)
+            return max(1, ceil(total * design.n / design.units) - design.n)
+        spread, largest = measured.spread, measured.largest
+        total = needed_for_distance(rate - minimum, spread, largest, POWER, design.miss)
     except ValueError:
-        return 0
-    return max(0, ceil(total * design.n / design.units) - design.n)
+        return None
+    return max(1, total - design.n)
 
 
 def _with_drop(
@@ -294,7 +350,7 @@ def _with_drop(
         estimate,
         certifiable=design_certifiable_limit(design, discordance),
         pass_probability=design_pass_probability(design, discordance, margin),
-        needed=max(estimate.needed, needed),
+        needed=needed,
         repeats=_repeats_for(design, total) if needed and varies else None,
     )
 
@@ -309,7 +365,7 @@ def _with_graded_drop(
         estimate,
         certifiable=certifiable if certifiable < 1.0 else None,
         pass_probability=graded_pass_probability(measured, margin),
-        needed=max(estimate.needed, total - estimate.cases, 0),
+        needed=max(total - estimate.cases, 0),
     )
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from pytest_ftgate.gates.checks import check_minimum, check_point
+from pytest_ftgate.gates.checks import check_minimum, check_point, pair_samples, sample_rate
 from pytest_ftgate.gates.flips import Regressions, find_regressions, flips, has_format_error
 from pytest_ftgate.gates.format_errors import (
     changed_habit,
@@ -28,7 +28,12 @@ from pytest_ftgate.gates.judges import (
 )
 from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.looks import Look, look_levels
-from pytest_ftgate.gates.macro_f1 import check_macro_drop, check_macro_minimum
+from pytest_ftgate.gates.macro_f1 import (
+    check_macro_drop,
+    check_macro_minimum,
+    macro_f1_pairs,
+    macro_f1_score,
+)
 from pytest_ftgate.gates.must_pass import check_must_pass
 from pytest_ftgate.gates.next_steps import rate_next_steps
 from pytest_ftgate.gates.samples import Samples, align, samples_from_scores
@@ -50,6 +55,8 @@ from pytest_ftgate.gates.verdict import (
 from pytest_ftgate.scoring.classification import label_metrics, label_predictions
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.stats.paired import PairedCounts
+from pytest_ftgate.stats.rates import MeanScore
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 
@@ -354,6 +361,32 @@ def guess_rate(suite: Suite, gate: Gate) -> float:
     """Return the accuracy of guessing: 1 / number of labels, or 0 without labels."""
     labels = suite.labels
     return 1 / len(labels) if labels and gate.reads_grades else 0.0
+
+
+def rate_of_scores(suite: Suite, gate: Gate, scores: VariantScores) -> MeanScore:
+    """Return the rate that *gate* compares with its minimum, of the cases with a reply."""
+    if _is_macro_f1(gate):
+        predictions = label_predictions(scores, suite.labels)
+        return macro_f1_score(predictions.select(predictions.has_reply))
+    samples = samples_from_scores(scores, gate.kind)
+    return sample_rate(samples.select(samples.has_reply))
+
+
+def pairs_of_scores(
+    suite: Suite, gate: Gate, before: VariantScores, after: VariantScores
+) -> PairedCounts:
+    """Return what *gate* compares of two variants with replies to the same cases."""
+    if _is_macro_f1(gate):
+        sides = [label_predictions(scores, suite.labels) for scores in (before, after)]
+        answered = sides[0].has_reply & sides[1].has_reply
+        return macro_f1_pairs(*(side.select(answered) for side in sides))
+    samples = align(*(samples_from_scores(scores, gate.kind) for scores in (before, after)))
+    answered = samples[0].has_reply & samples[1].has_reply
+    return pair_samples(*(side.select(answered) for side in samples))
+
+
+def _is_macro_f1(gate: Gate) -> bool:
+    return isinstance(gate, RateGate) and gate.metric == "macro_f1"
 
 
 def measure_rate(suite: Suite, gate: RateGate, scores: VariantScores) -> Verdict:

@@ -122,11 +122,17 @@ def power_lines(estimates: Sequence[PowerEstimate]) -> Iterator[str]:
         yield "  cases:     in brackets the unrelated ones: cases of one group count as one"
     if any(estimate.has_default_limit for estimate in estimates):
         yield "  limit:     ~ is a default: what the cases can show, as no limit is declared"
-    yield "  can show:  the smallest limit that 9 in 10 unchanged variants pass"
-    yield "  disagree:  cases on which two sides differ (* measured; else a typical value)"
-    yield "  passes:    how often an unchanged variant passes; never at chance level"
-    yield "  missing:   cases more, or repeats (×), for 9 in 10 to pass; of a minimum,"
-    yield "             for 9 in 10 that are 5 points above it"
+    if any(estimate.margin is not None for estimate in estimates):
+        yield "  can show:  the smallest limit that 9 in 10 unchanged variants pass"
+        yield "  disagree:  cases on which two sides differ (* measured; else a typical value)"
+        yield "  passes:    how often an unchanged variant passes; never at chance level"
+        yield "  missing:   cases more, or repeats (×), for 9 in 10 to pass"
+    if any(estimate.minimum is not None for estimate in estimates):
+        yield "  min:       at the rate measured (*), or else 5 points above the minimum: the highest"
+        yield "             minimum that 9 in 10 pass, how often yours passes, and the cases it lacks;"
+        yield "             never: the rate is not above it"
+    if any(estimate.stands_for_accuracy for estimate in estimates):
+        yield "  macro-F1:  as for accuracy, until replies are cached; skewed labels change it"
 
 
 def _units(estimate: PowerEstimate) -> str:
@@ -140,21 +146,24 @@ def _limit_cell(estimate: PowerEstimate) -> str:
 
 
 def _needed_cell(estimate: PowerEstimate) -> str:
+    if estimate.needed is None:
+        return "never"
     if not estimate.needed:
         return ""
     return f"+{estimate.needed:,}" + (f" or ×{estimate.repeats}" if estimate.repeats else "")
 
 
 def _power_cells(estimate: PowerEstimate) -> list[str]:
+    star = "*" if estimate.measured else ""
+    passes = percent(estimate.pass_probability or 0.0)
     if estimate.margin is None:
-        return ["", "", ""]
+        highest = "nothing" if estimate.certifiable is None else percent(estimate.certifiable)
+        return [highest, f"at {percent(estimate.rate or 0.0)}{star}", passes]
     if estimate.discordance is None:
         return ["nothing", "", "at chance"]
     smallest = "nothing"
     if estimate.certifiable is not None:
         smallest = unsigned_points(round_up_to_point(estimate.certifiable))
-    star = "*" if estimate.measured else ""
-    passes = percent(estimate.pass_probability or 0.0)
     return [smallest, f"{percent(estimate.discordance)}{star}", passes]
 
 

@@ -14,11 +14,14 @@ from pytest_ftgate.adapters.lora import adapter_facts, adapter_sha256
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.budget import JUDGE_LABEL
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.checks import pair_samples
 from pytest_ftgate.gates.design import design_of
-from pytest_ftgate.gates.power import PowerEstimate, assumed_discordance, estimate_power
-from pytest_ftgate.gates.rates import guess_rate
-from pytest_ftgate.gates.samples import Samples, align, samples_from_scores
+from pytest_ftgate.gates.power import (
+    PowerEstimate,
+    assumed_discordance,
+    estimate_minimum_power,
+    estimate_power,
+)
+from pytest_ftgate.gates.rates import guess_rate, pairs_of_scores, rate_of_scores
 from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.reporting.ladder import coverage_gap_lines
@@ -381,14 +384,22 @@ def power_estimates(session: Session, gates: Sequence[GateRun]) -> list[PowerEst
 
     Cost and latency have no estimate: their gates compare them with the limits directly.
     """
-    return [
-        _power_estimate(session, gate_run)
-        for gate_run in gates
-        if gate_run.gate.min is not None or gate_run.gate.max_drop is not None
-    ]
+    return [estimate for gate_run in gates for estimate in _estimates_of_gate(session, gate_run)]
 
 
-def _power_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:
+def _estimates_of_gate(session: Session, gate_run: GateRun) -> Iterator[PowerEstimate]:
+    """Yield the power of the check of the minimum, and of the drop check."""
+    gate, variant = gate_run.gate, gate_run.variant
+    if gate.min is not None:
+        scores = _measurable_scores(session, gate_run, variant)
+        measured = rate_of_scores(gate_run.suite, gate, scores) if scores else None
+        design = design_of(gate_run.gate_suite, gate)
+        yield estimate_minimum_power(gate, variant.name, design, measured)
+    if gate.max_drop is not None:
+        yield _drop_estimate(session, gate_run)
+
+
+def _drop_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:
     suite, gate, variant = gate_run.suite, gate_run.gate, gate_run.variant
     count = session.workloads.looks(gate_run)[-1].repeats
     reference = base_variant(variant) if gate.skill_cases else suite.variants[suite.baseline]
@@ -402,21 +413,25 @@ def _power_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:
         varies=any(map(replies_vary, sides)) and not gate.skill_cases,
     )
     assumed = assumed_discordance(suite)
-    # Only a marked function can score its cached replies.
-    is_measurable = gate.is_rate and gate.max_drop is not None and not gate_run.function_suite
-    if not is_measurable or variant is reference:
+    if variant is reference:
         return estimate(assumed)
-    before, after = (_cached_samples(session, suite, side, gate.kind) for side in sides)
-    if before is not None and before.mean - (gate.max_drop or 0.0) <= guess_rate(suite, gate):
+    before, after = (_measurable_scores(session, gate_run, side) for side in sides)
+    rate = rate_of_scores(suite, gate, before) if before else None
+    if rate and rate.rate - (gate.max_drop or 0.0) <= guess_rate(suite, gate):
         return estimate(None)
     if before is None or after is None:
         return estimate(assumed)
-    return estimate(assumed, measured=pair_samples(*align(before, after)))
+    return estimate(assumed, measured=pairs_of_scores(suite, gate, before, after))
 
 
-def _cached_samples(session: Session, suite: Suite, variant: Variant, kind: str) -> Samples | None:
-    scores = _cached_scores(session, suite, variant)
-    return samples_from_scores(scores, kind) if scores else None
+def _measurable_scores(
+    session: Session, gate_run: GateRun, variant: Variant
+) -> VariantScores | None:
+    """Return the scores of *variant* for a gate on rates, if all of its replies are known."""
+    # Only a marked function can score its cached replies.
+    if not gate_run.gate.is_rate or gate_run.function_suite:
+        return None
+    return _cached_scores(session, gate_run.suite, variant)
 
 
 def _cached_scores(session: Session, suite: Suite, variant: Variant) -> VariantScores | None:
@@ -426,9 +441,7 @@ def _cached_scores(session: Session, suite: Suite, variant: Variant) -> VariantS
     except FtgateError:
         return None
     fingerprints = {case_request.fingerprint for case_request in case_requests}
-    cache = session.open_cache()
-    replies = cache.replies(fingerprints)
-    cache.close()
+    replies = _known_replies(session, variant.name, case_requests, only_cached=True)
     # Grades of judges would take new requests.
     if suite.judges or not fingerprints <= replies.keys():
         return None

@@ -135,6 +135,16 @@ def minimum_cases_needed(
     raise ValueError(msg)
 
 
+def minimum_pass_probability(n: int, minimum: float, rate: float, alpha: float = 0.05) -> float:
+    """Return the exact probability that n cases with a true *rate* show that it reaches *minimum*.
+
+    A case is right or wrong.
+    """
+    require_share("minimum", minimum)
+    fewest = _fewest_successes(np.array([float(n)]), minimum, alpha)
+    return float(binomial_sf(fewest - 1.0, float(n), rate)[0])
+
+
 def graded_certifiable_margin(pairs: PairedCounts, power: float, alpha: float = 0.05) -> float:
     """Return the smallest margin that an unchanged variant passes with at least *power*.
 

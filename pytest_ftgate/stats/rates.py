@@ -136,6 +136,18 @@ def score_interval(rate: MeanScore, confidence: float) -> tuple[float, float]:
     return max(0.0, rate.rate - reach), min(1.0, rate.rate + reach)
 
 
+def rate_pass_probability(rate: MeanScore, minimum: float, alpha: float = 0.05) -> float:
+    """Return the probability that a variant whose scores vary as in *rate* reaches *minimum*.
+
+    The observed rate is taken as normal.
+    """
+    _require_minimum(minimum)
+    quantile = -float(ndtri(alpha) if rate.groups is None else stdtrit(rate.groups - 1.0, alpha))
+    shown = least_distance(rate.n, rate.spread, rate.largest, quantile)
+    distance, error = rate.rate - minimum - shown, float(np.sqrt(rate.spread / rate.n))
+    return float(ndtr(distance / error)) if error else float(distance >= 0.0)
+
+
 def _require_minimum(minimum: float) -> None:
     if not 0.0 < minimum <= 1.0:
         msg = f"a minimum lies above 0 and at most at 1, got {minimum}"

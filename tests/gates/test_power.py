@@ -15,11 +15,13 @@ from pytest_ftgate.gates.power import (
     design_cases_needed,
     design_certifiable_limit,
     design_pass_probability,
+    estimate_minimum_power,
     estimate_power,
 )
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.stats.paired import paired_counts
-from pytest_ftgate.stats.power import certifiable_margin, pass_probability
+from pytest_ftgate.stats.power import certifiable_margin, minimum_cases_needed, pass_probability
+from pytest_ftgate.stats.rates import mean_score
 from pytest_ftgate.suite.gate_kinds import RateGate
 
 
@@ -123,3 +125,69 @@ def test_a_baseline_that_is_too_low_leaves_nothing_to_estimate():
 
     assert estimate.discordance is None
     assert estimate.pass_probability is None
+
+
+def right(count, of):
+    return mean_score([1.0] * count + [0.0] * (of - count))
+
+
+def test_a_minimum_has_the_power_of_the_measured_rate():
+    gate = RateGate(kind="accuracy", line=1, min=0.60)
+
+    estimate = estimate_minimum_power(gate, "new", design(60), right(52, 60))
+
+    assert (estimate.needed, estimate.measured) == (0, True)
+    assert estimate.pass_probability > 0.99
+    # Of 60 cases 9 in 10 such variants have 49 right or more.
+    assert estimate.certifiable == 0.71
+
+
+def test_a_minimum_names_the_cases_that_the_measured_rate_takes():
+    gate = RateGate(kind="accuracy", line=1, min=0.80)
+
+    estimate = estimate_minimum_power(gate, "new", design(60), right(52, 60))
+
+    assert estimate.needed == minimum_cases_needed(0.80, 52 / 60, 0.9) - 60
+
+
+def test_no_number_of_cases_shows_a_minimum_that_the_rate_does_not_exceed():
+    gate = RateGate(kind="accuracy", line=1, min=0.80)
+
+    estimate = estimate_minimum_power(gate, "new", design(60), right(48, 60))
+
+    assert estimate.needed is None
+    assert estimate.certifiable < 0.70
+
+
+def test_a_minimum_without_replies_assumes_a_rate_above_it():
+    gate = RateGate(kind="accuracy", line=1, min=0.80)
+
+    estimate = estimate_minimum_power(gate, "new", design(60))
+
+    assert (estimate.rate, estimate.measured) == (pytest.approx(0.85), False)
+    assert estimate.needed == minimum_cases_needed(0.80, 0.85, 0.9) - 60
+
+
+def test_a_minimum_of_graded_scores_has_the_power_of_their_spread():
+    gate = RateGate(kind="accuracy", line=1, min=0.75)
+    scores = np.linspace(0.7, 0.9, 100)
+
+    enough = estimate_minimum_power(gate, "new", design(100, is_graded=True), mean_score(scores))
+    gate = replace(gate, min=0.79)
+    short = estimate_minimum_power(gate, "new", design(100, is_graded=True), mean_score(scores))
+
+    assert enough.pass_probability > 0.95
+    assert short.pass_probability < 0.05
+    assert short.needed > 100
+
+
+def test_a_gate_on_macro_f1_says_that_its_figures_are_those_of_accuracy_until_replies_are_known():
+    gate = RateGate(kind="accuracy", line=1, max_drop=0.05, metric="macro_f1")
+    measured = replace(paired_counts([1.0] * 99 + [0.0], [1.0] * 100), countable=False)
+
+    estimates = [
+        estimate_power(gate, "new", design(100), 0.1, varies=False, measured=pairs)
+        for pairs in (None, measured)
+    ]
+
+    assert [estimate.stands_for_accuracy for estimate in estimates] == [True, False]
