@@ -3,9 +3,10 @@
     python benchmarks/judging.py [GATES] [CASES]
 
 Builds one baseline and half as many variants as there are gates (200 of 10,000 cases without
-arguments), and evaluates accuracy and format of each from fresh scores. For comparison it measures
-the time that Python takes to read each of these scores once: the least for any gate that uses all
-its cases. Scores are drawn by a fixed seed.
+arguments), and evaluates accuracy and format of each from fresh scores: of cases that are right or
+wrong, that are graded, that weigh unequally, and that are related in groups of four. For comparison
+it measures the time that Python takes to read each of these scores once: the least for any gate
+that uses all its cases. Scores are drawn by a fixed seed. Seconds are those of the processor.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from __future__ import annotations
 import random
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
+from pytest_ftgate.suite.declaration import Thresholds
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
@@ -31,13 +35,25 @@ GATES = (
 )
 
 
-def column(name: str, cases: list[Case], drawn: random.Random) -> VariantScores:
+#: The kinds of cases, with the possible scores and the properties of the case of a number.
+KINDS: dict[str, tuple[Sequence[float], Callable[[int], Mapping[str, Any]]]] = {
+    "right or wrong": ((0.0, 1.0), lambda _: {}),
+    "graded": ((0.0, 0.25, 0.5, 0.75, 1.0), lambda _: {}),
+    "weighted": ((0.0, 1.0), lambda number: {"weight": 1.0 + number % 5}),
+    "in groups of four": ((0.0, 1.0), lambda number: {"group": f"g{number // 4}"}),
+}
+
+
+def column(
+    name: str, cases: list[Case], drawn: random.Random, grades: Sequence[float]
+) -> VariantScores:
     """Return the scores of a variant that is right nine times in ten."""
     rows = {}
     for case in cases:
         right = drawn.random() < 0.9
+        correct = 1.0 if right else drawn.choice(grades)
         score = Score(
-            float(right), None if right or drawn.random() < 0.9 else FormatError("wrong label")
+            correct, None if right or drawn.random() < 0.9 else FormatError("wrong label")
         )
         reply = Reply(text="a" if right else "b")
         rows[case.id] = CaseResult(
@@ -56,41 +72,48 @@ def suite(cases: list[Case]) -> Suite:
         variants={"base": Variant(name="base", line=1, provider="recorded")},
         baseline="base",
         gates={gate.kind: gate for gate in GATES},
+        ladder=Thresholds(),
     )
 
 
 def main(gates: int, count: int) -> None:
-    """Evaluate, and print how long it took."""
-    drawn = random.Random(0)
-    cases = [
-        Case(id=f"c{i}", location="c:1", input="q", expected="a", score=EXACT, format=(LABELS,))
-        for i in range(count)
-    ]
-    made, base = suite(cases), column("base", cases, drawn)
-    variants = [column(f"v{i}", cases, drawn) for i in range(gates // len(GATES))]
-    started = time.perf_counter()
-    read = sum(
-        score.correct is not None and score.format_error is None
-        for one in variants
-        for _ in GATES
-        for row in one.results.values()
-        for score in row.scores
-    )
-    once = time.perf_counter() - started
-    started = time.perf_counter()
+    """Evaluate the gates on each kind of cases, and print how long it took."""
+    for kind, (grades, properties) in KINDS.items():
+        drawn = random.Random(0)
+        cases = [
+            Case(
+                id=f"c{i}", location="c:1", input="q", expected="a", score=EXACT,
+                format=(LABELS,), **properties(i),
+            )
+            for i in range(count)
+        ]  # fmt: skip
+        base = column("base", cases, drawn, grades)
+        variants = [column(f"v{i}", cases, drawn, grades) for i in range(gates // len(GATES))]
+        measure(kind, suite(cases), base, variants)
+
+
+def measure(kind: str, made: Suite, base: VariantScores, variants: list[VariantScores]) -> None:
+    """Evaluate the gates of *variants*, and print how long it took."""
+    started = time.process_time()
+    for one in variants:
+        for _ in GATES:
+            for row in one.results.values():
+                for score in row.scores:
+                    _ = score.correct is not None and score.format_error is None
+    once = time.process_time() - started
+    started = time.process_time()
     ends = [
         evaluate_rate(made, gate, Comparison(one, base)).outcome
         for one in variants
         for gate in GATES
     ]
-    took = time.perf_counter() - started
+    took = time.process_time() - started
     print(
-        f"{len(ends)} gates of {count:,} cases: {took:.2f} s, {took / len(ends) * 1000:.1f} ms each"
+        f"{kind}: {len(ends)} gates of {len(made.cases):,} cases: {took:.2f} s, "
+        f"{took / len(ends) * 1000:.1f} ms each, {took / once:.1f} x reading the scores once; "
+        + ", ".join(f"{ends.count(end)} {end}" for end in sorted(set(ends))),
+        flush=True,
     )
-    print(
-        f"reading their {read:,} sound scores once: {once:.2f} s; evaluating is {took / once:.1f} x"
-    )
-    print(", ".join(f"{ends.count(end)} {end}" for end in sorted(set(ends))))
 
 
 if __name__ == "__main__":
