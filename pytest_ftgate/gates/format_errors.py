@@ -57,16 +57,14 @@ class _Counts:
 def _count_errors(scores: VariantScores, names: _ErrorNames) -> _Counts:
     replies: Counter[str] = Counter()
     cases: dict[str, float] = defaultdict(float)
-    n = 0
-    for result in scores.results.values():
-        if not result.case.format or not result.scores:
+    for _, result in scores.broken:
+        if not result.case.format:
             continue
-        n += 1
         for score in result.scores:
             for name in names(score.format_error) if score.format_error else ():
                 replies[name] += 1
                 cases[name] += 1 / len(result.scores)
-    return _Counts(n, replies, Counter(cases))
+    return _Counts(int(scores.is_formatted.sum()), replies, Counter(cases))
 
 
 def error_shares(
@@ -260,11 +258,11 @@ _CAUSE = "its chat template or its end token may differ from those in training"
 
 def ending_notes(before: VariantScores | None, after: VariantScores) -> Iterator[str]:
     """Yield why most replies are empty, or why most never end where those *before* did."""
-    empty, count = _count_empty(after), after.stop_reasons.total()
+    empty, count = after.empty_count, after.stop_reasons.total()
     if count < _MIN_REPLIES:
         return
     then = before.stop_reasons.total() if before else 0
-    old_empty = _count_empty(before) / then if before and then else 0.0
+    old_empty = before.empty_count / then if before and then else 0.0
     if empty / count >= max(_MIN_ENDING_SHARE, 2 * old_empty):
         yield f"{empty} of {count} replies are empty: the model ends at once; {_CAUSE}"
     endless = after.stop_reasons["length"]
@@ -274,15 +272,6 @@ def ending_notes(before: VariantScores | None, after: VariantScores) -> Iterator
             f"{endless} of {count} replies run to max_tokens, {percent(old_endless)} before: the "
             f"model does not end; {_CAUSE}"
         )
-
-
-def _count_empty(scores: VariantScores) -> int:
-    """Return the number of replies that ended by themselves, without any text."""
-    return sum(
-        not reply.text.strip() and not reply.steps and reply.stop in ("end", "stop")
-        for result in scores.results.values()
-        for reply in result.replies
-    )
 
 
 def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import isinf
 from statistics import fmean, median
@@ -98,7 +98,7 @@ def _length_check(before: VariantScores, after: VariantScores, limit: float, uni
 
 def _length_unit(*sides: VariantScores) -> str:
     """Return the unit in which the thoughts of all *sides* can be measured; "" without one."""
-    thoughts = [reply for side in sides for reply in _replies(side) if reply.thinks]
+    thoughts = [reply for side in sides for reply in side.thoughts]
     if all(reply.usage.get("thought") for reply in thoughts):
         return "tokens"
     return "characters" if all(reply.thought for reply in thoughts) else ""
@@ -117,10 +117,6 @@ def _thought_lengths(scores: VariantScores, unit: str) -> FloatArray:
     return np.array([fmean(case) if case else np.nan for case in lengths], dtype=np.float64)
 
 
-def _replies(scores: VariantScores) -> list[Reply]:
-    return [reply for result in scores.results.values() for reply in result.replies]
-
-
 # Drift of all replies ---------------------------------------------------------------------------
 
 
@@ -129,20 +125,20 @@ def thought_drifts(before: VariantScores, after: VariantScores) -> Iterator[Drif
 
     Nothing is yielded about what neither side does.
     """
-    then, now = _replies(before), _replies(after)
-    thinking = [[reply for reply in side if reply.thinks] for side in (then, now)]
+    then, now = before.replies, after.replies
+    thinking = [before.thoughts, after.thoughts]
     if any(thinking) and then and now:
         yield _share_drift(_SHARE, "begin with a thought", then, now, *map(len, thinking))
     unit = _length_unit(before, after)
     if all(thinking) and unit:
         yield _length_drift(thinking[0], thinking[1], unit)
-    cut_off = [sum(reply.stop == "length" for reply in side) for side in (then, now)]
+    cut_off = [side.stop_reasons["length"] for side in (before, after)]
     if any(cut_off) and then and now:
         yield _share_drift(_CUT_OFF, "are cut off at their token limit", then, now, *cut_off)
 
 
 def _share_drift(
-    what: str, predicate: str, then: list[Reply], now: list[Reply], old: int, new: int
+    what: str, predicate: str, then: Sequence[Reply], now: Sequence[Reply], old: int, new: int
 ) -> Drift:
     """Return the drift of a share, with a message if it changed by more than chance."""
     shares = old / len(then), new / len(now)
@@ -157,7 +153,7 @@ def _share_drift(
     )  # fmt: skip
 
 
-def _length_drift(then: list[Reply], now: list[Reply], unit: str) -> Drift:
+def _length_drift(then: Sequence[Reply], now: Sequence[Reply], unit: str) -> Drift:
     old, new = (median(_length(reply, unit) for reply in side) for side in (then, now))
     is_far = new >= _MIN_FACTOR * old or old >= _MIN_FACTOR * new
     medians = f"median {old:,.0f} → {new:,.0f} {unit}"
@@ -185,7 +181,7 @@ def drift_fields(drifts: Iterable[Drift]) -> dict[str, Any]:
 def no_answer_notes(before: VariantScores, after: VariantScores) -> Iterator[str]:
     """Yield for each side how many replies have no answer, if there are many."""
     for scores in (before, after):
-        replies = _replies(scores)
+        replies = scores.replies
         count = sum(reply.has_no_answer for reply in replies)
         if count > _MIN_WITHOUT_ANSWER * len(replies):
             counts = f"{count} of {len(replies)} replies of {scores.variant}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
@@ -151,12 +151,39 @@ class VariantScores:
     @cached_property
     def valid(self) -> _Array:
         """For each case, the share of repeats whose format is valid; NaN if there is none."""
-        return _array(result.valid for result in self.results.values())
+        return self._with_errors(lambda result: result.valid)
 
     @cached_property
     def lenient_valid(self) -> _Array:
         """For each case, the share of repeats whose format is valid for a lenient reader."""
-        return _array(result.lenient_valid for result in self.results.values())
+        return self._with_errors(lambda result: result.lenient_valid)
+
+    def _with_errors(self, share: Callable[[CaseResult], float | None]) -> _Array:
+        """Return 1 for each case with a valid format, and *share* of those with format errors."""
+        import numpy as np
+
+        values = np.where(self.is_formatted, 1.0, np.nan)
+        for index, result in self.broken:
+            value = share(result)
+            values[index] = np.nan if value is None else value
+        return values
+
+    @cached_property
+    def is_formatted(self) -> NDArray[np.bool_]:
+        """For each case, whether it requires a format and has a reply."""
+        return self.has_format & _array(
+            bool(result.scores) for result in self.results.values()
+        ).astype(bool)
+
+    @cached_property
+    def broken(self) -> tuple[tuple[int, CaseResult], ...]:
+        """The results with a format error in any reply, each with its position."""
+        return tuple(
+            (index, result)
+            for index, result in enumerate(self.results.values())
+            if result.scores is not _ALL_CORRECT
+            and any(score.format_error is not None for score in result.scores)
+        )
 
     @cached_property
     def repeats(self) -> _Array:
@@ -200,18 +227,36 @@ class VariantScores:
     @cached_property
     def format_errors(self) -> Counter[str]:
         """The number of format errors of each kind."""
-        scores = (score for result in self.results.values() for score in result.scores)
+        scores = (score for _, result in self.broken for score in result.scores)
         return Counter(score.format_error.kind for score in scores if score.format_error)
 
     @cached_property
     def reply_stats(self) -> ReplyStats:
         """The statistics of all replies."""
-        return reply_stats(reply for result in self.results.values() for reply in result.replies)
+        return reply_stats(self.replies)
 
     @cached_property
     def stop_reasons(self) -> Counter[str]:
         """The number of replies for each stop reason."""
-        return Counter(reply.stop for result in self.results.values() for reply in result.replies)
+        return Counter(reply.stop for reply in self.replies)
+
+    @cached_property
+    def replies(self) -> tuple[Reply, ...]:
+        """All replies, case by case."""
+        return tuple(reply for result in self.results.values() for reply in result.replies)
+
+    @cached_property
+    def thoughts(self) -> tuple[Reply, ...]:
+        """The replies that begin with a thought."""
+        return tuple(reply for reply in self.replies if reply.thinks)
+
+    @cached_property
+    def empty_count(self) -> int:
+        """The number of replies that ended by themselves, without any text."""
+        return sum(
+            not reply.text.strip() and not reply.steps and reply.stop in ("end", "stop")
+            for reply in self.replies
+        )
 
 
 def _array(values: Iterable[float | None]) -> _Array:
