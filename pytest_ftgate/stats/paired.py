@@ -330,10 +330,11 @@ def p_noninferior(pairs: PairedCounts, margin: float) -> float:
 
 def _noninferior_tail(pairs: ChangeCounts[Numbers], margin: float) -> Numbers:
     require_share("margin", margin)
-    p = _tail(pairs, -_score(pairs, -margin))
+    found = _tail(pairs, -_score(pairs, -margin))
     if pairs.whole is None:
-        return p
-    return cast("Numbers", max(float(p), _p_whole_groups(pairs, -margin)))
+        return found
+    p = np.maximum(np.asarray(found), _p_whole_groups(pairs, -margin))
+    return cast("Numbers", p if p.ndim else float(p))
 
 
 def _p_whole_groups(pairs: ChangeCounts[Numbers], delta: float) -> float:
