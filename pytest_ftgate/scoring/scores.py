@@ -171,8 +171,8 @@ class VariantScores:
     @cached_property
     def is_formatted(self) -> NDArray[np.bool_]:
         """For each case, whether it requires a format and has a reply."""
-        return self.has_format & _array(
-            bool(result.scores) for result in self.results.values()
+        return _array(
+            bool(result.case.format and result.scores) for result in self.results.values()
         ).astype(bool)
 
     @cached_property
