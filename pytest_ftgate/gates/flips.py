@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pytest_ftgate.gates.samples import FloatArray, Samples, align
-from pytest_ftgate.gates.slices import answer_rank, has_retrieval, passage_heads
+from pytest_ftgate.gates.slices import answer_rank, passage_heads
 from pytest_ftgate.gates.verdict import Flip
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
@@ -74,11 +74,10 @@ def flips(
 
     *before* is None if its replies are no longer available.
     """
-    retrieval = has_retrieval(after)
     ranked = [(case_id, True) for case_id in regressions.regressed]
     ranked += [(case_id, False) for case_id in regressions.fixed]
     return tuple(
-        _flip(before, after.results[case_id], regressed=regressed, retrieval=retrieval)
+        _flip(before, after.results[case_id], regressed=regressed, retrieval=after.has_passages)
         for case_id, regressed in ranked[:MAX_FLIPS]
     )
 

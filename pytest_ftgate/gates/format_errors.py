@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import compress, islice
 from statistics import median
 from typing import Any
 
@@ -23,7 +23,7 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.scoring.formats import can_detect_language, detect_language
 from pytest_ftgate.scoring.score import FormatError
-from pytest_ftgate.scoring.scores import CaseResult, ReplyStats, VariantScores
+from pytest_ftgate.scoring.scores import ReplyStats, VariantScores
 from pytest_ftgate.stats.proportions import wilson
 from pytest_ftgate.stats.resampling import stuart_maxwell
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -354,34 +354,43 @@ def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator
     Stuart and Maxwell's test compares the margins of a table that counts the cases by their kind
     of format error before and now.
     """
-    pairs = [
-        (_first_error_kind(old), _first_error_kind(result))
-        for case_id, result in after.results.items()
-        if (old := before.results.get(case_id))
-        and old.scores
-        and result.scores
-        and result.case.format
-    ]
-    kinds = sorted({kind for pair in pairs for kind in pair})
-    if sum(old_kind != new_kind for old_kind, new_kind in pairs) < _MIN_CHANGED:
+    counts = _error_pairs(before, after)
+    kinds = sorted({kind for pair in counts for kind in pair})
+    if sum(count for (old, new), count in counts.items() if old != new) < _MIN_CHANGED:
         return
-    counts = Counter(pairs)
     p = stuart_maxwell([[counts[row, column] for column in kinds] for row in kinds]).p
-    old, new = (sum(kind != "" for kind in side) / len(pairs) for side in zip(*pairs, strict=True))
+    n = counts.total()
+    shares = [sum(count for pair, count in counts.items() if pair[side]) / n for side in range(2)]
     p_text = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"  # noqa: PLR2004 - three decimals
     message = f"the mix of format errors is another than before (Stuart-Maxwell, {p_text})"
     yield Drift(
         what="format errors",
         unit="share",
-        before=old,
-        after=new,
-        n_before=len(pairs),
-        n=len(pairs),
+        before=shares[0],
+        after=shares[1],
+        n_before=n,
+        n=n,
         p=p,
         message=message if p < _MAX_P else "",
     )
 
 
-def _first_error_kind(result: CaseResult) -> str:
-    error = result.scores[0].format_error
-    return error.kind if error else ""
+def _error_pairs(before: VariantScores, after: VariantScores) -> Counter[tuple[str, str]]:
+    """Count the cases by their kind of format error before and now, "" for none."""
+    answered = {case_id for case_id, result in before.results.items() if result.scores}
+    formatted = compress(after.case_ids, after.is_formatted.tolist())
+    shared = answered.intersection(formatted)
+    then, now = (_first_error_kinds(side) for side in (before, after))
+    broken = shared & (then.keys() | now.keys())
+    pairs = Counter((then.get(case_id, ""), now.get(case_id, "")) for case_id in broken)
+    pairs["", ""] += len(shared) - len(broken)
+    return pairs
+
+
+def _first_error_kinds(scores: VariantScores) -> dict[str, str]:
+    """Return the kind of format error in the first reply to each case with one, by case id."""
+    return {
+        result.case.id: error.kind
+        for _, result in scores.broken
+        if (error := result.scores[0].format_error)
+    }

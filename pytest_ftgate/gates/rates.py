@@ -133,8 +133,10 @@ class Comparison:
     @property
     def shown_scores(self) -> VariantScores:
         """The variant's scores, including must-pass cases outside the look."""
-        more = self.must_pass[0].results if self.must_pass else {}
-        return VariantScores(self.scores.variant, {**more, **self.scores.results})
+        if not self.must_pass:
+            return self.scores
+        results = {**self.must_pass[0].results, **self.scores.results}
+        return VariantScores(self.scores.variant, results)
 
 
 def evaluate_rate(

@@ -9,7 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.scoring.scores import CaseResult, VariantScores, digest_replies
+from pytest_ftgate.scoring.scores import (
+    CaseResult,
+    VariantScores,
+    digest_replies,
+    unique_groups,
+)
 
 FloatArray = NDArray[np.float64]
 #: The values of *VariantScores* by kind of sample.
@@ -111,14 +116,13 @@ def samples_from_scores(scores: VariantScores, kind: str) -> Samples:
 
 def samples_from_values(scores: VariantScores, values: FloatArray) -> Samples:
     """Return samples of all cases of *scores* with the given *values*, NaN for unknown ones."""
-    case_ids = tuple(scores.results)
     return Samples(
-        case_ids=case_ids,
+        case_ids=scores.case_ids,
         values=values,
         repeats=np.where(scores.is_graded, 1.0, scores.repeats),
-        groups=_groups(case_ids, scores.groups),
+        groups=scores.group_names,
         weights=_weights(scores.weights),
-        sources=tuple(scores.results.values()),
+        sources=scores.case_results,
     )
 
 
@@ -130,7 +134,7 @@ def samples_from_cases(cases: Mapping[str, CaseSample]) -> Samples:
         case_ids=tuple(cases),
         values=np.array(values, dtype=np.float64),
         repeats=np.array([max(1, case.repeats) for case in rows], dtype=np.float64),
-        groups=_groups(tuple(cases), tuple(case.group for case in rows)),
+        groups=unique_groups(tuple(cases), tuple(case.group for case in rows)),
         weights=_weights(np.array([case.weight for case in rows], dtype=np.float64)),
         sources=tuple(case.replies_digest for case in rows),
     )
@@ -158,14 +162,6 @@ def same_replies(before: Samples, after: Samples) -> bool:
 
 def _digest(source: CaseResult | str) -> str:
     return source if isinstance(source, str) else digest_replies(source)
-
-
-def _groups(case_ids: Sequence[str], groups: Sequence[str | None]) -> NDArray[np.str_] | None:
-    if not any(groups):
-        return None
-    # A case without a group is a group of its own.
-    names = [group or f"\0{case_id}" for case_id, group in zip(case_ids, groups, strict=True)]
-    return np.array(names, dtype=np.str_)
 
 
 def _weights(weights: FloatArray) -> FloatArray | None:

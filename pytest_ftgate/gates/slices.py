@@ -102,11 +102,6 @@ def _slice(
 _MAX_PASSAGE_CHARS = 120
 
 
-def has_retrieval(scores: VariantScores) -> bool:
-    """Return True if passages are retrieved for any case."""
-    return any(reply.passages for result in scores.results.values() for reply in result.replies)
-
-
 def passage_heads(result: CaseResult) -> tuple[str, ...]:
     """Return source and first words of each passage that is retrieved for a case."""
     passages = result.replies[0].passages if result.replies else ()
@@ -129,7 +124,7 @@ def retrieval_notes(
     gate: RateGate, scores: VariantScores, regressed: Sequence[str]
 ) -> Iterator[str]:
     """Yield the number of regressed cases for which no passage contains the answer."""
-    if gate.kind != "accuracy" or not has_retrieval(scores):
+    if gate.kind != "accuracy" or not scores.has_passages:
         return
     ranks = [answer_rank(scores.results[case_id]) for case_id in regressed]
     ranks = [rank for rank in ranks if rank is not None]

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
+from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.requests.reply import Reply, answered
@@ -49,20 +50,38 @@ class ReplyStats:
 
 
 def reply_stats(replies: Iterable[Reply]) -> ReplyStats:
-    """Return the statistics of *replies*. The text of each is read only once."""
+    """Return the statistics of *replies*. Each text is measured once, as many are the same."""
     word_counts, character_counts, text_counts = list[int](), list[int](), Counter[int]()
+    measured = dict[int, _TextStats]()
     refusal_count = reply_count = 0
     for reply in replies:
         text = reply.text
-        stripped = text.strip()
+        found = measured.get(key := hash(text))
+        if found is None:
+            found = measured[key] = _text_stats(text)
         reply_count += 1
-        refusal_count += reply.stop == "refusal" or looks_like_refusal(text)
-        if stripped:
-            word_counts.append(len(stripped.split()))
-            character_counts.append(len(stripped))
-            text_counts[hash(stripped)] += 1
+        refusal_count += found.is_refusal or reply.stop == "refusal"
+        if found.words:
+            word_counts.append(found.words)
+            character_counts.append(found.characters)
+            text_counts[found.key] += 1
     most_common_count = max(text_counts.values(), default=0)
     return ReplyStats(word_counts, character_counts, most_common_count, refusal_count, reply_count)
+
+
+class _TextStats(NamedTuple):
+    """One text without outer white space: its hash, its length, and whether it is a refusal."""
+
+    key: int
+    words: int
+    characters: int
+    is_refusal: bool
+
+
+def _text_stats(text: str) -> _TextStats:
+    stripped = text.strip()
+    key, words = hash(stripped), len(stripped.split())
+    return _TextStats(key, words, len(stripped), looks_like_refusal(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +133,16 @@ class CaseResult:
     @property
     def correct(self) -> float | None:
         """The mean content score of the repeats, 0 to 1."""
+        if len(self.scores) == 1:
+            return self.scores[0].correct
         return _mean([score.correct for score in self.scores if score.correct is not None])
+
+    @property
+    def has_format_error(self) -> bool:
+        """Whether the format of any reply is broken."""
+        if len(self.scores) == 1:
+            return self.scores[0].format_error is not None
+        return any(score.format_error is not None for score in self.scores)
 
     @property
     def valid(self) -> float | None:
@@ -139,14 +167,24 @@ class VariantScores:
     results: Mapping[str, CaseResult]
 
     @cached_property
+    def case_ids(self) -> tuple[str, ...]:
+        """The ids of the cases."""
+        return tuple(self.results)
+
+    @cached_property
+    def case_results(self) -> tuple[CaseResult, ...]:
+        """The results, in the order of *case_ids*."""
+        return tuple(self.results.values())
+
+    @cached_property
     def cases(self) -> tuple[Case, ...]:
         """The cases."""
-        return tuple(result.case for result in self.results.values())
+        return tuple(result.case for result in self.case_results)
 
     @cached_property
     def correct(self) -> _Array:
         """The mean content score of each case, 0 to 1; NaN if there is none."""
-        return _array(result.correct for result in self.results.values())
+        return _array(result.correct for result in self.case_results)
 
     @cached_property
     def valid(self) -> _Array:
@@ -171,42 +209,41 @@ class VariantScores:
     @cached_property
     def is_formatted(self) -> NDArray[np.bool_]:
         """For each case, whether it requires a format and has a reply."""
-        return _array(
-            bool(result.case.format and result.scores) for result in self.results.values()
-        ).astype(bool)
+        return self.has_format & _flags(bool(result.scores) for result in self.case_results)
 
     @cached_property
     def broken(self) -> tuple[tuple[int, CaseResult], ...]:
         """The results with a format error in any reply, each with its position."""
         return tuple(
             (index, result)
-            for index, result in enumerate(self.results.values())
-            if result.scores is not _ALL_CORRECT
-            and any(score.format_error is not None for score in result.scores)
+            for index, result in enumerate(self.case_results)
+            if result.scores is not _ALL_CORRECT and result.has_format_error
         )
 
     @cached_property
     def repeats(self) -> _Array:
         """The number of replies of each case, at least 1."""
-        return _array(len(result.scores) or 1 for result in self.results.values())
+        return _numbers(len(result.scores) or 1 for result in self.case_results)
 
     @cached_property
     def is_graded(self) -> NDArray[np.bool_]:
         """For each case, whether the content of any reply is right in part."""
-        return _array(
-            any(score.correct not in (None, 0.0, 1.0) for score in result.scores)
-            for result in self.results.values()
-        ).astype(bool)
+        # Only a mean between 0 and 1 can have such a reply; that of one reply is the reply.
+        is_graded = (self.correct > 0.0) & (self.correct < 1.0)
+        for index in (is_graded & (self.repeats > 1.0)).nonzero()[0]:
+            scores = self.case_results[index].scores
+            is_graded[index] = any(score.correct not in (None, 0.0, 1.0) for score in scores)
+        return is_graded
 
     @cached_property
     def scorable(self) -> NDArray[np.bool_]:
         """For each case, whether its replies can be correct or incorrect."""
-        return _array(case.is_scorable for case in self.cases).astype(bool)
+        return _flags(case.is_scorable for case in self.cases)
 
     @cached_property
     def has_format(self) -> NDArray[np.bool_]:
         """For each case, whether it requires a format."""
-        return _array(bool(case.format) for case in self.cases).astype(bool)
+        return _flags(bool(case.format) for case in self.cases)
 
     @cached_property
     def groups(self) -> tuple[str | None, ...]:
@@ -215,14 +252,19 @@ class VariantScores:
         return groups if any(groups) else ()
 
     @cached_property
+    def group_names(self) -> NDArray[np.str_] | None:
+        """The group of each case, unique for a case without one; None if no case has one."""
+        return unique_groups(self.case_ids, self.groups)
+
+    @cached_property
     def weights(self) -> _Array:
         """The weight of each case."""
-        return _array(case.weight for case in self.cases)
+        return _numbers(case.weight for case in self.cases)
 
     @cached_property
     def unanswered(self) -> tuple[CaseResult, ...]:
         """The results without any reply."""
-        return tuple(result for result in self.results.values() if not result.scores)
+        return tuple(result for result in self.case_results if not result.scores)
 
     @cached_property
     def format_errors(self) -> Counter[str]:
@@ -243,7 +285,12 @@ class VariantScores:
     @cached_property
     def replies(self) -> tuple[Reply, ...]:
         """All replies, case by case."""
-        return tuple(reply for result in self.results.values() for reply in result.replies)
+        return tuple(chain.from_iterable(result.replies for result in self.case_results))
+
+    @cached_property
+    def has_passages(self) -> bool:
+        """Whether passages are retrieved for any case."""
+        return any(reply.passages for reply in self.replies)
 
     @cached_property
     def thoughts(self) -> tuple[Reply, ...]:
@@ -254,19 +301,44 @@ class VariantScores:
     def empty_count(self) -> int:
         """The number of replies that ended by themselves, without any text."""
         return sum(
-            not reply.text.strip() and not reply.steps and reply.stop in ("end", "stop")
+            (not reply.text or reply.text.isspace())
+            and not reply.steps
+            and reply.stop in ("end", "stop")
             for reply in self.replies
         )
 
 
 def _array(values: Iterable[float | None]) -> _Array:
+    return _numbers(nan if value is None else value for value in values)
+
+
+def _numbers(values: Iterable[float]) -> _Array:
     import numpy as np  # only when a gate is evaluated: the import is slow
 
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    return np.fromiter(values, np.float64)
+
+
+def _flags(values: Iterable[bool]) -> NDArray[np.bool_]:
+    import numpy as np
+
+    return np.fromiter(values, np.bool_)
 
 
 def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
+
+
+def unique_groups(case_ids: Sequence[str], groups: Sequence[str | None]) -> NDArray[np.str_] | None:
+    """Return the names of *groups* as an array, or None if no case has one.
+
+    A case without a group is a group of its own, with a name of its own.
+    """
+    import numpy as np
+
+    if not any(groups):
+        return None
+    names = [group or f"\0{case_id}" for case_id, group in zip(case_ids, groups, strict=True)]
+    return np.array(names, dtype=np.str_)
 
 
 def digest_replies(result: CaseResult) -> str:
