@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 from hypothesis import settings
 from messages_api import serving
 from neighbours import asleep
+
+# Images of Python often set it. The tests start hundreds of processes, and without bytecode each
+# of them would compile the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Run by name, with servers and libraries that are too large for each push: .ci/nightly
 collect_ignore = ["nightly"]

@@ -1,18 +1,19 @@
 """The main job on a slice: real weights, real adapters, real replies."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 import xllamacpp
-from gguf import GGUFReader
 from platformdirs import user_cache_path
 
 from pytest_ftgate import weights
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tickets"
 JUDGE = Path(__file__).parents[2] / "examples" / "judge"
+SKILLS = Path(weights.__file__).parent / "skills" / "data"
 
 FORGETTING = """
 cases: [{id: one, input: "My parcel is late.", expected: late_delivery}]
@@ -20,8 +21,14 @@ reply: {format: {choice: [late_delivery, refund]}, max_tokens: 12}
 variants:
   current: {provider: llamacpp, model: smollm2-135m, gated: false}
   narrow: {like: current, adapter: narrow.gguf}
-  zeroed: {like: current, adapter: zeroed.gguf}
-gates: {forgetting: {skills: [world_facts], max_drop: 0.10}}
+gates: {forgetting: {skills: [facts.ftgate.yaml], max_drop: 0.10}}
+"""
+
+FACTS = """
+cases: facts.jsonl
+reply: {score: contains, max_tokens: 48}
+variants: {current: {provider: llamacpp, model: smollm2-135m}}
+gates: {}
 """
 
 LABELS = """
@@ -73,41 +80,31 @@ def fetched_weights(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
-def zero(adapter: Path) -> None:
-    for tensor in GGUFReader(adapter, "r+").tensors:
-        if tensor.name.endswith("lora_b"):
-            tensor.data[:] = 0
-
-
 @pytest.fixture
-def adapters(pytester: pytest.Pytester) -> None:
+def facts(pytester: pytest.Pytester) -> None:
+    """Write some of the bundled facts as a skill: all of them take a minute."""
+    _about, *rows = (SKILLS / "world_facts.jsonl").read_text("utf-8").splitlines()
+    some = [{key: json.loads(row)[key] for key in ("id", "input", "expected")} for row in rows[:30]]
+    pytester.makefile(".jsonl", facts="\n".join(map(json.dumps, some)))
+    pytester.makefile(".ftgate.yaml", facts=FACTS)
+
+
+@pytest.mark.usefixtures("facts")
+def test_real_forgetting_fails(pytester: pytest.Pytester) -> None:
     shutil.copy(EXAMPLE / "tickets-narrow.gguf", pytester.path / "narrow.gguf")
-    shutil.copy(EXAMPLE / "tickets-narrow.gguf", pytester.path / "zeroed.gguf")
-    zero(pytester.path / "zeroed.gguf")
-
-
-@pytest.mark.usefixtures("adapters")
-def test_real_forgetting_fails_and_an_adapter_without_effect_is_invalid(
-    pytester: pytest.Pytester,
-) -> None:
     pytester.makefile(".ftgate.yaml", suite=FORGETTING)
 
     result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml")
 
-    result.assert_outcomes(failed=1, errors=1)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "zeroed: not what it claims: replies no different from the base model's*",
             "general skills * % → * %, −* points, beyond the limit of 10",
-            "*world_facts* of 67 *",
             "*passed before, fails now*",
-            "BLOCKED  1 failed, 1 invalid of 2 gates*",
+            "BLOCKED  1 of 1 gate failed*",
+            "* of 30 cases regressed, *",
         ]
     )
-    # Greedy replies are the same again, but for a rare last bit that a batch may turn.
-    repeated = re.search(r"the base repeats\s+itself on (\d+) of (\d+)", result.stdout.str())
-    assert repeated is not None
-    assert int(repeated[1]) >= int(repeated[2]) - 2
 
 
 #: Stands in for a conversion, which takes seconds of every core.
@@ -208,9 +205,10 @@ def served() -> xllamacpp.Server:
 
 
 def test_a_judge_that_is_no_judge_is_refused_with_its_kappa(pytester: pytest.Pytester) -> None:
-    for name in ("questions.ftgate.yaml", "questions.cases.jsonl", "questions.labels.jsonl"):
-        shutil.copy(JUDGE / name, pytester.path / name)
-    shutil.copy(JUDGE / "answers.jsonl", pytester.path / "answers.jsonl")
+    shutil.copy(JUDGE / "questions.ftgate.yaml", pytester.path)
+    for name in ("questions.cases.jsonl", "questions.labels.jsonl", "answers.jsonl"):
+        rows = (JUDGE / name).read_text("utf-8").splitlines(keepends=True)
+        (pytester.path / name).write_text("".join(rows[:14]), "utf-8")
 
     result = pytester.runpytest_subprocess("--ftgate", "questions.ftgate.yaml")
 

@@ -1,12 +1,17 @@
-"""Two models of one origin: two servers of llama.cpp, and a quantised copy beside its original."""
+"""Two models of one origin: two servers of llama.cpp, a quantised copy beside its original, and an
+adapter without effect.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 import xllamacpp
+from gguf import GGUFReader
 
 from pytest_ftgate import weights
 from pytest_ftgate.suite.cases import skill_cases
@@ -48,6 +53,15 @@ variants:
   quantised: {{provider: llamacpp, model: {quantised}, base: original}}
   twin: {{provider: llamacpp, model: twin.gguf, base: {original}}}
 gates: {{forgetting: {{skills: skill.ftgate.yaml, max_drop: 0.20}}}}
+"""
+
+ZEROED = """
+cases: [{id: one, input: "My parcel is late.", expected: late_delivery}]
+reply: {format: {choice: [late_delivery, refund]}, max_tokens: 6}
+variants:
+  current: {provider: llamacpp, model: smollm2-135m, gated: false}
+  zeroed: {like: current, adapter: zeroed.gguf}
+gates: {forgetting: {skills: skill.ftgate.yaml, max_drop: 0.10}}
 """
 
 
@@ -106,3 +120,25 @@ def test_a_quantised_copy_is_held_to_its_original_and_a_copy_of_the_same_weights
     result.assert_outcomes(passed=2)
     printed = " ".join(result.stdout.str().split())
     assert "a merge without effect answers so, and an exact copy" in printed
+
+
+def test_an_adapter_without_effect_is_invalid(pytester: pytest.Pytester) -> None:
+    zeroed = pytester.path / "zeroed.gguf"
+    shutil.copy(EXAMPLE / "tickets-narrow.gguf", zeroed)
+    for tensor in GGUFReader(zeroed, "r+").tensors:
+        if tensor.name.endswith("lora_b"):
+            tensor.data[:] = 0
+    write_questions(pytester)
+    pytester.makefile(".ftgate.yaml", suite=ZEROED)
+
+    result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml")
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["zeroed: not what it claims: replies no different from the base model's*"]
+    )
+    # Greedy replies are the same again, but for a rare last bit that a batch may turn.
+    printed = " ".join(result.stdout.str().split())
+    repeated = re.search(r"the base repeats itself on (\d+) of (\d+)", printed)
+    assert repeated is not None
+    assert int(repeated[1]) >= int(repeated[2]) - 2
