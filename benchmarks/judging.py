@@ -19,6 +19,7 @@ from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
+from pytest_ftgate.suite.declaration import Thresholds
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
@@ -56,16 +57,31 @@ def suite(cases: list[Case]) -> Suite:
         variants={"base": Variant(name="base", line=1, provider="recorded")},
         baseline="base",
         gates={gate.kind: gate for gate in GATES},
+        ladder=Thresholds(),
     )
+
+
+def numbered(count: int) -> list[Case]:
+    """Return so many cases."""
+    return [
+        Case(id=f"c{i}", location="c:1", input="q", expected="a", score=EXACT, format=(LABELS,))
+        for i in range(count)
+    ]
+
+
+def evaluate(made: Suite, base: VariantScores, variants: list[VariantScores]) -> list[str]:
+    """Return the outcome of each gate of each variant."""
+    return [
+        evaluate_rate(made, gate, Comparison(one, base)).outcome
+        for one in variants
+        for gate in GATES
+    ]
 
 
 def main(gates: int, count: int) -> None:
     """Evaluate, and print how long it took."""
     drawn = random.Random(0)
-    cases = [
-        Case(id=f"c{i}", location="c:1", input="q", expected="a", score=EXACT, format=(LABELS,))
-        for i in range(count)
-    ]
+    cases = numbered(count)
     made, base = suite(cases), column("base", cases, drawn)
     variants = [column(f"v{i}", cases, drawn) for i in range(gates // len(GATES))]
     started = time.perf_counter()
@@ -78,11 +94,7 @@ def main(gates: int, count: int) -> None:
     )
     once = time.perf_counter() - started
     started = time.perf_counter()
-    ends = [
-        evaluate_rate(made, gate, Comparison(one, base)).outcome
-        for one in variants
-        for gate in GATES
-    ]
+    ends = evaluate(made, base, variants)
     took = time.perf_counter() - started
     print(
         f"{len(ends)} gates of {count:,} cases: {took:.2f} s, {took / len(ends) * 1000:.1f} ms each"
