@@ -165,10 +165,8 @@ def main() -> None:
     args = parser.parse_args()
     if unknown := {*args.names} - {*names}:
         parser.error(f"no figure {', '.join(sorted(unknown))}: {', '.join(names)}")
+    chosen = args.names or [one.name for one in FIGURES if args.all or not one.is_long]
     for figure in FIGURES:
-        is_chosen = figure.name in args.names or (
-            not args.names and (args.all or not figure.is_long)
-        )
         command = figure.quick if args.quick else figure.command
         if args.list:
             print(f"{figure.name}: python {figure.command}{' (long)' * figure.is_long}")
