@@ -45,6 +45,7 @@ from itertools import count, islice
 from math import cos, exp, log, sqrt, tau
 from pathlib import Path
 from statistics import median
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 HERE = Path(__file__).parent
@@ -148,7 +149,8 @@ class Bench:
 
     def stats(self) -> dict[str, float]:
         """Return the server's counters."""
-        return json.load(urlopen(f"{self.url}/stats"))
+        counters: dict[str, float] = json.load(urlopen(f"{self.url}/stats"))
+        return counters
 
     def folder(self, cases: int, suites: int = 1) -> Path:
         """Write suites with *cases* cases in all."""
@@ -158,6 +160,8 @@ class Bench:
         lines = [f"{json.dumps(case(number))}\n" for number in range(cases)]
         (folder / "prompt.md").write_text(PROMPT)
         (folder / "all.cases.jsonl").write_text("".join(lines))
+        keys = f"[pytest]\nftgate_keys = ANTHROPIC_API_KEY@{urlsplit(self.url).netloc}\n"
+        (folder / "pytest.ini").write_text(keys)
         for number in range(suites):
             name = f"s{number:03}"
             part = lines[number * cases // suites : (number + 1) * cases // suites]

@@ -110,7 +110,7 @@ class Labels:
         """The number of groups of each label."""
         units, shares = self.n // self.size, 1.0 / np.arange(1, self.count + 1) ** self.skew
         least = min(10, units // self.count)
-        sizes = np.maximum(least, np.rint(units * shares / shares.sum())).astype(np.intp)
+        sizes: Indexes = np.maximum(least, np.rint(units * shares / shares.sum())).astype(np.intp)
         while sizes.sum() != units:
             sizes[np.argmax(sizes)] -= np.sign(sizes.sum() - units)
         return sizes
@@ -162,7 +162,7 @@ class Labels:
         for _ in range(40):
             middle = (low + high) / 2.0
             low, high = (low, middle) if drop_at(middle) >= drop else (middle, high)
-        return high * is_losing
+        return np.where(is_losing, high, 0.0)
 
     def true_f1(self, rates: Array) -> float:
         """Return the macro-F1 of a population with these *rates* of replies."""
@@ -200,7 +200,8 @@ class Run(NamedTuple):
 def _said(rng: np.random.Generator, rates: Array, expected: Indexes) -> Indexes:
     """Draw a reply to each case, by the *rates* of its expected label."""
     above = rng.random((expected.size, 1)) > np.cumsum(rates, axis=1)[expected]
-    return np.minimum(above.sum(axis=1), rates.shape[1] - 1)
+    said: Indexes = np.minimum(above.sum(axis=1), rates.shape[1] - 1)
+    return said
 
 
 def _row(what: str, n: int, promise: float | None, found: list[bool]) -> Row:

@@ -81,6 +81,7 @@ def written(folder: Path, cases: int) -> None:
             stream.write(f"{json.dumps(row)}\n")
     (folder / "p.md").write_text("Answer with one label.\n")
     (folder / "s.ftgate.yaml").write_text(SUITE)
+    (folder / "pytest.ini").write_text(f"[pytest]\nftgate_keys = STUB_KEY@127.0.0.1:{PORT}\n")
 
 
 def run(folder: Path, options: list[str]) -> Taken:

@@ -76,17 +76,31 @@ def suite(cases: list[Case]) -> Suite:
     )
 
 
+def numbered(count: int, properties: Callable[[int], Mapping[str, Any]]) -> list[Case]:
+    """Return so many cases, each with the *properties* of its number."""
+    return [
+        Case(
+            id=f"c{i}", location="c:1", input="q", expected="a", score=EXACT,
+            format=(LABELS,), **properties(i),
+        )
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def evaluate(made: Suite, base: VariantScores, variants: list[VariantScores]) -> list[str]:
+    """Return the outcome of each gate of each variant."""
+    return [
+        evaluate_rate(made, gate, Comparison(one, base)).outcome
+        for one in variants
+        for gate in GATES
+    ]
+
+
 def main(gates: int, count: int) -> None:
     """Evaluate the gates on each kind of cases, and print how long it took."""
     for kind, (grades, properties) in KINDS.items():
         drawn = random.Random(0)
-        cases = [
-            Case(
-                id=f"c{i}", location="c:1", input="q", expected="a", score=EXACT,
-                format=(LABELS,), **properties(i),
-            )
-            for i in range(count)
-        ]  # fmt: skip
+        cases = numbered(count, properties)
         base = column("base", cases, drawn, grades)
         variants = [column(f"v{i}", cases, drawn, grades) for i in range(gates // len(GATES))]
         measure(kind, suite(cases), base, variants)
@@ -102,11 +116,7 @@ def measure(kind: str, made: Suite, base: VariantScores, variants: list[VariantS
                     _ = score.correct is not None and score.format_error is None
     once = time.process_time() - started
     started = time.process_time()
-    ends = [
-        evaluate_rate(made, gate, Comparison(one, base)).outcome
-        for one in variants
-        for gate in GATES
-    ]
+    ends = evaluate(made, base, variants)
     took = time.process_time() - started
     print(
         f"{kind}: {len(ends)} gates of {len(made.cases):,} cases: {took:.2f} s, "

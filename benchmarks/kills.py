@@ -107,5 +107,5 @@ def main(kills: int, calls: int, command: Sequence[str] = COMMAND) -> int:
 
 
 if __name__ == "__main__":
-    given = [int(one) for one in sys.argv[1:]]
-    sys.exit(main(*given, *(KILLS, CALLS)[len(given) :]))
+    kills, calls = [*map(int, sys.argv[1:]), *(KILLS, CALLS)[len(sys.argv) - 1 :]]
+    sys.exit(main(kills, calls))

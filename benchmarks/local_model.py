@@ -100,7 +100,7 @@ def by_the_gate(requests: Sequence[Request], counts: Counts) -> float:
     with tempfile.TemporaryDirectory() as folder:
         cache = Cache(Path(folder) / "cache.sqlite", run="speed", clock=time.time)
 
-        def opened(requests: Sequence[Request], environ: Mapping[str, str]) -> LlamaCppProvider:
+        def opened(requests: Sequence[Request], environ: Mapping[str, str]) -> Any:
             return counts.watch(open_llamacpp(requests, environ))
 
         engine = Engine(cache, {}, plugin_providers={"llamacpp": opened})
@@ -147,7 +147,7 @@ def speed(args: argparse.Namespace) -> None:
 def copied(args: argparse.Namespace, model: str, folder: Path) -> Path:
     """Copy the folder of the suite, with another model and each Nth case; return the suite."""
     shutil.copytree(args.suite.parent, folder, ignore=shutil.ignore_patterns(".ftgate"))
-    suite = folder / args.suite.name
+    suite: Path = folder / args.suite.name
     text = re.sub(rf"\b{MODEL}\b", model, suite.read_text("utf-8"))
     if args.skills:
         text = re.sub(r"skills: [\w-]+", f"skills: {args.skills}", text)
@@ -227,8 +227,8 @@ def of_type(source: Path, name: str, target: Path) -> None:
     writer = gguf.GGUFWriter(target, str(reader.fields["general.architecture"].contents()))
     for field in reader.fields.values():
         if field.name != "general.architecture" and not field.name.startswith("GGUF."):
-            value_type, items = field.types[0], field.types[-1]
-            items = items if value_type == gguf.GGUFValueType.ARRAY else None
+            value_type = field.types[0]
+            items = field.types[-1] if value_type == gguf.GGUFValueType.ARRAY else None
             writer.add_key_value(field.name, field.contents(), value_type, sub_type=items)
     for tensor in reader.tensors:
         data, type_ = tensor.data, tensor.tensor_type

@@ -82,7 +82,8 @@ def ran(harness: Path, script: str, found: str, *told: object) -> dict[str, list
         said.seek(0)
         if status.returncode:
             raise SystemExit(said.read().decode()[-3000:])
-    return json.loads((harness / found).read_text())
+    results: dict[str, list[dict[str, Any]]] = json.loads((harness / found).read_text())
+    return results
 
 
 def table(title: str, found: dict[str, list[dict[str, Any]]], ours: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 from columns import case, skill_scores, suite, variant_scores
 
@@ -14,7 +15,7 @@ from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.results.collect import collect_suite_run
+from pytest_ftgate.results.collect import CaseSet, collect_suite_run
 from pytest_ftgate.results.run import (
     AcceptedPoint,
     Answer,
@@ -64,7 +65,7 @@ def variant_with_replies(variant: str, texts: Sequence[str], n: int = 100) -> Va
     return VariantScores(variant, rows)
 
 
-def report(*verdicts: Verdict, suites: Sequence[SuiteRun] = (), **more) -> Report:
+def report(*verdicts: Verdict, suites: Sequence[SuiteRun] = (), **more: Any) -> Report:
     record = Report(
         verdict="blocked",
         at="2026-11-25T09:30:00+00:00",
@@ -99,7 +100,12 @@ def failing_run(texts: Sequence[str] = (), *, wrong: int = 40) -> Report:
     verdicts = [evaluate_rate(declared, gate, comparison) for gate in (ACCURACY, FORMAT)]
     verdicts += [evaluate_forgetting(declared, FORGETTING, SkillComparison({"": (tuned, base)}))]
     verdicts += [evaluate_rate(declared, ACCURACY, Comparison(current, current))]
-    columns = [("task", current), ("task", new), ("skills", base), ("skills", tuned)]
+    columns: list[tuple[CaseSet, VariantScores]] = [
+        ("task", current),
+        ("task", new),
+        ("skills", base),
+        ("skills", tuned),
+    ]
     history = [
         AcceptedPoint(at=f"2026-11-0{day}T10:00:00Z", commit=f"abc{day}", subject=f"day {day}",
              accuracy={"current": 0.9 + day / 100, "new": 0.8})

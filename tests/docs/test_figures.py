@@ -1,0 +1,51 @@
+"""The figures of the documents are those that commands of the repository printed."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def loaded(path):
+    """Import a script by its path: benchmarks are no package."""
+    spec = spec_from_file_location("benchmarks_run", path)
+    module = sys.modules[spec.name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+RUN = loaded(ROOT / "benchmarks" / "run.py")
+PAGES = [*RUN.documents()]
+SHOWN = dict(chain.from_iterable(RUN.shown(page).items() for page in PAGES))
+MENTIONED = re.compile(r"(benchmarks/\w+\.py)")
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_document_shows_what_the_command_printed(name):
+    assert SHOWN[name] == RUN.block(RUN.kept()[name])
+
+
+def test_each_figure_that_is_kept_is_shown():
+    assert RUN.kept().keys() == SHOWN.keys()
+
+
+def test_a_figure_is_kept_for_the_command_that_measures_it():
+    commands = {figure.name: f"python {figure.command}" for figure in RUN.FIGURES}
+
+    assert {name: found["command"] for name, found in RUN.kept().items()} == {
+        name: commands[name] for name in RUN.kept()
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_benchmark_that_a_document_names_is_there(page):
+    named = MENTIONED.findall(page.read_text("utf-8"))
+
+    assert [path for path in named if not (ROOT / path).is_file()] == []
