@@ -131,7 +131,7 @@ def test_what_a_provider_cannot_do_without_is_named(tmp_path, provider, key, wri
     assert errors(tmp_path, variant) == [f'4: variant "one": provider {provider} needs {key}']
 
 
-HOSTED = "anthropic, bedrock and openai-compatible"
+HOSTED = "anthropic, bedrock, bedrock-converse and openai-compatible"
 FOREIGN = [
     ("anthropic", "adapter", "a.gguf", "llamacpp, openai-compatible and transformers"),
     ("anthropic", "seed", "2", "llamacpp, openai-compatible and transformers"),
@@ -145,7 +145,7 @@ FOREIGN = [
     ("llamacpp", "base_url", "http://localhost", HOSTED),
     ("llamacpp", "base_url_env", "HERE", HOSTED),
     ("llamacpp", "api_key_env", "KEY", "anthropic and openai-compatible"),
-    ("llamacpp", "effort", "low", HOSTED),
+    ("llamacpp", "effort", "low", "anthropic, bedrock and openai-compatible"),
 ]
 
 
