@@ -380,6 +380,11 @@ def first_variants(
     yield FirstVariant(embedded, "it runs in this process", is_free=True, has_weights=True)
 
 
+def adapter_variant(base: str, adapter: str) -> Mapping[str, str]:
+    """Return the keys of a variant that reads *adapter*, a trainer's folder, on top of *base*."""
+    return {"provider": "transformers", "model": base, "adapter": adapter}
+
+
 def reads_key(provider: str | None, key: str) -> bool:
     """Return True if *provider* reads *key*."""
     return key not in _RESTRICTED_KEYS or key in provider_spec(provider).reads
