@@ -15,6 +15,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from pytest_ftgate.cli.demo import is_demo
 from pytest_ftgate.cli.project import (
     DATA_SUFFIXES,
     Candidate,
@@ -71,7 +72,12 @@ No prompt with cases was found below {folder}. init looks for
   text, …) and one of expected answers (expected, answer, label, …)
 Or name them: pytest-ftgate init PROMPT --cases FILE{found}
 
-To see what a gate does first: pytest-ftgate demo"""
+To begin with an example and put your own prompt and cases in its place:
+  pytest-ftgate init --starter
+To see what a gate does first:
+  pytest-ftgate demo"""
+#: A prompt and cases to begin with.
+_STARTER = Path(__file__).parent / "starter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +92,22 @@ def write_first_suite(
     prompt: Path | None,
     cases: Path | None,
     *,
+    starter: bool,
     workflow: bool,
     input: str | None,  # noqa: A002 - named as the option
     expected: str | None,
 ) -> InitOutput:
     """Write a suite for *prompt*, or for the only prompt below this folder that has cases.
 
-    *input* and *expected* are the columns of *cases*. No file is overwritten.
+    *starter* writes a prompt and cases to begin with first. *input* and *expected* are the columns
+    of *cases*. No file is overwritten.
 
     Raises:
         ConfigurationError: a named file cannot be used.
     """
     columns = Columns(input=input or "", expected=expected or "")
+    if starter:
+        prompt, cases = _write_starter(Path("prompts"))
     found = [_named(prompt, cases, columns)] if prompt or cases else _found(Path())
     new = [candidate for candidate in found if not candidate.suite.exists()]
     if not found:
@@ -108,6 +118,14 @@ def write_first_suite(
         return InitOutput(tuple(_choices(new)), 1)
     lines = _written(new[0], workflow=workflow) if new else _existing(found, workflow=workflow)
     return InitOutput((*lines,))
+
+
+def _write_starter(folder: Path) -> tuple[Path, Path]:
+    """Write the prompt and the cases to begin with into *folder*."""
+    folder.mkdir(exist_ok=True)
+    for source in (prompt := _STARTER / "capitals.md", cases := _STARTER / "capitals.csv"):
+        write_new(folder / source.name, source.read_text("utf-8"))
+    return folder / prompt.name, folder / cases.name
 
 
 # What is written for ------------------------------------------------------------------------------
@@ -130,7 +148,7 @@ def _named(prompt: Path | None, cases: Path | None, columns: Columns) -> Candida
 
 
 def _found(folder: Path) -> list[Candidate]:
-    found = candidates(folder)
+    found = [found for found in candidates(folder) if not is_demo(found.suite.parent)]
     for config in other_configs(folder) if not found else ():
         found += _from_promptfoo(config)
     return found
@@ -351,5 +369,6 @@ def _measured(
         if not minimum:
             reason = f"{reason.partition(';')[0]}; nothing that a minimum could hold"
         measured[kind] = replace(limits[kind], minimum=minimum, reason=reason)
-        notes.append(f"{kind} {reason}: min: {minimum:g}")
+        of_kind = f"{kind} " if len(suite.gates) > 1 else ""
+        notes.append(f"{of_kind}{reason}: min: {minimum:g}")
     return measured, notes

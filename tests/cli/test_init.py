@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -64,8 +65,31 @@ def test_an_empty_folder_is_told_what_init_looks_for_and_of_the_demo(desk, run_v
 
     assert code == 1
     assert "a prompt: a .md, .txt or .j2 file" in printed
+    assert "  pytest-ftgate init --starter\n" in printed
     assert "pytest-ftgate demo" in printed
     assert [path.name for path in desk.iterdir()] == [".git"]
+
+
+def test_a_starter_in_an_empty_folder_is_a_suite_of_thirty_cases(desk, run_verb, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
+
+    code, printed = run_verb("init", "--starter")
+
+    assert code == 0
+    assert "wrote prompts/capitals.ftgate.yaml: 30 cases of prompts/capitals.csv" in printed
+    assert suite_of(desk / "prompts", "capitals.ftgate.yaml")["prompt"] == "capitals.md"
+    code, printed = run_verb("init", "--starter")
+    assert code == 1
+    assert "prompts/capitals.md is there already; nothing was overwritten" in printed
+
+
+def test_the_suite_of_the_demo_is_none_of_the_users(desk, run_verb):
+    shutil.copytree(Path(init.__file__).parents[1] / "demo", desk / "ftgate-demo")
+
+    code, printed = run_verb("init")
+
+    assert code == 1
+    assert "No prompt with cases was found" in printed
 
 
 def test_a_local_server_is_measured_once_and_the_highest_passing_minimum_is_written(
