@@ -78,7 +78,7 @@ COMMON_WORDS = frozenset(
         prices progress project promptfoo proportions ray readers recommend recorded references
         repair reporter resampling results rows rule rules runner scaffold schema scoring selection
         sequential settings source sqlite state stats structured summary table tables templates text
-        training transformers units usage weights workers writers yaml
+        training transformers units usage weights workers workflow writers yaml
         """,
     )
 )

@@ -18,7 +18,7 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.providers import provider_spec
+from pytest_ftgate.suite.providers import weights_extra
 
 _PACKAGE = Path(__file__).parents[1]
 #: The workflows: in the wheel, or in a checkout.
@@ -30,8 +30,6 @@ _ENV = """\
           # A pull request from a fork gets no key, and is evaluated by recorded replies.
           ANTHROPIC_API_KEY: ${{ secrets.ANTHROPIC_API_KEY }}
 """
-#: The extra that the weights of a variant take.
-_EXTRAS = {"gguf": "local", "checkpoint": "transformers"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +85,14 @@ def _needs(suite: Suite, session: Session) -> _Needs:
     gate_runs = [GateRun(suite, gate, v) for v in variants for gate in suite.gates_for(v)]
     estimates, _ = estimate_variants(session, gate_runs)
     keys = (name for estimate in estimates for name, _ in estimate.keys)
-    weights = {v.model: provider_spec(v.provider).weights for v in variants}
+    extras = {v.model: weights_extra(v.provider) for v in variants}
     urls = (v.base_url or "" for v in variants)
     return _Needs(
         keys=tuple(dict.fromkeys(keys)),
         addresses=tuple(dict.fromkeys(filter(None, (v.base_url_env for v in variants)))),
-        extras=tuple(dict.fromkeys(_EXTRAS[kind] for kind in weights.values() if kind)),
+        extras=tuple(dict.fromkeys(filter(None, extras.values()))),
         unreachable=tuple(dict.fromkeys(u for u in urls if is_loopback(urlsplit(u).hostname))),
-        weights=tuple(str(model) for model, kind in weights.items() if kind),
+        weights=tuple(str(model) for model, extra in extras.items() if extra),
     )
 
 
