@@ -61,7 +61,7 @@ def test_one_case_is_run_for_each_metric(scored):
 @pytest.mark.parametrize(
     ("written", "instead", "message"),
     [
-        ('"short": len', '"sort": len', "*; return a mapping with a score for right, short, or log*"),
+        ('"short": len', '"sort": len', "*; return a mapping with a score for right, short*"),
         ('{"min": 0.9}', '{"mim": 0.9}', 'metrics: unknown key "mim"; did you mean "min"?'),
         ('{"min": 0.9}', '{"min": 9}', "metrics: min is 9, but must be less than or equal to 1*"),
         ("metrics=", "min=0.5, metrics=", "min: each of the metrics has its own; write it there"),
