@@ -79,7 +79,7 @@ COMMON_WORDS = frozenset(
         recommend recorded references repair reporter resampling results rows rule rules runner
         scaffold schema scoring selection sequential settings source sqlite state stats structured
         summary table tables templates text training transformers units usage weights workers
-        writers yaml
+        workflow writers yaml
         """,
     )
 )

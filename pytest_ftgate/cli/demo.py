@@ -34,6 +34,8 @@ next:
       how the red verdict was reached
   pytest-ftgate demo --live {folder}-live
       the same with the model itself, in some minutes
+  pytest-ftgate init
+      a suite of your own, for the prompt and the cases in this folder
 """
 
 
@@ -68,6 +70,13 @@ def _copy(source: Path, folder: Path) -> None:
         raise ConfigurationError(f"{folder} exists already; name a new folder: demo FOLDER")
     if not folder.exists():
         shutil.copytree(source, folder, ignore=shutil.ignore_patterns("live", "*.pyc", ".ftgate"))
+
+
+def is_demo(folder: Path) -> bool:
+    """Return True if a demo has written the suite in *folder*."""
+    suite, sources = folder / _SUITE, (_RECORDED, *_LIVE)
+    originals = (source / _SUITE for source in sources if (source / _SUITE).is_file())
+    return suite.is_file() and suite.read_bytes() in [path.read_bytes() for path in originals]
 
 
 def _live_source() -> Path:

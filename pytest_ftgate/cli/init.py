@@ -15,6 +15,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from pytest_ftgate.cli.demo import is_demo
 from pytest_ftgate.cli.project import (
     DATA_SUFFIXES,
     Candidate,
@@ -25,11 +26,13 @@ from pytest_ftgate.cli.project import (
     git_root,
     key_names,
     local_servers,
+    newest_adapter,
     other_configs,
     promptfoo_cases,
     promptfoo_prompts,
     raw_rows,
     read_cases,
+    write_new,
 )
 from pytest_ftgate.cli.scaffold import (
     Limits,
@@ -38,6 +41,7 @@ from pytest_ftgate.cli.scaffold import (
     measured_reason,
     scoring_of,
 )
+from pytest_ftgate.cli.workflow import write_workflow
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.gates.checks import highest_minimum
 from pytest_ftgate.gates.design import design_of
@@ -53,17 +57,12 @@ from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.plugin.config import settings_of_run, with_suite
 from pytest_ftgate.readers.rows import Columns
 from pytest_ftgate.runner.session import Session, full_look
-from pytest_ftgate.settings import short_path
-from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.providers import FirstVariant, first_variants
+from pytest_ftgate.suite.model import Gate, Suite
+from pytest_ftgate.suite.providers import FirstVariant, adapter_variant, first_variants
 from pytest_ftgate.suite.schema import suite_schema
 from pytest_ftgate.suite.templates import template_variables
 from pytest_ftgate.weights import find_weights
 
-_PACKAGE = Path(__file__).parents[1]
-#: The GitHub workflow: in the wheel, or in a checkout.
-_WORKFLOWS = (_PACKAGE / "workflows", _PACKAGE.parent / "examples" / "workflows")
-_WORKFLOW = "pull-request.yml"
 #: More cases take a local model minutes, so they are not measured here.
 _MAX_MEASURED = 300
 _NOTHING = """\
@@ -73,7 +72,12 @@ No prompt with cases was found below {folder}. init looks for
   text, …) and one of expected answers (expected, answer, label, …)
 Or name them: pytest-ftgate init PROMPT --cases FILE{found}
 
-To see what a gate does first: pytest-ftgate demo"""
+To begin with an example and put your own prompt and cases in its place:
+  pytest-ftgate init --starter
+To see what a gate does first:
+  pytest-ftgate demo"""
+#: A prompt and cases to begin with.
+_STARTER = Path(__file__).parent / "starter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +92,22 @@ def write_first_suite(
     prompt: Path | None,
     cases: Path | None,
     *,
+    starter: bool,
     workflow: bool,
     input: str | None,  # noqa: A002 - named as the option
     expected: str | None,
 ) -> InitOutput:
     """Write a suite for *prompt*, or for the only prompt below this folder that has cases.
 
-    *input* and *expected* are the columns of *cases*. No file is overwritten.
+    *starter* writes a prompt and cases to begin with first. *input* and *expected* are the columns
+    of *cases*. No file is overwritten.
 
     Raises:
         ConfigurationError: a named file cannot be used.
     """
     columns = Columns(input=input or "", expected=expected or "")
+    if starter:
+        prompt, cases = _write_starter(Path("prompts"))
     found = [_named(prompt, cases, columns)] if prompt or cases else _found(Path())
     new = [candidate for candidate in found if not candidate.suite.exists()]
     if not found:
@@ -108,8 +116,16 @@ def write_first_suite(
         return InitOutput((text,), 1)
     if len(new) > 1:
         return InitOutput(tuple(_choices(new)), 1)
-    flow = [*_workflow(found[0])] if workflow else []
-    return InitOutput((*(_written(new[0], flow) if new else _existing(found, flow)),))
+    lines = _written(new[0], workflow=workflow) if new else _existing(found, workflow=workflow)
+    return InitOutput((*lines,))
+
+
+def _write_starter(folder: Path) -> tuple[Path, Path]:
+    """Write the prompt and the cases to begin with into *folder*."""
+    folder.mkdir(exist_ok=True)
+    for source in (prompt := _STARTER / "capitals.md", cases := _STARTER / "capitals.csv"):
+        write_new(folder / source.name, source.read_text("utf-8"))
+    return folder / prompt.name, folder / cases.name
 
 
 # What is written for ------------------------------------------------------------------------------
@@ -132,7 +148,7 @@ def _named(prompt: Path | None, cases: Path | None, columns: Columns) -> Candida
 
 
 def _found(folder: Path) -> list[Candidate]:
-    found = candidates(folder)
+    found = [found for found in candidates(folder) if not is_demo(found.suite.parent)]
     for config in other_configs(folder) if not found else ():
         found += _from_promptfoo(config)
     return found
@@ -143,14 +159,14 @@ def _from_promptfoo(config: Path) -> Iterator[Candidate]:
     rows, prompts = promptfoo_cases(config), promptfoo_prompts(config)
     if rows and prompts:
         path = prompts[0].with_name(f"{prompts[0].stem}.cases.jsonl")
-        _write_new(path, _lines(rows))
+        write_new(path, _lines(rows))
         yield Candidate(prompts[0], read_cases(path))
 
 
-def _existing(found: list[Candidate], workflow: list[str]) -> Iterator[str]:
+def _existing(found: list[Candidate], *, workflow: bool) -> Iterator[str]:
     for candidate in found:
         yield f"{candidate.suite} is there already; it was left as it is"
-    yield from workflow
+    yield from write_workflow(found[0].suite) if workflow else ()
     yield f"schema for editors: {_write_schema(found[0].suite)}"
     yield ""
     yield "next:"
@@ -167,10 +183,8 @@ def _choices(new: list[Candidate]) -> Iterator[str]:
 # Writing ------------------------------------------------------------------------------------------
 
 
-def _written(candidate: Candidate, workflow: list[str]) -> Iterator[str]:
+def _written(candidate: Candidate, *, workflow: bool) -> Iterator[str]:
     """Write the suite and what it needs, and yield what was written and the next command.
-
-    *workflow* are the sentences on the workflow.
 
     Raises:
         FtgateError: the cases cannot be used; then there is no new suite.
@@ -181,7 +195,7 @@ def _written(candidate: Candidate, workflow: list[str]) -> Iterator[str]:
     scaffold = _scaffold(candidate, schema := _write_schema(path))
     first = scaffold.variants[0]
     obstacle = _obstacle(first)
-    _write_new(path, scaffold.text)
+    write_new(path, scaffold.text)
     try:
         limits, notes = with_suite(path, None, partial(_limits, variant=first, obstacle=obstacle))
     except FtgateError:
@@ -191,7 +205,7 @@ def _written(candidate: Candidate, workflow: list[str]) -> Iterator[str]:
     yield f"wrote {path}: {quantity(len(data.answers.rows), 'case')} of {data.path}"
     yield from (f"wrote {name}" for name in extra)
     yield f"wrote {schema}, which editors read to complete and explain keys"
-    yield from workflow
+    yield from write_workflow(path) if workflow else ()
     yield f"model: {first.keys['model']}, since {first.reason}"
     yield from notes
     if first.has_weights:
@@ -221,7 +235,14 @@ def _scaffold(candidate: Candidate, schema: Path) -> Scaffold:
         columns=_columns(data.columns) if data.needs_columns else {},
         scoring=scoring_of(data.answers.rows),
         variants=[*first_variants(key_names(), local_servers())],
+        tuned=_tuned(path),
     )
+
+
+def _tuned(suite: Path) -> Mapping[str, str]:
+    """Return the keys of a variant with the newest adapter of the repository, or none."""
+    found = newest_adapter(git_root(suite.parent))
+    return adapter_variant(found[1], _relative(found[0], suite)) if found else {}
 
 
 def _relative(path: Path, suite: Path) -> str:
@@ -252,23 +273,12 @@ def _with_variables(candidate: Candidate) -> tuple[Candidate, list[Path]]:
         | {"vars": {name: row[name] for name in sorted(unknown)}}
         for row in rows
     ]
-    _write_new(path, _lines(written))
+    write_new(path, _lines(written))
     return Candidate(candidate.prompt, read_cases(path)), [path]
 
 
 def _lines(rows: list[dict[str, Any]]) -> str:
     return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
-
-
-def _write_new(path: Path, text: str) -> None:
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        remedy = "nothing was overwritten; rename it, or name other files"
-        raise ConfigurationError(f"{path} is there already; {remedy}") from error
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _write_schema(suite: Path) -> Path:
@@ -306,30 +316,39 @@ def _limits(
     suite: Suite, session: Session, *, variant: FirstVariant, obstacle: list[str]
 ) -> tuple[dict[str, Limits], list[str]]:
     """Return the limits of the suite's gates, measured where that is free, and notes on them."""
-    gate = suite.gates["accuracy"]
+    limits = {kind: _possible_limits(suite, gate) for kind, gate in suite.gates.items()}
+    is_quick = variant.is_free and not obstacle and len(suite.cases) <= _MAX_MEASURED
+    if not is_quick:
+        return limits, []
+    try:
+        return _measured(suite, session, limits)
+    except FtgateError as error:
+        return limits, [f"not measured: {error}"]
+    finally:
+        session.close()
+
+
+def _possible_limits(suite: Suite, gate: Gate) -> Limits:
+    """Return limits that the cases of *gate* can show; a drop is limited in content alone."""
     design = design_of(suite, gate)
-    needed = design_cases_needed(design, assumed_discordance(suite), MAX_DEFAULT_LIMIT)
     limits = Limits(
         minimum=guessed_minimum(1.0 - smallest_limit(design)),
         reason="a guess: set it to what the first run shows",
+    )
+    if not gate.scores_content:
+        return limits
+    return replace(
+        limits,
         max_drop=default_limit(suite, gate),
         cases=design.n,
-        cases_for_drop=needed,
+        cases_for_drop=design_cases_needed(design, assumed_discordance(suite), MAX_DEFAULT_LIMIT),
     )
-    is_quick = variant.is_free and not obstacle and len(suite.cases) <= _MAX_MEASURED
-    notes: list[str] = []
-    if is_quick:
-        try:
-            limits, notes = _measured(suite, session, limits)
-        except FtgateError as error:
-            notes = [f"not measured: {error}"]
-        finally:
-            session.close()
-    return {"accuracy": limits}, notes
 
 
-def _measured(suite: Suite, session: Session, limits: Limits) -> tuple[Limits, list[str]]:
-    """Return *limits* with the highest minimum that the replies of today pass, and a note.
+def _measured(
+    suite: Suite, session: Session, limits: Mapping[str, Limits]
+) -> tuple[dict[str, Limits], list[str]]:
+    """Return *limits* with the highest minimums that the replies of today pass, and notes.
 
     Raises:
         FtgateError: the model does not answer.
@@ -339,32 +358,17 @@ def _measured(suite: Suite, session: Session, limits: Limits) -> tuple[Limits, l
     print(f"measuring {variant.model} once on {count} …", file=sys.stderr, flush=True)
     requests = session.workloads.task_requests(suite, variant, look)
     session.checked_results([requests], None, suite.name)
-    samples = samples_from_scores(session.scores.task_scores(suite, variant, look), "accuracy")
-    minimum = highest_minimum(samples)
-    right = round(float(samples.values[samples.has_reply].sum()), 6)
-    reason = measured_reason(samples.mean, right, len(samples))
-    if not minimum:
-        reason = f"{reason.partition(';')[0]}; nothing that a minimum could hold"
-    return replace(limits, minimum=minimum, reason=reason), [f"{reason}: min: {minimum:g}"]
-
-
-# The workflow -------------------------------------------------------------------------------------
-
-
-def _workflow(candidate: Candidate) -> Iterator[str]:
-    """Write the GitHub workflow for the folder of the suite, and yield what is left to do."""
-    folder = next((path for path in _WORKFLOWS if path.is_dir()), None)
-    if folder is None:
-        raise ConfigurationError("the workflow is missing from this installation; install again")
-    root = git_root(candidate.suite.parent)
-    text = (folder / _WORKFLOW).read_text("utf-8")
-    paths = Path(os.path.relpath(candidate.suite.parent.resolve(), root)).as_posix()
-    text = text.replace("paths: prompts", f"paths: {json.dumps(paths)}")
-    path = root / ".github" / "workflows" / "prompts.yml"
-    shown = short_path(path, Path())
-    if path.exists():
-        yield f"{shown} is there already; it was left as it is"
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write_new(path, text)
-    yield f"wrote {shown}: replace OWNER and COMMIT in it, and name the secret with your key"
+    scores = session.scores.task_scores(suite, variant, look)
+    measured, notes = dict(limits), []
+    for kind, gate in suite.gates.items():
+        samples = samples_from_scores(scores, kind)
+        minimum = highest_minimum(samples)
+        right = round(float(samples.values[samples.has_reply].sum()), 6)
+        is_content = gate.scores_content
+        reason = measured_reason(samples.mean, right, len(samples), content=is_content)
+        if not minimum:
+            reason = f"{reason.partition(';')[0]}; nothing that a minimum could hold"
+        measured[kind] = replace(limits[kind], minimum=minimum, reason=reason)
+        of_kind = f"{kind} " if len(suite.gates) > 1 else ""
+        notes.append(f"{of_kind}{reason}: min: {minimum:g}")
+    return measured, notes

@@ -170,6 +170,8 @@ _VERBS = (
         ("--cases", {"type": Path, "metavar": "FILE", "help": "the cases (default: found)"}),
         _column("input", "the inputs"),
         _column("expected", "the expected answers"),
+        ("--starter",
+            {"action": "store_true", "help": "write a prompt and 30 cases to begin with, too"}),
         ("--workflow", {"action": "store_true", "help": "write a GitHub workflow as well"}),
     )),
     _Verb("compare", "compare files of answers, of any tool; needs no suite",

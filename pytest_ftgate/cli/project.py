@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_ftgate.adapters.lora import CONFIG_FILE, WEIGHTS_FILE, LoraConfig
 from pytest_ftgate.cli.doctor import project_files, served_models
-from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.rows import AnswerFile, Columns
 from pytest_ftgate.readers.source import Source, declared_keys
@@ -183,6 +184,23 @@ def local_servers() -> Mapping[str, list[str]]:
     return served
 
 
+def newest_adapter(folder: Path) -> tuple[Path, str] | None:
+    """Return the newest adapter that a trainer has written below *folder*, and its base."""
+    found = [
+        (path.parent, base)
+        for path in project_files(folder, CONFIG_FILE)
+        if path.with_name(WEIGHTS_FILE).is_file() and (base := _base_of(path.parent))
+    ]
+    return max(found, key=lambda pair: pair[0].stat().st_mtime, default=None)
+
+
+def _base_of(adapter: Path) -> str:
+    try:
+        return LoraConfig.read(adapter).base
+    except FtgateError:
+        return ""
+
+
 def git_root(folder: Path) -> Path:
     """Return the top of the repository around *folder*, or *folder* itself outside of one."""
     folder = folder.resolve()
@@ -192,6 +210,22 @@ def git_root(folder: Path) -> Path:
 def key_names() -> frozenset[str]:
     """Return the names of the variables that are set; their values stay where they are."""
     return frozenset(name for name, value in os.environ.items() if value)
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet.
+
+    Raises:
+        ConfigurationError: it is there, or cannot be written.
+    """
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        remedy = "nothing was overwritten; rename it, or name other files"
+        raise ConfigurationError(f"{path} is there already; {remedy}") from error
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
 
 
 # promptfoo ---------------------------------------------------------------------------------------

@@ -28,10 +28,12 @@ class Scoring:
     Attributes:
         lines: the lines of ``reply``.
         labels: the labels, if the task is a classification.
+        has_format: True if replies have a format that can be checked.
     """
 
     lines: tuple[str, ...]
     labels: tuple[str, ...] = ()
+    has_format: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,9 @@ class Scaffold:
         prompt: the name of the prompt, or "".
         columns: the columns of the cases, where they need to be named.
         variants: those that are possible here; the first one is used, the others are comments.
-        limits: those of each gate.
+        tuned: the keys of a variant with the adapter that lies here, for a comment; empty for none.
+        limits: those of each gate; accuracy alone, and the format where replies have one, by
+            default.
     """
 
     schema: str
@@ -73,7 +77,8 @@ class Scaffold:
     columns: Mapping[str, str]
     scoring: Scoring
     variants: Sequence[FirstVariant]
-    limits: Mapping[str, Limits] = field(default_factory=lambda: {"accuracy": Limits()})
+    tuned: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, Limits] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -108,10 +113,14 @@ class Scaffold:
             if not variant.has_weights:
                 yield f"  # Also here, since {variant.reason}:"
                 yield f"  # other: {_scalar(dict(variant.keys))}"
+        if self.tuned:
+            yield "  # The adapter that lies here; it needs pytest-ftgate[transformers]:"
+            yield f"  # tuned: {_scalar(dict(self.tuned))}"
 
     def _gates(self) -> Iterator[str]:
         yield "gates:"
-        for gate, limits in self.limits.items():
+        kinds = ("accuracy", *(["format"] if self.scoring.has_format else []))
+        for gate, limits in (self.limits or dict.fromkeys(kinds, Limits())).items():
             yield f"  {gate}:"
             if limits.minimum is not None:
                 yield f"    min: {limits.minimum:g}  # {limits.reason}"
@@ -122,6 +131,9 @@ class Scaffold:
                 cases = quantity(limits.cases, "case")
                 yield f"    # {cases}: too few to limit a drop. From about {limits.cases_for_drop}"
                 yield "    # cases on, add max_drop: 0.15; with more cases a smaller one."
+        if self.tuned:
+            yield "  # Whether tuned has kept the general skills of its base:"
+            yield "  # forgetting: {skills: general}"
 
 
 def _scalar(value: Any) -> str:
@@ -137,7 +149,8 @@ def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
     expected = [row.expected for row in rows if row.expected is not None]
     if any(isinstance(value, Mapping) for value in expected):
         schema = "format: {json_schema: {type: object}}"
-        return Scoring((schema, "score: fields  # each field of the JSON counts", _tokens(500)))
+        score = "score: fields  # each field of the JSON counts"
+        return Scoring((schema, score, _tokens(500)), has_format=True)
     answers = [a for value in expected for a in (value if isinstance(value, list) else [value])]
     texts = [str(answer) for answer in answers]
     if all(parse_number(text, {}) is not None for text in texts):
@@ -147,7 +160,7 @@ def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
     if is_short and len(labels) <= min(_MAX_LABELS, len(rows) // 3):
         choice = f"format: {{choice: {_scalar(labels)}}}"
         longest = max(map(len, labels))
-        return Scoring((choice, _tokens(max(8, longest))), tuple(labels))
+        return Scoring((choice, _tokens(max(8, longest))), tuple(labels), has_format=True)
     if all(len(text) <= _MAX_ANSWER_LENGTH for text in texts):
         comment = "the reply has to contain what is expected; exact is stricter"
         return Scoring((f"score: contains  # {comment}", _tokens(64)))
@@ -164,8 +177,12 @@ def guessed_minimum(highest: float) -> float:
     return min(_GUESSED_MINIMUM, int(highest * 100) / 100)
 
 
-def measured_reason(rate: float, right: float, count: int) -> str:
-    """Return how a minimum was measured: *right* of *count* cases, or a mean score of *rate*."""
+def measured_reason(rate: float, right: float, count: int, *, content: bool = True) -> str:
+    """Return how a minimum was measured: *right* of *count* cases, or a mean score of *rate*.
+
+    *content* is False for a gate of the format.
+    """
     if right != int(right):
         return f"measured: {percent(rate)} of {quantity(count, 'case')}; the highest that passes"
-    return f"measured: {int(right)} of {count} right; the highest that passes"
+    what = "right" if content else "in the format"
+    return f"measured: {int(right)} of {count} {what}; the highest that passes"

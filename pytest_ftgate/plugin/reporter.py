@@ -74,6 +74,15 @@ _ANNOTATOR = "pytest_github_actions_annotate_failures"
 
 _REPORT_ONLY = "this run reports verdicts only: none of them fails a test"
 _NOTHING_SELECTED = "name a suite, or check the selection"
+#: The statuses that pytest lists in its short summary, by the letter of -r.
+_LISTED = {
+    "f": "failed",
+    "E": "error",
+    "p": "passed",
+    "s": "skipped",
+    "x": "xfailed",
+    "X": "xpassed",
+}
 
 
 class Reporter:
@@ -355,10 +364,10 @@ class Reporter:
         on_build_server = any(map(os.environ.get, ("CI", "BUILD_NUMBER")))
         full = on_build_server or self._config.get_verbosity() > 1
         width = None if full else self._config.get_terminal_writer().fullwidth
-        wanted = set(reporter.reportchars) & set("fa")
         report = self._as_typed(self._report)
-        lines = list(inconclusive_lines(report, width)) if wanted else []
-        if lines and not any(reporter.stats.get(kind) for kind in ("failed", "error")):
+        lines = list(inconclusive_lines(report, width)) if "f" in reporter.reportchars else []
+        listed = (_LISTED[letter] for letter in reporter.reportchars if letter in _LISTED)
+        if lines and not any(reporter.stats.get(status) for status in listed):
             reporter.write_sep("=", "short test summary info", cyan=True, bold=True)
         for line in lines:
             reporter.write_line(

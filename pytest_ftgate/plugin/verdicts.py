@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.results.run import NOT_RUN, NotEvaluated
 
+#: The line of a traceback that pytest shows for the exception.
+_EXCEPTION = re.compile(r"^E +([A-Za-z_][\w.]*: .*)", re.MULTILINE)
 #: The most characters of an error that kept a gate from being evaluated.
 _MAX_ERROR_LENGTH = 2_000
 #: Stands for the run as a whole where a node id is wanted.
@@ -120,7 +123,10 @@ def _error_text(report: pytest.CollectReport | pytest.TestReport, root: Path) ->
     """Return the message and the place of an error; pytest itself shows the traceback."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is None:
-        return replace_lone_surrogates(str(report.longrepr)[:_MAX_ERROR_LENGTH])
+        # Of a module that does not import, pytest gives the text of the traceback alone.
+        text = str(report.longrepr)
+        found = _EXCEPTION.search(text)
+        return replace_lone_surrogates((found[1] if found else text)[:_MAX_ERROR_LENGTH])
     message = crash.message[:_MAX_ERROR_LENGTH]
     if Path(crash.path).is_relative_to(_PACKAGE):
         # pytest.fail was called here: the message says it all.

@@ -26,6 +26,9 @@ _ITEM = "eval.run.output_item"
 _EVENT_KEYS = {"run_id", "sample_id", "type", "data"}
 #: The status of an item whose run ended with an error.
 _ERRORS = ("error", "errored")
+#: The events of a log that hold scores, and the names of scores in the order of preference.
+_GRADES = ("match", "metrics")
+_USUAL_SCORES = ("correct", "accuracy", "score")
 
 
 def read_openai_evals(raw: RawFile, columns: Columns) -> AnswerFile | None:
@@ -66,12 +69,19 @@ def _read_items(raw: RawFile, items: list[Mapping[str, Any]], columns: Columns) 
 def _results(item: Mapping[str, Any]) -> dict[str, Any]:
     """Return the score of each grader; the export writes its name with a random ending."""
     results = (r for r in item.get("results") or () if isinstance(r, Mapping))
-    return {str(r.get("name")): r["score"] if _is_share(r) else r.get("passed") for r in results}
+    return {str(result.get("name")): _grade(result) for result in results}
 
 
-def _is_share(result: Mapping[str, Any]) -> bool:
-    score = result.get("score")
-    return isinstance(score, int | float) and 0 <= score <= 1
+def _grade(result: Mapping[str, Any]) -> Any:
+    """Return the score of a grader; where it is no share of what is right, whether it passed."""
+    score, passed = result.get("score"), result.get("passed")
+    # A scale of harm, as Azure's evaluators have, passes with 0.
+    is_reversed = (passed is True and score == 0) or (passed is False and score == 1)
+    return score if _is_share(score) and not is_reversed else passed
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1
 
 
 def _item_row(raw: RawFile, item: Mapping[str, Any], score: str, columns: Columns) -> AnswerRow:
@@ -89,11 +99,17 @@ def _item_row(raw: RawFile, item: Mapping[str, Any], score: str, columns: Column
         id=case_id,
         input=prompt or text_at(item, "sample.input", role="user"),
         expected=expected,
-        reply=None if is_error else text_of(value_at(record, columns.reply or "sample.output")),
+        reply=None if is_error else _output(record, columns),
         score=None if is_error else score_of(value, f"{raw.name}: item {case_id}"),
         tags=tags_of({**source, **record}, columns),
         missing=text_at(item, "sample.error") or "error" if is_error else "",
     )
+
+
+def _output(record: Mapping[str, Any], columns: Columns) -> str | None:
+    reply = text_of(value_at(record, columns.reply or "sample.output"))
+    # Azure writes it among the columns of the item, under a key with a point.
+    return reply if reply or columns.reply else text_of(record.get("sample.output_text"))
 
 
 # Event logs --------------------------------------------------------------------------------------
@@ -102,23 +118,25 @@ def _item_row(raw: RawFile, item: Mapping[str, Any], score: str, columns: Column
 def _read_events(raw: RawFile, events: list[Mapping[str, Any]], columns: Columns) -> AnswerFile:
     samples: dict[str, dict[str, Any]] = {}
     kinds: dict[str, None] = {}
+    graded: dict[str, None] = {}
     for event in events:
         data = event["data"] if isinstance(event["data"], Mapping) else {}
         sample = samples.setdefault(str(event["sample_id"]), {})
         # The first sampling of a sample is its reply; a grader may sample again.
         sample.update({key: value for key, value in data.items() if key not in sample})
         kinds[str(event["type"])] = None
-    names = [name for name in ("correct", "accuracy", "score") if _has(samples.values(), name)]
-    score = pick_score(raw, names, columns.score)
+        if event["type"] in _GRADES:
+            graded |= dict.fromkeys(key for key, value in data.items() if _is_share(value))
+    score = pick_score(raw, sorted(graded, key=_rank), columns.score)
     rows = (_event_row(raw, *pair, score.name, columns) for pair in samples.items())
-    unread = [kind for kind in kinds if kind not in ("match", "sampling", "metrics")]
+    unread = [kind for kind in kinds if kind not in ("sampling", *_GRADES)]
     notes = [f"not read: events of type {', '.join(unread)}"] if unread else []
     usual = {"id": "sample_id", "input": "prompt", "expected": "expected", "reply": "sampled"}
     return tool_file(raw, "OpenAI Evals log", rows, columns, score=score, usual=usual, notes=notes)
 
 
-def _has(samples: Iterable[Mapping[str, Any]], name: str) -> bool:
-    return any(name in sample for sample in samples)
+def _rank(name: str) -> int:
+    return _USUAL_SCORES.index(name) if name in _USUAL_SCORES else len(_USUAL_SCORES)
 
 
 def _event_row(

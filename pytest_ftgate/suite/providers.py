@@ -398,6 +398,20 @@ def first_variants(
     yield FirstVariant(embedded, "it runs in this process", is_free=True, has_weights=True)
 
 
+#: The extra of the package that reads weights of each kind.
+_WEIGHTS_EXTRAS = {"gguf": "local", "checkpoint": "transformers"}
+
+
+def weights_extra(provider: str) -> str:
+    """Return the extra of the package that reads the weights of *provider*; "" if it has none."""
+    return _WEIGHTS_EXTRAS.get(provider_spec(provider).weights, "")
+
+
+def adapter_variant(base: str, adapter: str) -> Mapping[str, str]:
+    """Return the keys of a variant that reads *adapter*, a trainer's folder, on top of *base*."""
+    return {"provider": "transformers", "model": base, "adapter": adapter}
+
+
 def reads_key(provider: str | None, key: str) -> bool:
     """Return True if *provider* reads *key*."""
     return key not in _RESTRICTED_KEYS or key in provider_spec(provider).reads

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -64,8 +65,31 @@ def test_an_empty_folder_is_told_what_init_looks_for_and_of_the_demo(desk, run_v
 
     assert code == 1
     assert "a prompt: a .md, .txt or .j2 file" in printed
+    assert "  pytest-ftgate init --starter\n" in printed
     assert "pytest-ftgate demo" in printed
     assert [path.name for path in desk.iterdir()] == [".git"]
+
+
+def test_a_starter_in_an_empty_folder_is_a_suite_of_thirty_cases(desk, run_verb, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
+
+    code, printed = run_verb("init", "--starter")
+
+    assert code == 0
+    assert "wrote prompts/capitals.ftgate.yaml: 30 cases of prompts/capitals.csv" in printed
+    assert suite_of(desk / "prompts", "capitals.ftgate.yaml")["prompt"] == "capitals.md"
+    code, printed = run_verb("init", "--starter")
+    assert code == 1
+    assert "prompts/capitals.md is there already; nothing was overwritten" in printed
+
+
+def test_the_suite_of_the_demo_is_none_of_the_users(desk, run_verb):
+    shutil.copytree(Path(init.__file__).parents[1] / "demo", desk / "ftgate-demo")
+
+    code, printed = run_verb("init")
+
+    assert code == 1
+    assert "No prompt with cases was found" in printed
 
 
 def test_a_local_server_is_measured_once_and_the_highest_passing_minimum_is_written(
@@ -226,13 +250,99 @@ def test_the_tests_of_a_promptfoo_configuration_become_cases(desk, server, run_v
     assert (desk / "ask.ftgate.yaml").is_file()
 
 
-def test_the_workflow_is_that_of_the_examples_for_the_folder_of_the_suite(desk, server, run_verb):
+def written_workflow(desk):
+    return (desk / ".github/workflows/prompts.yml").read_text("utf-8")
+
+
+def test_the_workflow_is_that_of_the_examples_for_the_folder_of_the_suite(
+    desk, run_verb, monkeypatch
+):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-canary")
     write_prompt(desk / "evals")
     write_cases(desk / "evals")
 
     _, printed = run_verb("init", "--workflow")
 
     example = Path(init.__file__).parents[2] / "examples/workflows/pull-request.yml"
-    written = (desk / ".github/workflows/prompts.yml").read_text("utf-8")
-    assert written == example.read_text("utf-8").replace("paths: prompts", 'paths: "evals"')
+    text = example.read_text("utf-8").replace("paths: prompts", 'paths: "evals"')
+    assert written_workflow(desk) == text
     assert "replace OWNER and COMMIT" in printed
+    assert "add the secret ANTHROPIC_API_KEY to the repository at GitHub" in printed
+
+
+def test_the_workflow_names_no_key_for_a_local_server_and_says_that_a_job_has_none(
+    desk, server, run_verb
+):
+    write_prompt(desk)
+    write_cases(desk)
+
+    _, printed = run_verb("init", "--workflow")
+
+    text = written_workflow(desk)
+    step = yaml.safe_load(text)["jobs"]["gates"]["steps"][-1]
+    assert "env" not in step
+    assert "secrets." not in text
+    assert f"a job does not reach {server.url}" in printed
+
+
+def test_the_workflow_names_the_keys_of_a_suite_that_is_there(desk, run_verb, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
+    write_prompt(desk)
+    write_cases(desk)
+    run_verb("init")
+
+    run_verb("init", "--workflow")
+
+    step = yaml.safe_load(written_workflow(desk))["jobs"]["gates"]["steps"][-1]
+    assert step["env"] == {"OPENAI_API_KEY": "${{ secrets.OPENAI_API_KEY }}"}
+
+
+@pytest.fixture
+def labels(monkeypatch):
+    """A server that answers with a label, and every tenth time with a sentence."""
+
+    def answer(question):
+        number = int(str(question).rpartition("number ")[2].partition("'")[0])
+        return Said("Perhaps good" if number % 10 == 0 else "good")
+
+    with chat_server(answer, models=[{"id": "base"}]) as running:
+        monkeypatch.setattr(project, "LOCAL_PORTS", (urlsplit(running.url).port,))
+        yield running
+
+
+def test_a_task_with_labels_gets_a_gate_of_the_format_with_the_minimum_that_passes(
+    desk, labels, run_verb, pytester
+):
+    write_prompt(desk)
+    with (desk / "qa.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("question", "answer"))
+        rows.writerows((f"Question number {n}", ["good", "bad"][n % 5 == 0]) for n in range(60))
+
+    _, printed = run_verb("init")
+
+    gates = suite_of(desk)["gates"]
+    minimum = gates["format"].pop("min")
+    assert gates["format"] == {}
+    assert f"54 of 60 in the format; the highest that passes: min: {minimum}" in printed
+    pytester.runpytest("--ftgate").assert_outcomes(passed=2)
+
+
+def test_an_adapter_that_lies_here_is_a_variant_and_a_gate_in_comments(desk, server, run_verb):
+    write_prompt(desk)
+    write_cases(desk)
+    adapter = desk / "out/checkpoint-500"
+    adapter.mkdir(parents=True)
+    config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "base_model_name_or_path": "org/base"}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    (adapter / "adapter_model.safetensors").write_bytes(b"")
+
+    run_verb("init")
+
+    text = (desk / "qa.ftgate.yaml").read_text("utf-8")
+    for key in ("tuned", "forgetting"):
+        text = text.replace(f"# {key}:", f"{key}:")
+    uncommented = yaml.safe_load(text)
+    assert uncommented["variants"]["tuned"]["adapter"] == "out/checkpoint-500"
+    assert uncommented["variants"]["tuned"]["model"] == "org/base"
+    assert uncommented["gates"]["forgetting"] == {"skills": "general"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 
 def test_a_green_run_says_what_it_measured_in_two_lines(desk):
     desk.suite(current=2, short=0)
@@ -115,3 +117,11 @@ def test_a_gate_that_a_suite_does_not_have_is_answered_with_how_to_list_them(des
     result = desk.pytester.runpytest("--ftgate", "tickets.ftgate.yaml::accuracy[curent]")
 
     result.stderr.fnmatch_lines(["ERROR: tickets.ftgate.yaml has no gate accuracy?curent?;*"])
+
+
+def test_of_a_path_that_does_not_exist_pytest_alone_speaks(desk):
+    result = desk.run("nope.ftgate.yaml")
+
+    result.stderr.fnmatch_lines(["ERROR: file or directory not found: nope.ftgate.yaml"])
+    result.stdout.no_fnmatch_line("*ftgate ===*")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -24,6 +24,13 @@ def test_inconclusive_gates_are_counted_apart(unsettled):
     result.stdout.fnmatch_lines(["=* 1 passed, 1 inconclusive in *"])
 
 
+def test_the_short_summary_has_one_heading(unsettled):
+    result = unsettled.run("-rA")
+
+    assert str(result.stdout).count("short test summary info") == 1
+    result.stdout.fnmatch_lines(["PASSED tickets.*", "INCONCLUSIVE tickets.*"])
+
+
 def test_an_inconclusive_gate_blocks(unsettled):
     result = unsettled.run()
 

@@ -61,7 +61,7 @@ def test_one_case_is_run_for_each_metric(scored):
 @pytest.mark.parametrize(
     ("written", "instead", "message"),
     [
-        ('"short": len', '"sort": len', "*; return a mapping with a score for right, short"),
+        ('"short": len', '"sort": len', "*; return a mapping with a score for right, short*"),
         ('{"min": 0.9}', '{"mim": 0.9}', 'metrics: unknown key "mim"; did you mean "min"?'),
         ('{"min": 0.9}', '{"min": 9}', "metrics: min is 9, but must be less than or equal to 1*"),
         ("metrics=", "min=0.5, metrics=", "min: each of the metrics has its own; write it there"),
@@ -71,6 +71,54 @@ def test_what_is_wrong_with_metrics_is_said(scored, written, instead, message):
     scored.path("test_it.py").write_text(MODULE.replace(written, instead))
 
     result = scored.run("test_it.py", "-k", "right")
+
+    result.stdout.fnmatch_lines([f"*{message}"])
+    assert result.ret != 0
+
+
+LOGGED = """\
+import pytest
+
+SUITE = "tickets.ftgate.yaml"
+
+@pytest.mark.ftgate(SUITE, metrics={"right": {"max_drop": 0.05}, "short": {"min": 0.9}})
+def test_it(case, reply, log_score):
+    log_score("right", reply.text == case.expected)
+    log_score("short", 0.95)
+"""
+
+
+def test_scores_may_be_logged_instead_of_returned(scored):
+    scored.path("test_it.py").write_text(LOGGED)
+
+    scored.run("test_it.py").assert_outcomes(passed=3, failed=1)
+
+    verdicts = scored.verdicts()
+    assert verdicts["test_it[worse-right]"]["outcome"] == "failed"
+    assert verdicts["test_it[worse-short]"]["checks"][0]["after"] == pytest.approx(0.95)
+
+
+def test_a_logged_score_fails_the_test_of_its_case(scored):
+    scored.path("test_it.py").write_text(LOGGED.replace("0.95", "1"))
+
+    result = scored.run("test_it.py", "--ftgate-case=t003", "-k", "worse")
+
+    result.assert_outcomes(passed=1, failed=1)
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "message"),
+    [
+        ('"short", 0.95', '"sort", 0.95', "log_score('sort', 0.95) for case*; did you mean*"),
+        ('"short", 0.95', '"short", 95', "log_score('short', 95) for case*: a score is True, *"),
+        ('log_score("short", 0.95)', "pass", "*return a mapping with a score for short, or log*"),
+        ("metrics=", "min=0.5) # ", "log_score needs the metrics that it logs, *"),
+    ],
+)
+def test_what_is_wrong_with_a_logged_score_is_said(scored, written, instead, message):
+    scored.path("test_it.py").write_text(LOGGED.replace(written, instead))
+
+    result = scored.run("test_it.py", "-k", "current")
 
     result.stdout.fnmatch_lines([f"*{message}"])
     assert result.ret != 0

@@ -52,6 +52,7 @@ def test_a_module_that_is_not_collected_blocks_in_every_report(desk, lost, proce
     verdict, reasons = missing(desk)
     assert (verdict, [*reasons]) == ("blocked", ["test_lost.py"])
     assert reason in reasons["test_lost.py"]
+    assert reasons["test_lost.py"].startswith(("ModuleNotFoundError: ", "test_lost.py: 1 error"))
     for name in ("report.md", "report.html"):
         text = desk.path(name).read_text("utf-8").replace("&#95;", "_")
         assert "test_lost.py" in text

@@ -11,7 +11,6 @@ import pytest
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answers import read_answers
-from pytest_ftgate.readers.pairing import pair_files
 from pytest_ftgate.readers.rows import AnswerRow, Columns
 
 DATA = Path(__file__).parent / "data"
@@ -94,8 +93,7 @@ def test_an_archive_of_inspect_is_read_or_names_the_missing_package():
         assert "pip install zstandard, or convert it" in str(error)  # noqa: PT017
         return
 
-    assert [row.id for row in file.rows] == ["1", "1", "2", "2"]
-    assert pair_files([file, file]).repeats == 2
+    assert [(row.id, row.score) for row in file.rows] == [("1", 1), ("2", 1), ("3", 0), ("4", 0)]
 
 
 def test_a_damaged_archive_is_no_log(tmp_path):

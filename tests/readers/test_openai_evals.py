@@ -63,6 +63,16 @@ def test_of_several_graders_all_must_pass_unless_one_is_named(tmp_path):
     assert both.notes == ("scores not read: match-1, tone (--score names one)",)
 
 
+def test_an_item_of_azure_holds_its_reply_among_its_columns_and_may_rate_harm(tmp_path):
+    source = {"query": "2 + 2", "sample.output_text": "four"}
+    results = [{"name": "Violence", "score": 0.0, "threshold": 3, "passed": True}]
+    item = {"object": ITEM["object"], "datasource_item": source, "results": results}
+
+    row = read(tmp_path, "a.jsonl", json.dumps({**item, "id": "1", "status": "completed"})).rows[0]
+
+    assert (row.input, row.reply, row.score) == ("2 + 2", "four", 1.0)
+
+
 def test_a_page_of_several_says_that_more_follow(tmp_path):
     page = {"object": "list", "data": [ITEM], "has_more": True}
 
@@ -81,19 +91,31 @@ def test_an_item_that_ended_with_an_error_has_no_reply(tmp_path):
     assert "overloaded" in row.missing
 
 
-def test_an_event_log_has_one_row_for_each_sample(tmp_path):
-    prompt = [{"role": "user", "content": "2 + 2"}]
+def log(*more):
+    """Return an event log of one sample, as `oaieval` writes it, with *more* events."""
+    prompt = [{"role": "system", "content": "Add."}, {"role": "user", "content": "2 + 2"}]
     events = [
         {"spec": {"run_id": "r"}},
-        {"type": "sampling", "data": {"prompt": prompt, "sampled": ["four"]}},
-        {"type": "match", "data": {"correct": True, "expected": "4", "picked": "4"}},
-        {"type": "raw_sample", "data": {}},
-        {"final_report": {"accuracy": 1.0}},
+        {"final_report": {"accuracy": 1.0}, "run_id": "r"},
+        {"type": "sampling", "data": {"prompt": prompt, "sampled": ["four"], "model": "m"}},
+        {"type": "match", "data": {"correct": True, "expected": "4", "picked": ["4"]}},
+        *more,
     ]
     common = {"run_id": "r", "event_id": 0, "sample_id": "s.0"}
-    lines = [json.dumps({**common, **e} if "type" in e else e) for e in events]
+    return "\n".join(json.dumps({**common, **e} if "type" in e else e) for e in events)
 
-    file = read(tmp_path, "log.jsonl", "\n".join(lines))
+
+def test_any_metric_of_an_event_log_can_be_the_score(tmp_path):
+    content = log({"type": "metrics", "data": {"f1_score": 0.5, "words": 12}})
+
+    default, f1 = (read(tmp_path, "log.jsonl", content, score=s) for s in ("", "f1_score"))
+
+    assert (default.rows[0].score, f1.rows[0].score) == (1.0, 0.5)
+    assert default.notes == ("scores not read: f1_score (--score names one)",)
+
+
+def test_an_event_log_has_one_row_for_each_sample(tmp_path):
+    file = read(tmp_path, "log.jsonl", log({"type": "raw_sample", "data": {}}))
 
     expected = AnswerRow(line=1, id="s.0", input="2 + 2", expected="4", reply="four", score=1.0)
     assert file.rows == (expected,)

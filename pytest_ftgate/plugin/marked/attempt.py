@@ -13,7 +13,7 @@ from typing import Any, Self
 import pytest
 
 from pytest_ftgate.client.results import Result
-from pytest_ftgate.errors import ScorerError
+from pytest_ftgate.errors import ScorerError, did_you_mean
 from pytest_ftgate.reporting.text import escape_controls, quoted_lines
 from pytest_ftgate.requests.reply import Reply, read_reply
 from pytest_ftgate.requests.request import CaseRequest
@@ -142,6 +142,8 @@ class Attempt:
         self.pending_request: CaseRequest | None = None
         #: Which of several scores counts, and the names of all; empty for a single score.
         self.metric, self.metrics = "", tuple[str, ...]()
+        #: The scores that the function has logged, by metric.
+        self._logged: dict[str, float] = {}
         #: What the function printed.
         self.output = ""
 
@@ -157,6 +159,7 @@ class Attempt:
 
     def __enter__(self) -> Self:
         self.pending_request, self.score_value, self.failures = None, None, []
+        self._logged = {}
         if self.ask:
             self.ask.restart()
         return self
@@ -194,27 +197,56 @@ class Attempt:
         self.score_value = 0.0
         self.failures.append((part, pytest.ExceptionInfo.from_exception(error)))
 
+    def log_score(self, metric: str, value: object) -> None:
+        """Set the score of one metric: True, False, or 0 to 1; the function's ``log_score``.
+
+        Raises:
+            ScorerError: the mark names no such metric, or *value* is no score.
+        """
+        __tracebackhide__ = True
+        remedy = ""
+        if metric not in self.metrics:
+            remedy = did_you_mean(metric, self.metrics) or f"; metrics: {', '.join(self.metrics)}"
+            remedy = f"the mark has no such metric{remedy}"
+        elif (number := _share(value)) is None:
+            remedy = "a score is True, False, or 0 to 1"
+        else:
+            self._logged[metric] = number
+        if remedy:
+            raise ScorerError(f"log_score({metric!r}, {value!r}) for {self._where}: {remedy}")
+
     def set_result(self, value: object) -> None:
         """Set the score from the function's return value: None, True, False, or 0 to 1.
 
-        With metrics, it is a mapping with one of these for each metric.
+        With metrics, it is a mapping with one of these for each metric that is not logged.
 
         Raises:
             ScorerError: the value is none of these.
         """
         if self.failures:
             return
-        remedy = "return nothing, True or False, or a score from 0 to 1"
-        score = value
-        if self.metrics:
-            remedy = f"return a mapping with a score for {', '.join(self.metrics)}"
-            has_all = isinstance(value, Mapping) and {*value} == {*self.metrics}
-            score = value[self.metric] if has_all else "no score"  # type: ignore[index]
-        number = 1.0 if score is None else _number(score)
-        if number is None or not 0 <= number <= 1:
-            where = f'case "{self.case.id}" ({self.case.location})'
-            raise ScorerError(f"the function returned {value!r} for {where}; {remedy}")
-        self.score_value = number
+        self.score_value = self._named_score(value) if self.metrics else _share(value, none=1.0)
+        if self.score_value is None:
+            remedy = "return nothing, True or False, or a score from 0 to 1"
+            if self.metrics:
+                missing = [name for name in self.metrics if name not in self._logged]
+                names = ", ".join(missing or self.metrics)
+                remedy = f"return a mapping with a score for {names}, or log each with log_score"
+            raise ScorerError(f"the function returned {value!r} for {self._where}; {remedy}")
+
+    def _named_score(self, value: object) -> float | None:
+        """Return the score of the metric; None unless each metric has one."""
+        returned = value if isinstance(value, Mapping) else {}
+        is_usable = value is None or isinstance(value, Mapping)
+        if not is_usable or {*self._logged, *returned} != {*self.metrics}:
+            return None
+        if self.metric in self._logged:
+            return self._logged[self.metric]
+        return _share(returned[self.metric])
+
+    @property
+    def _where(self) -> str:
+        return f'case "{self.case.id}" ({self.case.location})'
 
     @property
     def score(self) -> Score:
@@ -259,6 +291,12 @@ class _AttemptSubtests:
         except _WRONG as error:
             params = ", ".join(f"{key}={value!r}" for key, value in kwargs.items())
             self._attempt.add_failure(" ".join(filter(None, [msg, params])) or "subtest", error)
+
+
+def _share(value: object, none: float | None = None) -> float | None:
+    """Return *value* as a score from 0 to 1, or None if it is no score; *none* is that of None."""
+    number = none if value is None else _number(value)
+    return number if number is not None and 0 <= number <= 1 else None
 
 
 def _number(value: object) -> float | None:

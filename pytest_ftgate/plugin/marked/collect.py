@@ -31,11 +31,15 @@ from pytest_ftgate.readers.source import declared_keys, validation_message
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.plugins import SuiteSource
 
+_NO_METRICS = (
+    "log_score needs the metrics that it logs, with their limits; write, such as, "
+    'metrics={"tone": {"min": 0.9}}'
+)
 _NO_FILE = 'the suite is {!r}; write the path of a file, such as "prompts/tickets.ftgate.yaml"'
 
 
-def _read_marks(definition: pytest.Function, *, planned: bool) -> MarkedFunction:
-    """Return the marked function; see `MarkedFunction` for *planned*.
+def _read_marks(definition: pytest.Function, names: list[str]) -> MarkedFunction:
+    """Return the marked function, which takes the parameters *names*.
 
     Raises:
         SuiteError: the marks cannot be used; carries every error with its line and its remedy.
@@ -51,12 +55,14 @@ def _read_marks(definition: pytest.Function, *, planned: bool) -> MarkedFunction
     )
     arguments = _mark_arguments(location, definition)
     mark = _validated(location, arguments)
+    if "log_score" in names and "metrics" not in arguments:
+        location.add_error("", _NO_METRICS)
     # Without a valid suite path, the other arguments cannot be checked.
     is_checkable = SUITE not in arguments or mark.suite is not None
     suite = suite_of_mark(location, mark) if is_checkable else None
     if suite is None:
         raise SuiteError(location.source.display_path(path), location.source.errors)
-    return marked_function(location, mark, suite, planned=planned)
+    return marked_function(location, mark, suite, planned="reply" in names)
 
 
 def _mark_arguments(location: MarkLocation, definition: pytest.Function) -> dict[str, Any]:
@@ -113,7 +119,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         names = [name for name in names if name != "variant"]
     try:
         _check_parameters(definition, names)
-        function = _read_marks(definition, planned="reply" in names)
+        function = _read_marks(definition, names)
     except SuiteError as error:
         parent = definition.parent
         if parent is not None:

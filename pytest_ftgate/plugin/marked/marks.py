@@ -178,7 +178,7 @@ def _nested_lines(where: KeyPath, line: int, value: ast.expr) -> dict[KeyPath, i
 
 
 #: The parameters of a marked function that the plugin sets.
-PARAMETERS = ("case", "reply", "ask", "variant")
+PARAMETERS = ("case", "reply", "ask", "variant", "log_score")
 
 
 def set_parameters(item: pytest.Function) -> list[str]:
