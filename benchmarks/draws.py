@@ -41,7 +41,8 @@ def chances(rng: np.random.Generator, shape: tuple[int, int], disagreement: floa
     doubtful = rng.beta(_KINDS[kind, 1], _KINDS[kind, 2])
     # The other cases always have the same reply, which lowers the disagreement and nothing else.
     varies = rng.random(shape) < disagreement / _DOUBT
-    return np.where(varies, doubtful, rng.random(shape) < doubtful)
+    chances: Array = np.where(varies, doubtful, rng.random(shape) < doubtful)
+    return chances
 
 
 def tuned(
@@ -158,7 +159,8 @@ def judge(rng: np.random.Generator, suites: int, drop: float, *, n: int) -> Pair
 
 def _judged(rng: np.random.Generator, grades: NDArray[np.int_]) -> NDArray[np.int_]:
     steps = rng.choice([-1, 0, 1], grades.shape, p=[_MOVED / 2.0, 1.0 - _MOVED, _MOVED / 2.0])
-    return np.clip(grades + steps, 0, 4)
+    moved: NDArray[np.int_] = np.clip(grades + steps, 0, 4)
+    return moved
 
 
 #: The score of a right case that is graded all the same.
@@ -194,7 +196,8 @@ def _turned(broken: NDArray[np.bool_], noise: Array) -> Pair:
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, int], disagreement: float) -> Array:
-    return (rng.random(shape) < disagreement) * rng.choice([-1.0, 1.0], shape)
+    noise: Array = (rng.random(shape) < disagreement) * rng.choice([-1.0, 1.0], shape)
+    return noise
 
 
 def weighted(
@@ -237,7 +240,8 @@ def group_chances(sizes: Sizes, drop: float, where: str) -> Array:
         factor = (low + high) / 2.0
         enough = np.sum(shares * np.minimum(1.0, factor * shares)) >= drop
         low, high = (low, factor) if enough else (factor, high)
-    return np.minimum(1.0, high * shares)
+    lost: Array = np.minimum(1.0, high * shares)
+    return lost
 
 
 def grouped(  # noqa: PLR0913 - what a situation of groups consists of, each by name

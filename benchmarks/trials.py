@@ -219,8 +219,8 @@ class Looks:
         for number, step in enumerate(steps, start=1):
             levels = _look_levels(number, fractions[:number], len(steps), total)
             if settles:
-                means = (np.mean(side[:, :, :step], axis=2) for side in (before, after))
-                yield levels, change_counts(*means, (float(step), float(step)))
+                then, now = (np.mean(side[:, :, :step], axis=2) for side in (before, after))
+                yield levels, change_counts(then, now, (float(step), float(step)))
             else:
                 yield levels, change_counts(before[:, :step], after[:, :step])
 
@@ -325,11 +325,11 @@ class Sliced:
             ("tag", str(part)): {*names}
             for part, names in enumerate(np.array_split(np.array(ids), self.slices))
         }
-        sides = [
+        then, now = (
             Samples(case_ids=tuple(ids), values=values, repeats=np.ones(len(ids)))
             for values in (before, after)
-        ]
-        found = slice_results(*sides, members, margin=limit, levels=levels)
+        )
+        found = slice_results(then, now, members, margin=limit, levels=levels)
         if any(part.state == "regressed" for part in found) is not bool(regressed):
             raise AssertionError("the package's slices differ")
 
@@ -384,7 +384,10 @@ class Forgetting:
             return any_regressed
         size = len(scores) // self.families
         parts = [
-            change_counts(*(np.concatenate(sides, axis=1) for sides in zip(*members, strict=True)))
+            change_counts(
+                np.concatenate([then for then, _ in members], axis=1),
+                np.concatenate([now for _, now in members], axis=1),
+            )
             for members in (scores[i : i + size] for i in range(0, len(scores), size))
         ]
         margin = max(self.least_limit, limit)
