@@ -212,21 +212,23 @@ def accept_run(
 ) -> str:
     """Write the results of *suite* in *report* to its accepted record; return a message about it.
 
-    *cases* are by variant and case id, and hold the values of an ``AcceptedCase``. *serves* is the
-    variant that is meant to serve. The first accepted cases of a variant stay its anchor, unless
-    *moves_anchor*: then these cases replace it.
+    *cases* are by variant and case id, and hold the values of an ``AcceptedCase``; a variant whose
+    gates compare with its base alone has none. *serves* is the variant that is meant to serve. The
+    first accepted cases of a variant stay its anchor, unless *moves_anchor*: then these cases
+    replace it.
     """
     path = accepted_path(root, suite)
     before = read_record(path, suite)
     variants = dict(before.variants) if before else {}
-    anchors = _anchors(before, cases, moves_anchor=moves_anchor) if before else {}
+    with_cases = {name: accepted for name, accepted in cases.items() if accepted}
+    anchors = _anchors(before, with_cases, moves_anchor=moves_anchor) if before else {}
     # The file is committed, so it contains no text of a model.
     verdicts = tuple(
         replace(verdict, flips=()) for verdict in report.verdicts if verdict.suite == suite
     )
     variants |= {
         name: {case_id: AcceptedCase(*values) for case_id, values in accepted.items()}
-        for name, accepted in cases.items()
+        for name, accepted in with_cases.items()
     }
     record = AcceptedRecord(
         suite=suite,
@@ -236,7 +238,7 @@ def accept_run(
         cost=report.cost,
         serves=serves,
         anchors=anchors,
-        limits=_default_limits(verdicts),
+        limits=_default_limits(before, verdicts),
         rooms=_rooms(before, verdicts),
         skill_levels=_skill_levels(before, verdicts),
     )
@@ -247,9 +249,16 @@ def accept_run(
     return f"accepted {', '.join(cases)} in {name}; commit it with the change{warning}"
 
 
-def _default_limits(verdicts: Iterable[Verdict]) -> dict[str, float]:
+def _default_limits(
+    before: AcceptedRecord | None, verdicts: Sequence[Verdict]
+) -> dict[str, float]:
+    """Return the default limits by gate; those of gates without a verdict stay."""
+    evaluated = {verdict.gate for verdict in verdicts}
+    kept = before.limits if before else {}
     checks = ((verdict.gate, check) for verdict in verdicts for check in verdict.checks)
-    return {gate: check.limit for gate, check in checks if check.has_default_limit}
+    return {gate: limit for gate, limit in kept.items() if gate not in evaluated} | {
+        gate: check.limit for gate, check in checks if check.has_default_limit
+    }
 
 
 def _rooms(before: AcceptedRecord | None, verdicts: Sequence[Verdict]) -> dict[str, int]:
