@@ -33,8 +33,8 @@ from pytest_ftgate.suite.cases import leveled_cases
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
 from pytest_ftgate.suite.model import Case, Suite
 
-#: The characters of a text, about 700 tokens.
-LONGEST = 2400
+#: The characters of a text, about 450 tokens.
+LONGEST = 1600
 
 
 def sample(per_level: int, max_tokens: int) -> tuple[Case, ...]:
@@ -116,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("suite", type=Path)
-    parser.add_argument("--per-level", type=int, default=4)
+    parser.add_argument("--per-level", type=int, default=2)
     parser.add_argument("--max-tokens", type=int, default=48)
     parser.add_argument("--only", action="append", help="this variant beside the base; base: none")
     parser.add_argument("--threads", type=int, help="fewer leave cores to others")

@@ -249,9 +249,7 @@ def accept_run(
     return f"accepted {', '.join(cases)} in {name}; commit it with the change{warning}"
 
 
-def _default_limits(
-    before: AcceptedRecord | None, verdicts: Sequence[Verdict]
-) -> dict[str, float]:
+def _default_limits(before: AcceptedRecord | None, verdicts: Sequence[Verdict]) -> dict[str, float]:
     """Return the default limits by gate; those of gates without a verdict stay."""
     evaluated = {verdict.gate for verdict in verdicts}
     kept = before.limits if before else {}

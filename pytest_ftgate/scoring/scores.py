@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest, Request
-from pytest_ftgate.scoring.formats import FormatChecker, looks_like_refusal
+from pytest_ftgate.scoring.formats import FormatChecker, looks_like_hedge, looks_like_refusal
 from pytest_ftgate.scoring.sandbox import TimeLimit, require_sandbox
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scorers import JudgeScores, score_content
@@ -39,6 +39,7 @@ class ReplyStats:
         most_common_count: how often the most frequent text occurs among these.
         refusal_count: how many of all replies are refusals.
         reply_count: the number of all replies.
+        hedge_count: how many of all replies hedge.
     """
 
     word_counts: Sequence[int]
@@ -46,23 +47,25 @@ class ReplyStats:
     most_common_count: int
     refusal_count: int
     reply_count: int
+    hedge_count: int = 0
 
 
 def reply_stats(replies: Iterable[Reply]) -> ReplyStats:
     """Return the statistics of *replies*. The text of each is read only once."""
     word_counts, character_counts, text_counts = list[int](), list[int](), Counter[int]()
-    refusal_count = reply_count = 0
+    refusal_count = reply_count = hedge_count = 0
     for reply in replies:
         text = reply.text
         stripped = text.strip()
         reply_count += 1
         refusal_count += reply.stop == "refusal" or looks_like_refusal(text)
+        hedge_count += looks_like_hedge(text)
         if stripped:
             word_counts.append(len(stripped.split()))
             character_counts.append(len(stripped))
             text_counts[hash(stripped)] += 1
-    most_common_count = max(text_counts.values(), default=0)
-    return ReplyStats(word_counts, character_counts, most_common_count, refusal_count, reply_count)
+    counts = max(text_counts.values(), default=0), refusal_count, reply_count, hedge_count
+    return ReplyStats(word_counts, character_counts, *counts)
 
 
 @dataclass(frozen=True, slots=True)

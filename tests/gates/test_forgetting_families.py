@@ -85,6 +85,20 @@ def test_a_family_of_one_skill_with_a_limit_is_tested_once() -> None:
     assert tested == {("family", "reasoning"): 0.10, ("skill", "reading"): 0.15}
 
 
+def test_a_family_with_a_limit_is_tested_however_few_its_cases_and_must_keep_it() -> None:
+    verdict = evaluate({}, family_margins={"code": 0.2, "language": 0.15})
+    margins = {part.name: (part.margin, part.required) for part in verdict.slices if part.gated}
+
+    assert margins == {
+        "reasoning": (0.10, False),
+        "language": (0.15, True),
+        "code": (0.2, True),
+    }
+    unsure = evaluate({"code_reading": (30, 30)}, family_margins={"code": 0.05})
+    assert states(unsure)["code"] == "inconclusive"
+    assert unsure.outcome is Outcome.INCONCLUSIVE
+
+
 def test_the_families_of_a_gate_take_one_share_of_the_alarm() -> None:
     whole = replace(GATE, cases=skill_cases(("general",)))
     sizes = {str(case.skill): 0 for case in whole.cases}
@@ -206,6 +220,14 @@ def test_families_have_rows_and_their_skills_have_them_with_v() -> None:
 
     assert table_names(verdict, 0)[:3] == ["reasoning", "language", "code_reading"]
     assert "skills that lost most (-v shows more): arithmetic 60 → 29 %" in verdict_section(verdict)
+
+
+def test_the_skills_that_gained_most_are_shown_too() -> None:
+    verdict = evaluate({"arithmetic": (56, 14)})
+
+    assert "skills that gained most (-v shows more): arithmetic 60 → 80 %" in verdict_section(
+        verdict
+    )
     assert table_names(verdict, 1)[:3] == ["reasoning", "· arithmetic", "· logic"]
 
 
