@@ -100,7 +100,7 @@ def test_length_refusals_and_hedging_of_skills_are_described():
 
     drifts = {drift.what: (drift.before, drift.after) for drift in skill_drifts(before, after)}
 
-    assert drifts == {"length": (3, 3.5), "refusals": (0, 0.5), "hedging": (0.25, 0)}
+    assert drifts == {"length": (3, 4.5), "refusals": (0, 0.5), "hedging": (0.25, 0)}
 
 
 def test_one_text_for_many_cases_is_reported():
