@@ -43,7 +43,7 @@ from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.resampling import SkillSample
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
 from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.skill_levels import LevelChoice, levels_note
+from pytest_ftgate.suite.skill_levels import LevelChoice, levels_note, limit_notes
 
 #: A case is right if its score is above this value.
 _HALF = 0.5
@@ -342,7 +342,7 @@ def _case_notes(
     """Yield the levels of the cases, what they cannot show, and the correction for guesses."""
     if choices:
         yield levels_note(choices)
-    yield from filter(None, (choice.note for choice in choices))
+    yield from limit_notes(choices)
     guessed = guess_share(case for case in scores.cases if gate.weight(str(case.skill)))
     if guessed:
         yield (
