@@ -323,10 +323,11 @@ def _notes(
     yield from _case_notes(gate, comparison.choices, of_variant)
     contamination = comparison.contamination
     if contamination is not None:
+        stands = counted(contamination.leaked, "skills case", "stands", "stand")
         yield (
-            f"{counted(contamination.leaked, 'skills case', 'stands', 'stand')} in "
-            f"{contamination.file} (line {contamination.line}: {contamination.first_case}) and "
-            "left out: what was trained on shows no forgetting"
+            f"{stands} in {contamination.file} (line {contamination.line}: "
+            f"{contamination.first_case}) and {'is' if contamination.leaked == 1 else 'are'} left "
+            "out: what was trained on shows no forgetting"
         )
     if gate.exclusion_note:
         yield gate.exclusion_note
