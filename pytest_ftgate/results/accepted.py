@@ -219,17 +219,16 @@ def accept_run(
     """
     path = accepted_path(root, suite)
     before = read_record(path, suite)
-    variants = dict(before.variants) if before else {}
-    with_cases = {name: accepted for name, accepted in cases.items() if accepted}
-    anchors = _anchors(before, with_cases, moves_anchor=moves_anchor) if before else {}
-    # The file is committed, so it contains no text of a model.
-    verdicts = tuple(
-        replace(verdict, flips=()) for verdict in report.verdicts if verdict.suite == suite
-    )
-    variants |= {
-        name: {case_id: AcceptedCase(*values) for case_id, values in accepted.items()}
-        for name, accepted in with_cases.items()
+    accepted = {
+        name: {case_id: AcceptedCase(*values) for case_id, values in rows.items()}
+        for name, rows in cases.items()
+        if rows
     }
+    variants = {**(before.variants if before else {}), **accepted}
+    anchors = _anchors(before, accepted, moves_anchor=moves_anchor) if before else {}
+    # The file is committed, so it contains no text of a model.
+    found = (verdict for verdict in report.verdicts if verdict.suite == suite)
+    verdicts = tuple(replace(verdict, flips=()) for verdict in found)
     record = AcceptedRecord(
         suite=suite,
         at=report.at,
@@ -243,10 +242,10 @@ def accept_run(
         skill_levels=_skill_levels(before, verdicts),
     )
     write_record(path, record)
-    not_passed = sum(verdict.gated and verdict.outcome != "passed" for verdict in verdicts)
-    warning = f" ({not_passed} of its gates did not pass)" if not_passed else ""
-    name = path.relative_to(root).as_posix()
-    return f"accepted {', '.join(cases)} in {name}; commit it with the change{warning}"
+    failed = sum(verdict.gated and verdict.outcome != "passed" for verdict in verdicts)
+    warning = f" ({failed} of its gates did not pass)" if failed else ""
+    names, file = ", ".join(cases), path.relative_to(root).as_posix()
+    return f"accepted {names} in {file}; commit it with the change{warning}"
 
 
 def _default_limits(before: AcceptedRecord | None, verdicts: Sequence[Verdict]) -> dict[str, float]:
