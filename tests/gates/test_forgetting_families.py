@@ -9,7 +9,9 @@ from dataclasses import replace
 import pytest
 from columns import skill_scores, suite
 
+from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
+from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.levels import shared_levels
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.explain import explain
@@ -94,9 +96,19 @@ def test_a_family_with_a_limit_is_tested_however_few_its_cases_and_must_keep_it(
         "language": (0.15, True),
         "code": (0.2, True),
     }
+    told = "The family language (140) has a limit of its own: a drop of 15 points must be ruled out"
+    assert told in " ".join(explain(verdict))
     unsure = evaluate({"code_reading": (30, 30)}, family_margins={"code": 0.05})
     assert states(unsure)["code"] == "inconclusive"
     assert unsure.outcome is Outcome.INCONCLUSIVE
+
+
+def test_a_family_limit_that_its_cases_can_never_show_is_refused() -> None:
+    small = skill_cases(("general-small",))
+    gate = replace(GATE, cases=small, family_margins={"code": 0.05, "reasoning": 0.10})
+
+    with pytest.raises(SuiteError, match=r"a loss of 0.05 can never be ruled out in code \(28\)"):
+        check_feasibility(suite(gate))
 
 
 def test_the_families_of_a_gate_take_one_share_of_the_alarm() -> None:
