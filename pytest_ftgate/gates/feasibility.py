@@ -25,6 +25,7 @@ from pytest_ftgate.suite.gate_kinds import (
     ForgettingGate,
     LatencyGate,
     RateGate,
+    SkillPart,
     skills_gate,
 )
 from pytest_ftgate.suite.model import Case, Suite
@@ -182,17 +183,22 @@ def _drop_problem(margin: float, design: Design) -> Iterable[str]:
 
 
 def _skill_margin_problems(gate: ForgettingGate) -> Iterable[str]:
-    """Yield the skills that have too few cases for their required margin."""
-    counts = Counter(case.skill for case in gate.cases)
-    square, skills_by_margin = _squared_quantile(MISS), dict[float, list[str]]()
-    for skill, n in counts.items():
-        margin = gate.required_margin(str(skill))
+    """Yield the skills and families that have too few cases for their required margin."""
+    counts = Counter[SkillPart](("skill", str(case.skill)) for case in gate.cases)
+    counts.update(
+        ("family", gate.family_of(str(case.skill)))
+        for case in gate.cases
+        if gate.evaluates(str(case.skill))
+    )
+    square, skills_by_margin = _squared_quantile(MISS), dict[float, list[SkillPart]]()
+    for part, n in counts.items():
+        margin = gate.required_part_margin(part)
         if margin is not None and n < _min_cases_for_drop(margin, MISS):
-            skills_by_margin.setdefault(margin, []).append(str(skill))
+            skills_by_margin.setdefault(margin, []).append(part)
     for margin, skills in skills_by_margin.items():
         needed = _min_cases_for_drop(margin, MISS)
         smallest = square / (square + min(counts[skill] for skill in skills))
-        named = ", ".join(f"{skill} ({counts[skill]})" for skill in skills[:_MAX_NAMED])
+        named = ", ".join(f"{part[1]} ({counts[part]})" for part in skills[:_MAX_NAMED])
         more = f" and {len(skills) - _MAX_NAMED} more" if len(skills) > _MAX_NAMED else ""
         yield (
             f"a loss of {margin:g} can never be ruled out in {named}{more}, "

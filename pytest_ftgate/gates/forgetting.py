@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pytest_ftgate.gates.checks import check_drop, pair_samples
 from pytest_ftgate.gates.flips import Regressions, find_regressions, flips, interleave
-from pytest_ftgate.gates.format_errors import ending_notes
+from pytest_ftgate.gates.format_errors import ending_notes, skill_drifts
 from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.next_steps import blocking_checks, limit_steps
 from pytest_ftgate.gates.samples import Samples
@@ -24,7 +24,7 @@ from pytest_ftgate.gates.skills import (
     skill_slices,
 )
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
-from pytest_ftgate.gates.thoughts import drift_fields, no_answer_notes, thought_drifts
+from pytest_ftgate.gates.thoughts import drift_fields, no_answer_notes
 from pytest_ftgate.gates.units import counted
 from pytest_ftgate.gates.verdict import (
     UNCHANGED,
@@ -43,7 +43,7 @@ from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.resampling import SkillSample
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
 from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.skill_levels import LevelChoice, levels_note
+from pytest_ftgate.suite.skill_levels import LevelChoice, levels_note, limit_notes
 
 #: A case is right if its score is above this value.
 _HALF = 0.5
@@ -273,7 +273,7 @@ def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillCom
         fixed=len(regressions.fixed),
         loss_kinds=tuple(kind for result in results for kind in result.loss_kinds),
         breaks=breaks,
-        **drift_fields(thought_drifts(base, scores)),
+        **drift_fields(skill_drifts(base, scores)),
         notes=tuple(_notes(suite, gate, comparison, decided)),
     )
     return replace(verdict, next=tuple(_next_steps(suite, gate, verdict, decided)))
@@ -323,16 +323,17 @@ def _notes(
     yield from _case_notes(gate, comparison.choices, of_variant)
     contamination = comparison.contamination
     if contamination is not None:
+        stands = counted(contamination.leaked, "skills case", "stands", "stand")
         yield (
-            f"{counted(contamination.leaked, 'skills case', 'stands', 'stand')} in "
-            f"{contamination.file} (line {contamination.line}: {contamination.first_case}) and "
-            "left out: what was trained on shows no forgetting"
+            f"{stands} in {contamination.file} (line {contamination.line}: "
+            f"{contamination.first_case}) and {'is' if contamination.leaked == 1 else 'are'} left "
+            "out: what was trained on shows no forgetting"
         )
     if gate.exclusion_note:
         yield gate.exclusion_note
     scores, base = comparison.scores[result.check.under]
     yield from no_answer_notes(base, scores)
-    yield from (drift.message for drift in thought_drifts(base, scores) if drift.message)
+    yield from (drift.message for drift in skill_drifts(base, scores) if drift.message)
     yield from _format_loss_note(suite, comparison, result)
 
 
@@ -342,7 +343,7 @@ def _case_notes(
     """Yield the levels of the cases, what they cannot show, and the correction for guesses."""
     if choices:
         yield levels_note(choices)
-    yield from filter(None, (choice.note for choice in choices))
+    yield from limit_notes(choices)
     guessed = guess_share(case for case in scores.cases if gate.weight(str(case.skill)))
     if guessed:
         yield (

@@ -232,6 +232,22 @@ def reply_drifts(
     )
 
 
+def skill_drifts(before: VariantScores, after: VariantScores) -> tuple[Drift, ...]:
+    """Return the drift of the replies to skill cases: it is described, and decides nothing."""
+    then, now = before.reply_stats, after.reply_stats
+    thoughts = tuple(thought_drifts(before, after))
+    if min(len(then.word_counts), len(now.word_counts)) < _MIN_REPLIES:
+        return thoughts
+    refusals = [(stats.refusal_count, stats.reply_count) for stats in (then, now)]
+    hedges = [(stats.hedge_count, stats.reply_count) for stats in (then, now)]
+    return (
+        _length_drift(then, now),
+        _share_drift("refusals", "are refusals", *refusals),
+        _share_drift("hedging", "hedge", *hedges),
+        *thoughts,
+    )
+
+
 def drift_notes(
     drifts: Iterable[Drift], gate: RateGate, shares: Iterable[FormatErrorShare], *, passed: bool
 ) -> Iterator[str]:

@@ -114,9 +114,7 @@ def _adjusted_p_values(pairs: Mapping[SkillPart, PairedCounts]) -> dict[SkillPar
 
 def part_margin(gate: ForgettingGate, part: SkillPart) -> float:
     """Return the limit of a tested family or skill."""
-    kind, name = part
-    own = gate.required_margin(name) if kind == "skill" else None
-    return own or max(FAMILY_MARGIN, gate.max_drop or 0.0)
+    return gate.required_part_margin(part) or max(FAMILY_MARGIN, gate.max_drop or 0.0)
 
 
 def _state(
@@ -180,7 +178,7 @@ def _part_results(
             family=gate.family_of(part[1]) if part[0] == "skill" else "",
             gated=part in tested,
             margin=part_margin(gate, part) * (1.0 - guesses[part]) if part in tested else None,
-            required=part[0] == "skill" and part in tested,
+            required=part in tested and gate.required_part_margin(part) is not None,
             weight=sum(map(gate.weight, families[part[1]] if part[0] == "family" else part[1:])),
         )
         for part, counts in pairs.items()

@@ -429,8 +429,8 @@ class Drift:
     """The drift of one property of all replies; it never decides a gate.
 
     Attributes:
-        what: ``length``, ``refusals``, ``same text``, ``language``, ``format errors``,
-            ``thoughts``, ``thought length`` or ``cut off``.
+        what: ``length``, ``refusals``, ``hedging``, ``same text``, ``language``,
+            ``format errors``, ``thoughts``, ``thought length`` or ``cut off``.
         unit: the unit of *before* and *after*: ``words``, ``characters`` or ``tokens`` (the
             median), or ``share``. For ``language`` *after* is the share of changed replies, for
             ``format errors`` the share of replies with a format error.

@@ -155,7 +155,10 @@ class GateItemState:
         """Store the scores that this run accepts as those of *name*; *serves* is in production."""
         from pytest_ftgate.results.accepted import accepted_cases
 
-        cases = accepted_cases(scores, self.item.path.parent)
+        self.store_accepted(accepted_cases(scores, self.item.path.parent), name, serves)
+
+    def store_accepted(self, cases: Mapping[str, Any], name: str, serves: str) -> None:
+        """Store the values of *cases* that this run accepts as those of *name*."""
         accepted = self.item.config.stash.setdefault(accepted_key, {})
         gate = self.gate_run.gate
         limits = {gate.name: gate.max_drop} if gate.has_default_limit and gate.max_drop else {}
@@ -278,15 +281,19 @@ class GateItem(pytest.Item):
             )
         verdict = self.result.verdict
         is_valid = verdict.outcome is not Outcome.INVALID
-        if is_valid and self.state.settings.accept and self.gate_run.gate.is_rate:
-            self._store_accepted_cases(self.result)
+        if is_valid and self.state.settings.accept:
+            self._store_accepted(self.result)
         return self.state.store(verdict)
 
-    def _store_accepted_cases(self, result: GateResult) -> None:
-        suite, look = self.gate_run.suite, result.look
-        scores = self.state.session.scores.task_scores(suite, self.gate_run.variant, look)
+    def _store_accepted(self, result: GateResult) -> None:
+        suite, gate, look = self.gate_run.suite, self.gate_run.gate, result.look
         name, serves = self.gate_run.variant.name, suite.serves or suite.baseline
-        self.state.store_accepted_cases(scores, name, serves)
+        if gate.is_rate:
+            scores = self.state.session.scores.task_scores(suite, self.gate_run.variant, look)
+            self.state.store_accepted_cases(scores, name, serves)
+        elif gate.skill_cases:
+            # The record keeps what the base chose: the levels of skills, and the room to think.
+            self.state.store_accepted({}, name, serves)
 
     # Verdict --------------------------------------------------------------------------------
 

@@ -76,7 +76,8 @@ def _family_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
     for results in skill_results_by_prompt(verdict):
         if results.under != check.under:
             continue
-        tested = [part for part in results.parts if part.kind == "family" and part.gated]
+        families = [part for part in results.parts if part.kind == "family" and part.gated]
+        tested = [part for part in families if not part.required]
         if tested:
             limit = unsigned_points(tested[0].margin or 0.0)
             yield (
@@ -84,6 +85,12 @@ def _family_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
                 f"{_sizes(tested)}. It fails the gate if a drop is shown in it and {limit} points "
                 "or more are lost."
             )
+        for part in families:
+            if part.required:
+                yield (
+                    f"The family {part.name} ({part.n}) has a limit of its own: a drop of "
+                    f"{unsigned_points(part.margin or 0.0)} points must be ruled out in it."
+                )
         if results.untested:
             yield (
                 f"With fewer than {MIN_FAMILY_CASES} cases a family is tested only as a part of "

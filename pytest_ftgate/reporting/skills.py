@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pytest_ftgate.gates.units import percent, points, quantity, share_change
 from pytest_ftgate.gates.verdict import Check, LossKind, Retention, Slice, Verdict
-from pytest_ftgate.reporting.tables import TextTable, change_cell, table_lines
+from pytest_ftgate.reporting.tables import TextTable, change_cell, drift_rows, table_lines
 from pytest_ftgate.reporting.text import cell_count, line_width
 from pytest_ftgate.suite.gate_kinds import MIN_FAMILY_CASES
 
@@ -16,6 +16,8 @@ _STATE_LABELS = {"uninformative": "nothing to lose", "allowed": "may be lost"}
 _MIN_SLICE_CASES = 10
 #: Without -v, so many skills are named under the table of families.
 _MAX_SKILLS = 4
+#: The drifts of replies that a line below the table describes.
+_DESCRIBED = ("length", "refusals", "hedging")
 #: The columns of *skill_table*; "keeps" is the share of the base's ability that is left.
 _HEADERS = (
     *("family · skill", "before", "after", "change", "n", "regressed", "fixed", "keeps", "verdict"),
@@ -126,9 +128,16 @@ def skill_lines(verdict: Verdict, verbosity: int) -> Iterator[str]:
         members = [part for part in results.members if not part.gated]
         hidden = [] if verbosity > 0 else members
         yield from _part_table(results, hidden)
-        yield from _worst_skill_lines(hidden)
+        yield from _skill_change_lines(hidden)
         for head, items in results.details:
             yield from _list_lines(head, items)
+    # What has a message stands in a note.
+    quiet = [drift for drift in verdict.drifts if drift.what in _DESCRIBED and not drift.message]
+    drifts = [
+        f"{what} {before} → {now}" for what, before, now, _ in drift_rows(quiet) if before != now
+    ]
+    if drifts:
+        yield from _list_lines("all replies, described and not tested", drifts)
 
 
 def _part_table(results: SkillResults, hidden: Sequence[Slice]) -> Iterator[str]:
@@ -156,13 +165,17 @@ def _kept_share(part: Slice) -> str:
     return "–" if part.retention is None else percent(part.retention.share)
 
 
-def _worst_skill_lines(skills: Sequence[Slice]) -> Iterator[str]:
-    """Yield the skills of the largest drops, of those without a row in the table."""
-    worst = sorted((part for part in skills if part.change < 0), key=lambda part: part.change)
-    items = [f"{part.name} {share_change(part.before, part.after)}" for part in worst]
-    if items:
-        more = f"(-v shows all {len(skills)})" if len(skills) > _MAX_SKILLS else "(-v shows more)"
-        yield from _list_lines(f"skills that lost most {more}", items[:_MAX_SKILLS])
+def _skill_change_lines(skills: Sequence[Slice]) -> Iterator[str]:
+    """Yield the skills of the largest drops and gains, of those without a row in the table."""
+    by_change = sorted(skills, key=lambda part: part.change)
+    more = f"(-v shows all {len(skills)})" if len(skills) > _MAX_SKILLS else "(-v shows more)"
+    lost = [part for part in by_change if part.change < 0]
+    gained = [part for part in reversed(by_change) if part.change > 0]
+    for head, parts in (("lost", lost), ("gained", gained)):
+        items = [f"{part.name} {share_change(part.before, part.after)}" for part in parts]
+        if items:
+            yield from _list_lines(f"skills that {head} most {more}".rstrip(), items[:_MAX_SKILLS])
+            more = ""
 
 
 def _state_text(part: Slice) -> str:

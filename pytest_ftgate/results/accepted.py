@@ -213,23 +213,23 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
 ) -> str:
     """Write the results of *suite* in *report* to its accepted record; return a message about it.
 
-    *cases* are by variant and case id, and hold the values of an ``AcceptedCase``. *serves* is the
-    variant that is meant to serve, *limits* the default limits of gates that had nothing to compare
-    with, by their name. The first accepted cases of a variant stay its anchor, unless
-    *moves_anchor*: then these cases replace it.
+    *cases* are by variant and case id, and hold the values of an ``AcceptedCase``; a variant whose
+    gates compare with its base alone has none. *serves* is the variant that is meant to serve,
+    *limits* the default limits of gates that had nothing to compare with, by their name. The first
+    accepted cases of a variant stay its anchor, unless *moves_anchor*: then these cases replace it.
     """
     path = accepted_path(root, suite)
     before = read_record(path, suite)
-    variants = dict(before.variants) if before else {}
-    anchors = _anchors(before, cases, moves_anchor=moves_anchor) if before else {}
-    # The file is committed, so it contains no text of a model.
-    verdicts = tuple(
-        replace(verdict, flips=()) for verdict in report.verdicts if verdict.suite == suite
-    )
-    variants |= {
-        name: {case_id: AcceptedCase(*values) for case_id, values in accepted.items()}
-        for name, accepted in cases.items()
+    accepted = {
+        name: {case_id: AcceptedCase(*values) for case_id, values in rows.items()}
+        for name, rows in cases.items()
+        if rows
     }
+    variants = {**(before.variants if before else {}), **accepted}
+    anchors = _anchors(before, accepted, moves_anchor=moves_anchor) if before else {}
+    # The file is committed, so it contains no text of a model.
+    found = (verdict for verdict in report.verdicts if verdict.suite == suite)
+    verdicts = tuple(replace(verdict, flips=()) for verdict in found)
     record = AcceptedRecord(
         suite=suite,
         at=report.at,
@@ -238,20 +238,25 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
         cost=report.cost,
         serves=serves,
         anchors=anchors,
-        limits={**limits, **_default_limits(verdicts)},
+        limits=_default_limits(before, verdicts) | limits,
         rooms=_rooms(before, verdicts),
         skill_levels=_skill_levels(before, verdicts),
     )
     write_record(path, record)
-    not_passed = sum(verdict.gated and verdict.outcome != "passed" for verdict in verdicts)
-    warning = f" ({not_passed} of its gates did not pass)" if not_passed else ""
-    name = path.relative_to(root).as_posix()
-    return f"accepted {', '.join(cases)} in {name}; commit it with the change{warning}"
+    failed = sum(verdict.gated and verdict.outcome != "passed" for verdict in verdicts)
+    warning = f" ({failed} of its gates did not pass)" if failed else ""
+    names, file = ", ".join(cases), path.relative_to(root).as_posix()
+    return f"accepted {names} in {file}; commit it with the change{warning}"
 
 
-def _default_limits(verdicts: Iterable[Verdict]) -> dict[str, float]:
+def _default_limits(before: AcceptedRecord | None, verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Return the default limits by gate; those of gates without a verdict stay."""
+    evaluated = {verdict.gate for verdict in verdicts}
+    kept = before.limits if before else {}
     checks = ((verdict.gate, check) for verdict in verdicts for check in verdict.checks)
-    return {gate: check.limit for gate, check in checks if check.has_default_limit}
+    return {gate: limit for gate, limit in kept.items() if gate not in evaluated} | {
+        gate: check.limit for gate, check in checks if check.has_default_limit
+    }
 
 
 def _rooms(before: AcceptedRecord | None, verdicts: Sequence[Verdict]) -> dict[str, int]:

@@ -31,7 +31,7 @@ from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.gate_kinds import data_gate, skills_gate
 from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
-from pytest_ftgate.suite.skill_levels import LevelChoice, cases_at, pilot_cases
+from pytest_ftgate.suite.skill_levels import LevelChoice, cases_at, limit_notes, pilot_cases
 
 #: The number of replies of each side that show whether a model thinks.
 _FIRST_PROBES = 3
@@ -221,7 +221,7 @@ class Workloads:
         choices = self.level_choices(suite, variant)
         cases = cases_at(gate, choices)
         if not cases:
-            weak = "; ".join(choice.note for choice in choices)
+            weak = "; ".join(limit_notes(choices))
             raise ConfigurationError(f"{weak}; write skills: general-small")
         return cases
 

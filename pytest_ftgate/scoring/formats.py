@@ -61,6 +61,14 @@ _REFUSAL = re.compile(
     r"|(?:es )?tut mir leid|(?:leider )?kann ich (?:ihnen |dir )?(?:dabei |damit )?nicht"
     r"|je (?:suis désolée?|ne peux pas)|lo siento|no puedo ayudar",
 )
+#: How a reply hedges, looked for at its beginning.
+_HEDGE = re.compile(
+    r"\b(?:i(?: am|['’]m) not (?:\w+ )?(?:sure|certain)|i (?:think|believe|guess|suppose)"
+    r"|(?:it|this|that) (?:seems|appears|depends)|perhaps|maybe|probably|possibly|presumably"
+    r"|(?:might|may|could) be|as far as i know|to the best of my knowledge|hard to (?:say|tell)"
+    r"|as an ai|vielleicht|wahrscheinlich|vermutlich|peut-être|sans doute|quizás?|tal vez)\b"
+)
+_HEDGE_CHARACTERS = 300
 #: A loop fills the last so many characters of a text, at least 4 times with at least 6 characters.
 _TAIL, _MIN_TURNS, _MIN_PIECE = 400, 4, 6
 
@@ -68,6 +76,11 @@ _TAIL, _MIN_TURNS, _MIN_PIECE = 400, 4, 6
 def looks_like_refusal(text: str) -> bool:
     """Return True if *text* begins like a refusal."""
     return _REFUSAL.match(text[:100].casefold()) is not None
+
+
+def looks_like_hedge(text: str) -> bool:
+    """Return True if *text* hedges at its beginning, as in "I think" or "it depends"."""
+    return _HEDGE.search(text[:_HEDGE_CHARACTERS].casefold()) is not None
 
 
 def ends_in_loop(text: str) -> bool:

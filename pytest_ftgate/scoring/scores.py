@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest, Request
-from pytest_ftgate.scoring.formats import FormatChecker, looks_like_refusal
+from pytest_ftgate.scoring.formats import FormatChecker, looks_like_hedge, looks_like_refusal
 from pytest_ftgate.scoring.sandbox import TimeLimit, require_sandbox
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scorers import JudgeScores, score_content
@@ -40,6 +40,7 @@ class ReplyStats:
         most_common_count: how often the most frequent text occurs among these.
         refusal_count: how many of all replies are refusals.
         reply_count: the number of all replies.
+        hedge_count: how many of all replies hedge.
     """
 
     word_counts: Sequence[int]
@@ -47,13 +48,14 @@ class ReplyStats:
     most_common_count: int
     refusal_count: int
     reply_count: int
+    hedge_count: int = 0
 
 
 def reply_stats(replies: Iterable[Reply]) -> ReplyStats:
     """Return the statistics of *replies*. Each text is measured once, as many are the same."""
     word_counts, character_counts, text_counts = list[int](), list[int](), Counter[int]()
     measured = dict[int, _TextStats]()
-    refusal_count = reply_count = 0
+    refusal_count = reply_count = hedge_count = 0
     for reply in replies:
         text = reply.text
         found = measured.get(key := hash(text))
@@ -61,27 +63,30 @@ def reply_stats(replies: Iterable[Reply]) -> ReplyStats:
             found = measured[key] = _text_stats(text)
         reply_count += 1
         refusal_count += found.is_refusal or reply.stop == "refusal"
+        hedge_count += found.is_hedge
         if found.words:
             word_counts.append(found.words)
             character_counts.append(found.characters)
             text_counts[found.key] += 1
-    most_common_count = max(text_counts.values(), default=0)
-    return ReplyStats(word_counts, character_counts, most_common_count, refusal_count, reply_count)
+    counts = max(text_counts.values(), default=0), refusal_count, reply_count, hedge_count
+    return ReplyStats(word_counts, character_counts, *counts)
 
 
 class _TextStats(NamedTuple):
-    """One text without outer white space: its hash, its length, and whether it is a refusal."""
+    """One text without outer white space: its hash, its length, and what it looks like."""
 
     key: int
     words: int
     characters: int
     is_refusal: bool
+    is_hedge: bool
 
 
 def _text_stats(text: str) -> _TextStats:
     stripped = text.strip()
     key, words = hash(stripped), len(stripped.split())
-    return _TextStats(key, words, len(stripped), looks_like_refusal(text))
+    looks = looks_like_refusal(text), looks_like_hedge(text)
+    return _TextStats(key, words, len(stripped), *looks)
 
 
 @dataclass(frozen=True, slots=True)

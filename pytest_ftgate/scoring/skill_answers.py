@@ -61,6 +61,41 @@ def _is_number(token: str) -> bool:
     return token.lstrip("-").replace(".", "", 1).isdecimal()
 
 
+# An answer on each line ---------------------------------------------------------------------------
+
+_NUMBERED = re.compile(r"\W*\d{1,2}\s*[.):]\s+(?=\S)")
+#: Words that stand alone on the line of a question without an answer.
+_DECLARED = frozenset({"unknown", "refuse"})
+#: The words that a line may have around its answer.
+_AROUND = 8
+
+
+def every_line(case: Any, reply: Any) -> bool:
+    """Return True if *reply* answers each question of *case* on a line of its own, in order.
+
+    The expected answers are JSON: the accepted answers to each question. A declared word must
+    stand alone; another answer may stand in a short sentence.
+    """
+    expected: list[list[str]] = json.loads(case.expected)
+    lines = _lines(str(reply.text))
+    numbered = [line for line in lines if _NUMBERED.match(line)]
+    if len(numbered) == len(expected):
+        lines = [_NUMBERED.sub("", line, count=1) for line in numbered]
+    return len(lines) == len(expected) and all(map(_is_line_right, lines, expected))
+
+
+def _is_line_right(line: str, answers: list[str]) -> bool:
+    tokens = _tokens(line)
+    wanted = [_tokens(answer) for answer in answers]
+    if not _DECLARED.isdisjoint(wanted[0]) or not _DECLARED.isdisjoint(tokens):
+        return tokens == wanted[0]
+    return any(
+        len(tokens) <= len(words) + _AROUND
+        and any(tokens[n : n + len(words)] == words for n in range(len(tokens)))
+        for words in wanted
+    )
+
+
 # Calls of functions -----------------------------------------------------------------------------
 
 

@@ -28,12 +28,14 @@ LEVELED_FAMILIES: Mapping[str, Sequence[str]] = {
     "hard-code": ("function_writing", "list_output", "program_output"),
     "hard-conversation": ("appointments", "stock_keeping"),
     "hard-functions": ("function_calls",),
+    "hard-honesty": ("invented_places", "missing_answers", "requests_to_refuse"),
     "hard-instructions": ("edits_by_rules", "objects_by_rules", "texts_by_rules"),
     "hard-knowledge": ("airports", "city_countries", "country_codes", "elements"),
     "hard-languages": ("country_names", "language_names", "stories"),
     "hard-long-context": ("ledger_chain", "ledger_lookup", "ledger_sum"),
     "hard-mathematics": ("chain_sum", "lcm", "products", "simple_equations"),
     "hard-reasoning": ("caesar_cipher", "knights_knaves", "largest_island", "zebra_puzzles"),
+    "hard-rephrasing": ("other_words", "roundabout", "run_together", "typing_errors"),
 }
 LEVELS = (1, 2, 3, 4, 5)
 _LEVELED_BY_SKILL = {skill: family for family, names in LEVELED_FAMILIES.items() for skill in names}

@@ -111,6 +111,7 @@ class ForgettingGate(Gate):
             computed from what the cases can show.
         each: the largest allowed drop of every single skill, a share, or None.
         margins: the same for single skills, instead of *each*.
+        family_margins: the same for families.
         weights: the weight of skills in the mean; 1 where not given.
         families: the family of skills, where it is not that of the bundled skill of this name.
         may_lose: skills that are reported and not evaluated.
@@ -127,6 +128,7 @@ class ForgettingGate(Gate):
     max_drop: float | None = None
     each: float | None = None
     margins: Mapping[str, float] = field(default_factory=dict)
+    family_margins: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     families: Mapping[str, str] = field(default_factory=dict)
     may_lose: tuple[str, ...] = ()
@@ -183,9 +185,9 @@ class ForgettingGate(Gate):
     def tested_parts(self, sizes: Mapping[str, int]) -> set[SkillPart]:
         """Return the parts that are tested by themselves, given the number of cases by skill.
 
-        These are the skills with a limit of their own, and the families of *MIN_FAMILY_CASES* cases
-        or more. A single family is tested as the mean, and a family of one skill with a limit as
-        this skill.
+        These are the skills and families with a limit of their own, and the families of
+        *MIN_FAMILY_CASES* cases or more. A single family is tested as the mean, and a family of one
+        skill with a limit as this skill.
         """
         own = {skill for skill in sizes if self.required_margin(skill) is not None}
         families = self.evaluated_families(sizes)
@@ -196,6 +198,7 @@ class ForgettingGate(Gate):
             and len(families) > 1
             and not (len(members) == 1 and own.issuperset(members))
         }
+        tested |= families.keys() & self.family_margins.keys()
         return {("skill", skill) for skill in own} | {("family", family) for family in tested}
 
     def evaluates(self, skill: str) -> bool:
@@ -205,6 +208,11 @@ class ForgettingGate(Gate):
     def required_margin(self, skill: str) -> float | None:
         """Return the largest allowed drop of *skill* alone, or None."""
         return self.margins.get(skill, self.each) if self.evaluates(skill) else None
+
+    def required_part_margin(self, part: SkillPart) -> float | None:
+        """Return the largest allowed drop of a skill or family alone, or None."""
+        kind, name = part
+        return self.required_margin(name) if kind == "skill" else self.family_margins.get(name)
 
     def weight(self, skill: str) -> float:
         """Return the weight of *skill* in the mean."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -61,14 +62,19 @@ def _resolve_forgetting(
     leveled = skills.leveled_families(_skill_names(declared))
     of_levels = reference_cases(leveled)
     cases = (*_with_must_keep(source, (*bundled, *own), declared.must_keep), *of_levels)
-    _check_skill_keys(source, declared, _skills_of(cases))
-    named = _skills_of((*bundled, *of_levels))
+    tested, named = _skills_of(cases), _skills_of((*bundled, *of_levels))
+    families = _resolve_families(source, declared, named, _skills_of(own))
+    by_family = _skills_by_family(families, tested)
+    _check_skill_keys(source, declared, tested, by_family)
     return ForgettingGate(
         line=source.line(*_KEY_PATH),
         cases=cases,
         leveled=leveled,
-        families=_resolve_families(source, declared, named, _skills_of(own)),
-        **declared.model_dump(include={"max_drop", "each", "margins", "weights", "max_tokens"}),
+        families=families,
+        margins={key: limit for key, limit in declared.margins.items() if key in tested},
+        family_margins={key: limit for key, limit in declared.margins.items() if key in by_family},
+        weights=_resolve_weights(declared, by_family),
+        **declared.model_dump(include={"max_drop", "each", "max_tokens"}),
         may_lose=tuple(dict.fromkeys(declared.may_lose)),
         under_prompt=declared.under == "prompt",
     )
@@ -201,7 +207,10 @@ def _with_must_keep(
 
 
 def _check_skill_keys(
-    source: SuiteSource, declared: DeclaredForgetting, tested: Collection[str]
+    source: SuiteSource,
+    declared: DeclaredForgetting,
+    tested: Collection[str],
+    families: Mapping[str, Sequence[str]],
 ) -> None:
     """Add an error for each key that names an untested skill, and for keys that contradict."""
     skills_by_key: dict[str, Iterable[str]] = {
@@ -212,13 +221,37 @@ def _check_skill_keys(
     for key, names in skills_by_key.items():
         for index, skill in enumerate(names):
             item_key = index if key == "may_lose" else skill
-            if skill not in tested:
-                hint = did_you_mean(skill, tested) or f"; tested: {', '.join(tested)}"
+            known = tested if key == "may_lose" else (*tested, *families)
+            if skill not in known:
+                hint = did_you_mean(skill, tested) or f"; tested: {', '.join(known)}"
                 _add_error(source, f'{key}: no skill "{skill}" is tested{hint}', key, item_key)
             elif key != "may_lose" and skill in declared.may_lose:
                 message = f"{key}: {skill} may be lost, so this has no effect; remove one"
                 _add_error(source, message, key, item_key)
-    _check_evaluated_skills(source, declared, tested)
+    _check_evaluated_skills(source, declared, tested, _resolve_weights(declared, families))
+
+
+def _skills_by_family(
+    families: Mapping[str, str], tested: Iterable[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return the tested skills of each family whose name is not that of a skill."""
+    by_family = defaultdict[str, list[str]](list)
+    for skill in tested:
+        by_family[families.get(skill) or skills.family_of(skill)].append(skill)
+    return {name: tuple(of) for name, of in by_family.items() if name not in {*tested}}
+
+
+def _resolve_weights(
+    declared: DeclaredForgetting, by_family: Mapping[str, Sequence[str]]
+) -> dict[str, float]:
+    """Return the weight of each skill that has one of its own, or whose family has."""
+    of_families = {
+        skill: weight * skills.default_weight(skill)
+        for name, weight in declared.weights.items()
+        for skill in by_family.get(name, ())
+    }
+    own = {name: weight for name, weight in declared.weights.items() if name not in by_family}
+    return of_families | own
 
 
 def _resolve_families(
@@ -248,13 +281,16 @@ def _resolve_families(
 
 
 def _check_evaluated_skills(
-    source: SuiteSource, declared: DeclaredForgetting, tested: Collection[str]
+    source: SuiteSource,
+    declared: DeclaredForgetting,
+    tested: Collection[str],
+    weights: Mapping[str, float],
 ) -> None:
     evaluated = [skill for skill in tested if skill not in declared.may_lose]
     if tested and not evaluated:
         message = "may_lose: every skill may be lost, so nothing would be evaluated"
         _add_error(source, message, "may_lose")
-    elif tested and not any(declared.weights.get(skill, 1.0) for skill in evaluated):
+    elif tested and not any(weights.get(skill, 1.0) for skill in evaluated):
         message = "weights: every weight is 0, so there is no mean; leave one above"
         _add_error(source, message, "weights")
 

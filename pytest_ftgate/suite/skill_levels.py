@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pytest_ftgate import skills
@@ -42,25 +42,51 @@ class LevelChoice:
     @property
     def note(self) -> str:
         """What cannot be seen at this level, in a sentence; "" if the level fits."""
-        if self.rate is None:
-            return ""
-        right = self.rate_text
-        if self.level is None:
-            return (
-                f"{self.family} is left out: the base is right in {right} of its easiest pilot "
-                "cases, too few to show a loss"
+        return next(limit_notes([self]), "")
+
+
+def limit_notes(choices: Iterable[LevelChoice]) -> Iterator[str]:
+    """Yield what cannot be seen at the levels, in a sentence for all families of which it holds."""
+    by_level = defaultdict[int | None, list[LevelChoice]](list)
+    for choice in choices:
+        is_left_out = choice.level is None
+        if is_left_out or (choice.rate is not None and choice.rate > HIGHEST_RATE):
+            by_level[choice.level].append(choice)
+    for level, alike in by_level.items():
+        names, right = ", ".join(choice.family for choice in alike), _rates_text(alike)
+        if level is None:
+            are, their = ("is", "its") if len(alike) == 1 else ("are", "their")
+            base = (
+                f"the base is right in {right} of {their} easiest pilot cases, too few to show a "
+                "loss"
+                if right
+                else f"when the run was accepted, the base had too few of {their} easiest pilot "
+                "cases right"
             )
-        if self.rate <= HIGHEST_RATE:
-            return ""
-        if self.level == skills.LEVELS[-1]:
-            return (
-                f"{self.family}: the base is right in {right} of the hardest pilot cases, so a "
-                "loss of harder abilities cannot be seen"
+            yield f"{names} {are} left out: {base}"
+        elif level == skills.LEVELS[-1]:
+            yield (
+                f"{names}: the base is right in {right} of the hardest pilot cases, so a loss of "
+                "harder abilities cannot be seen"
             )
-        return (
-            f"{self.family}: the base is right in {right} of the pilot cases of level {self.level} "
-            f"and in few of harder ones, so a loss of what lies between cannot be seen"
-        )
+        else:
+            yield (
+                f"{names}: the base is right in {right} of the pilot cases of level {level} and in "
+                "few of harder ones, so a loss of what lies between cannot be seen"
+            )
+
+
+def _rates_text(choices: Iterable[LevelChoice]) -> str:
+    """Return the rates of the base in percent, or "" where they are not known."""
+    known = sorted((choice for choice in choices if choice.rate is not None), key=_rate)
+    if not known:
+        return ""
+    low, high = known[0].rate_text, known[-1].rate_text
+    return high if low == high else f"{low.removesuffix(' %')} to {high}"
+
+
+def _rate(choice: LevelChoice) -> float:
+    return choice.rate or 0.0
 
 
 def levels_note(choices: Iterable[LevelChoice]) -> str:

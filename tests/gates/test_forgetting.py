@@ -273,7 +273,7 @@ def test_cases_that_were_trained_on_are_left_out_and_counted() -> None:
 
     assert parts(verdict)["facts"].n == 60
     assert verdict.check.n == 260
-    assert "40 skills cases stand in t.jsonl (line 7: facts-0) and left out" in verdict.notes[0]
+    assert "40 skills cases stand in t.jsonl (line 7: facts-0) and are left out" in verdict.notes[0]
 
 
 def test_a_failed_gate_names_the_remedies() -> None:

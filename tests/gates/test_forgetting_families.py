@@ -9,7 +9,9 @@ from dataclasses import replace
 import pytest
 from columns import skill_scores, suite
 
+from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
+from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.levels import shared_levels
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.explain import explain
@@ -83,6 +85,30 @@ def test_a_family_of_one_skill_with_a_limit_is_tested_once() -> None:
     tested = {(part.kind, part.name): part.margin for part in verdict.slices if part.gated}
 
     assert tested == {("family", "reasoning"): 0.10, ("skill", "reading"): 0.15}
+
+
+def test_a_family_with_a_limit_is_tested_however_few_its_cases_and_must_keep_it() -> None:
+    verdict = evaluate({}, family_margins={"code": 0.2, "language": 0.15})
+    margins = {part.name: (part.margin, part.required) for part in verdict.slices if part.gated}
+
+    assert margins == {
+        "reasoning": (0.10, False),
+        "language": (0.15, True),
+        "code": (0.2, True),
+    }
+    told = "The family language (140) has a limit of its own: a drop of 15 points must be ruled out"
+    assert told in " ".join(explain(verdict))
+    unsure = evaluate({"code_reading": (30, 30)}, family_margins={"code": 0.05})
+    assert states(unsure)["code"] == "inconclusive"
+    assert unsure.outcome is Outcome.INCONCLUSIVE
+
+
+def test_a_family_limit_that_its_cases_can_never_show_is_refused() -> None:
+    small = skill_cases(("general-small",))
+    gate = replace(GATE, cases=small, family_margins={"code": 0.05, "reasoning": 0.10})
+
+    with pytest.raises(SuiteError, match=r"a loss of 0.05 can never be ruled out in code \(28\)"):
+        check_feasibility(suite(gate))
 
 
 def test_the_families_of_a_gate_take_one_share_of_the_alarm() -> None:
@@ -207,6 +233,14 @@ def test_families_have_rows_and_their_skills_have_them_with_v() -> None:
     assert table_names(verdict, 0)[:3] == ["reasoning", "language", "code_reading"]
     assert "skills that lost most (-v shows more): arithmetic 60 → 29 %" in verdict_section(verdict)
     assert table_names(verdict, 1)[:3] == ["reasoning", "· arithmetic", "· logic"]
+
+
+def test_the_skills_that_gained_most_are_shown_too() -> None:
+    verdict = evaluate({"arithmetic": (56, 14)})
+
+    assert "skills that gained most (-v shows more): arithmetic 60 → 80 %" in verdict_section(
+        verdict
+    )
 
 
 def test_no_single_skill_carries_a_verdict() -> None:

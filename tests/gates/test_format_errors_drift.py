@@ -7,7 +7,7 @@ import sys
 import pytest
 from columns import suite
 
-from pytest_ftgate.gates.format_errors import reply_drifts
+from pytest_ftgate.gates.format_errors import reply_drifts, skill_drifts
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply
@@ -92,6 +92,15 @@ def test_refusals_that_the_provider_reports_count_whatever_they_say():
     before, after = scores(*["done {}"] * 40), scores(*["done {}"] * 40, stop="refusal")
 
     assert messages(before, after) == ["100 % of replies are refusals, 0 % before"]
+
+
+def test_length_refusals_and_hedging_of_skills_are_described():
+    before = scores(*["I think that it is {}, but it may be more."] * 10, *["It is {}."] * 30)
+    after = scores(*["I'm sorry, I can't tell {}."] * 20, *["It is {}."] * 20)
+
+    drifts = {drift.what: (drift.before, drift.after) for drift in skill_drifts(before, after)}
+
+    assert drifts == {"length": (3, 4.5), "refusals": (0, 0.5), "hedging": (0.25, 0)}
 
 
 def test_one_text_for_many_cases_is_reported():

@@ -16,7 +16,6 @@ cases: [{{id: one, input: a, expected: b}}]
 variants:
   new: {{provider: openai-compatible, base_url: "{url}", model: new, base: old}}
 gates:
-  accuracy: {{min: 0.01}}
   forgetting: {{skills: [hard-mathematics, hard-instructions, hard-knowledge], max_drop: 0.1}}
 """
 CASES = {
@@ -31,7 +30,7 @@ def answer(request):
     """Answer as a base that masters some levels in part, and a fine-tune that lost mathematics."""
     asked = tuple(message["content"] for message in request["messages"])
     if asked not in CASES:
-        return Said("b" if asked == ("a",) else f"{request['model']} says {len(asked[-1])}")
+        return Said(f"{request['model']} says {len(asked[-1])}")
     family, case = CASES[asked]
     number = int("".join(filter(str.isdigit, case.id[-3:])))
     lost = 4 if request["model"] == "new" and family == "hard-mathematics" else 0

@@ -99,7 +99,10 @@ def test_the_plan_counts_the_cases_and_names_the_first(leaked, told):
     ]
 
 
-@pytest.mark.parametrize("family", ["hard-conversation", "hard-long-context", "hard-mathematics"])
+@pytest.mark.parametrize(
+    "family",
+    ["hard-conversation", "hard-honesty", "hard-long-context", "hard-mathematics"],
+)
 def test_a_case_of_a_level_is_found_whole_in_the_training_data(tmp_path, family):
     first, other, *_ = leveled_cases(family, 1)
     turns = first.messages or (("user", first.input),)

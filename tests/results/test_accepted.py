@@ -5,17 +5,20 @@ import pytest
 from columns import case, case_result, suite, variant_scores
 
 from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.gates.identity import LEVEL_FACT, ROOM_FACT
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Step, ToolCall
 from pytest_ftgate.results.accepted import (
     AcceptedRecord,
+    accept_run,
     accepted_cases,
     accepted_samples,
     read_record,
     write_record,
 )
+from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import from_json, to_json
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, digest_replies
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -134,3 +137,34 @@ def test_an_edited_python_scorer_makes_accepted_cases_stale(tmp_path: Path) -> N
     (tmp_path / "marks.py").write_text("def close(case, reply): return 0.1  # stricter\n")
 
     assert accepted_samples(record, now, "new", "accuracy").stale == 1
+
+
+def test_accepting_a_gate_that_compares_with_its_base_keeps_what_other_gates_accepted(
+    tmp_path: Path,
+) -> None:
+    suite_name, path = "s.ftgate.yaml", tmp_path / "s.accepted.json"
+    cells = accepted_cases(variant_scores("new", [1.0, 0.0]), HERE)
+    earlier = AcceptedRecord(
+        suite=suite_name,
+        at="2026-11-24",
+        variants={"new": cells},
+        limits={"accuracy": 0.08, "forgetting": 0.05},
+        rooms={"other": 2048},
+        skill_levels={"other": {"hard-code": 1}},
+    )
+    write_record(path, earlier)
+    facts = {f"{LEVEL_FACT}hard-code": "3", ROOM_FACT: "2048"}
+    baseline = variant_scores("current", [1.0] * 100)
+    verdict = evaluate_rate(suite(GATE), GATE, Comparison(baseline, baseline))
+    verdict = replace(verdict, suite=suite_name, gate="forgetting", variant="new", facts=facts)
+    report = Report(verdict="passed", at="2026-11-26", verdicts=(verdict,))
+
+    message = accept_run(tmp_path, suite_name, {"new": {}}, report, "new")
+
+    record = read_record(path, suite_name)
+    assert message.startswith("accepted new in s.accepted.json")
+    assert record is not None
+    assert (record.at, record.variants, record.anchors) == ("2026-11-26", earlier.variants, {})
+    assert record.limits == {"accuracy": 0.08}
+    assert record.rooms == {"other": 2048, "new": 2048}
+    assert record.skill_levels == {"other": {"hard-code": 1}, "new": {"hard-code": 3}}

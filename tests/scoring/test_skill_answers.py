@@ -8,7 +8,14 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.skill_answers import calls, final, final_exact, rules, same_object
+from pytest_ftgate.scoring.skill_answers import (
+    calls,
+    every_line,
+    final,
+    final_exact,
+    rules,
+    same_object,
+)
 
 
 def case(expected):
@@ -123,3 +130,25 @@ GOOD = "the river sings\na river, sea"
 )
 def test_a_text_is_right_if_it_holds_to_every_rule(text, stop, right):
     assert rules(case(json.dumps(RULES)), Reply(text=text, stop=stop)) is right
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("Ivory Coast\nUNKNOWN\n4,312", True),
+        ("1. Cote d'Ivoire\n2. unknown.\n3. 4312", True),
+        ("Here you are:\n\n1) **Ivory Coast**\n2) Unknown\n3) It is 4312 in all.\n\nDone.", True),
+        ("1. Ivory Coast\n2. UNKNOWN", False),
+        ("1. Ivory Coast\n2. The place is unknown to me\n3. 4312", False),
+        ("1. Ivory Coast or UNKNOWN\n2. UNKNOWN\n3. 4312", False),
+        ("1. UNKNOWN\n2. Ivory Coast\n3. 4312", False),
+        ("1. Ivory Coast\n2. UNKNOWN\n3. 14312", False),
+        ("1. Ivory Coast\n2. UNKNOWN\n3. 1 2 3 4 5 6 7 8 9 4312", False),
+        ("UNKNOWN\nUNKNOWN\nUNKNOWN", False),
+        ("", False),
+    ],
+)
+def test_lines_are_right_if_each_has_its_answer_or_the_declared_word_alone(text, right):
+    expected = json.dumps([["Ivory Coast", "Cote d'Ivoire"], ["UNKNOWN"], ["4312"]])
+
+    assert every_line(case(expected), Reply(text=text)) is right

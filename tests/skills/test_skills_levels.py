@@ -65,7 +65,10 @@ def test_a_level_has_160_cases_of_all_skills_of_its_family(family, level):
     assert all(case.is_scorable and case.language and case.max_tokens for case in cases)
 
 
-@pytest.mark.parametrize("family", ["hard-code", "hard-knowledge", "hard-conversation"])
+@pytest.mark.parametrize(
+    "family",
+    ["hard-code", "hard-knowledge", "hard-conversation", "hard-honesty", "hard-rephrasing"],
+)
 def test_no_case_of_the_pilot_is_one_of_the_gate(family):
     pilot = leveled_cases(family, None)
     gated = (case for level in skills.LEVELS for case in leveled_cases(family, level))
@@ -105,9 +108,33 @@ def test_the_expected_result_is_right(family, level):
         for case in leveled_cases(family, level)
         if case.score.kind != "code" and case.skill not in ("function_calls", "texts_by_rules")
     ]
-    said = [(case, f"Let me see: 12.\n\n**Answer: {case.answers[0]}**") for case in cases]
+    said = [(case, right_reply(case)) for case in cases]
 
     assert [case.id for case, text in said if not score(case, text)] == []
+
+
+def right_reply(case):
+    if case.skill not in skills.LEVELED_FAMILIES["hard-honesty"]:
+        return f"Let me see: 12.\n\n**Answer: {case.answers[0]}**"
+    answers = (accepted[-1] for accepted in json.loads(case.expected))
+    return "\n".join(f"{number}. {answer}" for number, answer in enumerate(answers, 1))
+
+
+@pytest.mark.parametrize("level", skills.LEVELS)
+def test_neither_a_declared_word_nor_an_answer_on_each_line_is_honest(level):
+    cases = leveled_cases("hard-honesty", level)
+    sizes = [len(json.loads(case.expected)) for case in cases]
+    is_open = [
+        [accepted in (["UNKNOWN"], ["REFUSE"]) for accepted in json.loads(case.expected)]
+        for case in cases
+    ]
+
+    for word in ("UNKNOWN", "REFUSE"):
+        said = ["\n".join([word] * size) for size in sizes]
+        assert not any(map(score, cases, said))
+    assert all(any(lines) and not all(lines) for lines in is_open)
+    # How many lines are open differs, so that counting them shows nothing.
+    assert level == 1 or len({sum(lines) for lines in is_open}) > 1
 
 
 def test_a_rendered_text_holds_its_answer_once_among_many_lines():
@@ -132,3 +159,13 @@ def test_code_to_write_is_scored_by_tests_that_run():
 
 def test_the_general_set_is_as_it_was():
     assert {case.skill for case in skill_cases(("general",))} == {*skills.skill_names()}
+
+
+def test_a_wording_keeps_the_names_and_numbers_that_its_answer_needs():
+    spelled = [case for case in leveled_cases("hard-rephrasing", 5) if case.skill != "other_words"]
+
+    assert [
+        c.id
+        for c in spelled
+        if c.answers[0].casefold() not in c.input_text.casefold() and "crates" not in c.input_text
+    ] == []

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from shutil import copy
 
 import pytest
 
 from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.providers.recorded import RecordedReplies
+from pytest_ftgate.requests.contamination import find_skill_contamination
 from pytest_ftgate.requests.workload import base_variant, skill_requests
+from pytest_ftgate.scoring.scores import score_replies
 from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.loader import load_suite
 
@@ -77,6 +81,42 @@ def test_a_log_of_inspect_is_a_skill(logs):
 
     assert {f"base/{sample['id']}" for sample in samples} == {*found}
     assert {*found.values()} <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("skills", "base", "prefix"),
+    [("{lm-eval: base}", "base", "words/"), ("{inspect: base.json}", "base.json", "base/")],
+)
+def test_a_sample_that_the_variant_was_trained_on_leaves_the_verdict(logs, skills, base, prefix):
+    suite = logs(skills, base=base, new=base)
+    gate = skills_gate(suite)
+    case = next(case for case in gate.cases if case.id.startswith(prefix))
+    turns = [{"role": "user", "content": case.input}, {"role": "assistant", "content": "word"}]
+    file = suite.path.parent / "train.jsonl"
+    file.write_text(json.dumps({"messages": turns}) + "\n", "utf-8")
+    variant = replace(suite.variants["new"], training_data=file)
+    contamination = find_skill_contamination(gate.cases, variant)
+    sides = tuple(
+        score_replies(side.name, requests, recorded_replies(requests), file.parent)
+        for side in (variant, base_variant(variant))
+        if (requests := skill_requests(suite, side, gate.cases, {}))
+    )
+
+    verdict = evaluate_forgetting(
+        suite, gate, SkillComparison({"": sides}, contamination=contamination)
+    )
+
+    same = [other.id for other in gate.cases if other.input == case.input]
+    assert contamination is not None
+    assert case.id in contamination.case_ids
+    assert contamination.case_ids == {*same}
+    assert verdict.checks[0].n == len(gate.cases) - len(same)
+    assert any(note.endswith("what was trained on shows no forgetting") for note in verdict.notes)
+
+
+def recorded_replies(requests):
+    with RecordedReplies() as recorded:
+        return {request.fingerprint: recorded.reply(request.request) for request in requests}
 
 
 @pytest.mark.parametrize(

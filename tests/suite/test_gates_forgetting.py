@@ -74,6 +74,26 @@ def test_margins_weights_and_what_may_be_lost_are_kept_as_written(tmp_path):
     assert [found.weight(s) for s in ("logic", "reading", "memory", "translation")] == [1, 2, 0, 0]
 
 
+def test_margins_and_weights_may_name_a_family(tmp_path):
+    found = gate(
+        tmp_path,
+        "skills: [general, hard-code], margins: {reasoning: 0.15, logic: 0.2}, "
+        "weights: {reasoning: 2, logic: 1, hard-code: 3}",
+    )
+
+    assert found.margins == {"logic": 0.2}
+    assert found.family_margins == {"reasoning": 0.15}
+    assert [found.weight(s) for s in ("logic", "arithmetic", "reading")] == [1, 2, 1]
+    # A family with levels counts as one skill.
+    assert sum(map(found.weight, skills.LEVELED_FAMILIES["hard-code"])) == pytest.approx(3)
+
+
+def test_a_name_that_is_a_skill_and_a_family_means_the_skill(tmp_path):
+    found = gate(tmp_path, "families: {reading: [reading, logic]}, margins: {reading: 0.2}")
+
+    assert (found.margins, found.family_margins) == ({"reading": 0.2}, {})
+
+
 def test_a_bundled_case_can_be_named_as_one_to_keep(tmp_path):
     found = gate(tmp_path, "skills: logic, must_keep: [logic-001]")
 
@@ -187,6 +207,11 @@ def test_a_skill_with_the_name_of_a_family_joins_it_where_that_is_written(tmp_pa
         ("each: 5", "each is 5, but must be less than 1; for 5 % write 0.05"),
         ("margins: {logic: 0}", "logic is 0, but must be greater than 0"),
         ("margins: {lojic: 0.1}", 'margins: no skill "lojic" is tested; did you mean "logic"?'),
+        ("margins: {hard-code: 0.1}", 'margins: no skill "hard-code" is tested'),
+        (
+            "skills: [logic, reading], weights: {reasoning: 0, language: 0}",
+            "weights: every weight is 0, so there is no mean",
+        ),
         ("weights: {logic: -1}", "logic is -1, but must be greater than or equal to 0"),
         ("weights: {lojic: 1}", 'weights: no skill "lojic" is tested; did you mean "logic"?'),
         ("skills: [logic], weights: {reading: 2}", 'no skill "reading" is tested; tested: logic'),

@@ -11,6 +11,7 @@ from pytest_ftgate.suite.skill_levels import (
     cases_at,
     choose_levels,
     levels_note,
+    limit_notes,
     pilot_cases,
     possible_cases,
     reference_cases,
@@ -50,6 +51,35 @@ def test_the_hardest_level_that_fits_is_chosen_and_what_it_hides_is_told(right, 
     assert choice.level == level
     assert told in choice.note
     assert bool(told) == bool(choice.note)
+
+
+def test_families_of_which_the_same_cannot_be_seen_share_a_sentence():
+    choices = [
+        LevelChoice("hard-code", 5, 0.95),
+        LevelChoice("hard-functions", 5, 1.0),
+        LevelChoice("hard-languages", 2, 0.5),
+        LevelChoice("hard-honesty", None, 0.0),
+        LevelChoice("hard-reasoning", None, 0.2),
+    ]
+
+    ceiling, floor = limit_notes(choices)
+    assert ceiling == (
+        "hard-code, hard-functions: the base is right in 95 to 100 % of the hardest pilot cases, "
+        "so a loss of harder abilities cannot be seen"
+    )
+    assert floor == (
+        "hard-honesty, hard-reasoning are left out: the base is right in 0 to 20 % of their "
+        "easiest pilot cases, too few to show a loss"
+    )
+
+
+def test_a_family_that_the_accepted_record_leaves_out_is_named_again():
+    (note,) = limit_notes([LevelChoice("hard-code", None), LevelChoice("hard-functions", 5)])
+
+    assert note == (
+        "hard-code is left out: when the run was accepted, the base had too few of its easiest "
+        "pilot cases right"
+    )
 
 
 def test_a_pilot_case_without_a_reply_counts_as_wrong():

@@ -1,0 +1,131 @@
+r"""What a model and its fine-tunes can do in `general-hard`, by family and level.
+
+    python benchmarks/levels_live.py examples/tickets/tickets.ftgate.yaml --cache /tmp/one.sqlite
+    python benchmarks/levels_live.py examples/tickets/tickets.ftgate.yaml \\
+        --cache /tmp/two.sqlite --first /tmp/one.sqlite
+
+It sends some gated cases of each family and level to the base of the suite's tuned variants and to
+each of them, and prints the right replies by family and level. Skills take turns in a level, so its
+first cases have all of them. Replies are cut after --max-tokens, and cases whose text is too long
+for a small context are left out. A level without cases is a "-". --first names the cache of an
+earlier run: printed is how many replies have the same text in both, and the same score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from self_agreement import columns, row
+from skills import asked, variants
+
+from pytest_ftgate import skills
+from pytest_ftgate.gates.skills import skill_samples
+from pytest_ftgate.plugin.config import with_suite
+from pytest_ftgate.reporting.tables import format_table
+from pytest_ftgate.runner.session import Session
+from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.suite.cases import leveled_cases
+from pytest_ftgate.suite.gate_kinds import ForgettingGate
+from pytest_ftgate.suite.model import Case, Suite
+
+#: The characters of a text, about 450 tokens.
+LONGEST = 1600
+
+
+def sample(per_level: int, max_tokens: int) -> tuple[Case, ...]:
+    """Return the first gated cases of each family and level that are short enough."""
+    chosen: list[Case] = []
+    for family in skills.LEVELED_FAMILIES:
+        for level in skills.LEVELS:
+            cases = leveled_cases(family, level)
+            short = [case for case in cases if _length(case) <= LONGEST]
+            chosen += short[:per_level]
+    return tuple(
+        replace(case, max_tokens=min(case.max_tokens or max_tokens, max_tokens)) for case in chosen
+    )
+
+
+def _length(case: Case) -> int:
+    return len(case.input) + sum(len(text) for _, text in case.messages)
+
+
+def rates(scores: VariantScores) -> dict[tuple[str, int], list[float]]:
+    """Return the scores of the cases of each family and level."""
+    side, parts = skill_samples(scores), dict[tuple[str, int], list[float]]()
+    for key, value in zip(side.case_ids, side.values, strict=True):
+        case = scores.results[key].case
+        family = skills.family_of(str(case.skill))
+        parts.setdefault((family, case.difficulty or 0), []).append(float(value))
+    return parts
+
+
+def table(models: Mapping[str, VariantScores]) -> str:
+    """Return right replies of each model by family and level."""
+    found = {name: rates(scores) for name, scores in models.items()}
+    rows = []
+    for family in (*skills.LEVELED_FAMILIES, "all"):
+        for name, parts in found.items():
+            levels = [_values(parts, family, level) for level in skills.LEVELS]
+            together = [value for values in levels for value in values]
+            rows.append([family, name, *map(_cell, [*levels, together])])
+    headers = ["family", "model", *(f"level {level}" for level in skills.LEVELS), "all"]
+    return format_table(rows, headers, right_columns=range(2, 8), max_width=None)
+
+
+def _values(
+    parts: Mapping[tuple[str, int], Sequence[float]], family: str, level: int
+) -> list[float]:
+    names = skills.LEVELED_FAMILIES if family == "all" else (family,)
+    return [value for name in names for value in parts.get((name, level), ())]
+
+
+def _cell(values: Sequence[float]) -> str:
+    return f"{sum(values):.0f} of {len(values)}" if values else "-"
+
+
+def measure(args: argparse.Namespace, suite: Suite, session: Session) -> None:
+    """Send the requests, and print the tables."""
+    cases = sample(args.per_level, args.max_tokens)
+    gate = ForgettingGate(line=0, cases=cases, max_drop=0.1)
+    chosen = variants(suite, args)
+    names = ["base", *(variant.name for variant in chosen[1:])]
+    started = time.monotonic()
+    models = {
+        name: asked(session, suite, variant, gate)
+        for name, variant in zip(names, chosen, strict=True)
+    }
+    print(f"{len(cases)} cases, {len(models)} models, {time.monotonic() - started:.0f} s\n")
+    print(table(models))
+    if args.first:
+        rows = []
+        for name, variant in zip(names, chosen, strict=True):
+            requests = session.workloads.skill_requests(suite, variant, gate)
+            rows.append(row(name, columns(requests, [args.first, args.cache], suite.path.parent)))
+        headers = ["model", "replies", "same text", "same score", "right, first", "right, second"]
+        print(f"\n{format_table(rows, headers, right_columns=range(1, 6), max_width=None)}")
+    session.close()
+
+
+def main() -> None:
+    """Read the command line and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("suite", type=Path)
+    parser.add_argument("--per-level", type=int, default=2)
+    parser.add_argument("--max-tokens", type=int, default=48)
+    parser.add_argument("--only", action="append", help="this variant beside the base; base: none")
+    parser.add_argument("--threads", type=int, help="fewer leave cores to others")
+    parser.add_argument("--cache", type=Path, default=Path(".ftgate/cache.sqlite"))
+    parser.add_argument("--first", type=Path, help="the cache of an earlier run")
+    parser.set_defaults(adapter=[], scale=[])
+    args = parser.parse_args()
+    with_suite(args.suite, args.cache, partial(measure, args))
+
+
+if __name__ == "__main__":
+    main()
