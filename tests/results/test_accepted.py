@@ -159,7 +159,7 @@ def test_accepting_a_gate_that_compares_with_its_base_keeps_what_other_gates_acc
     verdict = replace(verdict, suite=suite_name, gate="forgetting", variant="new", facts=facts)
     report = Report(verdict="passed", at="2026-11-26", verdicts=(verdict,))
 
-    message = accept_run(tmp_path, suite_name, {"new": {}}, report, "new")
+    message = accept_run(tmp_path, suite_name, {"new": {}}, report, "new", limits={})
 
     record = read_record(path, suite_name)
     assert message.startswith("accepted new in s.accepted.json")
