@@ -20,7 +20,7 @@ from pytest_ftgate.readers.promptfoo import read_promptfoo
 from pytest_ftgate.readers.rows import AnswerFile, Columns, RawFile, RawRow, read_table
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import MORE_CELLS, csv_delimiter, csv_problem, read_rows
-from pytest_ftgate.readers.text import replace_in_json
+from pytest_ftgate.readers.text import replace_in_json, values_checked
 
 #: What may be compared: a path, or rows as mappings.
 Answers = str | os.PathLike[str] | Sequence[Mapping[str, Any]]
@@ -48,7 +48,8 @@ def read_answers(
     if not raw.rows and raw.document is None:
         raise ConfigurationError(f"{raw.name} has no rows")
     for read in _TOOLS:
-        answer_file = read(raw, columns)
+        with values_checked(raw.name):
+            answer_file = read(raw, columns)
         if answer_file is not None:
             return _checked(answer_file, columns)
     if raw.document is not None:

@@ -127,11 +127,47 @@ def run_foreign(data: bytes) -> None:
 def foreign_seeds() -> Iterator[bytes]:
     folders = ("tests/readers/data/*", "examples/answers/*", "examples/tickets/*.jsonl")
     for path in (path for pattern in folders for path in sorted(ROOT.glob(pattern))):
-        yield bytes([SUFFIXES.index(path.suffix)]) + path.read_bytes()[:4_000]
-        if path.suffix == ".eval":
-            yield bytes([SUFFIXES.index(path.suffix)]) + path.read_bytes()
+        content = path.read_bytes()
+        # Whole lines: a long file has many of one kind.
+        short = b"".join(content.splitlines(keepends=True)[:4])
+        kept = short if path.suffix == ".jsonl" else content
+        yield bytes([SUFFIXES.index(path.suffix)]) + kept
     yield b"\x02id,input,expected,reply\na,b,c,d\n"
     yield b"\x05providers: [openai:gpt-4.1]\nprompts: ['{{q}}']\ntests: [{vars: {q: a}}]\n"
+    for document in DOCUMENTS:
+        yield b"\x00" + json.dumps(document).encode()
+    for row in ROWS:
+        yield b"\x01" + json.dumps(row).encode()
+
+
+DOCUMENTS = (
+    {
+        "providers": ["openai:gpt-4.1", {"id": "a:b", "config": {"temperature": 0}}],
+        "prompts": ["{{q}}"],
+        "defaultTest": {"assert": [{"type": "llm-rubric", "value": "x"}]},
+        "tests": [{"vars": {"q": "a"}, "assert": [{"type": "contains-any", "value": ["a"]}]}],
+    },
+    {"goldens": [{"input": "a", "expected_output": "b", "context": ["c"]}]},
+    {
+        "cases": [
+            {
+                "name": "a",
+                "inputs": "q",
+                "expected_output": "b",
+                "metadata": {"a": "b"},
+                "evaluators": [{"Contains": {"value": "x"}}, "EqualsExpected"],
+            }
+        ],
+        "evaluators": [{"LLMJudge": {"rubric": "r", "model": "m"}}, {"MaxDuration": 2.0}],
+    },
+    [{"ideal": ["a"], "input": [{"role": "user", "content": "q"}]}],
+    [{"inputs": {"question": "x"}, "outputs": {"answer": "y"}, "metadata": {"split": "a"}}],
+)
+ROWS = (
+    {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
+    {"prompt": "a", "completion": "b"},
+    {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},
+)
 
 
 # Entries of the cache -----------------------------------------------------------------------------
