@@ -179,11 +179,14 @@ def test_a_cache_of_a_newer_version_stops_the_run_before_it_pays(desk):
     assert desk.path("other.sqlite").read_bytes() == before
 
 
-#: The files of this process may not grow beyond this.
+#: Until the run ends, the files of its process may not grow beyond this.
 FULL = """\
 import resource
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+
+def pytest_unconfigure():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 """
 
 
