@@ -1,6 +1,7 @@
 """Write the reference pages from the code, and build the site.
 
     python docs/site.py reference    write docs/reference/*.md
+    python docs/site.py faults       write docs/faults.md from the table of the tests
     python docs/site.py build        build the site into .site/out, with every link checked
 
 Zensical builds what lies in one folder, so the pages are copied to .site/docs first; links to other
@@ -298,6 +299,14 @@ def stage() -> None:
         path.write_text(outside.sub(r"\1 (`\2` in the repository)", text), "utf-8")
 
 
+def write_faults() -> None:
+    """Write the page of the fault matrix."""
+    sys.path.insert(0, str(DOCS.parent / "tests" / "support"))
+    import faults
+
+    (DOCS / "faults.md").write_text("\n".join(faults.page()) + "\n", "utf-8")
+
+
 def build() -> int:
     """Build the site with every warning as an error, and return the exit code."""
     stage()
@@ -308,6 +317,8 @@ def build() -> int:
 if __name__ == "__main__":
     if sys.argv[1:] == ["reference"]:
         write_reference()
+    elif sys.argv[1:] == ["faults"]:
+        write_faults()
     elif sys.argv[1:] == ["build"]:
         raise SystemExit(build())
     else:

@@ -85,7 +85,7 @@ COMMON_WORDS = frozenset(
 )
 #: Folders of tests that mirror no room: what they test is named by them.
 OTHER_TESTS = {
-    *("action", "docs", "examples", "journeys", "nightly", "recorded", "support", "typing"),
+    *("action", "docs", "examples", "fuzz", "journeys", "nightly", "recorded", "support", "typing"),
     "vectors",
 }
 

@@ -71,6 +71,7 @@ class Engine:
         self._in_flight: dict[str, Request] = {}
         self._peak_in_flight = 0
         self._ending = asyncio.Event()
+        self._is_cancelled = False
         self._retry_policy = RetryPolicy(self._ending)
         self._peers = PeerWaiter(cache, self._results, self._retry_policy, _POLL)
         self._batches = Batches(
@@ -165,6 +166,12 @@ class Engine:
             self._thread.join()
             self._loop.close()
         self._cache.close()
+
+    def cancel(self) -> None:
+        """Let `close` cancel the requests in flight; a signal handler may call this meanwhile."""
+        self._is_cancelled = True
+        if self._ending.is_set() and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._cancel)
 
     def withdraw(self, request: Request) -> None:
         """Do not send what is left of the requests to the weights of *request*."""
@@ -299,7 +306,10 @@ class Engine:
     async def _finish(self) -> None:
         self._ending.set()
         self._drop_held(ReplyError("the run ended before this request was sent"))
-        await asyncio.gather(*(scheduler.close() for scheduler in self._schedulers.values()))
+        closing = asyncio.gather(*(scheduler.close() for scheduler in self._schedulers.values()))
+        if self._is_cancelled:
+            self._cancel()
+        await closing
         await asyncio.gather(*self._batch_tasks, return_exceptions=True)
 
     def _cancel(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_ftgate.client.progress import Progress
+from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.reporting.text import encodable
 from pytest_ftgate.runner.progress import OnProgress, progress_line
 
@@ -39,7 +40,7 @@ def show_sentence(config: pytest.Config, text: str) -> None:
 def live_progress(config: pytest.Config) -> Iterator[OnProgress | None]:
     """Yield a callback that shows the progress, or None in quiet runs and xdist workers."""
     reporter = _reporter(config)
-    with _terminable():
+    with _ends_once(config), _terminable():
         if reporter is None:
             yield None
             return
@@ -51,13 +52,47 @@ def live_progress(config: pytest.Config) -> Iterator[OnProgress | None]:
 
 
 @contextmanager
+def _ends_once(config: pytest.Config) -> Iterator[None]:
+    """After an interruption, take the next Ctrl-C as the wish to wait for no reply.
+
+    pytest breaks off with a traceback, and without the closing section, where an interruption meets
+    it while it handles another one.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        # With --pdb the run goes on.
+        if _handles(signal.SIGINT, signal.default_int_handler) and not config.option.usepdb:
+            _hold_interruption(config)
+        raise
+
+
+def _hold_interruption(config: pytest.Config) -> None:
+    def cancel(number: int, _frame: object) -> None:
+        signal.signal(number, signal.default_int_handler)
+        config.stash[session_key].cancel()
+
+    def restore() -> None:
+        if signal.getsignal(signal.SIGINT) is cancel:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, cancel)
+    config.add_cleanup(restore)
+
+
+def _handles(number: int, handler: object) -> bool:
+    """Return True if this thread gets the signal *number*, and *handler* handles it."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and signal.getsignal(number) is handler
+
+
+@contextmanager
 def _terminable() -> Iterator[None]:
     """Let SIGTERM, by which build servers cancel a job, end the run as Ctrl-C does, once.
 
     A handler of the process itself stays.
     """
-    is_ours = threading.current_thread() is threading.main_thread()
-    if not is_ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    if not _handles(signal.SIGTERM, signal.SIG_DFL):
         yield
         return
     signal.signal(signal.SIGTERM, _interrupt)

@@ -281,7 +281,7 @@ def translated_errors(provider: str, address: str, *, has_answered: bool = False
     except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
         if isinstance(error.__cause__, RequestRejected):
             raise error.__cause__ from error
-        raise RetryableError(f"no connection to {address}: {error.__cause__ or error!r}") from error
+        raise RetryableError(f"no connection to {address}: {_first_cause(error)}") from error
     except json.JSONDecodeError as error:
         message = f"the body is cut off or no JSON: {error} ({address})"
         raise RetryableError(message) from error
@@ -292,6 +292,14 @@ def translated_errors(provider: str, address: str, *, has_answered: bool = False
         if "authentication" in str(error) or "credentials" in str(error):
             raise ProviderRejected(_missing_credentials(str(error), provider)) from error
         raise
+
+
+def _first_cause(error: BaseException) -> str:
+    """Return what led to *error*, without the requests that the SDK shows with it."""
+    first = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    return str(first) or type(first).__name__
 
 
 def _missing_credentials(message: str, provider: str = "anthropic") -> str:

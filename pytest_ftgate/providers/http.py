@@ -93,7 +93,9 @@ def http_error(
 
 
 def redirect_error(url: str, location: str) -> ReplyError:
-    """Return the error for a redirect from *url*, which is never followed."""
+    """Return the error for a redirect from *url* to *location*, which is never followed."""
+    if not location:
+        return ProviderRejected(f"{url} redirects, but says not where; check base_url")
     parts = urlsplit(location)
     target = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
     return ProviderRejected(

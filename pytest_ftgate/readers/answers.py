@@ -20,7 +20,7 @@ from pytest_ftgate.readers.promptfoo import read_promptfoo
 from pytest_ftgate.readers.rows import AnswerFile, Columns, RawFile, RawRow, read_table
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import MORE_CELLS, csv_delimiter, csv_problem, read_rows
-from pytest_ftgate.readers.text import replace_in_json
+from pytest_ftgate.readers.text import replace_in_json, values_checked
 
 #: What may be compared: a path, or rows as mappings.
 Answers = str | os.PathLike[str] | Sequence[Mapping[str, Any]]
@@ -48,7 +48,8 @@ def read_answers(
     if not raw.rows and raw.document is None:
         raise ConfigurationError(f"{raw.name} has no rows")
     for read in _TOOLS:
-        answer_file = read(raw, columns)
+        with values_checked(raw.name):
+            answer_file = read(raw, columns)
         if answer_file is not None:
             return _checked(answer_file, columns)
     if raw.document is not None:
@@ -171,13 +172,9 @@ def _text(path: Path, name: str) -> str:
 def _read_delimited(path: Path, name: str) -> _Content:
     text = _text(path, name)
     reader = csv.DictReader(io.StringIO(text), delimiter=csv_delimiter(text), strict=True)
-    names = [*(reader.fieldnames or ())]
-    twice = next((column for column in names if names.count(column) > 1), None)
-    if twice is not None:
-        remedy = "rename one; of promptfoo take the .json file"
-        raise ConfigurationError(f'{name}: two columns are called "{twice}"; {remedy}')
-    rows: list[RawRow] = []
     source = Source(root=path.parent, path=path)
+    _check_header(source, reader, name)
+    rows: list[RawRow] = []
     end = 1  # the header
     try:
         for record in reader:
@@ -193,6 +190,18 @@ def _read_delimited(path: Path, name: str) -> _Content:
     if source.errors:
         raise SuiteError(name, source.errors)
     return tuple(rows), None
+
+
+def _check_header(source: Source, reader: csv.DictReader[str], name: str) -> None:
+    try:
+        names = [*(reader.fieldnames or ())]
+    except csv.Error as error:
+        source.add_error(*csv_problem(error, 0, max(reader.line_num, 1)))
+        raise SuiteError(name, source.errors) from error
+    twice = next((column for column in names if names.count(column) > 1), None)
+    if twice is not None:
+        remedy = "rename one; of promptfoo take the .json file"
+        raise ConfigurationError(f'{name}: two columns are called "{twice}"; {remedy}')
 
 
 def _read_parquet(path: Path, name: str) -> _Content:

@@ -22,6 +22,7 @@ from pytest_ftgate.readers.imports import (
 )
 from pytest_ftgate.readers.promptfoo_config import read_promptfoo_config
 from pytest_ftgate.readers.rows import answer_in, first_of, input_in, text_of
+from pytest_ftgate.readers.text import values_checked
 
 _DOCUMENTS = (".yaml", ".yml", ".json")
 _TABLES = (".csv", ".jsonl", ".json")
@@ -37,11 +38,14 @@ def read_import(path: Path) -> ImportedSuite:
         raise ConfigurationError(f"{path} is no {', '.join((*_DOCUMENTS, '.csv', '.jsonl'))}")
     if path.suffix in _DOCUMENTS:
         document = parse_document(read_text_below(path.parent, path.name), path.name)
-        suite = _read_document(path, document)
+        with values_checked(str(path)):
+            suite = _read_document(path, document)
         if suite is None and path.suffix != ".json":
             raise ConfigurationError(f"{path}: {_UNKNOWN}")
     else:
-        suite = _read_rows(path, read_records(path))
+        records = read_records(path)
+        with values_checked(str(path)):
+            suite = _read_rows(path, records)
     if suite is None or not suite.cases:
         notes = "; ".join(suite.notes) if suite else _UNKNOWN
         raise ConfigurationError(f"{path}: no case was found: {notes or 'the file has none'}")

@@ -1,9 +1,13 @@
-"""Text without lone surrogates, which no file in UTF-8 can hold."""
+"""What files of others may hold: lone surrogates, and values of unexpected types."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from pytest_ftgate.errors import ConfigurationError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -36,3 +40,22 @@ def replace_in_fields(instance: object, *names: str) -> None:
         value = getattr(instance, name)
         if value and (whole := replace_in_json(value)) != value:
             object.__setattr__(instance, name, whole)
+
+
+@contextmanager
+def values_checked(name: str) -> Iterator[None]:
+    """Turn what a missing or unexpected value causes into an error of the file *name*.
+
+    Raises:
+        ConfigurationError: the file has such a value.
+    """
+    try:
+        yield
+    except KeyError as error:
+        raise ConfigurationError(f"{name}: {error.args[0]} is missing; {_EXPORT_AGAIN}") from error
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        message = f"{name}: a value is not what its tool writes there ({error}); {_EXPORT_AGAIN}"
+        raise ConfigurationError(message) from error
+
+
+_EXPORT_AGAIN = "let the tool write the file again"

@@ -233,6 +233,11 @@ class Session:
             self._engine.close()
         self._finish_imports()
 
+    def cancel(self) -> None:
+        """Let `close` cancel the requests in flight instead of waiting for their replies."""
+        if self._engine is not None:
+            self._engine.cancel()
+
     # Requests -----------------------------------------------------------------------------
 
     def count_saved_requests(self, gates: Iterable[GateRun]) -> int:

@@ -475,6 +475,31 @@ def test_closing_gives_up_what_was_not_sent_and_keeps_what_comes_home(
     assert (provider.asked, provider.closed) == (["a", "b"], 1)
 
 
+@pytest.mark.parametrize("first", ["cancel", "close"])
+def test_a_cancelled_engine_closes_without_the_replies_in_flight(
+    start, call, providers, soon, first
+):
+    provider = providers["m"]
+    provider.open.clear()
+    engine = start(concurrency=1)
+    engine.submit([call("a"), call("b")])
+    soon(lambda: provider.at_once == 1)
+    closing = threading.Thread(target=engine.close)
+    if first == "cancel":
+        engine.cancel()
+        closing.start()
+    else:
+        closing.start()
+        soon(lambda: engine.results.get(call("b").fingerprint) is not None)
+        engine.cancel()
+    closing.join(20)
+    assert not closing.is_alive()
+    provider.open.set()
+    assert provider.asked == ["a"]
+    assert call("a").fingerprint not in engine.results
+    engine.cancel()
+
+
 # Budgets
 
 

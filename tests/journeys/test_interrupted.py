@@ -99,6 +99,20 @@ def test_interrupted_a_second_time_it_ends_at_once_and_what_was_kept_stays(askin
     assert kept(desk) == ANSWERED
 
 
+def test_interrupted_twice_in_a_row_it_ends_in_order(asking, desk):
+    asking.send_signal(signal.SIGINT)
+    # While pytest handles the first one.
+    time.sleep(0.05)
+    asking.send_signal(signal.SIGINT)
+    printed, _ = asking.communicate(timeout=DEADLINE)
+
+    assert asking.returncode == pytest.ExitCode.INTERRUPTED, printed
+    assert "Traceback" not in printed
+    assert "no gate was evaluated; the run was cut off" in printed
+    assert f"current so far: {ANSWERED} of {desk.cases} cases, 100 % right" in printed
+    assert kept(desk) == ANSWERED
+
+
 #: An import that takes long; an interruption would cut it in two.
 SLOW_IMPORT = """\
 import sys

@@ -6,7 +6,9 @@ import json
 import re
 import zlib
 from base64 import b64decode, b64encode
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import ClassVar
 
@@ -24,9 +26,13 @@ class _Echo(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     #: The headers of all requests.
     seen: ClassVar[list[str]] = []
+    #: The command lines of the processes that are there while the first one is sent.
+    processes: ClassVar[list[bytes]] = []
 
     def do_POST(self) -> None:
         self.seen.append(str(self.headers).lower())
+        if len(self.seen) == 1:
+            self.processes += command_lines()
         body = self.rfile.read(int(self.headers["content-length"])).decode()
         sent = self.headers["authorization"] or f"Bearer {self.headers['x-api-key']}"
         key = sent.removeprefix("Bearer ")
@@ -58,9 +64,16 @@ class _Echo(BaseHTTPRequestHandler):
         """Be silent."""
 
 
+def command_lines():
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            yield path.read_bytes()
+
+
 @pytest.fixture
 def echo():
     _Echo.seen.clear()
+    _Echo.processes.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -113,6 +126,8 @@ def test_a_key_that_the_server_repeats_is_in_no_file_and_no_log(canary, monkeypa
         found += [(path.name, form) for form in FORMS if form.encode() in content]
     assert {"cache.sqlite", "junit.xml", "r.html", "r.json", "r.markdown", "summary.md"} <= names
     assert found == []
+    assert [line for line in _Echo.processes if KEY.encode() in line] == []
+    assert _Echo.processes or not Path("/proc/self").exists()
 
 
 def test_without_a_line_in_the_configuration_nothing_is_sent(canary):

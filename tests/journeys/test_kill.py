@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -31,20 +32,23 @@ def answer(case):
 
 @pytest.fixture
 def killed(desk):
-    """A desk after a run that was killed in the midst of a call."""
+    """A desk after a run that was killed in the midst of a call, with its exit code."""
     desk.asking_suite(HANGING)
-    command = [sys.executable, "-m", "pytest", "--ftgate"]
+    command = [sys.executable, "-m", "pytest", "--ftgate", "--junitxml=junit.xml"]
     with subprocess.Popen(command, cwd=desk.pytester.path, stdout=subprocess.DEVNULL) as run:
         end = time.monotonic() + DEADLINE
         while len(desk.asked()) <= ANSWERED and time.monotonic() < end:
             time.sleep(0.05)
         run.kill()
+    desk.path("code").write_text(str(run.returncode))
     assert len(desk.asked()) == ANSWERED + 1
     desk.path("go").touch()
     return desk
 
 
-def test_every_reply_that_came_is_in_the_cache(killed):
+def test_a_killed_run_has_no_verdict_and_every_reply_that_came(killed):
+    assert killed.path("code").read_text() == str(-signal.SIGKILL)
+    assert not killed.path("junit.xml").exists()
     with closing(sqlite3.connect(killed.path(".ftgate/cache.sqlite"))) as cache:
         (count,) = cache.execute("SELECT count(*) FROM replies").fetchone()
 

@@ -201,3 +201,36 @@ def test_a_plan_on_a_reply_file_of_an_older_version_says_what_to_do(desk):
         ["ERROR: *ledger.sqlite holds replies of an older version; rename*"]
     )
     assert "INTERNALERROR" not in result.stdout.str()
+
+
+#: Notes that it was imported.
+NOTING = '''\
+from pathlib import Path
+
+Path(__file__).with_suffix(".imported").touch()
+
+def answer(case):
+    return case.expected
+
+def look_up(order: str) -> str:
+    """Look an order up."""
+    return order
+'''
+
+
+def test_collection_imports_no_module_of_a_suite_and_the_plan_those_of_tools_alone(desk):
+    for name in ("answering", "shopping"):
+        desk.path(f"{name}.py").write_text(NOTING, "utf-8")
+    agent = 'provider: openai-compatible, base_url: "http://127.0.0.1:9/v1", model: m'
+    variants = {
+        "current": '{provider: python, function: "answering:answer"}',
+        "agent": f'{{{agent}, tools: ["shopping:look_up"]}}',
+    }
+    desk.suite_of(variants)
+
+    desk.run("--collect-only")
+    collected = [path.name for path in desk.pytester.path.glob("*.imported")]
+    desk.run("--ftgate-plan")
+    planned = [path.name for path in desk.pytester.path.glob("*.imported")]
+
+    assert (collected, planned) == ([], ["shopping.imported"])

@@ -211,6 +211,13 @@ def test_a_lost_connection_is_worth_another_request(asked, api):
         asked()
 
 
+def test_what_is_no_http_is_told_without_the_request(asked, api):
+    api.raw(b"no", **{"content-length": "2, 3"})
+    with pytest.raises(RetryableError, match=r"no connection to \S+: ") as caught:
+        asked()
+    assert "Request" not in str(caught.value)
+
+
 def test_an_address_where_nobody_listens_is_worth_another_request(asked):
     with pytest.raises(RetryableError, match="no connection"):
         asked(base_url="http://127.0.0.1:9")

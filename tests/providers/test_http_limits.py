@@ -100,6 +100,11 @@ def test_a_redirect_is_an_error_that_names_the_address(answer):
         answer(b"", 307, location="http://user:pw@elsewhere.example/v1?key=1")
 
 
+def test_a_redirect_to_nowhere_says_so(answer):
+    with pytest.raises(ProviderRejected, match="redirects, but says not where; check base_url"):
+        answer(b"", 302)
+
+
 @pytest.mark.parametrize("value", [-1, 10**30, "12", 1.5e300, None, [], {}])
 def test_a_count_that_tokens_cannot_have_is_none(value):
     assert token_count(value) == 0

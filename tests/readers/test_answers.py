@@ -141,3 +141,20 @@ def test_a_missing_file_or_column_suggests_the_nearest(tmp_path):
         read_answers(tmp_path / "answer.jsonl", Columns())
     with pytest.raises(ConfigurationError, match=r'no row has a "promptid"; did you mean "prompt_'):
         read_answers(path, Columns(id="promptid"))
+
+
+def test_a_header_that_is_no_csv_is_an_error_with_its_line(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('id,"reply"x\n1,2\n', "utf-8")
+
+    with pytest.raises(SuiteError, match=r"a\.csv:1: not CSV"):
+        read_answers(path, Columns())
+
+
+def test_a_sample_without_a_key_of_its_tool_is_an_error_that_names_it(tmp_path):
+    path = tmp_path / "a.jsonl"
+    first = {"doc_id": 0, "doc": {}, "filtered_resps": ["a"], "target": "a"}
+    path.write_text(f'{json.dumps(first)}\n{{"doc_id": 1, "doc": {{}}}}\n', "utf-8")
+
+    with pytest.raises(ConfigurationError, match="filtered_resps is missing; let the tool write"):
+        read_answers(path, Columns())

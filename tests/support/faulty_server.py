@@ -1,0 +1,162 @@
+"""A server on loopback that answers some cases and meets each other one with a fault.
+
+The model of a request names the fault, and the path the API: chat completions, or messages.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+from typing import Any
+
+LABELS = ("billing", "refund")
+#: The cases of the suite, and those that are always answered.
+CASES, SOUND = 9, 3
+
+
+@dataclass(slots=True)
+class FaultyServer:
+    """The running server.
+
+    Attributes:
+        answered: the model and the number of each case that was answered whole, in order.
+        is_mended: from now on every case is answered.
+    """
+
+    url: str = ""
+    answered: list[tuple[str, int]] = field(default_factory=list)
+    is_mended: bool = False
+    ending: Event = field(default_factory=Event)
+
+
+def reply_body(path: str, model: str, text: str) -> dict[str, Any]:
+    """Return a whole body of the API at *path*."""
+    if path.endswith("/messages"):
+        body = {"id": "m", "type": "message", "role": "assistant", "stop_reason": "end_turn"}
+        usage = {"input_tokens": 1, "output_tokens": 1}
+        return body | {"model": model, "content": [{"type": "text", "text": text}], "usage": usage}
+    message = {"role": "assistant", "content": text}
+    return {"id": "c", "model": model, "choices": [{"finish_reason": "stop", "message": message}]}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    told: FaultyServer
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        model, text = request["model"], request["messages"][-1]["content"]
+        content = text if isinstance(text, str) else text[0]["text"]
+        number = int(content.split()[1])
+        body = reply_body(self.path, model, LABELS[number % 2])
+        with suppress(OSError):
+            if number < SOUND or self.told.is_mended or model == "sound":
+                self.give(200, body)
+                self.told.answered.append((f"{self.path.rpartition('/')[2]} {model}", number))
+            elif model == "204":
+                self.give_bytes(204, b"")
+            elif model.isdigit():
+                self.give(int(model), {"error": {"message": f"fault {model}"}})
+            else:
+                FAULTS[model](self, body)
+
+    def do_GET(self) -> None:
+        self.give(404, {})
+
+    def give(self, status: int, body: Any, **headers: str) -> None:
+        self.give_bytes(status, json.dumps(body).encode(), **headers)
+
+    def give_bytes(self, status: int, body: bytes, kind: str = "application/json", **headers: str):
+        self.send_response(status)
+        headers = {"content_type": kind, "content_length": str(len(body)), **headers}
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        """Be silent."""
+
+
+def _reset(handler: _Handler, _: Any) -> None:
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.close_connection = True
+    handler.connection.close()
+
+
+def _cut(handler: _Handler, body: Any) -> None:
+    handler.give_bytes(200, json.dumps(body).encode()[:30], content_length="500")
+    handler.close_connection = True
+
+
+def _half_close(handler: _Handler, _: Any) -> None:
+    handler.connection.shutdown(socket.SHUT_WR)
+    handler.close_connection = True
+
+
+def _drip(handler: _Handler, body: Any) -> None:
+    content = json.dumps(body).encode()
+    handler.send_response(200)
+    handler.send_header("content-length", str(len(content)))
+    handler.end_headers()
+    handler.close_connection = True
+    for byte in content:
+        handler.wfile.write(bytes([byte]))
+        if handler.told.ending.wait(0.1):
+            return
+
+
+def _garbage(handler: _Handler, _: Any) -> None:
+    handler.wfile.write(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+    handler.close_connection = True
+
+
+#: What the server does, by the name of the fault.
+FAULTS: dict[str, Callable[[_Handler, Any], None]] = {
+    "reset": _reset,
+    "cut off": _cut,
+    "half-closed": _half_close,
+    "slow drip": _drip,
+    "no HTTP": _garbage,
+    "no JSON": lambda handler, _: handler.give_bytes(200, b'{"choices": [{"message"'),
+    "a page": lambda handler, _: handler.give_bytes(200, b"<html>Sign in</html>", "text/html"),
+    "wrong type": lambda handler, _: handler.give(200, {"choices": "no", "content": 7}),
+    "an empty body": lambda handler, _: handler.give_bytes(200, b""),
+    "bomb": lambda handler, _: handler.give_bytes(
+        200, gzip.compress(b" " * 1_000_000), content_encoding="gzip"
+    ),
+    "redirect": lambda handler, _: handler.give(307, {}, location="http://elsewhere.example/v1"),
+    "another model": lambda handler, body: handler.give(200, body | {"model": "small"}),
+}
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+    def handle_error(self, *arguments: object) -> None:
+        """Be silent: some faults end the connection."""
+
+
+@contextmanager
+def faulty_server() -> Iterator[FaultyServer]:
+    """Serve until the block ends."""
+    told = FaultyServer()
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"told": told}))
+    told.url = f"http://127.0.0.1:{server.server_port}"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield told
+    finally:
+        told.ending.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
