@@ -236,7 +236,7 @@ def check_constraint(
         for case_request, reply in answered(case_requests, results)
         if case_request.request.constraint and reply.stop == "end"
     ]
-    broken = sum(not _meets_constraint(request, reply.text) for request, reply in complete)
+    broken = sum(not meets_constraint(request, reply.text) for request, reply in complete)
     message = f"the schema is broken in {broken} of {len(complete)} whole replies"
     if broken > _MAX_BROKEN_SHARE * len(complete):
         message = f"{message}: the server did not enforce it"
@@ -244,7 +244,8 @@ def check_constraint(
     return IdentityResult(Outcome.INCONCLUSIVE if broken else Outcome.PASSED, message)
 
 
-def _meets_constraint(request: Request, text: str) -> bool:
+def meets_constraint(request: Request, text: str) -> bool:
+    """Return True if *text* meets the schema or the labels of *request*, as servers hold them."""
     constraint = request.constraint or {}
     if "choice" in constraint:
         return text.strip() in constraint["choice"]

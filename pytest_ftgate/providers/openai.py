@@ -15,6 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
+from pytest_ftgate.adapters.chat_template import TEMPLATE_FACT
 from pytest_ftgate.errors import (
     ConfigurationError,
     ProviderRejected,
@@ -24,6 +25,7 @@ from pytest_ftgate.errors import (
 )
 from pytest_ftgate.providers.adapters import ServedAdapters
 from pytest_ftgate.providers.base import REPLY_TOOL
+from pytest_ftgate.providers.chat_template import ServedTemplate
 from pytest_ftgate.providers.http import (
     UnsupportedParams,
     error_message,
@@ -312,6 +314,9 @@ class OpenAIProvider:
         self._served: tuple[str, ...] = ()
         self._owner = ""
         self._adapters = ServedAdapters(access.url, lambda: self._session, loads=not is_openai)
+        self._template = ServedTemplate(access.url, lambda: self._session)
+        #: Where the chat template differs from that of the training, by the adapter's digest.
+        self._differences: dict[str, asyncio.Task[str]] = {}
         self.rate_limit_headers: Mapping[str, str] = {}
 
     @cached_property
@@ -339,7 +344,7 @@ class OpenAIProvider:
             ProviderRejected: credentials, spending limit, unknown model.
         """
         model = await self._adapters.name_of(request)
-        facts = await self._fetch_facts(model)
+        facts = {**await self._fetch_facts(model), **await self._template_fact(request, model)}
         while True:
             sent = [key for key in _declared_settings(request) if self._unsupported.supports(key)]
             payload, start = {**self._payload(request), "model": model}, time.perf_counter()
@@ -437,6 +442,27 @@ class OpenAIProvider:
             self._facts = asyncio.create_task(self._model_facts(model))
         return await self._facts
 
+    async def _template_fact(self, request: Request, model: str) -> dict[str, str]:
+        """Return where the chat template differs from that of the training, found out once."""
+        if request.adapter is None:
+            return {}
+        key = request.adapter.sha256
+        if key not in self._differences:
+            difference = self._template.difference(request, model, self._owner)
+            self._differences[key] = asyncio.create_task(difference)
+        found = await self._differences[key]
+        return {TEMPLATE_FACT: found} if found else {}
+
+    async def template_difference(self, request: Request) -> str:
+        """Return where the server's prompts differ from those of the training; "" if nowhere.
+
+        No adapter is loaded for it: the template of a server is that of its base.
+        """
+        await self._fetch_facts(request.model)
+        named = request.served_model or request.model
+        model = named if named in self._served or not self._served else self._served[0]
+        return await self._template.difference(request, model, self._owner)
+
     async def _model_facts(self, model: str) -> Mapping[str, str]:
         rows = await self._list_rows(f"{self._url}/models", "data", "id")
         entry = rows.get(_untagged(model), {})
@@ -444,6 +470,8 @@ class OpenAIProvider:
         # A server of one model lists it under a name of its own.
         self._owner = next((str(row["owned_by"]) for row in rows.values() if "owned_by" in row), "")
         facts = {key: entry[key] for key in ("parent", "root") if isinstance(entry.get(key), str)}
+        if self._owner == "llamacpp":
+            facts |= await self._template.scale_fact()
         if not facts and self._max_tokens_key == "max_tokens":
             # Ollama has its own endpoint for the weights behind a tag.
             tags = await self._list_rows(urljoin(self._url, "/api/tags"), "models", "name")

@@ -79,6 +79,10 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("vllm")
     save_base(folder / "base")
     save_adapter(folder / "adapter")
+    # The template of the training, with another default for the system prompt.
+    template = (folder / "base" / "chat_template.jinja").read_text("utf-8")
+    text = template.replace("trained by Hugging Face", "trained by us")
+    (folder / "adapter" / "chat_template.jinja").write_text(text, "utf-8")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -139,6 +143,7 @@ def test_an_adapter_passes_and_one_of_another_base_and_one_that_is_missing_do_no
             "missing: 404 *`nobody` does not exist*",
             "PASSED *accuracy?tuned?",
             "PASSED *accuracy?loaded?",
+            "*another chat template: *trained by Hugging Face*",
         ]
     )
     # What the run has loaded is gone again.
