@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import aiohttp
 from pytest_ftgate.adapters.chat_template import (
     SAMPLE_CHATS,
     SERVED_SCALE_FACT,
+    TEMPLATE_FACT,
     TEMPLATE_OPTIONS,
     Chat,
     ChatTemplate,
@@ -53,6 +55,18 @@ class ServedTemplate:
 
     def __init__(self, url: str, session: Callable[[], aiohttp.ClientSession]) -> None:
         self._root, self._session = url.removesuffix("/v1"), session
+        #: Where the prompts differ from those of a training, by the digest of its adapter.
+        self._differences: dict[str, asyncio.Task[str]] = {}
+
+    async def fact(self, request: Request, model: str, owner: str) -> dict[str, str]:
+        """Return the difference as a fact, found out once for each adapter; {} without one."""
+        if request.adapter is None:
+            return {}
+        key = request.adapter.sha256
+        if key not in self._differences:
+            self._differences[key] = asyncio.create_task(self.difference(request, model, owner))
+        found = await self._differences[key]
+        return {TEMPLATE_FACT: found} if found else {}
 
     async def difference(self, request: Request, model: str, owner: str) -> str:
         """Return where the prompts differ from those of the training; "" if they do not.
