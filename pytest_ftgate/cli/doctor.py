@@ -26,6 +26,7 @@ from pytest_ftgate.adapters.chat_template import (
 )
 from pytest_ftgate.cache.maintenance import cache_errors, cache_stats
 from pytest_ftgate.cli.main import DataReport
+from pytest_ftgate.client.redaction import redact_reply
 from pytest_ftgate.cores import usable_cores
 from pytest_ftgate.errors import FtgateError, SuiteError
 from pytest_ftgate.gates.identity import meets_constraint
@@ -35,6 +36,7 @@ from pytest_ftgate.providers.base import SupportsGenerate, open_provider
 from pytest_ftgate.reporting.text import escape_controls, shorten
 from pytest_ftgate.requests import request as requests
 from pytest_ftgate.requests.keys import is_loopback, key_use
+from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.runner.preview import lint_lines, power_estimates
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
@@ -259,7 +261,7 @@ async def _own_server(request: requests.Request) -> list[Diagnosis]:
     """Return whether the server writes prompts as in the training, and holds the schema."""
     provider: Any = open_provider([request], os.environ, {})
     try:
-        found = [*_template(await provider.template_difference(request))]
+        found = [*_template(_without_keys(await provider.template_difference(request), request))]
         if request.constraint is not None:
             found.append(await _schema(provider, request))
     except (FtgateError, TimeoutError) as error:
@@ -288,12 +290,18 @@ async def _schema(provider: SupportsGenerate, request: requests.Request) -> Diag
         return Diagnosis(Level.WARN, f"{text}: whether it holds response_schema is open")
     if meets_constraint(probe, reply.text):
         return Diagnosis(Level.OK, f"{address} holds response_schema")
-    shown = json.dumps(shorten(reply.text, _SHOWN), ensure_ascii=False)
+    text = _without_keys(reply.text, request)
+    shown = json.dumps(shorten(text, _SHOWN), ensure_ascii=False)
     return Diagnosis(
         Level.FAIL,
         f"{address} does not hold response_schema: it answered {escape_controls(shown)}",
         "start the server with guided decoding, or leave out response_schema",
     )
+
+
+def _without_keys(text: str, request: requests.Request) -> str:
+    """Return *text* of a server without the keys that it was sent."""
+    return redact_reply(Reply(text=text), request, os.environ).text
 
 
 def _template(difference: str) -> Iterator[Diagnosis]:
