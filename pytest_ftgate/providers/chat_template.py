@@ -86,7 +86,9 @@ class ServedTemplate:
         found = template.difference(prompts)
         option = "--chat-template-file" if owner == "llamacpp" else "--chat-template"
         file = template.source if template.source.endswith(".jinja") else "FILE.jinja"
-        return f"{found}; start the server with {option} {file}" if found else ""
+        # The cache keeps the replies to the other prompts.
+        remedy = f"start the server with {option} {file}, and run with --ftgate-replies=fresh"
+        return f"{found}; {remedy}" if found else ""
 
     async def scale_fact(self) -> dict[str, str]:
         """Return the scale at which llama.cpp's server applies an adapter, if it is unusual."""

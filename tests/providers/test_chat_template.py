@@ -71,7 +71,10 @@ def test_the_first_difference_is_a_fact_with_what_to_do(asked, api):
     assert first == second
     assert first.startswith('after "<user>')
     assert 'the server writes "model>"' in first
-    assert first.endswith("; start the server with --chat-template-file out/chat_template.jinja")
+    assert first.endswith(
+        "; start the server with --chat-template-file out/chat_template.jinja, and run with "
+        "--ftgate-replies=fresh"
+    )
 
 
 def test_vllm_shows_its_prompts_as_tokens(asked, api):
