@@ -78,8 +78,8 @@ def _weights_causes(request: Request, facts: Mapping[str, str]) -> Iterator[str]
     base = trained_on.rstrip("/").rpartition("/")[2]
     if base and base.lower() not in name.lower():
         yield (
-            f"the adapter was trained on {trained_on}, and the model is {name}; use the weights "
-            "of its own base"
+            f"the adapter was trained on {trained_on}, and the model is {name}; check that these "
+            "are the same weights"
         )
     kind = quantised_type(Path(request.model))
     if kind:
