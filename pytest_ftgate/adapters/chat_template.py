@@ -194,7 +194,8 @@ def file_difference(model: Path, trained: ChatTemplate | None, options: Mapping[
         return ""
     chats = [(own.render(chat, options), trained.render(chat, options)) for chat in SAMPLE_CHATS]
     found = trained.difference(chats)
-    return f"{found}; {TEMPLATE_REMEDY}" if found else ""
+    remedy = f"copy that template into {model.name}" if model.is_dir() else TEMPLATE_REMEDY
+    return f"{found}; {remedy}" if found else ""
 
 
 def weights_template(path: Path) -> ChatTemplate | None:

@@ -173,6 +173,9 @@ def test_weights_with_another_template_are_told_with_what_to_do(tmp_path):
 
     assert found.startswith('at the start the server writes "What is 2 + 2?"')
     assert "gguf-new-metadata --chat-template-file" in found
+    assert file_difference(write_folder(tmp_path / "merged", "x"), trained, {}).endswith(
+        "; copy that template into merged"
+    )
     assert file_difference(same, trained, {}) == ""
     assert file_difference(other, None, {}) == ""
 

@@ -37,6 +37,7 @@ variants:
   scale: {{like: right, scale: 4}}
   file: {{like: right, adapter: file/strong.gguf}}
   quantised: {{like: right, model: smollm2-135m-ternary.gguf}}
+  merged: {{provider: llamacpp, model: template.gguf, base: smollm2-135m}}
   moved: {{like: right, model: moved.gguf, adapter: moved}}
   foreign: {{like: right, adapter: foreign}}
 gates: {{accuracy: {{min: 0.60}}}}
@@ -135,7 +136,7 @@ def test_each_cause_is_made_and_named(pytester: pytest.Pytester) -> None:
     )
 
     printed = " ".join(result.stdout.str().split())
-    result.assert_outcomes(passed=1, failed=6, errors=1)
+    result.assert_outcomes(passed=1, failed=7, errors=1)
     assert "foreign: it was trained on Qwen/SmolLM3-3B" in printed
     found = {
         verdict["variant"]: " ".join(
@@ -144,6 +145,7 @@ def test_each_cause_is_made_and_named(pytester: pytest.Pytester) -> None:
         for verdict in json.loads((folder / "run.json").read_text("utf-8"))["verdicts"]
     }
     assert "another chat template: at the start" in found["template"]
+    assert "another chat template: at the start" in found["merged"]
     assert "run to max_tokens" in found["endless"]
     assert "the adapter counts 4 times as in its training; remove scale" in found["scale"]
     assert "strong.gguf counts 4 times as in its training" in found["file"]
