@@ -40,7 +40,7 @@ variants:
   merged: {{provider: llamacpp, model: template.gguf, base: smollm2-135m}}
   moved: {{like: right, model: moved.gguf, adapter: moved}}
   foreign: {{like: right, adapter: foreign}}
-gates: {{accuracy: {{min: 0.60}}}}
+gates: {{accuracy: {{min: 0.60, max_drop: 0.15}}}}
 """
 
 
