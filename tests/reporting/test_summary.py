@@ -254,7 +254,7 @@ def test_a_likely_cause_comes_before_all_else_that_can_be_done():
     cause = NextStep(StepKind.CHECK_CAUSE, {"cause": "remove scale"})
     broken = replace(FAILED, next=(NextStep(StepKind.MAKE_BASELINE, {"variant": "x"}), cause))
 
-    lines = summary_lines(Report((broken, replace(GOOD, suite=FAILED.suite))))
+    lines = summary_lines(report(broken, GOOD))
 
     (first, *_) = [line for line in lines if line.startswith("    do ")]
     assert first == "    do      check a likely cause: remove scale"
