@@ -99,7 +99,7 @@ class ServerAccess:
         return f"; the server lists {', '.join(names[:_MAX_NAMED])}{more}: correct model"
 
 
-#: So many bare errors of one request, before any answer, end the variant.
+#: So many bare errors, before any answer, end the variant if a request was sent again in vain.
 _MAX_BARE_ERRORS = 3
 
 
@@ -117,8 +117,9 @@ class BareErrors:
         self._counts = Counter[str]()
 
     def counted(self, error: BareError, request: Request) -> ReplyError:
-        """Return *error*, or if *request* has met too many, one that ends the variant."""
+        """Return *error* of *request*, or if there were too many, one that ends the variant."""
         self._counts[request.fingerprint] += 1
-        count = self._counts[request.fingerprint]
-        is_final = count >= _MAX_BARE_ERRORS
-        return ProviderRejected(f"{error}; {count} times in a row") if is_final else error
+        total = self._counts.total()
+        if total < _MAX_BARE_ERRORS or self._counts[request.fingerprint] == 1:
+            return error
+        return ProviderRejected(f"{error}; {total} times in a row")
