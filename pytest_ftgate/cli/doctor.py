@@ -29,7 +29,7 @@ from pytest_ftgate.cli.main import DataReport
 from pytest_ftgate.client.redaction import redact_reply
 from pytest_ftgate.cores import usable_cores
 from pytest_ftgate.errors import FtgateError, SuiteError
-from pytest_ftgate.gates.identity import meets_constraint
+from pytest_ftgate.gates.identity import begins_constraint, meets_constraint
 from pytest_ftgate.gates.units import quantity, round_up_to_point, unsigned_points
 from pytest_ftgate.plugin.config import settings_of_run, with_suite
 from pytest_ftgate.providers.base import SupportsGenerate, open_provider
@@ -285,10 +285,10 @@ async def _schema(provider: SupportsGenerate, request: requests.Request) -> Diag
         )
     probe = replace(request, messages=_UNRELATED, tools=())
     reply = await asyncio.wait_for(provider.generate(probe), _REPLY_TIMEOUT)
-    if reply.stop == "length":
+    if reply.stop == "length" and begins_constraint(probe, reply.text):
         text = f"{address} did not finish a reply in {request.max_tokens} tokens"
         return Diagnosis(Level.WARN, f"{text}: whether it holds response_schema is open")
-    if meets_constraint(probe, reply.text):
+    if reply.stop != "length" and meets_constraint(probe, reply.text):
         return Diagnosis(Level.OK, f"{address} holds response_schema")
     text = _without_keys(reply.text, request)
     shown = json.dumps(shorten(text, _SHOWN), ensure_ascii=False)
