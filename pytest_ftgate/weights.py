@@ -7,6 +7,7 @@ type are made from it once on each machine. They are the same bytes everywhere.
 from __future__ import annotations
 
 import platform
+import re
 import sqlite3
 import struct
 import subprocess
@@ -39,6 +40,8 @@ _KEPT_TYPES = ("F32", "F16", "BF16", "Q8_0")
 #: File types that llama.cpp reads prompts with more slowly than Q8_0 on x86, by their numbers.
 #: ``python benchmarks/local_model.py types`` compares them.
 _SLOW_TYPES = {1: "F16", 3: "Q4_1", 9: "Q5_1", 32: "BF16"}
+#: The types of weights with less than 8 bits, by their names in gguf.
+_QUANTISED = re.compile(r"([IT]?Q[1-6]_|MXFP4|NVFP4).*")
 #: The processors that this was measured on, by their names on different systems.
 _X86 = ("x86_64", "AMD64")
 #: The types of a GGUF file's metadata: the sizes of numbers in bytes, a text, an array.
@@ -336,12 +339,25 @@ def _fast_data(tensor: ReaderTensor) -> np.ndarray[Any, Any]:
 
 
 def slow_type(path: Path) -> str | None:
-    """Return the type of the GGUF file *path* if llama.cpp is slow with it on this processor.
+    """Return the type of the GGUF file *path* if llama.cpp is slow with it on this processor."""
+    return _SLOW_TYPES.get(_file_type(path)) if platform.machine() in _X86 else None
+
+
+def quantised_type(path: Path) -> str | None:
+    """Return the type of the GGUF file *path* if its weights have less than 8 bits."""
+    with suppress(ImportError, ValueError):
+        from gguf import LlamaFileType
+
+        name = LlamaFileType(_file_type(path)).name.removeprefix("MOSTLY_")
+        return name if _QUANTISED.fullmatch(name) else None
+    return None
+
+
+def _file_type(path: Path) -> int:
+    """Return the number of the type of the GGUF file *path*; -1 if it states none.
 
     Only the metadata before the vocabulary is read, as far as the type.
     """
-    if platform.machine() not in _X86:
-        return None
     with suppress(OSError, struct.error, KeyError), path.open("rb") as stream:
         _, _, _, count = _numbers(stream, "4sIQQ")
         for _ in range(count):
@@ -349,9 +365,9 @@ def slow_type(path: Path) -> str | None:
             key = stream.read(size)
             (kind,) = _numbers(stream, "I")
             if key == _FILE_TYPE.encode():
-                return _SLOW_TYPES.get(_numbers(stream, "I")[0])
+                return int(_numbers(stream, "I")[0])
             _skip_value(stream, kind)
-    return None
+    return -1
 
 
 def _numbers(stream: BinaryIO, layout: str) -> tuple[Any, ...]:

@@ -90,6 +90,7 @@ def _stock(random: Random, level: int) -> Puzzle:
     said: list[_Said] = [(_START, (total,))]
     for _ in range(steps):
         kind = random.random()
+        wordings: tuple[str, ...]
         if kind < 0.15 and total < most * 5:
             number = random.randrange(2, 5)
             total, wordings = total * number, _TIMES

@@ -46,6 +46,11 @@ _CONVERSION = 1
 #: Converted adapters that were not used for so many seconds are deleted: each training makes one.
 _UNUSED_SECONDS = 30 * 86_400
 
+# The order of an architecture stands in llama.cpp (ggml-org/llama.cpp, folder conversion/): its
+# conversion calls LlamaModel.permute or inherits it (llama.py, mistral3.py, granite.py, smollm.py,
+# arcee.py, olmo.py, minicpm.py), or writes the rows as they are (qwen.py, gemma.py, phi.py,
+# starcoder.py, and Olmo2Model and SeedOssModel in olmo.py).
+
 #: Architectures whose rows of q and k llama.cpp stores in the order of its rotary embedding.
 _PERMUTED = ("llama", "mistral3", "granite", "smollm3", "arcee", "olmo", "minicpm")
 #: Architectures whose weight matrices llama.cpp stores as they are.

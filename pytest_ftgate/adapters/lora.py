@@ -149,6 +149,8 @@ class LoraConfig:
         return int(max(rank for _, rank in self.strengths))
 
 
+#: Scales that differ by less are the same.
+_SAME_SCALE = 0.01
 #: Keys of PEFT's config, and the names of the facts.
 _FACTS = {
     "base_model_name_or_path": "adapter base",
@@ -184,6 +186,26 @@ def adapter_facts(path: Path, digest: str, scale: float = 1.0) -> Mapping[str, s
         texts = (_strength(scale, alpha, rank, is_rslora) for alpha, rank in strengths)
         facts["adapter scale"] = ", ".join(texts) or None
     return {name: str(value) for name, value in facts.items() if value is not None}
+
+
+@lru_cache(maxsize=64)
+def scale_of_file(path: Path, digest: str) -> float | None:
+    """Return how often the GGUF file at *path* counts what the config beside it says.
+
+    The result is None if it counts as much, or if that is not known. *digest* is of the content.
+    """
+    del digest  # As for adapter_facts.
+    if not path.is_file():
+        return None
+    with suppress(ConfigurationError, ImportError, OSError, ValueError, LookupError, TypeError):
+        config = LoraConfig.read(path.parent)
+        (alpha, rank), *_ = _weight_facts(path)[1]
+        trained = {rank: alpha for alpha, rank in reversed(config.strengths)}
+        divisor = sqrt(rank) if config.uses_rslora else rank
+        # Without alpha, llama.cpp takes the matrices as they are.
+        ratio = (alpha / rank if alpha else 1.0) / (trained[rank] / divisor)
+        return None if abs(ratio - 1) < _SAME_SCALE else ratio
+    return None
 
 
 def _strength(scale: float, alpha: float, rank: float, is_rslora: bool) -> str:  # noqa: FBT001

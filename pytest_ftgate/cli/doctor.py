@@ -14,19 +14,29 @@ from importlib.util import find_spec
 from pathlib import Path
 from shutil import get_terminal_size
 from textwrap import wrap
+from typing import Any
 from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from pytest_ftgate.adapters.chat_template import (
+    TEMPLATE_OPTIONS,
+    file_difference,
+    trained_template,
+)
 from pytest_ftgate.cache.maintenance import cache_errors, cache_stats
 from pytest_ftgate.cli.main import DataReport
+from pytest_ftgate.client.redaction import redact_reply
 from pytest_ftgate.cores import usable_cores
 from pytest_ftgate.errors import FtgateError, SuiteError
+from pytest_ftgate.gates.identity import begins_constraint, meets_constraint
 from pytest_ftgate.gates.units import quantity, round_up_to_point, unsigned_points
 from pytest_ftgate.plugin.config import settings_of_run, with_suite
-from pytest_ftgate.providers.base import open_provider
-from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.providers.base import SupportsGenerate, open_provider
+from pytest_ftgate.reporting.text import escape_controls, shorten
 from pytest_ftgate.requests import request as requests
-from pytest_ftgate.requests.keys import key_use
+from pytest_ftgate.requests.keys import is_loopback, key_use
+from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.runner.preview import lint_lines, power_estimates
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
@@ -39,6 +49,10 @@ from pytest_ftgate.weights import slow_type
 _SKIPPED = ("node_modules", "site-packages", "build", "dist")
 #: The longest wait for a server, in seconds.
 _TIMEOUT = 3.0
+#: The longest wait for a reply, in seconds, and how much of it is shown.
+_REPLY_TIMEOUT, _SHOWN = 60.0, 60
+#: A prompt that no schema of a suite fits.
+_UNRELATED = (("user", "Describe the sea in one sentence."),)
 #: The largest list of models that is read, in bytes.
 _MAX_BODY = 1_000_000
 #: How the names of variables with credentials end.
@@ -191,9 +205,13 @@ def _variant(suite: Suite, session: Session, variant: Variant) -> Iterator[Diagn
         yield Diagnosis(Level.FAIL, str(error))
         return
     if spec.hosted:
-        yield from _server(request) if request.base_url else _key(variant, spec)
+        found = [*(_server(request) if request.base_url else _key(variant, spec))]
+        yield from found
+        if request.base_url and spec.any_server and found[0].level is Level.OK:
+            yield from asyncio.run(_own_server(request))
     elif spec.weights == "gguf":
         yield _engine(variant, Path(request.model))
+        yield from _gguf_template(request)
     if spec.hosted and variant.base_url is None and not has_price(variant.tariff):
         remedy = "state usd_per_1m_input and usd_per_1m_output on the variant"
         yield Diagnosis(Level.WARN, f"the prices of {variant.model} are unknown", remedy)
@@ -237,6 +255,65 @@ def _server(request: requests.Request) -> Iterator[Diagnosis]:
     names = ", ".join(f'"{escape_controls(model)}"' for model in served[:5])
     remedy = f'start the server with it, or write served_model: "{escape_controls(served[0])}"'
     yield Diagnosis(Level.FAIL, f'{address} serves {names}, not "{wanted}"', remedy)
+
+
+async def _own_server(request: requests.Request) -> list[Diagnosis]:
+    """Return whether the server writes prompts as in the training, and holds the schema."""
+    provider: Any = open_provider([request], os.environ, {})
+    try:
+        found = [*_template(_without_keys(await provider.template_difference(request), request))]
+        if request.constraint is not None:
+            found.append(await _schema(provider, request))
+    except (FtgateError, TimeoutError) as error:
+        return [Diagnosis(Level.WARN, f"{request.base_url}: {error or 'no reply in time'}")]
+    finally:
+        await provider.close()
+    return found
+
+
+async def _schema(provider: SupportsGenerate, request: requests.Request) -> Diagnosis:
+    """Return whether the server holds replies to the schema of *request*.
+
+    The prompt says nothing of the schema, so that a model meets it only if the server makes it.
+    """
+    address = request.base_url or ""
+    if not is_loopback(urlsplit(address).hostname):
+        return Diagnosis(
+            Level.OK,
+            f"whether {address} holds response_schema was not tried, since a reply may cost money",
+            "try one case: pytest --ftgate --ftgate-case=ID",
+        )
+    probe = replace(request, messages=_UNRELATED, tools=())
+    reply = await asyncio.wait_for(provider.generate(probe), _REPLY_TIMEOUT)
+    if reply.stop == "length" and begins_constraint(probe, reply.text):
+        text = f"{address} did not finish a reply in {request.max_tokens} tokens"
+        return Diagnosis(Level.WARN, f"{text}: whether it holds response_schema is open")
+    if reply.stop != "length" and meets_constraint(probe, reply.text):
+        return Diagnosis(Level.OK, f"{address} holds response_schema")
+    text = _without_keys(reply.text, request)
+    shown = json.dumps(shorten(text, _SHOWN), ensure_ascii=False)
+    return Diagnosis(
+        Level.FAIL,
+        f"{address} does not hold response_schema: it answered {escape_controls(shown)}",
+        "start the server with guided decoding, or leave out response_schema",
+    )
+
+
+def _without_keys(text: str, request: requests.Request) -> str:
+    """Return *text* of a server without the keys that it was sent."""
+    return redact_reply(Reply(text=text), request, os.environ).text
+
+
+def _template(difference: str) -> Iterator[Diagnosis]:
+    if difference:
+        yield Diagnosis(Level.WARN, f"another chat template: {escape_controls(difference)}")
+
+
+def _gguf_template(request: requests.Request) -> Iterator[Diagnosis]:
+    """Yield where the chat template of the weights differs from that of the adapter's training."""
+    trained = trained_template(request.adapter.path) if request.adapter else None
+    options = request.extra.get(TEMPLATE_OPTIONS, {})
+    yield from _template(file_difference(Path(request.model), trained, options))
 
 
 class _NoRedirects(HTTPRedirectHandler):

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_ftgate.gates.causes import with_endings
 from pytest_ftgate.gates.checks import check_drop, pair_samples
 from pytest_ftgate.gates.flips import Regressions, find_regressions, flips, interleave
-from pytest_ftgate.gates.format_errors import ending_notes, skill_drifts
+from pytest_ftgate.gates.format_errors import skill_drifts
 from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.next_steps import blocking_checks, limit_steps
 from pytest_ftgate.gates.samples import Samples
@@ -276,7 +277,8 @@ def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillCom
         **drift_fields(skill_drifts(base, scores)),
         notes=tuple(_notes(suite, gate, comparison, decided)),
     )
-    return replace(verdict, next=tuple(_next_steps(suite, gate, verdict, decided)))
+    steps = tuple(_next_steps(suite, gate, verdict, decided))
+    return with_endings(replace(verdict, next=steps), base, scores)
 
 
 def _outcome(results: list[_ModeResult], breaks: tuple[str, ...]) -> tuple[Outcome, int]:
@@ -306,8 +308,7 @@ def _is_trustworthy(check: Check) -> bool:
 def _notes(
     suite: Suite, gate: ForgettingGate, comparison: SkillComparison, result: _ModeResult
 ) -> Iterator[str]:
-    of_variant, of_base = comparison.scores[result.check.under]
-    yield from ending_notes(of_base, of_variant)
+    of_variant, _ = comparison.scores[result.check.under]
     if result.check.is_unchanged:
         yield UNCHANGED
     if result.check.note:

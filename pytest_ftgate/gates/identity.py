@@ -230,21 +230,44 @@ def check_parent_model(
 def check_constraint(
     case_requests: Sequence[CaseRequest], results: RequestResults
 ) -> IdentityResult:
-    """Check that the server enforced the schema or the labels that one variant requested."""
-    complete = [
+    """Check that the server enforced the schema or the labels that one variant requested.
+
+    A reply that was cut off counts as broken if no whole reply begins as it does.
+    """
+    replies = [
         (case_request.request, reply)
         for case_request, reply in answered(case_requests, results)
-        if case_request.request.constraint and reply.stop == "end"
+        if case_request.request.constraint
     ]
-    broken = sum(not _meets_constraint(request, reply.text) for request, reply in complete)
-    message = f"the schema is broken in {broken} of {len(complete)} whole replies"
-    if broken > _MAX_BROKEN_SHARE * len(complete):
+    complete = [meets_constraint(*_text(pair)) for pair in replies if pair[1].stop == "end"]
+    cut_off = [begins_constraint(*_text(pair)) for pair in replies if pair[1].stop == "length"]
+    broken, total = (complete + cut_off).count(False), len(complete + cut_off)
+    what = "replies" if cut_off else "whole replies"
+    message = f"the schema is broken in {broken} of {total} {what}"
+    if broken > _MAX_BROKEN_SHARE * total:
         message = f"{message}: the server did not enforce it"
         return IdentityResult(Outcome.INVALID, message)
     return IdentityResult(Outcome.INCONCLUSIVE if broken else Outcome.PASSED, message)
 
 
-def _meets_constraint(request: Request, text: str) -> bool:
+def _text(pair: tuple[Request, Reply]) -> tuple[Request, str]:
+    return pair[0], pair[1].text
+
+
+def begins_constraint(request: Request, text: str) -> bool:
+    """Return False if no reply that meets the constraint of *request* begins with *text*."""
+    constraint, start = request.constraint or {}, text.strip()
+    if "choice" in constraint:
+        # A server without a choice returns an object with the label.
+        return start.startswith("{") or any(
+            label.startswith(start) for label in constraint["choice"]
+        )
+    opening = {"object": "{", "array": "["}.get(constraint["json_schema"].get("type"), "")
+    return not start or start.startswith(opening)
+
+
+def meets_constraint(request: Request, text: str) -> bool:
+    """Return True if *text* meets the schema or the labels of *request*, as servers hold them."""
     constraint = request.constraint or {}
     if "choice" in constraint:
         return text.strip() in constraint["choice"]

@@ -8,12 +8,12 @@ from functools import partial
 
 import numpy as np
 
+from pytest_ftgate.gates.causes import with_endings
 from pytest_ftgate.gates.checks import check_minimum, check_point, pair_samples, sample_rate
 from pytest_ftgate.gates.flips import Regressions, find_regressions, flips, has_format_error
 from pytest_ftgate.gates.format_errors import (
     changed_habit,
     drift_notes,
-    ending_notes,
     error_shares,
     format_error_fields,
     reply_drifts,
@@ -154,14 +154,13 @@ def evaluate_rate(
     outcome = Outcome.FAILED if _slices_decide(check, parts) else outcome
     regressions, compared = _regressions(gate, comparison, check)
     drift = reply_drifts(suite, gate, comparison.compared_scores, scores)
-    statement = _statement(gate, check, comparison)
     verdict = Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.name,
         variant=scores.variant,
         outcome=outcome,
-        statement=statement,
+        statement=_statement(gate, check, comparison),
         checks=checks,
         deciding=deciding,
         slices=parts,
@@ -173,8 +172,9 @@ def evaluate_rate(
         **drift_fields(drift),
         notes=tuple(_notes(gate, comparison, checks, look, regressions, drift)),
     )
-    steps = tuple(rate_next_steps(suite, gate, verdict, look, scores.format_errors))
-    return with_judge_evidence(replace(verdict, next=steps), comparison.judge_evidence)
+    steps = rate_next_steps(suite, gate, verdict, look, scores.format_errors)
+    verdict = with_endings(replace(verdict, next=tuple(steps)), comparison.compared_scores, scores)
+    return with_judge_evidence(verdict, comparison.judge_evidence)
 
 
 def _slices_decide(check: Check | None, parts: tuple[Slice, ...]) -> bool:
@@ -233,7 +233,6 @@ def _notes(
     drift: tuple[Drift, ...],
 ) -> Iterator[str]:
     stale = comparison.accepted.stale if comparison.accepted else 0
-    yield from ending_notes(comparison.compared_scores, comparison.scores)
     yield from rate_notes(gate, comparison.scores, checks, look, stale)
     yield from retrieval_notes(gate, comparison.shown_scores, regressions.regressed)
     yield from judge_notes(comparison.judge_evidence) if gate.kind == "accuracy" else ()

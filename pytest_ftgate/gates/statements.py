@@ -77,6 +77,7 @@ class StepKind(StrEnum):
     * ``fix must-pass cases``: the *cases*, and whether they were *repeated*.
     * ``show regressed``: the *node* of the gate.
     * ``keep thoughts``: the *variant*.
+    * ``check cause``: the *cause*, something wrong in files or settings, with its remedy.
     * ``fix training data``: the *remedy* of the finding.
     * ``request again to measure``: as of the statement ``not measured``; *suite*.
     * ``request both sides again``, ``accept``: *suite*. ``declare minimum``: *where*.
@@ -97,6 +98,7 @@ class StepKind(StrEnum):
     ACCEPT_RUN = "accept run"
     MAKE_BASELINE = "make baseline"
     SHIP_OTHER = "ship other"
+    CHECK_CAUSE = "check cause"
     CHECK_IDENTITY = "check identity"
     SETTLE_SKILL = "settle skill"
     FIX_MUST_PASS = "fix must-pass cases"  # noqa: S105 - not a password

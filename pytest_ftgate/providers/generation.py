@@ -12,12 +12,11 @@ import torch
 from jinja2 import TemplateError
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria
 
+from pytest_ftgate.adapters.chat_template import TEMPLATE_OPTIONS
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
-#: The key of ``extra`` that goes to the chat template; the others go to ``generate``.
-_TEMPLATE_KEY = "chat_template_kwargs"
 #: How many of the last tokens are read to find a stop sequence in them.
 _STOP_TOKENS = 24
 
@@ -73,7 +72,7 @@ class ChatModel:
 
     def _prompt(self, request: Request, template: str | None) -> list[int]:
         chat = [{"role": role, "content": text} for role, text in request.messages]
-        options = request.extra.get(_TEMPLATE_KEY, {})
+        options = request.extra.get(TEMPLATE_OPTIONS, {})
         try:
             text = self.tokenizer.apply_chat_template(
                 chat, tokenize=False, add_generation_prompt=True, chat_template=template, **options
@@ -131,7 +130,7 @@ class ChatModel:
         pad: int,
     ) -> list[list[int]]:
         device, width = self.model.device, len(rows[0])
-        extra = {key: value for key, value in requests[0].extra.items() if key != _TEMPLATE_KEY}
+        extra = {key: value for key, value in requests[0].extra.items() if key != TEMPLATE_OPTIONS}
         try:
             with torch.inference_mode():
                 made = self.model.generate(

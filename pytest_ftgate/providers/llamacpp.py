@@ -17,10 +17,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pytest_ftgate.adapters.chat_template import TEMPLATE_FACT, TEMPLATE_REMEDY
 from pytest_ftgate.adapters.conversion import gguf_adapter
 from pytest_ftgate.adapters.lora import adapter_sha256
 from pytest_ftgate.cores import usable_cores
 from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableError
+from pytest_ftgate.providers.chat_template import (
+    request_chats,
+    request_template,
+    template_body,
+    template_options,
+)
 from pytest_ftgate.providers.openai import (
     chat_messages,
     chat_step,
@@ -67,6 +74,8 @@ class LlamaCppProvider:
         self._server = self._start(runtime.get("threads", threads))
         self._pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="ftgate-llamacpp")
         self._adapter_lock = _AdapterLock()
+        #: Where the chat template differs from that of the training, by the adapter's digest.
+        self._differences: dict[str, str] = {}
 
     def _start(self, threads: int) -> Any:
         xllamacpp = _import_engine()
@@ -99,19 +108,43 @@ class LlamaCppProvider:
     @cached_property
     def _properties(self) -> Mapping[str, Any]:
         """The engine's description of the loaded model."""
+        return self._fetch("/props")
+
+    def _fetch(self, path: str, body: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """Return what the engine answers at *path*, at its own address."""
         address = urlsplit(self._server.listening_address)
+        sent = None if body is None else json.dumps(body)
         with closing(HTTPConnection(address.netloc, timeout=_PROPERTIES_TIMEOUT)) as connection:
-            connection.request("GET", "/props")
-            properties: dict[str, Any] = json.load(connection.getresponse())
-        return properties
+            connection.request("GET" if sent is None else "POST", path, sent)
+            answer: dict[str, Any] = json.load(connection.getresponse())
+        return answer
 
     def _prompts_tools(self, request: Request) -> bool:
         """Return True if the tools go into the prompt because the chat template has none."""
         return bool(request.tools) and not self._properties["chat_template_caps"]["supports_tools"]
 
-    def _facts(self) -> dict[str, str]:
+    def _facts(self, request: Request) -> dict[str, str]:
         template = sha256(self._properties["chat_template"].encode()).hexdigest()
-        return {"chat template sha256": template}
+        facts = {"chat template sha256": template}
+        if request.adapter is not None:
+            key = request.adapter.sha256
+            if key not in self._differences:
+                self._differences[key] = self._template_difference(request)
+            facts |= {TEMPLATE_FACT: self._differences[key]} if self._differences[key] else {}
+        return facts
+
+    def _template_difference(self, request: Request) -> str:
+        """Return where the prompts differ from those of the training; "" if they do not."""
+        template, options = request_template(request), template_options(request)
+        if template is None:
+            return ""
+        prompts = [
+            (self._fetch("/apply-template", template_body(chat, options)).get("prompt"), trained)
+            for chat in request_chats(request)
+            if (trained := template.render(chat, options)) is not None
+        ]
+        found = template.difference(prompts)
+        return f"{found}; {TEMPLATE_REMEDY}" if found else ""
 
     def serves(self, request: Request) -> bool:
         """Return True for the same weights, without an adapter or with a loaded one."""
@@ -141,7 +174,7 @@ class LlamaCppProvider:
             text, step = parse_prompted(reply.text)
             steps, stop = ((step,), "tool") if step else ((), reply.stop)
             reply = replace(reply, text=text, steps=steps, stop=stop)
-        return replace(reply, facts=self._facts())
+        return replace(reply, facts=self._facts(request))
 
     def _payload(self, request: Request) -> dict[str, Any]:
         # The list names every adapter: an empty list would leave all of them active.

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -24,6 +25,7 @@ from pytest_ftgate.errors import (
 )
 from pytest_ftgate.providers.adapters import ServedAdapters
 from pytest_ftgate.providers.base import REPLY_TOOL
+from pytest_ftgate.providers.chat_template import ServedTemplate
 from pytest_ftgate.providers.http import (
     UnsupportedParams,
     error_message,
@@ -33,7 +35,7 @@ from pytest_ftgate.providers.http import (
     redirect_error,
     token_count,
 )
-from pytest_ftgate.providers.servers import ServerAccess
+from pytest_ftgate.providers.servers import BareError, BareErrors, ServerAccess
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
@@ -257,6 +259,12 @@ def _start(body: bytes) -> str:
     return "a web page" if _is_page(body) else body.decode(errors="replace")[:_SHOWN]
 
 
+def _is_object(body: bytes) -> bool:
+    with suppress(ValueError):
+        return isinstance(load_json(body), Mapping)
+    return False
+
+
 def _is_page(body: bytes) -> bool:
     return body.lstrip()[:1] == b"<"
 
@@ -283,7 +291,7 @@ def _token_detail(usage: Mapping[str, Any], details: str, name: str) -> int:
 #: Settings whose names in the API differ.
 _API_NAMES = {"effort": "reasoning_effort"}
 _OPENAI_URL = PROVIDERS["openai-compatible"].url
-_REDIRECT, _BAD_REQUEST = 300, 400
+_REDIRECT, _BAD_REQUEST, _SERVER_ERROR = 300, 400, 500
 #: Timeouts of a reply and of a connection, in seconds.
 _TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=5)
 #: The timeout of a request for model facts, in seconds.
@@ -306,12 +314,14 @@ class OpenAIProvider:
         self._access, self._url, self._headers = access, access.url, dict(headers)
         self._unsupported = UnsupportedParams()
         self._has_answered = False
+        self._bare_errors = BareErrors()
         self._max_tokens_key = "max_completion_tokens" if is_openai else "max_tokens"
         self._facts: asyncio.Task[Mapping[str, str]] | None = None
         #: The models that the server lists, and what it states as their owner.
         self._served: tuple[str, ...] = ()
         self._owner = ""
         self._adapters = ServedAdapters(access.url, lambda: self._session, loads=not is_openai)
+        self._template = ServedTemplate(access.url, lambda: self._session)
         self.rate_limit_headers: Mapping[str, str] = {}
 
     @cached_property
@@ -339,7 +349,10 @@ class OpenAIProvider:
             ProviderRejected: credentials, spending limit, unknown model.
         """
         model = await self._adapters.name_of(request)
-        facts = await self._fetch_facts(model)
+        facts = {
+            **await self._fetch_facts(model),
+            **await self._template.fact(request, model, self._owner),
+        }
         while True:
             sent = [key for key in _declared_settings(request) if self._unsupported.supports(key)]
             payload, start = {**self._payload(request), "model": model}, time.perf_counter()
@@ -349,6 +362,8 @@ class OpenAIProvider:
                 if not self._learn(str(error), sent, payload):
                     raise
                 continue
+            except BareError as error:
+                raise self._bare_errors.counted(error, request) from error
             self._has_answered, seconds = True, time.perf_counter() - start
             if request.constraint and "choice" in request.constraint:
                 reply = replace(reply, text=_bare_label(reply.text))
@@ -429,6 +444,8 @@ class OpenAIProvider:
             return redirect_error(self._url, headers.get("location", ""))
         answered = self._has_answered
         error = completion_error(status, body, headers, has_answered=answered)
+        if status == _SERVER_ERROR and not answered and not _is_object(body):
+            error = BareError(str(error))
         return self._access.explain(error, status, self._served, has_answered=answered)
 
     async def _fetch_facts(self, model: str) -> Mapping[str, str]:
@@ -437,6 +454,16 @@ class OpenAIProvider:
             self._facts = asyncio.create_task(self._model_facts(model))
         return await self._facts
 
+    async def template_difference(self, request: Request) -> str:
+        """Return where the server's prompts differ from those of the training; "" if nowhere.
+
+        No adapter is loaded for it: the template of a server is that of its base.
+        """
+        await self._fetch_facts(request.model)
+        named = request.served_model or request.model
+        model = named if named in self._served or not self._served else self._served[0]
+        return await self._template.difference(request, model, self._owner)
+
     async def _model_facts(self, model: str) -> Mapping[str, str]:
         rows = await self._list_rows(f"{self._url}/models", "data", "id")
         entry = rows.get(_untagged(model), {})
@@ -444,6 +471,8 @@ class OpenAIProvider:
         # A server of one model lists it under a name of its own.
         self._owner = next((str(row["owned_by"]) for row in rows.values() if "owned_by" in row), "")
         facts = {key: entry[key] for key in ("parent", "root") if isinstance(entry.get(key), str)}
+        if self._owner == "llamacpp":
+            facts |= await self._template.scale_fact()
         if not facts and self._max_tokens_key == "max_tokens":
             # Ollama has its own endpoint for the weights behind a tag.
             tags = await self._list_rows(urljoin(self._url, "/api/tags"), "models", "name")

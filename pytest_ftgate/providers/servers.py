@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pytest_ftgate.errors import ProviderRejected, ReplyError, RetryableError
 from pytest_ftgate.requests.keys import is_loopback
+from pytest_ftgate.requests.request import Request
 
+_UNKNOWN_MODEL = (
+    "; some servers answer so for an unknown model: correct model, or look into the server's log"
+)
 #: The number of models that a message names.
 _MAX_NAMED = 8
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _SERVER_ERROR, _LOADING = 401, 403, 404, 500, 503
@@ -82,7 +87,7 @@ class ServerAccess:
         if status == _LOADING:
             return "; a server that loads its model answers so"
         if status == _SERVER_ERROR and not has_answered:
-            return self._served_hint(served) or "; some servers answer so for an unknown model"
+            return self._served_hint(served) or _UNKNOWN_MODEL
         return ""
 
     def _served_hint(self, served: Collection[str]) -> str:
@@ -92,3 +97,29 @@ class ServerAccess:
         names = [*served]
         more = ", …" if len(names) > _MAX_NAMED else ""
         return f"; the server lists {', '.join(names[:_MAX_NAMED])}{more}: correct model"
+
+
+#: So many bare errors, before any answer, end the variant if a request was sent again in vain.
+_MAX_BARE_ERRORS = 3
+
+
+class BareError(RetryableError):
+    """An HTTP 500 without a word on what failed, from a server that has answered nothing yet."""
+
+
+class BareErrors:
+    """The bare errors that each request to one model has met.
+
+    A server that says no more, again and again, probably does not know the model.
+    """
+
+    def __init__(self) -> None:
+        self._counts = Counter[str]()
+
+    def counted(self, error: BareError, request: Request) -> ReplyError:
+        """Return *error* of *request*, or if there were too many, one that ends the variant."""
+        self._counts[request.fingerprint] += 1
+        total = self._counts.total()
+        if total < _MAX_BARE_ERRORS or self._counts[request.fingerprint] == 1:
+            return error
+        return ProviderRejected(f"{error}; {total} times in a row")

@@ -112,6 +112,10 @@ def _make_baseline(values: _Values) -> StepWords:
     return StepWords(f"set baseline: {values['variant']}", remark, values.get("where", ""))
 
 
+def _check_cause(values: _Values) -> StepWords:
+    return StepWords(f"check a likely cause: {values['cause']}")
+
+
 def _ship_other(values: _Values) -> StepWords:
     gates = quantity(values["gates"], "gate")
     passes = f"it passes its {gates} in this run" if values["gates"] > 1 else "it passes its gate"
@@ -205,6 +209,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         "or raise the limit under thoughts: if the change is intended",
         values.get("where", ""),
     ),
+    StepKind.CHECK_CAUSE: _check_cause,
     StepKind.CHECK_IDENTITY: _check_identity,
     StepKind.IMPROVE_JUDGE: lambda _: StepWords(
         "sharpen the rubric, or take a stronger judge",

@@ -288,7 +288,7 @@ def _block_lines(report: Report, room: int) -> list[str]:
             hidden += others + 1
             break
         own = max(1, left - min(others, 3)) if len(lines) < _MIN_BLOCK else left - min(others, 1)
-        steps = (*_ship_steps(report, verdict), *_with_budget(report, verdict.next))
+        steps = _ordered_steps(report, verdict)
         block = gate_lines(verdict, _name(report, verdict), steps, own)
         lines += ["", *block] if len(block) > 1 or not lines or index == 0 else block
     more = [f"  … and {hidden} more (-v shows all)"] if hidden else []
@@ -298,6 +298,13 @@ def _block_lines(report: Report, room: int) -> list[str]:
 def _name(report: Report, verdict: Verdict) -> str:
     several = len({one.suite for one in report.gated_verdicts}) > 1
     return node_id(verdict) if several else node_name(verdict)
+
+
+def _ordered_steps(report: Report, verdict: Verdict) -> list[NextStep]:
+    """Return what to do about a verdict: a likely cause first, since it may explain all of it."""
+    causes = [step for step in verdict.next if step.kind is StepKind.CHECK_CAUSE]
+    others = [step for step in verdict.next if step.kind is not StepKind.CHECK_CAUSE]
+    return [*causes, *_ship_steps(report, verdict), *_with_budget(report, others)]
 
 
 def _ship_steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
@@ -346,7 +353,7 @@ def first_action(report: Report) -> tuple[str, str, str] | None:
     for verdict in rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED:
             _, *size = head_parts(verdict, "")
-            steps = (*_ship_steps(report, verdict), *_with_budget(report, verdict.next))
+            steps = _ordered_steps(report, verdict)
             return node_name(verdict), " ".join(size), step_line(steps[0]) if steps else ""
     return None
 

@@ -238,7 +238,7 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
         cost=report.cost,
         serves=serves,
         anchors=anchors,
-        limits=_default_limits(before, verdicts) | limits,
+        limits={**_default_limits(before, verdicts), **limits},
         rooms=_rooms(before, verdicts),
         skill_levels=_skill_levels(before, verdicts),
     )

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from pytest_ftgate.adapters.chat_template import (
+    TEMPLATE_FACT,
+    TEMPLATE_OPTIONS,
+    file_difference,
+    weights_template,
+)
+from pytest_ftgate.gates.causes import cause_steps, likely_causes, template_notes
 from pytest_ftgate.gates.identity import (
     LEVEL_FACT,
     ROOM_FACT,
@@ -46,16 +54,20 @@ class IdentityReport:
         invalid_reason: why the variant is not what it claims to be, or "".
         notes: what the replies could not show, a sentence each.
         facts: the facts about the variant, for the run record.
+        causes: what is probably wrong if a gate about the variant fails, a sentence each.
     """
 
     invalid_reason: str
     notes: tuple[str, ...]
     facts: Mapping[str, str]
+    causes: tuple[str, ...] = ()
 
     def add_to(self, verdict: Verdict) -> Verdict:
-        """Return *verdict* with the notes and the facts."""
-        facts = {**verdict.facts, **self.facts}
-        return replace(verdict, notes=(*verdict.notes, *self.notes), facts=facts)
+        """Return *verdict* with the notes and the facts; with the causes first, if it failed."""
+        steps = (*cause_steps(verdict.outcome, self.causes), *verdict.next)
+        told = {str(step.values.get("cause")) for step in steps}
+        notes = (*verdict.notes, *(note for note in self.notes if note not in told))
+        return replace(verdict, notes=notes, facts={**verdict.facts, **self.facts}, next=steps)
 
     def invalid_verdict(self, gate_run: GateRun, node: str = "") -> Verdict:
         """Return the verdict on a variant that is not what it claims to be.
@@ -93,7 +105,11 @@ def check_identity(
             did not come.
     """
     facts = _variant_facts(session, gate_run, results, unplanned)
-    return _report(_identities(session, gate_run, results, unplanned, on_progress), facts)
+    report = _report(_identities(session, gate_run, results, unplanned, on_progress), facts)
+    requests = _variant_requests(session, gate_run, unplanned)
+    if not gate_run.variant.tuned or not requests:
+        return report
+    return replace(report, causes=tuple(likely_causes(requests[0].request, facts)))
 
 
 def check_tuned_identity(
@@ -139,7 +155,8 @@ def check_ungated_identity(
 def _report(checks: Sequence[IdentityResult], facts: Mapping[str, str]) -> IdentityReport:
     invalid = [check.message for check in checks if check.outcome is Outcome.INVALID]
     unproven = (check.message for check in checks if check.outcome is Outcome.INCONCLUSIVE)
-    return IdentityReport(invalid[0] if invalid else "", tuple(unproven), facts)
+    notes = (*unproven, *template_notes(facts))
+    return IdentityReport(invalid[0] if invalid else "", notes, facts)
 
 
 def _identities(
@@ -232,11 +249,32 @@ def _variant_facts(
     if gate_run.gate.skill_cases:
         choices = session.workloads.level_choices(gate_run.suite, variant)
         more |= {f"{LEVEL_FACT}{choice.family}": str(choice.level or 0) for choice in choices}
-    if not gate_run.planned:
-        return identity_facts(unplanned, results) | more
-    group = 1 if needs_baseline(gate_run) else 0
-    requests = session.workloads.gate_requests(gate_run)[group]
+    more |= _template_fact(session, gate_run.suite, variant)
+    requests = _variant_requests(session, gate_run, unplanned)
     return identity_facts(requests, results) | more
+
+
+def _template_fact(session: Session, suite: Suite, variant: Variant) -> dict[str, str]:
+    """Return where the chat template of whole weights differs from that of their base."""
+    if not variant.tuned or variant.is_proven or variant.adapter is not None:
+        return {}
+    probes = session.workloads.probe_stages(suite, variant)[0]
+    if not _rests_on_files(variant, probes):
+        return {}
+    tuned, base = (group[0].request for group in probes[:2])
+    options = tuned.extra.get(TEMPLATE_OPTIONS, {})
+    found = file_difference(Path(tuned.model), weights_template(Path(base.model)), options)
+    return {TEMPLATE_FACT: found} if found else {}
+
+
+def _variant_requests(
+    session: Session, gate_run: GateRun, unplanned: Sequence[CaseRequest]
+) -> Sequence[CaseRequest]:
+    """Return the requests of a gate to its variant."""
+    if not gate_run.planned:
+        return unplanned
+    group = 1 if needs_baseline(gate_run) else 0
+    return session.workloads.gate_requests(gate_run)[group]
 
 
 #: The drift check is skipped if the baseline was recorded at most this long before the variant.

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from statistics import mean
 
-from pytest_ftgate.adapters.lora import adapter_facts, adapter_sha256
+from pytest_ftgate.adapters.lora import CONFIG_FILE, adapter_facts, adapter_sha256, scale_of_file
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.budget import JUDGE_LABEL
 from pytest_ftgate.errors import FtgateError
@@ -364,9 +364,11 @@ def adapter_lines(gates: Sequence[GateRun]) -> Iterator[str]:
     for _, variant in _planned_variants(gates):
         path = variant.adapter
         if path is not None:
-            facts = adapter_facts(path, adapter_sha256(path), variant.scale)
+            digest = adapter_sha256(path)
+            facts, ratio = adapter_facts(path, digest, variant.scale), scale_of_file(path, digest)
             if "adapter scale" in facts:
-                yield f"  {variant.name}: adapter scale {facts['adapter scale']}"
+                more = f", {ratio:.3g} times that of {CONFIG_FILE}" if ratio else ""
+                yield f"  {variant.name}: adapter scale {facts['adapter scale']}{more}"
 
 
 def coverage_lines(gates: Sequence[GateRun]) -> Iterator[str]:

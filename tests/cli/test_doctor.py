@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from chat_server import Said, chat_server
@@ -114,3 +115,67 @@ def test_an_empty_folder_is_told_how_to_begin(pytester, run_verb):
 
 def test_a_list_of_models_has_a_list(server):
     assert served_models(server.url, key=None) == ["base"]
+
+
+# A server of one's own ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tuned(desk, api, pytester):
+    """Write a suite whose model has an adapter at a server of llama.cpp; return its pages."""
+    folder = pytester.mkdir("out")
+    (folder / "a.gguf").write_text("GGUF")
+    (folder / "adapter_config.json").write_text('{"r": 8}')
+    (folder / "chat_template.jinja").write_text("<user>{{ messages[-1].content }}<assistant>")
+    api.pages["/v1/models"] = {"data": [{"id": "base", "owned_by": "llamacpp"}]}
+    keys = {"base_url": f"{api.url}/v1", "adapter": "out/a.gguf", "base": "plain"}
+    desk(json.dumps({"provider": "openai-compatible", "model": "base", **keys}))
+    return api.pages
+
+
+def test_a_server_with_another_chat_template_gets_a_warning(tuned, run_verb):
+    tuned["/apply-template"] = lambda body: {"prompt": f"[{body['messages'][-1]['content']}]"}
+
+    code, printed = run_verb("doctor")
+
+    assert code == 0
+    assert 'another chat template: at the start the server writes "[Ticket 0]"' in printed
+    assert "start the server with --chat-template-file out/" in " ".join(printed.split())
+
+
+def test_a_server_that_writes_the_prompts_of_the_training_gets_none(tuned, run_verb):
+    tuned["/apply-template"] = lambda body: {
+        "prompt": f"<user>{body['messages'][-1]['content']}<assistant>"
+    }
+
+    assert "chat template" not in run_verb("doctor")[1]
+
+
+SCHEMA = {"type": "object", "required": ["label"], "properties": {"label": {"enum": ["refund"]}}}
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "said"),
+    [
+        ('{"label": "refund"}', "ok", "holds response_schema"),
+        (
+            "The sea is blue.",
+            "FAIL",
+            'does not hold response_schema: it answered "The sea is blue."',
+        ),
+    ],
+)
+def test_a_server_here_is_tried_with_the_schema_of_the_suite(
+    desk, api, run_verb, text, level, said
+):
+    Path("schema.json").write_text(json.dumps(SCHEMA))
+    api.pages["/v1/models"] = {"data": [{"id": "base"}]}
+    api.completion(text, model="base")
+    keys = {"base_url": f"{api.url}/v1", "response_schema": "schema.json"}
+    desk(json.dumps({"provider": "openai-compatible", "model": "base", **keys}))
+
+    printed = run_verb("doctor")[1]
+
+    assert f"{level:<5} s.ftgate.yaml, current: {api.url}/v1 {said}" in printed
+    (sent,) = api.requests
+    assert sent["messages"] == [{"role": "user", "content": "Describe the sea in one sentence."}]

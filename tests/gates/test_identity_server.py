@@ -164,6 +164,24 @@ def test_an_incomplete_reply_shows_nothing_about_a_schema(stop):
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "constraint", "outcome"),
+    [
+        ("The number is", {"json_schema": SCHEMA}, Outcome.INVALID),
+        ("", {"json_schema": SCHEMA}, Outcome.PASSED),
+        ("The number", {"json_schema": {"anyOf": []}}, Outcome.PASSED),
+        ("The lab", {"choice": ["refund", "login"]}, Outcome.INVALID),
+        ("ref", {"choice": ["refund", "login"]}, Outcome.PASSED),
+        ('{"label": "ref', {"choice": ["refund", "login"]}, Outcome.PASSED),
+    ],
+)
+def test_a_reply_that_was_cut_off_is_broken_if_no_whole_one_begins_so(text, constraint, outcome):
+    identity = constraint_identity([Reply(text=text, stop="length")], constraint)
+
+    assert identity.outcome is outcome
+    assert identity.message.startswith("the schema is broken in ")
+
+
 def repeated(texts, temperature=0.7):
     case_requests, results = requests_and_results(texts * 2, sampling={"temperature": temperature})
     half = len(texts)

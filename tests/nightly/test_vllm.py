@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 from tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.weights import find_weights
 
 WEIGHTS = find_weights("smollm2-135m", Path())
@@ -52,6 +53,29 @@ gates: {{accuracy: {{min: 0.60, max_drop: 0.10}}}}
 """
 
 
+SKILL = """
+cases: questions.jsonl
+reply: {score: contains, max_tokens: 16}
+variants: {any: {provider: openai-compatible, model: any}}
+gates: {accuracy: {min: 0.01}}
+"""
+
+FORGETTING = f"""
+cases: [{{id: one, input: "My parcel is late.", expected: late_delivery}}]
+reply: {{format: {{choice: [{", ".join(LABELS)}]}}, max_tokens: 12}}
+variants:
+  tuned:
+    provider: openai-compatible
+    base_url_env: VLLM_URL
+    model: tickets
+    base: base
+    temperature: 0
+gates: {{forgetting: {{skills: skill.ftgate.yaml, max_drop: 0.10}}}}
+"""
+#: Enough questions for the proof of identity to need no others.
+QUESTIONS = 60
+
+
 def save_base(folder: Path) -> None:
     """Write the weights that llama.cpp serves as vLLM reads them."""
     source = {"gguf_file": WEIGHTS.name}
@@ -79,6 +103,10 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("vllm")
     save_base(folder / "base")
     save_adapter(folder / "adapter")
+    # The template of the training, with another default for the system prompt.
+    template = (folder / "base" / "chat_template.jinja").read_text("utf-8")
+    text = template.replace("trained by Hugging Face", "trained by us")
+    (folder / "adapter" / "chat_template.jinja").write_text(text, "utf-8")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -135,10 +163,11 @@ def test_an_adapter_passes_and_one_of_another_base_and_one_that_is_missing_do_no
     result.assert_outcomes(passed=2, errors=2)
     result.stdout.fnmatch_lines_random(
         [
-            "*orphan: not what it claims: *parent*",
+            "orphan: not what it claims: *declared other*",
             "missing: 404 *`nobody` does not exist*",
             "PASSED *accuracy?tuned?",
             "PASSED *accuracy?loaded?",
+            "*another chat template: *trained by Hugging Face*",
         ]
     )
     # What the run has loaded is gone again.
@@ -147,3 +176,21 @@ def test_an_adapter_passes_and_one_of_another_base_and_one_that_is_missing_do_no
     # The untuned model cannot do the task, and no reply of the tuned one passes for one of its own.
     (share,) = re.findall(r"^  base +(\d+) % ", result.stdout.str(), re.MULTILINE)[:1]
     assert int(share) <= 20
+
+
+def test_what_the_adapter_forgot_is_shown_against_the_base_of_the_same_server(
+    server, pytester, monkeypatch
+):
+    rows = [
+        {"id": case.id, "input": case.input, "expected": case.expected}
+        for case in skill_cases(("world_facts",))[:QUESTIONS]
+    ]
+    write_rows(pytester.path / "questions.jsonl", rows)
+    (pytester.path / "skill.ftgate.yaml").write_text(SKILL, "utf-8")
+    (pytester.path / "suite.ftgate.yaml").write_text(FORGETTING, "utf-8")
+    monkeypatch.setenv("VLLM_URL", server[0])
+
+    result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*skills * % → * %, −* points, beyond the limit of 10*"])

@@ -113,6 +113,22 @@ def test_a_question_is_answered_in_free_text(ask, local):
     assert reply.seconds > 0
 
 
+def test_prompts_that_differ_from_those_of_the_training_are_a_fact(ask, local, strong, silent):
+    folder = silent.path.parent
+    template = "<|im_start|>system\nYou are a helpful AI assistant named Smol<|im_end|>\n"
+    (folder / "adapter_config.json").write_text("{}")
+    (folder / "chat_template.jinja").write_text(template, "utf-8")
+
+    other, unknown, base = ask(
+        *(local("Hi", max_tokens=1, adapter=one) for one in (silent, strong, None))
+    )
+
+    assert other.facts["chat template differs"].startswith(
+        'after " AI assistant named Smol" the server writes "LM, trained by Hugging Face<|im_end|>'
+    )
+    assert {*unknown.facts} == {*base.facts} == {"chat template sha256"}
+
+
 def test_a_reply_cut_at_its_limit_says_so(ask, local):
     (reply,) = ask(local("Tell a long story.", max_tokens=4))
     assert (reply.stop, reply.usage["output"]) == ("length", 4)

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_ftgate.errors import ProviderRejected, ReplyError, RetryableError
 from pytest_ftgate.providers.openai import open_openai
+from pytest_ftgate.requests.reply import Reply
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +88,53 @@ def test_an_unknown_model_is_shown_with_those_that_the_server_lists(asked, api, 
         f"{status} Internal Server Error ({api.url}/v1, model qwen); the server lists {listed}, …: "
         "correct model"
     )
+
+
+def attempts(call, api, *texts: str) -> list[str]:
+    """Ask *texts* one after the other, each of which fails; return the kinds of the errors."""
+    where = {"provider": "openai-compatible", "model": "qwen", "base_url": f"{api.url}/v1"}
+    calls = [call(text, **where) for text in texts]
+
+    async def together() -> list[Exception | None]:
+        provider = open_openai(calls, {})
+        results = []
+        for request in calls:
+            results += await asyncio.gather(provider.generate(request), return_exceptions=True)
+        await provider.close()
+        return results
+
+    kinds = (Reply, RetryableError, ProviderRejected)
+    return [
+        next(k.__name__ for k in kinds if isinstance(one, k)) for one in asyncio.run(together())
+    ]
+
+
+@pytest.mark.parametrize("texts", ["aaa", "aba"])
+def test_a_server_that_only_fails_without_a_word_is_given_up_after_three_attempts(call, api, texts):
+    for _ in range(3):
+        api.raw(b"Internal Server Error", 500)
+
+    found = attempts(call, api, *texts)
+
+    assert found == ["RetryableError", "RetryableError", "ProviderRejected"]
+
+
+def test_requests_that_were_sent_once_each_are_sent_again(call, api):
+    for _ in range(3):
+        api.raw(b"Internal Server Error", 500)
+
+    assert attempts(call, api, "a", "b", "c") == ["RetryableError"] * 3
+
+
+def test_a_server_that_has_answered_or_says_what_failed_is_asked_again(call, api):
+    api.completion()
+    for _ in range(3):
+        api.raw(b"Internal Server Error", 500)
+    assert attempts(call, api, "a", "a", "a", "a") == ["Reply", *["RetryableError"] * 3]
+
+    for _ in range(3):
+        api.error(500, "out of memory")
+    assert attempts(call, api, "a", "a", "a") == ["RetryableError"] * 3
 
 
 def test_an_address_without_v1_is_named_where_nothing_is_found(asked, api):

@@ -248,3 +248,13 @@ def test_the_command_of_a_next_step_stands_in_a_line_of_its_own():
 
     command = f'        pytest --ftgate -vv "{node}"'
     assert lines[lines.index("  next: all regressed cases:") + 1] == command
+
+
+def test_a_likely_cause_comes_before_all_else_that_can_be_done():
+    cause = NextStep(StepKind.CHECK_CAUSE, {"cause": "remove scale"})
+    broken = replace(FAILED, next=(NextStep(StepKind.MAKE_BASELINE, {"variant": "x"}), cause))
+
+    lines = summary_lines(report(broken, GOOD))
+
+    (first, *_) = [line for line in lines if line.startswith("    do ")]
+    assert first == "    do      check a likely cause: remove scale"

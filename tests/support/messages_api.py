@@ -26,7 +26,10 @@ class Answer:
 
 @dataclass
 class Api:
-    """The APIs on loopback: answer what is queued, then a plain message for ever."""
+    """The APIs on loopback: answer what is queued, then a plain message for ever.
+
+    *pages* are by path; a function among them answers a POST by its body.
+    """
 
     url: str
     queued: deque[Answer] = field(default_factory=deque)
@@ -73,6 +76,10 @@ def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
             api.requests.append(json.loads(sent))
             api.headers.append({k.lower(): v for k, v in self.headers.items()})
             api.paths.append(self.path)
+            page = api.pages.get(self.path)
+            if callable(page):
+                self.give(Answer(json.dumps(page(api.requests[-1])).encode()))
+                return
             if not api.queued:
                 (api.completion if self.path.endswith("/completions") else api.message)()
             self.give(api.queued.popleft())

@@ -1,0 +1,3 @@
+"""Fixtures of requests."""
+
+from engines import call  # noqa: F401

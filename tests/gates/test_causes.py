@@ -1,0 +1,141 @@
+"""Likely causes of a failed gate about a tuned model, each with a remedy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from columns import case
+from gguf import GGUFWriter
+from tickets import EXAMPLE
+
+from pytest_ftgate.gates.causes import cause_steps, likely_causes, with_endings
+from pytest_ftgate.gates.statements import Statement, StatementKind
+from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.reporting.next_steps import step_text
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Adapter, Request
+from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
+
+
+@pytest.fixture
+def narrow(tmp_path) -> Path:
+    """The example's adapter as a file, beside the config of its training."""
+    path = tmp_path / "narrow.gguf"
+    shutil.copy(EXAMPLE / "tickets-narrow.gguf", path)
+    return path
+
+
+def write_config(path: Path, **values) -> None:
+    config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, **values}
+    (path.parent / "adapter_config.json").write_text(json.dumps(config))
+
+
+def causes(call, path: Path, facts=None, *, scale: float = 1.0, model: str = "m.gguf") -> list[str]:
+    adapter = Adapter(path=path, scale=scale, sha256=str(path.stat().st_mtime_ns))
+    request: Request = call("a", provider="llamacpp", model=model, adapter=adapter)
+    return [*likely_causes(request, facts or {})]
+
+
+def test_an_adapter_as_it_was_trained_has_no_cause(call, narrow):
+    write_config(narrow)
+
+    assert causes(call, narrow) == []
+
+
+def test_a_scale_in_the_suite_is_named(call, narrow):
+    (cause,) = causes(call, narrow, scale=2.0)
+
+    assert cause == "the adapter counts 2 times as in its training; remove scale"
+
+
+@pytest.mark.parametrize(
+    ("config", "times"),
+    [({"lora_alpha": 8}, "2"), ({"lora_alpha": 32}, "0.5"), ({"use_rslora": True}, "0.354")],
+)
+def test_a_file_that_counts_otherwise_than_its_config_is_named(call, narrow, config, times):
+    write_config(narrow, **config)
+
+    (cause,) = causes(call, narrow)
+
+    assert cause.startswith(f"narrow.gguf counts {times} times as in its training")
+    assert "convert it again" in cause
+
+
+def test_the_config_of_another_rank_says_nothing(call, narrow):
+    write_config(narrow, r=4, lora_alpha=4)
+
+    assert causes(call, narrow) == []
+
+
+def test_what_a_server_states_is_named(call, narrow):
+    facts = {"chat template differs": "after “a” …", "served adapter scale": "2"}
+
+    template, scale = causes(call, narrow, facts)
+
+    assert template == "another chat template: after “a” …"
+    assert scale.startswith("the server applies its adapter at scale 2; start it with --lora")
+
+
+def test_a_base_of_another_name_is_named(call, narrow):
+    facts = {"adapter base": "HuggingFaceTB/SmolLM2-135M"}
+
+    assert causes(call, narrow, facts, model="/w/SmolLM2-135M-Instruct.Q8_0.gguf") == []
+    (cause,) = causes(call, narrow, {"adapter base": "/work/old-base/"})
+    assert "trained on /work/old-base/, and the model is m.gguf" in cause
+
+
+@pytest.mark.parametrize(("kind", "name"), [(2, "Q4_0"), (15, "Q4_K_M"), (7, ""), (1, "")])
+def test_weights_of_few_bits_are_named(call, narrow, tmp_path, kind, name):
+    writer = GGUFWriter(tmp_path / "m.gguf", "llama")
+    writer.add_file_type(kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+
+    found = causes(call, narrow, model=str(tmp_path / "m.gguf"))
+
+    assert found == [
+        f"m.gguf is quantised to {name}; a file of 8 or 16 bits shows what that costs"
+    ] * bool(name)
+
+
+# In the verdict ----------------------------------------------------------------------------------
+
+
+def verdict(outcome: Outcome) -> Verdict:
+    return Verdict(
+        suite="s",
+        line=1,
+        gate="accuracy",
+        variant="tuned",
+        outcome=outcome,
+        statement=Statement(StatementKind.RATE, {"measure": "accuracy"}),
+    )
+
+
+def test_a_cause_is_the_first_step_of_a_gate_that_failed_and_of_no_other():
+    (step,) = cause_steps(Outcome.FAILED, ["remove scale", "remove scale"])
+
+    assert step_text(step) == "check a likely cause: remove scale"
+    assert [*cause_steps(Outcome.PASSED, ["remove scale"])] == []
+    assert [*cause_steps(Outcome.INCONCLUSIVE, ["remove scale"])] == []
+
+
+def test_replies_that_are_all_empty_are_a_cause_where_the_gate_failed_and_else_a_note():
+    results = {
+        f"c{n}": CaseResult(case(f"c{n}"), (Reply(text=""),), (Score(0.0, None),), (f"f{n}",))
+        for n in range(20)
+    }
+    scores = VariantScores("tuned", results)
+
+    failed, passed = (
+        with_endings(verdict(o), None, scores) for o in (Outcome.FAILED, Outcome.PASSED)
+    )
+
+    assert "20 of 20 replies are empty" in step_text(failed.next[0])
+    assert failed.notes == ()
+    assert "20 of 20 replies are empty" in passed.notes[0]
+    assert passed.next == ()

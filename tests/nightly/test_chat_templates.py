@@ -1,0 +1,110 @@
+"""Real chat templates: rendered as transformers and llama.cpp do; and one that opens a thought."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import trl
+import xllamacpp
+from engines import call  # noqa: F401
+from transformers.utils.chat_template_utils import render_jinja_template
+
+from pytest_ftgate.adapters.chat_template import SAMPLE_CHATS, ChatTemplate
+from pytest_ftgate.providers.chat_template import template_body
+from pytest_ftgate.providers.openai import open_openai
+from pytest_ftgate.weights import find_weights
+
+WEIGHTS = find_weights("smollm2-135m", Path())
+FOLDER = Path(trl.__file__).parent / "chat_templates"
+#: The tokens of the embedded model.
+TOKENS = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
+OPTIONS = ({}, {"enable_thinking": False})
+FAMILIES = (
+    "qwen3",
+    "qwen2_5",
+    "llama3_2",
+    "gemma3",
+    "phi3",
+    "deepseek_r1_distill",
+    "lfm2",
+    "gptoss",
+)
+
+
+def trained(name: str) -> ChatTemplate:
+    return ChatTemplate((FOLDER / f"{name}.jinja").read_text("utf-8"), name, TOKENS)
+
+
+def served(name: str) -> xllamacpp.Server:
+    """Serve the embedded model with the chat template *name*."""
+    params = xllamacpp.CommonParams()
+    params.model.path, params.chat_template, params.use_jinja = (
+        str(WEIGHTS),
+        trained(name).text,
+        True,
+    )
+    params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 512, 1, 1
+    params.port, params.verbosity, params.warmup = 0, -1, False
+    return xllamacpp.Server(params)
+
+
+def test_all_templates_are_rendered_as_transformers_does() -> None:
+    names = sorted(path.stem for path in FOLDER.glob("*.jinja"))
+
+    for name in names:
+        template = trained(name)
+        for chat in SAMPLE_CHATS:
+            messages = [{"role": role, "content": text} for role, text in chat]
+            for options in OPTIONS:
+                try:
+                    ((expected,), _) = render_jinja_template(
+                        [messages],
+                        chat_template=template.text,
+                        add_generation_prompt=True,
+                        **TOKENS,
+                        **options,
+                    )
+                except Exception:  # noqa: BLE001 - a template may refuse a chat
+                    expected = None
+                assert template.render(chat, options) == expected, name
+    assert len(names) >= len(FAMILIES)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_llamacpp_serves_the_prompts_of_the_same_template(name: str) -> None:
+    server, template = served(name), trained(name)
+    address = urlsplit(server.listening_address).netloc
+    for options in OPTIONS:
+        prompts = []
+        for chat in SAMPLE_CHATS:
+            connection = HTTPConnection(address)
+            connection.request("POST", "/apply-template", json.dumps(template_body(chat, options)))
+            prompt = json.load(connection.getresponse()).get("prompt")
+            prompts.append((prompt, template.render(chat, options)))
+            connection.close()
+
+        assert all(all(pair) for pair in prompts)
+        assert template.difference(prompts) == ""
+
+
+def test_a_thought_that_the_template_opens_and_nothing_closes_leaves_no_answer(call) -> None:  # noqa: F811
+    server = served("deepseek_r1_distill")
+    url = f"{server.listening_address}/v1"
+    request = call("Hi", provider="openai-compatible", model="m", base_url=url, max_tokens=8)
+
+    async def ask():
+        provider = open_openai([request], {})
+        reply = await provider.generate(request)
+        await provider.close()
+        return reply
+
+    reply = asyncio.run(ask())
+
+    assert reply.thinks
+    assert reply.has_no_answer
+    assert reply.text == ""
