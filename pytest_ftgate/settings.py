@@ -112,6 +112,7 @@ class Settings:
         reports: the paths of report files by format: ``html``, ``json``, ``markdown``.
         summary: the file that GitHub shows on the page of a run; None elsewhere.
         run_url: the address of that page, or "".
+        source_url: the address of the root directory at this commit, or "".
         keys: the pairs of a key and a host that the repository allows.
         safe: True if the authors of suites are strangers: no code, no keys to new hosts.
         annotation_prefix: the root directory relative to the repository, for GitHub annotations;
@@ -141,6 +142,7 @@ class Settings:
     reports: Mapping[str, Path] = field(default_factory=dict)
     summary: Path | None = None
     run_url: str = ""
+    source_url: str = ""
     annotation_prefix: str | None = None
     keys: tuple[KeyRule, ...] = ()
     safe: bool = False
@@ -289,8 +291,12 @@ def _github_settings(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
     summary = environ.get("GITHUB_STEP_SUMMARY")
     workspace = Path(environ.get("GITHUB_WORKSPACE", "."))
     inside = root.is_relative_to(workspace)
+    prefix = root.relative_to(workspace).as_posix() if inside else ""
+    commit = environ.get("GITHUB_SHA", "") if inside else ""
+    source = f"{server}/{repository}/blob/{commit}/{prefix}".removesuffix("/.")
     return {
-        "annotation_prefix": root.relative_to(workspace).as_posix() if inside else "",
+        "annotation_prefix": prefix,
+        "source_url": source if commit else "",
         "summary": Path(summary) if summary else None,
         "run_url": f"{server}/{repository}/actions/runs/{run}" if run else "",
     }

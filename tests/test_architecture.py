@@ -73,12 +73,12 @@ COMMON_WORDS = frozenset(
         compare config conversion cores cost declaration decorator demo doctor entry estimate eval
         evals evidence explain export f1 feasibility field fixture forgetting generation git github
         history hooks hookspecs html http imports init inspect item kinds label lint llamacpp lm
-        loader local location locks lora macro main maintenance markdown marks mean memory metrics
-        micro model must openai others page paired pairing pass plots plugin plugins power preview
-        prices progress project promptfoo proportions ray readers recommend recorded references
-        repair reporter resampling results rows rule rules runner scaffold schema scoring selection
-        sequential settings source sqlite state stats structured summary table tables templates text
-        training transformers units usage weights workers writers yaml
+        loader local location locks log lora macro main maintenance markdown marks mean memory
+        metrics micro model must openai others page paired pairing pass plots plugin plugins power
+        preview prices progress project promptfoo proportions ray readers recommend recorded
+        references repair reporter resampling results rows rule rules runner scaffold schema scoring
+        selection sequential settings source sqlite state stats structured summary table tables
+        templates text training transformers units usage weights workers writers yaml
         """,
     )
 )

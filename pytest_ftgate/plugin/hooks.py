@@ -225,8 +225,12 @@ def pytest_runtest_makereport(
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """With ``--ftgate-plan``, print the plan instead of running tests."""
+    """With ``--ftgate-plan``, print the plan instead of running tests; else begin the log."""
     settings = session.config.stash[settings_key]
+    if settings.enabled and not settings.plan:
+        from pytest_ftgate.plugin.item import begin_run_log
+
+        begin_run_log(session)
     if not (settings.enabled and settings.plan):
         return None
     from pytest_ftgate.plugin.selection import show_plan

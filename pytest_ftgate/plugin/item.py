@@ -13,7 +13,7 @@ from pytest_ftgate.errors import FtgateError, SuiteError
 from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.cases import CaseItem, case_command, case_items
-from pytest_ftgate.plugin.progress import live_progress
+from pytest_ftgate.plugin.progress import live_progress, run_log_key
 from pytest_ftgate.plugin.state import session_key, settings_key
 from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.reporting.headlines import headline
@@ -21,6 +21,7 @@ from pytest_ftgate.reporting.text import quote_following_lines
 from pytest_ftgate.results.run import SAME_ERROR
 from pytest_ftgate.runner.evaluate import GateResult, evaluate_gate, measure_ungated
 from pytest_ftgate.runner.recommend import has_ladder, suite_advice
+from pytest_ftgate.runner.run_log import RunLog
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.settings import Settings
@@ -208,6 +209,13 @@ def gate_run_of(item: pytest.Item) -> GateRun | None:
 def gate_runs_in(items: list[pytest.Item]) -> list[GateRun]:
     """Return the gates among *items*."""
     return [gate_run for item in items if (gate_run := gate_run_of(item))]
+
+
+def begin_run_log(session: pytest.Session) -> None:
+    """Prepare what a run of the gates of *session* shows while it waits for replies."""
+    gate_runs = [run for run in gate_runs_in(session.items) if run.gate.sends_requests]
+    if gate_runs:
+        session.config.stash[run_log_key] = RunLog(session.config.stash[session_key], gate_runs)
 
 
 class SuiteFile(pytest.File):

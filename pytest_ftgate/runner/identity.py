@@ -197,6 +197,7 @@ def tuned_identities(
         results = session.checked_results(probes, on_progress, suite.name)
         identity = compare(probes, results)
         if identity.outcome is Outcome.PASSED:
+            session.identities[suite.name, variant.name, ""] = (identity,)
             break
     if variant.base is not None and _has_base_beside_it(variant):
         yield check_parent_model(variant.base, probes[0], results)
