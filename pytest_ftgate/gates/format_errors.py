@@ -380,7 +380,7 @@ def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator
     p = stuart_maxwell([[counts[row, column] for column in kinds] for row in kinds]).p
     old, new = (sum(kind != "" for kind in side) / len(pairs) for side in zip(*pairs, strict=True))
     p_text = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"  # noqa: PLR2004 - three decimals
-    message = f"the mix of format errors is another than before (Stuart-Maxwell, {p_text})"
+    message = f"the mix of format errors has changed (Stuart-Maxwell test, {p_text})"
     yield Drift(
         what="format errors",
         unit="share",

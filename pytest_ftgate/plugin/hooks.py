@@ -285,6 +285,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a pytest-xdist worker how wide the terminal is."""
+    node.workerinput["ftgate_columns"] = node.config.get_terminal_writer().fullwidth
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Collect the request counts, messages and cases of a pytest-xdist worker."""
     output = getattr(node, "workeroutput", {})

@@ -171,13 +171,22 @@ class GateItemState:
         self, verdict: Verdict, explanations: Mapping[str, Sequence[str]] | None = None
     ) -> str:
         """Return the failure section of *verdict*, with the *explanations* of cases by their id."""
+        from pytest_ftgate.reporting.text import terminal_width
         from pytest_ftgate.reporting.verdict import verdict_section
         from pytest_ftgate.results.verdicts import as_typed, node_id
 
         settings, verbosity = self.settings, self.item.config.get_verbosity()
         verdict, is_rate = as_typed(verdict, settings.typed), self.gate_run.gate.is_rate
         command = partial(case_command, node_id(verdict), verdict.variant) if is_rate else None
-        return verdict_section(verdict, verbosity, settings.show, explanations, command)
+        with terminal_width(_terminal_columns(self.item.config)):
+            return verdict_section(verdict, verbosity, settings.show, explanations, command)
+
+
+def _terminal_columns(config: pytest.Config) -> int:
+    """Return the columns of the terminal; a worker of pytest-xdist has none of its own."""
+    worker = getattr(config, "workerinput", {})
+    columns: int = worker.get("ftgate_columns") or config.get_terminal_writer().fullwidth
+    return columns
 
 
 def set_property(item: pytest.Item, name: str, value: str) -> None:
