@@ -153,6 +153,7 @@ def _identities(
     found = [
         identity
         for case_requests in workloads.gate_requests(gate_run)
+        if case_requests
         for identity in _cached_identities(session, gate_run, case_requests)
     ]
     found += reported_identities(variant, unplanned, results) if unplanned else []
