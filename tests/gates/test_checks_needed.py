@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from pytest_ftgate.gates.checks import check_drop, drop_outcome, pair_samples
-from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.levels import TYPICAL_DISCORDANCE, Levels
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.stats.power import TYPICAL_DISCORDANCE
 
-LIMIT, RUNS = 0.05, 300
+LIMIT, RUNS = 0.05, 150
 
 
 def side(right: np.ndarray, name: str) -> Samples:
@@ -20,7 +19,7 @@ def side(right: np.ndarray, name: str) -> Samples:
     )
 
 
-@pytest.mark.parametrize(("regressed", "fixed"), [(3, 0), (5, 3), (2, 2)])
+@pytest.mark.parametrize(("regressed", "fixed"), [(3, 0), (5, 3), (6, 6)])
 def test_the_named_cases_settle_nine_in_ten_runs_that_behave_like_the_seen_ones(regressed, fixed):
     before, after = np.ones(100), np.ones(100)
     after[:regressed] = 0.0
@@ -41,4 +40,4 @@ def test_the_named_cases_settle_nine_in_ten_runs_that_behave_like_the_seen_ones(
         pairs = pair_samples(side(before, "b"), side(after, "a"))
         passed += drop_outcome(pairs, LIMIT, Levels()) is Outcome.PASSED
 
-    assert passed / RUNS == pytest.approx(0.9, abs=0.06)
+    assert passed / RUNS == pytest.approx(0.9, abs=0.07)
