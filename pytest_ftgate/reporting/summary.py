@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from pytest_ftgate.gates.statements import NextStep, StepKind, Value
+from pytest_ftgate.gates.statements import NextStep, StatementKind, StepKind, Value
 from pytest_ftgate.gates.units import amount, percent, points, quantity, round_up
 from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
 from pytest_ftgate.reporting.gate_summary import gate_lines, head_parts, rerun_line
 from pytest_ftgate.reporting.headlines import half_gone_parts, headline
 from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
-from pytest_ftgate.reporting.next_steps import step_line
+from pytest_ftgate.reporting.next_steps import step_command, step_line
 from pytest_ftgate.reporting.tables import (
     cost_lines,
     format_table,
@@ -26,6 +26,7 @@ from pytest_ftgate.reporting.tables import (
     verdict_rows,
 )
 from pytest_ftgate.reporting.text import (
+    break_command,
     cell_count,
     escape_controls,
     fit_parts,
@@ -112,6 +113,8 @@ _COLOURED_WORD = re.compile(rf"(?<!\S)({'|'.join(map(re.escape, _COLOURS))})(?!\
 MAX_LINES, _MAX_NOTES, _MAX_GREEN = 24, 4, 2
 #: The most variants that are named with one result.
 _MAX_NAMED = 4
+#: How a line of an error begins that is a command to copy.
+_COMMANDS = ("pytest --ftgate", "pytest-ftgate ", "pip install ")
 #: The most lines of an error; pytest shows all of it above.
 _MAX_REASON = 6
 #: The fewest lines of a block that says what got worse and what to do.
@@ -244,6 +247,8 @@ def _passed_text(verdict: Verdict, *, brief: bool) -> str:
     """Return the rate of a variant, the change and the limit."""
     check = verdict.check
     rate = verdict.statement.values.get("rate")
+    if check is None and verdict.statement.kind is StatementKind.IS_BASELINE:
+        return "is the baseline"
     if check is None:
         return percent(rate) if isinstance(rate, float) else headline(verdict)
     compared = (one for one in verdict.checks if one.before is not None and one.unit == check.unit)
@@ -331,7 +336,7 @@ def _not_evaluated_lines(report: Report, names: str, reason: str) -> list[str]:
     why = [
         wrapped
         for line in reason.strip().split("\n")
-        for wrapped in wrap_lines(escape_controls(line.removeprefix("│")), 4, keep_long_words=True)
+        for wrapped in _reason_lines(escape_controls(line.removeprefix("│")))
     ]
     lines += [*why[:_MAX_REASON], *["    …"] * (len(why) > _MAX_REASON)]
     options = [_more_budget(report)] if report.cost.stopped else []
@@ -339,6 +344,13 @@ def _not_evaluated_lines(report: Report, names: str, reason: str) -> list[str]:
     suites = {gate.node.partition("::")[0] for gate in report.not_evaluated}
     suite = next(iter(suites)) if len(suites) == 1 else ""
     return [*lines, rerun_line(suite if suite != "pytest" else "", *filter(None, options))]
+
+
+def _reason_lines(line: str) -> list[str]:
+    """Return a line of an error in lines of the terminal's width; a command is not wrapped."""
+    if line.strip().startswith(_COMMANDS):
+        return [f"    {break_command(line.strip())}"]
+    return wrap_lines(line, 4, keep_long_words=True)
 
 
 def first_action(report: Report) -> tuple[str, str, str] | None:
@@ -509,12 +521,18 @@ def _half_gone_lines(verdicts: Iterable[Verdict]) -> list[str]:
 def _note_lines(verdicts: Sequence[Verdict], *, with_steps: bool = True) -> list[str]:
     """Return the notes and next steps of *verdicts*, each text once with the gates it is about."""
     gates_by_text: dict[str, list[str]] = defaultdict(list)
+    commands: dict[str, str] = {}
     for verdict in verdicts:
-        steps = map(step_line, verdict.next) if with_steps else ()
-        for text in (*verdict.notes, *steps):
-            gates_by_text[escape_controls(text)].append(node_name(verdict))
-    return [
-        line
-        for text, gates in gates_by_text.items()
-        for line in wrap_lines(f"{', '.join(gates)}: {text}")
-    ]
+        for note in verdict.notes:
+            gates_by_text[escape_controls(note)].append(node_name(verdict))
+        for step in verdict.next if with_steps else ():
+            text = escape_controls(step_line(step))
+            gates_by_text[text].append(node_name(verdict))
+            commands[text] = escape_controls(step_command(step))
+    lines: list[str] = []
+    for text, gates in gates_by_text.items():
+        # A command must not be wrapped.
+        command = commands.get(text, "")
+        lines += wrap_lines(f"{', '.join(gates)}: {text.removesuffix(command).rstrip()}")
+        lines += [f"    {command}"] if command else []
+    return lines

@@ -80,8 +80,8 @@ def require_recorded(results: Collection[Result], suite: str) -> None:
         # The suite of a mark without a file cannot be exported.
         export = "" if "::" in suite else f" && pytest-ftgate cache export {suite}"
         raise RepliesMissing(
-            f"{missing:,} of {len(results):,} replies are not recorded; with the keys, run "
-            f"pytest --ftgate {suite}{export}"
+            f"{missing:,} of {len(results):,} replies are not recorded; with the keys, run\n"
+            f"    pytest --ftgate {suite}{export}"
         )
 
 

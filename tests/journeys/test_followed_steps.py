@@ -208,3 +208,17 @@ def test_cases_without_a_reply_are_complete_after_the_command(desk):
     desk.path("up").touch()
 
     assert desk.run(*command[3:4]).ret == 0
+
+
+def test_replies_in_the_right_format_pass(desk):
+    desk.suite("{format: {max_drop: 0.05}}", current=0)
+    desk.replies("new", wrong=30, said="```\nbilling\n```")
+    desk.suite_of(
+        {name: f"{{provider: recorded, replies: {name}.jsonl}}" for name in ("current", "new")},
+        "{format: {max_drop: 0.05}}",
+    )
+    desk.run().stdout.fnmatch_lines(["    or      ask for the bare answer without a code fence*"])
+
+    desk.replies("new")
+
+    assert desk.run().ret == 0
