@@ -350,7 +350,8 @@ ENDS: tuple[End, ...] = (
         (f"{_J}test_judge.py::test_replies_without_a_grade_are_missing_and_said_and_never_wrong",)),
     End("invalid", "the replies are the base model's",
         lambda: replace(_rate(2, ACCURACY), outcome=Outcome.INVALID,
-            statement=invalid(SAME_AS_BASE), checks=(), flips=(), next=(_step(StepKind.CHECK_IDENTITY, claims="adapter"),)),
+            statement=invalid(SAME_AS_BASE), checks=(), flips=(),
+            next=(_step(StepKind.CHECK_IDENTITY, claims="adapter"),)),
         (f"{_J}test_forgetting.py::test_the_base_itself_in_place_of_a_fine_tune_is_invalid",)),
     End("invalid", "another model answers",
         lambda: replace(_rate(2, ACCURACY), outcome=Outcome.INVALID, statement=invalid(
