@@ -293,7 +293,7 @@ def _block_lines(report: Report, room: int) -> list[str]:
             hidden += others + 1
             break
         own = max(1, left - min(others, 3)) if len(lines) < _MIN_BLOCK else left - min(others, 1)
-        steps = (*_ship_steps(report, verdict), *_with_budget(report, verdict.next))
+        steps = next_steps(report, verdict)
         block = gate_lines(verdict, _name(report, verdict), steps, own)
         lines += ["", *block] if len(block) > 1 or not lines or index == 0 else block
     more = [f"  … and {hidden} more (-v shows all)"] if hidden else []
@@ -358,9 +358,14 @@ def first_action(report: Report) -> tuple[str, str, str] | None:
     for verdict in rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED:
             _, *size = head_parts(verdict, "")
-            steps = (*_ship_steps(report, verdict), *_with_budget(report, verdict.next))
+            steps = next_steps(report, verdict)
             return node_name(verdict), " ".join(size), step_line(steps[0]) if steps else ""
     return None
+
+
+def next_steps(report: Report, verdict: Verdict) -> tuple[NextStep, ...]:
+    """Return what to do about *verdict*: first what the whole run shows, then its own steps."""
+    return (*_ship_steps(report, verdict), *_with_budget(report, verdict.next))
 
 
 def _with_budget(report: Report, steps: Iterable[NextStep]) -> Iterator[NextStep]:
