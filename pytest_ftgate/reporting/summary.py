@@ -228,7 +228,7 @@ def passed_parts(verdicts: Iterable[Verdict], *, brief: bool = False) -> list[st
     *brief* leaves out changes and limits.
     """
     variants: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for verdict in sorted(verdicts, key=lambda v: (v.suite, v.line)):
+    for verdict in sorted(verdicts, key=_place):
         if verdict.outcome is Outcome.PASSED:
             by_text = variants[verdict.suite, verdict.gate]
             by_text[_passed_text(verdict, brief=brief)].append(verdict.variant)
@@ -236,6 +236,12 @@ def passed_parts(verdicts: Iterable[Verdict], *, brief: bool = False) -> list[st
         escape_controls(f"{gate}: {', '.join(f'{_names(v)} {text}' for text, v in texts.items())}")
         for (_, gate), texts in variants.items()
     ]
+
+
+def _place(verdict: Verdict) -> tuple[str, int, bool, str]:
+    """Return a key that puts the baseline first, whatever order the gates ran in."""
+    is_compared = any(check.before is not None for check in verdict.checks)
+    return verdict.suite, verdict.line, is_compared, verdict.variant
 
 
 def _names(variants: Sequence[str]) -> str:
