@@ -21,10 +21,9 @@ def demo(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("demo")
-def test_the_first_run_is_red_and_every_command_that_it_prints_works(
-    pytester, tmp_path, capfd, monkeypatch
-):
-    folder = tmp_path / "ftgate-demo"
+def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, capfd, monkeypatch):
+    folder = pytester.path / "ftgate-demo"
+    monkeypatch.chdir(pytester.path)
     monkeypatch.setenv("COLUMNS", "80")
 
     printed = "\n".join(run_demo(Path(folder.name), live=False))
