@@ -151,7 +151,7 @@ def detail_lines(report: Report, verbosity: int = 1, *, full_ladder: bool = Fals
     if verbosity >= 0 and len(closing) > _note_room(report):
         lines += closing
     if full_ladder and not report.advice:
-        lines += ["  no ladder: it takes every gate of a suite, and cases with an expected answer"]
+        lines += ["  no ladder: run all gates of a suite whose cases have an expected answer"]
     for advice in report.advice if full_ladder or verbosity > 0 else ():
         lines += ["", *ladder_lines(advice, full=full_ladder)]
     return lines
