@@ -95,7 +95,7 @@ class _ProgressLine:
             for line in self._log_lines(progress):
                 self._write(line, "\n")
             # A line that fills the last column would wrap.
-            columns, in_place = self._writer.fullwidth - 1, self._reporter.isatty
+            columns, in_place = self._writer.fullwidth - 1, bool(self._reporter.isatty)
             self._write(progress_line(progress, columns, bar=in_place), "" if in_place else "\n")
         self._shown = True
 

@@ -107,10 +107,10 @@ class RunLog:
         if progress.received and not self._has_reply:
             self._has_reply = True
             yield f"{head}the first reply is here"
-        for (suite, variant, requests), proofs in [*self._session.identities.items()]:
-            if not requests and (suite, variant) not in self._identities:
-                self._identities.add((suite, variant))
-                yield f"{head}{variant:<14} {proofs[0].message}"
+        for (suite, name, requests), proofs in [*self._session.identities.items()]:
+            if not requests and (suite, name) not in self._identities:
+                self._identities.add((suite, name))
+                yield f"{head}{name:<14} {proofs[0].message}"
         if self._variants is None:
             self._variants = [*self._variant_logs()]
         for variant in self._variants:
