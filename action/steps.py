@@ -25,6 +25,7 @@ ALLOWED = {
     "inconclusive": (r"fail|warn", "fail or warn"),
     "max_usd": (r"(\d+(\.\d+)?)?", "a number such as 2.5, or nothing"),
     "extras": (r"([a-z]+(,[a-z]+)*)?", "names such as local,prices, or nothing"),
+    "page_url": (r"(https?://[^\s()<>#]+)?", "an address such as https://example.org/report.html"),
     "title": (r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", "letters, digits, dots and dashes, at most 40"),
 }
 #: Events that strangers cause, in whose jobs the repository's secrets are.
@@ -33,6 +34,8 @@ FROM_A_FORK = (
     "This pull request comes from a fork, where there are no keys: only recorded replies were "
     "evaluated, and nothing was asked."
 )
+#: Where the report links to the page; see reporting/markdown.py.
+PAGE_MARK = re.compile(r"<!-- page:(#[\w%&=.~-]+)? -->")
 NO_REPORT = "### 🔴 BLOCKED: pytest ended before it wrote a report; see the log of the job\n"
 
 
@@ -137,7 +140,7 @@ def comment(environ: Mapping[str, str]) -> int:
     marker = f"<!-- pytest-ftgate: {environ['IN_TITLE']} -->"
     # Without a report, the comment of an earlier run would stand as if it were of this one.
     text = report.read_text("utf-8") if report.exists() else NO_REPORT
-    body = f"{text}\n{marker}"
+    body = f"{with_links(text, environ['IN_PAGE_URL'], environ['ARTIFACT_URL'])}\n{marker}"
     try:
         _put(_Comments(environ), marker, body)
     except (OSError, ValueError) as error:
@@ -145,6 +148,22 @@ def comment(environ: Mapping[str, str]) -> int:
         told = _escaped(f"no comment could be written ({error}); {remedy}")
         print(f"::warning title=pytest-ftgate::{told}")
     return 0
+
+
+def with_links(text: str, page: str, artifact: str) -> str:
+    """Return a report with links to the page, and to the cases of each gate in it.
+
+    *page* is where the workflow publishes the page. The address of the *artifact* downloads it, so
+    that no part of the page can be named.
+    """
+    whole, *_ = [f" · [the page with every case]({url})" for url in (page, artifact) if url] + [""]
+
+    def link(mark: re.Match[str]) -> str:
+        if not mark[1]:
+            return whole
+        return f" · [its cases]({page}{mark[1]})" if page else ""
+
+    return PAGE_MARK.sub(link, text)
 
 
 def _put(comments: _Comments, marker: str, body: str) -> None:

@@ -4,8 +4,9 @@ r"""Make every figure, reply and picture anew that rests on the embedded model's
     python benchmarks/regenerate.py OUT [--only STEP ...]
 
 Run it on an idle machine after the weights, an adapter or an example has changed. It overwrites the
-recorded replies and the pictures, and writes each command's output to OUT/STEP.txt. The figures
-around the outputs that the documents quote are edited by hand; ``--list`` names the documents. A
+recorded replies and the pictures, and writes each command's output to OUT/STEP.txt. From those it
+writes the screens that documents quote below a comment (screens.py). Other screens, and figures in
+sentences, are edited by hand; ``--list`` names the documents. A
 step that was interrupted goes on from the caches in OUT. It ends with the steps that failed; a run
 of an example ends with 1 because one of its gates fails, which is no failure here.
 """
@@ -19,6 +20,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from screens import main as write_screens
 
 ROOT = Path(__file__).parents[1]
 TICKETS, LADDER = "examples/tickets/tickets.ftgate.yaml", "examples/ladder/ladder.ftgate.yaml"
@@ -46,6 +49,7 @@ class Step:
 
 
 STEPS = (
+    Step("demo", f"{CLI} demo OUT/ftgate-demo", "README.md"),
     Step(
         "tickets",
         f"{RUN} --ftgate-cache=OUT/tickets.sqlite --ftgate-json=OUT/tickets.json examples/tickets",
@@ -181,7 +185,7 @@ def main() -> int:
         if not run(step, out):
             failed.append(step.name)
             print(f"{step.name} failed: see {out / step.name}.txt", flush=True)
-    return len(failed)
+    return len(failed) + write_screens(out)
 
 
 if __name__ == "__main__":

@@ -112,6 +112,7 @@ class Settings:
         reports: the paths of report files by format: ``html``, ``json``, ``markdown``.
         summary: the file that GitHub shows on the page of a run; None elsewhere.
         run_url: the address of that page, or "".
+        source_url: the address of the root directory at this commit, or "".
         keys: the pairs of a key and a host that the repository allows.
         safe: True if the authors of suites are strangers: no code, no keys to new hosts.
         annotation_prefix: the root directory relative to the repository, for GitHub annotations;
@@ -141,6 +142,7 @@ class Settings:
     reports: Mapping[str, Path] = field(default_factory=dict)
     summary: Path | None = None
     run_url: str = ""
+    source_url: str = ""
     annotation_prefix: str | None = None
     keys: tuple[KeyRule, ...] = ()
     safe: bool = False
@@ -289,8 +291,12 @@ def _github_settings(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
     summary = environ.get("GITHUB_STEP_SUMMARY")
     workspace = Path(environ.get("GITHUB_WORKSPACE", "."))
     inside = root.is_relative_to(workspace)
+    prefix = root.relative_to(workspace).as_posix() if inside else ""
+    commit = environ.get("GITHUB_SHA", "") if inside else ""
+    source = f"{server}/{repository}/blob/{commit}/{prefix}".removesuffix("/.")
     return {
-        "annotation_prefix": root.relative_to(workspace).as_posix() if inside else "",
+        "annotation_prefix": prefix,
+        "source_url": source if commit else "",
         "summary": Path(summary) if summary else None,
         "run_url": f"{server}/{repository}/actions/runs/{run}" if run else "",
     }
@@ -363,37 +369,39 @@ _OPTIONS = (
             {"choices": _REPLIES}, "auto"),
     _Option("plan", "Print the requests, their cost and what the gates can show; send nothing.",
             _FLAG),
-    _Option("accept", "Write what this run measured as the accepted record beside each suite.",
+    _Option("accept", "Accept this run: write its results beside each suite; later runs are "
+            "compared with them.",
             _FLAG),
-    _Option("accept_anchor", "Accept this run, and hold later runs to it as the anchor too, in "
-            "place of the run that was accepted first.", _FLAG),
+    _Option("accept_anchor", "As --ftgate-accept, and make this run the anchor: later runs are "
+            "compared with it, whatever is accepted after it.", _FLAG),
     _Option("cache", "The file that stores replies (default: cache.sqlite in the nearest folder "
             ".ftgate).", _PATH, ""),
     _Option("variant", "Evaluate the gates of this variant alone; may be given several times.",
             {"action": "append", "metavar": "NAME"}),
-    _Option("case", "Run the case with this id as ordinary tests, which --pdb stops in, and "
+    _Option("case", "Run this case alone, by its id, as ordinary tests (--pdb works), and "
             "evaluate no gate; may be given several times.",
             {"action": "append", "metavar": "ID"}),
     _Option("inconclusive", "What an inconclusive gate does: block the run (fail, the default) or "
             "warn.", {"choices": _INCONCLUSIVE}, "fail"),
-    _Option("report_only", "Report every verdict, and fail no test because of one.", _FLAG,
+    _Option("report_only", "Report all verdicts; no verdict fails a test.", _FLAG,
             default=False),
     _Option("show", "Cases to show for a gate that did not pass (default: 3; with -v 10, with -vv "
             "all).", {"metavar": "N"}, ""),
     _Option("concurrency", "Requests in flight at once for each model.", {"metavar": "N"}, ""),
-    _Option("max_usd", "Send no more requests once replies of this run cost X USD; gates without "
-            "enough replies are inconclusive.", {"metavar": "X"}, ""),
-    _Option("max_minutes", "Send no more requests after M minutes.", {"metavar": "M"}, ""),
-    _Option("batch", "Send requests of provider anthropic in batches: half the price, within a "
-            "day.", _FLAG, default=False),
+    _Option("max_usd", "Stop sending requests once the replies of this run cost X USD; gates that "
+            "lack replies are inconclusive.", {"metavar": "X"}, ""),
+    _Option("max_minutes", "Stop sending requests after M minutes.", {"metavar": "M"}, ""),
+    _Option("batch", "Send requests to provider anthropic in batches, which cost half the price "
+            "and may take a day.", _FLAG, default=False),
     _Option("engine", "What sends requests: this machine (local, the default), or a Ray cluster "
             "(ray).", {"choices": _ENGINES}, "local"),
-    _Option("safe", "Evaluate suites of strangers: no Python that a suite names, no weights from "
-            "elsewhere, no keys to new hosts, and no request unless --ftgate-replies says so.",
+    _Option("safe", "For suites by strangers: run no Python that a suite names, load no weights "
+            "from elsewhere, send no key to a new host, and send no request unless "
+            "--ftgate-replies is given.",
             _FLAG, default=False),
     _Option("ladder", "Show the ladder of each suite in full: its rungs, the effort of "
             "fine-tuning, and the cost of each rung by volume.", _FLAG),
-    _Option("html", "Write a page with pictures and every case, which opens without a network.",
+    _Option("html", "Write a page with charts and every case; it works offline.",
             _PATH, ""),
     _Option("json", "Write the run record, from which pytest-ftgate report makes the other "
             "reports.", _PATH, ""),
@@ -413,6 +421,6 @@ def add_options(parser: Any) -> None:
         flag = f"--ftgate-{name.replace('_', '-')}"
         group.addoption(flag, dest=f"ftgate_{name}", help=text, **kind)
         if default is not None:
-            where = ", from the root directory on" if name in REPORT_FORMATS else ""
+            where = "; the path is relative to the root directory" if name in REPORT_FORMATS else ""
             type_ = "bool" if default is False else None
             parser.addini(f"ftgate_{name}", f"As {flag}{where}.", type=type_, default=default)

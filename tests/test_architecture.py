@@ -73,7 +73,7 @@ COMMON_WORDS = frozenset(
         compare config converse conversion cores cost declaration decorator demo doctor entry
         estimate eval evals evidence explain export f1 feasibility field fixture forgetting
         generation git github history hooks hookspecs html http imports init inspect item kinds
-        label lint llamacpp lm loader local location locks lora macro main maintenance markdown
+        label lint llamacpp lm loader local location locks log lora macro main maintenance markdown
         marks mean memory metrics micro model must openai others page paired pairing pass plots
         plugin plugins power preview prices progress project promptfoo proportions ray readers
         recommend recorded references repair reporter resampling results rows rule rules runner

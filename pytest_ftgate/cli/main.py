@@ -113,8 +113,8 @@ class _Verb(NamedTuple):
     epilog: str = ""
 
 
-_SUITE = ("suite", {"type": Path})
-_SEED = ("--seed", {"type": int, "default": 0})
+_SUITE = ("suite", {"type": Path, "help": "the suite file"})
+_SEED = ("--seed", {"type": int, "default": 0, "help": "of the random draw (default: 0)"})
 _CACHE = ("--cache", {"type": Path, "help": "the cache file (default: the one of pytest --ftgate)"})
 
 
@@ -236,9 +236,9 @@ _VERBS = (
     _Verb("selftest", "measure how often gates fail by chance, on repeated replies",
         _call_with_suite, "cli.suite:run_selftest", (
         _SUITE,
-        ("--repeats", {"type": int, "default": 3, "help": "replies to each case"}),
+        ("--repeats", {"type": int, "default": 3, "help": "replies to each case (default: 3)"}),
         ("--pairs",
-            {"type": int, "default": 500, "help": "pairs of runs to draw from the replies"}),
+            {"type": int, "default": 500, "help": "pairs of runs to draw (default: 500)"}),
         _SEED,
         _CACHE,
     )),
@@ -252,7 +252,7 @@ _VERBS = (
         _CACHE,
     )),
     _Verb("data", "check a training file", _call, "cli.main:examine_data", (
-        ("file", {"type": Path}),
+        ("file", {"type": Path, "help": "the training file"}),
         ("--suite",
             {"type": Path, "help": "also check against the cases and the format of a suite"}),
         ("--against",

@@ -186,7 +186,7 @@ def _detectable_drop(pairs: PairedCounts, margin: float, levels: Levels) -> floa
 def _with_needs(check: Check, pairs: PairedCounts) -> Check:
     """Return *check* with its note, and with what would settle it if it is inconclusive."""
     if check.outcome is Outcome.PASSED and (check.p_fail or 1.0) <= check.alarm:
-        return replace(check, note="a real drop, smaller than the margin")
+        return replace(check, note="a real drop, but smaller than the limit")
     if check.outcome is not Outcome.INCONCLUSIVE:
         return check
     if pairs.groups is not None and pairs.groups < MIN_GROUPS:

@@ -378,7 +378,7 @@ def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator
     n = counts.total()
     shares = [sum(count for pair, count in counts.items() if pair[side]) / n for side in range(2)]
     p_text = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"  # noqa: PLR2004 - three decimals
-    message = f"the mix of format errors is another than before (Stuart-Maxwell, {p_text})"
+    message = f"the mix of format errors has changed (Stuart-Maxwell test, {p_text})"
     yield Drift(
         what="format errors",
         unit="share",

@@ -73,7 +73,8 @@ def compare_with_base(
     )
     longer, shorter = _compare_prefixes(tuned, base, repeated)
     if mcnemar_midp(longer, shorter) <= _DIFFERENCE_ALPHA / len(PROBE_STAGES):
-        return IdentityResult(Outcome.PASSED, f"tuned model proven: {counts}")
+        message = f"identity proven: {n - agree} of {n} replies differ from the base model's"
+        return IdentityResult(Outcome.PASSED, message)
     if n < MIN_COMPARED_REPLIES:
         left = f"{n} replies, {MIN_COMPARED_REPLIES} are needed"
         reason = _unanswered_reason(probes, results) or left

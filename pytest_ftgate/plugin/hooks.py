@@ -225,8 +225,12 @@ def pytest_runtest_makereport(
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """With ``--ftgate-plan``, print the plan instead of running tests."""
+    """With ``--ftgate-plan``, print the plan instead of running tests; else begin the log."""
     settings = session.config.stash[settings_key]
+    if settings.enabled and not settings.plan:
+        from pytest_ftgate.plugin.item import begin_run_log
+
+        begin_run_log(session)
     if not (settings.enabled and settings.plan):
         return None
     from pytest_ftgate.plugin.selection import show_plan
@@ -278,6 +282,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         from pytest_ftgate.plugin.reporter import finish_run
 
         finish_run(session, session.config.stash.get(reporter_key, None))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a pytest-xdist worker how wide the terminal is."""
+    node.workerinput["ftgate_columns"] = node.config.get_terminal_writer().fullwidth
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -13,7 +13,7 @@ from pytest_ftgate.errors import FtgateError, SuiteError
 from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.cases import CaseItem, case_command, case_items
-from pytest_ftgate.plugin.progress import live_progress
+from pytest_ftgate.plugin.progress import live_progress, run_log_key
 from pytest_ftgate.plugin.state import session_key, settings_key
 from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.reporting.headlines import headline
@@ -21,6 +21,7 @@ from pytest_ftgate.reporting.text import quote_following_lines
 from pytest_ftgate.results.run import SAME_ERROR
 from pytest_ftgate.runner.evaluate import GateResult, evaluate_gate, measure_ungated
 from pytest_ftgate.runner.recommend import has_ladder, suite_advice
+from pytest_ftgate.runner.run_log import RunLog
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.settings import Settings
@@ -177,13 +178,22 @@ class GateItemState:
         self, verdict: Verdict, explanations: Mapping[str, Sequence[str]] | None = None
     ) -> str:
         """Return the failure section of *verdict*, with the *explanations* of cases by their id."""
+        from pytest_ftgate.reporting.text import terminal_width
         from pytest_ftgate.reporting.verdict import verdict_section
         from pytest_ftgate.results.verdicts import as_typed, node_id
 
         settings, verbosity = self.settings, self.item.config.get_verbosity()
         verdict, is_rate = as_typed(verdict, settings.typed), self.gate_run.gate.is_rate
         command = partial(case_command, node_id(verdict), verdict.variant) if is_rate else None
-        return verdict_section(verdict, verbosity, settings.show, explanations, command)
+        with terminal_width(_terminal_columns(self.item.config)):
+            return verdict_section(verdict, verbosity, settings.show, explanations, command)
+
+
+def _terminal_columns(config: pytest.Config) -> int:
+    """Return the columns of the terminal; a worker of pytest-xdist has none of its own."""
+    worker = getattr(config, "workerinput", {})
+    columns: int = worker.get("ftgate_columns") or config.get_terminal_writer().fullwidth
+    return columns
 
 
 def set_property(item: pytest.Item, name: str, value: str) -> None:
@@ -215,6 +225,13 @@ def gate_run_of(item: pytest.Item) -> GateRun | None:
 def gate_runs_in(items: list[pytest.Item]) -> list[GateRun]:
     """Return the gates among *items*."""
     return [gate_run for item in items if (gate_run := gate_run_of(item))]
+
+
+def begin_run_log(session: pytest.Session) -> None:
+    """Prepare what a run of the gates of *session* shows while it waits for replies."""
+    gate_runs = [run for run in gate_runs_in(session.items) if run.gate.sends_requests]
+    if gate_runs:
+        session.config.stash[run_log_key] = RunLog(session.config.stash[session_key], gate_runs)
 
 
 class SuiteFile(pytest.File):

@@ -8,20 +8,26 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_ftgate.client.progress import Progress
 from pytest_ftgate.plugin.state import session_key
-from pytest_ftgate.reporting.text import encodable
+from pytest_ftgate.reporting.text import break_command, encodable, escape_controls, shorten
 from pytest_ftgate.runner.progress import OnProgress, progress_line
+
+if TYPE_CHECKING:
+    from pytest_ftgate.runner.run_log import RunLog
 
 #: Seconds between two progress lines if the output is not a terminal.
 _PLAIN_INTERVAL = 30.0
-#: Seconds until the first of them: a run of the cache alone shows none.
-_FIRST_INTERVAL = 2.0
+#: Seconds until the first line, and until the first on a terminal: a quick run shows none.
+_FIRST_INTERVAL, _FIRST_ON_TERMINAL = 2.0, 1.0
 _CLEAR = "\r\x1b[K"
+#: The log of the run, and whether its first lines were written.
+run_log_key: pytest.StashKey[RunLog] = pytest.StashKey()
+_begun_key = pytest.StashKey[bool]()
 
 
 def show_sentence(config: pytest.Config, text: str) -> None:
@@ -110,7 +116,7 @@ def _interrupt(number: int, _frame: object) -> None:
 class _ProgressLine:
     def __init__(self, config: pytest.Config, reporter: pytest.TerminalReporter) -> None:
         self._config, self._reporter, self._shown = config, reporter, False
-        self._next = time.monotonic() + (0.0 if reporter.isatty else _FIRST_INTERVAL)
+        self._next = time.monotonic() + (_FIRST_ON_TERMINAL if reporter.isatty else _FIRST_INTERVAL)
         self._writer = config.get_terminal_writer()
 
     def __call__(self, progress: Progress) -> None:
@@ -121,13 +127,29 @@ class _ProgressLine:
         with _uncaptured(self._config):
             if not self._shown:
                 self._reporter.ensure_newline()
-            end = "" if self._reporter.isatty else "\n"
-            head = _CLEAR if self._reporter.isatty else ""
+            for line in self._log_lines(progress):
+                self._write(line, "\n")
             # A line that fills the last column would wrap.
-            columns = self._writer.fullwidth - 1 if self._reporter.isatty else None
-            line = encodable(progress_line(progress, columns), writer_encoding(self._writer))
-            self._reporter.write(f"{head}{line}{end}", flush=True)
+            columns, in_place = self._writer.fullwidth - 1, bool(self._reporter.isatty)
+            self._write(progress_line(progress, columns, bar=in_place), "" if in_place else "\n")
         self._shown = True
+
+    def _log_lines(self, progress: Progress) -> Iterator[str]:
+        """Yield the first lines of the run, once, and what became known since the last call."""
+        log = self._config.stash.get(run_log_key, None)
+        if log is None:
+            return
+        if not self._config.stash.get(_begun_key, False):
+            self._config.stash[_begun_key] = True
+            yield from log.first_lines(progress)
+        yield from log.new_lines(progress)
+
+    def _write(self, line: str, end: str) -> None:
+        head = _CLEAR if self._reporter.isatty else ""
+        # Names of suites, variants and models are not ours.
+        text = shorten(escape_controls(line), self._writer.fullwidth - 1)
+        shown = encodable(break_command(text), writer_encoding(self._writer))
+        self._reporter.write(f"{head}{shown}{end}", flush=True)
 
     def end(self) -> None:
         if self._shown and self._reporter.isatty:

@@ -54,6 +54,8 @@ def _environment_facts(settings: Settings) -> dict[str, str]:
     }
     if settings.run_url:
         facts["run"] = settings.run_url
+    if settings.source_url:
+        facts["source"] = settings.source_url
     if settings.reports or settings.summary:
         facts |= _commit_facts(settings.root)
     return facts

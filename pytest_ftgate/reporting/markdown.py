@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from urllib.parse import quote
 
 from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.headlines import advice_detail, half_gone_parts, headline
+from pytest_ftgate.reporting.html.case_data import cases_link
 from pytest_ftgate.reporting.ladder import (
     frontier_legend,
     ladder_sentence,
@@ -37,6 +39,8 @@ from pytest_ftgate.results.verdicts import node_id, node_name
 #: Characters with a meaning in a line of Markdown.
 _SPECIAL = re.compile(r"[&*<>\[\\\]^_`{|}~$@#]|:(?=//)")
 _MAX_ROWS = 60
+#: The facts that are addresses.
+_LINKS = ("run", "source")
 _MARKS = {"PASSED": "🟢", "BLOCKED": "🔴", "INCONCLUSIVE": "🟡"}
 
 
@@ -77,8 +81,8 @@ def _verdict_section(report: Report) -> Iterator[str]:
     elif first := first_action(report):
         name, head, action = map(escape_markdown, first)
         yield f"**{name}** {head}" + (f"<br>do: {action}" if action else "")
-    page = f" · [the run]({report.facts['run']})" if "run" in report.facts else ""
-    yield usage_line(report) + page
+    run = f" · [the run]({report.facts['run']})" if "run" in report.facts else ""
+    yield usage_line(report) + run + _page_mark(report)
 
 
 def _table_section(report: Report) -> Iterator[str]:
@@ -106,16 +110,26 @@ def _blocking_section(report: Report) -> Iterator[str]:
     """
     for verdict in rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED or half_gone_parts(verdict):
-            yield _gate_block(verdict)
+            yield _gate_block(report, verdict)
 
 
-def _gate_block(verdict: Verdict) -> str:
+def _page_mark(report: Report, part: str = "") -> str:
+    """Return the place for a link to the page, or to *part* of it; "" where nobody fills it in."""
+    return f"<!-- page:{part} -->" if "run" in report.facts else ""
+
+
+def _gate_block(report: Report, verdict: Verdict) -> str:
     steps = "".join(f"\n  - {escape_markdown(step_line(step))}" for step in verdict.next)
-    head = f"- **{escape_markdown(node_name(verdict))}** {verdict.outcome}"
+    name, source = escape_markdown(node_name(verdict)), report.facts.get("source", "")
+    if source:
+        name = f"[{name}]({source}/{quote(verdict.suite)}#L{verdict.line})"
+    head = f"- **{name}** {verdict.outcome}"
     cases = f"{quantity(verdict.regressed, 'regressed case')} and why"
     title = f"{escape_markdown(node_id(verdict))}: {cases if verdict.regressed else 'why'}"
     details = _folded(title, verdict_section(verdict, verbosity=1))
-    return f"{head}: {escape_markdown(headline(verdict))}{steps}\n\n{details}"
+    cases_of = (verdict.suite, verdict.gate, verdict.variant, "regressed")
+    page = _page_mark(report, cases_link(*cases_of)) if verdict.regressed else ""
+    return f"{head}: {escape_markdown(headline(verdict))}{page}{steps}\n\n{details}"
 
 
 def _folded(title: str, text: str) -> str:
@@ -171,7 +185,9 @@ def _note_section(report: Report) -> Iterator[str]:
     if report.notes:
         yield "\n".join(f"- {escape_markdown(note)}" for note in report.notes)
     facts = [
-        f"{name} {escape_markdown(value)}" for name, value in report.facts.items() if name != "run"
+        f"{name} {escape_markdown(value)}"
+        for name, value in report.facts.items()
+        if name not in _LINKS
     ]
     if facts:
         yield f"<sub>{' · '.join(facts)}</sub>"

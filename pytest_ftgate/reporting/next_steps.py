@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.units import percent, points, quantity, unsigned_points
-from pytest_ftgate.reporting.headlines import not_measured_text
 from pytest_ftgate.settings import docs_page
 
 _Values = Mapping[str, Any]
@@ -160,7 +159,8 @@ def _train_again(_: _Values) -> StepWords:
 
 def _request_to_measure(values: _Values) -> StepWords:
     command = gate_command(values.get("suite", ""), "--ftgate-replies=fresh")
-    return StepWords("request all replies again", not_measured_text(values), command=command)
+    remark = "the times of cached replies are not those of this run"
+    return StepWords("request all replies again", remark, command=command)
 
 
 def _request_both(values: _Values) -> StepWords:
@@ -206,7 +206,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.TRAIN_AGAIN: _train_again,
     StepKind.KEEP_THOUGHTS: lambda values: StepWords(
         "train on answers that keep the thoughts of the base",
-        "or raise the limit under thoughts: if the change is intended",
+        "or, if the change is intended, raise its limit in thoughts:",
         values.get("where", ""),
     ),
     StepKind.CHECK_CAUSE: _check_cause,

@@ -83,9 +83,9 @@ def _cost_cell(estimates: Sequence[RequestEstimate]) -> str:
 
 def _assumption_lines(estimates: Sequence[RequestEstimate]) -> Iterator[str]:
     if any(estimate.tokens for estimate in estimates):
-        yield "  tokens: replies as long as earlier ones of the model, or else as they may be."
+        yield "  tokens: replies count as long as earlier ones of the model, or max_tokens."
     if any(estimate.seconds_assumed for estimate in estimates):
-        yield f"  * no reply was timed yet: taken for {DEFAULT_SECONDS:g} s a request."
+        yield f"  * no reply was timed yet; {DEFAULT_SECONDS:g} s a request are assumed."
     if any(estimate.has_list_price for estimate in estimates) and listed_models() is None:
         yield f"  for prices of hosted models: {INSTALL_PRICES}"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pytest_ftgate.gates.units import percent, points, quantity, share_change
 from pytest_ftgate.gates.verdict import Check, LossKind, Retention, Slice, Verdict
 from pytest_ftgate.reporting.tables import TextTable, change_cell, drift_rows, table_lines
-from pytest_ftgate.reporting.text import cell_count, line_width
+from pytest_ftgate.reporting.text import cell_count, line_width, wrap_lines
 from pytest_ftgate.suite.gate_kinds import MIN_FAMILY_CASES
 
 _STATE_LABELS = {"uninformative": "nothing to lose", "allowed": "may be lost"}
@@ -217,7 +217,8 @@ def _slice_changes(slices: Iterable[Slice]) -> tuple[str, ...]:
 
 def _list_lines(head: str, items: Sequence[str]) -> Iterator[str]:
     """Yield *head*, and *items* after it, in lines of a terminal's width."""
-    line = f"  {head}:" if items else f"  {head}"
+    *before, line = wrap_lines(f"{head}:" if items else head)
+    yield from before
     for index, item in enumerate(items):
         # Room for a blank and a comma.
         if cell_count(line) + cell_count(item) > line_width() - 2:

@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from pytest_ftgate.gates.statements import NextStep, StepKind, Value
+from pytest_ftgate.gates.statements import NextStep, StatementKind, StepKind, Value
 from pytest_ftgate.gates.units import amount, percent, points, quantity, round_up
 from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
 from pytest_ftgate.reporting.gate_summary import gate_lines, head_parts, rerun_line
 from pytest_ftgate.reporting.headlines import half_gone_parts, headline
 from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
-from pytest_ftgate.reporting.next_steps import step_line
+from pytest_ftgate.reporting.next_steps import step_command, step_line
 from pytest_ftgate.reporting.tables import (
     cost_lines,
     format_table,
@@ -26,6 +26,7 @@ from pytest_ftgate.reporting.tables import (
     verdict_rows,
 )
 from pytest_ftgate.reporting.text import (
+    break_command,
     cell_count,
     escape_controls,
     fit_parts,
@@ -112,6 +113,8 @@ _COLOURED_WORD = re.compile(rf"(?<!\S)({'|'.join(map(re.escape, _COLOURS))})(?!\
 MAX_LINES, _MAX_NOTES, _MAX_GREEN = 24, 4, 2
 #: The most variants that are named with one result.
 _MAX_NAMED = 4
+#: How a line of an error begins that is a command to copy.
+_COMMANDS = ("pytest --ftgate", "pytest-ftgate ", "pip install ")
 #: The most lines of an error; pytest shows all of it above.
 _MAX_REASON = 6
 #: The fewest lines of a block that says what got worse and what to do.
@@ -148,7 +151,7 @@ def detail_lines(report: Report, verbosity: int = 1, *, full_ladder: bool = Fals
     if verbosity >= 0 and len(closing) > _note_room(report):
         lines += closing
     if full_ladder and not report.advice:
-        lines += ["  no ladder: it takes every gate of a suite, and cases with an expected answer"]
+        lines += ["  no ladder: run all gates of a suite whose cases have an expected answer"]
     for advice in report.advice if full_ladder or verbosity > 0 else ():
         lines += ["", *ladder_lines(advice, full=full_ladder)]
     return lines
@@ -225,7 +228,7 @@ def passed_parts(verdicts: Iterable[Verdict], *, brief: bool = False) -> list[st
     *brief* leaves out changes and limits.
     """
     variants: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for verdict in sorted(verdicts, key=lambda v: (v.suite, v.line)):
+    for verdict in sorted(verdicts, key=_place):
         if verdict.outcome is Outcome.PASSED:
             by_text = variants[verdict.suite, verdict.gate]
             by_text[_passed_text(verdict, brief=brief)].append(verdict.variant)
@@ -233,6 +236,12 @@ def passed_parts(verdicts: Iterable[Verdict], *, brief: bool = False) -> list[st
         escape_controls(f"{gate}: {', '.join(f'{_names(v)} {text}' for text, v in texts.items())}")
         for (_, gate), texts in variants.items()
     ]
+
+
+def _place(verdict: Verdict) -> tuple[str, int, bool, str]:
+    """Return a key that puts the baseline first, whatever order the gates ran in."""
+    is_compared = any(check.before is not None for check in verdict.checks)
+    return verdict.suite, verdict.line, is_compared, verdict.variant
 
 
 def _names(variants: Sequence[str]) -> str:
@@ -244,6 +253,8 @@ def _passed_text(verdict: Verdict, *, brief: bool) -> str:
     """Return the rate of a variant, the change and the limit."""
     check = verdict.check
     rate = verdict.statement.values.get("rate")
+    if check is None and verdict.statement.kind is StatementKind.IS_BASELINE:
+        return "is the baseline"
     if check is None:
         return percent(rate) if isinstance(rate, float) else headline(verdict)
     compared = (one for one in verdict.checks if one.before is not None and one.unit == check.unit)
@@ -288,7 +299,7 @@ def _block_lines(report: Report, room: int) -> list[str]:
             hidden += others + 1
             break
         own = max(1, left - min(others, 3)) if len(lines) < _MIN_BLOCK else left - min(others, 1)
-        steps = _ordered_steps(report, verdict)
+        steps = next_steps(report, verdict)
         block = gate_lines(verdict, _name(report, verdict), steps, own)
         lines += ["", *block] if len(block) > 1 or not lines or index == 0 else block
     more = [f"  … and {hidden} more (-v shows all)"] if hidden else []
@@ -298,13 +309,6 @@ def _block_lines(report: Report, room: int) -> list[str]:
 def _name(report: Report, verdict: Verdict) -> str:
     several = len({one.suite for one in report.gated_verdicts}) > 1
     return node_id(verdict) if several else node_name(verdict)
-
-
-def _ordered_steps(report: Report, verdict: Verdict) -> list[NextStep]:
-    """Return what to do about a verdict: a likely cause first, since it may explain all of it."""
-    causes = [step for step in verdict.next if step.kind is StepKind.CHECK_CAUSE]
-    others = [step for step in verdict.next if step.kind is not StepKind.CHECK_CAUSE]
-    return [*causes, *_ship_steps(report, verdict), *_with_budget(report, others)]
 
 
 def _ship_steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
@@ -338,7 +342,7 @@ def _not_evaluated_lines(report: Report, names: str, reason: str) -> list[str]:
     why = [
         wrapped
         for line in reason.strip().split("\n")
-        for wrapped in wrap_lines(escape_controls(line.removeprefix("│")), 4, keep_long_words=True)
+        for wrapped in _reason_lines(escape_controls(line.removeprefix("│")))
     ]
     lines += [*why[:_MAX_REASON], *["    …"] * (len(why) > _MAX_REASON)]
     options = [_more_budget(report)] if report.cost.stopped else []
@@ -348,14 +352,31 @@ def _not_evaluated_lines(report: Report, names: str, reason: str) -> list[str]:
     return [*lines, rerun_line(suite if suite != "pytest" else "", *filter(None, options))]
 
 
+def _reason_lines(line: str) -> list[str]:
+    """Return a line of an error in lines of the terminal's width; a command is not wrapped."""
+    if line.strip().startswith(_COMMANDS):
+        return [f"    {break_command(line.strip())}"]
+    return wrap_lines(line, 4, keep_long_words=True)
+
+
 def first_action(report: Report) -> tuple[str, str, str] | None:
     """Return the name of the worst gate, what it came to, and the first thing to do about it."""
     for verdict in rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED:
             _, *size = head_parts(verdict, "")
-            steps = _ordered_steps(report, verdict)
+            steps = next_steps(report, verdict)
             return node_name(verdict), " ".join(size), step_line(steps[0]) if steps else ""
     return None
+
+
+def next_steps(report: Report, verdict: Verdict) -> tuple[NextStep, ...]:
+    """Return what to do about *verdict*: a likely cause first, since it may explain all of it.
+
+    Then comes what the whole run shows, and then the verdict's other steps.
+    """
+    causes = [step for step in verdict.next if step.kind is StepKind.CHECK_CAUSE]
+    others = [step for step in verdict.next if step.kind is not StepKind.CHECK_CAUSE]
+    return (*causes, *_ship_steps(report, verdict), *_with_budget(report, others))
 
 
 def _with_budget(report: Report, steps: Iterable[NextStep]) -> Iterator[NextStep]:
@@ -516,12 +537,18 @@ def _half_gone_lines(verdicts: Iterable[Verdict]) -> list[str]:
 def _note_lines(verdicts: Sequence[Verdict], *, with_steps: bool = True) -> list[str]:
     """Return the notes and next steps of *verdicts*, each text once with the gates it is about."""
     gates_by_text: dict[str, list[str]] = defaultdict(list)
+    commands: dict[str, str] = {}
     for verdict in verdicts:
-        steps = map(step_line, verdict.next) if with_steps else ()
-        for text in (*verdict.notes, *steps):
-            gates_by_text[escape_controls(text)].append(node_name(verdict))
-    return [
-        line
-        for text, gates in gates_by_text.items()
-        for line in wrap_lines(f"{', '.join(gates)}: {text}")
-    ]
+        for note in verdict.notes:
+            gates_by_text[escape_controls(note)].append(node_name(verdict))
+        for step in verdict.next if with_steps else ():
+            text = escape_controls(step_line(step))
+            gates_by_text[text].append(node_name(verdict))
+            commands[text] = escape_controls(step_command(step))
+    lines: list[str] = []
+    for text, gates in gates_by_text.items():
+        # A command must not be wrapped.
+        command = commands.get(text, "")
+        lines += wrap_lines(f"{', '.join(gates)}: {text.removesuffix(command).rstrip()}")
+        lines += [f"    {command}"] if command else []
+    return lines

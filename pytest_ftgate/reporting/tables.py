@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -42,8 +41,8 @@ _OUTCOME_LABELS = {
     Outcome.INCONCLUSIVE: "INCONCLUSIVE",
     Outcome.INVALID: "INVALID",
 }
-#: Columns of the narrowest column with wrapping.
-_MIN_COLUMN_WIDTH = 12
+#: Stands before the cells of a row whose first cell has a line of its own.
+_INSET = "  "
 #: The most gates that a report names if one reason kept them all from being evaluated.
 _MAX_NAMES = 3
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
@@ -78,50 +77,70 @@ def format_table(
 ) -> str:
     """Return *rows* as text in plain columns.
 
-    The columns with the indices *right_columns* are aligned right and never wrapped. Cells of the
-    widest other columns are wrapped to fit *max_width* columns of a line.
+    The columns with the indices *right_columns* are aligned right and never wrapped. Other cells
+    are wrapped between words to fit *max_width* columns of a line. If that is not enough, the first
+    cell of each row stands in a line of its own: no name is broken.
     """
     right = {*right_columns}
     lines = [headers, *rows]
     natural = [max(map(cell_count, column)) for column in zip(*lines, strict=True)]
-    widths = _fit_widths(natural, right, max_width)
-    text = []
-    for line in lines:
-        cells = [_wrap_cell(*pair) for pair in zip(line, widths, strict=True)]
-        # The columns may be narrower than the rest of a word that is never broken.
-        text += [
-            "  ".join(
-                pad(part, width, right=index in right)
-                for index, (part, width) in enumerate(zip(parts, widths, strict=True))
-            ).rstrip()
-            for parts in zip_longest(*cells, fillvalue="")
+    least = [
+        width if index in right else max(map(_longest_word, column))
+        for index, (width, column) in enumerate(zip(natural, zip(*lines, strict=True), strict=True))
+    ]
+    if max_width is None or _row_width(least) <= max_width or len(natural) == 1:
+        widths = _fit_widths(natural, least, max_width)
+        text = [part for line in lines for part in _row_lines(line, widths, right)]
+    else:
+        widths = _fit_widths(natural[1:], least[1:], max_width - len(_INSET))
+        rest = {index - 1 for index in right}
+        text = [
+            part
+            for line in lines
+            for part in (line[0], *map(_INSET.__add__, _row_lines(line[1:], widths, rest)))
         ]
     return "\n".join(text).replace(_NO_BREAK_SPACE, " ")
 
 
+def _row_lines(cells: Sequence[str], widths: Sequence[int], right: Container[int]) -> list[str]:
+    """Return the lines of one row, its cells wrapped to *widths*."""
+    wrapped = [_wrap_cell(*pair) for pair in zip(cells, widths, strict=True)]
+    return [
+        "  ".join(
+            pad(part, width, right=index in right)
+            for index, (part, width) in enumerate(zip(parts, widths, strict=True))
+        ).rstrip()
+        for parts in zip_longest(*wrapped, fillvalue="")
+    ]
+
+
 def _wrap_cell(cell: str, width: int) -> list[str]:
-    """Return *cell* in lines of at most *width*, broken after blanks, hyphens and underscores."""
-    if cell_count(cell) <= width:
-        return [cell]
-    lines = [""]
-    for part in re.findall(r"[^ _-]*[ _-]?", cell):
-        if lines[-1] and cell_count(lines[-1] + part.rstrip(" ")) > width:
-            lines.append("")
-        lines[-1] += part
-        while cell_count(lines[-1].rstrip(" ")) > width:
-            lines[-1:] = [lines[-1][:width], lines[-1][width:]]
-    return [line.rstrip(" ") for line in lines]
+    """Return *cell* in lines of at most *width*, broken between words."""
+    lines: list[str] = []
+    for word in cell.split(" ") if cell_count(cell) > width else [cell]:
+        if lines and cell_count(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
 
 
-def _fit_widths(widths: Sequence[int], right: Container[int], max_width: int | None) -> list[int]:
-    """Return column widths that fit into *max_width*, with columns in *right* left as they are."""
-    fitted, gaps = [*widths], 2 * (len(widths) - 1)
-    wrappable = [index for index in range(len(widths)) if index not in right]
-    while wrappable and max_width is not None and sum(fitted) + gaps > max_width:
-        widest = max(wrappable, key=lambda index: fitted[index])
-        if fitted[widest] <= _MIN_COLUMN_WIDTH:
+def _longest_word(cell: str) -> int:
+    return max(map(cell_count, cell.split(" ")))
+
+
+def _row_width(widths: Sequence[int]) -> int:
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _fit_widths(natural: Sequence[int], least: Sequence[int], max_width: int | None) -> list[int]:
+    """Return column widths that fit into *max_width* if those of *least* do."""
+    fitted = [*natural]
+    while max_width is not None and _row_width(fitted) > max_width:
+        spare = [index for index, width in enumerate(fitted) if width > least[index]]
+        if not spare:
             break
-        fitted[widest] -= 1
+        fitted[max(spare, key=fitted.__getitem__)] -= 1
     return fitted
 
 

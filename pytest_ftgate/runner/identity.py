@@ -170,6 +170,7 @@ def _identities(
     found = [
         identity
         for case_requests in workloads.gate_requests(gate_run)
+        if case_requests
         for identity in _cached_identities(session, gate_run, case_requests)
     ]
     found += reported_identities(variant, unplanned, results) if unplanned else []
@@ -214,6 +215,7 @@ def tuned_identities(
         results = session.checked_results(probes, on_progress, suite.name)
         identity = compare(probes, results)
         if identity.outcome is Outcome.PASSED:
+            session.identities[suite.name, variant.name, ""] = (identity,)
             break
     if variant.base is not None and _has_base_beside_it(variant):
         yield check_parent_model(variant.base, probes[0], results)

@@ -80,8 +80,8 @@ def require_recorded(results: Collection[Result], suite: str) -> None:
         # The suite of a mark without a file cannot be exported.
         export = "" if "::" in suite else f" && pytest-ftgate cache export {suite}"
         raise RepliesMissing(
-            f"{missing:,} of {len(results):,} replies are not recorded; with the keys, run "
-            f"pytest --ftgate {suite}{export}"
+            f"{missing:,} of {len(results):,} replies are not recorded; with the keys, run\n"
+            f"    pytest --ftgate {suite}{export}"
         )
 
 
@@ -135,7 +135,7 @@ class Session:
         self._budget = Budget(self._in_flight, time.monotonic, **limits)
         self.workloads = Workloads(os.environ, self._choose_room, self._choose_levels)
         #: What replies show about the identity of a variant, by suite, variant and the key of the
-        #: requests.
+        #: requests; "" for the proof that a tuned variant is not its base.
         self.identities: dict[tuple[str, str, str], tuple[IdentityResult, ...]] = {}
         self.judges = JudgeRunner(self.workloads, os.environ, self.results, self._wait_for_judges)
         self.scores = ScoreCache(self.workloads, self.results, self.judges)

@@ -440,5 +440,5 @@ def _readers(key: str) -> list[str]:
 
 
 def _join_names(names: Sequence[str]) -> str:
-    *first, last = names or ("providers from elsewhere",)
+    *first, last = names or ("providers of plugins",)
     return f"{', '.join(first)} and {last}" if first else last

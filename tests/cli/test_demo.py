@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -20,13 +21,17 @@ def demo(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("demo")
-def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, tmp_path, capfd):
-    folder = tmp_path / "shown"
+def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, capfd, monkeypatch):
+    folder = pytester.path / "ftgate-demo"
+    monkeypatch.chdir(pytester.path)
+    monkeypatch.setenv("COLUMNS", "80")
 
-    printed = "\n".join(run_demo(folder, live=False))
+    printed = "\n".join(run_demo(Path(folder.name), live=False))
 
     out = capfd.readouterr().out
-    assert "BLOCKED  1 of 6 gates failed" in out
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    (screen,) = re.findall(r"<!-- screen: demo.*?```\n(.*?)```", readme, re.DOTALL)
+    assert screen in out
     assert (folder / "report.html").is_file()
     assert "pytest --ftgate" in printed
     green = pytester.run(sys.executable, "-m", "pytest", "--ftgate", folder, "-k", "lora-replay")

@@ -1,5 +1,6 @@
 """What the README tells a newcomer to type is what CI types, and what CI runs at night."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -14,6 +15,8 @@ from pytest_ftgate.cli import main
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+sys.path.append(str(ROOT / "benchmarks"))
+screens = importlib.import_module("screens")
 
 
 def commands(path: str) -> list[str]:
@@ -124,7 +127,48 @@ def test_the_ladder_of_the_readme_is_what_the_example_prints(tmp_path, monkeypat
         cwd=ROOT,
     )
 
-    (shown,) = re.findall(r"```\n(  examples/ladder/[^\n]*:.*?)```", README, re.DOTALL)
-    printed = iter(done.stdout.splitlines())
-    for line in shown.splitlines():
-        assert line in ("[…]", "") or line in printed, f"not printed, or not here: {line}\n{done}"
+    assert without_history(screen("ladder").quoted(done.stdout)) == without_history(
+        screen("ladder").text
+    )
+
+
+def screen(step: str):
+    (found,) = [one for _, one in screens.screens(README) if one.step == step]
+    return found
+
+
+def without_history(text: str) -> str:
+    """Return *text* without the changes that git counts: they grow with the repository."""
+    return re.sub(r"stable +for .*?\n  \*", "stable\n  *", text, flags=re.DOTALL)
+
+
+def test_the_first_screen_of_the_readme_is_that_of_the_demo() -> None:
+    shown = screen("demo").text
+
+    assert shown.splitlines()[0].startswith("BLOCKED  1 of 6 gates failed")
+    assert len(shown.splitlines()) <= 24
+
+
+def test_every_screen_of_a_document_is_made_of_a_step_that_names_the_document() -> None:
+    spec = importlib.util.spec_from_file_location("regenerate", ROOT / "benchmarks/regenerate.py")
+    regenerate = importlib.util.module_from_spec(spec)
+    sys.modules["regenerate"] = regenerate
+    spec.loader.exec_module(regenerate)
+    shown_in = {step.name: step.shown_in for step in regenerate.STEPS}
+
+    for path in screens.documents():
+        text = path.read_text("utf-8")
+        found = [one for _, one in screens.screens(text)]
+        assert len(found) == text.count("<!-- screen:"), path
+        for one in found:
+            assert path.relative_to(ROOT).as_posix() in shown_in[one.step]
+            assert one.text.startswith(one.first)
+
+
+def test_a_screen_is_quoted_from_its_first_line_to_its_last(tmp_path) -> None:
+    one = screens.Screen("demo", "BLOCKED", "wrote", included=False, text="")
+
+    assert one.quoted("noise\nBLOCKED 1\n\nx\nwrote it\n") == "BLOCKED 1\n\nx\n"
+    assert one._replace(included=True).quoted("BLOCKED\nwrote it") == "BLOCKED\nwrote it\n"
+    with pytest.raises(ValueError, match="has no lines from"):
+        one.quoted("BLOCKED, and nothing more")

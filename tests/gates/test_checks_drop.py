@@ -74,7 +74,7 @@ def test_a_real_drop_within_the_margin_passes_and_is_named() -> None:
     check = compared(scores(4000, 0), scores(3960, 40))
 
     assert check.outcome is Outcome.PASSED
-    assert check.note == "a real drop, smaller than the margin"
+    assert check.note == "a real drop, but smaller than the limit"
 
 
 @pytest.mark.parametrize("known", [0, 1])

@@ -68,6 +68,13 @@ def test_a_drifted_baseline_is_said_so_and_not_compared(recorded):
     )
 
 
+def test_the_command_for_a_drifted_baseline_compares_replies_of_one_day(recorded):
+    recorded.path("worse").touch()
+    command = next(line.split() for line in recorded.run().outlines if " do " in line)
+
+    recorded.run(*command[3:]).assert_outcomes(passed=2)
+
+
 def test_a_baseline_of_today_is_compared_as_it_is(desk):
     desk.asking_suite(CODE, gates=GATES)
     desk.run()

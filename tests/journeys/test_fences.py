@@ -61,7 +61,7 @@ def test_the_section_shows_the_share_of_the_fault_before_and_now_and_one_reply(f
         [
             "  format error * before * now * replies",
             "  fenced * 0 % (0 to 2) * 20 % (15 to 27) * 41",
-            "  the mix of format errors is another than before (Stuart-Maxwell, p < 0.001)",
+            "  the mix of format errors has changed (Stuart-Maxwell test, p < 0.001)",
             "  fenced, for example",
             '    │ t000  ```json {"label": "billing"} ```',
             '    │ t001  ```json {"label": "refund"} ```',

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 SUITE = "tickets.ftgate.yaml"
 DROP = "{accuracy: {max_drop: 0.05}}"
+#: A function that fails for the first ten cases as long as a file is missing.
+DOWN_AT_FIRST = """\
+from pathlib import Path
+
+def answer(case):
+    if case.id < "t010" and not Path(__file__).with_name("up").exists():
+        raise OSError("the server is down")
+    return case.expected
+"""
 
 
 def edit(desk, *pairs):
@@ -125,3 +136,89 @@ def test_a_minimum_that_cannot_be_reached_is_not_offered_to_be_accepted(desk):
     desk.suite("{accuracy: {min: 0.85}}", worse=30)
 
     desk.run().stdout.no_fnmatch_line("*--ftgate-accept*")
+
+
+def test_an_unread_first_run_is_accepted_and_compared_with_from_then_on(desk):
+    desk.suite(DROP, current=2)
+    lines = desk.run().outlines
+    command = next(line.split() for line in lines if "--ftgate-accept" in line)
+
+    assert desk.run(*command[2:]).ret == 0
+
+    desk.run().stdout.fnmatch_lines(
+        ["PASSED  1 gate   accuracy: current 98 % (unchanged, limit 5)"]
+    )
+
+
+def test_a_comparison_that_can_show_nothing_passes_with_the_minimum_that_is_added(desk):
+    desk.suite(DROP, current=50, new=49)
+    assert desk.run().ret == 1
+    assert [*steps(desk, "accuracy[new]")] == ["declare minimum"]
+
+    edit(desk, ("{max_drop: 0.05}", "{min: 0.3}"))
+
+    assert desk.run().ret == 0
+
+
+def test_training_data_passes_without_the_rows_that_are_cases(desk):
+    rows = [{"input": f"Customer {n} asks {n * 7919}", "expected": "billing"} for n in range(60)]
+    rows += [{"input": f"Another {n} asks {n * 104729}", "expected": "refund"} for n in range(60)]
+    leaked = [{"input": f"ticket {n}: HELP!", "expected": "billing"} for n in (7, 8, 9)]
+    desk.write_rows("train.jsonl", rows + leaked)
+    desk.replies("tuned")
+    tuned = (
+        "{provider: recorded, replies: tuned.jsonl, rung: fine-tuned, training_data: train.jsonl}"
+    )
+    desk.suite_of({"tuned": tuned}, "{data: {min_rows: 50}}")
+    assert desk.run().ret == 1
+
+    desk.write_rows("train.jsonl", rows)
+
+    assert desk.run().ret == 0
+
+
+def test_too_few_cases_are_read_with_the_limit_that_the_error_names(desk):
+    desk.cases = 20
+    desk.suite("{accuracy: {max_drop: 0.05}}", current=0, new=0)
+    text = "\n".join(desk.run().outlines)
+    limit = re.search(r"or max_drop: ([0-9.]+)", text)[1]
+
+    edit(desk, ("max_drop: 0.05", f"max_drop: {limit}"))
+
+    assert desk.run().ret == 0
+
+
+def test_recorded_replies_of_a_base_to_other_cases_prove_nothing_and_break_nothing(desk):
+    desk.replies("tuned")
+    desk.replies("base")
+    variant = "{provider: recorded, replies: tuned.jsonl, base_replies: base.jsonl}"
+    desk.suite_of({"tuned": variant}, "{accuracy: {min: 0.8}}")
+
+    result = desk.run()
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*not proven*"])
+
+
+def test_cases_without_a_reply_are_complete_after_the_command(desk):
+    desk.asking_suite(DOWN_AT_FIRST, gates="{accuracy: {min: 0.9}}")
+    lines = desk.run().outlines
+    command = next(line.split() for line in lines if " do " in line)
+    assert command[1:3] == ["pytest", "--ftgate"]
+    desk.path("up").touch()
+
+    assert desk.run(*command[3:4]).ret == 0
+
+
+def test_replies_in_the_right_format_pass(desk):
+    desk.suite("{format: {max_drop: 0.05}}", current=0)
+    desk.replies("new", wrong=30, said="```\nbilling\n```")
+    desk.suite_of(
+        {name: f"{{provider: recorded, replies: {name}.jsonl}}" for name in ("current", "new")},
+        "{format: {max_drop: 0.05}}",
+    )
+    desk.run().stdout.fnmatch_lines(["    or      ask for the bare answer without a code fence*"])
+
+    desk.replies("new")
+
+    assert desk.run().ret == 0

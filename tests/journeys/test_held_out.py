@@ -111,7 +111,7 @@ def test_part_of_a_suite_has_no_ladder_and_says_so_where_it_is_wanted(desk):
 
     # Two prompts stand on one rung: there is nothing to climb.
     whole.stdout.no_fnmatch_line("*the ladder*")
-    part.stdout.fnmatch_lines(["  no ladder: it takes every gate of a suite*"])
+    part.stdout.fnmatch_lines(["  no ladder: run all gates of a suite*"])
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_a_plan_shows_what_asking_costs_and_how_long_it_takes(desk):
             "  current * 100 * 0 * 100 * 0 k * local * ~3:20[*]",
             "  strong * 100 * 0 * 100 * 10 k * 0.201 * ~0:08[*]",
             "  total * 200 * 0 * 200 * 10 k * 0.201 + local * ~3:20",
-            "  [*] no reply was timed yet: taken for 2 s a request.",
+            "  [*] no reply was timed yet; 2 s a request are assumed.",
         ]
     )
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
+import pytest
 from reports import failing_run
 
 from pytest_ftgate.gates.statements import NextStep, StepKind
-from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation
+from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation, Verdict
+from pytest_ftgate.plugin.item import _terminal_columns
+from pytest_ftgate.reporting.text import cell_count, terminal_width
 from pytest_ftgate.reporting.verdict import verdict_section
 
 
@@ -30,3 +34,47 @@ def test_a_judge_that_disagrees_in_a_few_cases_is_not_shown_at_100_percent():
 
     assert "99.8 %" in section
     assert "100 %  (99 to 100)" not in section
+
+
+SKILL = "instruction_following_in_several_steps"
+WIDE = "请帮我查询一下我的订单什么时候能够送到我想要退款因为商品已经损坏了谢谢你们的帮助"
+
+
+def named(verdict: Verdict) -> Verdict:
+    """Return a forgetting verdict with a skill of a long name, and wide texts in its cases."""
+    slices = tuple(
+        replace(part, name=SKILL if part.kind == "skill" else part.name) for part in verdict.slices
+    )
+    flips = tuple(replace(flip, shown=WIDE, now=WIDE, before=WIDE) for flip in verdict.flips)
+    return replace(verdict, slices=slices, flips=flips)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 160])
+@pytest.mark.parametrize("gate", [0, 1, 2])
+def test_a_section_fits_the_terminal_and_breaks_no_name(columns, gate):
+    verdict = named(failing_run().verdicts[gate])
+
+    with terminal_width(columns):
+        lines = verdict_section(verdict, verbosity=2).split("\n")
+
+    # Commands are never broken.
+    text = [line for line in lines if "pytest" not in line]
+    assert max(map(cell_count, text)) <= columns
+    assert gate < 2 or any(SKILL in line.split() for line in lines)
+
+
+def test_a_wide_terminal_needs_fewer_lines():
+    verdict = named(failing_run().verdicts[0])
+    heights = []
+    for columns in (60, 160):
+        with terminal_width(columns):
+            heights.append(len(verdict_section(verdict, verbosity=1).split("\n")))
+
+    assert heights[0] > heights[1]
+
+
+def test_a_worker_wraps_for_the_terminal_of_the_whole_run():
+    class Config:
+        workerinput: ClassVar = {"ftgate_columns": 132}
+
+    assert _terminal_columns(Config()) == 132

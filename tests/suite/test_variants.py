@@ -205,13 +205,13 @@ def test_what_it_alone_understands_is_kept_as_written(tmp_path):
 def test_options_mean_nothing_to_the_providers_of_the_package(tmp_path):
     (found,) = errors(tmp_path, "one: {provider: anthropic, model: m, options: {a: 1}}")
 
-    assert found.endswith("provider anthropic, only to providers from elsewhere; remove it")
+    assert found.endswith("provider anthropic, only to providers of plugins; remove it")
 
 
 def test_options_of_a_server_are_called_extra(tmp_path):
     (found,) = errors(tmp_path, "one: {provider: openai-compatible, model: m, options: {top_k: 1}}")
 
-    assert found.endswith("only to providers from elsewhere; write extra")
+    assert found.endswith("only to providers of plugins; write extra")
 
 
 TUNED_FAULTS = [

@@ -20,7 +20,7 @@ from pytest_ftgate.gates.units import (
 )
 from pytest_ftgate.gates.verdict import Check, CheckKind, FormatErrorShare, Outcome, Slice, Verdict
 from pytest_ftgate.recommend.advice import CostByVolume
-from pytest_ftgate.reporting.headlines import headline, is_half_gone
+from pytest_ftgate.reporting.headlines import is_half_gone
 from pytest_ftgate.reporting.html.case_data import cases_link
 from pytest_ftgate.reporting.ladder import monthly_cost_table
 from pytest_ftgate.reporting.skills import (
@@ -161,9 +161,9 @@ def _skill_chart(verdict: Verdict, results: SkillResults) -> Chart:
     variant = f"{escape_controls(verdict.variant)}{under}"
     return Chart(
         title=f"General skills of {variant}",
-        caption=f"{escape_controls(headline(verdict))}. Rings are the base, dots the fine-tune, "
-        "bars the 95 % interval of the change, the tick the limit. Orange regressed, lost half, or "
-        "has an interval below no change; green is kept.",
+        caption="Ring: the base. Dot: the fine-tune. Bar: the 95 % interval of the change. Tick: "
+        "the limit. Orange: regressed, half lost, or an interval wholly below no change. Green: "
+        "kept.",
         label=f"Families and skills of {variant} before and after fine-tuning",
         kind="rows",
         values={"rows": [*_mean_rows(mean), *rows]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome, Verdict
@@ -33,6 +34,7 @@ from pytest_ftgate.reporting.ladder import (
 )
 from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.reporting.skills import SkillResults, skill_results_by_prompt, skill_table
+from pytest_ftgate.reporting.summary import next_steps
 from pytest_ftgate.reporting.tables import (
     drift_rows,
     format_error_table,
@@ -54,6 +56,7 @@ from pytest_ftgate.reporting.verdict import (
 )
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id, node_name
+from pytest_ftgate.settings import DOCS_URL
 
 #: The outcome whose colours a recommendation has; all others are neutral.
 _RECOMMENDATION_OUTCOMES = {
@@ -69,6 +72,8 @@ _HEADINGS = {
 }
 #: The most passed gates, and other gates that did not pass, that the top of the page names.
 _MAX_NAMED = 6
+#: An address of a page of the documentation.
+_DOCS_LINK = re.compile(re.escape(DOCS_URL) + r"[\w/-]*")
 #: The files of the script, in their order.
 _SCRIPTS = ("page.js", "charts.js", "cases.js")
 
@@ -88,7 +93,7 @@ def _top_values(report: Report) -> Mapping[str, Any]:
         "outcome": kind,
         "sign": sign,
         "heading": heading,
-        "worst": None if worst is None else _verdict_values(worst),
+        "worst": None if worst is None else _verdict_values(report, worst),
         "explored": _explored_suites(report),
         "others": [(v, node_name(v), _anchor(v)) for v in blocking if v is not worst][:_MAX_NAMED],
         "not_evaluated": not_evaluated_groups(report),
@@ -202,6 +207,17 @@ def _read_template(name: str) -> str:
     return files(__package__).joinpath("templates", name).read_text("utf-8")
 
 
+def _keep_rates_together(text: str) -> str:
+    """Return *text* so that no line ends within ``48 → 0 %``."""
+    return re.sub(r" (?=[→%])|(?<=→) ", "\N{NO-BREAK SPACE}", text)
+
+
+def _link_docs(text: str) -> Markup:
+    """Return *text*, escaped, with links to the documentation; other addresses stay text."""
+    escaped = str(escape(escape_controls(text)))
+    return Markup(_DOCS_LINK.sub(r'<a href="\g<0>">\g<0></a>', escaped))  # noqa: S704 - escaped
+
+
 def _body(template: str, values: Mapping[str, Any]) -> Markup:
     return Markup(_templates().get_template(template).render(values))  # noqa: S704 - autoescaped
 
@@ -214,6 +230,8 @@ def _templates() -> Environment:
     )  # fmt: skip
     environment.filters["escape_controls"] = escape_controls
     environment.filters["percent"] = percent
+    environment.filters["unbroken"] = _keep_rates_together
+    environment.filters["linked"] = _link_docs
     return environment
 
 
@@ -226,7 +244,7 @@ def _verdicts(report: Report) -> _Values:
     return {
         "rows": [(row, v, _anchor(v)) for row, v in zip(rows, ranked, strict=True)],
         "not_evaluated": not_evaluated_groups(report),
-        "details": [_verdict_values(verdict) for verdict in ranked],
+        "details": [_verdict_values(report, verdict) for verdict in ranked],
         "explored": _explored_suites(report),
         "notes": report.notes,
         "several_suites": len({verdict.suite for verdict in ranked}) > 1,
@@ -242,12 +260,12 @@ def _anchor(verdict: Verdict) -> str:
     return f"v{sha256(node_id(verdict).encode()).hexdigest()[:10]}"
 
 
-def _verdict_values(verdict: Verdict) -> Mapping[str, Any]:
+def _verdict_values(report: Report, verdict: Verdict) -> Mapping[str, Any]:
     format_errors = (("format error", verdict.format_errors), ("rule broken", verdict.broken_rules))
     return {
         "verdict": verdict,
         "headline": headline(verdict),
-        "next": [(step_text(step), step_command(step)) for step in verdict.next],
+        "next": [(step_text(step), step_command(step)) for step in next_steps(report, verdict)],
         "anchor": _anchor(verdict),
         "node": node_id(verdict),
         "name": node_name(verdict),

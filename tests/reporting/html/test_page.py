@@ -21,6 +21,7 @@ from reports import (
     report,
 )
 
+from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import (
     Drift,
     Finding,
@@ -86,8 +87,9 @@ def test_nothing_is_fetched_from_anywhere():
     text = html_page(failing_run())
     markup = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
 
-    assert not re.findall(r'(?:src|href|action)="(?!#)[^"]*"', markup)
-    # The address of the documentation stands in a step, as text.
+    # A step may link to the documentation, which is fetched by a click alone.
+    links = re.sub(rf'<a href="{DOCS_URL}[\w/-]*">', "", markup)
+    assert not re.findall(r'(?:src|href|action)="(?!#)[^"]*"', links)
     addresses = set(re.findall(r"https?://[\w./-]+", text.replace(DOCS_URL, "")))
     assert addresses == {"http://www.w3.org/2000/svg"}
 
@@ -159,9 +161,36 @@ def test_the_top_of_the_page_has_the_worst_gate_and_what_to_do():
     assert '>forgetting[new]</a> <span class="badge failed">failed</span>' in top
     assert "general skills" in top
     assert "beyond the limit of 10" in top
-    assert "<strong>Next</strong>mix general data into the training set" in top
+    assert "<strong>Next</strong>keep current: it passes its gate" in top
     assert "kind=regressed" in top
     assert ">accuracy[new]</a> failed" in top
+
+
+def test_the_first_step_is_that_of_the_terminal_and_links_to_the_documentation():
+    run = failing_run()
+    forgot = replace(run.verdicts[2], variant="narrow")
+    kept = replace(run.verdicts[3], variant="replay", gate="forgetting")
+    page = html_page(report(forgot, kept))
+
+    steps = re.findall(r'<p class="next"><strong>Next</strong>(.*?)</p>', page)
+    assert steps[0] == steps[1]
+    assert steps[0].startswith("ship replay: it passes its gate (set gated: false for narrow)")
+    address = f"{DOCS_URL}forgetting/"
+    assert f'(<a href="{address}">{address}</a>)' in steps[2]
+
+
+def test_an_address_that_a_verdict_quotes_is_no_link():
+    step = NextStep(StepKind.FIX_TRAINING_DATA, {"remedy": "see https://evil.example/<b>x</b>"})
+    page = html_page(report(replace(failing_run().verdicts[0], next=(step,))))
+
+    assert "see https://evil.example/&lt;b&gt;x&lt;/b&gt;" in page
+    assert 'href="https://evil' not in page
+
+
+def test_rates_before_and_after_stay_in_one_line():
+    (sentence,) = re.findall(r'<p class="sentence">(.*?)</p>', html_page(failing_run()))
+
+    assert "78\xa0%\xa0→\xa034\xa0%" in sentence
 
 
 def test_too_little_evidence_is_no_failure():

@@ -244,7 +244,7 @@ def test_a_thought_is_folded_under_its_reply_and_cannot_act(opened):
 
 def test_a_failed_gate_and_a_mark_of_a_chart_lead_to_their_cases(opened):
     one = opened()
-    one.page.locator("#verdicts").get_by_role("link", name="Show its 38 regressed cases").click()
+    one.page.locator("#verdicts").get_by_role("link", name="See its 38 regressed cases").click()
 
     one.wait_for("38 of 100 replies")
     one.page.get_by_role("link", name=re.compile("^arithmetic: 94 → 6 %")).click()

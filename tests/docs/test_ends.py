@@ -1,0 +1,62 @@
+"""The page of all ends shows what the code prints, leaves none out, and names tests that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from ends import ENDS, PAGE, End, page
+
+from pytest_ftgate.gates.statements import StatementKind, StepKind
+from pytest_ftgate.gates.verdict import CheckKind, Outcome
+from pytest_ftgate.results.run import Report
+
+ROOT = Path(__file__).parents[2]
+#: What a verdict states of variants without gates, in no screen of a gate.
+UNGATED = {StatementKind.UNGATED, StatementKind.NOT_SENT}
+#: The step of the line "see", and that of a skill beside more cases.
+BESIDE = {StepKind.SHOW_REGRESSED}
+
+
+def verdicts():
+    for end in ENDS:
+        made = end.made()
+        yield from made.gated_verdicts if isinstance(made, Report) else [made]
+
+
+def test_the_page_is_what_the_code_prints():
+    # After a change: python tests/support/ends.py
+    assert PAGE.read_text("utf-8") == page()
+
+
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: f"{end.outcome} {end.reason}")
+def test_the_verdict_of_an_end_is_what_its_heading_says(end: End):
+    made = end.made()
+
+    if not isinstance(made, Report):
+        assert str(made.outcome) == end.outcome
+    for test in end.tests:
+        path, _, name = test.partition("::")
+        assert re.search(rf"^def {name}\(", (ROOT / path).read_text("utf-8"), re.MULTILINE), test
+
+
+def test_every_check_that_can_fail_has_an_end():
+    failed = {str(v.check.kind) for v in verdicts() if v.check and v.outcome is Outcome.FAILED}
+
+    assert failed == {str(kind) for kind in CheckKind}
+
+
+def test_every_statement_and_every_step_has_an_end():
+    assert {*StatementKind} - {verdict.statement.kind for verdict in verdicts()} == UNGATED
+    assert {*StepKind} - {step.kind for one in verdicts() for step in one.next} <= BESIDE | {
+        # Made from the whole run; the end shows it.
+        StepKind.SHIP_OTHER
+    }
+
+
+def test_no_screen_is_higher_or_wider_than_a_terminal():
+    for end in ENDS:
+        lines = end.screen().split("\n")
+        assert len(lines) <= 24
+        assert all(len(line) <= 80 for line in lines if "pytest" not in line), end.reason

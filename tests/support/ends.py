@@ -1,0 +1,406 @@
+"""Every way in which a gate ends: its screen, and the test that follows its advice.
+
+``python tests/support/ends.py`` writes docs/ends.md; tests/docs/test_ends.py holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from columns import suite, variant_scores
+from reports import (
+    ACCURACY,
+    failing_run,
+    gate_not_evaluated,
+    inconclusive_verdict,
+    invalid,
+    report,
+)
+
+from pytest_ftgate.client.budget import CostReport
+from pytest_ftgate.gates.rates import AcceptedSamples, Comparison, evaluate_rate
+from pytest_ftgate.gates.samples import samples_from_scores
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
+from pytest_ftgate.gates.verdict import (
+    CheckKind,
+    Finding,
+    JudgeValidation,
+    Outcome,
+    Severity,
+    Verdict,
+)
+from pytest_ftgate.reporting.gate_summary import gate_lines
+from pytest_ftgate.reporting.summary import summary_lines
+from pytest_ftgate.results.run import Report, RequestCounts
+from pytest_ftgate.results.verdicts import node_name
+from pytest_ftgate.suite.gate_kinds import RateGate
+
+PAGE = Path(__file__).parents[2] / "docs" / "ends.md"
+STEPS = "tests/journeys/test_followed_steps.py::test_"
+SUITE = "suite.ftgate.yaml"
+CONTINUES = "the same command continues, and no reply is paid for twice"
+DRIFT = "the recorded baseline has drifted: 100 % → 0 % on 20 repeated cases"
+AT_CHANCE = "current is at 2 %, so a drop from it cannot show"
+NOT_MEASURED = {"requested": 0, "replies": 100, "variant": "new", "needed": 59}
+SAME_AS_BASE = (
+    "replies no different from the base model's: 60 of 60 replies are the base model's; the base "
+    "repeats itself on 60 of 60; the adapter has no effect"
+)
+NOT_RECORDED = (
+    "current: 3 of 100 replies are not recorded; with the keys, run\n"
+    f"    pytest --ftgate {SUITE} && pytest-ftgate cache export {SUITE}"
+)
+TOO_FEW = (
+    f"{SUITE}: 1 error\n  {SUITE}:7: accuracy: max_drop: 0.05 can never be shown with 20 cases, "
+    "even if every reply is the same; it takes 59 cases, or max_drop: 0.14"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One way in which a gate, or a run, ends.
+
+    Attributes:
+        outcome: the heading of the page.
+        reason: which check or which reason decides.
+        made: makes the verdict, or the run.
+        tests: the tests that follow its advice, or reach the end where no advice makes it green.
+        remark: what the advice cannot promise; "" if it leads to a green run.
+    """
+
+    outcome: str
+    reason: str
+    made: Callable[[], Verdict | Report]
+    tests: tuple[str, ...]
+    remark: str = ""
+
+    def screen(self) -> str:
+        """Return what the closing section shows."""
+        made = self.made()
+        if isinstance(made, Report):
+            lines = summary_lines(made)
+        else:
+            lines = gate_lines(made, node_name(made), made.next, 24)
+        return "\n".join(line.rstrip() for line in lines).strip("\n")
+
+
+def _rate(wrong: int, gate: RateGate, *, before: int = 2, n: int = 100, **more) -> Verdict:
+    """Return the verdict on a variant with *wrong* of *n* replies, against *before* wrong ones."""
+    new, current = (
+        variant_scores(name, [0.0] * count + [1.0] * (n - count))
+        for name, count in (("new", wrong), ("current", before))
+    )
+    return evaluate_rate(suite(gate), gate, Comparison(new, more.pop("baseline", current), **more))
+
+
+def _alone(wrong: int, gate: RateGate) -> Verdict:
+    """Return the verdict on the baseline itself, which is compared with nothing."""
+    scores = variant_scores("current", [0.0] * wrong + [1.0] * (100 - wrong))
+    return evaluate_rate(suite(gate), gate, Comparison(scores, scores))
+
+
+def _gate(**limits: float) -> RateGate:
+    return RateGate(kind="accuracy", line=7, **limits)
+
+
+def _against_accepted(*, anchor: bool = False) -> Verdict:
+    new = variant_scores("new", [0.0] * 30 + [1.0] * 70)
+    last, first = (variant_scores("new", [0.0] * k + [1.0] * (100 - k)) for k in (28, 2))
+    accepted, oldest = (
+        AcceptedSamples(samples_from_scores(s, "accuracy"), 0) for s in (last, first)
+    )
+    gate = _gate(max_drop=0.2)
+    sides = {"accepted": accepted, "anchor": oldest} if anchor else {"accepted": oldest}
+    return evaluate_rate(suite(gate), gate, Comparison(new, new, **sides))
+
+
+def _must_pass() -> Verdict:
+    step = _step(StepKind.FIX_MUST_PASS, cases="c000", repeated=True)
+    return _check(
+        _rate(2, _gate(min=0.85)), Outcome.FAILED, step,
+        kind=CheckKind.MUST_PASS, case_ids=("c000",), n=3, after=2 / 3,
+    )  # fmt: skip
+
+
+def _part() -> Verdict:
+    verdict = _rate(4, _gate(max_drop=0.2), n=300)
+    slices = failing_run().verdicts[2].slices
+    part = replace(slices[0], kind="tag", name="invoices", state="regressed", gated=True)
+    return replace(verdict, outcome=Outcome.FAILED, slices=(part,), next=())
+
+
+def _check(verdict: Verdict, outcome: Outcome, *steps: NextStep, **values) -> Verdict:
+    """Return *verdict* with other values of its check, and with *steps*."""
+    check = replace(verdict.check, outcome=outcome, **values)
+    return replace(verdict, outcome=outcome, checks=(check,), deciding=0, next=steps)
+
+
+def _step(kind: StepKind, **values) -> NextStep:
+    return NextStep(kind, {"suite": SUITE, "where": f"{SUITE}:7", **values})
+
+
+def _usage(gate: str, kind: CheckKind, unit: str, outcome: Outcome, *steps: NextStep) -> Verdict:
+    seen = {"usd": 0.62, "ms": 1_900.0}[unit]
+    limit = {"usd": 0.5, "ms": 1_500.0}[unit]
+    verdict = _check(
+        _rate(2, _gate(min=0.5)), outcome, *steps,
+        kind=kind, unit=unit, after=seen, limit=limit, before=None, against="",
+        low=seen * 0.9, high=seen * 1.1, informative=True,
+    )  # fmt: skip
+    return replace(verdict, gate=gate, statement=Statement(StatementKind.USAGE), flips=())
+
+
+def _thoughts() -> Verdict:
+    verdict = _check(
+        _rate(30, _gate(max_drop=0.05)), Outcome.FAILED,
+        _step(StepKind.KEEP_THOUGHTS, variant="new"), measure="thoughts",
+    )  # fmt: skip
+    return replace(verdict, statement=Statement(StatementKind.RATE, {"measure": "accuracy"}))
+
+
+def _data() -> Verdict:
+    text = "3 of 100 cases stand in the training data; the first is t007 (line 101)"
+    finding = Finding(
+        kind="leak", severity=Severity.ERROR, message=text, lines=(101, 102, 103),
+        next="remove these rows from train.jsonl",
+    )  # fmt: skip
+    step = _step(StepKind.FIX_TRAINING_DATA, remedy="remove these rows from train.jsonl")
+    return replace(
+        _stated(StatementKind.TRAINING_DATA, Outcome.FAILED, step, file="train.jsonl", rows=103),
+        gate="data", findings=(finding,),
+    )  # fmt: skip
+
+
+def _stated(kind: StatementKind, outcome: Outcome, *steps: NextStep, **values) -> Verdict:
+    """Return a verdict without a check."""
+    verdict = _rate(2, _gate(min=0.5))
+    return replace(
+        verdict, outcome=outcome, statement=Statement(kind, values), checks=(), deciding=0,
+        flips=(), next=steps, notes=(),
+    )  # fmt: skip
+
+
+def _missing() -> Verdict:
+    return _check(
+        _rate(4, ACCURACY), Outcome.INCONCLUSIVE, _step(StepKind.RUN_AGAIN, missing=20),
+        n=80, missing=20, note="20 cases have no reply",
+    )  # fmt: skip
+
+
+def _judge() -> Verdict:
+    judge = JudgeValidation(
+        judge="grader", provider="anthropic", rubric="Be polite.", labels=40,
+        error="kappa 0.31 is below its minimum of 0.60",
+    )  # fmt: skip
+    verdict = _stated(
+        StatementKind.UNQUALIFIED_JUDGE, Outcome.INCONCLUSIVE, _step(StepKind.IMPROVE_JUDGE)
+    )
+    return replace(verdict, judges=(judge,))
+
+
+def _skill() -> Verdict:
+    verdict = failing_run().verdicts[2]
+    return _check(
+        verdict, Outcome.INCONCLUSIVE, _step(StepKind.ADD_CASES, needed=60, cases="skills case"),
+        _step(StepKind.SETTLE_SKILL, skill="code", n=28, margin=0.1, low=-0.2, high=0.02),
+        before=0.78, after=0.72, low=-0.14, high=0.02, p_fail=0.2, regressed=6, fixed=2,
+    )  # fmt: skip
+
+
+def _repeats() -> Verdict:
+    verdict = inconclusive_verdict()
+    settle = _step(StepKind.SETTLE, setting="settle: 5", repeats=5)
+    more = _step(StepKind.REPEAT_BASELINE, repeats=10, passes=0.92, now=0.71)
+    return replace(verdict, next=(settle, *verdict.next[:1], more))
+
+
+def _ship() -> Report:
+    return report(
+        _rate(30, _gate(max_drop=0.05)), replace(_rate(2, _gate(max_drop=0.05)), variant="good")
+    )
+
+
+def _budget() -> Report:
+    verdict = replace(
+        _stated(
+            StatementKind.NO_REPLIES, Outcome.INCONCLUSIVE, _step(StepKind.RUN_AGAIN, missing=100)
+        )
+    )
+    cost = CostReport(
+        asked=0.9, stopped="budget of 0.90 USD (--ftgate-max-usd) reached", unasked=100
+    )
+    return report(verdict, cost=cost, requests=RequestCounts(replies=100, sent=100, seconds=9.0))
+
+
+def _error(reason: str) -> Callable[[], Report]:
+    return lambda: report(
+        not_evaluated=(gate_not_evaluated(reason),), requests=RequestCounts(), cost=CostReport()
+    )
+
+
+def _interrupted() -> Report:
+    notes = (
+        f"cut off with 62 of 200 requests not answered; {CONTINUES}",
+        "new so far: 38 of 100 cases, 92 % right",
+    )
+    return report(
+        not_evaluated=(gate_not_evaluated("the run was interrupted"),), notes=notes,
+        requests=RequestCounts(replies=138, sent=138, seconds=12.0), cost=CostReport(asked=0.12),
+    )  # fmt: skip
+
+
+_J = "tests/journeys/"
+_TRAIN = "no build can promise that another training run passes"
+_DATA = "how many cases disagree in a new sample is chance: 9 in 10"
+ENDS: tuple[End, ...] = (
+    End("passed", "the limit holds", lambda: report(_rate(2, ACCURACY, n=300)),
+        (f"{_J}test_first_suite.py::test_a_green_run_says_what_it_measured_in_two_lines",)),
+    End("passed", "nothing to compare with yet",
+        lambda: report(_stated(StatementKind.NOTHING_TO_COMPARE, Outcome.PASSED,
+                               _step(StepKind.ACCEPT), rate=0.98)),
+        (f"{STEPS}an_unread_first_run_is_accepted_and_compared_with_from_then_on",)),
+    End("passed", "nothing to compare with: it is the baseline",
+        lambda: report(replace(_stated(StatementKind.IS_BASELINE, Outcome.PASSED), gate="cost")),
+        (f"{_J}test_cost.py::test_a_rise_against_the_baseline_fails",)),
+    End("failed", "minimum", lambda: _alone(30, _gate(min=0.85)),
+        (f"{STEPS}the_limit_that_a_verdict_names_passes_the_same_replies",)),
+    End("failed", "baseline", lambda: _rate(30, _gate(max_drop=0.05)),
+        (f"{STEPS}a_candidate_that_is_made_the_baseline_passes",
+         f"{STEPS}the_limit_that_a_verdict_names_passes_the_same_replies")),
+    End("failed", "baseline, beside a variant that passes", _ship,
+        (f"{STEPS}the_variant_to_ship_passes_once_the_other_one_is_left_out",)),
+    End("failed", "accepted", _against_accepted,
+        (f"{STEPS}an_intended_drop_from_the_accepted_run_is_accepted_by_the_command",)),
+    End("failed", "anchor", lambda: _against_accepted(anchor=True),
+        (f"{STEPS}an_intended_drop_from_the_accepted_run_is_accepted_by_the_command",)),
+    End("failed", "must_pass", _must_pass, (f"{STEPS}must_pass_cases_that_are_fixed_pass",)),
+    End("failed", "a part of the cases", _part,
+        (f"{_J}test_must_pass.py::test_a_lost_label_fails_the_gate_that_looks_at_labels",),
+        "no limit excuses a part: fix it, or ship another variant"),
+    End("failed", "format", lambda: failing_run().verdicts[1],
+        (f"{STEPS}replies_in_the_right_format_pass",)),
+    End("failed", "base", lambda: failing_run().verdicts[2],
+        (f"{_J}test_forgetting.py::test_a_loss_planted_in_one_skill_is_found_in_its_family_and_nowhere_else",),
+        _TRAIN),
+    End("failed", "thoughts", _thoughts,
+        (f"{_J}test_thoughts.py::test_a_fine_tune_that_stopped_thinking_fails_its_gate_and_is_told",),
+        _TRAIN),
+    End("failed", "mean", lambda: _usage("cost", CheckKind.MEAN, "usd", Outcome.FAILED,
+                                         _step(StepKind.LOWER_USAGE)),
+        (f"{_J}test_cost.py::test_a_limit_on_the_price_of_calls_has_three_ends",)),
+    End("failed", "p50", lambda: _usage("latency", CheckKind.P50, "ms", Outcome.FAILED,
+                                        _step(StepKind.LOWER_USAGE)),
+        (f"{_J}test_latency.py::test_replies_of_this_run_are_held_to_the_limit",)),
+    End("failed", "p95", lambda: _usage("latency", CheckKind.P95, "ms", Outcome.FAILED,
+                                        _step(StepKind.LOWER_USAGE)),
+        (f"{_J}test_latency.py::test_replies_of_this_run_are_held_to_the_limit",)),
+    End("failed", "training data", _data,
+        (f"{STEPS}training_data_passes_without_the_rows_that_are_cases",)),
+    End("inconclusive", "too few cases", inconclusive_verdict,
+        (f"{STEPS}cases_that_are_fixed_pass",
+         f"{STEPS}the_limit_that_a_verdict_names_passes_the_same_replies",
+         "tests/gates/test_checks_needed.py::test_the_named_cases_settle_nine_in_ten_runs_that_behave_like_the_seen_ones"),
+        _DATA),
+    End("inconclusive", "too few repeats", _repeats,
+        (f"{_J}test_looks.py::test_a_gate_that_may_settle_asks_on_until_it_knows",
+         "tests/gates/test_power.py::test_a_repeated_baseline_adds_power"), _DATA),
+    End("inconclusive", "a real drop, smaller than the limit",
+        lambda: _rate(13, _gate(max_drop=0.05), before=3, n=300),
+        (f"{_J}test_inconclusive.py::test_a_real_drop_within_the_limit_is_called_real",), _DATA),
+    End("inconclusive", "likely beyond the limit, but not surely",
+        lambda: _check(_rate(6, _gate(max_drop=0.15), before=0, n=20), Outcome.INCONCLUSIVE,
+                       _step(StepKind.ADD_CASES, needed=14, cases="case"), p_fail=0.02,
+                       low=-0.52, high=-0.16),
+        ("tests/reporting/test_gate_summary.py::test_an_inconclusive_check_says_what_is_still_possible",),
+        _DATA),
+    End("inconclusive", "replies are missing", _missing,
+        (f"{STEPS}cases_without_a_reply_are_complete_after_the_command",)),
+    End("inconclusive", "the baseline has drifted",
+        lambda: _rate(2, _gate(max_drop=0.05),
+                      baseline_drift=DRIFT),
+        (f"{_J}test_drift.py::test_the_command_for_a_drifted_baseline_compares_replies_of_one_day",)),
+    End("inconclusive", "a baseline at chance",
+        lambda: _check(_rate(99, _gate(max_drop=0.05), before=98), Outcome.INCONCLUSIVE,
+                       _step(StepKind.DECLARE_MINIMUM), informative=False,
+                       note=AT_CHANCE),
+        (f"{STEPS}a_comparison_that_can_show_nothing_passes_with_the_minimum_that_is_added",)),
+    End("inconclusive", "macro-F1 without a baseline",
+        lambda: _stated(StatementKind.NOTHING_TO_COMPARE, Outcome.INCONCLUSIVE,
+                        _step(StepKind.ADD_MINIMUM)),
+        ("tests/reporting/test_next_steps.py::test_every_kind_of_step_has_a_sentence",)),
+    End("inconclusive", "a skill", _skill,
+        (f"{_J}test_forgetting.py::test_a_skill_may_be_given_up",), _DATA),
+    End("inconclusive", "a rise that shows nothing",
+        lambda: _usage("cost", CheckKind.MEAN, "usd", Outcome.INCONCLUSIVE,
+                       _step(StepKind.DECLARE_LIMIT)),
+        (f"{_J}test_cost.py::test_a_limit_on_the_price_of_calls_has_three_ends",)),
+    End("inconclusive", "latency was not measured",
+        lambda: replace(_stated(StatementKind.NOT_MEASURED, Outcome.INCONCLUSIVE,
+                                _step(StepKind.REQUEST_TO_MEASURE, **NOT_MEASURED),
+                                **NOT_MEASURED), gate="latency"),
+        (f"{_J}test_latency.py::test_asked_anew_they_are_measured_again",)),
+    End("inconclusive", "a judge that is not qualified", _judge,
+        (f"{_J}test_judge.py::test_one_that_is_not_fit_to_judge_decides_nothing",),
+        "whether a sharper rubric agrees with people must be measured"),
+    End("inconclusive", "no grade came",
+        lambda: _stated(StatementKind.NO_GRADES, Outcome.INCONCLUSIVE,
+                        _step(StepKind.RUN_AGAIN, missing=100)),
+        (f"{_J}test_judge.py::test_replies_without_a_grade_are_missing_and_said_and_never_wrong",)),
+    End("invalid", "the replies are the base model's",
+        lambda: replace(_rate(2, ACCURACY), outcome=Outcome.INVALID,
+            statement=invalid(SAME_AS_BASE), checks=(), flips=(),
+            next=(_step(StepKind.CHECK_IDENTITY, claims="adapter"),)),
+        (f"{_J}test_forgetting.py::test_the_base_itself_in_place_of_a_fine_tune_is_invalid",)),
+    End("invalid", "another model answers",
+        lambda: replace(_rate(2, ACCURACY), outcome=Outcome.INVALID, statement=invalid(
+            "another model answered: gpt-small, declared gpt-large"),
+            checks=(), flips=(), next=(_step(StepKind.CHECK_IDENTITY, claims="model"),)),
+        (f"{_J}test_misbehaving_servers.py::test_a_variant_that_is_not_what_it_claims_is_invalid_with_its_reason",)),
+    End("error", "a key is missing",
+        _error("current: no credentials: set ANTHROPIC_API_KEY, or evaluate what is recorded with "
+               "--ftgate-replies=recorded"),
+        (f"{_J}test_errors.py::test_a_missing_key_is_an_error_that_says_what_to_set",)),
+    End("error", "most requests failed",
+        _error("current: 180 of 200 requests brought no reply; the first: connection refused at "
+               "http://127.0.0.1:9/v1; is the server running?"),
+        (f"{_J}test_errors.py::test_an_error_is_asked_again_in_the_next_run",)),
+    End("error", "replies are not recorded",
+        _error(NOT_RECORDED),
+        (f"{_J}test_replay.py::test_a_missing_reply_is_counted_with_the_command_that_brings_it",)),
+    End("error", "the suite has errors",
+        _error(TOO_FEW),
+        (f"{STEPS}too_few_cases_are_read_with_the_limit_that_the_error_names",)),
+    End("budget", "the budget is spent", _budget,
+        (f"{_J}test_budget.py::test_the_command_of_a_stopped_run_finishes_it",)),
+    End("interrupted", "Ctrl-C, or the end of the job", _interrupted,
+        (f"{_J}test_interrupted.py::test_what_is_in_flight_comes_home_and_nothing_more_is_sent",)),
+)  # fmt: skip
+
+
+def page() -> str:
+    """Return the page that shows every end."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield "<!-- Made by python tests/support/ends.py; change that file, not this page. -->"
+    yield "# Every way a gate ends\n"
+    yield "For each end: what the closing section shows, and the test that does what it advises."
+    yield "[Read a build that is not green](how-to/read-a-build.md) explains the words."
+    outcome = ""
+    for end in ENDS:
+        if end.outcome != outcome:
+            outcome = end.outcome
+            yield f"\n## {outcome.capitalize()}"
+        yield f"\n### {outcome}: {end.reason}\n"
+        yield f"```\n{end.screen()}\n```\n"
+        tests = "\n".join(f"- `{test}`" for test in end.tests)
+        yield f"{'Reached by' if end.remark else 'Followed to its end by'}\n\n{tests}"
+        if end.remark:
+            yield f"\n{end.remark[0].upper()}{end.remark[1:]}."
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
