@@ -21,6 +21,7 @@ from pytest_ftgate.adapters.conversion import gguf_adapter
 from pytest_ftgate.adapters.lora import adapter_sha256
 from pytest_ftgate.cores import usable_cores
 from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableError
+from pytest_ftgate.providers.logprobs import logprob_options, read_logprobs
 from pytest_ftgate.providers.openai import (
     chat_messages,
     chat_step,
@@ -141,7 +142,8 @@ class LlamaCppProvider:
             text, step = parse_prompted(reply.text)
             steps, stop = ((step,), "tool") if step else ((), reply.stop)
             reply = replace(reply, text=text, steps=steps, stop=stop)
-        return replace(reply, facts=self._facts())
+        logprobs = read_logprobs(request, raw, Path(self._model).name)
+        return replace(reply, facts=self._facts(), logprobs=logprobs)
 
     def _payload(self, request: Request) -> dict[str, Any]:
         # The list names every adapter: an empty list would leave all of them active.
@@ -161,6 +163,7 @@ class LlamaCppProvider:
             # Repeats must differ from each other, and each must be the same in the next run.
             "seed": int(request.sampling.get("seed", 0)) + request.repeat,
             "lora": lora,
+            **logprob_options(request),
         }
 
     def _prompt(self, request: Request) -> dict[str, Any]:

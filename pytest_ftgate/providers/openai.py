@@ -33,6 +33,7 @@ from pytest_ftgate.providers.http import (
     redirect_error,
     token_count,
 )
+from pytest_ftgate.providers.logprobs import given_reply_payload, logprob_options, read_logprobs
 from pytest_ftgate.providers.servers import ServerAccess
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
@@ -138,11 +139,14 @@ _STOPS = {
 _SHOWN = 80
 
 
-def parse_completion(body: bytes, headers: Mapping[str, str]) -> Reply:
-    """Return the reply in the body of a response.
+def parse_completion(
+    body: bytes, headers: Mapping[str, str], request: Request | None = None, place: str = ""
+) -> Reply:
+    """Return the reply in the body of a response, with what *request* asked for beside it.
 
     Raises:
         RetryableError: the body is not a completion.
+        ProviderRejected: the server at *place* does not return the log-probabilities.
     """
     try:
         completion = load_json(body)
@@ -172,6 +176,7 @@ def parse_completion(body: bytes, headers: Mapping[str, str]) -> Reply:
         request_id=headers.get("x-request-id"),
         steps=(step,) if step else (),
         thought=thought,
+        logprobs=read_logprobs(request, completion, place) if request else None,
     )
 
 
@@ -344,7 +349,7 @@ class OpenAIProvider:
             sent = [key for key in _declared_settings(request) if self._unsupported.supports(key)]
             payload, start = {**self._payload(request), "model": model}, time.perf_counter()
             try:
-                reply = await self._post(payload)
+                reply = await self._post(payload, request)
             except RequestRejected as error:
                 if not self._learn(str(error), sent, payload):
                     raise
@@ -365,6 +370,8 @@ class OpenAIProvider:
         return self._unsupported.learn(_with_setting_names(message), sent)
 
     def _payload(self, request: Request) -> dict[str, Any]:
+        if request.given:
+            return given_reply_payload(request, chat_messages(request))
         sampling = self._unsupported.supported(request.sampling)
         if "seed" in sampling:
             # Repeats must differ from each other, and each must be the same in the next run.
@@ -378,7 +385,7 @@ class OpenAIProvider:
         }
         if request.tools:
             payload["tools"] = chat_tools(request)
-        return payload | self._schema_options(request)
+        return payload | logprob_options(request) | self._schema_options(request)
 
     def _schema_options(self, request: Request) -> dict[str, Any]:
         """Return the options that enforce the schema: the native one, or those of a forced tool."""
@@ -398,7 +405,7 @@ class OpenAIProvider:
         choice = {"type": "function", "function": {"name": REPLY_TOOL}}
         return {"tools": [{"type": "function", "function": function}], "tool_choice": choice}
 
-    async def _post(self, payload: dict[str, Any]) -> Reply:
+    async def _post(self, payload: dict[str, Any], request: Request) -> Reply:
         url = f"{self._url}/chat/completions"
         try:
             # A redirect would send the prompts to an address that no suite names.
@@ -420,7 +427,7 @@ class OpenAIProvider:
         if _is_page(body):
             raise self._access.page_error(has_answered=self._has_answered)
         try:
-            return parse_completion(body, response.headers)
+            return parse_completion(body, response.headers, request, self._url)
         except RetryableError as error:
             raise RetryableError(f"{error}{self._access.path_hint}") from error
 

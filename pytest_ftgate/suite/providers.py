@@ -73,6 +73,9 @@ class ProviderSpec:
         enforces: the kinds of format that it can enforce.
         efforts: the values of ``effort`` that it reads besides those that all read.
         thought_switch: the line of a variant that switches the thinking of its model off.
+        logprobs: the log-probabilities that it gives. ``full``: whole distributions, of any text.
+            ``given``: the likeliest tokens of a reply, and of a given one where the server can.
+            ``own``: the likeliest tokens of a reply. "": none.
     """
 
     module: str = ""
@@ -103,6 +106,7 @@ class ProviderSpec:
     enforces: tuple[str, ...] = ("choice", "json_schema")
     efforts: tuple[str, ...] = OPTIONAL_EFFORTS
     thought_switch: str = ""
+    logprobs: Literal["full", "given", "own", ""] = ""
 
 
 #: Switches thinking off in the chat templates that know it.
@@ -173,6 +177,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         concurrency=8,
         context=2048,
         thought_switch=_TEMPLATE_SWITCH,
+        logprobs="own",
     ),
     "openai-compatible": ProviderSpec(
         module="openai",
@@ -189,6 +194,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         base_url_variable="OPENAI_BASE_URL",
         sdk_variables=("OPENAI_",),
         thought_switch=_TEMPLATE_SWITCH,
+        logprobs="given",
     ),
     # An async function runs at the concurrency of a plugin's provider.
     "python": ProviderSpec(
@@ -228,9 +234,11 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         enforces=(),
         efforts=(),
         thought_switch=_TEMPLATE_SWITCH,
+        logprobs="full",
     ),
 }
-PLUGIN_PROVIDER = ProviderSpec()
+# A plugin may give everything; what it does not give is an error of the run.
+PLUGIN_PROVIDER = ProviderSpec(logprobs="full")
 
 
 def provider_spec(name: str | None) -> ProviderSpec:
