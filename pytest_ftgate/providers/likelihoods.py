@@ -44,8 +44,9 @@ def label_logprobs(
     """
     inputs = padded(prompts, pad, model.device)
     read = model(**inputs, use_cache=True, logits_to_keep=1)
-    first, cache = read.logits[:, -1].float().log_softmax(-1), read.past_key_values
-    width = inputs["input_ids"].shape[1]
+    first = read.logits[:, -1].float().log_softmax(-1)
+    # The second is its name before Transformers 5.40.
+    cache_name = "cache" if "cache" in read else "past_key_values"
     start = inputs["position_ids"][:, -1:] + 1
     found: list[list[float]] = []
     for label in labels:
@@ -57,12 +58,12 @@ def label_logprobs(
                 input_ids=tokens,
                 attention_mask=torch.cat([inputs["attention_mask"], ones], dim=1),
                 position_ids=start + torch.arange(len(label) - 1, device=model.device),
-                past_key_values=cache,
                 use_cache=True,
+                **{cache_name: read[cache_name]},
             ).logits
             following = torch.tensor(label[1:], device=model.device)
             sums += _picked(logits.float().log_softmax(-1), following).sum(-1)
-            cache.crop(width)
+            read[cache_name].crop(1 - len(label))
         found.append(sums.tolist())
     return [list(row) for row in zip(*found, strict=True)]
 
