@@ -65,7 +65,7 @@ def _label_masses(labels: Sequence[str], tokens: Sequence[TokenLogprobs]) -> dic
         goes_on = False
         for text, value in {**token.top, token.text: token.logprob}.items():
             begun = (written + text).lstrip()
-            fitting = [x for x in labels if begun and (x.startswith(begun) or begun.startswith(x))]
+            fitting = _fitting_labels(labels, begun)
             if text == token.text and (len(fitting) > 1 or not begun):
                 goes_on = True
                 continue
@@ -75,6 +75,14 @@ def _label_masses(labels: Sequence[str], tokens: Sequence[TokenLogprobs]) -> dic
             return masses
         written, logprob = written + token.text, logprob + token.logprob
     return masses
+
+
+def _fitting_labels(labels: Sequence[str], begun: str) -> list[str]:
+    """Return the labels that *begun* is the beginning of, or the longest that begins it."""
+    if not begun:
+        return []
+    complete = sorted((label for label in labels if begun.startswith(label)), key=len)
+    return [label for label in labels if label.startswith(begun)] or complete[-1:]
 
 
 def token_divergence(
