@@ -212,7 +212,7 @@ def divergence_problems(suite: Suite, gate: DivergenceGate) -> Iterable[str]:
     if gate.max_kl is not None and units < MIN_CASES_FOR_COST:
         yield (
             f"{units} unrelated cases can never bound max_kl; it takes {MIN_CASES_FOR_COST}: write "
-            "on: skills, or add cases"
+            "prompts: skills, or add cases"
         )
 
 

@@ -20,7 +20,7 @@ from pytest_ftgate.providers.likelihoods import (
     padded,
     reply_distributions,
 )
-from pytest_ftgate.requests.logprobs import Logprobs
+from pytest_ftgate.requests.logprobs import Logprobs, rounded
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
@@ -142,7 +142,8 @@ class ChatModel:
             tokens = label_tokens(self.tokenizer, labels, end)
             values = label_logprobs(self.model, [pairs[i][1] for i in rows], tokens, pad)
             for row, of_row in zip(rows, values, strict=True):
-                found[row] = Logprobs(labels=dict(zip(labels, of_row, strict=True)))
+                values_by_label = zip(labels, map(rounded, of_row), strict=True)
+                found[row] = Logprobs(labels=dict(values_by_label))
         return found
 
     def distributions(

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from pytest_ftgate.requests.logprobs import Divergence
+from pytest_ftgate.requests.logprobs import Divergence, rounded
 
 Tokens = Sequence[int]
 
@@ -95,7 +95,7 @@ def divergence(reply: Tokens, base: Any, tuned: Any) -> Divergence:
     sums = [
         value.sum().item() for value in (kl, _picked(after, following), _picked(before, following))
     ]
-    return Divergence(len(reply), *sums)
+    return Divergence(len(reply), *map(rounded, sums))
 
 
 def _picked(logprobs: Any, tokens: Any) -> Any:

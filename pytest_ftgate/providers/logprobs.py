@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_ftgate.errors import ProviderRejected, RequestRejected
-from pytest_ftgate.requests.logprobs import TOP_TOKENS, Logprobs, TokenLogprobs
+from pytest_ftgate.requests.logprobs import TOP_TOKENS, Logprobs, TokenLogprobs, rounded
 from pytest_ftgate.requests.request import Request
 
 
@@ -60,8 +60,10 @@ def read_logprobs(request: Request, completion: Mapping[str, Any], place: str) -
 
 
 def _token(raw: Mapping[str, Any]) -> TokenLogprobs:
-    top = {str(one["token"]): float(one["logprob"]) for one in raw.get("top_logprobs") or ()}
-    return TokenLogprobs(str(raw["token"]), float(raw["logprob"]), top)
+    top = {
+        str(one["token"]): rounded(float(one["logprob"])) for one in raw.get("top_logprobs") or ()
+    }
+    return TokenLogprobs(str(raw["token"]), rounded(float(raw["logprob"])), top)
 
 
 def _given_tokens(
@@ -92,5 +94,7 @@ def _prompt_token(row: Mapping[str, Mapping[str, Any]]) -> TokenLogprobs:
     # The first one is the token of the prompt, the others are the likeliest in its place.
     first = next(iter(row.values()))
     # By their ids, since several tokens may be shown as the same text.
-    top = {key: float(value["logprob"]) for key, value in row.items()}
-    return TokenLogprobs(str(first.get("decoded_token") or ""), float(first["logprob"]), top)
+    top = {key: rounded(float(value["logprob"])) for key, value in row.items()}
+    return TokenLogprobs(
+        str(first.get("decoded_token") or ""), rounded(float(first["logprob"])), top
+    )

@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, NamedTuple
 
-#: Decimals that are stored; a reply has one or more figures for each of its tokens.
-_DECIMALS = 4
+#: Decimals of a log-probability; a reply has one or more for each of its tokens.
+_DECIMALS = 5
 #: The likeliest tokens that a server is asked for. Most allow 20 at most.
 TOP_TOKENS = 20
-#: Stands for a probability of 0 in files: JSON has no infinity.
+#: Stands for the log-probability of what is impossible: JSON has no infinity.
 _LEAST = -1e4
+
+
+def rounded(logprob: float) -> float:
+    """Return a log-probability as providers return it, so that the cache takes little room."""
+    return round(logprob, _DECIMALS) if isfinite(logprob) else _LEAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +81,16 @@ class Logprobs:
     divergence: Divergence | None = None
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the fields as values of JSON, rounded, without empty ones."""
+        """Return the fields as values of JSON, without empty ones."""
         plain: dict[str, Any] = {}
         if self.tokens:
             plain["tokens"] = [
-                [token.text, _short(token.logprob), _short_values(token.top)]
-                for token in self.tokens
+                [token.text, token.logprob, dict(token.top)] for token in self.tokens
             ]
         if self.labels:
-            plain["labels"] = _short_values(self.labels)
+            plain["labels"] = dict(self.labels)
         if self.divergence:
-            plain["divergence"] = [*map(_short, self.divergence)]
+            plain["divergence"] = [*self.divergence]
         return plain
 
     @classmethod
@@ -105,11 +109,3 @@ class Logprobs:
             labels=dict(plain.get("labels", {})),
             divergence=Divergence(int(divergence[0]), *divergence[1:]) if divergence else None,
         )
-
-
-def _short(value: float) -> float:
-    return round(value, _DECIMALS) if isfinite(value) else _LEAST
-
-
-def _short_values(values: Mapping[str, float]) -> dict[str, float]:
-    return {key: _short(value) for key, value in values.items()}

@@ -370,7 +370,7 @@ class DeclaredDivergence(Declared):
     """The divergence gate: how far a tuned variant's distributions may be from its base's."""
 
     max_kl: Positive | None = None
-    on: Literal["skills", "cases"] = "skills"
+    prompts: Literal["skills", "cases"] = "skills"
 
 
 class DeclaredCost(Declared):

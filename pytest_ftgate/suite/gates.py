@@ -363,7 +363,7 @@ def _divergence_gate(source: SuiteSource, declared: DeclaredDivergence) -> Diver
     return DivergenceGate(
         line=source.line("gates", "divergence"),
         max_kl=declared.max_kl,
-        cases=skill_cases((_DIVERGENCE_SKILLS,)) if declared.on == "skills" else (),
+        cases=skill_cases((_DIVERGENCE_SKILLS,)) if declared.prompts == "skills" else (),
     )
 
 
