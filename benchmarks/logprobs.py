@@ -1,6 +1,6 @@
 """What log-probabilities show on examples/tickets, with the embedded model through Transformers.
 
-    python benchmarks/logprobs.py [--every N] [--skills N] [--replies FILE] [--only-kept]
+    python benchmarks/logprobs.py [--every N] [--skills N] [--dtype TYPE] [--replies FILE]
 
 Two tables. The first: how far the two fine-tuned models of the example are from their base, on the
 base's own replies to every N-th prompt of general-small. The second: how many cases the accuracy
@@ -19,7 +19,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -37,7 +37,7 @@ from pytest_ftgate.gates.divergence import evaluate_divergence
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.providers.base import open_provider
+from pytest_ftgate.providers.base import Provider, open_provider
 from pytest_ftgate.requests.divergence import reading_requests
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
@@ -56,7 +56,7 @@ prompt: tickets.short.md
 cases: tickets.cases.jsonl
 reply: {format: {choice: LABELS}, score: margin, max_tokens: 12}
 variants:
-  narrow: {provider: transformers, model: smollm2-135m, adapter: narrow}
+  narrow: {provider: transformers, model: smollm2-135m, adapter: narrow, dtype: DTYPE}
   replay: {like: narrow, adapter: replay}
 gates: {divergence: {}}
 """
@@ -84,7 +84,7 @@ class Replies:
                 file.write(f'["{fingerprint}", {reply.to_json()}]\n')
 
 
-def example_suite(folder: Path) -> Suite:
+def example_suite(folder: Path, dtype: str) -> Suite:
     """Return the suite, written into *folder* with the example's adapters as PEFT has them."""
     for name in TUNED:
         (folder / name).mkdir()
@@ -99,26 +99,30 @@ def example_suite(folder: Path) -> Suite:
     rows = (EXAMPLE / "tickets.cases.jsonl").read_text("utf-8").splitlines()
     labels = sorted({json.loads(row)["expected"] for row in rows})
     path = folder / "logprobs.ftgate.yaml"
-    path.write_text(SUITE.replace("LABELS", json.dumps(labels)), "utf-8")
+    text = SUITE.replace("LABELS", json.dumps(labels)).replace("DTYPE", dtype)
+    path.write_text(text, "utf-8")
     return load_suite(path, folder)
 
 
-async def ask(groups: Sequence[Sequence[CaseRequest]], replies: Replies) -> None:
-    """Request what is not known yet, group by group."""
-    missing = [
-        [one.request for one in group if one.fingerprint not in replies.known] for group in groups
-    ]
-    first = [*chain.from_iterable(missing)]
-    if not first:
-        return
-    provider = open_provider(first, os.environ, {})
-    for requests in missing:
-        for request, reply in zip(
-            requests, await asyncio.gather(*map(provider.generate, requests)), strict=True
-        ):
-            replies.add(request.fingerprint, reply)
-        print(f"{len(replies.known)} replies", file=sys.stderr, flush=True)
-    await provider.close()
+@dataclass(slots=True)
+class Asker:
+    """Requests what is not known yet; the model is loaded once, and only if it is needed."""
+
+    replies: Replies
+    only_kept: bool
+    provider: Provider | None = None
+
+    async def ask(self, groups: Iterable[Sequence[CaseRequest]]) -> None:
+        """Request *groups*, one after the other."""
+        for group in groups if not self.only_kept else ():
+            missing = [one.request for one in group if one.fingerprint not in self.replies.known]
+            if not missing:
+                continue
+            self.provider = self.provider or open_provider(missing, os.environ, {})
+            found = await asyncio.gather(*map(self.provider.generate, missing))
+            for request, reply in zip(missing, found, strict=True):
+                self.replies.add(request.fingerprint, reply)
+            print(f"{len(self.replies.known)} replies", file=sys.stderr, flush=True)
 
 
 def chunks(group: Sequence[CaseRequest]) -> Iterator[Sequence[CaseRequest]]:
@@ -126,25 +130,22 @@ def chunks(group: Sequence[CaseRequest]) -> Iterator[Sequence[CaseRequest]]:
     return (group[start : start + CHUNK] for start in range(0, len(group), CHUNK))
 
 
-def print_divergence(
-    suite: Suite, gate: DivergenceGate, replies: Replies, *, only_kept: bool
-) -> None:
+async def print_divergence(suite: Suite, gate: DivergenceGate, asker: Asker) -> None:
     """Print how far each tuned model is from its base."""
     print(
         f"{'':8}{'replies':>8}{'nats a token':>14}{'95 %':>18}   perplexity of the base's replies"
     )
+    known = asker.replies.known
     for name in TUNED:
         variant = suite.variants[name]
         base, tuned = (
             skill_requests(suite, side, gate.cases, os.environ)
             for side in (base_variant(variant), variant)
         )
-        if not only_kept:
-            asyncio.run(ask([*chunks(base)], replies))
-        reading = reading_requests(base, tuned, replies.known)
-        if not only_kept:
-            asyncio.run(ask([*chunks([one for (one,) in reading])], replies))
-        pairs = [(one.case, replies.known.get(one.fingerprint)) for (one,) in reading]
+        await asker.ask(chunks(base))
+        reading = [one for (one,) in reading_requests(base, tuned, known)]
+        await asker.ask(chunks(reading))
+        pairs = [(one.case, known.get(one.fingerprint)) for one in reading]
         found = [
             (case, reply.logprobs.divergence)
             for case, reply in pairs
@@ -155,7 +156,8 @@ def print_divergence(
             continue
         check = verdict.check
         interval = f"{check.low or 0:.3f} to {check.high or 0:.3f}"
-        print(f"{name:8}{check.n:8}{check.after:14.3f}{interval:>18}   {verdict.notes[0]}")
+        perplexity = verdict.notes[0].rpartition(": ")[2]
+        print(f"{name:8}{check.n:8}{check.after:14.3f}{interval:>18}   {perplexity}", flush=True)
 
 
 Scores = dict[str, tuple[float, float]]
@@ -215,31 +217,31 @@ def every(cases: Sequence[Case], step: int) -> tuple[Case, ...]:
     return tuple(cases[::step])
 
 
-def main() -> None:
+async def main() -> None:
     """Compute what is missing, and print both tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--every", type=int, default=1, help="of the tickets (default: all)")
     parser.add_argument("--skills", type=int, default=3, help="every n-th prompt (default: 3)")
+    parser.add_argument("--dtype", default="float32", help="of the weights (default: float32)")
     parser.add_argument("--replies", type=Path, help="where replies are kept")
     parser.add_argument("--only-kept", action="store_true", help="compute nothing")
     given = parser.parse_args()
-    replies = Replies.read(given.replies)
+    asker = Asker(Replies.read(given.replies), given.only_kept)
     with tempfile.TemporaryDirectory() as folder:
-        suite = example_suite(Path(folder))
+        suite = example_suite(Path(folder), given.dtype)
         suite = replace(suite, cases=every(suite.cases, given.every))
         gate = suite.gates["divergence"]
         if not isinstance(gate, DivergenceGate):
             raise TypeError(gate)
-        gate = replace(gate, cases=every(gate.cases, given.skills))
-        print_divergence(suite, gate, replies, only_kept=given.only_kept)
+        await print_divergence(suite, replace(gate, cases=every(gate.cases, given.skills)), asker)
         both = [task_requests(suite, suite.variants[name], os.environ) for name in TUNED]
-        if not given.only_kept:
-            pairs = zip(*map(chunks, both), strict=True)
-            asyncio.run(ask([*chain.from_iterable(pairs)], replies))
-        scores = {name: scores_of(suite, name, replies) for name in TUNED}
+        await asker.ask(chain.from_iterable(zip(*map(chunks, both), strict=True)))
+        if asker.provider:
+            await asker.provider.close()
+        scores = {name: scores_of(suite, name, asker.replies) for name in TUNED}
     print_outcomes(scores["narrow"], scores["replay"], "from narrow to replay")
     print_outcomes(scores["replay"], scores["narrow"], "from replay to narrow")
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(main())

@@ -38,7 +38,7 @@ def evaluate_divergence(
         outcome=outcome,
         statement=Statement(StatementKind.USAGE if known else StatementKind.NO_REPLIES),
         checks=(replace(check, outcome=outcome),) if known else (),
-        notes=(*_notes([found for _, found in known]), *filter(None, [check.note])),
+        notes=(*_notes([found for _, found in known]), *([check.note] if check.note else [])),
     )
     return replace(verdict, next=tuple(_next_steps(suite, gate, verdict)))
 

@@ -140,7 +140,8 @@ class ChatModel:
         for labels in dict.fromkeys(request.labels for request, _ in pairs if request.labels):
             rows = [i for i, (request, _) in enumerate(pairs) if request.labels == labels]
             tokens = label_tokens(self.tokenizer, labels, end)
-            values = label_logprobs(self.model, [pairs[i][1] for i in rows], tokens, pad)
+            with torch.inference_mode():
+                values = label_logprobs(self.model, [pairs[i][1] for i in rows], tokens, pad)
             for row, of_row in zip(rows, values, strict=True):
                 values_by_label = zip(labels, map(rounded, of_row), strict=True)
                 found[row] = Logprobs(labels=dict(values_by_label))
@@ -157,7 +158,8 @@ class ChatModel:
             ).input_ids
             for request in requests
         ]
-        logits = reply_distributions(self.model, prompts, replies, self.pad_token)
+        with torch.inference_mode():
+            logits = reply_distributions(self.model, prompts, replies, self.pad_token)
         return [*zip(replies, logits, strict=True)]
 
     def _generate(

@@ -34,7 +34,6 @@ def label_tokens(tokenizer: Any, labels: Sequence[str], end: int) -> list[list[i
     return [[*label, end] for label in tokens] if is_ambiguous else tokens
 
 
-@torch.inference_mode()
 def label_logprobs(
     model: Any, prompts: Sequence[Tokens], labels: Sequence[Tokens], pad: int
 ) -> list[list[float]]:
@@ -68,7 +67,6 @@ def label_logprobs(
     return [list(row) for row in zip(*found, strict=True)]
 
 
-@torch.inference_mode()
 def reply_distributions(
     model: Any, prompts: Sequence[Tokens], replies: Sequence[Tokens], pad: int
 ) -> list[Any]:
@@ -83,7 +81,6 @@ def reply_distributions(
     return [logits[i, -len(reply) - 1 : -1].float() for i, reply in enumerate(replies)]
 
 
-@torch.inference_mode()
 def divergence(reply: Tokens, base: Any, tuned: Any) -> Divergence:
     """Return how far the distributions *tuned* are from those of *base* at the tokens of *reply*.
 

@@ -139,14 +139,11 @@ _STOPS = {
 _SHOWN = 80
 
 
-def parse_completion(
-    body: bytes, headers: Mapping[str, str], request: Request | None = None, place: str = ""
-) -> Reply:
-    """Return the reply in the body of a response, with what *request* asked for beside it.
+def parse_completion(body: bytes, headers: Mapping[str, str]) -> Reply:
+    """Return the reply in the body of a response.
 
     Raises:
         RetryableError: the body is not a completion.
-        ProviderRejected: the server at *place* does not return the log-probabilities.
     """
     try:
         completion = load_json(body)
@@ -176,7 +173,6 @@ def parse_completion(
         request_id=headers.get("x-request-id"),
         steps=(step,) if step else (),
         thought=thought,
-        logprobs=read_logprobs(request, completion, place) if request else None,
     )
 
 
@@ -427,9 +423,12 @@ class OpenAIProvider:
         if _is_page(body):
             raise self._access.page_error(has_answered=self._has_answered)
         try:
-            return parse_completion(body, response.headers, request, self._url)
+            reply = parse_completion(body, response.headers)
         except RetryableError as error:
             raise RetryableError(f"{error}{self._access.path_hint}") from error
+        if not (request.labels or request.given):
+            return reply
+        return replace(reply, logprobs=read_logprobs(request, load_json(body), self._url))
 
     def _error(self, status: int, body: bytes, headers: Mapping[str, str]) -> ReplyError:
         if status < _BAD_REQUEST:
