@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_ftgate.errors import ProviderRejected, RequestRejected
@@ -52,11 +52,25 @@ def read_logprobs(request: Request, completion: Mapping[str, Any], place: str) -
             "score: choice, or use a server that returns them, as vLLM and llama.cpp do"
         )
     try:
-        return Logprobs(tokens=tuple(map(_token, content)))
+        return Logprobs(tokens=_deciding_tokens(content, request.labels))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RequestRejected(
             f"{place}: its log-probabilities cannot be read: {error!r}"
         ) from error
+
+
+def _deciding_tokens(
+    content: Sequence[Mapping[str, Any]], labels: Sequence[str]
+) -> tuple[TokenLogprobs, ...]:
+    """Return the tokens up to the first that begins no label: those after it rate none."""
+    tokens: list[TokenLogprobs] = []
+    written = ""
+    for raw in content:
+        tokens.append(_token(raw))
+        written = (written + tokens[-1].text).lstrip()
+        if not any(label.startswith(written) for label in labels):
+            break
+    return tuple(tokens)
 
 
 def _token(raw: Mapping[str, Any]) -> TokenLogprobs:
