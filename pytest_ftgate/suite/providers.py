@@ -106,7 +106,7 @@ class ProviderSpec:
     enforces: tuple[str, ...] = ("choice", "json_schema")
     efforts: tuple[str, ...] = OPTIONAL_EFFORTS
     thought_switch: str = ""
-    logprobs: Literal["full", "given", "own", ""] = ""
+    logprobs: Literal["full", "given", "own", ""] = "full"
 
 
 #: Switches thinking off in the chat templates that know it.
@@ -135,6 +135,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         enforces=("json_schema",),
         efforts=(),
         thought_switch=_API_SWITCH,
+        logprobs="",
     ),
     "bedrock": ProviderSpec(
         module="anthropic",
@@ -152,6 +153,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         efforts=(),
         model_affixes=r"^([a-z-]+\.)?anthropic\.|-v\d+(:\d+)?$",
         thought_switch=_API_SWITCH,
+        logprobs="",
     ),
     "classical": ProviderSpec(
         module="local",
@@ -165,6 +167,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         deterministic=True,
         concurrency=1,
         remote=False,
+        logprobs="",
     ),
     "llamacpp": ProviderSpec(
         module="llamacpp",
@@ -205,6 +208,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         prompted=False,
         adapter="",
         concurrency=1,
+        logprobs="",
     ),
     RECORDED: ProviderSpec(
         module="recorded",
@@ -217,6 +221,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         deterministic=True,
         concurrency=64,
         remote=False,
+        logprobs="",
     ),
     "transformers": ProviderSpec(
         module="transformers",
@@ -237,8 +242,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         logprobs="full",
     ),
 }
-# A plugin may give everything; what it does not give is an error of the run.
-PLUGIN_PROVIDER = ProviderSpec(logprobs="full")
+PLUGIN_PROVIDER = ProviderSpec()
 
 
 def provider_spec(name: str | None) -> ProviderSpec:
