@@ -62,14 +62,17 @@ def shares(logits: Array) -> Array:
     return 1.0 / (1.0 + np.exp(-logits))
 
 
-def shift_for(drop: float, rng: np.random.Generator, score: Callable[[Array], Array]) -> float:
+def shift_for(drop: float, score: Callable[[Array], Array]) -> float:
     """Return by how much all logits fall where the mean score falls by *drop*."""
-    logits = rng.normal(2.5, 2.0, 200_000)
-    start, low, high = score(logits + NOISE * rng.normal(size=logits.size)).mean(), 0.0, 20.0
+    rng = np.random.default_rng(0)
+    logits = rng.normal(2.5, 2.0, 100_000)
+    logits += NOISE * rng.normal(size=logits.size)
+    start, low, high = score(logits).mean(), 0.0, 20.0
     for _ in range(40):
         middle = (low + high) / 2.0
-        moved = score(logits - middle + NOISE * rng.normal(size=logits.size)).mean()
-        low, high = (middle, high) if start - moved < drop else (low, middle)
+        low, high = (
+            (middle, high) if start - score(logits - middle).mean() < drop else (low, middle)
+        )
     return high
 
 
@@ -86,7 +89,7 @@ def margin_rows(n: int, rng: np.random.Generator, replicates: int) -> Iterator[R
             (0.0, Outcome.FAILED, ALARM),
             (2.0 * LIMIT, Outcome.FAILED, None),
         ):
-            shift = shift_for(drop, rng, score) if drop else 0.0
+            shift = shift_for(drop, score) if drop else 0.0
             found = []
             for _ in range(replicates):
                 logits = rng.normal(2.5, 2.0, n)
