@@ -51,6 +51,8 @@ TUNED = ("narrow", "replay")
 #: Limits of the drop, and subsets of each size.
 LIMITS, SUBSETS, SEED = (0.05, 0.10), 400, 1
 CHUNK = 16
+#: With fewer cases nothing is compared.
+LEAST = 30
 SUITE = """
 prompt: tickets.short.md
 cases: tickets.cases.jsonl
@@ -188,6 +190,9 @@ def outcome(before: Scores, after: Scores, ids: Sequence[str], kind: int, limit:
 def print_outcomes(before: Scores, after: Scores, what: str) -> None:
     """Print how often each kind of score passes and fails, by the number of cases."""
     ids = [key for key in after if key in before]
+    if len(ids) < LEAST:
+        print(f"\n{what}: only {len(ids)} cases have replies of both")
+        return
     rng = np.random.default_rng(SEED)
     for kind, name in ((1, "exact"), (0, "margin")):
         values = np.array([[side[key][kind] for key in ids] for side in (before, after)])
