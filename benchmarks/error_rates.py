@@ -24,6 +24,7 @@ from zlib import crc32
 
 import draws as draw
 import numpy as np
+from error_rates_logprobs import print_logprob_rows
 from error_rates_means import print_rows
 from situations import (
     ABOVE,
@@ -289,6 +290,8 @@ def main() -> int:
             print_topic(topic, rows)
     print("\nMacro-F1 and cost\n")
     means_are_met = print_rows(given.replicates // 3, given.seed)
+    print("\nLog-probabilities\n")
+    means_are_met &= print_logprob_rows(given.replicates // 3, given.seed)
     print_chances(given.replicates, given.seed)
     any_fails = simulate_large_suites(given.replicates, given.seed)
     made = [*promises(cells, any_fails)]

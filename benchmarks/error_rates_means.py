@@ -204,7 +204,8 @@ def _said(rng: np.random.Generator, rates: Array, expected: Indexes) -> Indexes:
     return said
 
 
-def _row(what: str, n: int, promise: float | None, found: list[bool]) -> Row:
+def row_of(what: str, n: int, promise: float | None, found: list[bool]) -> Row:
+    """Return the share of *found*, with the standard error of the simulation."""
     share = float(np.mean(found))
     return Row(what, n, promise, share, float(np.sqrt(share * (1.0 - share) / len(found))))
 
@@ -231,7 +232,7 @@ def drop_rows(
         return [drop_outcome(counts, labels.limit, LEVELS) for counts in pairs]
 
     passed = [outcome is Outcome.PASSED for outcome in outcomes(lost)]
-    yield _row(f"{what}: lost {losses.name}", labels.n, MISS, passed)
+    yield row_of(f"{what}: lost {losses.name}", labels.n, MISS, passed)
     if losses is LOSSES[0]:
         unchanged = outcomes(np.zeros(labels.count))
         twice = outcomes(labels.lost_share(losses, 2.0 * labels.limit))
@@ -240,7 +241,7 @@ def drop_rows(
             ("unchanged passes", unchanged, Outcome.PASSED, None),
             ("twice the limit fails", twice, Outcome.FAILED, None),
         ):
-            yield _row(f"{what}: {text}", labels.n, promise, [one is outcome for one in found])
+            yield row_of(f"{what}: {text}", labels.n, promise, [one is outcome for one in found])
 
 
 def minimum_rows(
@@ -253,8 +254,8 @@ def minimum_rows(
     what = f"macro-F1, {labels.count} labels ({'Zipf' if labels.skew else 'equal'}), minimum"
     passed = [p_reaches(rate, minimum) <= LEVELS.miss for rate in rates]
     failed = [p_misses(rate, minimum) <= LEVELS.alarm for rate in rates]
-    yield _row(f"{what} {minimum:.2f}: at it, passes", labels.n, MISS, passed)
-    yield _row(f"{what} {minimum:.2f}: at it, fails", labels.n, ALARM, failed)
+    yield row_of(f"{what} {minimum:.2f}: at it, passes", labels.n, MISS, passed)
+    yield row_of(f"{what} {minimum:.2f}: at it, fails", labels.n, ALARM, failed)
 
 
 def cost_rows(
@@ -276,7 +277,7 @@ def cost_rows(
     what = {"mean": "mean price", "rise": "rise of the price", "grouped": "mean price of groups"}
     text = f"cost, {what[kind]}, sigma {sigma:g}: at the limit"
     # A replicate is cheap, and the figures are close to the promise.
-    yield _row(text, n, MISS, [passes() for _ in range(4 * replicates)])
+    yield row_of(text, n, MISS, [passes() for _ in range(4 * replicates)])
 
 
 Situation = Callable[[np.random.Generator, int], Iterator[Row]]
@@ -322,7 +323,8 @@ def rows(replicates: int, seed: int) -> list[Row]:
         return [row for part in parts for row in part]
 
 
-def _cells(row: Row) -> str:
+def row_text(row: Row) -> str:
+    """Return *row* as a line of the table."""
     text = f"{row.what:92}{row.n:5}"
     if row.measured is None:
         return f"{text}{'refused':>18}"
@@ -345,7 +347,7 @@ def print_rows(replicates: int, seed: int) -> bool:
     print(f"{replicates} replicates a row, seed {seed}; figures in per cent\n")
     print(f"{'':92}{'n':>5}{'promise':>9}{'measured':>9}")
     found = rows(replicates, seed)
-    print(*map(_cells, found), sep="\n")
+    print(*map(row_text, found), sep="\n")
     return not any(row.is_broken for row in found)
 
 

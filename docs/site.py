@@ -45,6 +45,7 @@ TITLES = {
     "DeclaredThoughts": "gates.format.thoughts",
     "DeclaredForgetting": "gates.forgetting",
     "DeclaredLog": "A log as a skill",
+    "DeclaredDivergence": "gates.divergence",
     "DeclaredCost": "gates.cost",
     "DeclaredLatency": "gates.latency",
     "DeclaredData": "gates.data",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_ftgate.providers.base import Provider
     from pytest_ftgate.reporting.headlines import headline
     from pytest_ftgate.reporting.next_steps import step_line
+    from pytest_ftgate.requests.logprobs import Logprobs
     from pytest_ftgate.requests.reply import Reply
     from pytest_ftgate.requests.request import Request, Step, ToolCall
     from pytest_ftgate.results.run import Report
@@ -32,6 +33,7 @@ __all__ = [
     "Conversation",
     "EvaluateResult",
     "Ftgate",
+    "Logprobs",
     "Outcome",
     "Provider",
     "ProviderRejected",
@@ -61,6 +63,7 @@ _MODULES = {
     "Conversation": "plugin.marked.attempt",
     "EvaluateResult": "runner.evaluate_suite",
     "Ftgate": "plugin.fixture",
+    "Logprobs": "requests.logprobs",
     "Outcome": "gates.verdict",
     "Provider": "providers.base",
     "ProviderRejected": "errors",

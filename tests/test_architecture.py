@@ -33,7 +33,10 @@ SDKS = {
     "ray": {"client.ray"},
     "genai_prices": {"suite.prices"},
     "xllamacpp": {"providers.llamacpp"},
-    "torch": {"providers.generation", "providers.transformers", "training.memory"},
+    "torch": {
+        *("providers.generation", "providers.likelihoods", "providers.transformers"),
+        "training.memory",
+    },
     "transformers": {"providers.generation", "providers.transformers", "training.callback"},
     "peft": {"providers.transformers"},
 }

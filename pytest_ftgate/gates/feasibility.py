@@ -22,6 +22,7 @@ from pytest_ftgate.scoring.sandbox import can_sandbox
 from pytest_ftgate.stats import EXACT_BELOW
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
+    DivergenceGate,
     ForgettingGate,
     LatencyGate,
     RateGate,
@@ -221,6 +222,17 @@ def cost_problems(suite: Suite, gate: CostGate) -> Iterable[str]:
     if design.units < MIN_CASES_FOR_COST and not flat:
         needed = f"it takes {MIN_CASES_FOR_COST} unrelated ones"
         yield f"{design.description} can never bound a mean price; {needed}"
+
+
+def divergence_problems(suite: Suite, gate: DivergenceGate) -> Iterable[str]:
+    """Yield why the cases could not bound the divergence from the base."""
+    cases = gate.evaluated_cases(suite.cases)
+    units = len({case.group or f"\0{case.id}" for case in cases})
+    if gate.max_kl is not None and units < MIN_CASES_FOR_COST:
+        yield (
+            f"{units} unrelated cases can never bound max_kl; it takes {MIN_CASES_FOR_COST}: write "
+            "prompts: skills, or add cases"
+        )
 
 
 def min_latency_cases(gate: LatencyGate) -> int:

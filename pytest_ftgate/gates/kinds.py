@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.gates.feasibility import (
     cost_problems,
+    divergence_problems,
     latency_problems,
     rate_problems,
     skill_problems,
@@ -23,11 +24,19 @@ from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.contamination import find_skill_contamination
 from pytest_ftgate.requests.workload import base_variant, replies_vary
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.gate_kinds import CostGate, DataGate, ForgettingGate, LatencyGate, RateGate
+from pytest_ftgate.suite.gate_kinds import (
+    CostGate,
+    DataGate,
+    DivergenceGate,
+    ForgettingGate,
+    LatencyGate,
+    RateGate,
+)
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 from pytest_ftgate.suite.skill_levels import LevelChoice
 
 if TYPE_CHECKING:
+    from pytest_ftgate.gates.divergence import CaseDivergence
     from pytest_ftgate.gates.judges import JudgeEvidence
     from pytest_ftgate.gates.rates import AcceptedSamples, Comparison
     from pytest_ftgate.gates.usage import ReplyTimes
@@ -82,6 +91,9 @@ class GateEvidence(Protocol):
 
     def level_choices(self, variant: Variant) -> tuple[LevelChoice, ...]:
         """Return the levels of the families of skills that have some, as the base chose them."""
+
+    def divergences(self, variant: Variant, gate: Gate) -> Sequence[CaseDivergence]:
+        """Return how far a tuned variant is from its base, for each reply of the base."""
 
     def reply_times(self, variant: Variant) -> ReplyTimes:
         """Return the latencies of the replies."""
@@ -230,6 +242,19 @@ class _LatencyKind(GateKind[LatencyGate]):
         yield from measure_latency(evidence.suite, gate, evidence.reply_times(evidence.variant))
 
 
+class _DivergenceKind(GateKind[DivergenceGate]):
+    """Divergence: a tuned variant's distributions against its base's, on the base's replies."""
+
+    def problems(self, suite: Suite, gate: DivergenceGate) -> Iterable[str]:
+        return divergence_problems(suite, gate)
+
+    def evaluate(self, gate: DivergenceGate, evidence: GateEvidence) -> Verdict:
+        from pytest_ftgate.gates.divergence import evaluate_divergence
+
+        cases = evidence.divergences(evidence.variant, gate)
+        return evaluate_divergence(evidence.suite, gate, evidence.variant.name, cases)
+
+
 class _DataKind(GateKind[DataGate]):
     """Training data: the findings in the file that a variant was trained on."""
 
@@ -244,6 +269,7 @@ _KINDS: Mapping[type[Gate], GateKind[Any]] = {
     ForgettingGate: _ForgettingKind(),
     CostGate: _CostKind(),
     LatencyGate: _LatencyKind(),
+    DivergenceGate: _DivergenceKind(),
     DataGate: _DataKind(),
 }
 

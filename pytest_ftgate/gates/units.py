@@ -89,9 +89,14 @@ def milliseconds(value: float) -> str:
     return f"{value:.2g} ms" if value < 10 else f"{value:,.0f} ms"  # noqa: PLR2004
 
 
+def nats(value: float) -> str:
+    """Return a divergence as ``0.031 nats a token``, with three figures."""
+    return f"{value:.3g} nats a token"
+
+
 def amount(value: float, unit: str) -> str:
     """Return *value* as text in its *unit*: ``share``, ``usd``, ``ms``, or what is counted."""
-    known = {"share": percent, "usd": usd, "ms": milliseconds}
+    known = {"share": percent, "usd": usd, "ms": milliseconds, "nats": nats}
     return known[unit](value) if unit in known else f"{value:,.0f} {unit}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -14,6 +14,14 @@ from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria
 
 from pytest_ftgate.adapters.chat_template import TEMPLATE_OPTIONS
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
+from pytest_ftgate.providers.likelihoods import (
+    divergence,
+    label_logprobs,
+    label_tokens,
+    padded,
+    reply_distributions,
+)
+from pytest_ftgate.requests.logprobs import Logprobs, rounded
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
@@ -109,33 +117,66 @@ class ChatModel:
     def _answer(self, pairs: Sequence[tuple[Request, list[int]]]) -> Sequence[Reply]:
         requests = [request for request, _ in pairs]
         width = max(len(prompt) for _, prompt in pairs)
-        ends = self._end_tokens()
-        pad = self.tokenizer.pad_token_id
-        pad = ends[0] if pad is None else pad
-        # Padded on the left, so that every prompt ends where its reply begins.
-        rows = [[pad] * (width - len(prompt)) + prompt for _, prompt in pairs]
-        mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for _, prompt in pairs]
-        tokens = self._generate(rows, mask, requests, ends, pad)
+        ends, pad = self._end_tokens(), self.pad_token
+        tokens = self._generate([prompt for _, prompt in pairs], requests, ends, pad)
+        logprobs = self._label_logprobs(pairs, ends[0], pad)
         return [
-            self._reply(request, prompt, row[width:], ends)
-            for (request, prompt), row in zip(pairs, tokens, strict=True)
+            replace(self._reply(request, prompt, row[width:], ends), logprobs=of_labels)
+            for (request, prompt), row, of_labels in zip(pairs, tokens, logprobs, strict=True)
         ]
+
+    @property
+    def pad_token(self) -> int:
+        """The token that fills the rows of a batch."""
+        pad: int | None = self.tokenizer.pad_token_id
+        return self._end_tokens()[0] if pad is None else pad
+
+    def _label_logprobs(
+        self, pairs: Sequence[tuple[Request, list[int]]], end: int, pad: int
+    ) -> list[Logprobs | None]:
+        """Return the log-probabilities of the labels that each request asks for."""
+        found: list[Logprobs | None] = [None] * len(pairs)
+        for labels in dict.fromkeys(request.labels for request, _ in pairs if request.labels):
+            rows = [i for i, (request, _) in enumerate(pairs) if request.labels == labels]
+            tokens = label_tokens(self.tokenizer, labels, end)
+            with torch.inference_mode():
+                values = label_logprobs(self.model, [pairs[i][1] for i in rows], tokens, pad)
+            for row, of_row in zip(rows, values, strict=True):
+                values_by_label = zip(labels, map(rounded, of_row), strict=True)
+                found[row] = Logprobs(labels=dict(values_by_label))
+        return found
+
+    def distributions(
+        self, requests: Sequence[Request], template: str | None = None
+    ) -> list[tuple[list[int], Any]]:
+        """Return the tokens of the reply that each request gives, and their distributions."""
+        prompts = [self._prompt(request, template) for request in requests]
+        replies = [
+            self.tokenizer(
+                request.given.text if request.given else "", add_special_tokens=False
+            ).input_ids
+            for request in requests
+        ]
+        with torch.inference_mode():
+            logits = reply_distributions(self.model, prompts, replies, self.pad_token)
+        return [*zip(replies, logits, strict=True)]
 
     def _generate(
         self,
-        rows: Sequence[Sequence[int]],
-        mask: Sequence[Sequence[int]],
+        prompts: Sequence[Sequence[int]],
         requests: Sequence[Request],
         ends: Sequence[int],
         pad: int,
     ) -> list[list[int]]:
-        device, width = self.model.device, len(rows[0])
+        # Padded on the left, so that every prompt ends where its reply begins.
+        inputs = padded(prompts, pad, self.model.device)
+        width = inputs["input_ids"].shape[1]
         extra = {key: value for key, value in requests[0].extra.items() if key != TEMPLATE_OPTIONS}
         try:
             with torch.inference_mode():
                 made = self.model.generate(
-                    input_ids=torch.tensor(rows, device=device),
-                    attention_mask=torch.tensor(mask, device=device),
+                    input_ids=inputs["input_ids"],
+                    attention_mask=inputs["attention_mask"],
                     max_new_tokens=max(request.max_tokens for request in requests),
                     **{**_GREEDY, **extra},
                     use_cache=True,
@@ -186,6 +227,23 @@ OUT_OF_MEMORY = (
 )
 
 
+def compare_replies(
+    requests: Sequence[Request],
+    base: Sequence[tuple[list[int], Any]],
+    tuned: Sequence[tuple[list[int], Any]],
+) -> list[Reply | Exception]:
+    """Return for each of *requests* how far the distributions *tuned* are from those of *base*."""
+    pairs = zip(requests, base, tuned, strict=True)
+    return [
+        Reply(
+            text=request.given.text if request.given else "",
+            usage={"input": len(tokens)},
+            logprobs=Logprobs(divergence=divergence(tokens, before, after)),
+        )
+        for request, (tokens, before), (_, after) in pairs
+    ]
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return True if *error* says that a device has too little memory."""
     text = str(error).lower()
@@ -199,9 +257,7 @@ def _with_time(
 ) -> Reply | Exception:
     if not isinstance(result, Reply):
         return result
-    return Reply(
-        text=result.text, stop=result.stop, usage=result.usage, seconds=seconds, facts=facts
-    )
+    return replace(result, seconds=seconds, facts=facts)
 
 
 class _Sampler(LogitsProcessor):  # type: ignore[misc]

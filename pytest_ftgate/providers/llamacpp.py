@@ -28,6 +28,7 @@ from pytest_ftgate.providers.chat_template import (
     template_body,
     template_options,
 )
+from pytest_ftgate.providers.logprobs import logprob_options, read_logprobs
 from pytest_ftgate.providers.openai import (
     chat_messages,
     chat_step,
@@ -174,7 +175,8 @@ class LlamaCppProvider:
             text, step = parse_prompted(reply.text)
             steps, stop = ((step,), "tool") if step else ((), reply.stop)
             reply = replace(reply, text=text, steps=steps, stop=stop)
-        return replace(reply, facts=self._facts(request))
+        logprobs = read_logprobs(request, raw, Path(self._model).name)
+        return replace(reply, facts=self._facts(request), logprobs=logprobs)
 
     def _payload(self, request: Request) -> dict[str, Any]:
         # The list names every adapter: an empty list would leave all of them active.
@@ -194,6 +196,7 @@ class LlamaCppProvider:
             # Repeats must differ from each other, and each must be the same in the next run.
             "seed": int(request.sampling.get("seed", 0)) + request.repeat,
             "lora": lora,
+            **logprob_options(request),
         }
 
     def _prompt(self, request: Request) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from pytest_ftgate.providers.http import (
     redirect_error,
     token_count,
 )
+from pytest_ftgate.providers.logprobs import given_reply_payload, logprob_options, read_logprobs
 from pytest_ftgate.providers.servers import BareError, BareErrors, ServerAccess
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
@@ -357,7 +358,7 @@ class OpenAIProvider:
             sent = [key for key in _declared_settings(request) if self._unsupported.supports(key)]
             payload, start = {**self._payload(request), "model": model}, time.perf_counter()
             try:
-                reply = await self._post(payload)
+                reply = await self._post(payload, request)
             except RequestRejected as error:
                 if not self._learn(str(error), sent, payload):
                     raise
@@ -380,6 +381,8 @@ class OpenAIProvider:
         return self._unsupported.learn(_with_setting_names(message), sent)
 
     def _payload(self, request: Request) -> dict[str, Any]:
+        if request.given:
+            return given_reply_payload(request, chat_messages(request))
         sampling = self._unsupported.supported(request.sampling)
         if "seed" in sampling:
             # Repeats must differ from each other, and each must be the same in the next run.
@@ -393,7 +396,7 @@ class OpenAIProvider:
         }
         if request.tools:
             payload["tools"] = chat_tools(request)
-        return payload | self._schema_options(request)
+        return payload | logprob_options(request) | self._schema_options(request)
 
     def _schema_options(self, request: Request) -> dict[str, Any]:
         """Return the options that enforce the schema: the native one, or those of a forced tool."""
@@ -413,7 +416,7 @@ class OpenAIProvider:
         choice = {"type": "function", "function": {"name": REPLY_TOOL}}
         return {"tools": [{"type": "function", "function": function}], "tool_choice": choice}
 
-    async def _post(self, payload: dict[str, Any]) -> Reply:
+    async def _post(self, payload: dict[str, Any], request: Request) -> Reply:
         url = f"{self._url}/chat/completions"
         try:
             # A redirect would send the prompts to an address that no suite names.
@@ -435,9 +438,12 @@ class OpenAIProvider:
         if _is_page(body):
             raise self._access.page_error(has_answered=self._has_answered)
         try:
-            return parse_completion(body, response.headers)
+            reply = parse_completion(body, response.headers)
         except RetryableError as error:
             raise RetryableError(f"{error}{self._access.path_hint}") from error
+        if not (request.labels or request.given):
+            return reply
+        return replace(reply, logprobs=read_logprobs(request, load_json(body), self._url))
 
     def _error(self, status: int, body: bytes, headers: Mapping[str, str]) -> ReplyError:
         if status < _BAD_REQUEST:

@@ -16,9 +16,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from pytest_ftgate.adapters.conversion import is_evidently_other
 from pytest_ftgate.adapters.lora import CONFIG_FILE, WEIGHTS_FILE, LoraConfig, adapter_sha256
-from pytest_ftgate.errors import ConfigurationError, ProviderRejected
+from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
 from pytest_ftgate.providers.base import Provider
-from pytest_ftgate.providers.generation import OUT_OF_MEMORY, ChatModel, is_out_of_memory
+from pytest_ftgate.providers.generation import (
+    OUT_OF_MEMORY,
+    ChatModel,
+    compare_replies,
+    is_out_of_memory,
+)
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, Request
 from pytest_ftgate.weights import weights_name
@@ -40,6 +45,8 @@ class TransformersProvider(Provider):
         self.concurrency = 2 * self.batch_size
         device = _device(str(first.runtime.get("device") or ""))
         self._chat = _load(Path(first.model), self._options.get("dtype"), device)
+        #: Another base that distributions are compared with, once there is one.
+        self._base: tuple[str, ChatModel] | None = None
         #: The model with its adapters, once there is one; and the chat template of each.
         self._peft: Any = None
         self._templates: dict[str, str | None] = {}
@@ -60,9 +67,12 @@ class TransformersProvider(Provider):
         return await loop.run_in_executor(self._pool, self._answer, requests)
 
     def _answer(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
+        given = [request for request in requests if request.given]
+        written = [request for request in requests if not request.given]
         try:
             with self._using(requests[0].adapter) as template:
-                return self._chat.generate(requests, template)
+                replies = self._chat.generate(written, template) if written else []
+            compared = self._compare(given) if given else []
         except ConfigurationError as error:
             raise ProviderRejected(str(error)) from error
         except RuntimeError as error:
@@ -70,6 +80,40 @@ class TransformersProvider(Provider):
                 message = OUT_OF_MEMORY.format(device=self._chat.model.device)
                 raise ProviderRejected(message) from error
             raise
+        made, of_given = iter(replies), iter(compared)
+        return [next(of_given if request.given else made) for request in requests]
+
+    def _compare(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
+        """Return how far the distributions at given replies are from those of the base."""
+        if len(requests) > 1:
+            # One by one: the distributions of a reply take much memory, and reading it is quick.
+            return [reply for request in requests for reply in self._compare([request])]
+        try:
+            return self._compared(requests)
+        except RequestRejected as error:
+            return [error]
+
+    def _compared(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
+        with self._using(requests[0].adapter) as template:
+            tuned = self._chat.distributions(requests, template)
+        name = requests[0].given.base if requests[0].given else ""
+        if name == self._model:
+            with self._using(None):
+                return compare_replies(requests, self._chat.distributions(requests), tuned)
+        return compare_replies(requests, self._base_at(name).distributions(requests), tuned)
+
+    def _base_at(self, name: str) -> ChatModel:
+        """Return the base that is another checkpoint than the model, loaded beside it."""
+        if self._base is None or self._base[0] != name:
+            loaded = _load(Path(name), self._options.get("dtype"), str(self._chat.model.device))
+            if loaded.tokenizer.get_vocab() != self._chat.tokenizer.get_vocab():
+                raise ConfigurationError(
+                    f"{weights_name(name)} and {weights_name(self._model)} have different tokens, "
+                    "so their distributions cannot be compared; name the base that the model was "
+                    "trained from"
+                )
+            self._base = (name, loaded)
+        return self._base[1]
 
     @contextmanager
     def _using(self, adapter: Adapter | None) -> Iterator[str | None]:
@@ -106,7 +150,7 @@ class TransformersProvider(Provider):
     async def close(self) -> None:
         """Wait for the thread, then release the model."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-        del self._chat, self._peft
+        del self._chat, self._peft, self._base
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -8,7 +8,7 @@ from math import ceil
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.units import amount, percent, points, signed_percent, unsigned_points
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Slice, Verdict
-from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.headlines import has_no_limit, headline
 from pytest_ftgate.reporting.skills import skill_results_by_prompt
 from pytest_ftgate.stats.power import pass_probability, point_rule_miss_probability
 from pytest_ftgate.stats.proportions import binomial_sf
@@ -254,6 +254,9 @@ def _usage_sentences(check: Check) -> Iterator[str]:
     """Yield how a cost or latency check was decided."""
     phrase = interval_phrase(check)
     interval = phrase[:1].upper() + phrase[1:]
+    if has_no_limit(check):
+        yield f"{interval} ({check.effective:.0f} unrelated replies). No limit is set: it is shown."
+        return
     limit = amount(check.limit, check.unit) if check.before is None else signed_percent(check.limit)
     if check.low is not None and check.low == check.high:
         yield f"{interval}, and {limit} is allowed; {_conclusion(check)}"

@@ -260,6 +260,8 @@ _WITHIN = {Outcome.PASSED: "within", Outcome.FAILED: "over"}
 def usage_text(check: Check) -> str:
     """Return the measured and the allowed value of a cost or latency check, in one line."""
     after, what = amount(check.after, check.unit), _usage_name(check)
+    if has_no_limit(check):
+        return f"{what} {after}, and no limit is set"
     if check.before is None:
         relation = _WITHIN.get(check.outcome, "perhaps over")
         return f"{what} {after}, {relation} the limit of {amount(check.limit, check.unit)}"
@@ -268,7 +270,14 @@ def usage_text(check: Check) -> str:
     return f"{values}, {rise}limit {signed_percent(check.limit)}"
 
 
+def has_no_limit(check: Check) -> bool:
+    """Return True if the check is of a figure that is shown only, and limited by none."""
+    return check.unit == "nats" and not check.limit
+
+
 def _usage_name(check: Check) -> str:
+    if check.unit == "nats":
+        return "it diverges from its base by"
     if check.unit == "usd":
         return "a thousand requests cost"
     if check.measure:

@@ -30,6 +30,7 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Gain
+from pytest_ftgate.reporting.headlines import has_no_limit
 from pytest_ftgate.reporting.text import cell_count, line_width, pad
 from pytest_ftgate.results.run import SAME_ERROR, Report
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
@@ -215,6 +216,8 @@ def _limit_parts(check: Check) -> tuple[str, str]:
     """Return the word for a limit, and the limit itself."""
     if check.kind is CheckKind.MUST_PASS:
         return "must", "pass"
+    if has_no_limit(check):
+        return "no", "limit"
     if check.unit != "share":
         if check.before is None:
             return "limit", amount(check.limit, check.unit)
@@ -230,7 +233,7 @@ def limit_text(check: Check) -> str:
 
 
 def _short_limit_cell(check: Check) -> str:
-    if check.kind is CheckKind.MUST_PASS:
+    if check.kind is CheckKind.MUST_PASS or has_no_limit(check):
         return limit_text(check)
     if check.unit == "share" and check.before is not None:
         return f"≥ {points(-check.limit)}"
@@ -252,7 +255,7 @@ def _interval_cell(check: Check) -> str:
     if check.unit == "share":
         return rate_interval(check.low, check.high)
     low, high = (
-        "…" if bound is None else amount(bound, check.unit).rpartition(" ")[0]
+        "…" if bound is None else amount(bound, check.unit).partition(" ")[0]
         for bound in (check.low, check.high)
     )
     return "" if low == high else f"({low} to {high})"

@@ -23,6 +23,7 @@ from pytest_ftgate.suite.few_shot import most_similar
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, canonical_json
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.references import source_files
+from pytest_ftgate.suite.rule import choice_labels
 from pytest_ftgate.suite.templates import PASSAGES, render_template, template_variables
 from pytest_ftgate.suite.variants import resolve_base_url
 from pytest_ftgate.weights import file_sha256, find_checkpoint, find_weights, weights_identity
@@ -206,6 +207,9 @@ class RequestBuilder:
         content = messages if self.provider.prompted else fields_read
         first, second, third, last = self.fingerprint_frame
         identity = f"{first}{limit}{second}{canonical_json(content)}{third}{repeat}{last}"
+        labels = choice_labels(case.format) if case.score.reads_logprobs else ()
+        if labels:
+            identity += canonical_json({"labels": labels})
         return Request(
             fingerprint=sha256(identity.encode()).hexdigest(),
             messages=messages,
@@ -213,6 +217,7 @@ class RequestBuilder:
             passages=self._passages.get(case.id, ()),
             case=None if self.provider.prompted else case,
             repeat=repeat,
+            labels=labels,
             **self.request_fields,
         )
 

@@ -13,6 +13,7 @@ from sys import intern
 from typing import Any
 
 from pytest_ftgate.readers.text import replace_in_fields
+from pytest_ftgate.requests.logprobs import Logprobs
 from pytest_ftgate.requests.request import CaseRequest, Passage, Request, Step, ToolCall
 from pytest_ftgate.requests.thoughts import split_thoughts
 from pytest_ftgate.suite.model import ThoughtMarks
@@ -45,6 +46,7 @@ class Reply:
         thought: what a reasoning model wrote before its answer; "" if it shows no thought. In the
             cache, a thought that the server sent inside the text is still there.
         score: the score that a file of recorded replies states, 0 to 1, or None.
+        logprobs: the log-probabilities that the request asked for, or None.
     """
 
     text: str
@@ -60,6 +62,7 @@ class Reply:
     processing: str = ""
     thought: str = ""
     score: float | None = None
+    logprobs: Logprobs | None = None
 
     def __post_init__(self) -> None:
         replace_in_fields(self, "text", "stop", "model", "request_id", "facts", "thought")
@@ -86,6 +89,8 @@ class Reply:
         raw["text"] = self.text
         if self.score is not None:
             raw["score"] = self.score
+        if self.logprobs is not None:
+            raw["logprobs"] = self.logprobs.to_plain()
         return json.dumps(raw)
 
     @classmethod
@@ -198,4 +203,5 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "steps": lambda steps: tuple(map(_step, steps)),
     "passages": lambda passages: tuple(Passage(**passage) for passage in passages),
     "unsent": tuple,
+    "logprobs": Logprobs.from_plain,
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.readers.text import replace_in_fields
+from pytest_ftgate.requests.logprobs import GivenReply
 from pytest_ftgate.suite.model import Case, ThoughtMarks, Turn, canonical_json, digest
 from pytest_ftgate.suite.prices import Tariff
 
@@ -122,6 +123,8 @@ class Request:
         tariff: the prices of the model.
         thoughts: the marks around a thought in the reply; None for the known ones. They change how
             a reply is read, and not the reply.
+        labels: the labels whose log-probabilities are asked for beside the reply.
+        given: the reply whose log-probabilities are asked for instead of one of the model's own.
     """
 
     fingerprint: str
@@ -152,6 +155,8 @@ class Request:
     batch: bool = False
     tariff: Tariff = field(default_factory=Tariff)
     thoughts: ThoughtMarks | None = None
+    labels: tuple[str, ...] = ()
+    given: GivenReply | None = None
 
     @property
     def is_last_turn(self) -> bool:

@@ -27,6 +27,7 @@ from pytest_ftgate.suite.cases import equal_inputs
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 
 if TYPE_CHECKING:
+    from pytest_ftgate.gates.divergence import CaseDivergence
     from pytest_ftgate.gates.judges import JudgeEvidence
     from pytest_ftgate.gates.rates import AcceptedSamples
     from pytest_ftgate.gates.usage import ReplyTimes
@@ -278,6 +279,9 @@ class _FileEvidence:
         raise NotImplementedError
 
     def level_choices(self, variant: Variant) -> NoReturn:
+        raise NotImplementedError
+
+    def divergences(self, variant: Variant, gate: Gate) -> Sequence[CaseDivergence]:
         raise NotImplementedError
 
     def reply_times(self, variant: Variant) -> ReplyTimes:

@@ -23,6 +23,7 @@ from pytest_ftgate.suite.model import Gate, Suite, Variant
 from pytest_ftgate.suite.skill_levels import LevelChoice
 
 if TYPE_CHECKING:
+    from pytest_ftgate.gates.divergence import CaseDivergence
     from pytest_ftgate.gates.judges import JudgeEvidence
     from pytest_ftgate.gates.rates import AcceptedSamples
     from pytest_ftgate.gates.usage import ReplyTimes
@@ -211,6 +212,11 @@ class _SessionEvidence:
 
     def level_choices(self, variant: Variant) -> tuple[LevelChoice, ...]:
         return self.session.workloads.level_choices(self.suite, variant)
+
+    def divergences(self, variant: Variant, gate: Gate) -> Sequence[CaseDivergence]:
+        from pytest_ftgate.runner.divergence import case_divergences
+
+        return case_divergences(self.session, self.suite, variant, gate)
 
     def reply_times(self, variant: Variant) -> ReplyTimes:
         return self.session.reply_times(self.suite, variant, self.look)

@@ -30,13 +30,14 @@ from pytest_ftgate.requests.contamination import (
     find_contamination,
     find_skill_contamination,
 )
+from pytest_ftgate.requests.divergence import reading_requests
 from pytest_ftgate.requests.estimate import ReplyHistory, RequestEstimate, estimate_requests
 from pytest_ftgate.requests.judges import JudgeRequest
 from pytest_ftgate.requests.keys import KeyUse, key_use
 from pytest_ftgate.requests.lint import lint, thought_warning
 from pytest_ftgate.requests.reply import Reply, answered, read_reply
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
-from pytest_ftgate.requests.workload import base_variant, replies_vary, side_repeats
+from pytest_ftgate.requests.workload import base_name, base_variant, replies_vary, side_repeats
 from pytest_ftgate.runner.judges import label_input
 from pytest_ftgate.runner.recommend import coverage_gaps
 from pytest_ftgate.runner.session import Session, full_look
@@ -198,10 +199,20 @@ def _groups_of(
     name = (suite.name, variant.name)
     gate_runs = [run for run in gates if (run.suite.name, run.variant.name) == name]
     groups = [group for run in gate_runs for group in session.workloads.gate_requests(run)]
+    for run in gate_runs:
+        groups += _reading_requests(session, run) if run.gate.reads_base_replies else []
     only_data = bool(gate_runs) and not any(run.gate.sends_requests for run in gate_runs)
     if groups or only_data:
         return groups
     return [session.workloads.task_requests(suite, variant, full_look(suite))]
+
+
+def _reading_requests(session: Session, gate_run: GateRun) -> list[_Requests]:
+    """Return the requests that have the replies of a base read, with stand-ins for missing ones."""
+    suite, variant = gate_run.suite, gate_run.variant
+    base, tuned = session.workloads.base_reply_requests(suite, variant, gate_run.gate)
+    replies = _known_replies(session, base_name(variant), base, only_cached=False)
+    return reading_requests(base, tuned, replies)
 
 
 def _judge_requests_of_gates(

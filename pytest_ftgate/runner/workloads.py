@@ -130,7 +130,9 @@ class Workloads:
     def _build_groups(self, gate_run: GateRun, look: Look) -> list[_Requests]:
         suite, variant, gate = gate_run.suite, gate_run.variant, gate_run.gate
         groups: list[_Requests] = []
-        if gate.skill_cases:
+        if gate.reads_base_replies:
+            groups += self.base_reply_requests(suite, variant, gate)[:1]
+        elif gate.skill_cases:
             groups += [
                 self.skill_requests(suite, side, gate, mode)
                 for mode in gate.prompt_modes
@@ -153,6 +155,30 @@ class Workloads:
         ):
             groups.append(self.pilot_requests(suite, variant))
         return groups
+
+    def base_reply_requests(
+        self, suite: Suite, variant: Variant, gate: Gate
+    ) -> tuple[_Requests, _Requests]:
+        """Return the greedy requests to the base of a tuned variant, and the same to the variant.
+
+        The variant is not sent its own: it reads the replies of the base.
+        """
+        base = self._base_reply_requests(suite, base_variant(variant), gate)
+        return base, self._base_reply_requests(suite, variant, gate)
+
+    def _base_reply_requests(self, suite: Suite, side: Variant, gate: Gate) -> Workload:
+        greedy = replace(side, sampling={**side.sampling, "temperature": 0.0})
+        if gate.evaluated_cases(suite.cases) == suite.cases:
+            return self._cached(
+                (suite.name, side.name, "divergence on cases"),
+                lambda: task_requests(suite, greedy, self._environ),
+            )
+        room = self.room_to_think(suite, side)
+        cases = with_room(suite, greedy, gate.evaluated_cases(suite.cases), room)
+        return self._cached(
+            (suite.name, side.name, "divergence on skills"),
+            lambda: skill_requests(suite, greedy, cases, self._environ),
+        )
 
     def first_probes(self, suite: Suite, variant: Variant) -> tuple[_Requests, ...]:
         """Return a few requests to a tuned variant and its base that show whether they think.

@@ -11,6 +11,7 @@ from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import ToolCall
 from pytest_ftgate.scoring.field_scorer import score_fields
+from pytest_ftgate.scoring.logprobs import score_margin
 from pytest_ftgate.scoring.sandbox import ScorerTimeout, score_code
 from pytest_ftgate.scoring.score import INCORRECT, UNSCORED, ContentScore, Scorer, binary_score
 from pytest_ftgate.scoring.text_scorers import (
@@ -146,6 +147,8 @@ def _mean_score(case: Case, reply: Reply, folder: Path, judge_scores: JudgeScore
 def _score_by_rule(
     rule: Rule, case: Case, reply: Reply, folder: Path, judge_scores: JudgeScores
 ) -> ContentScore:
+    if rule.kind == "margin" and case.expected is not None:
+        return score_margin(case, reply)
     if reply.has_no_answer and case.is_scorable:
         return INCORRECT
     if rule.kind in ("python", "offered"):

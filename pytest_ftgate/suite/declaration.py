@@ -366,6 +366,13 @@ class DeclaredForgetting(Declared):
     max_tokens: Count | None = None
 
 
+class DeclaredDivergence(Declared):
+    """The divergence gate: how far a tuned variant's distributions may be from its base's."""
+
+    max_kl: Positive | None = None
+    prompts: Literal["skills", "cases"] = "skills"
+
+
 class DeclaredCost(Declared):
     """The cost gate: the largest cost of requests, or the largest rise over the baseline."""
 
@@ -387,6 +394,7 @@ class DeclaredGates(Declared):
     accuracy: DeclaredAccuracy | None = None
     format: DeclaredFormatGate | None = None
     forgetting: DeclaredForgetting | None = None
+    divergence: DeclaredDivergence | None = None
     cost: DeclaredCost | None = None
     latency: DeclaredLatency | None = None
     data: DeclaredData | None = None

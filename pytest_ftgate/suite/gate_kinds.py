@@ -251,6 +251,31 @@ class LatencyGate(Gate):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DivergenceGate(Gate):
+    """The gate on how far a tuned variant's distributions are from its base's.
+
+    Attributes:
+        max_kl: the largest allowed mean divergence, in nats a token; None to show it only.
+        cases: the cases of skills that the base replies to; () for those of the suite.
+    """
+
+    kind: str = "divergence"
+    line: int
+    max_kl: float | None = None
+    cases: tuple[Case, ...] = ()
+    no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"
+    reads_base_replies: ClassVar[bool] = True
+
+    def applies_to(self, variant: Variant) -> bool:
+        """Return True if *variant* has a base to compare with."""
+        return variant.tuned
+
+    def evaluated_cases(self, cases: Sequence[Case]) -> tuple[Case, ...]:
+        """Return the cases that the base replies to."""
+        return self.cases or tuple(cases)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataGate(Gate):
     """The gate on the training data of a variant; it sends no request.
 

@@ -15,6 +15,7 @@ from pytest_ftgate.suite.cases import skill_cases, to_cases
 from pytest_ftgate.suite.declaration import (
     DeclaredCost,
     DeclaredData,
+    DeclaredDivergence,
     DeclaredForgetting,
     DeclaredFormatGate,
     DeclaredGates,
@@ -27,12 +28,14 @@ from pytest_ftgate.suite.gate_kinds import (
     FINDING_KINDS,
     CostGate,
     DataGate,
+    DivergenceGate,
     ForgettingGate,
     LatencyGate,
     RateGate,
 )
 from pytest_ftgate.suite.ladder import unpriced_error
 from pytest_ftgate.suite.location import SuiteDraft
+from pytest_ftgate.suite.logprobs import divergence_errors
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.rule import Rule, choice_labels
@@ -42,6 +45,8 @@ from pytest_ftgate.suite.templates import template_variables
 #: Reads another suite file whose cases form a skill, and returns these cases.
 SkillReader = Callable[[Path], tuple[Case, ...]]
 _KEY_PATH = ("gates", "forgetting")
+#: The set of skills whose prompts show how far a tuned model is from its base.
+_DIVERGENCE_SKILLS = "general-small"
 #: The variables that every skill case offers to a prompt template.
 _SKILL_VARIABLES = frozenset({"input", "id", "tags", "passages"})
 
@@ -308,6 +313,8 @@ def check_gates(
         error = unpriced_error(gate, variants, baseline) if isinstance(gate, CostGate) else ""
         if error:
             source.add_error(gate.line, f"{gate.kind}: {error}")
+        for message in divergence_errors(gate, variants.values()):
+            source.add_error(gate.line, f"{gate.kind}: {message}")
     gated = [variant for variant in variants.values() if variant.gated]
     if source.errors:
         return
@@ -362,6 +369,8 @@ def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Ga
         forgetting = _resolve_forgetting(source, declared_forgetting, read_skill)
         if forgetting:
             gates["forgetting"] = forgetting
+    if "divergence" in written:
+        gates["divergence"] = _divergence_gate(source, declared.divergence or DeclaredDivergence())
     gates |= _usage_gates(source, declared)
     if "data" in written:
         gates["data"] = _data_gate(source, declared.data or DeclaredData())
@@ -384,6 +393,14 @@ def _usage_gates(source: SuiteSource, declared: DeclaredGates) -> dict[str, Gate
         elif kind in written and not written[kind]:
             source.add_error(line, f"{kind}: no limit is declared; write {_LIMIT_EXAMPLES[kind]}")
     return gates
+
+
+def _divergence_gate(source: SuiteSource, declared: DeclaredDivergence) -> DivergenceGate:
+    return DivergenceGate(
+        line=source.line("gates", "divergence"),
+        max_kl=declared.max_kl,
+        cases=skill_cases((_DIVERGENCE_SKILLS,)) if declared.prompts == "skills" else (),
+    )
 
 
 def _data_gate(source: SuiteSource, declared: DeclaredData) -> DataGate:

@@ -29,6 +29,7 @@ from pytest_ftgate.suite.gates import check_gates, resolve_gates
 from pytest_ftgate.suite.judges import JudgeDeclaration, extract_judges, resolve_judges
 from pytest_ftgate.suite.ladder import resolve_ladder
 from pytest_ftgate.suite.location import SuiteDraft
+from pytest_ftgate.suite.logprobs import margin_errors
 from pytest_ftgate.suite.model import Case, ReplyRules, Suite, ThoughtMarks
 from pytest_ftgate.suite.plugins import PluginContributions, SuiteSource
 from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
@@ -195,6 +196,8 @@ def _build_suite(source: SuiteSource, declared: DeclaredSuite) -> Suite:
     baseline = _baseline_name(source, declared)
     check_tool_names(draft, variants)
     check_gates(source, gates, variants, baseline)
+    for message in margin_errors(cases, variants):
+        source.add_error_at(("reply", "score"), message)
     repeats, baseline_repeats = _repeats(declared)
     return Suite(
         path=source.path,

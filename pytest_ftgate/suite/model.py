@@ -124,6 +124,7 @@ class Gate:
         is_rate: True if the gate limits the share of right replies, or of valid ones.
         sends_requests: False if the gate needs no replies.
         leveled: the families of skills of which the base of a variant chooses the level.
+        reads_base_replies: True if the gate has a tuned variant read the replies of its base.
     """
 
     __slots__ = ()
@@ -142,6 +143,7 @@ class Gate:
     no_variant: ClassVar[str] = ""
     is_rate: ClassVar[bool] = False
     sends_requests: ClassVar[bool] = True
+    reads_base_replies: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

@@ -73,6 +73,9 @@ class ProviderSpec:
         enforces: the kinds of format that it can enforce.
         efforts: the values of ``effort`` that it reads besides those that all read.
         thought_switch: the line of a variant that switches the thinking of its model off.
+        logprobs: the log-probabilities that it gives. ``full``: whole distributions, of any text.
+            ``given``: the likeliest tokens of a reply, and of a given one where the server can.
+            ``own``: the likeliest tokens of a reply. "": none.
     """
 
     module: str = ""
@@ -103,6 +106,7 @@ class ProviderSpec:
     enforces: tuple[str, ...] = ("choice", "json_schema")
     efforts: tuple[str, ...] = OPTIONAL_EFFORTS
     thought_switch: str = ""
+    logprobs: Literal["full", "given", "own", ""] = "full"
 
 
 #: Switches thinking off in the chat templates that know it.
@@ -131,6 +135,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         enforces=("json_schema",),
         efforts=(),
         thought_switch=_API_SWITCH,
+        logprobs="",
     ),
     "bedrock": ProviderSpec(
         module="anthropic",
@@ -148,6 +153,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         efforts=(),
         model_affixes=r"^([a-z-]+\.)?anthropic\.|-v\d+(:\d+)?$",
         thought_switch=_API_SWITCH,
+        logprobs="",
     ),
     "bedrock-converse": ProviderSpec(
         module="converse",
@@ -177,6 +183,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         deterministic=True,
         concurrency=1,
         remote=False,
+        logprobs="",
     ),
     "llamacpp": ProviderSpec(
         module="llamacpp",
@@ -189,6 +196,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         concurrency=8,
         context=2048,
         thought_switch=_TEMPLATE_SWITCH,
+        logprobs="own",
     ),
     "openai-compatible": ProviderSpec(
         module="openai",
@@ -205,6 +213,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         base_url_variable="OPENAI_BASE_URL",
         sdk_variables=("OPENAI_",),
         thought_switch=_TEMPLATE_SWITCH,
+        logprobs="given",
     ),
     # An async function runs at the concurrency of a plugin's provider.
     "python": ProviderSpec(
@@ -215,6 +224,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         prompted=False,
         adapter="",
         concurrency=1,
+        logprobs="",
     ),
     RECORDED: ProviderSpec(
         module="recorded",
@@ -227,6 +237,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         deterministic=True,
         concurrency=64,
         remote=False,
+        logprobs="",
     ),
     "transformers": ProviderSpec(
         module="transformers",
@@ -244,6 +255,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         enforces=(),
         efforts=(),
         thought_switch=_TEMPLATE_SWITCH,
+        logprobs="full",
     ),
 }
 PLUGIN_PROVIDER = ProviderSpec()

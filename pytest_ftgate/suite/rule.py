@@ -45,8 +45,13 @@ class Rule:
     @property
     def is_graded(self) -> bool:
         """True if a reply may be right in part."""
-        kinds = ("mean", "fields", "similarity", "judge", "python", "offered")
+        kinds = ("mean", "fields", "similarity", "judge", "python", "offered", "margin")
         return self.kind in kinds or bool(self.options.get("partial"))
+
+    @property
+    def reads_logprobs(self) -> bool:
+        """True if the rule reads the log-probabilities of the labels, and not the reply's text."""
+        return any(part.kind == "margin" for part in self.parts)
 
     @property
     def scores_without_expected(self) -> bool:

@@ -91,6 +91,7 @@ SCORE_OPTIONS: Mapping[str, type[ScoreOptions]] = {
     "exact": _Exact,
     "choice": _Choice,
     "labels": _Labels,
+    "margin": ScoreOptions,
     "contains": _Contains,
     "regex": ScoreOptions,
     "numeric": _Numeric,

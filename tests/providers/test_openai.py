@@ -221,8 +221,8 @@ def test_requests_that_were_in_flight_when_a_setting_was_refused_are_asked_again
     calls = [made(f"{n}", sampling={"temperature": 0.5}) for n in range(8)]
     in_flight = asyncio.Barrier(len(calls))
 
-    async def answered(self, request):
-        if "temperature" not in request:
+    async def answered(self, payload, request):
+        if "temperature" not in payload:
             return Reply(text="ok")
         # No server on loopback is so slow that all are refused before one hears of it.
         await in_flight.wait()

@@ -14,7 +14,10 @@ from pytest_ftgate.suite.declaration import DeclaredVariant
 from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS, ProviderSpec, provider_spec
 
 #: Modules that providers share.
-SHARED = {"__init__", "adapters", "base", "generation", "http", "micro_batches", "servers"}
+SHARED = {
+    *("__init__", "adapters", "base", "generation", "http", "likelihoods", "logprobs"),
+    *("micro_batches", "servers"),
+}
 ENVIRONMENT = {
     "ANTHROPIC_API_KEY": "a",
     "AWS_ACCESS_KEY_ID": "b",

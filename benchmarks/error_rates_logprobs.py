@@ -1,0 +1,133 @@
+"""How often gates on log-probabilities are wrong, simulated with the package's functions.
+
+    python benchmarks/error_rates_logprobs.py [--replicates N] [--seed S]
+
+It prints rows as `error_rates_means.py` does: for the gate `divergence`, how often a model whose
+mean divergence is the limit passes and fails; for `score: margin`, how often a drop as large as the
+limit passes, an unchanged variant passes and fails, and a drop of twice the limit fails, beside the
+same for replies that are right or wrong with the same labels. The exit status is 1 if a promise is
+broken by more than two standard errors of the simulation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from itertools import product
+
+import numpy as np
+from error_rates_means import ALARM, MISS, Array, Row, row_of, row_text
+
+from pytest_ftgate.gates.checks import check_drop
+from pytest_ftgate.gates.levels import CONFIDENCE, Levels
+from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
+from pytest_ftgate.gates.usage import interval_outcome
+from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.stats.means import mean_interval
+
+#: How far apart the logits of two runs of an unchanged model are, as a standard deviation.
+NOISE = 0.5
+LIMIT = 0.05
+
+
+def divergence_rows(
+    n: int, sigma: float, size: int, rng: np.random.Generator, replicates: int
+) -> Iterator[Row]:
+    """Yield how often a mean divergence that is the limit passes and fails; values are lognormal.
+
+    The cases come in groups of *size* with the same value.
+    """
+    limit, groups = float(np.exp(sigma**2 / 2.0)), np.arange(n) // size
+
+    def outcome() -> Outcome:
+        values = np.repeat(np.exp(rng.normal(0.0, sigma, n // size)), size)
+        return interval_outcome(*mean_interval(values, CONFIDENCE, groups[: values.size]), limit)
+
+    outcomes = [outcome() for _ in range(replicates)]
+    related = f" in groups of {size}" if size > 1 else ""
+    what = f"divergence, sigma {sigma:g}{related}: at the limit"
+    yield row_of(f"{what}, passes", n, MISS, [one is Outcome.PASSED for one in outcomes])
+    yield row_of(f"{what}, fails", n, MISS, [one is Outcome.FAILED for one in outcomes])
+
+
+def samples(values: Array, side: str) -> Samples:
+    """Return *values* as the samples of one side."""
+    rows = {f"c{i}": CaseSample(float(x), 1, f"{side}{i}") for i, x in enumerate(values)}
+    return samples_from_cases(rows)
+
+
+def shares(logits: Array) -> Array:
+    """Return the share of the right label whose lead over the others is *logits*."""
+    return 1.0 / (1.0 + np.exp(-logits))
+
+
+def shift_for(drop: float, score: Callable[[Array], Array]) -> float:
+    """Return by how much all logits fall where the mean score falls by *drop*."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(2.5, 2.0, 100_000)
+    logits += NOISE * rng.normal(size=logits.size)
+    start, low, high = score(logits).mean(), 0.0, 20.0
+    for _ in range(40):
+        middle = (low + high) / 2.0
+        low, high = (
+            (middle, high) if start - score(logits - middle).mean() < drop else (low, middle)
+        )
+    return high
+
+
+def margin_rows(n: int, rng: np.random.Generator, replicates: int) -> Iterator[Row]:
+    """Yield how often drops pass and unchanged variants fail, by shares and by right and wrong."""
+
+    def exact(logits: Array) -> Array:
+        return (logits > 0.0).astype(np.float64)
+
+    for name, score in (("margin", shares), ("exact", exact)):
+        for drop, wanted, promise in (
+            (LIMIT, Outcome.PASSED, MISS),
+            (0.0, Outcome.PASSED, None),
+            (0.0, Outcome.FAILED, ALARM),
+            (2.0 * LIMIT, Outcome.FAILED, None),
+        ):
+            shift = shift_for(drop, score) if drop else 0.0
+            found = []
+            for _ in range(replicates):
+                logits = rng.normal(2.5, 2.0, n)
+                before, after = (
+                    samples(score(logits - moved + NOISE * rng.normal(size=n)), side)
+                    for moved, side in ((0.0, "a"), (shift, "b"))
+                )
+                check = check_drop(before, after, against="a", margin=LIMIT, levels=Levels())
+                found.append(check.outcome is wanted)
+            what = f"score {name}, limit {LIMIT:g}: a drop of {drop:g}, {wanted}"
+            yield row_of(what, n, promise, found)
+
+
+def rows(replicates: int, seed: int) -> Iterator[Row]:
+    """Simulate everything, and yield a row for each figure."""
+    rng = np.random.default_rng(seed)
+    for (n, sigma), size in product(((30, 1.0), (90, 1.0), (276, 1.0), (276, 1.5)), (1, 3)):
+        if n // size >= 30:
+            yield from divergence_rows(n, sigma, size, rng, replicates)
+    for n in (100, 200, 400):
+        yield from margin_rows(n, rng, max(100, replicates // 10))
+
+
+def print_logprob_rows(replicates: int, seed: int) -> bool:
+    """Simulate and print all rows. Return True if every promise is met."""
+    found = [*rows(replicates, seed)]
+    print(*map(row_text, found), sep="\n")
+    return not any(row.is_broken for row in found)
+
+
+def main() -> int:
+    """Simulate, print, and return the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    for name, default in (("replicates", 4_000), ("seed", 0)):
+        parser.add_argument(f"--{name}", type=int, default=default, help="default: %(default)s")
+    given = parser.parse_args()
+    return 0 if print_logprob_rows(given.replicates, given.seed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

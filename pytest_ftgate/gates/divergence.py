@@ -1,0 +1,94 @@
+"""The divergence gate: how far a tuned model's distributions are from those of its base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pytest_ftgate.gates.levels import CONFIDENCE, MAX_MISSING_SHARE, MIN_CASES_FOR_COST
+from pytest_ftgate.gates.next_steps import gate_place, limit_steps
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
+from pytest_ftgate.gates.units import percent, quantity, round_up
+from pytest_ftgate.gates.usage import interval_outcome
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
+from pytest_ftgate.requests.logprobs import TOP_TOKENS, Divergence
+from pytest_ftgate.scoring.logprobs import perplexity
+from pytest_ftgate.stats.means import mean_interval
+from pytest_ftgate.suite.gate_kinds import DivergenceGate
+from pytest_ftgate.suite.model import Case, Suite
+
+#: A case, and how its reply diverges; None if the two could not be compared.
+CaseDivergence = tuple[Case, Divergence | None]
+
+
+def evaluate_divergence(
+    suite: Suite, gate: DivergenceGate, variant: str, cases: Sequence[CaseDivergence]
+) -> Verdict:
+    """Return the verdict on how far *variant* is from its base at the base's own replies."""
+    known = [(case, found) for case, found in cases if found is not None]
+    check = _check(gate, known, missing=len(cases) - len(known))
+    outcome = check.outcome if gate.max_kl is not None else Outcome.PASSED
+    verdict = Verdict(
+        suite=suite.name,
+        line=gate.line,
+        gate=gate.kind,
+        variant=variant,
+        outcome=outcome,
+        statement=Statement(StatementKind.USAGE if known else StatementKind.NO_REPLIES),
+        checks=(replace(check, outcome=outcome),) if known else (),
+        notes=(*_notes([found for _, found in known]), *([check.note] if check.note else [])),
+    )
+    return replace(verdict, next=tuple(_next_steps(suite, gate, verdict)))
+
+
+def _check(gate: DivergenceGate, known: Sequence[tuple[Case, Divergence]], missing: int) -> Check:
+    """Return the check of the mean over the cases of the mean divergence per token."""
+    values = np.array([found.kl / found.tokens for _, found in known], dtype=np.float64)
+    groups = np.array([case.group or f"\0{case.id}" for case, _ in known], dtype=np.str_)
+    units = np.unique(groups).size
+    check = Check(
+        kind=CheckKind.MEAN, outcome=Outcome.INCONCLUSIVE, limit=gate.max_kl or 0.0, n=len(known),
+        effective=units, after=float(values.mean()) if known else 0.0, missing=missing,
+        unit="nats", method="t", units=units,
+    )  # fmt: skip
+    if units < MIN_CASES_FOR_COST:
+        note = f"{quantity(units, 'unrelated reply')}; at least {MIN_CASES_FOR_COST} are needed"
+        return replace(check, note=note)
+    low, high = mean_interval(values, CONFIDENCE, groups)
+    check = replace(check, low=max(0.0, low), high=high)
+    if missing > MAX_MISSING_SHARE * (len(known) + missing):
+        return replace(check, note=f"{quantity(missing, 'reply')} of the base not compared")
+    return replace(check, outcome=interval_outcome(check.low, check.high, check.limit))
+
+
+def _notes(divergences: Sequence[Divergence]) -> Iterator[str]:
+    """Yield the perplexity of the base's replies, and what the figures leave out."""
+    tokens = sum(found.tokens for found in divergences)
+    if not tokens:
+        return
+    before, after = (
+        perplexity(sum(values), tokens)
+        for values in zip(*((f.base_logprob, f.logprob) for f in divergences), strict=True)
+    )
+    yield f"perplexity of the base's own replies: {before:.3g} → {after:.3g} ({tokens:,} tokens)"
+    left_out = sum(found.left_out for found in divergences) / tokens
+    if left_out:
+        yield (
+            f"a lower bound: only the {TOP_TOKENS} likeliest tokens of each model are known, and "
+            f"{percent(left_out)} of the base's probability is compared as one"
+        )
+
+
+def _next_steps(suite: Suite, gate: DivergenceGate, verdict: Verdict) -> Iterator[NextStep]:
+    check = verdict.check
+    if verdict.outcome is Outcome.PASSED or check is None:
+        return
+    where = gate_place(suite, gate.line)
+    if verdict.outcome is Outcome.FAILED:
+        yield NextStep(StepKind.TRAIN_AGAIN, {"variant": verdict.variant, "where": where})
+    elif check.missing:
+        yield NextStep(StepKind.RUN_AGAIN, {"missing": check.missing, "suite": suite.name})
+    if check.high is not None:
+        yield from limit_steps(suite, gate.line, [f"max_kl: {round_up(check.high)}"])

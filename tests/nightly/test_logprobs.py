@@ -1,0 +1,163 @@
+"""Log-probabilities that Transformers computes in this process, held against plain passes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from tiny_model import WORDS, save_model
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from pytest_ftgate import Reply, evaluate
+from pytest_ftgate.adapters.lora import adapter_sha256
+from pytest_ftgate.providers.base import open_provider
+from pytest_ftgate.requests.logprobs import GivenReply
+from pytest_ftgate.requests.request import Adapter, Request
+
+#: The third begins with the second, so that their ends count as well.
+LABELS = ("w7 w8", "w7 w9", "w7 w9 w10", "w11")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("models") / "tiny", context=4096)
+
+
+@pytest.fixture(scope="module")
+def adapter(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("adapters") / "tuned"
+    torch.manual_seed(11)
+    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    peft = get_peft_model(AutoModelForCausalLM.from_pretrained(model), config)
+    for name, value in peft.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(value)
+    peft.save_pretrained(folder)
+    return folder
+
+
+def request(model: Path, text: str, adapter: Path | None = None, **changes) -> Request:
+    applied = adapter and Adapter(path=adapter, scale=1.0, sha256=adapter_sha256(adapter))
+    values = {"messages": (("user", text),), "max_tokens": 4, "sampling": {}, "adapter": applied}
+    identity = f"{text} {sorted(map(str, (values | changes).items()))}"
+    keys = {"provider": "transformers", "model": str(model), **values, **changes}
+    return Request(fingerprint=identity, **keys)
+
+
+def answers(requests: list[Request]) -> list[Reply]:
+    async def run() -> list[Reply]:
+        provider = open_provider(requests, {}, {})
+        try:
+            return await asyncio.gather(*map(provider.generate, requests))
+        finally:
+            await provider.close()
+
+    return asyncio.run(run())
+
+
+def logprobs_after(model, prompt: list[int], tokens: list[int]) -> torch.Tensor:
+    """Return the distributions at *tokens* after *prompt*, from one plain pass."""
+    with torch.inference_mode():
+        logits = model(input_ids=torch.tensor([[*prompt, *tokens]])).logits[0]
+    return logits[len(prompt) - 1 : -1].log_softmax(-1)
+
+
+def likelihood(model, prompt: list[int], tokens: list[int]) -> float:
+    rows = logprobs_after(model, prompt, tokens)
+    return sum(rows[index, token].item() for index, token in enumerate(tokens))
+
+
+def test_labels_are_as_likely_in_a_batch_as_alone(model):
+    texts = ["w1 w2 w3", "w4", "w5 w6"]
+    requests = [request(model, text, labels=LABELS) for text in texts]
+    requests.insert(1, request(model, "w1 w2"))
+
+    replies = answers(requests)
+
+    plain, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(model),
+        AutoTokenizer.from_pretrained(model),
+    )
+    ids = [[*tokenizer(x, add_special_tokens=False).input_ids, 1] for x in LABELS]
+    assert replies[1].logprobs is None
+    for text, reply in zip(texts, [replies[0], *replies[2:]], strict=True):
+        prompt = tokenizer(f"{text} ", add_special_tokens=False).input_ids
+        alone = [likelihood(plain, prompt, label) for label in ids]
+        assert [*reply.logprobs.labels] == [*LABELS]
+        assert [*reply.logprobs.labels.values()] == pytest.approx(alone, abs=1e-4)
+        assert reply.text  # A reply is written as well.
+
+
+def test_the_divergence_of_an_adapter_is_that_of_plain_passes(model, adapter):
+    given = GivenReply("w8 w9 w30", str(model))
+
+    (reply,) = answers([request(model, "w1 w2", adapter, given=given)])
+
+    base, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(model),
+        AutoTokenizer.from_pretrained(model),
+    )
+    prompt, tokens = tokenizer("w1 w2 ").input_ids, tokenizer("w8 w9 w30").input_ids
+    before = logprobs_after(base, prompt, tokens)
+    after = logprobs_after(PeftModel.from_pretrained(base, adapter), prompt, tokens)
+    kl = (before.exp() * (before - after)).sum().item()
+    found = reply.logprobs.divergence
+    assert found.tokens == 3
+    assert kl > 1e-3
+    assert found.kl == pytest.approx(kl, rel=1e-4)
+    assert found.base_logprob == pytest.approx(before[range(3), tokens].sum().item(), abs=1e-4)
+    assert found.logprob == pytest.approx(after[range(3), tokens].sum().item(), abs=1e-4)
+
+
+def test_a_model_does_not_diverge_from_itself(model):
+    given = GivenReply("w8 w9", str(model))
+
+    (reply,) = answers([request(model, "w1 w2", given=given)])
+
+    assert reply.logprobs.divergence.kl == 0.0
+    assert reply.logprobs.divergence.logprob == reply.logprobs.divergence.base_logprob
+
+
+def test_another_checkpoint_is_loaded_as_the_base(model, tmp_path):
+    tuned = save_model(tmp_path / "tuned", width=64, context=4096)
+
+    (reply,) = answers([request(tuned, "w1 w2", given=GivenReply("w8 w9", str(model)))])
+
+    assert reply.logprobs.divergence.kl > 0.01
+
+
+SUITE = """
+cases: [{{input: w1 w2, expected: w7}}, {{input: w3, expected: w8}}, {{input: w4 w5, expected: w9}}]
+reply: {{format: {{choice: [w7, w8, w9]}}, score: margin, max_tokens: 3}}
+variants:
+  base: {{provider: transformers, model: {model}, gated: false}}
+  tuned: {{like: base, adapter: {adapter}, gated: true}}
+gates:
+  accuracy: {{min: 0.01, evidence: point}}
+  divergence: {{{limit}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "outcome"),
+    [("", "passed"), ("max_kl: 0.000001", "failed"), ("max_kl: 1000", "passed")],
+)
+def test_a_suite_rates_labels_and_gates_the_divergence(
+    model, adapter, tmp_path, monkeypatch, limit, outcome
+):
+    monkeypatch.chdir(tmp_path)
+    text = SUITE.format(model=model, adapter=adapter, limit=limit)
+    (tmp_path / "s.ftgate.yaml").write_text(text, "utf-8")
+
+    run = evaluate("s.ftgate.yaml")
+
+    verdicts = {verdict.gate: verdict for verdict in run.verdicts if verdict.variant == "tuned"}
+    assert len(WORDS) > 9
+    assert 0.0 < verdicts["accuracy"].check.after < 1.0
+    assert verdicts["divergence"].outcome == outcome, str(run)
+    assert verdicts["divergence"].check.n > 200
+    assert verdicts["divergence"].check.low > 0.0
+    assert any(note.startswith("perplexity") for note in verdicts["divergence"].notes)

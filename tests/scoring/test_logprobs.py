@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from math import exp, log
+
+import numpy as np
+import pytest
+
+from pytest_ftgate.errors import ScorerError
+from pytest_ftgate.requests.logprobs import Logprobs, TokenLogprobs
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.scoring.logprobs import (
+    label_shares,
+    perplexity,
+    score_margin,
+    token_divergence,
+)
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.rule import Rule
+
+LABELS = ("change_plan", "change_address", "refund", "order", "order_status")
+CASE = Case(
+    id="t1",
+    location="c.jsonl:1",
+    expected="refund",
+    score=Rule("margin"),
+    format=(Rule("choice", LABELS),),
+)
+
+
+def token(text: str, **top: float) -> TokenLogprobs:
+    """Return a token with probabilities in place of log-probabilities."""
+    shares = {key.strip("_").replace("0", " "): log(value) for key, value in top.items()}
+    return TokenLogprobs(text, shares[text], shares)
+
+
+def written(*tokens: TokenLogprobs) -> Reply:
+    return Reply(text="".join(one.text for one in tokens), logprobs=Logprobs(tokens=tokens))
+
+
+def test_the_score_is_the_share_of_the_right_label_among_the_labels():
+    likelihoods = dict.fromkeys(LABELS, -9.0) | {"refund": -1.0, "order": -2.0}
+    reply = Reply(text="anything", logprobs=Logprobs(labels=likelihoods))
+
+    score = score_margin(CASE, reply)
+
+    assert score.value == pytest.approx(exp(-1) / (exp(-1) + exp(-2) + 3 * exp(-9)))
+    assert score.reason == ""
+
+
+def test_a_wrong_label_that_is_likelier_is_named():
+    likelihoods = dict.fromkeys(LABELS, -9.0) | {"refund": -2.0, "order": -1.0}
+
+    score = score_margin(CASE, Reply(text="", logprobs=Logprobs(labels=likelihoods)))
+
+    assert score.value < 0.5
+    assert score.reason == "the likeliest label is order: 73%"
+
+
+def test_of_tokens_those_count_at_which_the_labels_part():
+    # The model goes along the common beginning, so the label parts one token later.
+    reply = written(
+        token("change", change=0.8, re=0.15, ref=0.05),
+        TokenLogprobs("_plan", log(0.75), {"_address": log(0.25)}),
+        token("end", end=1.0),
+    )
+
+    shares = label_shares(LABELS, reply)
+
+    assert shares["change_plan"] == pytest.approx(0.8 * 0.75)
+    assert shares["change_address"] == pytest.approx(0.8 * 0.25)
+    assert shares["refund"] == pytest.approx(0.2)
+
+
+def test_a_beginning_that_was_not_written_is_divided_among_its_labels():
+    shares = label_shares(LABELS, written(token("refund", refund=0.6, change=0.4)))
+
+    assert shares["change_plan"] == shares["change_address"] == pytest.approx(0.2)
+
+
+def test_a_label_that_begins_another_ends_where_the_other_goes_on():
+    end = TokenLogprobs("<end>", log(0.9), {"_status": log(0.1)})
+    shares = label_shares(LABELS, written(token("order", order=1.0), end))
+
+    assert shares["order"] == pytest.approx(0.9)
+    assert shares["order_status"] == pytest.approx(0.1)
+
+
+def test_white_space_before_a_label_does_not_count():
+    space = TokenLogprobs(" ", log(0.5), {" refund": log(0.5)})
+    shares = label_shares(LABELS, written(space, token("order_s", order_s=1.0)))
+
+    assert shares["refund"] == shares["order_status"] == pytest.approx(0.5)
+
+
+def test_a_reply_far_from_all_labels_scores_nothing():
+    assert score_margin(CASE, written(token("Sure", Sure=1.0))).value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (Reply(text="refund"), "has no log-probabilities; write score: choice"),
+        (
+            Reply(text="refund", thought="hm", logprobs=Logprobs(labels={})),
+            "switch its thinking off, or write score: choice",
+        ),
+    ],
+)
+def test_a_reply_that_cannot_be_rated_is_an_error_and_not_wrong(reply, message):
+    with pytest.raises(ScorerError, match=message):
+        score_margin(CASE, reply)
+
+
+def lists(shares: np.ndarray, top: int) -> TokenLogprobs:
+    order = np.argsort(-shares)[:top]
+    return TokenLogprobs("t", -1.0, {str(i): float(np.log(shares[i])) for i in order})
+
+
+def test_the_divergence_of_top_lists_is_a_lower_bound_that_whole_lists_reach():
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        base, tuned = rng.dirichlet(np.full(30, 0.3), 2) + 1e-9
+        base, tuned = base / base.sum(), tuned / tuned.sum()
+        kl = float(np.sum(base * np.log(base / tuned)))
+        whole, top = (
+            token_divergence([lists(base, size)], [lists(tuned, size)]) for size in (30, 8)
+        )
+        assert whole.kl == pytest.approx(kl, abs=1e-6)
+        assert whole.left_out == pytest.approx(0.0, abs=1e-9)
+        assert 0.0 <= top.kl <= kl + 1e-9
+        assert 0.0 < top.left_out <= 1.0
+
+
+def test_a_model_does_not_diverge_from_itself():
+    same = [lists(np.array([0.7, 0.2, 0.1]), 2)]
+
+    found = token_divergence(same, same)
+
+    assert (found.tokens, found.kl) == (1, 0.0)
+    assert found.left_out == pytest.approx(0.1)
+
+
+def test_other_tokens_are_not_compared():
+    assert token_divergence([TokenLogprobs("a", -1.0)], [TokenLogprobs("b", -1.0)]) is None
+    assert token_divergence([], []) is None
+
+
+def test_perplexity_is_that_of_the_mean_token():
+    assert perplexity(-2.0 * log(8.0), 2) == pytest.approx(8.0)
