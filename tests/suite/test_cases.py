@@ -297,7 +297,7 @@ CASE_ERRORS = [
         "",
         (
             'in a case: unknown score "exakt"; did you mean "exact"?; known: '
-            "exact, choice, labels, contains, regex, numeric, similarity, code, tool_call, "
+            "exact, choice, labels, margin, contains, regex, numeric, similarity, code, tool_call, "
             "recorded, fields, python, judge"
         ),
     ),

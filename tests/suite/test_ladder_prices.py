@@ -92,7 +92,8 @@ def test_a_price_does_not_follow_to_another_model_or_place_or_beside_another_pri
         (f"{HAIKU}, price_model: claude-haiku-5-6", ('price_model: no price of "claude-haiku-5-6" '
          'is known; did you mean "claude-haiku-5-5"?')),
         (f"{PYTHON}, {RATES}", ("usd_per_1m_input means nothing to provider python, only to "
-         "anthropic, bedrock, openai-compatible, llamacpp, recorded and transformers; remove it")),
+         "anthropic, bedrock, bedrock-converse, openai-compatible, llamacpp, "
+         "recorded and transformers; remove it")),
         (f"{HAIKU}, usd_per_1k: -1", "usd_per_1k is -1, but must be greater than or equal to 0"),
     ],
 )  # fmt: skip

@@ -15,7 +15,16 @@ from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS, ProviderSp
 
 #: Modules that providers share.
 SHARED = {
-    *("__init__", "adapters", "base", "generation", "http", "likelihoods", "logprobs"),
+    *(
+        "__init__",
+        "adapters",
+        "base",
+        "chat_template",
+        "generation",
+        "http",
+        "likelihoods",
+        "logprobs",
+    ),
     *("micro_batches", "servers"),
 }
 ENVIRONMENT = {
