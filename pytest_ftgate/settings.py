@@ -21,7 +21,7 @@ _VARIABLE = re.compile(r"[A-Za-z_]\w*")
 #: Where the documentation is published: messages name its pages, and `docs/` holds their text.
 DOCS_URL = "https://pytest-ftgate.readthedocs.io/"
 #: The formats of the reports that are files.
-REPORT_FORMATS = ("html", "json", "markdown")
+REPORT_FORMATS = ("html", "json", "markdown", "metrics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,8 @@ class Settings:
         ladder: True to show the ladder of each suite in full.
         start: the folder where the run was started; the user types paths from there.
         show: the number of cases shown for a gate that did not pass; None to follow -v and -vv.
-        reports: the paths of report files by format: ``html``, ``json``, ``markdown``.
+        reports: the paths of report files by format, see *REPORT_FORMATS*.
+        track: the trackers that get the figures, as they are written: ``mlflow``, ``wandb``.
         summary: the file that GitHub shows on the page of a run; None elsewhere.
         run_url: the address of that page, or "".
         keys: the pairs of a key and a host that the repository allows.
@@ -139,6 +140,7 @@ class Settings:
     ladder: bool = False
     show: int | None = None
     reports: Mapping[str, Path] = field(default_factory=dict)
+    track: str = ""
     summary: Path | None = None
     run_url: str = ""
     annotation_prefix: str | None = None
@@ -189,6 +191,7 @@ class Settings:
             ladder=bool(config.getoption("ftgate_ladder")),
             show=_count("show", option_or_ini("show"), least=0),
             reports=_reports(config),
+            track=option_or_ini("track"),
             **_trust_settings(config),
             **_github_settings(os.environ, config.rootpath),
         )
@@ -398,6 +401,10 @@ _OPTIONS = (
     _Option("json", "Write the run record, from which pytest-ftgate report makes the other "
             "reports.", _PATH, ""),
     _Option("markdown", "Write the verdicts for a comment on a pull request.", _PATH, ""),
+    _Option("metrics", "Write the figures of the gates as nested JSON, as dvc metrics reads it.",
+            _PATH, ""),
+    _Option("track", "Log the figures of the gates to trackers of experiments: mlflow, wandb, or "
+            "mlflow,wandb.", {"metavar": "NAME"}, ""),
 )  # fmt: skip
 
 

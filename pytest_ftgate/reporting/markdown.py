@@ -89,7 +89,7 @@ def _table_section(report: Report) -> Iterator[str]:
         rows = verdict_rows(v for v in report.gated_verdicts if v.suite == suite)
         name = f"<code>{escape_markdown(suite)}</code>"
         headers = [name, "gate", "before", "after", "change", "n", "verdict", "limit"]
-        yield _markdown_table(TextTable(headers, rows[:_MAX_ROWS], (2, 3, 5)))
+        yield markdown_table(TextTable(headers, rows[:_MAX_ROWS], (2, 3, 5)))
         if len(rows) > _MAX_ROWS:
             count = quantity(len(rows) - _MAX_ROWS, "more gate")
             yield f"_{count}, none worse than the last shown._"
@@ -154,13 +154,14 @@ def _ladder_section(report: Report) -> Iterator[str]:
         reasons = "".join(f"\n- {escape_markdown(reason.message)}" for reason in advice.reasons)
         suite = f"<code>{escape_markdown(advice.suite)}</code>"
         yield f"#### Ladder of {suite}\n\n**{advice.recommendation}**{detail}\n{reasons}"
-        yield _markdown_table(ladder_table(advice))
+        yield markdown_table(ladder_table(advice))
         notes = (frontier_legend(advice), *advice.notes, *monitoring_sentences(advice))
         if any(notes):
             yield f"<sub>{'<br>'.join(escape_markdown(note) for note in notes if note)}</sub>"
 
 
-def _markdown_table(table: TextTable) -> str:
+def markdown_table(table: TextTable) -> str:
+    """Return *table* with foreign text in its cells as Markdown."""
     columns = range(len(table.headers))
     alignment = ["--:" if column in table.right_columns else "---" for column in columns]
     rows = [_row([*map(escape_markdown, row)]) for row in table.rows]

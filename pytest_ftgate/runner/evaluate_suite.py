@@ -130,6 +130,16 @@ class EvaluateResult:
 
         return run_json(self.report)
 
+    def figures(self) -> dict[str, float]:
+        """Return figures by name, for a tracker: ``mlflow.log_metrics(run.figures())``.
+
+        ``ftgate/passed`` is 1 or 0, ``ftgate/GATE/VARIANT/`` has ``before``, ``after``, ``change``
+        with its 95 % interval ``low`` and ``high``, and ``outcome``: 1, 0 or −1.
+        """
+        from pytest_ftgate.reporting.trackers import tracked_figures
+
+        return tracked_figures(self.report)
+
     def lines(self, verbosity: int = 0) -> list[str]:
         """Return the lines for a terminal; *verbosity* 1 shows more."""
         from pytest_ftgate.reporting.summary import detail_lines, summary_lines
