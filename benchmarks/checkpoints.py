@@ -2,10 +2,10 @@
 
     python benchmarks/checkpoints.py OUT [--every 10] [--variant narrow] [--go-on] [--steps N]
 
-It trains as ``examples/tickets/train.py --gates`` does, with the callback's default budget: 60 cases
-and 60 cases of general skills. Each checkpoint prints its time, the CPU time of all threads, the
-requests that were sent, and its verdicts. The first one also requests the replies of the base. OUT
-gets the trainer's log, which ``examples/tickets/curve.py`` draws. Needs the extra ``train``.
+It trains as ``examples/tickets/train.py --gates`` does, with the default budget of the callback: 60
+cases, and 60 cases of general skills. Each checkpoint prints its time, the CPU time of all threads,
+the requests that were sent, and its verdicts. The first one also requests the replies of the base.
+OUT gets the trainer's log, which ``examples/tickets/curve.py`` draws. Needs the extra ``train``.
 """
 
 from __future__ import annotations

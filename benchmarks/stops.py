@@ -6,9 +6,9 @@ The base answers each case once. A model of the same ability answers at each che
 chance of STAYS a case has the outcome of the checkpoint before, otherwise a new one, which differs
 from the base's in the share of CHURN. Tests and levels are the package's own. "95 %" is what would
 come of the plain 95 % interval at each checkpoint. The last rows have a model that has lost LOSS
-points at all of its checkpoints, and how often it is ended at the first, and at any. The exit status
-is 1 if a training that loses nothing ends more often than is promised, by more than two standard
-errors of the simulation.
+points at all of its checkpoints, and how often it is ended at the first, and at any. The exit
+status is 1 if a training that loses nothing ends more often than is promised, by more than two
+standard errors of the simulation.
 """
 
 from __future__ import annotations

@@ -37,10 +37,12 @@ from pytest_ftgate.results.verdicts import node_id, node_name
 #: Characters with a meaning in a line of Markdown.
 _SPECIAL = re.compile(r"[&*<>\[\\\]^_`{|}~$@#]|:(?=//)")
 _MAX_ROWS = 60
+#: Longer than any comment on GitHub may be: for a text that stays in this process.
+_MAX_CHARACTERS = 1_000_000
 _MARKS = {"PASSED": "🟢", "BLOCKED": "🔴", "INCONCLUSIVE": "🟡"}
 
 
-def markdown_report(report: Report, limit: int) -> str:
+def markdown_report(report: Report, limit: int = _MAX_CHARACTERS) -> str:
     """Return *report* as GitHub Flavored Markdown of at most *limit* characters.
 
     Blocks that do not fit are left out whole and counted; a table is never cut within.
