@@ -19,10 +19,11 @@ STYLE = """
         --accuracy: #0969da; --forgetting: #bc4c00; }
   @media (prefers-color-scheme: dark) {
     svg { --ink: #e6edf3; --grid: #3d444d; --accuracy: #58a6ff; --forgetting: #f0883e; } }
-  text { fill: var(--ink); } .grid { stroke: var(--grid); } .base { stroke-dasharray: 5 4; }
+  text { fill: var(--ink); } .grid { stroke: var(--grid); }
   .accuracy { stroke: var(--accuracy); fill: var(--accuracy); }
   .forgetting { stroke: var(--forgetting); fill: var(--forgetting); }
-  polyline, .base { fill: none; stroke-width: 2.5; } polygon { opacity: 0.18; stroke: none; }
+  polyline.accuracy, polyline.forgetting { fill: none; stroke-width: 2.5; }
+  polygon { opacity: 0.18; stroke: none; }
   circle { stroke: none; } text.accuracy, text.forgetting { stroke: none; }
 """
 
