@@ -2,10 +2,10 @@
 
     python benchmarks/batching.py [MODEL] [--requests 16] [--dtype bfloat16]
 
-Prompt-bound requests read 200 tokens and answer with 2, as labels do; decode-bound ones read 20 and
-answer with 64. Each kind is answered one by one and in one batch by the embedded model, or by MODEL,
-a GGUF file or a folder. The factors are of the CPU seconds of all threads, which other load on the
-machine changes little, and of the time. Needs the extra ``transformers``.
+Prompt-bound requests read 200 words and answer with 2 tokens, as labels do; decode-bound ones read
+20 and answer with 64. Each kind is answered one by one and in one batch, by the embedded model or
+by MODEL, a GGUF file or a folder. The factors are of the time, and of the CPU seconds of all
+threads, which other load on the machine changes less. Needs the extra ``transformers``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from pytest_ftgate.providers.transformers import TransformersProvider
 
 #: By kind of work: the words of a prompt, and the tokens of a reply.
 KINDS = {"prompt-bound": (200, 2), "decode-bound": (20, 64)}
-WORDS = ["The", "parcel", "that", "I", "ordered", "last", "week", "has", "not", "arrived", "at", "my", "new", "address", "yet"]
+TEXT = "The parcel that I ordered last week has not arrived at my new address yet"
+WORDS = TEXT.split(" ")
 
 
 def make_requests(model: Path, kind: str, count: int, options: dict[str, str]) -> list[Request]:
