@@ -190,8 +190,7 @@ class Settings:
             max_minutes=_amount("max_minutes", option_or_ini("max_minutes")),
             ladder=bool(config.getoption("ftgate_ladder")),
             show=_count("show", option_or_ini("show"), least=0),
-            reports=_reports(config),
-            track=option_or_ini("track"),
+            **_report_settings(config),
             **_trust_settings(config),
             **_github_settings(os.environ, config.rootpath),
         )
@@ -267,6 +266,11 @@ def short_path(path: Path, start: Path) -> Path:
     except ValueError:  # another drive of Windows
         return path
     return Path(relative) if len(relative) < len(str(path)) else path
+
+
+def _report_settings(config: PytestConfig) -> dict[str, Any]:
+    track = str(config.getoption("ftgate_track") or config.getini("ftgate_track"))
+    return {"reports": _reports(config), "track": track}
 
 
 def _reports(config: PytestConfig) -> dict[str, Path]:
