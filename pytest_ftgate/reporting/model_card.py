@@ -113,9 +113,11 @@ def model_index(verdicts: list[Verdict]) -> str:
 def _result(verdict: Verdict) -> dict[str, Any]:
     check = comparing_check(verdict)
     suite = verdict.suite.removesuffix(".ftgate.yaml")
+    has_skills = any(part.kind == "family" for part in verdict.slices)
+    measured = f"general skills that are left, {verdict.gate}" if has_skills else verdict.gate
     metric: dict[str, Any] = {
         "type": verdict.gate,
-        "name": f"{verdict.gate} ({verdict.outcome})",
+        "name": f"{measured} ({verdict.outcome})",
         "value": round(check.after, 4) if check else None,
     }
     return {
