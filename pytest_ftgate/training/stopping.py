@@ -23,7 +23,7 @@ def planned_checkpoints(every: str | int, args: Any, state: Any) -> int:
         return max(1, steps // every)
     if every == "save" and str(getattr(args.save_strategy, "value", args.save_strategy)) == "steps":
         return max(1, ceil(steps / max(1, int(state.save_steps))))
-    return max(1, ceil(state.num_train_epochs))
+    return max(1, ceil(float(state.num_train_epochs)))
 
 
 def stop_level(number: int, planned: int, checks: int = 1) -> float:
