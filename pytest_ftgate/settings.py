@@ -21,7 +21,7 @@ _VARIABLE = re.compile(r"[A-Za-z_]\w*")
 #: Where the documentation is published: messages name its pages, and `docs/` holds their text.
 DOCS_URL = "https://pytest-ftgate.readthedocs.io/"
 #: The formats of the reports that are files.
-REPORT_FORMATS = ("html", "json", "markdown")
+REPORT_FORMATS = ("html", "json", "markdown", "metrics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,8 @@ class Settings:
         ladder: True to show the ladder of each suite in full.
         start: the folder where the run was started; the user types paths from there.
         show: the number of cases shown for a gate that did not pass; None to follow -v and -vv.
-        reports: the paths of report files by format: ``html``, ``json``, ``markdown``.
+        reports: the paths of report files by format, see *REPORT_FORMATS*.
+        track: the trackers that get the figures, as they are written: ``mlflow``, ``wandb``.
         summary: the file that GitHub shows on the page of a run; None elsewhere.
         run_url: the address of that page, or "".
         source_url: the address of the root directory at this commit, or "".
@@ -140,6 +141,7 @@ class Settings:
     ladder: bool = False
     show: int | None = None
     reports: Mapping[str, Path] = field(default_factory=dict)
+    track: str = ""
     summary: Path | None = None
     run_url: str = ""
     source_url: str = ""
@@ -190,7 +192,7 @@ class Settings:
             max_minutes=_amount("max_minutes", option_or_ini("max_minutes")),
             ladder=bool(config.getoption("ftgate_ladder")),
             show=_count("show", option_or_ini("show"), least=0),
-            reports=_reports(config),
+            **_report_settings(config),
             **_trust_settings(config),
             **_github_settings(os.environ, config.rootpath),
         )
@@ -266,6 +268,11 @@ def short_path(path: Path, start: Path) -> Path:
     except ValueError:  # another drive of Windows
         return path
     return Path(relative) if len(relative) < len(str(path)) else path
+
+
+def _report_settings(config: PytestConfig) -> dict[str, Any]:
+    track = str(config.getoption("ftgate_track") or config.getini("ftgate_track"))
+    return {"reports": _reports(config), "track": track}
 
 
 def _reports(config: PytestConfig) -> dict[str, Path]:
@@ -406,6 +413,10 @@ _OPTIONS = (
     _Option("json", "Write the run record, from which pytest-ftgate report makes the other "
             "reports.", _PATH, ""),
     _Option("markdown", "Write the verdicts for a comment on a pull request.", _PATH, ""),
+    _Option("metrics", "Write the figures of the gates as nested JSON, as dvc metrics reads it.",
+            _PATH, ""),
+    _Option("track", "Log the figures of the gates to trackers of experiments: mlflow, wandb, or "
+            "mlflow,wandb.", {"metavar": "NAME"}, ""),
 )  # fmt: skip
 
 

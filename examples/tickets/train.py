@@ -1,13 +1,17 @@
-"""Train the example's two LoRA adapters of SmolLM2-135M-Instruct on the support tickets.
+"""Train the example's two LoRA adapters of SmolLM2-135M-Instruct on the support tickets, by TRL.
 
     python train.py narrow     tickets-narrow.gguf: the tickets alone
     python train.py replay     tickets-replay.gguf: tickets and general prompts
     python train.py narrow --epochs 1 --out /tmp/short     a gentler one, to compare
+    python train.py narrow --gates 10 --out /tmp/gated     with gates at every tenth step
 
 Without a name it makes both. The narrow adapter learns the labels and forgets much else; the
 replay adapter forgets less, since it also learns general prompts as the untuned model answers
 them (self-distillation). Each is a GGUF file of 3 MB that llama.cpp loads beside the weights.
 Products are computed in bfloat16, which cores that have it (AVX-512) do more than twice as fast.
+
+With --gates the gates of the suite are evaluated while the model is trained, and a training that
+forgets ends. The figures are in the trainer's log, log-narrow.json, which curve.py draws.
 
     pip install "pytest-ftgate[train]" && pytest-ftgate download smollm2-135m
 """
@@ -23,13 +27,16 @@ from typing import Any, NamedTuple
 
 import torch
 import xllamacpp
+from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
-from torch.nn.functional import cross_entropy
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from torch.utils.data import DataLoader
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers import PreTrainedTokenizerBase as Tokenizer
+from trl import SFTConfig, SFTTrainer
 
 from pytest_ftgate import weights
 from pytest_ftgate.adapters.conversion import convert_adapter
+from pytest_ftgate.training import GateCallback
 
 HERE = Path(__file__).parent
 SEED, BATCH, ANSWER_TOKENS, IGNORED = 7, 16, 32, -100
@@ -43,10 +50,10 @@ PARTS = ("v_proj", "o_proj", "up_proj", "down_proj")
 
 
 class Row(NamedTuple):
-    """One chat to learn from: all its tokens, and those of them that are the answer."""
+    """One chat to learn from: all its tokens, and the labels, which the answer alone has."""
 
     tokens: list[int]
-    answer: list[int]
+    labels: list[int]
 
 
 def read_jsonl(name: str) -> list[dict[str, str]]:
@@ -59,7 +66,7 @@ def encode(tokenizer: Tokenizer, chat: list[dict[str, str]], reply: str, end: st
     text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
     prompt = tokenizer(text, add_special_tokens=False).input_ids
     answer = tokenizer(reply + end, add_special_tokens=False).input_ids
-    return Row(prompt + answer, answer)
+    return Row(prompt + answer, [IGNORED] * len(prompt) + answer)
 
 
 def ticket_rows(tokenizer: Tokenizer) -> list[Row]:
@@ -109,35 +116,49 @@ def plan_batches(rows: list[Row], epochs: int) -> list[list[Row]]:
     return plan
 
 
-def pad_left(batch: list[list[int]], value: int) -> torch.Tensor:
-    """Make one tensor of the rows, so that all of them end together."""
-    width = max(map(len, batch))
-    return torch.tensor([[value] * (width - len(row)) + row for row in batch])
+class PlannedTrainer(SFTTrainer):
+    """TRL's trainer, with batches that are planned."""
+
+    plan: list[list[int]]
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Load the rows of each planned batch."""
+        options = {"batch_sampler": self.plan, "collate_fn": self.data_collator}
+        return self.accelerator.prepare(DataLoader(self.train_dataset, **options))
 
 
-def loss_of(model: PeftModel, batch: list[Row], pad: int) -> torch.Tensor:
-    """Give the mean loss over the tokens of the answers."""
-    tokens = pad_left([row.tokens for row in batch], pad)
-    mask = pad_left([[1] * len(row.tokens) for row in batch], 0)
-    labels = pad_left([row.answer for row in batch], IGNORED)
-    # Logits over 49,152 tokens are dear: compute them only where an answer may stand.
-    out = model(input_ids=tokens, attention_mask=mask, logits_to_keep=labels.shape[1] + 1)
-    return cross_entropy(out.logits[:, :-1].flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
-
-
-def fit(model: PeftModel, plan: list[list[Row]], pad: int, rate: float) -> None:
-    """Run the planned batches with AdamW, the learning rate falling linearly to 0."""
-    optimizer = torch.optim.AdamW(p for p in model.parameters() if p.requires_grad)
-    model.train()
-    for step, batch in enumerate(plan, 1):
-        optimizer.param_groups[0]["lr"] = rate * (1 - (step - 1) / len(plan))
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = loss_of(model, batch, pad)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        if step % 10 == 0 or step == len(plan):
-            print(f"  step {step} of {len(plan)}: loss {loss.item():.3f}", flush=True)
+def make_trainer(
+    model: PeftModel, plan: list[list[Row]], tokenizer: Tokenizer, args: argparse.Namespace
+) -> PlannedTrainer:
+    """Return a trainer for the plan: AdamW, the learning rate falling linearly to 0."""
+    rows = [row for batch in plan for row in batch]
+    columns = {"input_ids": [row.tokens for row in rows], "labels": [row.labels for row in rows]}
+    options = SFTConfig(
+        output_dir=str(args.out / "checkpoints"),
+        num_train_epochs=1,
+        max_steps=args.steps or -1,
+        learning_rate=args.learning_rate,
+        lr_scheduler_type="linear",
+        weight_decay=0.01,
+        max_grad_norm=0.0,
+        gradient_checkpointing=False,
+        bf16=True,
+        use_cpu=True,
+        seed=SEED,
+        logging_steps=10,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+    trainer = PlannedTrainer(
+        model=model,
+        args=options,
+        train_dataset=Dataset.from_dict(columns),
+        processing_class=tokenizer,
+    )
+    numbers = iter(range(len(rows)))
+    trainer.plan = [[next(numbers) for _ in batch] for batch in plan]
+    return trainer
 
 
 def write_adapter(model: PeftModel, path: Path, base: Path) -> None:
@@ -151,9 +172,25 @@ def load_model(gguf_file: Path, rank: int) -> PeftModel:
     """Turn the quantised weights back into floats and put fresh adapters on them."""
     torch.manual_seed(SEED)
     source = {"gguf_file": gguf_file.name, "dtype": torch.float32}
-    base = AutoModelForCausalLM.from_pretrained(gguf_file.parent, **source)
+    floats = GgufConfig(dequantize=True)
+    base = AutoModelForCausalLM.from_pretrained(
+        gguf_file.parent, quantization_config=floats, **source
+    )
     alpha = ALPHA_PER_RANK * rank
-    return get_peft_model(base, LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(PARTS)))
+    lora = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(PARTS), task_type="CAUSAL_LM")
+    return get_peft_model(base, lora)
+
+
+def make_callback(variant: str, trainer: PlannedTrainer, args: argparse.Namespace) -> GateCallback:
+    """Return the callback that evaluates the gates of the variant; pytest does so at the end."""
+    return GateCallback(
+        HERE / "tickets.ftgate.yaml",
+        every=args.gates,
+        stop_on=() if args.go_on else ("forgetting",),
+        variant=f"lora-{variant}",
+        trainer=trainer,
+        at_end=False,
+    )
 
 
 def train(variant: str, args: argparse.Namespace, tokenizer: Tokenizer) -> None:
@@ -164,14 +201,16 @@ def train(variant: str, args: argparse.Namespace, tokenizer: Tokenizer) -> None:
     if variant == "replay":
         plan += plan_batches(general_rows(tokenizer, args.weights), GENERAL_EPOCHS)
         random.shuffle(plan)
-    plan = plan[: args.steps]
     told = f"rank {args.rank}, learning rate {args.learning_rate:g}, {args.epochs} epochs"
     print(f"{variant}: seed {SEED}, {told}, {len(plan)} steps", flush=True)
-    model = load_model(args.weights, args.rank)
-    fit(model, plan, tokenizer.pad_token_id, args.learning_rate)
     args.out.mkdir(parents=True, exist_ok=True)
+    trainer = make_trainer(load_model(args.weights, args.rank), plan, tokenizer, args)
+    if args.gates:
+        trainer.add_callback(make_callback(variant, trainer, args))
+    trainer.train()
+    trainer.state.save_to_json(str(args.out / f"log-{variant}.json"))
     path = args.out / f"tickets-{variant}.gguf"
-    write_adapter(model, path, args.weights)
+    write_adapter(trainer.model, path, args.weights)
     seconds, size = time.monotonic() - started, path.stat().st_size
     print(f"{path}: {seconds:.0f} s, {size:,} bytes", flush=True)
 
@@ -183,6 +222,8 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="a GGUF file of the base model")
     parser.add_argument("--out", type=Path, default=HERE, help="folder for the adapters")
     parser.add_argument("--steps", type=int, help="stop after so many steps, for a trial run")
+    parser.add_argument("--gates", type=int, metavar="N", help="evaluate the gates every N steps")
+    parser.add_argument("--go-on", action="store_true", help="do not stop where a gate drops")
     parser.add_argument("--epochs", type=int, default=TICKET_EPOCHS, help="over the tickets")
     parser.add_argument("--rank", type=int, default=RANK, help="of the LoRA matrices")
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)

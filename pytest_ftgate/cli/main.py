@@ -23,8 +23,10 @@ from pytest_ftgate.gates.verdict import Severity, TrainingDataRules, Verdict
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.recommend.evidence import AcceptedRun
 from pytest_ftgate.reporting.headlines import severity_counts
+from pytest_ftgate.reporting.model_card import write_model_card
 from pytest_ftgate.reporting.summary import detail_lines, summary_lines
 from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.reporting.trackers import Tracker, tracker_names
 from pytest_ftgate.reporting.verdict import finding_lines
 from pytest_ftgate.reporting.writers import write_report
 from pytest_ftgate.results.git import is_shallow, tracked_files
@@ -200,6 +202,7 @@ _VERBS = (
         ("--html", {"type": Path, "metavar": "FILE", "help": "write a page with every case"}),
         ("--markdown", {"type": Path, "metavar": "FILE", "help": "write text for a comment"}),
         ("--json", {"type": Path, "metavar": "FILE", "help": "write the run record"}),
+        ("--metrics", {"type": Path, "metavar": "FILE", "help": "write the figures for DVC"}),
         ("--write",
             {"type": Path, "metavar": "SUITE",
              "help": "keep it as a gate: write a suite with the same verdict, *.ftgate.yaml"}),
@@ -275,6 +278,15 @@ _VERBS = (
         ("record", {"type": Path, "help": "the file that --ftgate-json wrote"}),
         ("--html", {"type": Path, "metavar": "PATH", "help": "a page with every case"}),
         ("--markdown", {"type": Path, "metavar": "PATH", "help": "text for a comment"}),
+        ("--metrics", {"type": Path, "metavar": "PATH", "help": "figures, for dvc metrics"}),
+        ("--model-card",
+            {"type": Path, "metavar": "PATH",
+             "help": "the card of a model (README.md): its verdicts, and model-index; all else in "
+             "the file stays"}),
+        ("--variant", {"metavar": "NAME", "help": "the variant of the model card"}),
+        ("--track",
+            {"metavar": "NAME", "default": "",
+             "help": "log the figures to trackers: mlflow, wandb, or mlflow,wandb"}),
     )),
 )
 _CACHE_ACTIONS = (
@@ -338,16 +350,32 @@ def schema_text(of: str) -> str:
     return schema().removesuffix("\n")
 
 
-def report_record(record: Path, **paths: Path | None) -> Iterator[str]:
+def report_record(
+    record: Path,
+    model_card: Path | None,
+    variant: str | None,
+    track: str,
+    **paths: Path | None,
+) -> Iterator[str]:
     """Write the reports that *paths* names, by format; without any, yield the closing section.
 
     Raises:
         ConfigurationError: *record* is not a run record, or a report cannot be written.
     """
-    report = read_run(record)
+    report, trackers = read_run(record), tracker_names(track)
     wanted = {name: path for name, path in paths.items() if path is not None}
-    if not wanted:
+    if not (wanted or model_card or trackers):
         yield from (*detail_lines(report), "", *summary_lines(report))
+    if variant and not model_card:
+        raise ConfigurationError("--variant does nothing without --model-card; add it")
+    if model_card:
+        try:
+            yield write_model_card(model_card, report, variant)
+        except OSError as error:
+            raise ConfigurationError(f"{model_card} cannot be written: {error.strerror}") from error
+    for name in trackers:
+        Tracker(name).pytest_ftgate_report(report)
+        yield f"logged the figures to {name}"
     for name, path in wanted.items():
         try:
             yield write_report(name, path, report)

@@ -82,6 +82,20 @@ def _enable(config: pytest.Config, settings: Settings) -> None:
     if worker is None:
         config.stash[reporter_key] = reporter = Reporter(config)
         config.pluginmanager.register(reporter, "ftgate-reporter")
+        _register_trackers(config, settings)
+
+
+def _register_trackers(config: pytest.Config, settings: Settings) -> None:
+    if not settings.track:
+        return
+    from pytest_ftgate.reporting.trackers import Tracker, tracker_names
+
+    try:
+        names = tracker_names(settings.track)
+    except ConfigurationError as error:
+        raise pytest.UsageError(f"--ftgate-track: {error}") from error
+    for name in names:
+        config.pluginmanager.register(Tracker(name), f"ftgate-{name}")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

@@ -41,10 +41,12 @@ _SPECIAL = re.compile(r"[&*<>\[\\\]^_`{|}~$@#]|:(?=//)")
 _MAX_ROWS = 60
 #: The facts that are addresses.
 _LINKS = ("run", "source")
+#: Longer than any comment on GitHub may be: for a text that stays in this process.
+_MAX_CHARACTERS = 1_000_000
 _MARKS = {"PASSED": "🟢", "BLOCKED": "🔴", "INCONCLUSIVE": "🟡"}
 
 
-def markdown_report(report: Report, limit: int) -> str:
+def markdown_report(report: Report, limit: int = _MAX_CHARACTERS) -> str:
     """Return *report* as GitHub Flavored Markdown of at most *limit* characters.
 
     Blocks that do not fit are left out whole and counted; a table is never cut within.
@@ -93,7 +95,7 @@ def _table_section(report: Report) -> Iterator[str]:
         rows = verdict_rows(v for v in report.gated_verdicts if v.suite == suite)
         name = f"<code>{escape_markdown(suite)}</code>"
         headers = [name, "gate", "before", "after", "change", "n", "verdict", "limit"]
-        yield _markdown_table(TextTable(headers, rows[:_MAX_ROWS], (2, 3, 5)))
+        yield markdown_table(TextTable(headers, rows[:_MAX_ROWS], (2, 3, 5)))
         if len(rows) > _MAX_ROWS:
             count = quantity(len(rows) - _MAX_ROWS, "more gate")
             yield f"_{count}, none worse than the last shown._"
@@ -168,13 +170,14 @@ def _ladder_section(report: Report) -> Iterator[str]:
         reasons = "".join(f"\n- {escape_markdown(reason.message)}" for reason in advice.reasons)
         suite = f"<code>{escape_markdown(advice.suite)}</code>"
         yield f"#### Ladder of {suite}\n\n**{advice.recommendation}**{detail}\n{reasons}"
-        yield _markdown_table(ladder_table(advice))
+        yield markdown_table(ladder_table(advice))
         notes = (frontier_legend(advice), *advice.notes, *monitoring_sentences(advice))
         if any(notes):
             yield f"<sub>{'<br>'.join(escape_markdown(note) for note in notes if note)}</sub>"
 
 
-def _markdown_table(table: TextTable) -> str:
+def markdown_table(table: TextTable) -> str:
+    """Return *table* with foreign text in its cells as Markdown."""
     columns = range(len(table.headers))
     alignment = ["--:" if column in table.right_columns else "---" for column in columns]
     rows = [_row([*map(escape_markdown, row)]) for row in table.rows]

@@ -26,7 +26,7 @@ def write_reports(
 ) -> list[str]:
     """Write *report*, and return a sentence on each file.
 
-    *paths* are by format: ``html``, ``json``, ``markdown``. The Markdown is appended to *summary*.
+    *paths* are by format, see ``settings.REPORT_FORMATS``. The Markdown is appended to *summary*.
     """
     messages = []
     for format_name, path in paths.items():
@@ -128,6 +128,12 @@ def _write_markdown(path: Path, report: Report) -> None:
     path.write_text(markdown_report(report, _MAX_COMMENT), "utf-8")
 
 
+def _write_metrics(path: Path, report: Report) -> None:
+    from pytest_ftgate.reporting.trackers import write_metrics
+
+    write_metrics(path, report)
+
+
 def _write_html(path: Path, report: Report) -> None:
     from pytest_ftgate.reporting.html.page import html_page
 
@@ -138,6 +144,7 @@ _WRITERS: Mapping[str, Callable[[Path, Report], None]] = {
     "json": write_run,
     "markdown": _write_markdown,
     "html": _write_html,
+    "metrics": _write_metrics,
 }
 
 

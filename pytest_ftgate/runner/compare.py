@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -85,6 +86,24 @@ class CompareResult:
             )
         ]
 
+    def to_markdown(self) -> str:
+        """Return the verdicts as Markdown, as ``--markdown`` writes them."""
+        from pytest_ftgate.reporting.markdown import markdown_report
+
+        return markdown_report(self.report)
+
+    def to_html(self) -> str:
+        """Return the page that ``--html`` writes."""
+        from pytest_ftgate.reporting.html.page import html_page
+
+        return html_page(self.report)
+
+    def to_json(self) -> str:
+        """Return the run record, as ``--json`` writes it."""
+        from pytest_ftgate.reporting.writers import run_json
+
+        return run_json(self.report)
+
     def write(self, path: str | Path) -> list[Path]:
         """Write a suite that gives the same verdicts with ``pytest --ftgate``; return its files.
 
@@ -95,6 +114,10 @@ class CompareResult:
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows. Replies and names in it are quoted."""
+        return f"<pre>{escape(str(self))}</pre>"
 
 
 def compare(  # noqa: PLR0913 - the columns, each by its name

@@ -48,8 +48,6 @@ from pytest_ftgate.suite.providers import PROVIDERS
 
 #: A file or folder that stands at the top of a project.
 _ROOT_MARKS = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", "setup.py", ".git")
-#: Longer than any comment on GitHub may be: the text stays in this process.
-_MAX_MARKDOWN = 1_000_000
 
 #: What answers requests: a class, a function that opens a provider, or a provider.
 Providers = Mapping[str, type[Provider] | ProviderFactory | Provider]
@@ -112,14 +110,10 @@ class EvaluateResult:
         """Return the verdicts as Markdown, as ``--ftgate-markdown`` writes them."""
         from pytest_ftgate.reporting.markdown import markdown_report
 
-        return markdown_report(self.report, _MAX_MARKDOWN)
+        return markdown_report(self.report)
 
     def to_html(self) -> str:
-        """Return the page that ``--ftgate-html`` writes.
-
-        Raises:
-            ConfigurationError: matplotlib is not installed.
-        """
+        """Return the page that ``--ftgate-html`` writes."""
         from pytest_ftgate.reporting.html.page import html_page
 
         return html_page(self.report)
@@ -129,6 +123,16 @@ class EvaluateResult:
         from pytest_ftgate.reporting.writers import run_json
 
         return run_json(self.report)
+
+    def figures(self) -> dict[str, float]:
+        """Return figures by name, for a tracker: ``mlflow.log_metrics(run.figures())``.
+
+        ``ftgate/passed`` is 1 or 0, ``ftgate/GATE/VARIANT/`` has ``before``, ``after``, ``change``
+        with its 95 % interval ``low`` and ``high``, and ``outcome``: 1, 0 or −1.
+        """
+        from pytest_ftgate.reporting.trackers import tracked_figures
+
+        return tracked_figures(self.report)
 
     def lines(self, verbosity: int = 0) -> list[str]:
         """Return the lines for a terminal; *verbosity* 1 shows more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +12,17 @@ from typing import Any, Literal
 from transformers import TrainerCallback
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
 from pytest_ftgate.readers.yaml import read_yaml
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.reporting.trackers import comparing_check, logged_figures
 from pytest_ftgate.requests.workload import base_variant
 from pytest_ftgate.runner.evaluate_suite import EvaluateResult, Project, evaluate_loaded
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.training.memory import ModelInMemory
+from pytest_ftgate.training.stopping import may_exceed, planned_checkpoints, stopping_gates
 from pytest_ftgate.training.suite import (
     IN_MEMORY,
     extra_of,
@@ -32,8 +34,6 @@ from pytest_ftgate.training.suite import (
 
 #: The folder of the best checkpoint, in the output folder of the training.
 BEST_FOLDER = "ftgate-best"
-#: Outcomes as numbers, since trackers draw numbers alone.
-_NUMBERS = {Outcome.PASSED: 1, Outcome.INCONCLUSIVE: 0, Outcome.FAILED: -1, Outcome.INVALID: -1}
 _EVENTS = ("epoch", "save")
 
 
@@ -43,12 +43,14 @@ class EvaluatedCheckpoint:
 
     Attributes:
         step: the number of the training step.
+        seconds: the time that the evaluation took.
         result: the run; its ``verdicts`` are on a part of the cases unless it *is_whole*.
         drops: the gates with a drop that is shown and may exceed its limit.
         is_whole: True if all cases of the suite were used.
     """
 
     step: int
+    seconds: float
     result: EvaluateResult
     drops: tuple[str, ...]
     is_whole: bool
@@ -56,7 +58,7 @@ class EvaluatedCheckpoint:
     @property
     def mean(self) -> float:
         """The mean of what its gates rate: accuracy, format, general skills."""
-        rated = [check.after for check in map(_drop_check, self.result.verdicts) if check]
+        rated = [check.after for check in map(comparing_check, self.result.verdicts) if check]
         return sum(rated) / len(rated) if rated else 0.0
 
 
@@ -71,11 +73,12 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
             declares of provider, model and adapter does not matter here.
         every: ``epoch``, ``save``, or a number of steps.
         stop_on: the gates that end the training with a drop that is shown and may exceed its limit:
-            the interval of the change ends below 0, and begins beyond the limit.
+            the interval of the change ends below 0, and begins beyond the limit. Over all
+            checkpoints together, a training that loses nothing ends so in at most 5 % of cases.
         keep: ``best`` saves the best checkpoint in ``ftgate-best`` in the output folder; None
             saves none.
-        cases: the number of cases, and of skills cases, at each checkpoint; None for all. At the
-            end of the training all of them are used.
+        cases: the number of cases, and of skills cases, at each checkpoint; None for all.
+        at_end: True to evaluate the gates on all cases at the end of the training.
         variant: the name of the variant that is being trained; by default the one that is tuned.
         trainer: the trainer, for trackers such as W&B, MLflow and TensorBoard:
             ``trainer.add_callback(GateCallback(suite, trainer=trainer))``. Without it the figures
@@ -97,6 +100,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         stop_on: Sequence[str] = ("forgetting",),
         keep: Literal["best"] | None = "best",
         cases: int | None = 60,
+        at_end: bool = True,
         variant: str | None = None,
         trainer: Any = None,
         rootdir: str | Path | None = None,
@@ -108,7 +112,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         if not path.is_file():
             raise ConfigurationError(f"{suite} is no file; name a *.ftgate.yaml file")
         self.every, self.keep, self.cases, self.trainer = every, keep, cases, trainer
-        self.batch_size = batch_size
+        self.at_end, self.batch_size = at_end, batch_size
         self._project = Project.of_suite(path, rootdir)
         content = read_yaml(path.read_text("utf-8"), path.name).value
         content = content if isinstance(content, dict) else {}
@@ -117,6 +121,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         self.stop_on = tuple(gate for gate in stop_on if gate in gates)
         self._extra = extra_of(content, self.variant)
         self._provider: ModelInMemory | None = None
+        self._planned = 1
         self.checkpoints: list[EvaluatedCheckpoint] = []
         self.best: EvaluatedCheckpoint | None = None
         self.stopped_at: int | None = None
@@ -125,7 +130,8 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take over the model; request the replies of a base that the training will change."""
-        del state, control
+        del control
+        self._planned = planned_checkpoints(self.every, args, state)
         if getattr(args, "world_size", 1) > 1 or getattr(args, "deepspeed", None):
             raise ConfigurationError(
                 "GateCallback needs the whole model in one process; save checkpoints, and evaluate "
@@ -156,13 +162,14 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
             self._check(args, state, control, kwargs)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Evaluate the gates on all cases of the suite, and name the best checkpoint."""
+        """Name the best checkpoint; with *at_end*, evaluate the gates on all cases before."""
         del control, kwargs
         provider = self._provider
         if provider is None:
             return
         last = self.checkpoints[-1] if self.checkpoints else None
-        if self.cases is not None or last is None or last.step != state.global_step:
+        is_new = self.cases is not None or last is None or last.step != state.global_step
+        if self.at_end and is_new:
             self._log(state, self._evaluate(provider, state.global_step, cases=None))
         if self.best is None and self.checkpoints:
             _tell("no checkpoint is without a drop, so none is the best")
@@ -186,7 +193,8 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
                 kwargs["model"].save_pretrained(str(folder))
                 if tokenizer := kwargs.get("processing_class"):
                     tokenizer.save_pretrained(str(folder))
-        stopping = [gate for gate in checkpoint.drops if gate in self.stop_on]
+        verdicts, number = checkpoint.result.verdicts, len(self.checkpoints)
+        stopping = stopping_gates(verdicts, self.stop_on, number, self._planned)
         if stopping and self.stopped_at is None:
             self.stopped_at = state.global_step
             control.should_training_stop = True
@@ -198,6 +206,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         self, provider: ModelInMemory, step: int, cases: int | None
     ) -> EvaluatedCheckpoint:
         """Evaluate the gates now, and append what came of it."""
+        start = time.perf_counter()
         provider.name_weights()
         settings = Settings.of_evaluation(self._project.root)
         with self._project.open_session(settings, {IN_MEMORY: provider}) as (session, load):
@@ -206,7 +215,11 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
             result = evaluate_loaded(session, self._project, suite, is_whole=False)
         drops = tuple(verdict.gate for verdict in result.verdicts if may_exceed(verdict))
         checkpoint = EvaluatedCheckpoint(
-            step=step, result=result, drops=drops, is_whole=cases is None
+            step=step,
+            seconds=time.perf_counter() - start,
+            result=result,
+            drops=drops,
+            is_whole=cases is None,
         )
         self.checkpoints.append(checkpoint)
         return checkpoint
@@ -226,6 +239,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
     def _log(self, state: Any, checkpoint: EvaluatedCheckpoint) -> None:
         """Log the figures through the trainer, and say them in a line."""
         figures = logged_figures(checkpoint.result.verdicts)
+        figures["ftgate/seconds"] = round(checkpoint.seconds, 1)
         if self.trainer is not None:
             control = self.trainer.control
             # To log clears the mark that the trainer itself is about to log its loss.
@@ -255,47 +269,6 @@ def _base_requests(session: Session, suite: Suite, name: str) -> list[Any]:
     if baseline.provider == IN_MEMORY and baseline.name != name:
         groups.append(session.workloads.task_requests(suite, baseline, full_look(suite)))
     return groups
-
-
-def _drop_check(verdict: Verdict) -> Check | None:
-    """Return the check of *verdict* that compares with earlier results, else the deciding one."""
-    compared = (check for check in verdict.checks if check.before is not None)
-    return next(compared, verdict.check)
-
-
-def may_exceed(verdict: Verdict) -> bool:
-    """Return True if a drop is shown that may be larger than its limit."""
-    return any(
-        check.before is not None
-        and check.low is not None
-        and check.high is not None
-        and check.high < 0
-        and check.low < -check.limit
-        for check in verdict.checks
-    )
-
-
-def logged_figures(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Return the figures of *verdicts* under the names ``ftgate/GATE/VARIANT/FIGURE``.
-
-    ``outcome`` is 1 for passed, 0 for inconclusive and −1 for failed.
-    """
-    figures: dict[str, float] = {}
-    for verdict in verdicts:
-        name = f"ftgate/{verdict.gate}/{verdict.variant}"
-        figures[f"{name}/outcome"] = _NUMBERS[verdict.outcome]
-        check = _drop_check(verdict)
-        if check is None:
-            continue
-        values = {
-            "before": check.before,
-            "after": check.after,
-            "change": check.change,
-            "low": check.low,
-            "high": check.high,
-        }
-        figures |= {f"{name}/{key}": value for key, value in values.items() if value is not None}
-    return figures
 
 
 def _tell(sentence: str) -> None:

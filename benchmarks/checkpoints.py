@@ -1,0 +1,65 @@
+"""What gates cost while the example's narrow adapter is trained, and where they stop it.
+
+    python benchmarks/checkpoints.py OUT [--every 10] [--variant narrow] [--go-on] [--steps N]
+
+It trains as ``examples/tickets/train.py --gates`` does, with the default budget of the callback: 60
+cases, and 60 cases of general skills. Each checkpoint prints its time, the CPU time of all threads,
+the requests that were sent, and its verdicts. The first one also requests the replies of the base.
+OUT gets the trainer's log, which ``examples/tickets/curve.py`` draws. Needs the extra ``train``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "tickets"
+sys.path.insert(0, str(EXAMPLE))
+
+import train  # noqa: E402 - the example's trainer
+
+from pytest_ftgate import headline, weights  # noqa: E402
+from pytest_ftgate.training import GateCallback  # noqa: E402
+
+
+class TimedCallback(GateCallback):  # type: ignore[misc]
+    """Prints what each evaluation took."""
+
+    def _evaluate(self, provider: Any, step: int, cases: int | None) -> Any:
+        start = time.process_time()
+        checkpoint = super()._evaluate(provider, step, cases)
+        cpu, sent = time.process_time() - start, checkpoint.result.report.requests.sent
+        print(
+            f"step {step}: {checkpoint.seconds:.0f} s, {cpu:.0f} CPU seconds, {sent} requests",
+            flush=True,
+        )
+        for verdict in checkpoint.result.verdicts:
+            print(f"  {verdict.outcome:<12} {headline(verdict)}", flush=True)
+        return checkpoint
+
+
+def main() -> None:
+    """Train with gates, and print their cost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--every", type=int, default=10, dest="gates", help="steps")
+    parser.add_argument("--variant", choices=train.VARIANTS, default="narrow")
+    parser.add_argument("--go-on", action="store_true", help="do not stop where a gate drops")
+    parser.add_argument("--steps", type=int, help="the steps of the whole training")
+    args = parser.parse_args()
+    args.epochs, args.rank = train.TICKET_EPOCHS, train.RANK
+    args.learning_rate = train.LEARNING_RATE
+    args.weights = weights.find_weights("smollm2-135m", EXAMPLE)
+    tokenizer = train.AutoTokenizer.from_pretrained(
+        args.weights.parent, gguf_file=args.weights.name
+    )
+    train.GateCallback = TimedCallback
+    train.train(args.variant, args, tokenizer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The example's verdicts do not depend on what runs the model: llama.cpp or Transformers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from gguf import GGUFReader
+from safetensors.numpy import save_file
+from tickets import EXAMPLE, peft_matrices
+
+from pytest_ftgate import evaluate
+
+RECORDED = Path(__file__).parents[2] / "pytest_ftgate" / "demo"
+TUNED = ("lora-narrow", "lora-replay")
+
+
+def peft_folder(folder: Path, file: str) -> None:
+    """Write an adapter of the example as PEFT does."""
+    folder.mkdir()
+    matrices = peft_matrices(GGUFReader(EXAMPLE / file))
+    save_file(matrices, folder / "adapter_model.safetensors")
+    modules = sorted({name.split(".")[-3] for name in matrices})
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 8, "lora_alpha": 16}
+    text = json.dumps({**config, "target_modules": modules})
+    (folder / "adapter_config.json").write_text(text, "utf-8")
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch) -> Path:
+    """Return a folder with the example for Transformers, and the demo's recorded replies."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recorded").mkdir()
+    for file in RECORDED.iterdir():
+        shutil.copy(file, tmp_path / "recorded")
+    for name in ("tickets.md", "tickets.short.md", "tickets.cases.jsonl", "tickets.train.jsonl"):
+        shutil.copy(EXAMPLE / name, tmp_path)
+    suite = (EXAMPLE / "tickets.ftgate.yaml").read_text("utf-8")
+    suite = suite.replace("provider: llamacpp", "provider: transformers")
+    for variant in TUNED:
+        kind = variant.removeprefix("lora-")
+        peft_folder(tmp_path / kind, f"tickets-{kind}.gguf")
+        suite = suite.replace(f"tickets-{kind}.gguf", kind)
+    # Of the variants that are only measured, the baseline alone takes part in gates.
+    lines = [line for line in suite.splitlines() if not line.startswith(("  few-shot", "  strict"))]
+    (tmp_path / "s.ftgate.yaml").write_text("\n".join(lines), "utf-8")
+    return tmp_path
+
+
+def test_six_verdicts_are_the_same_through_llama_cpp_and_transformers(desk):
+    recorded = evaluate(desk / "recorded" / "tickets.ftgate.yaml")
+    computed = evaluate(desk / "s.ftgate.yaml", variants=TUNED)
+
+    served = {(v.gate, v.variant): v.outcome for v in recorded.verdicts}
+    assert len(served) == 6
+    assert {(v.gate, v.variant): v.outcome for v in computed.verdicts} == served, str(computed)

@@ -1,0 +1,93 @@
+"""Figures of verdicts: for DVC as a file, and for trackers through the hook of reports."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from reports import failing_run
+
+from pytest_ftgate import ConfigurationError
+from pytest_ftgate.reporting.trackers import (
+    Tracker,
+    logged_figures,
+    tracked_figures,
+    tracker_names,
+    write_metrics,
+)
+
+
+def test_figures_are_named_by_gate_and_variant():
+    figures = tracked_figures(failing_run())
+
+    assert figures["ftgate/passed"] == 0
+    assert figures["ftgate/accuracy/new/outcome"] == -1
+    assert figures["ftgate/accuracy/new/change"] == pytest.approx(-0.38)
+    assert figures["ftgate/accuracy/new/low"] < -0.38 < figures["ftgate/accuracy/new/high"]
+    # Without a comparison there is no change, and the interval is that of the rate.
+    assert "ftgate/accuracy/current/change" not in figures
+    assert figures["ftgate/accuracy/current/outcome"] == 1
+
+
+def test_gates_of_several_suites_are_told_apart():
+    verdict = failing_run().verdicts[0]
+    other = replace(verdict, suite="prompts/other.ftgate.yaml")
+
+    names = logged_figures([verdict, other])
+
+    assert len(names) == 2 * len(logged_figures([verdict]))
+    assert "ftgate/prompts/other/accuracy/new/after" in names
+
+
+def test_the_metrics_file_is_nested_numbers(tmp_path):
+    write_metrics(tmp_path / "metrics.json", failing_run())
+
+    metrics = json.loads((tmp_path / "metrics.json").read_text("utf-8"))
+    assert metrics["passed"] == 0
+    assert metrics["forgetting"]["new"]["outcome"] == -1
+    assert metrics["forgetting"]["new"]["before"] > metrics["forgetting"]["new"]["after"]
+
+
+def test_an_unknown_or_absent_tracker_is_an_error_with_its_remedy(monkeypatch):
+    monkeypatch.setattr("pytest_ftgate.reporting.trackers.find_spec", lambda name: None)
+
+    with pytest.raises(ConfigurationError, match='tracker "mlflw" is none of mlflow, wandb'):
+        tracker_names("mlflw")
+    with pytest.raises(ConfigurationError, match="wandb is not installed; pip install wandb"):
+        tracker_names("wandb")
+    assert tracker_names("") == ()
+
+
+def test_mlflow_gets_figures_and_headlines(tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow.set_tracking_uri((tmp_path / "mlruns").as_uri())
+
+    Tracker("mlflow").pytest_ftgate_report(failing_run())
+
+    (run,) = mlflow.search_runs(output_format="list")
+    assert run.info.run_name == "suite"
+    assert run.data.metrics == pytest.approx(tracked_figures(failing_run()))
+    assert run.data.tags["ftgate"] == "blocked"
+    assert run.data.tags["ftgate.accuracy.new"].startswith("accuracy 98 % → 60 %")
+    # An active run is the one that the figures belong to.
+    with mlflow.start_run() as own:
+        Tracker("mlflow").pytest_ftgate_report(failing_run())
+        assert mlflow.active_run() is not None
+    assert "ftgate/passed" in mlflow.get_run(own.info.run_id).data.metrics
+
+
+def test_wandb_gets_figures_and_headlines(tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+
+    with wandb.init(project="tickets") as run:
+        Tracker("wandb").pytest_ftgate_report(failing_run())
+        summary = dict(run.summary)
+
+    assert summary["ftgate/accuracy/new/after"] == pytest.approx(0.6)
+    assert summary["ftgate/headline"] == "blocked"
+    assert summary["ftgate/accuracy/new/headline"].startswith("accuracy 98 % → 60 %")
+    assert [*tmp_path.glob("wandb/offline-run-*")]
