@@ -25,7 +25,7 @@ from pytest_ftgate import headline, weights  # noqa: E402
 from pytest_ftgate.training import GateCallback  # noqa: E402
 
 
-class TimedCallback(GateCallback):  # type: ignore[misc]
+class TimedCallback(GateCallback):  # type: ignore[misc, unused-ignore]
     """Prints what each evaluation took."""
 
     def _evaluate(self, provider: Any, step: int, cases: int | None) -> Any:
