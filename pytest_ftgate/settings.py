@@ -384,7 +384,7 @@ _OPTIONS = (
     _Option("max_usd", "Send no more requests once replies of this run cost X USD; gates without "
             "enough replies are inconclusive.", {"metavar": "X"}, ""),
     _Option("max_minutes", "Send no more requests after M minutes.", {"metavar": "M"}, ""),
-    _Option("batch", "Send requests of provider anthropic in batches: half the price, within a "
+    _Option("batch", "Send requests to Anthropic and OpenAI in batches: half the price, within a "
             "day.", _FLAG, default=False),
     _Option("engine", "What sends requests: this machine (local, the default), or a Ray cluster "
             "(ray).", {"choices": _ENGINES}, "local"),
