@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from neighbours import asleep
 
 from pytest_ftgate.cli.demo import run_demo
 from pytest_ftgate.errors import ConfigurationError
+
+TUTORIAL = (Path(__file__).parents[2] / "docs" / "tutorials" / "forgetful.md").read_text("utf-8")
 
 
 @pytest.fixture
@@ -29,6 +32,8 @@ def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, t
     assert "BLOCKED  1 of 6 gates failed" in out
     assert (folder / "report.html").is_file()
     assert "pytest --ftgate" in printed
+    (shown,) = re.findall(r"```console\n(.*?)```", TUTORIAL, re.DOTALL)
+    assert [line for line in shown.splitlines() if line not in out] == []
     green = pytester.run(sys.executable, "-m", "pytest", "--ftgate", folder, "-k", "lora-replay")
     assert green.ret == 0
     node = f"{folder}/tickets.ftgate.yaml::forgetting[lora-narrow]"
