@@ -19,9 +19,9 @@ from collections.abc import (
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from pytest_ftgate.cache.cache import Cache
@@ -29,12 +29,16 @@ from pytest_ftgate.client.budget import SpendingLimit
 from pytest_ftgate.client.redaction import redact_reply
 from pytest_ftgate.client.results import PeerWaiter, Result, Results
 from pytest_ftgate.client.retry import RetryPolicy
-from pytest_ftgate.errors import CacheError, FtgateError, OutOfBudget, ReplyError, RetryableError
-from pytest_ftgate.providers.base import open_batch_api
+from pytest_ftgate.errors import (
+    CacheError,
+    FtgateError,
+    OutOfBudget,
+    ReplyError,
+    RequestRejected,
+    RetryableError,
+)
+from pytest_ftgate.providers.base import BatchApi, open_batch_api
 from pytest_ftgate.requests.request import Request
-
-if TYPE_CHECKING:
-    from pytest_ftgate.providers.anthropic_batches import MessageBatches
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches (
@@ -127,8 +131,6 @@ _FIRST_POLL, _MAX_POLL, _GROWTH = 2.0, 60.0, 1.5
 _ATTEMPTS = 20
 #: How often one run sends a request in a batch.
 _ROUNDS = 3
-#: The limits of one batch: requests and bytes.
-_MAX_REQUESTS, _MAX_BYTES = 100_000, 256_000_000
 #: Bytes around all requests of a batch, and between two of them.
 _ENVELOPE_BYTES, _SEPARATOR_BYTES = 64, 2
 #: Seconds for which the provider stores results.
@@ -142,9 +144,7 @@ _POLL = 2.0
 
 
 def split_into_batches(
-    items: Iterable[dict[str, Any]],
-    max_requests: int = _MAX_REQUESTS,
-    max_bytes: int = _MAX_BYTES,
+    items: Iterable[dict[str, Any]], max_requests: int, max_bytes: int
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the requests in *items* in their order, in as few batches as possible."""
     part: list[dict[str, Any]] = []
@@ -283,7 +283,7 @@ class Batches:
 class _Group:
     """Requests to one address, until the last of them is settled."""
 
-    def __init__(self, batches: Batches, api: MessageBatches, requests: Sequence[Request]) -> None:
+    def __init__(self, batches: Batches, api: BatchApi, requests: Sequence[Request]) -> None:
         self._batches, self._api, self._requests = batches, api, requests
         self._store, self._address = BatchStore(batches.cache.path), _address(requests[0])
         self._last_errors: dict[str, str] = {}
@@ -322,9 +322,21 @@ class _Group:
 
     async def _send(self, requests: Sequence[Request]) -> list[Batch]:
         """Send *requests* and return their batches; settle the requests that cannot be sent."""
-        batches: list[Batch] = []
-        remaining = iter(requests)
-        for items in split_into_batches(self._api.batch_item(request) for request in requests):
+        if requests:
+            await self._api.prepare(requests)
+        if not self._api.one_model:
+            return await self._send_together(requests)
+        models: dict[str, list[Request]] = defaultdict(list)
+        for request in requests:
+            models[request.model].append(request)
+        sent = [await self._send_together(together) for together in models.values()]
+        return list(chain.from_iterable(sent))
+
+    async def _send_together(self, requests: Sequence[Request]) -> list[Batch]:
+        """Send *requests*, which may be in one batch, in as few batches as possible."""
+        api, batches = self._api, list[Batch]()
+        remaining, items_of_all = iter(requests), map(api.batch_item, requests)
+        for items in split_into_batches(items_of_all, api.max_requests, api.max_bytes):
             part = self._reserve_affordable([next(remaining) for _ in items])
             if not part:
                 continue
@@ -377,7 +389,8 @@ class _Group:
         self, batch: Batch, items: list[dict[str, Any]], version: str | None
     ) -> Batch:
         try:
-            return self._store.save(replace(batch, id=await self._api.create(items, version)))
+            batch_id = await self._api.create(items, batch.key, version)
+            return self._store.save(replace(batch, id=batch_id))
         except RetryableError:
             # A connection may break after the batch was created: a second batch would be paid for.
             created = await self._find_created(batch)
@@ -393,7 +406,7 @@ class _Group:
         """
         known_ids = {stored.id for stored in self._store.sent_to(self._address)}
         times = batch.at - _CLOCK_TOLERANCE, batch.at + _CLOCK_TOLERANCE
-        async for batch_id in self._api.similar(len(batch.fingerprints), *times):
+        async for batch_id in self._api.similar(batch.key, len(batch.fingerprints), *times):
             if batch_id not in known_ids and await self._may_be(batch_id, batch):
                 return self._store.save(replace(batch, id=batch_id))
         return None
@@ -432,7 +445,12 @@ class _Group:
     async def _wait_for_results(self, batch: Batch) -> bool:
         """Wait for the end of *batch*; return False if its results were deleted."""
         for interval in _poll_intervals():
-            state = await self._with_retries(lambda: self._api.state(str(batch.id)))
+            try:
+                state = await self._with_retries(lambda: self._api.state(str(batch.id)))
+            except RequestRejected:
+                # The batch has failed for good, and the next run is to send another one.
+                self._store.delete(batch)
+                raise
             if state != "running":
                 return state == "ended"
             await self._pause(interval, "it had no results yet")

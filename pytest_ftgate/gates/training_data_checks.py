@@ -340,6 +340,7 @@ def answer_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) -> It
     answered = [row for row in rows if row.answer is not None]
     yield from _conflict_findings(answered)
     yield from _format_findings(answered, rules)
+    yield from _thought_findings(answered, rules)
     yield from _missing_label_findings(answered, rules.labels)
     labelled = [row for row in answered if not rules.labels or row.answer in rules.labels]
     if _are_labels(labelled):
@@ -393,6 +394,28 @@ def _format_findings(
             lines=tuple(kinds),
             next="a model learns the format of its answers: write them as replies must be",
         )
+
+
+def _thought_findings(
+    answered: Sequence[TrainingRow], rules: TrainingDataRules
+) -> Iterator[Finding]:
+    replies = {
+        row.line: read_reply(Reply(text=row.answer or ""), rules.thoughts) for row in answered
+    }
+    lines = tuple(line for line, reply in replies.items() if reply.thought)
+    if not lines:
+        return
+    is_mixed = len(lines) < len(answered)
+    rest = ", and the others have none" if is_mixed else ""
+    yield Finding(
+        kind="thought",
+        severity=Severity.WARNING if is_mixed else Severity.NOTE,
+        message=f"{counted(len(lines), 'answer', 'has', 'have')} a thought before it{rest}",
+        count=len(lines),
+        lines=lines,
+        next="many chat templates cut thoughts off or add empty ones: check what the trainer makes "
+        "of a row, and write thoughts in all answers or in none",
+    )
 
 
 def _missing_label_findings(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from pytest_ftgate.providers.anthropic import (
     open_anthropic,
     translated_errors,
 )
+from pytest_ftgate.providers.base import NO_BATCHES
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
@@ -28,7 +29,10 @@ _COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
 
 
 class MessageBatches:
-    """The batches of one address and key; a batch may contain requests for several models."""
+    """The batches of one address and key; the methods are described in `base.BatchApi`."""
+
+    max_requests, max_bytes = 100_000, 256_000_000
+    one_model = False
 
     def __init__(self, messages: AnthropicProvider) -> None:
         self._client: Any = messages.client
@@ -37,6 +41,9 @@ class MessageBatches:
     def _provider(self, request: Request) -> AnthropicProvider:
         """Return the provider that tracks the unsupported settings of the request's model."""
         return self._models.setdefault(request.model, AnthropicProvider(self._client))
+
+    async def prepare(self, requests: Sequence[Request]) -> None:
+        """Do nothing: an item depends on its request alone."""
 
     def batch_item(self, request: Request) -> dict[str, Any]:
         """Return the batch item of *request*: its custom id and its body."""
@@ -53,16 +60,13 @@ class MessageBatches:
             unsent.setdefault(request.model, set()).update(names)
         return {model: sorted(names) for model, names in unsent.items() if names}
 
-    async def create(self, requests: list[dict[str, Any]], version: str | None) -> str:
-        """Send a batch and return the provider's id of it.
-
-        *version* is the API version, or None for the SDK's default.
-
-        Raises:
-            RetryableError: the batch may exist, or may succeed if it is sent again.
-            RequestRejected: the batch as a whole is wrong.
-            ProviderRejected: the address accepts no batches.
-        """
+    async def create(
+        self,
+        requests: list[dict[str, Any]],
+        key: str,  # noqa: ARG002 - of the protocol
+        version: str | None,
+    ) -> str:
+        """Send a batch and return the provider's id of it; the API stores no *key* of ours."""
         headers = {"anthropic-version": version} if version else None
         try:
             with translated_errors("anthropic", str(self._client.base_url)):
@@ -71,8 +75,7 @@ class MessageBatches:
                 )
         except ProviderRejected as error:
             if _is_missing(error):
-                message = f"this address takes no batches: {error}; remove batch"
-                raise ProviderRejected(message) from error
+                raise ProviderRejected(NO_BATCHES.format(error)) from error
             raise
         return str(batch.id)
 
@@ -100,15 +103,7 @@ class MessageBatches:
                     yield names[line.custom_id], line.result
 
     async def read(self, result: Any, request: Request, unsent: Collection[str]) -> Reply:
-        """Return the reply to *request* in *result*.
-
-        *unsent* are the settings that the payloads for its model left out.
-
-        Raises:
-            RetryableError: the request may succeed in another batch.
-            RequestRejected: the request is wrong.
-            ProviderRejected: no request of this model can succeed.
-        """
+        """Return the reply to *request* in *result*."""
         if result.type == "errored":
             raise self._error(result.error.error, request, unsent)
         if result.type != "succeeded":
@@ -126,11 +121,14 @@ class MessageBatches:
             return RequestRejected(message)
         return RetryableError(message)
 
-    async def similar(self, requests: int, since: float, until: float) -> AsyncIterator[str]:
-        """Yield the ids of the batches of *requests* requests, newest first.
-
-        They were created from *since* to *until*, in seconds since the epoch.
-        """
+    async def similar(
+        self,
+        key: str,  # noqa: ARG002 - of the protocol
+        requests: int,
+        since: float,
+        until: float,
+    ) -> AsyncIterator[str]:
+        """Yield the ids of the batches of *requests* requests; none of them names a *key*."""
         with translated_errors("anthropic", str(self._client.base_url)):
             async for batch in self._client.messages.batches.list(limit=100):
                 created = batch.created_at.timestamp()
@@ -149,7 +147,7 @@ def _is_missing(error: ProviderRejected) -> bool:
     return getattr(error.__cause__, "status_code", None) == _NOT_FOUND
 
 
-def open_batches(request: Request, environ: Mapping[str, str]) -> MessageBatches:
+def open_anthropic_batches(request: Request, environ: Mapping[str, str]) -> MessageBatches:
     """Open the batches at the address of *request*.
 
     Raises:

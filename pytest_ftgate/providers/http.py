@@ -37,8 +37,8 @@ _SPENDING_LIMIT = re.compile(
 MAX_BODY, MAX_COUNT = 32 << 20, 10**9
 
 
-async def limited_body(chunks: AsyncIterator[bytes]) -> bytes:
-    """Return the body that *chunks* make up.
+async def limited_body(chunks: AsyncIterator[bytes], limit: int = MAX_BODY) -> bytes:
+    """Return the body that *chunks* make up; it has *limit* bytes at most.
 
     Raises:
         RequestRejected: the body is too large.
@@ -46,8 +46,8 @@ async def limited_body(chunks: AsyncIterator[bytes]) -> bytes:
     body = bytearray()
     async for chunk in chunks:
         body += chunk
-        if len(body) > MAX_BODY:
-            raise RequestRejected(f"the body of the reply is larger than {MAX_BODY >> 20} MB")
+        if len(body) > limit:
+            raise RequestRejected(f"the body of the reply is larger than {limit >> 20} MB")
     return bytes(body)
 
 

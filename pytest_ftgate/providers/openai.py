@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from pytest_ftgate.providers.adapters import ServedAdapters
 from pytest_ftgate.providers.base import REPLY_TOOL
 from pytest_ftgate.providers.chat_template import ServedTemplate
 from pytest_ftgate.providers.http import (
+    MAX_BODY,
     UnsupportedParams,
     error_message,
     http_error,
@@ -35,7 +36,7 @@ from pytest_ftgate.providers.http import (
     redirect_error,
     token_count,
 )
-from pytest_ftgate.providers.logprobs import given_reply_payload, logprob_options, read_logprobs
+from pytest_ftgate.providers.logprobs import given_reply_payload, logprob_options, with_logprobs
 from pytest_ftgate.providers.servers import BareError, BareErrors, ServerAccess
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
@@ -351,36 +352,49 @@ class OpenAIProvider:
         """
         model = await self._adapters.name_of(request)
         facts = {
-            **await self._fetch_facts(model),
+            **await self.fetch_facts(model),
             **await self._template.fact(request, model, self._owner),
         }
         while True:
-            sent = [key for key in _declared_settings(request) if self._unsupported.supports(key)]
-            payload, start = {**self._payload(request), "model": model}, time.perf_counter()
+            unsent = self.unsent(request)
+            payload, start = {**self.payload(request), "model": model}, time.perf_counter()
             try:
                 reply = await self._post(payload, request)
             except RequestRejected as error:
-                if not self._learn(str(error), sent, payload):
+                if not self.learn_rejection(str(error), request, unsent):
                     raise
                 continue
             except BareError as error:
                 raise self._bare_errors.counted(error, request) from error
             self._has_answered, seconds = True, time.perf_counter() - start
-            if request.constraint and "choice" in request.constraint:
-                reply = replace(reply, text=_bare_label(reply.text))
-            unsent = tuple(sorted({*_declared_settings(request)} - {*sent}))
             # The name of a loaded adapter belongs to this run alone.
             is_own = reply.model == model != request.model
             name = request.served_model or request.model if is_own else reply.model
-            return replace(reply, model=name, seconds=seconds, facts=facts, unsent=unsent)
+            reply = replace(reply, model=name, seconds=seconds, facts=facts)
+            return finished_reply(reply, request, unsent)
 
-    def _learn(self, message: str, sent: Sequence[str], payload: Mapping[str, Any]) -> bool:
-        if "max_completion_tokens" in message and "max_tokens" in payload:
+    def unsent(self, request: Request) -> list[str]:
+        """Return the settings that the payload of *request* leaves out.
+
+        ``max_tokens`` is one of them if it is sent under its other name.
+        """
+        renamed = ["max_tokens"] if self._max_tokens_key != "max_tokens" else []
+        declared = _declared_settings(request)
+        return [key for key in declared if not self._unsupported.supports(key)] + renamed
+
+    def learn_rejection(self, message: str, request: Request, unsent: Collection[str]) -> bool:
+        """Record the settings that *message* rejects; return True if there are any.
+
+        *unsent* are those that the rejected payload of *request* left out.
+        """
+        if "max_completion_tokens" in message and "max_tokens" not in unsent:
             self._max_tokens_key = "max_completion_tokens"
             return True
+        sent = [key for key in _declared_settings(request) if key not in unsent]
         return self._unsupported.learn(_with_setting_names(message), sent)
 
-    def _payload(self, request: Request) -> dict[str, Any]:
+    def payload(self, request: Request) -> dict[str, Any]:
+        """Return the body of *request*, without the settings that the server rejects."""
         if request.given:
             return given_reply_payload(request, chat_messages(request))
         sampling = self._unsupported.supported(request.sampling)
@@ -417,12 +431,37 @@ class OpenAIProvider:
         return {"tools": [{"type": "function", "function": function}], "tool_choice": choice}
 
     async def _post(self, payload: dict[str, Any], request: Request) -> Reply:
-        url = f"{self._url}/chat/completions"
+        status, body, headers = await self.send("POST", "chat/completions", json=payload)
+        self.rate_limit_headers = headers
+        if status >= _REDIRECT:
+            raise self.error(status, body, headers)
+        if _is_page(body):
+            raise self._access.page_error(has_answered=self._has_answered)
+        try:
+            reply = parse_completion(body, headers)
+        except RetryableError as error:
+            raise RetryableError(f"{error}{self._access.path_hint}") from error
+        return with_logprobs(reply, request, body, self._url)
+
+    async def send(
+        self, method: str, path: str, *, limit: int = MAX_BODY, **content: Any
+    ) -> tuple[int, bytes, Mapping[str, str]]:
+        """Send *content* to *path* and return the status, the body and the headers of the response.
+
+        The body has *limit* bytes at most.
+
+        Raises:
+            RetryableError: the connection failed.
+            ProviderRejected: nothing can be sent to this address.
+        """
+        url = f"{self._url}/{path}"
         try:
             # A redirect would send the prompts to an address that no suite names.
-            async with self._session.post(url, json=payload, allow_redirects=False) as response:
-                self.rate_limit_headers = response.headers
-                body = await limited_body(response.content.iter_any())
+            async with self._session.request(
+                method, url, allow_redirects=False, **content
+            ) as response:
+                body = await limited_body(response.content.iter_any(), limit)
+                return response.status, body, response.headers
         except aiohttp.InvalidURL as error:
             raise ProviderRejected(f"{self._url} is no address") from error
         except TimeoutError as error:
@@ -433,19 +472,9 @@ class OpenAIProvider:
             ) from error
         except aiohttp.ClientError as error:
             raise RetryableError(f"no connection to {self._url}: {error}") from error
-        if response.status >= _REDIRECT:
-            raise self._error(response.status, body, response.headers)
-        if _is_page(body):
-            raise self._access.page_error(has_answered=self._has_answered)
-        try:
-            reply = parse_completion(body, response.headers)
-        except RetryableError as error:
-            raise RetryableError(f"{error}{self._access.path_hint}") from error
-        if not (request.labels or request.given):
-            return reply
-        return replace(reply, logprobs=read_logprobs(request, load_json(body), self._url))
 
-    def _error(self, status: int, body: bytes, headers: Mapping[str, str]) -> ReplyError:
+    def error(self, status: int, body: bytes, headers: Mapping[str, str]) -> ReplyError:
+        """Return the error for a response with *status*, which is a redirect or an error."""
         if status < _BAD_REQUEST:
             return redirect_error(self._url, headers.get("location", ""))
         answered = self._has_answered
@@ -454,7 +483,7 @@ class OpenAIProvider:
             error = BareError(str(error))
         return self._access.explain(error, status, self._served, has_answered=answered)
 
-    async def _fetch_facts(self, model: str) -> Mapping[str, str]:
+    async def fetch_facts(self, model: str) -> Mapping[str, str]:
         """Return the facts of the model; they are fetched once, and that never fails."""
         if self._facts is None:
             self._facts = asyncio.create_task(self._model_facts(model))
@@ -501,6 +530,13 @@ class OpenAIProvider:
         """Unload what was loaded, and close the connections."""
         await self._adapters.unload()
         await self._session.close()
+
+
+def finished_reply(reply: Reply, request: Request, unsent: Collection[str]) -> Reply:
+    """Return *reply* with the bare label of a choice and the declared settings in *unsent*."""
+    if request.constraint and "choice" in request.constraint:
+        reply = replace(reply, text=_bare_label(reply.text))
+    return replace(reply, unsent=tuple(sorted({*_declared_settings(request)} & {*unsent})))
 
 
 def _untagged(model: str) -> str:

@@ -14,7 +14,7 @@ from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 FINDING_KINDS = (
     *("broken", "size", "secret", "leak", "near leak", "conflict", "format", "missing label"),
     *("roles", "truncated", "doubtful label", "duplicate", "near duplicate", "balance"),
-    *("unverified", "facts", "personal"),
+    *("unverified", "facts", "personal", "thought"),
 )
 
 

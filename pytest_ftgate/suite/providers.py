@@ -38,7 +38,8 @@ class ProviderSpec:
 
     Attributes:
         module: its module in ``providers``, which defines ``open_MODULE``; "" for a plugin's.
-        batch_module: the module in ``providers`` that sends its batches; "" if it has none.
+        batch_module: the module in ``providers`` that sends its batches, by ``open_BATCH_MODULE``;
+            "" if it has none.
         required: the keys of a variant that it requires.
         reads: the restricted keys that it reads.
         hosted: True if it sends requests to a server.
@@ -200,8 +201,9 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
     ),
     "openai-compatible": ProviderSpec(
         module="openai",
+        batch_module="openai_batches",
         required=("model",),
-        reads=(*_HOSTED_KEYS, "adapter", "seed", "api_key_env", "extra"),
+        reads=(*_HOSTED_KEYS, "adapter", "seed", "api_key_env", "extra", "batch"),
         hosted=True,
         adapter="served",
         concurrency=8,

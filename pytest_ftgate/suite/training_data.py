@@ -137,6 +137,21 @@ def _parse_messages_row(row: _JsonRow) -> _ParsedRow:
     return _ParsedRow(messages, _answer_text(row["expected"], "expected"))
 
 
+def _parse_contents_row(row: _JsonRow) -> _ParsedRow:
+    """Parse a row of Gemini, whose system prompt is apart."""
+    messages = _parse_messages(row["contents"], "contents")
+    for key in ("systemInstruction", "system_instruction"):
+        if isinstance(instruction := row.get(key), dict):
+            system = _parse_content(instruction.get("parts"), f"{key}: parts")
+            messages = [_Message("system", *system), *messages]
+    return _last_message_as_answer(messages)
+
+
+def _parse_text_pair_row(row: _JsonRow) -> _ParsedRow:
+    messages = [_Message("user", _check_text(row["input_text"], "input_text"))]
+    return _ParsedRow(messages, _answer_text(row["output_text"], "output_text"))
+
+
 def _parse_preference_row(row: _JsonRow) -> _ParsedRow:
     request = row["input"]
     if not isinstance(request, dict):
@@ -219,6 +234,8 @@ _ROW_FORMATS: Mapping[tuple[str, ...], Callable[[_JsonRow], _ParsedRow]] = {
     ("chosen",): _parse_chosen_row,
     ("instruction", "output"): _parse_instruction_row,
     ("prompt", "completion"): _parse_completion_row,
+    ("contents",): _parse_contents_row,
+    ("input_text", "output_text"): _parse_text_pair_row,
     ("input",): _parse_input_row,
     ("text", "label"): _parse_labelled_text_row,
     ("text",): _parse_text_row,
@@ -262,7 +279,7 @@ def _parse_message(message: Any, key: str) -> _Message:
         raise TrainingRowError(
             f'{key}: role "{written_role}" is none of {known}; a message is {_MESSAGE_EXAMPLE}'
         )
-    content = message.get("content", message.get("value"))
+    content = message.get("content", message.get("value", message.get("parts")))
     if role == "tool" or message.get("tool_calls") or message.get("function_call"):
         return _Message(role, content if isinstance(content, str) else "", text_only=False)
     text, text_only = _parse_content(content, f"{key}: content")

@@ -87,18 +87,35 @@ def _check_address(location: VariantLocation, url: str | None) -> None:
 
 
 def _check_batch(location: VariantLocation, merged: DeclaredVariant) -> None:
-    """Add an error if the variant has both a batch and tools."""
-    # With tools, a request depends on the reply before it. A batch sends all requests at once.
-    if merged.batch and merged.tools:
-        key = "batch" if "batch" in location.declared.model_fields_set else "tools"
-        message = "a batch is sent once, so it has no turns for tools; remove batch or tools"
-        location.add_error(key, message)
+    """Add an error if the variant has a batch and tools, or an adapter that a run loads."""
+    reasons = {
+        # With tools, a request depends on the reply before it.
+        "tools": "a batch is sent once, so it has no turns for tools; remove batch or tools",
+        "adapter": "a batch may outlive the run that loads the adapter; remove batch or adapter",
+    }
+    for other, message in reasons.items():
+        if merged.batch and getattr(merged, other):
+            key = "batch" if "batch" in location.declared.model_fields_set else other
+            location.add_error(key, message)
+
+
+def _takes_batches(variant: Variant) -> bool:
+    """Return True if the API of *variant* is known to have batches, and it can be sent in one."""
+    spec = provider_spec(variant.provider)
+    if not spec.batch_module or variant.tools or variant.adapter:
+        return False
+    names_address = variant.base_url_env or variant.base_url not in (None, spec.url)
+    return not (spec.any_server and names_address)
 
 
 def with_batching(suite: Suite) -> Suite:
-    """Return *suite* with ``batch`` set on exactly the variants that support it."""
+    """Return *suite* with ``batch`` set on exactly the variants that support it.
+
+    Of the servers that share an API, only some have batches: where a variant names an address, its
+    own ``batch`` decides.
+    """
     variants = {
-        name: replace(variant, batch=reads_key(variant.provider, "batch") and not variant.tools)
+        name: replace(variant, batch=variant.batch or _takes_batches(variant))
         for name, variant in suite.variants.items()
     }
     return replace(suite, variants=variants)

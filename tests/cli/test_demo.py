@@ -12,6 +12,8 @@ from neighbours import asleep
 from pytest_ftgate.cli.demo import run_demo
 from pytest_ftgate.errors import ConfigurationError
 
+TUTORIAL = (Path(__file__).parents[2] / "docs" / "tutorials" / "forgetful.md").read_text("utf-8")
+
 
 @pytest.fixture
 def demo(tmp_path, monkeypatch):
@@ -34,6 +36,8 @@ def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, c
     assert screen in out
     assert (folder / "report.html").is_file()
     assert "pytest --ftgate" in printed
+    (shown,) = re.findall(r"```console\n(.*?)```", TUTORIAL, re.DOTALL)
+    assert [line for line in shown.splitlines() if line not in out] == []
     green = pytester.run(sys.executable, "-m", "pytest", "--ftgate", folder, "-k", "lora-replay")
     assert green.ret == 0
     node = f"{folder}/tickets.ftgate.yaml::forgetting[lora-narrow]"

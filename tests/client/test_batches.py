@@ -24,6 +24,7 @@ from pytest_ftgate.errors import (
     ReplyError,
     RequestRejected,
 )
+from pytest_ftgate.providers.anthropic_batches import MessageBatches
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Passage
 
@@ -36,6 +37,7 @@ import sys, time
 from pathlib import Path
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.cache.cache import Cache
+from pytest_ftgate.providers.anthropic_batches import MessageBatches
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 cache, url, *fingerprints = sys.argv[1:]
@@ -224,7 +226,7 @@ def test_no_part_is_larger_than_it_may_be_once_it_is_written():
 
 
 def test_a_plan_too_large_for_a_batch_goes_in_several(start, batched, api, monkeypatch):
-    monkeypatch.setattr(split_into_batches, "__defaults__", (2, 10_000))
+    monkeypatch.setattr(MessageBatches, "max_requests", 2)
     calls = batched(*"abcde")
 
     assert texts_of(start(), calls) == list("abcde")
@@ -338,7 +340,7 @@ def test_an_address_without_batches_says_so(start, batched):
 
     assert type(answer) is ProviderRejected
     assert str(answer).startswith("this address takes no batches: 404")
-    assert str(answer).endswith("; remove batch")
+    assert str(answer).endswith("; remove batch: true or --ftgate-batch")
 
 
 def test_a_batch_that_is_refused_as_a_whole_refuses_its_calls_and_is_forgotten(start, batched, api):

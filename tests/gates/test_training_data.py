@@ -189,6 +189,23 @@ def test_answers_with_names_that_no_question_mentions_teach_facts(findings_in):
     assert (finding.kind, finding.severity, finding.count) == ("facts", Severity.WARNING, 600)
 
 
+@pytest.mark.parametrize(
+    ("thinking", "severity"), [(3, Severity.WARNING), (300, Severity.NOTE), (0, None)]
+)
+def test_thoughts_in_answers_are_a_warning_where_only_some_have_one(
+    findings_in, thinking, severity
+):
+    rows = [row(n) for n in range(300)]
+    for one in rows[:thinking]:
+        one["expected"] = f"<think>Which is it?</think>{one['expected']}"
+
+    findings = [one for one in findings_in(rows) if one.kind == "thought"]
+
+    assert [(one.severity, one.count) for one in findings] == (
+        [(severity, thinking)] if severity else []
+    )
+
+
 def test_ignored_kinds_are_not_reported(findings_in):
     assert findings_in([row(n) for n in range(10)], ignore=("size",)) == ()
 

@@ -95,6 +95,17 @@ FORMATS = {
     ),
     "Alpaca": ({"instruction": SYSTEM, "input": ASKED, "output": ANSWER}, True),
     "Alpaca without an input": ({"instruction": ASKED, "input": "", "output": ANSWER}, False),
+    "Gemini": (
+        {
+            "systemInstruction": {"role": "system", "parts": parts(SYSTEM)},
+            "contents": [
+                {"role": "user", "parts": parts(ASKED)},
+                {"role": "model", "parts": parts(ANSWER)},
+            ],
+        },
+        True,
+    ),
+    "Vertex text": ({"input_text": ASKED, "output_text": ANSWER}, False),
     "text and label": ({"text": ASKED, "label": ANSWER, "id": "train-0"}, False),
     "a case": ({"input": ASKED, "expected": ANSWER}, False),
     "input and output": ({"input": ASKED, "output": ANSWER}, False),

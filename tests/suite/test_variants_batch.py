@@ -33,11 +33,12 @@ def test_a_variant_is_asked_in_batches_only_where_it_says_so(tmp_path):
     assert [variant.batch for variant in suite.variants.values()] == [False, True]
 
 
-@pytest.mark.parametrize("provider", ["bedrock", "openai-compatible", "llamacpp", "house"])
+@pytest.mark.parametrize("provider", ["bedrock", "llamacpp", "house"])
 def test_a_batch_elsewhere_is_an_error(tmp_path, provider):
     (error,) = errors(tmp_path, f"one: {{provider: {provider}, model: m, batch: true}}")
 
-    told = f"batch means nothing to provider {provider}, only to anthropic; remove it"
+    readers = "anthropic and openai-compatible"
+    told = f"batch means nothing to provider {provider}, only to {readers}; remove it"
     assert error == f'4: variant "one": {told}'
 
 
@@ -59,6 +60,16 @@ def test_a_batch_with_tools_is_an_error_at_the_key_that_makes_it_one(tmp_path, o
     assert error == f'{line}: variant "two": {told}'
 
 
+def test_a_batch_with_an_adapter_that_a_run_loads_is_an_error(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "adapter_config.json").write_text("{}")
+    (tmp_path / "out" / "adapter_model.safetensors").write_text("")
+    served = "provider: openai-compatible, base_url: 'http://h/v1', model: m, adapter: out"
+
+    told = "a batch may outlive the run that loads the adapter; remove batch or adapter"
+    assert f'4: variant "one": {told}' in errors(tmp_path, f"one: {{{served}, batch: true}}")
+
+
 def test_the_option_puts_into_batches_what_can_be(tmp_path):
     suite = loaded(
         tmp_path,
@@ -66,8 +77,11 @@ def test_the_option_puts_into_batches_what_can_be(tmp_path):
         f'agent: {{{MODEL}, tools: ["a:b"]}}',
         "cloud: {provider: bedrock, model: m}",
         "own: {provider: house, model: m}",
+        "chat: {provider: openai-compatible, model: m}",
+        "server: {provider: openai-compatible, base_url: 'http://h/v1', model: m}",
+        "asked: {like: server, batch: true}",
     )
 
     found = with_batching(suite).variants
 
-    assert [name for name, variant in found.items() if variant.batch] == ["plain"]
+    assert [name for name, variant in found.items() if variant.batch] == ["plain", "chat", "asked"]

@@ -1,0 +1,70 @@
+"""The variants of docs/how-to/hosted-fine-tunes.md load, and survive the identity check."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+from chat_server import Said, chat_server
+
+from pytest_ftgate.gates.identity import check_parent_model, check_served_model
+from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.providers.openai import open_openai
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.suite.loader import load_suite
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.plugins import PluginContributions
+from pytest_ftgate.suite.providers import PROVIDERS
+from pytest_ftgate.suite.rule import Rule
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "hosted-fine-tunes.md"
+BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+FRAME = """\
+cases: [{input: Where is my money, expected: refund}]
+gates: {forgetting: {skills: general-small, max_drop: 0.1}}
+"""
+TUNED = "tinker://0034d8c9/sampler_weights/000080"
+BASE = "meta-llama/Llama-3.1-8B"
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_each_variant_of_the_page_loads_with_its_base(tmp_path, block):
+    path = tmp_path / "tickets.ftgate.yaml"
+    path.write_text(f"{FRAME}{block}", "utf-8")
+    others = {"bedrock-converse"} - PROVIDERS.keys()
+
+    suite = load_suite(path, tmp_path, PluginContributions(providers=others))
+
+    assert suite.variants["tuned"].base
+
+
+async def reply_to(request: Request) -> Reply:
+    provider = open_openai([request], {})
+    try:
+        return await provider.generate(request)
+    finally:
+        await provider.close()
+
+
+@pytest.mark.parametrize(
+    ("parent", "outcome"), [(BASE, Outcome.PASSED), ("org/other", Outcome.INVALID)]
+)
+def test_the_id_of_sampler_weights_is_a_model_with_a_parent(monkeypatch, parent, outcome):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    listed = [{"id": TUNED, "parent": parent}, {"id": BASE}]
+    with chat_server(lambda _: Said("refund"), models=listed) as server:
+        request = Request(
+            fingerprint="f", provider="openai-compatible", model=TUNED, base_url=server.url,
+            messages=(("user", "a"),), max_tokens=16, sampling={},
+        )  # fmt: skip
+
+        results = {"f": asyncio.run(reply_to(request))}
+
+    assert [sent["model"] for sent in server.requests] == [TUNED]
+    case = Case(id="1", location="", input="a", score=Rule("exact"))
+    cases = [CaseRequest(case, 0, request)]
+    assert check_served_model(cases, results).outcome is Outcome.PASSED
+    assert check_parent_model(BASE, cases, results).outcome is outcome
