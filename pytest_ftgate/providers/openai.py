@@ -494,7 +494,7 @@ class OpenAIProvider:
 
         No adapter is loaded for it: the template of a server is that of its base.
         """
-        await self._fetch_facts(request.model)
+        await self.fetch_facts(request.model)
         named = request.served_model or request.model
         model = named if named in self._served or not self._served else self._served[0]
         return await self._template.difference(request, model, self._owner)

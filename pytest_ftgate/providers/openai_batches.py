@@ -18,6 +18,7 @@ from pytest_ftgate.errors import (
 )
 from pytest_ftgate.providers.base import NO_BATCHES
 from pytest_ftgate.providers.http import MAX_BODY, load_json
+from pytest_ftgate.providers.logprobs import with_logprobs
 from pytest_ftgate.providers.openai import (
     OpenAIProvider,
     completion_error,
@@ -25,7 +26,6 @@ from pytest_ftgate.providers.openai import (
     open_openai,
     parse_completion,
 )
-from pytest_ftgate.providers.logprobs import with_logprobs
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
