@@ -301,7 +301,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a pytest-xdist worker how wide the terminal is."""
-    node.workerinput["ftgate_columns"] = node.config.get_terminal_writer().fullwidth
+    if node.config.pluginmanager.has_plugin("terminalreporter"):
+        node.workerinput["ftgate_columns"] = node.config.get_terminal_writer().fullwidth
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -190,10 +190,13 @@ class GateItemState:
 
 
 def _terminal_columns(config: pytest.Config) -> int:
-    """Return the columns of the terminal; a worker of pytest-xdist has none of its own."""
-    worker = getattr(config, "workerinput", {})
-    columns: int = worker.get("ftgate_columns") or config.get_terminal_writer().fullwidth
-    return columns
+    """Return the columns of the terminal; a worker of pytest-xdist is told those of its run."""
+    told: int | None = getattr(config, "workerinput", {}).get("ftgate_columns")
+    if told or not config.pluginmanager.has_plugin("terminalreporter"):
+        from pytest_ftgate.reporting.text import line_width
+
+        return told or line_width()
+    return config.get_terminal_writer().fullwidth
 
 
 def set_property(item: pytest.Item, name: str, value: str) -> None:

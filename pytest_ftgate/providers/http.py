@@ -37,13 +37,13 @@ _SPENDING_LIMIT = re.compile(
 MAX_BODY, MAX_COUNT = 32 << 20, 10**9
 
 
-async def limited_body(chunks: AsyncIterator[bytes], limit: int = MAX_BODY) -> bytes:
-    """Return the body that *chunks* make up; it has *limit* bytes at most.
+async def limited_body(chunks: AsyncIterator[bytes], limit: int | None = None) -> bytes:
+    """Return the body that *chunks* make up; it has *limit* bytes at most, by default `MAX_BODY`.
 
     Raises:
         RequestRejected: the body is too large.
     """
-    body = bytearray()
+    body, limit = bytearray(), MAX_BODY if limit is None else limit
     async for chunk in chunks:
         body += chunk
         if len(body) > limit:

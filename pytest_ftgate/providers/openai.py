@@ -27,7 +27,6 @@ from pytest_ftgate.providers.adapters import ServedAdapters
 from pytest_ftgate.providers.base import REPLY_TOOL
 from pytest_ftgate.providers.chat_template import ServedTemplate
 from pytest_ftgate.providers.http import (
-    MAX_BODY,
     UnsupportedParams,
     error_message,
     http_error,
@@ -444,7 +443,7 @@ class OpenAIProvider:
         return with_logprobs(reply, request, body, self._url)
 
     async def send(
-        self, method: str, path: str, *, limit: int = MAX_BODY, **content: Any
+        self, method: str, path: str, *, limit: int | None = None, **content: Any
     ) -> tuple[int, bytes, Mapping[str, str]]:
         """Send *content* to *path* and return the status, the body and the headers of the response.
 

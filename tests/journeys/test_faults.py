@@ -31,15 +31,15 @@ rate_limit._PROBE_EVERY = 0.001
 http.MAX_BODY = 100_000
 for name in ("REFUSING", "REPLYING", "UNREACHABLE"):
     setattr(scheduler, name, retry.Backoff(2, 0.001, 0.001))
-post = aiohttp.ClientSession.post
+send = aiohttp.ClientSession.request
 
-def hasty_post(self, url, *, json, **options):
+def hasty(self, method, url, *, json, **options):
     number = int(json["messages"][-1]["content"].split()[1])
     if json["model"] == "slow drip" and number >= {SOUND}:
         options["timeout"] = aiohttp.ClientTimeout(total=0.2)
-    return post(self, url, json=json, **options)
+    return send(self, method, url, json=json, **options)
 
-aiohttp.ClientSession.post = hasty_post
+aiohttp.ClientSession.request = hasty
 """
 
 

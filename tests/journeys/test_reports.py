@@ -325,9 +325,9 @@ def test_the_table_keeps_within_80_columns_and_names_whole(desk, name):
     desk.suite(current=0, **{name: 4})
     lines = desk.run("-v").outlines
 
-    start = next(n for n, one in enumerate(lines) if one.startswith("  variant "))
+    start = next(n for n, one in enumerate(lines) if one.split()[:1] == ["variant"])
     table = lines[start : lines.index("", start)]
-    width = table[0].index("gate")
     assert max(map(len, table)) <= 80
-    assert name in "".join(one[:width].strip() for one in table[1:])
-    assert "INCONCLUSIVE" in table[1]
+    # A name that leaves too little room has a line of its own.
+    place = next(n for n, one in enumerate(table) if name in one)
+    assert "INCONCLUSIVE" in " ".join(table[place : place + 2])
