@@ -283,3 +283,23 @@ def test_enough_groups_pass_the_limit():
     check = compared(before, after, margin=0.05, groups=[i // 10 for i in range(600)])
 
     assert check.outcome is Outcome.PASSED
+
+
+def test_groups_so_few_that_no_limit_could_be_shown_have_no_certifiable_one():
+    groups = [i // 2 for i in range(20)]
+    check = compared([1.0, 0.0] * 10, [0.0, 1.0] * 9 + [1.0, 0.0], margin=0.05, groups=groups)
+
+    assert check.outcome is Outcome.INCONCLUSIVE
+    assert "takes" in check.note
+
+
+def test_a_drop_that_an_early_look_cannot_settle_takes_one_more_case_at_least():
+    check = compared(*changed(400, 20), levels=Levels(last=False))
+
+    assert (check.outcome, check.needed) == (Outcome.INCONCLUSIVE, 1)
+
+
+def test_a_handful_of_cases_of_which_half_break_has_no_number_of_cases_to_name():
+    check = compared(*changed(4, 2), margin=0.9)
+
+    assert (check.outcome, check.needed) == (Outcome.INCONCLUSIVE, None)
