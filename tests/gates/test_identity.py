@@ -6,6 +6,8 @@ from pytest_ftgate.gates.identity import (
     check_served_model,
     compare_with_base,
     compare_with_recorded_base,
+    identity_facts,
+    server_notices,
 )
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply
@@ -186,3 +188,21 @@ def test_why_the_replies_are_those_of_the_base_depends_on_what_serves_them(provi
 
     assert found.outcome is Outcome.INVALID
     assert cause in found.message
+
+
+def test_only_settings_that_the_suite_declares_are_said_to_be_rejected():
+    made = [case_request("a", "f")]
+    results = {"f": Reply(text="x", unsent=("seed", "top_k"))}
+
+    notices = [notice.message for notice in server_notices(made, results, {"seed"})]
+
+    assert len(notices) == 1
+    assert "takes no seed" in notices[0]
+
+
+def test_a_variant_without_requests_has_no_facts_and_a_hosted_one_no_adapter():
+    assert identity_facts([], {}) == {}
+    facts = identity_facts([case_request("a", "f")], {"f": Reply(text="x", facts={"retires": "y"})})
+
+    assert "adapter" not in facts
+    assert facts["retires"] == "y"
