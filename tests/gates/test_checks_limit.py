@@ -285,12 +285,20 @@ def test_enough_groups_pass_the_limit():
     assert check.outcome is Outcome.PASSED
 
 
-def test_groups_so_few_that_no_limit_could_be_shown_have_no_certifiable_one():
+def test_few_groups_that_all_turn_name_the_groups_it_takes():
     groups = [i // 2 for i in range(20)]
-    check = compared([1.0, 0.0] * 10, [0.0, 1.0] * 9 + [1.0, 0.0], margin=0.05, groups=groups)
+    before, after = [1.0] * 10 + [0.0] * 10, [0.0] * 10 + [1.0] * 10
+    check = compared(before, after, groups=groups)
 
     assert check.outcome is Outcome.INCONCLUSIVE
-    assert "takes" in check.note
+    assert "takes 59, since whole groups may break" in check.note
+
+
+def test_enough_groups_need_no_more_of_them_and_name_the_cases_alone():
+    check = compared(*changed(160, 4), groups=[i // 2 for i in range(160)])
+
+    assert (check.outcome, check.note) == (Outcome.INCONCLUSIVE, "")
+    assert check.needed > 0
 
 
 def test_a_drop_that_an_early_look_cannot_settle_takes_one_more_case_at_least():
