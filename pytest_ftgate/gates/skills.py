@@ -227,9 +227,7 @@ def skill_retention(samples: Sequence[SkillSample]) -> Retention | None:
         return None
     before = sum(sample.weight * sample.before.mean() for sample in samples) / total
     # The ratio to a lower rate would be mostly noise.
-    if before < MIN_RATE_TO_LOSE:
-        return None
-    ratio = retention_ratio(samples, CONFIDENCE)
+    ratio = retention_ratio(samples, CONFIDENCE) if before >= MIN_RATE_TO_LOSE else None
     if ratio is None:
         return None
     share, low, high = ratio

@@ -70,7 +70,7 @@ class GroupLosses:
     def smallest_drop(self, alpha: float) -> float:
         """Return the smallest drop with a p-value of at most *alpha* if no group is lost."""
         groups, cases, logs, kept = 0, 0, 0.0, 0.0
-        for (size, count), smaller in self._with_next_sizes():
+        for (size, count), smaller in self._with_next_sizes():  # pragma: no branch - 0 ends it
             groups, cases = groups + count, cases + count * size
             logs += count * math.log(size)
             kept = math.exp((math.log(alpha) + logs) / groups)

@@ -139,3 +139,9 @@ def test_replies_that_are_all_empty_are_a_cause_where_the_gate_failed_and_else_a
     assert failed.notes == ()
     assert "20 of 20 replies are empty" in passed.notes[0]
     assert passed.next == ()
+
+
+def test_a_hosted_model_has_no_causes_of_weights_on_this_machine(call):
+    request = call("a", provider="openai", model="m")
+
+    assert [*likely_causes(request, {"adapter base": "other"})] == []

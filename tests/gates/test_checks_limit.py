@@ -283,3 +283,31 @@ def test_enough_groups_pass_the_limit():
     check = compared(before, after, margin=0.05, groups=[i // 10 for i in range(600)])
 
     assert check.outcome is Outcome.PASSED
+
+
+def test_few_groups_that_all_turn_name_the_groups_it_takes():
+    groups = [i // 2 for i in range(20)]
+    before, after = [1.0] * 10 + [0.0] * 10, [0.0] * 10 + [1.0] * 10
+    check = compared(before, after, groups=groups)
+
+    assert check.outcome is Outcome.INCONCLUSIVE
+    assert "takes 59, since whole groups may break" in check.note
+
+
+def test_enough_groups_need_no_more_of_them_and_name_the_cases_alone():
+    check = compared(*changed(160, 4), groups=[i // 2 for i in range(160)])
+
+    assert (check.outcome, check.note) == (Outcome.INCONCLUSIVE, "")
+    assert check.needed > 0
+
+
+def test_a_drop_that_an_early_look_cannot_settle_takes_one_more_case_at_least():
+    check = compared(*changed(400, 20), levels=Levels(last=False))
+
+    assert (check.outcome, check.needed) == (Outcome.INCONCLUSIVE, 1)
+
+
+def test_a_handful_of_cases_of_which_half_break_has_no_number_of_cases_to_name():
+    check = compared(*changed(4, 2), margin=0.9)
+
+    assert (check.outcome, check.needed) == (Outcome.INCONCLUSIVE, None)

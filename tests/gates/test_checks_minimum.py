@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from pytest_ftgate.gates.checks import check_minimum
+from pytest_ftgate.gates.checks import check_minimum, highest_minimum
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Outcome
 
@@ -156,3 +156,22 @@ def test_repeats_that_vary_show_more_than_one_reply_and_less_than_as_many_cases(
     once, as_cases = (check_minimum(minimum_samples(4 * n, n), minimum=0.7) for n in (12, 60))
 
     assert as_cases.high - as_cases.low < often.high - often.low < once.high - once.low
+
+
+def test_a_minimum_that_takes_more_cases_than_are_searched_names_no_number(monkeypatch) -> None:
+    monkeypatch.setattr("pytest_ftgate.stats.power._MAX_CASES", 1024)
+    check = check_minimum(minimum_samples(100, 0), minimum=0.999)
+
+    assert (check.outcome, check.needed) == (Outcome.INCONCLUSIVE, None)
+
+
+def test_the_highest_minimum_passes_and_the_next_does_not() -> None:
+    samples = minimum_samples(190, 10)
+    highest = highest_minimum(samples)
+
+    assert check_minimum(samples, minimum=highest).outcome is Outcome.PASSED
+    assert check_minimum(samples, minimum=highest + 0.01).outcome is not Outcome.PASSED
+
+
+def test_without_a_right_reply_no_minimum_passes() -> None:
+    assert highest_minimum(minimum_samples(0, 20)) == 0.0

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
+import pytest
 from columns import suite, variant_scores
 
-from pytest_ftgate.gates.checks import chance_flip_rate
+from pytest_ftgate.gates.checks import chance_flip_rate, check_point
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
-from pytest_ftgate.gates.verdict import CheckKind, Outcome
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.suite.gate_kinds import RateGate
 
 POINT = RateGate(kind="accuracy", line=1, max_drop=0.05, min=0.5, evidence="point")
@@ -40,3 +43,30 @@ def test_a_threshold_far_from_what_was_seen_hardly_ever_turns():
 
     assert check.kind is CheckKind.MINIMUM
     assert chance_flip_rate(check) < 0.01
+
+
+def test_a_missed_minimum_names_the_highest_that_the_replies_reach():
+    check = evaluated([1.0] * 18 + [0.0] * 22).checks[0]
+
+    assert (check.kind, check.outcome) == (CheckKind.MINIMUM, Outcome.FAILED)
+    assert check.shown_limit == 0.45
+
+
+def test_too_many_missing_replies_leave_a_plain_threshold_open():
+    check = Check(
+        kind=CheckKind.MINIMUM, outcome=Outcome.INCONCLUSIVE, limit=0.5, n=90, effective=90,
+        after=1.0, missing=10,
+    )  # fmt: skip
+
+    assert check_point(check) is check
+
+
+@pytest.mark.parametrize("before", [None, 0.9])
+def test_a_graded_score_on_its_threshold_is_a_coin_toss(before):
+    check = Check(
+        kind=CheckKind.MINIMUM, outcome=Outcome.INCONCLUSIVE, n=90, effective=90, before=before,
+        after=0.5, limit=0.5 if before is None else 0.4, error=0.02,
+    )  # fmt: skip
+
+    assert chance_flip_rate(check) == pytest.approx(0.5)
+    assert chance_flip_rate(replace(check, after=0.6)) < 0.01

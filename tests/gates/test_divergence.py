@@ -8,6 +8,7 @@ from columns import suite
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.divergence import evaluate_divergence
 from pytest_ftgate.gates.kinds import check_feasibility
+from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.headlines import headline
@@ -111,3 +112,10 @@ def test_a_limit_that_no_case_count_could_bound_is_refused():
 
     with pytest.raises(SuiteError, match="29 unrelated cases can never bound max_kl"):
         check_feasibility(asked)
+
+
+def test_without_a_compared_reply_nothing_is_said_about_perplexity():
+    found = verdict(SHOWN, [None] * 40)
+
+    assert found.statement.kind is StatementKind.NO_REPLIES
+    assert found.notes == ("0 unrelated replies; at least 30 are needed",)

@@ -13,6 +13,7 @@ from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.levels import shared_levels
+from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
@@ -355,3 +356,32 @@ def test_code_is_left_out_with_a_note_if_it_cannot_be_sandboxed(monkeypatch) -> 
     assert gate.exclusion_note.startswith(
         "left out: code_writing, since the code of a model cannot"
     )
+
+
+def test_a_gate_without_its_computed_limit_is_refused() -> None:
+    with pytest.raises(ValueError, match="not computed yet"):
+        evaluate(KEPT, max_drop=None)
+
+
+def test_without_a_reply_the_gate_is_inconclusive_and_has_no_retention() -> None:
+    base, new = skill_scores("base", KEPT), skill_scores("new", KEPT)
+    gone = {k: replace(r, replies=(), scores=()) for k, r in new.results.items()}
+    scores = {"": (VariantScores("new", gone), base)}
+
+    verdict = evaluate_forgetting(suite(GATE), GATE, SkillComparison(scores, None, None))
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.check.retention is None
+    assert StepKind.RUN_AGAIN in {step.kind for step in verdict.next}
+
+
+def test_a_small_loss_of_few_cases_names_the_cases_it_takes() -> None:
+    before = {"facts": (30, 0), "sums": (30, 0)}
+    verdict = evaluate({"facts": (28, 2), "sums": (28, 2)}, before=before)
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert StepKind.ADD_CASES in {step.kind for step in verdict.next}
+
+
+def test_skills_that_were_left_out_are_noted() -> None:
+    assert "left out: code" in evaluate(KEPT, exclusion_note="left out: code").notes

@@ -148,3 +148,7 @@ def test_a_drift_blocks_nothing():
 
     assert any("times as long" in note for note in verdict.notes)
     assert verdict.outcome is Outcome.PASSED
+
+
+def test_few_replies_to_skills_have_no_drift():
+    assert skill_drifts(scores(*["done {}"] * 19), scores(*["I can't"] * 19)) == ()

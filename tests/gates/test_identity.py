@@ -1,6 +1,14 @@
+from dataclasses import replace
+
 import pytest
 
-from pytest_ftgate.gates.identity import check_served_model, compare_with_base
+from pytest_ftgate.gates.identity import (
+    check_served_model,
+    compare_with_base,
+    compare_with_recorded_base,
+    identity_facts,
+    server_notices,
+)
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
@@ -126,3 +134,75 @@ def test_the_served_model_must_be_the_declared_one(served: str | None, outcome: 
     results = {"f": Reply(text="x", model=served)}
 
     assert check_served_model([case_request("a", "f")], results).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("changed", "outcome", "said"),
+    [
+        (0, Outcome.INVALID, "no different from the base model's: 30 of 30 replies"),
+        (1, Outcome.INCONCLUSIVE, "its base is recorded: 29 of 30 replies"),
+    ],
+)
+def test_a_recorded_base_disproves_a_tuned_model_and_never_proves_it(changed, outcome, said):
+    cases = [f"{i:03}" for i in range(30)]
+    results = {f"base{case}": Reply(text="x") for case in cases}
+    results |= {
+        f"tuned{case}": Reply(text="y" if i < changed else "x") for i, case in enumerate(cases)
+    }
+    probes = [[case_request(case, f"{name}{case}") for case in cases] for name in ("tuned", "base")]
+
+    found = compare_with_recorded_base(probes, results)
+
+    assert found.outcome is outcome
+    assert said in found.message
+
+
+def test_too_few_replies_beside_a_recorded_base_are_said_to_be_missing():
+    probes = [[case_request("a", name)] for name in ("tuned", "base")]
+
+    found = compare_with_recorded_base(probes, {"base": Reply(text="x")})
+
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "tuned model not proven" in found.message
+
+
+@pytest.mark.parametrize(
+    ("provider", "cause"),
+    [
+        ("x", "the adapter has no effect"),
+        ("llamacpp", "a merge without effect answers so, and an exact copy"),
+        ("openai-compatible", "the tuned model may not be loaded (does /v1/models list m"),
+    ],
+)
+def test_why_the_replies_are_those_of_the_base_depends_on_what_serves_them(provider, cause):
+    cases = [f"{i:03}" for i in range(60)]
+    probes = [
+        [
+            replace(made, request=replace(made.request, provider=provider, model="m"))
+            for made in (case_request(case, case) for case in cases)
+        ]
+        for _ in range(3)
+    ]
+
+    found = compare_with_base(probes, {case: Reply(text="x") for case in cases})
+
+    assert found.outcome is Outcome.INVALID
+    assert cause in found.message
+
+
+def test_only_settings_that_the_suite_declares_are_said_to_be_rejected():
+    made = [case_request("a", "f")]
+    results = {"f": Reply(text="x", unsent=("seed", "top_k"))}
+
+    notices = [notice.message for notice in server_notices(made, results, {"seed"})]
+
+    assert len(notices) == 1
+    assert "takes no seed" in notices[0]
+
+
+def test_a_variant_without_requests_has_no_facts_and_a_hosted_one_no_adapter():
+    assert identity_facts([], {}) == {}
+    facts = identity_facts([case_request("a", "f")], {"f": Reply(text="x", facts={"retires": "y"})})
+
+    assert "adapter" not in facts
+    assert facts["retires"] == "y"

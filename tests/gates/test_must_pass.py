@@ -1,8 +1,8 @@
 from dataclasses import replace
 
-from columns import suite, variant_scores
+from columns import case, suite, variant_scores
 
-from pytest_ftgate.gates.must_pass import check_must_pass, wrong_must_pass_ids
+from pytest_ftgate.gates.must_pass import check_must_pass, must_pass_ids, wrong_must_pass_ids
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.reporting.headlines import headline
@@ -104,3 +104,9 @@ def test_a_case_whose_id_holds_a_comma_is_the_first_regressed_case():
 
     assert verdict.check.case_ids == ("c000", "a, b0")
     assert [flip.case for flip in verdict.flips[:2]] == ["c000", "a, b0"]
+
+
+def test_every_look_includes_the_must_pass_cases():
+    cases = (replace(case("a"), must_pass=True), case("b"))
+
+    assert must_pass_ids(replace(suite(), cases=cases)) == {"a"}

@@ -9,11 +9,11 @@ from columns import case_result, suite
 
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.gates.selftest import DrawnRuns, rate_selftest
+from pytest_ftgate.gates.selftest import DrawnRuns, rate_selftest, skills_selftest
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
-from pytest_ftgate.suite.gate_kinds import CostGate, RateGate
+from pytest_ftgate.suite.gate_kinds import CostGate, ForgettingGate, RateGate
 
 
 def repeated(index: int, values: list[float], **keys) -> CaseResult:
@@ -114,3 +114,20 @@ def test_a_gate_without_a_rate_is_refused():
 
     with pytest.raises(TypeError, match="evaluates no rate"):
         rate_selftest(suite(GATE), CostGate(line=1, max_rise=0.1), drawn, (Look(),), Levels())
+
+
+def test_what_neither_passed_nor_failed_is_inconclusive():
+    found = run(GATE, DrawnRuns(scores(20, 0), repeats=1, pairs=5, seed=0))
+
+    assert (found.passed, found.inconclusive) == (0.0, 1.0)
+
+
+def test_forgetting_is_tested_on_drawn_runs_of_the_base():
+    results = {
+        name: replace(result, case=replace(result.case, skill="facts"))
+        for name, result in scores(100, 0).results.items()
+    }
+    gate = ForgettingGate(line=1, cases=(), max_drop=0.1)
+    runs = DrawnRuns(VariantScores("base", results), repeats=1, pairs=3, seed=0)
+
+    assert skills_selftest(suite(gate), gate, runs, Levels()).passed == 1.0

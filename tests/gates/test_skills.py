@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from columns import case_result, suite
 
-from pytest_ftgate.gates.skills import LossClassifier
+from pytest_ftgate.gates.skills import LossClassifier, skill_retention
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.rule import Rule
@@ -106,3 +106,12 @@ def test_kinds_are_counted_the_commonest_first_with_examples():
     assert kinds[0].share == 0.75
     assert kinds[0].examples == ("c0", "c1", "c2", "c3", "c4")
     assert kinds[0].under == "prompt"
+
+
+def test_an_empty_regressed_result_is_an_empty_reply_and_no_weight_gives_no_retention():
+    result = replace(case_result("a", 0.0, "x", skill="reading"), replies=(), scores=())
+
+    assert classifier().classify(None, result) == classifier().classify(
+        None, case_result("a", 0.0, "", skill="reading")
+    )
+    assert skill_retention([]) is None

@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import replace
 
 import pytest
+from columns import suite
 
-from pytest_ftgate.gates.training_data import check_training_data, read_training_data
+from pytest_ftgate.gates.training_data import (
+    check_training_data,
+    evaluate_data,
+    find_leaked_cases,
+    read_training_data,
+)
 from pytest_ftgate.gates.training_data_checks import normalise_text
 from pytest_ftgate.gates.verdict import Severity, TrainingDataRules
 from pytest_ftgate.suite.gate_kinds import DataGate
@@ -239,3 +246,18 @@ def test_normalised_texts_are_equal_apart_from_case_and_punctuation():
     assert normalise_text("\n  Where's my CARD ?!") == normalise_text("where's my card")
     assert normalise_text("dont") != normalise_text("don't")
     assert normalise_text("?") == "?"
+
+
+def test_the_verdict_on_a_file_counts_its_rows_and_leaks_need_a_gate(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_text("\n".join(json.dumps(row(n)) for n in range(5)))
+    made = suite(gate := DataGate(line=1))
+    tuned = replace(made.variants["new"], training_data=path)
+
+    verdict = evaluate_data(made, gate, tuned)
+
+    assert verdict.statement.values == {"file": "train.jsonl", "rows": 5}
+    assert find_leaked_cases(made, tuned).case_ids == frozenset()
+    assert find_leaked_cases(suite(), tuned).case_ids == frozenset()
+    with pytest.raises(ValueError, match="new has no training data"):
+        evaluate_data(made, gate, made.variants["new"])

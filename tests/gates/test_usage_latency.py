@@ -4,17 +4,21 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from columns import suite
+from columns import case, suite
 from scipy import stats
 
+from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.usage import (
     ReplyTimes,
     evaluate_latency,
     measure_latency,
     quantile_interval,
+    reply_times,
 )
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
 from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.suite.gate_kinds import LatencyGate
 
 MOST = LatencyGate(line=1, max_p95_ms=1000.0)
@@ -158,3 +162,14 @@ def test_a_rise_against_a_baseline_named_p95_is_a_rise_of_the_median():
 
     assert verdict.check.kind is CheckKind.BASELINE
     assert headline(verdict).startswith("half of the replies take")
+
+
+def test_only_replies_of_this_run_have_a_latency(call):
+    made = [CaseRequest(case(name), 0, call(name, provider="x", model="m")) for name in "abc"]
+    kept, fresh, lost = (one.fingerprint for one in made)
+    replies = {kept: Reply(text="x"), fresh: Reply(text="y"), lost: FtgateError("timed out")}
+
+    times = reply_times("new", made, replies, {fresh: Reply(text="y", seconds=0.5)})
+
+    assert (times.replies, times.measured, times.units) == (2, 1, 1)
+    assert times.missing == ("timed out",)

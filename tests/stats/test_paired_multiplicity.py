@@ -43,3 +43,9 @@ def test_no_tests_need_no_adjusting():
 def test_what_is_no_p_value_is_refused(p):
     with pytest.raises(ValueError, match="p-values"):
         holm(p)
+
+
+@pytest.mark.parametrize("values", [[0.5, 1.5], [-0.1], [[0.5]]])
+def test_p_values_that_are_no_probabilities_are_refused(values):
+    with pytest.raises(ValueError, match="numbers from 0 to 1"):
+        holm(values)

@@ -283,3 +283,15 @@ def test_graded_margins_and_drops_are_met_as_often_as_they_say():
 def test_questions_without_an_answer_are_refused(call):
     with pytest.raises(ValueError, match=r"."):
         call()
+
+
+def test_too_few_cases_for_any_margin_are_refused():
+    with pytest.raises(ValueError, match="no margin is passed"):
+        certifiable_margin(1, 0.5)
+
+
+def test_a_minimum_that_takes_too_many_cases_is_refused(monkeypatch):
+    monkeypatch.setattr("pytest_ftgate.stats.power._MAX_CASES", 1024)
+
+    with pytest.raises(ValueError, match="more than 1024 cases are needed"):
+        minimum_cases_needed(0.9, 0.901)

@@ -284,3 +284,8 @@ def test_grouped_skills_keep_the_fewest_groups():
 def test_no_skill_has_no_macro_mean():
     with pytest.raises(ValueError, match="skill"):
         macro_difference([])
+
+
+def test_one_group_has_no_standard_error():
+    with pytest.raises(ValueError, match="at least two groups"):
+        clustered_se([1.0, 2.0], ["a", "a"])
