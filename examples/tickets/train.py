@@ -29,6 +29,7 @@ import torch
 import xllamacpp
 from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
+from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -125,6 +126,15 @@ class PlannedTrainer(SFTTrainer):
         """Load the rows of each planned batch."""
         options = {"batch_sampler": self.plan, "collate_fn": self.data_collator}
         return self.accelerator.prepare(DataLoader(self.train_dataset, **options))
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **options: Any) -> torch.Tensor:
+        """Compute the loss of the answers; on processors SFTTrainer scores all prompts as well."""
+        del args, options
+        labels = inputs.pop("labels")
+        # The columns with an answer, which are few since a batch has rows of similar length.
+        columns = (labels != IGNORED).any(0).nonzero().flatten()
+        logits = model(**inputs, use_cache=False, logits_to_keep=columns - 1).logits.float()
+        return cross_entropy(logits.flatten(0, 1), labels[:, columns].flatten())
 
 
 def make_trainer(
