@@ -105,6 +105,12 @@ def _gate(**limits: float) -> RateGate:
     return RateGate(kind="accuracy", line=7, **limits)
 
 
+def _caused() -> Verdict:
+    verdict = _rate(30, _gate(max_drop=0.05))
+    cause = "the adapter counts 2 times as in its training; remove scale"
+    return replace(verdict, next=(_step(StepKind.CHECK_CAUSE, cause=cause), *verdict.next))
+
+
 def _against_accepted(*, anchor: bool = False) -> Verdict:
     new = variant_scores("new", [0.0] * 30 + [1.0] * 70)
     last, first = (variant_scores("new", [0.0] * k + [1.0] * (100 - k)) for k in (28, 2))
@@ -284,6 +290,9 @@ ENDS: tuple[End, ...] = (
     End("failed", "base", lambda: failing_run().verdicts[2],
         (f"{_J}test_forgetting.py::test_a_loss_planted_in_one_skill_is_found_in_its_family_and_nowhere_else",),
         _TRAIN),
+    End("failed", "a likely cause beside the training", _caused,
+        ("tests/gates/test_causes.py::test_a_cause_is_the_first_step_of_a_gate_that_failed_and_of_no_other",),
+        "the cause is likely, not proven; nightly, each one is made with the embedded model"),
     End("failed", "thoughts", _thoughts,
         (f"{_J}test_thoughts.py::test_a_fine_tune_that_stopped_thinking_fails_its_gate_and_is_told",),
         _TRAIN),
