@@ -24,7 +24,7 @@ from pytest_ftgate.requests.request import Adapter, Request
 #: Every eighth ticket of the example.
 STEP = 8
 SUITE = f"""
-prompt: {EXAMPLE / SYSTEM_PROMPT}
+prompt: {SYSTEM_PROMPT}
 cases: cases.jsonl
 reply: {{score: exact, max_tokens: 12}}
 variants:
@@ -48,6 +48,7 @@ def example_adapter(folder: Path, **changes: object) -> Path:
 
 def test_an_adapter_answers_as_in_llama_cpp(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    shutil.copy(EXAMPLE / SYSTEM_PROMPT, tmp_path)
     rows = tickets("tickets.cases.jsonl")[::STEP]
     write_rows(tmp_path / "cases.jsonl", rows)
     adapter = example_adapter(tmp_path / "narrow")
