@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -30,7 +31,7 @@ TOKENS, BATCH = 12, 16
 SAME = 0.97
 
 SUITE = f"""
-prompt: {EXAMPLE / SYSTEM_PROMPT}
+prompt: {SYSTEM_PROMPT}
 cases: cases.jsonl
 reply: {{score: exact, max_tokens: {TOKENS}}}
 variants:
@@ -57,6 +58,7 @@ def save_adapter(folder: Path) -> None:
 
 def product_replies(folder: Path) -> list[str]:
     """Return the replies of llama.cpp, with the adapter as the product converts it."""
+    shutil.copy(EXAMPLE / SYSTEM_PROMPT, folder)
     (folder / "s.ftgate.yaml").write_text(SUITE.replace("ADAPTER", str(folder / "peft")), "utf-8")
     suite = load_suite(folder / "s.ftgate.yaml", Path("/"))
     requests = [one.request for one in task_requests(suite, suite.variants["tuned"], {})]
