@@ -55,8 +55,8 @@ FIGURES = (
     Figure("start-up", "benchmarks/startup.py", "benchmarks/startup.py 2"),
     Figure("evaluation", "benchmarks/judging.py", "benchmarks/judging.py 4 1000"),
     Figure("marked", "benchmarks/marked.py", "benchmarks/marked.py 4 40 2"),
-    Figure("replies", "benchmarks/large.py", "benchmarks/large.py 10000 100"),
-    Figure("growth", "benchmarks/growth.py", "benchmarks/growth.py 200 400"),
+    Figure("replies", "benchmarks/large.py 30000", "benchmarks/large.py 10000 100"),
+    Figure("growth", "benchmarks/growth.py 1000 10000", "benchmarks/growth.py 200 400"),
     Figure("page", "benchmarks/page.py", "benchmarks/page.py 100 20"),
     Figure("kills", "benchmarks/kills.py", "benchmarks/kills.py 2 200", is_long=True),
     Figure("training-data", "benchmarks/training_data.py examples/tickets/tickets.train.jsonl"),
@@ -134,6 +134,8 @@ def render(page: Path) -> None:
 
     def replaced(found: re.Match[str]) -> str:
         name = found[1]
+        if name not in figures:
+            return found[0]
         return f"<!-- figure {name} -->\n\n```\n{block(figures[name])}```\n"
 
     changed = SHOWN.sub(replaced, text)
