@@ -194,15 +194,18 @@ def _threshold_comparison(check: Check) -> Iterator[str]:
     """Yield how often a plain threshold would miss the same drop with as many cases."""
     if check.error is not None:
         return
-    n, discordance = check.effective, max(check.discordance or 0.0, check.limit)
-    miss = point_rule_miss_probability(n, discordance, check.limit)
-    unchanged = pass_probability(n, discordance, 0.0, check.limit, check.miss)
+    n, discordance = check.effective, check.discordance or 0.0
+    # A drop takes at least as many disagreements.
+    miss = point_rule_miss_probability(n, max(discordance, check.limit), check.limit)
     yield (
         f"With {check.n} cases a plain threshold would miss a true drop of "
         f"{unsigned_points(check.limit)} points {percent(miss)} of the time; this gate does "
-        f"at most {check.miss * 100:.2g} % of the time, and passes an unchanged variant "
-        f"{percent(unchanged)} of the time."
+        f"at most {check.miss * 100:.2g} % of the time."
     )
+    # Where cases are related, the plan counts their groups, which a check does not keep.
+    if check.units is None:
+        unchanged = pass_probability(n, discordance, 0.0, check.limit, check.miss)
+        yield f"It passes an unchanged variant {percent(unchanged)} of the time."
 
 
 def _minimum_sentences(check: Check) -> Iterator[str]:

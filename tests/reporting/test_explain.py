@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 from columns import suite, variant_scores
 
+from pytest_ftgate.gates.design import Design
 from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.power import design_pass_probability
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
+from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -43,3 +46,16 @@ def test_the_conclusion_follows_from_where_the_interval_lies(
 
     assert found is outcome
     assert said in text
+
+
+def test_how_often_an_unchanged_variant_passes_is_the_figure_of_the_plan():
+    gate = RateGate(kind="accuracy", line=7, max_drop=0.1)
+    before = variant_scores("current", [1.0] * 100)
+    after = variant_scores("new", [0.0] * 4 + [1.0] * 96)
+    (check,) = evaluate_rate(suite(gate), gate, Comparison(after, before)).checks
+    design = Design(weights=(1.0,) * 100, groups=tuple(range(100)), miss=check.miss)
+
+    _, text = explained(4, 100, 0.1, Levels())
+
+    planned = design_pass_probability(design, check.discordance, 0.1)
+    assert f"It passes an unchanged variant {percent(planned)} of the time." in text
