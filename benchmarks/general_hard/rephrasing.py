@@ -1,4 +1,4 @@
-"""Robustness to rephrasing: items as those of other families, in wordings that nobody polished.
+"""Robustness to rephrasing: items as those of other families, in unpolished wordings.
 
 Each skill is a way of wording. The items under it are of three kinds: changes of a stock, as the
 stories of `hard-languages`; an order of people, as the puzzles of `hard-reasoning`; and entries to

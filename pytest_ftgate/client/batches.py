@@ -371,7 +371,7 @@ class _Group:
             address=self._address,
             at=time.time(),
             fingerprints=tuple(request.fingerprint for request in requests),
-            unsent=self._api.unsent(requests),
+            unsent=self._unsent(requests),
         )
         self._store.save(batch)
         try:
@@ -384,6 +384,13 @@ class _Group:
         except FtgateError:
             self._store.delete(batch)
             raise
+
+    def _unsent(self, requests: Iterable[Request]) -> dict[str, list[str]]:
+        """Return the settings that the items of *requests* leave out, by model."""
+        unsent: dict[str, set[str]] = {}
+        for request in requests:
+            unsent.setdefault(request.model, set()).update(self._api.unsent(request))
+        return {model: sorted(names) for model, names in unsent.items() if names}
 
     async def _create(
         self, batch: Batch, items: list[dict[str, Any]], version: str | None

@@ -190,12 +190,12 @@ class GateItemState:
 
 
 def _terminal_columns(config: pytest.Config) -> int:
-    """Return the columns of the terminal; a worker of pytest-xdist is told those of its run."""
-    told: int | None = getattr(config, "workerinput", {}).get("ftgate_columns")
-    if told or not config.pluginmanager.has_plugin("terminalreporter"):
+    """Return the columns of the terminal; a pytest-xdist worker gets them from the controller."""
+    columns: int | None = getattr(config, "workerinput", {}).get("ftgate_columns")
+    if columns or not config.pluginmanager.has_plugin("terminalreporter"):
         from pytest_ftgate.reporting.text import line_width
 
-        return told or line_width()
+        return columns or line_width()
     return config.get_terminal_writer().fullwidth
 
 

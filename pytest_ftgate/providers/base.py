@@ -90,7 +90,7 @@ class Provider(Protocol):
         """Release connections, threads and loaded models."""
 
 
-#: What a server without batches is told as; the reason is filled in.
+#: The message about a server without batches; the reason is filled in.
 NO_BATCHES = "this address takes no batches: {}; remove batch: true or --ftgate-batch"
 
 
@@ -113,8 +113,8 @@ class BatchApi(Protocol):
     def batch_item(self, request: Request) -> dict[str, Any]:
         """Return the batch item of *request*: its custom id and its body."""
 
-    def unsent(self, requests: Iterable[Request]) -> dict[str, list[str]]:
-        """Return the settings that the items of *requests* leave out, by model."""
+    def unsent(self, request: Request) -> Collection[str]:
+        """Return the settings that the item of *request* leaves out."""
 
     async def create(self, requests: list[dict[str, Any]], key: str, version: str | None) -> str:
         """Send a batch of the items *requests* and return the provider's id of it.

@@ -1,4 +1,4 @@
-"""Template parity: the prompts that a server writes, held against the template of the training."""
+"""Template parity: compares the prompts that a server writes with the template of the training."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def template_options(request: Request) -> Mapping[str, Any]:
 
 
 def template_body(chat: Chat, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body with which llama.cpp and vLLM are asked for the prompt of *chat*."""
+    """Return the body of the request to llama.cpp and vLLM for the prompt of *chat*."""
     messages = [{"role": role, "content": text} for role, text in chat]
     return {"messages": messages, **({TEMPLATE_OPTIONS: dict(options)} if options else {})}
 

@@ -233,11 +233,11 @@ def _translated_errors(address: str, *, has_answered: bool) -> Iterator[None]:
 
 def _server_error(error: Any, address: str, *, has_answered: bool) -> ReplyError:
     """Return the error for a response with a status of 300 or more."""
-    told, facts = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
+    details, facts = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
     status, headers = facts.get("HTTPStatusCode", 500), facts.get("HTTPHeaders", {})
     if status < _BAD_REQUEST:
         return redirect_error(address, headers.get("location", ""))
-    message, code = str(told.get("Message") or error), told.get("Code", "")
+    message, code = str(details.get("Message") or error), details.get("Code", "")
     return http_error(status, message, headers, code, has_answered=has_answered)
 
 

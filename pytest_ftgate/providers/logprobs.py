@@ -36,13 +36,13 @@ def given_reply_payload(request: Request, messages: list[dict[str, Any]]) -> dic
 
 
 def read_logprobs(request: Request, completion: Mapping[str, Any], place: str) -> Logprobs | None:
-    """Return the log-probabilities that *request* asked for.
+    """Return the log-probabilities that *request* wants.
 
     *place* is the address or the model, for messages.
 
     Raises:
         ProviderRejected: the server returns none.
-        RequestRejected: those of a given reply cannot be told from those of the prompt.
+        RequestRejected: those of a given reply cannot be separated from those of the prompt.
     """
     if request.given:
         return Logprobs(tokens=_given_tokens(request.given.text, completion, place))
@@ -63,7 +63,7 @@ def read_logprobs(request: Request, completion: Mapping[str, Any], place: str) -
 
 
 def with_logprobs(reply: Reply, request: Request, body: bytes, place: str) -> Reply:
-    """Return *reply* with what `read_logprobs` reads in *body*, if *request* asked for it."""
+    """Return *reply* with what `read_logprobs` reads in *body*, if *request* wants any."""
     if not (request.labels or request.given):
         return reply
     return replace(reply, logprobs=read_logprobs(request, load_json(body), place))

@@ -76,13 +76,9 @@ class ChatBatches:
         custom_id = request.fingerprint[:_ID_LENGTH]
         return {"custom_id": custom_id, "method": "POST", "url": _ENDPOINT, "body": body}
 
-    def unsent(self, requests: Iterable[Request]) -> dict[str, list[str]]:
-        """Return the settings that the items of *requests* leave out, by model."""
-        unsent: dict[str, set[str]] = {}
-        for request in requests:
-            names = self._provider(request).unsent(request)
-            unsent.setdefault(request.model, set()).update(names)
-        return {model: sorted(names) for model, names in unsent.items() if names}
+    def unsent(self, request: Request) -> Collection[str]:
+        """Return the settings that the item of *request* leaves out."""
+        return self._provider(request).unsent(request)
 
     async def create(
         self,

@@ -116,7 +116,7 @@ def _blocking_section(report: Report) -> Iterator[str]:
 
 
 def _page_mark(report: Report, part: str = "") -> str:
-    """Return the place for a link to the page, or to *part* of it; "" where nobody fills it in."""
+    """Return the placeholder of a link to the page, or to *part* of it; "" outside the action."""
     return f"<!-- page:{part} -->" if "run" in report.facts else ""
 
 

@@ -12,7 +12,7 @@ from pytest_ftgate.suite.model import digest
 from pytest_ftgate.suite.providers import provider_spec
 
 #: What the provider does with a given reply: it compares both distributions itself, or returns the
-#: likeliest tokens of the model that is asked.
+#: likeliest tokens of the model that gets the request.
 _COMPARES = "full"
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 #: Decimals of a log-probability; a reply has one or more for each of its tokens.
 _DECIMALS = 5
-#: The likeliest tokens that a server is asked for. Most allow 20 at most.
+#: The number of likeliest tokens in a request. Most servers allow 20 at most.
 TOP_TOKENS = 20
 #: Stands for the log-probability of what is impossible: JSON has no infinity.
 _LEAST = -1e4
@@ -22,7 +22,7 @@ def rounded(logprob: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class GivenReply:
-    """A reply whose log-probabilities are asked for; the model writes none of its own.
+    """A reply whose log-probabilities are requested; the model writes none of its own.
 
     Attributes:
         text: the reply.
@@ -68,7 +68,7 @@ class Divergence(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logprobs:
-    """The log-probabilities that came with a reply; only what its request asked for.
+    """The log-probabilities that came with a reply; only those that its request wants.
 
     Attributes:
         tokens: the tokens of the reply, with the likeliest ones in their place.

@@ -46,7 +46,7 @@ class Reply:
         thought: what a reasoning model wrote before its answer; "" if it shows no thought. In the
             cache, a thought that the server sent inside the text is still there.
         score: the score that a file of recorded replies states, 0 to 1, or None.
-        logprobs: the log-probabilities that the request asked for, or None.
+        logprobs: the log-probabilities that the request wants, or None.
     """
 
     text: str

@@ -123,8 +123,8 @@ class Request:
         tariff: the prices of the model.
         thoughts: the marks around a thought in the reply; None for the known ones. They change how
             a reply is read, and not the reply.
-        labels: the labels whose log-probabilities are asked for beside the reply.
-        given: the reply whose log-probabilities are asked for instead of one of the model's own.
+        labels: the labels whose log-probabilities are requested with the reply.
+        given: the reply whose log-probabilities are requested, instead of a reply of the model.
     """
 
     fingerprint: str

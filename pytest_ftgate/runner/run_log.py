@@ -57,7 +57,7 @@ class _VariantLog:
         arrived = [key for key in self.waiting if key in results]
         for key in arrived:
             case, reply = self.waiting.pop(key).case, results[key]
-            # Whether a scorer works is told by the gates.
+            # The gates report a scorer that fails.
             with suppress(FtgateError):
                 if isinstance(reply, Reply) and case.score.kind in _QUICK_SCORES:
                     score = score_content(case, reply, case.folder or self.suite.path.parent)

@@ -1,4 +1,4 @@
-"""Log-probabilities that Transformers computes in this process, held against plain passes."""
+"""Log-probabilities that Transformers computes in this process, compared with plain passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prompts that a server writes are held against the chat template of the training."""
+"""The prompts that a server writes are compared with the chat template of the training."""
 
 from __future__ import annotations
 
