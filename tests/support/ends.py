@@ -1,4 +1,4 @@
-"""Every way in which a gate ends: its screen, and the test that follows its advice.
+"""Every way in which a gate ends: its screen, and the tests that reach it.
 
 ``python tests/support/ends.py`` writes docs/ends.md; tests/docs/test_ends.py holds it.
 """
@@ -396,7 +396,8 @@ def page() -> str:
 def _lines() -> Iterator[str]:
     yield "<!-- Made by python tests/support/ends.py; change that file, not this page. -->"
     yield "# Every way a gate ends\n"
-    yield "For each end: what the closing section shows, and the test that does what it advises."
+    yield "For each end: what the closing section shows, and the tests that reach it. Those of"
+    yield "`tests/journeys/test_followed_steps.py` also do what it advises, until the gate passes."
     yield "[Read a build that is not green](how-to/read-a-build.md) explains the words."
     outcome = ""
     for end in ENDS:
@@ -406,7 +407,7 @@ def _lines() -> Iterator[str]:
         yield f"\n### {outcome}: {end.reason}\n"
         yield f"```\n{end.screen()}\n```\n"
         tests = "\n".join(f"- `{test}`" for test in end.tests)
-        yield f"{'Reached by' if end.remark else 'Followed to its end by'}\n\n{tests}"
+        yield f"Tested by\n\n{tests}"
         if end.remark:
             yield f"\n{end.remark[0].upper()}{end.remark[1:]}."
 
