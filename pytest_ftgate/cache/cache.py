@@ -18,6 +18,7 @@ from pytest_ftgate.cache.sqlite import (
     COLUMNS,
     INSERT_REPLY,
     Database,
+    NewerFormat,
     chunks,
     is_damage,
     network_filesystem,
@@ -57,7 +58,7 @@ class CacheFile:
         except sqlite3.Error as error:
             if is_damage(error) and self._path.suffix in _SUFFIXES:
                 return self.open_repaired()
-            if is_damage(error) or not self._recorded:
+            if isinstance(error, NewerFormat) or is_damage(error) or not self._recorded:
                 raise
         except OSError:
             if not self._recorded:

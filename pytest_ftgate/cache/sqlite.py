@@ -67,6 +67,8 @@ class Database:
         # another process switches as well, such as another worker of the run.
         for retries_left in range(_OPEN_RETRIES, -1, -1):
             try:
+                # First of all: even the switch to WAL would change the file of a newer version.
+                self._version()
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
                 self._migrate()
@@ -83,10 +85,7 @@ class Database:
         with suppress(sqlite3.OperationalError):
             self._db.execute("ROLLBACK")
         self._db.execute("BEGIN IMMEDIATE")
-        ((version,),) = self._db.execute("PRAGMA user_version")
-        if version > len(_MIGRATIONS):
-            self._db.execute("ROLLBACK")
-            raise NewerFormat(f"its format {version} is newer than this version reads")
+        version = self._version()
         if version == len(_MIGRATIONS):
             self._db.execute("ROLLBACK")
             return
@@ -96,6 +95,13 @@ class Database:
         self._db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
         self._db.execute("COMMIT")
 
+    def _version(self) -> int:
+        """Return the number of the file's format; a newer one is an error."""
+        ((version,),) = self._db.execute("PRAGMA user_version")
+        if version > len(_MIGRATIONS):
+            raise NewerFormat(f"its format {version} is newer than this version reads")
+        return int(version)
+
     def execute(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """Run one statement and return its rows."""
         return self._db.execute(sql, values).fetchall()
@@ -104,6 +110,8 @@ class Database:
         """Run statements in one transaction."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
+            # A newer version may have migrated the file since it was opened.
+            self._version()
             for sql, values in statements:
                 self._db.execute(sql, values)
             self._db.execute("COMMIT")

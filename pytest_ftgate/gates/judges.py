@@ -492,7 +492,8 @@ def _length_correlation(
     """Return the correlation of the judge's error with the reply's length, and its p-value.
 
     Errors and lengths are centred within each human grade: any judge that makes errors grades bad
-    replies too high and good replies too low, whatever their length.
+    replies too high and good replies too low, whatever their length. Both are None with too few
+    labels, and if all errors or all lengths are equal.
     """
     grade_values, lengths, kinds = [], [], 0
     for grade in judge.grades:
@@ -504,7 +505,7 @@ def _length_correlation(
     errors, ranks = np.array(grade_values), np.array(lengths)
     freedom = len(grade_values) - kinds - 1
     spread = float(np.sqrt(np.sum(errors**2) * np.sum(ranks**2)))
-    if freedom < 1 or not spread:
+    if len(readable) < _MIN_LABELS or not spread:
         return None, None
     r = float(np.clip(np.sum(errors * ranks) / spread, -1.0, 1.0))
     if abs(r) == 1.0:
@@ -562,9 +563,11 @@ def _minimum_error(validation: JudgeValidation, metric: str) -> str:
 
 
 def _warnings(validation: JudgeValidation) -> Iterator[str]:
-    if validation.length is not None and (validation.length_p or 1.0) < _BIAS_ALPHA:
-        favoured = "longer" if validation.length > 0 else "shorter"
-        correlation = f"rank correlation {validation.length:+.2f} with its error"
+    length, p = validation.length, validation.length_p
+    # The p-value of a judge that follows the length alone is 0.
+    if length is not None and p is not None and p < _BIAS_ALPHA:
+        favoured = "longer" if length > 0 else "shorter"
+        correlation = f"rank correlation {length:+.2f} with its error"
         yield f"it favours {favoured} replies ({correlation})"
     up, moved = validation.padded_up, validation.padded_up + validation.padded_down
     p_up = float(binomial_sf(up - 1, moved, 0.5)) if up else 1.0

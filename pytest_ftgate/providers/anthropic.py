@@ -30,8 +30,10 @@ from pytest_ftgate.providers.http import (
     UnsupportedParams,
     error_message,
     http_error,
+    is_page,
     limited_body,
     load_json,
+    page_error,
     redirect_error,
     token_count,
 )
@@ -184,7 +186,7 @@ class AnthropicProvider:
         while True:
             unsent, start = self.unsent(request), time.perf_counter()
             try:
-                reply = await self._post(self.payload(request))
+                reply = await self._post(self.payload(request), request.model)
             except RequestRejected as error:
                 if not self.learn_rejection(str(error), request, unsent):
                     raise
@@ -221,7 +223,7 @@ class AnthropicProvider:
         names = [key for key, api_name in _API_NAMES.items() if api_name in message]
         return self._unsupported.learn(f"{message} ({', '.join(names)})", sent)
 
-    async def _post(self, payload: dict[str, Any]) -> Reply:
+    async def _post(self, payload: dict[str, Any], model: str) -> Reply:
         address = str(self.client.base_url)
         with translated_errors(self._provider, address, has_answered=self._has_answered):
             try:
@@ -231,7 +233,10 @@ class AnthropicProvider:
                 self.rate_limit_headers = error.response.headers
                 raise
             self.rate_limit_headers = raw.headers
-            return parse_message(await raw.read(), raw.headers)
+            body = await raw.read()
+        if is_page(body):
+            raise page_error(address, model, has_answered=self._has_answered)
+        return parse_message(body, raw.headers)
 
     def _fetch_facts(self, model: str) -> asyncio.Task[Mapping[str, str]]:
         """Start the one request for the facts of the model; it never fails."""

@@ -18,7 +18,7 @@ from pytest_ftgate.errors import (
     RetryableError,
 )
 from pytest_ftgate.providers.base import REPLY_TOOL
-from pytest_ftgate.providers.http import http_error, redirect_error, token_count
+from pytest_ftgate.providers.http import http_error, page_error, redirect_error, token_count
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
@@ -80,8 +80,13 @@ class ConverseProvider:
         start = time.perf_counter()
         with _translated_errors(self._client.meta.endpoint_url, has_answered=self._has_answered):
             response = self._client.converse(**payload(request))
+        # boto3 takes a body that is no JSON for an empty response.
+        headers = response["ResponseMetadata"]["HTTPHeaders"]
+        if "output" not in response and headers.get("content-type", "").startswith("text/html"):
+            address = self._client.meta.endpoint_url
+            raise page_error(address, request.model, has_answered=self._has_answered)
         self._has_answered = True
-        self.rate_limit_headers = response["ResponseMetadata"]["HTTPHeaders"]
+        self.rate_limit_headers = headers
         return parse_response(response, time.perf_counter() - start)
 
     async def close(self) -> None:

@@ -104,11 +104,28 @@ def redirect_error(url: str, location: str) -> ReplyError:
     )
 
 
+def is_page(body: bytes) -> bool:
+    """Return True if *body* is a web page, such as that of a proxy, or XML."""
+    return body.lstrip()[:1] == b"<"
+
+
+def page_error(url: str, model: str, hint: str = "", *, has_answered: bool) -> ReplyError:
+    """Return the error for a web page from *url* in place of a reply of *model*.
+
+    A server that *has_answered* other requests of the variant is tried again; else its address is
+    wrong, and *hint* says what may be wrong with it.
+    """
+    message = f"{url} answered with a web page, not with a reply of {model}"
+    if has_answered:
+        return RetryableError(message)
+    return ProviderRejected(f"{message}; correct base_url{hint}")
+
+
 def error_message(body: Any, default: str) -> str:
     """Return the message in the JSON body of an error, or *default*; servers differ in shape."""
     error = body.get("error", body) if isinstance(body, Mapping) else body
-    message = error.get("message") if isinstance(error, Mapping) else error
-    return str(message or default)
+    message = str((error.get("message") if isinstance(error, Mapping) else error) or default)
+    return "a web page" if is_page(message.encode()) else message
 
 
 def _retry_after(header: str | None) -> float | None:

@@ -30,6 +30,7 @@ from pytest_ftgate.providers.http import (
     UnsupportedParams,
     error_message,
     http_error,
+    is_page,
     limited_body,
     load_json,
     redirect_error,
@@ -257,17 +258,13 @@ def is_closed_schema(schema: Any) -> bool:
 
 
 def _start(body: bytes) -> str:
-    return "a web page" if _is_page(body) else body.decode(errors="replace")[:_SHOWN]
+    return "a web page" if is_page(body) else body.decode(errors="replace")[:_SHOWN]
 
 
 def _is_object(body: bytes) -> bool:
     with suppress(ValueError):
         return isinstance(load_json(body), Mapping)
     return False
-
-
-def _is_page(body: bytes) -> bool:
-    return body.lstrip()[:1] == b"<"
 
 
 def _usage(usage: Any) -> dict[str, int]:
@@ -434,7 +431,7 @@ class OpenAIProvider:
         self.rate_limit_headers = headers
         if status >= _REDIRECT:
             raise self.error(status, body, headers)
-        if _is_page(body):
+        if is_page(body):
             raise self._access.page_error(has_answered=self._has_answered)
         try:
             reply = parse_completion(body, headers)

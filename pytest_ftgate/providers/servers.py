@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pytest_ftgate.errors import ProviderRejected, ReplyError, RetryableError
+from pytest_ftgate.providers.http import page_error
 from pytest_ftgate.requests.keys import is_loopback
 from pytest_ftgate.requests.request import Request
 
@@ -60,10 +61,7 @@ class ServerAccess:
 
     def page_error(self, *, has_answered: bool) -> ReplyError:
         """Return the error for a web page in place of a reply."""
-        message = f"{self.url} answered with a web page, not with a reply of {self.model}"
-        if has_answered:
-            return RetryableError(message)
-        return ProviderRejected(f"{message}; correct base_url{self.path_hint}")
+        return page_error(self.url, self.model, self.path_hint, has_answered=has_answered)
 
     def explain(
         self, error: ReplyError, status: int, served: Collection[str], *, has_answered: bool

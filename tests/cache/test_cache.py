@@ -159,15 +159,37 @@ def test_an_older_file_is_brought_to_the_shape_of_this_version(tmp_path, open_ca
     assert cache.replies(store(cache, "new"))
 
 
-def test_a_file_of_a_later_version_is_refused_and_left_as_it_is(cache, open_cache, store):
+NEWER = "its format 99 is newer than this version reads"
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("journal", ["WAL", "DELETE"])
+def test_a_file_of_a_later_version_is_refused_and_left_as_it_is(
+    cache, open_cache, store, tmp_path, journal, recorded
+):
     store(cache, "f")
     cache.close()
     with closing(sqlite3.connect(cache.path)) as db:
         db.execute("PRAGMA user_version = 99")
-    before = cache.path.read_bytes()
-    with pytest.raises(CacheError, match="its format 99 is newer than this version reads"):
-        open_cache()
-    assert cache.path.read_bytes() == before
+        db.execute(f"PRAGMA journal_mode = {journal}")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(CacheError, match=NEWER):
+        open_cache(recorded=recorded)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_comes_after_a_newer_version_took_the_file_over_is_put_aside(cache, store):
+    store(cache, "f")
+    with closing(sqlite3.connect(cache.path)) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(CacheError, match=NEWER) as caught:
+        store(cache, "g")
+    with closing(sqlite3.connect(cache.path)) as db:
+        assert db.execute("SELECT count(*) FROM replies").fetchone() == (1,)
+    aside = Path(str(caught.value).rpartition(" ")[2])
+    assert len(read_replies(aside, aside.name)) == 1
+    with pytest.raises(CacheError, match="sends no more requests"):
+        cache.claim("h")
 
 
 # The file of an older version, `ledger.sqlite`

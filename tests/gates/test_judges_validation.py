@@ -172,6 +172,31 @@ def test_a_judge_that_favours_long_replies_gets_a_warning():
     assert any("favours longer replies" in warning for warning in validation.warnings)
 
 
+@pytest.mark.parametrize(
+    ("long", "short", "favoured"),
+    [("good", "bad", "longer replies (rank correlation +1.00"), ("bad", "good", "shorter replies")],
+)
+def test_a_judge_that_follows_the_length_alone_gets_the_warning_as_well(long, short, favoured):
+    a_judge = judge()
+    pairs = with_lengths(
+        a_judge,
+        ("good", long, 25, 400), ("good", short, 25, 40),
+        ("bad", long, 25, 400), ("bad", short, 25, 40),
+    )  # fmt: skip
+    validation = validate_judge(a_judge, pairs, ())
+
+    assert abs(validation.length) == pytest.approx(1)
+    assert [warning for warning in validation.warnings if f"favours {favoured}" in warning]
+
+
+def test_the_lengths_of_a_few_labels_say_nothing_of_a_bias():
+    a_judge = judge()
+    pairs = with_lengths(a_judge, ("good", "good", 1, 400), ("good", "bad", 2, 40))
+    validation = validate_judge(a_judge, pairs, ())
+
+    assert (validation.length, validation.length_p, validation.warnings) == (None, None, ())
+
+
 def test_longer_good_replies_are_no_bias_of_a_judge_with_errors_on_both_sides():
     a_judge = judge()
     pairs = with_lengths(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import warnings
 
 import anthropic
@@ -237,13 +238,36 @@ def test_a_body_shorter_than_announced_is_worth_another_request(asked, api):
         (b"{}", "application/json"),
         (b"[]", "application/json"),
         (b"null", "application/json"),
-        (b"<html>the proxy says hello</html>", "text/html"),
     ],
-    ids=["cut", "empty", "no-message", "list", "null", "page"],
+    ids=["cut", "empty", "no-message", "list", "null"],
 )
 def test_a_body_that_is_no_message_is_worth_another_request(asked, api, body, kind):
     api.raw(body, **{"content-type": kind})
     with pytest.raises(RetryableError, match="the body is"):
+        asked()
+
+
+PAGE = b"<html>the proxy says hello</html>"
+
+
+def test_a_web_page_in_place_of_a_reply_is_a_wrong_address(asked, api):
+    api.raw(PAGE, **{"content-type": "text/html"})
+    with pytest.raises(ProviderRejected) as caught:
+        asked(model="claude-x")
+    told = f"{api.url}/? answered with a web page, not with a reply of claude-x; correct base_url"
+    assert re.fullmatch(told, str(caught.value))
+
+
+def test_a_web_page_of_a_server_that_has_answered_before_is_worth_another_request(to_api, api):
+    api.message()
+    api.raw(PAGE, **{"content-type": "text/html"})
+    with pytest.raises(RetryableError, match="answered with a web page"):
+        together([to_api("a"), to_api("b")])
+
+
+def test_an_error_that_is_a_web_page_is_told_without_it(asked, api):
+    api.raw(PAGE, 502, **{"content-type": "text/html"})
+    with pytest.raises(RetryableError, match=r"^502 a web page$"):
         asked()
 
 

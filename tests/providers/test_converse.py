@@ -51,11 +51,10 @@ class Api:
                 api.paths.append(self.path)
                 api.headers = dict(self.headers)
                 status, headers, body = api.answers.pop(0)
-                raw = json.dumps(body).encode()
+                raw = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(status)
-                for name, value in headers.items():
+                for name, value in {"content-type": "application/json", **headers}.items():
                     self.send_header(name, value)
-                self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(raw)))
                 self.end_headers()
                 self.wfile.write(raw)
@@ -223,6 +222,14 @@ def test_an_error_ends_the_request_or_the_model_or_is_retried(api, status, kind,
         asked(request(api))
 
     assert len(api.asked) == 1
+
+
+def test_a_web_page_in_place_of_a_reply_is_a_wrong_address(api):
+    api.will(b"<html>Sign in</html>", **{"content-type": "text/html; charset=utf-8"})
+
+    told = f"^{api.url} answered with a web page, not with a reply of us.amazon.nova-lite-v1:0; "
+    with pytest.raises(ProviderRejected, match=f"{told}correct base_url$"):
+        asked(request(api))
 
 
 def test_a_redirect_is_not_followed(api):
