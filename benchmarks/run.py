@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import growth_picture
+
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "benchmarks" / "figures.json"
 #: A line that names a figure, and the block below it.
@@ -181,6 +183,7 @@ def main() -> None:
     if args.render or not (args.quick or args.list):
         for page in documents():
             render(page)
+        growth_picture.draw()
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ from pytest_ftgate.gates.verdict import (
     Outcome,
 )
 from pytest_ftgate.scoring.formats import can_detect_language, detect_language
+from pytest_ftgate.scoring.reply_stats import ReplyStats
 from pytest_ftgate.scoring.score import FormatError
-from pytest_ftgate.scoring.scores import ReplyStats, VariantScores
+from pytest_ftgate.scoring.scores import VariantScores, shared_ids
 from pytest_ftgate.stats.proportions import wilson
 from pytest_ftgate.stats.resampling import stuart_maxwell
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -92,7 +93,7 @@ def _examples(share: FormatErrorShare, scores: VariantScores) -> tuple[FormatErr
 
 def rule_shares(before: VariantScores | None, after: VariantScores) -> tuple[FormatErrorShare, ...]:
     """Return the share of replies that break each format rule, if a case has several rules."""
-    if all(len(case.format) < 2 for case in after.cases):  # noqa: PLR2004 - one rule adds nothing
+    if not after.facts.has_several_rules:  # one rule adds nothing
         return ()
     return _shares(before, after, lambda error: dict.fromkeys(error.rules))
 
@@ -218,10 +219,10 @@ def reply_drifts(
         return ()
     then, now = before.reply_stats, after.reply_stats
     thoughts = tuple(thought_drifts(before, after))
-    if min(len(then.word_counts), len(now.word_counts)) < _MIN_REPLIES:
+    if min(then.written_count, now.written_count) < _MIN_REPLIES:
         return thoughts
     refusals = [(stats.refusal_count, stats.reply_count) for stats in (then, now)]
-    same_text = [(stats.most_common_count, len(stats.word_counts)) for stats in (then, now)]
+    same_text = [(stats.most_common_count, stats.written_count) for stats in (then, now)]
     return (
         _length_drift(then, now),
         _share_drift("refusals", "are refusals", *refusals),
@@ -236,10 +237,10 @@ def skill_drifts(before: VariantScores, after: VariantScores) -> tuple[Drift, ..
     """Return the drift of the replies to skill cases: it is described, and decides nothing."""
     then, now = before.reply_stats, after.reply_stats
     thoughts = tuple(thought_drifts(before, after))
-    if min(len(then.word_counts), len(now.word_counts)) < _MIN_REPLIES:
+    if min(then.written_count, now.written_count) < _MIN_REPLIES:
         return thoughts
     refusals = [(stats.refusal_count, stats.reply_count) for stats in (then, now)]
-    hedges = [(stats.hedge_count, stats.reply_count) for stats in (then, now)]
+    hedges = [(side.hedge_count, len(side.replies)) for side in (before, after)]
     return (
         _length_drift(then, now),
         _share_drift("refusals", "are refusals", *refusals),
@@ -291,8 +292,8 @@ def ending_notes(before: VariantScores | None, after: VariantScores) -> Iterator
 
 
 def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:
-    words = [median(stats.word_counts) for stats in (then, now)]
-    characters = [median(stats.character_counts) for stats in (then, now)]
+    words = [median(stats.word_counts.elements()) for stats in (then, now)]
+    characters = [median(stats.character_counts.elements()) for stats in (then, now)]
     has_spaces = characters[0] < _UNSPACED_CHARS * words[0]
     unit, (old, new) = ("words", words) if has_spaces else ("characters", characters)
     is_far = new >= _MIN_FACTOR * old or old >= _MIN_FACTOR * new
@@ -303,8 +304,8 @@ def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:
         unit=unit,
         before=old,
         after=new,
-        n_before=len(then.word_counts),
-        n=len(now.word_counts),
+        n_before=then.written_count,
+        n=now.written_count,
         message=message if is_far and abs(new - old) >= _MIN_WORDS else "",
     )
 
@@ -355,7 +356,7 @@ def _language_drift(before: VariantScores, after: VariantScores) -> Iterator[Dri
 
 def _text_pairs(before: VariantScores, after: VariantScores) -> list[tuple[str, str]]:
     """Return the first replies before and now, for some cases with long replies on both sides."""
-    shared = [case_id for case_id in after.results if case_id in before.results]
+    shared = shared_ids(before, after)
     texts = [
         (old[0].text, new[0].text)
         for case_id in shared[:: max(1, len(shared) // _MAX_LANGUAGE_CASES)]
@@ -393,13 +394,16 @@ def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator
 
 def _error_pairs(before: VariantScores, after: VariantScores) -> Counter[tuple[str, str]]:
     """Count the cases by their kind of format error before and now, "" for none."""
-    answered = {case_id for case_id, result in before.results.items() if result.scores}
-    formatted = compress(after.case_ids, after.is_formatted.tolist())
-    shared = answered.intersection(formatted)
+    if before.case_ids == after.case_ids:
+        compared = after.is_formatted & before.is_answered
+    else:
+        answered = {case_id for case_id, result in before.results.items() if result.scores}
+        compared = after.is_formatted & [case_id in answered for case_id in after.case_ids]
     then, now = (_first_error_kinds(side) for side in (before, after))
-    broken = shared & (then.keys() | now.keys())
+    known = then.keys() | now.keys()
+    broken = known.intersection(compress(after.case_ids, compared.tolist()))
     pairs = Counter((then.get(case_id, ""), now.get(case_id, "")) for case_id in broken)
-    pairs["", ""] += len(shared) - len(broken)
+    pairs["", ""] += int(compared.sum()) - len(broken)
     return pairs
 
 

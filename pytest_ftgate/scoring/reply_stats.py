@@ -1,0 +1,56 @@
+"""Statistics of many replies: their lengths, refusals, and the most frequent text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from operator import attrgetter
+
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.scoring.formats import looks_like_refusal
+
+_TEXT_AND_STOP = attrgetter("text", "stop")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyStats:
+    """Statistics of many replies, without their texts.
+
+    Attributes:
+        word_counts, character_counts: how many replies that are not blank have each length, without
+            outer white space.
+        written_count: the number of replies that are not blank.
+        most_common_count: how often the most frequent text occurs among these.
+        refusal_count: how many of all replies are refusals.
+        reply_count: the number of all replies.
+    """
+
+    word_counts: Counter[int]
+    character_counts: Counter[int]
+    written_count: int
+    most_common_count: int
+    refusal_count: int
+    reply_count: int
+
+
+def reply_stats(replies: Iterable[Reply]) -> ReplyStats:
+    """Return the statistics of *replies*. Each text is measured once, as many are the same."""
+    words, characters, texts = Counter[int](), Counter[int](), Counter[int]()
+    refusals = 0
+    counts = Counter(map(_TEXT_AND_STOP, replies))
+    for (text, stop), count in counts.items():
+        stripped = text.strip()
+        refusals += count if stop == "refusal" or looks_like_refusal(text) else 0
+        if stripped:
+            words[len(stripped.split())] += count
+            characters[len(stripped)] += count
+            texts[hash(stripped)] += count
+    return ReplyStats(
+        word_counts=words,
+        character_counts=characters,
+        written_count=words.total(),
+        most_common_count=max(texts.values(), default=0),
+        refusal_count=refusals,
+        reply_count=counts.total(),
+    )
