@@ -22,8 +22,9 @@ from pytest_ftgate.gates.verdict import (
     Outcome,
 )
 from pytest_ftgate.scoring.formats import can_detect_language, detect_language
+from pytest_ftgate.scoring.reply_stats import ReplyStats
 from pytest_ftgate.scoring.score import FormatError
-from pytest_ftgate.scoring.scores import ReplyStats, VariantScores
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.proportions import wilson
 from pytest_ftgate.stats.resampling import stuart_maxwell
 from pytest_ftgate.suite.gate_kinds import RateGate

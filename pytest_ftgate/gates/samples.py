@@ -9,12 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.scoring.scores import (
-    CaseResult,
-    VariantScores,
-    digest_replies,
-    unique_groups,
-)
+from pytest_ftgate.scoring.case_facts import unique_groups
+from pytest_ftgate.scoring.scores import CaseResult, VariantScores, digest_replies
 
 FloatArray = NDArray[np.float64]
 #: The values of *VariantScores* by kind of sample.

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
-from math import nan
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest, Request
-from pytest_ftgate.scoring.formats import FormatChecker, looks_like_hedge, looks_like_refusal
+from pytest_ftgate.scoring.case_facts import CaseFacts, case_facts
+from pytest_ftgate.scoring.formats import FormatChecker
+from pytest_ftgate.scoring.reply_stats import ReplyStats, reply_stats
 from pytest_ftgate.scoring.sandbox import TimeLimit, require_sandbox
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scorers import JudgeScores, score_content
@@ -28,65 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     _Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyStats:
-    """Statistics of many replies, without their texts, which may not fit into memory.
-
-    Attributes:
-        word_counts, character_counts: the length of each reply that is not blank, without outer
-            white space.
-        most_common_count: how often the most frequent text occurs among these.
-        refusal_count: how many of all replies are refusals.
-        reply_count: the number of all replies.
-        hedge_count: how many of all replies hedge.
-    """
-
-    word_counts: Sequence[int]
-    character_counts: Sequence[int]
-    most_common_count: int
-    refusal_count: int
-    reply_count: int
-    hedge_count: int = 0
-
-
-def reply_stats(replies: Iterable[Reply]) -> ReplyStats:
-    """Return the statistics of *replies*. Each text is measured once, as many are the same."""
-    word_counts, character_counts, text_counts = list[int](), list[int](), Counter[int]()
-    measured = dict[int, _TextStats]()
-    refusal_count = reply_count = hedge_count = 0
-    for reply in replies:
-        text = reply.text
-        found = measured.get(key := hash(text))
-        if found is None:
-            found = measured[key] = _text_stats(text)
-        reply_count += 1
-        refusal_count += found.is_refusal or reply.stop == "refusal"
-        hedge_count += found.is_hedge
-        if found.words:
-            word_counts.append(found.words)
-            character_counts.append(found.characters)
-            text_counts[found.key] += 1
-    counts = max(text_counts.values(), default=0), refusal_count, reply_count, hedge_count
-    return ReplyStats(word_counts, character_counts, *counts)
-
-
-class _TextStats(NamedTuple):
-    """One text without outer white space: its hash, its length, and what it looks like."""
-
-    key: int
-    words: int
-    characters: int
-    is_refusal: bool
-    is_hedge: bool
-
-
-def _text_stats(text: str) -> _TextStats:
-    stripped = text.strip()
-    key, words = hash(stripped), len(stripped.split())
-    looks = looks_like_refusal(text), looks_like_hedge(text)
-    return _TextStats(key, words, len(stripped), *looks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +56,10 @@ class Score:
         """1 if the format is valid for a lenient reader, else 0."""
         return 0.0 if self.format_error and not self.format_error.lenient else 1.0
 
+
+_CASE, _SCORES, _REPLIES = map(attrgetter, ("case", "scores", "replies"))
+_CORRECT, _FORMAT_ERROR = map(attrgetter, ("correct", "format_error"))
+_STOP, _PASSAGES, _THOUGHT, _USAGE = map(attrgetter, ("stop", "passages", "thought", "usage"))
 
 #: Shared by all results that are correct and valid, to save memory: most of them are.
 _ALL_CORRECT = (Score(1.0, None),)
@@ -174,7 +121,7 @@ class VariantScores:
     @cached_property
     def case_ids(self) -> tuple[str, ...]:
         """The ids of the cases."""
-        return tuple(self.results)
+        return self.facts.ids
 
     @cached_property
     def case_results(self) -> tuple[CaseResult, ...]:
@@ -182,14 +129,36 @@ class VariantScores:
         return tuple(self.results.values())
 
     @cached_property
+    def facts(self) -> CaseFacts:
+        """What gates read of the cases."""
+        return case_facts(tuple(self.results), tuple(map(_CASE, self.case_results)))
+
+    @cached_property
     def cases(self) -> tuple[Case, ...]:
         """The cases."""
-        return tuple(result.case for result in self.case_results)
+        return self.facts.cases
+
+    @cached_property
+    def _reply_counts(self) -> NDArray[np.intp]:
+        """The number of scores of each case."""
+        import numpy as np
+
+        return np.fromiter(map(len, map(_SCORES, self.case_results)), np.intp)
+
+    @cached_property
+    def _scores(self) -> tuple[Score, ...]:
+        """The scores of all replies, case by case."""
+        return tuple(chain.from_iterable(map(_SCORES, self.case_results)))
 
     @cached_property
     def correct(self) -> _Array:
         """The mean content score of each case, 0 to 1; NaN if there is none."""
-        return _array(result.correct for result in self.case_results)
+        import numpy as np
+
+        is_single = self._reply_counts == 1
+        if is_single.all():
+            return np.array([*map(_CORRECT, self._scores)], np.float64)
+        return np.array([result.correct for result in self.case_results], np.float64)
 
     @cached_property
     def valid(self) -> _Array:
@@ -214,21 +183,25 @@ class VariantScores:
     @cached_property
     def is_formatted(self) -> NDArray[np.bool_]:
         """For each case, whether it requires a format and has a reply."""
-        return self.has_format & _flags(bool(result.scores) for result in self.case_results)
+        return self.has_format & (self._reply_counts > 0)
 
     @cached_property
     def broken(self) -> tuple[tuple[int, CaseResult], ...]:
         """The results with a format error in any reply, each with its position."""
-        return tuple(
-            (index, result)
-            for index, result in enumerate(self.case_results)
-            if result.scores is not _ALL_CORRECT and result.has_format_error
-        )
+        import numpy as np
+
+        errors = [*map(_FORMAT_ERROR, self._scores)]
+        positions = [index for index, error in enumerate(errors) if error is not None]
+        ends = np.cumsum(self._reply_counts)
+        cases = np.unique(np.searchsorted(ends, positions, side="right")).tolist()
+        return tuple((index, self.case_results[index]) for index in cases)
 
     @cached_property
     def repeats(self) -> _Array:
         """The number of replies of each case, at least 1."""
-        return _numbers(len(result.scores) or 1 for result in self.case_results)
+        import numpy as np
+
+        return np.maximum(self._reply_counts, 1).astype(np.float64)
 
     @cached_property
     def is_graded(self) -> NDArray[np.bool_]:
@@ -240,36 +213,35 @@ class VariantScores:
             is_graded[index] = any(score.correct not in (None, 0.0, 1.0) for score in scores)
         return is_graded
 
-    @cached_property
+    @property
     def scorable(self) -> NDArray[np.bool_]:
         """For each case, whether its replies can be correct or incorrect."""
-        return _flags(case.is_scorable for case in self.cases)
+        return self.facts.scorable
 
-    @cached_property
+    @property
     def has_format(self) -> NDArray[np.bool_]:
         """For each case, whether it requires a format."""
-        return _flags(bool(case.format) for case in self.cases)
+        return self.facts.has_format
 
-    @cached_property
+    @property
     def groups(self) -> tuple[str | None, ...]:
         """The group of each case; empty if no case has one."""
-        groups = tuple(case.group for case in self.cases)
-        return groups if any(groups) else ()
+        return self.facts.groups
 
-    @cached_property
+    @property
     def group_names(self) -> NDArray[np.str_] | None:
         """The group of each case, unique for a case without one; None if no case has one."""
-        return unique_groups(self.case_ids, self.groups)
+        return self.facts.group_names
 
-    @cached_property
+    @property
     def weights(self) -> _Array:
         """The weight of each case."""
-        return _numbers(case.weight for case in self.cases)
+        return self.facts.weights
 
     @cached_property
     def unanswered(self) -> tuple[CaseResult, ...]:
         """The results without any reply."""
-        return tuple(result for result in self.case_results if not result.scores)
+        return tuple(self.case_results[index] for index in (self._reply_counts == 0).nonzero()[0])
 
     @cached_property
     def format_errors(self) -> Counter[str]:
@@ -285,26 +257,32 @@ class VariantScores:
     @cached_property
     def stop_reasons(self) -> Counter[str]:
         """The number of replies for each stop reason."""
-        return Counter(reply.stop for reply in self.replies)
+        return Counter(map(_STOP, self.replies))
 
     @cached_property
     def replies(self) -> tuple[Reply, ...]:
         """All replies, case by case."""
-        return tuple(chain.from_iterable(result.replies for result in self.case_results))
+        return tuple(chain.from_iterable(map(_REPLIES, self.case_results)))
 
     @cached_property
     def has_passages(self) -> bool:
         """Whether passages are retrieved for any case."""
-        return any(reply.passages for reply in self.replies)
+        return any(map(_PASSAGES, self.replies))
 
     @cached_property
     def thoughts(self) -> tuple[Reply, ...]:
         """The replies that begin with a thought."""
-        return tuple(reply for reply in self.replies if reply.thinks)
+        shows = any(map(_THOUGHT, self.replies)) or any(
+            "thought" in usage for usage in map(_USAGE, self.replies)
+        )
+        return tuple(reply for reply in self.replies if reply.thinks) if shows else ()
 
     @cached_property
     def empty_count(self) -> int:
         """The number of replies that ended by themselves, without any text."""
+        # Most variants have no blank reply, and their statistics say so.
+        if len(self.reply_stats.word_counts) == self.reply_stats.reply_count:
+            return 0
         return sum(
             (not reply.text or reply.text.isspace())
             and not reply.steps
@@ -313,37 +291,8 @@ class VariantScores:
         )
 
 
-def _array(values: Iterable[float | None]) -> _Array:
-    return _numbers(nan if value is None else value for value in values)
-
-
-def _numbers(values: Iterable[float]) -> _Array:
-    import numpy as np  # only when a gate is evaluated: the import is slow
-
-    return np.fromiter(values, np.float64)
-
-
-def _flags(values: Iterable[bool]) -> NDArray[np.bool_]:
-    import numpy as np
-
-    return np.fromiter(values, np.bool_)
-
-
 def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
-
-
-def unique_groups(case_ids: Sequence[str], groups: Sequence[str | None]) -> NDArray[np.str_] | None:
-    """Return the names of *groups* as an array, or None if no case has one.
-
-    A case without a group is a group of its own, with a name of its own.
-    """
-    import numpy as np
-
-    if not any(groups):
-        return None
-    names = [group or f"\0{case_id}" for case_id, group in zip(case_ids, groups, strict=True)]
-    return np.array(names, dtype=np.str_)
 
 
 def digest_replies(result: CaseResult) -> str:

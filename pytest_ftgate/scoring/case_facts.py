@@ -1,0 +1,85 @@
+"""What gates read of cases, as arrays; variants with the same cases share them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from pytest_ftgate.suite.model import Case
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class CaseFacts:
+    """Properties of n cases. All arrays have the shape (n,), in the order of *cases*."""
+
+    cases: tuple[Case, ...]
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the cases."""
+        return tuple(case.id for case in self.cases)
+
+    @cached_property
+    def scorable(self) -> NDArray[np.bool_]:
+        """For each case, whether its replies can be correct or incorrect."""
+        import numpy as np
+
+        return np.array([case.is_scorable for case in self.cases], np.bool_)
+
+    @cached_property
+    def has_format(self) -> NDArray[np.bool_]:
+        """For each case, whether it requires a format."""
+        import numpy as np
+
+        return np.array([bool(case.format) for case in self.cases], np.bool_)
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """The weight of each case."""
+        import numpy as np
+
+        return np.array([case.weight for case in self.cases], np.float64)
+
+    @cached_property
+    def groups(self) -> tuple[str | None, ...]:
+        """The group of each case; empty if no case has one."""
+        groups = tuple(case.group for case in self.cases)
+        return groups if any(groups) else ()
+
+    @cached_property
+    def group_names(self) -> NDArray[np.str_] | None:
+        """The group of each case, unique for a case without one; None if no case has one."""
+        return unique_groups(self.ids, self.groups)
+
+
+#: By the ids of the cases; freed with the last scores that use them.
+_shared = WeakValueDictionary[tuple[str, ...], CaseFacts]()
+
+
+def case_facts(ids: tuple[str, ...], cases: tuple[Case, ...]) -> CaseFacts:
+    """Return the facts of *cases*, shared by all variants that answer these cases."""
+    facts = _shared.get(ids)
+    # Equal cases are mostly the same objects, which compare fast.
+    if facts is None or facts.cases != cases:
+        facts = _shared[ids] = CaseFacts(cases)
+    return facts
+
+
+def unique_groups(case_ids: Sequence[str], groups: Sequence[str | None]) -> NDArray[np.str_] | None:
+    """Return the names of *groups* as an array, or None if no case has one.
+
+    A case without a group is a group of its own, with a name of its own.
+    """
+    import numpy as np
+
+    if not any(groups):
+        return None
+    names = [group or f"\0{case_id}" for case_id, group in zip(case_ids, groups, strict=True)]
+    return np.array(names, dtype=np.str_)
