@@ -74,11 +74,11 @@ def flips(
 
     *before* is None if its replies are no longer available.
     """
-    ranked = [(case_id, True) for case_id in regressions.regressed]
-    ranked += [(case_id, False) for case_id in regressions.fixed]
+    ranked = [(case_id, True) for case_id in regressions.regressed[:MAX_FLIPS]]
+    ranked += [(case_id, False) for case_id in regressions.fixed[: MAX_FLIPS - len(ranked)]]
     return tuple(
         _flip(before, after.results[case_id], regressed=regressed, retrieval=after.has_passages)
-        for case_id, regressed in ranked[:MAX_FLIPS]
+        for case_id, regressed in ranked
     )
 
 

@@ -24,7 +24,7 @@ from pytest_ftgate.gates.verdict import (
 from pytest_ftgate.scoring.formats import can_detect_language, detect_language
 from pytest_ftgate.scoring.reply_stats import ReplyStats
 from pytest_ftgate.scoring.score import FormatError
-from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.scoring.scores import VariantScores, shared_ids
 from pytest_ftgate.stats.proportions import wilson
 from pytest_ftgate.stats.resampling import stuart_maxwell
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -93,7 +93,7 @@ def _examples(share: FormatErrorShare, scores: VariantScores) -> tuple[FormatErr
 
 def rule_shares(before: VariantScores | None, after: VariantScores) -> tuple[FormatErrorShare, ...]:
     """Return the share of replies that break each format rule, if a case has several rules."""
-    if all(len(case.format) < 2 for case in after.cases):  # noqa: PLR2004 - one rule adds nothing
+    if not after.facts.has_several_rules:  # one rule adds nothing
         return ()
     return _shares(before, after, lambda error: dict.fromkeys(error.rules))
 
@@ -356,7 +356,7 @@ def _language_drift(before: VariantScores, after: VariantScores) -> Iterator[Dri
 
 def _text_pairs(before: VariantScores, after: VariantScores) -> list[tuple[str, str]]:
     """Return the first replies before and now, for some cases with long replies on both sides."""
-    shared = [case_id for case_id in after.results if case_id in before.results]
+    shared = shared_ids(before, after)
     texts = [
         (old[0].text, new[0].text)
         for case_id in shared[:: max(1, len(shared) // _MAX_LANGUAGE_CASES)]
@@ -394,13 +394,16 @@ def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator
 
 def _error_pairs(before: VariantScores, after: VariantScores) -> Counter[tuple[str, str]]:
     """Count the cases by their kind of format error before and now, "" for none."""
-    answered = {case_id for case_id, result in before.results.items() if result.scores}
-    formatted = compress(after.case_ids, after.is_formatted.tolist())
-    shared = answered.intersection(formatted)
+    if before.case_ids == after.case_ids:
+        compared = after.is_formatted & before.is_answered
+    else:
+        answered = {case_id for case_id, result in before.results.items() if result.scores}
+        compared = after.is_formatted & [case_id in answered for case_id in after.case_ids]
     then, now = (_first_error_kinds(side) for side in (before, after))
-    broken = shared & (then.keys() | now.keys())
+    known = then.keys() | now.keys()
+    broken = known.intersection(compress(after.case_ids, compared.tolist()))
     pairs = Counter((then.get(case_id, ""), now.get(case_id, "")) for case_id in broken)
-    pairs["", ""] += len(shared) - len(broken)
+    pairs["", ""] += int(compared.sum()) - len(broken)
     return pairs
 
 

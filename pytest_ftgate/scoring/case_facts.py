@@ -41,6 +41,11 @@ class CaseFacts:
         return np.array([bool(case.format) for case in self.cases], np.bool_)
 
     @cached_property
+    def has_several_rules(self) -> bool:
+        """Whether any case requires more than one format."""
+        return max((len(case.format) for case in self.cases), default=0) > 1
+
+    @cached_property
     def weights(self) -> NDArray[np.float64]:
         """The weight of each case."""
         import numpy as np

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.formats import looks_like_hedge, looks_like_refusal
 
-_TEXT, _STOP = attrgetter("text"), attrgetter("stop")
+_TEXT, _STOP, _WORDS, _CHARACTERS = map(attrgetter, ("text", "stop", "words", "characters"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ def reply_stats(replies: Sequence[Reply]) -> ReplyStats:
         refused.update(key for key, stop in zip(keys, stops, strict=True) if stop == "refusal")
     for key, found in measured.items():
         texts[found.key] += counts[key] if found.words else 0
-    answers = [found for key in keys if (found := measured[key]).words]
+    answers = [*filter(_WORDS, map(measured.__getitem__, keys))]
     looks = measured.items()
     return ReplyStats(
-        word_counts=[found.words for found in answers],
-        character_counts=[found.characters for found in answers],
+        word_counts=[*map(_WORDS, answers)],
+        character_counts=[*map(_CHARACTERS, answers)],
         most_common_count=max(texts.values(), default=0),
         refusal_count=sum(counts[key] if text.is_refusal else refused[key] for key, text in looks),
         reply_count=len(keys),

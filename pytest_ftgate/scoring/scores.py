@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
@@ -183,7 +183,12 @@ class VariantScores:
     @cached_property
     def is_formatted(self) -> NDArray[np.bool_]:
         """For each case, whether it requires a format and has a reply."""
-        return self.has_format & (self._reply_counts > 0)
+        return self.has_format & self.is_answered
+
+    @cached_property
+    def is_answered(self) -> NDArray[np.bool_]:
+        """For each case, whether it has a reply."""
+        return self._reply_counts > 0
 
     @cached_property
     def broken(self) -> tuple[tuple[int, CaseResult], ...]:
@@ -241,7 +246,7 @@ class VariantScores:
     @cached_property
     def unanswered(self) -> tuple[CaseResult, ...]:
         """The results without any reply."""
-        return tuple(self.case_results[index] for index in (self._reply_counts == 0).nonzero()[0])
+        return tuple(self.case_results[index] for index in (~self.is_answered).nonzero()[0])
 
     @cached_property
     def format_errors(self) -> Counter[str]:
@@ -272,10 +277,10 @@ class VariantScores:
     @cached_property
     def thoughts(self) -> tuple[Reply, ...]:
         """The replies that begin with a thought."""
-        shows = any(map(_THOUGHT, self.replies)) or any(
-            "thought" in usage for usage in map(_USAGE, self.replies)
-        )
-        return tuple(reply for reply in self.replies if reply.thinks) if shows else ()
+        usages = filter(None, map(_USAGE, self.replies))
+        if any(map(_THOUGHT, self.replies)) or any("thought" in usage for usage in usages):
+            return tuple(reply for reply in self.replies if reply.thinks)
+        return ()
 
     @cached_property
     def empty_count(self) -> int:
@@ -289,6 +294,13 @@ class VariantScores:
             and reply.stop in ("end", "stop")
             for reply in self.replies
         )
+
+
+def shared_ids(before: VariantScores, after: VariantScores) -> Sequence[str]:
+    """Return the ids of the cases of both, in the order of *after*."""
+    if before.case_ids == after.case_ids:
+        return after.case_ids
+    return [case_id for case_id in after.case_ids if case_id in before.results]
 
 
 def _mean(values: list[float]) -> float | None:

@@ -469,9 +469,12 @@ def sorted_rows(*arrays: ArrayLike | None, groups: ArrayLike | None) -> Array:
         raise ValueError(msg)
     codes = np.zeros(b.shape)
     weighted = np.broadcast_to(w > 0.0, b.shape)
-    codes[weighted] = np.unique(labels[weighted], return_inverse=True)[1]
+    if groups is not None:
+        codes[weighted] = np.unique(labels[weighted], return_inverse=True)[1]
     rows = np.stack(np.broadcast_arrays(b, c, kb, kc, w, codes))[:, weighted]
-    rows = rows[:, np.lexsort(rows)]
+    # A row of equal numbers changes no order, and takes as long to sort as any other.
+    varying = [row for row in rows if np.ptp(row) > 0.0]
+    rows = rows[:, np.lexsort(varying)] if varying else rows
     rows[4] = 1.0 if np.ptp(rows[4]) == 0.0 else rows[4] * rows.shape[1] / np.sum(rows[4])
     return rows
 
