@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.scoring.case_facts import unique_groups
+from pytest_ftgate.scoring.case_facts import number_groups
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, digest_replies
 
 FloatArray = NDArray[np.float64]
@@ -46,7 +46,7 @@ class Samples:
         values: the mean scores, 0 to 1; NaN without a reply.
         repeats: the number of replies, at least 1; 1 if any is right in part. A mean of replies
             that are right or wrong shows how much they vary, a mean of graded replies does not.
-        groups: the group of each case, unique for a case without a group; None for no groups.
+        groups: the number of the group of each case; None if no case has a group.
         weights: the weight of each case, or None for equal weights.
         sources: the result of each case, or the digest of its requests and replies.
     """
@@ -54,7 +54,7 @@ class Samples:
     case_ids: tuple[str, ...]
     values: FloatArray
     repeats: FloatArray
-    groups: NDArray[np.str_] | None = None
+    groups: NDArray[np.intp] | None = None
     weights: FloatArray | None = None
     sources: Sequence[CaseResult | str] = ()
 
@@ -116,7 +116,7 @@ def samples_from_values(scores: VariantScores, values: FloatArray) -> Samples:
         case_ids=scores.case_ids,
         values=values,
         repeats=np.where(scores.is_graded, 1.0, scores.repeats),
-        groups=scores.group_names,
+        groups=scores.group_numbers,
         weights=_weights(scores.weights),
         sources=scores.case_results,
     )
@@ -130,7 +130,7 @@ def samples_from_cases(cases: Mapping[str, CaseSample]) -> Samples:
         case_ids=tuple(cases),
         values=np.array(values, dtype=np.float64),
         repeats=np.array([max(1, case.repeats) for case in rows], dtype=np.float64),
-        groups=unique_groups(tuple(cases), tuple(case.group for case in rows)),
+        groups=number_groups(tuple(cases), tuple(case.group for case in rows)),
         weights=_weights(np.array([case.weight for case in rows], dtype=np.float64)),
         sources=tuple(case.replies_digest for case in rows),
     )

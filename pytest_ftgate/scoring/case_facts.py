@@ -59,9 +59,12 @@ class CaseFacts:
         return groups if any(groups) else ()
 
     @cached_property
-    def group_names(self) -> NDArray[np.str_] | None:
-        """The group of each case, unique for a case without one; None if no case has one."""
-        return unique_groups(self.ids, self.groups)
+    def group_numbers(self) -> NDArray[np.intp] | None:
+        """The number of the group of each case, unique for a case without one.
+
+        None if no case has a group. Numbers follow the order of the names.
+        """
+        return number_groups(self.ids, self.groups)
 
 
 #: By the ids of the cases; freed with the last scores that use them.
@@ -77,14 +80,14 @@ def case_facts(ids: tuple[str, ...], cases: tuple[Case, ...]) -> CaseFacts:
     return facts
 
 
-def unique_groups(case_ids: Sequence[str], groups: Sequence[str | None]) -> NDArray[np.str_] | None:
-    """Return the names of *groups* as an array, or None if no case has one.
+def number_groups(case_ids: Sequence[str], groups: Sequence[str | None]) -> NDArray[np.intp] | None:
+    """Return the number of each of *groups*, in the order of their names; None if there is none.
 
-    A case without a group is a group of its own, with a name of its own.
+    A case without a group is a group of its own.
     """
     import numpy as np
 
     if not any(groups):
         return None
     names = [group or f"\0{case_id}" for case_id, group in zip(case_ids, groups, strict=True)]
-    return np.array(names, dtype=np.str_)
+    return np.unique(np.array(names, dtype=np.str_), return_inverse=True)[1]

@@ -234,9 +234,9 @@ class VariantScores:
         return self.facts.groups
 
     @property
-    def group_names(self) -> NDArray[np.str_] | None:
-        """The group of each case, unique for a case without one; None if no case has one."""
-        return self.facts.group_names
+    def group_numbers(self) -> NDArray[np.intp] | None:
+        """The number of the group of each case; None if no case has one."""
+        return self.facts.group_numbers
 
     @property
     def weights(self) -> _Array:

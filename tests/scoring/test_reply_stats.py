@@ -1,0 +1,39 @@
+"""Statistics of replies: of many that are the same, and of blank ones."""
+
+from __future__ import annotations
+
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.scoring.reply_stats import reply_stats
+
+
+def stats(*texts, stop="end"):
+    return reply_stats([Reply(text=text, stop=stop) for text in texts])
+
+
+def test_a_blank_reply_has_no_length_but_counts_as_a_reply():
+    found = stats("two words", " ", "", "one")
+
+    assert found.word_counts == [2, 1]
+    assert found.character_counts == [9, 3]
+    assert found.reply_count == 4
+
+
+def test_texts_are_the_same_whatever_white_space_is_around_them():
+    assert stats("a", " a", "a\n", "b").most_common_count == 3
+
+
+def test_a_refusal_that_the_provider_marks_counts_once():
+    marked = stats("I cannot help with that.", "no", stop="refusal")
+
+    assert marked.refusal_count == 2
+    assert stats("I cannot help with that.", "no").refusal_count == 1
+
+
+def test_each_reply_that_hedges_counts():
+    assert stats("I think it is 4.", "I think it is 4.", "4").hedge_count == 2
+
+
+def test_without_replies_all_counts_are_zero():
+    found = stats()
+
+    assert (found.most_common_count, found.refusal_count, found.reply_count) == (0, 0, 0)
