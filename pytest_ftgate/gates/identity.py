@@ -15,7 +15,7 @@ from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.samples import Samples, align
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.requests.reply import Reply, answered, without_date, wrong_model
+from pytest_ftgate.requests.reply import Reply, answered, received, without_date, wrong_model
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.requests.workload import PROBE_STAGES
 from pytest_ftgate.stats.proportions import mcnemar_midp
@@ -203,7 +203,7 @@ def check_served_model(
     """
     request = case_requests[0].request
     declared = request.served_model or request.model
-    replies = [reply for _, reply in answered(case_requests, results)]
+    replies = [reply for _, reply in received(case_requests, results)]
     served = {reply.model for reply in replies if reply.model}
     if not declared or declared.startswith("arn:"):
         return IdentityResult(Outcome.PASSED, f"asked for: {declared or 'no model is declared'}")
@@ -219,7 +219,7 @@ def check_parent_model(
     base: str, case_requests: Sequence[CaseRequest], results: RequestResults
 ) -> IdentityResult:
     """Compare the parent that the server lists for a tuned model with the declared *base*."""
-    replies = [reply for _, reply in answered(case_requests, results)]
+    replies = [reply for _, reply in received(case_requests, results)]
     parents = {reply.facts.get("parent", "") for reply in replies} - {""}
     mismatches = sorted(name for name in parents if without_date(name) != without_date(base))
     if mismatches:
@@ -235,11 +235,8 @@ def check_constraint(
 
     A reply that was cut off counts as broken if no whole reply begins as it does.
     """
-    replies = [
-        (case_request.request, reply)
-        for case_request, reply in answered(case_requests, results)
-        if case_request.request.constraint
-    ]
+    held = (case_request for case_request in case_requests if case_request.request.constraint)
+    replies = [(case_request.request, reply) for case_request, reply in answered(held, results)]
     complete = [meets_constraint(*_text(pair)) for pair in replies if pair[1].stop == "end"]
     cut_off = [begins_constraint(*_text(pair)) for pair in replies if pair[1].stop == "length"]
     broken, total = (complete + cut_off).count(False), len(complete + cut_off)
@@ -303,10 +300,14 @@ def check_temperature(
 ) -> IdentityResult:
     """Check that a temperature above 0 has an effect: some repeats of a case differ."""
     texts_by_case: dict[str, list[str]] = defaultdict(list)
-    for case_request, reply in answered(case_requests, results):
-        request = case_request.request
-        if request.constraint is None and request.sampling.get("temperature"):
-            texts_by_case[case_request.case.id].append(reply.text)
+    sampled = (
+        case_request
+        for case_request in case_requests
+        if case_request.request.sampling.get("temperature")
+        and case_request.request.constraint is None
+    )
+    for case_request, reply in answered(sampled, results):
+        texts_by_case[case_request.case.id].append(reply.text)
     # A short label is the same at every temperature. Only longer texts show the sampling.
     repeats = [
         texts
@@ -355,7 +356,7 @@ def server_notices(
 
     Notices never block a gate. Rejected settings that the suite has not *declared* are ignored.
     """
-    replies = [reply for _, reply in answered(case_requests, results)]
+    replies = [reply for _, reply in received(case_requests, results)]
     model = case_requests[0].request.model if case_requests else ""
     for setting in sorted({name for reply in replies for name in reply.unsent}):
         if setting in declared:
@@ -371,7 +372,7 @@ def identity_facts(case_requests: Sequence[CaseRequest], results: RequestResults
     if not case_requests:
         return {}
     request = case_requests[0].request
-    replies = [reply for _, reply in answered(case_requests, results)]
+    replies = [reply for _, reply in received(case_requests, results)]
     is_local = bool(provider_spec(request.provider).weights)
     facts = {
         "provider": request.provider,

@@ -167,17 +167,25 @@ def read_reply(reply: Reply, marks: ThoughtMarks | None = None) -> Reply:
     return replace(reply, text=split.answer, thought=thought, stop=stop)
 
 
-def answered(
+def received(
     case_requests: Iterable[CaseRequest], results: Mapping[str, object]
 ) -> Iterator[tuple[CaseRequest, Reply]]:
     """Yield each request with a reply among *results*, which are by fingerprint, and the reply.
 
-    The reply is read: its text is the answer, without thoughts.
+    The reply is as the server sent it.
     """
     for case_request in case_requests:
-        result = results.get(case_request.fingerprint)
+        result = results.get(case_request.request.fingerprint)
         if isinstance(result, Reply):
-            yield case_request, read_reply(result, case_request.request.thoughts)
+            yield case_request, result
+
+
+def answered(
+    case_requests: Iterable[CaseRequest], results: Mapping[str, object]
+) -> Iterator[tuple[CaseRequest, Reply]]:
+    """Yield what `received` does, with replies that are read: the text is the answer alone."""
+    for case_request, reply in received(case_requests, results):
+        yield case_request, read_reply(reply, case_request.request.thoughts)
 
 
 def _step(raw: Mapping[str, Any]) -> Step:

@@ -25,6 +25,7 @@ _OPENED_BY_TEMPLATE: ThoughtMarks = (
     ("[THINK]", "[/THINK]"),
     ("◁think▷", "◁/think▷"),
 )
+_CLOSED_IN_REPLY = tuple(closing for _, closing in _OPENED_BY_TEMPLATE)
 #: The channels of the harmony format, in which gpt-oss answers.
 _CHANNEL = re.compile(
     r"<\|channel\|>(?P<name>\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>"
@@ -78,8 +79,12 @@ def split_thoughts(text: str, marks: ThoughtMarks | None = None) -> SplitText:
 
 def _may_think(start: str) -> bool:
     """Return True if a text may hold a thought; most do not, which is found out fast."""
-    is_opened = start.startswith(_KNOWN_STARTS)
-    return is_opened or any(closing in start for _, closing in _OPENED_BY_TEMPLATE)
+    if start.startswith(_KNOWN_STARTS):
+        return True
+    for closing in _CLOSED_IN_REPLY:  # noqa: SIM110 - twice as fast as any()
+        if closing in start:
+            return True
+    return False
 
 
 def _split_leading(text: str, marks: ThoughtMarks) -> SplitText:

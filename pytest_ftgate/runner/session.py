@@ -30,7 +30,7 @@ from pytest_ftgate.gates.levels import Levels, shared_levels
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.providers.base import ProviderFactory
 from pytest_ftgate.requests.keys import KeyUse, key_use
-from pytest_ftgate.requests.reply import answered
+from pytest_ftgate.requests.reply import answered, received
 from pytest_ftgate.requests.request import (
     CaseRequest,
     Request,
@@ -61,7 +61,7 @@ _IDENTITY = "proofs of identity"
 def _exchanges(
     case_requests: Iterable[CaseRequest], results: Mapping[str, Result]
 ) -> Iterator[Exchange]:
-    pairs = answered(case_requests, results)
+    pairs = received(case_requests, results)
     return ((case_request.request, reply) for case_request, reply in pairs)
 
 

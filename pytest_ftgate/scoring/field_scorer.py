@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from pytest_ftgate.scoring.score import INCORRECT, ContentScore, Scorer, binary_score
-from pytest_ftgate.scoring.structured import last_code_block, reject_constant
+from pytest_ftgate.scoring.structured import last_code_block, read_json
 from pytest_ftgate.scoring.text_scorers import TEXT_SCORERS, score_labels, score_similarity
 from pytest_ftgate.suite.cases import leaf_fields
 from pytest_ftgate.suite.rule import Rule
@@ -16,7 +15,6 @@ from pytest_ftgate.suite.rule import Rule
 _SCORERS: Mapping[str, Scorer] = {**TEXT_SCORERS, "similarity": score_similarity}
 _ABSENT = object()
 _LIST_KINDS = ("set", "sequence")
-_loads = partial(json.loads, parse_constant=reject_constant)
 #: The most characters of a wrong value that a reason shows, and the most wrong fields.
 _MAX_VALUE_CHARACTERS, _MAX_FIELDS = 200, 20
 
@@ -37,12 +35,12 @@ def score_fields(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
 def _parse_json(text: str) -> Any:
     """Return *text* as JSON, or else the JSON in its last code block."""
     try:
-        return _loads(text)
+        return read_json(text)
     except ValueError:
         block = last_code_block(text)
         if block is None:
             raise
-    return _loads(block)
+    return read_json(block)
 
 
 def _compare_fields(

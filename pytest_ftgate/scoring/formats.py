@@ -44,7 +44,13 @@ def _language_identifier() -> Any:
 
 def detect_language(text: str) -> str:
     """Return the language code of *text*, or "" if the language is uncertain."""
-    code = str(_language_identifier().classify(text[:_MAX_CHARACTERS])[0])
+    return _language_of(text[:_MAX_CHARACTERS])
+
+
+#: Holds about as many texts of the baseline as are compared with each variant.
+@lru_cache(maxsize=512)
+def _language_of(text: str) -> str:
+    code = str(_language_identifier().classify(text)[0])
     return "" if code == "und" else code
 
 

@@ -348,7 +348,10 @@ def unscored_results(
 ) -> VariantScores:
     """Return the replies by case, not scored yet."""
     groups = _group_by_case(case_requests)
-    return VariantScores(variant, {key: _unscored_result(group, replies) for key, group in groups})
+    return VariantScores(
+        variant,
+        {key: _case_result(group, replies, answered(group, replies)) for key, group in groups},
+    )
 
 
 def _group_by_case(
@@ -360,15 +363,19 @@ def _group_by_case(
     return by_case.items()
 
 
-def _unscored_result(
-    case_requests: list[CaseRequest], replies: Mapping[str, Reply | FtgateError]
+def _case_result(
+    case_requests: list[CaseRequest],
+    replies: Mapping[str, Reply | FtgateError],
+    read: Iterable[tuple[CaseRequest, Reply]],
+    scores: tuple[Score, ...] = (),
 ) -> CaseResult:
+    """Return the result of one case; *read* has the requests with a reply, which is read."""
     fingerprints = tuple(case_request.fingerprint for case_request in case_requests)
     outcomes = [replies[fingerprint] for fingerprint in fingerprints]
     return CaseResult(
         case=case_requests[0].case,
-        replies=tuple(reply for _, reply in answered(case_requests, replies)),
-        scores=(),
+        replies=tuple(reply for _, reply in read),
+        scores=_ALL_CORRECT if scores == _ALL_CORRECT else scores,
         fingerprints=fingerprints,
         missing_reasons=tuple(str(error) for error in outcomes if not isinstance(error, Reply)),
     )
@@ -413,14 +420,14 @@ class _CaseScorer:
         self._schema_rules: list[Rule] = []
 
     def score_case(self, case_requests: list[CaseRequest]) -> CaseResult:
-        result = _unscored_result(case_requests, self._replies)
-        case, schema_rules = result.case, self._constraint_rules(case_requests[0])
+        case, schema_rules = case_requests[0].case, self._constraint_rules(case_requests[0])
         checked = replace(case, format=(*case.format, *schema_rules)) if schema_rules else case
+        read = [*answered(case_requests, self._replies)]
         scores = tuple(
             self._limit.run(checked, partial(self._score, case, checked, reply, case_request))
-            for case_request, reply in answered(case_requests, self._replies)
+            for case_request, reply in read
         )
-        return replace(result, scores=_ALL_CORRECT if scores == _ALL_CORRECT else scores)
+        return _case_result(case_requests, self._replies, read, scores)
 
     def _score(self, case: Case, checked: Case, reply: Reply, case_request: CaseRequest) -> Score:
         """Return the score of *reply*; *checked* is *case* with the formats of its request."""

@@ -10,7 +10,7 @@ import textwrap
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -66,12 +66,25 @@ def _keep(text: str) -> tuple[str, str]:
     return "", text
 
 
-def reject_constant(name: str) -> Any:
+def _reject_constant(name: str) -> Any:
     """Raise a ValueError for NaN and Infinity, which Python's reader of JSON accepts."""
     raise ValueError(f"{name} is no JSON value")
 
 
-_DECODER = json.JSONDecoder(parse_constant=reject_constant)
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant)
+
+
+@lru_cache(maxsize=4)
+def read_json(text: str) -> Any:
+    """Return *text* as JSON, parsed once for the scorer and the formats of a reply.
+
+    The value is shared, and must not be changed.
+
+    Raises:
+        ValueError: it is no JSON.
+        RecursionError: it is nested too deep.
+    """
+    return _DECODER.decode(text)
 
 
 def structured_reader(rule: Rule, folder: Path) -> LenientReader:
@@ -116,7 +129,7 @@ def _load_model(reference: str, folder: Path) -> Any:
 def _json_error(validator: Any, text: str) -> FormatError | None:
     """Return how *text* breaks the syntax of JSON or the schema of *validator*, if there is one."""
     try:
-        value = _DECODER.decode(text)
+        value = read_json(text)
         return None if validator is None else find_schema_error(validator, value, "json_schema")
     # Nested too deep, or escapes that are no valid text: a program cannot read such JSON.
     except RecursionError:
