@@ -240,7 +240,7 @@ def skill_drifts(before: VariantScores, after: VariantScores) -> tuple[Drift, ..
     if min(len(then.word_counts), len(now.word_counts)) < _MIN_REPLIES:
         return thoughts
     refusals = [(stats.refusal_count, stats.reply_count) for stats in (then, now)]
-    hedges = [(stats.hedge_count, stats.reply_count) for stats in (then, now)]
+    hedges = [(side.hedge_count, len(side.replies)) for side in (before, after)]
     return (
         _length_drift(then, now),
         _share_drift("refusals", "are refusals", *refusals),

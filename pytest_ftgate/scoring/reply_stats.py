@@ -1,4 +1,4 @@
-"""Statistics of many replies: their lengths, refusals, hedging, and the most frequent text."""
+"""Statistics of many replies: their lengths, refusals, and the most frequent text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.formats import looks_like_hedge, looks_like_refusal
+from pytest_ftgate.scoring.formats import looks_like_refusal
 
 _TEXT, _STOP, _WORDS, _CHARACTERS = map(attrgetter, ("text", "stop", "words", "characters"))
 
@@ -24,7 +24,6 @@ class ReplyStats:
         most_common_count: how often the most frequent text occurs among these.
         refusal_count: how many of all replies are refusals.
         reply_count: the number of all replies.
-        hedge_count: how many of all replies hedge.
     """
 
     word_counts: Sequence[int]
@@ -32,17 +31,15 @@ class ReplyStats:
     most_common_count: int
     refusal_count: int
     reply_count: int
-    hedge_count: int = 0
 
 
 class _TextStats(NamedTuple):
-    """One text without outer white space: its hash, its length, and what it looks like."""
+    """One text without outer white space: its hash, its length, and whether it is a refusal."""
 
     key: int
     words: int
     characters: int
     is_refusal: bool
-    is_hedge: bool
 
 
 def reply_stats(replies: Sequence[Reply]) -> ReplyStats:
@@ -56,19 +53,18 @@ def reply_stats(replies: Sequence[Reply]) -> ReplyStats:
     for key, found in measured.items():
         texts[found.key] += counts[key] if found.words else 0
     answers = [*filter(_WORDS, map(measured.__getitem__, keys))]
-    looks = measured.items()
     return ReplyStats(
         word_counts=[*map(_WORDS, answers)],
         character_counts=[*map(_CHARACTERS, answers)],
         most_common_count=max(texts.values(), default=0),
-        refusal_count=sum(counts[key] if text.is_refusal else refused[key] for key, text in looks),
+        refusal_count=sum(
+            counts[key] if text.is_refusal else refused[key] for key, text in measured.items()
+        ),
         reply_count=len(keys),
-        hedge_count=sum(counts[key] for key, text in looks if text.is_hedge),
     )
 
 
 def _text_stats(text: str) -> _TextStats:
     stripped = text.strip()
     key, words = hash(stripped), len(stripped.split())
-    looks = looks_like_refusal(text), looks_like_hedge(text)
-    return _TextStats(key, words, len(stripped), *looks)
+    return _TextStats(key, words, len(stripped), looks_like_refusal(text))

@@ -15,7 +15,7 @@ from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.scoring.case_facts import CaseFacts, case_facts
-from pytest_ftgate.scoring.formats import FormatChecker
+from pytest_ftgate.scoring.formats import FormatChecker, looks_like_hedge
 from pytest_ftgate.scoring.reply_stats import ReplyStats, reply_stats
 from pytest_ftgate.scoring.sandbox import TimeLimit, require_sandbox
 from pytest_ftgate.scoring.score import FormatError
@@ -258,6 +258,11 @@ class VariantScores:
     def reply_stats(self) -> ReplyStats:
         """The statistics of all replies."""
         return reply_stats(self.replies)
+
+    @cached_property
+    def hedge_count(self) -> int:
+        """The number of replies that hedge."""
+        return sum(looks_like_hedge(reply.text) for reply in self.replies)
 
     @cached_property
     def stop_reasons(self) -> Counter[str]:

@@ -29,10 +29,6 @@ def test_a_refusal_that_the_provider_marks_counts_once():
     assert stats("I cannot help with that.", "no").refusal_count == 1
 
 
-def test_each_reply_that_hedges_counts():
-    assert stats("I think it is 4.", "I think it is 4.", "4").hedge_count == 2
-
-
 def test_without_replies_all_counts_are_zero():
     found = stats()
 

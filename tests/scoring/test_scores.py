@@ -243,3 +243,10 @@ def test_replies_with_other_thoughts_are_other_replies():
     ]
     assert len({*digests}) == 3
     assert digests[1] == digests[3]
+
+
+def test_each_reply_that_hedges_counts():
+    asks = [case_request(case("1"), repeat) for repeat in range(3)]
+    said = {"1-0": reply("I think it is a."), "1-1": reply("a"), "1-2": reply("I think it is a.")}
+
+    assert scores(asks, said).hedge_count == 2
