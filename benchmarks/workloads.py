@@ -81,17 +81,22 @@ def scoring() -> Callable[[], None]:
 
     drawn = random.Random(0)
     schema = {"properties": {"label": {"enum": [*large.LABELS]}}, "required": ["label"]}
-    rules = {"score": Rule("fields"), "format": (Rule("json_schema", schema),)}
+    score, form = Rule("fields"), (Rule("json_schema", schema),)
     requests, replies = list[CaseRequest](), dict[str, Reply]()
     for number in range(REPLIES):
         name, label = str(number), drawn.choice(large.LABELS)
-        case = Case(id=name, location="c:1", input="q", expected={"label": label}, **rules)
+        expected = {"label": label}
+        case = Case(id=name, location="c:1", expected=expected, score=score, format=form)
         request = Request(
             fingerprint=name, provider="recorded", model="", messages=(), max_tokens=9, sampling={}
         )
         requests.append(CaseRequest(case, 0, request))
         replies[name] = Reply(text=large.reply(number, drawn.choice(large.LABELS), 2_000))
-    return lambda: score_replies("tuned", requests, replies, Path()) and None
+
+    def piece() -> None:
+        score_replies("tuned", requests, replies, Path())
+
+    return piece
 
 
 def run_suite(folder: Path) -> float:
