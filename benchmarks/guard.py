@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "benchmarks" / "figures.json"
 LIMIT, CONFIDENCE = 1.15, 0.95
 #: Pairs of runs: of short work, and of a whole run of pytest.
-PAIRS, RUN_PAIRS = 40, 10
+PAIRS, RUN_PAIRS, LEAST_PAIRS = 40, 10, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +153,8 @@ def main() -> int:
     parser.add_argument("--plant", type=float, default=0.0)
     args = parser.parse_args()
     names = args.names or workloads.NAMES
+    if args.rounds is not None and args.rounds < LEAST_PAIRS:
+        parser.error(f"--rounds: an interval needs at least {LEAST_PAIRS}")
     base = args.base or json.loads(FIGURES.read_text("utf-8"))["commit"]
     outcomes = Counter[str]()
     with tempfile.TemporaryDirectory() as name:
