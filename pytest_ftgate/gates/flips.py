@@ -88,24 +88,26 @@ def _flip(
     case = result.case
     old = before.results.get(case.id) if before else None
     error = _format_error(result)
+    then = _representative_reply(old, right=regressed) if old else None
+    now = _representative_reply(result, right=not regressed)
     return Flip(
         case=case.id,
         where=case.location,
         regressed=regressed,
         shown=case.input_text[:_MAX_CHARS],
         expected=expected_text(case),
-        before=_text(old, right=regressed) if old else "",
-        now=_text(result, right=not regressed),
+        before=_storable(then.text) if then else "",
+        now=_storable(now.text) if now else "",
         format_error=error.kind if error else "",
         why=_storable(f"{error.kind}: {error.detail}".rstrip(": ")) if error else "",
         wrong=_storable(next((score.reason for score in result.scores if score.reason), "")),
         skill=case.skill or "",
         passages=passage_heads(result),
         answered_in=answer_rank(result) if retrieval else None,
-        called_before=_tool_calls(old, right=regressed) if old else (),
-        called=_tool_calls(result, right=not regressed),
-        thought_before=_thought(old, right=regressed) if old else "",
-        thought=_thought(result, right=not regressed),
+        called_before=_tool_calls(then),
+        called=_tool_calls(now),
+        thought_before=_storable(then.thought) if then else "",
+        thought=_storable(now.thought) if now else "",
     )
 
 
@@ -131,19 +133,8 @@ def _representative_reply(result: CaseResult, *, right: bool) -> Reply | None:
     return result.replies[scores.index(max(scores) if right else min(scores))]
 
 
-def _tool_calls(result: CaseResult, *, right: bool) -> tuple[str, ...]:
-    reply = _representative_reply(result, right=right)
+def _tool_calls(reply: Reply | None) -> tuple[str, ...]:
     return tuple(_storable(tool_call_text(call)) for call in reply.tool_calls) if reply else ()
-
-
-def _thought(result: CaseResult, *, right: bool) -> str:
-    reply = _representative_reply(result, right=right)
-    return _storable(reply.thought) if reply else ""
-
-
-def _text(result: CaseResult, *, right: bool) -> str:
-    reply = _representative_reply(result, right=right)
-    return _storable(reply.text) if reply else ""
 
 
 def _storable(text: str) -> str:

@@ -219,10 +219,10 @@ def reply_drifts(
         return ()
     then, now = before.reply_stats, after.reply_stats
     thoughts = tuple(thought_drifts(before, after))
-    if min(len(then.word_counts), len(now.word_counts)) < _MIN_REPLIES:
+    if min(then.written_count, now.written_count) < _MIN_REPLIES:
         return thoughts
     refusals = [(stats.refusal_count, stats.reply_count) for stats in (then, now)]
-    same_text = [(stats.most_common_count, len(stats.word_counts)) for stats in (then, now)]
+    same_text = [(stats.most_common_count, stats.written_count) for stats in (then, now)]
     return (
         _length_drift(then, now),
         _share_drift("refusals", "are refusals", *refusals),
@@ -237,7 +237,7 @@ def skill_drifts(before: VariantScores, after: VariantScores) -> tuple[Drift, ..
     """Return the drift of the replies to skill cases: it is described, and decides nothing."""
     then, now = before.reply_stats, after.reply_stats
     thoughts = tuple(thought_drifts(before, after))
-    if min(len(then.word_counts), len(now.word_counts)) < _MIN_REPLIES:
+    if min(then.written_count, now.written_count) < _MIN_REPLIES:
         return thoughts
     refusals = [(stats.refusal_count, stats.reply_count) for stats in (then, now)]
     hedges = [(side.hedge_count, len(side.replies)) for side in (before, after)]
@@ -292,8 +292,8 @@ def ending_notes(before: VariantScores | None, after: VariantScores) -> Iterator
 
 
 def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:
-    words = [median(stats.word_counts) for stats in (then, now)]
-    characters = [median(stats.character_counts) for stats in (then, now)]
+    words = [median(stats.word_counts.elements()) for stats in (then, now)]
+    characters = [median(stats.character_counts.elements()) for stats in (then, now)]
     has_spaces = characters[0] < _UNSPACED_CHARS * words[0]
     unit, (old, new) = ("words", words) if has_spaces else ("characters", characters)
     is_far = new >= _MIN_FACTOR * old or old >= _MIN_FACTOR * new
@@ -304,8 +304,8 @@ def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:
         unit=unit,
         before=old,
         after=new,
-        n_before=len(then.word_counts),
-        n=len(now.word_counts),
+        n_before=then.written_count,
+        n=now.written_count,
         message=message if is_far and abs(new - old) >= _MIN_WORDS else "",
     )
 

@@ -291,7 +291,7 @@ class VariantScores:
     def empty_count(self) -> int:
         """The number of replies that ended by themselves, without any text."""
         # Most variants have no blank reply, and their statistics say so.
-        if len(self.reply_stats.word_counts) == self.reply_stats.reply_count:
+        if self.reply_stats.written_count == self.reply_stats.reply_count:
             return 0
         return sum(
             (not reply.text or reply.text.isspace())

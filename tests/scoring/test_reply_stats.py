@@ -13,9 +13,9 @@ def stats(*texts, stop="end"):
 def test_a_blank_reply_has_no_length_but_counts_as_a_reply():
     found = stats("two words", " ", "", "one")
 
-    assert found.word_counts == [2, 1]
-    assert found.character_counts == [9, 3]
-    assert found.reply_count == 4
+    assert found.word_counts == {2: 1, 1: 1}
+    assert found.character_counts == {9: 1, 3: 1}
+    assert (found.written_count, found.reply_count) == (2, 4)
 
 
 def test_texts_are_the_same_whatever_white_space_is_around_them():
