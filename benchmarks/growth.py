@@ -1,17 +1,20 @@
 """How a run grows with its cases: seconds, CPU, memory and the cache, sent and then replayed.
 
-    python benchmarks/growth.py [CASES ...] [OPTIONS OF PYTEST ...]
+    python benchmarks/growth.py [CASES ...] [--replayed CASES] [OPTIONS OF PYTEST ...]
 
 Builds the stub of the Messages API and starts it without any latency, so that only this package and
 its SDK are measured. For each number of cases (1,000, 10,000 and 100,000 without arguments) one
 suite with one gate runs twice, each time in a process of its own: with all requests sent, 64 in
-flight, and then with all replies in the cache. The last line is arithmetic: the growth between the
-two largest sizes, continued to a million cases. On two cores 100,000 cases take minutes. With
-``--ftgate-engine=ray`` the workers of a Ray cluster on this machine send the requests.
+flight, and then with all replies in the cache. ``--replayed`` measures one more size with a cache
+that is filled without any request, since a million of them take half an hour. Without it the last
+line is arithmetic: the growth between the two largest sizes, continued to a million cases. On two
+cores 100,000 cases take minutes. With ``--ftgate-engine=ray`` the workers of a Ray cluster on this
+machine send the requests.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import random
@@ -27,6 +30,8 @@ SIZES = (1_000, 10_000, 100_000)
 MILLION = 1_000_000
 PORT = 8953
 FLYING = 64
+#: Replies that are stored at once.
+BATCH = 20_000
 HERE = Path(__file__).parent
 #: The stub, in this repository or where BENCH says.
 STUBS = (HERE / "stub" / "stub.c", Path(os.environ.get("BENCH", HERE)) / "stub" / "stub.c")
@@ -109,9 +114,56 @@ def measured(cases: int, options: list[str]) -> tuple[Taken, Taken, float]:
     return asked, replayed, size / 1e6
 
 
-def row(cases: int, asked: Taken, replayed: Taken, cache: float) -> str:
+def replayed(cases: int, options: list[str]) -> tuple[Taken, float]:
+    """Return the resources of replaying from a filled cache, and the cache's megabytes."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        written(folder, cases)
+        # In a process of its own, whose memory is free again when the run begins.
+        subprocess.run([sys.executable, __file__, "--fill", name], check=True)
+        taken = run(folder, [*options, "--ftgate-replies=recorded"])
+        size = sum(file.stat().st_size for file in (folder / ".ftgate").glob("cache*"))
+    return taken, size / 1e6
+
+
+def filled(folder: Path) -> None:
+    """Store a right reply to each request of the suite in *folder*."""
+    from pytest_ftgate.cache.cache import Cache
+    from pytest_ftgate.cache.entry import CacheEntry
+    from pytest_ftgate.requests.reply import Reply
+    from pytest_ftgate.requests.workload import task_requests
+    from pytest_ftgate.suite.loader import load_suite
+
+    suite = load_suite(folder / "s.ftgate.yaml", folder)
+    requests = task_requests(suite, suite.variants["current"], os.environ)
+    cache = Cache(folder / ".ftgate" / "cache.sqlite", run="filled", clock=time.time)
+    for start in range(0, len(requests), BATCH):
+        entries = [
+            CacheEntry(
+                fingerprint=one.fingerprint,
+                run="filled",
+                at=time.time(),
+                provider=one.request.provider,
+                model=one.request.model,
+                reply=Reply(
+                    text=str(one.case.expected),
+                    model=one.request.model,
+                    usage={"input": 100, "output": 3},
+                    request_id=f"msg_{start + number:024}",
+                ),
+            )
+            for number, one in enumerate(requests[start : start + BATCH])
+        ]
+        cache.add(entries)
+    cache.close()
+
+
+def row(cases: int, asked: Taken | None, replayed: Taken, cache: float) -> str:
     """Return one line of the table."""
-    shown = [f"{one.wall:9.1f} {one.cpu:9.1f} {one.peak:8.0f}" for one in (asked, replayed)]
+    shown = [
+        f"{one.wall:9.1f} {one.cpu:9.1f} {one.peak:8.0f}" if one else " " * 28
+        for one in (asked, replayed)
+    ]
     return f"{cases:>9,}  {'  '.join(shown)}  {cache:9.1f}"
 
 
@@ -143,8 +195,8 @@ def started(folder: Path) -> subprocess.Popen[bytes]:
     raise SystemExit("the stub does not start")
 
 
-def main(sizes: tuple[int, ...], options: list[str]) -> None:
-    """Measure each size and print the table."""
+def main(sizes: tuple[int, ...], largest: int, options: list[str]) -> None:
+    """Measure each size and print the table; *largest* is replayed alone, if it is not 0."""
     os.environ |= {"STUB_KEY": "none", "NO_PROXY": "127.0.0.1"}
     print(f"{'':>9}  {'sent':>28}  {'replayed':>28}  {'cache':>9}")
     each = f"{'s':>9} {'CPU s':>9} {'MB':>8}"
@@ -160,15 +212,27 @@ def main(sizes: tuple[int, ...], options: list[str]) -> None:
         finally:
             stub.terminate()
             stub.wait()
-    if len(known) > 1:
+    if largest:
+        taken, size = replayed(largest, options)
+        print(row(largest, None, taken, size), flush=True)
+    elif len(known) > 1:
         figures = carried(*known[-2:])
         line = row(MILLION, Taken(*figures[:3]), Taken(*figures[3:6]), figures[6])
         print(f"{line}  by arithmetic")
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    main(
-        tuple(int(one) for one in given if one.isdigit()) or SIZES,
-        [one for one in given if not one.isdigit()],
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--replayed", type=int, default=0, metavar="CASES")
+    parser.add_argument("--fill", type=Path, help=argparse.SUPPRESS)
+    given, others = parser.parse_known_args()
+    if given.fill:
+        filled(given.fill)
+    else:
+        main(
+            tuple(int(one) for one in others if one.isdigit()) or SIZES,
+            given.replayed,
+            [one for one in others if not one.isdigit()],
+        )
