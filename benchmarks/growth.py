@@ -6,10 +6,9 @@ Builds the stub of the Messages API and starts it without any latency, so that o
 its SDK are measured. For each number of cases (1,000, 10,000 and 100,000 without arguments) one
 suite with one gate runs twice, each time in a process of its own: with all requests sent, 64 in
 flight, and then with all replies in the cache. ``--replayed`` measures one more size with a cache
-that is filled without any request, since a million of them take half an hour. Without it the last
-line is arithmetic: the growth between the two largest sizes, continued to a million cases. On two
-cores 100,000 cases take minutes. With ``--ftgate-engine=ray`` the workers of a Ray cluster on this
-machine send the requests.
+that is filled without any request, since to send a million takes half an hour. The last line has
+what one case more costs, by the two largest sizes. On two cores 100,000 cases take minutes. With
+``--ftgate-engine=ray`` the workers of a Ray cluster on this machine send the requests.
 """
 
 from __future__ import annotations
@@ -22,12 +21,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.request import urlopen
 
 SIZES = (1_000, 10_000, 100_000)
-MILLION = 1_000_000
 PORT = 8953
 FLYING = 64
 #: Replies that are stored at once.
@@ -59,8 +57,7 @@ gates: {{accuracy: {{min: 0.5}}}}
 """
 
 
-@dataclass(frozen=True)
-class Taken:
+class Taken(NamedTuple):
     """Resources of one run: seconds, seconds of CPU, peak megabytes."""
 
     wall: float
@@ -167,16 +164,13 @@ def row(cases: int, asked: Taken | None, replayed: Taken, cache: float) -> str:
     return f"{cases:>9,}  {'  '.join(shown)}  {cache:9.1f}"
 
 
-def carried(small: tuple[int, list[float]], large: tuple[int, list[float]]) -> list[float]:
-    """Return the figures at a million cases, extrapolated from two sizes."""
-    share = (MILLION - large[0]) / (large[0] - small[0])
-    return [b + (b - a) * share for a, b in zip(small[1], large[1], strict=True)]
-
-
-def flat(asked: Taken, replayed: Taken, cache: float) -> list[float]:
-    """Return all figures of one size."""
-    figures = [(one.wall, one.cpu, one.peak) for one in (asked, replayed)]
-    return [*figures[0], *figures[1], cache]
+def growth(what: str, sizes: list[tuple[int, Taken]]) -> str:
+    """Return what one case more costs, by the two largest of *sizes*; "" for a single one."""
+    if len(sizes) < 2:  # noqa: PLR2004 - a slope needs two points
+        return ""
+    (small, before), (large, after) = sizes[-2:]
+    cpu, peak = ((b - a) / (large - small) for a, b in zip(before[1:], after[1:], strict=True))
+    return f"one case more, {what}: {cpu * 1e3:.2f} ms of CPU, {peak * 1e3:.1f} kB"
 
 
 def started(folder: Path) -> subprocess.Popen[bytes]:
@@ -201,24 +195,23 @@ def main(sizes: tuple[int, ...], largest: int, options: list[str]) -> None:
     print(f"{'':>9}  {'sent':>28}  {'replayed':>28}  {'cache':>9}")
     each = f"{'s':>9} {'CPU s':>9} {'MB':>8}"
     print(f"{'cases':>9}  {each}  {each}  {'MB':>9}")
-    known: list[tuple[int, list[float]]] = []
+    sent, again = list[tuple[int, Taken]](), list[tuple[int, Taken]]()
     with tempfile.TemporaryDirectory() as name:
         stub = started(Path(name))
         try:
             for cases in sizes:
-                found = measured(cases, options)
-                known.append((cases, flat(*found)))
-                print(row(cases, *found), flush=True)
+                asked, kept, size = measured(cases, options)
+                sent.append((cases, asked))
+                again.append((cases, kept))
+                print(row(cases, asked, kept, size), flush=True)
         finally:
             stub.terminate()
             stub.wait()
     if largest:
-        taken, size = replayed(largest, options)
-        print(row(largest, None, taken, size), flush=True)
-    elif len(known) > 1:
-        figures = carried(*known[-2:])
-        line = row(MILLION, Taken(*figures[:3]), Taken(*figures[3:6]), figures[6])
-        print(f"{line}  by arithmetic")
+        kept, size = replayed(largest, options)
+        again.append((largest, kept))
+        print(row(largest, None, kept, size), flush=True)
+    print(*filter(None, (growth("sent", sent), growth("replayed", again))), sep="\n")
 
 
 if __name__ == "__main__":

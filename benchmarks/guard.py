@@ -32,7 +32,6 @@ from shutil import which
 import growth
 import workloads
 
-from pytest_ftgate.reporting.tables import format_table
 from pytest_ftgate.stats.means import ratio_interval
 
 ROOT = Path(__file__).parents[1]
@@ -134,11 +133,10 @@ def compare(name: str, base: Path, folder: Path, rounds: int, plant: float) -> C
     return Compared(sum(before) / rounds, sum(after) / rounds, low, high)
 
 
-def row(name: str, found: Compared) -> list[str]:
+def row(name: str, found: Compared) -> str:
     """Return one line of the table."""
-    interval = f"{found.low:.3f} to {found.high:.3f}"
-    took = (f"{found.before:.2f}", f"{found.after:.2f}", f"{found.ratio:.3f}")
-    return [name, *took, interval, found.outcome]
+    took = f"{found.before:16.3f}  {found.after:11.3f}  {found.ratio:6.3f}"
+    return f"{name:10}  {took}  {found.low:.3f} to {found.high:.3f}  {found.outcome}"
 
 
 def main() -> int:
@@ -162,7 +160,7 @@ def main() -> int:
         extract(base, folder / "base")
         workloads.prepare(folder, names, args.plant)
         stub = growth.started(folder) if "asking" in names and which("cc") else None
-        rows = []
+        print(f"{'':10}  {base[:9]}: CPU s  here: CPU s   ratio  95 % interval", flush=True)
         for each in (each for _ in range(args.times) for each in names):
             if each == "asking" and stub is None:
                 print("asking is left out: the stub server needs a C compiler")
@@ -173,15 +171,13 @@ def main() -> int:
                 print(f"{each} is left out: the package of {base[:9]} cannot run it: {found}")
                 continue
             outcomes[found.outcome] += 1
-            rows.append(row(each, found))
+            print(row(each, found), flush=True)
         if stub is not None:
             stub.terminate()
             stub.wait()
-    if not rows:
+    if not outcomes:
         print(f"nothing could be compared with {base[:9]}")
         return 2
-    headers = ["workload", f"{base[:9]}: CPU s", "here: CPU s", "ratio", "95 % interval", "outcome"]
-    print(format_table(rows, headers, right_columns=range(1, 4), max_width=None))
     print(", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())))
     return int(outcomes["FAILED"] > 0)
 

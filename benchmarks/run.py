@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import growth_picture
+
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "benchmarks" / "figures.json"
 #: A line that names a figure, and the block below it.
@@ -56,7 +58,12 @@ FIGURES = (
     Figure("evaluation", "benchmarks/judging.py", "benchmarks/judging.py 4 1000"),
     Figure("marked", "benchmarks/marked.py", "benchmarks/marked.py 4 40 2"),
     Figure("replies", "benchmarks/large.py 30000", "benchmarks/large.py 10000 100"),
-    Figure("growth", "benchmarks/growth.py 1000 10000", "benchmarks/growth.py 200 400"),
+    Figure(
+        "growth",
+        "benchmarks/growth.py 1000 10000 100000 --replayed 1000000",
+        "benchmarks/growth.py 200 400",
+        is_long=True,
+    ),
     Figure("page", "benchmarks/page.py", "benchmarks/page.py 100 20"),
     Figure("kills", "benchmarks/kills.py", "benchmarks/kills.py 2 200", is_long=True),
     Figure("training-data", "benchmarks/training_data.py examples/tickets/tickets.train.jsonl"),
@@ -181,6 +188,7 @@ def main() -> None:
     if args.render or not (args.quick or args.list):
         for page in documents():
             render(page)
+        growth_picture.draw()
 
 
 if __name__ == "__main__":

@@ -152,10 +152,11 @@ def cost_report(spent: float, parts: Iterable[tuple[str, Iterable[Exchange]]]) -
     listed = False
     for name, exchanges in parts:
         for request, reply in exchanges:
+            if request.fingerprint in seen:
+                continue
             cost = reply_cost(request, reply)
             # Recorded replies without a price were paid for elsewhere, if at all.
-            is_free = cost is None and provider_spec(request.provider).recorded
-            if is_free or request.fingerprint in seen:
+            if cost is None and provider_spec(request.provider).recorded:
                 continue
             seen.add(request.fingerprint)
             if cost is not None:

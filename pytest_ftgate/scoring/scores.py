@@ -449,8 +449,9 @@ class _CaseScorer:
         """Return the schema that the request enforces, if the case does not declare it itself."""
         case = case_request.case
         schema = (case_request.request.constraint or {}).get("json_schema")
-        declared = [rule.value for rule in case.format if rule.kind == "json_schema"]
-        if not case.format or schema is None or schema in declared:
+        if not case.format or schema is None:
+            return ()
+        if any(rule.value == schema for rule in case.format if rule.kind == "json_schema"):
             return ()
         for rule in self._schema_rules:
             if rule.value == schema:

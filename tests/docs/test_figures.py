@@ -21,6 +21,7 @@ def loaded(path):
     return module
 
 
+sys.path.insert(0, str(ROOT / "benchmarks"))
 RUN = loaded(ROOT / "benchmarks" / "run.py")
 PAGES = [*RUN.documents()]
 SHOWN = dict(chain.from_iterable(RUN.shown(page).items() for page in PAGES))
@@ -34,6 +35,12 @@ def test_a_document_shows_what_the_command_printed(name):
 
 def test_each_figure_that_is_kept_is_shown():
     assert RUN.kept().keys() == SHOWN.keys()
+
+
+def test_the_picture_of_the_growth_is_drawn_from_its_figure():
+    drawn = RUN.growth_picture.picture(RUN.kept()["growth"]["printed"])
+
+    assert (ROOT / "docs" / "pictures" / "growth.svg").read_text("utf-8") == drawn
 
 
 def test_a_figure_is_kept_for_the_command_that_measures_it():
