@@ -166,7 +166,7 @@ def row(cases: int, asked: Taken | None, replayed: Taken, cache: float) -> str:
 
 def growth(what: str, sizes: list[tuple[int, Taken]]) -> str:
     """Return what one case more costs, by the two largest of *sizes*; "" for a single one."""
-    if len(sizes) < 2:  # noqa: PLR2004 - a slope needs two points
+    if len(sizes) < 2:
         return ""
     (small, before), (large, after) = sizes[-2:]
     cpu, peak = ((b - a) / (large - small) for a, b in zip(before[1:], after[1:], strict=True))
