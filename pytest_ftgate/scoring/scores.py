@@ -18,7 +18,7 @@ from pytest_ftgate.scoring.case_facts import CaseFacts, case_facts
 from pytest_ftgate.scoring.formats import FormatChecker, looks_like_hedge
 from pytest_ftgate.scoring.reply_stats import ReplyStats, reply_stats
 from pytest_ftgate.scoring.sandbox import TimeLimit, require_sandbox
-from pytest_ftgate.scoring.score import FormatError
+from pytest_ftgate.scoring.score import CORRECT, FormatError
 from pytest_ftgate.scoring.scorers import JudgeScores, score_content
 from pytest_ftgate.suite.model import Case, digest
 from pytest_ftgate.suite.providers import provider_spec
@@ -375,14 +375,18 @@ def _case_result(
     scores: tuple[Score, ...] = (),
 ) -> CaseResult:
     """Return the result of one case; *read* has the requests with a reply, which is read."""
-    fingerprints = tuple(case_request.fingerprint for case_request in case_requests)
-    outcomes = [replies[fingerprint] for fingerprint in fingerprints]
+    fingerprints = [case_request.request.fingerprint for case_request in case_requests]
+    missing = [
+        str(outcome)
+        for outcome in map(replies.__getitem__, fingerprints)
+        if not isinstance(outcome, Reply)
+    ]
     return CaseResult(
         case=case_requests[0].case,
-        replies=tuple(reply for _, reply in read),
+        replies=tuple([reply for _, reply in read]),
         scores=_ALL_CORRECT if scores == _ALL_CORRECT else scores,
-        fingerprints=fingerprints,
-        missing_reasons=tuple(str(error) for error in outcomes if not isinstance(error, Reply)),
+        fingerprints=tuple(fingerprints),
+        missing_reasons=tuple(missing),
     )
 
 
@@ -428,11 +432,11 @@ class _CaseScorer:
         case, schema_rules = case_requests[0].case, self._constraint_rules(case_requests[0])
         checked = replace(case, format=(*case.format, *schema_rules)) if schema_rules else case
         read = [*answered(case_requests, self._replies)]
-        scores = tuple(
+        scores = [
             self._limit.run(checked, partial(self._score, case, checked, reply, case_request))
             for case_request, reply in read
-        )
-        return _case_result(case_requests, self._replies, read, scores)
+        ]
+        return _case_result(case_requests, self._replies, read, tuple(scores))
 
     def _score(self, case: Case, checked: Case, reply: Reply, case_request: CaseRequest) -> Score:
         """Return the score of *reply*; *checked* is *case* with the formats of its request."""
@@ -443,6 +447,8 @@ class _CaseScorer:
             reason = no_answer_reason(case_request.request, reply)
             format_error = format_error and replace(format_error, detail=reason)
             return Score(content.value, format_error, "" if format_error else reason)
+        if format_error is None and content == CORRECT:
+            return _ALL_CORRECT[0]
         return Score(content.value, format_error, content.reason)
 
     def _constraint_rules(self, case_request: CaseRequest) -> tuple[Rule, ...]:
