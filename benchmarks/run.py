@@ -59,6 +59,7 @@ FIGURES = (
     Figure("marked", "benchmarks/marked.py", "benchmarks/marked.py 4 40 2"),
     Figure("replies", "benchmarks/large.py 30000", "benchmarks/large.py 10000 100"),
     Figure("growth", "benchmarks/growth.py 1000 10000", "benchmarks/growth.py 200 400"),
+    Figure("ray", "benchmarks/ray_size.py", "", is_long=True),
     Figure("page", "benchmarks/page.py", "benchmarks/page.py 100 20"),
     Figure("kills", "benchmarks/kills.py", "benchmarks/kills.py 2 200", is_long=True),
     Figure("training-data", "benchmarks/training_data.py examples/tickets/tickets.train.jsonl"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import compress, islice
 from statistics import median
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import Value
@@ -68,11 +69,21 @@ def _count_errors(scores: VariantScores, names: _ErrorNames) -> _Counts:
     return _Counts(int(scores.is_formatted.sum()), replies, Counter(cases))
 
 
+#: The counts of each variant by kind of error: the baseline is compared with every variant.
+_counted = WeakKeyDictionary[VariantScores, _Counts]()
+
+
+def _kind_counts(scores: VariantScores) -> _Counts:
+    if scores not in _counted:
+        _counted[scores] = _count_errors(scores, lambda error: (error.kind,))
+    return _counted[scores]
+
+
 def error_shares(
     before: VariantScores | None, after: VariantScores
 ) -> tuple[FormatErrorShare, ...]:
     """Return the share of each kind of format error, largest increase since *before* first."""
-    shares = _shares(before, after, lambda error: (error.kind,))
+    shares = _shares(_kind_counts(after), _kind_counts(before) if before else None)
     return tuple(replace(share, examples=_examples(share, after)) for share in shares)
 
 
@@ -95,13 +106,15 @@ def rule_shares(before: VariantScores | None, after: VariantScores) -> tuple[For
     """Return the share of replies that break each format rule, if a case has several rules."""
     if not after.facts.has_several_rules:  # one rule adds nothing
         return ()
-    return _shares(before, after, lambda error: dict.fromkeys(error.rules))
+    now, then = _count_errors(after, _rules), _count_errors(before, _rules) if before else None
+    return _shares(now, then)
 
 
-def _shares(
-    before: VariantScores | None, after: VariantScores, names: _ErrorNames
-) -> tuple[FormatErrorShare, ...]:
-    now, then = _count_errors(after, names), _count_errors(before, names) if before else None
+def _rules(error: FormatError) -> Iterable[str]:
+    return dict.fromkeys(error.rules)
+
+
+def _shares(now: _Counts, then: _Counts | None) -> tuple[FormatErrorShare, ...]:
     kinds = {*now.replies, *(then.replies if then else ())}
     shares = [_error_share(kind, now, then) for kind in kinds if now.n]
     return tuple(sorted(shares, key=lambda share: ((share.before or 0) - share.after, share.kind)))
