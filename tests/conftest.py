@@ -15,6 +15,9 @@ from neighbours import asleep
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Keys in the environment of each test, with --canary.
+pytest_plugins = ["canary"]
+
 # Run by name, with servers and libraries that are too large for each push: .ci/nightly
 collect_ignore = ["nightly"]
 
