@@ -21,8 +21,19 @@ from pytest_ftgate.gates.checks import (
 from pytest_ftgate.gates.levels import CONFIDENCE, POWER, Levels
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
-from pytest_ftgate.stats.paired import p_drop, p_noninferior
-from pytest_ftgate.stats.power import minimum_cases_needed, point_rule_pass_probability
+from pytest_ftgate.stats.graded import needed_for_distance
+from pytest_ftgate.stats.paired import change_interval, is_noninferior, p_drop, p_noninferior
+from pytest_ftgate.stats.power import (
+    cases_needed,
+    certifiable_margin,
+    detectable_drop,
+    fail_cases_needed,
+    graded_cases_needed,
+    graded_certifiable_margin,
+    graded_detectable_drop,
+    minimum_cases_needed,
+    point_rule_pass_probability,
+)
 from pytest_ftgate.stats.rates import p_misses, p_reaches, score_interval
 
 LEVELS = Levels(miss=0.02, alarm=0.004, shared=3)
@@ -32,15 +43,23 @@ def side(right: int, wrong: int, missing: int = 0, name: str = "a") -> Samples:
     return samples([1.0] * right + [0.0] * wrong + [None] * missing, name)
 
 
-def samples(values, name: str = "a") -> Samples:
+def samples(values, name: str = "a", groups: int | None = None) -> Samples:
+    """Return samples; every *groups* cases in a row are one group."""
     return samples_from_cases(
-        {f"c{i}": CaseSample(value, 1, f"{name}{i}") for i, value in enumerate(values)}
+        {
+            f"c{i}": CaseSample(value, 1, f"{name}{i}", groups and f"g{i // groups}")
+            for i, value in enumerate(values)
+        }
     )
 
 
-def drop(before, after, *, margin=0.05, levels=LEVELS) -> Check:
-    first, second = samples(before, "b"), samples(after, "a")
-    return check_drop(first, second, against="current", margin=margin, levels=levels)
+def drop(before, after, *, margin=0.05, levels=LEVELS, groups=None, **more) -> Check:
+    first, second = samples(before, "b", groups), samples(after, "a", groups)
+    return check_drop(first, second, against="current", margin=margin, levels=levels, **more)
+
+
+def paired(before, after, groups=None):
+    return pair_samples(samples(before, "b", groups), samples(after, "a", groups))
 
 
 def point(**fields) -> Check:
@@ -249,7 +268,7 @@ def test_a_drop_stands_with_a_twentieth_of_the_cases_missing(missing):
 def test_a_drop_check_holds_the_figures_of_its_rule():
     before, after = [1.0] * 100, [0.0] * 4 + [1.0] * 96
     before[99] = 0.0
-    pairs = pair_samples(samples(before, "b"), samples(after, "a"))
+    pairs = paired(before, after)
 
     check = drop(before, after)
 
@@ -260,6 +279,10 @@ def test_a_drop_check_holds_the_figures_of_its_rule():
     assert (check.p_pass, check.p_fail) == (p_noninferior(pairs, 0.05), p_drop(pairs))
     assert (check.miss, check.alarm, check.shared) == (0.02, 0.004, 3)
     assert check.discordance == pytest.approx((5 + 0.1 * 10) / 110)
+    assert (check.low, check.high) == change_interval(pairs, CONFIDENCE)
+    assert check.detectable == detectable_drop(100, check.discordance, POWER, LEVELS.alarm)
+    assert check.certifiable == certifiable_margin(100, check.discordance, POWER)
+    assert check.note == ""
 
 
 def test_cases_that_cannot_be_compared_are_counted():
@@ -273,9 +296,134 @@ def test_cases_that_cannot_be_compared_are_counted():
 def test_the_levels_of_a_drop_belong_to_their_outcome():
     before, after = np.ones(100), np.ones(100)
     after[:8] = 0.0
-    pairs = pair_samples(samples(before, "b"), samples(after, "a"))
+    pairs = paired(before, after)
     held, shown = p_noninferior(pairs, 0.2), p_drop(pairs)
 
     assert drop(before, after, margin=0.2, levels=Levels(miss=held)).outcome is Outcome.PASSED
     failed = Levels(alarm=shown, shared=1000)
     assert drop(before, after, margin=0.08, levels=failed).outcome is Outcome.FAILED
+
+
+def changed(n: int, lost: int, won: int = 0):
+    """Return scores of *n* cases of which some are lost and some won, all others right."""
+    before = [1.0] * (n - won) + [0.0] * won
+    return before, [0.0] * lost + [1.0] * (n - lost)
+
+
+@pytest.mark.parametrize(
+    ("n", "lost", "won"), [(100, 4, 1), (100, 3, 3), (40, 4, 0), (1000, 60, 20), (500, 20, 0)]
+)
+def test_a_drop_that_is_open_names_the_cases_that_settle_it(n, lost, won):
+    """It plans for half of the seen drop, or for all of it where the half takes fewer cases."""
+    check = drop(*changed(n, lost, won))
+    seen, disagreement = (lost - won) / n, check.discordance
+    if seen >= 0.05:
+        needed = fail_cases_needed(seen, max(disagreement, seen), POWER, LEVELS.alarm)
+    else:
+        plans = (cases_needed(0.05, disagreement, POWER, drop=max(0, x)) for x in (seen / 2, seen))
+        needed = next((plan for plan in plans if plan > n), 0)
+
+    assert check.outcome is Outcome.INCONCLUSIVE
+    assert check.needed == max(1, needed - n)
+
+
+@pytest.mark.parametrize(("lost", "won"), [(4, 1), (9, 1), (0, 0), (3, 3), (40, 1)])
+def test_an_open_or_broken_limit_shows_the_smallest_that_holds(lost, won):
+    before, after = changed(100, lost, won)
+    pairs = paired(before, after)
+    passes = [limit for limit in range(1, 100) if is_noninferior(pairs, limit / 100, LEVELS.miss)]
+
+    assert drop(before, after, margin=0.01).shown_limit == passes[0] / 100
+
+
+def test_no_limit_is_shown_where_none_holds_or_none_can_show():
+    guessed = drop([1.0] * 50 + [0.0] * 50, [1.0] * 48 + [0.0] * 52, guess_rate=0.43)
+    early = drop(*changed(100, 9), levels=replace(LEVELS, last=False))
+
+    assert drop([1.0] * 3, [0.0] * 3).shown_limit is None
+    assert guessed.shown_limit is None
+    assert early.shown_limit is None
+    assert drop(*changed(90, 9), groups=10).shown_limit is None
+
+
+@pytest.mark.parametrize(("rate", "informative"), [(0.25, False), (0.2, True)])
+def test_a_limit_that_reaches_down_to_guessing_cannot_show(rate, informative):
+    half = [1.0] * 100 + [0.0] * 100
+    check = drop(half, half[::-1], margin=0.25, guess_rate=rate)
+
+    assert check.informative is informative
+    if not informative:
+        assert check.note == "current is at 50 %, so a drop from it cannot show"
+
+
+def test_a_drop_within_the_limit_is_named_once_it_is_shown():
+    before, after = changed(4000, 40)
+    shown = p_drop(paired(before, after))
+
+    named, open_ = (drop(before, after, levels=Levels(alarm=alarm)) for alarm in (shown, shown / 2))
+
+    assert (named.outcome, open_.outcome) == (Outcome.PASSED, Outcome.PASSED)
+    assert (named.note, open_.note) == ("a real drop, but smaller than the limit", "")
+
+
+@pytest.mark.parametrize(("size", "groups"), [(10, 9), (9, 10)])
+def test_ten_groups_are_enough_to_be_judged(size, groups):
+    check = drop(*changed(90, 40), margin=0.1, groups=size, levels=Levels())
+    minimum = check_minimum(samples([0.0] * 90, groups=size), minimum=0.9)
+
+    told = "9 groups of related cases; at least 10 are needed"
+    assert check.units == minimum.units == groups
+    assert (told == minimum.note) is (groups == 9)
+    assert (told == check.note) is (groups == 9)
+    assert (minimum.outcome is Outcome.FAILED) is (groups == 10)
+
+
+def test_groups_that_may_break_whole_name_how_many_a_limit_takes():
+    before, after = changed(400, 4)
+    pairs = paired(before, after, 10)
+    times = pairs.whole.times_needed(0.05, 0.05)
+    check = drop(before, after, groups=10, levels=Levels())
+
+    assert check.needed >= int(400 * (times - 1))
+    assert check.certifiable >= pairs.whole.smallest_drop(0.05)
+    assert f"takes {int(np.ceil(40 * times))}, since" in check.note
+
+
+# Graded scores ----------------------------------------------------------------------------------
+
+
+def graded(n: int, fall: float):
+    noise = np.random.default_rng(5).normal(0, 0.08, n)
+    before = np.clip(np.random.default_rng(4).normal(0.7, 0.1, n), 0, 1)
+    return [*map(float, before)], [*map(float, np.clip(before - fall + noise, 0, 1))]
+
+
+@pytest.mark.parametrize("fall", [0.0, 0.02, 0.06])
+def test_an_open_drop_of_graded_scores_holds_the_figures_of_its_rule(fall):
+    before, after = graded(16, fall)
+    pairs = paired(before, after)
+    check = drop(before, after)
+    seen = max(0.0, -pairs.delta)
+    plans = [seen] if seen >= 0.05 else [seen / 2, seen]
+    needed = [graded_cases_needed(pairs, POWER, plan, 0.05, LEVELS.alarm) for plan in plans]
+
+    assert check.outcome is Outcome.INCONCLUSIVE
+    assert check.error == pytest.approx(np.sqrt(pairs.spread / pairs.n))
+    assert check.discordance is None
+    assert check.detectable == graded_detectable_drop(pairs, POWER, LEVELS.alarm, 0.05)
+    assert check.certifiable == graded_certifiable_margin(pairs, POWER)
+    assert check.needed == max(
+        1, int(np.ceil(next((plan for plan in needed if plan > 16), needed[-1]) - 16))
+    )
+
+
+@pytest.mark.parametrize("mean", [0.82, 0.84])
+def test_an_open_minimum_of_graded_scores_names_the_cases_that_settle_it(mean):
+    found = samples([float(x) for x in mean + np.resize([-0.15, 0.15], 60)])
+    rate = sample_rate(found)
+    check = check_minimum(found, minimum=0.8, levels=LEVELS)
+
+    assert check.error == pytest.approx(np.sqrt(rate.spread / 60))
+    assert check.needed == max(
+        1, needed_for_distance(mean - 0.8, rate.spread, rate.largest, POWER, LEVELS.miss) - 60
+    )
