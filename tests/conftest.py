@@ -22,6 +22,9 @@ _MEMORY, _ROOM = Path("/dev/shm"), 4 * 2**30
 if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
+# Keys in the environment of each test, with --canary.
+pytest_plugins = ["canary"]
+
 # Run by name, with servers and libraries that are too large for each push: .ci/nightly
 collect_ignore = ["nightly"]
 

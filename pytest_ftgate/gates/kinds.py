@@ -6,6 +6,7 @@ another part of SciPy, and a run of pytest collects gates that it may never eval
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -106,16 +107,16 @@ class GateEvidence(Protocol):
 _Gate = TypeVar("_Gate", bound=Gate)
 
 
-class GateKind(Generic[_Gate]):
+class GateKind(ABC, Generic[_Gate]):
     """What one kind of gate does. What it declares is a class of ``suite.model``."""
 
     def problems(self, suite: Suite, gate: _Gate) -> Iterable[str]:  # noqa: ARG002
         """Yield why no replies could pass *gate*, each with what would help."""
         return ()
 
+    @abstractmethod
     def evaluate(self, gate: _Gate, evidence: GateEvidence) -> Verdict:
         """Return the verdict on the variant."""
-        raise NotImplementedError
 
     def measure(self, gate: _Gate, evidence: GateEvidence) -> Iterable[Verdict]:  # noqa: ARG002
         """Yield what the gate measures of a variant without gates."""
