@@ -251,10 +251,16 @@ def _unfit(provider: Provider, request: Request) -> str:
     own = getattr(provider.generate, "__func__", None)
     if own is Provider.generate and not _answers_many(provider):
         return f"{type(provider).__name__} defines neither generate nor generate_many"
-    if not isinstance(provider.concurrency, int) or provider.concurrency < 1:
+    if not _is_count(provider.concurrency):
         return f"concurrency is {provider.concurrency}; write a whole number from 1 up"
+    if _answers_many(provider) and not _is_count(provider.batch_size):
+        return f"batch_size is {provider.batch_size}; write a whole number from 1 up"
     serves = provider.serves(request)
     return "" if serves else "it does not serve the request that it was opened for"
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 1
 
 
 async def generate_reply(provider: SupportsGenerate, request: Request) -> Reply:
