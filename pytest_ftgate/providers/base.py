@@ -198,8 +198,9 @@ def open_provider(
     try:
         module = import_module(f"{_PACKAGE}.{module_name}")
     except ImportError as error:
-        message = f'provider {name}: {error}; pip install "pytest-ftgate[{name}]"'
-        raise ConfigurationError(message) from error
+        # The other providers' packages are installed with this one.
+        package = f'"pytest-ftgate[{name}]"' if name == "transformers" else "pytest-ftgate"
+        raise ConfigurationError(f"provider {name}: {error}; pip install {package}") from error
     opened: Provider = getattr(module, f"open_{module_name}")(requests, environ)
     return _with_micro_batches(opened)
 
