@@ -10,9 +10,7 @@ from sysconfig import get_paths
 from traceback import extract_tb
 from typing import Any
 
-import pytest_ftgate
-
-_PACKAGE = str(Path(pytest_ftgate.__file__).parent)
+_PACKAGE = str(Path(__file__).parents[1])
 _STANDARD_LIBRARY = get_paths()["stdlib"]
 _INSTALLED = {"site-packages", "dist-packages"}
 
