@@ -10,7 +10,7 @@ from itertools import chain
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.batches import Batches
 from pytest_ftgate.client.budget import SpendingLimit
-from pytest_ftgate.client.loop import LoopThread
+from pytest_ftgate.client.engine_thread import EngineThread
 from pytest_ftgate.client.phases import Phases
 from pytest_ftgate.client.progress import Progress
 from pytest_ftgate.client.redaction import redact_reply
@@ -86,7 +86,7 @@ class Engine:
             budget=budget,
         )
         self._batch_tasks: set[asyncio.Task[None]] = set()
-        self._thread = LoopThread(self._results.fail)
+        self._thread = EngineThread(self._results.fail)
         self._loop = self._thread.loop
 
     def _provider_factories(

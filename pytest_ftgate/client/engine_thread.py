@@ -15,7 +15,7 @@ _STANDARD_LIBRARY = get_paths()["stdlib"]
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
-class LoopThread:
+class EngineThread:
     """A thread that runs an event loop until it is stopped; no exception ends it.
 
     *on_error* is called in this thread with an exception that ends a callback of this package or
