@@ -13,11 +13,16 @@ FtgateError
 ├── RepliesMissing                too many requests of a variant failed
 ├── ScorerError                   a scorer raised an exception; it never counts as a wrong reply
 └── CacheError                    the reply cache cannot be read or written
+
+EngineError                       an unexpected exception ended the engine; no gate handles it
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -122,6 +127,27 @@ class ScorerError(FtgateError):
 
 class CacheError(FtgateError):
     """The reply cache cannot be read or written."""
+
+
+class EngineError(Exception):
+    """An unexpected exception, *cause*, ended the engine: no further request of the run is sent.
+
+    It is no `FtgateError`, so that nobody takes it for the error of one gate.
+    """
+
+    def __init__(self, cause: BaseException) -> None:
+        self.cause = cause
+        frames = extract_tb(cause.__traceback__)
+        place = f" at {_place(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+        super().__init__(
+            f"unexpected {type(cause).__name__}: {cause}{place}; the run ends, and every reply "
+            "that has come is kept"
+        )
+
+
+def _place(path: str) -> str:
+    """Return *path* as short as it can be opened from here."""
+    return path.removeprefix(f"{Path.cwd()}{os.sep}")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -81,8 +81,8 @@ COMMON_WORDS = frozenset(
         plugin plugins power preview prices progress project promptfoo proportions ray readers
         recommend recorded references repair reporter resampling results rows rule rules runner
         scaffold schema scoring selection sequential settings source sqlite state stats structured
-        summary table tables templates text training transformers units usage weights workers
-        workflow writers yaml
+        summary table tables templates text thread training transformers units usage weights
+        workers workflow writers yaml
         """,
     )
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -11,6 +10,7 @@ from itertools import chain
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.batches import Batches
 from pytest_ftgate.client.budget import SpendingLimit
+from pytest_ftgate.client.engine_thread import EngineThread
 from pytest_ftgate.client.phases import Phases
 from pytest_ftgate.client.progress import Progress
 from pytest_ftgate.client.redaction import redact_reply
@@ -26,6 +26,7 @@ from pytest_ftgate.client.tools import run_tool_loop
 from pytest_ftgate.errors import (
     CacheError,
     ConfigurationError,
+    EngineError,
     NotRecorded,
     OutOfBudget,
     ReplyError,
@@ -67,7 +68,9 @@ class Engine:
         self._results = Results(cache, environ, fresh=replies == "fresh")
         self._schedulers: dict[tuple[str | None, ...], Scheduler] = {}
         self._phases = Phases()
-        self._callbacks = SchedulerCallbacks(self._open_provider, self._fetch_reply, self._settle)
+        self._callbacks = SchedulerCallbacks(
+            self._open_provider, self._fetch_reply, self._settle, self._results.fail
+        )
         self._in_flight: dict[str, Request] = {}
         self._peak_in_flight = 0
         self._ending = asyncio.Event()
@@ -83,9 +86,8 @@ class Engine:
             budget=budget,
         )
         self._batch_tasks: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="ftgate", daemon=True)
-        self._thread.start()
+        self._thread = EngineThread(self._results.fail)
+        self._loop = self._thread.loop
 
     def _provider_factories(
         self, plugin_providers: Mapping[str, ProviderFactory]
@@ -114,19 +116,34 @@ class Engine:
         """A sentence on each batch that continues after the end of the run."""
         return tuple(self._batches.pending_batches)
 
+    @property
+    def failure(self) -> BaseException | None:
+        """The unexpected exception that ended the engine, or None."""
+        return self._results.failure
+
     def in_flight(self) -> Iterable[Request]:
         """Return the requests in flight, those in batches as well; for the loop only."""
         return chain(self._in_flight.values(), self._batches.unpaid.values())
 
     def submit(self, requests: Iterable[Request]) -> None:
-        """Submit requests; requests that were submitted before are ignored."""
+        """Submit requests; requests that were submitted before are ignored.
+
+        Raises:
+            EngineError: an unexpected exception has ended the engine.
+        """
+        self._results.check()
         new = self._results.expect(requests)
         if not new:
             return
-        unsettled = asyncio.run_coroutine_threadsafe(self._begin(new), self._loop).result()
-        # In this thread only: pytest rewrites plugin modules on import, and some versions of
-        # CPython cannot compile rewritten code in two threads at once.
-        import_providers(unsettled)
+        try:
+            unsettled = asyncio.run_coroutine_threadsafe(self._begin(new), self._loop).result()
+            # In this thread only: pytest rewrites plugin modules on import, and some versions of
+            # CPython cannot compile rewritten code in two threads at once.
+            import_providers(unsettled)
+        # The next gate would wait for them forever.
+        except (Exception, SystemExit) as error:
+            self._results.fail(error)
+            raise EngineError(error) from error
         self._loop.call_soon_threadsafe(self._send, unsettled)
 
     def was_submitted(self, request: Request) -> bool:
@@ -144,6 +161,9 @@ class Engine:
         """Wait for the results of *requests* and return them, by fingerprint.
 
         New requests are submitted. *tick* is called with the progress about twice a second.
+
+        Raises:
+            EngineError: an unexpected exception has ended the engine.
         """
         self.submit(requests)
         self._results.wait(requests, (lambda: tick(self.progress)) if tick else None)
@@ -155,16 +175,15 @@ class Engine:
 
         On KeyboardInterrupt the requests in flight are cancelled as well.
         """
-        if self._thread.is_alive():
+        if not self._loop.is_closed():
             finishing = asyncio.run_coroutine_threadsafe(self._finish(), self._loop)
             try:
                 finishing.result()
             except KeyboardInterrupt:
                 self._loop.call_soon_threadsafe(self._cancel)
                 finishing.result()
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+            finally:
+                self._thread.stop()
         self._cache.close()
 
     def cancel(self) -> None:
@@ -232,6 +251,7 @@ class Engine:
         self._results.start_clock()
         task = self._loop.create_task(self._batches.run(requests))
         self._batch_tasks.add(task)
+        self._results.watch(task)
         task.add_done_callback(self._batch_tasks.discard)
 
     def _scheduler(self, request: Request) -> Scheduler:

@@ -11,7 +11,7 @@ from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.progress import RecentRate
 from pytest_ftgate.client.redaction import redact
 from pytest_ftgate.client.retry import RetryPolicy
-from pytest_ftgate.errors import FtgateError, ReplyError
+from pytest_ftgate.errors import EngineError, FtgateError, ReplyError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.providers import provider_spec
@@ -43,6 +43,29 @@ class Results:
         self._cached: set[str] = set()
         self._waiters: list[tuple[set[str], Event]] = []
         self._lock = Lock()
+        #: The exception that ended the engine, or None.
+        self.failure: BaseException | None = None
+
+    def fail(self, error: BaseException) -> None:
+        """End the run: *error* in the engine's thread was not expected, so results may not come."""
+        with self._lock:
+            self.failure = self.failure or error
+            for _, done in self._waiters:
+                done.set()
+
+    def check(self) -> None:
+        """Raise EngineError if an unexpected exception has ended the engine."""
+        if self.failure is not None:
+            raise EngineError(self.failure) from self.failure
+
+    def watch(self, task: asyncio.Task[None]) -> None:
+        """End the run if *task* ends by an exception."""
+        task.add_done_callback(self._check_task)
+
+    def _check_task(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.fail(error)
 
     def start_clock(self) -> None:
         """Count the seconds from now on, if this is the first request."""
@@ -99,13 +122,18 @@ class Results:
                     done.set()
 
     def wait(self, requests: Iterable[Request], tick: Callable[[], None] | None) -> None:
-        """Wait for the results of *requests*; call *tick* about twice a second while waiting."""
+        """Wait for the results of *requests*; call *tick* about twice a second while waiting.
+
+        Raises:
+            EngineError: an unexpected exception has ended the engine.
+        """
         done = Event()
         with self._lock:
             missing = {request.fingerprint for request in requests} - self.arrived.keys()
             self._waiters.append((missing, done))
         try:
             while missing:
+                self.check()
                 done.wait(_TICK)
                 if tick:
                     tick()
@@ -145,14 +173,22 @@ class PeerWaiter:
     async def _poll(self) -> None:
         while self._waiting:
             try:
-                if await self._retry_policy.run_ends_within(self._interval):
-                    raise ReplyError("the run ended while another process was sending this request")
-                self._look()
+                if not await self._retry_policy.run_ends_within(self._interval):
+                    self._look()
+                    continue
+                message = "the run ended while another process was sending this request"
+                self._give_up(ReplyError(message))
             except FtgateError as error:
-                for _, future in self._waiting.values():
-                    if not future.done():
-                        future.set_exception(error)
-                self._waiting.clear()
+                self._give_up(error)
+            except Exception as error:  # noqa: BLE001 - nobody may wait for a look that failed
+                self._results.fail(error)
+                self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        for _, future in self._waiting.values():
+            if not future.done():
+                future.set_exception(error)
+        self._waiting.clear()
 
     def _look(self) -> None:
         requests: Sequence[Request] = [request for request, _ in self._waiting.values()]

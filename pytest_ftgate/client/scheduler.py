@@ -37,11 +37,17 @@ _ENDED = "the run ended before this request was sent again"
 class Slots:
     """The slots of requests that share a rate limit, and the queue of requests to send again.
 
-    *on_free* is called when a slot may be free. Without *budget*, there is no limit.
+    *on_free* is called when a slot may be free, and *on_error* with an unexpected exception.
+    Without *budget*, there is no limit.
     """
 
-    def __init__(self, on_free: Callable[[], None], budget: SpendingLimit | None) -> None:
-        self._on_free, self.budget = on_free, budget
+    def __init__(
+        self,
+        on_free: Callable[[], None],
+        budget: SpendingLimit | None,
+        on_error: Callable[[BaseException], None],
+    ) -> None:
+        self._on_free, self.budget, self.on_error = on_free, budget, on_error
         self._loop = asyncio.get_running_loop()
         #: Replaced by the limiter of the provider once one is open.
         self.limiter = RateLimiter(1, 1)
@@ -106,6 +112,16 @@ class Slots:
         self, provider: Provider, sent_at: float, outcome: Reply | BaseException | None
     ) -> None:
         """Give a slot back, and adapt the rate limit to the outcome of the request."""
+        try:
+            self._adapt(provider, sent_at, outcome)
+        except Exception as error:  # noqa: BLE001 - the reply itself has come
+            self.on_error(error)
+        # Not immediately: the waiting code processes the outcome first.
+        self._loop.call_soon(self._on_free)
+
+    def _adapt(
+        self, provider: Provider, sent_at: float, outcome: Reply | BaseException | None
+    ) -> None:
         now = self._loop.time()
         if isinstance(outcome, Reply):
             self.failed_in_a_row, self._has_replied = 0, True
@@ -121,8 +137,6 @@ class Slots:
             tokens = sum(outcome.usage.values()) if isinstance(outcome, Reply) else 0
             if wait := seconds_until_reset(headers, datetime.now(UTC), tokens):
                 self.limiter.pause_until(now + wait, now)
-        # Not immediately: the waiting code processes the outcome first.
-        self._loop.call_soon(self._on_free)
 
     def close(self) -> None:
         """Fail all requests that wait to be sent again."""
@@ -176,7 +190,10 @@ class SlotLease:
             raise OutOfBudget(reason)
         reply = await generate_reply(self._provider, request)
         if budget:
-            budget.record_cost(request, reply)
+            try:
+                budget.record_cost(request, reply)
+            except Exception as error:  # noqa: BLE001 - the reply itself is paid for
+                self._slots.on_error(error)
         return reply
 
     def release(self, outcome: Reply | BaseException | None = None) -> None:
@@ -194,11 +211,13 @@ class SchedulerCallbacks:
         open_provider: opens the provider for the given requests.
         fetch_reply: returns the reply to a request, and sends through the given lease.
         settle: receives the result of a request.
+        fail: receives an unexpected exception, which ends the run.
     """
 
     open_provider: Callable[[Sequence[Request]], Awaitable[Provider]]
     fetch_reply: Callable[[SlotLease, Request], Awaitable[Reply]]
     settle: Callable[[Request, Result], None]
+    fail: Callable[[BaseException], None]
 
 
 def _error_of_all(request: Request, result: Result) -> FtgateError | None:
@@ -252,11 +271,12 @@ class Scheduler:
         self, callbacks: SchedulerCallbacks, concurrency: int | None, budget: SpendingLimit | None
     ) -> None:
         self._callbacks, self._concurrency = callbacks, concurrency
-        self._slots = Slots(self.send_waiting, budget)
+        self._slots = Slots(self.send_waiting, budget, callbacks.fail)
         self._waiting: deque[Request] = deque()
         self._models: dict[tuple[str | None, str], _ModelState] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening: asyncio.Task[None] | None = None
+        self._is_cancelled = False
         self._numbers = count()
         self._last_error = FtgateError("no reply")
 
@@ -292,6 +312,13 @@ class Scheduler:
         task = asyncio.get_running_loop().create_task(self._run(request, model, lease))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._check_task)
+
+    def _check_task(self, task: asyncio.Task[None]) -> None:
+        """End the run if *task* ended by an exception: its request has no result."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._callbacks.fail(error)
 
     async def _run(self, request: Request, model: _ModelState, lease: SlotLease) -> None:
         result = await self._fetch_result(lease, request)
@@ -310,6 +337,10 @@ class Scheduler:
             return await self._callbacks.fetch_reply(lease, request)
         except FtgateError as error:
             self._last_error = error
+        except asyncio.CancelledError:
+            if self._is_cancelled:
+                raise
+            self._last_error = ReplyError(f"provider {request.provider} cancelled the request")
         except Exception as error:  # noqa: BLE001 - a broken provider must not leave gates waiting
             self._last_error = ReplyError(f"{type(error).__name__}: {error}")
         return self._last_error
@@ -323,6 +354,7 @@ class Scheduler:
         # Active requests still need the provider that is open.
         if not model.active:
             self._opening = asyncio.get_running_loop().create_task(self._open_provider(model))
+            self._opening.add_done_callback(self._check_task)
         return False
 
     async def _open_provider(self, model: _ModelState) -> None:
@@ -331,7 +363,8 @@ class Scheduler:
             await self._replace_provider(model, requests)
         except FtgateError as error:
             self.give_up(error, model)
-        except Exception as error:  # noqa: BLE001 - a broken provider must not leave gates waiting
+        # It is never cancelled from here, so a provider has raised it.
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - gates must not wait
             self.give_up(ReplyError(f"{type(error).__name__}: {error}"), model)
         finally:
             self._opening = None
@@ -373,6 +406,7 @@ class Scheduler:
 
     def cancel(self) -> None:
         """Cancel the requests in flight."""
+        self._is_cancelled = True
         for task in self._tasks:
             task.cancel()
 
@@ -383,6 +417,6 @@ class Scheduler:
         tasks = [*self._tasks, *([self._opening] if self._opening else [])]
         await asyncio.gather(*tasks, return_exceptions=True)
         for provider in [model.provider for model in self._models.values() if model.provider]:
-            # All replies are in; an error on closing must not affect the other providers.
-            with suppress(Exception):
+            # All replies are in. Neither an error on closing nor sys.exit may affect the others.
+            with suppress(BaseException):
                 await provider.close()

@@ -11,6 +11,7 @@ import pytest
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.plugin.state import (
     MISNAMED,
+    broken_key,
     deselected_key,
     errors_key,
     is_marked_as_gate,
@@ -229,12 +230,15 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the verdict of a marked function in place of a traceback."""
+    """Show the verdict of a marked function in place of a traceback; end a run that is broken."""
     report = yield
-    if call.when == "call" and call.excinfo and item.config.stash[settings_key].enabled:
+    if call.excinfo and item.config.stash[settings_key].enabled:
+        from pytest_ftgate.plugin.item import end_broken_run
         from pytest_ftgate.plugin.marked.collect import show_verdict
 
-        show_verdict(item, call, report)
+        if call.when == "call":
+            show_verdict(item, call, report)
+        end_broken_run(item)
     return report
 
 
@@ -321,5 +325,6 @@ def pytest_testnodedown(node: Any) -> None:
         suite_runs = read_suite_runs(output["ftgate_cases"])
         reporter.add_process(output["ftgate_requests"], output["ftgate_messages"], suite_runs)
         reporter.add_gates(output["ftgate_gates"])
-        if output["ftgate_deselected"]:
-            node.config.stash[deselected_key] = True
+        for name, key in (("ftgate_deselected", deselected_key), ("ftgate_broken", broken_key)):
+            if output[name]:
+                node.config.stash[key] = True

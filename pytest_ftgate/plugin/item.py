@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_ftgate.errors import FtgateError, SuiteError
+from pytest_ftgate.errors import EngineError, FtgateError, SuiteError
 from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.cases import CaseItem, case_command, case_items
@@ -128,6 +129,8 @@ class GateItemState:
             reason = evaluate()
         except FtgateError as error:
             reason = self.error_reason(error)
+        except EngineError as error:
+            reason = f"{error}\n{''.join(format_exception(error.cause))}"
         if reason:
             pytest.fail(self.error_text(reason), pytrace=False)
 
@@ -228,6 +231,13 @@ def gate_run_of(item: pytest.Item) -> GateRun | None:
 def gate_runs_in(items: list[pytest.Item]) -> list[GateRun]:
     """Return the gates among *items*."""
     return [gate_run for item in items if (gate_run := gate_run_of(item))]
+
+
+def end_broken_run(item: pytest.Item) -> None:
+    """End the run if an unexpected exception has ended the engine: no gate can be evaluated."""
+    failure = item.config.stash[session_key].failure
+    if failure is not None:
+        item.session.shouldstop = str(EngineError(failure))
 
 
 def begin_run_log(session: pytest.Session) -> None:

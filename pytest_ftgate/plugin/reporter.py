@@ -23,6 +23,7 @@ from pytest_ftgate.plugin.item import AcceptedGate, accepted_key, gate_runs_in
 from pytest_ftgate.plugin.progress import show_sentence, writer_encoding
 from pytest_ftgate.plugin.selection import gate_nodes, usage_error_key
 from pytest_ftgate.plugin.state import (
+    broken_key,
     deselected_key,
     evaluates_nothing,
     session_key,
@@ -515,17 +516,23 @@ def finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
 
     *reporter* is None in xdist workers.
     """
+    _finish_run(session, reporter)
+    if session.config.stash.get(broken_key, False):
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+
+def _finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
     config = session.config
     run = config.stash[session_key]
     if usage_error_key in config.stash:
         _end_with_usage_error(session, reporter)
     if usage_error_key in config.stash or evaluates_nothing(config):
-        run.close()
+        _close(run, config)
         return
     gate_runs, nodes = gate_runs_in(session.items), gate_nodes(session.items)
     if reporter is not None:
         reporter.skipped_requests = run.count_saved_requests(gate_runs)
-    run.close()
+    _close(run, config)
     if reporter is None:
         _send_to_reporter(config, run, nodes)
         return
@@ -541,6 +548,12 @@ def finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     elif session.exitstatus == pytest.ExitCode.OK and reporter.expects_gates:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def _close(run: Session, config: pytest.Config) -> None:
+    run.close()
+    if run.failure is not None:
+        config.stash[broken_key] = True
 
 
 def _end_with_usage_error(session: pytest.Session, reporter: Reporter | None) -> None:
@@ -559,6 +572,7 @@ def _send_to_reporter(config: pytest.Config, run: Session, nodes: list[str]) -> 
     output |= {"ftgate_cases": write_suite_runs(run), "ftgate_gates": nodes}
     output["ftgate_accepted"] = write_accepted(run, _accepted(config))
     output["ftgate_deselected"] = config.stash.get(deselected_key, False)
+    output["ftgate_broken"] = config.stash.get(broken_key, False)
 
 
 def _request_counts(run: Session) -> tuple[int, int, float, dict[str, Any]]:

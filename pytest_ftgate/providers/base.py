@@ -198,8 +198,9 @@ def open_provider(
     try:
         module = import_module(f"{_PACKAGE}.{module_name}")
     except ImportError as error:
-        message = f'provider {name}: {error}; pip install "pytest-ftgate[{name}]"'
-        raise ConfigurationError(message) from error
+        # The other providers' packages are installed with this one.
+        package = f'"pytest-ftgate[{name}]"' if name == "transformers" else "pytest-ftgate"
+        raise ConfigurationError(f"provider {name}: {error}; pip install {package}") from error
     opened: Provider = getattr(module, f"open_{module_name}")(requests, environ)
     return _with_micro_batches(opened)
 
@@ -251,10 +252,16 @@ def _unfit(provider: Provider, request: Request) -> str:
     own = getattr(provider.generate, "__func__", None)
     if own is Provider.generate and not _answers_many(provider):
         return f"{type(provider).__name__} defines neither generate nor generate_many"
-    if not isinstance(provider.concurrency, int) or provider.concurrency < 1:
+    if not _is_count(provider.concurrency):
         return f"concurrency is {provider.concurrency}; write a whole number from 1 up"
+    if _answers_many(provider) and not _is_count(provider.batch_size):
+        return f"batch_size is {provider.batch_size}; write a whole number from 1 up"
     serves = provider.serves(request)
     return "" if serves else "it does not serve the request that it was opened for"
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 1
 
 
 async def generate_reply(provider: SupportsGenerate, request: Request) -> Reply:

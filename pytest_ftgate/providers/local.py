@@ -27,7 +27,8 @@ class PythonProvider:
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         self._function, self._name = function, name
-        self._is_async = inspect.iscoroutinefunction(function)
+        called = getattr(function, "__call__", None)  # noqa: B004 - that of an object with a state
+        self._is_async = any(map(inspect.iscoroutinefunction, (function, called)))
         # A plain function may share state between requests, so only one runs at a time.
         spec = PLUGIN_PROVIDER if self._is_async else PROVIDERS["python"]
         self.concurrency = spec.concurrency

@@ -102,4 +102,5 @@ class MicroBatches:
 def _awaitable(error: BaseException) -> BaseException:
     """Return *error* in a form that a future takes."""
     is_exit = not isinstance(error, Exception | asyncio.CancelledError)
+    is_exit = is_exit or isinstance(error, StopIteration)
     return ProviderRejected(f"{type(error).__name__}: {error}") if is_exit else error

@@ -20,6 +20,7 @@ from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import (
     CacheError,
     ConfigurationError,
+    EngineError,
     FtgateError,
     NotRecorded,
     OutOfBudget,
@@ -169,6 +170,11 @@ class Session:
         return self._budget.stopped
 
     @property
+    def failure(self) -> BaseException | None:
+        """The unexpected exception that ended the engine, or None."""
+        return self._engine.failure if self._engine else None
+
+    @property
     def pending_batches(self) -> tuple[str, ...]:
         """The batches that a provider still works on after the end of the run."""
         return self._engine.pending_batches if self._engine else ()
@@ -231,6 +237,8 @@ class Session:
         self.closed = True
         if self._engine is not None:
             self._engine.close()
+        if self.failure is not None:
+            self.user_messages.append(str(EngineError(self.failure)))
         self._finish_imports()
 
     def cancel(self) -> None:

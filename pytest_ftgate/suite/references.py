@@ -92,6 +92,14 @@ def import_file(path: Path) -> ModuleType:
             sys.path.remove(folder)
 
 
+def without_static(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function below ``@staticmethod``, which hides outside a class whether it is async.
+
+    Any other function is returned as it is.
+    """
+    return function.__func__ if isinstance(function, staticmethod) else function
+
+
 def load_function(reference: str, folder: Path) -> Callable[..., Any]:
     """Return the function that *reference*, ``module:function``, names.
 
@@ -119,7 +127,7 @@ def load_function(reference: str, folder: Path) -> Callable[..., Any]:
     if not callable(function):
         hint = did_you_mean(attribute, dir(module))
         raise ConfigurationError(f'{reference}: {name} has no function "{attribute}"{hint}')
-    return function  # type: ignore[no-any-return]
+    return without_static(function)
 
 
 def source_files(reference: str, folder: Path) -> tuple[Path, ...]:

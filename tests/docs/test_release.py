@@ -26,6 +26,20 @@ def test_the_citation_has_the_version_the_license_and_the_address_of_the_package
     assert citation["url"] == PROJECT["urls"]["Documentation"]
 
 
+def test_every_extra_that_a_page_or_an_error_names_is_one_of_the_package():
+    files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
+    files += (ROOT / "pytest_ftgate").rglob("*.py")
+    named = {
+        extra.strip()
+        for file in files
+        for extras in re.findall(r"pytest-ftgate\[([\w, -]+)\]", file.read_text("utf-8"))
+        for extra in extras.split(",")
+    }
+
+    assert len(named) > 5
+    assert named <= PROJECT["optional-dependencies"].keys()
+
+
 def test_workflows_to_copy_name_the_version_of_the_action():
     files = [ROOT / "docs" / "ci.md", *(ROOT / "examples" / "workflows").glob("*.yml")]
     stated = {v for file in files for v in re.findall(r"@COMMIT # v(\S+)", file.read_text("utf-8"))}

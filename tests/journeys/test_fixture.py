@@ -75,6 +75,17 @@ def test_without_the_option_they_are_skipped_and_ask_nothing(used):
     assert used.asked() == []
 
 
+def test_without_the_option_a_test_that_fetches_the_fixture_by_name_is_skipped_too(used):
+    used.path("test_uses.py").write_text(
+        'def test_late(request):\n    request.getfixturevalue("ftgate")\n', "utf-8"
+    )
+
+    result = used.pytester.runpytest_inprocess("-rs")
+
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED * evaluated with --ftgate only"])
+
+
 DATA = """\
 from pytest_ftgate import headline
 

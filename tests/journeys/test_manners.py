@@ -96,6 +96,43 @@ def test_a_static_method_outside_a_class_is_a_gate_too(desk):
     desk.run("test_marked.py").assert_outcomes(failed=1)
 
 
+STATIC = """\
+@staticmethod
+async def answer(case):
+    return case.expected
+
+class Answers:
+    async def __call__(self, case):
+        return case.expected
+
+answers = Answers()
+
+@staticmethod
+def score(case, reply):
+    return float(reply.text == case.expected)
+
+@staticmethod
+def form(reply, case):
+    return reply in ("billing", "refund")
+"""
+
+
+def test_static_functions_and_objects_that_are_called_answer_and_score(desk):
+    desk.path("parts.py").write_text(STATIC, "utf-8")
+    desk.suite_of(
+        {
+            "current": '{provider: python, function: "parts:answer"}',
+            "object": '{provider: python, function: "parts:answers"}',
+        },
+        "{accuracy: {min: 0.9, max_drop: 0.05}}",
+    )
+    suite = desk.path("tickets.ftgate.yaml")
+    rules = '{format: {python: "parts:form"}, score: {python: "parts:score"}}'
+    suite.write_text(suite.read_text().replace("{format: {choice: [billing, refund]}}", rules))
+
+    desk.run().assert_outcomes(passed=2)
+
+
 def test_a_verdict_that_blocks_is_a_failed_assertion_for_every_plugin(guest):
     guest.path("conftest.py").write_text(
         "def pytest_exception_interact(node, call):\n"

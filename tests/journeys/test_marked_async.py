@@ -47,9 +47,16 @@ def test_pytest_asyncio_runs_them(two, monkeypatch):
     )
 
 
-def test_anyio_runs_them(two, monkeypatch):
+#: anyio itself takes such a function if it names the fixture.
+STATIC = "@staticmethod\n" + BODY.replace("reply)", "reply, anyio_backend)")
+
+
+@pytest.mark.parametrize("body", [BODY, STATIC])
+def test_anyio_runs_them(two, monkeypatch, body):
+    if body is STATIC and pytest.version_tuple < (9,):
+        pytest.skip("pytest 8 refuses such a function")
     monkeypatch.setenv("PYTEST_ADDOPTS", asleep("anyio"))
-    write(two, f"@pytest.mark.anyio\n{BODY}")
+    write(two, f"@pytest.mark.anyio\n{body}")
     two.path("conftest.py").write_text(
         "import pytest\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'\n"
     )
@@ -57,7 +64,8 @@ def test_anyio_runs_them(two, monkeypatch):
     result = two.run("test_marked.py")
 
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["      │ test_marked.py:8: in test_it"])
+    line = 8 + body.startswith("@")
+    result.stdout.fnmatch_lines([f"      │ test_marked.py:{line}: in test_it"])
 
 
 def test_what_a_task_group_raises_is_looked_through(two, monkeypatch):

@@ -65,11 +65,11 @@ gates: {forgetting: {skills: skill.ftgate.yaml, max_drop: 0.10}}
 """
 
 
-def served(name: str, *adapters: Path) -> xllamacpp.Server:
+def served(name: str, *adapters: Path, slots: int = 8) -> xllamacpp.Server:
     """Serve the embedded model with *adapters*, as a model of this *name*."""
     params = xllamacpp.CommonParams()
     params.model.path = str(WEIGHTS)
-    params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 2048, 8, 1
+    params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 256 * slots, slots, 1
     params.port, params.verbosity, params.model_alias = 0, -1, {name}
     params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 1.0) for path in adapters]
     return xllamacpp.Server(params)

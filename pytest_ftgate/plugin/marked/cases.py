@@ -20,6 +20,7 @@ from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.references import without_static
 
 _function_case_key = pytest.StashKey["FunctionCase"]()
 
@@ -48,7 +49,7 @@ class FunctionCase:
             pytest.fail(f"{self._variant.name}: {error}", pytrace=False)
         for attempt in attempts:
             attempt.metric, attempt.metrics = self._metric, self._function.metrics
-        original: Callable[..., Any] = self._item.obj
+        original = without_static(self._item.obj)
         wrap = _async_runs if iscoroutinefunction(original) else _plain_runs
         # The subtests of a single case are pytest's own.
         names = [name for name in set_parameters(self._item) if name != "subtests"]

@@ -30,6 +30,7 @@ from pytest_ftgate.runner.evaluate import (
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, unscored_results
 from pytest_ftgate.suite.model import Case, Variant
+from pytest_ftgate.suite.references import without_static
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.rates import Comparison
@@ -357,7 +358,7 @@ class FunctionGate:
         if self._wrapped:
             return
         self._wrapped = True
-        original: Callable[..., Any] = self.item.obj
+        original = without_static(self.item.obj)
         self.item.obj = (
             self._async_wrapper(original)
             if iscoroutinefunction(original)

@@ -1,0 +1,321 @@
+"""An exception that nothing expects, anywhere in the engine's thread, ends the run: none waits."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+from scripted import Scripted, outcome
+
+from pytest_ftgate.client import engine as engine_module
+from pytest_ftgate.client.batches import Batches
+from pytest_ftgate.client.engine import Engine
+from pytest_ftgate.client.phases import Phases
+from pytest_ftgate.client.rate_limit import RateLimiter
+from pytest_ftgate.client.results import PeerWaiter, Results
+from pytest_ftgate.client.scheduler import Scheduler, SlotLease, Slots
+from pytest_ftgate.errors import ConfigurationError, EngineError, ReplyError, RetryableError
+from pytest_ftgate.providers.base import Provider, open_provider
+from pytest_ftgate.providers.recorded import RecordedReplies
+from pytest_ftgate.requests.reply import Reply
+
+#: Seconds after which a wait counts as one without an end.
+FOREVER = 30
+
+
+def within_reason(function: Callable[[], object]) -> BaseException | object:
+    """Return what *function* returns or raises; fail if it does neither."""
+    ended: list[BaseException | object] = []
+
+    def call() -> None:
+        try:
+            ended.append(function())
+        except BaseException as error:  # noqa: BLE001 - the test looks at it
+            ended.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(FOREVER)
+    assert ended, "it waits without an end"
+    return ended[0]
+
+
+def broken(*_: object, **__: object) -> None:
+    raise LookupError("nobody expects this")
+
+
+def leaves(*_: object, **__: object) -> None:
+    raise SystemExit(4)
+
+
+#: Each function that runs in the engine's thread, and whose error no request would get.
+PLACES = [
+    *((Engine, name) for name in ("_unsettled", "_send", "_schedule", "_scheduler")),
+    (Phases, "admit"),
+    *((Scheduler, name) for name in ("add", "send_waiting", "_start", "_has_open_provider")),
+    *((Slots, name) for name in ("grant", "acquire", "_adapt")),
+    (SlotLease, "release"),
+    (RateLimiter, "has_capacity"),
+    *((Results, name) for name in ("settle", "cached_replies")),
+]
+
+
+@pytest.fixture
+def broken_engine(start, call, monkeypatch):
+    """Return a function that starts an engine, one place of which raises after the first reply."""
+
+    def started(place, raises) -> Engine:
+        engine: Engine = start()
+        engine.wait([call("first")])
+        monkeypatch.setattr(*place, raises)
+        return engine
+
+    return started
+
+
+@pytest.mark.parametrize("raises", [broken, leaves])
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: f"{place[0].__name__}.{place[1]}")
+def test_an_unexpected_exception_ends_the_wait_and_every_later_one(
+    broken_engine, call, open_cache, place, raises
+):
+    engine = broken_engine(place, raises)
+
+    # A reply may come although what follows it breaks.
+    within_reason(lambda: engine.wait([call("second")]))
+    error = within_reason(lambda: engine.wait([call("third")]))
+    within_reason(engine.close)
+
+    assert isinstance(error, EngineError), error
+    line = raises.__code__.co_firstlineno + 1
+    assert f"test_engine_failures.py:{line}; the run ends, and every reply" in str(error)
+    assert type(engine.failure) in (LookupError, SystemExit)
+    assert open_cache().replies([call("first").fingerprint])
+
+
+def test_replies_that_are_on_their_way_are_kept(
+    start, call, providers, open_cache, soon, monkeypatch
+):
+    monkeypatch.setattr(Phases, "drop_held", broken)
+    providers["m"].open.clear()
+    engine = start()
+    engine.submit([call("a"), call("b")])
+    soon(lambda: providers["m"].at_once == 2)
+
+    engine.withdraw(call("a"))
+    error = within_reason(lambda: engine.wait([call("a")]))
+    monkeypatch.undo()
+    providers["m"].open.set()
+    within_reason(engine.close)
+
+    assert isinstance(error, EngineError)
+    fingerprints = [call(text).fingerprint for text in "ab"]
+    assert open_cache().replies(fingerprints).keys() == {*fingerprints}
+
+
+def test_what_has_come_before_the_end_can_still_be_read(start, call, monkeypatch):
+    engine = start()
+    engine.wait([call("first")])
+    monkeypatch.setattr(Engine, "_send", broken)
+    within_reason(lambda: engine.wait([call("second")]))
+
+    assert outcome(engine.results, [call("first")]) == ["first"]
+
+
+def test_a_key_that_cannot_be_looked_up_ends_the_run(start, call):
+    engine = start()
+    engine.key_error = broken
+
+    assert isinstance(within_reason(lambda: engine.wait([call("a")])), EngineError)
+    assert isinstance(within_reason(lambda: engine.wait([call("a")])), EngineError)
+
+
+def test_an_import_that_breaks_ends_the_run(start, call, monkeypatch):
+    monkeypatch.setattr(engine_module, "import_providers", broken)
+    engine = start()
+
+    assert isinstance(within_reason(lambda: engine.wait([call("a")])), EngineError)
+    assert isinstance(within_reason(lambda: engine.wait([call("a")])), EngineError)
+
+
+def test_a_file_of_replies_that_breaks_the_reader_ends_the_run(start, call, monkeypatch):
+    monkeypatch.setattr(RecordedReplies, "reply", broken)
+    engine = start()
+
+    recorded = call("a", provider="recorded")
+    assert isinstance(within_reason(lambda: engine.wait([recorded])), EngineError)
+    assert isinstance(within_reason(lambda: engine.wait([recorded])), EngineError)
+
+
+def test_a_batch_that_breaks_ends_the_run(start, call, monkeypatch):
+    monkeypatch.setattr(Batches, "_run_group", broken)
+    engine = start()
+
+    batched = call("a", provider="anthropic", batch=True)
+    assert isinstance(within_reason(lambda: engine.wait([batched])), EngineError)
+
+
+def test_a_look_for_the_replies_of_others_that_breaks_ends_the_run(
+    start, call, open_cache, monkeypatch
+):
+    open_cache().claim(call("a").fingerprint)
+    monkeypatch.setattr(PeerWaiter, "_look", broken)
+    engine = start()
+
+    within_reason(lambda: engine.wait([call("a")]))
+
+    assert isinstance(engine.failure, LookupError)
+    assert isinstance(within_reason(lambda: engine.wait([call("b")])), EngineError)
+    within_reason(engine.close)
+
+
+# What a plugin's provider does
+
+
+class House(Provider):
+    """A provider that answers, and whose other parts a test breaks."""
+
+    async def generate(self, request) -> Reply:
+        return Reply(text=request.messages[0][1])
+
+
+class Headers(House):
+    @property
+    def rate_limit_headers(self):
+        raise LookupError("no headers")
+
+
+class Usage(House):
+    async def generate(self, request) -> Reply:
+        return Reply(text="paid for", model=17, usage={"input": "many"})
+
+
+class Serves(House):
+    asked = 0
+
+    def serves(self, request) -> bool:
+        self.asked += 1
+        if self.asked > 1:
+            raise SystemExit(5)
+        return True
+
+
+class Closes(House):
+    def serves(self, request) -> bool:
+        return request.messages[0][1] == "first"
+
+    async def close(self) -> None:
+        raise SystemExit(6)
+
+
+@pytest.fixture
+def house(start, monkeypatch):
+    """Start an engine whose requests *house* answers."""
+
+    def started(provider: type[Provider], **options) -> Engine:
+        factories = {"house": provider}
+        monkeypatch.setattr(engine_module, "open_provider", open_provider)
+        return start(plugin_providers=factories, **options)
+
+    return started
+
+
+@pytest.mark.parametrize("provider", [Headers, Usage, Serves, Closes])
+def test_a_provider_that_breaks_outside_a_request_ends_the_run(house, call, provider):
+    engine = house(provider)
+    requests = [call(text, provider="house") for text in ("first", "second", "third")]
+
+    error = within_reason(lambda: [engine.wait([request]) for request in requests])
+    within_reason(engine.close)
+
+    assert isinstance(error, EngineError), error
+    assert "test_engine_failures.py:" in str(error) or provider is Usage
+
+
+def test_a_reply_that_is_paid_for_is_kept_although_its_cost_cannot_be_read(house, call, open_cache):
+    class Priceless:
+        def stop_reason(self) -> None:
+            return None
+
+        record_cost = broken
+
+    engine = house(House, budget=Priceless())
+    request = call("a", provider="house")
+
+    assert isinstance(within_reason(lambda: engine.wait([request])), EngineError | dict)
+    within_reason(engine.close)
+
+    assert isinstance(engine.failure, LookupError)
+    assert open_cache().replies([request.fingerprint])
+
+
+class Cancels(House):
+    async def generate(self, request) -> Reply:
+        raise asyncio.CancelledError
+
+
+class Waits(House):
+    async def generate(self, request) -> Reply:
+        raise RetryableError("later", retry_after="soon")
+
+
+class Stops(Provider):
+    async def generate_many(self, requests):
+        return [StopIteration("no more") for _ in requests]
+
+
+class CancelsMany(Provider):
+    async def generate_many(self, requests):
+        return [asyncio.CancelledError() for _ in requests]
+
+
+@pytest.mark.parametrize("provider", [Cancels, Waits, Stops, CancelsMany])
+def test_what_a_provider_raises_for_one_request_is_its_error(house, call, provider):
+    engine = house(provider)
+    request = call("a", provider="house")
+
+    results = within_reason(lambda: engine.wait([request]))
+
+    assert isinstance(results, dict | EngineError), results
+    assert isinstance(results, EngineError) or isinstance(results[request.fingerprint], ReplyError)
+
+
+@pytest.mark.parametrize("size", [0, -1, "16", None])
+def test_a_provider_that_takes_no_batch_of_any_size_is_refused(house, call, size):
+    class Sizeless(Stops):
+        batch_size = size
+
+    request = call("a", provider="house")
+    results = within_reason(lambda: house(Sizeless).wait([request]))
+
+    assert isinstance(results, dict)
+    error = results[request.fingerprint]
+    assert isinstance(error, ConfigurationError)
+    assert f"batch_size is {size}; write a whole number from 1 up" in str(error)
+
+
+def test_a_provider_whose_opening_is_cancelled_is_no_wait(start, call, monkeypatch):
+    def cancelled(*_):
+        raise asyncio.CancelledError
+
+    engine = start()
+    monkeypatch.setattr(engine_module, "open_provider", cancelled)
+
+    results = within_reason(lambda: engine.wait([call("a")]))
+
+    assert isinstance(results, dict)
+    assert isinstance(results[call("a").fingerprint], ReplyError)
+
+
+def test_a_provider_that_leaves_on_closing_ends_nothing(start, call, providers):
+    class Leaving(Scripted):
+        async def close(self) -> None:
+            raise SystemExit(7)
+
+    providers["m"] = Leaving()
+    engine = start()
+    engine.wait([call("a"), call("b", model="n")])
+
+    assert within_reason(engine.close) is None
+    assert (engine.failure, providers["n"].closed) == (None, 1)
