@@ -20,7 +20,7 @@ EngineError                       an unexpected exception ended the engine; no g
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING
@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 
 class FtgateError(Exception):
-    """The base class of all errors that this package raises on purpose."""
+    """The base class of all errors that this package raises on purpose.
+
+    Remedy: follow the message; every one says what to change. An error of another class that
+    comes out of the package is a defect of it: please report it.
+    """
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,46 +45,67 @@ class Diagnostic:
         path: the file, relative to the root directory if it lies below it.
         line: the line, counted from 1; 0 for the whole file.
         message: the error and its remedy.
+        address: where the documentation explains the key, or "".
     """
 
     path: str
     line: int
     message: str
+    address: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         """Return ``path:line: message``, which editors show as a link."""
-        return (
-            f"{self.path}:{self.line}: {self.message}"
-            if self.line
-            else f"{self.path}: {self.message}"
-        )
+        place = f"{self.path}:{self.line}" if self.line else self.path
+        return f"{place}: {self.message}"
+
+    def with_address(self) -> str:
+        """Return the error, and the address at its end."""
+        return f"{self} ({self.address})" if self.address else str(self)
 
 
 class SuiteError(FtgateError):
-    """A suite cannot be used; *errors* lists every error in it."""
+    """A suite cannot be used; *errors* lists every error in it.
+
+    Remedy: mend each listed line. The address at its end leads to the entry on the key. No
+    request was sent.
+    """
 
     def __init__(self, suite: str, errors: Iterable[Diagnostic]) -> None:
         self.suite = suite
         self.errors: Sequence[Diagnostic] = sorted(set(errors))
         count = len(self.errors)
         head = f"{suite}: {count} error{'' if count == 1 else 's'}"
-        super().__init__("\n".join([head, *(f"  {error}" for error in self.errors)]))
+        super().__init__("\n".join([head, *(f"  {error.with_address()}" for error in self.errors)]))
 
 
 class ConfigurationError(FtgateError):
-    """Something that the run needs is missing; the message contains the remedy."""
+    """Something that the run needs is missing: weights, a package, a key, or an option's value.
+
+    Remedy: the message has the command, the variable or the option; ``pytest-ftgate doctor SUITE``
+    finds such gaps before a run.
+    """
 
 
 class ReplyError(FtgateError):
-    """One request failed."""
+    """One request failed.
+
+    Remedy: none if it stays alone: a gate is evaluated while enough requests of its variant
+    succeed. The replies that came are in the cache, and the next run sends only the others.
+    """
 
 
 class OutOfBudget(ReplyError):
-    """A request was not sent, since the money or the time of the run is used up."""
+    """A request was not sent, since the money or the time of the run is used up.
+
+    Remedy: run again to go on, or raise ``--ftgate-max-usd`` or ``--ftgate-max-minutes``.
+    """
 
 
 class RetryableError(ReplyError):
     """A request failed, and a retry may succeed.
+
+    Remedy: none at first, since the run retries it. If all retries failed, the server is overloaded
+    or down: run again later.
 
     Args:
         message: the message of the provider.
@@ -102,37 +127,65 @@ class RetryableError(ReplyError):
 
 
 class RequestRejected(ReplyError):
-    """A request failed, and every retry would fail too."""
+    """A request failed, and every retry would fail too.
+
+    Remedy: change what the server's answer names, such as the model, the length or a setting.
+    """
 
 
 class ProviderRejected(RequestRejected):
-    """All requests of a variant fail: no key, no access, spending limit reached."""
+    """All requests of a variant fail: no key, no access, spending limit reached.
+
+    Remedy: set the key, or raise the limit, with the provider; the other variants are evaluated.
+    """
 
 
 class WrongModel(ProviderRejected):
-    """Another model answers than the declared one."""
+    """Another model answers than the declared one.
+
+    Remedy: serve the declared model, or name the one that is meant with ``served_model``.
+    """
 
 
 class NotRecorded(RequestRejected):
-    """No reply is recorded for a request, and the run sends no requests."""
+    """No reply is recorded for a request, and the run sends no requests.
+
+    Remedy: run once without ``--ftgate-replies=recorded``, and commit the replies with
+    ``pytest-ftgate cache export``.
+    """
 
 
 class RepliesMissing(FtgateError):
-    """Too many requests of a variant failed to evaluate a gate."""
+    """Too many requests of a variant failed to evaluate a gate.
+
+    Remedy: remove the cause of the failed requests, which the message shows, and run again; the
+    replies that came are not paid for twice.
+    """
 
 
 class ScorerError(FtgateError):
-    """A scorer raised an exception: an error of the run, never a score of zero."""
+    """A scorer raised an exception: an error of the run, never a score of zero.
+
+    Remedy: mend the function at the shown line; its replies are in the cache, so the next run costs
+    nothing.
+    """
 
 
 class CacheError(FtgateError):
-    """The reply cache cannot be read or written."""
+    """The reply cache cannot be read or written.
+
+    Remedy: make room or give access where the message says, or name another folder with
+    ``--ftgate-cache``.
+    """
 
 
 class EngineError(Exception):
     """An unexpected exception, *cause*, ended the engine: no further request of the run is sent.
 
     It is no `FtgateError`, so that nobody takes it for the error of one gate.
+
+    Remedy: mend the code at the file and line that the message names; the same command goes on
+    with the replies that are kept.
     """
 
     def __init__(self, cause: BaseException) -> None:

@@ -398,8 +398,8 @@ _OPTIONS = (
     _Option("max_usd", "Stop sending requests once the replies of this run cost X USD; gates that "
             "lack replies are inconclusive.", {"metavar": "X"}, ""),
     _Option("max_minutes", "Stop sending requests after M minutes.", {"metavar": "M"}, ""),
-    _Option("batch", "Send requests to Anthropic and OpenAI in batches: half the price, within a "
-            "day.", _FLAG, default=False),
+    _Option("batch", "Send requests to Anthropic and OpenAI in batches, which cost half and take "
+            "up to a day.", _FLAG, default=False),
     _Option("engine", "What sends requests: this machine (local, the default), or a Ray cluster "
             "(ray).", {"choices": _ENGINES}, "local"),
     _Option("safe", "For suites by strangers: run no Python that a suite names, load no weights "

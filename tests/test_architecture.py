@@ -72,7 +72,8 @@ COMMON_WORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        answers anthropic attempt builder callback charts child classification cli client collect
+        addresses answers anthropic attempt builder callback charts child classification cli client
+        collect
         compare config converse conversion cores cost declaration decorator demo doctor entry
         estimate eval evals evidence explain export f1 feasibility field fixture forgetting
         generation git github history hooks hookspecs html http imports init inspect item kinds

@@ -19,6 +19,7 @@ from pytest_ftgate.gates.levels import (
     MISS,
 )
 from pytest_ftgate.scoring.sandbox import can_sandbox
+from pytest_ftgate.settings import docs_page
 from pytest_ftgate.stats import EXACT_BELOW
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
@@ -29,7 +30,7 @@ from pytest_ftgate.suite.gate_kinds import (
     SkillPart,
     skills_gate,
 )
-from pytest_ftgate.suite.model import Case, Suite
+from pytest_ftgate.suite.model import Case, Gate, Suite
 
 #: The number of skills that a message names.
 _MAX_NAMED = 3
@@ -268,6 +269,14 @@ def _round_up(share: float) -> float:
     return ceil(share * 100) / 100
 
 
+def gate_error(suite: Suite, gate: Gate, message: str) -> Diagnostic:
+    """Return the error *message* at the key of *gate*, with the address of its reference."""
+    if gate.function:  # its mark has no key, and its line already identifies it
+        return Diagnostic(suite.name, gate.line, message)
+    address = docs_page("reference/suite-keys", f"gates-{gate.kind}")
+    return Diagnostic(suite.name, gate.line, f"{gate.kind}: {message}", address)
+
+
 def with_default_limits(suite: Suite, accepted_limits: Mapping[str, float]) -> Suite:
     """Return *suite* with a limit for each gate that declares none: what its cases can show.
 
@@ -288,8 +297,7 @@ def with_default_limits(suite: Suite, accepted_limits: Mapping[str, float]) -> S
             continue
         limit = accepted_limits.get(gate.name) or default_limit(suite, gate)
         if limit is None:
-            message = f"{gate.kind}: {default_limit_problem(suite, gate)}"
-            errors.append(Diagnostic(suite.name, gate.line, message))
+            errors.append(gate_error(suite, gate, default_limit_problem(suite, gate)))
         else:
             gates[kind] = replace(gate, max_drop=limit, has_default_limit=True)
     if errors:

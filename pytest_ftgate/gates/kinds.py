@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.feasibility import (
     cost_problems,
     divergence_problems,
+    gate_error,
     latency_problems,
     rate_problems,
     skill_problems,
@@ -287,8 +288,7 @@ def check_feasibility(suite: Suite) -> None:
         SuiteError: with a diagnostic for each such gate, and what it needs.
     """
     errors = [
-        # For a marked function, the line already identifies the gate.
-        Diagnostic(suite.name, gate.line, message if gate.function else f"{gate.kind}: {message}")
+        gate_error(suite, gate, message)
         for gate in suite.gates.values()
         for message in kind_of(gate).problems(suite, gate)
     ]

@@ -278,7 +278,7 @@ ACCEPTED_KINDS = (CheckKind.ACCEPTED, CheckKind.ANCHOR)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One comparison of a gate. Rates, changes and margins are shares, 0 to 1.
+    """One comparison of a gate. Rates and margins are shares, 0 to 1.
 
     Attributes:
         kind: what the variant is compared with. ``mean``, ``p50`` and ``p95`` are held to a limit
@@ -288,7 +288,7 @@ class Check:
         limit: the minimum, or the largest allowed drop; for cost and latency the largest allowed
             amount, or the largest allowed relative rise.
         has_default_limit: True if *limit* is what the cases can show, and not declared.
-        unit: the unit of *before* and *after*: ``share``, ``usd`` (for 1,000 requests), ``ms``;
+        unit: of *before* and *after*: ``share``, ``usd`` (for 1,000 requests), ``ms``;
             ``tokens`` or ``characters`` of a thought.
         n: the number of cases compared.
         units: the number of groups of related cases, or None if all cases are independent.

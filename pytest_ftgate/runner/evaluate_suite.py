@@ -58,7 +58,7 @@ class EvaluateResult:
     """The run of a suite's gates. ``str()`` of it is the closing section of a run of pytest.
 
     Attributes:
-        report: the run record, which the reports are made of.
+        report: the run record, as ``compare`` has it.
         scores: by variant, the scores on the suite's cases. ``scores["tuned"].correct`` and
             ``.valid`` are arrays in the order of ``.cases``.
         skill_scores: the same on the cases of general skills, those of a base as
@@ -135,7 +135,7 @@ class EvaluateResult:
         return tracked_figures(self.report)
 
     def lines(self, verbosity: int = 0) -> list[str]:
-        """Return the lines for a terminal; *verbosity* 1 shows more."""
+        """Return the lines of the closing section; *verbosity* 1 shows more."""
         from pytest_ftgate.reporting.summary import detail_lines, summary_lines
         from pytest_ftgate.reporting.text import escape_controls
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from pytest_ftgate.errors import SuiteError, did_you_mean
 from pytest_ftgate.readers.rows import Columns
 from pytest_ftgate.readers.source import declared_keys, validation_message
 from pytest_ftgate.readers.table import read_rows, rows_at
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
+from pytest_ftgate.suite.addresses import model_at, with_addresses
 from pytest_ftgate.suite.answers import answer_cases, are_answers
 from pytest_ftgate.suite.cases import render_cases, synonym_error, to_cases, unused_field_error
 from pytest_ftgate.suite.declaration import (
@@ -83,7 +84,7 @@ def _details_by_path(document: Document, error: ValidationError) -> dict[KeyPath
 
 def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
     key_path: KeyPath = tuple(detail["loc"])
-    known = declared_keys(_model_at(DeclaredSuite, key_path[:-1]))
+    known = declared_keys(model_at(key_path[:-1]))
     message = validation_message(detail, known, source.document.raw.get(key_path))
     source.add_error_at(
         key_path, _variant_prefix(key_path) + message + _extra_hint(detail, message)
@@ -114,28 +115,6 @@ def _extra_hint(detail: Mapping[str, Any], message: str) -> str:
         case "extra_forbidden", ("variants", _, key) if "did you mean" not in message:
             return f"; a setting of the server itself goes into extra: {{{key}: …}}"
     return ""
-
-
-def _model_at(model: type[BaseModel], key_path: Iterable[str | int]) -> type[BaseModel]:
-    """Return the declared class that holds the keys at *key_path*."""
-    for key in key_path:
-        inner = _inner_model(model, str(key))
-        model = inner or model
-    return model
-
-
-def _inner_model(model: type[BaseModel], key: str) -> type[BaseModel] | None:
-    field = model.model_fields.get(key)
-    for kind in _types_in(field.annotation) if field else ():
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None
-
-
-def _types_in(annotation: Any) -> Iterable[Any]:
-    yield annotation
-    for inner in getattr(annotation, "__args__", ()):
-        yield from _types_in(inner)
 
 
 #: Returns the content of a suite file in another form: keys and values as YAML has them.
@@ -183,7 +162,8 @@ def resolve_suite(source: SuiteSource) -> Suite:
     declared = read_declared(source)
     suite = _build_suite(source, declared) if declared else None
     if source.errors or suite is None:
-        raise SuiteError(source.display_path(source.path), source.errors)
+        errors = with_addresses(source.errors, source.document)
+        raise SuiteError(source.display_path(source.path), errors)
     return suite
 
 

@@ -219,7 +219,7 @@ def digest(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One input with the expected reply.
+    """One input with what a good reply is.
 
     Attributes:
         id: stable, and unique in its suite.

@@ -5,24 +5,31 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from pytest_ftgate import errors
 from pytest_ftgate.settings import DOCS_URL
-from pytest_ftgate.suite.schema import suite_schema
+from pytest_ftgate.suite.addresses import anchor
+from pytest_ftgate.suite.schema import mappings_of_schema, suite_schema
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+#: A phrase of so few words may stand at several keys.
+LONGEST_REPEATED = 5
 #: Pages with links that readers follow: the site's, and those at the top of the repository.
 PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
 
 @pytest.fixture(scope="module")
-def site():
-    spec = importlib.util.spec_from_file_location("site_of_docs", DOCS / "site.py")
+def reference():
+    spec = importlib.util.spec_from_file_location("reference_of_docs", DOCS / "reference_pages.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
@@ -32,9 +39,11 @@ def without_code(text: str) -> str:
 
 
 def anchors(path: Path) -> set[str]:
-    titles = re.findall(r"^#+ (.*)$", without_code(path.read_text("utf-8")), re.MULTILINE)
+    text = without_code(path.read_text("utf-8"))
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     plain = (re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", title).lower() for title in titles)
-    return {re.sub(r"[^\w\- ]", "", title).strip().replace(" ", "-") for title in plain}
+    slugs = {re.sub(r"[^\w\- ]", "", title).strip().replace(" ", "-") for title in plain}
+    return slugs | {*re.findall(r'<a id="([^"]+)">', text)}
 
 
 def broken_links(path: Path):
@@ -53,16 +62,56 @@ def test_every_link_of_a_page_leads_to_a_file_and_a_section(page):
     assert list(broken_links(page)) == []
 
 
-def test_the_reference_is_what_the_code_makes(site):
+def test_the_reference_is_what_the_code_makes(reference):
     # After a change: python docs/site.py reference
-    made = {name: (DOCS / "reference" / f"{name}.md").read_text("utf-8") for name in site.pages()}
+    made = reference.pages()
 
-    assert made == site.pages()
+    assert {name: (DOCS / "reference" / f"{name}.md").read_text("utf-8") for name in made} == made
 
 
-def test_every_key_of_the_schema_has_a_description(site):
+def test_no_sentence_stands_twice_in_the_reference():
+    texts = [path.read_text("utf-8") for path in sorted((DOCS / "reference").glob("*.md"))]
+    first = texts[0].split("\n", 1)[0]  # every page begins with the same comment
+    counts = Counter(
+        sentence.strip(" .")
+        for text in texts
+        for part in re.split(r"\n\n|\n?\| ", without_code(text.removeprefix(first)))
+        for sentence in re.split(r"(?<=[.;:])\s+", " ".join(part.split()))
+        if not re.match(r"(list of|\[|as \[|whole number|number|true or false)", sentence)
+    )
+
+    assert [s for s, n in counts.items() if n > 1 and len(s.split()) > LONGEST_REPEATED] == []
+
+
+def test_every_address_of_an_error_is_an_anchor_of_the_reference(reference):
+    page = reference.pages()["suite-keys"]
+    places = {*re.findall(r'<a id="([^"]+)"></a>', page)}
+    keys = [
+        (name, key) for name, keys in mappings_of_schema(json.loads(suite_schema())) for key in keys
+    ]
+
+    assert len(keys) > 250
+    assert len(places) == page.count("<a id=")
+    assert {anchor(*name.split("."), key) for name, key in keys} == places
+
+
+def test_every_error_has_a_meaning_and_a_remedy(reference):
+    page = reference.pages()["errors"]
+    classes = {
+        name
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    }
+
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE))
+    assert sections.keys() == classes
+    for name, text in sections.items():
+        assert re.match(r"\n\w.*\n\n\*\*What to do\*\*: \w", text), name
+
+
+def test_every_key_of_the_schema_has_a_description(reference):
     schema = json.loads(suite_schema())
-    parts = {"": schema, **schema["$defs"]}
+    parts = {"DeclaredSuite": schema, **schema["$defs"]}
     without = [
         f"{name}.{key}"
         for name, part in parts.items()
@@ -73,7 +122,7 @@ def test_every_key_of_the_schema_has_a_description(site):
 
     assert without == []
     with_keys = {name for name, part in parts.items() if part.get("properties")}
-    assert {*site.TITLES} == with_keys - {"Format"}
+    assert {*reference.TITLES} == with_keys | {"Format", "Score"}
 
 
 def test_every_page_of_the_menu_exists():

@@ -122,3 +122,15 @@ def test_a_file_outside_the_folder_is_not_read(tmp_path, monkeypatch):
 
     assert [case["input"] for case in suite.cases] == ["a"]
     assert any("outside the folder" in note for note in suite.notes)
+
+
+def test_tests_at_an_absolute_path_are_named_with_what_to_do(tmp_path):
+    tests = "[/data/more.csv, 'file:///data/*.yaml', {vars: {x: a}}]"
+
+    suite = read(tmp_path, f"tests: {tests}\n")
+
+    assert [case["input"] for case in suite.cases] == ["a"]
+    assert [note for note in suite.notes if "copy the file beside this one" in note] == [
+        "tests of /data/more.csv: copy the file beside this one, and name it there",
+        "tests of /data/*.yaml: copy the file beside this one, and name it there",
+    ]
