@@ -77,7 +77,7 @@ def test_an_unknown_kind_of_finding_is_an_error(desk, tuned):
 
     result = desk.run()
 
-    told = '*data: no finding is called "persnal"; did you mean "personal"?'
+    told = '*data: no finding is called "persnal"; did you mean "personal"?*'
     result.stdout.fnmatch_lines([told])
 
 
