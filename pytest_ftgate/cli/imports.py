@@ -27,7 +27,7 @@ from pytest_ftgate.suite.templates import render_template, template_variables
 
 _SUFFIX = ".ftgate.yaml"
 #: The judge where a configuration leaves it to the tool.
-_USUAL_JUDGE = "gpt-4.1"
+_USUAL_JUDGE = "gpt-5.4"
 #: Keys of a provider's configuration, and those of a variant.
 _SETTINGS = {
     "temperature": "temperature",
@@ -72,6 +72,7 @@ def import_suite(file: Path, out: Path | None, variant: str | None) -> ImportedO
     Raises:
         ConfigurationError: the file or an option cannot be used, or a file exists already.
     """
+    file = file if file.name else file.absolute()  # such as "."
     path = out or file.with_name(f"{file.name.partition('.')[0]}{_SUFFIX}")
     if not path.name.endswith(_SUFFIX) or path.name == _SUFFIX:
         raise ConfigurationError(f"{path}: the name of a suite ends in {_SUFFIX}")

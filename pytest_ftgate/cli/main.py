@@ -145,8 +145,9 @@ exit codes: 0 passed, 1 failed, 2 a file or an option cannot be used, 3 inconclu
 """
 _IMPORT_EXAMPLES = """\
 The file may be a configuration of promptfoo, an eval or samples of OpenAI Evals, goldens of
-deepeval, a dataset of pydantic-evals, or a table (.csv, .json, .jsonl), such as LangSmith and
-Braintrust export. What a suite cannot say is listed, and stands at its top as comments.
+deepeval, a dataset of pydantic-evals, a table (.csv, .json, .jsonl), such as LangSmith and
+Braintrust export, or a folder of Hugging Face datasets. What a suite cannot say is listed, and
+stands at its top as comments.
 
 examples:
   pytest-ftgate import promptfooconfig.yaml
@@ -211,7 +212,7 @@ _VERBS = (
     ), 2, _COMPARE_EXAMPLES),
     _Verb("import", "write a suite from another tool's configuration or dataset",
         _call, "cli.imports:import_suite", (
-        ("file", {"type": Path, "help": "the file; see below"}),
+        ("file", {"type": Path, "help": "the file or folder; see below"}),
         ("-o",
             {"dest": "out", "type": Path, "metavar": "SUITE",
              "help": "the suite to write (default: NAME.ftgate.yaml beside the file)"}),

@@ -1,4 +1,4 @@
-"""Cases of other tools: OpenAI Evals, deepeval, pydantic-evals, and tables of any platform."""
+"""Cases of other tools: OpenAI Evals, deepeval, pydantic-evals, tables and folders of data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.dataset_folders import read_dataset_folder
 from pytest_ftgate.readers.imports import (
     AGREES,
     ImportedModel,
@@ -29,11 +30,13 @@ _TABLES = (".csv", ".jsonl", ".json")
 
 
 def read_import(path: Path) -> ImportedSuite:
-    """Return what a file of another tool declares.
+    """Return what a file of another tool declares, or a folder of Hugging Face datasets.
 
     Raises:
         ConfigurationError: the file cannot be read, or is of no known tool.
     """
+    if path.is_dir():
+        return _read_folder(path)
     if path.suffix not in (*_DOCUMENTS, *_TABLES):
         raise ConfigurationError(f"{path} is no {', '.join((*_DOCUMENTS, '.csv', '.jsonl'))}")
     if path.suffix in _DOCUMENTS:
@@ -49,6 +52,19 @@ def read_import(path: Path) -> ImportedSuite:
     if suite is None or not suite.cases:
         notes = "; ".join(suite.notes) if suite else _UNKNOWN
         raise ConfigurationError(f"{path}: no case was found: {notes or 'the file has none'}")
+    return suite
+
+
+def _read_folder(path: Path) -> ImportedSuite:
+    found = read_dataset_folder(path)
+    suite = _read_table(path, found.rows)
+    suite.tool = "Hugging Face datasets"
+    others = [name for name in found.splits if name != found.split]
+    if others:
+        suite.note(f"split {found.split} was read; also there: {', '.join(others)}")
+    if not suite.cases:
+        notes = "; ".join(suite.notes) or "its columns are none that are known"
+        raise ConfigurationError(f"{path}: no case was found: {notes}")
     return suite
 
 

@@ -112,12 +112,19 @@ def parse_document(text: str, name: str) -> Any:
         raise ConfigurationError(f"{name}: it cannot be read: {error}") from error
 
 
+#: How a file begins that Git LFS has not downloaded.
+_POINTER = b"version https://git-lfs"
+
+
 def read_records(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a table; cells of a CSV that hold JSON are parsed.
 
     Raises:
-        ConfigurationError: a row is broken; the message has its line.
+        ConfigurationError: a row is broken, with its line; or the file was not downloaded.
     """
+    with path.open("rb") as file:
+        if file.read(len(_POINTER)) == _POINTER:
+            raise ConfigurationError(f"{path} is a pointer of Git LFS: git lfs pull gets the file")
     source = Source(root=path.parent, path=path)
     rows = [row.value for row in read_rows(source, path) if isinstance(row.value, Mapping)]
     if source.errors:
@@ -127,7 +134,9 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 
 def _cell(value: Any) -> Any:
-    if not isinstance(value, str) or value[:1] not in ("{", "["):
+    if isinstance(value, list) and value[:1] and str(value[0])[:1] == "[":
+        return _cell(" ".join(map(str, value)).replace('" "', '", "'))  # split as tags are
+    if not isinstance(value, str) or value[:1] not in ("{", "[", '"'):
         return value
     try:
         return json.loads(value)

@@ -69,7 +69,12 @@ def _rule_anchor(key: str, inner: KeyPath) -> str:
 
 
 def with_addresses(errors: Iterable[Diagnostic], document: Document) -> list[Diagnostic]:
-    """Return *errors* with the address of its key at each one that lies in *document*."""
+    """Return *errors* with the address of its key at each one that lies in *document*.
+
+    The keys of a marked function stand in Python, and have a page of their own.
+    """
+    if not document.path.endswith((".yaml", ".yml")):
+        return [*errors]
     by_line = defaultdict[int, list[KeyPath]](list)
     for key_path, line in document.lines.items():
         by_line[line].append(key_path)

@@ -379,7 +379,7 @@ class FirstVariant:
 #: The models that a new suite uses where their key is set.
 _FIRST_MODELS = {
     "ANTHROPIC_API_KEY": {"provider": "anthropic", "model": "claude-haiku-4-5"},
-    "OPENAI_API_KEY": {"provider": "openai-compatible", "model": "gpt-4.1-mini"},
+    "OPENAI_API_KEY": {"provider": "openai-compatible", "model": "gpt-5.4-mini"},
 }
 #: The ports of this machine on which servers of chat completions usually listen.
 LOCAL_PORTS = (8000, 8080, 11434, 1234)

@@ -52,9 +52,7 @@ def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None
     """
     name = variant.base_url_env
     if name is not None and not environ.get(name):
-        raise ConfigurationError(
-            f'variant "{variant.name}": {name} is not set; set it to the address of the server'
-        )
+        raise ConfigurationError(f"{name} is not set; set it to the address of the server")
     url = environ[name] if name else variant.base_url
     # The SDKs read their own variable too, so it must be part of the fingerprint.
     url = url or environ.get(provider_spec(variant.provider).base_url_variable)
@@ -63,7 +61,7 @@ def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise ConfigurationError(f'variant "{variant.name}": no address: {error}') from error
+        raise ConfigurationError(f"no address: {error}") from error
     clean_parts = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
     _check_base_url(variant, clean_parts)
     return urlunsplit(clean_parts)
@@ -74,10 +72,10 @@ _NO_SCHEME = "the address does not begin with http:// or https://"
 
 def _check_base_url(variant: Variant, parts: SplitResult) -> None:
     if parts.scheme not in ("http", "https"):
-        raise ConfigurationError(f'variant "{variant.name}": {_NO_SCHEME}')
+        raise ConfigurationError(_NO_SCHEME)
     if provider_spec(variant.provider).adds_v1 and parts.path.rstrip("/").endswith("/v1"):
         message = f"{urlunsplit(parts)}: the Messages API adds /v1 itself; remove it"
-        raise ConfigurationError(f'variant "{variant.name}": {message}')
+        raise ConfigurationError(message)
 
 
 def _check_address(location: VariantLocation, url: str | None) -> None:

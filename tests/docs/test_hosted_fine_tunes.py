@@ -1,4 +1,4 @@
-"""The variants of docs/how-to/hosted-fine-tunes.md load, and survive the identity check."""
+"""The variants on the pages of providers load, and survive the identity check."""
 
 from __future__ import annotations
 
@@ -20,25 +20,51 @@ from pytest_ftgate.suite.plugins import PluginContributions
 from pytest_ftgate.suite.providers import PROVIDERS
 from pytest_ftgate.suite.rule import Rule
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "hosted-fine-tunes.md"
-BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+ROOT = Path(__file__).parents[2]
+HOW_TO = ROOT / "docs" / "how-to"
+HOSTED = re.findall(
+    r"\(providers/([\w-]+)\.md\)", (HOW_TO / "hosted-fine-tunes.md").read_text("utf-8")
+)
+BLOCKS = [
+    pytest.param(block, page.stem in HOSTED, id=f"{page.stem}-{place}")
+    for page in sorted((HOW_TO / "providers").glob("*.md"))
+    for place, block in enumerate(
+        re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    )
+]
+ADAPTER = ROOT / "pytest_ftgate" / "demo" / "live" / "tickets-narrow.gguf"
 FRAME = """\
 cases: [{input: Where is my money, expected: refund}]
-gates: {forgetting: {skills: general-small, max_drop: 0.1}}
 """
+ACCURACY = "{accuracy: {min: 0.1}}"
+FORGETTING = "{forgetting: {skills: general-small, max_drop: 0.1}}"
 TUNED = "tinker://0034d8c9/sampler_weights/000080"
 BASE = "meta-llama/Llama-3.1-8B"
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
-def test_each_variant_of_the_page_loads_with_its_base(tmp_path, block):
+@pytest.mark.parametrize(("block", "is_hosted"), BLOCKS)
+def test_each_variant_of_a_page_loads_with_its_base(tmp_path, block, is_hosted):
     path = tmp_path / "tickets.ftgate.yaml"
-    path.write_text(f"{FRAME}{block}", "utf-8")
+    if "provider: llamacpp" in block:  # reads the adapter
+        block = block.replace("out/checkpoint-500", str(ADAPTER))
+    path.write_text(
+        f"{FRAME}gates: {FORGETTING if 'tuned:' in block else ACCURACY}\n{block}", "utf-8"
+    )
+    for name in ("tickets.md", "tickets-v2.md"):
+        (tmp_path / name).write_text("Answer with one label.", "utf-8")
+    adapter = tmp_path / "out" / "checkpoint-500"
+    adapter.mkdir(parents=True)
+    (adapter / "adapter_config.json").write_text("{}", "utf-8")
+    (adapter / "adapter_model.safetensors").write_bytes(b"")
     others = {"bedrock-converse"} - PROVIDERS.keys()
 
     suite = load_suite(path, tmp_path, PluginContributions(providers=others))
 
-    assert suite.variants["tuned"].base
+    assert suite.variants["tuned"].base if is_hosted else suite.variants
+
+
+def test_each_hosted_service_has_a_page():
+    assert {*HOSTED} == {"openai", "together", "fireworks", "tinker", "vertex", "bedrock"}
 
 
 async def reply_to(request: Request) -> Reply:

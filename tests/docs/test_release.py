@@ -1,11 +1,14 @@
-"""The version is the same wherever it is stated."""
+"""The version is the same wherever it is stated, and files for others have their form."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -45,3 +48,29 @@ def test_workflows_to_copy_name_the_version_of_the_action():
     stated = {v for file in files for v in re.findall(r"@COMMIT # v(\S+)", file.read_text("utf-8"))}
 
     assert stated == {PROJECT["version"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "file"),
+    [("citation-file-format", "CITATION.cff"), ("readthedocs", ".readthedocs.yaml")],
+)
+def test_a_file_for_a_service_has_the_form_that_the_service_reads(schema, file):
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}"]
+
+    done = subprocess.run([*command, str(ROOT / file)], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_site_is_published_from_where_it_is_built():
+    (copied,) = re.findall(r"cp -r (\S+) ", (ROOT / ".readthedocs.yaml").read_text("utf-8"))
+    toml = tomllib.loads((ROOT / "docs" / "zensical.toml").read_text("utf-8"))
+
+    assert copied == f".site/{toml['project']['site_dir']}"
+
+
+def test_the_policy_of_security_is_where_github_finds_it():
+    text = (ROOT / ".github" / "SECURITY.md").read_text("utf-8")
+
+    assert "Report a vulnerability" in text
+    assert "docs/security.md" in text

@@ -1,14 +1,24 @@
-"""The tutorials work as they stand there; one that needs a model is read as a suite."""
+"""The tutorials work as they stand there."""
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from pathlib import Path
 
-from pytest_ftgate.readers.yaml import read_yaml
-from pytest_ftgate.suite.schema import suite_schema
+import pytest
+from chat_server import Said, chat_server
+
+from pytest_ftgate.cli.main import main
+from pytest_ftgate.suite.loader import load_suite
 
 DOCS = Path(__file__).parents[2] / "docs"
+FORGETFUL = (DOCS / "tutorials" / "forgetful.md").read_text("utf-8")
+LADDER = (DOCS / "tutorials" / "ladder.md").read_text("utf-8")
+LABELS = ("billing", "refund", "other")
+#: How many of a hundred cases each model has wrong.
+WRONG = {"claude-haiku-5-5": 30, "claude-opus-5-5": 8, "tuned": 2, "base": 60}
 FIRST = (DOCS / "tutorials" / "first-gate.md").read_text("utf-8")
 
 
@@ -16,6 +26,7 @@ def test_the_first_gate_is_red_as_the_page_shows_and_green_when_mended(pytester,
     monkeypatch.setenv("COLUMNS", "80")
     pytester.mkdir("prompts")
     files = dict(re.findall(r"```\w+\n# (prompts/\S+)\n(.*?)```", FIRST, re.DOTALL))
+    (files["prompts/tickets.cases.jsonl"],) = re.findall(r"```json\n(.*?)```", FIRST, re.DOTALL)
     assert len(files) == 3
     for name, text in files.items():
         (pytester.path / name).write_text(text, "utf-8")
@@ -34,25 +45,71 @@ def test_the_first_gate_is_red_as_the_page_shows_and_green_when_mended(pytester,
     refused.stdout.fnmatch_lines([f"*{refusal.strip()}*"])
 
 
-def test_the_suites_of_the_pages_are_valid_by_the_schema():
-    # Blocks without cases are parts of a suite. What needs a model or an adapter is not run.
-    import json
+def test_the_red_build_of_the_forgetful_fine_tune_is_that_of_the_demo():
+    (shown,) = re.findall(r"```console\n(✗.*?)```", FORGETFUL, re.DOTALL)
+    readme = (DOCS.parent / "README.md").read_text("utf-8")
+    demo = next(
+        text for text in re.findall(r"```\n(.*?)```", readme, re.DOTALL) if "✗ forget" in text
+    )
 
-    import jsonschema_rs
+    assert [line for line in shown.splitlines() if line not in demo.splitlines()] == []
 
-    validator = jsonschema_rs.validator_for(json.loads(suite_schema()))
-    pages = [*(DOCS / "tutorials").glob("*.md"), *(DOCS / "how-to").glob("*.md")]
-    blocks = [b for p in pages for b in re.findall(r"```yaml\n(.*?)```", p.read_text(), re.DOTALL)]
-    frame = {
-        "cases": "x.jsonl",
-        "variants": {"a": {"provider": "python"}},
-        "gates": {"accuracy": {}},
-    }
 
-    named = json.loads(suite_schema())["$defs"]["DeclaredVariant"]["properties"]["provider"]
-    if "bedrock-converse" not in json.dumps(named):
-        blocks = [block for block in blocks if "bedrock-converse" not in block]
-    values = [read_yaml(block, "page").value for block in blocks]
+def test_the_commands_after_the_demo_do_what_the_page_says(pytester, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    run, after = re.findall(r"^```\n(.*?)```", FORGETFUL, re.DOTALL | re.MULTILINE)
+    only, why = [shlex.split(line, comments=True) for line in after.splitlines()]
+    assert main(run.split()[1:]) == 0, capsys.readouterr().err
 
-    assert values
-    assert [v for v in values if not validator.is_valid({**frame, **v})] == []
+    result = pytester.runpytest_subprocess(*only[1:])
+    capsys.readouterr()
+    code = main(why[1:])
+
+    assert result.ret == pytest.ExitCode.OK
+    assert code == 0
+    assert "general skills: base 33 % → lora-narrow 0.4 %" in capsys.readouterr().out
+
+
+def answer_of(skills: dict[str, str]):
+    """Return a server's answers: those of a few models, by what they get wrong."""
+
+    def answer(request):
+        text = request["messages"][-1]["content"]
+        found = re.fullmatch(r"Ticket (\d+) about (\w+)", text)
+        if not found:
+            return Said(skills.get(text, "no idea"))
+        number, label = int(found[1]), found[2]
+        wrong = WRONG[request["model"]] - 15 * (len(request["messages"]) > 2)
+        return Said(label if number % 100 >= wrong else LABELS[LABELS.index(label) - 1])
+
+    return answer
+
+
+def test_the_ladder_is_climbed_as_the_page_says(pytester, monkeypatch):
+    """The suite stands as on the page; its models are on loopback."""
+    suite, economics = re.findall(r"```yaml\n(.*?)```", LADDER, re.DOTALL)
+    hosted = "provider: openai-compatible, base_url_env: LADDER_URL"
+    path = pytester.path / "tickets.ftgate.yaml"
+    text = suite.replace("provider: anthropic", hosted)
+    local = "provider: llamacpp, model: base.gguf, adapter: out/checkpoint-500"
+    path.write_text(text.replace(local, f"{hosted}, model: tuned, base: base") + economics, "utf-8")
+    (pytester.path / "tickets.md").write_text("Answer with one label.\n", "utf-8")
+    tickets = [(n, LABELS[n % 3]) for n in range(400)]
+    cases = [{"input": f"Ticket {n} about {label}", "expected": label} for n, label in tickets]
+    for name, rows in (("cases", cases[:100]), ("train", cases[100:])):
+        lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+        (pytester.path / f"tickets.{name}.jsonl").write_text(lines, "utf-8")
+    loaded = load_suite(path, pytester.path)
+    skills = {case.input: str(case.expected) for case in loaded.gates["forgetting"].cases}
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    (typed,) = re.findall(r"^```\n(.*?)```", LADDER, re.DOTALL | re.MULTILINE)
+    plan, climb = [shlex.split(line, comments=True)[1:] for line in typed.splitlines()]
+
+    with chat_server(answer_of(skills)) as server:
+        monkeypatch.setenv("LADDER_URL", server.url)
+        planned = pytester.runpytest_subprocess(*plan)
+        assert server.requests == []
+        climbed = pytester.runpytest_subprocess(*climb)
+
+    assert planned.ret == pytest.ExitCode.OK
+    climbed.stdout.fnmatch_lines(["x"])

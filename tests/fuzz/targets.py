@@ -25,6 +25,7 @@ from pytest_ftgate.requests.thoughts import split_thoughts
 from pytest_ftgate.scoring.structured import find_json, structured_reader
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.schema import suite_schema
 from pytest_ftgate.suite.training_data import read_training_rows
 
 ROOT = Path(__file__).parents[2]
@@ -102,7 +103,7 @@ def schema_words() -> tuple[str, ...]:
             for inner in value:
                 collect(inner)
 
-    collect(json.loads((ROOT / "pytest_ftgate/suite/suite.schema.json").read_text("utf-8")))
+    collect(json.loads(suite_schema()))
     return tuple(sorted(words))
 
 

@@ -26,8 +26,8 @@ MESSAGES = [
     "*tickets.cases.jsonl:4: not JSON: *",
     "*tickets.ftgate.yaml:2: *the bare word yes as true: write *",
     "*tickets.ftgate.yaml:4: *gone.jsonl does not exist*",
-    '*tickets.ftgate.yaml:5: *no variant "curent"; did you mean "current"?',
-    '*tickets.ftgate.yaml:7: unknown key "accurracy"; did you mean "accuracy"?',
+    '*tickets.ftgate.yaml:5: *no variant "curent"; did you mean "current"? (https://*',
+    '*tickets.ftgate.yaml:7: unknown key "accurracy"; did you mean "accuracy"? (https://*',
     "*tickets.ftgate.yaml:8: max_drop is 5, *",
 ]
 

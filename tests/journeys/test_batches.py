@@ -1,4 +1,4 @@
-"""A nightly run asks in batches, at half the price, and may be stopped while they run."""
+"""A nightly run asks in batches, at half the price, and may be stopped or killed while they run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from threading import Event
 
 import pytest
 from batches_api import batches_api, succeeded
+from chat_batches_api import chat_batches_api, completed
 
 # Runs in this process forget what they imported, and the SDK is slow to import.
 import pytest_ftgate.providers.anthropic_batches  # noqa: F401
@@ -99,20 +101,20 @@ def test_a_batch_costs_half_and_is_held_to_the_budget(desk, api):
     assert [len(batch) for batch in api.created.values()] == [40]
 
 
-def interrupted(desk, api) -> str:
-    """Start a run, interrupt it from the keyboard once its batch is sent; return what it said."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--ftgate",
-        "--ftgate-batch",
-        "-p",
-        "no:cacheprovider",
-    ]
+@contextmanager
+def started(desk):
+    """Start a run in batches in a process of its own."""
+    options = ["--ftgate", "--ftgate-batch", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(command, cwd=desk.pytester.path, env=environ, **pipes) as run:
+        yield run
+
+
+def interrupted(desk, api) -> str:
+    """Start a run, interrupt it from the keyboard once its batch is sent; return what it said."""
+    with started(desk) as run:
         while not any(path.endswith("msgbatch_1") for path in api.paths("GET")):
             with suppress(subprocess.TimeoutExpired):
                 run.wait(0.05)
@@ -134,3 +136,78 @@ def test_an_interrupted_run_says_that_its_batch_goes_on_and_the_next_one_picks_i
     api.may_end.set()
     desk.run("--ftgate-batch").assert_outcomes(passed=1)
     assert len(api.created) == 1
+
+
+@pytest.fixture
+def chat_api(desk, monkeypatch):
+    """Serve the batches of OpenAI to a suite that declares `batch: true`."""
+    monkeypatch.setattr(batches, "_FIRST_POLL", 0.01)
+    monkeypatch.setenv("TEAM_KEY", "secret")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    desk.path("pytest.ini").write_text(f"[pytest]\n{ALLOWED}")
+    desk.path("conftest.py").write_text(IMPATIENT)
+    with chat_batches_api() as running:
+        running.becomes = lambda body: completed(label(body), body["model"])
+        keys = f"api_key_env: TEAM_KEY, base_url: '{running.url}', batch: true"
+        desk.suite_of(
+            {"current": f"{{provider: openai-compatible, model: gpt-x, {keys}, usd_per_1k: 10}}"}
+        )
+        yield running
+
+
+def before_the_id_came(api, reached: Event, may_go_on: Event) -> None:
+    def hold() -> None:
+        reached.set()
+        may_go_on.wait(DEADLINE)
+
+    api.before_answer = hold
+
+
+def while_the_batch_runs(api, reached: Event, may_go_on: Event) -> None:
+    api.may_end.clear()
+    described = api.describe
+
+    def describe(name):
+        if len(api.batches) and api.polled:
+            reached.set()
+        api.polled = True
+        return described(name)
+
+    api.polled = False
+    api.describe = describe
+
+
+def while_the_results_come(api, reached: Event, may_go_on: Event) -> None:
+    content = api.content
+
+    def hold(file):
+        reached.set()
+        may_go_on.wait(DEADLINE)
+        return content(file)
+
+    api.content = hold
+
+
+@pytest.mark.parametrize(
+    "moment", [before_the_id_came, while_the_batch_runs, while_the_results_come]
+)
+def test_a_killed_run_picks_its_batch_up_again_and_pays_nothing_twice(desk, chat_api, moment):
+    reached, may_go_on = Event(), Event()
+    plain = dict(vars(chat_api))
+    moment(chat_api, reached, may_go_on)
+    with started(desk) as run:
+        assert reached.wait(DEADLINE)
+        run.kill()
+        assert run.wait(DEADLINE) == -signal.SIGKILL
+    may_go_on.set()
+    vars(chat_api).clear()
+    vars(chat_api).update(plain)
+    chat_api.may_end.set()
+
+    result = desk.run()
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["PASSED  1 gate*", "100 replies: 0 cached, 100 requested*"])
+    assert chat_api.sizes == [100]
+    desk.run().stdout.fnmatch_lines(["100 replies: 100 cached, 0 requested*"])
+    assert chat_api.sizes == [100]

@@ -68,7 +68,7 @@ def test_a_gate_on_data_needs_data(desk):
 
     result = desk.run()
 
-    told = "*data: no gated variant has training_data; name the file it was tuned on"
+    told = "*data: no gated variant has training_data; name the file it was tuned on*"
     result.stdout.fnmatch_lines([told])
 
 
@@ -77,7 +77,7 @@ def test_an_unknown_kind_of_finding_is_an_error(desk, tuned):
 
     result = desk.run()
 
-    told = '*data: no finding is called "persnal"; did you mean "personal"?'
+    told = '*data: no finding is called "persnal"; did you mean "personal"?*'
     result.stdout.fnmatch_lines([told])
 
 

@@ -117,15 +117,15 @@ def test_part_of_a_suite_has_no_ladder_and_says_so_where_it_is_wanted(desk):
 @pytest.mark.parametrize(
     ("written", "told"),
     [
-        ("serves: tunde\n", '*: serves: "tunde" is no variant; did you mean "tuned"?'),
-        ("challengers: [nwer]\n", '*: challengers: "nwer" is no variant; did you mean "newer"?'),
-        ("economics: {}\n", '*: "calls_per_day" is missing'),
-        ("economics: {calls_per_day: 0}\n", "*: calls_per_day is 0, but must be greater than 0"),
+        ("serves: tunde\n", '*: serves: "tunde" is no variant; did you mean "tuned"?*'),
+        ("challengers: [nwer]\n", '*: challengers: "nwer" is no variant; did you mean "newer"?*'),
+        ("economics: {}\n", '*: "calls_per_day" is missing*'),
+        ("economics: {calls_per_day: 0}\n", "*: calls_per_day is 0, but must be greater than 0*"),
         (
             "economics:\n  calls_per_day: 9\n  variants: {tune: {training_usd: 4}}\n",
-            '*: economics: "tune" is no variant; did you mean "tuned"?',
+            '*: economics: "tune" is no variant; did you mean "tuned"?*',
         ),
-        ("ladder: {worht: 0.1}\n", '*: unknown key "worht"; did you mean "worth"?'),
+        ("ladder: {worht: 0.1}\n", '*: unknown key "worht"; did you mean "worth"?*'),
     ],
 )
 def test_what_is_written_wrongly_is_named_with_its_line(desk, ladder, written, told):
@@ -137,5 +137,5 @@ def test_what_is_written_wrongly_is_named_with_its_line(desk, ladder, written, t
 def test_cases_that_are_all_held_out_are_a_fault(desk, ladder):
     ladder(held_out=100)
 
-    told = "*: cases: all are holdout; leave some without it"
+    told = "*: cases: all are holdout; leave some without it*"
     desk.run().stdout.fnmatch_lines([told])

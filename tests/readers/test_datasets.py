@@ -89,6 +89,7 @@ evaluators: [EqualsExpected, {MaxDuration: 2.5}, IsInstance: str]
         "id,input_question,output_answer\na,2+2?,4\n",
         'id,input,expected,tags\na,2+2?,4,"[""maths""]"\n',
         "id,question,answer\na,2+2?,4\n",
+        'id,input,expected,tags\na,"{""q"": ""2+2?""}","""4""",[]\n',
     ],
 )
 def test_tables_of_langsmith_braintrust_and_others_are_cases(tmp_path, table):
@@ -97,6 +98,22 @@ def test_tables_of_langsmith_braintrust_and_others_are_cases(tmp_path, table):
     (case,) = suite.cases
     assert (case["id"], case["input"], case["expected"]) == ("a", "2+2?", "4")
     assert suite.score == "contains"
+
+
+def test_tags_that_are_json_in_a_table_are_the_texts_in_it(tmp_path):
+    table = 'id,input,expected,tags\na,2+2?,4,"[""maths"",""easy one""]"\nb,x,y,[]\n'
+
+    suite = read_import(write(tmp_path, "export.csv", table))
+
+    assert [case.get("tags", []) for case in suite.cases] == [["maths", "easy one"], []]
+
+
+def test_a_file_that_git_lfs_has_not_downloaded_says_how_to_get_it(tmp_path):
+    write(tmp_path, "s.jsonl", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    registry = 'a: {class: "evals.elsuite.basic.match:Match", args: {samples_jsonl: s.jsonl}}\n'
+
+    with pytest.raises(ConfigurationError, match="git lfs pull gets the file"):
+        read_import(write(tmp_path, "e.yaml", registry))
 
 
 def test_long_answers_are_compared_by_their_words(tmp_path):

@@ -1,0 +1,172 @@
+"""Rows of a folder of Hugging Face `datasets`: as the library or a repository of the Hub has it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.imports import read_records, read_text_below
+from pytest_ftgate.readers.text import replace_in_json
+
+#: The splits that evaluate a model, the likeliest first.
+_SPLITS = ("test", "validation", "valid", "val", "dev", "eval", "train")
+_FILES = (".parquet", ".arrow", ".jsonl", ".json", ".csv")
+_NEEDS = 'pip install pyarrow, or save the split with dataset.to_json("cases.jsonl")'
+
+
+class FolderRows(NamedTuple):
+    """The rows of one split, and the names of all."""
+
+    rows: tuple[Mapping[str, Any], ...]
+    split: str
+    splits: tuple[str, ...]
+
+
+def read_dataset_folder(folder: Path) -> FolderRows:
+    """Return the rows of the split of *folder* that evaluates a model, such as ``test``.
+
+    Raises:
+        ConfigurationError: the folder has no data, or they cannot be read.
+    """
+    splits = _files_by_split(folder)
+    if not splits:
+        raise ConfigurationError(f"{folder}: a folder without {', '.join(_FILES)}; name a file")
+    split = next((name for name in _SPLITS if name in splits), next(iter(splits)))
+    rows = (row for path in splits[split] for row in _read(path))
+    return FolderRows(tuple(rows), split, tuple(splits))
+
+
+def _files_by_split(folder: Path) -> dict[str, list[Path]]:
+    written = folder / "dataset_dict.json"
+    if written.is_file():  # DatasetDict.save_to_disk
+        names = _mapping(written).get("splits") or []
+        return {str(name): _saved(folder / str(name)) for name in names}
+    if (folder / "state.json").is_file():  # Dataset.save_to_disk
+        return {str(_mapping(folder / "state.json").get("_split") or "all"): _saved(folder)}
+    return _declared(folder) or _named(folder)
+
+
+def _saved(folder: Path) -> list[Path]:
+    files = _mapping(folder / "state.json").get("_data_files") or []
+    paths = [folder / str(file["filename"]) for file in files]
+    for path in paths:
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ConfigurationError(f"{path} lies outside {folder}; save the dataset again")
+    return paths
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} is no JSON of datasets: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{path} is no JSON of datasets: it is no mapping")
+    return value
+
+
+def _declared(folder: Path) -> dict[str, list[Path]]:
+    """Return the files that the card of a repository names: ``configs`` in README.md."""
+    splits: dict[str, list[Path]] = {}
+    for entry in _card_entries(folder / "README.md"):
+        patterns = entry["path"] if isinstance(entry["path"], list) else [entry["path"]]
+        names = [path.relative_to(folder).as_posix() for path in _data_files(folder)]
+        found = [name for name in names if any(fnmatch(name, str(one)) for one in patterns)]
+        if found:
+            splits[str(entry["split"])] = [folder / name for name in found]
+    return splits
+
+
+def _card_entries(card: Path) -> list[Mapping[str, Any]]:
+    """Return the splits and paths of the default configuration of a card."""
+    text = read_text_below(card.parent, card.name) if card.is_file() else ""
+    head = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+    try:
+        keys = yaml.safe_load(head[1]) if head else None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{card}: its head is not YAML: {error}") from error
+    configs = keys.get("configs") if isinstance(keys, Mapping) else None
+    if not isinstance(configs, list) or not configs:
+        return []
+    try:
+        config = next((one for one in configs if one.get("default")), configs[0])
+        written = config["data_files"]
+        entries = written if isinstance(written, list) else [{"split": "train", "path": written}]
+        return [{"split": entry["split"], "path": entry["path"]} for entry in entries]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{card}: configs have no split and path: {error}") from error
+
+
+def _data_files(folder: Path) -> list[Path]:
+    """Return the files of data; of a symbolic link that leads out of *folder* none."""
+    found = sorted(path for path in folder.rglob("*") if path.suffix in _FILES and path.is_file())
+    return [path for path in found if path.resolve().is_relative_to(folder.resolve())]
+
+
+def _named(folder: Path) -> dict[str, list[Path]]:
+    """Return the files by the split in their names: test.csv, data/train-00000-of-00001.parquet."""
+    splits: dict[str, list[Path]] = {}
+    for path in _data_files(folder):
+        words = re.split(r"[^a-z]+", path.relative_to(folder).as_posix().lower())
+        name = next((split for split in _SPLITS if split in words), "")
+        if name or path.suffix != ".json":  # such as dataset_info.json
+            splits.setdefault(name or "train", []).append(path)
+    return splits
+
+
+# Files -------------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> Iterator[Mapping[str, Any]]:
+    if path.suffix not in (".parquet", ".arrow"):
+        yield from read_records(path)
+        return
+    try:
+        import pyarrow as pa
+        from pyarrow.parquet import read_table
+    except ImportError as error:
+        raise ConfigurationError(f"{path}: this file needs pyarrow: {_NEEDS}") from error
+    try:
+        if path.suffix == ".parquet":
+            table = read_table(path)
+        else:
+            with pa.memory_map(str(path)) as file:
+                table = pa.ipc.open_stream(file).read_all()
+        records = table.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigurationError(f"{path} cannot be read as {path.suffix}: {error}") from error
+    labels = _labels(table.schema.metadata or {})
+    for record in records:
+        yield replace_in_json(
+            {key: _plain(value, labels.get(key)) for key, value in record.items()}
+        )
+
+
+def _labels(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+    """Return the names of the classes of each column of labels, which are stored as numbers."""
+    info = json.loads(metadata.get(b"huggingface", b"{}")).get("info") or {}
+    features = info.get("features") or {}
+    return {
+        name: keys["names"]
+        for name, keys in features.items()
+        if isinstance(keys, Mapping) and keys.get("_type") == "ClassLabel" and keys.get("names")
+    }
+
+
+def _plain(value: Any, labels: list[str] | None) -> Any:
+    """Return a value as JSON has it; a picture or a sound has no text."""
+    if labels is not None and isinstance(value, int) and 0 <= value < len(labels):
+        return labels[value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner, None) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner, None) for inner in value]
+    is_plain = value is None or isinstance(value, str | int | float | bool)
+    return value if is_plain else None if isinstance(value, bytes) else str(value)

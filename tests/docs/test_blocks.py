@@ -1,0 +1,272 @@
+"""Every block of code in the documentation is run or checked by a test, or has a reason here.
+
+A command of pytest or of pytest-ftgate is parsed as it stands, a suite is held to the schema, and
+Python is compiled. What a page prints, and what other programs do, needs a line in a table below.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jsonschema_rs
+import pytest
+import yaml
+
+from pytest_ftgate.cli import main as cli
+from pytest_ftgate.settings import add_options
+from pytest_ftgate.suite.schema import suite_schema
+
+ROOT = Path(__file__).parents[2]
+#: Made from the code or from the tests, and compared with what they make.
+GENERATED = {"docs/ends.md": "test_ends.py", "docs/reference/": "test_site.py"}
+#: Other programs in commands: nothing of this repository changes what they take.
+OTHER_PROGRAMS = {
+    *("pip", "python", "python3", "hf", "curl", "export", "ollama", "llama-server", "vllm"),
+    *("axolotl", "llamafactory-cli", "tune"),
+}
+#: Files that are no suite, by page and first words: the test that reads them, or what they are.
+OTHER_FILES = {
+    "docs/ci.md: jobs:": "tests/action/test_examples.py",
+    "docs/gitlab.md: gates:": "a job of GitLab; its commands are parsed, its form is checked",
+    "docs/gitlab.md:   after_script:": "a part of a job of GitLab that runs curl alone",
+    "docs/how-to/gpu-runners.md: name:": "a workflow for a machine with a GPU; its form is checked",
+    "docs/hooks.md: cases:": "tests/docs/test_hooks.py",
+    "docs/providers.md: # tickets.ftgate.yaml": "tests/docs/test_providers.py",
+    "docs/jenkins.md: pipeline": "a pipeline of Jenkins; its commands are parsed",
+    "docs/migrate.md: # promptfooconfig.yaml": "tests/docs/test_migrate.py",
+    "docs/security.md: pytest.ini": "patterns for CODEOWNERS, which GitHub reads",
+    "docs/start.md: Answer": "tests/docs/test_start.py",
+    "docs/start.md:   candidate": "tests/docs/test_start.py",
+}
+LONG = "a step of benchmarks/regenerate.py, which sends hours of requests"
+#: What pages print, by page and first words: the test that prints it, or why none does.
+PRINTED = {
+    "docs/compare.md: base.jsonl": "tests/docs/test_compare.py",
+    "docs/data.md: train.jsonl": "the rows are those of banking77, which is not in the repository",
+    "docs/forgetting.md: ": LONG,
+    "docs/hooks.md: $ pytest": "tests/docs/test_hooks.py",
+    "docs/ladder.md: $ pytest-ftgate history": "its records are commits; tests/cli has the format",
+    "docs/migrate.md: $ pytest-ftgate import": "tests/docs/test_migrate.py",
+    "docs/pytest.md: $ pytest --ftgate tests/": "tests/docs/test_pytest.py",
+    "docs/pytest.md: tests/test_tone.py": "tests/docs/test_pytest.py",
+    "docs/pytest.md: $ pytest --ftgate --ftgate-case": "tests/journeys/test_single_cases.py",
+    "docs/reports.md: $ pytest --ftgate examples": LONG,
+    "docs/reports.md: $ pytest-ftgate report": "tests/reporting/test_model_card.py",
+    "docs/scale.md: part ": LONG,
+    "docs/scale.md: batch ": "tests/journeys/test_batches.py",
+    "docs/start.md: wrote": "tests/docs/test_start.py",
+    "docs/trainers.md: note: another": "tests/cli/test_doctor.py",
+    "docs/tutorials/first-gate.md: $ pytest": "tests/docs/test_tutorials.py",
+    "docs/tutorials/forgetful.md: ✗": "tests/docs/test_tutorials.py",
+}
+#: What runs the Python of a page; all of it is compiled as well.
+PYTHON = {
+    "docs/compare.md": "tests/docs/test_compare.py",
+    "docs/hooks.md": "tests/docs/test_hooks.py",
+    "docs/how-to/trainers/": "the two lines of a trainer's own interface",
+    "docs/providers.md": "tests/docs/test_providers.py",
+    "docs/pytest.md": "tests/docs/test_pytest.py",
+    "docs/python.md": "tests/docs/test_python.py",
+    "docs/training.md": "tests/nightly/test_training.py",
+    "docs/tutorials/first-gate.md": "tests/docs/test_tutorials.py",
+    "docs/tutorials/training.md": "tests/nightly/test_training.py",
+}
+FRAME = {
+    "cases": "x.jsonl",
+    "variants": {"a": {"provider": "python"}},
+    "gates": {"accuracy": {}},
+}
+
+
+class Block(NamedTuple):
+    page: str
+    line: int
+    language: str
+    mark: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.page}: {self.text.splitlines()[0]}"
+
+
+def blocks() -> Iterator[Block]:
+    for path in [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]:
+        page, text = path.relative_to(ROOT).as_posix(), path.read_text("utf-8")
+        for found in re.finditer(r"^( *)```(\w*)\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE):
+            before = text[: found.start()]
+            mark = re.search(r"<!-- (screen|figure)\b[^\n]* -->\n$", before)
+            line = before.count("\n") + 1
+            yield Block(page, line, found[2], mark[1] if mark else "", found[3])
+
+
+BLOCKS = [one for one in blocks() if not one.page.startswith(tuple(GENERATED))]
+
+
+def ids(block: Block) -> str:
+    return f"{block.page}:{block.line}"
+
+
+def reason(block: Block, table: dict[str, str]) -> str:
+    """Return what *table* says of a block, or ""."""
+    return next((why for start, why in table.items() if block.name.startswith(start)), "")
+
+
+def commands(block: Block) -> list[list[str]]:
+    """Return the words of each command that a block types."""
+    text = re.sub(r"\\\n\s*", " ", block.text)
+    if block.language in ("groovy", "yaml"):
+        text = re.sub(r"\n {6}(?=--)", " ", text)  # a folded line of GitLab's script
+        typed = re.findall(r"(?:sh '+|^ *- (?=pip |pytest ))(.*?)'*$", text, re.MULTILINE)
+    else:
+        is_console = text.startswith("$ ")
+        typed = [line for line in text.splitlines() if line.startswith("$ ") or not is_console]
+    found = []
+    for line in typed:
+        for part in line.removeprefix("$ ").split(" && "):
+            words = shlex.split(part, comments=True)
+            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                words = words[1:]
+            if words:
+                found.append([words[0].removeprefix(".venv/bin/"), *words[1:]])
+    return found
+
+
+def is_typed(block: Block) -> bool:
+    """Whether a block without a language has commands alone."""
+    known = OTHER_PROGRAMS | {"pytest", "pytest-ftgate"}
+    try:
+        return all(command[0] in known for command in commands(block))
+    except ValueError:  # a quotation mark in a sentence
+        return False
+
+
+def shell(block: Block) -> bool:
+    return block.language in ("", "console") and not block.mark
+
+
+TYPED = [
+    pytest.param(command, id=f"{ids(block)} {' '.join(command)[:50]}")
+    for block in BLOCKS
+    if block.language in ("groovy", "yaml")
+    or (shell(block) and (block.text.startswith("$ ") or is_typed(block)))
+    for command in commands(block)
+]
+
+
+class _Options:
+    """Takes options in place of pytest's parser."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, dict[str, Any]] = {}
+
+    def getgroup(self, *_: Any) -> _Options:
+        return self
+
+    def addoption(self, name: str, **keywords: Any) -> None:
+        self.known[name] = keywords
+
+    def addini(self, *_: Any, **keywords: Any) -> None:
+        """Take no key."""
+
+
+@pytest.mark.parametrize("command", TYPED)
+def test_a_command_of_the_documentation_can_be_typed(command):
+    program, *words = command
+    if program == "pytest":
+        options = _Options()
+        add_options(options)
+        for word in words:
+            name, equals, value = word.partition("=")
+            if name.startswith("--ftgate") and name != "--ftgate":
+                choices = options.known[name].get("choices", (value,))
+                assert not equals or value in choices, word
+    elif program == "pytest-ftgate":
+        cli._parser().parse_args(words)
+    else:
+        assert program in OTHER_PROGRAMS
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "yaml"], ids=ids)
+def test_a_suite_of_the_documentation_is_valid_by_the_schema(block):
+    value = yaml.safe_load(block.text)
+    if not reason(block, OTHER_FILES):
+        errors = jsonschema_rs.validator_for(json.loads(suite_schema())).iter_errors(
+            {**FRAME, **value}
+        )
+        assert [error.message for error in errors] == []
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python"], ids=ids)
+def test_python_of_the_documentation_compiles_and_something_runs_it(block):
+    compile(block.text, block.page, "exec")
+
+    assert reason(block, PYTHON)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=ids)
+def test_every_block_is_run_or_checked_or_says_why_not(block):
+    match block.language:
+        case "yaml" | "python":
+            return  # the tests above
+        case "toml":
+            assert tomllib.loads(block.text)
+        case "ini":
+            configparser.ConfigParser(interpolation=None).read_string(block.text)
+        case "json":
+            assert [json.loads(line) for line in block.text.splitlines()]
+        case "csv" | "groovy" | "text":
+            assert reason(block, OTHER_FILES) or block.page == "docs/start.md"
+        case _:
+            is_made = block.mark or is_typed(block)
+            assert is_made or reason(block, PRINTED) or reason(block, OTHER_FILES)
+
+
+def test_every_line_of_the_tables_is_about_a_block_and_names_a_test_that_exists():
+    for table in (OTHER_FILES, PRINTED, PYTHON):
+        for start, why in table.items():
+            assert any(block.name.startswith(start) for block in BLOCKS), start
+            assert not why.startswith("tests/") or (ROOT / why).is_file(), why
+
+
+@pytest.mark.parametrize(
+    ("start", "head", "schema"),
+    [
+        ("docs/ci.md: jobs:", "on: push\n", "github-workflows"),
+        ("docs/how-to/gpu-runners.md: name:", "", "github-workflows"),
+        ("docs/gitlab.md: gates:", "", "gitlab-ci"),
+    ],
+)
+def test_a_workflow_of_the_documentation_has_the_form_of_its_service(tmp_path, start, head, schema):
+    (block,) = [one for one in BLOCKS if one.name.startswith(start)]
+    path = tmp_path / "workflow.yml"
+    path.write_text(f"{head}{block.text}", "utf-8")
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}"]
+
+    done = subprocess.run([*command, str(path)], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_extra_that_the_documentation_installs_exists():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
+    texts = [path.read_text("utf-8") for path in pages]
+    named = {
+        extra
+        for text in texts
+        for names in re.findall(r"(?:pytest-ftgate|-e \"\.)\[([\w,]+)\]", text)
+        for extra in names.split(",")
+    }
+    (listed,) = re.findall(r"Extras: (.*?)\.\n", (ROOT / "docs/index.md").read_text(), re.DOTALL)
+
+    assert named | {*re.findall(r"`(\w+)`", listed)} <= {*project["optional-dependencies"]}
