@@ -25,6 +25,7 @@ baseline: base
 gates:
   accuracy: {min: 0.5}
   forgetting: {skills: [places], max_drop: 0.2}
+  divergence: {prompts: cases}
 """
 #: The base says w5 to everything that the skill asks.
 PLACES = """
