@@ -6,15 +6,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import takewhile
 from typing import Any
 
 import torch
 from jinja2 import TemplateError
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria
+from transformers.cache_utils import DynamicLayer
 
 from pytest_ftgate.adapters.chat_template import TEMPLATE_OPTIONS
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
 from pytest_ftgate.providers.likelihoods import (
+    cache_name,
     divergence,
     label_logprobs,
     label_tokens,
@@ -27,6 +30,8 @@ from pytest_ftgate.requests.request import Request
 
 #: How many of the last tokens are read to find a stop sequence in them.
 _STOP_TOKENS = 24
+#: Fewer tokens at the start of all prompts are read with each of them.
+_LEAST_START = 16
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +44,7 @@ class ChatModel:
 
     model: Any
     tokenizer: Any
+    _reads_starts_once: bool = True
 
     def __post_init__(self) -> None:
         if not getattr(self.tokenizer, "chat_template", None):
@@ -168,15 +174,12 @@ class ChatModel:
         ends: Sequence[int],
         pad: int,
     ) -> list[list[int]]:
-        # Padded on the left, so that every prompt ends where its reply begins.
-        inputs = padded(prompts, pad, self.model.device)
-        width = inputs["input_ids"].shape[1]
+        width = max(map(len, prompts))
         extra = {key: value for key, value in requests[0].extra.items() if key != TEMPLATE_OPTIONS}
         try:
             with torch.inference_mode():
                 made = self.model.generate(
-                    input_ids=inputs["input_ids"],
-                    attention_mask=inputs["attention_mask"],
+                    **self._inputs(prompts, pad),
                     max_new_tokens=max(request.max_tokens for request in requests),
                     **{**_GREEDY, **extra},
                     use_cache=True,
@@ -189,6 +192,42 @@ class ChatModel:
             raise ProviderRejected(f"transformers refuses the request: {error}") from error
         tokens: list[list[int]] = made.tolist()
         return tokens
+
+    def _inputs(self, prompts: Sequence[Sequence[int]], pad: int) -> dict[str, Any]:
+        """Return the prompts, padded on the left so that each ends where its reply begins.
+
+        What all of them begin with, such as a system prompt, is read once; what follows it is then
+        padded on its left.
+        """
+        start = self._shared_start(prompts)
+        found = padded([prompt[len(start) :] for prompt in prompts], pad, self.model.device)
+        # The model computes them from the mask.
+        del found["position_ids"]
+        if not start:
+            return found
+        tokens = torch.tensor([start], device=self.model.device)
+        read = self.model(input_ids=tokens, use_cache=True, logits_to_keep=1)
+        name = cache_name(read)
+        # Others keep a state that a part of the rows cannot go on from, or a window of columns.
+        if any(type(layer) is not DynamicLayer for layer in getattr(read[name], "layers", [None])):
+            self._reads_starts_once = False
+            return self._inputs(prompts, pad)
+        read[name].batch_repeat_interleave(len(prompts))
+        tokens = tokens.expand(len(prompts), -1)
+        parts = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+        joined = {key: torch.cat([part, found[key]], dim=1) for key, part in parts.items()}
+        return {**joined, name: read[name]}
+
+    def _shared_start(self, prompts: Sequence[Sequence[int]]) -> list[int]:
+        """Return the tokens that all prompts begin with, if it pays to read them once."""
+        config = getattr(self.model, "active_peft_config", None)
+        # Adapters such as prefix tuning write into that state themselves.
+        if not self._reads_starts_once or getattr(config, "is_prompt_learning", False):
+            return []
+        columns = takewhile(lambda tokens: len({*tokens}) == 1, zip(*prompts, strict=False))
+        # One token of each is left, after which its reply begins.
+        start = [tokens[0] for tokens in columns][: min(map(len, prompts)) - 1]
+        return start if len(prompts) > 1 and len(start) >= _LEAST_START else []
 
     def _end_tokens(self) -> list[int]:
         configs = (getattr(self.model, "generation_config", None), self.model.config)

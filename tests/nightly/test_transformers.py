@@ -14,6 +14,7 @@ from gguf import GGUFReader
 from safetensors.numpy import save_file
 from tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
 from tiny_model import TEMPLATE, WORDS, save_model, save_tokenizer
+from transformers import LlamaModel
 
 from pytest_ftgate import ConfigurationError, Reply, RequestRejected, evaluate
 from pytest_ftgate.adapters.lora import adapter_sha256
@@ -115,6 +116,37 @@ def answers(requests: list[Request]) -> list[Reply]:
             await provider.close()
 
     return asyncio.run(run())
+
+
+def chats(model: Path, start: int, folder: Path | None = None) -> list[Request]:
+    """Return requests of different lengths that begin with the same words, *start* of them."""
+    shared = [f"w{n % 50}" for n in range(start)]
+    texts = [" ".join([*shared, *(f"w{n * k % 59}" for k in range(1, 4 + n))]) for n in range(5)]
+    return [request(model, n, folder, messages=(("user", text),)) for n, text in enumerate(texts)]
+
+
+@pytest.mark.parametrize("is_tuned", [False, True])
+def test_what_all_prompts_of_a_batch_begin_with_is_read_once_and_changes_no_reply(
+    tmp_path, model, monkeypatch, is_tuned
+):
+    read: list[int] = []
+    forward = LlamaModel.forward
+
+    def counting(self, input_ids=None, **options):
+        read.append(input_ids.numel())
+        return forward(self, input_ids=input_ids, **options)
+
+    monkeypatch.setattr(LlamaModel, "forward", counting)
+    folder = save_adapter(tmp_path / "adapter", model) if is_tuned else None
+    requests = chats(model, start=30, folder=folder)
+
+    together = answers(requests)
+
+    # The rest of the longest is seven words, and each further token is one for each request.
+    assert read[:3] == [30, 5 * 7, 5]
+    assert [reply.text for reply in together] == [answers([one])[0].text for one in requests]
+    assert len({reply.text for reply in together}) > 1
+    assert [reply.usage["input"] for reply in together] == [33, 34, 35, 36, 37]
 
 
 def test_replies_do_not_depend_on_the_batch(model):
