@@ -145,7 +145,8 @@ def test_what_all_prompts_of_a_batch_begin_with_is_read_once_and_changes_no_repl
     # The rest of the longest is seven words, and each further token is one for each request.
     assert read[:3] == [30, 5 * 7, 5]
     assert [reply.text for reply in together] == [answers([one])[0].text for one in requests]
-    assert len({reply.text for reply in together}) > 1
+    # The adapter says one word to everything.
+    assert (len({reply.text for reply in together}) > 1) is not is_tuned
     assert [reply.usage["input"] for reply in together] == [33, 34, 35, 36, 37]
 
 
