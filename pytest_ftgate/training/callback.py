@@ -111,7 +111,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         variant: str | None = None,
         trainer: Any = None,
         rootdir: str | Path | None = None,
-        batch_size: int = 16,
+        batch_size: int = 32,
     ) -> None:
         if every not in _EVENTS and not (isinstance(every, int) and every > 0):
             raise ConfigurationError(f"every={every!r}: write epoch, save, or a number of steps")
