@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import takewhile
@@ -16,6 +16,11 @@ from transformers.cache_utils import DynamicLayer
 
 from pytest_ftgate.adapters.chat_template import TEMPLATE_OPTIONS
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
+from pytest_ftgate.providers.constraints import (
+    KeptFormats,
+    constraint_matcher,
+    constraint_tokenizer,
+)
 from pytest_ftgate.providers.likelihoods import (
     cache_name,
     divergence,
@@ -45,6 +50,7 @@ class ChatModel:
     model: Any
     tokenizer: Any
     _reads_starts_once: bool = True
+    _constraint_tokenizer: Any = None
 
     def __post_init__(self) -> None:
         if not getattr(self.tokenizer, "chat_template", None):
@@ -70,6 +76,7 @@ class ChatModel:
         prompts: list[list[int]] = []
         for request in requests:
             try:
+                self._check_constraint(request)
                 prompts.append(self._prompt(request, template))
                 results.append(RequestRejected("not sent"))
             except RequestRejected as error:
@@ -185,13 +192,30 @@ class ChatModel:
                     use_cache=True,
                     eos_token_id=[*ends],
                     pad_token_id=pad,
-                    logits_processor=LogitsProcessorList([_Sampler(requests)]),
+                    logits_processor=LogitsProcessorList(
+                        [*self._kept_formats(requests, width, ends), _Sampler(requests)]
+                    ),
                     stopping_criteria=[_Ends(self.tokenizer, width, requests)],
                 )
         except (TypeError, ValueError) as error:
             raise ProviderRejected(f"transformers refuses the request: {error}") from error
         tokens: list[list[int]] = made.tolist()
         return tokens
+
+    def _kept_formats(
+        self, requests: Sequence[Request], width: int, ends: Sequence[int]
+    ) -> Iterator[LogitsProcessor]:
+        """Yield what keeps replies to the constraints of *requests*, if there are any."""
+        if any(request.constraint for request in requests):
+            yield KeptFormats(self._constraint_tokenizer, requests, width, ends)
+
+    def _check_constraint(self, request: Request) -> None:
+        """Raise an error if replies cannot be kept to the constraint of *request*."""
+        if request.constraint:
+            if self._constraint_tokenizer is None:
+                ends = self._end_tokens()
+                self._constraint_tokenizer = constraint_tokenizer(self.tokenizer, ends)
+            constraint_matcher(self._constraint_tokenizer, request.constraint)
 
     def _inputs(self, prompts: Sequence[Sequence[int]], pad: int) -> dict[str, Any]:
         """Return the prompts, padded on the left so that each ends where its reply begins.
@@ -281,6 +305,11 @@ def compare_replies(
         )
         for request, (tokens, before), (_, after) in pairs
     ]
+
+
+def has_fast_16_bits() -> bool:
+    """Return True if torch multiplies in bfloat16 faster than in float32 on this processor."""
+    return bool(torch.backends.cpu.get_cpu_capability().startswith("AVX512"))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

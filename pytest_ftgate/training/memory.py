@@ -13,7 +13,7 @@ import torch
 
 from pytest_ftgate.errors import ProviderRejected, RequestRejected
 from pytest_ftgate.providers.base import Provider
-from pytest_ftgate.providers.generation import ChatModel, compare_replies
+from pytest_ftgate.providers.generation import ChatModel, compare_replies, has_fast_16_bits
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
@@ -46,7 +46,7 @@ class ModelInMemory(Provider):
         if args.fp16 and not on_processor:
             self._precision = torch.float16
         # A processor without instructions for it takes several times as long.
-        elif args.bf16 and (not on_processor or has_bfloat16()):
+        elif args.bf16 and (not on_processor or has_fast_16_bits()):
             self._precision = torch.bfloat16
 
     def name_weights(self) -> None:
@@ -117,11 +117,6 @@ def _as_for_inference(model: Any, precision: torch.dtype | None) -> Iterator[Non
     finally:
         for module, training in was_training.items():
             module.training = training
-
-
-def has_bfloat16() -> bool:
-    """Return True if torch multiplies in bfloat16 faster than in float32 on this processor."""
-    return bool(torch.backends.cpu.get_cpu_capability().startswith("AVX512"))
 
 
 def weights_digest(model: Any, *, trained: bool) -> str:

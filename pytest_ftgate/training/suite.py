@@ -16,7 +16,7 @@ IN_MEMORY = "in-memory"
 #: The keys of a variant that hold for a model in memory as well.
 _KEPT_KEYS = (
     *("prompt", "user", "examples", "retrieve", "training_data"),
-    *("max_tokens", "temperature", "top_p", "seed", "stop"),
+    *("max_tokens", "temperature", "top_p", "seed", "stop", "response_schema"),
 )
 #: The keys of a suite that concern other variants.
 _DROPPED_KEYS = ("serves", "challengers", "economics", "ladder")

@@ -21,6 +21,7 @@ from pytest_ftgate.adapters.lora import adapter_sha256
 from pytest_ftgate.providers import generation
 from pytest_ftgate.providers.base import open_provider
 from pytest_ftgate.requests.request import Adapter, Request
+from pytest_ftgate.weights import find_weights
 
 #: Every eighth ticket of the example.
 STEP = 8
@@ -65,6 +66,29 @@ def test_an_adapter_answers_as_in_llama_cpp(tmp_path, monkeypatch):
     same = sum(map(str.__eq__, texts["tuned"], texts["served"]))
     assert same >= 0.95 * len(rows)
     assert run.scores["tuned"].correct.mean() > 0.8
+
+
+def test_replies_keep_to_their_formats_beside_others_that_have_none():
+    labels = ["refund", "late delivery", "login"]
+    schema = {"type": "object", "properties": {"label": {"enum": labels}}, "required": ["label"]}
+    schema["additionalProperties"] = False
+    constraints = [{"choice": labels}, {"json_schema": schema}, None]
+    model = find_weights("smollm2-135m", Path())
+    ask = (("user", "Say something about my parcel, which has not come."),)
+
+    chosen, filled, free = answers(
+        [
+            request(model, n, messages=ask, max_tokens=24, constraint=constraint)
+            for n, constraint in enumerate(constraints)
+        ]
+    )
+
+    assert (chosen.text in labels, chosen.stop) == (True, "end")
+    assert json.loads(filled.text)["label"] in labels
+    assert len(free.text) > len("late delivery")
+    broken = request(model, messages=ask, constraint={"json_schema": {"type": "nothing"}})
+    with pytest.raises(RequestRejected, match="llguidance cannot enforce it"):
+        answers([broken])
 
 
 # A checkpoint of two layers with random weights: small enough for every fault --------------------
