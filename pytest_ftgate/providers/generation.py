@@ -186,7 +186,8 @@ class ChatModel:
         try:
             with torch.inference_mode():
                 made = self.model.generate(
-                    **self._inputs(prompts, pad),
+                    # Settings such as beams do not go on from a state.
+                    **self._inputs(prompts, pad, [] if extra else self._shared_start(prompts)),
                     max_new_tokens=max(request.max_tokens for request in requests),
                     **{**_GREEDY, **extra},
                     use_cache=True,
@@ -217,13 +218,14 @@ class ChatModel:
                 self._constraint_tokenizer = constraint_tokenizer(self.tokenizer, ends)
             constraint_matcher(self._constraint_tokenizer, request.constraint)
 
-    def _inputs(self, prompts: Sequence[Sequence[int]], pad: int) -> dict[str, Any]:
+    def _inputs(
+        self, prompts: Sequence[Sequence[int]], pad: int, start: Sequence[int]
+    ) -> dict[str, Any]:
         """Return the prompts, padded on the left so that each ends where its reply begins.
 
-        What all of them begin with, such as a system prompt, is read once; what follows it is then
+        The *start* of all of them, such as a system prompt, is read once; what follows it is then
         padded on its left.
         """
-        start = self._shared_start(prompts)
         found = padded([prompt[len(start) :] for prompt in prompts], pad, self.model.device)
         # The model computes them from the mask.
         del found["position_ids"]
@@ -235,7 +237,7 @@ class ChatModel:
         # Others keep a state that a part of the rows cannot go on from, or a window of columns.
         if any(type(layer) is not DynamicLayer for layer in getattr(read[name], "layers", [None])):
             self._reads_starts_once = False
-            return self._inputs(prompts, pad)
+            return self._inputs(prompts, pad, [])
         read[name].batch_repeat_interleave(len(prompts))
         tokens = tokens.expand(len(prompts), -1)
         parts = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
