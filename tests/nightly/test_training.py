@@ -132,7 +132,7 @@ def test_a_training_that_forgets_little_by_little_ends_before_its_gate_fails(tin
     suite = tiny / "s.ftgate.yaml"
     suite.write_text(suite.read_text("utf-8").replace("max_drop: 0.2", "max_drop: 0.1"), "utf-8")
 
-    _, callback = train(tiny, rate=0.001, every=1, cases=60, at_end=False)
+    _, callback = train(tiny, rate=0.0015, every=1, cases=60, at_end=False)
 
     last = callback.checkpoints[-1]
     verdict = last.result.verdict("forgetting", "tuned")
