@@ -31,6 +31,7 @@ CONTENT = {
             "like": "current",
             "adapter": "not-there-yet",
             "max_tokens": 7,
+            "response_schema": True,
             "extra": {"chat_template_kwargs": {"enable_thinking": False}},
         },
     },
@@ -81,6 +82,7 @@ def test_the_model_in_memory_answers_for_the_variant_and_its_base(loaded):
     assert (tuned.provider, tuned.model, tuned.base) == (IN_MEMORY, "trained 1", "base 0")
     assert (current.provider, current.model, current.gated) == (IN_MEMORY, "base 0", False)
     assert tuned.max_tokens == 7
+    assert tuned.constrained
     assert tuned.user == "{{ input }}?"
     assert tuned.extra == {"chat_template_kwargs": {"enable_thinking": False}}
     assert tuned.is_proven
