@@ -1,16 +1,19 @@
 """What gates cost while the example's narrow adapter is trained, and where they stop it.
 
     python benchmarks/checkpoints.py OUT [--every 10] [--variant narrow] [--go-on] [--steps N]
+        [--log FILE]
 
 It trains as ``examples/tickets/train.py --gates`` does, with the default budget of the callback: 60
-cases, and 60 cases of general skills. Each checkpoint prints its time, the CPU time of all threads,
-the requests that were sent, and its verdicts. The first one also requests the replies of the base.
-OUT gets the trainer's log, which ``examples/tickets/curve.py`` draws. Needs the extra ``train``.
+cases, and 60 cases of general skills, all 252 of them where they are in doubt. Each checkpoint
+prints its time, the CPU time of all threads, the requests that were sent, and its verdicts. The
+first one also requests the replies of the base. OUT gets the trainer's log, and FILE the figures of
+the gates in it, which ``examples/tickets/curve.py`` draws. Needs the extra ``train``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -41,6 +44,13 @@ class TimedCallback(GateCallback):  # type: ignore[misc, unused-ignore]
         return checkpoint
 
 
+def keep_figures(log: Path, kept: Path) -> None:
+    """Write what a trainer's *log* has of the gates to the file *kept*."""
+    rows = json.loads(log.read_text("utf-8"))["log_history"]
+    chosen = [row for row in rows if any(name.startswith("ftgate/") for name in row)]
+    kept.write_text(json.dumps({"log_history": chosen}, indent=1) + "\n", "utf-8")
+
+
 def main() -> None:
     """Train with gates, and print their cost."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -50,6 +60,7 @@ def main() -> None:
     parser.add_argument("--variant", choices=train.VARIANTS, default="narrow")
     parser.add_argument("--go-on", action="store_true", help="do not stop where a gate drops")
     parser.add_argument("--steps", type=int, help="the steps of the whole training")
+    parser.add_argument("--log", type=Path, help="a file for the figures of the gates")
     args = parser.parse_args()
     args.epochs, args.rank = train.TICKET_EPOCHS, train.RANK
     args.learning_rate = train.LEARNING_RATE
@@ -59,6 +70,8 @@ def main() -> None:
     )
     train.GateCallback = TimedCallback
     train.train(args.variant, args, tokenizer)
+    if args.log:
+        keep_figures(args.out / f"log-{args.variant}.json", args.log)
 
 
 if __name__ == "__main__":

@@ -136,6 +136,17 @@ STEPS = (
         "-m pytest tests/reporting/html/test_page_in_a_browser.py -k pictures",
         "docs/pictures/*.png",
     ),
+    Step(
+        "training",
+        "benchmarks/checkpoints.py OUT/training --every 1 --log docs/pictures/training-narrow.json",
+        "docs/training.md, examples/tickets/README.md, docs/pictures/training-narrow.json",
+    ),
+    Step(
+        "training-picture",
+        "examples/tickets/curve.py docs/pictures/training-narrow.json"
+        " -o docs/pictures/training-narrow.svg",
+        "docs/pictures/training-narrow.svg",
+    ),
     Step("speed", "benchmarks/local_model.py speed", "docs/scale.md"),
     Step("weights", "benchmarks/local_model.py weights --folder OUT/weights", "docs/scale.md"),
     Step("types", "benchmarks/local_model.py types", "docs/scale.md"),

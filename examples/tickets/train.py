@@ -8,7 +8,8 @@
 Without a name it makes both. The narrow adapter learns the labels and forgets much else; the
 replay adapter forgets less, since it also learns general prompts as the untuned model answers
 them (self-distillation). Each is a GGUF file of 3 MB that llama.cpp loads beside the weights.
-Products are computed in bfloat16, which cores that have it (AVX-512) do more than twice as fast.
+Products are computed in bfloat16 on processors with AVX-512, which do it more than twice as fast;
+others take several times as long for it.
 
 With --gates the gates of the suite are evaluated while the model is trained, and a training that
 forgets ends. The figures are in the trainer's log, log-narrow.json, which curve.py draws.
@@ -152,7 +153,7 @@ def make_trainer(
         weight_decay=0.01,
         max_grad_norm=0.0,
         gradient_checkpointing=False,
-        bf16=True,
+        bf16=torch.backends.cpu.get_cpu_capability().startswith("AVX512"),
         use_cpu=True,
         seed=SEED,
         logging_steps=10,

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import takewhile
 from typing import Any
 
 import torch
 from jinja2 import TemplateError
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria
+from transformers.cache_utils import DynamicLayer
 
 from pytest_ftgate.adapters.chat_template import TEMPLATE_OPTIONS
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
+from pytest_ftgate.providers.constraints import (
+    KeptFormats,
+    constraint_matcher,
+    constraint_tokenizer,
+)
 from pytest_ftgate.providers.likelihoods import (
+    cache_name,
     divergence,
     label_logprobs,
     label_tokens,
@@ -27,6 +35,8 @@ from pytest_ftgate.requests.request import Request
 
 #: How many of the last tokens are read to find a stop sequence in them.
 _STOP_TOKENS = 24
+#: Fewer tokens at the start of all prompts are read with each of them.
+_LEAST_START = 16
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +49,8 @@ class ChatModel:
 
     model: Any
     tokenizer: Any
+    _reads_starts_once: bool = True
+    _constraint_tokenizer: Any = None
 
     def __post_init__(self) -> None:
         if not getattr(self.tokenizer, "chat_template", None):
@@ -64,6 +76,7 @@ class ChatModel:
         prompts: list[list[int]] = []
         for request in requests:
             try:
+                self._check_constraint(request)
                 prompts.append(self._prompt(request, template))
                 results.append(RequestRejected("not sent"))
             except RequestRejected as error:
@@ -168,27 +181,79 @@ class ChatModel:
         ends: Sequence[int],
         pad: int,
     ) -> list[list[int]]:
-        # Padded on the left, so that every prompt ends where its reply begins.
-        inputs = padded(prompts, pad, self.model.device)
-        width = inputs["input_ids"].shape[1]
+        width = max(map(len, prompts))
         extra = {key: value for key, value in requests[0].extra.items() if key != TEMPLATE_OPTIONS}
         try:
             with torch.inference_mode():
                 made = self.model.generate(
-                    input_ids=inputs["input_ids"],
-                    attention_mask=inputs["attention_mask"],
+                    # Settings such as beams do not go on from a state.
+                    **self._inputs(prompts, pad, [] if extra else self._shared_start(prompts)),
                     max_new_tokens=max(request.max_tokens for request in requests),
                     **{**_GREEDY, **extra},
                     use_cache=True,
                     eos_token_id=[*ends],
                     pad_token_id=pad,
-                    logits_processor=LogitsProcessorList([_Sampler(requests)]),
+                    logits_processor=LogitsProcessorList(
+                        [*self._kept_formats(requests, width, ends), _Sampler(requests)]
+                    ),
                     stopping_criteria=[_Ends(self.tokenizer, width, requests)],
                 )
         except (TypeError, ValueError) as error:
             raise ProviderRejected(f"transformers refuses the request: {error}") from error
         tokens: list[list[int]] = made.tolist()
         return tokens
+
+    def _kept_formats(
+        self, requests: Sequence[Request], width: int, ends: Sequence[int]
+    ) -> Iterator[LogitsProcessor]:
+        """Yield what keeps replies to the constraints of *requests*, if there are any."""
+        if any(request.constraint for request in requests):
+            yield KeptFormats(self._constraint_tokenizer, requests, width, ends)
+
+    def _check_constraint(self, request: Request) -> None:
+        """Raise an error if replies cannot be kept to the constraint of *request*."""
+        if request.constraint:
+            if self._constraint_tokenizer is None:
+                ends = self._end_tokens()
+                self._constraint_tokenizer = constraint_tokenizer(self.tokenizer, ends)
+            constraint_matcher(self._constraint_tokenizer, request.constraint)
+
+    def _inputs(
+        self, prompts: Sequence[Sequence[int]], pad: int, start: Sequence[int]
+    ) -> dict[str, Any]:
+        """Return the prompts, padded on the left so that each ends where its reply begins.
+
+        The *start* of all of them, such as a system prompt, is read once; what follows it is then
+        padded on its left.
+        """
+        found = padded([prompt[len(start) :] for prompt in prompts], pad, self.model.device)
+        # The model computes them from the mask.
+        del found["position_ids"]
+        if not start:
+            return found
+        tokens = torch.tensor([start], device=self.model.device)
+        read = self.model(input_ids=tokens, use_cache=True, logits_to_keep=1)
+        name = cache_name(read)
+        # Others keep a state that a part of the rows cannot go on from, or a window of columns.
+        if any(type(layer) is not DynamicLayer for layer in getattr(read[name], "layers", [None])):
+            self._reads_starts_once = False
+            return self._inputs(prompts, pad, [])
+        read[name].batch_repeat_interleave(len(prompts))
+        tokens = tokens.expand(len(prompts), -1)
+        parts = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+        joined = {key: torch.cat([part, found[key]], dim=1) for key, part in parts.items()}
+        return {**joined, name: read[name]}
+
+    def _shared_start(self, prompts: Sequence[Sequence[int]]) -> list[int]:
+        """Return the tokens that all prompts begin with, if it pays to read them once."""
+        config = getattr(self.model, "active_peft_config", None)
+        # Adapters such as prefix tuning write into that state themselves.
+        if not self._reads_starts_once or getattr(config, "is_prompt_learning", False):
+            return []
+        columns = takewhile(lambda tokens: len({*tokens}) == 1, zip(*prompts, strict=False))
+        # One token of each is left, after which its reply begins.
+        start = [tokens[0] for tokens in columns][: min(map(len, prompts)) - 1]
+        return start if len(prompts) > 1 and len(start) >= _LEAST_START else []
 
     def _end_tokens(self) -> list[int]:
         configs = (getattr(self.model, "generation_config", None), self.model.config)
@@ -242,6 +307,11 @@ def compare_replies(
         )
         for request, (tokens, before), (_, after) in pairs
     ]
+
+
+def has_fast_16_bits() -> bool:
+    """Return True if torch multiplies in bfloat16 faster than in float32 on this processor."""
+    return bool(torch.backends.cpu.get_cpu_capability().startswith("AVX512"))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

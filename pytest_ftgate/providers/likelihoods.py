@@ -44,8 +44,7 @@ def label_logprobs(
     inputs = padded(prompts, pad, model.device)
     read = model(**inputs, use_cache=True, logits_to_keep=1)
     first = read.logits[:, -1].float().log_softmax(-1)
-    # The second is its name before Transformers 5.40.
-    cache_name = "cache" if "cache" in read else "past_key_values"
+    name = cache_name(read)
     start = inputs["position_ids"][:, -1:] + 1
     found: list[list[float]] = []
     for label in labels:
@@ -58,13 +57,19 @@ def label_logprobs(
                 attention_mask=torch.cat([inputs["attention_mask"], ones], dim=1),
                 position_ids=start + torch.arange(len(label) - 1, device=model.device),
                 use_cache=True,
-                **{cache_name: read[cache_name]},
+                **{name: read[name]},
             ).logits
             following = torch.tensor(label[1:], device=model.device)
             sums += _picked(logits.float().log_softmax(-1), following).sum(-1)
-            read[cache_name].crop(1 - len(label))
+            read[name].crop(1 - len(label))
         found.append(sums.tolist())
     return [list(row) for row in zip(*found, strict=True)]
+
+
+def cache_name(read: Any) -> str:
+    """Return the name that a model's state after some tokens has in its output *read*."""
+    # The second is its name before Transformers 5.40.
+    return "cache" if "cache" in read else "past_key_values"
 
 
 def reply_distributions(

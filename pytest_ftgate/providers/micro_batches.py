@@ -22,7 +22,8 @@ class MicroBatches:
     """Wraps a provider with ``generate_many``, so that it can be sent single requests.
 
     While one batch is computed, the next requests gather. A batch has requests to the same model
-    and adapter alone. As many requests again as one batch are in flight, so that it is full.
+    and adapter alone, of similar length. As many requests again as one batch are in flight, so that
+    it is full.
     """
 
     def __init__(self, provider: Any) -> None:
@@ -68,20 +69,25 @@ class MicroBatches:
                     reply.set_result(result)
 
     async def _gather(self) -> None:
-        """Wait until the batch is full, or no request is about to be added."""
+        """Wait until no request is about to be added, so that there are similar ones."""
         quiet, count = 0, 0
-        while quiet < _QUIET_PASSES and len(self._waiting) < self._size:
+        while quiet < _QUIET_PASSES and len(self._waiting) < self.concurrency:
             await asyncio.sleep(0)
             quiet = quiet + 1 if len(self._waiting) == count else 0
             count = len(self._waiting)
 
     def _take(self) -> list[tuple[Request, asyncio.Future[Reply]]]:
-        weights = weights_of(self._waiting[0][0])
-        waiting, self._waiting = self._waiting, []
-        batch: list[tuple[Request, asyncio.Future[Reply]]] = []
-        for pair in waiting:
-            fits = len(batch) < self._size and weights_of(pair[0]) == weights
-            (batch if fits else self._waiting).append(pair)
+        """Take the request that waits longest, and those of the same weights nearest in length."""
+        oldest = self._waiting[0]
+        weights = weights_of(oldest[0])
+        fitting = [pair for pair in self._waiting if weights_of(pair[0]) == weights]
+        # A batch is as long as its longest prompt and reply: the rest of each row is padding.
+        fitting.sort(key=lambda pair: _length(pair[0]))
+        place = next(index for index, pair in enumerate(fitting) if pair is oldest)
+        end = max(place + 1, min(self._size, len(fitting)))
+        batch = fitting[max(0, end - self._size) : end]
+        taken = {id(pair) for pair in batch}
+        self._waiting = [pair for pair in self._waiting if id(pair) not in taken]
         return batch
 
     async def _results(self, requests: Sequence[Request]) -> list[Any]:
@@ -97,6 +103,10 @@ class MicroBatches:
     async def close(self) -> None:
         """Close the provider."""
         await self._provider.close()
+
+
+def _length(request: Request) -> tuple[int, int]:
+    return request.max_tokens, sum(len(text) for _, text in request.messages)
 
 
 def _awaitable(error: BaseException) -> BaseException:

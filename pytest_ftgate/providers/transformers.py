@@ -22,6 +22,7 @@ from pytest_ftgate.providers.generation import (
     OUT_OF_MEMORY,
     ChatModel,
     compare_replies,
+    has_fast_16_bits,
     is_out_of_memory,
 )
 from pytest_ftgate.requests.reply import Reply
@@ -207,7 +208,10 @@ def _load(path: Path, dtype: str | None, device: str) -> ChatModel:
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, **source, **weights)
         tokenizer = AutoTokenizer.from_pretrained(folder, **source)
-        return ChatModel(model.to(device).eval(), tokenizer)
+        model = model.to(device)
+        if dtype is None and device == "cpu" and not has_fast_16_bits():
+            model = model.float()
+        return ChatModel(model.eval(), tokenizer)
     except ConfigurationError as error:
         raise ConfigurationError(f"{name}: {error}") from error
     except SafetensorError as error:

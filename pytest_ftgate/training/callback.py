@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from transformers import TrainerCallback
 
-from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.readers.yaml import read_yaml
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import escape_controls
@@ -22,7 +22,12 @@ from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.training.memory import ModelInMemory
-from pytest_ftgate.training.stopping import may_exceed, planned_checkpoints, stopping_gates
+from pytest_ftgate.training.stopping import (
+    doubtful_gates,
+    may_exceed,
+    planned_checkpoints,
+    stopping_gates,
+)
 from pytest_ftgate.training.suite import (
     IN_MEMORY,
     extra_of,
@@ -30,6 +35,7 @@ from pytest_ftgate.training.suite import (
     trained_variant,
     with_fewer_cases,
     with_weights,
+    without_base_readings,
 )
 
 #: The folder of the best checkpoint, in the output folder of the training.
@@ -46,20 +52,20 @@ class EvaluatedCheckpoint:
         seconds: the time that the evaluation took.
         result: the run; its ``verdicts`` are on a part of the cases unless it *is_whole*.
         drops: the gates with a drop that is shown and may exceed its limit.
+        mean: the mean of what its gates rate (accuracy, format, general skills), of the cases that
+            each checkpoint has.
         is_whole: True if all cases of the suite were used.
+        doubtful: the gates that were evaluated on all cases, since part of them left a drop beyond
+            the limit possible.
     """
 
     step: int
     seconds: float
     result: EvaluateResult
     drops: tuple[str, ...]
+    mean: float
     is_whole: bool
-
-    @property
-    def mean(self) -> float:
-        """The mean of what its gates rate: accuracy, format, general skills."""
-        rated = [check.after for check in map(comparing_check, self.result.verdicts) if check]
-        return sum(rated) / len(rated) if rated else 0.0
+    doubtful: tuple[str, ...] = ()
 
 
 class GateCallback(TrainerCallback):  # type: ignore[misc]
@@ -73,8 +79,9 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
             declares of provider, model and adapter does not matter here.
         every: ``epoch``, ``save``, or a number of steps.
         stop_on: the gates that end the training with a drop that is shown and may exceed its limit:
-            the interval of the change ends below 0, and begins beyond the limit. Over all
-            checkpoints together, a training that loses nothing ends so in at most 5 % of cases.
+            the interval of the change ends below 0, and begins beyond the limit. All cases decide:
+            a gate whose cases leave such a drop possible is evaluated on all of them at once. Over
+            all checkpoints together, a training that loses nothing ends so in at most 5 % of cases.
         keep: ``best`` saves the best checkpoint in ``ftgate-best`` in the output folder; None
             saves none.
         cases: the number of cases, and of skills cases, at each checkpoint; None for all.
@@ -104,7 +111,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         variant: str | None = None,
         trainer: Any = None,
         rootdir: str | Path | None = None,
-        batch_size: int = 16,
+        batch_size: int = 32,
     ) -> None:
         if every not in _EVENTS and not (isinstance(every, int) and every > 0):
             raise ConfigurationError(f"every={every!r}: write epoch, save, or a number of steps")
@@ -118,6 +125,10 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         content = content if isinstance(content, dict) else {}
         self.variant = trained_variant(content, variant)
         gates = content.get("gates") or {}
+        for gate in set(stop_on) - {*gates, "forgetting"}:
+            raise ConfigurationError(
+                f'stop_on: the suite has no gate "{gate}"{did_you_mean(gate, gates)}'
+            )
         self.stop_on = tuple(gate for gate in stop_on if gate in gates)
         self._extra = extra_of(content, self.variant)
         self._provider: ModelInMemory | None = None
@@ -142,6 +153,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         if tokenizer is None:
             raise ConfigurationError("GateCallback needs the trainer's processing_class")
         self._provider = ModelInMemory(kwargs["model"], tokenizer, self.batch_size)
+        self._provider.compute_as_in_training(args)
         if not self._provider.has_adapter:
             self._ask_base(self._provider)
             self._provider.is_trained = True
@@ -208,25 +220,39 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         """Evaluate the gates now, and append what came of it."""
         start = time.perf_counter()
         provider.name_weights()
-        settings = Settings.of_evaluation(self._project.root)
-        with self._project.open_session(settings, {IN_MEMORY: provider}) as (session, load):
-            suite = self._suite(load, provider)
-            suite = suite if cases is None else with_fewer_cases(suite, cases)
-            result = evaluate_loaded(session, self._project, suite, is_whole=False)
-        drops = tuple(verdict.gate for verdict in result.verdicts if may_exceed(verdict))
+        first = result = self._run(provider, cases)
+        doubtful = doubtful_gates(result.verdicts, self.stop_on) if cases is not None else []
+        if doubtful:
+            names = ", ".join(doubtful)
+            _tell(f"step {step}: {names} may have dropped too far, and is evaluated on all cases")
+            result = self._run(provider, cases, doubtful)
         checkpoint = EvaluatedCheckpoint(
             step=step,
             seconds=time.perf_counter() - start,
             result=result,
-            drops=drops,
+            drops=tuple(verdict.gate for verdict in result.verdicts if may_exceed(verdict)),
+            mean=_mean(first),
             is_whole=cases is None,
+            doubtful=tuple(doubtful),
         )
         self.checkpoints.append(checkpoint)
         return checkpoint
 
+    def _run(
+        self, provider: ModelInMemory, cases: int | None, whole: Collection[str] = ()
+    ) -> EvaluateResult:
+        """Evaluate the gates, on *cases* cases unless they are among *whole*."""
+        settings = Settings.of_evaluation(self._project.root)
+        with self._project.open_session(settings, {IN_MEMORY: provider}) as (session, load):
+            suite = self._suite(load, provider)
+            suite = suite if cases is None else with_fewer_cases(suite, cases, whole)
+            return evaluate_loaded(session, self._project, suite, is_whole=False)
+
     def _suite(self, load: Any, provider: ModelInMemory) -> Suite:
         suite: Suite = load(lambda content: in_memory_content(content, self.variant))
-        return with_weights(suite, self.variant, provider.name, provider.base_name, self._extra)
+        names = (provider.name, provider.base_name)
+        suite = with_weights(suite, self.variant, *names, self._extra)
+        return suite if provider.has_adapter else without_base_readings(suite)
 
     def _ask_base(self, provider: ModelInMemory) -> None:
         """Ask for all replies of the base, which the cache keeps."""
@@ -249,11 +275,19 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         else:
             entry = {**figures, "epoch": state.epoch, "step": checkpoint.step}
             state.log_history.append(entry)
-        cases = "all cases" if checkpoint.is_whole else f"{self.cases} cases"
         for verdict in checkpoint.result.verdicts:
+            is_whole = checkpoint.is_whole or verdict.gate in checkpoint.doubtful
+            cases = "all cases" if is_whole else f"{self.cases} cases"
             _tell(f"step {checkpoint.step}, {cases}: {verdict.outcome.upper()} {headline(verdict)}")
         for row in checkpoint.result.not_evaluated:
             _tell(f"step {checkpoint.step}: {row.node} was not evaluated: {row.reason}")
+
+
+def _mean(result: EvaluateResult) -> float:
+    """Return the mean of what the gates rate; a divergence is no rate."""
+    checks = filter(None, map(comparing_check, result.verdicts))
+    rated = [check.after for check in checks if check.unit != "nats"]
+    return sum(rated) / len(rated) if rated else 0.0
 
 
 def _base_requests(session: Session, suite: Suite, name: str) -> list[Any]:

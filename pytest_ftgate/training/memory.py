@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from pytest_ftgate.errors import ProviderRejected
+from pytest_ftgate.errors import ProviderRejected, RequestRejected
 from pytest_ftgate.providers.base import Provider
-from pytest_ftgate.providers.generation import ChatModel
+from pytest_ftgate.providers.generation import ChatModel, compare_replies, has_fast_16_bits
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
@@ -27,7 +27,10 @@ class ModelInMemory(Provider):
 
     def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
         super().__init__((), {})
-        self.batch_size, self.concurrency = batch_size, 2 * batch_size
+        # Many are in flight, so that each batch has requests of similar length.
+        self.batch_size, self.concurrency = batch_size, 16 * batch_size
+        #: The type that products are computed in; None for the model's.
+        self._precision: torch.dtype | None = None
         self._chat = ChatModel(model, tokenizer)
         self.has_adapter = hasattr(model, "disable_adapter") and hasattr(model, "peft_config")
         self.is_trained = False
@@ -36,6 +39,15 @@ class ModelInMemory(Provider):
         # Computed once: it reads all weights.
         self.base_digest = weights_digest(model, trained=not self.has_adapter)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ftgate-training")
+
+    def compute_as_in_training(self, args: Any) -> None:
+        """Compute products in the type of a trainer's *args*, on machines that are faster so."""
+        on_processor = self._chat.model.device.type == "cpu"
+        if args.fp16 and not on_processor:
+            self._precision = torch.float16
+        # A processor without instructions for it takes several times as long.
+        elif args.bf16 and (not on_processor or has_fast_16_bits()):
+            self._precision = torch.bfloat16
 
     def name_weights(self) -> None:
         """Name the two sides by the digests of their weights, which the cache goes by."""
@@ -49,21 +61,39 @@ class ModelInMemory(Provider):
         return await loop.run_in_executor(self._pool, self._answer, requests)
 
     def _answer(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
-        if requests[0].model != self.base_name:
-            return self._generate(requests)
-        if self.has_adapter:
+        with _as_for_inference(self._chat.model, self._precision):
+            given = [request for request in requests if request.given]
+            written = [request for request in requests if not request.given]
+            compared = iter([self._compare(request) for request in given])
+            with self._side(requests[0].model):
+                made = iter(self._chat.generate(written) if written else ())
+            return [next(compared if request.given else made) for request in requests]
+
+    def _compare(self, request: Request) -> Reply | Exception:
+        """Return how far the distributions at a given reply are from those of the base."""
+        try:
+            tuned = self._chat.distributions([request])
+            with self._side(self.base_name):
+                base = self._chat.distributions([request])
+        except RequestRejected as error:
+            return error
+        return compare_replies([request], base, tuned)[0]
+
+    @contextmanager
+    def _side(self, name: str) -> Iterator[None]:
+        """Switch the adapter off for the base."""
+        if name != self.base_name:
+            yield
+        elif self.has_adapter:
             with self._chat.model.disable_adapter():
-                return self._generate(requests)
-        if self.is_trained:
+                yield
+        elif self.is_trained:
             raise ProviderRejected(
                 "the model has no adapter, so its base is gone once it is trained; its replies are "
                 "requested before, at the beginning of the training"
             )
-        return self._generate(requests)
-
-    def _generate(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
-        with _as_for_inference(self._chat.model):
-            return self._chat.generate(requests)
+        else:
+            yield
 
     async def close(self) -> None:
         """Leave the model as it is, since it belongs to the trainer."""
@@ -74,12 +104,16 @@ class ModelInMemory(Provider):
 
 
 @contextmanager
-def _as_for_inference(model: Any) -> Iterator[None]:
-    """Switch dropout off, and leave everything as it was."""
+def _as_for_inference(model: Any, precision: torch.dtype | None) -> Iterator[None]:
+    """Switch dropout off, compute in *precision*, and leave everything as it was."""
     was_training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        yield
+        if precision is None:
+            yield
+        else:
+            with torch.autocast(model.device.type, precision):
+                yield
     finally:
         for module, training in was_training.items():
             module.training = training

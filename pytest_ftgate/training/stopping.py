@@ -45,6 +45,15 @@ def may_exceed(verdict: Verdict) -> bool:
     return any(map(_may_exceed, _comparisons(verdict)))
 
 
+def doubtful_gates(verdicts: Sequence[Verdict], stop_on: Collection[str]) -> list[str]:
+    """Return the gates of *stop_on* that have dropped, perhaps by chance, perhaps too far.
+
+    They are evaluated on all cases: part of them shows a drop late, often when the gate fails.
+    """
+    chosen = [verdict for verdict in verdicts if verdict.gate in stop_on]
+    return [verdict.gate for verdict in chosen if any(map(_is_doubtful, _comparisons(verdict)))]
+
+
 def stopping_gates(
     verdicts: Sequence[Verdict], stop_on: Collection[str], number: int, planned: int
 ) -> list[str]:
@@ -67,9 +76,10 @@ def _comparisons(verdict: Verdict) -> list[Check]:
 
 def _may_exceed(check: Check) -> bool:
     """Return True if the interval of the change ends below 0, and begins beyond the limit."""
-    return (
-        check.low is not None
-        and check.high is not None
-        and check.high < 0
-        and check.low < -check.limit
-    )
+    return _is_doubtful(check) and check.high is not None and check.high < 0
+
+
+def _is_doubtful(check: Check) -> bool:
+    """Return True if there is a drop, and the interval of the change begins beyond the limit."""
+    change, low = check.change, check.low
+    return change is not None and change < 0 and low is not None and low < -check.limit

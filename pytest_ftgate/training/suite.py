@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
@@ -16,7 +16,7 @@ IN_MEMORY = "in-memory"
 #: The keys of a variant that hold for a model in memory as well.
 _KEPT_KEYS = (
     *("prompt", "user", "examples", "retrieve", "training_data"),
-    *("max_tokens", "temperature", "top_p", "seed", "stop"),
+    *("max_tokens", "temperature", "top_p", "seed", "stop", "response_schema"),
 )
 #: The keys of a suite that concern other variants.
 _DROPPED_KEYS = ("serves", "challengers", "economics", "ladder")
@@ -94,8 +94,18 @@ def with_weights(suite: Suite, name: str, model: str, base: str, extra: Mapping[
         for key, variant in suite.variants.items()
     }
     trained = replace(suite.variants[name], model=model, base=base, extra=extra, is_proven=True)
-    gates = {key: gate for key, gate in suite.gates.items() if gate.is_rate or gate.skill_cases}
+    gates = {
+        key: gate
+        for key, gate in suite.gates.items()
+        if gate.is_rate or gate.skill_cases or gate.reads_base_replies
+    }
     return replace(suite, variants={**variants, name: trained}, gates=gates)
+
+
+def without_base_readings(suite: Suite) -> Suite:
+    """Return *suite* without gates that compare distributions with a base that is gone."""
+    gates = {key: gate for key, gate in suite.gates.items() if not gate.reads_base_replies}
+    return replace(suite, gates=gates)
 
 
 def extra_of(content: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -104,20 +114,26 @@ def extra_of(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     return dict(value) if isinstance(value, Mapping) else {}
 
 
-def with_fewer_cases(suite: Suite, count: int) -> Suite:
+def with_fewer_cases(suite: Suite, count: int, whole: Collection[str] = ()) -> Suite:
     """Return *suite* with at most *count* of its cases, and of the cases of each gate on skills.
 
     They are spread evenly over the labels or the tags, and over the skills, and are the same at
-    each checkpoint.
+    each checkpoint. The gates *whole* keep all that they are evaluated on.
     """
-    gates = {name: _with_fewer_skill_cases(gate, count) for name, gate in suite.gates.items()}
-    return replace(suite, cases=_spread(suite.cases, count, _stratum), gates=gates)
+    gates = {
+        name: gate if name in whole else _with_fewer_skill_cases(gate, count)
+        for name, gate in suite.gates.items()
+    }
+    needs_all = any(not gates[name].skill_cases for name in whole)
+    cases = suite.cases if needs_all else _spread(suite.cases, count, _stratum)
+    return replace(suite, cases=cases, gates=gates)
 
 
 def _with_fewer_skill_cases(gate: Gate, count: int) -> Gate:
-    if not gate.skill_cases or "cases" not in {field.name for field in fields(gate)}:  # type: ignore[arg-type]
+    cases = getattr(gate, "cases", ())
+    if not cases:
         return gate
-    chosen = _spread(gate.skill_cases, count, lambda case: str(case.skill))
+    chosen = _spread(cases, count, lambda case: str(case.skill))
     return replace(gate, cases=chosen)  # type: ignore[type-var]
 
 

@@ -11,10 +11,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from tiny_model import save_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
 
-from pytest_ftgate import ConfigurationError
+from pytest_ftgate import ConfigurationError, Outcome
 from pytest_ftgate.training import GateCallback
 
-STEPS = 6
+STEPS, SKILLS = 6, 240
 SUITE = """
 cases: cases.jsonl
 reply: {format: {choice: [w1, w2]}, score: choice, max_tokens: 2}
@@ -25,6 +25,7 @@ baseline: base
 gates:
   accuracy: {min: 0.5}
   forgetting: {skills: [places], max_drop: 0.2}
+  divergence: {prompts: cases}
 """
 #: The base says w5 to everything that the skill asks.
 PLACES = """
@@ -47,13 +48,15 @@ def tiny(tmp_path, monkeypatch):
     tasks = [{**row, "input": f"{row['input']} w{n}"} for n, row in enumerate(tasks)]
     write(tmp_path / "cases.jsonl", tasks)
     model, tokenizer = loaded(tmp_path / "tiny")
-    asked = [f"w{n % 57} w{n // 57} w3" for n in range(60)]
-    skills = []
-    for number, text in enumerate(asked):
-        tokens = tokenizer(f"{text} ", return_tensors="pt", add_special_tokens=False)
-        made = model.generate(**tokens, do_sample=False, max_new_tokens=1)
-        said = tokenizer.decode(made[0, -1:])
-        skills.append({"id": f"p{number}", "input": text, "expected": said, "skill": "places"})
+    asked = [f"w{n % 57} w{n // 57} w3" for n in range(SKILLS)]
+    tokens = tokenizer(
+        [f"{text} " for text in asked], return_tensors="pt", add_special_tokens=False
+    )
+    said = map(tokenizer.decode, model(**tokens).logits[:, -1].argmax(-1, keepdim=True))
+    skills = [
+        {"id": f"p{number}", "input": text, "expected": word, "skill": "places"}
+        for number, (text, word) in enumerate(zip(asked, said, strict=True))
+    ]
     write(tmp_path / "places.jsonl", skills)
     (tmp_path / "conftest.py").write_text(PLACES, "utf-8")
     (tmp_path / "s.ftgate.yaml").write_text(SUITE, "utf-8")
@@ -125,6 +128,32 @@ def test_a_training_that_forgets_ends_at_the_first_checkpoint_that_shows_it(tiny
     assert callback.best is None
 
 
+def test_a_training_that_forgets_little_by_little_ends_before_its_gate_fails(tiny):
+    suite = tiny / "s.ftgate.yaml"
+    suite.write_text(suite.read_text("utf-8").replace("max_drop: 0.2", "max_drop: 0.1"), "utf-8")
+
+    _, callback = train(tiny, rate=0.0015, every=1, cases=60, at_end=False)
+
+    last = callback.checkpoints[-1]
+    verdict = last.result.verdict("forgetting", "tuned")
+    assert callback.stopped_at == last.step
+    assert last.doubtful == last.drops == ("forgetting",)
+    assert verdict.check.n == SKILLS
+    assert verdict.outcome is not Outcome.FAILED
+    assert -0.1 < verdict.check.change < 0
+    # The checkpoints before it were evaluated on some of the cases, unless they were in doubt.
+    first = callback.checkpoints[0]
+    assert first.result.verdict("forgetting", "tuned").check.n == (SKILLS if first.doubtful else 60)
+
+
+def test_the_figures_of_a_checkpoint_have_the_divergence_from_the_base(tiny):
+    trainer, _ = train(tiny, rate=0.01, every=3, cases=30, stop_on=())
+
+    name = "ftgate/divergence/tuned/after"
+    found = [row[name] for row in trainer.state.log_history if name in row]
+    assert 0 < found[0] < found[1]
+
+
 def test_a_model_without_an_adapter_is_compared_with_what_it_was(tiny):
     _, callback = train(tiny, adapter=False, rate=0.05, every=3, cases=30, stop_on=())
 
@@ -132,6 +161,8 @@ def test_a_model_without_an_adapter_is_compared_with_what_it_was(tiny):
     assert check.before == 1.0
     assert check.after < 1.0
     assert callback.checkpoints[-1].is_whole
+    # The base is gone, and with it the distributions that a divergence compares.
+    assert "divergence" not in {verdict.gate for verdict in callback.checkpoints[0].result.verdicts}
 
 
 def test_the_training_is_the_same_with_the_callback_as_without_it(tiny):
@@ -147,3 +178,5 @@ def test_arguments_that_cannot_be_used_are_errors_at_once(tiny):
         GateCallback("s.ftgate.yaml", every="step")
     with pytest.raises(ConfigurationError, match=r"t\.ftgate\.yaml is no file"):
         GateCallback("t.ftgate.yaml")
+    with pytest.raises(ConfigurationError, match='no gate "forgeting"; did you mean "forgetting"'):
+        GateCallback("s.ftgate.yaml", stop_on=["forgeting"])

@@ -14,12 +14,14 @@ from gguf import GGUFReader
 from safetensors.numpy import save_file
 from tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
 from tiny_model import TEMPLATE, WORDS, save_model, save_tokenizer
+from transformers import LlamaModel
 
 from pytest_ftgate import ConfigurationError, Reply, RequestRejected, evaluate
 from pytest_ftgate.adapters.lora import adapter_sha256
 from pytest_ftgate.providers import generation
 from pytest_ftgate.providers.base import open_provider
 from pytest_ftgate.requests.request import Adapter, Request
+from pytest_ftgate.weights import find_weights
 
 #: Every eighth ticket of the example.
 STEP = 8
@@ -64,6 +66,29 @@ def test_an_adapter_answers_as_in_llama_cpp(tmp_path, monkeypatch):
     same = sum(map(str.__eq__, texts["tuned"], texts["served"]))
     assert same >= 0.95 * len(rows)
     assert run.scores["tuned"].correct.mean() > 0.8
+
+
+def test_replies_keep_to_their_formats_beside_others_that_have_none():
+    labels = ["refund", "late delivery", "login"]
+    schema = {"type": "object", "properties": {"label": {"enum": labels}}, "required": ["label"]}
+    schema["additionalProperties"] = False
+    constraints = [{"choice": labels}, {"json_schema": schema}, None]
+    model = find_weights("smollm2-135m", Path())
+    ask = (("user", "Say something about my parcel, which has not come."),)
+
+    chosen, filled, free = answers(
+        [
+            request(model, n, messages=ask, max_tokens=24, constraint=constraint)
+            for n, constraint in enumerate(constraints)
+        ]
+    )
+
+    assert (chosen.text in labels, chosen.stop) == (True, "end")
+    assert json.loads(filled.text)["label"] in labels
+    assert len(free.text) > len("late delivery")
+    broken = request(model, messages=ask, constraint={"json_schema": {"type": "nothing"}})
+    with pytest.raises(RequestRejected, match="llguidance cannot enforce it"):
+        answers([broken])
 
 
 # A checkpoint of two layers with random weights: small enough for every fault --------------------
@@ -115,6 +140,38 @@ def answers(requests: list[Request]) -> list[Reply]:
             await provider.close()
 
     return asyncio.run(run())
+
+
+def chats(model: Path, start: int, folder: Path | None = None) -> list[Request]:
+    """Return requests of different lengths that begin with the same words, *start* of them."""
+    shared = [f"w{n % 50}" for n in range(start)]
+    texts = [" ".join([*shared, *(f"w{n * k % 59}" for k in range(1, 4 + n))]) for n in range(5)]
+    return [request(model, n, folder, messages=(("user", text),)) for n, text in enumerate(texts)]
+
+
+@pytest.mark.parametrize("is_tuned", [False, True])
+def test_what_all_prompts_of_a_batch_begin_with_is_read_once_and_changes_no_reply(
+    tmp_path, model, monkeypatch, is_tuned
+):
+    read: list[int] = []
+    forward = LlamaModel.forward
+
+    def counting(self, input_ids=None, **options):
+        read.append(input_ids.numel())
+        return forward(self, input_ids=input_ids, **options)
+
+    monkeypatch.setattr(LlamaModel, "forward", counting)
+    folder = save_adapter(tmp_path / "adapter", model) if is_tuned else None
+    requests = chats(model, start=30, folder=folder)
+
+    together = answers(requests)
+
+    # The rest of the longest is seven words, and each further token is one for each request.
+    assert read[:3] == [30, 5 * 7, 5]
+    assert [reply.text for reply in together] == [answers([one])[0].text for one in requests]
+    # The adapter says one word to everything.
+    assert (len({reply.text for reply in together}) > 1) is not is_tuned
+    assert [reply.usage["input"] for reply in together] == [33, 34, 35, 36, 37]
 
 
 def test_replies_do_not_depend_on_the_batch(model):

@@ -57,6 +57,16 @@ def test_waiting_requests_are_sent_in_full_batches_in_their_order(ask, ten):
     assert Batched.batches == [["0", "1", "2", "3"], ["4", "5", "6", "7"], ["8", "9"]]
 
 
+def test_a_batch_has_requests_of_similar_length_so_that_little_is_padding(ask, call):
+    lengths = [8, 1, 3, 6, 2, 7, 4, 5]
+
+    replies = ask(Batched, [call("x" * n, provider="house") for n in lengths])
+
+    assert [len(reply.text) for reply in replies] == [len("to ") + n for n in lengths]
+    # The request that waits longest is among the first.
+    assert [[*map(len, batch)] for batch in Batched.batches] == [[5, 6, 7, 8], [1, 2, 3, 4]]
+
+
 def test_a_batch_has_requests_of_one_adapter_alone(ask, ten):
     adapter = Adapter(path=Path("a"), scale=1.0, sha256="a")
     mixed = [replace(one, adapter=adapter if n % 2 else None) for n, one in enumerate(ten)]

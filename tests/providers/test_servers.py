@@ -90,6 +90,13 @@ def test_an_unknown_model_is_shown_with_those_that_the_server_lists(asked, api, 
     )
 
 
+def test_where_nothing_was_found_is_said_also_where_the_server_lists_the_model(asked, api):
+    api.pages["/v1/models"] = {"data": [{"id": "qwen"}]}
+    api.error(404, "not loaded")
+
+    assert str(asked()) == f"404 no: not loaded ({api.url}/v1, model qwen)"
+
+
 def attempts(call, api, *texts: str) -> list[str]:
     """Ask *texts* one after the other, each of which fails; return the kinds of the errors."""
     where = {"provider": "openai-compatible", "model": "qwen", "base_url": f"{api.url}/v1"}

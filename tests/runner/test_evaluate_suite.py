@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,35 @@ def test_with_a_root_directory_verdicts_and_cache_are_those_of_pytest(pytester, 
     assert run.report.requests.sent == 0
     typed = json.loads((pytester.path / "run.json").read_text("utf-8"))
     assert json.loads(run.to_json())["verdicts"] == typed["verdicts"]
+
+
+def test_conftest_files_are_imported_only_where_the_root_is_given(suite):
+    (suite.parent / "conftest.py").write_text('raise RuntimeError("imported")\n', "utf-8")
+
+    assert evaluate(suite, providers={"house": House}).passed
+    with pytest.raises(ConfigurationError, match=r"conftest\.py.*RuntimeError: imported"):
+        evaluate(suite, providers={"house": House}, rootdir=suite.parent)
+
+
+def test_conftest_files_from_the_root_down_to_the_suite_take_part_and_no_others(tmp_path, suite):
+    below = tmp_path / "prompts"
+    (below / "deep").mkdir(parents=True)
+    (tmp_path / "beside").mkdir()
+    for file in suite.parent.glob("t.*"):
+        (below / file.name).write_text(file.read_text("utf-8"), "utf-8")
+    note = "import os\nos.environ['NOTED'] = os.environ.get('NOTED', '') + '{}'\n"
+    (tmp_path / "conftest.py").write_text(note.format("1"), "utf-8")
+    (below / "conftest.py").write_text(f"{note.format('2')}{HOUSE}", "utf-8")
+    (below / "answers.py").write_text(ANSWERS, "utf-8")
+    for folder in ("beside", "prompts/deep"):
+        (tmp_path / folder / "conftest.py").write_text(note.format("3"), "utf-8")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("NOTED", "")
+        run = evaluate(below / "t.ftgate.yaml", rootdir=tmp_path)
+        assert os.environ["NOTED"] == "12"
+
+    assert run.verdict("accuracy", "draft").outcome is Outcome.FAILED
+    assert run.report.verdicts[0].suite == "prompts/t.ftgate.yaml"
+    with pytest.raises(ConfigurationError, match="is not below rootdir"):
+        evaluate(below / "t.ftgate.yaml", rootdir=tmp_path / "beside")

@@ -638,7 +638,7 @@ variants:
 """
 
 
-@pytest.mark.parametrize("provider", ["openai-compatible", "llamacpp"])
+@pytest.mark.parametrize("provider", ["openai-compatible", "llamacpp", "transformers"])
 def test_a_provider_that_can_enforce_labels_may_be_asked_to(tmp_path, provider):
     variant = f"one: {{provider: {provider}, model: m, response_schema: true}}"
 

@@ -10,6 +10,7 @@ from reports import failing_run
 
 from pytest_ftgate.training.stopping import (
     STOP_ALARM,
+    doubtful_gates,
     may_exceed,
     planned_checkpoints,
     stop_level,
@@ -27,7 +28,8 @@ def test_the_levels_of_all_checkpoints_add_up_to_the_promise(planned):
 
 def test_a_drop_ends_the_training_only_at_the_level_of_its_checkpoint():
     forgetting = failing_run().verdicts[2]
-    check = replace(forgetting.checks[0], low=-0.2, high=-0.01, limit=0.1, p_fail=0.01)
+    drop = {"before": 0.5, "after": 0.4, "low": -0.2, "high": -0.01, "limit": 0.1}
+    check = replace(forgetting.checks[0], **drop, p_fail=0.01)
     verdict = replace(forgetting, checks=(check,))
 
     assert may_exceed(verdict)
@@ -37,6 +39,22 @@ def test_a_drop_ends_the_training_only_at_the_level_of_its_checkpoint():
     assert stopping_gates([verdict], ["accuracy"], 1, 3) == []
     small = replace(verdict, checks=(replace(check, low=-0.05, p_fail=1e-9),))
     assert stopping_gates([small], ["forgetting"], 1, 3) == []
+
+
+def test_a_drop_that_may_exceed_its_limit_is_a_doubt_before_it_is_shown():
+    forgetting = failing_run().verdicts[2]
+    first = replace(forgetting.checks[0], before=0.4, after=0.36, limit=0.1)
+
+    def doubts(**values):
+        verdict = replace(forgetting, checks=(replace(first, **values),))
+        return doubtful_gates([verdict], ["forgetting"]), may_exceed(verdict)
+
+    assert doubts(low=-0.12, high=0.04) == (["forgetting"], False)
+    assert doubts(low=-0.12, high=-0.01) == (["forgetting"], True)
+    # Within the limit, or no drop at all.
+    assert doubts(low=-0.09, high=0.01) == ([], False)
+    assert doubts(low=-0.12, high=0.14, after=0.4) == ([], False)
+    assert doubtful_gates([forgetting], ["accuracy"]) == []
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from pytest_ftgate.training.suite import (
     trained_variant,
     with_fewer_cases,
     with_weights,
+    without_base_readings,
 )
 
 CONTENT = {
@@ -30,6 +31,7 @@ CONTENT = {
             "like": "current",
             "adapter": "not-there-yet",
             "max_tokens": 7,
+            "response_schema": True,
             "extra": {"chat_template_kwargs": {"enable_thinking": False}},
         },
     },
@@ -39,6 +41,7 @@ CONTENT = {
         "accuracy": {"min": 0.5, "max_drop": 0.2},
         "latency": {"max_p50_ms": 900},
         "forgetting": {"skills": "general-small", "max_drop": 0.1},
+        "divergence": {},
     },
 }
 
@@ -79,11 +82,14 @@ def test_the_model_in_memory_answers_for_the_variant_and_its_base(loaded):
     assert (tuned.provider, tuned.model, tuned.base) == (IN_MEMORY, "trained 1", "base 0")
     assert (current.provider, current.model, current.gated) == (IN_MEMORY, "base 0", False)
     assert tuned.max_tokens == 7
+    assert tuned.constrained
     assert tuned.user == "{{ input }}?"
     assert tuned.extra == {"chat_template_kwargs": {"enable_thinking": False}}
     assert tuned.is_proven
     # The time of a model that is being trained says nothing about the served one.
-    assert [*loaded.gates] == ["accuracy", "forgetting"]
+    assert [*loaded.gates] == ["accuracy", "forgetting", "divergence"]
+    # What the weights were is not known any more where all of them are trained.
+    assert [*without_base_readings(loaded).gates] == ["accuracy", "forgetting"]
 
 
 def test_a_baseline_at_a_server_stays_there():
@@ -104,5 +110,15 @@ def test_fewer_cases_are_spread_over_labels_and_skills_and_stay_the_same(loaded)
     skills = Counter(case.skill for case in few.gates["forgetting"].skill_cases)
     assert sum(skills.values()) >= 30
     assert max(skills.values()) - min(skills.values()) <= 1
+    assert len(few.gates["divergence"].cases) == 30
     shuffled = replace(loaded, cases=loaded.cases[::-1])
     assert {c.id for c in with_fewer_cases(shuffled, 30).cases} == {c.id for c in few.cases}
+
+
+def test_gates_in_doubt_keep_all_that_they_are_evaluated_on(loaded):
+    of_skills = with_fewer_cases(loaded, 30, ["forgetting"])
+    of_cases = with_fewer_cases(loaded, 30, ["accuracy"])
+
+    assert of_skills.gates["forgetting"] == loaded.gates["forgetting"]
+    assert len(of_skills.cases) < len(of_cases.cases) == len(loaded.cases)
+    assert len(of_cases.gates["forgetting"].skill_cases) == 30
