@@ -25,6 +25,7 @@ from pytest_ftgate.plugin.selection import gate_nodes, usage_error_key
 from pytest_ftgate.plugin.state import (
     deselected_key,
     evaluates_nothing,
+    leaves_out,
     session_key,
     settings_key,
     takes_whole_project,
@@ -434,6 +435,7 @@ class Reporter:
         from pytest_ftgate.results.accepted import accept_run  # imports SciPy
 
         root = self._settings.root
+        errors = {gate.node for gate in report.not_evaluated}
         serves = {gate.suite: gate.serves for gate in self._accepted.values()}
         limits: dict[str, dict[str, float]] = defaultdict(dict)
         for gate in self._accepted.values():
@@ -447,6 +449,7 @@ class Reporter:
                 serves[suite],
                 limits=limits[suite],
                 moves_anchor=self._settings.accept_anchor,
+                left_out=lambda node: node in errors or leaves_out(self._config, node),
             )
             for suite, cases in self._accepted_cases().items()
         ]

@@ -19,6 +19,7 @@ from pytest_ftgate.reporting.ladder import (
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.summary import (
     first_action,
+    next_steps,
     passed_parts,
     ungated_lines,
     verdict_phrase,
@@ -121,7 +122,9 @@ def _page_mark(report: Report, part: str = "") -> str:
 
 
 def _gate_block(report: Report, verdict: Verdict) -> str:
-    steps = "".join(f"\n  - {escape_markdown(step_line(step))}" for step in verdict.next)
+    steps = "".join(
+        f"\n  - {escape_markdown(step_line(step))}" for step in next_steps(report, verdict)
+    )
     name, source = escape_markdown(node_name(verdict)), report.facts.get("source", "")
     if source:
         name = f"[{name}]({source}/{quote(verdict.suite)}#L{verdict.line})"

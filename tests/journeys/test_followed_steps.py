@@ -70,6 +70,31 @@ def test_the_limit_one_point_stricter_does_not_pass(desk):
     assert desk.run().ret == 1
 
 
+@pytest.mark.parametrize("gate", ["min: 0, evidence: point", "min: 0"])
+def test_the_first_run_names_the_highest_minimum_to_write(desk, gate):
+    desk.suite(f"{{accuracy: {{{gate}}}}}", current=12)
+    result = desk.run()
+    assert result.ret == 0
+    text = " ".join(" ".join(result.outlines).split())
+    minimum = re.search(rf"set min: (0\.\d+) \(these replies pass it\), in {SUITE}:6 ", text)[1]
+
+    edit(desk, ("min: 0", f"min: {minimum}"))
+    assert desk.run().ret == 0
+    desk.run().stdout.no_fnmatch_line("*set min:*")
+
+    edit(desk, (f"min: {minimum}", f"min: {float(minimum) + 0.01:.2f}"))
+    assert desk.run().ret == 1
+
+
+def test_no_minimum_is_named_where_none_would_hold(desk):
+    desk.suite("{accuracy: {min: 0}}", current=100)
+
+    result = desk.run()
+
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*set min:*")
+
+
 def test_a_candidate_that_is_made_the_baseline_passes(desk):
     desk.suite(DROP, current=6, candidate=40)
     assert desk.run().ret == 1
