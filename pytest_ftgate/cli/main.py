@@ -60,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A reader such as head has closed the pipe; without this Python fails again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"{error.filename} cannot be read or written: {error.strerror}", file=sys.stderr)
+        return int(error_code)
     return getattr(printed, "exit_code", 0)
 
 

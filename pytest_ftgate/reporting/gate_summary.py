@@ -162,7 +162,7 @@ def _failure_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
     if check.kind is CheckKind.MUST_PASS:
         yield f"wrong: {', '.join(map(escape_controls, check.case_ids))}"
     elif check.before is None:
-        yield f"{_measure(verdict, check)} {percent(check.after)}: {_flip_counts(verdict)}."
+        yield _flip_counts(verdict, named=True)
     else:
         before = f"{check.against} {percent(check.before)}"
         yield f"{_measure(verdict, check)}: {before} → {verdict.variant} {percent(check.after)}"
@@ -174,7 +174,7 @@ def _failure_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
 
 def _doubt_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
     """Yield the cases that changed, and in words what the interval leaves open."""
-    if check.before is not None and check.kind is not CheckKind.MUST_PASS:
+    if check.kind is not CheckKind.MUST_PASS:
         yield _flip_counts(verdict, named=True)
     yield doubt_sentence(check)
 

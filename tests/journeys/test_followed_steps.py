@@ -132,6 +132,55 @@ def test_an_intended_drop_from_the_accepted_run_is_accepted_by_the_command(desk,
     assert desk.run().ret == 0
 
 
+def test_a_part_that_is_fixed_passes(desk):
+    desk.cases = 1000
+    desk.suite("{accuracy: {max_drop: 0.10, slices: [label]}}", current=0, draft=0)
+    rows = [
+        {"id": f"t{n:03}", "text": "billing" if n % 2 == 1 and n < 100 else desk.label(n)}
+        for n in range(desk.cases)
+    ]
+    desk.write_rows("draft.jsonl", rows)
+    assert desk.run().ret == 1
+
+    desk.replies("draft")
+
+    assert desk.run().ret == 0
+
+
+def test_a_real_drop_within_the_limit_passes_with_the_limit_that_is_named(desk):
+    desk.cases = 300
+    desk.suite(DROP, current=3, draft=13)
+    assert desk.run().ret == 1
+    setting = steps(desk, "accuracy[draft]")["set limit"]["setting"]
+
+    edit(desk, ("max_drop: 0.05", setting))
+
+    assert desk.run().ret == 0
+
+
+def test_the_cases_that_are_added_settle_a_drop_that_was_likely_beyond_the_limit(desk):
+    desk.cases = 20
+    desk.suite("{accuracy: {max_drop: 0.15}}", current=0, draft=6)
+    desk.run().stdout.fnmatch_lines(["*likely beyond the limit of 15*"])
+    assert desk.verdicts()["accuracy[draft]"]["outcome"] == "inconclusive"
+
+    desk.cases += steps(desk, "accuracy[draft]")["add cases"]["needed"]
+    desk.suite("{accuracy: {max_drop: 0.15}}", current=0, draft=round(desk.cases * 0.3))
+    desk.run()
+
+    assert desk.verdicts()["accuracy[draft]"]["outcome"] == "failed"
+
+
+def test_macro_f1_without_a_baseline_passes_with_a_minimum(desk):
+    desk.suite("{accuracy: {metric: macro_f1}}", current=2)
+    assert desk.run().ret == 1
+    assert [*steps(desk, "accuracy[current]")] == ["add minimum"]
+
+    edit(desk, ("{metric: macro_f1}", "{metric: macro_f1, min: 0.8}"))
+
+    assert desk.run().ret == 0
+
+
 def test_cases_that_are_fixed_pass(desk):
     desk.suite(DROP, current=2, draft=5)
     assert desk.run().ret == 1
