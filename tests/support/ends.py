@@ -66,8 +66,8 @@ class End:
         outcome: the heading of the page.
         reason: which check or which reason decides.
         made: makes the verdict, or the run.
-        tests: the tests that follow its advice to a green run, or that reach the end where no advice
-            can promise one.
+        tests: the tests that follow its advice to a green run, or that reach the end where no
+            advice can promise one.
         remark: what the advice cannot promise; "" if it leads to a green run.
     """
 
@@ -402,8 +402,8 @@ def page() -> str:
 def _lines() -> Iterator[str]:
     yield "<!-- Made by python tests/support/ends.py; change that file, not this page. -->"
     yield "# Every way a gate ends\n"
-    yield "For each end: what the closing section shows, and the tests that do what it advises, until"
-    yield "the gate passes. Where no advice can promise that, the end says so."
+    yield "For each end: what the closing section shows, and the tests that do what it advises,"
+    yield "until the gate passes. Where no advice can promise that, the end says so."
     yield "[Read a build that is not green](how-to/read-a-build.md) explains the words."
     outcome = ""
     for end in ENDS:
