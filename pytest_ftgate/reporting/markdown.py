@@ -40,8 +40,8 @@ from pytest_ftgate.results.verdicts import node_id, node_name
 #: Characters with a meaning in a line of Markdown.
 _SPECIAL = re.compile(r"[&*<>\[\\\]^_`{|}~$@#]|:(?=//)")
 _MAX_ROWS = 60
-#: The facts that are addresses.
-_LINKS = ("run", "source")
+#: The facts that are addresses, and those that a comment leaves to the page.
+_LEFT_OUT = ("run", "source", "command", "duration", "run by", "suites")
 #: Longer than any comment on GitHub may be: for a text that stays in this process.
 _MAX_CHARACTERS = 1_000_000
 _MARKS = {"PASSED": "🟢", "BLOCKED": "🔴", "INCONCLUSIVE": "🟡"}
@@ -193,7 +193,7 @@ def _note_section(report: Report) -> Iterator[str]:
     facts = [
         f"{name} {escape_markdown(value)}"
         for name, value in report.facts.items()
-        if name not in _LINKS
+        if name not in _LEFT_OUT
     ]
     if facts:
         yield f"<sub>{' · '.join(facts)}</sub>"
