@@ -96,7 +96,7 @@ def test_the_verdict_is_that_of_a_suite_on_the_same_files_to_the_digit(pytester,
     suite = (
         f"cases: base{suffix}\ncolumns: {{}}\nreply: {{score: recorded}}\n"
         "variants:\n"
-        f"  base: {{provider: recorded, replies: base{suffix}}}\n"
+        f"  base: {{provider: recorded, replies: base{suffix}, gated: false}}\n"
         f"  tuned: {{provider: recorded, replies: tuned{suffix}}}\n"
         f"gates: {{accuracy: {{max_drop: 0.14{slices}}}}}\n"
     )
