@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -324,6 +325,9 @@ _CACHE_ACTIONS = (
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pytest-ftgate", description=_DESCRIPTION)
+    parser.add_argument(
+        "--version", action="version", version=f"pytest-ftgate {version('pytest-ftgate')}"
+    )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add_verbs(verbs, _VERBS)
     cache = verbs.add_parser("cache", help="inspect, prune, export and import cached replies")

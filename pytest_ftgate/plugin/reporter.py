@@ -47,7 +47,7 @@ _ANNOTATOR = "pytest_github_actions_annotate_failures"
 
 
 _REPORT_ONLY = "this run reports verdicts only: none of them fails a test"
-_NOTHING_SELECTED = "name a suite, or check the selection"
+_NOTHING_SELECTED = "the selection leaves out every gate: check -k, -m and --ftgate-variant"
 #: The statuses that pytest lists in its short summary, by the letter of -r.
 _LISTED = {
     "f": "failed",
@@ -298,12 +298,22 @@ class Reporter:
 
     def _write_reason(self, reporter: pytest.TerminalReporter, *, has_failed: bool) -> None:
         """Write why no gate was evaluated."""
-        reason = "see the errors above" if has_failed else _NOTHING_SELECTED
+        reason = "see the errors above" if has_failed else self._nothing_selected()
         reason = "the run was cut off" if self._is_interrupted else reason
         if has_failed or self._is_interrupted or self.expects_gates:
             reporter.write_line(f"no gate was evaluated; {reason}", red=True)
         else:
             reporter.write_line("no gate is among the selected tests", yellow=True)
+
+    def _nothing_selected(self) -> str:
+        """Return why the run has no gate, and what to do."""
+        if self._verdicts.selects_gates:
+            return "every gate was skipped"
+        if self._config.stash.get(deselected_key, False):
+            return _NOTHING_SELECTED
+        names, start = " or ".join(self._settings.files), self._config.invocation_params.dir
+        looked = ", ".join(str(Path(start, argument)) for argument in self._config.args)
+        return f"there is no {names} below {looked}; pytest-ftgate init writes one"
 
     @contextmanager
     def _lines(
