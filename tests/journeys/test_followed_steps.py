@@ -76,7 +76,7 @@ def test_the_first_run_names_the_highest_minimum_to_write(desk, gate):
     result = desk.run()
     assert result.ret == 0
     text = " ".join(" ".join(result.outlines).split())
-    minimum = re.search(rf"set min: (0\.\d+) \(these replies pass it\), in {SUITE}:6 ", text)[1]
+    minimum = re.search(rf"set min: (0\.\d+) \(these replies pass it\), in {SUITE}:5 ", text)[1]
 
     edit(desk, ("min: 0", f"min: {minimum}"))
     assert desk.run().ret == 0
@@ -160,12 +160,15 @@ def test_a_real_drop_within_the_limit_passes_with_the_limit_that_is_named(desk):
 
 def test_the_cases_that_are_added_settle_a_drop_that_was_likely_beyond_the_limit(desk):
     desk.cases = 20
-    desk.suite("{accuracy: {max_drop: 0.15}}", current=0, draft=6)
+    # Several variants share the error rate, so that each needs more evidence.
+    others = {f"good-{number}": 0 for number in range(8)}
+    desk.suite("{accuracy: {max_drop: 0.15}}", current=0, draft=8, **others)
     desk.run().stdout.fnmatch_lines(["*likely beyond the limit of 15*"])
     assert desk.verdicts()["accuracy[draft]"]["outcome"] == "inconclusive"
 
     desk.cases += steps(desk, "accuracy[draft]")["add cases"]["needed"]
-    desk.suite("{accuracy: {max_drop: 0.15}}", current=0, draft=round(desk.cases * 0.3))
+    drop = round(desk.cases * 0.4)
+    desk.suite("{accuracy: {max_drop: 0.15}}", current=0, draft=drop, **others)
     desk.run()
 
     assert desk.verdicts()["accuracy[draft]"]["outcome"] == "failed"
@@ -173,12 +176,12 @@ def test_the_cases_that_are_added_settle_a_drop_that_was_likely_beyond_the_limit
 
 def test_macro_f1_without_a_baseline_passes_with_a_minimum(desk):
     desk.suite("{accuracy: {metric: macro_f1}}", current=2)
-    assert desk.run().ret == 1
+    assert desk.run().ret == 0
     assert [*steps(desk, "accuracy[current]")] == ["add minimum"]
 
     edit(desk, ("{metric: macro_f1}", "{metric: macro_f1, min: 0.8}"))
 
-    assert desk.run().ret == 0
+    desk.run().stdout.fnmatch_lines(["PASSED  1 gate   accuracy: current 98 % (min 80 %)"])
 
 
 def test_cases_that_are_fixed_pass(desk):
