@@ -122,7 +122,7 @@ class _Verb(NamedTuple):
 
 
 _SUITE = ("suite", {"type": Path, "help": "the suite file"})
-_SEED = ("--seed", {"type": int, "default": 0, "help": "of the random draw (default: 0)"})
+_SEED = ("--seed", {"type": int, "default": 0, "help": "the seed of the random draw (default: 0)"})
 _CACHE = ("--cache", {"type": Path, "help": "the cache file (default: the one of pytest --ftgate)"})
 
 
@@ -277,7 +277,9 @@ _VERBS = (
     )),
     _Verb("schema", "print the JSON Schema of suite files or run records",
         _call, "cli.main:schema_text", (
-        ("of", {"nargs": "?", "choices": ("suite", "run"), "default": "suite"}),
+        ("of",
+            {"nargs": "?", "choices": ("suite", "run"), "default": "suite",
+             "help": "which of the two (default: suite)"}),
     )),
     _Verb("report", "make reports from a run record; sends no request",
         _call, "cli.main:report_record", (
@@ -287,8 +289,8 @@ _VERBS = (
         ("--metrics", {"type": Path, "metavar": "PATH", "help": "figures, for dvc metrics"}),
         ("--model-card",
             {"type": Path, "metavar": "PATH",
-             "help": "the card of a model (README.md): its verdicts, and model-index; all else in "
-             "the file stays"}),
+             "help": "write the verdicts and the model-index into a model card (README.md); the "
+             "rest of the file stays"}),
         ("--variant", {"metavar": "NAME", "help": "the variant of the model card"}),
         ("--track",
             {"metavar": "NAME", "default": "",
