@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from urllib.parse import quote
 
 from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import Outcome, Verdict
@@ -29,6 +28,7 @@ from pytest_ftgate.reporting.tables import (
     TextTable,
     not_evaluated_groups,
     rank_verdicts,
+    source_link,
     usage_line,
     verdict_rows,
 )
@@ -125,9 +125,9 @@ def _gate_block(report: Report, verdict: Verdict) -> str:
     steps = "".join(
         f"\n  - {escape_markdown(step_line(step))}" for step in next_steps(report, verdict)
     )
-    name, source = escape_markdown(node_name(verdict)), report.facts.get("source", "")
+    name, source = escape_markdown(node_name(verdict)), source_link(report, verdict)
     if source:
-        name = f"[{name}]({source}/{quote(verdict.suite)}#L{verdict.line})"
+        name = f"[{name}]({source})"
     head = f"- **{name}** {verdict.outcome}"
     cases = f"{quantity(verdict.regressed, 'regressed case')} and why"
     title = f"{escape_markdown(node_id(verdict))}: {cases if verdict.regressed else 'why'}"

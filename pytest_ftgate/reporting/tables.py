@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
+from urllib.parse import quote
 
 from pytest_ftgate.client.budget import JUDGE_LABEL, CostReport
 from pytest_ftgate.gates.units import (
@@ -152,6 +153,12 @@ def verdict_rows(verdicts: Iterable[Verdict], *, short_limits: bool = False) -> 
     """
     limit_cell = _short_limit_cell if short_limits else limit_text
     return [_verdict_row(verdict, limit_cell) for verdict in rank_verdicts(verdicts)]
+
+
+def source_link(report: Report, verdict: Verdict) -> str:
+    """Return the address of a gate in its suite at the commit of the run, or ""."""
+    source = report.facts.get("source", "")
+    return f"{source}/{quote(verdict.suite)}#L{verdict.line}" if source else ""
 
 
 def rank_verdicts(verdicts: Iterable[Verdict]) -> list[Verdict]:

@@ -44,6 +44,7 @@ from pytest_ftgate.reporting.tables import (
     outcome_label,
     rank_verdicts,
     slice_rows,
+    source_link,
     usage_line,
     verdict_rows,
 )
@@ -257,6 +258,7 @@ def _verdict_values(report: Report, verdict: Verdict) -> Mapping[str, Any]:
         "next": [(step_text(step), step_command(step)) for step in next_steps(report, verdict)],
         "anchor": _anchor(verdict),
         "node": node_id(verdict),
+        "source": source_link(report, verdict),
         "name": node_name(verdict),
         "cases": _verdict_link(verdict, "regressed"),
         "outcome": outcome_label(verdict),
