@@ -73,7 +73,7 @@ class ServerAccess:
         *status* is that of the response, and *served* are the models that the server lists.
         """
         hint = self._hint(status, served, has_answered=has_answered)
-        if hint:
+        if hint or status == _NOT_FOUND:
             error.args = (f"{error} ({self.url}, model {self.model}){hint}", *error.args[1:])
         return error
 

@@ -90,6 +90,13 @@ def test_an_unknown_model_is_shown_with_those_that_the_server_lists(asked, api, 
     )
 
 
+def test_what_is_not_found_has_its_address_and_its_model_though_the_server_lists_it(asked, api):
+    api.pages["/v1/models"] = {"data": [{"id": "qwen"}]}
+    api.error(404, "not found")
+
+    assert str(asked()) == f"404 no: not found ({api.url}/v1, model qwen)"
+
+
 def attempts(call, api, *texts: str) -> list[str]:
     """Ask *texts* one after the other, each of which fails; return the kinds of the errors."""
     where = {"provider": "openai-compatible", "model": "qwen", "base_url": f"{api.url}/v1"}
