@@ -247,7 +247,9 @@ def test_training_data_passes_without_the_rows_that_are_cases(desk):
         "{provider: recorded, replies: tuned.jsonl, rung: fine-tuned, training_data: train.jsonl}"
     )
     desk.suite_of({"tuned": tuned}, "{data: {min_rows: 50}}")
-    assert desk.run().ret == 1
+    result = desk.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["    leak, lines 121–123: *"])
 
     desk.write_rows("train.jsonl", rows)
 
