@@ -132,7 +132,7 @@ def _steps_if_inconclusive(
     elif not check.informative:
         yield NextStep(StepKind.DECLARE_MINIMUM, place)
     elif check.missing:
-        yield NextStep(StepKind.RUN_AGAIN, {"missing": check.missing, "suite": suite.name})
+        yield _missing_step(suite, verdict.variant, check.missing)
     else:
         repeats = _repeats_for_needed(check, look)
         if repeats:
@@ -147,6 +147,14 @@ def _steps_if_inconclusive(
         regressed = [flip.case for flip in verdict.flips if flip.regressed]
         if check.before is not None and 0 < verdict.regressed <= _MAX_CASES:
             yield NextStep(StepKind.FIX_CASES, {"cases": ", ".join(regressed)})
+
+
+def _missing_step(suite: Suite, variant: str, missing: int) -> NextStep:
+    """Return the step that brings *missing* replies, or grades: a file of replies grows by hand."""
+    file = suite.variants[variant].replies
+    if file is not None and not suite.judges:
+        return NextStep(StepKind.ADD_REPLIES, {"missing": missing, "file": file.name})
+    return NextStep(StepKind.RUN_AGAIN, {"missing": missing, "suite": suite.name})
 
 
 def _case_steps(check: Check) -> Iterator[NextStep]:

@@ -289,6 +289,22 @@ def test_cases_without_a_reply_are_complete_after_the_command(desk):
     assert desk.run(*command[3:4]).ret == 0
 
 
+def test_recorded_replies_that_are_added_complete_the_gate(desk):
+    desk.replies("current", missing=20)
+    desk.suite_of(
+        {"current": "{provider: recorded, replies: current.jsonl}"}, "{accuracy: {min: 0.9}}"
+    )
+    result = desk.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["    do      add the 20 missing replies to current.jsonl", "*no run can bring them*"]
+    )
+
+    desk.replies("current")
+
+    assert desk.run().ret == 0
+
+
 def test_replies_in_the_right_format_pass(desk):
     desk.suite("{format: {max_drop: 0.05}}", current=0)
     desk.replies("new", wrong=30, said="```\nbilling\n```")

@@ -337,6 +337,9 @@ ENDS: tuple[End, ...] = (
         _DATA),
     End("inconclusive", "replies are missing", _missing,
         (f"{STEPS}cases_without_a_reply_are_complete_after_the_command",)),
+    End("inconclusive", "recorded replies are missing", lambda: replace(
+            _missing(), next=(_step(StepKind.ADD_REPLIES, missing=20, file="new.jsonl"),)),
+        (f"{STEPS}recorded_replies_that_are_added_complete_the_gate",)),
     End("inconclusive", "the baseline has drifted",
         lambda: _rate(2, _gate(max_drop=0.05),
                       baseline_drift=DRIFT),
