@@ -113,6 +113,7 @@ class Settings:
         track: the trackers that get the figures, as they are written: ``mlflow``, ``wandb``.
         summary: the file that GitHub shows on the page of a run; None elsewhere.
         run_url: the address of that page, or "".
+        run_by: who started the run, as the build server names them, or "".
         source_url: the address of the root directory at this commit, or "".
         keys: the pairs of a key and a host that the repository allows.
         safe: True if the authors of suites are strangers: no code, no keys to new hosts.
@@ -144,6 +145,7 @@ class Settings:
     track: str = ""
     summary: Path | None = None
     run_url: str = ""
+    run_by: str = ""
     source_url: str = ""
     annotation_prefix: str | None = None
     keys: tuple[KeyRule, ...] = ()
@@ -195,6 +197,7 @@ class Settings:
             **_report_settings(config),
             **_trust_settings(config),
             **_github_settings(os.environ, config.rootpath),
+            run_by=_run_by(os.environ),
         )
 
     @classmethod
@@ -287,6 +290,15 @@ def _reports(config: PytestConfig) -> dict[str, Path]:
         if path.is_dir():
             raise ConfigurationError(f"--ftgate-{name}: {path} is a folder; name a file")
     return paths
+
+
+#: Where GitHub Actions, GitLab and Jenkins name the user who started a run.
+_USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_USER_ID")
+
+
+def _run_by(environ: Mapping[str, str]) -> str:
+    """Return who started the run, as the build server names them; "" elsewhere."""
+    return next(filter(None, map(environ.get, _USERS)), "")
 
 
 def _github_settings(environ: Mapping[str, str], root: Path) -> dict[str, Any]:

@@ -37,7 +37,6 @@ from pytest_ftgate.cli.project import (
 from pytest_ftgate.cli.scaffold import (
     Limits,
     Scaffold,
-    guessed_minimum,
     measured_reason,
     scoring_of,
 )
@@ -45,7 +44,6 @@ from pytest_ftgate.cli.workflow import write_workflow
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.gates.checks import highest_minimum
 from pytest_ftgate.gates.design import design_of
-from pytest_ftgate.gates.feasibility import smallest_limit
 from pytest_ftgate.gates.power import (
     MAX_DEFAULT_LIMIT,
     assumed_discordance,
@@ -330,15 +328,10 @@ def _limits(
 
 def _possible_limits(suite: Suite, gate: Gate) -> Limits:
     """Return limits that the cases of *gate* can show; a drop is limited in content alone."""
-    design = design_of(suite, gate)
-    limits = Limits(
-        minimum=guessed_minimum(1.0 - smallest_limit(design)),
-        reason="a guess: set it to what the first run shows",
-    )
     if not gate.scores_content:
-        return limits
-    return replace(
-        limits,
+        return Limits()
+    design = design_of(suite, gate)
+    return Limits(
         max_drop=default_limit(suite, gate),
         cases=design.n,
         cases_for_drop=design_cases_needed(design, assumed_discordance(suite), MAX_DEFAULT_LIMIT),

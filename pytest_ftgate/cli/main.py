@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,6 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A reader such as head has closed the pipe; without this Python fails again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"{error.filename} cannot be read or written: {error.strerror}", file=sys.stderr)
+        return int(error_code)
     return getattr(printed, "exit_code", 0)
 
 
@@ -116,7 +122,7 @@ class _Verb(NamedTuple):
 
 
 _SUITE = ("suite", {"type": Path, "help": "the suite file"})
-_SEED = ("--seed", {"type": int, "default": 0, "help": "of the random draw (default: 0)"})
+_SEED = ("--seed", {"type": int, "default": 0, "help": "the seed of the random draw (default: 0)"})
 _CACHE = ("--cache", {"type": Path, "help": "the cache file (default: the one of pytest --ftgate)"})
 
 
@@ -272,7 +278,9 @@ _VERBS = (
     )),
     _Verb("schema", "print the JSON Schema of suite files or run records",
         _call, "cli.main:schema_text", (
-        ("of", {"nargs": "?", "choices": ("suite", "run"), "default": "suite"}),
+        ("of",
+            {"nargs": "?", "choices": ("suite", "run"), "default": "suite",
+             "help": "which of the two (default: suite)"}),
     )),
     _Verb("report", "make reports from a run record; sends no request",
         _call, "cli.main:report_record", (
@@ -282,8 +290,8 @@ _VERBS = (
         ("--metrics", {"type": Path, "metavar": "PATH", "help": "figures, for dvc metrics"}),
         ("--model-card",
             {"type": Path, "metavar": "PATH",
-             "help": "the card of a model (README.md): its verdicts, and model-index; all else in "
-             "the file stays"}),
+             "help": "write the verdicts and the model-index into a model card (README.md); the "
+             "rest of the file stays"}),
         ("--variant", {"metavar": "NAME", "help": "the variant of the model card"}),
         ("--track",
             {"metavar": "NAME", "default": "",
@@ -320,6 +328,9 @@ _CACHE_ACTIONS = (
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pytest-ftgate", description=_DESCRIPTION)
+    parser.add_argument(
+        "--version", action="version", version=f"pytest-ftgate {version('pytest-ftgate')}"
+    )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add_verbs(verbs, _VERBS)
     cache = verbs.add_parser("cache", help="inspect, prune, export and import cached replies")

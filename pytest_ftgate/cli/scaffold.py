@@ -17,8 +17,6 @@ from pytest_ftgate.suite.scorers import parse_number
 _MAX_LABELS, _MAX_LABEL_LENGTH = 20, 40
 #: A longer expected answer is not found in a reply word by word.
 _MAX_ANSWER_LENGTH = 60
-#: The minimum of a gate that is not measured yet, if its cases can show as much.
-_GUESSED_MINIMUM = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ class Limits:
     """
 
     minimum: float | None = 0.0
-    reason: str = "replies are not measured yet"
+    reason: str = "not measured yet; the first run names the minimum to write"
     max_drop: float | None = None
     cases: int = 0
     cases_for_drop: int = 0
@@ -170,11 +168,6 @@ def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
 
 def _tokens(count: int) -> str:
     return f"max_tokens: {count}"
-
-
-def guessed_minimum(highest: float) -> float:
-    """Return the minimum for replies that are not measured; *highest* can just be shown."""
-    return min(_GUESSED_MINIMUM, int(highest * 100) / 100)
 
 
 def measured_reason(rate: float, right: float, count: int, *, content: bool = True) -> str:

@@ -339,8 +339,14 @@ def check_minimum(
         return replace(check, note=note)
     outcome = _minimum_outcome(after, minimum, levels, rating)
     needed = _needed_for_minimum(rate, check) if outcome is Outcome.INCONCLUSIVE else None
-    shown = None if outcome is Outcome.PASSED or missing else _shown_minimum(rate, levels)
+    holds = outcome is Outcome.PASSED and not _is_to_be_set(check)
+    shown = None if holds or missing else _shown_minimum(rate, levels)
     return replace(check, outcome=outcome, needed=needed, shown_limit=shown)
+
+
+def _is_to_be_set(check: Check) -> bool:
+    """Return True for a minimum of 0, which stands in a suite that was not measured yet."""
+    return check.before is None and check.limit <= 0.0
 
 
 def _shown_minimum(rate: MeanScore, levels: Levels) -> float | None:
@@ -424,7 +430,7 @@ def check_point(check: Check) -> Check:
     flips = f"{chance_flip_rate(check):.0%} of pairs of runs like this one disagree"
     outcome = Outcome.PASSED if within else Outcome.FAILED
     note = "; ".join(filter(None, (check.note, f"plain threshold: {flips}")))
-    shown = None if within else _point_limit(check)
+    shown = None if within and not _is_to_be_set(check) else _point_limit(check)
     return replace(check, outcome=outcome, method="point", note=note, shown_limit=shown)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_ftgate.gates.levels import LAST_LOOK_MISS, MISS
+from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.suite.model import Gate, Suite
 
 
@@ -51,7 +52,7 @@ class Design:
     def description(self) -> str:
         """The number of cases, with the number of independent ones if it is smaller."""
         related = f" ({self.units} unrelated ones)" if self.units < self.n else ""
-        return f"{self.n} cases{related}"
+        return quantity(self.n, "case") + related
 
     @property
     def is_plain(self) -> bool:

@@ -36,6 +36,8 @@ def rate_next_steps(
         is_macro = gate.metric == "macro_f1"
         kind = StepKind.ADD_MINIMUM if is_macro else StepKind.ACCEPT
         yield NextStep(kind, {"suite": suite.name, "where": gate_place(suite, gate.line)})
+    elif verdict.outcome is Outcome.PASSED and verdict.variant == suite.baseline:
+        yield from limit_steps(suite, gate.line, _minimum_to_set(gate, verdict))
     elif verdict.outcome is Outcome.INCONCLUSIVE:
         yield from _steps_if_inconclusive(suite, gate, verdict, check, look)
     elif verdict.outcome is Outcome.FAILED and check.kind is CheckKind.MUST_PASS:
@@ -114,6 +116,12 @@ def _passing_settings(gate: RateGate, checks: Iterable[Check]) -> list[str]:
     return [f"{key}{separator}{limit:g}" for key, limit in limits.items()]
 
 
+def _minimum_to_set(gate: RateGate, verdict: Verdict) -> list[str]:
+    """Return the minimum to write in place of 0, which every reply passes, if there is one."""
+    checks = [check for check in verdict.checks if check.before is None and not check.limit]
+    return _passing_settings(gate, [check for check in checks if check.shown_limit])
+
+
 def _steps_if_inconclusive(
     suite: Suite, gate: RateGate, verdict: Verdict, check: Check, look: Look
 ) -> Iterator[NextStep]:
@@ -124,7 +132,7 @@ def _steps_if_inconclusive(
     elif not check.informative:
         yield NextStep(StepKind.DECLARE_MINIMUM, place)
     elif check.missing:
-        yield NextStep(StepKind.RUN_AGAIN, {"missing": check.missing, "suite": suite.name})
+        yield _missing_step(suite, verdict.variant, check.missing)
     else:
         repeats = _repeats_for_needed(check, look)
         if repeats:
@@ -139,6 +147,14 @@ def _steps_if_inconclusive(
         regressed = [flip.case for flip in verdict.flips if flip.regressed]
         if check.before is not None and 0 < verdict.regressed <= _MAX_CASES:
             yield NextStep(StepKind.FIX_CASES, {"cases": ", ".join(regressed)})
+
+
+def _missing_step(suite: Suite, variant: str, missing: int) -> NextStep:
+    """Return the step that brings *missing* replies, or grades: a file of replies grows by hand."""
+    file = suite.variants[variant].replies
+    if file is not None and not suite.judges:
+        return NextStep(StepKind.ADD_REPLIES, {"missing": missing, "file": file.name})
+    return NextStep(StepKind.RUN_AGAIN, {"missing": missing, "suite": suite.name})
 
 
 def _case_steps(check: Check) -> Iterator[NextStep]:

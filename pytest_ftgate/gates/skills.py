@@ -237,7 +237,7 @@ def skill_retention(samples: Sequence[SkillSample]) -> Retention | None:
 # Kinds of loss ----------------------------------------------------------------------------------
 
 #: The kind of loss that is typical of a narrow fine-tune.
-FORMAT_LOSS = "fine-tune's format"
+FORMAT_LOSS = "in the trained task's format"
 _CONTENT, _EMPTY, _REFUSAL = "wrong content", "empty", "refusal"
 _LANGUAGE, _REPETITION, _CUT_OFF = "other language", "repetition", "cut off"
 #: A text with fewer words has no detectable repetition.

@@ -62,6 +62,7 @@ class StepKind(StrEnum):
     *where* is the file, with the line of the gate, and *suite* the file for a command.
 
     * ``run again``: the *missing* replies; *suite*.
+    * ``add replies``: the *missing* replies, and the *file* of recorded ones.
     * ``settle``: the *setting* with the largest number of *repeats*; *where*.
     * ``add cases``: the *needed* further *cases*, which settle it 9 times in 10.
     * ``set limit``: the *setting* that the same replies pass; *where*.
@@ -90,6 +91,7 @@ class StepKind(StrEnum):
     DECLARE_MINIMUM = "declare minimum"
     DECLARE_LIMIT = "declare limit"
     RUN_AGAIN = "run again"
+    ADD_REPLIES = "add replies"
     SETTLE = "settle"
     ADD_CASES = "add cases"
     SET_LIMIT = "set limit"

@@ -313,7 +313,7 @@ class Check:
         certifiable: the smallest limit that this many cases can certify 9 times in 10.
         needed: the number of further cases that would settle an inconclusive check, or None.
         shown_limit: the strictest limit, in whole points, that the same replies pass; None if the
-            check passed, or if no limit helps.
+            check passed (but for a minimum of 0), or if no limit helps.
         informative: False if no drop could be seen, so that the check cannot decide.
         missing: the number of cases without a reply.
         stale: the number of accepted cases that are left out, because they have changed since.

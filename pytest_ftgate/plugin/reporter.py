@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from secrets import token_hex
+from time import monotonic
 from typing import Any
 
 import pytest
 
 from pytest_ftgate.client.budget import CostReport, merge_cost_reports
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.plugin.environment import environment_facts, report_facts
 from pytest_ftgate.plugin.item import AcceptedGate, accepted_key, gate_runs_in
 from pytest_ftgate.plugin.progress import show_sentence, writer_encoding
 from pytest_ftgate.plugin.selection import gate_nodes, usage_error_key
@@ -26,6 +26,7 @@ from pytest_ftgate.plugin.state import (
     broken_key,
     deselected_key,
     evaluates_nothing,
+    leaves_out,
     session_key,
     settings_key,
     takes_whole_project,
@@ -36,47 +37,18 @@ from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import break_command, escape_controls
-from pytest_ftgate.results.git import GitError, git_output
 from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun, overall_verdict
 from pytest_ftgate.results.verdicts import as_typed, from_json, store_verdicts
 from pytest_ftgate.runner.evaluate import interrupted_notes
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workers import collect_suite_runs, write_accepted, write_suite_runs
-from pytest_ftgate.settings import Settings
-
-
-def _environment_facts(settings: Settings) -> dict[str, str]:
-    """Return versions and commit of a run; git is called only if a report is written."""
-    facts = {
-        "pytest-ftgate": version("pytest-ftgate"),
-        "pytest": pytest.__version__,
-        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-        "replies": settings.replies,
-    }
-    if settings.run_url:
-        facts["run"] = settings.run_url
-    if settings.source_url:
-        facts["source"] = settings.source_url
-    if settings.reports or settings.summary:
-        facts |= _commit_facts(settings.root)
-    return facts
-
-
-def _commit_facts(root: Path) -> dict[str, str]:
-    try:
-        commit = git_output(root, "log", "-n1", "--format=%h %s").strip()
-        changed = git_output(root, "status", "--porcelain", "--untracked-files=no").strip()
-    except GitError:
-        return {}
-    return {"commit": f"{commit}{' (with changes that are not committed)' * bool(changed)}"}
-
 
 #: A plugin that already annotates the line of each gate that fails.
 _ANNOTATOR = "pytest_github_actions_annotate_failures"
 
 
 _REPORT_ONLY = "this run reports verdicts only: none of them fails a test"
-_NOTHING_SELECTED = "name a suite, or check the selection"
+_NOTHING_SELECTED = "the selection leaves out every gate: check -k, -m and --ftgate-variant"
 #: The statuses that pytest lists in its short summary, by the letter of -r.
 _LISTED = {
     "f": "failed",
@@ -96,6 +68,7 @@ class Reporter:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config, self._settings = config, config.stash[settings_key]
+        self._started = monotonic()
         self._verdicts = GateVerdicts(self._settings.root)
         self._measured: list[str] = []
         self._advice: list[str] = []
@@ -254,11 +227,19 @@ class Reporter:
             cost=merge_cost_reports(self._cost_reports),
             max_usd=self._settings.max_usd,
             notes=tuple(dict.fromkeys(notes)),
-            facts=_environment_facts(self._settings),
+            facts=self._facts(),
             suites=self._suite_runs(),
             advice=tuple(from_json(Advice, text) for text in self._advice),
         )
         return replace(report, verdict=overall_verdict(report))
+
+    def _facts(self) -> dict[str, str]:
+        facts, settings = environment_facts(self._settings), self._settings
+        if settings.reports or settings.summary:
+            arguments = map(str, self._config.invocation_params.args)
+            suites = dict.fromkeys(run.name for run in self._collected_runs)
+            facts |= report_facts(settings, arguments, suites, monotonic() - self._started)
+        return facts
 
     def _suite_runs(self) -> tuple[SuiteRun, ...]:
         if not self._collected_runs:
@@ -318,12 +299,22 @@ class Reporter:
 
     def _write_reason(self, reporter: pytest.TerminalReporter, *, has_failed: bool) -> None:
         """Write why no gate was evaluated."""
-        reason = "see the errors above" if has_failed else _NOTHING_SELECTED
+        reason = "see the errors above" if has_failed else self._nothing_selected()
         reason = "the run was cut off" if self._is_interrupted else reason
         if has_failed or self._is_interrupted or self.expects_gates:
             reporter.write_line(f"no gate was evaluated; {reason}", red=True)
         else:
             reporter.write_line("no gate is among the selected tests", yellow=True)
+
+    def _nothing_selected(self) -> str:
+        """Return why the run has no gate, and what to do."""
+        if self._verdicts.selects_gates:
+            return "every gate was skipped"
+        if self._config.stash.get(deselected_key, False):
+            return _NOTHING_SELECTED
+        names, start = " or ".join(self._settings.files), self._config.invocation_params.dir
+        looked = ", ".join(str(Path(start, argument)) for argument in self._config.args)
+        return f"there is no {names} below {looked}; pytest-ftgate init writes one"
 
     @contextmanager
     def _lines(
@@ -435,6 +426,7 @@ class Reporter:
         from pytest_ftgate.results.accepted import accept_run  # imports SciPy
 
         root = self._settings.root
+        errors = {gate.node for gate in report.not_evaluated}
         serves = {gate.suite: gate.serves for gate in self._accepted.values()}
         limits: dict[str, dict[str, float]] = defaultdict(dict)
         for gate in self._accepted.values():
@@ -448,6 +440,7 @@ class Reporter:
                 serves[suite],
                 limits=limits[suite],
                 moves_anchor=self._settings.accept_anchor,
+                left_out=lambda node: node in errors or leaves_out(self._config, node),
             )
             for suite, cases in self._accepted_cases().items()
         ]

@@ -48,6 +48,14 @@ def takes_whole_project(config: pytest.Config) -> bool:
     return everything and not config.stash.get(deselected_key, False)
 
 
+def leaves_out(config: pytest.Config, node: str) -> bool:
+    """Return True if the command line of *config* may leave out the gate with the id *node*."""
+    if config.stash.get(deselected_key, False) or any("::" in arg for arg in config.args):
+        return True
+    # A marked function is a gate of its suite, but lies in a file of its own.
+    return ".py" in node.partition("::")[0] and not takes_whole_project(config)
+
+
 def uses_fixture(item: pytest.Item) -> bool:
     """Return True if *item* takes the fixture ``ftgate``."""
     return "ftgate" in getattr(item, "fixturenames", ())

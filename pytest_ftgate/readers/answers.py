@@ -116,6 +116,8 @@ def _read_raw(answers: Answers, name: str) -> RawFile:
         return RawFile(Path(name), name, rows)
     written, _, part = os.fspath(answers).partition("::")
     path = Path(written)
+    if not path.exists() and path.is_symlink():
+        raise ConfigurationError(f"{written} is a link to {path.readlink()}, which is not there")
     if not path.exists():
         names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
         raise ConfigurationError(f"there is no file {written}{did_you_mean(path.name, names)}")

@@ -26,6 +26,9 @@ _ITEM = "eval.run.output_item"
 _EVENT_KEYS = {"run_id", "sample_id", "type", "data"}
 #: The status of an item whose run ended with an error.
 _ERRORS = ("error", "errored")
+#: The keys of a result: the score of a grader, and whether its threshold was passed. A grader whose
+#: scores are no shares of what is right is read by the second, in all items alike.
+_SCORE = ("score", "passed")
 #: The events of a log that hold scores, and the names of scores in the order of preference.
 _GRADES = ("match", "metrics")
 _USUAL_SCORES = ("correct", "accuracy", "score")
@@ -53,11 +56,13 @@ def _items(raw: RawFile) -> Iterable[Mapping[str, Any]]:
 
 
 def _read_items(raw: RawFile, items: list[Mapping[str, Any]], columns: Columns) -> AnswerFile:
-    graders = [name for item in items for name in _results(item)]
+    graders = [name for item in items for name, _ in _results(item)]
+    passing = {name for item in items for name, result in _results(item) if not _is_rated(result)}
     # With several graders, an item passes if all of them do.
     names = ["status", *graders] if len({*graders}) > 1 else graders or ["status"]
     score = pick_score(raw, names, columns.score)
-    rows = (_item_row(raw, item, score.name, columns) for item in items)
+    by_passing = score.name in passing
+    rows = (_item_row(raw, item, score.name, columns, by_passing=by_passing) for item in items)
     usual = {"id": "datasource_item_id", "input": "datasource_item", "expected": "datasource_item"}
     usual["reply"] = "sample.output"
     pages = [f"{raw.name} is one page of several: has_more is true"]
@@ -66,32 +71,38 @@ def _read_items(raw: RawFile, items: list[Mapping[str, Any]], columns: Columns) 
     return tool_file(raw, tool, rows, columns, score=score, usual=usual, notes=notes)
 
 
-def _results(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the score of each grader; the export writes its name with a random ending."""
-    results = (r for r in item.get("results") or () if isinstance(r, Mapping))
-    return {str(result.get("name")): _grade(result) for result in results}
+def _results(item: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the results of the graders by name; the export writes it with a random ending."""
+    for result in item.get("results") or ():
+        if isinstance(result, Mapping):
+            yield str(result.get("name")), result
 
 
-def _grade(result: Mapping[str, Any]) -> Any:
-    """Return the score of a grader; where it is no share of what is right, whether it passed."""
+def _is_rated(result: Mapping[str, Any]) -> bool:
+    """Return True if the score of a grader is the share of what is right.
+
+    A grader may have a scale of its own. One of harm, as Azure's evaluators have, passes with 0.
+    """
     score, passed = result.get("score"), result.get("passed")
-    # A scale of harm, as Azure's evaluators have, passes with 0.
     is_reversed = (passed is True and score == 0) or (passed is False and score == 1)
-    return score if _is_share(score) and not is_reversed else passed
+    return _is_share(score) and not is_reversed
 
 
 def _is_share(value: Any) -> bool:
     return isinstance(value, int | float) and 0 <= value <= 1
 
 
-def _item_row(raw: RawFile, item: Mapping[str, Any], score: str, columns: Columns) -> AnswerRow:
+def _item_row(
+    raw: RawFile, item: Mapping[str, Any], score: str, columns: Columns, *, by_passing: bool
+) -> AnswerRow:
     source = item.get("datasource_item") or {}
     record = {**source, **item}
     # Exported items of a stored data set hold their columns in "item".
     source = source["item"] if isinstance(source.get("item"), Mapping) else source
     case_id = text_at(record, columns.id or "datasource_item_id")
     is_error = item.get("status") in _ERRORS
-    value = item.get("status") if score == "status" else _results(item).get(score)
+    result = dict(_results(item)).get(score, {})
+    value = item.get("status") if score == "status" else result.get(_SCORE[by_passing])
     prompt = text_at(record, columns.input) if columns.input else input_in(source)
     expected = value_at(record, columns.expected) if columns.expected else answer_in(source)
     return AnswerRow(
@@ -102,8 +113,12 @@ def _item_row(raw: RawFile, item: Mapping[str, Any], score: str, columns: Column
         reply=None if is_error else _output(record, columns),
         score=None if is_error else score_of(value, f"{raw.name}: item {case_id}"),
         tags=tags_of({**source, **record}, columns),
-        missing=text_at(item, "sample.error") or "error" if is_error else "",
+        missing=_error(item) if is_error else "",
     )
+
+
+def _error(item: Mapping[str, Any]) -> str:
+    return text_at(item, "sample.error.message") or text_at(item, "sample.error") or "error"
 
 
 def _output(record: Mapping[str, Any], columns: Columns) -> str | None:

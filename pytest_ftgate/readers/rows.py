@@ -251,11 +251,13 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
     named = _named_columns(raw, columns, names)
     roles = [*_NAMES] if needs_reply else ["id", "input", "expected", "tags"]
     used = {**_guessed_columns(names, named, roles), **named}
-    if needs_reply and "reply" not in used and "score" not in used:
+    if needs_reply and used.keys().isdisjoint(("reply", "score")):
+        used = _with_text_as_reply(used, named)
+    if needs_reply and used.keys().isdisjoint(("reply", "score")):
         shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")  # noqa: PLR2004
         raise ConfigurationError(
             f"{raw.name}: no column is known to hold replies or scores; name one with --reply "
-            f"or --score (columns: {shown})"
+            f"or --score, in a suite with columns: {{reply: COLUMN}} (columns: {shown})"
         )
     if columns.by:
         used["tags"] = ", ".join(columns.by)
@@ -264,6 +266,13 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
     notes = [f"not read: {', '.join(rest)}"] if rest else []
     rows = tuple(_table_row(raw, row, used, columns) for row in raw.rows)
     return AnswerFile(path=raw.path, name=raw.name, rows=rows, columns=used, notes=tuple(notes))
+
+
+def _with_text_as_reply(used: Mapping[str, str], named: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns of a table of replies alone: beside an id, a text is the reply."""
+    if "id" in used and used.get("input") == "text" and "input" not in named:
+        return {**{role: name for role, name in used.items() if role != "input"}, "reply": "text"}
+    return {**used}
 
 
 def _named_columns(raw: RawFile, columns: Columns, names: Sequence[str]) -> dict[str, str]:

@@ -174,7 +174,7 @@ def read_yaml(text: str, path: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
-        message = f"not YAML: {error.problem}{_tab_hint(text, line)}"
+        message = f"not YAML: {error.problem}{_hint(text, line, str(error.problem))}"
         return Document(path, None, {}, {}, (Diagnostic(path, line, message),))
     except yaml.YAMLError as error:
         return Document(path, None, {}, {}, (Diagnostic(path, 0, f"not YAML: {error}"),))
@@ -183,8 +183,17 @@ def read_yaml(text: str, path: str) -> Document:
     return Document(path, value, reader.lines, reader.raw, tuple(reader.errors))
 
 
-def _tab_hint(text: str, line: int) -> str:
-    """Return a hint if the line before which reading stopped is indented with a tab, or ""."""
+#: The most characters of a line in a hint.
+_MAX_QUOTED = 40
+
+
+def _hint(text: str, line: int, problem: str) -> str:
+    """Return the usual cause of a *problem* before *line*, where reading stopped, or ""."""
     written = "".join(text.splitlines()[line - 1 : line])
-    has_tab = "\t" in written[: len(written) - len(written.lstrip())]
-    return "; the line begins with a tab: indent with spaces" if has_tab else ""
+    if "\t" in written[: len(written) - len(written.lstrip())]:
+        return "; the line begins with a tab: indent with spaces"
+    # What was expected is mostly there, but further to the left or to the right.
+    if ("expected" not in problem and "not allowed" not in problem) or not written.strip():
+        return ""
+    shown = written.strip()[:_MAX_QUOTED]
+    return f'; check the indentation of "{shown}", and the brackets and quotes before it'

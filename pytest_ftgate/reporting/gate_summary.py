@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pytest_ftgate.gates.statements import NextStep, StatementKind, StepKind
 from pytest_ftgate.gates.units import percent, points, quantity, share_change, unsigned_points
-from pytest_ftgate.gates.verdict import Check, CheckKind, Flip, Outcome, Slice, Verdict
+from pytest_ftgate.gates.verdict import Check, CheckKind, Flip, Outcome, Severity, Slice, Verdict
 from pytest_ftgate.reporting.headlines import habit_text, headline, measure_name, usage_text
 from pytest_ftgate.reporting.next_steps import gate_command, step_words
 from pytest_ftgate.reporting.text import (
@@ -23,6 +23,7 @@ from pytest_ftgate.reporting.text import (
     wrap_after,
     wrap_lines,
 )
+from pytest_ftgate.reporting.verdict import line_ranges
 from pytest_ftgate.results.verdicts import node_id
 
 MARKS = {
@@ -145,6 +146,8 @@ def _sentences(verdict: Verdict) -> Iterator[str]:
     check = verdict.check
     if verdict.outcome is Outcome.INVALID:
         yield escape_controls(headline(verdict)).replace("\n", " ")
+    if verdict.statement.kind is StatementKind.TRAINING_DATA:
+        yield from _finding_sentences(verdict)
     if check is None or verdict.statement.kind not in _RATED:
         return
     if check.unit != "share":
@@ -158,11 +161,22 @@ def _sentences(verdict: Verdict) -> Iterator[str]:
             yield f"also {other.outcome}: {_check_text(other)}"
 
 
+def _finding_sentences(verdict: Verdict) -> Iterator[str]:
+    """Yield what is wrong in the training data, with the lines to look at."""
+    errors = [one for one in verdict.findings if one.severity is Severity.ERROR]
+    for finding in errors[:_MAX_CASES]:
+        ranges = line_ranges(finding.lines)
+        more = ", …" if len(ranges) > _MAX_CASES else ""
+        word = "line" if len(finding.lines) == 1 else "lines"
+        lines = f", {word} {', '.join(ranges[:_MAX_CASES])}{more}" if ranges else ""
+        yield f"{finding.kind}{lines}: {escape_controls(finding.message)}"
+
+
 def _failure_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
     if check.kind is CheckKind.MUST_PASS:
         yield f"wrong: {', '.join(map(escape_controls, check.case_ids))}"
     elif check.before is None:
-        yield f"{_measure(verdict, check)} {percent(check.after)}: {_flip_counts(verdict)}."
+        yield _flip_counts(verdict, named=True)
     else:
         before = f"{check.against} {percent(check.before)}"
         yield f"{_measure(verdict, check)}: {before} → {verdict.variant} {percent(check.after)}"
@@ -174,7 +188,7 @@ def _failure_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
 
 def _doubt_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
     """Yield the cases that changed, and in words what the interval leaves open."""
-    if check.before is not None and check.kind is not CheckKind.MUST_PASS:
+    if check.kind is not CheckKind.MUST_PASS:
         yield _flip_counts(verdict, named=True)
     yield doubt_sentence(check)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from posixpath import join, normpath
 
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_line
+from pytest_ftgate.reporting.summary import next_steps
+from pytest_ftgate.reporting.tables import rank_verdicts
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.results.run import NotEvaluated, Report
 from pytest_ftgate.results.verdicts import node_name
@@ -17,30 +19,30 @@ _MAX_COMMANDS, _MAX_CHARACTERS = 10, 1_000
 
 
 def workflow_commands(report: Report, prefix: str = "") -> Iterator[str]:
-    """Yield a command for each gate that did not pass, then the number of those left out.
+    """Yield a command for each gate that did not pass, the worst first, and how many are left out.
 
     *prefix* is the folder of the suites, relative to the root of the repository.
     """
+    ranked = rank_verdicts(report.gated_verdicts)
+    blocking = [verdict for verdict in ranked if verdict.outcome is not Outcome.PASSED]
+    shown = [v for v in blocking if v.outcome is not Outcome.INCONCLUSIVE]
     commands = [
-        *_outcome_commands(report, Outcome.FAILED, prefix),
-        *_outcome_commands(report, Outcome.INVALID, prefix),
+        *(_verdict_command(report, verdict, prefix) for verdict in shown),
         *(_not_evaluated_command(gate, prefix) for gate in report.not_evaluated),
-        *_outcome_commands(report, Outcome.INCONCLUSIVE, prefix),
+        *(_verdict_command(report, verdict, prefix) for verdict in blocking[len(shown) :]),
     ]
     yield from commands[:_MAX_COMMANDS]
     if len(commands) > _MAX_COMMANDS:
         yield f"… and {len(commands) - _MAX_COMMANDS} more"
 
 
-def _outcome_commands(report: Report, outcome: Outcome, prefix: str) -> Iterator[str]:
-    warns = report.lenient and outcome is Outcome.INCONCLUSIVE
+def _verdict_command(report: Report, verdict: Verdict, prefix: str) -> str:
+    warns = report.lenient and verdict.outcome is Outcome.INCONCLUSIVE
+    file = normpath(join(prefix, verdict.suite))
+    title = f"{node_name(verdict)} {verdict.outcome}"
+    steps = "".join(f"\nnext: {step_line(step)}" for step in next_steps(report, verdict))
     level = "warning" if warns else "error"
-    for verdict in report.gated_verdicts:
-        if verdict.outcome is outcome:
-            file = normpath(join(prefix, verdict.suite))
-            title = f"{node_name(verdict)} {verdict.outcome}"
-            steps = "".join(f"\nnext: {step_line(step)}" for step in verdict.next)
-            yield _command(level, file, verdict.line, title, headline(verdict) + steps)
+    return _command(level, file, verdict.line, title, headline(verdict) + steps)
 
 
 def _not_evaluated_command(gate: NotEvaluated, prefix: str) -> str:

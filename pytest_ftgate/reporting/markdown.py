@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from urllib.parse import quote
 
 from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import Outcome, Verdict
@@ -19,6 +18,7 @@ from pytest_ftgate.reporting.ladder import (
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.summary import (
     first_action,
+    next_steps,
     passed_parts,
     ungated_lines,
     verdict_phrase,
@@ -28,6 +28,7 @@ from pytest_ftgate.reporting.tables import (
     TextTable,
     not_evaluated_groups,
     rank_verdicts,
+    source_link,
     usage_line,
     verdict_rows,
 )
@@ -39,8 +40,8 @@ from pytest_ftgate.results.verdicts import node_id, node_name
 #: Characters with a meaning in a line of Markdown.
 _SPECIAL = re.compile(r"[&*<>\[\\\]^_`{|}~$@#]|:(?=//)")
 _MAX_ROWS = 60
-#: The facts that are addresses.
-_LINKS = ("run", "source")
+#: The facts that are addresses, and those that a comment leaves to the page.
+_LEFT_OUT = ("run", "source", "command", "duration", "run by", "suites")
 #: Longer than any comment on GitHub may be: for a text that stays in this process.
 _MAX_CHARACTERS = 1_000_000
 _MARKS = {"PASSED": "🟢", "BLOCKED": "🔴", "INCONCLUSIVE": "🟡"}
@@ -121,10 +122,12 @@ def _page_mark(report: Report, part: str = "") -> str:
 
 
 def _gate_block(report: Report, verdict: Verdict) -> str:
-    steps = "".join(f"\n  - {escape_markdown(step_line(step))}" for step in verdict.next)
-    name, source = escape_markdown(node_name(verdict)), report.facts.get("source", "")
+    steps = "".join(
+        f"\n  - {escape_markdown(step_line(step))}" for step in next_steps(report, verdict)
+    )
+    name, source = escape_markdown(node_name(verdict)), source_link(report, verdict)
     if source:
-        name = f"[{name}]({source}/{quote(verdict.suite)}#L{verdict.line})"
+        name = f"[{name}]({source})"
     head = f"- **{name}** {verdict.outcome}"
     cases = f"{quantity(verdict.regressed, 'regressed case')} and why"
     title = f"{escape_markdown(node_id(verdict))}: {cases if verdict.regressed else 'why'}"
@@ -190,7 +193,7 @@ def _note_section(report: Report) -> Iterator[str]:
     facts = [
         f"{name} {escape_markdown(value)}"
         for name, value in report.facts.items()
-        if name not in _LINKS
+        if name not in _LEFT_OUT
     ]
     if facts:
         yield f"<sub>{' · '.join(facts)}</sub>"

@@ -76,6 +76,12 @@ def _run_again(values: _Values) -> StepWords:
     return StepWords("run again", remark, command=gate_command(values.get("suite", ""), *options))
 
 
+def _add_replies(values: _Values) -> StepWords:
+    missing = quantity(values["missing"], "missing reply")
+    remark = "no run can bring them, since the variant is recorded"
+    return StepWords(f"add the {missing} to {values['file']}", remark)
+
+
 def _settle(values: _Values) -> StepWords:
     remark = f"up to {values['repeats']} replies to a case, as long as it is inconclusive"
     return StepWords(f"add {values['setting']}", remark, values.get("where", ""))
@@ -190,6 +196,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         "add a limit of its own", "this comparison cannot show anything", values.get("where", "")
     ),
     StepKind.RUN_AGAIN: _run_again,
+    StepKind.ADD_REPLIES: _add_replies,
     StepKind.SETTLE: _settle,
     StepKind.ADD_CASES: _add_cases,
     StepKind.SET_LIMIT: _set_limit,

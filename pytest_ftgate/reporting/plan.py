@@ -128,9 +128,9 @@ def power_lines(estimates: Sequence[PowerEstimate]) -> Iterator[str]:
         yield "  passes:    how often an unchanged variant passes; never at chance level"
         yield "  missing:   cases more, or repeats (×), for 9 in 10 to pass"
     if any(estimate.minimum is not None for estimate in estimates):
-        yield "  min:       at the rate measured (*), or 5 points above the minimum: what 9 in 10"
-        yield "             pass, how often they pass yours, and the cases it lacks (never: the"
-        yield "             rate is not above it)"
+        yield "  min:       assumes the measured rate (*), else 5 points above the minimum;"
+        yield "             can show: the highest minimum that 9 in 10 runs pass; passes: how"
+        yield "             often runs pass yours; never: the rate is not above the minimum"
     if any(estimate.stands_for_accuracy for estimate in estimates):
         yield "  macro-F1:  as for accuracy, until replies are cached; skewed labels change it"
 

@@ -360,7 +360,12 @@ def _reason_lines(line: str) -> list[str]:
 
 
 def first_action(report: Report) -> tuple[str, str, str] | None:
-    """Return the name of the worst gate, what it came to, and the first thing to do about it."""
+    """Return the name of the worst gate, what it came to, and the first thing to do about it.
+
+    An error that kept gates from being evaluated comes first, since it may explain the rest.
+    """
+    for names, reason in not_evaluated_groups(report):
+        return names, "not evaluated", reason.strip().partition("\n")[0]
     for verdict in rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED:
             _, *size = head_parts(verdict, "")

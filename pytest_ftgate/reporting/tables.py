@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
+from urllib.parse import quote
 
 from pytest_ftgate.client.budget import JUDGE_LABEL, CostReport
 from pytest_ftgate.gates.units import (
@@ -154,15 +155,33 @@ def verdict_rows(verdicts: Iterable[Verdict], *, short_limits: bool = False) -> 
     return [_verdict_row(verdict, limit_cell) for verdict in rank_verdicts(verdicts)]
 
 
+def source_link(report: Report, verdict: Verdict) -> str:
+    """Return the address of a gate in its suite at the commit of the run, or ""."""
+    source = report.facts.get("source", "")
+    return f"{source}/{quote(verdict.suite)}#L{verdict.line}" if source else ""
+
+
 def rank_verdicts(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """Return *verdicts* with those that block first, and those of ungated variants last."""
+    """Return *verdicts*, the worst first, and those of ungated variants last.
+
+    Every report names the same gate first: by outcome, then by how far it is beyond its limit.
+    """
     return sorted(
         verdicts,
         key=lambda v: (
-            *(not v.gated, _OUTCOME_ORDER.index(v.outcome)),
+            *(not v.gated, _OUTCOME_ORDER.index(v.outcome), -_shortfall(v)),
             *(v.suite, v.variant, v.line, v.gate),
         ),
     )
+
+
+def _shortfall(verdict: Verdict) -> float:
+    """Return by which share a gate that did not pass lies beyond its limit; 0 for other units."""
+    check = verdict.check
+    if check is None or check.unit != "share" or verdict.outcome is Outcome.PASSED:
+        return 0.0
+    lowest = check.limit if check.before is None else check.before - check.limit
+    return lowest - check.after
 
 
 def _verdict_row(verdict: Verdict, limit_cell: Callable[[Check], str]) -> list[str]:

@@ -59,7 +59,7 @@ def _format_error_lines(verdict: Verdict, verbosity: int) -> Iterator[str]:
     yield from _example_lines(shown)
     if verdict.lenient is not None:
         before = "" if verdict.lenient_before is None else f"{percent(verdict.lenient_before)} → "
-        yield f"  right for a lenient reader: {before}{percent(verdict.lenient)}"
+        yield f"  right once text around it is ignored: {before}{percent(verdict.lenient)}"
     yield from _format_error_table("rule broken", verdict.broken_rules, verbosity)
 
 

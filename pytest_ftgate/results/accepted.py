@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import getsourcefile, unwrap
@@ -19,7 +19,7 @@ from pytest_ftgate.gates.rates import AcceptedSamples
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.results.run import Report
-from pytest_ftgate.results.verdicts import from_json, json_adapter
+from pytest_ftgate.results.verdicts import from_json, json_adapter, node_id
 from pytest_ftgate.scoring.scores import VariantScores, digest_replies
 from pytest_ftgate.suite.model import Case, Suite, digest
 from pytest_ftgate.suite.references import source_files
@@ -210,6 +210,7 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
     *,
     limits: Mapping[str, float],
     moves_anchor: bool = False,
+    left_out: Callable[[str], bool] = bool,
 ) -> str:
     """Write the results of *suite* in *report* to its accepted record; return a message about it.
 
@@ -217,6 +218,8 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
     gates compare with its base alone has none. *serves* is the variant that is meant to serve,
     *limits* the default limits of gates that had nothing to compare with, by their name. The first
     accepted cases of a variant stay its anchor, unless *moves_anchor*: then these cases replace it.
+    *left_out* returns whether the command line left out a gate, by its node id: the accepted
+    verdict of such a gate stays, and by default that of every gate that did not run.
     """
     path = accepted_path(root, suite)
     before = read_record(path, suite)
@@ -233,7 +236,7 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
     record = AcceptedRecord(
         suite=suite,
         at=report.at,
-        verdicts=verdicts,
+        verdicts=(*verdicts, *_kept_verdicts(before, verdicts, left_out)),
         variants=variants,
         cost=report.cost,
         serves=serves,
@@ -247,6 +250,16 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
     warning = f" ({failed} of its gates did not pass)" if failed else ""
     names, file = ", ".join(cases), path.relative_to(root).as_posix()
     return f"accepted {names} in {file}; commit it with the change{warning}"
+
+
+def _kept_verdicts(
+    before: AcceptedRecord | None, verdicts: Iterable[Verdict], left_out: Callable[[str], bool]
+) -> Iterator[Verdict]:
+    """Yield the accepted verdicts of gates that did not run, since they were *left_out*."""
+    ran = {(verdict.gate, verdict.variant) for verdict in verdicts}
+    for verdict in before.verdicts if before else ():
+        if (verdict.gate, verdict.variant) not in ran and left_out(node_id(verdict)):
+            yield verdict
 
 
 def _default_limits(before: AcceptedRecord | None, verdicts: Sequence[Verdict]) -> dict[str, float]:

@@ -139,7 +139,7 @@ def test_a_key_names_its_provider_and_is_neither_shown_nor_used(desk, run_verb, 
     assert code == 0
     assert suite_of(desk)["variants"]["current"]["provider"] == "anthropic"
     assert "ANTHROPIC_API_KEY is set" in printed
-    assert "a guess: set it to what the first run shows" in text
+    assert "min: 0  # not measured yet; the first run names the minimum to write\n" in text
     assert "sk-canary" not in printed + text
 
 

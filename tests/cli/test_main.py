@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
+
+import pytest
 
 from pytest_ftgate.cli.main import main
 
@@ -57,6 +60,21 @@ finally:
     result = pytester.run(sys.executable, "-c", code)
 
     assert result.outlines[-1] == "imported:"
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+
+    assert capsys.readouterr().out == f"pytest-ftgate {version('pytest-ftgate')}\n"
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("prompts").write_text("a file where a folder is wanted")
+
+    assert main(["init", "--starter"]) == 1
+    assert capsys.readouterr().err == "prompts cannot be read or written: File exists\n"
 
 
 def test_a_downloaded_model_is_named_by_its_file(capsys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from pytest_ftgate.cli.scaffold import guessed_minimum, measured_reason, scoring_of
+from pytest_ftgate.cli.scaffold import measured_reason, scoring_of
 from pytest_ftgate.readers.rows import AnswerRow
 
 
@@ -33,11 +33,6 @@ def test_few_short_answers_are_labels_and_yaml_reads_each_as_text():
 )
 def test_the_score_follows_from_what_is_expected(expected, key, value):
     assert reply(*expected)[key] == value
-
-
-def test_a_minimum_that_is_not_measured_is_at_most_what_the_cases_can_show():
-    assert guessed_minimum(0.9) == 0.8
-    assert guessed_minimum(0.549) == 0.54
 
 
 def test_graded_scores_are_reported_as_a_share():

@@ -35,9 +35,9 @@ def kind(now, before="The capital of Japan is Tokyo.", *, of=None, stop="end", l
     [
         ("The capital of Japan is Kyoto.", "wrong content"),
         ("Kyoto", "wrong content"),
-        ("refund", "fine-tune's format"),
-        ("late_delivery", "fine-tune's format"),
-        ("japan_capital", "fine-tune's format"),
+        ("refund", "in the trained task's format"),
+        ("late_delivery", "in the trained task's format"),
+        ("japan_capital", "in the trained task's format"),
         ("", "empty"),
         (" \n\t", "empty"),
         ("I'm sorry, but I can't help with that.", "refusal"),
@@ -72,13 +72,13 @@ def test_what_the_base_did_as_well_is_no_kind_of_loss():
 def test_labels_without_underscore_are_matched_by_name_alone():
     plain = classifier(Rule("choice", ["billing", "refund"]))
 
-    assert kind("refund", of=plain) == "fine-tune's format"
+    assert kind("refund", of=plain) == "in the trained task's format"
     assert kind("japan_capital", of=plain) == "wrong content"
 
 
 @pytest.mark.parametrize("now", ['{"label": "x"}', '{"answer": "Kyoto"}', "[1, 2"])
 def test_json_where_the_product_asks_for_json_is_the_fine_tunes_format(now):
-    assert kind(now, of=classifier(JSON)) == "fine-tune's format"
+    assert kind(now, of=classifier(JSON)) == "in the trained task's format"
     assert kind(now) == "wrong content"
 
 
@@ -99,7 +99,7 @@ def test_kinds_are_counted_the_commonest_first_with_examples():
     kinds = classifier().count_kinds(before, after, [f"c{i}" for i in range(8)], "prompt")
 
     assert [(kind.kind, kind.cases) for kind in kinds] == [
-        ("fine-tune's format", 6),
+        ("in the trained task's format", 6),
         ("empty", 1),
         ("wrong content", 1),
     ]

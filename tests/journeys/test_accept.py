@@ -115,6 +115,32 @@ def test_accepting_one_variant_keeps_what_was_accepted_of_another(desk):
     assert compared(desk)["is_unchanged"]
 
 
+def gates_of_record(desk):
+    verdicts = json.loads(desk.path(ACCEPTED).read_text("utf-8"))["verdicts"]
+    return [f"{verdict['gate']}[{verdict['variant']}]" for verdict in verdicts]
+
+
+@pytest.mark.parametrize("selection", [["-k", "format"], ["tickets.ftgate.yaml::format[current]"]])
+def test_the_accepted_verdict_of_a_gate_that_did_not_run_stays(desk, selection):
+    desk.suite("{accuracy: {max_drop: 0.05}, format: {max_drop: 0.05}}", current=2)
+    desk.run("--ftgate-accept")
+
+    desk.run("--ftgate-accept", *selection)
+
+    assert sorted(gates_of_record(desk)) == ["accuracy[current]", "format[current]"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["tickets.ftgate.yaml"]])
+def test_the_accepted_verdict_of_a_gate_that_was_removed_goes(desk, arguments):
+    desk.suite("{accuracy: {max_drop: 0.05}, format: {max_drop: 0.05}}", current=2)
+    desk.run("--ftgate-accept")
+    desk.suite(DROP, current=2)
+
+    desk.run("--ftgate-accept", *arguments)
+
+    assert gates_of_record(desk) == ["accuracy[current]"]
+
+
 def test_a_broken_record_is_a_message_with_its_remedy(accepted):
     accepted.path(ACCEPTED).write_text("<<<<<<< HEAD\n", "utf-8")
 

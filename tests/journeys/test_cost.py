@@ -53,6 +53,36 @@ def test_a_limit_on_the_price_of_calls_has_three_ends(judged, limit, outcome):
     )
 
 
+def test_a_cheaper_model_passes_the_limit_that_a_dear_one_failed(judged):
+    limit = "{cost: {max_usd_per_1k: 0.25}}"
+    dear = judged(limit, current=HAIKU.replace("haiku", "opus"))
+    dear.stdout.fnmatch_lines(["    do      choose a smaller model or a shorter prompt"])
+
+    assert (dear.ret, judged(limit).ret) == (1, 0)
+
+
+def test_a_rise_from_nothing_shows_nothing_and_a_limit_of_its_own_passes(judged, desk):
+    desk.path("answers.py").write_text("def answer(case):\n    return case.expected\n", "utf-8")
+    free = '{provider: python, function: "answers:answer", usd_per_1k: 0}'
+    first = judged("{cost: {max_rise: 0.5}}", current=free, new=HAIKU)
+    first.stdout.fnmatch_lines(["    do      add a limit of its own *", "*tickets.ftgate.yaml:7"])
+
+    assert first.ret == 1
+    assert judged("{cost: {max_usd_per_1k: 0.25}}", current=free, new=HAIKU).ret == 0
+
+
+def test_a_key_that_was_missing_is_set_and_the_same_command_passes(judged, monkeypatch):
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    first = judged("{accuracy: {min: 0.3}}")
+    command = next(line.split() for line in first.outlines if " then " in line)
+    assert command[1:3] == ["pytest", "--ftgate"]
+    assert "set ANTHROPIC_API_KEY" in first.stdout.str()
+
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+
+    assert (first.ret, judged("{accuracy: {min: 0.3}}", *command[3:]).ret) == (1, 0)
+
+
 def test_a_rise_against_the_baseline_fails(judged, desk):
     opus = HAIKU.replace("haiku", "opus")
 

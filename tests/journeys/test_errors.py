@@ -160,6 +160,19 @@ def test_a_missing_key_is_an_error_that_says_what_to_set(desk, monkeypatch, name
     result.stdout.fnmatch_lines([f"*set {variable}*"])
 
 
+def test_a_table_without_a_column_of_replies_is_one_error_with_its_remedy(desk):
+    desk.path("r.csv").write_text("id,said by it\nt000,billing\n", "utf-8")
+    desk.suite_of({"current": "{provider: recorded, replies: r.csv}"})
+
+    result = desk.run()
+
+    result.assert_outcomes(errors=1)
+    told = " ".join(result.stdout.str().split())
+    assert "r.csv: no column is known to hold replies or scores; name one with --reply or " in told
+    assert "in a suite with columns: {reply: COLUMN} (columns: id, said by it)" in told
+    assert "Traceback" not in told + result.stderr.str()
+
+
 def test_an_error_that_hits_every_gate_is_shown_once_and_referred_to(desk):
     desk.suite("{accuracy: {min: 0.7}, format: {min: 0.7}}", current=0)
     desk.path("notes.txt").write_text("no cache")

@@ -66,7 +66,7 @@ def test_the_section_shows_the_share_of_the_fault_before_and_now_and_one_reply(f
             '    │ t000  ```json {"label": "billing"} ```',
             '    │ t001  ```json {"label": "refund"} ```',
             '    │ t002  ```json {"label": "billing"} ```',
-            "  right for a lenient reader: 100 % → 100 %",
+            "  right once text around it is ignored: 100 % → 100 %",
             "",
             "  passed before, fails now (1 of 41, -vv shows more)",
             "    t000  Ticket 0: help",

@@ -70,6 +70,31 @@ def test_the_limit_one_point_stricter_does_not_pass(desk):
     assert desk.run().ret == 1
 
 
+@pytest.mark.parametrize("gate", ["min: 0, evidence: point", "min: 0"])
+def test_the_first_run_names_the_highest_minimum_to_write(desk, gate):
+    desk.suite(f"{{accuracy: {{{gate}}}}}", current=12)
+    result = desk.run()
+    assert result.ret == 0
+    text = " ".join(" ".join(result.outlines).split())
+    minimum = re.search(rf"set min: (0\.\d+) \(these replies pass it\), in {SUITE}:5 ", text)[1]
+
+    edit(desk, ("min: 0", f"min: {minimum}"))
+    assert desk.run().ret == 0
+    desk.run().stdout.no_fnmatch_line("*set min:*")
+
+    edit(desk, (f"min: {minimum}", f"min: {float(minimum) + 0.01:.2f}"))
+    assert desk.run().ret == 1
+
+
+def test_no_minimum_is_named_where_none_would_hold(desk):
+    desk.suite("{accuracy: {min: 0}}", current=100)
+
+    result = desk.run()
+
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*set min:*")
+
+
 def test_a_candidate_that_is_made_the_baseline_passes(desk):
     desk.suite(DROP, current=6, candidate=40)
     assert desk.run().ret == 1
@@ -105,6 +130,58 @@ def test_an_intended_drop_from_the_accepted_run_is_accepted_by_the_command(desk,
 
     assert desk.run(*command[3:]).ret == 1
     assert desk.run().ret == 0
+
+
+def test_a_part_that_is_fixed_passes(desk):
+    desk.cases = 1000
+    desk.suite("{accuracy: {max_drop: 0.10, slices: [label]}}", current=0, draft=0)
+    rows = [
+        {"id": f"t{n:03}", "text": "billing" if n % 2 == 1 and n < 100 else desk.label(n)}
+        for n in range(desk.cases)
+    ]
+    desk.write_rows("draft.jsonl", rows)
+    assert desk.run().ret == 1
+
+    desk.replies("draft")
+
+    assert desk.run().ret == 0
+
+
+def test_a_real_drop_within_the_limit_passes_with_the_limit_that_is_named(desk):
+    desk.cases = 300
+    desk.suite(DROP, current=3, draft=13)
+    assert desk.run().ret == 1
+    setting = steps(desk, "accuracy[draft]")["set limit"]["setting"]
+
+    edit(desk, ("max_drop: 0.05", setting))
+
+    assert desk.run().ret == 0
+
+
+def test_the_cases_that_are_added_settle_a_drop_that_was_likely_beyond_the_limit(desk):
+    desk.cases = 20
+    # Several variants share the error rate, so that each needs more evidence.
+    others = {f"good-{number}": 0 for number in range(8)}
+    desk.suite("{accuracy: {max_drop: 0.15}}", current=0, draft=8, **others)
+    desk.run().stdout.fnmatch_lines(["*likely beyond the limit of 15*"])
+    assert desk.verdicts()["accuracy[draft]"]["outcome"] == "inconclusive"
+
+    desk.cases += steps(desk, "accuracy[draft]")["add cases"]["needed"]
+    drop = round(desk.cases * 0.4)
+    desk.suite("{accuracy: {max_drop: 0.15}}", current=0, draft=drop, **others)
+    desk.run()
+
+    assert desk.verdicts()["accuracy[draft]"]["outcome"] == "failed"
+
+
+def test_macro_f1_without_a_baseline_passes_with_a_minimum(desk):
+    desk.suite("{accuracy: {metric: macro_f1}}", current=2)
+    assert desk.run().ret == 0
+    assert [*steps(desk, "accuracy[current]")] == ["add minimum"]
+
+    edit(desk, ("{metric: macro_f1}", "{metric: macro_f1, min: 0.8}"))
+
+    desk.run().stdout.fnmatch_lines(["PASSED  1 gate   accuracy: current 98 % (min 80 %)"])
 
 
 def test_cases_that_are_fixed_pass(desk):
@@ -170,7 +247,9 @@ def test_training_data_passes_without_the_rows_that_are_cases(desk):
         "{provider: recorded, replies: tuned.jsonl, rung: fine-tuned, training_data: train.jsonl}"
     )
     desk.suite_of({"tuned": tuned}, "{data: {min_rows: 50}}")
-    assert desk.run().ret == 1
+    result = desk.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["    leak, lines 121–123: *"])
 
     desk.write_rows("train.jsonl", rows)
 
@@ -208,6 +287,22 @@ def test_cases_without_a_reply_are_complete_after_the_command(desk):
     desk.path("up").touch()
 
     assert desk.run(*command[3:4]).ret == 0
+
+
+def test_recorded_replies_that_are_added_complete_the_gate(desk):
+    desk.replies("current", missing=20)
+    desk.suite_of(
+        {"current": "{provider: recorded, replies: current.jsonl}"}, "{accuracy: {min: 0.9}}"
+    )
+    result = desk.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["    do      add the 20 missing replies to current.jsonl", "*no run can bring them*"]
+    )
+
+    desk.replies("current")
+
+    assert desk.run().ret == 0
 
 
 def test_replies_in_the_right_format_pass(desk):

@@ -85,6 +85,10 @@ def test_what_is_in_flight_comes_home_and_nothing_more_is_sent(asking, desk, num
     assert message in printed
     assert f"current so far: 36 of {desk.cases} cases, 100 % right" in printed
 
+    # The same command continues, and no reply is requested twice.
+    assert desk.run().ret == 0
+    assert len(desk.asked()) == desk.cases
+
 
 def test_interrupted_a_second_time_it_ends_at_once_and_what_was_kept_stays(asking, desk):
     asking.send_signal(signal.SIGINT)

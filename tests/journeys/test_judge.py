@@ -138,6 +138,26 @@ def test_one_that_is_not_fit_to_judge_decides_nothing(judged, name):
     result.stdout.fnmatch_lines(["[?] accuracy*", "*judge not qualified: judges_here:*"])
 
 
+def test_a_better_judge_settles_what_one_that_is_not_fit_left_open(judged):
+    judged.label("current", "worse")
+    gates = "{accuracy: {min: 0.4}}"
+
+    first = judged.run(name="kind", more=HUMAN, gates=gates)
+    first.stdout.fnmatch_lines(["    do      sharpen the rubric, or take a stronger judge"])
+
+    assert (first.ret, judged.run(more=HUMAN, gates=gates).ret) == (1, 0)
+
+
+def test_grades_that_did_not_come_are_requested_again_by_the_command(judged):
+    gates = "{accuracy: {min: 0.4}}"
+    first = judged.run(name="later", gates=gates)
+    command = next(line.split() for line in first.outlines if " do " in line)
+    assert command[1:3] == ["pytest", "--ftgate"]
+    judged.desk.path("awake").touch()
+
+    assert (first.ret, judged.desk.run(*command[3:4]).ret) == (1, 0)
+
+
 def test_replies_without_a_grade_are_missing_and_said_and_never_wrong(judged):
     result = judged.run(name="sometimes")
     told = judged.desk.verdicts()["accuracy[worse]"]

@@ -27,6 +27,20 @@ def test_replies_of_this_run_are_held_to_the_limit(desk, limit, outcome):
     result.stdout.fnmatch_lines([f"  current * latency * ms * limit {limit:,} ms"])
 
 
+@pytest.mark.parametrize("quantile", ["p50", "p95"])
+def test_a_quicker_model_passes_the_limit_that_a_slow_one_failed(desk, quantile):
+    # With so many cases a single slow reply does not decide.
+    desk.cases = 300
+    desk.asking_suite(SLOW, gates=f"{{latency: {{max_{quantile}_ms: 9}}}}")
+    slow = desk.run()
+    slow.stdout.fnmatch_lines(["    do      choose a smaller model or a shorter prompt"])
+
+    text = desk.path("tickets.ftgate.yaml").read_text("utf-8")
+    desk.path("tickets.ftgate.yaml").write_text(text.replace(":answer", ":quick"), "utf-8")
+
+    assert (slow.ret, desk.run().ret) == (1, 0)
+
+
 def test_a_note_says_how_many_calls_disturbed_each_other(desk):
     desk.asking_suite(SLOW, gates=FIRST)
 

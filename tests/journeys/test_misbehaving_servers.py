@@ -67,6 +67,15 @@ def test_an_honest_server_passes(judged):
     result.assert_outcomes(passed=4)
 
 
+def test_the_model_that_is_declared_as_served_is_what_it_claims(judged):
+    result, printed = judged("model: stand-in")
+    assert "or declare it: served_model:" in printed
+
+    result, _ = judged("model: stand-in, served_model: something-smaller")
+
+    result.assert_outcomes(passed=4)
+
+
 @pytest.mark.parametrize(
     ("keys", "told"),
     [

@@ -135,6 +135,21 @@ def test_a_missing_reply_is_counted_with_the_command_that_brings_it(clone):
     assert f"{remedy} tickets.ftgate.yaml" in result.stdout.str()
 
 
+def test_a_missing_reply_is_recorded_by_the_command_that_brings_it(clone, told, monkeypatch):
+    with clone.path("clone/tickets.cases.jsonl").open("a") as cases:
+        cases.write(json.dumps({"id": "new", "input": "Ticket: bill", "expected": "billing"}))
+    assert clone.run(RECORDED, "--rootdir=.", ".").ret == 1
+
+    with monkeypatch.context() as keys:
+        keys.setenv("KEY", KEY)
+        clone.run("--rootdir=.", "tickets.ftgate.yaml")
+        code, _ = told("cache", "export", "tickets.ftgate.yaml", folder="clone")
+
+    assert code == 0
+    result = clone.run(RECORDED, "--rootdir=.", "-k", "not forgetting", ".")
+    result.assert_outcomes(passed=4)
+
+
 def test_a_broken_line_is_a_fault_before_anything_is_judged(clone):
     path = clone.path("clone") / FILE
     lines = path.read_text().splitlines()

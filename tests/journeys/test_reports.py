@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from hashlib import sha256
 
 import jsonschema_rs
 import pytest
@@ -182,6 +183,21 @@ def test_accepted_records_that_were_committed_are_its_history(red, monkeypatch):
     told = [(one["subject"], one["accuracy"]["current"]) for one in suite["history"]]
     assert told == [("accept 2 wrong", 0.98), ("accept 4 wrong", 0.96)]
     assert record(red)["facts"]["commit"].partition(" (with")[0].endswith("accept 4 wrong")
+
+
+def test_the_facts_of_the_page_hold_the_command_the_time_the_suite_and_who_ran_it(red, monkeypatch):
+    monkeypatch.setenv("GITLAB_USER_LOGIN", "ada")
+
+    red.run(*FACES)
+
+    facts = record(red)["facts"]
+    assert facts["command"].startswith("pytest -p no:hypothesispytest -W error --ftgate ")
+    assert re.fullmatch(r"\d+:\d\d", facts["duration"])
+    assert facts["run by"] == "ada"
+    digest = sha256(red.path("tickets.ftgate.yaml").read_bytes()).hexdigest()[:12]
+    assert facts["suites"] == f"tickets.ftgate.yaml (sha256 {digest})"
+    page = red.path("out/report.html").read_text("utf-8").partition('id="facts"')[2]
+    assert all(f"<dt>{name}</dt>" in page for name in ("command", "duration", "run by", "suites"))
 
 
 # On GitHub ------------------------------------------------------------------------------------

@@ -168,6 +168,23 @@ def test_a_whole_project_or_a_selection_in_which_no_gate_was_evaluated_is_not_gr
     for result in (none_found, all_skipped):
         result.stdout.fnmatch_lines(["no gate was evaluated; *"])
         assert result.ret == 5
+    all_skipped.stdout.fnmatch_lines(["*; every gate was skipped"])
+
+
+def test_where_no_suite_lies_it_is_said_where_that_was_looked_for(desk):
+    result = desk.run()
+
+    assert result.ret == 5
+    folder = desk.pytester.path
+    told = " ".join(result.outlines)
+    assert f"there is no *.ftgate.yaml below {folder}; pytest-ftgate init writes one" in told
+
+
+def test_where_the_selection_leaves_out_every_gate_it_is_named(two):
+    result = two.run("-k", "nothing")
+
+    assert result.ret == 5
+    result.stdout.fnmatch_lines(["*the selection leaves out every gate: check -k, -m *"])
 
 
 def test_after_an_error_in_the_command_line_pytest_says_it_all(two):

@@ -202,6 +202,17 @@ def test_a_fine_tune_that_stopped_thinking_fails_its_gate_and_is_told(desk):
     )
 
 
+def test_thoughts_that_may_go_pass_once_their_limit_is_raised(desk):
+    with chat_server(thinks_as({"plain": 60, "new": 0})) as server:
+        write(desk, server, gates=THOUGHT_GATES)
+        assert desk.run().ret == 1
+        write(
+            desk, server, gates=THOUGHT_GATES.replace("{max_drop: 0.3, max_", "{max_drop: 1, max_")
+        )
+
+        assert desk.run().ret == 0
+
+
 def test_a_fine_tune_that_thinks_twice_as_long_fails_its_gate_and_is_told(desk):
     with chat_server(thinks_as({"plain": 60, "new": 150})) as server:
         write(desk, server, gates=THOUGHT_GATES)

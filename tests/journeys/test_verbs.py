@@ -95,6 +95,15 @@ def test_explain_lists_the_gates_a_line_each_where_none_is_near(desk, run_verb, 
     ]
 
 
+def test_explain_before_any_run_says_what_to_run_first(desk, run_verb):
+    desk.suite(current=2)
+
+    code, printed = run_verb("explain", f"{SUITE}::accuracy[current]")
+
+    assert code == 1
+    assert f"; run pytest --ftgate {SUITE} first" in printed
+
+
 def test_a_part_of_a_run_keeps_what_was_known_of_the_rest(desk, run_verb, capsys):
     desk.suite(current=2, draft=40)
     desk.run()

@@ -145,9 +145,11 @@ def test_a_server_that_has_answered_or_says_what_failed_is_asked_again(call, api
 
 
 def test_an_address_without_v1_is_named_where_nothing_is_found(asked, api):
-    api.error(404, "not found")
+    api.raw(b"<html>not found</html>", 404)
 
-    assert str(asked(url=api.url)).endswith(f"; {api.url} does not end in /v1, as most do")
+    assert str(asked(url=api.url)) == (
+        f"404 with a web page ({api.url}, model qwen); {api.url} does not end in /v1, as most do"
+    )
 
 
 def test_a_server_that_loads_its_model_is_waited_for(asked, api):

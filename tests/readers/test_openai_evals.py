@@ -73,6 +73,18 @@ def test_an_item_of_azure_holds_its_reply_among_its_columns_and_may_rate_harm(tm
     assert (row.input, row.reply, row.score) == ("2 + 2", "four", 1.0)
 
 
+def test_a_grader_with_a_scale_of_its_own_is_read_by_what_passed_in_every_item(tmp_path):
+    scores = [(0.5, False), (4.0, True), (1.0, False)]
+    items = [
+        {**ITEM, "datasource_item_id": n, "results": [{"name": "s", "score": score, "passed": ok}]}
+        for n, (score, ok) in enumerate(scores)
+    ]
+
+    rows = read(tmp_path, "a.json", json.dumps(items)).rows
+
+    assert [row.score for row in rows] == [0.0, 1.0, 0.0]
+
+
 def test_a_page_of_several_says_that_more_follow(tmp_path):
     page = {"object": "list", "data": [ITEM], "has_more": True}
 
@@ -88,7 +100,7 @@ def test_an_item_that_ended_with_an_error_has_no_reply(tmp_path):
     row = read(tmp_path, "a.jsonl", json.dumps(item)).rows[0]
 
     assert (row.reply, row.score) == (None, None)
-    assert "overloaded" in row.missing
+    assert row.missing == "overloaded"
 
 
 def log(*more):

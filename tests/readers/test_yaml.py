@@ -108,6 +108,13 @@ def test_a_file_that_does_not_parse_is_one_error_with_a_line(text, line):
     assert error.message.startswith("not YAML: ")
 
 
+def test_a_line_that_does_not_fit_is_quoted_with_the_usual_cause():
+    (error,) = read_yaml("a:\n  b: 1\n c: 2\n", "s.yaml").errors
+
+    assert error.line == 3
+    assert '; check the indentation of "c: 2", and' in error.message
+
+
 def test_a_file_with_a_control_character_is_an_error_and_no_crash():
     (error,) = read_yaml("a: \x00\n", "s.yaml").errors
 

@@ -80,3 +80,13 @@ def test_signs_that_an_encoding_lacks_become_ascii():
 def test_a_wide_text_is_cut_by_the_columns_that_it_takes():
     assert shorten("退款退款退款", 7) == "退款退…"
     assert cell_count("退款退…") == 7
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.INCONCLUSIVE])
+def test_a_minimum_names_its_wrong_cases(outcome):
+    check = replace(CHECK, kind=CheckKind.MINIMUM, before=None, limit=0.85, outcome=outcome)
+    alone = replace(FAILED, checks=(check,), deciding=0, outcome=outcome, regressed=40)
+
+    lines = gate_lines(alone, "accuracy[new]", FAILED.next, 24)
+
+    assert "    40 of 100 cases are wrong: c002, c003, c004 and 37 more" in lines

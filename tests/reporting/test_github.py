@@ -18,9 +18,9 @@ from pytest_ftgate.reporting.github import workflow_commands
 
 
 def test_a_failed_gate_is_marked_at_its_line():
-    first, *_ = workflow_commands(failing_run())
+    _, second, *_ = workflow_commands(failing_run())
 
-    assert first.startswith(
+    assert second.startswith(
         "::error file=suite.ftgate.yaml,line=7,title=accuracy[new] failed::accuracy 98 %25 → 60 %25"
     )
 

@@ -55,7 +55,7 @@ def test_a_red_run_opens_with_the_worst_gate_and_the_first_action():
     second = markdown_report(failing_run(), 60_000).split("\n\n")[1]
 
     assert second.startswith(
-        "**accuracy&#91;new&#93;** FELL 38 POINTS (95 %: 29 to 48) limit 5<br>do: keep current"
+        "**forgetting&#91;new&#93;** FELL 44 POINTS (95 %: 32 to 56) limit 10<br>do: keep current"
     )
 
 

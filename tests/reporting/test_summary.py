@@ -86,9 +86,9 @@ def test_in_quiet_a_gate_that_did_not_pass_is_a_line_and_others_are_none():
     _, *rows, _ = summary_lines(failing_run(), -1)
 
     assert [row.split()[:2] for row in rows] == [
+        ["✗", "forgetting[new]"],
         ["✗", "accuracy[new]"],
         ["✗", "format[new]"],
-        ["✗", "forgetting[new]"],
     ]
 
 

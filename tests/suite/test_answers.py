@@ -67,6 +67,15 @@ def test_rows_without_ids_are_paired_by_input(tmp_path):
     assert [reply.text for reply in replies(read)] == ["word 0", "none", "word 2"]
 
 
+def test_a_text_beside_an_id_is_a_reply(tmp_path):
+    write_rows(tmp_path / "a.jsonl", answer_rows(2))
+    (tmp_path / "r.csv").write_text("id,text\nq0,word 0\nq1,none\n", "utf-8")
+
+    read = suite(tmp_path, cases="a.jsonl", replies="r.csv")
+
+    assert [reply.text for reply in replies(read)] == ["word 0", "none"]
+
+
 def test_the_example_of_the_page_runs(tmp_path):
     for name in ("base", "tuned"):
         with (tmp_path / f"{name}.csv").open("w", encoding="utf-8", newline="") as stream:

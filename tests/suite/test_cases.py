@@ -91,6 +91,12 @@ def test_a_byte_order_mark_as_excel_writes_it_is_no_part_of_the_first_column(tmp
     assert case.input == "a"
 
 
+def test_line_ends_of_windows_are_no_part_of_the_last_column(tmp_path):
+    (case,) = cases(tmp_path, "c.csv", c__csv="input,expected\r\na,b\r\n")
+
+    assert (case.input, case.expected) == ("a", "b")
+
+
 def test_a_line_separator_inside_a_text_does_not_end_the_row(tmp_path):
     row = json.dumps({"input": "a\u2028b", "expected": "c"}, ensure_ascii=False)
 

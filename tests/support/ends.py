@@ -1,4 +1,4 @@
-"""Every way in which a gate ends: its screen, and the tests that reach it.
+"""Every way in which a gate ends: its screen, and the tests that follow its advice.
 
 ``python tests/support/ends.py`` writes docs/ends.md; tests/docs/test_ends.py holds it.
 """
@@ -66,7 +66,8 @@ class End:
         outcome: the heading of the page.
         reason: which check or which reason decides.
         made: makes the verdict, or the run.
-        tests: the tests that follow its advice, or reach the end where no advice makes it green.
+        tests: the tests that follow its advice to a green run, or that reach the end where no
+            advice can promise one.
         remark: what the advice cannot promise; "" if it leads to a green run.
     """
 
@@ -267,6 +268,13 @@ ENDS: tuple[End, ...] = (
         lambda: report(_stated(StatementKind.NOTHING_TO_COMPARE, Outcome.PASSED,
                                _step(StepKind.ACCEPT), rate=0.98)),
         (f"{STEPS}an_unread_first_run_is_accepted_and_compared_with_from_then_on",)),
+    End("passed", "macro-F1 without a baseline",
+        lambda: report(_stated(StatementKind.NOTHING_TO_COMPARE, Outcome.PASSED,
+                               _step(StepKind.ADD_MINIMUM), rate=0.98)),
+        (f"{STEPS}macro_f1_without_a_baseline_passes_with_a_minimum",)),
+    End("passed", "a minimum of 0: the first run of init",
+        lambda: report(_alone(12, _gate(min=0.0))),
+        (f"{STEPS}the_first_run_names_the_highest_minimum_to_write",)),
     End("passed", "nothing to compare with: it is the baseline",
         lambda: report(replace(_stated(StatementKind.IS_BASELINE, Outcome.PASSED), gate="cost")),
         (f"{_J}test_cost.py::test_a_rise_against_the_baseline_fails",)),
@@ -283,7 +291,8 @@ ENDS: tuple[End, ...] = (
         (f"{STEPS}an_intended_drop_from_the_accepted_run_is_accepted_by_the_command",)),
     End("failed", "must_pass", _must_pass, (f"{STEPS}must_pass_cases_that_are_fixed_pass",)),
     End("failed", "a part of the cases", _part,
-        (f"{_J}test_must_pass.py::test_a_lost_label_fails_the_gate_that_looks_at_labels",),
+        (f"{_J}test_must_pass.py::test_a_lost_label_fails_the_gate_that_looks_at_labels",
+         f"{STEPS}a_part_that_is_fixed_passes"),
         "no limit excuses a part: fix it, or ship another variant"),
     End("failed", "format", lambda: failing_run().verdicts[1],
         (f"{STEPS}replies_in_the_right_format_pass",)),
@@ -294,17 +303,18 @@ ENDS: tuple[End, ...] = (
         ("tests/gates/test_causes.py::test_a_cause_is_the_first_step_of_a_gate_that_failed_and_of_no_other",),
         "the cause is likely, not proven; nightly, each one is made with the embedded model"),
     End("failed", "thoughts", _thoughts,
-        (f"{_J}test_thoughts.py::test_a_fine_tune_that_stopped_thinking_fails_its_gate_and_is_told",),
+        (f"{_J}test_thoughts.py::test_a_fine_tune_that_stopped_thinking_fails_its_gate_and_is_told",
+         f"{_J}test_thoughts.py::test_thoughts_that_may_go_pass_once_their_limit_is_raised"),
         _TRAIN),
     End("failed", "mean", lambda: _usage("cost", CheckKind.MEAN, "usd", Outcome.FAILED,
                                          _step(StepKind.LOWER_USAGE)),
-        (f"{_J}test_cost.py::test_a_limit_on_the_price_of_calls_has_three_ends",)),
+        (f"{_J}test_cost.py::test_a_cheaper_model_passes_the_limit_that_a_dear_one_failed",)),
     End("failed", "p50", lambda: _usage("latency", CheckKind.P50, "ms", Outcome.FAILED,
                                         _step(StepKind.LOWER_USAGE)),
-        (f"{_J}test_latency.py::test_replies_of_this_run_are_held_to_the_limit",)),
+        (f"{_J}test_latency.py::test_a_quicker_model_passes_the_limit_that_a_slow_one_failed",)),
     End("failed", "p95", lambda: _usage("latency", CheckKind.P95, "ms", Outcome.FAILED,
                                         _step(StepKind.LOWER_USAGE)),
-        (f"{_J}test_latency.py::test_replies_of_this_run_are_held_to_the_limit",)),
+        (f"{_J}test_latency.py::test_a_quicker_model_passes_the_limit_that_a_slow_one_failed",)),
     End("failed", "training data", _data,
         (f"{STEPS}training_data_passes_without_the_rows_that_are_cases",)),
     End("inconclusive", "too few cases", inconclusive_verdict,
@@ -317,15 +327,19 @@ ENDS: tuple[End, ...] = (
          "tests/gates/test_power.py::test_a_repeated_baseline_adds_power"), _DATA),
     End("inconclusive", "a real drop, smaller than the limit",
         lambda: _rate(13, _gate(max_drop=0.05), before=3, n=300),
-        (f"{_J}test_inconclusive.py::test_a_real_drop_within_the_limit_is_called_real",), _DATA),
+        (f"{_J}test_inconclusive.py::test_a_real_drop_within_the_limit_is_called_real",
+         f"{STEPS}a_real_drop_within_the_limit_passes_with_the_limit_that_is_named"), _DATA),
     End("inconclusive", "likely beyond the limit, but not surely",
         lambda: _check(_rate(6, _gate(max_drop=0.15), before=0, n=20), Outcome.INCONCLUSIVE,
                        _step(StepKind.ADD_CASES, needed=14, cases="case"), p_fail=0.02,
                        low=-0.52, high=-0.16),
-        ("tests/reporting/test_gate_summary.py::test_an_inconclusive_check_says_what_is_still_possible",),
+        (f"{STEPS}the_cases_that_are_added_settle_a_drop_that_was_likely_beyond_the_limit",),
         _DATA),
     End("inconclusive", "replies are missing", _missing,
         (f"{STEPS}cases_without_a_reply_are_complete_after_the_command",)),
+    End("inconclusive", "recorded replies are missing", lambda: replace(
+            _missing(), next=(_step(StepKind.ADD_REPLIES, missing=20, file="new.jsonl"),)),
+        (f"{STEPS}recorded_replies_that_are_added_complete_the_gate",)),
     End("inconclusive", "the baseline has drifted",
         lambda: _rate(2, _gate(max_drop=0.05),
                       baseline_drift=DRIFT),
@@ -335,28 +349,24 @@ ENDS: tuple[End, ...] = (
                        _step(StepKind.DECLARE_MINIMUM), informative=False,
                        note=AT_CHANCE),
         (f"{STEPS}a_comparison_that_can_show_nothing_passes_with_the_minimum_that_is_added",)),
-    End("inconclusive", "macro-F1 without a baseline",
-        lambda: _stated(StatementKind.NOTHING_TO_COMPARE, Outcome.INCONCLUSIVE,
-                        _step(StepKind.ADD_MINIMUM)),
-        ("tests/reporting/test_next_steps.py::test_every_kind_of_step_has_a_sentence",)),
     End("inconclusive", "a skill", _skill,
         (f"{_J}test_forgetting.py::test_a_skill_may_be_given_up",), _DATA),
     End("inconclusive", "a rise that shows nothing",
         lambda: _usage("cost", CheckKind.MEAN, "usd", Outcome.INCONCLUSIVE,
                        _step(StepKind.DECLARE_LIMIT)),
-        (f"{_J}test_cost.py::test_a_limit_on_the_price_of_calls_has_three_ends",)),
+        (f"{_J}test_cost.py::test_a_rise_from_nothing_shows_nothing_and_a_limit_of_its_own_passes",)),
     End("inconclusive", "latency was not measured",
         lambda: replace(_stated(StatementKind.NOT_MEASURED, Outcome.INCONCLUSIVE,
                                 _step(StepKind.REQUEST_TO_MEASURE, **NOT_MEASURED),
                                 **NOT_MEASURED), gate="latency"),
         (f"{_J}test_latency.py::test_asked_anew_they_are_measured_again",)),
     End("inconclusive", "a judge that is not qualified", _judge,
-        (f"{_J}test_judge.py::test_one_that_is_not_fit_to_judge_decides_nothing",),
+        (f"{_J}test_judge.py::test_a_better_judge_settles_what_one_that_is_not_fit_left_open",),
         "whether a sharper rubric agrees with people must be measured"),
     End("inconclusive", "no grade came",
         lambda: _stated(StatementKind.NO_GRADES, Outcome.INCONCLUSIVE,
                         _step(StepKind.RUN_AGAIN, missing=100)),
-        (f"{_J}test_judge.py::test_replies_without_a_grade_are_missing_and_said_and_never_wrong",)),
+        (f"{_J}test_judge.py::test_grades_that_did_not_come_are_requested_again_by_the_command",)),
     End("invalid", "the replies are the base model's",
         lambda: replace(_rate(2, ACCURACY), outcome=Outcome.INVALID,
             statement=invalid(SAME_AS_BASE), checks=(), flips=(),
@@ -366,18 +376,20 @@ ENDS: tuple[End, ...] = (
         lambda: replace(_rate(2, ACCURACY), outcome=Outcome.INVALID, statement=invalid(
             "another model answered: gpt-small, declared gpt-large"),
             checks=(), flips=(), next=(_step(StepKind.CHECK_IDENTITY, claims="model"),)),
-        (f"{_J}test_misbehaving_servers.py::test_a_variant_that_is_not_what_it_claims_is_invalid_with_its_reason",)),
+        (f"{_J}test_misbehaving_servers.py::test_the_model_that_is_declared_as_served_is_what_it_claims",)),
     End("error", "a key is missing",
         _error("current: no credentials: set ANTHROPIC_API_KEY, or evaluate what is recorded with "
                "--ftgate-replies=recorded"),
-        (f"{_J}test_errors.py::test_a_missing_key_is_an_error_that_says_what_to_set",)),
+        (f"{_J}test_errors.py::test_a_missing_key_is_an_error_that_says_what_to_set",
+         f"{_J}test_cost.py::test_a_key_that_was_missing_is_set_and_the_same_command_passes")),
     End("error", "most requests failed",
         _error("current: 180 of 200 requests brought no reply; the first: connection refused at "
                "http://127.0.0.1:9/v1; is the server running?"),
         (f"{_J}test_errors.py::test_an_error_is_asked_again_in_the_next_run",)),
     End("error", "replies are not recorded",
         _error(NOT_RECORDED),
-        (f"{_J}test_replay.py::test_a_missing_reply_is_counted_with_the_command_that_brings_it",)),
+        (f"{_J}test_replay.py::test_a_missing_reply_is_counted_with_the_command_that_brings_it",
+         f"{_J}test_replay.py::test_a_missing_reply_is_recorded_by_the_command_that_brings_it")),
     End("error", "the suite has errors",
         _error(TOO_FEW),
         (f"{STEPS}too_few_cases_are_read_with_the_limit_that_the_error_names",)),
@@ -396,8 +408,8 @@ def page() -> str:
 def _lines() -> Iterator[str]:
     yield "<!-- Made by python tests/support/ends.py; change that file, not this page. -->"
     yield "# Every way a gate ends\n"
-    yield "For each end: what the closing section shows, and the tests that reach it. Those of"
-    yield "`tests/journeys/test_followed_steps.py` also do what it advises, until the gate passes."
+    yield "For each end: what the closing section shows, and the tests that do what it advises,"
+    yield "until the gate passes. Where no advice can promise that, the end says so."
     yield "[Read a build that is not green](how-to/read-a-build.md) explains the words."
     outcome = ""
     for end in ENDS:

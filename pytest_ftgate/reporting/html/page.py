@@ -44,6 +44,7 @@ from pytest_ftgate.reporting.tables import (
     outcome_label,
     rank_verdicts,
     slice_rows,
+    source_link,
     usage_line,
     verdict_rows,
 )
@@ -80,7 +81,7 @@ _SCRIPTS = ("page.js", "charts.js", "cases.js")
 
 def _top_values(report: Report) -> Mapping[str, Any]:
     """Return the values at the top of the page: outcome, the worst gate, and what to do first."""
-    ranked = sorted(rank_verdicts(report.gated_verdicts), key=_shortfall_rank)
+    ranked = rank_verdicts(report.gated_verdicts)
     blocking = [verdict for verdict in ranked if verdict.outcome is not Outcome.PASSED]
     outcome = Outcome.FAILED
     if report.verdict == "passed":
@@ -106,17 +107,6 @@ def _top_values(report: Report) -> Mapping[str, Any]:
 
 def _is_open(verdict: Verdict) -> bool:
     return verdict.outcome is Outcome.INCONCLUSIVE
-
-
-def _shortfall_rank(verdict: Verdict) -> tuple[int, float]:
-    """Return a key that sorts the worst first: by outcome, then by how far beyond the limit."""
-    order = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASSED)
-    check = verdict.check
-    shortfall = 0.0
-    if check is not None and check.unit == "share":
-        lowest = check.limit if check.before is None else check.before - check.limit
-        shortfall = lowest - check.after
-    return order.index(verdict.outcome), -shortfall
 
 
 def _ladder_values(report: Report) -> Mapping[str, Any] | None:
@@ -268,6 +258,7 @@ def _verdict_values(report: Report, verdict: Verdict) -> Mapping[str, Any]:
         "next": [(step_text(step), step_command(step)) for step in next_steps(report, verdict)],
         "anchor": _anchor(verdict),
         "node": node_id(verdict),
+        "source": source_link(report, verdict),
         "name": node_name(verdict),
         "cases": _verdict_link(verdict, "regressed"),
         "outcome": outcome_label(verdict),

@@ -153,6 +153,10 @@ def test_variants_that_cannot_be_drawn_are_named():
 
     assert "Not drawn, as no tokens are counted: classical." in text
     assert "Not drawn, as no times are known: classical." in text
+    # Both are right as often and cost the same, so there is no line to speak of.
+    costs = [one for one in charts_of(text) if one.get("axis", "").startswith("tokens")]
+    joined = sum(row["best"] for row in costs[0]["rows"]) > 1
+    assert ("The dashed line joins them." in text) is joined
 
 
 def test_the_top_of_the_page_has_the_worst_gate_and_what_to_do():
@@ -193,6 +197,16 @@ def test_rates_before_and_after_stay_in_one_line():
     assert "78\xa0%\xa0→\xa034\xa0%" in sentence
 
 
+def test_a_gate_leads_to_its_line_in_the_suite_where_that_has_an_address():
+    made = failing_run()
+    source = "https://github.example/shop/desk/blob/abc"
+
+    text = html_page(replace(made, facts={"source": source}))
+
+    assert f'<a href="{source}/suite.ftgate.yaml#L7">suite.ftgate.yaml:7</a>' in text
+    assert ">suite.ftgate.yaml:7</p>" in html_page(made)
+
+
 def test_too_little_evidence_is_no_failure():
     text = html_page(report(inconclusive_verdict()))
     top = text.partition('class="banner ')[2].partition("<section")[0]
@@ -222,6 +236,11 @@ def test_changes_of_labels_are_counted_by_what_was_said_before_and_is_said_now()
     assert "expected=refund&amp;said=late_delivery" in text
     assert re.search(r'said=late_delivery">\+40</a>', text)
     assert ">−38<" in re.sub(r"</?a[^>]*>", "", text)
+    # The variant whose gate failed comes first, and is open.
+    confusions = text.partition('<section id="confusions"')[2]
+    assert re.findall(r'confusions"( open)?><summary><h3>(\w+)<', confusions) == [
+        (" open", "new"), ("", "current")
+    ]  # fmt: skip
 
 
 def test_what_was_forgotten_is_a_table_of_skills():

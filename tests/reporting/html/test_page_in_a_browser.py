@@ -22,6 +22,7 @@ FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--hide-scrollbars"),
 )
+PHONE = {"width": 390, "height": 844}
 #: A run record to make the pictures of the docs from: FTGATE_PICTURES=run.json.
 PICTURED = os.environ.get("FTGATE_PICTURES")
 DOCS = Path(__file__).parents[3] / "docs" / "pictures"
@@ -54,9 +55,8 @@ class Opened:
     """A page as it was opened: what it complained of, and what it asked for."""
 
     def __init__(self, browser, path: Path, **context) -> None:
-        self.page = browser.new_context(
-            viewport={"width": 1200, "height": 900}, **context
-        ).new_page()
+        window = {"viewport": {"width": 1200, "height": 900}}
+        self.page = browser.new_context(**{**window, **context}).new_page()
         self.trouble: list[str] = []
         self.asked: list[str] = []
         self.page.on("console", lambda told: self.trouble.append(told.text))
@@ -258,7 +258,7 @@ def test_values_of_a_chart_are_told_on_hover_and_it_is_drawn_as_wide_as_the_page
     mark.hover()
 
     assert "arithmetic: 94 → 6 %" in one.page.locator(".tip").inner_text()
-    one.page.set_viewport_size({"width": 390, "height": 844})
+    one.page.set_viewport_size(PHONE)
     one.page.wait_for_function(
         "document.querySelector('.plot').getBoundingClientRect().right < 390"
     )
@@ -271,6 +271,33 @@ def test_values_of_a_chart_are_told_on_hover_and_it_is_drawn_as_wide_as_the_page
     badge = row.locator(".badge").bounding_box()
     assert badge["x"] + badge["width"] < 390
     assert badge["y"] <= row.locator("a").bounding_box()["y"] + 4
+
+
+#: The elements that a reader would have to scroll sideways for, but for those that scroll by
+#: themselves: wide tables, and the list of sections.
+BEYOND = """() => [...document.querySelectorAll("body *")]
+    .filter((x) => x.checkVisibility() && !x.closest(".scroll, nav, .skip, .verdicts thead"))
+    .filter((x) => x.getBoundingClientRect().right > innerWidth + 0.5)
+    .map((x) => x.outerHTML.slice(0, 120))"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_the_verdict_first_and_nothing_scrolls_sideways(opened, scheme):
+    one = opened(color_scheme=scheme, viewport=PHONE)
+    top = one.page.locator(".hero")
+
+    # What got worse and what to do stand on the first screen.
+    for part in ("h1", ".worst .gate", ".worst .sentence", ".worst .next"):
+        box = top.locator(part).first.bounding_box()
+        assert box["y"] + box["height"] <= PHONE["height"], part
+        assert box["x"] + box["width"] <= PHONE["width"], part
+    order = one.page.locator(".sections > section").evaluate_all("(all) => all.map((x) => x.id)")
+    assert order[:3] == ["verdicts", "cases", "forgetting"]
+    one.page.locator("#list .case > summary").first.click()
+    one.page.evaluate("document.querySelectorAll('details').forEach((x) => { x.open = true; })")
+    assert one.page.evaluate(BEYOND) == []
+    one.choose("view", "side by side")
+    assert one.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
 def test_a_table_is_sorted_by_a_click_on_its_header(opened):
