@@ -192,7 +192,7 @@ def completion_error(
         content = None
     error = content.get("error") if isinstance(content, Mapping) else None
     code = error.get("code") if isinstance(error, Mapping) else None
-    shown = f"with {_start(body)}" if _is_page(body) else _start(body)
+    shown = f"with {_start(body)}" if is_page(body) else _start(body)
     return http_error(
         status, error_message(content, shown), headers, code, has_answered=has_answered
     )

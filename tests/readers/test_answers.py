@@ -116,7 +116,11 @@ def test_scores_are_numbers_or_words(tmp_path, written, score):
         ("a.json", '{"a": 1}', r"JSON object of no known tool \(keys: a\)"),
         ("a.json", "3", r"holds no rows; write a list of objects"),
         ("a.jsonl", "", r"has no rows"),
-        ("a.jsonl", '{"id": 1, "x": 2}', r"name one with --reply or --score, .* \(columns: id, x\)"),
+        (
+            "a.jsonl",
+            '{"id": 1, "x": 2}',
+            r"name one with --reply or --score, .* \(columns: id, x\)",
+        ),
         ("a.jsonl", '{"score": 7}', r"a\.jsonl:1: the score is 7; a score is 0 to 1"),
         ("a.txt", "x", r"is a \.txt file; name a file that ends in \.jsonl"),
     ],
