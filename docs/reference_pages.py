@@ -427,7 +427,7 @@ def _errors() -> Iterator[str]:
     yield "which command leads on, is in [every way a gate ends](../ends.md).\n"
     tree = (errors.__doc__ or "").partition("\n\n")[2].rstrip()
     yield f"```text\n{tree}\n```"
-    for kind in _tree(errors.FtgateError):
+    for kind in (*_tree(errors.FtgateError), errors.EngineError):
         meaning, _, remedy = (inspect.getdoc(kind) or "").partition("Remedy: ")
         remedy = remedy.partition("\n\n")[0]
         parent = kind.__mro__[1].__name__

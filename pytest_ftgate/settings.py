@@ -196,8 +196,7 @@ class Settings:
             show=_count("show", option_or_ini("show"), least=0),
             **_report_settings(config),
             **_trust_settings(config),
-            **_github_settings(os.environ, config.rootpath),
-            run_by=_run_by(os.environ),
+            **_build_settings(os.environ, config.rootpath),
         )
 
     @classmethod
@@ -296,9 +295,10 @@ def _reports(config: PytestConfig) -> dict[str, Path]:
 _USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_USER_ID")
 
 
-def _run_by(environ: Mapping[str, str]) -> str:
-    """Return who started the run, as the build server names them; "" elsewhere."""
-    return next(filter(None, map(environ.get, _USERS)), "")
+def _build_settings(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
+    """Return what the build server tells: who started the run ("" elsewhere), and GitHub's own."""
+    run_by = next(filter(None, map(environ.get, _USERS)), "")
+    return {"run_by": run_by, **_github_settings(environ, root)}
 
 
 def _github_settings(environ: Mapping[str, str], root: Path) -> dict[str, Any]:

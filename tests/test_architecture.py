@@ -34,10 +34,14 @@ SDKS = {
     "genai_prices": {"suite.prices"},
     "xllamacpp": {"providers.llamacpp"},
     "torch": {
-        *("providers.generation", "providers.likelihoods", "providers.transformers"),
+        *("providers.constraints", "providers.generation", "providers.likelihoods"),
+        "providers.transformers",
         "training.memory",
     },
-    "transformers": {"providers.generation", "providers.transformers", "training.callback"},
+    "transformers": {
+        *("providers.constraints", "providers.generation", "providers.transformers"),
+        "training.callback",
+    },
     "peft": {"providers.transformers"},
 }
 #: Only the plugin imports pytest, and the module whose functions pytest registers as hooks.
@@ -73,10 +77,9 @@ COMMON_WORDS = frozenset(
         r"\w+",
         """
         addresses answers anthropic attempt builder callback charts child classification cli client
-        collect
-        compare config converse conversion cores cost declaration decorator demo doctor entry
-        estimate eval evals evidence explain export f1 feasibility field fixture forgetting
-        generation git github history hooks hookspecs html http imports init inspect item kinds
+        collect compare config constraints converse conversion cores cost declaration decorator demo
+        doctor entry environment estimate eval evals evidence explain export f1 facts feasibility
+        field fixture folders forgetting generation git github history hooks hookspecs html http imports init inspect item kinds
         label lint llamacpp lm loader local location locks log lora macro main maintenance markdown
         marks mean memory metrics micro model must openai others page paired pairing pass plots
         plugin plugins power preview prices progress project promptfoo proportions ray readers
@@ -89,8 +92,18 @@ COMMON_WORDS = frozenset(
 )
 #: Folders of tests that mirror no room: what they test is named by them.
 OTHER_TESTS = {
-    *("action", "docs", "examples", "fuzz", "journeys", "nightly", "recorded", "support", "typing"),
-    "vectors",
+    *(
+        "action",
+        "docs",
+        "examples",
+        "fuzz",
+        "journeys",
+        "mutation",
+        "nightly",
+        "recorded",
+        "support",
+    ),
+    *("typing", "vectors"),
 }
 
 Defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

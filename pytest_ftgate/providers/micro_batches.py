@@ -80,15 +80,14 @@ class MicroBatches:
         """Take the request that waits longest, and those of the same weights nearest in length."""
         oldest = self._waiting[0]
         weights = weights_of(oldest[0])
-        fitting = [pair for pair in self._waiting if weights_of(pair[0]) == weights]
+        waiting = self._waiting
+        fitting = [n for n, (request, _) in enumerate(waiting) if weights_of(request) == weights]
         # A batch is as long as its longest prompt and reply: the rest of each row is padding.
-        fitting.sort(key=lambda pair: _length(pair[0]))
-        place = next(index for index, pair in enumerate(fitting) if pair is oldest)
-        end = max(place + 1, min(self._size, len(fitting)))
-        batch = fitting[max(0, end - self._size) : end]
-        taken = {id(pair) for pair in batch}
-        self._waiting = [pair for pair in self._waiting if id(pair) not in taken]
-        return batch
+        fitting.sort(key=lambda n: _length(waiting[n][0]))
+        end = max(fitting.index(0) + 1, min(self._size, len(fitting)))
+        taken = fitting[max(0, end - self._size) : end]
+        self._waiting = [pair for n, pair in enumerate(waiting) if n not in taken]
+        return [waiting[n] for n in taken]
 
     async def _results(self, requests: Sequence[Request]) -> list[Any]:
         results = await self._provider.generate_many(requests)
