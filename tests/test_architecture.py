@@ -76,17 +76,18 @@ COMMON_WORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        addresses answers anthropic attempt builder callback charts child classification cli client
-        collect compare config constraints converse conversion cores cost declaration decorator demo
-        doctor entry environment estimate eval evals evidence explain export f1 facts feasibility
-        field fixture folders forgetting generation git github history hooks hookspecs html http imports init inspect item kinds
-        label lint llamacpp lm loader local location locks log lora macro main maintenance markdown
-        marks mean memory metrics micro model must openai others page paired pairing pass plots
-        plugin plugins power preview prices progress project promptfoo proportions ray readers
-        recommend recorded references repair reporter resampling results rows rule rules runner
-        scaffold schema scoring selection sequential settings source sqlite state stats structured
-        summary table tables templates text thread training transformers units usage weights
-        workers workflow writers yaml
+        addresses answers anthropic attempt builder callback charts child classification cli
+        client collect compare config constraints converse conversion cores cost declaration
+        decorator demo doctor entry environment estimate eval evals evidence explain export f1
+        facts feasibility field fixture folders forgetting generation git github history hooks
+        hookspecs html http imports init inspect item kinds label lint llamacpp lm loader local
+        location locks log lora macro main maintenance markdown marks mean memory metrics micro
+        model must openai others page paired pairing pass plots plugin plugins power preview
+        prices progress project promptfoo proportions ray readers recommend recorded references
+        repair reporter resampling results rows rule rules runner scaffold schema scoring
+        selection sequential settings source sqlite state stats structured summary table tables
+        templates text thread training transformers units usage weights workers workflow writers
+        yaml
         """,
     )
 )
