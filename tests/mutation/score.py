@@ -1,8 +1,9 @@
 """Measure which mutants of a room its tests catch: ``score.py [--seconds N] ROOM ...``.
 
 A room is mutated by mutmut in a copy of the repository, ``.nightly/mutation/ROOM``. A run that is
-cut off goes on where it stopped, and those that survived are tried again. Mutants that no test can catch, since they behave the same, stand
-in ``equal.txt`` with the reason, and count neither as caught nor as missed.
+cut off goes on where it stopped, and tries those again that survived. Mutants that no test can
+catch, since they behave the same, stand in ``equal.txt`` with the reason, and count neither as
+caught nor as missed.
 """
 
 from __future__ import annotations
