@@ -158,10 +158,17 @@ class JudgeValidation:
 
         None if sensitivity or specificity is unknown.
         """
+        if self.found_shares is None:
+            return None
+        good, bad = self.found_shares
+        return good.value + bad.value - 1, good.low + bad.low - 1
+
+    @property
+    def found_shares(self) -> tuple[IntervalEstimate, IntervalEstimate] | None:
+        """Sensitivity and specificity; None if either is unknown, or with more than two grades."""
         if not self.is_binary or self.sensitivity is None or self.specificity is None:
             return None
-        index = self.sensitivity.value + self.specificity.value - 1
-        return index, self.sensitivity.low + self.specificity.low - 1
+        return self.sensitivity, self.specificity
 
 
 class Severity(StrEnum):

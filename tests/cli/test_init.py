@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from canary import KEY_NAMES
 from chat_server import Said, chat_server
 
 from pytest_ftgate.cli import init, project
@@ -19,7 +20,7 @@ from pytest_ftgate.suite.schema import suite_schema
 @pytest.fixture
 def desk(pytester, monkeypatch):
     """An empty repository on a machine without keys and servers."""
-    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+    for name in KEY_NAMES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(project, "LOCAL_PORTS", ())
     (pytester.path / ".git").mkdir()
