@@ -1,6 +1,6 @@
 """Write the reference pages from the code, and build the site.
 
-    python docs/site.py reference    write docs/reference/*.md
+    python docs/site.py reference    write docs/reference/*.md, and the drawing of statistics.md
     python docs/site.py faults       write docs/faults.md from the table of the tests
     python docs/site.py build        build the site into .site/out, with every link checked
 
@@ -16,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from drawings import pictures
 from reference_pages import pages
 
 DOCS = Path(__file__).parent
@@ -33,6 +34,8 @@ def write_reference() -> None:
         path = DOCS / "reference" / f"{name}.md"
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")
+    for name, text in pictures().items():
+        (DOCS / "pictures" / name).write_text(text, "utf-8")
 
 
 def stage() -> None:
