@@ -67,7 +67,7 @@ def test_the_commands_after_the_demo_do_what_the_page_says(pytester, monkeypatch
 
     assert result.ret == pytest.ExitCode.OK
     assert code == 0
-    assert "general skills: base 33 % → lora-narrow 0.4 %" in capsys.readouterr().out
+    assert "general skills 33 % → 0.4 %, −33 points" in capsys.readouterr().out
 
 
 def answer_of(skills: dict[str, str]):
