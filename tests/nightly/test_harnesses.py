@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from test_servers import EXAMPLE, served
+from local_server import EXAMPLE, served
 from xllamacpp import Server
 
 from pytest_ftgate.suite.cases import skill_cases
