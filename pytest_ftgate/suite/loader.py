@@ -116,7 +116,7 @@ def _with_extra_hint(detail: Mapping[str, Any], message: str) -> str:
     told, _, similar = message.partition("; did you mean")
     match detail["type"], detail["loc"]:
         case "extra_forbidden", ("variants", _, "extra_body"):
-            return f"{told}; what a server reads beyond these keys goes into extra: {{…}}"
+            return f"{told}; settings of the server itself go into extra: {{…}}"
         case "extra_forbidden", ("variants", _, key) if key in _SERVER_SETTINGS or not similar:
             return f"{told}; a setting of the server itself goes into extra: {{{key}: …}}"
     return message

@@ -87,7 +87,7 @@ def test_a_setting_of_a_server_that_is_written_as_a_key_is_an_extra(tmp_path, ke
 def test_the_body_that_an_sdk_takes_beside_its_own_keys_is_named_extra(tmp_path):
     (found,) = errors(tmp_path, f"one: {{{SERVER}, extra_body: {{top_k: 3}}}}")
 
-    assert found.endswith("; what a server reads beyond these keys goes into extra: {…}")
+    assert found.endswith("; settings of the server itself go into extra: {…}")
 
 
 SECRETS = [
