@@ -25,7 +25,7 @@ SHARED = {
         "likelihoods",
         "logprobs",
     ),
-    *("micro_batches", "servers"),
+    *("micro_batches", "servers", "structured"),
 }
 ENVIRONMENT = {
     "ANTHROPIC_API_KEY": "a",
