@@ -25,7 +25,7 @@ SHARED = {
         "likelihoods",
         "logprobs",
     ),
-    *("micro_batches", "servers", "structured"),
+    *("constraints", "micro_batches", "servers"),
 }
 ENVIRONMENT = {
     "ANTHROPIC_API_KEY": "a",
