@@ -1,4 +1,4 @@
-"""The facts of a run: versions, and for its reports the command, the commit and the suites."""
+"""The facts in a run record: versions, and for reports the command, the commit and the suites."""
 
 from __future__ import annotations
 
