@@ -364,8 +364,9 @@ def first_action(report: Report) -> tuple[str, str, str] | None:
 
     An error that kept gates from being evaluated comes first, since it may explain the rest.
     """
-    for names, reason in not_evaluated_groups(report):
-        return names, "not evaluated", reason.strip().partition("\n")[0]
+    for names, reason in not_evaluated_groups(report) if report.gated_verdicts else ():
+        first = reason.strip().partition("\n")[0]
+        return names, f"not evaluated: {first}", ""
     for verdict in rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED:
             _, *size = head_parts(verdict, "")
