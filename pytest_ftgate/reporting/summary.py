@@ -386,8 +386,10 @@ def next_steps(report: Report, verdict: Verdict) -> tuple[NextStep, ...]:
 
 
 def _with_budget(report: Report, steps: Iterable[NextStep]) -> Iterator[NextStep]:
-    """Yield *steps*; where a budget stopped the run, the next one gets a larger budget."""
+    """Yield *steps*; where a budget stopped the run, going on comes first, with a larger budget."""
     option = _more_budget(report) if report.cost.stopped else ""
+    if report.cost.stopped:
+        steps = sorted(steps, key=lambda step: step.kind is not StepKind.RUN_AGAIN)
     for step in steps:
         runs_again = option and step.kind is StepKind.RUN_AGAIN
         yield replace(step, values={**step.values, "option": option}) if runs_again else step
