@@ -18,9 +18,9 @@ import pytest
 
 from pytest_ftgate.client.budget import CostReport, merge_cost_reports
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.plugin.environment import environment_facts, report_facts
 from pytest_ftgate.plugin.item import AcceptedGate, accepted_key, gate_runs_in
 from pytest_ftgate.plugin.progress import show_sentence, writer_encoding
-from pytest_ftgate.plugin.run_record import environment_facts, report_facts
 from pytest_ftgate.plugin.selection import gate_nodes, usage_error_key
 from pytest_ftgate.plugin.state import (
     broken_key,
