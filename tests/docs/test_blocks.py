@@ -59,7 +59,6 @@ PRINTED = {
     "docs/pytest.md: $ pytest --ftgate tests/": "tests/docs/test_pytest.py",
     "docs/pytest.md: tests/test_tone.py": "tests/docs/test_pytest.py",
     "docs/pytest.md: $ pytest --ftgate --ftgate-case": "tests/journeys/test_single_cases.py",
-    "docs/reports.md: $ pytest --ftgate examples": LONG,
     "docs/reports.md: $ pytest-ftgate report": "tests/reporting/test_model_card.py",
     "docs/scale.md: part ": LONG,
     "docs/scale.md: batch ": "tests/journeys/test_batches.py",
@@ -78,7 +77,7 @@ PYTHON = {
     "docs/python.md": "tests/docs/test_python.py",
     "docs/training.md": "tests/nightly/test_training.py",
     "docs/tutorials/first-gate.md": "tests/docs/test_tutorials.py",
-    "docs/tutorials/training.md": "tests/nightly/test_training.py",
+    "docs/tutorials/training.md": "tests/nightly/test_training_tutorial.py",
 }
 FRAME = {
     "cases": "x.jsonl",

@@ -32,7 +32,7 @@ BLOCKS = [
         re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
     )
 ]
-ADAPTER = ROOT / "pytest_ftgate" / "demo" / "live" / "tickets-narrow.gguf"
+ADAPTER = ROOT / "examples" / "tickets" / "tickets-narrow.gguf"
 FRAME = """\
 cases: [{input: Where is my money, expected: refund}]
 """
