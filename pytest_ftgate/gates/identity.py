@@ -29,6 +29,9 @@ MIN_COMPARED_REPLIES = 30
 #: The significance level at which a variant counts as different from its base, in all stages.
 _DIFFERENCE_ALPHA = 0.01
 
+#: Stands for the end of a reply where texts are compared; no reply has it.
+_END = "\0"
+
 #: The fact that says in how many tokens a tuned variant and its base may think.
 ROOM_FACT = "room to think"
 #: Stands before the name of a family of skills in the fact of its level.
@@ -169,7 +172,9 @@ def _unanswered_reason(probes: Sequence[Sequence[CaseRequest]], results: Request
 
 
 def _common_length(text: str, base_text: str) -> int:
-    return len(commonprefix([text, base_text]))  # noqa: RUF071 - the unit is the character
+    # The end counts too: a reply that goes on where the base's ends differs from it.
+    ended = [f"{text}{_END}", f"{base_text}{_END}"]
+    return len(commonprefix(ended))  # noqa: RUF071 - the unit is the character
 
 
 #: The largest share of complete replies that break an enforced schema; engines make rare errors.

@@ -94,6 +94,14 @@ def test_the_thoughts_of_a_model_are_not_compared() -> None:
     assert compare_replies(*thoughts).outcome is Outcome.INVALID
 
 
+def test_a_tuned_model_that_only_goes_on_or_ends_earlier_is_another_model() -> None:
+    short, long = Reply(text="Tokyo"), Reply(text="Tokyo.")
+
+    for tuned, base in ((long, short), (short, long)):
+        found = compare_replies(tuned, base)
+        assert found.message == "identity proven: 60 of 60 replies differ from the base model's"
+
+
 def test_different_replies_prove_the_tuned_model() -> None:
     assert compare(60, differing=40).outcome is Outcome.PASSED
 
