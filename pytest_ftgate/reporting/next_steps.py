@@ -220,7 +220,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.TRAIN_AGAIN: _train_again,
     StepKind.KEEP_THOUGHTS: lambda values: StepWords(
         "train on answers that keep the thoughts of the base",
-        "or, if the change is intended, raise its limit in thoughts:",
+        "or, if the change is intended, raise its limit in thoughts: or leave it out",
         values.get("where", ""),
     ),
     StepKind.CHECK_CAUSE: _check_cause,
