@@ -54,6 +54,7 @@ _POINT = 0.01
 _POINTS = 100
 
 
+@lru_cache(maxsize=64)  # the gates of several variants often share a design
 def design_pass_probability(design: Design, discordance: float, margin: float) -> float:
     """Return the probability that an unchanged variant passes a limit of *margin*.
 

@@ -256,7 +256,7 @@ def test_credentials_in_an_address_reach_neither_the_request_nor_its_fingerprint
 
 @pytest.mark.parametrize("environ", [{}, {"HERE": ""}])
 def test_an_address_that_is_not_in_the_environment_is_unavailable_by_name(tmp_path, environ):
-    with pytest.raises(ConfigurationError, match='^HERE is not set; set it to the address'):
+    with pytest.raises(ConfigurationError, match=r"^HERE is not set; set it to the address"):
         asks(tmp_path, CLAUDE.replace("m}", "m, base_url_env: HERE}"), environ)
 
 
