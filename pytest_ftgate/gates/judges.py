@@ -78,11 +78,11 @@ class JudgeEvidence:
         }
 
     @property
-    def youden_index(self) -> tuple[float, float] | None:
-        """The share of a real change that the grades show, and its lower bound; None if unknown."""
+    def found_shares(self) -> tuple[IntervalEstimate, IntervalEstimate] | None:
+        """The shares of good and of bad replies that the one judge finds; None if unknown."""
         if not self.is_sole_score or len(self.validations) != 1:
             return None
-        return self.validations[0].youden_index
+        return self.validations[0].found_shares
 
     @property
     def uncorrected_reason(self) -> str:
@@ -91,7 +91,7 @@ class JudgeEvidence:
             return ""
         if not _all_validated(self):
             return "no labels have examined it"
-        is_corrected = self.youden_index or len(self.human_changes) >= MIN_CORRECTION_LABELS
+        is_corrected = self.found_shares or len(self.human_changes) >= MIN_CORRECTION_LABELS
         return "" if is_corrected else "nothing corrects it"
 
 
@@ -172,29 +172,32 @@ def check_graded_drop(  # noqa: PLR0913 - the rule's parameters, each by name
         corrected = _drop_by_labels(plain, before, after, evidence, levels)
         if corrected:
             return corrected
-    if evidence.youden_index is None:
+    found = evidence.found_shares
+    if found is None:
         return plain
-    index, lower_bound = evidence.youden_index
+    lower_bound = found[0].low + found[1].low - 1
     if lower_bound <= 0:
         return replace(plain, outcome=Outcome.INCONCLUSIVE, note=_UNRELATED_GRADES)
     check = check_margin(margin=margin * lower_bound)
-    return _with_true_change(check, margin, evidence.validations[0], index, lower_bound)
+    return _with_true_change(check, margin, found)
 
 
 _UNRELATED_GRADES = "labels cannot rule out that the judge shows nothing of a true change"
 
 
 def _with_true_change(
-    check: Check, margin: float, judge: JudgeValidation, index: float, lower_bound: float
+    check: Check, margin: float, found: tuple[IntervalEstimate, IntervalEstimate]
 ) -> Check:
     """Return a check of grades with its numbers converted to the true change behind them."""
+    good, bad = found
+    index, lower_bound = good.value + bad.value - 1, good.low + bad.low - 1
     shown = f"the judge shows {percent(index)} of a true change, at least {percent(lower_bound)}"
     note = f"{shown}; the limit was compared with that"
     return replace(
         check,
         limit=margin,
-        before=_true_rate(check.before or 0.0, judge),
-        after=_true_rate(check.after, judge),
+        before=_true_rate(check.before or 0.0, found),
+        after=_true_rate(check.after, found),
         low=_clamp((check.low or 0.0) / index, -1.0),
         high=_clamp((check.high or 0.0) / index, -1.0),
         certifiable=_true_drop(check.certifiable, lower_bound),
@@ -213,11 +216,9 @@ def _clamp(value: float, low: float) -> float:
     return min(1.0, max(low, value))
 
 
-def _true_rate(rate: float, judge: JudgeValidation) -> float:
+def _true_rate(rate: float, found: tuple[IntervalEstimate, IntervalEstimate]) -> float:
     """Return the share of replies that are good if the judge grades the share *rate* as good."""
-    if judge.sensitivity is None or judge.specificity is None:
-        return rate
-    sensitivity, specificity = judge.sensitivity.value, judge.specificity.value
+    sensitivity, specificity = found[0].value, found[1].value
     return _clamp((rate + specificity - 1) / (sensitivity + specificity - 1), 0.0)
 
 
@@ -305,19 +306,16 @@ def check_graded_minimum(
     if not evidence.validations or evidence.error:
         return plain
     corrected = _minimum_by_labels(plain, after, evidence.human_scores, levels)
-    if corrected or evidence.youden_index is None:
+    if corrected or evidence.found_shares is None:
         return corrected or plain
-    return _minimum_of_grades(plain, after, evidence.validations[0], levels)
+    return _minimum_of_grades(plain, after, evidence.found_shares, levels)
 
 
 def _minimum_of_grades(
-    plain: Check, after: Samples, judge: JudgeValidation, levels: Levels
+    plain: Check, after: Samples, found: tuple[IntervalEstimate, IntervalEstimate], levels: Levels
 ) -> Check:
     """Return the minimum check with the minimum converted to a rate of the judge's grades."""
-    if judge.sensitivity is None or judge.specificity is None:
-        return plain
-    sensitivity, specificity = judge.sensitivity, judge.specificity
-    strict, lenient = _grade_minimums(plain.limit, sensitivity, specificity)
+    strict, lenient = _grade_minimums(plain.limit, *found)
     strict_check, lenient_check = (
         check_minimum(after, minimum=minimum, levels=levels) for minimum in (strict, lenient)
     )
@@ -329,12 +327,12 @@ def _minimum_of_grades(
     return replace(
         plain,
         outcome=outcome,
-        after=_true_rate(plain.after, judge),
-        low=_true_rate(plain.low or 0.0, judge),
-        high=_true_rate(plain.high or 0.0, judge),
+        after=_true_rate(plain.after, found),
+        low=_true_rate(plain.low or 0.0, found),
+        high=_true_rate(plain.high or 0.0, found),
         needed=strict_check.needed if outcome is Outcome.INCONCLUSIVE else None,
         method="judge",
-        note=_minimum_note(plain, sensitivity, specificity, strict),
+        note=_minimum_note(plain, *found, strict),
     )
 
 
@@ -508,9 +506,8 @@ def _length_correlation(
     if len(readable) < _MIN_LABELS or not spread:
         return None, None
     r = float(np.clip(np.sum(errors * ranks) / spread, -1.0, 1.0))
-    if abs(r) == 1.0:
-        return r, 0.0
-    return r, 2 * float(stdtr(freedom, -abs(r) * np.sqrt(freedom / (1 - r**2))))
+    unexplained = max(1 - r**2, np.finfo(float).tiny)
+    return r, 2 * float(stdtr(freedom, -abs(r) * np.sqrt(freedom / unexplained)))
 
 
 def _centred(values: Sequence[float]) -> list[float]:

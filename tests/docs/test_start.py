@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from canary import KEY_NAMES
 from platformdirs import user_cache_path
 
 from pytest_ftgate.cli import project
@@ -32,7 +33,7 @@ def cache() -> Path:
 def test_the_page_writes_a_suite_that_passes_and_a_variant_that_fails(
     cache, pytester, monkeypatch, capsys
 ) -> None:
-    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+    for name in KEY_NAMES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     monkeypatch.setattr(project, "LOCAL_PORTS", ())

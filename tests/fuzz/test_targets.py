@@ -53,8 +53,9 @@ def changed(value, chance):
 
 def test_a_file_with_odd_values_is_read_or_an_error():
     chance = random.Random(1)
-    texts = {SUFFIXES[data[0]]: [] for data in inputs("foreign")}
-    for data in inputs("foreign"):
+    seeds = [*TARGETS["foreign"].seeds()]
+    texts = {SUFFIXES[data[0]]: [] for data in seeds}
+    for data in seeds:
         texts[SUFFIXES[data[0]]].append(data[1:])
     documents = [json.loads(text) for text in texts[".json"]]
     rows = [json.loads(line) for text in texts[".jsonl"] for line in text.splitlines()[:3]]

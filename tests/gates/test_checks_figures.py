@@ -143,6 +143,8 @@ def test_a_rate_that_is_too_close_to_its_minimum_names_no_number_of_cases():
     assert (close.outcome, close.needed) == (Outcome.INCONCLUSIVE, None)
     assert distant.outcome is Outcome.INCONCLUSIVE
     assert distant.needed == minimum_cases_needed(0.8, 0.81, POWER, 0.05) - 2000
+    # Fourteen right replies show 80 %.
+    assert check_minimum(side(13, 0), minimum=0.8).needed == 1
 
 
 # Plain thresholds -------------------------------------------------------------------------------

@@ -186,3 +186,97 @@ def test_a_mean_price_takes_thirty_unrelated_cases(tmp_path, count, group):
     assert "can never bound a mean price; it takes 30 unrelated ones" in message
     check_feasibility(suite(tmp_path, gates, count=30, price=by_tokens))
     check_feasibility(suite(tmp_path, gates, count=count, row=row, price=", usd_per_1k: 1"))
+
+
+# Macro-F1, latency, price, divergence -------------------------------------------------------------
+
+
+def labelled(folder, gates, sizes, **more):
+    """Return the errors of a suite with so many cases of each label."""
+    path = suite(folder, gates, more=f"reply: {{format: {{choice: [{', '.join(sizes)}]}}}}\n").path
+    rows = [
+        {"input": f"{label} {n}", "expected": label} for label, size in sizes.items()
+        for n in range(size)
+    ]  # fmt: skip
+    (folder / "c.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    found = load_suite(path, folder)
+    try:
+        check_feasibility(found)
+    except SuiteError as error:
+        return [one.message for one in error.errors]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("limits", "sizes", "told"),
+    [
+        ("max_drop: 0.2", {"a": 60, "b": 9}, "macro-F1"),
+        ("max_drop: 0.01", {"a": 100, "b": 20}, "0.01 can never be shown with 20 cases of b"),
+        ("max_drop: 0.01", {"a": 100, "b": 20}, "among 2 labels, even if every reply is the same"),
+        ("min: 0.99", {"a": 100, "b": 20}, "min: 0.99 can never be shown with 20 cases of b"),
+        ("min: 1", {"a": 100, "b": 20}, "even if every reply is right; min: "),
+    ],
+)  # fmt: skip
+def test_macro_f1_is_refused_by_its_rarest_label(tmp_path, limits, sizes, told):
+    (message,) = labelled(tmp_path, f"accuracy: {{metric: macro_f1, {limits}}}", sizes)
+
+    assert told in message
+
+
+def test_macro_f1_that_can_be_shown_is_allowed(tmp_path):
+    assert (
+        labelled(tmp_path, "accuracy: {metric: macro_f1, max_drop: 0.2}", {"a": 90, "b": 90}) == []
+    )
+
+
+def test_a_plain_threshold_is_always_possible(tmp_path):
+    check_feasibility(suite(tmp_path, "accuracy: {max_drop: 0.01, evidence: point}"))
+
+
+def grouped(folder, gates, groups, count=90):
+    path = suite(folder, gates, count=count).path
+    rows = [{"input": f"q{n}", "expected": "a", "group": f"g{n % groups}"} for n in range(count)]
+    (folder / "c.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    return load_suite(path, folder)
+
+
+def test_a_few_groups_are_refused_whatever_the_limit(tmp_path):
+    with pytest.raises(SuiteError, match="it takes 10 groups of related cases"):
+        check_feasibility(grouped(tmp_path, "accuracy: {max_drop: 0.5, min: 0.2}", 9))
+
+
+def test_a_minimum_of_related_cases_is_held_to_their_test(tmp_path):
+    with pytest.raises(SuiteError, match=r"min: 0\.95 can never be shown"):
+        check_feasibility(grouped(tmp_path, "accuracy: {min: 0.95}", 15))
+    check_feasibility(grouped(tmp_path, "accuracy: {min: 0.5}", 45))
+
+
+@pytest.mark.parametrize(
+    ("gates", "told"),
+    [
+        ("latency: {max_p95_ms: 900}", "10 cases can never bound the 95th percentile; it takes 72"),
+        ("latency: {max_p50_ms: 900}", None),
+        ("cost: {max_usd_per_1k: 1}", "10 cases can never bound a mean price; it takes 30 unrel"),
+    ],
+)
+def test_latency_and_price_take_their_number_of_cases(tmp_path, gates, told):
+    made = suite(tmp_path, gates, price=", usd_per_1m_input: 1, usd_per_1m_output: 1")
+    if told is None:
+        check_feasibility(made)
+        return
+    with pytest.raises(SuiteError, match=told):
+        check_feasibility(made)
+
+
+def test_a_suite_with_limits_of_its_own_gets_no_others(tmp_path):
+    made = suite(tmp_path, "accuracy: {min: 0.5}", count=100)
+
+    assert with_default_limits(made, {}) is made
+
+
+def test_a_gate_with_a_limit_keeps_it_beside_one_that_gets_its_own(tmp_path):
+    gates = "accuracy: {max_drop: 0.3}\n  format: {}"
+    made = with_default_limits(suite(tmp_path, gates, count=300, more=LABELS), {})
+
+    assert made.gates["accuracy"].max_drop == 0.3
+    assert made.gates["format"].has_default_limit

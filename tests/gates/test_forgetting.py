@@ -14,7 +14,7 @@ from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.levels import shared_levels
 from pytest_ftgate.gates.statements import StepKind
-from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.gates.verdict import UNCHANGED, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.reporting.verdict import verdict_section
@@ -22,6 +22,7 @@ from pytest_ftgate.requests.contamination import Contamination
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
+from pytest_ftgate.suite.skill_levels import LevelChoice
 
 GATE = ForgettingGate(line=9, cases=(), max_drop=0.10)
 KEPT = {"facts": (60, 40), "sums": (60, 40), "copying": (60, 40)}
@@ -385,3 +386,29 @@ def test_a_small_loss_of_few_cases_names_the_cases_it_takes() -> None:
 
 def test_skills_that_were_left_out_are_noted() -> None:
     assert "left out: code" in evaluate(KEPT, exclusion_note="left out: code").notes
+
+
+def test_skills_without_code_stay_where_no_code_can_be_shut_in(monkeypatch) -> None:
+    monkeypatch.setattr("pytest_ftgate.gates.feasibility.can_sandbox", lambda: False)
+    cases = tuple(result.case for result in skill_scores("base", KEPT).results.values())
+    made = suite(replace(GATE, cases=cases))
+
+    assert exclude_unrunnable_skills(made) is made
+
+
+def test_the_same_replies_are_noted_and_lucky_guesses_and_levels_too() -> None:
+    base = skill_scores("base", KEPT)
+    chosen = {
+        key: replace(row, case=replace(row.case, choices=4)) for key, row in base.results.items()
+    }
+    base = replace(base, results=chosen)
+    gate = replace(GATE, cases=tuple(row.case for row in chosen.values()))
+    comparison = SkillComparison(
+        {"": (base, base)}, choices=(LevelChoice("facts", 2, 0.7), LevelChoice("sums", None, 0.2))
+    )
+
+    notes = evaluate_forgetting(suite(gate), gate, comparison).notes
+
+    assert UNCHANGED in notes
+    assert any("would be right in 25 % of the cases" in note for note in notes)
+    assert any("facts 2" in note or "level 2" in note for note in notes)

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from columns import LABELS, case, suite
+from columns import LABELS, case, suite, variant_scores
 from statsmodels.stats.contingency_tables import SquareTable
 
-from pytest_ftgate.gates.format_errors import error_shares, rule_shares
+from pytest_ftgate.gates.format_errors import changed_habit, error_shares, rule_shares
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate, measure_rate
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
@@ -225,3 +225,25 @@ def test_the_same_mix_is_no_warning_and_a_few_changes_show_nothing():
     before = scores((JSON, 60), name="current")
 
     assert all(one.what != "format errors" for one in verdict(scores((JSON, 55)), before).drifts)
+
+
+def test_a_case_without_a_format_breaks_none() -> None:
+    free = CaseResult(
+        case=replace(case("free"), format=()),
+        replies=(Reply(text="no"),),
+        scores=(Score(0.0, FormatError("not in enumeration")),),
+        fingerprints=("f",),
+    )
+
+    assert error_shares(None, VariantScores("new", {"free": free})) == ()
+
+
+def test_a_check_of_thoughts_names_no_habit_of_format() -> None:
+    gate = RateGate(kind="format", line=8, max_drop=0.05)
+    after = variant_scores("new", [0.0] * 40 + [1.0] * 60)
+    failed = evaluate_rate(
+        suite(gate), gate, Comparison(after, variant_scores("current", [1.0] * 100))
+    ).check
+
+    assert failed.outcome is Outcome.FAILED
+    assert changed_habit(gate, replace(failed, measure="thoughts"), None, after) == {}

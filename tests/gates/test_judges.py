@@ -17,7 +17,13 @@ from pytest_ftgate.gates.judges import (
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
-from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation, Outcome, Verdict
+from pytest_ftgate.gates.verdict import (
+    CheckKind,
+    IntervalEstimate,
+    JudgeValidation,
+    Outcome,
+    Verdict,
+)
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.results.verdicts import from_json, to_json
@@ -243,3 +249,59 @@ def test_with_labels_the_error_rate_holds_with_a_judge_that_sees_no_drop():
         )
 
     assert passed <= 0.08 * runs
+
+
+def test_grades_beside_other_scores_or_of_two_judges_are_not_converted():
+    values = [1] * 160 + [0] * 40
+    for unknown in (
+        replace(evidence(), is_sole_score=False),
+        evidence(validation(), validation()),
+        evidence(replace(validation(), sensitivity=None)),
+    ):
+        check = compared(unknown, values, [1] * 90 + [0] * 110)
+        minimum = check_graded_minimum(unknown, samples(values), minimum=0.7, levels=LEVELS)
+
+        assert (check.method, minimum.method) == ("counts", "counts")
+        assert (check.after, minimum.after) == (0.45, 0.8)
+
+
+def test_a_drop_from_what_was_accepted_is_not_corrected_by_labels_of_the_baseline():
+    human = {f"c{i:04}": 1.0 for i in range(0, 200, 2)}
+    labelled = evidence(human_scores=human, baseline_human_scores=human)
+    check = check_graded_drop(
+        labelled, samples([1] * 200, "b"), samples([1] * 120 + [0] * 80, "a"),
+        against="accepted", margin=0.1, levels=LEVELS, kind=CheckKind.ACCEPTED,
+    )  # fmt: skip
+
+    assert check.method == "judge"
+
+
+@pytest.mark.parametrize(
+    ("right", "outcome"), [(198, Outcome.PASSED), (160, Outcome.INCONCLUSIVE), (60, Outcome.FAILED)]
+)
+def test_a_minimum_passes_and_fails_only_beyond_what_the_judge_may_miss(right, outcome):
+    values = [1] * right + [0] * (200 - right)
+    judged = evidence(validation(0.95, 0.95))
+
+    check = check_graded_minimum(judged, samples(values), minimum=0.8, levels=LEVELS)
+
+    assert (check.outcome, check.method) == (outcome, "judge")
+
+
+def test_a_hundred_labels_correct_a_minimum():
+    human = {f"c{i:04}": 1.0 for i in range(100)}
+    judged = evidence(human_scores=human)
+
+    check = check_graded_minimum(judged, samples([0] * 60 + [1] * 140), minimum=0.9, levels=LEVELS)
+
+    assert check.method == "labels"
+    assert check.after > 0.9
+    assert check.note == "corrected by 100 labels of these replies: the judge alone calls 70 % good"
+
+
+def test_an_unqualified_judge_corrects_no_minimum():
+    unfit = evidence(validation(error="kappa 0.10"))
+
+    check = check_graded_minimum(unfit, samples([1] * 200), minimum=0.9, levels=LEVELS)
+
+    assert check.method == "counts"

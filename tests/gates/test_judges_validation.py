@@ -264,3 +264,22 @@ def test_the_interval_of_kappa_has_its_coverage():
         held += bounds.lower <= 0.6 <= bounds.upper
 
     assert held >= 33
+
+
+def test_a_judge_that_graded_no_labelled_reply_has_no_figures():
+    validation = validated(("good", None, 60))
+
+    assert (validation.unread, validation.kappa) == (60, None)
+    assert validation.error.startswith("it gave no grade in 60 of 60 cases")
+    assert validation.error.endswith("its kappa is not known, minimum 0.40")
+
+
+def test_samples_that_disagree_are_a_warning():
+    a_judge = judge()
+    placed = [
+        (label, JudgeGrades(a_judge, ("good", "bad"), (False, False)))
+        for label, _ in labelled(a_judge, ("good", "good", 30), ("bad", "bad", 30))
+    ]
+    validation = validate_judge(a_judge, placed, ())
+
+    assert "two samples of it agree in 0 %" in validation.warnings

@@ -225,6 +225,8 @@ def test_a_latency_is_compared_with_the_baselines_by_a_gate_that_compares(gate, 
     assert verdict(gate, given).outcome is Outcome.PASSED
     assert {note for (note,) in given.asked} == asked
     assert [*kind_of(gate).measure(gate, given)]
+    (problem,) = kind_of(gate).problems(given.suite, gate)
+    assert problem.startswith("0 cases can never bound a median")
 
 
 @pytest.mark.parametrize(("limit", "outcome"), [(0.2, Outcome.PASSED), (0.05, Outcome.FAILED)])

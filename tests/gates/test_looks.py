@@ -115,3 +115,9 @@ def test_looking_five_times_at_more_repeats_passes_no_more_drops_than_looking_on
         return change_counts(*means, (look.repeats, look.repeats))
 
     assert share_passed(SETTLE, counts) < 0.065
+
+
+def test_a_gate_that_may_repeat_no_more_than_it_does_looks_once():
+    (look,) = of(replace(SETTLE, settle=3), repeats=3)
+
+    assert (look.repeats, look.replies_vary) == (3, True)

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from columns import case, suite
 
 from pytest_ftgate.gates.checks import drop_outcome
 from pytest_ftgate.gates.design import Design
 from pytest_ftgate.gates.feasibility import smallest_limit
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.power import (
+    default_limit,
     design_cases_needed,
     design_certifiable_limit,
     design_pass_probability,
     estimate_minimum_power,
     estimate_power,
+    needed_repeats,
+    smallest_uneven_limit,
 )
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.stats.paired import paired_counts
-from pytest_ftgate.stats.power import certifiable_margin, minimum_cases_needed, pass_probability
+from pytest_ftgate.stats.power import (
+    cases_needed,
+    certifiable_margin,
+    minimum_cases_needed,
+    pass_probability,
+)
 from pytest_ftgate.stats.rates import mean_score
 from pytest_ftgate.suite.gate_kinds import RateGate
 
@@ -191,3 +201,40 @@ def test_a_gate_on_macro_f1_says_that_its_figures_are_those_of_accuracy_until_re
     ]
 
     assert [estimate.stands_for_accuracy for estimate in estimates] == [True, False]
+
+
+def test_a_few_plain_cases_can_show_no_limit():
+    assert design_certifiable_limit(design(2), 0.9) is None
+
+
+def test_cases_of_related_groups_that_show_no_limit_take_as_many_as_plain_ones():
+    nine = design(180, groups=tuple(number // 20 for number in range(180)))
+
+    assert design_cases_needed(nine, 0.1, 0.05) == math.ceil(cases_needed(0.05, 0.1) * 180 / 9)
+    assert smallest_uneven_limit(nine) == 1.0
+
+
+def asked(cases, *gates, repeats=None, **sampling):
+    """Return a suite whose variants are asked so."""
+    rows = tuple(case(f"c{n}") for n in range(cases))
+    made = suite(*gates)
+    variants = {name: replace(one, sampling=sampling) for name, one in made.variants.items()}
+    return replace(made, cases=rows, variants=variants, repeats=repeats)
+
+
+def test_cases_that_are_too_few_for_any_default_limit_have_none():
+    gate = RateGate(kind="accuracy", line=1)
+
+    assert default_limit(asked(5, gate), gate) is None
+    assert default_limit(asked(200, gate), gate) == pytest.approx(0.06, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("cases", "more", "needed"),
+    [(60, {"temperature": 1.0}, 7), (20, {"temperature": 1.0}, 10),
+     (2000, {"temperature": 1.0}, 1), (60, {}, 1), (60, {"temperature": 1.0, "repeats": 4}, 4)],
+)  # fmt: skip
+def test_repeats_are_planned_where_replies_vary_and_nothing_is_declared(cases, more, needed):
+    gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
+
+    assert needed_repeats(asked(cases, gate, **more)) == needed

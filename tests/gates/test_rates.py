@@ -4,12 +4,17 @@ from dataclasses import replace
 import pytest
 from columns import case_result, suite, variant_scores
 
+from pytest_ftgate.gates.judges import JudgeEvidence
+from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.rates import (
     AcceptedSamples,
     Comparison,
     evaluate_rate,
     measure_rate,
+    pairs_of_scores,
+    rate_of_scores,
     shared_levels,
+    unmeasured_verdict,
 )
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
 from pytest_ftgate.gates.verdict import CheckKind, Outcome, Verdict
@@ -212,3 +217,94 @@ def test_accuracy_says_how_many_regressed_cases_broke_their_format() -> None:
         "the other 160 cases: 100 % → 97 %"
     )
     assert "the most common format error" in step_text(verdict.next[0])
+
+
+def test_a_case_that_expects_nothing_is_left_out_with_a_note() -> None:
+    gate, scores = accuracy(min=0.5), variant_scores("new", GOOD)
+    first = scores.results["c000"]
+    open_case = replace(
+        first,
+        case=replace(first.case, expected=None),
+        scores=(replace(first.scores[0], correct=None),),
+    )
+    scores = VariantScores("new", scores.results | {"c000": open_case})
+
+    verdict = evaluate_rate(suite(gate), gate, Comparison(scores, scores))
+
+    assert "1 of 200 cases expect nothing and are left out" in verdict.notes
+
+
+@pytest.mark.parametrize(
+    ("stop", "told"),
+    [("refusal", "1 of 200 replies were refused, which counts as wrong"),
+     ("length", "1 of 200 replies were cut off by max_tokens, which counts as wrong")],
+)  # fmt: skip
+def test_replies_that_ended_early_are_counted(stop, told) -> None:
+    gate, scores = accuracy(min=0.5), variant_scores("new", GOOD)
+    first = scores.results["c000"]
+    cut = replace(first, replies=(replace(first.replies[0], stop=stop),))
+    scores = VariantScores("new", scores.results | {"c000": cut})
+
+    assert told in evaluate_rate(suite(gate), gate, Comparison(scores, scores)).notes
+
+
+@pytest.mark.parametrize(
+    ("look", "told"),
+    [(Look(number=2, of=3, repeats=1), "1 reply to each case"),
+     (Look(number=2, of=3, repeats=3), "3 replies to each "),
+     (Look(number=1, of=2, cases=frozenset({"c000"}), fractions=(0.5,)), "200 of 400 cases")],
+)  # fmt: skip
+def test_a_verdict_says_at_which_look_it_was_decided(look, told) -> None:
+    gate, scores = accuracy(min=0.5), variant_scores("new", GOOD)
+
+    notes = evaluate_rate(suite(gate), gate, Comparison(scores, scores), look).notes
+
+    assert f"decided at look {look.number} of {look.of}, after {told}" in " ".join(notes)
+
+
+def test_a_pairwise_judge_says_how_often_a_reply_is_preferred() -> None:
+    gate = accuracy(max_drop=0.1)
+    comparison = Comparison(
+        variant_scores("new", [0.5] * 200),
+        variant_scores("current", [0.5] * 200, text="late_delivery"),
+        judge_evidence=JudgeEvidence(is_pairwise=True),
+    )
+
+    verdict = evaluate_rate(suite(gate), gate, comparison)
+
+    assert verdict.statement.values["measure"] == "preferred"
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_what_a_gate_rates_and_compares_is_had_without_a_verdict(metric) -> None:
+    gate = RateGate(kind="accuracy", line=7, metric=metric, min=0.5)
+    made = suite(gate)
+    after, before = (
+        labelled(name, ["refund"] * right + ["late_delivery"] * (100 - right))
+        for name, right in (("new", 40), ("current", 50))
+    )
+
+    rate, pairs = rate_of_scores(made, gate, after), pairs_of_scores(made, gate, before, after)
+
+    assert pairs.after == pytest.approx(rate.rate)
+    assert pairs.delta == pytest.approx(-0.1, abs=0.02)
+    assert measure_rate(made, gate, after).check.after == pytest.approx(rate.rate)
+
+
+def labelled(variant, texts):
+    """Return scores of cases of which the first half expects refund, the others late_delivery."""
+    rows = {}
+    for i, text in enumerate(texts):
+        expected = "refund" if i < len(texts) / 2 else "late_delivery"
+        row = case_result(f"c{i:03}", float(text == expected), text)
+        rows[f"c{i:03}"] = replace(row, case=replace(row.case, expected=expected))
+    return VariantScores(variant, rows)
+
+
+def test_a_variant_that_could_not_be_measured_says_why() -> None:
+    made = suite(accuracy(min=0.5))
+
+    verdict = unmeasured_verdict(made, made.variants["new"], "no key")
+
+    assert (verdict.outcome, verdict.gated, verdict.variant) == (Outcome.INVALID, False, "new")
+    assert "no key" in headline(verdict)

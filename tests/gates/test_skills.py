@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from columns import case_result, suite
 
-from pytest_ftgate.gates.skills import LossClassifier, skill_retention
+from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.skills import LossClassifier, _state, skill_retention
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.stats.paired import paired_counts
 from pytest_ftgate.suite.rule import Rule
 
 JSON = Rule("json_schema", {"type": "object", "required": ["label"]})
@@ -115,3 +118,17 @@ def test_an_empty_regressed_result_is_an_empty_reply_and_no_weight_gives_no_rete
         None, case_result("a", 0.0, "", skill="reading")
     )
     assert skill_retention([]) is None
+
+
+def test_a_rule_that_fails_on_a_reply_to_another_question_shows_nothing(tmp_path):
+    """The module that the rule names is not there."""
+    assert kind("Kyoto", of=classifier(Rule("python", "absent:check"))) == "wrong content"
+
+
+def test_a_skill_of_fewer_than_ten_groups_is_open():
+    pairs = paired_counts(
+        np.ones(90), np.zeros(90), before_repeats=np.ones(90), after_repeats=np.ones(90),
+        groups=np.array([f"g{i % 9}" for i in range(90)]), weights=None,
+    )  # fmt: skip
+
+    assert _state(pairs, 0.0, 0.1, Levels(), 0.0) == "inconclusive"

@@ -3,6 +3,7 @@ from dataclasses import replace
 from columns import suite, variant_scores
 
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
+from pytest_ftgate.gates.slices import answer_rank
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Passage
@@ -68,3 +69,9 @@ def test_without_retrieval_nothing_is_said_of_it() -> None:
 
 def test_the_format_of_a_reply_is_no_matter_of_retrieval() -> None:
     assert retrieval_notes(evaluated(retrieving({"c000": "It is wrong."}), "format")) == []
+
+
+def test_a_case_without_a_reply_has_no_rank_of_its_answer() -> None:
+    (result,) = variant_scores("new", [1.0]).results.values()
+
+    assert answer_rank(replace(result, replies=(), scores=())) is None

@@ -17,7 +17,8 @@ from pytest_ftgate.gates.training_data import (
     read_training_data,
 )
 from pytest_ftgate.gates.training_data_checks import normalise_text
-from pytest_ftgate.gates.verdict import Severity, TrainingDataRules
+from pytest_ftgate.gates.training_rows import TrainingDataRules
+from pytest_ftgate.gates.verdict import Severity
 from pytest_ftgate.suite.gate_kinds import DataGate
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
@@ -261,3 +262,52 @@ def test_the_verdict_on_a_file_counts_its_rows_and_leaks_need_a_gate(tmp_path):
     assert find_leaked_cases(suite(), tuned).case_ids == frozenset()
     with pytest.raises(ValueError, match="new has no training data"):
         evaluate_data(made, gate, made.variants["new"])
+
+
+def test_labels_of_one_kind_have_no_alternative_to_doubt(findings_in):
+    found = findings_in([row(n, "refund") for n in range(60)], format=(LABELS,))
+
+    assert "doubtful label" not in [finding.kind for finding in found]
+
+
+def test_labels_that_the_questions_predict_well_are_not_doubtful(findings_in):
+    labels = LABELS.value
+    rows = [
+        {"input": f"{labels[n % 3]} {labels[n % 3]} {question(n)}", "expected": labels[n % 3]}
+        for n in range(150)
+    ]
+
+    found = findings_in(rows, format=(LABELS,))
+
+    assert "doubtful label" not in [finding.kind for finding in found]
+
+
+def test_questions_without_a_word_predict_no_label(findings_in):
+    rows = [{"input": "?" * (n + 1), "expected": LABELS.value[n % 3]} for n in range(60)]
+
+    found = findings_in(rows, format=(LABELS,))
+
+    assert "doubtful label" not in [finding.kind for finding in found]
+
+
+def test_turns_around_a_tool_need_not_alternate(findings_in):
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "b", "tool_call_id": "1"},
+        {"role": "assistant", "content": "c"},
+    ]
+
+    kinds = [finding.kind for finding in findings_in([{"messages": turns}])]
+
+    assert not [kind for kind in kinds if "turn" in kind]
+
+
+def test_only_synthetic_rows_that_nobody_has_read_are_unverified(findings_in):
+    marked = [
+        row(1, synthetic=True), row(2, synthetic=True, verified_by="ann"), row(3, source="llm"),
+    ]  # fmt: skip
+    kinds = {finding.kind: finding.count for finding in findings_in([*marked, "[1, 2]"])}
+
+    assert kinds["unverified"] >= 1

@@ -2,6 +2,8 @@ import pytest
 
 from pytest_ftgate.gates.units import (
     duration,
+    exact_percent,
+    exact_points,
     milliseconds,
     percent,
     percent_interval,
@@ -66,3 +68,14 @@ def test_a_rise_is_signed_and_may_be_unbounded() -> None:
         percent_interval(None, 0.3),
         percent_interval(None, None),
     ) == ("(+10 +30)", "(… +30)", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [(-0.026, "−2.6"), (0.0049, "+0.5"), (0.0, "0"), (0.0001, "0")]
+)
+def test_changes_are_said_with_a_decimal_where_asked(change: float, said: str) -> None:
+    assert exact_points(change) == said
+
+
+def test_shares_are_said_with_a_decimal_where_asked() -> None:
+    assert exact_percent(0.80949) == "80.9 %"

@@ -173,3 +173,13 @@ def test_only_replies_of_this_run_have_a_latency(call):
 
     assert (times.replies, times.measured, times.units) == (2, 1, 1)
     assert times.missing == ("timed out",)
+
+
+def test_a_quantile_of_nothing_has_no_bounds():
+    assert quantile_interval(np.array([]), 0.5, 0) == (0.0, None, None)
+
+
+def test_replies_that_were_all_cached_say_nothing_of_who_measured_them():
+    verdict = evaluated(MOST, took([], kept=100))
+
+    assert not [note for note in verdict.notes if note.startswith("measured")]

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, combine_checks
+from pytest_ftgate.gates.statements import Statement, StatementKind
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict, combine_checks
 
 PASSED, FAILED, OPEN = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
 
@@ -44,3 +45,17 @@ def test_alone_a_check_that_can_show_nothing_is_inconclusive() -> None:
 
 def test_of_two_failures_the_drop_is_told_since_it_has_a_before() -> None:
     assert combine_checks([check(FAILED, before=None), check(FAILED)]) == (FAILED, 1)
+
+
+@pytest.mark.parametrize(
+    ("gate", "content", "cases", "skills"),
+    [("accuracy", True, True, False), ("format", False, True, False),
+     ("forgetting", False, True, True), ("latency", False, False, False)],
+)  # fmt: skip
+def test_a_verdict_says_what_its_gate_is_about(gate, content, cases, skills):
+    said = Statement(StatementKind.UNGATED)
+    verdict = Verdict(suite="s", line=1, gate=gate, variant="v", outcome=PASSED, statement=said)
+
+    assert verdict.rates_content is content
+    assert verdict.rates_cases is cases
+    assert verdict.tests_skills is skills

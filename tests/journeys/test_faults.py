@@ -195,17 +195,55 @@ def test_on_a_full_disk_the_run_ends_red_and_the_next_one_sends_the_rest(desk):
     desk.asking_suite()
     desk.path("conftest.py").write_text(FULL, "utf-8")
 
-    full = desk.pytester.runpytest_subprocess("--ftgate", "-p", "no:cacheprovider")
+    goes_on_after(desk, "cannot be written: ")
+
+
+#: Another process of a later version brings the cache to its format, during the run.
+TAKEN_OVER = """\
+import sqlite3
+
+from pytest_ftgate.cache.cache import Cache
+
+store, stored = Cache.store, []
+
+def store_and_take_over(cache, request, reply):
+    stored.append(request)
+    if len(stored) == 10:
+        with sqlite3.connect(cache.path) as file:
+            file.execute("PRAGMA user_version = 99")
+    store(cache, request, reply)
+
+Cache.store = store_and_take_over
+"""
+
+
+def test_a_cache_that_a_newer_version_takes_over_gets_no_reply_of_this_one(desk):
+    desk.asking_suite()
+    desk.path("conftest.py").write_text(TAKEN_OVER, "utf-8")
+
+    def upgrade():
+        with closing(sqlite3.connect(desk.path(".ftgate/cache.sqlite"))) as cache:
+            assert cache.execute("SELECT count(*) FROM replies").fetchone() == (9,)
+            cache.execute("PRAGMA user_version = 1")
+
+    told = "cannot be written: its format 99 is newer than this version reads; the run sends no"
+    goes_on_after(desk, told, upgrade)
+
+
+def goes_on_after(desk, told, mend=lambda: None):
+    """Run with a fault, import what was put aside, and run again: no request is sent twice."""
+    broken = desk.pytester.runpytest_subprocess("--ftgate", "-p", "no:cacheprovider")
     desk.path("conftest.py").unlink()
-    printed = " ".join(full.stdout.str().split())
+    mend()
+    printed = " ".join(broken.stdout.str().split())
     aside = re.search(r"pytest-ftgate cache import (\S+\.jsonl)", printed)[1]
     assert main(["cache", "import", aside]) == 0
     sent = len(desk.asked())
     result = desk.run()
 
-    full.assert_outcomes(errors=1)
-    assert full.ret == pytest.ExitCode.TESTS_FAILED
-    assert "cannot be written" in printed
+    broken.assert_outcomes(errors=1)
+    assert broken.ret == pytest.ExitCode.TESTS_FAILED
+    assert told in printed
     assert 0 < sent < desk.cases
     result.assert_outcomes(passed=1)
     assert sorted(desk.asked()) == sorted({*desk.asked()})

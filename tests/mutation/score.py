@@ -1,8 +1,9 @@
 """Measure which mutants of a room its tests catch: ``score.py [--seconds N] ROOM ...``.
 
 A room is mutated by mutmut in a copy of the repository, ``.nightly/mutation/ROOM``. A run that is
-cut off goes on where it stopped. Mutants that no test can catch, since they behave the same, stand
-in ``equal.txt`` with the reason, and count neither as caught nor as missed.
+cut off goes on where it stopped, and tries those again that survived. Mutants that no test can
+catch, since they behave the same, stand in ``equal.txt`` with the reason, and count neither as
+caught nor as missed.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def main() -> int:
         folder = FOLDERS / name
         copy_repository(folder, room)
         names = sampled(mutants(folder, room), chosen.sample or room.sample, chosen.seed)
-        left = [mutant for mutant in names if results(folder)[mutant] is None]
+        # Tests may have come that catch what survived.
+        found = results(folder)
+        left = [mutant for mutant in names if found[mutant] in (None, SURVIVED, UNTESTED)]
         if left:
             run_mutmut(folder, left, chosen.seconds)
         if not report(name, folder, names):

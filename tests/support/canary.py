@@ -24,7 +24,7 @@ from pytest_ftgate.suite.providers import _SERVERS, PROVIDERS
 #: A part of each key, so that one search finds all of them.
 MARK = "q7Xw2LkZ9fTb4VhRn8Yd"
 #: The variables that hold a key: those of providers, and others that CI has.
-NAMES = tuple(
+KEY_NAMES = tuple(
     {
         **dict.fromkeys(spec.key_variable for spec in PROVIDERS.values() if spec.key_variable),
         **dict.fromkeys(name for _, name in _SERVERS.values() if name),
@@ -80,7 +80,7 @@ class Canary:
         self._searched: set[Path] = set()
         self._ended = Event()
         self._patch = pytest.MonkeyPatch()
-        for name in NAMES:
+        for name in KEY_NAMES:
             self._patch.setenv(name, f"sk-{name.lower()}-{mark}")
         self._watch_output(subprocess.Popen, "communicate")
         self._watch_output(pytest.CaptureFixture, "readouterr")

@@ -114,6 +114,7 @@ _CLOCK = _HERE + "test_a_clock_that_goes_back_changes_nothing"
 _FULL = _HERE + "test_on_a_full_disk_the_run_ends_red_and_the_next_one_sends_the_rest"
 _READ_ONLY = _HERE + "test_a_cache_that_cannot_be_written_stops_the_run_before_it_pays"
 _NEWER = _HERE + "test_a_cache_of_a_newer_version_stops_the_run_before_it_pays"
+_TAKEN = _HERE + "test_a_cache_that_a_newer_version_takes_over_gets_no_reply_of_this_one"
 _TERM = _INTERRUPTED + "test_what_is_in_flight_comes_home_and_nothing_more_is_sent"
 _NEXT = _KILL + "test_the_next_run_asks_only_what_is_missing"
 _DIES = "tests/journeys/test_not_evaluated.py::"
@@ -237,6 +238,16 @@ LOCAL_FAULTS = (
             (_BLOCKED, _NEWER),
             ("its format … is newer than this version reads", _NEWER),
             ("1", _NEWER),
+        ),
+    ),
+    Local(
+        "a newer version takes the cache over during the run",
+        (
+            ("one that comes later is put aside, to be imported", _TAKEN),
+            ("no further request; after the import only the rest", _TAKEN),
+            (_BLOCKED, _TAKEN),
+            ("its format … is newer than this version reads; import with …", _TAKEN),
+            ("1", _TAKEN),
         ),
     ),
     Local(
