@@ -87,6 +87,8 @@ def table(models: Mapping[str, VariantScores]) -> str:
     for family in (*skills.FAMILIES, *skills.LEVELED_FAMILIES):
         asked = next(iter(found.values()))
         cases = [len(asked.get((family, level), ())) for level in skills.LEVELS]
+        if not any(cases):
+            continue
         counts = [_counts(parts, family) for parts in found.values()]
         rows.append([family, " ".join(map(_number, cases)), *counts])
     return format_table(rows, ["family", "cases of level 1 to 5", *found], max_width=None)

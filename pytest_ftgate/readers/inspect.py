@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -30,12 +31,20 @@ from pytest_ftgate.readers.text import replace_in_json
 _NAME = "Inspect log"
 _KEYS = {"eval", "status", "samples"}
 _SAMPLES = "samples/"
+#: How Inspect names a log: by its time, the task and an id.
+_LOG_NAME = re.compile(r"\d{4}-\d\d-\d\dT[\d+-]+_(.+)_[0-9A-Za-z]{22}")
 #: The compression that Inspect uses and that zipfile reads from Python 3.14 on.
 _ZSTANDARD = 93
 #: Modules that decompress it, the first one that is installed.
 _DECOMPRESSORS = ("compression.zstd", "backports.zstd", "zstandard")
 #: The largest sample that is read, in bytes: a small archive may hold a huge one.
 _MAX_BYTES = 500_000_000
+
+
+def task_of_log(path: Path) -> str:
+    """Return the task in the name of a log; of a log with another name, the name itself."""
+    named = _LOG_NAME.fullmatch(path.stem)
+    return named[1] if named else path.stem
 
 
 def read_archive(path: Path, name: str) -> Mapping[str, Any]:

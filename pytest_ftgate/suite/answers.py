@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.readers.answers import read_answers
+from pytest_ftgate.readers.inspect import task_of_log
 from pytest_ftgate.readers.lm_eval import newest_by_task, sample_files, task_of
 from pytest_ftgate.readers.rows import AnswerRow, Columns
 from pytest_ftgate.readers.source import Source
@@ -84,9 +85,10 @@ def _cases_of_log(
     path: Path, rows: tuple[AnswerRow, ...]
 ) -> Iterator[tuple[AnswerRow, dict[str, Any]]]:
     seen: set[str] = set()
+    name = task_of(path) if is_samples_file(path) else task_of_log(path)
     for row in rows:
         # The samples of a folder have the name of their task in their ids.
-        skill = row.id.partition("/")[0] if path.is_dir() else task_of(path)
+        skill = row.id.partition("/")[0] if path.is_dir() else name
         key = row.id if path.is_dir() else f"{skill}/{row.id or row.line}"
         if key not in seen:
             seen.add(key)

@@ -7,13 +7,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import pytest
 from local_server import EXAMPLE, served
-from xllamacpp import Server
 
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.model import Case
@@ -21,7 +21,7 @@ from pytest_ftgate.suite.model import Case
 #: The folder of the commands ``lm_eval`` and ``inspect``.
 HARNESSES = Path(os.environ["HARNESSES"])
 #: Enough cases for the proof of identity to need no others.
-QUESTIONS = 64
+QUESTIONS = 60
 #: What both verdicts must have in common.
 DECIDING = ("outcome", "limit", "n", "before", "after", "low", "high", "regressed", "fixed")
 
@@ -34,7 +34,7 @@ output_type: generate_until
 doc_to_text: "{{input}}"
 doc_to_target: "{{expected}}"
 process_results: !function holds.score
-generation_kwargs: {until: ["<|im_end|>"], max_gen_toks: 16, temperature: 0}
+generation_kwargs: {until: ["<|im_end|>"], max_gen_toks: 12, temperature: 0}
 metric_list: [{metric: holds, aggregation: mean, higher_is_better: true}]
 """
 HOLDS = """\
@@ -55,20 +55,20 @@ def facts():
 
 ONE = 'cases: [{id: one, input: "My parcel is late.", expected: late_delivery}]\n'
 DIRECT = """\
-reply: {max_tokens: 16}
+reply: {max_tokens: 12}
 variants:
   plain:
     provider: openai-compatible
     model: base
-    base_url_env: BASE_URL
+    base_url: BASE_URL
     temperature: 0
     gated: false
-  tuned: {like: plain, base_url_env: TUNED_URL, model: tuned, base: plain, gated: true}
+  tuned: {like: plain, base_url: TUNED_URL, model: tuned, base: plain, gated: true}
 gates: {forgetting: {skills: facts.ftgate.yaml, max_drop: 0.20}}
 """
 FACTS = """
 cases: questions.jsonl
-reply: {score: contains, max_tokens: 16}
+reply: {score: contains, max_tokens: 12}
 variants: {any: {provider: openai-compatible, model: any}}
 gates: {accuracy: {min: 0.01}}
 """
@@ -106,12 +106,14 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def models() -> dict[str, Server]:
-    """Serve the embedded model and its narrow adapter, one request at a time."""
-    return {
+def urls() -> Iterator[dict[str, str]]:
+    """Serve the embedded model and its narrow adapter, one request at a time; yield the URLs."""
+    servers = {
         "base": served("base", slots=1),
         "tuned": served("tuned", EXAMPLE / "tickets-narrow.gguf", slots=1),
     }
+    yield {name: f"{server.listening_address}/v1" for name, server in servers.items()}
+    servers.clear()
 
 
 def run(folder: Path, *command: str, **variables: str) -> None:
@@ -139,7 +141,7 @@ def inspect(folder: Path, name: str, url: str) -> Path:
     run(
         folder,
         *("inspect", "eval", "facts.py", "--model", f"openai-api/local/{name}"),
-        *("--temperature", "0", "--max-tokens", "16", "--max-connections", "1"),
+        *("--temperature", "0", "--max-tokens", "12", "--max-connections", "1"),
         *("--log-dir", str(out), "--log-format", "json", "--display", "plain"),
         LOCAL_API_KEY="none",
         LOCAL_BASE_URL=url,
@@ -148,37 +150,38 @@ def inspect(folder: Path, name: str, url: str) -> Path:
     return log
 
 
-def verdict(pytester: pytest.Pytester, suite: str, name: str) -> dict[str, object]:
+def verdict(folder: Path, suite: str, name: str) -> dict[str, object]:
     """Return what decides the verdict of a suite."""
-    pytester.makefile(".ftgate.yaml", **{name: suite})
-    pytester.runpytest_subprocess(
-        *("--ftgate", f"{name}.ftgate.yaml", f"--ftgate-json={name}.json"),
-        "--ftgate-concurrency=1",
+    (folder / f"{name}.ftgate.yaml").write_text(ONE + suite, "utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "pytest_ftgate", "--ftgate"]
+    subprocess.run(
+        [*command, "--ftgate-concurrency=1", f"--ftgate-json={name}.json", f"{name}.ftgate.yaml"],
+        cwd=folder,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        check=False,  # the gate fails
     )
-    record = json.loads((pytester.path / f"{name}.json").read_text("utf-8"))
-    (found,) = record["verdicts"]
+    (found,) = json.loads((folder / f"{name}.json").read_text("utf-8"))["verdicts"]
     (check,) = found["checks"]
     return {"verdict": found["outcome"], **{key: check[key] for key in DECIDING}}
 
 
+@pytest.fixture(scope="module")
+def asked(folder, urls) -> dict[str, object]:
+    """What decides the verdict of the questions where the models are asked directly."""
+    suite = DIRECT
+    for name, url in urls.items():
+        suite = suite.replace(f"{name.upper()}_URL", url)
+    return verdict(folder, suite, "direct")
+
+
 @pytest.mark.parametrize(("kind", "harness"), [("lm-eval", lm_eval), ("inspect", inspect)])
 def test_the_logs_of_a_harness_reach_the_verdict_of_the_same_questions_asked_directly(
-    pytester, monkeypatch, folder, models, kind, harness
+    folder, urls, asked, kind, harness
 ):
-    urls = {name: f"{server.listening_address}/v1" for name, server in models.items()}
-    for name, url in urls.items():
-        monkeypatch.setenv(f"{name.upper()}_URL", url)
-    for name in ("questions.jsonl", "facts.ftgate.yaml"):
-        (pytester.path / name).write_text((folder / name).read_text("utf-8"), "utf-8")
-    logs = {name: harness(folder, name, url) for name, url in urls.items()}
-
     suite = LOGGED.replace("KIND", kind)
-    for name, log in logs.items():
-        suite = suite.replace(name.upper(), str(log))
+    for name, url in urls.items():
+        suite = suite.replace(name.upper(), str(harness(folder, name, url)))
 
-    asked = verdict(pytester, ONE + DIRECT, "direct")
-    logged = verdict(pytester, ONE + suite, "logged")
-
-    assert logged == asked
+    assert verdict(folder, suite, kind) == asked
     assert asked["verdict"] == "failed"
     assert asked["n"] == QUESTIONS

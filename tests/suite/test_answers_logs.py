@@ -83,6 +83,19 @@ def test_a_log_of_inspect_is_a_skill(logs):
     assert {*found.values()} <= {0.0, 1.0}
 
 
+def test_a_log_that_inspect_has_named_is_the_skill_of_its_task(logs, tmp_path):
+    names = [f"2026-11-28T23-06-2{n}+00-00_words_in_rows_CaJTHcCSdtRS4RC8PpZ2P{n}" for n in (1, 2)]
+    for name in names:
+        copy(DATA / "inspect_words.json", tmp_path / f"{name}.json")
+    base, new = (f"{name}.json" for name in names)
+    suite = logs(f"{{inspect: {base}}}", base=base, new=new)
+
+    found = scores(suite, suite.variants["new"])
+
+    assert {key.partition("/")[0] for key in found} == {"words_in_rows"}
+    assert found == scores(suite, base_variant(suite.variants["new"]))
+
+
 @pytest.mark.parametrize(
     ("skills", "base", "prefix"),
     [("{lm-eval: base}", "base", "words/"), ("{inspect: base.json}", "base.json", "base/")],
