@@ -192,6 +192,8 @@ def started(folder: Path) -> subprocess.Popen[bytes]:
 def main(sizes: tuple[int, ...], largest: int, options: list[str]) -> None:
     """Measure each size and print the table; *largest* is replayed alone, if it is not 0."""
     os.environ |= {"STUB_KEY": "none", "NO_PROXY": "127.0.0.1"}
+    # Without bytecode every run would compile the package anew, which no user's does.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     print(f"{'':>9}  {'sent':>28}  {'replayed':>28}  {'cache':>9}")
     each = f"{'s':>9} {'CPU s':>9} {'MB':>8}"
     print(f"{'cases':>9}  {each}  {each}  {'MB':>9}")

@@ -1,14 +1,15 @@
-r"""What a model and its fine-tunes can do in `general-hard`, by family and level.
+r"""What a model and its fine-tunes can do in `general` and `general-hard`, by family and level.
 
     python benchmarks/levels_live.py examples/tickets/tickets.ftgate.yaml --cache /tmp/one.sqlite
     python benchmarks/levels_live.py examples/tickets/tickets.ftgate.yaml \\
         --cache /tmp/two.sqlite --first /tmp/one.sqlite
 
-It sends some gated cases of each family and level to the base of the suite's tuned variants and to
-each of them, and prints the right replies by family and level. Skills take turns in a level, so its
-first cases have all of them. Replies are cut after --max-tokens, and cases whose text is too long
-for a small context are left out. A level without cases is a "-". --first names the cache of an
-earlier run: printed is how many replies have the same text in both, and the same score.
+It sends some cases of each family and level to the base of the suite's tuned variants and to each
+of them, and prints how many replies are right: for each model, the counts of the levels 1 to 5. The
+levels of `general`, whose families come first, are the difficulties of its cases. Skills take turns
+in a level, so its first cases have all of them. Replies are cut after --max-tokens, and cases whose
+text is too long for a small context are left out. A level without cases is a "-". --first names the
+cache of an earlier run: printed is how many replies have the same text in both, and the same score.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 from self_agreement import columns, row
@@ -29,7 +31,7 @@ from pytest_ftgate.plugin.config import with_suite
 from pytest_ftgate.reporting.tables import format_table
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.cases import leveled_cases
+from pytest_ftgate.suite.cases import leveled_cases, skill_cases
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
 from pytest_ftgate.suite.model import Case, Suite
 
@@ -37,17 +39,31 @@ from pytest_ftgate.suite.model import Case, Suite
 LONGEST = 1600
 
 
-def sample(per_level: int, max_tokens: int) -> tuple[Case, ...]:
-    """Return the first gated cases of each family and level that are short enough."""
+def sample(easy: int, hard: int, max_tokens: int) -> tuple[Case, ...]:
+    """Return the first cases of each family and level that are short enough.
+
+    They are *easy* of each level of `general`, and *hard* gated ones of `general-hard`.
+    """
     chosen: list[Case] = []
-    for family in skills.LEVELED_FAMILIES:
+    for family in (*skills.FAMILIES, *skills.LEVELED_FAMILIES):
         for level in skills.LEVELS:
-            cases = leveled_cases(family, level)
+            is_hard = family in skills.LEVELED_FAMILIES
+            cases = leveled_cases(family, level) if is_hard else _easy_cases(family, level)
             short = [case for case in cases if _length(case) <= LONGEST]
-            chosen += short[:per_level]
+            chosen += short[: hard if is_hard else easy]
     return tuple(
         replace(case, max_tokens=min(case.max_tokens or max_tokens, max_tokens)) for case in chosen
     )
+
+
+def _easy_cases(family: str, level: int) -> list[Case]:
+    """Return the cases of `general` of one level, one of each skill after the other."""
+    of_skills = [
+        [case for case in skill_cases((skill,)) if case.difficulty == level]
+        for skill in skills.FAMILIES[family]
+    ]
+    turns = zip_longest(*of_skills)
+    return [case for turn in turns for case in turn if case is not None]
 
 
 def _length(case: Case) -> int:
@@ -65,32 +81,30 @@ def rates(scores: VariantScores) -> dict[tuple[str, int], list[float]]:
 
 
 def table(models: Mapping[str, VariantScores]) -> str:
-    """Return right replies of each model by family and level."""
+    """Return the right replies of each model by family and level."""
     found = {name: rates(scores) for name, scores in models.items()}
     rows = []
-    for family in (*skills.LEVELED_FAMILIES, "all"):
-        for name, parts in found.items():
-            levels = [_values(parts, family, level) for level in skills.LEVELS]
-            together = [value for values in levels for value in values]
-            rows.append([family, name, *map(_cell, [*levels, together])])
-    headers = ["family", "model", *(f"level {level}" for level in skills.LEVELS), "all"]
-    return format_table(rows, headers, right_columns=range(2, 8), max_width=None)
+    for family in (*skills.FAMILIES, *skills.LEVELED_FAMILIES):
+        asked = next(iter(found.values()))
+        cases = [len(asked.get((family, level), ())) for level in skills.LEVELS]
+        counts = [_counts(parts, family) for parts in found.values()]
+        rows.append([family, " ".join(map(_number, cases)), *counts])
+    return format_table(rows, ["family", "cases of level 1 to 5", *found], max_width=None)
 
 
-def _values(
-    parts: Mapping[tuple[str, int], Sequence[float]], family: str, level: int
-) -> list[float]:
-    names = skills.LEVELED_FAMILIES if family == "all" else (family,)
-    return [value for name in names for value in parts.get((name, level), ())]
+def _counts(parts: Mapping[tuple[str, int], Sequence[float]], family: str) -> str:
+    """Return how many replies of each level are right."""
+    levels = [parts.get((family, level)) for level in skills.LEVELS]
+    return " ".join("-" if values is None else f"{sum(values):.0f}" for values in levels)
 
 
-def _cell(values: Sequence[float]) -> str:
-    return f"{sum(values):.0f} of {len(values)}" if values else "-"
+def _number(count: int) -> str:
+    return str(count or "-")
 
 
 def measure(args: argparse.Namespace, suite: Suite, session: Session) -> None:
     """Send the requests, and print the tables."""
-    cases = sample(args.per_level, args.max_tokens)
+    cases = sample(args.easy, args.hard, args.max_tokens)
     gate = ForgettingGate(line=0, cases=cases, max_drop=0.1)
     chosen = variants(suite, args)
     names = ["base", *(variant.name for variant in chosen[1:])]
@@ -116,7 +130,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("suite", type=Path)
-    parser.add_argument("--per-level", type=int, default=2)
+    parser.add_argument("--easy", type=int, default=2, help="cases of a level of general")
+    parser.add_argument("--hard", type=int, default=2, help="and of general-hard")
     parser.add_argument("--max-tokens", type=int, default=48)
     parser.add_argument("--only", action="append", help="this variant beside the base; base: none")
     parser.add_argument("--threads", type=int, help="fewer leave cores to others")

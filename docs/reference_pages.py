@@ -137,14 +137,14 @@ def _introduction(name: str, part: Mapping[str, Any], once: _Once) -> Iterator[s
 def _key_table(
     name: str, properties: Mapping[str, Any], required: Iterable[str], once: _Once
 ) -> Iterator[str]:
-    yield "| key | type | default | example | meaning |\n|---|---|---|---|---|"
+    yield "| key | meaning | type | example |\n|---|---|---|---|"
     for key, keys in properties.items():
         target = anchor(name, key)
-        default = "required" if key in required else _default(keys)
+        default = "; **required**" if key in required else _default(keys)
         shown = name.removeprefix("Declared").lower().replace("-", ".")
         text = once(keys.get("description", ""), f"`{shown}.{key}`", target)
         link = f'<a id="{target}"></a>`{key}`'
-        yield _row(link, _type(keys), default, _example(keys), text)
+        yield _row(link, text, _type(keys) + default, _example(keys))
 
 
 def _example(keys: Mapping[str, Any]) -> str:
@@ -160,7 +160,7 @@ def _example(keys: Mapping[str, Any]) -> str:
 def _default(keys: Mapping[str, Any]) -> str:
     value = keys.get("default")
     is_scalar = value not in (None, "") and not isinstance(value, list | dict)
-    return f"`{json.dumps(value, ensure_ascii=False)}`" if is_scalar else ""
+    return f"; default `{json.dumps(value, ensure_ascii=False)}`" if is_scalar else ""
 
 
 def _type(keys: Mapping[str, Any]) -> str:
@@ -426,7 +426,8 @@ def _errors() -> Iterator[str]:
     yield "that meets one is *not evaluated*, and the run is red. How each kind of gate ends, and"
     yield "which command leads on, is in [every way a gate ends](../ends.md).\n"
     tree = (errors.__doc__ or "").partition("\n\n")[2].rstrip()
-    yield f"```text\n{tree}\n```"
+    names = [re.split(r"(?<=\w)  +", line)[0] for line in tree.splitlines()]
+    yield "\n".join(["```text", *names, "```"])
     for kind in (*_tree(errors.FtgateError), errors.EngineError):
         meaning, _, remedy = (inspect.getdoc(kind) or "").partition("Remedy: ")
         remedy = remedy.partition("\n\n")[0]

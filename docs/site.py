@@ -1,11 +1,11 @@
 """Write the reference pages from the code, and build the site.
 
-    python docs/site.py reference    write docs/reference/*.md
+    python docs/site.py reference    write docs/reference/*.md, and the drawing of statistics.md
     python docs/site.py faults       write docs/faults.md from the table of the tests
     python docs/site.py build        build the site into .site/out, with every link checked
 
-Zensical builds what lies in one folder, so the pages are copied to .site/docs first; links to other
-files of the repository become plain text there.
+Zensical builds what lies in one folder, so the pages are copied to .site/docs first, with the
+workflows to copy; links to other files of the repository become plain text there.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from drawings import pictures
 from reference_pages import pages
 
 DOCS = Path(__file__).parent
 STAGE = DOCS.parent / ".site"
+#: A folder of the repository that the site has as well: files to copy.
+_COPIED = "examples/workflows"
 
 
 # The site ----------------------------------------------------------------------------------------
@@ -31,6 +34,8 @@ def write_reference() -> None:
         path = DOCS / "reference" / f"{name}.md"
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")
+    for name, text in pictures().items():
+        (DOCS / "pictures" / name).write_text(text, "utf-8")
 
 
 def stage() -> None:
@@ -40,11 +45,24 @@ def stage() -> None:
     shutil.copytree(DOCS, STAGE / "docs", ignore=ignored)
     shutil.copy(DOCS.parent / "CHANGELOG.md", STAGE / "docs" / "changelog.md")
     shutil.copy(DOCS / "zensical.toml", STAGE)
+    shutil.copytree(DOCS.parent / _COPIED, STAGE / "docs" / _COPIED)
     for path in (STAGE / "docs").rglob("*.md"):
         depth = len(path.relative_to(STAGE / "docs").parts)
-        outside = re.compile(rf"\[([^\]]+)\]\((?:\.\./){{{depth}}}([^)]+)\)")
-        text = path.read_text("utf-8")
-        path.write_text(outside.sub(r"\1 (`\2` in the repository)", text), "utf-8")
+        path.write_text(_with_links(path.read_text("utf-8"), depth), "utf-8")
+
+
+def _with_links(text: str, depth: int) -> str:
+    """Return a page whose links to files of the repository lead to a copy, or are text."""
+    up = "../" * (depth - 1)
+    outside = re.compile(rf"\[([^\]]+)\]\((?:\.\./){{{depth}}}([^)]+)\)")
+    return outside.sub(
+        lambda found: (
+            f"[{found[1]}]({up}{found[2]})"
+            if found[2].startswith(_COPIED)
+            else f"{found[1]} (`{found[2]}` in the repository)"
+        ),
+        text,
+    )
 
 
 def write_faults() -> None:

@@ -43,6 +43,7 @@ SDKS = {
         "training.callback",
     },
     "peft": {"providers.transformers"},
+    "llguidance": {"providers.constraints"},
 }
 #: Only the plugin imports pytest, and the module whose functions pytest registers as hooks.
 PYTEST_ELSEWHERE = {"hookspecs"}

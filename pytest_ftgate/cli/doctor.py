@@ -205,14 +205,11 @@ def _variant(suite: Suite, session: Session, variant: Variant) -> Iterator[Diagn
         yield Diagnosis(Level.FAIL, str(error))
         return
     if spec.hosted:
-        found = [*(_server(request) if request.base_url else _key(variant, spec))]
-        yield from found
-        if request.base_url and spec.any_server and found[0].level is Level.OK:
-            yield from asyncio.run(_own_server(request))
+        yield from _server(request, variant, spec) if request.base_url else _key(variant, spec)
     elif spec.weights == "gguf":
         yield _engine(variant, Path(request.model))
         yield from _gguf_template(request)
-    if spec.hosted and variant.base_url is None and not has_price(variant.tariff):
+    if spec.hosted and request.base_url is None and not has_price(variant.tariff):
         remedy = "state usd_per_1m_input and usd_per_1m_output on the variant"
         yield Diagnosis(Level.WARN, f"the prices of {variant.model} are unknown", remedy)
 
@@ -239,8 +236,8 @@ def _key(variant: Variant, spec: ProviderSpec) -> Iterator[Diagnosis]:
         yield Diagnosis(Level.WARN, text, f"set {prefix}API_KEY, or use recorded replies")
 
 
-def _server(request: requests.Request) -> Iterator[Diagnosis]:
-    """Yield what the server at the request's own address serves."""
+def _server(request: requests.Request, variant: Variant, spec: ProviderSpec) -> Iterator[Diagnosis]:
+    """Yield what the server at the request's own address serves, and how it writes prompts."""
     address, wanted = request.base_url or "", request.served_model or request.model
     try:
         served = served_models(address, os.environ.get(request.api_key_env or ""))
@@ -249,12 +246,25 @@ def _server(request: requests.Request) -> Iterator[Diagnosis]:
         text = f"nothing usable at {address}: {escape_controls(str(reason))}"
         yield Diagnosis(Level.FAIL, text, "start the server, or correct base_url")
         return
+    base = variant.base if request.adapter else None
     if wanted in served or not served:
         yield Diagnosis(Level.OK, f"{address} serves {wanted}")
+    elif base in served:
+        yield Diagnosis(Level.OK, f"{address} serves {base}, and the run loads the adapter")
+        # The adapter is not there yet, so its base is asked, and for no reply.
+        request = replace(request, model=base, constraint=None)
+    else:
+        yield _other_models(address, served, base, wanted)
         return
+    if spec.any_server:
+        yield from asyncio.run(_own_server(request))
+
+
+def _other_models(address: str, served: list[str], base: str | None, wanted: str) -> Diagnosis:
     names = ", ".join(f'"{escape_controls(model)}"' for model in served[:5])
-    remedy = f'start the server with it, or write served_model: "{escape_controls(served[0])}"'
-    yield Diagnosis(Level.FAIL, f'{address} serves {names}, not "{wanted}"', remedy)
+    key = "base" if base else "served_model"
+    remedy = f'start the server with it, or write {key}: "{escape_controls(served[0])}"'
+    return Diagnosis(Level.FAIL, f'{address} serves {names}, not "{base or wanted}"', remedy)
 
 
 async def _own_server(request: requests.Request) -> list[Diagnosis]:

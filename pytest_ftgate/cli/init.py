@@ -32,6 +32,7 @@ from pytest_ftgate.cli.project import (
     promptfoo_prompts,
     raw_rows,
     read_cases,
+    unknown_tables,
     write_new,
 )
 from pytest_ftgate.cli.scaffold import (
@@ -63,6 +64,8 @@ from pytest_ftgate.weights import find_weights
 
 #: More cases take a local model minutes, so they are not measured here.
 _MAX_MEASURED = 300
+#: How many columns of a table a message shows.
+_SHOWN_COLUMNS = 8
 _NOTHING = """\
 No prompt with cases was found below {folder}. init looks for
   a prompt: a .md, .txt or .j2 file
@@ -106,16 +109,24 @@ def write_first_suite(
     columns = Columns(input=input or "", expected=expected or "")
     if starter:
         prompt, cases = _write_starter(Path("prompts"))
-    found = [_named(prompt, cases, columns)] if prompt or cases else _found(Path())
+    found = [_named(prompt, cases, columns)] if prompt or cases else _found(Path(), columns)
     new = [candidate for candidate in found if not candidate.suite.exists()]
     if not found:
-        configs = "".join(f"\nFound of another tool: {path}" for path in other_configs(Path()))
-        text = _NOTHING.format(folder=Path.cwd(), found=configs)
-        return InitOutput((text,), 1)
+        return InitOutput((_nothing(Path()),), 1)
     if len(new) > 1:
         return InitOutput(tuple(_choices(new)), 1)
     lines = _written(new[0], workflow=workflow) if new else _existing(found, workflow=workflow)
     return InitOutput((*lines,))
+
+
+def _nothing(folder: Path) -> str:
+    """Return what was looked for, and what lies below *folder* instead."""
+    found = [f"\nFound of another tool: {path}" for path in other_configs(folder)]
+    for path, names in unknown_tables(folder):
+        shown = ", ".join(names[:_SHOWN_COLUMNS])
+        found.append(f"\nFound with other columns: {path} ({shown}); name two of them: ")
+        found.append("pytest-ftgate init --input COLUMN --expected COLUMN")
+    return _NOTHING.format(folder=Path.cwd(), found="".join(found))
 
 
 def _write_starter(folder: Path) -> tuple[Path, Path]:
@@ -138,15 +149,15 @@ def _named(prompt: Path | None, cases: Path | None, columns: Columns) -> Candida
         return Candidate(prompt, read_cases(cases, columns))
     if prompt is None or prompt.suffix in DATA_SUFFIXES:
         return Candidate(None, read_cases(prompt or Path(), columns))
-    data = cases_for(prompt, case_files(prompt.parent))
+    data = cases_for(prompt, case_files(prompt.parent, columns))
     if data is None:
         remedy = "put a .csv or .jsonl file with input and expected there, or add --cases FILE"
         raise ConfigurationError(f"no cases lie beside {prompt}; {remedy}")
     return Candidate(prompt, read_cases(data.path, columns))
 
 
-def _found(folder: Path) -> list[Candidate]:
-    found = [found for found in candidates(folder) if not is_demo(found.suite.parent)]
+def _found(folder: Path, columns: Columns) -> list[Candidate]:
+    found = [found for found in candidates(folder, columns) if not is_demo(found.suite.parent)]
     for config in other_configs(folder) if not found else ():
         found += _from_promptfoo(config)
     return found
@@ -220,7 +231,8 @@ def _require_columns(data: CaseTable) -> None:
         named = ", ".join(f"--{key} COLUMN" for key in missing)
         what = " and ".join(missing)
         message = f"{data.path} has no column known to hold {what}"
-        raise ConfigurationError(f"{message}; name it: {named}")
+        there = ", ".join([*next(iter(raw_rows(data.path)), ())][:_SHOWN_COLUMNS])
+        raise ConfigurationError(f"{message}; it has {there}; name it: {named}")
 
 
 def _scaffold(candidate: Candidate, schema: Path) -> Scaffold:

@@ -19,8 +19,9 @@ from pytest_ftgate.gates.training_data import (
     read_training_data,
     training_data_rules,
 )
+from pytest_ftgate.gates.training_rows import TrainingDataRules
 from pytest_ftgate.gates.units import amount, quantity
-from pytest_ftgate.gates.verdict import Severity, TrainingDataRules, Verdict
+from pytest_ftgate.gates.verdict import Severity, Verdict
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.recommend.evidence import AcceptedRun
 from pytest_ftgate.reporting.headlines import severity_counts

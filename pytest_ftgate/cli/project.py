@@ -115,16 +115,32 @@ def _has_case_keys(path: Path) -> bool:
     return bool(rows) and all(row.keys() <= known for row in rows)
 
 
-def case_files(folder: Path) -> list[CaseTable]:
-    """Return the files below *folder* that hold cases, those with expected answers first."""
-    found = []
+def _tables(folder: Path) -> Iterator[Path]:
+    """Yield the files below *folder* that may hold cases, by their names."""
     for path in project_files(folder, "*"):
         stem = path.name.lower()
         is_data = path.suffix in DATA_SUFFIXES and not any(word in stem for word in _NO_CASES)
-        if not is_data or path.stat().st_size > _MAX_BYTES:
-            continue
+        if is_data and path.stat().st_size <= _MAX_BYTES:
+            yield path
+
+
+def unknown_tables(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield the tables below *folder* with the names of their columns."""
+    for path in _tables(folder):
+        rows = raw_rows(path)
+        if rows:
+            yield path, [*rows[0]]
+
+
+def case_files(folder: Path, columns: Columns | None = None) -> list[CaseTable]:
+    """Return the files below *folder* that hold cases, those with expected answers first.
+
+    Of named *columns* every one has to be there.
+    """
+    found = []
+    for path in _tables(folder):
         try:
-            data = read_cases(path)
+            data = read_cases(path, columns)
         except FtgateError:
             continue
         if "input" in data.columns:
@@ -132,9 +148,9 @@ def case_files(folder: Path) -> list[CaseTable]:
     return sorted(found, key=lambda data: not data.has_expected)
 
 
-def candidates(folder: Path) -> list[Candidate]:
+def candidates(folder: Path, columns: Columns | None = None) -> list[Candidate]:
     """Return the prompts below *folder* that have cases, or the cases alone if there is no one."""
-    data = case_files(folder)
+    data = case_files(folder, columns)
     found = [
         Candidate(prompt, cases)
         for prompt in prompt_files(folder)

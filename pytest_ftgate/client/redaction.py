@@ -24,13 +24,17 @@ _MIN_LENGTH = 6
 def redact(error: FtgateError, environ: Mapping[str, str], key_name: str | None = None) -> None:
     """Remove secrets from the message of *error*, in place.
 
-    Values in *environ* are secret if their names suggest it; *key_name* names one more.
+    *key_name* names one more variable of *environ* whose value is secret.
     """
-    names = [name for name in environ if name == key_name or _SECRET_NAME.search(name)]
-    message = _without_values(str(error), names, environ)
-    message = _SCHEME_TOKEN.sub(r"\1 [hidden]", message)
+    message = redact_text(str(error), environ, key_name)
     if message != str(error):
         error.args = (message, *error.args[1:])
+
+
+def redact_text(text: str, environ: Mapping[str, str], key_name: str | None = None) -> str:
+    """Return *text* without secrets: values in *environ* whose names suggest it, and tokens."""
+    names = [name for name in environ if name == key_name or _SECRET_NAME.search(name)]
+    return _SCHEME_TOKEN.sub(r"\1 [hidden]", _without_values(text, names, environ))
 
 
 def redact_reply(reply: Reply, request: Request, environ: Mapping[str, str]) -> Reply:

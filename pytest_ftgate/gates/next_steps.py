@@ -132,7 +132,7 @@ def _steps_if_inconclusive(
     elif not check.informative:
         yield NextStep(StepKind.DECLARE_MINIMUM, place)
     elif check.missing:
-        yield _missing_step(suite, verdict.variant, check.missing)
+        yield from _missing_steps(suite, verdict.variant, check.missing)
     else:
         repeats = _repeats_for_needed(check, look)
         if repeats:
@@ -149,12 +149,16 @@ def _steps_if_inconclusive(
             yield NextStep(StepKind.FIX_CASES, {"cases": ", ".join(regressed)})
 
 
-def _missing_step(suite: Suite, variant: str, missing: int) -> NextStep:
-    """Return the step that brings *missing* replies, or grades: a file of replies grows by hand."""
+def _missing_steps(suite: Suite, variant: str, missing: int) -> Iterator[NextStep]:
+    """Yield what brings *missing* replies, or grades: a file of replies grows by hand."""
     file = suite.variants[variant].replies
     if file is not None and not suite.judges:
-        return NextStep(StepKind.ADD_REPLIES, {"missing": missing, "file": file.name})
-    return NextStep(StepKind.RUN_AGAIN, {"missing": missing, "suite": suite.name})
+        yield NextStep(StepKind.ADD_REPLIES, {"missing": missing, "file": file.name})
+        return
+    if suite.judges:
+        # A reply of a judge that holds no grade is cached, so that no run brings another one.
+        yield NextStep(StepKind.IMPROVE_JUDGE, {"ungraded": missing})
+    yield NextStep(StepKind.RUN_AGAIN, {"missing": missing, "suite": suite.name})
 
 
 def _case_steps(check: Check) -> Iterator[NextStep]:

@@ -73,6 +73,7 @@ class StepKind(StrEnum):
     * ``make baseline``, ``train again``: the *variant*; *where*.
     * ``ship other``: the other *variant*, the number of its *gates*, and the one that it is *for*.
     * ``check identity``: *claims*, what the variant claims to be: ``adapter`` or ``model``.
+    * ``improve judge``: the number of *ungraded* replies, if that is why.
     * ``settle skill``: the *skill*, its *n* cases, its *margin*, the change from *low* to *high*.
     * ``fix format``: the most frequent *format_error*, and its *replies*.
     * ``fix must-pass cases``: the *cases*, and whether they were *repeated*.

@@ -17,15 +17,9 @@ from pytest_ftgate.gates.training_data_checks import (
     find_case_leaks,
     sensitive_data_findings,
 )
+from pytest_ftgate.gates.training_rows import TrainingDataRules, TrainingRow
 from pytest_ftgate.gates.units import counted, quantity
-from pytest_ftgate.gates.verdict import (
-    Finding,
-    Outcome,
-    Severity,
-    TrainingDataRules,
-    TrainingRow,
-    Verdict,
-)
+from pytest_ftgate.gates.verdict import Finding, Outcome, Severity, Verdict
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import read_rows
 from pytest_ftgate.requests.estimate import estimate_tokens

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_ftgate.gates.training_rows import TrainingDataRules, TrainingRow
 from pytest_ftgate.gates.units import counted, quantity
-from pytest_ftgate.gates.verdict import Finding, Severity, TrainingDataRules, TrainingRow
+from pytest_ftgate.gates.verdict import Finding, Severity
 from pytest_ftgate.requests.contamination import contaminated_lines
 from pytest_ftgate.requests.reply import Reply, read_reply
 from pytest_ftgate.scoring.formats import FormatChecker

@@ -1,7 +1,8 @@
-"""The facts of a run: versions, and for its reports the command, the commit and the suites."""
+"""The facts in a run record: versions, and for reports the command, the commit and the suites."""
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_ftgate.client.redaction import redact_text
 from pytest_ftgate.gates.units import duration
 from pytest_ftgate.results.git import GitError, git_output
 from pytest_ftgate.settings import Settings
@@ -39,7 +41,7 @@ def report_facts(
     git is called, so this is for a run that writes a report.
     """
     return {
-        "command": shlex.join(["pytest", *arguments]),
+        "command": redact_text(shlex.join(["pytest", *arguments]), os.environ),
         "duration": duration(seconds),
         **dict(_git_facts(settings)),
         **dict(_suite_facts(settings.root, suites)),

@@ -48,7 +48,6 @@ _ANNOTATOR = "pytest_github_actions_annotate_failures"
 
 
 _REPORT_ONLY = "this run reports verdicts only: none of them fails a test"
-_NOTHING_SELECTED = "the selection leaves out every gate: check -k, -m and --ftgate-variant"
 #: The statuses that pytest lists in its short summary, by the letter of -r.
 _LISTED = {
     "f": "failed",
@@ -310,8 +309,6 @@ class Reporter:
         """Return why the run has no gate, and what to do."""
         if self._verdicts.selects_gates:
             return "every gate was skipped"
-        if self._config.stash.get(deselected_key, False):
-            return _NOTHING_SELECTED
         names, start = " or ".join(self._settings.files), self._config.invocation_params.dir
         looked = ", ".join(str(Path(start, argument)) for argument in self._config.args)
         return f"there is no {names} below {looked}; pytest-ftgate init writes one"

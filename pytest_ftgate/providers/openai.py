@@ -437,7 +437,8 @@ class OpenAIProvider:
         try:
             reply = parse_completion(body, headers)
         except RetryableError as error:
-            raise RetryableError(f"{error}{self._access.path_hint}") from error
+            where = f"({self._url}, model {request.model}){self._access.path_hint}"
+            raise RetryableError(f"{error} {where}") from error
         return with_logprobs(reply, request, body, self._url)
 
     async def send(

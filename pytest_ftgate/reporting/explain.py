@@ -152,12 +152,12 @@ def _drop_sentences(check: Check, p_pass: float, p_fail: float) -> Iterator[str]
     limit = unsigned_points(check.limit)
     yield (
         f"It passes if a true drop of {limit} points would look this good or better at most "
-        f"{frequency_phrase(check.miss)}; it would {frequency_phrase(p_pass)}."
+        f"{frequency_phrase(check.miss)}. Here: {frequency_phrase(p_pass)}."
     )
     yield (
         f"It fails if the observed drop reaches {limit} points, and if an unchanged variant would "
-        f"look this bad or worse at most {frequency_phrase(check.alarm)}{_shared_alarm(check)}; it "
-        f"would {frequency_phrase(p_fail)}. It also fails if the drop is shown to exceed {limit} "
+        f"look this bad or worse at most {frequency_phrase(check.alarm)}{_shared_alarm(check)}. "
+        f"Here: {frequency_phrase(p_fail)}. It also fails if the drop is shown to exceed {limit} "
         f"points."
     )
     yield f"{_position(check)}, {_conclusion(check)}"
@@ -199,7 +199,7 @@ def _threshold_comparison(check: Check) -> Iterator[str]:
     miss = point_rule_miss_probability(n, max(discordance, check.limit), check.limit)
     yield (
         f"With {check.n} cases a plain threshold would miss a true drop of "
-        f"{unsigned_points(check.limit)} points {percent(miss)} of the time; this gate does "
+        f"{unsigned_points(check.limit)} points {percent(miss)} of the time; this gate misses it "
         f"at most {check.miss * 100:.2g} % of the time."
     )
     # Where cases are related, the plan counts their groups, which a check does not keep.
@@ -217,11 +217,11 @@ def _minimum_sentences(check: Check) -> Iterator[str]:
     if check.p_pass is not None and check.p_fail is not None:
         yield (
             f"It passes if a true rate just under {minimum} would reach this at most "
-            f"{frequency_phrase(check.miss)}; it would {frequency_phrase(check.p_pass)}."
+            f"{frequency_phrase(check.miss)}. Here: {frequency_phrase(check.p_pass)}."
         )
         yield (
             f"It fails if a true rate of {minimum} would fall this low at most "
-            f"{frequency_phrase(check.alarm)}; it would {frequency_phrase(check.p_fail)}, "
+            f"{frequency_phrase(check.alarm)}. Here: {frequency_phrase(check.p_fail)}, "
             f"{_conclusion(check)}"
         )
     slightly_below = check.limit - 0.02
@@ -230,7 +230,7 @@ def _minimum_sentences(check: Check) -> Iterator[str]:
         missed = float(binomial_sf(needed - 1.0, check.n, slightly_below))
         yield (
             f"With {check.n} cases a plain threshold would pass a variant that is truly at "
-            f"{percent(slightly_below)} {percent(missed)} of the time; this gate does at most "
+            f"{percent(slightly_below)} {percent(missed)} of the time; this gate passes it at most "
             f"{check.miss * 100:.2g} % of the time."
         )
 

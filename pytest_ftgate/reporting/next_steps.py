@@ -174,6 +174,13 @@ def _request_both(values: _Values) -> StepWords:
     return StepWords("request all replies again, so that both sides are current", command=command)
 
 
+def _improve_judge(values: _Values) -> StepWords:
+    remark = "pytest-ftgate labels writes replies to label"
+    if "ungraded" in values:
+        remark = "another rubric or judge is requested anew; the same one is read from the cache"
+    return StepWords("sharpen the rubric, or take a stronger judge", remark)
+
+
 def _accept_first(values: _Values) -> StepWords:
     command = gate_command(values.get("suite", ""), "--ftgate-accept")
     return StepWords("accept a run, so that later ones are compared with it", command=command)
@@ -218,8 +225,5 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     ),
     StepKind.CHECK_CAUSE: _check_cause,
     StepKind.CHECK_IDENTITY: _check_identity,
-    StepKind.IMPROVE_JUDGE: lambda _: StepWords(
-        "sharpen the rubric, or take a stronger judge",
-        "pytest-ftgate labels writes replies to label",
-    ),
+    StepKind.IMPROVE_JUDGE: _improve_judge,
 }

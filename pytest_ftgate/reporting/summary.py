@@ -364,8 +364,9 @@ def first_action(report: Report) -> tuple[str, str, str] | None:
 
     An error that kept gates from being evaluated comes first, since it may explain the rest.
     """
-    for names, reason in not_evaluated_groups(report):
-        return names, "not evaluated", reason.strip().partition("\n")[0]
+    for names, reason in not_evaluated_groups(report) if report.gated_verdicts else ():
+        first = reason.strip().partition("\n")[0]
+        return names, f"not evaluated: {first}", ""
     for verdict in rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED:
             _, *size = head_parts(verdict, "")
@@ -385,8 +386,10 @@ def next_steps(report: Report, verdict: Verdict) -> tuple[NextStep, ...]:
 
 
 def _with_budget(report: Report, steps: Iterable[NextStep]) -> Iterator[NextStep]:
-    """Yield *steps*; where a budget stopped the run, the next one gets a larger budget."""
+    """Yield *steps*; where a budget stopped the run, going on comes first, with a larger budget."""
     option = _more_budget(report) if report.cost.stopped else ""
+    if report.cost.stopped:
+        steps = sorted(steps, key=lambda step: step.kind is not StepKind.RUN_AGAIN)
     for step in steps:
         runs_again = option and step.kind is StepKind.RUN_AGAIN
         yield replace(step, values={**step.values, "option": option}) if runs_again else step

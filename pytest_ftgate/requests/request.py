@@ -204,5 +204,6 @@ def group_by_adapter(requests: Iterable[Request], after: Sequence[Request] = ())
 def weights_of(request: Request) -> object:
     """Return what decides which weights answer *request*: the model and its adapters."""
     # llama.cpp's server takes the adapters of each request here.
-    adapters = canonical_json(request.extra.get("lora"))
+    adapters = request.extra.get("lora")
+    adapters = canonical_json(adapters) if adapters else ""
     return (request.provider, request.model, request.adapter, adapters)

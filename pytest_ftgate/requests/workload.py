@@ -18,7 +18,7 @@ from pytest_ftgate.suite.extra import without_restrictions
 from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED, provider_spec
-from pytest_ftgate.suite.training_data import count_recorded_replies
+from pytest_ftgate.suite.training_data import count_recorded_replies, repeats_recorded_replies
 
 #: The longest reply to a skill case that declares no limit, in tokens.
 SKILL_TOKENS = 32
@@ -97,6 +97,8 @@ def replies_vary(variant: Variant) -> bool:
     """Return True if *variant* may answer a repeated request differently."""
     spec = provider_spec(variant.provider)
     if spec.recorded and variant.replies is not None:
+        if reply_columns(variant.replies, variant.options) is None:
+            return repeats_recorded_replies(variant.replies)
         return any(count > 1 for count in _reply_counts(variant, variant.replies).values())
     return not spec.deterministic or bool(variant.sampling.get("temperature"))
 

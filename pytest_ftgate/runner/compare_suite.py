@@ -222,6 +222,10 @@ def _with_limit(suite: Suite) -> Suite:
     return suite
 
 
+#: A larger limit lets half of the right answers go, so it is not advised.
+_MAX_ADVISED_LIMIT = 0.5
+
+
 def _too_few_cases(suite: Suite) -> str:
     """Return what the cases can show, and what would show the limit."""
     from pytest_ftgate.gates.power import (
@@ -235,7 +239,9 @@ def _too_few_cases(suite: Suite) -> str:
     design, discordance = design_of(suite, gate), assumed_discordance(suite)
     target = gate.max_drop or MAX_DEFAULT_LIMIT
     shown = design_certifiable_limit(design, discordance)
-    remedy = "" if shown is None else f", or --max-drop {round_up_to_point(shown):g}"
+    remedy = ""
+    if shown is not None and shown <= _MAX_ADVISED_LIMIT:
+        remedy = f", or --max-drop {round_up_to_point(shown):g}"
     return (
         f"{design.description} cannot show that a drop stays below {target * 100:.3g} points; it "
         f"takes about {design_cases_needed(design, discordance, target)}{remedy}"

@@ -243,6 +243,7 @@ def judge_evidence_of(
         for side in graded
         for result in side.results.values()
         for score in result.scores
+        if score.correct is not None
     ]
     is_constant = len({*grades}) == 1 and len(grades) >= _MIN_CONSTANT_GRADES
     return JudgeEvidence(

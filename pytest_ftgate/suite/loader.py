@@ -86,9 +86,7 @@ def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
     key_path: KeyPath = tuple(detail["loc"])
     known = declared_keys(model_at(key_path[:-1]))
     message = validation_message(detail, known, source.document.raw.get(key_path))
-    source.add_error_at(
-        key_path, _variant_prefix(key_path) + message + _extra_hint(detail, message)
-    )
+    source.add_error_at(key_path, _variant_prefix(key_path) + _with_extra_hint(detail, message))
 
 
 def _without(value: Any, key_path: KeyPath) -> Any:
@@ -109,12 +107,19 @@ def _variant_prefix(key_path: KeyPath) -> str:
     return ""
 
 
-def _extra_hint(detail: Mapping[str, Any], message: str) -> str:
-    """Return where a setting of a server goes, for an unknown key that is like no other; or ""."""
+#: Settings of servers with names that are like keys of a variant.
+_SERVER_SETTINGS = ("top_k", "min_p")
+
+
+def _with_extra_hint(detail: Mapping[str, Any], message: str) -> str:
+    """Return *message*; for an unknown key that is like no other, with where such settings go."""
+    told, _, similar = message.partition("; did you mean")
     match detail["type"], detail["loc"]:
-        case "extra_forbidden", ("variants", _, key) if "did you mean" not in message:
-            return f"; a setting of the server itself goes into extra: {{{key}: …}}"
-    return ""
+        case "extra_forbidden", ("variants", _, "extra_body"):
+            return f"{told}; settings of the server itself go into extra: {{…}}"
+        case "extra_forbidden", ("variants", _, key) if key in _SERVER_SETTINGS or not similar:
+            return f"{told}; a setting of the server itself goes into extra: {{{key}: …}}"
+    return message
 
 
 #: Returns the content of a suite file in another form: keys and values as YAML has them.

@@ -359,6 +359,16 @@ def count_recorded_replies(path: Path) -> Mapping[str, int]:
     return _count_cached(path, path.stat().st_mtime_ns)
 
 
+def repeats_recorded_replies(path: Path) -> bool:
+    """Return True if a case has several recorded replies."""
+    return _repeats_cached(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _repeats_cached(path: Path, version: int) -> bool:
+    return max(_count_cached(path, version).values(), default=0) > 1
+
+
 @lru_cache(maxsize=16)
 def _count_cached(path: Path, version: int) -> Mapping[str, int]:
     del version  # part of the cache key, so that an edited file is read again

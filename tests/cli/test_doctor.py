@@ -59,6 +59,25 @@ def test_a_server_with_another_model_fails_and_both_remedies_are_named(desk, ser
     assert 'start the server with it, or write served_model: "base"' in printed
 
 
+@pytest.mark.parametrize("base", ["base", "other"])
+def test_a_server_that_loads_an_adapter_has_to_serve_its_base(desk, server, run_verb, base):
+    adapter = Path("adapter")
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 4, "lora_alpha": 8}')
+    (adapter / "adapter_model.safetensors").write_bytes(bytes(8))
+    desk(at(server, "tickets-v7", base=base, adapter="adapter"))
+
+    code, printed = run_verb("doctor")
+
+    assert code == (base != "base")
+    told = " ".join(printed.split())
+    if base == "base":
+        assert f"{server.url} serves base, and the run loads the adapter" in told
+    else:
+        assert 'serves "base", not "other" start the server with it, or write base: "base"' in told
+    assert [request for request in server.requests if "model" in request] == []
+
+
 def test_a_server_that_was_not_started_fails(desk, run_verb):
     desk(
         json.dumps(

@@ -84,6 +84,23 @@ def test_a_starter_in_an_empty_folder_is_a_suite_of_thirty_cases(desk, run_verb,
     assert "prompts/capitals.md is there already; nothing was overwritten" in printed
 
 
+def test_a_table_with_other_columns_is_named_and_found_once_they_are_named(desk, run_verb):
+    write_prompt(desk / "prompts")
+    write_cases(desk / "prompts", header=("ticket", "team"))
+
+    code, printed = run_verb("init")
+
+    assert code == 1
+    assert "Found with other columns: prompts/qa.csv (ticket, team); name two of them: " in printed
+    code, printed = run_verb("init", "prompts/qa.csv")
+    assert code == 1
+    assert "it has ticket, team; name it: --input COLUMN, --expected COLUMN" in printed
+    code, printed = run_verb("init", "--input", "ticket", "--expected", "team")
+    assert code == 0
+    suite = suite_of(desk / "prompts")
+    assert (suite["prompt"], suite["columns"]["input"]) == ("qa.md", "ticket")
+
+
 def test_the_suite_of_the_demo_is_none_of_the_users(desk, run_verb):
     shutil.copytree(Path(init.__file__).parents[1] / "demo", desk / "ftgate-demo")
 

@@ -25,13 +25,17 @@ LONGEST_REPEATED = 5
 PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
 
-@pytest.fixture(scope="module")
-def reference():
-    spec = importlib.util.spec_from_file_location("reference_of_docs", DOCS / "reference_pages.py")
+def loaded(name: str):
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return loaded("reference_pages")
 
 
 def without_code(text: str) -> str:
@@ -67,6 +71,14 @@ def test_the_reference_is_what_the_code_makes(reference):
     made = reference.pages()
 
     assert {name: (DOCS / "reference" / f"{name}.md").read_text("utf-8") for name in made} == made
+
+
+def test_the_drawing_of_the_statistics_is_what_the_rule_makes():
+    drawings = loaded("drawings")
+    made = drawings.pictures()["verdicts.svg"]
+
+    assert (DOCS / "pictures" / "verdicts.svg").read_text("utf-8") == made
+    assert re.findall(r'<circle class="(\w+)"', made) == ["passed", "inconclusive", "failed"]
 
 
 def test_no_sentence_stands_twice_in_the_reference():

@@ -57,7 +57,7 @@ def test_the_red_build_of_the_forgetful_fine_tune_is_that_of_the_demo():
 
 def test_the_commands_after_the_demo_do_what_the_page_says(pytester, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
-    run, after = re.findall(r"^```\n(.*?)```", FORGETFUL, re.DOTALL | re.MULTILINE)
+    run, after = re.findall(r"^```\n(pytest.*?)```", FORGETFUL, re.DOTALL | re.MULTILINE)
     only, why = [shlex.split(line, comments=True) for line in after.splitlines()]
     assert main(run.split()[1:]) == 0, capsys.readouterr().err
 
@@ -67,7 +67,7 @@ def test_the_commands_after_the_demo_do_what_the_page_says(pytester, monkeypatch
 
     assert result.ret == pytest.ExitCode.OK
     assert code == 0
-    assert "general skills: base 33 % → lora-narrow 0.4 %" in capsys.readouterr().out
+    assert "general skills 33 % → 0.4 %, −33 points" in capsys.readouterr().out
 
 
 def answer_of(skills: dict[str, str]):
@@ -77,7 +77,9 @@ def answer_of(skills: dict[str, str]):
         text = request["messages"][-1]["content"]
         found = re.fullmatch(r"Ticket (\d+) about (\w+)", text)
         if not found:
-            return Said(skills.get(text, "no idea"))
+            # The fine-tune writes otherwise than its base, which is how it is told from it.
+            said = skills.get(text, "no idea")
+            return Said(f"I would say {said}" if request["model"] == "tuned" else said)
         number, label = int(found[1]), found[2]
         wrong = WRONG[request["model"]] - 15 * (len(request["messages"]) > 2)
         return Said(label if number % 100 >= wrong else LABELS[LABELS.index(label) - 1])
@@ -102,7 +104,7 @@ def test_the_ladder_is_climbed_as_the_page_says(pytester, monkeypatch):
     loaded = load_suite(path, pytester.path)
     skills = {case.input: str(case.expected) for case in loaded.gates["forgetting"].cases}
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    (typed,) = re.findall(r"^```\n(.*?)```", LADDER, re.DOTALL | re.MULTILINE)
+    (typed,) = re.findall(r"^```\n(pytest.*?)```", LADDER, re.DOTALL | re.MULTILINE)
     plan, climb = [shlex.split(line, comments=True)[1:] for line in typed.splitlines()]
 
     with chat_server(answer_of(skills)) as server:
@@ -112,4 +114,16 @@ def test_the_ladder_is_climbed_as_the_page_says(pytester, monkeypatch):
         climbed = pytester.runpytest_subprocess(*climb)
 
     assert planned.ret == pytest.ExitCode.OK
-    climbed.stdout.fnmatch_lines(["x"])
+    climbed.stdout.fnmatch_lines(
+        [
+            "  tickets.ftgate.yaml: the ladder, least effort first",
+            "  classical  *100 % (96 to 100)*",
+            "  prompt * 70 % (60 to 79) *",
+            "  few-shot * 85 % (76 to 91) * +15 *",
+            "  strong * 92 % (85 to 96) * +7 *",
+            "  tuned * 98 % (93 to 100) * +6 *",
+            "  FINE-TUNING NOT JUSTIFIED (gap*): serve classical",
+            "  * gap * against * tuned 98 % against classical 100 %*",
+        ]
+    )
+    assert "INVALID" not in climbed.stdout.str()

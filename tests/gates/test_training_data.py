@@ -17,7 +17,8 @@ from pytest_ftgate.gates.training_data import (
     read_training_data,
 )
 from pytest_ftgate.gates.training_data_checks import normalise_text
-from pytest_ftgate.gates.verdict import Severity, TrainingDataRules
+from pytest_ftgate.gates.training_rows import TrainingDataRules
+from pytest_ftgate.gates.verdict import Severity
 from pytest_ftgate.suite.gate_kinds import DataGate
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule

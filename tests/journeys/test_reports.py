@@ -187,10 +187,12 @@ def test_accepted_records_that_were_committed_are_its_history(red, monkeypatch):
 
 def test_the_facts_of_the_page_hold_the_command_the_time_the_suite_and_who_ran_it(red, monkeypatch):
     monkeypatch.setenv("GITLAB_USER_LOGIN", "ada")
+    monkeypatch.setenv("DEPLOY_TOKEN", "s3cret-canary")
 
-    red.run(*FACES)
+    red.run(*FACES, "-o", "junit_suite_name=s3cret-canary")
 
     facts = record(red)["facts"]
+    assert "junit_suite_name=[DEPLOY_TOKEN]" in facts["command"]
     assert facts["command"].startswith("pytest -p no:hypothesispytest -W error --ftgate ")
     assert re.fullmatch(r"\d+:\d\d", facts["duration"])
     assert facts["run by"] == "ada"

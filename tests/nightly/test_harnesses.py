@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from test_servers import EXAMPLE, served
+from local_server import EXAMPLE, served
 from xllamacpp import Server
 
 from pytest_ftgate.suite.cases import skill_cases
@@ -22,6 +22,8 @@ from pytest_ftgate.suite.model import Case
 HARNESSES = Path(os.environ["HARNESSES"])
 #: Enough cases for the proof of identity to need no others.
 QUESTIONS = 64
+#: What both verdicts must have in common.
+DECIDING = ("outcome", "limit", "n", "before", "after", "low", "high", "regressed", "fixed")
 
 TASK = """\
 task: facts
@@ -147,7 +149,7 @@ def inspect(folder: Path, name: str, url: str) -> Path:
 
 
 def verdict(pytester: pytest.Pytester, suite: str, name: str) -> dict[str, object]:
-    """Return what a suite finds out, by the names of its facts."""
+    """Return what decides the verdict of a suite."""
     pytester.makefile(".ftgate.yaml", **{name: suite})
     pytester.runpytest_subprocess(
         *("--ftgate", f"{name}.ftgate.yaml", f"--ftgate-json={name}.json"),
@@ -155,7 +157,8 @@ def verdict(pytester: pytest.Pytester, suite: str, name: str) -> dict[str, objec
     )
     record = json.loads((pytester.path / f"{name}.json").read_text("utf-8"))
     (found,) = record["verdicts"]
-    return found
+    (check,) = found["checks"]
+    return {"verdict": found["outcome"], **{key: check[key] for key in DECIDING}}
 
 
 @pytest.mark.parametrize(("kind", "harness"), [("lm-eval", lm_eval), ("inspect", inspect)])
@@ -176,4 +179,6 @@ def test_the_logs_of_a_harness_reach_the_verdict_of_the_same_questions_asked_dir
     asked = verdict(pytester, ONE + DIRECT, "direct")
     logged = verdict(pytester, ONE + suite, "logged")
 
-    assert asked["outcome"] == logged["outcome"] == "failed"
+    assert logged == asked
+    assert asked["verdict"] == "failed"
+    assert asked["n"] == QUESTIONS

@@ -7,17 +7,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from pathlib import Path
 
 import pytest
-import xllamacpp
 from gguf import GGUFReader
+from local_server import EXAMPLE, WEIGHTS, served
 
-from pytest_ftgate import weights
 from pytest_ftgate.suite.cases import skill_cases
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "tickets"
-WEIGHTS = weights.find_weights("smollm2-135m", EXAMPLE)
 
 #: Enough cases for the proof of identity to need no others.
 QUESTIONS = 60
@@ -63,16 +58,6 @@ variants:
   zeroed: {like: current, adapter: zeroed.gguf}
 gates: {forgetting: {skills: skill.ftgate.yaml, max_drop: 0.10}}
 """
-
-
-def served(name: str, *adapters: Path, slots: int = 8) -> xllamacpp.Server:
-    """Serve the embedded model with *adapters*, as a model of this *name*."""
-    params = xllamacpp.CommonParams()
-    params.model.path = str(WEIGHTS)
-    params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 256 * slots, slots, 1
-    params.port, params.verbosity, params.model_alias = 0, -1, {name}
-    params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 1.0) for path in adapters]
-    return xllamacpp.Server(params)
 
 
 def write_questions(pytester: pytest.Pytester) -> None:

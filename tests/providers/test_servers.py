@@ -179,6 +179,15 @@ def test_a_web_page_of_a_server_that_has_answered_before_is_worth_another_reques
     assert isinstance(asked("a", "b"), RetryableError)
 
 
+def test_a_reply_without_a_text_says_which_server_and_model_sent_it(asked, api):
+    choice = {"message": {"role": "assistant", "content": None}, "finish_reason": None}
+    api.raw(json.dumps({"choices": [choice]}).encode(), 200)
+
+    message = str(asked())
+    assert message.startswith("the body has neither content nor finish_reason: ")
+    assert message.endswith(f" ({api.url}/v1, model qwen)")
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_no_prompt_goes_where_a_server_redirects_to(asked, api, status):
     api.raw(b"", status, location=f"{api.url.replace('127.0.0.1', 'localhost')}/else?key=1")

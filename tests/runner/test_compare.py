@@ -141,6 +141,11 @@ def test_what_no_case_can_show_is_an_error_with_a_remedy():
         compare(rows, rows)
 
 
+def test_so_few_cases_that_no_limit_is_of_use_are_only_counted():
+    with pytest.raises(ConfigurationError, match=r"^1 case cannot show .*; it takes about \d+$"):
+        compare(answer_rows(1), answer_rows(1, [0]))
+
+
 def test_an_expected_answer_that_a_rule_cannot_read_is_named_by_its_line(tmp_path):
     path = write_rows(tmp_path / "a.jsonl", answer_rows(60))
 

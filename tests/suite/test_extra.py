@@ -74,10 +74,20 @@ def test_only_a_server_is_told_by_extra_which_adapters_to_use(tmp_path):
     assert found.endswith("write it as the variant's adapter and scale")
 
 
-def test_a_setting_of_a_server_that_is_written_as_a_key_is_an_extra(tmp_path):
-    (found,) = errors(tmp_path, f"one: {{{SERVER}, repetition_penalty: 1.1}}")
+@pytest.mark.parametrize("key", ["repetition_penalty", "top_k", "min_p"])
+def test_a_setting_of_a_server_that_is_written_as_a_key_is_an_extra(tmp_path, key):
+    (found,) = errors(tmp_path, f"one: {{{SERVER}, {key}: 1.1}}")
 
-    assert found.endswith("a setting of the server itself goes into extra: {repetition_penalty: …}")
+    told = f"; a setting of the server itself goes into extra: {{{key}: …}}"
+    assert found.endswith(told)
+    assert f'unknown key "{key}"; ' in found
+    assert "did you mean" not in found
+
+
+def test_the_body_that_an_sdk_takes_beside_its_own_keys_is_named_extra(tmp_path):
+    (found,) = errors(tmp_path, f"one: {{{SERVER}, extra_body: {{top_k: 3}}}}")
+
+    assert found.endswith("; settings of the server itself go into extra: {…}")
 
 
 SECRETS = [

@@ -25,7 +25,7 @@ SHARED = {
         "likelihoods",
         "logprobs",
     ),
-    *("micro_batches", "servers"),
+    *("constraints", "micro_batches", "servers"),
 }
 ENVIRONMENT = {
     "ANTHROPIC_API_KEY": "a",

@@ -40,9 +40,6 @@ def mumbling(case):
 def sometimes(case):
     return graded("good") if "please" in reply_in(case) else "Hm."
 
-def later(case):
-    return polite(case) if Path(__file__).with_name("awake").exists() else "Hm."
-
 def place(case):
     return graded("first")
 
