@@ -148,17 +148,6 @@ class JudgeValidation:
     is_binary: bool = False
 
     @property
-    def youden_index(self) -> tuple[float, float] | None:
-        """Youden's index and its lower bound: the share of a real change that the grades show.
-
-        None if sensitivity or specificity is unknown.
-        """
-        if self.found_shares is None:
-            return None
-        good, bad = self.found_shares
-        return good.value + bad.value - 1, good.low + bad.low - 1
-
-    @property
     def found_shares(self) -> tuple[IntervalEstimate, IntervalEstimate] | None:
         """Sensitivity and specificity; None if either is unknown, or with more than two grades."""
         if not self.is_binary or self.sensitivity is None or self.specificity is None:

@@ -62,7 +62,7 @@ def test_a_judge_that_agrees_with_people_is_qualified_by_its_figures():
     assert (validation.sensitivity.value, validation.specificity.value) == (0.9, 0.8)
     assert (validation.sensitivity.n, validation.specificity.n) == (50, 50)
     assert validation.sensitivity.low < 0.9 < validation.sensitivity.high
-    assert validation.youden_index[0] == pytest.approx(0.7)
+    assert validation.found_shares == (validation.sensitivity, validation.specificity)
 
 
 def test_a_judge_below_its_minimum_is_not_qualified_and_its_kappa_is_shown():
@@ -108,7 +108,7 @@ def test_a_judge_that_often_gives_no_grade_is_not_qualified():
 def test_without_labels_there_are_no_metrics_and_no_error():
     validation = validated()
 
-    assert (validation.labels, validation.kappa, validation.error, validation.youden_index) == (
+    assert (validation.labels, validation.kappa, validation.error, validation.found_shares) == (
         0,
         None,
         "",
@@ -122,7 +122,7 @@ def test_with_more_than_two_grades_a_small_disagreement_counts_less():
     far = validated(("good", "bad", 30), ("bad", "bad", 30), ("fair", "fair", 30), grades=grades)
 
     assert near.kappa.value > far.kappa.value
-    assert near.youden_index is None
+    assert near.found_shares is None
 
 
 def both_orders(a_judge, human, first, second, count):
