@@ -58,16 +58,24 @@ def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None
     url = url or environ.get(provider_spec(variant.provider).base_url_variable)
     if not url:
         return None
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise ConfigurationError(f"no address: {error}") from error
+    if broken := _broken_address(url):
+        raise ConfigurationError(broken)
+    parts = urlsplit(url)
     clean_parts = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
     _check_base_url(variant, clean_parts)
     return urlunsplit(clean_parts)
 
 
 _NO_SCHEME = "the address does not begin with http:// or https://"
+
+
+def _broken_address(url: str) -> str:
+    """Return why *url* cannot be read as an address; "" if it can."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError as error:
+        return f"no address: {error}; write it as http://localhost:8080/v1"
+    return ""
 
 
 def _check_base_url(variant: Variant, parts: SplitResult) -> None:
@@ -79,9 +87,11 @@ def _check_base_url(variant: Variant, parts: SplitResult) -> None:
 
 
 def _check_address(location: VariantLocation, url: str | None) -> None:
-    """Add an error if an address that stands in the suite has no scheme."""
+    """Add an error if an address that stands in the suite has no scheme or cannot be read."""
     if url and not url.lower().startswith(("http://", "https://")):
         location.add_error("base_url", f"{_NO_SCHEME}; write http://{url}")
+    elif url and (broken := _broken_address(url)):
+        location.add_error("base_url", broken)
 
 
 def _check_batch(location: VariantLocation, merged: DeclaredVariant) -> None:

@@ -85,6 +85,14 @@ def test_a_table_with_another_delimiter_loads(tmp_path, delimiter):
             ),
         ),
         (
+            "model: m",
+            'model: m, base_url: "http://127.0.0.1:PORT/v1"',
+            (
+                '5: variant "current": no address: Port could not be cast to integer value as '
+                "'PORT'; write it as http://localhost:8080/v1"
+            ),
+        ),
+        (
             "openai-compatible",
             "ollama",
             (
