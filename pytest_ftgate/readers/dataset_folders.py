@@ -18,6 +18,8 @@ from pytest_ftgate.readers.text import replace_in_json
 #: The splits that evaluate a model, the likeliest first.
 _SPLITS = ("test", "validation", "valid", "val", "dev", "eval", "train")
 _FILES = (".parquet", ".arrow", ".jsonl", ".json", ".csv")
+#: What the library writes about the data, beside them.
+_ABOUT = ("dataset_dict.json", "dataset_info.json", "state.json")
 _NEEDS = 'pip install pyarrow, or save the split with dataset.to_json("cases.jsonl")'
 
 
@@ -106,7 +108,8 @@ def _card_entries(card: Path) -> list[Mapping[str, Any]]:
 
 def _data_files(folder: Path) -> list[Path]:
     """Return the files of data; of a symbolic link that leads out of *folder* none."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix in _FILES and path.is_file())
+    paths = (path for path in folder.rglob("*") if path.suffix in _FILES and path.is_file())
+    found = sorted(path for path in paths if path.name not in _ABOUT)
     return [path for path in found if path.resolve().is_relative_to(folder.resolve())]
 
 
@@ -116,7 +119,7 @@ def _named(folder: Path) -> dict[str, list[Path]]:
     for path in _data_files(folder):
         words = re.split(r"[^a-z]+", path.relative_to(folder).as_posix().lower())
         name = next((split for split in _SPLITS if split in words), "")
-        if name or path.suffix != ".json":  # such as dataset_info.json
+        if name or path.suffix != ".json":  # such as the settings of a tokenizer
             splits.setdefault(name or "train", []).append(path)
     return splits
 

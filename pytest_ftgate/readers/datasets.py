@@ -195,6 +195,8 @@ def _read_pydantic_evals(document: Mapping[str, Any]) -> ImportedSuite:
     add_cases(suite, cases)
     if not suite.rubric:
         set_usual_score(suite)
+    elif suite.score:
+        suite.note("EqualsExpected beside LLMJudge: the judge alone scores")
     return suite
 
 

@@ -281,7 +281,7 @@ def test_the_workflow_is_that_of_the_examples_for_the_folder_of_the_suite(
 
     _, printed = run_verb("init", "--workflow")
 
-    example = Path(init.__file__).parents[2] / "examples/workflows/pull-request.yml"
+    example = Path(__file__).parents[2] / "examples/workflows/pull-request.yml"
     text = example.read_text("utf-8").replace("paths: prompts", 'paths: "evals"')
     assert written_workflow(desk) == text
     assert "replace OWNER and COMMIT" in printed

@@ -93,7 +93,9 @@ def test_labels_that_are_numbers_become_names_and_a_picture_has_no_text(tmp_path
     info = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
     columns = {"text": ["Money back", "A bill"], "label": [1, 0], "image": [b"\x89", b"\x89"]}
     table = pa.table(columns).replace_schema_metadata(info)
-    write_table(table, tmp_path / "test-00000-of-00001.parquet")
+    hub = tmp_path / "hub"
+    hub.mkdir()
+    write_table(table, hub / "test-00000-of-00001.parquet")
     saved = tmp_path / "saved" / "test"
     saved.mkdir(parents=True)
     with pa.ipc.new_stream(saved / "data-00000-of-00001.arrow", table.schema) as stream:
@@ -102,12 +104,24 @@ def test_labels_that_are_numbers_become_names_and_a_picture_has_no_text(tmp_path
     (saved / "state.json").write_text(json.dumps({"_data_files": files}), "utf-8")
     (saved.parent / "dataset_dict.json").write_text('{"splits": ["test"]}', "utf-8")
 
-    for folder in (tmp_path, saved.parent):
+    for folder in (hub, saved.parent):
         cases = read_import(folder).cases
         assert [(case["input"], case["expected"]) for case in cases] == [
             ("Money back", "refund"),
             ("A bill", "billing"),
         ]
+
+
+def test_what_the_library_writes_about_the_data_is_not_read_as_data(tmp_path):
+    folder = tmp_path / "test"
+    folder.mkdir()
+    (folder / "rows.jsonl").write_text('{"question": "2+2?", "answer": "4"}\n', "utf-8")
+    for name in ("state.json", "dataset_info.json"):
+        (folder / name).write_text("{}", "utf-8")
+
+    (case,) = read_import(tmp_path).cases
+
+    assert (case["input"], case["expected"]) == ("2+2?", "4")
 
 
 def test_without_pyarrow_the_message_says_what_to_install(tmp_path, monkeypatch):

@@ -81,6 +81,18 @@ evaluators: [EqualsExpected, {MaxDuration: 2.5}, IsInstance: str]
     assert list(suite.notes) == ["evaluator MyOwn of a case"]
 
 
+def test_the_one_of_two_evaluators_that_a_judge_replaces_is_named(tmp_path):
+    dataset = """
+cases: [{inputs: Capital of France?, expected_output: Paris}]
+evaluators: [EqualsExpected, {LLMJudge: It is polite}]
+"""
+
+    suite = read_import(write(tmp_path, "capitals.yaml", dataset))
+
+    assert suite.rubric == "It is polite"
+    assert list(suite.notes) == ["EqualsExpected beside LLMJudge: the judge alone scores"]
+
+
 @pytest.mark.parametrize(
     "table",
     [
