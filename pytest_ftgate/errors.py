@@ -197,8 +197,8 @@ class EngineError(Exception):
         frames = extract_tb(cause.__traceback__)
         own = [frame for frame in frames if not is_installed(frame.filename)]
         # Code of the user may break inside a function that it calls, such as one of urllib.
-        frame = (own or frames or [None])[-1]
-        place = f" at {_place(frame.filename)}:{frame.lineno}" if frame else ""
+        last = (own or frames)[-1:]
+        place = "".join(f" at {_place(frame.filename)}:{frame.lineno}" for frame in last)
         super().__init__(
             f"unexpected {type(cause).__name__}: {cause}{place}; the run ends, and every reply "
             "that has come is kept"
