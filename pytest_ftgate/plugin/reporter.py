@@ -388,6 +388,8 @@ class Reporter:
         prefix = self._settings.annotation_prefix
         if self._report is None or prefix is None:
             return
+        from pytest_ftgate.reporting.github import workflow_commands  # imports SciPy
+
         if not self._config.pluginmanager.has_plugin(_ANNOTATOR):
             from pytest_ftgate.reporting.github import workflow_commands  # it imports statistics
 
