@@ -391,8 +391,6 @@ class Reporter:
         from pytest_ftgate.reporting.github import workflow_commands  # imports SciPy
 
         if not self._config.pluginmanager.has_plugin(_ANNOTATOR):
-            from pytest_ftgate.reporting.github import workflow_commands  # it imports statistics
-
             for line in workflow_commands(self._report, prefix):
                 reporter.write_line(line)
 
