@@ -22,11 +22,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from sysconfig import get_path
 from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+#: The folders of installed packages.
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 class FtgateError(Exception):
@@ -191,11 +195,20 @@ class EngineError(Exception):
     def __init__(self, cause: BaseException) -> None:
         self.cause = cause
         frames = extract_tb(cause.__traceback__)
-        place = f" at {_place(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+        own = [frame for frame in frames if not is_installed(frame.filename)]
+        # Code of the user may break inside a function that it calls, such as one of urllib.
+        last = (own or frames)[-1:]
+        place = "".join(f" at {_place(frame.filename)}:{frame.lineno}" for frame in last)
         super().__init__(
             f"unexpected {type(cause).__name__}: {cause}{place}; the run ends, and every reply "
             "that has come is kept"
         )
+
+
+def is_installed(path: str) -> bool:
+    """Return True if code in *path* is of the standard library or of an installed package."""
+    is_standard = path.startswith((get_path("stdlib"), "<frozen "))
+    return is_standard or not _INSTALLED.isdisjoint(Path(path).parts)
 
 
 def _place(path: str) -> str:

@@ -13,7 +13,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_ftgate.errors import ConfigurationError, FtgateError, SuiteError, did_you_mean
+from pytest_ftgate.errors import (
+    ConfigurationError,
+    EngineError,
+    FtgateError,
+    SuiteError,
+    did_you_mean,
+)
 from pytest_ftgate.gates.training_data import (
     check_training_data,
     read_training_data,
@@ -55,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lines: Iterable[str] | Path = getattr(printed, "lines", printed)
         print(lines if isinstance(lines, str | Path) else "\n".join(lines))
         sys.stdout.flush()
-    except FtgateError as error:
+    except (FtgateError, EngineError) as error:
         print(escape_controls(str(error)), file=sys.stderr)
         return int(error_code)
     except BrokenPipeError:

@@ -6,13 +6,12 @@ import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from sysconfig import get_paths
 from traceback import extract_tb
 from typing import Any
 
+from pytest_ftgate.errors import is_installed
+
 _PACKAGE = str(Path(__file__).parents[1])
-_STANDARD_LIBRARY = get_paths()["stdlib"]
-_INSTALLED = {"site-packages", "dist-packages"}
 
 
 class EngineThread:
@@ -54,8 +53,4 @@ class EngineThread:
 def _concerns_run(error: BaseException) -> bool:
     """Return True if *error* went through this package, or through code that is not installed."""
     paths = [frame.filename for frame in extract_tb(error.__traceback__)]
-    return any(path.startswith(_PACKAGE) or not _is_installed(path) for path in paths)
-
-
-def _is_installed(path: str) -> bool:
-    return path.startswith(_STANDARD_LIBRARY) or not _INSTALLED.isdisjoint(Path(path).parts)
+    return any(path.startswith(_PACKAGE) or not is_installed(path) for path in paths)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,7 +148,7 @@ def test_all_claims_of_a_process_are_renewed_by_one_statement(claims, tmp_path, 
         mine.claim(name)
     clock.now += 20
     mine.renew()
-    with sqlite3.connect(tmp_path / "replies.sqlite") as db:
+    with closing(sqlite3.connect(tmp_path / "replies.sqlite")) as db, db:
         assert db.execute("SELECT DISTINCT at FROM claims").fetchall() == [(clock.now,)]
     db.close()
 
@@ -177,7 +178,7 @@ def test_a_claim_that_a_run_elsewhere_left_long_ago_is_nobodys_at_once(claims, c
 
 def test_a_claim_in_a_shape_of_long_ago_is_no_obstacle(claims, tmp_path, monotonic):
     mine = claims()
-    with sqlite3.connect(tmp_path / "replies.sqlite") as db:
+    with closing(sqlite3.connect(tmp_path / "replies.sqlite")) as db, db:
         db.execute("INSERT INTO claims VALUES ('f', 'host 17', 1e12)")
     db.close()
     assert not mine.claim("f")

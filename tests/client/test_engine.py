@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 
 import pytest
 from scripted import Scripted, outcome, trouble
@@ -292,7 +293,7 @@ def test_a_failed_call_is_free_to_be_asked_by_the_next_run(start, call, provider
 
 def test_a_cache_that_breaks_while_looking_is_told_to_every_call(start, call):
     engine = start()
-    with sqlite3.connect(engine._cache.path) as db:
+    with closing(sqlite3.connect(engine._cache.path)) as db, db:
         db.execute("DROP TABLE replies")
     db.close()
     calls = [call("a"), call("b")]
@@ -308,7 +309,7 @@ def test_a_cache_that_breaks_while_keeping_is_told_to_the_call(
     engine = start()
 
     def happens(text, ask):
-        with sqlite3.connect(engine._cache.path) as db:
+        with closing(sqlite3.connect(engine._cache.path)) as db, db:
             db.execute("DROP TABLE replies")
         db.close()
         return text

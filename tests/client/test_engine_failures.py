@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import threading
 from collections.abc import Callable
 
@@ -50,6 +52,10 @@ def leaves(*_: object, **__: object) -> None:
     raise SystemExit(4)
 
 
+def misreads(*_: object, **__: object) -> None:
+    json.loads("{")
+
+
 #: Each function that runs in the engine's thread, and whose error no request would get.
 PLACES = [
     *((Engine, name) for name in ("_unsettled", "_send", "_schedule", "_scheduler")),
@@ -92,6 +98,23 @@ def test_an_unexpected_exception_ends_the_wait_and_every_later_one(
     assert f"test_engine_failures.py:{line}; the run ends, and every reply" in str(error)
     assert type(engine.failure) in (LookupError, SystemExit)
     assert open_cache().replies([call("first").fingerprint])
+
+
+def test_what_breaks_in_a_library_is_told_at_the_line_that_calls_it(broken_engine, call):
+    engine = broken_engine((Engine, "_send"), misreads)
+
+    error = within_reason(lambda: engine.wait([call("second")]))
+
+    line = misreads.__code__.co_firstlineno + 1
+    assert f"test_engine_failures.py:{line}; the run ends" in str(error)
+
+
+def test_what_breaks_in_a_library_alone_is_told_at_its_last_line():
+    with pytest.raises(ValueError, match="Expecting") as raised:
+        json.loads("{")
+    raised.value.__traceback__ = raised.tb.tb_next  # without this function
+
+    assert re.search(r"json/decoder\.py:\d+; the run ends", str(EngineError(raised.value)))
 
 
 def test_replies_that_are_on_their_way_are_kept(

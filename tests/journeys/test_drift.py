@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -30,7 +31,7 @@ def recorded(desk):
     """A baseline whose replies are a week old, beside a variant that was never asked."""
     desk.asking_suite(CODE, gates=GATES)
     desk.run()
-    with sqlite3.connect(desk.path(".ftgate") / "cache.sqlite") as cache:
+    with closing(sqlite3.connect(desk.path(".ftgate") / "cache.sqlite")) as cache, cache:
         cache.execute("UPDATE replies SET at = at - ?", (WEEK,))
     desk.asking_suite(CODE, gates=GATES, draft=DRAFT)
     desk.path("asked.txt").unlink()

@@ -209,7 +209,7 @@ store, stored = Cache.store, []
 def store_and_take_over(cache, request, reply):
     stored.append(request)
     if len(stored) == 10:
-        with sqlite3.connect(cache.path) as file:
+        with closing(sqlite3.connect(cache.path)) as file, file:
             file.execute("PRAGMA user_version = 99")
     store(cache, request, reply)
 

@@ -57,7 +57,7 @@ FLAGS = {
     "--tb=long": (ALL, ["      │ >       assert reply.text == case.expected"]),
     "--tb=short": (ALL, ["      │ test_it.py:8: in test_it"]),
     "--tb=native": (ALL, ['      │   File "*test_it.py", line 8, in test_it']),
-    "--tb=line": (ALL, ["it: 98 % → 70 % against current*"]),
+    "--tb=line": (ALL, ["*it: 98 % → 70 % against current*"]),
     "--tb=no": (ALL, ["FAILED test_it.py::test_it[[]worse] - it: 98 % → 70 %*"]),
     "--showlocals": (ALL, ["      │ *case       = Case(id='t002'*"]),
     "--no-header": (ALL, ["BLOCKED  2 of 4 gates failed*"]),

@@ -36,6 +36,12 @@ class House(Provider):
 def pytest_ftgate_providers():
     return {"house": House}
 """
+#: Answers rightly, but its headers cannot be read.
+BREAKS = """
+    @property
+    def rate_limit_headers(self):
+        return {"server": urlsplit("http://[")}  # here
+"""
 GATES = "{accuracy: {max_drop: 0.05}}"
 SUITE = "tickets.ftgate.yaml"
 
@@ -144,6 +150,22 @@ def test_a_provider_of_a_conftest_above_the_suite_is_known(desk, run_verb, verb)
 
     assert code == 0, printed
     assert "accuracy" in printed
+
+
+def test_a_provider_that_breaks_is_one_line_which_names_its_own_code(desk, run_verb):
+    house = HOUSE.replace("\ndef ", f"{BREAKS}\ndef ")
+    code = f"from urllib.parse import urlsplit\n{house}"
+    desk.pytester.makeconftest(code)
+    desk.suite_of({"current": "{provider: house, model: m, temperature: 1}"}, GATES)
+
+    status, printed = run_verb("selftest", SUITE)
+
+    line = 1 + code[: code.index("# here")].count("\n")
+    assert status == 1
+    (told,) = (one for one in printed.splitlines() if "unexpected" in one)
+    assert told.startswith("unexpected ValueError: Invalid IPv6 URL at ")
+    assert f" at conftest.py:{line}; the run ends, and every reply" in told
+    assert "Traceback" not in printed
 
 
 def test_a_selftest_stops_at_the_budget_of_the_configuration(desk, run_verb):

@@ -20,8 +20,8 @@ from pytest_ftgate.suite.model import Case
 
 #: The folder of the commands ``lm_eval`` and ``inspect``.
 HARNESSES = Path(os.environ["HARNESSES"])
-#: Enough cases for the proof of identity to need no others.
-QUESTIONS = 60
+#: Enough for a verdict; each is asked six times, one at a time.
+QUESTIONS = 24
 #: What both verdicts must have in common.
 DECIDING = ("outcome", "limit", "n", "before", "after", "low", "high", "regressed", "fixed")
 
@@ -34,7 +34,7 @@ output_type: generate_until
 doc_to_text: "{{input}}"
 doc_to_target: "{{expected}}"
 process_results: !function holds.score
-generation_kwargs: {until: ["<|im_end|>"], max_gen_toks: 12, temperature: 0}
+generation_kwargs: {until: ["<|im_end|>"], max_gen_toks: 8, temperature: 0}
 metric_list: [{metric: holds, aggregation: mean, higher_is_better: true}]
 """
 HOLDS = """\
@@ -55,7 +55,7 @@ def facts():
 
 ONE = 'cases: [{id: one, input: "My parcel is late.", expected: late_delivery}]\n'
 DIRECT = """\
-reply: {max_tokens: 12}
+reply: {max_tokens: 8}
 variants:
   plain:
     provider: openai-compatible
@@ -68,7 +68,7 @@ gates: {forgetting: {skills: facts.ftgate.yaml, max_drop: 0.20}}
 """
 FACTS = """
 cases: questions.jsonl
-reply: {score: contains, max_tokens: 12}
+reply: {score: contains, max_tokens: 8}
 variants: {any: {provider: openai-compatible, model: any}}
 gates: {accuracy: {min: 0.01}}
 """
@@ -141,7 +141,7 @@ def inspect(folder: Path, name: str, url: str) -> Path:
     run(
         folder,
         *("inspect", "eval", "facts.py", "--model", f"openai-api/local/{name}"),
-        *("--temperature", "0", "--max-tokens", "12", "--max-connections", "1"),
+        *("--temperature", "0", "--max-tokens", "8", "--max-connections", "1"),
         *("--log-dir", str(out), "--log-format", "json", "--display", "plain"),
         LOCAL_API_KEY="none",
         LOCAL_BASE_URL=url,
