@@ -429,12 +429,12 @@ class _VariantResolver:
     def check_tuning(self, merged: DeclaredVariant) -> None:
         """Check the keys of a fine-tuned variant: adapter, base and training data."""
         if "scale" in self.declared.model_fields_set and merged.adapter is None:
-            self.add_error("scale", "scale without an adapter: what is scaled?")
+            self.add_error("scale", "scale needs an adapter; add adapter, or remove scale")
         is_tuned = merged.adapter or merged.base or merged.base_replies
         spec = provider_spec(merged.provider)
         is_trained = is_tuned or merged.rung == "fine-tuned" or spec.classifier
         if merged.training_data and not is_trained:
-            message = "training_data without an adapter or a base: what was tuned?"
+            message = "training_data needs an adapter or a base; add one, or remove training_data"
             self.add_error("training_data", message)
         if merged.adapter and spec.adapter == "served" and not (merged.base or merged.base_replies):
             message = "adapter without base: name its untuned model at the same server, base: NAME"

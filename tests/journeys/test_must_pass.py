@@ -131,4 +131,4 @@ def test_a_plain_threshold_tells_how_often_it_flips(desk):
     result = desk.run()
 
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["*plain threshold: * of pairs of runs like this one disagree*"])
+    result.stdout.fnmatch_lines(["*plain threshold: two runs like this one disagree *"])
