@@ -385,11 +385,11 @@ class Reporter:
 
     def annotate(self, reporter: pytest.TerminalReporter) -> None:
         """On GitHub, annotate the lines of gates that did not pass."""
-        from pytest_ftgate.reporting.github import workflow_commands
-
         prefix = self._settings.annotation_prefix
         if self._report is None or prefix is None:
             return
+        from pytest_ftgate.reporting.github import workflow_commands  # imports SciPy
+
         if not self._config.pluginmanager.has_plugin(_ANNOTATOR):
             for line in workflow_commands(self._report, prefix):
                 reporter.write_line(line)

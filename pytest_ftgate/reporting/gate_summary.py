@@ -17,13 +17,13 @@ from pytest_ftgate.reporting.text import (
     cell_count,
     escape_controls,
     fit_parts,
+    line_ranges,
     line_width,
     pad,
     shorten,
     wrap_after,
     wrap_lines,
 )
-from pytest_ftgate.reporting.verdict import line_ranges
 from pytest_ftgate.results.verdicts import node_id
 
 MARKS = {

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import SequenceMatcher
+from itertools import groupby
 from typing import NamedTuple
 
 
@@ -273,3 +274,13 @@ class _WordMatch(NamedTuple):
 def _break_diff_marks(word: str) -> str:
     """Return *word* with its own diff marks broken up, so that a reply cannot forge ours."""
     return re.sub(r"(?<=[\[{])(?=[-+])|(?<=[-+])(?=[\]}])", "\\\\", word)
+
+
+def line_ranges(lines: Sequence[int]) -> list[str]:
+    """Return ascending numbers as ranges: ``3–5`` for 3, 4 and 5."""
+    ranges = []
+    # In a run of consecutive numbers, number minus index is constant.
+    for _, group in groupby(enumerate(lines), key=lambda pair: pair[1] - pair[0]):
+        numbers = [line for _, line in group]
+        ranges.append(f"{numbers[0]}–{numbers[-1]}" if len(numbers) > 1 else str(numbers[0]))
+    return ranges

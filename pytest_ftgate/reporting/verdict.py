@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from pytest_ftgate.gates.statements import NextStep
 from pytest_ftgate.gates.units import percent, points
@@ -35,6 +34,7 @@ from pytest_ftgate.reporting.tables import (
 )
 from pytest_ftgate.reporting.text import (
     escape_controls,
+    line_ranges,
     line_width,
     shorten,
     wrap_after,
@@ -111,16 +111,6 @@ def _shown_ranges(finding: Finding, verbosity: int) -> str:
     count = _MAX_RANGES.get(max(0, verbosity), len(ranges))
     more = f", … ({len(ranges) - count} more: -v, -vv)" if len(ranges) > count else ""
     return ", ".join(ranges[:count]) + more
-
-
-def line_ranges(lines: Sequence[int]) -> list[str]:
-    """Return ascending numbers as ranges: ``3–5`` for 3, 4 and 5."""
-    ranges = []
-    # In a run of consecutive numbers, number minus index is constant.
-    for _, group in groupby(enumerate(lines), key=lambda pair: pair[1] - pair[0]):
-        numbers = [line for _, line in group]
-        ranges.append(f"{numbers[0]}–{numbers[-1]}" if len(numbers) > 1 else str(numbers[0]))
-    return ranges
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def loaded(path):
     return module
 
 
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.append(str(ROOT / "benchmarks"))
 RUN = loaded(ROOT / "benchmarks" / "run.py")
 PAGES = [*RUN.documents()]
 SHOWN = dict(chain.from_iterable(RUN.shown(page).items() for page in PAGES))

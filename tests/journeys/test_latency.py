@@ -108,5 +108,5 @@ def test_a_limit_that_so_few_cases_cannot_bound_is_refused(desk):
     result = desk.run()
 
     told = "latency: 71 cases can never bound the 95th percentile; it takes 72"
-    result.stdout.fnmatch_lines([f"*tickets.ftgate.yaml:5: {told}"])
+    result.stdout.fnmatch_lines([f"*tickets.ftgate.yaml:5: {told} (*"])
     assert desk.asked() == []

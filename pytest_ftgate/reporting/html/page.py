@@ -48,11 +48,10 @@ from pytest_ftgate.reporting.tables import (
     usage_line,
     verdict_rows,
 )
-from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.reporting.text import escape_controls, line_ranges
 from pytest_ftgate.reporting.verdict import (
     certainty_lines,
     judge_tables,
-    line_ranges,
     other_check_lines,
 )
 from pytest_ftgate.results.run import Report
