@@ -43,7 +43,7 @@ def test_a_must_pass_case_that_stays_wrong_fails_the_gate_and_is_named(desk):
         [
             "0 of 1 must-pass cases are right; wrong: t007",
             "    t007  Ticket 7: help",
-            "  next: fix * (must-pass cases that are wrong, also when*",
+            "  next: fix * (must-pass cases with a wrong reply, also in*",
         ]
     )
 
@@ -98,7 +98,7 @@ def test_recorded_replies_cannot_be_asked_again_and_count_as_they_are(desk):
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["  next: fix * (must-pass cases that are wrong; or take must_pass off*"]
+        ["  next: fix * (must-pass cases with a wrong reply; or remove*"]
     )
 
 
