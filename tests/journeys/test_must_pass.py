@@ -97,9 +97,7 @@ def test_recorded_replies_cannot_be_asked_again_and_count_as_they_are(desk):
     result = desk.run()
 
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(
-        ["  next: fix * (must-pass cases with a wrong reply; or remove*"]
-    )
+    result.stdout.fnmatch_lines(["  next: fix * (must-pass cases with a wrong reply; or remove*"])
 
 
 def test_a_lost_label_fails_the_gate_that_looks_at_labels(desk):
