@@ -70,7 +70,7 @@ class Diagnostic:
 class SuiteError(FtgateError):
     """A suite cannot be used; *errors* lists every error in it.
 
-    Remedy: mend each listed line. The address at its end leads to the entry on the key. No
+    Remedy: mend each listed line. The address at the end of a line explains its key. No
     request was sent.
     """
 
@@ -147,7 +147,7 @@ class ProviderRejected(RequestRejected):
 class WrongModel(ProviderRejected):
     """Another model answers than the declared one.
 
-    Remedy: serve the declared model, or name the one that is meant with ``served_model``.
+    Remedy: serve the declared model, or declare the one that answers: ``served_model``.
     """
 
 
@@ -160,7 +160,7 @@ class NotRecorded(RequestRejected):
 
 
 class RepliesMissing(FtgateError):
-    """Too many requests of a variant failed to evaluate a gate.
+    """So many requests of a variant failed that no gate of it can be evaluated.
 
     Remedy: remove the cause of the failed requests, which the message shows, and run again; the
     replies that came are not paid for twice.

@@ -391,8 +391,8 @@ _OPTIONS = (
     _Option("accept", "Accept this run: write its results beside each suite; later runs are "
             "compared with them.",
             _FLAG),
-    _Option("accept_anchor", "As --ftgate-accept, and make this run the anchor: later runs are "
-            "compared with it, whatever is accepted after it.", _FLAG),
+    _Option("accept_anchor", "Accept this run, and make it the anchor: all later runs are compared "
+            "with it as well, also after others are accepted.", _FLAG),
     _Option("cache", "The file that stores replies (default: cache.sqlite in the nearest folder "
             ".ftgate).", _PATH, ""),
     _Option("variant", "Evaluate the gates of this variant alone; may be given several times.",

@@ -159,8 +159,8 @@ exit codes: 0 passed, 1 failed, 2 a file or an option cannot be used, 3 inconclu
 _IMPORT_EXAMPLES = """\
 The file may be a configuration of promptfoo, an eval or samples of OpenAI Evals, goldens of
 deepeval, a dataset of pydantic-evals, a table (.csv, .json, .jsonl), such as LangSmith and
-Braintrust export, or a folder of Hugging Face datasets. What a suite cannot say is listed, and
-stands at its top as comments.
+Braintrust export, or a folder of Hugging Face datasets. What a suite cannot express is listed,
+and written at its top as comments.
 
 examples:
   pytest-ftgate import promptfooconfig.yaml
@@ -187,7 +187,7 @@ _VERBS = (
         _column("input", "the inputs"),
         _column("expected", "the expected answers"),
         ("--starter",
-            {"action": "store_true", "help": "write a prompt and 30 cases to begin with, too"}),
+            {"action": "store_true", "help": "also write a prompt and 30 cases to begin with"}),
         ("--workflow", {"action": "store_true", "help": "write a GitHub workflow as well"}),
     )),
     _Verb("compare", "compare files of answers, of any tool; needs no suite",
@@ -195,7 +195,7 @@ _VERBS = (
         ("base", {"metavar": "BASE", "help": "the answers that others are compared with"}),
         ("candidates",
             {"metavar": "CANDIDATE", "nargs": "+", "help": "the answers to judge"}),
-        _column("id", "the ids that pair the rows (default: guessed, else the inputs pair them)"),
+        _column("id", "the ids that pair the rows (default: guessed; without ids, the inputs)"),
         _column("input", "the questions"),
         _column("reply", "the replies"),
         _column("expected", "the expected answers"),
@@ -209,7 +209,7 @@ _VERBS = (
              "help": "the largest allowed drop, such as 0.03 (default: what the cases can show)"}),
         ("--by",
             {"metavar": "COLUMN", "action": "append", "default": [],
-             "help": "compare each value of this column as well; may be given several times"}),
+             "help": "also compare within each value of this column; may be given several times"}),
         ("--paired-only",
             {"action": "store_true",
              "help": "leave out cases that CANDIDATE lacks (default: they count as no reply)"}),

@@ -13,7 +13,7 @@ from pytest_ftgate.client.budget import SpendingLimit
 from pytest_ftgate.client.engine_thread import EngineThread
 from pytest_ftgate.client.phases import Phases
 from pytest_ftgate.client.progress import Progress
-from pytest_ftgate.client.redaction import redact_reply
+from pytest_ftgate.client.redaction import redact_reply, redact_text
 from pytest_ftgate.client.results import PeerWaiter, Result, Results
 from pytest_ftgate.client.retry import RetryPolicy
 from pytest_ftgate.client.scheduler import (
@@ -109,7 +109,16 @@ class Engine:
             batched=len(self._batches.in_flight),
             in_flight=len(self._in_flight),
             peak_in_flight=self._peak_in_flight,
+            failing=self._failing(),
         )
+
+    def _failing(self) -> str:
+        """Return why the request that failed last is sent again, without keys; "" if none is."""
+        failing = self._retry_policy.failing
+        if failing is None or not self._in_flight:
+            return ""
+        request, message = failing
+        return redact_text(message, self._environ, request.api_key_env)
 
     @property
     def pending_batches(self) -> tuple[str, ...]:

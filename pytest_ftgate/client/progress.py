@@ -23,6 +23,7 @@ class Progress:
         batched: requests in batches that have not ended.
         in_flight: requests in flight now.
         peak_in_flight: the largest number of requests in flight so far.
+        failing: why the request that failed last is sent again; "" once a reply came.
         usd: the cost of the replies of this run, as far as their price is known.
     """
 
@@ -35,6 +36,7 @@ class Progress:
     batched: int = 0
     in_flight: int = 0
     peak_in_flight: int = 0
+    failing: str = ""
     usd: float = 0.0
 
     @property

@@ -53,6 +53,8 @@ class RetryPolicy:
     def __init__(self, ending: asyncio.Event, clock: Callable[[], float] = time.monotonic) -> None:
         self._ending, self._clock = ending, clock
         self._random = random.Random(0)  # noqa: S311 - spreads retries, guards nothing
+        #: The request that failed last, and why, until a reply comes.
+        self.failing: tuple[Request, str] | None = None
 
     async def generate_with_retries(
         self,
@@ -68,13 +70,17 @@ class RetryPolicy:
         deadline = self._clock() + _DEADLINE
         for attempt in count(1):
             try:
-                return await generate_reply(provider, request)
+                reply = await generate_reply(provider, request)
             except RetryableError as error:
+                self.failing = request, str(error)
                 limits = backoff(error)
                 wait = self._backoff(attempt - 1, error.retry_after, limits.first, limits.longest)
                 is_last = attempt >= limits.max_attempts or self._clock() + wait > deadline
                 if is_last or await self.run_ends_within(wait):
                     raise ReplyError(f"no reply in {attempt} attempts; last: {error}") from error
+            else:
+                self.failing = None
+                return reply
         raise AssertionError("unreachable")  # pragma: no cover
 
     async def run_ends_within(self, seconds: float) -> bool:

@@ -427,7 +427,7 @@ def check_point(check: Check) -> Check:
         within = check.after >= check.limit - ROUNDING
     else:
         within = check.after - check.before >= -check.limit - ROUNDING
-    flips = f"{chance_flip_rate(check):.0%} of pairs of runs like this one disagree"
+    flips = f"two runs like this one disagree {percent(chance_flip_rate(check))} of the time"
     outcome = Outcome.PASSED if within else Outcome.FAILED
     note = "; ".join(filter(None, (check.note, f"plain threshold: {flips}")))
     shown = None if within and not _is_to_be_set(check) else _point_limit(check)

@@ -277,8 +277,8 @@ def drift_notes(
     for share in shares if drifts and not shown else ():
         old = share.before
         if old is not None and share.after > (share.before_high or 0) and share.low > old:
-            text = f"{percent(share.after)} of replies are broken by “{share.kind}”"
-            yield f"{text}, {percent(old)} before"
+            rates = f"{percent(share.after)} of replies, {percent(old)} before"
+            yield f"format error “{share.kind}”: {rates}"
 
 
 #: A cause is named from this share of the replies on, and if it has at least doubled.

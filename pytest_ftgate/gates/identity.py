@@ -129,7 +129,7 @@ def compare_with_recorded_base(
     tuned, base = (_texts_by_case(requests, results) for requests in probes)
     case_ids = set(tuned) & set(base)
     agree = sum(tuned[case_id] == base[case_id] for case_id in case_ids)
-    counts = f"{agree} of {len(case_ids)} replies are those recorded of the base"
+    counts = f"{agree} of {len(case_ids)} replies equal those of the base"
     if len(case_ids) < MIN_COMPARED_REPLIES:
         counts = _unanswered_reason(probes, results) or counts
     if len(case_ids) >= MIN_COMPARED_REPLIES and agree == len(case_ids):

@@ -133,8 +133,9 @@ def _drop_size(verdict: Verdict, check: Check) -> list[str]:
         return [f"FELL {quantity(round(abs(change) * 100), 'POINT').upper()}", bounds, limit]
     if verdict.outcome is Outcome.FAILED:
         parts = [part for part in verdict.slices if part.state == "regressed"]
+        noun = "point" if abs(round(change * 100)) == 1 else "points"
         fell = f"{quantity(len(parts), 'PART').upper()} FELL" if parts else "MUST-KEEP CASES BROKE"
-        return [fell, f"as a whole {points(change)} points {bounds}", limit]
+        return [fell, f"overall {points(change)} {noun} {bounds}", limit]
     direction = "up" if change > 0 else "down"
     size = f"{direction} {quantity(round(abs(change) * 100), 'point')}" if change else "no change"
     rates = f"{percent(check.before or 0.0)} → {percent(check.after)}"
@@ -212,7 +213,7 @@ def _drop_doubt(check: Check, limit: str) -> str:
     if check.is_beyond:
         return f"The drop is likely beyond the limit of {limit}, but not surely enough to fail."
     if (check.high or 0.0) < 0.0:
-        return f"A drop is likely, but not proven; it may be {limit} points or more, or less."
+        return f"A drop is likely, but not proven, and it may or may not reach {limit} points."
     return f"A drop of {limit} or more is still possible; so is no drop at all."
 
 

@@ -131,23 +131,25 @@ def _ship_other(values: _Values) -> StepWords:
 
 def _check_identity(values: _Values) -> StepWords:
     if values["claims"] == "adapter":
-        text = "check that the adapter is loaded: its path, the server's --enable-lora, the model "
-        return StepWords(f"{text}name that is requested, or that merged weights are served")
+        text = "check that the adapter is loaded: its path, the server's --enable-lora, and the "
+        return StepWords(
+            f"{text}model name that is requested; or that the merged weights are served"
+        )
     return StepWords("check which model the server serves, or declare it: served_model:")
 
 
 def _settle_skill(values: _Values) -> StepWords:
     low, high = (points(values[key]) for key in ("low", "high"))
     return StepWords(
-        f"allow {values['skill']} more, or add cases",
-        f"{values['n']} cases leave a change of {low} to {high}, and a loss of "
+        f"raise the limit of {values['skill']} in margins:, or add cases",
+        f"with {values['n']} cases its change may be {low} to {high}, and a loss of "
         f"{unsigned_points(values['margin'])} must be ruled out",
     )
 
 
 def _fix_must_pass(values: _Values) -> StepWords:
-    repeated = ", also when repeated" if values["repeated"] else ""
-    remark = f"must-pass cases that are wrong{repeated}; or take must_pass off them"
+    repeated = ", also in a repeat" if values["repeated"] else ""
+    remark = f"must-pass cases with a wrong reply{repeated}; or remove must_pass from them"
     return StepWords(f"fix {values['cases']}", remark)
 
 
@@ -177,7 +179,7 @@ def _request_both(values: _Values) -> StepWords:
 def _improve_judge(values: _Values) -> StepWords:
     remark = "pytest-ftgate labels writes replies to label"
     if "ungraded" in values:
-        remark = "another rubric or judge is requested anew; the same one is read from the cache"
+        remark = "run again as it is, the judge would only give its cached replies"
     return StepWords("sharpen the rubric, or take a stronger judge", remark)
 
 
@@ -200,7 +202,9 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         "add min:", "this comparison cannot show a drop", values.get("where", "")
     ),
     StepKind.DECLARE_LIMIT: lambda values: StepWords(
-        "add a limit of its own", "this comparison cannot show anything", values.get("where", "")
+        "add a limit without a baseline",
+        "this comparison cannot show anything",
+        values.get("where", ""),
     ),
     StepKind.RUN_AGAIN: _run_again,
     StepKind.ADD_REPLIES: _add_replies,
@@ -220,7 +224,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.TRAIN_AGAIN: _train_again,
     StepKind.KEEP_THOUGHTS: lambda values: StepWords(
         "train on answers that keep the thoughts of the base",
-        "or, if the change is intended, raise its limit in thoughts: or leave it out",
+        "if the change is intended, raise the limit under thoughts or remove it",
         values.get("where", ""),
     ),
     StepKind.CHECK_CAUSE: _check_cause,

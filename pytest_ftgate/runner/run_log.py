@@ -71,6 +71,7 @@ class RunLog:
         self._session, self._gates = session, gates
         self._variants: list[_VariantLog] | None = None
         self._has_reply = False
+        self._failing, self._failing_at = "", -_INTERVAL
         self._identities: set[tuple[str, str]] = set()
 
     def first_lines(self, progress: Progress) -> list[str]:
@@ -107,6 +108,12 @@ class RunLog:
         if progress.received and not self._has_reply:
             self._has_reply = True
             yield f"{head}the first reply is here"
+        # The rate counts the last half minute: a server that replies to others needs no line.
+        is_stuck = progress.failing and not progress.rate
+        is_due = progress.seconds - self._failing_at >= _INTERVAL
+        if is_stuck and is_due and progress.failing != self._failing:
+            self._failing, self._failing_at = progress.failing, progress.seconds
+            yield f"{head}no reply yet, trying again: {progress.failing}"
         for (suite, name, requests), proofs in [*self._session.identities.items()]:
             if not requests and (suite, name) not in self._identities:
                 self._identities.add((suite, name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from pytest_ftgate.suite.declaration import DeclaredBase, DeclaredVariant
 from pytest_ftgate.suite.extra import extra_errors
@@ -12,6 +13,7 @@ from pytest_ftgate.suite.location import SuiteDraft
 from pytest_ftgate.suite.model import Variant
 from pytest_ftgate.suite.providers import misplaced_keys, provider_spec
 
+NO_SCHEME = "the address does not begin with http:// or https://"
 _ADDRESS = ("base_url", "base_url_env")
 #: Fields that say which model answers, and where.
 _WEIGHTS = ("model", *_ADDRESS, "extra", "adapter", "scale")
@@ -45,9 +47,32 @@ def _mapping_errors(merged: DeclaredVariant, base: DeclaredBase) -> Iterator[str
         written.get("extra", {}), in_process=bool(provider_spec(provider).weights)
     ):
         yield f"base: {message}"
+    if error := address_error(base.base_url):
+        yield f"base: {error}"
     is_other = written.keys() & {*_ADDRESS, "extra"} or base.model not in (None, merged.model)
     if not is_other and merged.adapter is None:
         yield "base: it is the model itself; give it a model, an address or extra of its own"
+
+
+def address_error(url: str | None) -> str:
+    """Return why *url*, a ``base_url``, is no address, and what to write instead; "" if it is one.
+
+    An address that is not given is none to mend.
+    """
+    if not url:
+        return ""
+    if not url.lower().startswith(("http://", "https://")):
+        return f"{NO_SCHEME}; write http://{url}"
+    return broken_address(url)
+
+
+def broken_address(url: str) -> str:
+    """Return why *url* cannot be read as an address; "" if it can."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError as error:
+        return f"no address: {error}; write it as http://localhost:8080/v1"
+    return ""
 
 
 def _written(base: DeclaredBase) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _code_error(answers: list[Any], score: Rule) -> str | None:
 def _tool_call_error(answers: list[Any], score: Rule) -> str | None:
     for answer in answers:
         if isinstance(answer, Mapping) and not _is_tool_call(answer):
-            return f"expected as a mapping is the call of a tool, such as {_TOOL_CALL}"
+            return f"expected is a mapping, which must be the call of a tool, such as {_TOOL_CALL}"
     return _text_error([answer for answer in answers if not isinstance(answer, Mapping)], score)
 
 

@@ -343,7 +343,7 @@ def _check_skill_prompts(source: SuiteSource, variants: Iterable[Variant]) -> No
             _add_error(source, f"under: {message}; write under: own", "under")
         elif missing:
             message = f"under: the prompt of {variant.name} wants {', '.join(sorted(missing))}"
-            message = f"{message}, which skills cases have not; write under: own"
+            message = f"{message}, which skills cases do not have; write under: own"
             _add_error(source, message, "under")
 
 

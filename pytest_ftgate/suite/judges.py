@@ -231,9 +231,11 @@ class _JudgeResolver:
     def check_minimum(self) -> None:
         minimum = self.declared.min
         if minimum and not self.declared.human:
-            self.add_error("min", "min without human: there are no labels to reach it by")
+            self.add_error("min", "min needs human: and a file of labels to compare the judge with")
         if minimum and minimum.consistency is not None and not self.declared.compare:
-            self.add_error("min", "min: consistency is of two orders, which only compare has")
+            self.add_error(
+                "min", "min: consistency is of two orders of a pair, so it needs compare"
+            )
 
     def check_grades(self) -> None:
         grades = self.declared.grades

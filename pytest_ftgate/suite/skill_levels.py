@@ -72,7 +72,7 @@ def limit_notes(choices: Iterable[LevelChoice]) -> Iterator[str]:
         else:
             yield (
                 f"{names}: the base is right in {right} of the pilot cases of level {level} and in "
-                "few of harder ones, so a loss of what lies between cannot be seen"
+                "few of harder ones, so a loss in between cannot be seen"
             )
 
 

@@ -156,7 +156,7 @@ def _parse_preference_row(row: _JsonRow) -> _ParsedRow:
     request = row["input"]
     if not isinstance(request, dict):
         example = f'{{"messages": [{_MESSAGE_EXAMPLE}]}}'
-        raise TrainingRowError(f"input: beside preferred_output it is {example}")
+        raise TrainingRowError(f"input: with preferred_output, write it as {example}")
     messages = _parse_messages(request.get("messages"), "input: messages")
     preferred = _parse_text_or_messages(row["preferred_output"], "preferred_output")
     return _last_message_as_answer([*messages, *preferred])

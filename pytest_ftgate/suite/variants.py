@@ -16,7 +16,14 @@ from pydantic import ValidationError
 
 from pytest_ftgate.adapters.lora import missing_config, peft_problem, unusable_reason
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.suite.bases import base_errors, resolve_base, with_named_bases
+from pytest_ftgate.suite.bases import (
+    NO_SCHEME,
+    address_error,
+    base_errors,
+    broken_address,
+    resolve_base,
+    with_named_bases,
+)
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.extra import extra_errors
 from pytest_ftgate.suite.few_shot import resolve_shots
@@ -58,40 +65,20 @@ def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None
     url = url or environ.get(provider_spec(variant.provider).base_url_variable)
     if not url:
         return None
-    if broken := _broken_address(url):
-        raise ConfigurationError(broken)
+    if broken := broken_address(url):
+        raise ConfigurationError(f"{name}: {broken}" if name else broken)
     parts = urlsplit(url)
     clean_parts = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
     _check_base_url(variant, clean_parts)
     return urlunsplit(clean_parts)
 
 
-_NO_SCHEME = "the address does not begin with http:// or https://"
-
-
-def _broken_address(url: str) -> str:
-    """Return why *url* cannot be read as an address; "" if it can."""
-    try:
-        _ = urlsplit(url).port
-    except ValueError as error:
-        return f"no address: {error}; write it as http://localhost:8080/v1"
-    return ""
-
-
 def _check_base_url(variant: Variant, parts: SplitResult) -> None:
     if parts.scheme not in ("http", "https"):
-        raise ConfigurationError(_NO_SCHEME)
+        raise ConfigurationError(NO_SCHEME)
     if provider_spec(variant.provider).adds_v1 and parts.path.rstrip("/").endswith("/v1"):
         message = f"{urlunsplit(parts)}: the Messages API adds /v1 itself; remove it"
         raise ConfigurationError(message)
-
-
-def _check_address(location: VariantLocation, url: str | None) -> None:
-    """Add an error if an address that stands in the suite has no scheme or cannot be read."""
-    if url and not url.lower().startswith(("http://", "https://")):
-        location.add_error("base_url", f"{_NO_SCHEME}; write http://{url}")
-    elif url and (broken := _broken_address(url)):
-        location.add_error("base_url", broken)
 
 
 def _check_batch(location: VariantLocation, merged: DeclaredVariant) -> None:
@@ -413,7 +400,8 @@ class _VariantResolver:
         self.check_tuning(merged)
         _check_tools(self.location, merged)
         _check_batch(self.location, merged)
-        _check_address(self.location, self.declared.base_url)
+        if error := address_error(self.declared.base_url):
+            self.location.add_error("base_url", error)
         return not missing
 
     def check_function(self, provider: str) -> None:
@@ -441,12 +429,12 @@ class _VariantResolver:
     def check_tuning(self, merged: DeclaredVariant) -> None:
         """Check the keys of a fine-tuned variant: adapter, base and training data."""
         if "scale" in self.declared.model_fields_set and merged.adapter is None:
-            self.add_error("scale", "scale without an adapter: what is scaled?")
+            self.add_error("scale", "scale needs an adapter; add adapter, or remove scale")
         is_tuned = merged.adapter or merged.base or merged.base_replies
         spec = provider_spec(merged.provider)
         is_trained = is_tuned or merged.rung == "fine-tuned" or spec.classifier
         if merged.training_data and not is_trained:
-            message = "training_data without an adapter or a base: what was tuned?"
+            message = "training_data needs an adapter or a base; add one, or remove training_data"
             self.add_error("training_data", message)
         if merged.adapter and spec.adapter == "served" and not (merged.base or merged.base_replies):
             message = "adapter without base: name its untuned model at the same server, base: NAME"

@@ -564,6 +564,26 @@ def test_it_is_known_what_is_in_flight_and_how_much_was_at_most(start, call, pro
     assert (engine.progress.in_flight, engine.progress.peak_in_flight) == (0, 3)
 
 
+def test_it_is_known_why_a_request_is_sent_again_until_a_reply_comes(start, call, providers, soon):
+    down = [RetryableError("503 loading, as Bearer abc1234567 asked", loading=True)]
+
+    def happens(text, _):
+        if down:
+            raise down[0]
+        return text
+
+    providers["m"].happens = happens
+    engine, calls = start(), [call("a")]
+    engine.submit(calls)
+    soon(lambda: bool(engine.progress.failing))
+    failing = engine.progress.failing
+    down.clear()
+    engine.wait(calls)
+
+    assert failing == "503 loading, as Bearer [hidden] asked"
+    assert engine.progress.failing == ""
+
+
 # Closing
 
 

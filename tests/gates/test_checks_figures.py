@@ -20,6 +20,7 @@ from pytest_ftgate.gates.checks import (
 )
 from pytest_ftgate.gates.levels import CONFIDENCE, POWER, Levels
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
+from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.stats.graded import needed_for_distance
 from pytest_ftgate.stats.paired import change_interval, is_noninferior, p_drop, p_noninferior
@@ -184,7 +185,8 @@ def test_a_missed_threshold_shows_the_strictest_that_is_held():
 def test_the_note_says_how_often_two_runs_disagree():
     check = check_point(point(note="first"))
 
-    told = f"plain threshold: {chance_flip_rate(check):.0%} of pairs of runs like this one disagree"
+    share = percent(chance_flip_rate(check))
+    told = f"plain threshold: two runs like this one disagree {share} of the time"
     assert check.note == f"first; {told}"
     assert check_point(point()).note == told
 

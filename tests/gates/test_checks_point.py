@@ -28,7 +28,7 @@ def test_a_drop_beyond_the_margin_fails_and_says_how_often_that_turns_by_chance(
     verdict = evaluated([1.0] * 33 + [0.0] * 7)
 
     assert verdict.outcome is Outcome.FAILED
-    assert any("of pairs of runs like this one disagree" in note for note in verdict.notes)
+    assert any("two runs like this one disagree" in note for note in verdict.notes)
 
 
 def test_a_threshold_at_what_was_seen_is_a_coin_toss():

@@ -166,11 +166,28 @@ def answering(forgets):
         own = asked.get(tuple(turn for turn in turns if turn[0] != "system"))
         said = right.get(own, "It is a question that I was never asked.")
         if request["model"] != "tuned":
-            return Said(said, model="small")
+            return Said(said)
         # In bold, so that it is seen to be another model.
         return Said("label" if forgets(system) else f"**{said}**", model="tuned")
 
     return answer
+
+
+def test_a_tuned_model_that_did_not_answer_passes_once_its_name_is_requested(desk):
+    text = SERVED.replace("UNDER", "own")
+    desk.path("short.md").write_text("Sort the ticket.\n", "utf-8")
+    # As many servers do, this one answers unknown names with the model that it has loaded.
+    with chat_server(answering(lambda _: False)) as server:
+        text = text.replace("URL", server.url)
+        desk.path("s.ftgate.yaml").write_text(text.replace("model: tuned", "model: tune"), "utf-8")
+        missed = desk.run()
+        desk.path("s.ftgate.yaml").write_text(text, "utf-8")
+        found = desk.run()
+
+    missed.stdout.fnmatch_lines(
+        ["*INVALID: not what it claims to be", "    do      check that the adapter is loaded: *"]
+    )
+    assert (missed.ret, found.ret) == (1, 0)
 
 
 @pytest.mark.parametrize(

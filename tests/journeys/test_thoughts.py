@@ -205,7 +205,7 @@ def test_a_fine_tune_that_stopped_thinking_fails_its_gate_and_is_told(desk):
 def test_thoughts_that_may_go_pass_once_their_limit_is_left_out(desk):
     with chat_server(thinks_as({"plain": 60, "new": 0})) as server:
         write(desk, server, gates=THOUGHT_GATES)
-        desk.run().stdout.fnmatch_lines(["*raise its limit in thoughts: or leave*"])
+        desk.run().stdout.fnmatch_lines(["*raise the limit under thoughts*"])
         write(desk, server, gates="{format: {max_drop: 0.3}}")
 
         assert desk.run().ret == 0

@@ -95,7 +95,7 @@ def test_in_quiet_a_gate_that_did_not_pass_is_a_line_and_others_are_none():
 def test_an_inconclusive_gate_says_what_would_settle_it():
     text = "\n".join(summary_lines(report(inconclusive_verdict())))
 
-    assert "A drop is likely, but not proven; it may be 5 points or more, or less." in text
+    assert "A drop is likely, but not proven, and it may or may not reach 5 points." in text
     assert "set max_drop: 0.09   (these replies pass it)   suite.ftgate.yaml:7" in text
 
 

@@ -254,6 +254,15 @@ def test_credentials_in_an_address_reach_neither_the_request_nor_its_fingerprint
     assert ask.request.fingerprint == fingerprint(tmp_path, plain)
 
 
+def test_an_address_of_the_environment_that_cannot_be_read_is_told_by_name(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"^HERE: no address: Port .* write it as http"):
+        asks(
+            tmp_path,
+            CLAUDE.replace("m}", "m, base_url_env: HERE}"),
+            {"HERE": "http://127.0.0.1:PORT"},
+        )
+
+
 @pytest.mark.parametrize("environ", [{}, {"HERE": ""}])
 def test_an_address_that_is_not_in_the_environment_is_unavailable_by_name(tmp_path, environ):
     with pytest.raises(ConfigurationError, match=r"^HERE is not set; set it to the address"):

@@ -36,7 +36,7 @@ def test_too_few_cases_for_a_limit_are_inconclusive_with_what_would_settle_it():
 
     assert result.outcome is Outcome.INCONCLUSIVE
     text = str(result)
-    assert "A drop is likely, but not proven; it may be 5 points or more, or less." in text
+    assert "A drop is likely, but not proven, and it may or may not reach 5 points." in text
     assert f"add about {result.verdicts[0].check.needed} cases" in text
 
 

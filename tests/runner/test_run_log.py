@@ -89,3 +89,40 @@ def test_a_scorer_that_is_slow_is_not_called_for_the_log(house):
 
     (line,) = [line for line in log.new_lines(session.progress) if "current" in line]
     assert line.endswith("100/100")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"failing": "503 loading"}, ["[0:02]  no reply yet, trying again: 503 loading"]),
+        # Others are replied to, so that one request alone waits.
+        ({"failing": "503 loading", "rate": 0.5}, []),
+        ({}, []),
+    ],
+)
+def test_it_says_why_no_reply_comes_while_none_comes(house, changes, told):
+    house.write("{accuracy: {min: 0.5}}")
+    session = house.session()
+    log = RunLog(session, [])
+    progress = replace(session.progress, seconds=2.0, **changes)
+
+    assert [*log.new_lines(progress)] == told
+    assert [*log.new_lines(replace(progress, seconds=30.0))] == []
+
+
+def test_another_reason_is_said_at_most_every_twenty_seconds(house):
+    house.write("{accuracy: {min: 0.5}}")
+    session = house.session()
+    log = RunLog(session, [])
+
+    lines = [
+        line
+        for second in range(0, 60, 2)
+        for line in log.new_lines(
+            replace(session.progress, seconds=float(second), failing=f"503, request {second}")
+        )
+    ]
+
+    assert [line.partition(": 503")[0] for line in lines] == [
+        f"[{time}]  no reply yet, trying again" for time in ("0:00", "0:20", "0:40")
+    ]

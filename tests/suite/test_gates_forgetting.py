@@ -257,7 +257,7 @@ def test_a_prompt_that_wants_what_skills_have_not_cannot_stand_over_them(tmp_pat
         variants=TUNED.replace("}}", ", user: '{{ input }}'}}"),
     )[-1:]
 
-    assert "the prompt of tuned wants customer, which skills cases have not" in found
+    assert "the prompt of tuned wants customer, which skills cases do not have" in found
 
 
 def test_all_errors_of_the_keys_are_told_at_once(tmp_path):

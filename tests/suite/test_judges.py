@@ -73,7 +73,10 @@ def test_the_model_takes_the_keys_of_a_variant(tmp_path):
             f"{{rubric: r, {MODEL}, compare: baseline, grades: {{a: 1, b: 0}}}}",
             "judge: grades: with compare they are first, tie, second; remove them",
         ),
-        (f"{{rubric: r, {MODEL}, min: {{kappa: 0.5}}}}", "judge: min without human"),
+        (
+            f"{{rubric: r, {MODEL}, min: {{kappa: 0.5}}}}",
+            "judge: min needs human: and a file",
+        ),
         (f"{{rubric: r, {MODEL}, human: no.jsonl}}", "judge: human: no.jsonl does not exist"),
         ("polite", "judge needs a rubric and a model, such as {judge: {rubric:"),
     ],

@@ -173,7 +173,7 @@ def errors(folder, score, expected, form="", **files):
 
 
 CALL = (
-    "2: expected as a mapping is the call of a tool, such as "
+    "2: expected is a mapping, which must be the call of a tool, such as "
     '{name: lookup_order, arguments: {order_id: "17"}}'
 )
 MAPPING = "2: expected is a mapping, which only score: tool_call and fields read, not "

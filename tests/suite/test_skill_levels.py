@@ -41,7 +41,7 @@ def chosen(*right):
         ((20, 18, 12, 5, 2), 3, ""),
         ((6, 5, 0, 0, 0), 1, ""),
         ((20, 20, 20, 20, 19), 5, "a loss of harder abilities cannot be seen"),
-        ((20, 19, 1, 0, 0), 2, "a loss of what lies between cannot be seen"),
+        ((20, 19, 1, 0, 0), 2, "a loss in between cannot be seen"),
         ((5, 3, 0, 0, 0), None, "is left out: the base is right in 25 % of its easiest pilot"),
     ],
 )

@@ -290,7 +290,7 @@ BROKEN = [
     ),
     (
         '{"input": "a", "preferred_output": []}',
-        f'input: beside preferred_output it is {{"messages": [{MESSAGE}]}}',
+        f'input: with preferred_output, write it as {{"messages": [{MESSAGE}]}}',
     ),
 ]
 

@@ -217,7 +217,7 @@ def test_options_of_a_server_are_called_extra(tmp_path):
 TUNED_FAULTS = [
     (
         "provider: anthropic, model: m, training_data: t.jsonl",
-        "training_data without an adapter or a base: what was tuned?",
+        "training_data needs an adapter or a base; add one, or remove training_data",
     ),
     (
         "provider: anthropic, model: m, base: m",
