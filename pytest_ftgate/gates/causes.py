@@ -59,11 +59,11 @@ def template_notes(facts: Mapping[str, str]) -> Iterator[str]:
 def _scale_causes(request: Request, facts: Mapping[str, str]) -> Iterator[str]:
     adapter = request.adapter
     if adapter is not None and adapter.scale != 1:
-        yield f"the adapter counts {adapter.scale:g} times as in its training; remove scale"
+        yield f"the adapter has {adapter.scale:g} times the weight of its training; remove scale"
     ratio = scale_of_file(adapter.path, adapter.sha256) if adapter else None
     if adapter is not None and ratio is not None:
         yield (
-            f"{adapter.path.name} counts {ratio:.3g} times as in its training, by the "
+            f"{adapter.path.name} has {ratio:.3g} times the weight of its training, by the "
             "adapter_config.json beside it; name the folder as adapter, or convert it again"
         )
     if SERVED_SCALE_FACT in facts:

@@ -142,14 +142,14 @@ def _settle_skill(values: _Values) -> StepWords:
     low, high = (points(values[key]) for key in ("low", "high"))
     return StepWords(
         f"raise the limit of {values['skill']} in margins:, or add cases",
-        f"with {values['n']} cases its change may be {low} to {high}, and a loss of "
-        f"{unsigned_points(values['margin'])} must be ruled out",
+        f"its {values['n']} cases leave a change of {low} to {high} possible, and a loss of "
+        f"{unsigned_points(values['margin'])} is too much",
     )
 
 
 def _fix_must_pass(values: _Values) -> StepWords:
-    repeated = ", also in a repeat" if values["repeated"] else ""
-    remark = f"must-pass cases with a wrong reply{repeated}; or remove must_pass from them"
+    replies = "each of their replies" if values["repeated"] else "their reply"
+    remark = f"{replies} must be right; or remove must_pass from them"
     return StepWords(f"fix {values['cases']}", remark)
 
 

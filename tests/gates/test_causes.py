@@ -48,7 +48,7 @@ def test_an_adapter_as_it_was_trained_has_no_cause(call, narrow):
 def test_a_scale_in_the_suite_is_named(call, narrow):
     (cause,) = causes(call, narrow, scale=2.0)
 
-    assert cause == "the adapter counts 2 times as in its training; remove scale"
+    assert cause == "the adapter has 2 times the weight of its training; remove scale"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_file_that_counts_otherwise_than_its_config_is_named(call, narrow, con
 
     (cause,) = causes(call, narrow)
 
-    assert cause.startswith(f"narrow.gguf counts {times} times as in its training")
+    assert cause.startswith(f"narrow.gguf has {times} times the weight of its training")
     assert "convert it again" in cause
 
 

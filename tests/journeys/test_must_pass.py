@@ -43,7 +43,7 @@ def test_a_must_pass_case_that_stays_wrong_fails_the_gate_and_is_named(desk):
         [
             "0 of 1 must-pass cases are right; wrong: t007",
             "    t007  Ticket 7: help",
-            "  next: fix * (must-pass cases with a wrong reply, also in*",
+            "  next: fix * (each of their replies must be right; or*",
         ]
     )
 
@@ -97,7 +97,7 @@ def test_recorded_replies_cannot_be_asked_again_and_count_as_they_are(desk):
     result = desk.run()
 
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["  next: fix * (must-pass cases with a wrong reply; or remove*"])
+    result.stdout.fnmatch_lines(["  next: fix * (their reply must be right; or remove*"])
 
 
 def test_a_lost_label_fails_the_gate_that_looks_at_labels(desk):

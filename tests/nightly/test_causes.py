@@ -147,8 +147,8 @@ def test_each_cause_is_made_and_named(pytester: pytest.Pytester) -> None:
     assert "another chat template: at the start" in found["template"]
     assert "another chat template: at the start" in found["merged"]
     assert "run to max_tokens" in found["endless"]
-    assert "the adapter counts 4 times as in its training; remove scale" in found["scale"]
-    assert "strong.gguf counts 4 times as in its training" in found["file"]
+    assert "the adapter has 4 times the weight of its training; remove scale" in found["scale"]
+    assert "strong.gguf has 4 times the weight of its training" in found["file"]
     assert "quantised to TQ2_0" in found["quantised"]
     assert "trained on /models/tickets-base, and the model is moved.gguf" in found["moved"]
     assert not found["right"].strip()

@@ -108,7 +108,7 @@ def _gate(**limits: float) -> RateGate:
 
 def _caused() -> Verdict:
     verdict = _rate(30, _gate(max_drop=0.05))
-    cause = "the adapter counts 2 times as in its training; remove scale"
+    cause = "the adapter has 2 times the weight of its training; remove scale"
     return replace(verdict, next=(_step(StepKind.CHECK_CAUSE, cause=cause), *verdict.next))
 
 
@@ -260,7 +260,7 @@ def _interrupted() -> Report:
 
 _J = "tests/journeys/"
 _TRAIN = "no build can promise that another training run passes"
-_DATA = "how many cases disagree in a new sample is chance: 9 in 10"
+_DATA = "new cases differ by chance, so they settle it 9 times in 10, not always"
 ENDS: tuple[End, ...] = (
     End("passed", "the limit holds", lambda: report(_rate(2, ACCURACY, n=300)),
         (f"{_J}test_first_suite.py::test_a_green_run_says_what_it_measured_in_two_lines",)),
