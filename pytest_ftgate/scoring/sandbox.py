@@ -28,6 +28,8 @@ from pytest_ftgate.suite.rule import Rule
 
 #: The most bytes that all files of one run may hold together, and the most files.
 _MAX_BYTES, _MAX_FILES = 16 << 20, 1000
+#: Of so many runs the result is kept.
+CACHED_RUNS = 4096
 #: Seconds between two checks of a running process.
 _POLL_SECONDS = 0.01
 #: The most bytes that are read from the output of a run.
@@ -71,7 +73,7 @@ def require_sandbox() -> None:
         raise ConfigurationError(message) from error
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=CACHED_RUNS)
 def _run_tests(reply: str, tests: str, seconds: float, memory_mb: int, sandbox: str) -> str:
     """Run *tests* on *reply*; return the first failure in one line, or "".
 

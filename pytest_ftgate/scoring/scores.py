@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
@@ -11,13 +12,14 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_ftgate.cores import usable_cores
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.scoring.case_facts import CaseFacts, case_facts
 from pytest_ftgate.scoring.formats import FormatChecker, looks_like_hedge
 from pytest_ftgate.scoring.reply_stats import ReplyStats, reply_stats
-from pytest_ftgate.scoring.sandbox import TimeLimit, require_sandbox
+from pytest_ftgate.scoring.sandbox import CACHED_RUNS, TimeLimit, require_sandbox
 from pytest_ftgate.scoring.score import CORRECT, FormatError
 from pytest_ftgate.scoring.scorers import JudgeScores, score_content
 from pytest_ftgate.suite.model import Case, digest
@@ -343,7 +345,23 @@ def score_replies(
     with TimeLimit() as limit:
         scorer = _CaseScorer(replies, folder, limit, judge_scores or {})
         groups = _group_by_case(case_requests)
+        _run_code(chain.from_iterable(answered(group, replies) for _, group in groups), folder)
         return VariantScores(variant, {key: scorer.score_case(group) for key, group in groups})
+
+
+def _run_code(replies: Iterable[tuple[CaseRequest, Reply]], folder: Path) -> None:
+    """Run the tests of replies that are code on all cores; scoring finds their results cached.
+
+    What fails here is raised where the reply is scored.
+    """
+    waiting = [(asked.case, reply) for asked, reply in replies if asked.case.score.kind == "code"]
+    if not waiting:
+        return
+    pool = ThreadPoolExecutor(usable_cores(), "ftgate-code")
+    try:
+        wait([pool.submit(score_content, *pair, folder) for pair in waiting[:CACHED_RUNS]])
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def unscored_results(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from threading import current_thread
 
 import pytest
 
 from pytest_ftgate.errors import RequestRejected, ScorerError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.scoring import sandbox
 from pytest_ftgate.scoring.score import ContentScore
 from pytest_ftgate.scoring.scores import digest_replies, score_replies, skill_score
 from pytest_ftgate.suite.model import Case
@@ -250,3 +253,23 @@ def test_each_reply_that_hedges_counts():
     said = {"1-0": reply("I think it is a."), "1-1": reply("a"), "1-2": reply("I think it is a.")}
 
     assert scores(asks, said).hedge_count == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
+def test_code_runs_on_all_cores_once_for_each_reply(monkeypatch):
+    started, start = [], sandbox._start
+
+    def watched(*arguments):
+        started.append(current_thread().name)
+        return start(*arguments)
+
+    monkeypatch.setattr(sandbox, "_start", watched)
+    sandbox._run_tests.cache_clear()
+    code = [case(f"{n}", expected=f"assert x == {n}", form=(), kind="code") for n in range(4)]
+    answers = {f"{n}-0": reply(f"x = {n % 3}") for n in range(4)}
+
+    found = scores([case_request(one) for one in code], answers)
+
+    assert [result.scores[0].correct for result in found.results.values()] == [1, 1, 1, 0]
+    assert len(started) == 4
+    assert all(name.startswith("ftgate-code") for name in started)
