@@ -15,7 +15,7 @@ from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.cases import CaseItem, case_command, case_items
 from pytest_ftgate.plugin.progress import live_progress, run_log_key
-from pytest_ftgate.plugin.state import session_key, settings_key
+from pytest_ftgate.plugin.state import session_key, settings_key, verbosity_of
 from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import quote_following_lines
@@ -185,7 +185,7 @@ class GateItemState:
         from pytest_ftgate.reporting.verdict import verdict_section
         from pytest_ftgate.results.verdicts import as_typed, node_id
 
-        settings, verbosity = self.settings, self.item.config.get_verbosity()
+        settings, verbosity = self.settings, verbosity_of(self.item.config)
         verdict, is_rate = as_typed(verdict, settings.typed), self.gate_run.gate.is_rate
         command = partial(case_command, node_id(verdict), verdict.variant) if is_rate else None
         with terminal_width(_terminal_columns(self.item.config)):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ftgate.client.progress import Progress
-from pytest_ftgate.plugin.state import session_key
+from pytest_ftgate.plugin.state import session_key, verbosity_of
 from pytest_ftgate.reporting.text import break_command, encodable, escape_controls, shorten
 from pytest_ftgate.runner.progress import OnProgress, progress_line
 
@@ -169,7 +169,7 @@ def writer_encoding(writer: Any) -> str | None:
 
 
 def _is_quiet(config: pytest.Config) -> bool:
-    return config.get_verbosity() <= -2  # noqa: PLR2004
+    return verbosity_of(config) <= -2  # noqa: PLR2004
 
 
 def _reporter(config: pytest.Config) -> pytest.TerminalReporter | None:

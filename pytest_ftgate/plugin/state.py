@@ -48,6 +48,14 @@ def takes_whole_project(config: pytest.Config) -> bool:
     return everything and not config.stash.get(deselected_key, False)
 
 
+def verbosity_of(config: pytest.Config) -> int:
+    """Return the verbosity of a run: 0 without pytest's terminal plugin, which has the option.
+
+    ``Config.get_verbosity`` of pytest 8.2 needs that plugin.
+    """
+    return int(getattr(config.option, "verbose", 0))
+
+
 def leaves_out(config: pytest.Config, node: str) -> bool:
     """Return True if the command line of *config* may leave out the gate with the id *node*."""
     if config.stash.get(deselected_key, False) or any("::" in arg for arg in config.args):

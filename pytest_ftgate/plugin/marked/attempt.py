@@ -14,6 +14,7 @@ import pytest
 
 from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import ScorerError, did_you_mean
+from pytest_ftgate.plugin.state import verbosity_of
 from pytest_ftgate.reporting.text import escape_controls, quoted_lines
 from pytest_ftgate.requests.reply import Reply, read_reply
 from pytest_ftgate.requests.request import CaseRequest
@@ -363,7 +364,7 @@ def _output_lines(attempt: Attempt, config: pytest.Config) -> Iterator[str]:
 def _quoted(text: str, config: pytest.Config) -> Iterator[str]:
     """Yield the lines of *text*, the first ones unless -vv is given."""
     lines = escape_controls(text).rstrip().split("\n")
-    if len(lines) > _MAX_LINES and config.get_verbosity() < 2:  # noqa: PLR2004 - -vv shows all
+    if len(lines) > _MAX_LINES and verbosity_of(config) < 2:  # noqa: PLR2004 - -vv shows all
         lines = [*lines[:_MAX_LINES], f"… {len(lines) - _MAX_LINES} more lines, -vv shows all"]
     # It may quote a reply: behind a bar, no line of it can act as a command.
     yield from (f"      │ {line}".rstrip() for line in lines)
