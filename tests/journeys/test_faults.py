@@ -201,6 +201,7 @@ def test_on_a_full_disk_the_run_ends_red_and_the_next_one_sends_the_rest(desk):
 #: Another process of a later version brings the cache to its format, during the run.
 TAKEN_OVER = """\
 import sqlite3
+from contextlib import closing
 
 from pytest_ftgate.cache.cache import Cache
 

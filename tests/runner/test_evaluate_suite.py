@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,8 @@ def test_conftest_files_from_the_root_down_to_the_suite_take_part_and_no_others(
         patched.setenv("NOTED", "")
         run = evaluate(below / "t.ftgate.yaml", rootdir=tmp_path)
         assert os.environ["NOTED"] == "12"
+    # Later tests in this process have modules of that name too.
+    sys.modules.pop("answers", None)
 
     assert run.verdict("accuracy", "draft").outcome is Outcome.FAILED
     assert run.report.verdicts[0].suite == "prompts/t.ftgate.yaml"
