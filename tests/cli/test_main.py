@@ -81,3 +81,9 @@ def test_a_downloaded_model_is_named_by_its_file(capsys):
     assert main(["download", "smollm2-135m"]) == 0
 
     assert Path(capsys.readouterr().out.strip()).is_file()
+
+
+def test_weights_that_are_not_known_are_refused_with_those_that_are(capsys):
+    assert main(["download", "llama3"]) == 1
+
+    assert 'there are no weights "llama3"; known: smollm2-135m' in capsys.readouterr().err
