@@ -186,7 +186,7 @@ class CacheError(FtgateError):
 class EngineError(Exception):
     """An unexpected exception, *cause*, ended the engine: no further request of the run is sent.
 
-    It is no `FtgateError`, so that nobody takes it for the error of one gate.
+    It is not an `FtgateError`: the code that handles the error of one gate must not catch it.
 
     Remedy: mend the code at the file and line that the message names; the same command goes on
     with the replies that are kept.

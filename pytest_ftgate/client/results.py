@@ -180,7 +180,7 @@ class PeerWaiter:
                 self._give_up(ReplyError(message))
             except FtgateError as error:
                 self._give_up(error)
-            except Exception as error:  # noqa: BLE001 - nobody may wait for a look that failed
+            except Exception as error:  # noqa: BLE001 - those who wait must learn of it
                 self._results.fail(error)
                 self._give_up(error)
 

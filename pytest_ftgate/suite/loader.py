@@ -113,12 +113,12 @@ _SERVER_SETTINGS = ("top_k", "min_p")
 
 def _with_extra_hint(detail: Mapping[str, Any], message: str) -> str:
     """Return *message*; for an unknown key that is like no other, with where such settings go."""
-    told, _, similar = message.partition("; did you mean")
+    plain, _, similar = message.partition("; did you mean")
     match detail["type"], detail["loc"]:
         case "extra_forbidden", ("variants", _, "extra_body"):
-            return f"{told}; settings of the server itself go into extra: {{…}}"
+            return f"{plain}; settings of the server itself go into extra: {{…}}"
         case "extra_forbidden", ("variants", _, key) if key in _SERVER_SETTINGS or not similar:
-            return f"{told}; a setting of the server itself goes into extra: {{{key}: …}}"
+            return f"{plain}; a setting of the server itself goes into extra: {{{key}: …}}"
     return message
 
 
