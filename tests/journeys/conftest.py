@@ -128,8 +128,7 @@ class Desk:
 
     def run(self, *args: str) -> pytest.RunResult:
         """Judge the suites of the folder in this process; warnings of ours are errors."""
-        # Without Hypothesis, which is imported anew, and slowly, at the end of every such run.
-        options = ("-p", "no:hypothesispytest", "-W", "error")
+        options = ("-W", "error")
         wanted = ("--ftgate", f"--junitxml={self.path('junit.xml')}")
         return self.pytester.runpytest_inprocess(*options, *wanted, *args)
 

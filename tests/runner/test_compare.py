@@ -202,7 +202,7 @@ def test_the_written_suite_has_the_same_verdict_to_the_digit(
     result = compare(first, second, **options)
     result.write("kept.ftgate.yaml")
 
-    pytester.runpytest_inprocess("--ftgate", "--ftgate-json=run.json", "-p", "no:hypothesispytest")
+    pytester.runpytest_inprocess("--ftgate", "--ftgate-json=run.json")
 
     from pytest_ftgate.reporting.writers import write_run
 

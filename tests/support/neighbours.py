@@ -21,7 +21,9 @@ def asleep(*awake: str) -> str:
     strangers = {*awake} - {*NEIGHBOURS, *_ALONE}
     if strangers:
         raise ValueError(f"no neighbours: {strangers}")
-    return " ".join(f"-p no:{name}" for name in (*NEIGHBOURS, *_ALONE) if name not in awake)
+    # Hypothesis is no neighbour, but its plugin takes a quarter of a second to import.
+    sleeping = ("hypothesispytest", *NEIGHBOURS, *_ALONE)
+    return " ".join(f"-p no:{name}" for name in sleeping if name not in awake)
 
 
 def is_installed(*modules: str) -> bool:
