@@ -82,7 +82,7 @@ def fetched_weights(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def facts(pytester: pytest.Pytester) -> None:
     """Write some of the bundled facts as a skill: all of them take a minute."""
     _about, *rows = (SKILLS / "world_facts.jsonl").read_text("utf-8").splitlines()
-    some = [{key: json.loads(row)[key] for key in ("id", "input", "expected")} for row in rows[:30]]
+    some = [{key: json.loads(row)[key] for key in ("id", "input", "expected")} for row in rows[:20]]
     pytester.makefile(".jsonl", facts="\n".join(map(json.dumps, some)))
     pytester.makefile(".ftgate.yaml", facts=FACTS)
 
@@ -100,7 +100,7 @@ def test_real_forgetting_fails(pytester: pytest.Pytester) -> None:
             "general skills * % → * %, −* points, beyond the limit of 10",
             "*passed before, fails now*",
             "BLOCKED  1 of 1 gate failed*",
-            "* of 30 cases regressed, *",
+            "* of 20 cases regressed, *",
         ]
     )
 
