@@ -45,6 +45,15 @@ def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, c
     assert explained.ret == 0, explained.errlines
 
 
+@pytest.mark.usefixtures("demo")
+def test_it_runs_where_pytest_looks_for_no_plugins_itself(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.delenv("PYTEST_ADDOPTS")
+
+    assert "next:" in "\n".join(run_demo(tmp_path / "new", live=False))
+    assert "1 failed" in capfd.readouterr().out
+
+
 def test_a_folder_with_other_files_is_not_touched(tmp_path):
     (tmp_path / "notes.txt").write_text("mine", "utf-8")
 
