@@ -128,6 +128,23 @@ def test_fewer_than_ten_groups_show_nothing() -> None:
     assert "5 groups" in check.note
 
 
+def test_where_one_group_holds_most_of_the_cases_and_broke_no_limit_can_be_shown() -> None:
+    def grouped(values: Sequence[float], name: str) -> Samples:
+        return samples_from_cases(
+            {
+                f"case-{i}": CaseSample(value, 1, f"{name}-{i}", f"group-{min(i, 9)}")
+                for i, value in enumerate(values)
+            }
+        )
+
+    before, after = grouped([1.0] * 50, "b"), grouped([1.0] * 9 + [0.0] * 41, "a")
+    check = check_drop(before, after, against="current", margin=0.2, levels=Levels())
+
+    assert check.outcome is Outcome.INCONCLUSIVE
+    assert check.certifiable is None
+    assert "since whole groups may break" in check.note
+
+
 def test_cases_that_only_one_side_has_are_left_out() -> None:
     check = check_drop(
         side(scores(100, 0), "b"),

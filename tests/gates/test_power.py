@@ -225,8 +225,22 @@ def asked(cases, *gates, repeats=None, **sampling):
 def test_cases_that_are_too_few_for_any_default_limit_have_none():
     gate = RateGate(kind="accuracy", line=1)
 
+    assert default_limit(asked(1, gate), gate) is None
     assert default_limit(asked(5, gate), gate) is None
     assert default_limit(asked(200, gate), gate) == pytest.approx(0.06, abs=0.03)
+
+
+def test_so_many_repeats_as_an_estimate_names_show_what_further_cases_would():
+    gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
+
+    found = estimate_power(gate, "new", design(100), 0.1, varies=True)
+
+    with_all, with_fewer = (
+        design_pass_probability(design(100, repeats=(count, count)), 0.1, 0.05)
+        for count in (found.repeats, found.repeats - 1)
+    )
+    assert found.needed
+    assert with_fewer < 0.9 <= with_all
 
 
 @pytest.mark.parametrize(
