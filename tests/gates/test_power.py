@@ -225,9 +225,16 @@ def asked(cases, *gates, repeats=None, **sampling):
 def test_cases_that_are_too_few_for_any_default_limit_have_none():
     gate = RateGate(kind="accuracy", line=1)
 
-    assert default_limit(asked(1, gate), gate) is None
     assert default_limit(asked(5, gate), gate) is None
     assert default_limit(asked(200, gate), gate) == pytest.approx(0.06, abs=0.03)
+
+
+def test_cases_in_two_groups_show_no_limit_at_all():
+    gate = RateGate(kind="accuracy", line=1)
+    made = asked(200, gate)
+    cases = [replace(one, group=f"g{number % 2}") for number, one in enumerate(made.cases)]
+
+    assert default_limit(replace(made, cases=tuple(cases)), gate) is None
 
 
 def test_so_many_repeats_as_an_estimate_names_show_what_further_cases_would():
