@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from columns import suite, variant_scores
@@ -103,3 +104,28 @@ def test_the_most_frequent_error_of_a_format_is_to_be_mended_first():
 
     assert next(iter(found)) is StepKind.FIX_FORMAT
     assert found[StepKind.FIX_FORMAT] == {"format_error": "no JSON", "replies": 2}
+
+
+@pytest.mark.parametrize(
+    ("replies", "judges", "kinds"),
+    [
+        (Path("new.jsonl"), (), [StepKind.ADD_REPLIES]),
+        (Path("new.jsonl"), ("tone",), [StepKind.IMPROVE_JUDGE, StepKind.RUN_AGAIN]),
+        (None, ("tone",), [StepKind.IMPROVE_JUDGE, StepKind.RUN_AGAIN]),
+        (None, (), [StepKind.RUN_AGAIN]),
+    ],
+    ids=["file", "file and judge", "judge", "model"],
+)
+def test_missing_replies_come_from_a_file_or_a_run_and_missing_grades_from_a_judge(
+    replies, judges, kinds
+):
+    found = verdict(3)
+    found = replace(found, checks=(replace(found.check, missing=30),))
+    of = made()
+    variants = {**of.variants, "new": replace(of.variants["new"], replies=replies)}
+    of = replace(of, variants=variants, judges=dict.fromkeys(judges))
+
+    offered = steps(found, of=of)
+
+    assert [*offered] == kinds
+    assert {*offered[kinds[0]].values()} >= {30}

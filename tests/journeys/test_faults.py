@@ -162,6 +162,34 @@ def test_a_cache_that_cannot_be_written_stops_the_run_before_it_pays(desk):
     assert desk.asked() == []
 
 
+#: Root writes what is read-only, unless it gives up the capability.
+BOUND = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the capabilities of Linux")
+def test_a_cache_that_is_read_only_stops_the_run_before_it_pays(desk):
+    desk.asking_suite()
+    assert desk.run().ret == pytest.ExitCode.OK
+    cache = desk.path(".ftgate/cache.sqlite")
+    with closing(sqlite3.connect(cache)) as file, file:
+        file.execute("DELETE FROM replies WHERE rowid % 2")
+    before = cache.read_bytes()
+    cache.chmod(0o444)
+    cache.parent.chmod(0o555)
+
+    bound = BOUND if os.getuid() == 0 else ()
+    options = ("-m", "pytest", "--ftgate", "-p", "no:cacheprovider")
+    result = desk.pytester.run(*bound, sys.executable, *options)
+    cache.parent.chmod(0o755)
+
+    result.assert_outcomes(errors=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    printed = " ".join(result.stdout.str().split())
+    assert "cannot be used: attempt to write a readonly database; move it away, or name" in printed
+    assert len(desk.asked()) == desk.cases
+    assert cache.read_bytes() == before
+
+
 def test_a_cache_of_a_newer_version_stops_the_run_before_it_pays(desk):
     desk.asking_suite()
     desk.path("other.sqlite").touch()

@@ -118,6 +118,12 @@ def _garbage(handler: _Handler, _: Any) -> None:
     handler.close_connection = True
 
 
+#: What a server may answer that has lost its model.
+NULLS = {
+    "choices": [{"message": {"content": None}, "finish_reason": None}],
+    "usage": None,
+    "model": None,
+}
 #: What the server does, by the name of the fault.
 FAULTS: dict[str, Callable[[_Handler, Any], None]] = {
     "reset": _reset,
@@ -128,6 +134,7 @@ FAULTS: dict[str, Callable[[_Handler, Any], None]] = {
     "no JSON": lambda handler, _: handler.give_bytes(200, b'{"choices": [{"message"'),
     "a page": lambda handler, _: handler.give_bytes(200, b"<html>Sign in</html>", "text/html"),
     "wrong type": lambda handler, _: handler.give(200, {"choices": "no", "content": 7}),
+    "nulls": lambda handler, _: handler.give(200, NULLS),
     "an empty body": lambda handler, _: handler.give_bytes(200, b""),
     "bomb": lambda handler, _: handler.give_bytes(
         200, gzip.compress(b" " * 1_000_000), content_encoding="gzip"
