@@ -130,7 +130,7 @@ def _count_pairs(
 ) -> NDArray[np.intp]:
     """Return how often each pair of indexes below *size* occurs, of shape (size, size)."""
     table = np.zeros((size, size), dtype=np.intp)
-    np.add.at(table, (first, second), 1)
+    np.add.at(table, (np.asarray(first), np.asarray(second)), 1)
     return table
 
 

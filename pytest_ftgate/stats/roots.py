@@ -43,9 +43,7 @@ def find_root(function: Callable[[float], float], low: float, high: float, xtol:
     return new if abs(f_new) < abs(f_far) else far
 
 
-def _share(
-    new: float, far: float, old: float, f_new: float, f_far: float, f_old: float
-) -> float:
+def _share(new: float, far: float, old: float, f_new: float, f_far: float, f_old: float) -> float:
     """Return how far to go from *new* to *far*: by interpolation where it is safe, else half."""
     xi = (new - far) / (old - far)
     phi = (f_new - f_far) / (f_old - f_far)
