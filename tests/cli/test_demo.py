@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from neighbours import asleep
+from neighbours import awaken
 
 from pytest_ftgate.cli.demo import run_demo
 from pytest_ftgate.errors import ConfigurationError
@@ -18,7 +18,7 @@ TUTORIAL = (Path(__file__).parents[2] / "docs" / "tutorials" / "forgetful.md").r
 @pytest.fixture
 def demo(tmp_path, monkeypatch):
     """Run the demo as a user would type it, without the plugins of this test run."""
-    monkeypatch.setenv("PYTEST_ADDOPTS", asleep())
+    awaken(monkeypatch)
     monkeypatch.chdir(tmp_path)
 
 

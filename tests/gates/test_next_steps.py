@@ -14,6 +14,7 @@ from pytest_ftgate.gates.next_steps import rate_next_steps
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.suite.gate_kinds import RateGate
 
 GATE = RateGate(kind="accuracy", line=7, max_drop=0.05)
@@ -104,6 +105,34 @@ def test_the_most_frequent_error_of_a_format_is_to_be_mended_first():
 
     assert next(iter(found)) is StepKind.FIX_FORMAT
     assert found[StepKind.FIX_FORMAT] == {"format_error": "no JSON", "replies": 2}
+
+
+def failed_minimum(**more):
+    """A verdict that fails a minimum, with 40 wrong cases."""
+    found = verdict(40)
+    below = replace(found.check, before=None)
+    return replace(found, checks=(below,), statement=replace(found.statement, values={}), **more)
+
+
+def test_below_a_minimum_a_format_that_half_of_the_wrong_replies_break_is_to_be_mended_first():
+    mended, left = (steps(failed_minimum(), errors=["no JSON"] * count) for count in (20, 19))
+
+    assert next(iter(mended)) is StepKind.FIX_FORMAT
+    assert StepKind.FIX_FORMAT not in left
+
+
+def test_below_a_minimum_the_label_that_is_mistaken_most_often_is_to_be_told_from_the_other():
+    rates = [
+        LabelMetrics(label=label, n=50, precision=0.5, recall=0.5, f1=0.5, taken_for=other)
+        for label, other in (("refund", {"billing": 12, "login": 3}), ("login", {"billing": 4}))
+    ]
+
+    found = steps(failed_minimum(labels=tuple(rates)))
+
+    told = {"label": "refund", "taken_for": "billing", "replies": 12}
+    assert found[StepKind.FIX_LABEL] == told
+    assert next(iter(found)) is StepKind.FIX_LABEL
+    assert StepKind.FIX_LABEL not in steps(replace(verdict(40), labels=tuple(rates)))
 
 
 @pytest.mark.parametrize(

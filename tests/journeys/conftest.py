@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from neighbours import TWICE
 
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.reporting.headlines import headline
@@ -128,7 +129,7 @@ class Desk:
 
     def run(self, *args: str) -> pytest.RunResult:
         """Judge the suites of the folder in this process; warnings of ours are errors."""
-        options = ("-W", "error")
+        options = ("-W", "error", "-W", TWICE)
         wanted = ("--ftgate", f"--junitxml={self.path('junit.xml')}")
         return self.pytester.runpytest_inprocess(*options, *wanted, *args)
 

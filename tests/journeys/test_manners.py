@@ -6,6 +6,7 @@ import re
 import sys
 
 import pytest
+from neighbours import TWICE
 
 MODULE = """\
 import pytest
@@ -147,7 +148,9 @@ def test_a_verdict_that_blocks_is_a_failed_assertion_for_every_plugin(guest):
 
 
 def test_skipped_gates_are_listed_by_their_own_lines(guest):
-    result = guest.pytester.runpytest_inprocess("-rs", "-W", "error", "-k", "typo or prints")
+    result = guest.pytester.runpytest_inprocess(
+        *("-rs", "-W", "error", "-W", TWICE, "-k", "typo or prints")
+    )
 
     result.stdout.fnmatch_lines(
         [

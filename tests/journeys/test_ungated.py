@@ -10,7 +10,7 @@ from shutil import copytree
 from unittest.mock import ANY
 
 import pytest
-from neighbours import NEIGHBOURS, asleep, is_installed
+from neighbours import NEIGHBOURS, awaken, is_installed
 from platformdirs import user_cache_path
 
 from pytest_ftgate.cli.main import main
@@ -64,7 +64,7 @@ def beside(both, monkeypatch):
     """Run pytest in a process of its own, with the plugins awake that are named."""
 
     def run(awake, *args):
-        monkeypatch.setenv("PYTEST_ADDOPTS", asleep(*awake))
+        awaken(monkeypatch, *awake)
         junit = f"--junitxml={both.path('junit.xml')}"
         return both.pytester.runpytest_subprocess("--ftgate", junit, *args)
 
@@ -106,7 +106,7 @@ def example(weights_folder, desk, monkeypatch):
     assert main(["cache", "import", str(ROOT / "tests/recorded/ladder.replies.jsonl")]) == 0
 
     def verdicts(awake, *args):
-        monkeypatch.setenv("PYTEST_ADDOPTS", asleep(*awake))
+        awaken(monkeypatch, *awake)
         junit = f"--junitxml={desk.path('junit.xml')}"
         replies = "--ftgate-replies=recorded"
         result = desk.pytester.runpytest_subprocess("--ftgate", replies, junit, "ladder", *args)
