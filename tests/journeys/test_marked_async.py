@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from neighbours import awaken
+from neighbours import TWICE, awaken
 
 BODY = """\
 async def test_it(case, reply):
@@ -79,7 +79,7 @@ def test_without_a_plugin_that_runs_them_they_are_errors(two):
     write(two)
 
     # pytest before 8.4 only warns, and skips them.
-    result = two.run("-W", "default", "test_marked.py")
+    result = two.run("-W", "default", "-W", TWICE, "test_marked.py")
 
     result.assert_outcomes(errors=2, warnings=2 if pytest.version_tuple < (8, 4) else 0)
     assert "async def functions are not natively supported" in result.stdout.str()
