@@ -43,11 +43,8 @@ def _libraries_of(gates: Iterable[GateRun]) -> tuple[str, ...]:
     # No modules of this package: pytest rewrites plugin modules on import, and some versions of
     # CPython cannot compile rewritten code in two threads at once.
     kinds = [gate_run.gate for gate_run in gates]
-    optional = {
-        "scipy.optimize": any(gate.max_drop is not None for gate in kinds),
-        "sklearn.metrics": any(gate.metric == "macro_f1" for gate in kinds),
-    }
-    return ("numpy", "scipy.special", *(name for name, needed in optional.items() if needed))
+    needs_metrics = any(gate.metric == "macro_f1" for gate in kinds)
+    return ("numpy", "scipy.special", *(["sklearn.metrics"] if needs_metrics else ()))
 
 
 def load_accepted_record(suite: Suite) -> AcceptedRecord | None:

@@ -10,7 +10,7 @@ from scipy.special import ndtr, ndtri, stdtrit
 
 from pytest_ftgate.stats import EXACT_BELOW
 from pytest_ftgate.stats.graded import least_distance, needed_for_distance
-from pytest_ftgate.stats.paired import PairedCounts, find_root
+from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.proportions import (
     binomial_sf,
     critical_z,
@@ -18,6 +18,7 @@ from pytest_ftgate.stats.proportions import (
     require_share,
     trinomial_region,
 )
+from pytest_ftgate.stats.roots import find_root
 
 if TYPE_CHECKING:
     from pytest_ftgate.stats.proportions import Array

@@ -63,7 +63,7 @@ def test_an_import_that_fails_is_left_to_the_code_that_needs_it(libraries, monke
     ("gate", "more"),
     [
         (DataGate(), ()),
-        (RateGate(kind="format", line=1, max_drop=0.1), ("scipy.optimize",)),
+        (RateGate(kind="format", line=1, max_drop=0.1), ()),
         (RateGate(kind="accuracy", line=1, metric="macro_f1"), ("sklearn.metrics",)),
     ],
 )
