@@ -42,7 +42,7 @@ def read_import(path: Path) -> ImportedSuite:
         raise ConfigurationError(f"{path}: a suite is made from a folder, or from {known}")
     suite: ImportedSuite | None
     if path.suffix in COLUMNAR:
-        suite: ImportedSuite | None = _read_table(path, tuple(read_data_file(path)))
+        suite = _read_table(path, tuple(read_data_file(path)))
     elif path.suffix in _DOCUMENTS:
         document = parse_document(read_text_below(path.parent, path.name), path.name)
         with values_checked(str(path)):
