@@ -4,9 +4,9 @@
         [--log FILE]
 
 It trains as ``examples/tickets/train.py --gates`` does, with the default budget of the callback: 60
-cases, and 60 cases of general skills, all 252 of them where they are in doubt. Each checkpoint
-prints its time, the CPU time of all threads, the requests that were sent, and its verdicts. The
-first one also requests the replies of the base. OUT gets the trainer's log, and FILE the figures of
+cases, and 60 cases of general skills, all 252 of them where they are in doubt. Each of both prints
+its time, the CPU time of all threads, the requests that were sent, and its verdicts. The first ones
+also request the replies of the base. OUT gets the trainer's log, and FILE the figures of
 the gates in it, which ``examples/tickets/curve.py`` draws. Needs the extra ``train``.
 """
 
@@ -16,6 +16,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +32,20 @@ from pytest_ftgate.training import GateCallback  # noqa: E402
 class TimedCallback(GateCallback):  # type: ignore[misc, unused-ignore]
     """Prints what each evaluation took."""
 
-    def _evaluate(self, provider: Any, step: int, cases: int | None) -> Any:
-        start = time.process_time()
-        checkpoint = super()._evaluate(provider, step, cases)
-        cpu, sent = time.process_time() - start, checkpoint.result.report.requests.sent
-        print(
-            f"step {step}: {checkpoint.seconds:.0f} s, {cpu:.0f} CPU seconds, {sent} requests",
-            flush=True,
-        )
-        for verdict in checkpoint.result.verdicts:
+    def _run(self, provider: Any, cases: int | None, whole: Collection[str] = ()) -> Any:
+        start, cpu = time.perf_counter(), time.process_time()
+        result = super()._run(provider, cases, whole)
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+        part = f"all cases of {', '.join(whole)}" if whole else f"{cases} cases of each gate"
+        sent = result.report.requests.sent
+        print(f"{part}: {seconds:.0f} s, {cpu:.0f} CPU seconds, {sent} requests", flush=True)
+        for verdict in result.verdicts:
             print(f"  {verdict.outcome:<12} {headline(verdict)}", flush=True)
-        return checkpoint
+        return result
+
+    def _evaluate(self, provider: Any, step: int, cases: int | None) -> Any:
+        print(f"step {step}", flush=True)
+        return super()._evaluate(provider, step, cases)
 
 
 def keep_figures(log: Path, kept: Path) -> None:

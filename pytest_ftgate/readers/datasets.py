@@ -40,8 +40,9 @@ def read_import(path: Path) -> ImportedSuite:
     if path.suffix not in (*_DOCUMENTS, *_TABLES, *COLUMNAR):
         known = ", ".join((*_DOCUMENTS, ".csv", ".jsonl", *COLUMNAR))
         raise ConfigurationError(f"{path}: a suite is made from a folder, or from {known}")
+    suite: ImportedSuite | None
     if path.suffix in COLUMNAR:
-        suite: ImportedSuite | None = _read_table(path, tuple(read_data_file(path)))
+        suite = _read_table(path, tuple(read_data_file(path)))
     elif path.suffix in _DOCUMENTS:
         document = parse_document(read_text_below(path.parent, path.name), path.name)
         with values_checked(str(path)):

@@ -441,7 +441,7 @@ def misplaced_keys(provider: str, written_keys: Collection[str]) -> Iterator[tup
 
 
 #: Keys with the same use at other providers.
-_INSTEAD = {"options": "extra", "extra": "options"}
+_INSTEAD = {"options": "extra", "extra": "options", "thinking": "effort"}
 
 
 def _readers(key: str) -> list[str]:

@@ -109,16 +109,15 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize("promise", PROMISES)
 @pytest.mark.parametrize("fault", SERVED_FAULTS, ids=lambda fault: fault.name)
 def test_of_a_server(runs, fault, promise):
-    key = f"completions {fault.name}"
     match promise:
         case "no reply lost":
-            came = {number for model, number in runs.first if model == key}
+            came = {number for model, number in runs.first if model == fault.name}
             kept = runs.kept.get(fault.name, 0)
             # Those of another model are kept as well.
             assert kept >= len(came) if fault.lasts else kept == len(came)
             assert came <= {*range(SOUND)}
         case "none paid twice":
-            times = [n for (model, _), n in runs.answered.items() if model == key]
+            times = [n for (model, _), n in runs.answered.items() if model == fault.name]
             assert set(times) == {1}
             assert fault.lasts or len(times) == CASES
         case "no false pass":

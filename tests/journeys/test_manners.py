@@ -95,6 +95,7 @@ def test_a_static_method_outside_a_class_is_a_gate_too(desk):
     desk.marked("@staticmethod\ndef test_it(case, reply):\n    return False\n", "min=0.5")
 
     desk.run("test_marked.py").assert_outcomes(failed=1)
+    desk.pytester.runpytest_inprocess("test_marked.py").assert_outcomes(skipped=1)
 
 
 STATIC = """\

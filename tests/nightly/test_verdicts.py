@@ -12,8 +12,10 @@ from safetensors.numpy import save_file
 from tickets import EXAMPLE, peft_matrices
 
 from pytest_ftgate import evaluate
+from pytest_ftgate.cli import demo
 
-RECORDED = Path(__file__).parents[2] / "pytest_ftgate" / "demo"
+#: Beside the package, which need not be that of this checkout.
+RECORDED = Path(demo.__file__).parents[1] / "demo"
 TUNED = ("lora-narrow", "lora-replay")
 
 
@@ -32,9 +34,8 @@ def peft_folder(folder: Path, file: str) -> None:
 def desk(tmp_path, monkeypatch) -> Path:
     """Return a folder with the example for Transformers, and the demo's recorded replies."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "recorded").mkdir()
-    for file in RECORDED.iterdir():
-        shutil.copy(file, tmp_path / "recorded")
+    # A wheel has the live example in the same folder.
+    shutil.copytree(RECORDED, tmp_path / "recorded", ignore=shutil.ignore_patterns("live"))
     for name in ("tickets.md", "tickets.short.md", "tickets.cases.jsonl", "tickets.train.jsonl"):
         shutil.copy(EXAMPLE / name, tmp_path)
     suite = (EXAMPLE / "tickets.ftgate.yaml").read_text("utf-8")

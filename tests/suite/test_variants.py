@@ -214,6 +214,13 @@ def test_options_of_a_server_are_called_extra(tmp_path):
     assert found.endswith("only to providers of plugins; write extra")
 
 
+def test_how_much_a_model_thinks_at_a_server_is_its_effort(tmp_path):
+    written = "one: {provider: openai-compatible, model: m, thinking: {type: disabled}}"
+
+    (found,) = errors(tmp_path, written)
+    assert found.endswith("only to anthropic and bedrock; write effort")
+
+
 TUNED_FAULTS = [
     (
         "provider: anthropic, model: m, training_data: t.jsonl",

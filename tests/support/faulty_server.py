@@ -1,6 +1,6 @@
 """A server on loopback that answers some cases and meets each other one with a fault.
 
-The model of a request names the fault, and the path the API: chat completions, or messages.
+The model of a request names the fault.
 """
 
 from __future__ import annotations
@@ -36,12 +36,8 @@ class FaultyServer:
     ending: Event = field(default_factory=Event)
 
 
-def reply_body(path: str, model: str, text: str) -> dict[str, Any]:
-    """Return a whole body of the API at *path*."""
-    if path.endswith("/messages"):
-        body = {"id": "m", "type": "message", "role": "assistant", "stop_reason": "end_turn"}
-        usage = {"input_tokens": 1, "output_tokens": 1}
-        return body | {"model": model, "content": [{"type": "text", "text": text}], "usage": usage}
+def reply_body(model: str, text: str) -> dict[str, Any]:
+    """Return a whole body of the chat completions API."""
     message = {"role": "assistant", "content": text}
     return {"id": "c", "model": model, "choices": [{"finish_reason": "stop", "message": message}]}
 
@@ -53,13 +49,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         model, text = request["model"], request["messages"][-1]["content"]
-        content = text if isinstance(text, str) else text[0]["text"]
-        number = int(content.split()[1])
-        body = reply_body(self.path, model, LABELS[number % 2])
+        number = int(text.split()[1])
+        body = reply_body(model, LABELS[number % 2])
         with suppress(OSError):
             if number < SOUND or self.told.is_mended or model == "sound":
                 self.give(200, body)
-                self.told.answered.append((f"{self.path.rpartition('/')[2]} {model}", number))
+                self.told.answered.append((model, number))
             elif model == "204":
                 self.give_bytes(204, b"")
             elif model.isdigit():
