@@ -14,12 +14,20 @@ from pytest_ftgate.requests.request import Request
 
 
 class KeptFormats(LogitsProcessor):  # type: ignore[misc]
-    """Allows each row of a batch the tokens alone with which its reply keeps to its constraint."""
+    """Allows each row of a batch the tokens alone with which its reply keeps to its constraint.
+
+    *rows* are the indices of the requests whose replies have not ended, in the order of the batch.
+    """
 
     def __init__(
-        self, tokenizer: Any, requests: Sequence[Request], width: int, ends: Sequence[int]
+        self,
+        tokenizer: Any,
+        requests: Sequence[Request],
+        width: int,
+        ends: Sequence[int],
+        rows: Sequence[int],
     ) -> None:
-        self._width, self._ends = width, [*ends]
+        self._width, self._ends, self._rows = width, [*ends], rows
         self._matchers = {
             row: constraint_matcher(tokenizer, request.constraint)
             for row, request in enumerate(requests)
@@ -28,9 +36,12 @@ class KeptFormats(LogitsProcessor):  # type: ignore[misc]
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Return *scores* without the tokens that break a format."""
-        for row, matcher in self._matchers.items():
+        matchers = [(place, self._matchers.get(row)) for place, row in enumerate(self._rows)]
+        for place, matcher in matchers:
+            if matcher is None:
+                continue
             if input_ids.shape[1] > self._width and not matcher.is_stopped():
-                matcher.consume_token(int(input_ids[row, -1]))
+                matcher.consume_token(int(input_ids[place, -1]))
             is_allowed = torch.zeros(scores.shape[1], dtype=torch.bool)
             if matcher.is_stopped():
                 is_allowed[self._ends] = True
@@ -40,7 +51,7 @@ class KeptFormats(LogitsProcessor):  # type: ignore[misc]
                 )
                 count = min(len(allowed), len(is_allowed))
                 is_allowed[:count] = allowed[:count] > 0
-            scores[row, ~is_allowed.to(scores.device)] = float("-inf")
+            scores[place, ~is_allowed.to(scores.device)] = float("-inf")
         return scores
 
 

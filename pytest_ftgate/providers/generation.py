@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import takewhile
 from typing import Any
@@ -37,6 +37,8 @@ from pytest_ftgate.requests.request import Request
 _STOP_TOKENS = 24
 #: Fewer tokens at the start of all prompts are read with each of them.
 _LEAST_START = 16
+#: A batch of fewer rows is computed to its end as it is.
+_LEAST_HALVED = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -129,12 +131,11 @@ class ChatModel:
 
     def _answer(self, pairs: Sequence[tuple[Request, list[int]]]) -> Sequence[Reply]:
         requests = [request for request, _ in pairs]
-        width = max(len(prompt) for _, prompt in pairs)
         ends, pad = self._end_tokens(), self.pad_token
         tokens = self._generate([prompt for _, prompt in pairs], requests, ends, pad)
         logprobs = self._label_logprobs(pairs, ends[0], pad)
         return [
-            replace(self._reply(request, prompt, row[width:], ends), logprobs=of_labels)
+            replace(self._reply(request, prompt, row, ends), logprobs=of_labels)
             for (request, prompt), row, of_labels in zip(pairs, tokens, logprobs, strict=True)
         ]
 
@@ -181,34 +182,43 @@ class ChatModel:
         ends: Sequence[int],
         pad: int,
     ) -> list[list[int]]:
-        width = max(map(len, prompts))
+        """Return the tokens of each reply, and what may follow its end.
+
+        Once half of the rows have ended, the others go on as a smaller batch.
+        """
         extra = {key: value for key, value in requests[0].extra.items() if key != TEMPLATE_OPTIONS}
+        batch = _Batch(requests, max(map(len, prompts)), ends)
+        # Settings such as beams do not go on from a state.
+        ending = _Ends(self.tokenizer, batch, is_halved=not extra)
+        processors = LogitsProcessorList([*self._kept_formats(batch), _Sampler(batch)])
+        options = {**_GREEDY, **extra, "use_cache": True, "return_dict_in_generate": True}
         try:
             with torch.inference_mode():
-                made = self.model.generate(
-                    # Settings such as beams do not go on from a state.
-                    **self._inputs(prompts, pad, [] if extra else self._shared_start(prompts)),
-                    max_new_tokens=max(request.max_tokens for request in requests),
-                    **{**_GREEDY, **extra},
-                    use_cache=True,
-                    eos_token_id=[*ends],
-                    pad_token_id=pad,
-                    logits_processor=LogitsProcessorList(
-                        [*self._kept_formats(requests, width, ends), _Sampler(requests)]
-                    ),
-                    stopping_criteria=[_Ends(self.tokenizer, width, requests)],
-                )
+                inputs = self._inputs(prompts, pad, [] if extra else self._shared_start(prompts))
+                while batch.rows:
+                    made = self.model.generate(
+                        **inputs,
+                        max_new_tokens=batch.left(inputs["input_ids"].shape[1]),
+                        **options,
+                        eos_token_id=[*ends],
+                        pad_token_id=pad,
+                        logits_processor=processors,
+                        stopping_criteria=[ending],
+                    )
+                    batch.keep(made.sequences, ending.going)
+                    if ending.going:
+                        inputs = _rest(made, inputs["attention_mask"], ending.going)
+                        ending.going = []
         except (TypeError, ValueError) as error:
             raise ProviderRejected(f"transformers refuses the request: {error}") from error
-        tokens: list[list[int]] = made.tolist()
-        return tokens
+        return batch.replies
 
-    def _kept_formats(
-        self, requests: Sequence[Request], width: int, ends: Sequence[int]
-    ) -> Iterator[LogitsProcessor]:
-        """Yield what keeps replies to the constraints of *requests*, if there are any."""
-        if any(request.constraint for request in requests):
-            yield KeptFormats(self._constraint_tokenizer, requests, width, ends)
+    def _kept_formats(self, batch: _Batch) -> Iterator[LogitsProcessor]:
+        """Yield what keeps replies to the constraints of their requests, if there are any."""
+        if any(request.constraint for request in batch.requests):
+            yield KeptFormats(
+                self._constraint_tokenizer, batch.requests, batch.width, batch.ends, batch.rows
+            )
 
     def _check_constraint(self, request: Request) -> None:
         """Raise an error if replies cannot be kept to the constraint of *request*."""
@@ -330,30 +340,77 @@ def _with_time(
     return replace(result, seconds=seconds, facts=facts)
 
 
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """The requests whose replies are generated together, each prompt *width* tokens with padding.
+
+    *rows* are the indices of those that have not ended; one list, which its readers share.
+    """
+
+    requests: Sequence[Request]
+    width: int
+    ends: Sequence[int]
+    rows: list[int] = field(default_factory=list)
+    replies: list[list[int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rows = [*range(len(self.requests))]
+        self.replies = [[] for _ in self.requests]
+
+    def left(self, length: int) -> int:
+        """Return how many tokens may follow where *length* of prompt and reply are there."""
+        return max(self.requests[row].max_tokens for row in self.rows) - (length - self.width)
+
+    def keep(self, tokens: Any, going: Sequence[int]) -> None:
+        """Keep the *tokens* of all rows; those at the places *going* go on."""
+        for row, reply in zip(self.rows, tokens[:, self.width :].tolist(), strict=True):
+            self.replies[row] = reply
+        self.rows[:] = [self.rows[place] for place in going]
+
+
+def _rest(made: Any, mask: Any, going: Sequence[int]) -> dict[str, Any]:
+    """Return the inputs with which the rows at the places *going* go on from what is *made*."""
+    places = torch.tensor(going, device=made.sequences.device)
+    tokens = made.sequences[places]
+    new = torch.ones_like(tokens[:, mask.shape[1] :])
+    inputs = {"input_ids": tokens, "attention_mask": torch.cat([mask[places], new], dim=1)}
+    name = cache_name(made)
+    state = made.get(name)
+    # From the states of others a part of the rows cannot go on, so that its tokens are read again.
+    if all(type(layer) is DynamicLayer for layer in getattr(state, "layers", [None])):
+        state.batch_select_indices(places)
+        inputs[name] = state
+    return inputs
+
+
 class _Sampler(LogitsProcessor):  # type: ignore[misc]
     """Adds noise to the scores of sampled requests, so that the largest is a sample."""
 
-    def __init__(self, requests: Sequence[Request]) -> None:
-        self._rows: list[tuple[int, float, float, torch.Generator]] = []
-        for row, request in enumerate(requests):
+    def __init__(self, batch: _Batch) -> None:
+        self._rows = batch.rows
+        self._settings: dict[int, tuple[float, float, torch.Generator]] = {}
+        for row, request in enumerate(batch.requests):
             temperature = float(request.sampling.get("temperature") or 0.0)
             if temperature:
                 # Repeats must differ from each other, and each must be the same in the next run.
                 seed = int(request.sampling.get("seed", 0)) + request.repeat
                 generator = torch.Generator().manual_seed(seed)
                 top_p = float(request.sampling.get("top_p", 1.0))
-                self._rows.append((row, temperature, top_p, generator))
+                self._settings[row] = temperature, top_p, generator
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         del input_ids
-        for row, temperature, top_p, generator in self._rows:
-            logits = scores[row].float().cpu() / temperature
+        for place, row in enumerate(self._rows):
+            if row not in self._settings:
+                continue
+            temperature, top_p, generator = self._settings[row]
+            logits = scores[place].float().cpu() / temperature
             if top_p < 1.0:
                 logits = _nucleus(logits, top_p)
             # The largest of logits with Gumbel noise is a sample from their softmax.
             uniform = torch.rand(logits.shape, generator=generator).clamp_min(1e-20)
             noisy = logits - torch.log(-torch.log(uniform))
-            scores[row] = noisy.to(scores.device, scores.dtype)
+            scores[place] = noisy.to(scores.device, scores.dtype)
         return scores
 
 
@@ -366,20 +423,40 @@ def _nucleus(logits: Any, top_p: float) -> Any:
 
 
 class _Ends(StoppingCriteria):  # type: ignore[misc]
-    """Ends each row at its own token limit, or at one of its stop sequences."""
+    """Ends each row at its own token limit, or at one of its stop sequences.
 
-    def __init__(self, tokenizer: Any, width: int, requests: Sequence[Request]) -> None:
-        self._tokenizer, self._width = tokenizer, width
-        self._limits = torch.tensor([request.max_tokens for request in requests])
-        self._stops = [(row, request.sampling["stop"]) for row, request in enumerate(requests)
-                       if request.sampling.get("stop")]  # fmt: skip
+    With *is_halved* all rows end once half of them have; *going* are the places of the others.
+    """
+
+    def __init__(self, tokenizer: Any, batch: _Batch, *, is_halved: bool) -> None:
+        self._tokenizer, self._batch, self._is_halved = tokenizer, batch, is_halved
+        self._ended: set[int] = set()
+        self.going: list[int] = []
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
         del scores, kwargs
-        made = input_ids.shape[1] - self._width
-        done = self._limits <= made
-        for row, marks in self._stops:
-            last = input_ids[row, self._width :][-_STOP_TOKENS:]
-            text = self._tokenizer.decode(last, skip_special_tokens=True)
-            done[row] |= any(mark in text for mark in marks)
-        return done.to(input_ids.device)
+        replies = input_ids[:, self._batch.width :]
+        rows = self._batch.rows
+        done = [
+            self._is_over(self._batch.requests[row], reply)
+            for row, reply in zip(rows, replies, strict=False)
+        ]
+        if self._is_halved and not self.going:
+            self._halve(done, replies[:, -1].tolist())
+        return torch.tensor([bool(self.going) or over for over in done], device=input_ids.device)
+
+    def _is_over(self, request: Request, reply: Any) -> bool:
+        marks = request.sampling.get("stop")
+        if len(reply) >= request.max_tokens or not marks:
+            return len(reply) >= request.max_tokens
+        text = self._tokenizer.decode(reply[-_STOP_TOKENS:], skip_special_tokens=True)
+        return any(mark in text for mark in marks)
+
+    def _halve(self, done: Sequence[bool], last: Sequence[int]) -> None:
+        """Note the rows that have ended; if they are half of all, the others are to go on."""
+        rows = self._batch.rows
+        ended = zip(rows, done, last, strict=True)
+        self._ended |= {row for row, over, token in ended if over or token in self._batch.ends}
+        going = [place for place, row in enumerate(rows) if row not in self._ended]
+        if len(rows) >= _LEAST_HALVED and 2 * len(going) <= len(rows):
+            self.going = going

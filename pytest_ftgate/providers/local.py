@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
@@ -42,20 +43,23 @@ class PythonProvider:
             ProviderRejected: the function returned something other than text.
         """
         start = time.perf_counter()
-        try:
-            if self._is_async:
-                text = await self._function(request.case)
-            else:
-                loop = asyncio.get_running_loop()
-                text = await loop.run_in_executor(self._pool, self._function, request.case)
-        # Not only Exception: sys.exit and pytest.fail must not end the event loop.
-        except BaseException as error:
-            raise RequestRejected(f"{self._name} raised {type(error).__name__}: {error}") from error
+        text = await self._result(request.case)
         if not isinstance(text, str):
             raise ProviderRejected(
                 f"{self._name} returned {type(text).__name__}; it must return text"
             )
         return Reply(text=text, seconds=time.perf_counter() - start)
+
+    async def _result(self, given: object) -> object:
+        """Return what the function returns for *given*."""
+        try:
+            if self._is_async:
+                return await self._function(given)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, self._function, given)
+        # Not only Exception: sys.exit and pytest.fail must not end the event loop.
+        except BaseException as error:
+            raise RequestRejected(f"{self._name} raised {type(error).__name__}: {error}") from error
 
     def serves(self, request: Request) -> bool:
         """Return True for requests that name the same function."""
@@ -66,6 +70,44 @@ class PythonProvider:
         self._pool.shutdown(wait=False)
 
 
+class _SeveralAtOnce:
+    """What the scheduler reads of a provider that answers several cases at once."""
+
+    batch_size = 64
+    max_concurrency = 2 * batch_size
+    rate_limit_headers: Mapping[str, str] = MappingProxyType({})
+
+
+class SeveralPythonProvider(_SeveralAtOnce, PythonProvider):
+    """Answers with the texts that ``function(cases)`` returns, one for each case in their order."""
+
+    async def generate_many(self, requests: Sequence[Request]) -> Sequence[Reply]:
+        """Return the function's results as replies.
+
+        Raises:
+            RequestRejected: the function raised an exception.
+            ProviderRejected: the function returned something other than a text for each case.
+        """
+        start = time.perf_counter()
+        texts = await self._result([request.case for request in requests])
+        is_list = isinstance(texts, list | tuple) and len(texts) == len(requests)
+        if not is_list or not all(isinstance(text, str) for text in texts):
+            raise ProviderRejected(
+                f"{self._name} takes cases; it must return a list with a text for each of them"
+            )
+        seconds = (time.perf_counter() - start) / len(requests)
+        return [Reply(text=text, seconds=seconds) for text in texts]
+
+
+def _takes_several(function: Callable[..., Any]) -> bool:
+    """Return True if the first parameter of *function* is named ``cases``."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+    return next(iter(parameters), "") == "cases"
+
+
 #: The inverse regularization strengths to try (C of logistic regression).
 _INVERSE_REGULARIZATION = (1.0, 3.0, 10.0, 30.0)
 _FOLDS = 3
@@ -74,24 +116,24 @@ _NAMED = 5
 _SEED = 0
 
 
-class ClassicalProvider:
-    """Answers a case with the label that a classifier predicts for its input."""
+class ClassicalProvider(_SeveralAtOnce):
+    """Answers cases with the labels that a classifier predicts for their inputs."""
 
     concurrency = PROVIDERS["classical"].concurrency
 
     def __init__(self, path: Path, model: Any) -> None:
         self._path, self._model = path, model
 
-    async def generate(self, request: Request) -> Reply:
-        """Return the predicted label.
-
-        Raises:
-            RequestRejected: the request has no case.
-        """
-        if request.case is None:
-            raise RequestRejected("a classifier answers cases alone")
-        labels = await asyncio.to_thread(self._model.predict, [request.case.input_text])
-        return Reply(text=str(labels[0]))
+    async def generate_many(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
+        """Return the predicted labels; a request without a case is rejected."""
+        texts = [request.case.input_text for request in requests if request.case]
+        labels = iter(await asyncio.to_thread(self._model.predict, texts) if texts else ())
+        return [
+            Reply(text=str(next(labels)))
+            if request.case
+            else RequestRejected("a classifier answers cases alone")
+            for request in requests
+        ]
 
     def serves(self, request: Request) -> bool:
         """Return True for requests with the same training file."""
@@ -115,7 +157,8 @@ def open_local(
         if request.function is None:
             raise ConfigurationError("a python variant needs a function")
         function = load_function(request.function, request.folder)
-        return PythonProvider(function, request.function)
+        kind = SeveralPythonProvider if _takes_several(function) else PythonProvider
+        return kind(function, request.function)
     path = request.training_data
     if path is None:
         raise ConfigurationError("a classical variant needs training_data")

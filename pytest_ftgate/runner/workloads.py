@@ -93,6 +93,7 @@ class Workloads:
         self._environ, self._choose_room = environ, choose_room
         self._choose_levels = choose_levels
         self._rooms: dict[tuple[str, str], int] = {}
+        self._kept_rooms: set[tuple[str, str]] = set()
         self._levels: dict[tuple[str, str], _Choices] = {}
         self._groups: dict[object, list[_Requests]] = {}
         self._requests: dict[tuple[str, str, object], Workload | FtgateError] = {}
@@ -186,13 +187,20 @@ class Workloads:
         They leave no room to think; none are needed if the suite itself decides.
         """
         gate, spec = skills_gate(suite), provider_spec(variant.provider)
-        if not spec.prompted or (gate and gate.max_tokens) or is_known_to_think(variant):
+        is_chosen = (suite.name, variant.name) in self._kept_rooms or is_known_to_think(variant)
+        if not spec.prompted or (gate and gate.max_tokens) or is_chosen:
             return ()
         groups = self._identity_probes(suite, variant, room=0, levels=False)
         step = PROBE_STAGES[0] if variant.base_replies is None else 1
         # The variant, then its base, whose recorded replies need no request.
         sides = groups[:2] if variant.base_replies is None else groups[:1]
         return tuple(Workload.of(group[::step][:_FIRST_PROBES]) for group in sides)
+
+    def keep_room(self, suite: Suite, variant: Variant, room: int) -> None:
+        """Take the *room* to think of a tuned variant and its base that an earlier run chose."""
+        key = (suite.name, variant.name)
+        self._rooms[key] = room
+        self._kept_rooms.add(key)
 
     def room_to_think(self, suite: Suite, variant: Variant) -> int:
         """Return the room to think of a tuned variant, or of its base; it is chosen once for both.

@@ -133,6 +133,8 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         self._extra = extra_of(content, self.variant)
         self._provider: ModelInMemory | None = None
         self._planned = 1
+        #: The room to think of both sides, chosen at the first checkpoint.
+        self._room: int | None = None
         self.checkpoints: list[EvaluatedCheckpoint] = []
         self.best: EvaluatedCheckpoint | None = None
         self.stopped_at: int | None = None
@@ -246,7 +248,12 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         with self._project.open_session(settings, {IN_MEMORY: provider}) as (session, load):
             suite = self._suite(load, provider)
             suite = suite if cases is None else with_fewer_cases(suite, cases, whole)
-            return evaluate_loaded(session, self._project, suite, is_whole=False)
+            variant = suite.variants[self.variant]
+            if self._room is not None:
+                session.workloads.keep_room(suite, variant, self._room)
+            result = evaluate_loaded(session, self._project, suite, is_whole=False)
+            self._room = session.workloads.room_to_think(suite, variant)
+            return result
 
     def _suite(self, load: Any, provider: ModelInMemory) -> Suite:
         suite: Suite = load(lambda content: in_memory_content(content, self.variant))

@@ -183,6 +183,41 @@ def test_replies_do_not_depend_on_the_batch(model):
     assert answers(requests)[3].usage == {"input": 5, "output": 8}
 
 
+@pytest.mark.parametrize("has_other_state", [False, True])
+def test_once_half_of_a_batch_has_ended_the_others_go_on_without_it(
+    model, monkeypatch, has_other_state
+):
+    if has_other_state:
+        # As if the model kept something from which a part of the rows cannot go on.
+        monkeypatch.setattr(generation, "DynamicLayer", None)
+    read: list[tuple[int, int]] = []
+    forward = LlamaModel.forward
+
+    def counting(self, input_ids=None, **options):
+        read.append((*input_ids.shape,))
+        return forward(self, input_ids=input_ids, **options)
+
+    monkeypatch.setattr(LlamaModel, "forward", counting)
+    hot = {"temperature": 1.5, "seed": 5}
+    limits = [2, 2, 3, 3, 9, 9, 16, 16]
+    requests = [
+        request(model, n, max_tokens=limit, sampling=hot if n % 2 else {})
+        for n, limit in enumerate(limits)
+    ]
+
+    together = answers(requests)
+
+    rows = [count for count, _ in read]
+    assert rows == sorted(rows, reverse=True)
+    assert set(rows) == {8, 4, 2}
+    # What was read is read again only if there is nothing to go on from.
+    assert (max(columns for _, columns in read[1:]) > 1) is has_other_state
+    alone = [answers([one])[0] for one in requests]
+    assert [(reply.text, reply.usage) for reply in together] == [
+        (reply.text, reply.usage) for reply in alone
+    ]
+
+
 def test_a_sample_depends_on_its_seed_and_repeat_alone(model):
     hot = {"temperature": 1.5, "seed": 5}
     sampled = [request(model, n, sampling=hot) for n in range(4)]

@@ -37,6 +37,18 @@ def alone(case):
     running -= 1
     return str(most)
 
+def several(cases):
+    return [f"{case.input} of {len(cases)}" for case in cases]
+
+async def several_async(cases):
+    return several(cases)
+
+def too_few(cases):
+    return ["one"]
+
+def breaks_for_all(cases):
+    raise KeyError("price")
+
 def number(case):
     return 7
 
@@ -80,6 +92,24 @@ def test_an_async_function_answers_several_cases_at_once(asked):
 
 def test_a_plain_function_never_runs_twice_at_once(asked):
     assert [reply.text for reply in asked("alone", *"abcdefgh")] == ["1"] * 8
+
+
+@pytest.mark.parametrize("name", ["several", "several_async"])
+def test_a_function_that_takes_cases_gets_several_at_once(asked, name):
+    assert [reply.text for reply in asked(name, *"abc")] == ["a of 3", "b of 3", "c of 3"]
+
+
+def test_a_function_that_takes_cases_must_answer_each_of_them(asked):
+    answers = asked("too_few", "one", "two")
+    assert answers[0] is answers[1]
+    assert isinstance(answers[0], ProviderRejected)
+    assert "it must return a list with a text for each of them" in str(answers[0])
+
+
+def test_what_a_function_raises_for_several_cases_refuses_all_of_them(asked):
+    answers = asked("breaks_for_all", "one", "two")
+    assert [type(answer) for answer in answers] == [RequestRejected, RequestRejected]
+    assert ":breaks_for_all raised KeyError: 'price'" in str(answers[0])
 
 
 @pytest.mark.parametrize(
