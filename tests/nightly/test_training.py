@@ -126,9 +126,9 @@ def test_whether_the_model_thinks_is_seen_at_the_first_checkpoint_alone(tiny):
     _, callback = train(tiny, rate=0.01, every=2, cases=20, stop_on=(), at_end=False)
 
     sent = [one.result.report.requests.sent for one in callback.checkpoints]
-    assert sent[0] > 2 * 40
-    # Of each later model the replies to its cases and to its skills cases.
-    assert sent[1:] == [40, 40]
+    # Cases and skills cases of the model, the skills cases of its base, and three more of each.
+    assert sent[0] == 20 + 20 + 20 + 6
+    assert sent[1:] == [20 + 20, 20 + 20]
 
 
 def test_a_training_that_forgets_ends_at_the_first_checkpoint_that_shows_it(tiny):
