@@ -138,7 +138,7 @@ STEPS = (
     ),
     Step(
         "training",
-        "benchmarks/checkpoints.py OUT/training --every 2 --log docs/pictures/training-narrow.json",
+        "benchmarks/checkpoints.py OUT/training --every 4 --log docs/pictures/training-narrow.json",
         "docs/training.md, examples/tickets/README.md, docs/pictures/training-narrow.json",
     ),
     Step(

@@ -50,7 +50,7 @@ class PythonProvider:
             )
         return Reply(text=text, seconds=time.perf_counter() - start)
 
-    async def _result(self, given: object) -> object:
+    async def _result(self, given: object) -> Any:
         """Return what the function returns for *given*."""
         try:
             if self._is_async:

@@ -120,11 +120,15 @@ def test_the_base_is_asked_once_and_the_figures_are_logged(tiny):
 
 
 def test_whether_the_model_thinks_is_seen_at_the_first_checkpoint_alone(tiny):
+    suite = tiny / "s.ftgate.yaml"
+    suite.write_text(suite.read_text("utf-8").replace("divergence: {prompts: cases}", ""), "utf-8")
+
     _, callback = train(tiny, rate=0.01, every=2, cases=20, stop_on=(), at_end=False)
 
-    # Of each later model the replies to its cases and skills cases, and how it reads the base's.
     sent = [one.result.report.requests.sent for one in callback.checkpoints]
-    assert sent[1:] == [60, 60]
+    # Cases and skills cases of the model, the skills cases of its base, and three more of each.
+    assert sent[0] == 20 + 20 + 20 + 6
+    assert sent[1:] == [20 + 20, 20 + 20]
 
 
 def test_a_training_that_forgets_ends_at_the_first_checkpoint_that_shows_it(tiny):
