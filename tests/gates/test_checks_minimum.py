@@ -51,6 +51,16 @@ def test_a_missing_reply_counts_against_a_fail() -> None:
     )
 
 
+@pytest.mark.parametrize(("minimum", "shown"), [(0.0, 0.91), (0.8, None)])
+def test_a_minimum_of_zero_that_holds_names_the_one_to_write(
+    minimum: float, shown: float | None
+) -> None:
+    check = check_minimum(minimum_samples(190, 10), minimum=minimum)
+
+    assert check.outcome is Outcome.PASSED
+    assert check.shown_limit == shown
+
+
 def test_a_single_case_shows_nothing() -> None:
     assert check_minimum(minimum_samples(1, 0), minimum=0.01).outcome is Outcome.INCONCLUSIVE
 
