@@ -13,8 +13,6 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-import regex
-
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.weights import file_sha256
 
@@ -126,6 +124,9 @@ class LoraConfig:
         return self._value_of(module, "alpha_pattern", "lora_alpha")
 
     def _value_of(self, module: str, pattern: str, default: str) -> float:
+        # Imported on demand: it is slow, and most runs have no such pattern.
+        import regex
+
         for key, value in self._pattern(pattern).items():
             # The rule of PEFT. A hostile pattern could take for ever.
             with suppress(regex.error, TimeoutError):

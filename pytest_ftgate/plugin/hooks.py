@@ -15,6 +15,7 @@ from pytest_ftgate.plugin.state import (
     deselected_key,
     errors_key,
     is_marked_as_gate,
+    marked_key,
     settings_key,
     unfound_suites,
     uses_fixture,
@@ -151,6 +152,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     definition = metafunc.definition
     enabled = metafunc.config.stash[settings_key].enabled
     if enabled and definition.get_closest_marker("ftgate"):
+        metafunc.config.stash[marked_key] = True
         from pytest_ftgate.plugin.marked.collect import parametrize
 
         parametrize(metafunc)
@@ -174,7 +176,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if not item.config.stash[settings_key].enabled:
         if is_marked_as_gate(item) or uses_fixture(item):
             item.add_marker(pytest.mark.skip(reason=_SKIPPED))
-    elif hasattr(item, "callspec"):
+    elif item.config.stash.get(marked_key, False) and hasattr(item, "callspec"):
         from pytest_ftgate.plugin.marked.collect import make_gate
 
         make_gate(item)
