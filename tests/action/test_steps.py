@@ -92,7 +92,7 @@ def test_a_failed_gate_ends_as_pytest_ends(runner, api):
     ended = runner.run()
 
     assert ended.status == 1
-    assert ended.steps["Judge"] == 0
+    assert ended.steps["Evaluate"] == 0
     assert (ended.outputs["verdict"], ended.outputs["failed"]) == ("blocked", "1")
     assert json.loads(Path(ended.outputs["json"]).read_text())["verdict"] == "blocked"
     assert "::error file=tickets.ftgate.yaml,line=6,title=accuracy[draft] failed::" in ended.log
@@ -241,7 +241,7 @@ def test_all_wrong_inputs_are_named_at_once_and_nothing_runs(runner, api):
     assert ended.log.count("::error title=pytest-ftgate::input ") == 4
     assert "input comment is 'ja'; write true or false" in ended.log
     assert not any(line.startswith("::error::x") for line in ended.log.split("\n"))
-    assert "Judge" not in ended.steps
+    assert "Evaluate" not in ended.steps
 
 
 @pytest.mark.parametrize("event", ["pull_request_target", "workflow_run", "issue_comment"])
