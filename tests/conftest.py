@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from messages_api import serving
-from neighbours import asleep
+from neighbours import only_ours
 
 # Images of Python often set it. The tests start hundreds of processes, and without bytecode each
 # of them would compile the package anew.
@@ -50,5 +50,5 @@ def api():
 @pytest.fixture
 def pytester(pytester, monkeypatch):
     """Run pytest as one who has no plugins but ours; the others are installed all the same."""
-    monkeypatch.setenv("PYTEST_ADDOPTS", asleep())
+    only_ours(monkeypatch)
     return pytester

@@ -85,7 +85,7 @@ COMMON_WORDS = frozenset(
         location locks log lora macro main maintenance markdown marks mean memory metrics micro
         model must openai others page paired pairing pass plots plugin plugins power preview
         prices progress project promptfoo proportions ray readers recommend recorded references
-        repair reporter resampling results rows rule rules runner scaffold schema scoring
+        repair reporter resampling results roots rows rule rules runner scaffold schema scoring
         selection sequential settings source sqlite state stats structured summary table tables
         templates text thread training transformers units usage weights workers workflow writers
         yaml

@@ -84,6 +84,31 @@ def test_the_command_lines_below_a_process_are_looked_at_as_well(watched):
     result.stdout.fnmatch_lines(["a command line holds *"])
 
 
+OTHER_USER = """
+import pytest
+
+@pytest.fixture
+def other():
+    yield
+    os.seteuid(0)
+
+def test(tmp_path, other):
+    (tmp_path / "a.txt").write_text(KEY)
+    os.seteuid(65534)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can become another user"
+)
+def test_the_files_of_a_test_that_acts_as_another_user_are_searched_as_well(watched):
+    result = watched(OTHER_USER)
+
+    assert result.parseoutcomes() == {"passed": 1, "errors": 1}
+    result.stdout.fnmatch_lines(["*a.txt holds *"])
+    assert os.geteuid() == 0
+
+
 def test_a_test_that_keeps_its_keys_to_itself_passes(watched, monkeypatch):
     monkeypatch.setenv("TEAM_KEY", "mine")
     told = "def test(tmp_path, capsys):\n    (tmp_path / 'a').write_text(str(len(KEY + OTHER)))"

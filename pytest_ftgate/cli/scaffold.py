@@ -17,6 +17,8 @@ from pytest_ftgate.suite.scorers import parse_number
 _MAX_LABELS, _MAX_LABEL_LENGTH = 20, 40
 #: A longer expected answer is not found in a reply word by word.
 _MAX_ANSWER_LENGTH = 60
+#: The tokens that a model may think before its answer; the embedded model does not.
+_ROOM = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,13 @@ class Scoring:
 
     Attributes:
         lines: the lines of ``reply``.
+        tokens: how many tokens an answer may have.
         labels: the labels, if the task is a classification.
         has_format: True if replies have a format that can be checked.
     """
 
     lines: tuple[str, ...]
+    tokens: int
     labels: tuple[str, ...] = ()
     has_format: bool = False
 
@@ -94,6 +98,11 @@ class Scaffold:
             yield f"columns: {_scalar(dict(self.columns))}  # what the file calls them"
         yield "reply:"
         yield from (f"  {line}" for line in self.scoring.lines)
+        tokens = self.scoring.tokens
+        if self.variants[0].has_weights:
+            yield f"  max_tokens: {tokens}"
+        else:
+            yield f"  max_tokens: {tokens + _ROOM}  # a model that thinks needs most of them"
 
     def _variants(self) -> Iterator[str]:
         first, *others = self.variants
@@ -148,26 +157,22 @@ def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
     if any(isinstance(value, Mapping) for value in expected):
         schema = "format: {json_schema: {type: object}}"
         score = "score: fields  # each field of the JSON counts"
-        return Scoring((schema, score, _tokens(500)), has_format=True)
+        return Scoring((schema, score), 500, has_format=True)
     answers = [a for value in expected for a in (value if isinstance(value, list) else [value])]
     texts = [str(answer) for answer in answers]
     if all(parse_number(text, {}) is not None for text in texts):
-        return Scoring(("score: numeric  # the number in the reply counts", _tokens(64)))
+        return Scoring(("score: numeric  # the number in the reply counts",), 64)
     labels = sorted({*texts})
     is_short = all(len(label) <= _MAX_LABEL_LENGTH for label in labels)
     if is_short and len(labels) <= min(_MAX_LABELS, len(rows) // 3):
         choice = f"format: {{choice: {_scalar(labels)}}}"
         longest = max(map(len, labels))
-        return Scoring((choice, _tokens(max(8, longest))), tuple(labels), has_format=True)
+        return Scoring((choice,), max(8, longest), tuple(labels), has_format=True)
     if all(len(text) <= _MAX_ANSWER_LENGTH for text in texts):
         comment = "the reply has to contain what is expected; exact is stricter"
-        return Scoring((f"score: contains  # {comment}", _tokens(64)))
+        return Scoring((f"score: contains  # {comment}",), 64)
     comment = "for free text see judge and similarity in docs/scores.md"
-    return Scoring((f"score: contains  # {comment}", _tokens(500)))
-
-
-def _tokens(count: int) -> str:
-    return f"max_tokens: {count}"
+    return Scoring((f"score: contains  # {comment}",), 500)
 
 
 def measured_reason(rate: float, right: float, count: int, *, content: bool = True) -> str:

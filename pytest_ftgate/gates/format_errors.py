@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import Value
 from pytest_ftgate.gates.thoughts import thought_drifts
-from pytest_ftgate.gates.units import percent
+from pytest_ftgate.gates.units import amount, percent, times
 from pytest_ftgate.gates.verdict import (
     ACCEPTED_KINDS,
     Check,
@@ -310,8 +310,8 @@ def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:
     has_spaces = characters[0] < _UNSPACED_CHARS * words[0]
     unit, (old, new) = ("words", words) if has_spaces else ("characters", characters)
     is_far = new >= _MIN_FACTOR * old or old >= _MIN_FACTOR * new
-    medians = f"(median {old:.0f} → {new:.0f} {unit})"
-    message = f"replies are {new / old:.1f} times as long as before {medians}"
+    medians = f"(median {old:,.0f} → {amount(new, unit)})"
+    message = f"replies are {times(new / old)} as long as before {medians}"
     return Drift(
         what="length",
         unit=unit,

@@ -47,11 +47,28 @@ def rate_next_steps(
         values: dict[str, Value] = {"where": gate_place(suite, gate.line)}
         yield NextStep(StepKind.KEEP_THOUGHTS, {"variant": verdict.variant, **values})
     elif verdict.outcome is Outcome.FAILED:
-        is_broken = gate.kind == "format" or "broken" in verdict.statement.values
-        if is_broken and format_errors:
-            kind_of_error, count = format_errors.most_common(1)[0]
-            yield NextStep(StepKind.FIX_FORMAT, {"format_error": kind_of_error, "replies": count})
+        yield from _mistake_steps(gate, verdict, check, format_errors)
         yield from _accepting_steps(suite, gate, verdict)
+
+
+def _mistake_steps(
+    gate: RateGate, verdict: Verdict, check: Check, format_errors: Counter[str]
+) -> Iterator[NextStep]:
+    """Yield the mistake that the prompt should prevent, if one stands out."""
+    below_minimum = check.before is None
+    is_broken = gate.kind == "format" or "broken" in verdict.statement.values
+    # Of the cases below a minimum, all that are wrong count as regressed.
+    if is_broken or (below_minimum and 2 * format_errors.total() >= verdict.regressed):
+        for kind, count in format_errors.most_common(1):
+            yield NextStep(StepKind.FIX_FORMAT, {"format_error": kind, "replies": count})
+    elif below_minimum:
+        mistakes = Counter(
+            {(of.label, other): n for of in verdict.labels for other, n in of.taken_for.items()}
+        )
+        for (label, other), count in mistakes.most_common(1):
+            if count > 1:
+                values: dict[str, Value] = {"label": label, "taken_for": other, "replies": count}
+                yield NextStep(StepKind.FIX_LABEL, values)
 
 
 def gate_place(suite: Suite, line: int) -> str:

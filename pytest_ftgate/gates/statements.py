@@ -76,6 +76,7 @@ class StepKind(StrEnum):
     * ``improve judge``: the number of *ungraded* replies, if that is why.
     * ``settle skill``: the *skill*, its *n* cases, its *margin*, the change from *low* to *high*.
     * ``fix format``: the most frequent *format_error*, and its *replies*.
+    * ``fix label``: the *label*, and the one that it is *taken_for* in the most *replies*.
     * ``fix must-pass cases``: the *cases*, and whether they were *repeated*.
     * ``show regressed``: the *node* of the gate.
     * ``keep thoughts``: the *variant*.
@@ -107,6 +108,7 @@ class StepKind(StrEnum):
     FIX_MUST_PASS = "fix must-pass cases"  # noqa: S105 - not a password
     SHOW_REGRESSED = "show regressed"
     FIX_FORMAT = "fix format"
+    FIX_LABEL = "fix label"
     FIX_TRAINING_DATA = "fix training data"
     LOWER_USAGE = "lower usage"
     TRAIN_AGAIN = "train again"

@@ -13,7 +13,7 @@ import numpy as np
 from pytest_ftgate.gates.checks import check_drop
 from pytest_ftgate.gates.levels import CONFIDENCE, MIN_CASES_FOR_COST, Levels
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_values
-from pytest_ftgate.gates.units import amount, percent, share_change
+from pytest_ftgate.gates.units import amount, percent, share_change, times
 from pytest_ftgate.gates.usage import interval_outcome
 from pytest_ftgate.gates.verdict import Check, CheckKind, Drift, Outcome
 from pytest_ftgate.requests.reply import Reply
@@ -156,8 +156,8 @@ def _share_drift(
 def _length_drift(then: Sequence[Reply], now: Sequence[Reply], unit: str) -> Drift:
     old, new = (median(_length(reply, unit) for reply in side) for side in (then, now))
     is_far = new >= _MIN_FACTOR * old or old >= _MIN_FACTOR * new
-    medians = f"median {old:,.0f} → {new:,.0f} {unit}"
-    message = f"thoughts are {new / max(old, 1):.2g} times as long as before ({medians})"
+    medians = f"(median {old:,.0f} → {amount(new, unit)})"
+    message = f"thoughts are {times(new / max(old, 1))} as long as before {medians}"
     return Drift(
         what=_LENGTH, unit=unit, before=old, after=new,
         n_before=len(then), n=len(now),

@@ -97,7 +97,26 @@ def nats(value: float) -> str:
 def amount(value: float, unit: str) -> str:
     """Return *value* as text in its *unit*: ``share``, ``usd``, ``ms``, or what is counted."""
     known = {"share": percent, "usd": usd, "ms": milliseconds, "nats": nats}
-    return known[unit](value) if unit in known else f"{value:,.0f} {unit}"
+    return known[unit](value) if unit in known else _count(value, unit)
+
+
+def _count(value: float, unit: str) -> str:
+    text = f"{value:,.0f}"
+    return f"{text} {unit.removesuffix('s') if text == '1' else unit}"
+
+
+#: Parts that have a word.
+_PARTS = {1 / 2: "half", 1 / 3: "a third", 1 / 4: "a quarter", 1 / 5: "a fifth", 1 / 10: "a tenth"}
+
+
+def times(ratio: float) -> str:
+    """Return a ratio as it stands before "as long": ``2.3 times``, ``half`` or ``11 %``."""
+    if ratio >= 1:
+        text = f"{ratio:,.1f}".removesuffix(".0")
+        return "twice" if text == "2" else f"{text} times"
+    near = min(_PARTS, key=lambda part: abs(part - ratio))
+    is_near = abs(ratio / near - 1) <= 0.05  # noqa: PLR2004 - as good as the word
+    return _PARTS[near] if is_near else percent(ratio)
 
 
 def duration(seconds: float) -> str:

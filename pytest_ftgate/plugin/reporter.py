@@ -103,10 +103,13 @@ class Reporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Record the verdict of a gate, and what its item carries besides."""
-        properties = dict(report.user_properties)
         # Another plugin, such as rerunfailures, will run the item again.
         if report.outcome not in ("passed", "failed", "skipped"):
             return
+        if not report.user_properties:  # most are of ordinary tests
+            self._verdicts.add_report(report)
+            return
+        properties = dict(report.user_properties)
         self._fixture_used |= "ftgate_used" in properties and report.when == "call"
         if report.when == "call" and report.failed and "ftgate" in properties:
             self._give_headline(report, from_json(Verdict, str(properties["ftgate"])))

@@ -63,7 +63,11 @@ class GateVerdicts:
 
     def add_report(self, report: pytest.TestReport) -> bool:
         """Add the report of one phase of a test; return True if it brings the verdict of a gate."""
-        properties, node = dict(report.user_properties), report.nodeid
+        node = report.nodeid
+        if not report.user_properties and report.when in _PHASES:  # of an ordinary test
+            self._settled.add(node)
+            return False
+        properties = dict(report.user_properties)
         verdict = properties.get("ftgate")
         # Of a test whose worker dies, pytest-xdist makes a report without phase and properties.
         is_gate = "ftgate_gate" in properties or report.when not in _PHASES

@@ -17,7 +17,9 @@ from pytest_ftgate.readers.text import replace_in_json
 
 #: The splits that evaluate a model, the likeliest first.
 _SPLITS = ("test", "validation", "valid", "val", "dev", "eval", "train")
-_FILES = (".parquet", ".arrow", ".jsonl", ".json", ".csv")
+#: Files of columns, which need pyarrow.
+COLUMNAR = (".parquet", ".arrow")
+_FILES = (*COLUMNAR, ".jsonl", ".json", ".csv")
 #: What the library writes about the data, beside them.
 _ABOUT = ("dataset_dict.json", "dataset_info.json", "state.json")
 _NEEDS = 'pip install pyarrow, or save the split with dataset.to_json("cases.jsonl")'
@@ -41,7 +43,7 @@ def read_dataset_folder(folder: Path) -> FolderRows:
     if not splits:
         raise ConfigurationError(f"{folder}: a folder without {', '.join(_FILES)}; name a file")
     split = next((name for name in _SPLITS if name in splits), next(iter(splits)))
-    rows = (row for path in splits[split] for row in _read(path))
+    rows = (row for path in splits[split] for row in read_data_file(path))
     return FolderRows(tuple(rows), split, tuple(splits))
 
 
@@ -127,8 +129,13 @@ def _named(folder: Path) -> dict[str, list[Path]]:
 # Files -------------------------------------------------------------------------------------------
 
 
-def _read(path: Path) -> Iterator[Mapping[str, Any]]:
-    if path.suffix not in (".parquet", ".arrow"):
+def read_data_file(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of one file of data, with the names of labels in place of their numbers.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or the package that reads it is missing.
+    """
+    if path.suffix not in COLUMNAR:
         yield from read_records(path)
         return
     try:

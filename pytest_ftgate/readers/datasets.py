@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.dataset_folders import read_dataset_folder
+from pytest_ftgate.readers.dataset_folders import COLUMNAR, read_data_file, read_dataset_folder
 from pytest_ftgate.readers.imports import (
     AGREES,
     ImportedModel,
@@ -37,9 +37,13 @@ def read_import(path: Path) -> ImportedSuite:
     """
     if path.is_dir():
         return _read_folder(path)
-    if path.suffix not in (*_DOCUMENTS, *_TABLES):
-        raise ConfigurationError(f"{path} is no {', '.join((*_DOCUMENTS, '.csv', '.jsonl'))}")
-    if path.suffix in _DOCUMENTS:
+    if path.suffix not in (*_DOCUMENTS, *_TABLES, *COLUMNAR):
+        known = ", ".join((*_DOCUMENTS, ".csv", ".jsonl", *COLUMNAR))
+        raise ConfigurationError(f"{path}: a suite is made from a folder, or from {known}")
+    suite: ImportedSuite | None
+    if path.suffix in COLUMNAR:
+        suite = _read_table(path, tuple(read_data_file(path)))
+    elif path.suffix in _DOCUMENTS:
         document = parse_document(read_text_below(path.parent, path.name), path.name)
         with values_checked(str(path)):
             suite = _read_document(path, document)

@@ -15,6 +15,7 @@ _Rows = Mapping[str, tuple[AnswerRow, ...]]
 _Key = Callable[[AnswerRow, int], str]
 #: The most characters of a text in an example.
 _MAX_CHARACTERS = 40
+_UNKNOWN = "no column is known to have ids or inputs (--id and --input name one)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,7 @@ def _keyed(files: Sequence[AnswerFile], *, by_id: bool) -> tuple[str, list[_Rows
             return key, sides, notes
         notes += [problem] if problem else []
     if len({len(file.rows) for file in files}) == 1 and not notes and not by_id:
-        notes = ["the rows are paired by line, as the files have neither ids nor inputs"]
+        notes = [f"the rows are paired by line, as {_UNKNOWN}"]
         return "line", [_grouped(file.rows, lambda _, index: str(index)) for file in files], notes
     raise ConfigurationError(_nothing_pairs(notes))
 
@@ -159,10 +160,11 @@ def _different_inputs(base: _Rows, other: _Rows, shared: Iterable[str]) -> list[
 
 
 def _nothing_pairs(notes: Sequence[str]) -> str:
-    reasons = "; ".join(notes) or "the files have neither ids nor inputs, and not as many rows"
+    if not notes:
+        return f"nothing pairs: {_UNKNOWN}, and the files differ in their number of rows"
     return (
-        f"nothing pairs: {reasons}; name the column that both files share with --id COLUMN, or "
-        "with --input COLUMN"
+        f"nothing pairs: {'; '.join(notes)}; name the column that both files share with "
+        "--id COLUMN, or with --input COLUMN"
     )
 
 

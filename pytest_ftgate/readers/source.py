@@ -162,13 +162,18 @@ def _display_value(value: Any) -> str:
 
 
 def validation_message(
-    error: Mapping[str, Any], known: tuple[str, ...], written: str | None, noun: str = "key"
+    error: Mapping[str, Any],
+    known: tuple[str, ...],
+    written: str | None,
+    noun: str = "key",
+    hint: str = "",
 ) -> str:
     """Return one line that names the problem of a value and its remedy.
 
     *error* is one entry of ``ValidationError.errors()``. *known* are the keys allowed at this
     place, to suggest one for a misspelt key. *written* is the value as it stands in the file, or
-    None if unknown. *noun* is what the message calls a key.
+    None if unknown. *noun* is what the message calls a key. *hint* says where an unknown key that
+    is like none of *known* belongs.
     """
     key_path: KeyPath = error["loc"]
     # An item of a list carries the key of the list.
@@ -176,7 +181,7 @@ def validation_message(
     kind, value = error["type"], error["input"]
     match kind:
         case "extra_forbidden":
-            near = did_you_mean(key, known) or f"; known: {', '.join(known)}"
+            near = did_you_mean(key, known) or hint or f"; known: {', '.join(known)}"
             message = f'unknown {noun} "{key}"{near}'
         case "missing":
             message = f'"{key}" is missing'

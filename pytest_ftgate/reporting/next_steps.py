@@ -160,6 +160,14 @@ def _fix_format(values: _Values) -> StepWords:
     return StepWords(remedy, f"the most common format error is “{kind}”: {count} {replies}")
 
 
+def _fix_label(values: _Values) -> StepWords:
+    label, other, count = values["label"], values["taken_for"], values["replies"]
+    return StepWords(
+        f"say in the prompt what tells “{label}” from “{other}”",
+        f"the most common mistake: {count} replies with “{other}” for “{label}”",
+    )
+
+
 def _train_again(_: _Values) -> StepWords:
     remedies = "or train for fewer epochs, at a lower rate or rank"
     return StepWords(f"mix general data into the training set, {remedies}", docs_page("forgetting"))
@@ -219,6 +227,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         "all regressed cases", command=f'pytest --ftgate -vv "{values["node"]}"'
     ),
     StepKind.FIX_FORMAT: _fix_format,
+    StepKind.FIX_LABEL: _fix_label,
     StepKind.FIX_TRAINING_DATA: lambda values: StepWords(str(values["remedy"])),
     StepKind.LOWER_USAGE: lambda _: StepWords("choose a smaller model or a shorter prompt"),
     StepKind.TRAIN_AGAIN: _train_again,

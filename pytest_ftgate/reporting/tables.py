@@ -339,16 +339,12 @@ def drift_rows(drifts: Iterable[Drift]) -> list[list[str]]:
     return [
         [
             drift.what,
-            _drift_cell(drift.before, drift.unit),
-            _drift_cell(drift.after, drift.unit),
+            amount(drift.before, drift.unit),
+            amount(drift.after, drift.unit),
             f"{drift.n:,}",
         ]
         for drift in drifts
     ]
-
-
-def _drift_cell(value: float, unit: str) -> str:
-    return percent(value) if unit == "share" else f"{value:,.0f} {unit}"
 
 
 def cost_phrase(report: CostReport) -> str:

@@ -184,9 +184,9 @@ def _suite(
 ) -> Suite:
     shown = " → ".join(file.name for file in files)
     if not any(case.is_scorable for case in cases):
-        raise ConfigurationError(
-            f"{shown}: no expected answer and no score; name a column with --expected or --score"
-        )
+        remedy = "name a column with --expected or --score"
+        parts = (f"{shown}: no expected answer and no score", remedy, *files[0].notes)
+        raise ConfigurationError("; ".join(parts))
     # Repeated replies vary, as those in a file with several replies to a case do.
     sampling = {"temperature": 1.0} if repeats > 1 else {}
     variants = {

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.suite.model import Suite
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import AcceptedRecord
 
 
-def start_imports(gates: Iterable[GateRun]) -> Thread | None:
-    """Import the libraries that evaluate *gates* in a thread, while the main thread waits.
+#: Of this package none: pytest rewrites plugin modules on import, and some versions of CPython
+#: cannot compile rewritten code in two threads at once.
+_LIBRARIES = ("numpy", "scipy.special")
+
+
+def start_imports() -> Thread | None:
+    """Import the libraries of evaluation in a thread, while the main thread waits.
 
     Ctrl-C reaches the main thread only, so that it cuts no import in two: NumPy cannot be imported
     again after that. Errors are ignored, since the import where a library is needed raises them.
@@ -25,7 +29,7 @@ def start_imports(gates: Iterable[GateRun]) -> Thread | None:
     Returns:
         The thread, to be joined before any of the libraries is used; None if all are imported.
     """
-    modules = [name for name in _libraries_of(gates) if name not in sys.modules]
+    modules = [name for name in _LIBRARIES if name not in sys.modules]
     if not modules:
         return None
     thread = Thread(target=_import, args=(modules,), name="ftgate-imports", daemon=True)
@@ -37,17 +41,6 @@ def _import(modules: Sequence[str]) -> None:
     for module in modules:
         with suppress(Exception):
             import_module(module)
-
-
-def _libraries_of(gates: Iterable[GateRun]) -> tuple[str, ...]:
-    # No modules of this package: pytest rewrites plugin modules on import, and some versions of
-    # CPython cannot compile rewritten code in two threads at once.
-    kinds = [gate_run.gate for gate_run in gates]
-    optional = {
-        "scipy.optimize": any(gate.max_drop is not None for gate in kinds),
-        "sklearn.metrics": any(gate.metric == "macro_f1" for gate in kinds),
-    }
-    return ("numpy", "scipy.special", *(name for name, needed in optional.items() if needed))
 
 
 def load_accepted_record(suite: Suite) -> AcceptedRecord | None:

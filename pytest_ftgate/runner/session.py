@@ -283,7 +283,7 @@ class Session:
         self.engine.submit(self._order_requests(ordered))
         if self.progress.to_send:
             self._finish_imports()
-            self._importing = start_imports(gates)
+            self._importing = start_imports()
 
     def withdraw(self, gate_run: GateRun) -> None:
         """Send no more requests to the model of *gate_run*, whose identity is wrong."""

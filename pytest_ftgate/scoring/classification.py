@@ -106,27 +106,36 @@ def label_metrics(
     if not predictions.case_ids:
         return ()
     f1_before = {metrics.label: metrics.f1 for metrics in label_metrics(before)} if before else {}
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
-    indexes = range(len(predictions.labels) + 1)
-    both = (predictions.expected, predictions.predicted)
-    table = confusion_matrix(*both, labels=indexes)
-    rates = precision_recall_fscore_support(*both, labels=indexes, zero_division=0.0)
-    names, by_label = (*predictions.labels, "no label"), []
-    for index, (precision, recall, f1, n) in enumerate(zip(*rates, strict=True)):
-        by_label.append(
-            LabelMetrics(
-                label=names[index],
-                n=int(n),
-                precision=float(precision),
-                recall=float(recall),
-                f1=float(f1),
-                taken_for=_taken_for(names, table[index], names[index]),
-                f1_before=f1_before.get(names[index]),
-            )
+    names = (*predictions.labels, "no label")
+    table = _count_pairs(predictions.expected, predictions.predicted, len(names))
+    by_label = (
+        LabelMetrics(
+            label=name,
+            n=int(table[index].sum()),
+            precision=_ratio(table[index, index], table[:, index].sum()),
+            recall=_ratio(table[index, index], table[index].sum()),
+            f1=_ratio(2 * table[index, index], table[index].sum() + table[:, index].sum()),
+            taken_for=_taken_for(names, table[index], name),
+            f1_before=f1_before.get(name),
         )
+        for index, name in enumerate(names)
+    )
     expected = (metrics for metrics in by_label if metrics.n)
     return tuple(sorted(expected, key=lambda m: (m.f1 - (m.f1_before or 0.0), m.label)))
+
+
+# Of scikit-learn's metrics only tests make use: its import takes more than a second.
+def _count_pairs(
+    first: Sequence[int] | NDArray[np.intp], second: Sequence[int] | NDArray[np.intp], size: int
+) -> NDArray[np.intp]:
+    """Return how often each pair of indexes below *size* occurs, of shape (size, size)."""
+    table = np.zeros((size, size), dtype=np.intp)
+    np.add.at(table, (np.asarray(first), np.asarray(second)), 1)
+    return table
+
+
+def _ratio(part: np.intp | int, whole: np.intp | int) -> float:
+    return float(part / whole) if whole else 0.0
 
 
 def _taken_for(
@@ -181,7 +190,8 @@ def cohen_kappa(
     """
     if len({*first, *second}) == 1:
         return 0.0
-    from sklearn.metrics import cohen_kappa_score
-
-    weights = "quadratic" if weighted else None
-    return float(cohen_kappa_score(first, second, labels=[*range(grades)], weights=weights))
+    table = _count_pairs(first, second, grades)
+    by_chance = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    distance = np.abs(np.subtract.outer(np.arange(grades), np.arange(grades)))
+    cost = distance**2 if weighted else distance > 0
+    return float(1.0 - (cost * table).sum() / (cost * by_chance).sum())

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import stdtrit
 
-from pytest_ftgate.stats.paired import find_root
 from pytest_ftgate.stats.proportions import require_share
 from pytest_ftgate.stats.resampling import clustered_se
+from pytest_ftgate.stats.roots import find_root
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

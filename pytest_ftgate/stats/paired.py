@@ -6,7 +6,6 @@ adjusted for multiple tests.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, cast
 
@@ -26,6 +25,7 @@ from pytest_ftgate.stats.proportions import (
     tango_variance,
     tango_z,
 )
+from pytest_ftgate.stats.roots import find_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,21 +92,6 @@ class PairedCounts(ChangeCounts[float]):
 
     before: float
     after: float
-
-
-def find_root(function: Callable[[float], float], low: float, high: float, xtol: float) -> float:
-    """Return the root of *function* between *low* and *high*.
-
-    Args:
-        function: continuous, with different signs at *low* and *high*.
-        low: the lower end.
-        high: the upper end.
-        xtol: absolute tolerance of the root.
-    """
-    # Imported on demand: this module is half of SciPy's import time, and most gates need no root.
-    from scipy.optimize import brentq
-
-    return float(brentq(function, low, high, xtol=xtol))
 
 
 #: Scores may exceed their range by this much through rounding.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.special import ndtr, ndtri, stdtrit
 
 from pytest_ftgate.stats import EXACT_BELOW
 from pytest_ftgate.stats.graded import least_distance, needed_for_distance
-from pytest_ftgate.stats.paired import PairedCounts, find_root
+from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.proportions import (
     binomial_sf,
     critical_z,
@@ -18,6 +19,7 @@ from pytest_ftgate.stats.proportions import (
     require_share,
     trinomial_region,
 )
+from pytest_ftgate.stats.roots import find_root
 
 if TYPE_CHECKING:
     from pytest_ftgate.stats.proportions import Array
@@ -43,6 +45,8 @@ def pass_probability(
     return float(trinomial_region(limits, fixed, cases, np.array([discordance]), drop)[0])
 
 
+# A self-test evaluates a gate hundreds of times, mostly on counts that occurred before.
+@lru_cache(maxsize=4096)
 def cases_needed(
     margin: float, discordance: float, power: float = 0.9, alpha: float = 0.05, drop: float = 0.0
 ) -> int:
@@ -62,6 +66,7 @@ def cases_needed(
     return n
 
 
+@lru_cache(maxsize=4096)
 def certifiable_margin(
     n: float, discordance: float, power: float = 0.9, alpha: float = 0.05
 ) -> float:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from pytest_ftgate.stats.paired import find_root
 from pytest_ftgate.stats.proportions import Array, require_share
+from pytest_ftgate.stats.roots import find_root
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -23,6 +23,7 @@ from pytest_ftgate.suite.declaration import (
     DeclaredRepeats,
     DeclaredReply,
     DeclaredSuite,
+    DeclaredVariant,
     split_marks,
 )
 from pytest_ftgate.suite.formats import resolve_format
@@ -84,9 +85,11 @@ def _details_by_path(document: Document, error: ValidationError) -> dict[KeyPath
 
 def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
     key_path: KeyPath = tuple(detail["loc"])
-    known = declared_keys(model_at(key_path[:-1]))
-    message = validation_message(detail, known, source.document.raw.get(key_path))
-    source.add_error_at(key_path, _variant_prefix(key_path) + _with_extra_hint(detail, message))
+    hint, is_sure = _hint_at(key_path)
+    known = () if is_sure else declared_keys(model_at(key_path[:-1]))
+    written = source.document.raw.get(key_path)
+    message = validation_message(detail, known, written, hint=hint)
+    source.add_error_at(key_path, _variant_prefix(key_path) + message)
 
 
 def _without(value: Any, key_path: KeyPath) -> Any:
@@ -107,19 +110,25 @@ def _variant_prefix(key_path: KeyPath) -> str:
     return ""
 
 
-#: Settings of servers with names that are like keys of a variant.
 _SERVER_SETTINGS = ("top_k", "min_p")
 
 
-def _with_extra_hint(detail: Mapping[str, Any], message: str) -> str:
-    """Return *message*; for an unknown key that is like no other, with where such settings go."""
-    plain, _, similar = message.partition("; did you mean")
-    match detail["type"], detail["loc"]:
-        case "extra_forbidden", ("variants", _, "extra_body"):
-            return f"{plain}; settings of the server itself go into extra: {{…}}"
-        case "extra_forbidden", ("variants", _, key) if key in _SERVER_SETTINGS or not similar:
-            return f"{plain}; a setting of the server itself goes into extra: {{{key}: …}}"
-    return message
+def _hint_at(key_path: KeyPath) -> tuple[str, bool]:
+    """Return where an unknown key at *key_path* belongs, or "", and whether that is sure.
+
+    Where it is not, the key may be a misspelt one instead.
+    """
+    match key_path:
+        case ("variants", _, "extra_body"):
+            return "; settings of the server itself go into extra: {…}", True
+        case ("variants", _, key):
+            hint = f"; a setting of the server itself goes into extra: {{{key}: …}}"
+            return hint, key in _SERVER_SETTINGS
+        case (key,) if key in declared_keys(DeclaredReply):
+            return f"; it belongs under reply, as reply: {{{key}: …}}", True
+        case (key,) if key in declared_keys(DeclaredVariant):
+            return f"; it belongs to a variant, as variants: {{NAME: {{{key}: …}}}}", True
+    return "", False
 
 
 #: Returns the content of a suite file in another form: keys and values as YAML has them.

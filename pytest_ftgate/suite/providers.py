@@ -377,7 +377,7 @@ class FirstVariant:
 
 #: The models that a new suite uses where their key is set.
 _FIRST_MODELS = {
-    "ANTHROPIC_API_KEY": {"provider": "anthropic", "model": "claude-haiku-4-5"},
+    "ANTHROPIC_API_KEY": {"provider": "anthropic", "model": "claude-haiku-5-5"},
     "OPENAI_API_KEY": {"provider": "openai-compatible", "model": "gpt-5.4-mini"},
 }
 #: The ports of this machine on which servers of chat completions usually listen.

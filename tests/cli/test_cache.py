@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def test_an_export_takes_a_suite_with_a_scorer_of_a_conftest(plugin_suite, pytester, run_verb):
     pytester.makeini("[pytest]")
-    pytester.runpytest_inprocess("--ftgate", "-p", "no:hypothesispytest")
+    pytester.runpytest_inprocess("--ftgate")
 
     code, printed = run_verb("cache", "export", "s.ftgate.yaml", folder="prompts")
 
@@ -25,7 +25,7 @@ def test_a_missing_reply_names_the_command_for_this_folder(plugin_suite, pyteste
 
 def test_an_import_goes_into_the_cache_of_a_run(plugin_suite, pytester, run_verb):
     pytester.makeini("[pytest]\nftgate_cache = build/replies.sqlite\n")
-    pytester.runpytest_inprocess("--ftgate", "-p", "no:hypothesispytest")
+    pytester.runpytest_inprocess("--ftgate")
     run_verb("cache", "export", "prompts/s.ftgate.yaml")
     (pytester.path / "build" / "replies.sqlite").unlink()
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from neighbours import asleep
+from neighbours import awaken
 
 from pytest_ftgate.cli.demo import run_demo
 from pytest_ftgate.errors import ConfigurationError
@@ -18,7 +18,7 @@ TUTORIAL = (Path(__file__).parents[2] / "docs" / "tutorials" / "forgetful.md").r
 @pytest.fixture
 def demo(tmp_path, monkeypatch):
     """Run the demo as a user would type it, without the plugins of this test run."""
-    monkeypatch.setenv("PYTEST_ADDOPTS", asleep())
+    awaken(monkeypatch)
     monkeypatch.chdir(tmp_path)
 
 
@@ -43,6 +43,15 @@ def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, c
     node = f"{folder}/tickets.ftgate.yaml::forgetting[lora-narrow]"
     explained = pytester.run(Path(sys.executable).with_name("pytest-ftgate"), "explain", node)
     assert explained.ret == 0, explained.errlines
+
+
+@pytest.mark.usefixtures("demo")
+def test_it_runs_where_pytest_looks_for_no_plugins_itself(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.delenv("PYTEST_ADDOPTS")
+
+    assert "next:" in "\n".join(run_demo(tmp_path / "new", live=False))
+    assert "1 failed" in capfd.readouterr().out
 
 
 def test_a_folder_with_other_files_is_not_touched(tmp_path):

@@ -18,7 +18,7 @@ def test_a_gate_may_be_named_from_the_root_directory_or_from_this_folder(
     (plugin_suite.parent / "pytest.ini").write_text(
         "[pytest]\naddopts = --confcutdir=..\n", "utf-8"
     )
-    pytester.runpytest_inprocess("--ftgate", "-p", "no:hypothesispytest", str(plugin_suite))
+    pytester.runpytest_inprocess("--ftgate", str(plugin_suite))
     capsys.readouterr()
     gate = "s.ftgate.yaml::accuracy[current]"
 

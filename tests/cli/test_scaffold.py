@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from pytest_ftgate.cli.scaffold import measured_reason, scoring_of
+from pytest_ftgate.cli.scaffold import Scaffold, Scoring, measured_reason, scoring_of
 from pytest_ftgate.readers.rows import AnswerRow
+from pytest_ftgate.suite.providers import first_variants
 
 
 def reply(*expected):
     rows = [AnswerRow(line=n, expected=value) for n, value in enumerate(expected)]
-    return yaml.safe_load("\n".join(scoring_of(rows).lines))
+    scoring = scoring_of(rows)
+    return {**yaml.safe_load("\n".join(scoring.lines)), "max_tokens": scoring.tokens}
 
 
 def test_few_short_answers_are_labels_and_yaml_reads_each_as_text():
@@ -33,6 +35,21 @@ def test_few_short_answers_are_labels_and_yaml_reads_each_as_text():
 )
 def test_the_score_follows_from_what_is_expected(expected, key, value):
     assert reply(*expected)[key] == value
+
+
+@pytest.mark.parametrize(("variables", "tokens"), [({"ANTHROPIC_API_KEY"}, 1_008), (set(), 8)])
+def test_a_model_that_may_think_has_room_for_it(variables, tokens):
+    scaffold = Scaffold(
+        schema="s.json",
+        command="pytest",
+        prompt="",
+        cases="c.csv",
+        columns={},
+        scoring=Scoring(("score: exact",), 8),
+        variants=[*first_variants(variables, {})],
+    )
+
+    assert yaml.safe_load(scaffold.text)["reply"] == {"score": "exact", "max_tokens": tokens}
 
 
 def test_graded_scores_are_reported_as_a_share():

@@ -69,7 +69,7 @@ def test_warnings_that_are_errors_in_tests_do_not_stop_a_verb(plugin_suite, pyte
 
 
 def test_the_gate_of_this_name_comes_before_gates_that_end_so(plugin_suite, pytester, run_verb):
-    pytester.runpytest_inprocess("--ftgate", "-p", "no:hypothesispytest")
+    pytester.runpytest_inprocess("--ftgate")
     path = pytester.path / ".ftgate" / "verdicts.jsonl"
     lines = path.read_text("utf-8")
     # As after a run in the folder of the suite, whose root directory was that folder.

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -195,12 +196,13 @@ def test_a_key_reaches_the_node_and_no_log(start, call, capfd):
             self.key = environ[calls[0].api_key_env]
 
         async def generate(self, call):
-            return Reply(text=self.key[::-1])
+            return Reply(text=f"{sha256(self.key.encode()).hexdigest()} of {self.key}")
 
     calls = [call("a", provider="house", api_key_env="HOUSE_KEY")]
     engine = start(environ={"HOUSE_KEY": SECRET}, plugin_providers={"house": House})
 
-    assert [reply.text for reply in answers_of(engine, calls)] == [SECRET[::-1]]
+    told = f"{sha256(SECRET.encode()).hexdigest()} of [HOUSE_KEY]"
+    assert [reply.text for reply in answers_of(engine, calls)] == [told]
     logs = [path.read_text(errors="replace") for path in session_logs()]
     assert logs
     assert not [text for text in [*logs, *capfd.readouterr()] if SECRET in text]

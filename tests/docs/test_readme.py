@@ -92,7 +92,7 @@ def test_a_nightly_step_that_is_misspelt_is_an_error(nightly) -> None:
     process = nightly("ray", "fuzz")
 
     assert process.returncode == 2
-    assert process.stderr.startswith("no step fuzz: ray ")
+    assert process.stderr.startswith("no step fuzz: heavy ray ")
     assert process.stdout == ""
 
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -21,6 +23,21 @@ def test_a_target_takes_its_inputs_and_pieces_of_them(name):
         cut = chance.randrange(len(data) + 1)
         for piece in (data, data[:cut], data[cut:]):
             TARGETS[name].run(piece)
+
+
+INPUTS = {name: [*inputs(name)] for name in TARGETS}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@given(drawn=st.data())
+def test_a_target_takes_an_input_in_which_anything_stands(name, drawn):
+    data = drawn.draw(st.sampled_from(INPUTS[name]))
+    start = drawn.draw(st.integers(0, len(data)))
+    end = drawn.draw(st.integers(start, min(len(data), start + 20)))
+    words = st.sampled_from(["", *TARGETS[name].words])
+    put = drawn.draw(st.binary(max_size=8) | (words | st.text(max_size=8)).map(str.encode))
+
+    TARGETS[name].run(data[:start] + put + data[end:])
 
 
 #: Values that no tool writes where they are put.

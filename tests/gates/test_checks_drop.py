@@ -128,6 +128,40 @@ def test_fewer_than_ten_groups_show_nothing() -> None:
     assert "5 groups" in check.note
 
 
+def test_ten_groups_are_enough_to_fail() -> None:
+    before, after = side(scores(100, 0), "b", groups=10), side(scores(0, 100), "a", groups=10)
+
+    check = check_drop(before, after, against="current", margin=0.05, levels=Levels())
+
+    assert check.outcome is Outcome.FAILED
+
+
+def test_a_single_case_shows_both_rates_and_nothing_else() -> None:
+    check = compared([1.0, None], [0.0, 1.0])
+
+    assert check.outcome is Outcome.INCONCLUSIVE
+    assert (check.n, check.missing) == (1, 1)
+    assert (check.before, check.after) == (1.0, 0.5)
+    assert check.note == "1 of 2 cases can be compared"
+
+
+def test_where_one_group_holds_most_of_the_cases_and_broke_no_limit_can_be_shown() -> None:
+    def grouped(values: Sequence[float], name: str) -> Samples:
+        return samples_from_cases(
+            {
+                f"case-{i}": CaseSample(value, 1, f"{name}-{i}", f"group-{min(i, 9)}")
+                for i, value in enumerate(values)
+            }
+        )
+
+    before, after = grouped([1.0] * 50, "b"), grouped([1.0] * 9 + [0.0] * 41, "a")
+    check = check_drop(before, after, against="current", margin=0.2, levels=Levels())
+
+    assert check.outcome is Outcome.INCONCLUSIVE
+    assert check.certifiable is None
+    assert "since whole groups may break" in check.note
+
+
 def test_cases_that_only_one_side_has_are_left_out() -> None:
     check = check_drop(
         side(scores(100, 0), "b"),

@@ -114,6 +114,14 @@ def test_a_limit_that_no_case_count_could_bound_is_refused():
         check_feasibility(asked)
 
 
+def test_a_limit_that_the_cases_can_bound_is_allowed():
+    enough = [case for case, _ in cases([0.0] * 30)]
+
+    check_feasibility(
+        replace(suite(SHOWN), gates={"divergence": replace(GATED, cases=tuple(enough))})
+    )
+
+
 def test_without_a_compared_reply_nothing_is_said_about_perplexity():
     found = verdict(SHOWN, [None] * 40)
 

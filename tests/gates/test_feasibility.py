@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -238,6 +239,18 @@ def grouped(folder, gates, groups, count=90):
     rows = [{"input": f"q{n}", "expected": "a", "group": f"g{n % groups}"} for n in range(count)]
     (folder / "c.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     return load_suite(path, folder)
+
+
+def test_a_limit_of_a_marked_function_is_refused_at_its_line_without_a_key(tmp_path):
+    made = suite(tmp_path, "accuracy: {max_drop: 0.05}", count=20)
+    gate = replace(made.gates["accuracy"], function="test_it")
+
+    with pytest.raises(SuiteError) as caught:
+        check_feasibility(replace(made, gates={"accuracy": gate}))
+
+    (error,) = caught.value.errors
+    assert error.message.startswith("max_drop: 0.05 can never be shown")
+    assert error.address == ""
 
 
 def test_a_few_groups_are_refused_whatever_the_limit(tmp_path):

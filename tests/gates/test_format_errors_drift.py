@@ -58,9 +58,7 @@ def test_replies_that_are_much_longer_are_reported_with_both_medians():
 def test_replies_that_are_much_shorter_are_reported_too():
     before, after = scores(*["{} a b c d e f"] * 40), scores(*["{} a b"] * 40)
 
-    assert messages(before, after) == [
-        "replies are 0.4 times as long as before (median 7 → 3 words)"
-    ]
+    assert messages(before, after) == ["replies are 43 % as long as before (median 7 → 3 words)"]
 
 
 def test_texts_without_spaces_are_measured_in_characters():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from columns import suite, variant_scores
@@ -13,6 +14,7 @@ from pytest_ftgate.gates.next_steps import rate_next_steps
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.suite.gate_kinds import RateGate
 
 GATE = RateGate(kind="accuracy", line=7, max_drop=0.05)
@@ -103,3 +105,56 @@ def test_the_most_frequent_error_of_a_format_is_to_be_mended_first():
 
     assert next(iter(found)) is StepKind.FIX_FORMAT
     assert found[StepKind.FIX_FORMAT] == {"format_error": "no JSON", "replies": 2}
+
+
+def failed_minimum(**more):
+    """A verdict that fails a minimum, with 40 wrong cases."""
+    found = verdict(40)
+    below = replace(found.check, before=None)
+    return replace(found, checks=(below,), statement=replace(found.statement, values={}), **more)
+
+
+def test_below_a_minimum_a_format_that_half_of_the_wrong_replies_break_is_to_be_mended_first():
+    mended, left = (steps(failed_minimum(), errors=["no JSON"] * count) for count in (20, 19))
+
+    assert next(iter(mended)) is StepKind.FIX_FORMAT
+    assert StepKind.FIX_FORMAT not in left
+
+
+def test_below_a_minimum_the_label_that_is_mistaken_most_often_is_to_be_told_from_the_other():
+    rates = [
+        LabelMetrics(label=label, n=50, precision=0.5, recall=0.5, f1=0.5, taken_for=other)
+        for label, other in (("refund", {"billing": 12, "login": 3}), ("login", {"billing": 4}))
+    ]
+
+    found = steps(failed_minimum(labels=tuple(rates)))
+
+    told = {"label": "refund", "taken_for": "billing", "replies": 12}
+    assert found[StepKind.FIX_LABEL] == told
+    assert next(iter(found)) is StepKind.FIX_LABEL
+    assert StepKind.FIX_LABEL not in steps(replace(verdict(40), labels=tuple(rates)))
+
+
+@pytest.mark.parametrize(
+    ("replies", "judges", "kinds"),
+    [
+        (Path("new.jsonl"), (), [StepKind.ADD_REPLIES]),
+        (Path("new.jsonl"), ("tone",), [StepKind.IMPROVE_JUDGE, StepKind.RUN_AGAIN]),
+        (None, ("tone",), [StepKind.IMPROVE_JUDGE, StepKind.RUN_AGAIN]),
+        (None, (), [StepKind.RUN_AGAIN]),
+    ],
+    ids=["file", "file and judge", "judge", "model"],
+)
+def test_missing_replies_come_from_a_file_or_a_run_and_missing_grades_from_a_judge(
+    replies, judges, kinds
+):
+    found = verdict(3)
+    found = replace(found, checks=(replace(found.check, missing=30),))
+    of = made()
+    variants = {**of.variants, "new": replace(of.variants["new"], replies=replies)}
+    of = replace(of, variants=variants, judges=dict.fromkeys(judges))
+
+    offered = steps(found, of=of)
+
+    assert [*offered] == kinds
+    assert {*offered[kinds[0]].values()} >= {30}

@@ -229,6 +229,27 @@ def test_cases_that_are_too_few_for_any_default_limit_have_none():
     assert default_limit(asked(200, gate), gate) == pytest.approx(0.06, abs=0.03)
 
 
+def test_cases_in_two_groups_show_no_limit_at_all():
+    gate = RateGate(kind="accuracy", line=1)
+    made = asked(200, gate)
+    cases = [replace(one, group=f"g{number % 2}") for number, one in enumerate(made.cases)]
+
+    assert default_limit(replace(made, cases=tuple(cases)), gate) is None
+
+
+def test_so_many_repeats_as_an_estimate_names_show_what_further_cases_would():
+    gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
+
+    found = estimate_power(gate, "new", design(100), 0.1, varies=True)
+
+    with_all, with_fewer = (
+        design_pass_probability(design(100, repeats=(count, count)), 0.1, 0.05)
+        for count in (found.repeats, found.repeats - 1)
+    )
+    assert found.needed
+    assert with_fewer < 0.9 <= with_all
+
+
 @pytest.mark.parametrize(
     ("cases", "more", "needed"),
     [(60, {"temperature": 1.0}, 7), (20, {"temperature": 1.0}, 10),

@@ -60,6 +60,12 @@ def test_an_answer_that_the_token_limit_left_no_room_for_is_cut_off():
     assert kind("", stop="length") == "cut off"
 
 
+def test_a_rule_that_breaks_on_another_question_shows_no_format():
+    broken = classifier(Rule("pydantic", "no_such_module:Model"))
+
+    assert kind("Kyoto", of=broken) == "wrong content"
+
+
 def test_a_refusal_by_the_providers_word_needs_no_text():
     assert kind("", stop="refusal") == "refusal"
 

@@ -127,8 +127,8 @@ def test_a_variant_that_began_to_think_is_told():
 @pytest.mark.parametrize(
     ("factor", "message"),
     [
-        (2, "thoughts are 2 times as long as before (median 120 → 239 characters)"),
-        (0.5, "thoughts are 0.5 times as long as before (median 120 → 60 characters)"),
+        (2, "thoughts are twice as long as before (median 120 → 239 characters)"),
+        (0.5, "thoughts are half as long as before (median 120 → 60 characters)"),
         (1.4, ""),
     ],
 )

@@ -270,6 +270,16 @@ def test_labels_of_one_kind_have_no_alternative_to_doubt(findings_in):
     assert "doubtful label" not in [finding.kind for finding in found]
 
 
+def test_labels_beside_a_rare_one_have_no_alternative_to_doubt(findings_in):
+    rows = [row(n, "refund") for n in range(58)] + [row(58, "billing"), row(59, "billing")]
+
+    found = findings_in(rows, format=(LABELS,))
+
+    kinds = [finding.kind for finding in found]
+    assert "balance" in kinds
+    assert "doubtful label" not in kinds
+
+
 def test_labels_that_the_questions_predict_well_are_not_doubtful(findings_in):
     labels = LABELS.value
     rows = [

@@ -10,6 +10,7 @@ from pytest_ftgate.gates.units import (
     points,
     points_interval,
     signed_percent,
+    times,
     usd,
 )
 
@@ -31,6 +32,26 @@ def test_changes_are_said_in_signed_points(change: float, said: str) -> None:
 
 def test_an_interval_is_two_changes() -> None:
     assert points_interval(-0.53, -0.40) == "(−53 −40)"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [
+        (12.34, "12.3 times"),
+        (2.33, "2.3 times"),
+        (3.0, "3 times"),
+        (1.98, "twice"),
+        (1.0, "1 times"),
+        (0.5, "half"),
+        (0.43, "43 %"),
+        (0.34, "a third"),
+        (1 / 9, "11 %"),
+        (0.05, "5 %"),
+        (0.0, "0 %"),
+    ],
+)
+def test_a_ratio_of_lengths_is_said_in_plain_words(ratio: float, said: str) -> None:
+    assert times(ratio) == said
 
 
 @pytest.mark.parametrize(

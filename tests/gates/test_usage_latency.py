@@ -150,6 +150,12 @@ def test_what_another_worker_asked_is_not_told_a_number_of_this_one():
     assert verdict.notes == ("measured by another worker of this run",)
 
 
+def test_without_a_reply_nothing_is_said_of_requests_in_flight():
+    notes = evaluated(HALF, took([], missing=9)).notes
+
+    assert notes == ("no reply to 9 requests; first: gone",)
+
+
 def test_an_ungated_variant_is_told_its_times_where_they_were_measured():
     (beside,) = measure_latency(suite(HALF), HALF, took([0.1] * 90 + [0.8] * 10))
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from neighbours import TWICE
 
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.reporting.headlines import headline
@@ -26,7 +27,7 @@ OURS = [
 ]
 
 # Runs in this process forget what they imported, and NumPy and PyYAML cannot be imported twice.
-for name in ("scipy.optimize", "sklearn.metrics", *OURS):
+for name in ("sklearn.metrics", *OURS):
     import_module(name)
 
 LABELS = ("billing", "refund")
@@ -128,8 +129,7 @@ class Desk:
 
     def run(self, *args: str) -> pytest.RunResult:
         """Judge the suites of the folder in this process; warnings of ours are errors."""
-        # Without Hypothesis, which is imported anew, and slowly, at the end of every such run.
-        options = ("-p", "no:hypothesispytest", "-W", "error")
+        options = ("-W", "error", "-W", TWICE)
         wanted = ("--ftgate", f"--junitxml={self.path('junit.xml')}")
         return self.pytester.runpytest_inprocess(*options, *wanted, *args)
 

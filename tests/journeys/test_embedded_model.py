@@ -35,7 +35,7 @@ reply: {format: {choice: [late_delivery, refund, login]}, max_tokens: 12}
 variants:
   current: {provider: llamacpp, model: smollm2-135m}
   strict: {like: current, response_schema: true}
-gates: {format: {min: 0.80}}
+gates: {format: {min: 0.50}}
 """
 
 
@@ -63,7 +63,7 @@ reply:
 variants:
   free: {provider: openai-compatible, model: smollm2, base_url_env: LOCAL_URL, temperature: 0}
   held: {like: free, response_schema: true}
-gates: {format: {min: 0.80}}
+gates: {format: {min: 0.50}}
 """
 
 
@@ -82,7 +82,7 @@ def fetched_weights(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def facts(pytester: pytest.Pytester) -> None:
     """Write some of the bundled facts as a skill: all of them take a minute."""
     _about, *rows = (SKILLS / "world_facts.jsonl").read_text("utf-8").splitlines()
-    some = [{key: json.loads(row)[key] for key in ("id", "input", "expected")} for row in rows[:30]]
+    some = [{key: json.loads(row)[key] for key in ("id", "input", "expected")} for row in rows[:20]]
     pytester.makefile(".jsonl", facts="\n".join(map(json.dumps, some)))
     pytester.makefile(".ftgate.yaml", facts=FACTS)
 
@@ -100,7 +100,7 @@ def test_real_forgetting_fails(pytester: pytest.Pytester) -> None:
             "general skills * % → * %, −* points, beyond the limit of 10",
             "*passed before, fails now*",
             "BLOCKED  1 of 1 gate failed*",
-            "* of 30 cases regressed, *",
+            "* of 20 cases regressed, *",
         ]
     )
 
@@ -134,7 +134,7 @@ def test_two_workers_share_the_cores_and_reach_the_verdicts(pytester: pytest.Pyt
     words = ["late", "lost", "stuck", "not here", "delayed", "missing", "overdue", "gone"]
     rows = [
         f'{{"id": "{i}", "input": "My parcel {i} is {word}.", "expected": "late_delivery"}}'
-        for i, word in enumerate(words * 2)
+        for i, word in enumerate(words)
     ]
     pytester.makefile(".jsonl", labels="\n".join(rows))
     pytester.makefile(".ftgate.yaml", suite=LABELS)
@@ -188,7 +188,7 @@ def test_chat_completions_run_a_suite_through_their_own_sdk_and_hold_a_schema(
 def write_sums(pytester: pytest.Pytester) -> None:
     sums = [
         f'{{"id": "{n}", "input": "What is {n} plus {n}?", "expected": "{2 * n}"}}'
-        for n in range(1, 21)
+        for n in range(1, 11)
     ]
     pytester.makefile(".jsonl", sums="\n".join(sums))
 

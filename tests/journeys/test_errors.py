@@ -59,6 +59,17 @@ def test_a_variant_without_most_of_its_replies_is_an_error(desk):
     result.stdout.fnmatch_lines(["current: 60 of 100 requests brought no reply; the first: *"])
 
 
+def test_a_module_that_is_nowhere_is_named_with_where_to_put_it(desk):
+    desk.suite_of({"current": '{provider: python, function: "no_such_bot:answer"}'})
+
+    result = desk.run()
+
+    result.assert_outcomes(errors=1)
+    told = ("no_such_bot:answer: there is no module no_such_bot; put no_such_bot.py beside the "
+        "suite, or install its package")  # fmt: skip
+    assert told in " ".join(result.stdout.str().split())
+
+
 @pytest.fixture
 def half_broken(desk):
     """A desk with a variant that always raises beside one that is well."""

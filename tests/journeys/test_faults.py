@@ -109,16 +109,15 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize("promise", PROMISES)
 @pytest.mark.parametrize("fault", SERVED_FAULTS, ids=lambda fault: fault.name)
 def test_of_a_server(runs, fault, promise):
-    key = f"completions {fault.name}"
     match promise:
         case "no reply lost":
-            came = {number for model, number in runs.first if model == key}
+            came = {number for model, number in runs.first if model == fault.name}
             kept = runs.kept.get(fault.name, 0)
             # Those of another model are kept as well.
             assert kept >= len(came) if fault.lasts else kept == len(came)
             assert came <= {*range(SOUND)}
         case "none paid twice":
-            times = [n for (model, _), n in runs.answered.items() if model == key]
+            times = [n for (model, _), n in runs.answered.items() if model == fault.name]
             assert set(times) == {1}
             assert fault.lasts or len(times) == CASES
         case "no false pass":
@@ -160,6 +159,34 @@ def test_a_cache_that_cannot_be_written_stops_the_run_before_it_pays(desk):
     printed = " ".join(result.stdout.str().split())
     assert "cannot be used: unable to open database file; move it away, or name" in printed
     assert desk.asked() == []
+
+
+#: Root writes what is read-only, unless it gives up the capability.
+BOUND = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the capabilities of Linux")
+def test_a_cache_that_is_read_only_stops_the_run_before_it_pays(desk):
+    desk.asking_suite()
+    assert desk.run().ret == pytest.ExitCode.OK
+    cache = desk.path(".ftgate/cache.sqlite")
+    with closing(sqlite3.connect(cache)) as file, file:
+        file.execute("DELETE FROM replies WHERE rowid % 2")
+    before = cache.read_bytes()
+    cache.chmod(0o444)
+    cache.parent.chmod(0o555)
+
+    bound = BOUND if os.getuid() == 0 else ()
+    options = ("-m", "pytest", "--ftgate", "-p", "no:cacheprovider")
+    result = desk.pytester.run(*bound, sys.executable, *options)
+    cache.parent.chmod(0o755)
+
+    result.assert_outcomes(errors=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    printed = " ".join(result.stdout.str().split())
+    assert "cannot be used: attempt to write a readonly database; move it away, or name" in printed
+    assert len(desk.asked()) == desk.cases
+    assert cache.read_bytes() == before
 
 
 def test_a_cache_of_a_newer_version_stops_the_run_before_it_pays(desk):

@@ -71,7 +71,7 @@ FLAGS = {
 
 #: Flags that change nothing that is printed of gates.
 TOGETHER = (
-    *("--strict-markers", "--strict-config", "--override-ini=strict=true", "-W error", "-s"),
+    *("--strict-markers", "--strict-config", "--override-ini=strict=true", "-s"),
     *("-p no:cacheprovider", "-p no:logging", "--import-mode=importlib", "--basetemp=tmp"),
 )
 

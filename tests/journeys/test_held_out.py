@@ -96,7 +96,7 @@ def test_advice_is_that_of_a_plain_run_under_xdist(desk, ladder):
     plain = advice_of(desk)
 
     result = desk.pytester.runpytest_subprocess(
-        "--ftgate", "-n2", "-p", "no:hypothesispytest", f"--junitxml={desk.path('junit.xml')}"
+        "--ftgate", "-n2", f"--junitxml={desk.path('junit.xml')}"
     )
 
     result.assert_outcomes(passed=1)

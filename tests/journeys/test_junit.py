@@ -14,6 +14,12 @@ def problem(desk, kind):
     return found
 
 
+def properties(desk):
+    """Return the names of the properties of each test case."""
+    cases = ET.parse(desk.path("junit.xml")).findall(".//testcase")
+    return {case.get("name"): [one.get("name") for one in case.iter("property")] for case in cases}
+
+
 @pytest.mark.parametrize(("wrong", "outcome"), [(2, "passed"), (5, "inconclusive"), (30, "failed")])
 def test_a_verdict_is_a_property_in_json(desk, wrong, outcome):
     desk.suite(current=2, draft=wrong)
@@ -62,3 +68,15 @@ def test_a_gate_is_a_test_case_of_its_suite(desk):
     case = ET.parse(desk.path("junit.xml")).find(".//testcase")
     assert case is not None
     assert case.get("name") == "accuracy[current]"
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "with workers"])
+def test_what_is_accepted_adds_nothing_to_it(desk, workers):
+    desk.suite(current=2, draft=3)
+    desk.run(*workers)
+    before = properties(desk)
+
+    desk.run("--ftgate-accept", *workers)
+
+    assert desk.path("tickets.accepted.json").is_file()
+    assert properties(desk) == before

@@ -6,6 +6,7 @@ import re
 import sys
 
 import pytest
+from neighbours import TWICE
 
 MODULE = """\
 import pytest
@@ -94,6 +95,7 @@ def test_a_static_method_outside_a_class_is_a_gate_too(desk):
     desk.marked("@staticmethod\ndef test_it(case, reply):\n    return False\n", "min=0.5")
 
     desk.run("test_marked.py").assert_outcomes(failed=1)
+    desk.pytester.runpytest_inprocess("test_marked.py").assert_outcomes(skipped=1)
 
 
 STATIC = """\
@@ -147,7 +149,9 @@ def test_a_verdict_that_blocks_is_a_failed_assertion_for_every_plugin(guest):
 
 
 def test_skipped_gates_are_listed_by_their_own_lines(guest):
-    result = guest.pytester.runpytest_inprocess("-rs", "-W", "error", "-k", "typo or prints")
+    result = guest.pytester.runpytest_inprocess(
+        *("-rs", "-W", "error", "-W", TWICE, "-k", "typo or prints")
+    )
 
     result.stdout.fnmatch_lines(
         [

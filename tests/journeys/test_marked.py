@@ -317,6 +317,22 @@ def test_parameters_make_a_gate_each(two):
     assert two.verdicts()["test_it[current-3]"]["gate"] == "test_it[3]"
 
 
+def test_the_parameter_of_a_fixture_stands_before_the_variant(two):
+    two.path("conftest.py").write_text(
+        "import pytest\n\n"
+        "@pytest.fixture(params=['x'])\ndef tone(request):\n    return request.param\n"
+    )
+    two.marked(
+        "@pytest.mark.parametrize('style', ['formal'])\n"
+        "def test_it(reply, tone, style):\n    return 1.0\n",
+        "min=0.5",
+    )
+
+    result = run(two, "-v")
+
+    result.stdout.fnmatch_lines(["*::test_it[[]x-current-formal] PASSED*"])
+
+
 def test_the_command_that_a_failure_names_explains_it(two, monkeypatch, capsys):
     two.marked(
         "@pytest.mark.parametrize('most', [3])\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from neighbours import asleep
+from neighbours import TWICE, awaken
 
 BODY = """\
 async def test_it(case, reply):
@@ -36,7 +36,7 @@ def write(desk, body=BODY, ini=""):
 
 
 def test_pytest_asyncio_runs_them(two, monkeypatch):
-    monkeypatch.setenv("PYTEST_ADDOPTS", asleep("asyncio"))
+    awaken(monkeypatch, "asyncio")
     write(two, ini=AUTO)
 
     result = two.run("test_marked.py")
@@ -55,7 +55,7 @@ STATIC = "@staticmethod\n" + BODY.replace("reply)", "reply, anyio_backend)")
 def test_anyio_runs_them(two, monkeypatch, body):
     if body is STATIC and pytest.version_tuple < (9,):
         pytest.skip("pytest 8 refuses such a function")
-    monkeypatch.setenv("PYTEST_ADDOPTS", asleep("anyio"))
+    awaken(monkeypatch, "anyio")
     write(two, f"@pytest.mark.anyio\n{body}")
     two.path("conftest.py").write_text(
         "import pytest\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'\n"
@@ -69,7 +69,7 @@ def test_anyio_runs_them(two, monkeypatch, body):
 
 
 def test_what_a_task_group_raises_is_looked_through(two, monkeypatch):
-    monkeypatch.setenv("PYTEST_ADDOPTS", asleep("asyncio"))
+    awaken(monkeypatch, "asyncio")
     write(two, GROUPED, AUTO)
 
     two.run("test_marked.py").assert_outcomes(passed=1, failed=1)
@@ -79,7 +79,7 @@ def test_without_a_plugin_that_runs_them_they_are_errors(two):
     write(two)
 
     # pytest before 8.4 only warns, and skips them.
-    result = two.run("-W", "default", "test_marked.py")
+    result = two.run("-W", "default", "-W", TWICE, "test_marked.py")
 
     result.assert_outcomes(errors=2, warnings=2 if pytest.version_tuple < (8, 4) else 0)
     assert "async def functions are not natively supported" in result.stdout.str()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from neighbours import awaken
 
 STUB = """\
 import pytest
@@ -19,7 +20,7 @@ def ftgate_lint(request):
 
 
 @pytest.fixture
-def neighbour(desk):
+def neighbour(desk, monkeypatch):
     """Install a distribution whose pytest entry point is called ftgate."""
     site = desk.pytester.mkdir("site")
     (site / "ftgate_stub.py").write_text(STUB, "utf-8")
@@ -28,6 +29,7 @@ def neighbour(desk):
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: ftgate\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[pytest11]\nftgate = ftgate_stub\n")
     desk.pytester.syspathinsert(site)
+    awaken(monkeypatch)
     desk.pytester.makepyfile("def test_it(ftgate_lint): assert ftgate_lint == 'm'")
     return desk
 

@@ -100,7 +100,7 @@ def test_a_cluster_that_loses_a_node_reaches_the_verdicts_of_one_machine(desk, c
 
     assert len(here) == 4
     assert away == here
-    assert "400 replies, 400 requested" in said
+    assert "400 replies: 0 cached, 400 requested" in said
 
 
 def test_the_provider_of_a_conftest_works_on_the_nodes(desk, cluster, judged):
@@ -110,7 +110,7 @@ def test_the_provider_of_a_conftest_works_on_the_nodes(desk, cluster, judged):
     said, verdicts = judged(AWAY)
 
     assert len(verdicts) == 1
-    assert "100 replies, 100 requested" in said
+    assert "100 replies: 0 cached, 100 requested" in said
     seen = desk.path("seen.txt").read_text().splitlines()
     assert len(seen) == desk.cases
     assert set(seen) == {f"default_worker.py {cluster.address}"}
@@ -123,7 +123,7 @@ def test_without_an_address_no_cluster_that_runs_here_is_joined(desk, cluster, j
 
     said, _ = judged(AWAY)
 
-    assert "100 replies, 100 requested" in said
+    assert "100 replies: 0 cached, 100 requested" in said
     assert cluster.address not in desk.path("seen.txt").read_text()
 
 
@@ -134,7 +134,7 @@ def test_the_configuration_may_choose_the_cluster(desk, judged):
 
     said, _ = judged()
 
-    assert "100 replies, 100 requested" in said
+    assert "100 replies: 0 cached, 100 requested" in said
 
 
 def test_a_cluster_that_is_not_there_is_an_error_of_the_gate(desk, judged, monkeypatch):

@@ -193,7 +193,7 @@ def test_the_facts_of_the_page_hold_the_command_the_time_the_suite_and_who_ran_i
 
     facts = record(red)["facts"]
     assert "junit_suite_name=[DEPLOY_TOKEN]" in facts["command"]
-    assert facts["command"].startswith("pytest -p no:hypothesispytest -W error --ftgate ")
+    assert facts["command"].startswith("pytest -W error ")
     assert re.fullmatch(r"\d+:\d\d", facts["duration"])
     assert facts["run by"] == "ada"
     digest = sha256(red.path("tickets.ftgate.yaml").read_bytes()).hexdigest()[:12]

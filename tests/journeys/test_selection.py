@@ -106,10 +106,11 @@ def test_planning_the_setup_asks_nothing(desk):
     assert desk.asked() == []
 
 
-def test_planning_the_setup_is_no_failure_to_judge(desk):
+@pytest.mark.parametrize("option", ["--setup-plan", "--fixtures-per-test"])
+def test_what_evaluates_nothing_is_no_failure_to_judge(desk, option):
     desk.asking_suite()
 
-    result = desk.run("--setup-plan")
+    result = desk.run(option)
 
     result.stdout.no_fnmatch_line("no gate was evaluated*")
     assert result.ret == 0

@@ -10,7 +10,7 @@ from shutil import copytree
 from unittest.mock import ANY
 
 import pytest
-from neighbours import NEIGHBOURS, asleep, is_installed
+from neighbours import NEIGHBOURS, awaken, is_installed
 from platformdirs import user_cache_path
 
 from pytest_ftgate.cli.main import main
@@ -64,7 +64,7 @@ def beside(both, monkeypatch):
     """Run pytest in a process of its own, with the plugins awake that are named."""
 
     def run(awake, *args):
-        monkeypatch.setenv("PYTEST_ADDOPTS", asleep(*awake))
+        awaken(monkeypatch, *awake)
         junit = f"--junitxml={both.path('junit.xml')}"
         return both.pytester.runpytest_subprocess("--ftgate", junit, *args)
 
@@ -106,7 +106,7 @@ def example(weights_folder, desk, monkeypatch):
     assert main(["cache", "import", str(ROOT / "tests/recorded/ladder.replies.jsonl")]) == 0
 
     def verdicts(awake, *args):
-        monkeypatch.setenv("PYTEST_ADDOPTS", asleep(*awake))
+        awaken(monkeypatch, *awake)
         junit = f"--junitxml={desk.path('junit.xml')}"
         replies = "--ftgate-replies=recorded"
         result = desk.pytester.runpytest_subprocess("--ftgate", replies, junit, "ladder", *args)
@@ -115,6 +115,7 @@ def example(weights_folder, desk, monkeypatch):
     return verdicts
 
 
+@pytest.mark.heavy
 def test_all_of_them_together_run_the_example(example):
     options = ("-n2", "--reruns=1", "--timeout=600", "--cov=ladder", "--html=page.html")
 
@@ -126,6 +127,7 @@ def test_all_of_them_together_run_the_example(example):
     assert together[0].ret == alone.ret
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mode", ["load", "loadscope", "loadfile", "loadgroup", "worksteal"])
 def test_every_way_to_spread_tests_over_processes_reaches_the_same_verdicts(
     both, beside, alone, mode
@@ -136,6 +138,7 @@ def test_every_way_to_spread_tests_over_processes_reaches_the_same_verdicts(
     assert both.verdicts() == alone
 
 
+@pytest.mark.heavy
 def test_every_process_may_run_everything(both, beside):
     result = beside((), "--dist=each", "--tx=2*popen")
 
@@ -145,10 +148,12 @@ def test_every_process_may_run_everything(both, beside):
 @pytest.mark.parametrize(
     ("plugin", "flag"),
     [
-        ("rerunfailures", "--reruns=2"),
+        pytest.param("rerunfailures", "--reruns=2", marks=pytest.mark.heavy),
         ("rerunfailures", "--force-reruns=2"),
-        pytest.param("pytest-retry", "--retries=2", marks=lacking("pytest_retry")),
-        pytest.param("flaky", "--force-flaky", marks=lacking("flaky")),
+        pytest.param(
+            "pytest-retry", "--retries=2", marks=[pytest.mark.heavy, lacking("pytest_retry")]
+        ),
+        pytest.param("flaky", "--force-flaky", marks=[pytest.mark.heavy, lacking("flaky")]),
     ],
 )
 def test_a_rerun_never_rolls_a_verdict_again(both, beside, plugin, flag):
@@ -183,6 +188,7 @@ def test_reports_of_plugins_have_the_place_of_a_gate_and_readable_parameters(bot
     assert {part["value"] for part in report["parameters"]} == {"worse"}
 
 
+@pytest.mark.heavy
 def test_a_flaky_ordinary_test_is_run_again_as_ever(both, beside):
     both.path("test_flaky.py").write_text(
         "n = []\ndef test_it():\n    n.append(1)\n    assert len(n) > 1\n"
@@ -193,7 +199,7 @@ def test_a_flaky_ordinary_test_is_run_again_as_ever(both, beside):
     result.stdout.fnmatch_lines(["*1 passed, 1 rerun*"])
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.heavy)])
 def test_random_order_changes_no_verdict_and_keeps_gates_last(both, beside, alone, seed):
     result = beside(("randomly",), "-v", f"--randomly-seed={seed}")
 
@@ -232,6 +238,7 @@ def test_a_timeout_in_a_marked_function_is_no_wrong_reply(both, beside):
     result.stdout.fnmatch_lines(["*Timeout*1.0s*"])
 
 
+@pytest.mark.heavy
 def test_coverage_is_measured_of_what_gates_run(both, beside):
     both.asking_suite(gates="{accuracy: {min: 0.9}}")
 
@@ -240,6 +247,7 @@ def test_coverage_is_measured_of_what_gates_run(both, beside):
     result.stdout.fnmatch_lines(["answers.py * 100%"])
 
 
+@pytest.mark.heavy
 def test_a_page_of_pytest_html_has_the_verdicts(both, beside):
     both.path("test_it.py").write_text(MODULE.replace("reply.text ==", "{}[0] =="))
 
@@ -251,6 +259,7 @@ def test_a_page_of_pytest_html_has_the_verdicts(both, beside):
     assert "2 Errors" in page
 
 
+@pytest.mark.heavy
 def test_github_is_told_of_each_failure_at_its_line(both, beside, monkeypatch):
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
 
@@ -262,6 +271,7 @@ def test_github_is_told_of_each_failure_at_its_line(both, beside, monkeypatch):
     assert len(told) == 2
 
 
+@pytest.mark.heavy
 def test_pytest_sugar_counts_gates_as_tests(both, beside):
     result = beside(("sugar",), "--force-sugar")
 
@@ -272,6 +282,7 @@ def test_pytest_sugar_counts_gates_as_tests(both, beside):
     assert "2 failed" in text
 
 
+@pytest.mark.heavy
 def test_a_report_log_carries_the_verdicts(both, beside, alone):
     beside(("pytest_reportlog",), "--report-log=log.jsonl")
 

@@ -1,9 +1,9 @@
 """Measure which mutants of a room its tests catch: ``score.py [--seconds N] ROOM ...``.
 
-A room is mutated by mutmut in a copy of the repository, ``.nightly/mutation/ROOM``. A run that is
-cut off goes on where it stopped, and tries those again that survived. Mutants that no test can
-catch, since they behave the same, stand in ``equal.txt`` with the reason, and count neither as
-caught nor as missed.
+A room is mutated by mutmut in a copy of the repository, ``.nightly/mutation/ROOM``, and tried by
+`trials.py`. A run that is cut off goes on where it stopped, and tries those again that survived.
+Mutants that no test can catch, since they behave the same, stand in ``equal.txt`` with the reason,
+and count neither as caught nor as missed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,18 @@ FOLDERS = ROOT / ".nightly/mutation"
 EQUAL = Path(__file__).with_name("equal.txt")
 #: The share of the mutants that tests must catch.
 LIMIT = 0.9
-#: Exit codes of mutmut for a mutant that tests caught, by a failure, an error or a time limit.
-CAUGHT = (1, 3, 24, 36, 152, 255, -24)
+#: Exit codes of a mutant that tests caught, by a failure or by the limit of its time.
+CAUGHT = (1, -24)
 SURVIVED, UNTESTED = 0, 33
+#: Makes the mutants, as ``mutmut run`` does before it runs the tests.
+MAKE = """
+from pathlib import Path
+from mutmut.__main__ import copy_also_copy_files, copy_src_dir, create_mutants
+Path("mutants").mkdir(exist_ok=True)
+copy_src_dir()
+copy_also_copy_files()
+create_mutants(1)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +74,12 @@ def main() -> int:
         room = ROOMS[name]
         folder = FOLDERS / name
         copy_repository(folder, room)
-        names = sampled(mutants(folder, room), chosen.sample or room.sample, chosen.seed)
+        names = sampled(made_mutants(folder, room), chosen.sample or room.sample, chosen.seed)
         # Tests may have come that catch what survived.
         found = results(folder)
         left = [mutant for mutant in names if found[mutant] in (None, SURVIVED, UNTESTED)]
         if left:
-            run_mutmut(folder, left, chosen.seconds)
+            try_mutants(folder, room, left, chosen.seconds)
         if not report(name, folder, names):
             low.append(name)
     return bool(low)
@@ -90,39 +99,48 @@ def copy_repository(folder: Path, room: Room) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
     config = (ROOT / "pyproject.toml").read_text("utf-8")
-    tests = [str(path.relative_to(ROOT)) for name in room.tests for path in sorted(ROOT.glob(name))]
     lines = (
         'source_paths = ["pytest_ftgate"]',
         f"only_mutate = {[f'pytest_ftgate/{name}' for name in room.files]}",
         f"do_not_mutate = {[f'pytest_ftgate/{name}' for name in room.left_out]}",
         'also_copy = ["docs", "examples", "README.md"]',
-        f"pytest_add_cli_args_test_selection = {tests}",
-        # A limit of three times the usual time: most mutants that go on for ever are loops.
-        "timeout_multiplier = 3",
     )
     table = "\n".join(("[tool.mutmut]", *lines, ""))
     (folder / "pyproject.toml").write_text(f"{config}\n{table}", "utf-8")
 
 
-def run_mutmut(folder: Path, names: list[str], seconds: int | None = None) -> None:
-    """Run mutmut on the mutants *names* for at most *seconds*; what it finds stands in *folder*."""
-    command = [sys.executable, "-m", "mutmut", "run", "--max-children=1", *names]
-    with (folder / "mutmut.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+def made_mutants(folder: Path, room: Room) -> list[str]:
+    """Make the mutants of *room* in *folder*, and return their names."""
+    with (folder / "mutmut.log").open("wb") as log:
+        command = [sys.executable, "-c", MAKE]
+        subprocess.run(command, cwd=folder, stdout=log, stderr=log, check=False)
+    found = sorted(results(folder))
+    if not found:
+        raise SystemExit(f"mutmut made no mutants of {room.files}: see {folder / 'mutmut.log'}")
+    return found
+
+
+def try_mutants(folder: Path, room: Room, names: list[str], seconds: int | None = None) -> None:
+    """Try the mutants *names* for at most *seconds*; what is found stands in *folder*."""
+    (folder / "names.txt").write_text("\n".join(names), "utf-8")
+    command = [sys.executable, folder / "tests/mutation/trials.py", folder, folder / "names.txt"]
+    environ = {**os.environ, "PYTHONPATH": str(folder / "mutants")}
+    with (folder / "trials.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, *tests_of(room)],
+            cwd=folder / "mutants", env=environ, stdout=log, stderr=log,
+        )  # fmt: skip
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)
             process.wait()
+    if process.returncode not in (0, 2):
+        raise SystemExit(f"the tests do not run: see {folder / 'trials.log'}")
 
 
-def mutants(folder: Path, room: Room) -> list[str]:
-    """Return the names of all mutants, which mutmut makes before it times the tests."""
-    run_mutmut(folder, ["none of them"])
-    found = sorted(results(folder))
-    if not found:
-        raise SystemExit(f"mutmut made no mutants of {room.files}: see {folder / 'mutmut.log'}")
-    return found
+def tests_of(room: Room) -> list[str]:
+    return [str(path.relative_to(ROOT)) for name in room.tests for path in sorted(ROOT.glob(name))]
 
 
 def results(folder: Path) -> dict[str, int | None]:

@@ -104,7 +104,7 @@ def test_labels_that_are_numbers_become_names_and_a_picture_has_no_text(tmp_path
     (saved / "state.json").write_text(json.dumps({"_data_files": files}), "utf-8")
     (saved.parent / "dataset_dict.json").write_text('{"splits": ["test"]}', "utf-8")
 
-    for folder in (hub, saved.parent):
+    for folder in (hub, hub / "test-00000-of-00001.parquet", saved.parent):
         cases = read_import(folder).cases
         assert [(case["input"], case["expected"]) for case in cases] == [
             ("Money back", "refund"),
@@ -124,9 +124,10 @@ def test_what_the_library_writes_about_the_data_is_not_read_as_data(tmp_path):
     assert (case["input"], case["expected"]) == ("2+2?", "4")
 
 
-def test_without_pyarrow_the_message_says_what_to_install(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["", "test.parquet"])
+def test_without_pyarrow_the_message_says_what_to_install(tmp_path, monkeypatch, name):
     (tmp_path / "test.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
 
     with pytest.raises(ConfigurationError, match="needs pyarrow: pip install pyarrow"):
-        read_import(tmp_path)
+        read_import(tmp_path / name)

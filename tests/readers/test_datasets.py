@@ -137,7 +137,7 @@ def test_long_answers_are_compared_by_their_words(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.toml", "", "is no .yaml"),
+        ("x.toml", "", "a suite is made from a folder, or from .yaml"),
         ("x.yaml", "a: 1\n", "neither a configuration of promptfoo"),
         ("x.yaml", "a: [\n", "x.yaml:2: not YAML"),
         ("x.json", "{", "x.json: it cannot be read"),

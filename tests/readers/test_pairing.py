@@ -43,7 +43,9 @@ def test_rows_with_replies_alone_are_paired_by_line():
     paired = pair(*[without(answer_rows(3), "id", "question")] * 2)
 
     assert paired.key == "line"
-    assert "by line" in paired.notes[0]
+    (note,) = paired.notes
+    assert note.startswith("the rows are paired by line, as no column is known to have ids or ")
+    assert note.endswith("(--id and --input name one)")
 
 
 def test_ids_that_are_row_numbers_of_other_cases_do_not_pair():

@@ -14,7 +14,7 @@ VALUES = {
     "passes": 0.92, "now": 0.75, "anchor": False, "variant": "new", "gates": 2, "for": "worse",
     "is_baseline": False, "claims": "adapter", "skill": "facts", "margin": 0.1, "low": -0.2,
     "high": 0.1, "replies": 7, "format_error": "fenced", "repeated": True, "remedy": "add rows",
-    "requested": 5, "file": "new.jsonl",
+    "requested": 5, "file": "new.jsonl", "label": "refund", "taken_for": "billing",
 }  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def test_the_verdict_is_that_of_a_suite_on_the_same_files_to_the_digit(pytester,
         f"gates: {{accuracy: {{max_drop: 0.14{slices}}}}}\n"
     )
     Path("s.ftgate.yaml").write_text(suite, "utf-8")
-    pytester.runpytest_inprocess("--ftgate", "--ftgate-json=run.json", "-p", "no:hypothesispytest")
+    pytester.runpytest_inprocess("--ftgate", "--ftgate-json=run.json")
 
     run = json.loads(Path("run.json").read_bytes())["verdicts"]
     (gated,) = (one for one in run if one["variant"] == "tuned")

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import sys
 import threading
-from types import SimpleNamespace
 
 import pytest
 
 from pytest_ftgate.runner import imports
-from pytest_ftgate.suite.gate_kinds import DataGate, RateGate
 
 
 @pytest.fixture
 def libraries(monkeypatch):
     """Name two libraries that are not imported; return the thread of each import."""
     seen: dict[str, threading.Thread] = {}
-    monkeypatch.setattr(imports, "_libraries_of", lambda gates: ("first_half", "second_half"))
+    monkeypatch.setattr(imports, "_LIBRARIES", ("first_half", "second_half"))
 
     def import_module(name):
         seen[name] = threading.current_thread()
@@ -26,7 +24,7 @@ def libraries(monkeypatch):
 
 
 def test_libraries_are_imported_in_one_daemon_thread_in_their_order(libraries):
-    thread = imports.start_imports([])
+    thread = imports.start_imports()
 
     thread.join()
     assert [*libraries.items()] == [("first_half", thread), ("second_half", thread)]
@@ -39,7 +37,7 @@ def test_no_thread_is_started_when_everything_is_imported(libraries, monkeypatch
     monkeypatch.setitem(sys.modules, "first_half", sys)
     monkeypatch.setitem(sys.modules, "second_half", sys)
 
-    assert imports.start_imports([]) is None
+    assert imports.start_imports() is None
     assert libraries == {}
 
 
@@ -53,21 +51,7 @@ def test_an_import_that_fails_is_left_to_the_code_that_needs_it(libraries, monke
     escaped = []
     monkeypatch.setattr(threading, "excepthook", escaped.append)
 
-    imports.start_imports([]).join()
+    imports.start_imports().join()
 
     assert [*libraries] == ["second_half"]
     assert escaped == []
-
-
-@pytest.mark.parametrize(
-    ("gate", "more"),
-    [
-        (DataGate(), ()),
-        (RateGate(kind="format", line=1, max_drop=0.1), ("scipy.optimize",)),
-        (RateGate(kind="accuracy", line=1, metric="macro_f1"), ("sklearn.metrics",)),
-    ],
-)
-def test_only_what_the_gates_need_is_imported(gate, more):
-    found = imports._libraries_of([SimpleNamespace(gate=gate)])
-
-    assert found == ("numpy", "scipy.special", *more)

@@ -1,10 +1,18 @@
 import numpy as np
 import pytest
 from columns import variant_scores
-from sklearn.metrics import f1_score
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import (
+    cohen_kappa_score,
+    confusion_matrix,
+    f1_score,
+    precision_recall_fscore_support,
+)
 
 from pytest_ftgate.scoring.classification import (
     LabelPredictions,
+    cohen_kappa,
     label_metrics,
     label_predictions,
     macro_f1,
@@ -86,3 +94,32 @@ def test_a_reply_is_read_as_a_label_whatever_its_case_and_punctuation():
 
     assert label_predictions(made, ["refund"]).case_ids == ()
     assert label_predictions(made, ["right", "refund"]).predicted.tolist() == [1]
+
+
+@given(st.integers(1, 5), st.integers(1, 40), st.randoms(use_true_random=False))
+def test_rates_confusions_and_kappa_are_those_of_scikit_learn(size, cases, random):
+    names = tuple("abcde"[:size])
+    expected = np.array([random.randrange(size) for _ in range(cases)])
+    predicted = np.array([random.randrange(size + 1) for _ in range(cases)])
+    ids = tuple(map(str, range(cases)))
+
+    rates = label_metrics(LabelPredictions(names, ids, expected, predicted))
+
+    labels = [*range(size + 1)]
+    table = confusion_matrix(expected, predicted, labels=labels)
+    theirs = zip(
+        *precision_recall_fscore_support(expected, predicted, labels=labels, zero_division=0.0),
+        strict=True,
+    )
+    known = dict(zip((*names, "no label"), theirs, strict=True))
+    assert {rate.label for rate in rates} == {names[index] for index in set(expected.tolist())}
+    for rate in rates:
+        assert (rate.precision, rate.recall, rate.f1, rate.n) == pytest.approx(known[rate.label])
+        others = [*rate.taken_for.values()]
+        row = table[names.index(rate.label)]
+        assert sum(others) == row.sum() - row[names.index(rate.label)]
+    for weighted, weights in ((False, None), (True, "quadratic")):
+        if len({*expected, *predicted}) > 1:
+            kappa = cohen_kappa_score(expected, predicted, labels=labels, weights=weights)
+            ours = cohen_kappa(expected, predicted, size + 1, weighted=weighted)
+            assert ours == pytest.approx(kappa)

@@ -215,6 +215,21 @@ def test_a_key_near_to_nothing_is_met_with_those_there_are(tmp_path):
     assert found.startswith('4: unknown key "zzz"; known: prompt, user, cases, ')
 
 
+MISPLACED = [
+    ("score: exact", '4: unknown key "score"; it belongs under reply, as reply: {score: …}'),
+    ("format: json", '4: unknown key "format"; it belongs under reply, as reply: {format: …}'),
+    (
+        "model: m",
+        '4: unknown key "model"; it belongs to a variant, as variants: {NAME: {model: …}}',
+    ),
+]
+
+
+@pytest.mark.parametrize(("written", "message"), MISPLACED)
+def test_a_key_in_the_wrong_place_is_told_its_own(tmp_path, written, message):
+    assert errors(tmp_path, suite(more=f"{written}\n")) == [message]
+
+
 WRONG = [
     (suite(cases="5"), "1: cases must be a list, not 5"),
     (suite(cases="{a: 1}"), "1: cases must be a list, not a mapping"),

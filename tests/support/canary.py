@@ -7,13 +7,14 @@ error of that test. The last test of a process also answers for the folders that
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -65,6 +66,20 @@ def command_lines() -> Iterator[bytes]:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             yield path.read_bytes()
+
+
+@contextmanager
+def as_started() -> Iterator[None]:
+    """Act as the user of the process: a test of root may act as one who may read less."""
+    user = os.geteuid() if hasattr(os, "geteuid") else None
+    if user is None or user == os.getuid():
+        yield
+        return
+    os.seteuid(os.getuid())
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 class Canary:
@@ -124,18 +139,21 @@ class Canary:
                         self.look(str(path), content)
         self._searched.add(folder)
 
+    def _search_shared(self, base: Path) -> None:
+        for folder in base.iterdir():
+            if folder.is_dir() and not folder.is_symlink() and folder not in self._searched:
+                self._search(folder)
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(self, item, nextitem):
         arguments = getattr(item, "funcargs", {})
         pytester = arguments.get("pytester")
-        for folder in (arguments.get("tmp_path"), pytester and pytester.path):
-            if folder:
-                self._search(folder)
-        if nextitem is None:
-            shared = item.config._tmp_path_factory.getbasetemp()
-            for folder in shared.iterdir():
-                if folder.is_dir() and not folder.is_symlink() and folder not in self._searched:
+        with as_started():
+            for folder in (arguments.get("tmp_path"), pytester and pytester.path):
+                if folder:
                     self._search(folder)
+            if nextitem is None:
+                self._search_shared(item.config._tmp_path_factory.getbasetemp())
         return (yield)
 
     @pytest.hookimpl(wrapper=True)

@@ -102,6 +102,15 @@ def _alone(wrong: int, gate: RateGate) -> Verdict:
     return evaluate_rate(suite(gate), gate, Comparison(scores, scores))
 
 
+def _mistaken() -> Verdict:
+    """Return a verdict below a minimum, since one label is taken for another."""
+    verdict = _alone(30, _gate(min=0.85))
+    told = _step(StepKind.FIX_LABEL, label="refund", taken_for="billing", replies=24)
+    (limit,) = (step for step in verdict.next if step.kind is StepKind.SET_LIMIT)
+    shown = (replace(flip, expected="refund", now="billing") for flip in verdict.flips)
+    return replace(verdict, next=(told, limit), flips=tuple(shown))
+
+
 def _gate(**limits: float) -> RateGate:
     return RateGate(kind="accuracy", line=7, **limits)
 
@@ -279,6 +288,8 @@ ENDS: tuple[End, ...] = (
         lambda: report(replace(_stated(StatementKind.IS_BASELINE, Outcome.PASSED), gate="cost")),
         (f"{_J}test_cost.py::test_a_rise_against_the_baseline_fails",)),
     End("failed", "minimum", lambda: _alone(30, _gate(min=0.85)),
+        (f"{STEPS}the_limit_that_a_verdict_names_passes_the_same_replies",)),
+    End("failed", "minimum, by a label that is mistaken for another", _mistaken,
         (f"{STEPS}the_limit_that_a_verdict_names_passes_the_same_replies",)),
     End("failed", "baseline", lambda: _rate(30, _gate(max_drop=0.05)),
         (f"{STEPS}a_candidate_that_is_made_the_baseline_passes",

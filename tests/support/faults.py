@@ -81,6 +81,10 @@ SERVED_FAULTS = (
     _again("an empty body", "sends an empty body", _BODY),
     Served("a page", "sends a web page", "answered with a web page, not with a reply", "…"),
     _again("wrong type", "sends values of wrong types", "the body is no completion"),
+    _again(
+        *("nulls", "sends null for the content, the finish_reason and the model"),
+        "the body has neither content nor finish_reason",
+    ),
     Served(
         *("bomb", "sends a body that unpacks to gigabytes"),
         *("the body of the reply is larger than", "the body of the reply is larger than 32 MB"),
@@ -112,7 +116,7 @@ _TWO = _PAID + "test_two_runs_at_once_send_each_call_once"
 _CACHE, _ENGINE = "tests/cache/test_cache.py::", "tests/client/test_engine.py::"
 _CLOCK = _HERE + "test_a_clock_that_goes_back_changes_nothing"
 _FULL = _HERE + "test_on_a_full_disk_the_run_ends_red_and_the_next_one_sends_the_rest"
-_READ_ONLY = _HERE + "test_a_cache_that_cannot_be_written_stops_the_run_before_it_pays"
+_READ_ONLY = _HERE + "test_a_cache_that_is_read_only_stops_the_run_before_it_pays"
 _NEWER = _HERE + "test_a_cache_of_a_newer_version_stops_the_run_before_it_pays"
 _TAKEN = _HERE + "test_a_cache_that_a_newer_version_takes_over_gets_no_reply_of_this_one"
 _TERM = _INTERRUPTED + "test_what_is_in_flight_comes_home_and_nothing_more_is_sent"

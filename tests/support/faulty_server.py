@@ -1,6 +1,6 @@
 """A server on loopback that answers some cases and meets each other one with a fault.
 
-The model of a request names the fault, and the path the API: chat completions, or messages.
+The model of a request names the fault.
 """
 
 from __future__ import annotations
@@ -36,12 +36,8 @@ class FaultyServer:
     ending: Event = field(default_factory=Event)
 
 
-def reply_body(path: str, model: str, text: str) -> dict[str, Any]:
-    """Return a whole body of the API at *path*."""
-    if path.endswith("/messages"):
-        body = {"id": "m", "type": "message", "role": "assistant", "stop_reason": "end_turn"}
-        usage = {"input_tokens": 1, "output_tokens": 1}
-        return body | {"model": model, "content": [{"type": "text", "text": text}], "usage": usage}
+def reply_body(model: str, text: str) -> dict[str, Any]:
+    """Return a whole body of the chat completions API."""
     message = {"role": "assistant", "content": text}
     return {"id": "c", "model": model, "choices": [{"finish_reason": "stop", "message": message}]}
 
@@ -53,13 +49,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         model, text = request["model"], request["messages"][-1]["content"]
-        content = text if isinstance(text, str) else text[0]["text"]
-        number = int(content.split()[1])
-        body = reply_body(self.path, model, LABELS[number % 2])
+        number = int(text.split()[1])
+        body = reply_body(model, LABELS[number % 2])
         with suppress(OSError):
             if number < SOUND or self.told.is_mended or model == "sound":
                 self.give(200, body)
-                self.told.answered.append((f"{self.path.rpartition('/')[2]} {model}", number))
+                self.told.answered.append((model, number))
             elif model == "204":
                 self.give_bytes(204, b"")
             elif model.isdigit():
@@ -118,6 +113,12 @@ def _garbage(handler: _Handler, _: Any) -> None:
     handler.close_connection = True
 
 
+#: What a server may answer that has lost its model.
+NULLS = {
+    "choices": [{"message": {"content": None}, "finish_reason": None}],
+    "usage": None,
+    "model": None,
+}
 #: What the server does, by the name of the fault.
 FAULTS: dict[str, Callable[[_Handler, Any], None]] = {
     "reset": _reset,
@@ -128,6 +129,7 @@ FAULTS: dict[str, Callable[[_Handler, Any], None]] = {
     "no JSON": lambda handler, _: handler.give_bytes(200, b'{"choices": [{"message"'),
     "a page": lambda handler, _: handler.give_bytes(200, b"<html>Sign in</html>", "text/html"),
     "wrong type": lambda handler, _: handler.give(200, {"choices": "no", "content": 7}),
+    "nulls": lambda handler, _: handler.give(200, NULLS),
     "an empty body": lambda handler, _: handler.give_bytes(200, b""),
     "bomb": lambda handler, _: handler.give_bytes(
         200, gzip.compress(b" " * 1_000_000), content_encoding="gzip"

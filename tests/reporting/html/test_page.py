@@ -346,7 +346,7 @@ def test_format_errors_are_shown_with_examples_and_drifts_of_all_replies_with_bo
 
     assert '<th scope="row">fenced</th><td>0 % (0 to 2)</td><td>3 % (1 to 8)</td>' in text
     assert "<strong>c7</strong> <code>```x```</code>" in text
-    assert '<th scope="row">length</th><td class="n">9 words</td><td class="n">1 words' in text
+    assert '<th scope="row">length</th><td class="n">9 words</td><td class="n">1 word<' in text
 
 
 def test_all_texts_of_an_ordinary_run_are_in_the_page():

@@ -1,0 +1,115 @@
+"""Run tests against mutants: ``trials.py FOLDER NAMES TEST ...``, in the folder ``mutants/`` there.
+
+The tests are collected once, since that takes longer than most of them. Each mutant is tried in a
+fork of that process by the tests that reach it, the fastest first, until one fails. Its exit code
+is written at once to the file in which mutmut keeps it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from math import ceil
+from pathlib import Path
+
+import pytest
+from mutmut.mutation import trampoline
+
+CAUGHT, SURVIVED, UNTESTED = 1, 0, 33
+#: A mutant may take so many times as long as its tests do, and so many seconds more.
+TIMES, SECONDS = 3, 3
+#: The bytes that it may have.
+_MEMORY = 8 << 30
+
+
+class Trials:
+    """Tries mutants instead of running the tests that pytest collected.
+
+    Attributes:
+        failed: whether a test failed since it was last set.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self.failed = False
+        self._folder, self._names = folder, names
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.failed = self.failed or report.failed
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if session.testsfailed:
+            return False
+        reaching, seconds = self._timed(session.items)
+        if self.failed:
+            raise session.Failed("tests fail without a mutant")
+        trials = {name: reaching[name.rpartition("__mutmut_")[0]] for name in self._names}
+        expected = {name: sum(map(seconds.get, tests)) for name, tests in trials.items()}
+        for name in sorted(self._names, key=expected.get):
+            tests = sorted(trials[name], key=seconds.get)
+            code = self._tried(name, tests, expected[name]) if tests else UNTESTED
+            keep(self._folder, name, code)
+        return True
+
+    def _timed(
+        self, items: Sequence[pytest.Item]
+    ) -> tuple[dict[str, list[pytest.Item]], dict[pytest.Item, float]]:
+        """Return the tests that reach each function, by its name, and their durations."""
+        reaching: dict[str, list[pytest.Item]] = defaultdict(list)
+        seconds, reached = {}, set()
+        trampoline.record_trampoline_hit = lambda name, caller=None: reached.add(name)
+        trampoline.set_mutant_under_test("stats")
+        for item, after in zip(items, [*items[1:], None], strict=True):
+            reached.clear()
+            start = time.perf_counter()
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=after)
+            seconds[item] = time.perf_counter() - start
+            for name in reached:
+                reaching[name].append(item)
+        trampoline.set_mutant_under_test("")
+        return reaching, seconds
+
+    def _tried(self, name: str, tests: Sequence[pytest.Item], expected: float) -> int:
+        """Return the exit code of a process in which *tests* run against the mutant *name*."""
+        child = os.fork()
+        if not child:
+            limit = TIMES * ceil(expected) + SECONDS
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
+            resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+            trampoline.set_mutant_under_test(name)
+            os._exit(self._outcome(tests))
+        try:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        except KeyboardInterrupt:
+            os.kill(child, 9)
+            raise
+
+    def _outcome(self, tests: Iterable[pytest.Item]) -> int:
+        try:
+            for item in tests:
+                item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+                if self.failed:
+                    return CAUGHT
+        except BaseException:  # noqa: BLE001 - whatever it is, it shows
+            return CAUGHT
+        return SURVIVED
+
+
+def keep(folder: Path, name: str, code: int) -> None:
+    """Write the exit code of the mutant *name* where mutmut keeps it."""
+    path = folder / f"mutants/{name.rpartition('.')[0].replace('.', '/')}.py.meta"
+    meta = json.loads(path.read_text("utf-8"))
+    meta["exit_code_by_key"][name] = code
+    path.with_suffix(".new").write_text(json.dumps(meta), "utf-8")
+    path.with_suffix(".new").replace(path)
+
+
+if __name__ == "__main__":
+    folder, names, *tests = sys.argv[1:]
+    trials = Trials(Path(folder), Path(names).read_text("utf-8").split())
+    raise SystemExit(pytest.main(["-q", "-p", "no:xdist", *tests], plugins=[trials]))
