@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from neighbours import awaken
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plugin"
 
 
@@ -21,8 +23,8 @@ def run(*args, **env):
     )
 
 
-def test_it_is_installed_and_tested_as_its_readme_says(pytester, tmp_path):
-    del pytester  # puts the other plugins to sleep
+def test_it_is_installed_and_tested_as_its_readme_says(tmp_path, monkeypatch):
+    awaken(monkeypatch)
     # Without the network: what it is built with is installed.
     options = ("--no-deps", "--no-build-isolation", "--no-index", "--target", str(tmp_path))
     installed = run("pip", "install", "-q", *options, str(EXAMPLE))

@@ -19,7 +19,7 @@ reply: {format: {choice: [late_delivery, refund]}, max_tokens: 12}
 variants:
   current: {provider: llamacpp, model: smollm2-135m, gated: false}
   narrow: {like: current, adapter: narrow.gguf}
-gates: {forgetting: {skills: [facts.ftgate.yaml], max_drop: 0.10}}
+gates: {forgetting: {skills: [facts.ftgate.yaml], max_drop: 0.15}}
 """
 
 FACTS = """
@@ -97,7 +97,7 @@ def test_real_forgetting_fails(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "general skills * % → * %, −* points, beyond the limit of 10",
+            "general skills * % → * %, −* points, beyond the limit of 15",
             "*passed before, fails now*",
             "BLOCKED  1 of 1 gate failed*",
             "* of 20 cases regressed, *",

@@ -191,6 +191,7 @@ def test_ordinary_tests_are_untouched_in_number_and_order(both):
 ELSEWHERE = (
     *("--lf", "--ff", "--sw", "--nf", "--pdb", "-p no:terminal", "-p no:setuponly"),
     *("--junitxml=FILE", "python -O", "-n N"),
+    "-W error",  # with each run at a desk
     *("--retries=N", "--force-flaky", "--splits=N", "--json-report", "--alluredir=DIR"),
     *("--dist=MODE", "--reruns=N", "--randomly-seed=N", "--timeout=S", "--cov=DIR"),
     *("--html=FILE", "--report-log=FILE", "--force-sugar"),
