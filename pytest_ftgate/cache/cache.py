@@ -247,12 +247,10 @@ class Cache:
         *model* matches dated names such as ``…-20251001`` as well.
         """
         sql = (
-            "SELECT body FROM replies WHERE json_extract(body, '$.model') = :model "
-            "OR json_extract(body, '$.model') GLOB :model || '-20[0-9][0-9]*' "
-            "ORDER BY at DESC LIMIT :limit"
+            "SELECT body FROM replies WHERE json_extract(body, '$.model') = ? "
+            "OR json_extract(body, '$.model') GLOB ? || '-20[0-9][0-9]*' ORDER BY at DESC LIMIT ?"
         )
-        values = {"model": model, "limit": limit}
-        rows = self._run(lambda database: [*database.execute(sql, values)])
+        rows = self._run(lambda database: [*database.execute(sql, (model, model, limit))])
         return [Reply.from_json(str(body)) for (body,) in rows]
 
     def _committed_entries(
