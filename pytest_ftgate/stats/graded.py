@@ -64,7 +64,7 @@ def z_score(distance: Numbers, n: float, spread: Numbers | float, largest: float
     """
     unseen = np.minimum(np.abs(distance), largest / 2.0)
     variance = spread + unseen * (largest - unseen)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         z = distance * np.sqrt(n / variance)
     return cast("Numbers", np.where(np.asarray(distance) == 0.0, 0.0, z)[()])
 
