@@ -57,7 +57,7 @@ def _mistake_steps(
     """Yield the mistake that the prompt should prevent, if one stands out."""
     below_minimum = check.before is None
     is_broken = gate.kind == "format" or "broken" in verdict.statement.values
-    # Of the cases below a minimum, all that are wrong count as regressed.
+    # Without a comparison every wrong case counts as regressed.
     if is_broken or (below_minimum and 2 * format_errors.total() >= verdict.regressed):
         for kind, count in format_errors.most_common(1):
             yield NextStep(StepKind.FIX_FORMAT, {"format_error": kind, "replies": count})

@@ -19,7 +19,7 @@ settings_key = pytest.StashKey[Settings]()
 session_key: pytest.StashKey[Session] = pytest.StashKey()
 #: Of a run: True once options or a plugin left out a test.
 deselected_key = pytest.StashKey[bool]()
-#: Of a run: True once it has collected a function that is marked to be a gate.
+#: True once the run has collected a function that is marked as a gate.
 marked_key = pytest.StashKey[bool]()
 #: True if an unexpected exception has ended the engine of this process, or of a worker.
 broken_key = pytest.StashKey[bool]()

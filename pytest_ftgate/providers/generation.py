@@ -376,7 +376,7 @@ def _rest(made: Any, mask: Any, going: Sequence[int]) -> dict[str, Any]:
     inputs = {"input_ids": tokens, "attention_mask": torch.cat([mask[places], new], dim=1)}
     name = cache_name(made)
     state = made.get(name)
-    # From the states of others a part of the rows cannot go on, so that its tokens are read again.
+    # Other kinds of state cannot be cut to some of the rows, so their tokens are read again.
     if all(type(layer) is DynamicLayer for layer in getattr(state, "layers", [None])):
         state.batch_select_indices(places)
         inputs[name] = state

@@ -163,7 +163,7 @@ def _fix_format(values: _Values) -> StepWords:
 def _fix_label(values: _Values) -> StepWords:
     label, other, count = values["label"], values["taken_for"], values["replies"]
     return StepWords(
-        f"say in the prompt what tells “{label}” from “{other}”",
+        f"explain in the prompt how “{label}” differs from “{other}”",
         f"the most common mistake: {count} replies with “{other}” for “{label}”",
     )
 
@@ -187,7 +187,7 @@ def _request_both(values: _Values) -> StepWords:
 def _improve_judge(values: _Values) -> StepWords:
     remark = "pytest-ftgate labels writes replies to label"
     if "ungraded" in values:
-        remark = "run again as it is, the judge would only give its cached replies"
+        remark = "the same judge with the same rubric would only repeat its cached replies"
     return StepWords("sharpen the rubric, or take a stronger judge", remark)
 
 

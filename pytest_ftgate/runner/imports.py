@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import AcceptedRecord
 
 
-#: Of this package none: pytest rewrites plugin modules on import, and some versions of CPython
+#: No module of this package: pytest rewrites plugin modules on import, and some versions of CPython
 #: cannot compile rewritten code in two threads at once.
 _LIBRARIES = ("numpy", "scipy.special")
 

@@ -124,7 +124,7 @@ def label_metrics(
     return tuple(sorted(expected, key=lambda m: (m.f1 - (m.f1_before or 0.0), m.label)))
 
 
-# Of scikit-learn's metrics only tests make use: its import takes more than a second.
+# Only tests use scikit-learn's metrics, which are slow to import.
 def _count_pairs(
     first: Sequence[int] | NDArray[np.intp], second: Sequence[int] | NDArray[np.intp], size: int
 ) -> NDArray[np.intp]:

@@ -28,7 +28,7 @@ from pytest_ftgate.suite.rule import Rule
 
 #: The most bytes that all files of one run may hold together, and the most files.
 _MAX_BYTES, _MAX_FILES = 16 << 20, 1000
-#: Of so many runs the result is kept.
+#: How many results of runs are kept.
 CACHED_RUNS = 4096
 #: Seconds between two checks of a running process.
 _POLL_SECONDS = 0.01

@@ -8,8 +8,8 @@ from collections.abc import Callable
 def find_root(function: Callable[[float], float], low: float, high: float, xtol: float) -> float:
     """Return the root of *function* between *low* and *high*, by Chandrupatla's method.
 
-    SciPy has the same method, but its ``optimize`` package takes half a second to import, which
-    every run with a limit for drops would pay.
+    SciPy has the same method, but its package ``optimize`` is slow to import, and every run with a
+    limit for drops needs a root.
 
     Source: T. R. Chandrupatla (1997), Advances in Engineering Software 28(3), 145-149.
 

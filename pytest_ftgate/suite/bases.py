@@ -57,7 +57,7 @@ def _mapping_errors(merged: DeclaredVariant, base: DeclaredBase) -> Iterator[str
 def address_error(url: str | None) -> str:
     """Return why *url*, a ``base_url``, is no address, and what to write instead; "" if it is one.
 
-    An address that is not given is none to mend.
+    Without a URL there is no error.
     """
     if not url:
         return ""

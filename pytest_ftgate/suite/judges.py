@@ -234,7 +234,7 @@ class _JudgeResolver:
             self.add_error("min", "min needs human: and a file of labels to compare the judge with")
         if minimum and minimum.consistency is not None and not self.declared.compare:
             self.add_error(
-                "min", "min: consistency is of two orders of a pair, so it needs compare"
+                "min", "min: consistency needs compare, since it compares two orders of a pair"
             )
 
     def check_grades(self) -> None:

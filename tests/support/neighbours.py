@@ -27,7 +27,7 @@ def awaken(monkeypatch: pytest.MonkeyPatch, *awake: str) -> None:
 
 
 def only_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let pytest load our plugin and xdist alone: to search for others takes a third of a run."""
+    """Let pytest load our plugin and xdist only, since it is slow to search for others."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTEST_ADDOPTS", f"-p pytest_ftgate -p xdist -W '{TWICE}'")
 
@@ -37,7 +37,7 @@ def asleep(*awake: str) -> str:
     strangers = {*awake} - {*NEIGHBOURS, *_ALONE}
     if strangers:
         raise ValueError(f"no neighbours: {strangers}")
-    # Hypothesis is no neighbour, but its plugin takes a quarter of a second to import.
+    # Hypothesis is no neighbour, but its plugin is slow to import.
     sleeping = ("hypothesispytest", *NEIGHBOURS, *_ALONE)
     return " ".join(f"-p no:{name}" for name in sleeping if name not in awake)
 
