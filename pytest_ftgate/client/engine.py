@@ -43,7 +43,7 @@ _NOT_RECORDED = "no reply is recorded for this request; send it with --ftgate-re
 
 
 class Engine:
-    """Sends each request once, in the order of submission.
+    """Sends each request once, in the order of submission unless somebody waits for it.
 
     *environ* has credentials and addresses. *replies* is ``auto``, ``fresh`` or ``recorded``.
     *concurrency* is the number of requests in flight for each model, or None for the provider's.
@@ -134,8 +134,10 @@ class Engine:
         """Return the requests in flight, those in batches as well; for the loop only."""
         return chain(self._in_flight.values(), self._batches.unpaid.values())
 
-    def submit(self, requests: Iterable[Request]) -> None:
-        """Submit requests; requests that were submitted before are ignored.
+    def submit(self, requests: Iterable[Request], *, first: bool = False) -> None:
+        """Submit requests, *first* before those that wait to be sent.
+
+        Requests that were submitted before are ignored.
 
         Raises:
             EngineError: an unexpected exception has ended the engine.
@@ -153,7 +155,7 @@ class Engine:
         except (Exception, SystemExit) as error:
             self._results.fail(error)
             raise EngineError(error) from error
-        self._loop.call_soon_threadsafe(self._send, unsettled)
+        self._loop.call_soon_threadsafe(self._send, unsettled, first)
 
     def was_submitted(self, request: Request) -> bool:
         """Return True if *request* was submitted."""
@@ -169,12 +171,13 @@ class Engine:
     ) -> Mapping[str, Result]:
         """Wait for the results of *requests* and return them, by fingerprint.
 
-        New requests are submitted. *tick* is called with the progress about twice a second.
+        New requests are sent before those that nobody waits for yet. *tick* is called with the
+        progress about twice a second.
 
         Raises:
             EngineError: an unexpected exception has ended the engine.
         """
-        self.submit(requests)
+        self.submit(requests, first=True)
         self._results.wait(requests, (lambda: tick(self.progress)) if tick else None)
         names = (request.fingerprint for request in requests)
         return {name: self.results[name] for name in names}
@@ -237,15 +240,17 @@ class Engine:
             else:
                 yield request
 
-    def _send(self, requests: list[Request]) -> None:
+    def _send(self, requests: list[Request], first: bool) -> None:
         batched = [request for request in requests if request.batch]
         if batched:
             self._send_batches(batched)
-        self._schedule(self._phases.admit(request for request in requests if not request.batch))
+        single = (request for request in requests if not request.batch)
+        admitted = self._phases.admit(single, first=first)
+        self._schedule(admitted[::-1] if first else admitted, first=first)
 
-    def _schedule(self, requests: Iterable[Request]) -> None:
+    def _schedule(self, requests: Iterable[Request], *, first: bool = False) -> None:
         for request in requests:
-            self._scheduler(request).add(request)
+            self._scheduler(request).add(request, first=first)
         for scheduler in [*self._schedulers.values()]:
             scheduler.send_waiting()
 

@@ -34,31 +34,40 @@ class Phases:
     """Holds requests back until those of other weights at their address have results.
 
     Each submission has one phase for each of its weights, in the order of their first request; it
-    continues the last phase before it.
+    continues the last phase before it. A submission that goes first continues the current phase, and
+    its other phases come next.
     Where all requests of an address are to one model, nothing is held back.
     """
 
     def __init__(self) -> None:
         self._queues: dict[str, deque[_Phase]] = {}
 
-    def admit(self, requests: Iterable[Request]) -> list[Request]:
+    def admit(self, requests: Iterable[Request], *, first: bool = False) -> list[Request]:
         """Return those of *requests* that may be sent now; hold the others."""
-        phases = {(name, queue[-1].weights): queue[-1] for name, queue in self._queues.items()}
+        queues = self._queues.items()
+        continued = ((name, queue[0 if first else -1]) for name, queue in queues)
+        phases = {(name, phase.weights): phase for name, phase in continued}
         admitted = []
         for request in requests:
             address = server_address(request)
-            if address is None or self._add(address, request, phases):
+            if address is None or self._add(address, request, phases, first=first):
                 admitted.append(request)
         return admitted
 
     def _add(
-        self, address: str, request: Request, phases: dict[tuple[str, object], _Phase]
+        self,
+        address: str,
+        request: Request,
+        phases: dict[tuple[str, object], _Phase],
+        *,
+        first: bool,
     ) -> bool:
         """Add *request* to one of *phases* or a new one; return True if that is the current one."""
         queue, weights = self._queues.setdefault(address, deque()), weights_of(request)
-        phase = phases.setdefault((address, weights), _Phase(weights))
-        if not phase.requests:
-            queue.append(phase)
+        if (address, weights) not in phases:
+            after = sum(name == address for name, _ in phases) if first else len(queue)
+            queue.insert(after, phases.setdefault((address, weights), _Phase(weights)))
+        phase = phases[address, weights]
         phase.requests[request.fingerprint] = request
         return phase is queue[0]
 

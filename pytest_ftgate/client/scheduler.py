@@ -280,11 +280,13 @@ class Scheduler:
         self._numbers = count()
         self._last_error = FtgateError("no reply")
 
-    def add(self, request: Request) -> None:
-        """Put *request* at the end of the queue; `send_waiting` sends it."""
+    def add(self, request: Request, *, first: bool = False) -> None:
+        """Put *request* at the end of the queue, or *first*; `send_waiting` sends it."""
         error = self._model(request).error
         if error:
             self._callbacks.settle(request, error)
+        elif first:
+            self._waiting.appendleft(request)
         else:
             self._waiting.append(request)
 

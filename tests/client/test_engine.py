@@ -76,8 +76,24 @@ def test_a_call_is_asked_once_however_often_it_is_handed_in(start, call, provide
 def test_calls_are_asked_in_the_order_they_were_handed_in(start, call, providers):
     engine = start(concurrency=1)
     engine.submit([call(text) for text in "dab"])
-    engine.wait([call(text) for text in "zdc"])
+    engine.submit([call(text) for text in "zdc"])
+    engine.wait([call(text) for text in "dabzc"])
     assert providers["m"].asked == list("dabzc")
+
+
+def test_calls_that_somebody_waits_for_are_asked_before_those_handed_in_ahead(
+    start, call, providers, soon
+):
+    providers["m"].open.clear()
+    engine = start(concurrency=1)
+    engine.submit([call(text) for text in "dab"])
+    soon(lambda: providers["m"].at_once == 1)
+
+    def tick(_: Progress) -> None:
+        providers["m"].open.set()
+
+    assert outcome(engine.wait([call("z"), call("c")], tick), [call("z"), call("c")]) == ["z", "c"]
+    assert providers["m"].asked[:3] == list("dzc")
 
 
 @pytest.mark.parametrize(("option", "most"), [(None, 4), (2, 2), (1, 1)])

@@ -52,6 +52,18 @@ def test_a_later_submission_joins_the_last_phase_and_does_not_go_before_it(to):
     assert names(phases.admit([to("base", "e")])) == ["e"]
 
 
+def test_a_submission_that_goes_first_follows_the_current_phase(to):
+    phases = Phases()
+    phases.admit([to("base", "a"), to("tuned", "b")])
+
+    urgent = [to("other", "c"), to("base", "d"), to("tuned", "e")]
+    assert names(phases.admit(urgent, first=True)) == ["d"]
+    order = []
+    for text, model in zip("adceb", ("base", "base", "other", "tuned", "tuned"), strict=True):
+        order.append(names(phases.finish(to(model, text))))
+    assert order == [[], ["c"], ["e"], ["b"], []]
+
+
 @pytest.mark.parametrize(
     "changes", [{"base_url": HOSTED}, {"base_url": None}, {"provider": "house"}, {"batch": True}]
 )
