@@ -3,7 +3,7 @@
     pytest --ftgate examples/tickets --ftgate-cache /tmp/tickets.sqlite
     python benchmarks/demo.py /tmp/tickets.sqlite
 
-It overwrites the replies, the cases and ``about.txt`` in ``pytest_ftgate/demo``. The suite there is
+It first requests what the example leaves out because its gates stop early. Then it overwrites the replies, the cases and ``about.txt`` in ``pytest_ftgate/demo``. The suite there is
 written by hand: it declares the variants and gates of the example with recorded replies.
 """
 
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -27,13 +29,24 @@ from pytest_ftgate.suite.model import Suite
 
 ROOT = Path(__file__).parents[1]
 SUITE, DEMO = ROOT / "examples/tickets/tickets.ftgate.yaml", ROOT / "pytest_ftgate/demo"
-VARIANTS = ("current", "few-shot", "lora-narrow", "lora-replay")
+VARIANTS = ("current", "lora-narrow", "lora-replay")
 ABOUT = """\
 SmolLM2-135M-Instruct sorted {cases} support tickets into 18 categories: with the current
-prompt, with few-shot examples, and with two LoRA adapters. It also answered {skills}
-questions of general skills. These are its replies of {day}, recorded: no model
-runs now.
+prompt, and with two LoRA adapters. It also answered {skills} questions of general skills.
+These are its replies of {day}, recorded: no model runs now.
 """
+
+
+def request_all(cache_path: Path) -> None:
+    """Run a copy of the example whose gates do not stop early, with the same cache."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "tickets"
+        shutil.copytree(SUITE.parent, folder)
+        text = SUITE.read_text("utf-8").replace(", stop_early: true", "")
+        (folder / SUITE.name).write_text(text, "utf-8")
+        command = ["-m", "pytest", "--ftgate", f"--ftgate-cache={cache_path.resolve()}", folder]
+        # Its status is 1: one of the gates fails.
+        subprocess.run([sys.executable, *command], check=False, cwd=folder)
 
 
 def requests_by_file(suite: Suite) -> dict[str, tuple[CaseRequest, ...]]:
@@ -69,6 +82,7 @@ def write_lines(path: Path, requests: Iterable[CaseRequest], entries: dict[str, 
 
 def main(cache_path: Path) -> None:
     """Write the files, and print their sizes."""
+    request_all(cache_path)
     suite = load_suite(SUITE, ROOT)
     files = requests_by_file(suite)
     cache = Cache(cache_path, run="demo", clock=time.time)

@@ -40,22 +40,29 @@ class Step:
         command: the arguments of Python; OUT is the folder for outputs.
         shown_in: the documents that quote it, or the files that it writes.
         codes: the exit codes of a success.
+        in_out: whether it runs in OUT, so that it prints short paths, and not in the repository.
     """
 
     name: str
     command: str
     shown_in: str
     codes: tuple[int, ...] = (0,)
+    in_out: bool = False
 
 
 STEPS = (
-    Step("demo", f"{CLI} demo OUT/ftgate-demo", "README.md, docs/reports.md"),
     Step(
         "tickets",
         f"{RUN} --ftgate-cache=OUT/tickets.sqlite --ftgate-json=OUT/tickets.json examples/tickets",
         "README.md, examples/tickets/README.md, docs/forgetting.md",
         (1,),
     ),
+    Step(
+        "demo-replies",
+        "benchmarks/demo.py OUT/tickets.sqlite",
+        "pytest_ftgate/demo/*.jsonl",
+    ),
+    Step("demo", f"{CLI} demo ftgate-demo", "README.md, docs/reports.md", in_out=True),
     Step(
         "explain",
         f"{CLI} explain {FORGOT} --cache OUT/tickets.sqlite",
@@ -157,11 +164,13 @@ def run(step: Step, out: Path) -> bool:
     """Run one step; return whether it succeeded."""
     arguments = shlex.split(step.command.replace("OUT", shlex.quote(str(out))))
     environ = {**os.environ, "FTGATE_PICTURES": str(out / "tickets.json")}
+    # A neighbour that may be installed, and would change the order of the gates.
+    environ["PYTEST_ADDOPTS"] = "-p no:randomly"
     with (out / f"{step.name}.txt").open("w", encoding="utf-8") as output:
         process = subprocess.run(
             [sys.executable, *arguments],
             check=False,
-            cwd=ROOT,
+            cwd=out if step.in_out else ROOT,
             env=environ,
             stdout=output,
             stderr=subprocess.STDOUT,
