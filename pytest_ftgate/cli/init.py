@@ -122,11 +122,15 @@ def write_first_suite(
 def _nothing(folder: Path) -> str:
     """Return what was looked for, and what lies below *folder* instead."""
     found = [f"\nFound of another tool: {path}" for path in other_configs(folder)]
+    return _NOTHING.format(folder=Path.cwd(), found="".join([*found, *_other_columns(folder)]))
+
+
+def _other_columns(folder: Path, prompt: str = "") -> Iterator[str]:
+    """Yield what to type for each table below *folder* whose columns are not known."""
     for path, names in unknown_tables(folder):
         shown = ", ".join(names[:_SHOWN_COLUMNS])
-        found.append(f"\nFound with other columns: {path} ({shown}); name two of them: ")
-        found.append("pytest-ftgate init --input COLUMN --expected COLUMN")
-    return _NOTHING.format(folder=Path.cwd(), found="".join(found))
+        yield f"\nFound with other columns: {path} ({shown}); name two of them: "
+        yield f"pytest-ftgate init{prompt} --input COLUMN --expected COLUMN"
 
 
 def _write_starter(folder: Path) -> tuple[Path, Path]:
@@ -152,7 +156,8 @@ def _named(prompt: Path | None, cases: Path | None, columns: Columns) -> Candida
     data = cases_for(prompt, case_files(prompt.parent, columns))
     if data is None:
         remedy = "put a .csv or .jsonl file with input and expected there, or add --cases FILE"
-        raise ConfigurationError(f"no cases lie beside {prompt}; {remedy}")
+        other = "".join(_other_columns(prompt.parent, f" {shlex.quote(str(prompt))}"))
+        raise ConfigurationError(f"no cases lie beside {prompt}; {remedy}{other}")
     return Candidate(prompt, read_cases(data.path, columns))
 
 

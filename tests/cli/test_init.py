@@ -95,6 +95,9 @@ def test_a_table_with_other_columns_is_named_and_found_once_they_are_named(desk,
     code, printed = run_verb("init", "prompts/qa.csv")
     assert code == 1
     assert "it has ticket, team; name it: --input COLUMN, --expected COLUMN" in printed
+    code, printed = run_verb("init", "prompts/qa.md")
+    assert code == 1
+    assert "prompts/qa.csv (ticket, team); name two of them: pytest-ftgate init " in printed
     code, printed = run_verb("init", "--input", "ticket", "--expected", "team")
     assert code == 0
     suite = suite_of(desk / "prompts")
