@@ -3,8 +3,9 @@
     pytest --ftgate examples/tickets --ftgate-cache /tmp/tickets.sqlite
     python benchmarks/demo.py /tmp/tickets.sqlite
 
-It first requests what the example leaves out because its gates stop early. Then it overwrites the replies, the cases and ``about.txt`` in ``pytest_ftgate/demo``. The suite there is
-written by hand: it declares the variants and gates of the example with recorded replies.
+It first requests what the example leaves out because its gates stop early. Then it overwrites the
+replies, the cases and ``about.txt`` in ``pytest_ftgate/demo``. The suite there is written by hand:
+it declares the variants and gates of the example with recorded replies.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ class Engine:
         except (Exception, SystemExit) as error:
             self._results.fail(error)
             raise EngineError(error) from error
-        self._loop.call_soon_threadsafe(self._send, unsettled, first)
+        self._loop.call_soon_threadsafe(partial(self._send, unsettled, first=first))
 
     def was_submitted(self, request: Request) -> bool:
         """Return True if *request* was submitted."""
@@ -240,7 +240,7 @@ class Engine:
             else:
                 yield request
 
-    def _send(self, requests: list[Request], first: bool) -> None:
+    def _send(self, requests: list[Request], *, first: bool) -> None:
         batched = [request for request in requests if request.batch]
         if batched:
             self._send_batches(batched)

@@ -34,9 +34,9 @@ class Phases:
     """Holds requests back until those of other weights at their address have results.
 
     Each submission has one phase for each of its weights, in the order of their first request; it
-    continues the last phase before it. A submission that goes first continues the current phase, and
-    its other phases come next.
-    Where all requests of an address are to one model, nothing is held back.
+    continues the last phase before it. A submission that goes first continues the current phase,
+    and its other phases come next. Where all requests of an address are to one model, nothing is
+    held back.
     """
 
     def __init__(self) -> None:

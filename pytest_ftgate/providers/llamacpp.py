@@ -22,12 +22,6 @@ from pytest_ftgate.adapters.conversion import gguf_adapter
 from pytest_ftgate.adapters.lora import adapter_sha256
 from pytest_ftgate.cores import usable_cores
 from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableError
-from pytest_ftgate.providers.chat_template import (
-    request_chats,
-    request_template,
-    template_body,
-    template_options,
-)
 from pytest_ftgate.providers.logprobs import logprob_options, read_logprobs
 from pytest_ftgate.providers.openai import (
     chat_messages,
@@ -35,6 +29,12 @@ from pytest_ftgate.providers.openai import (
     chat_text,
     chat_tools,
     choice_grammar,
+)
+from pytest_ftgate.providers.server_template import (
+    request_chats,
+    request_template,
+    template_body,
+    template_options,
 )
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, Request, Step, Tool, ToolCall

@@ -15,8 +15,8 @@ from engines import call  # noqa: F401
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from pytest_ftgate.adapters.chat_template import SAMPLE_CHATS, ChatTemplate
-from pytest_ftgate.providers.chat_template import template_body
 from pytest_ftgate.providers.openai import open_openai
+from pytest_ftgate.providers.server_template import template_body
 from pytest_ftgate.weights import find_weights
 
 WEIGHTS = find_weights("smollm2-135m", Path())
