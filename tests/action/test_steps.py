@@ -132,6 +132,7 @@ def test_the_words_of_a_person_are_never_edited(runner, api):
     assert len(api.kept) == 2
 
 
+@pytest.mark.heavy
 def test_of_two_comments_the_older_stays(runner, api):
     api.add("one\n<!-- pytest-ftgate: gates -->")
     api.add("two\n<!-- pytest-ftgate: gates -->")
@@ -141,6 +142,7 @@ def test_of_two_comments_the_older_stays(runner, api):
     assert len(api.kept) == 1
 
 
+@pytest.mark.heavy
 def test_another_title_has_a_comment_of_its_own(runner, api):
     runner.run()
     runner.run(title="nightly")
@@ -159,7 +161,8 @@ def test_without_permission_the_status_is_that_of_pytest_all_the_same(runner, ap
 
 
 @pytest.mark.parametrize(
-    ("event", "inputs"), [("push", {}), ("pull_request", {"comment": "false"})]
+    ("event", "inputs"),
+    [("push", {}), pytest.param("pull_request", {"comment": "false"}, marks=pytest.mark.heavy)],
 )
 def test_no_comment_is_written_where_none_is_wanted(runner, api, event, inputs):
     runner.event = event

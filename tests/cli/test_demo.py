@@ -45,6 +45,7 @@ def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, c
     assert explained.ret == 0, explained.errlines
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("demo")
 def test_it_runs_where_pytest_looks_for_no_plugins_itself(tmp_path, capfd, monkeypatch):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")

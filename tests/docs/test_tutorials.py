@@ -55,6 +55,7 @@ def test_the_red_build_of_the_forgetful_fine_tune_is_that_of_the_demo():
     assert [line for line in shown.splitlines() if line not in demo.splitlines()] == []
 
 
+@pytest.mark.heavy
 def test_the_commands_after_the_demo_do_what_the_page_says(pytester, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     run, after = re.findall(r"^```\n(pytest.*?)```", FORGETFUL, re.DOTALL | re.MULTILINE)

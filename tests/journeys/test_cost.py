@@ -173,6 +173,7 @@ def test_a_verdict_on_money_is_explained_with_its_numbers(judged, desk, capsys, 
     assert "passes if all of that is within 0.15 USD" in " ".join(said.split())
 
 
+@pytest.mark.heavy
 def test_workers_judge_and_bill_what_one_process_would(judged, desk, monkeypatch):
     judged("{cost: {max_usd_per_1k: 0.25}, accuracy: {min: 0.1}}")
 

@@ -130,6 +130,7 @@ def test_a_run_says_that_it_converts_weights_unless_it_is_quiet(
     assert shown.count("ftgate: converting tiny") == times
 
 
+@pytest.mark.heavy
 def test_two_workers_share_the_cores_and_reach_the_verdicts(pytester: pytest.Pytester) -> None:
     words = ["late", "lost", "stuck", "not here", "delayed", "missing", "overdue", "gone"]
     rows = [

@@ -106,6 +106,7 @@ def test_it_ends_a_run_of_functions_too(house, code, told):
     assert SENTENCE in " ".join(result.stdout.str().split())
 
 
+@pytest.mark.heavy
 def test_it_ends_the_processes_of_xdist_too(house):
     result = house.run("-p", "xdist", "-n", "2")
 

@@ -156,7 +156,11 @@ def test_a_scorer_that_breaks_is_an_error_and_not_a_failed_gate(desk):
 
 
 @pytest.mark.parametrize(
-    ("named", "variable"), [("", "ANTHROPIC_API_KEY"), (", api_key_env: OUR_KEY", "OUR_KEY")]
+    ("named", "variable"),
+    [
+        ("", "ANTHROPIC_API_KEY"),
+        pytest.param(", api_key_env: OUR_KEY", "OUR_KEY", marks=pytest.mark.heavy),
+    ],
 )
 def test_a_missing_key_is_an_error_that_says_what_to_set(desk, monkeypatch, named, variable):
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "OUR_KEY"):

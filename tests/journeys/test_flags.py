@@ -149,6 +149,7 @@ def test_a_junit_file_carries_the_verdicts_and_tells_errors_from_failures(both):
     assert both.verdicts()["accuracy[worse]"]["outcome"] == "failed"
 
 
+@pytest.mark.heavy
 def test_optimised_python_judges_the_same(both):
     both.run()
     plain = both.verdicts()

@@ -79,7 +79,7 @@ def fresh(desk):
     return run
 
 
-@pytest.mark.parametrize("gates", ["asked", "recorded"])
+@pytest.mark.parametrize("gates", ["asked", pytest.param("recorded", marks=pytest.mark.heavy)])
 def test_a_leak_of_an_ordinary_test_is_seen_with_gates_as_without(desk, fresh, gates):
     desk.pytester.makepyfile(LEAK)
     if pytest.version_tuple < (8, 4):

@@ -90,6 +90,7 @@ def test_a_challenger_that_is_as_good_as_the_fine_tune_retires_it(desk, ladder):
     )
 
 
+@pytest.mark.heavy
 def test_advice_is_that_of_a_plain_run_under_xdist(desk, ladder):
     ladder(held_out=20, more="challengers: [newer]\n")
     desk.run()

@@ -68,7 +68,9 @@ def kept(desk) -> int:
         return int(cache.execute("SELECT count(*) FROM replies").fetchone()[0])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.heavy), signal.SIGTERM]
+)
 def test_what_is_in_flight_comes_home_and_nothing_more_is_sent(asking, desk, number):
     asking.send_signal(number)
     soon(lambda: desk.path("ending").exists())

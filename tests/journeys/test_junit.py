@@ -6,6 +6,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+WORKERS = pytest.param(["-n2"], marks=pytest.mark.heavy)
+
 
 def problem(desk, kind):
     """Return the first ``failure`` or ``error`` of the JUnit file."""
@@ -29,7 +31,7 @@ def test_a_verdict_is_a_property_in_json(desk, wrong, outcome):
     assert desk.verdicts()["accuracy[draft]"]["outcome"] == outcome
 
 
-@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "with workers"])
+@pytest.mark.parametrize("workers", [[], WORKERS], ids=["alone", "with workers"])
 def test_the_message_of_a_failure_is_one_line(desk, workers):
     desk.suite(current=2, draft=30)
 
@@ -70,7 +72,7 @@ def test_a_gate_is_a_test_case_of_its_suite(desk):
     assert case.get("name") == "accuracy[current]"
 
 
-@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "with workers"])
+@pytest.mark.parametrize("workers", [[], WORKERS], ids=["alone", "with workers"])
 def test_what_is_accepted_adds_nothing_to_it(desk, workers):
     desk.suite(current=2, draft=3)
     desk.run(*workers)
