@@ -382,15 +382,57 @@ def test_ten_groups_are_enough_to_be_judged(size, groups):
     assert (minimum.outcome is Outcome.FAILED) is (groups == 10)
 
 
-def test_groups_that_may_break_whole_name_how_many_a_limit_takes():
-    before, after = changed(400, 4)
-    pairs = paired(before, after, 10)
-    times = pairs.whole.times_needed(0.05, 0.05)
-    check = drop(before, after, groups=10, levels=Levels())
+def lost_apart(n: int, lost: int, won: int, size: int):
+    """Return scores of *n* cases; each that is lost or won is in another group of *size* cases."""
+    before, after = [1.0] * n, [1.0] * n
+    for i in range(lost):
+        after[3 * i * size] = 0.0
+    for i in range(won):
+        before[3 * i * size + size] = 0.0
+    return before, after
 
-    assert check.needed >= int(400 * (times - 1))
-    assert check.certifiable >= pairs.whole.smallest_drop(0.05)
-    assert f"takes {int(np.ceil(40 * times))}, since" in check.note
+
+@pytest.mark.parametrize(
+    ("size", "n", "margin", "lost", "won", "by_groups"),
+    [(20, 440, 0.1, 3, 0, True), (40, 800, 0.1, 0, 4, True), (5, 290, 0.05, 5, 0, False)],
+)
+def test_groups_that_may_break_whole_say_how_much_a_limit_takes(
+    size, n, margin, lost, won, by_groups
+):
+    before, after = lost_apart(n, lost, won, size)
+    whole = paired(before, after, size).whole
+    times = whole.times_needed(margin, 0.05)
+    check = drop(before, after, groups=size, levels=Levels(), margin=margin)
+
+    assert check.outcome is Outcome.INCONCLUSIVE
+    assert check.certifiable == whole.smallest_drop(0.05)
+    # The cases that the drop itself takes, where these are more.
+    assert check.needed == (int(np.ceil(n * (times - 1))) if by_groups else 100)
+    assert f"takes {int(np.ceil(n // size * times))}, since" in check.note
+
+
+def test_one_reply_is_judged_by_no_minimum():
+    check = check_minimum(samples([1.0, None]), minimum=0.8)
+
+    assert check == Check(
+        kind=CheckKind.MINIMUM,
+        outcome=Outcome.INCONCLUSIVE,
+        limit=0.8,
+        n=1,
+        after=1.0,
+        missing=1,
+        note="1 of 2 cases brought a reply",
+    )
+    assert check_minimum(samples([1.0, 1.0]), minimum=0.8).p_pass == pytest.approx(0.64)
+
+
+def test_only_an_inconclusive_minimum_needs_more_cases():
+    outcomes = {}
+    for right in (120, 165, 195):
+        check = check_minimum(side(right, 200 - right), minimum=0.8)
+        outcomes[check.outcome] = check.needed is None
+
+    assert outcomes == {Outcome.FAILED: True, Outcome.INCONCLUSIVE: False, Outcome.PASSED: True}
 
 
 # Graded scores ----------------------------------------------------------------------------------
