@@ -345,16 +345,19 @@ def score_replies(
     with TimeLimit() as limit:
         scorer = _CaseScorer(replies, folder, limit, judge_scores or {})
         groups = _group_by_case(case_requests)
-        _run_code(chain.from_iterable(answered(group, replies) for _, group in groups), folder)
+        _run_code(chain.from_iterable(group for _, group in groups), replies, folder)
         return VariantScores(variant, {key: scorer.score_case(group) for key, group in groups})
 
 
-def _run_code(replies: Iterable[tuple[CaseRequest, Reply]], folder: Path) -> None:
+def _run_code(
+    case_requests: Iterable[CaseRequest], replies: Mapping[str, Reply | FtgateError], folder: Path
+) -> None:
     """Run the tests of replies that are code on all cores; scoring finds their results cached.
 
     What fails here is raised where the reply is scored.
     """
-    waiting = [(asked.case, reply) for asked, reply in replies if asked.case.score.kind == "code"]
+    code = (asked for asked in case_requests if asked.case.score.kind == "code")
+    waiting = [(asked.case, reply) for asked, reply in answered(code, replies)]
     if not waiting:
         return
     pool = ThreadPoolExecutor(usable_cores(), "ftgate-code")
