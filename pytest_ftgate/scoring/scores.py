@@ -396,18 +396,15 @@ def _case_result(
     scores: tuple[Score, ...] = (),
 ) -> CaseResult:
     """Return the result of one case; *read* has the requests with a reply, which is read."""
-    fingerprints = [case_request.request.fingerprint for case_request in case_requests]
-    missing = [
-        str(outcome)
-        for outcome in map(replies.__getitem__, fingerprints)
-        if not isinstance(outcome, Reply)
-    ]
+    fingerprints = tuple([case_request.request.fingerprint for case_request in case_requests])
+    found = tuple([reply for _, reply in read])
+    outcomes = map(replies.__getitem__, fingerprints if len(found) < len(fingerprints) else ())
     return CaseResult(
         case=case_requests[0].case,
-        replies=tuple([reply for _, reply in read]),
+        replies=found,
         scores=_ALL_CORRECT if scores == _ALL_CORRECT else scores,
-        fingerprints=tuple(fingerprints),
-        missing_reasons=tuple(missing),
+        fingerprints=fingerprints,
+        missing_reasons=tuple([str(one) for one in outcomes if not isinstance(one, Reply)]),
     )
 
 
