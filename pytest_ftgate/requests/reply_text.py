@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from tempfile import TemporaryFile
 from threading import Lock
 from weakref import finalize
@@ -49,10 +50,17 @@ class TextFile:
         """Return the text that starts at *start*."""
         with self._lock:
             if self._last[0] != start:
-                self._file.seek(start)
-                size = int.from_bytes(self._file.read(_HEAD), "big")
-                self._last = (start, self._file.read(size).decode("utf-8", "surrogatepass"))
+                size = int.from_bytes(self._read_bytes(_HEAD, start), "big")
+                body = self._read_bytes(size, start + _HEAD)
+                self._last = (start, body.decode("utf-8", "surrogatepass"))
             return self._last[1]
+
+    def _read_bytes(self, size: int, start: int) -> bytes:
+        # A forked process shares the position in the file, so that reads must not move it.
+        if hasattr(os, "pread"):
+            return os.pread(self._file.fileno(), size, start)
+        self._file.seek(start)
+        return self._file.read(size)
 
 
 class FiledReply(Reply):

@@ -26,7 +26,7 @@ class ReplyStats:
         written_count: the number of replies that are not blank.
         most_common_count: how often the most frequent text occurs among these.
         refusal_count: how many of all replies are refusals.
-        reply_count: the number of all replies.
+        stop_counts: the number of all replies for each stop reason.
     """
 
     word_counts: Counter[int]
@@ -34,18 +34,23 @@ class ReplyStats:
     written_count: int
     most_common_count: int
     refusal_count: int
-    reply_count: int
+    stop_counts: Counter[str]
+
+    @property
+    def reply_count(self) -> int:
+        """The number of all replies."""
+        return self.stop_counts.total()
 
 
 def reply_stats(replies: Iterable[Reply]) -> ReplyStats:
     """Return the statistics of *replies*."""
     words, characters, texts = Counter[int](), Counter[int](), Counter[int]()
-    refusals = total = 0
+    refusals, stops = 0, Counter[str]()
     rest = map(_TEXT_AND_STOP, replies)
     # Many texts are the same, and are measured together.
     while counts := Counter(islice(rest, _READ_AT_ONCE)):
-        total += counts.total()
         for (text, stop), count in counts.items():
+            stops[stop] += count
             stripped = text.strip()
             refusals += count if stop == "refusal" or looks_like_refusal(text) else 0
             if stripped:
@@ -58,5 +63,5 @@ def reply_stats(replies: Iterable[Reply]) -> ReplyStats:
         written_count=words.total(),
         most_common_count=max(texts.values(), default=0),
         refusal_count=refusals,
-        reply_count=total,
+        stop_counts=stops,
     )

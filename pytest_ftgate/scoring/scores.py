@@ -61,7 +61,7 @@ class Score:
 
 _CASE, _SCORES, _REPLIES = map(attrgetter, ("case", "scores", "replies"))
 _CORRECT, _FORMAT_ERROR = map(attrgetter, ("correct", "format_error"))
-_STOP, _PASSAGES, _THOUGHT, _USAGE = map(attrgetter, ("stop", "passages", "thought", "usage"))
+_PASSAGES, _THOUGHT, _USAGE = map(attrgetter, ("passages", "thought", "usage"))
 
 #: Shared by all results that are correct and valid, to save memory: most of them are.
 _ALL_CORRECT = (Score(1.0, None),)
@@ -266,10 +266,10 @@ class VariantScores:
         """The number of replies that hedge."""
         return sum(looks_like_hedge(reply.text) for reply in self.replies)
 
-    @cached_property
+    @property
     def stop_reasons(self) -> Counter[str]:
         """The number of replies for each stop reason."""
-        return Counter(map(_STOP, self.replies))
+        return self.reply_stats.stop_counts
 
     @cached_property
     def replies(self) -> tuple[Reply, ...]:
@@ -305,7 +305,7 @@ class VariantScores:
 
 def shared_ids(before: VariantScores, after: VariantScores) -> Sequence[str]:
     """Return the ids of the cases of both, in the order of *after*."""
-    if before.case_ids == after.case_ids:
+    if before.case_ids is after.case_ids or before.case_ids == after.case_ids:
         return after.case_ids
     return [case_id for case_id in after.case_ids if case_id in before.results]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,13 @@ def test_threads_read_their_own_texts(file):
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(read, range(2_000)))
+
+
+def test_texts_are_read_where_the_system_cannot_read_at_a_position(file, monkeypatch):
+    monkeypatch.delattr(os, "pread", raising=False)
+    filed = [file_text(Reply(text=f"{number} " * 1_000), file) for number in range(3)]
+
+    assert [reply.text[0] for reply in filed] == ["0", "1", "2"]
 
 
 def test_a_text_stays_in_memory_while_the_disk_is_full(file, monkeypatch):
