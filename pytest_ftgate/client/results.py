@@ -13,12 +13,15 @@ from pytest_ftgate.client.redaction import redact
 from pytest_ftgate.client.retry import RetryPolicy
 from pytest_ftgate.errors import EngineError, FtgateError, ReplyError
 from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.reply_text import TextFile, file_text
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.providers import provider_spec
 
 #: The result of one request.
 Result = Reply | FtgateError
 
+#: The most cached replies that are read at once: their long texts are in memory until then.
+_READ_AT_ONCE = 1000
 #: Seconds between two ticks of a waiting thread.
 _TICK = 0.5
 
@@ -32,6 +35,7 @@ class Results:
 
     def __init__(self, cache: Cache, environ: Mapping[str, str], *, fresh: bool) -> None:
         self._cache, self._environ, self._fresh = cache, environ, fresh
+        self._texts = TextFile()
         #: The results that have arrived, by fingerprint.
         self.arrived: dict[str, Result] = {}
         self.reused = self.received = self.failed = 0
@@ -98,8 +102,12 @@ class Results:
             for request in requests
             if not provider_spec(request.provider).recorded
         ]
-        replies = self._cache.replies(fingerprints, this_run=self._fresh)
-        self._cached.update(fingerprint for fingerprint in fingerprints if fingerprint in replies)
+        replies: dict[str, Reply] = {}
+        for start in range(0, len(fingerprints), _READ_AT_ONCE):
+            part = fingerprints[start : start + _READ_AT_ONCE]
+            found = self._cache.replies(part, this_run=self._fresh)
+            replies |= {name: file_text(reply, self._texts) for name, reply in found.items()}
+        self._cached.update(replies)
         return replies
 
     def settle(self, request: Request, result: Result) -> None:
@@ -114,6 +122,8 @@ class Results:
         else:
             self.received += 1
             self.recent_rate.add(self.seconds)
+        if isinstance(result, Reply):
+            result = file_text(result, self._texts)
         with self._lock:
             self.arrived[fingerprint] = result
             for missing, done in self._waiters:

@@ -375,7 +375,7 @@ def _text_pairs(before: VariantScores, after: VariantScores) -> list[tuple[str, 
         for case_id in shared[:: max(1, len(shared) // _MAX_LANGUAGE_CASES)]
         if (old := before.results[case_id].replies) and (new := after.results[case_id].replies)
     ]
-    return [pair for pair in texts if min(len(text) for text in pair) >= _MIN_CHARS_FOR_LANGUAGE]
+    return [pair for pair in texts if min(map(len, pair)) >= _MIN_CHARS_FOR_LANGUAGE]
 
 
 def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator[Drift]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,11 +100,22 @@ class Samples:
         return replace(self, values=values, repeats=repeats)
 
 
+#: The samples of each variant, by kind: the baseline is compared with every variant.
+_made = WeakKeyDictionary[VariantScores, dict[str, Samples]]()
+
+
 def samples_from_scores(scores: VariantScores, kind: str) -> Samples:
-    """Return the samples of the cases that a gate evaluates.
+    """Return the samples of the cases that a gate evaluates; made once.
 
     *kind* is ``accuracy``, ``format``, or ``lenient`` for the format with a lenient parser.
     """
+    made = _made.setdefault(scores, {})
+    if kind not in made:
+        made[kind] = _samples_of_kind(scores, kind)
+    return made[kind]
+
+
+def _samples_of_kind(scores: VariantScores, kind: str) -> Samples:
     samples = samples_from_values(scores, _VALUES[kind](scores))
     if kind == "accuracy":
         return samples.select(scores.scorable & (scores.weights > 0))
@@ -138,7 +150,8 @@ def samples_from_cases(cases: Mapping[str, CaseSample]) -> Samples:
 
 def align(before: Samples, after: Samples) -> tuple[Samples, Samples]:
     """Return the shared cases of two samples, in the order of *after*."""
-    if before.case_ids == after.case_ids:
+    # Mostly the same object, which Python would compare case by case.
+    if before.case_ids is after.case_ids or before.case_ids == after.case_ids:
         return before, after
     index_of = {case_id: index for index, case_id in enumerate(before.case_ids)}
     shared = [case_id in index_of for case_id in after.case_ids]

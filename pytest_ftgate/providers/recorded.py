@@ -23,8 +23,8 @@ _LABEL_LENGTH = 64
 _ReplyOrOffset = Reply | int
 #: The other keys of a line that a reply takes over.
 _DETAILS = ("stop", "model", "usage", "seconds", "thought", "score")
-#: The replies of a file, by case id.
-_Index = dict[str, tuple[_ReplyOrOffset, ...]]
+#: The replies of a file, by case id: one for most cases, and a tuple of several.
+_Index = dict[str, _ReplyOrOffset | tuple[_ReplyOrOffset, ...]]
 
 
 @lru_cache(maxsize=16)
@@ -32,18 +32,25 @@ def _read_index(path: Path, modified: int) -> _Index:
     del modified  # part of the cache key, so that an edited file is read again
     index: _Index = {}
     # Labels occur many times, so equal ones share one object.
-    labels: _Index = {}
+    labels: dict[str, Reply] = {}
     start = 0
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if line.strip():
                 case_id, text, details = _parse_row(f"{path.name}:{number}", line)
-                entry: tuple[_ReplyOrOffset, ...] = (start,)
+                entry: _ReplyOrOffset = start
                 if not details and len(text) <= _LABEL_LENGTH:
-                    entry = labels.setdefault(text, (Reply(text=text),))
-                index[case_id] = index[case_id] + entry if case_id in index else entry
+                    entry = labels.setdefault(text, Reply(text=text))
+                others = _replies_of(index, case_id)
+                index[case_id] = (*others, entry) if others else entry
             start += len(line)
     return index
+
+
+def _replies_of(index: _Index, case_id: str) -> tuple[_ReplyOrOffset, ...]:
+    """Return all replies to a case."""
+    found = index.get(case_id, ())
+    return found if isinstance(found, tuple) else (found,)
 
 
 def _parse_row(location: str, line: bytes) -> tuple[str, str, dict[str, Any]]:
@@ -117,7 +124,7 @@ class RecordedReplies:
             return _answer(path, columns, case, request.repeat)
         try:
             index = self._index(path)
-            replies = index.get(case.id, ())
+            replies = _replies_of(index, case.id)
             if request.repeat >= len(replies):
                 message = f'{path.name} has no reply for case "{case.id}"'
                 others = f"; it has {', '.join([*index][:3])}, …" if not replies else ""

@@ -26,10 +26,10 @@ def score_fields(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
     # Nested too deep, or a number of thousands of digits: a program cannot read such JSON.
     except (ValueError, RecursionError) as error:
         return ContentScore(0.0, f"no JSON: {error}")
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return ContentScore(0.0, "no JSON object")
-    scores = (_compare_fields(value, answer, rule.options) for answer in accepted)
-    return max(scores, key=lambda score: score.value or 0.0)
+    scores = [_compare_fields(value, answer, rule.options) for answer in accepted]
+    return scores[0] if len(scores) == 1 else max(scores, key=lambda score: score.value or 0.0)
 
 
 def _parse_json(text: str) -> Any:
@@ -64,9 +64,9 @@ def _cut(text: str) -> str:
 
 
 def _value_at(value: Any, keys: tuple[str, ...]) -> Any:
-    """Return the part of *value* to which *keys* lead, or ``_ABSENT``."""
+    """Return the part of *value*, which is JSON, to which *keys* lead, or ``_ABSENT``."""
     for key in keys:
-        value = value.get(key, _ABSENT) if isinstance(value, Mapping) else _ABSENT
+        value = value.get(key, _ABSENT) if isinstance(value, dict) else _ABSENT
     return value
 
 
@@ -84,10 +84,10 @@ def _score_field(value: Any, expected: Any, rule: Rule | None) -> ContentScore:
 
 
 def _is_same_json(first: Any, second: Any) -> bool:
-    """Return True if two values are the same JSON. In JSON, true and 1 differ."""
+    """Return True if *first*, of a reply, is the same JSON. In JSON, true and 1 differ."""
     if isinstance(first, bool) or isinstance(second, bool):
         return first is second
-    if isinstance(first, Mapping) and isinstance(second, Mapping):
+    if isinstance(first, dict) and isinstance(second, Mapping):
         same_keys = first.keys() == second.keys()
         return same_keys and all(_is_same_json(first[key], second[key]) for key in first)
     if isinstance(first, list) and isinstance(second, list):

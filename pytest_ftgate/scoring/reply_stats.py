@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from operator import attrgetter
 
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.formats import looks_like_refusal
 
 _TEXT_AND_STOP = attrgetter("text", "stop")
+#: The most replies whose texts are in memory at once.
+_READ_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class ReplyStats:
         written_count: the number of replies that are not blank.
         most_common_count: how often the most frequent text occurs among these.
         refusal_count: how many of all replies are refusals.
-        reply_count: the number of all replies.
+        stop_counts: the number of all replies for each stop reason.
     """
 
     word_counts: Counter[int]
@@ -31,26 +34,34 @@ class ReplyStats:
     written_count: int
     most_common_count: int
     refusal_count: int
-    reply_count: int
+    stop_counts: Counter[str]
+
+    @property
+    def reply_count(self) -> int:
+        """The number of all replies."""
+        return self.stop_counts.total()
 
 
 def reply_stats(replies: Iterable[Reply]) -> ReplyStats:
-    """Return the statistics of *replies*. Each text is measured once, as many are the same."""
+    """Return the statistics of *replies*."""
     words, characters, texts = Counter[int](), Counter[int](), Counter[int]()
-    refusals = 0
-    counts = Counter(map(_TEXT_AND_STOP, replies))
-    for (text, stop), count in counts.items():
-        stripped = text.strip()
-        refusals += count if stop == "refusal" or looks_like_refusal(text) else 0
-        if stripped:
-            words[len(stripped.split())] += count
-            characters[len(stripped)] += count
-            texts[hash(stripped)] += count
+    refusals, stops = 0, Counter[str]()
+    rest = map(_TEXT_AND_STOP, replies)
+    # Many texts are the same, and are measured together.
+    while counts := Counter(islice(rest, _READ_AT_ONCE)):
+        for (text, stop), count in counts.items():
+            stops[stop] += count
+            stripped = text.strip()
+            refusals += count if stop == "refusal" or looks_like_refusal(text) else 0
+            if stripped:
+                words[len(stripped.split())] += count
+                characters[len(stripped)] += count
+                texts[hash(stripped)] += count
     return ReplyStats(
         word_counts=words,
         character_counts=characters,
         written_count=words.total(),
         most_common_count=max(texts.values(), default=0),
         refusal_count=refusals,
-        reply_count=counts.total(),
+        stop_counts=stops,
     )

@@ -61,7 +61,7 @@ class Score:
 
 _CASE, _SCORES, _REPLIES = map(attrgetter, ("case", "scores", "replies"))
 _CORRECT, _FORMAT_ERROR = map(attrgetter, ("correct", "format_error"))
-_STOP, _PASSAGES, _THOUGHT, _USAGE = map(attrgetter, ("stop", "passages", "thought", "usage"))
+_PASSAGES, _THOUGHT, _USAGE = map(attrgetter, ("passages", "thought", "usage"))
 
 #: Shared by all results that are correct and valid, to save memory: most of them are.
 _ALL_CORRECT = (Score(1.0, None),)
@@ -266,10 +266,10 @@ class VariantScores:
         """The number of replies that hedge."""
         return sum(looks_like_hedge(reply.text) for reply in self.replies)
 
-    @cached_property
+    @property
     def stop_reasons(self) -> Counter[str]:
         """The number of replies for each stop reason."""
-        return Counter(map(_STOP, self.replies))
+        return self.reply_stats.stop_counts
 
     @cached_property
     def replies(self) -> tuple[Reply, ...]:
@@ -305,7 +305,7 @@ class VariantScores:
 
 def shared_ids(before: VariantScores, after: VariantScores) -> Sequence[str]:
     """Return the ids of the cases of both, in the order of *after*."""
-    if before.case_ids == after.case_ids:
+    if before.case_ids is after.case_ids or before.case_ids == after.case_ids:
         return after.case_ids
     return [case_id for case_id in after.case_ids if case_id in before.results]
 
@@ -345,16 +345,19 @@ def score_replies(
     with TimeLimit() as limit:
         scorer = _CaseScorer(replies, folder, limit, judge_scores or {})
         groups = _group_by_case(case_requests)
-        _run_code(chain.from_iterable(answered(group, replies) for _, group in groups), folder)
+        _run_code(chain.from_iterable(group for _, group in groups), replies, folder)
         return VariantScores(variant, {key: scorer.score_case(group) for key, group in groups})
 
 
-def _run_code(replies: Iterable[tuple[CaseRequest, Reply]], folder: Path) -> None:
+def _run_code(
+    case_requests: Iterable[CaseRequest], replies: Mapping[str, Reply | FtgateError], folder: Path
+) -> None:
     """Run the tests of replies that are code on all cores; scoring finds their results cached.
 
     What fails here is raised where the reply is scored.
     """
-    waiting = [(asked.case, reply) for asked, reply in replies if asked.case.score.kind == "code"]
+    code = (asked for asked in case_requests if asked.case.score.kind == "code")
+    waiting = [(asked.case, reply) for asked, reply in answered(code, replies)]
     if not waiting:
         return
     pool = ThreadPoolExecutor(usable_cores(), "ftgate-code")
@@ -393,18 +396,15 @@ def _case_result(
     scores: tuple[Score, ...] = (),
 ) -> CaseResult:
     """Return the result of one case; *read* has the requests with a reply, which is read."""
-    fingerprints = [case_request.request.fingerprint for case_request in case_requests]
-    missing = [
-        str(outcome)
-        for outcome in map(replies.__getitem__, fingerprints)
-        if not isinstance(outcome, Reply)
-    ]
+    fingerprints = tuple([case_request.request.fingerprint for case_request in case_requests])
+    found = tuple([reply for _, reply in read])
+    outcomes = map(replies.__getitem__, fingerprints if len(found) < len(fingerprints) else ())
     return CaseResult(
         case=case_requests[0].case,
-        replies=tuple([reply for _, reply in read]),
+        replies=found,
         scores=_ALL_CORRECT if scores == _ALL_CORRECT else scores,
-        fingerprints=tuple(fingerprints),
-        missing_reasons=tuple(missing),
+        fingerprints=fingerprints,
+        missing_reasons=tuple([str(one) for one in outcomes if not isinstance(one, Reply)]),
     )
 
 

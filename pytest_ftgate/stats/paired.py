@@ -364,7 +364,7 @@ def _score(pairs: ChangeCounts[Numbers], delta: float, *, rescaled: bool = False
     *rescaled* puts the counts on the scale of the effective number of cases, as a whole.
     """
     score = tango_z(*pairs.effective_counts, delta) if rescaled else _tango_score(pairs, delta)
-    if np.all(pairs.countable):
+    if pairs.countable is True or np.all(pairs.countable):
         return score
     other = z_score(pairs.delta - delta, pairs.n, pairs.spread, pairs.largest)
     return cast("Numbers", np.where(pairs.countable, score, other)[()])
@@ -380,7 +380,7 @@ def _tango_score(pairs: ChangeCounts[Numbers], delta: float) -> Numbers:
     """
     ratio, n = pairs.effective / pairs.n, pairs.n
     observed = np.maximum((pairs.fixed + pairs.regressed) / n - np.square(pairs.delta), 0.0)
-    total = np.asarray(tango_variance(pairs.fixed, pairs.regressed, n, delta))
+    total = tango_variance(pairs.fixed, pairs.regressed, n, delta)
     added = np.maximum(total - observed, 0.0)
     distance = pairs.delta - delta
     unseen = added * np.where(distance < 0.0, pairs.largest, 1.0)
@@ -424,11 +424,12 @@ def _tail(pairs: ChangeCounts[Numbers], z: Numbers) -> Numbers:
 
 def _checked_values(values: ArrayLike, name: str, low: float, high: float) -> Array:
     array = np.asarray(values, np.float64)
-    in_range = (array >= low - _TOLERANCE) & (array <= high + _TOLERANCE)
-    if array.ndim > 1 or not np.all(in_range):
+    # An empty array is refused with the shapes of all.
+    least, most = (array.min(), array.max()) if array.size else (low, high)
+    if array.ndim > 1 or not (least >= low - _TOLERANCE and most <= high + _TOLERANCE):
         msg = f"{name} must be one number a case, from {low:g} to {high:g}"
         raise ValueError(msg)
-    return np.clip(array, low, high)
+    return array if least >= low and most <= high else np.clip(array, low, high)
 
 
 def sorted_rows(*arrays: ArrayLike | None, groups: ArrayLike | None) -> Array:
@@ -456,10 +457,13 @@ def sorted_rows(*arrays: ArrayLike | None, groups: ArrayLike | None) -> Array:
     weighted = np.broadcast_to(w > 0.0, b.shape)
     if groups is not None:
         codes[weighted] = np.unique(labels[weighted], return_inverse=True)[1]
-    rows = np.stack(np.broadcast_arrays(b, c, kb, kc, w, codes))[:, weighted]
+    rows = np.empty((6, np.count_nonzero(weighted)))
+    for row, values in zip(rows, (b, c, kb, kc, w, codes), strict=True):
+        row[:] = values[weighted] if values.ndim and rows.shape[1] < b.size else values
     # A row of equal numbers changes no order, and takes as long to sort as any other.
-    varying = [row for row in rows if np.ptp(row) > 0.0]
-    rows = rows[:, np.lexsort(varying)] if varying else rows
+    varying = np.flatnonzero(rows.min(axis=1) < rows.max(axis=1))
+    if varying.size:
+        rows[varying] = rows[varying][:, np.lexsort(rows[varying])]
     rows[4] = 1.0 if np.ptp(rows[4]) == 0.0 else rows[4] * rows.shape[1] / np.sum(rows[4])
     return rows
 

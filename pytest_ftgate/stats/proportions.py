@@ -75,7 +75,10 @@ def tango_variance(
     Shapes broadcast; counts may be fractional. The share of regressed cases is its maximum
     likelihood estimate under that hypothesis, in closed form: Tango (1998).
     """
-    f, r, cases, shift = (np.asarray(v, np.float64) for v in (fixed, regressed, n, delta))
+    given = (fixed, regressed, n, delta)
+    # The search for the end of an interval asks for one number many times.
+    is_plain = all(isinstance(value, float) for value in given)
+    f, r, cases, shift = given if is_plain else (np.asarray(v, np.float64) for v in given)
     spread = shift * (1.0 - shift)
     b = -f - r + (2.0 * cases - f + r) * shift
     root = np.sqrt(np.maximum(b * b + 8.0 * cases * r * spread, 0.0))

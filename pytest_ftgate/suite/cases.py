@@ -146,7 +146,9 @@ def leaf_fields(
     """
     for key, value in expected.items():
         keys = (*parents, str(key))
-        if isinstance(value, Mapping) and value and ".".join(keys) not in whole:
+        # Most values are texts, which are told from mappings fast.
+        nested = not isinstance(value, str) and isinstance(value, Mapping)
+        if nested and value and ".".join(keys) not in whole:
             yield from leaf_fields(value, whole, keys)
         else:
             yield keys, value

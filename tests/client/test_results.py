@@ -6,10 +6,12 @@ import asyncio
 
 import pytest
 
+from pytest_ftgate.client import results as module
 from pytest_ftgate.client.results import PeerWaiter, Results
 from pytest_ftgate.client.retry import RetryPolicy
 from pytest_ftgate.errors import CacheError, ReplyError
 from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.reply_text import FiledReply
 
 MANY = 1_000
 
@@ -128,3 +130,28 @@ def test_a_call_awaited_after_the_others_were_answered_is_answered(cache, theirs
         return [reply.text async for reply in wait()]
 
     assert asyncio.run(all_of_them()) == ["here"] * 3
+
+
+def test_long_texts_from_the_cache_and_from_a_model_lie_in_a_file(cache, call):
+    stored, sent = call("stored"), call("sent")
+    long = Reply(text="long " * 1_000)
+    cache.store(stored, long)
+    results = Results(cache, {}, fresh=False)
+
+    results.settle(stored, results.cached_replies([stored])[stored.fingerprint])
+    results.settle(sent, long)
+
+    assert all(isinstance(result, FiledReply) for result in results.arrived.values())
+    assert {result.text for result in results.arrived.values()} == {long.text}
+    assert (results.reused, results.received) == (1, 1)
+
+
+def test_cached_replies_are_read_part_by_part(cache, call, monkeypatch):
+    monkeypatch.setattr(module, "_READ_AT_ONCE", 2)
+    calls = [call(str(number)) for number in range(5)]
+    for one in calls:
+        cache.store(one, Reply(text=one.messages[0][1]))
+
+    replies = Results(cache, {}, fresh=False).cached_replies(calls)
+
+    assert [replies[one.fingerprint].text for one in calls] == ["0", "1", "2", "3", "4"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.scoring import reply_stats as module
 from pytest_ftgate.scoring.reply_stats import reply_stats
 
 
@@ -33,3 +36,16 @@ def test_without_replies_all_counts_are_zero():
     found = stats()
 
     assert (found.most_common_count, found.refusal_count, found.reply_count) == (0, 0, 0)
+
+
+def test_statistics_are_the_same_whether_texts_are_read_together_or_in_parts(monkeypatch):
+    texts = ("billing", "refund", "", "I cannot help with that.", "It is billing, surely")
+    stops = ("end", "length", "refusal")
+    replies = [Reply(text=texts[n % 5], stop=stops[n % 3]) for n in range(100)]
+    together = reply_stats(replies)
+
+    monkeypatch.setattr(module, "_READ_AT_ONCE", 7)
+
+    assert reply_stats(replies) == together
+    assert together.stop_counts == Counter(reply.stop for reply in replies)
+    assert together.reply_count == 100
