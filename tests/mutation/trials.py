@@ -7,6 +7,8 @@ is written at once to the file in which mutmut keeps it.
 
 from __future__ import annotations
 
+import functools
+import gc
 import json
 import os
 import resource
@@ -82,6 +84,7 @@ class Trials:
             resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
             resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
             trampoline.set_mutant_under_test(name)
+            forget_results()
             os._exit(self._outcome(tests))
         try:
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -98,6 +101,13 @@ class Trials:
         except BaseException:  # noqa: BLE001 - whatever it is, it shows
             return CAUGHT
         return SURVIVED
+
+
+def forget_results() -> None:
+    """Clear the caches of functions: they hold what the code without a mutant returned."""
+    for found in gc.get_objects():
+        if isinstance(found, functools._lru_cache_wrapper):
+            found.cache_clear()
 
 
 def keep(folder: Path, name: str, code: int) -> None:

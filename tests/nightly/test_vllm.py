@@ -167,7 +167,8 @@ def test_an_adapter_passes_and_one_of_another_base_and_one_that_is_missing_do_no
             "missing: 404 *`nobody` does not exist*",
             "PASSED *accuracy?tuned?",
             "PASSED *accuracy?loaded?",
-            "*another chat template: *trained by Hugging Face*",
+            '*another chat template: after "*trained by " the',
+            '*server writes "Hugging Face*',
         ]
     )
     # What the run has loaded is gone again.
