@@ -13,6 +13,7 @@ from scipy import stats
 
 from pytest_ftgate.stats.paired import change_counts, is_noninferior, p_drop, paired_counts
 from pytest_ftgate.stats.power import (
+    _approximate_cases,
     cases_needed,
     certifiable_margin,
     detectable_drop,
@@ -23,6 +24,7 @@ from pytest_ftgate.stats.power import (
     graded_detectable_drop,
     graded_pass_probability,
     minimum_cases_needed,
+    minimum_pass_probability,
     pass_probability,
     point_rule_miss_probability,
     point_rule_pass_probability,
@@ -264,25 +266,61 @@ def test_graded_margins_and_drops_are_met_as_often_as_they_say():
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "told"),
     [
-        lambda: cases_needed(0.0, 0.1),
-        lambda: cases_needed(0.03, 1.1),
-        lambda: cases_needed(0.03, 0.1, drop=0.03),
-        lambda: cases_needed(0.03, 0.1, 1.0),
-        lambda: pass_probability(0, 0.1, 0.0, 0.03),
-        lambda: pass_probability(math.nan, 0.1, 0.0, 0.03),
-        lambda: pass_probability(10, 0.1, 0.2, 0.03),
-        lambda: fail_cases_needed(0.2, 0.1),
-        lambda: detectable_drop(1, 0.1),
-        lambda: minimum_cases_needed(0.9, 0.9),
-        lambda: flip_rate(1.1),
+        (lambda: cases_needed(0.0, 0.1), "margin"),
+        (lambda: cases_needed(0.03, 1.1), "discordance"),
+        (
+            lambda: cases_needed(0.03, 0.1, drop=0.03),
+            "a drop of 0.03 never passes a margin of 0.03 with power",
+        ),
+        (lambda: cases_needed(0.03, 0.1, 1.0), "power must"),
+        (lambda: pass_probability(0, 0.1, 0.0, 0.03), "."),
+        (lambda: pass_probability(math.nan, 0.1, 0.0, 0.03), "."),
+        (lambda: pass_probability(10, 0.1, 0.2, 0.03), "drop"),
+        (lambda: fail_cases_needed(0.2, 0.1), "a drop of 0.2 needs a discordance of at least that"),
+        (lambda: fail_cases_needed(0.0, 0.1), "a drop of 0.0 needs"),
+        (lambda: fail_cases_needed(0.2, 1.1), "and at most 1"),
+        (lambda: detectable_drop(1, 0.1), "no drop can be proved with 1 cases"),
+        (lambda: minimum_cases_needed(0.9, 0.9), "0.9 can never be shown to reach a minimum of"),
+        (lambda: minimum_cases_needed(0.9, 1.1), "1.1 can never be shown"),
+        (lambda: minimum_cases_needed(1.2, 0.9), "minimum must"),
+        (lambda: minimum_cases_needed(0.8, 0.9, 1.2), "power must"),
+        (lambda: minimum_pass_probability(9, 1.2, 0.9), "minimum must"),
+        (lambda: flip_rate(1.1), "a chance lies between 0 and 1, got 1.1"),
     ],
-    ids=[str(number) for number in range(11)],
+    ids=[str(number) for number in range(17)],
 )
-def test_questions_without_an_answer_are_refused(call):
-    with pytest.raises(ValueError, match=r"."):
+def test_questions_without_an_answer_are_refused(call, told):
+    with pytest.raises(ValueError, match=told):
         call()
+
+
+def test_a_drop_of_every_case_that_differs_can_still_be_shown():
+    assert fail_cases_needed(1.0, 1.0) == fail_cases_needed(1.0 - 1e-9, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("n", "minimum", "rate", "alpha"),
+    [(200, 0.8, 0.9, 0.05), (60, 0.9, 0.97, 0.02), (40, 0.5, 0.5, 0.05), (10, 0.9, 0.99, 0.05)],
+)
+def test_the_chance_of_reaching_a_minimum_is_exact(n, minimum, rate, alpha):
+    k = np.arange(n + 1)
+    shown = stats.binom.sf(k - 1, n, minimum) <= alpha
+
+    chance = minimum_pass_probability(n, minimum, rate, alpha)
+
+    assert chance == pytest.approx(stats.binom.pmf(k, n, rate)[shown].sum(), abs=1e-12)
+
+
+def test_the_chance_of_reaching_a_minimum_is_by_default_that_of_missing_it_five_in_a_hundred():
+    assert minimum_pass_probability(100, 0.8, 0.9) == minimum_pass_probability(100, 0.8, 0.9, 0.05)
+
+
+def test_closed_form_sizes_are_close_to_the_exact_ones():
+    for size in ((0.03, 0.1), (0.05, 0.2), (0.1, 0.3)):
+        closed = _approximate_cases(*size, 0.9, 0.05, 0.0)
+        assert abs(closed - cases_needed(*size)) <= 2 / size[0], size
 
 
 def test_too_few_cases_for_any_margin_are_refused():
