@@ -258,8 +258,9 @@ def test_a_call_that_is_taken_out_of_the_plan_is_asked_when_it_is_needed(desk):
 
     desk.run().assert_outcomes(passed=1)
 
-    assert desk.asked()[:2] == ["t050", "t051"]
-    assert len(desk.asked()) == desk.cases
+    # The gate waits for all of them, so that those come first.
+    assert {"t000", "t001"} <= {*desk.asked()[:60]}
+    assert len({*desk.asked()}) == len(desk.asked()) == desk.cases
 
 
 def test_a_call_that_nobody_asks_cannot_be_put_into_the_plan(desk):
