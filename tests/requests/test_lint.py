@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import gguf
@@ -195,8 +196,12 @@ def test_answers_in_free_text_are_no_labels(found):
 # The example ---------------------------------------------------------------------------------
 
 
-def test_of_the_bundled_example_only_what_is_true_is_reported():
-    suite = load_suite(EXAMPLE, EXAMPLE.parent)
+def test_of_the_bundled_example_only_what_is_true_is_reported(tmp_path):
+    shutil.copytree(EXAMPLE.parent, tmp_path, dirs_exist_ok=True)
+    few_shot = "few-shot: {like: current, examples: {from: tickets.train.jsonl, shots: 5}}"
+    text = EXAMPLE.read_text("utf-8").replace("variants:\n", f"variants:\n  {few_shot}\n", 1)
+    (tmp_path / EXAMPLE.name).write_text(text, "utf-8")
+    suite = load_suite(tmp_path / EXAMPLE.name, tmp_path)
     rows = (EXAMPLE.parent / "tickets.train.jsonl").read_text("utf-8").splitlines()
     shown = {json.loads(row)["expected"] for row in rows[:5]}
 

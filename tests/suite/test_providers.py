@@ -19,7 +19,7 @@ SHARED = {
         "__init__",
         "adapters",
         "base",
-        "chat_template",
+        "server_template",
         "generation",
         "http",
         "likelihoods",
