@@ -45,9 +45,9 @@ def request_all(cache_path: Path) -> None:
         shutil.copytree(SUITE.parent, folder)
         text = SUITE.read_text("utf-8").replace(", stop_early: true", "")
         (folder / SUITE.name).write_text(text, "utf-8")
-        command = ["-m", "pytest", "--ftgate", f"--ftgate-cache={cache_path.resolve()}", folder]
+        command = ["-m", "pytest", "--ftgate", f"--ftgate-cache={cache_path.resolve()}"]
         # Its status is 1: one of the gates fails.
-        subprocess.run([sys.executable, *command], check=False, cwd=folder)
+        subprocess.run([sys.executable, *command, str(folder)], check=False, cwd=folder)
 
 
 def requests_by_file(suite: Suite) -> dict[str, tuple[CaseRequest, ...]]:
