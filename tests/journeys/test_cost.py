@@ -42,7 +42,12 @@ def judged(desk, api):
 
 
 @pytest.mark.parametrize(
-    ("limit", "outcome"), [(0.25, "passed"), (0.2, "inconclusive"), (0.15, "failed")]
+    ("limit", "outcome"),
+    [
+        pytest.param(0.25, "passed", marks=pytest.mark.heavy),
+        pytest.param(0.2, "inconclusive", marks=pytest.mark.heavy),
+        (0.15, "failed"),
+    ],
 )
 def test_a_limit_on_the_price_of_calls_has_three_ends(judged, limit, outcome):
     result = judged(f"{{cost: {{max_usd_per_1k: {limit}}}}}", "-v")
@@ -61,6 +66,7 @@ def test_a_cheaper_model_passes_the_limit_that_a_dear_one_failed(judged):
     assert (dear.ret, judged(limit).ret) == (1, 0)
 
 
+@pytest.mark.heavy
 def test_a_rise_from_nothing_shows_nothing_and_a_limit_of_its_own_passes(judged, desk):
     desk.path("answers.py").write_text("def answer(case):\n    return case.expected\n", "utf-8")
     free = '{provider: python, function: "answers:answer", usd_per_1k: 0}'

@@ -148,6 +148,7 @@ def test_two_workers_share_the_cores_and_reach_the_verdicts(pytester: pytest.Pyt
     )
 
 
+@pytest.mark.heavy
 def test_the_messages_api_runs_a_suite_through_its_own_sdk(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

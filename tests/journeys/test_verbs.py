@@ -141,7 +141,7 @@ def test_an_unknown_provider_is_an_error(desk, run_verb, verb):
     assert 'unknown provider "house"; known: anthropic, ' in printed
 
 
-@pytest.mark.parametrize("verb", ["power", "selftest"])
+@pytest.mark.parametrize("verb", ["power", pytest.param("selftest", marks=pytest.mark.heavy)])
 def test_a_provider_of_a_conftest_above_the_suite_is_known(desk, run_verb, verb):
     desk.pytester.makeconftest(HOUSE)
     desk.suite_of({"current": "{provider: house, model: m, temperature: 1}"}, GATES)
@@ -203,7 +203,7 @@ def test_verbs_use_the_root_directory_of_pytest_in_any_folder(desk, run_verb, mo
 def test_a_suite_is_held_against_itself_on_its_own_replies(desk, run_verb):
     desk.asking_suite(NOISY, gates=GATES)
 
-    code, printed = run_verb("selftest", SUITE, "--repeats", "5", "--pairs", "200")
+    code, printed = run_verb("selftest", SUITE, "--repeats", "5", "--pairs", "50")
 
     row = next(line.split() for line in printed.splitlines() if line.startswith("  accuracy"))
     assert code == 0
@@ -231,7 +231,7 @@ def test_recorded_replies_are_held_against_themselves_without_asking(desk, run_v
     ]
     desk.write_rows("current.jsonl", rows)
 
-    code, printed = run_verb("selftest", SUITE, "--pairs", "200")
+    code, printed = run_verb("selftest", SUITE, "--pairs", "50")
 
     row = next(line.split() for line in printed.splitlines() if line.startswith("  accuracy"))
     assert code == 0
