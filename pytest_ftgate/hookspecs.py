@@ -82,8 +82,8 @@ def pytest_ftgate_prices(provider: str, model: str) -> tuple[float, float] | Non
 def pytest_ftgate_plan_modifyitems(items: list[Request], config: pytest.Config | None) -> None:
     """Reorder the requests of a run in place, before the first one is sent.
 
-    A removed request is sent when a gate needs it. Under pytest-xdist each worker has its own
-    plan.
+    A removed request is sent when a gate needs it, and then goes to the front of the queue. Under
+    pytest-xdist each worker has its own plan.
     """
     raise NotImplementedError
 

@@ -43,7 +43,7 @@ _NOT_RECORDED = "no reply is recorded for this request; send it with --ftgate-re
 
 
 class Engine:
-    """Sends each request once, in the order of submission unless somebody waits for it.
+    """Sends each request once, in the order of submission; what a caller waits for goes first.
 
     *environ* has credentials and addresses. *replies* is ``auto``, ``fresh`` or ``recorded``.
     *concurrency* is the number of requests in flight for each model, or None for the provider's.
@@ -135,7 +135,7 @@ class Engine:
         return chain(self._in_flight.values(), self._batches.unpaid.values())
 
     def submit(self, requests: Iterable[Request], *, first: bool = False) -> None:
-        """Submit requests, *first* before those that wait to be sent.
+        """Submit requests: *first* puts them before the queue, and not at its end.
 
         Requests that were submitted before are ignored.
 
@@ -171,8 +171,8 @@ class Engine:
     ) -> Mapping[str, Result]:
         """Wait for the results of *requests* and return them, by fingerprint.
 
-        New requests are sent before those that nobody waits for yet. *tick* is called with the
-        progress about twice a second.
+        New requests go to the front of the queue. *tick* is called with the progress about twice a
+        second.
 
         Raises:
             EngineError: an unexpected exception has ended the engine.

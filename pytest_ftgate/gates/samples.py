@@ -150,7 +150,7 @@ def samples_from_cases(cases: Mapping[str, CaseSample]) -> Samples:
 
 def align(before: Samples, after: Samples) -> tuple[Samples, Samples]:
     """Return the shared cases of two samples, in the order of *after*."""
-    # Mostly the same object, which Python would compare case by case.
+    # Both are often one tuple. Python compares even that item by item.
     if before.case_ids is after.case_ids or before.case_ids == after.case_ids:
         return before, after
     index_of = {case_id: index for index, case_id in enumerate(before.case_ids)}

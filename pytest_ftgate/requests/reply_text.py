@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from io import FileIO
 from tempfile import TemporaryFile
 from threading import Lock
 from weakref import finalize
@@ -19,14 +20,14 @@ _OTHER_FIELDS = tuple(name for name in Reply.__slots__ if name != "text")
 class TextFile:
     """A temporary file of texts; any thread may add and read them.
 
-    The file has no name, or one that only its owner may read, and ends with this object.
+    The first text opens the file. It has no name, or one that only its owner may read, and it is
+    closed with this object.
     """
 
     def __init__(self) -> None:
-        self._file = TemporaryFile(prefix="ftgate-", buffering=0)  # noqa: SIM115 - closed below
-        finalize(self, self._file.close)
+        self._opened: FileIO | None = None
         self._end = 0
-        #: The text that was read last, with its start: scoring reads a text several times.
+        #: The last text that was read, with its start: scoring reads a text several times.
         self._last = (-1, "")
         self._lock = Lock()
 
@@ -34,14 +35,14 @@ class TextFile:
         """Add *text*, and return where it starts.
 
         Raises:
-            OSError: the disk is full.
+            OSError: there is no folder for temporary files, or the disk is full.
         """
         body = text.encode("utf-8", "surrogatepass")
         record = len(body).to_bytes(_HEAD, "big") + body
         with self._lock:
-            start = self._end
-            self._file.seek(start)
-            if self._file.write(record) != len(record):
+            start, file = self._end, self._file()
+            file.seek(start)
+            if file.write(record) != len(record):
                 raise OSError("the disk is full")
             self._end += len(record)
         return start
@@ -58,13 +59,19 @@ class TextFile:
     def _read_bytes(self, size: int, start: int) -> bytes:
         # A forked process shares the position in the file, so that reads must not move it.
         if hasattr(os, "pread"):
-            return os.pread(self._file.fileno(), size, start)
-        self._file.seek(start)
-        return self._file.read(size)
+            return os.pread(self._file().fileno(), size, start)
+        self._file().seek(start)
+        return self._file().read(size)
+
+    def _file(self) -> FileIO:
+        if self._opened is None:
+            self._opened = TemporaryFile(prefix="ftgate-", buffering=0)  # noqa: SIM115 - closed below
+            finalize(self, self._opened.close)
+        return self._opened
 
 
 class FiledReply(Reply):
-    """A reply whose text lies in a file, from which it is read each time it is asked for."""
+    """A reply whose text is read from a file on each access."""
 
     __slots__ = ("_file", "_start")
     _file: TextFile
@@ -78,7 +85,7 @@ class FiledReply(Reply):
 
 
 def file_text(reply: Reply, file: TextFile) -> Reply:
-    """Return *reply* with its text in *file*, if the text is long and the disk has room for it."""
+    """Return *reply* with its text in *file* if the text is long and can be written."""
     if isinstance(reply, FiledReply) or len(reply.text) <= _MOST_CHARACTERS:
         return reply
     try:
@@ -86,7 +93,7 @@ def file_text(reply: Reply, file: TextFile) -> Reply:
     except OSError:
         return reply
     filed = FiledReply.__new__(FiledReply)
-    # Not by the constructor, which would ask for the text and keep it.
+    # The constructor would need the text, and keep it in memory.
     for name in _OTHER_FIELDS:
         object.__setattr__(filed, name, getattr(reply, name))
     object.__setattr__(filed, "_file", file)

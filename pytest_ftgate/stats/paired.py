@@ -424,7 +424,7 @@ def _tail(pairs: ChangeCounts[Numbers], z: Numbers) -> Numbers:
 
 def _checked_values(values: ArrayLike, name: str, low: float, high: float) -> Array:
     array = np.asarray(values, np.float64)
-    # An empty array is refused with the shapes of all.
+    # A later check of the shapes refuses an empty array.
     least, most = (array.min(), array.max()) if array.size else (low, high)
     if array.ndim > 1 or not (least >= low - _TOLERANCE and most <= high + _TOLERANCE):
         msg = f"{name} must be one number a case, from {low:g} to {high:g}"

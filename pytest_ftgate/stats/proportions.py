@@ -76,7 +76,7 @@ def tango_variance(
     likelihood estimate under that hypothesis, in closed form: Tango (1998).
     """
     given = (fixed, regressed, n, delta)
-    # The search for the end of an interval asks for one number many times.
+    # The search for the end of an interval calls this many times with single numbers.
     is_plain = all(isinstance(value, float) for value in given)
     f, r, cases, shift = given if is_plain else (np.asarray(v, np.float64) for v in given)
     spread = shift * (1.0 - shift)

@@ -81,9 +81,7 @@ def test_calls_are_asked_in_the_order_they_were_handed_in(start, call, providers
     assert providers["m"].asked == list("dabzc")
 
 
-def test_calls_that_somebody_waits_for_are_asked_before_those_handed_in_ahead(
-    start, call, providers, soon
-):
+def test_requests_that_a_caller_waits_for_go_before_the_queue(start, call, providers, soon):
     providers["m"].open.clear()
     engine = start(concurrency=1)
     engine.submit([call(text) for text in "dab"])

@@ -396,7 +396,7 @@ def lost_apart(n: int, lost: int, won: int, size: int):
     ("size", "n", "margin", "lost", "won", "by_groups"),
     [(20, 440, 0.1, 3, 0, True), (40, 800, 0.1, 0, 4, True), (5, 290, 0.05, 5, 0, False)],
 )
-def test_groups_that_may_break_whole_say_how_much_a_limit_takes(
+def test_a_limit_names_the_groups_and_the_cases_that_it_takes(
     size, n, margin, lost, won, by_groups
 ):
     before, after = lost_apart(n, lost, won, size)
@@ -411,7 +411,7 @@ def test_groups_that_may_break_whole_say_how_much_a_limit_takes(
     assert f"takes {int(np.ceil(n // size * times))}, since" in check.note
 
 
-def test_one_reply_is_judged_by_no_minimum():
+def test_a_minimum_is_inconclusive_with_one_reply():
     check = check_minimum(samples([1.0, None]), minimum=0.8)
 
     assert check == Check(

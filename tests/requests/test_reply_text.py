@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import tempfile
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -43,6 +44,12 @@ def test_a_short_text_stays_in_memory(file):
     reply = Reply(text="billing")
 
     assert file_text(reply, file) is reply
+
+
+def test_a_long_text_stays_in_memory_where_no_file_can_be_made(file, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+
+    assert file_text(FULL, file) is FULL
 
 
 def test_a_reply_is_filed_once(file):
@@ -96,7 +103,7 @@ def test_half_a_record_is_no_text(file, monkeypatch):
         def write(self, record):
             return len(record) // 2
 
-    monkeypatch.setattr(file, "_file", HalfWritten())
+    monkeypatch.setattr(file, "_opened", HalfWritten())
 
     assert file_text(FULL, file) is FULL
 

@@ -313,7 +313,7 @@ def test_the_chance_of_reaching_a_minimum_is_exact(n, minimum, rate, alpha):
     assert chance == pytest.approx(stats.binom.pmf(k, n, rate)[shown].sum(), abs=1e-12)
 
 
-def test_the_chance_of_reaching_a_minimum_is_by_default_that_of_missing_it_five_in_a_hundred():
+def test_the_default_error_rate_of_a_minimum_is_five_percent():
     assert minimum_pass_probability(100, 0.8, 0.9) == minimum_pass_probability(100, 0.8, 0.9, 0.05)
 
 
