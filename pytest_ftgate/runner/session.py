@@ -46,6 +46,7 @@ from pytest_ftgate.runner.skill_levels import accepted_choices, leveled_skills, 
 from pytest_ftgate.runner.workloads import GateRun, Workloads
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite, Variant
+from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.skill_levels import LevelChoice
 
 if TYPE_CHECKING:
@@ -277,7 +278,8 @@ class Session:
         probes, first = new.pop(0) if new else ([], [])
         before = group_by_adapter(distinct_requests(probes))
         self.engine.submit(self._order_requests(before))
-        ordered = group_by_adapter(distinct_requests(first), after=before)
+        measured = self._measured_baselines(gates)
+        ordered = group_by_adapter(distinct_requests(chain(first, measured)), after=before)
         rest = distinct_requests(chain.from_iterable((*of_gate[0], *of_gate[1]) for of_gate in new))
         ordered += group_by_adapter(rest, after=ordered or before)
         self.engine.submit(self._order_requests(ordered))
@@ -374,6 +376,20 @@ class Session:
             with suppress(FtgateError):
                 requests = [*chain.from_iterable(self.workloads.gate_requests(gate_run))]
                 yield self.workloads.identity_probes(gate_run), requests
+
+    def _measured_baselines(self, gates: Sequence[GateRun]) -> Iterator[CaseRequest]:
+        """Yield the requests of local baselines that whole suites measure without a gate.
+
+        A model on this machine goes on with them while a look of a gate is evaluated; what other
+        gates need would change its adapter, or take longer than the evaluation.
+        """
+        for suite in {run.suite.name: run.suite for run in gates}.values():
+            baseline = suite.variants[suite.baseline]
+            total = sum(len(suite.gates_for(variant)) for variant in suite.variants.values())
+            is_whole = sum(run.suite.name == suite.name for run in gates) == total
+            if is_whole and not baseline.gated and provider_spec(baseline.provider).local:
+                with suppress(FtgateError):
+                    yield from self.workloads.task_requests(suite, baseline, full_look(suite))
 
     def checked_results(
         self,

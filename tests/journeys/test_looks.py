@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from itertools import groupby
 
 import pytest
+
+from pytest_ftgate.client.engine import Engine
 
 #: Replies that vary: each is wrong one time in twenty, another time for each case.
 NOISY = """\
@@ -99,6 +102,30 @@ def test_a_clear_failure_stops_early_and_leaves_the_rest_unasked(desk):
     result.stdout.fnmatch_lines(["BLOCKED *", "*320 saved by stopping early"])
     # The baseline alone has nothing to compare with, and is asked no further either.
     assert len(desk.asked()) == 2 * 40
+
+
+@pytest.mark.parametrize("chosen", [(), ("-k", "draft")])
+def test_a_local_baseline_without_a_gate_is_requested_with_the_first_gate_of_a_whole_suite(
+    desk, monkeypatch, chosen
+):
+    desk.cases = 200
+    current = '{provider: python, function: "answers:answer", gated: false}'
+    gates = "{accuracy: {min: 0.5, stop_early: true}}"
+    desk.asking_suite(NOISY, gates=gates, current=current, draft=DRAFT, broken=BROKEN)
+    submitted, submit = [], Engine.submit
+
+    def noted(engine, requests, **options):
+        submitted.extend(request.function for request in requests)
+        submit(engine, requests, **options)
+
+    monkeypatch.setattr(Engine, "submit", noted)
+    desk.run(*chosen)
+
+    names = [(name.partition(":")[2], len([*same])) for name, same in groupby(submitted)]
+    if chosen:
+        assert {name for name, _ in names} == {"draft"}
+    else:
+        assert names[:3] == [("draft", 40), ("answer", 200), ("broken", 40)]
 
 
 def test_stopping_early_reaches_the_same_verdict_in_a_second_run(desk):
