@@ -5,9 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from _pytest import unraisableexception
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.settings import short_path
+
+
+def uncollected(config):
+    """Return *config*, whose end collects no garbage: the heap of a test process is large."""
+    key = getattr(unraisableexception, "gc_collect_iterations_key", None)
+    if key is not None:
+        config.stash[key] = 0
+    return config
 
 
 @pytest.fixture
@@ -18,7 +27,7 @@ def cache_in_use(pytester, monkeypatch):
         for name in made:
             (pytester.path / name).mkdir(parents=True, exist_ok=True)
         monkeypatch.chdir(pytester.path / start)
-        config = pytester.parseconfigure(*args)
+        config = uncollected(pytester.parseconfigure(*args))
         from pytest_ftgate.settings import Settings
 
         return Settings.from_config(config).cache.relative_to(pytester.path).as_posix()
@@ -82,7 +91,7 @@ def settings(pytester):
         pytester.makeini(f"[pytest]\n{ini}")
         from pytest_ftgate.settings import Settings
 
-        return Settings.from_config(pytester.parseconfig(*args))
+        return Settings.from_config(uncollected(pytester.parseconfig(*args)))
 
     return read
 

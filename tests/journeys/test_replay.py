@@ -63,7 +63,7 @@ def exported(desk, told, server, monkeypatch):
     monkeypatch.setenv("KEY", KEY)
     rows = [
         {"id": f"t{n}", "input": f"Ticket {n}: {('bill', 'money')[n % 2]}", "expected": label}
-        for n in range(60)
+        for n in range(20)
         for label in [("billing", "refund")[n % 2]]
     ]
     desk.write_rows("tickets.cases.jsonl", rows)
@@ -130,7 +130,7 @@ def test_a_missing_reply_is_counted_with_the_command_that_brings_it(clone):
     result = clone.run(RECORDED, "--rootdir=.", "-k", "accuracy and current", ".")
 
     result.assert_outcomes(errors=1)
-    assert "1 of 61 replies are not recorded" in result.stdout.str()
+    assert "1 of 21 replies are not recorded" in result.stdout.str()
     remedy = "pytest --ftgate tickets.ftgate.yaml && pytest-ftgate cache export"
     assert f"{remedy} tickets.ftgate.yaml" in result.stdout.str()
 
