@@ -122,4 +122,6 @@ def keep(folder: Path, name: str, code: int) -> None:
 if __name__ == "__main__":
     folder, names, *tests = sys.argv[1:]
     trials = Trials(Path(folder), Path(names).read_text("utf-8").split())
-    raise SystemExit(pytest.main(["-q", "-p", "no:xdist", *tests], plugins=[trials]))
+    # Quick to write: each mutant that is caught writes one.
+    options = ["-q", "-p", "no:xdist", "--tb=native"]
+    raise SystemExit(pytest.main([*options, *tests], plugins=[trials]))
