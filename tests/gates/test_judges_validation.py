@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from sklearn.metrics import cohen_kappa_score
 
 from pytest_ftgate.gates.judges import validate_judge
-from pytest_ftgate.scoring.classification import cohen_kappa
 from pytest_ftgate.scoring.judges import JudgeGrades, UnreadableReply
-from pytest_ftgate.stats.resampling import kappa_bounds
 from pytest_ftgate.suite.model import DEFAULT_GRADES, PAIRWISE_GRADES, Case, Judge, Label, Variant
 from pytest_ftgate.suite.rule import Rule
 
@@ -234,36 +230,6 @@ def test_a_few_changes_in_either_direction_are_chance():
     pairs = padding(a_judge, "bad", "good", 3) + padding(a_judge, "good", "bad", 3)
 
     assert validate_judge(a_judge, labelled(a_judge, *GOOD), pairs).warnings == ()
-
-
-# Kappa ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("seed", range(3))
-def test_kappa_of_resamples_is_that_of_scikit_learn(seed, weighted):
-    draw = np.random.default_rng(seed)
-    human = draw.integers(0, 3, 80)
-    judge_grade = np.where(draw.random(80) < 0.7, human, draw.integers(0, 3, 80))
-    bounds = kappa_bounds(human, judge_grade, 3, weighted=weighted)
-    weights = "quadratic" if weighted else None
-
-    assert bounds.estimate == pytest.approx(cohen_kappa_score(human, judge_grade, weights=weights))
-    assert bounds.estimate == pytest.approx(
-        cohen_kappa([*human], [*judge_grade], 3, weighted=weighted)
-    )
-    assert bounds.lower < bounds.estimate < bounds.upper
-
-
-def test_the_interval_of_kappa_has_its_coverage():
-    draw, held = np.random.default_rng(7), 0
-    for _ in range(40):
-        human = draw.integers(0, 2, 100)
-        judge_grade = np.where(draw.random(100) < 0.8, human, 1 - human)
-        bounds = kappa_bounds(human, judge_grade, 2)
-        held += bounds.lower <= 0.6 <= bounds.upper
-
-    assert held >= 33
 
 
 def test_a_judge_that_graded_no_labelled_reply_has_no_figures():

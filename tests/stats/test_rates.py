@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,14 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from pytest_ftgate.stats.proportions import binomial_pmf
-from pytest_ftgate.stats.rates import mean_score, p_misses, p_reaches, score_interval
+from pytest_ftgate.stats.rates import (
+    MeanScore,
+    mean_score,
+    p_misses,
+    p_reaches,
+    rate_pass_probability,
+    score_interval,
+)
 from pytest_ftgate.stats.resampling import clustered_se
 
 MINIMUMS = st.floats(0.05, 0.99)
@@ -250,3 +258,40 @@ def test_counted_cases_pass_a_floor_at_their_true_rate_at_most_as_often_as_allow
     n, right = 60, np.arange(61.0)
     p = np.array([p_reaches(mean_score([1.0] * k + [0.0] * (n - k)), 0.9) for k in range(n + 1)])
     assert np.sum(binomial_pmf(right, n, 0.9)[p <= 0.05]) <= 0.05
+
+
+# --- the chance to reach a minimum ---------------------------------------------------------------
+
+GRADED = MeanScore(n=80, rate=0.8, countable=False, spread=0.09)
+GROUPED = replace(GRADED, spread=0.2, groups=9)
+HEAVY = replace(GRADED, largest=4.0)
+
+
+@pytest.mark.parametrize("rate", [GRADED, GROUPED, HEAVY])
+@pytest.mark.parametrize(("minimum", "alpha"), [(0.72, 0.05), (0.75, 0.2), (0.6, 0.001)])
+def test_the_chance_is_the_share_of_drawn_variants_that_reach_the_minimum(rate, minimum, alpha):
+    drawn = np.random.default_rng(4).normal(rate.rate, math.sqrt(rate.spread / rate.n), 2_000)
+    reached = [p_reaches(replace(rate, rate=one), minimum) <= alpha for one in drawn]
+
+    chance = rate_pass_probability(rate, minimum, alpha)
+
+    assert chance == pytest.approx(np.mean(reached), abs=0.03)
+
+
+def test_the_chance_is_that_of_the_usual_level():
+    assert rate_pass_probability(GRADED, 0.74) == rate_pass_probability(GRADED, 0.74, 0.05)
+
+
+@pytest.mark.parametrize("minimum", [0.9, 0.96, 0.97, 0.98, 1.0])
+def test_scores_that_do_not_vary_reach_a_minimum_always_or_never(minimum):
+    same = MeanScore(n=90, rate=1.0, countable=False)
+
+    is_reached = p_reaches(same, minimum) <= 0.05
+
+    assert rate_pass_probability(same, minimum) == float(is_reached)
+
+
+@pytest.mark.parametrize("minimum", [0.0, -0.5, 1.5, math.nan])
+def test_the_chance_to_reach_no_share_is_refused(minimum):
+    with pytest.raises(ValueError, match="a minimum lies above 0"):
+        rate_pass_probability(GRADED, minimum)

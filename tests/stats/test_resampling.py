@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.metrics import f1_score
+from sklearn.metrics import cohen_kappa_score, f1_score
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.contingency_tables import SquareTable
 
@@ -17,6 +17,7 @@ from pytest_ftgate.stats.resampling import (
     MeanEstimate,
     bootstrap_bounds,
     clustered_se,
+    kappa_bounds,
     macro_difference,
     stuart_maxwell,
     two_phase_mean,
@@ -103,6 +104,65 @@ def test_batches_add_up_to_the_resamples():
 def test_bootstrap_of_nothing_is_refused(more):
     with pytest.raises(ValueError, match="must"):
         bootstrap_bounds(lambda w: w[:, 0], rng=np.random.default_rng(0), **more)
+
+
+# --- agreement of raters --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weights", [None, "quadratic"])
+@pytest.mark.parametrize("seed", range(3))
+def test_kappa_and_its_bounds_agree_with_scikit_learn_and_scipy(seed, weights):
+    draw = np.random.default_rng(seed)
+    first = draw.integers(0, 3, 80)
+    second = np.where(draw.random(80) < 0.7, first, draw.integers(0, 3, 80))
+
+    bounds = kappa_bounds(first, second, 3, weighted=weights is not None)
+
+    def kappa(one, other):
+        cells = np.bincount(one * 3 + other, minlength=9).reshape(3, 3) / one.size
+        distance = np.subtract.outer(range(3), range(3))
+        cost = distance**2 if weights else distance != 0
+        return 1 - np.sum(cost * cells) / np.sum(cost * np.outer(cells.sum(1), cells.sum(0)))
+
+    reference = stats.bootstrap(
+        (first, second),
+        kappa,
+        paired=True,
+        vectorized=False,
+        n_resamples=2_000,
+        method="percentile",
+        rng=0,
+    ).confidence_interval
+    assert bounds.estimate == pytest.approx(cohen_kappa_score(first, second, weights=weights))
+    assert bounds.lower == pytest.approx(reference.low, abs=0.03)
+    assert bounds.upper == pytest.approx(reference.high, abs=0.03)
+    # A smaller error takes a wider interval, and the same ratings have the same one.
+    wider = kappa_bounds(first, second, 3, weighted=weights is not None, alpha=0.005)
+    assert wider.lower < bounds.lower < bounds.upper < wider.upper
+    assert kappa_bounds(first, second, 3, weighted=weights is not None, alpha=0.025) == bounds
+
+
+@pytest.mark.parametrize(("second", "kappa"), [([2] * 6, 0.0), ([2, 2, 2, 0, 0, 0], 0.0)])
+def test_a_rater_with_one_grade_for_everything_agrees_by_chance_alone(second, kappa):
+    bounds = kappa_bounds([2] * 6, second, 3)
+
+    assert (bounds.lower, bounds.estimate, bounds.upper) == (kappa,) * 3
+
+
+def test_the_interval_of_kappa_has_its_coverage():
+    draw, held = np.random.default_rng(7), 0
+    for _ in range(40):
+        first = draw.integers(0, 2, 100)
+        second = np.where(draw.random(100) < 0.8, first, 1 - first)
+        bounds = kappa_bounds(first, second, 2)
+        held += bounds.lower <= 0.6 <= bounds.upper
+
+    assert held >= 33
+
+
+def test_no_ratings_have_no_kappa():
+    with pytest.raises(ValueError, match="at least one"):
+        kappa_bounds([], [], 2)
 
 
 # --- changes of a label ---------------------------------------------------------------------------
