@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,13 @@ from hypothesis import strategies as st
 from properties import examples
 from scipy import stats
 
-from pytest_ftgate.stats.paired import change_counts, is_noninferior, p_drop, paired_counts
+from pytest_ftgate.stats.paired import (
+    change_counts,
+    is_noninferior,
+    p_drop,
+    p_noninferior,
+    paired_counts,
+)
 from pytest_ftgate.stats.power import (
     _approximate_cases,
     cases_needed,
@@ -246,6 +253,37 @@ def test_the_cases_needed_for_a_detectable_graded_drop_are_those_that_are_there(
     pairs = graded_pairs("plain")
     drop = graded_detectable_drop(pairs, 0.9, 0.01, 0.001)
     assert graded_cases_needed(pairs, 0.9, drop, 0.001, 0.01) == pytest.approx(200, abs=1)
+
+
+@pytest.mark.parametrize(("groups", "alpha"), [(None, 0.02), (2, 0.3), (9, 0.02), (40, 0.02)])
+def test_a_graded_suite_just_passes_the_margin_that_half_of_unchanged_variants_pass(groups, alpha):
+    changes = np.random.default_rng(3).normal(0, 0.1, 100)
+    before = np.full(200, 0.5)
+    after = before + np.r_[changes, -changes]
+    labels = None if groups is None else np.arange(200) % groups
+    pairs = paired_counts(before, after, groups=labels)
+
+    margin = graded_certifiable_margin(pairs, 0.5, alpha)
+
+    assert pairs.delta == pytest.approx(0)
+    assert p_noninferior(replace(pairs, whole=None), margin) == pytest.approx(alpha)
+
+
+def test_graded_cases_for_a_drop_below_the_margin_are_those_for_the_rest_of_it():
+    pairs = graded_pairs("plain")
+    rest = graded_cases_needed(pairs, 0.9, 0.0, 0.08, 0.01)
+    assert graded_cases_needed(pairs, 0.9, 0.02, 0.1, 0.01) == rest
+
+
+def test_graded_cases_for_a_drop_from_the_margin_on_show_it():
+    pairs = graded_pairs("plain")
+    shown = graded_cases_needed(pairs, 0.9, 0.1, 0.02, 0.01)
+    assert graded_cases_needed(pairs, 0.9, 0.1, 0.1, 0.01) == shown
+
+
+@pytest.mark.parametrize(("minimum", "rate", "cases"), [(0.04, 0.95, 1), (0.05, 0.95, 1)])
+def test_one_case_shows_a_low_minimum(minimum, rate, cases):
+    assert minimum_cases_needed(minimum, rate) == cases
 
 
 def test_a_graded_drop_is_detected_only_beyond_the_margin():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -190,7 +192,7 @@ def test_a_label_that_nobody_used_changes_nothing():
 
 @pytest.mark.parametrize("table", [[[1, 2]], [1, 2], [[1, -1], [0, 1]]])
 def test_a_table_that_is_not_square_is_refused(table):
-    with pytest.raises(ValueError, match="square"):
+    with pytest.raises(ValueError, match=r"^a table of changes must be square"):
         stuart_maxwell(table)
 
 
@@ -232,7 +234,9 @@ def test_calibrated_tests_are_t_tests():
     found = MeanEstimate(mean=x.mean(), se=x.std(ddof=1) / np.sqrt(40), df=39)
     above = stats.ttest_1samp(x, -0.03, alternative="greater")
     assert found.p_above(-0.03) == pytest.approx(above.pvalue)
-    assert found.p_below(0.0) == pytest.approx(stats.ttest_1samp(x, 0, alternative="less").pvalue)
+    for threshold in (0.0, 0.02):
+        below = stats.ttest_1samp(x, threshold, alternative="less")
+        assert found.p_below(threshold) == pytest.approx(below.pvalue)
     assert found.interval(0.9) == pytest.approx(stats.ttest_1samp(x, 0).confidence_interval(0.9))
 
 
@@ -241,10 +245,28 @@ def test_a_mean_without_error_is_certain():
     assert (found.p_above(-0.03), found.p_above(0.0), found.p_below(0.0)) == (0, 1, 1)
 
 
-@pytest.mark.parametrize("at", [[0, 0], [0, 9], [-1, 0], [0]])
+@pytest.mark.parametrize("at", [[0, 0], [0, 9], [0, 3], [-1, 0], [0]])
 def test_labelled_positions_must_be_cases(at):
-    with pytest.raises(ValueError, match=r"distinct|two"):
+    with pytest.raises(
+        ValueError, match=r"^labelled positions must be distinct|^labels and positions must match"
+    ):
         two_phase_mean([0.1, 0.2, 0.3], [1.0] * len(at), at)
+
+
+def test_two_labels_are_enough():
+    found = two_phase_mean([0.0, 1.0, 1.0], [0.0, 0.5], [0, 1])
+    assert (found.mean, found.df) == (pytest.approx(2 / 3 - 0.25), 1)
+
+
+@pytest.mark.parametrize("labels", [[0.0], [[0.0, 1.0]], [0.0, 1.0, 1.0]])
+def test_labels_must_match_their_positions(labels):
+    with pytest.raises(ValueError, match=r"^labels and positions must match"):
+        two_phase_mean([0.1, 0.2, 0.3], labels, [0, 1])
+
+
+def test_a_confidence_that_is_no_share_is_refused_by_its_name():
+    with pytest.raises(ValueError, match=r"^confidence "):
+        MeanEstimate(mean=0.0, se=0.1, df=10).interval(1.0)
 
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.integers(0, 5)), min_size=8, max_size=40))
@@ -271,6 +293,52 @@ def test_skills_of_equal_size_are_pooled():
     macro = macro_difference([skill(100, 2, 5), skill(100, 1, 0), skill(100, 3, 4)])
     assert (macro.n, macro.fixed, macro.regressed, macro.effective) == (300, 6, 9, 300)
     assert p_drop(macro) == mcnemar_midp(6, 9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        # The pooled variance of a case over the variance of the mean of three skills.
+        ([(2, 25), (0, 0), (3, 4)], 152.7),
+        # At most the size at which all skills would vary alike; 9 / (1 / 40 + 1 / 100 + 1 / 80).
+        ([(20, 25), (30, 30), (23, 24)], 9 / 0.0475),
+        ([(0, 0), (0, 0), (0, 0)], 9 / 0.0475),
+    ],
+)
+def test_repeated_skills_count_as_many_cases_as_give_their_mean_its_variance(changes, expected):
+    sizes = (40.0, 100.0, 80.0)
+    skills = [
+        replace(skill(100, *change), effective=size)
+        for change, size in zip(changes, sizes, strict=True)
+    ]
+    shares = np.array(changes) / 100
+    lost, changed = shares @ [1, -1], shares.sum(axis=1)
+    variance = np.sum((changed - lost**2) / sizes) / 9
+    if variance and expected < 9 / 0.0475:
+        assert (changed.mean() - lost.mean() ** 2) / variance == pytest.approx(expected, abs=0.1)
+        expected = (changed.mean() - lost.mean() ** 2) / variance
+
+    assert macro_difference(skills).effective == pytest.approx(expected)
+
+
+def test_a_skill_of_weight_0_counts_for_nothing():
+    one, other = skill(100, 2, 5), skill(100, 30, 0)
+    assert macro_difference([one, other], [1, 0]).delta == one.delta
+
+
+def test_the_heaviest_case_is_that_of_any_skill():
+    small, large = (replace(skill(n, 0, 1), largest=largest) for n, largest in ((50, 1), (150, 4)))
+    # A case of the small skill weighs 2, one of the large skill 2 / 3.
+    assert macro_difference([small, large]).largest == pytest.approx(4 * 2 / 3)
+
+
+def test_cases_without_a_group_are_groups_of_their_own_beside_others():
+    grouped = paired_counts(np.ones(40), np.ones(40), groups=np.arange(40) // 4)
+    losses = macro_difference([grouped, skill(40, 0, 6)]).whole
+    assert losses.sizes == ((4, 10), (1, 40))
+    assert losses.lost == pytest.approx(6 / 80)
+    # Weighted cases are not counted, and neither are the groups of which they are.
+    assert macro_difference([grouped, skill(80, 0, 6)]).whole is None
 
 
 def test_skills_count_alike_whatever_their_size():
@@ -324,7 +392,7 @@ def test_a_small_skill_without_changes_limits_the_macro_mean():
 
 @pytest.mark.parametrize("weights", [[1.0], [0.0, 0.0], [1.0, -1.0]])
 def test_weights_that_are_none_are_refused(weights):
-    with pytest.raises(ValueError, match="weight"):
+    with pytest.raises(ValueError, match=r"^a macro mean needs at least one skill"):
         macro_difference([skill(10, 0, 0), skill(10, 0, 0)], weights)
 
 
@@ -342,7 +410,7 @@ def test_grouped_skills_keep_the_fewest_groups():
 
 
 def test_no_skill_has_no_macro_mean():
-    with pytest.raises(ValueError, match="skill"):
+    with pytest.raises(ValueError, match=r"^a macro mean needs at least one skill"):
         macro_difference([])
 
 
