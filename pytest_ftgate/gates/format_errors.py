@@ -348,12 +348,15 @@ def _language_drift(before: VariantScores, after: VariantScores) -> Iterator[Dri
     """Yield the share of replies in another language, if languages can be detected."""
     if not can_detect_language():
         return
-    pairs = [
-        (detect_language(old), detect_language(new)) for old, new in _text_pairs(before, after)
-    ]
+    pairs = _text_pairs(before, after)
     if not pairs:
         return
-    changed = Counter(pair for pair in pairs if all(pair) and pair[0] != pair[1])
+    languages = (
+        (detect_language(old), detect_language(new))
+        for old, new in pairs
+        if not _shares_most_words(old, new)
+    )
+    changed = Counter(pair for pair in languages if all(pair) and pair[0] != pair[1])
     share, message = changed.total() / len(pairs), ""
     if _interval(changed.total(), len(pairs))[0] > 1 / _MIN_REPLIES:
         (old_language, new_language), _ = changed.most_common(1)[0]
@@ -376,6 +379,14 @@ def _text_pairs(before: VariantScores, after: VariantScores) -> list[tuple[str, 
         if (old := before.results[case_id].replies) and (new := after.results[case_id].replies)
     ]
     return [pair for pair in texts if min(map(len, pair)) >= _MIN_CHARS_FOR_LANGUAGE]
+
+
+def _shares_most_words(one: str, other: str) -> bool:
+    """Return True if the texts share half of the words of the shorter one, so that no language
+    needs to be detected, which takes a model of a hundred megabytes.
+    """
+    words, others = ({*text.casefold().split()} for text in (one, other))
+    return 2 * len(words & others) >= min(len(words), len(others))
 
 
 def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator[Drift]:

@@ -7,6 +7,7 @@ import sys
 import pytest
 from columns import suite
 
+from pytest_ftgate.gates import format_errors
 from pytest_ftgate.gates.format_errors import reply_drifts, skill_drifts
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome
@@ -120,6 +121,16 @@ def test_another_language_is_reported():
     before, after = scores(*[ENGLISH] * 40), scores(*[GERMAN] * 20, *[ENGLISH] * 20)
 
     assert messages(before, after) == ["50 % of replies changed their language, most from en to de"]
+
+
+def test_replies_that_share_their_words_need_no_detection(monkeypatch):
+    monkeypatch.setattr(format_errors, "detect_language", pytest.fail)
+    before = scores(*[ENGLISH] * 40)
+    after = scores(*[ENGLISH.replace("yesterday", "this morning")] * 40)
+
+    drifts = {one.what: one for one in reply_drifts(suite(ACCURACY), ACCURACY, before, after)}
+
+    assert (drifts["language"].after, drifts["language"].message) == (0.0, "")
 
 
 def test_without_the_package_for_languages_none_is_reported(monkeypatch):
