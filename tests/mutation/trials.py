@@ -15,11 +15,12 @@ import resource
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 from mutmut.mutation import trampoline
 
 CAUGHT, SURVIVED, UNTESTED = 1, 0, 33
@@ -27,6 +28,9 @@ CAUGHT, SURVIVED, UNTESTED = 1, 0, 33
 TIMES, SECONDS = 3, 3
 #: The bytes that it may have.
 _MEMORY = 8 << 30
+#: Tests that take more seconds are run only against mutants that no faster test reaches.
+_SLOW = 0.5
+_PHASES = (Phase.explicit, Phase.generate)
 
 
 class Trials:
@@ -50,7 +54,9 @@ class Trials:
         reaching, seconds = self._timed(session.items)
         if self.failed:
             raise session.Failed("tests fail without a mutant")
-        trials = {name: reaching[name.rpartition("__mutmut_")[0]] for name in self._names}
+        trials = {
+            name: _fast(reaching[name.rpartition("__mutmut_")[0]], seconds) for name in self._names
+        }
         expected = {name: sum(map(seconds.get, tests)) for name, tests in trials.items()}
         for name in sorted(self._names, key=expected.get):
             tests = sorted(trials[name], key=seconds.get)
@@ -103,6 +109,10 @@ class Trials:
         return SURVIVED
 
 
+def _fast(tests: list[pytest.Item], seconds: Mapping[pytest.Item, float]) -> list[pytest.Item]:
+    return [test for test in tests if seconds[test] <= _SLOW] or tests
+
+
 def forget_results() -> None:
     """Clear the caches of functions: they hold what the code without a mutant returned."""
     for found in gc.get_objects():
@@ -122,6 +132,7 @@ def keep(folder: Path, name: str, code: int) -> None:
 if __name__ == "__main__":
     folder, names, *tests = sys.argv[1:]
     trials = Trials(Path(folder), Path(names).read_text("utf-8").split())
-    # Quick to write: each mutant that is caught writes one.
-    options = ["-q", "-p", "no:xdist", "--tb=native"]
+    # One example is enough to catch a mutant, and a short traceback is written in less time.
+    settings.register_profile("mutation", deadline=None, derandomize=True, phases=_PHASES)
+    options = ["-q", "-p", "no:xdist", "--tb=native", "--hypothesis-profile=mutation"]
     raise SystemExit(pytest.main([*options, *tests], plugins=[trials]))
