@@ -28,7 +28,7 @@ CAUGHT, SURVIVED, UNTESTED = 1, 0, 33
 TIMES, SECONDS = 3, 3
 #: The bytes that it may have.
 _MEMORY = 8 << 30
-#: Tests that take more seconds are run only against mutants that no faster test reaches.
+#: Tests that take more seconds of CPU are run only against mutants that no faster test reaches.
 _SLOW = 0.5
 _PHASES = (Phase.explicit, Phase.generate)
 
@@ -67,16 +67,16 @@ class Trials:
     def _timed(
         self, items: Sequence[pytest.Item]
     ) -> tuple[dict[str, list[pytest.Item]], dict[pytest.Item, float]]:
-        """Return the tests that reach each function, by its name, and their durations."""
+        """Return the tests that reach each function, by its name, and their seconds of CPU."""
         reaching: dict[str, list[pytest.Item]] = defaultdict(list)
         seconds, reached = {}, set()
         trampoline.record_trampoline_hit = lambda name, caller=None: reached.add(name)
         trampoline.set_mutant_under_test("stats")
         for item, after in zip(items, [*items[1:], None], strict=True):
             reached.clear()
-            start = time.perf_counter()
+            start = time.process_time()
             item.ihook.pytest_runtest_protocol(item=item, nextitem=after)
-            seconds[item] = time.perf_counter() - start
+            seconds[item] = time.process_time() - start
             for name in reached:
                 reaching[name].append(item)
         trampoline.set_mutant_under_test("")
