@@ -20,7 +20,6 @@ from math import ceil
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase, settings
 from mutmut.mutation import trampoline
 
 CAUGHT, SURVIVED, UNTESTED = 1, 0, 33
@@ -30,7 +29,6 @@ TIMES, SECONDS = 3, 3
 _MEMORY = 8 << 30
 #: Tests that take more seconds of CPU are run only against mutants that no faster test reaches.
 _SLOW = 0.5
-_PHASES = (Phase.explicit, Phase.generate)
 
 
 class Trials:
@@ -43,6 +41,15 @@ class Trials:
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self.failed = False
         self._folder, self._names = folder, names
+
+    def pytest_sessionstart(self) -> None:
+        """Do not look for the simplest example that catches a mutant: one is enough."""
+        # Imported here, after pytest has prepared the plugin of Hypothesis.
+        from hypothesis import Phase, settings
+
+        phases = (Phase.explicit, Phase.generate)
+        settings.register_profile("mutation", deadline=None, derandomize=True, phases=phases)
+        settings.load_profile("mutation")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.failed = self.failed or report.failed
@@ -132,7 +139,6 @@ def keep(folder: Path, name: str, code: int) -> None:
 if __name__ == "__main__":
     folder, names, *tests = sys.argv[1:]
     trials = Trials(Path(folder), Path(names).read_text("utf-8").split())
-    # One example is enough to catch a mutant, and a short traceback is written in less time.
-    settings.register_profile("mutation", deadline=None, derandomize=True, phases=_PHASES)
-    options = ["-q", "-p", "no:xdist", "--tb=native", "--hypothesis-profile=mutation"]
+    # A short traceback is quick to write, and each mutant that is caught writes one.
+    options = ["-q", "-p", "no:xdist", "--tb=native"]
     raise SystemExit(pytest.main([*options, *tests], plugins=[trials]))
