@@ -149,5 +149,21 @@ def test_a_mean_at_the_upper_end_is_about_as_rare_as_the_interval_says(sigma):
     [([1.0, 2.0], None, 0.95), ([1.0, 2.0, 3.0], ["a", "a", "b"], 0.95), ([1, 2, 3], None, 1.0)],
 )
 def test_an_interval_of_too_few_values_is_refused(values, groups, confidence):
-    with pytest.raises(ValueError, match=r"three|between"):
+    with pytest.raises(ValueError, match=r"three|^confidence must lie"):
         mean_interval(values, confidence, groups)
+
+
+def test_three_values_have_an_interval():
+    low, high = mean_interval([1.0, 2.0, 4.0], 0.9)
+    assert low < 7 / 3 < high
+
+
+@pytest.mark.parametrize("varies", [True, False])
+def test_copies_of_cases_in_groups_bound_a_ratio_as_the_cases_do(varies):
+    above, below = lognormal(3, 25), lognormal(4, 25) if varies else np.full(25, 2.0)
+    copies = [np.repeat(side, 3) for side in (above, below)]
+
+    grouped = ratio_interval(*copies, 0.95, groups=np.repeat(np.arange(25), 3))
+
+    assert grouped == pytest.approx(ratio_interval(above, below, 0.95))
+    assert np.diff(grouped) > np.diff(ratio_interval(*copies, 0.95))

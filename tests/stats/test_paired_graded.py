@@ -19,6 +19,7 @@ from pytest_ftgate.stats.paired import (
     p_not_beyond,
     paired_counts,
 )
+from pytest_ftgate.stats.resampling import clustered_se
 
 MARGINS = st.floats(0.005, 0.5)
 ALARM = 0.01 / 3
@@ -315,3 +316,47 @@ def test_rare_large_gains_and_many_small_losses_are_no_drop(n):
     lowest = stats.t.ppf(0.01, n - 1) * d.std(axis=1, ddof=1) / math.sqrt(n)
     assert np.mean(p_drop(change_counts(before, after)) <= 0.01) <= 0.01
     assert np.mean(d.mean(axis=1) <= lowest) > 0.05
+
+
+# --- groups of graded cases -----------------------------------------------------------------------
+
+
+def test_the_spread_of_groups_is_the_clustered_one():
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 9, 60)
+    before, after = rng.random((2, 60))
+
+    pairs = paired_counts(before, after, groups=labels)
+
+    assert pairs.spread / pairs.n == pytest.approx(clustered_se(after - before, labels) ** 2)
+    assert (pairs.groups, pairs.effective, pairs.whole) == (9, 60, None)
+
+
+@pytest.mark.parametrize(("weights", "largest"), [(None, 4.0), ([3.0] * 4 + [1.0] * 36, 10.0)])
+def test_losses_of_graded_cases_may_come_in_whole_groups(weights, largest):
+    before, after = np.random.default_rng(6).random((2, 40))
+
+    pairs = paired_counts(before, after, groups=np.arange(40) // 4, weights=weights)
+
+    assert pairs.largest == pytest.approx(largest)
+
+
+def test_two_groups_bound_the_change_of_graded_cases_and_one_does_not():
+    before = np.full(40, 0.5)
+    after = before + np.random.default_rng(7).normal(0, 1e-3, 40)
+    two, one = (paired_counts(before, after, groups=np.arange(40) % n) for n in (2, 1))
+
+    assert -1 < change_interval(two, 0.5)[0] < change_interval(two, 0.5)[1] < 1
+    assert change_interval(one, 0.5) == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("confidence", lambda: change_interval(paired_counts([1, 0], [1, 1]), 1.0)),
+        ("margin", lambda: p_not_beyond(change_counts([[1, 0]], [[1, 1]]), 0.0)),
+    ],
+)
+def test_what_is_no_share_is_refused_by_its_name(name, call):
+    with pytest.raises(ValueError, match=f"^{name} must lie"):
+        call()

@@ -41,7 +41,7 @@ def test_no_tests_need_no_adjusting():
 
 @pytest.mark.parametrize("p", [[1.1], [-0.1], [float("nan")], [[0.1]]])
 def test_what_is_no_p_value_is_refused(p):
-    with pytest.raises(ValueError, match="p-values"):
+    with pytest.raises(ValueError, match=r"^p-values"):
         holm(p)
 
 

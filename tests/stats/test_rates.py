@@ -267,7 +267,7 @@ GROUPED = replace(GRADED, spread=0.2, groups=9)
 HEAVY = replace(GRADED, largest=4.0)
 
 
-@pytest.mark.parametrize("rate", [GRADED, GROUPED, HEAVY])
+@pytest.mark.parametrize("rate", [GRADED, GROUPED, replace(GROUPED, groups=3), HEAVY])
 @pytest.mark.parametrize(("minimum", "alpha"), [(0.72, 0.05), (0.75, 0.2), (0.6, 0.001)])
 def test_the_chance_is_the_share_of_drawn_variants_that_reach_the_minimum(rate, minimum, alpha):
     drawn = np.random.default_rng(4).normal(rate.rate, math.sqrt(rate.spread / rate.n), 2_000)

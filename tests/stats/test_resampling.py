@@ -138,6 +138,8 @@ def test_kappa_and_its_bounds_agree_with_scikit_learn_and_scipy(seed, weights):
     assert bounds.estimate == pytest.approx(cohen_kappa_score(first, second, weights=weights))
     assert bounds.lower == pytest.approx(reference.low, abs=0.03)
     assert bounds.upper == pytest.approx(reference.high, abs=0.03)
+    if weights is None:
+        assert kappa_bounds(first, second, 3) == bounds
     # A smaller error takes a wider interval, and the same ratings have the same one.
     wider = kappa_bounds(first, second, 3, weighted=weights is not None, alpha=0.005)
     assert wider.lower < bounds.lower < bounds.upper < wider.upper

@@ -58,3 +58,8 @@ def test_bounds_fall_towards_the_ordinary_one(alpha, looks):
 def test_looks_that_are_no_schedule_are_refused(looks):
     with pytest.raises(ValueError, match="looks"):
         obrien_fleming_bounds(0.05, looks)
+
+
+def test_an_error_that_is_no_share_is_refused_by_its_name():
+    with pytest.raises(ValueError, match=r"^alpha must lie"):
+        obrien_fleming_bounds(1.0, 3)
