@@ -66,6 +66,7 @@ class Engine:
         self._mode, self._concurrency, self._budget = replies, concurrency, budget
         self._plugin_providers = self._provider_factories(plugin_providers or {})
         self._results = Results(cache, environ, fresh=replies == "fresh")
+        self._recorded = RecordedReplies()
         self._schedulers: dict[tuple[str | None, ...], Scheduler] = {}
         self._phases = Phases()
         self._callbacks = SchedulerCallbacks(
@@ -217,10 +218,10 @@ class Engine:
 
     async def _begin(self, requests: list[Request]) -> list[Request]:
         """Settle the requests that need no provider; return the others."""
-        with RecordedReplies() as recorded:
-            return [*self._unsettled(requests, recorded)]
+        with self._recorded:
+            return [*self._unsettled(requests)]
 
-    def _unsettled(self, requests: list[Request], recorded: RecordedReplies) -> Iterator[Request]:
+    def _unsettled(self, requests: list[Request]) -> Iterator[Request]:
         settle = self._results.settle
         try:
             cached = self._results.cached_replies(requests)
@@ -232,7 +233,7 @@ class Engine:
             if request.fingerprint in cached:
                 settle(request, cached[request.fingerprint])
             elif provider_spec(request.provider).recorded:
-                settle(request, recorded.reply_or_error(request))
+                settle(request, self._recorded.reply_or_error(request))
             elif self._mode == "recorded":
                 settle(request, NotRecorded(_NOT_RECORDED))
             elif message := self.key_error(request):

@@ -42,7 +42,8 @@ class Results:
         #: The rate of the replies and failures that are not reused.
         self.recent_rate = RecentRate()
         self._started = 0.0
-        self._expected: set[str] = set()
+        #: Fingerprints of the results that are expected and have not arrived.
+        self._pending: set[str] = set()
         #: Requests whose reply was in the cache: from an earlier run, or from another process.
         self._cached: set[str] = set()
         self._waiters: list[tuple[set[str], Event]] = []
@@ -83,16 +84,19 @@ class Results:
     @property
     def expected(self) -> int:
         """The number of results that are expected or have arrived."""
-        return len(self._expected)
+        with self._lock:
+            return len(self._pending) + len(self.arrived)
 
     def expects(self, request: Request) -> bool:
         """Return True if the result of *request* is expected or has arrived."""
-        return request.fingerprint in self._expected
+        # In this order: a result arrives before it stops being pending.
+        return request.fingerprint in self._pending or request.fingerprint in self.arrived
 
     def expect(self, requests: Iterable[Request]) -> list[Request]:
         """Expect the results of *requests*; return those that were not expected before."""
         new = {request.fingerprint: request for request in requests if not self.expects(request)}
-        self._expected.update(new)
+        with self._lock:
+            self._pending.update(new)
         return [*new.values()]
 
     def cached_replies(self, requests: Iterable[Request]) -> dict[str, Reply]:
@@ -126,6 +130,9 @@ class Results:
             result = file_text(result, self._texts)
         with self._lock:
             self.arrived[fingerprint] = result
+            self._pending.discard(fingerprint)
+            if not self._pending:
+                self._pending.clear()  # frees the memory of those that were pending
             for missing, done in self._waiters:
                 missing.discard(fingerprint)
                 if not missing:

@@ -127,7 +127,7 @@ def samples_from_values(scores: VariantScores, values: FloatArray) -> Samples:
     return Samples(
         case_ids=scores.case_ids,
         values=values,
-        repeats=np.where(scores.is_graded, 1.0, scores.repeats),
+        repeats=_independent_repeats(scores),
         groups=scores.group_numbers,
         weights=_weights(scores.weights),
         sources=scores.case_results,
@@ -171,6 +171,12 @@ def same_replies(before: Samples, after: Samples) -> bool:
 
 def _digest(source: CaseResult | str) -> str:
     return source if isinstance(source, str) else digest_replies(source)
+
+
+def _independent_repeats(scores: VariantScores) -> FloatArray:
+    """Return 1 for each graded case, and the number of replies of each other case."""
+    graded = scores.is_graded
+    return np.where(graded, 1.0, scores.repeats) if graded.any() else scores.repeats
 
 
 def _weights(weights: FloatArray) -> FloatArray | None:

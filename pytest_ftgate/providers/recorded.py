@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from sys import intern
 from typing import IO, Any, Self
@@ -27,9 +26,7 @@ _DETAILS = ("stop", "model", "usage", "seconds", "thought", "score")
 _Index = dict[str, _ReplyOrOffset | tuple[_ReplyOrOffset, ...]]
 
 
-@lru_cache(maxsize=16)
-def _read_index(path: Path, modified: int) -> _Index:
-    del modified  # part of the cache key, so that an edited file is read again
+def _read_index(path: Path) -> _Index:
     index: _Index = {}
     # Labels occur many times, so equal ones share one object.
     labels: dict[str, Reply] = {}
@@ -88,10 +85,16 @@ def _answer(path: Path, columns: Columns, case: Case, repeat: int) -> Reply:
 
 
 class RecordedReplies:
-    """Answers requests from their files; a context manager that reads each file only once."""
+    """Answers requests from their files, and reads each file only once.
+
+    It forgets a file after the last of its replies, since large files need much memory. A context
+    manager, which may be entered several times; no file is open between them.
+    """
 
     def __init__(self) -> None:
         self._files: dict[Path, _Index] = {}
+        #: The number of replies of each file that were not given yet.
+        self._left: dict[Path, int] = {}
         #: The last file that was read: all of them could exceed the limit of open files.
         self._open: tuple[Path, IO[bytes]] | None = None
 
@@ -101,6 +104,7 @@ class RecordedReplies:
     def __exit__(self, *exc_info: object) -> None:
         if self._open:
             self._open[1].close()
+            self._open = None
 
     def reply_or_error(self, request: Request) -> Reply | FtgateError:
         """Return the reply to *request*, or the error if there is none."""
@@ -130,13 +134,17 @@ class RecordedReplies:
                 others = f"; it has {', '.join([*index][:3])}, …" if not replies else ""
                 raise RequestRejected(message + others)
             entry = replies[request.repeat]
+            self._left[path] -= 1
+            if not self._left[path]:
+                del self._files[path]
             return entry if isinstance(entry, Reply) else self._read_at(path, entry, case.id)
         except OSError as error:
             raise ConfigurationError(f"the recorded replies cannot be read: {error}") from error
 
     def _index(self, path: Path) -> _Index:
         if path not in self._files:
-            self._files[path] = _read_index(path, path.stat().st_mtime_ns)
+            index = self._files[path] = _read_index(path)
+            self._left[path] = sum(len(_replies_of(index, case_id)) for case_id in index)
         return self._files[path]
 
     def _read_at(self, path: Path, start: int, case_id: str) -> Reply:

@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from sys import intern
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -102,7 +103,8 @@ def _without_lone_surrogates(value: Any, text: str) -> Any:
 
 def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the JSON object of *pairs*; raise ValueError for a repeated key."""
-    value = dict(pairs)
+    # Rows have the same keys, which share their memory.
+    value = {intern(key): item for key, item in pairs}
     if len(value) < len(pairs):
         keys = [key for key, _ in pairs]
         repeated = next(key for key in keys if keys.count(key) > 1)

@@ -18,7 +18,7 @@ from pytest_ftgate.suite.extra import without_restrictions
 from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED, provider_spec
-from pytest_ftgate.suite.training_data import count_recorded_replies, repeats_recorded_replies
+from pytest_ftgate.suite.training_data import count_repeated_replies
 
 #: The longest reply to a skill case that declares no limit, in tokens.
 SKILL_TOKENS = 32
@@ -97,19 +97,18 @@ def replies_vary(variant: Variant) -> bool:
     """Return True if *variant* may answer a repeated request differently."""
     spec = provider_spec(variant.provider)
     if spec.recorded and variant.replies is not None:
-        if reply_columns(variant.replies, variant.options) is None:
-            return repeats_recorded_replies(variant.replies)
-        return any(count > 1 for count in _reply_counts(variant, variant.replies).values())
+        return bool(_repeated_replies(variant, variant.replies))
     return not spec.deterministic or bool(variant.sampling.get("temperature"))
 
 
-def _reply_counts(variant: Variant, path: Path) -> Mapping[str, int]:
-    """Return the number of recorded replies by case id."""
+def _repeated_replies(variant: Variant, path: Path) -> Mapping[str, int]:
+    """Return the number of recorded replies of each case that has several, by its id."""
     columns = reply_columns(path, variant.options)
     if columns is None:
-        return count_recorded_replies(path)
+        return count_repeated_replies(path)
     try:
-        return {key: len(rows) for key, rows in recorded_answers(path, columns).items()}
+        answers = recorded_answers(path, columns)
+        return {key: len(rows) for key, rows in answers.items() if len(rows) > 1}
     except FtgateError:
         # The requests that read the file say what is wrong with it.
         return {}
@@ -135,11 +134,11 @@ def task_requests(
     """
     builder = RequestBuilder(suite, variant, environ)
     repeats = repeats if replies_vary(variant) else 1
-    counts = _reply_counts(variant, variant.replies) if variant.replies else {}
+    counts = _repeated_replies(variant, variant.replies) if variant.replies else {}
     return tuple(
         CaseRequest(case, repeat, builder.build(case, builder.messages_for(case), repeat))
         for case in suite.cases
-        for repeat in range(min(repeats, max(1, counts.get(case.id, 1))) if counts else repeats)
+        for repeat in range(min(repeats, counts.get(case.id, 1)) if variant.replies else repeats)
     )
 
 

@@ -117,21 +117,19 @@ def _known_replies(
     cached = cache.replies({case_request.fingerprint for case_request in case_requests})
     cache.close()
     replies = {}
-    for case_request in case_requests:
-        request = case_request.request
-        reply = cached.get(request.fingerprint) or _recorded_reply(request)
-        if reply is None and not only_cached:
-            reply = _stand_in(variant, case_request)
-        if reply is not None:
-            replies[request.fingerprint] = reply
+    with RecordedReplies() as recorded:
+        for case_request in case_requests:
+            request = case_request.request
+            reply = cached.get(request.fingerprint) or _recorded_reply(recorded, request)
+            if reply is None and not only_cached:
+                reply = _stand_in(variant, case_request)
+            if reply is not None:
+                replies[request.fingerprint] = reply
     return replies
 
 
-def _recorded_reply(request: Request) -> Reply | None:
-    if not request.replies:
-        return None
-    with RecordedReplies() as recorded:
-        result = recorded.reply_or_error(request)
+def _recorded_reply(recorded: RecordedReplies, request: Request) -> Reply | None:
+    result = recorded.reply_or_error(request) if request.replies else None
     return result if isinstance(result, Reply) else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pytest_ftgate.scoring.formats import looks_like_refusal
 
 _TEXT_AND_STOP = attrgetter("text", "stop")
 #: The most replies whose texts are in memory at once.
-_READ_AT_ONCE = 1000
+_READ_AT_ONCE = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,9 @@ class ReplyStats:
 
 def reply_stats(replies: Iterable[Reply]) -> ReplyStats:
     """Return the statistics of *replies*."""
-    words, characters, texts = Counter[int](), Counter[int](), Counter[int]()
-    refusals, stops = 0, Counter[str]()
+    words, characters, stops = Counter[int](), Counter[int](), Counter[str]()
+    # Arrays, since most long texts are different.
+    refusals, hashes, hash_counts = 0, array("q"), array("q")
     rest = map(_TEXT_AND_STOP, replies)
     # Many texts are the same, and are measured together.
     while counts := Counter(islice(rest, _READ_AT_ONCE)):
@@ -56,12 +58,21 @@ def reply_stats(replies: Iterable[Reply]) -> ReplyStats:
             if stripped:
                 words[len(stripped.split())] += count
                 characters[len(stripped)] += count
-                texts[hash(stripped)] += count
+                hashes.append(hash(stripped))
+                hash_counts.append(count)
     return ReplyStats(
         word_counts=words,
         character_counts=characters,
         written_count=words.total(),
-        most_common_count=max(texts.values(), default=0),
+        most_common_count=_largest_total(hashes, hash_counts),
         refusal_count=refusals,
         stop_counts=stops,
     )
+
+
+def _largest_total(keys: array[int], counts: array[int]) -> int:
+    """Return the largest sum of the *counts* of one key; 0 without any."""
+    import numpy as np
+
+    _, numbers = np.unique(keys, return_inverse=True)
+    return int(np.bincount(numbers, weights=counts).max(initial=0))

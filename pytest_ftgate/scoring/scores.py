@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -147,10 +147,10 @@ class VariantScores:
 
         return np.fromiter(map(len, map(_SCORES, self.case_results)), np.intp)
 
-    @cached_property
-    def _scores(self) -> tuple[Score, ...]:
+    @property
+    def _scores(self) -> Iterator[Score]:
         """The scores of all replies, case by case."""
-        return tuple(chain.from_iterable(map(_SCORES, self.case_results)))
+        return chain.from_iterable(map(_SCORES, self.case_results))
 
     @cached_property
     def correct(self) -> _Array:
@@ -329,7 +329,7 @@ def _reply_content(reply: Reply) -> Any:
 
 def score_replies(
     variant: str,
-    case_requests: Iterable[CaseRequest],
+    case_requests: Sequence[CaseRequest],
     replies: Mapping[str, Reply | FtgateError],
     folder: Path,
     judge_scores: Mapping[str, JudgeScores] | None = None,
@@ -344,8 +344,8 @@ def score_replies(
     """
     with TimeLimit() as limit:
         scorer = _CaseScorer(replies, folder, limit, judge_scores or {})
+        _run_code(case_requests, replies, folder)
         groups = _group_by_case(case_requests)
-        _run_code(chain.from_iterable(group for _, group in groups), replies, folder)
         return VariantScores(variant, {key: scorer.score_case(group) for key, group in groups})
 
 
@@ -382,11 +382,17 @@ def unscored_results(
 
 def _group_by_case(
     case_requests: Iterable[CaseRequest],
-) -> Iterable[tuple[str, list[CaseRequest]]]:
-    by_case: dict[str, list[CaseRequest]] = defaultdict(list)
+) -> Iterator[tuple[str, list[CaseRequest]]]:
+    # Most cases have one request, and a list for each of them would need more memory.
+    first: dict[str, CaseRequest] = {}
+    others: dict[str, list[CaseRequest]] = defaultdict(list)
     for case_request in case_requests:
-        by_case[case_request.case.id].append(case_request)
-    return by_case.items()
+        if case_request.case.id in first:
+            others[case_request.case.id].append(case_request)
+        else:
+            first[case_request.case.id] = case_request
+    for case_id, case_request in first.items():
+        yield case_id, [case_request, *others.get(case_id, ())]
 
 
 def _case_result(

@@ -343,7 +343,9 @@ def _rule_error(case: DeclaredCase, folder: Path) -> str | None:
 
 
 #: Keys whose values are copied unchanged.
-_COPIED_KEYS = DeclaredCase.model_fields.keys() - {"id", "messages", "score", "format"}
+_COPIED_KEYS = DeclaredCase.model_fields.keys() - {"id", "messages", "vars", "score", "format"}
+#: Shared by all cases without vars, to save memory.
+_NO_VARS: dict[str, Any] = {}
 
 
 def _build_case(case: DeclaredCase, location: str, score: Rule, formats: tuple[Rule, ...]) -> Case:
@@ -353,6 +355,7 @@ def _build_case(case: DeclaredCase, location: str, score: Rule, formats: tuple[R
         id=intern(case.id or digest([case.input, messages, case.vars])[:8]),
         location=location,
         messages=messages,
+        vars=case.vars or _NO_VARS,
         score=score,
         format=formats,
         **{key: getattr(case, key) for key in _COPIED_KEYS},

@@ -354,19 +354,12 @@ def _parse_file(source: Source, path: Path) -> Iterator[TrainingExample]:
             source.add_error(row.line, str(error), path)
 
 
-def count_recorded_replies(path: Path) -> Mapping[str, int]:
-    """Return the number of recorded replies by case id. Invalid lines do not count."""
+def count_repeated_replies(path: Path) -> Mapping[str, int]:
+    """Return the number of recorded replies of each case that has several, by its id.
+
+    Invalid lines do not count.
+    """
     return _count_cached(path, path.stat().st_mtime_ns)
-
-
-def repeats_recorded_replies(path: Path) -> bool:
-    """Return True if a case has several recorded replies."""
-    return _repeats_cached(path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=16)
-def _repeats_cached(path: Path, version: int) -> bool:
-    return max(_count_cached(path, version).values(), default=0) > 1
 
 
 @lru_cache(maxsize=16)
@@ -377,4 +370,5 @@ def _count_cached(path: Path, version: int) -> Mapping[str, int]:
         for line in stream:
             with suppress(ValueError, KeyError, TypeError):
                 counts[intern(replace_lone_surrogates(str(json.loads(line)["id"])))] += 1
-    return counts
+    # Most files have one reply to each case, and the ids of all cases would stay in memory.
+    return {case_id: count for case_id, count in counts.items() if count > 1}

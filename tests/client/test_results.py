@@ -155,3 +155,21 @@ def test_cached_replies_are_read_part_by_part(cache, call, monkeypatch):
     replies = Results(cache, {}, fresh=False).cached_replies(calls)
 
     assert [replies[one.fingerprint].text for one in calls] == ["0", "1", "2", "3", "4"]
+
+
+def test_a_result_counts_as_expected_once_before_and_after_it_arrives(cache, call):
+    calls = [call(str(number)) for number in range(3)]
+    results = Results(cache, {}, fresh=False)
+    counts = []
+
+    new = results.expect([*calls[:2], calls[0]])
+    counts.append(results.expected)
+    for one in calls[:2]:
+        results.settle(one, Reply(text="here"))
+        counts.append(results.expected)
+    later = results.expect(calls)
+    counts.append(results.expected)
+
+    assert (new, later) == (calls[:2], calls[2:])
+    assert counts == [2, 2, 2, 3]
+    assert all(results.expects(one) for one in calls)

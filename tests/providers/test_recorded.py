@@ -175,6 +175,27 @@ def few_open_files():
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+def test_a_file_is_forgotten_after_its_last_reply_and_read_again_if_asked(recorded, file):
+    file.write_text("".join(f'{{"id": "{case}", "text": "{case}"}}\n' for case in "aab"))
+    files, kept, texts = RecordedReplies(), [], []
+    for case, repeat in (("a", 0), ("a", 1), ("b", 0), ("a", 1)):
+        with files:
+            texts.append(files.reply(replace(recorded(case), repeat=repeat)).text)
+        kept.append(file in files._files)
+
+    assert texts == ["a", "a", "b", "a"]
+    assert kept == [True, True, False, True]
+
+
+def test_long_replies_are_read_from_a_file_that_was_closed_meanwhile(recorded, file):
+    texts = {key: f"{key} " * 50 for key in ("a", "b")}
+    file.write_text("\n".join(json.dumps({"id": key, "text": texts[key]}) for key in texts))
+    files = RecordedReplies()
+    for key, text in texts.items():
+        with files:
+            assert files.reply(recorded(key)).text == text
+
+
 def test_a_missing_file_is_an_error_of_the_request(recorded, cache):
     call = recorded()
     engine = Engine(cache, {})

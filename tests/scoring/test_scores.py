@@ -86,6 +86,17 @@ def test_the_score_of_a_case_is_the_mean_of_its_repeats():
     assert row.fingerprints == ("1-0", "1-1", "1-2", "1-3")
 
 
+def test_repeats_of_a_case_need_not_follow_each_other():
+    asks = [case_request(case(key), repeat) for repeat in range(3) for key in "21"]
+    found = scores(asks, {one.fingerprint: reply("a") for one in asks}).results
+
+    assert {key: row.fingerprints for key, row in found.items()} == {
+        "2": ("2-0", "2-1", "2-2"),
+        "1": ("1-0", "1-1", "1-2"),
+    }
+    assert [*found] == ["2", "1"]
+
+
 def test_a_missing_reply_is_no_incorrect_reply():
     one = case("1")
     answers = {"1-0": reply("a"), "1-1": RequestRejected("overloaded")}
