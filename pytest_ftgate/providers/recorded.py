@@ -92,7 +92,7 @@ class RecordedReplies:
     """
 
     def __init__(self) -> None:
-        self._files: dict[Path, _Index] = {}
+        self._files: dict[Path, _Index | ConfigurationError] = {}
         #: The number of replies of each file that were not given yet.
         self._left: dict[Path, int] = {}
         #: The last file that was read: all of them could exceed the limit of open files.
@@ -142,10 +142,21 @@ class RecordedReplies:
             raise ConfigurationError(f"the recorded replies cannot be read: {error}") from error
 
     def _index(self, path: Path) -> _Index:
-        if path not in self._files:
-            index = self._files[path] = _read_index(path)
-            self._left[path] = sum(len(_replies_of(index, case_id)) for case_id in index)
-        return self._files[path]
+        found = self._files.get(path)
+        if isinstance(found, ConfigurationError):
+            raise found
+        if found is None:
+            found = self._files[path] = self._read(path)
+            self._left[path] = sum(len(_replies_of(found, case_id)) for case_id in found)
+        return found
+
+    def _read(self, path: Path) -> _Index:
+        try:
+            return _read_index(path)
+        except ConfigurationError as error:
+            # Otherwise each request would read the file up to the broken line.
+            self._files[path] = error
+            raise
 
     def _read_at(self, path: Path, start: int, case_id: str) -> Reply:
         if self._open is None or self._open[0] != path:

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.errors import ConfigurationError, RequestRejected
+from pytest_ftgate.providers import recorded as recorded_module
 from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.suite.model import Case
@@ -185,6 +186,21 @@ def test_a_file_is_forgotten_after_its_last_reply_and_read_again_if_asked(record
 
     assert texts == ["a", "a", "b", "a"]
     assert kept == [True, True, False, True]
+
+
+def test_a_broken_file_is_read_once(recorded, file, monkeypatch):
+    file.write_text('{"id": "a", "text": "a"}\n{"id": "b"}\n')
+    reads, read = [], recorded_module._read_index
+    monkeypatch.setattr(
+        recorded_module, "_read_index", lambda path: reads.append(path) or read(path)
+    )
+    files = RecordedReplies()
+
+    errors = [str(files.reply_or_error(recorded(case))) for case in "ab"]
+
+    assert errors == [errors[0]] * 2
+    assert errors[0].startswith(f"{file.name}:2: ")
+    assert reads == [file]
 
 
 def test_long_replies_are_read_from_a_file_that_was_closed_meanwhile(recorded, file):
