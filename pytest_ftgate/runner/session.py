@@ -383,13 +383,15 @@ class Session:
         A model on this machine goes on with them while a look of a gate is evaluated; what other
         gates need would change its adapter, or take longer than the evaluation.
         """
-        for suite in {run.suite.name: run.suite for run in gates}.values():
-            baseline = suite.variants[suite.baseline]
+        for first in {run.suite.name: run for run in reversed(gates)}.values():
+            suite, baseline = first.suite, first.suite.variants[first.suite.baseline]
             total = sum(len(suite.gates_for(variant)) for variant in suite.variants.values())
             is_whole = sum(run.suite.name == suite.name for run in gates) == total
             if is_whole and not baseline.gated and provider_spec(baseline.provider).local:
-                with suppress(FtgateError):
-                    yield from self.workloads.task_requests(suite, baseline, full_look(suite))
+                # In the order in which the looks of its first gate wait for them.
+                for look in (*self.workloads.looks(first), full_look(suite)):
+                    with suppress(FtgateError):
+                        yield from self.workloads.task_requests(suite, baseline, look)
 
     def checked_results(
         self,

@@ -115,17 +115,25 @@ def test_a_local_baseline_without_a_gate_is_requested_with_the_first_gate_of_a_w
     submitted, submit = [], Engine.submit
 
     def noted(engine, requests, **options):
-        submitted.extend(request.function for request in requests)
+        submitted.extend((request.function, request.case.id) for request in requests)
         submit(engine, requests, **options)
 
     monkeypatch.setattr(Engine, "submit", noted)
     desk.run(*chosen)
 
-    names = [(name.partition(":")[2], len([*same])) for name, same in groupby(submitted)]
+    names = [
+        (name.partition(":")[2], len([*same]))
+        for name, same in groupby(function for function, _ in submitted)
+    ]
     if chosen:
         assert {name for name, _ in names} == {"draft"}
     else:
         assert names[:3] == [("draft", 40), ("answer", 200), ("broken", 40)]
+        # Those of the first look come first.
+        first, baseline = (
+            {case for _, case in part} for part in (submitted[:40], submitted[40:80])
+        )
+        assert first == baseline
 
 
 def test_stopping_early_reaches_the_same_verdict_in_a_second_run(desk):

@@ -14,7 +14,7 @@ from pytest_ftgate.stats.paired import holm
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
 
-@examples(0.2)
+@examples(0.05)
 @given(P_VALUES)
 def test_adjusted_values_agree_with_statsmodels(p):
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-12)
