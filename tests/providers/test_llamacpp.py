@@ -89,6 +89,8 @@ RUNNER = asyncio.Runner()
 
 @pytest.fixture(scope="module", autouse=True)
 def _loop():
+    # A new one each time: xdist may give a process the tests of this file in two parts.
+    RUNNER.__init__()
     with RUNNER:
         yield
 
