@@ -136,7 +136,7 @@ class Engine:
         return chain(self._in_flight.values(), self._batches.unpaid.values())
 
     def submit(self, requests: Iterable[Request], *, first: bool = False) -> None:
-        """Submit requests: *first* puts them before the queue, and not at its end.
+        """Submit requests at the end of the queue, or *first* at its front.
 
         Requests that were submitted before are ignored.
 

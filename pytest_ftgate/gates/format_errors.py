@@ -384,7 +384,8 @@ def _text_pairs(before: VariantScores, after: VariantScores) -> list[tuple[str, 
 def _shares_most_words(one: str, other: str) -> bool:
     """Return True if the texts share half of the words of the shorter one.
 
-    Then their language is one, and the model of a hundred megabytes that detects it is not loaded.
+    Then both are in one language. The model that detects languages takes a hundred megabytes; it is
+    not loaded.
     """
     words, others = ({*text.casefold().split()} for text in (one, other))
     return 2 * len(words & others) >= min(len(words), len(others))

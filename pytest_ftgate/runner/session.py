@@ -378,16 +378,18 @@ class Session:
                 yield self.workloads.identity_probes(gate_run), requests
 
     def _measured_baselines(self, gates: Sequence[GateRun]) -> Iterator[CaseRequest]:
-        """Yield the requests of local baselines that whole suites measure without a gate.
+        """Yield the requests of baselines on this machine that whole suites measure without a gate.
 
-        A model on this machine goes on with them while a look of a gate is evaluated; what other
-        gates need would change its adapter, or take longer than the evaluation.
+        Their model goes on with them while a look of a gate is evaluated; what other gates need
+        would change its adapter, or take longer than the evaluation.
         """
-        for first in {run.suite.name: run for run in reversed(gates)}.values():
+        # Marked functions have limits of their own, and do not make a suite whole.
+        of_suites = [run for run in gates if run.function_suite is None]
+        for first in {run.suite.name: run for run in reversed(of_suites)}.values():
             suite, baseline = first.suite, first.suite.variants[first.suite.baseline]
             total = sum(len(suite.gates_for(variant)) for variant in suite.variants.values())
-            is_whole = sum(run.suite.name == suite.name for run in gates) == total
-            if is_whole and not baseline.gated and provider_spec(baseline.provider).local:
+            is_whole = sum(run.suite.name == suite.name for run in of_suites) == total
+            if is_whole and not baseline.gated and provider_spec(baseline.provider).weights:
                 # In the order in which the looks of its first gate wait for them.
                 for look in (*self.workloads.looks(first), full_look(suite)):
                     with suppress(FtgateError):

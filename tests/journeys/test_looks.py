@@ -104,36 +104,56 @@ def test_a_clear_failure_stops_early_and_leaves_the_rest_unasked(desk):
     assert len(desk.asked()) == 2 * 40
 
 
-@pytest.mark.parametrize("chosen", [(), ("-k", "draft")])
-def test_a_local_baseline_without_a_gate_is_requested_with_the_first_gate_of_a_whole_suite(
-    desk, monkeypatch, chosen
-):
-    desk.cases = 200
-    current = '{provider: python, function: "answers:answer", gated: false}'
-    gates = "{accuracy: {min: 0.5, stop_early: true}}"
-    desk.asking_suite(NOISY, gates=gates, current=current, draft=DRAFT, broken=BROKEN)
-    submitted, submit = [], Engine.submit
+#: Three variants of a model on this machine, which differ by their longest replies.
+LOCAL = {
+    "current": "{provider: llamacpp, model: tiny.gguf, max_tokens: 1, gated: false}",
+    "draft": "{like: current, max_tokens: 2, gated: true}",
+    "other": "{like: current, max_tokens: 3, gated: true}",
+}
+MARKED = """\
+import pytest
+
+@pytest.mark.ftgate("tickets.ftgate.yaml", min=0.5, variants=["draft"])
+def test_it(reply):
+    assert reply.text
+"""
+
+
+@pytest.fixture
+def submitted(desk, monkeypatch):
+    """Return what a run submits, as a variant's name and a case; nothing is sent."""
+    desk.cases, found, submit = 200, [], Engine.submit
+    desk.asking_suite(gates="{accuracy: {min: 0.5, stop_early: true}}", **LOCAL)
+    desk.path("test_it.py").write_text(MARKED)
+    desk.path("tiny.gguf").write_bytes(b"GGUF")
 
     def noted(engine, requests, **options):
-        submitted.extend((request.function, request.case.id) for request in requests)
+        requests = [*requests]
+        found.extend(([*LOCAL][one.max_tokens - 1], one.messages[-1]) for one in requests)
         submit(engine, requests, **options)
 
     monkeypatch.setattr(Engine, "submit", noted)
-    desk.run(*chosen)
 
-    names = [
-        (name.partition(":")[2], len([*same]))
-        for name, same in groupby(function for function, _ in submitted)
-    ]
-    if chosen:
-        assert {name for name, _ in names} == {"draft"}
-    else:
-        assert names[:3] == [("draft", 40), ("answer", 200), ("broken", 40)]
-        # Those of the first look come first.
-        first, baseline = (
-            {case for _, case in part} for part in (submitted[:40], submitted[40:80])
-        )
-        assert first == baseline
+    def run(*args):
+        desk.run("--ftgate-replies=recorded", *args)
+        return found
+
+    return run
+
+
+def test_a_baseline_on_this_machine_without_a_gate_is_requested_with_the_first_gate(submitted):
+    found = submitted("tickets.ftgate.yaml")
+
+    names = [(name, len([*same])) for name, same in groupby(name for name, _ in found)]
+    assert names[:3] == [("draft", 40), ("current", 200), ("other", 40)]
+    # Those of the first look come first.
+    first, baseline = ({case for _, case in part} for part in (found[:40], found[40:80]))
+    assert first == baseline
+
+
+@pytest.mark.parametrize("chosen", ["draft and not test_it", "draft or test_it"])
+def test_a_part_of_a_suite_requests_no_baseline_that_nothing_compares_with(submitted, chosen):
+    assert {name for name, _ in submitted("-k", chosen)} == {"draft"}
 
 
 def test_stopping_early_reaches_the_same_verdict_in_a_second_run(desk):
