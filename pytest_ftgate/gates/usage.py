@@ -87,17 +87,20 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
 
 def _passing_settings(checks: Sequence[Check]) -> list[str]:
     """Return the limits that pass *checks* with the same replies; none if they cannot."""
-    if any(check.high is None or check.missing or not check.informative for check in checks):
-        return []
-    rises = [check.high or 0.0 for check in checks if check.before is not None]
-    settings = [f"max_rise: {ceil(max(rises) * 100) / 100:g}"] if rises else []
-    for check in checks:
-        if check.before is None and check.unit == "usd":
-            settings.append(f"max_usd_per_1k: {round_up(check.high or 0.0)}")
-        elif check.before is None:
-            quantile = "p50" if check.kind is CheckKind.P50 else "p95"
-            settings.append(f"max_{quantile}_ms: {ceil(check.high or 0.0)}")
+    settings = []
+    for check in sorted(checks, key=lambda check: check.before is None):
+        if check.high is None or check.missing or not check.informative:
+            return []
+        settings.append(_passing_setting(check, check.high))
     return settings
+
+
+def _passing_setting(check: Check, high: float) -> str:
+    if check.before is not None:
+        return f"max_rise: {ceil(high * 100) / 100:g}"
+    if check.unit == "usd":
+        return f"max_usd_per_1k: {round_up(high)}"
+    return f"max_{check.kind}_ms: {ceil(high)}"
 
 
 #: The largest number of further cases to advise.
