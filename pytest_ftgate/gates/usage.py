@@ -426,7 +426,7 @@ def quantile_interval(
     if not ranked.size:
         return 0.0, None, None
     # A bound at rank r (from 1) fails if fewer than r values lie below the true quantile.
-    below = binomial_cdf(np.arange(units, dtype=np.float64), float(units), share)
+    below = binomial_cdf(np.arange(float(units)), float(units), share)
     lower = int(np.count_nonzero(below <= risk))
     upper = int(np.count_nonzero(below < 1.0 - risk)) + 1
     ranks = [ceil(rank * ranked.size / units) for rank in (lower, upper)]

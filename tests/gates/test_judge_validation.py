@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.gates.judges import validate_judge
+from pytest_ftgate.gates.judge_validation import validate_judge
 from pytest_ftgate.scoring.judges import JudgeGrades, UnreadableReply
 from pytest_ftgate.suite.model import DEFAULT_GRADES, PAIRWISE_GRADES, Case, Judge, Label, Variant
 from pytest_ftgate.suite.rule import Rule
