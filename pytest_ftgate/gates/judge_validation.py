@@ -150,7 +150,7 @@ def _length_correlation(
     if len(readable) < _MIN_LABELS or not spread:
         return None, None
     r = float(np.sum(errors * ranks)) / spread
-    unexplained = max(1 - r**2, np.finfo(float).tiny)
+    unexplained = max(1 - r**2, np.finfo(float).eps)
     return r, 2 * float(stdtr(freedom, -abs(r) * np.sqrt(freedom / unexplained)))
 
 
