@@ -122,9 +122,9 @@ def _found_share(
 def _kappa(judge: Judge, pairs: Sequence[tuple[str, str]]) -> IntervalEstimate:
     ranked = sorted(judge.grades, key=lambda grade: judge.grades[grade])
     human_ranks, judge_ranks = ([ranked.index(pair[i]) for pair in pairs] for i in (0, 1))
-    weighted = len(ranked) > 2  # noqa: PLR2004 - with two grades, weights change nothing
-    bounds = kappa_bounds(human_ranks, judge_ranks, len(ranked), weighted=weighted)
-    value = cohen_kappa(human_ranks, judge_ranks, len(ranked), weighted=weighted)
+    # Of two grades, weights change nothing.
+    bounds = kappa_bounds(human_ranks, judge_ranks, len(ranked), weighted=True)
+    value = cohen_kappa(human_ranks, judge_ranks, len(ranked), weighted=True)
     return IntervalEstimate(value=value, low=bounds.lower, high=bounds.upper, n=len(pairs))
 
 

@@ -316,6 +316,7 @@ def test_a_correlation_that_chance_may_bring_is_no_warning():
     validation = validate_judge(a_judge, pairs, ())
 
     assert 0.01 < validation.length_p < 0.1
+    assert_correlation(validation, pairs)
     assert validation.warnings == ()
 
 
