@@ -351,7 +351,7 @@ def _minimum_of_grades(
         high=high,
         p_pass=strict_check.p_pass,
         p_fail=lenient_check.p_fail,
-        needed=strict_check.needed if outcome is Outcome.INCONCLUSIVE else None,
+        needed=strict_check.needed,
         shown_limit=_shown_minimum(plain, outcome, levels, holds),
         method="judge",
         note=_joined(plain.note, _minimum_note(plain, *found, strict)),

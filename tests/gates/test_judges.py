@@ -276,8 +276,10 @@ def test_labels_decide_a_drop_by_the_rule_of_every_drop(worse, margin, levels, o
 
 
 def test_what_would_settle_the_grades_alone_is_not_told_of_a_mean_by_labels():
-    check = labelled(8)
+    plain = compared(JudgeEvidence(), [1] * 100, [0] * 6 + [1] * 94)
+    check = labelled(6, n=100)
 
+    assert None not in (plain.needed, plain.certifiable, plain.shown_limit)
     assert (check.needed, check.certifiable, check.shown_limit) == (None, None, None)
 
 

@@ -309,6 +309,9 @@ def test_cases_that_broke_their_format_are_mended_by_the_most_frequent_error(bro
 
     mended = NextStep(StepKind.FIX_FORMAT, {"format_error": "no JSON", "replies": 2})
     assert (steps[0] == mended) is broken
+    assert all_steps(found, gate=replace(GATE, kind="format"), errors=["x"])[0] == NextStep(
+        StepKind.FIX_FORMAT, {"format_error": "x", "replies": 1}
+    )
 
 
 def test_a_drifted_baseline_is_requested_again_with_the_variant():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pytest_ftgate.gates.judge_validation import validate_judge
+from pytest_ftgate.gates.judge_labels import validate_judge
 from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation
 from pytest_ftgate.scoring.judges import JudgeGrades, UnreadableReply
 from pytest_ftgate.stats.proportions import wilson

@@ -1,4 +1,4 @@
-"""The validation of a judge: its figures by human labels of the same replies."""
+"""Human labels of replies that a judge grades: they validate the judge."""
 
 from __future__ import annotations
 
@@ -160,10 +160,10 @@ def _centred(values: Sequence[float]) -> list[float]:
 
 
 def _ranks(values: Sequence[float]) -> list[float]:
-    """Return the rank of each value, scaled to 0 to 1; equal values have the same rank."""
+    """Return twice the rank of each value, over the last one; equal values have the same rank."""
     ranked = sorted(values)
     last = max(1, len(values) - 1)
-    return [(bisect_left(ranked, v) + bisect_right(ranked, v) - 1) / 2 / last for v in values]
+    return [(bisect_left(ranked, v) + bisect_right(ranked, v)) / last for v in values]
 
 
 def _errors(
