@@ -93,6 +93,7 @@ def test_a_rise_is_the_median_of_what_each_case_rose_by(factor, outcome):
 
     assert verdict.outcome is outcome
     assert verdict.check.rise == pytest.approx(factor - 1)
+    assert verdict.notes == ("measured with up to 16 requests in flight at once",)
 
 
 def test_replies_from_the_cache_are_not_measured_and_block_nothing():
