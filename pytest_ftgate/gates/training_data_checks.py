@@ -42,7 +42,7 @@ def doubtful_label_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding
     """
     label_counts = Counter(row.answer for row in answered)
     rows = [row for row in answered if label_counts[row.answer] >= _FOLDS]
-    names, labels = np.unique([row.answer or "" for row in rows], return_inverse=True)
+    names, labels = np.unique([row.answer_text for row in rows], return_inverse=True)
     if len(names) < 2:  # noqa: PLR2004 - a single label has no alternative
         return
     probabilities = _label_probabilities([row.example.input_text for row in rows], labels)
@@ -377,9 +377,11 @@ def _format_findings(
     checker = FormatChecker(rules.folder)
     kinds: dict[int, str] = {}
     for row in answered:
-        case = Case(id="", location="", input=row.example.input_text, score=Rule("exact"),
-                    format=rules.format)  # fmt: skip
-        reply = read_reply(Reply(text=row.answer or ""), rules.thoughts)
+        case = Case(
+            id=f"line {row.line}", location="the training data", input=row.example.input_text,
+            score=Rule("exact"), format=rules.format,
+        )  # fmt: skip
+        reply = read_reply(Reply(text=row.answer_text), rules.thoughts)
         error = checker.find_error(case, reply)
         if error:
             kinds[row.line] = error.kind
@@ -401,7 +403,7 @@ def _thought_findings(
     answered: Sequence[TrainingRow], rules: TrainingDataRules
 ) -> Iterator[Finding]:
     replies = {
-        row.line: read_reply(Reply(text=row.answer or ""), rules.thoughts) for row in answered
+        row.line: read_reply(Reply(text=row.answer_text), rules.thoughts) for row in answered
     }
     lines = tuple(line for line, reply in replies.items() if reply.thought)
     if not lines:
@@ -436,7 +438,7 @@ def _missing_label_findings(
 
 
 def _are_labels(answered: Sequence[TrainingRow]) -> bool:
-    answers = {row.answer or "" for row in answered}
+    answers = {row.answer_text for row in answered}
     if not 1 < len(answers) <= len(answered) / _MIN_ROWS_PER_LABEL:
         return False
     return max(map(len, answers)) <= _MAX_LABEL_LENGTH
@@ -445,7 +447,7 @@ def _are_labels(answered: Sequence[TrainingRow]) -> bool:
 def _balance_findings(
     labelled: Sequence[TrainingRow], rules: TrainingDataRules
 ) -> Iterator[Finding]:
-    counts = Counter(row.answer or "" for row in labelled)
+    counts = Counter(row.answer_text for row in labelled)
     (most_frequent, most), *_, (rarest, fewest) = counts.most_common()
     if most > rules.gate.balance * fewest:
         rows = f"{most_frequent} has {most:,} rows and {rarest} has {fewest:,}"
@@ -460,7 +462,7 @@ def _balance_findings(
 
 
 def _fact_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
-    answers = [normalise_text(row.answer or "") for row in answered]
+    answers = [normalise_text(row.answer_text) for row in answered]
     counts = Counter(answers)
     rows = [
         row
@@ -483,7 +485,7 @@ def _fact_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
 
 def _has_new_fact(row: TrainingRow) -> bool:
     """Return True if the answer contains a name or a number that the question does not."""
-    answer = row.answer or ""
+    answer = row.answer_text
     turns = (text for _, text in row.example.turns)
     question = " ".join((row.example.system, *turns)).lower()
     is_sentence = len(answer.split()) > _MAX_PHRASE_WORDS
