@@ -46,6 +46,8 @@ def doubtful_label_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding
     if len(names) < 2:  # noqa: PLR2004 - a single label has no alternative
         return
     probabilities = _label_probabilities([row.example.input_text for row in rows], labels)
+    if probabilities is None:
+        return
     best = probabilities.argmax(axis=1)
     guess_rate = np.bincount(labels).max() / len(labels)
     if (best == labels).mean() < (1.0 + guess_rate) / 2.0:
@@ -60,16 +62,19 @@ def doubtful_label_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding
         yield _doubtful_label_finding(lines, shown, doubtful.size / len(rows))
 
 
-def _label_probabilities(texts: Sequence[str], labels: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the probability of each label, cross-validated, of shape (texts, labels)."""
+def _label_probabilities(texts: Sequence[str], labels: NDArray[Any]) -> NDArray[np.float64] | None:
+    """Return the probability of each label, cross-validated, of shape (texts, labels).
+
+    None if no text contains a word.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import SGDClassifier
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     try:
         features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit_transform(texts)
-    except ValueError:  # no text contains a word
-        return np.zeros((len(texts), int(labels.max()) + 1))
+    except ValueError:
+        return None
     classifier = SGDClassifier(
         loss="log_loss",
         alpha=1 / (_INVERSE_REGULARISATION * len(texts)),
@@ -81,19 +86,18 @@ def _label_probabilities(texts: Sequence[str], labels: NDArray[Any]) -> NDArray[
     with warnings.catch_warnings():
         # A fit that does not converge is less accurate, which the caller checks.
         warnings.simplefilter("ignore")
-        probabilities = cross_val_predict(
+        probabilities: NDArray[np.float64] = cross_val_predict(
             classifier, features.tocsr(), labels, cv=folds, method="predict_proba"
         )
-    return np.asarray(probabilities, np.float64)
+    return probabilities
 
 
 def _doubtful_label_finding(lines: Sequence[int], shown: str, share: float) -> Finding:
-    verb = "is" if len(lines) == 1 else "are"
     return Finding(
         kind="doubtful label",
         severity=Severity.WARNING if share >= _MANY_DOUBTFUL else Severity.NOTE,
-        message=f"{quantity(len(lines), 'row')} {verb} labelled otherwise than rows like them; the "
-        f"clearest is {shown}",
+        message=f"{counted(len(lines), 'row', 'is', 'are')} labelled otherwise than rows like "
+        f"them; the clearest is {shown}",
         count=len(lines),
         lines=tuple(sorted(lines)),
         next="read them: a wrong label is learned as well as a right one",

@@ -316,7 +316,11 @@ def test_labels_that_differ_from_those_of_similar_rows_are_doubtful(findings_in)
         Severity.NOTE,
         (31, 61, 91),
     )
-    assert re.search(r"line (31|61|91): other, and not billing", finding.message)
+    assert re.fullmatch(
+        r"3 rows are labelled otherwise than rows like them; "
+        r"the clearest is line (31|61|91): other, and not billing",
+        finding.message,
+    )
     assert finding.count == 3
 
 

@@ -184,6 +184,12 @@ def test_rows_that_repeat_one_are_a_finding_that_names_the_first_pair():
     ]  # fmt: skip
 
 
+def test_one_row_that_repeats_another_is_told_in_the_singular():
+    (finding,) = found(duplicate_findings, rows_of(("a", "yes"), ("A", "yes")), "duplicate")
+
+    assert finding.message == "1 row repeats another; the first is that of line 1, in line 2"
+
+
 def test_one_row_that_nearly_repeats_another_with_its_answer_is_a_finding():
     rows = rows_of(
         ("one two three four", "no"), ("one two three four five", "yes"),
