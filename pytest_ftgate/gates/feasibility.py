@@ -52,7 +52,7 @@ def rate_problems(suite: Suite, gate: RateGate) -> Iterable[str]:
         return
     if gate.max_drop is not None:
         yield from _drop_problem(gate.max_drop, design)
-    if gate.min is not None and gate.min > 0:
+    if gate.min is not None:
         yield from _minimum_problem(gate.min, design)
 
 

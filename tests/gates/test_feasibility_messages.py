@@ -233,8 +233,8 @@ def test_margins_of_skills_are_refused_with_the_first_three_skills_and_a_number(
 
     assert told == [
         (
-            "a loss of 0.1 can never be ruled out in a (24), b (20), d (21) and 1 more, even if every "
-            "reply is the same; it takes 25 cases of a skill, or a margin of 0.12"
+            "a loss of 0.1 can never be ruled out in a (24), b (20), d (21) and 1 more, even if "
+            "every reply is the same; it takes 25 cases of a skill, or a margin of 0.12"
         )
     ]
 
