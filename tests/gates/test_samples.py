@@ -67,6 +67,13 @@ def test_equal_weights_and_no_groups_are_none():
     }  # fmt: skip
 
 
+def test_whole_numbers_are_kept_as_floats():
+    found = samples_from_cases({"a": CaseSample(1, 2, "", weight=2)})
+
+    arrays = found.values, found.repeats, found.weights
+    assert [array.dtype for array in arrays] == [np.float64] * 3
+
+
 def test_the_mean_is_weighted_over_the_cases_with_a_reply():
     weighted = samples_from_cases({
         "a": CaseSample(1.0, 1, "", weight=3.0),

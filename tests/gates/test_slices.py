@@ -141,6 +141,13 @@ def test_each_slice_has_the_figures_of_its_answered_cases():
     )  # fmt: skip
 
 
+def test_variants_without_a_shared_case_have_no_slices():
+    before, after = samples([1.0]), samples_from_cases({"other": CaseSample(1.0, 1, "")})
+    members = {("tag", "a"): {"c0", "other"}}
+
+    assert slice_results(before, after, members, margin=0.1, levels=Levels()) == ()
+
+
 def state(lost, count, margin, groups=None, **levels):
     before, after = [1.0] * count, [0.0] * lost + [1.0] * (count - lost)
     (found,) = slice_results(

@@ -115,7 +115,7 @@ def test_a_divergence_has_three_figures() -> None:
     [
         (0.25, "share", "25 %"),
         (0.25, "usd", "0.25 USD"),
-        (2500.0, "ms", "2,500 ms"),
+        (9.4, "ms", "9.4 ms"),
         (0.25, "nats", "0.25 nats a token"),
         (1200.0, "words", "1,200 words"),
         (1.2, "tokens", "1 token"),
