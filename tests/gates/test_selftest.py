@@ -88,17 +88,6 @@ def test_a_minimum_is_tested_as_well():
     assert found.failed > 0.9
 
 
-def test_looks_end_as_soon_as_the_verdict_is_clear():
-    ids = [f"c{index:03}" for index in range(200)]
-    looks = (
-        Look(number=1, of=2, cases=frozenset(ids[:100]), fractions=(0.5,)),
-        Look(number=2, of=2, cases=frozenset(ids), fractions=(0.5, 1.0)),
-    )
-    drawn = DrawnRuns(scores(200, 20), repeats=1, pairs=15, seed=0)
-
-    assert 0.0 < run(GATE, drawn, looks).passed <= run(GATE, drawn).passed + 0.1
-
-
 def test_a_format_gate_is_tested_on_its_own_scores():
     broken = FormatError("fenced")
     results = {
@@ -109,7 +98,7 @@ def test_a_format_gate_is_tested_on_its_own_scores():
 
     found = run(gate, DrawnRuns(VariantScores("current", results), repeats=1, pairs=20, seed=0))
 
-    assert found.discordance == pytest.approx(0.5, abs=0.1)
+    assert found.discordance == 1.0
 
 
 def test_a_gate_without_a_rate_is_refused():
@@ -221,18 +210,18 @@ def seen(monkeypatch):
 
 
 def test_the_figures_count_the_verdicts_of_all_pairs(seen):
-    gate = RateGate(kind="accuracy", line=1, max_drop=0.05, min=0.5, slices=("tag",))
+    gate = RateGate(kind="accuracy", line=1, max_drop=0.05, min=0.4, slices=("tag",))
     rows = {
         name: replace(one, case=replace(one.case, tags=("odd" if n % 2 else "even",)))
-        for n, (name, one) in enumerate(scores(40, 40).results.items())
+        for n, (name, one) in enumerate(scores(40, 40, 2).results.items())
     }
-    drawn = DrawnRuns(VariantScores("current", rows), repeats=1, pairs=12, seed=1)
+    drawn = DrawnRuns(VariantScores("current", rows), repeats=1, pairs=6, seed=1)
 
     found = rate_selftest(suite(gate), gate, drawn, (Look(),), Levels(alarm=0.3))
 
     verdicts = [verdict for *_, verdict in seen]
     outcomes = [verdict.outcome for verdict in verdicts]
-    passed = outcomes.count(Outcome.PASSED) / 12
+    passed = outcomes.count(Outcome.PASSED) / 6
     sides = [
         (old.correct, new.correct)
         for comparison, *_ in seen
@@ -245,16 +234,16 @@ def test_the_figures_count_the_verdicts_of_all_pairs(seen):
             any(part.name == name and part.state == "regressed" for part in verdict.slices)
             for verdict in verdicts
         )
-        / 12
+        / 6
         for name in ("odd", "even")
     }
     assert found == SelfTest(
-        gate="accuracy", cases=40, margin=0.05, minimum=0.5, pairs=12,
+        gate="accuracy", cases=40, margin=0.05, minimum=0.4, pairs=6,
         discordance=pytest.approx(sum(old != new for old, new in sides) / len(sides)),
-        passed=passed, failed=outcomes.count(Outcome.FAILED) / 12,
+        passed=passed, failed=outcomes.count(Outcome.FAILED) / 6,
         flips=2 * passed * (1 - passed), regressed=regressed,
     )  # fmt: skip
-    assert 0 < outcomes.count(Outcome.FAILED) < 12
+    assert 0 < outcomes.count(Outcome.FAILED) < 6
     assert min(regressed.values()) > 0
 
 
@@ -293,11 +282,11 @@ def test_each_look_sees_its_cases_and_its_replies_until_one_concludes(seen):
 def test_forgetting_is_tested_in_every_prompt_mode_with_the_regressed_skills(seen):
     rows = {
         name: replace(one, case=replace(one.case, skill="facts"))
-        for name, one in scores(40, 40).results.items()
+        for name, one in scores(40, 40, 2).results.items()
     }
     asked = tuple(one.case for one in rows.values())
     gate = ForgettingGate(line=1, cases=asked, max_drop=0.1, each=0.02, under_prompt=True)
-    runs = DrawnRuns(VariantScores("base", rows), repeats=1, pairs=8, seed=0)
+    runs = DrawnRuns(VariantScores("base", rows), repeats=1, pairs=3, seed=0)
     levels = Levels(alarm=0.4)
 
     found = skills_selftest(suite(gate), gate, runs, levels)
@@ -313,6 +302,6 @@ def test_forgetting_is_tested_in_every_prompt_mode_with_the_regressed_skills(see
         any(part.name == "facts" and part.state == "regressed" for part in verdict.slices)
         for _, verdict in seen
     ]
-    assert found.regressed == {"facts": sum(counts) / 8}
+    assert found.regressed == {"facts": sum(counts) / 3}
     assert (found.gate, found.margin, found.minimum) == ("forgetting", 0.1, None)
-    assert found.discordance == pytest.approx(0.5, abs=0.1)
+    assert found.discordance == 1.0

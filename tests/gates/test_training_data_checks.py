@@ -239,7 +239,7 @@ def test_the_share_of_common_words_of_a_near_leak_is_given(share, near):
 def test_a_case_within_the_text_of_a_row_without_an_answer_leaks_nearly():
     rows = rows_of(
         ("nothing", "x"),
-        {"text": "<s>Q: where is my new card? A: it is on its way to you by mail</s>"},
+        {"text": "<s>Q: where is my new card? A: it is on its way to you</s>"},
     )
 
     leaks = find_case_leaks(rows, [case("Where is my new card?")], 0.8)
