@@ -57,6 +57,13 @@ def test_regressed_and_fixed_cases_are_ranked_by_their_change():
     assert find_regressions(before, after) == Regressions(("h", "b", "a"), ("g", "c", "d"))
 
 
+def test_cases_with_the_same_change_keep_their_order():
+    names = [f"c{n}" for n in range(200)]
+    after = samples(**{name: n % 2 / 2 for n, name in enumerate(names)})
+
+    assert find_regressions(None, after) == Regressions((*names[::2], *names[1::2]), ())
+
+
 def test_without_a_baseline_every_wrong_case_is_regressed():
     assert find_regressions(None, samples(a=1.0, b=0.5, c=0.0, d=None)) == Regressions(
         ("c", "b"), ()

@@ -251,6 +251,16 @@ def test_missing_replies_count_as_the_worst_only_for_the_outcome(limit, outcome)
     )  # fmt: skip
 
 
+def test_a_single_case_is_told_with_what_it_is():
+    old, new = labelled("old", [(REFUND, REFUND)]), labelled("new", [(REFUND, LATE)])
+
+    check = check_macro_drop(old, new, (REFUND, LATE), against="old", margin=0.5, levels=Levels())
+
+    assert (check.n, check.before, check.after, check.outcome) == (
+        1, 1.0, 0.0, Outcome.INCONCLUSIVE,
+    )  # fmt: skip
+
+
 def test_few_cases_leave_a_minimum_open_as_well():
     few = labelled("new", BALANCED[250:349])
 
