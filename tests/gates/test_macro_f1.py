@@ -251,6 +251,17 @@ def test_missing_replies_count_as_the_worst_only_for_the_outcome(limit, outcome)
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("least", "outcome"), [(0.98, Outcome.INCONCLUSIVE), (0.985, Outcome.FAILED)]
+)
+def test_a_minimum_fails_only_if_missing_replies_could_not_turn_it(least, outcome):
+    new = without_replies(labelled("new", flipped(16)), 6)
+
+    check = check_macro_minimum(new, (REFUND, LATE), minimum=least, levels=Levels())
+
+    assert check.outcome is outcome
+
+
 def test_a_single_case_is_told_with_what_it_is():
     old, new = labelled("old", [(REFUND, REFUND)]), labelled("new", [(REFUND, LATE)])
 

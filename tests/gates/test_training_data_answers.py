@@ -310,6 +310,16 @@ def test_doubtful_labels_of_a_hundredth_of_the_rows_are_a_warning():
     assert (finding.severity, finding.lines) == (Severity.WARNING, (61,))
 
 
+def test_several_doubtful_labels_are_counted_with_the_clearest():
+    (finding,) = doubtful_label_findings(predictable(240, wrong=[60, 121]))
+
+    assert finding.lines == (61, 122)
+    assert finding.message in {
+        f"2 rows are labelled otherwise than rows like them; the clearest is line {clearest}"
+        for clearest in ("61: pear, and not apple", "122: plum, and not pear")
+    }
+
+
 def test_labels_with_fewer_than_three_rows_are_left_out():
     rows = predictable(60)
     rare = rows_of(("apple1 apple2 apple3 apple4", "fig"), ("apple1 apple2 apple5 apple6", "fig"))
