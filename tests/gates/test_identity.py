@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from pytest_ftgate.gates.identity import (
+    IdentityResult,
     check_served_model,
     compare_with_base,
-    IdentityResult,
     compare_with_recorded_base,
     identity_facts,
     server_notices,
@@ -119,14 +119,18 @@ NO_EFFECT = "the adapter has no effect"
         (
             {"n": 60, "differing": 0},
             Outcome.INVALID,
-            f"{SAME}: 60 of 60 replies are the base model's; the base repeats itself on 60 of 60; "
-            f"{NO_EFFECT}",
+            (
+                f"{SAME}: 60 of 60 replies are the base model's; the base repeats itself on 60 of 60; "
+                f"{NO_EFFECT}"
+            ),
         ),
         (
             {"n": 30, "differing": 7},
             Outcome.INVALID,
-            f"{SAME}: 23 of 30 replies are the base model's; the base repeats itself on 30 of 30; "
-            f"{NO_EFFECT}",
+            (
+                f"{SAME}: 23 of 30 replies are the base model's; the base repeats itself on 30 of 30; "
+                f"{NO_EFFECT}"
+            ),
         ),
         (
             {"n": 29, "differing": 7},
@@ -136,14 +140,18 @@ NO_EFFECT = "the adapter has no effect"
         (
             {"n": 60, "differing": 20, "unsteady": 30},
             Outcome.INVALID,
-            f"{SAME}: 40 of 60 replies are the base model's; the base repeats itself on 30 of 60; "
-            f"{NO_EFFECT}",
+            (
+                f"{SAME}: 40 of 60 replies are the base model's; the base repeats itself on 30 of 60; "
+                f"{NO_EFFECT}"
+            ),
         ),
         (
             {"n": 60, "differing": 20, "unsteady": 31},
             Outcome.INCONCLUSIVE,
-            "tuned model not proven: 40 of 60 replies are the base model's; "
-            "the base repeats itself on 29 of 60",
+            (
+                "tuned model not proven: 40 of 60 replies are the base model's; "
+                "the base repeats itself on 29 of 60"
+            ),
         ),
     ],
 )
@@ -196,7 +204,7 @@ def test_the_remedy_for_thoughts_is_what_the_provider_takes(provider, remedy) ->
     cases = [f"{i:03}" for i in range(4)]
     requests = [case_request(case, case) for case in cases]
     requests = [replace(one, request=replace(one.request, provider=provider)) for one in requests]
-    thinking = {case: cut_off for case in cases[:3]} | {"003": Reply(text="Tokyo")}
+    thinking = dict.fromkeys(cases[:3], cut_off) | {"003": Reply(text="Tokyo")}
     cause = f"3 of 4 replies were cut off without an answer; the model thinks; {RAISE}{remedy}"
 
     assert compare_with_base([requests] * 3, thinking) == IdentityResult(
@@ -257,8 +265,10 @@ def test_the_served_model_must_be_the_declared_one(served: str | None, outcome: 
         (
             1,
             Outcome.INCONCLUSIVE,
-            "tuned model not proven, its base is recorded: 29 of 30 replies equal those of the "
-            "base",
+            (
+                "tuned model not proven, its base is recorded: 29 of 30 replies equal those of the "
+                "base"
+            ),
         ),
     ],
 )
@@ -293,9 +303,11 @@ def test_too_few_replies_beside_a_recorded_base_are_said_to_be_missing():
         (
             "openai-compatible",
             None,
-            "the tuned model may not be loaded (does /v1/models list m, and at which scale is its "
-            "adapter?), or the server may apply it to the base as well (is the base the same with "
-            "--ftgate-concurrency=1?)",
+            (
+                "the tuned model may not be loaded (does /v1/models list m, and at which scale is its "
+                "adapter?), or the server may apply it to the base as well (is the base the same with "
+                "--ftgate-concurrency=1?)"
+            ),
         ),
     ],
 )

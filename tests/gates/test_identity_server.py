@@ -80,8 +80,10 @@ ARN = "arn:aws:bedrock:x:1:provisioned-model/a"
             {},
             (
                 Outcome.INVALID,
-                "another model answered: n, declared m; if that is the same model, set "
-                "served_model: n",
+                (
+                    "another model answered: n, declared m; if that is the same model, set "
+                    "served_model: n"
+                ),
             ),
         ),
     ],
