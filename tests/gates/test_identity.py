@@ -120,16 +120,16 @@ NO_EFFECT = "the adapter has no effect"
             {"n": 60, "differing": 0},
             Outcome.INVALID,
             (
-                f"{SAME}: 60 of 60 replies are the base model's; the base repeats itself on 60 of 60; "
-                f"{NO_EFFECT}"
+                f"{SAME}: 60 of 60 replies are the base model's; "
+                f"the base repeats itself on 60 of 60; {NO_EFFECT}"
             ),
         ),
         (
             {"n": 30, "differing": 7},
             Outcome.INVALID,
             (
-                f"{SAME}: 23 of 30 replies are the base model's; the base repeats itself on 30 of 30; "
-                f"{NO_EFFECT}"
+                f"{SAME}: 23 of 30 replies are the base model's; "
+                f"the base repeats itself on 30 of 30; {NO_EFFECT}"
             ),
         ),
         (
@@ -141,8 +141,8 @@ NO_EFFECT = "the adapter has no effect"
             {"n": 60, "differing": 20, "unsteady": 30},
             Outcome.INVALID,
             (
-                f"{SAME}: 40 of 60 replies are the base model's; the base repeats itself on 30 of 60; "
-                f"{NO_EFFECT}"
+                f"{SAME}: 40 of 60 replies are the base model's; "
+                f"the base repeats itself on 30 of 60; {NO_EFFECT}"
             ),
         ),
         (
@@ -304,9 +304,9 @@ def test_too_few_replies_beside_a_recorded_base_are_said_to_be_missing():
             "openai-compatible",
             None,
             (
-                "the tuned model may not be loaded (does /v1/models list m, and at which scale is its "
-                "adapter?), or the server may apply it to the base as well (is the base the same with "
-                "--ftgate-concurrency=1?)"
+                "the tuned model may not be loaded (does /v1/models list m, and at which scale is "
+                "its adapter?), or the server may apply it to the base as well (is the base the "
+                "same with --ftgate-concurrency=1?)"
             ),
         ),
     ],
