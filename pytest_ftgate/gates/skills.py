@@ -67,17 +67,18 @@ class SkillWeights:
     def __init__(self, gate: ForgettingGate, cases: Iterable[Case]) -> None:
         by_skill = defaultdict[str, list[Case]](list)
         for case in cases:
-            by_skill[str(case.skill or "other")].append(case)
+            by_skill[str(case.skill)].append(case)
         shown = {skill: 1.0 - guess_share(group) for skill, group in by_skill.items()}
         self._weights = {skill: gate.weight(skill) / shown[skill] for skill in by_skill}
-        total = sum(gate.weight(skill) for skill in by_skill)
+        #: The skills that count in the mean.
+        self.counted = [skill for skill, weight in self._weights.items() if weight]
+        total = sum(map(gate.weight, by_skill))
         #: The points of right answers that a point of ability costs in the mean.
         self.shown = total / sum(self._weights.values()) if total else 1.0
 
     def mean(self, pairs: Mapping[str, PairedCounts]) -> PairedCounts:
         """Return the paired counts of the mean over the skills."""
-        weighted = {skill: counts for skill, counts in pairs.items() if self._weights[skill]}
-        return macro_difference([*weighted.values()], [self._weights[skill] for skill in weighted])
+        return macro_difference([*pairs.values()], [self._weights[skill] for skill in pairs])
 
 
 def part_states(
@@ -192,7 +193,7 @@ def _samples_by_part(
     """Return both samples of each part that has any, given the ids of its cases."""
     samples = {}
     for part, ids in members.items():
-        mask = np.array([case_id in ids for case_id in after.case_ids], dtype=bool)
+        mask = np.isin(after.case_ids, [*ids])
         if mask.any():
             samples[part] = (before.select(mask), after.select(mask))
     return samples
