@@ -151,8 +151,9 @@ def skill_slices(
         members = slice_members(cases, [kind])
         for (_, name), samples in sorted(_samples_by_part(before, after, members).items()):
             counts = pair_samples(*samples)
-            part = _slice((kind, name), samples, counts, p_drop(counts))
-            slices.append(replace(part, state=_untested_state(counts), gated=False, weight=0.0))
+            found = _untested_state(counts), p_drop(counts)
+            part = _slice((kind, name), samples, counts, found)
+            slices.append(replace(part, gated=False, weight=0.0))
     return tuple(slices)
 
 
@@ -174,8 +175,7 @@ def _part_results(
     states = part_states(gate, pairs, tested, levels, guesses)
     slices = [
         replace(
-            _slice(part, samples[part], counts, states[part][1]),
-            state=states[part][0],
+            _slice(part, samples[part], counts, states[part]),
             family=gate.family_of(part[1]) if part[0] == "skill" else "",
             gated=part in tested,
             margin=part_margin(gate, part) * (1.0 - guesses[part]) if part in tested else None,
@@ -200,8 +200,12 @@ def _samples_by_part(
 
 
 def _slice(
-    part: SkillPart, samples: tuple[Samples, Samples], pairs: PairedCounts, p: float
+    part: SkillPart,
+    samples: tuple[Samples, Samples],
+    pairs: PairedCounts,
+    found: tuple[str, float],
 ) -> Slice:
+    """Return the result of *part* with the state and the p-value *found*."""
     low, high = change_interval(pairs, CONFIDENCE)
     before, after = samples[0].values, samples[1].values
     return Slice(
@@ -212,8 +216,8 @@ def _slice(
         after=pairs.after,
         low=low,
         high=high,
-        p_drop=p,
-        state="untested",
+        p_drop=found[1],
+        state=found[0],
         kept=int(np.sum((before > 0) & (after >= before))),
         regressed=int(np.sum(after < before)),
         fixed=int(np.sum(after > before)),
