@@ -82,7 +82,7 @@ class _ModeResult:
     @property
     def regressed_parts(self) -> list[Slice]:
         """The tested families and skills that regressed."""
-        return [part for part in self.slices if part.gated and part.state == "regressed"]
+        return [part for part in self.slices if part.state == "regressed"]
 
     @property
     def unproven_skills(self) -> list[Slice]:
@@ -388,7 +388,7 @@ def _next_steps(
 
 def _passing_settings(verdict: Verdict) -> Iterator[str]:
     """Yield the limit of the mean that the same replies pass, if only the mean blocks."""
-    is_part = any(part.gated and part.state == "regressed" for part in verdict.slices)
+    is_part = any(part.state == "regressed" for part in verdict.slices)
     is_part |= any(part.required and part.state == "inconclusive" for part in verdict.slices)
     limits = [check.shown_limit for check in blocking_checks(verdict)]
     if limits and None not in limits and not (is_part or verdict.breaks):

@@ -94,7 +94,7 @@ def design_cases_needed(design: Design, discordance: float, margin: float) -> in
     if shown is None:
         return ceil(cases_needed(margin, discordance, POWER, design.miss) * design.n / design.units)
     # What cases can show shrinks with the root of their number, and faster where they are few.
-    return ceil(design.n * max(1.0, shown / margin) ** 2) if shown > margin else design.n
+    return ceil(design.n * max(1.0, shown / margin) ** 2)
 
 
 @lru_cache(maxsize=16)

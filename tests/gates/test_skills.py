@@ -223,7 +223,11 @@ def test_each_part_of_the_skills_has_its_whole_result_the_largest_drop_first():
         *skill_cases("logic", 20, difficulty=1),
     )
     gate = ForgettingGate(
-        line=1, cases=cases, max_drop=0.1, margins={"facts": 0.15}, weights={"sums": 2.0}
+        line=1,
+        cases=cases,
+        max_drop=0.1,
+        margins={"facts": 0.15},
+        weights={"sums": 2.0, "logic": 3.0},
     )
     before, after = samples_of(cases, 36, 30, 2), samples_of(cases, 28, 31, 1)
 
@@ -237,7 +241,7 @@ def test_each_part_of_the_skills_has_its_whole_result_the_largest_drop_first():
     )  # fmt: skip
     logic = replace(
         facts, name="reasoning", n=20, before=0.1, after=0.05, low=near(-0.236), high=near(0.119),
-        p_drop=0.25, state="uninformative", kept=1, regressed=1,
+        p_drop=0.25, state="uninformative", weight=3.0, kept=1, regressed=1,
         retention=Retention(0.5, 0.0, near(1.851)),
     )  # fmt: skip
     sums = replace(
