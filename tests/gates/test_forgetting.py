@@ -491,6 +491,17 @@ def test_an_inconclusive_mean_names_the_cases_and_the_limit_that_settle_it() -> 
     assert [step.kind for step in skill] == [StepKind.ADD_CASES, *[StepKind.SETTLE_SKILL] * 2]
 
 
+def test_a_tested_part_that_holds_leaves_the_limit_of_the_mean_to_be_set() -> None:
+    before = {"facts": (60, 0), "sums": (30, 0)}
+    after = {"facts": (60, 0), "sums": (26, 4)}
+
+    verdict = evaluate(after, before=before, margins={"facts": 0.2})
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert [(part.name, part.state) for part in verdict.slices if part.gated] == [("facts", "kept")]
+    assert verdict.next[-1].kind is StepKind.SET_LIMIT
+
+
 def test_a_skill_that_is_not_shown_to_keep_its_limit_is_named_with_its_interval() -> None:
     verdict = evaluate({"facts": (54, 46), "sums": (62, 38), "copying": (62, 38)}, each=0.10)
 

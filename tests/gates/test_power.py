@@ -12,7 +12,7 @@ from columns import case, suite
 from pytest_ftgate.gates.checks import drop_outcome
 from pytest_ftgate.gates.design import Design
 from pytest_ftgate.gates.feasibility import smallest_limit
-from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.levels import LAST_LOOK_MISS, Levels
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
@@ -97,6 +97,7 @@ def test_what_uneven_cases_can_show_is_known_to_a_tenth_of_a_point():
         (PAIRS, 0.0295),
         (replace(PAIRS, miss=0.04), 0.0317),
         (design(4, weights=(9.0, 1.0, 1.0, 1.0)), 1.0),
+        (design(15, groups=(*[0] * 5, *range(1, 11)), miss=LAST_LOOK_MISS), 0.3678),
     ],
 )
 def test_the_smallest_limit_of_uneven_cases_where_no_reply_changes(cases, limit):
@@ -106,6 +107,8 @@ def test_the_smallest_limit_of_uneven_cases_where_no_reply_changes(cases, limit)
 def test_related_cases_take_as_many_as_their_groups_need():
     assert [grouped_cases_needed(PAIRS, limit) for limit in (0.05, 0.01)] == [117, 597]
     assert grouped_cases_needed(replace(PAIRS, miss=0.01), 0.05) > 200
+    one_large = design(150, groups=(*[0] * 81, *range(1, 70)))
+    assert [grouped_cases_needed(one_large, limit) for limit in (0.6, 0.3)] == [80, 555]
 
 
 def test_a_few_heavy_cases_can_show_little():
