@@ -14,7 +14,7 @@ from math import ceil
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from pytest_ftgate.gates.checks import smoothed_discordance
+from pytest_ftgate.gates.checks import ROUNDING, smoothed_discordance
 from pytest_ftgate.gates.design import Design, design_of
 from pytest_ftgate.gates.levels import (
     MIN_GROUPS,
@@ -330,6 +330,8 @@ def _needed_for_minimum(
     minimum: float, rate: float, design: Design, measured: MeanScore | None
 ) -> int | None:
     """Return how many further cases show a true *rate* above *minimum* 9 times in 10, or None."""
+    if rate - minimum <= ROUNDING:
+        return None
     try:
         if measured is None or measured.countable:
             total = minimum_cases_needed(minimum, rate, POWER, design.miss)

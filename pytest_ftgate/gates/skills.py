@@ -38,8 +38,7 @@ def skill_samples(scores: VariantScores) -> Samples:
     """Return the mean skill score of each skills case, 0 to 1; NaN without replies."""
     reply_scores = (skill_reply_scores(result) for result in scores.results.values())
     means = [np.mean(case_scores) if case_scores else np.nan for case_scores in reply_scores]
-    values = np.array(means, dtype=np.float64)
-    return samples_from_values(scores, values).select(scores.weights > 0)
+    return samples_from_values(scores, np.array(means)).select(scores.weights > 0)
 
 
 def skill_reply_scores(result: CaseResult) -> list[float]:
@@ -354,5 +353,4 @@ def _is_other_language(text: str, old_text: str, case: Case) -> bool:
 def _script(text: str) -> str:
     """Return the script of most letters of *text*, such as ``LATIN``; "" without letters."""
     names = (unicodedata.name(char, "").partition(" ")[0] for char in text if char.isalpha())
-    common = Counter(names).most_common(1)
-    return common[0][0] if common else ""
+    return next((name for name, _ in Counter(names).most_common()), "")

@@ -297,6 +297,16 @@ def test_no_number_of_cases_shows_a_minimum_that_the_rate_does_not_exceed():
     assert estimate.certifiable < 0.70
 
 
+def test_a_mean_that_exceeds_the_minimum_by_rounding_alone_is_not_shown_by_more_cases():
+    gate = RateGate(kind="accuracy", line=1, min=0.80)
+    measured = mean_score(np.linspace(0.7, 0.9, 100))
+
+    found = estimate_minimum_power(gate, "new", design(100, is_graded=True), measured)
+
+    assert 0 < found.rate - 0.80 < 1e-9
+    assert found.needed is None
+
+
 def test_a_minimum_without_replies_assumes_a_rate_above_it():
     gate = RateGate(kind="accuracy", line=1, min=0.80)
 

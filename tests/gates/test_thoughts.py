@@ -213,6 +213,7 @@ def test_thoughts_that_are_only_counted_are_not_compared_with_thoughts_that_are_
     (check,) = checks(*sides, max_thought_rise=0.5)
 
     assert (check.informative, check.outcome, check.unit) == (False, Outcome.INCONCLUSIVE, "tokens")
+    assert (check.n, check.rise) == (0, None)
     assert (
         check.note == "one side counts its thoughts and the other shows them, so none is compared"
     )
