@@ -502,6 +502,25 @@ def test_a_tested_part_that_holds_leaves_the_limit_of_the_mean_to_be_set() -> No
     assert verdict.next[-1].kind is StepKind.SET_LIMIT
 
 
+def test_a_model_that_no_longer_ends_is_named_as_the_cause() -> None:
+    base = skill_scores("base", KEPT)
+    new = skill_scores("new", {"facts": (0, 100), "sums": (0, 100), "copying": (0, 100)})
+    endless = {
+        key: replace(row, replies=(Reply(text="and so on", stop="length"),))
+        for key, row in new.results.items()
+    }
+    scores = SkillComparison({"": (VariantScores("new", endless), base)})
+
+    verdict = evaluate_forgetting(suite(GATE), GATE, scores)
+
+    assert verdict.next[0].kind is StepKind.CHECK_CAUSE
+    assert (
+        verdict.next[0]
+        .values["cause"]
+        .startswith("300 of 300 replies run to max_tokens, 0 % before")
+    )
+
+
 def test_a_skill_that_is_not_shown_to_keep_its_limit_is_named_with_its_interval() -> None:
     verdict = evaluate({"facts": (54, 46), "sums": (62, 38), "copying": (62, 38)}, each=0.10)
 

@@ -514,6 +514,20 @@ def test_notes_of_drifts_and_of_new_format_errors_stand_in_the_verdict_of_accura
     )
 
 
+def test_a_model_that_no_longer_ends_is_named_as_the_cause() -> None:
+    gate, new = accuracy(max_drop=0.05), variant_scores("new", [0.0] * 200)
+    endless = {
+        key: replace(row, replies=(replace(row.replies[0], stop="length"),))
+        for key, row in new.results.items()
+    }
+    comparison = Comparison(VariantScores("new", endless), variant_scores("current", GOOD))
+
+    step = evaluate_rate(suite(gate), gate, comparison).next[0]
+
+    assert step.kind is StepKind.CHECK_CAUSE
+    assert step.values["cause"].startswith("200 of 200 replies run to max_tokens, 0 % before")
+
+
 def test_plain_thresholds_hold_for_every_check_of_a_gate_that_wants_them() -> None:
     gate = accuracy(min=0.5, max_drop=0.05, evidence="point")
     new, old = variant_scores("new", BAD), variant_scores("current", GOOD)
