@@ -129,6 +129,16 @@ def test_a_share_is_reported_if_it_grew_by_half_and_by_more_than_chance(old, new
     assert messages(before, after) == ([told] if told else [])
 
 
+def test_a_share_of_few_replies_that_may_be_that_of_before_is_not_reported():
+    refusal, other = "I'm sorry, I can't do {}", "I am glad to do that {}"
+    before = scores(*[refusal] * 40, *[other] * 360)
+
+    assert messages(before, scores(*[refusal] * 4, *[other] * 16)) == []
+    assert messages(before, scores(*[refusal] * 6, *[other] * 14)) == [
+        "30 % of replies are refusals, 10 % before"
+    ]
+
+
 def test_twenty_replies_with_a_text_are_enough_and_fewer_tell_of_thoughts_only():
     few, more = (
         scores(*["{} a b"] * count, "", stop="end") for count in (19, 20)
