@@ -129,14 +129,15 @@ def test_a_share_is_reported_if_it_grew_by_half_and_by_more_than_chance(old, new
     assert messages(before, after) == ([told] if told else [])
 
 
-def test_a_share_of_few_replies_that_may_be_that_of_before_is_not_reported():
+@pytest.mark.parametrize(
+    ("now", "told"), [(4, ""), (6, "30 % of replies are refusals, 10 % before")]
+)
+def test_a_share_of_few_replies_that_may_be_that_of_before_is_not_reported(now, told):
     refusal, other = "I'm sorry, I can't do {}", "I am glad to do that {}"
     before = scores(*[refusal] * 40, *[other] * 360)
+    after = scores(*[refusal] * now, *[other] * (20 - now))
 
-    assert messages(before, scores(*[refusal] * 4, *[other] * 16)) == []
-    assert messages(before, scores(*[refusal] * 6, *[other] * 14)) == [
-        "30 % of replies are refusals, 10 % before"
-    ]
+    assert skill_drifts(before, after)[1].message == told
 
 
 def test_twenty_replies_with_a_text_are_enough_and_fewer_tell_of_thoughts_only():
