@@ -165,8 +165,8 @@ def test_kinds_are_counted_the_commonest_first_with_examples():
         rows = [case_result(f"c{i}", 0.0, text, skill="facts") for i, text in enumerate(texts)]
         return VariantScores(name, {row.case.id: row for row in rows})
 
-    before = scores("base", ["It is Tokyo."] * 8)
-    after = scores("new", [*["refund"] * 6, "", "It is Kyoto."])
+    before = scores("base", [*["It is Tokyo."] * 7, "I can't tell you that."])
+    after = scores("new", [*["refund"] * 6, "", "I can't help with that."])
     kinds = classifier().count_kinds(before, after, [f"c{i}" for i in range(8)], "prompt")
 
     assert kinds == (

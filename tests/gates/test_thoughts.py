@@ -176,6 +176,9 @@ def test_a_baseline_that_does_not_think_has_no_thought_to_lose():
 
     assert not check.informative
     assert check.note == "plain thinks in 0 % of its replies, so no drop can show"
+    few, others = side("plain", [9] * 2 + [0] * 38), side("new", [0] * 38 + [9] * 2)
+    (check,) = checks(few, others, max_thought_drop=0.15)
+    assert check.note == "plain thinks in 5 % of its replies, so no drop can show"
 
 
 @pytest.mark.parametrize(
