@@ -303,6 +303,7 @@ def test_the_first_regressed_cases_are_the_easiest_of_many_skills() -> None:
 
     assert {flip.skill for flip in verdict.flips[:3]} == {"facts", "sums", "copying"}
     assert {flip.kind for flip in verdict.flips} == {"wrong content"}
+    assert {(flip.before, flip.now) for flip in verdict.flips} == {("base says", "no idea")}
 
 
 def test_cases_that_were_trained_on_are_left_out_and_counted() -> None:

@@ -192,6 +192,24 @@ def test_each_of_several_format_rules_is_counted_by_itself():
     ]
 
 
+def test_the_rules_that_were_broken_before_are_compared_by_their_own_names():
+    several = replace(case("a"), format=(Rule("regex", "a"), LABELS))
+    errors = (FormatError("regex", rules=("regex", "choice")), WRONG_LABEL)
+    before, after = (
+        VariantScores(
+            name,
+            {
+                f"{n}": CaseResult(several, (Reply(text="x"),), (Score(None, error),), ())
+                for n, error in enumerate(found)
+            },
+        )
+        for name, found in (("old", (errors[0], None)), ("new", errors))
+    )
+
+    found = {one.kind: (one.before, one.after) for one in rule_shares(before, after)}
+    assert found == {"choice": (0.5, 1.0), "regex": (0.5, 0.5)}
+
+
 def test_a_single_rule_is_not_counted():
     assert rule_shares(None, scores((JSON, 3))) == ()
 

@@ -49,6 +49,7 @@ class Evidence:
     anchor_samples: AcceptedSamples | None = None
     must_pass: object = None
     drift: str = ""
+    judged: tuple[str, ...] = ()
     choices: tuple[LevelChoice, ...] = ()
     training_data: Path | None = None
     look: Look = field(default_factory=Look)
@@ -84,6 +85,7 @@ class Evidence:
         return self.drift
 
     def judge_evidence(self, scores, baseline):
+        self.judged = scores.variant, baseline.variant
         return self.judges
 
     def skill_scores(self, variant, gate, mode):
@@ -93,6 +95,7 @@ class Evidence:
         return self._note("tuned" if variant.base else "base", *case_ids)
 
     def level_choices(self, variant):
+        assert variant.name == self.name
         return self.choices
 
     def divergences(self, variant, gate):
@@ -145,9 +148,12 @@ def test_a_drop_against_the_baseline_fails_and_one_against_the_accepted_run_too(
 
 def test_the_evidence_on_judges_reaches_the_verdict():
     unlabelled = JudgeEvidence(ungraded_note="two replies have no grade")
-    judged = verdict(ACCURACY, evidence(ACCURACY, judges=unlabelled))
+    given, ungraded = (evidence(gate, judges=unlabelled) for gate in (ACCURACY, FORMAT))
 
-    assert "two replies have no grade" in " ".join(map(str, judged.notes))
+    assert "two replies have no grade" in verdict(ACCURACY, given).notes
+    assert given.judged == ("new", "current")
+    assert verdict(FORMAT, ungraded).notes == ()
+    assert ungraded.judged == ()
 
 
 def test_all_that_is_known_of_a_variant_reaches_the_verdict_of_a_rate():
@@ -353,16 +359,18 @@ def test_a_price_is_compared_with_the_baselines_only_by_a_gate_that_compares():
 
 
 @pytest.mark.parametrize(
-    ("gate", "name", "asked"),
-    [(LatencyGate(line=1, max_p50_ms=900), "new", {"new"}),
-     (LatencyGate(line=1, max_rise=0.2), "new", {"new", "current"}),
-     (LatencyGate(line=1, max_p50_ms=900, max_rise=0.2), "current", {"current"})],
+    ("gate", "name", "asked", "checks"),
+    [(LatencyGate(line=1, max_p50_ms=900), "new", {"new"}, 1),
+     (LatencyGate(line=1, max_p50_ms=900, max_rise=0.2), "new", {"new", "current"}, 2),
+     (LatencyGate(line=1, max_p50_ms=900, max_rise=0.2), "current", {"current"}, 1)],
 )  # fmt: skip
-def test_a_latency_is_compared_with_the_baselines_by_a_gate_that_compares(gate, name, asked):
+def test_a_latency_is_compared_with_the_baselines_by_a_gate_that_compares(
+    gate, name, asked, checks
+):
     given = evidence(gate, {"new": 0.4, "current": 0.4}, name=name)
 
     found = verdict(gate, given)
-    assert (found.outcome, found.variant) == (Outcome.PASSED, name)
+    assert (found.outcome, found.variant, len(found.checks)) == (Outcome.PASSED, name, checks)
     assert found.notes == ("measured with up to 4 requests in flight at once",)
     assert {note for (note,) in given.asked} == asked
     (measured,) = kind_of(gate).measure(gate, given)

@@ -234,6 +234,15 @@ def test_measured_changes_of_graded_scores_replace_the_assumption():
     assert doubtful.certifiable > 0.05
 
 
+def test_a_few_graded_replies_can_show_no_limit():
+    measured = paired_counts([0.1, 0.9, 0.5], [0.9, 0.1, 0.5])
+
+    found = estimate_power(DROP, "new", design(3), 0.1, varies=False, measured=measured)
+
+    assert found.certifiable is None
+    assert found.needed > 0
+
+
 def test_measured_changes_of_counted_replies_give_their_discordance():
     before = np.array([1.0] * 90 + [0.0] * 10)
     measured = paired_counts(before, np.roll(before, 2))

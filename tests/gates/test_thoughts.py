@@ -223,6 +223,15 @@ def test_thoughts_that_are_only_counted_are_not_compared_with_thoughts_that_are_
     assert messages(*sides) == {"thoughts": ""}
 
 
+def test_one_thought_that_is_only_shown_leaves_counted_ones_without_a_common_unit():
+    counted, shown = side("plain", STEADY, key="tokens"), side("plain", STEADY)
+    mixed = replace(counted, results={**counted.results, "c000": shown.results["c000"]})
+
+    (check,) = checks(mixed, side("new", STEADY, key="tokens"), max_thought_rise=0.5)
+
+    assert (check.n, check.informative, check.outcome) == (39, False, Outcome.INCONCLUSIVE)
+
+
 def messages(before, after):
     return {drift.what: drift.message for drift in thought_drifts(before, after)}
 
