@@ -234,6 +234,9 @@ def test_a_regressed_slice_fails_a_gate_whose_mean_holds() -> None:
         ("common", 240, "kept"),
     ]
     assert (verdict.slices[0].before, verdict.slices[0].after) == (1.0, pytest.approx(1 / 3))
+    best = AcceptedSamples(samples_from_scores(tagged("new", 40), "accuracy"), 0)
+    kept = evaluate_rate(suite(SLICED), SLICED, Comparison(new, old, best))
+    assert kept.slices == verdict.slices
     plain = replace(SLICED, slices=())
     assert evaluate_rate(suite(plain), plain, Comparison(new, old)).slices == ()
     minimum = replace(SLICED, max_drop=None, min=0.5)
