@@ -82,7 +82,7 @@ class _ModeResult:
     @property
     def regressed_parts(self) -> list[Slice]:
         """The tested families and skills that regressed."""
-        return [part for part in self.slices if part.gated and part.state == "regressed"]
+        return [part for part in self.slices if part.state == "regressed"]
 
     @property
     def unproven_skills(self) -> list[Slice]:
@@ -114,9 +114,7 @@ def _evaluate_mode(
 
 
 def _without(samples: Samples, case_ids: frozenset[str]) -> Samples:
-    if not case_ids:
-        return samples
-    return samples.select(np.array([key not in case_ids for key in samples.case_ids], dtype=bool))
+    return samples.select(~np.isin(samples.case_ids, [*case_ids]))
 
 
 def _check(
@@ -125,7 +123,7 @@ def _check(
     """Return the check of the mean over the skills."""
 
     def skills_of(samples: Samples) -> NDArray[np.str_]:
-        return np.array([scores.results[key].case.skill or "other" for key in samples.case_ids])
+        return np.array([str(scores.results[key].case.skill) for key in samples.case_ids])
 
     def pairing(then: Samples, now: Samples) -> PairedCounts:
         skills = skills_of(now)
@@ -134,10 +132,8 @@ def _check(
         return weights.mean({skill: pair_samples(*pair) for skill, pair in sides.items()})
 
     weights = SkillWeights(gate, (scores.results[key].case for key in after.case_ids))
-
     weighted = [
-        samples.select(np.array([gate.weight(str(s)) > 0 for s in skills_of(samples)], dtype=bool))
-        for samples in (before, after)
+        samples.select(np.isin(skills_of(samples), weights.counted)) for samples in (before, after)
     ]
     if gate.max_drop is None:
         raise ValueError("the limit of the gate is not computed yet")
@@ -392,7 +388,7 @@ def _next_steps(
 
 def _passing_settings(verdict: Verdict) -> Iterator[str]:
     """Yield the limit of the mean that the same replies pass, if only the mean blocks."""
-    is_part = any(part.gated and part.state == "regressed" for part in verdict.slices)
+    is_part = any(part.state == "regressed" for part in verdict.slices)
     is_part |= any(part.required and part.state == "inconclusive" for part in verdict.slices)
     limits = [check.shown_limit for check in blocking_checks(verdict)]
     if limits and None not in limits and not (is_part or verdict.breaks):

@@ -197,7 +197,7 @@ def _broken_rule(scores: VariantScores, kind: str) -> str:
         for result in scores.results.values()
         for score in result.scores
         if (error := score.format_error) and error.kind == kind and error.rules
-    ).most_common(1)
+    ).most_common()
     return rules[0][0] if rules else ""
 
 
@@ -359,7 +359,7 @@ def _language_drift(before: VariantScores, after: VariantScores) -> Iterator[Dri
     changed = Counter(pair for pair in languages if all(pair) and pair[0] != pair[1])
     share, message = changed.total() / len(pairs), ""
     if _interval(changed.total(), len(pairs))[0] > 1 / _MIN_REPLIES:
-        (old_language, new_language), _ = changed.most_common(1)[0]
+        (old_language, new_language), _ = changed.most_common()[0]
         message = (
             f"{percent(share)} of replies changed their language, "
             f"most from {old_language} to {new_language}"

@@ -14,7 +14,7 @@ from math import ceil
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from pytest_ftgate.gates.checks import smoothed_discordance
+from pytest_ftgate.gates.checks import ROUNDING, smoothed_discordance
 from pytest_ftgate.gates.design import Design, design_of
 from pytest_ftgate.gates.levels import (
     MIN_GROUPS,
@@ -94,7 +94,7 @@ def design_cases_needed(design: Design, discordance: float, margin: float) -> in
     if shown is None:
         return ceil(cases_needed(margin, discordance, POWER, design.miss) * design.n / design.units)
     # What cases can show shrinks with the root of their number, and faster where they are few.
-    return ceil(design.n * max(1.0, shown / margin) ** 2) if shown > margin else design.n
+    return ceil(design.n * max(1.0, shown / margin) ** 2)
 
 
 @lru_cache(maxsize=16)
@@ -330,6 +330,8 @@ def _needed_for_minimum(
     minimum: float, rate: float, design: Design, measured: MeanScore | None
 ) -> int | None:
     """Return how many further cases show a true *rate* above *minimum* 9 times in 10, or None."""
+    if rate - minimum <= ROUNDING:
+        return None
     try:
         if measured is None or measured.countable:
             total = minimum_cases_needed(minimum, rate, POWER, design.miss)

@@ -353,9 +353,7 @@ def _regressions(
     regressions = find_regressions(before, after)
     if gate.kind == "format":
         return regressions.interleaved_by_format_error(comparison.scores), compared
-    if check and kind is CheckKind.MUST_PASS:
-        return regressions.with_first(check.case_ids), compared
-    return regressions, compared
+    return regressions.with_first(check.case_ids if check else ()), compared
 
 
 def guess_rate(suite: Suite, gate: Gate) -> float:

@@ -38,8 +38,7 @@ def skill_samples(scores: VariantScores) -> Samples:
     """Return the mean skill score of each skills case, 0 to 1; NaN without replies."""
     reply_scores = (skill_reply_scores(result) for result in scores.results.values())
     means = [np.mean(case_scores) if case_scores else np.nan for case_scores in reply_scores]
-    values = np.array(means, dtype=np.float64)
-    return samples_from_values(scores, values).select(scores.weights > 0)
+    return samples_from_values(scores, np.array(means)).select(scores.weights > 0)
 
 
 def skill_reply_scores(result: CaseResult) -> list[float]:
@@ -67,17 +66,18 @@ class SkillWeights:
     def __init__(self, gate: ForgettingGate, cases: Iterable[Case]) -> None:
         by_skill = defaultdict[str, list[Case]](list)
         for case in cases:
-            by_skill[str(case.skill or "other")].append(case)
+            by_skill[str(case.skill)].append(case)
         shown = {skill: 1.0 - guess_share(group) for skill, group in by_skill.items()}
         self._weights = {skill: gate.weight(skill) / shown[skill] for skill in by_skill}
-        total = sum(gate.weight(skill) for skill in by_skill)
+        #: The skills that count in the mean.
+        self.counted = [skill for skill, weight in self._weights.items() if weight]
+        total = sum(map(gate.weight, by_skill))
         #: The points of right answers that a point of ability costs in the mean.
         self.shown = total / sum(self._weights.values()) if total else 1.0
 
     def mean(self, pairs: Mapping[str, PairedCounts]) -> PairedCounts:
         """Return the paired counts of the mean over the skills."""
-        weighted = {skill: counts for skill, counts in pairs.items() if self._weights[skill]}
-        return macro_difference([*weighted.values()], [self._weights[skill] for skill in weighted])
+        return macro_difference([*pairs.values()], [self._weights[skill] for skill in pairs])
 
 
 def part_states(
@@ -150,8 +150,9 @@ def skill_slices(
         members = slice_members(cases, [kind])
         for (_, name), samples in sorted(_samples_by_part(before, after, members).items()):
             counts = pair_samples(*samples)
-            part = _slice((kind, name), samples, counts, p_drop(counts))
-            slices.append(replace(part, state=_untested_state(counts), gated=False, weight=0.0))
+            found = _untested_state(counts), p_drop(counts)
+            part = _slice((kind, name), samples, counts, found)
+            slices.append(replace(part, gated=False, weight=0.0))
     return tuple(slices)
 
 
@@ -173,8 +174,7 @@ def _part_results(
     states = part_states(gate, pairs, tested, levels, guesses)
     slices = [
         replace(
-            _slice(part, samples[part], counts, states[part][1]),
-            state=states[part][0],
+            _slice(part, samples[part], counts, states[part]),
             family=gate.family_of(part[1]) if part[0] == "skill" else "",
             gated=part in tested,
             margin=part_margin(gate, part) * (1.0 - guesses[part]) if part in tested else None,
@@ -192,15 +192,19 @@ def _samples_by_part(
     """Return both samples of each part that has any, given the ids of its cases."""
     samples = {}
     for part, ids in members.items():
-        mask = np.array([case_id in ids for case_id in after.case_ids], dtype=bool)
+        mask = np.isin(after.case_ids, [*ids])
         if mask.any():
             samples[part] = (before.select(mask), after.select(mask))
     return samples
 
 
 def _slice(
-    part: SkillPart, samples: tuple[Samples, Samples], pairs: PairedCounts, p: float
+    part: SkillPart,
+    samples: tuple[Samples, Samples],
+    pairs: PairedCounts,
+    found: tuple[str, float],
 ) -> Slice:
+    """Return the result of *part* with the state and the p-value *found*."""
     low, high = change_interval(pairs, CONFIDENCE)
     before, after = samples[0].values, samples[1].values
     return Slice(
@@ -211,8 +215,8 @@ def _slice(
         after=pairs.after,
         low=low,
         high=high,
-        p_drop=p,
-        state="untested",
+        p_drop=found[1],
+        state=found[0],
         kept=int(np.sum((before > 0) & (after >= before))),
         regressed=int(np.sum(after < before)),
         fixed=int(np.sum(after > before)),
@@ -349,5 +353,4 @@ def _is_other_language(text: str, old_text: str, case: Case) -> bool:
 def _script(text: str) -> str:
     """Return the script of most letters of *text*, such as ``LATIN``; "" without letters."""
     names = (unicodedata.name(char, "").partition(" ")[0] for char in text if char.isalpha())
-    common = Counter(names).most_common(1)
-    return common[0][0] if common else ""
+    return next((name for name, _ in Counter(names).most_common()), "")

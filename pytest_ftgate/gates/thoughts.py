@@ -71,7 +71,7 @@ def _thought_shares(scores: VariantScores) -> FloatArray:
         fmean(reply.thinks for reply in result.replies) if result.replies else np.nan
         for result in scores.results.values()
     )
-    return np.array([*shares], dtype=np.float64)
+    return np.array([*shares])
 
 
 def _length_check(before: VariantScores, after: VariantScores, limit: float, unit: str) -> Check:
@@ -114,7 +114,7 @@ def _thought_lengths(scores: VariantScores, unit: str) -> FloatArray:
         [length for reply in result.replies if (length := _length(reply, unit))]
         for result in scores.results.values()
     )
-    return np.array([fmean(case) if case else np.nan for case in lengths], dtype=np.float64)
+    return np.array([fmean(case) if case else np.nan for case in lengths])
 
 
 # Drift of all replies ---------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def _length_drift(then: Sequence[Reply], now: Sequence[Reply], unit: str) -> Dri
     old, new = (median(_length(reply, unit) for reply in side) for side in (then, now))
     is_far = new >= _MIN_FACTOR * old or old >= _MIN_FACTOR * new
     medians = f"(median {old:,.0f} → {amount(new, unit)})"
-    message = f"thoughts are {times(new / max(old, 1))} as long as before {medians}"
+    message = f"thoughts are {times(new / old)} as long as before {medians}"
     return Drift(
         what=_LENGTH, unit=unit, before=old, after=new,
         n_before=len(then), n=len(now),

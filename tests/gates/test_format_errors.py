@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from columns import LABELS, case, suite, variant_scores
 from statsmodels.stats.contingency_tables import SquareTable
 
-from pytest_ftgate.gates.format_errors import changed_habit, error_shares, rule_shares
+from pytest_ftgate.gates.format_errors import (
+    changed_habit,
+    error_shares,
+    format_error_fields,
+    reply_drifts,
+    rule_shares,
+)
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate, measure_rate
-from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.gates.verdict import (
+    Drift,
+    FormatErrorExample,
+    FormatErrorShare,
+    Outcome,
+    Verdict,
+)
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.results.verdicts import from_json, to_json
@@ -24,6 +37,7 @@ GATE = RateGate(kind="format", line=8, max_drop=0.05)
 MINIMUM = RateGate(kind="format", line=8, min=0.9)
 JSON = FormatError("fenced", rules=("json_schema",), lenient=True)
 MISSING_KEY = FormatError("missing key", rules=("json_schema",))
+FREE = replace(case("free"), format=())
 WRONG_LABEL = FormatError("not in enumeration", rules=("choice",))
 
 
@@ -55,6 +69,100 @@ def test_the_share_of_a_format_error_has_an_interval_on_either_side():
     assert (found.before_low, found.before_high) == (0.0, pytest.approx(0.019, abs=0.001))
 
 
+def test_shares_have_their_intervals_and_the_first_replies_of_what_is_new():
+    long = FormatError("empty", detail="no text")
+    before = scores((JSON, 60), (MISSING_KEY, 1))
+    after = scores((JSON, 70), (MISSING_KEY, 20), (long, 2))
+    rows = dict(after.results)
+    rows["c090"] = replace(rows["c090"], replies=(Reply(text="y" * 301),))
+
+    near = partial(pytest.approx, abs=0.001)
+    assert error_shares(before, VariantScores("new", rows)) == (
+        FormatErrorShare(
+            kind="missing key", replies=20, after=0.1, low=near(0.066), high=near(0.149),
+            before=0.005, before_low=near(0.001), before_high=near(0.028),
+            examples=tuple(FormatErrorExample(case=f"c07{n}", text="x") for n in range(3)),
+        ),
+        FormatErrorShare(
+            kind="fenced", replies=70, after=0.35, low=near(0.287), high=near(0.418),
+            before=0.3, before_low=near(0.241), before_high=near(0.367),
+        ),
+        FormatErrorShare(
+            kind="empty", replies=2, after=0.01, low=near(0.003), high=near(0.036),
+            before=0.0, before_low=0.0, before_high=near(0.019),
+            examples=(
+                FormatErrorExample(case="c090", text="y" * 300, detail="no text"),
+                FormatErrorExample(case="c091", text="x", detail="no text"),
+            ),
+        ),
+    )  # fmt: skip
+
+
+def test_without_a_case_that_has_a_format_there_are_no_shares_and_none_before():
+    nothing = VariantScores("none", {})
+
+    assert error_shares(None, nothing) == error_shares(scores((JSON, 3)), nothing) == ()
+    (found,) = error_shares(nothing, scores((JSON, 3)))
+    assert (found.before, found.before_low, found.before_high) == (None, None, None)
+
+
+def test_the_fields_of_a_verdict_about_formats_belong_to_a_format_gate_alone():
+    before, after = scores((JSON, 60), name="current"), scores((JSON, 20), (MISSING_KEY, 20))
+    free = VariantScores("free", {"a": replace(scores().results["c000"], case=FREE)})
+
+    assert format_error_fields(replace(GATE, kind="accuracy"), before, after) == {}
+    assert format_error_fields(GATE, before, after) == {
+        "format_errors": error_shares(before, after),
+        "broken_rules": (),
+        "lenient": 0.9,
+        "lenient_before": 1.0,
+    }
+    assert format_error_fields(GATE, None, free) == {
+        "format_errors": (), "broken_rules": (), "lenient": None, "lenient_before": None
+    }  # fmt: skip
+    assert format_error_fields(GATE, free, after)["lenient_before"] is None
+
+
+def habit(before, after, gate=GATE):
+    check = verdict(after, before, gate).check
+    return changed_habit(gate, check, before, after)
+
+
+def test_a_habit_has_its_rule_its_replies_and_whether_it_began():
+    before, after = scores(name="current"), scores((JSON, 41))
+    rows = {**after.results, "free": replace(after.results["c000"], case=FREE)}
+    rule = FormatError("fenced", rules=("code", "regex"), lenient=True)
+    mixed = scores((JSON, 20), (rule, 21))
+
+    expected = {
+        "habit": "fenced", "is_new": True, "rule": "json_schema", "replies": 41, "of": 200
+    }  # fmt: skip
+    assert habit(before, after) == expected
+    assert habit(before, VariantScores("new", rows)) == expected
+    assert habit(before, mixed) == {**expected, "rule": "code"}
+    bare = scores((FormatError("fenced", lenient=True), 41))
+    assert habit(before, bare) == {**expected, "rule": ""}
+    assert habit(scores((JSON, 20), name="current"), after)["is_new"] is True
+    assert habit(scores((JSON, 20), name="current"), scores((JSON, 40)))["is_new"] is False
+    assert habit(None, after, MINIMUM) == {**expected, "is_new": False}
+
+
+@pytest.mark.parametrize(("broken", "is_habit"), [(3, True), (5, False)])
+def test_a_habit_may_hide_a_tenth_of_a_drop_that_lenient_readers_see_too(broken, is_habit):
+    after = scores((JSON, 40 - broken), (MISSING_KEY, broken))
+
+    assert bool(habit(scores(name="current"), after)) is is_habit
+
+
+def test_an_error_that_no_reader_repairs_is_no_habit_and_neither_is_one_that_went():
+    unknown = FormatError("truncated", rules=("json_schema",), lenient=True)
+    before = scores((FormatError("preamble", lenient=True), 1), name="current")
+
+    assert habit(scores(name="current"), scores((unknown, 41))) == {}
+    assert habit(before, scores((unknown, 41))) == {}
+    assert habit(before, scores((unknown, 41), (JSON, 1)))["habit"] == "fenced"
+
+
 def test_repeats_of_a_case_are_one_case_in_a_share_and_counted_as_replies():
     one = CaseResult(
         case("a"), (Reply(text="x"),) * 4, (Score(None, JSON),) * 3 + (Score(None, None),), ()
@@ -82,6 +190,24 @@ def test_each_of_several_format_rules_is_counted_by_itself():
         ("choice", 2),
         ("regex", 1),
     ]
+
+
+def test_the_rules_that_were_broken_before_are_compared_by_their_own_names():
+    several = replace(case("a"), format=(Rule("regex", "a"), LABELS))
+    errors = (FormatError("regex", rules=("regex", "choice")), WRONG_LABEL)
+    before, after = (
+        VariantScores(
+            name,
+            {
+                f"{n}": CaseResult(several, (Reply(text="x"),), (Score(None, error),), ())
+                for n, error in enumerate(found)
+            },
+        )
+        for name, found in (("old", (errors[0], None)), ("new", errors))
+    )
+
+    found = {one.kind: (one.before, one.after) for one in rule_shares(before, after)}
+    assert found == {"choice": (0.5, 1.0), "regex": (0.5, 0.5)}
 
 
 def test_a_single_rule_is_not_counted():
@@ -221,10 +347,52 @@ def test_the_test_of_the_mix_is_that_of_statsmodels():
     assert mix(verdict(after, before)).p == pytest.approx(p)
 
 
+def mixes(before, after):
+    return [one for one in verdict(after, before).drifts if one.what == "format errors"]
+
+
 def test_the_same_mix_is_no_warning_and_a_few_changes_show_nothing():
     before = scores((JSON, 60), name="current")
 
-    assert all(one.what != "format errors" for one in verdict(scores((JSON, 55)), before).drifts)
+    assert mixes(before, scores((JSON, 51), (None, 149))) == []
+    assert mixes(before, scores((MISSING_KEY, 9), (JSON, 51))) == []
+
+
+@pytest.mark.parametrize(
+    ("errors", "after", "p", "message"),
+    [
+        (((MISSING_KEY, 10), (JSON, 50)), 0.3, 0.0016, "(Stuart-Maxwell test, p = 0.002)"),
+        (((MISSING_KEY, 14), (JSON, 46)), 0.3, 0.0002, "(Stuart-Maxwell test, p < 0.001)"),
+        (((None, 5), (JSON, 62)), 0.31, 0.564, ""),
+    ],
+)
+def test_a_mix_is_described_with_its_test_and_told_if_it_changed(errors, after, p, message):
+    (found,) = mixes(scores((JSON, 60), name="current"), scores(*errors))
+
+    assert found == Drift(
+        what="format errors", unit="share", before=0.3, after=after, n_before=200, n=200,
+        p=pytest.approx(p, abs=5e-5 if p < 0.01 else 5e-4),
+        message=message and f"the mix of format errors has changed {message}",
+    )  # fmt: skip
+
+
+def test_a_mix_counts_only_the_cases_that_both_sides_answered():
+    before, after = scores((JSON, 60), name="current"), scores((MISSING_KEY, 60))
+    lost = {
+        **before.results,
+        **{f"c19{n}": replace(before.results[f"c19{n}"], replies=(), scores=()) for n in range(10)},
+    }
+    fewer = {key: row for key, row in before.results.items() if key < "c190"}
+    rest = {key: row for key, row in after.results.items() if key < "c190"}
+
+    for then, now in (
+        (VariantScores("current", lost), after),
+        (VariantScores("current", fewer), after),
+        (before, VariantScores("new", rest)),
+    ):
+        drifts = reply_drifts(suite(GATE), GATE, then, now)
+        (found,) = (one for one in drifts if one.what == "format errors")
+        assert (found.n, found.before) == (190, pytest.approx(60 / 190))
 
 
 def test_a_case_without_a_format_breaks_none() -> None:

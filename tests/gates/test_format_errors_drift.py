@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 from columns import suite
 
 from pytest_ftgate.gates import format_errors
-from pytest_ftgate.gates.format_errors import reply_drifts, skill_drifts
+from pytest_ftgate.gates.format_errors import drift_notes, reply_drifts, skill_drifts
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.verdict import Drift, FormatErrorShare, Outcome
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -46,6 +47,130 @@ def scores(*texts, stop="end", right=None):
 def messages(before, after, *gates, gate=ACCURACY):
     drifts = reply_drifts(suite(*gates or (gate,)), gate, before, after)
     return [drift.message for drift in drifts if drift.message]
+
+
+def test_the_drift_of_replies_is_described_in_whole():
+    before = scores(*["{} a b c d e"] * 40, "", "")
+    after = scores(*["I'm sorry, I can't do {}"] * 10, *["same"] * 30)
+
+    length, refusals, same = reply_drifts(suite(ACCURACY), ACCURACY, before, after)[:3]
+    assert length == Drift(
+        what="length", unit="words", before=6, after=1, n_before=40, n=40,
+        message="replies are 17 % as long as before (median 6 → 1 word)",
+    )  # fmt: skip
+    assert refusals == Drift(
+        what="refusals", unit="share", before=0.0, after=0.25, n_before=42, n=40,
+        message="25 % of replies are refusals, 0 % before",
+    )  # fmt: skip
+    assert same == Drift(
+        what="same text", unit="share", before=1 / 40, after=0.75, n_before=40, n=40,
+        message="75 % of replies are the same text, 2 % before",
+    )  # fmt: skip
+    hedging = Drift(what="hedging", unit="share", before=0.0, after=0.0, n_before=42, n=40)
+    assert skill_drifts(before, after) == (length, refusals, hedging)
+
+
+def test_a_habit_of_hedging_is_told_of_skills():
+    before = scores(*["It is {}."] * 40)
+    after = scores(*["I think that it is {}, but it may be more."] * 20, *["It is {}."] * 20)
+
+    assert skill_drifts(before, after)[2].message == "50 % of replies hedge, 0 % before"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (6, 9, "replies are 1.5 times as long as before (median 6 → 9 words)"),
+        (6, 8, ""),
+        (4, 6, ""),
+        (9, 6, "replies are 67 % as long as before (median 9 → 6 words)"),
+        (8, 6, ""),
+        (7, 10, ""),
+    ],
+)
+def test_a_length_is_reported_from_half_as_long_again_and_three_words_on(old, new, told):
+    before, after = (scores(*["{}" + " a" * (count - 1)] * 40) for count in (old, new))
+
+    assert messages(before, after) == ([told] if told else [])
+
+
+@pytest.mark.parametrize(("characters", "unit"), [(14, "words"), (15, "characters")])
+def test_fifteen_characters_a_word_are_a_text_without_spaces(characters, unit):
+    text = f"{{:0{characters}}}"
+
+    (length, *_) = reply_drifts(
+        suite(ACCURACY), ACCURACY, scores(*[text] * 40), scores(*["x"] * 40)
+    )
+
+    assert (length.unit, length.before, length.after) == (
+        unit,
+        1 if unit == "words" else characters,
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "of", "told"),
+    [
+        (50, 75, 100, "75 % of replies are refusals, 50 % before"),
+        (50, 74, 100, ""),
+        (4, 6, 20, ""),
+        (1, 4, 20, ""),
+        (0, 3, 20, ""),
+        (0, 4, 20, "20 % of replies are refusals, 0 % before"),
+    ],
+)
+def test_a_share_is_reported_if_it_grew_by_half_and_by_more_than_chance(old, new, of, told):
+    before, after = (
+        scores(*["I'm sorry, I can't do {}"] * count, *["I am glad to do that {}"] * (of - count))
+        for count in (old, new)
+    )
+
+    assert messages(before, after) == ([told] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("now", "told"), [(4, ""), (6, "30 % of replies are refusals, 10 % before")]
+)
+def test_a_share_of_few_replies_that_may_be_that_of_before_is_not_reported(now, told):
+    refusal, other = "I'm sorry, I can't do {}", "I am glad to do that {}"
+    before = scores(*[refusal] * 40, *[other] * 360)
+    after = scores(*[refusal] * now, *[other] * (20 - now))
+
+    assert skill_drifts(before, after)[1].message == told
+
+
+def test_twenty_replies_with_a_text_are_enough_and_fewer_tell_of_thoughts_only():
+    few, more = (
+        scores(*["{} a b"] * count, "", stop="end") for count in (19, 20)
+    )  # one reply is empty
+    thinking = scores(*["{} a b"] * 19)
+    rows = {
+        key: replace(row, replies=(replace(row.replies[0], thought="x"),))
+        for key, row in thinking.results.items()
+    }
+    thinking = VariantScores("new", rows)
+
+    for drifts in (
+        lambda before, after: reply_drifts(suite(ACCURACY), ACCURACY, before, after),
+        skill_drifts,
+    ):
+        assert [drift.what for drift in drifts(more, more)][:2] == ["length", "refusals"]
+        assert drifts(few, more) == drifts(more, few) == ()
+        assert [drift.what for drift in drifts(more, thinking)] == ["thoughts"]
+
+
+def test_thoughts_are_told_beside_the_other_drifts():
+    plain = scores(*["{} a b"] * 20)
+    rows = {
+        key: replace(row, replies=(replace(row.replies[0], thought="x"),))
+        for key, row in plain.results.items()
+    }
+    drifts = skill_drifts(plain, VariantScores("new", rows))
+
+    assert [drift.what for drift in drifts] == ["length", "refusals", "hedging", "thoughts"]
+    found = reply_drifts(suite(ACCURACY), ACCURACY, plain, VariantScores("new", rows))
+    assert found[-1].what == "thoughts"
 
 
 def test_replies_that_are_much_longer_are_reported_with_both_medians():
@@ -123,6 +248,50 @@ def test_another_language_is_reported():
     assert messages(before, after) == ["50 % of replies changed their language, most from en to de"]
 
 
+def test_the_language_of_texts_with_few_common_words_is_detected():
+    english = "Your order {} from Anna Schmidt arrived at our store yesterday."
+    german = "Ihre Bestellung {} von Anna Schmidt kam gestern bei uns im Laden an."
+    before, after = scores(*[english] * 40), scores(*[german] * 40)
+
+    drifts = {one.what: one for one in reply_drifts(suite(ACCURACY), ACCURACY, before, after)}
+
+    assert drifts["language"] == Drift(
+        what="language", unit="share", before=0.0, after=1.0, n_before=40, n=40,
+        message="100 % of replies changed their language, most from en to de",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("changed", "is_told"), [(3, False), (8, True)])
+def test_a_changed_language_is_told_if_more_than_a_twentieth_changed_it_for_sure(changed, is_told):
+    before = scores(*[ENGLISH] * 60)
+    after = scores(*[GERMAN] * changed, *[ENGLISH] * (60 - changed))
+
+    told = messages(before, after)
+
+    assert told == (
+        ["13 % of replies changed their language, most from en to de"] if is_told else []
+    )
+
+
+def test_the_language_of_three_hundred_cases_spread_over_all_is_detected(monkeypatch):
+    monkeypatch.setattr(format_errors, "detect_language", pytest.fail)
+    side, fewer = scores(*[ENGLISH] * 600), scores(*[ENGLISH] * 599)
+
+    for both, n in ((side, 300), (fewer, 599)):
+        drifts = {one.what: one for one in reply_drifts(suite(ACCURACY), ACCURACY, both, both)}
+        assert drifts["language"].n == n
+
+
+@pytest.mark.parametrize(("characters", "count"), [(15, 0), (16, 40)])
+def test_a_text_of_fewer_than_sixteen_characters_has_no_language(characters, count):
+    long = scores(*[f"{{:0{characters + 9}}}"] * 40)
+    short = scores(*[f"{{:0{characters}}}"] * 40)
+
+    for sides in ((long, short), (short, long)):
+        drifts = {one.what: one for one in reply_drifts(suite(ACCURACY), ACCURACY, *sides)}
+        assert (drifts["language"].n if count else len(drifts)) == (count or 3)
+
+
 def test_replies_that_share_their_words_need_no_detection(monkeypatch):
     monkeypatch.setattr(format_errors, "detect_language", pytest.fail)
     before = scores(*[ENGLISH] * 40)
@@ -149,6 +318,43 @@ def test_of_two_gates_the_format_gate_reports_the_drift():
 
     assert messages(before, after, ACCURACY, FORMAT, gate=ACCURACY) == []
     assert messages(before, after, ACCURACY, FORMAT, gate=FORMAT) != []
+
+
+FORMAT_DRIFT = Drift(
+    what="format errors", unit="share", before=0.1, after=0.1, n_before=40, n=40, message="a mix"
+)
+LONGER = replace(FORMAT_DRIFT, what="length", message="longer")
+SHARE = FormatErrorShare(
+    kind="fenced", replies=5, after=0.2, low=0.1, high=0.3, before=0.05, before_low=0.0,
+    before_high=0.1,
+)  # fmt: skip
+FENCED = "format error “fenced”: 20 % of replies, 5 % before"
+
+
+@pytest.mark.parametrize(
+    ("gate", "passed", "share", "notes"),
+    [
+        (FORMAT, True, {}, ["a mix", "longer", FENCED]),
+        (FORMAT, False, {}, ["longer"]),
+        (ACCURACY, False, {}, ["a mix", "longer", FENCED]),
+        (FORMAT, True, {"before": None, "before_high": None}, ["a mix", "longer"]),
+        (FORMAT, True, {"before": 0.0, "before_high": None, "low": 0.0}, ["a mix", "longer"]),
+        (
+            FORMAT,
+            True,
+            {"before": 0.0, "before_high": None},
+            ["a mix", "longer", FENCED.replace("5 %", "0 %")],
+        ),
+        (FORMAT, True, {"before_high": 0.2}, ["a mix", "longer"]),
+        (FORMAT, True, {"low": 0.05}, ["a mix", "longer"]),
+    ],
+)
+def test_a_drift_is_a_note_and_so_is_a_format_error_that_grew(gate, passed, share, notes):
+    shares = [replace(SHARE, **share)]
+    drifts = [FORMAT_DRIFT, LONGER, replace(LONGER, message="")]
+
+    assert [*drift_notes(iter(drifts), gate, shares, passed=passed)] == notes
+    assert [*drift_notes([], gate, shares, passed=passed)] == []
 
 
 def test_a_drift_blocks_nothing():

@@ -40,6 +40,27 @@ def test_a_model_that_runs_to_its_limit_where_its_base_ended_does_not_end():
 
 
 @pytest.mark.parametrize(
+    ("before", "after", "start"),
+    [
+        ([GOOD] * 20, [EMPTY] * 10 + [GOOD] * 10, "10 of 20 replies are empty"),
+        ([EMPTY] * 6 + [GOOD] * 14, [EMPTY] * 12 + [GOOD] * 8, "12 of 20 replies are empty"),
+        ([EMPTY] * 6 + [GOOD] * 14, [EMPTY] * 11 + [GOOD] * 9, ""),
+        ([], [EMPTY] * 20, "20 of 20 replies are empty"),
+        ([GOOD] * 20, [ENDLESS] * 10 + [GOOD] * 10, "10 of 20 replies run to max_tokens, 0 % "),
+        ([GOOD] * 20, [ENDLESS] * 9 + [GOOD] * 11, ""),
+        ([ENDLESS] * 6 + [GOOD] * 14, [ENDLESS] * 12 + [GOOD] * 8, "12 of 20 replies run to "),
+        ([ENDLESS] * 6 + [GOOD] * 14, [ENDLESS] * 11 + [GOOD] * 9, ""),
+        ([], [ENDLESS] * 20, ""),
+    ],
+)
+def test_a_cause_is_named_from_half_of_the_replies_and_from_twice_as_many_on(before, after, start):
+    found = [*ending_notes(scores(*before), scores(*after))]
+
+    assert len(found) == bool(start)
+    assert not start or found[0].startswith(start)
+
+
+@pytest.mark.parametrize(
     ("before", "after"),
     [
         ([EMPTY] * 20, [EMPTY] * 20),

@@ -1,4 +1,6 @@
-import numpy as np
+from dataclasses import replace
+
+import pytest
 from columns import case
 
 from pytest_ftgate.gates.identity import drift_case_ids, drift_message
@@ -14,8 +16,7 @@ def samples(right, n=40):
 def test_a_tenth_of_many_cases_is_repeated_spread_over_the_file():
     chosen = drift_case_ids(tuple(case(f"{i:03}") for i in range(500)))
 
-    assert len(chosen) == 50
-    assert np.ptp([int(name) for name in chosen]) == 490
+    assert chosen == {f"{i:03}" for i in range(0, 500, 10)}
 
 
 def test_at_least_twenty_cases_are_repeated():
@@ -23,10 +24,52 @@ def test_at_least_twenty_cases_are_repeated():
     assert len(drift_case_ids(tuple(case(f"{i:03}") for i in range(7)))) == 7
 
 
-def test_a_few_flips_are_no_drift():
-    assert drift_message(samples(36), samples(33)) == ""
+def test_cases_that_have_nothing_to_score_are_not_repeated():
+    kinds = [
+        {},
+        {"expected": None},
+        {"format": ()},
+        {"expected": None, "format": ()},
+    ]
+    cases = tuple(replace(case(f"{i}"), **kind) for i, kind in enumerate(kinds))
+
+    assert drift_case_ids(cases) == {"0", "1", "2"}
 
 
-def test_a_clear_change_in_either_direction_is_drift():
-    assert "90 % → 50 % on 40 repeated cases" in drift_message(samples(36), samples(20))
-    assert "50 % → 90 % on 40 repeated cases" in drift_message(samples(20), samples(36))
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (36, 30, ""),
+        (36, 29, "90 % → 72 % on 40 repeated cases"),
+        (29, 35, ""),
+        (29, 36, "72 % → 90 % on 40 repeated cases"),
+    ],
+)
+def test_a_few_flips_are_no_drift_and_more_are_in_either_direction(before, after, message):
+    told = message and f"the recorded baseline has drifted: {message}; it is not compared"
+
+    assert drift_message(samples(before), samples(after)) == told
+
+
+def test_a_score_of_half_counts_as_wrong():
+    right, half, better = (
+        samples_from_cases({str(i): CaseSample(value, 1, f"{value}") for i in range(40)})
+        for value in (1.0, 0.5, 0.6)
+    )
+
+    assert drift_message(right, better) == ""
+    assert drift_message(right, half) == (
+        "the recorded baseline has drifted: 100 % → 0 % on 40 repeated cases; it is not compared"
+    )
+
+
+def test_cases_without_a_reply_on_one_side_are_not_compared():
+    before = samples_from_cases(
+        {str(i): CaseSample(None if i < 5 else 1.0, 1, "x") for i in range(40)}
+    )
+    after = samples_from_cases(
+        {str(i): CaseSample(None if i < 8 else 0.0, 1, "x") for i in range(40)}
+    )
+
+    assert "100 % → 0 % on 32 repeated cases" in drift_message(before, after)
+    assert "0 % → 100 % on 32 repeated cases" in drift_message(after, before)

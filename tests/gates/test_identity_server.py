@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_ftgate.gates.identity import (
+    IdentityResult,
     check_constraint,
     check_parent_model,
     check_seed,
@@ -63,10 +65,35 @@ def test_a_model_of_another_name_is_invalid_unless_the_suite_declares_it():
     assert served("m", served_model="gateway/m") is Outcome.INVALID
 
 
-def test_any_served_model_matches_an_arn():
-    assert (
-        served("claude-3-haiku", model="arn:aws:bedrock:x:1:provisioned-model/a") is Outcome.PASSED
-    )
+ARN = "arn:aws:bedrock:x:1:provisioned-model/a"
+
+
+@pytest.mark.parametrize(
+    ("names", "changes", "result"),
+    [
+        (["a", "b"], {"model": ARN}, (Outcome.PASSED, f"asked for: {ARN}")),
+        (["a"], {"model": ""}, (Outcome.PASSED, "asked for: no model is declared")),
+        (["m-latest", "m", None], {}, (Outcome.PASSED, "served model: m, m-latest")),
+        ([None], {}, (Outcome.PASSED, "served model: not stated")),
+        (
+            ["m", "n"],
+            {},
+            (
+                Outcome.INVALID,
+                (
+                    "another model answered: n, declared m; if that is the same model, set "
+                    "served_model: n"
+                ),
+            ),
+        ),
+    ],
+)
+def test_the_models_that_a_server_reports_are_named(names, changes, result):
+    replies = [Reply(text="", model=name) for name in names]
+
+    found = check_served_model(*requests_and_results(replies, **changes))
+
+    assert (found.outcome, found.message) == result
 
 
 @pytest.mark.parametrize("region", ["us.", "eu.", "global.", ""])
@@ -82,15 +109,24 @@ def test_two_versions_of_a_fine_tune_are_two_models():
 
 
 @pytest.mark.parametrize(
-    ("parent", "outcome"),
-    [("base", Outcome.PASSED), ("other", Outcome.INVALID), ("", Outcome.PASSED)],
+    ("parents", "outcome", "message"),
+    [
+        (["base"], Outcome.PASSED, "parent: base"),
+        (["base-latest", "", "base"], Outcome.PASSED, "parent: base, base-latest"),
+        ([""], Outcome.PASSED, "parent: not stated"),
+        (
+            ["base", "other", "more"],
+            Outcome.INVALID,
+            "the server lists more as its parent, declared base base-2026-01-01",
+        ),
+    ],
 )
-def test_a_parent_that_the_server_lists_must_be_the_declared_base(parent, outcome):
-    case_requests, results = requests_and_results(
-        [Reply(text="", facts={"parent": parent} if parent else {})]
-    )
+def test_a_parent_that_the_server_lists_must_be_the_declared_base(parents, outcome, message):
+    replies = [Reply(text="", facts={"parent": name} if name else {}) for name in parents]
 
-    assert check_parent_model("base", case_requests, results).outcome is outcome
+    found = check_parent_model("base-2026-01-01", *requests_and_results(replies))
+
+    assert found == IdentityResult(outcome, message)
 
 
 def constraint_identity(texts, constraint):
@@ -150,10 +186,88 @@ def test_enforced_labels_are_not_broken():
 
 
 def test_a_rare_error_of_an_engine_is_reported_and_blocks_nothing():
-    identity = constraint_identity([*(["a"] * 39), "c"], {"choice": ["a", "b"]})
+    rare, common = (
+        constraint_identity([*(["a"] * right), "c"], {"choice": ["a", "b"]}) for right in (19, 18)
+    )
 
-    assert identity.outcome is Outcome.INCONCLUSIVE
-    assert "1 of 40" in identity.message
+    assert rare == IdentityResult(
+        Outcome.INCONCLUSIVE, "the schema is broken in 1 of 20 whole replies"
+    )
+    assert common == IdentityResult(
+        Outcome.INVALID,
+        "the schema is broken in 1 of 19 whole replies: the server did not enforce it",
+    )
+
+
+#: A schema, and a reply that breaks it by a bound alone.
+BEYOND_A_BOUND = [
+    ({"minimum": 5}, "3"),
+    ({"maximum": 2}, "3"),
+    ({"exclusiveMinimum": 3}, "3"),
+    ({"exclusiveMaximum": 3}, "3"),
+    ({"multipleOf": 2}, "3"),
+    ({"minLength": 2}, '"a"'),
+    ({"maxLength": 2}, '"abc"'),
+    ({"pattern": "^x"}, '"abc"'),
+    ({"format": "date"}, '"abc"'),
+    ({"minItems": 2}, "[1]"),
+    ({"maxItems": 2}, "[1, 2, 3]"),
+    ({"uniqueItems": True}, "[1, 1]"),
+    ({"minProperties": 2}, '{"a": 1}'),
+    ({"maxProperties": 0}, '{"a": 1}'),
+    ({"contains": {"type": "string"}}, "[1]"),
+    ({"not": {"type": "integer", "maximum": 2}}, "3"),
+    ({"if": {"minimum": 9}, "then": {"type": "integer"}, "else": {"type": "string"}}, "3"),
+    ({"oneOf": [{"maximum": 5}, {"minimum": 6}]}, "3"),
+]
+
+
+@pytest.mark.parametrize(("schema", "text"), BEYOND_A_BOUND)
+@pytest.mark.parametrize(
+    "place", ["itself", "properties", "patternProperties", "$defs", "definitions", "items"]
+)
+def test_a_bound_that_no_server_promises_may_be_broken_wherever_it_stands(schema, text, place):
+    places = {
+        "itself": (schema, text),
+        "properties": ({"properties": {"pattern": schema}}, f'{{"pattern": {text}}}'),
+        "patternProperties": ({"patternProperties": {"pattern": schema}}, f'{{"pattern": {text}}}'),
+        "$defs": ({"$ref": "#/$defs/not", "$defs": {"not": schema}}, text),
+        "definitions": ({"$ref": "#/definitions/if", "definitions": {"if": schema}}, text),
+        "items": ({"items": schema}, f"[{text}]"),
+    }
+    whole, reply = places[place]
+
+    assert constraint_identity([reply], {"json_schema": whole}).outcome is Outcome.PASSED
+
+
+@pytest.mark.parametrize(
+    ("whole", "text", "kept"),
+    [
+        ({"properties": {"pattern": {"type": "string"}}}, '{"pattern": 1}', False),
+        ({"patternProperties": {"format": {"type": "string"}}}, '{"format": 1}', False),
+        ({"$ref": "#/$defs/not", "$defs": {"not": {"type": "string"}}}, "1", False),
+        ({"$ref": "#/definitions/if", "definitions": {"if": {"type": "null"}}}, "1", False),
+        ({"oneOf": [{"type": "string"}, {"type": "null"}]}, "1", False),
+        ({"enum": [{"default": 1}, {"oneOf": 2}]}, '{"default": 1}', True),
+        ({"enum": [{"default": 1}, {"oneOf": 2}]}, "{}", False),
+        ({"const": {"pattern": "a"}}, '{"pattern": "a"}', True),
+        ({"const": {"pattern": "a"}}, "{}", False),
+        ({"type": "array", "items": {"type": "integer"}}, f"{'[' * 5000}{']' * 5000}", False),
+    ],
+)
+def test_what_a_server_promises_of_a_schema_holds(whole, text, kept):
+    identity = constraint_identity([text], {"json_schema": whole})
+
+    assert (identity.outcome is Outcome.PASSED) is kept
+
+
+def test_only_the_requests_with_a_constraint_are_held_to_it():
+    held, results = requests_and_results(["a", "no"], constraint={"choice": ["a"]})
+    free = replace(held[1], request=replace(held[1].request, constraint=None))
+
+    assert check_constraint([held[0], free], results) == IdentityResult(
+        Outcome.PASSED, "the schema is broken in 0 of 1 whole replies"
+    )
 
 
 @pytest.mark.parametrize("stop", ["length", "refusal"])
@@ -165,21 +279,34 @@ def test_an_incomplete_reply_shows_nothing_about_a_schema(stop):
 
 
 @pytest.mark.parametrize(
-    ("text", "constraint", "outcome"),
+    ("text", "constraint", "kept"),
     [
-        ("The number is", {"json_schema": SCHEMA}, Outcome.INVALID),
-        ("", {"json_schema": SCHEMA}, Outcome.PASSED),
-        ("The number", {"json_schema": {"anyOf": []}}, Outcome.PASSED),
-        ("The lab", {"choice": ["refund", "login"]}, Outcome.INVALID),
-        ("ref", {"choice": ["refund", "login"]}, Outcome.PASSED),
-        ('{"label": "ref', {"choice": ["refund", "login"]}, Outcome.PASSED),
+        ("The number is", {"json_schema": SCHEMA}, False),
+        (' {"n', {"json_schema": SCHEMA}, True),
+        ("", {"json_schema": SCHEMA}, True),
+        ("[1, ", {"json_schema": {"type": "array"}}, True),
+        ('{"n', {"json_schema": {"type": "array"}}, False),
+        ("The number", {"json_schema": {"anyOf": [{}]}}, True),
+        ("The lab", {"choice": ["refund", "login"]}, False),
+        (" ref", {"choice": ["refund", "login"]}, True),
+        ('{"label": "ref', {"choice": ["refund", "login"]}, True),
     ],
 )
-def test_a_reply_that_was_cut_off_is_broken_if_no_whole_one_begins_so(text, constraint, outcome):
-    identity = constraint_identity([Reply(text=text, stop="length")], constraint)
+def test_a_reply_that_was_cut_off_is_broken_if_no_whole_one_begins_so(text, constraint, kept):
+    whole = "refund" if "choice" in constraint else "[]"
+    replies = [Reply(text=text, stop="length"), Reply(text=whole), Reply(text="", stop="refusal")]
+    schema = constraint.get("json_schema", {})
+    if schema.get("type") == "object":
+        replies[1] = Reply(text='{"n": 1}')
 
-    assert identity.outcome is outcome
-    assert identity.message.startswith("the schema is broken in ")
+    assert constraint_identity(replies, constraint) == (
+        IdentityResult(Outcome.PASSED, "the schema is broken in 0 of 2 replies")
+        if kept
+        else IdentityResult(
+            Outcome.INVALID,
+            "the schema is broken in 1 of 2 replies: the server did not enforce it",
+        )
+    )
 
 
 def repeated(texts, temperature=0.7):
@@ -189,22 +316,49 @@ def repeated(texts, temperature=0.7):
         CaseRequest(case_requests[i % half].case, i // half, case_request.request)
         for i, case_request in enumerate(case_requests)
     ]
-    return check_temperature(paired, results).outcome
+    return check_temperature(paired, results)
 
 
 def test_a_temperature_with_equal_repeats_only_shows_no_effect():
     texts = [f"{WORDS} {n}" for n in range(30)]
 
-    assert repeated(texts) is Outcome.INCONCLUSIVE
-    assert repeated(texts[:29]) is Outcome.PASSED
-    assert repeated(["label"] * 30) is Outcome.PASSED
-    assert repeated(texts, temperature=0) is Outcome.PASSED
+    nothing = IdentityResult(Outcome.PASSED, "")
+    assert repeated(texts) == IdentityResult(
+        Outcome.INCONCLUSIVE, "temperature 0.7 shows no effect: 30 cases have equal repeats"
+    )
+    assert repeated(texts[:29]) == nothing
+    assert repeated(["four words are few"] * 30) == nothing
+    assert repeated(["five words are not few"] * 30) != nothing
+    assert repeated(texts, temperature=0) == nothing
+
+
+def test_cases_without_a_repeat_or_with_a_constraint_show_nothing_of_a_temperature():
+    sampling = {"temperature": 0.7}
+    texts = [f"{WORDS} {n}" for n in range(30)]
+    once, results = requests_and_results(texts, sampling=sampling)
+    held = [
+        replace(one, request=replace(one.request, constraint={"choice": ["a"]})) for one in once
+    ]
+
+    assert check_temperature(once, results).outcome is Outcome.PASSED
+    assert check_temperature([*once, *once], results).outcome is Outcome.INCONCLUSIVE
+    assert check_temperature([*held, *held], results).outcome is Outcome.PASSED
+    assert check_temperature([*once, *once[1:]], results).outcome is Outcome.PASSED
+
+
+def test_one_case_whose_repeats_differ_shows_the_effect_of_a_temperature():
+    texts = [f"{WORDS} {n}" for n in range(30)]
+    once, results = requests_and_results(texts, sampling={"temperature": 0.7})
+    other = replace(once[0], request=replace(once[0].request, fingerprint="other"))
+    results |= {"other": Reply(text=f"{WORDS} more")}
+
+    assert check_temperature([*once, other, *once[1:]], results).outcome is Outcome.PASSED
 
 
 def drawn(second):
-    """Check ten requests with a seed, and their repetitions with the replies *second*."""
+    """Check requests with a seed, and their repetitions with the replies *second*."""
     case_requests, results = requests_and_results(
-        [f"{n}" for n in range(10)], sampling={"seed": 3, "temperature": 1.0}
+        [f"{n}" for n in range(len(second))], sampling={"seed": 3, "temperature": 1.0}
     )
     first, again = same_seed_requests(case_requests)
     repeated = {
@@ -215,17 +369,37 @@ def drawn(second):
 
 
 def test_a_seed_without_equal_replies_shows_no_effect():
-    identity = drawn(["other"] * 10)
-
-    assert identity.outcome is Outcome.INCONCLUSIVE
-    assert (
-        identity.message
-        == "seed 3 has no effect: none of 10 repeated requests brought an equal reply"
+    assert drawn(["other"] * 5) == IdentityResult(
+        Outcome.INCONCLUSIVE,
+        "seed 3 has no effect: none of 5 repeated requests brought an equal reply",
     )
 
 
 def test_a_seed_with_some_equal_replies_has_an_effect():
-    assert drawn(["0", *["other"] * 9]).outcome is Outcome.PASSED
+    assert drawn(["0", "1", *["other"] * 8]) == IdentityResult(
+        Outcome.PASSED, "seed: 2 of 10 repeated requests brought equal replies"
+    )
+
+
+def test_a_few_repeated_replies_show_nothing_of_a_seed():
+    assert drawn(["other"] * 4) == IdentityResult(
+        Outcome.PASSED, "seed: 0 of 4 repeated requests brought equal replies"
+    )
+
+
+def test_a_request_without_a_reply_is_no_evidence_on_a_seed():
+    first, results = requests_and_results([f"{n}" for n in range(6)], sampling={"seed": 3})
+    again = [
+        replace(one, request=replace(one.request, fingerprint=f"again {n}"))
+        for n, one in enumerate(first)
+    ]
+    results |= {f"again {n}": Reply(text="other") for n in range(1, 6)}
+
+    assert check_seed(first, again, results).outcome is Outcome.INCONCLUSIVE
+    del results["5"]
+    assert check_seed(first, again, results).message == (
+        "seed: 0 of 4 repeated requests brought equal replies"
+    )
 
 
 @pytest.mark.parametrize(
@@ -241,11 +415,11 @@ def test_a_rejected_setting_and_a_retirement_are_reported_once():
     reply = Reply(text="", unsent=("temperature",), facts={"retires": "2027-01-22"})
     notices = list(server_notices(*requests_and_results([reply, reply]), ["temperature"]))
 
-    assert [notice.outcome for notice in notices] == [Outcome.INCONCLUSIVE] * 2
-    assert [notice.message for notice in notices] == [
-        "m takes no temperature; the replies came without it",
-        "m retires on 2027-01-22",
+    assert notices == [
+        IdentityResult(Outcome.INCONCLUSIVE, "m takes no temperature; the replies came without it"),
+        IdentityResult(Outcome.INCONCLUSIVE, "m retires on 2027-01-22"),
     ]
+    assert [*server_notices([], {}, ["temperature"])] == []
 
 
 def test_a_record_has_the_model_and_its_settings_but_not_the_folder_of_weights():
@@ -283,6 +457,36 @@ def test_a_record_has_the_scale_of_an_adapter_whatever_the_provider(tmp_path):
 
     assert facts["adapter scale"] == "0.5 × 16/8 = 1"
     assert facts["adapter base"] == "org/base"
+
+
+def test_a_record_has_all_that_a_variant_declares_of_its_server():
+    replies = [
+        Reply(text="", model="m-2", unsent=("seed",)),
+        Reply(text="", model="m-1", unsent=("min_p", "seed"), facts={"retires": "2027-01-22"}),
+    ]
+    facts = identity_facts(
+        *requests_and_results(
+            replies,
+            provider="azure",
+            model="org/m",
+            base_url="https://name.openai.azure.com",
+            api_version="2026-10-01",
+            sampling={"temperature": 0.5, "top_p": 1},
+            extra={"b": 1, "a": [2]},
+        )
+    )
+
+    assert facts == {
+        "provider": "azure",
+        "model": "org/m",
+        "address": "https://name.openai.azure.com",
+        "API version": "2026-10-01",
+        "served as": "m-1, m-2",
+        "sampling": "temperature 0.5, top_p 1",
+        "extra": '{"a": [2], "b": 1}',
+        "not taken": "min_p, seed",
+        "retires": "2027-01-22",
+    }
 
 
 def test_a_record_of_nothing_is_empty():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
-from columns import skill_scores, suite, variant_scores
+from columns import case, case_result, skill_scores, suite, variant_scores
 
+from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.judges import JudgeEvidence
-from pytest_ftgate.gates.kinds import kind_of
+from pytest_ftgate.gates.kinds import check_feasibility, kind_of
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.rates import AcceptedSamples
@@ -17,6 +19,7 @@ from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.usage import ReplyTimes
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
 from pytest_ftgate.requests.logprobs import Divergence
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
     DataGate,
@@ -26,6 +29,7 @@ from pytest_ftgate.suite.gate_kinds import (
     RateGate,
 )
 from pytest_ftgate.suite.model import Gate, Suite, Variant
+from pytest_ftgate.suite.skill_levels import LevelChoice
 
 ACCURACY = RateGate(kind="accuracy", line=1, max_drop=0.1)
 FORMAT = RateGate(kind="format", line=1, min=0.8)
@@ -42,6 +46,12 @@ class Evidence:
     temperature: float = 0.0
     judges: JudgeEvidence | None = None
     accepted_samples: AcceptedSamples | None = None
+    anchor_samples: AcceptedSamples | None = None
+    must_pass: object = None
+    drift: str = ""
+    judged: tuple[str, ...] = ()
+    choices: tuple[LevelChoice, ...] = ()
+    training_data: Path | None = None
     look: Look = field(default_factory=Look)
     levels: Levels = field(default_factory=Levels)
     peak_in_flight: int = 4
@@ -50,7 +60,8 @@ class Evidence:
     @property
     def variant(self) -> Variant:
         found = self.suite.variants[self.name]
-        return replace(found, sampling={"temperature": self.temperature})
+        sampling = {"temperature": self.temperature}
+        return replace(found, sampling=sampling, training_data=self.training_data)
 
     def _note(self, name, *what):
         self.asked.append((name, *what))
@@ -61,18 +72,20 @@ class Evidence:
 
     def must_pass_scores(self):
         self.asked.append("must pass")
+        return self.must_pass
 
     def accepted(self, gate):
         return self.accepted_samples
 
     def anchor(self, gate):
-        return None
+        return self.anchor_samples
 
     def baseline_drift(self):
         self.asked.append("drift")
-        return ""
+        return self.drift
 
     def judge_evidence(self, scores, baseline):
+        self.judged = scores.variant, baseline.variant
         return self.judges
 
     def skill_scores(self, variant, gate, mode):
@@ -82,11 +95,11 @@ class Evidence:
         return self._note("tuned" if variant.base else "base", *case_ids)
 
     def level_choices(self, variant):
-        return ()
+        assert variant.name == self.name
+        return self.choices
 
     def divergences(self, variant, gate):
-        case = next(iter(variant_scores("new", [1.0]).results.values())).case
-        return [(replace(case, id=f"c{i}"), Divergence(4, 0.4, -4.0, -2.0, 0.0)) for i in range(50)]
+        return [(case(f"c{i}"), Divergence(4, 0.4, -4.0, -2.0, 0.0)) for i in range(50)]
 
     def reply_times(self, variant):
         taken = self._note(variant.name)
@@ -135,9 +148,99 @@ def test_a_drop_against_the_baseline_fails_and_one_against_the_accepted_run_too(
 
 def test_the_evidence_on_judges_reaches_the_verdict():
     unlabelled = JudgeEvidence(ungraded_note="two replies have no grade")
-    judged = verdict(ACCURACY, evidence(ACCURACY, judges=unlabelled))
+    given, ungraded = (evidence(gate, judges=unlabelled) for gate in (ACCURACY, FORMAT))
 
-    assert "two replies have no grade" in " ".join(map(str, judged.notes))
+    assert "two replies have no grade" in verdict(ACCURACY, given).notes
+    assert given.judged == ("new", "current")
+    assert verdict(FORMAT, ungraded).notes == ()
+    assert ungraded.judged == ()
+
+
+def test_all_that_is_known_of_a_variant_reaches_the_verdict_of_a_rate():
+    best = samples_from_scores(variant_scores("new", [1.0] * 100), "accuracy")
+    gate = replace(ACCURACY, min=0.5)
+    first = case_result("first", 0.0, "late_delivery")
+    wrong = replace(first, case=replace(first.case, must_pass=True))
+    given = evidence(
+        gate,
+        accepted_samples=AcceptedSamples(best, 1),
+        anchor_samples=AcceptedSamples(best, 2),
+        must_pass=(VariantScores("new", {"first": wrong}), None),
+        levels=Levels(alarm=0.002, shared=5),
+        look=Look(number=2, of=3, repeats=2, fractions=(0.3, 0.6)),
+    )
+
+    found = verdict(gate, given)
+
+    assert [(check.kind, check.stale) for check in found.checks] == [
+        (CheckKind.MUST_PASS, 0),
+        (CheckKind.MINIMUM, 0),
+        (CheckKind.BASELINE, 0),
+        (CheckKind.ACCEPTED, 1),
+        (CheckKind.ANCHOR, 2),
+    ]
+    assert {check.shared for check in found.checks[2:]} == {5}
+    assert "decided at look 2 of 3, after 2 replies to each case" in found.notes
+
+
+def test_a_baseline_that_has_drifted_is_not_compared():
+    (check,) = verdict(ACCURACY, evidence(ACCURACY, drift="it moved")).checks
+
+    assert (check.outcome, check.has_drifted, check.note) == (
+        Outcome.INCONCLUSIVE,
+        True,
+        "it moved",
+    )
+
+
+def few_cases(gate: Gate, count: int = 20) -> Suite:
+    return replace(suite(gate), cases=tuple(case(f"c{n}") for n in range(count)))
+
+
+SOME_SKILLS = tuple(case(f"facts-{n}", skill="facts") for n in range(20))
+
+
+@pytest.mark.parametrize(
+    ("gate", "problem"),
+    [
+        (
+            RateGate(kind="accuracy", line=1, max_drop=0.01),
+            "max_drop: 0.01 can never be shown with 20 cases, even if every reply is the same",
+        ),
+        (
+            ForgettingGate(line=1, cases=SOME_SKILLS, max_drop=0.01),
+            "max_drop: 0.01 can never be shown with 20 cases, even if every reply is the same",
+        ),
+        (CostGate(line=1, max_rise=0.1), "20 cases can never bound a mean price; it takes 30 "),
+        (LatencyGate(line=1, max_p95_ms=9), "20 cases can never bound the 95th percentile; it "),
+        (DivergenceGate(line=1, max_kl=0.1), "20 unrelated cases can never bound max_kl; it "),
+        (DataGate(line=1), None),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_what_no_replies_could_pass_is_an_error_of_the_suite_that_names_the_gate(gate, problem):
+    made = few_cases(gate)
+
+    if problem is None:
+        check_feasibility(made)
+        return
+    with pytest.raises(SuiteError) as raised:
+        check_feasibility(made)
+    (error,) = raised.value.errors
+    assert error.message.startswith(f"{gate.kind}: {problem}")
+    assert (error.path, error.line) == ("suite.ftgate.yaml", 1)
+
+
+def test_the_problems_of_all_gates_are_told_at_once():
+    gates = (CostGate(line=1, max_rise=0.1), LatencyGate(line=2, max_p95_ms=9))
+    made = replace(suite(*gates), cases=few_cases(gates[0]).cases)
+
+    with pytest.raises(SuiteError) as raised:
+        check_feasibility(made)
+
+    assert raised.value.suite == "suite.ftgate.yaml"
+    assert [error.line for error in raised.value.errors] == [1, 2]
+    check_feasibility(replace(made, gates={}))
 
 
 @pytest.mark.parametrize("gate", [ACCURACY, FORMAT])
@@ -145,7 +248,8 @@ def test_a_variant_without_gates_is_measured_with_its_grades(gate):
     given = evidence(gate)
     (measured,) = kind_of(gate).measure(gate, given)
 
-    assert not measured.gated
+    assert (measured.gated, measured.variant, measured.gate) == (False, "new", gate.kind)
+    assert measured.check.after == 0.9
     assert given.asked == [("new", "graded")]
 
 
@@ -171,6 +275,44 @@ def test_a_tuned_variant_is_compared_with_its_base(after, outcome):
     assert verdict(gate, given).outcome is outcome
     assert given.asked == [("tuned", ""), ("base", "")]
     assert [*kind_of(gate).measure(gate, given)] == []
+
+
+def test_skills_are_compared_under_the_prompt_too_where_the_gate_says_so():
+    scores = skills(SKILLS, SKILLS)
+    gate = replace(forgetting(scores), under_prompt=True)
+    given = evidence(gate, scores, levels=Levels(alarm=0.002, shared=5))
+
+    found = verdict(gate, given)
+
+    assert given.asked == [("tuned", ""), ("base", ""), ("tuned", "prompt"), ("base", "prompt")]
+    assert [(check.under, check.alarm, check.shared) for check in found.checks] == [
+        ("", 0.002, 5),
+        ("prompt", 0.002, 5),
+    ]
+
+
+def test_skills_that_were_trained_on_and_the_levels_of_families_are_noted(tmp_path):
+    path = tmp_path / "train.jsonl"
+    asked = "What is the capital of the large and old country in the east?"
+    row = {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": "b"}]}
+    path.write_text(f"{json.dumps(row)}\n", "utf-8")
+    scores = {
+        name: replace(
+            one,
+            results={
+                key: replace(row, case=replace(row.case, input=asked)) if key == "facts-0" else row
+                for key, row in one.results.items()
+            },
+        )
+        for name, one in skills(SKILLS, SKILLS).items()
+    }
+    gate = forgetting(scores)
+    given = evidence(gate, scores, training_data=path, choices=(LevelChoice("facts", 2, 0.7),))
+
+    notes = verdict(gate, given).notes
+
+    assert notes[0] == "levels: facts 2 (base right in 70 %)"
+    assert notes[1].startswith("1 skills case stands in train.jsonl (line 1: facts-0)")
 
 
 def must_keep(scores, right: float):
@@ -206,25 +348,33 @@ def test_a_price_is_compared_with_the_baselines_only_by_a_gate_that_compares():
             for name, variant in given.suite.variants.items()
         }
         given.suite = replace(given.suite, variants=priced)
-        assert verdict(gate, given).outcome is Outcome.PASSED
+        found = verdict(gate, given)
+        assert (found.outcome, found.variant, len(found.checks)) == (Outcome.PASSED, "new", 1)
 
     assert alone.asked == [("new",), ("new",)]
     assert both.asked == [("new",), ("current",)]
-    assert [*kind_of(limit).measure(limit, alone)]
+    (measured,) = kind_of(limit).measure(limit, alone)
+    assert (measured.gated, measured.variant, measured.check.after) == (False, "new", 1.0)
+    assert alone.asked[2:] == [("new", "graded")]
 
 
 @pytest.mark.parametrize(
-    ("gate", "name", "asked"),
-    [(LatencyGate(line=1, max_p50_ms=900), "new", {"new"}),
-     (LatencyGate(line=1, max_rise=0.2), "new", {"new", "current"}),
-     (LatencyGate(line=1, max_p50_ms=900, max_rise=0.2), "current", {"current"})],
+    ("gate", "name", "asked", "checks"),
+    [(LatencyGate(line=1, max_p50_ms=900), "new", {"new"}, 1),
+     (LatencyGate(line=1, max_p50_ms=900, max_rise=0.2), "new", {"new", "current"}, 2),
+     (LatencyGate(line=1, max_p50_ms=900, max_rise=0.2), "current", {"current"}, 1)],
 )  # fmt: skip
-def test_a_latency_is_compared_with_the_baselines_by_a_gate_that_compares(gate, name, asked):
+def test_a_latency_is_compared_with_the_baselines_by_a_gate_that_compares(
+    gate, name, asked, checks
+):
     given = evidence(gate, {"new": 0.4, "current": 0.4}, name=name)
 
-    assert verdict(gate, given).outcome is Outcome.PASSED
+    found = verdict(gate, given)
+    assert (found.outcome, found.variant, len(found.checks)) == (Outcome.PASSED, name, checks)
+    assert found.notes == ("measured with up to 4 requests in flight at once",)
     assert {note for (note,) in given.asked} == asked
-    assert [*kind_of(gate).measure(gate, given)]
+    (measured,) = kind_of(gate).measure(gate, given)
+    assert (measured.gated, measured.variant) == (False, name)
     (problem,) = kind_of(gate).problems(given.suite, gate)
     assert problem.startswith("0 cases can never bound a median")
 
@@ -233,7 +383,10 @@ def test_a_latency_is_compared_with_the_baselines_by_a_gate_that_compares(gate, 
 def test_a_divergence_is_held_to_its_limit(limit, outcome):
     gate = DivergenceGate(line=1, max_kl=limit)
 
-    assert verdict(gate, evidence(gate)).outcome is outcome
+    found = verdict(gate, evidence(gate))
+
+    assert (found.outcome, found.variant, found.suite) == (outcome, "new", "suite.ftgate.yaml")
+    assert [*kind_of(gate).measure(gate, evidence(gate))] == []
 
 
 def test_training_data_is_read_from_the_file_of_the_variant(tmp_path):
@@ -241,11 +394,6 @@ def test_training_data_is_read_from_the_file_of_the_variant(tmp_path):
     row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
     path.write_text(f"{json.dumps(row)}\n", "utf-8")
     gate = DataGate(line=1, min_rows=2)
-    given = evidence(gate)
-    variants = {
-        name: replace(variant, training_data=path) for name, variant in given.suite.variants.items()
-    }
-    given.suite = replace(given.suite, variants=variants)
-
+    given = evidence(gate, training_data=path)
     assert verdict(gate, given).outcome is Outcome.FAILED
     assert [*kind_of(gate).problems(given.suite, gate)] == []

@@ -12,16 +12,21 @@ from columns import case, suite
 from pytest_ftgate.gates.checks import drop_outcome
 from pytest_ftgate.gates.design import Design
 from pytest_ftgate.gates.feasibility import smallest_limit
-from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.levels import LAST_LOOK_MISS, Levels
 from pytest_ftgate.gates.power import (
+    PowerEstimate,
+    assumed_discordance,
     default_limit,
+    default_limit_problem,
     design_cases_needed,
     design_certifiable_limit,
     design_pass_probability,
     estimate_minimum_power,
     estimate_power,
+    grouped_cases_needed,
     needed_repeats,
     smallest_uneven_limit,
+    suite_repeats,
 )
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.stats.paired import paired_counts
@@ -32,7 +37,7 @@ from pytest_ftgate.stats.power import (
     pass_probability,
 )
 from pytest_ftgate.stats.rates import mean_score
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate
 
 
 def design(n: int, **keys) -> Design:
@@ -46,6 +51,64 @@ PAIRS = design(200, groups=tuple(number // 2 for number in range(200)))
 def test_plain_cases_have_the_exact_probability():
     assert design_pass_probability(design(200), 0.1, 0.05) == pass_probability(200, 0.1, 0.0, 0.05)
     assert design_certifiable_limit(design(200), 0.1) == certifiable_margin(200, 0.1)
+
+
+UNEVEN = (3.0,) * 4 + (1.0,) * 36
+
+
+@pytest.mark.parametrize(
+    ("cases", "chance"),
+    [
+        (design(40, weights=UNEVEN), 0.193),
+        (design(40, is_graded=True, repeats=(1, 3)), 0.716),
+        (design(40, groups=tuple(number % 10 for number in range(40))), 0.105),
+        (
+            design(40, weights=UNEVEN, groups=tuple(i // 2 for i in range(40)), repeats=(3, 1)),
+            0.002,
+        ),
+    ],
+)
+def test_the_chance_of_cases_that_are_not_plain_is_a_share_of_the_same_thousand_draws(
+    cases, chance
+):
+    assert design_pass_probability(cases, 0.2, 0.15) == chance
+
+
+def test_what_uneven_cases_can_show_is_known_to_a_tenth_of_a_point():
+    cases = design(40, weights=UNEVEN)
+
+    assert design_certifiable_limit(cases, 0.2) == 0.330078125
+    assert design_certifiable_limit(design(40, weights=(39.0,) + (1.0,) * 39), 0.2) is None
+    assert design_cases_needed(cases, 0.2, 0.15) == 194
+    assert design_cases_needed(cases, 0.2, 0.34) == 40
+
+
+@pytest.mark.parametrize(
+    ("cases", "limit"),
+    [
+        (design(60, weights=(2.0,) * 10 + (1.0,) * 50), 0.0740),
+        (
+            design(60, weights=(2.0,) * 10 + (1.0,) * 50, groups=tuple(i // 2 for i in range(60))),
+            0.1574,
+        ),
+        (design(200, groups=tuple(number % 10 for number in range(200))), 0.2589),
+        (design(200, groups=tuple(number % 9 for number in range(200))), 1.0),
+        (design(100, is_graded=True), 0.0263),
+        (PAIRS, 0.0295),
+        (replace(PAIRS, miss=0.04), 0.0317),
+        (design(4, weights=(9.0, 1.0, 1.0, 1.0)), 1.0),
+        (design(15, groups=(*[0] * 5, *range(1, 11)), miss=LAST_LOOK_MISS), 0.3678),
+    ],
+)
+def test_the_smallest_limit_of_uneven_cases_where_no_reply_changes(cases, limit):
+    assert smallest_uneven_limit(cases) == pytest.approx(limit, abs=1e-4)
+
+
+def test_related_cases_take_as_many_as_their_groups_need():
+    assert [grouped_cases_needed(PAIRS, limit) for limit in (0.05, 0.01)] == [117, 597]
+    assert grouped_cases_needed(replace(PAIRS, miss=0.01), 0.05) > 200
+    one_large = design(150, groups=(*[0] * 81, *range(1, 70)))
+    assert [grouped_cases_needed(one_large, limit) for limit in (0.6, 0.3)] == [80, 555]
 
 
 def test_a_few_heavy_cases_can_show_little():
@@ -105,36 +168,110 @@ def test_the_needed_cases_pass_an_unchanged_variant(cases):
     assert design_pass_probability(larger, 0.1, 0.06) >= 0.9
 
 
-def test_an_estimate_counts_related_cases_and_names_what_is_missing():
-    gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
+DROP = RateGate(kind="accuracy", line=1, max_drop=0.05)
 
-    estimate = estimate_power(gate, "new", PAIRS, 0.1, varies=False)
 
-    assert (estimate.cases, estimate.units) == (200, 100)
-    assert estimate.pass_probability < 0.6
-    assert estimate.needed > 300
-    assert estimate.repeats is None
+@pytest.mark.parametrize(
+    ("cases", "varies", "changes"),
+    [
+        (PAIRS, False, {}),
+        (PAIRS, True, {"repeats": 4}),
+        (
+            design(200),
+            True,
+            {"units": 200, "certifiable": 0.0684, "pass_probability": 0.6948, "needed": 162}
+            | {"repeats": 2},
+        ),
+        (
+            design(2000),
+            True,
+            {"cases": 2000, "units": 2000, "certifiable": 0.0208, "pass_probability": 1.0}
+            | {"needed": 0},
+        ),
+    ],
+)
+def test_an_estimate_counts_related_cases_and_names_what_is_missing(cases, varies, changes):
+    expected = PowerEstimate(
+        gate="accuracy", variant="new", cases=200, units=100, margin=0.05, discordance=0.1,
+        certifiable=0.0957, pass_probability=0.467, needed=533,
+    )  # fmt: skip
+
+    found = estimate_power(DROP, "new", cases, 0.1, varies=varies)
+
+    shares = {
+        name: pytest.approx(getattr(found, name), abs=1e-4)
+        for name in ("certifiable", "pass_probability")
+    }
+    expected = replace(expected, **changes)
+    assert (expected.certifiable, expected.pass_probability) == (*shares.values(),)
+    assert replace(expected, certifiable=None, pass_probability=None) == replace(
+        found, certifiable=None, pass_probability=None
+    )
+
+
+def test_a_default_limit_is_told_from_a_declared_one():
+    gate = replace(DROP, has_default_limit=True)
+
+    assert estimate_power(gate, "new", design(200), 0.1, varies=False).has_default_limit
+
+
+def graded(spread, gate=DROP):
+    """Return the estimate for a variant whose graded scores change by up to *spread*."""
+    rng = np.random.default_rng(1)
+    before = rng.uniform(0.4, 0.6, 200)
+    measured = paired_counts(before, before + rng.uniform(-spread, spread, 200))
+    return estimate_power(gate, "new", design(200), 0.1, varies=True, measured=measured)
 
 
 def test_measured_changes_of_graded_scores_replace_the_assumption():
-    gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
-    rng = np.random.default_rng(1)
-    before = rng.uniform(0.4, 0.6, 200)
-    measured = paired_counts(before, before + rng.uniform(-0.05, 0.05, 200))
+    sure, doubtful = graded(0.05), graded(0.4)
 
-    estimate = estimate_power(gate, "new", design(200), 0.1, varies=False, measured=measured)
+    assert (sure.measured, sure.needed, sure.repeats) == (True, 0, None)
+    assert sure.pass_probability > 0.99
+    assert doubtful.pass_probability == pytest.approx(0.8273, abs=1e-3)
+    assert doubtful.needed == pytest.approx(60, abs=60)
+    assert doubtful.discordance > 0.9
+    assert doubtful.certifiable > 0.05
 
-    assert estimate.measured
-    assert estimate.pass_probability > 0.99
+
+def test_a_few_graded_replies_can_show_no_limit():
+    measured = paired_counts([0.1, 0.9, 0.5], [0.9, 0.1, 0.5])
+
+    found = estimate_power(DROP, "new", design(3), 0.1, varies=False, measured=measured)
+
+    assert found.certifiable is None
+    assert found.needed > 0
+
+
+def test_measured_changes_of_counted_replies_give_their_discordance():
+    before = np.array([1.0] * 90 + [0.0] * 10)
+    measured = paired_counts(before, np.roll(before, 2))
+
+    found = estimate_power(DROP, "new", design(100), 0.3, varies=False, measured=measured)
+
+    # Four of a hundred cases change, and half a case of each kind is added.
+    assert found.discordance == pytest.approx(0.04, abs=0.011)
+    assert found.measured
+    assert found.pass_probability == design_pass_probability(design(100), found.discordance, 0.05)
 
 
 def test_a_baseline_that_is_too_low_leaves_nothing_to_estimate():
-    gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
+    measured = paired_counts(np.zeros(200), np.zeros(200))
 
-    estimate = estimate_power(gate, "new", design(200), None, varies=False)
+    for known in (None, measured):
+        found = estimate_power(DROP, "new", design(200), None, varies=True, measured=known)
+        assert found == PowerEstimate(
+            gate="accuracy", variant="new", cases=200, units=200, margin=0.05, discordance=None,
+            measured=known is not None,
+        )  # fmt: skip
 
-    assert estimate.discordance is None
-    assert estimate.pass_probability is None
+
+def test_a_gate_without_a_limit_of_a_drop_has_no_power_for_one():
+    gate = replace(DROP, max_drop=None, min=0.8)
+
+    assert estimate_power(gate, "new", design(200), 0.1, varies=True) == PowerEstimate(
+        gate="accuracy", variant="new", cases=200, units=200
+    )
 
 
 def right(count, of):
@@ -169,13 +306,63 @@ def test_no_number_of_cases_shows_a_minimum_that_the_rate_does_not_exceed():
     assert estimate.certifiable < 0.70
 
 
+def test_a_mean_that_exceeds_the_minimum_by_rounding_alone_is_not_shown_by_more_cases():
+    gate = RateGate(kind="accuracy", line=1, min=0.80)
+    measured = mean_score(np.linspace(0.7, 0.9, 100))
+
+    found = estimate_minimum_power(gate, "new", design(100, is_graded=True), measured)
+
+    assert 0 < found.rate - 0.80 < 1e-9
+    assert found.needed is None
+
+
 def test_a_minimum_without_replies_assumes_a_rate_above_it():
     gate = RateGate(kind="accuracy", line=1, min=0.80)
 
     estimate = estimate_minimum_power(gate, "new", design(60))
 
-    assert (estimate.rate, estimate.measured) == (pytest.approx(0.85), False)
-    assert estimate.needed == minimum_cases_needed(0.80, 0.85, 0.9) - 60
+    assert estimate == PowerEstimate(
+        gate="accuracy", variant="new", cases=60, units=60, minimum=0.80, rate=0.80 + 0.05,
+        certifiable=0.67, pass_probability=pytest.approx(0.1848, abs=1e-4),
+        needed=minimum_cases_needed(0.80, 0.85, 0.9) - 60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("minimum", "rate", "chance", "needed"),
+    [
+        (0.0, 0.05, 1.0, 0),
+        (0.01, 0.06, 0.7060, 50),
+        (0.99, 1.0, 0.0, 239),
+        (1.0, 1.0, 0.0, None),
+    ],
+)
+def test_a_minimum_at_either_end_of_the_scale(minimum, rate, chance, needed):
+    gate = RateGate(kind="accuracy", line=1, min=minimum)
+
+    found = estimate_minimum_power(gate, "new", design(60))
+
+    assert found.rate == pytest.approx(rate)
+    assert found.pass_probability == pytest.approx(chance, abs=1e-4)
+    assert found.needed == needed
+
+
+def test_the_largest_and_the_smallest_minimum_that_cases_can_show_are_whole_points():
+    gate = RateGate(kind="accuracy", line=1, min=0.99)
+    small = RateGate(kind="accuracy", line=1, min=0.01)
+
+    assert estimate_minimum_power(gate, "new", design(400)).certifiable == 0.99
+    assert estimate_minimum_power(small, "new", design(300)).certifiable == 0.02
+    assert estimate_minimum_power(small, "new", design(110)).certifiable == 0.01
+
+
+def test_related_cases_take_more_of_them_to_show_a_minimum():
+    gate = RateGate(kind="accuracy", line=1, min=0.80)
+
+    found = estimate_minimum_power(gate, "new", PAIRS)
+
+    assert (found.cases, found.units, found.certifiable) == (200, 100, 0.72)
+    assert found.needed == 2 * minimum_cases_needed(0.80, 0.85, 0.9) - 200
 
 
 def test_a_minimum_of_graded_scores_has_the_power_of_their_spread():
@@ -187,8 +374,10 @@ def test_a_minimum_of_graded_scores_has_the_power_of_their_spread():
     short = estimate_minimum_power(gate, "new", design(100, is_graded=True), mean_score(scores))
 
     assert enough.pass_probability > 0.95
-    assert short.pass_probability < 0.05
-    assert short.needed > 100
+    assert (enough.minimum, enough.rate, enough.needed) == (0.75, pytest.approx(0.8), 0)
+    assert enough.certifiable == 0.76
+    assert short.pass_probability == pytest.approx(4.6e-4, abs=1e-5)
+    assert short.needed == 486
 
 
 def test_a_gate_on_macro_f1_says_that_its_figures_are_those_of_accuracy_until_replies_are_known():
@@ -201,6 +390,11 @@ def test_a_gate_on_macro_f1_says_that_its_figures_are_those_of_accuracy_until_re
     ]
 
     assert [estimate.stands_for_accuracy for estimate in estimates] == [True, False]
+    low = replace(gate, min=0.5, max_drop=None)
+    assert estimate_minimum_power(low, "new", design(100)).stands_for_accuracy
+    assert not estimate_minimum_power(low, "new", design(100), right(60, 100)).stands_for_accuracy
+    plain = replace(low, metric="accuracy")
+    assert not estimate_minimum_power(plain, "new", design(100)).stands_for_accuracy
 
 
 def test_a_few_plain_cases_can_show_no_limit():
@@ -222,11 +416,72 @@ def asked(cases, *gates, repeats=None, **sampling):
     return replace(made, cases=rows, variants=variants, repeats=repeats)
 
 
-def test_cases_that_are_too_few_for_any_default_limit_have_none():
+@pytest.mark.parametrize(
+    ("cases", "limit"), [(39, None), (40, 0.15), (50, 0.13), (60, 0.11), (200, 0.06)]
+)
+def test_a_default_limit_is_the_smallest_in_whole_points_up_to_fifteen(cases, limit):
     gate = RateGate(kind="accuracy", line=1)
 
-    assert default_limit(asked(5, gate), gate) is None
-    assert default_limit(asked(200, gate), gate) == pytest.approx(0.06, abs=0.03)
+    assert default_limit(asked(cases, gate), gate) == limit
+
+
+def test_cases_that_are_too_few_for_any_default_limit_are_told_what_to_write():
+    gate = RateGate(kind="accuracy", line=1)
+    skills = ForgettingGate(line=1, cases=tuple(case(f"c{n}", skill="facts") for n in range(5)))
+
+    assert default_limit_problem(asked(5, gate), gate) == (
+        "5 cases cannot show that a drop stays below 15 points; write min: 0.8, or add cases: it "
+        "takes about 40"
+    )
+    assert default_limit_problem(asked(5, skills), skills) == (
+        "5 cases cannot show that a drop stays below 15 points; write max_drop: for the whole of "
+        "the skills, or add cases: it takes about 40"
+    )
+
+
+def test_repeats_lower_a_default_limit_but_not_that_of_the_skills():
+    gate = RateGate(kind="accuracy", line=1)
+    rows = tuple(case(f"c{n}", skill="facts") for n in range(60))
+    skills = ForgettingGate(line=1, cases=rows)
+    once, often = (asked(60, gate, skills, repeats=count, temperature=1.0) for count in (1, 8))
+
+    assert [default_limit(made, gate) for made in (once, often)] == [0.14, 0.05]
+    assert [default_limit(made, skills) for made in (once, often)] == [0.14, 0.14]
+
+
+@pytest.mark.parametrize(
+    ("sampling", "discordance"),
+    [({}, 0.05), ({"temperature": 0}, 0.05), ({"temperature": 0.5}, 0.1)],
+)
+def test_the_discordance_is_that_of_steady_replies_where_all_are_said_to_be(sampling, discordance):
+    made = asked(5, DROP, **sampling)
+    hosted, recorded = (
+        {name: replace(one, provider=provider) for name, one in made.variants.items()}
+        for provider in ("openai", "recorded")
+    )
+
+    assert assumed_discordance(made) == discordance
+    steady = 0.05 if sampling.get("temperature") == 0 else 0.1
+    assert assumed_discordance(replace(made, variants=hosted)) == steady
+    assert assumed_discordance(replace(made, variants=recorded)) == 0.1
+    one = {**made.variants, "new": hosted["new"]}
+    assert assumed_discordance(replace(made, variants=one)) == max(discordance, steady)
+
+
+def test_each_side_is_repeated_as_declared_where_its_replies_vary():
+    made = asked(5, DROP, temperature=1.0)
+    steady = {**made.variants, "new": replace(made.variants["new"], sampling={})}
+    alone = {"current": made.variants["current"]}
+
+    assert suite_repeats(made) == (1, 1)
+    assert suite_repeats(made, 3) == (3, 3)
+    assert suite_repeats(replace(made, repeats=4)) == (4, 4)
+    assert suite_repeats(replace(made, repeats=4), 2) == (2, 2)
+    assert suite_repeats(replace(made, baseline_repeats=6), 3) == (6, 3)
+    assert suite_repeats(replace(made, variants=steady), 3) == (3, 1)
+    assert suite_repeats(replace(made, variants=alone), 3) == (3, 3)
+    other = {**made.variants, "third": replace(steady["new"], name="third")}
+    assert suite_repeats(replace(made, variants=other), 3) == (3, 1)
 
 
 def test_cases_in_two_groups_show_no_limit_at_all():

@@ -2,7 +2,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from columns import case_result, suite, variant_scores
+from columns import case_result, labelled, suite, variant_scores, without_replies
 
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.looks import Look
@@ -10,6 +10,7 @@ from pytest_ftgate.gates.rates import (
     AcceptedSamples,
     Comparison,
     evaluate_rate,
+    guess_rate,
     measure_rate,
     pairs_of_scores,
     rate_of_scores,
@@ -17,6 +18,7 @@ from pytest_ftgate.gates.rates import (
     unmeasured_verdict,
 )
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
+from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_line, step_text
@@ -101,7 +103,14 @@ def test_stale_accepted_cases_are_counted() -> None:
         suite(gate), gate, Comparison(now, variant_scores("current", GOOD), before)
     )
 
-    assert any("7 accepted cases are stale" in note for note in verdict.notes)
+    told = "stale: the case or how it is scored has changed; accept again with --ftgate-accept"
+    assert verdict.notes[-1] == f"7 accepted cases are {told}"
+    before = replace(before, stale=1)
+    verdict = evaluate_rate(
+        suite(gate), gate, Comparison(now, variant_scores("current", GOOD), before)
+    )
+    assert verdict.notes[-1] == f"1 accepted case is {told}"
+    assert [check.stale for check in verdict.checks] == [0, 1]
 
 
 def test_a_broken_format_is_scored_apart_from_what_a_reply_says() -> None:
@@ -231,7 +240,9 @@ def test_a_case_that_expects_nothing_is_left_out_with_a_note() -> None:
 
     verdict = evaluate_rate(suite(gate), gate, Comparison(scores, scores))
 
-    assert "1 of 200 cases expect nothing and are left out" in verdict.notes
+    assert verdict.notes == ("1 of 200 cases expect nothing and are left out",)
+    form = RateGate(kind="format", line=8, min=0.5)
+    assert evaluate_rate(suite(form), form, Comparison(scores, scores)).notes == ()
 
 
 @pytest.mark.parametrize(
@@ -245,13 +256,29 @@ def test_replies_that_ended_early_are_counted(stop, told) -> None:
     cut = replace(first, replies=(replace(first.replies[0], stop=stop),))
     scores = VariantScores("new", scores.results | {"c000": cut})
 
-    assert told in evaluate_rate(suite(gate), gate, Comparison(scores, scores)).notes
+    assert evaluate_rate(suite(gate), gate, Comparison(scores, scores)).notes == (told,)
+    form = RateGate(kind="format", line=8, min=0.5)
+    plain = told.removesuffix(", which counts as wrong")
+    assert evaluate_rate(suite(form), form, Comparison(scores, scores)).notes == (plain,)
+
+
+def test_cases_without_a_reply_are_counted_with_the_reason_of_the_first() -> None:
+    gate, scores = accuracy(min=0.5), variant_scores("new", GOOD)
+    rows = dict(scores.results)
+    for name, reason in (("c007", "it timed out"), ("c009", "it is gone")):
+        rows[name] = replace(rows[name], replies=(), scores=(), missing_reasons=(reason,))
+    lost = VariantScores("new", rows)
+
+    assert evaluate_rate(suite(gate), gate, Comparison(lost, lost)).notes == (
+        "2 of 200 cases brought no reply",
+        "no reply to 2 cases; first: it timed out",
+    )
 
 
 @pytest.mark.parametrize(
     ("look", "told"),
     [(Look(number=2, of=3, repeats=1), "1 reply to each case"),
-     (Look(number=2, of=3, repeats=3), "3 replies to each "),
+     (Look(number=2, of=3, repeats=3), "3 replies to each case"),
      (Look(number=1, of=2, cases=frozenset({"c000"}), fractions=(0.5,)), "200 of 400 cases")],
 )  # fmt: skip
 def test_a_verdict_says_at_which_look_it_was_decided(look, told) -> None:
@@ -259,7 +286,7 @@ def test_a_verdict_says_at_which_look_it_was_decided(look, told) -> None:
 
     notes = evaluate_rate(suite(gate), gate, Comparison(scores, scores), look).notes
 
-    assert f"decided at look {look.number} of {look.of}, after {told}" in " ".join(notes)
+    assert notes == (f"decided at look {look.number} of {look.of}, after {told}",)
 
 
 def test_a_pairwise_judge_says_how_often_a_reply_is_preferred() -> None:
@@ -272,7 +299,17 @@ def test_a_pairwise_judge_says_how_often_a_reply_is_preferred() -> None:
 
     verdict = evaluate_rate(suite(gate), gate, comparison)
 
-    assert verdict.statement.values["measure"] == "preferred"
+    assert verdict.statement == Statement(StatementKind.RATE, {"measure": "preferred"})
+    marked = replace(gate, function="test_x")
+    assert evaluate_rate(suite(marked), marked, comparison).statement.values == {
+        "function": "test_x"
+    }
+    form = RateGate(kind="format", line=8, min=0.5)
+    assert evaluate_rate(suite(form), form, comparison).statement.values == {"measure": "format"}
+    # What was accepted was compared with another baseline.
+    record = AcceptedSamples(samples_from_scores(variant_scores("new", GOOD), "accuracy"), 0)
+    kept = evaluate_rate(suite(gate), gate, replace(comparison, accepted=record))
+    assert [check.kind for check in kept.checks] == [CheckKind.BASELINE]
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
@@ -291,20 +328,69 @@ def test_what_a_gate_rates_and_compares_is_had_without_a_verdict(metric) -> None
     assert measure_rate(made, gate, after).check.after == pytest.approx(rate.rate)
 
 
-def labelled(variant, texts):
-    """Return scores of cases of which the first half expects refund, the others late_delivery."""
-    rows = {}
-    for i, text in enumerate(texts):
-        expected = "refund" if i < len(texts) / 2 else "late_delivery"
-        row = case_result(f"c{i:03}", float(text == expected), text)
-        rows[f"c{i:03}"] = replace(row, case=replace(row.case, expected=expected))
-    return VariantScores(variant, rows)
-
-
 def test_a_variant_that_could_not_be_measured_says_why() -> None:
     made = suite(accuracy(min=0.5))
 
-    verdict = unmeasured_verdict(made, made.variants["new"], "no key")
+    assert unmeasured_verdict(made, made.variants["new"], "no key") == Verdict(
+        suite="suite.ftgate.yaml",
+        line=1,
+        gate="measured",
+        variant="new",
+        outcome=Outcome.INVALID,
+        statement=Statement(StatementKind.NOT_SENT, {"reason": "no key"}),
+        gated=False,
+        measured=False,
+    )
 
-    assert (verdict.outcome, verdict.gated, verdict.variant) == (Outcome.INVALID, False, "new")
-    assert "no key" in headline(verdict)
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "rate"),
+    [("accuracy", "accuracy", 0.6), ("format", "accuracy", 0.6), ("accuracy", "macro_f1", 0.6)],
+)
+def test_a_measured_variant_has_the_rate_of_its_gate(kind, metric, rate) -> None:
+    gate = RateGate(kind=kind, line=7, metric=metric, min=0.9)
+    texts = ["refund"] * 60 + ["late_delivery"] * 60 + ["no"] * 80
+    scores = labelled("strong", texts)
+
+    verdict = measure_rate(suite(gate), gate, scores)
+
+    check = verdict.check
+    assert (verdict.variant, verdict.gate, verdict.line) == ("strong", kind, 7)
+    assert (check.kind, check.limit, check.method) == (
+        CheckKind.MINIMUM,
+        0.0,
+        "f1" if metric == "macro_f1" else "counts",
+    )
+    assert check.after == pytest.approx({"format": 0.6}.get(kind, check.after))
+    assert bool(verdict.format_errors) is (kind == "format")
+    assert verdict.lenient == (0.6 if kind == "format" else None)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_only_cases_with_a_reply_are_rated_and_only_those_of_both_sides_compared(metric) -> None:
+    gate = RateGate(kind="accuracy", line=7, metric=metric, min=0.5)
+    made = suite(gate)
+    after = labelled("new", ["refund"] * 150 + ["late_delivery"] * 50)
+    before = labelled("current", ["refund"] * 100 + ["late_delivery"] * 100)
+    gone = dict.fromkeys(("c100", "c101"))
+    after = without_replies(after, gone)
+    before = without_replies(before, dict.fromkeys(("c000", "c101")))
+
+    rate, pairs = rate_of_scores(made, gate, after), pairs_of_scores(made, gate, before, after)
+
+    assert (rate.n, pairs.n) == (198, 197)
+    form = RateGate(kind="format", line=7, min=0.5)
+    assert (rate_of_scores(made, form, after).rate, rate_of_scores(made, form, after).n) == (1, 198)
+    assert pairs_of_scores(made, form, before, after).delta == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "rate"),
+    [("accuracy", True, 0.5), ("format", True, 0.0), ("accuracy", False, 0.0)],
+)
+def test_guessing_is_right_as_often_as_there_are_few_labels(kind, labels, rate) -> None:
+    gate = RateGate(kind=kind, line=7, min=0.5)
+    made = suite(gate)
+    free = replace(made, reply=replace(made.reply, format=()))
+
+    assert guess_rate(made if labels else free, gate) == rate

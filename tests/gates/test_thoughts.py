@@ -14,7 +14,7 @@ from pytest_ftgate.gates.thoughts import (
     thought_checks,
     thought_drifts,
 )
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.verdict import Check, CheckKind, Drift, Outcome
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -43,6 +43,117 @@ def checks(before, after, **limits):
 STEADY = [100 + n for n in range(40)]
 
 
+def near(value):
+    return pytest.approx(value, abs=0.001)
+
+
+def test_both_checks_of_thoughts_state_all_that_they_compare():
+    longer = [round(1.2 * length) + n % 7 for n, length in enumerate(STEADY)]
+    levels = Levels(alarm=0.002, shared=5)
+    gate = RateGate(kind="format", line=1, max_thought_drop=0.15, max_thought_rise=0.5)
+
+    share, length = thought_checks(gate, side("plain", STEADY), side("new", longer), levels)
+
+    assert (share.kind, share.against, share.limit) == (CheckKind.BASELINE, "plain", 0.15)
+    assert (share.alarm, share.shared, share.n) == (0.002, 5, 40)
+    assert (share.before, share.after, share.note) == (1.0, 1.0, "")
+    assert length == Check(
+        kind=CheckKind.BASELINE, against="plain", outcome=Outcome.PASSED, limit=0.5, n=40,
+        effective=40, before=119.5, after=146.275, low=near(0.219), high=near(0.230),
+        rise=near(146.275 / 119.5 - 1), unit="characters", method="t", measure="thought length",
+    )  # fmt: skip
+
+
+def test_the_length_of_few_thoughts_is_stated_and_not_bounded():
+    before, after = side("plain", STEADY), side("new", [0] * 11 + STEADY[11:])
+
+    (length,) = checks(before, after, max_thought_rise=0.5)
+
+    assert length == Check(
+        kind=CheckKind.BASELINE, against="plain", outcome=Outcome.INCONCLUSIVE, limit=0.5, n=29,
+        effective=29, before=125.0, after=125.0, rise=0.0, unit="characters", method="t",
+        measure="thought length", informative=False,
+        note="both sides think in 29 unrelated cases; 30 are needed",
+    )  # fmt: skip
+    assert checks(before, side("new", [0] * 10 + STEADY[10:]), max_thought_rise=0.5)[0].informative
+
+
+def changed(scores, change):
+    """Return *scores* with each case changed by *change*, which takes its number and the case."""
+    rows = {
+        key: replace(row, case=change(n, row.case))
+        for n, (key, row) in enumerate(scores.results.items())
+    }
+    return VariantScores(scores.variant, rows)
+
+
+def test_related_cases_are_one_of_those_that_are_needed():
+    def in_groups(of):
+        return [
+            changed(one, lambda n, case: replace(case, group=f"g{n % of}"))
+            for one in (side("plain", STEADY), side("new", STEADY))
+        ]
+
+    (few,), (more,) = (checks(*in_groups(of), max_thought_rise=0.5) for of in (29, 30))
+
+    assert (few.n, few.effective, few.informative) == (40, 29, False)
+    assert few.note == "both sides think in 29 unrelated cases; 30 are needed"
+    assert (more.n, more.effective, more.outcome) == (40, 30, Outcome.PASSED)
+
+
+def test_cases_without_a_format_or_a_weight_are_not_compared_and_heavy_ones_count_more():
+    sides = side("plain", STEADY), side("new", [300] * 4 + STEADY[4:])
+    gate = {"max_thought_drop": 0.5, "max_thought_rise": 0.5}
+
+    for light in ({"format": ()}, {"weight": 0.0}):
+        rest = [
+            changed(one, lambda n, case, light=light: replace(case, **(light if n < 4 else {})))
+            for one in sides
+        ]
+        share, length = checks(*rest, **gate)
+        assert (share.n, length.n, length.rise) == (36, 36, 0.0)
+    heavy = [
+        changed(one, lambda n, case: replace(case, weight=4.0 if n < 4 else 1.0)) for one in sides
+    ]
+    (plain,), (weighted,) = (checks(*both, max_thought_rise=0.5) for both in (sides, heavy))
+    assert plain.low < plain.rise < plain.high < weighted.high
+    assert weighted.low < weighted.rise < weighted.high
+    assert weighted.rise > 2 * plain.rise
+
+
+def test_repeated_replies_share_their_thoughts_of_a_case():
+    def twice(scores, other):
+        rows = {
+            key: replace(row, replies=(*row.replies, other), scores=row.scores * 2)
+            for key, row in scores.results.items()
+        }
+        return VariantScores(scores.variant, rows)
+
+    quiet, long = Reply(text="refund"), Reply(text="refund", thought="x" * 300)
+    before = twice(side("plain", [100] * 40), long)
+    after = twice(side("new", [100] * 40), quiet)
+
+    share, length = checks(before, after, max_thought_drop=0.15, max_thought_rise=0.5)
+
+    assert (share.before, share.after) == (1.0, 0.5)
+    assert (length.before, length.after) == (200.0, 100.0)
+
+
+def test_a_case_without_a_reply_has_no_thoughts_to_compare():
+    after = side("new", STEADY)
+    rows = {
+        key: replace(row, replies=(), scores=()) if key < "c005" else row
+        for key, row in after.results.items()
+    }
+
+    share, length = checks(
+        side("plain", STEADY), VariantScores("new", rows), max_thought_drop=0.5,
+        max_thought_rise=0.5,
+    )  # fmt: skip
+
+    assert (share.n, share.missing, length.n) == (35, 5, 35)
+
+
 @pytest.mark.parametrize(
     ("lengths", "outcome", "regressed"),
     [
@@ -65,6 +176,9 @@ def test_a_baseline_that_does_not_think_has_no_thought_to_lose():
 
     assert not check.informative
     assert check.note == "plain thinks in 0 % of its replies, so no drop can show"
+    few, others = side("plain", [9] * 2 + [0] * 38), side("new", [0] * 38 + [9] * 2)
+    (check,) = checks(few, others, max_thought_drop=0.15)
+    assert check.note == "plain thinks in 5 % of its replies, so no drop can show"
 
 
 @pytest.mark.parametrize(
@@ -101,11 +215,21 @@ def test_thoughts_that_are_only_counted_are_not_compared_with_thoughts_that_are_
     sides = side("plain", STEADY, key="tokens"), side("new", STEADY)
     (check,) = checks(*sides, max_thought_rise=0.5)
 
-    assert not check.informative
+    assert (check.informative, check.outcome, check.unit) == (False, Outcome.INCONCLUSIVE, "tokens")
+    assert (check.n, check.rise) == (0, None)
     assert (
         check.note == "one side counts its thoughts and the other shows them, so none is compared"
     )
     assert messages(*sides) == {"thoughts": ""}
+
+
+def test_one_thought_that_is_only_shown_leaves_counted_ones_without_a_common_unit():
+    counted, shown = side("plain", STEADY, key="tokens"), side("plain", STEADY)
+    mixed = replace(counted, results={**counted.results, "c000": shown.results["c000"]})
+
+    (check,) = checks(mixed, side("new", STEADY, key="tokens"), max_thought_rise=0.5)
+
+    assert (check.n, check.informative, check.outcome) == (39, False, Outcome.INCONCLUSIVE)
 
 
 def messages(before, after):
@@ -145,6 +269,59 @@ def test_a_variant_that_is_cut_off_more_often_is_told():
     assert told["cut off"] == "50 % of replies are cut off at their token limit, 2 % before"
 
 
+def test_a_drift_of_thoughts_is_described_in_whole():
+    before = side("plain", STEADY)
+    after = side("new", [2 * length for length in STEADY[:35]] + [0] * 5, cut_off=20)
+
+    assert [*thought_drifts(before, after)] == [
+        Drift(what="thoughts", unit="share", before=1.0, after=0.875, n_before=40, n=40,
+              message="88 % of replies begin with a thought, 100 % before"),
+        Drift(what="thought length", unit="characters", before=119.5, after=234.0, n_before=40,
+              n=35, message="thoughts are twice as long as before (median 120 → 234 characters)"),
+        Drift(what="cut off", unit="share", before=0.0, after=0.5, n_before=40, n=40,
+              message="50 % of replies are cut off at their token limit, 0 % before"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (100, 150, "thoughts are 1.5 times as long as before (median 100 → 150 characters)"),
+        (100, 149, ""),
+        (150, 100, "thoughts are 67 % as long as before (median 150 → 100 characters)"),
+        (149, 100, ""),
+        (1500, 3000, "thoughts are twice as long as before (median 1,500 → 3,000 characters)"),
+        (1, 3, "thoughts are 3 times as long as before (median 1 → 3 characters)"),
+    ],
+)
+def test_a_length_is_told_from_half_as_long_again_on(old, new, told):
+    found = messages(side("plain", [old] * 20), side("new", [new] * 20))
+
+    assert found == {"thoughts": "", "thought length": told}
+    few = messages(side("plain", [old] * 20), side("new", [new] * 19))
+    assert few == messages(side("plain", [old] * 19), side("new", [new] * 20))
+    assert few == {"thoughts": "", "thought length": ""}
+
+
+def test_a_share_is_told_if_it_is_far_on_both_sides_and_of_twenty_replies():
+    def found(old, new, of=20, now=20):
+        lengths = [[9] * count + [0] * (n - count) for count, n in ((old, of), (new, now))]
+        return messages(*(side(*one) for one in zip("ab", lengths, strict=True)))["thoughts"]
+
+    assert found(20, 16) == "80 % of replies begin with a thought, 100 % before"
+    assert found(20, 17) == ""
+    assert found(16, 20) == "100 % of replies begin with a thought, 80 % before"
+    assert found(17, 20) == ""
+    assert found(19, 1, of=19) == found(20, 1, now=19) == ""
+
+
+def test_nothing_is_told_of_a_side_without_replies():
+    nothing = VariantScores("none", {})
+
+    for sides in ((nothing, side("new", STEADY, cut_off=9)), (side("a", STEADY), nothing)):
+        assert messages(*sides) == {}
+
+
 def test_models_that_do_not_think_have_nothing_to_tell():
     assert messages(side("plain", [0] * 40), side("new", [0] * 40)) == {}
 
@@ -152,11 +329,18 @@ def test_models_that_do_not_think_have_nothing_to_tell():
 def test_what_is_told_of_thoughts_is_a_fact_even_without_a_change():
     drifts = thought_drifts(side("plain", STEADY), side("new", STEADY, cut_off=2))
 
-    assert drift_fields(drifts)["facts"] == {
-        "thoughts": "100 → 100 %",
-        "thought length": "120 → 120 characters",
-        "cut off": "0 → 5 %",
+    drifts = (*drifts, Drift(what="length", unit="words", before=1, after=1, n_before=1, n=1))
+
+    assert drift_fields(iter(drifts)) == {
+        "drifts": drifts,
+        "facts": {
+            "thoughts": "100 → 100 %",
+            "thought length": "120 → 120 characters",
+            "cut off": "0 → 5 %",
+        },
     }
+    long = thought_drifts(side("plain", [1500] * 40), side("new", [2500] * 40))
+    assert drift_fields(long)["facts"]["thought length"] == "1,500 → 2,500 characters"
 
 
 def test_many_replies_without_an_answer_are_counted_by_side():

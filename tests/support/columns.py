@@ -1,6 +1,7 @@
 """Suites and scores for the tests of gates, without requests to a model."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pytest_ftgate.requests.reply import Reply
@@ -38,6 +39,25 @@ def variant_scores(variant: str, values: Sequence[float], *, text: str = "refund
         case_result(f"c{i:03}", value, text if value else "no") for i, value in enumerate(values)
     ]
     return VariantScores(variant, {result.case.id: result for result in results})
+
+
+def labelled(variant: str, texts: Sequence[str]) -> VariantScores:
+    """Return scores of cases of which the first half expects refund, the others late_delivery."""
+    rows = {}
+    for i, text in enumerate(texts):
+        expected = "refund" if i < len(texts) / 2 else "late_delivery"
+        row = case_result(f"c{i:03}", float(text == expected), text)
+        rows[f"c{i:03}"] = replace(row, case=replace(row.case, expected=expected))
+    return VariantScores(variant, rows)
+
+
+def without_replies(scores: VariantScores, names: Container[str]) -> VariantScores:
+    """Return *scores* without the replies to the cases *names*."""
+    rows = {
+        key: replace(row, replies=(), scores=(), missing_reasons=("gone",)) if key in names else row
+        for key, row in scores.results.items()
+    }
+    return VariantScores(scores.variant, rows)
 
 
 def skill_scores(

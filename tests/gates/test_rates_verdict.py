@@ -1,0 +1,442 @@
+"""The whole verdict on a rate: its checks, slices, statement, notes, and what decided."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from columns import case_result, labelled, suite, variant_scores, without_replies
+
+from pytest_ftgate.gates.judges import JudgeEvidence
+from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.looks import Look
+from pytest_ftgate.gates.rates import (
+    AcceptedSamples,
+    Comparison,
+    evaluate_rate,
+)
+from pytest_ftgate.gates.samples import samples_from_cases, samples_from_scores
+from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind
+from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Verdict
+from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.suite.gate_kinds import RateGate
+
+GOOD, BAD = [1.0] * 190 + [0.0] * 10, [1.0] * 120 + [0.0] * 80
+
+
+def accuracy(**limits: float) -> RateGate:
+    return RateGate(kind="accuracy", line=7, **limits)
+
+
+def told(verdict: Verdict) -> list[tuple[object, ...]]:
+    """Return what each check compares, and by which levels."""
+    return [
+        (check.kind, check.against, check.limit, check.alarm, check.shared, check.method)
+        for check in verdict.checks
+    ]
+
+
+SHARED = Levels(alarm=0.002, shared=5)
+
+
+@pytest.mark.parametrize(("metric", "method"), [("accuracy", "counts"), ("macro_f1", "f1")])
+def test_a_minimum_shares_no_level_and_a_drop_does(metric, method) -> None:
+    gate = accuracy(min=0.5, max_drop=0.05, metric=metric)
+    after = labelled("new", ["refund"] * 120 + ["late_delivery"] * 80)
+    before = labelled("current", ["refund"] * 100 + ["late_delivery"] * 100)
+
+    verdict = evaluate_rate(suite(gate), gate, Comparison(after, before, levels=SHARED))
+
+    assert told(verdict) == [
+        (CheckKind.MINIMUM, "", 0.5, 0.01, 1, method),
+        (CheckKind.BASELINE, "current", 0.05, 0.002, 5, method),
+    ]
+    assert verdict.deciding == 1
+    assert [check.has_default_limit for check in verdict.checks] == [False, False]
+    assert (verdict.regressed, verdict.fixed, verdict.outcome) == (20, 0, Outcome.FAILED)
+    assert [label.label for label in verdict.labels] == ["late_delivery", "refund"]
+    assert [(label.f1_before, label.taken_for) for label in verdict.labels] == [
+        (1.0, {"refund": 20}),
+        (1.0, {}),
+    ]
+    alone = evaluate_rate(suite(gate), gate, Comparison(after, after, levels=SHARED))
+    assert told(alone) == told(verdict)[:1]
+    only = replace(gate, max_drop=None)
+    found = evaluate_rate(suite(only), only, Comparison(after, before))
+    assert told(found) == told(verdict)[:1]
+    assert found.labels == ()
+    drop = replace(gate, min=None)
+    assert [
+        check.kind for check in evaluate_rate(suite(drop), drop, Comparison(after, before)).checks
+    ] == [CheckKind.BASELINE]
+
+
+def test_the_labels_are_told_of_a_baseline_that_fails_too_and_never_of_formats() -> None:
+    gate, now = accuracy(min=0.95), labelled("current", ["refund"] * 120 + ["late_delivery"] * 80)
+    form = RateGate(kind="format", line=8, min=0.95)
+    broken = variant_scores("current", BAD)
+
+    alone = evaluate_rate(suite(gate), gate, Comparison(now, now))
+    formats = evaluate_rate(suite(form), form, Comparison(broken, broken))
+
+    assert [label.f1_before for label in alone.labels] == [None, None]
+    assert (formats.outcome, formats.labels) == (Outcome.FAILED, ())
+    free = suite(gate)
+    free = replace(free, reply=replace(free.reply, format=()))
+    assert evaluate_rate(free, gate, Comparison(now, now)).labels == ()
+
+
+def test_a_failed_verdict_of_a_format_has_all_its_parts() -> None:
+    gate = RateGate(kind="format", line=8, max_drop=0.05, min=0.9, has_default_limit=True)
+
+    verdict = evaluate_rate(
+        suite(gate), gate, Comparison(variant_scores("new", BAD), variant_scores("current", GOOD))
+    )
+
+    assert (verdict.suite, verdict.line, verdict.gate) == ("suite.ftgate.yaml", 8, "format")
+    assert (verdict.variant, verdict.outcome, verdict.deciding) == ("new", Outcome.FAILED, 1)
+    assert verdict.statement == Statement(StatementKind.RATE, {"measure": "format"})
+    assert [check.has_default_limit for check in verdict.checks] == [False, True]
+    assert (verdict.lenient, verdict.lenient_before) == (0.6, 0.95)
+    assert (verdict.notes, verdict.facts, verdict.slices) == ((), {}, ())
+    assert [drift.what for drift in verdict.drifts] == [
+        *("length", "refusals", "same text", "format errors")
+    ]
+    assert [step.kind for step in verdict.next] == [StepKind.FIX_FORMAT, StepKind.SET_LIMIT]
+    assert [flip.case for flip in verdict.flips][:2] == ["c120", "c121"]
+    assert len(verdict.flips) == 40
+
+
+def test_notes_of_drifts_and_of_new_format_errors_stand_in_the_verdict_of_accuracy() -> None:
+    gate = accuracy(max_drop=0.05)
+    new, old = variant_scores("new", BAD), variant_scores("current", GOOD)
+    form = RateGate(kind="format", line=8, min=0.1)
+
+    assert evaluate_rate(suite(gate), gate, Comparison(new, old)).notes == (
+        "the mix of format errors has changed (Stuart-Maxwell test, p < 0.001)",
+        "format error “not in enumeration”: 40 % of replies, 5 % before",
+    )
+    assert evaluate_rate(suite(gate, form), gate, Comparison(new, old)).notes == ()
+    assert evaluate_rate(suite(form), form, Comparison(new, old)).notes == (
+        "the mix of format errors has changed (Stuart-Maxwell test, p < 0.001)",
+        "format error “not in enumeration”: 40 % of replies, 5 % before",
+    )
+
+
+def test_a_model_that_no_longer_ends_is_named_as_the_cause() -> None:
+    gate, new = accuracy(max_drop=0.05), variant_scores("new", [0.0] * 200)
+    endless = {
+        key: replace(row, replies=(replace(row.replies[0], stop="length"),))
+        for key, row in new.results.items()
+    }
+    comparison = Comparison(VariantScores("new", endless), variant_scores("current", GOOD))
+
+    step = evaluate_rate(suite(gate), gate, comparison).next[0]
+
+    assert step.kind is StepKind.CHECK_CAUSE
+    assert step.values["cause"].startswith("200 of 200 replies run to max_tokens, 0 % before")
+
+
+def test_plain_thresholds_hold_for_every_check_of_a_gate_that_wants_them() -> None:
+    gate = accuracy(min=0.5, max_drop=0.05, evidence="point")
+    new, old = variant_scores("new", BAD), variant_scores("current", GOOD)
+
+    verdict = evaluate_rate(suite(gate), gate, Comparison(new, old))
+
+    assert [(check.method, check.outcome) for check in verdict.checks] == [
+        ("point", Outcome.PASSED),
+        ("point", Outcome.FAILED),
+    ]
+
+
+def test_accepted_results_and_their_anchor_are_compared_after_the_baseline() -> None:
+    gate, now = accuracy(max_drop=0.05), variant_scores("new", GOOD)
+    last, first = (
+        AcceptedSamples(samples_from_scores(variant_scores("new", right), "accuracy"), stale)
+        for right, stale in (([1.0] * 192 + [0.0] * 8, 2), ([0.0] * 5 + [1.0] * 195, 3))
+    )
+    comparison = Comparison(now, variant_scores("current", GOOD), last, anchor=first, levels=SHARED)
+
+    verdict = evaluate_rate(suite(gate), gate, comparison)
+
+    assert told(verdict) == [
+        (CheckKind.BASELINE, "current", 0.05, 0.002, 5, "counts"),
+        (CheckKind.ACCEPTED, "accepted", 0.05, 0.002, 5, "counts"),
+        (CheckKind.ANCHOR, "anchor", 0.05, 0.002, 5, "counts"),
+    ]
+    assert [check.stale for check in verdict.checks] == [0, 2, 3]
+    assert "2 accepted cases are stale" in " ".join(verdict.notes)
+
+
+def test_the_cases_that_regressed_are_those_of_the_check_that_decided() -> None:
+    gate, now = accuracy(max_drop=0.05), variant_scores("new", BAD)
+    good, better = (
+        AcceptedSamples(samples_from_scores(variant_scores("new", right), "accuracy"), 0)
+        for right in (BAD, [1.0] * 200)
+    )
+    current = variant_scores("current", BAD)
+
+    anchor = evaluate_rate(suite(gate), gate, Comparison(now, current, good, anchor=better))
+    accepted = evaluate_rate(suite(gate), gate, Comparison(now, current, better, anchor=good))
+    baseline = evaluate_rate(
+        suite(gate), gate, Comparison(now, variant_scores("current", GOOD), good)
+    )
+
+    assert (anchor.check.kind, anchor.regressed) == (CheckKind.ANCHOR, 80)
+    assert (accepted.check.kind, accepted.regressed) == (CheckKind.ACCEPTED, 80)
+    assert (baseline.check.kind, baseline.regressed) == (CheckKind.BASELINE, 70)
+    assert [one.flips[0].before for one in (anchor, accepted, baseline)] == ["", "", "refund"]
+
+
+def test_a_baseline_is_shown_beside_what_was_accepted_and_else_its_wrong_cases() -> None:
+    gate, now = accuracy(min=0.5), variant_scores("current", GOOD)
+    record = AcceptedSamples(samples_from_scores(variant_scores("c", [1.0] * 200), "accuracy"), 0)
+    empty = AcceptedSamples(samples_from_cases({}), 4)
+    best = AcceptedSamples(
+        samples_from_scores(variant_scores("c", [0.0] * 5 + [1.0] * 195), "accuracy"), 0
+    )
+
+    found = [
+        evaluate_rate(suite(gate), gate, Comparison(now, now, accepted))
+        for accepted in (None, record, empty, best)
+    ]
+
+    assert [(one.regressed, one.fixed) for one in found] == [(10, 0), (10, 0), (10, 0), (10, 5)]
+    both = replace(gate, max_drop=0.05)
+    stale = evaluate_rate(suite(both), both, Comparison(now, now, empty))
+    assert [check.kind for check in stale.checks] == [CheckKind.MINIMUM]
+
+
+# Slices -----------------------------------------------------------------------------------------
+
+
+def tagged(variant: str, wrong: int, of: int = 300) -> VariantScores:
+    """Return scores of which the first *wrong* are wrong; the first 60 cases are rare."""
+    scores = variant_scores(variant, [0.0] * wrong + [1.0] * (of - wrong))
+    rows = {
+        key: replace(row, case=replace(row.case, tags=("rare" if i < 60 else "common",)))
+        for i, (key, row) in enumerate(scores.results.items())
+    }
+    return VariantScores(variant, rows)
+
+
+SLICED = RateGate(kind="accuracy", line=7, max_drop=0.2, slices=("tag",))
+
+
+def test_a_regressed_slice_fails_a_gate_whose_mean_holds() -> None:
+    new, old = tagged("new", 40), tagged("current", 0)
+
+    verdict = evaluate_rate(suite(SLICED), SLICED, Comparison(new, old))
+
+    assert (verdict.check.outcome, verdict.outcome) == (Outcome.PASSED, Outcome.FAILED)
+    assert [(part.name, part.n, part.state) for part in verdict.slices] == [
+        ("rare", 60, "regressed"),
+        ("common", 240, "kept"),
+    ]
+    assert (verdict.slices[0].before, verdict.slices[0].after) == (1.0, pytest.approx(1 / 3))
+    best = AcceptedSamples(samples_from_scores(tagged("new", 40), "accuracy"), 0)
+    kept = evaluate_rate(suite(SLICED), SLICED, Comparison(new, old, best))
+    assert kept.slices == verdict.slices
+    plain = replace(SLICED, slices=())
+    assert evaluate_rate(suite(plain), plain, Comparison(new, old)).slices == ()
+    minimum = replace(SLICED, max_drop=None, min=0.5)
+    assert evaluate_rate(suite(minimum), minimum, Comparison(new, old)).slices == ()
+    drifted = Comparison(new, old, baseline_drift="it moved")
+    assert evaluate_rate(suite(SLICED), SLICED, drifted).slices == ()
+
+
+@pytest.mark.parametrize(
+    ("levels", "look", "state"),
+    [
+        (None, None, "regressed"),
+        (Levels(alarm=1e-9), None, "regressed"),
+        (Levels(alarm=1e-15), None, "inconclusive"),
+        (None, Look(number=1, of=5, fractions=(0.1,)), "inconclusive"),
+    ],
+)
+def test_a_slice_is_held_to_the_levels_of_the_look(levels, look, state) -> None:
+    comparison = Comparison(tagged("new", 40), tagged("current", 0), levels=levels)
+
+    verdict = evaluate_rate(suite(SLICED), SLICED, comparison, look)
+
+    assert verdict.slices[0].state == state
+
+
+def test_the_slices_of_a_baseline_are_compared_with_what_was_accepted() -> None:
+    now = tagged("current", 40)
+    record = AcceptedSamples(samples_from_scores(tagged("current", 0), "accuracy"), 0)
+
+    alone = evaluate_rate(suite(SLICED), SLICED, Comparison(now, now))
+    kept = evaluate_rate(suite(SLICED), SLICED, Comparison(now, now, record))
+    drifted = Comparison(now, now, record, baseline_drift="it moved")
+
+    assert alone.slices == ()
+    assert [(part.name, part.state) for part in kept.slices] == [
+        ("rare", "regressed"),
+        ("common", "kept"),
+    ]
+    assert evaluate_rate(suite(SLICED), SLICED, drifted).slices == kept.slices
+
+
+def test_the_slices_of_formats_are_those_of_the_format() -> None:
+    gate = replace(SLICED, kind="format")
+    wrong = tagged("new", 40)
+    valid = {
+        key: replace(row, scores=(replace(row.scores[0], format_error=None),))
+        for key, row in wrong.results.items()
+    }
+    new = VariantScores("new", valid)
+
+    found = evaluate_rate(suite(gate), gate, Comparison(new, tagged("current", 0)))
+
+    assert [part.after for part in found.slices] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(("missing", "outcome"), [(15, "failed"), (16, "inconclusive")])
+def test_a_regressed_slice_decides_nothing_beside_too_many_missing_replies(
+    missing, outcome
+) -> None:
+    new = without_replies(tagged("new", 40), {f"c{299 - number}" for number in range(missing)})
+
+    verdict = evaluate_rate(suite(SLICED), SLICED, Comparison(new, tagged("current", 0)))
+
+    assert verdict.slices[0].state == "regressed"
+    assert verdict.outcome == outcome
+
+
+# Broken formats ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("broken", "is_told"), [(4, True), (3, False), (0, False)])
+def test_broken_formats_are_told_from_a_tenth_of_the_regressed_cases_on(broken, is_told) -> None:
+    gate = accuracy(max_drop=0.05)
+    texts = ["`refund`"] * broken + ["late_delivery"] * (40 - broken) + ["refund"] * 160
+    rows = [case_result(f"c{i:03}", float(i >= 40), text) for i, text in enumerate(texts)]
+    after = VariantScores("new", {row.case.id: row for row in rows})
+    before = variant_scores("current", [1.0] * 198 + [0.0] * 2)
+
+    values = evaluate_rate(suite(gate), gate, Comparison(after, before)).statement.values
+
+    told = {
+        "broken": 4, "regressed": 40, "rest": 196, "rest_before": pytest.approx(194 / 196),
+        "rest_after": pytest.approx(160 / 196),
+    }  # fmt: skip
+    assert values == {"measure": "accuracy", **(told if is_told else {})}
+
+
+def test_no_broken_format_is_told_of_a_passed_gate_a_minimum_or_a_format() -> None:
+    after, before = variant_scores("new", BAD), variant_scores("current", GOOD)
+    for gate in (
+        accuracy(max_drop=0.44),
+        accuracy(min=0.9),
+        RateGate(kind="format", line=8, max_drop=0.05),
+    ):
+        values = evaluate_rate(suite(gate), gate, Comparison(after, before)).statement.values
+        assert "broken" not in values
+
+
+def test_the_rest_is_counted_of_what_was_accepted_last_too() -> None:
+    gate, after = accuracy(max_drop=0.05), variant_scores("new", BAD)
+    record = AcceptedSamples(samples_from_scores(variant_scores("new", [1.0] * 200), "accuracy"), 0)
+    comparison = Comparison(after, variant_scores("current", BAD), record)
+
+    values = evaluate_rate(suite(gate), gate, comparison).statement.values
+
+    assert (values["broken"], values["regressed"]) == (80, 80)
+
+
+# Must-pass cases and judges ---------------------------------------------------------------------
+
+
+def must_pass(right: float) -> VariantScores:
+    first = case_result("first", right, "refund" if right else "late_delivery")
+    case = replace(first.case, must_pass=True)
+    return VariantScores("new", {"first": replace(first, case=case)})
+
+
+def test_a_wrong_must_pass_case_fails_and_is_shown_first_though_a_look_leaves_it_out() -> None:
+    gate = accuracy(min=0.1)
+    scores = variant_scores("new", BAD)
+
+    verdict = evaluate_rate(
+        suite(gate), gate, Comparison(scores, scores, must_pass=(must_pass(0.0), None))
+    )
+
+    assert [(check.kind, check.outcome) for check in verdict.checks] == [
+        (CheckKind.MUST_PASS, Outcome.FAILED),
+        (CheckKind.MINIMUM, Outcome.PASSED),
+    ]
+    assert [flip.case for flip in verdict.flips][:2] == ["first", "c120"]
+
+
+def test_a_right_must_pass_case_alone_compares_nothing() -> None:
+    gate, scores = accuracy(max_drop=0.1), variant_scores("current", GOOD)
+    form = RateGate(kind="format", line=8, max_drop=0.1)
+
+    for one in (gate, form):
+        verdict = evaluate_rate(
+            suite(one), one, Comparison(scores, scores, must_pass=(must_pass(1.0), None))
+        )
+        assert (verdict.checks, verdict.outcome) == ((), Outcome.PASSED)
+        assert verdict.statement == Statement(StatementKind.NOTHING_TO_COMPARE, {"rate": 0.95})
+    wrong = Comparison(scores, scores, must_pass=(must_pass(0.0), None))
+    assert evaluate_rate(suite(form), form, wrong).checks == ()
+    none = without_replies(scores, scores.results)
+    found = evaluate_rate(suite(gate), gate, Comparison(none, none))
+    assert found.statement == Statement(StatementKind.NOTHING_TO_COMPARE)
+
+
+def test_the_rate_beside_nothing_to_compare_is_of_the_cases_with_a_reply() -> None:
+    gate, scores = accuracy(max_drop=0.1), variant_scores("current", [1.0] * 100 + [0.0] * 100)
+    some = without_replies(scores, {f"c{number}" for number in range(100, 150)})
+
+    found = evaluate_rate(suite(gate), gate, Comparison(some, some))
+
+    assert found.statement.values == {"rate": pytest.approx(100 / 150)}
+
+
+def test_an_unqualified_judge_settles_no_check_of_accuracy_and_those_of_formats() -> None:
+    judge = JudgeValidation(judge="j", provider="p", rubric="r", error="never validated")
+    form = RateGate(kind="format", line=8, min=0.5)
+    scores = variant_scores("new", GOOD)
+    comparison = Comparison(
+        scores,
+        scores,
+        must_pass=(must_pass(0.0), None),
+        judge_evidence=JudgeEvidence(validations=(judge,), constant_grades=9),
+    )
+    gate = accuracy(min=0.5)
+
+    graded, plain = (evaluate_rate(suite(one), one, comparison) for one in (gate, form))
+
+    assert [(check.kind, check.outcome) for check in graded.checks] == [
+        (CheckKind.MUST_PASS, Outcome.INCONCLUSIVE),
+        (CheckKind.MINIMUM, Outcome.INCONCLUSIVE),
+    ]
+    assert graded.statement == Statement(StatementKind.UNQUALIFIED_JUDGE)
+    assert "the judge says the same of all 9 replies" in graded.notes
+    assert [check.outcome for check in plain.checks] == [Outcome.PASSED]
+    assert plain.notes == ()
+
+
+def test_thoughts_are_compared_with_the_baselines_by_the_levels_of_a_drop() -> None:
+    gate = RateGate(kind="format", line=8, min=0.5, max_thought_drop=0.3)
+    before = thinking(variant_scores("current", [1.0] * 100))
+    after = variant_scores("new", [1.0] * 100)
+
+    verdict = evaluate_rate(suite(gate), gate, Comparison(after, before, levels=SHARED))
+    alone = evaluate_rate(suite(gate), gate, Comparison(before, before, levels=SHARED))
+
+    check = verdict.checks[-1]
+    assert (check.measure, check.outcome, check.alarm) == ("thoughts", Outcome.FAILED, 0.002)
+    assert (check.before, check.after) == (1.0, 0.0)
+    assert verdict.facts == {"thoughts": "100 → 0 %"}
+    assert [one.measure for one in alone.checks] == [""]
+
+
+def thinking(scores: VariantScores) -> VariantScores:
+    rows = {
+        key: replace(row, replies=tuple(replace(reply, thought="so") for reply in row.replies))
+        for key, row in scores.results.items()
+    }
+    return VariantScores(scores.variant, rows)
