@@ -7,6 +7,7 @@ is written at once to the file in which mutmut keeps it.
 
 from __future__ import annotations
 
+import ast
 import functools
 import gc
 import json
@@ -29,6 +30,9 @@ TIMES, SECONDS = 3, 3
 _MEMORY = 8 << 30
 #: Tests that take more seconds of CPU are run only against mutants that no faster test reaches.
 _SLOW = 0.5
+#: A module that runs in a process of its own, and the function that starts it. The process has
+#: neither the environment nor the packages that mutmut needs, so it runs a plain file.
+_CHILD, _START = "pytest_ftgate.scoring.sandbox_child", "pytest_ftgate.scoring.sandbox.x__start"
 
 
 class Trials:
@@ -61,9 +65,7 @@ class Trials:
         reaching, seconds = self._timed(session.items)
         if self.failed:
             raise session.Failed("tests fail without a mutant")
-        trials = {
-            name: _fast(reaching[name.rpartition("__mutmut_")[0]], seconds) for name in self._names
-        }
+        trials = {name: _fast(_reached(name, reaching), seconds) for name in self._names}
         expected = {name: sum(map(seconds.get, tests)) for name, tests in trials.items()}
         for name in sorted(self._names, key=expected.get):
             tests = sorted(trials[name], key=seconds.get)
@@ -79,11 +81,12 @@ class Trials:
         seconds, reached = {}, set()
         trampoline.record_trampoline_hit = lambda name, caller=None: reached.add(name)
         trampoline.set_mutant_under_test("stats")
+        self._set_child()
         for item, after in zip(items, [*items[1:], None], strict=True):
             reached.clear()
-            start = time.process_time()
+            start = _seconds()
             item.ihook.pytest_runtest_protocol(item=item, nextitem=after)
-            seconds[item] = time.process_time() - start
+            seconds[item] = _seconds() - start
             for name in reached:
                 reaching[name].append(item)
         trampoline.set_mutant_under_test("")
@@ -97,6 +100,7 @@ class Trials:
             resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
             resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
             trampoline.set_mutant_under_test(name)
+            self._set_child(name)
             forget_results()
             os._exit(self._outcome(tests))
         try:
@@ -104,6 +108,20 @@ class Trials:
         except KeyboardInterrupt:
             os.kill(child, 9)
             raise
+
+    def _set_child(self, mutant: str = "") -> None:
+        """Let processes of `_CHILD` run the file without any mutant but *mutant*, if it is there."""
+        if _CHILD not in sys.modules:
+            return
+        path = f"{_CHILD.replace('.', '/')}.py"
+        source = (self._folder / path).read_text("utf-8")
+        if mutant.startswith(_CHILD):
+            made = (self._folder / "mutants" / path).read_text("utf-8")
+            source = _with_mutant(source, made, mutant.rpartition(".")[2])
+        child = self._folder / "child" / Path(path).name
+        child.parent.mkdir(exist_ok=True)
+        child.write_text(source, "utf-8")
+        sys.modules[_CHILD].__file__ = str(child)
 
     def _outcome(self, tests: Iterable[pytest.Item]) -> int:
         try:
@@ -114,6 +132,28 @@ class Trials:
         except BaseException:  # noqa: BLE001 - whatever it is, it shows
             return CAUGHT
         return SURVIVED
+
+
+def _seconds() -> float:
+    """Return the seconds of CPU of this process and of those that it started."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def _reached(name: str, reaching: Mapping[str, list[pytest.Item]]) -> list[pytest.Item]:
+    """Return the tests that reach the function of the mutant *name*."""
+    tests = reaching[name.rpartition("__mutmut_")[0]]
+    return [*dict.fromkeys(tests + reaching[_START])] if name.startswith(_CHILD) else tests
+
+
+def _with_mutant(source: str, made: str, mutant: str) -> str:
+    """Return *source* with one function replaced by its *mutant*, a function of the file *made*."""
+    name = mutant.removeprefix("x_").partition("__mutmut_")[0]
+    found = next(one for one in ast.parse(made).body if getattr(one, "name", "") == mutant)
+    text = (ast.get_source_segment(made, found) or "").replace(mutant, name, 1)
+    # The last definition counts.
+    start, guard, end = source.partition("\nif __name__ ==")
+    return f"{start}\n{text}\n{guard}{end}"
 
 
 def _fast(tests: list[pytest.Item], seconds: Mapping[pytest.Item, float]) -> list[pytest.Item]:
