@@ -139,6 +139,9 @@ def try_mutants(folder: Path, room: Room, names: list[str], seconds: int | None 
             process.wait()
     if process.returncode not in (0, 2):
         raise SystemExit(f"the tests do not run: see {folder / 'trials.log'}")
+    if (folder / "failing.txt").is_file():
+        for test in (folder / "failing.txt").read_text("utf-8").splitlines():
+            print(f"  left out, since it fails without a mutant: {test}")
 
 
 def tests_of(room: Room) -> list[str]:

@@ -14,7 +14,6 @@ import json
 import os
 import resource
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
@@ -24,6 +23,8 @@ import pytest
 from mutmut.mutation import trampoline
 
 CAUGHT, SURVIVED, UNTESTED = 1, 0, 33
+#: The file that names the tests that fail without a mutant.
+FAILING = "failing.txt"
 #: A mutant may take so many times as long as its tests do, and so many seconds more.
 TIMES, SECONDS = 3, 3
 #: The bytes that it may have.
@@ -63,8 +64,7 @@ class Trials:
         if session.testsfailed:
             return False
         reaching, seconds = self._timed(session.items)
-        if self.failed:
-            raise session.Failed("tests fail without a mutant")
+        session.testsfailed = 0
         trials = {name: _fast(_reached(name, reaching), seconds) for name in self._names}
         expected = {name: sum(map(seconds.get, tests)) for name, tests in trials.items()}
         for name in sorted(self._names, key=expected.get):
@@ -76,19 +76,26 @@ class Trials:
     def _timed(
         self, items: Sequence[pytest.Item]
     ) -> tuple[dict[str, list[pytest.Item]], dict[pytest.Item, float]]:
-        """Return the tests that reach each function, by its name, and their seconds of CPU."""
+        """Return the tests that reach each function, by its name, and their seconds of CPU.
+
+        Tests that fail without a mutant are left out, and named in the file `FAILING`.
+        """
         reaching: dict[str, list[pytest.Item]] = defaultdict(list)
-        seconds, reached = {}, set()
+        seconds, reached, failing = {}, set(), []
         trampoline.record_trampoline_hit = lambda name, caller=None: reached.add(name)
         trampoline.set_mutant_under_test("stats")
         self._set_child()
         for item, after in zip(items, [*items[1:], None], strict=True):
             reached.clear()
+            self.failed = False
             start = _seconds()
             item.ihook.pytest_runtest_protocol(item=item, nextitem=after)
             seconds[item] = _seconds() - start
-            for name in reached:
+            for name in () if self.failed else reached:
                 reaching[name].append(item)
+            failing += [item.nodeid] if self.failed else []
+        self.failed = False
+        (self._folder / FAILING).write_text("".join(f"{name}\n" for name in failing), "utf-8")
         trampoline.set_mutant_under_test("")
         return reaching, seconds
 
@@ -110,7 +117,7 @@ class Trials:
             raise
 
     def _set_child(self, mutant: str = "") -> None:
-        """Let processes of `_CHILD` run the file without any mutant but *mutant*, if it is there."""
+        """Let processes of `_CHILD` run the plain file, with *mutant* if that is one of its own."""
         if _CHILD not in sys.modules:
             return
         path = f"{_CHILD.replace('.', '/')}.py"

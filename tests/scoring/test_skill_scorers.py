@@ -23,8 +23,8 @@ def case(expected=None, question="", others=None):
     return SimpleNamespace(expected=expected, answers=answers, input_text=question, vars=given)
 
 
+#: The expected number, the question, the reply, and whether it is right.
 NUMBERS = [
-    # (expected, question, reply, right)
     (12, "What is 7 + 5?", "12", True),
     (12, "What is 7 + 5?", "It is twelve.", True),
     (12, "What is 7 + 5?", "TWELVE", True),
