@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
 from ctypes.util import find_library
+from importlib import import_module
 from pathlib import Path
+from platform import machine
 from shutil import copy, which
 from tempfile import TemporaryDirectory
 
@@ -18,6 +21,7 @@ import pytest
 from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring import sandbox
+from pytest_ftgate.scoring.sandbox import score_code
 from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.scoring.scores import validate_rules
 from pytest_ftgate.suite.model import Case
@@ -25,6 +29,8 @@ from pytest_ftgate.suite.rule import Rule
 
 ADD = "def add(a, b):\n    return a + b"
 BARE = {"sandbox": "none"}
+#: Windows has no such module.
+r = None if sys.platform == "win32" else import_module("resource")
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 BOTH = pytest.mark.parametrize(
@@ -147,6 +153,41 @@ def test_the_tests_of_the_suite_come_before_those_of_the_case():
     assert score_reply(ADD, tests=f"{tests}\ncheck(3)").value == 1
 
 
+def test_a_failure_is_told_in_at_most_500_characters():
+    assert (
+        outcome(f"assert False, {'x' * 600!r}")
+        == (f"reply.py:1: assert False, {'x' * 600!r}"[:500])
+    )
+
+
+def test_an_error_outside_of_the_code_is_told_without_a_line():
+    raising = "import json\nclass E(Exception): pass\nE.__module__ = 'm'\n"
+
+    assert (
+        outcome(f"{raising}raise SystemExit(3)") == "reply.py:4: raise SystemExit(3): SystemExit: 3"
+    )
+    assert outcome(f"{raising}json.loads('[')") == (
+        "reply.py:4: json.loads('['): json.decoder.JSONDecodeError: "
+        "Expecting value: line 1 column 2 (char 1)"
+    )
+    assert outcome(f"{raising}raise E") == "reply.py:4: raise E: m.E"
+    assert outcome("compile('x =', 'other.py', 'exec')") == (
+        "reply.py:1: compile('x =', 'other.py', 'exec'): SyntaxError: invalid syntax"
+    )
+
+
+def test_functions_of_the_tests_run_in_their_order_until_one_fails():
+    tests = (
+        "ran = []\ndef test_b(): ran.append('b')\ndef check(): 1 / 0\n"
+        "test_data = [1 / 1]\ndef test_a():\n    assert ran == ['b']\n"
+        "def test_c(): raise ValueError(ran)\ndef test_d(): 1 / 0"
+    )
+
+    assert score_reply(ADD, tests).reason == (
+        "tests.py:7: def test_c(): raise ValueError(ran): ValueError: ['b']"
+    )
+
+
 def test_without_any_tests_there_is_no_score():
     assert score_content(case_of(None), Reply(text=ADD), Path()).value is None
 
@@ -157,6 +198,113 @@ from ctypes import c_long
 libc = ctypes.CDLL(None, use_errno=True)
 if libc.syscall({}) < 0:
     raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))"""
+
+
+# Where it runs -------------------------------------------------------------------------------
+
+LOOK = """
+import os, resource as r, sys
+def limits():
+    kinds = (r.RLIMIT_CPU, r.RLIMIT_FSIZE, r.RLIMIT_CORE, r.RLIMIT_NOFILE, r.RLIMIT_AS)
+    return [r.getrlimit(kind) for kind in kinds]
+"""
+
+
+def limits(*wanted):
+    """Return the limits that are *wanted*, as far as this process may have them."""
+    kinds = (r.RLIMIT_CPU, r.RLIMIT_FSIZE, r.RLIMIT_CORE, r.RLIMIT_NOFILE, r.RLIMIT_AS)
+    hard = [r.getrlimit(kind)[1] for kind in kinds]
+    return [
+        (wish, wish) if most == r.RLIM_INFINITY else (min(wish, most),) * 2
+        for wish, most in zip(wanted, hard, strict=True)
+    ]
+
+
+@linux
+@BOTH
+@pytest.mark.parametrize(
+    ("own", "seconds", "memory"),
+    [({}, 5, 1024), ({"seconds": 2.5}, 2, 1024), ({"memory_mb": 300}, 5, 300)],
+    ids=["default", "seconds", "memory"],
+)
+def test_a_run_has_the_limits_of_its_rule(options, own, seconds, memory):
+    wanted = limits(seconds + 2, 4 << 20, 0, 64, memory << 20)
+    rule = Rule("code", None, options | own)
+
+    assert score_code(LOOK, [f"assert limits() == {wanted}, limits()"], rule) == (1.0, "")
+
+
+@linux
+def test_a_run_keeps_the_lower_limits_of_the_process_that_starts_it(tmp_path):
+    (tmp_path / "reply.py").write_text(LOOK)
+    (tmp_path / "tests.py").write_text("assert limits()[3] == (32, 32) and limits()[2] == (0, 0)")
+    ended = subprocess.run(
+        [sys.executable, "-I", sandbox.sandbox_child.__file__, tmp_path, "9", "1024", "none"],
+        check=True,
+        input=b"token",
+        capture_output=True,
+        preexec_fn=lambda: r.setrlimit(r.RLIMIT_NOFILE, (32, 32)),
+    )
+
+    assert ended.stdout == b'ready\ntoken""'
+
+
+@BOTH
+@pytest.mark.parametrize("libraries", [None, "/libraries"])
+def test_a_run_has_a_folder_and_an_environment_of_its_own(monkeypatch, options, libraries):
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    if libraries:
+        monkeypatch.setenv("LD_LIBRARY_PATH", libraries)
+    look = (
+        "import os, sys\nhere = os.environ.pop('HOME')\n"
+        "assert here == os.environ.pop('TMPDIR') == os.getcwd(), here\n"
+        f"assert os.environ.pop('LD_LIBRARY_PATH', None) == {libraries!r}\n"
+        # Python sets it where it finds no locale.
+        "os.environ.pop('LC_CTYPE', None)\nassert not os.environ, os.environ\n"
+        "assert sys.flags.isolated and sys.flags.utf8_mode\n"
+        "assert sorted(os.listdir()) == ['reply.py', 'tests.py'] and 'ftgate-' in here"
+    )
+
+    assert outcome(look, options) == "done"
+
+
+def test_a_process_that_cannot_start_prints_nothing(monkeypatch, capfd):
+    monkeypatch.setattr(sandbox.sandbox_child, "__file__", "/no/such/file.py")
+
+    assert outcome("x = 'not run'") == "ended before its tests had, with exit code 2"
+    assert capfd.readouterr() == ("", "")
+
+
+@linux
+def test_a_run_ends_with_the_process_that_started_it(tmp_path):
+    mark = tmp_path / "mark"
+    code = "import os, time\nopen('mark', 'w').write(str(os.getpid()))\ntime.sleep(20)"
+    (tmp_path / "reply.py").write_text(code)
+    (tmp_path / "tests.py").write_text("")
+    child = [sandbox.sandbox_child.__file__, str(tmp_path), "9", "1024", ""]
+    start = (
+        f"import subprocess as s, sys\ns.run([sys.executable, '-I', *{child!r}], input=b'token')"
+    )
+
+    with subprocess.Popen([sys.executable, "-c", start], cwd=tmp_path) as parent:
+        assert comes(lambda: mark.is_file() and mark.read_text())
+        parent.kill()
+
+    assert comes(lambda: not runs(int(mark.read_text())))
+
+
+def comes(condition):
+    """Wait until *condition* holds, which is soon, or for ten seconds."""
+    begun = time.monotonic()
+    while not (met := condition()) and time.monotonic() - begun < 10:
+        time.sleep(0.01)
+    return met
+
+
+def runs(pid):
+    """Return True if the process has not ended; nobody may have asked for its exit code yet."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.is_file() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 # What it is kept from ------------------------------------------------------------------------
@@ -518,16 +666,22 @@ def test_code_that_cannot_be_sandboxed_is_an_error_and_does_not_run(tmp_path, el
     elsewhere(tmp_path)
     mark = tmp_path / "ran"
 
-    with pytest.raises(ScorerError, match=r"code broke on case .* code cannot be shut in here"):
+    with pytest.raises(ScorerError) as raised:
         score_reply(f"open({str(mark)!r}, 'w')")
+    assert str(raised.value) == (
+        'score: code broke on case "a" (c.jsonl:1): '
+        f"code cannot be shut in here ({json.dumps(f'KeyError: {machine()!r}')})"
+    )
     assert not mark.exists()
 
 
 def test_a_missing_sandbox_is_an_error_before_the_first_request(tmp_path, elsewhere):
     elsewhere(tmp_path)
 
-    with pytest.raises(
-        ConfigurationError, match=r"run it on Linux .*, or write sandbox: none, and the"
-    ):
+    with pytest.raises(ConfigurationError) as raised:
         validate_rules([case_of("pass")], tmp_path)
+    assert str(raised.value) == (
+        f"code cannot be shut in here ({json.dumps(f'KeyError: {machine()!r}')}); run it on Linux "
+        "from 5.13 on (x86-64, ARM64), or write sandbox: none, and the code may do all that you may"
+    )
     validate_rules([case_of("pass", BARE)], tmp_path)

@@ -126,3 +126,19 @@ def test_outside_of_the_main_thread_scores_are_the_same(column):
     thread.join()
 
     assert found[0].results["a"].correct == 1
+
+
+def test_the_error_names_the_rules_and_what_to_change(column):
+    offered = Rule("offered", "slow", {"seconds": 9}, lambda case, reply: 1.0)
+    means = Rule("mean", ((Rule("exact"), 1.0), (offered, 1.0)))
+    busy = Rule("python", "slow_marks:busy", {"seconds": 0.1})
+
+    with pytest.raises(ScorerError) as raised:
+        column(means, (Rule("regex", "."), busy))
+
+    assert str(raised.value) == (
+        "score: exact, score: slow, format: regex, format: python took longer than 0.3 s on case "
+        '"a" (c.jsonl:7); make it quicker, or give a function more: '
+        "{python: {function: ..., seconds: 60}}"
+    )
+    assert raised.value.__cause__ is None
