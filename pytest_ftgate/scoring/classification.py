@@ -129,9 +129,8 @@ def _count_pairs(
     first: Sequence[int] | NDArray[np.intp], second: Sequence[int] | NDArray[np.intp], size: int
 ) -> NDArray[np.intp]:
     """Return how often each pair of indexes below *size* occurs, of shape (size, size)."""
-    table = np.zeros((size, size), dtype=np.intp)
-    np.add.at(table, (np.asarray(first), np.asarray(second)), 1)
-    return table
+    pairs = np.asarray(first) * size + np.asarray(second)
+    return np.bincount(pairs, minlength=size * size).reshape(size, size)
 
 
 def _ratio(part: np.intp | int, whole: np.intp | int) -> float:

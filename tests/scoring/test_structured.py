@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.scoring.score import FormatError
-from pytest_ftgate.scoring.structured import find_json, last_code_block, structured_reader
+from pytest_ftgate.scoring.structured import (
+    find_json,
+    last_code_block,
+    markdown_error,
+    structured_reader,
+)
 from pytest_ftgate.suite.rule import Rule
 
 TICKET = Rule(
@@ -111,7 +117,34 @@ CSV_ERRORS = [
     (CSV, 'name,price\n"a"b,1', "invalid syntax", "',' expected after '\"'"),
 ]
 
-MARKDOWN = Rule("markdown", {"table": ["name", "price"]})
+MARKDOWN = {"table": ["name", "price"]}
+NO_TABLE = ("markdown", "there is no table")
+TABLES = [
+    ("| name | price |\n|---|---|\n| a | 1 |", None),
+    ("| name | price |\n|---|---|", None),
+    ("name | price\n:-: | --:\na | 1\nand so on", None),
+    ("name|price\n-|-\na \\| b|1", None),
+    ("| x | y |\n|---|---|\n| 1 |\n\n| name | price |\n|---|---|\n| 1 | 2 |\nend\n| 3 |", None),
+    (f"{FENCE}\n| x |\n|---|\n{FENCE}\n| name | price |\n|---|---|", None),
+    ("| x |\n| name | price |\n|---|---|\n| a | 1 |", None),
+    ("| name | price |\n|---|---|\n| a |", ("invalid syntax", "row 1 has 1 cells")),
+    ("| name | price |\n|-|-|\n| a | 1 |\n| a | 1 | 2 |", ("invalid syntax", "row 2 has 3 cells")),
+    ("| x | y |\n|---|---|\n| 1 |", ("invalid syntax", "row 1 has 1 cells")),
+    ("| name |\n|---|\n| a |", ("missing key", "there is no column price")),
+    ("| name |\n|---|\nend", ("missing key", "there is no column price")),
+    ("| name | price | more |\n|---|---|---|", ("extra key", "there is a column more")),
+    ("| price | name |\n|---|---|", ("markdown", "the columns are price, name, not name, price")),
+    ("| a | b |\n|-|-|\n\n| c |\n|-|", ("markdown", "the columns are a, b, not name, price")),
+    (f"{FENCE}\n| name | price |\n|---|---|\n{FENCE}", NO_TABLE),
+    ("name, price\n---", NO_TABLE),
+    ("name\n---", NO_TABLE),
+    ("| name | price |", NO_TABLE),
+    ("| name | price |\n|---|", NO_TABLE),
+    ("| name | price |\n|:--|--x|", NO_TABLE),
+    ("| name | price |\n|::|--|", NO_TABLE),
+    ("| name | price |\n| | |", NO_TABLE),
+    ("", NO_TABLE),
+]
 
 PYTHON, YAML, SQL = (Rule("code", language) for language in ("python", "yaml", "sql"))
 NO_COLLECTION = "it is neither a mapping nor a list"
@@ -168,6 +201,8 @@ def test_what_is_wrong_with_yaml_is_told_in_one_line_whichever_parser_is_there(m
         assert "  " not in error.detail
     assert (long.kind, len(long.detail)) == ("invalid syntax", 200)
     assert read(YAML, "a: 1") is None
+    assert "but got" in slow.detail
+    assert ("but got" in fast.detail) is not yaml.__with_libyaml__
 
 
 def test_what_is_wrong_with_sql_is_told_in_the_first_line_of_its_parser():
@@ -192,6 +227,7 @@ REPAIRED = [
     (TICKET, '{"label": "a", "deep": {"tags": ["x",],},}', "invalid syntax"),
     (ANYTHING, "A list: [1, [2, 3], 4]!", "preamble"),
     (ANYTHING, "A list: [1, 2,]", "preamble"),
+    (ANYTHING, 'A list: [{"a": 1,}, {"b": [2,],},] ok', "preamble"),
     (JSON, "[1, 2] is the list", "trailing text"),
     # Only so many brackets are tried that may begin the JSON.
     (TICKET, "{x} " * 19 + '{"label": "a"}', "preamble"),
@@ -203,6 +239,9 @@ REPAIRED = [
     (XML, "1 < 2: <reason/><answer/>", "preamble"),
     (XML, "<reason/><answer/> 5 > 4", "trailing text"),
     (XML, "<reason/><answer>a</answer> 5 > 4", "trailing text"),
+    (XML, "<reason/><answer/>ok", "trailing text"),
+    (XML, "<reason>1</reason> <answer/> <reason/> ok", "trailing text"),
+    (XML, "<reason><answer>1</answer><reason>2</reason></reason> ok", "trailing text"),
     (CSV, "T:\nname,price\na,1\n\nBye", "preamble"),
     (CSV, "name,price\na,1\n\nBye", "trailing text"),
     (CSV, "T:\n\n  name,price\na,1\n \nBye", "preamble"),
@@ -246,8 +285,12 @@ VALID = [
     (XML, "<?xml version='1.0'?>\n<reason/><answer/>"),
     (XML, "<reply>x<reason>1</reason>y<answer/>z</reply>"),
     (XML, "<reason/><more/><answer/>"),
+    (XML, "<reason/>\r\n<answer/>"),
+    (XML, "<reason/>\r<answer/>"),
+    (XML, "<?xml version='1.0'?><reason>a ?> b</reason><answer/>"),
     (CSV, "name,price\n\na,1\n\nb,2\n"),
     (CSV, 'name,price\n"a\n\nb",1'),
+    (CSV, "name,price\ra,1"),
     (YAML, "--- \na: 1\n---\n- 2"),
     (SQL, "SELECT 1;;"),
 ]
@@ -307,6 +350,18 @@ def test_json_is_found_as_a_lenient_reader_finds_it(text, found):
 )
 def test_the_last_code_block_reaches_to_its_fence_or_to_the_end(text, block):
     assert last_code_block(text) == block
+
+
+@pytest.mark.parametrize(("text", "told"), TABLES)
+def test_a_table_has_the_declared_columns_and_rows_of_as_many_cells(text, told):
+    assert markdown_error(MARKDOWN, text) == (told and FormatError(*told))
+
+
+@pytest.mark.parametrize("rule", [XML, YAML, Rule("code", "json"), CSV])
+def test_half_of_a_surrogate_pair_is_an_error_of_the_reply(rule):
+    text = {"xml": "<reason>\ud800</reason><answer/>", "csv": "\ud800"}.get(rule.kind, "a: \ud800")
+
+    assert read(rule, text).kind in ("invalid syntax", "csv")
 
 
 # Models ----------------------------------------------------------------------------------------
