@@ -26,8 +26,8 @@ FOLDERS = ROOT / ".nightly/mutation"
 EQUAL = Path(__file__).with_name("equal.txt")
 #: The share of the mutants that tests must catch.
 LIMIT = 0.9
-#: Exit codes of a mutant that tests caught, by a failure or by the limit of its time.
-CAUGHT = (1, -24)
+#: Exit codes of a mutant that tests caught, by a failure, the limit of its time, or an alarm.
+CAUGHT = (1, -24, -14)
 SURVIVED, UNTESTED = 0, 33
 #: The type that a value is cast to, which does nothing when the code runs.
 CAST_TYPE = re.compile(r'cast\((?:"[^"]*"|None), ')

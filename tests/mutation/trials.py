@@ -13,6 +13,8 @@ import gc
 import json
 import os
 import resource
+import select
+import signal
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +29,8 @@ CAUGHT, SURVIVED, UNTESTED = 1, 0, 33
 FAILING = "failing.txt"
 #: A mutant may take so many times as long as its tests do, and so many seconds more.
 TIMES, SECONDS = 3, 3
+#: How many times as long as these seconds of CPU it may take.
+_WAITING = 4
 #: The bytes that it may have.
 _MEMORY = 8 << 30
 #: Tests that take more seconds of CPU are run only against mutants that no faster test reaches.
@@ -101,9 +105,9 @@ class Trials:
 
     def _tried(self, name: str, tests: Sequence[pytest.Item], expected: float) -> int:
         """Return the exit code of a process in which *tests* run against the mutant *name*."""
+        limit = TIMES * ceil(expected) + SECONDS
         child = os.fork()
         if not child:
-            limit = TIMES * ceil(expected) + SECONDS
             resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
             resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
             trampoline.set_mutant_under_test(name)
@@ -111,6 +115,7 @@ class Trials:
             forget_results()
             os._exit(self._outcome(tests))
         try:
+            _end_after(child, limit)
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         except KeyboardInterrupt:
             os.kill(child, 9)
@@ -139,6 +144,14 @@ class Trials:
         except BaseException:  # noqa: BLE001 - whatever it is, it shows
             return CAUGHT
         return SURVIVED
+
+
+def _end_after(child: int, seconds: int) -> None:
+    """End a process that takes much longer than *seconds* of CPU, since it waits for something."""
+    handle = os.pidfd_open(child)
+    if not select.select([handle], [], [], _WAITING * seconds)[0]:
+        os.kill(child, signal.SIGXCPU)
+    os.close(handle)
 
 
 def _seconds() -> float:
