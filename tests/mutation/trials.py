@@ -2,7 +2,8 @@
 
 The tests are collected once, since that takes longer than most of them. Each mutant is tried in a
 fork of that process by the tests that reach it, the fastest first, until one fails. Its exit code
-is written at once to the file in which mutmut keeps it.
+is written at once to the file in which mutmut keeps it. Tests that fail without a mutant are left
+out.
 """
 
 from __future__ import annotations
