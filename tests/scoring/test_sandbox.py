@@ -616,6 +616,23 @@ def test_the_disk_cannot_be_filled(attempt, told, options):
     assert told in outcome(f"{attempt}\nwhile True: pass", options)
 
 
+FILL = """
+import os
+left = {} + (16 << 20) - sum(entry.stat().st_size for entry in os.scandir('.'))
+for n in range(5):
+    size = min(left, 4 << 20)
+    open(str(n), 'wb').write(bytes(size))
+    left -= size
+"""
+MANY = "for n in range({} + 998): open(str(n), 'w').close()"
+
+
+@pytest.mark.parametrize("fill", [FILL, MANY], ids=["bytes", "files"])
+def test_a_run_may_write_up_to_its_limit(fill):
+    assert outcome(fill.format(0)) == "done"
+    assert outcome(fill.format(1)) == "wrote more than 16 MB or 1000 files"
+
+
 @BOTH
 def test_the_memory_cannot_be_filled(options):
     assert "MemoryError" in outcome("x = 'x' * 2_000_000_000", {**options, "memory_mb": 256})
