@@ -162,7 +162,7 @@ def test_calls_are_right_if_they_are_exactly_the_accepted_ones(expected, made, r
         ('{"a": True} or {"a": true, "b": [1]}', True),
         ('[1] {"a": true, "b": [1]}', False),
         ('{"a": true, "b": [1]} [1]', True),
-        ("[" * 9999 + '{"a": true, "b": [1]}', True),
+        ("[" * 1200 + '{"a": true, "b": [1]}', True),
         ('[[{"a": true, "b": [1]}', True),
         ("", False),
         ("null", False),
