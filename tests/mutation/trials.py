@@ -39,6 +39,8 @@ _SLOW = 0.5
 #: A module that runs in a process of its own, and the function that starts it. The process has
 #: neither the environment nor the packages that mutmut needs, so it runs a plain file.
 _CHILD, _START = "pytest_ftgate.scoring.sandbox_child", "pytest_ftgate.scoring.sandbox.x__start"
+#: A module that removes folders. Its mutants may empty the current one, so they get another.
+_REMOVES = "pytest_ftgate.scoring.sandbox."
 
 
 class Trials:
@@ -113,6 +115,9 @@ class Trials:
             resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
             trampoline.set_mutant_under_test(name)
             self._set_child(name)
+            if name.startswith(_REMOVES):
+                (self._folder / "scratch").mkdir(exist_ok=True)
+                os.chdir(self._folder / "scratch")
             forget_results()
             os._exit(self._outcome(tests))
         try:
