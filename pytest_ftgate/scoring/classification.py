@@ -82,7 +82,7 @@ def label_predictions(scores: VariantScores, labels: Sequence[str]) -> LabelPred
         tuple(case_id for case_id, _, _, _ in rows),
         np.array([expected for _, expected, _, _ in rows], dtype=np.intp),
         np.array([predicted for _, _, predicted, _ in rows], dtype=np.intp),
-        None if groups is None else np.array(groups, dtype=np.str_),
+        None if groups is None else np.array(groups),
     )
 
 
@@ -141,8 +141,8 @@ def _taken_for(
     names: Sequence[str], predicted_counts: NDArray[np.intp], label: str
 ) -> dict[str, int]:
     """Return how often each label other than *label* was predicted, the most frequent first."""
-    pairs = zip(names, predicted_counts, strict=True)
-    counts = Counter({name: int(count) for name, count in pairs if count})
+    predicted = predicted_counts.nonzero()[0]
+    counts = Counter({names[index]: int(predicted_counts[index]) for index in predicted})
     del counts[label]
     return dict(counts.most_common())
 

@@ -60,6 +60,7 @@ _ONES = (
 )
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _HUNDRED = 100
+_A_HUNDRED, _NO_WORD = r"\b(?:one|a) hundred\b", r"(?!)"
 #: What stands neither before the word of a number below 20 nor after that of a multiple of ten.
 _NO_TENS = "".join(rf"(?<!\b{tens}[- ])" for tens in _TENS)
 _NO_ONES = rf"(?![- ](?:{'|'.join(_ONES[1:10])})\b)"
@@ -96,8 +97,8 @@ def _number_word(value: int) -> str:
     if 0 <= value < len(_ONES):
         return rf"{_NO_TENS}\b{_ONES[value]}\b"
     tens, ones = divmod(value, 10)
-    if not 0 < tens - 1 <= len(_TENS):
-        return r"\b(?:one|a) hundred\b" if value == _HUNDRED else r"(?!)"
+    if tens not in range(2, 10):
+        return _A_HUNDRED if value == _HUNDRED else _NO_WORD
     return rf"\b{_TENS[tens - 2]}{f'[- ]{_ONES[ones]}' if ones else _NO_ONES}\b"
 
 

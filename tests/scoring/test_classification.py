@@ -206,6 +206,7 @@ def test_predictions_are_chosen_with_their_labels():
     assert (chosen.expected.tolist(), chosen.predicted.tolist()) == ([1, 2], [4, 1])
     taken = made.at_cases(["2", "1"], right=np.array([False, True]))
     assert (taken.expected.tolist(), taken.predicted.tolist()) == ([1, 0], [4, 0])
+    assert made.at_cases([], right=np.ones(0, np.bool_)).expected.tolist() == []
     taken = made.at_cases(["1"], right=np.array([False]))
     assert taken.predicted.tolist() == [4]
 
@@ -257,3 +258,12 @@ def test_two_raters_that_give_one_grade_to_everything_agree_by_chance_alone():
     assert cohen_kappa([1, 1], [1, 1], 3, weighted=True) == 0.0
     assert cohen_kappa([0, 1], [0, 1], 2, weighted=False) == 1.0
     assert cohen_kappa([0, 0], [1, 1], 2, weighted=True) == 0.0
+
+
+@pytest.mark.parametrize(("weighted", "weights"), [(False, None), (True, "quadratic")])
+def test_a_distant_grade_disagrees_by_the_square_of_its_distance(weighted, weights):
+    first, second = [0, 1, 2, 2, 0, 3], [0, 2, 1, 0, 3, 3]
+
+    assert cohen_kappa(first, second, 4, weighted=weighted) == pytest.approx(
+        cohen_kappa_score(first, second, weights=weights)
+    )

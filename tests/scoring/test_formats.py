@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import sys
 import time
 from copy import deepcopy
 from dataclasses import replace
@@ -20,6 +21,7 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Step, ToolCall
 from pytest_ftgate.scoring.formats import (
     FormatChecker,
+    can_detect_language,
     detect_language,
     ends_in_loop,
     looks_like_hedge,
@@ -683,6 +685,19 @@ def test_a_rule_of_a_case_with_a_folder_is_searched_there(tmp_path):
     with pytest.raises(ConfigurationError):
         FormatChecker(Path()).find_error(replace(one, folder=None), Reply(text="a"))
     assert FormatChecker(Path()).find_error(one, Reply(text="a")).detail == "no"
+
+
+def test_arguments_that_are_no_json_are_a_format_error():
+    error = read("", NUMBERED, steps=used("lookup", {1: 2}))
+
+    assert (error.kind, error.rules) == ("invalid syntax", ("tool_call",))
+    assert error.detail.startswith("Dict key must be str")
+
+
+def test_languages_are_detected_only_with_the_package_that_does_so(monkeypatch):
+    assert can_detect_language() is True
+    monkeypatch.setitem(sys.modules, "py3langid", None)
+    assert can_detect_language() is False
 
 
 def test_one_valid_call_of_several_is_enough():

@@ -161,6 +161,15 @@ def test_an_alarm_stops_a_scorer_only_after_its_time(monkeypatch):
             limit.run(CASE, ring)
 
 
+def test_the_case_of_the_reply_is_the_one_that_took_too_long(column, monkeypatch):
+    monkeypatch.setattr(sandbox, "SCORER_SECONDS", 0.0)
+
+    with pytest.raises(
+        ScorerError, match=r'^score: ringing took longer than 0 s on case "a" \(c\.'
+    ):
+        column(Rule("offered", "ringing", {}, lambda case, reply: ring()))
+
+
 def test_an_alarm_between_two_replies_stops_nothing(monkeypatch):
     monkeypatch.setattr(sandbox, "SCORER_SECONDS", 0.0)
     with sandbox.TimeLimit() as limit:

@@ -220,13 +220,13 @@ def test_a_mean_weighs_its_scores_and_names_those_that_are_imperfect():
 
 def test_a_mean_without_the_grade_of_its_judge_has_no_score():
     missing = ContentScore(None, "no grade")
-    graded = ContentScore(0.5, "curt")
+    graded = ContentScore(0.5, "curt X")
 
     assert mean_of((CONTAINS, 1.0), (JUDGE, 1.0), grades={JUDGE.key: missing}) == missing
     assert mean_of((CONTAINS, 1.0), (JUDGE, 1.0)) == (None, "")
     assert mean_of((CONTAINS, 1.0), (JUDGE, 1.0), grades={JUDGE.key: graded}) == (
         0.75,
-        "judge 0.5: curt",
+        "judge 0.5: curt X",
     )
 
 
@@ -305,6 +305,9 @@ def test_a_function_of_a_case_is_searched_in_its_own_folder(tmp_path):
     with pytest.raises(ConfigurationError):
         single(rule, "a")
     assert single(rule, "a", folder=tmp_path) == 0.25
+    for whole in (rule, Rule("mean", ((rule, 1.0),))):
+        case = Case(id="a", location="c.jsonl:1", score=whole)
+        assert score_content(case, Reply(text="a"), tmp_path).value == 0.25
 
 
 @pytest.mark.parametrize(

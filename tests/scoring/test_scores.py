@@ -27,7 +27,7 @@ from pytest_ftgate.scoring.scores import (
     unscored_results,
     validate_rules,
 )
-from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.model import Case, digest
 from pytest_ftgate.suite.rule import Rule
 
 LABELS = (Rule("choice", ["a", "b"]),)
@@ -223,7 +223,7 @@ def test_a_thought_is_no_part_of_the_answer_that_is_scored(text):
 def test_a_thought_without_an_answer_is_incorrect_and_names_what_to_change(text, more):
     score = told(text, case("1", kind="contains"), **more)[1]
 
-    assert (score.correct, score.format_error.kind) == (0.0, "truncated")
+    assert (score.correct, score.format_error.kind, score.reason) == (0.0, "truncated", "")
     remedy = "raise it, or write thinking: {type: disabled}"
     assert score.format_error.detail == f"the thought took all of max_tokens: 9; {remedy}"
 
@@ -487,7 +487,20 @@ def test_the_digest_of_replies_tells_texts_calls_and_requests_apart():
     assert {len(one) for one in several} == {16}
     assert digest_of(reply("a")) == digest_of(reply("a"))
     # Kept results rest on it.
+    assert several[0] == digest([("f",), ["a"]])[:16]
     assert several[0] == digest_of(Reply(text="a", seconds=3.0, stop="stop"))
+
+
+def test_the_functions_of_a_suite_are_searched_in_its_folder(tmp_path):
+    (tmp_path / "suite_folder_marks.py").write_text(
+        "def f(case, reply): return reply.text != 'b'\n"
+    )
+    rule = Rule("python", "suite_folder_marks:f")
+    asks = [case_request(replace(case("1", form=(rule,)), score=rule))]
+
+    for text, value in (("a", 1.0), ("b", 0.0)):
+        row = score_replies("one", asks, {"1-0": reply(text)}, tmp_path).results["1"]
+        assert (row.correct, row.valid) == (value, value)
 
 
 SCHEMA = {"type": "object", "required": ["a"]}

@@ -121,7 +121,7 @@ TWO = [{"f": {"x": [1]}}, {"f": {"x": [1, 2]}}]
         ([{"f": {"a": [[1, 2]]}}], [{"name": "f", "arguments": {"a": [1, 2]}}], True),
         ([{"f": {"a": [[1, 2]]}}], [{"name": "f", "arguments": {"a": [2, 1]}}], False),
         ([{"f": {"a": [[1, 2]]}}], [{"name": "f", "arguments": {"a": [1]}}], False),
-        ([{"f": {"a": [[1, 2]]}}], [{"name": "f", "arguments": {"a": "1, 2"}}], False),
+        ([{"f": {"a": [["a", "b"]]}}], [{"name": "f", "arguments": {"a": "ab"}}], False),
         ([{"f": {"a": [True]}}], [{"name": "f", "arguments": {"a": True}}], True),
         ([{"f": {"a": [True]}}], [{"name": "f", "arguments": {"a": 1}}], False),
         ([{"f": {"a": [1]}}], [{"name": "f", "arguments": {"a": "1"}}], False),
@@ -297,6 +297,10 @@ def test_an_answer_may_stand_among_eight_other_words(text, right):
 )
 def test_numbered_lines_count_alone_if_they_are_as_many_as_the_questions(text, right):
     assert every_line(case('[["a"], ["b"]]'), Reply(text=text)) is right
+
+
+def test_only_the_number_at_the_beginning_of_a_line_is_removed():
+    assert every_line(case('[["no 2 b"]]'), Reply(text="1. no 2. b")) is True
 
 
 def test_a_declared_word_is_the_whole_answer():

@@ -18,6 +18,7 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.suite.cases import expected_error
 from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.scorers import DeclaredScore
 
 
@@ -124,6 +125,7 @@ LABELS = [
     ({"labels": {"separator": ";"}}, ["a", "b"], "a, b", 0),
     ({"labels": {"separator": "\n"}}, ["a", "b"], "- a\n- b", 1),
     ({"labels": {"separator": "\n"}}, ["a", "b"], "• a\n\n* b", 1),
+    ({"labels": {"separator": "\n"}}, ["a", "b"], "a\n - b", 1),
     ({"labels": {"separator": " and "}}, ["a", "b"], "a and b", 1),
     (F1, ["a", "b"], "a, b", 1),
     (F1, ["a", "b"], "a", 2 / 3),
@@ -159,6 +161,7 @@ WORDS = [
     ("contains", "cat", "cats cat cats", 1),
     ("contains", "aa", "baa aab baaa", 0),
     ("contains", "a a", "ba a a", 1),
+    ("contains", "..", "a...", 1),
     ("contains", "x", "y" * 1_000_000 + " x", 1),
     ("contains", "Москва", "Столица — Москва.", 1),
     ("contains", "Москва", "Москвабад", 0),
@@ -315,6 +318,9 @@ FIELDS = [
     ("fields", {"a": {}}, '{"a": {}}', 1),
     ("fields", {"a": [{"b": 1}, {"b": 2}]}, '{"a": [{"b": 1}, {"b": 2}]}', 1),
     ("fields", {"a": [{"b": 1}]}, '{"a": [{"b": true}]}', 0),
+    ("fields", {"a": "x"}, '{"a": {"b": 1}}', 0),
+    ("fields", {"a": [{"b": 1}]}, '{"a": [1]}', 0),
+    (RULES, {"items": [{"a": 1}, {"a": 2}]}, '{"items": [{"a": 3}, {"a": 2}]}', 0),
     ("fields", [{"a": 1}, {"a": 2}], '{"a": 2}', 1),
     ("fields", [{"a": 1, "b": 2}, {"a": 2}], '{"a": 1}', 1 / 2),
     (RULES, ORDER, order(total=12.505), 1),
@@ -429,7 +435,7 @@ WHYS = [
     ("exact", "a", "b", ""),
     ("fields", {"a": 1}, '{"a": 1}', ""),
     ("fields", [{"a": 1, "b": 2}, {"a": 2}], '{"a": 2, "b": 2}', ""),
-    ("fields", [{"a": 1}, {"a": "ü"}], '{"a": 3}', "a: expected 1, got 3"),
+    ("fields", [{"a": "ü"}, {"a": 1}], '{"a": 3}', 'a: expected "ü", got 3'),
     ("fields", {"a": "ü"}, '{"a": "ö"}', 'a: expected "ü", got "ö"'),
     ("fields", {"a": 1}, fenced("{"), f"no JSON: {NO_NAME}"),
     ({"fields": {"a": "labels"}}, {"a": ["x"]}, '{"b": 1}', 'a: expected ["x"], got nothing'),
@@ -475,6 +481,19 @@ def test_a_reason_shows_twenty_fields_and_values_of_200_characters_whole():
         f'a: expected "{"x" * 198}", got nothing',
         f'a: expected "{"x" * 199}…, got nothing',
     ]
+
+
+def test_the_cosine_of_a_text_with_itself_is_one_whatever_its_rounding():
+    assert score_text(similar("tfidf"), "w0 w1 w2", "w0 w1 w2") == (1.0, "")
+
+
+def test_a_scorer_that_fails_is_an_error_of_the_case():
+    case = Case(id="a", location="c.jsonl:1", expected=5, score=Rule("similarity"))
+
+    with pytest.raises(
+        ScorerError, match=r'^score: similarity broke on case "a" \(c\.jsonl:1\): T'
+    ):
+        score_content(case, Reply(text="5"), Path())
 
 
 def test_only_the_first_characters_of_long_texts_are_compared():
