@@ -141,8 +141,8 @@ def _taken_for(
     names: Sequence[str], predicted_counts: NDArray[np.intp], label: str
 ) -> dict[str, int]:
     """Return how often each label other than *label* was predicted, the most frequent first."""
-    predicted = predicted_counts.nonzero()[0]
-    counts = Counter({names[index]: int(predicted_counts[index]) for index in predicted})
+    counted = enumerate(predicted_counts.tolist())
+    counts = Counter({names[index]: count for index, count in counted if count})
     del counts[label]
     return dict(counts.most_common())
 
