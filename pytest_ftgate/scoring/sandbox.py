@@ -245,9 +245,8 @@ class TimeLimit:
     def __init__(self) -> None:
         in_main = threading.current_thread() is threading.main_thread()
         self._has_alarm = in_main and hasattr(signal, "setitimer")
-        self._expired = False
         self._case: Case | None = None
-        self._entered = self._started = time.monotonic()
+        self._entered = time.monotonic()
 
     def __enter__(self) -> Self:
         """Take over the alarm. It repeats, and each time checks the time of the current reply.

@@ -599,6 +599,17 @@ def test_a_fork_that_is_left_behind_by_one_who_ends_in_time_is_ended_too(tmp_pat
     assert beat.read_text() == last
 
 
+@linux
+def test_a_process_that_leaves_the_group_is_not_waited_for():
+    leaves = (
+        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(20)\n    os._exit(0)"
+    )
+    begun = time.monotonic()
+
+    assert outcome(leaves, BARE) == "done"
+    assert time.monotonic() - begun < 15
+
+
 FILLS = {
     "by a file": ("with open('a', 'w') as f:\n    f.write('x' * 5_000_000)", "File too large"),
     "by files": ("for i in range(9):\n    open(str(i), 'w').write('x' * 3_000_000)", "wrote more"),

@@ -232,6 +232,22 @@ def test_a_previous_alarm_keeps_its_rest_and_its_interval(monkeypatch):
     assert (rest, interval, handler) == (pytest.approx(600.0, abs=30.0), 7.0, signal.SIG_IGN)
 
 
+def test_a_previous_alarm_that_is_due_rings_at_once(monkeypatch):
+    now, rang = [100.0], []
+    monkeypatch.setattr(sandbox.time, "monotonic", lambda: now[0])
+    before = signal.signal(signal.SIGALRM, lambda *_: rang.append(True))
+    signal.setitimer(signal.ITIMER_REAL, 1000.0, 1000.0)
+    try:
+        with sandbox.TimeLimit():
+            now[0] += 2000.0
+        rest = signal.getitimer(signal.ITIMER_REAL)[0]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert rest <= 0.001 or rang
+
+
 def test_without_a_previous_alarm_none_is_left():
     with sandbox.TimeLimit():
         assert signal.getitimer(signal.ITIMER_REAL)[1] == 0.5
