@@ -122,17 +122,16 @@ def _empty(top: str) -> None:
 
     So each folder is moved into *top* before it is emptied.
     """
-    prefix, folders, moved = Path(top, token_hex(8)), [top], 0
+    folders = [top]
     while folders:
         folder = folders.pop()
         for entry in [*_entries(folder)]:
             if not entry.is_dir(follow_symlinks=False):
                 Path(entry.path).unlink()
                 continue
-            moved += 1
             # Without the right to write, a folder cannot be moved.
             Path(entry.path).chmod(0o700)
-            folders.append(f"{prefix}-{moved}")
+            folders.append(str(Path(top, token_hex())))
             Path(entry.path).rename(folders[-1])
         if folder != top:
             Path(folder).rmdir()

@@ -629,19 +629,50 @@ def test_the_disk_cannot_be_filled(attempt, told, options):
 
 FILL = """
 import os
-left = {} + (16 << 20) - sum(entry.stat().st_size for entry in os.scandir('.'))
-for n in range(5):
-    size = min(left, 4 << 20)
-    open(str(n), 'wb').write(bytes(size))
-    left -= size
+left = {} + (2 << 20) - sum(entry.stat().st_size for entry in os.scandir('.'))
+open('a', 'wb').write(bytes(left // 2))
+open('b', 'wb').write(bytes(left - left // 2))
 """
-MANY = "for n in range({} + 998): open(str(n), 'w').close()"
+MANY = "for n in range({} + 8): open(str(n), 'w').close()"
 
 
+@pytest.mark.parametrize(("more", "told"), [(0, "done"), (1, "wrote more than 2 MB or 10 files")])
 @pytest.mark.parametrize("fill", [FILL, MANY], ids=["bytes", "files"])
-def test_a_run_may_write_up_to_its_limit(fill):
-    assert outcome(fill.format(0)) == "done"
-    assert outcome(fill.format(1)) == "wrote more than 16 MB or 1000 files"
+def test_a_run_may_write_up_to_its_limit(monkeypatch, fill, more, told):
+    monkeypatch.setattr(sandbox, "_MAX_BYTES", 2 << 20)
+    monkeypatch.setattr(sandbox, "_MAX_FILES", 10)
+
+    assert outcome(fill.format(more)) == told
+
+
+@BOTH
+def test_what_links_lead_to_is_neither_counted_nor_removed(tmp_path, options):
+    large = tmp_path / "large"
+    with large.open("wb") as stream:
+        stream.truncate(20 << 20)
+    mode = tmp_path.stat().st_mode
+
+    for path in (large, tmp_path):
+        assert outcome(f"import os\nos.symlink({str(path)!r}, 'link')", options) == "done"
+
+    assert large.stat().st_size == 20 << 20
+    assert tmp_path.stat().st_mode == mode
+
+
+def test_a_folder_that_the_code_has_closed_is_removed_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    scandir = os.scandir
+
+    def of_an_ordinary_user(folder):
+        if not Path(folder).stat().st_mode & 0o400:
+            raise PermissionError
+        return scandir(folder)
+
+    monkeypatch.setattr(sandbox.os, "scandir", of_an_ordinary_user)
+
+    closed = "import os\nos.mkdir('d')\nopen('d/x', 'w').close()\nos.chmod('d', 0)"
+    assert outcome(closed, BARE) == "done"
+    assert list(tmp_path.iterdir()) == []
 
 
 @BOTH
