@@ -229,14 +229,14 @@ def _restrict(folder: str) -> None:
     """
     arch, column = _MACHINES[os.uname().machine]
     libc = ctypes.CDLL(None, use_errno=True)
-    _check(libc.prctl(_PARENT_DIES, signal.SIGKILL, 0, 0, 0))
+    _check(libc.prctl(_PARENT_DIES, signal.SIGKILL))
     _check(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
     _check(libc.capset(struct.pack("=Ii", 0x20080522, 0), bytes(24)))
     _restrict_files(libc, folder)
     program = _seccomp_program(arch, column)
-    buffer = ctypes.create_string_buffer(program, len(program))
+    buffer = ctypes.create_string_buffer(program)
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
-    _check(libc.prctl(_SECCOMP, 2, header, 0, 0))
+    _check(libc.prctl(_SECCOMP, 2, header))
 
 
 def _check(result: int) -> int:

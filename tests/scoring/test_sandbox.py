@@ -15,6 +15,7 @@ from pathlib import Path
 from platform import machine
 from shutil import copy, which
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import pytest
 
@@ -173,6 +174,20 @@ def test_an_error_outside_of_the_code_is_told_without_a_line():
     assert outcome(f"{raising}raise E") == "reply.py:4: raise E: m.E"
     assert outcome("compile('x =', 'other.py', 'exec')") == (
         "reply.py:1: compile('x =', 'other.py', 'exec'): SyntaxError: invalid syntax"
+    )
+
+
+def test_annotations_are_those_of_the_code_alone():
+    assert outcome("def f(x: no_such_name): pass") == (
+        "reply.py:1: def f(x: no_such_name): pass: NameError: name 'no_such_name' is not defined"
+    )
+
+
+def test_a_line_that_is_no_text_is_told_all_the_same():
+    code = "# coding: latin-1\nx = '\ud800'; 1 / 0"
+
+    assert score_code(code, ["pass"], Rule("code", None, BARE)).reason == (
+        "reply.py:2: x = '\ufffd\ufffd\ufffd'; 1 / 0: ZeroDivisionError: division by zero"
     )
 
 
@@ -419,6 +434,50 @@ def test_no_signal_reaches_another_process(victim, attempt):
     assert "PermissionError" in told
     with pytest.raises(subprocess.TimeoutExpired):
         victim.wait(0.05)
+
+
+@linux
+def test_a_run_may_signal_itself():
+    own = (
+        "import os, signal, threading\nos.kill(os.getpid(), 0)\n"
+        "signal.pthread_kill(threading.get_ident(), 0)"
+    )
+    assert outcome(own) == "done"
+
+
+#: What the kernel says to calls that no list allows: libraries try new ones, and then older ones.
+REFUSED = {
+    "a known one": ("462", "[Errno 1]"),
+    "a new one": ("463", "[Errno 38]"),
+    "a way to start a thread whose flags are not seen": ("435, 0, 0", "[Errno 38]"),
+    "new limits behind a pointer whose low half is zero": (
+        "302 if os.uname().machine == 'x86_64' else 261, 0, 9, c_long(1 << 32), None",
+        "[Errno 1]",
+    ),
+    "a pair of sockets of the network": (
+        "53 if os.uname().machine == 'x86_64' else 199, 2, 1, 0, bytes(8)",
+        "[Errno 1]",
+    ),
+}
+
+
+@linux
+@pytest.mark.parametrize(("call", "error"), REFUSED.values(), ids=REFUSED)
+def test_other_calls_are_refused_as_forbidden_or_as_missing(call, error):
+    assert error in outcome(SYSCALL.format(call))
+
+
+@pytest.mark.skipif(machine() != "x86_64", reason="the code is of this machine")
+@linux
+def test_calls_of_an_older_architecture_are_refused():
+    # 20 asks for the own process here, and is an allowed call elsewhere.
+    code = (
+        "import ctypes as c, mmap\nm = mmap.mmap(-1, 4096, prot=7)\n"
+        "m.write(bytes.fromhex('b814000000cd80c3'))\n"
+        "call = c.CFUNCTYPE(c.c_int)(c.addressof(c.c_char.from_buffer(m)))\n"
+        "assert call() < 0, call()"
+    )
+    assert outcome(code) == "done"
 
 
 @linux
@@ -709,9 +768,15 @@ def elsewhere(monkeypatch):
     source = Path(sandbox.sandbox_child.__file__).read_text()
     monkeypatch.setattr(sandbox.sandbox_child, "__file__", None)
 
-    def on(folder):
+    unknown = {'"x86_64": (': '"x": (', '"aarch64": (': '"y": ('}
+
+    def on(folder, changes=unknown):
+        changed = source
+        for before, after in changes.items():
+            assert before in source
+            changed = changed.replace(before, after)
         copy = folder / "sandbox_child.py"
-        copy.write_text(source.replace('"x86_64": (', '"x": (').replace('"aarch64": (', '"y": ('))
+        copy.write_text(changed)
         monkeypatch.setattr(sandbox.sandbox_child, "__file__", str(copy))
 
     sandbox.require_sandbox.cache_clear()
@@ -732,6 +797,53 @@ def test_code_that_cannot_be_sandboxed_is_an_error_and_does_not_run(tmp_path, el
         f"code cannot be shut in here ({json.dumps(f'KeyError: {machine()!r}')})"
     )
     assert not mark.exists()
+
+
+@linux
+def test_a_restriction_that_the_kernel_rejects_is_an_error(tmp_path, elsewhere):
+    elsewhere(tmp_path, {"prctl(_NO_NEW_PRIVILEGES": "prctl(9999"})
+
+    with pytest.raises(ScorerError) as raised:
+        score_reply("x = 'not run'")
+    assert str(raised.value) == (
+        'score: code broke on case "a" (c.jsonl:1): '
+        'code cannot be shut in here ("OSError: [Errno 22] Invalid argument")'
+    )
+
+
+@pytest.mark.parametrize(
+    ("system", "kind", "version", "can"),
+    [
+        ("linux", "x86_64", 1, True),
+        ("linux", "aarch64", 7, True),
+        ("linux", "x86_64", 0, False),
+        ("linux", "x86_64", -1, False),
+        ("linux", "riscv64", 7, False),
+        ("darwin", "x86_64", 7, False),
+        ("linux", "x86_64", OSError("no library"), False),
+    ],
+)
+def test_a_machine_with_landlock_can_shut_code_in(monkeypatch, system, kind, version, can):
+    asked = []
+
+    def library(name):
+        if isinstance(version, OSError):
+            raise version
+        return SimpleNamespace(syscall=lambda *call: asked.append((name, call)) or version)
+
+    child = sandbox.sandbox_child
+    monkeypatch.setattr(child.sys, "platform", system)
+    monkeypatch.setattr(child.os, "uname", lambda: SimpleNamespace(machine=kind), raising=False)
+    monkeypatch.setattr(child.ctypes, "CDLL", library)
+
+    assert sandbox.can_sandbox.__wrapped__() is can
+    assert asked in ([], [(None, (444, None, 0, 1))])
+
+
+def test_windows_cannot_shut_code_in(monkeypatch):
+    monkeypatch.delattr(os, "uname", raising=False)
+
+    assert sandbox.can_sandbox.__wrapped__() is False
 
 
 def test_a_missing_sandbox_is_an_error_before_the_first_request(tmp_path, elsewhere):
