@@ -36,9 +36,10 @@ _WAITING = 4
 _MEMORY = 8 << 30
 #: Tests that take more seconds of CPU are run only against mutants that no faster test reaches.
 _SLOW = 0.5
-#: A module that runs in a process of its own, and the function that starts it. The process has
-#: neither the environment nor the packages that mutmut needs, so it runs a plain file.
-_CHILD, _START = "pytest_ftgate.scoring.sandbox_child", "pytest_ftgate.scoring.sandbox.x__start"
+#: A module that runs in a process of its own. The process has neither the environment nor the
+#: packages that mutmut needs, so it runs a plain file.
+_CHILD = "pytest_ftgate.scoring.sandbox_child"
+_CHILD_FILE = f"{_CHILD.replace('.', '/')}.py"
 #: A module that removes folders. Its mutants may empty the current one, so they get another.
 _REMOVES = "pytest_ftgate.scoring.sandbox."
 
@@ -90,6 +91,7 @@ class Trials:
         reaching: dict[str, list[pytest.Item]] = defaultdict(list)
         seconds, reached, failing = {}, set(), []
         trampoline.record_trampoline_hit = lambda name, caller=None: reached.add(name)
+        sys.addaudithook(lambda *event: _starts_child(*event) and reached.add(_CHILD))
         trampoline.set_mutant_under_test("stats")
         self._set_child()
         for item, after in zip(items, [*items[1:], None], strict=True):
@@ -131,12 +133,11 @@ class Trials:
         """Let processes of `_CHILD` run the plain file, with *mutant* if that is one of its own."""
         if _CHILD not in sys.modules:
             return
-        path = f"{_CHILD.replace('.', '/')}.py"
-        source = (self._folder / path).read_text("utf-8")
+        source = (self._folder / _CHILD_FILE).read_text("utf-8")
         if mutant.startswith(_CHILD):
-            made = (self._folder / "mutants" / path).read_text("utf-8")
+            made = (self._folder / "mutants" / _CHILD_FILE).read_text("utf-8")
             source = _with_mutant(source, made, mutant.rpartition(".")[2])
-        child = self._folder / "child" / Path(path).name
+        child = self._folder / "child" / Path(_CHILD_FILE).name
         child.parent.mkdir(exist_ok=True)
         child.write_text(source, "utf-8")
         sys.modules[_CHILD].__file__ = str(child)
@@ -169,7 +170,12 @@ def _seconds() -> float:
 def _reached(name: str, reaching: Mapping[str, list[pytest.Item]]) -> list[pytest.Item]:
     """Return the tests that reach the function of the mutant *name*."""
     tests = reaching[name.rpartition("__mutmut_")[0]]
-    return [*dict.fromkeys(tests + reaching[_START])] if name.startswith(_CHILD) else tests
+    return [*dict.fromkeys(tests + reaching[_CHILD])] if name.startswith(_CHILD) else tests
+
+
+def _starts_child(event: str, details: tuple[object, ...]) -> bool:
+    """Return True if an audit event of Python is the start of a process of `_CHILD`."""
+    return event == "subprocess.Popen" and Path(_CHILD_FILE).name in str(details[1])
 
 
 def _with_mutant(source: str, made: str, mutant: str) -> str:
