@@ -628,7 +628,12 @@ def test_the_numbers_of_system_calls_are_those_of_libseccomp(machine, token):
     }
 
 
-FORK = "import os, time\n{fork}\nwhile True:\n    open({beat!r}, 'w').write(str(time.time()))\n    time.sleep(0.005)\n"
+FORK = """import os, time
+{fork}
+while True:
+    open({beat!r}, 'w').write(str(time.time()))
+    time.sleep(0.005)
+"""
 FORKS = {
     "alone": "",
     "by a fork": "os.fork()",
