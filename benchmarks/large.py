@@ -8,8 +8,8 @@ the format gate for all of them and a drop check against the first. Then it runs
 process of its own, as a user would, and again with a tenth of the cases. Both sizes are repeated
 with long replies (2,000 characters without an argument), which should need more memory by their
 length only: such a reply is JSON, with the label as one of its fields. Replies are drawn by a fixed
-seed. CPU is shown in three parts: start and loading; planning, with the reading of the replies; and
-scoring, evaluation and reporting.
+seed. CPU is shown in four parts: start and loading; planning; scoring, evaluation and reporting;
+and what other threads do, which read the replies.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ variants:
 {"".join(f"  {name}: {{provider: recorded, replies: {name}.jsonl}}{chr(10)}" for name in VARIANTS)}
 gates: {{accuracy: {{min: 0.8, max_drop: 0.03}}, format: {{min: 0.8, max_drop: 0.02}}}}
 """
-#: Prints from within the process the processor time up to each part.
+#: Prints from within the process the processor time of each part.
 WATCH = """\
-from time import process_time
+from time import process_time, thread_time
 
 from pytest_ftgate.runner.session import Session
 
@@ -50,18 +50,19 @@ planned, submit = 0.0, Session.submit
 
 def timed(session, gates):
     global planned
-    start = process_time()
+    start = thread_time()
     submit(session, gates)
-    planned += process_time() - start
+    planned += thread_time() - start
 
 
 def pytest_collection_finish():
     global loaded
-    loaded = process_time()
+    loaded = thread_time()
 
 
 def pytest_unconfigure():
-    print("took", loaded, planned, process_time() - loaded - planned)
+    whole = thread_time()
+    print("took", loaded, planned, whole - loaded - planned, process_time() - whole)
 
 
 Session.submit = timed
@@ -133,23 +134,22 @@ def judged(folder: Path) -> Took:
     if "PASSED  6 gates" not in told:
         raise SystemExit(told)
     wall = time.perf_counter() - start
-    parts = told.rpartition("took ")[2].split()[:3]
+    parts = told.rpartition("took ")[2].split()[:4]
     cpu = usage.ru_utime + usage.ru_stime
     return Took(wall, tuple(map(float, parts)), cpu, usage.ru_maxrss / 1000)
 
 
 def main(most: int, characters: int) -> None:
     """Measure both sizes and both lengths, and print the table."""
-    columns = (("s", 7), ("CPU s", 7), ("load", 6), ("plan", 6), ("gates", 6), ("MB", 6))
-    heads = (f"{name:>{width}}" for name, width in columns)
-    print(f"{'cases':>9} {'replies':>9} {'of':>6}", *heads)
+    names = ("s", "CPU s", "load", "plan", "gates", "replies", "MB")
+    print(f"{'cases':>9} {'replies':>9} {'of':>6}", *(f"{name:>7}" for name in names))
     for length, cases in product((0, characters), (most // 10, most)):
         with tempfile.TemporaryDirectory() as name:
             written(Path(name), cases, length)
             took = judged(Path(name))
-        parts = " ".join(f"{part:>6.1f}" for part in took.parts)
+        parts = " ".join(f"{part:>7.1f}" for part in took.parts)
         count = f"{cases:>9,} {3 * cases:>9,} {length or 'label':>6}"
-        print(f"{count} {took.wall:>7.1f} {took.cpu:>7.1f} {parts} {took.peak:>6.0f}", flush=True)
+        print(f"{count} {took.wall:>7.1f} {took.cpu:>7.1f} {parts} {took.peak:>7.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pytest_ftgate.adapters.lora import scale_of_file
 from pytest_ftgate.gates.format_errors import ending_notes
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.requests.request import Request
+from pytest_ftgate.requests.request import Adapter, Request
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.weights import quantised_type, weights_name
@@ -45,7 +45,9 @@ def likely_causes(request: Request, facts: Mapping[str, str]) -> Iterator[str]:
     *facts* are those of the variant.
     """
     yield from template_notes(facts)
-    yield from _scale_causes(request, facts)
+    if request.adapter is not None:
+        yield from _adapter_causes(request.adapter)
+    yield from _served_scale_causes(facts)
     if provider_spec(request.provider).weights:
         yield from _weights_causes(request, facts)
 
@@ -56,16 +58,18 @@ def template_notes(facts: Mapping[str, str]) -> Iterator[str]:
         yield f"another chat template: {facts[TEMPLATE_FACT]}"
 
 
-def _scale_causes(request: Request, facts: Mapping[str, str]) -> Iterator[str]:
-    adapter = request.adapter
-    if adapter is not None and adapter.scale != 1:
+def _adapter_causes(adapter: Adapter) -> Iterator[str]:
+    if adapter.scale != 1:
         yield f"the adapter has {adapter.scale:g} times the weight of its training; remove scale"
-    ratio = scale_of_file(adapter.path, adapter.sha256) if adapter else None
-    if adapter is not None and ratio is not None:
+    ratio = scale_of_file(adapter.path, adapter.sha256)
+    if ratio is not None:
         yield (
             f"{adapter.path.name} has {ratio:.3g} times the weight of its training, by the "
             "adapter_config.json beside it; name the folder as adapter, or convert it again"
         )
+
+
+def _served_scale_causes(facts: Mapping[str, str]) -> Iterator[str]:
     if SERVED_SCALE_FACT in facts:
         yield (
             f"the server applies its adapter at scale {facts[SERVED_SCALE_FACT]}; start it with "

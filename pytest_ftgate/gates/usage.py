@@ -87,17 +87,20 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
 
 def _passing_settings(checks: Sequence[Check]) -> list[str]:
     """Return the limits that pass *checks* with the same replies; none if they cannot."""
-    if any(check.high is None or check.missing or not check.informative for check in checks):
-        return []
-    rises = [check.high or 0.0 for check in checks if check.before is not None]
-    settings = [f"max_rise: {ceil(max(rises) * 100) / 100:g}"] if rises else []
-    for check in checks:
-        if check.before is None and check.unit == "usd":
-            settings.append(f"max_usd_per_1k: {round_up(check.high or 0.0)}")
-        elif check.before is None:
-            quantile = "p50" if check.kind is CheckKind.P50 else "p95"
-            settings.append(f"max_{quantile}_ms: {ceil(check.high or 0.0)}")
+    settings = []
+    for check in sorted(checks, key=lambda check: check.before is None):
+        if check.high is None or check.missing or not check.informative:
+            return []
+        settings.append(_passing_setting(check, check.high))
     return settings
+
+
+def _passing_setting(check: Check, high: float) -> str:
+    if check.before is not None:
+        return f"max_rise: {ceil(high * 100) / 100:g}"
+    if check.unit == "usd":
+        return f"max_usd_per_1k: {round_up(high)}"
+    return f"max_{check.kind}_ms: {ceil(high)}"
 
 
 #: The largest number of further cases to advise.
@@ -127,8 +130,8 @@ def _mean_price_check(scores: VariantScores, tariff: Tariff, limit: float) -> Ch
     """Compare the mean price of 1,000 requests, in USD, with *limit*."""
     prices = _request_prices(scores, tariff)
     known, n = prices.select(prices.has_reply), len(prices)
-    check = _ratio_check(known.values, np.ones(len(known)), known, n, flat=_is_flat(tariff))
-    return _cost_outcome(replace(check, limit=limit, after=known.mean), n)
+    check = _ratio_check(known, np.ones(len(known)), n, limit, flat=_is_flat(tariff))
+    return _cost_outcome(check, n)
 
 
 def _cost_checks(
@@ -149,11 +152,11 @@ def _cost_rise(suite: Suite, scores: VariantScores, baseline: VariantScores, lim
     known = before.has_reply & after.has_reply
     then, now = before.select(known), after.select(known)
     flat = all(_is_flat(tariff) for tariff in tariffs)
-    check = _ratio_check(now.values, then.values, now, len(after), flat=flat)
+    check = _ratio_check(now, then.values, len(after), limit, flat=flat)
     low, high = (None if bound is None else bound - 1.0 for bound in (check.low, check.high))
     check = replace(
-        check, kind=CheckKind.BASELINE, against=baseline.variant, limit=limit, low=low, high=high,
-        before=then.mean, after=now.mean, rise=now.mean / then.mean - 1.0 if then.mean else None,
+        check, kind=CheckKind.BASELINE, against=baseline.variant, low=low, high=high,
+        before=then.mean, rise=now.mean / then.mean - 1.0 if then.mean else None,
     )  # fmt: skip
     if then.mean == 0.0 and len(then):
         note = f"{baseline.variant} costs nothing, so no share of it can be computed"
@@ -179,22 +182,22 @@ def _is_flat(tariff: Tariff) -> bool:
 
 
 def _ratio_check(
-    numerator: FloatArray, denominator: FloatArray, samples: Samples, cases: int, *, flat: bool
+    samples: Samples, denominator: FloatArray, cases: int, limit: float, *, flat: bool
 ) -> Check:
-    """Return a check with the interval of sum(numerator) / sum(denominator).
+    """Return a check with the interval of the ratio of *samples* to *denominator*, by their sums.
 
-    A flat price has no spread, so that its interval is one point. *samples* are those of *cases*
-    with known prices; *numerator* and *denominator* have one value for each.
+    A flat price has no spread, so that its interval is one point. *samples* are the prices of those
+    of *cases* where they are known; *denominator* has one value for each.
     """
     n = len(samples)
     groups = np.arange(n) if samples.groups is None else samples.groups
     units = np.unique(groups).size
     check = Check(
-        kind=CheckKind.MEAN, outcome=Outcome.INCONCLUSIVE, limit=0.0, n=n, effective=units,
-        after=0.0, missing=cases - n, unit="usd", method="t",
+        kind=CheckKind.MEAN, outcome=Outcome.INCONCLUSIVE, limit=limit, n=n, effective=units,
+        after=samples.mean, missing=cases - n, unit="usd", method="t",
     )  # fmt: skip
     weights = np.ones(n) if samples.weights is None else samples.weights
-    numerator, denominator = numerator * weights, denominator * weights
+    numerator, denominator = samples.values * weights, denominator * weights
     if not n or not denominator.sum():
         return check
     ratio = float(numerator.sum() / denominator.sum())
@@ -375,9 +378,7 @@ def _latency_checks(
 def _quantile_check(times: ReplyTimes, kind: CheckKind, limit: float) -> Check:
     """Compare a quantile of the latencies, ``p50`` or ``p95``, with *limit* in milliseconds."""
     values = 1000 * np.array([seconds for case in times.seconds.values() for seconds in case])
-    return _decide(times, values, _QUANTILES[kind], Check(
-        kind=kind, outcome=Outcome.INCONCLUSIVE, limit=limit, n=values.size, after=0.0,
-    ))  # fmt: skip
+    return _check_quantile(times, values, _QUANTILES[kind], kind, limit)
 
 
 def _latency_rise(
@@ -388,26 +389,25 @@ def _latency_rise(
         1000 * np.array([np.mean(side.seconds[case_id]) for case_id in case_ids])
         for side in (baseline, times)
     )
-    n = len(case_ids)
     shared = replace(times, seconds={case_id: times.seconds[case_id] for case_id in case_ids})
-    check = _decide(shared, now / np.maximum(then, 1e-9) - 1.0, _P50, Check(
-        kind=CheckKind.BASELINE, against=baseline.variant, outcome=Outcome.INCONCLUSIVE,
-        limit=limit, n=n, after=0.0,
-    ))  # fmt: skip
+    rises = now / np.maximum(then, 1e-9) - 1.0
+    check = _check_quantile(shared, rises, _P50, CheckKind.BASELINE, limit)
     before, after = float(np.median(then)), float(np.median(now))
-    return replace(check, rise=check.after, before=before, after=after)
+    return replace(check, against=baseline.variant, rise=check.after, before=before, after=after)
 
 
-def _decide(times: ReplyTimes, values: FloatArray, share: float, check: Check) -> Check:
-    """Return *check* with its outcome, by the interval of a quantile of *values*."""
+def _check_quantile(
+    times: ReplyTimes, values: FloatArray, share: float, kind: CheckKind, limit: float
+) -> Check:
+    """Return the check of a quantile of *values*, decided by its interval."""
     value, low, high = quantile_interval(values, share, times.units)
     missing = len(times.missing)
-    outcome = interval_outcome(low, high, check.limit)
+    outcome = interval_outcome(low, high, limit)
     if missing > MAX_MISSING_SHARE * (times.replies + missing):
         outcome = Outcome.INCONCLUSIVE
-    return replace(
-        check, outcome=outcome, after=value, low=low, high=high, effective=times.units,
-        missing=missing, unit="ms", method="order",
+    return Check(
+        kind=kind, outcome=outcome, limit=limit, n=values.size, after=value, low=low, high=high,
+        effective=times.units, missing=missing, unit="ms", method="order",
     )  # fmt: skip
 
 
@@ -423,7 +423,7 @@ def quantile_interval(
     if not ranked.size:
         return 0.0, None, None
     # A bound at rank r (from 1) fails if fewer than r values lie below the true quantile.
-    below = binomial_cdf(np.arange(units, dtype=np.float64), float(units), share)
+    below = binomial_cdf(np.arange(float(units)), float(units), share)
     lower = int(np.count_nonzero(below <= risk))
     upper = int(np.count_nonzero(below < 1.0 - risk)) + 1
     ranks = [ceil(rank * ranked.size / units) for rank in (lower, upper)]

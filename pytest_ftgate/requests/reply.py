@@ -158,8 +158,9 @@ def read_reply(reply: Reply, marks: ThoughtMarks | None = None) -> Reply:
     *marks* stand around a thought; None for the known ones. A thought that never ends is all of the
     reply: the token limit cut off what should follow.
     """
-    split = split_thoughts(reply.text, marks)
-    if split.answer is reply.text:
+    text = reply.text
+    split = split_thoughts(text, marks)
+    if split.answer is text:
         return reply
     thought = "\n\n".join(filter(None, (reply.thought, split.thought)))
     is_cut_off = not split.is_closed and not reply.steps and reply.stop != "refusal"

@@ -14,6 +14,8 @@ from pytest_ftgate.requests.reply import Reply
 _MOST_CHARACTERS = 500
 #: The bytes before a text in the file that say how long it is.
 _HEAD = 4
+#: The bytes that are read at once, unless a text is longer.
+_BLOCK = 16_384
 _OTHER_FIELDS = tuple(name for name in Reply.__slots__ if name != "text")
 
 
@@ -29,6 +31,8 @@ class TextFile:
         self._end = 0
         #: The last text that was read, with its start: scoring reads a text several times.
         self._last = (-1, "")
+        #: The bytes that were read last, with their start: most texts are read one after the other.
+        self._block = (0, b"")
         self._lock = Lock()
 
     def add(self, text: str) -> int:
@@ -51,10 +55,16 @@ class TextFile:
         """Return the text that starts at *start*."""
         with self._lock:
             if self._last[0] != start:
-                size = int.from_bytes(self._read_bytes(_HEAD, start), "big")
-                body = self._read_bytes(size, start + _HEAD)
+                size = int.from_bytes(self._part(start, _HEAD), "big")
+                body = self._part(start + _HEAD, size)
                 self._last = (start, body.decode("utf-8", "surrogatepass"))
             return self._last[1]
+
+    def _part(self, start: int, size: int) -> bytes:
+        offset = start - self._block[0]
+        if not 0 <= offset <= len(self._block[1]) - size:
+            offset, self._block = 0, (start, self._read_bytes(max(size, _BLOCK), start))
+        return self._block[1][offset : offset + size]
 
     def _read_bytes(self, size: int, start: int) -> bytes:
         # A forked process shares the position in the file, so that reads must not move it.

@@ -179,7 +179,7 @@ class JudgeRunner:
         labels: Sequence[Label],
         padded: Sequence[Label],
     ) -> JudgeValidation:
-        from pytest_ftgate.gates.judges import validate_judge
+        from pytest_ftgate.gates.judge_labels import validate_judge
         from pytest_ftgate.scoring.judges import read_grades
 
         judge = prompter.judge

@@ -57,6 +57,8 @@ def request_price(
     share = _BATCH_SHARE if batch else Decimal(1)
     if tariff.per_1k is not None:
         return share * _to_decimal(tariff.per_1k) / _THOUSAND
+    if not usage:  # as for most recorded replies
+        return None
     input_tokens = sum(usage.get(key, 0) for key in ("input", "cache_read", "cache_write"))
     output_tokens = usage.get("output", 0)
     if not input_tokens and not output_tokens:

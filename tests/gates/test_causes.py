@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from gguf import GGUFWriter
 from tickets import EXAMPLE
 
 from pytest_ftgate.gates.causes import cause_steps, likely_causes, with_endings
-from pytest_ftgate.gates.statements import Statement, StatementKind
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.requests.reply import Reply
@@ -60,8 +62,20 @@ def test_a_file_that_counts_otherwise_than_its_config_is_named(call, narrow, con
 
     (cause,) = causes(call, narrow)
 
-    assert cause.startswith(f"narrow.gguf has {times} times the weight of its training")
-    assert "convert it again" in cause
+    assert cause == (
+        f"narrow.gguf has {times} times the weight of its training, by the adapter_config.json "
+        "beside it; name the folder as adapter, or convert it again"
+    )
+
+
+def test_a_file_that_was_converted_again_is_read_again(call, narrow):
+    write_config(narrow, lora_alpha=8)
+    assert len(causes(call, narrow)) == 1
+
+    write_config(narrow)
+    os.utime(narrow, ns=(1, 1))
+
+    assert causes(call, narrow) == []
 
 
 def test_the_config_of_another_rank_says_nothing(call, narrow):
@@ -76,15 +90,46 @@ def test_what_a_server_states_is_named(call, narrow):
     template, scale = causes(call, narrow, facts)
 
     assert template == "another chat template: after “a” …"
-    assert scale.startswith("the server applies its adapter at scale 2; start it with --lora")
+    assert scale == (
+        "the server applies its adapter at scale 2; start it with --lora instead of --lora-scaled, "
+        "or write extra: {lora: [{id: 0, scale: 1}]}"
+    )
 
 
 def test_a_base_of_another_name_is_named(call, narrow):
     facts = {"adapter base": "HuggingFaceTB/SmolLM2-135M"}
 
-    assert causes(call, narrow, facts, model="/w/SmolLM2-135M-Instruct.Q8_0.gguf") == []
+    assert causes(call, narrow, facts, model="/w/smollm2-135m-instruct.Q8_0.gguf") == []
     (cause,) = causes(call, narrow, {"adapter base": "/work/old-base/"})
-    assert "trained on /work/old-base/, and the model is m.gguf" in cause
+    assert cause == (
+        "the adapter was trained on /work/old-base/, and the model is m.gguf; check that these "
+        "are the same weights"
+    )
+
+
+def test_a_base_that_was_not_written_down_says_nothing(call):
+    request = call("a", provider="llamacpp", model="m.gguf")
+
+    assert [*likely_causes(request, {})] == []
+    assert [*likely_causes(request, {"adapter base": "/"})] == []
+
+
+def test_causes_are_named_from_the_prompt_to_the_weights(call, narrow):
+    write_config(narrow, lora_alpha=8)
+    facts = {"chat template differs": "t", "served adapter scale": "3", "adapter base": "b"}
+
+    named = causes(call, narrow, facts, scale=0.5, model="other.gguf")
+
+    starts = (
+        "another chat",
+        "the adapter has 0.5 times",
+        "narrow",
+        "the server",
+        "the adapter was",
+    )
+    assert [cause.startswith(start) for cause, start in zip(named, starts, strict=True)] == [
+        True
+    ] * 5
 
 
 @pytest.mark.parametrize(("kind", "name"), [(2, "Q4_0"), (15, "Q4_K_M"), (7, ""), (1, "")])
@@ -113,32 +158,56 @@ def verdict(outcome: Outcome) -> Verdict:
         variant="tuned",
         outcome=outcome,
         statement=Statement(StatementKind.RATE, {"measure": "accuracy"}),
+        notes=("a note",),
+        next=(NextStep(StepKind.TRAIN_AGAIN),),
     )
 
 
-def test_a_cause_is_the_first_step_of_a_gate_that_failed_and_of_no_other():
-    (step,) = cause_steps(Outcome.FAILED, ["remove scale", "remove scale"])
+def test_each_cause_is_a_step_of_a_gate_that_failed_and_of_no_other():
+    found = ["remove scale", "convert it", "remove scale"]
 
-    assert step_text(step) == "check a likely cause: remove scale"
-    assert [*cause_steps(Outcome.PASSED, ["remove scale"])] == []
-    assert [*cause_steps(Outcome.INCONCLUSIVE, ["remove scale"])] == []
+    steps = [*cause_steps(Outcome.FAILED, found)]
+
+    assert steps == [
+        NextStep(StepKind.CHECK_CAUSE, {"cause": cause}) for cause in ("remove scale", "convert it")
+    ]
+    assert step_text(steps[0]) == "check a likely cause: remove scale"
+    for outcome in (Outcome.PASSED, Outcome.INCONCLUSIVE, Outcome.INVALID):
+        assert [*cause_steps(outcome, found)] == []
+
+
+def replied(variant: str, reply: Reply) -> VariantScores:
+    results = {
+        f"c{n}": CaseResult(case(f"c{n}"), (reply,), (Score(0.0, None),), (f"f{n}",))
+        for n in range(20)
+    }
+    return VariantScores(variant, results)
+
+
+EMPTY = "20 of 20 replies are empty: the model ends at once; "
+MARKS = "its chat template or its end token may differ from those in training"
 
 
 def test_replies_that_are_all_empty_are_a_cause_where_the_gate_failed_and_else_a_note():
-    results = {
-        f"c{n}": CaseResult(case(f"c{n}"), (Reply(text=""),), (Score(0.0, None),), (f"f{n}",))
-        for n in range(20)
-    }
-    scores = VariantScores("tuned", results)
+    scores = replied("tuned", Reply(text=""))
 
     failed, passed = (
         with_endings(verdict(o), None, scores) for o in (Outcome.FAILED, Outcome.PASSED)
     )
 
-    assert "20 of 20 replies are empty" in step_text(failed.next[0])
-    assert failed.notes == ()
-    assert "20 of 20 replies are empty" in passed.notes[0]
-    assert passed.next == ()
+    step = NextStep(StepKind.CHECK_CAUSE, {"cause": EMPTY + MARKS})
+    told = verdict(Outcome.FAILED)
+    assert failed == replace(told, next=(step, *told.next))
+    told = verdict(Outcome.PASSED)
+    assert passed == replace(told, notes=(EMPTY + MARKS, "a note"))
+
+
+def test_replies_are_as_empty_as_before_or_end_as_usual_without_a_note():
+    empty, usual = (replied("tuned", Reply(text=text)) for text in ("", "refund"))
+
+    for before, after in ((empty, empty), (empty, usual), (None, usual)):
+        told = verdict(Outcome.FAILED)
+        assert with_endings(told, before, after) == told
 
 
 def test_a_hosted_model_has_no_causes_of_weights_on_this_machine(call):

@@ -7,17 +7,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from columns import suite, variant_scores
+from judge_evidence import LEVELS, evidence, interval, samples, validation
 
 from pytest_ftgate.gates.judges import (
     JudgeEvidence,
     check_graded_drop,
     check_graded_minimum,
+    inconclusive_if_unqualified,
     judge_notes,
+    with_judge_evidence,
 )
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
-from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import (
+    Check,
     CheckKind,
     IntervalEstimate,
     JudgeValidation,
@@ -27,62 +31,82 @@ from pytest_ftgate.gates.verdict import (
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.results.verdicts import from_json, to_json
+from pytest_ftgate.stats.resampling import two_phase_mean
 from pytest_ftgate.suite.gate_kinds import RateGate
 
-LEVELS = Levels()
 
-
-def interval(value, n=200):
-    from pytest_ftgate.stats.proportions import wilson
-
-    low, high = wilson(value * n, n, 0.95)
-    return IntervalEstimate(value=value, low=float(low), high=float(high), n=n)
-
-
-def validation(good=0.9, bad=0.8, **more):
-    return JudgeValidation(
-        judge="m",
-        provider="p",
-        rubric="r",
-        labels=400,
-        kappa=interval(0.7),
-        sensitivity=interval(good),
-        specificity=interval(bad),
-        is_binary=True,
-        **more,
-    )
-
-
-def samples(values, name="x"):
-    return samples_from_cases(
-        {f"c{i:04}": CaseSample(float(v), 1, f"{name}{i}") for i, v in enumerate(values)}
-    )
-
-
-def evidence(*judges, **more):
-    return JudgeEvidence(validations=judges or (validation(),), is_sole_score=True, **more)
-
-
-def compared(judge_evidence, before, after, margin=0.1):
+def compared(judge_evidence, before, after, margin=0.1, levels=LEVELS, **more):
     return check_graded_drop(
         judge_evidence,
         samples(before, "b"),
         samples(after, "a"),
         against="current",
         margin=margin,
-        levels=LEVELS,
+        levels=levels,
+        **more,
     )
 
 
-def test_a_drop_of_grades_is_converted_to_the_true_drop():
-    before, after = [1] * 160 + [0] * 40, [1] * 90 + [0] * 110
+#: What a judge with these labels shows of a true change at least.
+LEAST = interval(0.9).low + interval(0.8).low - 1
+SHOWN = "the judge shows 70 % of a true change, at least 59 %; the limit was compared with that"
+
+
+@pytest.mark.parametrize(("right", "outcome"), [(90, Outcome.FAILED), (150, Outcome.INCONCLUSIVE)])
+def test_a_drop_of_grades_is_converted_to_the_true_drop(right, outcome):
+    before, after = [1] * 160 + [0] * 40, [1] * right + [0] * (200 - right)
     check = compared(evidence(), before, after)
 
-    assert check.outcome is Outcome.FAILED
-    assert check.method == "judge"
-    assert check.before == pytest.approx((0.8 + 0.8 - 1) / 0.7)
-    assert check.after == pytest.approx((0.45 + 0.8 - 1) / 0.7)
-    assert "the judge shows 70 % of a true change, at least" in check.note
+    grades = compared(JudgeEvidence(), before, after, margin=0.1 * LEAST)
+    certifiable = grades.certifiable and pytest.approx(grades.certifiable / LEAST)
+    assert check == replace(
+        grades, outcome=outcome, limit=0.1, method="judge", note=SHOWN, shown_limit=None,
+        before=pytest.approx((0.8 + 0.8 - 1) / 0.7),
+        after=pytest.approx((right / 200 + 0.8 - 1) / 0.7),
+        low=pytest.approx(grades.low / 0.7), high=pytest.approx(grades.high / 0.7),
+        detectable=pytest.approx(grades.detectable / LEAST), certifiable=certifiable,
+    )  # fmt: skip
+    assert (certifiable is not None) is (outcome is Outcome.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rates"), [(1, 0, (1.0, 0.0)), (0, 1, (0.0, 1.0))], ids=["drop", "rise"]
+)
+def test_a_true_rate_and_its_change_stay_between_none_and_all(before, after, rates):
+    check = compared(evidence(), [before] * 200, [after] * 200)
+
+    assert (check.before, check.after) == rates
+    assert (check.low, check.high) == (after - before, after - before)
+
+
+@pytest.mark.parametrize(("n", "is_named"), [(10, False), (20, True)])
+def test_a_true_drop_that_no_grades_could_show_is_not_named(n, is_named):
+    sides = [1] * (n * 4 // 5) + [0] * (n // 5), [1] * (n * 3 // 4) + [0] * (n - n * 3 // 4)
+    weak = evidence(validation(0.7, 0.7))
+
+    detectable = compared(evidence(), *sides).detectable
+    certifiable = compared(weak, *sides).certifiable
+
+    # Drops of grades of 82 and 39 points in ten cases, and of 52 and 23 in twenty.
+    shown = compared(JudgeEvidence(), *sides)
+    least = 2 * interval(0.7).low - 1
+    assert detectable == (pytest.approx(shown.detectable / LEAST) if is_named else None)
+    assert certifiable == (pytest.approx(shown.certifiable / least) if is_named else None)
+
+
+def test_the_note_of_a_corrected_drop_follows_that_of_the_plain_one():
+    check = compared(evidence(), [1] * 400, [1] * 392 + [0] * 8)
+
+    assert check.note == f"a real drop, but smaller than the limit; {SHOWN}"
+
+
+def test_a_single_grade_has_no_interval_with_a_judge_either():
+    drop = compared(evidence(), [1], [0])
+    minimum = check_graded_minimum(evidence(), samples([1]), minimum=0.5, levels=LEVELS)
+
+    assert (drop.outcome, drop.low, drop.high) == (Outcome.INCONCLUSIVE, None, None)
+    assert (minimum.outcome, minimum.low, minimum.high) == (Outcome.INCONCLUSIVE, None, None)
+    assert minimum.note.startswith("1 of 1 cases brought a reply; of good replies")
 
 
 def test_a_weak_judge_needs_more_cases_to_rule_a_drop_out():
@@ -94,10 +118,35 @@ def test_a_weak_judge_needs_more_cases_to_rule_a_drop_out():
 
 
 def test_grades_that_may_be_unrelated_to_the_labels_are_inconclusive():
-    check = compared(evidence(validation(0.55, 0.5)), [1] * 200, [0] * 200)
+    unrelated = evidence(validation(0.55, 0.5))
+    check = compared(unrelated, [1] * 200, [0] * 200)
+    minimum = check_graded_minimum(unrelated, samples([1] * 200), minimum=0.5, levels=LEVELS)
 
-    assert check.outcome is Outcome.INCONCLUSIVE
-    assert "cannot rule out that the judge shows nothing" in check.note
+    told = "labels cannot rule out that the judge shows nothing of a true change"
+    for one in (check, minimum):
+        assert (one.outcome, one.note) == (Outcome.INCONCLUSIVE, told)
+        # More cases of such a judge settle nothing, and no limit does.
+        assert (one.needed, one.certifiable, one.shown_limit) == (None, None, None)
+
+
+def test_more_cases_are_not_advised_where_grades_may_be_unrelated_to_the_labels():
+    sides = [1] * 80 + [0] * 20, [1] * 74 + [0] * 26
+    plain = compared(JudgeEvidence(), *sides)
+    check = compared(evidence(validation(0.55, 0.5)), *sides)
+
+    assert None not in (plain.needed, plain.certifiable, plain.shown_limit)
+    assert (check.needed, check.certifiable, check.shown_limit) == (None, None, None)
+
+
+def test_a_judge_as_good_as_a_coin_is_not_divided_by():
+    coin = IntervalEstimate(value=0.5, low=0.5, high=0.5, n=200)
+    judged = evidence(replace(validation(), sensitivity=coin, specificity=coin))
+
+    for check in (
+        compared(judged, [1] * 200, [0] * 200),
+        check_graded_minimum(judged, samples([1] * 200), minimum=0.5, levels=LEVELS),
+    ):
+        assert check.outcome is Outcome.INCONCLUSIVE
 
 
 def test_the_same_replies_are_unchanged_with_any_judge():
@@ -106,34 +155,135 @@ def test_the_same_replies_are_unchanged_with_any_judge():
         evidence(), replies, replies, against="current", margin=0.1, levels=LEVELS
     )
 
-    assert check.outcome is Outcome.PASSED
-    assert check.is_unchanged
+    assert (check.outcome, check.is_unchanged) == (Outcome.PASSED, True)
+    assert (check.method, check.before, check.note) == ("counts", 0.5, "")
 
 
-def test_a_minimum_is_adjusted_for_the_errors_of_the_judge():
-    values = [1] * 170 + [0] * 30
-    check = check_graded_minimum(
-        evidence(validation(0.95, 0.6)), samples(values), minimum=0.7, levels=LEVELS
-    )
-    plain = check_graded_minimum(JudgeEvidence(), samples(values), minimum=0.7, levels=LEVELS)
+def test_a_drop_that_cannot_show_is_left_as_it_is():
+    check = compared(evidence(), [1] * 100 + [0] * 100, [1] * 99 + [0] * 101, guess_rate=0.4)
 
-    assert plain.outcome is Outcome.PASSED
-    assert check.outcome is Outcome.INCONCLUSIVE
-    assert check.after == pytest.approx((0.85 + 0.6 - 1) / 0.55)
+    assert (check.informative, check.method) == (False, "counts")
+    assert check.note == "current is at 50 %, so a drop from it cannot show"
+
+
+HALF = {f"c{i:04}": 1.0 for i in range(0, 200, 2)}
 
 
 def test_a_hundred_labels_of_the_compared_replies_correct_the_judge():
-    before, after = [1] * 200, [1] * 120 + [0] * 80
-    human = {f"c{i:04}": 1.0 for i in range(0, 200, 2)}
-    judge_evidence = evidence(human_scores=human, baseline_human_scores=human)
+    before, after = [1] * 190 + [0] * 10, [1] * 120 + [0] * 80
+    then = {**HALF, "c0010": 0.0}
+    human = {**then, **dict.fromkeys([*HALF][:5], 0.0)}
+    judge_evidence = evidence(human_scores=human, baseline_human_scores=then)
     check = compared(judge_evidence, before, after)
 
-    # By the labels there is no drop; by the grades it is forty points.
-    assert check.method == "labels"
-    assert check.after == pytest.approx(1.0)
-    assert check.note == "corrected by 100 labels of these replies: the judge alone saw −40 points"
-    assert compared(evidence(), before, after).outcome is Outcome.FAILED
-    assert check.outcome is not Outcome.FAILED
+    # By the labels hardly any reply got worse; by the grades 35 in a hundred did.
+    plain, places = compared(JudgeEvidence(), before, after), range(0, 200, 2)
+    changes = [human[f"c{i:04}"] - then[f"c{i:04}"] for i in places]
+    change = two_phase_mean(np.array(after) - before, changes, places)
+    rate = two_phase_mean(before, [*then.values()], places).mean
+    low, high = change.interval(0.95)
+    assert check == replace(
+        plain, outcome=Outcome.INCONCLUSIVE, method="labels", shown_limit=None,
+        before=pytest.approx(rate), after=pytest.approx(rate + change.mean),
+        low=pytest.approx(low), high=pytest.approx(high),
+        p_pass=pytest.approx(change.p_above(-0.1)), p_fail=pytest.approx(change.p_below(0.0)),
+        note="corrected by 100 labels of these replies: the judge alone saw −35 points",
+    )  # fmt: skip
+    assert plain.outcome is compared(evidence(), before, after).outcome is Outcome.FAILED
+
+
+def labelled(worse, n=200, **more):
+    """Compare replies of which people found *worse* in *n* to be worse, as the judge did."""
+    after = [0.0] * worse + [1.0] * (n - worse)
+    human = {f"c{i:04}": value for i, value in enumerate(after)}
+    judged = evidence(human_scores=human, baseline_human_scores=dict.fromkeys(human, 1.0))
+    return compared(judged, [1.0] * n, after, **more)
+
+
+RARE = Levels(alarm=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("worse", "margin", "levels", "outcome"),
+    [
+        (2, 0.05, LEVELS, Outcome.PASSED),
+        (20, 0.10, LEVELS, Outcome.FAILED),
+        # A drop that is shown does not reach the limit, and one that reaches it is not shown.
+        (20, 0.11, LEVELS, Outcome.INCONCLUSIVE),
+        (4, 0.02, LEVELS, Outcome.INCONCLUSIVE),
+        (20, 0.10, RARE, Outcome.INCONCLUSIVE),
+        # Beyond the limit it fails, however rarely the gate may alarm.
+        (20, 0.04, RARE, Outcome.FAILED),
+        # An earlier look than the last fails only by both.
+        (20, 0.10, replace(LEVELS, last=False), Outcome.INCONCLUSIVE),
+        (20, 0.04, replace(RARE, last=False), Outcome.INCONCLUSIVE),
+        (20, 0.04, replace(LEVELS, last=False), Outcome.FAILED),
+    ],
+)
+def test_labels_decide_a_drop_by_the_rule_of_every_drop(worse, margin, levels, outcome):
+    check = labelled(worse, margin=margin, levels=levels)
+
+    assert (check.outcome, check.method) == (outcome, "labels")
+
+
+def test_what_would_settle_the_grades_alone_is_not_told_of_a_mean_by_labels():
+    plain = compared(JudgeEvidence(), [1] * 100, [0] * 6 + [1] * 94)
+    check = labelled(6, n=100)
+
+    assert None not in (plain.needed, plain.certifiable, plain.shown_limit)
+    assert (check.needed, check.certifiable, check.shown_limit) == (None, None, None)
+
+
+@pytest.mark.parametrize("was_right", [True, False])
+def test_a_rate_and_a_change_by_labels_stay_between_none_and_all(was_right):
+    # The judge is wrong about each labelled reply of the baseline, and sees no change.
+    grades = [not was_right] * 100 + [was_right] * 100
+    then = {f"c{i:04}": float(was_right) for i in range(100)}
+    now = {key: 1.0 - value for key, value in then.items()} | {"c0000": float(was_right)}
+
+    check = compared(evidence(human_scores=now, baseline_human_scores=then), grades, grades)
+
+    assert check.before == float(was_right)
+    assert check.after == pytest.approx(0.01 if was_right else 0.99)
+    assert (check.low if was_right else check.high) == (-1.0 if was_right else 1.0)
+
+
+@pytest.mark.parametrize(("first", "after"), [(0, 1.0), (100, 0.0)])
+def test_a_rate_after_a_change_by_labels_stays_between_none_and_all(first, after):
+    # Half of the labelled replies of the baseline are right, and one half changes altogether.
+    then = {f"c{i:04}": float(i >= 100) for i in range(200)}
+    now = {f"c{i:04}": float(i < 100) for i in range(first, first + 100)}
+
+    check = compared(evidence(human_scores=now, baseline_human_scores=then), [1] * 300, [1] * 300)
+
+    assert (check.before, check.after) == (0.5, after)
+
+
+@pytest.mark.parametrize(
+    "more", [{"group": "g"}, {"weight": 2.0}, None], ids=["groups", "weights", "a missing reply"]
+)
+def test_labels_correct_only_plain_samples_in_which_every_case_has_a_reply(more):
+    human = {f"c{i:04}": 1.0 for i in range(200)}
+    judged = evidence(human_scores=human, baseline_human_scores=human)
+    values = [1] * 250 + [0] * 49 + [1 if more else None]
+    before, after = (samples(values, name, **(more or {})) for name in "ba")
+
+    drop = check_graded_drop(judged, before, after, against="x", margin=0.1, levels=LEVELS)
+    minimum = check_graded_minimum(judged, after, minimum=0.5, levels=LEVELS)
+
+    assert (drop.method, minimum.method) == ("judge", "judge")
+
+
+def test_labels_do_not_correct_a_drop_from_related_cases():
+    human = {f"c{i:04}": 1.0 for i in range(200)}
+    judged = evidence(human_scores=human, baseline_human_scores=human)
+    before = samples([1] * 200, "b", group="g")
+
+    check = check_graded_drop(
+        judged, before, samples([1] * 200, "a"), against="x", margin=0.1, levels=LEVELS
+    )
+
+    assert check.method == "judge"
 
 
 def test_fewer_labels_do_not_correct_the_judge():
@@ -166,40 +316,129 @@ def verdict(judge_evidence, before=160, after=90):
     return evaluate_rate(suite(GATE), GATE, comparison)
 
 
+UNFIT = validation(error="kappa 0.05 (-0.10 to 0.20), minimum 0.40")
+
+
 @pytest.mark.parametrize("after", [90, 160, 200])
 def test_with_an_unqualified_judge_every_verdict_is_inconclusive(after):
-    unfit = validation(error="kappa 0.05 (-0.10 to 0.20), minimum 0.40")
-    result = verdict(evidence(unfit), after=after)
+    result = verdict(evidence(UNFIT), after=after)
 
     assert result.outcome is Outcome.INCONCLUSIVE
     assert headline(result) == "judge not qualified: m: kappa 0.05 (-0.10 to 0.20), minimum 0.40"
     assert "pytest-ftgate labels" in step_text(result.next[0])
 
 
+MINIMUM = Check(
+    kind=CheckKind.MINIMUM, outcome=Outcome.PASSED, limit=0.5, n=9, after=0.8, needed=4,
+    certifiable=0.1,
+)  # fmt: skip
+RATED = Verdict(
+    suite="s", line=1, gate="accuracy", variant="new", outcome=Outcome.PASSED,
+    statement=Statement(StatementKind.RATE, {"measure": "accuracy"}), checks=(MINIMUM,),
+    next=(NextStep(StepKind.ADD_CASES),),
+)  # fmt: skip
+NEVER_VALIDATED = JudgeValidation(judge="n", provider="p", rubric="r")
+
+
+def test_an_unqualified_judge_takes_outcome_statement_and_steps_of_a_verdict():
+    assert with_judge_evidence(RATED, evidence(validation(), UNFIT)) == replace(
+        RATED,
+        outcome=Outcome.INCONCLUSIVE,
+        judges=(validation(), UNFIT),
+        statement=Statement(StatementKind.UNQUALIFIED_JUDGE),
+        next=(NextStep(StepKind.IMPROVE_JUDGE),),
+    )
+
+
+def test_a_verdict_of_grades_that_nothing_examined_is_about_the_judge():
+    told = Statement(StatementKind.RATE, {"measure": "accuracy", "judge_relative": True})
+    judged = evidence(NEVER_VALIDATED)
+
+    assert with_judge_evidence(RATED, judged) == replace(
+        RATED, judges=(NEVER_VALIDATED,), statement=told
+    )
+    unmeasured = replace(RATED, checks=())
+    assert with_judge_evidence(unmeasured, judged) == replace(unmeasured, judges=(NEVER_VALIDATED,))
+
+
+def test_a_verdict_without_judges_or_of_another_gate_is_left_as_it_is():
+    other = replace(RATED, gate="format")
+
+    assert with_judge_evidence(RATED, JudgeEvidence()) == RATED
+    assert with_judge_evidence(other, evidence(UNFIT)) == other
+
+
+def test_a_check_of_an_unqualified_judge_is_inconclusive_and_nothing_settles_it():
+    assert inconclusive_if_unqualified(MINIMUM, evidence()) == MINIMUM
+    assert inconclusive_if_unqualified(MINIMUM, evidence(UNFIT)) == replace(
+        MINIMUM, outcome=Outcome.INCONCLUSIVE, needed=None, certifiable=None
+    )
+
+
+@pytest.mark.parametrize(
+    ("judged", "reason"),
+    [
+        (JudgeEvidence(), ""),
+        (evidence(UNFIT), ""),
+        (evidence(), ""),
+        (evidence(NEVER_VALIDATED), "no labels have examined it"),
+        (evidence(validation(), NEVER_VALIDATED), "no labels have examined it"),
+        (evidence(validation(), validation()), "nothing corrects it"),
+    ],
+    ids=["none", "unqualified", "validated", "not validated", "one not validated", "two"],
+)
+def test_grades_are_the_judge_s_own_unless_labels_correct_them(judged, reason):
+    told = [f"judge-relative: {reason}, so this is true of its grades only"] if reason else []
+
+    assert judged.uncorrected_reason == reason
+    assert judge_notes(judged) == told
+
+
+@pytest.mark.parametrize(("labels", "reason"), [(99, "nothing corrects it"), (100, "")])
+def test_a_hundred_replies_of_both_sides_with_labels_correct_any_grades(labels, reason):
+    now = {f"c{i:04}": 1.0 for i in range(150)}
+    then = {f"c{i:04}": 0.25 for i in range(150 - labels, 200)}
+    judged = evidence(validation(), validation(), human_scores=now, baseline_human_scores=then)
+
+    assert judged.uncorrected_reason == reason
+    assert judged.human_changes == {f"c{i:04}": 0.75 for i in range(150 - labels, 150)}
+
+
+def test_the_first_unqualified_judge_is_named():
+    judged = evidence(validation(), replace(UNFIT, judge="b"), UNFIT)
+
+    assert judged.error == "b: kappa 0.05 (-0.10 to 0.20), minimum 0.40"
+    assert evidence().error == ""
+
+
+def test_the_notes_about_judges_begin_with_what_their_grades_are_worth():
+    warned = replace(NEVER_VALIDATED, warnings=("it is slow", "it is kind"))
+
+    notes = judge_notes(evidence(warned, ungraded_note="no grade of 3", constant_grades=400))
+
+    assert notes == [
+        "judge-relative: no labels have examined it, so this is true of its grades only",
+        "n: it is slow",
+        "n: it is kind",
+        "no grade of 3",
+        "the judge says the same of all 400 replies",
+    ]
+    assert judge_notes(evidence(constant_grades=400)) == []
+
+
 def test_the_headline_names_a_judge_without_validation():
-    plain = JudgeValidation(judge="m", provider="p", rubric="r")
-    result = verdict(evidence(plain))
+    result = verdict(evidence(NEVER_VALIDATED))
 
     assert result.outcome is Outcome.FAILED
     assert "beyond the limit of 10 (judge-relative)" in headline(result)
-    assert any(note.startswith("judge-relative: no labels") for note in result.notes)
 
 
 def test_the_headline_does_not_name_a_validated_judge():
     assert "judge-relative" not in headline(verdict(evidence()))
 
 
-def test_equal_grades_for_all_replies_are_noted_without_labels():
-    plain = JudgeValidation(judge="m", provider="p", rubric="r")
-
-    assert "the judge says the same of all 400 replies" in judge_notes(
-        evidence(plain, constant_grades=400)
-    )
-    assert judge_notes(evidence(constant_grades=400)) == []
-
-
 def test_the_validation_of_a_judge_survives_serialisation():
-    result = verdict(evidence(validation(warnings=("it favours longer replies",))))
+    result = verdict(evidence(replace(validation(), warnings=("it favours longer replies",))))
 
     assert from_json(Verdict, to_json(result)) == result
 
@@ -273,35 +512,4 @@ def test_a_drop_from_what_was_accepted_is_not_corrected_by_labels_of_the_baselin
         against="accepted", margin=0.1, levels=LEVELS, kind=CheckKind.ACCEPTED,
     )  # fmt: skip
 
-    assert check.method == "judge"
-
-
-@pytest.mark.parametrize(
-    ("right", "outcome"), [(198, Outcome.PASSED), (160, Outcome.INCONCLUSIVE), (60, Outcome.FAILED)]
-)
-def test_a_minimum_passes_and_fails_only_beyond_what_the_judge_may_miss(right, outcome):
-    values = [1] * right + [0] * (200 - right)
-    judged = evidence(validation(0.95, 0.95))
-
-    check = check_graded_minimum(judged, samples(values), minimum=0.8, levels=LEVELS)
-
-    assert (check.outcome, check.method) == (outcome, "judge")
-
-
-def test_a_hundred_labels_correct_a_minimum():
-    human = {f"c{i:04}": 1.0 for i in range(100)}
-    judged = evidence(human_scores=human)
-
-    check = check_graded_minimum(judged, samples([0] * 60 + [1] * 140), minimum=0.9, levels=LEVELS)
-
-    assert check.method == "labels"
-    assert check.after > 0.9
-    assert check.note == "corrected by 100 labels of these replies: the judge alone calls 70 % good"
-
-
-def test_an_unqualified_judge_corrects_no_minimum():
-    unfit = evidence(validation(error="kappa 0.10"))
-
-    check = check_graded_minimum(unfit, samples([1] * 200), minimum=0.9, levels=LEVELS)
-
-    assert check.method == "counts"
+    assert (check.method, check.kind, check.against) == ("judge", CheckKind.ACCEPTED, "accepted")

@@ -1,10 +1,11 @@
 from dataclasses import replace
 
+import pytest
 from columns import case, suite, variant_scores
 
 from pytest_ftgate.gates.must_pass import check_must_pass, must_pass_ids, wrong_must_pass_ids
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -30,16 +31,28 @@ def test_without_such_cases_there_is_no_check():
     assert check_must_pass(made([0.0]), None) is None
 
 
+def checked(outcome, *wrong, n, after, missing=0):
+    return Check(
+        kind=CheckKind.MUST_PASS, outcome=outcome, limit=1.0, n=n, effective=n, after=after,
+        case_ids=wrong, missing=missing,
+    )  # fmt: skip
+
+
 def test_right_cases_pass():
     check = check_must_pass(made([1.0, 0.0], "c000"), None)
 
-    assert (check.outcome, check.n, check.after) == (Outcome.PASSED, 1, 1.0)
+    assert check == checked(Outcome.PASSED, n=1, after=1.0)
 
 
 def test_a_wrong_case_fails_and_is_named():
-    check = check_must_pass(made([0.0, 1.0], "c000", "c001"), None)
+    check = check_must_pass(made([0.0, 1.0, 1.0, 0.0], "c000", "c001", "c002"), None)
 
-    assert (check.outcome, check.case_ids, check.after) == (Outcome.FAILED, ("c000",), 0.5)
+    assert check == checked(Outcome.FAILED, "c000", n=3, after=2 / 3)
+
+
+@pytest.mark.parametrize(("right", "outcome"), [(0.5, Outcome.FAILED), (0.51, Outcome.PASSED)])
+def test_a_case_is_right_that_is_more_than_half_right(right, outcome):
+    assert check_must_pass(made([right], "c000"), None).outcome is outcome
 
 
 def test_only_wrong_cases_are_asked_again():
@@ -58,13 +71,33 @@ def test_a_case_that_is_wrong_again_fails():
     assert check_must_pass(seen, again).outcome is Outcome.FAILED
 
 
-def test_a_case_without_a_reply_leaves_the_gate_inconclusive():
-    seen = made([1.0], "c000")
-    gone = replace(seen.results["c000"], replies=(), scores=(), missing_reasons=("timeout",))
+def without_replies(of, *names):
+    gone = {
+        name: replace(of.results[name], replies=(), scores=(), missing_reasons=("timeout",))
+        for name in names
+    }
+    return VariantScores(of.variant, {**of.results, **gone})
 
-    assert (
-        check_must_pass(VariantScores("new", {"c000": gone}), None).outcome is Outcome.INCONCLUSIVE
+
+def test_a_case_without_a_reply_leaves_the_gate_inconclusive_unless_another_is_wrong():
+    alone = check_must_pass(without_replies(made([1.0], "c000"), "c000"), None)
+    three = without_replies(made([1.0, 1.0, 1.0], "c000", "c001", "c002"), "c000")
+    wrong = without_replies(made([1.0, 0.0, 1.0], "c000", "c001", "c002"), "c000")
+
+    assert alone == checked(Outcome.INCONCLUSIVE, n=0, after=0.0, missing=1)
+    assert check_must_pass(three, None) == checked(Outcome.INCONCLUSIVE, n=2, after=1.0, missing=1)
+    assert check_must_pass(wrong, None) == checked(
+        Outcome.FAILED, "c001", n=2, after=0.5, missing=1
     )
+    assert wrong_must_pass_ids(wrong) == ("c001",)
+
+
+def test_a_wrong_case_that_was_not_asked_again_stays_wrong():
+    seen = made([0.0, 0.0], "c000", "c001")
+
+    check = check_must_pass(seen, part(made([1.0, 1.0], "c000", "c001"), "c000"))
+
+    assert check == checked(Outcome.FAILED, "c001", n=2, after=0.5)
 
 
 def test_one_wrong_must_pass_case_fails_a_gate_whose_drop_is_within_the_margin():

@@ -10,11 +10,12 @@ import pytest
 from columns import suite, variant_scores
 
 from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.gates.next_steps import rate_next_steps
+from pytest_ftgate.gates.next_steps import blocking_checks, rate_next_steps
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
-from pytest_ftgate.gates.statements import StepKind
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
+from pytest_ftgate.gates.verdict import Check, CheckKind, Flip, Outcome, Slice, Verdict
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
+from pytest_ftgate.stats.power import pass_probability
 from pytest_ftgate.suite.gate_kinds import RateGate
 
 GATE = RateGate(kind="accuracy", line=7, max_drop=0.05)
@@ -133,6 +134,10 @@ def test_below_a_minimum_the_label_that_is_mistaken_most_often_is_to_be_told_fro
     assert found[StepKind.FIX_LABEL] == told
     assert next(iter(found)) is StepKind.FIX_LABEL
     assert StepKind.FIX_LABEL not in steps(replace(verdict(40), labels=tuple(rates)))
+    once = replace(rates[0], taken_for={"billing": 1})
+    assert StepKind.FIX_LABEL not in steps(failed_minimum(labels=(once,)))
+    twice = replace(rates[0], taken_for={"billing": 2})
+    assert steps(failed_minimum(labels=(twice,)))[StepKind.FIX_LABEL]["replies"] == 2
 
 
 @pytest.mark.parametrize(
@@ -158,3 +163,285 @@ def test_missing_replies_come_from_a_file_or_a_run_and_missing_grades_from_a_jud
 
     assert [*offered] == kinds
     assert {*offered[kinds[0]].values()} >= {30}
+
+
+# Every step of a verdict ---------------------------------------------------------------------
+
+PASSED, FAILED, OPEN = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
+#: A fixed temperature of 0, where repeats of the baseline are not offered.
+STEADY = made(0.0)
+WHERE = {"where": "suite.ftgate.yaml:7"}
+
+
+def check(kind=CheckKind.BASELINE, outcome=FAILED, **more):
+    before = None if kind in (CheckKind.MINIMUM, CheckKind.MUST_PASS) else 0.9
+    return Check(**{
+        "kind": kind, "outcome": outcome, "limit": 0.05, "n": 100, "after": 0.8, "before": before,
+        "discordance": 0.1, **more,
+    })  # fmt: skip
+
+
+def rated(*checks, variant="new", **more):
+    """Return a verdict with the outcome of its first check."""
+    said = Statement(StatementKind.RATE, {"measure": "accuracy"})
+    return Verdict(**{
+        "suite": "suite.ftgate.yaml", "line": 7, "gate": "accuracy", "variant": variant,
+        "outcome": checks[0].outcome if checks else PASSED, "statement": said, "checks": checks,
+        **more,
+    })  # fmt: skip
+
+
+def all_steps(found, look=None, *, gate=GATE, of=STEADY, errors=()):
+    return [*rate_next_steps(of, gate, found, look or Look(), Counter(errors))]
+
+
+def limit_to(setting):
+    return NextStep(StepKind.SET_LIMIT, {"setting": setting, **WHERE})
+
+
+def accept_run(*, anchor):
+    values = {"suite": "suite.ftgate.yaml", "anchor": anchor}
+    return NextStep(StepKind.ACCEPT_RUN, values)
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind"), [("accuracy", StepKind.ACCEPT), ("macro_f1", StepKind.ADD_MINIMUM)]
+)
+def test_a_gate_with_nothing_to_compare_with_is_to_be_accepted_or_given_a_minimum(metric, kind):
+    gate = replace(GATE, metric=metric)
+
+    values = {"suite": "suite.ftgate.yaml", **WHERE}
+    assert all_steps(rated(), gate=gate) == [NextStep(kind, values)]
+
+
+def test_a_minimum_of_nothing_that_the_baseline_passes_is_to_be_replaced():
+    to_set = check(CheckKind.MINIMUM, PASSED, limit=0.0, shown_limit=0.83)
+
+    assert all_steps(rated(to_set, variant="current")) == [limit_to("min: 0.83")]
+    for one in (
+        replace(to_set, limit=0.5),
+        replace(to_set, shown_limit=None),
+        replace(to_set, before=0.9),
+    ):
+        assert all_steps(rated(one, variant="current")) == []
+
+
+def test_a_variant_that_passed_has_nothing_to_do():
+    assert all_steps(rated(check(CheckKind.MINIMUM, PASSED, limit=0.0, shown_limit=0.83))) == []
+
+
+def test_wrong_must_pass_cases_are_to_be_fixed_first_and_no_limit_excuses_them():
+    must = check(CheckKind.MUST_PASS, case_ids=("c1", "c2"))
+    drop = check(shown_limit=0.2)
+
+    first = NextStep(StepKind.FIX_MUST_PASS, {"cases": "c1, c2", "repeated": True})
+    assert all_steps(rated(must, drop), Look(replies_vary=True)) == [first]
+    assert all_steps(rated(drop, must)) == []
+
+
+def test_a_slice_that_regressed_is_excused_by_no_limit():
+    part = Slice(
+        kind="tag", name="t", n=9, before=0.9, after=0.1, low=0.0, high=0.1, p_drop=0.0,
+        state="regressed",
+    )  # fmt: skip
+    limited = [NextStep(StepKind.MAKE_BASELINE, {"variant": "new", "where": "suite.ftgate.yaml"})]
+
+    assert all_steps(rated(check(), slices=(part,))) == []
+    assert all_steps(rated(check(), slices=(replace(part, state="kept"),))) == limited
+
+
+@pytest.mark.parametrize(
+    ("checks", "wanted"),
+    [
+        (
+            [check(shown_limit=0.2)],
+            [
+                NextStep(StepKind.MAKE_BASELINE, {"variant": "new", "where": "suite.ftgate.yaml"}),
+                limit_to("max_drop: 0.2"),
+            ],
+        ),
+        ([check(CheckKind.ACCEPTED)], [accept_run(anchor=True)]),
+        (
+            [check(CheckKind.ACCEPTED), check(CheckKind.ANCHOR, PASSED)],
+            [accept_run(anchor=False)],
+        ),
+        (
+            [check(CheckKind.ACCEPTED, shown_limit=0.1), check(CheckKind.ANCHOR, shown_limit=0.3)],
+            [accept_run(anchor=True), limit_to("max_drop: 0.3")],
+        ),
+        ([check(shown_limit=0.2), check(CheckKind.ACCEPTED, shown_limit=None)], []),
+        (
+            [check(shown_limit=0.3), check(CheckKind.ACCEPTED, shown_limit=0.2)],
+            [limit_to("max_drop: 0.3")],
+        ),
+        (
+            [check(CheckKind.MINIMUM, shown_limit=0.7), check(shown_limit=0.2)],
+            [limit_to("min: 0.7, max_drop: 0.2")],
+        ),
+        (
+            [
+                check(CheckKind.MINIMUM, shown_limit=0.7),
+                check(CheckKind.MINIMUM, shown_limit=0.6),
+                check(CheckKind.MINIMUM, shown_limit=0.8),
+            ],
+            [limit_to("min: 0.6")],
+        ),
+    ],
+)
+def test_a_failed_gate_names_each_reviewed_change_after_which_the_same_replies_pass(checks, wanted):
+    assert all_steps(rated(*checks)) == wanted
+
+
+def test_the_limit_of_a_marked_function_is_written_as_an_argument():
+    gate = replace(GATE, function="test_refunds")
+
+    assert all_steps(rated(check(CheckKind.MINIMUM, shown_limit=0.7)), gate=gate) == [
+        limit_to("min=0.7")
+    ]
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_cases_that_broke_their_format_are_mended_by_the_most_frequent_error(broken):
+    said = Statement(StatementKind.RATE, {"broken": 3} if broken else {})
+    found = rated(check(), statement=said, regressed=40)
+
+    steps = all_steps(found, errors=["prose", "no JSON", "no JSON"])
+
+    mended = NextStep(StepKind.FIX_FORMAT, {"format_error": "no JSON", "replies": 2})
+    assert (steps[0] == mended) is broken
+    assert all_steps(found, gate=replace(GATE, kind="format"), errors=["x"])[0] == NextStep(
+        StepKind.FIX_FORMAT, {"format_error": "x", "replies": 1}
+    )
+
+
+def test_a_drifted_baseline_is_requested_again_with_the_variant():
+    found = rated(check(outcome=OPEN, has_drifted=True, needed=9, shown_limit=0.2))
+
+    assert all_steps(found) == [
+        NextStep(StepKind.REQUEST_BOTH_AGAIN, {"suite": "suite.ftgate.yaml"})
+    ]
+
+
+def test_where_no_drop_could_show_a_minimum_is_to_be_declared():
+    found = rated(check(outcome=OPEN, informative=False, missing=3))
+
+    assert all_steps(found) == [NextStep(StepKind.DECLARE_MINIMUM, WHERE)]
+
+
+def flip(name, *, regressed):
+    return Flip(
+        case=name, where="", regressed=regressed, shown="", expected="", before="", now=""
+    )  # fmt: skip
+
+
+def test_an_open_drop_names_all_that_would_settle_it_the_cheapest_first():
+    of = replace(made(), baseline_repeats=2)
+    drop = check(outcome=OPEN, needed=60, shown_limit=0.12)
+    flips = (flip("c1", regressed=True), flip("c2", regressed=True), flip("c3", regressed=False))
+    found = rated(drop, flips=flips, regressed=2)
+
+    look = Look(repeats=3, replies_vary=True)
+    now, then = (
+        pass_probability(100 * 2 / (1 / repeats + 1 / 3), 0.1, 0.0, 0.05, 0.05)
+        for repeats in (3, 10)
+    )
+    baseline = {"repeats": 10, "passes": pytest.approx(then), "now": pytest.approx(now)}
+    assert then > now + 0.05
+    assert all_steps(found, look, of=of) == [
+        # 3 replies to each of 160 cases are 4.8 to each of 100.
+        NextStep(StepKind.SETTLE, {"setting": "settle: 5", "repeats": 5, **WHERE}),
+        NextStep(StepKind.ADD_CASES, {"needed": 60, "cases": "case"}),
+        limit_to("max_drop: 0.12"),
+        NextStep(StepKind.REPEAT_BASELINE, {**baseline, "where": "suite.ftgate.yaml"}),
+        NextStep(StepKind.FIX_CASES, {"cases": "c1, c2"}),
+    ]
+
+
+@pytest.mark.parametrize(("needed", "repeats"), [(1900, 20), (1901, None)])
+def test_up_to_twenty_repeats_are_offered(needed, repeats):
+    found = rated(check(outcome=OPEN, needed=needed))
+
+    offered = steps(found, look=Look(replies_vary=True), of=STEADY)
+
+    assert offered.get(StepKind.SETTLE, {}).get("repeats") == repeats
+
+
+def test_repeats_are_not_offered_for_a_minimum():
+    found = rated(check(CheckKind.MINIMUM, OPEN, needed=50))
+
+    assert all_steps(found, Look(replies_vary=True)) == [
+        NextStep(StepKind.ADD_CASES, {"needed": 50, "cases": "case"})
+    ]
+
+
+@pytest.mark.parametrize("repeats", [9, 10])
+def test_a_baseline_with_ten_replies_to_each_case_needs_no_more(repeats):
+    drop = check(outcome=OPEN, n=60)
+
+    offered = steps(rated(drop), look=Look(repeats=1), of=replace(made(), baseline_repeats=repeats))
+    by_look = steps(rated(drop), look=Look(repeats=10))
+
+    # A ninth of the noise is left of nine replies, and a tenth of ten: that changes nothing.
+    assert StepKind.REPEAT_BASELINE not in offered
+    assert StepKind.REPEAT_BASELINE not in by_look
+    assert StepKind.REPEAT_BASELINE in steps(rated(drop), look=Look(repeats=1))
+
+
+def test_repeats_of_the_baseline_are_not_offered_against_what_was_accepted():
+    accepted = check(CheckKind.ACCEPTED, OPEN, n=60)
+
+    assert all_steps(rated(accepted), of=made()) == [accept_run(anchor=True)]
+
+
+def test_cases_that_are_each_their_own_unit_are_unrelated():
+    assert StepKind.REPEAT_BASELINE in steps(rated(check(outcome=OPEN, units=100)))
+    assert StepKind.REPEAT_BASELINE not in steps(rated(check(outcome=OPEN, units=99)))
+
+
+def test_an_open_drop_from_what_was_accepted_may_be_accepted():
+    open_anchor = [check(CheckKind.ACCEPTED, PASSED), check(CheckKind.ANCHOR, OPEN)]
+    open_record = [check(CheckKind.ACCEPTED, OPEN), check(CheckKind.ANCHOR, PASSED)]
+    both = [check(CheckKind.ACCEPTED, OPEN), check(CheckKind.ANCHOR, OPEN)]
+
+    for checks, anchor in ((open_anchor, True), (open_record, False), (both, True)):
+        found = rated(*checks, outcome=OPEN)
+        assert all_steps(found) == [accept_run(anchor=anchor)]
+    beside = rated(check(CheckKind.ACCEPTED, OPEN), check(CheckKind.MINIMUM, OPEN))
+    assert all_steps(beside) == []
+
+
+@pytest.mark.parametrize(("lost", "is_told"), [(0, False), (1, True), (6, True), (7, False)])
+@pytest.mark.parametrize("kind", [CheckKind.BASELINE, CheckKind.MINIMUM])
+def test_up_to_six_regressed_cases_are_to_be_fixed_one_by_one(kind, lost, is_told):
+    flips = tuple(flip(f"c{i}", regressed=True) for i in range(lost))
+    found = rated(check(kind, OPEN), flips=flips, regressed=lost)
+
+    told = [NextStep(StepKind.FIX_CASES, {"cases": ", ".join(one.case for one in flips)})]
+    assert all_steps(found) == (told if is_told and kind is CheckKind.BASELINE else [])
+
+
+def test_missing_replies_are_counted_with_where_they_come_from():
+    found = rated(check(outcome=OPEN, missing=30, needed=9))
+    again = NextStep(StepKind.RUN_AGAIN, {"missing": 30, "suite": "suite.ftgate.yaml"})
+    recorded = {
+        **STEADY.variants,
+        "new": replace(STEADY.variants["new"], replies=Path("a/b.jsonl")),
+    }
+
+    assert all_steps(found) == [again]
+    assert all_steps(found, of=replace(STEADY, judges={"tone": None})) == [
+        NextStep(StepKind.IMPROVE_JUDGE, {"ungraded": 30}),
+        again,
+    ]
+    assert all_steps(found, of=replace(STEADY, variants=recorded)) == [
+        NextStep(StepKind.ADD_REPLIES, {"missing": 30, "file": "b.jsonl"})
+    ]
+
+
+def test_a_check_that_can_show_nothing_blocks_only_alone():
+    passed, failed = check(outcome=PASSED), check()
+    blind = replace(check(outcome=OPEN), informative=False)
+
+    assert blocking_checks(rated(passed, failed, blind)) == [failed]
+    assert blocking_checks(rated(blind, blind)) == [blind, blind]
+    assert blocking_checks(rated(passed, blind)) == []

@@ -8,8 +8,9 @@ import pytest
 from columns import suite, variant_scores
 from scipy import stats
 
-from pytest_ftgate.gates.usage import evaluate_cost, measure_cost
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
+from pytest_ftgate.gates.usage import evaluate_cost, interval_outcome, measure_cost
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
@@ -109,8 +110,15 @@ def test_a_case_that_holds_over_a_tenth_of_the_cost_is_named(groups):
 
     notes = evaluated(LIMIT, tokens, groups=groups).notes
 
-    assert notes[0].startswith(f"one {unit} holds 1{'2' if groups is None else '3'}% of the cost")
+    share = "12%" if groups is None else "13%"
+    told = f"one {unit} holds {share} of the cost, so that the mean rests on few of them"
+    assert notes == (told,)
     assert evaluated(LIMIT, [100] * 119 + [1000], groups=groups).notes == ()
+
+
+def test_a_case_that_holds_a_tenth_of_the_cost_is_not_named():
+    # All of these prices are exact: 90 cases cost 0.125, and one of them 1.25.
+    assert evaluated(LIMIT, [125] * 90 + [1250]).notes == ()
 
 
 def test_an_inconclusive_limit_says_how_many_more_cases_would_settle_it():
@@ -147,7 +155,16 @@ def test_a_baseline_that_costs_nothing_leaves_a_rise_inconclusive():
     verdict = evaluated(RISE, drawn(400), current=free)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "costs nothing" in verdict.notes[0]
+    assert verdict.notes == ("current costs nothing, so no share of it can be computed",)
+    assert (verdict.check.before, verdict.check.rise) == (0.0, None)
+    assert verdict.next == (NextStep(StepKind.DECLARE_LIMIT, {"where": "suite.ftgate.yaml:1"}),)
+
+
+def test_a_baseline_without_a_known_price_is_not_told_to_cost_nothing():
+    verdict = evaluated(RISE, drawn(400), current=Tariff())
+
+    assert (verdict.check.n, verdict.check.informative) == (0, True)
+    assert verdict.notes == ()
 
 
 def test_related_cases_count_as_one():
@@ -161,12 +178,18 @@ def test_related_cases_count_as_one():
 
 @pytest.mark.parametrize("groups", [None, 29])
 def test_few_unrelated_cases_conclude_nothing(groups):
-    tokens = drawn(100, n=29 if groups is None else 87)
+    tokens = drawn(400, n=29 if groups is None else 87)
 
     verdict = evaluated(LIMIT, tokens, groups=groups)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "at least 30 are needed" in verdict.notes[0]
+    what = "cases" if groups is None else "groups of related cases"
+    assert verdict.notes == (f"29 {what}; at least 30 are needed",)
+    assert verdict.next == ()
+
+
+def test_thirty_unrelated_cases_bound_the_cost():
+    assert evaluated(LIMIT, drawn(100, n=30)).outcome is Outcome.PASSED
 
 
 @pytest.mark.parametrize(("flat", "outcome"), [(0.4, Outcome.PASSED), (0.6, Outcome.FAILED)])
@@ -180,7 +203,7 @@ def test_a_flat_price_is_explained_without_statistics():
     assert told == "The price is 0.60 USD, and 0.50 USD is allowed; so it failed."
 
 
-@pytest.mark.parametrize(("gone", "outcome"), [(4, Outcome.PASSED), (6, Outcome.INCONCLUSIVE)])
+@pytest.mark.parametrize(("gone", "outcome"), [(5, Outcome.PASSED), (6, Outcome.INCONCLUSIVE)])
 def test_above_five_in_a_hundred_missing_replies_leave_it_inconclusive(gone, outcome):
     verdict = evaluated(LIMIT, [*drawn(400)[gone:], *[None] * gone])
 
@@ -198,9 +221,227 @@ def test_replies_that_tell_no_tokens_are_named_and_never_counted_as_free():
 def test_an_ungated_variant_is_told_its_price_and_not_evaluated():
     (beside,) = measure_cost(of(LIMIT), LIMIT, written("new", [600] * 20))
 
-    assert (beside.gated, beside.outcome) == (False, Outcome.PASSED)
+    price = Check(
+        kind=CheckKind.MEAN, outcome=Outcome.PASSED, limit=0.0, n=20, effective=20,
+        after=pytest.approx(0.6), unit="usd", method="t", note="20 cases; at least 30 are needed",
+    )  # fmt: skip
+    assert beside == Verdict(
+        suite="suite.ftgate.yaml", line=1, gate="cost", variant="new", outcome=Outcome.PASSED,
+        statement=Statement(StatementKind.UNGATED), gated=False, checks=(price,),
+    )  # fmt: skip
     assert headline(beside) == "0.60 USD a thousand requests"
 
 
 def test_an_ungated_variant_without_a_price_is_passed_over():
     assert list(measure_cost(of(LIMIT, new=Tariff()), LIMIT, written("new", [6] * 20))) == []
+
+
+# The whole result ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [
+        (0.1, 0.5, Outcome.PASSED),
+        (0.1, 0.51, Outcome.INCONCLUSIVE),
+        (0.5, 0.6, Outcome.INCONCLUSIVE),
+        (0.51, 0.6, Outcome.FAILED),
+        (None, 0.4, Outcome.PASSED),
+        (None, 0.6, Outcome.INCONCLUSIVE),
+        (0.6, None, Outcome.FAILED),
+        (0.4, None, Outcome.INCONCLUSIVE),
+        (None, None, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_an_amount_may_equal_its_limit_and_an_unknown_bound_proves_nothing(low, high, outcome):
+    assert interval_outcome(low, high, 0.5) is outcome
+
+
+def test_a_broken_limit_is_reported_with_its_figures_and_the_limit_that_these_replies_keep():
+    tokens = drawn(600)
+
+    verdict = evaluated(LIMIT, tokens)
+
+    low, high = mean_interval(np.array(tokens) / 1000, 0.95)
+    price = Check(
+        kind=CheckKind.MEAN, outcome=Outcome.FAILED, limit=0.5, n=100, effective=100,
+        after=pytest.approx(np.mean(tokens) / 1000), low=pytest.approx(low),
+        high=pytest.approx(high), unit="usd", method="t",
+    )  # fmt: skip
+    assert 0.617 < high < 0.618
+    assert verdict == Verdict(
+        suite="suite.ftgate.yaml", line=1, gate="cost", variant="new", outcome=Outcome.FAILED,
+        statement=Statement(StatementKind.USAGE), checks=(price,),
+        next=(NextStep(StepKind.LOWER_USAGE), limit_to("max_usd_per_1k: 0.618")),
+    )  # fmt: skip
+
+
+def limit_to(setting: str) -> NextStep:
+    return NextStep(StepKind.SET_LIMIT, {"setting": setting, "where": "suite.ftgate.yaml:1"})
+
+
+def test_a_rise_is_reported_with_both_prices():
+    before, after = drawn(400), [2 * one for one in drawn(400)]
+
+    (check,) = evaluated(RISE, after, before).checks
+
+    assert check == Check(
+        kind=CheckKind.BASELINE, against="current", outcome=Outcome.FAILED, limit=0.1, n=100,
+        effective=100, before=pytest.approx(np.mean(before) / 1000),
+        after=pytest.approx(np.mean(after) / 1000), rise=pytest.approx(1.0),
+        low=pytest.approx(1.0), high=pytest.approx(1.0), unit="usd", method="t",
+    )  # fmt: skip
+
+
+def test_a_rise_and_a_limit_that_are_broken_together_are_raised_in_one_step():
+    gate = CostGate(line=1, max_usd_per_1k=0.5, max_rise=0.1)
+
+    verdict = evaluated(gate, [1, 1], new=Tariff(per_1k=0.61), current=Tariff(per_1k=0.4))
+
+    assert verdict.checks[1].rise == pytest.approx(0.525)
+    assert verdict.deciding == 1
+    assert verdict.next == (
+        NextStep(StepKind.LOWER_USAGE),
+        limit_to("max_rise: 0.53, max_usd_per_1k: 0.61"),
+    )
+
+
+def test_a_rise_of_a_flat_price_over_one_by_tokens_is_not_exact():
+    check = evaluated(RISE, drawn(400), new=Tariff(per_1k=0.4)).check
+
+    assert check.low < check.rise < check.high
+
+
+def test_the_same_replies_at_the_same_price_are_unchanged():
+    same = written("new", [*drawn(400), 400]).results
+    sides = VariantScores("new", same), VariantScores("current", same)
+
+    (check,) = evaluate_cost(of(RISE), RISE, *sides).checks
+
+    assert (check.outcome, check.is_unchanged) == (Outcome.PASSED, True)
+    assert (check.low, check.high, check.rise) == (0.0, 0.0, 0.0)
+
+
+def test_equal_prices_of_other_replies_and_equal_replies_with_gaps_are_not_called_unchanged():
+    with_gap = written("new", [*drawn(400), None]).results
+
+    other = evaluated(RISE, drawn(400)).check
+    gap = evaluate_cost(
+        of(RISE), RISE, VariantScores("new", with_gap), VariantScores("current", with_gap)
+    ).check
+
+    assert (other.is_unchanged, gap.is_unchanged) == (False, False)
+    assert (gap.n, gap.missing) == (100, 1)
+
+
+def test_missing_replies_of_either_side_are_missing_from_a_rise():
+    verdict = evaluated(RISE, [*drawn(500, 97), 1, 1, None], [*drawn(400, 97), None, 1, 1])
+
+    assert (verdict.check.n, verdict.check.missing, verdict.outcome) == (98, 2, Outcome.FAILED)
+    # A limit from these replies would not count those that are missing.
+    assert verdict.next == (NextStep(StepKind.LOWER_USAGE),)
+
+
+def test_missing_replies_are_requested_again_before_anything_else_is_advised():
+    verdict = evaluated(LIMIT, [*drawn(400, 94), *[None] * 6])
+
+    assert verdict.next == (
+        NextStep(StepKind.RUN_AGAIN, {"missing": 6, "suite": "suite.ftgate.yaml"}),
+    )
+
+
+def test_a_flat_price_is_known_however_many_replies_are_missing():
+    verdict = evaluated(LIMIT, [1, *[None] * 9], new=Tariff(per_1k=0.4))
+
+    assert verdict.outcome is Outcome.PASSED
+    assert (verdict.check.low, verdict.check.high) == (0.4, 0.4)
+
+
+def test_a_price_of_nothing_keeps_any_limit():
+    free = Tariff(per_1m_input=0.0, per_1m_output=0.0)
+
+    verdict = evaluated(LIMIT, drawn(400), new=free)
+
+    assert (verdict.outcome, verdict.check.after, verdict.notes) == (Outcome.PASSED, 0.0, ())
+
+
+@pytest.mark.parametrize(
+    ("limit", "rise"), [(0.51, None), (0.49, None), (None, 0.27), (None, 0.23)]
+)
+def test_with_the_advised_cases_the_interval_just_keeps_to_one_side_of_the_limit(limit, rise):
+    gate = CostGate(line=1, max_usd_per_1k=limit, max_rise=rise)
+    rng = np.random.default_rng(4)
+    before = np.array(drawn(400))
+    after = [round(1.25 * one) for one in (before + rng.normal(0, 80, 100)).tolist()]
+
+    verdict = evaluated(gate, after, before.tolist())
+    check, steps = verdict.check, {step.kind: step.values for step in verdict.next}
+
+    needed = steps[StepKind.ADD_CASES]["needed"]
+    value = check.after if rise is None else check.rise
+    end = check.high if value < check.limit else check.low
+    distances = [
+        abs(end - value) * np.sqrt(check.n / (check.n + more)) for more in (needed, needed - 1)
+    ]
+    assert distances[0] <= abs(value - check.limit) < distances[1]
+    assert steps[StepKind.ADD_CASES] == {"needed": needed, "cases": "case"}
+    assert [*steps] == [StepKind.ADD_CASES, StepKind.SET_LIMIT]
+
+
+def test_an_interval_that_touches_the_limit_takes_one_more_case():
+    low = evaluated(LIMIT, drawn(500)).check.low
+
+    check = evaluated(CostGate(line=1, max_usd_per_1k=low), drawn(500)).check
+
+    assert (check.outcome, check.needed) == (Outcome.INCONCLUSIVE, 1)
+
+
+@pytest.mark.parametrize(("limit", "is_advised"), [(0.5, False), (0.4999, False), (0.495, True)])
+def test_no_number_of_cases_is_advised_for_a_mean_that_lies_at_its_limit(limit, is_advised):
+    tokens = [400, 600] * 60
+
+    check = evaluated(CostGate(line=1, max_usd_per_1k=limit), tokens).check
+
+    assert check.outcome is Outcome.INCONCLUSIVE
+    assert (check.needed is not None) is is_advised
+
+
+def test_a_rise_that_the_baseline_leaves_unbounded_is_settled_by_no_limit():
+    verdict = evaluated(RISE, [400] * 40, [1] * 39 + [16_000])
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert (verdict.check.high, verdict.check.needed) == (None, None)
+    assert verdict.next == ()
+
+
+def test_a_case_counts_by_its_weight_and_its_replies_by_their_mean():
+    rows = written("new", drawn(400)).results
+    weights = {key: float(i % 3) for i, key in enumerate(rows)}
+    weighted = {
+        key: replace(
+            row,
+            case=replace(row.case, weight=weights[key]),
+            replies=(*row.replies, Reply(text="refund", usage={"output": 100})),
+            scores=row.scores * 2,
+        )
+        for key, row in rows.items()
+    }
+
+    check = evaluate_cost(of(LIMIT), LIMIT, VariantScores("new", weighted), None).check
+
+    weight = np.array([one for one in weights.values() if one])
+    prices = np.array([(one + 100) / 2000 for one in drawn(400)])[np.array([*weights.values()]) > 0]
+    assert check.n == 66
+    assert check.after == pytest.approx(np.average(prices, weights=weight))
+    assert (check.low, check.high) == pytest.approx(ratio_interval(prices * weight, weight, 0.95))
+
+
+def test_replies_without_tokens_are_noted_before_cases_without_a_reply():
+    tokens = [*drawn(400, 96), 0, 0, None, None]
+    verdict = evaluated(LIMIT, tokens)
+
+    assert verdict.check.missing == 4
+    assert verdict.notes == (
+        "2 of 98 replies report no tokens, so they have no price",
+        "no reply to 2 cases; first: gone",
+    )

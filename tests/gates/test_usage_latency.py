@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from columns import case, suite
 from scipy import stats
 
 from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.usage import (
     ReplyTimes,
     evaluate_latency,
@@ -15,7 +17,7 @@ from pytest_ftgate.gates.usage import (
     quantile_interval,
     reply_times,
 )
-from pytest_ftgate.gates.verdict import CheckKind, Outcome
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
@@ -91,6 +93,7 @@ def test_a_rise_is_the_median_of_what_each_case_rose_by(factor, outcome):
 
     assert verdict.outcome is outcome
     assert verdict.check.rise == pytest.approx(factor - 1)
+    assert verdict.notes == ("measured with up to 16 requests in flight at once",)
 
 
 def test_replies_from_the_cache_are_not_measured_and_block_nothing():
@@ -105,7 +108,22 @@ def test_replies_from_the_cache_are_not_measured_and_block_nothing():
 def test_a_few_new_replies_beside_kept_ones_are_not_measured_either():
     verdict = evaluated(MOST, took([9.0] * 71, kept=100))
 
-    assert headline(verdict).startswith("not measured: 71 of 171")
+    values = {"variant": "new", "requested": 71, "replies": 171, "needed": 72}
+    step = NextStep(StepKind.REQUEST_TO_MEASURE, {**values, "suite": "suite.ftgate.yaml"})
+    assert verdict == Verdict(
+        suite="suite.ftgate.yaml", line=1, gate="latency", variant="new", outcome=Outcome.PASSED,
+        statement=Statement(StatementKind.NOT_MEASURED, values), measured=False, next=(step,),
+    )  # fmt: skip
+
+
+def test_as_many_cases_as_a_limit_needs_are_measured_though_others_were_kept():
+    assert evaluated(MOST, took([9.0] * 72, kept=100)).outcome is Outcome.FAILED
+
+
+def test_too_few_cases_that_were_all_requested_conclude_nothing():
+    verdict = evaluated(MOST, took([0.1] * 71))
+
+    assert (verdict.outcome, verdict.check.high, verdict.next) == (Outcome.INCONCLUSIVE, None, ())
 
 
 def test_a_limit_is_held_by_what_was_measured_and_says_what_was_not():
@@ -118,8 +136,32 @@ def test_a_limit_is_held_by_what_was_measured_and_says_what_was_not():
 def test_a_rise_against_a_kept_baseline_is_not_measured():
     verdict = evaluated(RISE, took(drawn(0.5)), took([], "current", kept=200))
 
-    assert verdict.outcome is Outcome.PASSED
+    values = {"variant": "current", "requested": 0, "replies": 200, "needed": 6}
+    assert (verdict.variant, verdict.outcome) == ("new", Outcome.PASSED)
+    assert verdict.statement == Statement(StatementKind.NOT_MEASURED, values)
     assert headline(verdict).startswith("not measured: 0 of 200 replies of current")
+
+
+@pytest.mark.parametrize(("shared", "is_measured"), [(5, False), (6, True)])
+def test_a_rise_takes_six_cases_that_both_sides_measured(shared, is_measured):
+    theirs = took(drawn(0.5, shared), "current", kept=200 - shared)
+
+    assert evaluated(RISE, took(drawn(0.5)), theirs).measured is is_measured
+
+
+def test_of_related_cases_a_rise_takes_six_groups():
+    mine, theirs = took(drawn(0.5)), took(drawn(0.5, 10), "current", kept=190)
+    groups = {key: "ab"[i % 2] if i < 10 else key for i, key in enumerate(mine.groups)}
+
+    assert not evaluated(RISE, replace(mine, groups=groups), theirs).measured
+
+
+def test_the_baseline_itself_has_nothing_to_rise_from():
+    verdict = evaluated(RISE, took(drawn(0.5), "current"))
+
+    assert (verdict.outcome, verdict.checks, verdict.measured) == (Outcome.PASSED, (), True)
+    assert verdict.statement == Statement(StatementKind.IS_BASELINE)
+    assert verdict.notes == ("measured with up to 16 requests in flight at once",)
 
 
 def test_the_limit_is_held_though_the_baseline_was_kept():
@@ -128,20 +170,39 @@ def test_the_limit_is_held_though_the_baseline_was_kept():
     verdict = evaluated(gate, took(drawn(0.5)), took([], "current", kept=200))
 
     assert verdict.outcome is Outcome.FAILED
-    assert any("replies of current were not requested" in note for note in verdict.notes)
-
-
-def test_missing_replies_leave_it_inconclusive():
-    verdict = evaluated(MOST, took(drawn(0.4), missing=20))
-
-    assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "no reply to 20 requests; first: gone" in verdict.notes
-
-
-def test_it_is_said_how_many_requests_were_in_flight():
-    assert (
-        "measured with up to 16 requests in flight at once" in evaluated(HALF, took(drawn(1))).notes
+    assert [check.kind for check in verdict.checks] == [CheckKind.P95]
+    kept, in_flight = verdict.notes
+    assert kept == (
+        "200 of 200 replies of current were not requested in this run; request all of them again "
+        "to measure it: --ftgate-replies=fresh"
     )
+    assert in_flight == "measured with up to 16 requests in flight at once"
+
+
+@pytest.mark.parametrize(("missing", "outcome"), [(10, Outcome.PASSED), (11, Outcome.INCONCLUSIVE)])
+def test_above_five_in_a_hundred_missing_replies_leave_it_inconclusive(missing, outcome):
+    verdict = evaluated(MOST, took(drawn(0.4, 200 - missing), missing=missing))
+
+    assert (verdict.outcome, verdict.check.missing) == (outcome, missing)
+    assert verdict.notes == (
+        f"no reply to {missing} requests; first: gone",
+        "measured with up to 16 requests in flight at once",
+    )
+
+
+def test_replies_that_were_kept_do_not_count_as_missing():
+    assert evaluated(MOST, took(drawn(0.4), kept=100, missing=15)).outcome is Outcome.PASSED
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "told"),
+    [(16, "measured with up to 16 requests in flight at once"),
+     (1, "measured with up to 1 request in flight at once")],
+)  # fmt: skip
+def test_it_is_said_how_many_requests_were_in_flight(in_flight, told):
+    verdict = evaluate_latency(suite(HALF), HALF, took(drawn(1)), None, in_flight)
+
+    assert verdict.notes == (told,)
 
 
 def test_what_another_worker_asked_is_not_told_a_number_of_this_one():
@@ -159,6 +220,14 @@ def test_without_a_reply_nothing_is_said_of_requests_in_flight():
 def test_an_ungated_variant_is_told_its_times_where_they_were_measured():
     (beside,) = measure_latency(suite(HALF), HALF, took([0.1] * 90 + [0.8] * 10))
 
+    measured = replace(
+        bounded(CheckKind.P95, 100, 0.0), after=800.0, low=100.0, high=800.0,
+        outcome=Outcome.PASSED,
+    )  # fmt: skip
+    assert beside == Verdict(
+        suite="suite.ftgate.yaml", line=1, gate="latency", variant="new", outcome=Outcome.PASSED,
+        statement=Statement(StatementKind.UNGATED, {"p50": 100.0}), gated=False, checks=(measured,),
+    )  # fmt: skip
     assert headline(beside) == "p50 100 ms, p95 800 ms"
     assert list(measure_latency(suite(HALF), HALF, took([], kept=9))) == []
 
@@ -171,14 +240,22 @@ def test_a_rise_against_a_baseline_named_p95_is_a_rise_of_the_median():
 
 
 def test_only_replies_of_this_run_have_a_latency(call):
-    made = [CaseRequest(case(name), 0, call(name, provider="x", model="m")) for name in "abc"]
-    kept, fresh, lost = (one.fingerprint for one in made)
-    replies = {kept: Reply(text="x"), fresh: Reply(text="y"), lost: FtgateError("timed out")}
+    related = [replace(case(name), group="g") for name in ("c", "d")]
+    made = [
+        CaseRequest(one, 0, call(one.id, provider="x", model="m"))
+        for one in (case("a"), case("b"), *related, case("e"))
+    ]
+    again = CaseRequest(case("b"), 1, call("b again", provider="x", model="m"))
+    kept, *fresh, lost = (one.fingerprint for one in made)
+    fresh.append(again.fingerprint)
+    requested = {key: Reply(text="y", seconds=i / 2) for i, key in enumerate(fresh, 1)}
+    replies = {kept: Reply(text="x"), **requested, lost: FtgateError("timed out")}
 
-    times = reply_times("new", made, replies, {fresh: Reply(text="y", seconds=0.5)})
+    times = reply_times("new", [*made, again], replies, requested)
 
-    assert (times.replies, times.measured, times.units) == (2, 1, 1)
-    assert times.missing == ("timed out",)
+    assert times.seconds == {"b": [0.5, 2.0], "c": [1.0], "d": [1.5]}
+    assert (times.variant, times.replies, times.missing) == ("new", 5, ("timed out",))
+    assert (times.measured, times.units) == (4, 2)
 
 
 def test_a_quantile_of_nothing_has_no_bounds():
@@ -189,3 +266,82 @@ def test_replies_that_were_all_cached_say_nothing_of_who_measured_them():
     verdict = evaluated(MOST, took([], kept=100))
 
     assert not [note for note in verdict.notes if note.startswith("measured")]
+
+
+# The whole result ----------------------------------------------------------------------------
+
+
+def bounded(kind: CheckKind, n: int, limit: float) -> Check:
+    """Return what every limit on *n* latencies has in common."""
+    return Check(
+        kind=kind, outcome=Outcome.FAILED, limit=limit, n=n, after=0.0, effective=n, unit="ms",
+        method="order",
+    )  # fmt: skip
+
+
+def test_two_broken_limits_are_reported_with_their_figures_and_the_limits_that_hold():
+    gate = LatencyGate(line=1, max_p50_ms=30.0, max_p95_ms=60.0)
+    values = np.arange(1, 101) + 0.25
+
+    verdict = evaluated(gate, took(values / 1000))
+
+    wanted = []
+    for kind, share, limit, value in (
+        (CheckKind.P50, 0.5, 30.0, 50.25),
+        (CheckKind.P95, 0.95, 60.0, 95.25),
+    ):
+        exact = stats.quantile_test(values, p=share).confidence_interval(0.95)
+        low, high, after = (pytest.approx(float(one)) for one in (exact.low, exact.high, value))
+        wanted.append(replace(bounded(kind, 100, limit), after=after, low=low, high=high))
+    raised = {"setting": "max_p50_ms: 62, max_p95_ms: 101", "where": "suite.ftgate.yaml:1"}
+    assert verdict == Verdict(
+        suite="suite.ftgate.yaml", line=1, gate="latency", variant="new", outcome=Outcome.FAILED,
+        statement=Statement(StatementKind.USAGE), checks=tuple(wanted),
+        notes=("measured with up to 16 requests in flight at once",),
+        next=(NextStep(StepKind.LOWER_USAGE), NextStep(StepKind.SET_LIMIT, raised)),
+    )  # fmt: skip
+
+
+def test_a_rise_is_reported_with_the_medians_of_the_cases_that_both_sides_measured():
+    mine = took([1.5, 3.0, 4.5, 6.0, 7.5, 9.0, 99.0], missing=1)
+    theirs = took([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "current", kept=9)
+    # Each case took so long on average, over two replies.
+    twice = {key: (seconds / 2, 1.5 * seconds) for key, (seconds,) in theirs.seconds.items()}
+
+    (check,) = evaluated(RISE, replace(mine, replies=20), replace(theirs, seconds=twice)).checks
+
+    assert check == replace(
+        bounded(CheckKind.BASELINE, 6, 0.2), against="current",
+        before=pytest.approx(3500.0), after=pytest.approx(5250.0), rise=pytest.approx(0.5),
+        low=pytest.approx(0.5), high=pytest.approx(0.5), missing=1,
+    )  # fmt: skip
+
+
+def test_a_rise_from_no_time_at_all_is_a_number():
+    verdict = evaluated(RISE, took([1.0] * 9), took([0.0] * 9, "current"))
+
+    # A nanosecond stands for no time.
+    assert (verdict.outcome, verdict.check.before) == (Outcome.FAILED, 0.0)
+    assert verdict.check.rise == pytest.approx(1e12)
+
+
+def test_large_numbers_of_kept_replies_are_told_with_a_comma():
+    verdict = evaluated(MOST, took(drawn(0.4), kept=1800))
+
+    assert verdict.notes[0] == "1,800 of 2,000 replies were not requested in this run"
+
+
+def test_a_limit_within_the_interval_advises_the_limit_that_holds():
+    verdict = evaluated(
+        LatencyGate(line=1, max_p50_ms=50.0), took([n / 1000 for n in range(1, 101)])
+    )
+
+    step = {"setting": "max_p50_ms: 61", "where": "suite.ftgate.yaml:1"}
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.next == (NextStep(StepKind.SET_LIMIT, step),)
+
+
+def test_a_quantile_of_values_in_any_order_is_one_of_them():
+    values = np.array([5.0, 1.0, 4.0, 2.0, 3.0, 6.0])
+
+    assert quantile_interval(values, 0.5, 6) == (3.0, 1.0, 6.0)

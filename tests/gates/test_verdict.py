@@ -1,9 +1,21 @@
 from dataclasses import replace
 
 import pytest
+from columns import suite
 
 from pytest_ftgate.gates.statements import Statement, StatementKind
-from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict, combine_checks
+from pytest_ftgate.gates.verdict import (
+    Check,
+    CheckKind,
+    IntervalEstimate,
+    JudgeValidation,
+    Outcome,
+    Slice,
+    Verdict,
+    combine_checks,
+    ungated_verdict,
+)
+from pytest_ftgate.suite.gate_kinds import CostGate
 
 PASSED, FAILED, OPEN = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
 
@@ -21,6 +33,9 @@ def check(outcome: Outcome, *, before: float | None = 0.9, informative: bool = T
         ([PASSED, PASSED], (PASSED, 0)),
         ([PASSED, FAILED, OPEN], (FAILED, 1)),
         ([PASSED, OPEN], (OPEN, 1)),
+        ([OPEN, FAILED], (FAILED, 1)),
+        ([FAILED, OPEN, FAILED], (FAILED, 0)),
+        ([OPEN, OPEN], (OPEN, 0)),
     ],
 )
 def test_the_worst_check_decides(outcomes: list[Outcome], wanted: tuple[Outcome, int]) -> None:
@@ -59,3 +74,96 @@ def test_a_verdict_says_what_its_gate_is_about(gate, content, cases, skills):
     assert verdict.rates_content is content
     assert verdict.rates_cases is cases
     assert verdict.tests_skills is skills
+
+
+MUST = replace(check(PASSED, before=None), kind=CheckKind.MUST_PASS)
+
+
+@pytest.mark.parametrize(
+    ("checks", "wanted"),
+    [
+        # A drop decides before a minimum, and that before the must-pass cases.
+        ([check(PASSED, before=None), check(PASSED)], (PASSED, 1)),
+        ([MUST, check(PASSED, before=None)], (PASSED, 1)),
+        ([MUST, check(PASSED, before=None), check(PASSED)], (PASSED, 2)),
+        ([check(OPEN, before=None), check(OPEN)], (OPEN, 1)),
+        ([replace(MUST, outcome=FAILED), check(FAILED, before=None)], (FAILED, 1)),
+        ([MUST], (PASSED, 0)),
+        # What shows nothing is left out beside a comparison that shows something.
+        ([check(FAILED, informative=False), check(OPEN), MUST], (OPEN, 1)),
+        ([check(FAILED, informative=False), replace(MUST, outcome=OPEN)], (FAILED, 0)),
+    ],
+)
+def test_of_equal_outcomes_the_check_that_tells_most_decides(checks, wanted) -> None:
+    assert combine_checks(iter(checks)) == wanted
+
+
+def test_the_check_that_decided_is_named_and_none_where_there_is_none() -> None:
+    said = Statement(StatementKind.RATE)
+    verdict = Verdict(
+        suite="s", line=1, gate="accuracy", variant="v", outcome=PASSED, statement=said,
+        checks=(MUST, check(PASSED)), deciding=1,
+    )  # fmt: skip
+
+    assert verdict.check == check(PASSED)
+    assert replace(verdict, checks=()).check is None
+
+
+def test_a_measurement_of_an_ungated_variant_passes_and_is_only_shown() -> None:
+    gate, measured = CostGate(line=4, max_rise=0.1), check(PASSED)
+
+    wanted = Verdict(
+        suite="suite.ftgate.yaml", line=4, gate="cost", variant="strong", outcome=PASSED,
+        statement=Statement(StatementKind.UNGATED, {"p50": 3.0}), gated=False, checks=(measured,),
+    )  # fmt: skip
+    assert ungated_verdict(suite(gate), gate, "strong", measured, {"p50": 3.0}) == wanted
+    assert ungated_verdict(suite(gate), gate, "strong", measured) == replace(
+        wanted, statement=Statement(StatementKind.UNGATED)
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "high", "is_beyond"),
+    [(0.9, -0.06, True), (0.9, -0.05, False), (0.9, None, False), (None, -0.06, False)],
+)
+def test_a_change_is_beyond_the_limit_if_its_whole_interval_is(before, high, is_beyond) -> None:
+    assert replace(check(FAILED, before=before), high=high).is_beyond is is_beyond
+
+
+@pytest.mark.parametrize(("p", "is_shown"), [(0.01, True), (0.011, False), (None, False)])
+def test_a_drop_is_shown_at_the_alarm_level(p, is_shown) -> None:
+    assert replace(check(FAILED), p_fail=p, alarm=0.01).drop_is_shown is is_shown
+
+
+def test_a_change_is_what_is_there_now_less_what_was() -> None:
+    assert replace(check(PASSED), after=0.7).change == pytest.approx(-0.2)
+    assert check(PASSED, before=None).change is None
+    part = Slice(
+        kind="tag", name="t", n=9, before=0.5, after=0.75, low=0.0, high=0.5, p_drop=1.0,
+        state="kept",
+    )  # fmt: skip
+    assert part.change == 0.25
+
+
+def test_a_statement_takes_more_values_and_keeps_its_own() -> None:
+    said = Statement(StatementKind.RATE, {"measure": "format", "is_new": False})
+
+    assert said.add(is_new=True, of=9) == Statement(
+        StatementKind.RATE, {"measure": "format", "is_new": True, "of": 9}
+    )
+    assert said.values == {"measure": "format", "is_new": False}
+
+
+def test_a_judge_of_two_grades_has_shares_that_it_finds_once_both_are_known() -> None:
+    good, bad = (IntervalEstimate(value=v, low=v - 0.1, high=1.0, n=50) for v in (0.9, 0.8))
+    judged = JudgeValidation(
+        judge="m", provider="p", rubric="r", sensitivity=good, specificity=bad, is_binary=True
+    )
+
+    assert judged.found_shares == (good, bad)
+    for changed in (
+        replace(judged, is_binary=False),
+        replace(judged, sensitivity=None),
+        replace(judged, specificity=None),
+    ):
+        assert changed.found_shares is None

@@ -111,3 +111,16 @@ def test_half_a_record_is_no_text(file, monkeypatch):
 def test_a_reply_has_no_other_fields(file):
     with pytest.raises(AttributeError, match="mood"):
         _ = file_text(FULL, file).mood
+
+
+def test_texts_are_read_whole_in_any_order_and_while_others_are_added(file):
+    sizes = (0, 1, 16_376, 16_380, 16_384, 40_000, 7, 9_000, 9_000, 3)
+    texts = [f"{index}" * size for index, size in enumerate(sizes)]
+    starts = []
+    for text in texts:
+        starts.append(file.add(text))
+        assert file.read(starts[-1]) == text
+        assert file.read(starts[0]) == texts[0]
+
+    for order in ((0, 1, 2, 3, 4, 5, 6, 7, 8, 9), (9, 8, 7, 6, 5, 4, 3, 2, 1, 0), (4, 6, 5, 9, 2)):
+        assert [file.read(starts[index]) for index in order] == [texts[index] for index in order]

@@ -1,0 +1,221 @@
+"""Human labels of replies that a judge grades: they validate the judge."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from statistics import mean
+
+import numpy as np
+from scipy.special import stdtr
+
+from pytest_ftgate.gates.levels import CONFIDENCE
+from pytest_ftgate.gates.units import percent
+from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation
+from pytest_ftgate.scoring.classification import cohen_kappa
+from pytest_ftgate.scoring.judges import JudgeGrades
+from pytest_ftgate.stats.proportions import binomial_sf, wilson
+from pytest_ftgate.stats.resampling import kappa_bounds
+from pytest_ftgate.suite.model import JUDGE_METRICS, Judge, Label
+
+#: With fewer labels, or fewer labels of good or of bad replies, a judge cannot be validated.
+_MIN_LABELS, _MIN_LABELS_OF_A_KIND = 50, 10
+#: A reply with at least this score counts as good.
+_GOOD_SCORE = 0.5
+#: A judge without a readable grade for a larger share of the replies is not qualified.
+_MAX_UNREAD_SHARE = 0.05
+#: A bias is reported if its p-value is below this.
+_BIAS_ALPHA = 0.01
+
+_LabelledGrades = Sequence[tuple[Label, JudgeGrades]]
+
+
+def validate_judge(
+    judge: Judge,
+    labelled: _LabelledGrades,
+    padded: Sequence[tuple[JudgeGrades, JudgeGrades]],
+) -> JudgeValidation:
+    """Return the validation of *judge* by human labels.
+
+    *labelled* has each human label with the judge's grades of the same reply, *padded* the grades
+    of bad replies and of the same replies with their text doubled.
+    """
+    validation = JudgeValidation(
+        judge=judge.name,
+        provider=judge.variant.provider,
+        rubric=" ".join(judge.rubric.split())[:80],
+        labels=len(labelled),
+        minimum=judge.minimum,
+        is_binary=judge.is_binary,
+    )
+    if not labelled:
+        return validation
+    readable = [(label, grades) for label, grades in labelled if grades.value is not None]
+    validation = replace(validation, unread=len(labelled) - len(readable))
+    if readable:
+        validation = _with_metrics(validation, judge, readable, padded)
+    error = next(_errors(validation, judge, labelled, readable), "")
+    # A reader wants to know the agreement first, so the error always contains it.
+    kappa_error = _minimum_error(validation, "kappa")
+    if error and kappa_error and error != kappa_error:
+        error = f"{error}; {kappa_error}"
+    return replace(validation, error=error, warnings=tuple(_warnings(validation)))
+
+
+def _with_metrics(
+    validation: JudgeValidation,
+    judge: Judge,
+    readable: _LabelledGrades,
+    padded: Sequence[tuple[JudgeGrades, JudgeGrades]],
+) -> JudgeValidation:
+    pairs = [(label.grade, _mean_grade(judge, grades)) for label, grades in readable]
+    repeats = [grades.self_agreement for _, grades in readable]
+    orders = [grades.consistent for _, grades in readable]
+    length, length_p = _length_correlation(judge, readable)
+    padded_values = [
+        (once.value, doubled.value)
+        for once, doubled in padded
+        if once.value is not None and doubled.value is not None
+    ]
+    return replace(
+        validation,
+        agreement=_share([human == grade for human, grade in pairs]),
+        kappa=_kappa(judge, pairs),
+        sensitivity=None if judge.is_pairwise else _found_share(judge, pairs, good=True),
+        specificity=None if judge.is_pairwise else _found_share(judge, pairs, good=False),
+        consistency=_share([is_same for is_same in orders if is_same is not None]),
+        repeats=_share([share for share in repeats if share is not None]),
+        length=length,
+        length_p=length_p,
+        padded=len(padded_values),
+        padded_up=sum(doubled > once for once, doubled in padded_values),
+        padded_down=sum(doubled < once for once, doubled in padded_values),
+    )
+
+
+def _mean_grade(judge: Judge, grades: JudgeGrades) -> str:
+    return judge.nearest_grade(grades.value or 0.0)
+
+
+def _share(values: Sequence[float]) -> IntervalEstimate | None:
+    """Return the mean of *values* (0 to 1) with its interval; None without values."""
+    if not values:
+        return None
+    low, high = wilson(float(sum(values)), len(values), CONFIDENCE)
+    return IntervalEstimate(
+        value=mean(map(float, values)), low=float(low), high=float(high), n=len(values)
+    )
+
+
+def _found_share(
+    judge: Judge, pairs: Sequence[tuple[str, str]], *, good: bool
+) -> IntervalEstimate | None:
+    """Return the share of good (or bad) replies, by human label, that the judge grades so too."""
+    kinds = [
+        (judge.grades[human] >= _GOOD_SCORE, judge.grades[grade] >= _GOOD_SCORE)
+        for human, grade in pairs
+    ]
+    return _share([judge_good is good for human_good, judge_good in kinds if human_good is good])
+
+
+def _kappa(judge: Judge, pairs: Sequence[tuple[str, str]]) -> IntervalEstimate:
+    ranked = sorted(judge.grades, key=lambda grade: judge.grades[grade])
+    human_ranks, judge_ranks = ([ranked.index(pair[i]) for pair in pairs] for i in (0, 1))
+    # Of two grades, weights change nothing.
+    bounds = kappa_bounds(human_ranks, judge_ranks, len(ranked), weighted=True)
+    value = cohen_kappa(human_ranks, judge_ranks, len(ranked), weighted=True)
+    return IntervalEstimate(value=value, low=bounds.lower, high=bounds.upper, n=len(pairs))
+
+
+def _length_correlation(
+    judge: Judge, readable: _LabelledGrades
+) -> tuple[float | None, float | None]:
+    """Return the correlation of the judge's error with the reply's length, and its p-value.
+
+    Errors and lengths are centred within each human grade: any judge that makes errors grades bad
+    replies too high and good replies too low, whatever their length. Both are None with too few
+    labels, and if all errors or all lengths are equal.
+    """
+    grade_values, lengths, kinds = [], [], 0
+    for grade in judge.grades:
+        same_label = [(label, grades) for label, grades in readable if label.grade == grade]
+        kinds += bool(same_label)
+        grade_values += _centred([grades.value or 0.0 for _, grades in same_label])
+        sizes = [len(label.reply) - len(label.second_reply or "") for label, _ in same_label]
+        lengths += _centred(_ranks(sizes))
+    errors, ranks = np.array(grade_values), np.array(lengths)
+    freedom = len(grade_values) - kinds - 1
+    spread = float(np.sqrt(np.sum(errors**2) * np.sum(ranks**2)))
+    if len(readable) < _MIN_LABELS or not spread:
+        return None, None
+    r = float(np.sum(errors * ranks)) / spread
+    unexplained = max(1 - r**2, np.finfo(float).eps)
+    return r, 2 * float(stdtr(freedom, -abs(r) * np.sqrt(freedom / unexplained)))
+
+
+def _centred(values: Sequence[float]) -> list[float]:
+    middle = mean(values) if values else 0.0
+    return [value - middle for value in values]
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    """Return twice the rank of each value, over the last one; equal values have the same rank."""
+    ranked = sorted(values)
+    last = max(1, len(values) - 1)
+    return [(bisect_left(ranked, v) + bisect_right(ranked, v)) / last for v in values]
+
+
+def _errors(
+    validation: JudgeValidation,
+    judge: Judge,
+    labelled: _LabelledGrades,
+    readable: _LabelledGrades,
+) -> Iterator[str]:
+    """Yield the reasons why the judge is not qualified, the most important first."""
+    if validation.unread > _MAX_UNREAD_SHARE * validation.labels:
+        first = next(grades.unreadable[0] for _, grades in labelled if grades.value is None)
+        count = f"{validation.unread} of {validation.labels} cases"
+        yield f"it gave no grade in {count}, the first: {first.reason}"
+    is_good = [judge.grades[label.grade] >= _GOOD_SCORE for label, _ in labelled]
+    rarer = min(sum(is_good), len(is_good) - sum(is_good))
+    if validation.labels < _MIN_LABELS or rarer < _MIN_LABELS_OF_A_KIND:
+        yield (
+            f"{validation.labels} labels, {rarer} of the rarer kind, do not examine it; at least "
+            f"{_MIN_LABELS} are needed, {_MIN_LABELS_OF_A_KIND} of either kind"
+        )
+    given = {_mean_grade(judge, grades) for _, grades in readable}
+    if len(given) == 1:
+        yield f'it says "{given.pop()}" of all {len(readable)} labelled replies'
+    yield from filter(None, (_minimum_error(validation, metric) for metric in JUDGE_METRICS))
+
+
+def _minimum_error(validation: JudgeValidation, metric: str) -> str:
+    """Return an error if the interval of *metric* does not reach the required minimum, else ""."""
+    estimate, minimum = getattr(validation, metric), validation.minimum.get(metric)
+    if minimum is None:
+        return ""
+    if estimate is None:
+        return f"its {metric} is not known, minimum {minimum:.2f}"
+    if estimate.low >= minimum:
+        return ""
+    interval = f"({estimate.low:.2f} to {estimate.high:.2f})"
+    return f"{metric} {estimate.value:.2f} {interval}, minimum {minimum:.2f}"
+
+
+def _warnings(validation: JudgeValidation) -> Iterator[str]:
+    length, p = validation.length, validation.length_p
+    # The p-value of a judge that follows the length alone is 0.
+    if length is not None and p is not None and p < _BIAS_ALPHA:
+        favoured = "longer" if length > 0 else "shorter"
+        correlation = f"rank correlation {length:+.2f} with its error"
+        yield f"it favours {favoured} replies ({correlation})"
+    up, moved = validation.padded_up, validation.padded_up + validation.padded_down
+    if binomial_sf(up - 1, moved, 0.5) < _BIAS_ALPHA:
+        better = f"{up} of {validation.padded} bad replies got a better grade"
+        yield f"{better} when its text was doubled"
+    repeats, consistency = validation.repeats, validation.consistency
+    if repeats is not None and repeats.value < 1 - 2 * _MAX_UNREAD_SHARE:
+        yield f"two samples of it agree in {percent(repeats.value)}"
+    if consistency is not None and consistency.value < 1 - 2 * _MAX_UNREAD_SHARE:
+        yield f"both orders agree in {percent(consistency.value)}"

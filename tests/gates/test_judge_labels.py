@@ -1,0 +1,435 @@
+"""The validation of a judge by human labels of the same replies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pytest_ftgate.gates.judge_labels import validate_judge
+from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation
+from pytest_ftgate.scoring.judges import JudgeGrades, UnreadableReply
+from pytest_ftgate.stats.proportions import wilson
+from pytest_ftgate.stats.resampling import kappa_bounds
+from pytest_ftgate.suite.model import DEFAULT_GRADES, PAIRWISE_GRADES, Case, Judge, Label, Variant
+from pytest_ftgate.suite.rule import Rule
+
+CASE = Case(id="c", location="c.jsonl:1", input="q", score=Rule("judge"))
+
+
+def judge(grades=DEFAULT_GRADES, *, is_pairwise=False, minimum=None):
+    return Judge(
+        rule=Rule("judge"),
+        rubric="It is polite.",
+        grades=grades,
+        variant=Variant(name="judge", line=1, provider="anthropic", model="m"),
+        is_pairwise=is_pairwise,
+        minimum={"kappa": 0.4} if minimum is None else minimum,
+    )
+
+
+def labelled(a_judge, *pairs, size=10):
+    """Return labels and grades, (human, judge, how many) each."""
+    return [
+        (
+            Label(case=CASE, reply="x" * size, grade=human, location="l:1"),
+            JudgeGrades(
+                a_judge,
+                (judge_grade,) if judge_grade else (),
+                (False,) if judge_grade else (),
+                unreadable=(UnreadableReply("hm", '"it\'s so"'),),
+            ),
+        )
+        for human, judge_grade, count in pairs
+        for _ in range(count)
+    ]
+
+
+def validated(*pairs, padded=(), **kwargs):
+    a_judge = judge(**kwargs)
+    return validate_judge(a_judge, labelled(a_judge, *pairs), padded)
+
+
+GOOD = (("good", "good", 45), ("good", "bad", 5), ("bad", "bad", 40), ("bad", "good", 10))
+
+
+def share(count, n):
+    """Return a share of the labels with Wilson's interval."""
+    low, high = wilson(float(count), n, 0.95)
+    return IntervalEstimate(value=count / n, low=float(low), high=float(high), n=n)
+
+
+def test_a_judge_that_agrees_with_people_is_qualified_by_its_figures():
+    validation = validated(*GOOD)
+
+    ranks = [[1] * 50 + [0] * 50, [1] * 45 + [0] * 45 + [1] * 10]
+    bounds = kappa_bounds(*ranks, 2)
+    kappa = IntervalEstimate(
+        value=pytest.approx(0.7), low=pytest.approx(bounds.lower), high=pytest.approx(bounds.upper),
+        n=100,
+    )  # fmt: skip
+    assert validation == JudgeValidation(
+        judge="m", provider="anthropic", rubric="It is polite.", labels=100,
+        agreement=share(85, 100), kappa=kappa, sensitivity=share(45, 50), specificity=share(40, 50),
+        minimum={"kappa": 0.4}, is_binary=True,
+    )  # fmt: skip
+    assert validation.found_shares == (validation.sensitivity, validation.specificity)
+
+
+def test_a_validation_holds_the_first_eighty_characters_of_the_rubric_in_one_line():
+    a_judge = replace(judge(), rubric=f"  It is\n  polite. {'x' * 99}")
+
+    assert validate_judge(a_judge, (), ()).rubric == f"It is polite. {'x' * 66}"
+
+
+def test_a_judge_below_its_minimum_is_not_qualified_and_its_kappa_is_shown():
+    validation = validated(
+        ("good", "good", 30), ("good", "bad", 20), ("bad", "good", 25), ("bad", "bad", 25)
+    )
+
+    kappa = validation.kappa
+    assert validation.error == f"kappa 0.10 ({kappa.low:.2f} to {kappa.high:.2f}), minimum 0.40"
+
+
+def test_the_lower_end_of_the_interval_must_reach_the_minimum():
+    low = validated(*GOOD).kappa.low
+
+    assert validated(*GOOD, minimum={"kappa": low}).error == ""
+    assert validated(*GOOD, minimum={"kappa": low + 0.001}).error.startswith("kappa 0.70 (")
+
+
+@pytest.mark.parametrize("name", ["agreement", "sensitivity", "specificity"])
+def test_every_metric_may_have_a_minimum(name):
+    assert validated(*GOOD, minimum={name: 0.5}).error == ""
+    assert validated(*GOOD, minimum={name: 0.95}).error.startswith(f"{name} 0.")
+
+
+def test_a_judge_that_gives_all_replies_the_same_grade_is_not_qualified_and_its_kappa_is_told():
+    validation = validated(("good", "good", 40), ("bad", "good", 40))
+
+    assert validation.kappa.value == 0
+    kappa = f"kappa 0.00 (0.00 to {validation.kappa.high:.2f}), minimum 0.40"
+    assert validation.error == f'it says "good" of all 80 labelled replies; {kappa}'
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "error"),
+    [
+        (39, 10, "49 labels, 10 of"),
+        (40, 10, ""),
+        (91, 9, "100 labels, 9 of"),
+        (9, 91, "100 labels, 9 of"),
+        (10, 90, ""),
+    ],
+)
+def test_too_few_labels_or_too_few_of_a_kind_validate_nothing(good, bad, error):
+    found = validated(("good", "good", good), ("bad", "bad", bad), minimum={}).error
+
+    rest = " the rarer kind, do not examine it; at least 50 are needed, 10 of either kind"
+    assert found == (error and f"{error}{rest}")
+
+
+def test_a_label_half_way_is_one_of_a_good_reply():
+    grades = {"bad": 0.0, "fair": 0.5, "good": 1.0}
+    pairs = ("fair", "fair", 20), ("good", "good", 20), ("bad", "bad", 20), ("bad", "fair", 5)
+
+    validation = validated(*pairs, grades=grades, minimum={})
+
+    assert validation.error == ""
+    assert (validation.sensitivity, validation.specificity) == (share(40, 40), share(20, 25))
+    too_few = validated(("fair", "fair", 60), ("bad", "bad", 9), grades=grades, minimum={})
+    assert too_few.error.startswith("69 labels, 9 of the rarer kind")
+
+
+@pytest.mark.parametrize(
+    ("unread", "error"),
+    [(5, ""), (6, "it gave no grade in 6 of 100 cases, the first: hm")],
+)
+def test_a_judge_that_often_gives_no_grade_is_not_qualified(unread, error):
+    pairs = ("good", "good", 50 - unread), ("bad", "bad", 50), ("good", "", unread)
+    validation = validated(*pairs)
+
+    assert (validation.unread, validation.error) == (unread, error)
+
+
+def test_the_first_reply_without_a_grade_is_named():
+    a_judge = judge()
+    read = labelled(a_judge, ("good", "good", 40), ("bad", "bad", 40))
+    read[3] = (read[3][0], replace(read[3][1], unreadable=()))
+    lost = [
+        (label, replace(grades, unreadable=(UnreadableReply(f"error {n}"), *grades.unreadable)))
+        for n, (label, grades) in enumerate(labelled(a_judge, ("good", "", 9)))
+    ]
+
+    error = validate_judge(a_judge, [*read, *lost], ()).error
+
+    assert error == "it gave no grade in 9 of 89 cases, the first: error 0"
+
+
+def test_without_labels_there_are_no_metrics_and_no_error():
+    assert validated() == JudgeValidation(
+        judge="m", provider="anthropic", rubric="It is polite.", minimum={"kappa": 0.4},
+        is_binary=True,
+    )  # fmt: skip
+
+
+def test_with_more_than_two_grades_a_small_disagreement_counts_less():
+    grades = {"bad": 0.0, "fair": 0.5, "good": 1.0}
+    near = validated(("good", "fair", 30), ("bad", "bad", 30), ("fair", "fair", 30), grades=grades)
+    far = validated(("good", "bad", 30), ("bad", "bad", 30), ("fair", "fair", 30), grades=grades)
+
+    assert near.kappa.value > far.kappa.value
+    assert near.found_shares is None
+    ranks = [[2] * 30 + [0] * 30 + [1] * 30, [1] * 30 + [0] * 30 + [1] * 30]
+    bounds = kappa_bounds(*ranks, 3, weighted=True)
+    assert (near.kappa.low, near.kappa.high) == pytest.approx((bounds.lower, bounds.upper))
+
+
+def test_grades_are_ranked_by_their_values_and_not_by_their_place_in_the_suite():
+    pairs = ("good", "fair", 30), ("bad", "bad", 30), ("fair", "fair", 30)
+    ordered, mixed = (
+        validated(*pairs, grades=grades).kappa
+        for grades in (
+            {"bad": 0.0, "fair": 0.5, "good": 1.0},
+            {"fair": 0.5, "good": 1.0, "bad": 0.0},
+        )
+    )
+
+    assert ordered == mixed
+
+
+def both_orders(a_judge, human, first, second, count):
+    grades_of_pair = JudgeGrades(a_judge, (first, second), (False, True))
+    label = Label(case=CASE, reply="x", second_reply="y", grade=human, location="l:1")
+    return [(label, grades_of_pair)] * count
+
+
+def test_a_judge_that_prefers_a_position_is_not_qualified():
+    a_judge = judge(PAIRWISE_GRADES, is_pairwise=True, minimum={"consistency": 0.6})
+    pairs = both_orders(a_judge, "first", "first", "first", 30) + both_orders(
+        a_judge, "second", "second", "second", 30
+    )
+    # Grades in the original order: in each pair, the two orders prefer different replies.
+    placed = [
+        (label, JudgeGrades(a_judge, ("first", "second"), (False, True))) for label, _ in pairs[:40]
+    ] + pairs[40:]
+    validation = validate_judge(a_judge, placed, ())
+
+    assert validation.consistency == share(20, 60)
+    assert validation.error.startswith("consistency 0.33")
+    assert (validation.sensitivity, validation.specificity) == (None, None)
+    assert validation.warnings == ("both orders agree in 33 %",)
+
+
+# Bias -----------------------------------------------------------------------------------------
+
+
+def with_lengths(a_judge, *groups):
+    return [
+        pair
+        for human, judge_grade, count, size in groups
+        for pair in labelled(a_judge, (human, judge_grade, count), size=size)
+    ]
+
+
+def test_a_judge_that_favours_long_replies_gets_a_warning():
+    a_judge = judge()
+    pairs = with_lengths(
+        a_judge,
+        ("bad", "good", 20, 400), ("bad", "bad", 20, 40),
+        ("good", "good", 20, 400), ("good", "bad", 10, 40), ("good", "good", 10, 40),
+    )  # fmt: skip
+    validation = validate_judge(a_judge, pairs, ())
+
+    assert_correlation(validation, pairs)
+    told = f"(rank correlation +{validation.length:.2f} with its error)"
+    assert validation.length > 0.5
+    assert validation.warnings == (f"it favours longer replies {told}",)
+
+
+def assert_correlation(validation, pairs):
+    """Compare the bias with SciPy's ranks and t, within each label."""
+    errors, ranks, kinds = [], [], {label.grade for label, _ in pairs}
+    for grade in kinds:
+        same = [pair for pair in pairs if pair[0].grade == grade]
+        values = np.array([grades.value for _, grades in same])
+        sizes = [len(label.reply) - len(label.second_reply or "") for label, _ in same]
+        placed = (stats.rankdata(sizes) - 1) / (len(sizes) - 1)
+        errors += [*(values - values.mean())]
+        ranks += [*(placed - placed.mean())]
+    r, freedom = np.corrcoef(errors, ranks)[0, 1], len(pairs) - len(kinds) - 1
+    p = 2 * stats.t.sf(abs(r) * np.sqrt(freedom / (1 - r**2)), freedom)
+    assert (validation.length, validation.length_p) == pytest.approx((r, p))
+
+
+def test_the_length_of_a_pair_is_the_first_reply_less_the_second():
+    a_judge = judge(PAIRWISE_GRADES, is_pairwise=True, minimum={})
+    draw = np.random.default_rng(5)
+    pairs = [
+        (
+            Label(
+                case=CASE, reply="x" * int(first), second_reply="y" * int(second), location="l:1",
+                grade="first" if n % 3 else "second",
+            ),
+            JudgeGrades(a_judge, ("first" if first > second else "second",), (False,)),
+        )
+        for n, (first, second) in enumerate(draw.integers(1, 9, (60, 2)))
+    ]  # fmt: skip
+
+    validation = validate_judge(a_judge, pairs, ())
+
+    assert_correlation(validation, pairs)
+    assert validation.warnings[0].startswith("it favours longer replies (rank correlation +0.")
+
+
+def test_a_label_that_no_reply_has_takes_nothing_from_the_correlation():
+    a_judge = judge({"bad": 0.0, "fair": 0.5, "good": 1.0}, minimum={})
+    pairs = with_lengths(
+        a_judge,
+        ("bad", "good", 12, 400), ("bad", "fair", 3, 70), ("bad", "bad", 15, 40),
+        ("good", "good", 20, 400), ("good", "bad", 10, 90),
+    )  # fmt: skip
+
+    assert_correlation(validate_judge(a_judge, pairs, ()), pairs)
+
+
+@pytest.mark.parametrize(("n", "is_known"), [(24, False), (25, True)])
+def test_fifty_replies_with_a_grade_show_a_bias(n, is_known):
+    a_judge = judge()
+    pairs = with_lengths(
+        a_judge, ("good", "good", n, 400), ("bad", "good", 5, 90), ("bad", "bad", 20, 40),
+        ("bad", "", 9, 40),
+    )  # fmt: skip
+
+    assert (validate_judge(a_judge, pairs, ()).length is not None) is is_known
+
+
+def test_a_correlation_that_chance_may_bring_is_no_warning():
+    a_judge = judge()
+    pairs = with_lengths(
+        a_judge,
+        ("bad", "good", 7, 400), ("bad", "bad", 18, 400), ("bad", "good", 2, 40),
+        ("bad", "bad", 23, 40), ("good", "good", 30, 90),
+    )  # fmt: skip
+    validation = validate_judge(a_judge, pairs, ())
+
+    assert 0.01 < validation.length_p < 0.1
+    assert_correlation(validation, pairs)
+    assert validation.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("long", "short", "favoured"),
+    [("good", "bad", "longer replies (rank correlation +1.00"),
+     ("bad", "good", "shorter replies (rank correlation -1.00")],
+)  # fmt: skip
+def test_a_judge_that_follows_the_length_alone_gets_the_warning_as_well(long, short, favoured):
+    a_judge = judge()
+    pairs = with_lengths(
+        a_judge,
+        ("good", long, 25, 400), ("good", short, 25, 40),
+        ("bad", long, 25, 400), ("bad", short, 25, 40),
+    )  # fmt: skip
+    validation = validate_judge(a_judge, pairs, ())
+
+    assert validation.warnings == (f"it favours {favoured} with its error)",)
+    assert validation.length_p < 1e-100
+
+
+def test_the_lengths_of_a_few_labels_say_nothing_of_a_bias():
+    a_judge = judge()
+    pairs = with_lengths(a_judge, ("good", "good", 1, 400), ("good", "bad", 2, 40))
+    validation = validate_judge(a_judge, pairs, ())
+
+    assert (validation.length, validation.length_p, validation.warnings) == (None, None, ())
+
+
+def test_longer_good_replies_are_no_bias_of_a_judge_with_errors_on_both_sides():
+    a_judge = judge()
+    pairs = with_lengths(
+        a_judge,
+        ("good", "good", 36, 400), ("good", "bad", 4, 400), ("good", "good", 9, 100),
+        ("good", "bad", 1, 100), ("bad", "bad", 36, 40), ("bad", "good", 4, 40),
+    )  # fmt: skip
+    validation = validate_judge(a_judge, pairs, ())
+
+    assert abs(validation.length) < 0.1
+    assert validation.warnings == ()
+
+
+def padding(a_judge, before, after, count):
+    return [
+        (JudgeGrades(a_judge, (before,), (False,)), JudgeGrades(a_judge, (after,), (False,)))
+    ] * count
+
+
+def test_a_better_grade_for_doubled_text_gets_a_warning():
+    a_judge = judge()
+    validation = validate_judge(
+        a_judge, labelled(a_judge, *GOOD), padding(a_judge, "bad", "good", 8)
+    )
+
+    assert (validation.padded, validation.padded_up, validation.padded_down) == (8, 8, 0)
+    assert validation.warnings == (
+        "8 of 8 bad replies got a better grade when its text was doubled",
+    )
+    assert validation.error == ""
+
+
+@pytest.mark.parametrize(
+    ("up", "same", "down", "is_told"),
+    [(7, 5, 0, True), (6, 5, 0, False), (10, 0, 1, True), (9, 0, 1, False), (0, 9, 0, False)],
+)
+def test_better_grades_for_doubled_text_are_told_unless_chance_may_bring_them(
+    up, same, down, is_told
+):
+    a_judge = judge()
+    lost = [(JudgeGrades(a_judge, ()), JudgeGrades(a_judge, ("good",), (False,)))]
+    padded = [
+        *padding(a_judge, "bad", "good", up),
+        *padding(a_judge, "bad", "bad", same),
+        *padding(a_judge, "good", "bad", down),
+        *lost,
+        *[pair[::-1] for pair in lost],
+    ]
+
+    validation = validate_judge(a_judge, labelled(a_judge, *GOOD), padded)
+
+    n = up + same + down
+    counts = (validation.padded, validation.padded_up, validation.padded_down)
+    assert counts == (n, up, down)
+    told = f"{up} of {n} bad replies got a better grade when its text was doubled"
+    assert validation.warnings == ((told,) if is_told else ())
+
+
+def test_a_judge_that_graded_no_labelled_reply_has_no_figures():
+    validation = validated(("good", None, 60))
+
+    assert (validation.unread, validation.kappa) == (60, None)
+    assert validation.error == (
+        "it gave no grade in 60 of 60 cases, the first: hm; its kappa is not known, minimum 0.40"
+    )
+
+
+@pytest.mark.parametrize(("odd", "told"), [(6, ()), (7, ("two samples of it agree in 88 %",))])
+def test_samples_that_disagree_in_more_than_a_tenth_are_a_warning(odd, told):
+    a_judge = judge()
+    twice = [
+        (label, JudgeGrades(a_judge, ("good", "bad" if n < odd else "good"), (False, False)))
+        for n, (label, _) in enumerate(labelled(a_judge, ("good", "good", 30), ("bad", "bad", 30)))
+    ]
+    validation = validate_judge(a_judge, twice, ())
+
+    assert validation.repeats == share(60 - odd, 60)
+    assert validation.warnings == told
+
+
+@pytest.mark.parametrize(("odd", "told"), [(6, ()), (7, ("both orders agree in 88 %",))])
+def test_orders_that_disagree_in_more_than_a_tenth_are_a_warning(odd, told):
+    a_judge = judge(PAIRWISE_GRADES, is_pairwise=True, minimum={})
+    pairs = both_orders(a_judge, "first", "first", "first", 60 - odd)
+    pairs += both_orders(a_judge, "second", "first", "second", odd)
+
+    assert validate_judge(a_judge, pairs, ()).warnings == told
