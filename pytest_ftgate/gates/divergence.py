@@ -45,8 +45,8 @@ def evaluate_divergence(
 
 def _check(gate: DivergenceGate, known: Sequence[tuple[Case, Divergence]], missing: int) -> Check:
     """Return the check of the mean over the cases of the mean divergence per token."""
-    values = np.array([found.kl / found.tokens for _, found in known], dtype=np.float64)
-    groups = np.array([case.group or f"\0{case.id}" for case, _ in known], dtype=np.str_)
+    values = np.array([found.kl / found.tokens for _, found in known])
+    groups = np.array([case.group or f"\0{case.id}" for case, _ in known])
     units = np.unique(groups).size
     check = Check(
         kind=CheckKind.MEAN, outcome=Outcome.INCONCLUSIVE, limit=gate.max_kl or 0.0, n=len(known),

@@ -52,7 +52,7 @@ def rate_problems(suite: Suite, gate: RateGate) -> Iterable[str]:
         return
     if gate.max_drop is not None:
         yield from _drop_problem(gate.max_drop, design)
-    if gate.min is not None and gate.min > 0:
+    if gate.min is not None:
         yield from _minimum_problem(gate.min, design)
 
 
@@ -68,13 +68,14 @@ def _macro_f1_problems(suite: Suite, gate: RateGate, design: Design) -> Iterable
     cases = f"{fewest} cases of {rarest} among {count} labels"
     # All losses may lie in the rarest label, where the fewest cases show them.
     square = _squared_quantile(design.miss)
-    smallest = _round_up(square / (square + count * fewest))
+    least = square / (square + count * fewest)
+    smallest = _round_up(least)
     limits = (
         ("max_drop", gate.max_drop or 1.0, smallest, "the same"),
         ("min", 1.0 - (gate.min or 0.0), 1.0 - smallest, "right"),
     )
     for key, limit, possible, reply in limits:
-        if limit < square / (square + count * fewest):
+        if limit < least:
             yield (
                 f"{key}: {getattr(gate, key):g} can never be shown with {cases}, even if every "
                 f"reply is {reply}; {_cases_of_each_label(limit, count, design.miss)}"

@@ -120,9 +120,9 @@ def _format_error(result: CaseResult) -> FormatError | None:
     return next((score.format_error for score in result.scores if score.format_error), None)
 
 
-def _format_error_kind(result: CaseResult) -> str:
+def _format_error_kind(result: CaseResult) -> str | None:
     error = _format_error(result)
-    return error.kind if error else ""
+    return error.kind if error else None
 
 
 def _representative_reply(result: CaseResult, *, right: bool) -> Reply | None:

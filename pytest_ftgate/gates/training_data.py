@@ -66,7 +66,7 @@ def _read(path: Path, version: tuple[int, int]) -> TrainingData:
         try:
             rows.append(TrainingRow(parse_training_row(row.line, row.value), row.value))
         except ValueError as error:
-            source.add_error(row.line, str(error), path)
+            source.add_error(row.line, str(error))
     broken_lines: dict[str, list[int]] = defaultdict(list)
     for diagnostic in source.errors:
         broken_lines[diagnostic.message].append(diagnostic.line)

@@ -42,10 +42,12 @@ def doubtful_label_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding
     """
     label_counts = Counter(row.answer for row in answered)
     rows = [row for row in answered if label_counts[row.answer] >= _FOLDS]
-    names, labels = np.unique([row.answer or "" for row in rows], return_inverse=True)
+    names, labels = np.unique([row.answer_text for row in rows], return_inverse=True)
     if len(names) < 2:  # noqa: PLR2004 - a single label has no alternative
         return
     probabilities = _label_probabilities([row.example.input_text for row in rows], labels)
+    if probabilities is None:
+        return
     best = probabilities.argmax(axis=1)
     guess_rate = np.bincount(labels).max() / len(labels)
     if (best == labels).mean() < (1.0 + guess_rate) / 2.0:
@@ -60,16 +62,19 @@ def doubtful_label_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding
         yield _doubtful_label_finding(lines, shown, doubtful.size / len(rows))
 
 
-def _label_probabilities(texts: Sequence[str], labels: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the probability of each label, cross-validated, of shape (texts, labels)."""
+def _label_probabilities(texts: Sequence[str], labels: NDArray[Any]) -> NDArray[np.float64] | None:
+    """Return the probability of each label, cross-validated, of shape (texts, labels).
+
+    None if no text contains a word.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import SGDClassifier
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     try:
         features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit_transform(texts)
-    except ValueError:  # no text contains a word
-        return np.zeros((len(texts), int(labels.max()) + 1))
+    except ValueError:
+        return None
     classifier = SGDClassifier(
         loss="log_loss",
         alpha=1 / (_INVERSE_REGULARISATION * len(texts)),
@@ -81,19 +86,18 @@ def _label_probabilities(texts: Sequence[str], labels: NDArray[Any]) -> NDArray[
     with warnings.catch_warnings():
         # A fit that does not converge is less accurate, which the caller checks.
         warnings.simplefilter("ignore")
-        probabilities = cross_val_predict(
+        probabilities: NDArray[np.float64] = cross_val_predict(
             classifier, features.tocsr(), labels, cv=folds, method="predict_proba"
         )
-    return np.asarray(probabilities, np.float64)
+    return probabilities
 
 
 def _doubtful_label_finding(lines: Sequence[int], shown: str, share: float) -> Finding:
-    verb = "is" if len(lines) == 1 else "are"
     return Finding(
         kind="doubtful label",
         severity=Severity.WARNING if share >= _MANY_DOUBTFUL else Severity.NOTE,
-        message=f"{quantity(len(lines), 'row')} {verb} labelled otherwise than rows like them; the "
-        f"clearest is {shown}",
+        message=f"{counted(len(lines), 'row', 'is', 'are')} labelled otherwise than rows like "
+        f"them; the clearest is {shown}",
         count=len(lines),
         lines=tuple(sorted(lines)),
         next="read them: a wrong label is learned as well as a right one",
@@ -377,9 +381,11 @@ def _format_findings(
     checker = FormatChecker(rules.folder)
     kinds: dict[int, str] = {}
     for row in answered:
-        case = Case(id="", location="", input=row.example.input_text, score=Rule("exact"),
-                    format=rules.format)  # fmt: skip
-        reply = read_reply(Reply(text=row.answer or ""), rules.thoughts)
+        case = Case(
+            id=f"line {row.line}", location="the training data", input=row.example.input_text,
+            score=Rule("exact"), format=rules.format,
+        )  # fmt: skip
+        reply = read_reply(Reply(text=row.answer_text), rules.thoughts)
         error = checker.find_error(case, reply)
         if error:
             kinds[row.line] = error.kind
@@ -401,7 +407,7 @@ def _thought_findings(
     answered: Sequence[TrainingRow], rules: TrainingDataRules
 ) -> Iterator[Finding]:
     replies = {
-        row.line: read_reply(Reply(text=row.answer or ""), rules.thoughts) for row in answered
+        row.line: read_reply(Reply(text=row.answer_text), rules.thoughts) for row in answered
     }
     lines = tuple(line for line, reply in replies.items() if reply.thought)
     if not lines:
@@ -436,7 +442,7 @@ def _missing_label_findings(
 
 
 def _are_labels(answered: Sequence[TrainingRow]) -> bool:
-    answers = {row.answer or "" for row in answered}
+    answers = {row.answer_text for row in answered}
     if not 1 < len(answers) <= len(answered) / _MIN_ROWS_PER_LABEL:
         return False
     return max(map(len, answers)) <= _MAX_LABEL_LENGTH
@@ -445,7 +451,7 @@ def _are_labels(answered: Sequence[TrainingRow]) -> bool:
 def _balance_findings(
     labelled: Sequence[TrainingRow], rules: TrainingDataRules
 ) -> Iterator[Finding]:
-    counts = Counter(row.answer or "" for row in labelled)
+    counts = Counter(row.answer_text for row in labelled)
     (most_frequent, most), *_, (rarest, fewest) = counts.most_common()
     if most > rules.gate.balance * fewest:
         rows = f"{most_frequent} has {most:,} rows and {rarest} has {fewest:,}"
@@ -460,7 +466,7 @@ def _balance_findings(
 
 
 def _fact_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
-    answers = [normalise_text(row.answer or "") for row in answered]
+    answers = [normalise_text(row.answer_text) for row in answered]
     counts = Counter(answers)
     rows = [
         row
@@ -483,7 +489,7 @@ def _fact_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
 
 def _has_new_fact(row: TrainingRow) -> bool:
     """Return True if the answer contains a name or a number that the question does not."""
-    answer = row.answer or ""
+    answer = row.answer_text
     turns = (text for _, text in row.example.turns)
     question = " ".join((row.example.system, *turns)).lower()
     is_sentence = len(answer.split()) > _MAX_PHRASE_WORDS

@@ -31,6 +31,11 @@ class TrainingRow:
         return self.example.answer if self.example.usable else None
 
     @property
+    def answer_text(self) -> str:
+        """The answer that the row teaches, or "" if it teaches none."""
+        return self.answer or ""
+
+    @property
     def texts(self) -> Sequence[str]:
         """All texts of the row."""
         example = self.example

@@ -68,8 +68,8 @@ def counted(number: int, noun: str, verb: str, plural_verb: str) -> str:
 def usd(money: Decimal | float) -> str:
     """Return an amount as ``0.42 USD``: below 1 USD with three figures, at least two decimals."""
     value = float(money)
-    figures = f"{value:.2f}" if value >= 1 or value == 0 else _to_three_figures(value)
-    return f"{float(figures):,.2f} USD" if value >= 1 else f"{figures} USD"
+    figures = f"{value:,.2f}" if value >= 1 else _to_three_figures(value)
+    return f"{figures} USD"
 
 
 def _to_three_figures(value: float) -> str:

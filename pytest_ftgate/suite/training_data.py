@@ -198,7 +198,7 @@ def _parse_input_row(row: _JsonRow) -> _ParsedRow:
     for key in ("expected", "output"):
         if row.get(key) is not None:
             return _ParsedRow(messages, _answer_text(row[key], key))
-    for key in map(str, row):
+    for key in (str(key) for key in row if key not in ("expected", "output")):
         if hint := did_you_mean(key, ["expected"]):
             raise TrainingRowError(f'unknown key "{key}"{hint}')
         if key in _ANSWER_KEYS:

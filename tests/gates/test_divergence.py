@@ -2,19 +2,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from columns import suite
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.divergence import evaluate_divergence
 from pytest_ftgate.gates.kinds import check_feasibility
-from pytest_ftgate.gates.statements import StatementKind
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.reporting.tables import limit_text
 from pytest_ftgate.requests.logprobs import Divergence
+from pytest_ftgate.stats.means import mean_interval
 from pytest_ftgate.suite.gate_kinds import DivergenceGate
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
@@ -127,3 +129,124 @@ def test_without_a_compared_reply_nothing_is_said_about_perplexity():
 
     assert found.statement.kind is StatementKind.NO_REPLIES
     assert found.notes == ("0 unrelated replies; at least 30 are needed",)
+
+
+def expected_check(values, *, limit=0.05, outcome, missing=0, note=""):
+    """Return the check of replies of unrelated cases, with the interval of their mean."""
+    low, high = mean_interval(values, 0.95) if len(values) >= 30 else (None, None)
+    return Check(
+        kind=CheckKind.MEAN, outcome=outcome, limit=limit, n=len(values), units=len(values),
+        effective=len(values), after=np.mean(values), low=low, high=high, missing=missing,
+        unit="nats", method="t", note=note,
+    )  # fmt: skip
+
+
+def expected_verdict(check, *, notes, steps=()):
+    return Verdict(
+        suite="suite.ftgate.yaml", line=9, gate="divergence", variant="tuned",
+        outcome=check.outcome, statement=Statement(StatementKind.USAGE), checks=(check,),
+        notes=notes, next=steps,
+    )  # fmt: skip
+
+
+PERPLEXITY = "perplexity of the base's own replies: 1.65 → 2.72"
+LIMIT = {"where": "suite.ftgate.yaml:9"}
+
+
+def test_a_failed_verdict_has_its_check_and_two_ways_out():
+    values = [0.2, 0.3] * 40
+
+    assert verdict(GATED, values) == expected_verdict(
+        expected_check(values, outcome=Outcome.FAILED),
+        notes=(f"{PERPLEXITY} (320 tokens)",),
+        steps=(
+            NextStep(StepKind.TRAIN_AGAIN, {"variant": "tuned", **LIMIT}),
+            NextStep(StepKind.SET_LIMIT, {"setting": "max_kl: 0.262", **LIMIT}),
+        ),
+    )
+
+
+def test_a_verdict_without_a_limit_has_nothing_to_do():
+    values = [0.2, 0.3] * 400
+
+    assert verdict(SHOWN, values, left_out=0.02) == expected_verdict(
+        expected_check(values, limit=0.0, outcome=Outcome.PASSED),
+        notes=(
+            f"{PERPLEXITY} (3,200 tokens)",
+            (
+                "a lower bound: only the 20 likeliest tokens of each model are known, and "
+                "2 % of the base's probability is compared as one"
+            ),
+        ),
+    )
+
+
+def test_few_unrelated_replies_have_no_interval_and_those_missing_are_asked_again():
+    values = [0.01] * 29
+
+    assert verdict(GATED, [*values, None]) == expected_verdict(
+        expected_check(
+            values, outcome=Outcome.INCONCLUSIVE, missing=1,
+            note="29 unrelated replies; at least 30 are needed",
+        ),
+        notes=(f"{PERPLEXITY} (116 tokens)", "29 unrelated replies; at least 30 are needed"),
+        steps=(NextStep(StepKind.RUN_AGAIN, {"missing": 1, "suite": "suite.ftgate.yaml"}),),
+    )  # fmt: skip
+
+
+def test_thirty_groups_of_related_replies_suffice():
+    assert verdict(GATED, [0.01, 0.02] * 45, groups=30).outcome is Outcome.PASSED
+    assert verdict(GATED, [0.01, 0.02] * 45, groups=29).check.note == (
+        "29 unrelated replies; at least 30 are needed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("missing", "outcome", "notes"),
+    [
+        (4, Outcome.PASSED, ()),
+        (5, Outcome.INCONCLUSIVE, ("5 replies of the base not compared",)),
+    ],
+)
+def test_a_twentieth_of_the_replies_may_be_missing(missing, outcome, notes):
+    found = verdict(GATED, [0.01, 0.02] * 38 + [None] * missing)
+
+    assert (found.outcome, found.notes[1:]) == (outcome, notes)
+
+
+def test_what_is_missing_is_asked_again_before_a_limit_is_offered():
+    found = verdict(GATED, [0.01, 0.02] * 40 + [None] * 10)
+
+    assert found.next == (
+        NextStep(StepKind.RUN_AGAIN, {"missing": 10, "suite": "suite.ftgate.yaml"}),
+        NextStep(StepKind.SET_LIMIT, {"setting": "max_kl: 0.0162", **LIMIT}),
+    )
+
+
+def test_a_divergence_is_never_below_zero():
+    assert verdict(SHOWN, [-0.01, 0.008] * 40).check.low == 0.0
+
+
+def test_without_any_reply_a_limit_is_not_held_and_nothing_can_be_done():
+    found = verdict(GATED, [None] * 40)
+
+    assert (found.outcome, found.checks, found.next) == (Outcome.INCONCLUSIVE, (), ())
+
+
+def test_perplexities_are_those_of_all_tokens_together():
+    uneven = [
+        (case, Divergence(tokens, 0.1, -2.0 * tokens, -1.0 * tokens + shift, left_out))
+        for (case, _), tokens, shift, left_out in zip(
+            cases([0.0] * 2), (1, 3), (0.4, 0.0), (0.5, 0.5), strict=True
+        )
+    ]
+
+    found = evaluate_divergence(suite(SHOWN), SHOWN, "tuned", uneven)
+
+    assert found.notes[:2] == (
+        "perplexity of the base's own replies: 2.46 → 7.39 (4 tokens)",
+        (
+            "a lower bound: only the 20 likeliest tokens of each model are known, and "
+            "25 % of the base's probability is compared as one"
+        ),
+    )

@@ -11,12 +11,20 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from pytest_ftgate.gates.levels import MIN_CASES_FOR_F1, Levels
-from pytest_ftgate.gates.macro_f1 import check_macro_drop, check_macro_minimum
+from pytest_ftgate.gates.macro_f1 import (
+    check_macro_drop,
+    check_macro_minimum,
+    macro_f1_pairs,
+    macro_f1_score,
+)
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.verdict import CheckKind, Outcome
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.scoring.classification import label_predictions
 from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.stats.paired import PairedCounts
+from pytest_ftgate.stats.rates import MeanScore
 from pytest_ftgate.suite.gate_kinds import RateGate
 
 GATE = RateGate(kind="accuracy", line=1, max_drop=0.05, metric="macro_f1")
@@ -65,11 +73,18 @@ def drop_check(expected, before, after, *, margin=0.1, groups=None):
     return check_macro_drop(*sides, LABELS, against="b", margin=margin, levels=Levels())
 
 
-def reference_f1(expected, said, weights=None):
+def reference_f1(expected, said):
     labels = np.unique(expected)
-    return f1_score(
-        expected, said, labels=labels, average="macro", sample_weight=weights, zero_division=0.0
-    )
+    return f1_score(expected, said, labels=labels, average="macro", zero_division=0.0)
+
+
+def weighted_f1(expected, said, weights):
+    """Return the mean over the labels of 2 hits / (expected + said), as sums of *weights*."""
+    sums = [
+        np.bincount(said[which], weights[which], minlength=5)[:4]
+        for which in (expected == said, slice(None))
+    ]
+    return np.mean(2 * sums[0] / (sums[1] + np.bincount(expected, weights)))
 
 
 def reference_slopes(statistic, n):
@@ -90,7 +105,7 @@ def test_the_p_value_of_a_drop_follows_its_formula(groups):
     check = drop_check(expected, before, after, groups=names)
 
     slopes = reference_slopes(
-        lambda w: reference_f1(expected, after, w) - reference_f1(expected, before, w), 120
+        lambda w: weighted_f1(expected, after, w) - weighted_f1(expected, before, w), 120
     )
     units = np.arange(120) if groups is None else np.arange(120) % groups
     weight = 120 / 4 / np.bincount(expected)[expected]
@@ -111,8 +126,11 @@ def test_the_interval_holds_that_of_a_bca_bootstrap():
     check = drop_check(expected, before, after)
 
     def change(cases):
-        rows = (expected[cases], before[cases], after[cases])
-        return reference_f1(rows[0], rows[2]) - reference_f1(rows[0], rows[1])
+        old, new = (
+            weighted_f1(expected[cases], said[cases], np.ones(cases.size))
+            for said in (before, after)
+        )
+        return new - old
 
     low, high = stats.bootstrap(
         (np.arange(400),), change, vectorized=False, n_resamples=400, method="BCa", rng=0
@@ -130,13 +148,138 @@ def test_the_p_value_of_a_minimum_follows_its_formula():
         scores_of("v", expected, said), LABELS, minimum=0.75, levels=Levels()
     )
 
-    slopes = reference_slopes(lambda w: reference_f1(expected, said, w), 150)
+    slopes = reference_slopes(lambda w: weighted_f1(expected, said, w), 150)
     weight = 150 / 4 / np.bincount(expected)[expected]
     distance = reference_f1(expected, said) - 0.75
     unseen = abs(distance) * (np.mean(weight**2) - abs(distance))
     z = distance / np.sqrt((np.var(slopes, ddof=1) + unseen) / 150)
     assert check.p_pass == pytest.approx(stats.norm.sf(z), rel=1e-4)
     assert check.p_fail == pytest.approx(stats.norm.cdf(z), rel=1e-4)
+
+
+# --- the figures of a check ----------------------------------------------------------------------
+
+
+def sums_of(slopes, units):
+    """Return the variance of the sums of *slopes* in *units*, of cases."""
+    sums = np.bincount(units, slopes)
+    return np.sum(sums**2) / slopes.size * sums.size / (sums.size - 1)
+
+
+@pytest.mark.parametrize("groups", [None, 12])
+def test_the_counts_of_macro_f1_are_those_of_a_mean_over_cases(groups):
+    expected, before, after = drawn(1, n=40)
+    names = None if groups is None else [f"g{i % groups}" for i in range(40)]
+    sides = [
+        label_predictions(scores_of("v", expected, said, names), LABELS) for said in (before, after)
+    ]
+
+    units = np.arange(40) if groups is None else np.arange(40) % groups
+    weight = 40 / 4 / np.bincount(expected)[expected]
+    slopes = [
+        reference_slopes(lambda w, said=said: weighted_f1(expected, said, w), 40)
+        for said in (before, after)
+    ]
+    f1 = [weighted_f1(expected, said, np.ones(40)) for said in (before, after)]
+    largest = pytest.approx(np.sum(np.bincount(units, weight) ** 2) / 40)
+    assert macro_f1_pairs(*sides) == PairedCounts(
+        n=40.0, delta=pytest.approx(f1[1] - f1[0]),
+        fixed=np.sum((after == expected) & (before != expected)),
+        regressed=np.sum((after != expected) & (before == expected)),
+        effective=40.0, countable=False,
+        spread=pytest.approx(sums_of(slopes[1] - slopes[0], units), rel=1e-4), largest=largest,
+        groups=groups, before=pytest.approx(f1[0]), after=pytest.approx(f1[1]),
+    )  # fmt: skip
+    assert macro_f1_score(sides[1]) == MeanScore(
+        n=40, rate=pytest.approx(f1[1]), countable=False,
+        spread=pytest.approx(sums_of(slopes[1], units), rel=1e-4), largest=largest,
+        groups=groups,
+    )  # fmt: skip
+
+
+def told(check):
+    """Return what a check says beside its statistics."""
+    return {
+        "kind": check.kind, "against": check.against, "limit": check.limit, "n": check.n,
+        "missing": check.missing, "method": check.method, "miss": check.miss,
+        "alarm": check.alarm, "outcome": check.outcome, "note": check.note,
+    }  # fmt: skip
+
+
+def test_a_check_tells_its_cases_with_a_label_and_its_levels():
+    pairs = [*BALANCED, ("no label", REFUND)]
+    sides = labelled("old", pairs), labelled("new", [*flipped(12), ("no label", REFUND)])
+    levels = Levels(miss=0.04, alarm=0.02)
+
+    drop = check_macro_drop(*sides, (REFUND, LATE), against="old", margin=0.1, levels=levels)
+    least = check_macro_minimum(sides[1], (REFUND, LATE), minimum=0.9, levels=levels)
+
+    common = {
+        "n": 600, "missing": 0, "method": "f1", "miss": 0.04, "outcome": Outcome.PASSED,
+    }  # fmt: skip
+    assert told(drop) == {
+        **common, "kind": CheckKind.BASELINE, "against": "old", "limit": 0.1, "alarm": 0.02,
+        "note": "a real drop, but smaller than the limit",
+    }  # fmt: skip
+    assert told(least) == {
+        **common, "kind": CheckKind.MINIMUM, "against": "", "limit": 0.9, "alarm": least.alarm,
+        "note": "",
+    }  # fmt: skip
+    assert (drop.before, drop.after, least.after) == (
+        1.0, pytest.approx(0.96), pytest.approx(0.96),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("limit", "outcome"), [(0.03, Outcome.INCONCLUSIVE), (0.04, Outcome.PASSED)]
+)
+def test_missing_replies_count_as_the_worst_only_for_the_outcome(limit, outcome):
+    levels, labels = Levels(), (REFUND, LATE)
+    old, new = labelled("old", BALANCED), without_replies(labelled("new", flipped(8)), 6)
+    answered = [labelled("x", pairs[6:]) for pairs in (BALANCED, flipped(8))]
+
+    drop, complete = (
+        check_macro_drop(*sides, labels, against="old", margin=limit, levels=levels)
+        for sides in ((old, new), answered)
+    )
+    least = check_macro_minimum(new, labels, minimum=1 - limit, levels=levels)
+
+    assert complete.outcome is Outcome.PASSED
+    assert (drop.n, drop.missing, drop.after, drop.outcome) == (594, 6, complete.after, outcome)
+    assert (least.n, least.missing, least.after, least.outcome) == (
+        594, 6, complete.after, outcome,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("least", "outcome"), [(0.98, Outcome.INCONCLUSIVE), (0.985, Outcome.FAILED)]
+)
+def test_a_minimum_fails_only_if_missing_replies_could_not_turn_it(least, outcome):
+    new = without_replies(labelled("new", flipped(16)), 6)
+
+    check = check_macro_minimum(new, (REFUND, LATE), minimum=least, levels=Levels())
+
+    assert check.outcome is outcome
+
+
+def test_a_single_case_is_told_with_what_it_is():
+    old, new = labelled("old", [(REFUND, REFUND)]), labelled("new", [(REFUND, LATE)])
+
+    check = check_macro_drop(old, new, (REFUND, LATE), against="old", margin=0.5, levels=Levels())
+
+    assert (check.n, check.before, check.after, check.outcome) == (
+        1, 1.0, 0.0, Outcome.INCONCLUSIVE,
+    )  # fmt: skip
+
+
+def test_few_cases_leave_a_minimum_open_as_well():
+    few = labelled("new", BALANCED[250:349])
+
+    check = check_macro_minimum(few, (REFUND, LATE), minimum=0.5, levels=Levels())
+
+    assert (check.outcome, check.method, check.note) == (
+        Outcome.INCONCLUSIVE, "f1", "macro-F1 takes 100 unrelated cases, and 99 expect a label",
+    )  # fmt: skip
 
 
 # --- verdicts ------------------------------------------------------------------------------------

@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 from columns import case_result, suite
 
+from pytest_ftgate.gates.forgetting import evaluate_forgetting
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.gates.selftest import DrawnRuns, rate_selftest, skills_selftest
+from pytest_ftgate.gates.rates import evaluate_rate
+from pytest_ftgate.gates.selftest import DrawnRuns, SelfTest, rate_selftest, skills_selftest
+from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
@@ -85,17 +88,6 @@ def test_a_minimum_is_tested_as_well():
     assert found.failed > 0.9
 
 
-def test_looks_end_as_soon_as_the_verdict_is_clear():
-    ids = [f"c{index:03}" for index in range(200)]
-    looks = (
-        Look(number=1, of=2, cases=frozenset(ids[:100]), fractions=(0.5,)),
-        Look(number=2, of=2, cases=frozenset(ids), fractions=(0.5, 1.0)),
-    )
-    drawn = DrawnRuns(scores(200, 20), repeats=1, pairs=15, seed=0)
-
-    assert 0.0 < run(GATE, drawn, looks).passed <= run(GATE, drawn).passed + 0.1
-
-
 def test_a_format_gate_is_tested_on_its_own_scores():
     broken = FormatError("fenced")
     results = {
@@ -112,7 +104,7 @@ def test_a_format_gate_is_tested_on_its_own_scores():
 def test_a_gate_without_a_rate_is_refused():
     drawn = DrawnRuns(scores(10, 0), repeats=1, pairs=1, seed=0)
 
-    with pytest.raises(TypeError, match="evaluates no rate"):
+    with pytest.raises(TypeError, match=r"^cost evaluates no rate$"):
         rate_selftest(suite(GATE), CostGate(line=1, max_rise=0.1), drawn, (Look(),), Levels())
 
 
@@ -131,3 +123,185 @@ def test_forgetting_is_tested_on_drawn_runs_of_the_base():
     runs = DrawnRuns(VariantScores("base", results), repeats=1, pairs=3, seed=0)
 
     assert skills_selftest(suite(gate), gate, runs, Levels()).passed == 1.0
+
+
+# --- the draws -----------------------------------------------------------------------------------
+
+
+def drawn(*, repeats, replies=4, count=20, pairs=3, seed=0, **keys):
+    return [*DrawnRuns(scores(count, count, replies, **keys), repeats, pairs, seed)]
+
+
+def texts(result):
+    return [reply.text for reply in result.replies]
+
+
+def test_every_reply_is_used_on_one_side_if_a_run_takes_half_of_them():
+    for before, after in drawn(repeats=2):
+        for case_id, result in before.results.items():
+            assert sorted(texts(result) + texts(after.results[case_id])) == ["0", "1", "2", "3"]
+
+
+def test_a_run_with_more_replies_than_half_draws_some_of_its_side_twice():
+    for before, after in drawn(repeats=3):
+        for case_id, result in before.results.items():
+            assert len(texts(result)) == 3
+            assert not {*texts(result)} & {*texts(after.results[case_id])}
+
+
+def test_a_drawn_case_keeps_its_scores_and_has_an_id_and_requests_of_its_own():
+    ((before, _),) = drawn(repeats=2, pairs=1)
+
+    assert before.variant == "current"
+    for number, (case_id, result) in enumerate(before.results.items()):
+        name, _, suffix = case_id.partition("#")
+        assert (result.case.id, suffix, result.case.group) == (case_id, str(number), None)
+        assert result.case.input == f"ask {name}"
+        assert result.fingerprints == tuple(f"{case_id} {text}" for text in texts(result))
+        # The first reply to each case is wrong.
+        assert [score.correct for score in result.scores] == [
+            float(text != "0") for text in texts(result)
+        ]
+
+
+def test_groups_are_drawn_anew_with_replacement():
+    runs = drawn(repeats=2, count=20, pairs=30)
+    ids = [[case_id.partition("#")[0] for case_id in before.results] for before, _ in runs]
+
+    assert {len(names) for names in ids} == {20}
+    assert {name for names in ids for name in names} == {f"c{n:03}" for n in range(20)}
+    assert all(len({*names}) < 20 for names in ids)
+    assert ids[0] != ids[1]
+
+
+def test_a_group_that_is_drawn_twice_is_two_groups():
+    for before, _ in drawn(repeats=2, count=3, pairs=10, group="g"):
+        groups = {result.case.group for result in before.results.values()}
+        assert (groups, len(before.results)) == ({"g#0"}, 3)
+
+
+def test_the_same_seed_draws_the_same_runs():
+    def ids(seed):
+        return [[*before.results] for before, _ in drawn(repeats=2, seed=seed)]
+
+    assert ids(1) == ids(1)
+    assert ids(1) != ids(2)
+
+
+# --- the figures ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Return what the self-test evaluates: each comparison and look with its verdict."""
+    calls = []
+
+    def spy(name, evaluate):
+        def spied(suite, gate, comparison, *look):
+            verdict = evaluate(suite, gate, comparison, *look)
+            calls.append((comparison, *look, verdict))
+            return verdict
+
+        monkeypatch.setattr(f"pytest_ftgate.gates.selftest.{name}", spied)
+
+    spy("evaluate_rate", evaluate_rate)
+    spy("evaluate_forgetting", evaluate_forgetting)
+    return calls
+
+
+def test_the_figures_count_the_verdicts_of_all_pairs(seen):
+    gate = RateGate(kind="accuracy", line=1, max_drop=0.05, min=0.4, slices=("tag",))
+    rows = {
+        name: replace(one, case=replace(one.case, tags=("odd" if n % 2 else "even",)))
+        for n, (name, one) in enumerate(scores(40, 40, 2).results.items())
+    }
+    drawn = DrawnRuns(VariantScores("current", rows), repeats=1, pairs=6, seed=1)
+
+    found = rate_selftest(suite(gate), gate, drawn, (Look(),), Levels(alarm=0.3))
+
+    verdicts = [verdict for *_, verdict in seen]
+    outcomes = [verdict.outcome for verdict in verdicts]
+    passed = outcomes.count(Outcome.PASSED) / 6
+    sides = [
+        (old.correct, new.correct)
+        for comparison, *_ in seen
+        for old, new in zip(
+            comparison.baseline.results.values(), comparison.scores.results.values(), strict=True
+        )
+    ]
+    regressed = {
+        name: sum(
+            any(part.name == name and part.state == "regressed" for part in verdict.slices)
+            for verdict in verdicts
+        )
+        / 6
+        for name in ("odd", "even")
+    }
+    assert found == SelfTest(
+        gate="accuracy", cases=40, margin=0.05, minimum=0.4, pairs=6,
+        discordance=pytest.approx(sum(old != new for old, new in sides) / len(sides)),
+        passed=passed, failed=outcomes.count(Outcome.FAILED) / 6,
+        flips=2 * passed * (1 - passed), regressed=regressed,
+    )  # fmt: skip
+    assert 0 < outcomes.count(Outcome.FAILED) < 6
+    assert min(regressed.values()) > 0
+
+
+def test_each_look_sees_its_cases_and_its_replies_until_one_concludes(seen):
+    ids = [f"c#{index}" for index in range(60)]
+    rows = {
+        name: replace(one, case=replace(one.case, id=name))
+        for name, one in zip(ids, scores(60, 0).results.values(), strict=True)
+    }
+    looks = (
+        Look(number=1, of=3, cases=frozenset(ids[:1]), fractions=(0.1,)),
+        Look(number=2, of=3, repeats=2, fractions=(0.1, 0.5)),
+        Look(number=3, of=3, repeats=2, fractions=(0.1, 0.5, 1.0)),
+    )
+    drawn = DrawnRuns(VariantScores("current", rows), repeats=2, pairs=1, seed=0)
+    gate = RateGate(kind="accuracy", line=1, max_drop=0.4)
+    levels = Levels(alarm=0.02)
+
+    found = rate_selftest(suite(gate), gate, drawn, looks, levels)
+
+    assert [look for _, look, _ in seen] == [*looks[:2]]
+    assert (found.passed, found.cases) == (1.0, 60)
+    first, second = (comparison for comparison, *_ in seen)
+    for side in (first.baseline, first.scores):
+        assert {case_id.rpartition("#")[0] for case_id in side.results} <= {"c#0"}
+        assert side.variant == "current"
+    assert len(second.scores.results) == 60
+    assert {
+        (len(one.replies), len(one.scores), len(one.fingerprints))
+        for comparison, size in ((first, 1), (second, 2))
+        for one in comparison.scores.results.values()
+    } == {(1, 1, 1), (2, 2, 2)}
+    assert (first.levels, second.levels) == (levels, levels)
+
+
+def test_forgetting_is_tested_in_every_prompt_mode_with_the_regressed_skills(seen):
+    rows = {
+        name: replace(one, case=replace(one.case, skill="facts"))
+        for name, one in scores(40, 40, 2).results.items()
+    }
+    asked = tuple(one.case for one in rows.values())
+    gate = ForgettingGate(line=1, cases=asked, max_drop=0.1, each=0.02, under_prompt=True)
+    runs = DrawnRuns(VariantScores("base", rows), repeats=1, pairs=3, seed=0)
+    levels = Levels(alarm=0.4)
+
+    found = skills_selftest(suite(gate), gate, runs, levels)
+
+    for (comparison, _), (before, after) in zip(seen, runs, strict=True):
+        assert [*comparison.scores] == ["", "prompt"]
+        assert comparison.levels == levels
+        for new, old in comparison.scores.values():
+            assert [*new.results] == [*after.results]
+            assert [*map(texts, new.results.values())] == [*map(texts, after.results.values())]
+            assert [*map(texts, old.results.values())] == [*map(texts, before.results.values())]
+    counts = [
+        any(part.name == "facts" and part.state == "regressed" for part in verdict.slices)
+        for _, verdict in seen
+    ]
+    assert found.regressed == {"facts": sum(counts) / 3}
+    assert (found.gate, found.margin, found.minimum) == ("forgetting", 0.1, None)
+    assert found.discordance == 1.0

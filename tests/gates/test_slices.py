@@ -1,15 +1,19 @@
 from dataclasses import replace
 
+import pytest
 from columns import suite, variant_scores
 
-from pytest_ftgate.gates.levels import shared_levels
+from pytest_ftgate.gates.levels import Levels, shared_levels
 from pytest_ftgate.gates.rates import AcceptedSamples, Comparison, evaluate_rate
-from pytest_ftgate.gates.samples import samples_from_scores
-from pytest_ftgate.gates.slices import slice_members
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
+from pytest_ftgate.gates.slices import slice_members, slice_names, slice_results
+from pytest_ftgate.gates.verdict import Outcome, Slice
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.stats.paired import change_interval, p_drop, paired_counts
 from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.rule import Rule
 
 GATE = RateGate(kind="accuracy", line=1, max_drop=0.05, slices=("tag", "language"))
 TAGS = ("plain", "angry", "terse", "long", "typos")
@@ -57,6 +61,124 @@ def test_every_slice_is_told_the_greatest_loss_first():
         *(("tag", name) for name in TAGS),
         ("language", "en"),
     }
+
+
+def made_case(**changes):
+    return Case(**{"id": "c1", "location": "c.jsonl:1", "score": Rule("exact"), **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "names"),
+    [
+        ({"tags": ("a", "b")}, "tag", ("a", "b")),
+        ({"expected": ["a", "b"]}, "label", ["a"]),
+        ({"expected": ["a", 2], "score": Rule("labels")}, "label", ["a", "2"]),
+        ({"expected": 7}, "label", ["7"]),
+        ({}, "label", []),
+        ({"expected": {"arguments": {}}}, "label", []),
+        ({"expected": {"name": "a"}, "score": Rule("fields")}, "label", []),
+        ({"difficulty": 0}, "difficulty", ["0"]),
+        ({}, "difficulty", []),
+        ({"language": "en", "skill": "logic"}, "language", ["en"]),
+        ({"language": "en", "skill": "logic"}, "skill", ["logic"]),
+        ({"skill": "logic"}, "language", []),
+        ({"language": "en"}, "skill", []),
+    ],
+)
+def test_a_case_is_in_the_slices_of_its_kinds(changes, kind, names):
+    assert slice_names(made_case(**changes), kind) == names
+
+
+def test_the_members_of_slices_are_the_ids_of_their_cases():
+    cases = [
+        made_case(id="a", tags=("x", "y"), language="en"),
+        made_case(id="b", tags=("y",)),
+    ]  # fmt: skip
+
+    assert slice_members(cases, iter(["tag", "language"])) == {
+        ("tag", "x"): {"a"},
+        ("tag", "y"): {"a", "b"},
+        ("language", "en"): {"a"},
+    }
+
+
+def samples(values, groups=None):
+    return samples_from_cases({
+        f"c{n}": CaseSample(value, 1, f"r{n}", group=groups and f"g{n % groups}")
+        for n, value in enumerate(values)
+    })  # fmt: skip
+
+
+def part(*numbers):
+    return {f"c{n}" for n in numbers}
+
+
+def test_each_slice_has_the_figures_of_its_answered_cases():
+    """Of two tested slices, Holm doubles the smaller p-value."""
+    before = [1.0] * 60 + [None, 1.0]
+    after = [0.0] * 12 + [1.0] * 48 + [1.0, None]
+    members = {
+        ("tag", "still"): part(*range(30, 60)),
+        ("tag", "unanswered"): part(60, 61),
+        ("language", "en"): part(*range(30), 60, 61),
+    }
+
+    found = slice_results(samples(before), samples(after), members, margin=0.2, levels=Levels())
+
+    lost = paired_counts([1.0] * 30, [0.0] * 12 + [1.0] * 18)
+    same = paired_counts([1.0] * 30, [1.0] * 30)
+    lost_low, lost_high = change_interval(lost, 0.95)
+    same_low, same_high = change_interval(same, 0.95)
+    assert found == (
+        Slice(
+            kind="language", name="en", n=30, before=1.0, after=0.6, low=lost_low, high=lost_high,
+            p_drop=2 * p_drop(lost), state="regressed",
+        ),
+        Slice(
+            kind="tag", name="still", n=30, before=1.0, after=1.0, low=same_low, high=same_high,
+            p_drop=1.0, state="kept",
+        ),
+    )  # fmt: skip
+
+
+def test_variants_without_a_shared_case_have_no_slices():
+    before, after = samples([1.0]), samples_from_cases({"other": CaseSample(1.0, 1, "")})
+    members = {("tag", "a"): {"c0", "other"}}
+
+    assert slice_results(before, after, members, margin=0.1, levels=Levels()) == ()
+
+
+def state(lost, count, margin, groups=None, **levels):
+    before, after = [1.0] * count, [0.0] * lost + [1.0] * (count - lost)
+    (found,) = slice_results(
+        samples(before, groups), samples(after, groups), {("tag", "a"): part(*range(count))},
+        margin=margin, levels=Levels(**levels),
+    )  # fmt: skip
+    return found.state
+
+
+@pytest.mark.parametrize(
+    ("lost", "found"), [(19, "inconclusive"), (20, "regressed"), (21, "regressed"), (2, "kept")]
+)
+def test_a_slice_regresses_if_a_real_drop_reaches_the_limit(lost, found):
+    assert state(lost, 200, 0.1) == found
+
+
+def test_a_slice_regresses_at_the_alarm_level_itself():
+    p = p_drop(paired_counts([1.0] * 20, [0.0] * 5 + [1.0] * 15))
+
+    assert state(5, 20, 0.25, alarm=p) == "regressed"
+    assert state(5, 20, 0.25, alarm=p * 0.999) == "inconclusive"
+
+
+@pytest.mark.parametrize(("groups", "found"), [(9, "inconclusive"), (10, "kept")])
+def test_a_slice_takes_ten_groups_of_related_cases(groups, found):
+    assert state(0, 200, 0.4, groups) == found
+
+
+def test_a_slice_is_kept_at_the_miss_level_of_the_gate():
+    assert state(0, 59, 0.05) == "kept"
+    assert state(0, 59, 0.05, miss=0.01) == "inconclusive"
 
 
 def test_a_label_is_the_first_answer_that_is_expected():

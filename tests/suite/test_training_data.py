@@ -215,6 +215,8 @@ def test_a_label_that_is_no_text_is_read_as_it_is_written(read, label, answer):
         {"text": "<s>[INST] Where is my parcel? [/INST] delivery"},
         {"chosen": "Human: Where is my parcel? Assistant: delivery", "rejected": "Human: no"},
         {"input": ASKED},
+        {"input": ASKED, "expected": None},
+        {"input": ASKED, "output": None},
     ],
 )
 def test_a_row_that_tells_no_answer_apart_has_none(read, row):

@@ -1,0 +1,338 @@
+"""Checks of the answers in training data: formats, labels, thoughts, facts."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from rows import found, rows_of
+
+from pytest_ftgate.gates.training_data_checks import answer_findings, doubtful_label_findings
+from pytest_ftgate.gates.verdict import Finding, Severity
+from pytest_ftgate.suite.gate_kinds import DataGate
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.rule import Rule
+
+CHOICE = Rule("choice", ["yes", "no", "later"])
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+def test_questions_with_different_answers_are_an_error_that_shows_the_first_two_lines():
+    rows = rows_of(
+        ("alone", "yes"), ("b", "yes"), ("a", "yes"), ("A!", "no"), ("B", "no"), ("a", "yes"),
+        ("same", "yes"), ("same", "yes"), "a",
+    )  # fmt: skip
+
+    assert found(answer_findings, rows, "conflict") == [
+        Finding(
+            kind="conflict", severity=Severity.ERROR, count=5, lines=(2, 3, 4, 5, 6),
+            message="2 questions are asked with different answers; the first in lines 2 and 5",
+            next="choose one answer, or make the questions different",
+        )
+    ]  # fmt: skip
+
+
+def test_one_question_with_three_answers_is_one_conflict():
+    (finding,) = found(answer_findings, rows_of(("a", "x"), ("a", "y"), ("a", "z")), "conflict")
+
+    assert finding.message == (
+        "1 question is asked with different answers; the first in lines 1 and 2"
+    )
+
+
+def test_answers_that_break_the_format_are_an_error_with_the_three_commonest_kinds():
+    rows = rows_of(
+        ("a", "yes"), ("b", "Yes"), ("c", "YES"), ("d", "`no`"), ("e", "The answer is: no"),
+        ("f", "perhaps"), ("g", "NO"), ("h", "**no**"), "i", ("j", "no: it is not"),
+        ("k", "rather yes"), ("l", "maybe"),
+    )  # fmt: skip
+
+    (finding,) = found(answer_findings, rows, "format", format=(CHOICE,))
+
+    assert finding == Finding(
+        kind="format", severity=Severity.ERROR, count=10, lines=(2, 3, 4, 5, 6, 7, 8, 10, 11, 12),
+        message="10 answers break the format of replies "
+        "(wrong label casing 5, preamble 2, not in enumeration 2)",
+        next="a model learns the format of its answers: write them as replies must be",
+    )  # fmt: skip
+
+
+def test_one_answer_that_breaks_the_format_is_told_in_the_singular():
+    (finding,) = found(answer_findings, rows_of(("a", "Yes")), "format", format=(CHOICE,))
+
+    assert finding.message == "1 answer breaks the format of replies (wrong label casing 1)"
+
+
+def test_a_function_of_the_format_gets_the_row_as_a_case(tmp_path):
+    seen = []
+    rule = Rule("python", "m:f", function=lambda case, reply: seen.append((case, reply.text)))
+
+    found(answer_findings, rows_of("q", ("ask", "yes")), "format", format=(rule,), folder=tmp_path)
+
+    assert seen == [(
+        Case(
+            id="line 2", location="the training data", input="ask", score=Rule("exact"),
+            format=(rule,),
+        ),
+        "yes",
+    )]  # fmt: skip
+
+
+def test_a_function_of_the_format_is_looked_up_in_the_folder_of_the_suite(tmp_path):
+    (tmp_path / "training_marks.py").write_text("def short(case, reply):\n    return 'long'\n")
+    rule = Rule("python", "training_marks:short")
+
+    (finding,) = found(
+        answer_findings, rows_of(("ask", "yes")), "format", format=(rule,), folder=tmp_path
+    )
+
+    assert finding.message == "1 answer breaks the format of replies (python 1)"
+
+
+def test_a_thought_before_an_answer_is_no_error_of_its_format():
+    marks = (("[t]", "[/t]"),)
+    rows = rows_of(("a", "[t]it is so[/t]yes"))
+
+    assert found(answer_findings, rows, "format", format=(CHOICE,), thoughts=marks) == []
+    (finding,) = found(answer_findings, rows, "format", format=(CHOICE,))
+    assert finding.count == 1
+    assert found(answer_findings, rows, "format") == []
+
+
+@pytest.mark.parametrize(
+    ("plain", "severity", "told"),
+    [
+        (0, Severity.NOTE, "1 answer has a thought before it"),
+        (1, Severity.WARNING, "1 answer has a thought before it, and the others have none"),
+    ],
+)
+def test_thoughts_in_some_answers_only_are_a_warning(plain, severity, told):
+    rows = rows_of("q", ("a", "<think>so</think>yes"), *[("b", "no")] * plain)
+
+    assert found(answer_findings, rows, "thought") == [
+        Finding(
+            kind="thought", severity=severity, message=told, count=1, lines=(2,),
+            next="many chat templates cut thoughts off or add empty ones: check what the trainer "
+            "makes of a row, and write thoughts in all answers or in none",
+        )
+    ]  # fmt: skip
+
+
+def test_thoughts_are_found_by_the_marks_of_the_suite():
+    rows = rows_of(("a", "[t]so[/t]yes"), ("b", "[t]so[/t]no"), ("c", "<think>so</think>no"))
+
+    (finding,) = found(answer_findings, rows, "thought", thoughts=(("[t]", "[/t]"),))
+
+    assert finding.lines == (1, 2)
+    assert finding.message == ("2 answers have a thought before it, and the others have none")
+
+
+@pytest.mark.parametrize(
+    ("labels", "count", "told"),
+    [
+        ("abcdef", 5, "5 labels of the suite without a row: b, c, d, e, f"),
+        ("abcdefg", 6, "6 labels of the suite without a row: b, c, d, e, f, …"),
+        ("ab", 1, "1 label of the suite without a row: b"),
+    ],
+)
+def test_labels_without_a_row_are_an_error_that_names_up_to_five(labels, count, told):
+    rows = rows_of(("q", "a"), "b")
+
+    assert found(answer_findings, rows, "missing label", format=(Rule("choice", [*labels]),)) == [
+        Finding(
+            kind="missing label", severity=Severity.ERROR, message=told, count=count,
+            next="add rows of each of these labels",
+        )
+    ]  # fmt: skip
+
+
+def test_labels_that_all_have_a_row_are_no_finding():
+    rows = rows_of(("q", "yes"), ("r", "no"), ("s", "later"))
+
+    assert found(answer_findings, rows, "missing label", format=(CHOICE,)) == []
+
+
+def labelled(**counts):
+    """Return rows with so many different questions of each label."""
+    pairs = [(f"q{label}{n}", label) for label, count in counts.items() for n in range(count)]
+    return rows_of(*pairs)
+
+
+def test_a_label_with_few_rows_is_a_warning_with_its_lines():
+    rows = labelled(no=1, yes=61, later=3)
+
+    assert found(answer_findings, rows, "balance") == [
+        Finding(
+            kind="balance", severity=Severity.WARNING, count=1, lines=(1,),
+            message="yes has 61 rows and no has 1: more than 20 times as many",
+            next="add rows of the rare labels; what is rare in training is rarely answered",
+        )
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("yes", "count"), [(1001, 1), (1000, 0)])
+def test_the_ratio_of_the_labels_is_that_of_the_gate(yes, count):
+    rows = labelled(yes=yes, no=400)
+
+    findings = found(answer_findings, rows, "balance", gate=DataGate(balance=2.5))
+
+    assert [finding.message for finding in findings] == count * [
+        "yes has 1,001 rows and no has 400: more than 2.5 times as many"
+    ]
+
+
+def test_only_labels_of_the_suite_are_counted_where_it_has_labels():
+    rows = labelled(yes=50, no=2, perhaps=1)
+
+    (finding,) = found(answer_findings, rows, "balance", format=(CHOICE,))
+
+    assert finding.message == "yes has 50 rows and no has 2: more than 20 times as many"
+
+
+@pytest.mark.parametrize(
+    ("counts", "are_labels"),
+    [
+        ({"a": 9, "b": 1}, True),
+        ({"a": 8, "b": 1}, False),
+        ({"a": 10}, False),
+        ({"a": 9, "b" * 80: 1}, True),
+        ({"a": 9, "b" * 81: 1}, False),
+    ],
+)
+def test_answers_are_labels_if_short_and_each_occurs_five_times_on_average(counts, are_labels):
+    gate = DataGate(balance=1)
+
+    assert bool(found(answer_findings, labelled(**counts), "balance", gate=gate)) is are_labels
+
+
+# --- facts ---------------------------------------------------------------------------------------
+
+
+def facts(*pairs):
+    return [line for one in found(answer_findings, rows_of(*pairs), "facts") for line in one.lines]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "is_fact"),
+    [
+        ("who wrote it", "Jane Miller", True),
+        ("did jane miller write it", "Jane Miller", False),
+        ("who wrote it", "It was Miller who wrote it", True),
+        ("who wrote it", "Somebody wrote it here. Nobody knows", False),
+        ("who wrote it", "- Somebody wrote it: Nobody knows", False),
+        ("who wrote it", "one did.\n(Another did not) as well", False),
+        ("who wrote it", "Nobody else did", True),
+        ("who wrote it", "Nobody else did it", False),
+        ("when was it", "in 1987 or so", True),
+        ("was it 1987", "in 1987 or so", False),
+        ("how many", "just 7 of these", False),
+        ("how many", "just 17 of these", True),
+        ("how much", "about 1,250.00 or so", True),
+        ("how much of 1,250.00", "about 1,250.00 or so", False),
+    ],
+)
+def test_a_fact_is_a_name_or_a_number_that_the_question_does_not_mention(question, answer, is_fact):
+    assert facts((question, answer)) == ([1] if is_fact else [])
+
+
+def test_a_fact_may_stand_in_the_system_prompt_or_in_an_earlier_turn():
+    turns = [
+        {"role": "system", "content": "You serve Miller of Leeds."},
+        {"role": "user", "content": "I am Smith"},
+        {"role": "assistant", "content": "welcome"},
+        {"role": "user", "content": "who are we"},
+        {"role": "assistant", "content": "we are Smith and Miller in Leeds"},
+    ]
+
+    assert facts({"messages": turns}) == []
+
+
+@pytest.mark.parametrize(("rows", "severity"), [(20, Severity.WARNING), (21, Severity.NOTE)])
+def test_facts_in_a_tenth_of_the_answers_are_a_warning(rows, severity):
+    plain = [(f"q{n}", f"w{n} x") for n in range(rows - 2)]
+    pairs = [("who", "it was Smith"), ("who else", "it was Miller"), *plain]
+
+    assert found(answer_findings, rows_of(*pairs), "facts") == [
+        Finding(
+            kind="facts", severity=severity, count=2, lines=(1, 2),
+            message="2 answers name people, places, dates or numbers that the question does not",
+            next="facts are better retrieved than trained: new ones are learned badly, and teach "
+            "to invent",
+        )
+    ]  # fmt: skip
+
+
+def test_one_answer_names_a_fact():
+    (finding,) = found(answer_findings, rows_of(("who", "it was Smith")), "facts")
+
+    assert finding.message == (
+        "1 answer names people, places, dates or numbers that the question does not"
+    )
+
+
+def test_an_answer_that_occurs_three_times_is_a_label_and_no_fact():
+    assert facts(("a", "Smith"), ("b", "Smith"), ("c", "smith!")) == []
+    assert facts(("a", "Smith"), ("b", "Smith")) == [1, 2]
+
+
+# --- doubtful labels -----------------------------------------------------------------------------
+
+
+def predictable(count, wrong=(), labels=("apple", "pear", "plum")):
+    """Return rows whose words show their label; those of the indexes *wrong* have the next one."""
+    pairs = []
+    for n in range(count):
+        label = labels[n % len(labels)]
+        own = [f"{label}{i}" for i in random.Random(n).sample(range(12), 6)]
+        following = labels[(n + 1) % len(labels)]
+        pairs.append((" ".join(own), following if n in wrong else label))
+    return rows_of(*pairs)
+
+
+def test_a_row_whose_words_are_those_of_another_label_is_doubtful():
+    rows = predictable(120, wrong=[60])
+
+    assert [*doubtful_label_findings(rows)] == [
+        Finding(
+            kind="doubtful label", severity=Severity.NOTE, count=1, lines=(61,),
+            message="1 row is labelled otherwise than rows like them; "
+            "the clearest is line 61: pear, and not apple",
+            next="read them: a wrong label is learned as well as a right one",
+        )
+    ]  # fmt: skip
+
+
+def test_doubtful_labels_of_a_hundredth_of_the_rows_are_a_warning():
+    (finding,) = doubtful_label_findings(predictable(100, wrong=[60]))
+
+    assert (finding.severity, finding.lines) == (Severity.WARNING, (61,))
+
+
+def test_several_doubtful_labels_are_counted_with_the_clearest():
+    (finding,) = doubtful_label_findings(predictable(240, wrong=[60, 121]))
+
+    assert finding.lines == (61, 122)
+    assert finding.message in {
+        f"2 rows are labelled otherwise than rows like them; the clearest is line {clearest}"
+        for clearest in ("61: pear, and not apple", "122: plum, and not pear")
+    }
+
+
+def test_labels_with_fewer_than_three_rows_are_left_out():
+    rows = predictable(60)
+    rare = rows_of(("apple1 apple2 apple3 apple4", "fig"), ("apple1 apple2 apple5 apple6", "fig"))
+
+    assert [*doubtful_label_findings([*rows, *rare])] == []
+
+
+def test_two_words_together_may_show_a_label():
+    """Each word alone is as frequent with one label as with the other."""
+    pairs = [("not good but bad", "yes"), ("good but not bad", "no")] * 30
+    pairs[4] = (pairs[4][0], "no")
+
+    (finding,) = doubtful_label_findings(rows_of(*pairs))
+
+    assert finding.lines == (5,)
+    assert finding.message.endswith("line 5: no, and not yes")
