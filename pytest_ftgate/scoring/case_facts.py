@@ -90,4 +90,4 @@ def number_groups(case_ids: Sequence[str], groups: Sequence[str | None]) -> NDAr
     if not any(groups):
         return None
     names = [group or f"\0{case_id}" for case_id, group in zip(case_ids, groups, strict=True)]
-    return np.unique(np.array(names, dtype=np.str_), return_inverse=True)[1]
+    return np.unique(np.array(names), return_inverse=True)[1]

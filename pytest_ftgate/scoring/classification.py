@@ -82,7 +82,7 @@ def label_predictions(scores: VariantScores, labels: Sequence[str]) -> LabelPred
         tuple(case_id for case_id, _, _, _ in rows),
         np.array([expected for _, expected, _, _ in rows], dtype=np.intp),
         np.array([predicted for _, _, predicted, _ in rows], dtype=np.intp),
-        None if groups is None else np.array(groups, dtype=np.str_),
+        None if groups is None else np.array(groups),
     )
 
 
@@ -129,9 +129,8 @@ def _count_pairs(
     first: Sequence[int] | NDArray[np.intp], second: Sequence[int] | NDArray[np.intp], size: int
 ) -> NDArray[np.intp]:
     """Return how often each pair of indexes below *size* occurs, of shape (size, size)."""
-    table = np.zeros((size, size), dtype=np.intp)
-    np.add.at(table, (np.asarray(first), np.asarray(second)), 1)
-    return table
+    pairs = np.asarray(first) * size + np.asarray(second)
+    return np.bincount(pairs, minlength=size * size).reshape(size, size)
 
 
 def _ratio(part: np.intp | int, whole: np.intp | int) -> float:
@@ -142,8 +141,8 @@ def _taken_for(
     names: Sequence[str], predicted_counts: NDArray[np.intp], label: str
 ) -> dict[str, int]:
     """Return how often each label other than *label* was predicted, the most frequent first."""
-    pairs = zip(names, predicted_counts, strict=True)
-    counts = Counter({name: int(count) for name, count in pairs if count})
+    counted = enumerate(predicted_counts.tolist())
+    counts = Counter({names[index]: count for index, count in counted if count})
     del counts[label]
     return dict(counts.most_common())
 

@@ -12,7 +12,7 @@ from pytest_ftgate.requests.judges import JudgeRequest
 from pytest_ftgate.requests.reply import Reply, read_reply
 from pytest_ftgate.scoring.score import ContentScore
 from pytest_ftgate.scoring.structured import find_json
-from pytest_ftgate.suite.model import PAIRWISE_GRADES, Judge
+from pytest_ftgate.suite.model import Judge
 
 #: By fingerprint of the request, the reply of a judge or the error.
 JudgeReplies = Mapping[str, Reply | FtgateError]
@@ -146,7 +146,9 @@ def _read_grade(judge: Judge, reply: Reply) -> tuple[str, str]:
     if not isinstance(document, Mapping) or not {"reason", "grade"} <= document.keys():
         cut = " (cut off at its token limit)" if reply.stop == "length" else ""
         raise ValueError(f"no JSON object with reason and grade{cut}", repr(text[:80]))
-    grade, known = document["grade"], PAIRWISE_GRADES if judge.is_pairwise else judge.grades
-    if not isinstance(grade, str) or grade not in known:
-        raise ValueError(f"the grade is {json.dumps(grade)[:80]}, none of {', '.join(known)}")
+    grade = document["grade"]
+    if not isinstance(grade, str) or grade not in judge.grades:
+        raise ValueError(
+            f"the grade is {json.dumps(grade)[:80]}, none of {', '.join(judge.grades)}"
+        )
     return grade, " ".join(str(document["reason"]).split())[:_MAX_REASON]

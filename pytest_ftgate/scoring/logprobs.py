@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import exp, inf, log
+from operator import attrgetter
 
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.requests.logprobs import Divergence, TokenLogprobs
@@ -14,6 +15,7 @@ from pytest_ftgate.suite.rule import choice_labels
 
 #: The least probability that is compared: what lies below is as good as 0.
 _LEAST = 1e-12
+_TOP = attrgetter("top")
 
 
 def score_margin(case: Case, reply: Reply) -> ContentScore:
@@ -81,7 +83,8 @@ def _fitting_labels(labels: Sequence[str], begun: str) -> list[str]:
     """Return the labels that *begun* is the beginning of, or the longest that begins it."""
     if not begun:
         return []
-    complete = sorted((label for label in labels if begun.startswith(label)), key=len)
+    # Of such labels each begins the next one.
+    complete = sorted(label for label in labels if begun.startswith(label))
     return [label for label in labels if label.startswith(begun)] or complete[-1:]
 
 
@@ -96,7 +99,7 @@ def token_divergence(
     """
     if not base or [token.text for token in base] != [token.text for token in tuned]:
         return None
-    parts = [_top_divergence(one.top, other.top) for one, other in zip(base, tuned, strict=True)]
+    parts = [*map(_top_divergence, map(_TOP, base), map(_TOP, tuned))]
     return Divergence(
         tokens=len(base),
         kl=sum(kl for kl, _ in parts),
@@ -110,9 +113,9 @@ def _top_divergence(base: Mapping[str, float], tuned: Mapping[str, float]) -> tu
     """Return the divergence over the shared tokens and all others as one, and the base's others."""
     shared = base.keys() & tuned.keys()
     pairs = [(exp(base[key]), exp(tuned[key])) for key in shared]
-    rest = [max(0.0, 1.0 - sum(side)) for side in zip(*pairs, strict=True)] if pairs else [1.0, 1.0]
-    kl = sum(p * log(p / max(q, _LEAST)) for p, q in [*pairs, (rest[0], rest[1])] if p > _LEAST)
-    return max(0.0, kl), rest[0]
+    rest, tuned_rest = (max(0.0, 1.0 - sum(pair[side] for pair in pairs)) for side in (0, 1))
+    kl = sum(p * log(p / max(q, _LEAST)) for p, q in [*pairs, (rest, tuned_rest)] if p > _LEAST)
+    return max(0.0, kl), rest
 
 
 def perplexity(logprob: float, tokens: int) -> float:

@@ -122,17 +122,16 @@ def _empty(top: str) -> None:
 
     So each folder is moved into *top* before it is emptied.
     """
-    prefix, folders, moved = Path(top, token_hex(8)), [top], 0
+    folders = [top]
     while folders:
         folder = folders.pop()
         for entry in [*_entries(folder)]:
             if not entry.is_dir(follow_symlinks=False):
                 Path(entry.path).unlink()
                 continue
-            moved += 1
             # Without the right to write, a folder cannot be moved.
             Path(entry.path).chmod(0o700)
-            folders.append(f"{prefix}-{moved}")
+            folders.append(str(Path(top, token_hex())))
             Path(entry.path).rename(folders[-1])
         if folder != top:
             Path(folder).rmdir()
@@ -210,11 +209,11 @@ def _read_failure(process: subprocess.Popen[bytes], token: bytes) -> str:
     # Code that runs may end with any exit code.
     is_ready = raw.startswith(sandbox_child.READY)
     if process.returncode == sandbox_child.EXIT_NOT_SANDBOXED and not is_ready:
-        raise ScorerError(f"code cannot be shut in here ({raw.decode('utf-8', 'replace')})")
+        raise ScorerError(f"code cannot be shut in here ({raw.decode()})")
     report = raw.removeprefix(sandbox_child.READY)
     try:
         if report.startswith(token):
-            return str(json.loads(report.removeprefix(token).decode("utf-8", "replace")))
+            return str(json.loads(report.removeprefix(token)))
     except ValueError:
         pass
     return f"ended before its tests had, with exit code {process.returncode}"
@@ -245,9 +244,8 @@ class TimeLimit:
     def __init__(self) -> None:
         in_main = threading.current_thread() is threading.main_thread()
         self._has_alarm = in_main and hasattr(signal, "setitimer")
-        self._expired = False
         self._case: Case | None = None
-        self._entered = self._started = time.monotonic()
+        self._entered = time.monotonic()
 
     def __enter__(self) -> Self:
         """Take over the alarm. It repeats, and each time checks the time of the current reply.

@@ -197,12 +197,18 @@ _BY_ARGUMENT = {
 _CLONE, _CLONE3, _KILL, _TGKILL, _PRLIMIT = (56, 220), (435, 435), (62, 129), (234, 131), (302, 261)
 _SOCKETPAIR, _SENDTO = (53, 199), (44, 206)
 _LOAD, _IS, _FROM, _HAS, _AND, _END = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
-_ALLOW, _REFUSE, _A_THREAD = 0x7FFF0000, 0x00050000, 0x10000
+_A_THREAD = 0x10000
 #: Libraries try calls from here on first, and older ones if the kernel does not have them.
 _FIRST_UNKNOWN = 463
 #: The low half of the first argument, and the bytes of one.
 _ARGUMENTS, _SIZE = 16, 8
 _Op = tuple[int, int, int, int]
+#: These read the machine and the number of the call, and the kind of a socket without its flags.
+_MACHINE, _NUMBER, _SOCKET_KIND = (_LOAD, 0, 0, 4), (_LOAD, 0, 0, 0), (_AND, 0, 0, 15)
+#: The ends of a program: the call is allowed, forbidden, or not there.
+_ALLOW: _Op = (_END, 0, 0, 0x7FFF0000)
+_FORBID: _Op = (_END, 0, 0, 0x00050000 | errno.EPERM)
+_ABSENT: _Op = (_END, 0, 0, 0x00050000 | errno.ENOSYS)
 
 
 def has_landlock() -> bool:
@@ -223,14 +229,14 @@ def _restrict(folder: str) -> None:
     """
     arch, column = _MACHINES[os.uname().machine]
     libc = ctypes.CDLL(None, use_errno=True)
-    _check(libc.prctl(_PARENT_DIES, signal.SIGKILL, 0, 0, 0))
+    _check(libc.prctl(_PARENT_DIES, signal.SIGKILL))
     _check(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
     _check(libc.capset(struct.pack("=Ii", 0x20080522, 0), bytes(24)))
     _restrict_files(libc, folder)
     program = _seccomp_program(arch, column)
-    buffer = ctypes.create_string_buffer(program, len(program))
+    buffer = ctypes.create_string_buffer(program)
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
-    _check(libc.prctl(_SECCOMP, 2, header, 0, 0))
+    _check(libc.prctl(_SECCOMP, 2, header))
 
 
 def _check(result: int) -> int:
@@ -259,57 +265,50 @@ def _restrict_files(libc: ctypes.CDLL, folder: str) -> None:
     _check(libc.syscall(_RESTRICT_SELF, rules, 0))
 
 
-def _refuse(error: int) -> _Op:
-    return (_END, 0, 0, _REFUSE | error)
-
-
 def _load(argument: int, *, high: bool = False) -> _Op:
     return (_LOAD, 0, 0, _ARGUMENTS + _SIZE * argument + 4 * high)
 
 
 def _seccomp_program(arch: int, column: int) -> bytes:
     """Return the BPF program that allows some system calls, and refuses all others."""
-    refuse, allow = _refuse(errno.EPERM), (_END, 0, 0, _ALLOW)
-    ops = [(_LOAD, 0, 0, 4), (_IS, 1, 0, arch), refuse, (_LOAD, 0, 0, 0)]
+    ops = [_MACHINE, (_IS, 1, 0, arch), _FORBID, _NUMBER]
     for number in (numbers[column] for numbers in _ALLOWED.values()):
-        ops += [] if number is None else [(_IS, 0, 1, number), allow]
+        ops += [] if number is None else [(_IS, 0, 1, number), _ALLOW]
     rules = {numbers[column]: rule for numbers, rule in _argument_rules().items()}
     for number, rule in rules.items():
         ops += [(_IS, 0, len(rule), number), *rule]
     # The filter cannot read the flags of clone3. After ENOSYS, the C library uses clone.
-    ops += [(_IS, 0, 1, _CLONE3[column]), _refuse(errno.ENOSYS)]
-    ops += [(_FROM, 0, 1, _FIRST_UNKNOWN), _refuse(errno.ENOSYS), refuse]
+    ops += [(_IS, 0, 1, _CLONE3[column]), _ABSENT]
+    ops += [(_FROM, 0, 1, _FIRST_UNKNOWN), _ABSENT, _FORBID]
     return b"".join(struct.pack("=HBBI", *op) for op in ops)
 
 
 def _argument_rules() -> dict[tuple[int, int], list[_Op]]:
     """Return the rules of the system calls whose arguments decide, by the numbers of the call."""
-    refuse, allow = _refuse(errno.EPERM), (_END, 0, 0, _ALLOW)
     rules: dict[tuple[int, int], list[_Op]] = {
-        _CLONE: [_load(0), (_HAS, 1, 0, _A_THREAD), refuse, allow],
+        _CLONE: [_load(0), (_HAS, 1, 0, _A_THREAD), _FORBID, _ALLOW],
         # Limits may be read, but not set.
         _PRLIMIT: _null(2),
         # A stream has no other end than its pair; a datagram may go to any socket of the machine.
         _SOCKETPAIR: [
-            *(_load(0), (_IS, 1, 0, 1), refuse),
-            *(_load(1), (_AND, 0, 0, 15), (_IS, 0, 1, 1), allow, refuse),
+            *(_load(0), (_IS, 1, 0, 1), _FORBID),
+            *(_load(1), _SOCKET_KIND, (_IS, 0, 1, 1), _ALLOW, _FORBID),
         ],
         _SENDTO: _null(4),
     }
     # Signals to itself alone.
-    of_itself: list[_Op] = [_load(0), (_IS, 1, 0, os.getpid()), refuse, allow]
+    of_itself: list[_Op] = [_load(0), (_IS, 1, 0, os.getpid()), _FORBID, _ALLOW]
     rules |= {_KILL: of_itself, _TGKILL: of_itself}
     for numbers, argument, values in _BY_ARGUMENT.values():
-        tests = [op for value in values for op in ((_IS, 0, 1, value), allow)]
-        rules[numbers] = [_load(argument), *tests, refuse]
+        tests = [op for value in values for op in ((_IS, 0, 1, value), _ALLOW)]
+        rules[numbers] = [_load(argument), *tests, _FORBID]
     return rules
 
 
 def _null(argument: int) -> list[_Op]:
     """Return the rule that allows a call only without the pointer *argument*."""
-    refuse, allow = _refuse(errno.EPERM), (_END, 0, 0, _ALLOW)
     low, high = _load(argument), _load(argument, high=True)
-    return [low, (_IS, 0, 3, 0), high, (_IS, 0, 1, 0), allow, refuse]
+    return [low, (_IS, 0, 3, 0), high, (_IS, 0, 1, 0), _ALLOW, _FORBID]
 
 
 if __name__ == "__main__":

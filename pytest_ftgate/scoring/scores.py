@@ -464,7 +464,7 @@ class _CaseScorer:
 
     def _score(self, case: Case, checked: Case, reply: Reply, case_request: CaseRequest) -> Score:
         """Return the score of *reply*; *checked* is *case* with the formats of its request."""
-        judge_scores = self._judge_scores.get(case_request.fingerprint, {})
+        judge_scores = self._judge_scores.get(case_request.fingerprint)
         content = score_content(case, reply, self._folder, judge_scores)
         format_error = self._format_checker.find_error(checked, reply)
         if reply.has_no_answer:

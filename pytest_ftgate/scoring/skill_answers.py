@@ -58,7 +58,7 @@ def _tokens(text: str) -> list[str]:
 
 
 def _is_number(token: str) -> bool:
-    return token.lstrip("-").replace(".", "", 1).isdecimal()
+    return token.removeprefix("-").replace(".", "").isdecimal()
 
 
 # An answer on each line ---------------------------------------------------------------------------

@@ -55,15 +55,11 @@ _KIND_BY_PYDANTIC_TYPE = {
 
 def find_json(text: str) -> Any:
     """Return the JSON that a lenient reader finds in *text*, or None."""
-    for repair in (_keep, strip_fence, _extract_json, _strip_trailing_commas):
-        text = repair(text)[1]
+    for repair in (None, strip_fence, _extract_json, _strip_trailing_commas):
+        text = repair(text)[1] if repair else text
         with suppress(ValueError, RecursionError):
             return _DECODER.decode(text)
     return None
-
-
-def _keep(text: str) -> tuple[str, str]:
-    return "", text
 
 
 def _reject_constant(name: str) -> Any:
@@ -169,9 +165,9 @@ def _model_error(reference: str, model: Any, text: str) -> FormatError | None:
 
     try:
         # As bytes: half of a surrogate pair is then an error of the reply, and not of the model.
-        model.model_validate_json(text.encode("utf-8", "surrogatepass"))
+        model.model_validate_json(text.encode(errors="surrogatepass"))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        first = error.errors()[0]
         path = "/".join(map(str, first["loc"]))
         return FormatError(_model_error_kind(first), f"/{path}: {first['msg']}"[:_MAX_DETAIL])
     except Exception as error:
@@ -212,7 +208,7 @@ def _json_end(text: str, start: int) -> int:
 def _outermost_json(text: str) -> str:
     """Return *text* from the first to the last bracket, if that is JSON apart from commas."""
     first, last = _OPENING.search(text), max(text.rfind("}"), text.rfind("]"))
-    part = text[first.start() : last + 1] if first else ""
+    part = text[first.start() : last + 1] if first else text
     return part if _json_error(None, _TRAILING_COMMA.sub("", part)) is None else text
 
 
@@ -233,8 +229,8 @@ class _XmlTarget:
 
     def __init__(self) -> None:
         self.tags: list[str] = []
-        #: Where the first text outside of every element stands, as the kind of a format error.
-        self.outside_kind = ""
+        #: The number of texts outside of every element.
+        self.outside = 0
         self._depth = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
@@ -247,10 +243,8 @@ class _XmlTarget:
         self._depth -= 1
 
     def data(self, text: str) -> None:
-        if self._depth == 1 and text.strip():
-            # The first tag is the element that is put around the whole reply.
-            kind = "trailing text" if len(self.tags) > 1 else "preamble"
-            self.outside_kind = self.outside_kind or kind
+        # The first element is the one that is put around the whole reply.
+        self.outside += self._depth == 1 and bool(text.strip())
 
 
 def _xml_error(tags: Sequence[str], text: str) -> FormatError | None:
@@ -261,14 +255,15 @@ def _xml_error(tags: Sequence[str], text: str) -> FormatError | None:
     try:
         # Inside an element, XML cannot declare entities. So no entity can expand without limit.
         parser = ET.XMLParser(target=target)  # noqa: S314
-        parser.feed(f"<reply>{body}\n</reply>".encode("utf-8", "surrogatepass"))
+        parser.feed(f"<reply>{body}\n</reply>".encode(errors="surrogatepass"))
         parser.close()
     except ET.ParseError as error:
         # An error only in the added last line means that an element is still open.
         truncated = error.position[0] == body.count("\n") + 2
         return FormatError("truncated" if truncated else "invalid syntax", str(error))
-    if target.outside_kind and set(tags) <= set(target.tags):
-        return FormatError(target.outside_kind, "there is text outside the elements")
+    if target.outside and not set(tags).difference(target.tags):
+        # Text before the elements gets its kind from the repair that removes it.
+        return FormatError("trailing text", "there is text outside the elements")
     return _tag_order_error(tags, target.tags)
 
 
@@ -314,7 +309,7 @@ def _extract_csv(columns: Sequence[str], text: str) -> tuple[str, str]:
     start = next((i for i, line in enumerate(lines) if line.strip() == header), None)
     if start is None:
         return extract_part(text, text)
-    end = next((i for i in range(start, len(lines)) if not lines[i].strip()), len(lines))
+    end = next((i for i in range(start, len(lines)) if not lines[i].strip()), None)
     return extract_part(text, "\n".join(lines[start:end]).strip())
 
 
@@ -383,7 +378,7 @@ def _yaml_error(text: str) -> FormatError | None:
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     collection = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
     try:
-        events = yaml.parse(text.encode("utf-8", "surrogatepass"), Loader=loader)
+        events = yaml.parse(text.encode(errors="surrogatepass"), Loader=loader)
         roots = [
             event
             for previous, event in pairwise(events)
@@ -404,7 +399,7 @@ def _sql_error(text: str) -> FormatError | None:
     try:
         statements = [statement for statement in sqlglot.parse(text) if statement is not None]
     except (sqlglot.errors.SqlglotError, RecursionError) as error:
-        return FormatError("invalid syntax", str(error).splitlines()[0][:200])
+        return FormatError("invalid syntax", str(error).splitlines()[0])
     # The parser reads any single word as a name, which is an expression and no statement.
     expression = exp.Condition | exp.Alias
     if not statements or any(isinstance(statement, expression) for statement in statements):

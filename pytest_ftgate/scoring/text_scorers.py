@@ -137,7 +137,7 @@ def _in_word(character: str) -> bool:
 
 
 def _score_contains(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
-    return binary_score(contains_words(text, accepted, every=rule.options.get("all", False)))
+    return binary_score(contains_words(text, accepted, every=bool(rule.options.get("all"))))
 
 
 def matches_pattern(text: str, accepted: Sequence[str]) -> bool:

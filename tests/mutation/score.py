@@ -26,8 +26,8 @@ FOLDERS = ROOT / ".nightly/mutation"
 EQUAL = Path(__file__).with_name("equal.txt")
 #: The share of the mutants that tests must catch.
 LIMIT = 0.9
-#: Exit codes of a mutant that tests caught, by a failure or by the limit of its time.
-CAUGHT = (1, -24)
+#: Exit codes of a mutant that tests caught, by a failure, the limit of its time, or an alarm.
+CAUGHT = (1, -24, -14)
 SURVIVED, UNTESTED = 0, 33
 #: The type that a value is cast to, which does nothing when the code runs.
 CAST_TYPE = re.compile(r'cast\((?:"[^"]*"|None), ')
@@ -139,6 +139,9 @@ def try_mutants(folder: Path, room: Room, names: list[str], seconds: int | None 
             process.wait()
     if process.returncode not in (0, 2):
         raise SystemExit(f"the tests do not run: see {folder / 'trials.log'}")
+    if (folder / "failing.txt").is_file():
+        for test in (folder / "failing.txt").read_text("utf-8").splitlines():
+            print(f"  left out, since it fails without a mutant: {test}")
 
 
 def tests_of(room: Room) -> list[str]:

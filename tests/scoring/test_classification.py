@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from columns import variant_scores
+from columns import case, variant_scores
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import (
@@ -10,6 +12,7 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
+from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.classification import (
     LabelPredictions,
     cohen_kappa,
@@ -17,6 +20,9 @@ from pytest_ftgate.scoring.classification import (
     label_predictions,
     macro_f1,
 )
+from pytest_ftgate.scoring.label_metrics import LabelMetrics
+from pytest_ftgate.scoring.scores import CaseResult, VariantScores
+from pytest_ftgate.suite.rule import Rule
 
 LABELS = ("a", "b", "c", "d")
 
@@ -123,3 +129,141 @@ def test_rates_confusions_and_kappa_are_those_of_scikit_learn(size, cases, rando
             kappa = cohen_kappa_score(expected, predicted, labels=labels, weights=weights)
             ours = cohen_kappa(expected, predicted, size + 1, weighted=weighted)
             assert ours == pytest.approx(kappa)
+
+
+def scores_of(*rows):
+    """Return the scores of cases, each with its expected answer, reply, group and synonyms."""
+    results = {}
+    for number, (expected, text, group, synonyms) in enumerate(rows):
+        one = replace(
+            case(f"c{number}"),
+            expected=expected,
+            group=group,
+            score=Rule("choice", None, {"synonyms": synonyms} if synonyms else {}),
+        )
+        replies = () if text is None else (Reply(text=text), Reply(text="a"))
+        results[one.id] = CaseResult(one, replies, (), ())
+    return VariantScores("v", results)
+
+
+def test_the_first_reply_to_each_case_is_its_prediction():
+    made = label_predictions(
+        scores_of(
+            ("a", "B.", None, None),
+            ("b", None, None, None),
+            ("c", "no label", None, None),
+            (None, "a", None, None),
+            ("x", "a", None, None),
+            (["x", "c", "b"], "b", None, None),
+            (["c", "b"], "d", None, None),
+            ("d", "dee", None, {"d": ["dee"]}),
+            ("d", "dee", None, None),
+        ),
+        LABELS,
+    )
+
+    assert made.labels == LABELS
+    assert made.case_ids == ("c0", "c1", "c2", "c5", "c6", "c7", "c8")
+    assert made.expected.tolist() == [0, 1, 2, 2, 2, 3, 3]
+    assert made.predicted.tolist() == [1, -1, 4, 2, 3, 3, 4]
+    assert made.has_reply.tolist() == [True, False, True, True, True, True, True]
+    assert made.expected.dtype == made.predicted.dtype == np.intp
+    assert made.groups is None
+
+
+def test_without_a_case_there_are_no_predictions():
+    made = label_predictions(scores_of((None, "a", None, None)), LABELS)
+
+    assert (made.case_ids, made.expected.tolist(), made.predicted.tolist()) == ((), [], [])
+    assert made.expected.dtype == made.predicted.dtype == np.intp
+    assert label_metrics(made) == ()
+
+
+def test_a_case_without_a_group_is_a_group_of_its_own_among_the_predictions():
+    made = label_predictions(
+        scores_of(
+            ("a", "a", "g", None),
+            ("a", "a", None, None),
+            ("a", "a", "g", None),
+            ("a", "a", None, None),
+        ),
+        LABELS,
+    )
+
+    assert made.groups.tolist() == ["g", "\0c1", "g", "\0c3"]
+    chosen = made.select(np.array([False, True, True, False]))
+    assert chosen.groups.tolist() == ["\0c1", "g"]
+    assert chosen.case_ids == ("c1", "c2")
+    assert made.at_cases(["c3", "c0"], right=np.ones(2, np.bool_)).groups.tolist() == ["\0c3", "g"]
+
+
+def test_predictions_are_chosen_with_their_labels():
+    made = LabelPredictions(LABELS, tuple("123"), np.array([0, 1, 2]), np.array([-1, 4, 1]))
+
+    chosen = made.select(made.has_reply)
+
+    assert (chosen.labels, chosen.case_ids, chosen.groups) == (LABELS, ("2", "3"), None)
+    assert (chosen.expected.tolist(), chosen.predicted.tolist()) == ([1, 2], [4, 1])
+    taken = made.at_cases(["2", "1"], right=np.array([False, True]))
+    assert (taken.expected.tolist(), taken.predicted.tolist()) == ([1, 0], [4, 0])
+    assert made.at_cases([], right=np.ones(0, np.bool_)).expected.tolist() == []
+    taken = made.at_cases(["1"], right=np.array([False]))
+    assert taken.predicted.tolist() == [4]
+
+
+BEFORE = LabelPredictions(
+    LABELS, tuple("12345"), np.array([0, 0, 1, 1, 3]), np.array([0, 0, 1, 1, -1])
+)
+AFTER = LabelPredictions(
+    LABELS, tuple("123456"), np.array([0, 0, 1, 1, 2, 3]), np.array([0, 1, 2, 2, 2, 4])
+)
+
+
+def test_the_label_with_the_largest_loss_comes_first():
+    found = label_metrics(AFTER, BEFORE)
+
+    assert found == (
+        LabelMetrics(
+            label="b", n=2, precision=0.0, recall=0.0, f1=0.0, taken_for={"c": 2}, f1_before=1.0
+        ),
+        LabelMetrics(
+            label="a", n=2, precision=1.0, recall=0.5, f1=2 / 3, taken_for={"b": 1}, f1_before=1.0
+        ),
+        LabelMetrics(label="d", n=1, precision=0.0, recall=0.0, f1=0.0, taken_for={"no label": 1}),
+        LabelMetrics(label="c", n=1, precision=1 / 3, recall=1.0, f1=0.5),
+    )
+    assert [*map(type, (found[0].n, found[0].f1, found[0].taken_for["c"]))] == [int, float, int]
+
+
+def test_without_another_variant_the_lowest_f1_comes_first():
+    found = label_metrics(AFTER)
+
+    assert [(one.label, one.f1, one.f1_before) for one in found] == [
+        ("b", 0.0, None),
+        ("d", 0.0, None),
+        ("c", 0.5, None),
+        ("a", pytest.approx(2 / 3), None),
+    ]
+
+
+def test_the_label_that_one_is_most_taken_for_comes_first():
+    expected, predicted = np.zeros(7, np.intp), np.array([1, 2, 2, 4, 4, 4, 0])
+    (found,) = label_metrics(LabelPredictions(LABELS, tuple("1234567"), expected, predicted))
+
+    assert [*found.taken_for.items()] == [("no label", 3), ("c", 2), ("b", 1)]
+
+
+def test_two_raters_that_give_one_grade_to_everything_agree_by_chance_alone():
+    assert cohen_kappa([1, 1], [1, 1], 3, weighted=False) == 0.0
+    assert cohen_kappa([1, 1], [1, 1], 3, weighted=True) == 0.0
+    assert cohen_kappa([0, 1], [0, 1], 2, weighted=False) == 1.0
+    assert cohen_kappa([0, 0], [1, 1], 2, weighted=True) == 0.0
+
+
+@pytest.mark.parametrize(("weighted", "weights"), [(False, None), (True, "quadratic")])
+def test_a_distant_grade_disagrees_by_the_square_of_its_distance(weighted, weights):
+    first, second = [0, 1, 2, 2, 0, 3], [0, 2, 1, 0, 3, 3]
+
+    assert cohen_kappa(first, second, 4, weighted=weighted) == pytest.approx(
+        cohen_kappa_score(first, second, weights=weights)
+    )

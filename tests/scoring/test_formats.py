@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import sys
 import time
 from copy import deepcopy
 from dataclasses import replace
@@ -18,7 +19,14 @@ from properties import examples
 from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Step, ToolCall
-from pytest_ftgate.scoring.formats import FormatChecker
+from pytest_ftgate.scoring.formats import (
+    FormatChecker,
+    can_detect_language,
+    detect_language,
+    ends_in_loop,
+    looks_like_hedge,
+    looks_like_refusal,
+)
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
@@ -482,3 +490,225 @@ def test_equal_rules_are_prepared_once(monkeypatch):
         assert checker.find_error(case(copied), Reply(text="a")) is None
 
     assert loaded == ["checks:ok"]
+
+
+# What an error says ----------------------------------------------------------------------------
+
+LONG_LABELS = Rule("choice", ["a", *(f"label {n}" for n in range(90))])
+NUMBERS = " ".join(map(str, range(99)))
+LINES = Rule("lines", {"min": 2, "max": 3, "longest": 5, "prefix": "- "})
+
+
+def length(unit, **limits):
+    return Rule("length", {"unit": unit, **limits})
+
+
+SAID = [
+    (CHOICE, "refund, please", "trailing text", "after refund"),
+    (CHOICE, "**refund** is it", "trailing text", "after refund"),
+    (CHOICE, "It is refund!", "preamble", "before refund"),
+    (CHOICE, "REFUND is it", "trailing text", "after refund"),
+    (CHOICE, "the refund is", "not in enumeration", "labels: refund, billing"),
+    (CHOICE, "refund or billing", "not in enumeration", "labels: refund, billing"),
+    (CHOICE, "no", "not in enumeration", "labels: refund, billing"),
+    (CHOICE, "refund and refund", "trailing text", "after refund"),
+    (CHOICE, "a refund and refund", "preamble", "before refund"),
+    (Rule("choice", ["a", "b", "a"]), "c", "not in enumeration", "labels: a, b"),
+    (Rule("choice", ["late", "late mail"]), "late mail it is", "trailing text", "after late mail"),
+    (Rule("choice", ["x", "late", "late mail"]), "so: late", "preamble", "before late"),
+    (
+        LONG_LABELS,
+        "c",
+        "not in enumeration",
+        f"labels: a, {', '.join(f'label {n}' for n in range(90))}"[:200],
+    ),
+    (Rule("regex", "^a"), "b", "regex", "no match for ^a"),
+    (Rule("regex", "a" * 300), "b", "regex", f"no match for {'a' * 187}"),
+    (LINES, "- a", "lines", "1 lines, 2 at least"),
+    (LINES, "- a\n- b\n\n- c\n- d", "lines", "4 lines, 3 at most"),
+    (LINES, "- a\n- bcde", "lines", "a line of 6 characters, 5 at most"),
+    (LINES, "- a\nb\nc", "lines", 'a line does not begin with "- ": b'),
+    (LINES, "a\n- bcde", "lines", "a line of 6 characters, 5 at most"),
+    (Rule("lines", {"prefix": "-"}), NUMBERS, "lines",
+     f'a line does not begin with "-": {NUMBERS}'[:200]),
+    (Rule("lines", {"count": 2}), "a\nb\nc", "lines", "3 lines, 2 at most"),
+    (Rule("lines", {"count": 2}), "a", "lines", "1 lines, 2 at least"),
+    (Rule("lines", {"max": 1}), "a\nb", "lines", "2 lines, 1 at most"),
+    (length("characters", max=1000), "ab" * 750, "repetition loop",
+     "1,500 characters, 1,000 at most"),
+    (length("characters", min=1000), "ab", "length",
+     "2 characters, 1,000 at least"),
+    (length("words", max=1), "a b", "length", "2 words, 1 at most"),
+    (length("sentences", min=2), "a b", "length", "1 sentences, 2 at least"),
+    (length("sentences", max=2), "A. B! C?", "length", "3 sentences, 2 at most"),
+    (length("tokens", max=1), "abcde", "length", "2 tokens, 1 at most"),
+    (length("tokens", min=3), "abcdefgh", "length", "2 tokens, 3 at least"),
+    (Rule("language", "de"), "Your refund arrives tomorrow.", "wrong language", "it is in en"),
+    (Rule("contains", ["a", "b", "c"]), "a", "contains", 'it lacks "b"'),
+    (Rule("avoids", ["a", "b", "c"]), "c b", "avoids", 'it says "b"'),
+    (Rule("contains", ["cat"]), "cats", "contains", 'it lacks "cat"'),
+    (Rule("contains", ["1"]), "21", "contains", 'it lacks "1"'),
+    (Rule("markdown", {"table": ["name", "price"]}), "a, b", "markdown", "there is no table"),
+    (CHOICE, "", "empty", ""),
+    (CHOICE, "I cannot help", "refusal", "labels: refund, billing"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "text", "kind", "detail"), SAID)
+def test_an_error_says_what_is_wrong(rule, text, kind, detail):
+    assert read(text, rule) == FormatError(kind, detail, rules=(rule.kind,))
+
+
+HELD = [
+    (CHOICE, "billing"),
+    (LINES, "- a\n\n- b"),
+    (LINES, "- a\n- b\n- abc"),
+    (Rule("lines", {"longest": 3}), "abc\r\nabc\r"),
+    (Rule("length", {"unit": "characters", "min": 3, "max": 3}), " abc "),
+    (Rule("length", {"unit": "sentences", "min": 1, "max": 1}), "no end"),
+    (Rule("contains", ["+1"]), "a+1 b"),
+    (Rule("contains", ["Größe"]), "die GRÖßE."),
+    (Rule("contains", ["cat"]), "cats cat cats"),
+    (Rule("contains", ["猫"]), "黒猫です"),
+    (Rule("avoids", ["cat"]), "concatenate"),
+    (Rule("language", "en"), "Your refund arrives tomorrow."),
+]
+
+
+@pytest.mark.parametrize(("rule", "text"), HELD)
+def test_a_reply_within_its_limits_has_no_error(rule, text):
+    assert read(text, rule) is None
+
+
+def test_several_errors_are_told_as_the_first_one():
+    rules = Rule("regex", "^r"), Rule("length", {"unit": "characters", "max": 6}), CHOICE
+
+    assert read("something else", *rules) == FormatError(
+        "regex", "no match for ^r", rules=("regex", "length", "choice")
+    )
+    assert read("a refund, I say", *rules[1:], stop="length") == FormatError(
+        "truncated", "15 characters, 6 at most", rules=("length", "choice")
+    )
+    assert read("no", CHOICE, LABEL, stop="refusal") == FormatError(
+        "refusal", rules=("choice", "json_schema")
+    )
+    assert read('{"label": "a",}', LABEL, stop="length") == FormatError(
+        "invalid syntax", rules=("json_schema",), lenient=True
+    )
+    # A rule that is broken beyond repair makes the whole reply so.
+    assert read('```\n{"label": "a"}\n```', LABEL, Rule("contains", ["b"])) == FormatError(
+        "fenced", rules=("json_schema", "contains")
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "loops"),
+    [
+        ("abcdef" * 4, True),
+        ("abcdef" * 4 + "g", False),
+        ("g" + "abcdef" * 4, False),
+        ("abcde" * 4, False),
+        ("x" * 24, True),
+        ("x" * 23, False),
+        ("abcdef" * 3 + "abcdeg", False),
+        ("abcdefgh" * 3, False),
+        ("y" * 90 + "abcdefgh" * 50, True),
+        ("y" * 90 + "abcdefgh" * 49, False),
+        ("".join(chr(200 + n) for n in range(100)) * 4, True),
+        ("".join(chr(200 + n) for n in range(101)) * 4, False),
+        ("", False),
+    ],
+)
+def test_a_loop_fills_the_end_of_a_text_with_at_least_four_turns(text, loops):
+    assert ends_in_loop(text) is loops
+
+
+@pytest.mark.parametrize(
+    ("text", "refuses", "hedges"),
+    [
+        ("I'm sorry, but I can’t help.", True, False),
+        ("I AM UNABLE to say", True, False),
+        (f"{'x' * 100} I cannot", False, False),
+        ("Well, I cannot", False, False),
+        ("I think it is a.", False, True),
+        ("It is a, MAYBE", False, True),
+        (f"{'x ' * 147}maybe", False, True),
+        (f"{'x ' * 148}maybe", False, False),
+        ("It is a.", False, False),
+    ],
+)
+def test_refusals_and_hedges_are_found_at_the_beginning(text, refuses, hedges):
+    assert (looks_like_refusal(text), looks_like_hedge(text)) == (refuses, hedges)
+
+
+def test_the_beginning_of_a_long_reply_tells_its_language():
+    german = "Das Geld kommt morgen zurück, und der Brief auch. " * 50
+
+    assert detect_language(german) == "de"
+    assert detect_language(german[:2000] + "Your refund arrives tomorrow. " * 500) == "de"
+    assert detect_language("17") == ""
+
+
+@pytest.mark.parametrize(
+    ("rules", "error"),
+    [
+        ((Rule("python", "no_such_module:f"),), ConfigurationError),
+        ((CHOICE, Rule("json_schema", {"type": "strin"})), ScorerError),
+    ],
+)
+def test_every_rule_is_prepared_before_the_first_request(rules, error):
+    FormatChecker(Path()).prepare([CHOICE, Rule("language", "de")])
+
+    with pytest.raises(error):
+        FormatChecker(Path()).prepare(rules)
+
+
+def test_a_plugins_function_is_named_in_its_error(tmp_path):
+    def check(case, reply):
+        assert case.id == "a"
+        return {"bad": False, "worse": "it is worse", "good": True, "fine": ""}[reply.text]
+
+    rule = Rule("offered", "tidy", {}, check)
+
+    assert read("bad", rule) == FormatError("tidy", "tidy", rules=("offered",))
+    assert read("worse", rule) == FormatError("tidy", "it is worse", rules=("offered",))
+    assert read("good", rule) is read("fine", rule) is None
+    assert read("", rule) == FormatError("empty", rules=("offered",))
+    with pytest.raises(ScorerError, match=r'^tidy broke on case "a" \(c\.jsonl:7\): KeyError'):
+        read("else", rule)
+
+
+def test_a_rule_of_a_case_with_a_folder_is_searched_there(tmp_path):
+    (tmp_path / "own_form_checks.py").write_text("def f(case, reply): return 'no'\n")
+    one = replace(case(Rule("python", "own_form_checks:f")), folder=tmp_path)
+
+    with pytest.raises(ConfigurationError):
+        FormatChecker(Path()).find_error(replace(one, folder=None), Reply(text="a"))
+    assert FormatChecker(Path()).find_error(one, Reply(text="a")).detail == "no"
+
+
+def test_arguments_that_are_no_json_are_a_format_error():
+    error = read("", NUMBERED, steps=used("lookup", {1: 2}))
+
+    assert (error.kind, error.rules) == ("invalid syntax", ("tool_call",))
+    assert error.detail.startswith("Dict key must be str")
+
+
+def test_languages_are_detected_only_with_the_package_that_does_so(monkeypatch):
+    assert can_detect_language() is True
+    monkeypatch.setitem(sys.modules, "py3langid", None)
+    assert can_detect_language() is False
+
+
+def test_one_valid_call_of_several_is_enough():
+    good, bad, other = ({"id": "1"}, {"x": 1}, {"id": ""})
+    steps = used("lookup", bad) + used("refund", {}) + used("lookup", good)
+
+    assert read("", NUMBERED, steps=steps) is None
+    assert read("", NUMBERED, steps=used("lookup", bad) + used("lookup", other)) == FormatError(
+        "missing key", '/: "id" is a required property', rules=("tool_call",)
+    )
+    assert read("", NUMBERED, steps=used("lookup", other)).kind == "tool_call"
+    assert read("", LOOKUP, steps=used("a", {}) + used("b", {}) + used("a", {})) == FormatError(
+        "tool_call", "lookup was not called, but a, b", rules=("tool_call",)
+    )

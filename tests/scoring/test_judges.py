@@ -76,6 +76,43 @@ def test_a_grade_is_found_where_a_lenient_reader_finds_one(benches, answer):
     assert (found.value, found.score.value, found.score.reason) == (1.0, 1.0, "")
 
 
+WHOLE = "no JSON object with reason and grade"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("good", (WHOLE, "'good'")),
+        ("x" * 90, (WHOLE, repr("x" * 80))),
+        ("", (WHOLE, "''")),
+        ('{"grade": "good"}', (WHOLE, repr('{"grade": "good"}'))),
+        ('{"reason": "so"}', (WHOLE, repr('{"reason": "so"}'))),
+        (Reply(text="so", stop="length"), (f"{WHOLE} (cut off at its token limit)", "'so'")),
+        (Reply(text="so", stop="refusal"), ("it refused", "")),
+        (OutOfBudget("the money is used up"), ("the money is used up", "")),
+        (OutOfBudget("x" * 600), ("x" * 500, "")),
+        (graded("x" * 90), (f'the grade is "{"x" * 79}, none of good, bad', "")),
+        (graded("Good"), ('the grade is "Good", none of good, bad', "")),
+        ('{"reason": "so", "grade": ["good"]}', ('the grade is ["good"], none of good, bad', "")),
+    ],
+)  # fmt: skip
+def test_an_unreadable_reply_says_why(benches, answer, told):
+    found = grades_of(benches["plain"], answer)
+
+    assert found.unreadable == (told,)
+    assert (found.grades, found.swapped, found.reason, found.value) == ((), (), "", None)
+    reason = ": ".join(filter(None, told))[:500]
+    assert found.score == (None, f"claude-judge gave no grade: {reason}")
+
+
+def test_the_grades_of_a_pairwise_judge_are_other_words(benches):
+    found = grades_of(benches["orders"], graded("good"), graded("first"))
+
+    assert found.unreadable == (('the grade is "good", none of first, tie, second', ""),)
+    assert (found.grades, found.swapped) == (("second",), (True,))
+    assert (found.value, found.consistent, found.self_agreement) == (0.0, None, None)
+
+
 UNREAD = [
     ("", "no JSON object with reason and grade"),
     ("good", "no JSON object with reason and grade: 'good'"),
@@ -115,8 +152,8 @@ def test_a_long_reason_is_cut_and_its_lines_are_one(benches):
         benches["plain"], f'{{"reason": "a\\n::error::b {"x" * 2000}", "grade": "bad"}}'
     ).score
 
-    assert "\n" not in mark.reason
-    assert len(mark.reason) < 600
+    reason = f"a ::error::b {'x' * 2000}"[:500]
+    assert mark.reason == f"claude-judge says bad: {reason}"
 
 
 def test_samples_are_averaged_and_have_a_self_agreement(benches):
@@ -173,3 +210,36 @@ def test_the_words_of_an_unreadable_reply_are_apart_from_the_reason(benches):
 
     assert unreadable.reason == "no JSON object with reason and grade"
     assert unreadable.quote == repr("it's so: 'good'")
+
+
+def test_the_reason_is_that_of_the_grade_nearest_to_the_mean(benches):
+    found = grades_of(
+        benches["samples"], graded("good", "one"), graded("bad", "two"), graded("bad", "three")
+    )
+
+    assert (found.grades, found.swapped) == (("good", "bad", "bad"), (False, False, False))
+    assert (found.reason, found.score.reason) == ("two", "claude-judge says good, bad: two")
+
+
+def test_a_mean_between_two_grades_has_the_reason_of_a_grade_that_was_given(benches):
+    found = grades_of(benches["orders"], graded("first", "one"), graded("first", "two"))
+
+    # The mean is a tie, which neither reply says.
+    assert (found.value, found.reason) == (0.5, "one")
+    assert found.score == (0.5, "claude-judge says this one, the baseline's: one")
+
+
+def test_the_samples_of_both_orders_are_compared_within_each_order(benches):
+    same = grades_of(benches["both"], *map(graded, ("first", "first", "first", "first")))
+    half = grades_of(benches["both"], *map(graded, ("first", "tie", "second", "second")))
+    one = grades_of(benches["both"], graded("first"), graded("tie"), graded("second"), "hm")
+
+    assert (same.self_agreement, same.consistent) == (1.0, False)
+    assert (half.self_agreement, half.value) == (0.5, 0.875)
+    assert (one.self_agreement, one.consistent) == (0.0, True)
+    assert grades_of(benches["orders"], graded("tie"), graded("tie")).self_agreement is None
+    assert same.score.reason == "claude-judge says this one, the baseline's: so"
+    assert grades_of(benches["orders"], graded("tie"), graded("tie")).score == (
+        0.5,
+        "claude-judge says neither: so",
+    )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from math import exp, log
+from dataclasses import replace
+from math import exp, inf, log
 
 import numpy as np
 import pytest
@@ -93,22 +94,71 @@ def test_white_space_before_a_label_does_not_count():
 
 
 def test_a_reply_far_from_all_labels_scores_nothing():
-    assert score_margin(CASE, written(token("Sure", Sure=1.0))).value == 0.0
+    assert score_margin(CASE, written(token("Sure", Sure=1.0))) == (0.0, "")
 
 
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (Reply(text="refund"), "has no log-probabilities; write score: choice"),
+        (
+            Reply(text="refund"),
+            (
+                'score: margin: the reply to case "t1" has no log-probabilities; write '
+                "score: choice, or request it again with --ftgate-replies=fresh"
+            ),
+        ),
         (
             Reply(text="refund", thought="hm", logprobs=Logprobs(labels={})),
-            "switch its thinking off, or write score: choice",
+            (
+                'score: margin: the model thinks before its answer to case "t1", and the labels '
+                "are rated without a thought; switch its thinking off, or write score: choice"
+            ),
         ),
     ],
 )
 def test_a_reply_that_cannot_be_rated_is_an_error_and_not_wrong(reply, message):
-    with pytest.raises(ScorerError, match=message):
+    with pytest.raises(ScorerError) as raised:
         score_margin(CASE, reply)
+
+    assert str(raised.value) == message
+
+
+def test_the_shares_of_several_right_labels_are_added():
+    case = replace(CASE, expected=["refund", "order"])
+    even = Reply(text="", logprobs=Logprobs(labels=dict.fromkeys(LABELS, -1.0)))
+    right = dict.fromkeys(LABELS, -900.0) | {"refund": -1.0, "order": -1.0}
+
+    assert score_margin(case, even) == (
+        pytest.approx(2 / 5),
+        "the likeliest label is change_plan: 20%",
+    )
+    assert score_margin(case, Reply(text="", logprobs=Logprobs(labels=right))) == (1.0, "")
+
+
+def test_labels_that_are_not_known_have_no_share():
+    assert label_shares(LABELS, Reply(text="refund")) == dict.fromkeys(LABELS, 0.0)
+    assert label_shares(LABELS, written()) == dict.fromkeys(LABELS, 0.0)
+
+
+def test_the_most_likely_label_may_be_very_unlikely():
+    unlikely = dict.fromkeys(LABELS, -2000.0) | {"refund": -1000.0}
+    shares = label_shares(LABELS, Reply(text="", logprobs=Logprobs(labels=unlikely)))
+
+    assert shares == dict.fromkeys(LABELS, 0.0) | {"refund": 1.0}
+
+
+def test_a_label_written_in_three_tokens_has_the_product_of_their_probabilities():
+    reply = written(
+        TokenLogprobs("ch", log(0.5), {"ref": log(0.5)}),
+        TokenLogprobs("ange", log(0.8), {"arge": log(0.2)}),
+        TokenLogprobs("_a", log(0.25), {"_p": log(0.75)}),
+    )
+
+    shares = label_shares(LABELS, reply)
+
+    assert [shares[label] for label in LABELS[:3]] == pytest.approx(
+        [0.3 / 0.9, 0.1 / 0.9, 0.5 / 0.9]
+    )
 
 
 def lists(shares: np.ndarray, top: int) -> TokenLogprobs:
@@ -140,6 +190,46 @@ def test_a_model_does_not_diverge_from_itself():
     assert found.left_out == pytest.approx(0.1)
 
 
+def test_the_divergence_of_a_text_is_the_sum_over_its_tokens():
+    base = [
+        TokenLogprobs("a", log(0.5), {"a": log(0.5), "b": log(0.25)}),
+        TokenLogprobs("c", log(0.9), {"c": log(0.9), "d": log(0.1)}),
+    ]
+    tuned = [
+        TokenLogprobs("a", log(0.25), {"a": log(0.25), "b": log(0.25), "x": log(0.1)}),
+        TokenLogprobs("c", log(0.4), {"c": log(0.4), "y": log(0.3)}),
+    ]
+
+    found = token_divergence(base, tuned)
+
+    first = 0.5 * log(2.0) + 0.25 * log(0.25 / 0.5)
+    second = 0.9 * log(0.9 / 0.4) + 0.1 * log(0.1 / 0.6)
+    assert found.tokens == 2
+    assert found.kl == pytest.approx(first + second)
+    assert found.logprob == pytest.approx(log(0.25 * 0.4))
+    assert found.base_logprob == pytest.approx(log(0.5 * 0.9))
+    assert found.left_out == pytest.approx(0.25 + 0.1)
+
+
+def test_lists_without_a_shared_token_show_no_divergence():
+    found = token_divergence(
+        [TokenLogprobs("t", -1.0, {"a": -1.0})], [TokenLogprobs("t", -2.0, {"b": -1.0})]
+    )
+
+    assert (found.kl, found.left_out) == (0.0, 1.0)
+
+
+def test_what_the_tuned_model_never_writes_diverges_by_a_finite_amount():
+    base = TokenLogprobs("t", log(0.5), {"t": log(0.5), "u": log(0.5)})
+    tuned = TokenLogprobs("t", 0.0, {"t": 0.0, "u": -1000.0})
+
+    found = token_divergence([base], [tuned])
+
+    assert found.kl == pytest.approx(0.5 * log(0.5) + 0.5 * log(0.5 / 1e-12))
+    # A token that the base never writes adds nothing.
+    assert token_divergence([tuned], [base]).kl == pytest.approx(log(2.0))
+
+
 def test_other_tokens_are_not_compared():
     assert token_divergence([TokenLogprobs("a", -1.0)], [TokenLogprobs("b", -1.0)]) is None
     assert token_divergence([], []) is None
@@ -147,3 +237,6 @@ def test_other_tokens_are_not_compared():
 
 def test_perplexity_is_that_of_the_mean_token():
     assert perplexity(-2.0 * log(8.0), 2) == pytest.approx(8.0)
+    assert perplexity(0.0, 0) == inf
+    assert perplexity(-1e6, 1) == exp(700.0)
+    assert perplexity(-700.5, 1) == exp(700.0)

@@ -49,3 +49,34 @@ def test_statistics_are_the_same_whether_texts_are_read_together_or_in_parts(mon
     assert reply_stats(replies) == together
     assert together.stop_counts == Counter(reply.stop for reply in replies)
     assert together.reply_count == 100
+
+
+def test_the_statistics_of_replies_are_those_of_their_stripped_texts():
+    found = reply_stats(
+        [
+            Reply(text=" two words\n"),
+            Reply(text="two words", stop="length"),
+            Reply(text="I cannot help with that."),
+            Reply(text="I cannot help with that.", stop="refusal"),
+            Reply(text="no", stop="refusal"),
+            Reply(text="", stop="refusal"),
+            Reply(text="\t"),
+        ]
+    )
+
+    assert found == module.ReplyStats(
+        word_counts=Counter({2: 2, 5: 2, 1: 1}),
+        character_counts=Counter({9: 2, 24: 2, 2: 1}),
+        written_count=5,
+        most_common_count=2,
+        refusal_count=4,
+        stop_counts=Counter({"end": 3, "length": 1, "refusal": 3}),
+    )
+    assert [*map(type, (found.written_count, found.most_common_count))] == [int, int]
+
+
+def test_the_same_text_counts_once_for_each_of_its_replies():
+    found = stats(*["a"] * 300, *["b"] * 301, "I cannot help with that.")
+
+    assert (found.most_common_count, found.reply_count, found.refusal_count) == (301, 602, 1)
+    assert found.word_counts == {1: 601, 5: 1}

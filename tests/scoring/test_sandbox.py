@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
 from ctypes.util import find_library
+from importlib import import_module
 from pathlib import Path
+from platform import machine
 from shutil import copy, which
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import pytest
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring import sandbox
+from pytest_ftgate.scoring.sandbox import score_code
 from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.scoring.scores import validate_rules
 from pytest_ftgate.suite.model import Case
@@ -25,6 +30,8 @@ from pytest_ftgate.suite.rule import Rule
 
 ADD = "def add(a, b):\n    return a + b"
 BARE = {"sandbox": "none"}
+#: Windows has no such module.
+r = None if sys.platform == "win32" else import_module("resource")
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 BOTH = pytest.mark.parametrize(
@@ -147,6 +154,55 @@ def test_the_tests_of_the_suite_come_before_those_of_the_case():
     assert score_reply(ADD, tests=f"{tests}\ncheck(3)").value == 1
 
 
+def test_a_failure_is_told_in_at_most_500_characters():
+    assert (
+        outcome(f"assert False, {'x' * 600!r}")
+        == (f"reply.py:1: assert False, {'x' * 600!r}"[:500])
+    )
+
+
+def test_an_error_outside_of_the_code_is_told_without_a_line():
+    raising = "import json\nclass E(Exception): pass\nE.__module__ = 'm'\n"
+
+    assert (
+        outcome(f"{raising}raise SystemExit(3)") == "reply.py:4: raise SystemExit(3): SystemExit: 3"
+    )
+    assert outcome(f"{raising}json.loads('[')") == (
+        "reply.py:4: json.loads('['): json.decoder.JSONDecodeError: "
+        "Expecting value: line 1 column 2 (char 1)"
+    )
+    assert outcome(f"{raising}raise E") == "reply.py:4: raise E: m.E"
+    assert outcome("compile('x =', 'other.py', 'exec')") == (
+        "reply.py:1: compile('x =', 'other.py', 'exec'): SyntaxError: invalid syntax"
+    )
+
+
+def test_annotations_are_those_of_the_code_alone():
+    assert outcome("def f(x: no_such_name): pass") == (
+        "reply.py:1: def f(x: no_such_name): pass: NameError: name 'no_such_name' is not defined"
+    )
+
+
+def test_a_line_that_is_no_text_is_told_all_the_same():
+    code = "# coding: latin-1\nx = '\ud800'; 1 / 0"
+
+    assert score_code(code, ["pass"], Rule("code", None, BARE)).reason == (
+        "reply.py:2: x = '\ufffd\ufffd\ufffd'; 1 / 0: ZeroDivisionError: division by zero"
+    )
+
+
+def test_functions_of_the_tests_run_in_their_order_until_one_fails():
+    tests = (
+        "ran = []\ndef test_b(): ran.append('b')\ndef check(): 1 / 0\n"
+        "test_data = [1 / 1]\ndef test_a():\n    assert ran == ['b']\n"
+        "def test_c(): raise ValueError(ran)\ndef test_d(): 1 / 0"
+    )
+
+    assert score_reply(ADD, tests).reason == (
+        "tests.py:7: def test_c(): raise ValueError(ran): ValueError: ['b']"
+    )
+
+
 def test_without_any_tests_there_is_no_score():
     assert score_content(case_of(None), Reply(text=ADD), Path()).value is None
 
@@ -157,6 +213,113 @@ from ctypes import c_long
 libc = ctypes.CDLL(None, use_errno=True)
 if libc.syscall({}) < 0:
     raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))"""
+
+
+# Where it runs -------------------------------------------------------------------------------
+
+LOOK = """
+import os, resource as r, sys
+def limits():
+    kinds = (r.RLIMIT_CPU, r.RLIMIT_FSIZE, r.RLIMIT_CORE, r.RLIMIT_NOFILE, r.RLIMIT_AS)
+    return [r.getrlimit(kind) for kind in kinds]
+"""
+
+
+def limits(*wanted):
+    """Return the limits that are *wanted*, as far as this process may have them."""
+    kinds = (r.RLIMIT_CPU, r.RLIMIT_FSIZE, r.RLIMIT_CORE, r.RLIMIT_NOFILE, r.RLIMIT_AS)
+    hard = [r.getrlimit(kind)[1] for kind in kinds]
+    return [
+        (wish, wish) if most == r.RLIM_INFINITY else (min(wish, most),) * 2
+        for wish, most in zip(wanted, hard, strict=True)
+    ]
+
+
+@linux
+@BOTH
+@pytest.mark.parametrize(
+    ("own", "seconds", "memory"),
+    [({}, 5, 1024), ({"seconds": 2.5}, 2, 1024), ({"memory_mb": 300}, 5, 300)],
+    ids=["default", "seconds", "memory"],
+)
+def test_a_run_has_the_limits_of_its_rule(options, own, seconds, memory):
+    wanted = limits(seconds + 2, 4 << 20, 0, 64, memory << 20)
+    rule = Rule("code", None, options | own)
+
+    assert score_code(LOOK, [f"assert limits() == {wanted}, limits()"], rule) == (1.0, "")
+
+
+@linux
+def test_a_run_keeps_the_lower_limits_of_the_process_that_starts_it(tmp_path):
+    (tmp_path / "reply.py").write_text(LOOK)
+    (tmp_path / "tests.py").write_text("assert limits()[3] == (32, 32) and limits()[2] == (0, 0)")
+    ended = subprocess.run(
+        [sys.executable, "-I", sandbox.sandbox_child.__file__, tmp_path, "9", "1024", "none"],
+        check=True,
+        input=b"token",
+        capture_output=True,
+        preexec_fn=lambda: r.setrlimit(r.RLIMIT_NOFILE, (32, 32)),
+    )
+
+    assert ended.stdout == b'ready\ntoken""'
+
+
+@BOTH
+@pytest.mark.parametrize("libraries", [None, "/libraries"])
+def test_a_run_has_a_folder_and_an_environment_of_its_own(monkeypatch, options, libraries):
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    if libraries:
+        monkeypatch.setenv("LD_LIBRARY_PATH", libraries)
+    look = (
+        "import os, sys\nhere = os.environ.pop('HOME')\n"
+        "assert here == os.environ.pop('TMPDIR') == os.getcwd(), here\n"
+        f"assert os.environ.pop('LD_LIBRARY_PATH', None) == {libraries!r}\n"
+        # Python sets it where it finds no locale.
+        "os.environ.pop('LC_CTYPE', None)\nassert not os.environ, os.environ\n"
+        "assert sys.flags.isolated and sys.flags.utf8_mode\n"
+        "assert sorted(os.listdir()) == ['reply.py', 'tests.py'] and 'ftgate-' in here"
+    )
+
+    assert outcome(look, options) == "done"
+
+
+def test_a_process_that_cannot_start_prints_nothing(monkeypatch, capfd):
+    monkeypatch.setattr(sandbox.sandbox_child, "__file__", "/no/such/file.py")
+
+    assert outcome("x = 'not run'") == "ended before its tests had, with exit code 2"
+    assert capfd.readouterr() == ("", "")
+
+
+@linux
+def test_a_run_ends_with_the_process_that_started_it(tmp_path):
+    mark = tmp_path / "mark"
+    code = "import os, time\nopen('mark', 'w').write(str(os.getpid()))\ntime.sleep(20)"
+    (tmp_path / "reply.py").write_text(code)
+    (tmp_path / "tests.py").write_text("")
+    child = [sandbox.sandbox_child.__file__, str(tmp_path), "9", "1024", ""]
+    start = (
+        f"import subprocess as s, sys\ns.run([sys.executable, '-I', *{child!r}], input=b'token')"
+    )
+
+    with subprocess.Popen([sys.executable, "-c", start], cwd=tmp_path) as parent:
+        assert comes(lambda: mark.is_file() and mark.read_text())
+        parent.kill()
+
+    assert comes(lambda: not runs(int(mark.read_text())))
+
+
+def comes(condition):
+    """Wait until *condition* holds, which is soon, or for ten seconds."""
+    begun = time.monotonic()
+    while not (met := condition()) and time.monotonic() - begun < 10:
+        time.sleep(0.01)
+    return met
+
+
+def runs(pid):
+    """Return True if the process has not ended; nobody may have asked for its exit code yet."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.is_file() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 # What it is kept from ------------------------------------------------------------------------
@@ -271,6 +434,54 @@ def test_no_signal_reaches_another_process(victim, attempt):
     assert "PermissionError" in told
     with pytest.raises(subprocess.TimeoutExpired):
         victim.wait(0.05)
+
+
+@linux
+def test_a_run_may_signal_itself():
+    own = (
+        "import os, signal, threading\nos.kill(os.getpid(), 0)\n"
+        "signal.pthread_kill(threading.get_ident(), 0)"
+    )
+    assert outcome(own) == "done"
+
+
+#: What the kernel says to calls that no list allows: libraries try new ones, and then older ones.
+REFUSED = {
+    "a known one": ("462", "[Errno 1]"),
+    "a new one": ("463", "[Errno 38]"),
+    "a way to start a thread whose flags are not seen": ("435, 0, 0", "[Errno 38]"),
+    "new limits behind a pointer whose low half is zero": (
+        "302 if os.uname().machine == 'x86_64' else 261, 0, 9, c_long(1 << 32), None",
+        "[Errno 1]",
+    ),
+    "a pair of datagram sockets": (
+        "53 if os.uname().machine == 'x86_64' else 199, 1, 2, 0, bytes(8)",
+        "[Errno 1]",
+    ),
+    "a pair of sockets of the network": (
+        "53 if os.uname().machine == 'x86_64' else 199, 2, 1, 0, bytes(8)",
+        "[Errno 1]",
+    ),
+}
+
+
+@linux
+@pytest.mark.parametrize(("call", "error"), REFUSED.values(), ids=REFUSED)
+def test_other_calls_are_refused_as_forbidden_or_as_missing(call, error):
+    assert error in outcome(SYSCALL.format(call))
+
+
+@pytest.mark.skipif(machine() != "x86_64", reason="the code is of this machine")
+@linux
+def test_calls_of_an_older_architecture_are_refused():
+    # 20 asks for the own process here, and is an allowed call elsewhere.
+    code = (
+        "import ctypes as c, mmap\nm = mmap.mmap(-1, 4096, prot=7)\n"
+        "m.write(bytes.fromhex('b814000000cd80c3'))\n"
+        "call = c.CFUNCTYPE(c.c_int)(c.addressof(c.c_char.from_buffer(m)))\n"
+        "assert call() < 0, call()"
+    )
+    assert outcome(code) == "done"
 
 
 @linux
@@ -417,7 +628,12 @@ def test_the_numbers_of_system_calls_are_those_of_libseccomp(machine, token):
     }
 
 
-FORK = "import os, time\n{fork}\nwhile True:\n    open({beat!r}, 'w').write(str(time.time()))\n"
+FORK = """import os, time
+{fork}
+while True:
+    open({beat!r}, 'w').write(str(time.time()))
+    time.sleep(0.005)
+"""
 FORKS = {
     "alone": "",
     "by a fork": "os.fork()",
@@ -451,6 +667,17 @@ def test_a_fork_that_is_left_behind_by_one_who_ends_in_time_is_ended_too(tmp_pat
     assert beat.read_text() == last
 
 
+@linux
+def test_a_process_that_leaves_the_group_is_not_waited_for():
+    leaves = (
+        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(20)\n    os._exit(0)"
+    )
+    begun = time.monotonic()
+
+    assert outcome(leaves, BARE) == "done"
+    assert time.monotonic() - begun < 15
+
+
 FILLS = {
     "by a file": ("with open('a', 'w') as f:\n    f.write('x' * 5_000_000)", "File too large"),
     "by files": ("for i in range(9):\n    open(str(i), 'w').write('x' * 3_000_000)", "wrote more"),
@@ -466,6 +693,54 @@ FILLS = {
 @pytest.mark.parametrize(("attempt", "told"), FILLS.values(), ids=FILLS)
 def test_the_disk_cannot_be_filled(attempt, told, options):
     assert told in outcome(f"{attempt}\nwhile True: pass", options)
+
+
+FILL = """
+import os
+left = {} + (2 << 20) - sum(entry.stat().st_size for entry in os.scandir('.'))
+open('a', 'wb').write(bytes(left // 2))
+open('b', 'wb').write(bytes(left - left // 2))
+"""
+MANY = "for n in range({} + 8): open(str(n), 'w').close()"
+
+
+@pytest.mark.parametrize(("more", "told"), [(0, "done"), (1, "wrote more than 2 MB or 10 files")])
+@pytest.mark.parametrize("fill", [FILL, MANY], ids=["bytes", "files"])
+def test_a_run_may_write_up_to_its_limit(monkeypatch, fill, more, told):
+    monkeypatch.setattr(sandbox, "_MAX_BYTES", 2 << 20)
+    monkeypatch.setattr(sandbox, "_MAX_FILES", 10)
+
+    assert outcome(fill.format(more)) == told
+
+
+@BOTH
+def test_what_links_lead_to_is_neither_counted_nor_removed(tmp_path, options):
+    large = tmp_path / "large"
+    with large.open("wb") as stream:
+        stream.truncate(20 << 20)
+    mode = tmp_path.stat().st_mode
+
+    for path in (large, tmp_path):
+        assert outcome(f"import os\nos.symlink({str(path)!r}, 'link')", options) == "done"
+
+    assert large.stat().st_size == 20 << 20
+    assert tmp_path.stat().st_mode == mode
+
+
+def test_a_folder_that_the_code_has_closed_is_removed_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    scandir = os.scandir
+
+    def of_an_ordinary_user(folder):
+        if not Path(folder).stat().st_mode & 0o400:
+            raise PermissionError
+        return scandir(folder)
+
+    monkeypatch.setattr(sandbox.os, "scandir", of_an_ordinary_user)
+
+    closed = "import os\nos.mkdir('d')\nopen('d/x', 'w').close()\nos.chmod('d', 0)"
+    assert outcome(closed, BARE) == "done"
+    assert list(tmp_path.iterdir()) == []
 
 
 @BOTH
@@ -502,9 +777,15 @@ def elsewhere(monkeypatch):
     source = Path(sandbox.sandbox_child.__file__).read_text()
     monkeypatch.setattr(sandbox.sandbox_child, "__file__", None)
 
-    def on(folder):
+    unknown = {'"x86_64": (': '"x": (', '"aarch64": (': '"y": ('}
+
+    def on(folder, changes=unknown):
+        changed = source
+        for before, after in changes.items():
+            assert before in source
+            changed = changed.replace(before, after)
         copy = folder / "sandbox_child.py"
-        copy.write_text(source.replace('"x86_64": (', '"x": (').replace('"aarch64": (', '"y": ('))
+        copy.write_text(changed)
         monkeypatch.setattr(sandbox.sandbox_child, "__file__", str(copy))
 
     sandbox.require_sandbox.cache_clear()
@@ -518,16 +799,69 @@ def test_code_that_cannot_be_sandboxed_is_an_error_and_does_not_run(tmp_path, el
     elsewhere(tmp_path)
     mark = tmp_path / "ran"
 
-    with pytest.raises(ScorerError, match=r"code broke on case .* code cannot be shut in here"):
+    with pytest.raises(ScorerError) as raised:
         score_reply(f"open({str(mark)!r}, 'w')")
+    assert str(raised.value) == (
+        'score: code broke on case "a" (c.jsonl:1): '
+        f"code cannot be shut in here ({json.dumps(f'KeyError: {machine()!r}')})"
+    )
     assert not mark.exists()
+
+
+@linux
+def test_a_restriction_that_the_kernel_rejects_is_an_error(tmp_path, elsewhere):
+    elsewhere(tmp_path, {"prctl(_NO_NEW_PRIVILEGES": "prctl(9999"})
+
+    with pytest.raises(ScorerError) as raised:
+        score_reply("x = 'not run'")
+    assert str(raised.value) == (
+        'score: code broke on case "a" (c.jsonl:1): '
+        'code cannot be shut in here ("OSError: [Errno 22] Invalid argument")'
+    )
+
+
+@pytest.mark.parametrize(
+    ("system", "kind", "version", "can"),
+    [
+        ("linux", "x86_64", 1, True),
+        ("linux", "aarch64", 7, True),
+        ("linux", "x86_64", 0, False),
+        ("linux", "x86_64", -1, False),
+        ("linux", "riscv64", 7, False),
+        ("darwin", "x86_64", 7, False),
+        ("linux", "x86_64", OSError("no library"), False),
+    ],
+)
+def test_a_machine_with_landlock_can_shut_code_in(monkeypatch, system, kind, version, can):
+    asked = []
+
+    def library(name):
+        if isinstance(version, OSError):
+            raise version
+        return SimpleNamespace(syscall=lambda *call: asked.append((name, call)) or version)
+
+    child = sandbox.sandbox_child
+    monkeypatch.setattr(child.sys, "platform", system)
+    monkeypatch.setattr(child.os, "uname", lambda: SimpleNamespace(machine=kind), raising=False)
+    monkeypatch.setattr(child.ctypes, "CDLL", library)
+
+    assert sandbox.can_sandbox.__wrapped__() is can
+    assert asked in ([], [(None, (444, None, 0, 1))])
+
+
+def test_windows_cannot_shut_code_in(monkeypatch):
+    monkeypatch.delattr(os, "uname", raising=False)
+
+    assert sandbox.can_sandbox.__wrapped__() is False
 
 
 def test_a_missing_sandbox_is_an_error_before_the_first_request(tmp_path, elsewhere):
     elsewhere(tmp_path)
 
-    with pytest.raises(
-        ConfigurationError, match=r"run it on Linux .*, or write sandbox: none, and the"
-    ):
+    with pytest.raises(ConfigurationError) as raised:
         validate_rules([case_of("pass")], tmp_path)
+    assert str(raised.value) == (
+        f"code cannot be shut in here ({json.dumps(f'KeyError: {machine()!r}')}); run it on Linux "
+        "from 5.13 on (x86-64, ARM64), or write sandbox: none, and the code may do all that you may"
+    )
     validate_rules([case_of("pass", BARE)], tmp_path)

@@ -126,3 +126,130 @@ def test_outside_of_the_main_thread_scores_are_the_same(column):
     thread.join()
 
     assert found[0].results["a"].correct == 1
+
+
+def test_the_error_names_the_rules_and_what_to_change(column):
+    offered = Rule("offered", "slow", {"seconds": 9}, lambda case, reply: 1.0)
+    means = Rule("mean", ((Rule("exact"), 1.0), (offered, 1.0)))
+    busy = Rule("python", "slow_marks:busy", {"seconds": 0.1})
+
+    with pytest.raises(ScorerError) as raised:
+        column(means, (Rule("regex", "."), busy))
+
+    assert str(raised.value) == (
+        "score: exact, score: slow, format: regex, format: python took longer than 0.3 s on case "
+        '"a" (c.jsonl:7); make it quicker, or give a function more: '
+        "{python: {function: ..., seconds: 60}}"
+    )
+    assert raised.value.__cause__ is None
+
+
+CASE = Case(id="a", location="c.jsonl:7", score=Rule("exact"))
+
+
+def ring():
+    """Stand in for the time: the alarm comes now."""
+    signal.raise_signal(signal.SIGALRM)
+    return "rung"
+
+
+def test_an_alarm_stops_a_scorer_only_after_its_time(monkeypatch):
+    with sandbox.TimeLimit() as limit:
+        assert limit.run(CASE, ring) == "rung"
+        monkeypatch.setattr(sandbox, "SCORER_SECONDS", 0.0)
+        with pytest.raises(ScorerError, match=r"^score: exact took longer than 0 s on case"):
+            limit.run(CASE, ring)
+
+
+def test_the_case_of_the_reply_is_the_one_that_took_too_long(column, monkeypatch):
+    monkeypatch.setattr(sandbox, "SCORER_SECONDS", 0.0)
+
+    with pytest.raises(
+        ScorerError, match=r'^score: ringing took longer than 0 s on case "a" \(c\.'
+    ):
+        column(Rule("offered", "ringing", {}, lambda case, reply: ring()))
+
+
+def test_an_alarm_between_two_replies_stops_nothing(monkeypatch):
+    monkeypatch.setattr(sandbox, "SCORER_SECONDS", 0.0)
+    with sandbox.TimeLimit() as limit:
+        ring()
+        assert limit.run(CASE, lambda: 1) == 1
+        ring()
+        with pytest.raises(ScorerError):
+            limit.run(CASE, ring)
+        ring()
+        assert limit.run(CASE, lambda: 2) == 2
+        with pytest.raises(ZeroDivisionError):
+            limit.run(CASE, lambda: 1 / 0)
+        ring()
+
+
+@pytest.mark.parametrize(
+    ("score", "form", "allowed"),
+    [
+        (Rule("exact"), (), 0.0),
+        (Rule("code"), (), 5.0),
+        (Rule("code", None, {"seconds": 2}), (), 2.0),
+        (Rule("python", "m:f", {"seconds": 1.5}), (Rule("python", "m:g", {"seconds": 2}),), 3.5),
+        (Rule("mean", ((Rule("code"), 1), (Rule("code"), 1))), (), 10.0),
+    ],
+)
+def test_rules_add_the_seconds_that_they_declare(monkeypatch, score, form, allowed):
+    monkeypatch.setattr(sandbox, "SCORER_SECONDS", 0.25)
+    now = [100.0]
+    monkeypatch.setattr(sandbox.time, "monotonic", lambda: now[0])
+    one = Case(id="a", location="c.jsonl:7", score=score, format=form)
+
+    def after(seconds):
+        def scorer():
+            now[0] += seconds
+            return ring()
+
+        return scorer
+
+    with sandbox.TimeLimit() as limit:
+        assert limit.run(one, after(allowed + 0.25)) == "rung"
+        with pytest.raises(ScorerError, match=f"took longer than {allowed + 0.25:g} s"):
+            limit.run(one, after(allowed + 0.5))
+
+
+def test_a_previous_alarm_keeps_its_rest_and_its_interval(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(sandbox.time, "monotonic", lambda: now[0])
+    before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_REAL, 1000.0, 7.0)
+    try:
+        with sandbox.TimeLimit():
+            assert signal.getitimer(signal.ITIMER_REAL)[1] == 0.5
+            now[0] += 400.0
+        rest, interval = signal.getitimer(signal.ITIMER_REAL)
+        handler = signal.getsignal(signal.SIGALRM)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert (rest, interval, handler) == (pytest.approx(600.0, abs=30.0), 7.0, signal.SIG_IGN)
+
+
+def test_a_previous_alarm_that_is_due_rings_at_once(monkeypatch):
+    now, rang = [100.0], []
+    monkeypatch.setattr(sandbox.time, "monotonic", lambda: now[0])
+    before = signal.signal(signal.SIGALRM, lambda *_: rang.append(True))
+    signal.setitimer(signal.ITIMER_REAL, 1000.0, 1000.0)
+    try:
+        with sandbox.TimeLimit():
+            now[0] += 2000.0
+        rest = signal.getitimer(signal.ITIMER_REAL)[0]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert rest <= 0.001 or rang
+
+
+def test_without_a_previous_alarm_none_is_left():
+    with sandbox.TimeLimit():
+        assert signal.getitimer(signal.ITIMER_REAL)[1] == 0.5
+
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)

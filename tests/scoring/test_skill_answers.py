@@ -46,6 +46,32 @@ def case(expected):
         ("Ann is a fool, and Bo is a sage.", "Answer: Ann is a fool and Bo is a sage", True),
         ("Ann is a fool, and Bo is a sage.", "Answer: Ann is a sage, and Bo is a sage.", False),
         ("DO YOU", "Answer: do you", True),
+        ("50", "Answer: 49\nANSWER: 50\nThat is all: 3", True),
+        ("50", "answer -- : 50", True),
+        ("50", "Answer：50", True),
+        ("50", "Answer ----- : 50\n51", False),
+        ("50", "the sum\n50\n***\n", True),
+        ("50", "50\nthe sum", False),
+        ("50", "50 of 60", False),
+        ("50", "60, so 50", True),
+        ("50", "", False),
+        ("50", "fifty", False),
+        ("50", "50.", True),
+        ("50", "$50", True),
+        ("0.5", ".5", False),
+        ("0.5", "0.50", True),
+        ("1.2.3", "1.2.3", True),
+        ("1.2.3", "1.2.4", False),
+        ("1234", "Answer: 1\u202f234", True),
+        ("1234", "Answer: 1 2345", False),
+        ("5", "Answer: \\text{five} 5", True),
+        ("Ann", "Answer: Bob Ann", True),
+        ("Ann", "Answer: Ann Bob", False),
+        ("Ann", "Answer: the Ann", True),
+        ("", "Answer: x", False),
+        ("the", "Answer: the", False),
+        (["6", "50"], "50", True),
+        (["6", "7"], "50", False),
     ],
 )  # fmt: skip
 def test_the_result_is_read_at_the_end_in_many_notations(expected, text, right):
@@ -54,13 +80,24 @@ def test_the_result_is_read_at_the_end_in_many_notations(expected, text, right):
 
 @pytest.mark.parametrize(
     ("text", "right"),
-    [("Answer: RIVER sun", True), ("Answer: “RIVER sun”.", True), ("Answer: river sun", False)],
+    [
+        ("Answer: RIVER sun", True),
+        ("Answer: “RIVER sun”.", True),
+        ("Answer: **RIVER**  `sun`", True),
+        ("x\nRIVER sun", True),
+        ("Answer: river sun", False),
+        ("Answer: RIVERsun", False),
+        ("Answer: the RIVER sun", False),
+        ("", False),
+    ],
 )
 def test_an_edited_line_is_compared_letter_by_letter(text, right):
     assert final_exact(case("RIVER sun"), Reply(text=text)) is right
+    assert final_exact(case(["x", "RIVER  sun"]), Reply(text=text)) is right
 
 
 CALL = [{"find": {"city": ["Rome", "Roma"], "days": [3], "unit": ["", "c"]}}]
+ONE = {"name": "f", "arguments": {"x": 1}}
 TWO = [{"f": {"x": [1]}}, {"f": {"x": [1, 2]}}]
 
 
@@ -83,6 +120,29 @@ TWO = [{"f": {"x": [1]}}, {"f": {"x": [1, 2]}}]
         ([{"f": {"a": [{"b": ["x"]}]}}], [{"name": "f", "arguments": {"a": {"b": "X"}}}], True),
         ([{"f": {"a": [[1, 2]]}}], [{"name": "f", "arguments": {"a": [1, 2]}}], True),
         ([{"f": {"a": [[1, 2]]}}], [{"name": "f", "arguments": {"a": [2, 1]}}], False),
+        ([{"f": {"a": [[1, 2]]}}], [{"name": "f", "arguments": {"a": [1]}}], False),
+        ([{"f": {"a": [["a", "b"]]}}], [{"name": "f", "arguments": {"a": "ab"}}], False),
+        ([{"f": {"a": [True]}}], [{"name": "f", "arguments": {"a": True}}], True),
+        ([{"f": {"a": [True]}}], [{"name": "f", "arguments": {"a": 1}}], False),
+        ([{"f": {"a": [1]}}], [{"name": "f", "arguments": {"a": "1"}}], False),
+        ([{"f": {"a": ["1"]}}], [{"name": "f", "arguments": {"a": 1}}], False),
+        ([{"f": {"a": ["a-b c"]}}], [{"name": "f", "arguments": {"a": "A.B/C_"}}], True),
+        ([{"f": {"a": ["ab"]}}], [{"name": "f", "arguments": {"a": "a;b"}}], False),
+        ([{"f": {"a": [{"b": [1, ""]}]}}], [{"name": "f", "arguments": {"a": {}}}], True),
+        ([{"f": {"a": [{"b": "x"}]}}], [{"name": "f", "arguments": {"a": {"b": "x"}}}], True),
+        ([{"f": {"a": [{"b": "x"}]}}], [{"name": "f", "arguments": {"a": {"b": "y"}}}], False),
+        ([{"f": {"a": [{"b": "x"}]}}], [{"name": "f", "arguments": {"a": {"c": "x"}}}], False),
+        ([{"f": {"a": [{"b": "x"}]}}], [{"name": "f", "arguments": {"a": ["x"]}}], False),
+        ([{"f": {}}], [{"name": "f"}], True),
+        ([{"f": {"a": [1]}}], [{"name": "f"}], False),
+        ([{"f": {"a": [1]}}], [{"name": "f", "parameters": {"a": 1}}], True),
+        ([{"f": {"a": [1]}}], [{"name": "f", "arguments": [1]}], False),
+        ([{"f": {}}], [{"name": ["f"]}], False),
+        ([{"f": {}}], [{"arguments": {}}], False),
+        ([{"f": {}}], [{"name": "f"}, "f"], False),
+        ([], [], True),
+        ([{"f": {}}, {"g": {}}], [{"name": "g"}, {"name": "f"}], True),
+        ([*TWO, {"g": {}}], [ONE, {"name": "g"}, {"name": "f", "arguments": {"x": 2}}], True),
     ],
 )  # fmt: skip
 def test_calls_are_right_if_they_are_exactly_the_accepted_ones(expected, made, right):
@@ -99,6 +159,13 @@ def test_calls_are_right_if_they_are_exactly_the_accepted_ones(expected, made, r
         ('{"a": 1, "b": [1]}', False),
         ('{"a": true}', False),
         ("a: true", False),
+        ('{"a": True} or {"a": true, "b": [1]}', True),
+        ('[1] {"a": true, "b": [1]}', False),
+        ('{"a": true, "b": [1]} [1]', True),
+        ("[" * 1200 + '{"a": true, "b": [1]}', True),
+        ('[[{"a": true, "b": [1]}', True),
+        ("", False),
+        ("null", False),
     ],
 )
 def test_an_object_is_compared_as_json(text, right):
@@ -152,3 +219,94 @@ def test_lines_are_right_if_each_has_its_answer_or_the_declared_word_alone(text,
     expected = json.dumps([["Ivory Coast", "Cote d'Ivoire"], ["UNKNOWN"], ["4312"]])
 
     assert every_line(case(expected), Reply(text=text)) is right
+
+
+def test_an_expected_list_is_compared_in_its_order():
+    assert same_object(case("[1, 2]"), Reply(text="It is [1, 2].")) is True
+    assert same_object(case("[1, 2]"), Reply(text="[2, 1]")) is False
+
+
+ONE_RULE = [
+    (["lines", 2], "a b\n\n c \n", True),
+    (["lines", 2], "a b", False),
+    (["without", "q"], "a Queen", False),
+    (["without", "q"], "a b", True),
+    (["times", "river", 2], "River, river-bed river", True),
+    (["times", "river", 2], "River river river", False),
+    (["times", "don't", 1], "I don't", True),
+    (["times", "don’t", 1], "I don’t", True),
+    (["lower"], "a b", True),
+    (["lower"], "a B", False),
+    (["words_each", 2], "a b\nc, d!", True),
+    (["words_each", 2], "a b\nc", False),
+    (["initials", "ab"], 'Ann x\n"Bo" y', True),
+    (["initials", "ab"], "bo\nann", False),
+    (["initials", "a "], "ann x\n!!", True),
+    (["initials", "aXXXX"], "ann x\n!!", False),
+    (["ends", "sea"], "the Sea!", True),
+    (["ends", "sea"], "sea the", False),
+    (["once", "a"], "a b a c A", True),
+    (["once", "a"], "a b b", False),
+]
+
+
+@pytest.mark.parametrize(("rule", "text", "right"), ONE_RULE)
+def test_a_rule_holds_for_a_text_or_does_not(rule, text, right):
+    assert rules(case(json.dumps([rule])), Reply(text=text)) is right
+
+
+def test_a_text_of_one_word_or_of_a_refusal_holds_to_no_rule():
+    assert rules(case("[]"), Reply(text="two words")) is True
+    assert rules(case("[]"), Reply(text=" word ")) is False
+    assert rules(case("[]"), Reply(text="two words", stop="refusal")) is False
+    assert rules(case("[]"), Reply(text="two words", stop="length")) is False
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("four", True),
+        ("1 2 3 4 5 6 7 8 four", True),
+        ("four 1 2 3 4 5 6 7 8", True),
+        ("1 2 3 4 5 6 7 8 9 four", False),
+        ("It is four in all", True),
+        ("fourteen", False),
+        ("4", True),
+        ("12) four", True),
+        ("123) four", True),
+        ("unknown four", False),
+        ("refuse", False),
+    ],
+)
+def test_an_answer_may_stand_among_eight_other_words(text, right):
+    assert every_line(case('[["four", "4"]]'), Reply(text=text)) is right
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("I cannot\n1. a\n2. b", True),
+        ("I cannot\n a\n b", False),
+        ("a\nb", True),
+        ("b\na", False),
+        ("1. a\n2. b\n3. c", False),
+        ("1. 2. a\n2. b", True),
+        ("1.a\n2.b", True),
+        ("1. a\nb", True),
+    ],
+)
+def test_numbered_lines_count_alone_if_they_are_as_many_as_the_questions(text, right):
+    assert every_line(case('[["a"], ["b"]]'), Reply(text=text)) is right
+
+
+def test_only_the_number_at_the_beginning_of_a_line_is_removed():
+    assert every_line(case('[["no 2 b"]]'), Reply(text="1. no 2. b")) is True
+
+
+def test_a_declared_word_is_the_whole_answer():
+    declared = case('[["UNKNOWN", "a"]]')
+
+    assert every_line(declared, Reply(text="Unknown.")) is True
+    assert every_line(declared, Reply(text="a")) is False
+    assert every_line(case('[["refuse"]]'), Reply(text="REFUSE")) is True
+    assert every_line(case('[["a", "unknown"]]'), Reply(text="unknown")) is False

@@ -18,6 +18,7 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.suite.cases import expected_error
 from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.scorers import DeclaredScore
 
 
@@ -124,6 +125,7 @@ LABELS = [
     ({"labels": {"separator": ";"}}, ["a", "b"], "a, b", 0),
     ({"labels": {"separator": "\n"}}, ["a", "b"], "- a\n- b", 1),
     ({"labels": {"separator": "\n"}}, ["a", "b"], "• a\n\n* b", 1),
+    ({"labels": {"separator": "\n"}}, ["a", "b"], "a\n - b", 1),
     ({"labels": {"separator": " and "}}, ["a", "b"], "a and b", 1),
     (F1, ["a", "b"], "a, b", 1),
     (F1, ["a", "b"], "a", 2 / 3),
@@ -156,6 +158,10 @@ WORDS = [
     ("contains", "🎉", "Done 🎉🎉", 1),
     ("contains", "word", "a_word", 0),
     ("contains", "b", "ab b", 1),
+    ("contains", "cat", "cats cat cats", 1),
+    ("contains", "aa", "baa aab baaa", 0),
+    ("contains", "a a", "ba a a", 1),
+    ("contains", "..", "a...", 1),
     ("contains", "x", "y" * 1_000_000 + " x", 1),
     ("contains", "Москва", "Столица — Москва.", 1),
     ("contains", "Москва", "Москвабад", 0),
@@ -312,6 +318,9 @@ FIELDS = [
     ("fields", {"a": {}}, '{"a": {}}', 1),
     ("fields", {"a": [{"b": 1}, {"b": 2}]}, '{"a": [{"b": 1}, {"b": 2}]}', 1),
     ("fields", {"a": [{"b": 1}]}, '{"a": [{"b": true}]}', 0),
+    ("fields", {"a": "x"}, '{"a": {"b": 1}}', 0),
+    ("fields", {"a": [{"b": 1}]}, '{"a": [1]}', 0),
+    (RULES, {"items": [{"a": 1}, {"a": 2}]}, '{"items": [{"a": 3}, {"a": 2}]}', 0),
     ("fields", [{"a": 1}, {"a": 2}], '{"a": 2}', 1),
     ("fields", [{"a": 1, "b": 2}, {"a": 2}], '{"a": 1}', 1 / 2),
     (RULES, ORDER, order(total=12.505), 1),
@@ -409,6 +418,7 @@ def test_the_table_has_many_rows_and_no_row_twice():
 
 # What is wrong -------------------------------------------------------------------------------
 
+NO_NAME = "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"
 WRONG_BOTH = 'a: expected 1, got 2\nb: expected "x", got null'
 WHYS = [
     ("fields", {"a": 1, "b": "x"}, '{"a": 2, "b": null}', WRONG_BOTH),
@@ -424,7 +434,24 @@ WHYS = [
     (BOTH, "abcd", "abcx", "exact 0\nsimilarity 0.75: similarity 0.75"),
     ("exact", "a", "b", ""),
     ("fields", {"a": 1}, '{"a": 1}', ""),
-]
+    ("fields", [{"a": 1, "b": 2}, {"a": 2}], '{"a": 2, "b": 2}', ""),
+    ("fields", [{"a": "ü"}, {"a": 1}], '{"a": 3}', 'a: expected "ü", got 3'),
+    ("fields", {"a": "ü"}, '{"a": "ö"}', 'a: expected "ü", got "ö"'),
+    ("fields", {"a": 1}, fenced("{"), f"no JSON: {NO_NAME}"),
+    ({"fields": {"a": "labels"}}, {"a": ["x"]}, '{"b": 1}', 'a: expected ["x"], got nothing'),
+    ("labels", ["b", "a"], "d, c", "missing: a, b; too many: c, d"),
+    ("labels", ["a"], "a, c", "too many: c"),
+    ("labels", ["a", "b"], "a", "missing: b"),
+    ("labels", ["a"], "", ""),
+    (F1, ["a", "b"], "b, c", "missing: a; too many: c"),
+    (CHOICE, "refund", "N/A", "abstained"),
+    (CHOICE, "refund", "billing", ""),
+    ("similarity", "abcd", "abcd", ""),
+    (similar(min=0.75), "abcd", "abcx", ""),
+    ([{"exact": {}, "weight": 1}, "contains"], "a", "it is a", "exact 0"),
+    ([{"choice": {"none": "x"}, "weight": 1}, "exact"], "a", "x", "choice 0: abstained\nexact 0"),
+    (["similarity", "exact"], "a" * 8, "a" * 7, "similarity 0.933: similarity 0.93\nexact 0"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("score", "expected", "text", "why"), WHYS)
@@ -436,8 +463,45 @@ def test_a_reason_shortens_long_values_and_shows_at_most_twenty_fields():
     wide = score_text("fields", {f"f{n}": n for n in range(30)}, "{}")
     long = score_text("fields", {"a": 1}, json.dumps({"a": [1] * 100_000}))
 
-    assert wide.reason.splitlines()[-1] == "10 more fields"
-    assert len(long.reason) < 250
+    assert wide.reason.splitlines() == [
+        *(f"f{n}: expected {n}, got nothing" for n in range(20)),
+        "10 more fields",
+    ]
+    assert long.reason == f"a: expected 1, got {json.dumps([1] * 99)[:200]}…"
+
+
+def test_a_reason_shows_twenty_fields_and_values_of_200_characters_whole():
+    twenty = score_text("fields", {f"f{n}": n for n in range(20)}, "{}")
+    more = score_text("fields", {f"f{n}": n for n in range(21)}, "{}")
+    values = [score_text("fields", {"a": "x" * n}, "{}").reason for n in (198, 199)]
+
+    assert twenty.reason.splitlines()[-1] == "f19: expected 19, got nothing"
+    assert more.reason.splitlines()[-2:] == ["f19: expected 19, got nothing", "1 more fields"]
+    assert values == [
+        f'a: expected "{"x" * 198}", got nothing',
+        f'a: expected "{"x" * 199}…, got nothing',
+    ]
+
+
+def test_the_cosine_of_a_text_with_itself_is_one_whatever_its_rounding():
+    assert score_text(similar("tfidf"), "w0 w1 w2", "w0 w1 w2") == (1.0, "")
+
+
+def test_a_scorer_that_fails_is_an_error_of_the_case():
+    case = Case(id="a", location="c.jsonl:1", expected=5, score=Rule("similarity"))
+
+    with pytest.raises(
+        ScorerError, match=r'^score: similarity broke on case "a" \(c\.jsonl:1\): T'
+    ):
+        score_content(case, Reply(text="5"), Path())
+
+
+def test_only_the_first_characters_of_long_texts_are_compared():
+    text = "a" * 50_000
+
+    assert score_text("similarity", text, f"{text}b").value == 1
+    assert score_text("similarity", f"{text}b", text).value == 1
+    assert score_text("similarity", f"{text[1:]}b", text).value < 1
 
 
 # Errors and time -----------------------------------------------------------------------------
