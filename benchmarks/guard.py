@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "benchmarks" / "figures.json"
 LIMIT, CONFIDENCE = 1.15, 0.95
 #: Pairs of runs: of short work, and of a whole run of pytest.
-PAIRS, RUN_PAIRS, LEAST_PAIRS = 40, 10, 3
+PAIRS, RUN_PAIRS, LEAST_PAIRS = 100, 10, 3
 
 
 @dataclass(frozen=True, slots=True)
