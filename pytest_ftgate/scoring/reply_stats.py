@@ -25,7 +25,7 @@ class ReplyStats:
         word_counts, character_counts: how many replies that are not blank have each length, without
             outer white space.
         written_count: the number of replies that are not blank.
-        most_common_count: how often the most frequent text occurs among these.
+        most_common_count: how often the most frequent text occurs among these; 0 if all differ.
         refusal_count: how many of all replies are refusals.
         stop_counts: the number of all replies for each stop reason.
     """
@@ -71,8 +71,9 @@ def reply_stats(replies: Iterable[Reply]) -> ReplyStats:
 
 
 def _largest_total(keys: array[int], counts: array[int]) -> int:
-    """Return the largest sum of the *counts* of one key; 0 without any."""
+    """Return the largest sum of the *counts* of one key; 0 if no key counts more than once."""
     import numpy as np
 
     _, numbers = np.unique(keys, return_inverse=True)
-    return int(np.bincount(numbers, weights=counts).max(initial=0))
+    largest = int(np.bincount(numbers, weights=counts).max(initial=0))
+    return largest if largest > 1 else 0

@@ -63,8 +63,8 @@ def test_the_drift_of_replies_is_described_in_whole():
         message="25 % of replies are refusals, 0 % before",
     )  # fmt: skip
     assert same == Drift(
-        what="same text", unit="share", before=1 / 40, after=0.75, n_before=40, n=40,
-        message="75 % of replies are the same text, 2 % before",
+        what="same text", unit="share", before=0, after=0.75, n_before=40, n=40,
+        message="75 % of replies are the same text, 0 % before",
     )  # fmt: skip
     hedging = Drift(what="hedging", unit="share", before=0.0, after=0.0, n_before=42, n=40)
     assert skill_drifts(before, after) == (length, refusals, hedging)
@@ -231,7 +231,7 @@ def test_one_text_for_many_cases_is_reported():
     before = scores(*["done {}"] * 40)
 
     assert messages(before, scores(*["done"] * 12, *["done {}"] * 28)) == [
-        "30 % of replies are the same text, 2 % before"
+        "30 % of replies are the same text, 0 % before"
     ]
 
 

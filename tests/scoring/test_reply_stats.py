@@ -23,6 +23,7 @@ def test_a_blank_reply_has_no_length_but_counts_as_a_reply():
 
 def test_texts_are_the_same_whatever_white_space_is_around_them():
     assert stats("a", " a", "a\n", "b").most_common_count == 3
+    assert stats("a", "b", "c").most_common_count == 0
 
 
 def test_a_refusal_that_the_provider_marks_counts_once():
