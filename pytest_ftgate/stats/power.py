@@ -33,6 +33,8 @@ _DEVIATIONS = 9.0
 #: Sample sizes are searched in blocks of this size.
 _BLOCK = 1024
 _MAX_CASES = 4_000_000
+#: By so many steps of 1 / (rate - minimum) a search begins below the normal approximation.
+_SLACK = 20.0
 
 
 def pass_probability(
@@ -131,13 +133,24 @@ def minimum_cases_needed(
     if not minimum < rate <= 1.0:
         msg = f"a rate of {rate} can never be shown to reach a minimum of {minimum}"
         raise ValueError(msg)
-    for start in range(1, _MAX_CASES, _BLOCK):
+    for start in range(_fewest_possible(minimum, rate, power, alpha), _MAX_CASES, _BLOCK):
         n = np.arange(start, start + _BLOCK, dtype=np.float64)
         enough = binomial_sf(_fewest_successes(n, minimum, alpha) - 1.0, n, rate) >= power
         if np.any(enough):
             return start + int(np.argmax(enough))
     msg = f"more than {_MAX_CASES} cases are needed to distinguish {rate} from {minimum}"
     raise ValueError(msg)
+
+
+def _fewest_possible(minimum: float, rate: float, power: float, alpha: float) -> int:
+    """Return a number of cases that the search for the fewest may begin with.
+
+    The normal approximation misses the exact number by a few multiples of 1 / (rate - minimum).
+    """
+    spread, true_spread = (math.sqrt(share * (1.0 - share)) for share in (minimum, rate))
+    distance = max(0.0, _upper_z(alpha) * spread + float(ndtri(power)) * true_spread)
+    gap = rate - minimum
+    return max(1, math.floor((distance / gap) ** 2 - _SLACK / gap))
 
 
 def minimum_pass_probability(n: int, minimum: float, rate: float, alpha: float = 0.05) -> float:

@@ -306,6 +306,12 @@ def test_no_number_of_cases_shows_a_minimum_that_the_rate_does_not_exceed():
     assert estimate.certifiable < 0.70
 
 
+def test_no_number_is_named_where_it_would_be_millions_of_cases():
+    gate = RateGate(kind="accuracy", line=1, min=0.7499)
+
+    assert estimate_minimum_power(gate, "new", design(60), right(45, 60)).needed is None
+
+
 def test_a_mean_that_exceeds_the_minimum_by_rounding_alone_is_not_shown_by_more_cases():
     gate = RateGate(kind="accuracy", line=1, min=0.80)
     measured = mean_score(np.linspace(0.7, 0.9, 100))

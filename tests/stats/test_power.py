@@ -184,6 +184,24 @@ def test_minimum_cases_needed_reach_the_minimum_with_power(minimum, rate, power)
     assert all(reached(k) < power for k in range(1, n))
 
 
+@pytest.mark.parametrize(
+    ("minimum", "rate", "power", "alpha"),
+    [
+        (0.9, 0.905, 0.9, 0.05),
+        (0.999, 0.9999, 0.9, 0.05),
+        (0.001, 0.002, 0.99, 0.001),
+        (0.5, 0.51, 0.3, 0.2),
+    ],
+)
+def test_fewer_cases_than_those_needed_do_not_reach_the_power(minimum, rate, power, alpha):
+    n = minimum_cases_needed(minimum, rate, power, alpha)
+
+    sizes = np.arange(1, n + 1)
+    most_missed = stats.binom.isf(alpha, sizes, minimum)
+    reached = stats.binom.sf(most_missed, sizes, rate) >= power
+    assert np.flatnonzero(reached).tolist() == [n - 1]
+
+
 def test_flip_rate_is_highest_for_a_coin():
     assert [flip_rate(p) for p in (0.0, 0.5, 0.95, 1.0)] == pytest.approx([0, 0.5, 0.095, 0])
 
