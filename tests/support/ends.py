@@ -311,7 +311,7 @@ ENDS: tuple[End, ...] = (
         (f"{_J}test_forgetting.py::test_a_loss_planted_in_one_skill_is_found_in_its_family_and_nowhere_else",),
         _TRAIN),
     End("failed", "a likely cause beside the training", _caused,
-        ("tests/gates/test_causes.py::test_a_cause_is_the_first_step_of_a_gate_that_failed_and_of_no_other",),
+        ("tests/gates/test_causes.py::test_each_cause_is_a_step_of_a_gate_that_failed_and_of_no_other",),
         "the cause is likely, not proven; nightly, each one is made with the embedded model"),
     End("failed", "thoughts", _thoughts,
         (f"{_J}test_thoughts.py::test_a_fine_tune_that_stopped_thinking_fails_its_gate_and_is_told",
