@@ -384,13 +384,15 @@ def suites(bench: Bench) -> Round:
     return round_
 
 
-#: By name: the function that makes the rounds, and the limit of the ratio.
+#: By name: the function that makes the rounds, and the limit of the ratio. The first five limits are
+#: a tenth above the ratios of version 0.1.0 without its changes to the garbage collector and to
+#: pytest's import hook, measured in turn with this version on one machine.
 ALL: dict[str, tuple[Callable[[Bench], Round], float]] = {
-    "run": (run, 1.25),
-    "one": (one, 1.2),
-    "cpu": (cpu, 1.3),
-    "kept": (kept, 3.0),
-    "far": (far, 1.5),
+    "run": (run, 1.7),
+    "one": (one, 2.0),
+    "cpu": (cpu, 1.7),
+    "kept": (kept, 1.3),
+    "far": (far, 1.9),
     "faults": (faults, 1.5),
     "refused": (refused, 2.0),
     "suites": (suites, 1.15),

@@ -21,6 +21,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.parse import urlsplit
 
 from engine import LABELS, case, serving
 
@@ -116,6 +117,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as root, serving(Path(root)) as url:
         os.environ |= {"BENCH": str(harness), "BENCH_PORT": url.rpartition(":")[2]}
         os.environ["STUB_KEY"] = "none"
+        keys = f"[pytest]\nftgate_keys = STUB_KEY@{urlsplit(url).netloc}\n"
+        (harness / "peers" / "ftgate" / "pytest.ini").write_text(keys)
         if given.rounds:
             names = [*given.names, OURS] if given.names else []
             file = f"results/peers_{cases}_{FLYING}_{LATENCY}.json"
