@@ -384,8 +384,8 @@ def suites(bench: Bench) -> Round:
     return round_
 
 
-#: By name: the function that makes the rounds, and the limit of the ratio. The first five limits are
-#: a tenth above the ratios of version 0.1.0 without its changes to the garbage collector and to
+#: By name: the function that makes the rounds, and the limit of the ratio. The first five limits
+#: are a tenth above the ratios of version 0.1.0 without its changes to the garbage collector and to
 #: pytest's import hook, measured in turn with this version on one machine.
 ALL: dict[str, tuple[Callable[[Bench], Round], float]] = {
     "run": (run, 1.7),
