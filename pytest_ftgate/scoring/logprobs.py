@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import exp, inf, log
-from operator import attrgetter
 
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.requests.logprobs import Divergence, TokenLogprobs
@@ -15,7 +14,6 @@ from pytest_ftgate.suite.rule import choice_labels
 
 #: The least probability that is compared: what lies below is as good as 0.
 _LEAST = 1e-12
-_TOP = attrgetter("top")
 
 
 def score_margin(case: Case, reply: Reply) -> ContentScore:
@@ -99,7 +97,7 @@ def token_divergence(
     """
     if not base or [token.text for token in base] != [token.text for token in tuned]:
         return None
-    parts = [*map(_top_divergence, map(_TOP, base), map(_TOP, tuned))]
+    parts = [_top_divergence(one.top, other.top) for one, other in zip(base, tuned, strict=True)]
     return Divergence(
         tokens=len(base),
         kl=sum(kl for kl, _ in parts),

@@ -399,7 +399,7 @@ def _sql_error(text: str) -> FormatError | None:
     try:
         statements = [statement for statement in sqlglot.parse(text) if statement is not None]
     except (sqlglot.errors.SqlglotError, RecursionError) as error:
-        return FormatError("invalid syntax", str(error).splitlines()[0])
+        return FormatError("invalid syntax", str(error).splitlines()[0][:200])
     # The parser reads any single word as a name, which is an expression and no statement.
     expression = exp.Condition | exp.Alias
     if not statements or any(isinstance(statement, expression) for statement in statements):
