@@ -194,6 +194,11 @@ class RequestBuilder:
         shots = most_similar(variant.shot_pool, case.input_text, variant.similar_shots)
         return chain.from_iterable(shot.turns for shot in shots)
 
+    def _content(self, case: Case) -> dict[str, Any]:
+        """Return everything about *case* that can change a reply without a prompt."""
+        names = _READ_BY_RECORDING if self.provider.recorded else _READ
+        return {name: getattr(case, name) for name in names}
+
     def build(
         self, case: Case, messages: tuple[Turn, ...], repeat: int, tokens: int | None = None
     ) -> Request:
@@ -203,8 +208,7 @@ class RequestBuilder:
         the longest reply if neither case nor variant declares one.
         """
         limit = case.max_tokens or self.variant.max_tokens or tokens or self.suite.reply.max_tokens
-        fields_read = {name: getattr(case, name) for name in _READ}
-        content = messages if self.provider.prompted else fields_read
+        content = messages if self.provider.prompted else self._content(case)
         first, second, third, last = self.fingerprint_frame
         identity = f"{first}{limit}{second}{canonical_json(content)}{third}{repeat}{last}"
         labels = choice_labels(case.format) if case.score.reads_logprobs else ()
@@ -222,7 +226,9 @@ class RequestBuilder:
         )
 
 
-#: Fields of a case that cannot change the reply of a function, a classifier or a recording.
+#: Fields of a case that choose its recorded reply.
+_READ_BY_RECORDING = ("id", "skill", "input", "messages")
+#: Fields of a case that cannot change the reply of a function or a classifier.
 _NOT_READ = (
     *("location", "score", "format", "weight", "must_pass", "must_keep", "folder", "choices"),
 )

@@ -15,7 +15,7 @@ from typing import Any
 from pytest_ftgate.readers.text import replace_in_fields
 from pytest_ftgate.requests.logprobs import Logprobs
 from pytest_ftgate.requests.request import CaseRequest, Passage, Request, Step, ToolCall
-from pytest_ftgate.requests.thoughts import split_thoughts
+from pytest_ftgate.requests.thoughts import may_think, split_thoughts
 from pytest_ftgate.suite.model import ThoughtMarks
 from pytest_ftgate.suite.prices import request_price
 from pytest_ftgate.suite.providers import provider_spec
@@ -159,6 +159,8 @@ def read_reply(reply: Reply, marks: ThoughtMarks | None = None) -> Reply:
     reply: the token limit cut off what should follow.
     """
     text = reply.text
+    if marks is None and not may_think(text):
+        return reply
     split = split_thoughts(text, marks)
     if split.answer is text:
         return reply
@@ -185,8 +187,11 @@ def answered(
     case_requests: Iterable[CaseRequest], results: Mapping[str, object]
 ) -> Iterator[tuple[CaseRequest, Reply]]:
     """Yield what `received` does, with replies that are read: the text is the answer alone."""
-    for case_request, reply in received(case_requests, results):
-        yield case_request, read_reply(reply, case_request.request.thoughts)
+    # As in `received`, without the time of a second generator.
+    for case_request in case_requests:
+        result = results.get(case_request.request.fingerprint)
+        if isinstance(result, Reply):
+            yield case_request, read_reply(result, case_request.request.thoughts)
 
 
 def _step(raw: Mapping[str, Any]) -> Step:

@@ -60,7 +60,7 @@ def split_thoughts(text: str, marks: ThoughtMarks | None = None) -> SplitText:
     for none. A text without a thought comes back as it is.
     """
     start = text.lstrip()
-    if marks is None and not _may_think(start):
+    if marks is None and not may_think(start):
         return SplitText("", text)
     if marks is None and start.startswith(_CHANNEL_STARTS):
         return _split_channels(start)
@@ -77,12 +77,12 @@ def split_thoughts(text: str, marks: ThoughtMarks | None = None) -> SplitText:
     return SplitText("", text)
 
 
-def _may_think(start: str) -> bool:
-    """Return True if a text may hold a thought; most do not, which is found out fast."""
-    if start.startswith(_KNOWN_STARTS):
+def may_think(text: str) -> bool:
+    """Return True if *text* may hold a thought; most do not, which is found out fast."""
+    if text.startswith(_KNOWN_STARTS) or (text[:1].isspace() and may_think(text.lstrip())):
         return True
     for closing in _CLOSED_IN_REPLY:  # noqa: SIM110 - twice as fast as any()
-        if closing in start:
+        if closing in text:
             return True
     return False
 

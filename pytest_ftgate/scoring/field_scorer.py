@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_ftgate.scoring.score import INCORRECT, ContentScore, Scorer, binary_score
+from pytest_ftgate.scoring.score import CORRECT, INCORRECT, ContentScore, Scorer, binary_score
 from pytest_ftgate.scoring.structured import last_code_block, read_json
 from pytest_ftgate.scoring.text_scorers import TEXT_SCORERS, score_labels, score_similarity
 from pytest_ftgate.suite.cases import leaf_fields
@@ -46,6 +46,8 @@ def _parse_json(text: str) -> Any:
 def _compare_fields(
     reply: Mapping[str, Any], answer: Mapping[str, Any], rules: Mapping[str, Rule]
 ) -> ContentScore:
+    if not rules and _has_texts(reply, answer):
+        return CORRECT
     mistakes, total, count = [], 0.0, 0
     for keys, expected in leaf_fields(answer, rules):
         path, value = ".".join(keys), _value_at(reply, keys)
@@ -56,6 +58,11 @@ def _compare_fields(
             mistakes.append(f"{path}: expected {_cut(_to_json(expected))}, got {_cut(got)}")
     more = [f"{len(mistakes) - _MAX_FIELDS} more fields"] * (len(mistakes) > _MAX_FIELDS)
     return ContentScore(total / count, "\n".join([*mistakes[:_MAX_FIELDS], *more]))
+
+
+def _has_texts(reply: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
+    """Return True if *answer* is texts only, and *reply* has them all, as most replies do."""
+    return all(isinstance(text, str) and reply.get(key) == text for key, text in answer.items())
 
 
 def _cut(text: str) -> str:

@@ -27,7 +27,7 @@ class ReplyStats:
         written_count: the number of replies that are not blank.
         most_common_count: how often the most frequent text occurs among these; 0 if all differ.
         refusal_count: how many of all replies are refusals.
-        stop_counts: the number of all replies for each stop reason.
+        reply_count: the number of all replies.
     """
 
     word_counts: Counter[int]
@@ -35,24 +35,19 @@ class ReplyStats:
     written_count: int
     most_common_count: int
     refusal_count: int
-    stop_counts: Counter[str]
-
-    @property
-    def reply_count(self) -> int:
-        """The number of all replies."""
-        return self.stop_counts.total()
+    reply_count: int
 
 
 def reply_stats(replies: Iterable[Reply]) -> ReplyStats:
     """Return the statistics of *replies*."""
-    words, characters, stops = Counter[int](), Counter[int](), Counter[str]()
+    words, characters = Counter[int](), Counter[int]()
     # Arrays, since most long texts are different.
-    refusals, hashes, hash_counts = 0, array("q"), array("q")
+    total, refusals, hashes, hash_counts = 0, 0, array("q"), array("q")
     rest = map(_TEXT_AND_STOP, replies)
     # Many texts are the same, and are measured together.
     while counts := Counter(islice(rest, _READ_AT_ONCE)):
         for (text, stop), count in counts.items():
-            stops[stop] += count
+            total += count
             stripped = text.strip()
             refusals += count if stop == "refusal" or looks_like_refusal(text) else 0
             if stripped:
@@ -66,7 +61,7 @@ def reply_stats(replies: Iterable[Reply]) -> ReplyStats:
         written_count=words.total(),
         most_common_count=_largest_total(hashes, hash_counts),
         refusal_count=refusals,
-        stop_counts=stops,
+        reply_count=total,
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from secrets import token_hex
 from tempfile import mkdtemp
 from types import FrameType
-from typing import Any, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.scoring import sandbox_child
@@ -226,6 +226,7 @@ _CHECK_SECONDS = 0.5
 #: Seconds of a run of code if its rule declares none.
 _DEFAULT_SECONDS = {"code": 5.0}
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
@@ -268,18 +269,18 @@ class TimeLimit:
             rest = seconds - (time.monotonic() - self._entered)
             signal.setitimer(signal.ITIMER_REAL, max(rest, 0.001), interval)
 
-    def run(self, case: Case, scorer: Callable[[], _T]) -> _T:
-        """Return the result of *scorer*, which scores one reply to *case*.
+    def run(self, case: Case, scorer: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
+        """Return the result of *scorer* with *args*, which scores one reply to *case*.
 
         Raises:
             ScorerError: the scorer took too long. The reply then has no score.
         """
         if not self._has_alarm:
-            return scorer()
+            return scorer(*args, **options)
         try:
             try:
                 self._expired, self._started, self._case = False, time.monotonic(), case
-                result = scorer()
+                result = scorer(*args, **options)
             finally:
                 self._case = None
         except ScorerTimeout:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
@@ -61,7 +61,7 @@ class Score:
 
 _CASE, _SCORES, _REPLIES = map(attrgetter, ("case", "scores", "replies"))
 _CORRECT, _FORMAT_ERROR = map(attrgetter, ("correct", "format_error"))
-_PASSAGES, _THOUGHT, _USAGE = map(attrgetter, ("passages", "thought", "usage"))
+_PASSAGES, _STOP, _THOUGHT, _USAGE = map(attrgetter, ("passages", "stop", "thought", "usage"))
 
 #: Shared by all results that are correct and valid, to save memory: most of them are.
 _ALL_CORRECT = (Score(1.0, None),)
@@ -266,10 +266,10 @@ class VariantScores:
         """The number of replies that hedge."""
         return sum(looks_like_hedge(reply.text) for reply in self.replies)
 
-    @property
+    @cached_property
     def stop_reasons(self) -> Counter[str]:
         """The number of replies for each stop reason."""
-        return self.reply_stats.stop_counts
+        return Counter(map(_STOP, self.replies))
 
     @cached_property
     def replies(self) -> tuple[Reply, ...]:
@@ -293,7 +293,7 @@ class VariantScores:
     def empty_count(self) -> int:
         """The number of replies that ended by themselves, without any text."""
         # Most variants have no blank reply, and their statistics say so.
-        if self.reply_stats.written_count == self.reply_stats.reply_count:
+        if self.reply_stats.written_count == len(self.replies):
             return 0
         return sum(
             (not reply.text or reply.text.isspace())
@@ -376,7 +376,10 @@ def unscored_results(
     groups = _group_by_case(case_requests)
     return VariantScores(
         variant,
-        {key: _case_result(group, replies, answered(group, replies)) for key, group in groups},
+        {
+            key: _case_result(group, replies, [reply for _, reply in answered(group, replies)])
+            for key, group in groups
+        },
     )
 
 
@@ -398,19 +401,22 @@ def _group_by_case(
 def _case_result(
     case_requests: list[CaseRequest],
     replies: Mapping[str, Reply | FtgateError],
-    read: Iterable[tuple[CaseRequest, Reply]],
-    scores: tuple[Score, ...] = (),
+    read: Sequence[Reply],
+    scores: Sequence[Score] = (),
 ) -> CaseResult:
-    """Return the result of one case; *read* has the requests with a reply, which is read."""
+    """Return the result of one case; *read* has its replies, which are read."""
     fingerprints = tuple([case_request.request.fingerprint for case_request in case_requests])
-    found = tuple([reply for _, reply in read])
-    outcomes = map(replies.__getitem__, fingerprints if len(found) < len(fingerprints) else ())
+    missing: tuple[str, ...] = ()
+    if len(read) < len(fingerprints):
+        outcomes = map(replies.__getitem__, fingerprints)
+        missing = tuple([str(one) for one in outcomes if not isinstance(one, Reply)])
+    all_correct = len(scores) == 1 and scores[0] is _ALL_CORRECT[0]
     return CaseResult(
         case=case_requests[0].case,
-        replies=found,
-        scores=_ALL_CORRECT if scores == _ALL_CORRECT else scores,
+        replies=tuple(read),
+        scores=_ALL_CORRECT if all_correct else tuple(scores),
         fingerprints=fingerprints,
-        missing_reasons=tuple([str(one) for one in outcomes if not isinstance(one, Reply)]),
+        missing_reasons=missing,
     )
 
 
@@ -455,12 +461,11 @@ class _CaseScorer:
     def score_case(self, case_requests: list[CaseRequest]) -> CaseResult:
         case, schema_rules = case_requests[0].case, self._constraint_rules(case_requests[0])
         checked = replace(case, format=(*case.format, *schema_rules)) if schema_rules else case
-        read = [*answered(case_requests, self._replies)]
-        scores = [
-            self._limit.run(checked, partial(self._score, case, checked, reply, case_request))
-            for case_request, reply in read
-        ]
-        return _case_result(case_requests, self._replies, read, tuple(scores))
+        read, scores = list[Reply](), list[Score]()
+        for case_request, reply in answered(case_requests, self._replies):
+            read.append(reply)
+            scores.append(self._limit.run(checked, self._score, case, checked, reply, case_request))
+        return _case_result(case_requests, self._replies, read, scores)
 
     def _score(self, case: Case, checked: Case, reply: Reply, case_request: CaseRequest) -> Score:
         """Return the score of *reply*; *checked* is *case* with the formats of its request."""

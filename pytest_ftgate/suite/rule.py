@@ -48,7 +48,7 @@ class Rule:
         kinds = ("mean", "fields", "similarity", "judge", "python", "offered", "margin")
         return self.kind in kinds or bool(self.options.get("partial"))
 
-    @property
+    @cached_property
     def reads_logprobs(self) -> bool:
         """True if the rule reads the log-probabilities of the labels, and not the reply's text."""
         return any(part.kind == "margin" for part in self.parts)

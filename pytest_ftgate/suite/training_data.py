@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -354,10 +355,14 @@ def _parse_file(source: Source, path: Path) -> Iterator[TrainingExample]:
             source.add_error(row.line, str(error), path)
 
 
+#: The id of a recorded reply where it is the first key: such a line is not parsed for it.
+_LEADING_ID = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]*)"')
+
+
 def count_repeated_replies(path: Path) -> Mapping[str, int]:
     """Return the number of recorded replies of each case that has several, by its id.
 
-    Invalid lines do not count.
+    Lines without an id do not count.
     """
     return _count_cached(path, path.stat().st_mtime_ns)
 
@@ -369,6 +374,8 @@ def _count_cached(path: Path, version: int) -> Mapping[str, int]:
     with path.open("rb") as stream:
         for line in stream:
             with suppress(ValueError, KeyError, TypeError):
-                counts[intern(replace_lone_surrogates(str(json.loads(line)["id"])))] += 1
+                found = _LEADING_ID.match(line)
+                case_id = found[1].decode() if found else str(json.loads(line)["id"])
+                counts[intern(replace_lone_surrogates(case_id))] += 1
     # Most files have one reply to each case, and the ids of all cases would stay in memory.
     return {case_id: count for case_id, count in counts.items() if count > 1}
