@@ -224,7 +224,7 @@ def _error_of_all(request: Request, result: Result) -> FtgateError | None:
     """Return the error that all requests to the model of *request* would have, or None."""
     if isinstance(result, ProviderRejected | CacheError):
         return result
-    message = wrong_model(request, result) if isinstance(result, Reply) else ""
+    message = wrong_model(request, result.model) if isinstance(result, Reply) else ""
     return WrongModel(message) if message else None
 
 

@@ -208,11 +208,10 @@ def check_served_model(
     """
     request = case_requests[0].request
     declared = request.served_model or request.model
-    replies = [reply for _, reply in received(case_requests, results)]
-    served = {reply.model for reply in replies if reply.model}
+    served = {reply.model for _, reply in received(case_requests, results) if reply.model}
     if not declared or declared.startswith("arn:"):
         return IdentityResult(Outcome.PASSED, f"asked for: {declared or 'no model is declared'}")
-    mismatches = sorted({wrong_model(request, reply) for reply in replies} - {""})
+    mismatches = sorted({wrong_model(request, model) for model in served} - {""})
     if mismatches:
         return IdentityResult(Outcome.INVALID, mismatches[0])
     return IdentityResult(

@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -148,6 +148,7 @@ _EXPECTED_TYPES = {
 }
 
 
+@cache
 def declared_keys(model: type[BaseModel]) -> tuple[str, ...]:
     """Return the keys that an author may write in *model*."""
     return tuple(f.alias or name for name, f in model.model_fields.items())

@@ -38,7 +38,10 @@ def replace_in_fields(instance: object, *names: str) -> None:
     """Apply `replace_in_json` to the fields *names* of a frozen dataclass while it is made."""
     for name in names:
         value = getattr(instance, name)
-        if value and (whole := replace_in_json(value)) != value:
+        # Most fields of most records are empty or ASCII.
+        if not value or (isinstance(value, str) and value.isascii()):
+            continue
+        if (whole := replace_in_json(value)) != value:
             object.__setattr__(instance, name, whole)
 
 

@@ -111,7 +111,7 @@ class Reply:
         """
         if not isinstance(raw, dict) or not isinstance(raw.get("text"), str):
             raise ValueError('a reply is an object with "text"')  # noqa: TRY004 - a file's content
-        values = {key: value for key, value in raw.items() if key in cls.__slots__}
+        values = {key: value for key, value in raw.items() if key in _FIELDS}
         try:
             values |= {key: read(values[key]) for key, read in _READERS.items() if key in values}
         except (AttributeError, KeyError, TypeError) as error:
@@ -134,13 +134,13 @@ def _plain_model_name(model: str, provider: str) -> str:
     return without_date(re.sub(provider_spec(provider).model_affixes, "", model))
 
 
-def wrong_model(request: Request, reply: Reply) -> str:
+def wrong_model(request: Request, served: str | None) -> str:
     """Return which other model answered than the declared one, and what to write; "" if none did.
 
-    A dated name (``…-20251001``) is the undated one. Replies that name no model, and models that
-    are declared by an ARN, are never wrong.
+    *served* is the model that the reply names. A dated name (``…-20251001``) is the undated one.
+    Replies that name no model, and models that are declared by an ARN, are never wrong.
     """
-    declared, served = request.served_model or request.model, reply.model
+    declared = request.served_model or request.model
     if not declared or not served or declared.startswith("arn:"):
         return ""
     names = {_plain_model_name(name, request.provider) for name in (declared, served)}
@@ -200,14 +200,15 @@ def _step(raw: Mapping[str, Any]) -> Step:
 
 
 def _usage(counts: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _shared_usage(tuple((_USAGE_NAMES.get(name, name), n) for name, n in counts.items()))
+    return _shared_usage(tuple(counts.items()))
 
 
 @lru_cache(maxsize=4096)
 def _shared_usage(counts: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
-    return {intern(name): count for name, count in counts}
+    return {intern(_USAGE_NAMES.get(name, name)): count for name, count in counts}
 
 
+_FIELDS = frozenset(Reply.__slots__)
 #: Names of token counts in stored replies, where they differ.
 _USAGE_NAMES = {"thinking": "thought"}
 #: Readers of the fields that JSON has no type for, or whose equal values replies share in memory.

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -273,8 +274,8 @@ _MAPPING_KINDS = ("fields", "tool_call")
 def _with_mapping(row: Row, reply: ReplyRules) -> Any:
     """Return the value of *row*, with the JSON in a cell as a mapping if it is scored as one."""
     value = row.value
-    is_cell = row.path.suffix == ".csv" and isinstance(value, Mapping)
-    if not is_cell or not any(part.kind in _MAPPING_KINDS for part in reply.score.parts):
+    is_scored = any(part.kind in _MAPPING_KINDS for part in reply.score.parts)
+    if not is_scored or row.path.suffix != ".csv" or not isinstance(value, Mapping):
         return value
     text = str(value.get("expected", ""))
     try:
@@ -292,14 +293,17 @@ def _parse_case(source: SuiteSource, row: Row, reply: ReplyRules) -> Case | None
     if problem:
         source.add_error(row.line, problem, row.path)
         return None
-    # A path in a case is relative to the file of the case.
-    row_source = replace(source, path=row.path)
-    formats = tuple(
-        resolve_format(row_source, rule, lambda *_: row.line) for rule in declared.format or ()
-    )
-    score = resolve_score(row_source, declared.score, row.line) if declared.score else reply.score
+    formats, score = reply.format, reply.score
+    if declared.format or declared.score:
+        # A path in a case is relative to the file of the case.
+        row_source = replace(source, path=row.path)
+        resolved = (
+            resolve_format(row_source, r, lambda *_: row.line) for r in declared.format or ()
+        )
+        formats = tuple(resolved) or formats
+        score = resolve_score(row_source, declared.score, row.line) if declared.score else score
     location = f"{source.display_path(row.path)}:{row.line}"
-    return _build_case(declared, location, score, formats or reply.format)
+    return _build_case(declared, location, score, formats)
 
 
 def _case_error(case: DeclaredCase, reply: ReplyRules) -> str | None:
@@ -344,6 +348,7 @@ def _rule_error(case: DeclaredCase, folder: Path) -> str | None:
 
 #: Keys whose values are copied unchanged.
 _COPIED_KEYS = DeclaredCase.model_fields.keys() - {"id", "messages", "vars", "score", "format"}
+_copied_values = attrgetter(*_COPIED_KEYS)
 #: Shared by all cases without vars, to save memory.
 _NO_VARS: dict[str, Any] = {}
 
@@ -358,7 +363,7 @@ def _build_case(case: DeclaredCase, location: str, score: Rule, formats: tuple[R
         vars=case.vars or _NO_VARS,
         score=score,
         format=formats,
-        **{key: getattr(case, key) for key in _COPIED_KEYS},
+        **dict(zip(_COPIED_KEYS, _copied_values(case), strict=True)),
     )
 
 

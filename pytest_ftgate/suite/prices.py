@@ -94,25 +94,24 @@ def _to_decimal(rate: float) -> Decimal:
 def _listed_price(
     tariff: Tariff, usage: Mapping[str, int], input_tokens: int, *, batch: bool
 ) -> Decimal | None:
+    if not _is_listed(tariff.model, tariff.seller):
+        return None
     token_counts = {
         "input_tokens": input_tokens,
         "cache_read_tokens": usage.get("cache_read", 0),
         "cache_write_tokens": usage.get("cache_write", 0),
         "output_tokens": usage.get("output", 0),
     }
-    try:
-        import genai_prices  # noqa: F401
-    except ImportError:
-        return None
-    if _is_unlisted(tariff.model, tariff.seller):
-        return None
     return _look_up_price(tariff.model, tariff.seller, tuple(token_counts.items()), batch=batch)
 
 
 # Cached: the list is long, and a run looks up each reply.
 @cache
-def _is_unlisted(model: str, seller: str) -> bool:
-    return _look_up_price(model, seller, (("input_tokens", 1),), batch=False) is None
+def _is_listed(model: str, seller: str) -> bool:
+    """Return True if the price list is installed and has the model."""
+    if not listed_models():
+        return False
+    return _look_up_price(model, seller, (("input_tokens", 1),), batch=False) is not None
 
 
 @lru_cache(maxsize=10_000)
