@@ -94,7 +94,11 @@ def _to_decimal(rate: float) -> Decimal:
 def _listed_price(
     tariff: Tariff, usage: Mapping[str, int], input_tokens: int, *, batch: bool
 ) -> Decimal | None:
-    if not _is_listed(tariff.model, tariff.seller):
+    try:
+        import genai_prices  # noqa: F401
+    except ImportError:
+        return None
+    if _is_unlisted(tariff.model, tariff.seller):
         return None
     token_counts = {
         "input_tokens": input_tokens,
@@ -107,11 +111,8 @@ def _listed_price(
 
 # Cached: the list is long, and a run looks up each reply.
 @cache
-def _is_listed(model: str, seller: str) -> bool:
-    """Return True if the price list is installed and has the model."""
-    if not listed_models():
-        return False
-    return _look_up_price(model, seller, (("input_tokens", 1),), batch=False) is not None
+def _is_unlisted(model: str, seller: str) -> bool:
+    return _look_up_price(model, seller, (("input_tokens", 1),), batch=False) is None
 
 
 @lru_cache(maxsize=10_000)
