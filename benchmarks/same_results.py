@@ -4,14 +4,15 @@
 
 Each FOLDER (or OLD_FOLDER=NEW_FOLDER if the suites themselves changed) is copied. The old version
 fills its reply file and makes a record; the new version makes one from the same replies. Values
-must be equal. Names of keys may differ and are printed; keys may be added. Sentences must have
-equal numbers. Exits with 1 if anything else differs, or if the new version sends a request.
+must be equal, and numbers to eight digits, since searches end at rounding. Names of keys may differ
+and are printed; keys may be added. Sentences must have equal numbers. Exits with 1 if anything else differs, or if the new version sends a request.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -87,7 +88,7 @@ class Comparison:
                 self.differences.append(f"{where}: {len(old)} values, then {len(new)}")
             for number, (before, after) in enumerate(zip(old, new, strict=False)):
                 self.compare(before, after, f"{where}[{number}]")
-        elif old == new:
+        elif old == new or is_close(old, new):
             self.equal += 1
         elif isinstance(old, str) and numbers(old) == numbers(text_of(new)):
             self.sentences += 1
@@ -106,6 +107,12 @@ class Comparison:
             if names[0] != key:
                 self.renamed.add((key, names[0]))
             yield key, names[0]
+
+
+def is_close(old: Any, new: Any) -> bool:
+    """Return True if both are numbers that are equal to eight digits."""
+    both = isinstance(old, float) and isinstance(new, float)
+    return both and math.isclose(old, new, rel_tol=1e-8, abs_tol=1e-12)
 
 
 def text_of(value: Any) -> str:
