@@ -5,7 +5,8 @@
 Each FOLDER (or OLD_FOLDER=NEW_FOLDER if the suites themselves changed) is copied. The old version
 fills its reply file and makes a record; the new version makes one from the same replies. Values
 must be equal, and numbers to eight digits, since searches end at rounding. Names of keys may differ
-and are printed; keys may be added. Sentences must have equal numbers. Exits with 1 if anything else differs, or if the new version sends a request.
+and are printed; keys may be added. Sentences must have equal numbers. Exits with 1 if anything else
+differs, or if the new version sends a request.
 """
 
 from __future__ import annotations
