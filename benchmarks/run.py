@@ -7,9 +7,11 @@
 Each figure is what a command prints. It is kept in ``figures.json`` with the date, the seconds it
 took and the machine, and shown in a document below a line ``<!-- figure NAME -->``. ``--quick``
 measures smaller forms, prints them and keeps nothing. What takes many minutes on two cores is
-measured when it is named, or by ``--all``. `guard.py` compares the speed of a checkout with that of
-the commit that ``figures.json`` names. Figures that rest on the weights of the embedded model, and
-on its replies, come from `regenerate.py`.
+measured when it is named, or by ``--all``. The folder of other tools, which `peers.py` needs, is in
+the variable ``HARNESS``; without it they are left out. A document may also quote numbers of a
+figure in a table or a sentence, below a line ``<!-- numbers of NAME -->``. `guard.py` compares the
+speed of a checkout with that of the commit that ``figures.json`` names. Figures that rest on the
+weights of the embedded model, and on its replies, come from `regenerate.py`.
 """
 
 from __future__ import annotations
@@ -32,8 +34,13 @@ import growth_picture
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "benchmarks" / "figures.json"
+#: Stands in a command for the folder that the variable of this name holds.
+HARNESS = "HARNESS"
 #: A line that names a figure, and the block below it.
 SHOWN = re.compile(r"<!-- figure ([\w-]+) -->\n\n```\n(.*?)```\n", re.DOTALL)
+
+#: A line that names a figure, and the paragraph or the table below it, which quotes its numbers.
+QUOTED = re.compile(r"<!-- numbers of ([\w-]+) -->\n\n?((?:.+\n)+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,17 @@ FIGURES = (
     Figure("kills", "benchmarks/kills.py", "benchmarks/kills.py 2 200", is_long=True),
     Figure("training-data", "benchmarks/training_data.py examples/tickets/tickets.train.jsonl"),
     Figure("levels", "benchmarks/skill_levels.py", is_long=True),
+    Figure("planted", "benchmarks/planted.py", is_long=True),
+    Figure("stops", "benchmarks/stops.py", is_long=True),
     Figure("error-rates", "benchmarks/error_rates.py --replicates 2500", is_long=True),
+    Figure("margins", "benchmarks/error_rates_logprobs.py --replicates 300", is_long=True),
+    Figure(
+        "peers",
+        "benchmarks/peers.py HARNESS --rounds 1 --warm-rounds 0 pydantic_evals promptfoo "
+        "deepeval_gen+evaluate lm_eval inspect_tuned pytest_evals_n16",
+        is_long=True,
+    ),
+    Figure("batching", "benchmarks/batching.py", is_long=True),
     Figure("local-model", "benchmarks/local_model.py speed", is_long=True),
     Figure("weights", "benchmarks/local_model.py weights", is_long=True),
     Figure(
@@ -99,7 +116,7 @@ def measure(figure: Figure, command: str) -> dict[str, object]:
     """
     start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, *shlex.split(command)],
+        [sys.executable, *shlex.split(command.replace(HARNESS, os.environ.get(HARNESS, HARNESS)))],
         check=False,
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -133,6 +150,11 @@ def documents() -> Iterator[Path]:
 def shown(page: Path) -> dict[str, str]:
     """Return the blocks of a document by the names of their figures."""
     return dict(SHOWN.findall(page.read_text("utf-8")))
+
+
+def quoted(page: Path) -> list[tuple[str, str]]:
+    """Return the passages of a document that quote numbers, each with the name of its figure."""
+    return QUOTED.findall(page.read_text("utf-8"))
 
 
 def render(page: Path) -> None:
@@ -179,6 +201,8 @@ def main() -> None:
         command = figure.quick if args.quick else figure.command
         if args.list:
             print(f"{figure.name}: python {figure.command}{' (long)' * figure.is_long}")
+        elif HARNESS in command and HARNESS not in os.environ:
+            continue
         elif figure.name in chosen and command and not args.render:
             print(f"{figure.name} …", flush=True)
             found = measure(figure, command)

@@ -25,6 +25,8 @@ sys.path.append(str(ROOT / "benchmarks"))
 RUN = loaded(ROOT / "benchmarks" / "run.py")
 PAGES = [*RUN.documents()]
 SHOWN = dict(chain.from_iterable(RUN.shown(page).items() for page in PAGES))
+QUOTED = [passage for page in PAGES for passage in RUN.quoted(page)]
+NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 MENTIONED = re.compile(r"(benchmarks/\w+\.py)")
 
 
@@ -33,8 +35,35 @@ def test_a_document_shows_what_the_command_printed(name):
     assert SHOWN[name] == RUN.block(RUN.kept()[name])
 
 
-def test_each_figure_that_is_kept_is_shown():
-    assert RUN.kept().keys() == SHOWN.keys()
+@pytest.mark.parametrize(("name", "passage"), QUOTED)
+def test_each_number_that_a_document_quotes_is_one_that_the_command_printed(name, passage):
+    printed = [*map(numbers_of, RUN.kept()[name]["printed"])]
+    rows = [line for line in passage.splitlines() if re.search(r"\|.*\d", line)]
+    # The numbers of a row stand in one line, those of a sentence anywhere.
+    unprinted = [
+        row
+        for row in rows or [passage]
+        if not any(
+            all(is_among(number, line) for number in NUMBER.findall(row))
+            for line in (printed if rows else [[*chain.from_iterable(printed)]])
+        )
+    ]
+
+    assert unprinted == []
+
+
+def numbers_of(line):
+    return [float(number.replace(",", "")) for number in NUMBER.findall(line)]
+
+
+def is_among(number, printed):
+    """Return True if *number*, as it is written, is one of *printed*, rounded."""
+    digits = len(number.partition(".")[2])
+    return number.replace(",", "") in {f"{value:.{digits}f}" for value in printed}
+
+
+def test_each_figure_that_is_kept_is_shown_or_quoted():
+    assert RUN.kept().keys() == SHOWN.keys() | {name for name, _ in QUOTED}
 
 
 def test_the_picture_of_the_growth_is_drawn_from_its_figure():
