@@ -60,7 +60,12 @@ _ONES = (
 )
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _HUNDRED = 100
-_A_HUNDRED, _NO_WORD = r"\b(?:one|a) hundred\b", r"(?!)"
+#: What does not stand before the word of a number: the end of "a hundred and ten" is not 10.
+_NO_HUNDRED = r"(?<!\bhundred[- ])(?<!\bhundred and )"
+_A_HUNDRED = (
+    rf"\b(?:one|a) hundred\b(?![- ](?:and )?(?:{'|'.join((*_ONES, *_TENS, 'thousand'))})\b)"
+)
+_NO_WORD = r"(?!)"
 #: What stands neither before the word of a number below 20 nor after that of a multiple of ten.
 _NO_TENS = "".join(rf"(?<!\b{tens}[- ])" for tens in _TENS)
 _NO_ONES = rf"(?![- ](?:{'|'.join(_ONES[1:10])})\b)"
@@ -95,11 +100,11 @@ def _numbers(text: str) -> list[float]:
 def _number_word(value: int) -> str:
     """Return a pattern for the English word of a number up to 100, or one that never matches."""
     if 0 <= value < len(_ONES):
-        return rf"{_NO_TENS}\b{_ONES[value]}\b"
+        return rf"{_NO_HUNDRED}{_NO_TENS}\b{_ONES[value]}\b"
     tens, ones = divmod(value, 10)
     if tens not in range(2, 10):
         return _A_HUNDRED if value == _HUNDRED else _NO_WORD
-    return rf"\b{_TENS[tens - 2]}{f'[- ]{_ONES[ones]}' if ones else _NO_ONES}\b"
+    return rf"{_NO_HUNDRED}\b{_TENS[tens - 2]}{f'[- ]{_ONES[ones]}' if ones else _NO_ONES}\b"
 
 
 def first(case: Any, reply: Any) -> bool:

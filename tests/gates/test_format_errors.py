@@ -376,6 +376,19 @@ def test_a_mix_is_described_with_its_test_and_told_if_it_changed(errors, after, 
     )  # fmt: skip
 
 
+def test_a_mix_of_fewer_errors_of_each_kind_is_no_drift_that_is_told():
+    before = scores((JSON, 60), (MISSING_KEY, 40), name="current")
+
+    fewer = mixes(before, scores((JSON, 10), (MISSING_KEY, 40)))
+    others = mixes(before, scores((JSON, 10), (MISSING_KEY, 41)))
+
+    assert [found.p < 0.001 for found in (*fewer, *others)] == [True, True]
+    assert [found.message for found in fewer] == [""]
+    assert [found.message for found in others] == [
+        "the mix of format errors has changed (Stuart-Maxwell test, p < 0.001)"
+    ]
+
+
 def test_a_mix_counts_only_the_cases_that_both_sides_answered():
     before, after = scores((JSON, 60), name="current"), scores((MISSING_KEY, 60))
     lost = {
