@@ -61,6 +61,7 @@ class Figure:
 
 FIGURES = (
     Figure("engine", "benchmarks/engine.py --rounds 3", "benchmarks/engine.py --rounds 1 one"),
+    Figure("first-run", "benchmarks/first_run.py", is_long=True),
     Figure("start-up", "benchmarks/startup.py", "benchmarks/startup.py 2"),
     Figure("evaluation", "benchmarks/judging.py", "benchmarks/judging.py 4 1000"),
     Figure("marked", "benchmarks/marked.py", "benchmarks/marked.py 4 40 2"),
