@@ -40,7 +40,7 @@ HARNESS = "HARNESS"
 SHOWN = re.compile(r"<!-- figure ([\w-]+) -->\n\n```\n(.*?)```\n", re.DOTALL)
 
 #: A line that names a figure, and the paragraph or the table below it, which quotes its numbers.
-QUOTED = re.compile(r"<!-- numbers of ([\w-]+) -->\n\n?((?:.+\n)+)")
+QUOTED = re.compile(r"<!-- numbers of ([\w-]+) -->\n\n?((?: *(?!- |<!--)\S.*\n)+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ FIGURES = (
     Figure("planted", "benchmarks/planted.py", is_long=True),
     Figure("stops", "benchmarks/stops.py", is_long=True),
     Figure("error-rates", "benchmarks/error_rates.py --replicates 2500", is_long=True),
+    Figure("means", "benchmarks/error_rates_means.py", is_long=True),
     Figure("margins", "benchmarks/error_rates_logprobs.py --replicates 300", is_long=True),
     Figure(
         "peers",

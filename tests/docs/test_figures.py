@@ -27,6 +27,8 @@ PAGES = [*RUN.documents()]
 SHOWN = dict(chain.from_iterable(RUN.shown(page).items() for page in PAGES))
 QUOTED = [passage for page in PAGES for passage in RUN.quoted(page)]
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
+#: The most printed lines that a row of a table sums up.
+LINES_OF_A_ROW = 8
 MENTIONED = re.compile(r"(benchmarks/\w+\.py)")
 
 
@@ -39,17 +41,17 @@ def test_a_document_shows_what_the_command_printed(name):
 def test_each_number_that_a_document_quotes_is_one_that_the_command_printed(name, passage):
     printed = [*map(numbers_of, RUN.kept()[name]["printed"])]
     rows = [line for line in passage.splitlines() if re.search(r"\|.*\d", line)]
-    # The numbers of a row stand in one line, those of a sentence anywhere.
-    unprinted = [
-        row
-        for row in rows or [passage]
-        if not any(
-            all(is_among(number, line) for number in NUMBER.findall(row))
-            for line in (printed if rows else [[*chain.from_iterable(printed)]])
-        )
+    # The numbers of a row stand in lines that follow each other, those of a sentence anywhere.
+    near = LINES_OF_A_ROW if rows else len(printed)
+    parts = [
+        [*chain.from_iterable(printed[start : start + near])] for start in range(len(printed))
     ]
 
-    assert unprinted == []
+    assert [
+        row
+        for row in rows or [passage]
+        if not any(all(is_among(n, part) for n in NUMBER.findall(row)) for part in parts)
+    ] == []
 
 
 def numbers_of(line):
@@ -59,7 +61,8 @@ def numbers_of(line):
 def is_among(number, printed):
     """Return True if *number*, as it is written, is one of *printed*, rounded."""
     digits = len(number.partition(".")[2])
-    return number.replace(",", "") in {f"{value:.{digits}f}" for value in printed}
+    wanted = f"{float(number.replace(',', '')):.{digits}f}"
+    return wanted in {f"{value:.{digits}f}" for value in printed}
 
 
 def test_each_figure_that_is_kept_is_shown_or_quoted():
