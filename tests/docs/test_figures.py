@@ -43,9 +43,7 @@ def test_each_number_that_a_document_quotes_is_one_that_the_command_printed(name
     rows = [line for line in passage.splitlines() if re.search(r"\|.*\d", line)]
     # The numbers of a row stand in lines that follow each other, those of a sentence anywhere.
     near = LINES_OF_A_ROW if rows else len(printed)
-    parts = [
-        [*chain.from_iterable(printed[start : start + near])] for start in range(len(printed))
-    ]
+    parts = [[*chain.from_iterable(printed[start : start + near])] for start in range(len(printed))]
 
     assert [
         row
