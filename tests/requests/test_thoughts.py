@@ -109,6 +109,12 @@ def test_a_reply_without_a_thought_is_not_copied() -> None:
     assert read_reply(sent) is sent
 
 
+def test_a_thought_after_white_space_is_apart_from_the_answer():
+    read = read_reply(Reply(text="\n <thinking>refund?</thinking> billing"))
+
+    assert (read.thought, read.text) == ("refund?", "billing")
+
+
 def test_a_thought_that_never_ends_is_a_reply_that_was_cut_off() -> None:
     read = read_reply(Reply(text="<think>late?", stop="end"))
     assert (read.stop, read.has_no_answer) == ("length", True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from properties import examples
 
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.suite.training_data import read_training_rows
+from pytest_ftgate.suite.training_data import count_repeated_replies, read_training_rows
 
 ASKED, ANSWER = "Where is my parcel?", "delivery"
 SYSTEM = "Sort the ticket."
@@ -397,3 +397,23 @@ def test_whatever_stands_in_a_line_it_is_at_worst_an_error(tmp_path_factory, lin
     found = read_training_rows(source, path)
 
     assert all(isinstance(one.input_text, str) and one.answer != "" for one in found)
+
+
+def test_replies_to_one_case_are_counted_however_their_lines_are_written(tmp_path):
+    lines = [
+        '{"id": "first", "text": "a"}',
+        ' { "id" :"first", "text": "b"}',
+        '{"text": "c", "id": "first"}',
+        '{"id": "\\u00e9", "text": "a"}',
+        '{"id": "é", "text": "b"}',
+        '{"id": 7, "text": "a"}',
+        '{"id": "7", "text": "b"}',
+        '{"id": "once", "text": "\\"id\\": \\"first\\""}',
+        '{"text": "no id"}',
+        "{",
+        "",
+    ]
+    path = tmp_path / "replies.jsonl"
+    path.write_text("\n".join(lines), "utf-8")
+
+    assert count_repeated_replies(path) == {"first": 3, "é": 2, "7": 2}
