@@ -404,7 +404,7 @@ def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator
     p = stuart_maxwell([[counts[row, column] for column in kinds] for row in kinds]).p
     n = counts.total()
     shares = [sum(count for pair, count in counts.items() if pair[side]) / n for side in range(2)]
-    # Where errors of each kind became fewer, nothing has drifted that a product would suffer from.
+    # Where no kind became more frequent, nothing has drifted that a product would suffer from.
     fell = all(_count(counts, kind, 1) <= _count(counts, kind, 0) for kind in kinds if kind)
     p_text = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"  # noqa: PLR2004 - three decimals
     message = f"the mix of format errors has changed (Stuart-Maxwell test, {p_text})"
