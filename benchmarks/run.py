@@ -4,14 +4,16 @@
     python benchmarks/run.py [--quick] [NAME ...]
     python benchmarks/run.py --render
 
-Each figure is what a command prints. It is kept in ``figures.json`` with the date, the seconds it
-took and the machine, and shown in a document below a line ``<!-- figure NAME -->``. ``--quick``
-measures smaller forms, prints them and keeps nothing. What takes many minutes on two cores is
-measured when it is named, or by ``--all``. The folder of other tools, which `peers.py` needs, is in
-the variable ``HARNESS``; without it they are left out. A document may also quote numbers of a
-figure in a table or a sentence, below a line ``<!-- numbers of NAME -->``. `guard.py` compares the
-speed of a checkout with that of the commit that ``figures.json`` names. Figures that rest on the
-weights of the embedded model, and on its replies, come from `regenerate.py`.
+Each figure is what a command prints. If a document shows or quotes it, it is kept in
+``figures.json`` with the date, the seconds it took and the machine. A document shows it below a line
+``<!-- figure NAME -->``, or quotes its numbers in the table or the paragraph below a line
+``<!-- numbers of NAME -->``.
+
+``--quick`` measures smaller forms, prints them and keeps nothing. What takes many minutes on two
+cores is measured when it is named, or by ``--all``. The variable ``HARNESS`` names the folder of
+other tools, which `peers.py` needs. `guard.py` compares the speed of a checkout with that of the
+commit that ``figures.json`` names. Figures that rest on replies of the embedded model come from
+`regenerate.py`, apart from those of time.
 """
 
 from __future__ import annotations
@@ -159,6 +161,12 @@ def quoted(page: Path) -> list[tuple[str, str]]:
     return QUOTED.findall(page.read_text("utf-8"))
 
 
+def used() -> set[str]:
+    """Return the names of the figures that documents show or quote."""
+    pages = [*documents()]
+    return {name for page in pages for name in (*shown(page), *(one for one, _ in quoted(page)))}
+
+
 def render(page: Path) -> None:
     """Write the kept figures into a document."""
     figures, text = kept(), page.read_text("utf-8")
@@ -203,13 +211,15 @@ def main() -> None:
         command = figure.quick if args.quick else figure.command
         if args.list:
             print(f"{figure.name}: python {figure.command}{' (long)' * figure.is_long}")
-        elif HARNESS in command and HARNESS not in os.environ:
+        elif figure.name not in chosen or not command or args.render:
             continue
-        elif figure.name in chosen and command and not args.render:
+        elif HARNESS in command and HARNESS not in os.environ:
+            print(f"{figure.name}: left out; set {HARNESS} to the folder of the tools", flush=True)
+        else:
             print(f"{figure.name} …", flush=True)
             found = measure(figure, command)
             print(block(found), flush=True)
-            if not args.quick:
+            if not args.quick and figure.name in used():
                 keep(figure.name, found)
     if args.render or not (args.quick or args.list):
         for page in documents():
