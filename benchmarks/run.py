@@ -5,8 +5,8 @@
     python benchmarks/run.py --render
 
 Each figure is what a command prints. If a document shows or quotes it, it is kept in
-``figures.json`` with the date, the seconds it took and the machine. A document shows it below a line
-``<!-- figure NAME -->``, or quotes its numbers in the table or the paragraph below a line
+``figures.json`` with the date, the seconds it took and the machine. A document shows it below a
+line ``<!-- figure NAME -->``, or quotes its numbers in the table or the paragraph below a line
 ``<!-- numbers of NAME -->``.
 
 ``--quick`` measures smaller forms, prints them and keeps nothing. What takes many minutes on two
