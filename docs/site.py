@@ -2,6 +2,7 @@
 
     python docs/site.py reference    write docs/reference/*.md, and the drawing of statistics.md
     python docs/site.py faults       write docs/faults.md from the table of the tests
+    python docs/site.py weight       lower the rows of docs/weight.md to the lines of code
     python docs/site.py build        build the site into .site/out, with every link checked
 
 Zensical builds what lies in one folder, so the pages are copied to .site/docs first, with the
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from drawings import pictures
 from reference_pages import pages
+from weight import PAGE, lowered, weights
 
 DOCS = Path(__file__).parent
 STAGE = DOCS.parent / ".site"
@@ -41,7 +43,7 @@ def write_reference() -> None:
 def stage() -> None:
     """Copy the pages into the folder from which the site is built."""
     shutil.rmtree(STAGE, ignore_errors=True)
-    ignored = shutil.ignore_patterns("*.py", "*.toml", "__pycache__", ".*")
+    ignored = shutil.ignore_patterns("*.py", "*.toml", "__pycache__", ".*", "weight.md")
     shutil.copytree(DOCS, STAGE / "docs", ignore=ignored)
     shutil.copy(DOCS.parent / "CHANGELOG.md", STAGE / "docs" / "changelog.md")
     shutil.copy(DOCS / "zensical.toml", STAGE)
@@ -73,6 +75,11 @@ def write_faults() -> None:
     (DOCS / "faults.md").write_text("\n".join(faults.page()) + "\n", "utf-8")
 
 
+def lower_weight() -> None:
+    """Lower each row of the page of weights whose room has become smaller."""
+    PAGE.write_text(lowered(PAGE.read_text("utf-8"), weights()), "utf-8")
+
+
 def build() -> int:
     """Build the site with every warning as an error, and return the exit code."""
     stage()
@@ -85,6 +92,8 @@ if __name__ == "__main__":
         write_reference()
     elif sys.argv[1:] == ["faults"]:
         write_faults()
+    elif sys.argv[1:] == ["weight"]:
+        lower_weight()
     elif sys.argv[1:] == ["build"]:
         raise SystemExit(build())
     else:

@@ -198,6 +198,37 @@ def exported_names(name: str) -> set[str] | None:
     return None
 
 
+_ATTRIBUTES = re.compile(r"^Attributes:\n(?P<rows>(?:    .*\n|\n)+)", re.MULTILINE)
+
+
+def documented_attributes(node: ast.ClassDef) -> set[str]:
+    """Return the names in the section on attributes of a class's docstring."""
+    section = _ATTRIBUTES.search((ast.get_docstring(node) or "") + "\n")
+    rows = re.findall(r"^    (\w[\w, ]*):", section["rows"], re.MULTILINE) if section else []
+    return {attribute.strip() for row in rows for attribute in row.split(",")}
+
+
+@cache
+def classes() -> dict[str, ast.ClassDef]:
+    nodes = (node for name in modules() for node in definitions(name))
+    return {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
+
+
+def attributes(node: ast.ClassDef) -> set[str]:
+    """Return every name that a class or its bases of this package define or assign."""
+    inner = [*ast.walk(node)]
+    names = {each.name for each in inner if isinstance(each, Defined)}
+    names |= {
+        each.id if isinstance(each, ast.Name) else each.attr
+        for each in inner
+        if isinstance(each, ast.Name | ast.Attribute) and isinstance(each.ctx, ast.Store)
+    }
+    bases = (re.findall(r"\w+", ast.unparse(base)) for base in node.bases)
+    for base in (classes().get(name) for of_base in bases for name in of_base):
+        names |= attributes(base) if base is not None else set()
+    return names
+
+
 def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Return the number of lines of a function without its signature and docstring."""
     body = function.body[ast.get_docstring(function) is not None :]
@@ -406,6 +437,15 @@ def test_a_public_name_is_defined_once():
     names -= Counter({"open_provider": 100})
 
     assert {text for text, count in names.items() if count > 1} == set()
+
+
+def test_every_documented_attribute_exists():
+    missing = {
+        name: sorted(documented_attributes(node) - attributes(node))
+        for name, node in classes().items()
+    }
+    assert {name: gone for name, gone in missing.items() if gone} == {}
+    assert "first_reply" in documented_attributes(classes()["Conversation"])
 
 
 def test_no_name_is_empty_of_meaning():

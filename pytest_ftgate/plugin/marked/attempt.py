@@ -44,10 +44,11 @@ class Conversation:
 
     Attributes:
         case: the case.
-        turns: makes the calls.
-        known: what became of calls so far, by fingerprint.
-        begun: the reply that the conversation goes on from, or None where it begins.
+        build_turn: builds the request of each turn.
+        results: the results of requests so far, by fingerprint.
+        first_reply: the reply that the conversation goes on from, or None where it begins.
         repeat: which of several conversations about the case it is, from 0.
+        send: sends a request at once; None to leave the function until the reply is here.
     """
 
     case: Case
@@ -55,7 +56,6 @@ class Conversation:
     results: Mapping[str, Result]
     first_reply: Reply | None = None
     repeat: int = 0
-    #: Sends a request at once; None to leave the function until the reply is here.
     send: Callable[[CaseRequest], Result] | None = None
     _opening: str | None = None
     _later: list[Turn] = field(default_factory=list)
