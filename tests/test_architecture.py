@@ -82,13 +82,13 @@ COMMON_WORDS = frozenset(
         decorator demo doctor entry environment estimate eval evals evidence explain export f1
         facts feasibility field fixture folders forgetting generation git github history hooks
         hookspecs html http imports init inspect item kinds label lint llamacpp lm loader local
-        location locks log lora macro main maintenance markdown marks mean memory metrics micro
-        model must openai others page paired pairing pass plots plugin plugins power preview
+        location locks log lora macro main maintenance markdown marks mean memory measures metrics
+        micro model must openai others page paired pairing pass plots plugin plugins power preview
         prices progress project promptfoo proportions ray readers recommend recorded references
         repair reporter resampling results roots rows rule rules runner scaffold schema scoring
         selection sequential settings source sqlite state stats structured summary table tables
-        templates text thread training transformers units usage weights workers workflow writers
-        yaml
+        templates text thread training transformers ungated units usage weights workers
+        workflow writers yaml
         """,
     )
 )

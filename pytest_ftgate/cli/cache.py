@@ -202,7 +202,7 @@ def _fingerprints(session: Session, suite: Suite) -> tuple[set[str], set[str]]:
     for gate_run in gate_runs:
         optional += workloads.gate_requests(gate_run, _ALL_CASES)
         optional += workloads.must_keep_requests(gate_run)
-        if gate_run.gate.is_rate and gate_run.gate.has_comparison:
+        if gate_run.gate.is_rate and gate_run.gate.compares(gate_run.variant):
             looks = workloads.looks(gate_run)
             optional += [drift_requests(session, gate_run, look)[1] for look in looks]
     graded = judge_requests(session, suite, variants, only_cached=True)

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
@@ -44,18 +44,16 @@ from pytest_ftgate.cli.scaffold import (
 from pytest_ftgate.cli.workflow import write_workflow
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.gates.checks import highest_minimum
-from pytest_ftgate.gates.design import design_of
-from pytest_ftgate.gates.power import (
-    MAX_DEFAULT_LIMIT,
-    assumed_discordance,
-    default_limit,
-    design_cases_needed,
-)
+from pytest_ftgate.gates.flips import find_regressions, flips
+from pytest_ftgate.gates.measures import guess_rate
+from pytest_ftgate.gates.power import coarse_limit_note, default_limit, default_limit_problem
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.plugin.config import settings_of_run, with_suite
 from pytest_ftgate.readers.rows import Columns
+from pytest_ftgate.reporting.text import line_width, one_line, shorten
 from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.providers import FirstVariant, adapter_variant, first_variants
 from pytest_ftgate.suite.schema import suite_schema
@@ -64,6 +62,8 @@ from pytest_ftgate.weights import find_weights
 
 #: More cases take a local model minutes, so they are not measured here.
 _MAX_MEASURED = 300
+#: The minimum of a gate that was not measured, and has too few cases to limit a drop.
+_A_GUESS = 0.5
 #: How many columns of a table a message shows.
 _SHOWN_COLUMNS = 8
 _NOTHING = """\
@@ -115,8 +115,9 @@ def write_first_suite(
         return InitOutput((_nothing(Path()),), 1)
     if len(new) > 1:
         return InitOutput(tuple(_choices(new)), 1)
-    lines = _written(new[0], workflow=workflow) if new else _existing(found, workflow=workflow)
-    return InitOutput((*lines,))
+    if new:
+        return _written(new[0], workflow=workflow)
+    return InitOutput((*_existing(found, workflow=workflow),))
 
 
 def _nothing(folder: Path) -> str:
@@ -197,15 +198,17 @@ def _choices(new: list[Candidate]) -> Iterator[str]:
 # Writing ------------------------------------------------------------------------------------------
 
 
-def _written(candidate: Candidate, *, workflow: bool) -> Iterator[str]:
-    """Write the suite and what it needs, and yield what was written and the next command.
+def _written(candidate: Candidate, *, workflow: bool) -> InitOutput:
+    """Write the suite and what it needs; return what was written, and the next command.
+
+    The exit code is 1 if the suite has no gate, since no case is right.
 
     Raises:
         FtgateError: the cases cannot be used; then there is no new suite.
     """
     _require_columns(candidate.data)
     candidate, extra = _with_variables(candidate)
-    data, path = candidate.data, candidate.suite
+    path = candidate.suite
     scaffold = _scaffold(candidate, schema := _write_schema(path))
     first = scaffold.variants[0]
     obstacle = _obstacle(first)
@@ -216,6 +219,33 @@ def _written(candidate: Candidate, *, workflow: bool) -> Iterator[str]:
         path.unlink()
         raise
     path.write_text(replace(scaffold, limits=limits).text, "utf-8")
+    lines = _lines_on(candidate, extra, schema, first, notes, workflow=workflow)
+    return InitOutput(
+        (*lines, "", "next:", *_next_lines(scaffold, obstacle, limits)), int(not limits)
+    )
+
+
+def _next_lines(
+    scaffold: Scaffold, obstacle: Iterable[str], limits: Mapping[str, Limits]
+) -> Iterator[str]:
+    """Yield the commands to type next; without a gate, what to mend before."""
+    if not limits:
+        yield "  correct the score, the format, or the expected answers of the suite"
+        yield "  write a gate below gates:, such as accuracy: {}"
+    yield from (f"  {command}" for command in (*obstacle, scaffold.command))
+
+
+def _lines_on(
+    candidate: Candidate,
+    extra: Iterable[Path],
+    schema: Path,
+    first: FirstVariant,
+    notes: Iterable[str],
+    *,
+    workflow: bool,
+) -> Iterator[str]:
+    """Yield what was written, and why."""
+    data, path = candidate.data, candidate.suite
     yield f"wrote {path}: {quantity(len(data.answers.rows), 'case')} of {data.path}"
     yield from (f"wrote {name}" for name in extra)
     yield f"wrote {schema}, which editors read to complete and explain keys"
@@ -224,10 +254,6 @@ def _written(candidate: Candidate, *, workflow: bool) -> Iterator[str]:
     yield from notes
     if first.has_weights:
         yield "It is a small model that shows how a gate works: put your own into variants."
-    yield ""
-    yield "next:"
-    yield from (f"  {command}" for command in obstacle)
-    yield f"  {scaffold.command}"
 
 
 def _require_columns(data: CaseTable) -> None:
@@ -331,7 +357,7 @@ def _limits(
     suite: Suite, session: Session, *, variant: FirstVariant, obstacle: list[str]
 ) -> tuple[dict[str, Limits], list[str]]:
     """Return the limits of the suite's gates, measured where that is free, and notes on them."""
-    limits = {kind: _possible_limits(suite, gate) for kind, gate in suite.gates.items()}
+    limits = {kind: _unmeasured_limits(suite, gate) for kind, gate in suite.gates.items()}
     is_quick = variant.is_free and not obstacle and len(suite.cases) <= _MAX_MEASURED
     if not is_quick:
         return limits, []
@@ -343,22 +369,23 @@ def _limits(
         session.close()
 
 
-def _possible_limits(suite: Suite, gate: Gate) -> Limits:
-    """Return limits that the cases of *gate* can show; a drop is limited in content alone."""
-    if not gate.scores_content:
-        return Limits()
-    design = design_of(suite, gate)
-    return Limits(
-        max_drop=default_limit(suite, gate),
-        cases=design.n,
-        cases_for_drop=design_cases_needed(design, assumed_discordance(suite), MAX_DEFAULT_LIMIT),
-    )
+def _unmeasured_limits(suite: Suite, gate: Gate) -> Limits:
+    """Return the limits of *gate* before any case is measured: the drop that its cases can show."""
+    limit, count = default_limit(suite, gate), len(gate.evaluated_cases(suite.cases))
+    if limit is None:
+        problem = default_limit_problem(suite, gate).partition(";")[0]
+        return Limits(_A_GUESS, "a guess: the first run shows what to write", problem)
+    note = coarse_limit_note(suite, gate, limit)
+    drop = note or f"the smallest that {quantity(count, 'case')} can show"
+    return Limits(drop=f"max_drop: {limit:g} by default: {drop}")
 
 
 def _measured(
     suite: Suite, session: Session, limits: Mapping[str, Limits]
 ) -> tuple[dict[str, Limits], list[str]]:
     """Return *limits* with the highest minimums that the replies of today pass, and notes.
+
+    A gate whose minimum would be no more than guessing is left out.
 
     Raises:
         FtgateError: the model does not answer.
@@ -374,11 +401,28 @@ def _measured(
         samples = samples_from_scores(scores, kind)
         minimum = highest_minimum(samples)
         right = round(float(samples.values[samples.has_reply].sum()), 6)
-        is_content = gate.scores_content
-        reason = measured_reason(samples.mean, right, len(samples), content=is_content)
-        if not minimum:
-            reason = f"{reason.partition(';')[0]}; nothing that a minimum could hold"
-        measured[kind] = replace(limits[kind], minimum=minimum, reason=reason)
+        reason = measured_reason(samples.mean, right, len(samples), content=gate.scores_content)
         of_kind = f"{kind} " if len(suite.gates) > 1 else ""
-        notes.append(f"{of_kind}{reason}: min: {minimum:g}")
+        if minimum and minimum >= guess_rate(suite, gate):
+            reason += "; the highest that passes"
+            measured[kind] = replace(limits[kind], minimum=minimum, reason=reason)
+            notes.append(f"{of_kind}{reason}: min: {minimum:g}")
+        else:
+            del measured[kind]
+            notes += [f"{of_kind}{reason}: no gate of {kind} was written", *_example(scores, kind)]
     return measured, notes
+
+
+def _example(scores: VariantScores, kind: str) -> Iterator[str]:
+    """Yield the lines that show the first wrong reply, since the suite may be what is wrong."""
+    wrong = find_regressions(None, samples_from_scores(scores, kind))
+    for flip in flips(None, scores, wrong)[:1]:
+        texts = {
+            "input": flip.shown,
+            "expected": flip.expected,
+            "reply": flip.now or "(empty)",
+            "error": flip.why or flip.wrong,
+        }
+        for label, text in texts.items():
+            if text:
+                yield shorten(f"  {label:<9} {one_line(text)}", line_width())

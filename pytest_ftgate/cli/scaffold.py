@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +20,8 @@ from pytest_ftgate.suite.scorers import parse_number
 _MAX_LABELS, _MAX_LABEL_LENGTH = 20, 40
 #: A longer expected answer is not found in a reply word by word.
 _MAX_ANSWER_LENGTH = 60
+#: The columns of a comment below a gate.
+_COMMENT_WIDTH = 74
 #: The tokens that a model may think before its answer; the embedded model does not.
 _ROOM = 1_000
 
@@ -45,16 +50,16 @@ class Limits:
     Attributes:
         minimum: the minimum to write, or None for none.
         reason: where the minimum comes from, for the comment.
-        max_drop: the drop that the cases can show, or None if they are too few.
-        cases: the number of cases.
-        cases_for_drop: from how many cases on a drop can be gated.
+        drop: what drop the cases can show, for a comment of its own.
     """
 
-    minimum: float | None = 0.0
-    reason: str = "not measured yet; the first run names the minimum to write"
-    max_drop: float | None = None
-    cases: int = 0
-    cases_for_drop: int = 0
+    minimum: float | None = None
+    reason: str = ""
+    drop: str = ""
+
+
+#: What the gates of a suite hold while its cases are measured: a limit that any cases can show.
+_UNMEASURED = "{min: 0.5, evidence: point}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +73,8 @@ class Scaffold:
         columns: the columns of the cases, where they need to be named.
         variants: those that are possible here; the first one is used, the others are comments.
         tuned: the keys of a variant with the adapter that lies here, for a comment; empty for none.
-        limits: those of each gate; accuracy alone, and the format where replies have one, by
-            default.
+        limits: those of each gate; None before the cases are measured, and empty if no gate could
+            pass.
     """
 
     schema: str
@@ -80,7 +85,12 @@ class Scaffold:
     scoring: Scoring
     variants: Sequence[FirstVariant]
     tuned: Mapping[str, str] = field(default_factory=dict)
-    limits: Mapping[str, Limits] = field(default_factory=dict)
+    limits: Mapping[str, Limits] | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The gates that the suite can have: of accuracy, and of the format if there is one."""
+        return ("accuracy", "format") if self.scoring.has_format else ("accuracy",)
 
     @property
     def text(self) -> str:
@@ -126,18 +136,17 @@ class Scaffold:
 
     def _gates(self) -> Iterator[str]:
         yield "gates:"
-        kinds = ("accuracy", *(["format"] if self.scoring.has_format else []))
-        for gate, limits in (self.limits or dict.fromkeys(kinds, Limits())).items():
+        if self.limits is None:
+            yield from (f"  {kind}: {_UNMEASURED}" for kind in self.kinds)
+            return
+        if not self.limits:
+            yield "  # accuracy: {}   once any case is right"
+        for gate, limits in self.limits.items():
             yield f"  {gate}:"
             if limits.minimum is not None:
                 yield f"    min: {limits.minimum:g}  # {limits.reason}"
-            if limits.max_drop is not None:
-                cases = quantity(limits.cases, "case")
-                yield f"    max_drop: {limits.max_drop:g}  # the smallest that {cases} can show"
-            elif limits.cases_for_drop:
-                cases = quantity(limits.cases, "case")
-                yield f"    # {cases}: too few to limit a drop. From about {limits.cases_for_drop}"
-                yield "    # cases on, add max_drop: 0.15; with more cases a smaller one."
+            for line in textwrap.wrap(limits.drop, _COMMENT_WIDTH):
+                yield f"    # {line}"
         if self.tuned:
             yield "  # Whether tuned has kept the general skills of its base:"
             yield "  # forgetting: {skills: general}"
@@ -154,7 +163,7 @@ def _scalar(value: Any) -> str:
 def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
     """Return how replies to *rows* are scored, guessed from what they expect."""
     expected = [row.expected for row in rows if row.expected is not None]
-    if any(isinstance(value, Mapping) for value in expected):
+    if any(_is_object(value) for value in expected):
         schema = "format: {json_schema: {type: object}}"
         score = "score: fields  # each field of the JSON counts"
         return Scoring((schema, score), 500, has_format=True)
@@ -175,12 +184,20 @@ def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
     return Scoring((f"score: contains  # {comment}",), 500)
 
 
+def _is_object(value: Any) -> bool:
+    """Return True for a JSON object; in a cell of a table it is text."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        with suppress(ValueError):
+            value = json.loads(value)
+    return isinstance(value, Mapping)
+
+
 def measured_reason(rate: float, right: float, count: int, *, content: bool = True) -> str:
-    """Return how a minimum was measured: *right* of *count* cases, or a mean score of *rate*.
+    """Return what was measured: *right* of *count* cases, or a mean score of *rate*.
 
     *content* is False for a gate of the format.
     """
     if right != int(right):
-        return f"measured: {percent(rate)} of {quantity(count, 'case')}; the highest that passes"
+        return f"measured: {percent(rate)} of {quantity(count, 'case')}"
     what = "right" if content else "in the format"
-    return f"measured: {int(right)} of {count} {what}; the highest that passes"
+    return f"measured: {int(right)} of {count} {what}"

@@ -107,6 +107,9 @@ def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
     pairs = pairing(before.select(answered), after.select(answered))
     check = replace(_drop_check(pairs, margin, levels), kind=kind, against=against, missing=missing)
     is_complete = levels.last and missing <= MAX_MISSING_SHARE * len(after)
+    if pairs.before == pairs.after == 0.0:
+        note = f"nothing is right, in {against} or now, so the cases show nothing"
+        return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
     # Equal replies are no proof while others are to come: those may still differ.
     if is_complete and same_replies(before, after):
         return replace(check, outcome=Outcome.PASSED, is_unchanged=True)
@@ -318,7 +321,7 @@ def check_minimum(
     levels: Levels | None = None,
     rating: Rating | None = None,
 ) -> Check:
-    """Compare the variant's rate with a minimum.
+    """Compare the variant's rate with a minimum; a minimum of 0 passes.
 
     *rating* computes the rate; by default every case counts by its weight.
     """
@@ -339,14 +342,17 @@ def check_minimum(
         return replace(check, note=note)
     outcome = _minimum_outcome(after, minimum, levels, rating)
     needed = _needed_for_minimum(rate, check) if outcome is Outcome.INCONCLUSIVE else None
-    holds = outcome is Outcome.PASSED and not _is_to_be_set(check)
+    holds = outcome is Outcome.PASSED
     shown = None if holds or missing else _shown_minimum(rate, levels)
     return replace(check, outcome=outcome, needed=needed, shown_limit=shown)
 
 
-def _is_to_be_set(check: Check) -> bool:
-    """Return True for a minimum of 0, which stands in a suite that was not measured yet."""
-    return check.before is None and check.limit <= 0.0
+def inconclusive_at_chance(check: Check, guess_rate: float) -> Check:
+    """Return the check of a minimum, inconclusive if it is reached and below *guess_rate*."""
+    if check.outcome is not Outcome.PASSED or check.limit >= guess_rate:
+        return check
+    note = f"guessing is right in {percent(guess_rate)}, so this minimum shows nothing"
+    return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
 
 
 def _shown_minimum(rate: MeanScore, levels: Levels) -> float | None:
@@ -423,6 +429,8 @@ def check_point(check: Check) -> Check:
     """Return *check* as decided by a plain threshold, with its chance flip rate in the note."""
     if check.missing > MAX_MISSING_SHARE * (check.n + check.missing) or check.effective < 1:
         return check
+    if check.before == check.after == 0.0:
+        return check
     if check.before is None:
         within = check.after >= check.limit - ROUNDING
     else:
@@ -430,7 +438,7 @@ def check_point(check: Check) -> Check:
     flips = f"two runs like this one disagree {percent(chance_flip_rate(check))} of the time"
     outcome = Outcome.PASSED if within else Outcome.FAILED
     note = "; ".join(filter(None, (check.note, f"plain threshold: {flips}")))
-    shown = None if within and not _is_to_be_set(check) else _point_limit(check)
+    shown = None if within else _point_limit(check)
     return replace(check, outcome=outcome, method="point", note=note, shown_limit=shown)
 
 

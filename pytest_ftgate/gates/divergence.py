@@ -37,6 +37,7 @@ def evaluate_divergence(
         variant=variant,
         outcome=outcome,
         statement=Statement(StatementKind.USAGE if known else StatementKind.NO_REPLIES),
+        gated=gate.max_kl is not None,
         checks=(replace(check, outcome=outcome),) if known else (),
         notes=(*_notes([found for _, found in known]), *([check.note] if check.note else [])),
     )

@@ -281,10 +281,12 @@ def gate_error(suite: Suite, gate: Gate, message: str) -> Diagnostic:
 def with_default_limits(suite: Suite, accepted_limits: Mapping[str, float]) -> Suite:
     """Return *suite* with a limit for each gate that declares none: what its cases can show.
 
-    A limit in *accepted_limits*, by the name of the gate, stays until another run is accepted.
+    A gate with a minimum and too few cases for a limit has none. A limit in *accepted_limits*, by
+    the name of the gate, stays until another run is accepted, unless the cases of today show a
+    smaller one.
 
     Raises:
-        SuiteError: a gate has too few cases for a limit.
+        SuiteError: a gate without a minimum has too few cases for a limit.
     """
     if all(gate.max_drop is not None or not gate.limits_drop for gate in suite.gates.values()):
         return suite
@@ -296,11 +298,13 @@ def with_default_limits(suite: Suite, accepted_limits: Mapping[str, float]) -> S
         is_open = gate.limits_drop and gate.max_drop is None
         if not is_open or not isinstance(gate, RateGate | ForgettingGate):
             continue
-        limit = accepted_limits.get(gate.name) or default_limit(suite, gate)
-        if limit is None:
-            errors.append(gate_error(suite, gate, default_limit_problem(suite, gate)))
-        else:
+        limit, accepted = default_limit(suite, gate), accepted_limits.get(gate.name)
+        if accepted is not None and accepted >= smallest_limit(design_of(suite, gate)):
+            limit = min(accepted, limit or accepted)
+        if limit is not None:
             gates[kind] = replace(gate, max_drop=limit, has_default_limit=True)
+        elif gate.min is None:
+            errors.append(gate_error(suite, gate, default_limit_problem(suite, gate)))
     if errors:
         raise SuiteError(suite.name, errors)
     return replace(suite, gates=gates)

@@ -66,6 +66,12 @@ class GateEvidence(Protocol):
     def task_scores(self, variant: Variant, *, graded: bool = False) -> VariantScores:
         """Return the scores of the suite's cases; judges grade only if *graded*."""
 
+    def shown_baseline(self, *, graded: bool) -> VariantScores | None:
+        """Return the scores of the baseline's replies that this run requests anyway, if any.
+
+        None as well for the baseline itself.
+        """
+
     def must_pass_scores(self) -> tuple[VariantScores, VariantScores | None] | None:
         """Return the scores of must-pass cases, and of the repeated wrong ones, if any."""
 
@@ -143,10 +149,10 @@ class _RateKind(GateKind[RateGate]):
         return evaluate_rate(evidence.suite, gate, comparison, evidence.look)
 
     def measure(self, gate: RateGate, evidence: GateEvidence) -> Iterator[Verdict]:
-        from pytest_ftgate.gates.rates import measure_rate
+        from pytest_ftgate.gates.measures import measure_rate
 
         scores = evidence.task_scores(evidence.variant, graded=True)
-        yield measure_rate(evidence.suite, gate, scores)
+        yield measure_rate(evidence.suite, gate, scores, evidence.shown_baseline(graded=True))
 
 
 def _comparison(gate: RateGate, evidence: GateEvidence) -> Comparison:
@@ -158,10 +164,16 @@ def _comparison(gate: RateGate, evidence: GateEvidence) -> Comparison:
     graded = gate.reads_grades
     scores = evidence.task_scores(variant, graded=graded)
     must_pass = evidence.must_pass_scores() if graded else None
-    drift = evidence.baseline_drift() if gate.has_comparison else ""
-    reference = suite.variants[suite.baseline] if gate.has_comparison else variant
-    baseline = evidence.task_scores(reference, graded=graded)
-    comparison = Comparison(scores, baseline, must_pass=must_pass, baseline_drift=drift)
+    compares = gate.compares(variant)
+    drift = evidence.baseline_drift() if compares else ""
+    reference = suite.variants[suite.baseline] if compares else variant
+    comparison = Comparison(
+        scores,
+        baseline := evidence.task_scores(reference, graded=graded),
+        must_pass=must_pass,
+        baseline_drift=drift,
+        shown_baseline=None if compares else evidence.shown_baseline(graded=graded),
+    )
     judges = evidence.judge_evidence(scores, baseline) if graded else None
     return replace(comparison, judge_evidence=judges) if judges else comparison
 

@@ -70,7 +70,9 @@ def shared_levels(suite: Suite, count_accepted: CountAccepted = lambda *_: 0) ->
     They depend on the suite and its accepted record, and not on the selected gates.
     """
     checks = sum(
-        gate.drop_checks((name != suite.baseline) + count_accepted(name, gate.name))
+        gate.drop_checks(
+            (name != suite.baseline and variant.compared) + count_accepted(name, gate.name)
+        )
         for name, variant in suite.variants.items()
         for gate in suite.gates_for(variant)
     )

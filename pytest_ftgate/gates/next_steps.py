@@ -33,11 +33,7 @@ def rate_next_steps(
     """
     check = verdict.check
     if check is None:
-        is_macro = gate.metric == "macro_f1"
-        kind = StepKind.ADD_MINIMUM if is_macro else StepKind.ACCEPT
-        yield NextStep(kind, {"suite": suite.name, "where": gate_place(suite, gate.line)})
-    elif verdict.outcome is Outcome.PASSED and verdict.variant == suite.baseline:
-        yield from limit_steps(suite, gate.line, _minimum_to_set(gate, verdict))
+        yield NextStep(StepKind.ACCEPT, {"suite": suite.name})
     elif verdict.outcome is Outcome.INCONCLUSIVE:
         yield from _steps_if_inconclusive(suite, gate, verdict, check, look)
     elif verdict.outcome is Outcome.FAILED and check.kind is CheckKind.MUST_PASS:
@@ -131,12 +127,6 @@ def _passing_settings(gate: RateGate, checks: Iterable[Check]) -> list[str]:
         limits[key] = strictest(limits.get(key, check.shown_limit), check.shown_limit)
     separator = "=" if gate.function else ": "
     return [f"{key}{separator}{limit:g}" for key, limit in limits.items()]
-
-
-def _minimum_to_set(gate: RateGate, verdict: Verdict) -> list[str]:
-    """Return the minimum to write in place of 0, which every reply passes, if there is one."""
-    checks = [check for check in verdict.checks if check.before is None and not check.limit]
-    return _passing_settings(gate, [check for check in checks if check.shown_limit])
 
 
 def _steps_if_inconclusive(

@@ -23,7 +23,7 @@ from pytest_ftgate.gates.levels import (
     STEADY_DISCORDANCE,
     TYPICAL_DISCORDANCE,
 )
-from pytest_ftgate.gates.units import round_up_to_point
+from pytest_ftgate.gates.units import round_up_to_point, unsigned_points
 from pytest_ftgate.requests.workload import replies_vary, side_repeats
 from pytest_ftgate.stats.graded import largest_unit, least_distance, needed_for_distance
 from pytest_ftgate.stats.groups import GroupLosses, group_losses
@@ -48,7 +48,9 @@ _ABOVE_MINIMUM = 0.05
 #: The unchanged variants that are drawn where cases are not independent or not equal.
 _DRAWS = 1_000
 #: A default limit is at most this large.
-MAX_DEFAULT_LIMIT = 0.15
+MAX_DEFAULT_LIMIT = 0.40
+#: Above this, a default limit lets much go. A note then says how many cases would show the others.
+COARSE_LIMIT, _FINER_LIMITS = 0.15, (0.10, 0.05)
 _POINT = 0.01
 #: The points of a whole.
 _POINTS = 100
@@ -198,6 +200,19 @@ def default_limit(suite: Suite, gate: Gate) -> float | None:
         return None
     limit = round_up_to_point(shown)
     return limit if limit <= MAX_DEFAULT_LIMIT else None
+
+
+def coarse_limit_note(suite: Suite, gate: Gate, limit: float) -> str:
+    """Return what the cases of *gate* can show if its default *limit* is coarse, else ""."""
+    if limit <= COARSE_LIMIT:
+        return ""
+    design, discordance = design_of(suite, gate), assumed_discordance(suite)
+    finer = (
+        f"{design_cases_needed(design, discordance, finer):,} would show {round(finer / _POINT)}"
+        for finer in _FINER_LIMITS
+    )
+    shown = f"{design.description} can only show drops of {unsigned_points(limit)} points or more"
+    return f"{shown}; {', '.join(finer)}"
 
 
 def default_limit_problem(suite: Suite, gate: Gate) -> str:

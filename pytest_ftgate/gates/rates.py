@@ -9,7 +9,10 @@ from functools import partial
 import numpy as np
 
 from pytest_ftgate.gates.causes import with_endings
-from pytest_ftgate.gates.checks import check_minimum, check_point, pair_samples, sample_rate
+from pytest_ftgate.gates.checks import (
+    check_point,
+    inconclusive_at_chance,
+)
 from pytest_ftgate.gates.flips import Regressions, find_regressions, flips, has_format_error
 from pytest_ftgate.gates.format_errors import (
     changed_habit,
@@ -31,9 +34,8 @@ from pytest_ftgate.gates.looks import Look, look_levels
 from pytest_ftgate.gates.macro_f1 import (
     check_macro_drop,
     check_macro_minimum,
-    macro_f1_pairs,
-    macro_f1_score,
 )
+from pytest_ftgate.gates.measures import guess_rate, not_gated_verdict, shown_change
 from pytest_ftgate.gates.must_pass import check_must_pass
 from pytest_ftgate.gates.next_steps import rate_next_steps
 from pytest_ftgate.gates.samples import Samples, align, samples_from_scores
@@ -50,15 +52,12 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
     combine_checks,
-    ungated_verdict,
 )
 from pytest_ftgate.scoring.classification import label_metrics, label_predictions
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.stats.paired import PairedCounts
-from pytest_ftgate.stats.rates import MeanScore
 from pytest_ftgate.suite.gate_kinds import RateGate
-from pytest_ftgate.suite.model import Gate, Suite, Variant
+from pytest_ftgate.suite.model import Suite
 
 
 def rate_notes(
@@ -114,6 +113,7 @@ class Comparison:
         baseline_drift: how the baseline has drifted since its replies were recorded, or "".
         judge_evidence: the evidence about the judges that graded the replies.
         levels: the error rates of each drop check; by default those of the suite alone.
+        shown_baseline: the baseline's scores where the change from it is only shown, or None.
     """
 
     scores: VariantScores
@@ -124,6 +124,7 @@ class Comparison:
     judge_evidence: JudgeEvidence = field(default_factory=JudgeEvidence)
     anchor: AcceptedSamples | None = None
     levels: Levels | None = None
+    shown_baseline: VariantScores | None = None
 
     @property
     def compared_scores(self) -> VariantScores | None:
@@ -147,14 +148,28 @@ def evaluate_rate(
     *look* is the look that *comparison* belongs to; by default all replies.
     """
     look, scores = look or Look(), comparison.scores
-    checks = _without_lone_must_pass(_checks(suite, gate, comparison, look))
+    checks = tuple(_checks(suite, gate, comparison, look))
+    if _awaits_record(gate):
+        checks = _without_lone_must_pass(checks)
+    elif not checks:
+        return not_gated_verdict(suite, gate, scores, comparison.shown_baseline)
+    verdict = _verdict(suite, gate, comparison, checks, look)
+    steps = rate_next_steps(suite, gate, verdict, look, scores.format_errors)
+    verdict = with_endings(replace(verdict, next=tuple(steps)), comparison.compared_scores, scores)
+    return with_judge_evidence(verdict, comparison.judge_evidence)
+
+
+def _verdict(
+    suite: Suite, gate: RateGate, comparison: Comparison, checks: tuple[Check, ...], look: Look
+) -> Verdict:
+    """Return the verdict of *checks*, without what to do about it."""
     outcome, deciding = combine_checks(checks) if checks else (Outcome.PASSED, 0)
-    check = checks[deciding] if checks else None
+    check, scores = checks[deciding] if checks else None, comparison.scores
     parts = _slices(suite, gate, comparison, look)
     outcome = Outcome.FAILED if _slices_decide(check, parts) else outcome
     regressions, compared = _regressions(gate, comparison, check)
     drift = reply_drifts(suite, gate, comparison.compared_scores, scores)
-    verdict = Verdict(
+    return Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.name,
@@ -162,6 +177,7 @@ def evaluate_rate(
         outcome=outcome,
         statement=_statement(gate, check, comparison),
         checks=checks,
+        shown_change=shown_change(suite, gate, comparison.shown_baseline, scores),
         deciding=deciding,
         slices=parts,
         labels=_label_metrics(suite, gate, comparison) if outcome is not Outcome.PASSED else (),
@@ -170,11 +186,25 @@ def evaluate_rate(
         fixed=len(regressions.fixed),
         **format_error_fields(gate, comparison.compared_scores, scores),
         **drift_fields(drift),
-        notes=tuple(_notes(gate, comparison, checks, look, regressions, drift)),
+        notes=(
+            *_notes(gate, comparison, checks, look, regressions, drift),
+            *_coarse_limit_notes(suite, gate, checks),
+        ),
     )
-    steps = rate_next_steps(suite, gate, verdict, look, scores.format_errors)
-    verdict = with_endings(replace(verdict, next=tuple(steps)), comparison.compared_scores, scores)
-    return with_judge_evidence(verdict, comparison.judge_evidence)
+
+
+def _awaits_record(gate: RateGate) -> bool:
+    """Return True if a gate that compares with nothing yet compares with accepted results later."""
+    return gate.max_drop is not None and gate.metric != "macro_f1"
+
+
+def _coarse_limit_notes(suite: Suite, gate: RateGate, checks: Iterable[Check]) -> Iterator[str]:
+    """Yield what the cases can show, if a drop was compared with a coarse default limit."""
+    if any(check.has_default_limit for check in checks):
+        from pytest_ftgate.gates.power import coarse_limit_note
+
+        note = coarse_limit_note(suite, gate, gate.max_drop or 0.0)
+        yield from [note] if note else []
 
 
 def _slices_decide(check: Check | None, parts: tuple[Slice, ...]) -> bool:
@@ -259,13 +289,15 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
         check = rate_check
         if gate.kind == "accuracy":
             check = inconclusive_if_unqualified(rate_check, comparison.judge_evidence)
-        if comparison.baseline_drift and check.kind is CheckKind.BASELINE:
+        if check.kind is CheckKind.MINIMUM:
+            point = check_point(check) if gate.evidence == "point" else check
+            yield inconclusive_at_chance(point, guess_rate(suite, gate))
+        elif comparison.baseline_drift and check.kind is CheckKind.BASELINE:
             drift = comparison.baseline_drift
             yield replace(check, outcome=Outcome.INCONCLUSIVE, has_drifted=True, note=drift)
         else:
             check = check_point(check) if gate.evidence == "point" else check
-            is_default = gate.has_default_limit and check.before is not None
-            yield replace(check, has_default_limit=is_default)
+            yield replace(check, has_default_limit=gate.has_default_limit)
     if comparison.compared_scores is not None:
         yield from thought_checks(gate, comparison.baseline, comparison.scores, levels[1])
 
@@ -275,7 +307,7 @@ def _mean_checks(
 ) -> Iterator[Check]:
     samples = samples_from_scores(comparison.scores, gate.kind)
     evidence = comparison.judge_evidence if gate.kind == "accuracy" else JudgeEvidence()
-    if gate.min is not None:
+    if gate.min:
         yield check_graded_minimum(evidence, samples, minimum=gate.min, levels=unshared)
     if gate.max_drop is None:
         return
@@ -304,7 +336,7 @@ def _macro_checks(
     suite: Suite, gate: RateGate, comparison: Comparison, unshared: Levels, shared: Levels
 ) -> Iterator[Check]:
     before, after, labels = comparison.baseline, comparison.scores, suite.labels
-    if gate.min is not None:
+    if gate.min:
         yield check_macro_minimum(after, labels, minimum=gate.min, levels=unshared)
     if gate.max_drop is not None and after is not before:
         yield check_macro_drop(
@@ -354,59 +386,3 @@ def _regressions(
     if gate.kind == "format":
         return regressions.interleaved_by_format_error(comparison.scores), compared
     return regressions.with_first(check.case_ids if check else ()), compared
-
-
-def guess_rate(suite: Suite, gate: Gate) -> float:
-    """Return the accuracy of guessing: 1 / number of labels, or 0 without labels."""
-    labels = suite.labels
-    return 1 / len(labels) if labels and gate.reads_grades else 0.0
-
-
-def rate_of_scores(suite: Suite, gate: Gate, scores: VariantScores) -> MeanScore:
-    """Return the rate that *gate* compares with its minimum, of the cases with a reply."""
-    if _is_macro_f1(gate):
-        predictions = label_predictions(scores, suite.labels)
-        return macro_f1_score(predictions.select(predictions.has_reply))
-    samples = samples_from_scores(scores, gate.kind)
-    return sample_rate(samples.select(samples.has_reply))
-
-
-def pairs_of_scores(
-    suite: Suite, gate: Gate, before: VariantScores, after: VariantScores
-) -> PairedCounts:
-    """Return what *gate* compares of two variants with replies to the same cases."""
-    if _is_macro_f1(gate):
-        sides = [label_predictions(scores, suite.labels) for scores in (before, after)]
-        answered = sides[0].has_reply & sides[1].has_reply
-        return macro_f1_pairs(*(side.select(answered) for side in sides))
-    samples = align(*(samples_from_scores(scores, gate.kind) for scores in (before, after)))
-    answered = samples[0].has_reply & samples[1].has_reply
-    return pair_samples(*(side.select(answered) for side in samples))
-
-
-def _is_macro_f1(gate: Gate) -> bool:
-    return isinstance(gate, RateGate) and gate.metric == "macro_f1"
-
-
-def measure_rate(suite: Suite, gate: RateGate, scores: VariantScores) -> Verdict:
-    """Return the rate of an ungated variant, as a verdict that is only shown."""
-    if gate.metric == "macro_f1":
-        check = check_macro_minimum(scores, suite.labels, minimum=0.0, levels=Levels())
-    else:
-        check = check_minimum(samples_from_scores(scores, gate.kind), minimum=0.0)
-    verdict = ungated_verdict(suite, gate, scores.variant, check)
-    return replace(verdict, **format_error_fields(gate, None, scores))
-
-
-def unmeasured_verdict(suite: Suite, variant: Variant, reason: str) -> Verdict:
-    """Return a verdict with the *reason* why an ungated variant could not be measured."""
-    return Verdict(
-        suite=suite.name,
-        line=variant.line,
-        gate="measured",
-        variant=variant.name,
-        outcome=Outcome.INVALID,
-        statement=Statement(StatementKind.NOT_SENT, {"reason": reason}),
-        gated=False,
-        measured=False,
-    )

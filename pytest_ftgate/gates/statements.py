@@ -24,6 +24,8 @@ class StatementKind(StrEnum):
     * ``training data``: the *file* and its *rows*.
     * ``not measured``: *requested* of the *replies* of *variant* are of this run; *needed* cases.
     * ``nothing to compare``: the *rate* of the variant, if it has replies.
+    * ``not gated``: what leaves nothing that could fail: *minimum* if it is 0, and the *key* for
+      which no drop is limited, or the number of *cases* that are too few for a limit.
     * ``not sent``, ``invalid``: the *reason*.
     """
 
@@ -33,7 +35,7 @@ class StatementKind(StrEnum):
     TRAINING_DATA = "training data"
     UNGATED = "ungated"
     NOTHING_TO_COMPARE = "nothing to compare"
-    IS_BASELINE = "is baseline"
+    NOT_GATED = "not gated"
     NOT_MEASURED = "not measured"
     NOT_SENT = "not sent"
     NO_REPLIES = "no replies"

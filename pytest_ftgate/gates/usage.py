@@ -48,6 +48,9 @@ def interval_outcome(low: float | None, high: float | None, limit: float) -> Out
     return Outcome.FAILED if low is not None and low > limit else Outcome.INCONCLUSIVE
 
 
+_OF_BASELINE = Statement(StatementKind.NOT_GATED, {"key": "baseline"})
+
+
 def usage_verdict(
     suite: Suite, gate: Gate, variant: str, checks: tuple[Check, ...], notes: Iterable[str]
 ) -> Verdict:
@@ -61,7 +64,9 @@ def usage_verdict(
         gate=gate.kind,
         variant=variant,
         outcome=outcome,
-        statement=Statement(StatementKind.USAGE if check else StatementKind.IS_BASELINE),
+        # Nothing can fail the baseline of a gate that limits the rise over it alone.
+        statement=Statement(StatementKind.USAGE) if check else _OF_BASELINE,
+        gated=check is not None,
         checks=checks,
         deciding=deciding,
         notes=(*check_notes, *notes),

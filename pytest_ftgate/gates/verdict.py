@@ -253,7 +253,7 @@ class Check:
         certifiable: the smallest limit that this many cases can certify 9 times in 10.
         needed: the number of further cases that would settle an inconclusive check, or None.
         shown_limit: the strictest limit, in whole points, that the same replies pass; None if the
-            check passed (but for a minimum of 0), or if no limit helps.
+            check passed, or if no limit helps.
         informative: False if no drop could be seen, so that the check cannot decide.
         missing: the number of cases without a reply.
         stale: the number of accepted cases that are left out, because they have changed since.
@@ -321,6 +321,32 @@ class Check:
     def drop_is_shown(self) -> bool:
         """True if a drop of any size is shown."""
         return self.p_fail is not None and self.p_fail <= self.alarm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownChange:
+    """A change from the baseline that is shown and decides nothing. Rates are shares, 0 to 1.
+
+    Attributes:
+        against: the name of the baseline.
+        low, high: the 95 % interval of the change.
+        n: the number of cases with a reply of both.
+        key: what switches the gate off, such as ``max_drop: none``; "few cases" if too few show a
+            limit; "" for a variant without gates.
+    """
+
+    against: str
+    before: float
+    after: float
+    low: float
+    high: float
+    n: int
+    key: str = ""
+
+    @property
+    def change(self) -> float:
+        """The difference, after minus before."""
+        return self.after - self.before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,6 +461,7 @@ class Verdict:
         node: the id of the pytest test, where suite, gate and variant do not give it.
         statement: what the verdict says; ``pytest_ftgate.headline`` puts it into words.
         checks: the comparisons.
+        shown_change: the change from the baseline, where no check compares with it.
         deciding: the index of the check that decided.
         slices: the results by slice, if the gate has slices.
         labels: the figures by label, largest drop first, if a gate with labels did not pass.
@@ -464,6 +491,7 @@ class Verdict:
     measured: bool = True
     node: str = ""
     checks: tuple[Check, ...] = ()
+    shown_change: ShownChange | None = None
     deciding: int = 0
     slices: tuple[Slice, ...] = ()
     labels: tuple[LabelMetrics, ...] = ()
@@ -530,7 +558,7 @@ def ungated_verdict(
     return Verdict(
         suite=suite.name,
         line=gate.line,
-        gate=gate.kind,
+        gate=gate.name,
         variant=variant,
         outcome=Outcome.PASSED,
         statement=Statement(StatementKind.UNGATED, values or {}),

@@ -174,7 +174,7 @@ class GateItemState:
         """Return True if *verdict* fails the build."""
         lenient = self.settings.inconclusive == "warn"
         is_inconclusive = verdict.outcome is Outcome.INCONCLUSIVE
-        passes = self.settings.report_only or (is_inconclusive and lenient)
+        passes = self.settings.report_only or not verdict.gated or (is_inconclusive and lenient)
         return verdict.outcome is not Outcome.PASSED and not passes
 
     def section(
@@ -200,6 +200,12 @@ def _terminal_columns(config: pytest.Config) -> int:
 
         return columns or line_width()
     return config.get_terminal_writer().fullwidth
+
+
+def skip_ungated(verdict: Verdict) -> None:
+    """Skip the test of a verdict that nothing can fail: it would pass in every report."""
+    if not verdict.gated:
+        pytest.skip(headline(verdict))
 
 
 def set_property(item: pytest.Item, name: str, value: str) -> None:
@@ -331,6 +337,7 @@ class GateItem(pytest.Item):
         """Raise BlockingVerdict if the verdict fails the build."""
         if self.result is None:
             raise RuntimeError("the gate is evaluated in its setup, which did not run")
+        skip_ungated(self.result.verdict)
         if self.state.blocks(self.result.verdict):
             raise BlockingVerdict(self.result.verdict)
 

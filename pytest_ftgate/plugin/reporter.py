@@ -205,7 +205,7 @@ class Reporter:
 
         Otherwise the selection holds ordinary tests alone, such as one file or one part of a run.
         """
-        if self._verdicts.by_node or self._fixture_used:
+        if self._verdicts.has_gated or self._fixture_used:
             return False
         return self._verdicts.selects_gates or takes_whole_project(self._config)
 
@@ -293,7 +293,7 @@ class Reporter:
             terminalreporter.section("ftgate")
             write(summary_lines(report, verbosity))
             failed = self.misses_gates or terminalreporter.stats.get("error")
-            if not self._verdicts.by_node and (failed or not self._fixture_used):
+            if not self._verdicts.has_gated and (failed or not self._fixture_used):
                 self._write_reason(terminalreporter, has_failed=bool(failed))
             # Messages of plugins that received the report came too late to be in it.
             late = [one for one in dict.fromkeys(self._messages) if one not in report.notes]
@@ -310,6 +310,8 @@ class Reporter:
 
     def _nothing_selected(self) -> str:
         """Return why the run has no gate, and what to do."""
+        if self._verdicts.by_node:
+            return "nothing can fail the selected gates"
         if self._verdicts.selects_gates:
             return "every gate was skipped"
         names, start = " or ".join(self._settings.files), self._config.invocation_params.dir

@@ -71,6 +71,10 @@ class GateVerdicts:
         verdict = properties.get("ftgate")
         # Of a test whose worker dies, pytest-xdist makes a report without phase and properties.
         is_gate = "ftgate_gate" in properties or report.when not in _PHASES
+        if report.when == "call" and report.skipped and _is_ungated(verdict):
+            self.by_node[node] = str(verdict)
+            self._settled.add(node)
+            return True
         if report.skipped or not is_gate:
             self._settled.add(node)
         elif report.failed and (report.when == "teardown" or not _is_blocking(verdict)):
@@ -82,6 +86,11 @@ class GateVerdicts:
             self._settled.add(node)
             return True
         return False
+
+    @property
+    def has_gated(self) -> bool:
+        """Whether the run has evaluated a gate that something can fail."""
+        return not all(map(_is_ungated, self.by_node.values()))
 
     @property
     def selects_gates(self) -> bool:
@@ -113,6 +122,11 @@ class GateVerdicts:
         elif unheard:
             count = f"{len(unheard)} test{'s' * (len(unheard) != 1)}"
             yield _RUN, f"the run ended before {count}, and no process named the gates among them"
+
+
+def _is_ungated(verdict: object) -> bool:
+    """Return True for the verdict, as JSON, of a gate that nothing can fail."""
+    return verdict is not None and not json.loads(str(verdict))["gated"]
 
 
 def _is_blocking(verdict: object) -> bool:

@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import Diagnostic, did_you_mean
-from pytest_ftgate.readers.yaml import KeyPath
 
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Count = Annotated[int, Field(strict=True, ge=1)]
@@ -176,7 +175,8 @@ def validation_message(
     None if unknown. *noun* is what the message calls a key. *hint* says where an unknown key that
     is like none of *known* belongs.
     """
-    key_path: KeyPath = error["loc"]
+    # A tag of a union stands in angle brackets.
+    key_path = [part for part in error["loc"] if not str(part).startswith("<")]
     # An item of a list carries the key of the list.
     key = next((part for part in reversed(key_path) if isinstance(part, str)), "it")
     kind, value = error["type"], error["input"]

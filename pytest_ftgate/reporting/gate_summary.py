@@ -19,6 +19,7 @@ from pytest_ftgate.reporting.text import (
     fit_parts,
     line_ranges,
     line_width,
+    one_line,
     pad,
     shorten,
     wrap_after,
@@ -331,11 +332,11 @@ def _example_lines(verdict: Verdict) -> list[str]:
         return []
     check = verdict.check
     before = check.against if check and check.kind in (CheckKind.BASELINE, CheckKind.BASE) else ""
-    shown = f"{_label('e.g.')}{escape_controls(flip.case)}  {_one_line(flip.shown)}"
+    shown = f"{_label('e.g.')}{escape_controls(flip.case)}  {one_line(flip.shown)}"
     lines = [shorten(shown, line_width()).rstrip()]
     for label, text in _example_texts(flip, before or "before"):
         head = pad(shorten(escape_controls(label), 9), 10)
-        line = f"{_label('')}  {head}{_one_line(text)}"
+        line = f"{_label('')}  {head}{one_line(text)}"
         lines.append(shorten(line, line_width()).rstrip())
     return lines
 
@@ -348,10 +349,6 @@ def _example_texts(flip: Flip, before: str) -> Iterator[tuple[str, str]]:
     yield "now", flip.now or "(empty)"
     if flip.wrong and not flip.expected:
         yield "wrong", flip.wrong
-
-
-def _one_line(text: str) -> str:
-    return " ".join(escape_controls(text[:1_000]).split())
 
 
 def _label(label: str) -> str:

@@ -322,6 +322,18 @@ def severity_counts(findings: Sequence[Finding]) -> str:
     return ", ".join(counts) or "nothing found"
 
 
+def _not_gated_text(values: Mapping[str, Any]) -> str:
+    """Return what leaves nothing that could fail a gate."""
+    parts = ["min: 0"] if "minimum" in values else []
+    if "cases" in values:
+        parts.append(f"{quantity(values['cases'], 'case')} can show no drop")
+    elif values["key"] == "baseline":
+        parts.append("it is the baseline")
+    else:
+        parts.append(str(values["key"]))
+    return f"nothing can fail it: {', '.join(parts)}"
+
+
 def _unqualified_judge_headline(verdict: Verdict) -> str:
     judge = next(judge for judge in verdict.judges if judge.error)
     return f"judge not qualified: {judge.judge}: {judge.error}"
@@ -345,7 +357,7 @@ _HEADLINES: Mapping[StatementKind, Callable[[Verdict], str]] = {
     StatementKind.TRAINING_DATA: _training_data_headline,
     StatementKind.UNGATED: _ungated_headline,
     StatementKind.NOTHING_TO_COMPARE: lambda _: "nothing to compare with yet",
-    StatementKind.IS_BASELINE: lambda _: "nothing to compare with: it is the baseline",
+    StatementKind.NOT_GATED: lambda verdict: _not_gated_text(_values(verdict)),
     StatementKind.NOT_MEASURED: lambda verdict: not_measured_text(_values(verdict)),
     StatementKind.NOT_SENT: lambda verdict: (
         f"no request could be sent: {_values(verdict)['reason']}"

@@ -20,7 +20,6 @@ from pytest_ftgate.reporting.summary import (
     first_action,
     next_steps,
     passed_parts,
-    ungated_lines,
     verdict_phrase,
     verdict_word,
 )
@@ -33,6 +32,7 @@ from pytest_ftgate.reporting.tables import (
     verdict_rows,
 )
 from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.reporting.ungated import ungated_lines
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id, node_name

@@ -198,7 +198,7 @@ def _accept_first(values: _Values) -> StepWords:
 
 _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.ADD_MINIMUM: lambda values: StepWords(
-        "add min:", "macro-F1 is compared with the baseline alone", values.get("where", "")
+        "add min:", "nothing can fail it", values.get("where", "")
     ),
     StepKind.ACCEPT: _accept_first,
     StepKind.ACCEPT_RUN: _accept_run,

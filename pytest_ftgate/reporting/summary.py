@@ -7,8 +7,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from pytest_ftgate.gates.statements import NextStep, StatementKind, StepKind, Value
-from pytest_ftgate.gates.units import amount, percent, points, quantity, round_up
+from pytest_ftgate.gates.statements import NextStep, StepKind, Value
+from pytest_ftgate.gates.units import (
+    amount,
+    percent,
+    points,
+    quantity,
+    round_up,
+    unsigned_points,
+)
 from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
 from pytest_ftgate.reporting.gate_summary import gate_lines, head_parts, rerun_line
 from pytest_ftgate.reporting.headlines import half_gone_parts, headline
@@ -21,7 +28,6 @@ from pytest_ftgate.reporting.tables import (
     limit_text,
     not_evaluated_groups,
     rank_verdicts,
-    rate_cell,
     usage_line,
     verdict_rows,
 )
@@ -34,68 +40,15 @@ from pytest_ftgate.reporting.text import (
     shorten,
     wrap_lines,
 )
+from pytest_ftgate.reporting.ungated import (
+    classifier_lines,
+    gate_name,
+    ungated_lines,
+    ungated_summary,
+)
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id, node_name
-from pytest_ftgate.suite.providers import provider_spec
-
-
-def ungated_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Yield a table of the variants without gates, then why some could not be measured."""
-    checks: dict[str, dict[str, Check]] = defaultdict(dict)
-    ungated = [verdict for verdict in verdicts if not verdict.gated]
-    for verdict in ungated:
-        if verdict.check is not None:
-            checks[verdict.variant][verdict.gate] = verdict.check
-    kinds = list(dict.fromkeys(kind for by_kind in checks.values() for kind in by_kind))
-    if checks:
-        rows = [
-            [variant, *(_check_cell(by_kind.get(kind)) for kind in kinds)]
-            for variant, by_kind in checks.items()
-        ]
-        yield ""
-        yield from format_table(rows, ["not gated", *kinds]).split("\n")
-    notes = [(verdict.variant, note) for verdict in ungated for note in verdict.notes]
-    for variant, note in dict.fromkeys(notes):
-        yield from _wrap_ungated(f"{variant}: {escape_controls(note)}")
-    for verdict in ungated:
-        if verdict.check is None:
-            text = escape_controls(headline(verdict)).replace("\n", " ")
-            yield from _wrap_ungated(f"not gated: {verdict.variant}: {text}")
-
-
-def _check_cell(check: Check | None) -> str:
-    return rate_cell(check.after, check.low, check.high) if check else ""
-
-
-def _classifier_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Yield for each classical classifier the variants that are about as good.
-
-    A variant with a language model that is not better than the classifier is not needed.
-    """
-    checks = {v.variant: v.check for v in verdicts if v.rates_content and v.check is not None}
-    classifiers = [
-        verdict.variant
-        for verdict in verdicts
-        if provider_spec(verdict.facts.get("provider")).classifier and verdict.variant in checks
-    ]
-    for name in dict.fromkeys(classifiers):
-        classifier = checks[name]
-        rivals = [
-            variant
-            for variant, check in checks.items()
-            if variant != name
-            and (check.low or 0) <= (classifier.high or 1)
-            and (check.high or 1) >= (classifier.low or 0)
-        ]
-        if rivals:
-            rate = f"{name} needs no language model and is right in {percent(classifier.after)}"
-            yield from _wrap_ungated(f"{rate}; not clearly above it: {', '.join(rivals)}")
-
-
-def _wrap_ungated(text: str) -> list[str]:
-    return wrap_lines(text, 0)
-
 
 #: Colours repeat what the words say, so that a reader without colour misses nothing.
 _COLOURS = {
@@ -253,20 +206,31 @@ def _passed_text(verdict: Verdict, *, brief: bool) -> str:
     """Return the rate of a variant, the change and the limit."""
     check = verdict.check
     rate = verdict.statement.values.get("rate")
-    if check is None and verdict.statement.kind is StatementKind.IS_BASELINE:
-        return "is the baseline"
     if check is None:
         return percent(rate) if isinstance(rate, float) else headline(verdict)
     compared = (one for one in verdict.checks if one.before is not None and one.unit == check.unit)
     shown = next(compared, check)
-    limit = limit_text(shown)
     if brief:
         return amount(shown.after, shown.unit)
-    if shown.before is None:
-        return f"{amount(shown.after, shown.unit)} ({limit})"
-    change = points((shown.after - shown.before) if shown.unit == "share" else shown.rise or 0.0)
-    change = "unchanged" if shown.is_unchanged else change
-    return f"{amount(shown.after, shown.unit)} ({change}, {limit})"
+    parts = [_change_text(verdict, shown), _limit_reason(shown)]
+    return f"{amount(shown.after, shown.unit)} ({', '.join(filter(None, parts))})"
+
+
+def _change_text(verdict: Verdict, check: Check) -> str:
+    """Return the change of *check*, or one that is only shown; "" without a comparison."""
+    if check.is_unchanged:
+        return "unchanged"
+    if check.before is not None:
+        return points(check.after - check.before if check.unit == "share" else check.rise or 0.0)
+    shown = verdict.shown_change
+    return f"{points(shown.change)} not gated" if shown else ""
+
+
+def _limit_reason(check: Check) -> str:
+    """Return the limit of a check, and for a default one why it is so large."""
+    if not check.has_default_limit:
+        return limit_text(check)
+    return f"limit {unsigned_points(check.limit)}: what {quantity(check.n, 'case')} can show"
 
 
 # The gates that did not pass --------------------------------------------------------------------
@@ -276,7 +240,7 @@ def _short_lines(report: Report) -> Iterator[str]:
     """Yield a line for each gate that did not pass."""
     for verdict in rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED:
-            yield from fit_parts(head_parts(verdict, _name(report, verdict)))
+            yield from fit_parts(head_parts(verdict, gate_name(report, verdict)))
     for names, reason in not_evaluated_groups(report):
         first = escape_controls(reason.strip()).partition("\n")[0]
         yield from wrap_lines(f"✗ not evaluated: {escape_controls(names)}: {first}", 0)
@@ -300,15 +264,10 @@ def _block_lines(report: Report, room: int) -> list[str]:
             break
         own = max(1, left - min(others, 3)) if len(lines) < _MIN_BLOCK else left - min(others, 1)
         steps = next_steps(report, verdict)
-        block = gate_lines(verdict, _name(report, verdict), steps, own)
+        block = gate_lines(verdict, gate_name(report, verdict), steps, own)
         lines += ["", *block] if len(block) > 1 or not lines or index == 0 else block
     more = [f"  … and {hidden} more (-v shows all)"] if hidden else []
     return [*lines, *more]
-
-
-def _name(report: Report, verdict: Verdict) -> str:
-    several = len({one.suite for one in report.gated_verdicts}) > 1
-    return node_id(verdict) if several else node_name(verdict)
 
 
 def _ship_steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
@@ -415,7 +374,7 @@ def _tail_lines(report: Report) -> Iterator[str]:
         yield from _limited(
             fit_parts([f"✓ {len(passed)} passed", *passed_parts(passed, brief=True)]), _MAX_GREEN
         )
-    yield from _limited(_ungated_summary(report), _MAX_GREEN)
+    yield from _limited(ungated_summary(report), _MAX_GREEN)
     yield from _half_gone_lines(passed)
     if report.requests.replies or report.requests.sent:
         yield from fit_parts(usage_line(report).split(" · "), 2, gap=" · ")
@@ -432,7 +391,9 @@ def _is_blocked(report: Report) -> bool:
 
 
 def _passed_notes(report: Report) -> list[str]:
-    return _note_lines(_passed(report), with_steps=not _is_blocked(report))
+    # A gate that nothing can fail, or that was not measured, says what to do about it.
+    ungated = [verdict for verdict in report.verdicts if not verdict.gated and verdict.next]
+    return _note_lines([*_passed(report), *ungated], with_steps=not _is_blocked(report))
 
 
 def _closing_notes(report: Report) -> list[str]:
@@ -449,20 +410,6 @@ def _closing_notes(report: Report) -> list[str]:
 def _note_room(report: Report, used: int = 8) -> int:
     """Return the lines for notes; *used* are those beside the gates that did not pass."""
     return _MAX_NOTES if _is_blocked(report) else max(_MAX_NOTES, MAX_LINES - used)
-
-
-def _ungated_summary(report: Report) -> list[str]:
-    """Return the rates of the variants without gates, and which were not measured."""
-    ungated = [verdict for verdict in report.verdicts if not verdict.gated]
-    rates = [
-        f"{v.variant} {percent(v.check.after)}" for v in ungated if v.check and v.rates_content
-    ]
-    unmeasured = list(dict.fromkeys(v.variant for v in ungated if v.check is None))
-    parts = ["  not gated", *rates] if rates else []
-    if unmeasured:
-        indent = "" if parts else "  "
-        parts.append(f"{indent}not measured: {', '.join(unmeasured)} (-v shows why)")
-    return fit_parts(map(escape_controls, parts))
 
 
 def message_lines(messages: Iterable[str]) -> Iterator[str]:
@@ -505,7 +452,7 @@ def _tables_by_suite(verdicts: Sequence[Verdict]) -> list[str]:
 
 def _verdict_table(verdicts: Sequence[Verdict]) -> list[str]:
     lines = _gate_table([verdict for verdict in verdicts if verdict.gated])
-    ungated = (*ungated_lines(verdicts), *_classifier_lines(verdicts))
+    ungated = (*ungated_lines(verdicts), *classifier_lines(verdicts))
     return [*lines, *(f"  {line}".rstrip() for line in ungated)]
 
 

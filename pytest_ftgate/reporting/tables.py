@@ -27,6 +27,7 @@ from pytest_ftgate.gates.verdict import (
     Drift,
     FormatErrorShare,
     Outcome,
+    ShownChange,
     Slice,
     Verdict,
 )
@@ -198,8 +199,12 @@ def _verdict_row(verdict: Verdict, limit_cell: Callable[[Check], str]) -> list[s
     )
     shown = deciding if deciding.measure else next(comparisons, deciding)
     before = "" if shown.before is None else amount(shown.before, shown.unit)
+    change = _change_cell(shown)
+    if shown.before is None and verdict.shown_change is not None:
+        before = percent(verdict.shown_change.before)
+        change = change_cell(verdict.shown_change)
     return [
-        *(*head, before, amount(shown.after, shown.unit), _change_cell(shown)),
+        *(*head, before, amount(shown.after, shown.unit), change),
         *(cases_cell(shown), outcome_label(verdict), limit_cell(deciding)),
     ]
 
@@ -222,7 +227,7 @@ def _change_cell(check: Check) -> str:
     return _points_cell(check.after - check.before, check.low, check.high)
 
 
-def change_cell(part: Slice | Gain) -> str:
+def change_cell(part: Slice | Gain | ShownChange) -> str:
     """Return a change with its interval: ``−9 (−15 −3)``."""
     return _points_cell(part.change, part.low, part.high)
 

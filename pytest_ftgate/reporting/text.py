@@ -166,6 +166,11 @@ def _pieces(word: str, width: int) -> list[str]:
     return [*pieces, word[start:]]
 
 
+def one_line(text: str) -> str:
+    """Return the beginning of *text* in one line, without control characters."""
+    return " ".join(escape_controls(text[:1_000]).split())
+
+
 def shorten(text: str, width: int) -> str:
     """Return *text* cut to *width* columns, with an ellipsis if it is longer."""
     if cell_count(text) <= width:

@@ -274,6 +274,9 @@ class _FileEvidence:
     def task_scores(self, variant: Variant, *, graded: bool = False) -> VariantScores:  # noqa: ARG002
         return self.scores[variant.name]
 
+    def shown_baseline(self, *, graded: bool) -> None:  # noqa: ARG002
+        return None
+
     def must_pass_scores(self) -> None:
         return None
 

@@ -173,6 +173,9 @@ class _SessionEvidence:
     def task_scores(self, variant: Variant, *, graded: bool = False) -> VariantScores:
         return self.session.scores.task_scores(self.suite, variant, self.look, graded=graded)
 
+    def shown_baseline(self, *, graded: bool) -> VariantScores | None:
+        return self.session.submitted_scores(self.suite, self.variant, self.look, graded=graded)
+
     def must_pass_scores(self) -> tuple[VariantScores, VariantScores | None] | None:
         return self.session.scores.must_pass_scores(self.suite, self.variant, self.look)
 
@@ -303,7 +306,7 @@ def measure_ungated(
     session: Session, suite: Suite, on_progress: OnProgress | None
 ) -> Iterator[Verdict]:
     """Yield the measurements of the variants without gates."""
-    from pytest_ftgate.gates.rates import unmeasured_verdict
+    from pytest_ftgate.gates.measures import unmeasured_verdict
     from pytest_ftgate.runner.identity import check_ungated_identity
 
     look = full_look(suite)
@@ -329,7 +332,7 @@ def _measure_variant(
     session: Session, suite: Suite, scores: VariantScores, identity: IdentityReport
 ) -> Iterator[Verdict]:
     """Yield the measurements of one variant; none with a wrong identity or too few replies."""
-    from pytest_ftgate.gates.rates import unmeasured_verdict
+    from pytest_ftgate.gates.measures import unmeasured_verdict
 
     variant = suite.variants[scores.variant]
     if identity.invalid_reason:

@@ -15,13 +15,13 @@ from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.budget import JUDGE_LABEL
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.design import design_of
+from pytest_ftgate.gates.measures import guess_rate, pairs_of_scores, rate_of_scores
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
     estimate_minimum_power,
     estimate_power,
 )
-from pytest_ftgate.gates.rates import guess_rate, pairs_of_scores, rate_of_scores
 from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.reporting.ladder import coverage_gap_lines

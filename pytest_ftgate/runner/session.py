@@ -44,6 +44,7 @@ from pytest_ftgate.runner.judges import JudgeRunner
 from pytest_ftgate.runner.scores import ScoreCache
 from pytest_ftgate.runner.skill_levels import accepted_choices, leveled_skills, piloted_choices
 from pytest_ftgate.runner.workloads import GateRun, Workloads
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
@@ -471,6 +472,27 @@ class Session:
         report = cost_report(float(self._budget.spent), replies)
         unasked = sum(isinstance(result, OutOfBudget) for result in results.values())
         return replace(report, stopped=self._budget.stopped, unasked=unasked)
+
+    def submitted_scores(
+        self, suite: Suite, variant: Variant, look: Look, *, graded: bool
+    ) -> VariantScores | None:
+        """Return the scores of the baseline's replies that this run has requested, if any.
+
+        They are shown beside those of *variant*; None if it is the baseline itself.
+        """
+        baseline = suite.variants[suite.baseline]
+        if variant.name == baseline.name:
+            return None
+        # What is only shown keeps no gate from its verdict.
+        with suppress(FtgateError):
+            planned = self.workloads.task_requests(suite, baseline, look)
+            found = tuple(one for one in planned if self.engine.was_submitted(one.request))
+            if len(found) == len(planned):
+                return self.scores.task_scores(suite, baseline, look, graded=graded)
+            name = f"shown {len(found)}"
+            if found:
+                return self.scores.score_requests(suite, baseline, name, found, graded=graded)
+        return None
 
     def reply_times(self, suite: Suite, variant: Variant, look: Look) -> ReplyTimes:
         """Return how long the replies took that *variant* gave in this run."""

@@ -73,7 +73,7 @@ def needs_baseline(gate_run: GateRun) -> bool:
     """Return True if the gate, or a pairwise judge, compares with the baseline's replies."""
     has_judges = gate_run.gate.reads_grades and not gate_run.function_suite
     judges = gate_run.suite.judges if has_judges else ()
-    return gate_run.gate.has_comparison or any(judge.is_pairwise for judge in judges)
+    return gate_run.gate.compares(gate_run.variant) or any(judge.is_pairwise for judge in judges)
 
 
 class Workloads:

@@ -29,7 +29,29 @@ from pytest_ftgate.readers.source import (
 from pytest_ftgate.suite.formats import DeclaredFormat
 from pytest_ftgate.suite.scorers import DeclaredExpected, DeclaredScore
 
+#: pydantic's tags for a value that is a mapping, text or a number; they occur in error locations.
+UNION_TAGS = ("<mapping>", "<text>", "<number>")
 Margin = Annotated[float, Field(strict=True, gt=0, lt=1)]
+
+
+def _max_drop_tag(value: Any) -> str:
+    return UNION_TAGS[1 if value == "none" else 2]
+
+
+def _check_max_drop(value: Any) -> Any:
+    """Return *value*, unless it is a truth value such as ``off``, or a text but ``none``."""
+    is_word = isinstance(value, str) and not value[:1].isdigit()
+    if isinstance(value, bool) or (is_word and value != "none"):
+        raise rule_error("max_drop: write a share such as 0.05, or none")
+    return value
+
+
+#: The largest drop of a rate: ``none`` switches the comparison off.
+MaxDrop = Annotated[
+    Annotated[Literal["none"], Tag("<text>")] | Annotated[Margin | None, Tag("<number>")],
+    Discriminator(_max_drop_tag),
+    BeforeValidator(_check_max_drop),
+]
 Rung = Literal[
     "no-model",
     "smaller-model",
@@ -107,10 +129,6 @@ class DeclaredData(Declared):
     balance: Positive = 20.0
     context: Count | None = None
     ignore: tuple[str, ...] = ()
-
-
-#: pydantic's tags for a value that is a mapping or text; they occur in error locations.
-UNION_TAGS = ("<mapping>", "<text>")
 
 
 def _union_tag(value: Any) -> str:
@@ -245,6 +263,7 @@ class DeclaredVariant(Declared):
     prompt: str | None = None
     user: str | None = None
     gated: StrictBool = True
+    compared: StrictBool = True
     rung: Rung | None = None
     # the server
     base_url: str | None = None
@@ -298,7 +317,7 @@ class DeclaredRate(Declared):
     """The accuracy or the format gate: a minimum, a largest drop, or both."""
 
     min: Share | None = None
-    max_drop: Margin | None = None
+    max_drop: MaxDrop = None
     evidence: Literal["statistics", "point"] = "statistics"
     slices: tuple[Literal["tag", "label", "language"], ...] = ()
     stop_early: StrictBool = False

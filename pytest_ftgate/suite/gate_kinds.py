@@ -27,6 +27,7 @@ class RateGate(Gate):
         metric: ``accuracy``, or ``macro_f1`` for the mean F1 over the labels.
         evidence: ``statistics``, or ``point`` for plain thresholds on observed values.
         slices: kinds of slices to report: ``tag``, ``label``, ``language``.
+        limits_by_default: False if ``max_drop: none`` switches the comparison off.
         max_thought_drop: the largest allowed drop of the share of replies with a thought, or None.
         max_thought_rise: the largest allowed rise of the length of a thought, as a share of it, or
             None.
@@ -36,6 +37,7 @@ class RateGate(Gate):
     line: int
     min: float | None = None
     max_drop: float | None = None
+    limits_by_default: bool = True
     metric: str = "accuracy"
     evidence: str = "statistics"
     slices: tuple[str, ...] = ()
@@ -59,14 +61,27 @@ class RateGate(Gate):
 
     @property
     def limits_drop(self) -> bool:
-        """True if the gate declares a drop, or nothing: it then limits what its cases can show."""
-        return self.max_drop is not None or self.min is None
+        """True if the gate declares a drop, or limits what its cases can show."""
+        return self.max_drop is not None or not self.uncompared_key
+
+    @property
+    def uncompared_key(self) -> str:
+        """The key for which the gate limits no drop unless it declares one, or ""."""
+        if not self.limits_by_default:
+            return "max_drop: none"
+        if self.evidence == "point":
+            return "evidence: point"
+        return "metric: macro_f1" if self.metric == "macro_f1" else ""
 
     @property
     def has_comparison(self) -> bool:
         """True if the gate limits a drop, or compares the thoughts with those of the baseline."""
         limits = (self.max_drop, self.max_thought_drop, self.max_thought_rise)
         return any(limit is not None for limit in limits)
+
+    def compares(self, variant: Variant) -> bool:
+        """Return True if the gate compares, and *variant* is meant to be compared."""
+        return self.has_comparison and variant.compared
 
     def evaluated_cases(self, cases: Sequence[Case]) -> tuple[Case, ...]:
         """Return the cases with something expected, or with a format."""

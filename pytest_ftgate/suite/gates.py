@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 from pytest_ftgate import skills
 from pytest_ftgate.errors import SuiteError, did_you_mean
@@ -38,7 +39,7 @@ from pytest_ftgate.suite.location import SuiteDraft
 from pytest_ftgate.suite.logprobs import divergence_errors
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
-from pytest_ftgate.suite.rule import Rule, choice_labels
+from pytest_ftgate.suite.rule import Rule, choice_labels, grades_pairs
 from pytest_ftgate.suite.skill_levels import reference_cases
 from pytest_ftgate.suite.templates import template_variables
 
@@ -415,6 +416,7 @@ def _data_gate(source: SuiteSource, declared: DeclaredData) -> DataGate:
 def _rate_gate(kind: str, declared: DeclaredRate, source: SuiteSource) -> RateGate:
     keys = declared.model_dump(exclude={"thoughts"})
     keys["slices"] = tuple(dict.fromkeys(declared.slices))
+    keys |= drop_limit(declared.max_drop)
     thoughts = declared.thoughts if isinstance(declared, DeclaredFormatGate) else None
     if thoughts:
         keys |= {f"max_thought_{key[4:]}": limit for key, limit in thoughts}
@@ -424,6 +426,28 @@ def _rate_gate(kind: str, declared: DeclaredRate, source: SuiteSource) -> RateGa
     return RateGate(kind=kind, line=source.line("gates", kind), **keys)
 
 
+def drop_limit(declared: float | Literal["none"] | None) -> dict[str, Any]:
+    """Return the fields of a `RateGate` for a declared ``max_drop``."""
+    is_off = declared == "none"
+    return {"max_drop": None if is_off else declared, "limits_by_default": not is_off}
+
+
+def unlimited_error(gate: RateGate, *, must_pass: bool = False) -> str:
+    """Return what to write in a gate that limits nothing, or "".
+
+    *must_pass* is True if the gate has cases that must pass.
+    """
+    thoughts = (gate.max_thought_drop, gate.max_thought_rise)
+    limits = (gate.min, gate.max_drop, *thoughts)
+    if gate.limits_drop or must_pass or any(limit is not None for limit in limits):
+        return ""
+    key = gate.uncompared_key
+    remedy = f"remove {key}" if not gate.limits_by_default else "max_drop: 0.05"
+    message = f"{key} leaves nothing that could fail; write min: 0.8, or {remedy}"
+    # A mark has arguments in place of keys.
+    return message.replace("none", '"none"').replace(": ", "=") if gate.function else message
+
+
 def _rate_gate_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, str]]:
     """Yield the key and the message of each error of an accuracy or format gate."""
     cases, score = suite.cases, suite.reply.score
@@ -431,14 +455,20 @@ def _rate_gate_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, 
         yield "", 'no case has "expected"'
     if gate.kind == "format" and cases and not any(case.format for case in cases):
         yield "", "the suite declares no reply.format"
-    is_pairwise = score.kind == "judge" and score.options.get("compare")
-    if gate.kind == "accuracy" and is_pairwise and gate.min is not None:
+    must_pass = gate.reads_grades and any(case.must_pass for case in cases)
+    unlimited = unlimited_error(gate, must_pass=must_pass)
+    if unlimited:
+        yield "", unlimited
+    is_pairwise = gate.kind == "accuracy" and grades_pairs(score)
+    if is_pairwise and gate.min is not None:
         yield "min", "min: a judge with compare gives no rate of its own; write max_drop"
+    if is_pairwise and not gate.limits_drop:
+        yield "", f"a judge with compare only compares; remove {gate.uncompared_key}"
     yield from _sequential_errors(gate, suite.declared.repeats)
     if gate.metric == "macro_f1":
         yield from _macro_f1_errors(gate, suite)
     if gate.slices and not gate.limits_drop:
-        yield "slices", "slices compare with the baseline; add max_drop:"
+        yield "slices", f"slices compare with the baseline, and {gate.uncompared_key} does not"
     for kind in gate.slices:
         if cases and not any(_has_slice(case, kind) for case in cases):
             yield "slices", f"slices: no case has a {kind}; give cases one or remove it"

@@ -78,6 +78,7 @@ _FORBIDDEN_KEYS = {
     **dict.fromkeys(("response_schema", "training_data"), "its answers have a form of their own"),
     "like": "write its own provider and model, so that a variant's change cannot change it",
     "gated": "no gate evaluates it; labels do (human)",
+    "compared": "no gate evaluates it; labels do (human)",
     "base": "no gate evaluates it; labels do (human)",
     "batch": "it grades replies of this run, which cannot wait a day",
 }

@@ -180,6 +180,10 @@ class Gate:
         """True if the gate compares the variant with the baseline, or with its base."""
         return self.max_drop is not None or self.max_rise is not None
 
+    def compares(self, variant: Variant) -> bool:  # noqa: ARG002 - kinds read the variant
+        """Return True if *variant*, where it is not the baseline, is compared with the baseline."""
+        return self.has_comparison
+
     def applies_to(self, variant: Variant) -> bool:  # noqa: ARG002 - kinds read the variant
         """Return True if *variant* has what the gate needs."""
         return True
@@ -340,6 +344,7 @@ class Variant:
         max_turns: the most requests before the model must have answered.
         batch: send the cases as a batch, at half the price and answered within a day.
         served_model: the name of the model in the server's replies, if it is not *model*.
+        compared: False if accuracy and format are not compared with those of the baseline.
         api_version: the version of the provider's API, or None for the SDK's default.
         revision: the branch, tag or commit of a checkpoint in the cache of Hugging Face, or None.
         base: the name of the untuned model, or None.
@@ -371,6 +376,7 @@ class Variant:
     batch: bool = False
     served_model: str | None = None
     gated: bool = True
+    compared: bool = True
     base_url: str | None = None
     base_url_env: str | None = None
     api_key_env: str | None = None

@@ -87,6 +87,11 @@ def choice_labels(rules: Iterable[Rule]) -> tuple[str, ...]:
     return tuple(label for rule in rules if rule.kind == "choice" for label in rule.value)
 
 
+def grades_pairs(rule: Rule) -> bool:
+    """Return True if *rule* is a judge that compares each reply with the baseline's."""
+    return rule.kind == "judge" and bool(rule.options.get("compare"))
+
+
 def function_error(rule: Rule, folder: Path) -> str | None:
     """Return why a Python object that *rule* names cannot be used, or None.
 

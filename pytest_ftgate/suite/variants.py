@@ -39,6 +39,7 @@ from pytest_ftgate.suite.providers import (
     reads_key,
 )
 from pytest_ftgate.suite.references import reference_error
+from pytest_ftgate.suite.rule import grades_pairs
 from pytest_ftgate.suite.templates import (
     PASSAGES,
     check_template,
@@ -236,8 +237,10 @@ _RUNTIME_KEYS = ("slots", "threads", "context", "device")
 _COPIED_KEYS = (
     *("gated", "base_url", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
     "revision",
-    *("max_tokens", "function", "extra", "tools", "batch"),
+    *("max_tokens", "function", "extra", "tools", "batch", "compared"),
 )
+#: What a variant declares about its gates is its own, and not inherited.
+_OWN_KEYS = ("gated", "compared")
 
 
 def resolve_variants(suite: SuiteDraft) -> dict[str, Variant]:
@@ -350,9 +353,8 @@ class _VariantResolver:
         for name in reversed(names):
             own_keys = variants[name].model_dump(by_alias=True, exclude_unset=True)
             keys = inheritable_keys(keys, own_keys)
-            # `gated` is not inherited.
             is_self = name == self.name
-            keys.update({k: v for k, v in own_keys.items() if is_self or k != "gated"})
+            keys.update({k: v for k, v in own_keys.items() if is_self or k not in _OWN_KEYS})
         # Inherited keys that the provider of the variant does not read are dropped.
         own, provider = self.declared.model_fields_set, keys.get("provider")
         keys = {k: value for k, value in keys.items() if k in own or reads_key(provider, k)}
@@ -400,6 +402,7 @@ class _VariantResolver:
         self.check_tuning(merged)
         _check_tools(self.location, merged)
         _check_batch(self.location, merged)
+        self.check_compared()
         if error := address_error(self.declared.base_url):
             self.location.add_error("base_url", error)
         return not missing
@@ -409,6 +412,15 @@ class _VariantResolver:
             error = reference_error(self.declared.function, self.location.source.path.parent)
             if error:
                 self.add_error("function", f"function: {error}")
+
+    def check_compared(self) -> None:
+        """Check that a variant that is not compared has anything else that can fail it."""
+        baseline = self.declared_suite.baseline or next(iter(self.declared_suite.variants))
+        if not self.declared.compared and self.name == baseline:
+            self.add_error("compared", "compared: this is the baseline, so remove compared: false")
+        elif not self.declared.compared and grades_pairs(self.location.suite.reply.score):
+            message = "compared: the judge only compares with the baseline; write gated: false"
+            self.add_error("compared", message)
 
     def plugin_hint(self) -> str:
         """Return how to use providers from plugins, if this command does not load plugins."""

@@ -30,6 +30,8 @@ def test_few_short_answers_are_labels_and_yaml_reads_each_as_text():
         (["Paris", "Rome", "Oslo"], "score", "contains"),
         ([["Paris", "paris"], "Rome", "Oslo"], "score", "contains"),
         ([{"total": 12}, {"total": 7}], "score", "fields"),
+        (['{"total": 12}', '{"total": 7}'], "score", "fields"),
+        (["{braces}", "{others}"], "score", "contains"),
         (["a long answer " * 20, "another " * 20], "max_tokens", 500),
     ],
 )
@@ -53,5 +55,5 @@ def test_a_model_that_may_think_has_room_for_it(variables, tokens):
 
 
 def test_graded_scores_are_reported_as_a_share():
-    assert measured_reason(0.5, 15.0, 30) == "measured: 15 of 30 right; the highest that passes"
-    assert measured_reason(0.52, 15.6, 30) == "measured: 52 % of 30 cases; the highest that passes"
+    assert measured_reason(0.5, 15.0, 30) == "measured: 15 of 30 right"
+    assert measured_reason(0.52, 15.6, 30) == "measured: 52 % of 30 cases"

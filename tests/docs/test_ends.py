@@ -22,7 +22,7 @@ BESIDE = {StepKind.SHOW_REGRESSED}
 def verdicts():
     for end in ENDS:
         made = end.made()
-        yield from made.gated_verdicts if isinstance(made, Report) else [made]
+        yield from made.verdicts if isinstance(made, Report) else [made]
 
 
 def test_the_page_is_what_the_code_prints():

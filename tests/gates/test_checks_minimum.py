@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from pytest_ftgate.gates.checks import check_minimum, highest_minimum
+from pytest_ftgate.gates.checks import check_minimum, highest_minimum, inconclusive_at_chance
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Outcome
 
@@ -51,14 +51,24 @@ def test_a_missing_reply_counts_against_a_fail() -> None:
     )
 
 
-@pytest.mark.parametrize(("minimum", "shown"), [(0.0, 0.91), (0.8, None)])
-def test_a_minimum_of_zero_that_holds_names_the_one_to_write(
-    minimum: float, shown: float | None
-) -> None:
-    check = check_minimum(minimum_samples(190, 10), minimum=minimum)
+def test_a_minimum_that_holds_names_no_other() -> None:
+    check = check_minimum(minimum_samples(190, 10), minimum=0.8)
 
     assert check.outcome is Outcome.PASSED
-    assert check.shown_limit == shown
+    assert check.shown_limit is None
+
+
+def test_a_minimum_that_is_reached_below_guessing_shows_nothing() -> None:
+    reached, missed = (
+        check_minimum(minimum_samples(*counts), minimum=0.2) for counts in ((190, 10), (2, 198))
+    )
+
+    below = inconclusive_at_chance(reached, 0.25)
+    assert (below.outcome, below.informative) == (Outcome.INCONCLUSIVE, False)
+    assert below.note == "guessing is right in 25 %, so this minimum shows nothing"
+    assert inconclusive_at_chance(reached, 0.2) is reached
+    assert inconclusive_at_chance(missed, 0.25) is missed
+    assert missed.outcome is Outcome.FAILED
 
 
 def test_a_single_case_shows_nothing() -> None:

@@ -51,10 +51,10 @@ def test_the_figure_is_the_mean_over_cases_with_its_interval():
     assert found.check.n == 80
 
 
-def test_without_a_limit_it_is_shown_and_passes():
+def test_without_a_limit_it_is_shown_and_not_gated():
     found = verdict(SHOWN, [0.4, 0.6] * 40)
 
-    assert found.outcome is Outcome.PASSED
+    assert not found.gated
     assert headline(found) == "it diverges from its base by 0.5 nats a token, and no limit is set"
     assert limit_text(found.check) == "no limit"
     assert "No limit is set" in " ".join(explain(found))
@@ -141,11 +141,11 @@ def expected_check(values, *, limit=0.05, outcome, missing=0, note=""):
     )  # fmt: skip
 
 
-def expected_verdict(check, *, notes, steps=()):
+def expected_verdict(check, *, notes, steps=(), gated=True):
     return Verdict(
         suite="suite.ftgate.yaml", line=9, gate="divergence", variant="tuned",
         outcome=check.outcome, statement=Statement(StatementKind.USAGE), checks=(check,),
-        notes=notes, next=steps,
+        notes=notes, next=steps, gated=gated,
     )  # fmt: skip
 
 
@@ -178,6 +178,7 @@ def test_a_verdict_without_a_limit_has_nothing_to_do():
                 "2 % of the base's probability is compared as one"
             ),
         ),
+        gated=False,
     )
 
 

@@ -103,8 +103,29 @@ def test_the_default_limit_is_the_least_that_an_unchanged_variant_passes(tmp_pat
 
 
 def test_too_few_cases_for_any_default_limit_are_refused_with_the_number_it_takes(tmp_path):
-    with pytest.raises(SuiteError, match=r"20 cases cannot show .* it takes about 52"):
-        with_default_limits(suite(tmp_path, "accuracy: {}", count=20), {})
+    with pytest.raises(SuiteError, match=r"8 cases cannot show .* it takes about 10"):
+        with_default_limits(suite(tmp_path, "accuracy: {}", count=8), {})
+
+
+def test_too_few_cases_for_any_default_limit_leave_a_minimum_to_gate(tmp_path):
+    made = suite(tmp_path, "accuracy: {min: 0.5}", count=8)
+
+    assert with_default_limits(made, {}).gates == made.gates
+    check_feasibility(with_default_limits(made, {}))
+
+
+@pytest.mark.parametrize("key", ["max_drop: none", "evidence: point"])
+def test_a_minimum_alone_limits_no_drop_where_the_suite_says_so(tmp_path, key):
+    made = suite(tmp_path, f"accuracy: {{min: 0.5, {key}}}", count=100)
+
+    assert with_default_limits(made, {}) is made
+
+
+def test_a_minimum_does_not_switch_the_comparison_off(tmp_path):
+    made = with_default_limits(suite(tmp_path, "accuracy: {min: 0.5}", count=100), {})
+
+    gate = made.gates["accuracy"]
+    assert (gate.min, gate.max_drop, gate.has_default_limit) == (0.5, 0.1, True)
 
 
 def test_forgetting_counts_the_cases_of_its_skills_and_not_those_of_the_suite(tmp_path):
@@ -282,7 +303,7 @@ def test_latency_and_price_take_their_number_of_cases(tmp_path, gates, told):
 
 
 def test_a_suite_with_limits_of_its_own_gets_no_others(tmp_path):
-    made = suite(tmp_path, "accuracy: {min: 0.5}", count=100)
+    made = suite(tmp_path, "accuracy: {min: 0.5, max_drop: 0.2}", count=100)
 
     assert with_default_limits(made, {}) is made
 

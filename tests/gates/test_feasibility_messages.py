@@ -372,17 +372,25 @@ def test_gates_without_a_limit_get_one_and_others_stay_as_they_are():
     )
 
 
-def test_an_accepted_limit_stays():
+@pytest.mark.parametrize(
+    ("accepted", "limit"),
+    [
+        pytest.param(0.07, 0.07, id="a smaller accepted limit stays"),
+        pytest.param(0.25, 0.08, id="more cases show a smaller one"),
+        pytest.param(0.01, 0.08, id="fewer cases cannot show the accepted one"),
+    ],
+)
+def test_an_accepted_limit_stays_unless_the_cases_of_today_show_another(accepted, limit):
     made = replace(suite(rate()), cases=cases(100))
 
-    found = with_default_limits(made, {"accuracy": 0.25, "format": 0.5})
+    found = with_default_limits(made, {"accuracy": accepted, "format": 0.5})
 
-    assert found.gates == {"accuracy": replace(rate(), max_drop=0.25, has_default_limit=True)}
+    assert found.gates == {"accuracy": replace(rate(), max_drop=limit, has_default_limit=True)}
 
 
 def test_all_gates_with_too_few_cases_for_a_limit_are_told_at_once():
-    gates = rate(), ForgettingGate(line=4, cases=skills(a=15))
-    made = replace(suite(*gates), cases=cases(20))
+    gates = rate(), ForgettingGate(line=4, cases=skills(a=6))
+    made = replace(suite(*gates), cases=cases(8))
 
     with pytest.raises(SuiteError) as caught:
         with_default_limits(made, {})
@@ -390,13 +398,13 @@ def test_all_gates_with_too_few_cases_for_a_limit_are_told_at_once():
     assert caught.value.errors == [
         Diagnostic(
             "suite.ftgate.yaml", 3,
-            "accuracy: 20 cases cannot show that a drop stays below 15 points; write min: 0.8, or "
-            "add cases: it takes about 40",
+            "accuracy: 8 cases cannot show that a drop stays below 40 points; write min: 0.8, or "
+            "add cases: it takes about 10",
         ),
         Diagnostic(
             "suite.ftgate.yaml", 4,
-            "forgetting: 15 cases cannot show that a drop stays below 15 points; write max_drop: "
-            "for the whole of the skills, or add cases: it takes about 40",
+            "forgetting: 6 cases cannot show that a drop stays below 40 points; write max_drop: "
+            "for the whole of the skills, or add cases: it takes about 10",
         ),
     ]  # fmt: skip
     assert "suite.ftgate.yaml" in str(caught.value)

@@ -17,7 +17,8 @@ from pytest_ftgate.gates.format_errors import (
     reply_drifts,
     rule_shares,
 )
-from pytest_ftgate.gates.rates import Comparison, evaluate_rate, measure_rate
+from pytest_ftgate.gates.measures import measure_rate
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import (
     Drift,
     FormatErrorExample,

@@ -70,6 +70,10 @@ class Evidence:
     def task_scores(self, variant, *, graded=False):
         return self._note(variant.name, *["graded"] * graded)
 
+    def shown_baseline(self, *, graded):
+        self.asked.append("shown baseline")
+        return self.scores.get("current")
+
     def must_pass_scores(self):
         self.asked.append("must pass")
         return self.must_pass
@@ -132,7 +136,7 @@ def test_only_the_gate_that_reads_grades_asks_judges_and_must_pass_cases():
     assert verdict(ACCURACY, accuracy).outcome is Outcome.PASSED
     assert verdict(FORMAT, form).outcome is Outcome.PASSED
     assert accuracy.asked == [("new", "graded"), "must pass", "drift", ("current", "graded")]
-    assert form.asked == [("new",), ("new",)]
+    assert form.asked == [("new",), ("new",), "shown baseline"]
 
 
 def test_a_drop_against_the_baseline_fails_and_one_against_the_accepted_run_too():
@@ -250,7 +254,9 @@ def test_a_variant_without_gates_is_measured_with_its_grades(gate):
 
     assert (measured.gated, measured.variant, measured.gate) == (False, "new", gate.kind)
     assert measured.check.after == 0.9
-    assert given.asked == [("new", "graded")]
+    assert given.asked == [("new", "graded"), "shown baseline"]
+    assert measured.shown_change is not None
+    assert (measured.shown_change.against, measured.shown_change.after) == ("current", 0.9)
 
 
 def skills(mine, base):

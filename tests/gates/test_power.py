@@ -16,6 +16,7 @@ from pytest_ftgate.gates.levels import LAST_LOOK_MISS, Levels
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
+    coarse_limit_note,
     default_limit,
     default_limit_problem,
     design_cases_needed,
@@ -423,9 +424,9 @@ def asked(cases, *gates, repeats=None, **sampling):
 
 
 @pytest.mark.parametrize(
-    ("cases", "limit"), [(39, None), (40, 0.15), (50, 0.13), (60, 0.11), (200, 0.06)]
+    ("cases", "limit"), [(9, None), (10, 0.4), (30, 0.2), (50, 0.13), (60, 0.11), (200, 0.06)]
 )
-def test_a_default_limit_is_the_smallest_in_whole_points_up_to_fifteen(cases, limit):
+def test_a_default_limit_is_the_smallest_in_whole_points_up_to_forty(cases, limit):
     gate = RateGate(kind="accuracy", line=1)
 
     assert default_limit(asked(cases, gate), gate) == limit
@@ -436,13 +437,26 @@ def test_cases_that_are_too_few_for_any_default_limit_are_told_what_to_write():
     skills = ForgettingGate(line=1, cases=tuple(case(f"c{n}", skill="facts") for n in range(5)))
 
     assert default_limit_problem(asked(5, gate), gate) == (
-        "5 cases cannot show that a drop stays below 15 points; write min: 0.8, or add cases: it "
-        "takes about 40"
+        "5 cases cannot show that a drop stays below 40 points; write min: 0.8, or add cases: it "
+        "takes about 10"
     )
     assert default_limit_problem(asked(5, skills), skills) == (
-        "5 cases cannot show that a drop stays below 15 points; write max_drop: for the whole of "
-        "the skills, or add cases: it takes about 40"
+        "5 cases cannot show that a drop stays below 40 points; write max_drop: for the whole of "
+        "the skills, or add cases: it takes about 10"
     )
+
+
+def test_a_coarse_default_limit_says_how_many_cases_show_ten_and_five_points():
+    gate = RateGate(kind="accuracy", line=1)
+    made = asked(30, gate)
+
+    limit = default_limit(made, gate)
+    assert coarse_limit_note(made, gate, limit) == (
+        "30 cases can only show drops of 20 points or more; 65 would show 10, 210 would show 5"
+    )
+    assert default_limit(asked(65, gate), gate) == 0.1
+    assert default_limit(asked(210, gate), gate) == 0.05
+    assert coarse_limit_note(made, gate, 0.15) == ""
 
 
 def test_repeats_lower_a_default_limit_but_not_that_of_the_skills():

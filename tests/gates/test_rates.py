@@ -6,17 +6,14 @@ from columns import case_result, labelled, suite, variant_scores, without_replie
 
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.gates.rates import (
-    AcceptedSamples,
-    Comparison,
-    evaluate_rate,
+from pytest_ftgate.gates.measures import (
     guess_rate,
     measure_rate,
     pairs_of_scores,
     rate_of_scores,
-    shared_levels,
     unmeasured_verdict,
 )
+from pytest_ftgate.gates.rates import AcceptedSamples, Comparison, evaluate_rate, shared_levels
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import CheckKind, Outcome, Verdict

@@ -355,7 +355,7 @@ def must_pass(right: float) -> VariantScores:
 
 
 def test_a_wrong_must_pass_case_fails_and_is_shown_first_though_a_look_leaves_it_out() -> None:
-    gate = accuracy(min=0.1)
+    gate = accuracy(min=0.5)
     scores = variant_scores("new", BAD)
 
     verdict = evaluate_rate(

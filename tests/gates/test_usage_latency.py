@@ -113,6 +113,7 @@ def test_a_few_new_replies_beside_kept_ones_are_not_measured_either():
     assert verdict == Verdict(
         suite="suite.ftgate.yaml", line=1, gate="latency", variant="new", outcome=Outcome.PASSED,
         statement=Statement(StatementKind.NOT_MEASURED, values), measured=False, next=(step,),
+        gated=False,
     )  # fmt: skip
 
 
@@ -160,7 +161,8 @@ def test_the_baseline_itself_has_nothing_to_rise_from():
     verdict = evaluated(RISE, took(drawn(0.5), "current"))
 
     assert (verdict.outcome, verdict.checks, verdict.measured) == (Outcome.PASSED, (), True)
-    assert verdict.statement == Statement(StatementKind.IS_BASELINE)
+    assert verdict.statement == Statement(StatementKind.NOT_GATED, {"key": "baseline"})
+    assert not verdict.gated
     assert verdict.notes == ("measured with up to 16 requests in flight at once",)
 
 

@@ -194,7 +194,7 @@ def test_a_baseline_alone_stores_its_default_limit_when_it_is_first_accepted(des
     assert json.loads(desk.path(ACCEPTED).read_text("utf-8"))["limits"] == {"accuracy": 0.1}
 
 
-def test_a_default_limit_stays_as_accepted_when_cases_are_added(desk):
+def test_an_accepted_default_limit_shrinks_when_cases_are_added(desk):
     desk.suite("{accuracy: {}}", current=2, short=2)
     result = desk.run("--ftgate-accept")
     result.stdout.fnmatch_lines(["*default 10"])
@@ -207,7 +207,7 @@ def test_a_default_limit_stays_as_accepted_when_cases_are_added(desk):
 
     checks = desk.verdicts()["accuracy[short]"]["checks"]
     assert {(check["kind"], check["limit"]) for check in checks} == {
-        ("baseline", 0.1),
-        ("accepted", 0.1),
+        ("baseline", 0.07),
+        ("accepted", 0.07),
     }
     assert all(check["has_default_limit"] for check in checks)

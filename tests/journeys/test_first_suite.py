@@ -48,7 +48,7 @@ def test_a_variant_that_is_not_gated_is_measured_and_shown_beside_the_others(des
     result = desk.run()
 
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["  not gated   strong 90 %"])
+    result.stdout.fnmatch_lines(["  not gated   strong 90 % (−8)"])
 
 
 def test_the_first_run_says_how_to_accept_it_where_there_is_nothing_to_compare_with(desk):

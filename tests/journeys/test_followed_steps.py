@@ -56,7 +56,10 @@ def test_the_limit_that_a_verdict_names_passes_the_same_replies(desk, gates, wro
     for setting in step["setting"].split(", "):
         key = setting.partition(":")[0]
         declared = gates.partition(f"{key}: ")[2].split(",")[0].split("}")[0]
-        edit(desk, (f"{key}: {declared}", setting))
+        # A default limit stands nowhere, so the step adds it.
+        start = f"gates: {{{kind}: {{"
+        written = f"{key}: {declared}" if declared else start
+        edit(desk, (written, setting if declared else f"{start}{setting}, "))
     assert desk.run().ret == 0
 
 
@@ -70,29 +73,24 @@ def test_the_limit_one_point_stricter_does_not_pass(desk):
     assert desk.run().ret == 1
 
 
-@pytest.mark.parametrize("gate", ["min: 0, evidence: point", "min: 0"])
-def test_the_first_run_names_the_highest_minimum_to_write(desk, gate):
-    desk.suite(f"{{accuracy: {{{gate}}}}}", current=12)
-    result = desk.run()
-    assert result.ret == 0
-    text = " ".join(" ".join(result.outlines).split())
-    minimum = re.search(rf"set min: (0\.\d+) \(these replies pass it\), in {SUITE}:5 ", text)[1]
+@pytest.mark.parametrize("rest", ["evidence: point", "max_drop: none"])
+def test_a_minimum_of_nothing_gates_nothing_until_another_one_is_written(desk, rest):
+    desk.suite(f"{{accuracy: {{min: 0, {rest}}}}}", current=100)
 
-    edit(desk, ("min: 0", f"min: {minimum}"))
+    result = desk.run()
+
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(
+        [
+            f"  not gated  accuracy?current? 0 %: nothing can fail it: min: 0, {rest}",
+            f"  accuracy?current?: add min: (nothing can fail it), in {SUITE}:5",
+            "no gate was evaluated; nothing can fail the selected gates",
+        ]
+    )
+    desk.replies("current", wrong=2)
+    edit(desk, ("min: 0", "min: 0.8"))
     assert desk.run().ret == 0
-    desk.run().stdout.no_fnmatch_line("*set min:*")
-
-    edit(desk, (f"min: {minimum}", f"min: {float(minimum) + 0.01:.2f}"))
-    assert desk.run().ret == 1
-
-
-def test_no_minimum_is_named_where_none_would_hold(desk):
-    desk.suite("{accuracy: {min: 0}}", current=100)
-
-    result = desk.run()
-
-    assert result.ret == 0
-    result.stdout.no_fnmatch_line("*set min:*")
 
 
 def test_a_candidate_that_is_made_the_baseline_passes(desk):
@@ -175,11 +173,11 @@ def test_the_cases_that_are_added_settle_a_drop_that_was_likely_beyond_the_limit
 
 
 def test_macro_f1_without_a_baseline_passes_with_a_minimum(desk):
-    desk.suite("{accuracy: {metric: macro_f1}}", current=2)
-    assert desk.run().ret == 0
+    desk.suite("{accuracy: {metric: macro_f1, max_drop: 0.3}}", current=2)
+    desk.run().assert_outcomes(skipped=1)
     assert [*steps(desk, "accuracy[current]")] == ["add minimum"]
 
-    edit(desk, ("{metric: macro_f1}", "{metric: macro_f1, min: 0.8}"))
+    edit(desk, ("max_drop: 0.3", "max_drop: 0.3, min: 0.8"))
 
     desk.run().stdout.fnmatch_lines(["PASSED  1 gate   accuracy: current 98 % (min 80 %)"])
 
@@ -228,11 +226,13 @@ def test_an_unread_first_run_is_accepted_and_compared_with_from_then_on(desk):
 
 
 def test_a_comparison_that_can_show_nothing_passes_with_the_minimum_that_is_added(desk):
-    desk.suite(DROP, current=50, new=49)
+    desk.suite(DROP, current=96, new=96)
+    edit(desk, ("reply: {format: {choice: [billing, refund]}}\n", ""))
+    desk.replies("new", wrong=96, said="none of these")
     assert desk.run().ret == 1
     assert [*steps(desk, "accuracy[new]")] == ["declare minimum"]
 
-    edit(desk, ("{max_drop: 0.05}", "{min: 0.3}"))
+    edit(desk, ("{max_drop: 0.05}", "{max_drop: 0.05, min: 0.01}"))
 
     assert desk.run().ret == 0
 

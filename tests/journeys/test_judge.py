@@ -140,7 +140,7 @@ def test_one_that_is_not_fit_to_judge_decides_nothing(judged, name):
 
 def test_a_better_judge_settles_what_one_that_is_not_fit_left_open(judged):
     judged.label("current", "worse")
-    gates = "{accuracy: {min: 0.4}}"
+    gates = "{accuracy: {min: 0.4, max_drop: none}}"
 
     first = judged.run(name="kind", more=HUMAN, gates=gates)
     first.stdout.fnmatch_lines(["    do      sharpen the rubric, or take a stronger judge"])
@@ -149,7 +149,7 @@ def test_a_better_judge_settles_what_one_that_is_not_fit_left_open(judged):
 
 
 def test_a_judge_that_gives_no_grade_is_replaced_since_its_replies_are_cached(judged):
-    gates = "{accuracy: {min: 0.4}}"
+    gates = "{accuracy: {min: 0.4, max_drop: none}}"
     first = judged.run(name="mumbling", gates=gates)
     first.stdout.fnmatch_lines(["    do      sharpen the rubric, or take a stronger judge"])
     assert "says the same of all" not in first.stdout.str()

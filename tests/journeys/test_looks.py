@@ -113,7 +113,7 @@ LOCAL = {
 MARKED = """\
 import pytest
 
-@pytest.mark.ftgate("tickets.ftgate.yaml", min=0.5, variants=["draft"])
+@pytest.mark.ftgate("tickets.ftgate.yaml", min=0.5, max_drop="none", variants=["draft"])
 def test_it(reply):
     assert reply.text
 """
@@ -123,7 +123,7 @@ def test_it(reply):
 def submitted(desk, monkeypatch):
     """Return what a run submits, as a variant's name and a case; nothing is sent."""
     desk.cases, found, submit = 200, [], Engine.submit
-    desk.asking_suite(gates="{accuracy: {min: 0.5, stop_early: true}}", **LOCAL)
+    desk.asking_suite(gates="{accuracy: {min: 0.5, max_drop: none, stop_early: true}}", **LOCAL)
     desk.path("test_it.py").write_text(MARKED)
     desk.path("tiny.gguf").write_bytes(b"GGUF")
 

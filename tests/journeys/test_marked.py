@@ -267,7 +267,7 @@ def test_a_gate_that_cannot_tell_is_an_expected_failure_where_one_is_expected(de
 CLASS = """\
 import pytest
 
-@pytest.mark.ftgate("tickets.ftgate.yaml", min=0.5)
+@pytest.mark.ftgate("tickets.ftgate.yaml", min=0.5, max_drop="none")
 class TestReplies:
     def test_right(self, case, reply):
         assert reply.text == case.expected
@@ -294,7 +294,7 @@ def test_a_class_is_marked_for_its_methods_and_the_nearer_mark_wins(two):
 def test_a_module_is_marked_for_those_of_its_functions_that_take_a_reply(two):
     two.path("test_marked.py").write_text(
         "import pytest\n"
-        "pytestmark = pytest.mark.ftgate('tickets.ftgate.yaml', min=0.5)\n"
+        "pytestmark = pytest.mark.ftgate('tickets.ftgate.yaml', min=0.5, max_drop='none')\n"
         "def test_right(case, reply):\n    assert reply.text == case.expected\n"
         "def test_ordinary(): pass\n"
     )
@@ -390,7 +390,7 @@ def test_a_fixture_of_the_same_name_stays_that_of_ordinary_tests(two):
     two.path("conftest.py").write_text(
         "import pytest\n@pytest.fixture\ndef reply():\n    return 'their own'\n"
     )
-    two.marked(RIGHT, "min=0.5")
+    two.marked(RIGHT, 'min=0.5, max_drop="none"')
     two.pytester.makepyfile(test_plain="def test_it(reply): assert reply == 'their own'")
 
     two.run("test_marked.py", "test_plain.py").assert_outcomes(passed=3)

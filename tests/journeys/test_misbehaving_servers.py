@@ -101,7 +101,7 @@ def test_what_a_server_withholds_is_wrong_and_shown_apart(judged, model, told):
     result.assert_outcomes(passed=2, failed=2)
     assert f"20 of 20 replies were {told}" in printed
     kind = {"prude": "refusal", "mute": "truncated"}[model]
-    assert f"{kind} 100 % (84 to 100) 20" in printed
+    assert f"{kind} 0 % (0 to 16) 100 % (84 to 100) 20" in printed
 
 
 def test_a_tuned_model_whose_parent_is_another_one_is_invalid(judged):

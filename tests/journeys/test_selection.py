@@ -116,16 +116,26 @@ def test_what_evaluates_nothing_is_no_failure_to_judge(desk, option):
     assert result.ret == 0
 
 
-def test_a_gate_that_was_not_selected_costs_nothing(desk):
+@pytest.mark.parametrize(
+    ("gate", "asked"),
+    [
+        pytest.param("min: 0.85, max_drop: none", 0, id="nothing compares with the baseline"),
+        pytest.param("min: 0.85", 100, id="a minimum does not switch the comparison off"),
+    ],
+)
+def test_a_gate_that_was_not_selected_costs_what_another_compares_with(desk, gate, asked):
     desk.replies("kept", wrong=0)
     desk.asking_suite(
-        kept="{provider: recorded, replies: kept.jsonl}", gates="{accuracy: {min: 0.85}}"
+        kept="{provider: recorded, replies: kept.jsonl}", gates=f"{{accuracy: {{{gate}}}}}"
     )
 
-    result = desk.run("-k", "kept")
+    for selection in (["-k", "kept"], ["--ftgate-variant=kept"]):
+        plan = desk.run(*selection, "--ftgate-plan")
+        plan.stdout.fnmatch_lines([f"*{100 + asked if asked else 100}*"])
+        result = desk.run(*selection)
 
-    result.assert_outcomes(passed=1, deselected=1)
-    assert desk.asked() == []
+        result.assert_outcomes(passed=1, deselected=1)
+        assert len(desk.asked()) == asked
 
 
 def test_a_variant_can_be_chosen_by_its_name(two):

@@ -27,11 +27,25 @@ def stated(verdict: Verdict, kind: StatementKind, **values: str | float | bool) 
 def test_every_kind_of_statement_has_a_headline(kind):
     values = {
         "measure": "accuracy", "file": "train.jsonl", "rows": 3, "p50": 100.0, "reason": "no key",
-        "variant": "new", "requested": 1, "replies": 2, "needed": 72,
+        "variant": "new", "requested": 1, "replies": 2, "needed": 72, "key": "max_drop: none",
     }  # fmt: skip
     judge = JudgeValidation(judge="m", provider="python", rubric="r", error="kappa 0.05")
 
     assert stated(replace(FAILED, judges=(judge,)), kind, **values)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"minimum": 0.0, "key": "max_drop: none"}, "min: 0, max_drop: none"),
+        ({"minimum": 0.0, "cases": 5}, "min: 0, 5 cases can show no drop"),
+        ({"key": "baseline"}, "it is the baseline"),
+    ],
+)
+def test_a_gate_that_nothing_can_fail_says_why(values, reason):
+    text = stated(PLAIN, StatementKind.NOT_GATED, **values)
+
+    assert text == f"nothing can fail it: {reason}"
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,11 @@ def errors(folder, gates, **rest):
         ("max_drop: 0.5, stop_early: true, evidence: point", "needs evidence: statistics"),
         ("max_drop: 0.5, settle: 5, metric: macro_f1", "is evaluated once"),
         ("min: 0.5, evidence: point, metric: macro_f1", "does not go with metric: macro_f1"),
-        ("min: 0.5, slices: [label]", "add max_drop:"),
+        ("min: 0.5, slices: [label], max_drop: none", "max_drop: none does not"),
+        ("max_drop: none", "write min: 0.8, or remove max_drop: none"),
+        ("evidence: point", "write min: 0.8, or max_drop: 0.05"),
+        ("metric: macro_f1", "write min: 0.8, or max_drop: 0.05"),
+        ("max_drop: often", "max_drop: write a share such as 0.05, or none"),
         ("max_drop: 0.5, slices: [tag]", "no case has a tag"),
         ("max_drop: 0.5, slices: [language]", "no case has a language"),
         ("max_drop: 0.5, slices: [lable]", "must be one of"),
@@ -49,6 +53,20 @@ def test_a_gate_that_could_not_be_evaluated_as_declared_is_refused(tmp_path, gat
     (message,) = errors(tmp_path, f"{{accuracy: {{{gate}}}}}")
 
     assert told in message
+
+
+def test_a_gate_of_must_pass_cases_alone_needs_no_limit(tmp_path):
+    cases = "  - {id: a, input: x, expected: refund, must_pass: true}\n"
+
+    gate = suite(tmp_path, "{accuracy: {max_drop: none}}", cases=cases).gates["accuracy"]
+
+    assert (gate.min, gate.max_drop, gate.limits_drop) == (None, None, False)
+
+
+def test_a_gate_of_thoughts_alone_needs_no_other_limit(tmp_path):
+    gates = "{format: {max_drop: none, thoughts: {max_drop: 0.1}}}"
+
+    assert suite(tmp_path, gates).gates["format"].max_thought_drop == 0.1
 
 
 def test_macro_f1_needs_labels(tmp_path):

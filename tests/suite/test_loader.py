@@ -121,13 +121,13 @@ def test_the_first_variant_is_the_baseline_unless_another_is_named(tmp_path):
         ("{accuracy: }", "accuracy", None, None),
     ],
 )
-def test_a_rate_gate_without_numbers_limits_a_drop_that_its_cases_decide(
+def test_a_rate_gate_without_a_largest_drop_limits_one_that_its_cases_decide(
     tmp_path, gates, kind, least, drop
 ):
     gate = loaded(tmp_path, suite(gates=gates)).gates[kind]
 
     assert (gate.min, gate.max_drop) == (least, drop)
-    assert gate.limits_drop is (least is None or drop is not None)
+    assert gate.limits_drop
 
 
 def test_the_forgetting_gate_holds_the_cases_of_its_skills(tmp_path):

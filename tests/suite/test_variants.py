@@ -64,12 +64,16 @@ def test_a_variant_may_be_like_one_that_stands_below_it(tmp_path):
     assert loaded(tmp_path, ["two: {like: one}", CLAUDE])["two"].model == "m"
 
 
-def test_whether_it_is_gated_is_not_inherited(tmp_path):
-    found = loaded(
-        tmp_path, ["one: {provider: anthropic, model: m, gated: false}", "two: {like: one}"]
-    )
+@pytest.mark.parametrize("key", ["gated", "compared"])
+def test_whether_it_is_gated_or_compared_is_not_inherited(tmp_path, key):
+    found = loaded(tmp_path, [CLAUDE, f"other: {{like: one, {key}: false}}", "two: {like: other}"])
 
-    assert [v.gated for v in found.values()] == [False, True]
+    assert [getattr(v, key) for v in found.values()] == [True, False, True]
+
+
+def test_the_baseline_cannot_be_left_uncompared(tmp_path):
+    with pytest.raises(SuiteError, match="this is the baseline, so remove compared: false"):
+        loaded(tmp_path, ["one: {provider: anthropic, model: m, compared: false}"])
 
 
 def test_what_only_another_provider_understands_is_not_inherited(tmp_path):

@@ -198,6 +198,11 @@ def _stated(kind: StatementKind, outcome: Outcome, *steps: NextStep, **values) -
     )  # fmt: skip
 
 
+def _ungated(kind: StatementKind, *steps: NextStep, **values) -> Verdict:
+    """Return the verdict of a gate that nothing can fail."""
+    return replace(_stated(kind, Outcome.PASSED, *steps, **values), gated=False)
+
+
 def _missing() -> Verdict:
     return _check(
         _rate(4, ACCURACY), Outcome.INCONCLUSIVE, _step(StepKind.RUN_AGAIN, missing=20),
@@ -277,16 +282,22 @@ ENDS: tuple[End, ...] = (
         lambda: report(_stated(StatementKind.NOTHING_TO_COMPARE, Outcome.PASSED,
                                _step(StepKind.ACCEPT), rate=0.98)),
         (f"{STEPS}an_unread_first_run_is_accepted_and_compared_with_from_then_on",)),
-    End("passed", "macro-F1 without a baseline",
-        lambda: report(_stated(StatementKind.NOTHING_TO_COMPARE, Outcome.PASSED,
-                               _step(StepKind.ADD_MINIMUM), rate=0.98)),
+    End("not gated", "macro-F1 without a baseline",
+        lambda: report(_ungated(StatementKind.NOT_GATED, _step(StepKind.ADD_MINIMUM),
+                                key="baseline")),
         (f"{STEPS}macro_f1_without_a_baseline_passes_with_a_minimum",)),
-    End("passed", "a minimum of 0: the first run of init",
-        lambda: report(_alone(12, _gate(min=0.0))),
-        (f"{STEPS}the_first_run_names_the_highest_minimum_to_write",)),
-    End("passed", "nothing to compare with: it is the baseline",
-        lambda: report(replace(_stated(StatementKind.IS_BASELINE, Outcome.PASSED), gate="cost")),
+    End("not gated", "a minimum of 0, and nothing to compare with",
+        lambda: report(_ungated(StatementKind.NOT_GATED, _step(StepKind.ADD_MINIMUM),
+                                minimum=0.0, key="max_drop: none")),
+        (f"{STEPS}a_minimum_of_nothing_gates_nothing_until_another_one_is_written",)),
+    End("not gated", "nothing to compare with: it is the baseline",
+        lambda: report(replace(_ungated(StatementKind.NOT_GATED, key="baseline"), gate="cost")),
         (f"{_J}test_cost.py::test_a_rise_against_the_baseline_fails",)),
+    End("not gated", "latency that was not measured",
+        lambda: report(replace(_ungated(StatementKind.NOT_MEASURED,
+                                        _step(StepKind.REQUEST_TO_MEASURE, **NOT_MEASURED),
+                                        **NOT_MEASURED), gate="latency", measured=False)),
+        (f"{_J}test_latency.py::test_asked_anew_they_are_measured_again",)),
     End("failed", "minimum", lambda: _alone(30, _gate(min=0.85)),
         (f"{STEPS}the_limit_that_a_verdict_names_passes_the_same_replies",)),
     End("failed", "minimum, by a label that is mistaken for another", _mistaken,
@@ -366,11 +377,6 @@ ENDS: tuple[End, ...] = (
         lambda: _usage("cost", CheckKind.MEAN, "usd", Outcome.INCONCLUSIVE,
                        _step(StepKind.DECLARE_LIMIT)),
         (f"{_J}test_cost.py::test_a_rise_from_nothing_shows_nothing_and_a_limit_of_its_own_passes",)),
-    End("inconclusive", "latency was not measured",
-        lambda: replace(_stated(StatementKind.NOT_MEASURED, Outcome.INCONCLUSIVE,
-                                _step(StepKind.REQUEST_TO_MEASURE, **NOT_MEASURED),
-                                **NOT_MEASURED), gate="latency"),
-        (f"{_J}test_latency.py::test_asked_anew_they_are_measured_again",)),
     End("inconclusive", "a judge that is not qualified", _judge,
         (f"{_J}test_judge.py::test_a_better_judge_settles_what_one_that_is_not_fit_left_open",),
         "whether a sharper rubric agrees with people must be measured"),

@@ -15,7 +15,7 @@ import pytest
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState
+from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState, skip_ungated
 from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation, failure_lines
 from pytest_ftgate.plugin.marked.marks import Placeholder, set_parameters
 from pytest_ftgate.plugin.progress import live_progress, take_output
@@ -94,7 +94,8 @@ class _FunctionRunner:
         suite, look = gate_run.suite, self.look
         baseline = suite.variants[suite.baseline]
         self._attempts = {"variant": self._attempts_for(gate_run.variant)}
-        if not gate_run.gate.has_comparison or gate_run.variant.name == baseline.name:
+        compares = gate_run.gate.compares(gate_run.variant)
+        if not compares or gate_run.variant.name == baseline.name:
             return
         if self._gate_key not in self._baseline_scores:
             self._attempts["baseline"] = self._attempts_for(baseline)
@@ -228,12 +229,16 @@ class _FunctionRunner:
 
         gate_run = self._state.gate_run
         is_baseline = gate_run.variant.name == gate_run.suite.baseline
-        is_alone = is_baseline or not gate_run.gate.has_comparison
-        baseline = self.scores if is_alone else self._baseline_scores[self._gate_key]
+        compares = gate_run.gate.compares(gate_run.variant)
+        of_baseline, key = self._baseline_scores, self._gate_key
+        baseline = of_baseline[key] if compares and not is_baseline else self.scores
         pair = [self._scores[name] for name in ("then", "now") if name in self._scores]
         samples = [samples_from_scores(scores, "accuracy") for scores in pair]
         return Comparison(
-            self.scores, baseline, baseline_drift=drift_message(*samples) if samples else ""
+            self.scores,
+            baseline,
+            baseline_drift=drift_message(*samples) if samples else "",
+            shown_baseline=None if compares or is_baseline else of_baseline.get(key),
         )
 
     def first_failures(self) -> Mapping[str, Attempt]:
@@ -288,24 +293,24 @@ class FunctionGate:
         }
         gate = gates[metric] if metric else next(iter(gates.values()))
         baseline = function.suite.variants[function.suite.baseline]
+        varies = replies_vary(variant) or replies_vary(baseline)
         gate_run = GateRun(
             suite=function.suite,
             gate=gate,
             variant=variant,
-            look=replace(
-                function.look, replies_vary=replies_vary(variant) or replies_vary(baseline)
-            ),
+            look=replace(function.look, replies_vary=varies),
             function_suite=replace(function.function_suite, gates=gates),
             planned=function.planned,
         )
         self.item, self.gate = item, gate
         self.state = GateItemState(item, gate_run, waits_for=_fixtures_before_requests(item))
-        self.runner = _FunctionRunner(
-            self.state, placeholder, is_conversation="ask" in item.fixturenames
-        )
+        talks = "ask" in item.fixturenames
+        self.runner = _FunctionRunner(self.state, placeholder, is_conversation=talks)
         #: The failure section: the verdict, then the failed assertions of its cases.
         self.section = ""
-        self._scored = self._wrapped = False
+        self._wrapped = False
+        #: The verdict, once the function has run on every reply.
+        self._verdict: Verdict | None = None
         self._blocking: BlockingVerdict | None = None
         self._identity: IdentityReport | None = None
         item.stash[_gate_key] = self
@@ -315,7 +320,7 @@ class FunctionGate:
 
         An error here is an error of this gate alone.
         """
-        if not self._scored:
+        if self._verdict is None:
             self.state.set_up(lambda: self._prepare() or self._score() or self._conclude())
 
     def _prepare(self) -> str:
@@ -396,7 +401,8 @@ class FunctionGate:
         The item runs twice: in its setup all attempts, and then only to fail if the verdict does.
         """
         __tracebackhide__ = True
-        if self._scored:
+        if self._verdict is not None:
+            skip_ungated(self._verdict)
             if self._blocking is not None:
                 raise self._blocking
             return
@@ -414,13 +420,13 @@ class FunctionGate:
 
     def _conclude(self) -> str:
         """Store the verdict; a plugin may run a test again, and the verdict stays the same."""
-        verdict = self._verdict()
+        verdict = self._evaluate()
         if self.state.blocks(verdict):
             self._blocking, self.section = BlockingVerdict(verdict), self._section(verdict)
         elif text := "".join(self._outputs()):
             self.item.add_report_section("setup", "stdout", text)
         self.runner.discard()
-        self._scored = True
+        self._verdict = verdict
         return self.state.store(verdict)
 
     def _outputs(self) -> Iterator[str]:
@@ -429,7 +435,7 @@ class FunctionGate:
             for line in attempt.output.splitlines():
                 yield f"{attempt.case.id}: {line}\n"
 
-    def _verdict(self) -> Verdict:
+    def _evaluate(self) -> Verdict:
         from pytest_ftgate.gates.rates import evaluate_rate
         from pytest_ftgate.results.accepted import accepted_samples, anchor_samples
 

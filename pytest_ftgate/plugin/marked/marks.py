@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.readers.source import Count, Share
 from pytest_ftgate.readers.yaml import KeyPath
-from pytest_ftgate.suite.declaration import Margin
+from pytest_ftgate.suite.declaration import MaxDrop
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
@@ -29,7 +29,7 @@ class Metric(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_drop: Margin | None = None
+    max_drop: MaxDrop = None
     min: Share | None = None
     evidence: Literal["statistics", "point"] = "statistics"
 
@@ -43,7 +43,7 @@ class Mark(BaseModel):
     cases: Any = None
     variants: Any = None
     prompt: str | os.PathLike[str] | None = None
-    max_drop: Margin | None = None
+    max_drop: MaxDrop = None
     min: Share | None = None
     repeats: Count | None = None
     tags: str | tuple[str, ...] = ()

@@ -22,6 +22,7 @@ from pytest_ftgate.readers.text import replace_in_json
 from pytest_ftgate.readers.yaml import Document
 from pytest_ftgate.runner.suite import prepare_suite
 from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gates import drop_limit, unlimited_error
 from pytest_ftgate.suite.loader import resolve_suite
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
@@ -166,14 +167,17 @@ def _gates(location: MarkLocation, mark: Mark) -> dict[str, RateGate]:
 
 
 def _gate(location: MarkLocation, limits: Mark | Metric, metric: str) -> RateGate:
-    return RateGate(
+    gate = RateGate(
         kind="accuracy",
         line=location.line(*(("metrics", metric) if metric else ())),
         min=limits.min,
-        max_drop=limits.max_drop,
+        **drop_limit(limits.max_drop),
         evidence=limits.evidence,
         function=f"{location.name}[{metric}]" if metric else location.name,
     )
+    if unlimited := unlimited_error(gate):
+        location.source.add_error(gate.line, unlimited)
+    return gate
 
 
 def _limit(gate: Gate) -> dict[str, Any]:

@@ -1,0 +1,120 @@
+"""What an accuracy or a format gate measures, where nothing is gated as well."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pytest_ftgate.gates.checks import check_minimum, pair_samples, sample_rate
+from pytest_ftgate.gates.format_errors import format_error_fields
+from pytest_ftgate.gates.levels import CONFIDENCE, Levels
+from pytest_ftgate.gates.macro_f1 import check_macro_minimum, macro_f1_pairs, macro_f1_score
+from pytest_ftgate.gates.next_steps import gate_place
+from pytest_ftgate.gates.samples import align, samples_from_scores
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
+from pytest_ftgate.gates.verdict import Outcome, ShownChange, Verdict, ungated_verdict
+from pytest_ftgate.scoring.classification import label_predictions
+from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.stats.paired import PairedCounts, change_interval
+from pytest_ftgate.stats.rates import MeanScore
+from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.model import Gate, Suite, Variant
+
+
+def guess_rate(suite: Suite, gate: Gate) -> float:
+    """Return the accuracy of guessing: 1 / number of labels, or 0 without labels."""
+    labels = suite.labels
+    return 1 / len(labels) if labels and gate.reads_grades else 0.0
+
+
+def rate_of_scores(suite: Suite, gate: Gate, scores: VariantScores) -> MeanScore:
+    """Return the rate that *gate* compares with its minimum, of the cases with a reply."""
+    if _is_macro_f1(gate):
+        predictions = label_predictions(scores, suite.labels)
+        return macro_f1_score(predictions.select(predictions.has_reply))
+    samples = samples_from_scores(scores, gate.kind)
+    return sample_rate(samples.select(samples.has_reply))
+
+
+def pairs_of_scores(
+    suite: Suite, gate: Gate, before: VariantScores, after: VariantScores
+) -> PairedCounts:
+    """Return what *gate* compares of two variants with replies to the same cases."""
+    if _is_macro_f1(gate):
+        sides = [label_predictions(scores, suite.labels) for scores in (before, after)]
+        answered = sides[0].has_reply & sides[1].has_reply
+        return macro_f1_pairs(*(side.select(answered) for side in sides))
+    samples = align(*(samples_from_scores(scores, gate.kind) for scores in (before, after)))
+    answered = samples[0].has_reply & samples[1].has_reply
+    return pair_samples(*(side.select(answered) for side in samples))
+
+
+def _is_macro_f1(gate: Gate) -> bool:
+    return isinstance(gate, RateGate) and gate.metric == "macro_f1"
+
+
+def measure_rate(
+    suite: Suite, gate: RateGate, scores: VariantScores, baseline: VariantScores | None = None
+) -> Verdict:
+    """Return the rate of an ungated variant, as a verdict that is only shown."""
+    if gate.metric == "macro_f1":
+        check = check_macro_minimum(scores, suite.labels, minimum=0.0, levels=Levels())
+    else:
+        check = check_minimum(samples_from_scores(scores, gate.kind), minimum=0.0)
+    verdict = ungated_verdict(suite, gate, scores.variant, check)
+    change = shown_change(suite, gate, baseline, scores)
+    return replace(verdict, shown_change=change, **format_error_fields(gate, None, scores))
+
+
+def unmeasured_verdict(suite: Suite, variant: Variant, reason: str) -> Verdict:
+    """Return a verdict with the *reason* why an ungated variant could not be measured."""
+    return Verdict(
+        suite=suite.name,
+        line=variant.line,
+        gate="measured",
+        variant=variant.name,
+        outcome=Outcome.INVALID,
+        statement=Statement(StatementKind.NOT_SENT, {"reason": reason}),
+        gated=False,
+        measured=False,
+    )
+
+
+def shown_change(
+    suite: Suite, gate: RateGate, before: VariantScores | None, after: VariantScores
+) -> ShownChange | None:
+    """Return the change from the baseline's scores *before*, which no check of *gate* limits.
+
+    None without scores of the baseline, or without a case that both variants answered.
+    """
+    if before is None or before is after:
+        return None
+    pairs = pairs_of_scores(suite, gate, before, after)
+    if pairs.n < 2:  # noqa: PLR2004 - one case shows nothing about a population
+        return None
+    low, high = change_interval(pairs, CONFIDENCE)
+    variant = suite.variants[after.variant]
+    key = gate.uncompared_key or ("few cases" if variant.compared else "compared: false")
+    return ShownChange(
+        against=before.variant, before=pairs.before, after=pairs.after, low=low, high=high,
+        n=int(pairs.n), key=key if variant.gated else "",
+    )  # fmt: skip
+
+
+def not_gated_verdict(
+    suite: Suite, gate: RateGate, scores: VariantScores, baseline: VariantScores | None
+) -> Verdict:
+    """Return the measurement of a variant that nothing can fail, with what leaves nothing.
+
+    *baseline* are the scores that the change is shown from, or None.
+    """
+    verdict = measure_rate(suite, gate, scores, baseline)
+    values: dict[str, Value] = {} if gate.min is None else {"minimum": gate.min}
+    if baseline is None and gate.max_drop is not None:
+        values["key"] = "baseline"
+    elif gate.uncompared_key:
+        values["key"] = gate.uncompared_key
+    else:
+        values["cases"] = len(gate.evaluated_cases(suite.cases))
+    step = NextStep(StepKind.ADD_MINIMUM, {"where": gate_place(suite, gate.line)})
+    statement = Statement(StatementKind.NOT_GATED, values)
+    return replace(verdict, statement=statement, next=(step,))

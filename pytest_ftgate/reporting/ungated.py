@@ -1,0 +1,112 @@
+"""What a run shows of variants without gates, and of gates that nothing can fail."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+from pytest_ftgate.gates.statements import StatementKind
+from pytest_ftgate.gates.units import percent, points
+from pytest_ftgate.gates.verdict import Check, Verdict
+from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.tables import format_table, rate_cell
+from pytest_ftgate.reporting.text import escape_controls, fit_parts, wrap_lines
+from pytest_ftgate.results.run import Report
+from pytest_ftgate.results.verdicts import node_id, node_name
+from pytest_ftgate.suite.providers import provider_spec
+
+
+def gate_name(report: Report, verdict: Verdict) -> str:
+    """Return the name of a gate, with its suite where the run has several."""
+    several = len({one.suite for one in report.gated_verdicts}) > 1
+    return node_id(verdict) if several else node_name(verdict)
+
+
+def ungated_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Yield a table of the variants without gates, then why some could not be measured."""
+    checks: dict[str, dict[str, Check]] = defaultdict(dict)
+    ungated = [verdict for verdict in verdicts if not verdict.gated]
+    for verdict in ungated:
+        if verdict.check is not None:
+            checks[verdict.variant][verdict.gate] = verdict.check
+    kinds = list(dict.fromkeys(kind for by_kind in checks.values() for kind in by_kind))
+    if checks:
+        rows = [
+            [variant, *(_check_cell(by_kind.get(kind)) for kind in kinds)]
+            for variant, by_kind in checks.items()
+        ]
+        yield ""
+        yield from format_table(rows, ["not gated", *kinds]).split("\n")
+    notes = [(verdict.variant, note) for verdict in ungated for note in verdict.notes]
+    for variant, note in dict.fromkeys(notes):
+        yield from wrap_lines(f"{variant}: {escape_controls(note)}", 0)
+    for verdict in ungated:
+        if verdict.check is None:
+            text = escape_controls(headline(verdict)).replace("\n", " ")
+            yield from wrap_lines(f"not gated: {verdict.variant}: {text}", 0)
+
+
+def _check_cell(check: Check | None) -> str:
+    return rate_cell(check.after, check.low, check.high) if check else ""
+
+
+def classifier_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Yield for each classical classifier the variants that are about as good.
+
+    A variant with a language model that is not better than the classifier is not needed.
+    """
+    checks = {v.variant: v.check for v in verdicts if v.rates_content and v.check is not None}
+    classifiers = [
+        verdict.variant
+        for verdict in verdicts
+        if provider_spec(verdict.facts.get("provider")).classifier and verdict.variant in checks
+    ]
+    for name in dict.fromkeys(classifiers):
+        classifier = checks[name]
+        rivals = [
+            variant
+            for variant, check in checks.items()
+            if variant != name
+            and (check.low or 0) <= (classifier.high or 1)
+            and (check.high or 1) >= (classifier.low or 0)
+        ]
+        if rivals:
+            rate = f"{name} needs no language model and is right in {percent(classifier.after)}"
+            yield from wrap_lines(f"{rate}; not clearly above it: {', '.join(rivals)}", 0)
+
+
+def ungated_summary(report: Report) -> list[str]:
+    """Return the rates of the variants without gates, and which were not measured."""
+    ungated = [verdict for verdict in report.verdicts if not verdict.gated]
+    measured = [v for v in ungated if v.statement.kind is not StatementKind.NOT_GATED]
+    rates = [
+        f"{v.variant} {percent(v.check.after)}{_brief_change(v)}"
+        for v in measured
+        if v.check and v.rates_content
+    ]
+    # A variant that no request could be sent to has no gate; another gate lacks its figures.
+    unmeasured = [
+        v.variant if v.statement.kind is StatementKind.NOT_SENT else gate_name(report, v)
+        for v in measured
+        if not v.measured
+    ]
+    parts = ["  not gated", *rates] if rates else []
+    if unmeasured:
+        indent = "" if parts else "  "
+        names = ", ".join(dict.fromkeys(unmeasured))
+        parts.append(f"{indent}not measured: {names} (-v shows why)")
+    return [*fit_parts(map(escape_controls, parts)), *_unfailing_lines(report, ungated)]
+
+
+def _brief_change(verdict: Verdict) -> str:
+    shown = verdict.shown_change
+    return f" ({points(shown.change)})" if shown else ""
+
+
+def _unfailing_lines(report: Report, ungated: Iterable[Verdict]) -> Iterator[str]:
+    """Yield a line for each gate that nothing can fail."""
+    for verdict in ungated:
+        if verdict.statement.kind is StatementKind.NOT_GATED:
+            rate = f" {percent(verdict.check.after)}" if verdict.check else ""
+            name = f"{gate_name(report, verdict)}{rate}{_brief_change(verdict)}"
+            yield from wrap_lines(escape_controls(f"not gated  {name}: {headline(verdict)}"))
