@@ -291,7 +291,11 @@ def with_default_limits(suite: Suite, accepted_limits: Mapping[str, float]) -> S
     if all(gate.max_drop is not None or not gate.limits_drop for gate in suite.gates.values()):
         return suite
     # Imports SciPy, which a suite with limits of its own does not need until a verdict.
-    from pytest_ftgate.gates.power import default_limit, default_limit_problem
+    from pytest_ftgate.gates.power import (
+        MAX_DEFAULT_LIMIT,
+        default_limit,
+        default_limit_problem,
+    )
 
     gates, errors = dict(suite.gates), list[Diagnostic]()
     for kind, gate in gates.items():
@@ -299,7 +303,8 @@ def with_default_limits(suite: Suite, accepted_limits: Mapping[str, float]) -> S
         if not is_open or not isinstance(gate, RateGate | ForgettingGate):
             continue
         limit, accepted = default_limit(suite, gate), accepted_limits.get(gate.name)
-        if accepted is not None and accepted >= smallest_limit(design_of(suite, gate)):
+        can_show = accepted is not None and accepted >= smallest_limit(design_of(suite, gate))
+        if accepted is not None and can_show and accepted <= MAX_DEFAULT_LIMIT:
             limit = min(accepted, limit or accepted)
         if limit is not None:
             gates[kind] = replace(gate, max_drop=limit, has_default_limit=True)

@@ -40,7 +40,8 @@ from pytest_ftgate.suite.skill_levels import LevelChoice
 if TYPE_CHECKING:
     from pytest_ftgate.gates.divergence import CaseDivergence
     from pytest_ftgate.gates.judges import JudgeEvidence
-    from pytest_ftgate.gates.rates import AcceptedSamples, Comparison
+    from pytest_ftgate.gates.rates import Comparison
+    from pytest_ftgate.gates.samples import Samples
     from pytest_ftgate.gates.usage import ReplyTimes
 
 
@@ -75,10 +76,10 @@ class GateEvidence(Protocol):
     def must_pass_scores(self) -> tuple[VariantScores, VariantScores | None] | None:
         """Return the scores of must-pass cases, and of the repeated wrong ones, if any."""
 
-    def accepted(self, gate: Gate) -> AcceptedSamples | None:
+    def accepted(self, gate: Gate) -> Samples | None:
         """Return the samples of the variant that were accepted last, or None."""
 
-    def anchor(self, gate: Gate) -> AcceptedSamples | None:
+    def anchor(self, gate: Gate) -> Samples | None:
         """Return the samples of the variant that were accepted first, if others followed."""
 
     def baseline_drift(self) -> str:

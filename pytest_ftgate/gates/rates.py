@@ -61,7 +61,7 @@ from pytest_ftgate.suite.model import Suite
 
 
 def rate_notes(
-    gate: RateGate, scores: VariantScores, checks: tuple[Check, ...], look: Look, stale: int
+    gate: RateGate, scores: VariantScores, checks: tuple[Check, ...], look: Look
 ) -> Iterator[str]:
     """Yield the notes of the verdict, each a sentence."""
     unscored = 0 if gate.kind == "format" else len(scores.results) - int(scores.scorable.sum())
@@ -70,9 +70,6 @@ def rate_notes(
     yield from (check.note for check in checks if check.note)
     if look.of > 1:
         yield f"decided at look {look.number} of {look.of}, after {_look_extent(scores, look)}"
-    if stale:
-        reason = "the case or how it is scored has changed; accept again with --ftgate-accept"
-        yield f"{stale} accepted case{'s are' if stale != 1 else ' is'} stale: {reason}"
     stops = scores.stop_reasons
     for stop, word in (("refusal", "refused"), ("length", "cut off by max_tokens")):
         if stops[stop]:
@@ -89,14 +86,6 @@ def _look_extent(scores: VariantScores, look: Look) -> str:
         return f"{look.repeats} {'reply' if look.repeats == 1 else 'replies'} to each case"
     share = look.fractions[-1]
     return f"{len(scores.results):,} of {round(len(scores.results) / share):,} cases"
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptedSamples:
-    """Accepted samples of a variant, and the number of stale cases among those accepted."""
-
-    samples: Samples
-    stale: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +107,11 @@ class Comparison:
 
     scores: VariantScores
     baseline: VariantScores
-    accepted: AcceptedSamples | None = None
+    accepted: Samples | None = None
     must_pass: tuple[VariantScores, VariantScores | None] | None = None
     baseline_drift: str = ""
     judge_evidence: JudgeEvidence = field(default_factory=JudgeEvidence)
-    anchor: AcceptedSamples | None = None
+    anchor: Samples | None = None
     levels: Levels | None = None
     shown_baseline: VariantScores | None = None
 
@@ -262,8 +251,7 @@ def _notes(
     regressions: Regressions,
     drift: tuple[Drift, ...],
 ) -> Iterator[str]:
-    stale = comparison.accepted.stale if comparison.accepted else 0
-    yield from rate_notes(gate, comparison.scores, checks, look, stale)
+    yield from rate_notes(gate, comparison.scores, checks, look)
     yield from retrieval_notes(gate, comparison.shown_scores, regressions.regressed)
     yield from judge_notes(comparison.judge_evidence) if gate.kind == "accuracy" else ()
     passed = all(check.outcome is Outcome.PASSED for check in checks)
@@ -325,11 +313,10 @@ def _mean_checks(
         (CheckKind.ACCEPTED, comparison.accepted),
         (CheckKind.ANCHOR, comparison.anchor),
     ):
-        # There is nothing to compare with if all accepted cases are stale, or if a judge compared
-        # the accepted replies with another baseline.
-        if accepted is not None and len(accepted.samples) and not evidence.is_pairwise:
-            check = check_against(accepted.samples, samples, against=kind.value, kind=kind)
-            yield replace(check, stale=accepted.stale)
+        # There is nothing to compare with if all accepted cases have changed, or if a judge
+        # compared the accepted replies with another baseline.
+        if accepted is not None and len(accepted) and not evidence.is_pairwise:
+            yield check_against(accepted, samples, against=kind.value, kind=kind)
 
 
 def _macro_checks(
@@ -346,13 +333,13 @@ def _macro_checks(
 
 def _slices(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) -> tuple[Slice, ...]:
     is_baseline = comparison.scores is comparison.baseline
-    nothing = comparison.accepted is None if is_baseline else bool(comparison.baseline_drift)
+    nothing = not comparison.accepted if is_baseline else bool(comparison.baseline_drift)
     if not gate.slices or gate.max_drop is None or nothing:
         return ()
     levels = look_levels(look, comparison.levels or shared_levels(suite))
     after = samples_from_scores(comparison.scores, gate.kind)
     # The baseline is compared with its accepted samples.
-    accepted = comparison.accepted.samples if is_baseline and comparison.accepted else None
+    accepted = comparison.accepted if is_baseline and comparison.accepted else None
     before = samples_from_scores(comparison.baseline, gate.kind) if accepted is None else accepted
     members = slice_members(comparison.scores.cases, gate.slices)
     return slice_results(before, after, members, margin=gate.max_drop, levels=levels)
@@ -377,9 +364,9 @@ def _regressions(
     after = samples_from_scores(comparison.scores, gate.kind)
     accepted = comparison.anchor if kind is CheckKind.ANCHOR else comparison.accepted
     is_accepted = kind in ACCEPTED_KINDS
-    if accepted is not None and (is_accepted or (not compared and len(accepted.samples))):
+    if accepted is not None and (is_accepted or (not compared and len(accepted))):
         compared = None
-        before: Samples | None = accepted.samples
+        before: Samples | None = accepted
     else:
         before = samples_from_scores(compared, gate.kind) if compared else None
     regressions = find_regressions(before, after)

@@ -26,6 +26,7 @@ class StatementKind(StrEnum):
     * ``nothing to compare``: the *rate* of the variant, if it has replies.
     * ``not gated``: what leaves nothing that could fail: *minimum* if it is 0, and the *key* for
       which no drop is limited, or the number of *cases* that are too few for a limit.
+    * ``exam has shrunk``: none; *Verdict.exam* has them.
     * ``not sent``, ``invalid``: the *reason*.
     """
 
@@ -36,6 +37,7 @@ class StatementKind(StrEnum):
     UNGATED = "ungated"
     NOTHING_TO_COMPARE = "nothing to compare"
     NOT_GATED = "not gated"
+    EXAM_HAS_SHRUNK = "exam has shrunk"
     NOT_MEASURED = "not measured"
     NOT_SENT = "not sent"
     NO_REPLIES = "no replies"
@@ -85,11 +87,13 @@ class StepKind(StrEnum):
     * ``check cause``: the *cause*, something wrong in files or settings, with its remedy.
     * ``fix training data``: the *remedy* of the finding.
     * ``request again to measure``: as of the statement ``not measured``; *suite*.
-    * ``request both sides again``, ``accept``: *suite*. ``declare minimum``: *where*.
+    * ``request both sides again``, ``accept``, ``accept exam``: *suite*.
+    * ``declare minimum``: *where*.
     """
 
     ADD_MINIMUM = "add minimum"
     ACCEPT = "accept"
+    ACCEPT_EXAM = "accept exam"
     REQUEST_BOTH_AGAIN = "request both sides again"
     REQUEST_TO_MEASURE = "request again to measure"
     DECLARE_MINIMUM = "declare minimum"

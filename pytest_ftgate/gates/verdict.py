@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pytest_ftgate.gates.exam import ExamChange
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, Value
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.suite.model import Gate, Suite
@@ -256,7 +257,6 @@ class Check:
             check passed, or if no limit helps.
         informative: False if no drop could be seen, so that the check cannot decide.
         missing: the number of cases without a reply.
-        stale: the number of accepted cases that are left out, because they have changed since.
         under: ``prompt`` if skills were tested under the variant's system prompt.
         retention: the mean retention of the skills; None if there was almost nothing before.
         transfer: backward transfer: the mean change over all skills, equally weighted.
@@ -298,7 +298,6 @@ class Check:
     shown_limit: float | None = None
     informative: bool = True
     missing: int = 0
-    stale: int = 0
     under: str = ""
     retention: Retention | None = None
     transfer: float | None = None
@@ -461,6 +460,7 @@ class Verdict:
         node: the id of the pytest test, where suite, gate and variant do not give it.
         statement: what the verdict says; ``pytest_ftgate.headline`` puts it into words.
         checks: the comparisons.
+        exam: how what decides has changed since a run was accepted; None without a record.
         shown_change: the change from the baseline, where no check compares with it.
         deciding: the index of the check that decided.
         slices: the results by slice, if the gate has slices.
@@ -476,7 +476,7 @@ class Verdict:
         breaks: the must-keep cases that the base has right and the variant wrong.
         drifts: the drift of all replies, reported by one gate of each variant.
         judges: the validation of the judges that graded the replies.
-        notes: what else a reader must know: identity, missing replies, stale cases.
+        notes: what else a reader must know: identity, missing replies.
         next: what to do.
         facts: provider, model, digests and server facts of the variant.
     """
@@ -492,6 +492,7 @@ class Verdict:
     node: str = ""
     checks: tuple[Check, ...] = ()
     shown_change: ShownChange | None = None
+    exam: ExamChange | None = None
     deciding: int = 0
     slices: tuple[Slice, ...] = ()
     labels: tuple[LabelMetrics, ...] = ()
@@ -510,6 +511,11 @@ class Verdict:
     notes: tuple[str, ...] = ()
     next: tuple[NextStep, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def always_blocks(self) -> bool:
+        """True if the verdict blocks though inconclusive verdicts may pass."""
+        return self.exam is not None and self.exam.has_shrunk
 
     @property
     def rates_content(self) -> bool:

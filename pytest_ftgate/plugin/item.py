@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -46,6 +47,7 @@ class AcceptedGate(NamedTuple):
         serves: the variant in production, or "".
         cases: the values of each case.
         limits: the default limit of the gate, by its name; empty if it declares one.
+        exam: what decides the gate, as JSON; its cases stand with the first gate of a process.
     """
 
     suite: str
@@ -53,6 +55,7 @@ class AcceptedGate(NamedTuple):
     serves: str
     cases: Mapping[str, Any]
     limits: Mapping[str, float]
+    exam: Mapping[str, Any]
 
 
 #: Of a process: what it accepts, by node id.
@@ -163,16 +166,23 @@ class GateItemState:
 
     def store_accepted(self, cases: Mapping[str, Any], name: str, serves: str) -> None:
         """Store the values of *cases* that this run accepts as those of *name*."""
+        from pytest_ftgate.results.exam import Exam
+        from pytest_ftgate.results.verdicts import json_adapter
+
         accepted = self.item.config.stash.setdefault(accepted_key, {})
         gate = self.gate_run.gate
         limits = {gate.name: gate.max_drop} if gate.has_default_limit and gate.max_drop else {}
-        accepted[self.item.nodeid] = AcceptedGate(
-            self.gate_run.gate_suite.name, name, serves, cases, limits
-        )
+        suite = self.gate_run.gate_suite
+        exam = json_adapter(Exam).dump_python(self.session.exam(suite).of_gates([gate.name]))
+        # Gates of a suite share their cases, and each worker of pytest-xdist sends them once.
+        others = (one.exam["cases"] for one in accepted.values() if one.suite == suite.name)
+        sent = {*chain.from_iterable(others)}
+        exam["cases"] = {name: rows for name, rows in exam["cases"].items() if name not in sent}
+        accepted[self.item.nodeid] = AcceptedGate(suite.name, name, serves, cases, limits, exam)
 
     def blocks(self, verdict: Verdict) -> bool:
         """Return True if *verdict* fails the build."""
-        lenient = self.settings.inconclusive == "warn"
+        lenient = self.settings.inconclusive == "warn" and not verdict.always_blocks
         is_inconclusive = verdict.outcome is Outcome.INCONCLUSIVE
         passes = self.settings.report_only or not verdict.gated or (is_inconclusive and lenient)
         return verdict.outcome is not Outcome.PASSED and not passes
@@ -327,8 +337,8 @@ class GateItem(pytest.Item):
         if gate.is_rate:
             scores = self.state.session.scores.task_scores(suite, self.gate_run.variant, look)
             self.state.store_accepted_cases(scores, name, serves)
-        elif gate.skill_cases:
-            # The record keeps what the base chose: the levels of skills, and the room to think.
+        else:
+            # The record keeps what decides, and what a base chose: levels and the room to think.
             self.state.store_accepted({}, name, serves)
 
     # Verdict --------------------------------------------------------------------------------

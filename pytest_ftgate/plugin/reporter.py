@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -42,6 +42,9 @@ from pytest_ftgate.results.verdicts import as_typed, from_json, store_verdicts
 from pytest_ftgate.runner.evaluate import interrupted_notes
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workers import collect_suite_runs, write_accepted, write_suite_runs
+
+if TYPE_CHECKING:
+    from pytest_ftgate.results.exam import Exam
 
 #: A plugin that already annotates the line of each gate that fails.
 _ANNOTATOR = "pytest_github_actions_annotate_failures"
@@ -425,6 +428,7 @@ class Reporter:
     def _write_accepted_records(self, report: Report) -> list[str]:
         if not self._accepted:
             return []
+        from pytest_ftgate.reporting.exam import acceptance_lines
         from pytest_ftgate.results.accepted import accept_run  # imports SciPy
 
         root = self._settings.root
@@ -433,19 +437,31 @@ class Reporter:
         limits: dict[str, dict[str, float]] = defaultdict(dict)
         for gate in self._accepted.values():
             limits[gate.suite] |= gate.limits
-        return [
+        accepted = [
             accept_run(
                 root,
                 suite,
                 cases,
                 report,
                 serves[suite],
+                exam=self._accepted_exam(suite),
                 limits=limits[suite],
                 moves_anchor=self._settings.accept_anchor,
                 left_out=lambda node: node in errors or leaves_out(self._config, node),
             )
             for suite, cases in self._accepted_cases().items()
         ]
+        return [line for one in accepted for line in acceptance_lines(one)]
+
+    def _accepted_exam(self, suite: str) -> Exam:
+        """Return what decides the gates of *suite* that have run."""
+        from pytest_ftgate.results.exam import Exam, merge_exams
+        from pytest_ftgate.results.verdicts import json_adapter
+
+        adapter, found = json_adapter(Exam), self._accepted.items()
+        parts = [(node, adapter.validate_python(g.exam)) for node, g in found if g.suite == suite]
+        ran = {name for node, part in parts if node in self._called for name in part.gates}
+        return merge_exams(part for _, part in parts).of_gates(ran)
 
 
 @dataclass(frozen=True, slots=True)

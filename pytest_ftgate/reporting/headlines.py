@@ -29,6 +29,7 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Advice, Recommendation
+from pytest_ftgate.reporting.exam import exam_sentences
 
 #: The number of skills or cases that a headline names.
 _MAX_NAMED = 4
@@ -322,6 +323,12 @@ def severity_counts(findings: Sequence[Finding]) -> str:
     return ", ".join(counts) or "nothing found"
 
 
+def _exam_headline(verdict: Verdict) -> str:
+    sentences = [*exam_sentences(verdict.exam)] if verdict.exam else []
+    more = len(sentences) - 1
+    return (sentences or ["what decides has changed"])[0] + f" ({more} more)" * (more > 0)
+
+
 def _not_gated_text(values: Mapping[str, Any]) -> str:
     """Return what leaves nothing that could fail a gate."""
     parts = ["min: 0"] if "minimum" in values else []
@@ -357,6 +364,7 @@ _HEADLINES: Mapping[StatementKind, Callable[[Verdict], str]] = {
     StatementKind.TRAINING_DATA: _training_data_headline,
     StatementKind.UNGATED: _ungated_headline,
     StatementKind.NOTHING_TO_COMPARE: lambda _: "nothing to compare with yet",
+    StatementKind.EXAM_HAS_SHRUNK: _exam_headline,
     StatementKind.NOT_GATED: lambda verdict: _not_gated_text(_values(verdict)),
     StatementKind.NOT_MEASURED: lambda verdict: not_measured_text(_values(verdict)),
     StatementKind.NOT_SENT: lambda verdict: (

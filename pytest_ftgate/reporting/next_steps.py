@@ -191,6 +191,11 @@ def _improve_judge(values: _Values) -> StepWords:
     return StepWords("sharpen the rubric, or take a stronger judge", remark)
 
 
+def _accept_exam(values: _Values) -> StepWords:
+    command = gate_command(values.get("suite", ""), "--ftgate-accept")
+    return StepWords("restore it, or accept a run in this change", command=command)
+
+
 def _accept_first(values: _Values) -> StepWords:
     command = gate_command(values.get("suite", ""), "--ftgate-accept")
     return StepWords("accept a run, so that later ones are compared with it", command=command)
@@ -201,6 +206,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         "add min:", "nothing can fail it", values.get("where", "")
     ),
     StepKind.ACCEPT: _accept_first,
+    StepKind.ACCEPT_EXAM: _accept_exam,
     StepKind.ACCEPT_RUN: _accept_run,
     StepKind.MAKE_BASELINE: _make_baseline,
     StepKind.SHIP_OTHER: _ship_other,

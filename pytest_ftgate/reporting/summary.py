@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from pytest_ftgate.gates.statements import NextStep, StepKind, Value
+from pytest_ftgate.gates.statements import NextStep, StatementKind, StepKind, Value
 from pytest_ftgate.gates.units import (
     amount,
     percent,
@@ -141,7 +141,10 @@ def verdict_phrase(report: Report) -> str:
     """Return how many gates ended how, in a few words."""
     count, total = report.count(Outcome.INCONCLUSIVE), quantity(len(report.gated_verdicts), "gate")
     if verdict_word(report) == "INCONCLUSIVE":
-        return f"{count} of {total}: not enough evidence (blocks the build)"
+        inconclusive = (v for v in report.gated_verdicts if v.outcome is Outcome.INCONCLUSIVE)
+        is_exam = all(v.statement.kind is StatementKind.EXAM_HAS_SHRUNK for v in inconclusive)
+        reason = "less is tested than was accepted" if is_exam else "not enough evidence"
+        return f"{count} of {total}: {reason} (blocks the build)"
     if report.verdict == "passed" and count:
         return f"{count} of {total} inconclusive (allowed: --ftgate-inconclusive=warn)"
     return gates_line(report)

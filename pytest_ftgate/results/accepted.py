@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from inspect import getsourcefile, unwrap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,20 +12,19 @@ from pydantic import ValidationError
 
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.gates.exam import ExamChange
 from pytest_ftgate.gates.identity import LEVEL_FACT, ROOM_FACT
-from pytest_ftgate.gates.rates import AcceptedSamples
-from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
+from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Verdict
+from pytest_ftgate.results.exam import Exam, case_digest, compare_exams, merge_exams
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import from_json, json_adapter, node_id
 from pytest_ftgate.scoring.scores import VariantScores, digest_replies
-from pytest_ftgate.suite.model import Case, Suite, digest
-from pytest_ftgate.suite.references import source_files
-from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.weights import file_sha256
+from pytest_ftgate.suite.model import Case, Suite
 
-#: The version of the file format. Raise it if a key changes its name or its meaning.
-RECORD_FORMAT = 4
+#: The version of the file format. Raise it if a key changes its name or its meaning. A record of
+#: the version before is read, but does not say what decided.
+RECORD_FORMAT = 5
 
 
 class AcceptedCase(NamedTuple):
@@ -76,6 +73,8 @@ class AcceptedRecord:
         rooms: by tuned variant that thinks, the tokens that it and its base may think in.
         skill_levels: by tuned variant and family of skills, the level that its base chose; 0 for a
             family that is left out.
+        exam: what decided the gates; None in a record of an older form.
+        changes: by gate, how the exam differed from that of the record before.
     """
 
     suite: str
@@ -89,33 +88,26 @@ class AcceptedRecord:
     limits: Mapping[str, float] = field(default_factory=dict)
     rooms: Mapping[str, int] = field(default_factory=dict)
     skill_levels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    exam: Exam | None = None
+    changes: Mapping[str, ExamChange] = field(default_factory=dict)
+
+    def right(self, gate: str, variant: str) -> dict[str, float | None]:
+        """Return the accepted scores of *variant* by case, 0 to 1: those that *gate* reads."""
+        rows = self.variants.get(f"{gate}[{variant}]") or self.variants.get(variant, {})
+        of_format = gate == "format"
+        return {key: row.valid if of_format else row.correct for key, row in rows.items()}
+
+    @property
+    def case_ids(self) -> frozenset[str]:
+        """The ids of all accepted cases."""
+        tables = [*self.variants.values(), *(self.exam.cases.values() if self.exam else ())]
+        return frozenset(key for table in tables for key in table)
 
     def count_results(self, variant: str, gate: str) -> int:
         """Return how many accepted results *variant* has for a gate: none, the last, or both."""
         # The results of a marked function have a key of their own.
         names = (variant, f"{gate}[{variant}]")
         return sum(name in results for results in (self.variants, self.anchors) for name in names)
-
-
-def _case_digest(case: Case, folder: Path) -> str:
-    """Return a digest of a case and of how it is scored, including the code of its functions."""
-    rules = (case.score, *case.format)
-    loaded = [str(rule.value) for rule in rules if rule.kind in ("python", "pydantic")]
-    code = [file_sha256(file) for name in loaded for file in source_files(name, folder)]
-    code += [file_sha256(file) for rule in rules for file in _plugin_function_file(rule)]
-    return digest([case.digest, code])[:16] if code else case.digest
-
-
-def _plugin_function_file(rule: Rule) -> tuple[Path, ...]:
-    """Return the source file of a plugin's function, without the modules that it imports."""
-    if rule.function is None:
-        return ()
-    function = rule.function.func if isinstance(rule.function, partial) else rule.function
-    try:
-        file = getsourcefile(unwrap(function))
-    except TypeError:
-        return ()
-    return (Path(file),) if file else ()
 
 
 def accepted_cases(scores: VariantScores, folder: Path) -> dict[str, AcceptedCase]:
@@ -128,7 +120,7 @@ def accepted_cases(scores: VariantScores, folder: Path) -> dict[str, AcceptedCas
             result.correct,
             result.valid,
             len(result.scores),
-            _case_digest(result.case, folder),
+            case_digest(result.case, folder),
             digest_replies(result),
             result.lenient_valid,
         )
@@ -137,27 +129,34 @@ def accepted_cases(scores: VariantScores, folder: Path) -> dict[str, AcceptedCas
     }
 
 
+#: How deep the mappings of a key are written with one member in a line.
+_DEPTHS = {"variants": 2, "anchors": 3, "exam": 3}
+
+
 def write_record(path: Path, record: AcceptedRecord) -> None:
     """Write *record* with one case in a line, so that a diff shows which cases changed."""
     document = json_adapter(AcceptedRecord).dump_python(record, mode="json")
-    variants, anchors = document.pop("variants"), document.pop("anchors")
+    deep = {key: document.pop(key) for key in _DEPTHS}
     text = json.dumps(document, ensure_ascii=False, indent=1)[:-2]
-    blocks = [f"  {json.dumps(name)}: {_case_lines(cases)}" for name, cases in variants.items()]
-    first = [
-        f'  {json.dumps(name)}: {{"at": {json.dumps(anchor["at"])}, '
-        f'"cases": {_case_lines(anchor["cases"])}}}'
-        for name, anchor in anchors.items()
+    parts = [
+        f' "{key}": {_lines(value, _DEPTHS[key], 2)}'
+        for key, value in deep.items()
+        if value or key == "variants"
     ]
-    keys = {"variants": blocks} | ({"anchors": first} if first else {})
-    parts = [f' "{key}": {{\n' + ",\n".join(lines) + "\n }" for key, lines in keys.items()]
     part = path.with_name(f"{path.name}.part")
     part.write_text(",\n".join([text, *parts]) + "\n}\n", "utf-8")
     part.replace(path)
 
 
-def _case_lines(cases: Mapping[str, Sequence[Any]]) -> str:
-    lines = (f"   {json.dumps(key)}: {json.dumps(list(row))}" for key, row in cases.items())
-    return "{\n" + ",\n".join(lines) + "\n  }"
+def _lines(value: Any, depth: int, indent: int) -> str:
+    """Return *value* as JSON, with one member of its mappings in a line down to *depth*."""
+    if depth == 0 or not isinstance(value, Mapping):
+        return json.dumps(value)
+    members = (
+        f"{' ' * indent}{json.dumps(key)}: {_lines(member, depth - 1, indent + 1)}"
+        for key, member in value.items()
+    )
+    return "{\n" + ",\n".join(members) + f"\n{' ' * (indent - 1)}}}"
 
 
 def read_record(path: Path, suite: str) -> AcceptedRecord | None:
@@ -188,7 +187,7 @@ def _format_message(text: bytes) -> str:
     except (ValueError, RecursionError):
         return ""
     number = document.get("format") if isinstance(document, dict) else None
-    if not isinstance(number, int) or number == RECORD_FORMAT:
+    if not isinstance(number, int) or number in (RECORD_FORMAT, RECORD_FORMAT - 1):
         return ""
     if number > RECORD_FORMAT:
         return f"record format {number} is newer than this version reads; upgrade"
@@ -196,9 +195,36 @@ def _format_message(text: bytes) -> str:
     return f"record format {number} is older than this version reads; {remedy}"
 
 
+def accepted_limit_line(path: Path, gate: str) -> int:
+    """Return the line of the default limit of *gate* in the record at *path*; 0 for none."""
+    lines = path.read_text("utf-8").splitlines()
+    start = next((n for n, line in enumerate(lines) if line.startswith(' "limits"')), len(lines))
+    named = (n for n, line in enumerate(lines[start:], start + 1) if f"{json.dumps(gate)}:" in line)
+    return next(named, 0)
+
+
 def accepted_path(root: Path, suite: str) -> Path:
     """Return the path of the accepted record of *suite*, a name relative to *root*."""
     return root / (suite.removesuffix(".ftgate.yaml") + ".accepted.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """What a run has accepted of one suite.
+
+    Attributes:
+        names: the variants, or the gates of marked functions.
+        file: the record, relative to the root directory.
+        failed: how many of its gates did not pass.
+        changes: by gate, how what decides differs from what was accepted before.
+        is_read: False if no gate compares with the record.
+    """
+
+    names: tuple[str, ...]
+    file: str
+    failed: int
+    changes: Mapping[str, ExamChange]
+    is_read: bool
 
 
 def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
@@ -208,48 +234,89 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
     report: Report,
     serves: str,
     *,
+    exam: Exam,
     limits: Mapping[str, float],
     moves_anchor: bool = False,
     left_out: Callable[[str], bool] = bool,
-) -> str:
-    """Write the results of *suite* in *report* to its accepted record; return a message about it.
+) -> Acceptance:
+    """Write the results of *suite* in *report* to its accepted record.
 
     *cases* are by variant and case id, and hold the values of an ``AcceptedCase``; a variant whose
     gates compare with its base alone has none. *serves* is the variant that is meant to serve,
-    *limits* the default limits of gates that had nothing to compare with, by their name. The first
-    accepted cases of a variant stay its anchor, unless *moves_anchor*: then these cases replace it.
-    *left_out* returns whether the command line left out a gate, by its node id: the accepted
-    verdict of such a gate stays, and by default that of every gate that did not run.
+    *exam* what decides the gates that ran, and *limits* the default limits of gates that had
+    nothing to compare with, by their name. The first accepted cases of a variant stay its anchor,
+    unless *moves_anchor*: then these cases replace it. *left_out* returns whether the command line
+    left out a gate, by its node id: the accepted verdict of such a gate stays, and by default that
+    of every gate that did not run.
     """
     path = accepted_path(root, suite)
     before = read_record(path, suite)
+    # The file is committed, so it contains no text of a model.
+    found = (verdict for verdict in report.verdicts if verdict.suite == suite)
+    verdicts = tuple(replace(verdict, flips=()) for verdict in found)
+    kept = (*_kept_verdicts(before, verdicts, left_out),)
+    exam = _with_kept_gates(exam, before, kept)
+    changes = _exam_changes(before, exam)
+    record = AcceptedRecord(
+        suite=suite,
+        at=report.at,
+        verdicts=(*verdicts, *kept),
+        cost=report.cost,
+        serves=serves,
+        limits={**_default_limits(before, verdicts), **limits},
+        rooms=_rooms(before, verdicts),
+        skill_levels=_skill_levels(before, verdicts),
+        exam=exam,
+        changes=changes,
+        **_accepted_results(before, cases, moves_anchor=moves_anchor),
+    )
+    write_record(path, record)
+    return Acceptance(
+        names=tuple(cases),
+        file=path.relative_to(root).as_posix(),
+        failed=sum(verdict.gated and verdict.outcome != "passed" for verdict in verdicts),
+        changes=changes,
+        is_read=any(gate.reads_record for gate in exam.gates.values()),
+    )
+
+
+def _accepted_results(
+    before: AcceptedRecord | None,
+    cases: Mapping[str, Mapping[str, Sequence[Any]]],
+    *,
+    moves_anchor: bool,
+) -> dict[str, Any]:
+    """Return the accepted cases of all variants, those of this run included, and the anchors."""
     accepted = {
         name: {case_id: AcceptedCase(*values) for case_id, values in rows.items()}
         for name, rows in cases.items()
         if rows
     }
-    variants = {**(before.variants if before else {}), **accepted}
     anchors = _anchors(before, accepted, moves_anchor=moves_anchor) if before else {}
-    # The file is committed, so it contains no text of a model.
-    found = (verdict for verdict in report.verdicts if verdict.suite == suite)
-    verdicts = tuple(replace(verdict, flips=()) for verdict in found)
-    record = AcceptedRecord(
-        suite=suite,
-        at=report.at,
-        verdicts=(*verdicts, *_kept_verdicts(before, verdicts, left_out)),
-        variants=variants,
-        cost=report.cost,
-        serves=serves,
-        anchors=anchors,
-        limits={**_default_limits(before, verdicts), **limits},
-        rooms=_rooms(before, verdicts),
-        skill_levels=_skill_levels(before, verdicts),
-    )
-    write_record(path, record)
-    failed = sum(verdict.gated and verdict.outcome != "passed" for verdict in verdicts)
-    warning = f" ({failed} of its gates did not pass)" if failed else ""
-    names, file = ", ".join(cases), path.relative_to(root).as_posix()
-    return f"accepted {names} in {file}; commit it with the change{warning}"
+    return {"variants": {**(before.variants if before else {}), **accepted}, "anchors": anchors}
+
+
+def _with_kept_gates(exam: Exam, before: AcceptedRecord | None, kept: Iterable[Verdict]) -> Exam:
+    """Return *exam* with the accepted gates that this run left out."""
+    if before is None or before.exam is None:
+        return exam
+    return merge_exams([before.exam.of_gates(verdict.gate for verdict in kept), exam])
+
+
+def _exam_changes(before: AcceptedRecord | None, exam: Exam) -> dict[str, ExamChange]:
+    """Return by gate how *exam* differs from the accepted one; gates without a change are left out.
+
+    The accepted scores are those of the first variant that has some.
+    """
+    if before is None or before.exam is None:
+        return {}
+    changes = {
+        name: compare_exams(before.exam, exam, name, variant, before.right(name, variant))
+        for name, gate in exam.gates.items()
+        for variant in gate.variants[:1]
+        if name in before.exam.gates
+    }
+    return {name: one for name, one in changes.items() if one.has_shrunk or one.came}
 
 
 def _kept_verdicts(
@@ -313,11 +380,11 @@ def _anchors(
 
 def accepted_samples(
     record: AcceptedRecord | None, suite: Suite, variant: str, kind: str
-) -> AcceptedSamples | None:
+) -> Samples | None:
     """Return the samples of *variant* that were accepted last, or None if there are none.
 
-    Cases that changed since are stale and left out. Cases that the suite no longer has are ignored.
-    *kind* is that of the gate, ``accuracy`` or ``format``.
+    Cases that changed since, or that the suite no longer has, are left out; what decided then is
+    compared with today by `compare_exams`. *kind* is that of the gate, ``accuracy`` or ``format``.
     """
     if record is None or variant not in record.variants:
         return None
@@ -326,7 +393,7 @@ def accepted_samples(
 
 def anchor_samples(
     record: AcceptedRecord | None, suite: Suite, variant: str, kind: str
-) -> AcceptedSamples | None:
+) -> Samples | None:
     """Return the samples of *variant* that were accepted first, if others followed, or None.
 
     See `accepted_samples`.
@@ -336,16 +403,15 @@ def anchor_samples(
     return _samples(record.anchors[variant].cases, suite, kind)
 
 
-def _samples(rows: Mapping[str, AcceptedCase], suite: Suite, kind: str) -> AcceptedSamples:
-    cases = {case.id: case for case in suite.cases}
-    accepted = {id_: case for id_, case in rows.items() if id_ in cases}
+def _samples(rows: Mapping[str, AcceptedCase], suite: Suite, kind: str) -> Samples:
     folder = suite.path.parent
-    fresh = {
-        case_id: _case_sample(case, cases[case_id], kind)
-        for case_id, case in accepted.items()
-        if case.case_digest == _case_digest(cases[case_id], folder)
-    }
-    return AcceptedSamples(samples_from_cases(fresh), len(accepted) - len(fresh))
+    return samples_from_cases(
+        {
+            case.id: _case_sample(rows[case.id], case, kind)
+            for case in suite.cases
+            if case.id in rows and rows[case.id].case_digest == case_digest(case, folder)
+        }
+    )
 
 
 def _case_sample(accepted: AcceptedCase, case: Case, kind: str) -> CaseSample:

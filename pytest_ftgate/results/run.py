@@ -259,7 +259,8 @@ def overall_verdict(report: Report) -> Literal["passed", "blocked"]:
     """
     errors = len(report.not_evaluated)
     failed = report.count(Outcome.FAILED) + report.count(Outcome.INVALID)
-    inconclusive = 0 if report.lenient else report.count(Outcome.INCONCLUSIVE)
+    open_verdicts = (v for v in report.gated_verdicts if v.outcome is Outcome.INCONCLUSIVE)
+    inconclusive = sum(not report.lenient or verdict.always_blocks for verdict in open_verdicts)
     blocking = errors + failed + inconclusive
     return "passed" if report.gated_verdicts and not blocking else "blocked"
 

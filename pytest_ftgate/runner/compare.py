@@ -30,7 +30,7 @@ from pytest_ftgate.suite.model import Gate, Suite, Variant
 if TYPE_CHECKING:
     from pytest_ftgate.gates.divergence import CaseDivergence
     from pytest_ftgate.gates.judges import JudgeEvidence
-    from pytest_ftgate.gates.rates import AcceptedSamples
+    from pytest_ftgate.gates.samples import Samples
     from pytest_ftgate.gates.usage import ReplyTimes
 
 #: With a larger share of base cases without a reply, a comparison is an error, as in a run.
@@ -280,10 +280,10 @@ class _FileEvidence:
     def must_pass_scores(self) -> None:
         return None
 
-    def accepted(self, gate: Gate) -> AcceptedSamples | None:  # noqa: ARG002
+    def accepted(self, gate: Gate) -> Samples | None:  # noqa: ARG002
         return None
 
-    def anchor(self, gate: Gate) -> AcceptedSamples | None:  # noqa: ARG002
+    def anchor(self, gate: Gate) -> Samples | None:  # noqa: ARG002
         return None
 
     def baseline_drift(self) -> str:

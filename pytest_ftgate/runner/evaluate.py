@@ -14,6 +14,7 @@ from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.runner.exam import with_exam
 from pytest_ftgate.runner.judges import human_scores
 from pytest_ftgate.runner.progress import OnProgress
 from pytest_ftgate.runner.session import Session, full_look
@@ -25,7 +26,7 @@ from pytest_ftgate.suite.skill_levels import LevelChoice
 if TYPE_CHECKING:
     from pytest_ftgate.gates.divergence import CaseDivergence
     from pytest_ftgate.gates.judges import JudgeEvidence
-    from pytest_ftgate.gates.rates import AcceptedSamples
+    from pytest_ftgate.gates.samples import Samples
     from pytest_ftgate.gates.usage import ReplyTimes
     from pytest_ftgate.runner.identity import IdentityReport
 
@@ -63,7 +64,8 @@ def evaluate_gate(
     """
     looks = session.workloads.looks(gate_run)
     if not gate_run.gate.sends_requests:
-        return GateResult(_evaluate_look(session, gate_run, looks[0]), looks[0])
+        verdict = _evaluate_look(session, gate_run, looks[0])
+        return GateResult(with_exam(session, gate_run, verdict), looks[0])
     identity = request_first_look(
         session, gate_run, submit_with=submit_with, on_progress=on_progress
     )
@@ -78,7 +80,7 @@ def evaluate_gate(
             is_decided = verdict.outcome in (Outcome.PASSED, Outcome.FAILED)
             if is_decided and not needs_all:
                 break
-    return GateResult(identity.add_to(verdict), look)
+    return GateResult(with_exam(session, gate_run, identity.add_to(verdict)), look)
 
 
 def request_first_look(
@@ -183,13 +185,13 @@ class _SessionEvidence:
     def levels(self) -> Levels:
         return self.session.levels(self.suite)
 
-    def accepted(self, gate: Gate) -> AcceptedSamples | None:
+    def accepted(self, gate: Gate) -> Samples | None:
         from pytest_ftgate.results.accepted import accepted_samples
 
         record = self.session.accepted_record(self.suite)
         return accepted_samples(record, self.suite, self.variant.name, gate.kind)
 
-    def anchor(self, gate: Gate) -> AcceptedSamples | None:
+    def anchor(self, gate: Gate) -> Samples | None:
         from pytest_ftgate.results.accepted import anchor_samples
 
         record = self.session.accepted_record(self.suite)

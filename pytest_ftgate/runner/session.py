@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from pytest_ftgate.gates.identity import IdentityResult
     from pytest_ftgate.gates.usage import ReplyTimes
     from pytest_ftgate.results.accepted import AcceptedRecord
+    from pytest_ftgate.results.exam import Exam
 
 #: The row of the cost report for identity replies, which are not scored.
 _IDENTITY = "proofs of identity"
@@ -132,7 +133,6 @@ class Session:
         self._engine: Engine | None = None
         #: Imports libraries while the main thread waits for replies.
         self._importing: Thread | None = None
-        #: True once the session sends no more requests.
         self.closed = False
         limits = {"max_usd": settings.max_usd, "max_minutes": settings.max_minutes}
         self._budget = Budget(self._in_flight, time.monotonic, **limits)
@@ -145,6 +145,7 @@ class Session:
         #: Called with the progress while the session waits for judges.
         self._on_progress: Callable[[Progress], None] | None = None
         self._accepted_records: dict[str, AcceptedRecord | None] = {}
+        self._exams: dict[tuple[str, ...], Exam] = {}
         #: Committed replies, by fingerprint; grows during collection.
         self.committed_replies: dict[str, CacheEntry] = {}
         #: Messages of the cache, and about suites, for the user: one sentence each.
@@ -516,6 +517,16 @@ class Session:
             self._finish_imports()
             self._accepted_records[suite.name] = load_accepted_record(suite)
         return self._accepted_records[suite.name]
+
+    def exam(self, suite: Suite) -> Exam:
+        """Return what decides the gates of *suite* today; made once."""
+        # The functions of a module share its name.
+        key = (suite.name, *(gate.name for gate in suite.gates.values()))
+        if key not in self._exams:
+            from pytest_ftgate.results.exam import exam_of
+
+            self._exams[key] = exam_of(suite)
+        return self._exams[key]
 
     def accepted_limits(self, suite: Suite) -> Mapping[str, float]:
         """Return the default limits of gates, by name, that were accepted with *suite*.

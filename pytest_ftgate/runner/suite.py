@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills, with_default_limits
+from pytest_ftgate.runner.exam import check_accepted_limits
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.cases import equal_inputs
 from pytest_ftgate.suite.model import Suite
@@ -27,6 +28,7 @@ def prepare_suite(session: Session, suite: Suite) -> Suite:
     same = equal_inputs(suite.cases)
     session.user_messages += [f"{session.settings.typed(suite.name)}: {same}"] if same else []
     suite = with_default_limits(suite, session.accepted_limits(suite))
+    check_accepted_limits(session, suite)
     if suite.repeats is None:
         from pytest_ftgate.gates.power import needed_repeats  # imports SciPy
 

@@ -79,6 +79,17 @@ class RateGate(Gate):
         limits = (self.max_drop, self.max_thought_drop, self.max_thought_rise)
         return any(limit is not None for limit in limits)
 
+    @property
+    def limits(self) -> Mapping[str, float | str]:
+        """What the gate allows, by key."""
+        thoughts = ("max_thought_drop", "max_thought_rise")
+        return _declared(self, "min", "max_drop", "evidence", "metric", "slices", *thoughts)
+
+    @property
+    def reads_record(self) -> bool:
+        """True if the gate limits a drop; macro-F1 is not compared with accepted results."""
+        return self.max_drop is not None and self.metric != "macro_f1"
+
     def compares(self, variant: Variant) -> bool:
         """Return True if the gate compares, and *variant* is meant to be compared."""
         return self.has_comparison and variant.compared
@@ -190,6 +201,18 @@ class ForgettingGate(Gate):
         """Return the family of *skill*."""
         return self.families.get(skill) or skills.family_of(skill)
 
+    @property
+    def limits(self) -> Mapping[str, float | str]:
+        """What the gate allows, by key; the limit of a part by its name."""
+        parts = {**self.margins, **self.family_margins}
+        of_parts = {f"margin of {name}": limit for name, limit in parts.items()}
+        under = {"under": "prompt"} if self.under_prompt else {}
+        return {**_declared(self, "max_drop", "each", "may_lose"), **of_parts, **under}
+
+    def exam_weight(self, case: Case) -> float:
+        """Return the weight of the skill of *case*."""
+        return self.weight(str(case.skill))
+
     def evaluated_families(self, skill_names: Iterable[str]) -> dict[str, list[str]]:
         """Return the skills of *skill_names* that can change the verdict, by family."""
         by_family: dict[str, list[str]] = {}
@@ -248,6 +271,11 @@ class CostGate(Gate):
     max_usd_per_1k: float | None = None
     max_rise: float | None = None
 
+    @property
+    def limits(self) -> Mapping[str, float | str]:
+        """What the gate allows, by key."""
+        return _declared(self, "max_usd_per_1k", "max_rise")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyGate(Gate):
@@ -263,6 +291,11 @@ class LatencyGate(Gate):
     max_p50_ms: float | None = None
     max_p95_ms: float | None = None
     max_rise: float | None = None
+
+    @property
+    def limits(self) -> Mapping[str, float | str]:
+        """What the gate allows, by key."""
+        return _declared(self, "max_p50_ms", "max_p95_ms", "max_rise")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,6 +313,16 @@ class DivergenceGate(Gate):
     cases: tuple[Case, ...] = ()
     no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"
     reads_base_replies: ClassVar[bool] = True
+
+    @property
+    def own_cases(self) -> tuple[Case, ...]:
+        """The cases of skills that the base replies to."""
+        return self.cases
+
+    @property
+    def limits(self) -> Mapping[str, float | str]:
+        """What the gate allows, by key."""
+        return _declared(self, "max_kl")
 
     def applies_to(self, variant: Variant) -> bool:
         """Return True if *variant* has a base to compare with."""
@@ -314,9 +357,24 @@ class DataGate(Gate):
     no_variant: ClassVar[str] = "no gated variant has training_data; name the file it was tuned on"
     sends_requests: ClassVar[bool] = False
 
+    @property
+    def limits(self) -> Mapping[str, float | str]:
+        """What the gate allows, by key."""
+        return _declared(self, "min_rows", "near", "balance", "ignore")
+
     def applies_to(self, variant: Variant) -> bool:
         """Return True if *variant* has a training file."""
         return variant.training_data is not None
+
+
+def _declared(gate: Gate, *keys: str) -> dict[str, float | str]:
+    """Return the limits of *gate* by key, those that it has; tuples as one text."""
+    values = {key: getattr(gate, key) for key in keys}
+    return {
+        key: ", ".join(sorted(value)) if isinstance(value, tuple) else value
+        for key, value in values.items()
+        if value not in (None, (), "")
+    }
 
 
 def skills_gate(suite: Suite) -> ForgettingGate | None:

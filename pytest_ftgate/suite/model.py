@@ -121,6 +121,7 @@ class Gate:
         settle: the most repeats to request while the verdict is inconclusive, or None.
         has_default_limit: True if *max_drop* is what the cases can show, and not declared.
         function: the marked test function that scores the replies, or "" for the suite's scorer.
+        slices: the kinds of parts that the gate looks at as well.
         is_rate: True if the gate limits the share of right replies, or of valid ones.
         sends_requests: False if the gate needs no replies.
         leveled: the families of skills of which the base of a variant chooses the level.
@@ -139,6 +140,7 @@ class Gate:
     has_default_limit: bool = False
     function: str = ""
     leveled: tuple[str, ...] = ()
+    slices: tuple[str, ...] = ()
     #: What to write if no variant has what the gate needs.
     no_variant: ClassVar[str] = ""
     is_rate: ClassVar[bool] = False
@@ -154,6 +156,21 @@ class Gate:
     def skill_cases(self) -> tuple[Case, ...]:
         """The skill cases that the gate evaluates in place of the suite's cases."""
         return ()
+
+    @property
+    def own_cases(self) -> tuple[Case, ...]:
+        """The cases that the gate brings in place of the suite's."""
+        return self.skill_cases
+
+    @property
+    def limits(self) -> Mapping[str, float | str]:
+        """What the gate allows, by key; texts where a value is no number. None is left out."""
+        return {}
+
+    @property
+    def reads_record(self) -> bool:
+        """True if the gate compares with accepted results."""
+        return False
 
     @property
     def prompt_modes(self) -> tuple[str, ...]:
@@ -187,6 +204,10 @@ class Gate:
     def applies_to(self, variant: Variant) -> bool:  # noqa: ARG002 - kinds read the variant
         """Return True if *variant* has what the gate needs."""
         return True
+
+    def exam_weight(self, case: Case) -> float:
+        """Return how much *case* counts among all cases; 0 if it cannot change the verdict."""
+        return case.weight
 
     def evaluated_cases(self, cases: Sequence[Case]) -> tuple[Case, ...]:
         """Return the cases that can change the verdict, given the cases of the suite."""

@@ -14,8 +14,7 @@ from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.kinds import check_feasibility, kind_of
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.gates.rates import AcceptedSamples
-from pytest_ftgate.gates.samples import samples_from_scores
+from pytest_ftgate.gates.samples import Samples, samples_from_scores
 from pytest_ftgate.gates.usage import ReplyTimes
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
 from pytest_ftgate.requests.logprobs import Divergence
@@ -45,8 +44,8 @@ class Evidence:
     scores: dict[str, object] = field(default_factory=dict)
     temperature: float = 0.0
     judges: JudgeEvidence | None = None
-    accepted_samples: AcceptedSamples | None = None
-    anchor_samples: AcceptedSamples | None = None
+    accepted_samples: Samples | None = None
+    anchor_samples: Samples | None = None
     must_pass: object = None
     drift: str = ""
     judged: tuple[str, ...] = ()
@@ -142,7 +141,7 @@ def test_only_the_gate_that_reads_grades_asks_judges_and_must_pass_cases():
 def test_a_drop_against_the_baseline_fails_and_one_against_the_accepted_run_too():
     worse = evidence(ACCURACY, tasks(0.5))
     best = variant_scores("new", [1.0] * 100)
-    accepted = AcceptedSamples(samples_from_scores(best, "accuracy"), 0)
+    accepted = samples_from_scores(best, "accuracy")
     slipped = evidence(ACCURACY, accepted_samples=accepted)
 
     assert verdict(ACCURACY, worse).outcome is Outcome.FAILED
@@ -167,8 +166,8 @@ def test_all_that_is_known_of_a_variant_reaches_the_verdict_of_a_rate():
     wrong = replace(first, case=replace(first.case, must_pass=True))
     given = evidence(
         gate,
-        accepted_samples=AcceptedSamples(best, 1),
-        anchor_samples=AcceptedSamples(best, 2),
+        accepted_samples=best,
+        anchor_samples=best,
         must_pass=(VariantScores("new", {"first": wrong}), None),
         levels=Levels(alarm=0.002, shared=5),
         look=Look(number=2, of=3, repeats=2, fractions=(0.3, 0.6)),
@@ -176,12 +175,12 @@ def test_all_that_is_known_of_a_variant_reaches_the_verdict_of_a_rate():
 
     found = verdict(gate, given)
 
-    assert [(check.kind, check.stale) for check in found.checks] == [
-        (CheckKind.MUST_PASS, 0),
-        (CheckKind.MINIMUM, 0),
-        (CheckKind.BASELINE, 0),
-        (CheckKind.ACCEPTED, 1),
-        (CheckKind.ANCHOR, 2),
+    assert [check.kind for check in found.checks] == [
+        CheckKind.MUST_PASS,
+        CheckKind.MINIMUM,
+        CheckKind.BASELINE,
+        CheckKind.ACCEPTED,
+        CheckKind.ANCHOR,
     ]
     assert {check.shared for check in found.checks[2:]} == {5}
     assert "decided at look 2 of 3, after 2 replies to each case" in found.notes

@@ -13,8 +13,8 @@ from pytest_ftgate.gates.measures import (
     rate_of_scores,
     unmeasured_verdict,
 )
-from pytest_ftgate.gates.rates import AcceptedSamples, Comparison, evaluate_rate, shared_levels
-from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate, shared_levels
+from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
@@ -62,9 +62,7 @@ def test_with_nothing_to_compare_with_a_gate_passes_and_offers_to_accept() -> No
 
 def test_a_drop_against_what_was_accepted_fails_though_the_baseline_fell_too() -> None:
     gate, now = accuracy(max_drop=0.05), variant_scores("new", BAD)
-    before = AcceptedSamples(
-        samples_from_scores(variant_scores("new", GOOD, text="late_delivery"), "accuracy"), 0
-    )
+    before = samples_from_scores(variant_scores("new", GOOD, text="late_delivery"), "accuracy")
 
     verdict = evaluate_rate(
         suite(gate), gate, Comparison(now, variant_scores("current", BAD), before)
@@ -88,26 +86,6 @@ def test_a_rate_of_a_few_replies_does_not_stand_alone() -> None:
     assert verdict.outcome is Outcome.INCONCLUSIVE
     told = "accuracy 100 % of 12 cases, with no reply to 48, may not hold the minimum of 60 %"
     assert headline(verdict) == told
-
-
-def test_stale_accepted_cases_are_counted() -> None:
-    gate, now = accuracy(max_drop=0.05), variant_scores("new", GOOD)
-    before = AcceptedSamples(
-        samples_from_cases({"c000": CaseSample(1.0, 1, "x"), "c001": CaseSample(1.0, 1, "y")}), 7
-    )
-
-    verdict = evaluate_rate(
-        suite(gate), gate, Comparison(now, variant_scores("current", GOOD), before)
-    )
-
-    told = "stale: the case or how it is scored has changed; accept again with --ftgate-accept"
-    assert verdict.notes[-1] == f"7 accepted cases are {told}"
-    before = replace(before, stale=1)
-    verdict = evaluate_rate(
-        suite(gate), gate, Comparison(now, variant_scores("current", GOOD), before)
-    )
-    assert verdict.notes[-1] == f"1 accepted case is {told}"
-    assert [check.stale for check in verdict.checks] == [0, 1]
 
 
 def test_a_broken_format_is_scored_apart_from_what_a_reply_says() -> None:
@@ -181,7 +159,7 @@ def test_a_baseline_named_like_a_kind_of_check_is_compared_like_any_other(name, 
         comparison = Comparison(
             variant_scores("new", values),
             variant_scores(baseline, GOOD),
-            accepted=AcceptedSamples(accepted, 0),
+            accepted=accepted,
         )
         declared = replace(suite(gate, variants=(baseline, "new")), baseline=baseline)
         return evaluate_rate(declared, gate, comparison)
@@ -304,7 +282,7 @@ def test_a_pairwise_judge_says_how_often_a_reply_is_preferred() -> None:
     form = RateGate(kind="format", line=8, min=0.5)
     assert evaluate_rate(suite(form), form, comparison).statement.values == {"measure": "format"}
     # What was accepted was compared with another baseline.
-    record = AcceptedSamples(samples_from_scores(variant_scores("new", GOOD), "accuracy"), 0)
+    record = samples_from_scores(variant_scores("new", GOOD), "accuracy")
     kept = evaluate_rate(suite(gate), gate, replace(comparison, accepted=record))
     assert [check.kind for check in kept.checks] == [CheckKind.BASELINE]
 

@@ -11,7 +11,6 @@ from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.rates import (
-    AcceptedSamples,
     Comparison,
     evaluate_rate,
 )
@@ -152,8 +151,8 @@ def test_plain_thresholds_hold_for_every_check_of_a_gate_that_wants_them() -> No
 def test_accepted_results_and_their_anchor_are_compared_after_the_baseline() -> None:
     gate, now = accuracy(max_drop=0.05), variant_scores("new", GOOD)
     last, first = (
-        AcceptedSamples(samples_from_scores(variant_scores("new", right), "accuracy"), stale)
-        for right, stale in (([1.0] * 192 + [0.0] * 8, 2), ([0.0] * 5 + [1.0] * 195, 3))
+        samples_from_scores(variant_scores("new", right), "accuracy")
+        for right in ([1.0] * 192 + [0.0] * 8, [0.0] * 5 + [1.0] * 195)
     )
     comparison = Comparison(now, variant_scores("current", GOOD), last, anchor=first, levels=SHARED)
 
@@ -164,14 +163,12 @@ def test_accepted_results_and_their_anchor_are_compared_after_the_baseline() -> 
         (CheckKind.ACCEPTED, "accepted", 0.05, 0.002, 5, "counts"),
         (CheckKind.ANCHOR, "anchor", 0.05, 0.002, 5, "counts"),
     ]
-    assert [check.stale for check in verdict.checks] == [0, 2, 3]
-    assert "2 accepted cases are stale" in " ".join(verdict.notes)
 
 
 def test_the_cases_that_regressed_are_those_of_the_check_that_decided() -> None:
     gate, now = accuracy(max_drop=0.05), variant_scores("new", BAD)
     good, better = (
-        AcceptedSamples(samples_from_scores(variant_scores("new", right), "accuracy"), 0)
+        samples_from_scores(variant_scores("new", right), "accuracy")
         for right in (BAD, [1.0] * 200)
     )
     current = variant_scores("current", BAD)
@@ -190,11 +187,9 @@ def test_the_cases_that_regressed_are_those_of_the_check_that_decided() -> None:
 
 def test_a_baseline_is_shown_beside_what_was_accepted_and_else_its_wrong_cases() -> None:
     gate, now = accuracy(min=0.5), variant_scores("current", GOOD)
-    record = AcceptedSamples(samples_from_scores(variant_scores("c", [1.0] * 200), "accuracy"), 0)
-    empty = AcceptedSamples(samples_from_cases({}), 4)
-    best = AcceptedSamples(
-        samples_from_scores(variant_scores("c", [0.0] * 5 + [1.0] * 195), "accuracy"), 0
-    )
+    record = samples_from_scores(variant_scores("c", [1.0] * 200), "accuracy")
+    empty = samples_from_cases({})
+    best = samples_from_scores(variant_scores("c", [0.0] * 5 + [1.0] * 195), "accuracy")
 
     found = [
         evaluate_rate(suite(gate), gate, Comparison(now, now, accepted))
@@ -203,8 +198,8 @@ def test_a_baseline_is_shown_beside_what_was_accepted_and_else_its_wrong_cases()
 
     assert [(one.regressed, one.fixed) for one in found] == [(10, 0), (10, 0), (10, 0), (10, 5)]
     both = replace(gate, max_drop=0.05)
-    stale = evaluate_rate(suite(both), both, Comparison(now, now, empty))
-    assert [check.kind for check in stale.checks] == [CheckKind.MINIMUM]
+    changed = evaluate_rate(suite(both), both, Comparison(now, now, empty))
+    assert [check.kind for check in changed.checks] == [CheckKind.MINIMUM]
 
 
 # Slices -----------------------------------------------------------------------------------------
@@ -234,7 +229,7 @@ def test_a_regressed_slice_fails_a_gate_whose_mean_holds() -> None:
         ("common", 240, "kept"),
     ]
     assert (verdict.slices[0].before, verdict.slices[0].after) == (1.0, pytest.approx(1 / 3))
-    best = AcceptedSamples(samples_from_scores(tagged("new", 40), "accuracy"), 0)
+    best = samples_from_scores(tagged("new", 40), "accuracy")
     kept = evaluate_rate(suite(SLICED), SLICED, Comparison(new, old, best))
     assert kept.slices == verdict.slices
     plain = replace(SLICED, slices=())
@@ -264,7 +259,7 @@ def test_a_slice_is_held_to_the_levels_of_the_look(levels, look, state) -> None:
 
 def test_the_slices_of_a_baseline_are_compared_with_what_was_accepted() -> None:
     now = tagged("current", 40)
-    record = AcceptedSamples(samples_from_scores(tagged("current", 0), "accuracy"), 0)
+    record = samples_from_scores(tagged("current", 0), "accuracy")
 
     alone = evaluate_rate(suite(SLICED), SLICED, Comparison(now, now))
     kept = evaluate_rate(suite(SLICED), SLICED, Comparison(now, now, record))
@@ -337,7 +332,7 @@ def test_no_broken_format_is_told_of_a_passed_gate_a_minimum_or_a_format() -> No
 
 def test_the_rest_is_counted_of_what_was_accepted_last_too() -> None:
     gate, after = accuracy(max_drop=0.05), variant_scores("new", BAD)
-    record = AcceptedSamples(samples_from_scores(variant_scores("new", [1.0] * 200), "accuracy"), 0)
+    record = samples_from_scores(variant_scores("new", [1.0] * 200), "accuracy")
     comparison = Comparison(after, variant_scores("current", BAD), record)
 
     values = evaluate_rate(suite(gate), gate, comparison).statement.values

@@ -4,7 +4,7 @@ import pytest
 from columns import suite, variant_scores
 
 from pytest_ftgate.gates.levels import Levels, shared_levels
-from pytest_ftgate.gates.rates import AcceptedSamples, Comparison, evaluate_rate
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
 from pytest_ftgate.gates.slices import slice_members, slice_names, slice_results
 from pytest_ftgate.gates.verdict import Outcome, Slice
@@ -221,7 +221,7 @@ def test_a_slice_of_few_groups_is_inconclusive():
 
 
 def test_the_slices_of_the_baseline_are_held_to_what_was_accepted():
-    accepted = AcceptedSamples(samples_from_scores(tagged("current", [1.0] * N), "accuracy"), 0)
+    accepted = samples_from_scores(tagged("current", [1.0] * N), "accuracy")
     now = tagged("current", [0.0 if i % 5 == 1 and i < 150 else 1.0 for i in range(N)])
 
     verdict = evaluate_rate(suite(GATE), GATE, Comparison(now, now, accepted))

@@ -253,13 +253,13 @@ def test_grades_that_are_not_kept_are_an_error_of_the_judge_where_nothing_may_be
     result.stdout.fnmatch_lines(["*the judge: 100 of 100 replies are not recorded*"])
 
 
-def test_another_rubric_makes_what_was_accepted_stale(judged):
+def test_another_rubric_must_be_accepted_again(judged):
     judged.run("--ftgate-accept", gates="{accuracy: {max_drop: 0.1, min: 0.2}}")
     path = judged.desk.path("s.ftgate.yaml")
     path.write_text(path.read_text("utf-8").replace("says please", "is polite"), "utf-8")
     result = judged.desk.run("-v")
 
-    result.stdout.fnmatch_lines(["*100 accepted cases are stale*"])
+    result.stdout.fnmatch_lines(["*100 of 100 accepted cases have changed*"])
 
 
 def test_two_replies_are_compared_in_both_orders(judged):

@@ -139,7 +139,7 @@ def test_a_broken_file_of_a_skill_is_told_with_its_line(offering):
     result.stdout.fnmatch_lines(['  *places.jsonl:1: a case needs "input" or "messages"'])
 
 
-def test_what_was_accepted_by_another_version_of_a_scorer_is_stale(offering):
+def test_another_version_of_a_scorer_must_be_accepted_again(offering):
     reply(offering, "reply: {score: close}")
     suite = offering.path("tickets.ftgate.yaml")
     suite.write_text(suite.read_text().replace(GATES, "{accuracy: {max_drop: 0.1}}"))
@@ -148,7 +148,7 @@ def test_what_was_accepted_by_another_version_of_a_scorer_is_stale(offering):
 
     result = offering.run("-v")
 
-    result.stdout.fnmatch_lines(["*100 accepted cases are stale*"])
+    result.stdout.fnmatch_lines(["*100 of 100 accepted cases have changed*"])
 
 
 # Being told -----------------------------------------------------------------------------------

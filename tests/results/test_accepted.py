@@ -18,6 +18,7 @@ from pytest_ftgate.results.accepted import (
     read_record,
     write_record,
 )
+from pytest_ftgate.results.exam import exam_of
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import from_json, to_json
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, digest_replies
@@ -87,7 +88,7 @@ def test_a_record_of_an_older_format_says_what_to_do(tmp_path: Path) -> None:
         read_record(path, "s.ftgate.yaml")
 
 
-def test_a_case_whose_digest_changed_is_stale_and_left_out() -> None:
+def test_a_case_whose_digest_changed_is_left_out() -> None:
     made = variant_scores("new", [1.0, 1.0])
     cases = [row.case for row in made.results.values()]
     now = replace(suite(GATE), cases=(cases[0], replace(cases[1], expected="other")))
@@ -99,8 +100,7 @@ def test_a_case_whose_digest_changed_is_stale_and_left_out() -> None:
         "accuracy",
     )
 
-    assert set(accepted.samples.case_ids) == {"c000"}
-    assert accepted.stale == 1
+    assert accepted.case_ids == ("c000",)
 
 
 def test_the_same_reply_to_the_same_request_has_the_same_digest() -> None:
@@ -126,17 +126,17 @@ def test_the_same_text_after_another_tool_call_has_another_digest() -> None:
     assert len(set(found)) == 3
 
 
-def test_an_edited_python_scorer_makes_accepted_cases_stale(tmp_path: Path) -> None:
+def test_an_edited_python_scorer_changes_the_accepted_cases(tmp_path: Path) -> None:
     (tmp_path / "marks.py").write_text("def close(case, reply): return 1\n")
     by_code = replace(case("a"), score=Rule("python", "marks:close"))
     made = VariantScores("new", {"a": replace(case_result("a", 1.0, "refund"), case=by_code)})
     record = AcceptedRecord(suite="s", at="now", variants={"new": accepted_cases(made, tmp_path)})
     now = replace(suite(GATE), cases=(by_code,), path=tmp_path / "s.ftgate.yaml")
-    assert accepted_samples(record, now, "new", "accuracy").stale == 0
+    assert len(accepted_samples(record, now, "new", "accuracy")) == 1
 
     (tmp_path / "marks.py").write_text("def close(case, reply): return 0.1  # stricter\n")
 
-    assert accepted_samples(record, now, "new", "accuracy").stale == 1
+    assert len(accepted_samples(record, now, "new", "accuracy")) == 0
 
 
 def test_accepting_a_gate_that_compares_with_its_base_keeps_what_other_gates_accepted(
@@ -159,10 +159,11 @@ def test_accepting_a_gate_that_compares_with_its_base_keeps_what_other_gates_acc
     verdict = replace(verdict, suite=suite_name, gate="forgetting", variant="new", facts=facts)
     report = Report(verdict="passed", at="2026-11-26", verdicts=(verdict,))
 
-    message = accept_run(tmp_path, suite_name, {"new": {}}, report, "new", limits={})
+    exam = exam_of(suite(GATE))
+    accepted = accept_run(tmp_path, suite_name, {"new": {}}, report, "new", exam=exam, limits={})
 
     record = read_record(path, suite_name)
-    assert message.startswith("accepted new in s.accepted.json")
+    assert (accepted.names, accepted.file) == (("new",), "s.accepted.json")
     assert record is not None
     assert (record.at, record.variants, record.anchors) == ("2026-11-26", earlier.variants, {})
     assert record.limits == {"accuracy": 0.08}

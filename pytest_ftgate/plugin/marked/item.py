@@ -19,14 +19,17 @@ from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState, skip_ungat
 from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation, failure_lines
 from pytest_ftgate.plugin.marked.marks import Placeholder, set_parameters
 from pytest_ftgate.plugin.progress import live_progress, take_output
+from pytest_ftgate.plugin.state import leaves_out
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import replies_vary
+from pytest_ftgate.results.verdicts import node_id
 from pytest_ftgate.runner.evaluate import (
     contamination_notes,
     note_missing_replies,
     request_all,
     request_first_look,
 )
+from pytest_ftgate.runner.exam import with_exam
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, unscored_results
 from pytest_ftgate.suite.model import Case, Variant
@@ -34,6 +37,7 @@ from pytest_ftgate.suite.references import without_static
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.rates import Comparison
+    from pytest_ftgate.results.accepted import AcceptedRecord
     from pytest_ftgate.runner.identity import IdentityReport
 
 #: The most turns of a conversation; one that is longer asks something new each time.
@@ -456,7 +460,19 @@ class FunctionGate:
         if self.state.settings.accept:
             self.state.store_accepted_cases(self.runner.scores, self._accepted_key, "")
         verdict = self._with_all_wrong(verdict)
-        return self._identity.add_to(verdict) if self._identity else verdict
+        verdict = self._identity.add_to(verdict) if self._identity else verdict
+        return with_exam(session, gate_run, verdict, self._left_out(record))
+
+    def _left_out(self, record: AcceptedRecord | None) -> frozenset[str]:
+        """Return the accepted gates of this module that are in the run, or that it leaves out."""
+        items = self.item.session.items
+        present = {g.gate.name for item in items if (g := function_gate_of(item))}
+        accepted = {node_id(verdict): verdict.gate for verdict in record.verdicts} if record else {}
+        return frozenset(
+            gate
+            for node, gate in accepted.items()
+            if gate in present or leaves_out(self.item.config, node)
+        )
 
     @property
     def _accepted_key(self) -> str:

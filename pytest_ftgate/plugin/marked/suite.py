@@ -20,6 +20,7 @@ from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.plugin.suites import contributions_for, load_suite_once
 from pytest_ftgate.readers.text import replace_in_json
 from pytest_ftgate.readers.yaml import Document
+from pytest_ftgate.runner.exam import check_accepted_limits
 from pytest_ftgate.runner.suite import prepare_suite
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.gates import drop_limit, unlimited_error
@@ -135,8 +136,10 @@ def marked_function(
     function_suite = _function_suite(location, suite, gates, cases, variants)
     errors = location.source.errors
     if cases and not errors:
-        accepted_limits = location.session.config.stash[session_key].accepted_limits(function_suite)
-        function_suite = with_default_limits(function_suite, accepted_limits)
+        session = location.session.config.stash[session_key]
+        limits = session.accepted_limits(function_suite)
+        function_suite = with_default_limits(function_suite, limits)
+        check_accepted_limits(session, function_suite)
         check_feasibility(function_suite)
     if errors:
         raise SuiteError(function_suite.name, errors)

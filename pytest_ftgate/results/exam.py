@@ -1,0 +1,263 @@
+"""The exam: what decides the gates of a suite. A record keeps the one that was accepted.
+
+Verdicts compare with accepted results on the cases that both have. So without the accepted exam, a
+case that fails could leave the suite, or lose its weight, and nothing would say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from inspect import getsourcefile, unwrap
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_ftgate.gates.exam import ExamChange, ExamLoss, LossOfExam, LostCases
+from pytest_ftgate.suite.model import Case, Gate, Suite, digest
+from pytest_ftgate.suite.references import source_files
+from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.weights import file_sha256
+
+#: The table of the suite's own cases; skills and marked functions have one by their gate.
+_SUITE = "suite"
+#: The most cases that a change names.
+_MAX_NAMED = 5
+
+
+class ExamCase(NamedTuple):
+    """What one case decides.
+
+    Attributes:
+        digest: a digest of the case and of how it is scored.
+        parts: its tags and its language, where gates look at such slices.
+    """
+
+    digest: str
+    weight: float = 1.0
+    group: str | None = None
+    must_pass: bool = False
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateExam:
+    """What one gate decides by.
+
+    Attributes:
+        limits: what the gate declares, see *Gate.limits*.
+        variants: the gated variants.
+        baseline: the variant that others are compared with.
+        uncompared: the variants that are not compared with it.
+        cases: the name of its table of cases.
+        reads_record: True if the gate compares with accepted results.
+    """
+
+    limits: Mapping[str, float | str] = field(default_factory=dict)
+    variants: tuple[str, ...] = ()
+    baseline: str = ""
+    uncompared: tuple[str, ...] = ()
+    cases: str = _SUITE
+    reads_record: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exam:
+    """What decides the gates of a suite, or the marked functions of a module.
+
+    Attributes:
+        gates: by their name.
+        cases: tables of cases, by id.
+    """
+
+    gates: Mapping[str, GateExam] = field(default_factory=dict)
+    cases: Mapping[str, Mapping[str, ExamCase]] = field(default_factory=dict)
+
+    def without(
+        self, *, gates: frozenset[str] = frozenset(), cases: frozenset[str] = frozenset()
+    ) -> Exam:
+        """Return the exam without some gates, or without some cases."""
+        tables = self.cases
+        if cases:
+            tables = {
+                name: {key: case for key, case in table.items() if key not in cases}
+                for name, table in tables.items()
+            }
+        left = {name: gate for name, gate in self.gates.items() if name not in gates}
+        return Exam(gates=left, cases=tables)
+
+    def of_gates(self, names: Iterable[str]) -> Exam:
+        """Return the exam of some gates, with their tables."""
+        gates = {name: self.gates[name] for name in names if name in self.gates}
+        tables = {gate.cases: self.cases.get(gate.cases, {}) for gate in gates.values()}
+        return Exam(gates=gates, cases=tables)
+
+
+def merge_exams(parts: Iterable[Exam]) -> Exam:
+    """Return one exam of several, as those of the gates of a suite."""
+    gates, tables = dict[str, GateExam](), dict[str, Mapping[str, ExamCase]]()
+    for part in parts:
+        gates |= part.gates
+        tables |= part.cases
+    return Exam(gates=gates, cases=tables)
+
+
+def exam_of(suite: Suite) -> Exam:
+    """Return what decides the gates of *suite* today."""
+    gates, tables = dict[str, GateExam](), dict[str, Mapping[str, ExamCase]]()
+    uncompared = tuple(variant.name for variant in suite.variants.values() if not variant.compared)
+    for gate in suite.gates.values():
+        table = gate.name if gate.function or gate.own_cases else _SUITE
+        gates[gate.name] = GateExam(
+            limits={**gate.limits, **_judge_limits(suite, gate)},
+            variants=tuple(v.name for v in suite.variants.values() if gate in suite.gates_for(v)),
+            baseline=suite.baseline,
+            uncompared=uncompared,
+            cases=table,
+            reads_record=gate.reads_record,
+        )
+        if table not in tables:
+            tables[table] = dict(_exam_cases(suite, gate))
+    return Exam(gates=gates, cases=tables)
+
+
+def _judge_limits(suite: Suite, gate: Gate) -> dict[str, float | str]:
+    """Return what the judges of *suite* must reach before *gate* reads their grades."""
+    judges = suite.judges if gate.reads_grades and not gate.function else ()
+    limits: dict[str, float | str] = {
+        f"judge {key}": value for judge in judges for key, value in judge.minimum.items()
+    }
+    labels = sum(len(judge.labels) for judge in judges)
+    return limits | {"judge labels": labels} if labels else limits
+
+
+def _exam_cases(suite: Suite, gate: Gate) -> Iterator[tuple[str, ExamCase]]:
+    kinds = {kind for one in suite.gates.values() for kind in one.slices}
+    for case in gate.own_cases or suite.cases:
+        parts = (*(case.tags if "tag" in kinds else ()),)
+        parts += (case.language,) if "language" in kinds and case.language else ()
+        yield (
+            case.id,
+            ExamCase(
+                case_digest(case, suite.path.parent),
+                gate.exam_weight(case),
+                case.group,
+                case.must_pass or case.must_keep,
+                parts,
+            ),
+        )
+
+
+def case_digest(case: Case, folder: Path) -> str:
+    """Return a digest of a case and of how it is scored, including the code of its functions.
+
+    Functions of the suite are searched in *folder* first.
+    """
+    rules = (case.score, *case.format)
+    loaded = [str(rule.value) for rule in rules if rule.kind in ("python", "pydantic")]
+    code = [file_sha256(file) for name in loaded for file in source_files(name, folder)]
+    code += [file_sha256(file) for rule in rules for file in _plugin_function_file(rule)]
+    return digest([case.digest, code])[:16] if code else case.digest
+
+
+def _plugin_function_file(rule: Rule) -> tuple[Path, ...]:
+    """Return the source file of a plugin's function, without the modules that it imports."""
+    if rule.function is None:
+        return ()
+    function = rule.function.func if isinstance(rule.function, partial) else rule.function
+    try:
+        file = getsourcefile(unwrap(function))
+    except TypeError:
+        return ()
+    return (Path(file),) if file else ()
+
+
+# Changes ------------------------------------------------------------------------------------------
+
+
+def compare_exams(
+    before: Exam, now: Exam, gate: str, variant: str, right: Mapping[str, float | None]
+) -> ExamChange:
+    """Return how the exam of *gate* about *variant* has changed.
+
+    *right* are the accepted scores of the variant by case, 0 to 1.
+    """
+    accepted = before.gates.get(gate)
+    then = before.cases.get(accepted.cases, {}) if accepted else {}
+    cases = now.cases.get(now.gates[gate].cases, {})
+    came = [key for key, case in cases.items() if key not in then and case.weight > 0]
+    losses = [*_suite_losses(before, now)]
+    losses += _gate_losses(accepted, now.gates[gate], variant) if accepted else []
+    losses += [
+        ExamLoss(LossOfExam.MUST_PASS, key)
+        for key, case in then.items()
+        if case.must_pass and key in cases and not cases[key].must_pass
+    ]
+    return ExamChange(
+        accepted=len(then),
+        lost=tuple(
+            LostCases(kind, len(keys), _count_right(keys, right), tuple(keys[:_MAX_NAMED]))
+            for kind, keys in _lost_cases(then, cases).items()
+            if keys
+        ),
+        came=len(came) if accepted else 0,
+        came_ids=tuple(came[:_MAX_NAMED]) if accepted else (),
+        losses=tuple(losses),
+    )
+
+
+def _lost_cases(
+    before: Mapping[str, ExamCase], now: Mapping[str, ExamCase]
+) -> dict[str, list[str]]:
+    """Return the cases that no longer decide what they did, by what became of them."""
+    lost: dict[str, list[str]] = {"gone": [], "without weight": [], "changed": []}
+    for key, case in before.items():
+        if case.weight <= 0:
+            continue
+        today = now.get(key)
+        if today is None:
+            lost["gone"].append(key)
+        elif today.weight <= 0:
+            lost["without weight"].append(key)
+        elif today._replace(must_pass=False) != case._replace(must_pass=False):
+            lost["changed"].append(key)
+    return lost
+
+
+def _count_right(keys: Iterable[str], right: Mapping[str, float | None]) -> int | None:
+    known = [score for key in keys if (score := right.get(key)) is not None]
+    return round(sum(known)) if known else None
+
+
+def _suite_losses(before: Exam, now: Exam) -> Iterator[ExamLoss]:
+    """Yield the gates and variants that no longer decide anything."""
+    for name, gate in before.gates.items():
+        if name not in now.gates:
+            yield ExamLoss(LossOfExam.GATE, name)
+            continue
+        for variant in gate.variants:
+            if variant not in now.gates[name].variants:
+                yield ExamLoss(LossOfExam.VARIANT, f"{name}[{variant}]")
+
+
+def _gate_losses(before: GateExam, now: GateExam, variant: str) -> Iterator[ExamLoss]:
+    """Yield what a gate about *variant* no longer compares, and its loosened limits."""
+    if before.baseline != now.baseline:
+        yield ExamLoss(LossOfExam.BASELINE, "baseline", before.baseline, now.baseline)
+    if variant in now.uncompared and variant not in before.uncompared:
+        yield ExamLoss(LossOfExam.COMPARED, variant)
+    for key, limit in before.limits.items():
+        today = now.limits.get(key)
+        if _is_loosened(key, limit, today):
+            yield ExamLoss(LossOfExam.LIMIT, key, limit, "none" if today is None else today)
+
+
+#: Limits that are stricter the larger they are.
+_AT_LEAST = ("min", "min_rows", "want_rows", "judge ")
+
+
+def _is_loosened(key: str, before: float | str, now: float | str | None) -> bool:
+    """Return True if a limit lets more pass than *before*; None is no limit any more."""
+    if now is None or isinstance(before, str) or isinstance(now, str):
+        return before != now
+    return now < before if key.startswith(_AT_LEAST) else now > before

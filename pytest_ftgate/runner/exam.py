@@ -1,0 +1,92 @@
+"""Compares what decides a gate with what decided it when a run was accepted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.gates.exam import ExamChange
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
+from pytest_ftgate.gates.units import unsigned_points
+from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.reporting.exam import exam_sentences
+from pytest_ftgate.runner.session import Session
+from pytest_ftgate.runner.workloads import GateRun
+from pytest_ftgate.suite.model import Suite
+
+if TYPE_CHECKING:
+    from pytest_ftgate.results.accepted import AcceptedRecord
+
+
+def with_exam(
+    session: Session, gate_run: GateRun, verdict: Verdict, hidden: frozenset[str] = frozenset()
+) -> Verdict:
+    """Return *verdict* with how the exam has changed since a run was accepted.
+
+    What is left of the exam decides first: a failed verdict stays. Any other one is inconclusive if
+    the exam has shrunk. A run that is accepted asks for nothing that is gone. *hidden* are accepted
+    gates that this run leaves out.
+    """
+    record = session.accepted_record(gate_run.gate_suite)
+    if record is None or session.settings.accept:
+        return verdict
+    change = _exam_change(session, gate_run, record, hidden)
+    notes = (*verdict.notes, *exam_sentences(change))
+    verdict = replace(verdict, exam=change, notes=notes)
+    if not change.has_shrunk or verdict.outcome in (Outcome.FAILED, Outcome.INVALID):
+        return verdict
+    step = NextStep(StepKind.ACCEPT_EXAM, {"suite": gate_run.gate_suite.name})
+    if verdict.outcome is Outcome.INCONCLUSIVE:
+        return replace(verdict, next=(*verdict.next, step))
+    statement = Statement(StatementKind.EXAM_HAS_SHRUNK)
+    outcome = Outcome.INCONCLUSIVE
+    return replace(verdict, outcome=outcome, gated=True, statement=statement, next=(step,))
+
+
+def _exam_change(
+    session: Session, gate_run: GateRun, record: AcceptedRecord, hidden: frozenset[str]
+) -> ExamChange:
+    from pytest_ftgate.results.exam import compare_exams
+
+    if record.exam is None:
+        return ExamChange(is_older=True)
+    name, variant = gate_run.name, gate_run.variant
+    right, uncounted = record.right(name, variant.name), frozenset[str]()
+    if gate_run.gate.is_rate:
+        # Those that were trained on before were not accepted.
+        uncounted = session.workloads.contaminated_cases(gate_run.suite, variant) & right.keys()
+    before = record.exam.without(gates=hidden - {name})
+    now = session.exam(gate_run.gate_suite).without(cases=uncounted)
+    return compare_exams(before, now, name, variant.name, right)
+
+
+def check_accepted_limits(session: Session, suite: Suite) -> None:
+    """Check that the default limits in the accepted record are those of the cases of *suite*.
+
+    More cases show a smaller limit, which then counts.
+
+    Raises:
+        SuiteError: a limit is wider than what the cases can show, and no case has come since.
+    """
+    record, limits = session.accepted_record(suite), session.accepted_limits(suite)
+    if record is None or not limits or {case.id for case in suite.cases} - record.case_ids:
+        return
+    errors = [
+        _wide_limit(suite, gate.name, limits[gate.name], gate.max_drop)
+        for gate in suite.gates.values()
+        if gate.has_default_limit and gate.max_drop and limits.get(gate.name, 0.0) > gate.max_drop
+    ]
+    if errors:
+        raise SuiteError(suite.name, errors)
+
+
+def _wide_limit(suite: Suite, gate: str, limit: float, shown: float) -> Diagnostic:
+    from pytest_ftgate.results.accepted import accepted_limit_line
+
+    path = suite.accepted_path
+    message = (
+        f"limits: {gate}: {limit:g} lets {unsigned_points(limit)} points go, and the cases can "
+        f"show {unsigned_points(shown)}; restore the line, or accept a run again"
+    )
+    return Diagnostic(path.name, accepted_limit_line(path, gate), message)
