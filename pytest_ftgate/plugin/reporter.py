@@ -40,6 +40,7 @@ from pytest_ftgate.reporting.text import break_command, escape_controls
 from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun, overall_verdict
 from pytest_ftgate.results.verdicts import as_typed, from_json, store_verdicts
 from pytest_ftgate.runner.evaluate import interrupted_notes
+from pytest_ftgate.runner.provenance import deciding_files, file_changes
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workers import collect_suite_runs, write_accepted, write_suite_runs
 
@@ -78,6 +79,8 @@ class Reporter:
         self._messages: list[str] = []
         self._cost_reports: list[CostReport] = []
         self._collected_runs: list[SuiteRun] = []
+        #: The files that decide the run.
+        self._files: set[str] = set()
         self._report: Report | None = None
         self._written: list[str] = []
         #: Requests that were never sent because gates stopped early.
@@ -151,6 +154,10 @@ class Reporter:
     def add_gates(self, nodes: Iterable[str]) -> None:
         """Add the node ids of the gates that one process has selected."""
         self._verdicts.add_gates(nodes)
+
+    def add_files(self, files: str) -> None:
+        """Add the files that decide what one process evaluates, as JSON."""
+        self._files.update(json.loads(files))
 
     def add_process(
         self,
@@ -232,6 +239,7 @@ class Reporter:
             facts=self._facts(),
             suites=self._suite_runs(),
             advice=tuple(from_json(Advice, text) for text in self._advice),
+            file_changes=file_changes(self._settings, self._files, os.environ),
         )
         return replace(report, verdict=overall_verdict(report))
 
@@ -346,6 +354,10 @@ class Reporter:
                 replace(gate, node=typed(gate.node)) for gate in report.not_evaluated
             ),
             advice=tuple(replace(advice, suite=typed(advice.suite)) for advice in report.advice),
+            file_changes=replace(
+                report.file_changes,
+                files=tuple(replace(f, name=typed(f.name)) for f in report.file_changes.files),
+            ),
         )
 
     def complete_short_summary(self, reporter: pytest.TerminalReporter) -> None:
@@ -532,6 +544,7 @@ def _finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
     # The reporting process of pytest-xdist has no tests of its own.
     if nodes:
         reporter.add_gates(nodes)
+    reporter.add_files(_files_as_json(run))
     reporter.add_process(_request_counts(run), run.user_messages, collect_suite_runs(run))
     reporter.add_accepted(_accepted(config))
     interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
@@ -564,6 +577,7 @@ def _send_to_reporter(config: pytest.Config, run: Session, nodes: list[str]) -> 
     output |= {"ftgate_requests": [*_request_counts(run)], "ftgate_messages": run.user_messages}
     output |= {"ftgate_cases": write_suite_runs(run), "ftgate_gates": nodes}
     output["ftgate_accepted"] = write_accepted(run, _accepted(config))
+    output["ftgate_files"] = _files_as_json(run)
     output["ftgate_deselected"] = config.stash.get(deselected_key, False)
     output["ftgate_broken"] = config.stash.get(broken_key, False)
 
@@ -572,6 +586,11 @@ def _request_counts(run: Session) -> tuple[int, int, float, dict[str, Any]]:
     progress = run.progress
     replies = progress.planned - progress.failed
     return replies, progress.received, progress.seconds, asdict(run.cost_report())
+
+
+def _files_as_json(run: Session) -> str:
+    """Return the files that decide; in ASCII, since a name may hold bytes that are no text."""
+    return json.dumps([*deciding_files(run.suites, run.settings.root)])
 
 
 def _accepted(config: pytest.Config) -> dict[str, AcceptedGate]:
