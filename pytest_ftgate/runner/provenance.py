@@ -175,7 +175,7 @@ def _difference(
 
 
 #: Where GitHub, GitLab and Jenkins name the branch that a pull request goes to.
-_TARGETS = ("GITHUB_BASE_REF", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "CHANGE_TARGET")
+TARGETS = ("GITHUB_BASE_REF", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "CHANGE_TARGET")
 #: Where GitLab has the commit of it that was merged, or that the merge request began at.
 _GITLAB_COMMITS = ("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", "CI_MERGE_REQUEST_DIFF_BASE_SHA")
 #: The names of a default branch, the surest first.
@@ -191,7 +191,7 @@ def _base_branch(top: Path, environ: Mapping[str, str]) -> tuple[str, str]:
     Raises:
         GitError: the branch is not here.
     """
-    target = next(filter(None, map(environ.get, _TARGETS)), "")
+    target = next(filter(None, map(environ.get, TARGETS)), "")
     for name, revision in _requested(target, environ) if target else _default_branches(top):
         with suppress(GitError):
             return name, git_output(top, "merge-base", revision, "HEAD").strip()
