@@ -139,16 +139,17 @@ def file_changes(
     top = repository_of(root)
     if not files or top is None:
         return FileChanges(unknown="" if top else "the root directory is in no git repository")
+    changes: dict[str, Change] = {}
     within = _literal(root.relative_to(top))
     suites = [posixpath.normpath(f"{within}/**/{glob}") for glob in settings.files]
     try:
         branch, commit = _base_branch(top, environ)
-        changes = dict(_difference(top, commit, suites, "--diff-filter=D"))
-        changes |= _difference(top, commit, files)
+        changes.update(_difference(top, commit, suites, "--diff-filter=D"))
+        changes.update(_difference(top, commit, files))
         new = git_output(top, "ls-files", "--others", "--exclude-standard", "-z", *_specs(files))
     except GitError as error:
         return FileChanges(unknown=str(error))
-    changes |= dict.fromkeys(new.split("\0")[:-1], "untracked")
+    changes.update((name, "untracked") for name in new.split("\0")[:-1])
     named = {os.path.relpath(top / name, root): change for name, change in changes.items()}
     found = (FileChange(name=Path(name).as_posix(), change=named[name]) for name in sorted(named))
     return FileChanges(branch=branch, commit=commit, files=tuple(found))
