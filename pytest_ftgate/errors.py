@@ -12,7 +12,7 @@ FtgateError
 │       └── NotRecorded           the run sends no requests, and no reply is recorded
 ├── RepliesMissing                too many requests of a variant failed
 ├── ScorerError                   a scorer raised an exception; it never counts as a wrong reply
-└── CacheError                    the reply cache cannot be read or written
+└── CacheError                    the reply cache cannot be read or written, or git tracks it
 
 EngineError                       an unexpected exception ended the engine; no gate handles it
 """
@@ -176,10 +176,10 @@ class ScorerError(FtgateError):
 
 
 class CacheError(FtgateError):
-    """The reply cache cannot be read or written.
+    """The reply cache cannot be read or written, or git tracks it.
 
-    Remedy: make room or give access where the message says, or name another folder with
-    ``--ftgate-cache``.
+    Remedy: make room or give access where the message says, name another file with
+    ``--ftgate-cache``, or type the command of the message, which untracks the file.
     """
 
 

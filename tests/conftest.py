@@ -12,6 +12,8 @@ from hypothesis import settings
 from messages_api import serving
 from neighbours import only_ours
 
+from pytest_ftgate.runner.provenance import TARGETS
+
 # Images of Python often set it. The tests start hundreds of processes, and without bytecode each
 # of them would compile the package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -37,7 +39,7 @@ settings.load_profile("push")
 @pytest.fixture(autouse=True)
 def _elsewhere(monkeypatch):
     """Judge as on a desk: on a build server reports would go to its own page as well."""
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", *TARGETS):
         monkeypatch.delenv(name, raising=False)
 
 

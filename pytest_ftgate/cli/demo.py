@@ -71,6 +71,8 @@ def _copy(source: Path, folder: Path) -> None:
         raise ConfigurationError(f"{folder} exists already; name a new folder: demo FOLDER")
     if not folder.exists():
         shutil.copytree(source, folder, ignore=shutil.ignore_patterns("live", "*.pyc", ".ftgate"))
+        # A demo is nothing to commit, so reports need not name its files as new.
+        (folder / ".gitignore").write_text("*\n")
 
 
 def is_demo(folder: Path) -> bool:

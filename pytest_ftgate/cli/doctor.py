@@ -38,6 +38,7 @@ from pytest_ftgate.requests import request as requests
 from pytest_ftgate.requests.keys import is_loopback, key_use
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.runner.preview import lint_lines, power_estimates
+from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.suite.model import Suite, Variant
@@ -353,10 +354,12 @@ def served_models(address: str, key: str | None) -> list[str]:
 
 
 def _cache(path: Path | None) -> Iterator[Diagnosis]:
-    cache = settings_of_run(None, path).cache
+    settings = settings_of_run(None, path)
+    cache = settings.cache
     if not cache.exists():
         return
     try:
+        require_untracked(cache, settings.start)
         errors = cache_errors(cache)
         replies = sum(model.replies for model in cache_stats(cache).models)
     except FtgateError as error:

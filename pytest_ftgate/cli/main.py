@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_ftgate.errors import (
+    CacheError,
     ConfigurationError,
     EngineError,
     FtgateError,
@@ -93,8 +94,14 @@ def _call_with_reports(function: str, **options: Any) -> Any:
 def _call_with_cache(function: str, cache: Path | None, **options: Any) -> Any:
     """Call a verb with the cache of ``--cache``, or of a run in this folder."""
     from pytest_ftgate.plugin.config import settings_of_run
+    from pytest_ftgate.runner.provenance import require_untracked
 
     cache = cache or settings_of_run().cache
+    try:
+        require_untracked(cache, Path())
+    except CacheError as error:
+        # A verb may look at a cache that runs refuse.
+        print(escape_controls(str(error)), file=sys.stderr)
     return _call(function, cache=cache, **options)
 
 

@@ -16,6 +16,7 @@ from pytest_ftgate.readers.rows import AnswerFile, Columns
 from pytest_ftgate.readers.source import Source, declared_keys
 from pytest_ftgate.readers.table import read_rows
 from pytest_ftgate.readers.yaml import read_yaml
+from pytest_ftgate.results.git import repository_of
 from pytest_ftgate.suite.declaration import DeclaredCase
 from pytest_ftgate.suite.providers import LOCAL_PORTS
 
@@ -219,8 +220,7 @@ def _base_of(adapter: Path) -> str:
 
 def git_root(folder: Path) -> Path:
     """Return the top of the repository around *folder*, or *folder* itself outside of one."""
-    folder = folder.resolve()
-    return next((path for path in (folder, *folder.parents) if (path / ".git").exists()), folder)
+    return repository_of(folder.resolve()) or folder.resolve()
 
 
 def key_names() -> frozenset[str]:

@@ -17,8 +17,9 @@ from pytest_ftgate.plugin.config import settings_of_run
 from pytest_ftgate.reporting.plan import power_lines, selftest_lines
 from pytest_ftgate.reporting.verdict import fact_lines, verdict_section
 from pytest_ftgate.requests.workload import base_variant, replies_vary
-from pytest_ftgate.results.verdicts import as_typed, load_verdicts, node_id
+from pytest_ftgate.results.verdicts import VERDICTS, as_typed, load_verdicts, node_id
 from pytest_ftgate.runner.preview import cached_replies, power_estimates
+from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.scores import VariantScores
@@ -35,6 +36,7 @@ def explain_gate(node: str, cache: Path | None) -> str:
 
     Raises:
         ConfigurationError: the folder of the cache has no verdict of the gate.
+        CacheError: git tracks the verdicts.
     """
     name, _, gate = node.partition("::")
     path = Path(name) if Path(name).is_file() else None
@@ -44,6 +46,7 @@ def explain_gate(node: str, cache: Path | None) -> str:
         name = Path(os.path.relpath(path.resolve(), settings.root.resolve())).as_posix()
         node = f"{name}::{gate}"
     folder = settings.cache.parent
+    require_untracked(folder / VERDICTS, settings.start)
     verdicts = {node_id(verdict): verdict for verdict in load_verdicts(folder)}
     matches = [name for name in verdicts if name.endswith(f"/{node}")]
     matches = [node] if node in verdicts else matches

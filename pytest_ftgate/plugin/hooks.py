@@ -327,6 +327,7 @@ def pytest_testnodedown(node: Any) -> None:
         suite_runs = read_suite_runs(output["ftgate_cases"])
         reporter.add_process(output["ftgate_requests"], output["ftgate_messages"], suite_runs)
         reporter.add_gates(output["ftgate_gates"])
+        reporter.add_files(output["ftgate_files"])
         for name, key in (("ftgate_deselected", deselected_key), ("ftgate_broken", broken_key)):
             if output[name]:
                 node.config.stash[key] = True

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from traceback import format_exception
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_ftgate.errors import EngineError, FtgateError, SuiteError
 from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.plugin.accepted import store_accepted
 from pytest_ftgate.plugin.cases import CaseItem, case_command, case_items
 from pytest_ftgate.plugin.progress import live_progress, run_log_key
 from pytest_ftgate.plugin.state import session_key, settings_key, verbosity_of
@@ -36,30 +36,6 @@ _state_key = pytest.StashKey["GateItemState"]()
 _RERUN_PLUGINS = ("rerunfailures", "pytest-retry")
 #: Of a run: the errors shown so far, each with the item that shows it.
 _shown_errors_key = pytest.StashKey[dict[str, str]]()
-
-
-class AcceptedGate(NamedTuple):
-    """What a run with ``--ftgate-accept`` accepts of one gate.
-
-    Attributes:
-        suite: the name of its suite.
-        name: the key in the accepted record.
-        serves: the variant in production, or "".
-        cases: the values of each case.
-        limits: the default limit of the gate, by its name; empty if it declares one.
-        exam: what decides the gate, as JSON; its cases stand with the first gate of a process.
-    """
-
-    suite: str
-    name: str
-    serves: str
-    cases: Mapping[str, Any]
-    limits: Mapping[str, float]
-    exam: Mapping[str, Any]
-
-
-#: Of a process: what it accepts, by node id.
-accepted_key = pytest.StashKey[dict[str, AcceptedGate]]()
 
 
 # An AssertionError, so that others see a failed test in it, not a broken one: xfail(raises=...),
@@ -166,19 +142,8 @@ class GateItemState:
 
     def store_accepted(self, cases: Mapping[str, Any], name: str, serves: str) -> None:
         """Store the values of *cases* that this run accepts as those of *name*."""
-        from pytest_ftgate.results.exam import Exam
-        from pytest_ftgate.results.verdicts import json_adapter
-
-        accepted = self.item.config.stash.setdefault(accepted_key, {})
-        gate = self.gate_run.gate
-        limits = {gate.name: gate.max_drop} if gate.has_default_limit and gate.max_drop else {}
-        suite = self.gate_run.gate_suite
-        exam = json_adapter(Exam).dump_python(self.session.exam(suite).of_gates([gate.name]))
-        # Gates of a suite share their cases, and each worker of pytest-xdist sends them once.
-        others = (one.exam["cases"] for one in accepted.values() if one.suite == suite.name)
-        sent = {*chain.from_iterable(others)}
-        exam["cases"] = {name: rows for name, rows in exam["cases"].items() if name not in sent}
-        accepted[self.item.nodeid] = AcceptedGate(suite.name, name, serves, cases, limits, exam)
+        exam = self.session.exam(self.gate_run.gate_suite)
+        store_accepted(self.item, self.gate_run, exam, cases, name, serves)
 
     def blocks(self, verdict: Verdict) -> bool:
         """Return True if *verdict* fails the build."""

@@ -12,21 +12,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from pytest_ftgate.client.budget import CostReport, merge_cost_reports
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.plugin.accepted import AcceptedGates, accepted_of
 from pytest_ftgate.plugin.environment import environment_facts, report_facts
-from pytest_ftgate.plugin.item import AcceptedGate, accepted_key, gate_runs_in
+from pytest_ftgate.plugin.item import gate_runs_in
 from pytest_ftgate.plugin.progress import show_sentence, writer_encoding
 from pytest_ftgate.plugin.selection import gate_nodes, usage_error_key
 from pytest_ftgate.plugin.state import (
     broken_key,
     deselected_key,
     evaluates_nothing,
-    leaves_out,
     session_key,
     settings_key,
     takes_whole_project,
@@ -40,11 +40,9 @@ from pytest_ftgate.reporting.text import break_command, escape_controls
 from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun, overall_verdict
 from pytest_ftgate.results.verdicts import as_typed, from_json, store_verdicts
 from pytest_ftgate.runner.evaluate import interrupted_notes
+from pytest_ftgate.runner.provenance import deciding_files, file_changes
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workers import collect_suite_runs, write_accepted, write_suite_runs
-
-if TYPE_CHECKING:
-    from pytest_ftgate.results.exam import Exam
 
 #: A plugin that already annotates the line of each gate that fails.
 _ANNOTATOR = "pytest_github_actions_annotate_failures"
@@ -74,13 +72,13 @@ class Reporter:
         self._verdicts = GateVerdicts(self._settings.root)
         self._measured: list[str] = []
         self._advice: list[str] = []
-        #: What processes accept, by node id, and the gates whose test has ended.
-        self._accepted: dict[str, AcceptedGate] = {}
-        self._called: set[str] = set()
+        self._accepted = AcceptedGates(config)
         self._request_counts: list[tuple[int, int, float]] = []
         self._messages: list[str] = []
         self._cost_reports: list[CostReport] = []
         self._collected_runs: list[SuiteRun] = []
+        #: The files that decide the run.
+        self._files: set[str] = set()
         self._report: Report | None = None
         self._written: list[str] = []
         #: Requests that were never sent because gates stopped early.
@@ -121,7 +119,7 @@ class Reporter:
             self._measured += [str(value) for key, value in pairs if key == "ftgate_measured"]
             self._advice += [str(value) for key, value in pairs if key == "ftgate_advice"]
         if report.when == "call":
-            self._called.add(report.nodeid)
+            self._accepted.add_ended(report.nodeid)
         if self._verdicts.add_report(report):
             self._dispatch_verdict(str(properties["ftgate"]), report.nodeid)
         elif "ftgate" in properties and hasattr(report, "wasxfail") and report.skipped:
@@ -139,21 +137,15 @@ class Reporter:
 
     def add_accepted(self, gates: Mapping[str, Iterable[Any]]) -> None:
         """Add what one process accepts, by node id."""
-        self._accepted |= {node: AcceptedGate(*values) for node, values in gates.items()}
-
-    def _accepted_cases(self) -> dict[str, dict[str, Mapping[str, Any]]]:
-        """Return by suite and name the cases to accept."""
-        cases: dict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
-        for node, gate in self._accepted.items():
-            earlier = cases[gate.suite].get(gate.name, {})
-            # Gates of one variant may use fewer replies than others; the most replies are stored.
-            if node in self._called and _count_replies(gate.cases) >= _count_replies(earlier):
-                cases[gate.suite][gate.name] = gate.cases
-        return {suite: by_name for suite, by_name in cases.items() if by_name}
+        self._accepted.add(gates)
 
     def add_gates(self, nodes: Iterable[str]) -> None:
         """Add the node ids of the gates that one process has selected."""
         self._verdicts.add_gates(nodes)
+
+    def add_files(self, files: str) -> None:
+        """Add the files that decide what one process evaluates, as JSON."""
+        self._files.update(json.loads(files))
 
     def add_process(
         self,
@@ -235,6 +227,7 @@ class Reporter:
             facts=self._facts(),
             suites=self._suite_runs(),
             advice=tuple(from_json(Advice, text) for text in self._advice),
+            file_changes=file_changes(self._settings, self._files, os.environ),
         )
         return replace(report, verdict=overall_verdict(report))
 
@@ -351,6 +344,10 @@ class Reporter:
                 replace(gate, node=typed(gate.node)) for gate in report.not_evaluated
             ),
             advice=tuple(replace(advice, suite=typed(advice.suite)) for advice in report.advice),
+            file_changes=replace(
+                report.file_changes,
+                files=tuple(replace(f, name=typed(f.name)) for f in report.file_changes.files),
+            ),
         )
 
     def complete_short_summary(self, reporter: pytest.TerminalReporter) -> None:
@@ -412,7 +409,7 @@ class Reporter:
         if self._verdicts.by_node:
             self._store_verdicts()
         report = self._run_record(pending_batches)
-        report = replace(report, notes=(*report.notes, *self._write_accepted_records(report)))
+        report = replace(report, notes=(*report.notes, *self._accepted.write(report)))
         self._written = write_reports(report, self._settings.reports, self._settings.summary)
         self._report = report
         self._dispatch("report", report=report)
@@ -424,44 +421,6 @@ class Reporter:
             self._messages.append(
                 f"the verdicts could not be kept for pytest-ftgate explain: {error}"
             )
-
-    def _write_accepted_records(self, report: Report) -> list[str]:
-        if not self._accepted:
-            return []
-        from pytest_ftgate.reporting.exam import acceptance_lines
-        from pytest_ftgate.results.accepted import accept_run  # imports SciPy
-
-        root = self._settings.root
-        errors = {gate.node for gate in report.not_evaluated}
-        serves = {gate.suite: gate.serves for gate in self._accepted.values()}
-        limits: dict[str, dict[str, float]] = defaultdict(dict)
-        for gate in self._accepted.values():
-            limits[gate.suite] |= gate.limits
-        accepted = [
-            accept_run(
-                root,
-                suite,
-                cases,
-                report,
-                serves[suite],
-                exam=self._accepted_exam(suite),
-                limits=limits[suite],
-                moves_anchor=self._settings.accept_anchor,
-                left_out=lambda node: node in errors or leaves_out(self._config, node),
-            )
-            for suite, cases in self._accepted_cases().items()
-        ]
-        return [line for one in accepted for line in acceptance_lines(one)]
-
-    def _accepted_exam(self, suite: str) -> Exam:
-        """Return what decides the gates of *suite* that have run."""
-        from pytest_ftgate.results.exam import Exam, merge_exams
-        from pytest_ftgate.results.verdicts import json_adapter
-
-        adapter, found = json_adapter(Exam), self._accepted.items()
-        parts = [(node, adapter.validate_python(g.exam)) for node, g in found if g.suite == suite]
-        ran = {name for node, part in parts if node in self._called for name in part.gates}
-        return merge_exams(part for _, part in parts).of_gates(ran)
 
 
 @dataclass(frozen=True, slots=True)
@@ -498,12 +457,6 @@ class _Section:
 
         for line in self._text.split("\n"):
             tw.line(encodable(line, writer_encoding(tw)))
-
-
-def _count_replies(cases: Mapping[str, Any]) -> int:
-    from pytest_ftgate.results.accepted import AcceptedCase
-
-    return sum(AcceptedCase(*values).repeats for values in cases.values())
 
 
 def gate_status(
@@ -550,8 +503,9 @@ def _finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
     # The reporting process of pytest-xdist has no tests of its own.
     if nodes:
         reporter.add_gates(nodes)
+    reporter.add_files(_files_as_json(run))
     reporter.add_process(_request_counts(run), run.user_messages, collect_suite_runs(run))
-    reporter.add_accepted(_accepted(config))
+    reporter.add_accepted(accepted_of(config))
     interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
     reporter.mark_interrupted(interrupted_notes(run, gate_runs) if interrupted else ())
     reporter.write(run.pending_batches)
@@ -581,7 +535,8 @@ def _send_to_reporter(config: pytest.Config, run: Session, nodes: list[str]) -> 
     output = config.workeroutput  # type: ignore[attr-defined]
     output |= {"ftgate_requests": [*_request_counts(run)], "ftgate_messages": run.user_messages}
     output |= {"ftgate_cases": write_suite_runs(run), "ftgate_gates": nodes}
-    output["ftgate_accepted"] = write_accepted(run, _accepted(config))
+    output["ftgate_accepted"] = write_accepted(run, accepted_of(config))
+    output["ftgate_files"] = _files_as_json(run)
     output["ftgate_deselected"] = config.stash.get(deselected_key, False)
     output["ftgate_broken"] = config.stash.get(broken_key, False)
 
@@ -592,5 +547,6 @@ def _request_counts(run: Session) -> tuple[int, int, float, dict[str, Any]]:
     return replies, progress.received, progress.seconds, asdict(run.cost_report())
 
 
-def _accepted(config: pytest.Config) -> dict[str, AcceptedGate]:
-    return config.stash.get(accepted_key, {})
+def _files_as_json(run: Session) -> str:
+    """Return the files that decide; in ASCII, since a name may hold bytes that are no text."""
+    return json.dumps([*deciding_files(run.suites, run.settings.root)])

@@ -43,11 +43,15 @@ class Source:
         root: the directory that holds every named file.
         path: the suite file.
         errors: grows while the suite is read, so that an author sees all errors at once.
+        files: the files that the suite names, and the links that lead to them; grows as well.
+        globs: the patterns of files that it names, each with the folder that it starts from.
     """
 
     root: Path
     path: Path
     errors: list[Diagnostic] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    globs: list[tuple[Path, str]] = field(default_factory=list)
 
     def display_path(self, path: Path) -> str:
         """Return *path* as messages show it: relative to the root where it lies below."""
@@ -75,6 +79,7 @@ class Source:
         elif not path.is_file() and not (folders and path.is_dir()):
             self.add_error(line, f"{what}: {written} does not exist (looked in {folder}/)")
         else:
+            self.files.extend((path, Path(os.path.normpath(self.path.parent / written))))
             return path
         return None
 
@@ -104,6 +109,7 @@ class Source:
         paths = sorted(p for p in matches if p.is_file() and p.is_relative_to(self.root))
         if not paths:
             self.add_error(line, f"{what}: no file matches {pattern}")
+        self.globs.append((self.path.parent, pattern))
         return paths
 
     def read_text(self, path: Path, line: int, what: str) -> str | None:

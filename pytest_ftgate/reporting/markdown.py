@@ -25,6 +25,7 @@ from pytest_ftgate.reporting.summary import (
 )
 from pytest_ftgate.reporting.tables import (
     TextTable,
+    changes_line,
     not_evaluated_groups,
     rank_verdicts,
     source_link,
@@ -86,6 +87,8 @@ def _verdict_section(report: Report) -> Iterator[str]:
         yield f"**{name}** {head}" + (f"<br>do: {action}" if action else "")
     run = f" · [the run]({report.facts['run']})" if "run" in report.facts else ""
     yield usage_line(report) + run + _page_mark(report)
+    if changed := changes_line(report.file_changes):
+        yield escape_markdown(changed)
 
 
 def _table_section(report: Report) -> Iterator[str]:

@@ -22,6 +22,8 @@ from pytest_ftgate.reporting.headlines import half_gone_parts, headline
 from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
 from pytest_ftgate.reporting.next_steps import step_command, step_line
 from pytest_ftgate.reporting.tables import (
+    changes_line,
+    comparison_line,
     cost_lines,
     format_table,
     gates_line,
@@ -64,10 +66,10 @@ _COLOURS = {
 _COLOURED_WORD = re.compile(rf"(?<!\S)({'|'.join(map(re.escape, _COLOURS))})(?!\S)")
 #: The most lines of the closing section, of its notes, and of what passed.
 MAX_LINES, _MAX_NOTES, _MAX_GREEN = 24, 4, 2
-#: The most variants that are named with one result.
-_MAX_NAMED = 4
+#: The most variants that are named with one result, and the most files in a line.
+_MAX_NAMED, _MAX_FILES = 4, 9
 #: How a line of an error begins that is a command to copy.
-_COMMANDS = ("pytest --ftgate", "pytest-ftgate ", "pip install ")
+_COMMANDS = ("pytest --ftgate", "pytest-ftgate ", "pip install ", "git ")
 #: The most lines of an error; pytest shows all of it above.
 _MAX_REASON = 6
 #: The fewest lines of a block that says what got worse and what to do.
@@ -82,7 +84,8 @@ def summary_lines(report: Report, verbosity: int = 0) -> list[str]:
     """
     lines = [*_verdict_lines(report)] if report.gated_verdicts or report.not_evaluated else []
     if verbosity < 0:
-        tail = [*wrap_lines(usage_line(report), 0), *message_lines(report.notes)]
+        tail = [*wrap_lines(usage_line(report), 0), *_changes_lines(report)]
+        tail += message_lines(report.notes)
         return [*lines, *_short_lines(report), *tail] if lines else tail
     tail, notes = [*_tail_lines(report)], _closing_notes(report)
     room = _note_room(report, len(lines) + len(tail))
@@ -120,6 +123,8 @@ def _verbose_lines(report: Report, verbosity: int) -> Iterator[str]:
     yield from ["", *notes] if notes else []
     if report.gated_verdicts:
         yield from _wrap_all(cost_lines(report.cost, full=True, max_usd=report.max_usd))
+    if compared := comparison_line(report.file_changes):
+        yield from ("", *wrap_lines(compared))
 
 
 def _wrap_all(lines: Iterable[str]) -> list[str]:
@@ -381,8 +386,17 @@ def _tail_lines(report: Report) -> Iterator[str]:
     yield from _half_gone_lines(passed)
     if report.requests.replies or report.requests.sent:
         yield from fit_parts(usage_line(report).split(" · "), 2, gap=" · ")
+    yield from _changes_lines(report)
     for advice in report.advice:
         yield from wrap_lines(f"ladder: {ladder_sentence(advice)} (--ftgate-ladder explains)", 0)
+
+
+def _changes_lines(report: Report) -> list[str]:
+    """Return a line on the files that differ from the base branch, if any does; -v shows all."""
+    lines = (changes_line(report.file_changes, most) for most in range(_MAX_FILES, 0, -1))
+    line = next((line for line in lines if cell_count(line) <= line_width()), "")
+    line = line or shorten(changes_line(report.file_changes, 1), line_width())
+    return [line] if line else []
 
 
 def _passed(report: Report) -> list[Verdict]:

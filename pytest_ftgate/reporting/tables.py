@@ -33,8 +33,8 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.recommend.advice import Gain
 from pytest_ftgate.reporting.headlines import has_no_limit
-from pytest_ftgate.reporting.text import cell_count, line_width, pad
-from pytest_ftgate.results.run import SAME_ERROR, Report
+from pytest_ftgate.reporting.text import cell_count, escape_controls, line_width, pad, shorten
+from pytest_ftgate.results.run import SAME_ERROR, FileChange, FileChanges, Report
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.suite.prices import INSTALL_PRICES
 
@@ -48,6 +48,8 @@ _OUTCOME_LABELS = {
 _INSET = "  "
 #: The most gates that a report names if one reason kept them all from being evaluated.
 _MAX_NAMES = 3
+#: The most columns of the name of a file: a commit with longer ones must not fill a comment.
+_MAX_NAME = 150
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 _OUTCOME_ORDER = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASSED)
 
@@ -416,9 +418,36 @@ def not_evaluated_groups(report: Report) -> list[tuple[str, str]]:
     return [(_first_names(names), reason) for reason, names in nodes.items()]
 
 
-def _first_names(names: Sequence[str]) -> str:
-    more = len(names) - _MAX_NAMES
-    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+def _first_names(names: Sequence[str], most: int = _MAX_NAMES) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def changes_line(changes: FileChanges, most: int = 10) -> str:
+    """Return which files that decide differ from the base branch; "" if none does.
+
+    *most* of them are named, an accepted record first, then what is gone.
+    """
+
+    def rank(file: FileChange) -> tuple[bool, bool]:
+        return not file.name.endswith(".accepted.json"), file.change != "deleted"
+
+    names = [
+        shorten(escape_controls(file.name).replace("\n", "\\n"), _MAX_NAME)
+        + (f" ({file.change})" if file.change != "changed" else "")
+        for file in sorted(changes.files, key=rank)
+    ]
+    return f"changed since {changes.branch}: {_first_names(names, most)}" if names else ""
+
+
+def comparison_line(changes: FileChanges) -> str:
+    """Return how the files that decide differ from the base branch, also if they do not; or ""."""
+    if changes.unknown:
+        return f"not compared with a base branch: {changes.unknown}"
+    same = (
+        f"changed since {changes.branch}: none of the files that decide" if changes.branch else ""
+    )
+    return changes_line(changes, len(changes.files)) or same
 
 
 def usage_line(report: Report) -> str:

@@ -1,8 +1,10 @@
-"""Read-only git queries: commits, and files of a commit."""
+"""Read-only git queries: commits, files of a commit, tracked files, and what differs."""
 
 from __future__ import annotations
 
+import os
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,12 @@ from pytest_ftgate.errors import ConfigurationError
 
 #: The most seconds of one git command.
 _TIMEOUT = 20.0
+#: What a hook of git sets for its children: it would make git read another repository or index.
+_OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX")
+#: A folder that a commit fills like a bare repository is none: its configuration runs commands.
+_OPTIONS = ("-c", "core.quotepath=off", "-c", "safe.bareRepository=explicit")
+#: Why a question about history has no answer, with the remedy.
+SHALLOW = "the clone is shallow; fetch its history (fetch-depth: 0)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +46,12 @@ def git_output(folder: Path, *arguments: str) -> str:
     Raises:
         GitError: git is not installed, *folder* is in no repository, or git fails or hangs.
     """
-    command = ["git", "-C", str(folder), "-c", "core.quotepath=off", *arguments]
+    command = ["git", "-C", str(folder), *_OPTIONS, *arguments]
+    own = {name: value for name, value in os.environ.items() if name not in _OF_HOOKS}
+    environ = {**own, "GIT_OPTIONAL_LOCKS": "0", "GIT_LITERAL_PATHSPECS": "0", "LC_ALL": "C"}
     try:
         process = subprocess.run(  # noqa: S603 - git itself, and no shell
-            command, capture_output=True, check=False, timeout=_TIMEOUT
+            command, capture_output=True, check=False, timeout=_TIMEOUT, env=environ
         )
     except FileNotFoundError:
         raise GitError("git is not installed") from None
@@ -50,7 +60,8 @@ def git_output(folder: Path, *arguments: str) -> str:
     if process.returncode:
         message = process.stderr.decode(errors="replace")
         outside = "not a git repository" in message or "does not have any commits" in message
-        raise GitError("the folder is in no git history" if outside else "git failed")
+        failed = f"git failed: {message.strip().partition(chr(10))[0]}".removesuffix(": ")
+        raise GitError("the folder is in no git history" if outside else failed)
     return process.stdout.decode(errors="replace")
 
 
@@ -86,6 +97,24 @@ def tracked_files(folder: Path, pattern: str) -> list[Path]:
     except GitError as error:
         raise ConfigurationError(f"{folder}: {error}; history is read from git") from None
     return [folder / name for name in names if name]
+
+
+def repository_of(path: Path) -> Path | None:
+    """Return the top of the repository around *path*, or None outside of one."""
+    return next((top for top in (path, *path.parents) if (top / ".git").exists()), None)
+
+
+def tracked_among(repository: Path, names: Iterable[str]) -> list[str]:
+    """Return the files that git tracks among *names*, all from the top of *repository*.
+
+    Upper and lower case are equal, as they are on some file systems.
+
+    Raises:
+        GitError: git does not say.
+    """
+    specs = (f":(top,icase,literal){name}" for name in names)
+    output = git_output(repository, "ls-files", "-z", "--", *specs)
+    return output.split("\0")[:-1]
 
 
 def is_shallow(folder: Path) -> bool:

@@ -208,6 +208,44 @@ class RequestCounts:
     skipped: int = 0
 
 
+#: What happened to a file; git does not know an untracked one.
+Change = Literal["added", "changed", "deleted", "untracked"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange:
+    """A file that decides, and differs from the base branch.
+
+    Attributes:
+        name: its path, relative to the root directory.
+        change: what happened to it.
+    """
+
+    name: str
+    change: Change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChanges:
+    """How the files that decide differ from the base branch in git.
+
+    These files are suites, what suites name (prompts, cases, examples, rubrics, schemas, modules),
+    accepted records and committed replies.
+
+    Attributes:
+        branch: the base branch, such as ``main``: the one that a pull request goes to, or the
+            default branch; ``the last commit`` without one; "" if nothing was compared.
+        commit: the last commit of the branch that the run is built on.
+        files: those that differ, changes that are not committed included.
+        unknown: why git cannot tell, or "".
+    """
+
+    branch: str = ""
+    commit: str = ""
+    files: tuple[FileChange, ...] = ()
+    unknown: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """One run.
@@ -226,6 +264,7 @@ class Report:
         facts: versions and environment of the run.
         suites: the cases; empty if no report needs them.
         advice: for each suite with a ladder, whether fine-tuning is worth its cost.
+        file_changes: how the files that decide differ from the base branch.
     """
 
     verdict: Literal["passed", "blocked"]
@@ -241,6 +280,7 @@ class Report:
     facts: Mapping[str, str] = field(default_factory=dict)
     suites: tuple[SuiteRun, ...] = ()
     advice: tuple[Advice, ...] = ()
+    file_changes: FileChanges = field(default_factory=FileChanges)
 
     @property
     def gated_verdicts(self) -> tuple[Verdict, ...]:

@@ -17,7 +17,8 @@ from pytest_ftgate.gates.statements import Value
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.text import replace_in_json
 
-_VERDICTS = "verdicts.jsonl"
+#: The file of the last verdicts, in the folder of the cache.
+VERDICTS = "verdicts.jsonl"
 
 _T = TypeVar("_T")
 
@@ -54,15 +55,15 @@ def store_verdicts(folder: Path, texts: Sequence[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     new = (from_json(Verdict, text) for text in texts)
     verdicts = {node_id(verdict): verdict for verdict in (*load_verdicts(folder), *new)}
-    part = folder / f"{_VERDICTS}.part"
+    part = folder / f"{VERDICTS}.part"
     lines = (f"{to_json(verdict)}\n" for verdict in verdicts.values())
     part.write_text("".join(lines), "utf-8")
-    part.replace(folder / _VERDICTS)
+    part.replace(folder / VERDICTS)
 
 
 def load_verdicts(folder: Path) -> tuple[Verdict, ...]:
     """Return the verdicts stored in *folder*, without those that this version cannot read."""
-    path = folder / _VERDICTS
+    path = folder / VERDICTS
     known = {field.name for field in fields(Verdict)}
     verdicts = []
     # Split only at line feeds: texts of replies may contain other line separators.

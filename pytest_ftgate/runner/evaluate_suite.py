@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ from pytest_ftgate.runner.plugins import (
     plugin_contributions,
     report_to_plugins,
 )
+from pytest_ftgate.runner.provenance import deciding_files, file_changes
 from pytest_ftgate.runner.recommend import has_ladder, suite_advice
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.suite import prepare_suite
@@ -356,6 +358,7 @@ class _Run:
 
     def report(self) -> Report:
         session = self.session
+        files = deciding_files(session.suites, self.project.root)
         report = Report(
             verdict="blocked",
             at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -367,6 +370,7 @@ class _Run:
             facts=_facts(session.settings),
             suites=_suite_runs(session, self.project.root),
             advice=self.advice,
+            file_changes=file_changes(session.settings, files, os.environ),
         )
         return replace(report, verdict=overall_verdict(report))
 

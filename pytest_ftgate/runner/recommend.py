@@ -14,7 +14,7 @@ from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.results.git import GitError, file_commits, git_output, is_shallow
+from pytest_ftgate.results.git import SHALLOW, GitError, file_commits, git_output, is_shallow
 from pytest_ftgate.runner.evaluate import GateResult, evaluate_gate
 from pytest_ftgate.runner.progress import OnProgress
 from pytest_ftgate.runner.session import Session, full_look
@@ -261,9 +261,7 @@ def git_facts(suite: Suite, today: date) -> GitFacts:
     folder = suite.path.parent
     try:
         if is_shallow(folder):
-            return GitFacts(
-                unknown_reason="the clone is shallow; fetch its history (fetch-depth: 0)"
-            )
+            return GitFacts(unknown_reason=SHALLOW)
         since = date.fromordinal(today.toordinal() - _HISTORY_DAYS)
         commits = {
             kind: _changing_commits(folder, since, paths) for kind, paths in files.items() if paths

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_ftgate.cache.cache import Cache
@@ -41,6 +43,7 @@ from pytest_ftgate.requests.request import (
 from pytest_ftgate.requests.workload import ROOM_TO_THINK, Workload, is_known_to_think
 from pytest_ftgate.runner.imports import load_accepted_record, start_imports
 from pytest_ftgate.runner.judges import JudgeRunner
+from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.runner.scores import ScoreCache
 from pytest_ftgate.runner.skill_levels import accepted_choices, leveled_skills, piloted_choices
 from pytest_ftgate.runner.workloads import GateRun, Workloads
@@ -121,6 +124,9 @@ class Session:
     caller grows during collection. *order_requests* orders the requests of a plan.
     """
 
+    #: True once the session sends no more requests.
+    closed = False
+
     def __init__(
         self,
         settings: Settings,
@@ -133,7 +139,6 @@ class Session:
         self._engine: Engine | None = None
         #: Imports libraries while the main thread waits for replies.
         self._importing: Thread | None = None
-        self.closed = False
         limits = {"max_usd": settings.max_usd, "max_minutes": settings.max_minutes}
         self._budget = Budget(self._in_flight, time.monotonic, **limits)
         self.workloads = Workloads(os.environ, self._choose_room, self._choose_levels)
@@ -148,6 +153,7 @@ class Session:
         self._exams: dict[tuple[str, ...], Exam] = {}
         #: Committed replies, by fingerprint; grows during collection.
         self.committed_replies: dict[str, CacheEntry] = {}
+        self.suites: list[Suite] = []
         #: Messages of the cache, and about suites, for the user: one sentence each.
         self.user_messages: list[str] = []
         #: Baseline requests repeated for drift checks: the old ones, and their repetitions.
@@ -212,16 +218,24 @@ class Session:
         """Open the cache.
 
         Raises:
-            CacheError: it cannot be opened.
+            CacheError: it cannot be opened, or git tracks it.
         """
         return Cache(
-            self.settings.cache,
+            self._untracked_cache,
             run=self._run,
             clock=time.time,
             recorded=self.settings.replies == "recorded",
             committed_replies=self.committed_replies,
             warn=self.user_messages.append,
         )
+
+    @cached_property
+    def _untracked_cache(self) -> Path:
+        """The file of the cache; CacheError if git tracks it."""
+        settings, warn = self.settings, self.user_messages.append
+        safe_root = settings.root if settings.safe else None
+        require_untracked(settings.cache, settings.start, safe_root=safe_root, warn=warn)
+        return settings.cache
 
     def use_committed_replies(self, suite: Suite) -> None:
         """Use the replies committed beside *suite* where the cache lacks them.
@@ -253,6 +267,8 @@ class Session:
 
     def count_saved_requests(self, gates: Iterable[GateRun]) -> int:
         """Return how many requests were never sent because gates of *gates* stopped early."""
+        if self._engine is None:
+            return 0
         case_requests: list[CaseRequest] = []
         for gate_run in gates:
             last = self.workloads.looks(gate_run)[-1]
@@ -261,7 +277,7 @@ class Session:
             with suppress(FtgateError):
                 case_requests += chain.from_iterable(self.workloads.gate_requests(gate_run, last))
         requests = distinct_requests(case_requests)
-        return sum(not self.engine.was_submitted(request) for request in requests)
+        return sum(not self._engine.was_submitted(request) for request in requests)
 
     def is_submitted(self, gate_run: GateRun) -> bool:
         """Return True if the requests of *gate_run* were submitted."""

@@ -33,4 +33,5 @@ def prepare_suite(session: Session, suite: Suite) -> Suite:
         from pytest_ftgate.gates.power import needed_repeats  # imports SciPy
 
         suite = replace(suite, repeats=needed_repeats(suite))
+    session.suites.append(suite)
     return suite

@@ -460,6 +460,8 @@ class Suite:
         economics: the volume and the costs of variants, or None if not declared.
         ladder: the thresholds of the recommendation rules.
         judges: the models that grade replies.
+        files: the files that the suite names, and the links that lead to them.
+        globs: the patterns of files that it names, each with the folder that it starts from.
     """
 
     path: Path
@@ -477,6 +479,8 @@ class Suite:
     challengers: tuple[str, ...] = ()
     economics: Economics | None = None
     judges: tuple[Judge, ...] = ()
+    files: tuple[Path, ...] = ()
+    globs: tuple[tuple[Path, str], ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from neighbours import awaken
+from repositories import Repository
 
 from pytest_ftgate.cli.demo import run_demo
 from pytest_ftgate.errors import ConfigurationError
@@ -27,6 +28,8 @@ def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, c
     folder = pytester.path / "ftgate-demo"
     monkeypatch.chdir(pytester.path)
     monkeypatch.setenv("COLUMNS", "80")
+    project = Repository.made(pytester.path)
+    project.commit()
 
     printed = "\n".join(run_demo(Path(folder.name), live=False))
 
@@ -43,6 +46,7 @@ def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, c
     node = f"{folder}/tickets.ftgate.yaml::forgetting[lora-narrow]"
     explained = pytester.run(Path(sys.executable).with_name("pytest-ftgate"), "explain", node)
     assert explained.ret == 0, explained.errlines
+    assert "ftgate-demo" not in project.git("status", "--porcelain")
 
 
 @pytest.mark.heavy

@@ -20,7 +20,7 @@ from reports import (
 )
 
 from pytest_ftgate.client.budget import CostReport
-from pytest_ftgate.gates.rates import AcceptedSamples, Comparison, evaluate_rate
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import (
@@ -124,9 +124,7 @@ def _caused() -> Verdict:
 def _against_accepted(*, anchor: bool = False) -> Verdict:
     new = variant_scores("new", [0.0] * 30 + [1.0] * 70)
     last, first = (variant_scores("new", [0.0] * k + [1.0] * (100 - k)) for k in (28, 2))
-    accepted, oldest = (
-        AcceptedSamples(samples_from_scores(s, "accuracy"), 0) for s in (last, first)
-    )
+    accepted, oldest = (samples_from_scores(s, "accuracy") for s in (last, first))
     gate = _gate(max_drop=0.2)
     sides = {"accepted": accepted, "anchor": oldest} if anchor else {"accepted": oldest}
     return evaluate_rate(suite(gate), gate, Comparison(new, new, **sides))

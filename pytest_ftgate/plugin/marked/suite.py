@@ -143,6 +143,8 @@ def marked_function(
         check_feasibility(function_suite)
     if errors:
         raise SuiteError(function_suite.name, errors)
+    # The function decides as well.
+    location.session.config.stash[session_key].suites.append(function_suite)
     limited = function_suite.gates
     return MarkedFunction(
         suite=suite,

@@ -36,6 +36,8 @@ from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.reporting.skills import SkillResults, skill_results_by_prompt, skill_table
 from pytest_ftgate.reporting.summary import next_steps
 from pytest_ftgate.reporting.tables import (
+    changes_line,
+    comparison_line,
     drift_rows,
     format_error_table,
     gates_line,
@@ -162,6 +164,7 @@ def html_page(report: Report) -> str:
         top=_top_values(report),
         gates=gates_line(report),
         usage=usage_line(report),
+        changes=changes_line(report.file_changes),
         suites=list(dict.fromkeys(verdict.suite for verdict in report.verdicts)),
         sections=shown,
         anchors={section.anchor for section, _ in shown},
@@ -309,7 +312,12 @@ def _confusions(report: Report) -> _Values:
 
 def _facts(report: Report) -> _Values:
     by_variant = {verdict.variant: verdict.facts for verdict in report.verdicts if verdict.facts}
-    return {"report": report, "usage": usage_line(report), "facts_by_variant": by_variant}
+    return {
+        "report": report,
+        "usage": usage_line(report),
+        "comparison": comparison_line(report.file_changes),
+        "facts_by_variant": by_variant,
+    }
 
 
 #: The sections of the page, in their order.

@@ -1,0 +1,147 @@
+"""What a run with ``--ftgate-accept`` accepts, from its gates to the records."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from pytest_ftgate.plugin.state import leaves_out, settings_key
+from pytest_ftgate.results.run import Report
+from pytest_ftgate.runner.workloads import GateRun
+
+if TYPE_CHECKING:
+    from pytest_ftgate.results.exam import Exam
+
+
+class AcceptedGate(NamedTuple):
+    """What a run with ``--ftgate-accept`` accepts of one gate.
+
+    Attributes:
+        suite: the name of its suite.
+        name: the key in the accepted record.
+        serves: the variant in production, or "".
+        cases: the values of each case.
+        limits: the default limit of the gate, by its name; empty if it declares one.
+        exam: what decides the gate, as JSON; its cases stand with the first gate of a process.
+    """
+
+    suite: str
+    name: str
+    serves: str
+    cases: Mapping[str, Any]
+    limits: Mapping[str, float]
+    exam: Mapping[str, Any]
+
+
+#: Of a process: what it accepts, by node id.
+_accepted_key = pytest.StashKey[dict[str, AcceptedGate]]()
+
+
+def accepted_of(config: pytest.Config) -> dict[str, AcceptedGate]:
+    """Return what the gates of this process accept, by node id."""
+    return config.stash.setdefault(_accepted_key, {})
+
+
+def store_accepted(
+    item: pytest.Item,
+    gate_run: GateRun,
+    exam: Exam,
+    cases: Mapping[str, Any],
+    name: str,
+    serves: str,
+) -> None:
+    """Store the values of *cases* that this run accepts as those of *name*.
+
+    *exam* is what decides the gates of the suite, and *serves* the variant in production, or "".
+    """
+    from pytest_ftgate.results.exam import Exam
+    from pytest_ftgate.results.verdicts import json_adapter
+
+    accepted, gate, suite = accepted_of(item.config), gate_run.gate, gate_run.gate_suite
+    limits = {gate.name: gate.max_drop} if gate.has_default_limit and gate.max_drop else {}
+    part = json_adapter(Exam).dump_python(exam.of_gates([gate.name]))
+    # Gates of a suite share their cases, and each worker of pytest-xdist sends them once.
+    others = (one.exam["cases"] for one in accepted.values() if one.suite == suite.name)
+    sent = {*chain.from_iterable(others)}
+    part["cases"] = {key: rows for key, rows in part["cases"].items() if key not in sent}
+    accepted[item.nodeid] = AcceptedGate(suite.name, name, serves, cases, limits, part)
+
+
+class AcceptedGates:
+    """What all processes of a run accept, by node id."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config, self._settings = config, config.stash[settings_key]
+        self._gates: dict[str, AcceptedGate] = {}
+        #: The gates whose test has ended.
+        self._ended: set[str] = set()
+
+    def add(self, gates: Mapping[str, Iterable[Any]]) -> None:
+        """Add what one process accepts, by node id."""
+        self._gates |= {node: AcceptedGate(*values) for node, values in gates.items()}
+
+    def add_ended(self, node: str) -> None:
+        """Record that the test of a gate has ended."""
+        self._ended.add(node)
+
+    def write(self, report: Report) -> list[str]:
+        """Write the records of the suites in *report*; return sentences about them."""
+        if not self._gates:
+            return []
+        from pytest_ftgate.reporting.exam import acceptance_lines
+        from pytest_ftgate.results.accepted import accept_run  # imports SciPy
+
+        errors = {gate.node for gate in report.not_evaluated}
+        serves = {gate.suite: gate.serves for gate in self._gates.values()}
+        limits: dict[str, dict[str, float]] = defaultdict(dict)
+        for gate in self._gates.values():
+            limits[gate.suite] |= gate.limits
+        accepted = [
+            accept_run(
+                self._settings.root,
+                suite,
+                cases,
+                report,
+                serves[suite],
+                exam=self._exam(suite),
+                limits=limits[suite],
+                moves_anchor=self._settings.accept_anchor,
+                left_out=lambda node: node in errors or leaves_out(self._config, node),
+            )
+            for suite, cases in self._cases().items()
+        ]
+        return [line for one in accepted for line in acceptance_lines(one)]
+
+    def _cases(self) -> dict[str, dict[str, Mapping[str, Any]]]:
+        """Return by suite and name the cases to accept."""
+        cases: dict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
+        for node, gate in self._gates.items():
+            earlier = cases[gate.suite].get(gate.name, {})
+            # Gates of one variant may use fewer replies than others; the most replies are stored.
+            if node in self._ended and _count_replies(gate.cases) >= _count_replies(earlier):
+                cases[gate.suite][gate.name] = gate.cases
+        return {suite: by_name for suite, by_name in cases.items() if by_name}
+
+    def _exam(self, suite: str) -> Exam:
+        """Return what decides the gates of *suite* that have run."""
+        from pytest_ftgate.results.exam import Exam, merge_exams
+        from pytest_ftgate.results.verdicts import json_adapter
+
+        adapter = json_adapter(Exam)
+        parts = {
+            node: adapter.validate_python(gate.exam)
+            for node, gate in self._gates.items()
+            if gate.suite == suite
+        }
+        ran = {name for node in parts.keys() & self._ended for name in parts[node].gates}
+        return merge_exams(parts.values()).of_gates(sorted(ran))
+
+
+def _count_replies(cases: Mapping[str, Any]) -> int:
+    from pytest_ftgate.results.accepted import AcceptedCase
+
+    return sum(AcceptedCase(*values).repeats for values in cases.values())

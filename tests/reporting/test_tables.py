@@ -1,0 +1,88 @@
+"""What reports say of the files that decide, whatever the files are called."""
+
+from __future__ import annotations
+
+import pytest
+from reports import HOSTILE, failing_run, report
+
+from pytest_ftgate.reporting.html.page import html_page
+from pytest_ftgate.reporting.markdown import markdown_report
+from pytest_ftgate.reporting.summary import MAX_LINES, detail_lines, summary_lines
+from pytest_ftgate.reporting.tables import changes_line, comparison_line
+from pytest_ftgate.reporting.text import cell_count
+from pytest_ftgate.results.run import FileChange, FileChanges
+
+GONE = FileChange(name="z/s.accepted.json", change="deleted")
+FAILED = failing_run().verdicts
+
+
+def changed(*names: str, **more: str) -> FileChanges:
+    files = (FileChange(name=name, change="changed") for name in names)
+    return FileChanges(branch="main", commit="1a2b", files=(*files, GONE), **more)
+
+
+def test_the_record_that_is_gone_comes_first():
+    assert changes_line(changed("a.md", "b.md")) == (
+        "changed since main: z/s.accepted.json (deleted), a.md, b.md"
+    )
+
+
+def test_a_line_names_so_many_and_counts_the_rest():
+    many = changed(*(f"{number}.md" for number in range(2_000)))
+
+    assert changes_line(many, 2) == (
+        "changed since main: z/s.accepted.json (deleted), 0.md and 1,999 more"
+    )
+    assert changes_line(many).endswith(" and 1,991 more")
+    assert comparison_line(many).endswith(", 1999.md")
+
+
+def test_where_nothing_differs_or_git_cannot_tell_no_line_is_shown_but_in_details():
+    same, unknown = FileChanges(branch="main"), FileChanges(unknown="the clone is shallow")
+
+    assert [changes_line(one) for one in (same, unknown, FileChanges())] == ["", "", ""]
+    assert [comparison_line(one) for one in (same, unknown, FileChanges())] == [
+        "changed since main: none of the files that decide",
+        "not compared with a base branch: the clone is shallow",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("verbosity", [-1, 0])
+@pytest.mark.parametrize("names", [("p.md",), ("x" * 200,), [f"{n}.md" for n in range(99)]])
+def test_the_closing_section_spends_one_line_and_keeps_to_its_own(names, verbosity):
+    record = report(*FAILED, file_changes=changed(*names))
+
+    lines = summary_lines(record, verbosity)
+
+    about = [line for line in lines if line.startswith("changed since main: z/s.accepted")]
+    assert len(about) == 1
+    assert cell_count(about[0]) <= 80
+    assert len(lines) <= MAX_LINES
+
+
+def test_long_names_do_not_push_the_verdicts_out_of_a_comment():
+    record = report(*FAILED, file_changes=changed(*(f"{n}{'@' * 4_000}" for n in range(99))))
+
+    comment = markdown_report(record, 60_000)
+
+    assert "\nchanged since main: " in comment
+    assert "left out for their length" not in comment
+
+
+@pytest.mark.parametrize("nasty", [*HOSTILE, "line"])
+def test_the_name_of_a_file_cannot_act_in_any_report(nasty):
+    name = {**HOSTILE, "line": "p.md\n::error::owned"}[nasty]
+    record = report(*FAILED, file_changes=changed(name))
+
+    terminal = [*summary_lines(record), *detail_lines(record)]
+    page, comment = html_page(record), markdown_report(record)
+
+    for text in (*terminal, page, comment):
+        assert not {"\x1b", "\x00", "\u202e", "\u2028", "\x85"} & set(text)
+    assert not [line for line in terminal if "\n" in line or line.lstrip().startswith("::")]
+    shown = next(line for line in comment.split("\n") if line.startswith("changed since"))
+    for mark in ("<script", "<img", "<svg", "</details><", "| a |", "](", " @e", " #1", "<!--"):
+        assert mark not in shown
+    for tag in ("<img", "<svg onload", "<script>document", "</details><svg"):
+        assert tag not in page
