@@ -44,11 +44,13 @@ class Source:
         root: the directory that holds every named file.
         path: the suite file.
         errors: grows while the suite is read, so that an author sees all errors at once.
+        warnings: grows likewise: what is probably a mistake, and keeps no suite from running.
     """
 
     root: Path
     path: Path
     errors: list[Diagnostic] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
 
     def display_path(self, path: Path) -> str:
         """Return *path* as messages show it: relative to the root where it lies below."""
@@ -57,6 +59,10 @@ class Source:
     def add_error(self, line: int, message: str, path: Path | None = None) -> None:
         """Add an error at *line* of the suite file, or of *path*."""
         self.errors.append(Diagnostic(self.display_path(path or self.path), line, message))
+
+    def add_warning(self, line: int, message: str, path: Path | None = None) -> None:
+        """Add a warning at *line* of the suite file, or of *path*."""
+        self.warnings.append(Diagnostic(self.display_path(path or self.path), line, message))
 
     def find_file(
         self, written: str, line: int, what: str, *, anywhere: bool = False, folders: bool = False

@@ -433,6 +433,7 @@ class Suite:
         economics: the volume and the costs of variants, or None if not declared.
         ladder: the thresholds of the recommendation rules.
         judges: the models that grade replies.
+        warnings: what is probably a mistake in its files.
     """
 
     path: Path
@@ -450,6 +451,7 @@ class Suite:
     challengers: tuple[str, ...] = ()
     economics: Economics | None = None
     judges: tuple[Judge, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
