@@ -17,7 +17,7 @@ from pytest_ftgate.requests.keys import key_use
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, distinct_requests
 from pytest_ftgate.runner.preview import judge_requests
-from pytest_ftgate.runner.session import Session, require_recorded, require_replies
+from pytest_ftgate.runner.session import Session, full_look, require_recorded, require_replies
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.suite.providers import provider_spec, weights_engine, weights_extra
 
@@ -53,6 +53,9 @@ class _Preflight:
         session, suite, gate = self._session, gate_run.suite, gate_run.gate
         session.accepted_record(gate_run.gate_suite)
         groups = session.workloads.gate_requests(gate_run)
+        if gate.sends_requests and not groups:  # a conversation begins with the case
+            look = full_look(suite)
+            groups = [session.workloads.task_requests(suite, gate_run.variant, look)]
         self.check_replies([[*distinct_requests(group)] for group in groups], suite.name)
         if suite.judges and gate.reads_grades and not gate_run.function_suite:
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -144,7 +144,7 @@ def _stand_in(variant: str, case_request: CaseRequest) -> Reply:
 
 
 def estimate_variants(
-    session: Session, gates: Sequence[GateRun], told: Container[str] = ()
+    session: Session, gates: Sequence[GateRun], told: Collection[str] = ()
 ) -> tuple[list[RequestEstimate], list[str]]:
     """Return the estimated requests of each variant, and the errors of the other variants.
 
@@ -166,7 +166,8 @@ def estimate_variants(
         estimates.append(replace(estimate, keys=tuple((key.name, key.host) for key in keys)))
         errors += [(variant, message) for message in refused]
     cache.close()
-    return estimates, [f"{name}: {message}" for name, message in errors if message not in told]
+    lines = {f"{name}: {message}": message for name, message in errors}
+    return estimates, [line for line, message in lines.items() if not {line, message} & {*told}]
 
 
 def _keys(session: Session, requests: Iterable[Request]) -> tuple[list[KeyUse], list[str]]:

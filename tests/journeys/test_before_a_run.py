@@ -213,3 +213,26 @@ def test_a_marked_function_with_a_placeholder_in_its_prompt_has_the_warning(desk
 
     assert told("run", "test_sort.py")[1].count(PLACEHOLDER) == 1
     assert told("plan", "test_sort.py")[1].count(PLACEHOLDER) == 1
+
+
+def test_a_conversation_without_its_key_is_an_error_of_the_plan(desk, told):
+    write(desk, variant=HOSTED, prompt="Sort the ticket.")
+    body = "def test_it(case, ask):\n    assert ask().text == case.expected\n"
+    desk.marked(body, 'min=0.5, variants=["draft"]')
+
+    code, printed = told("plan", "test_marked.py")
+
+    assert code == 1
+    assert "✗ test_marked.py::test_it[draft] the key of gpt-x is missing" in printed
+
+
+def test_a_key_of_a_judge_that_must_not_be_sent_is_named_once(desk, told, monkeypatch):
+    monkeypatch.setenv("OURS", "canary")
+    judge = f"{HOSTED}, base_url: 'http://127.0.0.1:9/v1', api_key_env: OURS"
+    score = f"{{judge: {{rubric: Nice., model: {{{judge}}}}}}}"
+    write(desk, variant=RECORDED, prompt="Sort the ticket.", score=score)
+
+    code, printed = told("plan")
+
+    assert code == 1
+    assert printed.count("OURS would go to 127.0.0.1:9, which the configuration does not list") == 1
