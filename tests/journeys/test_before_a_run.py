@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from html import unescape
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -236,3 +237,16 @@ def test_a_key_of_a_judge_that_must_not_be_sent_is_named_once(desk, told, monkey
 
     assert code == 1
     assert printed.count("OURS would go to 127.0.0.1:9, which the configuration does not list") == 1
+
+
+def test_the_page_of_the_suite_shows_what_is_printed(desk, told, monkeypatch):
+    page = Path(__file__).parents[2].joinpath("docs/suite.md").read_text("utf-8")
+    monkeypatch.setenv("COLUMNS", "80")
+    hosted = HOSTED.replace("gpt-x", "gpt-5.4")
+    write(desk, variant=hosted, prompt="Sort this ticket: {input}")
+
+    lines = desk.run("--ftgate-plan").outlines
+
+    start = next(n for n, line in enumerate(lines) if line.startswith("BLOCKED"))
+    assert "\n".join(lines[start : lines.index("", start)]) in page
+    assert next(line for line in lines if line.startswith("p.md:1: ")) in page
