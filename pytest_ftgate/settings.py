@@ -386,8 +386,8 @@ _OPTIONS = (
     _Option("replies", "Where replies come from: the cache, then requests (auto, the default), "
             "requests only (fresh), or the cache only (recorded).",
             {"choices": _REPLIES}, "auto"),
-    _Option("plan", "Print the requests, their cost and what the gates can show; send nothing.",
-            _FLAG),
+    _Option("plan", "Print the requests, their cost, what the gates can show, and which of them "
+            "would not be evaluated (exit code 1); send nothing.", _FLAG),
     _Option("accept", "Accept this run: write its results beside each suite; later runs are "
             "compared with them.",
             _FLAG),

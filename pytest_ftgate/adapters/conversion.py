@@ -33,7 +33,7 @@ from pytest_ftgate.adapters.lora import (
 )
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.locks import exclusive_lock
-from pytest_ftgate.weights import file_sha256
+from pytest_ftgate.weights import file_sha256, weights_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -238,6 +238,20 @@ def is_evidently_other(trained_on: str, name: str) -> bool:
     differs = all(old and new and old != new for old, new in versions)
     is_path = trained_on.startswith(("/", ".", "~")) or "\\" in trained_on
     return bool(adapter and model and differs and not is_path)
+
+
+def check_base(folder: Path, model: str) -> None:
+    """Raise an error if the adapter in *folder* evidently belongs to another base than *model*.
+
+    Raises:
+        ConfigurationError: it does, or its configuration cannot be read.
+    """
+    trained_on, name = LoraConfig.read(folder).base, weights_name(model)
+    if is_evidently_other(trained_on, name.partition("@")[0].rpartition("/")[2]):
+        raise ConfigurationError(
+            f"adapter {folder.name}: it was trained on {trained_on} (base_model_name_or_path in "
+            f"{CONFIG_FILE}), and model is {name}; name its own base as model"
+        )
 
 
 def _families(name: str) -> dict[str, str]:

@@ -6,11 +6,10 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from shutil import get_terminal_size
 from textwrap import wrap
@@ -35,8 +34,9 @@ from pytest_ftgate.plugin.config import settings_of_run, with_suite
 from pytest_ftgate.providers.base import SupportsGenerate, open_provider
 from pytest_ftgate.reporting.text import escape_controls, shorten
 from pytest_ftgate.requests import request as requests
-from pytest_ftgate.requests.keys import is_loopback, key_use
+from pytest_ftgate.requests.keys import is_loopback
 from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.runner.preflight import blocked_gates, sending_error
 from pytest_ftgate.runner.preview import lint_lines, power_estimates
 from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.runner.session import Session, full_look
@@ -157,11 +157,16 @@ def _suite(path: Path, cache: Path | None) -> Iterator[Diagnosis]:
 def _opened_suite(suite: Suite, session: Session) -> list[Diagnosis]:
     variants = suite.variants.values()
     gates = [GateRun(suite, gate, one) for one in variants for gate in suite.gates_for(one)]
-    found = [_shown(suite, session, gates)]
-    found += _by_variant(suite, session)
+    blocked = blocked_gates(session, {f"{g.name}[{g.variant.name}]": g for g in gates})
+    found = [_shown(suite, session, gates), *_by_variant(suite, session, blocked)]
+    told = "".join(one.text for one in found if one.level is Level.FAIL)
+    for reason, names in blocked.items():
+        if reason not in told:
+            found.append(Diagnosis(Level.FAIL, f"{suite.name}, {', '.join(names)}: {reason}"))
     for line in lint_lines(session, gates):
         text = f"{suite.name}, {line.strip().removeprefix('lint: ')}"
         found.append(Diagnosis(Level.WARN, text))
+    found += (Diagnosis(Level.WARN, text) for text in dict.fromkeys(session.user_messages))
     session.close()
     return found
 
@@ -179,46 +184,44 @@ def _shown(suite: Suite, session: Session, gates: Sequence[GateRun]) -> Diagnosi
     return Diagnosis(Level.OK, f"{text}; can show drops of: {drops}" if drops else text)
 
 
-def _by_variant(suite: Suite, session: Session) -> Iterator[Diagnosis]:
+def _by_variant(suite: Suite, session: Session, blocked: Container[str]) -> Iterator[Diagnosis]:
     """Yield the diagnoses of the variants; variants with the same diagnosis share it."""
     names: dict[Diagnosis, list[str]] = {}
     for variant in suite.variants.values():
-        for one in _variant(suite, session, variant):
+        for one in _variant(suite, session, variant, blocked):
             names.setdefault(one, []).append(escape_controls(variant.name))
     for one, variants in names.items():
         yield replace(one, text=f"{suite.name}, {', '.join(variants)}: {one.text}")
 
 
-def _variant(suite: Suite, session: Session, variant: Variant) -> Iterator[Diagnosis]:
-    """Yield what keeps *variant* from answering, or how it answers."""
+def _variant(
+    suite: Suite, session: Session, variant: Variant, blocked: Container[str]
+) -> Iterator[Diagnosis]:
+    """Yield what keeps *variant* from answering, or how it answers.
+
+    What *blocked* does not have keeps no gate from being evaluated: its replies are cached.
+    """
     spec = provider_spec(variant.provider)
     try:
         case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
         request = case_requests[0].request
-        if message := session.key_error(key_use(request, os.environ)):
-            yield Diagnosis(Level.FAIL, message)
-            return
-        # Loading weights takes long, and a plugin's provider may do anything.
-        if spec.hosted:
-            provider = open_provider([request], os.environ, {})
-            asyncio.run(provider.close())
     except (FtgateError, IndexError) as error:
         yield Diagnosis(Level.FAIL, str(error))
+        return
+    if message := sending_error(session, request):
+        yield Diagnosis(Level.FAIL if message in blocked else Level.WARN, message)
         return
     if spec.hosted:
         yield from _server(request, variant, spec) if request.base_url else _key(variant, spec)
     elif spec.weights == "gguf":
-        yield _engine(variant, Path(request.model))
+        yield _weights(variant, Path(request.model))
         yield from _gguf_template(request)
     if spec.hosted and request.base_url is None and not has_price(variant.tariff):
         remedy = "state usd_per_1m_input and usd_per_1m_output on the variant"
         yield Diagnosis(Level.WARN, f"the prices of {variant.model} are unknown", remedy)
 
 
-def _engine(variant: Variant, weights: Path) -> Diagnosis:
-    if find_spec("xllamacpp") is None:
-        text = f"the engine of provider {variant.provider} is missing"
-        return Diagnosis(Level.FAIL, text, 'pip install "pytest-ftgate[local]"')
+def _weights(variant: Variant, weights: Path) -> Diagnosis:
     slow, text = slow_type(weights), f"{variant.model} is read from {weights.name}"
     if slow:
         return Diagnosis(Level.WARN, f"{text}; its type {slow} is slow on this processor")

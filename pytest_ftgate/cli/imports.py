@@ -23,7 +23,12 @@ from pytest_ftgate.readers.yaml import read_yaml
 from pytest_ftgate.reporting.text import escape_controls, wrap_lines
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.providers import provider_keys, provider_spec, reads_key
-from pytest_ftgate.suite.templates import render_template, template_variables
+from pytest_ftgate.suite.templates import (
+    CASE_VARIABLES,
+    PASSAGES,
+    render_template,
+    template_variables,
+)
 
 _SUFFIX = ".ftgate.yaml"
 #: The judge where a configuration leaves it to the tool.
@@ -73,7 +78,7 @@ def import_suite(file: Path, out: Path | None, variant: str | None) -> ImportedO
         ConfigurationError: the file or an option cannot be used, or a file exists already.
     """
     file = file if file.name else file.absolute()  # such as "."
-    path = out or file.with_name(f"{file.name.partition('.')[0]}{_SUFFIX}")
+    path = out or imported_path(file)
     if not path.name.endswith(_SUFFIX) or path.name == _SUFFIX:
         raise ConfigurationError(f"{path}: the name of a suite ends in {_SUFFIX}")
     imported = read_import(file)
@@ -82,6 +87,11 @@ def import_suite(file: Path, out: Path | None, variant: str | None) -> ImportedO
     writer.write()
     errors = _errors(path, writer)
     return ImportedOutput(tuple(_lines(writer, errors)), 1 if errors else 0)
+
+
+def imported_path(file: Path) -> Path:
+    """Return where the suite is written that *file* declares: beside it."""
+    return file.with_name(f"{file.name.partition('.')[0]}{_SUFFIX}")
 
 
 def _variant_keys(written: str) -> dict[str, Any]:
@@ -175,7 +185,7 @@ class _Writer:
         """Return True if *prompt* can be rendered for all cases; missing variables are empty."""
         try:
             variables = template_variables(prompt.user) | template_variables(prompt.system)
-            known = {"input", "id", "tags", "passages"}
+            known = {*CASE_VARIABLES, PASSAGES}
             for case in self.imported.cases:
                 missing = variables - known - case.get("vars", {}).keys()
                 if missing:
@@ -214,7 +224,9 @@ class _Writer:
         if not imported.rubric:
             _fit_scores(scored, imported.score)
         reply: dict[str, Any] = {"score": imported.score} if imported.score else {}
-        reply |= _shared("score", scored) | _shared("format", cases)
+        # Beside a judge, a case that a rule scores keeps its own score.
+        reply |= {} if imported.rubric else _shared("score", scored)
+        reply |= _shared("format", cases)
         if imported.rubric:
             reply["score"] = {"judge": {"rubric": imported.rubric, "model": self.judge()}}
         elif not scored and not any("format" in keys for keys in (reply, *cases)):

@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from pytest_ftgate.cli.demo import is_demo
+from pytest_ftgate.cli.imports import import_suite, imported_path
 from pytest_ftgate.cli.project import (
     DATA_SUFFIXES,
     Candidate,
@@ -24,12 +25,12 @@ from pytest_ftgate.cli.project import (
     case_files,
     cases_for,
     git_root,
+    is_promptfoo,
     key_names,
     local_servers,
     newest_adapter,
     other_configs,
-    promptfoo_cases,
-    promptfoo_prompts,
+    promptfoo_configs,
     raw_rows,
     read_cases,
     unknown_tables,
@@ -57,7 +58,7 @@ from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.providers import FirstVariant, adapter_variant, first_variants
 from pytest_ftgate.suite.schema import suite_schema
-from pytest_ftgate.suite.templates import template_variables
+from pytest_ftgate.suite.templates import CASE_VARIABLES, PASSAGES, template_variables
 from pytest_ftgate.weights import find_weights
 
 #: More cases take a local model minutes, so they are not measured here.
@@ -109,26 +110,33 @@ def write_first_suite(
     columns = Columns(input=input or "", expected=expected or "")
     if starter:
         prompt, cases = _write_starter(Path("prompts"))
-    found = [_named(prompt, cases, columns)] if prompt or cases else _found(Path(), columns)
+    found, configs = _sources(prompt, cases, columns)
     new = [candidate for candidate in found if not candidate.suite.exists()]
-    if not found:
-        return InitOutput((_nothing(Path()),), 1)
-    if len(new) > 1:
-        return InitOutput(tuple(_choices(new)), 1)
+    new_configs = [config for config in configs if not imported_path(config).exists()]
+    if len(new) + len(new_configs) > 1:
+        return InitOutput(tuple(_choices(new, new_configs)), 1)
+    if new_configs:
+        return _imported(new_configs[0], workflow=workflow)
     if new:
         return _written(new[0], workflow=workflow)
-    return InitOutput((*_existing(found, workflow=workflow),))
+    suites = [*(candidate.suite for candidate in found), *map(imported_path, configs)]
+    if not suites:
+        return InitOutput((_nothing(Path()),), 1)
+    return InitOutput(tuple(_existing(suites, workflow=workflow)))
 
 
 def _nothing(folder: Path) -> str:
     """Return what was looked for, and what lies below *folder* instead."""
     found = [f"\nFound of another tool: {path}" for path in other_configs(folder)]
+    folders = {path.parent for path, _ in unknown_tables(folder)}
+    found += [f"\nLeft out: {path}, which the demo wrote" for path in folders if is_demo(path)]
     return _NOTHING.format(folder=Path.cwd(), found="".join([*found, *_other_columns(folder)]))
 
 
 def _other_columns(folder: Path, prompt: str = "") -> Iterator[str]:
     """Yield what to type for each table below *folder* whose columns are not known."""
-    for path, names in unknown_tables(folder):
+    tables = ((p, names) for p, names in unknown_tables(folder) if not is_demo(p.parent))
+    for path, names in tables:
         shown = ", ".join(names[:_SHOWN_COLUMNS])
         yield f"\nFound with other columns: {path} ({shown}); name two of them: "
         yield f"pytest-ftgate init{prompt} --input COLUMN --expected COLUMN"
@@ -143,6 +151,22 @@ def _write_starter(folder: Path) -> tuple[Path, Path]:
 
 
 # What is written for ------------------------------------------------------------------------------
+
+
+def _sources(
+    prompt: Path | None, cases: Path | None, columns: Columns
+) -> tuple[list[Candidate], list[Path]]:
+    """Return what a suite can be made of: prompts with cases, and configurations of promptfoo.
+
+    They are those that the user names, or all below this folder.
+    """
+    if prompt and not cases and is_promptfoo(prompt):
+        return [], [prompt]
+    if prompt or cases:
+        return [_named(prompt, cases, columns)], []
+    found = [one for one in candidates(Path(), columns) if not is_demo(one.suite.parent)]
+    # Named columns are those of a table, which a configuration is not.
+    return found, [] if columns != Columns() else promptfoo_configs(Path())
 
 
 def _named(prompt: Path | None, cases: Path | None, columns: Columns) -> Candidate:
@@ -162,37 +186,30 @@ def _named(prompt: Path | None, cases: Path | None, columns: Columns) -> Candida
     return Candidate(prompt, read_cases(data.path, columns))
 
 
-def _found(folder: Path, columns: Columns) -> list[Candidate]:
-    found = [found for found in candidates(folder, columns) if not is_demo(found.suite.parent)]
-    for config in other_configs(folder) if not found else ():
-        found += _from_promptfoo(config)
-    return found
-
-
-def _from_promptfoo(config: Path) -> Iterator[Candidate]:
-    """Yield a candidate for the first prompt of a promptfoo configuration; writes its cases."""
-    rows, prompts = promptfoo_cases(config), promptfoo_prompts(config)
-    if rows and prompts:
-        path = prompts[0].with_name(f"{prompts[0].stem}.cases.jsonl")
-        write_new(path, _lines(rows))
-        yield Candidate(prompts[0], read_cases(path))
-
-
-def _existing(found: list[Candidate], *, workflow: bool) -> Iterator[str]:
-    for candidate in found:
-        yield f"{candidate.suite} is there already; it was left as it is"
-    yield from write_workflow(found[0].suite) if workflow else ()
-    yield f"schema for editors: {_write_schema(found[0].suite)}"
+def _existing(suites: list[Path], *, workflow: bool) -> Iterator[str]:
+    for suite in suites:
+        yield f"{suite} is there already; it was left as it is"
+    yield from write_workflow(suites[0]) if workflow else ()
+    yield f"schema for editors: {_write_schema(suites[0])}"
     yield ""
     yield "next:"
-    yield f"  pytest --ftgate {shlex.quote(str(found[0].suite))}"
+    yield f"  pytest --ftgate {shlex.quote(str(suites[0]))}"
 
 
-def _choices(new: list[Candidate]) -> Iterator[str]:
-    yield "several prompts have cases; name one:"
+def _choices(new: list[Candidate], configs: list[Path]) -> Iterator[str]:
+    yield "several suites can be written; type one of these lines:"
     for candidate in new:
         path = candidate.prompt or candidate.data.path
         yield f"  pytest-ftgate init {shlex.quote(str(path))}  # {candidate.data.path.name}"
+    for config in configs:
+        yield f"  pytest-ftgate import {shlex.quote(str(config))}  # its prompts, tests and models"
+
+
+def _imported(config: Path, *, workflow: bool) -> InitOutput:
+    """Write the suite that a configuration of promptfoo declares."""
+    imported = import_suite(config, None, None)
+    lines = write_workflow(imported_path(config)) if workflow else ()
+    return InitOutput((*imported.lines, *lines), imported.exit_code)
 
 
 # Writing ------------------------------------------------------------------------------------------
@@ -302,7 +319,7 @@ def _with_variables(candidate: Candidate) -> tuple[Candidate, list[Path]]:
         names = template_variables(candidate.prompt.read_text("utf-8-sig"))
     except (TemplateError, ValueError):
         return candidate, []
-    unknown = names - {"input", "id", "tags", "passages"}
+    unknown = names - {*CASE_VARIABLES, PASSAGES}
     rows = raw_rows(candidate.data.path)
     if not unknown or not rows or not all(unknown <= row.keys() for row in rows):
         return candidate, []

@@ -15,7 +15,6 @@ from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.rows import AnswerFile, Columns
 from pytest_ftgate.readers.source import Source, declared_keys
 from pytest_ftgate.readers.table import read_rows
-from pytest_ftgate.readers.yaml import read_yaml
 from pytest_ftgate.results.git import repository_of
 from pytest_ftgate.suite.declaration import DeclaredCase
 from pytest_ftgate.suite.providers import LOCAL_PORTS
@@ -32,8 +31,9 @@ _NO_PROMPTS = (
 _NO_CASES = ("train", "repl", "accepted", "label", "package", "lock", "config", "schema")
 #: A larger file is no set of cases that a person keeps beside a prompt.
 _MAX_BYTES = 20_000_000
-#: The configurations of other tools for evaluations.
-_CONFIGS = ("promptfooconfig.y*ml", "deepeval.json", ".deepeval", "evals.json")
+#: The configurations of promptfoo that can be imported, and all of other tools.
+_PROMPTFOO = ("promptfooconfig.y*ml", "promptfooconfig.json")
+_CONFIGS = (*_PROMPTFOO, "promptfooconfig.*s", "deepeval.json", ".deepeval", "evals.json")
 #: Parts of the names of models that do not chat.
 _NO_CHAT = ("embed", "rerank", "whisper", "tts")
 
@@ -181,6 +181,16 @@ def cases_for(prompt: Path, data: Sequence[CaseTable]) -> CaseTable | None:
     return data[0] if is_prompt and len(data) == 1 else None
 
 
+def promptfoo_configs(folder: Path) -> list[Path]:
+    """Return the configurations of promptfoo below *folder* that can be imported."""
+    return [path for pattern in _PROMPTFOO for path in project_files(folder, pattern)]
+
+
+def is_promptfoo(path: Path) -> bool:
+    """Return True if *path* has the name of a configuration of promptfoo."""
+    return any(map(path.match, _PROMPTFOO))
+
+
 def other_configs(folder: Path) -> list[Path]:
     """Return the configurations of other tools below *folder*."""
     return [path for pattern in _CONFIGS for path in project_files(folder, pattern)]
@@ -242,41 +252,3 @@ def write_new(path: Path, text: str) -> None:
         raise ConfigurationError(f"{path} is there already; {remedy}") from error
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
-
-
-# promptfoo ---------------------------------------------------------------------------------------
-
-_FILE = "file://"
-#: The assertions of promptfoo whose value is what a reply should contain or be.
-_EXPECTED = ("equals", "contains", "icontains")
-
-
-def promptfoo_cases(config: Path) -> list[dict[str, Any]]:
-    """Return the tests that stand in a ``promptfooconfig.yaml``, as cases with ``vars``."""
-    document = read_yaml(config.read_text("utf-8"), config.name).value
-    tests = document.get("tests") if isinstance(document, Mapping) else None
-    rows = []
-    for test in tests if isinstance(tests, list) else ():
-        values = test.get("vars") if isinstance(test, Mapping) else None
-        if not isinstance(values, Mapping) or not values:
-            continue
-        expected = _expected_of(test.get("assert"))
-        row = {"input": str(next(iter(values.values()))), "vars": dict(values)}
-        rows.append(row | ({"expected": expected} if expected else {}))
-    return rows
-
-
-def _expected_of(assertions: Any) -> str:
-    for assertion in assertions if isinstance(assertions, list) else ():
-        if isinstance(assertion, Mapping) and assertion.get("type") in _EXPECTED:
-            return str(assertion.get("value", ""))
-    return ""
-
-
-def promptfoo_prompts(config: Path) -> list[Path]:
-    """Return the files of prompts that a ``promptfooconfig.yaml`` names."""
-    document = read_yaml(config.read_text("utf-8"), config.name).value
-    prompts = document.get("prompts") if isinstance(document, Mapping) else None
-    names = [str(p) for p in (prompts if isinstance(prompts, list) else [prompts]) if p]
-    paths = [config.parent / name.removeprefix(_FILE) for name in names]
-    return [path for path in paths if path.suffix in _PROMPT_SUFFIXES and path.is_file()]

@@ -75,6 +75,9 @@ def _enable(config: pytest.Config, settings: Settings) -> None:
     from pytest_ftgate.weights import show_conversion
 
     worker = getattr(config, "workerinput", None)
+    if settings.plan:
+        # pytest-xdist would evaluate the gates in its processes.
+        config.option.dist = "no"
     if worker and settings.max_usd is not None:
         # Workers do not share a budget, so each may spend an equal part.
         settings = replace(settings, max_usd=settings.max_usd / worker["workercount"])

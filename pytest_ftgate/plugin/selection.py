@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+
 import pytest
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.plugin.cases import case_variant, unknown_case_error
-from pytest_ftgate.plugin.item import gate_run_of, gate_runs_in
-from pytest_ftgate.plugin.state import is_marked_as_gate, session_key, uses_fixture
+from pytest_ftgate.plugin.item import gate_run_of
+from pytest_ftgate.plugin.state import is_marked_as_gate, session_key, settings_key, uses_fixture
+from pytest_ftgate.runner.session import Session
+from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.settings import Settings
 
 #: Of a worker of pytest-xdist: why the command line cannot be used.
@@ -77,28 +81,41 @@ def gate_nodes(items: list[pytest.Item]) -> list[str]:
 
 
 def show_plan(session: pytest.Session) -> None:
-    """Print the plan: requests, costs, and what the gates can show."""
-    from pytest_ftgate.reporting.plan import contamination_lines, plan_lines, power_lines
-    from pytest_ftgate.reporting.text import break_command
-    from pytest_ftgate.runner import preview
+    """Print the plan: requests, costs, and what the gates can show.
 
+    The session fails if a run could not evaluate a gate.
+    """
+    from pytest_ftgate.reporting.text import break_command
+    from pytest_ftgate.runner.preflight import blocked_gates
+
+    run, settings = session.config.stash[session_key], session.config.stash[settings_key]
+    items = [(item, gate_run) for item in session.items if (gate_run := gate_run_of(item))]
+    blocked = blocked_gates(run, {settings.typed(item.nodeid): gate for item, gate in items})
+    session.testsfailed += sum(map(len, blocked.values()))
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
         return
-    gate_runs = gate_runs_in(session.items)
-    run = session.config.stash[session_key]
     reporter.section("ftgate plan")
-    if not gate_runs:
+    if not items:
         reporter.write_line("no gate was collected, so the run would send no request")
         return
-    for line in (
-        *plan_lines(*preview.estimate_variants(run, gate_runs)),
-        *preview.adapter_lines(gate_runs),
-        *contamination_lines(preview.contaminations(gate_runs)),
-        *preview.variant_lines(run, gate_runs),
-        *preview.coverage_lines(gate_runs),
-        "",
-        *power_lines(preview.power_estimates(run, gate_runs)),
-        *dict.fromkeys(run.user_messages),
-    ):
+    for line in _plan_lines(run, [gate_run for _, gate_run in items], blocked):
         reporter.write_line(break_command(line))
+
+
+def _plan_lines(
+    run: Session, gate_runs: Sequence[GateRun], blocked: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
+    from pytest_ftgate.reporting import plan
+    from pytest_ftgate.runner import preview
+
+    yield from plan.plan_lines(*preview.estimate_variants(run, gate_runs, told=blocked))
+    yield from preview.adapter_lines(gate_runs)
+    yield from plan.contamination_lines(preview.contaminations(gate_runs))
+    yield from preview.variant_lines(run, gate_runs)
+    yield from preview.coverage_lines(gate_runs)
+    yield ""
+    yield from plan.power_lines(preview.power_estimates(run, gate_runs))
+    yield from dict.fromkeys(run.user_messages)
+    if blocked:
+        yield from plan.blocked_lines(blocked, len(gate_runs))

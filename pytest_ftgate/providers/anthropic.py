@@ -399,9 +399,13 @@ def open_anthropic(requests: Sequence[Request], environ: Mapping[str, str]) -> A
         # Unused tracing spans cost a twentieth of a request.
         if "opentelemetry.sdk" not in sys.modules:
             options["open_telemetry"] = False
-        return AnthropicProvider(AsyncAnthropic(**options, **_key(request, environ)))
+        client = AsyncAnthropic(**options, **_key(request, environ))
     except (anthropic.AnthropicError, ValueError) as error:
         raise ConfigurationError(_missing_credentials(str(error), request.provider)) from error
+    headers = {name.lower() for name in client.default_headers}
+    if not client.credentials and headers.isdisjoint(("authorization", "x-api-key")):
+        raise ConfigurationError(_missing_credentials(""))
+    return AnthropicProvider(client)
 
 
 def _omitted_headers(request: Request, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from peft import MODEL_TYPE_TO_PEFT_MODEL_MAPPING, PeftConfig, PeftModel
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-from pytest_ftgate.adapters.conversion import is_evidently_other
-from pytest_ftgate.adapters.lora import CONFIG_FILE, WEIGHTS_FILE, LoraConfig, adapter_sha256
+from pytest_ftgate.adapters.conversion import check_base
+from pytest_ftgate.adapters.lora import WEIGHTS_FILE, adapter_sha256
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
 from pytest_ftgate.providers.base import Provider
 from pytest_ftgate.providers.generation import (
@@ -137,7 +137,7 @@ class TransformersProvider(Provider):
             raise ConfigurationError(
                 f"adapter {folder.name} has changed since the run began; start it again"
             )
-        _check_base(folder, self._model)
+        check_base(folder, self._model)
         template = _own_template(folder, self._chat.tokenizer, self._model)
         base = self._chat.model if self._peft is None else None
         self._peft = _with_adapter(base, self._peft, folder, name)
@@ -230,16 +230,6 @@ def _broken(error: Exception) -> str:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _check_base(folder: Path, model: str) -> None:
-    """Raise an error if the adapter in *folder* evidently belongs to another base than *model*."""
-    trained_on, name = LoraConfig.read(folder).base, weights_name(model)
-    if is_evidently_other(trained_on, name.partition("@")[0].rpartition("/")[2]):
-        raise ConfigurationError(
-            f"adapter {folder.name}: it was trained on {trained_on} (base_model_name_or_path in "
-            f"{CONFIG_FILE}), and model is {name}; name its own base as model"
-        )
 
 
 def _own_template(folder: Path, tokenizer: Any, model: str) -> str | None:

@@ -45,6 +45,7 @@ class Source:
         errors: grows while the suite is read, so that an author sees all errors at once.
         files: the files that the suite names, and the links that lead to them; grows as well.
         globs: the patterns of files that it names, each with the folder that it starts from.
+        warnings: grows likewise: what is probably a mistake, and keeps no suite from running.
     """
 
     root: Path
@@ -52,6 +53,7 @@ class Source:
     errors: list[Diagnostic] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     globs: list[tuple[Path, str]] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
 
     def display_path(self, path: Path) -> str:
         """Return *path* as messages show it: relative to the root where it lies below."""
@@ -60,6 +62,10 @@ class Source:
     def add_error(self, line: int, message: str, path: Path | None = None) -> None:
         """Add an error at *line* of the suite file, or of *path*."""
         self.errors.append(Diagnostic(self.display_path(path or self.path), line, message))
+
+    def add_warning(self, line: int, message: str, path: Path | None = None) -> None:
+        """Add a warning at *line* of the suite file, or of *path*."""
+        self.warnings.append(Diagnostic(self.display_path(path or self.path), line, message))
 
     def find_file(
         self, written: str, line: int, what: str, *, anywhere: bool = False, folders: bool = False

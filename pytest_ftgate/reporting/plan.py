@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from pytest_ftgate.gates.levels import Levels
@@ -18,7 +18,7 @@ from pytest_ftgate.gates.units import (
     usd,
 )
 from pytest_ftgate.reporting.tables import TextTable, table_lines
-from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.reporting.text import escape_controls, wrap_lines
 from pytest_ftgate.requests.contamination import Contamination
 from pytest_ftgate.requests.estimate import DEFAULT_SECONDS, RequestEstimate
 from pytest_ftgate.suite.prices import INSTALL_PRICES, listed_models
@@ -38,6 +38,16 @@ def plan_lines(estimates: Sequence[RequestEstimate], problems: Sequence[str]) ->
     yield "  A request that variants share is counted once, where it is first needed."
     yield from _assumption_lines(estimates)
     yield "  No request was sent."
+
+
+def blocked_lines(blocked: Mapping[str, Sequence[str]], total: int) -> Iterator[str]:
+    """Yield which of *total* gates a run could not evaluate, by name; *blocked* is by reason."""
+    count = sum(map(len, blocked.values()))
+    yield from ["", f"BLOCKED  {count} of {quantity(total, 'gate')} would not be evaluated"]
+    for reason, names in blocked.items():
+        yield from wrap_lines(escape_controls(f"✗ {', '.join(names)}"), 2)
+        for line in reason.split("\n"):
+            yield from wrap_lines(escape_controls(line.strip()), 4, keep_long_words=True)
 
 
 def _key_lines(estimates: Sequence[RequestEstimate]) -> Iterator[str]:

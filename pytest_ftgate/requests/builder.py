@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from pytest_ftgate.adapters.conversion import gguf_adapter
+from pytest_ftgate.adapters.conversion import check_base, gguf_adapter
 from pytest_ftgate.adapters.lora import adapter_sha256
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.requests.request import Adapter, CaseRequest, Request, Tool
@@ -65,9 +65,11 @@ class RequestBuilder:
         )
 
     def _find_adapter(self, path: Path) -> Adapter:
+        # Before anything is sent: the adapter may not fit the model.
         if self.provider.adapter == "gguf":
-            # Before anything is sent: the adapter may not fit the model.
             gguf_adapter(path, Path(self.model))
+        elif self.provider.adapter == "peft":
+            check_base(path, self.model)
         return Adapter(path=path, scale=self.variant.scale, sha256=adapter_sha256(path))
 
     def _find_weights(self) -> None:

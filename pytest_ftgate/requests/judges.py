@@ -7,14 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jinja2 import TemplateError
-
-from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.requests.builder import RequestBuilder
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import replies_vary
+from pytest_ftgate.suite.judges import render_rubric
 from pytest_ftgate.suite.model import Case, Judge, Suite, Turn, digest
-from pytest_ftgate.suite.templates import render_template
 
 #: The longest answer of a judge whose model declares no limit, in tokens.
 _MAX_TOKENS = 1024
@@ -62,17 +59,13 @@ class JudgePrompter:
     """
 
     def __init__(self, suite: Suite, judge: Judge, environ: Mapping[str, str]) -> None:
-        self.judge, self._suite = judge, suite
+        self.judge = judge
         self._builder = RequestBuilder(suite, judge.variant, environ)
         #: The number of requests with the same prompt; 1 for a deterministic judge.
         self.samples = judge.samples if replies_vary(judge.variant) else 1
 
     def requests(self, judge_input: JudgeInput) -> tuple[JudgeRequest, ...]:
-        """Return all requests to the judge about *judge_input*.
-
-        Raises:
-            SuiteError: the rubric cannot be rendered for the case.
-        """
+        """Return all requests to the judge about *judge_input*."""
         return tuple(
             JudgeRequest(swapped, self._case_request(judge_input, sample, swapped=swapped))
             for swapped in ((False, True) if self.judge.is_pairwise else (False,))
@@ -98,18 +91,10 @@ class JudgePrompter:
         rules = _RULES.format(
             what="the first of two replies against the second" if pair else "a reply",
             them="them" if pair else "it",
-            rubric=self._rubric(case).strip(),
+            rubric=render_rubric(self.judge.rubric, case).strip(),
             grades=_alternatives(self.judge.grades),
         )
         return ("system", rules), ("user", "\n\n".join(_blocks(case, replies)))
-
-    def _rubric(self, case: Case) -> str:
-        values = {"expected": case.expected, **case.template_values}
-        try:
-            return render_template(self.judge.rubric, values)
-        except TemplateError as error:
-            message = f"judge: the rubric fails for this case: {error}"
-            raise SuiteError(self._suite.name, [case.error(message)]) from error
 
 
 def _alternatives(grades: Mapping[str, float]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -97,7 +97,10 @@ def _reply_requests(
     session: Session, suite: Suite, variants: Iterable[Variant], *, only_cached: bool
 ) -> Iterator[Sequence[JudgeRequest]]:
     look, baseline = full_look(suite), suite.variants[suite.baseline]
-    baseline_requests = session.workloads.task_requests(suite, baseline, look)
+    is_pairwise = any(judge.is_pairwise for judge in suite.judges)
+    baseline_requests = (
+        session.workloads.task_requests(suite, baseline, look) if is_pairwise else ()
+    )
     known_replies = partial(_known_replies, session, only_cached=only_cached)
     baseline_replies = known_replies(baseline.name, baseline_requests)
     for variant in variants:
@@ -141,14 +144,18 @@ def _stand_in(variant: str, case_request: CaseRequest) -> Reply:
 
 
 def estimate_variants(
-    session: Session, gates: Sequence[GateRun]
+    session: Session, gates: Sequence[GateRun], told: Collection[str] = ()
 ) -> tuple[list[RequestEstimate], list[str]]:
-    """Return the estimated requests of each variant, and the errors of the other variants."""
+    """Return the estimated requests of each variant, and the errors of the other variants.
+
+    Errors that were *told* are left out.
+    """
     by_variant, errors = _variant_requests(session, gates)
     by_variant += _judge_requests_of_gates(session, gates, errors)
     every_request = [request for _, requests in by_variant for request in requests]
-    cache = session.open_cache()
-    cached = cache.replies(request.fingerprint for request in every_request)
+    cache, is_fresh = session.open_cache(), session.settings.replies == "fresh"
+    fingerprints = (request.fingerprint for request in every_request)
+    cached = cache.replies(fingerprints, this_run=is_fresh)
     concurrency = session.settings.concurrency
     estimates = []
     for variant, requests in by_variant:
@@ -157,9 +164,10 @@ def estimate_variants(
         estimate = estimate_requests(variant, requests, known, history, concurrency)
         keys, refused = _keys(session, requests)
         estimates.append(replace(estimate, keys=tuple((key.name, key.host) for key in keys)))
-        errors += [f"{variant}: {message}" for message in refused]
+        errors += [(variant, message) for message in refused]
     cache.close()
-    return estimates, errors
+    lines = {f"{name}: {message}": message for name, message in errors}
+    return estimates, [line for line, message in lines.items() if not {line, message} & {*told}]
 
 
 def _keys(session: Session, requests: Iterable[Request]) -> tuple[list[KeyUse], list[str]]:
@@ -172,15 +180,15 @@ def _keys(session: Session, requests: Iterable[Request]) -> tuple[list[KeyUse], 
 
 def _variant_requests(
     session: Session, gates: Sequence[GateRun]
-) -> tuple[list[tuple[str, list[Request]]], list[str]]:
+) -> tuple[list[tuple[str, list[Request]]], list[tuple[str, str]]]:
     """Return the requests that each variant adds, and the errors of the other variants."""
-    seen, errors = set[str](), list[str]()
+    seen, errors = set[str](), list[tuple[str, str]]()
     new_requests: list[tuple[str, list[Request]]] = []
     for suite, variant in _planned_variants(gates):
         try:
             groups = _groups_of(session, gates, suite, variant)
         except FtgateError as error:
-            errors.append(f"{variant.name}: {error}")
+            errors.append((variant.name, str(error)))
             continue
         distinct = distinct_requests(chain.from_iterable(groups))
         requests = [request for request in distinct if request.fingerprint not in seen]
@@ -214,7 +222,7 @@ def _reading_requests(session: Session, gate_run: GateRun) -> list[_Requests]:
 
 
 def _judge_requests_of_gates(
-    session: Session, gates: Sequence[GateRun], errors: list[str]
+    session: Session, gates: Sequence[GateRun], errors: list[tuple[str, str]]
 ) -> list[tuple[str, list[Request]]]:
     """Return the requests to judges; the errors of judges are added to *errors*."""
     suites = {
@@ -228,7 +236,7 @@ def _judge_requests_of_gates(
         try:
             requests += judge_requests(session, suite, variants, only_cached=False)
         except FtgateError as error:
-            errors.append(f"{JUDGE_LABEL}: {error}")
+            errors.append((JUDGE_LABEL, str(error)))
     return [(JUDGE_LABEL, requests)] if requests else []
 
 

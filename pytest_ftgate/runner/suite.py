@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills, with_default_limits
@@ -25,8 +26,7 @@ def prepare_suite(session: Session, suite: Suite) -> Suite:
     suite = exclude_unrunnable_skills(suite)
     suite = with_batching(suite) if session.settings.batch else suite
     session.use_committed_replies(suite)
-    same = equal_inputs(suite.cases)
-    session.user_messages += [f"{session.settings.typed(suite.name)}: {same}"] if same else []
+    session.user_messages += _messages(session, suite)
     suite = with_default_limits(suite, session.accepted_limits(suite))
     check_accepted_limits(session, suite)
     if suite.repeats is None:
@@ -35,3 +35,11 @@ def prepare_suite(session: Session, suite: Suite) -> Suite:
         suite = replace(suite, repeats=needed_repeats(suite))
     session.suites.append(suite)
     return suite
+
+
+def _messages(session: Session, suite: Suite) -> Iterator[str]:
+    """Yield what is probably a mistake in *suite*, and which of its cases count as one."""
+    typed, same = session.settings.typed, equal_inputs(suite.cases)
+    yield from (str(replace(one, path=typed(one.path))) for one in suite.warnings)
+    if same:
+        yield f"{typed(suite.name)}: {same}"

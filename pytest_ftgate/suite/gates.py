@@ -41,7 +41,7 @@ from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.rule import Rule, choice_labels, grades_pairs
 from pytest_ftgate.suite.skill_levels import reference_cases
-from pytest_ftgate.suite.templates import template_variables
+from pytest_ftgate.suite.templates import CASE_VARIABLES, PASSAGES, template_variables
 
 #: Reads another suite file whose cases form a skill, and returns these cases.
 SkillReader = Callable[[Path], tuple[Case, ...]]
@@ -49,7 +49,7 @@ _KEY_PATH = ("gates", "forgetting")
 #: The set of skills whose prompts show how far a tuned model is from its base.
 _DIVERGENCE_SKILLS = "general-small"
 #: The variables that every skill case offers to a prompt template.
-_SKILL_VARIABLES = frozenset({"input", "id", "tags", "passages"})
+_SKILL_VARIABLES = frozenset({*CASE_VARIABLES, PASSAGES})
 
 
 def _add_error(source: SuiteSource, message: str, *keys: str | int) -> None:

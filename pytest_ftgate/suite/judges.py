@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import did_you_mean
@@ -28,14 +29,16 @@ from pytest_ftgate.suite.location import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.model import (
     DEFAULT_GRADES,
     PAIRWISE_GRADES,
+    Case,
     Judge,
     Label,
     Variant,
 )
+from pytest_ftgate.suite.placeholders import placeholder_message, unfilled_placeholders
 from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.templates import check_template
+from pytest_ftgate.suite.templates import case_variables, check_template, render_template
 from pytest_ftgate.suite.variants import resolve_variant
 
 
@@ -67,6 +70,15 @@ class _LabelRow(Declared):
     input: Any = None
     expected: Any = None
     note: Any = None
+
+
+def render_rubric(rubric: str, case: Case) -> str:
+    """Return the template *rubric* rendered for *case*.
+
+    Raises:
+        TemplateError: a variable is undefined, or an expression fails.
+    """
+    return render_template(rubric, {"expected": case.expected, **case.template_values})
 
 
 #: The minimum that a judge must reach when it has labels and declares no minimum.
@@ -204,12 +216,11 @@ class _JudgeResolver:
     def judge(self) -> Judge | None:
         """Return the judge, or None if its model cannot be resolved."""
         self.check_grades()
-        line = self.source.line(*self.key_path, "rubric")
-        rubric, cases = str(self.rule.value), self.suite.cases
-        check_template(self.source, line, "judge: rubric", rubric, cases, of_rubric=True)
+        rubric = str(self.rule.value)
         self.check_minimum()
         variant = self.variant()
         labels = self.labels()
+        self.check_rubric(rubric, [label.case for label in labels])
         if variant is None:
             return None
         return Judge(
@@ -222,6 +233,25 @@ class _JudgeResolver:
             labels=labels,
             minimum=self.minimum(),
         )
+
+    def check_rubric(self, rubric: str, labelled: Sequence[Case]) -> None:
+        """Add an error for each case that *rubric* cannot be rendered for."""
+        source, cases = self.source, self.suite.cases
+        line, errors_before = source.line(*self.key_path, "rubric"), len(source.errors)
+        check_template(source, line, "judge: rubric", rubric, cases, of_rubric=True)
+        if len(source.errors) > errors_before:
+            return
+        graded = [case for case in cases if self.rule in case.score.parts]
+        for case in {case.id: case for case in (*graded, *labelled)}.values():
+            try:
+                render_rubric(rubric, case)
+            except TemplateError as error:
+                message = f"judge: the rubric fails for this case: {error}"
+                source.errors.append(case.error(message))
+        source.errors[errors_before:] = fold_similar(source.errors[errors_before:])
+        names = case_variables(cases) | {"expected"}
+        if found := unfilled_placeholders(rubric, (), names, cases):
+            source.add_warning(line, f"judge: rubric: {placeholder_message(found)}")
 
     def minimum(self) -> dict[str, float]:
         if not self.declared.human:

@@ -178,7 +178,12 @@ def resolve_suite(source: SuiteSource) -> Suite:
     if source.errors or suite is None:
         errors = with_addresses(source.errors, source.document)
         raise SuiteError(source.display_path(source.path), errors)
-    return replace(suite, files=tuple(source.files), globs=tuple(source.globs))
+    return replace(
+        suite,
+        files=tuple(source.files),
+        globs=tuple(source.globs),
+        warnings=tuple(dict.fromkeys(source.warnings)),
+    )
 
 
 def _build_suite(source: SuiteSource, declared: DeclaredSuite) -> Suite:

@@ -462,6 +462,7 @@ class Suite:
         judges: the models that grade replies.
         files: the files that the suite names, and the links that lead to them.
         globs: the patterns of files that it names, each with the folder that it starts from.
+        warnings: what is probably a mistake in its files.
     """
 
     path: Path
@@ -481,6 +482,7 @@ class Suite:
     judges: tuple[Judge, ...] = ()
     files: tuple[Path, ...] = ()
     globs: tuple[tuple[Path, str], ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:

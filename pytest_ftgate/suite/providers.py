@@ -411,13 +411,18 @@ def first_variants(
     yield FirstVariant(embedded, "it runs in this process", is_free=True, has_weights=True)
 
 
-#: The extra of the package that reads weights of each kind.
-_WEIGHTS_EXTRAS = {"gguf": "local", "checkpoint": "transformers"}
+#: The extra of the package that reads weights of each kind, and the module that it installs.
+_ENGINES = {"gguf": ("local", "xllamacpp"), "checkpoint": ("transformers", "transformers")}
 
 
 def weights_extra(provider: str) -> str:
     """Return the extra of the package that reads the weights of *provider*; "" if it has none."""
-    return _WEIGHTS_EXTRAS.get(provider_spec(provider).weights, "")
+    return _ENGINES.get(provider_spec(provider).weights, ("", ""))[0]
+
+
+def weights_engine(provider: str) -> str:
+    """Return the module that reads the weights of *provider*; "" if it has none."""
+    return _ENGINES.get(provider_spec(provider).weights, ("", ""))[1]
 
 
 def adapter_variant(base: str, adapter: str) -> Mapping[str, str]:

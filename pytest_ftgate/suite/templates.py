@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +13,8 @@ from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.suite.model import Case
 
+#: The template variables that every case has.
+CASE_VARIABLES = ("input", "id", "tags")
 #: The template variable that holds the retrieved passages.
 PASSAGES = "passages"
 
@@ -65,6 +67,19 @@ def template_variables(text: str) -> frozenset[str]:
     return frozenset(meta.find_undeclared_variables(_environment.parse(text)))
 
 
+def literal_parts(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the literal parts of the template *text* with their first lines, without raw blocks.
+
+    Raises:
+        TemplateError: the template does not parse.
+    """
+    is_raw = False
+    for line, kind, part in _environment.lex(text):
+        is_raw = kind == "raw_begin" or (is_raw and kind != "raw_end")
+        if kind == "data" and not is_raw:
+            yield line, part
+
+
 def template_text(text: str) -> str:
     """Return the literal text of the template *text*, without its variables.
 
@@ -93,6 +108,11 @@ def render_template(text: str, values: Mapping[str, Any]) -> str:
         raise TemplateRuntimeError(f"{type(error).__name__}: {error}") from error
 
 
+def case_variables(cases: Iterable[Case]) -> set[str]:
+    """Return the names of the variables that a template for *cases* may use."""
+    return {*CASE_VARIABLES, *(key for case in cases for key in case.vars)}
+
+
 def unknown_variables(
     template: str, cases: Sequence[Case], *, of_rubric: bool = False
 ) -> dict[str, str]:
@@ -103,7 +123,7 @@ def unknown_variables(
     Raises:
         TemplateError: the template does not parse.
     """
-    known = {"input", "id", "tags", *(key for case in cases for key in case.vars)}
+    known = case_variables(cases)
     known |= {"expected"} if of_rubric else set()
     unknown = template_variables(template) - known - (set() if of_rubric else {PASSAGES})
     others = f"; cases have {', '.join(sorted(known))}"

@@ -30,6 +30,7 @@ from pytest_ftgate.suite.few_shot import resolve_shots
 from pytest_ftgate.suite.ladder import inheritable_keys, resolve_tariff
 from pytest_ftgate.suite.location import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.model import Case, Retrieval, Suite, Variant
+from pytest_ftgate.suite.placeholders import placeholder_message, unfilled_placeholders
 from pytest_ftgate.suite.providers import (
     OPTIONAL_EFFORTS,
     PROVIDERS,
@@ -42,6 +43,7 @@ from pytest_ftgate.suite.references import reference_error
 from pytest_ftgate.suite.rule import grades_pairs
 from pytest_ftgate.suite.templates import (
     PASSAGES,
+    case_variables,
     check_template,
     syntax_message,
     template_variables,
@@ -291,10 +293,11 @@ class _VariantResolver:
             key = f"{self.location.display_name}: user"
             line = self.location.line("user")
             check_template(self.location.source, line, key, self.declared.user, self.cases)
+        self.check_placeholders(merged, system, path)
         return self.build(merged, system, path)
 
     def build(self, merged: DeclaredVariant, system: str | None, path: Path | None) -> Variant:
-        location, user = self.location, merged.user or self.declared_suite.user
+        location, user = self.location, self.user(merged)
         return Variant(
             name=self.name,
             line=location.line(),
@@ -483,6 +486,32 @@ class _VariantResolver:
         for name, message in unknown.items():
             line_number = next((n for n, line in enumerate(lines, 1) if name in line), 0)
             source.add_error(line_number, message, path)
+
+    def check_placeholders(
+        self, merged: DeclaredVariant, system: str | None, path: Path | None
+    ) -> None:
+        """Add a warning for each template whose placeholders would be sent as they stand."""
+        spec, source = provider_spec(merged.provider), self.location.source
+        if spec.recorded or not spec.prompted:
+            return
+        user = "" if all(case.messages for case in self.cases) else self.user(merged)
+        names = case_variables(self.cases) | ({PASSAGES} if merged.retrieve else set())
+        for template, other, file in ((system or "", user, path), (user, system or "", None)):
+            found = unfilled_placeholders(template, [other], names, self.cases)
+            if found:
+                line = found[0].line if file else self.user_line()
+                key = "" if file else "user: "
+                source.add_warning(line, f"{key}{placeholder_message(found)}", file)
+
+    def user(self, merged: DeclaredVariant) -> str:
+        return merged.user or self.declared_suite.user
+
+    def user_line(self) -> int:
+        """Return the line of the user message's template, which may be inherited."""
+        variants, source = self.declared_suite.variants, self.location.source
+        owners = (n for n in self.like_chain() or () if "user" in variants[n].model_fields_set)
+        owner = next(owners, None)
+        return source.line("variants", owner, "user") if owner else source.line("user")
 
     def find_adapter(self, merged: DeclaredVariant) -> Path | None:
         path = self.location.find_adapter(merged.adapter)

@@ -97,6 +97,19 @@ def test_a_model_may_be_named(folder):
     assert load_suite(folder / "a.ftgate.yaml", folder).variants["current"].model == "m"
 
 
+def test_beside_a_judge_a_case_that_a_rule_scores_keeps_its_score(folder):
+    tests = [
+        {"vars": {"x": "a"}, "assert": [{"type": "icontains", "value": "b"}]},
+        {"vars": {"x": "c"}, "assert": [{"type": "llm-rubric", "value": "is polite"}]},
+    ]
+    (folder / "mixed.json").write_text(json.dumps({"tests": tests}), "utf-8")
+
+    assert main(["import", "mixed.json"]) == 0
+
+    suite = load_suite(folder / "mixed.ftgate.yaml", folder)
+    assert [case.score.kind for case in suite.cases] == ["contains", "judge"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

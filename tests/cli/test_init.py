@@ -111,6 +111,8 @@ def test_the_suite_of_the_demo_is_none_of_the_users(desk, run_verb):
 
     assert code == 1
     assert "No prompt with cases was found" in printed
+    assert "Left out: ftgate-demo, which the demo wrote\n" in printed
+    assert "Found" not in printed
 
 
 def test_a_local_server_is_measured_once_and_the_highest_passing_minimum_is_written(
@@ -258,20 +260,99 @@ def test_a_column_that_is_not_known_is_asked_for_and_can_be_named(desk, server, 
     assert suite_of(desk)["columns"] == {"input": "frage", "expected": "antwort"}
 
 
-def test_the_tests_of_a_promptfoo_configuration_become_cases(desk, server, run_verb):
-    write_prompt(desk, "Answer {{ question }}\n", name="ask.txt")
-    tests = [
-        {"vars": {"question": f"number {n}"}, "assert": [{"type": "icontains", "value": f"a{n}"}]}
-        for n in range(12)
+# promptfoo ---------------------------------------------------------------------------------------
+
+CONFIGS = {
+    name: Path(__file__).parents[1] / f"readers/data/promptfoo_{name}.yaml"
+    for name in ("labels", "json", "rubric")
+}
+
+
+def write_config(folder, name="labels", file="promptfooconfig.yaml"):
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(CONFIGS[name], folder / file)
+    (folder / "extract.txt").write_text("The order in JSON: {{ order }}\n", "utf-8")
+
+
+def written_files(folder):
+    files = (path for path in folder.iterdir() if path.is_file())
+    return {path.name: path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_init_and_import_make_the_same_files_of_a_promptfoo_configuration(desk, run_verb, name):
+    for folder in ("a", "b"):
+        write_config(desk / folder, name)
+
+    first = run_verb("init", folder="a")
+    second = run_verb("import", "promptfooconfig.yaml", folder="b")
+
+    assert first == second
+    assert first[0] == 0, first[1]
+    assert written_files(desk / "a") == written_files(desk / "b")
+    assert "promptfooconfig.ftgate.yaml" in written_files(desk / "a")
+
+
+def test_what_init_cannot_carry_over_of_promptfoo_is_printed(desk, run_verb):
+    write_config(desk)
+
+    _, printed = run_verb("init")
+
+    assert "- assertion javascript: output.length === 5" in printed
+    variants = suite_of(desk, "promptfooconfig.ftgate.yaml")["variants"]
+    assert {keys["model"] for keys in variants.values()} == {"gpt-4.1-mini", "claude-haiku-4-5"}
+    cases = (desk / "promptfooconfig.cases.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(case)["vars"] for case in cases] == [
+        {"name": "Ann", "ticket": "My money back"},
+        {"name": "Bob", "ticket": "Good morning"},
     ]
-    config = {"prompts": ["file://ask.txt"], "providers": ["openai:x"], "tests": tests}
-    (desk / "promptfooconfig.yaml").write_text(yaml.safe_dump(config), "utf-8")
+
+
+def test_a_suite_of_a_promptfoo_configuration_that_is_there_stays_as_it_is(desk, run_verb):
+    write_config(desk)
+    run_verb("init")
+    before = written_files(desk)
 
     code, printed = run_verb("init")
 
-    assert code == 0, printed
-    assert len((desk / "ask.cases.jsonl").read_text("utf-8").splitlines()) == 12
-    assert (desk / "ask.ftgate.yaml").is_file()
+    assert code == 0
+    assert "promptfooconfig.ftgate.yaml is there already; it was left as it is" in printed
+    assert written_files(desk) == before
+
+
+def test_beside_a_prompt_with_cases_a_promptfoo_configuration_is_a_choice(desk, run_verb):
+    write_prompt(desk)
+    write_cases(desk)
+    write_config(desk / "evals")
+
+    code, printed = run_verb("init")
+
+    assert code == 1
+    assert "  pytest-ftgate init qa.md  # qa.csv\n" in printed
+    assert "  pytest-ftgate import evals/promptfooconfig.yaml  #" in printed
+    assert not [*desk.rglob("*.ftgate.yaml")]
+
+
+def test_of_several_promptfoo_configurations_one_is_to_be_named(desk, run_verb):
+    write_config(desk / "a")
+    write_config(desk / "b", "json")
+
+    code, printed = run_verb("init")
+    named, _ = run_verb("init", "b/promptfooconfig.yaml", "--workflow")
+
+    assert (code, named) == (1, 0)
+    assert "pytest-ftgate import a/promptfooconfig.yaml" in printed
+    assert [path.parent.name for path in desk.rglob("*.ftgate.yaml")] == ["b"]
+    assert written_workflow(desk)
+
+
+def test_a_configuration_of_another_kind_is_named(desk, run_verb):
+    (desk / "promptfooconfig.js").write_text("module.exports = {}\n", "utf-8")
+
+    code, printed = run_verb("init")
+
+    assert code == 1
+    assert "Found of another tool: promptfooconfig.js" in printed
 
 
 def written_workflow(desk):

@@ -118,7 +118,50 @@ def test_a_variant_that_cannot_be_planned_is_named_and_the_others_are_shown(desk
 
     result = desk.run("--ftgate-plan")
 
-    result.stdout.fnmatch_lines(["  current *", "*gone: missing:answer: there is no module *"])
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "  current *",
+            "BLOCKED  1 of 2 gates would not be evaluated",
+            "  ✗ tickets.ftgate.yaml::accuracy?gone?",
+            "    missing:answer: there is no module *",
+        ]
+    )
+    assert len([line for line in result.outlines if "missing:answer" in line]) == 1
+
+
+def test_an_ungated_variant_that_cannot_be_planned_blocks_no_gate(desk):
+    desk.asking_suite(gone='{provider: python, function: "missing:answer", gated: false}')
+
+    result = desk.run("--ftgate-plan")
+
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["  gone: missing:answer: there is no module *"])
+    result.stdout.no_fnmatch_line("BLOCKED*")
+
+
+def test_a_blocked_gate_fails_a_plan_that_prints_nothing(desk):
+    desk.asking_suite(gone='{provider: python, function: "missing:answer"}')
+
+    assert desk.run("--ftgate-plan", "-p", "no:terminal").ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_plan_with_processes_asks_nothing_either(desk):
+    desk.asking_suite()
+
+    result = desk.run("-p", "xdist", "-n", "2", "--ftgate-plan")
+
+    assert (result.ret, desk.asked()) == (0, [])
+    assert row(desk, result) == ("100", "0", "100")
+
+
+def test_a_plan_of_fresh_replies_takes_none_from_the_cache(desk):
+    desk.asking_suite()
+    desk.run()
+
+    result = desk.run("--ftgate-plan", "--ftgate-replies=fresh")
+
+    assert row(desk, result) == ("100", "0", "100")
 
 
 PRICED = "{provider: anthropic, model: claude-opus-5-5, max_tokens: 100}"

@@ -429,10 +429,27 @@ def test_a_key_that_is_not_set_is_named(call):
         open_anthropic([made], {"TEAM_KEY": ""})
 
 
-def test_no_credentials_at_all_deny_the_variant_with_the_remedy(asked, api):
-    with pytest.raises(ProviderRejected, match="set ANTHROPIC_API_KEY"):
-        asked(api_key_env=None)
-    assert api.requests == []
+def test_no_credentials_at_all_are_an_error_before_a_request(call, api):
+    made = call(provider="anthropic", model="claude-x", base_url=api.url, api_key_env=None)
+
+    with pytest.raises(ConfigurationError, match="no credentials: set ANTHROPIC_API_KEY"):
+        open_anthropic([made], {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ANTHROPIC_API_KEY", KEY),
+        ("ANTHROPIC_AUTH_TOKEN", KEY),
+        ("ANTHROPIC_CUSTOM_HEADERS", f"x-api-key: {KEY}"),
+    ],
+)
+def test_credentials_of_the_environment_are_enough(asked, api, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+
+    asked(api_key_env=None)
+
+    assert KEY in str(api.headers[0])
 
 
 def test_a_profile_that_is_not_there_is_unavailable_with_the_remedy(asked, monkeypatch, tmp_path):

@@ -39,7 +39,9 @@ def grades_of(prompter, *answers):
     """Return the ruling that *answers* make, in the order in which they are asked."""
     puts = prompter.requests(
         JudgeInput(
-            prompter._suite.cases[0], "mine", "theirs" if prompter.judge.is_pairwise else None
+            prompter._builder.suite.cases[0],
+            "mine",
+            "theirs" if prompter.judge.is_pairwise else None,
         )
     )
     assert len(puts) == len(answers)

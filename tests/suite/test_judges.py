@@ -153,3 +153,37 @@ def test_labels_are_read_with_the_case_that_they_are_of(tmp_path):
 )
 def test_a_label_that_cannot_be_used_is_an_error_at_its_line(tmp_path, row, more, message):
     assert any(message in told for told in errors(tmp_path, labelled(tmp_path, row, more)))
+
+
+def test_a_rubric_that_fails_for_a_case_is_an_error_at_the_line_of_the_case(tmp_path):
+    with pytest.raises(SuiteError) as caught:
+        suite_with_judge(tmp_path, f'{{rubric: "{{{{ tone + 1 }}}}", {MODEL}}}', cases=5)
+
+    first, *_, last = map(str, caught.value.errors)
+    assert first.startswith("cases.jsonl:1: judge: the rubric fails for this case: TypeError")
+    assert last.endswith("(and 2 more lines like it)")
+
+
+def test_a_rubric_need_not_fit_a_case_that_has_a_score_of_its_own(tmp_path):
+    suite_with_judge(tmp_path, f"{{rubric: r, {MODEL}}}")
+    rows = [
+        '{"input": "a", "expected": "b", "score": "exact"}',
+        '{"input": "b", "vars": {"aim": "kind"}}',
+    ]
+    (tmp_path / "cases.jsonl").write_text("\n".join(rows), "utf-8")
+    text = (tmp_path / "s.ftgate.yaml").read_text("utf-8").replace("rubric: r", 'rubric: "{{aim}}"')
+    (tmp_path / "s.ftgate.yaml").write_text(text, "utf-8")
+
+    suite = load_suite(tmp_path / "s.ftgate.yaml", tmp_path)
+
+    assert suite.judges[0].rubric == "{{aim}}"
+
+
+def test_a_placeholder_in_a_rubric_is_a_warning_at_its_line(tmp_path):
+    suite = suite_with_judge(tmp_path, f'{{rubric: "Is it {{expected}} and {{tone}}?", {MODEL}}}')
+
+    (warning,) = map(str, suite.warnings)
+    assert warning.startswith(
+        "s.ftgate.yaml:2: judge: rubric: {expected}, {tone} are sent as they stand: "
+        "write {{ expected }}, {{ tone }}, or "
+    )

@@ -1,0 +1,252 @@
+"""What doctor and the plan say before a run is what the run says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gguf import GGUFWriter
+from safetensors.numpy import save_file
+
+from pytest_ftgate.cli.main import main
+
+HOSTED = "provider: openai-compatible, model: gpt-x"
+RECORDED = "provider: recorded, replies: current.jsonl"
+
+
+def another_base(desk):
+    """Write an adapter of Qwen, and a GGUF file of SmolLM2 without values."""
+    writer = GGUFWriter(desk.path("m.gguf"), "llama")
+    writer.add_name("Smollm2 135M")
+    writer.add_block_count(1)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(2)
+    writer.add_tensor("blk.0.attn_q.weight", np.zeros((16, 16), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    desk.path("out").mkdir()
+    module = "base_model.model.model.layers.0.self_attn.q_proj"
+    sides = {"A": np.zeros((2, 16), np.float32), "B": np.zeros((16, 2), np.float32)}
+    arrays = {f"{module}.lora_{side}.weight": array for side, array in sides.items()}
+    save_file(arrays, desk.path("out/adapter_model.safetensors"))
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4}
+    config["base_model_name_or_path"] = "Qwen/Qwen2.5-0.5B-Instruct"
+    desk.path("out/adapter_config.json").write_text(json.dumps(config), "utf-8")
+
+
+def one_tone(desk):
+    """Give the first case alone a variable."""
+    path = desk.path("tickets.cases.jsonl")
+    first, *rest = path.read_text("utf-8").splitlines()
+    row = json.loads(first) | {"vars": {"tone": "kind"}}
+    path.write_text("\n".join([json.dumps(row), *rest]) + "\n", "utf-8")
+
+
+def broken_replies(desk):
+    desk.path("tickets.replies.jsonl").write_text("nonsense\n", "utf-8")
+
+
+def few_replies(desk):
+    desk.replies("current", missing=40)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A suite with a mistake: what is added to it, and what is said of it."""
+
+    said: str
+    variant: str = RECORDED
+    prompt: str = "Sort the ticket."
+    score: str = "exact"
+    prepare: object = None
+
+
+MISTAKES = {
+    "an adapter of another base": Mistake(
+        "adapter out: it was trained on Qwen/Qwen2.5-0.5B-Instruct",
+        "provider: llamacpp, model: m.gguf, adapter: out",
+        prepare=another_base,
+    ),
+    "a key that is not set": Mistake("the key of gpt-x is missing: set OPENAI_API_KEY", HOSTED),
+    "the key of a judge that is not set": Mistake(
+        "the key of gpt-x is missing: set OPENAI_API_KEY",
+        score=f"{{judge: {{rubric: Nice., model: {{{HOSTED}}}}}}}",
+    ),
+    "an address that is not set": Mistake(
+        "MY_SERVER is not set; set it to the address of the server",
+        f"{HOSTED}, base_url_env: MY_SERVER",
+    ),
+    "a rubric that fails for a case": Mistake(
+        "tickets.cases.jsonl:2: judge: the rubric fails for this case: 'tone' is undefined",
+        score=f"{{judge: {{rubric: '{{{{ tone }}}}', model: {{{HOSTED}}}}}}}",
+        prepare=one_tone,
+    ),
+    "a prompt that fails for a case": Mistake(
+        'tickets.cases.jsonl:2: variant "draft": the prompt fails for this case',
+        HOSTED,
+        prompt="Be {{ tone }}.",
+        prepare=one_tone,
+    ),
+    "committed replies that cannot be read": Mistake(
+        "tickets.replies.jsonl:1: no file of replies", prepare=broken_replies
+    ),
+    "recorded replies that lack most cases": Mistake(
+        'current.jsonl has no reply for case "t020"', prepare=few_replies
+    ),
+}
+WAYS = ("doctor", "plan", "run")
+
+
+@pytest.fixture
+def told(desk, monkeypatch, capsys):
+    """Return the exit code of a way to look at the suite, and what it printed, in one line."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "MY_SERVER"):
+        monkeypatch.delenv(name, raising=False)
+    # Long lines, so that no sentence is broken.
+    monkeypatch.setenv("COLUMNS", "400")
+    desk.cases = 60
+
+    def tell(way, *options):
+        if way == "doctor":
+            code = main(["doctor", "tickets.ftgate.yaml"])
+            return code, " ".join(capsys.readouterr().out.split())
+        result = desk.run(*(["--ftgate-plan"] if way == "plan" else []), *options)
+        return int(result.ret), " ".join(result.stdout.str().split())
+
+    return tell
+
+
+def write(desk, *, variant, prompt, score="exact"):
+    desk.write_cases()
+    desk.replies("current")
+    desk.path("p.md").write_text(f"{prompt}\n", "utf-8")
+    lines = [
+        "prompt: p.md",
+        "cases: tickets.cases.jsonl",
+        f"reply: {{score: {score}}}",
+        f"variants: {{current: {{{RECORDED}}}, draft: {{{variant}}}}}",
+        "gates: {accuracy: {min: 0.5, evidence: point}}",
+    ]
+    desk.path("tickets.ftgate.yaml").write_text("\n".join(lines) + "\n", "utf-8")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+def test_what_keeps_a_gate_from_being_evaluated_is_an_error_of_doctor_plan_and_run(
+    desk, told, mistake, way
+):
+    write(desk, variant=mistake.variant, prompt=mistake.prompt, score=mistake.score)
+    if mistake.prepare:
+        mistake.prepare(desk)
+
+    code, printed = told(way)
+
+    assert code in (1, 2)
+    assert mistake.said in printed
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_suite_without_a_mistake_is_none_for_doctor_plan_and_run(desk, told, way):
+    write(desk, variant=RECORDED, prompt="Sort the ticket.")
+
+    code, printed = told(way)
+
+    assert code == 0
+    assert "not be evaluated" not in printed
+
+
+PLACEHOLDER = "p.md:1: {input} is sent as it stands: write {{ input }}, or {% raw %}{input}"
+#: A Python function stands for the model: it is a provider of a plugin, which is sent a prompt.
+PROVIDER = """\
+from pytest_ftgate import Provider, Reply
+
+class Sorter(Provider):
+    async def generate(self, request):
+        return Reply(text="refund")
+
+def pytest_ftgate_providers():
+    return {"sorter": Sorter}
+"""
+
+
+@pytest.fixture
+def literal(desk):
+    desk.pytester.makeconftest(PROVIDER)
+    write(desk, variant="provider: sorter, model: m", prompt="Sort this ticket: {input}")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_placeholder_that_is_sent_as_it_stands_is_a_warning_of_doctor_plan_and_run(
+    desk, told, literal, way
+):
+    code, printed = told(way)
+
+    assert code == 0
+    assert printed.count(PLACEHOLDER) == 1
+
+
+def test_a_placeholder_that_is_sent_as_it_stands_is_in_every_report(desk, told, literal):
+    kinds = ("json", "markdown", "html")
+    told("run", *(f"--ftgate-{kind}=report.{kind}" for kind in kinds))
+
+    for kind in kinds:
+        text = unescape(desk.path(f"report.{kind}").read_text("utf-8"))
+        assert "{input} is sent as it stands" in text
+    (note,) = json.loads(desk.path("report.json").read_text("utf-8"))["notes"]
+    assert note.startswith(PLACEHOLDER)
+
+
+def test_a_marked_function_with_a_placeholder_in_its_prompt_has_the_warning(desk, told, literal):
+    desk.path("tickets.ftgate.yaml").unlink()
+    mark = 'cases="tickets.cases.jsonl", variants={"draft": {"provider": "sorter", "model": "m"}}'
+    desk.path("test_sort.py").write_text(
+        "import pytest\n\n"
+        f'@pytest.mark.ftgate({mark}, prompt="p.md", min=0.1)\n'
+        "def test_sort(case, reply):\n    assert reply.text == case.expected\n",
+        "utf-8",
+    )
+
+    assert told("run", "test_sort.py")[1].count(PLACEHOLDER) == 1
+    assert told("plan", "test_sort.py")[1].count(PLACEHOLDER) == 1
+
+
+def test_a_conversation_without_its_key_is_an_error_of_the_plan(desk, told):
+    write(desk, variant=HOSTED, prompt="Sort the ticket.")
+    body = "def test_it(case, ask):\n    assert ask().text == case.expected\n"
+    desk.marked(body, 'min=0.5, variants=["draft"]')
+
+    code, printed = told("plan", "test_marked.py")
+
+    assert code == 1
+    assert "✗ test_marked.py::test_it[draft] the key of gpt-x is missing" in printed
+
+
+def test_a_key_of_a_judge_that_must_not_be_sent_is_named_once(desk, told, monkeypatch):
+    monkeypatch.setenv("OURS", "canary")
+    judge = f"{HOSTED}, base_url: 'http://127.0.0.1:9/v1', api_key_env: OURS"
+    score = f"{{judge: {{rubric: Nice., model: {{{judge}}}}}}}"
+    write(desk, variant=RECORDED, prompt="Sort the ticket.", score=score)
+
+    code, printed = told("plan")
+
+    assert code == 1
+    assert printed.count("OURS would go to 127.0.0.1:9, which the configuration does not list") == 1
+
+
+def test_the_page_of_the_suite_shows_what_is_printed(desk, told, monkeypatch):
+    page = Path(__file__).parents[2].joinpath("docs/suite.md").read_text("utf-8")
+    monkeypatch.setenv("COLUMNS", "80")
+    hosted = HOSTED.replace("gpt-x", "gpt-5.4")
+    write(desk, variant=hosted, prompt="Sort this ticket: {input}")
+
+    lines = desk.run("--ftgate-plan").outlines
+
+    start = next(n for n, line in enumerate(lines) if line.startswith("BLOCKED"))
+    assert "\n".join(lines[start : lines.index("", start)]) in page
+    assert next(line for line in lines if line.startswith("p.md:1: ")) in page
