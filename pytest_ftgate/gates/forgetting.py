@@ -274,7 +274,7 @@ def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillCom
         notes=tuple(_notes(suite, gate, comparison, decided)),
     )
     steps = tuple(_next_steps(suite, gate, verdict, decided))
-    return with_endings(replace(verdict, next=steps), base, scores)
+    return with_endings(suite, replace(verdict, next=steps), base, scores)
 
 
 def _outcome(results: list[_ModeResult], breaks: tuple[str, ...]) -> tuple[Outcome, int]:
