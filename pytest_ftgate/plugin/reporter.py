@@ -31,13 +31,19 @@ from pytest_ftgate.plugin.state import (
     settings_key,
     takes_whole_project,
 )
-from pytest_ftgate.plugin.verdicts import GateVerdicts
+from pytest_ftgate.plugin.verdicts import GateVerdicts, passed_xfail
 from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import break_command, escape_controls
-from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun, overall_verdict
+from pytest_ftgate.results.run import (
+    PASSED_XFAIL,
+    Report,
+    RequestCounts,
+    SuiteRun,
+    overall_verdict,
+)
 from pytest_ftgate.results.verdicts import as_typed, from_json, store_verdicts
 from pytest_ftgate.runner.evaluate import interrupted_notes
 from pytest_ftgate.runner.session import Session
@@ -127,8 +133,10 @@ class Reporter:
 
     def _give_headline(self, report: pytest.TestReport, verdict: Verdict) -> None:
         """Give the failure section of a gate its headline, and its place in the file."""
+        if passed_xfail(report):
+            report.longrepr = f"{str(report.longrepr).strip()}: the gate {PASSED_XFAIL}"
         # Of a gate that passed, the text is an error of another plugin.
-        if isinstance(report.longrepr, str) and verdict.outcome is not Outcome.PASSED:
+        elif isinstance(report.longrepr, str) and verdict.outcome is not Outcome.PASSED:
             file, line, _ = report.location
             message = escape_controls(headline(verdict)).replace("\n", " ")
             crash = _CrashLocation(str(self._config.rootpath / file), (line or 0) + 1, message)
@@ -225,6 +233,7 @@ class Reporter:
             lenient=self._settings.inconclusive == "warn",
             verdicts=tuple(from_json(Verdict, text) for text in verdicts),
             not_evaluated=self._verdicts.not_evaluated,
+            failed_tests=self._verdicts.failed_tests,
             requests=self._total_requests(),
             cost=merge_cost_reports(self._cost_reports),
             max_usd=self._settings.max_usd,
@@ -344,6 +353,9 @@ class Reporter:
             verdicts=tuple(as_typed(verdict, typed) for verdict in report.verdicts),
             not_evaluated=tuple(
                 replace(gate, node=typed(gate.node)) for gate in report.not_evaluated
+            ),
+            failed_tests=tuple(
+                replace(gate, node=typed(gate.node)) for gate in report.failed_tests
             ),
             advice=tuple(replace(advice, suite=typed(advice.suite)) for advice in report.advice),
         )

@@ -303,15 +303,35 @@ def _whole_reply_kind(case: Case, text: str, reply: Reply) -> str:
     return "refusal" if looks_like_refusal(text) else ""
 
 
+#: The scorers that take nothing but the answer itself.
+_BARE_ANSWERS = ("exact", "choice")
+
+
 def goes_on(case: Case, text: str) -> bool:
-    """Return True if *text* begins with an answer to *case*, or one of its labels, and goes on."""
+    """Return True if *text* begins with an answer to *case*, or one of its labels, and goes on.
+
+    Where a scorer looks for the answer in a longer text, what follows belongs to the reply.
+    """
     text = text.strip(_PUNCTUATION)
-    labels = (label for rule in case.format if rule.kind == "choice" for label in rule.value)
-    starts = {str(words) for words in (*case.answers, *labels) if isinstance(words, str | int)}
+    starts = [label for rule in case.format if rule.kind == "choice" for label in rule.value]
+    if any(rule.kind in _BARE_ANSWERS for rule in case.score.parts):
+        starts += [str(answer) for answer in case.answers if isinstance(answer, str | int)]
     # What was cut off may have been a longer label.
     if any(words.casefold().startswith(text.casefold()) for words in starts):
         return False
-    return any(_whole_words(words).match(text) for words in starts if words.strip())
+    return any(_answer_first(words).match(text) for words in starts if words.strip())
+
+
+@lru_cache(maxsize=4096)
+def _answer_first(words: str) -> re.Pattern[str]:
+    """Return a pattern of texts that begin with *words*, in any case.
+
+    A letter behind them makes another word of them. A model that does not end writes ``_item`` or
+    the same words behind them.
+    """
+    is_spaced = re.match(rf"[^\W{_UNSPACED}]", words[-1])
+    after = rf"(?:(?![^\W_{_UNSPACED}])|{re.escape(words)})" if is_spaced else ""
+    return re.compile(re.escape(words) + after, re.IGNORECASE)
 
 
 def _function_check(reference: str, function: Callable[..., Any], kind: str) -> _RuleCheck:
