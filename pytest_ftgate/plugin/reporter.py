@@ -127,7 +127,7 @@ class Reporter:
             self._called.add(report.nodeid)
         if self._verdicts.add_report(report):
             self._dispatch_verdict(str(properties["ftgate"]), report.nodeid)
-        elif "ftgate" in properties and hasattr(report, "wasxfail") and report.skipped:
+        elif _is_expected_failure(report):
             self._fixture_used = True
             self._messages.append(f"{report.nodeid} did not pass, as its xfail mark expects")
 
@@ -498,6 +498,12 @@ def _count_replies(cases: Mapping[str, Any]) -> int:
     from pytest_ftgate.results.accepted import AcceptedCase
 
     return sum(AcceptedCase(*values).repeats for values in cases.values())
+
+
+def _is_expected_failure(report: pytest.TestReport) -> bool:
+    """Return True if a gate did not pass, as its mark expects; a teardown may fail of any gate."""
+    is_expected = hasattr(report, "wasxfail") and report.skipped and report.when != "teardown"
+    return is_expected and "ftgate" in dict(report.user_properties)
 
 
 def gate_status(

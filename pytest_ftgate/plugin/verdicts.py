@@ -38,8 +38,8 @@ class GateVerdicts:
         self.by_node: dict[str, str] = {}
         self._uncollected: dict[str, str] = {}
         self._errors: dict[str, str] = {}
-        #: The gates that passed, and whose tests failed.
-        self._failed_tests: set[str] = set()
+        #: The gates that passed, and whose tests failed, each with the reason.
+        self._failed_tests: dict[str, str] = {}
         #: Tests of which no verdict is missing: they have one, were skipped, or are no gates.
         self._settled: set[str] = set()
         #: The gates that were selected; None as long as no process has named them.
@@ -76,14 +76,14 @@ class GateVerdicts:
         if report.skipped or not is_gate:
             self._settled.add(node)
         elif verdict is not None and passed_xfail(report):
-            self._failed_tests.add(node)
+            self._failed_tests[node] = PASSED_XFAIL
             self.by_node[node] = str(verdict)
             self._settled.add(node)
             return True
         elif report.failed and (report.when == "teardown" or not _is_blocking(verdict)):
             self.by_node.pop(node, None)
             self._settled.discard(node)
-            self._failed_tests.discard(node)
+            self._failed_tests.pop(node, None)
             self._errors[node] = _error_text(report, self._root)
         elif verdict is not None and (report.when == "call" or report.failed):
             self.by_node[node] = str(verdict)
@@ -113,7 +113,8 @@ class GateVerdicts:
     @property
     def failed_tests(self) -> tuple[FailedTest, ...]:
         """The gates that passed, and whose tests failed, each with the reason."""
-        return tuple(FailedTest(node=node, reason=PASSED_XFAIL) for node in self._failed_tests)
+        found = self._failed_tests.items()
+        return tuple(FailedTest(node=node, reason=reason) for node, reason in found)
 
     def _missing(self) -> Iterator[tuple[str, str]]:
         """Yield the gates that were selected and not evaluated, each with the reason."""
