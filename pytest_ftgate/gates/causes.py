@@ -6,6 +6,7 @@ states show some of them, and how the replies end or break their format shows ot
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
@@ -194,7 +195,9 @@ def _adapter_causes(adapter: Adapter) -> Iterator[str]:
 def _weights_causes(request: Request, facts: Mapping[str, str]) -> Iterator[str]:
     name, trained_on = weights_name(request.model), facts.get("adapter base", "")
     base = trained_on.rstrip("/").rpartition("/")[2]
-    if base and base.lower() not in name.lower():
+    # The names of one model differ in case, and in dots, dashes and underscores.
+    base, served = (re.sub(r"[\W_]+", "", text).casefold() for text in (base, name))
+    if base not in served:
         yield Cause.OTHER_BASE.format(base=trained_on, model=name)
     kind = quantised_type(Path(request.model))
     if kind:

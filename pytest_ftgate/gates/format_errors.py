@@ -18,6 +18,7 @@ from pytest_ftgate.gates.verdict import (
     ACCEPTED_KINDS,
     Check,
     Drift,
+    DriftKind,
     FormatErrorExample,
     FormatErrorShare,
     Outcome,
@@ -300,7 +301,9 @@ def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:
     )
 
 
-def _share_drift(what: str, predicate: str, then: tuple[int, int], now: tuple[int, int]) -> Drift:
+def _share_drift(
+    what: DriftKind, predicate: str, then: tuple[int, int], now: tuple[int, int]
+) -> Drift:
     """Return the drift of a share, with a message if it grew by more than chance."""
     old, new = then[0] / then[1], now[0] / now[1]
     message = f"{percent(new)} of replies {predicate}, {percent(old)} before"

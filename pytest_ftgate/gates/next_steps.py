@@ -63,7 +63,7 @@ def _mistake_steps(
             yield NextStep(StepKind.FIX_FORMAT, {"format_error": kind, "replies": count})
     elif "format_error" in values:
         error = {"format_error": values["format_error"], "replies": values["format_replies"]}
-        yield NextStep(StepKind.FIX_FORMAT, error)
+        yield NextStep(StepKind.FIX_FORMAT, {**error, "of": "regressed cases"})
     elif below_minimum:
         mistakes = Counter(
             {(of.label, other): n for of in verdict.labels for other, n in of.taken_for.items()}

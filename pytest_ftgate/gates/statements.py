@@ -77,7 +77,8 @@ class StepKind(StrEnum):
     * ``check identity``: *claims*, what the variant claims to be: ``adapter`` or ``model``.
     * ``improve judge``: the number of *ungraded* replies, if that is why.
     * ``settle skill``: the *skill*, its *n* cases, its *margin*, the change from *low* to *high*.
-    * ``fix format``: the most frequent *format_error*, and its *replies*.
+    * ``fix format``: the most frequent *format_error*, and its *replies*; *of* which cases, if not
+      of all.
     * ``fix label``: the *label*, and the one that it is *taken_for* in the most *replies*.
     * ``fix must-pass cases``: the *cases*, and whether they were *repeated*.
     * ``show regressed``: the *node* of the gate.

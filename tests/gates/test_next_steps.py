@@ -307,7 +307,8 @@ def test_cases_that_broke_their_format_are_mended_by_their_own_most_frequent_err
 
     steps = all_steps(found, errors=["prose", "prose", "prose", "no JSON", "no JSON"])
 
-    mended = NextStep(StepKind.FIX_FORMAT, {"format_error": "no JSON", "replies": 2})
+    of = {"of": "regressed cases"}
+    mended = NextStep(StepKind.FIX_FORMAT, {"format_error": "no JSON", "replies": 2, **of})
     assert (steps[0] == mended) is broken
     assert all_steps(found, gate=replace(GATE, kind="format"), errors=["x"])[0] == NextStep(
         StepKind.FIX_FORMAT, {"format_error": "x", "replies": 1}

@@ -225,7 +225,7 @@ def test_accuracy_says_how_many_regressed_cases_broke_their_format() -> None:
         "; 40 of 45 regressed cases broke their format (0 of the other 155); "
         "the 160 that kept it: 100 → 97 %"
     )
-    assert "the most common format error" in step_text(verdict.next[0])
+    assert "the most common format error of regressed cases is" in step_text(verdict.next[0])
 
 
 def test_a_case_that_expects_nothing_is_left_out_with_a_note() -> None:

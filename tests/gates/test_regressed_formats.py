@@ -19,6 +19,7 @@ from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 from pytest_ftgate.suite.gate_kinds import RateGate
 
 DROP = RateGate(kind="accuracy", line=7, max_drop=0.02)
+OF = {"of": "regressed cases"}
 FENCED, CUT = FormatError("fenced", lenient=True), FormatError("truncated")
 
 
@@ -82,7 +83,7 @@ def test_broken_formats_that_go_with_regressing_are_named_beside_those_of_the_ot
         "the 373 that kept it: 95 → 94 %"
     )
     assert note(verdict) == ""
-    assert verdict.next[0].values == {"format_error": "fenced", "replies": 15}
+    assert verdict.next[0].values == {"format_error": "fenced", "replies": 15, **OF}
 
 
 def test_formats_that_broke_as_often_elsewhere_are_a_note_and_no_cause() -> None:
@@ -148,7 +149,7 @@ def test_replies_that_were_cut_off_are_counted_apart_from_broken_formats() -> No
         "9 of 12 regressed cases were cut off by max_tokens (3 of the other 588); "
         "the 588 that ended as they should: 100 → 99 %"
     )
-    assert verdict.next[0].values == {"format_error": "truncated", "replies": 9}
+    assert verdict.next[0].values == {"format_error": "truncated", "replies": 9, **OF}
 
 
 def test_replies_that_the_baseline_cuts_off_too_are_no_cause() -> None:
@@ -265,7 +266,7 @@ def test_where_every_case_regressed_the_error_is_mended_though_no_others_show_th
     assert note(all_broken) == (
         "60 of 60 cases broke their format, 60 of the 60 regressed ones among them"
     )
-    assert all_broken.next[0].values == {"format_error": "fenced", "replies": 60}
+    assert all_broken.next[0].values == {"format_error": "fenced", "replies": 60, **OF}
     assert StepKind.FIX_FORMAT not in {step.kind for step in few_broken.next}
 
 
@@ -276,7 +277,7 @@ def test_only_the_errors_of_what_is_named_are_counted() -> None:
     verdict = judged(after, replies(600, name="current"))
 
     assert "broken" not in verdict.statement.values
-    assert verdict.next[0].values == {"format_error": "truncated", "replies": 9}
+    assert verdict.next[0].values == {"format_error": "truncated", "replies": 9, **OF}
 
 
 def test_no_cause_is_named_of_a_passed_gate_a_minimum_or_a_format() -> None:
