@@ -174,6 +174,14 @@ def evaluate_rate(
         notes=tuple(_notes(gate, comparison, checks, look, regressions, drift)),
     )
     verdict = with_broken_formats(verdict, gate, before, comparison.compared_scores, scores)
+    return _with_steps(suite, gate, verdict, comparison, look)
+
+
+def _with_steps(
+    suite: Suite, gate: RateGate, verdict: Verdict, comparison: Comparison, look: Look
+) -> Verdict:
+    """Return *verdict* with what to do, likely causes first, and with its judges."""
+    scores = comparison.scores
     steps = tuple(rate_next_steps(suite, gate, verdict, look, scores.format_errors))
     verdict = replace(verdict, next=steps)
     verdict = with_endings(suite, verdict, comparison.compared_scores, scores)
