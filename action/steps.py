@@ -94,7 +94,7 @@ def judge(environ: Mapping[str, str]) -> int:
         environ,
         status=status if status >= 0 else 1,
         verdict=told["verdict"] if outcomes else "error",
-        failed=outcomes.count("failed") + outcomes.count("invalid"),
+        failed=sum(map(outcomes.count, ("failed", "invalid"))) + len(told.get("failed_tests", ())),
         inconclusive=outcomes.count("inconclusive"),
         not_evaluated=len(told.get("not_evaluated", ())),
         json=record if told else "",

@@ -282,7 +282,7 @@ def _drop_with_missing(
 
     The outcome must be the same with all missing replies as regressions, and as improvements.
     """
-    check = replace(check, note=f"{check.missing} of {len(after)} cases brought no reply")
+    check = replace(check, note=f"{check.missing:,} of {len(after):,} cases brought no reply")
     if check.missing > MAX_MISSING_SHARE * len(after):
         return replace(check, outcome=Outcome.INCONCLUSIVE)
     if _missing_unevenly(before, after):
@@ -335,7 +335,7 @@ def check_minimum(
             n=n, after=after.mean, missing=missing, note=note,
         )  # fmt: skip
     rate = rating(answered)
-    note = f"{missing} of {len(after)} cases brought no reply" if missing else ""
+    note = f"{missing:,} of {len(after):,} cases brought no reply" if missing else ""
     check = replace(_minimum_check(rate, minimum, levels), missing=missing, note=note)
     if rate.groups is not None and rate.groups < MIN_GROUPS:
         note = f"{rate.groups} groups of related cases; at least {MIN_GROUPS} are needed"

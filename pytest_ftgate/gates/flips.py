@@ -111,11 +111,6 @@ def _flip(
     )
 
 
-def has_format_error(scores: VariantScores, case_id: str) -> bool:
-    """Return True if a reply to the case breaks its format."""
-    return _format_error(scores.results[case_id]) is not None
-
-
 def _format_error(result: CaseResult) -> FormatError | None:
     return next((score.format_error for score in result.scores if score.format_error), None)
 

@@ -16,7 +16,7 @@ from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.next_steps import blocking_checks, limit_steps
 from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.skills import (
-    FORMAT_LOSS,
+    Loss,
     LossClassifier,
     SkillWeights,
     guess_share,
@@ -274,7 +274,7 @@ def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillCom
         notes=tuple(_notes(suite, gate, comparison, decided)),
     )
     steps = tuple(_next_steps(suite, gate, verdict, decided))
-    return with_endings(replace(verdict, next=steps), base, scores)
+    return with_endings(suite, replace(verdict, next=steps), base, scores)
 
 
 def _outcome(results: list[_ModeResult], breaks: tuple[str, ...]) -> tuple[Outcome, int]:
@@ -354,7 +354,7 @@ def _format_loss_note(
 ) -> Iterator[str]:
     """Yield the number of regressed answers that look like labels: typical of narrow tuning."""
     labels = suite.labels
-    kind = next((kind for kind in result.loss_kinds if kind.kind == FORMAT_LOSS), None)
+    kind = next((kind for kind in result.loss_kinds if kind.kind == Loss.FORMAT), None)
     if kind is None or kind.share < _MIN_FORMAT_SHARE:
         return
     count = sum(kind.cases for kind in result.loss_kinds)

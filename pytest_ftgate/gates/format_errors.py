@@ -18,6 +18,7 @@ from pytest_ftgate.gates.verdict import (
     ACCEPTED_KINDS,
     Check,
     Drift,
+    DriftKind,
     FormatErrorExample,
     FormatErrorShare,
     Outcome,
@@ -281,29 +282,6 @@ def drift_notes(
             yield f"format error “{share.kind}”: {rates}"
 
 
-#: A cause is named from this share of the replies on, and if it has at least doubled.
-_MIN_ENDING_SHARE = 0.5
-_CAUSE = "its chat template or its end token may differ from those in training"
-
-
-def ending_notes(before: VariantScores | None, after: VariantScores) -> Iterator[str]:
-    """Yield why most replies are empty, or why most never end where those *before* did."""
-    empty, count = after.empty_count, after.stop_reasons.total()
-    if count < _MIN_REPLIES:
-        return
-    then = before.stop_reasons.total() if before else 0
-    old_empty = before.empty_count / then if before and then else 0.0
-    if empty / count >= max(_MIN_ENDING_SHARE, 2 * old_empty):
-        yield f"{empty} of {count} replies are empty: the model ends at once; {_CAUSE}"
-    endless = after.stop_reasons["length"]
-    old_endless = before.stop_reasons["length"] / then if before and then else 1.0
-    if endless / count >= max(_MIN_ENDING_SHARE, 2 * old_endless):
-        yield (
-            f"{endless} of {count} replies run to max_tokens, {percent(old_endless)} before: the "
-            f"model does not end; {_CAUSE}"
-        )
-
-
 def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:
     words = [median(stats.word_counts.elements()) for stats in (then, now)]
     characters = [median(stats.character_counts.elements()) for stats in (then, now)]
@@ -323,7 +301,9 @@ def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:
     )
 
 
-def _share_drift(what: str, predicate: str, then: tuple[int, int], now: tuple[int, int]) -> Drift:
+def _share_drift(
+    what: DriftKind, predicate: str, then: tuple[int, int], now: tuple[int, int]
+) -> Drift:
     """Return the drift of a share, with a message if it grew by more than chance."""
     old, new = then[0] / then[1], now[0] / now[1]
     message = f"{percent(new)} of replies {predicate}, {percent(old)} before"

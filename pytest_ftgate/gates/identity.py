@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from operator import eq
 from os.path import commonprefix
 from typing import Any
@@ -38,6 +39,28 @@ ROOM_FACT = "room to think"
 LEVEL_FACT = "level of "
 #: Fingerprint of a request -> its reply, or the error.
 RequestResults = Mapping[str, Reply | FtgateError]
+
+
+class Unproven(StrEnum):
+    """Why replies prove no tuned model, and what to look at; the names are filled in."""
+
+    COPY = "a merge without effect answers so, and an exact copy"
+    NO_EFFECT = "the adapter has no effect"
+    HOSTED = "the fine-tune has no effect, or its base answers in its place"
+    NOT_LOADED = (
+        "the tuned model may not be loaded (does /v1/models list {model}, and at which scale is "
+        "its adapter?), or the server may apply it to the base as well (is the base the same with "
+        "--ftgate-concurrency=1?)"
+    )
+    EMPTY = "{count} of {of} replies are empty"
+    CUT_OFF = (
+        "{count} of {of} replies were cut off without an answer; raise max_tokens of the "
+        "forgetting gate"
+    )
+    THINKS = (
+        "{count} of {of} replies were cut off without an answer; the model thinks; raise "
+        "max_tokens of the forgetting gate"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +104,11 @@ def compare_with_base(
     if n < MIN_COMPARED_REPLIES:
         left = f"{n} replies, {MIN_COMPARED_REPLIES} are needed"
         reason = _unanswered_reason(probes, results) or left
-        return IdentityResult(Outcome.INCONCLUSIVE, f"adapter not proven: {reason}")
+        return IdentityResult(Outcome.INCONCLUSIVE, f"tuned model not proven: {reason}")
     if 2 * base_agrees < n:
         # A base whose replies mostly vary, for example by sampling, can hide a real difference.
         return IdentityResult(Outcome.INCONCLUSIVE, f"tuned model not proven: {counts}")
-    message = f"replies no different from the base model's: {counts}{_cause(probes)}"
+    message = f"replies no different from the base model's: {counts}; {_cause(probes)}"
     return IdentityResult(Outcome.INVALID, message)
 
 
@@ -93,15 +116,11 @@ def _cause(probes: Sequence[Sequence[CaseRequest]]) -> str:
     """Return why the replies of variant and base may be the same, and what to look at."""
     request = probes[0][0].request
     spec = provider_spec(request.provider)
-    if spec.weights and request.adapter is None:
-        return "; a merge without effect answers so, and an exact copy"
-    if not spec.any_server:
-        return "; the adapter has no effect"
-    return (
-        f"; the tuned model may not be loaded (does /v1/models list {request.model}, and at which "
-        "scale is its adapter?), or the server may apply it to the base as well (is the base the "
-        "same with --ftgate-concurrency=1?)"
-    )
+    if spec.any_server:
+        return Unproven.NOT_LOADED.format(model=request.model)
+    if request.adapter is not None:
+        return Unproven.NO_EFFECT
+    return Unproven.COPY if spec.weights else Unproven.HOSTED
 
 
 def _compare_prefixes(
@@ -160,15 +179,14 @@ def _unanswered_reason(probes: Sequence[Sequence[CaseRequest]], results: Request
     silent = {request.case.id: reply for request, reply in replies if not reply.text.strip()}
     if 2 * len(silent) <= count:
         return ""
-    if not any(reply.has_no_answer for reply in silent.values()):
-        return f"{len(silent)} of {count} replies are empty"
-    cut_off = f"{len(silent)} of {count} replies were cut off without an answer"
-    remedy = "raise max_tokens of the forgetting gate"
-    if not any(reply.thinks for reply in silent.values()):
-        return f"{cut_off}; {remedy}"
+    cut_off = [reply for reply in silent.values() if reply.has_no_answer]
+    if 2 * len(cut_off) <= len(silent):
+        return Unproven.EMPTY.format(count=len(silent), of=count)
+    counts = {"count": len(cut_off), "of": count}
+    if 2 * sum(reply.thinks for reply in cut_off) <= len(cut_off):
+        return Unproven.CUT_OFF.format(**counts)
     switch = provider_spec(probes[0][0].request.provider).thought_switch
-    remedy += f", or write {switch}" * bool(switch)
-    return f"{cut_off}; the model thinks; {remedy}"
+    return Unproven.THINKS.format(**counts) + f", or write {switch}" * bool(switch)
 
 
 def _common_length(text: str, base_text: str) -> int:

@@ -51,20 +51,23 @@ def _mistake_steps(
     gate: RateGate, verdict: Verdict, check: Check, format_errors: Counter[str]
 ) -> Iterator[NextStep]:
     """Yield the mistake that the prompt should prevent, if one stands out."""
-    below_minimum = check.before is None
-    is_broken = gate.kind == "format" or "broken" in verdict.statement.values
+    below_minimum, values = check.before is None, verdict.statement.values
     # Without a comparison every wrong case counts as regressed.
-    if is_broken or (below_minimum and 2 * format_errors.total() >= verdict.regressed):
+    is_broken = below_minimum and 2 * format_errors.total() >= verdict.regressed
+    if gate.kind == "format" or is_broken:
         for kind, count in format_errors.most_common(1):
             yield NextStep(StepKind.FIX_FORMAT, {"format_error": kind, "replies": count})
+    elif "format_error" in values:
+        error = {"format_error": values["format_error"], "replies": values["format_replies"]}
+        yield NextStep(StepKind.FIX_FORMAT, {**error, "of": "regressed cases"})
     elif below_minimum:
         mistakes = Counter(
             {(of.label, other): n for of in verdict.labels for other, n in of.taken_for.items()}
         )
         for (label, other), count in mistakes.most_common(1):
             if count > 1:
-                values: dict[str, Value] = {"label": label, "taken_for": other, "replies": count}
-                yield NextStep(StepKind.FIX_LABEL, values)
+                mistake: dict[str, Value] = {"label": label, "taken_for": other, "replies": count}
+                yield NextStep(StepKind.FIX_LABEL, mistake)
 
 
 def gate_place(suite: Suite, line: int) -> str:

@@ -6,14 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import numpy as np
-
 from pytest_ftgate.gates.causes import with_endings
-from pytest_ftgate.gates.checks import (
-    check_point,
-    inconclusive_at_chance,
-)
-from pytest_ftgate.gates.flips import Regressions, find_regressions, flips, has_format_error
+from pytest_ftgate.gates.checks import check_point, inconclusive_at_chance
+from pytest_ftgate.gates.flips import Regressions, find_regressions, flips
 from pytest_ftgate.gates.format_errors import (
     changed_habit,
     drift_notes,
@@ -38,7 +33,8 @@ from pytest_ftgate.gates.macro_f1 import (
 from pytest_ftgate.gates.measures import guess_rate, not_gated_verdict, shown_change
 from pytest_ftgate.gates.must_pass import check_must_pass
 from pytest_ftgate.gates.next_steps import rate_next_steps
-from pytest_ftgate.gates.samples import Samples, align, samples_from_scores
+from pytest_ftgate.gates.regressed_formats import with_broken_formats
+from pytest_ftgate.gates.samples import Samples, samples_from_scores
 from pytest_ftgate.gates.slices import retrieval_notes, slice_members, slice_results
 from pytest_ftgate.gates.statements import Statement, StatementKind, Value
 from pytest_ftgate.gates.thoughts import drift_fields, thought_checks
@@ -77,7 +73,8 @@ def rate_notes(
             yield f"{stops[stop]} of {stops.total()} replies were {word}{wrong}"
     if scores.unanswered:
         first = scores.unanswered[0].missing_reasons[0]
-        yield f"no reply to {quantity(len(scores.unanswered), 'case')}; first: {first}"
+        counts = f"{len(scores.unanswered):,} of {quantity(len(scores.results), 'case')}"
+        yield f"no reply to {counts}; first: {first}"
 
 
 def _look_extent(scores: VariantScores, look: Look) -> str:
@@ -143,9 +140,7 @@ def evaluate_rate(
     elif not checks:
         return not_gated_verdict(suite, gate, scores, comparison.shown_baseline)
     verdict = _verdict(suite, gate, comparison, checks, look)
-    steps = rate_next_steps(suite, gate, verdict, look, scores.format_errors)
-    verdict = with_endings(replace(verdict, next=tuple(steps)), comparison.compared_scores, scores)
-    return with_judge_evidence(verdict, comparison.judge_evidence)
+    return _with_steps(suite, gate, verdict, comparison, look)
 
 
 def _verdict(
@@ -156,9 +151,10 @@ def _verdict(
     check, scores = checks[deciding] if checks else None, comparison.scores
     parts = _slices(suite, gate, comparison, look)
     outcome = Outcome.FAILED if _slices_decide(check, parts) else outcome
-    regressions, compared = _regressions(gate, comparison, check)
+    before, compared = _compared_with(gate, comparison, check)
+    regressions = _regressions(gate, comparison, before, check)
     drift = reply_drifts(suite, gate, comparison.compared_scores, scores)
-    return Verdict(
+    verdict = Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.name,
@@ -175,11 +171,21 @@ def _verdict(
         fixed=len(regressions.fixed),
         **format_error_fields(gate, comparison.compared_scores, scores),
         **drift_fields(drift),
-        notes=(
-            *_notes(gate, comparison, checks, look, regressions, drift),
-            *_coarse_limit_notes(suite, gate, checks),
-        ),
+        notes=tuple(_notes(gate, comparison, checks, look, regressions, drift)),
     )
+    return with_broken_formats(verdict, gate, before, comparison.compared_scores, scores)
+
+
+def _with_steps(
+    suite: Suite, gate: RateGate, verdict: Verdict, comparison: Comparison, look: Look
+) -> Verdict:
+    """Return *verdict* with what its cases can show, what to do, and its judges."""
+    scores = comparison.scores
+    notes = (*verdict.notes, *_coarse_limit_notes(suite, gate, verdict.checks))
+    steps = tuple(rate_next_steps(suite, gate, verdict, look, scores.format_errors))
+    verdict = replace(verdict, next=steps, notes=notes)
+    verdict = with_endings(suite, verdict, comparison.compared_scores, scores)
+    return with_judge_evidence(verdict, comparison.judge_evidence)
 
 
 def _awaits_record(gate: RateGate) -> bool:
@@ -214,33 +220,7 @@ def _statement(gate: RateGate, check: Check | None, comparison: Comparison) -> S
         measure = "preferred"
     values = {"function": gate.function} if gate.function else {"measure": measure}
     habit = changed_habit(gate, check, comparison.compared_scores, comparison.scores)
-    broken = _broken_formats(gate, check, comparison)
-    return Statement(StatementKind.RATE, {**values, **habit, **broken})
-
-
-#: From this share of the regressed cases on, the headline of accuracy names broken formats.
-_MIN_BROKEN_SHARE = 0.1
-
-
-def _broken_formats(gate: RateGate, check: Check, comparison: Comparison) -> dict[str, Value]:
-    """Return how many regressed cases broke their format, and the accuracy of the other cases.
-
-    The values are those of a statement; none if hardly any did, or if the check passed.
-    """
-    before, after = comparison.compared_scores, comparison.scores
-    if not gate.reads_grades or before is None or check.before is None:
-        return {}
-    if check.outcome is Outcome.PASSED:
-        return {}
-    regressed, _ = _regressions(gate, comparison, check)
-    broken = [case_id for case_id in regressed.regressed if has_format_error(after, case_id)]
-    if not broken or len(broken) < _MIN_BROKEN_SHARE * len(regressed.regressed):
-        return {}
-    sides = align(*(samples_from_scores(side, gate.kind) for side in (before, after)))
-    valid = np.array([not has_format_error(after, case_id) for case_id in sides[1].case_ids])
-    rest = [side.select(valid).mean for side in sides]
-    values: dict[str, Value] = {"broken": len(broken), "regressed": len(regressed.regressed)}
-    return values | {"rest": int(valid.sum()), "rest_before": rest[0], "rest_after": rest[1]}
+    return Statement(StatementKind.RATE, {**values, **habit})
 
 
 def _notes(
@@ -356,20 +336,22 @@ def _label_metrics(
     return label_metrics(label_predictions(comparison.scores, labels), before)
 
 
-def _regressions(
+def _compared_with(
     gate: RateGate, comparison: Comparison, check: Check | None
-) -> tuple[Regressions, VariantScores | None]:
-    """Return the regressions of the deciding check, or of the baseline, with its scores."""
+) -> tuple[Samples | None, VariantScores | None]:
+    """Return what the deciding check compares with, or else the baseline, with its scores."""
     compared, kind = comparison.compared_scores, check.kind if check else None
-    after = samples_from_scores(comparison.scores, gate.kind)
     accepted = comparison.anchor if kind is CheckKind.ANCHOR else comparison.accepted
     is_accepted = kind in ACCEPTED_KINDS
     if accepted is not None and (is_accepted or (not compared and len(accepted))):
-        compared = None
-        before: Samples | None = accepted
-    else:
-        before = samples_from_scores(compared, gate.kind) if compared else None
-    regressions = find_regressions(before, after)
+        return accepted, None
+    return samples_from_scores(compared, gate.kind) if compared else None, compared
+
+
+def _regressions(
+    gate: RateGate, comparison: Comparison, before: Samples | None, check: Check | None
+) -> Regressions:
+    regressions = find_regressions(before, samples_from_scores(comparison.scores, gate.kind))
     if gate.kind == "format":
-        return regressions.interleaved_by_format_error(comparison.scores), compared
-    return regressions.with_first(check.case_ids if check else ()), compared
+        return regressions.interleaved_by_format_error(comparison.scores)
+    return regressions.with_first(check.case_ids if check else ())

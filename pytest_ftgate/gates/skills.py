@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from enum import StrEnum
 
 import numpy as np
 
@@ -240,10 +241,19 @@ def skill_retention(samples: Sequence[SkillSample]) -> Retention | None:
 
 # Kinds of loss ----------------------------------------------------------------------------------
 
-#: The kind of loss that is typical of a narrow fine-tune.
-FORMAT_LOSS = "in the trained task's format"
-_CONTENT, _EMPTY, _REFUSAL = "wrong content", "empty", "refusal"
-_LANGUAGE, _REPETITION, _CUT_OFF = "other language", "repetition", "cut off"
+
+class Loss(StrEnum):
+    """The kinds of loss; the first is typical of a narrow fine-tune."""
+
+    FORMAT = "in the trained task's format"
+    CONTENT = "wrong content"
+    EMPTY = "empty"
+    REFUSAL = "refusal"
+    LANGUAGE = "other language"
+    REPETITION = "repetition"
+    CUT_OFF = "cut off"
+
+
 #: A text with fewer words has no detectable repetition.
 _MIN_WORDS_FOR_REPETITION = 6
 #: A text with fewer words has no detectable language.
@@ -269,29 +279,29 @@ class LossClassifier:
         self._folder = suite.path.parent
         self._checker = FormatChecker(self._folder)
 
-    def classify(self, before: CaseResult | None, after: CaseResult) -> str:
+    def classify(self, before: CaseResult | None, after: CaseResult) -> Loss:
         """Return the kind of loss of the first reply of *after*."""
         if not after.replies:
-            return _EMPTY
+            return Loss.EMPTY
         reply, text = after.replies[0], after.replies[0].text.strip()
         old_text = before.replies[0].text.strip() if before and before.replies else ""
         if not text and reply.stop != "refusal":
-            return _CUT_OFF if reply.has_no_answer else _EMPTY
+            return Loss.CUT_OFF if reply.has_no_answer else Loss.EMPTY
         is_refusal = looks_like_refusal(text) and not looks_like_refusal(old_text)
         if reply.stop == "refusal" or is_refusal:
-            return _REFUSAL
+            return Loss.REFUSAL
         old_reply = replace(reply, text=old_text)
         if self._has_format(after.case, reply) and not self._has_format(after.case, old_reply):
-            return FORMAT_LOSS
-        if ends_in_loop(text) or _is_repetitive(text):
-            return _REPETITION
-        return _LANGUAGE if _is_other_language(text, old_text, after.case) else _CONTENT
+            return Loss.FORMAT
+        if _is_repetitive(text) and not _is_repetitive(old_text):
+            return Loss.REPETITION
+        return Loss.LANGUAGE if _is_other_language(text, old_text, after.case) else Loss.CONTENT
 
     def count_kinds(
         self, before: VariantScores, after: VariantScores, regressed: Sequence[str], under: str = ""
     ) -> tuple[LossKind, ...]:
         """Return the kinds of loss of the cases *regressed*, most frequent first."""
-        ids_by_kind = defaultdict[str, list[str]](list)
+        ids_by_kind = defaultdict[Loss, list[str]](list)
         for case_id in regressed:
             kind = self.classify(before.results.get(case_id), after.results[case_id])
             ids_by_kind[kind].append(case_id)
@@ -334,9 +344,8 @@ class LossClassifier:
 
 def _is_repetitive(text: str) -> bool:
     words = text.casefold().split()
-    if len(words) < _MIN_WORDS_FOR_REPETITION:
-        return False
-    return len(set(words)) * _REPETITIONS <= len(words)
+    has_few = len(set(words)) * _REPETITIONS <= len(words)
+    return ends_in_loop(text) or (len(words) >= _MIN_WORDS_FOR_REPETITION and has_few)
 
 
 def _is_other_language(text: str, old_text: str, case: Case) -> bool:

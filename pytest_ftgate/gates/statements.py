@@ -17,9 +17,11 @@ class StatementKind(StrEnum):
 
     * ``rate``: *measure* (``accuracy``, ``macro_f1``, ``format`` or ``preferred``) or *function*,
       the id of a marked function; *habit*, *is_new*, *rule*, *replies* and *of* if most format
-      errors are one habit of the model; *judge_relative* if grades are not corrected; *broken* of
-      the *regressed* cases if these broke their format, with the accuracy of the *rest* of the
-      cases, *rest_before* and *rest_after*.
+      errors are one habit of the model; *judge_relative* if grades are not corrected; if *broken*
+      of the *regressed* cases broke their format, or *cut* of them were cut off, clearly more often
+      than *broken_others* or *cut_others* of the *others*: these, the accuracy of the *rest* of the
+      cases, *rest_before* and *rest_after*, and the most frequent *format_error* of the regressed
+      ones, with its *format_replies*.
     * ``ungated``: the latency *p50* in milliseconds, beside the p95 of the check.
     * ``training data``: the *file* and its *rows*.
     * ``not measured``: *requested* of the *replies* of *variant* are of this run; *needed* cases.
@@ -79,7 +81,8 @@ class StepKind(StrEnum):
     * ``check identity``: *claims*, what the variant claims to be: ``adapter`` or ``model``.
     * ``improve judge``: the number of *ungraded* replies, if that is why.
     * ``settle skill``: the *skill*, its *n* cases, its *margin*, the change from *low* to *high*.
-    * ``fix format``: the most frequent *format_error*, and its *replies*.
+    * ``fix format``: the most frequent *format_error*, and its *replies*; *of* which cases, if not
+      of all.
     * ``fix label``: the *label*, and the one that it is *taken_for* in the most *replies*.
     * ``fix must-pass cases``: the *cases*, and whether they were *repeated*.
     * ``show regressed``: the *node* of the gate.

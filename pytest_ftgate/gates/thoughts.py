@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import isinf
 from statistics import fmean, median
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from pytest_ftgate.gates.levels import CONFIDENCE, MIN_CASES_FOR_COST, Levels
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_values
 from pytest_ftgate.gates.units import amount, percent, share_change, times
 from pytest_ftgate.gates.usage import interval_outcome
-from pytest_ftgate.gates.verdict import Check, CheckKind, Drift, Outcome
+from pytest_ftgate.gates.verdict import Check, CheckKind, Drift, DriftKind, Outcome
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.means import ratio_interval
@@ -23,8 +23,9 @@ from pytest_ftgate.stats.proportions import wilson
 from pytest_ftgate.suite.gate_kinds import RateGate
 
 #: What the checks measure.
-_SHARE, _LENGTH = "thoughts", "thought length"
-_CUT_OFF = "cut off"
+_SHARE: Final = "thoughts"
+_LENGTH: Final = "thought length"
+_CUT_OFF: Final = "cut off"
 #: With fewer replies on either side, no change is reported.
 _MIN_REPLIES = 20
 #: A length is reported if it changes by this factor.
@@ -138,7 +139,7 @@ def thought_drifts(before: VariantScores, after: VariantScores) -> Iterator[Drif
 
 
 def _share_drift(
-    what: str, predicate: str, then: Sequence[Reply], now: Sequence[Reply], old: int, new: int
+    what: DriftKind, predicate: str, then: Sequence[Reply], now: Sequence[Reply], old: int, new: int
 ) -> Drift:
     """Return the drift of a share, with a message if it changed by more than chance."""
     shares = old / len(then), new / len(now)

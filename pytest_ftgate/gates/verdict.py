@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from pytest_ftgate.gates.exam import ExamChange
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, Value
@@ -389,13 +390,26 @@ class Flip:
     kind: str = ""
 
 
+#: The properties of replies whose drift is described.
+DriftKind = Literal[
+    "length",
+    "refusals",
+    "hedging",
+    "same text",
+    "language",
+    "format errors",
+    "thoughts",
+    "thought length",
+    "cut off",
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
     """The drift of one property of all replies; it never decides a gate.
 
     Attributes:
-        what: ``length``, ``refusals``, ``hedging``, ``same text``, ``language``,
-            ``format errors``, ``thoughts``, ``thought length`` or ``cut off``.
+        what: the property.
         unit: the unit of *before* and *after*: ``words``, ``characters`` or ``tokens`` (the
             median), or ``share``. For ``language`` *after* is the share of changed replies, for
             ``format errors`` the share of replies with a format error.
@@ -404,7 +418,7 @@ class Drift:
         message: the change in a sentence; "" if it is too small to report.
     """
 
-    what: str
+    what: DriftKind
     unit: str
     before: float
     after: float

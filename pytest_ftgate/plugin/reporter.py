@@ -31,13 +31,19 @@ from pytest_ftgate.plugin.state import (
     settings_key,
     takes_whole_project,
 )
-from pytest_ftgate.plugin.verdicts import GateVerdicts
+from pytest_ftgate.plugin.verdicts import GateVerdicts, passed_xfail
 from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import break_command, escape_controls
-from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun, overall_verdict
+from pytest_ftgate.results.run import (
+    PASSED_XFAIL,
+    Report,
+    RequestCounts,
+    SuiteRun,
+    overall_verdict,
+)
 from pytest_ftgate.results.verdicts import as_typed, from_json, store_verdicts
 from pytest_ftgate.runner.evaluate import interrupted_notes
 from pytest_ftgate.runner.provenance import deciding_files, file_changes
@@ -122,14 +128,16 @@ class Reporter:
             self._accepted.add_ended(report.nodeid)
         if self._verdicts.add_report(report):
             self._dispatch_verdict(str(properties["ftgate"]), report.nodeid)
-        elif "ftgate" in properties and hasattr(report, "wasxfail") and report.skipped:
+        elif _is_expected_failure(report):
             self._fixture_used = True
             self._messages.append(f"{report.nodeid} did not pass, as its xfail mark expects")
 
     def _give_headline(self, report: pytest.TestReport, verdict: Verdict) -> None:
         """Give the failure section of a gate its headline, and its place in the file."""
+        if passed_xfail(report):
+            report.longrepr = f"{str(report.longrepr).strip()}: the gate {PASSED_XFAIL}"
         # Of a gate that passed, the text is an error of another plugin.
-        if isinstance(report.longrepr, str) and verdict.outcome is not Outcome.PASSED:
+        elif isinstance(report.longrepr, str) and verdict.outcome is not Outcome.PASSED:
             file, line, _ = report.location
             message = escape_controls(headline(verdict)).replace("\n", " ")
             crash = _CrashLocation(str(self._config.rootpath / file), (line or 0) + 1, message)
@@ -220,6 +228,7 @@ class Reporter:
             lenient=self._settings.inconclusive == "warn",
             verdicts=tuple(from_json(Verdict, text) for text in verdicts),
             not_evaluated=self._verdicts.not_evaluated,
+            failed_tests=self._verdicts.failed_tests,
             requests=self._total_requests(),
             cost=merge_cost_reports(self._cost_reports),
             max_usd=self._settings.max_usd,
@@ -343,6 +352,9 @@ class Reporter:
             not_evaluated=tuple(
                 replace(gate, node=typed(gate.node)) for gate in report.not_evaluated
             ),
+            failed_tests=tuple(
+                replace(gate, node=typed(gate.node)) for gate in report.failed_tests
+            ),
             advice=tuple(replace(advice, suite=typed(advice.suite)) for advice in report.advice),
             file_changes=replace(
                 report.file_changes,
@@ -457,6 +469,12 @@ class _Section:
 
         for line in self._text.split("\n"):
             tw.line(encodable(line, writer_encoding(tw)))
+
+
+def _is_expected_failure(report: pytest.TestReport) -> bool:
+    """Return True if a gate did not pass, as its mark expects; a teardown may fail of any gate."""
+    is_expected = hasattr(report, "wasxfail") and report.skipped and report.when != "teardown"
+    return is_expected and "ftgate" in dict(report.user_properties)
 
 
 def gate_status(

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.readers.text import replace_lone_surrogates
-from pytest_ftgate.results.run import NOT_RUN, NotEvaluated
+from pytest_ftgate.results.run import NOT_RUN, PASSED_XFAIL, FailedTest, NotEvaluated
 
 #: The line of a traceback that pytest shows for the exception.
 _EXCEPTION = re.compile(r"^E +([A-Za-z_][\w.]*: .*)", re.MULTILINE)
@@ -38,6 +38,8 @@ class GateVerdicts:
         self.by_node: dict[str, str] = {}
         self._uncollected: dict[str, str] = {}
         self._errors: dict[str, str] = {}
+        #: The gates that passed, and whose tests failed, each with the reason.
+        self._failed_tests: dict[str, str] = {}
         #: Tests of which no verdict is missing: they have one, were skipped, or are no gates.
         self._settled: set[str] = set()
         #: The gates that were selected; None as long as no process has named them.
@@ -77,9 +79,15 @@ class GateVerdicts:
             return True
         if report.skipped or not is_gate:
             self._settled.add(node)
+        elif verdict is not None and passed_xfail(report):
+            self._failed_tests[node] = PASSED_XFAIL
+            self.by_node[node] = str(verdict)
+            self._settled.add(node)
+            return True
         elif report.failed and (report.when == "teardown" or not _is_blocking(verdict)):
             self.by_node.pop(node, None)
             self._settled.discard(node)
+            self._failed_tests.pop(node, None)
             self._errors[node] = _error_text(report, self._root)
         elif verdict is not None and (report.when == "call" or report.failed):
             self.by_node[node] = str(verdict)
@@ -111,6 +119,12 @@ class GateVerdicts:
         reasons = self._uncollected | dict(self._missing())
         return tuple(NotEvaluated(node=node, reason=reason) for node, reason in reasons.items())
 
+    @property
+    def failed_tests(self) -> tuple[FailedTest, ...]:
+        """The gates that passed, and whose tests failed, each with the reason."""
+        found = self._failed_tests.items()
+        return tuple(FailedTest(node=node, reason=reason) for node, reason in found)
+
     def _missing(self) -> Iterator[tuple[str, str]]:
         """Yield the gates that were selected and not evaluated, each with the reason."""
         nodes = self._tests if self._gates is None else self._gates
@@ -127,6 +141,12 @@ class GateVerdicts:
 def _is_ungated(verdict: object) -> bool:
     """Return True for the verdict, as JSON, of a gate that nothing can fail."""
     return verdict is not None and not json.loads(str(verdict))["gated"]
+
+
+def passed_xfail(report: pytest.TestReport) -> bool:
+    """Return True if the test passed, and failed by its mark ``xfail(strict=True)``."""
+    # pytest marks such a report by its text alone.
+    return report.when == "call" and str(report.longrepr).startswith("[XPASS(strict)]")
 
 
 def _is_blocking(verdict: object) -> bool:

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from pytest_ftgate.gates.statements import NextStep, StatementKind, StepKind
 from pytest_ftgate.gates.units import percent, points, quantity, share_change, unsigned_points
 from pytest_ftgate.gates.verdict import Check, CheckKind, Flip, Outcome, Severity, Slice, Verdict
-from pytest_ftgate.reporting.headlines import habit_text, headline, measure_name, usage_text
+from pytest_ftgate.reporting.headlines import (
+    broken_formats_text,
+    habit_text,
+    headline,
+    measure_name,
+    usage_text,
+)
 from pytest_ftgate.reporting.next_steps import gate_command, step_words
 from pytest_ftgate.reporting.text import (
     cell_count,
@@ -315,9 +321,8 @@ def _reason_lines(verdict: Verdict) -> list[str]:
     values = verdict.statement.values
     if "habit" in values:
         return _labelled("why?", habit_text(values))
-    if "broken" in values:
-        cases = f"{values['broken']} of {values['regressed']} regressed cases"
-        return _labelled("why?", f"{cases} broke their format")
+    if common := broken_formats_text(values):
+        return _labelled("why?", common)
     under = verdict.check.under if verdict.check else ""
     kinds = [kind for kind in verdict.loss_kinds if kind.under == under]
     if not kinds:
@@ -346,7 +351,7 @@ def _example_texts(flip: Flip, before: str) -> Iterator[tuple[str, str]]:
         yield "expected", flip.expected
     if flip.before:
         yield before, flip.before
-    yield "now", flip.now or "(empty)"
+    yield "now", flip.now or ("(a thought alone)" if flip.thought else "(empty)")
     if flip.wrong and not flip.expected:
         yield "wrong", flip.wrong
 

@@ -11,7 +11,7 @@ from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.summary import next_steps
 from pytest_ftgate.reporting.tables import rank_verdicts
 from pytest_ftgate.reporting.text import escape_controls
-from pytest_ftgate.results.run import NotEvaluated, Report
+from pytest_ftgate.results.run import FailedTest, NotEvaluated, Report
 from pytest_ftgate.results.verdicts import node_name
 
 #: GitHub shows at most this many commands of a step, and this many characters of a command.
@@ -28,7 +28,8 @@ def workflow_commands(report: Report, prefix: str = "") -> Iterator[str]:
     shown = [v for v in blocking if v.outcome is not Outcome.INCONCLUSIVE]
     commands = [
         *(_verdict_command(report, verdict, prefix) for verdict in shown),
-        *(_not_evaluated_command(gate, prefix) for gate in report.not_evaluated),
+        *(_error_command(gate, "not evaluated", prefix) for gate in report.not_evaluated),
+        *(_error_command(test, "failed test", prefix) for test in report.failed_tests),
         *(_verdict_command(report, verdict, prefix) for verdict in blocking[len(shown) :]),
     ]
     yield from commands[:_MAX_COMMANDS]
@@ -45,9 +46,9 @@ def _verdict_command(report: Report, verdict: Verdict, prefix: str) -> str:
     return _command(level, file, verdict.line, title, headline(verdict) + steps)
 
 
-def _not_evaluated_command(gate: NotEvaluated, prefix: str) -> str:
+def _error_command(gate: NotEvaluated | FailedTest, what: str, prefix: str) -> str:
     suite, _, name = gate.node.partition("::")
-    title = f"{name or suite} not evaluated"
+    title = f"{name or suite} {what}"
     return _command("error", normpath(join(prefix, suite)), 1, title, gate.reason)
 
 

@@ -58,6 +58,8 @@ _HABITS = {
     "wrong label casing": ("began to change case or marks of {}", "changes case or marks of {}"),
     "invalid syntax": ("began to leave stray commas in {}", "leaves stray commas in {}"),
 }
+#: What regressed cases have in common, by the value of the statement that counts them.
+_CHANGES = {"broken": "broke their format", "cut": "were cut off by max_tokens"}
 #: What a reply is, by the format rule that it breaks.
 _REPLY_NAMES = {
     "choice": "its labels",
@@ -83,17 +85,36 @@ def _rate_headline(verdict: Verdict) -> str:
         text = _minimum_text(what, check)
     else:
         text = _drop_text(what, check, f" against {check.against}")
-    broken = _broken_formats_text(values) if "broken" in values else ""
-    return f"{habit}{text}{_regressed_slices_text(verdict, check)}{relative}{broken}"
+    text += _regressed_slices_text(verdict, check) + relative + _missing_text(check)
+    common = broken_formats_text(values)
+    return f"{habit}{text}{f'; {common}' if common else ''}{_rest_text(values)}"
 
 
-def _broken_formats_text(values: Mapping[str, Any]) -> str:
-    """Return how many regressed cases broke their format, and what the others came to."""
-    text = f"; {values['broken']} of {values['regressed']} regressed cases broke their format"
-    if not values["rest"]:
-        return text
-    rates = f"{percent(values['rest_before'])} → {percent(values['rest_after'])}"
-    return f"{text} (see the format gate); the other {values['rest']} cases: {rates}"
+def _missing_text(check: Check) -> str:
+    """Return how many cases a drop check could not compare, unless it passed; else ""."""
+    if not check.missing or check.before is None or check.outcome is Outcome.PASSED:
+        return ""
+    return f"; no reply to {check.missing:,} of {check.n + check.missing:,} cases"
+
+
+def broken_formats_text(values: Mapping[str, Any]) -> str:
+    """Return what regressed cases have in common, from the values of a statement; "" if nothing."""
+    return "; ".join(
+        f"{values[change]} of {values['regressed']} regressed cases {what} "
+        f"({values[f'{change}_others']} of the other {values['others']})"
+        for change, what in _CHANGES.items()
+        if change in values
+    )
+
+
+def _rest_text(values: Mapping[str, Any]) -> str:
+    """Return what the cases came to that kept their format and were not cut off; "" if few did."""
+    if "rest" not in values:
+        return ""
+    which = "without either" if "broken" in values and "cut" in values else "that kept it"
+    which = which if "broken" in values else "that ended as they should"
+    rates = share_change(values["rest_before"], values["rest_after"])
+    return f"; the {values['rest']} {which}: {rates}"
 
 
 def _must_pass_text(outcome: Outcome, check: Check) -> str:

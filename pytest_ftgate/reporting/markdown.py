@@ -26,7 +26,7 @@ from pytest_ftgate.reporting.summary import (
 from pytest_ftgate.reporting.tables import (
     TextTable,
     changes_line,
-    not_evaluated_groups,
+    error_groups,
     rank_verdicts,
     source_link,
     usage_line,
@@ -151,11 +151,11 @@ def code_block(text: str) -> str:
     return f"{fence}text\n{text}\n{fence}"
 
 
-def _not_evaluated_section(report: Report) -> Iterator[str]:
-    for names, reason in not_evaluated_groups(report):
+def _error_section(report: Report) -> Iterator[str]:
+    for names, what, reason in error_groups(report):
         text = escape_controls(reason)
         first, _, rest = text.strip().partition("\n")
-        head = f"- **{escape_markdown(names)}** not evaluated: {escape_markdown(first)}"
+        head = f"- **{escape_markdown(names)}** {what}: {escape_markdown(first)}"
         yield f"{head}\n\n{_folded('the whole message', text)}" if rest else head
 
 
@@ -204,6 +204,6 @@ def _note_section(report: Report) -> Iterator[str]:
 
 #: The sections of the report in their order; each yields blocks that are kept or dropped whole.
 MARKDOWN_SECTIONS: tuple[Callable[[Report], Iterator[str]], ...] = (
-    *(_verdict_section, _table_section, _not_evaluated_section, _blocking_section),
+    *(_verdict_section, _table_section, _error_section, _blocking_section),
     *(_ungated_section, _ladder_section, _note_section),
 )

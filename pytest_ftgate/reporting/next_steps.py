@@ -157,7 +157,8 @@ def _fix_format(values: _Values) -> StepWords:
     kind, count = values["format_error"], values["replies"]
     remedy = _FORMAT_REMEDIES.get(kind, "change the prompt")
     replies = "reply" if count == 1 else "replies"
-    return StepWords(remedy, f"the most common format error is “{kind}”: {count} {replies}")
+    of = f" of {values['of']}" if "of" in values else ""
+    return StepWords(remedy, f"the most common format error{of} is “{kind}”: {count} {replies}")
 
 
 def _fix_label(values: _Values) -> StepWords:

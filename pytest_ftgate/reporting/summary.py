@@ -25,10 +25,10 @@ from pytest_ftgate.reporting.tables import (
     changes_line,
     comparison_line,
     cost_lines,
+    error_groups,
     format_table,
     gates_line,
     limit_text,
-    not_evaluated_groups,
     rank_verdicts,
     usage_line,
     verdict_rows,
@@ -82,7 +82,7 @@ def summary_lines(report: Report, verbosity: int = 0) -> list[str]:
     It has at most 24 lines, but for a gate with a long name. *verbosity* below 0 gives a line for
     each gate that did not pass.
     """
-    lines = [*_verdict_lines(report)] if report.gated_verdicts or report.not_evaluated else []
+    lines = [*_verdict_lines(report)] if report.gated_verdicts or report.errors else []
     if verbosity < 0:
         tail = [*wrap_lines(usage_line(report), 0), *_changes_lines(report)]
         tail += message_lines(report.notes)
@@ -137,7 +137,7 @@ def _wrap_all(lines: Iterable[str]) -> list[str]:
 def verdict_word(report: Report) -> str:
     """Return PASSED, BLOCKED, or INCONCLUSIVE if nothing else blocks."""
     failed = report.count(Outcome.FAILED) + report.count(Outcome.INVALID)
-    if report.verdict == "blocked" and not failed and not report.not_evaluated:
+    if report.verdict == "blocked" and not failed and not report.errors:
         return "INCONCLUSIVE" if report.count(Outcome.INCONCLUSIVE) else "BLOCKED"
     return report.verdict.upper()
 
@@ -158,7 +158,7 @@ def verdict_phrase(report: Report) -> str:
 def _verdict_lines(report: Report) -> list[str]:
     """Return the verdict, with the suite at the right end, or with the rates if all passed."""
     line = f"{verdict_word(report)}  {verdict_phrase(report)}"
-    if all(v.outcome is Outcome.PASSED for v in report.gated_verdicts) and not report.not_evaluated:
+    if all(v.outcome is Outcome.PASSED for v in report.gated_verdicts) and not report.errors:
         lines = _limited(fit_parts([line, *passed_parts(report.gated_verdicts)]), 1 + _MAX_GREEN)
         return [*lines, *_stop_lines(report)]
     suites = {node_id(verdict).partition("::")[0] for verdict in report.gated_verdicts}
@@ -249,14 +249,14 @@ def _short_lines(report: Report) -> Iterator[str]:
     for verdict in rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED:
             yield from fit_parts(head_parts(verdict, gate_name(report, verdict)))
-    for names, reason in not_evaluated_groups(report):
+    for names, what, reason in error_groups(report):
         first = escape_controls(reason.strip()).partition("\n")[0]
-        yield from wrap_lines(f"✗ not evaluated: {escape_controls(names)}: {first}", 0)
+        yield from wrap_lines(f"✗ {what}: {escape_controls(names)}: {first}", 0)
 
 
 def _block_lines(report: Report, room: int) -> list[str]:
     """Return the blocks of the gates that did not pass, the worst first, in *room* lines."""
-    groups = [_not_evaluated_lines(report, *group) for group in not_evaluated_groups(report)]
+    groups = [_error_lines(report, *group) for group in error_groups(report)]
     blocking = [v for v in rank_verdicts(report.gated_verdicts) if v.outcome is not Outcome.PASSED]
     lines: list[str] = []
     # An error that kept gates from being evaluated is mostly the cause of the rest.
@@ -295,7 +295,7 @@ def _ship_steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
         for name, verdicts in outcomes.items()
         if name != verdict.variant and all(v.outcome is Outcome.PASSED for v in verdicts)
     ]
-    unevaluated = " ".join(gate.node for gate in report.not_evaluated)
+    unevaluated = " ".join(gate.node for gate in report.errors)
     for is_baseline, name, gates in sorted(passed)[:1]:
         if f"[{name}]" not in unevaluated:
             values: dict[str, Value] = {"variant": name, "gates": gates, "for": verdict.variant}
@@ -303,9 +303,9 @@ def _ship_steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
             yield NextStep(StepKind.SHIP_OTHER, {**values, "is_baseline": is_baseline})
 
 
-def _not_evaluated_lines(report: Report, names: str, reason: str) -> list[str]:
-    """Return the block of gates that one reason kept from being evaluated."""
-    lines = fit_parts([f"✗ {escape_controls(names)}", "NOT EVALUATED"])
+def _error_lines(report: Report, names: str, what: str, reason: str) -> list[str]:
+    """Return the block of gates that were not evaluated, or whose tests failed, for one reason."""
+    lines = fit_parts([f"✗ {escape_controls(names)}", what.upper()])
     why = [
         wrapped
         for line in reason.strip().split("\n")
@@ -314,7 +314,7 @@ def _not_evaluated_lines(report: Report, names: str, reason: str) -> list[str]:
     lines += [*why[:_MAX_REASON], *["    …"] * (len(why) > _MAX_REASON)]
     options = [_more_budget(report)] if report.cost.stopped else []
     # A reason may have kept gates of several suites from being evaluated.
-    suites = {gate.node.partition("::")[0] for gate in report.not_evaluated}
+    suites = {gate.node.partition("::")[0] for gate in report.errors}
     suite = next(iter(suites)) if len(suites) == 1 else ""
     return [*lines, rerun_line(suite if suite != "pytest" else "", *filter(None, options))]
 
@@ -331,9 +331,9 @@ def first_action(report: Report) -> tuple[str, str, str] | None:
 
     An error that kept gates from being evaluated comes first, since it may explain the rest.
     """
-    for names, reason in not_evaluated_groups(report) if report.gated_verdicts else ():
+    for names, what, reason in error_groups(report) if report.gated_verdicts else ():
         first = reason.strip().partition("\n")[0]
-        return names, f"not evaluated: {first}", ""
+        return names, f"{what}: {first}", ""
     for verdict in rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED:
             _, *size = head_parts(verdict, "")
@@ -404,7 +404,7 @@ def _passed(report: Report) -> list[Verdict]:
 
 
 def _is_blocked(report: Report) -> bool:
-    return len(_passed(report)) < len(report.gated_verdicts) or bool(report.not_evaluated)
+    return len(_passed(report)) < len(report.gated_verdicts) or bool(report.errors)
 
 
 def _passed_notes(report: Report) -> list[str]:

@@ -397,6 +397,7 @@ def gates_line(report: Report) -> str:
             (report.count(Outcome.FAILED), "failed"),
             (report.count(Outcome.INVALID), "invalid"),
             (len(report.not_evaluated), "not evaluated"),
+            (len(report.failed_tests), "failed as a test"),
             (report.count(Outcome.INCONCLUSIVE), "inconclusive"),
         )
         if count
@@ -408,14 +409,20 @@ def gates_line(report: Report) -> str:
     return f"{', '.join(counts)} of {gates}" if counts else gates
 
 
-def not_evaluated_groups(report: Report) -> list[tuple[str, str]]:
-    """Return the names of the gates that were not evaluated, and why, once for each reason."""
-    nodes: dict[str, list[str]] = defaultdict(list)
+def error_groups(report: Report) -> list[tuple[str, str, str]]:
+    """Return the gates that were not evaluated, and those whose tests failed though they passed.
+
+    Each group has the names of the gates with one reason, what became of them, and the reason.
+    """
+    nodes: dict[tuple[str, str], list[str]] = defaultdict(list)
     reasons = {gate.node: gate.reason for gate in report.not_evaluated}
     for gate in report.not_evaluated:
         _, same, first = gate.reason.partition(SAME_ERROR)
-        nodes[reasons.get(first.strip(), gate.reason) if same else gate.reason].append(gate.node)
-    return [(_first_names(names), reason) for reason, names in nodes.items()]
+        reason = reasons.get(first.strip(), gate.reason) if same else gate.reason
+        nodes["not evaluated", reason].append(gate.node)
+    for test in report.failed_tests:
+        nodes["failed test", test.reason].append(test.node)
+    return [(_first_names(names), *what) for what, names in nodes.items()]
 
 
 def _first_names(names: Sequence[str], most: int = _MAX_NAMES) -> str:

@@ -20,6 +20,8 @@ from pytest_ftgate.results.verdicts import json_adapter
 RUN_FORMAT = 3
 #: The reason for which a gate was not evaluated if nothing was heard of it.
 NOT_RUN = "the run ended first"
+#: The reason for which the test of a gate failed that passed.
+PASSED_XFAIL = "passed, though its xfail mark expects it not to: remove the mark"
 #: The reason if a gate has the error of another one, whose node id follows.
 SAME_ERROR = "the same error as "
 _REMEDY = "write one with pytest --ftgate --ftgate-json PATH"
@@ -192,6 +194,19 @@ class NotEvaluated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FailedTest:
+    """A gate that passed, and whose test failed.
+
+    Attributes:
+        node: its pytest node id.
+        reason: why the test failed.
+    """
+
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestCounts:
     """The numbers of requests and replies of a run.
 
@@ -257,6 +272,7 @@ class Report:
         lenient: inconclusive gates do not block.
         verdicts: of all gates.
         not_evaluated: gates without a verdict. This is an error, never a failed gate.
+        failed_tests: gates that passed, and whose tests failed.
         requests: the numbers of requests and replies.
         cost: the cost of the replies.
         max_usd: the budget of the run in USD, or None.
@@ -273,6 +289,7 @@ class Report:
     lenient: bool = False
     verdicts: tuple[Verdict, ...] = ()
     not_evaluated: tuple[NotEvaluated, ...] = ()
+    failed_tests: tuple[FailedTest, ...] = ()
     requests: RequestCounts = field(default_factory=RequestCounts)
     cost: CostReport = field(default_factory=CostReport)
     max_usd: float | None = None
@@ -287,6 +304,11 @@ class Report:
         """The verdicts without those of variants that are only measured."""
         return tuple(verdict for verdict in self.verdicts if verdict.gated)
 
+    @property
+    def errors(self) -> tuple[NotEvaluated | FailedTest, ...]:
+        """What blocks beside verdicts: gates that were not evaluated, and tests that failed."""
+        return (*self.not_evaluated, *self.failed_tests)
+
     def count(self, outcome: Outcome) -> int:
         """Return the number of gates with *outcome*."""
         return sum(verdict.outcome is outcome for verdict in self.gated_verdicts)
@@ -297,11 +319,10 @@ def overall_verdict(report: Report) -> Literal["passed", "blocked"]:
 
     It is ``passed`` if at least one gate was evaluated and none blocks.
     """
-    errors = len(report.not_evaluated)
     failed = report.count(Outcome.FAILED) + report.count(Outcome.INVALID)
     open_verdicts = (v for v in report.gated_verdicts if v.outcome is Outcome.INCONCLUSIVE)
     inconclusive = sum(not report.lenient or verdict.always_blocks for verdict in open_verdicts)
-    blocking = errors + failed + inconclusive
+    blocking = len(report.errors) + failed + inconclusive
     return "passed" if report.gated_verdicts and not blocking else "blocked"
 
 

@@ -260,7 +260,7 @@ class FormatChecker:
             for rule in case.format
             if (error := self._check(rule, case.folder or self._folder)(case, reply, text))
         ]
-        return _combined_error(errors, text, reply) if errors else None
+        return _combined_error(errors, case, text, reply) if errors else None
 
     def _check(self, rule: Rule, folder: Path) -> _RuleCheck:
         check = self._checks.get((rule.key, folder))
@@ -281,23 +281,57 @@ def _rule_check(rule: Rule, folder: Path) -> _RuleCheck:
     return lambda _case, _reply, text: find_error(text) if text else FormatError("empty")
 
 
-def _combined_error(errors: list[tuple[str, FormatError]], text: str, reply: Reply) -> FormatError:
+def _combined_error(
+    errors: list[tuple[str, FormatError]], case: Case, text: str, reply: Reply
+) -> FormatError:
     """Return the error of the first broken rule, with the kind that describes the reply best."""
     first = errors[0][1]
     lenient = all(error.lenient for _, error in errors)
-    kind = first.kind if lenient else _whole_reply_kind(text, reply) or first.kind
+    kind = first.kind if lenient else _whole_reply_kind(case, text, reply) or first.kind
     return replace(first, kind=kind, rules=tuple(kind for kind, _ in errors), lenient=lenient)
 
 
-def _whole_reply_kind(text: str, reply: Reply) -> str:
+def _whole_reply_kind(case: Case, text: str, reply: Reply) -> str:
     """Return the kind of an error that concerns the whole reply, or ""."""
     # Checked before "truncated": a higher token limit would only make a loop longer.
     if ends_in_loop(text):
         return "repetition loop"
-    # The token limit is the cause, and the broken format only follows from it.
     if reply.stop == "length":
-        return "truncated"
+        # The token limit is the cause, and the broken format only follows from it; unless what it
+        # cut off stands behind a whole answer.
+        return "trailing text" if goes_on(case, text) else "truncated"
     return "refusal" if looks_like_refusal(text) else ""
+
+
+#: The scorers that take nothing but the answer itself.
+_BARE_ANSWERS = ("exact", "choice")
+
+
+def goes_on(case: Case, text: str) -> bool:
+    """Return True if *text* begins with an answer to *case*, or one of its labels, and goes on.
+
+    Where a scorer looks for the answer in a longer text, what follows belongs to the reply.
+    """
+    text = text.strip(_PUNCTUATION)
+    starts = [label for rule in case.format if rule.kind == "choice" for label in rule.value]
+    if any(rule.kind in _BARE_ANSWERS for rule in case.score.parts):
+        starts += [str(answer) for answer in case.answers if isinstance(answer, str | int)]
+    # What was cut off may have been a longer label.
+    if any(words.casefold().startswith(text.casefold()) for words in starts):
+        return False
+    return any(_answer_first(words).match(text) for words in starts if words.strip())
+
+
+@lru_cache(maxsize=4096)
+def _answer_first(words: str) -> re.Pattern[str]:
+    """Return a pattern of texts that begin with *words*, in any case.
+
+    A letter behind them makes another word of them. A model that does not end writes ``_item`` or
+    the same words behind them.
+    """
+    is_spaced = re.match(rf"[^\W{_UNSPACED}]", words[-1])
+    after = rf"(?:(?![^\W_{_UNSPACED}])|{re.escape(words)})" if is_spaced else ""
+    return re.compile(re.escape(words) + after, re.IGNORECASE)
 
 
 def _function_check(reference: str, function: Callable[..., Any], kind: str) -> _RuleCheck:

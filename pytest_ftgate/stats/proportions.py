@@ -30,8 +30,12 @@ def require_share(name: str, value: float) -> None:
 def binomial_pmf(k: float | Array, n: float | Array, p: float | Array) -> Array:
     """Return P(X = k) for X ~ Binomial(n, p). Shapes broadcast; k and n are whole."""
     k, n, p = (np.asarray(value, np.float64) for value in (k, n, p))
-    log_choose = gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0)
-    return cast("Array", np.exp(log_choose + xlogy(k, p) + xlog1py(n - k, -p)))
+    return cast("Array", np.exp(_log_choose(n, k) + xlogy(k, p) + xlog1py(n - k, -p)))
+
+
+def _log_choose(n: float | Array, k: float | Array) -> Array:
+    """Return the logarithm of the number of ways to choose k of n. Shapes broadcast."""
+    return cast("Array", gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0))
 
 
 def binomial_cdf(k: float | Array, n: float | Array, p: float | Array) -> Array:
@@ -48,6 +52,18 @@ def binomial_sf(k: float | Array, n: float | Array, p: float | Array) -> Array:
     inside = (k >= 0.0) & (k < n)
     tail = betainc(np.where(inside, k + 1.0, 1.0), np.where(inside, n - k, 1.0), p)
     return np.where(inside, tail, np.where(k < 0.0, 1.0, 0.0))
+
+
+def fisher_p(hits: int, drawn: int, marked: int, n: int) -> float:
+    """Return Fisher's one-sided p-value for more hits than chance among the drawn cases.
+
+    Of *n* cases *marked* have a mark and *drawn* are drawn; *hits* are both. The value is the
+    probability of as many hits or more if the mark has nothing to do with the draw. It is that of
+    `scipy.stats.fisher_exact`, whose import takes a second.
+    """
+    counts = np.arange(max(hits, drawn + marked - n), min(drawn, marked) + 1, dtype=np.float64)
+    ways = _log_choose(marked, counts) + _log_choose(n - marked, drawn - counts)
+    return float(min(1.0, np.exp(ways - _log_choose(n, drawn)).sum()))
 
 
 def mcnemar_midp(fixed: Numbers, regressed: Numbers) -> Numbers:

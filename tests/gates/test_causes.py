@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from columns import case
 from gguf import GGUFWriter
 from tickets import EXAMPLE
 
-from pytest_ftgate.gates.causes import cause_steps, likely_causes, with_endings
-from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
-from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.gates.causes import cause_steps, likely_causes
+from pytest_ftgate.gates.statements import NextStep, StepKind
+from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.reporting.next_steps import step_text
-from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, Request
-from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 
 
 @pytest.fixture
@@ -150,19 +146,6 @@ def test_weights_of_few_bits_are_named(call, narrow, tmp_path, kind, name):
 # In the verdict ----------------------------------------------------------------------------------
 
 
-def verdict(outcome: Outcome) -> Verdict:
-    return Verdict(
-        suite="s",
-        line=1,
-        gate="accuracy",
-        variant="tuned",
-        outcome=outcome,
-        statement=Statement(StatementKind.RATE, {"measure": "accuracy"}),
-        notes=("a note",),
-        next=(NextStep(StepKind.TRAIN_AGAIN),),
-    )
-
-
 def test_each_cause_is_a_step_of_a_gate_that_failed_and_of_no_other():
     found = ["remove scale", "convert it", "remove scale"]
 
@@ -174,40 +157,6 @@ def test_each_cause_is_a_step_of_a_gate_that_failed_and_of_no_other():
     assert step_text(steps[0]) == "check a likely cause: remove scale"
     for outcome in (Outcome.PASSED, Outcome.INCONCLUSIVE, Outcome.INVALID):
         assert [*cause_steps(outcome, found)] == []
-
-
-def replied(variant: str, reply: Reply) -> VariantScores:
-    results = {
-        f"c{n}": CaseResult(case(f"c{n}"), (reply,), (Score(0.0, None),), (f"f{n}",))
-        for n in range(20)
-    }
-    return VariantScores(variant, results)
-
-
-EMPTY = "20 of 20 replies are empty: the model ends at once; "
-MARKS = "its chat template or its end token may differ from those in training"
-
-
-def test_replies_that_are_all_empty_are_a_cause_where_the_gate_failed_and_else_a_note():
-    scores = replied("tuned", Reply(text=""))
-
-    failed, passed = (
-        with_endings(verdict(o), None, scores) for o in (Outcome.FAILED, Outcome.PASSED)
-    )
-
-    step = NextStep(StepKind.CHECK_CAUSE, {"cause": EMPTY + MARKS})
-    told = verdict(Outcome.FAILED)
-    assert failed == replace(told, next=(step, *told.next))
-    told = verdict(Outcome.PASSED)
-    assert passed == replace(told, notes=(EMPTY + MARKS, "a note"))
-
-
-def test_replies_are_as_empty_as_before_or_end_as_usual_without_a_note():
-    empty, usual = (replied("tuned", Reply(text=text)) for text in ("", "refund"))
-
-    for before, after in ((empty, empty), (empty, usual), (None, usual)):
-        told = verdict(Outcome.FAILED)
-        assert with_endings(told, before, after) == told
 
 
 def test_a_hosted_model_has_no_causes_of_weights_on_this_machine(call):

@@ -12,7 +12,6 @@ from pytest_ftgate.gates.flips import (
     _representative_reply,
     find_regressions,
     flips,
-    has_format_error,
     interleave,
 )
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
@@ -105,7 +104,6 @@ def test_the_regressed_cases_show_all_kinds_of_format_error_first():
     found = Regressions(("a", "b", "c", "d", "e"), ("x",)).interleaved_by_format_error(scores)
 
     assert found == Regressions(("a", "c", "d", "b", "e"), ("x",))
-    assert [has_format_error(scores, name) for name in "abd"] == [True, True, False]
 
 
 # --- what is shown of a case ---------------------------------------------------------------------

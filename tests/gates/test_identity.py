@@ -81,7 +81,7 @@ def test_replies_without_an_answer_are_no_evidence(reply: Reply, reason: str) ->
     identity = compare_replies(reply, reply)
 
     assert identity.outcome is Outcome.INCONCLUSIVE
-    assert identity.message == f"adapter not proven: {reason}"
+    assert identity.message == f"tuned model not proven: {reason}"
 
 
 def test_the_replies_that_have_an_answer_still_prove_the_tuned_model() -> None:
@@ -106,6 +106,7 @@ def test_a_tuned_model_that_only_goes_on_or_ends_earlier_is_another_model() -> N
 
 SAME = "replies no different from the base model's"
 NO_EFFECT = "the adapter has no effect"
+HOSTED = "the fine-tune has no effect, or its base answers in its place"
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ NO_EFFECT = "the adapter has no effect"
             Outcome.INVALID,
             (
                 f"{SAME}: 60 of 60 replies are the base model's; "
-                f"the base repeats itself on 60 of 60; {NO_EFFECT}"
+                f"the base repeats itself on 60 of 60; {HOSTED}"
             ),
         ),
         (
@@ -129,20 +130,20 @@ NO_EFFECT = "the adapter has no effect"
             Outcome.INVALID,
             (
                 f"{SAME}: 23 of 30 replies are the base model's; "
-                f"the base repeats itself on 30 of 30; {NO_EFFECT}"
+                f"the base repeats itself on 30 of 30; {HOSTED}"
             ),
         ),
         (
             {"n": 29, "differing": 7},
             Outcome.INCONCLUSIVE,
-            "adapter not proven: 29 replies, 30 are needed",
+            "tuned model not proven: 29 replies, 30 are needed",
         ),
         (
             {"n": 60, "differing": 20, "unsteady": 30},
             Outcome.INVALID,
             (
                 f"{SAME}: 40 of 60 replies are the base model's; "
-                f"the base repeats itself on 30 of 60; {NO_EFFECT}"
+                f"the base repeats itself on 30 of 60; {HOSTED}"
             ),
         ),
         (
@@ -208,7 +209,7 @@ def test_the_remedy_for_thoughts_is_what_the_provider_takes(provider, remedy) ->
     cause = f"3 of 4 replies were cut off without an answer; the model thinks; {RAISE}{remedy}"
 
     assert compare_with_base([requests] * 3, thinking) == IdentityResult(
-        Outcome.INCONCLUSIVE, f"adapter not proven: {cause}"
+        Outcome.INCONCLUSIVE, f"tuned model not proven: {cause}"
     )
     assert compare_with_recorded_base([requests] * 2, thinking) == IdentityResult(
         Outcome.INCONCLUSIVE, f"tuned model not proven, its base is recorded: {cause}"
@@ -221,7 +222,7 @@ def test_as_many_replies_with_an_answer_as_without_are_only_too_few() -> None:
     results = dict.fromkeys("ab", cut_off) | dict.fromkeys("cd", Reply(text="x"))
 
     assert compare_with_base([requests] * 3, results).message == (
-        "adapter not proven: 2 replies, 30 are needed"
+        "tuned model not proven: 2 replies, 30 are needed"
     )
     assert compare_with_recorded_base([requests] * 2, results).message == (
         "tuned model not proven, its base is recorded: 2 of 2 replies equal those of the base"
@@ -234,7 +235,7 @@ def test_a_case_counts_as_unanswered_if_one_of_its_replies_has_no_answer() -> No
     results |= {"ma": Reply(text="x"), "mb": Reply(text=""), "mc": Reply(text=" ")}
 
     assert compare_with_base([mine, base, base], results).message == (
-        "adapter not proven: 2 of 3 replies are empty"
+        "tuned model not proven: 2 of 3 replies are empty"
     )
 
 
@@ -297,7 +298,7 @@ def test_too_few_replies_beside_a_recorded_base_are_said_to_be_missing():
 @pytest.mark.parametrize(
     ("provider", "adapter", "cause"),
     [
-        ("x", None, NO_EFFECT),
+        ("x", None, HOSTED),
         ("llamacpp", None, "a merge without effect answers so, and an exact copy"),
         ("llamacpp", Adapter(path=Path("a.gguf"), scale=1.0, sha256="abc"), NO_EFFECT),
         (

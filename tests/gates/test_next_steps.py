@@ -283,13 +283,14 @@ def test_the_limit_of_a_marked_function_is_written_as_an_argument():
 
 
 @pytest.mark.parametrize("broken", [True, False])
-def test_cases_that_broke_their_format_are_mended_by_the_most_frequent_error(broken):
-    said = Statement(StatementKind.RATE, {"broken": 3} if broken else {})
-    found = rated(check(), statement=said, regressed=40)
+def test_cases_that_broke_their_format_are_mended_by_their_own_most_frequent_error(broken):
+    values = {"broken": 3, "format_error": "no JSON", "format_replies": 2} if broken else {}
+    found = rated(check(), statement=Statement(StatementKind.RATE, values), regressed=40)
 
-    steps = all_steps(found, errors=["prose", "no JSON", "no JSON"])
+    steps = all_steps(found, errors=["prose", "prose", "prose", "no JSON", "no JSON"])
 
-    mended = NextStep(StepKind.FIX_FORMAT, {"format_error": "no JSON", "replies": 2})
+    of = {"of": "regressed cases"}
+    mended = NextStep(StepKind.FIX_FORMAT, {"format_error": "no JSON", "replies": 2, **of})
     assert (steps[0] == mended) is broken
     assert all_steps(found, gate=replace(GATE, kind="format"), errors=["x"])[0] == NextStep(
         StepKind.FIX_FORMAT, {"format_error": "x", "replies": 1}

@@ -197,10 +197,10 @@ def test_accuracy_says_how_many_regressed_cases_broke_their_format() -> None:
 
     assert verdict.outcome is Outcome.FAILED
     assert headline(verdict).endswith(
-        "; 40 of 45 regressed cases broke their format (see the format gate); "
-        "the other 160 cases: 100 % → 97 %"
+        "; 40 of 45 regressed cases broke their format (0 of the other 155); "
+        "the 160 that kept it: 100 → 97 %"
     )
-    assert "the most common format error" in step_text(verdict.next[0])
+    assert "the most common format error of regressed cases is" in step_text(verdict.next[0])
 
 
 def test_a_case_that_expects_nothing_is_left_out_with_a_note() -> None:
@@ -246,7 +246,7 @@ def test_cases_without_a_reply_are_counted_with_the_reason_of_the_first() -> Non
 
     assert evaluate_rate(suite(gate), gate, Comparison(lost, lost)).notes == (
         "2 of 200 cases brought no reply",
-        "no reply to 2 cases; first: it timed out",
+        "no reply to 2 of 200 cases; first: it timed out",
     )
 
 

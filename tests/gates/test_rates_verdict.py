@@ -299,47 +299,6 @@ def test_a_regressed_slice_decides_nothing_beside_too_many_missing_replies(
     assert verdict.outcome == outcome
 
 
-# Broken formats ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("broken", "is_told"), [(4, True), (3, False), (0, False)])
-def test_broken_formats_are_told_from_a_tenth_of_the_regressed_cases_on(broken, is_told) -> None:
-    gate = accuracy(max_drop=0.05)
-    texts = ["`refund`"] * broken + ["late_delivery"] * (40 - broken) + ["refund"] * 160
-    rows = [case_result(f"c{i:03}", float(i >= 40), text) for i, text in enumerate(texts)]
-    after = VariantScores("new", {row.case.id: row for row in rows})
-    before = variant_scores("current", [1.0] * 198 + [0.0] * 2)
-
-    values = evaluate_rate(suite(gate), gate, Comparison(after, before)).statement.values
-
-    told = {
-        "broken": 4, "regressed": 40, "rest": 196, "rest_before": pytest.approx(194 / 196),
-        "rest_after": pytest.approx(160 / 196),
-    }  # fmt: skip
-    assert values == {"measure": "accuracy", **(told if is_told else {})}
-
-
-def test_no_broken_format_is_told_of_a_passed_gate_a_minimum_or_a_format() -> None:
-    after, before = variant_scores("new", BAD), variant_scores("current", GOOD)
-    for gate in (
-        accuracy(max_drop=0.44),
-        accuracy(min=0.9),
-        RateGate(kind="format", line=8, max_drop=0.05),
-    ):
-        values = evaluate_rate(suite(gate), gate, Comparison(after, before)).statement.values
-        assert "broken" not in values
-
-
-def test_the_rest_is_counted_of_what_was_accepted_last_too() -> None:
-    gate, after = accuracy(max_drop=0.05), variant_scores("new", BAD)
-    record = samples_from_scores(variant_scores("new", [1.0] * 200), "accuracy")
-    comparison = Comparison(after, variant_scores("current", BAD), record)
-
-    values = evaluate_rate(suite(gate), gate, comparison).statement.values
-
-    assert (values["broken"], values["regressed"]) == (80, 80)
-
-
 # Must-pass cases and judges ---------------------------------------------------------------------
 
 

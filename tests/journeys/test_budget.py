@@ -37,7 +37,8 @@ def test_gates_that_lack_replies_are_inconclusive_and_say_why(paid):
     told = paid.verdicts()["accuracy[current]"]
     assert told["outcome"] == "inconclusive"
     assert (
-        "no reply to 70 cases; first: the 0.03 USD of --ftgate-max-usd are used up" in told["notes"]
+        "no reply to 70 of 100 cases; first: the 0.03 USD of --ftgate-max-usd are used up"
+        in told["notes"]
     )
 
 

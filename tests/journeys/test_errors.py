@@ -26,7 +26,7 @@ def test_a_few_missing_replies_are_told_and_the_gate_is_judged(desk):
     result = desk.run()
 
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*no reply to 3 cases; first: *"])
+    result.stdout.fnmatch_lines(["*no reply to 3 of 100 cases; first: *"])
 
 
 def test_missing_replies_are_never_wrong_answers(desk):

@@ -222,6 +222,91 @@ def test_a_gate_that_is_skipped_or_expected_to_fail_is_not_missed(red, mark):
     assert missing(red) == ("passed", {})
 
 
+STRICT = "@pytest.mark.xfail(strict=True, reason='a known loss')\n"
+REMOVE = "passed, though its xfail mark expects it not to: remove the mark"
+
+
+@pytest.mark.parametrize(
+    ("mark", "processes"),
+    [(STRICT, ()), (STRICT, ("-n1",)), ("@pytest.mark.xfail\n", ("-o", "xfail_strict=true"))],
+    ids=["mark", "worker", "ini"],
+)
+def test_a_gate_that_passes_against_its_strict_xfail_mark_fails_as_a_test_in_every_report(
+    red, mark, processes
+):
+    red.marked(f"{mark}{RIGHT}")
+
+    result = red.run(*REPORTS, "--junitxml=junit.xml", "-k=test_it and current", *processes)
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "FAILED test_marked.py::test_it[[]current] - [[]XPASS(strict)]*",
+            "BLOCKED  1 of 1 gate failed as a test*",
+            "✗ test_marked.py::test_it[[]current]   FAILED TEST",
+            f"    {REMOVE}",
+        ]
+    )
+    assert "not evaluated" not in result.stdout.str()
+    run = json.loads(red.path("run.json").read_text("utf-8"))
+    assert (run["verdict"], run["not_evaluated"]) == ("blocked", [])
+    assert [one["outcome"] for one in run["verdicts"]] == ["passed"]
+    assert run["failed_tests"] == [{"node": "test_marked.py::test_it[current]", "reason": REMOVE}]
+    for name in ("report.md", "report.html"):
+        text = red.path(name).read_text("utf-8")
+        assert REMOVE in text
+        assert "BLOCKED" in text.upper()
+        assert "failed test" in text
+    (failure,) = ET.parse(red.path("junit.xml")).iter("failure")
+    assert failure.get("message").endswith(f"the gate {REMOVE}")
+
+
+@pytest.mark.parametrize(
+    ("mark", "variant", "ended"),
+    [
+        (STRICT, "worse", {"xfailed": 1}),
+        ("@pytest.mark.xfail\n", "worse", {"xfailed": 1}),
+        ("@pytest.mark.xfail\n", "current", {"xpassed": 1}),
+    ],
+    ids=["strict and fails", "fails", "passes"],
+)
+def test_an_xfail_mark_that_is_right_or_not_strict_blocks_nothing(red, mark, variant, ended):
+    red.marked(f"{mark}{RIGHT}")
+
+    result = red.run(*REPORTS, f"-k=test_it and {variant}")
+
+    result.assert_outcomes(**ended)
+    run = json.loads(red.path("run.json").read_text("utf-8"))
+    assert (result.ret, run["failed_tests"], run["not_evaluated"]) == (0, [], [])
+
+
+BAD_TEARDOWN = (
+    "import pytest\n@pytest.fixture(autouse=True)\ndef bad():\n    yield\n    raise OSError('no')\n"
+)
+
+
+def test_a_teardown_that_fails_after_a_strict_xfail_mark_is_an_error_of_the_gate(red):
+    red.path("conftest.py").write_text(BAD_TEARDOWN)
+    red.marked(f"{STRICT.replace('strict', 'raises=AssertionError, strict')}{RIGHT}")
+
+    red.run(*REPORTS, "-k=test_it and current")
+
+    run = json.loads(red.path("run.json").read_text("utf-8"))
+    assert (run["verdicts"], run["failed_tests"]) == ([], [])
+    assert [one["node"] for one in run["not_evaluated"]] == ["test_marked.py::test_it[current]"]
+
+
+def test_a_teardown_that_an_xfail_mark_expects_to_fail_is_no_gate_that_did_not_pass(red):
+    red.path("conftest.py").write_text(BAD_TEARDOWN)
+    red.marked(f"@pytest.mark.xfail\n{RIGHT}")
+
+    result = red.run(*REPORTS, "-k=test_it and current")
+
+    result.assert_outcomes(xpassed=1, xfailed=1)
+    result.stdout.no_fnmatch_line("*did not pass, as its xfail mark expects*")
+
+
 # What goes wrong after the gate was evaluated -------------------------------------------------
 
 

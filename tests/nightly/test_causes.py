@@ -146,7 +146,7 @@ def test_each_cause_is_made_and_named(pytester: pytest.Pytester) -> None:
     }
     assert "another chat template: at the start" in found["template"]
     assert "another chat template: at the start" in found["merged"]
-    assert "run to max_tokens" in found["endless"]
+    assert "run on to max_tokens: the model does not end" in found["endless"]
     assert "the adapter has 4 times the weight of its training; remove scale" in found["scale"]
     assert "strong.gguf has 4 times the weight of its training" in found["file"]
     assert "quantised to TQ2_0" in found["quantised"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from reports import (
     HOSTILE,
+    failed_test,
     failing_run,
     gate_not_evaluated,
     inconclusive_verdict,
@@ -15,6 +16,7 @@ from reports import (
 )
 
 from pytest_ftgate.reporting.github import workflow_commands
+from pytest_ftgate.results.run import PASSED_XFAIL
 
 
 def test_a_failed_gate_is_marked_at_its_line():
@@ -42,6 +44,13 @@ def test_ten_at_the_most_and_the_most_important_first():
     assert "not evaluated" in told[6]
     assert ["inconclusive" in one for one in told[7:10]] == [True] * 3
     assert told[10:] == ["… and 5 more"]
+
+
+def test_a_failed_test_of_a_gate_that_passed_is_an_error_of_its_file():
+    (told,) = workflow_commands(report(failing_run().verdicts[3], failed_tests=(failed_test(),)))
+
+    assert told.startswith("::error file=test_it.py,line=1,title=test_it[current] failed test::")
+    assert told.endswith(PASSED_XFAIL)
 
 
 def test_an_inconclusive_gate_warns_where_it_does_not_block():

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from reports import HOSTILE, failing_run, gate_not_evaluated, inconclusive_verdict, report
+from reports import (
+    HOSTILE,
+    failed_test,
+    failing_run,
+    gate_not_evaluated,
+    inconclusive_verdict,
+    report,
+)
 
 from pytest_ftgate.client.budget import JUDGE_LABEL, CostReport
 from pytest_ftgate.gates.statements import NextStep, StepKind
@@ -14,13 +21,14 @@ from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.summary import (
     colour_parts,
     detail_lines,
+    first_action,
     inconclusive_lines,
     message_lines,
     summary_lines,
 )
 from pytest_ftgate.reporting.tables import format_table, usage_line
 from pytest_ftgate.reporting.verdict import other_check_lines, verdict_section
-from pytest_ftgate.results.run import NOT_RUN, NotEvaluated, Report
+from pytest_ftgate.results.run import NOT_RUN, PASSED_XFAIL, NotEvaluated, Report
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 
 FAILED, FENCED, FORGOT, GOOD = failing_run().verdicts
@@ -37,6 +45,22 @@ def test_gates_that_were_not_evaluated_are_named_with_the_reason():
         "current: no key",
         "the run ended first",
     ]
+
+
+def test_a_gate_that_passed_as_a_failed_test_is_counted_and_named_with_the_reason():
+    made = report(GOOD, failed_tests=(failed_test(),))
+
+    head, *lines = summary_lines(made)
+    quiet = summary_lines(made, -1)[1]
+
+    assert head.startswith("BLOCKED  1 of 1 gate failed as a test")
+    assert lines[1:3] == ["✗ test_it.py::test_it[current]   FAILED TEST", f"    {PASSED_XFAIL}"]
+    assert quiet.startswith("✗ failed test: test_it.py::test_it[current]: passed, though")
+    assert first_action(made) == (
+        "test_it.py::test_it[current]",
+        f"failed test: {PASSED_XFAIL}",
+        "",
+    )
 
 
 def test_likely_texts_are_compared_word_by_word():

@@ -12,6 +12,7 @@ from columns import case, suite
 from reports import (
     FORGETTING,
     HOSTILE,
+    failed_test,
     failing_run,
     gate_not_evaluated,
     inconclusive_verdict,
@@ -84,10 +85,19 @@ def test_a_missing_record_says_how_to_make_one(tmp_path):
         (report(inconclusive_verdict()), "blocked"),
         (report(inconclusive_verdict(), lenient=True), "passed"),
         (report(failing_run().verdicts[3], not_evaluated=(gate_not_evaluated(),)), "blocked"),
+        (report(failing_run().verdicts[3], failed_tests=(failed_test(),)), "blocked"),
         (report(failing_run().verdicts[3]), "passed"),
         (report(failing_run().verdicts[0]), "blocked"),
     ],
-    ids=["no gates", "inconclusive", "inconclusive and lenient", "error", "passed", "failed"],
+    ids=[
+        "no gates",
+        "inconclusive",
+        "inconclusive and lenient",
+        "error",
+        "failed test",
+        "passed",
+        "failed",
+    ],
 )
 def test_a_run_passes_only_if_its_gates_were_evaluated_and_none_blocks(made, verdict):
     assert overall_verdict(made) == verdict

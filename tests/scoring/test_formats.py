@@ -53,9 +53,10 @@ def case(*rules):
     return Case(id="a", location="c.jsonl:7", input="q", score=Rule("exact"), format=rules)
 
 
-def read(text, *rules, stop="end", folder=None, steps=()):
-    reply = Reply(text=text, stop=stop, steps=steps)
-    return FormatChecker(folder or Path()).find_error(case(*rules), reply)
+def read(text, *rules, stop="end", folder=None, steps=(), expected=None):
+    reply, asked = Reply(text=text, stop=stop, steps=steps), case(*rules)
+    asked = replace(asked, expected=expected or asked.expected)
+    return FormatChecker(folder or Path()).find_error(asked, reply)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,37 @@ def test_an_empty_truncated_reply_is_truncated():
 
 def test_a_truncated_loop_is_a_loop_since_a_higher_limit_would_not_end_it():
     assert read("and so on, " * 50, LABEL, stop="length").kind == "repetition loop"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("refund\nand then", "trailing text"),
+        ("**Refund**, since login failed", "trailing text"),
+        ("right, because", "trailing text"),
+        ("refund_item_item", "trailing text"),
+        ("refundrefundref", "trailing text"),
+        ("I think refund", "truncated"),
+        ("refunding", "truncated"),
+        ("log", "truncated"),
+        ("refund part", "truncated"),
+    ],
+    ids=[
+        "label",
+        "two labels",
+        "expected",
+        "glued",
+        "again",
+        "later",
+        "other word",
+        "begun",
+        "longer label",
+    ],
+)
+def test_a_whole_answer_before_the_limit_leaves_trailing_text_that_no_higher_limit_ends(text, kind):
+    labels = Rule("choice", ["refund", "login", "refund partly"])
+
+    assert read(text, labels, stop="length", expected="right").kind == kind
 
 
 @pytest.mark.parametrize("text", ["I cannot help with that", "refund", ""])

@@ -17,6 +17,7 @@ from pytest_ftgate.stats.proportions import (
     clopper_pearson,
     critical_z,
     exact_noninferior_p,
+    fisher_p,
     lower_bound,
     max_regressed,
     tango_z,
@@ -33,6 +34,24 @@ def test_binomial_chances_agree_with_scipy(n, p):
     assert binomial_sf(k, n, p) == pytest.approx(stats.binom.sf(k, n, p), abs=1e-12)
     inside = k[2:-2]
     assert binomial_pmf(inside, n, p) == pytest.approx(stats.binom.pmf(inside, n, p), abs=1e-11)
+
+
+@given(st.integers(1, 2000), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_fishers_test_agrees_with_scipy(n, drawn_share, marked_share, hit_share):
+    drawn, marked = round(drawn_share * n), round(marked_share * n)
+    low, high = max(0, drawn + marked - n), min(drawn, marked)
+    hits = low + round(hit_share * (high - low))
+    table = [[hits, drawn - hits], [marked - hits, n - drawn - marked + hits]]
+
+    expected = stats.fisher_exact(table, alternative="greater").pvalue
+
+    assert fisher_p(hits, drawn, marked, n) == pytest.approx(expected, rel=1e-7, abs=1e-12)
+    assert fisher_p(hits, drawn, marked, n) <= 1.0
+
+
+@pytest.mark.parametrize("counts", [(0, 0, 0, 0), (0, 5, 0, 9), (0, 0, 4, 9), (5, 5, 5, 5)])
+def test_where_nothing_is_drawn_or_marked_fishers_p_is_one(counts):
+    assert fisher_p(*counts) == pytest.approx(1.0)
 
 
 @given(st.integers(1, 3000), st.floats(0, 1), st.sampled_from([0.8, 0.9, 0.95, 0.99]))

@@ -17,9 +17,11 @@ from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.results.collect import CaseSet, collect_suite_run
 from pytest_ftgate.results.run import (
+    PASSED_XFAIL,
     AcceptedPoint,
     Answer,
     CaseRun,
+    FailedTest,
     NotEvaluated,
     Report,
     RequestCounts,
@@ -133,6 +135,10 @@ def invalid(reason: str) -> Statement:
 
 def gate_not_evaluated(reason: str = "current: no key") -> NotEvaluated:
     return NotEvaluated(node="suite.ftgate.yaml::accuracy[new]", reason=reason)
+
+
+def failed_test() -> FailedTest:
+    return FailedTest(node="test_it.py::test_it[current]", reason=PASSED_XFAIL)
 
 
 def large(cases: int = 10_000, variants: int = 5, words: int = 12) -> Report:

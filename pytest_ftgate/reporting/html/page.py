@@ -39,10 +39,10 @@ from pytest_ftgate.reporting.tables import (
     changes_line,
     comparison_line,
     drift_rows,
+    error_groups,
     format_error_table,
     gates_line,
     label_rows,
-    not_evaluated_groups,
     outcome_label,
     rank_verdicts,
     slice_rows,
@@ -87,7 +87,7 @@ def _top_values(report: Report) -> Mapping[str, Any]:
     outcome = Outcome.FAILED
     if report.verdict == "passed":
         outcome = Outcome.PASSED
-    elif blocking and not report.not_evaluated and _is_open(blocking[0]):
+    elif blocking and not report.errors and _is_open(blocking[0]):
         outcome = Outcome.INCONCLUSIVE
     kind, sign, heading = _HEADINGS[outcome]
     worst = None if outcome is Outcome.PASSED or not blocking else blocking[0]
@@ -98,7 +98,7 @@ def _top_values(report: Report) -> Mapping[str, Any]:
         "worst": None if worst is None else _verdict_values(report, worst),
         "explored": _explored_suites(report),
         "others": [(v, node_name(v), _anchor(v)) for v in blocking if v is not worst][:_MAX_NAMED],
-        "not_evaluated": not_evaluated_groups(report),
+        "errors": error_groups(report),
         "passed": [
             (v, node_name(v), headline(v), _anchor(v)) for v in ranked[:_MAX_NAMED] if not worst
         ],
@@ -235,7 +235,7 @@ def _verdicts(report: Report) -> _Values:
     rows = verdict_rows(ranked)
     return {
         "rows": [(row, v, _anchor(v)) for row, v in zip(rows, ranked, strict=True)],
-        "not_evaluated": not_evaluated_groups(report),
+        "errors": error_groups(report),
         "details": [_verdict_values(report, verdict) for verdict in ranked],
         "explored": _explored_suites(report),
         "notes": report.notes,
