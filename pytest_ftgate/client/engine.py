@@ -61,8 +61,8 @@ class Engine:
         budget: SpendingLimit | None = None,
     ) -> None:
         self._cache, self._environ = cache, environ
-        #: Returns why the key of a request must not go to its address, or "".
-        self.key_error: Callable[[Request], str] = lambda _: ""
+        #: Returns why a request must not be sent, or "".
+        self.refusal: Callable[[Request], str] = lambda _: ""
         self._mode, self._concurrency, self._budget = replies, concurrency, budget
         self._plugin_providers = self._provider_factories(plugin_providers or {})
         self._results = Results(cache, environ, fresh=replies == "fresh")
@@ -183,6 +183,11 @@ class Engine:
         names = (request.fingerprint for request in requests)
         return {name: self.results[name] for name in names}
 
+    @property
+    def pending_calls(self) -> list[Request]:
+        """The requests to functions of the project that were submitted and have no result yet."""
+        return self._results.pending_calls()
+
     def close(self) -> None:
         """Drop waiting requests, wait for the requests in flight, and stop.
 
@@ -234,10 +239,10 @@ class Engine:
                 settle(request, cached[request.fingerprint])
             elif provider_spec(request.provider).recorded:
                 settle(request, self._recorded.reply_or_error(request))
+            elif message := self.refusal(request):
+                settle(request, ConfigurationError(message))
             elif self._mode == "recorded":
                 settle(request, NotRecorded(_NOT_RECORDED))
-            elif message := self.key_error(request):
-                settle(request, ConfigurationError(message))
             else:
                 yield request
 
@@ -283,6 +288,9 @@ class Engine:
         return provider
 
     async def _fetch_reply(self, lease: SlotLease, request: Request) -> Reply:
+        if request.only_for:
+            # No other run, process or test may find the reply, so only the results have it.
+            return await self._send_with_retries(lease, request)
         if not self._cache.claim(request.fingerprint):
             lease.release()
             reply = await self._peers.reply_to(request)

@@ -42,8 +42,8 @@ class Results:
         #: The rate of the replies and failures that are not reused.
         self.recent_rate = RecentRate()
         self._started = 0.0
-        #: Fingerprints of the results that are expected and have not arrived.
-        self._pending: set[str] = set()
+        #: The requests whose results are expected and have not arrived, by fingerprint.
+        self._pending: dict[str, Request] = {}
         #: Requests whose reply was in the cache: from an earlier run, or from another process.
         self._cached: set[str] = set()
         self._waiters: list[tuple[set[str], Event]] = []
@@ -99,18 +99,25 @@ class Results:
             self._pending.update(new)
         return [*new.values()]
 
+    def pending_calls(self) -> list[Request]:
+        """Return the expected requests to functions of the project."""
+        with self._lock:
+            pending = [*self._pending.values()]
+        return [request for request in pending if provider_spec(request.provider).calls_code]
+
     def cached_replies(self, requests: Iterable[Request]) -> dict[str, Reply]:
         """Return the cached replies to *requests* that this run may use, by fingerprint."""
-        fingerprints = [
-            request.fingerprint
+        keys = {
+            request.fingerprint: request.cache_key
             for request in requests
-            if not provider_spec(request.provider).recorded
-        ]
-        replies: dict[str, Reply] = {}
-        for start in range(0, len(fingerprints), _READ_AT_ONCE):
-            part = fingerprints[start : start + _READ_AT_ONCE]
-            found = self._cache.replies(part, this_run=self._fresh)
-            replies |= {name: file_text(reply, self._texts) for name, reply in found.items()}
+            if request.cache_key and not provider_spec(request.provider).recorded
+        }
+        wanted, found = [*dict.fromkeys(keys.values())], dict[str, Reply]()
+        for start in range(0, len(wanted), _READ_AT_ONCE):
+            part = wanted[start : start + _READ_AT_ONCE]
+            read = self._cache.replies(part, this_run=self._fresh)
+            found |= {key: file_text(reply, self._texts) for key, reply in read.items()}
+        replies = {name: found[key] for name, key in keys.items() if key in found}
         self._cached.update(replies)
         return replies
 
@@ -130,7 +137,7 @@ class Results:
             result = file_text(result, self._texts)
         with self._lock:
             self.arrived[fingerprint] = result
-            self._pending.discard(fingerprint)
+            self._pending.pop(fingerprint, None)
             if not self._pending:
                 self._pending.clear()  # frees the memory of those that were pending
             for missing, done in self._waiters:

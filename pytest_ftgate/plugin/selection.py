@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.plugin.cases import case_variant, unknown_case_error
 from pytest_ftgate.plugin.item import gate_run_of, gate_runs_in
+from pytest_ftgate.plugin.marked.item import function_gate_of
+from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.state import is_marked_as_gate, session_key, uses_fixture
+from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.settings import Settings
 
 #: Of a worker of pytest-xdist: why the command line cannot be used.
@@ -64,7 +69,25 @@ def _arrange_gates(config: pytest.Config, settings: Settings, items: list[pytest
     deselected = [item for item, gate_run in gates if gate_run.variant.name not in chosen]
     if deselected:
         config.hook.pytest_deselected(items=deselected)
-    items[:] = [*(item for item in items if not gate_run_of(item)), *selected]
+    others = [item for item in items if not gate_run_of(item)]
+    early = _early_gates(config, [*others, *selected])
+    late = [item for item in selected if item not in early]
+    items[:] = [*early, *others, *late]
+
+
+def _early_gates(config: pytest.Config, items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the gates that call functions, if fixtures of other items would still stand then.
+
+    Such a fixture may have patched the function, so these gates come before all fixtures.
+    """
+    early = [item for item in items if (run := gate_run_of(item)) and _calls_unpatched_code(run)]
+    files, patching = {item.path for item in early}, config.stash[patching_key]
+    stands = early and any(patching.outlives_its_test(item, files) for item in items)
+    return early if stands else []
+
+
+def _calls_unpatched_code(gate_run: GateRun) -> bool:
+    return gate_run.suite.calls_code and not gate_run.suite.only_for
 
 
 def gate_nodes(items: list[pytest.Item]) -> list[str]:
@@ -96,9 +119,22 @@ def show_plan(session: pytest.Session) -> None:
         *preview.adapter_lines(gate_runs),
         *contamination_lines(preview.contaminations(gate_runs)),
         *preview.variant_lines(run, gate_runs),
+        *_patched_lines(session),
         *preview.coverage_lines(gate_runs),
         "",
         *power_lines(preview.power_estimates(run, gate_runs)),
         *dict.fromkeys(run.user_messages),
     ):
         reporter.write_line(break_command(line))
+
+
+def _patched_lines(session: pytest.Session) -> Iterator[str]:
+    """Yield a line for each test that makes replies of functions under its own fixtures."""
+    lines = {
+        gate_run.suite.only_for: session.config.stash[patching_key].names(gate.patches)
+        for item in session.items
+        if (gate := function_gate_of(item)) and (gate_run := gate.state.gate_run).suite.only_for
+    }
+    for test, fixtures in lines.items():
+        yield f"  python: {test} makes its replies in every run and process, since its fixtures"
+        yield f"    may patch the function: {fixtures}"

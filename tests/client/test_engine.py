@@ -48,7 +48,7 @@ sys.stdin.readline()
 
 def test_a_request_whose_key_must_not_be_sent_there_is_not_sent(start, call, providers):
     engine = start()
-    engine.key_error = lambda request: "no" if request.base_url else ""
+    engine.refusal = lambda request: "no" if request.base_url else ""
 
     results = engine.wait([call("a", base_url="https://evil.example"), call("b")])
 
