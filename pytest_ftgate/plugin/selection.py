@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -71,23 +71,23 @@ def _arrange_gates(config: pytest.Config, settings: Settings, items: list[pytest
         config.hook.pytest_deselected(items=deselected)
     others = [item for item in items if not gate_run_of(item)]
     early = _early_gates(config, [*others, *selected])
-    late = [item for item in selected if item not in early]
-    items[:] = [*early, *others, *late]
+    items[:] = [*early, *others, *(item for item in selected if item not in early)]
 
 
-def _early_gates(config: pytest.Config, items: list[pytest.Item]) -> list[pytest.Item]:
+def _early_gates(config: pytest.Config, items: list[pytest.Item]) -> Mapping[pytest.Item, GateRun]:
     """Return the gates that call functions, if fixtures of other items would still stand then.
 
     Such a fixture may have patched the function, so these gates come before all fixtures.
     """
-    early = [item for item in items if (run := gate_run_of(item)) and _calls_unpatched_code(run)]
+    gates = ((item, gate_run) for item in items if (gate_run := gate_run_of(item)))
+    early = {
+        item: gate_run
+        for item, gate_run in gates
+        if gate_run.suite.calls_code and not gate_run.suite.only_for
+    }
     files, patching = {item.path for item in early}, config.stash[patching_key]
-    stands = early and any(patching.outlives_its_test(item, files) for item in items)
-    return early if stands else []
-
-
-def _calls_unpatched_code(gate_run: GateRun) -> bool:
-    return gate_run.suite.calls_code and not gate_run.suite.only_for
+    is_needed = bool(early) and any(patching.outlives_its_test(item, files) for item in items)
+    return early if is_needed else {}
 
 
 def gate_nodes(items: list[pytest.Item]) -> list[str]:

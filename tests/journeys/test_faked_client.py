@@ -35,6 +35,7 @@ def fake(monkeypatch):
 """
 NAMED = AUTOUSE.replace("(autouse=True)", "")
 USES = '@pytest.mark.usefixtures("fake")'
+OF_FUNCTION = ('"CLIENT", "fake"', '"answer", lambda case: case.expected')
 #: A fixture of each scope without the fixture monkeypatch.
 STARTS = """\
 @pytest.fixture(scope="{scope}", autouse=True)
@@ -84,6 +85,7 @@ WAYS = {
     ),
     "autouse in the module": (AUTOUSE + FUNCTION, ""),
     "autouse in conftest.py": (FUNCTION, AUTOUSE),
+    "the function itself": (AUTOUSE.replace(*OF_FUNCTION) + FUNCTION, ""),
     "usefixtures": (NAMED + FUNCTION.replace("def ", f"{USES}\ndef "), ""),
     "setup_method": (
         METHOD.format(setup="setup_method(self)", teardown="teardown_method(self)"),
@@ -325,6 +327,15 @@ def test_each_parameter_of_a_fixture_has_replies_of_its_own(faking):
     }
 
 
+def test_a_fake_that_returns_nonsense_ends_no_other_gate(faking):
+    nothing = AUTOUSE.replace('"CLIENT", "fake"', '"answer", lambda case: None')
+    desk = faking(nothing + FUNCTION)
+
+    desk.run(TEST, SUITE).assert_outcomes(errors=1, failed=1)
+
+    assert outcomes(desk) == {"accuracy": "failed"}
+
+
 def test_a_conversation_under_a_fixture_stays_with_its_test(faking):
     talks = "@faked\ndef test_faked(case, ask):\n    assert ask().text == case.expected\n"
     desk = faking(AUTOUSE + talks)
@@ -447,14 +458,18 @@ def test_a_fixture_that_a_test_fetches_by_name_is_noticed_too(faking):
     assert desk.asked() == []
 
 
+#: The calls are still under way when the function runs, which takes its time too.
+SLOW = CODE.replace("    return", "    time.sleep(0.005)\n    return").replace(
+    "def", "import time\n\ndef"
+)
+SLOWLY = f"    time.sleep(0.005)\n{JUDGED}"
+
+
 def test_what_is_being_called_is_waited_for_before_a_test_patches(faking):
-    slow = CODE.replace("def answer", "import time\n\ndef answer").replace(
-        "    return case", "    time.sleep(0.01)\n    return case"
-    )
-    recorded = "{provider: recorded, replies: recorded.jsonl}"
-    desk = faking(NO_PATCH["mock.patch"])
+    desk = faking(f"import time\n{NO_PATCH['mock.patch']}".replace(JUDGED, SLOWLY))
     desk.replies("recorded")
-    desk.asking_suite(slow, gates=GATES, first="recorded", recorded=recorded)
+    recorded = "{provider: recorded, replies: recorded.jsonl}"
+    desk.asking_suite(SLOW, gates=GATES, first="recorded", recorded=recorded)
     nodes = [f"{SUITE}::accuracy[{name}]" for name in ("recorded", "current")]
 
     # The first gate sends the requests of both; the test between them patches the function.
@@ -494,6 +509,35 @@ def test_what_the_fixture_ftgate_brings_a_test_that_patches_stays_with_it(faking
     for _ in range(2):
         desk.run(*order).assert_outcomes(passed=1, failed=1)
         assert outcomes(desk) == {"accuracy": "failed"}
+
+
+REPLACES = """\
+def test_ordinary(ftgate, monkeypatch):
+    for text in ("first", "second"):
+        monkeypatch.setattr(answers, "answer", lambda case: text)
+        assert ask(ftgate) == text
+"""
+
+
+def test_a_test_that_replaces_the_function_twice_gets_two_replies(faking):
+    desk = faking(ASKS + REPLACES)
+
+    desk.run().assert_outcomes(passed=1, failed=1)
+
+    assert desk.asked() == ["real"] * desk.cases
+
+
+LATENCY = f"""\
+def test_ordinary(ftgate, monkeypatch):
+    verdict = ftgate.suite("{SUITE}").verdict("latency", "current")
+    assert verdict.check.n == 100
+"""
+
+
+def test_the_time_of_calls_for_one_test_is_measured_in_this_run(faking):
+    desk = faking(LATENCY, gates="{latency: {max_p95_ms: 5000}}")
+
+    desk.run(TEST).assert_outcomes(passed=1)
 
 
 def test_what_a_test_patches_in_its_body_reaches_no_gate(faking):
