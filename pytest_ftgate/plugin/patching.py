@@ -18,16 +18,12 @@ from pytest_ftgate.suite.providers import provider_spec
 
 _Fixture = pytest.FixtureDef[Any]
 
-#: Fixtures of pytest and pytest-mock by which a test replaces what a module contains.
-_PATCHES = (
-    *("monkeypatch", "mocker", "class_mocker", "module_mocker", "package_mocker"),
-    "session_mocker",
-)
+#: Fixtures of pytest-mock whose patches outlive the fixture that asks for them.
+_MOCKERS = ("class_mocker", "module_mocker", "package_mocker", "session_mocker")
 #: How pytest names the fixtures that it makes of setup_module, setup_method, setUpClass and so on.
 _SETUPS = ("_xunit_", "_unittest_")
 _SITES = frozenset(["site-packages", "dist-packages"])
-#: The packages whose own fixtures leave functions as they are, unless they are in `_PATCHES`.
-_HARMLESS = ("_pytest", "pytest_ftgate")
+_PYTEST, _OURS = "_pytest", "pytest_ftgate"
 #: The scopes of fixtures that still stand when another file is tested.
 _WIDE = ("package", "session")
 #: The most fixtures that a message names.
@@ -52,7 +48,7 @@ class PatchingFixtures:
         plugins = (plugin for plugin, _ in config.pluginmanager.list_plugin_distinfo())
         names = [getattr(plugin, "__name__", "") for plugin in plugins]
         #: The packages that are installed as plugins, from wherever their files are.
-        self._installed = {*_HARMLESS, *(name.partition(".")[0] for name in names)}
+        self._installed = {_PYTEST, _OURS, *(name.partition(".")[0] for name in names)}
         #: What stands, with the node at whose end it is undone.
         self._standing: dict[_Fixture, pytest.Item | pytest.Collector] = {}
         #: The test that is being set up or runs.
@@ -66,7 +62,8 @@ class PatchingFixtures:
         self._item, nodes = item, item.listchain()
         # pytest does not report the end of a fixture that it could not even call.
         self._standing = {one: node for one, node in self._standing.items() if node in nodes}
-        if _takes_fixtures(item):
+        # The gates of suites patch nothing.
+        if type(item).__module__.partition(".")[0] != _OURS:
             finish_calls(self._config)
 
     @pytest.hookimpl(tryfirst=True)
@@ -87,15 +84,14 @@ class PatchingFixtures:
     def of_item(self, item: pytest.Item) -> list[_Fixture]:
         """Return the fixtures of *item* that may patch a function, before they are set up too.
 
-        Those of an installed plugin count where the test function names them.
+        Those of pytest and of installed plugins count only if the test names them: plugins have
+        fixtures that apply to every test, and pytest-django's use monkeypatch.
         """
-        function = unwrap(item.function) if isinstance(item, pytest.Function) else None
-        named = {*signature(function).parameters} if function else set[str]()
+        named = {*_names_in(item)}
         return [
             fixture
             for fixture in _fixtures_of(item)
-            if self._may_patch(fixture)
-            or (fixture.argname in named and _package_of(fixture) not in _HARMLESS)
+            if self._may_patch(fixture) or (fixture.argname in named and _is_for_patches(fixture))
         ]
 
     def of_running_test(self) -> tuple[str, bool]:
@@ -135,7 +131,7 @@ class PatchingFixtures:
 
     def _may_patch(self, fixture: _Fixture) -> bool:
         name = fixture.argname
-        return name in _PATCHES or name.startswith(_SETUPS) or not self._is_installed(fixture)
+        return name in _MOCKERS or name.startswith(_SETUPS) or not self._is_installed(fixture)
 
     def _is_installed(self, fixture: _Fixture) -> bool:
         code = _code_of(fixture)
@@ -157,10 +153,6 @@ class PatchingFixtures:
         )
 
 
-def _takes_fixtures(item: pytest.Item) -> bool:
-    return hasattr(item, "_fixtureinfo")
-
-
 def _fixtures_of(item: pytest.Item) -> Iterator[_Fixture]:
     """Yield the fixtures that *item* takes, named ones and those that apply by themselves."""
     # pytest tells them to plugins only when they are set up.
@@ -168,6 +160,22 @@ def _fixtures_of(item: pytest.Item) -> Iterator[_Fixture]:
     for definitions in info.name2fixturedefs.values() if info else ():
         # The nearest definition overrides the others.
         yield definitions[-1]
+
+
+def _names_in(item: pytest.Item) -> Iterator[str]:
+    """Yield the fixtures that the function of *item* names, as parameters or by usefixtures."""
+    if not isinstance(item, pytest.Function):
+        return
+    yield from signature(unwrap(item.function)).parameters
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    for mark in item.iter_markers("usefixtures"):
+        # anyio marks its tests with a fixture of its own, which has parameters.
+        yield from (str(name) for name in mark.args if name not in params)
+
+
+def _is_for_patches(fixture: _Fixture) -> bool:
+    """Return True if a test that asks for *fixture*, of pytest or a plugin, may do so to patch."""
+    return fixture.argname == "monkeypatch" or _package_of(fixture) not in (_PYTEST, _OURS)
 
 
 def _code_of(fixture: _Fixture) -> CodeType | None:

@@ -136,5 +136,5 @@ def _patched_lines(session: pytest.Session) -> Iterator[str]:
         if (gate := function_gate_of(item)) and (gate_run := gate.state.gate_run).suite.only_for
     }
     for test, fixtures in lines.items():
-        yield f"  python: {test} makes its replies in every run and process, since its fixtures"
-        yield f"    may patch the function: {fixtures}"
+        yield f"  python: called in every run for {test} alone:"
+        yield f"    {fixtures} may patch the function"

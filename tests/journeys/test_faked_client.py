@@ -194,7 +194,7 @@ def test_the_fixtures_of_pytest_mock_count_as_patches(faking, monkeypatch, scope
 
 # What costs no cache ------------------------------------------------------------------------------
 
-#: As pytest-django and pytest-asyncio have them: fixtures that apply to every test by themselves.
+#: As pytest-django has them: fixtures that apply to every test, one of them with monkeypatch.
 APPLIED = """\
 import pytest
 
@@ -203,7 +203,7 @@ def _django_setup():
     yield
 
 @pytest.fixture(autouse=True)
-def _dj_autoclear_mailbox(tmp_path):
+def _template_string_if_invalid_marker(monkeypatch, tmp_path):
     yield
 
 @pytest.fixture
@@ -252,23 +252,20 @@ def test_fixtures_of_installed_plugins_that_apply_by_themselves_cost_no_cache(pl
     assert plugged.asked() == ["real"] * plugged.cases
 
 
-def test_a_fixture_of_an_installed_plugin_counts_where_the_function_names_it(plugged):
-    named = FUNCTION.replace("(case, reply)", "(case, reply, httpx_mock)")
-    plugged.path(TEST).write_text(HEAD + named)
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("(case, reply)", "(case, reply, httpx_mock)"),
+        ("@faked", '@faked\n@pytest.mark.usefixtures("httpx_mock")'),
+    ],
+    ids=["parameter", "usefixtures"],
+)
+def test_a_fixture_of_an_installed_plugin_counts_where_the_test_names_it(plugged, old, new):
+    plugged.path(TEST).write_text(HEAD + FUNCTION.replace(old, new))
 
     plugged.run("-p", "djangoish", TEST, SUITE)
 
     assert outcomes(plugged) == RIGHT
-
-
-def test_a_fixture_of_an_installed_plugin_counts_where_it_uses_monkeypatch(plugged):
-    path = plugged.path("site-packages") / "djangoish.py"
-    path.write_text(APPLIED.replace("tmp_path", "tmp_path, monkeypatch"))
-
-    plugged.run("-p", "djangoish", TEST)
-
-    plugged.run("-p", "djangoish", SUITE)
-    assert plugged.asked() == ["real"] * 2 * plugged.cases
 
 
 def test_a_plugin_of_the_project_that_is_not_installed_counts(faking):
@@ -280,13 +277,15 @@ def test_a_plugin_of_the_project_that_is_not_installed_counts(faking):
     assert outcomes(desk) == RIGHT
 
 
-def test_async_functions_under_pytest_asyncio_share_the_cache(faking, monkeypatch):
-    awaken(monkeypatch, "asyncio")
-    desk = faking(f"@pytest.mark.asyncio\n{FUNCTION.replace('def ', 'async def ')}")
+@pytest.mark.parametrize("runner", ["asyncio", "anyio"])
+def test_async_functions_share_the_cache_with_the_suite(faking, monkeypatch, runner):
+    awaken(monkeypatch, runner)
+    desk = faking(f"@pytest.mark.{runner}\n{FUNCTION.replace('def ', 'async def ')}")
+    scope = ("-o", "asyncio_default_fixture_loop_scope=function") if runner == "asyncio" else ()
 
-    desk.run("-o", "asyncio_default_fixture_loop_scope=function", TEST, SUITE)
+    desk.run(*scope, TEST, SUITE)
 
-    assert outcomes(desk) == {"accuracy": "failed", "test_faked": "failed"}
+    assert {*outcomes(desk).values()} == {"failed"}
     assert desk.asked() == ["real"] * desk.cases
 
 
@@ -588,8 +587,8 @@ def test_the_plan_says_which_test_makes_its_replies_in_every_run(faking):
     result.stdout.fnmatch_lines(
         [
             f"  current * {2 * desk.cases} * {desk.cases} * {desk.cases} *",
-            "  python: test_faked.py::test_faked makes its replies in every run*",
-            "*fake (test_faked.py:7), monkeypatch",
+            "  python: called in every run for test_faked.py::test_faked alone:",
+            "    fake (test_faked.py:7) may patch the function",
         ]
     )
 
