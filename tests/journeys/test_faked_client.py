@@ -399,6 +399,16 @@ def test_a_harmless_fixture_that_stays_costs_no_verdict(faking, processes):
     assert desk.asked() == ["fake"] * desk.cases
 
 
+def test_a_harmless_fixture_of_every_test_costs_the_function_its_cache_and_no_verdict(faking):
+    everywhere = WIDE.format(scope="session", body="pass").replace(")", ", autouse=True)", 1)
+    desk = faking(FUNCTION, everywhere, code=CODE.replace('"real"', '"fake"'))
+
+    for _ in range(2):
+        desk.run().assert_outcomes(passed=2)
+
+    assert desk.asked() == ["fake"] * 3 * desk.cases
+
+
 def test_gates_stay_behind_ordinary_tests_where_no_fixture_stays(faking):
     desk = faking(USES_IT, WIDE.format(scope="function", body="pass"))
 
@@ -457,6 +467,11 @@ def test_a_fixture_that_a_test_fetches_by_name_is_noticed_too(faking):
     assert desk.asked() == []
 
 
+IN_JUDGE = f"""\
+def test_judged(ftgate, monkeypatch):
+    monkeypatch.setattr(answers, "CLIENT", "fake")
+    assert ftgate.suite("{SUITE}").scores["current"].correct.mean() == 1
+"""
 #: The calls are still under way when the function runs, which takes its time too.
 SLOW = CODE.replace("    return", "    time.sleep(0.005)\n    return").replace(
     "def", "import time\n\ndef"
@@ -476,6 +491,35 @@ def test_what_is_being_called_is_waited_for_before_a_test_patches(faking):
 
     assert desk.asked() == ["real"] * desk.cases
     assert desk.verdicts()["accuracy[current]"]["outcome"] == "failed"
+
+
+JUDGED_SUITE = """\
+cases: tickets.cases.jsonl
+reply:
+  score:
+    judge:
+      model: {provider: python, function: "answers:grade"}
+      rubric: Is it right?
+variants:
+  current: {provider: recorded, replies: current.jsonl}
+gates: {accuracy: {min: 0.5}}
+"""
+GRADES = """\
+CLIENT = "real"
+
+def grade(case):
+    return '{"reason": "r", "grade": "%s"}' % ("good" if CLIENT == "fake" else "bad")
+"""
+
+
+def test_a_judge_that_is_a_function_is_not_faked_for_the_gate_of_its_suite(faking):
+    desk = faking(USES_IT + IN_JUDGE, WIDE.format(scope="session", body=FAKES), code=GRADES)
+    desk.replies("current")
+    desk.path(SUITE).write_text(JUDGED_SUITE)
+
+    for _ in range(2):
+        desk.run().assert_outcomes(passed=2, failed=1)
+        assert outcomes(desk) == {"accuracy": "failed"}
 
 
 # The fixture ftgate, and single cases -------------------------------------------------------------
