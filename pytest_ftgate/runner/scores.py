@@ -41,9 +41,9 @@ class ScoreCache:
     def by_suite(self) -> Iterator[tuple[Suite, list[tuple[_Workload, VariantScores]]]]:
         """Yield each suite with the scores that belong in a run record.
 
-        Skills under the variant's prompt and repeated skills are left out, as is what only one
-        test may use. Scores without judges
-        come before scores with judges. The scores of held-out cases come with their suite.
+        Skills under the variant's prompt, repeated skills, and what only one test may use are left
+        out. Scores without judges come before scores with judges. The scores of held-out cases
+        come with their suite.
         """
         held_out = {suite.holdout_suite.name for suite in self._suites.values() if suite.holdout}
         for name, suite in self._suites.items():
