@@ -61,8 +61,8 @@ class Engine:
         budget: SpendingLimit | None = None,
     ) -> None:
         self._cache, self._environ = cache, environ
-        #: Returns why the key of a request must not go to its address, or "".
-        self.key_error: Callable[[Request], str] = lambda _: ""
+        #: Returns why a request must not be sent, or "".
+        self.refusal: Callable[[Request], str] = lambda _: ""
         self._mode, self._concurrency, self._budget = replies, concurrency, budget
         self._plugin_providers = self._provider_factories(plugin_providers or {})
         self._results = Results(cache, environ, fresh=replies == "fresh")
@@ -86,7 +86,7 @@ class Engine:
             fresh=replies == "fresh",
             budget=budget,
         )
-        self._batch_tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._thread = EngineThread(self._results.fail)
         self._loop = self._thread.loop
 
@@ -183,6 +183,11 @@ class Engine:
         names = (request.fingerprint for request in requests)
         return {name: self.results[name] for name in names}
 
+    @property
+    def pending_calls(self) -> list[Request]:
+        """The requests to functions of the project that were submitted and have no result yet."""
+        return self._results.pending_calls()
+
     def close(self) -> None:
         """Drop waiting requests, wait for the requests in flight, and stop.
 
@@ -234,10 +239,10 @@ class Engine:
                 settle(request, cached[request.fingerprint])
             elif provider_spec(request.provider).recorded:
                 settle(request, self._recorded.reply_or_error(request))
+            elif message := self.refusal(request):
+                settle(request, ConfigurationError(message))
             elif self._mode == "recorded":
                 settle(request, NotRecorded(_NOT_RECORDED))
-            elif message := self.key_error(request):
-                settle(request, ConfigurationError(message))
             else:
                 yield request
 
@@ -265,15 +270,24 @@ class Engine:
     def _send_batches(self, requests: list[Request]) -> None:
         self._results.start_clock()
         task = self._loop.create_task(self._batches.run(requests))
-        self._batch_tasks.add(task)
+        self._tasks.add(task)
         self._results.watch(task)
-        task.add_done_callback(self._batch_tasks.discard)
+        task.add_done_callback(self._tasks.discard)
 
     def _scheduler(self, request: Request) -> Scheduler:
         key = rate_limit_key(request)
         if key not in self._schedulers:
+            if request.only_for:
+                self._end_other_tests(request.only_for)
             self._schedulers[key] = Scheduler(self._callbacks, self._concurrency, self._budget)
         return self._schedulers[key]
+
+    def _end_other_tests(self, test: str) -> None:
+        """Close what called functions for a test other than *test*: its calls have returned."""
+        for key in [key for key in self._schedulers if key[-1] not in ("", test)]:
+            task = self._loop.create_task(self._schedulers.pop(key).close())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _open_provider(self, requests: Sequence[Request]) -> Provider:
         provider = await asyncio.to_thread(
@@ -283,7 +297,7 @@ class Engine:
         return provider
 
     async def _fetch_reply(self, lease: SlotLease, request: Request) -> Reply:
-        if not self._cache.claim(request.fingerprint):
+        if not (request.only_for or self._cache.claim(request.fingerprint)):
             lease.release()
             reply = await self._peers.reply_to(request)
             if reply is not None:
@@ -301,6 +315,9 @@ class Engine:
             raise
 
     async def _fetch_claimed(self, lease: SlotLease, request: Request) -> Reply:
+        if request.only_for:
+            # No other run, process or test may find the reply: the results alone have it.
+            return await self._send_with_retries(lease, request)
         # Another process may have stored the reply between the look-up and the claim.
         cached = self._results.cached_replies([request])
         if cached:
@@ -345,7 +362,7 @@ class Engine:
         if self._is_cancelled:
             self._cancel()
         await closing
-        await asyncio.gather(*self._batch_tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _cancel(self) -> None:
         for scheduler in self._schedulers.values():

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from threading import Event, Lock
 
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.progress import RecentRate
 from pytest_ftgate.client.redaction import redact
 from pytest_ftgate.client.retry import RetryPolicy
-from pytest_ftgate.errors import EngineError, FtgateError, ReplyError
+from pytest_ftgate.errors import (
+    CacheError,
+    ConfigurationError,
+    EngineError,
+    FtgateError,
+    NotRecorded,
+    OutOfBudget,
+    ProviderRejected,
+    RepliesMissing,
+    ReplyError,
+)
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.reply_text import TextFile, file_text
 from pytest_ftgate.requests.request import Request
@@ -42,8 +52,8 @@ class Results:
         #: The rate of the replies and failures that are not reused.
         self.recent_rate = RecentRate()
         self._started = 0.0
-        #: Fingerprints of the results that are expected and have not arrived.
-        self._pending: set[str] = set()
+        #: The requests whose results are expected and have not arrived, by fingerprint.
+        self._pending: dict[str, Request] = {}
         #: Requests whose reply was in the cache: from an earlier run, or from another process.
         self._cached: set[str] = set()
         self._waiters: list[tuple[set[str], Event]] = []
@@ -99,18 +109,25 @@ class Results:
             self._pending.update(new)
         return [*new.values()]
 
+    def pending_calls(self) -> list[Request]:
+        """Return the expected requests to functions of the project."""
+        with self._lock:
+            pending = [*self._pending.values()]
+        return [request for request in pending if provider_spec(request.provider).calls_code]
+
     def cached_replies(self, requests: Iterable[Request]) -> dict[str, Reply]:
         """Return the cached replies to *requests* that this run may use, by fingerprint."""
-        fingerprints = [
-            request.fingerprint
+        keys = {
+            request.fingerprint: request.cache_key
             for request in requests
-            if not provider_spec(request.provider).recorded
-        ]
-        replies: dict[str, Reply] = {}
-        for start in range(0, len(fingerprints), _READ_AT_ONCE):
-            part = fingerprints[start : start + _READ_AT_ONCE]
-            found = self._cache.replies(part, this_run=self._fresh)
-            replies |= {name: file_text(reply, self._texts) for name, reply in found.items()}
+            if request.cache_key and not provider_spec(request.provider).recorded
+        }
+        wanted, found = [*dict.fromkeys(keys.values())], dict[str, Reply]()
+        for start in range(0, len(wanted), _READ_AT_ONCE):
+            part = wanted[start : start + _READ_AT_ONCE]
+            read = self._cache.replies(part, this_run=self._fresh)
+            found |= {key: file_text(reply, self._texts) for key, reply in read.items()}
+        replies = {name: found[key] for name, key in keys.items() if key in found}
         self._cached.update(replies)
         return replies
 
@@ -130,7 +147,7 @@ class Results:
             result = file_text(result, self._texts)
         with self._lock:
             self.arrived[fingerprint] = result
-            self._pending.discard(fingerprint)
+            self._pending.pop(fingerprint, None)
             if not self._pending:
                 self._pending.clear()  # frees the memory of those that were pending
             for missing, done in self._waiters:
@@ -215,3 +232,43 @@ class PeerWaiter:
             _, future = self._waiting.pop(fingerprint)
             if not future.done():
                 future.set_result(reply)
+
+
+#: With a larger share of failed requests a gate is not evaluated.
+_MAX_UNANSWERED_SHARE = 0.5
+
+
+def require_recorded(results: Collection[Result], suite: str) -> None:
+    """Raise unless every reply is recorded.
+
+    Raises:
+        RepliesMissing: a reply of *suite* is not cached, and the run must not send requests.
+    """
+    missing = sum(isinstance(result, NotRecorded) for result in results)
+    if missing:
+        # The suite of a mark without a file cannot be exported.
+        export = "" if "::" in suite else f" && pytest-ftgate cache export {suite}"
+        raise RepliesMissing(
+            f"{missing:,} of {len(results):,} replies are not recorded; with the keys, run\n"
+            f"    pytest --ftgate {suite}{export}"
+        )
+
+
+def require_replies(results: Sequence[Result]) -> None:
+    """Raise unless there are enough replies to evaluate.
+
+    Raises:
+        RepliesMissing: more than half of the requests failed, or an error affects all of them.
+    """
+    errors = [result for result in results if isinstance(result, FtgateError)]
+    permanent = [
+        error
+        for error in errors
+        if isinstance(error, ProviderRejected | ConfigurationError | CacheError)
+    ]
+    if permanent:
+        raise RepliesMissing(str(permanent[0])) from permanent[0]
+    failed = [error for error in errors if not isinstance(error, OutOfBudget)]
+    if len(failed) > _MAX_UNANSWERED_SHARE * len(results):
+        count = f"{len(failed)} of {len(results)} requests brought no reply"
+        raise RepliesMissing(f"{count}; the first: {failed[0]}") from failed[0]

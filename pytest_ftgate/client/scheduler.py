@@ -229,10 +229,14 @@ def _error_of_all(request: Request, result: Result) -> FtgateError | None:
 
 
 def rate_limit_key(request: Request) -> tuple[str | None, ...]:
-    """Return what requests with one rate limit share: provider, host, key and model family."""
+    """Return what requests with one rate limit share: provider, host, key and model family.
+
+    Functions that a test may have replaced share nothing with those of other tests and gates.
+    """
     host = urlsplit(request.base_url).netloc if request.base_url else None
     family = model_family(request.model)
-    return (request.provider, host, request.api_key_env, family, request.function)
+    called = (request.function, request.only_for)
+    return (request.provider, host, request.api_key_env, family, *called)
 
 
 @dataclass(slots=True, eq=False)

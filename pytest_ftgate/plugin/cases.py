@@ -59,10 +59,11 @@ def case_command(node: str, variant: str, case: str) -> str:
     inner = f"-{name.removesuffix(']')}-".replace(f"-{variant}-", f"-{variant}-{case}-", 1)
     # pytest escapes other letters in the ids of functions.
     item = f"{file}[{inner[1:-1]}]" if inner.isascii() else file
-    return f"pytest --ftgate --ftgate-case={_word(case)} {_word(item)}"
+    return f"pytest --ftgate --ftgate-case={shell_word(case)} {shell_word(item)}"
 
 
-def _word(text: str) -> str:
+def shell_word(text: str) -> str:
+    """Return *text* as one word of a command line."""
     if re.fullmatch(r"[\w.:/@%+=,-]+", text, re.ASCII):
         return text
     return shlex.quote(text) if re.search(r'["$`\\!]', text) else f'"{text}"'

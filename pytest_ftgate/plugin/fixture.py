@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import wraps
+from itertools import count
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import pytest
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, did_you_mean
 from pytest_ftgate.gates.verdict import Verdict
+from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.plugin.suites import load_suite_once
@@ -19,7 +21,7 @@ from pytest_ftgate.requests.reply import Reply, read_reply
 from pytest_ftgate.runner.evaluate import evaluate_gate
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
-from pytest_ftgate.suite.model import Case, Suite, Variant
+from pytest_ftgate.suite.model import Case, Suite, Variant, digest
 
 if TYPE_CHECKING:
     from pytest_ftgate.scoring.scores import VariantScores
@@ -28,6 +30,8 @@ _Value = TypeVar("_Value")
 _Params = ParamSpec("_Params")
 #: The most known names in an error message.
 _MAX_NAMES = 10
+#: Numbers the calls of functions by tests.
+_calls = count()
 
 
 def _shown_at_the_test(method: Callable[_Params, _Value]) -> Callable[_Params, _Value]:
@@ -68,6 +72,9 @@ class Ftgate:
 class SuiteHandle:
     """A suite in the hands of a test; its replies are cached like those of any gate.
 
+    A test may patch what a function calls. So no gate uses the replies of functions that it makes,
+    and where its fixtures may patch, it does not use those of the cache.
+
     Attributes:
         cases: the cases, by id.
         variants: the names of the variants.
@@ -82,6 +89,12 @@ class SuiteHandle:
     def _session(self) -> Session:
         return self._config.stash[session_key]
 
+    @property
+    def _own_suite(self) -> Suite:
+        """The suite as the test that runs now may use it."""
+        node, patches = self._config.stash[patching_key].of_running_test()
+        return self._suite.for_test(node, reads_cache=not patches)
+
     @_shown_at_the_test
     def ask(self, variant: str, case: Case | str) -> Reply:
         """Return the reply of *variant* to *case*.
@@ -93,8 +106,12 @@ class SuiteHandle:
             ReplyError: no reply came.
         """
         asked = case if isinstance(case, Case) else _by_name(case, self.cases, "case")
-        build = self._session.workloads.turn_builder(self._suite, self._variant(variant))
+        build = self._session.workloads.turn_builder(self._own_suite, self._variant(variant))
         request = build(asked, None, (), 0)
+        if request.request.only_for:
+            # The test may patch something else before each call.
+            fingerprint = digest([request.fingerprint, next(_calls)])
+            request = replace(request, request=replace(request.request, fingerprint=fingerprint))
         result = self._session.results([request])[request.request.fingerprint]
         if isinstance(result, Reply):
             return read_reply(result, request.request.thoughts)
@@ -111,11 +128,12 @@ class SuiteHandle:
         return {name: self._scores(self._suite.variants[name]) for name in self.variants}
 
     def _scores(self, variant: Variant) -> VariantScores:
-        look = full_look(self._suite)
+        suite = self._own_suite
+        look = full_look(suite)
         with live_progress(self._config) as on_progress:
-            requests = self._session.workloads.task_requests(self._suite, variant, look)
-            self._session.checked_results([requests], on_progress, self._suite.name)
-        return self._session.scores.task_scores(self._suite, variant, look)
+            requests = self._session.workloads.task_requests(suite, variant, look)
+            self._session.checked_results([requests], on_progress, suite.name)
+        return self._session.scores.task_scores(suite, variant, look)
 
     @_shown_at_the_test
     def verdict(self, gate: str, variant: str) -> Verdict:
@@ -129,7 +147,7 @@ class SuiteHandle:
         """
         gated = replace(self._variant(variant), gated=True)
         gates = {gate.kind: gate for gate in self._suite.gates_for(gated)}
-        gate_run = GateRun(self._suite, _by_name(gate, gates, "gate"), self._variant(variant))
+        gate_run = GateRun(self._own_suite, _by_name(gate, gates, "gate"), self._variant(variant))
         with live_progress(self._config) as on_progress:
             return evaluate_gate(self._session, gate_run, on_progress=on_progress).verdict
 

@@ -69,6 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _enable(config: pytest.Config, settings: Settings) -> None:
     from uuid import uuid4
 
+    from pytest_ftgate.plugin.patching import PatchingFixtures
     from pytest_ftgate.plugin.progress import show_sentence
     from pytest_ftgate.plugin.reporter import Reporter
     from pytest_ftgate.plugin.suites import begin_session
@@ -82,6 +83,7 @@ def _enable(config: pytest.Config, settings: Settings) -> None:
         # Workers do not share a budget, so each may spend an equal part.
         settings = replace(settings, max_usd=settings.max_usd / worker["workercount"])
     begin_session(config, settings, worker["testrunuid"] if worker else uuid4().hex)
+    config.pluginmanager.register(PatchingFixtures(config), "ftgate-patching")
     unchanged = show_conversion.set(partial(show_sentence, config))
     config.add_cleanup(partial(show_conversion.reset, unchanged))
     if worker is None:

@@ -15,6 +15,7 @@ from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.accepted import store_accepted
 from pytest_ftgate.plugin.cases import CaseItem, case_command, case_items
+from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.progress import live_progress, run_log_key
 from pytest_ftgate.plugin.state import session_key, settings_key, verbosity_of
 from pytest_ftgate.plugin.suites import load_suite_once
@@ -89,16 +90,21 @@ class GateItemState:
         """Return the gates to submit with this one: all that can be planned by now, or none."""
         if self.session.is_submitted(self.gate_run):
             return []
-        stands = self.waits_for
         # A pytest-xdist worker learns one by one which gates it runs, so it plans one by one.
-        if stands is None or hasattr(self.item.config, "workerinput"):
+        if self.waits_for is None or hasattr(self.item.config, "workerinput"):
             return [self.gate_run]
         states = [state for item in self.item.session.items if (state := state_of(item))]
-        return [
-            state.gate_run
-            for state in states
-            if state.waits_for is not None and state.waits_for <= stands
-        ]
+        return [state.gate_run for state in states if state is self or self._may_send(state)]
+
+    def _may_send(self, other: GateItemState) -> bool:
+        """Return True if the requests of *other* may be sent together with those of this gate."""
+        stands, waits_for, suite = self.waits_for, other.waits_for, other.gate_run.suite
+        if stands is None or waits_for is None or not waits_for <= stands:
+            return False
+        # What stands here may have patched a function that another test or gate calls.
+        own, any_stands = suite.only_for, self.item.config.stash[patching_key].any_stands
+        is_same_test = own == self.gate_run.suite.only_for and bool(own or not any_stands)
+        return is_same_test or not suite.calls_code
 
     def set_up(self, evaluate: Callable[[], str]) -> None:
         """Call *evaluate*; fail the item if it raises an error, or returns why it is invalid."""

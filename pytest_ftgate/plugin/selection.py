@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pytest
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.plugin.cases import case_variant, unknown_case_error
 from pytest_ftgate.plugin.item import gate_run_of
+from pytest_ftgate.plugin.marked.item import function_gate_of
+from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.state import is_marked_as_gate, session_key, settings_key, uses_fixture
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun
@@ -68,7 +70,25 @@ def _arrange_gates(config: pytest.Config, settings: Settings, items: list[pytest
     deselected = [item for item, gate_run in gates if gate_run.variant.name not in chosen]
     if deselected:
         config.hook.pytest_deselected(items=deselected)
-    items[:] = [*(item for item in items if not gate_run_of(item)), *selected]
+    others = [item for item in items if not gate_run_of(item)]
+    early = _early_gates(config, [*others, *selected])
+    items[:] = [*early, *others, *(item for item in selected if item not in early)]
+
+
+def _early_gates(config: pytest.Config, items: list[pytest.Item]) -> Mapping[pytest.Item, GateRun]:
+    """Return the gates that call functions, if fixtures of other items would still stand then.
+
+    Such a fixture may have patched the function, so these gates come before all fixtures.
+    """
+    gates = ((item, gate_run) for item in items if (gate_run := gate_run_of(item)))
+    early = {
+        item: gate_run
+        for item, gate_run in gates
+        if gate_run.suite.calls_code and not gate_run.suite.only_for
+    }
+    files, patching = {item.path for item in early}, config.stash[patching_key]
+    is_needed = bool(early) and any(patching.outlives_its_test(item, files) for item in items)
+    return early if is_needed else {}
 
 
 def gate_nodes(items: list[pytest.Item]) -> list[str]:
@@ -99,12 +119,16 @@ def show_plan(session: pytest.Session) -> None:
     if not items:
         reporter.write_line("no gate was collected, so the run would send no request")
         return
-    for line in _plan_lines(run, [gate_run for _, gate_run in items], blocked):
+    gate_runs = [gate_run for _, gate_run in items]
+    for line in _plan_lines(run, gate_runs, blocked, _patched_lines(session)):
         reporter.write_line(break_command(line))
 
 
 def _plan_lines(
-    run: Session, gate_runs: Sequence[GateRun], blocked: Mapping[str, Sequence[str]]
+    run: Session,
+    gate_runs: Sequence[GateRun],
+    blocked: Mapping[str, Sequence[str]],
+    patched: Iterable[str],
 ) -> Iterator[str]:
     from pytest_ftgate.reporting import plan
     from pytest_ftgate.runner import preview
@@ -113,9 +137,22 @@ def _plan_lines(
     yield from preview.adapter_lines(gate_runs)
     yield from plan.contamination_lines(preview.contaminations(gate_runs))
     yield from preview.variant_lines(run, gate_runs)
+    yield from patched
     yield from preview.coverage_lines(gate_runs)
     yield ""
     yield from plan.power_lines(preview.power_estimates(run, gate_runs))
     yield from dict.fromkeys(run.user_messages)
     if blocked:
         yield from plan.blocked_lines(blocked, len(gate_runs))
+
+
+def _patched_lines(session: pytest.Session) -> Iterator[str]:
+    """Yield a line for each test that makes replies of functions under its own fixtures."""
+    lines = {
+        gate_run.suite.only_for: session.config.stash[patching_key].names(gate.patches)
+        for item in session.items
+        if (gate := function_gate_of(item)) and (gate_run := gate.state.gate_run).suite.only_for
+    }
+    for test, fixtures in lines.items():
+        yield f"  python: called in every run for {test} alone:"
+        yield f"    {fixtures} may patch the function"

@@ -19,19 +19,18 @@ from pytest_ftgate.readers.source import Source
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS
-from pytest_ftgate.suite.references import load_function
+from pytest_ftgate.suite.references import function_finder
 from pytest_ftgate.suite.training_data import read_training_rows
 
 
 class PythonProvider:
     """Answers with the return value of ``function(case)``, which is text; it may be async."""
 
-    def __init__(self, function: Callable[..., Any], name: str) -> None:
-        self._function, self._name = function, name
-        called = getattr(function, "__call__", None)  # noqa: B004 - that of an object with a state
-        self._is_async = any(map(inspect.iscoroutinefunction, (function, called)))
+    def __init__(self, find: Callable[[], Callable[..., Any]], name: str) -> None:
+        # Found for each call: a test may have replaced it since.
+        self._find, self._name = find, name
         # A plain function may share state between requests, so only one runs at a time.
-        spec = PLUGIN_PROVIDER if self._is_async else PROVIDERS["python"]
+        spec = PLUGIN_PROVIDER if _is_async(find()) else PROVIDERS["python"]
         self.concurrency = spec.concurrency
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ftgate-python")
 
@@ -52,11 +51,12 @@ class PythonProvider:
 
     async def _result(self, given: object) -> Any:
         """Return what the function returns for *given*."""
+        function = self._find()
         try:
-            if self._is_async:
-                return await self._function(given)
+            if _is_async(function):
+                return await function(given)
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, self._function, given)
+            return await loop.run_in_executor(self._pool, function, given)
         # Not only Exception: sys.exit and pytest.fail must not end the event loop.
         except BaseException as error:
             raise RequestRejected(f"{self._name} raised {type(error).__name__}: {error}") from error
@@ -97,6 +97,11 @@ class SeveralPythonProvider(_SeveralAtOnce, PythonProvider):
             )
         seconds = (time.perf_counter() - start) / len(requests)
         return [Reply(text=text, seconds=seconds) for text in texts]
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    called = getattr(function, "__call__", None)  # noqa: B004 - that of an object with a state
+    return any(map(inspect.iscoroutinefunction, (function, called)))
 
 
 def _takes_several(function: Callable[..., Any]) -> bool:
@@ -156,9 +161,9 @@ def open_local(
     if request.provider == "python":
         if request.function is None:
             raise ConfigurationError("a python variant needs a function")
-        function = load_function(request.function, request.folder)
-        kind = SeveralPythonProvider if _takes_several(function) else PythonProvider
-        return kind(function, request.function)
+        find = function_finder(request.function, request.folder)
+        kind = SeveralPythonProvider if _takes_several(find()) else PythonProvider
+        return kind(find, request.function)
     path = request.training_data
     if path is None:
         raise ConfigurationError("a classical variant needs training_data")

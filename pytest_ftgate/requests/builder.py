@@ -20,7 +20,7 @@ from pytest_ftgate.requests.retrieval import Passages, prepend_passages, retriev
 from pytest_ftgate.requests.tools import build_tool
 from pytest_ftgate.suite.answers import files_of_replies
 from pytest_ftgate.suite.few_shot import most_similar
-from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, canonical_json
+from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, canonical_json, digest
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.references import source_files
 from pytest_ftgate.suite.rule import choice_labels
@@ -196,6 +196,17 @@ class RequestBuilder:
         shots = most_similar(variant.shot_pool, case.input_text, variant.similar_shots)
         return chain.from_iterable(shot.turns for shot in shots)
 
+    def _ownership(self, fingerprint: str) -> dict[str, Any]:
+        """Return the fingerprint, and who may use the reply; *fingerprint* is without the test."""
+        test = self.suite.only_for if self.provider.calls_code else ""
+        if not test:
+            return {"fingerprint": fingerprint}
+        return {
+            "fingerprint": digest([fingerprint, test]),
+            "only_for": test,
+            "cached_as": fingerprint if self.suite.reads_cache else "",
+        }
+
     def _content(self, case: Case) -> dict[str, Any]:
         """Return everything about *case* that can change a reply without a prompt."""
         names = _READ_BY_RECORDING if self.provider.recorded else _READ
@@ -217,7 +228,7 @@ class RequestBuilder:
         if labels:
             identity += canonical_json({"labels": labels})
         return Request(
-            fingerprint=sha256(identity.encode()).hexdigest(),
+            **self._ownership(sha256(identity.encode()).hexdigest()),
             messages=messages,
             max_tokens=limit,
             passages=self._passages.get(case.id, ()),

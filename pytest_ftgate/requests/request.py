@@ -105,6 +105,9 @@ class Request:
 
     Attributes:
         fingerprint: the sha256 of everything that can change the reply, and of nothing else.
+        only_for: the test that alone may use the reply, which is not stored; "" if every gate may.
+        cached_as: the fingerprint of the request without *only_for*, if the test may use a reply to
+            that one as well; else "".
         model: the model's name, or the path of its weights.
         constraint: the format that the provider enforces on the reply, or None.
         tools: the functions that the model may call.
@@ -157,16 +160,24 @@ class Request:
     thoughts: ThoughtMarks | None = None
     labels: tuple[str, ...] = ()
     given: GivenReply | None = None
+    only_for: str = ""
+    cached_as: str = ""
 
     @property
     def is_last_turn(self) -> bool:
         """Whether the tool loop has reached its last turn, in which the model must answer."""
         return bool(self.steps) and len(self.steps) + 1 >= self.max_turns
 
+    @property
+    def cache_key(self) -> str:
+        """The fingerprint under which the cache may have the reply; "" if it must not be used."""
+        return self.cached_as if self.only_for else self.fingerprint
+
     def repeated(self, salt: int | str) -> Request:
         """Return the same request with a new fingerprint, which *salt* determines."""
         fingerprint = digest([self.fingerprint, salt])
-        return replace(self, repeat=self.repeat + 1, fingerprint=fingerprint)
+        cached_as = self.cached_as and digest([self.cached_as, salt])
+        return replace(self, repeat=self.repeat + 1, fingerprint=fingerprint, cached_as=cached_as)
 
 
 @dataclass(frozen=True, slots=True)

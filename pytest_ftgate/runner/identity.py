@@ -185,7 +185,7 @@ def _cached_identities(
     session: Session, gate_run: GateRun, case_requests: Sequence[CaseRequest]
 ) -> tuple[IdentityResult, ...]:
     """Return the reported identities, computed once for all gates of a variant."""
-    key = (gate_run.suite.name, gate_run.variant.name, Workload.of(case_requests).key)
+    key = (gate_run.suite.key, gate_run.variant.name, Workload.of(case_requests).key)
     if key not in session.identities:
         found = reported_identities(gate_run.variant, case_requests, session.engine.results)
         session.identities[key] = tuple(found)
@@ -310,7 +310,7 @@ def drift_requests(session: Session, gate_run: GateRun, look: Look) -> tuple[_Re
     suite, baseline = gate_run.suite, gate_run.suite.variants[gate_run.suite.baseline]
     if gate_run.variant is baseline or provider_spec(baseline.provider).deterministic:
         return (), ()
-    key = (suite.name, suite.repeats, gate_run.variant.name, look)
+    key = (suite.key, suite.repeats, gate_run.variant.name, look)
     if key not in session.drift_requests:
         session.drift_requests[key] = _choose_drift_requests(session, gate_run, look)
     return session.drift_requests[key]
@@ -327,11 +327,11 @@ def _choose_drift_requests(
     chosen = task_requests(suite, baseline, Look(cases=drift_case_ids(suite.cases)))
     cache = session.open_cache()
     then, now = (
-        cache.origins(case_request.fingerprint for case_request in group) for group in groups
+        cache.origins(case_request.request.cache_key for case_request in group) for group in groups
     )
-    cached = cache.replies(case_request.fingerprint for case_request in chosen)
+    cached = cache.replies(case_request.request.cache_key for case_request in chosen)
     cache.close()
-    old = tuple(case_request for case_request in chosen if case_request.fingerprint in cached)
+    old = tuple(one for one in chosen if one.request.cache_key in cached)
     if not then or not now or not old or now[-1][0] - then[0][0] < _RECENT_SECONDS:
         return (), ()
     return old, repeat_requests(old, now[-1][1])

@@ -62,10 +62,10 @@ class JudgeRunner:
         Raises:
             ConfigurationError: the weights, the address or the function of a judge are missing.
         """
-        if suite.name not in self._prompters:
+        if suite.key not in self._prompters:
             prompters = tuple(JudgePrompter(suite, judge, self._environ) for judge in suite.judges)
-            self._prompters[suite.name] = prompters
-        return self._prompters[suite.name]
+            self._prompters[suite.key] = prompters
+        return self._prompters[suite.key]
 
     # Replies of a run ----------------------------------------------------------------------
 
@@ -165,12 +165,12 @@ class JudgeRunner:
 
     def validations(self, suite: Suite) -> tuple[JudgeValidation, ...]:
         """Return how well the judges of *suite* agree with the labels of people."""
-        if suite.name not in self._validations:
-            self._validations[suite.name] = tuple(
+        if suite.key not in self._validations:
+            self._validations[suite.key] = tuple(
                 self._validate(suite, prompter, labels, padded)
                 for prompter, labels, padded in self.validation_labels(suite)
             )
-        return self._validations[suite.name]
+        return self._validations[suite.key]
 
     def _validate(
         self,

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 
 from pytest_ftgate.client.budget import JUDGE_LABEL
-from pytest_ftgate.client.results import Result
+from pytest_ftgate.client.results import Result, require_recorded, require_replies
 from pytest_ftgate.errors import ConfigurationError, FtgateError, NotRecorded
 from pytest_ftgate.providers.base import open_provider
 from pytest_ftgate.providers.recorded import RecordedReplies
@@ -17,7 +17,7 @@ from pytest_ftgate.requests.keys import key_use
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, distinct_requests
 from pytest_ftgate.runner.preview import judge_requests
-from pytest_ftgate.runner.session import Session, full_look, require_recorded, require_replies
+from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.suite.providers import provider_spec, weights_engine, weights_extra
 

@@ -356,7 +356,9 @@ def _thought_warnings(
 
 def _planned_variants(gates: Sequence[GateRun]) -> Iterator[tuple[Suite, Variant]]:
     """Yield the variants of the selected gates, and the ungated variants of their suites."""
-    suites = {gate_run.suite.name: gate_run.suite for gate_run in gates}
+    # No test of its own measures the ungated variants.
+    shared = (gate_run for gate_run in gates if not gate_run.suite.only_for)
+    suites = {gate_run.suite.name: gate_run.suite for gate_run in (*gates, *shared)}
     selected = {(gate_run.suite.name, gate_run.variant.name) for gate_run in gates}
     for suite in suites.values():
         for variant in suite.variants.values():

@@ -130,7 +130,7 @@ class RunLog:
     def _variant_logs(self) -> Iterator[_VariantLog]:
         """Yield the log of each variant that has requests to send for the suite's own cases."""
         results = self._session.engine.results
-        suites = {run.suite.name: run for run in self._gates if run.planned and run.gate.is_rate}
+        suites = {run.suite.key: run for run in self._gates if run.planned and run.gate.is_rate}
         for run in suites.values():
             for variant in run.suite.variants.values():
                 requests = self._task_requests(run, variant)

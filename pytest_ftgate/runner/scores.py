@@ -41,8 +41,9 @@ class ScoreCache:
     def by_suite(self) -> Iterator[tuple[Suite, list[tuple[_Workload, VariantScores]]]]:
         """Yield each suite with the scores that belong in a run record.
 
-        Skills under the variant's prompt and repeated skills are left out. Scores without judges
-        come before scores with judges. The scores of held-out cases come with their suite.
+        Skills under the variant's prompt, repeated skills, and what only one test may use are left
+        out. Scores without judges come before scores with judges. The scores of held-out cases
+        come with their suite.
         """
         held_out = {suite.holdout_suite.name for suite in self._suites.values() if suite.holdout}
         for name, suite in self._suites.items():
@@ -72,7 +73,7 @@ class ScoreCache:
 
     def unscored(self, suite: Suite, variant: Variant, look: Look) -> VariantScores:
         """Return the replies of *variant* that *look* takes in, not scored yet."""
-        key = (suite.name, variant.name, look.cases, look.repeats)
+        key = (suite.key, variant.name, look.cases, look.repeats)
         if key not in self._unscored:
             case_requests = self._workloads.task_requests(suite, variant, look)
             results = self._wait(case_requests)
@@ -131,9 +132,10 @@ class ScoreCache:
     ) -> VariantScores:
         """Return the scores of *variant* on *case_requests*, cached under *name*."""
         graded = graded and bool(suite.judges)
-        key = (suite.name, variant.name, (name, graded))
+        key = (suite.key, variant.name, (name, graded))
         if key not in self._scores:
-            self._suites.setdefault(suite.name, suite)
+            if not suite.only_for:
+                self._suites.setdefault(suite.name, suite)
             results = self._wait(case_requests)
             # Skill cases have their own scorers, so this sends no request about them to a judge.
             grades = self._judges.grades(suite, case_requests, results) if graded else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -18,22 +18,18 @@ from pytest_ftgate.cache.export import read_replies
 from pytest_ftgate.client.budget import JUDGE_LABEL, Budget, CostReport, Exchange, cost_report
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.progress import Progress
-from pytest_ftgate.client.results import Result
+from pytest_ftgate.client.results import Result, require_recorded, require_replies
 from pytest_ftgate.errors import (
-    CacheError,
-    ConfigurationError,
     EngineError,
     FtgateError,
-    NotRecorded,
     OutOfBudget,
-    ProviderRejected,
     RepliesMissing,
 )
 from pytest_ftgate.gates.levels import Levels, shared_levels
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.providers.base import ProviderFactory
 from pytest_ftgate.requests.keys import KeyUse, key_use
-from pytest_ftgate.requests.reply import answered, received
+from pytest_ftgate.requests.reply import Reply, answered, received
 from pytest_ftgate.requests.request import (
     CaseRequest,
     Request,
@@ -72,46 +68,6 @@ def _exchanges(
     return ((case_request.request, reply) for case_request, reply in pairs)
 
 
-#: With a larger share of failed requests a gate is not evaluated.
-_MAX_UNANSWERED_SHARE = 0.5
-
-
-def require_recorded(results: Collection[Result], suite: str) -> None:
-    """Raise unless every reply is recorded.
-
-    Raises:
-        RepliesMissing: a reply of *suite* is not cached, and the run must not send requests.
-    """
-    missing = sum(isinstance(result, NotRecorded) for result in results)
-    if missing:
-        # The suite of a mark without a file cannot be exported.
-        export = "" if "::" in suite else f" && pytest-ftgate cache export {suite}"
-        raise RepliesMissing(
-            f"{missing:,} of {len(results):,} replies are not recorded; with the keys, run\n"
-            f"    pytest --ftgate {suite}{export}"
-        )
-
-
-def require_replies(results: Sequence[Result]) -> None:
-    """Raise unless there are enough replies to evaluate.
-
-    Raises:
-        RepliesMissing: more than half of the requests failed, or an error affects all of them.
-    """
-    errors = [result for result in results if isinstance(result, FtgateError)]
-    permanent = [
-        error
-        for error in errors
-        if isinstance(error, ProviderRejected | ConfigurationError | CacheError)
-    ]
-    if permanent:
-        raise RepliesMissing(str(permanent[0])) from permanent[0]
-    failed = [error for error in errors if not isinstance(error, OutOfBudget)]
-    if len(failed) > _MAX_UNANSWERED_SHARE * len(results):
-        count = f"{len(failed)} of {len(results)} requests brought no reply"
-        raise RepliesMissing(f"{count}; the first: {failed[0]}") from failed[0]
-
-
 _GateKey = tuple[str, str, object]
 _Requests = tuple[CaseRequest, ...]
 
@@ -126,6 +82,8 @@ class Session:
 
     #: True once the session sends no more requests.
     closed = False
+    #: Returns why the function of a request must not be called now, or "".
+    call_error: Callable[[Request], str] = staticmethod(lambda _request: "")
 
     def __init__(
         self,
@@ -200,8 +158,25 @@ class Session:
                 plugin_providers=self._plugin_providers,
                 budget=self._budget,
             )
-            self._engine.key_error = lambda request: self.key_error(key_use(request, os.environ))
+            self._engine.refusal = self._refusal
         return self._engine
+
+    def _refusal(self, request: Request) -> str:
+        """Return why *request* must not be sent, or ""."""
+        if self.settings.replies == "recorded":
+            # Nothing is sent; a reply that is not recorded is the engine's to report.
+            return self._never_recorded(request)
+        return self.key_error(key_use(request, os.environ)) or self.call_error(request)
+
+    def _never_recorded(self, request: Request) -> str:
+        if not request.only_for or request.cached_as:
+            return ""
+        test = self.settings.typed(request.only_for.partition("[")[0])
+        return (
+            f"the replies of {request.function} are never recorded here, since fixtures of the "
+            "test may patch it; without --ftgate-replies=recorded, run\n"
+            f"    pytest --ftgate {test}"
+        )
 
     def key_error(self, use: KeyUse | None) -> str:
         """Return why the key must not go to its address, or ""."""
@@ -264,6 +239,17 @@ class Session:
             self._engine.cancel()
 
     # Requests -----------------------------------------------------------------------------
+
+    @property
+    def pending_calls(self) -> list[Request]:
+        """The requests to functions of the project that have no result yet."""
+        return self._engine.pending_calls if self._engine else []
+
+    def finish_calls(self, on_progress: Callable[[Progress], None] | None) -> None:
+        """Wait for the functions that are being called: what a test patches would change them."""
+        # Each gate reports an engine that has failed.
+        with suppress(EngineError):
+            self._wait(self.pending_calls, on_progress)
 
     def count_saved_requests(self, gates: Iterable[GateRun]) -> int:
         """Return how many requests were never sent because gates of *gates* stopped early."""
@@ -461,10 +447,14 @@ class Session:
         workload = Workload.of(case_requests)
         if workload.key not in self._awaited:
             self._awaited[workload.key] = workload
-            requests = [case_request.request for case_request in workload]
-            self.engine.wait(requests, on_progress and (lambda _: on_progress(self.progress)))
+            self._wait([case_request.request for case_request in workload], on_progress)
             self._finish_imports()
         return self.engine.results
+
+    def _wait(
+        self, requests: Sequence[Request], on_progress: Callable[[Progress], None] | None
+    ) -> None:
+        self.engine.wait(requests, on_progress and (lambda _: on_progress(self.progress)))
 
     def _wait_for_judges(
         self, case_requests: Sequence[CaseRequest], suite: str
@@ -518,8 +508,14 @@ class Session:
         case_requests = self.workloads.task_requests(suite, variant, look)
         results = self.results(case_requests)
         cache = self.open_cache()
-        fingerprints = (case_request.fingerprint for case_request in case_requests)
-        fresh = cache.replies(fingerprints, this_run=True)
+        keys = {one.fingerprint: one.request.cache_key for one in case_requests}
+        of_this_run = cache.replies(keys.values(), this_run=True)
+        fresh = {name: of_this_run[key] for name, key in keys.items() if key in of_this_run}
+        if suite.only_for:
+            # What the cache does not have was made for the test alone, in this run.
+            known = {*cache.replies(keys.values())}
+            own = (name for name, key in keys.items() if key not in known)
+            fresh |= {name: reply for name in own if isinstance(reply := results[name], Reply)}
         cache.close()
         return reply_times(variant.name, case_requests, results, fresh)
 

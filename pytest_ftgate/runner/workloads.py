@@ -122,7 +122,7 @@ class Workloads:
         if not gate_run.gate.sends_requests:
             return []
         look = look or self.looks(gate_run)[0]
-        gate = (gate_run.suite.name, gate_run.variant.name, gate_run.gate.kind)
+        gate = (gate_run.suite.key, gate_run.variant.name, gate_run.gate.kind)
         key = (*gate, gate_run.gate.has_comparison, gate_run.planned, look.cases, look.repeats)
         if key not in self._groups:
             self._groups[key] = [*map(Workload.of, self._build_groups(gate_run, look))]
@@ -171,13 +171,13 @@ class Workloads:
         greedy = replace(side, sampling={**side.sampling, "temperature": 0.0})
         if gate.evaluated_cases(suite.cases) == suite.cases:
             return self._cached(
-                (suite.name, side.name, "divergence on cases"),
+                (suite.key, side.name, "divergence on cases"),
                 lambda: task_requests(suite, greedy, self._environ),
             )
         room = self.room_to_think(suite, side)
         cases = with_room(suite, greedy, gate.evaluated_cases(suite.cases), room)
         return self._cached(
-            (suite.name, side.name, "divergence on skills"),
+            (suite.key, side.name, "divergence on skills"),
             lambda: skill_requests(suite, greedy, cases, self._environ),
         )
 
@@ -235,7 +235,7 @@ class Workloads:
         gate, base = skills_gate(suite), base_variant(variant)
         cases = pilot_cases(gate) if gate else ()
         return self._cached(
-            (suite.name, base.name, "pilot"),
+            (suite.key, base.name, "pilot"),
             lambda: skill_requests(
                 suite,
                 base,
@@ -265,7 +265,7 @@ class Workloads:
         Each stage has a group for the variant, for its base, and for the base again. A recorded
         base cannot answer again: there is one stage of two groups.
         """
-        key = (suite.name, variant.name)
+        key = (suite.key, variant.name)
         if key not in self._probe_stages:
             room = self.room_to_think(suite, variant)
             groups = self._identity_probes(suite, variant, room)
@@ -316,14 +316,14 @@ class Workloads:
         look = replace(look, repeats=side_repeats(suite, variant, look.repeats))
         repeats = side_repeats(suite, variant, _max_repeats(suite))
         case_requests = self._cached(
-            (suite.name, variant.name, ("task", repeats)),
+            (suite.key, variant.name, ("task", repeats)),
             lambda: self._uncontaminated_requests(suite, variant, repeats),
         )
         if look.cases is None and look.repeats >= repeats:
             return case_requests
         # Cached as well, with its key: the session waits for it and scores it only once.
         return self._cached(
-            (suite.name, variant.name, (look.cases, look.repeats)),
+            (suite.key, variant.name, (look.cases, look.repeats)),
             lambda: tuple(
                 case_request
                 for case_request in case_requests
@@ -372,7 +372,7 @@ class Workloads:
         room = self.room_to_think(suite, variant)
         cases = with_room(suite, variant, self._chosen_cases(suite, variant, gate), room)
         return self._cached(
-            (suite.name, variant.name, f"skills {mode} {repeats}"),
+            (suite.key, variant.name, f"skills {mode} {repeats}"),
             lambda: skill_requests(
                 suite, variant, cases, self._environ, under=mode, repeats=repeats
             ),
@@ -394,7 +394,7 @@ class Workloads:
 
     def turn_builder(self, suite: Suite, variant: Variant) -> Callable[..., CaseRequest]:
         """Return the function that builds the turns of conversations with *variant*."""
-        key = (suite.name, variant.name)
+        key = (suite.key, variant.name)
         if key not in self._turn_builders:
             builder = RequestBuilder(suite, variant, self._environ)
             self._turn_builders[key] = partial(conversation_request, builder)
@@ -405,7 +405,7 @@ class Workloads:
     ) -> _Requests:
         greedy = replace(variant, sampling={**variant.sampling, "temperature": 0.0})
         return self._cached(
-            (suite.name, variant.name, ("greedy", room)),
+            (suite.key, variant.name, ("greedy", room)),
             lambda: skill_requests(
                 suite, greedy, with_room(suite, greedy, cases, room), self._environ
             ),

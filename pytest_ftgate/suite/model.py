@@ -6,11 +6,13 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_ftgate.errors import Diagnostic
 from pytest_ftgate.suite.prices import Tariff
+from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import Rule, choice_labels
 
 if TYPE_CHECKING:
@@ -463,6 +465,9 @@ class Suite:
         files: the files that the suite names, and the links that lead to them.
         globs: the patterns of files that it names, each with the folder that it starts from.
         warnings: what is probably a mistake in its files.
+        only_for: the test that alone may use the replies of functions, since it may have patched
+            them; "" if every gate may.
+        reads_cache: True if that test may use what the cache has.
     """
 
     path: Path
@@ -483,6 +488,26 @@ class Suite:
     files: tuple[Path, ...] = ()
     globs: tuple[tuple[Path, str], ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
+    only_for: str = ""
+    reads_cache: bool = True
+
+    @property
+    def key(self) -> str:
+        """What a run calls the suite's requests and scores: its name, and the only test."""
+        return f"{self.name} {self.only_for}".rstrip()
+
+    @property
+    def calls_code(self) -> bool:
+        """Whether a variant or a judge is a function of the project."""
+        sides = chain(self.variants.values(), (judge.variant for judge in self.judges))
+        return any(provider_spec(side.provider).calls_code for side in sides)
+
+    def for_test(self, test: str, *, reads_cache: bool) -> Suite:
+        """Return the suite with replies of functions that only *test*, a node id, may use.
+
+        Other replies are shared with every gate, so a suite without functions stays as it is.
+        """
+        return replace(self, only_for=test, reads_cache=reads_cache) if self.calls_code else self
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ class ProviderSpec:
         local: True if its model, if any, runs on this machine.
         prompted: True if it answers a prompt, False if it answers the case itself.
         reads_messages: True if it can answer other messages than those of the suite's cases.
+        calls_code: True if it calls a function of the project, which a test may have patched.
         adapter: how it takes an adapter. ``gguf``: on top of the weights in ``model``, as a GGUF
             file; a trainer's folder is converted. ``peft``: on top of the weights in ``model``, as
             the folder that a trainer writes. ``served``: a server serves it under a name of
@@ -87,6 +88,7 @@ class ProviderSpec:
     local: bool = False
     prompted: bool = True
     reads_messages: bool = True
+    calls_code: bool = False
     adapter: Literal["gguf", "peft", "served", "path", ""] = "path"
     recorded: bool = False
     classifier: bool = False
@@ -224,6 +226,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         reads=("function", "base_replies"),
         local=True,
         prompted=False,
+        calls_code=True,
         adapter="",
         concurrency=1,
         logprobs="",

@@ -108,6 +108,16 @@ def load_function(reference: str, folder: Path) -> Callable[..., Any]:
     Raises:
         ConfigurationError: the module cannot be imported, or has no such function.
     """
+    return function_finder(reference, folder)()
+
+
+def function_finder(reference: str, folder: Path) -> Callable[[], Callable[..., Any]]:
+    """Return what finds the function of `load_function` in its module: tests may replace it there.
+
+    Raises:
+        ConfigurationError: the module cannot be imported. The finder raises it if the module has no
+            such function.
+    """
     name, _, attribute = reference.partition(":")
     try:
         module = _import_module(name, folder)
@@ -123,11 +133,15 @@ def load_function(reference: str, folder: Path) -> Callable[..., Any]:
         raise ConfigurationError(
             f"{reference}: {name} breaks while it is imported: {cause}"
         ) from error
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        hint = did_you_mean(attribute, dir(module))
-        raise ConfigurationError(f'{reference}: {name} has no function "{attribute}"{hint}')
-    return without_static(function)
+
+    def find() -> Callable[..., Any]:
+        function = getattr(module, attribute, None)
+        if not callable(function):
+            hint = did_you_mean(attribute, dir(module))
+            raise ConfigurationError(f'{reference}: {name} has no function "{attribute}"{hint}')
+        return without_static(function)
+
+    return find
 
 
 def source_files(reference: str, folder: Path) -> tuple[Path, ...]:

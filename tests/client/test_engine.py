@@ -48,7 +48,7 @@ sys.stdin.readline()
 
 def test_a_request_whose_key_must_not_be_sent_there_is_not_sent(start, call, providers):
     engine = start()
-    engine.key_error = lambda request: "no" if request.base_url else ""
+    engine.refusal = lambda request: "no" if request.base_url else ""
 
     results = engine.wait([call("a", base_url="https://evil.example"), call("b")])
 
@@ -637,3 +637,61 @@ def test_closing_leaves_no_thread(start, call):
     engine.wait([call("a")])
     engine.close()
     assert "ftgate" not in {thread.name for thread in threading.enumerate()}
+
+
+# What only one test may use
+
+
+def test_a_reply_for_one_test_is_stored_nowhere(start, call, cache, providers):
+    calls = [call("a", only_for="test_one"), call("b")]
+
+    for run in ("run-1", "run-2"):
+        assert outcome(start(run).wait(calls), calls) == ["a", "b"]
+
+    assert Counter(providers["m"].asked) == {"a": 2, "b": 1}
+    assert {*cache.replies([one.fingerprint for one in calls])} == {calls[1].fingerprint}
+
+
+def test_a_reply_for_one_test_may_be_a_copy_of_a_cached_one(start, call, providers):
+    shared = call("a")
+    start("run-1").wait([shared])
+    own = [call("a", only_for=name, cached_as=shared.fingerprint) for name in ("one", "two")]
+
+    engine = start("run-2")
+
+    assert outcome(engine.wait(own), own) == ["a", "a"]
+    assert providers["m"].asked == ["a"]
+    assert engine.progress.reused == 2
+
+
+def test_what_served_one_test_is_closed_once_another_begins(start, call, providers, soon):
+    engine = start()
+    for name in ("one", "two"):
+        engine.wait([call("a", only_for=name)])
+    engine.wait([call("b")])
+
+    soon(lambda: providers["m"].closed == 1)
+
+
+def test_an_error_of_all_requests_of_one_test_ends_no_other_request(start, call, providers):
+    providers["m"].happens = trouble(ProviderRejected("nonsense"), times=1)
+    own, shared = call("a", only_for="one"), call("a")
+
+    engine = start()
+
+    assert isinstance(outcome(engine.wait([own]), [own])[0], ProviderRejected)
+    assert outcome(engine.wait([shared]), [shared]) == ["a"]
+
+
+def test_the_functions_that_are_being_called_are_known(start, call, providers):
+    engine, model = start(), {"provider": "openai-compatible", "model": "n"}
+    for provider in providers.values():
+        provider.open.clear()
+    calls = [call("a"), call("b", only_for="one")]
+
+    engine.submit([*calls, call("c", **model)])
+
+    assert engine.pending_calls == calls
+    providers["m"].open.set()
+    engine.wait(calls)
+    assert engine.pending_calls == []

@@ -148,7 +148,7 @@ def test_what_has_come_before_the_end_can_still_be_read(start, call, monkeypatch
 
 def test_a_key_that_cannot_be_looked_up_ends_the_run(start, call):
     engine = start()
-    engine.key_error = broken
+    engine.refusal = broken
 
     assert isinstance(within_reason(lambda: engine.wait([call("a")])), EngineError)
     assert isinstance(within_reason(lambda: engine.wait([call("a")])), EngineError)

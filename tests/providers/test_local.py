@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from pytest_ftgate.client.engine import Engine
@@ -119,6 +121,24 @@ def test_whatever_a_function_raises_refuses_its_request(asked, name, said):
     answers = asked(name, "one", "two")
     assert [type(answer) for answer in answers] == [RequestRejected, RequestRejected]
     assert f":{name} raised {said}" in str(answers[0])
+
+
+def test_a_function_that_a_test_replaces_in_its_module_is_the_one_that_is_called(
+    call, tmp_path, cache, monkeypatch
+):
+    (tmp_path / "replaced_here.py").write_text("def answer(case):\n    return 'real'\n")
+    calls = [call(n, function="replaced_here:answer", folder=tmp_path) for n in ("a", "b", "c")]
+    engine = Engine(cache, {})
+
+    replies = [engine.wait(calls[:1])]
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["replaced_here"], "answer", lambda case: "fake")
+        replies.append(engine.wait(calls[1:2]))
+    replies.append(engine.wait(calls[2:]))
+    engine.close()
+
+    texts = [results[one.fingerprint].text for one, results in zip(calls, replies, strict=True)]
+    assert texts == ["real", "fake", "real"]
 
 
 def test_a_function_that_returns_no_text_ends_the_variant(asked):

@@ -29,6 +29,7 @@ HOUSE_TUNED = "one: {provider: house, model: m, adapter: a.gguf}"
 SERVED = "one: {provider: openai-compatible, model: m, base: n}"
 SERVED_TUNED = SERVED.replace("base", "adapter: a.gguf, base")
 AGENT = 'one: {provider: anthropic, model: m, tools: ["shop:look"]}'
+OF_ONE_TEST = (FUNCTION, CLAUDE, RECORDED)
 FILES = {
     "m.gguf": "weights",
     "a.gguf": "GGUF adapter",
@@ -590,6 +591,43 @@ def test_a_fingerprint_stays_what_it_was_so_that_old_caches_are_still_found(tmp_
     found = fingerprint(tmp_path, CLAUDE, more=PROMPT)
 
     assert found == "2bd992f2019b9b31eb0b4bc5cbf249ec34f6a06ad36fe44ab36a8332ee20a933"
+
+
+def test_functions_alone_are_asked_for_a_single_test_and_under_other_fingerprints(tmp_path):
+    variants = [v.replace("one:", f"{name}:") for name, v in zip("abc", OF_ONE_TEST, strict=True)]
+    shared = suite(tmp_path, *variants)
+    own = shared.for_test("test_it.py::test_it", reads_cache=False)
+
+    asked = {
+        variant: [plan.task_requests(one, one.variants[variant], {})[0] for one in (shared, own)]
+        for variant in "abc"
+    }
+
+    changed = {name for name, (one, other) in asked.items() if one != other}
+    assert changed == {"a"}
+    before, after = asked["a"]
+    assert before.fingerprint != after.fingerprint
+    assert (after.request.only_for, after.request.cache_key) == ("test_it.py::test_it", "")
+
+
+def test_a_test_may_use_the_cached_reply_to_the_request_that_gates_send(tmp_path):
+    shared = suite(tmp_path, FUNCTION)
+    own = shared.for_test("test_it.py::test_it", reads_cache=True)
+    (before,), (after,) = (
+        plan.task_requests(one, one.variants["one"], {}) for one in (shared, own)
+    )
+
+    assert before.fingerprint != after.fingerprint
+    assert after.request.cache_key == before.fingerprint
+    # A repetition is another request, which another reply answers.
+    again = [one.request.repeated("again").cache_key for one in (before, after)]
+    assert again[0] == again[1] != before.fingerprint
+
+
+def test_a_suite_without_functions_is_the_same_for_every_test(tmp_path):
+    found = suite(tmp_path, CLAUDE, RECORDED.replace("one", "two"))
+
+    assert found.for_test("test_it.py::test_it", reads_cache=False) is found
 
 
 def test_equal_groups_of_requests_have_the_same_key(tmp_path):

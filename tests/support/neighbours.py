@@ -12,7 +12,8 @@ __all__ = ["NEIGHBOURS", "TWICE", "asleep", "awaken", "is_installed", "only_ours
 NEIGHBOURS = (
     *("allure_pytest", "anyio", "asyncio", "html", "html_fixtures", "metadata", "pytest-split"),
     *("pytest-teamcity", "pytest_cov", "pytest_github_actions_annotate_failures"),
-    *("pytest_jsonreport", "pytest_reportlog", "randomly", "rerunfailures", "sugar", "timeout"),
+    *("pytest_jsonreport", "pytest_mock", "pytest_reportlog", "randomly", "rerunfailures", "sugar"),
+    "timeout",
 )
 #: A run in this process names plugins that are imported already.
 TWICE = "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning"

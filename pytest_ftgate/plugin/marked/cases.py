@@ -15,11 +15,12 @@ from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.plugin.cases import set_case_variant
 from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation
 from pytest_ftgate.plugin.marked.marks import Placeholder, set_parameters
+from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.model import Case, Suite
 from pytest_ftgate.suite.references import without_static
 
 _function_case_key = pytest.StashKey["FunctionCase"]()
@@ -35,6 +36,7 @@ class FunctionCase:
     def __init__(self, item: pytest.Function, placeholder: Placeholder, case: Case) -> None:
         self._item, self._case, self._metric = item, case, placeholder.ftgate_metric
         self._function, self._variant = placeholder.ftgate_function, placeholder.ftgate_variant
+        self._patches = bool(item.config.stash[patching_key].of_item(item))
         self._session = item.config.stash[session_key]
         item.stash[_function_case_key] = self
         set_case_variant(item, self._variant.name)
@@ -59,6 +61,7 @@ class FunctionCase:
         if not self._function.planned:
             return [None]
         suite, look = self._function.suite, self._function.look
+        suite = self._own_suite() if self._patches else suite
         look = replace(look, cases=frozenset({self._case.id}))
         requests = self._session.workloads.task_requests(suite, self._variant, look)
         with live_progress(self._item.config) as on_progress:
@@ -74,11 +77,15 @@ class FunctionCase:
     def _attempt(self, reply: Reply | None, repeat: int) -> Attempt:
         if "ask" not in self._item.fixturenames:
             return Attempt(self._variant, self._case, reply, None)
-        build_turn = self._session.workloads.turn_builder(self._function.suite, self._variant)
+        # The function may patch what it asks.
+        build_turn = self._session.workloads.turn_builder(self._own_suite(), self._variant)
         results = self._session.engine.results
         conversation = Conversation(self._case, build_turn, results, reply, repeat)
         conversation.send = self._send
         return Attempt(self._variant, self._case, reply, conversation)
+
+    def _own_suite(self) -> Suite:
+        return self._function.suite.for_test(self._item.nodeid, reads_cache=not self._patches)
 
     def _send(self, request: CaseRequest) -> Result:
         return self._session.results([request])[request.request.fingerprint]

@@ -18,6 +18,7 @@ from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState, skip_ungated
 from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation, failure_lines
 from pytest_ftgate.plugin.marked.marks import Placeholder, set_parameters
+from pytest_ftgate.plugin.patching import finish_calls, patching_key
 from pytest_ftgate.plugin.progress import live_progress, take_output
 from pytest_ftgate.plugin.state import leaves_out
 from pytest_ftgate.requests.request import CaseRequest
@@ -32,7 +33,7 @@ from pytest_ftgate.runner.evaluate import (
 from pytest_ftgate.runner.exam import with_exam
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, unscored_results
-from pytest_ftgate.suite.model import Case, Variant
+from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.references import without_static
 
 if TYPE_CHECKING:
@@ -290,7 +291,7 @@ class FunctionGate:
 
     def __init__(self, item: pytest.Function, placeholder: Placeholder) -> None:
         function, variant = placeholder.ftgate_function, placeholder.ftgate_variant
-        metric = placeholder.ftgate_metric
+        self.item, metric = item, placeholder.ftgate_metric
         gates = {
             name: replace(gate, function=_gate_name(item, variant.name, metric, name))
             for name, gate in function.gates.items()
@@ -299,14 +300,14 @@ class FunctionGate:
         baseline = function.suite.variants[function.suite.baseline]
         varies = replies_vary(variant) or replies_vary(baseline)
         gate_run = GateRun(
-            suite=function.suite,
+            suite=self._own_suite(function.suite, placeholder),
             gate=gate,
             variant=variant,
             look=replace(function.look, replies_vary=varies),
             function_suite=replace(function.function_suite, gates=gates),
             planned=function.planned,
         )
-        self.item, self.gate = item, gate
+        self.gate = gate
         self.state = GateItemState(item, gate_run, waits_for=_fixtures_before_requests(item))
         talks = "ask" in item.fixturenames
         self.runner = _FunctionRunner(self.state, placeholder, is_conversation=talks)
@@ -318,6 +319,18 @@ class FunctionGate:
         self._blocking: BlockingVerdict | None = None
         self._identity: IdentityReport | None = None
         item.stash[_gate_key] = self
+
+    @property
+    def patches(self) -> list[pytest.FixtureDef[Any]]:
+        """The fixtures that may patch a function which the gate calls."""
+        return self.item.config.stash[patching_key].of_item(self.item)
+
+    def _own_suite(self, suite: Suite, placeholder: Placeholder) -> Suite:
+        """Return *suite*; with fixtures that may patch, the variants of the function share it."""
+        if not self.patches:
+            return suite
+        name = _gate_name(self.item, placeholder.ftgate_variant.name, placeholder.ftgate_metric, "")
+        return suite.for_test(f"{self.item.nodeid.partition('::')[0]}::{name}", reads_cache=False)
 
     def setup(self) -> None:
         """Send requests, check identity, run the function, and store the verdict.
@@ -348,6 +361,8 @@ class FunctionGate:
     def _score(self) -> str:
         self.runner.prepare()
         self._wrap()
+        # The function may patch what other gates call.
+        finish_calls(self.item.config)
         try:
             self.item.runtest()
         except pytest.skip.Exception as skipped:
@@ -523,10 +538,12 @@ def function_gate_of(item: pytest.Item) -> FunctionGate | None:
 def _gate_name(item: pytest.Function, variant: str, metric: str, other: str) -> str:
     """Return the item's name without its variant, such as ``TestTone::test_polite[formal]``.
 
-    The name of the metric *other* replaces that of the item's own *metric*, if it has one.
+    The name of the metric *other* replaces that of the item's own *metric*, if it has one; ""
+    leaves it out.
     """
     name, _, params = item.nodeid.partition("::")[2].partition("[")
-    own, rest = (f"-{variant}-{metric}-", f"-{other}-") if metric else (f"-{variant}-", "-")
+    own = f"-{variant}-{metric}-" if metric else f"-{variant}-"
+    rest = f"-{other}-" if metric and other else "-"
     parts = f"-{params.removesuffix(']')}-".replace(own, rest, 1).strip("-")
     return f"{name}[{parts}]" if parts else name
 

@@ -1,0 +1,659 @@
+"""A test fakes the client that a ``python`` variant calls: the replies stay with that test."""
+
+from __future__ import annotations
+
+import pytest
+from neighbours import awaken, is_installed
+
+#: The real client is broken.
+CODE = """\
+from pathlib import Path
+
+CLIENT = "real"
+
+def answer(case):
+    with Path(__file__).with_name("asked.txt").open("a") as stream:
+        stream.write(f"{CLIENT}\\n")
+    return case.expected if CLIENT == "fake" else "nonsense"
+"""
+SUITE, TEST = "tickets.ftgate.yaml", "test_faked.py"
+GATES = "{accuracy: {min: 0.5}}"
+HEAD = f"""\
+from unittest import mock
+
+import answers
+import pytest
+
+faked = pytest.mark.ftgate("{SUITE}", min=0.5)
+"""
+JUDGED = "    assert reply.text == case.expected\n"
+FUNCTION = f"@faked\ndef test_faked(case, reply):\n{JUDGED}"
+AUTOUSE = """\
+@pytest.fixture(autouse=True)
+def fake(monkeypatch):
+    monkeypatch.setattr(answers, "CLIENT", "fake")
+"""
+NAMED = AUTOUSE.replace("(autouse=True)", "")
+USES = '@pytest.mark.usefixtures("fake")'
+OF_FUNCTION = ('"CLIENT", "fake"', '"answer", lambda case: case.expected')
+#: A fixture of each scope without the fixture monkeypatch.
+STARTS = """\
+@pytest.fixture(scope="{scope}", autouse=True)
+def fake():
+    with {patch} as patch:
+        patch.setattr(answers, "CLIENT", "fake")
+        yield
+"""
+PATCHED_BY_MOCK = """\
+@pytest.fixture(scope="module", autouse=True)
+def fake():
+    with mock.patch.object(answers, "CLIENT", "fake"):
+        yield
+"""
+CONTEXT = "pytest.MonkeyPatch.context()"
+METHOD = """\
+class TestIt:
+    def {setup}:
+        answers.CLIENT = "fake"
+
+    def {teardown}:
+        answers.CLIENT = "real"
+
+    @faked
+    def test_faked(self, case, reply):
+        assert reply.text == case.expected
+"""
+IN_CLASS = """\
+class TestIt:
+    @faked
+    def test_faked(self, case, reply):
+        assert reply.text == case.expected
+"""
+MODULE = """\
+def setup_module():
+    answers.CLIENT = "fake"
+
+def teardown_module():
+    answers.CLIENT = "real"
+
+"""
+#: How a test fakes the client: what stands in its module, and in conftest.py.
+WAYS = {
+    "monkeypatch that the function names": (
+        NAMED + FUNCTION.replace("reply", "reply, fake", 1),
+        "",
+    ),
+    "autouse in the module": (AUTOUSE + FUNCTION, ""),
+    "autouse in conftest.py": (FUNCTION, AUTOUSE),
+    "the function itself": (AUTOUSE.replace(*OF_FUNCTION) + FUNCTION, ""),
+    "usefixtures": (NAMED + FUNCTION.replace("def ", f"{USES}\ndef "), ""),
+    "setup_method": (
+        METHOD.format(setup="setup_method(self)", teardown="teardown_method(self)"),
+        "",
+    ),
+    "setup_class": (
+        METHOD.format(setup="setup_class(cls)", teardown="teardown_class(cls)"),
+        "",
+    ),
+    "setup_module": (MODULE + FUNCTION, ""),
+    "of a class": (STARTS.format(scope="class", patch=CONTEXT) + IN_CLASS, ""),
+    "of a module, by mock": (PATCHED_BY_MOCK + FUNCTION, ""),
+    "of a package": (FUNCTION, STARTS.format(scope="package", patch=CONTEXT)),
+    "of the session": (FUNCTION, STARTS.format(scope="session", patch=CONTEXT)),
+}
+
+
+@pytest.fixture
+def faking(desk):
+    """Return a function that writes a suite on a broken client, and a test that fakes it."""
+
+    def write(module: str, conftest: str = "", *, code: str = CODE, gates: str = GATES, **more):
+        desk.asking_suite(code, gates=gates, **more)
+        desk.pytester.syspathinsert()
+        desk.path(TEST).write_text(HEAD + module, "utf-8")
+        if conftest:
+            desk.path("conftest.py").write_text(f"import answers\nimport pytest\n\n{conftest}")
+        return desk
+
+    return write
+
+
+def outcomes(desk):
+    """Return the outcomes of the last run by the name of their gate."""
+    return {name.partition("[")[0]: told["outcome"] for name, told in desk.verdicts().items()}
+
+
+RIGHT = {"accuracy": "failed", "test_faked": "passed"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_reply_of_a_faked_client_reaches_the_gate_of_its_suite(faking, way):
+    desk = faking(*WAYS[way])
+
+    desk.run(TEST, SUITE)
+
+    # Here and in the next run, which has the cache of this one.
+    assert outcomes(desk) == RIGHT
+    desk.run(SUITE)
+    assert outcomes(desk) == {"accuracy": "failed"}
+
+
+@pytest.mark.parametrize("replies", ["auto", "fresh"])
+@pytest.mark.parametrize("order", [[TEST, SUITE], [SUITE, TEST], []], ids=" ".join)
+def test_whatever_comes_first_each_is_evaluated_on_its_own_replies(faking, order, replies):
+    desk = faking(*WAYS["autouse in the module"])
+
+    for _ in range(2):
+        desk.run(*order, f"--ftgate-replies={replies}")
+        assert outcomes(desk) == RIGHT
+
+
+def test_faked_replies_are_made_in_every_run_and_real_ones_once(faking):
+    desk = faking(*WAYS["autouse in the module"])
+
+    for _ in range(2):
+        desk.run()
+
+    assert desk.asked().count("real") == desk.cases
+    assert desk.asked().count("fake") == 2 * desk.cases
+
+
+def test_no_faked_reply_leaves_by_an_export(faking, monkeypatch, capsys):
+    from pytest_ftgate.cli.main import main
+
+    desk = faking(*WAYS["autouse in the module"])
+    desk.run()
+    monkeypatch.chdir(desk.pytester.path)
+
+    assert main(["cache", "export", SUITE]) == 0
+
+    exported = desk.path("tickets.replies.jsonl").read_text()
+    assert exported.count("nonsense") == desk.cases
+    assert '"billing"' not in exported
+
+
+@pytest.mark.skipif(not is_installed("pytest_mock"), reason="pytest-mock is not installed")
+@pytest.mark.parametrize("scope", ["", "class_", "module_", "package_", "session_"])
+def test_the_fixtures_of_pytest_mock_count_as_patches(faking, monkeypatch, scope):
+    awaken(monkeypatch, "pytest_mock")
+    name = f"{scope}mocker"
+    wide = f'"{scope.removesuffix("_") or "function"}"'
+    fixture = (
+        f"@pytest.fixture(scope={wide})\ndef fake({name}):\n"
+        f'    {name}.patch("answers.CLIENT", "fake")\n\n'
+    )
+    # A fixture of the project would count anyway, so the second function takes the plugin's alone.
+    plain = f"def test_it(case, reply, {name}):\n    return True\n"
+    desk = faking(f"{fixture}@faked\ndef test_faked(case, reply, fake):\n{JUDGED}\n@faked\n{plain}")
+
+    desk.run(TEST, SUITE)
+
+    assert outcomes(desk) == {**RIGHT, "test_it": "passed"}
+    assert desk.asked().count("real") >= desk.cases
+
+
+# What costs no cache ------------------------------------------------------------------------------
+
+#: As pytest-django has them: fixtures that apply to every test, one of them with monkeypatch.
+APPLIED = """\
+import pytest
+
+@pytest.fixture(scope="session", autouse=True)
+def _django_setup():
+    yield
+
+@pytest.fixture(autouse=True)
+def _template_string_if_invalid_marker(monkeypatch, tmp_path):
+    yield
+
+@pytest.fixture
+def httpx_mock():
+    import answers
+
+    answers.CLIENT = "fake"
+    yield
+    answers.CLIENT = "real"
+"""
+PARAMETER = '@pytest.mark.parametrize("tone", ["a"])'
+NO_PATCH = {
+    "no fixture": FUNCTION,
+    "fixtures of pytest": f"@faked\ndef test_faked(case, reply, tmp_path, capsys):\n{JUDGED}",
+    "parameters": FUNCTION.replace("def ", f"{PARAMETER}\ndef ").replace("reply", "reply, tone", 1),
+    "mock.patch": FUNCTION.replace("def ", '@mock.patch("answers.CLIENT", "fake")\ndef '),
+}
+
+
+@pytest.mark.parametrize("way", NO_PATCH)
+def test_without_such_a_fixture_the_replies_are_those_of_the_suite(faking, way):
+    desk = faking(NO_PATCH[way])
+
+    desk.run(TEST, SUITE)
+
+    # The patch of a function stands while it runs, and its replies are made before that.
+    assert outcomes(desk) == {"accuracy": "failed", "test_faked": "failed"}
+    assert desk.asked() == ["real"] * desk.cases
+
+
+@pytest.fixture
+def plugged(faking, monkeypatch):
+    """A desk beside which a plugin is installed that has fixtures for every test."""
+    desk = faking(FUNCTION)
+    folder = desk.path("site-packages")
+    folder.mkdir()
+    folder.joinpath("djangoish.py").write_text(APPLIED)
+    desk.pytester.syspathinsert(folder)
+    return desk
+
+
+def test_fixtures_of_installed_plugins_that_apply_by_themselves_cost_no_cache(plugged):
+    plugged.run("-p", "djangoish", TEST, SUITE)
+
+    assert outcomes(plugged) == {"accuracy": "failed", "test_faked": "failed"}
+    assert plugged.asked() == ["real"] * plugged.cases
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("(case, reply)", "(case, reply, httpx_mock)"),
+        ("@faked", '@faked\n@pytest.mark.usefixtures("httpx_mock")'),
+    ],
+    ids=["parameter", "usefixtures"],
+)
+def test_a_fixture_of_an_installed_plugin_counts_where_the_test_names_it(plugged, old, new):
+    plugged.path(TEST).write_text(HEAD + FUNCTION.replace(old, new))
+
+    plugged.run("-p", "djangoish", TEST, SUITE)
+
+    assert outcomes(plugged) == RIGHT
+
+
+def test_a_plugin_of_the_project_that_is_not_installed_counts(faking):
+    desk = faking(FUNCTION)
+    desk.path("fakes.py").write_text(f"import answers\nimport pytest\n\n{AUTOUSE}")
+
+    desk.run("-p", "fakes", TEST, SUITE)
+
+    assert outcomes(desk) == RIGHT
+
+
+@pytest.mark.parametrize("runner", ["asyncio", "anyio"])
+def test_async_functions_share_the_cache_with_the_suite(faking, monkeypatch, runner):
+    awaken(monkeypatch, runner)
+    desk = faking(f"@pytest.mark.{runner}\n{FUNCTION.replace('def ', 'async def ')}")
+    scope = ("-o", "asyncio_default_fixture_loop_scope=function") if runner == "asyncio" else ()
+
+    desk.run(*scope, TEST, SUITE)
+
+    assert {*outcomes(desk).values()} == {"failed"}
+    assert desk.asked() == ["real"] * desk.cases
+
+
+# What shares the replies of one test --------------------------------------------------------------
+
+
+METRICS = f"""\
+@pytest.mark.ftgate("{SUITE}", metrics={{"a": {{"max_drop": 0.3}}, "b": {{"min": 0.5}}}})
+def test_faked(case, reply):
+    is_right = reply.text == case.expected
+    return {{"a": is_right, "b": is_right}}
+"""
+
+
+def test_variants_metrics_and_the_baseline_of_a_function_share_its_replies(faking):
+    desk = faking(AUTOUSE + METRICS, draft='{provider: python, function: "answers:answer"}')
+
+    desk.run(TEST)
+
+    assert set(outcomes(desk).values()) == {"passed"}
+    # Both variants call the same function with the same cases: the same requests.
+    assert desk.asked() == ["fake"] * desk.cases
+
+
+def test_each_parameter_of_a_fixture_has_replies_of_its_own(faking):
+    fixture = (
+        '@pytest.fixture(autouse=True, params=["real", "fake"])\n'
+        "def client(request, monkeypatch):\n"
+        '    monkeypatch.setattr(answers, "CLIENT", request.param)\n'
+    )
+    desk = faking(fixture + FUNCTION)
+
+    desk.run(TEST)
+
+    assert {name: told["outcome"] for name, told in desk.verdicts().items()} == {
+        "test_faked[real-current]": "failed",
+        "test_faked[fake-current]": "passed",
+    }
+
+
+def test_a_fake_that_returns_nonsense_ends_no_other_gate(faking):
+    nothing = AUTOUSE.replace('"CLIENT", "fake"', '"answer", lambda case: None')
+    desk = faking(nothing + FUNCTION)
+
+    desk.run(TEST, SUITE).assert_outcomes(errors=1, failed=1)
+
+    assert outcomes(desk) == {"accuracy": "failed"}
+
+
+def test_a_conversation_under_a_fixture_stays_with_its_test(faking):
+    talks = "@faked\ndef test_faked(case, ask):\n    assert ask().text == case.expected\n"
+    desk = faking(AUTOUSE + talks)
+
+    desk.run(TEST, SUITE)
+
+    assert outcomes(desk) == RIGHT
+
+
+def test_what_is_accepted_of_a_faked_client_is_the_record_of_its_own_test(faking):
+    desk = faking(*WAYS["autouse in the module"])
+
+    desk.run("--ftgate-accept")
+
+    assert '"nonsense"' not in desk.path("test_faked.py.accepted.json").read_text()
+    desk.run()
+    assert outcomes(desk) == RIGHT
+
+
+# Fixtures of a whole session or module ------------------------------------------------------------
+
+WIDE = """\
+@pytest.fixture(scope="{scope}")
+def database():
+    {body}
+    yield
+"""
+USES_IT = "def test_ordinary(database):\n    pass\n"
+FAKES = 'answers.CLIENT = "fake"'
+#: Another plugin, as --ff and pytest-xdist do by loadfile, puts gates where it wants them.
+GATES_LAST = """\
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items):
+    yield
+    items.sort(key=lambda item: ".yaml" in item.nodeid)
+"""
+
+
+@pytest.mark.parametrize("processes", [(), ("-n", "1")], ids=["alone", "xdist"])
+@pytest.mark.parametrize("scope", ["session", "package"])
+def test_a_fixture_that_stays_does_not_turn_the_gate_of_a_suite_green(faking, scope, processes):
+    # It undoes nothing, so it would still stand if it were torn down.
+    desk = faking(USES_IT, WIDE.format(scope=scope, body=FAKES))
+
+    result = desk.run(*processes)
+
+    result.assert_outcomes(passed=1, failed=1)
+    assert outcomes(desk) == {"accuracy": "failed"}
+    assert desk.asked() == ["real"] * desk.cases
+
+
+@pytest.mark.parametrize("processes", [(), ("-n", "1")], ids=["alone", "xdist"])
+def test_a_harmless_fixture_that_stays_costs_no_verdict(faking, processes):
+    desk = faking(
+        USES_IT, WIDE.format(scope="session", body="pass"), code=CODE.replace('"real"', '"fake"')
+    )
+
+    result = desk.run(*processes)
+
+    result.assert_outcomes(passed=2)
+    assert outcomes(desk) == {"accuracy": "passed"}
+    assert desk.asked() == ["fake"] * desk.cases
+
+
+def test_a_harmless_fixture_of_every_test_costs_the_function_its_cache_and_no_verdict(faking):
+    everywhere = WIDE.format(scope="session", body="pass").replace(")", ", autouse=True)", 1)
+    desk = faking(FUNCTION, everywhere, code=CODE.replace('"real"', '"fake"'))
+
+    for _ in range(2):
+        desk.run().assert_outcomes(passed=2)
+
+    assert desk.asked() == ["fake"] * 3 * desk.cases
+
+
+def test_gates_stay_behind_ordinary_tests_where_no_fixture_stays(faking):
+    desk = faking(USES_IT, WIDE.format(scope="function", body="pass"))
+
+    lines = desk.run("-v").outlines
+
+    shown = [line.partition("::")[0] for line in lines if "%]" in line]
+    assert shown == [TEST, SUITE]
+
+
+def test_a_fixture_that_cannot_be_set_up_stands_no_longer_than_its_class(faking):
+    broken = '@pytest.fixture(scope="class")\ndef fake(nothing):\n    pass\n\n'
+    desk = faking(broken + IN_CLASS.replace("reply", "reply, fake", 1))
+
+    desk.run(TEST, SUITE).assert_outcomes(failed=1, errors=1)
+
+
+def test_a_function_without_fixtures_is_not_evaluated_on_the_fake_of_its_module(faking):
+    fake = WIDE.format(scope="module", body=FAKES).replace(
+        "yield", "yield\n    answers.CLIENT = 'real'"
+    )
+    desk = faking(f"{fake}\n{USES_IT}\n{FUNCTION}")
+
+    desk.run(TEST)
+
+    assert outcomes(desk) == {"test_faked": "failed"}
+
+
+def test_in_another_order_the_gate_is_not_evaluated_and_names_the_fixture_and_the_command(faking):
+    conftest = WIDE.format(scope="session", body=FAKES) + GATES_LAST
+    desk = faking(USES_IT, conftest)
+
+    result = desk.run()
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*current: answers:answer is not called while fixtures of other tests stand, *",
+            "*database (conftest.py:4)*",
+            "*pytest --ftgate tickets.ftgate.yaml",
+        ]
+    )
+    assert desk.asked() == []
+    # The command that the message names.
+    desk.run(SUITE)
+    assert outcomes(desk) == {"accuracy": "failed"}
+    # Replies that are here already are right in any order.
+    desk.run().assert_outcomes(passed=1, failed=1)
+
+
+def test_a_fixture_that_a_test_fetches_by_name_is_noticed_too(faking):
+    fetches = 'def test_ordinary(request):\n    request.getfixturevalue("database")\n'
+    desk = faking(fetches, WIDE.format(scope="session", body=FAKES))
+
+    desk.run().assert_outcomes(passed=1, errors=1)
+
+    assert desk.asked() == []
+
+
+IN_JUDGE = f"""\
+def test_judged(ftgate, monkeypatch):
+    monkeypatch.setattr(answers, "CLIENT", "fake")
+    assert ftgate.suite("{SUITE}").scores["current"].correct.mean() == 1
+"""
+#: The calls are still under way when the function runs, which takes its time too.
+SLOW = CODE.replace("    return", "    time.sleep(0.005)\n    return").replace(
+    "def", "import time\n\ndef"
+)
+SLOWLY = f"    time.sleep(0.005)\n{JUDGED}"
+
+
+def test_what_is_being_called_is_waited_for_before_a_test_patches(faking):
+    desk = faking(f"import time\n{NO_PATCH['mock.patch']}".replace(JUDGED, SLOWLY))
+    desk.replies("recorded")
+    recorded = "{provider: recorded, replies: recorded.jsonl}"
+    desk.asking_suite(SLOW, gates=GATES, first="recorded", recorded=recorded)
+    nodes = [f"{SUITE}::accuracy[{name}]" for name in ("recorded", "current")]
+
+    # The first gate sends the requests of both; the test between them patches the function.
+    desk.run(nodes[0], f"{TEST}::test_faked[recorded]", nodes[1])
+
+    assert desk.asked() == ["real"] * desk.cases
+    assert desk.verdicts()["accuracy[current]"]["outcome"] == "failed"
+
+
+JUDGED_SUITE = """\
+cases: tickets.cases.jsonl
+reply:
+  score:
+    judge:
+      model: {provider: python, function: "answers:grade"}
+      rubric: Is it right?
+variants:
+  current: {provider: recorded, replies: current.jsonl}
+gates: {accuracy: {min: 0.5}}
+"""
+GRADES = """\
+CLIENT = "real"
+
+def grade(case):
+    return '{"reason": "r", "grade": "%s"}' % ("good" if CLIENT == "fake" else "bad")
+"""
+
+
+def test_a_judge_that_is_a_function_is_not_faked_for_the_gate_of_its_suite(faking):
+    desk = faking(USES_IT + IN_JUDGE, WIDE.format(scope="session", body=FAKES), code=GRADES)
+    desk.replies("current")
+    desk.path(SUITE).write_text(JUDGED_SUITE)
+
+    for _ in range(2):
+        desk.run().assert_outcomes(passed=2, failed=1)
+        assert outcomes(desk) == {"accuracy": "failed"}
+
+
+# The fixture ftgate, and single cases -------------------------------------------------------------
+
+ASKS = f"""\
+def ask(ftgate, case="t000"):
+    return ftgate.suite("{SUITE}").ask("current", case).text
+
+"""
+IN_FIXTURE = f"""\
+def test_ordinary(ftgate, monkeypatch):
+    assert ask(ftgate) == "nonsense"
+    monkeypatch.setattr(answers, "CLIENT", "fake")
+    assert ask(ftgate) == "billing"
+    suite = ftgate.suite("{SUITE}")
+    assert suite.verdict("accuracy", "current").outcome == "passed"
+    assert suite.scores["current"].correct.mean() == 1
+"""
+IN_BODY = """\
+@mock.patch("answers.CLIENT", "fake")
+def test_ordinary(ftgate):
+    assert ask(ftgate) == {told!r}
+"""
+
+
+@pytest.mark.parametrize("order", [[TEST, SUITE], [SUITE, TEST]], ids=" ".join)
+def test_what_the_fixture_ftgate_brings_a_test_that_patches_stays_with_it(faking, order):
+    desk = faking(ASKS + IN_FIXTURE)
+
+    for _ in range(2):
+        desk.run(*order).assert_outcomes(passed=1, failed=1)
+        assert outcomes(desk) == {"accuracy": "failed"}
+
+
+REPLACES = """\
+def test_ordinary(ftgate, monkeypatch):
+    for text in ("first", "second"):
+        monkeypatch.setattr(answers, "answer", lambda case: text)
+        assert ask(ftgate) == text
+"""
+
+
+def test_a_test_that_replaces_the_function_twice_gets_two_replies(faking):
+    desk = faking(ASKS + REPLACES)
+
+    desk.run().assert_outcomes(passed=1, failed=1)
+
+    assert desk.asked() == ["real"] * desk.cases
+
+
+LATENCY = f"""\
+def test_ordinary(ftgate, monkeypatch):
+    verdict = ftgate.suite("{SUITE}").verdict("latency", "current")
+    assert verdict.check.n == 100
+"""
+
+
+def test_the_time_of_calls_for_one_test_is_measured_in_this_run(faking):
+    desk = faking(LATENCY, gates="{latency: {max_p95_ms: 5000}}")
+
+    desk.run(TEST).assert_outcomes(passed=1)
+
+
+def test_what_a_test_patches_in_its_body_reaches_no_gate(faking):
+    desk = faking(ASKS + IN_BODY.format(told="billing"))
+
+    desk.run().assert_outcomes(passed=1, failed=1)
+
+    assert desk.asked().count("real") == desk.cases
+
+
+def test_without_patching_fixtures_a_test_uses_the_cache(faking):
+    desk = faking(ASKS + IN_BODY.format(told="nonsense"))
+    desk.run(SUITE)
+
+    desk.run(TEST).assert_outcomes(passed=1)
+    desk.run(TEST, "--ftgate-replies=recorded").assert_outcomes(passed=1)
+
+    assert desk.asked() == ["real"] * desk.cases
+
+
+TALKS = """\
+@faked
+@mock.patch("answers.CLIENT", "fake")
+def test_faked(case, ask):
+    assert ask().text == case.expected
+"""
+
+
+@pytest.mark.parametrize("module", [AUTOUSE + FUNCTION, TALKS], ids=["reply", "ask"])
+def test_a_single_case_under_a_fake_leaves_nothing_behind(faking, module):
+    desk = faking(module)
+
+    desk.run("--ftgate-case=t000", TEST).assert_outcomes(passed=1)
+
+    desk.run("--ftgate-case=t000", SUITE).assert_outcomes(failed=1)
+    assert desk.asked() == ["fake", "real"]
+
+
+# What is said of it -------------------------------------------------------------------------------
+
+
+def test_the_plan_says_which_test_makes_its_replies_in_every_run(faking):
+    desk = faking(*WAYS["autouse in the module"])
+    desk.run()
+
+    result = desk.run("--ftgate-plan")
+
+    result.stdout.fnmatch_lines(
+        [
+            f"  current * {2 * desk.cases} * {desk.cases} * {desk.cases} *",
+            "  python: called in every run for test_faked.py::test_faked alone:",
+            "    fake (test_faked.py:7) may patch the function",
+        ]
+    )
+
+
+def test_the_plan_says_nothing_of_it_where_no_function_is_called(faking):
+    desk = faking(*WAYS["autouse in the module"])
+    desk.suite(GATES, current=0)
+
+    desk.run("--ftgate-plan").stdout.no_fnmatch_line("*python:*")
+
+
+def test_a_run_on_recorded_replies_says_that_these_are_never_recorded(faking):
+    desk = faking(*WAYS["autouse in the module"])
+    desk.run()
+
+    result = desk.run("--ftgate-replies=recorded")
+
+    result.assert_outcomes(failed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*the replies of answers:answer are never recorded here, since fixtures*",
+            "*pytest --ftgate test_faked.py::test_faked",
+        ]
+    )
