@@ -31,6 +31,7 @@ from pytest_ftgate.plugin.state import (
     settings_key,
     takes_whole_project,
 )
+from pytest_ftgate.plugin.suites import unselected_suites
 from pytest_ftgate.plugin.verdicts import GateVerdicts, passed_xfail
 from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.readers.text import replace_lone_surrogates
@@ -237,6 +238,7 @@ class Reporter:
             suites=self._suite_runs(),
             advice=tuple(from_json(Advice, text) for text in self._advice),
             file_changes=file_changes(self._settings, self._files, os.environ),
+            unselected=unselected_suites(self._config, self._verdicts.suites),
         )
         return replace(report, verdict=overall_verdict(report))
 
@@ -356,6 +358,7 @@ class Reporter:
                 replace(gate, node=typed(gate.node)) for gate in report.failed_tests
             ),
             advice=tuple(replace(advice, suite=typed(advice.suite)) for advice in report.advice),
+            unselected=tuple(map(typed, report.unselected)),
             file_changes=replace(
                 report.file_changes,
                 files=tuple(replace(f, name=typed(f.name)) for f in report.file_changes.files),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
+import os
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
@@ -68,3 +71,24 @@ def begin_session(config: pytest.Config, settings: Settings, run: str) -> Sessio
     session = Session(settings, run, providers, order)
     config.stash[settings_key], config.stash[session_key] = settings, session
     return session
+
+
+def unselected_suites(config: pytest.Config, selected: Collection[str]) -> tuple[str, ...]:
+    """Return the suites below the root directory, other than *selected*, as paths below it.
+
+    It looks in no folder that pytest collects nothing from.
+    """
+    root, globs = config.rootpath, config.stash[settings_key].files
+    skipped, found = config.getini("norecursedirs"), set[Path]()
+    for name, below, files in os.walk(root):
+        folder, is_environment = Path(name), "pyvenv.cfg" in files
+        below[:] = (
+            one
+            for one in below
+            if not (is_environment or any((folder / one).match(glob) for glob in skipped))
+        )
+        for glob in globs:
+            alike = map(folder.joinpath, fnmatch.filter(files, glob.rpartition("/")[2]))
+            found.update(path for path in alike if path.match(glob))
+    paths = (path.relative_to(root).as_posix() for path in sorted(found))
+    return tuple(path for path in paths if path not in selected)

@@ -11,7 +11,7 @@ from pytest_ftgate.gates.units import quantity
 if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import Acceptance
 
-_OLDER = "the accepted record is of an older form, which does not say what decided; accept a run"
+
 #: What has become of accepted cases: of one, and of several.
 _STATES = {
     "gone": ("is gone", "are gone"),
@@ -20,10 +20,16 @@ _STATES = {
 }
 
 
+def exam_phrase(change: ExamChange) -> str:
+    """Return in a few words how the exam has shrunk."""
+    older = "the accepted record is of an older form"
+    return older if change.is_older else "less is tested than was accepted"
+
+
 def exam_sentences(change: ExamChange) -> Iterator[str]:
     """Yield a sentence on each thing that has changed, the cases first."""
     if change.is_older:
-        yield _OLDER
+        yield f"{exam_phrase(change)}; it does not say what decided"
     yield from (_lost_text(lost, change.accepted) for lost in change.lost)
     yield from map(_loss_text, change.losses)
     if change.came:

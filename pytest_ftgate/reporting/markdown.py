@@ -33,7 +33,7 @@ from pytest_ftgate.reporting.tables import (
     verdict_rows,
 )
 from pytest_ftgate.reporting.text import escape_controls
-from pytest_ftgate.reporting.ungated import ungated_lines
+from pytest_ftgate.reporting.ungated import ungated_lines, unselected_line
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id, node_name
@@ -87,8 +87,8 @@ def _verdict_section(report: Report) -> Iterator[str]:
         yield f"**{name}** {head}" + (f"<br>do: {action}" if action else "")
     run = f" · [the run]({report.facts['run']})" if "run" in report.facts else ""
     yield usage_line(report) + run + _page_mark(report)
-    if changed := changes_line(report.file_changes):
-        yield escape_markdown(changed)
+    for line in filter(None, (changes_line(report.file_changes), unselected_line(report))):
+        yield escape_markdown(line)
 
 
 def _table_section(report: Report) -> Iterator[str]:

@@ -17,6 +17,7 @@ from pytest_ftgate.gates.units import (
     unsigned_points,
 )
 from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
+from pytest_ftgate.reporting.exam import exam_phrase
 from pytest_ftgate.reporting.gate_summary import gate_lines, head_parts, rerun_line
 from pytest_ftgate.reporting.headlines import half_gone_parts, headline
 from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
@@ -47,6 +48,7 @@ from pytest_ftgate.reporting.ungated import (
     gate_name,
     ungated_lines,
     ungated_summary,
+    unselected_line,
 )
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.results.run import Report
@@ -85,7 +87,7 @@ def summary_lines(report: Report, verbosity: int = 0) -> list[str]:
     lines = [*_verdict_lines(report)] if report.gated_verdicts or report.errors else []
     if verbosity < 0:
         tail = [*wrap_lines(usage_line(report), 0), *_changes_lines(report)]
-        tail += message_lines(report.notes)
+        tail += message_lines(filter(None, (unselected_line(report), *report.notes)))
         return [*lines, *_short_lines(report), *tail] if lines else tail
     tail, notes = [*_tail_lines(report)], _closing_notes(report)
     room = _note_room(report, len(lines) + len(tail))
@@ -147,9 +149,13 @@ def verdict_phrase(report: Report) -> str:
     count, total = report.count(Outcome.INCONCLUSIVE), quantity(len(report.gated_verdicts), "gate")
     if verdict_word(report) == "INCONCLUSIVE":
         inconclusive = (v for v in report.gated_verdicts if v.outcome is Outcome.INCONCLUSIVE)
-        is_exam = all(v.statement.kind is StatementKind.EXAM_HAS_SHRUNK for v in inconclusive)
-        reason = "less is tested than was accepted" if is_exam else "not enough evidence"
-        return f"{count} of {total}: {reason} (blocks the build)"
+        reasons = {
+            exam_phrase(v.exam)
+            if v.exam and v.statement.kind is StatementKind.EXAM_HAS_SHRUNK
+            else "not enough evidence"
+            for v in inconclusive
+        }
+        return f"{count} of {total}: {' or '.join(sorted(reasons))} (blocks the build)"
     if report.verdict == "passed" and count:
         return f"{count} of {total} inconclusive (allowed: --ftgate-inconclusive=warn)"
     return gates_line(report)
@@ -387,6 +393,7 @@ def _tail_lines(report: Report) -> Iterator[str]:
     if report.requests.replies or report.requests.sent:
         yield from fit_parts(usage_line(report).split(" · "), 2, gap=" · ")
     yield from _changes_lines(report)
+    yield from message_lines(filter(None, [unselected_line(report)]))
     for advice in report.advice:
         yield from wrap_lines(f"ladder: {ladder_sentence(advice)} (--ftgate-ladder explains)", 0)
 

@@ -6,20 +6,33 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from pytest_ftgate.gates.statements import StatementKind
-from pytest_ftgate.gates.units import percent, points
+from pytest_ftgate.gates.units import percent, points, quantity
 from pytest_ftgate.gates.verdict import Check, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.tables import format_table, rate_cell
-from pytest_ftgate.reporting.text import escape_controls, fit_parts, wrap_lines
+from pytest_ftgate.reporting.text import escape_controls, fit_parts, shorten, wrap_lines
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id, node_name
 from pytest_ftgate.suite.providers import provider_spec
+
+#: The most suites without a selected gate that are named, and the most characters of a name.
+_MAX_NAMED, _MAX_NAME = 2, 60
 
 
 def gate_name(report: Report, verdict: Verdict) -> str:
     """Return the name of a gate, with its suite where the run has several."""
     several = len({one.suite for one in report.gated_verdicts}) > 1
     return node_id(verdict) if several else node_name(verdict)
+
+
+def unselected_line(report: Report) -> str:
+    """Return in how many suites no gate was selected, with two names; "" if in none."""
+    names = [shorten(escape_controls(name), _MAX_NAME) for name in report.unselected]
+    if not names:
+        return ""
+    more = f" and {len(names) - _MAX_NAMED:,} more" if len(names) > _MAX_NAMED else ""
+    suites = quantity(len(names), "suite")
+    return f"no gate was selected in {suites}: {', '.join(names[:_MAX_NAMED])}{more}"
 
 
 def ungated_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:

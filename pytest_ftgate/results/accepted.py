@@ -74,7 +74,7 @@ class AcceptedRecord:
         skill_levels: by tuned variant and family of skills, the level that its base chose; 0 for a
             family that is left out.
         exam: what decided the gates; None in a record of an older form.
-        changes: by gate, how the exam differed from that of the record before.
+        changes: by gate and variant, how the exam differed from that of the record before.
     """
 
     suite: str
@@ -216,7 +216,7 @@ class Acceptance:
         names: the variants, or the gates of marked functions.
         file: the record, relative to the root directory.
         failed: how many of its gates did not pass.
-        changes: by gate, how what decides differs from what was accepted before.
+        changes: by gate and variant, how what decides differs from what was accepted before.
         is_read: False if no gate compares with the record.
     """
 
@@ -304,14 +304,16 @@ def _with_kept_gates(exam: Exam, before: AcceptedRecord | None, kept: Iterable[V
 
 
 def _exam_changes(before: AcceptedRecord | None, exam: Exam) -> dict[str, ExamChange]:
-    """Return by gate how *exam* differs from the accepted one; gates without a change are left out.
+    """Return how *exam* differs from the accepted one: by gate, about its first variant.
 
-    The accepted scores are those of the first variant that has some.
+    Gates without a change are left out.
     """
     if before is None or before.exam is None:
         return {}
     changes = {
-        name: compare_exams(before.exam, exam, name, variant, before.right(name, variant))
+        f"{name}[{variant}]": compare_exams(
+            before.exam, exam, name, variant, before.right(name, variant)
+        )
         for name, gate in exam.gates.items()
         for variant in gate.variants[:1]
         if name in before.exam.gates

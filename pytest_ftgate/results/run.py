@@ -281,6 +281,7 @@ class Report:
         suites: the cases; empty if no report needs them.
         advice: for each suite with a ladder, whether fine-tuning is worth its cost.
         file_changes: how the files that decide differ from the base branch.
+        unselected: the suites below the root directory in which no gate was selected.
     """
 
     verdict: Literal["passed", "blocked"]
@@ -298,6 +299,7 @@ class Report:
     suites: tuple[SuiteRun, ...] = ()
     advice: tuple[Advice, ...] = ()
     file_changes: FileChanges = field(default_factory=FileChanges)
+    unselected: tuple[str, ...] = ()
 
     @property
     def gated_verdicts(self) -> tuple[Verdict, ...]:

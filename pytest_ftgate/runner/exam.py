@@ -25,23 +25,33 @@ def with_exam(
     """Return *verdict* with how the exam has changed since a run was accepted.
 
     What is left of the exam decides first: a failed verdict stays. Any other one is inconclusive if
-    the exam has shrunk. A run that is accepted asks for nothing that is gone. *hidden* are accepted
-    gates that this run leaves out.
+    the exam has shrunk. A run that is accepted asks for nothing that is gone, nor to be accepted.
+    *hidden* are accepted gates that this run leaves out.
     """
+    if session.settings.accept:
+        steps = (step for step in verdict.next if step.kind is not StepKind.ACCEPT)
+        return replace(verdict, next=tuple(steps))
     record = session.accepted_record(gate_run.gate_suite)
-    if record is None or session.settings.accept:
+    if record is None:
         return verdict
     change = _exam_change(session, gate_run, record, hidden)
-    notes = (*verdict.notes, *exam_sentences(change))
-    verdict = replace(verdict, exam=change, notes=notes)
+    sentences = tuple(exam_sentences(change))
+    told = replace(verdict, exam=change, notes=(*verdict.notes, *sentences))
     if not change.has_shrunk or verdict.outcome in (Outcome.FAILED, Outcome.INVALID):
-        return verdict
-    step = NextStep(StepKind.ACCEPT_EXAM, {"suite": gate_run.gate_suite.name})
+        return told
+    kind = StepKind.ACCEPT if change.is_older else StepKind.ACCEPT_EXAM
+    step = NextStep(kind, {"suite": gate_run.gate_suite.name})
     if verdict.outcome is Outcome.INCONCLUSIVE:
-        return replace(verdict, next=(*verdict.next, step))
-    statement = Statement(StatementKind.EXAM_HAS_SHRUNK)
-    outcome = Outcome.INCONCLUSIVE
-    return replace(verdict, outcome=outcome, gated=True, statement=statement, next=(step,))
+        return replace(told, next=(*verdict.next, step))
+    return replace(
+        told,
+        outcome=Outcome.INCONCLUSIVE,
+        gated=True,
+        # The headline is the first sentence.
+        notes=(*verdict.notes, *sentences[1:]),
+        statement=Statement(StatementKind.EXAM_HAS_SHRUNK),
+        next=(step,),
+    )
 
 
 def _exam_change(

@@ -202,3 +202,24 @@ def test_an_accepted_default_limit_shrinks_when_cases_are_added(desk):
         ("accepted", 0.07),
     }
     assert all(check["has_default_limit"] for check in checks)
+
+
+def test_a_limit_that_was_written_wider_into_the_record_is_an_error_at_its_line(desk):
+    desk.suite("{accuracy: {}}", current=2, short=2)
+    desk.run("--ftgate-accept")
+    record = desk.path(ACCEPTED)
+    text = record.read_text("utf-8")
+    line = next(n for n, one in enumerate(text.splitlines(), 1) if '"accuracy": 0.1' in one)
+    record.write_text(text.replace('"accuracy": 0.1', '"accuracy": 0.4'))
+    desk.replies("short", wrong=30)
+
+    result = desk.run("--ftgate-inconclusive=warn")
+
+    assert result.ret != 0
+    wide = (
+        f"  {ACCEPTED}:{line}: limits: accuracy: 0.4 lets 40 points go, and the cases can show 10;*"
+    )
+    result.stdout.fnmatch_lines([wide])
+    desk.replies("short", wrong=2)
+    desk.run("--ftgate-accept").assert_outcomes(passed=2)
+    desk.run().assert_outcomes(passed=2)

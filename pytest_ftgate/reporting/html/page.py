@@ -51,6 +51,7 @@ from pytest_ftgate.reporting.tables import (
     verdict_rows,
 )
 from pytest_ftgate.reporting.text import escape_controls, line_ranges
+from pytest_ftgate.reporting.ungated import unselected_line
 from pytest_ftgate.reporting.verdict import (
     certainty_lines,
     judge_tables,
@@ -164,7 +165,7 @@ def html_page(report: Report) -> str:
         top=_top_values(report),
         gates=gates_line(report),
         usage=usage_line(report),
-        changes=changes_line(report.file_changes),
+        lines=filter(None, (changes_line(report.file_changes), unselected_line(report))),
         suites=list(dict.fromkeys(verdict.suite for verdict in report.verdicts)),
         sections=shown,
         anchors={section.anchor for section, _ in shown},

@@ -1,0 +1,163 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from columns import case, suite
+
+from pytest_ftgate.gates.exam import ExamLoss, LossOfExam, LostCases
+from pytest_ftgate.results.exam import (
+    Exam,
+    ExamCase,
+    GateExam,
+    case_digest,
+    compare_exams,
+    exam_of,
+    merge_exams,
+)
+from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.rule import Rule
+
+CASES = {"a": ExamCase("1"), "b": ExamCase("2"), "c": ExamCase("3")}
+GATE = GateExam(limits={"min": 0.8, "max_drop": 0.05}, variants=("current", "new"))
+
+
+def exam(cases=CASES, gate=GATE):
+    return Exam(gates={"accuracy": gate}, cases={"suite": cases})
+
+
+def change(now, before=None, right=None):
+    return compare_exams(before or exam(), now, "accuracy", "new", right or {})
+
+
+def test_the_same_exam_has_lost_nothing():
+    assert not change(exam()).has_shrunk
+    assert change(exam()).accepted == 3
+
+
+@pytest.mark.parametrize(
+    ("case_now", "kind"),
+    [
+        (None, "gone"),
+        (ExamCase("1", weight=0), "without weight"),
+        (ExamCase("1", weight=0.5), "changed"),
+        (ExamCase("4"), "changed"),
+        (ExamCase("1", group="g"), "changed"),
+        (ExamCase("1", parts=("hard",)), "changed"),
+    ],
+)
+def test_a_case_that_decides_otherwise_is_lost_with_how_many_were_right(case_now, kind):
+    cases = {key: value for key, value in (CASES | {"a": case_now}).items() if value}
+
+    found = change(exam(cases), right={"a": 1.0, "b": 0.0})
+
+    assert found.lost == (LostCases(kind, 1, 1, ("a",)),)
+    assert found.has_shrunk
+
+
+def test_a_case_that_never_had_weight_is_not_missed():
+    before = exam(CASES | {"d": ExamCase("4", weight=0)})
+
+    assert not change(exam(), before).has_shrunk
+
+
+def test_of_a_case_without_accepted_score_it_is_not_said_whether_it_was_right():
+    assert change(exam({"a": ExamCase("1")}), right={"b": None}).lost[0].right is None
+
+
+def test_the_first_five_lost_cases_are_named():
+    many = {f"c{n}": ExamCase(str(n)) for n in range(9)}
+
+    (lost,) = change(exam({}), exam(many)).lost
+
+    assert (lost.count, lost.ids) == (9, ("c0", "c1", "c2", "c3", "c4"))
+
+
+def test_cases_that_came_are_counted_if_they_have_weight_and_shrink_nothing():
+    found = change(exam(CASES | {"d": ExamCase("4"), "e": ExamCase("5", weight=0)}))
+
+    assert (found.came, found.came_ids, found.has_shrunk) == (1, ("d",), False)
+
+
+def test_a_gate_that_came_has_no_cases_that_came():
+    assert change(exam(), Exam()).came == 0
+
+
+@pytest.mark.parametrize(
+    ("gate", "loss"),
+    [
+        (replace(GATE, variants=("new",)), (LossOfExam.VARIANT, "accuracy[current]")),
+        (replace(GATE, uncompared=("new",)), (LossOfExam.COMPARED, "new")),
+        (replace(GATE, baseline="new"), (LossOfExam.BASELINE, "baseline")),
+        (replace(GATE, limits={"min": 0.7, "max_drop": 0.05}), (LossOfExam.LIMIT, "min")),
+        (replace(GATE, limits={"min": 0.8, "max_drop": 0.1}), (LossOfExam.LIMIT, "max_drop")),
+        (replace(GATE, limits={"min": 0.8, "max_drop": "none"}), (LossOfExam.LIMIT, "max_drop")),
+        (replace(GATE, limits={"max_drop": 0.05}), (LossOfExam.LIMIT, "min")),
+    ],
+)
+def test_what_a_gate_lets_pass_now_is_a_loss(gate, loss):
+    assert [(one.kind, one.name) for one in change(exam(gate=gate)).losses] == [loss]
+
+
+def test_a_stricter_limit_and_a_new_one_are_no_loss():
+    stricter = {"min": 0.9, "max_drop": 0.02, "max_p95_ms": 900}
+
+    assert not change(exam(gate=replace(GATE, limits=stricter))).has_shrunk
+
+
+def test_a_gate_that_is_gone_is_a_loss_of_every_other_gate():
+    before = Exam(
+        gates={"accuracy": GATE, "format": GateExam(variants=("new",))}, cases={"suite": CASES}
+    )
+
+    assert change(exam(), before).losses == (ExamLoss(LossOfExam.GATE, "format"),)
+
+
+def test_a_case_that_need_not_pass_any_more_is_a_loss():
+    before = exam(CASES | {"a": ExamCase("1", must_pass=True)})
+
+    assert change(exam(), before).losses == (ExamLoss(LossOfExam.MUST_PASS, "a"),)
+    assert not change(before, exam()).has_shrunk
+
+
+def test_the_exam_of_a_suite_is_what_it_declares():
+    gate = RateGate(kind="accuracy", line=7, max_drop=0.05, min=0.8)
+    asked = replace(
+        suite(gate), cases=(case("a"), replace(case("b"), must_pass=True, group="g", weight=2))
+    )
+
+    found = exam_of(asked)
+
+    assert found.gates["accuracy"].variants == ("current", "new")
+    assert {**found.gates["accuracy"].limits}.items() >= {"min": 0.8, "max_drop": 0.05}.items()
+    a, b = found.cases["suite"].values()
+    assert (a.weight, a.group, a.must_pass) == (1, None, False)
+    assert (b.weight, b.group, b.must_pass) == (2, "g", True)
+
+
+def test_tags_decide_only_where_a_gate_looks_at_them():
+    gate = RateGate(kind="accuracy", line=7, max_drop=0.05)
+    tagged = replace(suite(gate), cases=(replace(case("a"), tags=("hard",)),))
+    sliced = replace(tagged, gates={"accuracy": replace(gate, slices={"tag": {"min": 0.5}})})
+
+    assert exam_of(tagged).cases["suite"]["a"].parts == ()
+    assert exam_of(sliced).cases["suite"]["a"].parts == ("hard",)
+
+
+def test_exams_of_single_gates_merge_into_that_of_the_suite():
+    whole = Exam(gates={"accuracy": GATE, "format": GateExam()}, cases={"suite": CASES})
+
+    parts = [whole.of_gates(["accuracy"]), whole.of_gates(["format"])]
+
+    assert merge_exams(parts) == whole
+    assert whole.without(gates=frozenset({"format"})) == exam()
+    assert [*whole.without(cases=frozenset("a")).cases["suite"]] == ["b", "c"]
+
+
+def test_an_edited_scorer_changes_the_digest_of_its_cases(tmp_path: Path):
+    scored = replace(case("a"), score=Rule("python", "scorer:score"))
+    (tmp_path / "scorer.py").write_text("def score(reply, case): return 1\n")
+    before = case_digest(scored, tmp_path)
+    (tmp_path / "scorer.py").write_text("def score(reply, case): return 0\n")
+
+    assert case_digest(scored, tmp_path) != before
+    assert case_digest(case("a"), tmp_path) == case("a").digest
