@@ -22,14 +22,13 @@ _STATES = {
 
 def exam_phrase(change: ExamChange) -> str:
     """Return in a few words how the exam has shrunk."""
-    older = "the accepted record is of an older form"
-    return older if change.is_older else "less is tested than was accepted"
+    return "record of an older form" if change.is_older else "less is tested than was accepted"
 
 
 def exam_sentences(change: ExamChange) -> Iterator[str]:
     """Yield a sentence on each thing that has changed, the cases first."""
     if change.is_older:
-        yield f"{exam_phrase(change)}; it does not say what decided"
+        yield "the accepted record is of an older form; it does not say what decided"
     yield from (_lost_text(lost, change.accepted) for lost in change.lost)
     yield from map(_loss_text, change.losses)
     if change.came:

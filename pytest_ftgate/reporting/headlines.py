@@ -345,9 +345,7 @@ def severity_counts(findings: Sequence[Finding]) -> str:
 
 
 def _exam_headline(verdict: Verdict) -> str:
-    sentences = [*exam_sentences(verdict.exam)] if verdict.exam else []
-    more = len(sentences) - 1
-    return (sentences or ["what decides has changed"])[0] + f" ({more} more)" * (more > 0)
+    return next(exam_sentences(verdict.exam)) if verdict.exam else "what decides has changed"
 
 
 def _not_gated_text(values: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from reports import (
 )
 
 from pytest_ftgate.client.budget import CostReport
+from pytest_ftgate.gates.exam import ExamChange, ExamLoss, LossOfExam, LostCases
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
@@ -31,6 +32,7 @@ from pytest_ftgate.gates.verdict import (
     Severity,
     Verdict,
 )
+from pytest_ftgate.reporting.exam import exam_sentences
 from pytest_ftgate.reporting.gate_summary import gate_lines
 from pytest_ftgate.reporting.summary import summary_lines
 from pytest_ftgate.results.run import Report, RequestCounts
@@ -51,6 +53,11 @@ SAME_AS_BASE = (
 NOT_RECORDED = (
     "current: 3 of 100 replies are not recorded; with the keys, run\n"
     f"    pytest --ftgate {SUITE} && pytest-ftgate cache export {SUITE}"
+)
+SHRUNK = ExamChange(
+    accepted=200,
+    lost=(LostCases("gone", 46, 40, ("t003", "t011", "t012", "t019", "t023")),),
+    losses=(ExamLoss(LossOfExam.LIMIT, "max_drop", 0.05, "none"),),
 )
 TOO_FEW = (
     f"{SUITE}: 1 error\n  {SUITE}:7: accuracy: max_drop: 0.05 can never be shown with 20 cases, "
@@ -199,6 +206,12 @@ def _stated(kind: StatementKind, outcome: Outcome, *steps: NextStep, **values) -
 def _ungated(kind: StatementKind, *steps: NextStep, **values) -> Verdict:
     """Return the verdict of a gate that nothing can fail."""
     return replace(_stated(kind, Outcome.PASSED, *steps, **values), gated=False)
+
+
+def _shrunk(change: ExamChange, step: StepKind) -> Verdict:
+    """Return the verdict of a gate that passes on what is left of what was accepted."""
+    verdict = _stated(StatementKind.EXAM_HAS_SHRUNK, Outcome.INCONCLUSIVE, _step(step))
+    return replace(verdict, exam=change, notes=tuple([*exam_sentences(change)][1:]))
 
 
 def _missing() -> Verdict:
@@ -369,6 +382,13 @@ ENDS: tuple[End, ...] = (
                        _step(StepKind.DECLARE_MINIMUM), informative=False,
                        note=AT_CHANCE),
         (f"{STEPS}a_comparison_that_can_show_nothing_passes_with_the_minimum_that_is_added",)),
+    End("inconclusive", "less is tested than was accepted",
+        lambda: report(_shrunk(SHRUNK, StepKind.ACCEPT_EXAM)),
+        (f"{_J}test_exam.py::test_an_exam_that_has_shrunk_blocks_the_build_and_says_what_it_has_lost",
+         f"{_J}test_exam.py::test_nothing_is_asked_for_again_once_a_run_is_accepted_in_the_same_change")),
+    End("inconclusive", "an accepted record of an older form",
+        lambda: report(_shrunk(ExamChange(is_older=True), StepKind.ACCEPT)),
+        (f"{_J}test_exam.py::test_a_record_of_the_older_form_is_accepted_once",)),
     End("inconclusive", "a skill", _skill,
         (f"{_J}test_forgetting.py::test_a_skill_may_be_given_up",), _DATA),
     End("inconclusive", "a rise that shows nothing",
