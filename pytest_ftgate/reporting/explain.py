@@ -34,6 +34,11 @@ def frequency_phrase(p: float) -> str:
 def explain(verdict: Verdict) -> Iterator[str]:
     """Yield the rule of the deciding check, in sentences with the numbers of this gate."""
     check = verdict.check
+    if verdict.statement.kind is StatementKind.EXAM_HAS_SHRUNK:
+        yield (
+            "Less decides than was accepted, so a pass on what is left is inconclusive, until a "
+            "run is accepted. What is left:"
+        )
     if check is None and verdict.statement.kind is not StatementKind.NOTHING_TO_COMPARE:
         yield f"No limit was checked: {headline(verdict)}."
     elif check is None:

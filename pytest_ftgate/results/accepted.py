@@ -196,11 +196,12 @@ def _format_message(text: bytes) -> str:
 
 
 def accepted_limit_line(path: Path, gate: str) -> int:
-    """Return the line of the default limit of *gate* in the record at *path*; 0 for none."""
+    """Return the line of the default limit of *gate* in the record at *path*."""
     lines = path.read_text("utf-8").splitlines()
-    start = next((n for n, line in enumerate(lines) if line.startswith(' "limits"')), len(lines))
+    starts = (n for n, line in enumerate(lines) if line.lstrip().startswith('"limits"'))
+    start = next(starts, 0)
     named = (n for n, line in enumerate(lines[start:], start + 1) if f"{json.dumps(gate)}:" in line)
-    return next(named, 0)
+    return next(named, 1)
 
 
 def accepted_path(root: Path, suite: str) -> Path:

@@ -7,6 +7,8 @@ from fnmatch import fnmatchcase
 
 import pytest
 
+from pytest_ftgate.cli.main import main
+
 ACCEPTED = "tickets.accepted.json"
 GATES = "{accuracy: {min: 0.6, max_drop: 0.1}, format: {max_drop: 0.1}}"
 #: The closing section of a run that nothing else blocks.
@@ -194,6 +196,19 @@ def test_cases_that_came_are_named_and_block_nothing(accepted):
     assert accepted.verdicts()["accuracy[new]"]["notes"] == [
         "3 cases have come since a run was accepted: t100, t101, t102"
     ]
+
+
+def test_explain_says_that_the_rest_of_the_exam_passed(accepted, capsys, monkeypatch):
+    edit_failing(lambda row: None)(accepted)
+    accepted.run()
+    monkeypatch.chdir(accepted.pytester.path)
+    capsys.readouterr()
+
+    main(["explain", "tickets.ftgate.yaml::accuracy[new]"])
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert "so a pass on what is left is inconclusive, until a run is accepted." in said
+    assert said.index("What is left: ") < said.index("so this check passed.")
 
 
 def test_a_corrected_label_counts_as_changed_and_is_accepted_with_the_correction(accepted):
