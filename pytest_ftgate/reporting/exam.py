@@ -39,13 +39,11 @@ def exam_sentences(change: ExamChange) -> Iterator[str]:
 
 def _lost_text(lost: LostCases, accepted: int) -> str:
     state = _STATES[lost.kind][lost.count != 1]
-    right = "" if lost.right is None else f"; {lost.right} of them {_were(lost.right)} right"
-    count = f"{lost.count} of {accepted} accepted cases {state}"
-    return f"{count}{right}: {_names(lost.ids, lost.count)}"
-
-
-def _were(count: int) -> str:
-    return "was" if count == 1 else "were"
+    names = _names(lost.ids, lost.count)
+    which = f"{'it is' if lost.count == 1 else 'they are'} {names}"
+    if lost.right is not None:
+        which = f"{lost.right} of them {'was' if lost.right == 1 else 'were'} right: {names}"
+    return f"{lost.count} of {accepted} accepted cases {state}; {which}"
 
 
 def _names(ids: tuple[str, ...], count: int) -> str:

@@ -17,7 +17,7 @@ def test_one_case_is_told_in_the_singular_and_without_a_score_that_is_not_known(
     lost = LostCases("without weight", 1, None, ("a",))
 
     assert [*exam_sentences(ExamChange(accepted=200, lost=(lost,), came=1, came_ids=("z",)))] == [
-        "1 of 200 accepted cases has no weight any more: a",
+        "1 of 200 accepted cases has no weight any more; it is a",
         "1 case has come since a run was accepted: z",
     ]
 
