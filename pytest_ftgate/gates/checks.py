@@ -348,9 +348,13 @@ def check_minimum(
 
 
 def inconclusive_at_chance(check: Check, guess_rate: float) -> Check:
-    """Return the check of a minimum, inconclusive if it is reached and below *guess_rate*."""
+    """Return the check of a minimum, inconclusive if it is reached and below *guess_rate*.
+
+    Nor does it name a limit below that rate.
+    """
     if check.outcome is not Outcome.PASSED or check.limit >= guess_rate:
-        return check
+        is_below = check.shown_limit is not None and check.shown_limit < guess_rate
+        return replace(check, shown_limit=None) if is_below else check
     note = f"guessing is right in {percent(guess_rate)}, so this minimum shows nothing"
     return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
 
