@@ -237,6 +237,28 @@ def test_paths_without_a_gate_are_an_error(runner):
     assert (ended.status, ended.outputs["verdict"]) == (5, "error")
 
 
+def test_a_gate_that_nothing_can_fail_is_an_error(runner, api):
+    loose = SUITE.replace("min: 0.8, max_drop: 0.05", "min: 0, max_drop: none")
+    (runner.folder / "tickets.ftgate.yaml").write_text(loose)
+
+    ended = runner.run()
+
+    assert (ended.status, ended.outputs["verdict"]) == (5, "error")
+    assert "nothing can fail it: min: 0, max_drop: none" in ended.log
+    assert "PASSED" not in api.kept[0]["body"]
+
+
+def test_a_suite_that_was_not_selected_is_named_in_the_comment(runner, api):
+    (runner.folder / "other").mkdir()
+    for path in [*runner.folder.glob("*.jsonl"), *runner.folder.glob("*.yaml")]:
+        (runner.folder / "other" / path.name).write_text(path.read_text("utf-8"))
+
+    ended = runner.run(paths="tickets.ftgate.yaml")
+
+    assert ended.status == 0
+    assert "no gate was selected in 1 suite: other/tickets.ftgate.yaml" in api.kept[0]["body"]
+
+
 def test_all_wrong_inputs_are_named_at_once_and_nothing_runs(runner, api):
     ended = runner.run(comment="ja", replies="sometimes", max_usd="1,50", title="a b\n::error::x")
 
