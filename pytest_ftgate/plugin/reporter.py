@@ -238,7 +238,7 @@ class Reporter:
             suites=self._suite_runs(),
             advice=tuple(from_json(Advice, text) for text in self._advice),
             file_changes=file_changes(self._settings, self._files, os.environ),
-            unselected=unselected_suites(self._config, self._verdicts.suites),
+            unselected=unselected_suites(self._config, self._verdicts.files),
         )
         return replace(report, verdict=overall_verdict(report))
 

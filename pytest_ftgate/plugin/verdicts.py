@@ -106,11 +106,10 @@ class GateVerdicts:
         return bool(self._gates)
 
     @property
-    def suites(self) -> set[str]:
-        """The files of which the run selected a gate or could collect none, and their suites."""
+    def files(self) -> set[str]:
+        """The files in which the run selected a gate, or which it could not collect."""
         nodes = (*(self._gates or self._tests), *self._uncollected)
-        used = {str(json.loads(verdict)["suite"]) for verdict in self.by_node.values()}
-        return used.union(node.partition("::")[0] for node in nodes)
+        return {node.partition("::")[0] for node in nodes}
 
     def add_interruption(self) -> None:
         """Record that the run was cut off if it was: before all gates were collected.

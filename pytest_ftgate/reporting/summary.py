@@ -86,8 +86,8 @@ def summary_lines(report: Report, verbosity: int = 0) -> list[str]:
     """
     lines = [*_verdict_lines(report)] if report.gated_verdicts or report.errors else []
     if verbosity < 0:
-        tail = [*wrap_lines(usage_line(report), 0), *_changes_lines(report)]
-        tail += message_lines(filter(None, (unselected_line(report), *report.notes)))
+        tail = [*wrap_lines(usage_line(report), 0), *_selection_lines(report)]
+        tail += message_lines(report.notes)
         return [*lines, *_short_lines(report), *tail] if lines else tail
     tail, notes = [*_tail_lines(report)], _closing_notes(report)
     room = _note_room(report, len(lines) + len(tail))
@@ -392,18 +392,20 @@ def _tail_lines(report: Report) -> Iterator[str]:
     yield from _half_gone_lines(passed)
     if report.requests.replies or report.requests.sent:
         yield from fit_parts(usage_line(report).split(" · "), 2, gap=" · ")
-    yield from _changes_lines(report)
-    yield from message_lines(filter(None, [unselected_line(report)]))
+    yield from _selection_lines(report)
     for advice in report.advice:
         yield from wrap_lines(f"ladder: {ladder_sentence(advice)} (--ftgate-ladder explains)", 0)
 
 
-def _changes_lines(report: Report) -> list[str]:
-    """Return a line on the files that differ from the base branch, if any does; -v shows all."""
+def _selection_lines(report: Report) -> list[str]:
+    """Return a line on suites without a selected gate, and one on files that have changed.
+
+    Files are those that differ from the base branch; -v shows all.
+    """
     lines = (changes_line(report.file_changes, most) for most in range(_MAX_FILES, 0, -1))
     line = next((line for line in lines if cell_count(line) <= line_width()), "")
     line = line or shorten(changes_line(report.file_changes, 1), line_width())
-    return [line] if line else []
+    return [*filter(None, (line, shorten(unselected_line(report), line_width())))]
 
 
 def _passed(report: Report) -> list[Verdict]:

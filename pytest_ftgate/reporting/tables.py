@@ -430,6 +430,11 @@ def _first_names(names: Sequence[str], most: int = _MAX_NAMES) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def shown_file(name: str) -> str:
+    """Return the name of a file as a line shows it; a commit may hold any name."""
+    return shorten(escape_controls(name).replace("\n", "\\n"), _MAX_NAME)
+
+
 def changes_line(changes: FileChanges, most: int = 10) -> str:
     """Return which files that decide differ from the base branch; "" if none does.
 
@@ -440,8 +445,7 @@ def changes_line(changes: FileChanges, most: int = 10) -> str:
         return not file.name.endswith(".accepted.json"), file.change != "deleted"
 
     names = [
-        shorten(escape_controls(file.name).replace("\n", "\\n"), _MAX_NAME)
-        + (f" ({file.change})" if file.change != "changed" else "")
+        shown_file(file.name) + (f" ({file.change})" if file.change != "changed" else "")
         for file in sorted(changes.files, key=rank)
     ]
     return f"changed since {changes.branch}: {_first_names(names, most)}" if names else ""

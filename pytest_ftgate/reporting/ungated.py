@@ -9,14 +9,14 @@ from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.units import percent, points, quantity
 from pytest_ftgate.gates.verdict import Check, Verdict
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.tables import format_table, rate_cell
-from pytest_ftgate.reporting.text import escape_controls, fit_parts, shorten, wrap_lines
+from pytest_ftgate.reporting.tables import format_table, rate_cell, shown_file
+from pytest_ftgate.reporting.text import escape_controls, fit_parts, wrap_lines
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id, node_name
 from pytest_ftgate.suite.providers import provider_spec
 
-#: The most suites without a selected gate that are named, and the most characters of a name.
-_MAX_NAMED, _MAX_NAME = 2, 60
+#: The most suites without a selected gate that are named.
+_MAX_NAMED = 2
 
 
 def gate_name(report: Report, verdict: Verdict) -> str:
@@ -27,12 +27,10 @@ def gate_name(report: Report, verdict: Verdict) -> str:
 
 def unselected_line(report: Report) -> str:
     """Return in how many suites no gate was selected, with two names; "" if in none."""
-    names = [shorten(escape_controls(name), _MAX_NAME) for name in report.unselected]
-    if not names:
+    if not report.unselected:
         return ""
-    more = f" and {len(names) - _MAX_NAMED:,} more" if len(names) > _MAX_NAMED else ""
-    suites = quantity(len(names), "suite")
-    return f"no gate was selected in {suites}: {', '.join(names[:_MAX_NAMED])}{more}"
+    names = ", ".join(map(shown_file, report.unselected[:_MAX_NAMED]))
+    return f"no gate was selected in {quantity(len(report.unselected), 'suite')}: {names}"
 
 
 def ungated_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:

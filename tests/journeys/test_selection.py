@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 #: Answers slowly enough that a run can end before all has been asked.
@@ -210,3 +212,58 @@ def test_without_the_option_no_suite_is_collected(two):
 
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*ftgate.yaml*")
+
+
+def copy_suite(desk, folder):
+    """Copy the suite of *desk* and its files into a folder below."""
+    desk.path(folder).mkdir(parents=True)
+    for path in [*desk.pytester.path.glob("*.jsonl"), desk.path("tickets.ftgate.yaml")]:
+        desk.path(f"{folder}/{path.name}").write_text(path.read_text("utf-8"), "utf-8")
+
+
+@pytest.fixture
+def four(two):
+    """Four suites, and one more in folders that pytest does not look in."""
+    for folder in ("a", "b", "c", ".hidden", "node_modules/x", "env/lib"):
+        copy_suite(two, folder)
+    two.path("env/pyvenv.cfg").touch()
+    return two
+
+
+@pytest.mark.parametrize("options", [(), ("-q",), ("-n1",)], ids=["alone", "quiet", "xdist"])
+def test_the_closing_section_names_suites_in_which_no_gate_was_selected(four, options):
+    result = four.run("tickets.ftgate.yaml", "--ftgate-json=run.json", *options)
+
+    result.stdout.fnmatch_lines(
+        ["no gate was selected in 3 suites: a/tickets.ftgate.yaml, b/tickets.ftgate.yaml"]
+    )
+    unselected = json.loads(four.path("run.json").read_text("utf-8"))["unselected"]
+    assert unselected == [f"{folder}/tickets.ftgate.yaml" for folder in "abc"]
+
+
+def test_a_suite_of_which_each_gate_was_deselected_is_named(four):
+    result = four.run("a", "b", "-k", "b/tickets or ordinary", "--deselect=b")
+
+    assert "no gate was selected in 4 suites: " in result.stdout.str()
+
+
+def test_of_a_whole_project_no_suite_is_named(four):
+    result = four.run()
+
+    assert "no gate was selected" not in result.stdout.str()
+
+
+def test_a_suite_that_cannot_be_read_was_selected(four):
+    four.path("a/tickets.ftgate.yaml").write_text("cases: [")
+
+    result = four.run()
+
+    assert "no gate was selected" not in result.stdout.str()
+
+
+def test_a_marked_function_selects_no_gate_of_its_suite(two):
+    two.marked("def test_it(case, reply):\n    assert reply.text == case.expected\n")
+
+    result = two.run("test_marked.py")
+
+    result.stdout.fnmatch_lines(["no gate was selected in 1 suite: tickets.ftgate.yaml"])
