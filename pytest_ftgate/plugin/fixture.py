@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import pytest
 
-from pytest_ftgate.errors import ConfigurationError, FtgateError, did_you_mean
+from pytest_ftgate.errors import ConfigurationError, EngineError, FtgateError, did_you_mean
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key
@@ -38,7 +38,7 @@ def _shown_at_the_test(method: Callable[_Params, _Value]) -> Callable[_Params, _
         __tracebackhide__ = True
         try:
             return method(*args, **kwargs)
-        except FtgateError as error:
+        except (FtgateError, EngineError) as error:
             raise error.with_traceback(None) from None
 
     return run
@@ -112,10 +112,11 @@ class SuiteHandle:
 
     def _scores(self, variant: Variant) -> VariantScores:
         look = full_look(self._suite)
-        with live_progress(self._config) as on_progress:
-            requests = self._session.workloads.task_requests(self._suite, variant, look)
-            self._session.checked_results([requests], on_progress, self._suite.name)
-        return self._session.scores.task_scores(self._suite, variant, look)
+        with self._session.internal_errors():
+            with live_progress(self._config) as on_progress:
+                requests = self._session.workloads.task_requests(self._suite, variant, look)
+                self._session.checked_results([requests], on_progress, self._suite.name)
+            return self._session.scores.task_scores(self._suite, variant, look)
 
     @_shown_at_the_test
     def verdict(self, gate: str, variant: str) -> Verdict:
@@ -130,7 +131,7 @@ class SuiteHandle:
         gated = replace(self._variant(variant), gated=True)
         gates = {gate.kind: gate for gate in self._suite.gates_for(gated)}
         gate_run = GateRun(self._suite, _by_name(gate, gates, "gate"), self._variant(variant))
-        with live_progress(self._config) as on_progress:
+        with self._session.internal_errors(), live_progress(self._config) as on_progress:
             return evaluate_gate(self._session, gate_run, on_progress=on_progress).verdict
 
     def _variant(self, name: str) -> Variant:
