@@ -551,7 +551,8 @@ def _finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
         reporter.add_suite_runs(collect_suite_runs(run))
     reporter.add_accepted(_accepted(config))
     interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
-    reporter.mark_interrupted(interrupted_notes(run, gate_runs) if interrupted else ())
+    with noted(config):
+        reporter.mark_interrupted(interrupted_notes(run, gate_runs) if interrupted else ())
     reporter.write(session, run.pending_batches)
     if session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = reporter.exit_code
