@@ -143,7 +143,7 @@ class LastingStream:
         except self._lost:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             # For children too, and for what Python itself writes at exit.
-            with suppress(OSError, ValueError):
+            with suppress(OSError, ValueError, AttributeError):
                 os.dup2(nowhere, self._stream.fileno())
                 self._stream.flush()
             os.close(nowhere)
