@@ -184,7 +184,8 @@ examples:
   pytest-ftgate compare results.json::old-model results.json::new-model
   pytest-ftgate compare base.jsonl tuned.jsonl --write qa.ftgate.yaml
 
-exit codes: 0 passed, 1 failed, 2 a file or an option cannot be used, 3 inconclusive
+exit codes: 0 passed, 1 failed, 2 a file or an option cannot be used, 3 inconclusive,
+4 an internal error
 """
 _IMPORT_EXAMPLES = """\
 The file may be a configuration of promptfoo, an eval or samples of OpenAI Evals, goldens of
@@ -197,7 +198,8 @@ examples:
   pytest-ftgate import goldens.json --variant '{provider: anthropic, model: claude-haiku-5-5}'
   pytest-ftgate import export.csv -o prompts/support.ftgate.yaml
 
-exit codes: 0 the suite loads, 1 it was written and has errors to mend, 2 nothing was written
+exit codes: 0 the suite loads, 1 it was written and has errors to mend, 2 nothing was written,
+4 an internal error
 """
 # fmt: off
 _VERBS = (

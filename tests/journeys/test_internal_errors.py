@@ -183,6 +183,17 @@ def test_what_breaks_in_any_room_ends_the_run_and_is_told(recorded, monkeypatch,
     assert_internal_error(recorded, result, error)
 
 
+@pytest.mark.parametrize("room", ["scoring", "gates", "measured variants"])
+def test_where_a_room_breaks_every_reply_is_kept(served, room):
+    desk, server = served
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(*ROOMS[room], raising(KeyError("boom")))
+        assert desk.run("-q").ret == pytest.ExitCode.INTERNAL_ERROR
+
+    assert desk.run("-q").ret == pytest.ExitCode.OK
+    assert len(server.requests) == CASES
+
+
 @pytest.mark.parametrize("name", ["summary_lines", "inconclusive_lines"])
 def test_what_breaks_while_the_closing_section_is_printed(recorded, monkeypatch, name):
     monkeypatch.setattr(*place("reporting.summary", name), raising(KeyError("boom")))
