@@ -255,7 +255,7 @@ _EXIT_CODES = (
     ("every other verb", 0, "done"),
     ("", 1, "not done, or a problem was found; the output says which"),
     ("", 2, "the command line is wrong"),
-    ("each verb", 4, "an internal error; the message names file and line"),
+    ("each verb", 4, "an internal error, as 3 of `pytest --ftgate`"),
 )
 
 

@@ -334,7 +334,9 @@ class Engine:
         self._in_flight[request.fingerprint] = request
         self._peak_in_flight = max(self._peak_in_flight, len(self._in_flight))
         try:
-            reply = await self._retry_policy.generate_with_retries(lease, request, lease.backoff)
+            reply = await self._retry_policy.generate_with_retries(
+                lease.generate, request, lease.backoff
+            )
         finally:
             del self._in_flight[request.fingerprint]
         return redact_reply(reply, request, self._environ)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from threading import Lock
 from typing import Any
@@ -17,7 +18,12 @@ from typing import Any
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.retry import RetryPolicy
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RetryableError
-from pytest_ftgate.providers.base import Provider, ProviderFactory, open_provider
+from pytest_ftgate.providers.base import (
+    Provider,
+    ProviderFactory,
+    generate_reply,
+    open_provider,
+)
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
@@ -87,7 +93,8 @@ class RayWorker:
     async def generate(self, request: Request) -> Reply | Exception:
         """Send *request*, with retries; return the reply or the error."""
         try:
-            return await self._retry_policy.generate_with_retries(await self._provider(), request)
+            generate = partial(generate_reply, await self._provider())
+            return await self._retry_policy.generate_with_retries(generate, request)
         except Exception as error:  # noqa: BLE001 - the driver handles the error
             return _portable_error(error)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -34,24 +34,22 @@ def reason_of(session: pytest.Session) -> str:
         config.stash[broken_key] = str(failure)
         if not config.stash.get(shown_key, False):
             config.stash[shown_key] = True
-            _show(config, failure, f"{failure.traceback}{failure}")
+            excinfo = pytest.ExceptionInfo.from_exception(failure)
+            _show(config, f"{failure.traceback}{failure}", excinfo)
     if broken_key in config.stash:
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
     return config.stash.get(broken_key, "")
 
 
-def take_from_worker(config: pytest.Config, output: dict[str, str]) -> None:
+def take_from_worker(config: pytest.Config, output: Mapping[str, str]) -> None:
     """Take over the internal error of a worker of pytest-xdist, if *output* has one."""
     if output.get(BROKEN):
         config.stash[broken_key] = output[BROKEN]
     if text := output.get(UNSHOWN):
-        try:
-            raise RuntimeError(text)  # noqa: TRY301 - pytest wants one that was raised
-        except RuntimeError as error:
-            _show(config, error, text)
+        _show(config, text, pytest.ExceptionInfo.for_later())
 
 
-def _show(config: pytest.Config, error: Exception, text: str) -> None:
+def _show(config: pytest.Config, text: str, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
     if hasattr(config, "workeroutput"):
         # The hook would end a worker before its results are sent.
         config.workeroutput[UNSHOWN] = text
@@ -60,16 +58,6 @@ def _show(config: pytest.Config, error: Exception, text: str) -> None:
         writer = config.get_terminal_writer()
         if writer.width_of_current_line:
             writer.line()
-    shown: Any = _Shown(text)
-    excinfo = pytest.ExceptionInfo.from_exception(error)
+    # Plugins show the text of *excrepr*: this one has no secrets, and commands no build server.
+    shown: Any = escape_controls(text)
     config.hook.pytest_internalerror(excrepr=shown, excinfo=excinfo)
-
-
-class _Shown:
-    """What plugins show of an internal error: a text without secrets, which commands nothing."""
-
-    def __init__(self, text: str) -> None:
-        self._text = escape_controls(text)
-
-    def __str__(self) -> str:
-        return self._text

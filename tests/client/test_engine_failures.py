@@ -124,12 +124,16 @@ def test_what_a_provider_of_the_package_raises_by_mistake_ends_the_run(
     assert open_cache().replies([call("a").fingerprint])
 
 
+#: What a reply passes on its way: the claim of its request, a slot, the cache.
+ON_THE_WAY = [(Cache, "claim"), (Cache, "store"), (engine_module, "redact_reply")]
+ON_THE_WAY += [(SlotLease, "_send_within_budget"), (RateLimiter, "record_reply")]
+
+
 @pytest.mark.parametrize("error", MISTAKES, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize(
-    "place", [(Cache, "claim"), (Cache, "store"), (engine_module, "redact_reply")], ids=str
-)
+@pytest.mark.parametrize("place", ON_THE_WAY, ids=lambda place: place[1])
+@pytest.mark.parametrize("provider", ["python", "one of a plugin"])
 def test_an_error_on_the_way_of_a_reply_is_never_a_missing_reply(
-    start, call, monkeypatch, place, error
+    start, call, monkeypatch, provider, place, error
 ):
     def raises(*_: object) -> None:
         raise error
@@ -138,12 +142,12 @@ def test_an_error_on_the_way_of_a_reply_is_never_a_missing_reply(
     engine.wait([call("first")])
     monkeypatch.setattr(*place, raises)
 
-    raised = within_reason(lambda: engine.wait([call("second")]))
+    raised = within_reason(lambda: engine.wait([call("second", provider=provider)]))
     monkeypatch.undo()
     within_reason(engine.close)
 
     assert isinstance(raised, EngineError), raised
-    assert engine.results.keys() == {call("first").fingerprint}
+    assert {type(result) for result in engine.results.values()} == {Reply}
 
 
 def test_a_batch_that_is_cancelled_is_no_wait(start, call, monkeypatch):
