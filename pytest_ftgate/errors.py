@@ -211,7 +211,9 @@ class EngineError(Exception):
 def unexpected(error: BaseException) -> str:
     """Return what *error* says, and the file and line at which it happened."""
     frames = extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not is_installed(frame.filename)]
+    # Compiled code names its file by a path of the machine that built it.
+    present = [frame for frame in frames if Path(frame.filename).is_absolute()]
+    own = [frame for frame in present if not is_installed(frame.filename)]
     # Code of the user may break inside a function that it calls, such as one of urllib.
     last = (own or frames)[-1:]
     place = "".join(f" at {_place(frame.filename)}:{frame.lineno}" for frame in last)
