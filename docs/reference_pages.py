@@ -237,16 +237,17 @@ def _options() -> Iterator[str]:
     yield _row("", "`ftgate_files`", "Globs of suite files; `*.ftgate.yaml` by default.")
     yield "\n## Exit codes\n\n| command | code | meaning |\n|---|---|---|"
     yield from (_row(*cells) for cells in _EXIT_CODES)
+    yield "\nThe exit code is the same whoever reads the output: closed, or cut off by `head` or"
+    yield "`grep -q`. A verb that decides nothing then ends with 0, since its work is done. An"
+    yield "output that cannot be written, as on a full disk, is an error."
 
 
 _EXIT_CODES = (
     ("`pytest --ftgate`", 0, "every selected gate passed, and at least one was evaluated"),
     ("", 1, "a gate failed, is inconclusive (unless `warn`) or invalid, or was not evaluated"),
-    (
-        "",
-        "2 to 5",
-        "as pytest's: interrupted, an internal error, a wrong option, nothing collected",
-    ),
+    ("", 2, "the run was interrupted, or something could not be collected"),
+    ("", 3, "an internal error, whatever the gates were; the message names file and line"),
+    ("", "4, 5", "as pytest's: a wrong option, nothing collected"),
     ("`pytest-ftgate compare`", "0, 1, 3", "passed, failed, inconclusive"),
     ("", 2, "a file or an option cannot be used"),
     ("`pytest-ftgate import`", "0, 1", "the suite loads; it was written and has errors to mend"),
@@ -254,6 +255,7 @@ _EXIT_CODES = (
     ("every other verb", 0, "done"),
     ("", 1, "not done, or a problem was found; the output says which"),
     ("", 2, "the command line is wrong"),
+    ("each verb", 4, "an internal error, as 3 of `pytest --ftgate`"),
 )
 
 

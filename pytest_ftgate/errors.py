@@ -14,7 +14,7 @@ FtgateError
 ├── ScorerError                   a scorer raised an exception; it never counts as a wrong reply
 └── CacheError                    the reply cache cannot be read or written, or git tracks it
 
-EngineError                       an unexpected exception ended the engine; no gate handles it
+EngineError                       an unexpected exception ended the run; no gate handles it
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from sysconfig import get_path
-from traceback import extract_tb
+from traceback import extract_tb, format_exception
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 #: The folders of installed packages.
 _INSTALLED = {"site-packages", "dist-packages"}
+#: The most frames of a traceback, the last ones: an endless recursion has a thousand.
+_MAX_FRAMES = 30
 
 
 class FtgateError(Exception):
@@ -184,25 +186,38 @@ class CacheError(FtgateError):
 
 
 class EngineError(Exception):
-    """An unexpected exception, *cause*, ended the engine: no further request of the run is sent.
+    """An unexpected exception, *cause*, ended the run: no further request of it is sent.
 
     It is not an `FtgateError`: the code that handles the error of one gate must not catch it.
+    ``pytest --ftgate`` ends with exit code 3, whatever its gates were.
 
     Remedy: mend the code at the file and line that the message names; the same command goes on
-    with the replies that are kept.
+    with the replies that are kept. A line of this package is a defect of it: please report it.
+
+    Args:
+        cause: the exception.
+        redact: returns a text without secrets, which the message of any exception may quote.
     """
 
-    def __init__(self, cause: BaseException) -> None:
+    def __init__(self, cause: BaseException, redact: Callable[[str], str] = str) -> None:
         self.cause = cause
-        frames = extract_tb(cause.__traceback__)
-        own = [frame for frame in frames if not is_installed(frame.filename)]
-        # Code of the user may break inside a function that it calls, such as one of urllib.
-        last = (own or frames)[-1:]
-        place = "".join(f" at {_place(frame.filename)}:{frame.lineno}" for frame in last)
+        #: Where it happened, as Python shows it, without secrets.
+        self.traceback = redact("".join(format_exception(cause, limit=-_MAX_FRAMES)))
         super().__init__(
-            f"unexpected {type(cause).__name__}: {cause}{place}; the run ends, and every reply "
-            "that has come is kept"
+            redact(f"{unexpected(cause)}; the run ends, and every reply that has come is kept")
         )
+
+
+def unexpected(error: BaseException) -> str:
+    """Return what *error* says, and the file and line at which it happened."""
+    frames = extract_tb(error.__traceback__)
+    # Compiled code names its file by a path of the machine that built it.
+    present = [frame for frame in frames if Path(frame.filename).is_absolute()]
+    own = [frame for frame in present if not is_installed(frame.filename)]
+    # Code of the user may break inside a function that it calls, such as one of urllib.
+    last = (own or frames)[-1:]
+    place = "".join(f" at {_place(frame.filename)}:{frame.lineno}" for frame in last)
+    return f"unexpected {type(error).__name__}: {error}".removesuffix(": ") + place
 
 
 def is_installed(path: str) -> bool:

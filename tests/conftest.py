@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,11 @@ from pytest_ftgate.runner.provenance import TARGETS
 # of them would compile the package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A background job of a shell without job control ignores Ctrl-C, and all its children inherit that.
+# Tests interrupt runs, and look at the handler that a run has: for them it is the default one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Each test has caches of its own, and each write to one waits for the disk, but not for memory.
 _MEMORY, _ROOM = Path("/dev/shm"), 4 * 2**30

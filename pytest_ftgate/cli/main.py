@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from pytest_ftgate.errors import (
     FtgateError,
     SuiteError,
     did_you_mean,
+    unexpected,
 )
 from pytest_ftgate.gates.training_data import (
     check_training_data,
@@ -34,7 +35,7 @@ from pytest_ftgate.recommend.evidence import AcceptedRun
 from pytest_ftgate.reporting.headlines import severity_counts
 from pytest_ftgate.reporting.model_card import write_model_card
 from pytest_ftgate.reporting.summary import detail_lines, summary_lines
-from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.reporting.text import escape_controls, lasting_output
 from pytest_ftgate.reporting.trackers import Tracker, tracker_names
 from pytest_ftgate.reporting.verdict import finding_lines
 from pytest_ftgate.reporting.writers import write_report
@@ -54,27 +55,56 @@ _DESCRIPTION = "Quality gates for prompts and fine-tuned models: commands that r
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return its exit code: 0, or another with the reason in its output."""
-    options = vars(_parser().parse_args(argv))
-    call, function, error_code = options.pop("verb")
+    """Run one verb and return its exit code: 0, or another with the reason in its output.
+
+    The exit code is that of the work, whoever reads the output, and however much of it.
+    """
+    with lasting_output():
+        options = vars(_parser().parse_args(argv))
+        call, function, error_code = options.pop("verb")
+        try:
+            return _run(call, function, options)
+        except FtgateError as error:
+            print(escape_controls(str(error)), file=sys.stderr)
+        except OSError as error:
+            if error.filename is None:
+                return _internal_error(error)
+            print(f"{error.filename} cannot be read or written: {error.strerror}", file=sys.stderr)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an exit code of its own
+            return _internal_error(error)
+        return int(error_code)
+
+
+def _run(call: Callable[..., Any], function: str, options: Mapping[str, Any]) -> int:
+    """Do the work of a verb, then print what came of it; return the exit code of the work."""
+    printed: Any = call(function, **options)
+    lines: Iterable[str] | Path = getattr(printed, "lines", printed)
+    text = str(lines) if isinstance(lines, str | Path) else "\n".join(lines)
+    exit_code: int = getattr(printed, "exit_code", 0)
     try:
-        printed: Any = call(function, **options)
-        lines: Iterable[str] | Path = getattr(printed, "lines", printed)
-        print(lines if isinstance(lines, str | Path) else "\n".join(lines))
-        sys.stdout.flush()
-    except (FtgateError, EngineError) as error:
-        print(escape_controls(str(error)), file=sys.stderr)
-        return int(error_code)
-    except BrokenPipeError:
-        # A reader such as head has closed the pipe; without this Python fails again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        print(text, flush=True)
     except OSError as error:
-        if error.filename is None:
-            raise
-        print(f"{error.filename} cannot be read or written: {error.strerror}", file=sys.stderr)
-        return int(error_code)
-    return getattr(printed, "exit_code", 0)
+        reason = f"the output cannot be written: {error.strerror}"
+        if not exit_code:
+            raise ConfigurationError(reason) from error
+        print(reason, file=sys.stderr)
+    return exit_code
+
+
+#: The exit code of every verb after an exception that nothing expects.
+INTERNAL_ERROR = 4
+
+
+def _internal_error(error: BaseException) -> int:
+    """Print what happened, without secrets, and return the exit code."""
+    from pytest_ftgate.client.redaction import redact_text
+
+    # That of a run names the line, which is often one of the user's own provider.
+    text = str(error)
+    if not isinstance(error, EngineError):
+        text = f"{EngineError(error).traceback}{unexpected(error)}"
+    print(escape_controls(redact_text(text, os.environ)), file=sys.stderr)
+    return INTERNAL_ERROR
 
 
 # How verbs are called: their functions are imported when they run, and take the options by name.
@@ -161,7 +191,8 @@ examples:
   pytest-ftgate compare results.json::old-model results.json::new-model
   pytest-ftgate compare base.jsonl tuned.jsonl --write qa.ftgate.yaml
 
-exit codes: 0 passed, 1 failed, 2 a file or an option cannot be used, 3 inconclusive
+exit codes: 0 passed, 1 failed, 2 a file or an option cannot be used, 3 inconclusive,
+4 an internal error
 """
 _IMPORT_EXAMPLES = """\
 The file may be a configuration of promptfoo, an eval or samples of OpenAI Evals, goldens of
@@ -174,7 +205,8 @@ examples:
   pytest-ftgate import goldens.json --variant '{provider: anthropic, model: claude-haiku-5-5}'
   pytest-ftgate import export.csv -o prompts/support.ftgate.yaml
 
-exit codes: 0 the suite loads, 1 it was written and has errors to mend, 2 nothing was written
+exit codes: 0 the suite loads, 1 it was written and has errors to mend, 2 nothing was written,
+4 an internal error
 """
 # fmt: off
 _VERBS = (

@@ -259,8 +259,8 @@ class Batches:
                     await api.close()
         except FtgateError as error:
             self.settle_all(requests, error)
-        except Exception as error:  # noqa: BLE001 - an error here must not leave gates waiting
-            self.settle_all(requests, ReplyError(f"{type(error).__name__}: {error}"))
+        except Exception as error:  # noqa: BLE001 - the other groups go on until the run ends
+            self.results.fail(error)
 
     def unsettled(self, requests: Iterable[Request]) -> list[Request]:
         """Return those of *requests* that have no result."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from itertools import chain
 
@@ -127,7 +128,7 @@ class Engine:
         return tuple(self._batches.pending_batches)
 
     @property
-    def failure(self) -> BaseException | None:
+    def failure(self) -> EngineError | None:
         """The unexpected exception that ended the engine, or None."""
         return self._results.failure
 
@@ -154,8 +155,7 @@ class Engine:
             import_providers(unsettled)
         # The next gate would wait for them forever.
         except (Exception, SystemExit) as error:
-            self._results.fail(error)
-            raise EngineError(error) from error
+            raise self._results.fail(error) from error
         self._loop.call_soon_threadsafe(partial(self._send, unsettled, first=first))
 
     def was_submitted(self, request: Request) -> bool:
@@ -196,13 +196,19 @@ class Engine:
         if not self._loop.is_closed():
             finishing = asyncio.run_coroutine_threadsafe(self._finish(), self._loop)
             try:
-                finishing.result()
-            except KeyboardInterrupt:
-                self._loop.call_soon_threadsafe(self._cancel)
-                finishing.result()
+                self._await_end(finishing)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the caller checks *failure*
+                self._results.fail(error)
             finally:
                 self._thread.stop()
         self._cache.close()
+
+    def _await_end(self, finishing: Future[None]) -> None:
+        try:
+            finishing.result()
+        except KeyboardInterrupt:
+            self._loop.call_soon_threadsafe(self._cancel)
+            finishing.result()
 
     def cancel(self) -> None:
         """Let `close` cancel the requests in flight; a signal handler may call this meanwhile."""
@@ -345,7 +351,9 @@ class Engine:
         self._in_flight[request.fingerprint] = request
         self._peak_in_flight = max(self._peak_in_flight, len(self._in_flight))
         try:
-            reply = await self._retry_policy.generate_with_retries(lease, request, lease.backoff)
+            reply = await self._retry_policy.generate_with_retries(
+                lease.generate, request, lease.backoff
+            )
         finally:
             del self._in_flight[request.fingerprint]
         return redact_reply(reply, request, self._environ)

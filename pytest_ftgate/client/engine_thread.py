@@ -21,7 +21,7 @@ class EngineThread:
     of the user's code, or that would end the loop, as ``sys.exit`` does.
     """
 
-    def __init__(self, on_error: Callable[[BaseException], None]) -> None:
+    def __init__(self, on_error: Callable[[BaseException], object]) -> None:
         self._on_error = on_error
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(self._handle)

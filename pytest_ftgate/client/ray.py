@@ -10,14 +10,20 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from threading import Lock
 from typing import Any
 
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.retry import RetryPolicy
-from pytest_ftgate.errors import ConfigurationError, FtgateError, ReplyError, RetryableError
-from pytest_ftgate.providers.base import Provider, ProviderFactory, open_provider
+from pytest_ftgate.errors import ConfigurationError, FtgateError, RetryableError
+from pytest_ftgate.providers.base import (
+    Provider,
+    ProviderFactory,
+    generate_reply,
+    open_provider,
+)
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
@@ -76,7 +82,7 @@ class RayWorker:
         self._retry_policy = RetryPolicy(self._ending)
         self._opening: asyncio.Future[Provider] | None = None
 
-    async def open(self) -> WorkerInfo | FtgateError:
+    async def open(self) -> WorkerInfo | Exception:
         """Open the provider; return its abilities, or the error."""
         try:
             provider = await self._provider()
@@ -84,10 +90,11 @@ class RayWorker:
             return _portable_error(error)
         return WorkerInfo(provider.concurrency, tuple(map(provider.serves, self._requests)))
 
-    async def generate(self, request: Request) -> Reply | FtgateError:
+    async def generate(self, request: Request) -> Reply | Exception:
         """Send *request*, with retries; return the reply or the error."""
         try:
-            return await self._retry_policy.generate_with_retries(await self._provider(), request)
+            generate = partial(generate_reply, await self._provider())
+            return await self._retry_policy.generate_with_retries(generate, request)
         except Exception as error:  # noqa: BLE001 - the driver handles the error
             return _portable_error(error)
 
@@ -114,11 +121,11 @@ class RayWorker:
         return open_provider(self._requests, os.environ, plugin_providers)
 
 
-def _portable_error(error: Exception) -> FtgateError:
-    """Return *error* as one that every process can unpickle."""
+def _portable_error(error: Exception) -> Exception:
+    """Return *error* as one that every process can unpickle; one that nothing expects stays so."""
     if isinstance(error, FtgateError):
         return error.with_traceback(None)
-    return ReplyError(f"{type(error).__name__}: {error}")
+    return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 #: Each worker beyond the first needs at least this many requests more.
@@ -173,7 +180,7 @@ class _WorkerPool(Provider):
         actor = min(self._in_flight, key=self._load)
         self._in_flight[actor] += 1
         try:
-            result: Reply | FtgateError = await actor.generate.remote(request)
+            result: Reply | Exception = await actor.generate.remote(request)
         except RayActorError as error:
             # Until Ray notices the loss, it sends its own retries to the lost worker as well.
             self._lost_at[actor] = time.monotonic()
@@ -307,7 +314,7 @@ def _open_workers(actors: Sequence[Any]) -> WorkerInfo:
     except RayError as error:
         raise ConfigurationError(f"a worker of the cluster cannot start: {error}") from error
     for result in results:
-        if isinstance(result, FtgateError):
+        if isinstance(result, Exception):
             raise result
     info: WorkerInfo = results[0]
     return info

@@ -9,7 +9,7 @@ from threading import Event, Lock
 
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.progress import RecentRate
-from pytest_ftgate.client.redaction import redact
+from pytest_ftgate.client.redaction import redact, redact_text
 from pytest_ftgate.client.retry import RetryPolicy
 from pytest_ftgate.errors import (
     CacheError,
@@ -58,27 +58,36 @@ class Results:
         self._cached: set[str] = set()
         self._waiters: list[tuple[set[str], Event]] = []
         self._lock = Lock()
+        #: The variables of the keys that requests name.
+        self._key_names: set[str | None] = {None}
         #: The exception that ended the engine, or None.
-        self.failure: BaseException | None = None
+        self.failure: EngineError | None = None
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> EngineError:
         """End the run: *error* in the engine's thread was not expected, so results may not come."""
         with self._lock:
-            self.failure = self.failure or error
+            self.failure = self.failure or EngineError(error, self._redact)
             for _, done in self._waiters:
                 done.set()
+            return self.failure
+
+    def _redact(self, text: str) -> str:
+        for name in [*self._key_names]:
+            text = redact_text(text, self._environ, name)
+        return text
 
     def check(self) -> None:
         """Raise EngineError if an unexpected exception has ended the engine."""
         if self.failure is not None:
-            raise EngineError(self.failure) from self.failure
+            raise self.failure from self.failure.cause
 
     def watch(self, task: asyncio.Task[None]) -> None:
         """End the run if *task* ends by an exception."""
         task.add_done_callback(self._check_task)
 
     def _check_task(self, task: asyncio.Task[None]) -> None:
-        error = None if task.cancelled() else task.exception()
+        # Nothing cancels it from here, so that its requests would have no result.
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is not None:
             self.fail(error)
 
@@ -107,6 +116,7 @@ class Results:
         new = {request.fingerprint: request for request in requests if not self.expects(request)}
         with self._lock:
             self._pending.update(new)
+            self._key_names.update(request.api_key_env for request in new.values())
         return [*new.values()]
 
     def pending_calls(self) -> list[Request]:
@@ -171,6 +181,8 @@ class Results:
                 done.wait(_TICK)
                 if tick:
                     tick()
+            # What has come is no evidence if anything else is lost.
+            self.check()
         finally:
             with self._lock:
                 self._waiters.remove((missing, done))

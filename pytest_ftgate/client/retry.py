@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 
 from pytest_ftgate.client.rate_limit import MAX_WAIT
 from pytest_ftgate.errors import ReplyError, RetryableError
-from pytest_ftgate.providers.base import SupportsGenerate, generate_reply
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
@@ -58,11 +57,13 @@ class RetryPolicy:
 
     async def generate_with_retries(
         self,
-        provider: SupportsGenerate,
+        generate: Callable[[Request], Awaitable[Reply]],
         request: Request,
         backoff: Callable[[RetryableError], Backoff] = lambda _: UNREACHABLE,
     ) -> Reply:
-        """Return the reply to *request*; *backoff* returns how long to retry after an error.
+        """Return the reply to *request*, by *generate*.
+
+        *backoff* returns how long to retry after an error.
 
         Raises:
             ReplyError: the request failed.
@@ -70,7 +71,7 @@ class RetryPolicy:
         deadline = self._clock() + _DEADLINE
         for attempt in count(1):
             try:
-                reply = await generate_reply(provider, request)
+                reply = await generate(request)
             except RetryableError as error:
                 self.failing = request, str(error)
                 limits = backoff(error)

@@ -45,7 +45,7 @@ class Slots:
         self,
         on_free: Callable[[], None],
         budget: SpendingLimit | None,
-        on_error: Callable[[BaseException], None],
+        on_error: Callable[[BaseException], object],
     ) -> None:
         self._on_free, self.budget, self.on_error = on_free, budget, on_error
         self._loop = asyncio.get_running_loop()
@@ -217,7 +217,7 @@ class SchedulerCallbacks:
     open_provider: Callable[[Sequence[Request]], Awaitable[Provider]]
     fetch_reply: Callable[[SlotLease, Request], Awaitable[Reply]]
     settle: Callable[[Request, Result], None]
-    fail: Callable[[BaseException], None]
+    fail: Callable[[BaseException], object]
 
 
 def _error_of_all(request: Request, result: Result) -> FtgateError | None:
@@ -343,13 +343,15 @@ class Scheduler:
             return await self._callbacks.fetch_reply(lease, request)
         except FtgateError as error:
             self._last_error = error
-        except asyncio.CancelledError:
-            if self._is_cancelled:
-                raise
-            self._last_error = ReplyError(f"provider {request.provider} cancelled the request")
-        except Exception as error:  # noqa: BLE001 - a broken provider must not leave gates waiting
-            self._last_error = ReplyError(f"{type(error).__name__}: {error}")
+        except asyncio.CancelledError as error:
+            self._check_cancelled(error)
+            raise
         return self._last_error
+
+    def _check_cancelled(self, error: asyncio.CancelledError) -> None:
+        """End the run by *error*, unless it is from `cancel`; `_check_task` cannot see which."""
+        if not self._is_cancelled:
+            self._callbacks.fail(error)
 
     def _has_open_provider(self, model: _ModelState) -> bool:
         """Return True if the next request can be sent; if not, begin to open its provider."""
@@ -369,9 +371,9 @@ class Scheduler:
             await self._replace_provider(model, requests)
         except FtgateError as error:
             self.give_up(error, model)
-        # It is never cancelled from here, so a provider has raised it.
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - gates must not wait
-            self.give_up(ReplyError(f"{type(error).__name__}: {error}"), model)
+        except asyncio.CancelledError as error:
+            self._check_cancelled(error)
+            raise
         finally:
             self._opening = None
         self.send_waiting()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_ftgate.errors import FtgateError, did_you_mean
+from pytest_ftgate.errors import EngineError, FtgateError, did_you_mean
 from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key, settings_key
 from pytest_ftgate.reporting.text import escape_controls, quoted_lines
@@ -93,10 +93,10 @@ class CaseItem(pytest.Item):
             return
         suite, variant = self._gate_run.suite, self._gate_run.variant
         try:
-            requests = self._session.workloads.task_requests(suite, variant, self._look)
-            with live_progress(self.config) as on_progress:
+            with self._session.internal_errors(), live_progress(self.config) as on_progress:
+                requests = self._session.workloads.task_requests(suite, variant, self._look)
                 self._session.checked_results([requests], on_progress, suite.name)
-        except FtgateError as error:
+        except (FtgateError, EngineError) as error:
             pytest.fail(str(error), pytrace=False)
 
     @property
@@ -111,7 +111,8 @@ class CaseItem(pytest.Item):
         """Score the replies; raise WrongCase if one is wrong."""
         __tracebackhide__ = True
         suite, variant = self._gate_run.suite, self._gate_run.variant
-        scores = self._session.scores.task_scores(suite, variant, self._look)
+        with self._session.internal_errors():
+            scores = self._session.scores.task_scores(suite, variant, self._look)
         result = scores.results.get(self._case.id)
         if result is None:
             pytest.skip(f"{variant.name} was trained on this case")
@@ -123,7 +124,7 @@ class CaseItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the case with its replies and what is wrong with them."""
-        if isinstance(excinfo.value, WrongCase | FtgateError):
+        if isinstance(excinfo.value, WrongCase | FtgateError | EngineError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import pytest
 
-from pytest_ftgate.errors import ConfigurationError, FtgateError, did_you_mean
+from pytest_ftgate.errors import ConfigurationError, EngineError, FtgateError, did_you_mean
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.progress import live_progress
@@ -42,7 +42,7 @@ def _shown_at_the_test(method: Callable[_Params, _Value]) -> Callable[_Params, _
         __tracebackhide__ = True
         try:
             return method(*args, **kwargs)
-        except FtgateError as error:
+        except (FtgateError, EngineError) as error:
             raise error.with_traceback(None) from None
 
     return run
@@ -130,10 +130,11 @@ class SuiteHandle:
     def _scores(self, variant: Variant) -> VariantScores:
         suite = self._own_suite
         look = full_look(suite)
-        with live_progress(self._config) as on_progress:
-            requests = self._session.workloads.task_requests(suite, variant, look)
-            self._session.checked_results([requests], on_progress, suite.name)
-        return self._session.scores.task_scores(suite, variant, look)
+        with self._session.internal_errors():
+            with live_progress(self._config) as on_progress:
+                requests = self._session.workloads.task_requests(suite, variant, look)
+                self._session.checked_results([requests], on_progress, suite.name)
+            return self._session.scores.task_scores(suite, variant, look)
 
     @_shown_at_the_test
     def verdict(self, gate: str, variant: str) -> Verdict:
@@ -148,7 +149,7 @@ class SuiteHandle:
         gated = replace(self._variant(variant), gated=True)
         gates = {gate.kind: gate for gate in self._suite.gates_for(gated)}
         gate_run = GateRun(self._own_suite, _by_name(gate, gates, "gate"), self._variant(variant))
-        with live_progress(self._config) as on_progress:
+        with self._session.internal_errors(), live_progress(self._config) as on_progress:
             return evaluate_gate(self._session, gate_run, on_progress=on_progress).verdict
 
     def _variant(self, name: str) -> Variant:

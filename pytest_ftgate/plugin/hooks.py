@@ -11,7 +11,6 @@ import pytest
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.plugin.state import (
     MISNAMED,
-    broken_key,
     deselected_key,
     errors_key,
     is_marked_as_gate,
@@ -52,6 +51,16 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options and the configuration keys."""
     add_options(parser)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    """With ``--ftgate``, give a process without an output one: pytest cannot begin without."""
+    if early_config.known_args_namespace.ftgate_enabled:
+        from pytest_ftgate.reporting.text import open_missing_streams
+
+        open_missing_streams()
+    return (yield)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -103,6 +112,17 @@ def _register_trackers(config: pytest.Config, settings: Settings) -> None:
         raise pytest.UsageError(f"--ftgate-track: {error}") from error
     for name in names:
         config.pluginmanager.register(Tracker(name), f"ftgate-{name}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let the run go on if a reader such as ``head`` closes the pipe, and write its reports."""
+    config = session.config
+    enabled = config.stash[settings_key].enabled
+    if enabled and config.pluginmanager.has_plugin("terminalreporter"):
+        from pytest_ftgate.plugin.progress import outlast_reader
+
+        outlast_reader(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -293,16 +313,25 @@ def pytest_terminal_summary(
             suites = "1 suite was" if ignored == 1 else f"{ignored} suites were"
             terminalreporter.write_line(f"{suites} not evaluated: add --ftgate")
         return
+    from pytest_ftgate.plugin.internal_error import noted
+
     with reporter.commands_stopped(terminalreporter):
         yield
         if exitstatus != pytest.ExitCode.USAGE_ERROR:
-            reporter.complete_short_summary(terminalreporter)
-            reporter.write_summary(terminalreporter)
-    reporter.annotate(terminalreporter)
+            with noted(config):
+                reporter.complete_short_summary(terminalreporter)
+                reporter.write_summary(terminalreporter)
+    with noted(config):
+        reporter.annotate(terminalreporter)
+    reporter.add_internal_error()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Stop the engine and write the reports; a run without any verdict is not green."""
+    """Stop the engine and write the reports; a run without any verdict is not green.
+
+    It comes before the file of JUnit, which has an internal error as well.
+    """
     if session.config.stash[settings_key].enabled:
         from pytest_ftgate.plugin.reporter import finish_run
 
@@ -321,6 +350,10 @@ def pytest_testnodedown(node: Any) -> None:
     """Collect the request counts, messages and cases of a pytest-xdist worker."""
     output = getattr(node, "workeroutput", {})
     reporter = node.config.stash.get(reporter_key, None)
+    if reporter is not None:
+        from pytest_ftgate.plugin.internal_error import take_from_worker
+
+        take_from_worker(node.config, output)
     if "ftgate_usage_error" in output:
         from pytest_ftgate.plugin.selection import usage_error_key
 
@@ -333,6 +366,5 @@ def pytest_testnodedown(node: Any) -> None:
         reporter.add_process(output["ftgate_requests"], output["ftgate_messages"], suite_runs)
         reporter.add_gates(output["ftgate_gates"])
         reporter.add_files(output["ftgate_files"])
-        for name, key in (("ftgate_deselected", deselected_key), ("ftgate_broken", broken_key)):
-            if output[name]:
-                node.config.stash[key] = True
+        if output["ftgate_deselected"]:
+            node.config.stash[deselected_key] = True

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +16,7 @@ from pytest_ftgate.plugin.accepted import store_accepted
 from pytest_ftgate.plugin.cases import CaseItem, case_command, case_items
 from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.progress import live_progress, run_log_key
-from pytest_ftgate.plugin.state import session_key, settings_key, verbosity_of
+from pytest_ftgate.plugin.state import session_key, settings_key, shown_key, verbosity_of
 from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import quote_following_lines
@@ -111,16 +110,19 @@ class GateItemState:
         if self.only_shows_setup:
             return
         try:
-            reason = evaluate()
+            reason: object = evaluate()
         except FtgateError as error:
             reason = self.error_reason(error)
         except EngineError as error:
-            reason = f"{error}\n{''.join(format_exception(error.cause))}"
+            reason = error
         if reason:
             pytest.fail(self.error_text(reason), pytrace=False)
 
     def error_text(self, reason: object) -> str:
         """Return the message that the gate was not evaluated."""
+        if isinstance(reason, EngineError):
+            self.item.config.stash[shown_key] = True
+            reason = f"{reason}\n{reason.traceback}"
         return quote_following_lines(f"{self.gate_run.variant.name}: {reason}")
 
     def store(self, verdict: Verdict) -> str:
@@ -224,7 +226,7 @@ def end_broken_run(item: pytest.Item) -> None:
     """End the run if an unexpected exception has ended the engine: no gate can be evaluated."""
     failure = item.config.stash[session_key].failure
     if failure is not None:
-        item.session.shouldstop = str(EngineError(failure))
+        item.session.shouldstop = str(failure)
 
 
 def begin_run_log(session: pytest.Session) -> None:
@@ -240,9 +242,10 @@ class SuiteFile(pytest.File):
     def collect(self) -> Iterator[GateItem | CaseItem]:
         """Yield the gates of each gated variant, or their single cases."""
         try:
-            suite = load_suite_once(self.session, self.path)
-            check_feasibility(suite)
-        except SuiteError as error:
+            with self.config.stash[session_key].internal_errors():
+                suite = load_suite_once(self.session, self.path)
+                check_feasibility(suite)
+        except (SuiteError, EngineError) as error:
             raise self.CollectError(str(error)) from error
         gate_runs = [
             GateRun(suite, gate, variant)
@@ -291,16 +294,17 @@ class GateItem(pytest.Item):
         self.state.set_up(self._evaluate)
 
     def _evaluate(self) -> str:
-        gates = self.state.gates_to_submit()
-        with live_progress(self.config) as on_progress:
-            self.result = evaluate_gate(
-                self.state.session, self.gate_run, submit_with=gates, on_progress=on_progress
-            )
-        verdict = self.result.verdict
-        is_valid = verdict.outcome is not Outcome.INVALID
-        if is_valid and self.state.settings.accept:
-            self._store_accepted(self.result)
-        return self.state.store(verdict)
+        session, gates = self.state.session, self.state.gates_to_submit()
+        with session.internal_errors():
+            with live_progress(self.config) as on_progress:
+                self.result = evaluate_gate(
+                    session, self.gate_run, submit_with=gates, on_progress=on_progress
+                )
+            verdict = self.result.verdict
+            is_valid = verdict.outcome is not Outcome.INVALID
+            if is_valid and self.state.settings.accept:
+                self._store_accepted(self.result)
+            return self.state.store(verdict)
 
     def _store_accepted(self, result: GateResult) -> None:
         suite, gate, look = self.gate_run.suite, self.gate_run.gate, result.look
@@ -326,7 +330,7 @@ class GateItem(pytest.Item):
         """Return the section of a verdict; for any other failure, what pytest shows."""
         if isinstance(excinfo.value, BlockingVerdict):
             return self.state.section(excinfo.value.verdict)
-        if isinstance(excinfo.value, FtgateError):
+        if isinstance(excinfo.value, FtgateError | EngineError):
             return self.state.error_text(excinfo.value)
         return super().repr_failure(excinfo, style)
 
@@ -342,7 +346,7 @@ class GateItem(pytest.Item):
         stale = ("ftgate_measured", "ftgate_advice")
         properties = self.user_properties
         properties[:] = [pair for pair in properties if pair[0] not in stale]
-        with live_progress(self.config) as on_progress:
+        with session.internal_errors(), live_progress(self.config) as on_progress:
             measured = list(measure_ungated(session, suite, on_progress))
             properties += [("ftgate_measured", to_json(verdict)) for verdict in measured]
             if self.state.settings.ladder or has_ladder(suite):

@@ -14,7 +14,13 @@ import pytest
 
 from pytest_ftgate.client.progress import Progress
 from pytest_ftgate.plugin.state import session_key, verbosity_of
-from pytest_ftgate.reporting.text import break_command, encodable, escape_controls, shorten
+from pytest_ftgate.reporting.text import (
+    LastingStream,
+    break_command,
+    encodable,
+    escape_controls,
+    shorten,
+)
 from pytest_ftgate.runner.progress import OnProgress, progress_line
 
 if TYPE_CHECKING:
@@ -161,6 +167,16 @@ def take_output(config: pytest.Config) -> str:
     """Return what was printed since the last call and is captured; pytest does not show it then."""
     capture = config.pluginmanager.get_plugin("capturemanager")
     return "".join(capture.read_global_capture()) if capture else ""
+
+
+def outlast_reader(config: pytest.Config) -> None:
+    """Let pytest's terminal writer go on, to nowhere, when its reader has closed the pipe."""
+    writer: Any = config.get_terminal_writer()
+    if hasattr(writer, "_file"):
+        stream = LastingStream(writer._file)  # noqa: SLF001 - pytest offers no other way
+        writer._file = stream  # noqa: SLF001
+        # The console script of pytest flushes once more, and would end with 1.
+        config.add_cleanup(stream.flush)
 
 
 def writer_encoding(writer: Any) -> str | None:

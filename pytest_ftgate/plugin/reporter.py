@@ -7,7 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -20,6 +20,7 @@ from pytest_ftgate.client.budget import CostReport, merge_cost_reports
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.accepted import AcceptedGates, accepted_of
 from pytest_ftgate.plugin.environment import environment_facts, report_facts
+from pytest_ftgate.plugin.internal_error import BROKEN, noted, reason_of
 from pytest_ftgate.plugin.item import gate_runs_in
 from pytest_ftgate.plugin.progress import show_sentence, writer_encoding
 from pytest_ftgate.plugin.selection import gate_nodes, usage_error_key
@@ -32,7 +33,12 @@ from pytest_ftgate.plugin.state import (
     takes_whole_project,
 )
 from pytest_ftgate.plugin.suites import unselected_suites
-from pytest_ftgate.plugin.verdicts import GateVerdicts, passed_xfail
+from pytest_ftgate.plugin.verdicts import (
+    CrashLocation,
+    FailureSection,
+    GateVerdicts,
+    passed_xfail,
+)
 from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.recommend.advice import Advice
@@ -73,6 +79,9 @@ class Reporter:
     Under xdist it runs in the controller only.
     """
 
+    #: The session, once it ends.
+    _session: pytest.Session | None = None
+
     def __init__(self, config: pytest.Config) -> None:
         self._config, self._settings = config, config.stash[settings_key]
         self._started = monotonic()
@@ -98,6 +107,10 @@ class Reporter:
     def pytest_collection_finish(self) -> None:
         """Note that every gate of the run is known, except with processes of pytest-xdist."""
         self._verdicts.is_collected = True
+
+    def pytest_internalerror(self) -> None:
+        """Record an internal error of pytest, of another plugin or of a process of pytest-xdist."""
+        self._config.stash.setdefault(broken_key, "pytest has ended with an internal error")
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Record a suite or a module that cannot be collected."""
@@ -141,8 +154,8 @@ class Reporter:
         elif isinstance(report.longrepr, str) and verdict.outcome is not Outcome.PASSED:
             file, line, _ = report.location
             message = escape_controls(headline(verdict)).replace("\n", " ")
-            crash = _CrashLocation(str(self._config.rootpath / file), (line or 0) + 1, message)
-            report.longrepr = _Section(report.longrepr, crash)  # type: ignore[assignment]
+            crash = CrashLocation(str(self._config.rootpath / file), (line or 0) + 1, message)
+            report.longrepr = FailureSection(report.longrepr, crash)  # type: ignore[assignment]
 
     def add_accepted(self, gates: Mapping[str, Iterable[Any]]) -> None:
         """Add what one process accepts, by node id."""
@@ -171,6 +184,10 @@ class Reporter:
         self._request_counts.append((replies, sent, seconds))
         self._cost_reports.append(CostReport(**cost))
         self._messages += messages
+        self.add_suite_runs(suite_runs)
+
+    def add_suite_runs(self, suite_runs: Iterable[SuiteRun]) -> None:
+        """Add the suites of one process, with their cases."""
         self._collected_runs += suite_runs
 
     # Hooks of other plugins -----------------------------------------------------------------
@@ -212,6 +229,14 @@ class Reporter:
         if self._verdicts.has_gated or self._fixture_used:
             return False
         return self._verdicts.selects_gates or takes_whole_project(self._config)
+
+    @property
+    def exit_code(self) -> pytest.ExitCode:
+        """The exit code of a run whose tests have passed."""
+        if self.misses_gates:
+            return pytest.ExitCode.TESTS_FAILED
+        is_empty = self.expects_gates
+        return pytest.ExitCode.NO_TESTS_COLLECTED if is_empty else pytest.ExitCode.OK
 
     @property
     def misses_gates(self) -> bool:
@@ -283,7 +308,7 @@ class Reporter:
         report, verbosity = self._as_typed(self._report), self._config.get_verbosity()
         # Whoever accepts a run reviews its figures.
         verbosity = max(verbosity, 1) if self._settings.accept else verbosity
-        with self._lines(terminalreporter) as write:
+        with noted(self._config), self._lines(terminalreporter) as write:
             lines = detail_lines(report, verbosity, full_ladder=self._settings.ladder)
             if lines:
                 terminalreporter.section("ftgate: details")
@@ -414,20 +439,46 @@ class Reporter:
             for line in workflow_commands(self._report, prefix):
                 reporter.write_line(line)
 
-    def write(self, pending_batches: Iterable[str]) -> None:
+    def write(self, session: pytest.Session, pending_batches: Iterable[str]) -> None:
         """Write the verdicts, the accepted records and the reports that the user asked for.
 
         *pending_batches* are sentences on the batches that are still on their way.
         """
+        self._session = session
+        self.add_internal_error()
+        if self._verdicts.by_node:
+            with noted(self._config):
+                self._store_verdicts()
+        self._report = report = self._run_record(pending_batches)
+        with noted(self._config):
+            notes = (*report.notes, *self._accepted.write(report))
+            self._report = replace(report, notes=notes)
+        self._write_reports(self._report)
+        self.add_internal_error()
         from pytest_ftgate.reporting.writers import write_reports
 
-        if self._verdicts.by_node:
-            self._store_verdicts()
-        report = self._run_record(pending_batches)
-        report = replace(report, notes=(*report.notes, *self._accepted.write(report)))
-        self._written = write_reports(report, self._settings.reports, self._settings.summary)
-        self._report = report
-        self._dispatch("report", report=report)
+        with noted(self._config):
+            self._written += write_reports(self._report, {}, self._settings.summary)
+        self._dispatch("report", report=self._report)
+
+    def _write_reports(self, report: Report) -> None:
+        """Write each report, also where another one breaks."""
+        from pytest_ftgate.reporting.writers import write_reports
+
+        self._written = []
+        for name, path in self._settings.reports.items():
+            with noted(self._config):
+                self._written += write_reports(report, {name: path})
+
+    def add_internal_error(self) -> None:
+        """Let no report say passed if the run ended with an internal error, also a late one."""
+        reason = reason_of(self._session) if self._session else ""
+        if reason:
+            self._verdicts.add_internal_error(reason)
+        missing = self._verdicts.not_evaluated
+        if self._report is not None and self._report.not_evaluated != missing:
+            self._report = replace(self._report, not_evaluated=missing, verdict="blocked")
+            self._write_reports(self._report)
 
     def _store_verdicts(self) -> None:
         try:
@@ -436,42 +487,6 @@ class Reporter:
             self._messages.append(
                 f"the verdicts could not be kept for pytest-ftgate explain: {error}"
             )
-
-
-@dataclass(frozen=True, slots=True)
-class _CrashLocation:
-    """The message and the place of a failure, with what plugins read of pytest's own."""
-
-    path: str
-    lineno: int
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.lineno}: {self.message}"
-
-    def toterminal(self, tw: Any) -> None:
-        """Write the message behind its place."""
-        tw.line(str(self))
-
-
-class _Section:
-    """The failure section of a gate, with its headline for JUnit files and the short summary.
-
-    Both would show several lines of a plain text.
-    """
-
-    def __init__(self, text: str, crash: _CrashLocation) -> None:
-        self._text, self.reprcrash = text, crash
-
-    def __str__(self) -> str:
-        return self._text
-
-    def toterminal(self, tw: Any) -> None:
-        """Write the section, line by line, as the terminal's encoding can."""
-        from pytest_ftgate.reporting.text import encodable
-
-        for line in self._text.split("\n"):
-            tw.line(encodable(line, writer_encoding(tw)))
 
 
 def _is_expected_failure(report: pytest.TestReport) -> bool:
@@ -501,9 +516,11 @@ def finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
 
     *reporter* is None in xdist workers.
     """
-    _finish_run(session, reporter)
-    if session.config.stash.get(broken_key, False):
-        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+    with noted(session.config):
+        _finish_run(session, reporter)
+    reason = reason_of(session)
+    if reporter is None:
+        session.config.workeroutput[BROKEN] = reason  # type: ignore[attr-defined]
 
 
 def _finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
@@ -512,12 +529,14 @@ def _finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
     if usage_error_key in config.stash:
         _end_with_usage_error(session, reporter)
     if usage_error_key in config.stash or evaluates_nothing(config):
-        _close(run, config)
+        run.close()
         return
     gate_runs, nodes = gate_runs_in(session.items), gate_nodes(session.items)
     if reporter is not None:
-        reporter.skipped_requests = run.count_saved_requests(gate_runs)
-    _close(run, config)
+        with noted(config):
+            reporter.skipped_requests = run.count_saved_requests(gate_runs)
+    with noted(config):
+        run.close()
     if reporter is None:
         _send_to_reporter(config, run, nodes)
         return
@@ -525,21 +544,16 @@ def _finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
     if nodes:
         reporter.add_gates(nodes)
     reporter.add_files(_files_as_json(run))
-    reporter.add_process(_request_counts(run), run.user_messages, collect_suite_runs(run))
+    reporter.add_process(_request_counts(run), run.user_messages, ())
+    with noted(config):
+        reporter.add_suite_runs(collect_suite_runs(run))
     reporter.add_accepted(accepted_of(config))
     interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
-    reporter.mark_interrupted(interrupted_notes(run, gate_runs) if interrupted else ())
-    reporter.write(run.pending_batches)
-    if session.exitstatus == pytest.ExitCode.OK and reporter.misses_gates:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    elif session.exitstatus == pytest.ExitCode.OK and reporter.expects_gates:
-        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
-
-
-def _close(run: Session, config: pytest.Config) -> None:
-    run.close()
-    if run.failure is not None:
-        config.stash[broken_key] = True
+    with noted(config):
+        reporter.mark_interrupted(interrupted_notes(run, gate_runs) if interrupted else ())
+    reporter.write(session, run.pending_batches)
+    if session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = reporter.exit_code
 
 
 def _end_with_usage_error(session: pytest.Session, reporter: Reporter | None) -> None:
@@ -553,18 +567,21 @@ def _end_with_usage_error(session: pytest.Session, reporter: Reporter | None) ->
 
 
 def _send_to_reporter(config: pytest.Config, run: Session, nodes: list[str]) -> None:
-    output = config.workeroutput  # type: ignore[attr-defined]
-    output |= {"ftgate_requests": [*_request_counts(run)], "ftgate_messages": run.user_messages}
-    output |= {"ftgate_cases": write_suite_runs(run), "ftgate_gates": nodes}
-    output["ftgate_accepted"] = write_accepted(run, accepted_of(config))
-    output["ftgate_files"] = _files_as_json(run)
-    output["ftgate_deselected"] = config.stash.get(deselected_key, False)
-    output["ftgate_broken"] = config.stash.get(broken_key, False)
+    # All of it, or nothing.
+    config.workeroutput |= {  # type: ignore[attr-defined]
+        "ftgate_requests": [*_request_counts(run)],
+        "ftgate_messages": run.user_messages,
+        "ftgate_cases": write_suite_runs(run),
+        "ftgate_gates": nodes,
+        "ftgate_accepted": write_accepted(run, accepted_of(config)),
+        "ftgate_files": _files_as_json(run),
+        "ftgate_deselected": config.stash.get(deselected_key, False),
+    }
 
 
 def _request_counts(run: Session) -> tuple[int, int, float, dict[str, Any]]:
     progress = run.progress
-    replies = progress.planned - progress.failed
+    replies = progress.reused + progress.received
     return replies, progress.received, progress.seconds, asdict(run.cost_report())
 
 

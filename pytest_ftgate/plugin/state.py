@@ -21,8 +21,10 @@ session_key: pytest.StashKey[Session] = pytest.StashKey()
 deselected_key = pytest.StashKey[bool]()
 #: True once the run has collected a function that is marked as a gate.
 marked_key = pytest.StashKey[bool]()
-#: True if an unexpected exception has ended the engine of this process, or of a worker.
-broken_key = pytest.StashKey[bool]()
+#: Why this process, or a worker, has ended with an internal error.
+broken_key = pytest.StashKey[str]()
+#: True if the traceback of the internal error is in the report of a test, or was shown.
+shown_key = pytest.StashKey[bool]()
 #: Of a collector: the errors of marks below it.
 errors_key = pytest.StashKey[list[Diagnostic]]()
 

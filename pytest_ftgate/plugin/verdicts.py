@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pytest_ftgate.plugin.progress import writer_encoding
 from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.results.run import NOT_RUN, PASSED_XFAIL, FailedTest, NotEvaluated
@@ -119,6 +122,14 @@ class GateVerdicts:
         if not (self.is_collected or self._gates is not None or self._tests or self._uncollected):
             self._uncollected[_RUN] = "the run was cut off before every gate was collected"
 
+    def add_internal_error(self, reason: str) -> None:
+        """Record that the run ended with an internal error, unless a gate without verdict says it.
+
+        The verdicts that were reached before stay, and the run has not passed.
+        """
+        if not any(reason in gate.reason for gate in self.not_evaluated):
+            self._uncollected[_RUN] = reason
+
     @property
     def not_evaluated(self) -> tuple[NotEvaluated, ...]:
         """The gates without a verdict, and what was not collected, each with the reason."""
@@ -177,3 +188,39 @@ def _error_text(report: pytest.CollectReport | pytest.TestReport, root: Path) ->
         return replace_lone_surrogates(message.removeprefix("Failed: "))
     place = display_path(root, Path(crash.path))
     return replace_lone_surrogates(f"{message}\n{place}:{crash.lineno}")
+
+
+@dataclass(frozen=True, slots=True)
+class CrashLocation:
+    """The message and the place of a failure, with what plugins read of pytest's own."""
+
+    path: str
+    lineno: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.lineno}: {self.message}"
+
+    def toterminal(self, tw: Any) -> None:
+        """Write the message behind its place."""
+        tw.line(str(self))
+
+
+class FailureSection:
+    """The failure section of a gate, with its headline for JUnit files and the short summary.
+
+    Both would show several lines of a plain text.
+    """
+
+    def __init__(self, text: str, crash: CrashLocation) -> None:
+        self._text, self.reprcrash = text, crash
+
+    def __str__(self) -> str:
+        return self._text
+
+    def toterminal(self, tw: Any) -> None:
+        """Write the section, line by line, as the terminal's encoding can."""
+        from pytest_ftgate.reporting.text import encodable
+
+        for line in self._text.split("\n"):
+            tw.line(encodable(line, writer_encoding(tw)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError
+from asyncio import CancelledError, current_task
 from collections.abc import (
     AsyncIterator,
     Callable,
@@ -264,20 +264,31 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and value >= 1
 
 
+def _is_cancelled(error: BaseException) -> bool:
+    """Return True if *error* comes from a wish to cancel this task, and not from a provider."""
+    task = current_task()
+    return isinstance(error, CancelledError) and task is not None and task.cancelling() > 0
+
+
 async def generate_reply(provider: SupportsGenerate, request: Request) -> Reply:
     """Send *request* and check that the result is a reply.
 
+    What a plugin's provider raises is an error of the request. What a provider of the package
+    raises by mistake is none: it ends the run.
+
     Raises:
         ProviderRejected: the provider returned something else, so none of its results is usable.
-        RequestRejected: the provider tried to end the run.
+        RequestRejected: a plugin's provider raised an exception.
     """
     try:
         pending: object = provider.generate(request)
         result: object = await pending if isawaitable(pending) else None
-    except (Exception, CancelledError):
+    except FtgateError:
         raise
     # sys.exit and pytest.fail are not Exceptions and would end the event loop.
     except BaseException as error:
+        if provider_spec(request.provider).module or _is_cancelled(error):
+            raise
         message = f"{type(error).__name__}: {error}"
         raise RequestRejected(f"provider {request.provider} raised {message}") from error
     if not isawaitable(pending):

@@ -460,8 +460,9 @@ class OpenAIProvider:
             ) as response:
                 body = await limited_body(response.content.iter_any(), limit)
                 return response.status, body, response.headers
-        except aiohttp.InvalidURL as error:
-            raise ProviderRejected(f"{self._url} is no address") from error
+        # Of the address, a proxy or a header: an aiohttp.InvalidURL or UnicodeError as well.
+        except ValueError as error:
+            raise ProviderRejected(f"nothing can be sent to {self._url}: {error}") from error
         except TimeoutError as error:
             raise RetryableError(f"no reply in time from {self._url}") from error
         except aiohttp.ClientConnectorError as error:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from contextvars import ContextVar
 from difflib import SequenceMatcher
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple, TextIO, cast
 
 
 def escape_controls(text: str) -> str:
@@ -108,6 +110,68 @@ def encodable(text: str, encoding: str | None) -> str:
     except LookupError:
         return text
     return text
+
+
+class LastingStream:
+    """A text stream that goes on, to nowhere, when its reader has closed the pipe.
+
+    A reader such as ``head`` or ``grep -q`` has what it wants; the work and its exit code remain.
+    *lost* is the error after which it goes on.
+    """
+
+    def __init__(self, stream: TextIO, lost: type[OSError] = BrokenPipeError) -> None:
+        self._stream, self._lost = stream, lost
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write *text* as far as it has a reader; return its length."""
+        with self._without_reader():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what the stream holds back, as far as it has a reader."""
+        with self._without_reader():
+            self._stream.flush()
+
+    @contextmanager
+    def _without_reader(self) -> Iterator[None]:
+        try:
+            yield
+        except self._lost:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            # For children too, and for what Python itself writes at exit.
+            with suppress(OSError, ValueError, AttributeError):
+                os.dup2(nowhere, self._stream.fileno())
+                self._stream.flush()
+            os.close(nowhere)
+
+
+def open_missing_streams() -> None:
+    """Let what is printed go to nowhere if the process was started without an output.
+
+    Otherwise the next file that it opens would be its output, and that of its children.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+            os.set_inheritable(stream.fileno(), True)  # noqa: FBT003
+            setattr(sys, name, stream)
+
+
+@contextmanager
+def lasting_output() -> Iterator[None]:
+    """Let what is printed in this context fail nothing, whoever reads it."""
+    open_missing_streams()
+    out, err = LastingStream(sys.stdout), LastingStream(sys.stderr, lost=OSError)
+    with redirect_stdout(cast("TextIO", out)), redirect_stderr(cast("TextIO", err)):
+        try:
+            yield
+        finally:
+            out.flush()
+            err.flush()
 
 
 #: Keep a number and its percent sign, and the rates before and after, in one line.

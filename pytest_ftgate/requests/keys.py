@@ -43,11 +43,13 @@ class KeyUse:
         return urlsplit(self.url).netloc or "its provider"
 
     def error(self, rules: Iterable[KeyRule], environ: Mapping[str, str], *, safe: bool) -> str:
-        """Return why the key must not go there, and what to write instead; "" if it may.
+        """Return why the key cannot or must not go there, and what to write; "" if it may.
 
         *rules* are the pairs that the repository allows. *safe* trusts the suite's author with
         nothing: the provider's own address then gets the provider's own key alone.
         """
+        if not environ.get(self.name, "").isprintable():
+            return f"{self.name} has a line break or another control character; set it without"
         parts = urlsplit(self.url)
         if not self.is_own_address or safe:
             is_open = parts.scheme == "http" and not is_loopback(parts.hostname)

@@ -184,6 +184,7 @@ def evaluate(
         SuiteError: the suite has errors; the message has all of them, each with its line.
         ConfigurationError: an argument cannot be used. What concerns single gates only, such as a
             missing key, is in ``not_evaluated``.
+        EngineError: an unexpected exception ended the run, which has no result.
     """
     path = Path(suite).absolute()
     if not path.is_file():
@@ -305,14 +306,16 @@ def evaluate_loaded(
 
     Raises:
         ConfigurationError: the settings name an unknown variant.
+        EngineError: an unexpected exception ended the run.
     """
     run = _Run(session, project, suite)
-    run.evaluate_gates(_chosen_gates(suite, session.settings.variants))
-    if is_whole:
-        run.measure_and_advise()
-    scores, skill_scores = _scores_by_variant(session, suite)
-    session.close()
-    report = run.report()
+    with session.internal_errors():
+        run.evaluate_gates(_chosen_gates(suite, session.settings.variants))
+        if is_whole:
+            run.measure_and_advise()
+        scores, skill_scores = _scores_by_variant(session, suite)
+        session.close()
+        report = run.report()
     late = tuple(run.tell("report", report=report))
     report = replace(report, notes=(*report.notes, *late)) if late else report
     return EvaluateResult(report=report, scores=scores, skill_scores=skill_scores, suite=suite)
@@ -407,7 +410,7 @@ def _scores_by_variant(
 
 def _request_counts(session: Session, skipped: int) -> RequestCounts:
     progress = session.progress
-    replies = progress.planned - progress.failed
+    replies = progress.reused + progress.received
     return RequestCounts(
         replies=replies, sent=progress.received, seconds=progress.seconds, skipped=skipped
     )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from pytest_ftgate.cache.export import read_replies
 from pytest_ftgate.client.budget import JUDGE_LABEL, Budget, CostReport, Exchange, cost_report
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.progress import Progress
+from pytest_ftgate.client.redaction import redact_text
 from pytest_ftgate.client.results import Result, require_recorded, require_replies
 from pytest_ftgate.errors import (
     EngineError,
@@ -84,6 +85,8 @@ class Session:
     closed = False
     #: Returns why the function of a request must not be called now, or "".
     call_error: Callable[[Request], str] = staticmethod(lambda _request: "")
+    #: The unexpected exception of this class's own contexts, or None.
+    _failure: EngineError | None = None
 
     def __init__(
         self,
@@ -137,9 +140,29 @@ class Session:
         return self._budget.stopped
 
     @property
-    def failure(self) -> BaseException | None:
-        """The unexpected exception that ended the engine, or None."""
-        return self._engine.failure if self._engine else None
+    def failure(self) -> EngineError | None:
+        """The unexpected exception that ended the run, or None."""
+        return self._failure or (self._engine.failure if self._engine else None)
+
+    @contextmanager
+    def internal_errors(self) -> Iterator[None]:
+        """End the run by an exception in this context that is no error of the package.
+
+        Code of the user raises none of these here: its exceptions have become errors of the
+        package, which name it.
+
+        Raises:
+            EngineError: there is such an exception.
+        """
+        try:
+            yield
+        except (FtgateError, EngineError):
+            raise
+        except Exception as error:
+            self._failure = self.failure or EngineError(
+                error, partial(redact_text, environ=os.environ)
+            )
+            raise self._failure from error
 
     @property
     def pending_batches(self) -> tuple[str, ...]:
@@ -225,13 +248,17 @@ class Session:
             self.committed_replies |= read_replies(path, name)
 
     def close(self) -> None:
-        """Send no more requests; replies in flight are still stored in the cache."""
+        """Send no more requests; replies in flight are still stored in the cache.
+
+        Raises:
+            EngineError: an unexpected exception has ended the run.
+        """
         self.closed = True
         if self._engine is not None:
             self._engine.close()
-        if self.failure is not None:
-            self.user_messages.append(str(EngineError(self.failure)))
         self._finish_imports()
+        if self.failure is not None:
+            raise self.failure
 
     def cancel(self) -> None:
         """Let `close` cancel the requests in flight instead of waiting for their replies."""

@@ -9,8 +9,10 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from scripted import Scripted, outcome
+from scripted import Scripted, outcome, trouble
 
+from pytest_ftgate.cache.cache import Cache
+from pytest_ftgate.client import batches as batches_module
 from pytest_ftgate.client import engine as engine_module
 from pytest_ftgate.client.batches import Batches
 from pytest_ftgate.client.engine import Engine
@@ -96,8 +98,103 @@ def test_an_unexpected_exception_ends_the_wait_and_every_later_one(
     assert isinstance(error, EngineError), error
     line = raises.__code__.co_firstlineno + 1
     assert f"test_engine_failures.py:{line}; the run ends, and every reply" in str(error)
-    assert type(engine.failure) in (LookupError, SystemExit)
+    assert type(engine.failure.cause) in (LookupError, SystemExit)
     assert open_cache().replies([call("first").fingerprint])
+
+
+#: What a provider of the package, or the way of its reply to the cache, may raise by mistake.
+MISTAKES = [KeyError("choices"), MemoryError(), RecursionError("too deep"), SystemExit(0)]
+MISTAKES += [KeyboardInterrupt(), asyncio.CancelledError(), AssertionError("never")]
+
+
+@pytest.mark.parametrize("error", MISTAKES, ids=lambda error: type(error).__name__)
+def test_what_a_provider_of_the_package_raises_by_mistake_ends_the_run(
+    start, call, providers, open_cache, error
+):
+    happens = trouble(error)
+    providers["m"].happens = lambda text, ask: text if text != "b" else happens(text, ask)
+    engine = start(concurrency=1)
+
+    raised = within_reason(lambda: engine.wait([call(text) for text in "abc"]))
+    within_reason(engine.close)
+
+    assert isinstance(raised, EngineError), raised
+    assert raised.cause is error
+    assert f"unexpected {type(error).__name__}" in str(raised)
+    assert open_cache().replies([call("a").fingerprint])
+
+
+#: What a reply passes on its way: the claim of its request, a slot, the cache.
+ON_THE_WAY = [(Cache, "claim"), (Cache, "store"), (engine_module, "redact_reply")]
+ON_THE_WAY += [(SlotLease, "_send_within_budget"), (RateLimiter, "record_reply")]
+
+
+@pytest.mark.parametrize("error", MISTAKES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("place", ON_THE_WAY, ids=lambda place: place[1])
+@pytest.mark.parametrize("provider", ["python", "one of a plugin"])
+def test_an_error_on_the_way_of_a_reply_is_never_a_missing_reply(
+    start, call, monkeypatch, provider, place, error
+):
+    def raises(*_: object) -> None:
+        raise error
+
+    engine = start()
+    engine.wait([call("first")])
+    monkeypatch.setattr(*place, raises)
+
+    raised = within_reason(lambda: engine.wait([call("second", provider=provider)]))
+    monkeypatch.undo()
+    within_reason(engine.close)
+
+    assert isinstance(raised, EngineError), raised
+    assert {type(result) for result in engine.results.values()} == {Reply}
+
+
+def test_a_batch_that_is_cancelled_is_no_wait(start, call, monkeypatch):
+    async def cancelled(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Batches, "_run_group", cancelled)
+    engine = start()
+
+    batched = call("a", provider="anthropic", batch=True)
+    assert isinstance(within_reason(lambda: engine.wait([batched])), EngineError)
+
+
+def test_a_batch_api_that_breaks_is_no_missing_reply(start, call, monkeypatch):
+    monkeypatch.setattr(batches_module, "open_batch_api", broken)
+    engine = start()
+
+    batched = call("a", provider="anthropic", batch=True)
+    assert isinstance(within_reason(lambda: engine.wait([batched])), EngineError)
+
+
+@pytest.mark.parametrize("error", [LookupError("boom"), SystemExit(0)])
+def test_an_end_that_breaks_is_a_failure_and_leaves_nothing_open(start, call, monkeypatch, error):
+    async def ends(*_: object) -> None:
+        raise error
+
+    engine = start()
+    engine.wait([call("a")])
+    monkeypatch.setattr(Engine, "_finish", ends)
+
+    assert within_reason(engine.close) is None
+
+    assert engine.failure.cause is error
+    assert engine._loop.is_closed()
+
+
+def test_no_key_is_in_what_is_told_of_a_failure(start, call, providers):
+    secrets = {"OPENAI_API_KEY": "sk-very-secret-0123456789", "MINE": "another-0123456789"}
+    providers["m"].happens = trouble(ValueError(f"no header may be {[*secrets.values()]}"))
+    engine = start(environ=secrets)
+
+    error = within_reason(lambda: engine.wait([call("a", api_key_env="MINE")]))
+
+    assert isinstance(error, EngineError)
+    assert "no header may be" in str(error)
+    assert "no header may be" in error.traceback
+    assert not [value for value in secrets.values() if value in f"{error}{error.traceback}"]
 
 
 def test_what_breaks_in_a_library_is_told_at_the_line_that_calls_it(broken_engine, call):
@@ -188,7 +285,7 @@ def test_a_look_for_the_replies_of_others_that_breaks_ends_the_run(
 
     within_reason(lambda: engine.wait([call("a")]))
 
-    assert isinstance(engine.failure, LookupError)
+    assert isinstance(engine.failure.cause, LookupError)
     assert isinstance(within_reason(lambda: engine.wait([call("b")])), EngineError)
     within_reason(engine.close)
 
@@ -269,7 +366,7 @@ def test_a_reply_that_is_paid_for_is_kept_although_its_cost_cannot_be_read(house
     assert isinstance(within_reason(lambda: engine.wait([request])), EngineError | dict)
     within_reason(engine.close)
 
-    assert isinstance(engine.failure, LookupError)
+    assert isinstance(engine.failure.cause, LookupError)
     assert open_cache().replies([request.fingerprint])
 
 
@@ -325,10 +422,7 @@ def test_a_provider_whose_opening_is_cancelled_is_no_wait(start, call, monkeypat
     engine = start()
     monkeypatch.setattr(engine_module, "open_provider", cancelled)
 
-    results = within_reason(lambda: engine.wait([call("a")]))
-
-    assert isinstance(results, dict)
-    assert isinstance(results[call("a").fingerprint], ReplyError)
+    assert isinstance(within_reason(lambda: engine.wait([call("a")])), EngineError)
 
 
 def test_a_provider_that_leaves_on_closing_ends_nothing(start, call, providers):

@@ -14,6 +14,7 @@ import pytest
 from chat_server import Said, chat_server
 
 from pytest_ftgate import Provider, ProviderRejected, Reply, RetryableError
+from pytest_ftgate.client import ray as ray_module
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.ray import provider_environment
 from pytest_ftgate.errors import ConfigurationError, ReplyError, RequestRejected
@@ -153,7 +154,7 @@ def test_passing_trouble_is_waited_out_on_the_node(start, call):
     [
         (RequestRejected("bad"), RequestRejected),
         (ProviderRejected("no"), ProviderRejected),
-        (ValueError("odd"), ReplyError),
+        (ValueError("odd"), RequestRejected),
     ],
 )
 def test_what_a_provider_raises_on_a_node_ends_the_call_as_it_does_here(start, call, error, kind):
@@ -165,6 +166,18 @@ def test_what_a_provider_raises_on_a_node_ends_the_call_as_it_does_here(start, c
 
     assert type(answer) is kind
     assert str(error) in str(answer)
+
+
+def test_a_mistake_on_a_node_is_no_error_of_the_call(call, monkeypatch):
+    def opens(*_):
+        raise KeyError("model")
+
+    monkeypatch.setattr(ray_module, "open_provider", opens)
+    worker = ray_module.RayWorker([call("a")], ray_module.WorkerEnvironment({}), None)
+
+    error = asyncio.run(worker.generate(call("a")))
+
+    assert (type(error), str(error)) == (RuntimeError, "KeyError: 'model'")
 
 
 def test_a_provider_that_cannot_be_opened_on_a_node_says_why(start, call):

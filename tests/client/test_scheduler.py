@@ -67,7 +67,7 @@ def test_a_call_is_not_tried_again_after_ten_minutes(call):
     async def answered() -> None:
         policy = RetryPolicy(asyncio.Event(), clock=lambda: next(now))
         policy._backoff = lambda attempt, *_: 0.0 if attempt < 2 else 8.0
-        await policy.generate_with_retries(Scripted(trouble(BUSY)), call("a"))
+        await policy.generate_with_retries(Scripted(trouble(BUSY)).generate, call("a"))
 
     with pytest.raises(ReplyError, match="no reply in 3 attempts; last: busy"):
         asyncio.run(answered())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -43,11 +44,13 @@ async def answer(case):
 
 
 @pytest.fixture
-def asking(desk):
-    """Start a run that hangs with sixteen calls in flight."""
+def asking(desk, request):
+    """Start a run that hangs with sixteen calls in flight; by parameter, as a background job."""
     desk.asking_suite(HANGING)
     desk.path("conftest.py").write_text(ENDING, "utf-8")
     command = [sys.executable, "-m", "pytest", "--ftgate"]
+    if getattr(request, "param", "") == "in the background":
+        command = ["sh", "-c", f"trap '' INT; exec {shlex.join(command)}"]
     with subprocess.Popen(
         command, cwd=desk.pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as run:
@@ -90,6 +93,35 @@ def test_what_is_in_flight_comes_home_and_nothing_more_is_sent(asking, desk, num
     # The same command continues, and no reply is requested twice.
     assert desk.run().ret == 0
     assert len(desk.asked()) == desk.cases
+
+
+@pytest.mark.parametrize("asking", ["in the background"], indirect=True)
+def test_where_ctrl_c_is_ignored_it_goes_on_to_its_verdict(asking, desk):
+    asking.send_signal(signal.SIGINT)
+    time.sleep(NOTICED)
+    assert asking.poll() is None
+    assert not desk.path("ending").exists()
+    desk.path("go").touch()
+    printed, _ = asking.communicate(timeout=DEADLINE)
+
+    assert asking.returncode == pytest.ExitCode.OK, printed
+    assert len(desk.asked()) == desk.cases
+
+
+@pytest.mark.parametrize("asking", ["in the background"], indirect=True)
+def test_where_ctrl_c_is_ignored_sigterm_ends_it_in_order(asking, desk):
+    asking.send_signal(signal.SIGTERM)
+    soon(lambda: desk.path("ending").exists())
+    # Still ignored: neither a second end nor a cancelled request.
+    asking.send_signal(signal.SIGINT)
+    time.sleep(NOTICED)
+    assert asking.poll() is None
+    desk.path("go").touch()
+    printed, _ = asking.communicate(timeout=DEADLINE)
+
+    assert asking.returncode == pytest.ExitCode.INTERRUPTED, printed
+    assert len(desk.asked()) == kept(desk) == ANSWERED + 16
+    assert "no gate was evaluated; the run was cut off" in printed
 
 
 def test_interrupted_a_second_time_it_ends_at_once_and_what_was_kept_stays(asking, desk):

@@ -320,15 +320,19 @@ def unwritable(monkeypatch):
     monkeypatch.setattr(sys.modules["pytest_ftgate.results.verdicts"], "to_json", fail)
 
 
-def test_a_verdict_that_cannot_be_written_is_an_error_and_no_failed_gate(red, unwritable):
+def test_a_verdict_that_cannot_be_written_is_an_internal_error_and_no_failed_gate(red, unwritable):
     red.marked(RIGHT)
 
     result = red.run(*REPORTS)
 
-    result.assert_outcomes(errors=4)
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    result.assert_outcomes(errors=1)
     verdict, reasons = missing(red)
     assert (verdict, len(reasons)) == ("blocked", 4)
-    assert all("this cannot be written" in reason for reason in reasons.values())
+    assert (
+        "unexpected ValueError: this cannot be written"
+        in reasons["test_marked.py::test_it[current]"]
+    )
 
 
 # What plugins read ----------------------------------------------------------------------------

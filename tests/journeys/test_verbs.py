@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from pytest_ftgate.cli.main import main
+from pytest_ftgate.cli.main import INTERNAL_ERROR, main
 
 #: One reply in five is wrong, at other times for each case.
 NOISY = """\
@@ -161,7 +161,7 @@ def test_a_provider_that_breaks_is_one_line_which_names_its_own_code(desk, run_v
     status, printed = run_verb("selftest", SUITE)
 
     line = 1 + code[: code.index("# here")].count("\n")
-    assert status == 1
+    assert status == INTERNAL_ERROR
     (told,) = (one for one in printed.splitlines() if "unexpected" in one)
     assert told.startswith("unexpected ValueError: Invalid IPv6 URL at ")
     assert f" at conftest.py:{line}; the run ends, and every reply" in told

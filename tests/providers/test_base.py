@@ -8,7 +8,6 @@ import pytest
 
 from pytest_ftgate import ConfigurationError, Provider, ProviderRejected, Reply, RequestRejected
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.errors import ReplyError
 
 
 class House(Provider):
@@ -107,7 +106,7 @@ def test_any_other_error_concerns_its_request_alone(ask):
     answers = ask(raising(KeyError("text")))
 
     assert [(type(answer), str(answer)) for answer in answers] == [
-        (ReplyError, "KeyError: 'text'")
+        (RequestRejected, "provider house raised KeyError: 'text'")
     ] * 3
 
 

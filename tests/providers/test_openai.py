@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 
 import pytest
 
@@ -395,9 +396,10 @@ def test_a_body_that_is_no_completion_is_worth_another_request(asked, api, body)
         asked()
 
 
-def test_what_is_no_address_rejects_the_provider(asked):
-    with pytest.raises(ProviderRejected, match="localhost/v1 is no address"):
-        asked(base_url="localhost/v1")
+@pytest.mark.parametrize("url", ["localhost/v1", "http://a..b/v1", f"http://{'a' * 70}.example/v1"])
+def test_what_is_no_address_rejects_the_provider(asked, url):
+    with pytest.raises(ProviderRejected, match=re.escape(f"nothing can be sent to {url}: ")):
+        asked(base_url=url)
 
 
 def test_what_is_left_of_a_rate_limit_is_handed_on(made, api):

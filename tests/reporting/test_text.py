@@ -1,6 +1,17 @@
+import os
+import sys
+import threading
+
 import pytest
 
-from pytest_ftgate.reporting.text import break_command, escape_controls, fit_parts, quoted_lines
+from pytest_ftgate.reporting.text import (
+    LastingStream,
+    break_command,
+    escape_controls,
+    fit_parts,
+    lasting_output,
+    quoted_lines,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,3 +66,66 @@ def test_a_part_as_wide_as_the_line_keeps_its_indent() -> None:
 
     assert fit_parts([wide.rstrip()], 14) == [wide.rstrip()]
     assert fit_parts([wider], 14)[0].startswith("    worst   w")
+
+
+# Streams without a reader
+
+
+def test_a_stream_goes_on_when_its_reader_leaves_in_the_middle() -> None:
+    reader, writer = os.pipe()
+    text = "a line\n" * 100_000
+
+    def read_some() -> None:
+        os.read(reader, 10)
+        os.close(reader)
+
+    leaving = threading.Thread(target=read_some)
+    leaving.start()
+    with os.fdopen(writer, "w") as stream:
+        lasting = LastingStream(stream)
+        assert lasting.write(text) == len(text)
+        lasting.flush()
+        assert lasting.write("more") == 4
+        lasting.flush()
+        assert not lasting.isatty()
+    leaving.join()
+
+
+class _Failing:
+    def __init__(self, error: OSError) -> None:
+        self.error = error
+
+    def write(self, *_: str) -> None:
+        raise self.error
+
+    flush = write
+
+
+def test_a_stream_without_a_file_goes_on_too() -> None:
+    assert LastingStream(_Failing(BrokenPipeError())).write("lost") == 4
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ConnectionResetError()])
+def test_any_other_error_of_a_stream_is_raised(error: OSError) -> None:
+    with pytest.raises(type(error)):
+        LastingStream(_Failing(error)).write("lost")
+
+
+def test_what_cannot_be_said_of_an_error_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", _Failing(OSError(28, "No space left on device")))
+
+    with lasting_output():
+        sys.stderr.write("lost")
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_process_without_an_output_gets_one_for_itself_and_its_children(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(sys, name, None)
+
+    with lasting_output():
+        stream = getattr(sys, name)
+        stream.write("nobody reads it")
+        assert os.get_inheritable(stream.fileno())
+    getattr(sys, name).close()

@@ -89,6 +89,14 @@ def test_safe_mode_sends_a_provider_its_own_key_alone():
     assert refusal(safe=True, api_key_env="AWS_SECRET_ACCESS_KEY")
 
 
+@pytest.mark.parametrize("key", ["sk-1\n", "sk-1\r\nX-Other: a", "\x00"])
+def test_a_key_that_no_header_can_hold_is_sent_nowhere(key):
+    why = refusal(environ={"OPENAI_API_KEY": key})
+
+    assert why == ("OPENAI_API_KEY has a line break or another control character; set it without")
+    assert refusal(environ={"OPENAI_API_KEY": "sk-1"}) == ""
+
+
 def test_requests_without_a_key_need_no_rule():
     # A default key never goes to an address that a suite names.
     assert key_use(call(provider=OPENAI, base_url=EVIL, api_key_env=""), {}) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -79,8 +79,8 @@ def backoffs(monkeypatch) -> list[tuple[int, float | None]]:
 
 @pytest.fixture
 def start(open_cache, providers, backoffs, request):
-    def started(run: str = "run-1", **options) -> Engine:
-        engine = Engine(open_cache(run), {}, **options)
+    def started(run: str = "run-1", environ: Mapping[str, str] = {}, **options) -> Engine:
+        engine = Engine(open_cache(run), environ, **options)
 
         def end() -> None:
             for provider in providers.values():

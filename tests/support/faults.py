@@ -129,10 +129,17 @@ _NODES += "test_a_cluster_that_loses_a_node_reaches_the_verdicts_of_one_machine"
 _DAMAGE = "tests/journeys/test_cache_verb.py::"
 _DAMAGE += "test_a_run_goes_on_with_what_a_damaged_cache_still_has"
 _BLOCKED = "an error of the gate"
+_MISTAKEN = "tests/journeys/test_internal_errors.py::"
+_LOSES = _MISTAKEN + "test_where_a_reply_is_lost_by_mistake_no_gate_lacks_evidence"
+_KEEPS = _MISTAKEN + "test_where_a_room_breaks_every_reply_is_kept"
+_ROOMS = _MISTAKEN + "test_what_breaks_in_any_room_ends_the_run_and_is_told"
+_READER = "tests/journeys/test_closed_pipes.py::test_a_red_run_is_red_and_has_its_reports"
+_LENIENT = "not evaluated, which blocks, with `--ftgate-inconclusive=warn` too"
 _BROKEN = "tests/journeys/test_engine_failures.py::"
 _ENDS = _BROKEN + "test_the_run_ends_as_after_an_internal_error_and_names_the_line"
 _RESUMES = _BROKEN + "test_what_was_answered_is_kept_and_the_next_run_asks_the_rest"
 _FLYING = "tests/client/test_engine_failures.py::test_replies_that_are_on_their_way_are_kept"
+_UNEXPECTED = "unexpected … at FILE:LINE; the run ends, …"
 _SAME = ("the verdicts of one run", "as usual", "0")
 LOCAL_FAULTS = (
     Local(
@@ -176,12 +183,33 @@ LOCAL_FAULTS = (
         ),
     ),
     Local(
-        "an exception that nothing expects, in the engine or in a provider of yours",
+        "an exception that nothing expects, on the way of a reply: in a provider of the package, "
+        "in the engine, in the cache",
+        (
+            ("all that were stored are kept", _LOSES),
+            ("those that it met, no other", _LOSES),
+            (_LENIENT, _LOSES),
+            (_UNEXPECTED, _LOSES),
+            ("3", _LOSES),
+        ),
+    ),
+    Local(
+        "an exception that nothing expects, anywhere else: in scoring, a gate or a report",
+        (
+            ("all are kept", _KEEPS),
+            ("no request again", _KEEPS),
+            (_LENIENT, _ROOMS),
+            (_UNEXPECTED, _ROOMS),
+            ("3", _ROOMS),
+        ),
+    ),
+    Local(
+        "an exception of a provider of yours, where it answers no request",
         (
             ("those in flight are awaited", _FLYING),
             ("no request again", _RESUMES),
             ("no verdict", _ENDS),
-            ("unexpected … at FILE:LINE; the run ends, …", _ENDS),
+            (_UNEXPECTED, _ENDS),
             ("3", _ENDS),
         ),
     ),
@@ -219,6 +247,16 @@ LOCAL_FAULTS = (
             ("the verdicts of one machine", _NODES),
             ("as usual", _NODES),
             ("of the verdicts", _NODES),
+        ),
+    ),
+    Local(
+        "the reader of the output closes the pipe, or there is no output",
+        (
+            ("all are kept", _READER),
+            ("no request again", _READER),
+            ("the verdicts, in all reports", _READER),
+            ("as far as it is read", _READER),
+            ("of the verdicts", _READER),
         ),
     ),
     Local(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_ftgate.client.results import Result
-from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.errors import EngineError, FtgateError
 from pytest_ftgate.plugin.cases import set_case_variant
 from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation
 from pytest_ftgate.plugin.marked.marks import Placeholder, set_parameters
@@ -46,8 +46,9 @@ class FunctionCase:
         if self._item.config.getoption("setuponly", default=False):
             return
         try:
-            attempts = [self._attempt(reply, n) for n, reply in enumerate(self._replies())]
-        except FtgateError as error:
+            with self._session.internal_errors():
+                attempts = [self._attempt(reply, n) for n, reply in enumerate(self._replies())]
+        except (FtgateError, EngineError) as error:
             pytest.fail(f"{self._variant.name}: {error}", pytrace=False)
         for attempt in attempts:
             attempt.metric, attempt.metrics = self._metric, self._function.metrics

@@ -341,15 +341,16 @@ class FunctionGate:
             self.state.set_up(lambda: self._prepare() or self._score() or self._conclude())
 
     def _prepare(self) -> str:
-        gates = self.state.gates_to_submit()
-        with live_progress(self.item.config) as on_progress:
-            identity = request_first_look(
-                self.state.session, self.state.gate_run, submit_with=gates, on_progress=on_progress
-            )
-        if self.state.waits_for:
-            # The fixtures of this item stand until it ends, and the other gates rely on them.
-            request_all(self.state.session, gates)
-        return self._use_identity(identity)
+        session, gates = self.state.session, self.state.gates_to_submit()
+        with session.internal_errors():
+            with live_progress(self.item.config) as on_progress:
+                identity = request_first_look(
+                    session, self.state.gate_run, submit_with=gates, on_progress=on_progress
+                )
+            if self.state.waits_for:
+                # The fixtures of this item stand until it ends, and the other gates rely on them.
+                request_all(session, gates)
+            return self._use_identity(identity)
 
     def _use_identity(self, identity: IdentityReport) -> str:
         """Keep *identity* for the verdict; return why the variant is invalid, or ""."""
@@ -359,8 +360,9 @@ class FunctionGate:
         return self.state.store(identity.invalid_verdict(self.state.gate_run, self.item.nodeid))
 
     def _score(self) -> str:
-        self.runner.prepare()
-        self._wrap()
+        with self.state.session.internal_errors():
+            self.runner.prepare()
+            self._wrap()
         # The function may patch what other gates call.
         finish_calls(self.item.config)
         try:
@@ -381,7 +383,9 @@ class FunctionGate:
         if not requests:
             return ""
         results = session.engine.results
-        return self._use_identity(check_identity(session, self.state.gate_run, results, requests))
+        with session.internal_errors():
+            identity = check_identity(session, self.state.gate_run, results, requests)
+        return self._use_identity(identity)
 
     def _wrap(self) -> None:
         if self._wrapped:
@@ -429,24 +433,27 @@ class FunctionGate:
         # What fixtures printed stays with the item, what the function prints with its case.
         if text := take_output(self.item.config):
             self.item.add_report_section("setup", "stdout", text)
-        for attempt in self.runner.attempts():
-            arguments |= [(name, getattr(attempt, name)) for name in parameters]
-            yield attempt
-            # After an error the generator ends here, and pytest shows the output of that case.
-            attempt.output = take_output(self.item.config)
+        # What the function raises does not reach this context.
+        with self.state.session.internal_errors():
+            for attempt in self.runner.attempts():
+                arguments |= [(name, getattr(attempt, name)) for name in parameters]
+                yield attempt
+                # After an error the generator ends here, and pytest shows the output of that case.
+                attempt.output = take_output(self.item.config)
 
     # Verdict --------------------------------------------------------------------------------
 
     def _conclude(self) -> str:
         """Store the verdict; a plugin may run a test again, and the verdict stays the same."""
-        verdict = self._evaluate()
-        if self.state.blocks(verdict):
-            self._blocking, self.section = BlockingVerdict(verdict), self._section(verdict)
-        elif text := "".join(self._outputs()):
-            self.item.add_report_section("setup", "stdout", text)
-        self.runner.discard()
-        self._verdict = verdict
-        return self.state.store(verdict)
+        with self.state.session.internal_errors():
+            verdict = self._evaluate()
+            if self.state.blocks(verdict):
+                self._blocking, self.section = BlockingVerdict(verdict), self._section(verdict)
+            elif text := "".join(self._outputs()):
+                self.item.add_report_section("setup", "stdout", text)
+            self.runner.discard()
+            self._verdict = verdict
+            return self.state.store(verdict)
 
     def _outputs(self) -> Iterator[str]:
         """Yield what the function printed about each case, which pytest shows with -rP."""

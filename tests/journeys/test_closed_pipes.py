@@ -1,0 +1,257 @@
+"""The exit code is that of the work, whoever reads the output; so are reports and records."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from neighbours import only_ours
+
+from pytest_ftgate.cli.main import main
+
+PYTEST = (sys.executable, "-m", "pytest")
+VERB = (
+    sys.executable,
+    "-c",
+    "import sys; from pytest_ftgate.cli.main import main; sys.exit(main())",
+)
+
+
+@contextmanager
+def without_reader():
+    """Yield the writing end of a pipe that nobody reads any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        yield writer
+    finally:
+        os.close(writer)
+
+
+def run(command, cwd, *, closed="", broken=""):
+    """Return the exit code of *command* with outputs that are closed, or have lost their reader."""
+    numbers = {"stdout": 1, "stderr": 2}
+
+    def close():
+        for name in filter(None, closed.split()):
+            os.close(numbers[name])
+
+    with without_reader() as writer:
+        outputs = {name: writer if name in broken else subprocess.PIPE for name in numbers}
+        return subprocess.run(
+            [*map(str, command)], cwd=cwd, preexec_fn=close, check=False, **outputs
+        ).returncode
+
+
+WAYS = {
+    "stdout has no reader": {"broken": "stdout"},
+    "stderr has no reader": {"broken": "stderr"},
+    "neither has a reader": {"broken": "stdout stderr"},
+    "stdout is closed": {"closed": "stdout"},
+    "stderr is closed": {"closed": "stderr"},
+    "both are closed": {"closed": "stdout stderr"},
+}
+#: All in a run of every test, two of them on each push.
+ALL_WAYS = [
+    pytest.param(
+        way, marks=() if "stdout" in name and "neither" not in name else pytest.mark.heavy, id=name
+    )
+    for name, way in WAYS.items()
+]
+REPORTS = ("--ftgate-json=run.json", "--ftgate-markdown=run.md")
+
+
+@pytest.fixture
+def red(desk, monkeypatch):
+    only_ours(monkeypatch)
+    desk.suite(current=0, draft=40)
+    return desk
+
+
+@pytest.fixture
+def green(desk, monkeypatch):
+    only_ours(monkeypatch)
+    desk.suite(current=0, draft=0)
+    return desk
+
+
+# Runs of pytest -------------------------------------------------------------------------------
+
+
+def reported(desk):
+    return json.loads(desk.path("run.json").read_text("utf-8"))["verdict"]
+
+
+@pytest.mark.parametrize("way", ALL_WAYS)
+def test_a_red_run_is_red_and_has_its_reports(red, way):
+    code = run([*PYTEST, "--ftgate", *REPORTS], red.pytester.path, **way)
+
+    assert code == pytest.ExitCode.TESTS_FAILED
+    assert reported(red) == "blocked"
+    assert red.path("run.md").read_text("utf-8").startswith("### 🔴 BLOCKED")
+
+
+@pytest.mark.parametrize("way", ALL_WAYS)
+def test_a_green_run_is_green_and_accepts_what_it_should(green, way):
+    command = [*PYTEST, "--ftgate", "--ftgate-accept", *REPORTS]
+
+    code = run(command, green.pytester.path, **way)
+
+    assert code == pytest.ExitCode.OK
+    assert reported(green) == "passed"
+    assert green.path("tickets.accepted.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "reader"),
+    [
+        ((), "head -1"),
+        *(
+            pytest.param(options, reader, marks=pytest.mark.heavy)
+            for options, reader in [
+                (("-vv",), "head -1"),
+                (("-s",), "grep -q platform"),
+                (("-n", "1"), "head -1"),
+                (("-rA", "-vv"), "true"),
+            ]
+        ),
+    ],
+)
+def test_a_reader_that_leaves_in_the_middle_changes_no_exit_code(red, options, reader):
+    command = shlex.join([*PYTEST, "--ftgate", *REPORTS, *options])
+
+    shell = ["bash", "-c", f"{command} | {reader}; exit ${{PIPESTATUS[0]}}"]
+    done = subprocess.run(shell, cwd=red.pytester.path, check=False, capture_output=True)
+
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stderr
+    assert reported(red) == "blocked"
+
+
+def test_a_plan_that_is_cut_off_is_printed_all_the_same(green):
+    assert run([*PYTEST, "--ftgate", "--ftgate-plan"], green.pytester.path, broken="stdout") == 0
+
+
+def test_runs_of_ordinary_tests_end_as_pytest_ends_them(desk, monkeypatch):
+    only_ours(monkeypatch)
+    desk.pytester.makepyfile("def test_it():\n    pass\n")
+
+    assert run([*PYTEST], desk.pytester.path, broken="stdout") == 1
+
+
+# Verbs ----------------------------------------------------------------------------------------
+
+ROWS = 60
+FULL = Path("/dev/full")
+
+
+@pytest.fixture
+def files(pytester):
+    """Files of answers, of training and of a cache, each for a verb's exit code."""
+    for name, wrong in (("base", 0), ("worse", 40), ("unclear", 5)):
+        rows = [
+            {"id": n, "input": f"q{n}", "expected": "x", "reply": "y" if n < wrong else "x"}
+            for n in range(ROWS)
+        ]
+        text = "".join(f"{json.dumps(row)}\n" for row in rows)
+        (pytester.path / f"{name}.jsonl").write_text(text, "utf-8")
+    (pytester.path / "train.jsonl").write_text('{"messages": []}\nno JSON\n', "utf-8")
+    (pytester.path / "broken.sqlite").write_text("no database" * 100, "utf-8")
+    (pytester.path / "bad.ftgate.yaml").write_text("cases: none.jsonl\n", "utf-8")
+    return pytester.path
+
+
+#: The arguments of a verb, and its exit code.
+VERBS = {
+    "compare passes": (("compare", "base.jsonl", "base.jsonl"), 0),
+    "compare fails": (("compare", "base.jsonl", "worse.jsonl"), 1),
+    "compare fails at length": (("compare", "base.jsonl", "worse.jsonl", "-vv"), 1),
+    "compare is inconclusive": (
+        ("compare", "base.jsonl", "unclear.jsonl", "--max-drop", "0.15"),
+        3,
+    ),
+    "compare refuses": (("compare", "base.jsonl", "none.jsonl"), 2),
+    "data": (("data", "train.jsonl"), 1),
+    "doctor": (("doctor", "bad.ftgate.yaml"), 1),
+    "doctor as JSON": (("doctor", "--json", "bad.ftgate.yaml"), 1),
+    "cache check": (("cache", "check", "--cache", "broken.sqlite"), 1),
+    "explain": (("explain", "bad.ftgate.yaml::accuracy[a]"), 1),
+    "history": (("history",), 1),
+    "report": (("report", "base.jsonl"), 1),
+    "init": (("init",), 1),
+    "power": (("power", "bad.ftgate.yaml"), 1),
+    "import": (("import", "none.yaml"), 2),
+    "schema": (("schema",), 0),
+}
+
+
+@contextmanager
+def output_without_reader(monkeypatch):
+    with without_reader() as writer, os.fdopen(os.dup(writer), "w", encoding="utf-8") as stream:
+        for name in ("stdout", "stderr"):
+            monkeypatch.setattr(sys, name, stream)
+        yield
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_ends_with_the_code_of_its_work(files, monkeypatch, capsys, verb):
+    monkeypatch.chdir(files)
+    arguments, code = VERBS[verb]
+    assert main(arguments) == code, capsys.readouterr()
+
+    with output_without_reader(monkeypatch):
+        assert main(arguments) == code
+
+
+@pytest.mark.parametrize("way", ALL_WAYS)
+@pytest.mark.parametrize("verb", ["compare fails at length", "compare passes"])
+def test_the_command_ends_with_it_too(files, way, verb):
+    arguments, code = VERBS[verb]
+
+    assert run([*VERB, *arguments], files, **way) == code
+
+
+@pytest.mark.parametrize("reader", ["head -1", "grep -q FAILED", "true"])
+def test_a_pipeline_that_fails_where_any_part_does_is_red(files, reader):
+    arguments, code = VERBS["compare fails at length"]
+
+    script = f"set -eo pipefail; {shlex.join([*VERB, *arguments])} | {reader}"
+    done = subprocess.run(["bash", "-c", script], cwd=files, check=False, capture_output=True)
+
+    assert done.returncode == code, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("compare", "--help")])
+def test_help_ends_with_0_whoever_reads_it(files, arguments):
+    assert run([*VERB, *arguments], files, broken="stdout") == 0
+
+
+def test_a_wrong_command_line_ends_with_2_whoever_reads_it(files):
+    assert run([*VERB, "compare"], files, broken="stderr") == 2
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is full")
+@pytest.mark.parametrize(
+    ("verb", "code"), [("compare fails", 1), ("compare passes", 2), ("schema", 1)]
+)
+def test_an_output_that_cannot_be_written_is_not_green(files, verb, code):
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [*VERB, *VERBS[verb][0]], cwd=files, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+
+    assert done.returncode == code
+    assert done.stderr.startswith(b"the output cannot be written: No space left")
+
+
+@pytest.mark.parametrize("way", [{"broken": "stdout"}, {"closed": "stdout"}], ids=str)
+def test_the_demo_writes_its_page_though_nobody_reads(tmp_path, monkeypatch, way):
+    only_ours(monkeypatch)
+
+    assert run([*VERB, "demo"], tmp_path, **way) == 0
+    assert (tmp_path / "ftgate-demo" / "report.html").is_file()

@@ -1,0 +1,448 @@
+"""An exception that nothing expects, anywhere in a run: exit code 3, and no report says passed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import sys
+import xml.etree.ElementTree as ET
+from contextlib import closing
+from importlib import import_module
+
+import pytest
+from chat_server import Said, chat_server
+
+from pytest_ftgate import evaluate
+from pytest_ftgate.cache.cache import Cache
+from pytest_ftgate.cli.main import INTERNAL_ERROR
+from pytest_ftgate.cli.main import main as run_verb
+from pytest_ftgate.client.engine import Engine
+from pytest_ftgate.client.results import Results
+from pytest_ftgate.client.scheduler import Scheduler
+from pytest_ftgate.errors import EngineError
+from pytest_ftgate.plugin.verdicts import GateVerdicts
+from pytest_ftgate.runner.session import Session
+
+LABELS = ("billing", "refund")
+CASES = 12
+GATES = "{accuracy: {min: 0.5}}"
+REPORTS = ("--ftgate-json=run.json", "--ftgate-markdown=run.md", "--ftgate-html=run.html")
+#: Quiet, and lenient with gates that lack evidence.
+QUIET = ("-q", "--ftgate-inconclusive=warn", *REPORTS)
+
+
+def raising(error, after=0, original=None):
+    """Return a function that raises *error*; the first *after* calls go to *original*."""
+    calls = iter(range(after))
+
+    def raises(*args, **options):
+        if original is not None and next(calls, None) is not None:
+            return original(*args, **options)
+        raise error
+
+    return raises
+
+
+def raising_later(error, original):
+    """Return an async function that raises *error* once *original* has done its work."""
+
+    async def raises(*args):
+        await original(*args)
+        raise error
+
+    return raises
+
+
+def place(module, name):
+    return import_module(f"pytest_ftgate.{module}"), name
+
+
+@pytest.fixture
+def served(desk):
+    """A desk whose variant a server answers."""
+    desk.cases = CASES
+
+    def answer(request):
+        number = int(request["messages"][-1]["content"].split()[1].strip(":"))
+        return Said(LABELS[number % 2])
+
+    with chat_server(answer) as server:
+        address = f'provider: openai-compatible, model: m, base_url: "{server.url}/v1"'
+        desk.suite_of({"current": f"{{{address}}}"}, GATES)
+        yield desk, server
+
+
+@pytest.fixture
+def recorded(desk):
+    desk.cases = CASES
+    desk.suite(GATES, current=0, draft=0)
+    return desk
+
+
+def faces(desk):
+    """Return the verdict of the run record, the first line of the Markdown, and JUnit's errors."""
+    run = json.loads(desk.path("run.json").read_text("utf-8"))
+    first = desk.path("run.md").read_text("utf-8").splitlines()[0]
+    return run["verdict"], first, [*ET.parse(desk.path("junit.xml")).iter("error")]
+
+
+def assert_internal_error(desk, result, error):
+    printed = f"{result.stdout}{result.stderr}"
+    verdict, first, errors = faces(desk)
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR, printed
+    assert verdict == "blocked"
+    assert "BLOCKED" in first
+    assert errors
+    assert "INCONCLUSIVE" not in printed
+    assert "PASSED" not in printed
+    # Each traceback is in a section of its own, behind a bar or a mark.
+    assert not [line for line in printed.splitlines() if line.startswith("Traceback")]
+    assert f"unexpected {type(error).__name__}" in " ".join(printed.split())
+
+
+# The engine -----------------------------------------------------------------------------------
+
+#: What a run calls for each reply or once, and after how many calls it breaks.
+ENGINE = {
+    "settle": (Results, "settle", 4),
+    "send_waiting": (Scheduler, "send_waiting", 2),
+    "store": (Cache, "store", 3),
+    "claim": (Cache, "claim", 3),
+    "parse": (*place("providers.openai", "parse_completion"), 3),
+    "redact": (*place("client.engine", "redact_reply"), 3),
+}
+ERRORS = [MemoryError("boom"), RecursionError("boom"), SystemExit(0), asyncio.CancelledError()]
+
+
+@pytest.mark.parametrize("name", ENGINE)
+def test_where_a_reply_is_lost_by_mistake_no_gate_lacks_evidence(served, name):
+    desk, server = served
+    owner, attribute, after = ENGINE[name]
+    error = ZeroDivisionError("boom")
+
+    with pytest.MonkeyPatch.context() as patch:
+        breaks = raising(error, after, original=getattr(owner, attribute))
+        patch.setattr(owner, attribute, breaks)
+        result = desk.run(*QUIET)
+
+    assert_internal_error(desk, result, error)
+    with closing(sqlite3.connect(desk.path(".ftgate/cache.sqlite"))) as cache:
+        kept = {text for (text,) in cache.execute("SELECT fingerprint FROM replies")}
+    sent = len(server.requests)
+    assert desk.run("-q").ret == 0
+    # What was kept is not paid for twice.
+    assert len(server.requests) - sent == CASES - len(kept)
+
+
+@pytest.mark.parametrize("error", [*ERRORS, KeyboardInterrupt()], ids=lambda e: type(e).__name__)
+def test_whatever_a_provider_of_the_package_raises_by_mistake(served, monkeypatch, error):
+    module, name, after = ENGINE["parse"]
+    monkeypatch.setattr(module, name, raising(error, after, original=getattr(module, name)))
+
+    result = served[0].run(*QUIET)
+
+    assert_internal_error(served[0], result, error)
+
+
+@pytest.mark.parametrize("name", ["_begin", "_finish"])
+def test_where_the_engine_breaks_as_it_begins_or_ends(served, monkeypatch, name):
+    error = ZeroDivisionError("boom")
+    monkeypatch.setattr(Engine, name, raising_later(error, original=getattr(Engine, name)))
+
+    result = served[0].run(*QUIET)
+
+    assert_internal_error(served[0], result, error)
+
+
+# The other rooms ------------------------------------------------------------------------------
+
+ROOMS = {
+    "collection": place("plugin.item", "check_feasibility"),
+    "plan of requests": (Session, "submit"),
+    "scoring": place("runner.scores", "score_replies"),
+    "gates": place("runner.evaluate", "kind_of"),
+    "measured variants": place("plugin.item", "measure_ungated"),
+    "saved requests": (Session, "count_saved_requests"),
+    "cases of the reports": place("plugin.reporter", "collect_suite_runs"),
+    "verdict of the run": (GateVerdicts, "add_interruption"),
+    "Markdown": place("reporting.markdown", "markdown_report"),
+    "page": place("reporting.html.page", "html_page"),
+}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_what_breaks_in_any_room_ends_the_run_and_is_told(recorded, monkeypatch, room):
+    error = KeyError("boom")
+    monkeypatch.setattr(*ROOMS[room], raising(error))
+    # The report that breaks is that of an earlier run.
+    recorded.path("run.md").write_text("BLOCKED\n", "utf-8")
+
+    result = recorded.run(*QUIET)
+
+    assert_internal_error(recorded, result, error)
+
+
+@pytest.mark.parametrize("room", ["scoring", "gates", "measured variants"])
+def test_where_a_room_breaks_every_reply_is_kept(served, room):
+    desk, server = served
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(*ROOMS[room], raising(KeyError("boom")))
+        assert desk.run("-q").ret == pytest.ExitCode.INTERNAL_ERROR
+
+    assert desk.run("-q").ret == pytest.ExitCode.OK
+    assert len(server.requests) == CASES
+
+
+@pytest.mark.parametrize("name", ["summary_lines", "inconclusive_lines"])
+def test_what_breaks_while_the_closing_section_is_printed(recorded, monkeypatch, name):
+    monkeypatch.setattr(*place("reporting.summary", name), raising(KeyError("boom")))
+
+    result = recorded.run(*QUIET)
+
+    verdict, first, _ = faces(recorded)
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    assert (verdict, "BLOCKED" in first) == ("blocked", True)
+    result.stdout.fnmatch_lines(["INTERNALERROR> unexpected KeyError: 'boom' at *"])
+
+
+@pytest.mark.parametrize(
+    "hook", [(GateVerdicts, "add_report"), place("plugin.selection", "arrange_items")], ids=str
+)
+def test_an_internal_error_of_pytest_leaves_no_report_that_says_passed(recorded, monkeypatch, hook):
+    monkeypatch.setattr(*hook, raising(KeyError("boom")))
+
+    result = recorded.run(*QUIET)
+
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    assert faces(recorded)[0] == "blocked"
+
+
+def test_a_report_that_breaks_keeps_no_other_from_being_written(recorded, monkeypatch):
+    monkeypatch.setattr(*place("reporting.writers", "run_json"), raising(MemoryError()))
+
+    result = recorded.run(*REPORTS)
+
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    assert recorded.path("run.md").read_text("utf-8").startswith("### 🔴 BLOCKED")
+    assert recorded.path("run.html").is_file()
+    assert "unexpected MemoryError" in recorded.path("run.md").read_text("utf-8")
+    result.stdout.fnmatch_lines(["BLOCKED *", "*unexpected MemoryError*"])
+
+
+def test_gates_that_failed_before_are_shown_as_failed(desk, monkeypatch):
+    desk.suite(current=0, draft=40)
+    monkeypatch.setattr(*place("reporting.html.page", "html_page"), raising(KeyError("boom")))
+
+    result = desk.run(*REPORTS)
+
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    told = ["BLOCKED  1 failed, 1 not evaluated *", "*✗ pytest*", "*✗ accuracy[[]draft]*"]
+    result.stdout.fnmatch_lines(told)
+
+
+# The ways of running --------------------------------------------------------------------------
+
+RIGHT = "def test_it(case, reply):\n    assert reply.text == case.expected\n"
+FIXTURE = """
+def test_own(ftgate):
+    verdict = ftgate.suite("tickets.ftgate.yaml").verdict("accuracy", "current")
+    assert verdict.outcome == "passed"
+
+def test_after():
+    raise AssertionError("it runs although the run has ended")
+"""
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [place("gates.rates", "evaluate_rate"), place("plugin.marked.item", "request_first_look")],
+    ids=lambda broken: broken[1],
+)
+def test_a_marked_function(recorded, monkeypatch, broken):
+    recorded.marked(RIGHT, mark="min=0.5")
+    monkeypatch.setattr(*broken, raising(KeyError("boom")))
+
+    result = recorded.run(*QUIET, "test_marked.py")
+
+    assert_internal_error(recorded, result, KeyError())
+
+
+def test_a_test_with_the_fixture(recorded, monkeypatch):
+    recorded.path("test_own.py").write_text(FIXTURE, "utf-8")
+    monkeypatch.setattr(*ROOMS["gates"], raising(KeyError("boom")))
+
+    result = recorded.run(*QUIET, "test_own.py")
+
+    assert_internal_error(recorded, result, KeyError())
+    result.assert_outcomes(failed=1)
+
+
+def test_a_single_case(recorded, monkeypatch):
+    monkeypatch.setattr(*ROOMS["scoring"], raising(KeyError("boom")))
+
+    result = recorded.run("--ftgate-case=t001")
+
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+
+
+@pytest.mark.parametrize("room", ["scoring", "gates"])
+def test_evaluate_raises_and_has_no_result(recorded, monkeypatch, room):
+    monkeypatch.setattr(*ROOMS[room], raising(KeyError("boom")))
+
+    with pytest.raises(EngineError, match="unexpected KeyError: 'boom' at"):
+        evaluate(recorded.path("tickets.ftgate.yaml"))
+
+
+@pytest.mark.parametrize("name", ["_begin", "_finish"])
+def test_evaluate_raises_where_the_engine_breaks(served, monkeypatch, name):
+    error = ZeroDivisionError("boom")
+    monkeypatch.setattr(Engine, name, raising_later(error, original=getattr(Engine, name)))
+
+    with pytest.raises(EngineError, match="unexpected ZeroDivisionError: boom at"):
+        evaluate(served[0].path("tickets.ftgate.yaml"))
+
+
+#: Breaks a process of pytest-xdist: while a gate is evaluated, at its end, or as it reports.
+IN_WORKERS = """\
+import os
+
+import pytest_ftgate.client.engine
+import pytest_ftgate.plugin.reporter
+import pytest_ftgate.runner.evaluate
+
+
+def breaks(*_, **__):
+    raise KeyError("boom")
+
+FINISH = pytest_ftgate.client.engine.Engine._finish
+
+async def breaks_later(*args):
+    await FINISH(*args)
+    breaks()
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    {}
+"""
+PROCESSES = {
+    "a gate": "pytest_ftgate.runner.evaluate.kind_of = breaks",
+    "the end": "pytest_ftgate.client.engine.Engine._finish = breaks_later",
+    "the results": "pytest_ftgate.plugin.reporter.write_suite_runs = breaks",
+    "a hook": "pytest_ftgate.plugin.reporter.gate_status = breaks",
+}
+
+
+@pytest.mark.parametrize(
+    "what", ["the end", *(pytest.param(name, marks=pytest.mark.heavy) for name in PROCESSES)]
+)
+def test_a_process_of_xdist(served, what):
+    desk, _ = served
+    desk.path("conftest.py").write_text(IN_WORKERS.format(PROCESSES[what]), "utf-8")
+    junit = f"--junitxml={desk.path('junit.xml')}"
+    options = ("-m", "pytest", "--ftgate", "-n", "1", junit, *QUIET)
+
+    result = desk.pytester.run(sys.executable, *options)
+
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    verdict, first, errors = faces(desk)
+    assert (verdict, "BLOCKED" in first, bool(errors)) == ("blocked", True, True)
+    assert "KeyError: 'boom'" in result.stdout.str()
+
+
+# Verbs ----------------------------------------------------------------------------------------
+
+VERBS = {
+    "compare": (("compare", "a.jsonl", "a.jsonl"), place("runner.compare", "score_replies")),
+    "doctor": (("doctor",), place("cli.doctor", "power_estimates")),
+    "power": (("power", "tickets.ftgate.yaml"), place("cli.suite", "power_estimates")),
+    "data": (("data", "a.jsonl"), place("cli.main", "check_training_data")),
+    "report": (("report", "run.json"), place("cli.main", "summary_lines")),
+    "cache check": (("cache", "check"), place("cli.cache", "cache_errors")),
+    "schema": (("schema",), place("suite.schema", "suite_schema")),
+}
+
+
+@pytest.mark.parametrize("error", [KeyError("boom"), MemoryError(), SystemExit(0)], ids=repr)
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_ends_with_a_code_of_its_own(recorded, monkeypatch, capsys, verb, error):
+    rows = [{"id": n, "input": f"q{n}", "expected": "x", "reply": "x"} for n in range(100)]
+    recorded.write_rows("a.jsonl", rows)
+    recorded.run("--ftgate-json=run.json")
+    capsys.readouterr()
+    arguments, broken = VERBS[verb]
+    monkeypatch.setattr(*broken, raising(error))
+
+    code = run_verb(arguments)
+
+    printed = capsys.readouterr()
+    assert code == INTERNAL_ERROR
+    assert f"unexpected {type(error).__name__}" in printed.err.splitlines()[-1]
+    assert printed.err.startswith("Traceback")
+
+
+def test_no_key_is_in_what_a_verb_says_of_it(recorded, monkeypatch, capsys):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-0123456789")
+    error = ValueError("no header may be sk-very-secret-0123456789")
+    monkeypatch.setattr(*place("suite.schema", "suite_schema"), raising(error))
+
+    code = run_verb(["schema"])
+
+    printed = capsys.readouterr()
+    assert code == INTERNAL_ERROR
+    assert "no header may be" in printed.err
+    assert "very-secret" not in printed.out + printed.err
+
+
+def test_no_key_is_in_what_a_run_says_of_it(served, monkeypatch):
+    desk, _ = served
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-0123456789")
+    error = ValueError("no header may be sk-very-secret-0123456789")
+    monkeypatch.setattr(*ENGINE["parse"][:2], raising(error))
+
+    result = desk.run(*REPORTS)
+
+    written = [desk.path(f"run.{name}").read_text("utf-8") for name in ("json", "md", "html")]
+    printed = f"{result.stdout}{result.stderr}"
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    assert "no header may be" in printed
+    assert "very-secret" not in "".join([printed, *written])
+
+
+# Code of the user -----------------------------------------------------------------------------
+
+#: What breaks is the user's: each is an error of its gate, which names it.
+OWN = {
+    "a provider": "def answer(case):\n    raise {}\n",
+    "a scorer": "def answer(case):\n    return case.expected\n\ndef marks(*_):\n    raise {}\n",
+}
+
+
+@pytest.mark.parametrize("error", ["KeyError('mine')", "MemoryError('mine')", "SystemExit('mine')"])
+@pytest.mark.parametrize("own", OWN)
+def test_what_the_users_code_raises_is_an_error_of_its_gate(desk, own, error):
+    desk.cases = CASES
+    desk.asking_suite(OWN[own].format(error), gates=GATES)
+    if own == "a scorer":
+        suite = desk.path("tickets.ftgate.yaml")
+        text = suite.read_text("utf-8").replace(
+            "reply: {", 'reply: {score: {python: "answers:marks"}, '
+        )
+        suite.write_text(text, "utf-8")
+
+    result = desk.run(*QUIET)
+
+    verdict, first, _ = faces(desk)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert (verdict, "not evaluated" in first) == ("blocked", True)
+    assert "mine" in result.stdout.str()
+    assert "unexpected" not in result.stdout.str()
+
+
+def test_what_a_marked_function_raises_is_an_error_of_its_gate(recorded):
+    recorded.marked("def test_it(case, reply):\n    raise RecursionError('mine')\n", mark="min=0.5")
+
+    result = recorded.run("test_marked.py")
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["E*RecursionError: mine"])
