@@ -532,6 +532,12 @@ class Verdict:
         return self.exam is not None and self.exam.has_shrunk
 
     @property
+    def holds(self) -> bool:
+        """True if no limit is broken, also where less is tested than was accepted."""
+        has_shrunk = self.statement.kind is StatementKind.EXAM_HAS_SHRUNK
+        return self.outcome is Outcome.PASSED or has_shrunk
+
+    @property
     def rates_content(self) -> bool:
         """True if the gate is about the share of right replies to the suite's own cases."""
         return self.gate == "accuracy"

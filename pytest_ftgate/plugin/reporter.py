@@ -545,11 +545,10 @@ def _finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
         reporter.add_gates(nodes)
     reporter.add_files(_files_as_json(run))
     reporter.add_process(_request_counts(run), run.user_messages, ())
-    with noted(config):
-        reporter.add_suite_runs(collect_suite_runs(run))
     reporter.add_accepted(accepted_of(config))
     interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
     with noted(config):
+        reporter.add_suite_runs(collect_suite_runs(run))
         reporter.mark_interrupted(interrupted_notes(run, gate_runs) if interrupted else ())
     reporter.write(session, run.pending_batches)
     if session.exitstatus == pytest.ExitCode.OK:

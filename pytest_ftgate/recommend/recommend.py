@@ -315,7 +315,7 @@ def _gate_verdicts(evidence: Evidence, variant: str) -> list[Verdict]:
 
 def _passes(evidence: Evidence, variant: str) -> bool:
     verdicts = _gate_verdicts(evidence, variant)
-    return bool(verdicts) and all(v.outcome is Outcome.PASSED for v in verdicts)
+    return bool(verdicts) and all(verdict.holds for verdict in verdicts)
 
 
 def _passed_variants(run: AcceptedRun) -> list[str]:
