@@ -218,10 +218,11 @@ def _names(variants: Sequence[str]) -> str:
 
 def _passed_text(verdict: Verdict, *, brief: bool) -> str:
     """Return the rate of a variant, the change and the limit."""
-    check = verdict.check
+    check, shown_change = verdict.check, verdict.shown_change
     rate = verdict.statement.values.get("rate")
     if check is None:
-        return percent(rate) if isinstance(rate, float) else headline(verdict)
+        change = f" ({points(shown_change.change)} not gated)" if shown_change else ""
+        return f"{percent(rate)}{change}" if isinstance(rate, float) else headline(verdict)
     compared = (one for one in verdict.checks if one.before is not None and one.unit == check.unit)
     shown = next(compared, check)
     if brief:
@@ -342,9 +343,11 @@ def first_action(report: Report) -> tuple[str, str, str] | None:
         return names, f"{what}: {first}", ""
     for verdict in rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED:
-            _, *size = head_parts(verdict, "")
+            size, text = " ".join(head_parts(verdict, "")[1:]), headline(verdict)
+            # A headline is split at its semicolons there.
+            size = text if text.replace("; ", " ") == size else size
             steps = next_steps(report, verdict)
-            return node_name(verdict), " ".join(size), step_line(steps[0]) if steps else ""
+            return node_name(verdict), size, step_line(steps[0]) if steps else ""
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.units import percent, points, quantity
@@ -106,7 +106,8 @@ def ungated_summary(report: Report) -> list[str]:
         indent = "" if parts else "  "
         names = ", ".join(dict.fromkeys(unmeasured))
         parts.append(f"{indent}not measured: {names} (-v shows why)")
-    return [*fit_parts(map(escape_controls, parts)), *_unfailing_lines(report, ungated)]
+    lines = [line for text in unfailing_gates(report) for line in wrap_lines(text)]
+    return [*fit_parts(map(escape_controls, parts)), *lines]
 
 
 def _brief_change(verdict: Verdict) -> str:
@@ -114,10 +115,13 @@ def _brief_change(verdict: Verdict) -> str:
     return f" ({points(shown.change)})" if shown else ""
 
 
-def _unfailing_lines(report: Report, ungated: Iterable[Verdict]) -> Iterator[str]:
-    """Yield a line for each gate that nothing can fail."""
-    for verdict in ungated:
-        if verdict.statement.kind is StatementKind.NOT_GATED:
+def unfailing_gates(report: Report) -> Iterator[str]:
+    """Yield a sentence on the gates that nothing can fail, for each reason."""
+    gates: dict[str, list[str]] = defaultdict(list)
+    for verdict in report.verdicts:
+        if verdict.statement.kind is StatementKind.NOT_GATED and not verdict.gated:
             rate = f" {percent(verdict.check.after)}" if verdict.check else ""
             name = f"{gate_name(report, verdict)}{rate}{_brief_change(verdict)}"
-            yield from wrap_lines(escape_controls(f"not gated  {name}: {headline(verdict)}"))
+            gates[headline(verdict)].append(name)
+    for why, names in gates.items():
+        yield escape_controls(f"not gated  {', '.join(names)}: {why}")
