@@ -70,7 +70,9 @@ def test_the_default_limits_of_the_manual_are_those_of_the_rule():
     for n in (100, 200, 500):
         assert f"with {n} cases {limits[n][0]} ({limits[n][1]})" in said
     assert f"Above {100 * COARSE_LIMIT:g} points, plan, verdict and" in said
-    assert f"At most it is {100 * MAX_DEFAULT_LIMIT:g} points, which takes {few.pop()} cases" in said
+    assert (
+        f"At most it is {100 * MAX_DEFAULT_LIMIT:g} points, which takes {few.pop()} cases" in said
+    )
     assert not few
 
 
