@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.gates.statements import StatementKind
-from pytest_ftgate.gates.units import percent, points, quantity
+from pytest_ftgate.gates.units import amount, percent, points, quantity
 from pytest_ftgate.gates.verdict import Check, Verdict
-from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.headlines import has_no_limit, headline
 from pytest_ftgate.reporting.tables import format_table, rate_cell, shown_file
 from pytest_ftgate.reporting.text import escape_controls, fit_parts, wrap_lines
 from pytest_ftgate.results.run import Report
@@ -58,7 +58,9 @@ def ungated_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 
 def _check_cell(check: Check | None) -> str:
-    return rate_cell(check.after, check.low, check.high) if check else ""
+    if check is None or check.unit != "share":
+        return amount(check.after, check.unit) if check else ""
+    return rate_cell(check.after, check.low, check.high)
 
 
 def classifier_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -118,10 +120,11 @@ def _brief_change(verdict: Verdict) -> str:
 def unfailing_gates(report: Report) -> Iterator[str]:
     """Yield a sentence on the gates that nothing can fail, for each reason."""
     gates: dict[str, list[str]] = defaultdict(list)
-    for verdict in report.verdicts:
-        if verdict.statement.kind is StatementKind.NOT_GATED and not verdict.gated:
-            rate = f" {percent(verdict.check.after)}" if verdict.check else ""
-            name = f"{gate_name(report, verdict)}{rate}{_brief_change(verdict)}"
-            gates[headline(verdict)].append(name)
+    for verdict in report.gate_verdicts:
+        check = verdict.check
+        if not verdict.gated:
+            figure = f" {amount(check.after, check.unit)}" if check else ""
+            why = "no limit is set" if check and has_no_limit(check) else headline(verdict)
+            gates[why].append(f"{gate_name(report, verdict)}{figure}{_brief_change(verdict)}")
     for why, names in gates.items():
         yield escape_controls(f"not gated  {', '.join(names)}: {why}")
