@@ -12,7 +12,7 @@ from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.gates.units import percent, quantity
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.markdown import escape_markdown, markdown_table
-from pytest_ftgate.reporting.tables import TextTable, change_cell, verdict_rows
+from pytest_ftgate.reporting.tables import TextTable, change_cell, outcome_label, verdict_rows
 from pytest_ftgate.reporting.trackers import comparing_check
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.settings import DOCS_URL
@@ -118,7 +118,7 @@ def _result(verdict: Verdict) -> dict[str, Any]:
     measured = f"general skills that are left, {verdict.gate}" if has_skills else verdict.gate
     metric: dict[str, Any] = {
         "type": verdict.gate,
-        "name": f"{measured} ({verdict.outcome})",
+        "name": f"{measured} ({outcome_label(verdict).lower()})",
         "value": round(check.after, 4) if check else None,
     }
     return {

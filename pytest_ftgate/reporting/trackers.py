@@ -30,12 +30,12 @@ def verdict_figures(verdict: Verdict) -> dict[str, float]:
     """Return ``before``, ``after``, ``change``, ``low``, ``high`` and ``outcome`` of *verdict*.
 
     Figures that it does not have are left out. ``outcome`` is 1 for passed, 0 for inconclusive and
-    −1 for failed.
+    −1 for failed; a verdict that is not gated has none.
     """
     check, names = comparing_check(verdict), ("before", "after", "change", "low", "high")
     values = {name: getattr(check, name) for name in names} if check else {}
     figures = {name: float(value) for name, value in values.items() if value is not None}
-    return {**figures, "outcome": _NUMBERS[verdict.outcome]}
+    return figures | ({"outcome": _NUMBERS[verdict.outcome]} if verdict.gated else {})
 
 
 def logged_figures(verdicts: Sequence[Verdict]) -> dict[str, float]:
