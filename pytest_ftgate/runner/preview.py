@@ -413,9 +413,10 @@ def power_estimates(session: Session, gates: Sequence[GateRun]) -> list[PowerEst
 def limit_lines(gates: Sequence[GateRun]) -> Iterator[str]:
     """Yield a sentence on each gate whose limits show little, or nothing."""
     found = {(run.gate_suite.name, run.gate.name): (run.gate_suite, run.gate) for run in gates}
+    has_several = len({suite for suite, _ in found}) > 1
     for suite, gate in found.values():
-        note = _limit_note(suite, gate)
-        yield from [f"{gate.name}: {note}"] if note else []
+        note, of = _limit_note(suite, gate), f"{suite.name}: " if has_several else ""
+        yield from [f"{of}{gate.name}: {note}"] if note else []
 
 
 def _limit_note(suite: Suite, gate: Gate) -> str:
