@@ -66,6 +66,7 @@ _DETAILS = (
     _Detail(steps=3, shows_notes=False),
     _Detail(steps=2, shows_notes=False),
     _Detail(steps=2, shows_notes=False, shows_remarks=False),
+    _Detail(steps=1, shows_notes=False),
     _Detail(steps=2, shows_notes=False, shows_example=False),
     _Detail(2, shows_example=False, shows_parts=False, shows_notes=False, shows_remarks=False),
     _Detail(1, shows_example=False, shows_parts=False, shows_notes=False, shows_remarks=False),
