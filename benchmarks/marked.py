@@ -54,7 +54,7 @@ def write(folder: Path, functions: int, cases: int, variants: int) -> None:
     for number in range(variants):
         (folder / f"v{number}.py").write_text(ANSWERS.replace("VARIANT", str(number)))
         lines.append(f'  v{number}: {{provider: python, function: "v{number}:answer"}}')
-    (folder / "bench.ftgate.yaml").write_text("\n".join([*lines, "gates: {accuracy: {min: 0}}"]))
+    (folder / "bench.ftgate.yaml").write_text("\n".join([*lines, "gates: {accuracy: {}}"]))
     tests = [(ASSERTS, RETURNS)[n % 2].format(number=n) for n in range(functions)]
     (folder / "test_marked.py").write_text("import pytest\n" + "".join(tests))
     (folder / "test_plain.py").write_text(PLAIN.format(count=functions * variants))

@@ -332,7 +332,7 @@ def _shared(key: str, cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 _FEW = (
     "# The cases are too few for statistics, so the gates are plain thresholds: every case must\n"
-    "# be right. With more cases remove these keys, and write max_drop."
+    "# be right. With more cases remove these keys: the gates then limit what is lost."
 )
 
 

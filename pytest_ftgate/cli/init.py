@@ -426,7 +426,9 @@ def _measured(
             notes.append(f"{of_kind}{reason}: min: {minimum:g}")
         else:
             del measured[kind]
-            notes += [f"{of_kind}{reason}: no gate of {kind} was written", *_example(scores, kind)]
+            why = ", since guessing is right as often" if minimum else ""
+            notes.append(f"{of_kind}{reason}: no gate of {kind} was written{why}")
+            notes += _example(scores, kind)
     return measured, notes
 
 

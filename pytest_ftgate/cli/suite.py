@@ -18,7 +18,7 @@ from pytest_ftgate.reporting.plan import power_lines, selftest_lines
 from pytest_ftgate.reporting.verdict import fact_lines, verdict_section
 from pytest_ftgate.requests.workload import base_variant, replies_vary
 from pytest_ftgate.results.verdicts import VERDICTS, as_typed, load_verdicts, node_id
-from pytest_ftgate.runner.preview import cached_replies, power_estimates
+from pytest_ftgate.runner.preview import cached_replies, limit_lines, power_estimates
 from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun
@@ -66,7 +66,7 @@ def power_report(suite: Suite, session: Session) -> Iterator[str]:
         for variant in suite.variants.values()
         for gate in suite.gates_for(variant)
     ]
-    yield from power_lines(power_estimates(session, gates))
+    yield from power_lines(power_estimates(session, gates), limit_lines(gates))
     yield from dict.fromkeys(session.user_messages)
 
 

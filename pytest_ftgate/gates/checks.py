@@ -108,7 +108,7 @@ def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
     check = replace(_drop_check(pairs, margin, levels), kind=kind, against=against, missing=missing)
     is_complete = levels.last and missing <= MAX_MISSING_SHARE * len(after)
     if pairs.before == pairs.after == 0.0:
-        note = f"nothing is right, in {against} or now, so the cases show nothing"
+        note = "nothing is right on either side, so the cases show nothing"
         return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
     # Equal replies are no proof while others are to come: those may still differ.
     if is_complete and same_replies(before, after):

@@ -140,7 +140,7 @@ def _steps_if_inconclusive(
     if check.has_drifted:
         yield NextStep(StepKind.REQUEST_BOTH_AGAIN, {"suite": suite.name})
     elif not check.informative:
-        yield NextStep(StepKind.DECLARE_MINIMUM, place)
+        yield NextStep(_step_without_information(check), place)
     elif check.missing:
         yield from _missing_steps(suite, verdict.variant, check.missing)
     else:
@@ -157,6 +157,13 @@ def _steps_if_inconclusive(
         regressed = [flip.case for flip in verdict.flips if flip.regressed]
         if check.before is not None and 0 < verdict.regressed <= _MAX_CASES:
             yield NextStep(StepKind.FIX_CASES, {"cases": ", ".join(regressed)})
+
+
+def _step_without_information(check: Check) -> StepKind:
+    """Return what to do about a check that shows nothing, whatever the replies."""
+    if check.before is None:
+        return StepKind.RAISE_MINIMUM
+    return StepKind.DECLARE_MINIMUM if check.before or check.after else StepKind.CHECK_SCORE
 
 
 def _missing_steps(suite: Suite, variant: str, missing: int) -> Iterator[NextStep]:

@@ -91,7 +91,7 @@ class StepKind(StrEnum):
     * ``fix training data``: the *remedy* of the finding.
     * ``request again to measure``: as of the statement ``not measured``; *suite*.
     * ``request both sides again``, ``accept``, ``accept exam``: *suite*.
-    * ``declare minimum``: *where*.
+    * ``add minimum``, ``declare minimum``, ``raise minimum``, ``check score``: *where*.
     """
 
     ADD_MINIMUM = "add minimum"
@@ -100,6 +100,8 @@ class StepKind(StrEnum):
     REQUEST_BOTH_AGAIN = "request both sides again"
     REQUEST_TO_MEASURE = "request again to measure"
     DECLARE_MINIMUM = "declare minimum"
+    RAISE_MINIMUM = "raise minimum"
+    CHECK_SCORE = "check score"
     DECLARE_LIMIT = "declare limit"
     RUN_AGAIN = "run again"
     ADD_REPLIES = "add replies"

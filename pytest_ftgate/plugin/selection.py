@@ -140,7 +140,8 @@ def _plan_lines(
     yield from patched
     yield from preview.coverage_lines(gate_runs)
     yield ""
-    yield from plan.power_lines(preview.power_estimates(run, gate_runs))
+    notes = preview.limit_lines(gate_runs)
+    yield from plan.power_lines(preview.power_estimates(run, gate_runs), notes)
     yield from dict.fromkeys(run.user_messages)
     if blocked:
         yield from plan.blocked_lines(blocked, len(gate_runs))

@@ -75,14 +75,17 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
     counts = f"{verdict.regressed} regressed, {verdict.fixed} fixed"
     worst = _worst_tag(verdict, tag)
     yield from wrap_lines(f"{counts}; {worst}" if worst else counts, 2)
+    is_open = verdict.outcome is Outcome.INCONCLUSIVE
+    # The doubt at the end is made of the note of such a check.
+    doubt = check.note if is_open and not check.informative else ""
     for note in verdict.notes:
-        yield from wrap_lines(f"note: {escape_controls(note)}", 2)
+        yield from wrap_lines(f"note: {escape_controls(note)}", 2) if note != doubt else ()
     if check.after == check.before == 0.0 and score_kind != RECORDED:
         hint = "for replies with more text try --scorer contains, or numeric"
         yield from wrap_lines(f'no reply is right by "{score_kind}": {hint}', 2)
     if verdict.outcome is not Outcome.PASSED or verbosity > 0:
         yield from flip_lines(verdict, verbosity, None, {})
-    if verdict.outcome is Outcome.INCONCLUSIVE:
+    if is_open:
         yield ""
         yield from wrap_lines(doubt_sentence(check), 2)
         for step in verdict.next:

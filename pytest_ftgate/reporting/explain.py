@@ -33,6 +33,13 @@ def frequency_phrase(p: float) -> str:
 
 def explain(verdict: Verdict) -> Iterator[str]:
     """Yield the rule of the deciding check, in sentences with the numbers of this gate."""
+    if verdict.statement.kind is StatementKind.NOT_GATED:
+        yield "The gate has no check that could fail, so its test is skipped."
+    yield from _rule_sentences(verdict)
+    yield from _regressed_slice_sentences(verdict)
+
+
+def _rule_sentences(verdict: Verdict) -> Iterator[str]:
     check = verdict.check
     if verdict.statement.kind is StatementKind.EXAM_HAS_SHRUNK:
         yield (
@@ -59,7 +66,6 @@ def explain(verdict: Verdict) -> Iterator[str]:
         yield from _change_sentences(verdict, check)
         yield from _drop_sentences(check, check.p_pass, check.p_fail)
         yield from _family_sentences(verdict, check)
-    yield from _regressed_slice_sentences(verdict)
 
 
 def _labelled_sentences(check: Check) -> Iterator[str]:
@@ -186,6 +192,8 @@ def _shared_alarm(check: Check) -> str:
 
 
 def _conclusion(check: Check) -> str:
+    if not check.informative and check.before is None:
+        return f"but {check.note}."
     if not check.informative:
         return "but no drop from so low a rate can show, so this comparison shows nothing."
     if check.missing and check.outcome is Outcome.INCONCLUSIVE:

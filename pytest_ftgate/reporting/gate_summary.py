@@ -16,6 +16,7 @@ from pytest_ftgate.reporting.headlines import (
     habit_text,
     headline,
     measure_name,
+    shown_change_text,
     usage_text,
 )
 from pytest_ftgate.reporting.next_steps import gate_command, step_words
@@ -65,6 +66,7 @@ _DETAILS = (
     _Detail(steps=3, shows_notes=False),
     _Detail(steps=2, shows_notes=False),
     _Detail(steps=2, shows_notes=False, shows_remarks=False),
+    _Detail(steps=1, shows_notes=False),
     _Detail(steps=2, shows_notes=False, shows_example=False),
     _Detail(2, shows_example=False, shows_parts=False, shows_notes=False, shows_remarks=False),
     _Detail(1, shows_example=False, shows_parts=False, shows_notes=False, shows_remarks=False),
@@ -167,6 +169,10 @@ def _sentences(verdict: Verdict) -> Iterator[str]:
     for other in verdict.checks:
         if other is not check and other.outcome is not Outcome.PASSED and other.informative:
             yield f"also {other.outcome}: {_check_text(other)}"
+        elif check.kind is CheckKind.MINIMUM and other.kind is CheckKind.BASELINE:
+            yield f"{other.outcome}: {_check_text(other)}"
+    if change := shown_change_text(verdict):
+        yield escape_controls(change)
 
 
 def _finding_sentences(verdict: Verdict) -> Iterator[str]:

@@ -125,12 +125,13 @@ def _must_pass_text(outcome: Outcome, check: Check) -> str:
 
 
 def _minimum_text(what: str, check: Check) -> str:
-    relation = _HOLDS.get(check.outcome, "may not hold")
+    relation = _HOLDS.get(check.outcome, "may not hold" if check.informative else "holds")
     # Without the number of cases, the rate of a few replies would mislead.
     if check.missing and check.outcome is Outcome.INCONCLUSIVE:
         cases = quantity(check.n, "case")
         relation = f"of {cases}, with no reply to {check.missing}, {relation}"
-    return f"{what} {percent(check.after)} {relation} the minimum of {percent(check.limit)}"
+    text = f"{what} {percent(check.after)} {relation} the minimum of {percent(check.limit)}"
+    return text if check.informative else f"{text}, as guessing does"
 
 
 def _drop_text(what: str, check: Check, against: str = "") -> str:
@@ -346,6 +347,23 @@ def severity_counts(findings: Sequence[Finding]) -> str:
 
 def _exam_headline(verdict: Verdict) -> str:
     return next(exam_sentences(verdict.exam)) if verdict.exam else "what decides has changed"
+
+
+#: Why a change from the baseline is not gated, where the key does not say it.
+_UNCOMPARED = {
+    "few cases": "too few cases to limit a drop",
+    "metric: macro_f1": "macro-F1 limits no drop without max_drop",
+}
+
+
+def shown_change_text(verdict: Verdict) -> str:
+    """Return the change from the baseline that no check limits, and why; "" without one."""
+    shown = verdict.shown_change
+    if shown is None:
+        return ""
+    why = _UNCOMPARED.get(shown.key, shown.key)
+    rates = f"{percent(shown.before)} → {percent(shown.after)}, {points(shown.change)}"
+    return f"against {shown.against} {rates}, not gated" + (f" ({why})" if why else "")
 
 
 def _not_gated_text(values: Mapping[str, Any]) -> str:

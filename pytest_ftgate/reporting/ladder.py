@@ -166,7 +166,8 @@ def coverage_gap_sentence(gaps: CoverageGaps) -> str:
         parts.append(f"{count} ({_name_list([f'{k} {n}' for k, n in gaps.thin.items()])})")
     if gaps.blunt:
         gates = [f"{gate} {_detectable_text(drop)}" for gate, drop in gaps.blunt.items()]
-        parts.append(f"{quantity(len(gates), 'gate')} too blunt to use ({_name_list(gates)})")
+        count = quantity(len(gates), "gate")
+        parts.append(f"{count} without power for a drop of 10 points ({_name_list(gates)})")
     if gaps.unclaimed:
         count = quantity(len(gaps.unclaimed), "prompt file")
         parts.append(f"{count} that no suite names ({_name_list(gaps.unclaimed)})")

@@ -33,7 +33,7 @@ from pytest_ftgate.reporting.tables import (
     verdict_rows,
 )
 from pytest_ftgate.reporting.text import escape_controls
-from pytest_ftgate.reporting.ungated import ungated_lines, unselected_line
+from pytest_ftgate.reporting.ungated import unfailing_gates, ungated_lines, unselected_line
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id, node_name
@@ -160,6 +160,7 @@ def _error_section(report: Report) -> Iterator[str]:
 
 
 def _ungated_section(report: Report) -> Iterator[str]:
+    yield from (f"- {escape_markdown(text)}" for text in unfailing_gates(report))
     for suite in dict.fromkeys(verdict.suite for verdict in report.verdicts):
         lines = [*ungated_lines([v for v in report.verdicts if v.suite == suite])]
         if lines:

@@ -12,7 +12,7 @@ from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.gates.units import percent, quantity
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.markdown import escape_markdown, markdown_table
-from pytest_ftgate.reporting.tables import TextTable, change_cell, verdict_rows
+from pytest_ftgate.reporting.tables import TextTable, change_cell, outcome_label, verdict_rows
 from pytest_ftgate.reporting.trackers import comparing_check
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.settings import DOCS_URL
@@ -67,7 +67,7 @@ def _verdicts_on(report: Report, variant: str | None) -> list[Verdict]:
             f"verdicts on {', '.join(names) or 'no variant'}"
         )
     name = variant or names[0]
-    return [verdict for verdict in report.gated_verdicts if verdict.variant == name]
+    return [verdict for verdict in report.gate_verdicts if verdict.variant == name]
 
 
 def card_block(report: Report, verdicts: list[Verdict]) -> str:
@@ -76,11 +76,12 @@ def card_block(report: Report, verdicts: list[Verdict]) -> str:
 
 
 def _parts(report: Report, verdicts: list[Verdict]) -> Iterator[str]:
-    passed = sum(verdict.outcome is Outcome.PASSED for verdict in verdicts)
+    gated = [verdict for verdict in verdicts if verdict.gated]
+    passed = sum(verdict.outcome is Outcome.PASSED for verdict in gated)
     version = report.facts.get("pytest-ftgate", "")
     tool = f"[pytest-ftgate]({DOCS_URL}) {escape_markdown(version)}".strip()
     yield "## Evaluation"
-    yield f"{passed} of {quantity(len(verdicts), 'gate')} passed, on {report.at[:10]}, by {tool}."
+    yield f"{passed} of {quantity(len(gated), 'gate')} passed, on {report.at[:10]}, by {tool}."
     rows = [row[1:] for row in verdict_rows(verdicts)]
     headers = ["gate", "before", "after", "change (95 %)", "cases", "verdict", "limit"]
     yield markdown_table(TextTable(headers, rows, (1, 2, 4)))
@@ -117,7 +118,7 @@ def _result(verdict: Verdict) -> dict[str, Any]:
     measured = f"general skills that are left, {verdict.gate}" if has_skills else verdict.gate
     metric: dict[str, Any] = {
         "type": verdict.gate,
-        "name": f"{measured} ({verdict.outcome})",
+        "name": f"{measured} ({outcome_label(verdict).lower()})",
         "value": round(check.after, 4) if check else None,
     }
     return {

@@ -194,7 +194,8 @@ def _improve_judge(values: _Values) -> StepWords:
 
 def _accept_exam(values: _Values) -> StepWords:
     command = gate_command(values.get("suite", ""), "--ftgate-accept")
-    return StepWords("restore it, or accept a run in this change", command=command)
+    remark = "if this is intended, and commit the record; else restore what decided"
+    return StepWords("accept this run", remark, command=command)
 
 
 def _accept_first(values: _Values) -> StepWords:
@@ -204,7 +205,7 @@ def _accept_first(values: _Values) -> StepWords:
 
 _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.ADD_MINIMUM: lambda values: StepWords(
-        "add min:", "nothing can fail it", values.get("where", "")
+        "write a min: above 0", where=values.get("where", "")
     ),
     StepKind.ACCEPT: _accept_first,
     StepKind.ACCEPT_EXAM: _accept_exam,
@@ -215,6 +216,14 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.REQUEST_TO_MEASURE: _request_to_measure,
     StepKind.DECLARE_MINIMUM: lambda values: StepWords(
         "add min:", "this comparison cannot show a drop", values.get("where", "")
+    ),
+    StepKind.RAISE_MINIMUM: lambda values: StepWords(
+        "raise min: above the rate of guessing", where=values.get("where", "")
+    ),
+    StepKind.CHECK_SCORE: lambda values: StepWords(
+        "check the score, the format and the expected answers",
+        "no reply is right on either side",
+        values.get("where", ""),
     ),
     StepKind.DECLARE_LIMIT: lambda values: StepWords(
         "add a limit without a baseline",

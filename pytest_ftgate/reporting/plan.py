@@ -114,8 +114,17 @@ def contamination_lines(contaminations: Iterable[Contamination]) -> Iterator[str
             yield f"  {contamination.variant}: {canary}"
 
 
-def power_lines(estimates: Sequence[PowerEstimate]) -> Iterator[str]:
-    """Yield the lines on the drops that each gate can detect, and the cases that it lacks."""
+def power_lines(estimates: Sequence[PowerEstimate], notes: Iterable[str] = ()) -> Iterator[str]:
+    """Yield the lines on the drops that each gate can detect, and the cases that it lacks.
+
+    *notes* are sentences on the limits of gates.
+    """
+    for note in notes:
+        yield from wrap_lines(escape_controls(note))
+    yield from _power_table(estimates) if estimates else ()
+
+
+def _power_table(estimates: Sequence[PowerEstimate]) -> Iterator[str]:
     rows = [
         [
             f"{estimate.gate}[{estimate.variant}]",
@@ -140,7 +149,8 @@ def power_lines(estimates: Sequence[PowerEstimate]) -> Iterator[str]:
     if any(estimate.minimum is not None for estimate in estimates):
         yield "  min:       assumes the measured rate (*), else 5 points above the minimum;"
         yield "             can show: the highest minimum that 9 in 10 runs pass; passes: how"
-        yield "             often runs pass yours; never: the rate is not above the minimum"
+        yield "             often runs pass yours; never: the rate is not above the minimum, or"
+        yield "             guessing reaches it"
     if any(estimate.stands_for_accuracy for estimate in estimates):
         yield "  macro-F1:  as for accuracy, until replies are cached; skewed labels change it"
 

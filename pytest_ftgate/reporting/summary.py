@@ -16,7 +16,7 @@ from pytest_ftgate.gates.units import (
     round_up,
     unsigned_points,
 )
-from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.exam import exam_phrase
 from pytest_ftgate.reporting.gate_summary import gate_lines, head_parts, rerun_line
 from pytest_ftgate.reporting.headlines import half_gone_parts, headline
@@ -155,7 +155,8 @@ def verdict_phrase(report: Report) -> str:
             else "not enough evidence"
             for v in inconclusive
         }
-        return f"{count} of {total}: {' or '.join(sorted(reasons))} (blocks the build)"
+        reason = reasons.pop() if len(reasons) == 1 else "for several reasons"
+        return f"{count} of {total}: {reason} (blocks the build)"
     if report.verdict == "passed" and count:
         return f"{count} of {total} inconclusive (allowed: --ftgate-inconclusive=warn)"
     return gates_line(report)
@@ -218,15 +219,20 @@ def _names(variants: Sequence[str]) -> str:
 
 def _passed_text(verdict: Verdict, *, brief: bool) -> str:
     """Return the rate of a variant, the change and the limit."""
-    check = verdict.check
+    check, shown_change = verdict.check, verdict.shown_change
     rate = verdict.statement.values.get("rate")
     if check is None:
-        return percent(rate) if isinstance(rate, float) else headline(verdict)
+        change = f" ({points(shown_change.change)} not gated)" if shown_change else ""
+        return f"{percent(rate)}{change}" if isinstance(rate, float) else headline(verdict)
     compared = (one for one in verdict.checks if one.before is not None and one.unit == check.unit)
     shown = next(compared, check)
     if brief:
         return amount(shown.after, shown.unit)
-    parts = [_change_text(verdict, shown), _limit_reason(shown)]
+    minimum = next((one for one in verdict.checks if one.kind is CheckKind.MINIMUM), None)
+    # A baseline that has nothing to lose leaves the decision to the minimum.
+    has_nothing = shown.before is not None and shown.before <= shown.limit
+    limit = minimum if minimum is not None and has_nothing else shown
+    parts = [_change_text(verdict, shown), _limit_reason(limit)]
     return f"{amount(shown.after, shown.unit)} ({', '.join(filter(None, parts))})"
 
 
@@ -342,9 +348,11 @@ def first_action(report: Report) -> tuple[str, str, str] | None:
         return names, f"{what}: {first}", ""
     for verdict in rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED:
-            _, *size = head_parts(verdict, "")
+            size, text = " ".join(head_parts(verdict, "")[1:]), headline(verdict)
+            # A headline is split at its semicolons there.
+            size = text if text.replace("; ", " ") == size else size
             steps = next_steps(report, verdict)
-            return node_name(verdict), " ".join(size), step_line(steps[0]) if steps else ""
+            return node_name(verdict), size, step_line(steps[0]) if steps else ""
     return None
 
 

@@ -391,6 +391,8 @@ def _unpriced_list(unknown: Mapping[str, str]) -> str:
 
 def gates_line(report: Report) -> str:
     """Return ``1 of 6 gates failed``, or ``6 gates`` if all passed."""
+    if not report.gated_verdicts and not report.not_evaluated:
+        return "no gate was evaluated"
     counts = [
         f"{count} {label}"
         for count, label in (

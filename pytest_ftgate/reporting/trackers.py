@@ -30,12 +30,12 @@ def verdict_figures(verdict: Verdict) -> dict[str, float]:
     """Return ``before``, ``after``, ``change``, ``low``, ``high`` and ``outcome`` of *verdict*.
 
     Figures that it does not have are left out. ``outcome`` is 1 for passed, 0 for inconclusive and
-    −1 for failed.
+    −1 for failed; a verdict that is not gated has none.
     """
     check, names = comparing_check(verdict), ("before", "after", "change", "low", "high")
     values = {name: getattr(check, name) for name in names} if check else {}
     figures = {name: float(value) for name, value in values.items() if value is not None}
-    return {**figures, "outcome": _NUMBERS[verdict.outcome]}
+    return figures | ({"outcome": _NUMBERS[verdict.outcome]} if verdict.gated else {})
 
 
 def logged_figures(verdicts: Sequence[Verdict]) -> dict[str, float]:
@@ -61,7 +61,7 @@ def _paths(verdicts: Iterable[Verdict]) -> Iterator[tuple[tuple[str, ...], Verdi
 def write_metrics(path: Path, report: Report) -> None:
     """Write the figures of *report* as nested JSON, which ``dvc metrics`` reads."""
     metrics: dict[str, Any] = {"passed": int(report.verdict == "passed")}
-    for names, verdict in _paths(report.gated_verdicts):
+    for names, verdict in _paths(report.gate_verdicts):
         level = metrics
         for name in names:
             level = level.setdefault(name, {})
@@ -108,7 +108,7 @@ class Tracker:
 
 def tracked_figures(report: Report) -> dict[str, float]:
     """Return the figures of the gates of *report*, and whether the run passed."""
-    figures = logged_figures(report.gated_verdicts)
+    figures = logged_figures(report.gate_verdicts)
     return {"ftgate/passed": float(report.verdict == "passed"), **figures}
 
 
@@ -116,7 +116,7 @@ def tracked_words(report: Report) -> dict[str, str]:
     """Return the verdict of *report* and the headline of each gate, by name."""
     headlines = {
         ".".join(("ftgate", *path)): headline(verdict)
-        for path, verdict in _paths(report.gated_verdicts)
+        for path, verdict in _paths(report.gate_verdicts)
     }
     return {"ftgate": report.verdict, **headlines}
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.gates.statements import StatementKind
-from pytest_ftgate.gates.units import percent, points, quantity
+from pytest_ftgate.gates.units import amount, percent, points, quantity
 from pytest_ftgate.gates.verdict import Check, Verdict
-from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.headlines import has_no_limit, headline
 from pytest_ftgate.reporting.tables import format_table, rate_cell, shown_file
 from pytest_ftgate.reporting.text import escape_controls, fit_parts, wrap_lines
 from pytest_ftgate.results.run import Report
@@ -58,7 +58,9 @@ def ungated_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 
 def _check_cell(check: Check | None) -> str:
-    return rate_cell(check.after, check.low, check.high) if check else ""
+    if check is None or check.unit != "share":
+        return amount(check.after, check.unit) if check else ""
+    return rate_cell(check.after, check.low, check.high)
 
 
 def classifier_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -106,7 +108,8 @@ def ungated_summary(report: Report) -> list[str]:
         indent = "" if parts else "  "
         names = ", ".join(dict.fromkeys(unmeasured))
         parts.append(f"{indent}not measured: {names} (-v shows why)")
-    return [*fit_parts(map(escape_controls, parts)), *_unfailing_lines(report, ungated)]
+    lines = [line for text in unfailing_gates(report) for line in wrap_lines(text)]
+    return [*fit_parts(map(escape_controls, parts)), *lines]
 
 
 def _brief_change(verdict: Verdict) -> str:
@@ -114,10 +117,14 @@ def _brief_change(verdict: Verdict) -> str:
     return f" ({points(shown.change)})" if shown else ""
 
 
-def _unfailing_lines(report: Report, ungated: Iterable[Verdict]) -> Iterator[str]:
-    """Yield a line for each gate that nothing can fail."""
-    for verdict in ungated:
-        if verdict.statement.kind is StatementKind.NOT_GATED:
-            rate = f" {percent(verdict.check.after)}" if verdict.check else ""
-            name = f"{gate_name(report, verdict)}{rate}{_brief_change(verdict)}"
-            yield from wrap_lines(escape_controls(f"not gated  {name}: {headline(verdict)}"))
+def unfailing_gates(report: Report) -> Iterator[str]:
+    """Yield a sentence on the gates that nothing can fail, for each reason."""
+    gates: dict[str, list[str]] = defaultdict(list)
+    for verdict in report.gate_verdicts:
+        check = verdict.check
+        if not verdict.gated:
+            figure = f" {amount(check.after, check.unit)}" if check else ""
+            why = "no limit is set" if check and has_no_limit(check) else headline(verdict)
+            gates[why].append(f"{gate_name(report, verdict)}{figure}{_brief_change(verdict)}")
+    for why, names in gates.items():
+        yield escape_controls(f"not gated  {', '.join(names)}: {why}")

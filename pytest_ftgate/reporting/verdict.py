@@ -21,7 +21,11 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.reporting.explain import explain, frequency_phrase, interval_phrase
 from pytest_ftgate.reporting.flips import flip_lines
-from pytest_ftgate.reporting.headlines import headline, usage_text
+from pytest_ftgate.reporting.headlines import (
+    headline,
+    shown_change_text,
+    usage_text,
+)
 from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.reporting.skills import skill_lines
 from pytest_ftgate.reporting.tables import (
@@ -209,7 +213,8 @@ def _detail_lines(verdict: Verdict, verbosity: int) -> list[str]:
         lines += skill_lines(verdict, verbosity)
     else:
         lines += [*_slice_table(verdict.slices), *_label_table(verdict.labels, verbosity)]
-    lines += ["", *other_check_lines(verdict)] if len(verdict.checks) > 1 else []
+    others = [*other_check_lines(verdict)]
+    lines += ["", *others] if others else []
     lines += [*_format_error_lines(verdict, verbosity), *_judge_lines(verdict)]
     for note in verdict.notes:
         lines += wrap_lines(f"note: {escape_controls(note)}")
@@ -283,7 +288,7 @@ def _certainty_text(verdict: Verdict, check: Check) -> str:
 
 
 def other_check_lines(verdict: Verdict) -> Iterator[str]:
-    """Yield a sentence on each check that did not decide."""
+    """Yield a sentence on each check that did not decide, and on a change that no check limits."""
     for index, check in enumerate(verdict.checks):
         if index != verdict.deciding:
             remarks = [UNCHANGED] if check.is_unchanged else []
@@ -291,6 +296,8 @@ def other_check_lines(verdict: Verdict) -> Iterator[str]:
             remark = "; ".join(filter(None, remarks))
             note = f" ({remark})" if remark else ""
             yield from wrap_lines(f"{_check_text(check)}: {check.outcome}{note}")
+    if change := shown_change_text(verdict):
+        yield from wrap_lines(escape_controls(change))
 
 
 def _check_text(check: Check) -> str:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.results.verdicts import json_adapter
@@ -305,6 +306,12 @@ class Report:
     def gated_verdicts(self) -> tuple[Verdict, ...]:
         """The verdicts without those of variants that are only measured."""
         return tuple(verdict for verdict in self.verdicts if verdict.gated)
+
+    @property
+    def gate_verdicts(self) -> tuple[Verdict, ...]:
+        """The verdicts of gates, with those that nothing can fail."""
+        kinds = (StatementKind.NOT_GATED, StatementKind.USAGE)
+        return tuple(v for v in self.verdicts if v.gated or v.statement.kind in kinds)
 
     @property
     def errors(self) -> tuple[NotEvaluated | FailedTest, ...]:

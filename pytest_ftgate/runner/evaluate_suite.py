@@ -99,7 +99,7 @@ class EvaluateResult:
         Raises:
             ConfigurationError: there is none; the message says why.
         """
-        for verdict in self.verdicts:
+        for verdict in self.report.gate_verdicts:
             if (verdict.gate, verdict.variant) == (gate, variant):
                 return verdict
         name = f"{gate}[{variant}]"

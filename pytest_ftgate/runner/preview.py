@@ -19,6 +19,8 @@ from pytest_ftgate.gates.measures import guess_rate, pairs_of_scores, rate_of_sc
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
+    coarse_limit_note,
+    default_limit_problem,
     estimate_minimum_power,
     estimate_power,
 )
@@ -46,7 +48,7 @@ from pytest_ftgate.scoring.score import ContentScore
 from pytest_ftgate.scoring.scorers import is_refused_or_truncated
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
 from pytest_ftgate.suite.gate_kinds import skills_gate
-from pytest_ftgate.suite.model import Case, Suite, Variant
+from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.skill_levels import levels_note, possible_cases
 
@@ -408,14 +410,42 @@ def power_estimates(session: Session, gates: Sequence[GateRun]) -> list[PowerEst
     return [estimate for gate_run in gates for estimate in _estimates_of_gate(session, gate_run)]
 
 
+def limit_lines(gates: Sequence[GateRun]) -> Iterator[str]:
+    """Yield a sentence on each gate whose limits show little, or nothing."""
+    found = {(run.gate_suite.name, run.gate.name): (run.gate_suite, run.gate) for run in gates}
+    has_several = len({suite for suite, _ in found}) > 1
+    for suite, gate in found.values():
+        note, of = _limit_note(suite, gate), f"{suite.name}: " if has_several else ""
+        yield from [f"{of}{gate.name}: {note}"] if note else []
+
+
+def _limit_note(suite: Suite, gate: Gate) -> str:
+    """Return what the limits of *gate* leave out, or ""."""
+    if gate.is_rate and not gate.min and not gate.has_comparison and not gate.limits_drop:
+        return "nothing can fail it; write a min: above 0"
+    if gate.evidence == "point":
+        return "the observed rate decides (evidence: point), without an allowance for chance"
+    if gate.limits_drop and gate.max_drop is None:
+        problem = default_limit_problem(suite, gate).partition(";")[0]
+        return f"{problem}, so a drop is shown and not gated"
+    return coarse_limit_note(suite, gate, gate.max_drop or 0.0) if gate.has_default_limit else ""
+
+
 def _estimates_of_gate(session: Session, gate_run: GateRun) -> Iterator[PowerEstimate]:
-    """Yield the power of the check of the minimum, and of the drop check."""
+    """Yield the power of the check of the minimum, and of the drop check.
+
+    A plain threshold has none: the observed rate decides.
+    """
     gate, variant = gate_run.gate, gate_run.variant
-    if gate.min is not None:
+    if gate.evidence == "point":
+        return
+    if gate.min:
         scores = _measurable_scores(session, gate_run, variant)
         measured = rate_of_scores(gate_run.suite, gate, scores) if scores else None
         design = design_of(gate_run.gate_suite, gate)
-        yield estimate_minimum_power(gate, variant.name, design, measured)
+        estimate = estimate_minimum_power(gate, variant.name, design, measured)
+        is_guess = gate.min < guess_rate(gate_run.suite, gate)
+        yield replace(estimate, pass_probability=0.0, needed=None) if is_guess else estimate
     if gate.max_drop is not None:
         yield _drop_estimate(session, gate_run)
 
@@ -434,7 +464,7 @@ def _drop_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:
         varies=any(map(replies_vary, sides)) and not gate.skill_cases,
     )
     assumed = assumed_discordance(suite)
-    if variant is reference:
+    if variant is reference or not gate.compares(variant):
         return estimate(assumed)
     before, after = (_measurable_scores(session, gate_run, side) for side in sides)
     rate = rate_of_scores(suite, gate, before) if before else None

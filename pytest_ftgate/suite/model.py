@@ -119,6 +119,7 @@ class Gate:
         max_drop: the largest allowed drop, a share, or None for no such limit.
         max_rise: the largest allowed rise over the baseline, as a share of it, or None.
         metric: what the gate measures, if it offers several metrics.
+        evidence: ``point`` for plain thresholds on observed values.
         stop_early: request the cases in five blocks, and stop when the verdict is clear.
         settle: the most repeats to request while the verdict is inconclusive, or None.
         has_default_limit: True if *max_drop* is what the cases can show, and not declared.
@@ -137,6 +138,7 @@ class Gate:
     max_drop: float | None = None
     max_rise: float | None = None
     metric: str = ""
+    evidence: str = ""
     stop_early: bool = False
     settle: int | None = None
     has_default_limit: bool = False

@@ -271,7 +271,8 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
 
     def _log(self, state: Any, checkpoint: EvaluatedCheckpoint) -> None:
         """Log the figures through the trainer, and say them in a line."""
-        figures = logged_figures(checkpoint.result.verdicts)
+        verdicts = checkpoint.result.report.gate_verdicts
+        figures = logged_figures(verdicts)
         figures["ftgate/seconds"] = round(checkpoint.seconds, 1)
         if self.trainer is not None:
             control = self.trainer.control
@@ -282,10 +283,11 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         else:
             entry = {**figures, "epoch": state.epoch, "step": checkpoint.step}
             state.log_history.append(entry)
-        for verdict in checkpoint.result.verdicts:
+        for verdict in verdicts:
             is_whole = checkpoint.is_whole or verdict.gate in checkpoint.doubtful
             cases = "all cases" if is_whole else f"{self.cases} cases"
-            _tell(f"step {checkpoint.step}, {cases}: {verdict.outcome.upper()} {headline(verdict)}")
+            word = verdict.outcome.upper() if verdict.gated else "not gated:"
+            _tell(f"step {checkpoint.step}, {cases}: {word} {headline(verdict)}")
         for row in checkpoint.result.not_evaluated:
             _tell(f"step {checkpoint.step}: {row.node} was not evaluated: {row.reason}")
 

@@ -64,6 +64,7 @@ PRINTED = {
     "docs/scale.md: batch ": "tests/journeys/test_batches.py",
     "docs/start.md: wrote": "tests/docs/test_start.py",
     "docs/suite.md: BLOCKED": "tests/journeys/test_before_a_run.py",
+    "docs/suite.md: INCONCLUSIVE": "tests/docs/test_accept.py",
     "docs/suite.md: p.md:1": "tests/journeys/test_before_a_run.py",
     "docs/trainers.md: note: another": "tests/cli/test_doctor.py",
     "docs/tutorials/first-gate.md: $ pytest": "tests/docs/test_tutorials.py",

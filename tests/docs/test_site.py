@@ -89,7 +89,9 @@ def test_no_sentence_stands_twice_in_the_reference():
         for text in texts
         for part in re.split(r"\n\n|\n?\| ", without_code(text.removeprefix(first)))
         for sentence in re.split(r"(?<=[.;:])\s+", " ".join(part.split()))
-        if not re.match(r"(list of|\[|as \[|whole number|number|true or false)", sentence)
+        if not re.match(
+            r"(list of|`none` or |\[|as \[|whole number|number|true or false)", sentence
+        )
     )
 
     assert [s for s, n in counts.items() if n > 1 and len(s.split()) > LONGEST_REPEATED] == []

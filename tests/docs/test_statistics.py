@@ -12,7 +12,7 @@ from pytest_ftgate.gates.checks import drop_outcome
 from pytest_ftgate.gates.design import Design
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.must_pass import MUST_PASS_REPEATS
-from pytest_ftgate.gates.power import design_pass_probability
+from pytest_ftgate.gates.power import COARSE_LIMIT, MAX_DEFAULT_LIMIT, design_pass_probability
 from pytest_ftgate.gates.units import points, round_up_to_point
 from pytest_ftgate.stats.paired import change_interval, p_drop, p_noninferior, paired_counts
 from pytest_ftgate.stats.power import cases_needed, certifiable_margin
@@ -61,14 +61,19 @@ def test_the_default_limits_of_the_manual_are_those_of_the_rule():
     manual = (DOCS / "suite.md").read_text("utf-8")
     limits = {
         n: [round(100 * round_up_to_point(certifiable_margin(n, psi))) for psi in (0.10, 0.05)]
-        for n in (100, 200, 500)
+        for n in (30, 100, 200, 500)
     }
-    few = [cases_needed(0.15, psi) for psi in (0.10, 0.05)]
+    few = {cases_needed(MAX_DEFAULT_LIMIT, psi) for psi in (0.10, 0.05)}
+    said = " ".join(manual.split())
 
-    assert f"{limits[100][0]} points ({limits[100][1]} if steady)" in manual
-    assert f"with 200 cases {limits[200][0]} ({limits[200][1]})" in manual
-    assert f"with 500 cases\n{limits[500][0]} ({limits[500][1]})" in manual
-    assert f"takes {few[0]} cases ({few[1]})" in manual
+    assert f"With 30 cases that is {limits[30][0]} points ({limits[30][1]} if steady)" in said
+    for n in (100, 200, 500):
+        assert f"with {n} cases {limits[n][0]} ({limits[n][1]})" in said
+    assert f"Above {100 * COARSE_LIMIT:g} points, plan, verdict and" in said
+    assert (
+        f"At most it is {100 * MAX_DEFAULT_LIMIT:g} points, which takes {few.pop()} cases" in said
+    )
+    assert not few
 
 
 @pytest.mark.parametrize("n", [50, 100, 200, 500])

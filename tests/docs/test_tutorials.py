@@ -22,7 +22,9 @@ WRONG = {"claude-haiku-5-5": 30, "claude-opus-5-5": 8, "tuned": 2, "base": 60}
 FIRST = (DOCS / "tutorials" / "first-gate.md").read_text("utf-8")
 
 
-def test_the_first_gate_is_red_as_the_page_shows_and_green_when_mended(pytester, monkeypatch):
+def test_the_first_gate_is_red_as_the_page_shows_and_inconclusive_without_its_threshold(
+    pytester, monkeypatch
+):
     monkeypatch.setenv("COLUMNS", "80")
     pytester.mkdir("prompts")
     files = dict(re.findall(r"```\w+\n# (prompts/\S+)\n(.*?)```", FIRST, re.DOTALL))
@@ -30,7 +32,7 @@ def test_the_first_gate_is_red_as_the_page_shows_and_green_when_mended(pytester,
     assert len(files) == 3
     for name, text in files.items():
         (pytester.path / name).write_text(text, "utf-8")
-    first, refusal = re.findall(
+    first, second = re.findall(
         r"```console\n\$ pytest --ftgate prompts/\n(.*?)```", FIRST, re.DOTALL
     )
 
@@ -38,11 +40,14 @@ def test_the_first_gate_is_red_as_the_page_shows_and_green_when_mended(pytester,
 
     result.stdout.fnmatch_lines([line.replace("[", "[[]") for line in first.splitlines() if line])
     suite = pytester.path / "prompts" / "tickets.ftgate.yaml"
-    suite.write_text(
-        suite.read_text("utf-8").replace("min: 0.9, evidence: point", "max_drop: 0.1"), "utf-8"
+    suite.write_text(suite.read_text("utf-8").replace("{min: 0.9, evidence: point}", "{}"), "utf-8")
+    limited = pytester.runpytest_inprocess("--ftgate", "prompts/")
+    limited.stdout.fnmatch_lines([line.replace("[", "[[]") for line in second.splitlines() if line])
+    planned = " ".join(
+        pytester.runpytest_inprocess("--ftgate", "--ftgate-plan", "prompts/").outlines
     )
-    refused = pytester.runpytest_inprocess("--ftgate", "prompts/")
-    refused.stdout.fnmatch_lines([f"*{refusal.strip()}*"])
+    ten, five = re.findall(r"(\d+) would +show +(?:10|5)", planned)
+    assert f"{ten} cases show a drop of 10 points, {five} one of 5" in FIRST
 
 
 def test_the_red_build_of_the_forgetful_fine_tune_is_that_of_the_demo():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from columns import suite
+from reports import report
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.divergence import evaluate_divergence
@@ -14,6 +15,7 @@ from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
+from pytest_ftgate.reporting.summary import summary_lines
 from pytest_ftgate.reporting.tables import limit_text
 from pytest_ftgate.requests.logprobs import Divergence
 from pytest_ftgate.stats.means import mean_interval
@@ -58,6 +60,9 @@ def test_without_a_limit_it_is_shown_and_not_gated():
     assert headline(found) == "it diverges from its base by 0.5 nats a token, and no limit is set"
     assert limit_text(found.check) == "no limit"
     assert "No limit is set" in " ".join(explain(found))
+    assert summary_lines(report(found))[0] == (
+        "  not gated  divergence[tuned] 0.5 nats a token: no limit is set"
+    )
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_minimum_of_nothing_gates_nothing_until_another_one_is_written(desk, r
     result.stdout.fnmatch_lines(
         [
             f"  not gated  accuracy?current? 0 %: nothing can fail it: min: 0, {rest}",
-            f"  accuracy?current?: add min: (nothing can fail it), in {SUITE}:5",
+            f"  accuracy?current?: write a min: above 0, in {SUITE}:5",
             "no gate was evaluated; nothing can fail the selected gates",
         ]
     )
@@ -233,6 +233,39 @@ def test_a_comparison_that_can_show_nothing_passes_with_the_minimum_that_is_adde
     assert [*steps(desk, "accuracy[new]")] == ["declare minimum"]
 
     edit(desk, ("{max_drop: 0.05}", "{max_drop: 0.05, min: 0.01}"))
+
+    assert desk.run().ret == 0
+
+
+def test_a_minimum_that_guessing_reaches_passes_once_it_is_raised(desk):
+    desk.suite("{accuracy: {min: 0.4}}", current=2)
+    result = desk.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "*guessing is right in 50 %, so this minimum shows nothing.",
+            f"    do      raise min: above the rate of guessing   {SUITE}:5",
+        ]
+    )
+
+    edit(desk, ("min: 0.4", "min: 0.6"))
+
+    assert desk.run().ret == 0
+
+
+def test_a_comparison_in_which_nothing_is_right_passes_once_the_score_is_mended(desk):
+    desk.suite(DROP, current=0, new=0)
+    edit(desk, ("reply: {format: {choice: [billing, refund]}}", "reply: {score: exact}"))
+    rows = [{"id": f"t{n:03}", "text": f"It is {desk.label(n)}."} for n in range(desk.cases)]
+    for name in ("current", "new"):
+        desk.write_rows(f"{name}.jsonl", rows)
+    result = desk.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["    do      check the score, the format and the expected answers", "*on either side*"]
+    )
+
+    edit(desk, ("score: exact", "score: contains"))
 
     assert desk.run().ret == 0
 

@@ -143,7 +143,7 @@ gates:
 
 @pytest.mark.parametrize(
     ("limit", "outcome"),
-    [("", "passed"), ("max_kl: 0.000001", "failed"), ("max_kl: 1000", "passed")],
+    [("", None), ("max_kl: 0.000001", "failed"), ("max_kl: 1000", "passed")],
 )
 def test_a_suite_rates_labels_and_gates_the_divergence(
     model, adapter, tmp_path, monkeypatch, limit, outcome
@@ -154,10 +154,12 @@ def test_a_suite_rates_labels_and_gates_the_divergence(
 
     run = evaluate("s.ftgate.yaml")
 
-    verdicts = {verdict.gate: verdict for verdict in run.verdicts if verdict.variant == "tuned"}
+    divergence = run.verdict("divergence", "tuned")
     assert len(WORDS) > 9
-    assert 0.0 < verdicts["accuracy"].check.after < 1.0
-    assert verdicts["divergence"].outcome == outcome, str(run)
-    assert verdicts["divergence"].check.n > 200
-    assert verdicts["divergence"].check.low > 0.0
-    assert any(note.startswith("perplexity") for note in verdicts["divergence"].notes)
+    assert 0.0 < run.verdict("accuracy", "tuned").check.after < 1.0
+    # Without a limit the figure is shown and not gated.
+    assert (divergence.outcome if divergence.gated else None) == outcome, str(run)
+    assert ("nats a token: no limit is set" in str(run)) == (outcome is None)
+    assert divergence.check.n > 200
+    assert divergence.check.low > 0.0
+    assert any(note.startswith("perplexity") for note in divergence.notes)

@@ -23,7 +23,7 @@ variants:
   tuned: {like: base, adapter: not-there-yet, gated: true}
 baseline: base
 gates:
-  accuracy: {min: 0.5}
+  accuracy: {min: 0.5, max_drop: none}
   forgetting: {skills: [places], max_drop: 0.2}
   divergence: {prompts: cases}
 """

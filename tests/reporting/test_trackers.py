@@ -6,9 +6,10 @@ import json
 from dataclasses import replace
 
 import pytest
-from reports import failing_run
+from reports import failing_run, report
 
 from pytest_ftgate import ConfigurationError
+from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.reporting.trackers import (
     Tracker,
     logged_figures,
@@ -28,6 +29,17 @@ def test_figures_are_named_by_gate_and_variant():
     # Without a comparison there is no change, and the interval is that of the rate.
     assert "ftgate/accuracy/current/change" not in figures
     assert figures["ftgate/accuracy/current/outcome"] == 1
+
+
+def test_a_gate_that_nothing_can_fail_has_figures_and_no_outcome():
+    verdict = failing_run().verdicts[0]
+    shown = replace(verdict, gated=False, statement=Statement(StatementKind.NOT_GATED))
+
+    figures = tracked_figures(report(shown))
+
+    assert figures["ftgate/accuracy/new/change"] == pytest.approx(-0.38)
+    assert "ftgate/accuracy/new/outcome" not in figures
+    assert figures["ftgate/passed"] == 0
 
 
 def test_gates_of_several_suites_are_told_apart():

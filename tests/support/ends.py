@@ -44,6 +44,7 @@ STEPS = "tests/journeys/test_followed_steps.py::test_"
 SUITE = "suite.ftgate.yaml"
 CONTINUES = "the same command continues, and no reply is paid for twice"
 DRIFT = "the recorded baseline has drifted: 100 % → 0 % on 20 repeated cases"
+GUESSED = "guessing is right in 50 %, so this minimum shows nothing"
 AT_CHANCE = "current is at 2 %, so a drop from it cannot show"
 NOT_MEASURED = {"requested": 0, "replies": 100, "variant": "new", "needed": 59}
 SAME_AS_BASE = (
@@ -389,6 +390,13 @@ ENDS: tuple[End, ...] = (
     End("inconclusive", "an accepted record of an older form",
         lambda: report(_shrunk(ExamChange(is_older=True), StepKind.ACCEPT)),
         (f"{_J}test_exam.py::test_a_record_of_the_older_form_is_accepted_once",)),
+    End("inconclusive", "nothing is right on either side",
+        lambda: _rate(100, _gate(max_drop=0.05), before=100),
+        (f"{STEPS}a_comparison_in_which_nothing_is_right_passes_once_the_score_is_mended",)),
+    End("inconclusive", "a minimum that guessing reaches",
+        lambda: _check(_alone(2, _gate(min=0.4)), Outcome.INCONCLUSIVE,
+                       _step(StepKind.RAISE_MINIMUM), informative=False, note=GUESSED),
+        (f"{STEPS}a_minimum_that_guessing_reaches_passes_once_it_is_raised",)),
     End("inconclusive", "a skill", _skill,
         (f"{_J}test_forgetting.py::test_a_skill_may_be_given_up",), _DATA),
     End("inconclusive", "a rise that shows nothing",

@@ -18,7 +18,7 @@ def gate(  # noqa: PLR0913 - the arguments of the mark
     cases: _Path | Sequence[Mapping[str, Any]] | None = None,
     variants: str | Sequence[str] | Mapping[str, Mapping[str, Any]] | None = None,
     prompt: _Path | None = None,
-    max_drop: float | None = None,
+    max_drop: float | Literal["none"] | None = None,
     min: float | None = None,  # noqa: A002 - as in the mark
     repeats: int | None = None,
     tags: str | Sequence[str] | None = None,

@@ -14,11 +14,17 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
+from pytest_ftgate.reporting.exam import exam_phrase
 from pytest_ftgate.reporting.explain import explain
-from pytest_ftgate.reporting.headlines import advice_headline, advice_subject, headline
+from pytest_ftgate.reporting.headlines import (
+    advice_headline,
+    advice_subject,
+    headline,
+)
 from pytest_ftgate.reporting.html import charts
 from pytest_ftgate.reporting.html.case_data import cases_link, pack_cases
 from pytest_ftgate.reporting.html.charts import Chart
@@ -51,7 +57,7 @@ from pytest_ftgate.reporting.tables import (
     verdict_rows,
 )
 from pytest_ftgate.reporting.text import escape_controls, line_ranges
-from pytest_ftgate.reporting.ungated import unselected_line
+from pytest_ftgate.reporting.ungated import unfailing_gates, unselected_line
 from pytest_ftgate.reporting.verdict import (
     certainty_lines,
     judge_tables,
@@ -92,6 +98,8 @@ def _top_values(report: Report) -> Mapping[str, Any]:
         outcome = Outcome.INCONCLUSIVE
     kind, sign, heading = _HEADINGS[outcome]
     worst = None if outcome is Outcome.PASSED or not blocking else blocking[0]
+    if worst and worst.exam and worst.statement.kind is StatementKind.EXAM_HAS_SHRUNK:
+        heading = exam_phrase(worst.exam).capitalize()
     return {
         "outcome": kind,
         "sign": sign,
@@ -103,6 +111,8 @@ def _top_values(report: Report) -> Mapping[str, Any]:
         "passed": [
             (v, node_name(v), headline(v), _anchor(v)) for v in ranked[:_MAX_NAMED] if not worst
         ],
+        "unfailing": [*unfailing_gates(report)],
+        "always_blocks": any(verdict.always_blocks for verdict in blocking),
         "advice": [advice_headline(advice) for advice in report.advice],
     }  # fmt: skip
 
@@ -266,7 +276,7 @@ def _verdict_values(report: Report, verdict: Verdict) -> Mapping[str, Any]:
         "cases": _verdict_link(verdict, "regressed"),
         "outcome": outcome_label(verdict),
         "certainty": " ".join(certainty_lines(verdict)),
-        "other_checks": list(other_check_lines(verdict)) if len(verdict.checks) > 1 else [],
+        "other_checks": list(other_check_lines(verdict)),
         "explanation": list(explain(verdict)),
         "judges": list(judge_tables(verdict)),
         "slices": [] if verdict.tests_skills else slice_rows(verdict.slices),
