@@ -67,7 +67,7 @@ _COLOURS = {
 }
 _COLOURED_WORD = re.compile(rf"(?<!\S)({'|'.join(map(re.escape, _COLOURS))})(?!\S)")
 #: The most lines of the closing section, of its notes, and of what passed.
-MAX_LINES, _MAX_NOTES, _MAX_GREEN = 24, 4, 2
+MAX_LINES, _MAX_NOTES, _MAX_GREEN = 24, 4, 3
 #: The most variants that are named with one result, and the most files in a line.
 _MAX_NAMED, _MAX_FILES = 4, 9
 #: How a line of an error begins that is a command to copy.
@@ -218,7 +218,7 @@ def _names(variants: Sequence[str]) -> str:
 
 
 def _passed_text(verdict: Verdict, *, brief: bool) -> str:
-    """Return the rate of a variant, the change and the limit."""
+    """Return the rate of a variant and the change; unless *brief*, the limit as well."""
     check, shown_change = verdict.check, verdict.shown_change
     rate = verdict.statement.values.get("rate")
     if check is None:
@@ -227,7 +227,8 @@ def _passed_text(verdict: Verdict, *, brief: bool) -> str:
     compared = (one for one in verdict.checks if one.before is not None and one.unit == check.unit)
     shown = next(compared, check)
     if brief:
-        return amount(shown.after, shown.unit)
+        change = "" if shown.is_unchanged else _change_text(verdict, shown)
+        return amount(shown.after, shown.unit) + f" ({change})" * bool(change)
     minimum = next((one for one in verdict.checks if one.kind is CheckKind.MINIMUM), None)
     # A baseline that has nothing to lose leaves the decision to the minimum.
     has_nothing = shown.before is not None and shown.before <= shown.limit
@@ -392,17 +393,23 @@ def _tail_lines(report: Report) -> Iterator[str]:
     passed, blocked = _passed(report), _is_blocked(report)
     if blocked:
         yield ""
-    if blocked and passed:
-        yield from _limited(
-            fit_parts([f"✓ {len(passed)} passed", *passed_parts(passed, brief=True)]), _MAX_GREEN
-        )
-    yield from _limited(ungated_summary(report), _MAX_GREEN)
+    green = [f"✓ {len(passed)} passed", *passed_parts(passed, brief=True)] if passed else []
+    lines = _limited(fit_parts(green), _MAX_GREEN) if blocked else []
+    yield from _joined(lines, _limited(ungated_summary(report), _MAX_GREEN))
     yield from _half_gone_lines(passed)
     if report.requests.replies or report.requests.sent:
         yield from fit_parts(usage_line(report).split(" · "), 2, gap=" · ")
     yield from _selection_lines(report)
     for advice in report.advice:
         yield from wrap_lines(f"ladder: {ladder_sentence(advice)} (--ftgate-ladder explains)", 0)
+
+
+def _joined(lines: Sequence[str], more: Sequence[str]) -> list[str]:
+    """Return *lines* and *more*, the first of which follows the last of *lines* if it fits."""
+    first = f"{lines[-1]}   {more[0].strip()}" if lines and more else ""
+    if not first or cell_count(first) > line_width():
+        return [*lines, *more]
+    return [*lines[:-1], first, *more[1:]]
 
 
 def _selection_lines(report: Report) -> list[str]:

@@ -21,11 +21,7 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.reporting.explain import explain, frequency_phrase, interval_phrase
 from pytest_ftgate.reporting.flips import flip_lines
-from pytest_ftgate.reporting.headlines import (
-    headline,
-    shown_change_text,
-    usage_text,
-)
+from pytest_ftgate.reporting.headlines import headline, shown_change_text, usage_text
 from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.reporting.skills import skill_lines
 from pytest_ftgate.reporting.tables import (

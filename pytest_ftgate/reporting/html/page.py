@@ -20,11 +20,7 @@ from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting.exam import exam_phrase
 from pytest_ftgate.reporting.explain import explain
-from pytest_ftgate.reporting.headlines import (
-    advice_headline,
-    advice_subject,
-    headline,
-)
+from pytest_ftgate.reporting.headlines import advice_headline, advice_subject, headline
 from pytest_ftgate.reporting.html import charts
 from pytest_ftgate.reporting.html.case_data import cases_link, pack_cases
 from pytest_ftgate.reporting.html.charts import Chart
