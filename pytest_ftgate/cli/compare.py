@@ -11,7 +11,7 @@ from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.readers.yaml import read_yaml
 from pytest_ftgate.reporting.text import line_width, wrap_lines
-from pytest_ftgate.reporting.writers import write_report
+from pytest_ftgate.reporting.writers import remove_reports, write_report
 from pytest_ftgate.runner.compare import CompareResult, compare
 
 #: The exit code of each outcome; 2 is that of an error, as of a wrong option.
@@ -41,6 +41,7 @@ def compare_files(
     Raises:
         FtgateError: a file or an option cannot be used.
     """
+    remove_reports(path for path in reports.values() if path is not None)
     options["scorer"] = _scorer(options["scorer"])
     result = compare(base, [*candidates], **options)
     lines = [*result.lines(verbosity), *_written(result, write, reports)]

@@ -31,9 +31,13 @@ def rate_next_steps(
 
     *format_errors* counts the replies of the variant with each kind of format error.
     """
-    check = verdict.check
-    if check is None:
+    check, missing = verdict.check, verdict.statement.values.get("missing")
+    if check is None and missing:
+        yield from _missing_steps(suite, verdict.variant, int(missing))
+    elif check is None and verdict.outcome is Outcome.PASSED:
         yield NextStep(StepKind.ACCEPT, {"suite": suite.name})
+    elif check is None:
+        yield NextStep(StepKind.CHECK_SCORE, {"where": gate_place(suite, gate.line)})
     elif verdict.outcome is Outcome.INCONCLUSIVE:
         yield from _steps_if_inconclusive(suite, gate, verdict, check, look)
     elif verdict.outcome is Outcome.FAILED and check.kind is CheckKind.MUST_PASS:

@@ -147,8 +147,9 @@ def _verdict(
     suite: Suite, gate: RateGate, comparison: Comparison, checks: tuple[Check, ...], look: Look
 ) -> Verdict:
     """Return the verdict of *checks*, without what to do about it."""
-    outcome, deciding = combine_checks(checks) if checks else (Outcome.PASSED, 0)
-    check, scores = checks[deciding] if checks else None, comparison.scores
+    scores = comparison.scores
+    outcome, deciding = combine_checks(checks) if checks else (_first_outcome(gate, scores), 0)
+    check = checks[deciding] if checks else None
     parts = _slices(suite, gate, comparison, look)
     outcome = Outcome.FAILED if _slices_decide(check, parts) else outcome
     before, compared = _compared_with(gate, comparison, check)
@@ -188,6 +189,22 @@ def _with_steps(
     return with_judge_evidence(verdict, comparison.judge_evidence)
 
 
+def _first_outcome(gate: RateGate, scores: VariantScores) -> Outcome:
+    """Return the outcome of a gate that compares with nothing yet.
+
+    Replies that are missing, or none of which is right, are nothing to compare later runs with.
+    """
+    samples = samples_from_scores(scores, gate.kind)
+    is_usable = samples.mean > 0.0 and not _missing_values(samples)
+    return Outcome.PASSED if is_usable else Outcome.INCONCLUSIVE
+
+
+def _missing_values(samples: Samples) -> dict[str, Value]:
+    """Return how many of the cases have no reply, if they are too many; else nothing."""
+    missing, cases = len(samples) - int(samples.has_reply.sum()), len(samples)
+    return {"missing": missing, "cases": cases} if missing > MAX_MISSING_SHARE * cases else {}
+
+
 def _awaits_record(gate: RateGate) -> bool:
     """Return True if a gate that compares with nothing yet compares with accepted results later."""
     return gate.max_drop is not None and gate.metric != "macro_f1"
@@ -213,7 +230,8 @@ def _statement(gate: RateGate, check: Check | None, comparison: Comparison) -> S
         samples = samples_from_scores(comparison.scores, gate.kind)
         answered = samples.select(samples.has_reply)
         rate: dict[str, Value] = {"rate": answered.mean} if len(answered) else {}
-        return Statement(StatementKind.NOTHING_TO_COMPARE, rate)
+        values = {**rate, **_missing_values(samples)}
+        return Statement(StatementKind.NOTHING_TO_COMPARE, values)
     is_plain = gate.name == gate.metric == "accuracy"
     measure = "format" if gate.kind == "format" else gate.metric
     if comparison.judge_evidence.is_pairwise and is_plain:

@@ -25,7 +25,8 @@ class StatementKind(StrEnum):
     * ``ungated``: the latency *p50* in milliseconds, beside the p95 of the check.
     * ``training data``: the *file* and its *rows*.
     * ``not measured``: *requested* of the *replies* of *variant* are of this run; *needed* cases.
-    * ``nothing to compare``: the *rate* of the variant, if it has replies.
+    * ``nothing to compare``: the *rate* of the variant, if it has replies; how many are *missing*
+      of how many *cases*, if too many are.
     * ``not gated``: what leaves nothing that could fail: *minimum* if it is 0, and the *key* for
       which no drop is limited, or the number of *cases* that are too few for a limit.
     * ``exam has shrunk``: none; *Verdict.exam* has them.

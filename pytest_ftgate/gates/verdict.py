@@ -529,7 +529,8 @@ class Verdict:
     @property
     def always_blocks(self) -> bool:
         """True if the verdict blocks though inconclusive verdicts may pass."""
-        return self.exam is not None and self.exam.has_shrunk
+        is_empty = self.statement.kind in (StatementKind.NO_REPLIES, StatementKind.NO_GRADES)
+        return is_empty or (self.exam is not None and self.exam.has_shrunk)
 
     @property
     def holds(self) -> bool:

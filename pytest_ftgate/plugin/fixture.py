@@ -17,6 +17,7 @@ from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.plugin.suites import load_suite_once
+from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.requests.reply import Reply, read_reply
 from pytest_ftgate.runner.evaluate import evaluate_gate
 from pytest_ftgate.runner.session import Session, full_look
@@ -143,14 +144,18 @@ class SuiteHandle:
         *gate* is ``accuracy``, or another kind that the suite declares.
 
         Raises:
-            ConfigurationError: there is no such gate or variant.
+            ConfigurationError: there is no such gate or variant, or nothing can fail the gate.
             FtgateError: a scorer cannot be used, requests cannot be sent, or too few replies came.
         """
         gated = replace(self._variant(variant), gated=True)
         gates = {gate.kind: gate for gate in self._suite.gates_for(gated)}
         gate_run = GateRun(self._own_suite, _by_name(gate, gates, "gate"), self._variant(variant))
         with self._session.internal_errors(), live_progress(self._config) as on_progress:
-            return evaluate_gate(self._session, gate_run, on_progress=on_progress).verdict
+            verdict = evaluate_gate(self._session, gate_run, on_progress=on_progress).verdict
+        if not verdict.gated:
+            # Its outcome is that nothing has failed it, and a test would read that as a pass.
+            raise ConfigurationError(f"{gate}[{variant}]: {headline(verdict)}")
+        return verdict
 
     def _variant(self, name: str) -> Variant:
         return _by_name(name, self._suite.variants, "variant")

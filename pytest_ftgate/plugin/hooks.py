@@ -84,6 +84,8 @@ def _enable(config: pytest.Config, settings: Settings) -> None:
     from pytest_ftgate.plugin.suites import begin_session
     from pytest_ftgate.weights import show_conversion
 
+    if not __debug__ and config.getoption("assertmode") == "plain":
+        raise pytest.UsageError("python -O and --assert=plain leave out every assert: drop one")
     worker = getattr(config, "workerinput", None)
     if settings.plan:
         # pytest-xdist would evaluate the gates in its processes.

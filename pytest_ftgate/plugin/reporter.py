@@ -44,6 +44,7 @@ from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import break_command, escape_controls
+from pytest_ftgate.reporting.writers import remove_reports, write_reports
 from pytest_ftgate.results.run import (
     PASSED_XFAIL,
     Report,
@@ -103,6 +104,8 @@ class Reporter:
         self._is_interrupted = False
         #: A test has used the fixture: it evaluates gates by itself.
         self._fixture_used = False
+        if not evaluates_nothing(config):
+            remove_reports(self._settings.reports.values())
 
     def pytest_collection_finish(self) -> None:
         """Note that every gate of the run is known, except with processes of pytest-xdist."""
@@ -455,16 +458,12 @@ class Reporter:
             self._report = replace(report, notes=notes)
         self._write_reports(self._report)
         self.add_internal_error()
-        from pytest_ftgate.reporting.writers import write_reports
-
         with noted(self._config):
             self._written += write_reports(self._report, {}, self._settings.summary)
         self._dispatch("report", report=self._report)
 
     def _write_reports(self, report: Report) -> None:
         """Write each report, also where another one breaks."""
-        from pytest_ftgate.reporting.writers import write_reports
-
         self._written = []
         for name, path in self._settings.reports.items():
             with noted(self._config):

@@ -65,7 +65,10 @@ def leaves_out(config: pytest.Config, node: str) -> bool:
     if config.stash.get(deselected_key, False) or any("::" in arg for arg in config.args):
         return True
     # A marked function is a gate of its suite, but lies in a file of its own.
-    return ".py" in node.partition("::")[0] and not takes_whole_project(config)
+    file = (config.rootpath / node.partition("::")[0]).resolve()
+    start = config.invocation_params.dir
+    is_named = any(file.is_relative_to(Path(start, arg).resolve()) for arg in config.args)
+    return file.suffix == ".py" and not is_named
 
 
 def uses_fixture(item: pytest.Item) -> bool:

@@ -24,6 +24,7 @@ _MAX_ERROR_LENGTH = 2_000
 _RUN = "pytest"
 _PACKAGE = Path(__file__).parents[1]
 _PHASES = ("setup", "call", "teardown")
+_WORST_FIRST = ("failed", "invalid", "inconclusive", "passed")
 
 
 class GateVerdicts:
@@ -77,26 +78,31 @@ class GateVerdicts:
         # Of a test whose worker dies, pytest-xdist makes a report without phase and properties.
         is_gate = "ftgate_gate" in properties or report.when not in _PHASES
         if report.when == "call" and report.skipped and _is_ungated(verdict):
-            self.by_node[node] = str(verdict)
-            self._settled.add(node)
-            return True
+            return self._settle(node, str(verdict))
         if report.skipped or not is_gate:
-            self._settled.add(node)
+            self._settled |= {node} - self._errors.keys()
         elif verdict is not None and passed_xfail(report):
             self._failed_tests[node] = PASSED_XFAIL
-            self.by_node[node] = str(verdict)
-            self._settled.add(node)
-            return True
+            return self._settle(node, str(verdict))
         elif report.failed and (report.when == "teardown" or not _is_blocking(verdict)):
             self.by_node.pop(node, None)
             self._settled.discard(node)
             self._failed_tests.pop(node, None)
             self._errors[node] = _error_text(report, self._root)
         elif verdict is not None and (report.when == "call" or report.failed):
-            self.by_node[node] = str(verdict)
-            self._settled.add(node)
-            return True
+            return self._settle(node, str(verdict))
         return False
+
+    def _settle(self, node: str, verdict: str) -> bool:
+        """Keep the verdict of a gate, and return True.
+
+        With ``--dist=each`` several processes evaluate one gate: an error counts before every
+        verdict, and the worst verdict before the others.
+        """
+        if node not in self._errors:
+            self.by_node[node] = min(self.by_node.get(node, verdict), verdict, key=_rank)
+            self._settled.add(node)
+        return True
 
     @property
     def has_gated(self) -> bool:
@@ -158,6 +164,12 @@ class GateVerdicts:
 def _is_ungated(verdict: object) -> bool:
     """Return True for the verdict, as JSON, of a gate that nothing can fail."""
     return verdict is not None and not json.loads(str(verdict))["gated"]
+
+
+def _rank(verdict: str) -> tuple[bool, int]:
+    """Return a key that puts the worst verdict first, as JSON."""
+    values = json.loads(verdict)
+    return not values["gated"], _WORST_FIRST.index(values["outcome"])
 
 
 def passed_xfail(report: pytest.TestReport) -> bool:

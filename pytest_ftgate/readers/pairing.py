@@ -47,8 +47,8 @@ def pair_files(
     """Return the rows of *files* by case; the first file is the base.
 
     Rows are paired by id, and unless *by_id* else by input, else by line. The cases are those of
-    the base; with *paired_only* only those that every file has. Cases that expect something else in
-    another file are left out.
+    the base; with *paired_only* only those that every file has. A row that expects something else
+    than the files before it does not count, as if its file lacked the case.
 
     Raises:
         ConfigurationError: nothing pairs; the message says what to write.
@@ -57,21 +57,15 @@ def pair_files(
     repeats = min(len(rows) for side in sides for rows in side.values())
     notes += [*_repeat_notes(files, sides, repeats)]
     notes += [*_unpaired_notes(files, sides, key, paired_only)]
+    sides, differing = _with_same_answers(files, sides, paired_only)
+    notes += differing
     ids = [*sides[0]]
     if paired_only:
         ids = [case_id for case_id in ids if all(case_id in side for side in sides)]
-    differing = _differing_answers(sides, ids)
-    if differing:
-        what = f"with another expected answer in {_names(files[1:])}, left out"
-        notes.append(f"{_cases(len(differing))} {what}: {_examples([*differing.values()])}")
-    kept = [case_id for case_id in ids if case_id not in differing]
-    if not kept:
-        raise ConfigurationError(
-            f"no case is left to compare: {', '.join(notes[-1:])}; name the column of the expected "
-            "answers with --expected"
-        )
-    names = {case_id: _case_name(case_id, sides[0][case_id][0], key) for case_id in kept}
-    rows = tuple({names[i]: side.get(i, ())[:repeats] for i in kept} for side in sides)
+    if not ids:
+        raise _other_answers(notes[-1:])
+    names = {case_id: _case_name(case_id, sides[0][case_id][0], key) for case_id in ids}
+    rows = tuple({names[i]: side.get(i, ())[:repeats] for i in ids} for side in sides)
     return PairedRows(key=key, rows=rows, repeats=repeats, notes=tuple(notes))
 
 
@@ -206,15 +200,44 @@ def _unpaired_notes(
                 yield f"{_cases(len(different))} {what}: {_examples(different)}"
 
 
-def _differing_answers(sides: Sequence[_Rows], ids: Iterable[str]) -> dict[str, str]:
-    """Return the cases with another expected answer in another file, each with both answers."""
+def _with_same_answers(
+    files: Sequence[AnswerFile],
+    sides: Sequence[_Rows],
+    paired_only: bool,  # noqa: FBT001 - passed on as it is
+) -> tuple[list[_Rows], list[str]]:
+    """Return the rows that expect what the files before them do, and sentences on the others.
+
+    Raises:
+        ConfigurationError: most rows of a file expect something else.
+    """
+    left, notes = list[_Rows](), list[str]()
+    for file, side in zip(files, sides, strict=True):
+        differing = _differing_answers([*left, side])
+        left.append({case: rows for case, rows in side.items() if case not in differing})
+        if differing:
+            effect = "left out" if paired_only else "counted as cases without a reply"
+            what = f"with another expected answer in {file.name}, {effect}"
+            notes.append(f"{_cases(len(differing))} {what}: {_examples([*differing.values()])}")
+        if 2 * len(differing) > len(sides[0]):
+            raise _other_answers(notes[-1:])
+    return left, notes
+
+
+def _other_answers(notes: Iterable[str]) -> ConfigurationError:
+    return ConfigurationError(
+        f"too few cases are left to compare: {', '.join(notes)}; name the column of the expected "
+        "answers with --expected"
+    )
+
+
+def _differing_answers(sides: Sequence[_Rows]) -> dict[str, str]:
+    """Return the cases with another expected answer in the last file, each with both answers."""
     differing: dict[str, str] = {}
-    for case_id in ids:
+    for case_id in sides[-1]:
         expected = [rows[0].expected for side in sides if (rows := side.get(case_id))]
         answers = [answer for answer in expected if answer is not None]
-        other = next((answer for answer in answers if answer != answers[0]), None)
-        if other is not None:
-            texts = (f'"{_short(str(answer))}"' for answer in (answers[0], other))
+        if expected[-1] is not None and answers[0] != expected[-1]:
+            texts = (f'"{_short(str(answer))}"' for answer in (answers[0], expected[-1]))
             differing[case_id] = f"{_short(case_id)} ({' and '.join(texts)})"
     return differing
 
@@ -227,10 +250,6 @@ def with_expected(rows: Mapping[str, AnswerRow], others: Sequence[_Rows]) -> dic
         first = next((answer for answer in found if answer is not None), None)
         filled[case_id] = row if row.expected is not None else replace(row, expected=first)
     return filled
-
-
-def _names(files: Iterable[AnswerFile]) -> str:
-    return ", ".join(file.name for file in files)
 
 
 def _cases(number: int) -> str:

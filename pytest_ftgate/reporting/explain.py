@@ -49,7 +49,7 @@ def _rule_sentences(verdict: Verdict) -> Iterator[str]:
     if check is None and verdict.statement.kind is not StatementKind.NOTHING_TO_COMPARE:
         yield f"No limit was checked: {headline(verdict)}."
     elif check is None:
-        yield "There was nothing to compare with, and no minimum was declared."
+        yield from _first_run_sentences(verdict)
     elif check.kind is CheckKind.MUST_PASS:
         yield "A case marked must_pass fails the gate when most of its replies are wrong."
     elif check.unit != "share":
@@ -66,6 +66,12 @@ def _rule_sentences(verdict: Verdict) -> Iterator[str]:
         yield from _change_sentences(verdict, check)
         yield from _drop_sentences(check, check.p_pass, check.p_fail)
         yield from _family_sentences(verdict, check)
+
+
+def _first_run_sentences(verdict: Verdict) -> Iterator[str]:
+    yield "There was nothing to compare with, and no minimum was declared."
+    if verdict.outcome is Outcome.INCONCLUSIVE:
+        yield "Later runs need 95 % of the replies to compare with, and one that is right."
 
 
 def _labelled_sentences(check: Check) -> Iterator[str]:

@@ -378,6 +378,13 @@ def _not_gated_text(values: Mapping[str, Any]) -> str:
     return f"nothing can fail it: {', '.join(parts)}"
 
 
+def _nothing_to_compare_text(values: Mapping[str, Any]) -> str:
+    text = "nothing to compare with yet"
+    if "missing" in values:
+        return f"{text}; no reply to {values['missing']:,} of {values['cases']:,} cases"
+    return f"{text}; no reply is right" if values.get("rate") == 0 else text
+
+
 def _unqualified_judge_headline(verdict: Verdict) -> str:
     judge = next(judge for judge in verdict.judges if judge.error)
     return f"judge not qualified: {judge.judge}: {judge.error}"
@@ -400,7 +407,7 @@ _HEADLINES: Mapping[StatementKind, Callable[[Verdict], str]] = {
     StatementKind.USAGE: lambda verdict: usage_text(_deciding(verdict)),
     StatementKind.TRAINING_DATA: _training_data_headline,
     StatementKind.UNGATED: _ungated_headline,
-    StatementKind.NOTHING_TO_COMPARE: lambda _: "nothing to compare with yet",
+    StatementKind.NOTHING_TO_COMPARE: lambda verdict: _nothing_to_compare_text(_values(verdict)),
     StatementKind.EXAM_HAS_SHRUNK: _exam_headline,
     StatementKind.NOT_GATED: lambda verdict: _not_gated_text(_values(verdict)),
     StatementKind.NOT_MEASURED: lambda verdict: not_measured_text(_values(verdict)),

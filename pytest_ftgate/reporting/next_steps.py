@@ -222,7 +222,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     ),
     StepKind.CHECK_SCORE: lambda values: StepWords(
         "check the score, the format and the expected answers",
-        "no reply is right on either side",
+        "no reply is right",
         values.get("where", ""),
     ),
     StepKind.DECLARE_LIMIT: lambda values: StepWords(

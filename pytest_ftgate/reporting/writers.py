@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,18 @@ from pytest_ftgate.results.verdicts import json_adapter
 
 #: GitHub's limits: bytes of a step summary, shared with other steps, and characters of a comment.
 _MAX_SUMMARY_BYTES, _MAX_COMMENT = 1_000_000, 60_000
+
+
+def remove_reports(paths: Iterable[Path]) -> None:
+    """Remove the reports of an earlier run at *paths*.
+
+    If this run ends before it reports, they would seem to be of this one.
+    """
+    for path in paths:
+        # Not what a link such as /dev/stdout leads to.
+        if path.is_file() and not path.is_symlink():
+            with suppress(OSError):
+                path.unlink()
 
 
 def write_reports(

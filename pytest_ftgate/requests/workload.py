@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
-from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.requests.builder import RequestBuilder
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.suite.answers import recorded_answers, reply_columns
@@ -130,16 +130,34 @@ def task_requests(
 
     Raises:
         SuiteError: a template cannot be rendered for a case.
-        ConfigurationError: weights, an address or a function are missing, or the retrieval fails.
+        ConfigurationError: weights, an address or a function are missing, the retrieval fails, or
+            no input is sent.
     """
     builder = RequestBuilder(suite, variant, environ)
     repeats = repeats if replies_vary(variant) else 1
     counts = _repeated_replies(variant, variant.replies) if variant.replies else {}
-    return tuple(
+    case_requests = tuple(
         CaseRequest(case, repeat, builder.build(case, builder.messages_for(case), repeat))
         for case in suite.cases
         for repeat in range(min(repeats, counts.get(case.id, 1)) if variant.replies else repeats)
     )
+    _require_inputs(case_requests)
+    return case_requests
+
+
+def _require_inputs(case_requests: Sequence[CaseRequest]) -> None:
+    """Raise an error if cases with different inputs all send the same request.
+
+    Raises:
+        ConfigurationError: they do.
+    """
+    first = [one for one in case_requests if one.repeat == 0]
+    is_one = all(one.fingerprint == first[0].fingerprint for one in first)
+    if is_one and len({(one.case.input, one.case.messages) for one in first}) > 1:
+        raise ConfigurationError(
+            f"all {len(first):,} cases send the same request, without their inputs: write "
+            "{{ input }} in user, or in the prompt"
+        )
 
 
 def skill_requests(

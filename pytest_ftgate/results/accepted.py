@@ -180,6 +180,23 @@ def read_record(path: Path, suite: str) -> AcceptedRecord | None:
         raise SuiteError(suite, [Diagnostic(path.name, 0, message)]) from error
 
 
+def record_of_suite(path: Path, suite: str) -> AcceptedRecord | None:
+    """Return the accepted record of *suite* at *path*, or None if there is no file.
+
+    Raises:
+        SuiteError: as for `read_record`, or the record is that of another suite.
+    """
+    record = read_record(path, suite)
+    # A folder may be moved with its suites and records.
+    if record is None or Path(record.suite).name == Path(suite).name:
+        return record
+    message = (
+        f"this is the record of {record.suite}; restore that of {Path(suite).name}, or write its "
+        "new name if the suite was renamed"
+    )
+    raise SuiteError(suite, [Diagnostic(path.name, _key_line(path, "suite"), message)])
+
+
 def _format_message(text: bytes) -> str:
     """Return why this version does not read the format of a record, or ""."""
     try:
@@ -197,11 +214,15 @@ def _format_message(text: bytes) -> str:
 
 def accepted_limit_line(path: Path, gate: str) -> int:
     """Return the line of the default limit of *gate* in the record at *path*."""
-    lines = path.read_text("utf-8").splitlines()
-    starts = (n for n, line in enumerate(lines) if line.lstrip().startswith('"limits"'))
-    start = next(starts, 0)
+    lines, start = path.read_text("utf-8").splitlines(), _key_line(path, "limits") - 1
     named = (n for n, line in enumerate(lines[start:], start + 1) if f"{json.dumps(gate)}:" in line)
     return next(named, 1)
+
+
+def _key_line(path: Path, key: str) -> int:
+    """Return the line of *key* in the record at *path*; the first line if it is not found."""
+    lines = enumerate(path.read_text("utf-8").splitlines(), 1)
+    return next((n for n, line in lines if line.lstrip().startswith(f'"{key}"')), 1)
 
 
 def accepted_path(root: Path, suite: str) -> Path:

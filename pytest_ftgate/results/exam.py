@@ -108,8 +108,9 @@ def exam_of(suite: Suite) -> Exam:
     uncompared = tuple(variant.name for variant in suite.variants.values() if not variant.compared)
     for gate in suite.gates.values():
         table = gate.name if gate.function or gate.own_cases else _SUITE
+        found = {**gate.limits, **_judge_limits(suite, gate)}
         gates[gate.name] = GateExam(
-            limits={**gate.limits, **_judge_limits(suite, gate)},
+            limits={k: float(v) if isinstance(v, int) else v for k, v in found.items()},
             variants=tuple(v.name for v in suite.variants.values() if gate in suite.gates_for(v)),
             baseline=suite.baseline,
             uncompared=uncompared,

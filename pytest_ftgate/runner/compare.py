@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pytest_ftgate.errors import RepliesMissing
+from pytest_ftgate.errors import ConfigurationError, RepliesMissing
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.levels import Levels, shared_levels
 from pytest_ftgate.gates.looks import Look
@@ -160,6 +160,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     named = {"id": id, "input": input, "reply": reply, "expected": expected, "score": score}
     columns = Columns(by=paths, **{role: path for role, path in named.items() if path})
     candidates = _candidates(candidate)
+    _require_others(base, candidates)
     named_sides = [("base", base), *((f"candidate-{n}", c) for n, c in enumerate(candidates, 1))]
     read = [read_answers(answers, columns, name) for name, answers in named_sides]
     files = with_short_names(read)
@@ -176,6 +177,13 @@ def _candidates(candidate: Answers | Sequence[Answers]) -> Sequence[Answers]:
         and not any(isinstance(member, Mapping) for member in candidate)
     )
     return candidate if is_several else [candidate]  # type: ignore[list-item, return-value]
+
+
+def _require_others(base: Answers, candidates: Sequence[Answers]) -> None:
+    """Raise an error if a candidate is the file of the base: nothing could fail the comparison."""
+    paths = [Path(one).resolve() for one in (base, *candidates) if isinstance(one, str | Path)]
+    if isinstance(base, str | Path) and paths[0] in paths[1:]:
+        raise ConfigurationError(f"{base} is base and candidate; name another file as one of them")
 
 
 def _evaluate(

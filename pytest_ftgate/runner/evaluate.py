@@ -279,11 +279,12 @@ def _evaluate_look(session: Session, gate_run: GateRun, look: Look) -> Verdict:
 
 def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
     """Return *verdict* with the reason for missing replies, if there are any."""
-    if not verdict.check or not verdict.check.missing:
+    check, values = verdict.check, verdict.statement.values
+    if not (check.missing if check else values.get("missing")):
         return verdict
     if session.stop_reason and not any(session.stop_reason in note for note in verdict.notes):
         verdict = replace(verdict, notes=(*verdict.notes, session.stop_reason))
-    if verdict.check and not verdict.check.n:
+    if not (check.n if check else "rate" in values):
         if any(judge.error for judge in verdict.judges):
             return verdict
         kind = StatementKind.NO_GRADES if verdict.judges else StatementKind.NO_REPLIES

@@ -248,7 +248,10 @@ class Project:
             factories.update(found)
             contributions = replace(contributions, providers=tuple(factories))
             suite = load_suite(self.path, self.root, contributions, transform)
-            return prepare_suite(session, suite)
+            prepared = prepare_suite(session, suite)
+            # A test may have patched what functions use, so it has their replies for itself.
+            test = os.environ.get("PYTEST_CURRENT_TEST")
+            return prepared.for_test(test, reads_cache=False) if test else prepared
 
         try:
             yield session, load

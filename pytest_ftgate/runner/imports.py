@@ -47,11 +47,11 @@ def load_accepted_record(suite: Suite) -> AcceptedRecord | None:
     """Return the accepted record beside *suite*, or None without one.
 
     Raises:
-        SuiteError: the file is not a valid record.
+        SuiteError: the file is not a valid record of this suite.
     """
     # Most suites have no record, and the import of the reader is slow.
     if not suite.accepted_path.exists():
         return None
-    from pytest_ftgate.results.accepted import read_record
+    from pytest_ftgate.results.accepted import record_of_suite
 
-    return read_record(suite.accepted_path, suite.name)
+    return record_of_suite(suite.accepted_path, suite.name)

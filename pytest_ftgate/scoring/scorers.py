@@ -96,6 +96,9 @@ def _to_json(value: Any) -> str:
 #: The scores that judges give to one reply, by the key of their rule.
 JudgeScores = Mapping[str, ContentScore]
 
+#: The kinds that find the answer anywhere in a reply.
+_SEARCHING_KINDS = ("contains", "regex", "numeric")
+
 _SCORERS: Mapping[str, Scorer] = {
     **TEXT_SCORERS,
     "similarity": score_similarity,
@@ -175,12 +178,22 @@ def _score_by_content(
 def _score_by_kind(rule: Rule, case: Case, reply: Reply) -> ContentScore:
     if rule.kind == "tool_call":
         return binary_score(matches_tool_call(reply.tool_calls, case.answers))
+    text = reply.text.strip()
     try:
-        return _SCORERS[rule.kind](reply.text.strip(), case.answers, rule)
+        score = _SCORERS[rule.kind](text, case.answers, rule)
     except ConfigurationError:
         raise
     except Exception as error:
         raise scorer_error(f"score: {rule.kind}", case, error) from error
+    is_found = bool(score.value) and rule.kind in _SEARCHING_KINDS and text not in case.answers
+    if is_found and repeats_question(case, reply):
+        return ContentScore(0.0, "the reply only repeats the question")
+    return score
+
+
+def repeats_question(case: Case, reply: Reply) -> bool:
+    """Return True if *reply* only repeats the question, which may contain the answer."""
+    return reply.text.split() == case.input_text.split()
 
 
 def _recorded_score(rule: Rule, case: Case, reply: Reply) -> ContentScore:

@@ -21,7 +21,7 @@ from pytest_ftgate.scoring.formats import FormatChecker, looks_like_hedge
 from pytest_ftgate.scoring.reply_stats import ReplyStats, reply_stats
 from pytest_ftgate.scoring.sandbox import CACHED_RUNS, TimeLimit, require_sandbox
 from pytest_ftgate.scoring.score import CORRECT, FormatError
-from pytest_ftgate.scoring.scorers import JudgeScores, score_content
+from pytest_ftgate.scoring.scorers import JudgeScores, repeats_question, score_content
 from pytest_ftgate.suite.model import Case, digest
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.references import load_function
@@ -515,7 +515,7 @@ def skill_score(case: Case, reply: Reply, score: Score) -> float:
     A reply that only repeats the question scores 0, even if the question contains the answer. So
     does a reply that the token limit cut off before an answer began.
     """
-    is_void = reply.has_no_answer or reply.text.split() == case.input_text.split()
+    is_void = reply.has_no_answer or repeats_question(case, reply)
     # The tool that wrote a recorded score has read the reply.
     if is_void and case.score.kind != "recorded":
         return 0.0

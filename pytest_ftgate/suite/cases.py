@@ -86,7 +86,16 @@ def _number_error(answers: list[Any], score: Rule) -> str | None:
 
 def _regex_error(answers: list[Any], score: Rule) -> str | None:
     errors = (error for error in map(pattern_error, filter(_is_text, answers)) if error)
-    return _text_error(answers, score) or next((f"expected: {error}" for error in errors), None)
+    error = _found_text_error(answers, score)
+    return error or next((f"expected: {error}" for error in errors), None)
+
+
+def _found_text_error(answers: list[Any], score: Rule) -> str | None:
+    """Return why texts that are searched in replies cannot be: an empty one is in every reply."""
+    error = _text_error(answers, score)
+    if error or all(answer.strip() for answer in answers):
+        return error
+    return f"expected is empty, and score: {score.kind} finds that in every reply; name a text"
 
 
 def _is_text(value: Any) -> bool:
@@ -97,6 +106,8 @@ def _code_error(answers: list[Any], score: Rule) -> str | None:
     if len(answers) > 1:
         return "expected is a list, but score: code runs one text of tests; write it as one"
     error = _text_error(answers, score)
+    if not error and not answers[0].strip() and "tests" not in score.options:
+        return "expected is empty, so score: code runs no test; write one, such as assert f(2) == 4"
     syntax_error = None if error else python_syntax_error(answers[0])
     return f"expected is no tests in Python: {syntax_error}" if syntax_error else error
 
@@ -130,6 +141,7 @@ def _fields_error(answers: list[Any], score: Rule) -> str | None:
 
 _ANSWER_CHECKS: Mapping[str, Callable[[list[Any], Rule], str | None]] = {
     "numeric": _number_error,
+    "contains": _found_text_error,
     "regex": _regex_error,
     "code": _code_error,
     "tool_call": _tool_call_error,

@@ -33,6 +33,13 @@ def repository(tmp_path_factory):
     return folder
 
 
+def test_no_cache_is_kept_that_the_code_of_a_fork_could_fill():
+    steps = yaml.safe_load(ACTION.read_text("utf-8"))["runs"]["steps"]
+    (saves,) = [step for step in steps if "actions/cache/save" in step.get("uses", "")]
+
+    assert "steps.check.outputs.fork == 'false'" in saves["if"]
+
+
 def linted(tool, *args):
     found = shutil.which(tool, path=f"{BIN}:/usr/bin:/usr/local/bin")
     assert found, f'{tool} is not installed: pip install -e ".[dev]"'

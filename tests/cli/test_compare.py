@@ -65,6 +65,15 @@ def test_reports_and_a_suite_are_written(files, capsys):
     assert "the same verdict: pytest --ftgate kept/qa.ftgate.yaml" in capsys.readouterr().out
 
 
+def test_a_comparison_that_ends_with_an_error_leaves_no_report_of_an_earlier_one(files, capsys):
+    reports = ["--json", "run.json", "--html", "page.html"]
+    assert main(["compare", "base.jsonl", "same.jsonl", *reports]) == 0
+
+    assert main(["compare", "base.jsonl", "absent.jsonl", *reports]) == 2
+
+    assert not any((files / name).exists() for name in ("run.json", "page.html"))
+
+
 def test_a_hostile_reply_cannot_speak_to_the_terminal(files, capsys):
     rows = [{**row, "answer": "\x1b[2J::error::x"} for row in answer_rows(150)]
     write_rows(files / "hostile.jsonl", rows)

@@ -335,18 +335,30 @@ def test_a_right_must_pass_case_alone_compares_nothing() -> None:
         assert verdict.statement == Statement(StatementKind.NOTHING_TO_COMPARE, {"rate": 0.95})
     wrong = Comparison(scores, scores, must_pass=(must_pass(0.0), None))
     assert evaluate_rate(suite(form), form, wrong).checks == ()
-    none = without_replies(scores, scores.results)
-    found = evaluate_rate(suite(gate), gate, Comparison(none, none))
-    assert found.statement == Statement(StatementKind.NOTHING_TO_COMPARE)
 
 
-def test_the_rate_beside_nothing_to_compare_is_of_the_cases_with_a_reply() -> None:
-    gate, scores = accuracy(max_drop=0.1), variant_scores("current", [1.0] * 100 + [0.0] * 100)
-    some = without_replies(scores, {f"c{number}" for number in range(100, 150)})
+@pytest.mark.parametrize(
+    ("right", "missing", "values", "outcome", "step"),
+    [
+        (100, 10, {"rate": 100 / 190}, Outcome.PASSED, StepKind.ACCEPT),
+        (100, 11, {"rate": 100 / 189, "missing": 11, "cases": 200}, Outcome.INCONCLUSIVE,
+         StepKind.RUN_AGAIN),
+        (100, 200, {"missing": 200, "cases": 200}, Outcome.INCONCLUSIVE, StepKind.RUN_AGAIN),
+        (0, 0, {"rate": 0.0}, Outcome.INCONCLUSIVE, StepKind.CHECK_SCORE),
+    ],
+)  # fmt: skip
+def test_what_is_nothing_to_compare_later_runs_with_is_inconclusive(
+    right, missing, values, outcome, step
+) -> None:
+    gate = accuracy(max_drop=0.1)
+    scores = variant_scores("current", [1.0] * right + [0.0] * (200 - right))
+    some = without_replies(scores, [*scores.results][200 - missing :])
 
     found = evaluate_rate(suite(gate), gate, Comparison(some, some))
 
-    assert found.statement.values == {"rate": pytest.approx(100 / 150)}
+    assert (found.checks, found.outcome) == ((), outcome)
+    assert found.statement == Statement(StatementKind.NOTHING_TO_COMPARE, pytest.approx(values))
+    assert found.next[0].kind is step
 
 
 def test_an_unqualified_judge_settles_no_check_of_accuracy_and_those_of_formats() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 DROP = "{accuracy: {max_drop: 0.05}}"
 ACCEPTED = "tickets.accepted.json"
+RIGHT = "def test_it(case, reply):\n    assert reply.text == case.expected\n"
 
 
 @pytest.fixture
@@ -130,6 +131,19 @@ def test_the_accepted_verdict_of_a_gate_that_was_removed_goes(desk, arguments):
     desk.run("--ftgate-accept", *arguments)
 
     assert gates_of_record(desk) == ["accuracy[current]"]
+
+
+@pytest.mark.parametrize("named", [(), ("tests",), ("tests/test_tone.py",)], ids=" ".join)
+def test_a_marked_function_that_is_gone_is_missed_however_its_file_is_named(desk, named):
+    desk.suite(DROP, current=2)
+    desk.path("tests").mkdir()
+    desk.marked(RIGHT, name="tests/test_tone")
+    desk.run("--ftgate-accept", *named)
+    desk.marked(RIGHT.replace("test_it", "test_other"), name="tests/test_tone")
+
+    desk.run(*named)
+
+    assert desk.verdicts()["test_other[current]"]["headline"] == "the accepted gate test_it is gone"
 
 
 def test_a_broken_record_is_a_message_with_its_remedy(accepted):

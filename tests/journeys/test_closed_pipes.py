@@ -153,7 +153,7 @@ FULL = Path("/dev/full")
 @pytest.fixture
 def files(pytester):
     """Files of answers, of training and of a cache, each for a verb's exit code."""
-    for name, wrong in (("base", 0), ("worse", 40), ("unclear", 5)):
+    for name, wrong in (("base", 0), ("same", 0), ("worse", 40), ("unclear", 5)):
         rows = [
             {"id": n, "input": f"q{n}", "expected": "x", "reply": "y" if n < wrong else "x"}
             for n in range(ROWS)
@@ -168,7 +168,7 @@ def files(pytester):
 
 #: The arguments of a verb, and its exit code.
 VERBS = {
-    "compare passes": (("compare", "base.jsonl", "base.jsonl"), 0),
+    "compare passes": (("compare", "base.jsonl", "same.jsonl"), 0),
     "compare fails": (("compare", "base.jsonl", "worse.jsonl"), 1),
     "compare fails at length": (("compare", "base.jsonl", "worse.jsonl", "-vv"), 1),
     "compare is inconclusive": (

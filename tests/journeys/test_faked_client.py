@@ -554,6 +554,27 @@ def test_what_the_fixture_ftgate_brings_a_test_that_patches_stays_with_it(faking
         assert outcomes(desk) == {"accuracy": "failed"}
 
 
+EVALUATES = f"""\
+import pytest_ftgate
+
+def test_ordinary(monkeypatch):
+    monkeypatch.setattr(answers, "CLIENT", "fake")
+    assert pytest_ftgate.evaluate("{SUITE}").passed
+    monkeypatch.undo()
+    assert not pytest_ftgate.evaluate("{SUITE}").passed
+"""
+
+
+@pytest.mark.parametrize("order", [[TEST, SUITE], [SUITE, TEST]], ids=" ".join)
+def test_what_a_test_that_patches_evaluates_stays_with_it(faking, order, monkeypatch):
+    desk = faking(EVALUATES)
+    monkeypatch.chdir(desk.path(""))
+
+    for _ in range(2):
+        desk.run(*order).assert_outcomes(passed=1, failed=1)
+        assert outcomes(desk) == {"accuracy": "failed"}
+
+
 REPLACES = """\
 def test_ordinary(ftgate, monkeypatch):
     for text in ("first", "second"):

@@ -112,6 +112,22 @@ def test_the_verdict_of_a_gate_for_training_data_sends_no_request(desk):
     assert desk.asked() == []
 
 
+UNGATED = """\
+def test_it(ftgate):
+    assert ftgate.suite("tickets.ftgate.yaml").verdict("accuracy", "current").outcome == "passed"
+"""
+
+
+def test_a_gate_that_nothing_can_fail_has_no_verdict_that_a_test_reads_as_a_pass(desk):
+    desk.suite(gates="{accuracy: {min: 0, max_drop: none}}", current=90)
+    desk.path("test_ungated.py").write_text(UNGATED)
+
+    result = desk.run("test_ungated.py")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*ConfigurationError: accuracy?current?: nothing can fail it: *"])
+
+
 HOUSE = """\
 from pytest_ftgate import Provider, Reply
 

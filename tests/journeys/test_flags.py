@@ -161,6 +161,15 @@ def test_optimised_python_judges_the_same(both):
     assert both.verdicts() == plain
 
 
+def test_python_that_leaves_out_every_assert_evaluates_nothing(both):
+    command = (sys.executable, "-O", "-m", "pytest", "--ftgate", "--assert=plain")
+
+    result = both.pytester.run(*command)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*python -O and --assert=plain leave out every assert: drop one"])
+
+
 def test_the_colours_of_a_terminal_are_in_no_verdict(both):
     both.run()
     plain = both.verdicts()

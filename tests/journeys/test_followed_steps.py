@@ -313,7 +313,39 @@ def test_recorded_replies_of_a_base_to_other_cases_prove_nothing_and_break_nothi
 
 
 def test_cases_without_a_reply_are_complete_after_the_command(desk):
-    desk.asking_suite(DOWN_AT_FIRST, gates="{accuracy: {min: 0.9}}")
+    run_again(desk, "{accuracy: {min: 0.9}}")
+
+
+def test_a_first_run_that_lacks_replies_passes_after_the_command(desk):
+    run_again(desk, DROP)
+
+
+def test_a_first_run_in_which_nothing_is_right_passes_once_the_score_is_mended(desk):
+    desk.replies("current")
+    desk.suite_of({"current": "{provider: recorded, replies: current.jsonl}"}, DROP)
+    edit(desk, ("reply: {", "reply: {score: regex, "))
+    desk.write_rows("tickets.cases.jsonl", [
+        {"id": f"t{n:03}", "input": f"Ticket {n}: help", "expected": "Billing|Refund"}
+        for n in range(desk.cases)
+    ])  # fmt: skip
+
+    result = desk.run()
+
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "[?] accuracy[[]current]   nothing to compare with yet   no reply is right",
+            "    do      check the score, the format and the expected answers",
+        ]
+    )
+    edit(desk, ("score: regex, ", ""))
+    desk.write_cases()
+    assert desk.run().ret == 0
+
+
+def run_again(desk, gates):
+    """Run a suite whose function fails at first, and then the command that the verdict names."""
+    desk.asking_suite(DOWN_AT_FIRST, gates=gates)
     lines = desk.run().outlines
     command = next(line.split() for line in lines if " do " in line)
     assert command[1:3] == ["pytest", "--ftgate"]

@@ -191,6 +191,52 @@ def test_a_function_that_leaves_out_every_case_has_judged_nothing(two):
     result.stdout.fnmatch_lines(["current: the function left out all 100 cases: later"])
 
 
+#: Leaves out what is no label, so that the broken replies of a draft would not count.
+LEAVES_OUT = (
+    "def test_it(case, reply):\n"
+    "    if reply.text not in ('billing', 'refund'):\n"
+    "        pytest.skip('no label')\n"
+    "    assert reply.text == case.expected\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("broken", "outcomes"), [(5, {"passed": 2}), (6, {"passed": 1, "errors": 1})]
+)
+def test_replies_that_are_left_out_of_one_side_alone_evaluate_nothing(desk, broken, outcomes):
+    desk.suite(current=0)
+    desk.replies("draft", wrong=broken, said="?")
+    desk.suite_of(
+        {name: f"{{provider: recorded, replies: {name}.jsonl}}" for name in ("current", "draft")}
+    )
+    desk.marked(LEAVES_OUT, "max_drop=0.1")
+
+    result = run(desk)
+
+    result.assert_outcomes(**outcomes)
+    if broken == 6:
+        text = (
+            'draft: the function leaves out 6 of 100 cases that it scored for current: "no label";*'
+        )
+        result.stdout.fnmatch_lines([text])
+
+
+def test_replies_that_are_left_out_since_a_run_was_accepted_evaluate_nothing(desk):
+    desk.suite(current=0)
+    desk.marked(LEAVES_OUT, "min=0.5")
+    run(desk, "--ftgate-accept").assert_outcomes(passed=1)
+    desk.replies("current", wrong=30, said="?")
+
+    result = run(desk)
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["*leaves out 30 of 100 cases that it scored for the accepted run*"]
+    )
+    run(desk, "--ftgate-accept").assert_outcomes(passed=1)
+    run(desk).assert_outcomes(passed=1)
+
+
 def test_replies_that_are_missing_are_no_zeros(desk):
     desk.replies("current", missing=3)
     desk.suite_of({"current": "{provider: recorded, replies: current.jsonl}"})

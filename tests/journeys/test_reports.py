@@ -123,10 +123,34 @@ def test_a_run_that_is_cut_off_has_not_passed(desk):
 
 
 @pytest.mark.parametrize("option", ["--collect-only", "--setup-plan", "--ftgate-plan"])
-def test_where_nothing_is_judged_nothing_is_written(red, option):
+def test_where_nothing_is_judged_nothing_is_written_and_nothing_removed(red, option):
+    red.path("report.md").write_text("of an earlier run")
+
     red.run(*FACES, option)
 
     assert not red.path("run.json").exists()
+    assert red.path("report.md").read_text() == "of an earlier run"
+
+
+def test_a_process_that_ends_by_itself_leaves_no_report_of_an_earlier_run(desk):
+    desk.suite(current=2)
+    desk.run(*FACES).assert_outcomes(passed=1)
+    desk.marked("def test_it(case, reply):\n    __import__('os')._exit(0)\n")
+
+    # A test may end the process with any exit code.
+    assert desk.pytester.runpytest_subprocess("--ftgate", *FACES).ret == 0
+
+    assert [desk.path(one.partition("=")[2]).exists() for one in FACES] == [False] * len(FACES)
+
+
+def test_a_link_where_a_report_is_written_stays(red):
+    red.path("target.md").touch()
+    red.path("report.md").symlink_to(red.path("target.md"))
+
+    red.run(*FACES)
+
+    assert red.path("report.md").is_symlink()
+    assert "BLOCKED" in red.path("target.md").read_text("utf-8")
 
 
 def test_a_report_that_cannot_be_written_is_said_and_changes_no_verdict(desk):

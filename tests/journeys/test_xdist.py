@@ -62,6 +62,41 @@ def test_accepting_writes_one_record_of_all_variants(spread):
     assert [*spread.path(".ftgate").glob("accepted-*")] == []
 
 
+#: Is no gate that passes in one of two processes; the other one ends later, or earlier.
+DIFFERS = """
+import os, time
+import pytest
+
+@pytest.mark.ftgate("tickets.ftgate.yaml", min=0.8)
+def test_it(case, reply):
+    is_first = os.environ["PYTEST_XDIST_WORKER"] == "gw0"
+    time.sleep(0.01 * (is_first is {is_late}))
+    if is_first:
+        {breaks}
+"""
+
+
+@pytest.mark.parametrize(
+    ("breaks", "is_late", "line"),
+    [
+        pytest.param("return False", True, "BLOCKED  1 of 1 gate failed*", marks=pytest.mark.heavy),
+        ("return False", False, "BLOCKED  1 of 1 gate failed*"),
+        pytest.param(
+            "raise OSError", True, "BLOCKED  1 of 1 gate not evaluated*", marks=pytest.mark.heavy
+        ),
+        ("raise OSError", False, "BLOCKED  1 of 1 gate not evaluated*"),
+    ],
+)
+def test_of_processes_that_all_evaluate_a_gate_the_worst_result_counts(desk, breaks, is_late, line):
+    desk.suite(current=0)
+    desk.path("test_it.py").write_text(DIFFERS.format(breaks=breaks, is_late=is_late), "utf-8")
+
+    result = desk.run("test_it.py", "--dist=each", "--tx=2*popen")
+
+    result.assert_outcomes(passed=1, **{"errors" if "raise" in breaks else "failed": 1})
+    result.stdout.fnmatch_lines([line])
+
+
 def imposter(request):
     """Answer every ticket rightly, as another model than the one that was asked for."""
     number = int(re.search(r"Ticket (\d+)", request["messages"][-1]["content"])[1])

@@ -91,15 +91,32 @@ def test_cases_that_the_base_lacks_are_left_out_and_counted():
     assert paired.notes == ("2 cases of b not in a, left out: q3, q4",)
 
 
-def test_cases_that_expect_different_answers_are_left_out_with_both():
-    changed = [{**row, "expected": "x"} if row["id"] == "q1" else row for row in answer_rows(3)]
+def expecting(rows, *ids):
+    """Return *rows* with another expected answer in some of them."""
+    return [{**row, "expected": "x"} if row["id"] in ids else row for row in rows]
 
-    paired = pair(answer_rows(3), changed)
 
-    assert [*paired.cases] == ["q0", "q2"]
-    assert paired.notes == (
-        '1 case with another expected answer in b, left out: q1 ("word 1" and "x")',
-    )
+def test_a_row_that_expects_another_answer_counts_as_no_reply_or_its_case_is_left_out():
+    changed = expecting(answer_rows(3), "q1")
+
+    lacking, alone = (pair(answer_rows(3), changed, paired_only=only) for only in (False, True))
+
+    assert [*map(len, lacking.rows[1].values())] == [1, 0, 1]
+    assert [*alone.cases] == ["q0", "q2"]
+    what, texts = "1 case with another expected answer in b", 'q1 ("word 1" and "x")'
+    assert lacking.notes == (f"{what}, counted as cases without a reply: {texts}",)
+    assert alone.notes == (f"{what}, left out: {texts}",)
+
+
+def test_only_the_file_that_expects_another_answer_lacks_the_reply():
+    paired = pair(answer_rows(3), expecting(answer_rows(3), "q1"), answer_rows(3))
+
+    assert [len(side["q1"]) for side in paired.rows] == [1, 0, 1]
+
+
+def test_files_that_mostly_expect_other_answers_are_an_error_that_names_the_option():
+    with pytest.raises(ConfigurationError, match=r"too few .*: 2 cases with .* with --expected"):
+        pair(answer_rows(3), expecting(answer_rows(3), "q1", "q2"))
 
 
 def test_several_replies_to_each_case_are_averaged():

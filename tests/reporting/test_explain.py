@@ -59,3 +59,16 @@ def test_how_often_an_unchanged_variant_passes_is_the_figure_of_the_plan():
 
     planned = design_pass_probability(design, check.discordance, 0.1)
     assert f"It passes an unchanged variant {percent(planned)} of the time." in text
+
+
+@pytest.mark.parametrize(("right", "is_said"), [(1.0, False), (0.0, True)])
+def test_a_first_run_explains_what_later_ones_need(right, is_said):
+    gate, scores = (
+        RateGate(kind="accuracy", line=7, max_drop=0.1),
+        variant_scores("new", [right] * 9),
+    )
+
+    text = " ".join(explain(evaluate_rate(suite(gate), gate, Comparison(scores, scores))))
+
+    assert text.startswith("There was nothing to compare with, and no minimum was declared.")
+    assert ("Later runs need 95 % of the replies" in text) is is_said

@@ -35,6 +35,21 @@ def test_every_kind_of_statement_has_a_headline(kind):
 
 
 @pytest.mark.parametrize(
+    ("values", "rest"),
+    [
+        ({"rate": 0.9}, ""),
+        ({}, ""),
+        ({"rate": 0.0}, "; no reply is right"),
+        ({"rate": 0.0, "missing": 1200, "cases": 4000}, "; no reply to 1,200 of 4,000 cases"),
+    ],
+)
+def test_a_first_run_says_what_it_lacks_to_be_compared_with(values, rest):
+    text = stated(PLAIN, StatementKind.NOTHING_TO_COMPARE, **values)
+
+    assert text == f"nothing to compare with yet{rest}"
+
+
+@pytest.mark.parametrize(
     ("values", "reason"),
     [
         ({"minimum": 0.0, "key": "max_drop: none"}, "min: 0, max_drop: none"),

@@ -155,7 +155,7 @@ def test_where_pytest_is_started_changes_no_request(tmp_path):
             "{% for p in passages %}{{ p.source }}: {{ p.text }}{% endfor %}",
             "docs/refunds.md: {text}",
         ),
-        ("{% if passages %}{{ passages | length }}{% endif %}", "1"),
+        ("{% if passages %}{{ passages | length }}{% endif %}: {{ input }}", "1: {asked}"),
     ],
 )
 def test_a_template_may_say_where_the_passages_stand(tmp_path, template, shown):
@@ -185,7 +185,7 @@ def test_a_conversation_does_not_use_the_user_template_and_is_given_its_passages
 
 def test_a_passage_is_never_rendered_as_a_template(tmp_path):
     finder = "def find(case):\n    return ['{{ 7 * 7 }} {% raise %}']\n"
-    for head in ("", 'user: "{{ passages }}"\n'):
+    for head in ("", 'user: "{{ passages }} {{ input }}"\n'):
         first, _ = asks(tmp_path, '"finder:find"', finder=finder, head=head)
 
         assert "{{ 7 * 7 }} {% raise %}" in first.request.messages[0][1]

@@ -330,6 +330,29 @@ def test_a_prompt_that_fails_for_a_case_is_an_error_at_the_case(tmp_path, templa
     assert f'variant "one": the prompt fails for this case: {message}' in fault.message
 
 
+@pytest.mark.parametrize(
+    ("more", "cases", "is_error"),
+    [
+        ('user: "Sort {input}"\n', ("{id: a, input: x}", "{id: b, input: y}"), True),
+        ('user: "Sort {{ input }}"\n', ("{id: a, input: x}", "{id: b, input: y}"), False),
+        ('user: "Sort"\nprompt: i.md\n', ("{id: a, input: x}", "{id: b, input: y}"), False),
+        # What differs is scored, and not sent.
+        ('user: "Sort"\n', ("{id: a, input: x, vars: {n: 1}}", "{id: b, input: x}"), False),
+        ('user: "Sort"\n', ("{id: a, input: x}",), False),
+    ],
+)
+def test_inputs_that_reach_no_request_are_an_error(tmp_path, more, cases, is_error):
+    cases = tuple(f"{case[:-1]}, expected: b}}" for case in cases)
+
+    if not is_error:
+        assert len(asks(tmp_path, CLAUDE, more=more, cases=cases, i__md="{{ input }}")) == len(
+            cases
+        )
+        return
+    with pytest.raises(ConfigurationError, match="all 2 cases send the same request, without"):
+        asks(tmp_path, CLAUDE, more=more, cases=cases)
+
+
 def test_weights_that_are_not_here_are_unavailable(tmp_path):
     with pytest.raises(ConfigurationError, match=r'model "none\.gguf": there is no such GGUF file'):
         asks(tmp_path, LOCAL.replace("m.gguf", "none.gguf"))

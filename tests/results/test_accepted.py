@@ -16,6 +16,7 @@ from pytest_ftgate.results.accepted import (
     accepted_cases,
     accepted_samples,
     read_record,
+    record_of_suite,
     write_record,
 )
 from pytest_ftgate.results.exam import exam_of
@@ -86,6 +87,23 @@ def test_a_record_of_an_older_format_says_what_to_do(tmp_path: Path) -> None:
     told = r"record format 1 is older than this version reads; delete it, and accept a run again"
     with pytest.raises(SuiteError, match=told):
         read_record(path, "s.ftgate.yaml")
+
+
+@pytest.mark.parametrize("suite", ["a/s.ftgate.yaml", "b/s.ftgate.yaml"])
+def test_a_record_may_move_with_its_suite(tmp_path: Path, suite: str) -> None:
+    path, record = tmp_path / "s.accepted.json", AcceptedRecord(suite="a/s.ftgate.yaml", at="now")
+    write_record(path, record)
+
+    assert record_of_suite(path, suite) == record
+
+
+def test_a_record_of_another_suite_is_an_error_at_the_line_of_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "s.accepted.json"
+    write_record(path, AcceptedRecord(suite="a/other.ftgate.yaml", at="now"))
+
+    told = r"s\.accepted\.json:2: this is the record of a/other\.ftgate\.yaml; restore"
+    with pytest.raises(SuiteError, match=told):
+        record_of_suite(path, "a/s.ftgate.yaml")
 
 
 def test_a_case_whose_digest_changed_is_left_out() -> None:

@@ -21,6 +21,7 @@ from reports import (
 
 import pytest_ftgate
 from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.reporting.writers import run_schema, write_run
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.results.collect import collect_suite_run, merge_suite_runs
@@ -28,6 +29,7 @@ from pytest_ftgate.results.run import RUN_FORMAT, overall_verdict, read_run
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 
+NOTHING = Statement(StatementKind.NO_REPLIES)
 SHIPPED = Path(pytest_ftgate.__file__).parent / "results" / "run.schema.json"
 
 
@@ -84,6 +86,7 @@ def test_a_missing_record_says_how_to_make_one(tmp_path):
         (report(), "blocked"),
         (report(inconclusive_verdict()), "blocked"),
         (report(inconclusive_verdict(), lenient=True), "passed"),
+        (report(replace(inconclusive_verdict(), statement=NOTHING), lenient=True), "blocked"),
         (report(failing_run().verdicts[3], not_evaluated=(gate_not_evaluated(),)), "blocked"),
         (report(failing_run().verdicts[3], failed_tests=(failed_test(),)), "blocked"),
         (report(failing_run().verdicts[3]), "passed"),
@@ -93,6 +96,7 @@ def test_a_missing_record_says_how_to_make_one(tmp_path):
         "no gates",
         "inconclusive",
         "inconclusive and lenient",
+        "without any reply, and lenient",
         "error",
         "failed test",
         "passed",

@@ -150,7 +150,18 @@ def test_an_expected_answer_that_a_rule_cannot_read_is_named_by_its_line(tmp_pat
     path = write_rows(tmp_path / "a.jsonl", answer_rows(60))
 
     with pytest.raises(SuiteError, match=r'a\.jsonl:1: expected "word 0" is not a number'):
-        compare(path, path, scorer="numeric")
+        compare(path, answer_rows(60), scorer="numeric")
+
+
+def test_a_file_is_not_compared_with_itself(tmp_path):
+    path = write_rows(tmp_path / "a.jsonl", answer_rows(60, range(30)))
+    (tmp_path / "same.jsonl").symlink_to(path)
+
+    for candidate in (path, str(path), [tmp_path / "same.jsonl", answer_rows(60)]):
+        with pytest.raises(
+            ConfigurationError, match=r"a\.jsonl is base and candidate; name another"
+        ):
+            compare(path, candidate)
 
 
 def verdict_of(result):

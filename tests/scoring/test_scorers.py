@@ -85,6 +85,25 @@ def test_an_incorrect_reply_scores_zero(kind, expected, text, options):
     assert scored(kind, expected, text, options) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected", "text", "value"),
+    [
+        ("contains", "refund", "Is it billing or refund?", 0.0),
+        ("contains", "refund", " Is it billing  or refund?\n", 0.0),
+        ("contains", "refund", "Is it billing or refund? Refund.", 1.0),
+        ("contains", ["Is it billing or refund?"], "Is it billing or refund?", 1.0),
+        ("regex", "refund", "Is it billing or refund?", 0.0),
+        ("exact", "Is it billing or refund?", "Is it billing or refund?", 1.0),
+        ("similarity", "Is it billing or refund.", "Is it billing or refund?", 23 / 24),
+    ],
+)
+def test_a_question_that_is_only_repeated_is_no_answer_that_was_found(kind, expected, text, value):
+    question = "Is it billing or refund?"
+    case = Case(id="a", location="", input=question, expected=expected, score=Rule(kind))
+
+    assert score_content(case, Reply(text=text), Path()).value == pytest.approx(value)
+
+
 @pytest.mark.parametrize("kind", ["exact", "choice", "contains", "regex", "numeric"])
 def test_without_an_expected_answer_there_is_no_score(kind):
     assert scored(kind, None, "anything") is None

@@ -192,6 +192,10 @@ UNFIT = [
     ("numeric", "1/2", '2: expected "1/2" is not a number, but score is numeric'),
     ("numeric", "nan", '2: expected "nan" is not a number, but score is numeric'),
     ("regex", '"("', "2: expected: '(' is not a pattern: missing )"),
+    ("regex", '" "', "2: expected is empty, and score: regex finds that in every reply"),
+    ("contains", '[a, ""]', "2: expected is empty, and score: contains finds that in every reply"),
+    ("{fields: {a: contains}}", '{a: ""}', "2: a: expected is empty, and score: contains finds"),
+    ("code", '""', "2: expected is empty, so score: code runs no test; write one"),
     ("fields", "a", "2: expected is no mapping of fields, but score is fields: write {total: 12}"),
     ("fields", "{}", "2: expected is no mapping of fields, but score is fields"),
     (
@@ -232,6 +236,8 @@ def test_what_a_score_cannot_read_is_an_error_at_its_line(tmp_path, score, expec
         ("{fields: {a: set, b.c: choice}}", "{a: [], b: {c: [x, y], d: null}, e: {}}"),
         ("code", "assert f(1) == 2"),
         ("{code: {tests: good.py}}", ""),
+        ("{code: {tests: good.py}}", '""'),
+        ("exact", '""'),
         ("[{python: 'marks:some'}, exact]", "a"),
     ],
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ftgate.errors import ScorerError
+from pytest_ftgate.gates.levels import MAX_MISSING_SHARE
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState, skip_ungated
@@ -220,6 +221,12 @@ class _FunctionRunner:
     def attempts_of_variant(self) -> list[Attempt]:
         """The attempts on the variant's own replies."""
         return [*self._attempts["variant"].attempts]
+
+    @property
+    def skip_reasons(self) -> Mapping[str, str]:
+        """By case, why the function left out a reply of the variant."""
+        attempts = self.attempts_of_variant
+        return {a.case.id: a.skip_reason for a in attempts if a.skip_reason is not None}
 
     @property
     def scores(self) -> VariantScores:
@@ -474,6 +481,7 @@ class FunctionGate:
         comparison = replace(
             self.runner.comparison(), accepted=accepted, anchor=anchor, levels=session.levels(suite)
         )
+        self._require_scored(comparison)
         verdict = note_missing_replies(
             session, evaluate_rate(suite, self.gate, comparison, self.runner.look)
         )
@@ -484,6 +492,26 @@ class FunctionGate:
         verdict = self._with_all_wrong(verdict)
         verdict = self._identity.add_to(verdict) if self._identity else verdict
         return with_exam(session, gate_run, verdict, self._left_out(record))
+
+    def _require_scored(self, comparison: Comparison) -> None:
+        """Check that the function leaves out few of the cases that it scored before.
+
+        Raises:
+            ScorerError: it scored more of them for the baseline, or in the accepted run.
+        """
+        accepted, compared = comparison.accepted, comparison.compared_scores
+        before = {compared.variant: compared.case_ids} if compared else {}
+        if accepted is not None and not self.state.settings.accept:
+            before["the accepted run"] = accepted.case_ids
+        reasons = self.runner.skip_reasons
+        for name, ids in before.items():
+            left_out = [reasons[case_id] for case_id in ids if case_id in reasons]
+            if len(left_out) > MAX_MISSING_SHARE * len(ids):
+                raise ScorerError(
+                    f"the function leaves out {len(left_out)} of {len(ids)} cases that it scored "
+                    f'for {name}: "{left_out[0]}"; return False for a wrong reply, and skip a case '
+                    "only for what the case is"
+                )
 
     def _left_out(self, record: AcceptedRecord | None) -> frozenset[str]:
         """Return the accepted gates of this module that are in the run, or that it leaves out."""
@@ -502,8 +530,7 @@ class FunctionGate:
         return f"{self.gate.name}[{self.state.gate_run.variant.name}]"
 
     def _skip_notes(self) -> Iterator[str]:
-        attempts = self.runner.attempts_of_variant
-        reasons = {a.case.id: a.skip_reason for a in attempts if a.skip_reason is not None}
+        reasons = self.runner.skip_reasons
         if reasons:
             reason, count = Counter(reasons.values()).most_common(1)[0]
             quoted = f'"{reason}" ({count})' if count < len(reasons) else f'"{reason}"'
