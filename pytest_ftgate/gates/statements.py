@@ -29,6 +29,7 @@ class StatementKind(StrEnum):
       of how many *cases*, if too many are.
     * ``not gated``: what leaves nothing that could fail: *minimum* if it is 0, and the *key* for
       which no drop is limited, or the number of *cases* that are too few for a limit.
+    * ``no replies``: what it *lacks*, if replies came without ``tokens``.
     * ``exam has shrunk``: none; *Verdict.exam* has them.
     * ``not sent``, ``invalid``: the *reason*.
     """

@@ -14,6 +14,7 @@ from pytest_ftgate.plugin.state import (
     deselected_key,
     errors_key,
     is_marked_as_gate,
+    left_out_key,
     marked_key,
     settings_key,
     unfound_suites,
@@ -213,6 +214,10 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     """Note that the run leaves out tests on purpose."""
     for item in items[:1]:
         item.config.stash[deselected_key] = True
+        if item.config.stash[settings_key].enabled:
+            from pytest_ftgate.plugin.selection import gate_nodes
+
+            item.config.stash.setdefault(left_out_key, []).extend(gate_nodes([*items]))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -370,3 +375,4 @@ def pytest_testnodedown(node: Any) -> None:
         reporter.add_files(output["ftgate_files"])
         if output["ftgate_deselected"]:
             node.config.stash[deselected_key] = True
+            node.config.stash.setdefault(left_out_key, []).extend(output["ftgate_left_out"])

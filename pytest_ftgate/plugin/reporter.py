@@ -28,6 +28,7 @@ from pytest_ftgate.plugin.state import (
     broken_key,
     deselected_key,
     evaluates_nothing,
+    left_out_key,
     session_key,
     settings_key,
     takes_whole_project,
@@ -267,8 +268,13 @@ class Reporter:
             advice=tuple(from_json(Advice, text) for text in self._advice),
             file_changes=file_changes(self._settings, self._files, os.environ),
             unselected=unselected_suites(self._config, self._verdicts.files),
+            left_out=self._left_out(),
         )
         return replace(report, verdict=overall_verdict(report))
+
+    def _left_out(self) -> tuple[str, ...]:
+        nodes = [*self._config.stash.get(left_out_key, []), *self._verdicts.skipped]
+        return tuple(dict.fromkeys(node for node in nodes if node not in self._verdicts.by_node))
 
     def _facts(self) -> dict[str, str]:
         facts, settings = environment_facts(self._settings), self._settings
@@ -387,6 +393,7 @@ class Reporter:
             ),
             advice=tuple(replace(advice, suite=typed(advice.suite)) for advice in report.advice),
             unselected=tuple(map(typed, report.unselected)),
+            left_out=tuple(map(typed, report.left_out)),
             file_changes=replace(
                 report.file_changes,
                 files=tuple(replace(f, name=typed(f.name)) for f in report.file_changes.files),
@@ -542,7 +549,7 @@ def _finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
     # The reporting process of pytest-xdist has no tests of its own.
     if nodes:
         reporter.add_gates(nodes)
-    reporter.add_files(_files_as_json(run))
+    reporter.add_files(_files_as_json(config, run))
     reporter.add_process(_request_counts(run), run.user_messages, ())
     reporter.add_accepted(accepted_of(config))
     interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
@@ -572,8 +579,9 @@ def _send_to_reporter(config: pytest.Config, run: Session, nodes: list[str]) -> 
         "ftgate_cases": write_suite_runs(run),
         "ftgate_gates": nodes,
         "ftgate_accepted": write_accepted(run, accepted_of(config)),
-        "ftgate_files": _files_as_json(run),
+        "ftgate_files": _files_as_json(config, run),
         "ftgate_deselected": config.stash.get(deselected_key, False),
+        "ftgate_left_out": config.stash.get(left_out_key, []),
     }
 
 
@@ -583,6 +591,6 @@ def _request_counts(run: Session) -> tuple[int, int, float, dict[str, Any]]:
     return replies, progress.received, progress.seconds, asdict(run.cost_report())
 
 
-def _files_as_json(run: Session) -> str:
+def _files_as_json(config: pytest.Config, run: Session) -> str:
     """Return the files that decide; in ASCII, since a name may hold bytes that are no text."""
-    return json.dumps([*deciding_files(run.suites, run.settings.root)])
+    return json.dumps([*deciding_files(run.suites, run.settings.root, config.inipath)])

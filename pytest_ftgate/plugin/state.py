@@ -19,6 +19,8 @@ settings_key = pytest.StashKey[Settings]()
 session_key: pytest.StashKey[Session] = pytest.StashKey()
 #: Of a run: True once options or a plugin left out a test.
 deselected_key = pytest.StashKey[bool]()
+#: The node ids of the gates among them.
+left_out_key = pytest.StashKey[list[str]]()
 #: True once the run has collected a function that is marked as a gate.
 marked_key = pytest.StashKey[bool]()
 #: Why this process, or a worker, has ended with an internal error.

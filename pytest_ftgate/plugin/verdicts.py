@@ -40,6 +40,8 @@ class GateVerdicts:
         self.is_collected = False
         #: The verdicts of gates as JSON, by node id.
         self.by_node: dict[str, str] = {}
+        #: The gates that were skipped, by a mark or a fixture.
+        self.skipped: list[str] = []
         self._uncollected: dict[str, str] = {}
         self._errors: dict[str, str] = {}
         #: The gates that passed, and whose tests failed, each with the reason.
@@ -81,6 +83,8 @@ class GateVerdicts:
             return self._settle(node, str(verdict))
         if report.skipped or not is_gate:
             self._settled |= {node} - self._errors.keys()
+            if is_gate and verdict is None and not hasattr(report, "wasxfail"):
+                self.skipped.append(node)
         elif verdict is not None and passed_xfail(report):
             self._failed_tests[node] = PASSED_XFAIL
             return self._settle(node, str(verdict))

@@ -22,6 +22,8 @@ _LABEL_LENGTH = 64
 _ReplyOrOffset = Reply | int
 #: The other keys of a line that a reply takes over.
 _DETAILS = ("stop", "model", "usage", "seconds", "thought", "score")
+#: The tokens of a reply that have a price.
+_USAGE = ("input", "output", "cache_read", "cache_write")
 #: The replies of a file, by case id: one for most cases, and a tuple of several.
 _Index = dict[str, _ReplyOrOffset | tuple[_ReplyOrOffset, ...]]
 
@@ -36,10 +38,11 @@ def _read_index(path: Path) -> _Index:
             if line.strip():
                 case_id, text, details = _parse_row(f"{path.name}:{number}", line)
                 entry: _ReplyOrOffset = start
-                if not details and len(text) <= _LABEL_LENGTH:
+                if not details and text is not None and len(text) <= _LABEL_LENGTH:
                     entry = labels.setdefault(text, Reply(text=text))
                 others = _replies_of(index, case_id)
-                index[case_id] = (*others, entry) if others else entry
+                if text is not None:
+                    index[case_id] = (*others, entry) if others else entry
             start += len(line)
     return index
 
@@ -50,20 +53,38 @@ def _replies_of(index: _Index, case_id: str) -> tuple[_ReplyOrOffset, ...]:
     return found if isinstance(found, tuple) else (found,)
 
 
-def _parse_row(location: str, line: bytes) -> tuple[str, str, dict[str, Any]]:
-    """Return the case id, the text and the other fields of a recorded reply."""
+def _parse_row(location: str, line: bytes) -> tuple[str, str | None, dict[str, Any]]:
+    """Return the case id, the text and the other fields of a recorded reply.
+
+    The text is None if the request got no reply: tools write null beside the error of a provider.
+    """
     shape = '{"id": "case-1", "text": "the reply"}'
     try:
         raw = json.loads(line)
         details = {key: raw[key] for key in _DETAILS if key in raw}
         if "score" in details:
             details["score"] = score_of(details["score"], location)
+        text = raw["text"]
+        # A format may be read as JSON, which the text of a Python value is not.
+        text = text if isinstance(text, str | None) else json.dumps(text, ensure_ascii=False)
+        _check_usage(details.get("usage", {}), location)
         # The id is that of a case, whose lone surrogates are replaced too.
-        return intern(replace_lone_surrogates(str(raw["id"]))), str(raw["text"]), details
+        return intern(replace_lone_surrogates(str(raw["id"]))), text, details
     except ValueError as error:
         raise ConfigurationError(f"{location}: not JSON: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"{location}: a recorded reply is {shape}{_keys(raw)}") from error
+
+
+def _check_usage(usage: Any, location: str) -> None:
+    """Check the tokens of a reply: a price of counts that are wrong would be wrong."""
+    counts = usage.items() if isinstance(usage, Mapping) else [("usage", usage)]
+    for key, value in counts:
+        if key not in _USAGE or not (type(value) is int and value >= 0):
+            raise ConfigurationError(
+                f"{location}: usage: {key}: {value!r} is no number of tokens; write "
+                f"{{{', '.join(f'{json.dumps(one)}: 12' for one in _USAGE[:2])}}}, or leave it out"
+            )
 
 
 def _keys(raw: Any) -> str:
@@ -131,7 +152,7 @@ class RecordedReplies:
             replies = _replies_of(index, case.id)
             if request.repeat >= len(replies):
                 message = f'{path.name} has no reply for case "{case.id}"'
-                others = f"; it has {', '.join([*index][:3])}, …" if not replies else ""
+                others = f"; it has {', '.join([*index][:3])}, …" if index and not replies else ""
                 raise RequestRejected(message + others)
             entry = replies[request.repeat]
             self._left[path] -= 1
@@ -167,4 +188,4 @@ class RecordedReplies:
         found_id, text, details = _parse_row(changed, stream.readline())
         if found_id != case_id:
             raise ConfigurationError(f"{changed}; run again")
-        return Reply(text=text, **details)
+        return Reply(text=text or "", **details)

@@ -378,6 +378,11 @@ def _not_gated_text(values: Mapping[str, Any]) -> str:
     return f"nothing can fail it: {', '.join(parts)}"
 
 
+def _no_replies_text(values: Mapping[str, Any]) -> str:
+    lack = "no reply counts its tokens" if values.get("lacks") == "tokens" else "no reply came"
+    return f"nothing to evaluate: {lack}"
+
+
 def _nothing_to_compare_text(values: Mapping[str, Any]) -> str:
     text = "nothing to compare with yet"
     if "missing" in values:
@@ -414,7 +419,7 @@ _HEADLINES: Mapping[StatementKind, Callable[[Verdict], str]] = {
     StatementKind.NOT_SENT: lambda verdict: (
         f"no request could be sent: {_values(verdict)['reason']}"
     ),
-    StatementKind.NO_REPLIES: lambda _: "nothing to evaluate: no reply came",
+    StatementKind.NO_REPLIES: lambda verdict: _no_replies_text(_values(verdict)),
     StatementKind.NO_GRADES: lambda _: "nothing to evaluate: no grade came",
     StatementKind.UNQUALIFIED_JUDGE: _unqualified_judge_headline,
     StatementKind.INVALID: lambda verdict: str(_values(verdict)["reason"]),

@@ -26,11 +26,19 @@ def gate_name(report: Report, verdict: Verdict) -> str:
 
 
 def unselected_line(report: Report) -> str:
-    """Return in how many suites no gate was selected, with two names; "" if in none."""
-    if not report.unselected:
-        return ""
-    names = ", ".join(map(shown_file, report.unselected[:_MAX_NAMED]))
-    return f"no gate was selected in {quantity(len(report.unselected), 'suite')}: {names}"
+    """Return how many gates of other suites were left out, and in how many suites all were.
+
+    Two names of each are shown. "" if there are none.
+    """
+    suites, texts = report.unselected, []
+    gates = [node for node in report.left_out if node.partition("::")[0] not in suites]
+    if gates:
+        names = ", ".join(gates[:_MAX_NAMED])
+        texts.append(f"{quantity(len(gates), 'gate')} deselected or skipped: {names}")
+    if suites:
+        names = ", ".join(map(shown_file, suites[:_MAX_NAMED]))
+        texts.append(f"no gate was selected in {quantity(len(suites), 'suite')}: {names}")
+    return "; ".join(texts)
 
 
 def ungated_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:

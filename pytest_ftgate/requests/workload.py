@@ -136,6 +136,7 @@ def task_requests(
     builder = RequestBuilder(suite, variant, environ)
     repeats = repeats if replies_vary(variant) else 1
     counts = _repeated_replies(variant, variant.replies) if variant.replies else {}
+    _require_read(suite, variant, counts)
     case_requests = tuple(
         CaseRequest(case, repeat, builder.build(case, builder.messages_for(case), repeat))
         for case in suite.cases
@@ -143,6 +144,26 @@ def task_requests(
     )
     _require_inputs(case_requests)
     return case_requests
+
+
+def _require_read(suite: Suite, variant: Variant, counts: Mapping[str, int]) -> None:
+    """Raise an error if the file of *variant* has more replies to a case than the suite reads.
+
+    The newest could be among those that it does not read. *counts* are those of the file by case.
+
+    Raises:
+        ConfigurationError: it has.
+    """
+    if suite.repeats is None or variant.replies is None:  # repeats: auto reads what it needs
+        return
+    settled = (gate.settle or 1 for gate in suite.gates.values())
+    most = max(suite.repeats, suite.baseline_repeats, *settled)
+    case = next((case.id for case in suite.cases if counts.get(case.id, 1) > most), None)
+    if case is not None:
+        raise ConfigurationError(
+            f"{variant.replies.name} has {counts[case]} replies to case {case}, and the suite "
+            f"reads {most}: write repeats: {counts[case]}, or remove replies of other runs"
+        )
 
 
 def _require_inputs(case_requests: Sequence[CaseRequest]) -> None:

@@ -18,7 +18,7 @@ from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.results.exam import Exam, case_digest, compare_exams, merge_exams
 from pytest_ftgate.results.run import Report
-from pytest_ftgate.results.verdicts import from_json, json_adapter, node_id
+from pytest_ftgate.results.verdicts import from_json, json_adapter, node_id, node_name
 from pytest_ftgate.scoring.scores import VariantScores, digest_replies
 from pytest_ftgate.suite.model import Case, Suite
 
@@ -187,14 +187,33 @@ def record_of_suite(path: Path, suite: str) -> AcceptedRecord | None:
         SuiteError: as for `read_record`, or the record is that of another suite.
     """
     record = read_record(path, suite)
-    # A folder may be moved with its suites and records.
-    if record is None or Path(record.suite).name == Path(suite).name:
-        return record
-    message = (
-        f"this is the record of {record.suite}; restore that of {Path(suite).name}, or write its "
-        "new name if the suite was renamed"
-    )
-    raise SuiteError(suite, [Diagnostic(path.name, _key_line(path, "suite"), message)])
+    if record is None:
+        return None
+    # A folder may be moved with its suites and records. A marked function is part of its file's.
+    name = Path(suite.partition("::")[0]).name
+    if Path(record.suite).name != name:
+        message = (
+            f"this is the record of {record.suite}; restore that of {name}, or write its new name "
+            "if the suite was renamed"
+        )
+        raise SuiteError(suite, [Diagnostic(path.name, _key_line(path, "suite"), message)])
+    errors = [Diagnostic(path.name, _key_line(path, "variants"), text) for text in _gaps(record)]
+    if errors:
+        raise SuiteError(suite, errors)
+    return record
+
+
+def _gaps(record: AcceptedRecord) -> Iterator[str]:
+    """Yield for which gates a record lacks scores that its verdict counts, as a bad merge does."""
+    gates = record.exam.gates if record.exam else {}
+    for verdict in record.verdicts:
+        kept = len(record.right(verdict.gate, verdict.variant))
+        counted = verdict.check.n if verdict.check else 1
+        if verdict.gate in gates and gates[verdict.gate].reads_record and kept < counted:
+            yield (
+                f"{node_name(verdict)}: {counted - kept:,} of {counted:,} accepted cases have no "
+                "score here; restore their lines, or accept a run again"
+            )
 
 
 def _format_message(text: bytes) -> str:

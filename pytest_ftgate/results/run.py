@@ -283,6 +283,7 @@ class Report:
         advice: for each suite with a ladder, whether fine-tuning is worth its cost.
         file_changes: how the files that decide differ from the base branch.
         unselected: the suites below the root directory in which no gate was selected.
+        left_out: the gates that were deselected or skipped, by node id.
     """
 
     verdict: Literal["passed", "blocked"]
@@ -301,6 +302,7 @@ class Report:
     advice: tuple[Advice, ...] = ()
     file_changes: FileChanges = field(default_factory=FileChanges)
     unselected: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def gated_verdicts(self) -> tuple[Verdict, ...]:

@@ -288,7 +288,8 @@ def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
         if any(judge.error for judge in verdict.judges):
             return verdict
         kind = StatementKind.NO_GRADES if verdict.judges else StatementKind.NO_REPLIES
-        return replace(verdict, statement=Statement(kind), checks=())
+        lacks = {"lacks": "tokens"} if check and check.unit == "usd" else {}
+        return replace(verdict, statement=Statement(kind, {**lacks}), checks=())
     return verdict
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_ftgate.errors import CacheError
+from pytest_ftgate.errors import CacheError, FtgateError
 from pytest_ftgate.results.git import (
     SHALLOW,
     GitError,
@@ -84,15 +84,19 @@ def _tracked_message(shown: Path, top: Path, names: Iterable[str], start: Path) 
 # What differs from the base branch ----------------------------------------------------------------
 
 
-def deciding_files(suites: Iterable[Suite], root: Path) -> set[str]:
+def deciding_files(
+    suites: Iterable[Suite], root: Path, configuration: Path | None = None
+) -> set[str]:
     """Return the files that decide a run of *suites*: what they name, and what lies beside them.
 
-    They are globs of git, from the top of the repository of *root*; none outside of one.
+    The *configuration* of pytest and files ``conftest.py`` below *root* may select gates. All are
+    globs of git, from the top of the repository of *root*; none outside of one.
     """
     top = repository_of(root.resolve())
     if top is None:
         return set()
-    paths, globs = set[Path](), set[str]()
+    globs = {f"{_literal(root.resolve())}/**/conftest.py"}
+    paths = {configuration} if configuration else set[Path]()
     for suite in suites:
         beside = (suite.path, suite.accepted_path, suite.replies_path)
         paths |= {*beside, *suite.files, *_modules(suite)}
@@ -112,7 +116,7 @@ def _literal(path: Path) -> str:
 
 
 def _modules(suite: Suite) -> Iterator[Path]:
-    """Yield the files of Python beside *suite* that it names functions of."""
+    """Yield the files of Python that *suite* names functions of; git knows those of the project."""
     variants = [*suite.variants.values(), *(judge.variant for judge in suite.judges)]
     named = {name for variant in variants for name in (variant.function, *variant.tools) if name}
     named |= {v.retrieve.function for v in variants if v.retrieve and v.retrieve.function}
@@ -122,10 +126,8 @@ def _modules(suite: Suite) -> Iterator[Path]:
     parts = (part for rule in rules for part in rule.parts)
     named |= {str(part.value) for part in parts if part.kind in ("python", "pydantic")}
     for reference in named:
-        module = reference.partition(":")[0].replace(".", "/")
-        if (suite.path.parent / f"{module}.py").is_file():
-            with suppress(OSError, SyntaxError, ValueError):
-                yield from source_files(reference, suite.path.parent)
+        with suppress(FtgateError, OSError, SyntaxError, ValueError):
+            yield from source_files(reference, suite.path.parent)
 
 
 def file_changes(

@@ -7,6 +7,7 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from modulefinder import ModuleFinder
@@ -168,8 +169,18 @@ def source_files(reference: str, folder: Path) -> tuple[Path, ...]:
         file = Path(spec.origin) if spec.origin else file
     if not file.is_file():
         return ()
-    finder = ModuleFinder(path=[str(file.parent)])
-    finder.run_script(str(file))
+    is_package = file.name == "__init__.py"
+    return imported_files(file, name, file.parents[name.count(".") + is_package])
+
+
+def imported_files(file: Path, name: str, root: Path) -> tuple[Path, ...]:
+    """Return *file* of the module *name*, and what it imports from the folder *root*."""
+    finder = ModuleFinder(path=[str(root)])
+    try:
+        finder.import_hook(name)
+    except (ImportError, AttributeError):  # as a folder that is no package is, or a name alone
+        with suppress(ImportError):
+            finder.run_script(str(file))
     modules = finder.modules.values()
     imported = {Path(str(f)) for module in modules if (f := getattr(module, "__file__", None))}
     return tuple(sorted({file, *imported}))

@@ -237,3 +237,20 @@ def test_a_limit_that_was_written_wider_into_the_record_is_an_error_at_its_line(
     desk.replies("short", wrong=2)
     desk.run("--ftgate-accept").assert_outcomes(passed=2)
     desk.run().assert_outcomes(passed=2)
+
+
+def test_a_record_that_lost_scores_in_a_merge_is_an_error(desk):
+    desk.suite(current=0, gates={"accuracy": {"min": 0.5}})
+    desk.run("--ftgate-accept")
+    path = desk.path("tickets.accepted.json")
+    record = json.loads(path.read_text("utf-8"))
+    scores = record["variants"]["current"]
+    for case in [*scores][:30]:
+        del scores[case]
+    path.write_text(json.dumps(record, indent=1), "utf-8")
+
+    result = desk.run()
+
+    told = " ".join(result.stdout.str().split())
+    assert f"accuracy[current]: 30 of {len(scores) + 30} accepted cases have no score here" in told
+    assert result.ret != 0

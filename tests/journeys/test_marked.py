@@ -601,3 +601,28 @@ def test_one_that_passes_though_it_is_expected_to_fail_keeps_its_verdict(two):
     result.assert_outcomes(xpassed=1)
     result.stdout.no_fnmatch_line("*as its xfail mark expects*")
     result.stdout.fnmatch_lines(["PASSED  1 gate*"])
+
+
+def test_what_the_module_of_a_marked_function_imports_belongs_to_the_exam(desk):
+    desk.suite(current=0)
+    desk.path("rules.py").write_text("def right(case, reply): return reply.text == case.expected\n")
+    desk.marked("def test_it(case, reply):\n    assert right(case, reply)\n")
+    path = desk.path("test_marked.py")
+    path.write_text(f"from rules import right\n{path.read_text()}")
+    desk.run("--ftgate-accept")
+    desk.run().assert_outcomes(passed=2)
+    desk.path("rules.py").write_text("def right(case, reply): return bool(reply.text)\n")
+
+    result = desk.run()
+
+    assert "accepted cases have changed" in result.stdout.str()
+
+
+def test_another_test_in_the_module_changes_no_exam(desk):
+    desk.suite(current=0)
+    body = "def test_it(case, reply):\n    assert reply.text == case.expected\n"
+    desk.marked(body)
+    desk.run("--ftgate-accept")
+    desk.marked(f"{body}\n\n# A comment.\n\ndef test_other(): pass\n")
+
+    assert "accepted cases have changed" not in desk.run().stdout.str()

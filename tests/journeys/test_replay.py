@@ -226,3 +226,15 @@ def test_nothing_to_export_is_said_so(desk, told):
     assert code == 1
     assert "has no reply of tickets.ftgate.yaml; run pytest --ftgate" in printed
     assert not desk.path(FILE).exists()
+
+
+def test_replies_of_a_second_run_in_the_same_file_are_an_error(desk):
+    desk.suite(current=0)
+    path = desk.path("current.jsonl")
+    path.write_text(path.read_text("utf-8") * 2, "utf-8")
+
+    result = desk.run()
+
+    told = " ".join(result.stdout.str().split())
+    assert "current.jsonl has 2 replies to case" in told
+    assert "the suite reads 1: write repeats: 2, or remove replies of other runs" in told

@@ -267,3 +267,35 @@ def test_a_marked_function_selects_no_gate_of_its_suite(two):
     result = two.run("test_marked.py")
 
     result.stdout.fnmatch_lines(["no gate was selected in 1 suite: tickets.ftgate.yaml"])
+
+
+@pytest.mark.parametrize("options", [(), ("-n1",)], ids=["alone", "xdist"])
+def test_each_report_names_gates_that_pytest_ini_deselects(two, options):
+    desk = two
+    desk.path("pytest.ini").write_text(
+        "[pytest]\naddopts = --deselect=tickets.ftgate.yaml::accuracy[current]\n"
+    )
+
+    result = desk.run("--ftgate-json=run.json", "--ftgate-markdown=run.md", *options)
+
+    name = "tickets.ftgate.yaml::accuracy[current]"
+    assert f"1 gate deselected or skipped: {name}" in result.stdout.str()
+    assert json.loads(desk.path("run.json").read_text("utf-8"))["left_out"] == [name]
+    assert "1 gate deselected or skipped: " in desk.path("run.md").read_text("utf-8")
+
+
+def test_a_gate_that_a_fixture_skips_is_named(two):
+    two.pytester.makeconftest(
+        "import pytest\n@pytest.fixture\ndef judge(): pytest.skip('no judge')\n"
+    )
+    two.marked("def test_it(case, reply, judge): pass\n")
+
+    result = two.run()
+
+    assert " deselected or skipped: test_" in result.stdout.str()
+
+
+def test_a_gate_that_is_expected_to_fail_is_not_left_out(two):
+    two.marked("@pytest.mark.xfail\ndef test_it(case, reply):\n    assert False\n")
+
+    assert "deselected or skipped" not in two.run().stdout.str()

@@ -232,3 +232,32 @@ def test_a_score_above_one_is_an_error_at_its_line(file, recorded):
 
     with pytest.raises(ConfigurationError, match=r"replies\.jsonl:1: the score is 7; a score is 0"):
         reply_to(recorded())
+
+
+def test_null_is_no_reply_as_tools_write_it_beside_an_error(recorded, file):
+    file.write_text('{"id": "a", "text": null, "error": "503"}\n{"id": "b", "text": "two"}\n')
+    with pytest.raises(RequestRejected, match=r'no reply for case "a"; it has b'):
+        reply_to(recorded())
+    assert reply_to(recorded("b")).text == "two"
+
+
+def test_a_reply_that_is_no_text_is_read_as_json(recorded, file):
+    file.write_text('{"id": "a", "text": {"label": "billing"}}')
+    assert reply_to(recorded()).text == '{"label": "billing"}'
+
+
+@pytest.mark.parametrize(
+    ("usage", "named"),
+    [
+        ('{"input": 3, "output_tokens": 9}', "output_tokens: 9"),
+        ('{"input": -1}', "input: -1"),
+        ('{"input": "3"}', "input: '3'"),
+        ('{"input": true}', "input: True"),
+        ("12", "usage: 12"),
+    ],
+)
+def test_tokens_of_another_form_are_an_error_with_their_line(recorded, file, usage, named):
+    file.write_text(f'{{"id": "a", "text": "one", "usage": {usage}}}')
+    with pytest.raises(ConfigurationError, match="jsonl:1: usage: ") as error:
+        reply_to(recorded())
+    assert named in str(error.value)

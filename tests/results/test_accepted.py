@@ -89,7 +89,9 @@ def test_a_record_of_an_older_format_says_what_to_do(tmp_path: Path) -> None:
         read_record(path, "s.ftgate.yaml")
 
 
-@pytest.mark.parametrize("suite", ["a/s.ftgate.yaml", "b/s.ftgate.yaml"])
+@pytest.mark.parametrize(
+    "suite", ["a/s.ftgate.yaml", "b/s.ftgate.yaml", "a/s.ftgate.yaml::test_it"]
+)
 def test_a_record_may_move_with_its_suite(tmp_path: Path, suite: str) -> None:
     path, record = tmp_path / "s.accepted.json", AcceptedRecord(suite="a/s.ftgate.yaml", at="now")
     write_record(path, record)

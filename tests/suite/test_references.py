@@ -6,7 +6,7 @@ import pytest
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.loader import load_suite
-from pytest_ftgate.suite.references import reference_error
+from pytest_ftgate.suite.references import reference_error, source_files
 
 THERE = {
     "def": "def worse(case): ...",
@@ -180,3 +180,31 @@ def test_a_rule_of_another_form_is_told_how_to_be_written(tmp_path, key):
 
     with pytest.raises(SuiteError, match=r'"bots.mark" is no function; write bots:mark'):
         load_suite(path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("module", "imports"),
+    [
+        ("app.pipeline", "from app.prompts import PROMPT"),
+        ("app.pipeline", "from .prompts import PROMPT"),
+        ("app.pipeline", "from . import prompts"),
+        ("pipeline", "from prompts import PROMPT"),
+    ],
+)
+def test_the_files_of_a_function_are_its_module_and_what_that_imports(tmp_path, module, imports):
+    folder = tmp_path.joinpath(*module.split(".")[:-1])
+    folder.mkdir(exist_ok=True)
+    (folder / "__init__.py").touch()
+    (folder / "prompts.py").write_text("PROMPT = ''")
+    (folder / "pipeline.py").write_text(f"import json\n{imports}\ndef answer(case): pass\n")
+
+    files = source_files(f"{module}:answer", tmp_path)
+
+    assert {folder / "pipeline.py", folder / "prompts.py"} <= {*files}
+    assert all(file.is_relative_to(tmp_path) for file in files)
+
+
+def test_a_relative_import_outside_of_a_package_is_left_to_the_run(tmp_path):
+    (tmp_path / "app.py").write_text("from . import prompts\ndef answer(case): pass\n")
+
+    assert source_files("app:answer", tmp_path) == (tmp_path / "app.py",)

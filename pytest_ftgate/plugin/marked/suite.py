@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from inspect import getsource
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -26,7 +26,9 @@ from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.gates import drop_limit, unlimited_error
 from pytest_ftgate.suite.loader import resolve_suite
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
+from pytest_ftgate.suite.references import imported_files
 from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.weights import file_sha256
 
 
 def suite_of_mark(location: MarkLocation, mark: Mark) -> Suite | None:
@@ -219,12 +221,28 @@ def _look(suite: Suite, cases: Sequence[Case]) -> Look:
 
 
 def _source_digest(function: FunctionType) -> str:
-    """Return a digest of the function's source: after a change, accepted results are stale."""
+    """Return a digest of the code that scores: after a change, accepted results are stale.
+
+    It is that of the function's module without its other tests, and of the modules of the project
+    that this one imports. Comments and layout do not count.
+    """
+    file = Path(function.__code__.co_filename)
     try:
-        source = getsource(function).encode()
-    except (OSError, TypeError):
-        source = function.__code__.co_code
-    return sha256(source).hexdigest()[:16]
+        tree = ast.parse(file.read_bytes())
+        root = file.parents[function.__module__.count(".")]
+        imported = imported_files(file, function.__module__, root)
+    except (OSError, SyntaxError, ValueError, IndexError):
+        return sha256(function.__code__.co_code).hexdigest()[:16]
+    tree.body = [node for node in tree.body if not _is_other_test(node, function)]
+    parts = [ast.dump(tree), *(file_sha256(one) for one in imported if one != file)]
+    return sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _is_other_test(node: ast.stmt, function: FunctionType) -> bool:
+    """Return True if *node* is a test function, and not *function* nor what holds it."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return False
+    return node.name.startswith("test") and node.name != function.__qualname__.partition(".")[0]
 
 
 def _cases_with_tags(location: MarkLocation, mark: Mark, suite: Suite) -> tuple[Case, ...]:
