@@ -9,6 +9,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -401,12 +402,13 @@ def _class_lines(kind: type[Any]) -> Iterator[str]:
 
 
 def _method_lines(kind: type[Any]) -> Iterator[str]:
-    methods = [
-        (name, value)
-        for name, value in vars(kind).items()
+    own = (each for each in kind.__mro__ if each.__module__.startswith("pytest_ftgate."))
+    methods = {
+        name: value
+        for name, value in chain.from_iterable(vars(each).items() for each in reversed([*own]))
         if inspect.isfunction(value) and not name.startswith("_") and inspect.getdoc(value)
-    ]
-    for name, value in methods:
+    }
+    for name, value in methods.items():
         (node,) = ast.parse(textwrap.dedent(inspect.getsource(value))).body
         yield f"\n### {kind.__name__}.{name}\n\n```text\n{_signature(node)}\n```\n"
         yield from _docstring_lines(inspect.getdoc(value) or "")

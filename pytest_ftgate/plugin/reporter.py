@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from time import monotonic
@@ -16,10 +14,8 @@ from typing import Any
 
 import pytest
 
-from pytest_ftgate.client.budget import CostReport, merge_cost_reports
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.accepted import AcceptedGates, accepted_of
-from pytest_ftgate.plugin.environment import environment_facts, report_facts
 from pytest_ftgate.plugin.internal_error import BROKEN, noted, reason_of
 from pytest_ftgate.plugin.item import gate_runs_in
 from pytest_ftgate.plugin.progress import show_sentence, writer_encoding
@@ -39,30 +35,26 @@ from pytest_ftgate.plugin.verdicts import (
     GateVerdicts,
     passed_xfail,
 )
-from pytest_ftgate.readers.source import display_path
-from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import break_command, escape_controls
 from pytest_ftgate.reporting.writers import remove_reports, write_reports
-from pytest_ftgate.results.run import (
-    PASSED_XFAIL,
-    Report,
-    RequestCounts,
-    SuiteRun,
-    overall_verdict,
-)
+from pytest_ftgate.results.builder import RunPart, build_report
+from pytest_ftgate.results.facts import run_facts
+from pytest_ftgate.results.run import PASSED_XFAIL, Report, SuiteRun
 from pytest_ftgate.results.verdicts import as_typed, from_json, store_verdicts
 from pytest_ftgate.runner.evaluate import interrupted_notes
-from pytest_ftgate.runner.provenance import deciding_files, file_changes
+from pytest_ftgate.runner.plugins import report_to_plugins
+from pytest_ftgate.runner.provenance import file_changes
+from pytest_ftgate.runner.record import collect_suite_runs, run_part
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.runner.workers import collect_suite_runs, write_accepted, write_suite_runs
+from pytest_ftgate.runner.workers import send_part, write_accepted
+from pytest_ftgate.runner.workloads import GateRun
 
 #: A plugin that already annotates the line of each gate that fails.
 _ANNOTATOR = "pytest_github_actions_annotate_failures"
 
 
-_REPORT_ONLY = "this run reports verdicts only: none of them fails a test"
 #: The statuses that pytest lists in its short summary, by the letter of -r.
 _LISTED = {
     "f": "failed",
@@ -90,16 +82,11 @@ class Reporter:
         self._measured: list[str] = []
         self._advice: list[str] = []
         self._accepted = AcceptedGates(config)
-        self._request_counts: list[tuple[int, int, float]] = []
-        self._messages: list[str] = []
-        self._cost_reports: list[CostReport] = []
-        self._collected_runs: list[SuiteRun] = []
-        #: The files that decide the run.
-        self._files: set[str] = set()
+        #: What each process knows of the run.
+        self._parts: list[RunPart] = []
+        self._notes: list[str] = []
         self._report: Report | None = None
         self._written: list[str] = []
-        #: Requests that were never sent because gates stopped early.
-        self.skipped_requests = 0
         #: The run was interrupted while requests were in flight.
         self._is_interrupted = False
         #: A test has used the fixture: it evaluates gates by itself.
@@ -147,7 +134,7 @@ class Reporter:
             self._dispatch_verdict(str(properties["ftgate"]), report.nodeid)
         elif _is_expected_failure(report):
             self._fixture_used = True
-            self._messages.append(f"{report.nodeid} did not pass, as its xfail mark expects")
+            self._notes.append(f"{report.nodeid} did not pass, as its xfail mark expects")
 
     def _give_headline(self, report: pytest.TestReport, verdict: Verdict) -> None:
         """Give the failure section of a gate its headline, and its place in the file."""
@@ -168,30 +155,9 @@ class Reporter:
         """Add the node ids of the gates that one process has selected."""
         self._verdicts.add_gates(nodes)
 
-    def add_files(self, files: str) -> None:
-        """Add the files that decide what one process evaluates, as JSON."""
-        self._files.update(json.loads(files))
-
-    def add_process(
-        self,
-        requests: tuple[int, int, float, Mapping[str, Any]],
-        messages: Iterable[str],
-        suite_runs: Iterable[SuiteRun],
-    ) -> None:
-        """Add the results of one process.
-
-        *requests* are the replies, the sent requests, the seconds and the cost. *messages* are
-        sentences for the user, such as those of the cache.
-        """
-        replies, sent, seconds, cost = requests
-        self._request_counts.append((replies, sent, seconds))
-        self._cost_reports.append(CostReport(**cost))
-        self._messages += messages
-        self.add_suite_runs(suite_runs)
-
-    def add_suite_runs(self, suite_runs: Iterable[SuiteRun]) -> None:
-        """Add the suites of one process, with their cases."""
-        self._collected_runs += suite_runs
+    def add_part(self, part: RunPart) -> None:
+        """Add what one process knows of the run."""
+        self._parts.append(part)
 
     # Hooks of other plugins -----------------------------------------------------------------
 
@@ -201,15 +167,12 @@ class Reporter:
             self._dispatch("verdict", verdict=from_json(Verdict, verdict), nodeid=node)
 
     def _dispatch(self, name: str, **arguments: Any) -> None:
-        """Call a hook; an exception in a plugin becomes a message, and changes no verdict."""
-        arguments["config"] = self._config
-        for implementation in getattr(self._config.hook, f"pytest_ftgate_{name}").get_hookimpls():
-            try:
-                implementation.function(**{key: arguments[key] for key in implementation.argnames})
-            except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:  # noqa: BLE001 - a plugin may raise anything
-                plugin = display_path(self._config.rootpath, Path(implementation.plugin_name))
-                what = f"{type(error).__name__}: {error}"
-                self._messages.append(f"pytest_ftgate_{name} of {plugin} broke: {what}")
+        """Call a hook; an exception in a plugin becomes a note, and changes no verdict."""
+        breaks = (Exception, pytest.fail.Exception, pytest.skip.Exception)
+        arguments |= {"config": self._config, "breaks": breaks}
+        self._notes += report_to_plugins(
+            self._config.hook, self._config.rootpath, name, **arguments
+        )
 
     # The end of the run -----------------------------------------------------------------------
 
@@ -218,9 +181,9 @@ class Reporter:
 
         *notes* are the partial results of a run that waited for replies.
         """
-        earlier = len(self._messages)
-        self._messages += notes
-        self._is_interrupted = len(self._messages) > earlier
+        earlier = len(self._notes)
+        self._notes += notes
+        self._is_interrupted = len(self._notes) > earlier
         self._verdicts.add_interruption()
 
     @property
@@ -246,60 +209,27 @@ class Reporter:
         """Whether gates were not evaluated."""
         return bool(self._verdicts.not_evaluated)
 
-    def _run_record(self, pending_batches: Iterable[str]) -> Report:
-        verdicts = (*self._verdicts.by_node.values(), *self._measured)
-        pending = [f"{line}; the same command picks its replies up" for line in pending_batches]
-        reported = [_REPORT_ONLY] if self._settings.report_only else []
-        notes = map(replace_lone_surrogates, (*reported, *pending, *self._messages))
-        report = Report(
-            verdict="blocked",
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
-            lenient=self._settings.inconclusive == "warn",
-            verdicts=tuple(from_json(Verdict, text) for text in verdicts),
+    def _run_record(self) -> Report:
+        settings, verdicts = self._settings, (*self._verdicts.by_node.values(), *self._measured)
+        files = {file for part in self._parts for file in part.files}
+        return build_report(
+            settings,
+            self._parts,
+            [from_json(Verdict, text) for text in verdicts],
+            notes=self._notes,
+            facts=run_facts(
+                settings,
+                self._parts,
+                monotonic() - self._started,
+                pytest_version=pytest.__version__,
+                command=["pytest", *map(str, self._config.invocation_params.args)],
+                calls_git=bool(settings.reports or settings.summary),
+            ),
             not_evaluated=self._verdicts.not_evaluated,
             failed_tests=self._verdicts.failed_tests,
-            requests=self._total_requests(),
-            cost=merge_cost_reports(self._cost_reports),
-            max_usd=self._settings.max_usd,
-            notes=tuple(dict.fromkeys(notes)),
-            facts=self._facts(),
-            suites=self._suite_runs(),
             advice=tuple(from_json(Advice, text) for text in self._advice),
-            file_changes=file_changes(self._settings, self._files, os.environ),
+            file_changes=file_changes(settings, files, os.environ),
             unselected=unselected_suites(self._config, self._verdicts.files),
-        )
-        return replace(report, verdict=overall_verdict(report))
-
-    def _facts(self) -> dict[str, str]:
-        facts, settings = environment_facts(self._settings), self._settings
-        if settings.reports or settings.summary:
-            arguments = map(str, self._config.invocation_params.args)
-            suites = dict.fromkeys(run.name for run in self._collected_runs)
-            facts |= report_facts(settings, arguments, suites, monotonic() - self._started)
-        return facts
-
-    def _suite_runs(self) -> tuple[SuiteRun, ...]:
-        if not self._collected_runs:
-            return ()
-        from pytest_ftgate.results.accepted import accepted_path
-        from pytest_ftgate.results.collect import merge_suite_runs
-        from pytest_ftgate.results.history import accepted_history
-
-        by_name: dict[str, list[SuiteRun]] = defaultdict(list)
-        for run in self._collected_runs:
-            by_name[run.name].append(run)
-        root = self._settings.root
-        return tuple(
-            replace(run, history=accepted_history(accepted_path(root, run.name)))
-            for run in map(merge_suite_runs, by_name.values())
-        )
-
-    def _total_requests(self) -> RequestCounts:
-        return RequestCounts(
-            replies=max((replies for replies, _, _ in self._request_counts), default=0),
-            sent=sum(sent for _, sent, _ in self._request_counts),
-            seconds=max((seconds for _, _, seconds in self._request_counts), default=0.0),
-            skipped=self.skipped_requests,
         )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -330,8 +260,8 @@ class Reporter:
             failed = self.misses_gates or terminalreporter.stats.get("error")
             if not self._verdicts.has_gated and (failed or not self._fixture_used):
                 self._write_reason(terminalreporter, has_failed=bool(failed))
-            # Messages of plugins that received the report came too late to be in it.
-            late = [one for one in dict.fromkeys(self._messages) if one not in report.notes]
+            # Notes on plugins that received the report come too late to be in it.
+            late = [one for one in dict.fromkeys(self._notes) if one not in report.notes]
             write(message_lines((*self._written, *late)))
 
     def _write_reason(self, reporter: pytest.TerminalReporter, *, has_failed: bool) -> None:
@@ -442,17 +372,14 @@ class Reporter:
             for line in workflow_commands(self._report, prefix):
                 reporter.write_line(line)
 
-    def write(self, session: pytest.Session, pending_batches: Iterable[str]) -> None:
-        """Write the verdicts, the accepted records and the reports that the user asked for.
-
-        *pending_batches* are sentences on the batches that are still on their way.
-        """
+    def write(self, session: pytest.Session) -> None:
+        """Write the verdicts, the accepted records and the reports that the user asked for."""
         self._session = session
         self.add_internal_error()
         if self._verdicts.by_node:
             with noted(self._config):
                 self._store_verdicts()
-        self._report = report = self._run_record(pending_batches)
+        self._report = report = self._run_record()
         with noted(self._config):
             notes = (*report.notes, *self._accepted.write(report))
             self._report = replace(report, notes=notes)
@@ -483,9 +410,7 @@ class Reporter:
         try:
             store_verdicts(self._settings.cache.parent, [*self._verdicts.by_node.values()])
         except OSError as error:
-            self._messages.append(
-                f"the verdicts could not be kept for pytest-ftgate explain: {error}"
-            )
+            self._notes.append(f"the verdicts could not be kept for pytest-ftgate explain: {error}")
 
 
 def _is_expected_failure(report: pytest.TestReport) -> bool:
@@ -531,27 +456,33 @@ def _finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
         run.close()
         return
     gate_runs, nodes = gate_runs_in(session.items), gate_nodes(session.items)
-    if reporter is not None:
-        with noted(config):
-            reporter.skipped_requests = run.count_saved_requests(gate_runs)
     with noted(config):
         run.close()
     if reporter is None:
-        _send_to_reporter(config, run, nodes)
+        # Workers share requests: what one of them did not send, another one may have.
+        _send_to_reporter(config, _own_part(config, run, ()), nodes)
         return
     # The reporting process of pytest-xdist has no tests of its own.
     if nodes:
         reporter.add_gates(nodes)
-    reporter.add_files(_files_as_json(run))
-    reporter.add_process(_request_counts(run), run.user_messages, ())
+    reporter.add_part(_own_part(config, run, gate_runs))
     reporter.add_accepted(accepted_of(config))
     interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
     with noted(config):
-        reporter.add_suite_runs(collect_suite_runs(run))
         reporter.mark_interrupted(interrupted_notes(run, gate_runs) if interrupted else ())
-    reporter.write(session, run.pending_batches)
+    reporter.write(session)
     if session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = reporter.exit_code
+
+
+def _own_part(config: pytest.Config, run: Session, gate_runs: Iterable[GateRun]) -> RunPart:
+    """Return what this process knows; *gate_runs* may have ended before all requests were sent."""
+    skipped, suites = 0, list[SuiteRun]()
+    with noted(config):
+        skipped = run.count_saved_requests(gate_runs)
+    with noted(config):
+        suites = collect_suite_runs(run) if run.settings.reports_cases else []
+    return run_part(run, suites, skipped)
 
 
 def _end_with_usage_error(session: pytest.Session, reporter: Reporter | None) -> None:
@@ -564,25 +495,12 @@ def _end_with_usage_error(session: pytest.Session, reporter: Reporter | None) ->
         show_sentence(session.config, f"ERROR: {error}")
 
 
-def _send_to_reporter(config: pytest.Config, run: Session, nodes: list[str]) -> None:
+def _send_to_reporter(config: pytest.Config, part: RunPart, nodes: list[str]) -> None:
+    folder = config.stash[settings_key].cache.parent
     # All of it, or nothing.
     config.workeroutput |= {  # type: ignore[attr-defined]
-        "ftgate_requests": [*_request_counts(run)],
-        "ftgate_messages": run.user_messages,
-        "ftgate_cases": write_suite_runs(run),
+        "ftgate_part": send_part(part, folder),
         "ftgate_gates": nodes,
-        "ftgate_accepted": write_accepted(run, accepted_of(config)),
-        "ftgate_files": _files_as_json(run),
+        "ftgate_accepted": write_accepted(folder, accepted_of(config)),
         "ftgate_deselected": config.stash.get(deselected_key, False),
     }
-
-
-def _request_counts(run: Session) -> tuple[int, int, float, dict[str, Any]]:
-    progress = run.progress
-    replies = progress.reused + progress.received
-    return replies, progress.received, progress.seconds, asdict(run.cost_report())
-
-
-def _files_as_json(run: Session) -> str:
-    """Return the files that decide; in ASCII, since a name may hold bytes that are no text."""
-    return json.dumps([*deciding_files(run.suites, run.settings.root)])
