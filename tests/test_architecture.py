@@ -86,8 +86,8 @@ COMMON_WORDS = frozenset(
         micro model must openai others page paired pairing pass plots plugin plugins power preview
         prices progress project promptfoo proportions ray readers recommend recorded references
         repair reporter resampling result results roots rows rule rules runner scaffold schema
-        scoring selection sequential settings source sqlite state stats structured summary table tables
-        templates text thread training transformers ungated units usage weights workers
+        scoring selection sequential settings source sqlite state stats structured summary table
+        tables templates text thread training transformers ungated units usage weights workers
         workflow writers yaml
         """,
     )
