@@ -363,8 +363,7 @@ def pytest_testnodedown(node: Any) -> None:
     if "ftgate_part" in output and reporter is not None:
         from pytest_ftgate.runner.workers import read_accepted, receive_part
 
-        reporter.add_accepted(read_accepted(output["ftgate_accepted"]))
-        reporter.add_part(receive_part(output["ftgate_part"]))
-        reporter.add_gates(output["ftgate_gates"])
+        accepted = read_accepted(output["ftgate_accepted"])
+        reporter.add_process(receive_part(output["ftgate_part"]), output["ftgate_gates"], accepted)
         if output["ftgate_deselected"]:
             node.config.stash[deselected_key] = True

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -33,7 +33,9 @@ from pytest_ftgate.plugin.verdicts import (
     CrashLocation,
     FailureSection,
     GateVerdicts,
+    carried,
     passed_xfail,
+    verdict_of,
 )
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import headline
@@ -41,8 +43,8 @@ from pytest_ftgate.reporting.text import break_command, escape_controls
 from pytest_ftgate.reporting.writers import remove_reports, write_reports
 from pytest_ftgate.results.builder import RunPart, build_report
 from pytest_ftgate.results.facts import run_facts
-from pytest_ftgate.results.run import PASSED_XFAIL, Report, SuiteRun
-from pytest_ftgate.results.verdicts import as_typed, from_json, store_verdicts
+from pytest_ftgate.results.run import PASSED_XFAIL, FailedTest, NotEvaluated, Report, SuiteRun
+from pytest_ftgate.results.verdicts import as_typed, store_verdicts
 from pytest_ftgate.runner.evaluate import interrupted_notes
 from pytest_ftgate.runner.plugins import report_to_plugins
 from pytest_ftgate.runner.provenance import file_changes
@@ -55,6 +57,7 @@ from pytest_ftgate.runner.workloads import GateRun
 _ANNOTATOR = "pytest_github_actions_annotate_failures"
 
 
+_Row = TypeVar("_Row", NotEvaluated, FailedTest)
 #: The statuses that pytest lists in its short summary, by the letter of -r.
 _LISTED = {
     "f": "failed",
@@ -79,8 +82,8 @@ class Reporter:
         self._config, self._settings = config, config.stash[settings_key]
         self._started = monotonic()
         self._verdicts = GateVerdicts(self._settings.root)
-        self._measured: list[str] = []
-        self._advice: list[str] = []
+        self._measured: list[Verdict] = []
+        self._advice: list[Advice] = []
         self._accepted = AcceptedGates(config)
         #: What each process knows of the run.
         self._parts: list[RunPart] = []
@@ -122,16 +125,15 @@ class Reporter:
             return
         properties = dict(report.user_properties)
         self._fixture_used |= "ftgate_used" in properties and report.when == "call"
-        if report.when == "call" and report.failed and "ftgate" in properties:
-            self._give_headline(report, from_json(Verdict, str(properties["ftgate"])))
+        if report.when == "call" and report.failed and (verdict := verdict_of(report)):
+            self._give_headline(report, verdict)
         if report.when == "teardown":
-            pairs = report.user_properties
-            self._measured += [str(value) for key, value in pairs if key == "ftgate_measured"]
-            self._advice += [str(value) for key, value in pairs if key == "ftgate_advice"]
+            self._measured += carried(report, "ftgate_measured", Verdict)
+            self._advice += carried(report, "ftgate_advice", Advice)
         if report.when == "call":
             self._accepted.add_ended(report.nodeid)
-        if self._verdicts.add_report(report):
-            self._dispatch_verdict(str(properties["ftgate"]), report.nodeid)
+        if verdict := self._verdicts.add_report(report):
+            self._dispatch("verdict", verdict=verdict, nodeid=report.nodeid)
         elif _is_expected_failure(report):
             self._fixture_used = True
             self._notes.append(f"{report.nodeid} did not pass, as its xfail mark expects")
@@ -147,24 +149,19 @@ class Reporter:
             crash = CrashLocation(str(self._config.rootpath / file), (line or 0) + 1, message)
             report.longrepr = FailureSection(report.longrepr, crash)  # type: ignore[assignment]
 
-    def add_accepted(self, gates: Mapping[str, Iterable[Any]]) -> None:
-        """Add what one process accepts, by node id."""
-        self._accepted.add(gates)
+    def add_process(
+        self, part: RunPart, gates: Iterable[str] | None, accepted: Mapping[str, Iterable[Any]]
+    ) -> None:
+        """Add what one process knows of the run, and what it accepts, by node id.
 
-    def add_gates(self, nodes: Iterable[str]) -> None:
-        """Add the node ids of the gates that one process has selected."""
-        self._verdicts.add_gates(nodes)
-
-    def add_part(self, part: RunPart) -> None:
-        """Add what one process knows of the run."""
+        *gates* are the node ids of those that it has selected; None if it selects no tests.
+        """
         self._parts.append(part)
+        if gates is not None:
+            self._verdicts.add_gates(gates)
+        self._accepted.add(accepted)
 
     # Hooks of other plugins -----------------------------------------------------------------
-
-    def _dispatch_verdict(self, verdict: str, node: str) -> None:
-        """Call ``pytest_ftgate_verdict`` for a verdict as JSON."""
-        if self._config.hook.pytest_ftgate_verdict.get_hookimpls():
-            self._dispatch("verdict", verdict=from_json(Verdict, verdict), nodeid=node)
 
     def _dispatch(self, name: str, **arguments: Any) -> None:
         """Call a hook; an exception in a plugin becomes a note, and changes no verdict."""
@@ -210,12 +207,12 @@ class Reporter:
         return bool(self._verdicts.not_evaluated)
 
     def _run_record(self) -> Report:
-        settings, verdicts = self._settings, (*self._verdicts.by_node.values(), *self._measured)
+        settings = self._settings
         files = {file for part in self._parts for file in part.files}
         return build_report(
             settings,
             self._parts,
-            [from_json(Verdict, text) for text in verdicts],
+            (*self._verdicts.by_node.values(), *self._measured),
             notes=self._notes,
             facts=run_facts(
                 settings,
@@ -227,7 +224,7 @@ class Reporter:
             ),
             not_evaluated=self._verdicts.not_evaluated,
             failed_tests=self._verdicts.failed_tests,
-            advice=tuple(from_json(Advice, text) for text in self._advice),
+            advice=tuple(self._advice),
             file_changes=file_changes(settings, files, os.environ),
             unselected=unselected_suites(self._config, self._verdicts.files),
         )
@@ -305,22 +302,20 @@ class Reporter:
 
     def _as_typed(self, report: Report) -> Report:
         """Return *report* with node ids and commands as the user types them."""
-        typed = self._settings.typed
+        typed, changes = self._settings.typed, report.file_changes
+
+        def rows(found: tuple[_Row, ...]) -> tuple[_Row, ...]:
+            return tuple(replace(one, node=typed(one.node)) for one in found)
+
+        files = tuple(replace(file, name=typed(file.name)) for file in changes.files)
         return replace(
             report,
             verdicts=tuple(as_typed(verdict, typed) for verdict in report.verdicts),
-            not_evaluated=tuple(
-                replace(gate, node=typed(gate.node)) for gate in report.not_evaluated
-            ),
-            failed_tests=tuple(
-                replace(gate, node=typed(gate.node)) for gate in report.failed_tests
-            ),
+            not_evaluated=rows(report.not_evaluated),
+            failed_tests=rows(report.failed_tests),
             advice=tuple(replace(advice, suite=typed(advice.suite)) for advice in report.advice),
             unselected=tuple(map(typed, report.unselected)),
-            file_changes=replace(
-                report.file_changes,
-                files=tuple(replace(f, name=typed(f.name)) for f in report.file_changes.files),
-            ),
+            file_changes=replace(changes, files=files),
         )
 
     def complete_short_summary(self, reporter: pytest.TerminalReporter) -> None:
@@ -408,7 +403,7 @@ class Reporter:
 
     def _store_verdicts(self) -> None:
         try:
-            store_verdicts(self._settings.cache.parent, [*self._verdicts.by_node.values()])
+            store_verdicts(self._settings.cache.parent, self._verdicts.by_node.values())
         except OSError as error:
             self._notes.append(f"the verdicts could not be kept for pytest-ftgate explain: {error}")
 
@@ -463,10 +458,7 @@ def _finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
         _send_to_reporter(config, _own_part(config, run, ()), nodes)
         return
     # The reporting process of pytest-xdist has no tests of its own.
-    if nodes:
-        reporter.add_gates(nodes)
-    reporter.add_part(_own_part(config, run, gate_runs))
-    reporter.add_accepted(accepted_of(config))
+    reporter.add_process(_own_part(config, run, gate_runs), nodes or None, accepted_of(config))
     interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
     with noted(config):
         reporter.mark_interrupted(interrupted_notes(run, gate_runs) if interrupted else ())
