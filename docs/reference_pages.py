@@ -9,6 +9,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -369,7 +370,7 @@ def _record_type(keys: Mapping[str, Any]) -> str:
 def _python_api() -> Iterator[str]:
     yield "# Python API\n\nThe names that `import pytest_ftgate` offers; others may change in any"
     yield "release. How to use them: [in Python](../python.md) and [in pytest](../pytest.md)."
-    recorded = {*json.loads(run_schema())["$defs"]}
+    recorded, once = {*json.loads(run_schema())["$defs"]}, _Once()
     for name in sorted({*pytest_ftgate.__all__} - {"__version__"}, key=str.lower):
         kind = getattr(pytest_ftgate, name)
         yield f"\n## {name}\n"
@@ -379,14 +380,14 @@ def _python_api() -> Iterator[str]:
             section = _slug("The record" if name == "Report" else name)
             yield f"See [the run record](run-record.md#{section})."
         elif inspect.isclass(kind):
-            yield from _class_lines(kind)
+            yield from _class_lines(kind, once)
         else:
             (node,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
             yield f"```text\n{_signature(node)}\n```\n"
             yield from _docstring_lines(inspect.getdoc(kind) or "")
 
 
-def _class_lines(kind: type[Any]) -> Iterator[str]:
+def _class_lines(kind: type[Any], once: _Once) -> Iterator[str]:
     summary, _, attributes = (inspect.getdoc(kind) or "").partition("Attributes:")
     yield from _docstring_lines(summary)
     meanings = {name: text for names, text in _attributes(attributes).items() for name in names}
@@ -397,19 +398,21 @@ def _class_lines(kind: type[Any]) -> Iterator[str]:
     elif meanings:
         yield "\n| attribute | meaning |\n|---|---|"
         yield from (_row(f"`{name}`", text) for name, text in meanings.items())
-    yield from _method_lines(kind)
+    yield from _method_lines(kind, once)
 
 
-def _method_lines(kind: type[Any]) -> Iterator[str]:
-    methods = [
-        (name, value)
-        for name, value in vars(kind).items()
+def _method_lines(kind: type[Any], once: _Once) -> Iterator[str]:
+    own = (each for each in kind.__mro__ if each.__module__.startswith("pytest_ftgate."))
+    methods = {
+        name: value
+        for name, value in chain.from_iterable(vars(each).items() for each in reversed([*own]))
         if inspect.isfunction(value) and not name.startswith("_") and inspect.getdoc(value)
-    ]
-    for name, value in methods:
+    }
+    for name, value in methods.items():
         (node,) = ast.parse(textwrap.dedent(inspect.getsource(value))).body
-        yield f"\n### {kind.__name__}.{name}\n\n```text\n{_signature(node)}\n```\n"
-        yield from _docstring_lines(inspect.getdoc(value) or "")
+        title = f"{kind.__name__}.{name}"
+        yield f"\n### {title}\n\n```text\n{_signature(node)}\n```\n"
+        yield from _docstring_lines(once(inspect.getdoc(value) or "", f"`{title}`", _slug(title)))
 
 
 def _docstring_lines(text: str) -> Iterator[str]:

@@ -20,6 +20,8 @@ _CACHE_FOLDER = ".ftgate"
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")
 #: Where the documentation is published: messages name its pages, and `docs/` holds their text.
 DOCS_URL = "https://pytest-ftgate.readthedocs.io/"
+#: The globs of suite files, unless the configuration has others.
+_FILES = ("*.ftgate.yaml",)
 #: The formats of the reports that are files.
 REPORT_FORMATS = ("html", "json", "markdown", "metrics")
 
@@ -211,7 +213,7 @@ class Settings:
         start = Path.cwd()
         return cls(
             enabled=True,
-            files=(),
+            files=_FILES,
             replies=_one_of("replies", replies, _REPLIES),
             variants=tuple(variants),
             inconclusive="fail",
@@ -221,6 +223,7 @@ class Settings:
             cache=_cache_folder(start, root) / "cache.sqlite",
             root=root,
             start=start,
+            **_build_settings(os.environ, root),
         )
 
 
@@ -437,7 +440,7 @@ def add_options(parser: Any) -> None:
     group = parser.getgroup("ftgate", "quality gates for prompts and fine-tuned models")
     text = "Collect *.ftgate.yaml suites and evaluate their gates."
     group.addoption("--ftgate", dest="ftgate_enabled", help=text, **_FLAG)
-    parser.addini("ftgate_files", "Globs of suite files.", type="args", default=["*.ftgate.yaml"])
+    parser.addini("ftgate_files", "Globs of suite files.", type="args", default=[*_FILES])
     text = "Where keys may go besides their providers: NAME@HOST, or NAME@$VARIABLE, one a line."
     parser.addini("ftgate_keys", text, type="linelist", default=[])
     for name, text, kind, default in _OPTIONS:

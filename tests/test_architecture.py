@@ -85,9 +85,9 @@ COMMON_WORDS = frozenset(
         location locks log lora macro main maintenance markdown marks mean memory measures metrics
         micro model must openai others page paired pairing pass plots plugin plugins power preview
         prices progress project promptfoo proportions ray readers recommend recorded references
-        repair reporter resampling results roots rows rule rules runner scaffold schema scoring
-        selection sequential settings source sqlite state stats structured summary table tables
-        templates text thread training transformers ungated units usage weights workers
+        repair reporter resampling result results roots rows rule rules runner scaffold schema
+        scoring selection sequential settings source sqlite state stats structured summary table
+        tables templates text thread training transformers ungated units usage weights workers
         workflow writers yaml
         """,
     )

@@ -365,14 +365,11 @@ def pytest_testnodedown(node: Any) -> None:
         from pytest_ftgate.plugin.selection import usage_error_key
 
         node.config.stash[usage_error_key] = output["ftgate_usage_error"]
-    if "ftgate_requests" in output and reporter is not None:
-        from pytest_ftgate.runner.workers import read_accepted, read_suite_runs
+    if "ftgate_part" in output and reporter is not None:
+        from pytest_ftgate.runner.workers import read_accepted, receive_part
 
-        reporter.add_accepted(read_accepted(output["ftgate_accepted"]))
-        suite_runs = read_suite_runs(output["ftgate_cases"])
-        reporter.add_process(output["ftgate_requests"], output["ftgate_messages"], suite_runs)
-        reporter.add_gates(output["ftgate_gates"])
-        reporter.add_files(output["ftgate_files"])
+        accepted = read_accepted(output["ftgate_accepted"])
+        reporter.add_process(receive_part(output["ftgate_part"]), output["ftgate_gates"], accepted)
         if output["ftgate_deselected"]:
             node.config.stash[deselected_key] = True
             node.config.stash.setdefault(left_out_key, []).extend(output["ftgate_left_out"])

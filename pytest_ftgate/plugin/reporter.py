@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from pytest_ftgate.client.budget import CostReport, merge_cost_reports
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.accepted import AcceptedGates, accepted_of
-from pytest_ftgate.plugin.environment import environment_facts, report_facts
 from pytest_ftgate.plugin.internal_error import BROKEN, noted, reason_of
 from pytest_ftgate.plugin.item import gate_runs_in
 from pytest_ftgate.plugin.progress import show_sentence, writer_encoding
@@ -38,32 +34,31 @@ from pytest_ftgate.plugin.verdicts import (
     CrashLocation,
     FailureSection,
     GateVerdicts,
+    carried,
     passed_xfail,
+    verdict_of,
 )
-from pytest_ftgate.readers.source import display_path
-from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import break_command, escape_controls
 from pytest_ftgate.reporting.writers import remove_reports, write_reports
-from pytest_ftgate.results.run import (
-    PASSED_XFAIL,
-    Report,
-    RequestCounts,
-    SuiteRun,
-    overall_verdict,
-)
-from pytest_ftgate.results.verdicts import as_typed, from_json, store_verdicts
+from pytest_ftgate.results.builder import RunPart, build_report
+from pytest_ftgate.results.facts import run_facts
+from pytest_ftgate.results.run import PASSED_XFAIL, FailedTest, NotEvaluated, Report, SuiteRun
+from pytest_ftgate.results.verdicts import as_typed, store_verdicts
 from pytest_ftgate.runner.evaluate import interrupted_notes
-from pytest_ftgate.runner.provenance import deciding_files, file_changes
+from pytest_ftgate.runner.plugins import report_to_plugins
+from pytest_ftgate.runner.provenance import file_changes
+from pytest_ftgate.runner.record import collect_suite_runs, run_part
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.runner.workers import collect_suite_runs, write_accepted, write_suite_runs
+from pytest_ftgate.runner.workers import send_part, write_accepted
+from pytest_ftgate.runner.workloads import GateRun
 
 #: A plugin that already annotates the line of each gate that fails.
 _ANNOTATOR = "pytest_github_actions_annotate_failures"
 
 
-_REPORT_ONLY = "this run reports verdicts only: none of them fails a test"
+_Row = TypeVar("_Row", NotEvaluated, FailedTest)
 #: The statuses that pytest lists in its short summary, by the letter of -r.
 _LISTED = {
     "f": "failed",
@@ -88,19 +83,14 @@ class Reporter:
         self._config, self._settings = config, config.stash[settings_key]
         self._started = monotonic()
         self._verdicts = GateVerdicts(self._settings.root)
-        self._measured: list[str] = []
-        self._advice: list[str] = []
+        self._measured: list[Verdict] = []
+        self._advice: list[Advice] = []
         self._accepted = AcceptedGates(config)
-        self._request_counts: list[tuple[int, int, float]] = []
-        self._messages: list[str] = []
-        self._cost_reports: list[CostReport] = []
-        self._collected_runs: list[SuiteRun] = []
-        #: The files that decide the run.
-        self._files: set[str] = set()
+        #: What each process knows of the run.
+        self._parts: list[RunPart] = []
+        self._notes: list[str] = []
         self._report: Report | None = None
         self._written: list[str] = []
-        #: Requests that were never sent because gates stopped early.
-        self.skipped_requests = 0
         #: The run was interrupted while requests were in flight.
         self._is_interrupted = False
         #: A test has used the fixture: it evaluates gates by itself.
@@ -136,19 +126,18 @@ class Reporter:
             return
         properties = dict(report.user_properties)
         self._fixture_used |= "ftgate_used" in properties and report.when == "call"
-        if report.when == "call" and report.failed and "ftgate" in properties:
-            self._give_headline(report, from_json(Verdict, str(properties["ftgate"])))
+        if report.when == "call" and report.failed and (verdict := verdict_of(report)):
+            self._give_headline(report, verdict)
         if report.when == "teardown":
-            pairs = report.user_properties
-            self._measured += [str(value) for key, value in pairs if key == "ftgate_measured"]
-            self._advice += [str(value) for key, value in pairs if key == "ftgate_advice"]
+            self._measured += carried(report, "ftgate_measured", Verdict)
+            self._advice += carried(report, "ftgate_advice", Advice)
         if report.when == "call":
             self._accepted.add_ended(report.nodeid)
-        if self._verdicts.add_report(report):
-            self._dispatch_verdict(str(properties["ftgate"]), report.nodeid)
+        if verdict := self._verdicts.add_report(report):
+            self._dispatch("verdict", verdict=verdict, nodeid=report.nodeid)
         elif _is_expected_failure(report):
             self._fixture_used = True
-            self._messages.append(f"{report.nodeid} did not pass, as its xfail mark expects")
+            self._notes.append(f"{report.nodeid} did not pass, as its xfail mark expects")
 
     def _give_headline(self, report: pytest.TestReport, verdict: Verdict) -> None:
         """Give the failure section of a gate its headline, and its place in the file."""
@@ -161,56 +150,27 @@ class Reporter:
             crash = CrashLocation(str(self._config.rootpath / file), (line or 0) + 1, message)
             report.longrepr = FailureSection(report.longrepr, crash)  # type: ignore[assignment]
 
-    def add_accepted(self, gates: Mapping[str, Iterable[Any]]) -> None:
-        """Add what one process accepts, by node id."""
-        self._accepted.add(gates)
-
-    def add_gates(self, nodes: Iterable[str]) -> None:
-        """Add the node ids of the gates that one process has selected."""
-        self._verdicts.add_gates(nodes)
-
-    def add_files(self, files: str) -> None:
-        """Add the files that decide what one process evaluates, as JSON."""
-        self._files.update(json.loads(files))
-
     def add_process(
-        self,
-        requests: tuple[int, int, float, Mapping[str, Any]],
-        messages: Iterable[str],
-        suite_runs: Iterable[SuiteRun],
+        self, part: RunPart, gates: Iterable[str] | None, accepted: Mapping[str, Iterable[Any]]
     ) -> None:
-        """Add the results of one process.
+        """Add what one process knows of the run, and what it accepts, by node id.
 
-        *requests* are the replies, the sent requests, the seconds and the cost. *messages* are
-        sentences for the user, such as those of the cache.
+        *gates* are the node ids of those that it has selected; None if it selects no tests.
         """
-        replies, sent, seconds, cost = requests
-        self._request_counts.append((replies, sent, seconds))
-        self._cost_reports.append(CostReport(**cost))
-        self._messages += messages
-        self.add_suite_runs(suite_runs)
-
-    def add_suite_runs(self, suite_runs: Iterable[SuiteRun]) -> None:
-        """Add the suites of one process, with their cases."""
-        self._collected_runs += suite_runs
+        self._parts.append(part)
+        if gates is not None:
+            self._verdicts.add_gates(gates)
+        self._accepted.add(accepted)
 
     # Hooks of other plugins -----------------------------------------------------------------
 
-    def _dispatch_verdict(self, verdict: str, node: str) -> None:
-        """Call ``pytest_ftgate_verdict`` for a verdict as JSON."""
-        if self._config.hook.pytest_ftgate_verdict.get_hookimpls():
-            self._dispatch("verdict", verdict=from_json(Verdict, verdict), nodeid=node)
-
     def _dispatch(self, name: str, **arguments: Any) -> None:
-        """Call a hook; an exception in a plugin becomes a message, and changes no verdict."""
-        arguments["config"] = self._config
-        for implementation in getattr(self._config.hook, f"pytest_ftgate_{name}").get_hookimpls():
-            try:
-                implementation.function(**{key: arguments[key] for key in implementation.argnames})
-            except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:  # noqa: BLE001 - a plugin may raise anything
-                plugin = display_path(self._config.rootpath, Path(implementation.plugin_name))
-                what = f"{type(error).__name__}: {error}"
-                self._messages.append(f"pytest_ftgate_{name} of {plugin} broke: {what}")
+        """Call a hook; an exception in a plugin becomes a note, and changes no verdict."""
+        breaks = (Exception, pytest.fail.Exception, pytest.skip.Exception)
+        arguments |= {"config": self._config, "breaks": breaks}
+        self._notes += report_to_plugins(
+            self._config.hook, self._config.rootpath, name, **arguments
+        )
 
     # The end of the run -----------------------------------------------------------------------
 
@@ -219,9 +179,9 @@ class Reporter:
 
         *notes* are the partial results of a run that waited for replies.
         """
-        earlier = len(self._messages)
-        self._messages += notes
-        self._is_interrupted = len(self._messages) > earlier
+        earlier = len(self._notes)
+        self._notes += notes
+        self._is_interrupted = len(self._notes) > earlier
         self._verdicts.add_interruption()
 
     @property
@@ -247,66 +207,33 @@ class Reporter:
         """Whether gates were not evaluated."""
         return bool(self._verdicts.not_evaluated)
 
-    def _run_record(self, pending_batches: Iterable[str]) -> Report:
-        verdicts = (*self._verdicts.by_node.values(), *self._measured)
-        pending = [f"{line}; the same command picks its replies up" for line in pending_batches]
-        reported = [_REPORT_ONLY] if self._settings.report_only else []
-        notes = map(replace_lone_surrogates, (*reported, *pending, *self._messages))
-        report = Report(
-            verdict="blocked",
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
-            lenient=self._settings.inconclusive == "warn",
-            verdicts=tuple(from_json(Verdict, text) for text in verdicts),
+    def _run_record(self) -> Report:
+        settings = self._settings
+        files = {file for part in self._parts for file in part.files}
+        return build_report(
+            settings,
+            self._parts,
+            (*self._verdicts.by_node.values(), *self._measured),
+            notes=self._notes,
+            facts=run_facts(
+                settings,
+                self._parts,
+                monotonic() - self._started,
+                pytest_version=pytest.__version__,
+                command=["pytest", *map(str, self._config.invocation_params.args)],
+                calls_git=bool(settings.reports or settings.summary),
+            ),
             not_evaluated=self._verdicts.not_evaluated,
             failed_tests=self._verdicts.failed_tests,
-            requests=self._total_requests(),
-            cost=merge_cost_reports(self._cost_reports),
-            max_usd=self._settings.max_usd,
-            notes=tuple(dict.fromkeys(notes)),
-            facts=self._facts(),
-            suites=self._suite_runs(),
-            advice=tuple(from_json(Advice, text) for text in self._advice),
-            file_changes=file_changes(self._settings, self._files, os.environ),
+            advice=tuple(self._advice),
+            file_changes=file_changes(settings, files, os.environ),
             unselected=unselected_suites(self._config, self._verdicts.files),
             left_out=self._left_out(),
         )
-        return replace(report, verdict=overall_verdict(report))
 
     def _left_out(self) -> tuple[str, ...]:
         nodes = [*self._config.stash.get(left_out_key, []), *self._verdicts.skipped]
         return tuple(dict.fromkeys(node for node in nodes if node not in self._verdicts.by_node))
-
-    def _facts(self) -> dict[str, str]:
-        facts, settings = environment_facts(self._settings), self._settings
-        if settings.reports or settings.summary:
-            arguments = map(str, self._config.invocation_params.args)
-            suites = dict.fromkeys(run.name for run in self._collected_runs)
-            facts |= report_facts(settings, arguments, suites, monotonic() - self._started)
-        return facts
-
-    def _suite_runs(self) -> tuple[SuiteRun, ...]:
-        if not self._collected_runs:
-            return ()
-        from pytest_ftgate.results.accepted import accepted_path
-        from pytest_ftgate.results.collect import merge_suite_runs
-        from pytest_ftgate.results.history import accepted_history
-
-        by_name: dict[str, list[SuiteRun]] = defaultdict(list)
-        for run in self._collected_runs:
-            by_name[run.name].append(run)
-        root = self._settings.root
-        return tuple(
-            replace(run, history=accepted_history(accepted_path(root, run.name)))
-            for run in map(merge_suite_runs, by_name.values())
-        )
-
-    def _total_requests(self) -> RequestCounts:
-        return RequestCounts(
-            replies=max((replies for replies, _, _ in self._request_counts), default=0),
-            sent=sum(sent for _, sent, _ in self._request_counts),
-            seconds=max((seconds for _, _, seconds in self._request_counts), default=0.0),
-            skipped=self.skipped_requests,
-        )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the details with -v, before pytest's short summary."""
@@ -336,8 +263,8 @@ class Reporter:
             failed = self.misses_gates or terminalreporter.stats.get("error")
             if not self._verdicts.has_gated and (failed or not self._fixture_used):
                 self._write_reason(terminalreporter, has_failed=bool(failed))
-            # Messages of plugins that received the report came too late to be in it.
-            late = [one for one in dict.fromkeys(self._messages) if one not in report.notes]
+            # Notes on plugins that received the report come too late to be in it.
+            late = [one for one in dict.fromkeys(self._notes) if one not in report.notes]
             write(message_lines((*self._written, *late)))
 
     def _write_reason(self, reporter: pytest.TerminalReporter, *, has_failed: bool) -> None:
@@ -381,23 +308,21 @@ class Reporter:
 
     def _as_typed(self, report: Report) -> Report:
         """Return *report* with node ids and commands as the user types them."""
-        typed = self._settings.typed
+        typed, changes = self._settings.typed, report.file_changes
+
+        def rows(found: tuple[_Row, ...]) -> tuple[_Row, ...]:
+            return tuple(replace(one, node=typed(one.node)) for one in found)
+
+        files = tuple(replace(file, name=typed(file.name)) for file in changes.files)
         return replace(
             report,
             verdicts=tuple(as_typed(verdict, typed) for verdict in report.verdicts),
-            not_evaluated=tuple(
-                replace(gate, node=typed(gate.node)) for gate in report.not_evaluated
-            ),
-            failed_tests=tuple(
-                replace(gate, node=typed(gate.node)) for gate in report.failed_tests
-            ),
+            not_evaluated=rows(report.not_evaluated),
+            failed_tests=rows(report.failed_tests),
             advice=tuple(replace(advice, suite=typed(advice.suite)) for advice in report.advice),
             unselected=tuple(map(typed, report.unselected)),
             left_out=tuple(map(typed, report.left_out)),
-            file_changes=replace(
-                report.file_changes,
-                files=tuple(replace(f, name=typed(f.name)) for f in report.file_changes.files),
-            ),
+            file_changes=replace(changes, files=files),
         )
 
     def complete_short_summary(self, reporter: pytest.TerminalReporter) -> None:
@@ -449,17 +374,14 @@ class Reporter:
             for line in workflow_commands(self._report, prefix):
                 reporter.write_line(line)
 
-    def write(self, session: pytest.Session, pending_batches: Iterable[str]) -> None:
-        """Write the verdicts, the accepted records and the reports that the user asked for.
-
-        *pending_batches* are sentences on the batches that are still on their way.
-        """
+    def write(self, session: pytest.Session) -> None:
+        """Write the verdicts, the accepted records and the reports that the user asked for."""
         self._session = session
         self.add_internal_error()
         if self._verdicts.by_node:
             with noted(self._config):
                 self._store_verdicts()
-        self._report = report = self._run_record(pending_batches)
+        self._report = report = self._run_record()
         with noted(self._config):
             notes = (*report.notes, *self._accepted.write(report))
             self._report = replace(report, notes=notes)
@@ -488,11 +410,9 @@ class Reporter:
 
     def _store_verdicts(self) -> None:
         try:
-            store_verdicts(self._settings.cache.parent, [*self._verdicts.by_node.values()])
+            store_verdicts(self._settings.cache.parent, self._verdicts.by_node.values())
         except OSError as error:
-            self._messages.append(
-                f"the verdicts could not be kept for pytest-ftgate explain: {error}"
-            )
+            self._notes.append(f"the verdicts could not be kept for pytest-ftgate explain: {error}")
 
 
 def _is_expected_failure(report: pytest.TestReport) -> bool:
@@ -538,27 +458,30 @@ def _finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
         run.close()
         return
     gate_runs, nodes = gate_runs_in(session.items), gate_nodes(session.items)
-    if reporter is not None:
-        with noted(config):
-            reporter.skipped_requests = run.count_saved_requests(gate_runs)
     with noted(config):
         run.close()
     if reporter is None:
-        _send_to_reporter(config, run, nodes)
+        # Workers share requests: what one of them did not send, another one may have.
+        _send_to_reporter(config, _own_part(config, run, ()), nodes)
         return
     # The reporting process of pytest-xdist has no tests of its own.
-    if nodes:
-        reporter.add_gates(nodes)
-    reporter.add_files(_files_as_json(config, run))
-    reporter.add_process(_request_counts(run), run.user_messages, ())
-    reporter.add_accepted(accepted_of(config))
+    reporter.add_process(_own_part(config, run, gate_runs), nodes or None, accepted_of(config))
     interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
     with noted(config):
-        reporter.add_suite_runs(collect_suite_runs(run))
         reporter.mark_interrupted(interrupted_notes(run, gate_runs) if interrupted else ())
-    reporter.write(session, run.pending_batches)
+    reporter.write(session)
     if session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = reporter.exit_code
+
+
+def _own_part(config: pytest.Config, run: Session, gate_runs: Iterable[GateRun]) -> RunPart:
+    """Return what this process knows; *gate_runs* may have ended before all requests were sent."""
+    skipped, suites = 0, list[SuiteRun]()
+    with noted(config):
+        skipped = run.count_saved_requests(gate_runs)
+    with noted(config):
+        suites = collect_suite_runs(run) if run.settings.reports_cases else []
+    return run_part(run, suites, skipped, config.inipath)
 
 
 def _end_with_usage_error(session: pytest.Session, reporter: Reporter | None) -> None:
@@ -571,26 +494,13 @@ def _end_with_usage_error(session: pytest.Session, reporter: Reporter | None) ->
         show_sentence(session.config, f"ERROR: {error}")
 
 
-def _send_to_reporter(config: pytest.Config, run: Session, nodes: list[str]) -> None:
+def _send_to_reporter(config: pytest.Config, part: RunPart, nodes: list[str]) -> None:
+    folder = config.stash[settings_key].cache.parent
     # All of it, or nothing.
     config.workeroutput |= {  # type: ignore[attr-defined]
-        "ftgate_requests": [*_request_counts(run)],
-        "ftgate_messages": run.user_messages,
-        "ftgate_cases": write_suite_runs(run),
+        "ftgate_part": send_part(part, folder),
         "ftgate_gates": nodes,
-        "ftgate_accepted": write_accepted(run, accepted_of(config)),
-        "ftgate_files": _files_as_json(config, run),
+        "ftgate_accepted": write_accepted(folder, accepted_of(config)),
         "ftgate_deselected": config.stash.get(deselected_key, False),
         "ftgate_left_out": config.stash.get(left_out_key, []),
     }
-
-
-def _request_counts(run: Session) -> tuple[int, int, float, dict[str, Any]]:
-    progress = run.progress
-    replies = progress.reused + progress.received
-    return replies, progress.received, progress.seconds, asdict(run.cost_report())
-
-
-def _files_as_json(config: pytest.Config, run: Session) -> str:
-    """Return the files that decide; in ASCII, since a name may hold bytes that are no text."""
-    return json.dumps([*deciding_files(run.suites, run.settings.root, config.inipath)])

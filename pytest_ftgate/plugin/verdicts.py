@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.progress import writer_encoding
 from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.results.run import NOT_RUN, PASSED_XFAIL, FailedTest, NotEvaluated
+from pytest_ftgate.results.verdicts import from_json
 
+_T = TypeVar("_T")
 #: The line of a traceback that pytest shows for the exception.
 _EXCEPTION = re.compile(r"^E +([A-Za-z_][\w.]*: .*)", re.MULTILINE)
 #: The most characters of an error that kept a gate from being evaluated.
@@ -24,7 +26,7 @@ _MAX_ERROR_LENGTH = 2_000
 _RUN = "pytest"
 _PACKAGE = Path(__file__).parents[1]
 _PHASES = ("setup", "call", "teardown")
-_WORST_FIRST = ("failed", "invalid", "inconclusive", "passed")
+_WORST_FIRST = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASSED)
 
 
 class GateVerdicts:
@@ -38,8 +40,8 @@ class GateVerdicts:
         self._root = root
         #: True once the run has collected all of its tests.
         self.is_collected = False
-        #: The verdicts of gates as JSON, by node id.
-        self.by_node: dict[str, str] = {}
+        #: The verdicts of gates, by node id.
+        self.by_node: dict[str, Verdict] = {}
         #: The gates that were skipped, by a mark or a fixture.
         self.skipped: list[str] = []
         self._uncollected: dict[str, str] = {}
@@ -69,36 +71,35 @@ class GateVerdicts:
         if report.failed:
             self._uncollected[report.nodeid or _RUN] = _error_text(report, self._root)
 
-    def add_report(self, report: pytest.TestReport) -> bool:
-        """Add the report of one phase of a test; return True if it brings the verdict of a gate."""
+    def add_report(self, report: pytest.TestReport) -> Verdict | None:
+        """Add the report of one phase of a test; return the verdict of a gate if it brings one."""
         node = report.nodeid
         if not report.user_properties and report.when in _PHASES:  # of an ordinary test
             self._settled.add(node)
-            return False
-        properties = dict(report.user_properties)
-        verdict = properties.get("ftgate")
+            return None
+        verdict = verdict_of(report) if report.when == "call" or report.failed else None
         # Of a test whose worker dies, pytest-xdist makes a report without phase and properties.
-        is_gate = "ftgate_gate" in properties or report.when not in _PHASES
-        if report.when == "call" and report.skipped and _is_ungated(verdict):
-            return self._settle(node, str(verdict))
+        is_gate = "ftgate_gate" in dict(report.user_properties) or report.when not in _PHASES
+        if report.when == "call" and report.skipped and verdict and not verdict.gated:
+            return self._settle(node, verdict)
         if report.skipped or not is_gate:
             self._settled |= {node} - self._errors.keys()
             if is_gate and verdict is None and not hasattr(report, "wasxfail"):
                 self.skipped.append(node)
-        elif verdict is not None and passed_xfail(report):
+        elif verdict and passed_xfail(report):
             self._failed_tests[node] = PASSED_XFAIL
-            return self._settle(node, str(verdict))
+            return self._settle(node, verdict)
         elif report.failed and (report.when == "teardown" or not _is_blocking(verdict)):
             self.by_node.pop(node, None)
             self._settled.discard(node)
             self._failed_tests.pop(node, None)
             self._errors[node] = _error_text(report, self._root)
-        elif verdict is not None and (report.when == "call" or report.failed):
-            return self._settle(node, str(verdict))
-        return False
+        elif verdict:
+            return self._settle(node, verdict)
+        return None
 
-    def _settle(self, node: str, verdict: str) -> bool:
-        """Keep the verdict of a gate, and return True.
+    def _settle(self, node: str, verdict: Verdict) -> Verdict:
+        """Keep the verdict of a gate, and return it.
 
         With ``--dist=each`` several processes evaluate one gate: an error counts before every
         verdict, and the worst verdict before the others.
@@ -106,12 +107,12 @@ class GateVerdicts:
         if node not in self._errors:
             self.by_node[node] = min(self.by_node.get(node, verdict), verdict, key=_rank)
             self._settled.add(node)
-        return True
+        return verdict
 
     @property
     def has_gated(self) -> bool:
         """Whether the run has evaluated a gate that something can fail."""
-        return not all(map(_is_ungated, self.by_node.values()))
+        return any(verdict.gated for verdict in self.by_node.values())
 
     @property
     def selects_gates(self) -> bool:
@@ -165,15 +166,19 @@ class GateVerdicts:
             yield _RUN, f"the run ended before {count}, and no process named the gates among them"
 
 
-def _is_ungated(verdict: object) -> bool:
-    """Return True for the verdict, as JSON, of a gate that nothing can fail."""
-    return verdict is not None and not json.loads(str(verdict))["gated"]
+def carried(report: pytest.TestReport, name: str, kind: type[_T]) -> list[_T]:
+    """Return the values of *kind* that the report of a gate's test carries under *name*."""
+    return [from_json(kind, str(value)) for key, value in report.user_properties if key == name]
 
 
-def _rank(verdict: str) -> tuple[bool, int]:
-    """Return a key that puts the worst verdict first, as JSON."""
-    values = json.loads(verdict)
-    return not values["gated"], _WORST_FIRST.index(values["outcome"])
+def verdict_of(report: pytest.TestReport) -> Verdict | None:
+    """Return the verdict that the report of a gate's test carries, if it was reached."""
+    return next(iter(carried(report, "ftgate", Verdict)), None)
+
+
+def _rank(verdict: Verdict) -> tuple[bool, int]:
+    """Return a key that puts the worst verdict first."""
+    return not verdict.gated, _WORST_FIRST.index(verdict.outcome)
 
 
 def passed_xfail(report: pytest.TestReport) -> bool:
@@ -182,12 +187,12 @@ def passed_xfail(report: pytest.TestReport) -> bool:
     return report.when == "call" and str(report.longrepr).startswith("[XPASS(strict)]")
 
 
-def _is_blocking(verdict: object) -> bool:
-    """Return True if *verdict*, as JSON or None, explains why its item failed.
+def _is_blocking(verdict: Verdict | None) -> bool:
+    """Return True if *verdict* explains why its item failed.
 
     An item may fail though its verdict passed: for example, a warning became an error.
     """
-    return verdict is not None and json.loads(str(verdict))["outcome"] != "passed"
+    return verdict is not None and verdict.outcome is not Outcome.PASSED
 
 
 def _error_text(report: pytest.CollectReport | pytest.TestReport, root: Path) -> str:

@@ -68,14 +68,15 @@ def merge_suite_runs(runs: Iterable[SuiteRun]) -> SuiteRun:
         merged = cases.setdefault((case.case_set, case.id), case)
         answers = _merge_answers(merged.answers, case.answers)
         cases[case.case_set, case.id] = replace(case, answers=answers)
-    # A later entry of a dict replaces an earlier one, so the fullest comes last.
-    variants = sorted(chain.from_iterable(run.variants for run in runs), key=lambda v: v.replies)
-    variant_by_name = {variant.name: variant for variant in variants}
+    variants: dict[str, VariantRun] = {}
+    for variant in chain.from_iterable(run.variants for run in runs):
+        known = variants.setdefault(variant.name, variant)
+        variants[variant.name] = max(known, variant, key=lambda one: one.replies)
     tables = chain.from_iterable(run.confusions for run in runs)
     ranked = sorted(tables, key=lambda table: sum(map(sum, table.counts)))
     return replace(
         runs[0],
-        variants=tuple(sorted(variant_by_name.values(), key=lambda variant: variant.line)),
+        variants=tuple(sorted(variants.values(), key=lambda variant: variant.line)),
         cases=tuple(cases.values()),
         confusions=tuple({table.variant: table for table in ranked}.values()),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import cache
@@ -47,13 +47,9 @@ def from_json(kind: type[_T], text: str | bytes) -> _T:
     return value
 
 
-def store_verdicts(folder: Path, texts: Sequence[str]) -> None:
-    """Store the verdicts of a run in *folder*; they replace older ones of the same gates.
-
-    *folder* is that of the cache, and *texts* are verdicts as JSON.
-    """
+def store_verdicts(folder: Path, new: Iterable[Verdict]) -> None:
+    """Store the verdicts of a run in *folder*, that of the cache; they replace older ones."""
     folder.mkdir(parents=True, exist_ok=True)
-    new = (from_json(Verdict, text) for text in texts)
     verdicts = {node_id(verdict): verdict for verdict in (*load_verdicts(folder), *new)}
     part = folder / f"{VERDICTS}.part"
     lines = (f"{to_json(verdict)}\n" for verdict in verdicts.values())

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from html import escape
-from importlib.metadata import version
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pytest_ftgate.errors import ConfigurationError, RepliesMissing
@@ -17,13 +15,17 @@ from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.answers import Answers, read_answers
-from pytest_ftgate.readers.pairing import pair_files
+from pytest_ftgate.readers.pairing import PairedRows, pair_files
 from pytest_ftgate.readers.rows import AnswerFile, Columns, with_short_names
 from pytest_ftgate.reporting.compare import comparison_lines
+from pytest_ftgate.results.builder import RunPart, build_report
 from pytest_ftgate.results.collect import collect_suite_run
-from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun, overall_verdict
+from pytest_ftgate.results.facts import run_facts
+from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun
 from pytest_ftgate.runner.compare_suite import ComparedSuite, build_suite
+from pytest_ftgate.runner.result import RunResult
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
+from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.cases import equal_inputs
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 
@@ -39,7 +41,7 @@ _WORST_FIRST = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.PASSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CompareResult:
+class CompareResult(RunResult):
     """The comparison of files of answers with a base.
 
     ``str()`` of it is what the command ``pytest-ftgate compare`` prints.
@@ -57,7 +59,6 @@ class CompareResult:
     paired_by: str
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...]
-    report: Report
     suite: ComparedSuite
 
     @property
@@ -86,24 +87,6 @@ class CompareResult:
             )
         ]
 
-    def to_markdown(self) -> str:
-        """Return the verdicts as Markdown, as ``--markdown`` writes them."""
-        from pytest_ftgate.reporting.markdown import markdown_report
-
-        return markdown_report(self.report)
-
-    def to_html(self) -> str:
-        """Return the page that ``--html`` writes."""
-        from pytest_ftgate.reporting.html.page import html_page
-
-        return html_page(self.report)
-
-    def to_json(self) -> str:
-        """Return the run record, as ``--json`` writes it."""
-        from pytest_ftgate.reporting.writers import run_json
-
-        return run_json(self.report)
-
     def write(self, path: str | Path) -> list[Path]:
         """Write a suite that gives the same verdicts with ``pytest --ftgate``; return its files.
 
@@ -111,13 +94,6 @@ class CompareResult:
             ConfigurationError: *path* does not end in ``.ftgate.yaml``, or a file exists already.
         """
         return self.suite.write(Path(path), self.suite.suite.name)
-
-    def __str__(self) -> str:
-        return "\n".join(self.lines())
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows. Replies and names in it are quoted."""
-        return f"<pre>{escape(str(self))}</pre>"
 
 
 def compare(  # noqa: PLR0913 - the columns, each by its name
@@ -156,6 +132,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     Raises:
         FtgateError: a file cannot be read, or nothing pairs; the message says what to write.
     """
+    started = monotonic()
     paths = (by,) if isinstance(by, str) else tuple(by)
     named = {"id": id, "input": input, "reply": reply, "expected": expected, "score": score}
     columns = Columns(by=paths, **{role: path for role, path in named.items() if path})
@@ -166,7 +143,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     files = with_short_names(read)
     paired = pair_files(files, by_id=bool(id), paired_only=paired_only)
     compared = build_suite(files, paired, scorer, max_drop)
-    return _evaluate(files, compared, paired.key, paired.notes)
+    return _evaluate(files, compared, paired, started)
 
 
 def _candidates(candidate: Answers | Sequence[Answers]) -> Sequence[Answers]:
@@ -187,7 +164,7 @@ def _require_others(base: Answers, candidates: Sequence[Answers]) -> None:
 
 
 def _evaluate(
-    files: tuple[AnswerFile, ...], compared: ComparedSuite, key: str, notes: Sequence[str]
+    files: tuple[AnswerFile, ...], compared: ComparedSuite, paired: PairedRows, started: float
 ) -> CompareResult:
     suite = compared.suite
     scores = {
@@ -206,14 +183,14 @@ def _evaluate(
         if variant.gated
     )
     same = equal_inputs(suite.cases)
-    notes = [*notes, *([same] if same else []), *_file_notes(files)]
+    notes = (*paired.notes, *([same] if same else []), *_file_notes(files))
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
     return CompareResult(
         files=files,
-        paired_by=key,
+        paired_by=paired.key,
         verdicts=verdicts,
-        notes=tuple(notes),
-        report=_report(verdicts, run, notes),
+        notes=notes,
+        report=_report(verdicts, run, notes, started),
         suite=compared,
     )
 
@@ -240,18 +217,14 @@ def _require_replies(file: AnswerFile, scores: VariantScores) -> None:
         )
 
 
-def _report(verdicts: tuple[Verdict, ...], run: SuiteRun, notes: Sequence[str]) -> Report:
+def _report(
+    verdicts: tuple[Verdict, ...], run: SuiteRun, notes: tuple[str, ...], started: float
+) -> Report:
+    settings = Settings.of_evaluation(Path.cwd(), replies="recorded")
     replies = sum(variant.replies for variant in run.variants)
-    report = Report(
-        verdict="blocked",
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-        verdicts=verdicts,
-        requests=RequestCounts(replies=replies),
-        notes=tuple(notes),
-        facts={"pytest-ftgate": version("pytest-ftgate")},
-        suites=(run,),
-    )
-    return replace(report, verdict=overall_verdict(report))
+    part = RunPart(requests=RequestCounts(replies=replies), messages=notes, suites=(run,))
+    facts = run_facts(settings, [part], monotonic() - started)
+    return build_report(settings, [part], verdicts, facts=facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
-from html import escape
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
+from time import monotonic
 from typing import Any, cast
 from uuid import uuid4
 
@@ -21,13 +18,9 @@ from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.providers.base import Provider, ProviderFactory
 from pytest_ftgate.recommend.advice import Advice
-from pytest_ftgate.results.run import (
-    NotEvaluated,
-    Report,
-    RequestCounts,
-    SuiteRun,
-    overall_verdict,
-)
+from pytest_ftgate.results.builder import build_report
+from pytest_ftgate.results.facts import run_facts
+from pytest_ftgate.results.run import NotEvaluated, Report
 from pytest_ftgate.results.verdicts import node_id
 from pytest_ftgate.runner.evaluate import GateResult, evaluate_gate, measure_ungated
 from pytest_ftgate.runner.plugins import (
@@ -37,8 +30,10 @@ from pytest_ftgate.runner.plugins import (
     plugin_contributions,
     report_to_plugins,
 )
-from pytest_ftgate.runner.provenance import deciding_files, file_changes
+from pytest_ftgate.runner.provenance import file_changes
 from pytest_ftgate.runner.recommend import has_ladder, suite_advice
+from pytest_ftgate.runner.record import collect_suite_runs, run_part
+from pytest_ftgate.runner.result import RunResult
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.suite import prepare_suite
 from pytest_ftgate.runner.workloads import GateRun
@@ -56,7 +51,7 @@ Providers = Mapping[str, type[Provider] | ProviderFactory | Provider]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateResult:
+class EvaluateResult(RunResult):
     """The run of a suite's gates. ``str()`` of it is the closing section of a run of pytest.
 
     Attributes:
@@ -68,7 +63,6 @@ class EvaluateResult:
         suite: the suite as it was evaluated.
     """
 
-    report: Report
     scores: Mapping[str, VariantScores]
     skill_scores: Mapping[str, VariantScores]
     suite: Suite
@@ -108,24 +102,6 @@ class EvaluateResult:
         reason = reasons[0] if reasons else f"the gates with a verdict are {known}"
         raise ConfigurationError(f"{name} was not evaluated: {reason}")
 
-    def to_markdown(self) -> str:
-        """Return the verdicts as Markdown, as ``--ftgate-markdown`` writes them."""
-        from pytest_ftgate.reporting.markdown import markdown_report
-
-        return markdown_report(self.report)
-
-    def to_html(self) -> str:
-        """Return the page that ``--ftgate-html`` writes."""
-        from pytest_ftgate.reporting.html.page import html_page
-
-        return html_page(self.report)
-
-    def to_json(self) -> str:
-        """Return the run record, as ``--ftgate-json`` writes it."""
-        from pytest_ftgate.reporting.writers import run_json
-
-        return run_json(self.report)
-
     def figures(self) -> dict[str, float]:
         """Return figures by name, for a tracker: ``mlflow.log_metrics(run.figures())``.
 
@@ -147,13 +123,6 @@ class EvaluateResult:
         ]
         details = detail_lines(self.report, verbosity, full_ladder=False)
         return [*details, *summary_lines(self.report, verbosity), *errors]
-
-    def __str__(self) -> str:
-        return "\n".join(self.lines())
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows. Replies and names in it are quoted."""
-        return f"<pre>{escape(str(self))}</pre>"
 
 
 def evaluate(
@@ -313,14 +282,15 @@ def evaluate_loaded(
     """
     run = _Run(session, project, suite)
     with session.internal_errors():
-        run.evaluate_gates(_chosen_gates(suite, session.settings.variants))
+        gate_runs = _chosen_gates(suite, session.settings.variants)
+        run.evaluate_gates(gate_runs)
         if is_whole:
             run.measure_and_advise()
         scores, skill_scores = _scores_by_variant(session, suite)
         session.close()
-        report = run.report()
-    late = tuple(run.tell("report", report=report))
-    report = replace(report, notes=(*report.notes, *late)) if late else report
+        report = run.report(gate_runs)
+    late = run.tell("report", report=report)
+    report = replace(report, notes=(*report.notes, *late))
     return EvaluateResult(report=report, scores=scores, skill_scores=skill_scores, suite=suite)
 
 
@@ -329,14 +299,14 @@ class _Run:
 
     def __init__(self, session: Session, project: Project, suite: Suite) -> None:
         self.session, self.project, self.suite = session, project, suite
-        self.tell = partial(report_to_plugins, project.hooks, project.root)
+        self.tell = partial(report_to_plugins, project.hooks, project.root, config=None)
+        self.started = monotonic()
         #: By variant and gate.
         self.results: dict[tuple[str, str], GateResult] = {}
         self.errors: list[NotEvaluated] = []
         self.messages: list[str] = []
         self.measured: list[Verdict] = []
         self.advice: tuple[Advice, ...] = ()
-        self.skipped = 0
 
     def evaluate_gates(self, gate_runs: Sequence[GateRun]) -> None:
         for gate_run in gate_runs:
@@ -349,7 +319,6 @@ class _Run:
             self.results[gate_run.variant.name, gate_run.gate.kind] = result
             node = node_id(result.verdict)
             self.messages += self.tell("verdict", verdict=result.verdict, nodeid=node)
-        self.skipped = self.session.count_saved_requests(gate_runs)
 
     def measure_and_advise(self) -> None:
         self.measured += measure_ungated(self.session, self.suite, None)
@@ -362,23 +331,20 @@ class _Run:
         else:
             self.advice = (advice,) if advice else ()
 
-    def report(self) -> Report:
-        session = self.session
-        files = deciding_files(session.suites, self.project.root)
-        report = Report(
-            verdict="blocked",
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
-            verdicts=(*(result.verdict for result in self.results.values()), *self.measured),
+    def report(self, gate_runs: Sequence[GateRun]) -> Report:
+        session, settings = self.session, self.session.settings
+        skipped = session.count_saved_requests(gate_runs)
+        part = run_part(session, collect_suite_runs(session), skipped)
+        return build_report(
+            settings,
+            [part],
+            (*(result.verdict for result in self.results.values()), *self.measured),
+            notes=self.messages,
+            facts=run_facts(settings, [part], monotonic() - self.started),
             not_evaluated=tuple(self.errors),
-            requests=_request_counts(session, self.skipped),
-            cost=session.cost_report(),
-            notes=tuple(dict.fromkeys((*session.user_messages, *self.messages))),
-            facts=_facts(session.settings),
-            suites=_suite_runs(session, self.project.root),
             advice=self.advice,
-            file_changes=file_changes(session.settings, files, os.environ),
+            file_changes=file_changes(settings, part.files, os.environ),
         )
-        return replace(report, verdict=overall_verdict(report))
 
 
 def _chosen_gates(suite: Suite, names: Sequence[str]) -> list[GateRun]:
@@ -409,31 +375,3 @@ def _scores_by_variant(
         if known is None or len(scores.results) >= len(known.results):
             sets[case_set][scores.variant] = scores
     return sets["task"], sets["skills"]
-
-
-def _request_counts(session: Session, skipped: int) -> RequestCounts:
-    progress = session.progress
-    replies = progress.reused + progress.received
-    return RequestCounts(
-        replies=replies, sent=progress.received, seconds=progress.seconds, skipped=skipped
-    )
-
-
-def _facts(settings: Settings) -> dict[str, str]:
-    return {
-        "pytest-ftgate": version("pytest-ftgate"),
-        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-        "replies": settings.replies,
-    }
-
-
-def _suite_runs(session: Session, root: Path) -> tuple[SuiteRun, ...]:
-    from pytest_ftgate.results.accepted import accepted_path
-    from pytest_ftgate.results.collect import collect_suite_run, merge_suite_runs
-    from pytest_ftgate.results.history import accepted_history
-
-    runs = (collect_suite_run(suite, scores) for suite, scores in session.scores.by_suite())
-    return tuple(
-        replace(run, history=accepted_history(accepted_path(root, run.name)))
-        for run in (merge_suite_runs([run]) for run in runs)
-    )

@@ -246,12 +246,25 @@ def load_plugins(conftests: Iterable[Path]) -> Any:
     return plugins.hook
 
 
-def report_to_plugins(hooks: Any, root: Path, name: str, **arguments: Any) -> Iterator[str]:
-    """Call the hook *name* of every plugin; yield what went wrong, which changes no verdict."""
-    arguments["config"] = None
+def report_to_plugins(
+    hooks: Any,
+    root: Path,
+    name: str,
+    *,
+    breaks: tuple[type[BaseException], ...] = (Exception,),
+    **arguments: Any,
+) -> list[str]:
+    """Call the hook *name* of every plugin; return what went wrong, which changes no verdict.
+
+    *breaks* are the exceptions by which a plugin may break. Among *arguments* is pytest's
+    ``config``, None without pytest.
+    """
+    messages = []
     for implementation in getattr(hooks, f"pytest_ftgate_{name}").get_hookimpls():
         try:
             implementation.function(**{key: arguments[key] for key in implementation.argnames})
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+        except breaks as error:
             plugin = display_path(root, Path(implementation.plugin_name))
-            yield f"pytest_ftgate_{name} of {plugin} broke: {type(error).__name__}: {error}"
+            what = f"{type(error).__name__}: {error}"
+            messages.append(f"pytest_ftgate_{name} of {plugin} broke: {what}")
+    return messages

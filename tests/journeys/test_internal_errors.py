@@ -331,7 +331,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 PROCESSES = {
     "a gate": "pytest_ftgate.runner.evaluate.kind_of = breaks",
     "the end": "pytest_ftgate.client.engine.Engine._finish = breaks_later",
-    "the results": "pytest_ftgate.plugin.reporter.write_suite_runs = breaks",
+    "the results": "pytest_ftgate.plugin.reporter.send_part = breaks",
     "a hook": "pytest_ftgate.plugin.reporter.gate_status = breaks",
 }
 

@@ -12,14 +12,13 @@ from pytest_ftgate.results.verdicts import (
     load_verdicts,
     node_id,
     store_verdicts,
-    to_json,
 )
 
 
 def stored(folder, change):
     """Store a verdict, then *change* it in the file."""
     verdict = failing_run(["a wrong reply"]).verdicts[0]
-    store_verdicts(folder, [to_json(verdict)])
+    store_verdicts(folder, [verdict])
     path = folder / "verdicts.jsonl"
     path.write_text(json.dumps(change(json.loads(path.read_text("utf-8")))) + "\n", "utf-8")
     return verdict

@@ -1,18 +1,17 @@
-"""The facts in a run record: versions, and for reports the command, the commit and the suites."""
+"""The facts in a run record: versions, the command, how long it took, the commit and the suites."""
 
 from __future__ import annotations
 
 import os
 import platform
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-import pytest
-
 from pytest_ftgate.client.redaction import redact_text
 from pytest_ftgate.gates.units import duration
+from pytest_ftgate.results.builder import RunPart
 from pytest_ftgate.results.git import GitError, git_output
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.weights import file_sha256
@@ -21,42 +20,42 @@ from pytest_ftgate.weights import file_sha256
 _DIGEST = 12
 
 
-def environment_facts(settings: Settings) -> dict[str, str]:
-    """Return versions and addresses of a run."""
+def run_facts(
+    settings: Settings,
+    parts: Iterable[RunPart],
+    seconds: float,
+    *,
+    pytest_version: str = "",
+    command: Sequence[str] = (),
+    calls_git: bool = True,
+) -> dict[str, str]:
+    """Return versions, addresses, the command, who ran it, the commit, and a digest of each suite.
+
+    *seconds* are those of the whole run. *pytest_version* is "" and *command* empty without pytest.
+    git takes a moment, so it is called for a run that has reports.
+    """
     facts = {
         "pytest-ftgate": version("pytest-ftgate"),
-        "pytest": pytest.__version__,
+        "pytest": pytest_version,
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "replies": settings.replies,
-    }
-    addresses = {"run": settings.run_url, "source": settings.source_url}
-    return facts | {name: address for name, address in addresses.items() if address}
-
-
-def report_facts(
-    settings: Settings, arguments: Iterable[str], suites: Iterable[str], seconds: float
-) -> dict[str, str]:
-    """Return the command, how long it took, who ran it, the commit, and a digest of each suite.
-
-    git is called, so this is for a run that writes a report.
-    """
-    return {
-        "command": redact_text(shlex.join(["pytest", *arguments]), os.environ),
+        "run": settings.run_url,
+        "source": settings.source_url,
+        "command": redact_text(shlex.join(command), os.environ),
         "duration": duration(seconds),
-        **dict(_git_facts(settings)),
-        **dict(_suite_facts(settings.root, suites)),
+        **(dict(_git_facts(settings)) if calls_git else {}),
+        "suites": _suite_digests(settings.root, parts),
     }
+    return {name: fact for name, fact in facts.items() if fact}
 
 
-def _suite_facts(root: Path, suites: Iterable[str]) -> Iterator[tuple[str, str]]:
-    paths = {name: root / name for name in suites}
-    digests = [
+def _suite_digests(root: Path, parts: Iterable[RunPart]) -> str:
+    paths = {run.name: root / run.name for part in parts for run in part.suites}
+    return ", ".join(
         f"{name} (sha256 {file_sha256(path)[:_DIGEST]})"
         for name, path in paths.items()
         if path.is_file()
-    ]
-    if digests:
-        yield "suites", ", ".join(digests)
+    )
 
 
 def _git_facts(settings: Settings) -> Iterator[tuple[str, str]]:

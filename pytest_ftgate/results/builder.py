@@ -1,0 +1,97 @@
+"""Builds the run record, for every way of running: pytest, ``evaluate`` and ``compare``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from pytest_ftgate.client.budget import CostReport, merge_cost_reports
+from pytest_ftgate.gates.verdict import Verdict
+from pytest_ftgate.readers.text import replace_lone_surrogates
+from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun, overall_verdict
+from pytest_ftgate.settings import Settings
+
+_REPORT_ONLY = "this run reports verdicts only: none of them fails a test"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPart:
+    """What one process knows of a run.
+
+    Attributes:
+        requests: its requests and replies; processes share replies, and each sends its own.
+        cost: the cost of its replies.
+        messages: sentences for the user, such as those of the cache.
+        files: the files that decide what it evaluates, as globs of git.
+        suites: its suites, with their cases; empty if no report needs them.
+    """
+
+    requests: RequestCounts = field(default_factory=RequestCounts)
+    cost: CostReport = field(default_factory=CostReport)
+    messages: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    suites: tuple[SuiteRun, ...] = ()
+
+
+def build_report(
+    settings: Settings,
+    parts: Sequence[RunPart],
+    verdicts: Iterable[Verdict],
+    *,
+    notes: Iterable[str] = (),
+    facts: Mapping[str, str],
+    **found: Any,
+) -> Report:
+    """Return the record of the run that ends now.
+
+    *parts* are those of its processes. *notes* are sentences on the run as a whole. *found* are
+    other fields of the report.
+    """
+    sentences = [_REPORT_ONLY] if settings.report_only else []
+    sentences += chain.from_iterable(part.messages for part in parts)
+    report = Report(
+        verdict="blocked",
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        lenient=settings.inconclusive == "warn",
+        verdicts=tuple(verdicts),
+        requests=_merge_counts([part.requests for part in parts]),
+        cost=merge_cost_reports([part.cost for part in parts]),
+        max_usd=settings.max_usd,
+        notes=tuple(dict.fromkeys(map(replace_lone_surrogates, (*sentences, *notes)))),
+        facts=facts,
+        suites=_suite_runs(settings.root, chain.from_iterable(part.suites for part in parts)),
+        **found,
+    )
+    return replace(report, verdict=overall_verdict(report))
+
+
+def _merge_counts(counts: Sequence[RequestCounts]) -> RequestCounts:
+    return RequestCounts(
+        replies=max((one.replies for one in counts), default=0),
+        sent=sum(one.sent for one in counts),
+        seconds=max((one.seconds for one in counts), default=0.0),
+        skipped=sum(one.skipped for one in counts),
+    )
+
+
+def _suite_runs(root: Path, runs: Iterable[SuiteRun]) -> tuple[SuiteRun, ...]:
+    """Return one record of each suite, with the history of its accepted record."""
+    by_name: dict[str, list[SuiteRun]] = defaultdict(list)
+    for run in runs:
+        by_name[run.name].append(run)
+    if not by_name:
+        return ()
+    # Both import libraries that a run without cases in its record does without.
+    from pytest_ftgate.results.accepted import accepted_path
+    from pytest_ftgate.results.collect import merge_suite_runs
+    from pytest_ftgate.results.history import accepted_history
+
+    return tuple(
+        replace(run, history=accepted_history(accepted_path(root, run.name)))
+        for run in map(merge_suite_runs, by_name.values())
+    )
