@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
-from math import ceil
 from statistics import fmean
 from typing import Literal
 
 import numpy as np
 
-from pytest_ftgate.gates.checks import check_minimum
-from pytest_ftgate.gates.samples import samples_from_scores
+from pytest_ftgate.gates.figure import Figure
+from pytest_ftgate.gates.judges import JudgeEvidence
+from pytest_ftgate.gates.measures import variant_figures
 from pytest_ftgate.gates.skills import skill_reply_scores
-from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.workload import base_name
-from pytest_ftgate.results.run import Answer, CaseRun, ConfusionMatrix, Rate, SuiteRun, VariantRun
+from pytest_ftgate.results.run import Answer, CaseRun, ConfusionMatrix, SuiteRun, VariantRun
 from pytest_ftgate.scoring.classification import label_predictions
 from pytest_ftgate.scoring.scorers import expected_text, tool_call_text
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
@@ -31,30 +30,50 @@ _Results = Mapping[tuple[CaseSet, str], Mapping[str, CaseResult]]
 _MAX_CHARACTERS = 20_000
 
 
-def collect_suite_run(suite: Suite, scores: Iterable[tuple[CaseSet, VariantScores]]) -> SuiteRun:
+def collect_suite_run(
+    suite: Suite,
+    scores: Iterable[tuple[CaseSet, VariantScores]],
+    judges: Mapping[VariantScores, JudgeEvidence] | None = None,
+) -> SuiteRun:
     """Return the part of the run record about *suite*.
 
-    Of several results for a case, the one with most replies counts.
+    Of several results for a case, the one with most replies counts. The figures of a variant are
+    those of its scores with most cases, as its gates evaluate them; *judges* is the evidence about
+    the judges that graded them.
     """
     results: dict[tuple[CaseSet, str], dict[str, CaseResult]] = {}
+    fullest: dict[str, VariantScores] = {}
     for case_set, variant_scores in scores:
-        merged = results.setdefault((case_set, variant_scores.variant), {})
+        name = variant_scores.variant
+        if case_set == "task":
+            fullest[name] = max(fullest.get(name, variant_scores), variant_scores, key=_size)
+        merged = results.setdefault((case_set, name), {})
         for case_id, result in variant_scores.results.items():
             if case_id not in merged or len(result.scores) >= len(merged[case_id].scores):
                 merged[case_id] = result
-    task_scores = [
-        VariantScores(variant, merged)
-        for (case_set, variant), merged in results.items()
-        if case_set == "task"
-    ]
+    known = judges or {}
     return SuiteRun(
         name=suite.name,
         baseline=suite.baseline,
         bases={name: base_name(v) for name, v in suite.variants.items() if v.tuned},
-        variants=tuple(_variant_run(suite.variants[s.variant], s) for s in task_scores),
+        variants=tuple(
+            _variant_run(
+                suite.variants[name],
+                variant_figures(suite, chosen, known.get(chosen)),
+                replies=len(chosen.replies),
+            )
+            for name, chosen in fullest.items()
+        ),
         cases=tuple(_case_runs(suite, results)),
-        confusions=tuple(chain.from_iterable(_confusion(suite, s) for s in task_scores)),
+        confusions=tuple(
+            chain.from_iterable(_confusion(suite, chosen) for chosen in fullest.values())
+        ),
     )
+
+
+def _size(scores: VariantScores) -> tuple[int, int, int]:
+    """Return the number of cases, of replies, and of cases whose content has a score."""
+    return len(scores.results), len(scores.replies), int(np.isfinite(scores.correct).sum())
 
 
 def merge_suite_runs(runs: Iterable[SuiteRun]) -> SuiteRun:
@@ -150,9 +169,7 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _variant_run(variant: Variant, scores: VariantScores) -> VariantRun:
-    replies = [reply for result in scores.results.values() for reply in result.replies]
-    seconds = sorted(reply.seconds for reply in replies if reply.seconds)
+def _variant_run(variant: Variant, figures: Mapping[str, Figure], replies: int) -> VariantRun:
     return VariantRun(
         name=variant.name,
         line=variant.line,
@@ -160,42 +177,9 @@ def _variant_run(variant: Variant, scores: VariantScores) -> VariantRun:
         provider=variant.provider,
         model=variant.model,
         system=_storable(variant.system or ""),
-        replies=len(replies),
-        accuracy=_rate(scores, "accuracy"),
-        format=_rate(scores, "format"),
-        usd_per_1k=_usd_per_1k(variant, replies),
-        tokens=_mean_tokens(replies),
-        p50_ms=_quantile_ms(seconds, 0.5),
-        p95_ms=_quantile_ms(seconds, 0.95),
+        replies=replies,
+        figures=figures,
     )
-
-
-def _rate(scores: VariantScores, kind: str) -> Rate | None:
-    if not (scores.scorable if kind == "accuracy" else scores.has_format).any():
-        return None
-    check = check_minimum(samples_from_scores(scores, kind), minimum=0.0)
-    if check.low is None or check.high is None:
-        return None
-    return Rate(value=check.after, low=check.low, high=check.high, n=check.n)
-
-
-def _usd_per_1k(variant: Variant, replies: list[Reply]) -> float | None:
-    costs = [request_price(variant.tariff, reply.usage) for reply in replies]
-    known = [float(cost) for cost in costs if cost is not None]
-    return 1000 * sum(known) / len(known) if known else None
-
-
-def _mean_tokens(replies: list[Reply]) -> float | None:
-    """Return the mean of input and output tokens together, over replies with a count."""
-    totals = [sum(reply.usage.get(kind, 0) for kind in ("input", "output")) for reply in replies]
-    known = [total for total in totals if total]
-    return sum(known) / len(known) if known else None
-
-
-def _quantile_ms(sorted_seconds: list[float], share: float) -> float | None:
-    if not sorted_seconds:
-        return None
-    return 1000 * sorted_seconds[ceil(share * len(sorted_seconds)) - 1]
 
 
 def _confusion(suite: Suite, scores: VariantScores) -> Iterable[ConfusionMatrix]:

@@ -432,7 +432,8 @@ def _suite_runs(session: Session, root: Path) -> tuple[SuiteRun, ...]:
     from pytest_ftgate.results.collect import collect_suite_run, merge_suite_runs
     from pytest_ftgate.results.history import accepted_history
 
-    runs = (collect_suite_run(suite, scores) for suite, scores in session.scores.by_suite())
+    judges = session.scores.judge_evidence
+    runs = (collect_suite_run(*scored, judges) for scored in session.scores.by_suite())
     return tuple(
         replace(run, history=accepted_history(accepted_path(root, run.name)))
         for run in (merge_suite_runs([run]) for run in runs)

@@ -20,7 +20,8 @@ def collect_suite_runs(session: Session) -> list[SuiteRun]:
         return []
     from pytest_ftgate.results.collect import collect_suite_run
 
-    return [collect_suite_run(suite, scores) for suite, scores in session.scores.by_suite()]
+    judges = session.scores.judge_evidence
+    return [collect_suite_run(*scored, judges) for scored in session.scores.by_suite()]
 
 
 def write_suite_runs(session: Session) -> str | None:
