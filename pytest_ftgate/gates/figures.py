@@ -77,9 +77,9 @@ def mean_figure(samples: Samples, unit: str, *, flat: bool = False) -> Figure:
 
 
 def rise_figure(before: Samples, after: Samples, unit: str, *, flat: bool = False) -> Figure:
-    """Return the relative rise of the mean, over the cases that both have a value of.
+    """Return the relative rise of the mean over the cases with both values.
 
-    Without any interval where the mean before is 0.
+    It has no meaning, and no interval, where the mean before is 0.
     """
     figure = _ratio(after, before.values, unit, flat=flat)
     low, high = (None if bound is None else bound - 1.0 for bound in (figure.low, figure.high))
@@ -89,18 +89,19 @@ def rise_figure(before: Samples, after: Samples, unit: str, *, flat: bool = Fals
 def _ratio(samples: Samples, amounts: FloatArray, unit: str, *, flat: bool) -> Figure:
     """Return the ratio of two weighted means of the same cases: *samples* over *amounts*."""
     known = samples.has_reply & ~np.isnan(amounts)
-    above, below = samples.select(known), amounts[known]
-    weights = np.ones(len(above)) if above.weights is None else above.weights
-    above, below, (numbers, units) = above.values * weights, below * weights, _units(above)
-    value, low, high = 0.0, None, None
-    if below.sum():
-        value = float(above.sum() / below.sum())
-        low, high = (value, value) if flat else (None, None)
-        if not flat and units >= MIN_CASES_FOR_COST:
-            low, high = ratio_interval(above, below, CONFIDENCE, numbers)
+    samples, missing = samples.select(known), int((~known).sum())
+    numbers, units = _units(samples)
+    weights = np.ones(len(samples)) if samples.weights is None else samples.weights
+    above, below = samples.values * weights, amounts[known] * weights
+    total = below.sum()
+    value = float(above.sum() / total) if total else 0.0
+    bounds: tuple[float | None, float | None] = (value, value) if flat and total else (None, None)
+    if total and not flat and units >= MIN_CASES_FOR_COST:
+        bounds = ratio_interval(above, below, CONFIDENCE, numbers)
+    low, high = (None if bound == np.inf else bound for bound in bounds)
     return Figure(
-        unit=unit, value=value, low=low, high=None if high == np.inf else high, n=below.size,
-        units=units, missing=known.size - below.size, method="t",
+        unit=unit, value=value, low=low, high=high, n=len(samples), units=units, missing=missing,
+        method="t",
     )  # fmt: skip
 
 

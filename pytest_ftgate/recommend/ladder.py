@@ -183,14 +183,15 @@ def _row(evidence: Evidence, rung: str, variant: Variant, cost: VariantCost | No
     name = variant.name
     scores, facts = evidence.scores[name], evidence.facts.get(name, {})
     figures = variant_figures(evidence.suite, scores, evidence.judges.get(scores))
+    # A model on a server of your own has no price but that of the server.
+    figures = {"usd_per_1k": cost.per_1k, **figures} if cost else figures
     return LadderRow(
         variant=name,
         rung=rung,
         n=sum(bool(result.scores) for result in scores.results.values()),
-        **_rate_fields(figures),
-        **_value_fields(figures, {"p50_ms": "p50", "p95_ms": "p95", "tokens": "tokens"}),
+        **_figure_fields(figures),
         **_prompt_fields(variant, scores),
-        **_cost_fields(evidence, figures, cost),
+        **(_cost_fields(evidence, figures, cost) if cost else {}),
         unknown="" if cost else variant.tariff.no_price_label,
         outcomes=_outcomes(evidence, variant),
         training_rows=evidence.training_rows.get(name),
@@ -200,18 +201,11 @@ def _row(evidence: Evidence, rung: str, variant: Variant, cost: VariantCost | No
 
 
 def _cost_fields(
-    evidence: Evidence, figures: Mapping[str, Figure], cost: VariantCost | None
+    evidence: Evidence, figures: Mapping[str, Figure], cost: VariantCost
 ) -> dict[str, Any]:
-    if cost is None:
-        return {}
     economics, served = evidence.suite.economics, cost.per_1k
-    # A model on a server of your own has no price but that of the server.
-    metered = figures.get("usd_per_1k", served)
     return {
-        "usd_per_1k": metered.value,
-        "usd_low": metered.low,
-        "usd_high": metered.high,
-        "usd_served": served.value if served != metered else None,
+        "usd_served": served.value if served != figures["usd_per_1k"] else None,
         "usd_per_month": cost.usd_per_month(economics.calls_per_day).value if economics else None,
     }
 
@@ -226,17 +220,18 @@ def _outcomes(evidence: Evidence, variant: Variant) -> dict[str, str]:
     return outcomes
 
 
-def _rate_fields(figures: Mapping[str, Figure]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for kind in ("accuracy", "format"):
-        if kind in figures:
-            rate = figures[kind]
-            fields |= {kind: rate.value, f"{kind}_low": rate.low, f"{kind}_high": rate.high}
+#: The fields of a row by figure: of its value, and of its interval before ``_low`` and ``_high``.
+_VALUE_FIELDS = {"p50": "p50_ms", "p95": "p95_ms"}
+_INTERVAL_FIELDS = {"accuracy": "accuracy", "format": "format", "usd_per_1k": "usd"}
+
+
+def _figure_fields(figures: Mapping[str, Figure]) -> dict[str, Any]:
+    names = [name for name in (*_VALUE_FIELDS, *_INTERVAL_FIELDS, "tokens") if name in figures]
+    fields: dict[str, Any] = {_VALUE_FIELDS.get(name, name): figures[name].value for name in names}
+    for name, prefix in _INTERVAL_FIELDS.items():
+        if name in figures:
+            fields |= {f"{prefix}_low": figures[name].low, f"{prefix}_high": figures[name].high}
     return fields
-
-
-def _value_fields(figures: Mapping[str, Figure], names: Mapping[str, str]) -> dict[str, Any]:
-    return {field: figures[name].value for field, name in names.items() if name in figures}
 
 
 def _prompt_fields(variant: Variant, scores: VariantScores) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 
-from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.measures import variant_figures
 from pytest_ftgate.gates.skills import skill_reply_scores
@@ -57,12 +56,7 @@ def collect_suite_run(
         baseline=suite.baseline,
         bases={name: base_name(v) for name, v in suite.variants.items() if v.tuned},
         variants=tuple(
-            _variant_run(
-                suite.variants[name],
-                variant_figures(suite, chosen, known.get(chosen)),
-                replies=len(chosen.replies),
-            )
-            for name, chosen in fullest.items()
+            _variant_run(suite, chosen, known.get(chosen)) for chosen in fullest.values()
         ),
         cases=tuple(_case_runs(suite, results)),
         confusions=tuple(
@@ -87,8 +81,12 @@ def merge_suite_runs(runs: Iterable[SuiteRun]) -> SuiteRun:
         merged = cases.setdefault((case.case_set, case.id), case)
         answers = _merge_answers(merged.answers, case.answers)
         cases[case.case_set, case.id] = replace(case, answers=answers)
-    # A later entry of a dict replaces an earlier one, so the fullest comes last.
-    variants = sorted(chain.from_iterable(run.variants for run in runs), key=lambda v: v.replies)
+    # A later entry of a dict replaces an earlier one, so the fullest comes last. Judges may have
+    # graded the replies in one process alone.
+    variants = sorted(
+        chain.from_iterable(run.variants for run in runs),
+        key=lambda variant: (variant.replies, len(variant.figures)),
+    )
     variant_by_name = {variant.name: variant for variant in variants}
     tables = chain.from_iterable(run.confusions for run in runs)
     ranked = sorted(tables, key=lambda table: sum(map(sum, table.counts)))
@@ -169,7 +167,8 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _variant_run(variant: Variant, figures: Mapping[str, Figure], replies: int) -> VariantRun:
+def _variant_run(suite: Suite, scores: VariantScores, judges: JudgeEvidence | None) -> VariantRun:
+    variant = suite.variants[scores.variant]
     return VariantRun(
         name=variant.name,
         line=variant.line,
@@ -177,8 +176,8 @@ def _variant_run(variant: Variant, figures: Mapping[str, Figure], replies: int) 
         provider=variant.provider,
         model=variant.model,
         system=_storable(variant.system or ""),
-        replies=replies,
-        figures=figures,
+        replies=len(scores.replies),
+        figures=variant_figures(suite, scores, judges),
     )
 
 
