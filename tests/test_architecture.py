@@ -63,6 +63,16 @@ GATE_CLASSES = {kind.__name__ for kind in Gate.__subclasses__()}
 GATE_NAMES = {*DeclaredGates.model_fields}
 MOST_LINES = 600
 LONGEST_FUNCTION = 30
+#: What makes a figure with its interval: one module makes all of them.
+FIGURE_CALLS = {
+    *("np.quantile", "np.percentile", "np.median"),
+    *("quantile_interval", "mean_interval", "ratio_interval"),
+}
+#: The modules that read the price of one request; the first alone makes a mean of prices.
+PRICE_READERS = {
+    *("gates.figures", "gates.usage", "requests.estimate", "requests.reply", "results.collect"),
+    *("suite.ladder", "suite.prices"),
+}
 EMPTY_WORDS = re.compile(r"manager|helper|utils?(_|$)", re.IGNORECASE)
 
 #: The attributes that hold a finished sentence, and the methods that would take one apart.
@@ -371,6 +381,26 @@ def test_providers_are_named_only_where_their_facts_stand():
 
 
 # Sizes and names ---------------------------------------------------------------------------------
+
+
+def names_in_use(name: str) -> set[str]:
+    """Return each name in a module, such as ``np.quantile``."""
+    nodes = (node for node in ast.walk(tree(name)) if isinstance(node, ast.Name | ast.Attribute))
+    return {*map(ast.unparse, nodes)}
+
+
+def test_one_module_makes_means_and_quantiles_with_their_intervals():
+    makers = {
+        name
+        for name in modules()
+        if not name.startswith("stats.") and names_in_use(name) & FIGURE_CALLS
+    }
+
+    assert makers == {"gates.figures"}
+
+
+def test_the_price_of_a_request_is_read_where_one_request_is_priced():
+    assert {name for name in modules() if "request_price" in names_in_use(name)} <= PRICE_READERS
 
 
 def test_modules_stay_under_their_limit():

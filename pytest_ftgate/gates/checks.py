@@ -13,6 +13,13 @@ from math import ceil, floor, sqrt
 import numpy as np
 from scipy.special import ndtr
 
+from pytest_ftgate.gates.figures import (
+    Rating,
+    check_of_figure,
+    figure_of_score,
+    rate_figure,
+    sample_rate,
+)
 from pytest_ftgate.gates.levels import (
     CONFIDENCE,
     MAX_MISSING_SHARE,
@@ -48,7 +55,7 @@ from pytest_ftgate.stats.power import (
     point_rule_pass_probability,
 )
 from pytest_ftgate.stats.proportions import binomial_sf
-from pytest_ftgate.stats.rates import MeanScore, mean_score, p_misses, p_reaches, score_interval
+from pytest_ftgate.stats.rates import MeanScore, p_misses, p_reaches
 
 #: The points of a whole.
 _POINTS = 100
@@ -56,8 +63,6 @@ _POINTS = 100
 ROUNDING = 1e-9
 #: Pairs two aligned samples.
 Pairing = Callable[[Samples, Samples], PairedCounts]
-#: Returns the rate of samples in which every case has a reply.
-Rating = Callable[[Samples], MeanScore]
 
 
 def drop_outcome(pairs: PairedCounts, margin: float, levels: Levels) -> Outcome:
@@ -330,10 +335,8 @@ def check_minimum(
     n, missing = len(answered), len(after) - len(answered)
     if n < 2:  # noqa: PLR2004 - as for a drop
         note = f"{n} of {len(after)} cases brought a reply"
-        return Check(
-            kind=CheckKind.MINIMUM, outcome=Outcome.INCONCLUSIVE, limit=minimum,
-            n=n, after=after.mean, missing=missing, note=note,
-        )  # fmt: skip
+        figure = rate_figure(after)
+        return check_of_figure(figure, CheckKind.MINIMUM, minimum, effective=0.0, note=note)
     rate = rating(answered)
     note = f"{missing:,} of {len(after):,} cases brought no reply" if missing else ""
     check = replace(_minimum_check(rate, minimum, levels), missing=missing, note=note)
@@ -377,28 +380,18 @@ def highest_minimum(after: Samples) -> float:
 
 
 def _minimum_check(rate: MeanScore, minimum: float, levels: Levels) -> Check:
-    low, high = score_interval(rate, CONFIDENCE)
-    return Check(
-        kind=CheckKind.MINIMUM,
-        outcome=Outcome.INCONCLUSIVE,
-        limit=minimum,
-        n=rate.n,
+    return check_of_figure(
+        figure_of_score(rate),
+        CheckKind.MINIMUM,
+        minimum,
         units=rate.groups,
         effective=rate.n,
         error=None if rate.countable else sqrt(rate.spread / rate.n),
-        after=rate.rate,
-        low=low,
-        high=high,
         p_pass=p_reaches(rate, minimum) if minimum > 0.0 else None,
         p_fail=p_misses(rate, minimum) if minimum > 0.0 else None,
         miss=levels.miss,
         alarm=levels.alarm,
     )
-
-
-def sample_rate(samples: Samples) -> MeanScore:
-    """Return the rate of samples in which every case has a reply."""
-    return mean_score(samples.values, groups=samples.groups, weights=samples.weights)
 
 
 def _minimum_outcome(after: Samples, minimum: float, levels: Levels, rating: Rating) -> Outcome:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from pytest_ftgate.gates.levels import CONFIDENCE, MAX_MISSING_SHARE, MIN_CASES_FOR_COST
+from pytest_ftgate.gates.figures import check_of_figure, mean_figure
+from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, MIN_CASES_FOR_COST
 from pytest_ftgate.gates.next_steps import gate_place, limit_steps
+from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.units import percent, quantity, round_up
 from pytest_ftgate.gates.usage import interval_outcome
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.requests.logprobs import TOP_TOKENS, Divergence
 from pytest_ftgate.scoring.logprobs import perplexity
-from pytest_ftgate.stats.means import mean_interval
 from pytest_ftgate.suite.gate_kinds import DivergenceGate
 from pytest_ftgate.suite.model import Case, Suite
 
@@ -46,19 +45,16 @@ def evaluate_divergence(
 
 def _check(gate: DivergenceGate, known: Sequence[tuple[Case, Divergence]], missing: int) -> Check:
     """Return the check of the mean over the cases of the mean divergence per token."""
-    values = np.array([found.kl / found.tokens for _, found in known])
-    groups = np.array([case.group or f"\0{case.id}" for case, _ in known])
-    units = np.unique(groups).size
-    check = Check(
-        kind=CheckKind.MEAN, outcome=Outcome.INCONCLUSIVE, limit=gate.max_kl or 0.0, n=len(known),
-        effective=units, after=float(values.mean()) if known else 0.0, missing=missing,
-        unit="nats", method="t", units=units,
-    )  # fmt: skip
-    if units < MIN_CASES_FOR_COST:
-        note = f"{quantity(units, 'unrelated reply')}; at least {MIN_CASES_FOR_COST} are needed"
-        return replace(check, note=note)
-    low, high = mean_interval(values, CONFIDENCE, groups)
-    check = replace(check, low=max(0.0, low), high=high)
+    cases = {
+        case.id: CaseSample(found.kl / found.tokens, 1, "", case.group) for case, found in known
+    }
+    figure = mean_figure(samples_from_cases(cases), "nats")
+    check = check_of_figure(
+        figure, CheckKind.MEAN, gate.max_kl or 0.0, units=figure.units, missing=missing
+    )
+    if figure.units < MIN_CASES_FOR_COST:
+        what = quantity(figure.units, "unrelated reply")
+        return replace(check, note=f"{what}; at least {MIN_CASES_FOR_COST} are needed")
     if missing > MAX_MISSING_SHARE * (len(known) + missing):
         return replace(check, note=f"{quantity(missing, 'reply')} of the base not compared")
     return replace(check, outcome=interval_outcome(check.low, check.high, check.limit))

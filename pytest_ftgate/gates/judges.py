@@ -6,10 +6,13 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from pytest_ftgate.gates.checks import ROUNDING, check_drop, check_minimum
+from pytest_ftgate.gates.figure import Figure
+from pytest_ftgate.gates.figures import rate_figure
 from pytest_ftgate.gates.levels import CONFIDENCE, Levels
 from pytest_ftgate.gates.samples import FloatArray, Samples, align
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
@@ -24,6 +27,10 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.stats.resampling import MeanEstimate, two_phase_mean
 
+#: A mean that labels correct, and how many they are.
+_Estimate = tuple[MeanEstimate, int]
+#: The shares of good and of bad replies that a judge finds.
+_Shares = tuple[IntervalEstimate, IntervalEstimate]
 #: With fewer labels of the compared replies, the labels do not correct the judge's mean.
 MIN_CORRECTION_LABELS = 100
 
@@ -72,7 +79,7 @@ class JudgeEvidence:
         }
 
     @property
-    def found_shares(self) -> tuple[IntervalEstimate, IntervalEstimate] | None:
+    def found_shares(self) -> _Shares | None:
         """The shares of good and of bad replies that the one judge finds; None if unknown."""
         if not self.is_sole_score or len(self.validations) != 1:
             return None
@@ -175,7 +182,7 @@ def check_graded_drop(  # noqa: PLR0913 - the rule's parameters, each by name
     return _with_true_change(check_margin(margin=margin * least_shown), margin, found)
 
 
-def _least_shown(found: tuple[IntervalEstimate, IntervalEstimate]) -> float:
+def _least_shown(found: _Shares) -> float:
     """Return the share of a true change that the judge shows at least; 0 or less for none."""
     return found[0].low + found[1].low - 1
 
@@ -192,9 +199,7 @@ def _undecidable(plain: Check) -> Check:
     )
 
 
-def _with_true_change(
-    check: Check, margin: float, found: tuple[IntervalEstimate, IntervalEstimate]
-) -> Check:
+def _with_true_change(check: Check, margin: float, found: _Shares) -> Check:
     """Return a check of grades with its numbers converted to the true change behind them."""
     good, bad = found
     index, least_shown = good.value + bad.value - 1, _least_shown(found)
@@ -229,7 +234,7 @@ def _clamp(value: float, low: float) -> float:
     return min(1.0, max(low, value))
 
 
-def _true_rate(rate: float, found: tuple[IntervalEstimate, IntervalEstimate]) -> float:
+def _true_rate(rate: float, found: _Shares) -> float:
     """Return the share of replies that are good if the judge grades the share *rate* as good."""
     sensitivity, specificity = found[0].value, found[1].value
     return _clamp((rate + specificity - 1) / (sensitivity + specificity - 1), 0.0)
@@ -241,15 +246,15 @@ def _drop_by_labels(
     """Return the drop check by the two-phase estimate; None with too few labels."""
     before, after = align(before, after)
     changes: FloatArray = after.values - before.values
-    change = _mean_by_labels(plain, after, changes, evidence.human_changes)
-    baseline = _mean_by_labels(plain, before, before.values, evidence.baseline_human_scores)
+    change = _mean_by_labels(after, changes, evidence.human_changes)
+    baseline = _mean_by_labels(before, before.values, evidence.baseline_human_scores)
     if change is None or baseline is None:
         return None
     estimate, rate = change[0], _clamp(baseline[0].mean, 0.0)
     alone = f"the judge alone saw {points(float(np.mean(changes)))} points"
-    check = _corrected(plain, change, alone, _drop_outcome(plain, estimate, levels), lowest=-1.0)
     return replace(
-        check,
+        _corrected(plain, change, alone, lowest=-1.0),
+        outcome=_drop_outcome(plain, estimate, levels),
         before=rate,
         after=_clamp(rate + estimate.mean, 0.0),
         p_pass=estimate.p_above(-plain.limit),
@@ -267,36 +272,35 @@ def _drop_outcome(plain: Check, estimate: MeanEstimate, levels: Levels) -> Outco
     return Outcome.FAILED if fails else Outcome.INCONCLUSIVE
 
 
-def _corrected(
-    plain: Check,
-    corrected: tuple[MeanEstimate, int],
-    alone: str,
-    outcome: Outcome,
-    lowest: float,
-) -> Check:
-    """Return *plain* with a mean corrected by labels; *alone* is what the judge alone shows."""
-    estimate, label_count = corrected
-    low, high = estimate.interval(CONFIDENCE)
-    return replace(
-        plain,
-        outcome=outcome,
-        after=_clamp(estimate.mean, 0.0),
-        low=_clamp(low, lowest),
-        high=_clamp(high, lowest),
+def _with_figure(check: Check, figure: Figure, **more: Any) -> Check:
+    low, high, method = figure.low, figure.high, figure.method
+    return replace(check, after=figure.value, low=low, high=high, method=method, **more)
+
+
+def _corrected(check: Check, estimated: _Estimate, alone: str, lowest: float = 0.0) -> Check:
+    """Return *check* with a mean corrected by labels; *alone* is what the judge alone shows."""
+    (estimate, label_count), nothing = estimated, {"needed": None, "certifiable": None}
+    figure = _figure_by_labels(estimate, check.n, lowest)
+    note = f"corrected by {label_count} labels of these replies: {alone}"
+    return _with_figure(check, figure, note=note, shown_limit=None, **nothing)
+
+
+def _figure_by_labels(estimate: MeanEstimate, n: int, lowest: float) -> Figure:
+    """Return the mean of *n* cases, corrected by labels; its interval is not below *lowest*."""
+    low, high = (_clamp(bound, lowest) for bound in estimate.interval(CONFIDENCE))
+    return Figure(
+        unit="share", value=_clamp(estimate.mean, 0.0), low=low, high=high, n=n, units=n,
         method="labels",
-        needed=None,
-        certifiable=None,
-        shown_limit=None,
-        note=f"corrected by {label_count} labels of these replies: {alone}",
-    )
+    )  # fmt: skip
 
 
 def _mean_by_labels(
-    plain: Check, samples: Samples, values: FloatArray, labels: Mapping[str, float]
-) -> tuple[MeanEstimate, int] | None:
+    samples: Samples, values: FloatArray, labels: Mapping[str, float]
+) -> _Estimate | None:
     """Return the mean of *values* corrected by *labels*, and the number of labels; None if few."""
     labelled = [index for index, case_id in enumerate(samples.case_ids) if case_id in labels]
-    is_plain_sample = samples.groups is None and samples.weights is None and not plain.missing
+    is_complete = not np.isnan(values).any()
+    is_plain_sample = samples.groups is None and samples.weights is None and is_complete
     if len(labelled) < MIN_CORRECTION_LABELS or not is_plain_sample:
         return None
     label_values = [labels[samples.case_ids[index]] for index in labelled]
@@ -306,6 +310,23 @@ def _mean_by_labels(
 # Minimums ---------------------------------------------------------------------------------------
 
 
+def graded_rate(evidence: JudgeEvidence, samples: Samples) -> Figure:
+    """Return the rate of good replies, corrected by human labels as far as these can correct it."""
+    plain, found = rate_figure(samples), evidence.found_shares
+    if not evidence.validations or evidence.error:
+        return plain
+    corrected = _mean_by_labels(samples, samples.values, evidence.human_scores)
+    if corrected:
+        return _figure_by_labels(corrected[0], len(samples), 0.0)
+    if found is None or _least_shown(found) <= 0:
+        return plain
+    low, high = (
+        None if bound is None else _true_rate(bound, found) for bound in (plain.low, plain.high)
+    )
+    value = _true_rate(plain.value, found)
+    return replace(plain, value=value, low=low, high=high, method="judge")
+
+
 def check_graded_minimum(
     evidence: JudgeEvidence, after: Samples, *, minimum: float, levels: Levels
 ) -> Check:
@@ -313,17 +334,19 @@ def check_graded_minimum(
     plain = check_minimum(after, minimum=minimum, levels=levels)
     if not evidence.validations or evidence.error:
         return plain
-    corrected = _minimum_by_labels(plain, after, evidence.human_scores, levels)
-    found = evidence.found_shares
-    if corrected or found is None:
-        return corrected or plain
+    found, figure = evidence.found_shares, graded_rate(evidence, after)
+    corrected = _mean_by_labels(after, after.values, evidence.human_scores)
+    if corrected:
+        return _minimum_by_labels(plain, corrected, levels)
+    if found is None:
+        return plain
     if _least_shown(found) <= 0:
         return _undecidable(plain)
-    return _minimum_of_grades(plain, after, found, levels)
+    return _minimum_of_grades(plain, figure, after, found, levels)
 
 
 def _minimum_of_grades(
-    plain: Check, after: Samples, found: tuple[IntervalEstimate, IntervalEstimate], levels: Levels
+    plain: Check, figure: Figure, after: Samples, found: _Shares, levels: Levels
 ) -> Check:
     """Return the minimum check with the minimum converted to a rate of the judge's grades."""
 
@@ -340,20 +363,14 @@ def _minimum_of_grades(
         outcome = Outcome.PASSED
     elif lenient_check.outcome is Outcome.FAILED:
         outcome = Outcome.FAILED
-    low, high = (
-        None if bound is None else _true_rate(bound, found) for bound in (plain.low, plain.high)
-    )
-    return replace(
+    return _with_figure(
         plain,
+        figure,
         outcome=outcome,
-        after=_true_rate(plain.after, found),
-        low=low,
-        high=high,
         p_pass=strict_check.p_pass,
         p_fail=lenient_check.p_fail,
         needed=strict_check.needed,
         shown_limit=_shown_minimum(plain, outcome, levels, holds),
-        method="judge",
         note=_joined(plain.note, _minimum_note(plain, *found, strict)),
     )
 
@@ -384,24 +401,19 @@ def _minimum_note(
     )
 
 
-def _minimum_by_labels(
-    plain: Check, after: Samples, human_scores: Mapping[str, float], levels: Levels
-) -> Check | None:
-    """Return the minimum check by the two-phase estimate; None with too few labels."""
-    corrected = _mean_by_labels(plain, after, after.values, human_scores)
-    if corrected is None:
-        return None
+def _minimum_by_labels(plain: Check, corrected: _Estimate, levels: Levels) -> Check:
+    """Return the minimum check by the two-phase estimate."""
+    estimate = corrected[0]
 
     def holds(minimum: float) -> bool:
-        return minimum <= 0.0 or corrected[0].p_above(minimum) <= levels.miss
+        return minimum <= 0.0 or estimate.p_above(minimum) <= levels.miss
 
-    p_pass, p_fail = corrected[0].p_above(plain.limit), corrected[0].p_below(plain.limit)
+    p_pass, p_fail = estimate.p_above(plain.limit), estimate.p_below(plain.limit)
     outcome = Outcome.FAILED if p_fail <= levels.alarm else Outcome.INCONCLUSIVE
     outcome = Outcome.PASSED if holds(plain.limit) else outcome
     shown = _shown_minimum(plain, outcome, levels, holds)
-    alone = f"the judge alone calls {percent(plain.after)} good"
-    check = _corrected(plain, corrected, alone, outcome, lowest=0.0)
-    return replace(check, p_pass=p_pass, p_fail=p_fail, shown_limit=shown)
+    check = _corrected(plain, corrected, f"the judge alone calls {percent(plain.after)} good")
+    return replace(check, outcome=outcome, p_pass=p_pass, p_fail=p_fail, shown_limit=shown)
 
 
 def _shown_minimum(

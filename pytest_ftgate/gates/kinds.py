@@ -39,10 +39,10 @@ from pytest_ftgate.suite.skill_levels import LevelChoice
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.divergence import CaseDivergence
+    from pytest_ftgate.gates.figures import ReplyTimes
     from pytest_ftgate.gates.judges import JudgeEvidence
     from pytest_ftgate.gates.rates import Comparison
     from pytest_ftgate.gates.samples import Samples
-    from pytest_ftgate.gates.usage import ReplyTimes
 
 
 class GateEvidence(Protocol):

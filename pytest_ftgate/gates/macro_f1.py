@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from pytest_ftgate.gates.checks import check_drop, check_minimum
 from pytest_ftgate.gates.feasibility import macro_f1_shortage
+from pytest_ftgate.gates.figure import Figure
+from pytest_ftgate.gates.figures import rate_figure
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_values
 from pytest_ftgate.gates.verdict import Check, Outcome
@@ -56,6 +58,13 @@ def check_macro_minimum(
     samples, rating = _samples(after, predictions), partial(_imputed_score, predictions)
     check = check_minimum(samples, minimum=minimum, levels=levels, rating=rating)
     return _if_enough(check, predictions, samples)
+
+
+def macro_f1_figure(scores: VariantScores, labels: Sequence[str]) -> Figure:
+    """Return the macro-F1 of one variant over the cases with a reply."""
+    predictions = label_predictions(scores, labels)
+    rating = partial(_imputed_score, predictions)
+    return rate_figure(_samples(scores, predictions), rating, method="f1")
 
 
 def macro_f1_pairs(before: LabelPredictions, after: LabelPredictions) -> PairedCounts:

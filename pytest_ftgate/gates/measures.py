@@ -1,13 +1,29 @@
-"""What an accuracy or a format gate measures, where nothing is gated as well."""
+"""What gates measure of a variant, where nothing is gated as well."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from pytest_ftgate.gates.checks import check_minimum, pair_samples, sample_rate
+from pytest_ftgate.gates.checks import pair_samples
+from pytest_ftgate.gates.figure import Figure
+from pytest_ftgate.gates.figures import (
+    known_times,
+    latency_figure,
+    mean_figure,
+    rate_figure,
+    request_prices,
+    sample_rate,
+    token_figure,
+)
 from pytest_ftgate.gates.format_errors import format_error_fields
+from pytest_ftgate.gates.judges import JudgeEvidence, check_graded_minimum, graded_rate
 from pytest_ftgate.gates.levels import CONFIDENCE, Levels
-from pytest_ftgate.gates.macro_f1 import check_macro_minimum, macro_f1_pairs, macro_f1_score
+from pytest_ftgate.gates.macro_f1 import (
+    check_macro_minimum,
+    macro_f1_figure,
+    macro_f1_pairs,
+    macro_f1_score,
+)
 from pytest_ftgate.gates.next_steps import gate_place
 from pytest_ftgate.gates.samples import align, samples_from_scores
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
@@ -18,6 +34,7 @@ from pytest_ftgate.stats.paired import PairedCounts, change_interval
 from pytest_ftgate.stats.rates import MeanScore
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
+from pytest_ftgate.suite.providers import provider_spec
 
 
 def guess_rate(suite: Suite, gate: Gate) -> float:
@@ -52,14 +69,49 @@ def _is_macro_f1(gate: Gate) -> bool:
     return isinstance(gate, RateGate) and gate.metric == "macro_f1"
 
 
+#: The quantiles of the latency, by name: the ends of its spread, its middle half, its median.
+_QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
+
+
+def variant_figures(
+    suite: Suite, scores: VariantScores, judges: JudgeEvidence | None = None
+) -> dict[str, Figure]:
+    """Return the figures of a variant by name, those without any value left out.
+
+    They are ``accuracy``, ``format``, ``macro_f1``, ``usd_per_1k``, ``tokens``, and ``p05``,
+    ``p25``, ``p50``, ``p75`` and ``p95`` of the latency. Where the labels of *judges* correct the
+    accuracy, ``accuracy.graded`` is that of the grades.
+    """
+    variant = suite.variants[scores.variant]
+    samples = samples_from_scores(scores, "accuracy")
+    graded = rate_figure(samples)
+    figures = {"accuracy": graded_rate(judges, samples) if judges else graded}
+    if figures["accuracy"] != graded:
+        figures["accuracy.graded"] = graded
+    figures["format"] = rate_figure(samples_from_scores(scores, "format"))
+    if suite.labels:
+        figures["macro_f1"] = macro_f1_figure(scores, suite.labels)
+    prices = request_prices(scores, variant.tariff)
+    figures["usd_per_1k"] = mean_figure(prices, "usd", flat=variant.tariff.is_flat)
+    figures["tokens"] = token_figure(scores)
+    times = known_times(scores, timed=not provider_spec(variant.provider).classifier)
+    figures |= {name: latency_figure(times, share) for name, share in _QUANTILES.items()}
+    return {name: figure for name, figure in figures.items() if figure.n}
+
+
 def measure_rate(
-    suite: Suite, gate: RateGate, scores: VariantScores, baseline: VariantScores | None = None
+    suite: Suite,
+    gate: RateGate,
+    scores: VariantScores,
+    baseline: VariantScores | None = None,
+    judges: JudgeEvidence | None = None,
 ) -> Verdict:
     """Return the rate of an ungated variant, as a verdict that is only shown."""
     if gate.metric == "macro_f1":
         check = check_macro_minimum(scores, suite.labels, minimum=0.0, levels=Levels())
     else:
-        check = check_minimum(samples_from_scores(scores, gate.kind), minimum=0.0)
+        samples, judges = samples_from_scores(scores, gate.kind), judges or JudgeEvidence()
+        check = check_graded_minimum(judges, samples, minimum=0.0, levels=Levels())
     verdict = ungated_verdict(suite, gate, scores.variant, check)
     change = shown_change(suite, gate, baseline, scores)
     return replace(verdict, shown_change=change, **format_error_fields(gate, None, scores))
@@ -107,13 +159,17 @@ def _share_a_case(gate: RateGate, before: VariantScores, after: VariantScores) -
 
 
 def not_gated_verdict(
-    suite: Suite, gate: RateGate, scores: VariantScores, baseline: VariantScores | None
+    suite: Suite,
+    gate: RateGate,
+    scores: VariantScores,
+    baseline: VariantScores | None,
+    judges: JudgeEvidence,
 ) -> Verdict:
     """Return the measurement of a variant that nothing can fail, with what leaves nothing.
 
     *baseline* are the scores that the change is shown from, or None.
     """
-    verdict = measure_rate(suite, gate, scores, baseline)
+    verdict = measure_rate(suite, gate, scores, baseline, judges)
     values: dict[str, Value] = {} if gate.min is None else {"minimum": gate.min}
     if baseline is None and gate.max_drop is not None:
         values["key"] = "baseline"

@@ -20,6 +20,7 @@ from pytest_ftgate.gates.judges import (
     JudgeEvidence,
     check_graded_drop,
     check_graded_minimum,
+    graded_rate,
     inconclusive_if_unqualified,
     judge_notes,
     with_judge_evidence,
@@ -138,7 +139,8 @@ def evaluate_rate(
     if _awaits_record(gate):
         checks = _without_lone_must_pass(checks)
     elif not checks:
-        return not_gated_verdict(suite, gate, scores, comparison.shown_baseline)
+        baseline, judges = comparison.shown_baseline, comparison.judge_evidence
+        return not_gated_verdict(suite, gate, scores, baseline, judges)
     verdict = _verdict(suite, gate, comparison, checks, look)
     return _with_steps(suite, gate, verdict, comparison, look)
 
@@ -228,8 +230,8 @@ def _slices_decide(check: Check | None, parts: tuple[Slice, ...]) -> bool:
 def _statement(gate: RateGate, check: Check | None, comparison: Comparison) -> Statement:
     if check is None:
         samples = samples_from_scores(comparison.scores, gate.kind)
-        answered = samples.select(samples.has_reply)
-        rate: dict[str, Value] = {"rate": answered.mean} if len(answered) else {}
+        figure = graded_rate(comparison.judge_evidence, samples)
+        rate: dict[str, Value] = {"rate": figure.value} if figure.n else {}
         values = {**rate, **_missing_values(samples)}
         return Statement(StatementKind.NOTHING_TO_COMPARE, values)
     is_plain = gate.name == gate.metric == "accuracy"
@@ -292,7 +294,7 @@ def _mean_checks(
     suite: Suite, gate: RateGate, comparison: Comparison, unshared: Levels, shared: Levels
 ) -> Iterator[Check]:
     samples = samples_from_scores(comparison.scores, gate.kind)
-    evidence = comparison.judge_evidence if gate.kind == "accuracy" else JudgeEvidence()
+    evidence = comparison.judge_evidence
     if gate.min:
         yield check_graded_minimum(evidence, samples, minimum=gate.min, levels=unshared)
     if gate.max_drop is None:

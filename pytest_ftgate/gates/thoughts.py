@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from math import isinf
 from statistics import fmean, median
 from typing import Any, Final
 
 import numpy as np
 
 from pytest_ftgate.gates.checks import check_drop
+from pytest_ftgate.gates.figures import check_of_figure, rise_figure
 from pytest_ftgate.gates.levels import CONFIDENCE, MIN_CASES_FOR_COST, Levels
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_values
 from pytest_ftgate.gates.units import amount, percent, share_change, times
@@ -18,7 +18,6 @@ from pytest_ftgate.gates.usage import interval_outcome
 from pytest_ftgate.gates.verdict import Check, CheckKind, Drift, DriftKind, Outcome
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.stats.means import ratio_interval
 from pytest_ftgate.stats.proportions import wilson
 from pytest_ftgate.suite.gate_kinds import RateGate
 
@@ -79,22 +78,18 @@ def _length_check(before: VariantScores, after: VariantScores, limit: float, uni
     """Compare the mean length of a thought over the cases in which both sides think."""
     then, now = align(*(_select(side, _thought_lengths(side, unit)) for side in (before, after)))
     known = then.has_reply & now.has_reply
-    then, now = then.select(known), now.select(known)
-    groups = np.arange(len(now)) if now.groups is None else now.groups
-    units = np.unique(groups).size
-    check = Check(
-        kind=CheckKind.BASELINE, against=before.variant, outcome=Outcome.INCONCLUSIVE, limit=limit,
-        n=len(now), effective=units, before=then.mean, after=now.mean, unit=unit, method="t",
-        rise=now.mean / then.mean - 1.0 if then.mean else None, measure=_LENGTH,
+    figure, old = rise_figure(then, now, unit), then.select(known).mean
+    check = check_of_figure(
+        figure, CheckKind.BASELINE, limit, against=before.variant, before=old,
+        after=now.select(known).mean, rise=figure.value if old else None, missing=0,
+        measure=_LENGTH,
     )  # fmt: skip
-    if units < MIN_CASES_FOR_COST:
-        note = f"both sides think in {units} unrelated cases; {MIN_CASES_FOR_COST} are needed"
+    if figure.units < MIN_CASES_FOR_COST:
+        note = (
+            f"both sides think in {figure.units} unrelated cases; {MIN_CASES_FOR_COST} are needed"
+        )
         return replace(check, informative=False, note=note)
-    weights = np.ones(len(now)) if now.weights is None else now.weights
-    low, high = ratio_interval(now.values * weights, then.values * weights, CONFIDENCE, groups)
-    bounds = (low - 1.0, None if isinf(high) else high - 1.0)
-    outcome = interval_outcome(*bounds, limit)
-    return replace(check, low=bounds[0], high=bounds[1], outcome=outcome)
+    return replace(check, outcome=interval_outcome(check.low, check.high, limit))
 
 
 def _length_unit(*sides: VariantScores) -> str:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import ceil, isinf
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from math import ceil
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.feasibility import min_cases_for_quantile, min_latency_cases
-from pytest_ftgate.gates.levels import CONFIDENCE, MAX_MISSING_SHARE, MIN_CASES_FOR_COST
-from pytest_ftgate.gates.next_steps import blocking_checks, gate_place, limit_steps
-from pytest_ftgate.gates.samples import (
-    FloatArray,
-    Samples,
-    align,
-    same_replies,
-    samples_from_values,
+from pytest_ftgate.gates.figure import Figure
+from pytest_ftgate.gates.figures import (
+    ReplyTimes,
+    check_of_figure,
+    latency_figure,
+    mean_figure,
+    quantile_figure,
+    request_prices,
+    rise_figure,
 )
+from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, MIN_CASES_FOR_COST
+from pytest_ftgate.gates.next_steps import blocking_checks, gate_place, limit_steps
+from pytest_ftgate.gates.samples import Samples, align, same_replies
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
 from pytest_ftgate.gates.units import quantity, round_up
 from pytest_ftgate.gates.verdict import (
@@ -31,11 +32,7 @@ from pytest_ftgate.gates.verdict import (
     combine_checks,
     ungated_verdict,
 )
-from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.stats.means import ratio_interval
-from pytest_ftgate.stats.proportions import binomial_cdf
 from pytest_ftgate.suite.gate_kinds import CostGate, LatencyGate
 from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.prices import Tariff, request_price
@@ -133,10 +130,10 @@ def measure_cost(suite: Suite, gate: CostGate, scores: VariantScores) -> Iterato
 
 def _mean_price_check(scores: VariantScores, tariff: Tariff, limit: float) -> Check:
     """Compare the mean price of 1,000 requests, in USD, with *limit*."""
-    prices = _request_prices(scores, tariff)
-    known, n = prices.select(prices.has_reply), len(prices)
-    check = _ratio_check(known, np.ones(len(known)), n, limit, flat=_is_flat(tariff))
-    return _cost_outcome(check, n)
+    prices = request_prices(scores, tariff)
+    figure = mean_figure(prices, "usd", flat=tariff.is_flat)
+    note = "" if tariff.is_flat else _price_note(figure, prices.select(prices.has_reply))
+    return _cost_outcome(check_of_figure(figure, CheckKind.MEAN, limit, note=note))
 
 
 def _cost_checks(
@@ -151,88 +148,54 @@ def _cost_checks(
 
 def _cost_rise(suite: Suite, scores: VariantScores, baseline: VariantScores, limit: float) -> Check:
     tariffs = [suite.variants[side.variant].tariff for side in (baseline, scores)]
-    before, after = align(
-        _request_prices(baseline, tariffs[0]), _request_prices(scores, tariffs[1])
-    )
+    before, after = align(*map(request_prices, (baseline, scores), tariffs))
     known = before.has_reply & after.has_reply
     then, now = before.select(known), after.select(known)
-    flat = all(_is_flat(tariff) for tariff in tariffs)
-    check = _ratio_check(now, then.values, len(after), limit, flat=flat)
-    low, high = (None if bound is None else bound - 1.0 for bound in (check.low, check.high))
-    check = replace(
-        check, kind=CheckKind.BASELINE, against=baseline.variant, low=low, high=high,
-        before=then.mean, rise=now.mean / then.mean - 1.0 if then.mean else None,
+    is_flat = all(tariff.is_flat for tariff in tariffs)
+    figure = rise_figure(before, after, "usd", flat=is_flat)
+    is_free = then.mean == 0.0
+    check = check_of_figure(
+        figure, CheckKind.BASELINE, limit, against=baseline.variant,
+        before=then.mean, after=now.mean, rise=None if is_free else figure.value,
+        note="" if is_flat or is_free else _price_note(figure, now),
     )  # fmt: skip
-    if then.mean == 0.0 and len(then):
+    if is_free and len(then):
         note = f"{baseline.variant} costs nothing, so no share of it can be computed"
-        return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
+        return replace(check, informative=False, note=note)
     if same_replies(before, after) and known.all():
         return replace(check, low=0.0, high=0.0, outcome=Outcome.PASSED, is_unchanged=True)
-    return _cost_outcome(check, len(after))
+    return _cost_outcome(check)
 
 
-def _request_prices(scores: VariantScores, tariff: Tariff) -> Samples:
-    """Return the price of 1,000 requests in USD for each case; NaN without known usage."""
-    usages = [[reply.usage for reply in result.replies] for result in scores.results.values()]
-    prices = [
-        [float(price) for usage in case if (price := request_price(tariff, usage)) is not None]
-        for case in usages
-    ]
-    means = np.array([1000 * sum(case) / len(case) if case else np.nan for case in prices])
-    return samples_from_values(scores, means).select(scores.weights > 0)
-
-
-def _is_flat(tariff: Tariff) -> bool:
-    return tariff.per_1k is not None
-
-
-def _ratio_check(
-    samples: Samples, denominator: FloatArray, cases: int, limit: float, *, flat: bool
-) -> Check:
-    """Return a check with the interval of the ratio of *samples* to *denominator*, by their sums.
-
-    A flat price has no spread, so that its interval is one point. *samples* are the prices of those
-    of *cases* where they are known; *denominator* has one value for each.
-    """
-    n = len(samples)
-    groups = np.arange(n) if samples.groups is None else samples.groups
-    units = np.unique(groups).size
-    check = Check(
-        kind=CheckKind.MEAN, outcome=Outcome.INCONCLUSIVE, limit=limit, n=n, effective=units,
-        after=samples.mean, missing=cases - n, unit="usd", method="t",
-    )  # fmt: skip
-    weights = np.ones(n) if samples.weights is None else samples.weights
-    numerator, denominator = samples.values * weights, denominator * weights
-    if not n or not denominator.sum():
-        return check
-    ratio = float(numerator.sum() / denominator.sum())
-    if flat:
-        return replace(check, low=ratio, high=ratio)
-    what = "cases" if samples.groups is None else "groups of related cases"
-    if units < MIN_CASES_FOR_COST:
-        return replace(check, note=f"{units} {what}; at least {MIN_CASES_FOR_COST} are needed")
-    low, high = ratio_interval(numerator, denominator, CONFIDENCE, groups)
-    note = _dominance_note(numerator, groups)
-    return replace(check, low=low, high=None if isinf(high) else high, note=note)
+def _price_note(figure: Figure, prices: Samples) -> str:
+    """Return that the unrelated cases are few, or that the mean rests on one of them, or ""."""
+    what = "cases" if prices.groups is None else "groups of related cases"
+    if not figure.n:
+        return ""
+    if figure.units < MIN_CASES_FOR_COST:
+        return f"{figure.units} {what}; at least {MIN_CASES_FOR_COST} are needed"
+    return _dominance_note(prices)
 
 
 #: A unit with a larger share of the sum is named, since the mean rests on it.
 _LARGE_SHARE = 0.1
 
 
-def _dominance_note(prices: FloatArray, groups: NDArray[np.generic]) -> str:
+def _dominance_note(prices: Samples) -> str:
     """Return that one case or group holds a large share of the sum, or ""."""
-    sums = np.bincount(np.unique(groups, return_inverse=True)[1], prices)
+    numbers = np.arange(len(prices)) if prices.groups is None else prices.groups
+    weights = 1.0 if prices.weights is None else prices.weights
+    sums = np.bincount(np.unique(numbers, return_inverse=True)[1], prices.values * weights)
     share = float(sums.max() / sums.sum()) if sums.sum() else 0.0
     if share <= _LARGE_SHARE:
         return ""
-    unit = "case" if sums.size == prices.size else "group of related cases"
+    unit = "case" if sums.size == len(prices) else "group of related cases"
     return f"one {unit} holds {share:.0%} of the cost, so that the mean rests on few of them"
 
 
-def _cost_outcome(check: Check, cases: int) -> Check:
+def _cost_outcome(check: Check) -> Check:
     # A flat price is exact, however many replies are missing.
-    if check.missing > MAX_MISSING_SHARE * cases and check.low != check.high:
+    if check.missing > MAX_MISSING_SHARE * (check.n + check.missing) and check.low != check.high:
         return check
     check = replace(check, outcome=interval_outcome(check.low, check.high, check.limit))
     if check.outcome is Outcome.INCONCLUSIVE:
@@ -264,59 +227,6 @@ def _cost_notes(scores: VariantScores, tariff: Tariff) -> Iterator[str]:
 _P50 = 0.5
 _QUANTILES = {CheckKind.P50: _P50, CheckKind.P95: 0.95}
 _FRESH_REPLIES = "request all of them again to measure it: --ftgate-replies=fresh"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplyTimes:
-    """The latencies of a variant's replies.
-
-    Attributes:
-        seconds: by case id, the seconds that each reply of this run took.
-        groups: by case id, the group of the case, unique for a case without a group.
-        replies: the number of all replies, cached ones included.
-        missing: the errors of the failed requests.
-    """
-
-    variant: str
-    seconds: Mapping[str, Sequence[float]]
-    groups: Mapping[str, str]
-    replies: int
-    missing: tuple[str, ...] = ()
-
-    @property
-    def measured(self) -> int:
-        """The number of replies with a latency, requested in this run."""
-        return sum(map(len, self.seconds.values()))
-
-    @property
-    def units(self) -> int:
-        """The number of independent units (groups) with a latency."""
-        return len({self.groups[case_id] for case_id in self.seconds})
-
-
-def reply_times(
-    variant: str,
-    requests: Iterable[CaseRequest],
-    replies: Mapping[str, Reply | FtgateError],
-    fresh: Mapping[str, Reply],
-) -> ReplyTimes:
-    """Return the latencies of the replies to *requests*.
-
-    *replies* and *fresh* are by fingerprint: each reply or error, and the replies of this run.
-    """
-    seconds: dict[str, list[float]] = defaultdict(list)
-    groups, count, missing = dict[str, str](), 0, list[str]()
-    for case_request in requests:
-        case, fingerprint = case_request.case, case_request.fingerprint
-        reply = replies[fingerprint]
-        count += isinstance(reply, Reply)
-        missing += [str(reply)] if not isinstance(reply, Reply) else []
-        if fingerprint in fresh:
-            seconds[case.id].append(fresh[fingerprint].seconds)
-            groups[case.id] = case.group or f"\0{case.id}"
-    return ReplyTimes(
-        variant=variant, seconds=seconds, groups=groups, replies=count, missing=tuple(missing)
-    )
 
 
 def evaluate_latency(
@@ -382,8 +292,8 @@ def _latency_checks(
 
 def _quantile_check(times: ReplyTimes, kind: CheckKind, limit: float) -> Check:
     """Compare a quantile of the latencies, ``p50`` or ``p95``, with *limit* in milliseconds."""
-    values = 1000 * np.array([seconds for case in times.seconds.values() for seconds in case])
-    return _check_quantile(times, values, _QUANTILES[kind], kind, limit)
+    check = check_of_figure(latency_figure(times, _QUANTILES[kind]), kind, limit)
+    return _latency_outcome(times, check)
 
 
 def _latency_rise(
@@ -396,45 +306,19 @@ def _latency_rise(
     )
     shared = replace(times, seconds={case_id: times.seconds[case_id] for case_id in case_ids})
     rises = now / np.maximum(then, 1e-9) - 1.0
-    check = _check_quantile(shared, rises, _P50, CheckKind.BASELINE, limit)
-    before, after = float(np.median(then)), float(np.median(now))
-    return replace(check, against=baseline.variant, rise=check.after, before=before, after=after)
-
-
-def _check_quantile(
-    times: ReplyTimes, values: FloatArray, share: float, kind: CheckKind, limit: float
-) -> Check:
-    """Return the check of a quantile of *values*, decided by its interval."""
-    value, low, high = quantile_interval(values, share, times.units)
-    missing = len(times.missing)
-    outcome = interval_outcome(low, high, limit)
-    if missing > MAX_MISSING_SHARE * (times.replies + missing):
-        outcome = Outcome.INCONCLUSIVE
-    return Check(
-        kind=kind, outcome=outcome, limit=limit, n=values.size, after=value, low=low, high=high,
-        effective=times.units, missing=missing, unit="ms", method="order",
+    before, after, rise = (quantile_figure(shared, side, _P50) for side in (then, now, rises))
+    check = check_of_figure(
+        rise, CheckKind.BASELINE, limit, against=baseline.variant,
+        before=before.value, after=after.value, rise=rise.value,
     )  # fmt: skip
+    return _latency_outcome(shared, check)
 
 
-def quantile_interval(
-    values: FloatArray, share: float, units: int
-) -> tuple[float, float | None, float | None]:
-    """Return a quantile of *values* and its exact 95 % interval, by order statistics.
-
-    *share* is the quantile, 0 to 1, and *units* the number of independent values. A bound is None
-    with too few values for it.
-    """
-    ranked, risk = np.sort(values), (1.0 - CONFIDENCE) / 2.0
-    if not ranked.size:
-        return 0.0, None, None
-    # A bound at rank r (from 1) fails if fewer than r values lie below the true quantile.
-    below = binomial_cdf(np.arange(float(units)), float(units), share)
-    lower = int(np.count_nonzero(below <= risk))
-    upper = int(np.count_nonzero(below < 1.0 - risk)) + 1
-    ranks = [ceil(rank * ranked.size / units) for rank in (lower, upper)]
-    low = float(ranked[ranks[0] - 1]) if lower else None
-    high = float(ranked[ranks[1] - 1]) if upper <= units else None
-    return float(np.quantile(ranked, share, method="inverted_cdf")), low, high
+def _latency_outcome(times: ReplyTimes, check: Check) -> Check:
+    """Return *check*, decided by its interval."""
+    if check.missing > MAX_MISSING_SHARE * (times.replies + check.missing):
+        return check
+    return replace(check, outcome=interval_outcome(check.low, check.high, check.limit))
 
 
 def _latency_notes(

@@ -43,10 +43,13 @@ class LadderRow:
             suite does not score it.
         gain: over the row above; None for the first.
         p50_ms, p95_ms: percentiles of the latency; None if not timed.
-        tokens: the mean number of input and output tokens of a request.
+        tokens: the mean number of tokens of a request: input, cached or not, and output.
         prompt_tokens: the approximate tokens of the system prompt and the examples.
         tokens_per_word: the approximate input tokens for a word of a case.
-        usd_per_1k: USD for a thousand requests; *usd_low* and *usd_high* are the 95 % interval.
+        usd_per_1k: USD for a thousand requests as measured; *usd_low* and *usd_high* are the 95 %
+            interval.
+        usd_served: the same with the caching and the batches that ``economics`` declares; None if
+            it declares none.
         unknown: ``local`` or ``unpriced`` if there is no price, else "".
         usd_per_month: USD a month at the declared volume, with all other costs.
         frontier: no other row is both more accurate and cheaper.
@@ -73,6 +76,7 @@ class LadderRow:
     usd_per_1k: float | None = None
     usd_low: float | None = None
     usd_high: float | None = None
+    usd_served: float | None = None
     unknown: str = ""
     usd_per_month: float | None = None
     frontier: bool = False

@@ -6,30 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
-import numpy as np
-
-from pytest_ftgate.gates.levels import CONFIDENCE, MIN_CASES_FOR_COST
-from pytest_ftgate.gates.samples import Samples, align, samples_from_values
+from pytest_ftgate.gates.figure import Figure
+from pytest_ftgate.gates.figures import (
+    difference_figure,
+    mean_figure,
+    request_prices,
+)
+from pytest_ftgate.gates.samples import Samples, align
 from pytest_ftgate.recommend.advice import BreakEven, CostByVolume, CostSeries
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.stats.means import mean_interval
 from pytest_ftgate.suite.declaration import Spend
 from pytest_ftgate.suite.model import DAYS_PER_MONTH, Economics, Variant
-from pytest_ftgate.suite.prices import Tariff, request_price
+from pytest_ftgate.suite.prices import Tariff
 
 _MONTHS_PER_YEAR = 12
 #: Requests a day for which costs are listed, besides the declared volume.
 _VOLUMES = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 _FREE = Tariff(per_1k=0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class _BoundedMean:
-    """A mean with its 95 % interval; None if unbounded."""
-
-    mean: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,16 +38,19 @@ class VariantCost:
 
     variant: str
     prices: Samples
-    per_1k: _BoundedMean
+    per_1k: Figure
     fixed: float
     training: float
 
-    def usd_per_month(self, calls_per_day: float) -> _BoundedMean:
+    def usd_per_month(self, calls_per_day: float) -> Figure:
         """Return USD a month at *calls_per_day* requests a day."""
         thousands = calls_per_day * DAYS_PER_MONTH / 1000
-        per_1k = (self.per_1k.mean, self.per_1k.low, self.per_1k.high)
-        mean, low, high = (None if u is None else self.fixed + thousands * u for u in per_1k)
-        return _BoundedMean(mean or 0.0, low, high)
+        per_1k = self.per_1k
+        low, high = (
+            None if bound is None else self.fixed + thousands * bound
+            for bound in (per_1k.low, per_1k.high)
+        )
+        return replace(per_1k, value=self.fixed + thousands * per_1k.value, low=low, high=high)
 
 
 def variant_cost(
@@ -67,9 +63,10 @@ def variant_cost(
     """
     # With a server of your own at a monthly price, a request costs nothing more.
     has_own_server = variant.tariff.local and spend.hosting_usd_per_month is not None
-    prices = _prices_per_1k(scores, _FREE if has_own_server else variant.tariff, spend)
-    known = prices.select(prices.has_reply)
-    if not len(known):
+    tariff = _FREE if has_own_server else variant.tariff
+    prices = request_prices(scores, tariff, spend.cached, spend.batched)
+    per_1k = mean_figure(prices, "usd", flat=tariff.is_flat)
+    if not per_1k.n:
         return None
     per_evaluation = evaluation_usd if spend.evaluation_usd is None else spend.evaluation_usd
     fixed = (
@@ -77,48 +74,7 @@ def variant_cost(
         + spend.retrainings_per_year * spend.training_usd / _MONTHS_PER_YEAR
         + spend.evaluations_per_month * per_evaluation
     )
-    return VariantCost(variant.name, known, _bounded_mean(known), fixed, spend.training_usd)
-
-
-def _prices_per_1k(scores: VariantScores, tariff: Tariff, spend: Spend) -> Samples:
-    """Return USD for a thousand requests by case; NaN without a price."""
-    means = []
-    for result in scores.results.values():
-        usages = [_with_cached_share(reply.usage, spend.cached) for reply in result.replies]
-        prices = [p for usage in usages if (p := _price(tariff, usage, spend)) is not None]
-        means.append(1000 * sum(prices) / len(prices) if prices else np.nan)
-    return samples_from_values(scores, np.array(means, dtype=np.float64)).select(scores.weights > 0)
-
-
-def _price(tariff: Tariff, usage: Mapping[str, int], spend: Spend) -> float | None:
-    single = request_price(tariff, usage)
-    if single is None or not spend.batched:
-        return None if single is None else float(single)
-    batched = request_price(tariff, usage, batch=True)
-    return float(single) * (1 - spend.batched) + float(batched or single) * spend.batched
-
-
-def _with_cached_share(usage: Mapping[str, int], share: float) -> Mapping[str, int]:
-    """Return *usage* as if *share* of the input tokens came from the provider's cache."""
-    if not share:
-        return usage
-    input_tokens = sum(usage.get(key, 0) for key in ("input", "cache_read", "cache_write"))
-    cached = round(input_tokens * share)
-    return {**usage, "input": input_tokens - cached, "cache_read": cached, "cache_write": 0}
-
-
-def _bounded_mean(samples: Samples) -> _BoundedMean:
-    """Return the mean of *samples* with its interval; a group counts as one unit."""
-    groups = np.arange(len(samples)) if samples.groups is None else samples.groups
-    units = np.unique(groups).size
-    if np.ptp(samples.values) == 0.0:
-        return _BoundedMean(samples.mean, samples.mean, samples.mean)
-    if units < MIN_CASES_FOR_COST:
-        return _BoundedMean(samples.mean, None, None)
-    weights = np.ones(len(samples)) if samples.weights is None else samples.weights
-    spread = samples.mean + (samples.values - samples.mean) * weights / weights.mean()
-    low, high = mean_interval(spread, CONFIDENCE, groups)
-    return _BoundedMean(samples.mean, low, high)
+    return VariantCost(variant.name, prices, per_1k, fixed, spend.training_usd)
 
 
 def cost_by_volume(
@@ -153,9 +109,9 @@ def _series(cost: VariantCost, volumes: Sequence[float]) -> CostSeries:
     return CostSeries(
         variant=cost.variant,
         fixed=cost.fixed,
-        usd=tuple(month.mean for month in months),
-        low=tuple(month.mean if month.low is None else month.low for month in months),
-        high=tuple(month.mean if month.high is None else month.high for month in months),
+        usd=tuple(month.value for month in months),
+        low=tuple(month.value if month.low is None else month.low for month in months),
+        high=tuple(month.value if month.high is None else month.high for month in months),
     )
 
 
@@ -185,12 +141,10 @@ def _savings_per_1k(
     tuned: VariantCost, other: VariantCost
 ) -> tuple[float, float | None, float | None]:
     """Return the mean saving for a thousand requests, paired by case, and its interval."""
-    tuned_prices, other_prices = align(tuned.prices, other.prices)
-    if not len(other_prices):
-        return other.per_1k.mean - tuned.per_1k.mean, None, None
-    savings = replace(other_prices, values=other_prices.values - tuned_prices.values)
-    saving = _bounded_mean(savings)
-    return saving.mean, saving.low, saving.high
+    saving = difference_figure(*align(other.prices, tuned.prices), "usd")
+    if not saving.n:
+        return other.per_1k.value - tuned.per_1k.value, None, None
+    return saving.value, saving.low, saving.high
 
 
 def _break_even_volume(extra_fixed: float, savings_per_1k: float) -> float:

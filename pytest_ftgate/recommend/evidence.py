@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.recommend.advice import CoverageGaps
 from pytest_ftgate.scoring.scores import VariantScores
@@ -64,6 +65,7 @@ class Evidence:
         git: the git history of the suite's files.
         history: the accepted records, newest first.
         coverage_gaps: the gaps of the evaluation.
+        judges: by the scores of a variant, the evidence about the judges that graded them.
         held_out: the scores of the chosen variant on held-out cases; None before the choice.
     """
 
@@ -79,4 +81,5 @@ class Evidence:
     git: GitFacts = field(default_factory=GitFacts)
     history: tuple[AcceptedRun, ...] = ()
     coverage_gaps: CoverageGaps = field(default_factory=CoverageGaps)
+    judges: Mapping[VariantScores, JudgeEvidence] = field(default_factory=dict)
     held_out: VariantScores | None = None

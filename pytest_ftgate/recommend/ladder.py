@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from pytest_ftgate.gates.checks import check_minimum, pair_samples
+from pytest_ftgate.gates.checks import pair_samples
+from pytest_ftgate.gates.figure import Figure
+from pytest_ftgate.gates.figures import INPUT_KINDS
 from pytest_ftgate.gates.levels import CONFIDENCE, MIN_GROUPS, MISS
+from pytest_ftgate.gates.measures import variant_figures
 from pytest_ftgate.gates.samples import Samples, align, same_replies, samples_from_scores
 from pytest_ftgate.gates.units import percent
-from pytest_ftgate.gates.usage import quantile_interval
 from pytest_ftgate.recommend.advice import (
     NOT_EVALUATED,
     BreakEven,
@@ -28,7 +30,6 @@ from pytest_ftgate.recommend.advice import (
 from pytest_ftgate.recommend.cost_model import VariantCost, cost_by_volume, variant_cost
 from pytest_ftgate.recommend.evidence import Evidence
 from pytest_ftgate.requests.estimate import estimate_tokens
-from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts, change_interval, holm, p_drop, p_noninferior
 from pytest_ftgate.suite.declaration import Spend, Thresholds
@@ -156,9 +157,6 @@ def _challenge(comparison: _RungComparison, challenger: str, tuned: str) -> Chal
     )
 
 
-_MEDIAN, _P95 = 0.5, 0.95
-
-
 def _measured_rungs(evidence: Evidence) -> list[tuple[str, Variant]]:
     """Return the measured variants with their rungs, least effort first."""
     suite = evidence.suite
@@ -184,15 +182,16 @@ def _ladder_rows(
 def _row(evidence: Evidence, rung: str, variant: Variant, cost: VariantCost | None) -> LadderRow:
     name = variant.name
     scores, facts = evidence.scores[name], evidence.facts.get(name, {})
-    replies = [reply for result in scores.results.values() for reply in result.replies]
+    figures = variant_figures(evidence.suite, scores, evidence.judges.get(scores))
+    # A model on a server of your own has no price but that of the server.
+    figures = {"usd_per_1k": cost.per_1k, **figures} if cost else figures
     return LadderRow(
         variant=name,
         rung=rung,
         n=sum(bool(result.scores) for result in scores.results.values()),
-        **_rate_fields(scores),
-        **_latency_fields(replies, timed=not provider_spec(variant.provider).classifier),
-        **_token_fields(variant, scores, replies),
-        **_cost_fields(evidence, cost),
+        **_figure_fields(figures),
+        **_prompt_fields(variant, scores),
+        **(_cost_fields(evidence, figures, cost) if cost else {}),
         unknown="" if cost else variant.tariff.no_price_label,
         outcomes=_outcomes(evidence, variant),
         training_rows=evidence.training_rows.get(name),
@@ -201,15 +200,13 @@ def _row(evidence: Evidence, rung: str, variant: Variant, cost: VariantCost | No
     )
 
 
-def _cost_fields(evidence: Evidence, cost: VariantCost | None) -> dict[str, Any]:
-    if cost is None:
-        return {}
-    economics = evidence.suite.economics
+def _cost_fields(
+    evidence: Evidence, figures: Mapping[str, Figure], cost: VariantCost
+) -> dict[str, Any]:
+    economics, served = evidence.suite.economics, cost.per_1k
     return {
-        "usd_per_1k": cost.per_1k.mean,
-        "usd_low": cost.per_1k.low,
-        "usd_high": cost.per_1k.high,
-        "usd_per_month": cost.usd_per_month(economics.calls_per_day).mean if economics else None,
+        "usd_served": served.value if served != figures["usd_per_1k"] else None,
+        "usd_per_month": cost.usd_per_month(economics.calls_per_day).value if economics else None,
     }
 
 
@@ -223,37 +220,25 @@ def _outcomes(evidence: Evidence, variant: Variant) -> dict[str, str]:
     return outcomes
 
 
-def _rate_fields(scores: VariantScores) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for kind in ("accuracy", "format"):
-        samples = samples_from_scores(scores, kind)
-        if samples.has_reply.any():
-            check = check_minimum(samples, minimum=0.0)
-            fields |= {kind: check.after, f"{kind}_low": check.low, f"{kind}_high": check.high}
+#: The fields of a row by figure: of its value, and of its interval before ``_low`` and ``_high``.
+_VALUE_FIELDS = {"p50": "p50_ms", "p95": "p95_ms"}
+_INTERVAL_FIELDS = {"accuracy": "accuracy", "format": "format", "usd_per_1k": "usd"}
+
+
+def _figure_fields(figures: Mapping[str, Figure]) -> dict[str, Any]:
+    names = [name for name in (*_VALUE_FIELDS, *_INTERVAL_FIELDS, "tokens") if name in figures]
+    fields: dict[str, Any] = {_VALUE_FIELDS.get(name, name): figures[name].value for name in names}
+    for name, prefix in _INTERVAL_FIELDS.items():
+        if name in figures:
+            fields |= {f"{prefix}_low": figures[name].low, f"{prefix}_high": figures[name].high}
     return fields
 
 
-def _latency_fields(replies: Iterable[Reply], *, timed: bool) -> dict[str, Any]:
-    """Return the median and the 95th percentile; a provider that is not timed takes 0 ms."""
-    times = np.array([1000 * reply.seconds for reply in replies if reply.seconds or not timed])
-    if not times.size:
-        return {}
-    return {
-        "p50_ms": quantile_interval(times, _MEDIAN, times.size)[0],
-        "p95_ms": quantile_interval(times, _P95, times.size)[0],
-    }
-
-
-def _token_fields(
-    variant: Variant, scores: VariantScores, replies: Sequence[Reply]
-) -> dict[str, Any]:
-    used = [sum(reply.usage.get(key, 0) for key in _USAGE_KEYS) for reply in replies]
-    counts = [tokens for tokens in used if tokens]
+def _prompt_fields(variant: Variant, scores: VariantScores) -> dict[str, Any]:
     has_prompt = bool(variant.system or variant.shots or variant.shot_pool)
     prompt_tokens = estimate_tokens(variant.system or "") + _shot_tokens(variant)
     is_read = provider_spec(variant.provider).prompted and has_prompt
     return {
-        "tokens": mean(counts) if counts else None,
         "prompt_tokens": prompt_tokens if is_read else None,
         "tokens_per_word": _tokens_per_word(variant, scores),
     }
@@ -269,9 +254,6 @@ def _shot_tokens(variant: Variant) -> int:
     return round(per_shot * variant.similar_shots)
 
 
-_USAGE_KEYS = ("input", "cache_read", "cache_write", "output")
-
-
 def _tokens_per_word(variant: Variant, scores: VariantScores) -> float | None:
     """Return the approximate input tokens for a word of a case.
 
@@ -280,7 +262,7 @@ def _tokens_per_word(variant: Variant, scores: VariantScores) -> float | None:
     """
     results = [result for result in scores.results.values() if result.replies]
     tokens = np.array(
-        [sum(r.replies[0].usage.get(key, 0) for key in _USAGE_KEYS[:3]) for r in results], float
+        [sum(r.replies[0].usage.get(key, 0) for key in INPUT_KINDS) for r in results], float
     )
     words = np.array([len(result.case.input_text.split()) for result in results], float)
     same_prompt = not (variant.shot_pool or variant.retrieve or variant.tools)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pytest_ftgate.gates.checks import check_minimum
+from pytest_ftgate.gates.figures import rate_figure
 from pytest_ftgate.gates.levels import MISS
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.units import percent, points, points_interval
@@ -327,36 +327,36 @@ def _passed_variants(run: AcceptedRun) -> list[str]:
 
 
 def confirm_on_held_out(
-    suite: Suite, chosen: LadderRow, held_out: VariantScores
+    suite: Suite, chosen: VariantScores, held_out: VariantScores
 ) -> Confirmation | None:
     """Return whether held-out cases confirm the accuracy of the chosen variant.
 
     Contradicted: the accuracy on them is significantly lower (Fisher's exact test, one-sided,
     0.05) or surely below the minimum. Confirmed: it is within ``worth``. Else inconclusive.
     """
-    samples = samples_from_scores(held_out, "accuracy")
-    answered = samples.select(samples.has_reply)
-    if chosen.accuracy is None or not len(answered):
+    # People have labelled no reply to a held-out case, so both rates are those of the grades.
+    before, found = (
+        rate_figure(samples_from_scores(scores, "accuracy")) for scores in (chosen, held_out)
+    )
+    if not before.n or not found.n:
         return None
-    check = check_minimum(samples, minimum=0.0)
-    p = _p_drop_on_held_out((chosen.accuracy, chosen.n), (check.after, check.n))
+    p = _p_drop_on_held_out((before.value, before.n), (found.value, found.n))
     minimum = gate_minimum(suite, "accuracy")
-    is_below = minimum is not None and check.high is not None and check.high < minimum
-    is_within = check.after >= chosen.accuracy - suite.ladder.worth
+    is_below = minimum is not None and found.high is not None and found.high < minimum
+    is_within = found.value >= before.value - suite.ladder.worth
     not_contradicted = "confirmed" if is_within else "inconclusive"
     outcome = "contradicted" if is_below or p <= MISS else not_contradicted
-    rate = f"right in {percent(check.after)} of {check.n} held-out cases"
-    before = percent(chosen.accuracy)
+    rate = f"right in {percent(found.value)} of {found.n} held-out cases"
     return Confirmation(
         variant=chosen.variant,
-        n=check.n,
-        accuracy=check.after,
-        low=check.low or 0.0,
-        high=1.0 if check.high is None else check.high,
-        before=chosen.accuracy,
+        n=found.n,
+        accuracy=found.value,
+        low=found.low or 0.0,
+        high=1.0 if found.high is None else found.high,
+        before=before.value,
         p=p,
         outcome=outcome,
-        message=f"{outcome}: {chosen.variant} is {rate}, and in {before} before",
+        message=f"{outcome}: {chosen.variant} is {rate}, and in {percent(before.value)} before",
     )
 
 
@@ -396,7 +396,7 @@ def advise(evidence: Evidence) -> Advice | None:
         conditions=decision.conditions,
         money=ladder.money,
         challenges=decision.challenges,
-        confirmation=_confirmation(evidence, ladder, decision),
+        confirmation=_confirmation(evidence, decision),
         retiring=ladder.retiring,
         rollback=rollback,
         coverage_gaps=evidence.coverage_gaps,
@@ -405,8 +405,8 @@ def advise(evidence: Evidence) -> Advice | None:
     )
 
 
-def _confirmation(evidence: Evidence, ladder: Ladder, decision: Decision) -> Confirmation | None:
-    chosen, held_out = ladder.row(decision.variant), evidence.held_out
+def _confirmation(evidence: Evidence, decision: Decision) -> Confirmation | None:
+    chosen, held_out = evidence.scores.get(decision.variant), evidence.held_out
     if chosen is None or not held_out:
         return None
     return confirm_on_held_out(evidence.suite, chosen, held_out)
@@ -417,7 +417,7 @@ def _notes(evidence: Evidence, ladder: Ladder, decision: Decision) -> Iterator[s
         if condition.needed and condition.holds is None:
             yield condition.message
     if evidence.suite.judges:
-        yield "right is what a judge model says; here it is not corrected for the judge's errors"
+        yield "gains, and rates that no labels correct, are what a judge model says"
     for name, why in evidence.unmeasured.items():
         yield f"{name} could not be measured: {why}"
     unscored = [row.variant for row in ladder.rows if row.accuracy is None]

@@ -64,6 +64,7 @@ def _usage_columns(rungs: Sequence[LadderRow]) -> dict[str, list[str]]:
         "p95 ms": [_number(row.p95_ms) for row in rungs],
         "tokens": [_number(row.tokens) for row in rungs],
         "USD/1k": [row.unknown or _usd(row.usd_per_1k) for row in rungs],
+        "USD/1k served": [_usd(row.usd_served) for row in rungs],
         "USD/month": [_usd(row.usd_per_month) for row in rungs],
     }
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
-from math import ceil
 from statistics import fmean
 from typing import Literal
 
 import numpy as np
 
-from pytest_ftgate.gates.checks import check_minimum
-from pytest_ftgate.gates.samples import samples_from_scores
+from pytest_ftgate.gates.judges import JudgeEvidence
+from pytest_ftgate.gates.measures import variant_figures
 from pytest_ftgate.gates.skills import skill_reply_scores
-from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.workload import base_name
-from pytest_ftgate.results.run import Answer, CaseRun, ConfusionMatrix, Rate, SuiteRun, VariantRun
+from pytest_ftgate.results.run import Answer, CaseRun, ConfusionMatrix, SuiteRun, VariantRun
 from pytest_ftgate.scoring.classification import label_predictions
 from pytest_ftgate.scoring.scorers import expected_text, tool_call_text
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
@@ -31,30 +29,45 @@ _Results = Mapping[tuple[CaseSet, str], Mapping[str, CaseResult]]
 _MAX_CHARACTERS = 20_000
 
 
-def collect_suite_run(suite: Suite, scores: Iterable[tuple[CaseSet, VariantScores]]) -> SuiteRun:
+def collect_suite_run(
+    suite: Suite,
+    scores: Iterable[tuple[CaseSet, VariantScores]],
+    judges: Mapping[VariantScores, JudgeEvidence] | None = None,
+) -> SuiteRun:
     """Return the part of the run record about *suite*.
 
-    Of several results for a case, the one with most replies counts.
+    Of several results for a case, the one with most replies counts. The figures of a variant are
+    those of its scores with most cases, as its gates evaluate them; *judges* is the evidence about
+    the judges that graded them.
     """
     results: dict[tuple[CaseSet, str], dict[str, CaseResult]] = {}
+    fullest: dict[str, VariantScores] = {}
     for case_set, variant_scores in scores:
-        merged = results.setdefault((case_set, variant_scores.variant), {})
+        name = variant_scores.variant
+        if case_set == "task":
+            fullest[name] = max(fullest.get(name, variant_scores), variant_scores, key=_size)
+        merged = results.setdefault((case_set, name), {})
         for case_id, result in variant_scores.results.items():
             if case_id not in merged or len(result.scores) >= len(merged[case_id].scores):
                 merged[case_id] = result
-    task_scores = [
-        VariantScores(variant, merged)
-        for (case_set, variant), merged in results.items()
-        if case_set == "task"
-    ]
+    known = judges or {}
     return SuiteRun(
         name=suite.name,
         baseline=suite.baseline,
         bases={name: base_name(v) for name, v in suite.variants.items() if v.tuned},
-        variants=tuple(_variant_run(suite.variants[s.variant], s) for s in task_scores),
+        variants=tuple(
+            _variant_run(suite, chosen, known.get(chosen)) for chosen in fullest.values()
+        ),
         cases=tuple(_case_runs(suite, results)),
-        confusions=tuple(chain.from_iterable(_confusion(suite, s) for s in task_scores)),
+        confusions=tuple(
+            chain.from_iterable(_confusion(suite, chosen) for chosen in fullest.values())
+        ),
     )
+
+
+def _size(scores: VariantScores) -> tuple[int, int, int]:
+    """Return the number of cases, of replies, and of cases whose content has a score."""
+    return len(scores.results), len(scores.replies), int(np.isfinite(scores.correct).sum())
 
 
 def merge_suite_runs(runs: Iterable[SuiteRun]) -> SuiteRun:
@@ -68,15 +81,17 @@ def merge_suite_runs(runs: Iterable[SuiteRun]) -> SuiteRun:
         merged = cases.setdefault((case.case_set, case.id), case)
         answers = _merge_answers(merged.answers, case.answers)
         cases[case.case_set, case.id] = replace(case, answers=answers)
-    variants: dict[str, VariantRun] = {}
+    variant_by_name: dict[str, VariantRun] = {}
     for variant in chain.from_iterable(run.variants for run in runs):
-        known = variants.setdefault(variant.name, variant)
-        variants[variant.name] = max(known, variant, key=lambda one: one.replies)
+        known = variant_by_name.setdefault(variant.name, variant)
+        # Of two alike the first stays. Judges may have graded the replies in one process alone.
+        fullest = max(known, variant, key=lambda one: (one.replies, len(one.figures)))
+        variant_by_name[variant.name] = fullest
     tables = chain.from_iterable(run.confusions for run in runs)
     ranked = sorted(tables, key=lambda table: sum(map(sum, table.counts)))
     return replace(
         runs[0],
-        variants=tuple(sorted(variants.values(), key=lambda variant: variant.line)),
+        variants=tuple(sorted(variant_by_name.values(), key=lambda variant: variant.line)),
         cases=tuple(cases.values()),
         confusions=tuple({table.variant: table for table in ranked}.values()),
     )
@@ -151,9 +166,8 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _variant_run(variant: Variant, scores: VariantScores) -> VariantRun:
-    replies = [reply for result in scores.results.values() for reply in result.replies]
-    seconds = sorted(reply.seconds for reply in replies if reply.seconds)
+def _variant_run(suite: Suite, scores: VariantScores, judges: JudgeEvidence | None) -> VariantRun:
+    variant = suite.variants[scores.variant]
     return VariantRun(
         name=variant.name,
         line=variant.line,
@@ -161,42 +175,9 @@ def _variant_run(variant: Variant, scores: VariantScores) -> VariantRun:
         provider=variant.provider,
         model=variant.model,
         system=_storable(variant.system or ""),
-        replies=len(replies),
-        accuracy=_rate(scores, "accuracy"),
-        format=_rate(scores, "format"),
-        usd_per_1k=_usd_per_1k(variant, replies),
-        tokens=_mean_tokens(replies),
-        p50_ms=_quantile_ms(seconds, 0.5),
-        p95_ms=_quantile_ms(seconds, 0.95),
+        replies=len(scores.replies),
+        figures=variant_figures(suite, scores, judges),
     )
-
-
-def _rate(scores: VariantScores, kind: str) -> Rate | None:
-    if not (scores.scorable if kind == "accuracy" else scores.has_format).any():
-        return None
-    check = check_minimum(samples_from_scores(scores, kind), minimum=0.0)
-    if check.low is None or check.high is None:
-        return None
-    return Rate(value=check.after, low=check.low, high=check.high, n=check.n)
-
-
-def _usd_per_1k(variant: Variant, replies: list[Reply]) -> float | None:
-    costs = [request_price(variant.tariff, reply.usage) for reply in replies]
-    known = [float(cost) for cost in costs if cost is not None]
-    return 1000 * sum(known) / len(known) if known else None
-
-
-def _mean_tokens(replies: list[Reply]) -> float | None:
-    """Return the mean of input and output tokens together, over replies with a count."""
-    totals = [sum(reply.usage.get(kind, 0) for kind in ("input", "output")) for reply in replies]
-    known = [total for total in totals if total]
-    return sum(known) / len(known) if known else None
-
-
-def _quantile_ms(sorted_seconds: list[float], share: float) -> float | None:
-    if not sorted_seconds:
-        return None
-    return 1000 * sorted_seconds[ceil(share * len(sorted_seconds)) - 1]
 
 
 def _confusion(suite: Suite, scores: VariantScores) -> Iterable[ConfusionMatrix]:

@@ -12,13 +12,14 @@ from pydantic import ValidationError
 
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.results.verdicts import json_adapter
 
 #: The version of the file format. Raise it if a key changes its name or its meaning.
-RUN_FORMAT = 3
+RUN_FORMAT = 4
 #: The reason for which a gate was not evaluated if nothing was heard of it.
 NOT_RUN = "the run ended first"
 #: The reason for which the test of a gate failed that passed.
@@ -26,16 +27,6 @@ PASSED_XFAIL = "passed, though its xfail mark expects it not to: remove the mark
 #: The reason if a gate has the error of another one, whose node id follows.
 SAME_ERROR = "the same error as "
 _REMEDY = "write one with pytest --ftgate --ftgate-json PATH"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """A share of *n* cases, 0 to 1, with its 95 % confidence interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +101,9 @@ class VariantRun:
         gated: False for a variant that is only measured.
         system: the template of its system prompt.
         replies: the number of replies.
-        accuracy, format: rates over the cases; None if the suite does not score content or format.
-        usd_per_1k: the mean cost of 1,000 requests in USD, or None if the price is unknown.
-        tokens: the mean number of input and output tokens of a request, or None if unknown.
-        p50_ms, p95_ms: quantiles of the reply times in milliseconds, cached replies included.
+        figures: by name, those that are known: ``accuracy`` (``accuracy.graded`` beside it if human
+            labels correct it), ``format``, ``macro_f1``, ``usd_per_1k``, ``tokens`` of a request,
+            and ``p05``, ``p25``, ``p50``, ``p75`` and ``p95`` of the latency.
     """
 
     name: str
@@ -123,12 +113,7 @@ class VariantRun:
     model: str = ""
     system: str = ""
     replies: int = 0
-    accuracy: Rate | None = None
-    format: Rate | None = None
-    usd_per_1k: float | None = None
-    tokens: float | None = None
-    p50_ms: float | None = None
-    p95_ms: float | None = None
+    figures: Mapping[str, Figure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,6 +331,7 @@ def read_run(path: Path) -> Report:
     try:
         document = json.loads(path.read_bytes())
         _check_format(path, document)
+        document = _in_this_format(document)
         report: Report = json_adapter(Report).validate_python(document)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read ({error.strerror}); {_REMEDY}") from error
@@ -356,15 +342,37 @@ def read_run(path: Path) -> Report:
     return report
 
 
+#: The format before this one.
+_FORMER = 3
+
+
+def _in_this_format(document: Any) -> Any:
+    """Return *document*, with the rates of a record of the former format as figures.
+
+    Its prices, tokens and times are left out: they were not computed as those of its gates.
+    """
+    if not isinstance(document, dict) or document["format"] != _FORMER:
+        return document
+    for suite in document.get("suites", ()):
+        for variant in suite.get("variants", ()):
+            rates = {name: variant.get(name) for name in ("accuracy", "format")}
+            variant["figures"] = {
+                name: {**rate, "unit": "share", "units": rate["n"]}
+                for name, rate in rates.items()
+                if rate
+            }
+    return {**document, "format": RUN_FORMAT}
+
+
 def _check_format(path: Path, document: Any) -> None:
-    """Raise an error if *document* does not have the current format.
+    """Raise an error if *document* has neither the current format nor the former one.
 
     Raises:
         ConfigurationError: the format is an older or newer one.
         KeyError: there is no format.
     """
     number = document["format"] if isinstance(document, dict) else None
-    if not isinstance(number, int) or number == RUN_FORMAT:
+    if not isinstance(number, int) or number in (_FORMER, RUN_FORMAT):
         return
     if number > RUN_FORMAT:
         message = f"{path} has format {number}, newer than this version reads; upgrade"

@@ -31,9 +31,9 @@ from pytest_ftgate.suite.model import Gate, Suite, Variant
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.divergence import CaseDivergence
+    from pytest_ftgate.gates.figures import ReplyTimes
     from pytest_ftgate.gates.judges import JudgeEvidence
     from pytest_ftgate.gates.samples import Samples
-    from pytest_ftgate.gates.usage import ReplyTimes
 
 #: With a larger share of base cases without a reply, a comparison is an error, as in a run.
 _MAX_MISSING_SHARE = 0.5

@@ -25,9 +25,9 @@ from pytest_ftgate.suite.skill_levels import LevelChoice
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.divergence import CaseDivergence
+    from pytest_ftgate.gates.figures import ReplyTimes
     from pytest_ftgate.gates.judges import JudgeEvidence
     from pytest_ftgate.gates.samples import Samples
-    from pytest_ftgate.gates.usage import ReplyTimes
     from pytest_ftgate.runner.identity import IdentityReport
 
 #: Equal grades from one judge are reported from this number of replies on.
@@ -205,7 +205,10 @@ class _SessionEvidence:
     def judge_evidence(
         self, scores: VariantScores, baseline: VariantScores
     ) -> JudgeEvidence | None:
-        return judge_evidence_of(self.session, self.suite, scores, baseline)
+        found = judge_evidence_of(self.session, self.suite, scores, baseline)
+        if found:
+            self.session.scores.judge_evidence[scores] = found
+        return found
 
     def skill_scores(self, variant: Variant, gate: Gate, mode: str) -> VariantScores:
         return self.session.scores.skill_scores(self.suite, variant, gate, mode)
@@ -375,9 +378,12 @@ def interrupted_notes(session: Session, gates: Iterable[GateRun]) -> Iterator[st
 
 def _progress_note(variant: str, scores: VariantScores) -> Iterator[str]:
     """Yield a note on a variant without replies to all of its cases."""
-    answered = [result.correct for result in scores.results.values() if result.scores]
-    if len(answered) == len(scores.results):
+    from pytest_ftgate.gates.figures import rate_figure
+    from pytest_ftgate.gates.samples import samples_from_scores
+
+    answered = len(scores.results) - len(scores.unanswered)
+    if answered == len(scores.results):
         return
-    graded = [score for score in answered if score is not None]
-    right = f", {percent(sum(graded) / len(graded))} right" if graded else ""
-    yield f"{variant} so far: {len(answered):,} of {len(scores.results):,} cases{right}"
+    rate = rate_figure(samples_from_scores(scores, "accuracy"))
+    right = f", {percent(rate.value)} right" if rate.n else ""
+    yield f"{variant} so far: {answered:,} of {len(scores.results):,} cases{right}"

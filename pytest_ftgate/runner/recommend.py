@@ -96,6 +96,7 @@ def _collect_evidence(
         git=git_facts(suite, today),
         history=accepted_runs(suite.accepted_path),
         coverage_gaps=coverage_gaps(suite),
+        judges=session.scores.judge_evidence,
     )
 
 

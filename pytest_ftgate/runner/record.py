@@ -19,7 +19,8 @@ def collect_suite_runs(session: Session) -> list[SuiteRun]:
     """Return the suite runs of *session*, with their cases."""
     from pytest_ftgate.results.collect import collect_suite_run  # imports SciPy
 
-    return [collect_suite_run(suite, scores) for suite, scores in session.scores.by_suite()]
+    judges = session.scores.judge_evidence
+    return [collect_suite_run(*scored, judges) for scored in session.scores.by_suite()]
 
 
 def run_part(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pytest_ftgate.client.results import Result
 from pytest_ftgate.gates.looks import Look
@@ -15,6 +15,9 @@ from pytest_ftgate.runner.judges import JudgeRunner
 from pytest_ftgate.runner.workloads import Workloads
 from pytest_ftgate.scoring.scores import VariantScores, score_replies, unscored_results
 from pytest_ftgate.suite.model import Gate, Suite, Variant
+
+if TYPE_CHECKING:
+    from pytest_ftgate.gates.judges import JudgeEvidence
 
 _Workload = Literal["task", "skills", "held out"]
 
@@ -35,6 +38,8 @@ class ScoreCache:
         self._scores: dict[tuple[str, str, tuple[object, bool]], VariantScores] = {}
         self._unscored: dict[tuple[object, ...], VariantScores] = {}
         self._suites: dict[str, Suite] = {}
+        #: By the scores of a variant, the evidence about the judges that graded them.
+        self.judge_evidence: dict[VariantScores, JudgeEvidence] = {}
         #: The scored variants with their requests, for the cost report.
         self.scored_requests: list[tuple[str, Sequence[CaseRequest]]] = []
 

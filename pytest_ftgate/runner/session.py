@@ -53,8 +53,8 @@ from pytest_ftgate.suite.skill_levels import LevelChoice
 if TYPE_CHECKING:
     from threading import Thread
 
+    from pytest_ftgate.gates.figures import ReplyTimes
     from pytest_ftgate.gates.identity import IdentityResult
-    from pytest_ftgate.gates.usage import ReplyTimes
     from pytest_ftgate.results.accepted import AcceptedRecord
     from pytest_ftgate.results.exam import Exam
 
@@ -530,7 +530,7 @@ class Session:
 
     def reply_times(self, suite: Suite, variant: Variant, look: Look) -> ReplyTimes:
         """Return how long the replies took that *variant* gave in this run."""
-        from pytest_ftgate.gates.usage import reply_times
+        from pytest_ftgate.gates.figures import reply_times
 
         case_requests = self.workloads.task_requests(suite, variant, look)
         results = self.results(case_requests)

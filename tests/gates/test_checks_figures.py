@@ -16,8 +16,8 @@ from pytest_ftgate.gates.checks import (
     check_point,
     highest_minimum,
     pair_samples,
-    sample_rate,
 )
+from pytest_ftgate.gates.figures import sample_rate
 from pytest_ftgate.gates.levels import CONFIDENCE, POWER, Levels
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.units import percent

@@ -62,7 +62,7 @@ def test_held_out_cases_stand_with_their_suite_in_the_record(desk, ladder):
     assert (len(held), len(suite["cases"])) == (20, 100)
     assert {*(len(one["answers"]) for one in held)} == {1}
     # What a variant is told to reach is of the other cases, which every variant was asked.
-    assert {*(one["accuracy"]["n"] for one in suite["variants"])} == {80}
+    assert {*(one["figures"]["accuracy"]["n"] for one in suite["variants"])} == {80}
 
 
 def test_a_choice_that_held_out_cases_contradict_is_said_to_be(desk, ladder):

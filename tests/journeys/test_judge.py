@@ -107,6 +107,23 @@ def test_a_drop_that_the_judge_sees_fails_and_its_reasons_are_shown(judged):
     assert "judge-relative" not in str(result.stdout)
 
 
+def test_the_rate_that_labels_correct_is_that_of_the_verdict_in_the_record_and_the_ladder(judged):
+    judged.label("current", "worse", wrong=30)
+    gates = "{accuracy: {min: 0.5, max_drop: none}}"
+    judged.run("--ftgate-ladder", "--ftgate-json=run.json", more=HUMAN, gates=gates)
+    run = json.loads(judged.desk.path("run.json").read_text("utf-8"))
+    figures = {one["name"]: one["figures"]["accuracy"] for one in run["suites"][0]["variants"]}
+    rungs = {one["variant"]: one for one in run["advice"][0]["rungs"]}
+
+    for verdict in run["verdicts"]:
+        (check,), figure = verdict["checks"], figures[verdict["variant"]]
+        numbers = [check[key] for key in ("after", "low", "high")]
+        assert numbers == [figure[key] for key in ("value", "low", "high")]
+        row = rungs[verdict["variant"]]
+        assert numbers == [row[f"accuracy{end}"] for end in ("", "_low", "_high")]
+        assert check["method"] == figure["method"] == "labels"
+
+
 def test_a_second_run_asks_the_judge_nothing_and_reaches_the_same_verdicts(judged):
     judged.label("current", "worse")
     judged.run(more=HUMAN)

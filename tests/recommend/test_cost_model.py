@@ -78,7 +78,7 @@ def test_what_a_variant_takes_by_hand(evidence, wrong_cases, spend, per_1k, fixe
 
     cost = variant_cost(variant, own, spend, evaluation_usd=0.5)
 
-    assert cost.per_1k.mean == pytest.approx(per_1k)
+    assert cost.per_1k.value == pytest.approx(per_1k)
     assert cost.fixed == fixed
     assert (cost.per_1k.low, cost.per_1k.high) == pytest.approx((per_1k, per_1k))
 
@@ -92,7 +92,7 @@ def test_a_model_here_costs_its_server_where_one_is_declared_and_else_nobody_kno
 
     assert variant_cost(variant, own, Spend()) is None
     assert (
-        variant_cost(variant, own, Spend(hosting_usd_per_month=90)).usd_per_month(1_000).mean == 90
+        variant_cost(variant, own, Spend(hosting_usd_per_month=90)).usd_per_month(1_000).value == 90
     )
 
 

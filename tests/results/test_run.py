@@ -63,7 +63,7 @@ def test_a_reply_of_a_megabyte_is_cut_with_a_count(tmp_path):
         ("", "is no run record"),
         ("[]", "is no run record"),
         ("{}", "is no run record"),
-        ('{"format": 3}', r"is no run record \(verdict: Field required\)"),
+        ('{"format": 4}', r"is no run record \(verdict: Field required\)"),
         ('{"format": 2, "verdicts": []}', "has format 2, older than this version reads; write one"),
         ('{"format": 999}', "has format 999, newer than this version reads; upgrade"),
     ],
@@ -134,9 +134,10 @@ def test_a_variant_has_its_rates_tokens_and_times():
     (told,) = failing_run(wrong=40).suites
     new = next(one for one in told.variants if one.name == "new")
 
-    assert new.accuracy is not None
-    assert (new.accuracy.value, new.accuracy.n, new.tokens, new.p50_ms) == (0.6, 100, 55, 400)
-    assert new.usd_per_1k is None
+    values = {name: figure.value for name, figure in new.figures.items()}
+    assert (values["accuracy"], values["tokens"], values["p50"]) == (0.6, 55, 400)
+    assert {figure.n for figure in new.figures.values()} == {100}
+    assert "usd_per_1k" not in values
 
 
 @pytest.mark.parametrize(
@@ -160,3 +161,26 @@ def test_confusions_need_replies_that_are_labels():
     (told,) = failing_run(wrong=0).suites
 
     assert told.confusions == ()  # the cases expect "right", which is no label of the suite
+
+
+def test_a_record_of_the_former_format_keeps_its_rates_and_its_verdicts(tmp_path):
+    made = failing_run()
+    write_run(tmp_path / "run.json", made)
+    document = json.loads((tmp_path / "run.json").read_text("utf-8"))
+    for variant in document["suites"][0]["variants"]:
+        figures = variant.pop("figures")
+        keys = ("value", "low", "high", "n")
+        variant |= {
+            **{kind: {key: figures[kind][key] for key in keys} for kind in ("accuracy", "format")},
+            "usd_per_1k": 13.61,
+            "tokens": 55.0,
+            "p50_ms": 400.0,
+            "p95_ms": 400.0,
+        }
+    (tmp_path / "run.json").write_text(json.dumps({**document, "format": RUN_FORMAT - 1}))
+
+    found = read_run(tmp_path / "run.json")
+
+    assert (found.format, found.verdicts) == (RUN_FORMAT, made.verdicts)
+    for before, after in zip(made.suites[0].variants, found.suites[0].variants, strict=True):
+        assert after.figures == {name: before.figures[name] for name in ("accuracy", "format")}

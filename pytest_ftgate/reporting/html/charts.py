@@ -8,15 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.units import (
+    amount,
     milliseconds,
     percent,
     quantity,
     share_change,
     unsigned_points,
-    usd,
 )
 from pytest_ftgate.gates.verdict import Check, CheckKind, FormatErrorShare, Outcome, Slice, Verdict
 from pytest_ftgate.recommend.advice import CostByVolume
@@ -31,14 +30,14 @@ from pytest_ftgate.reporting.skills import (
 )
 from pytest_ftgate.reporting.tables import TextTable, rank_verdicts, rate_interval
 from pytest_ftgate.reporting.text import escape_controls
-from pytest_ftgate.results.run import CaseRun, Rate, Report, SuiteRun, VariantRun
+from pytest_ftgate.results.run import Report, SuiteRun, VariantRun
 
 _TITLES = {"accuracy": "Accuracy", "format": "Replies in the right format"}
 #: The colours of variants that are gated, and of the others.
 _GATED = {True: "blue", False: "muted"}
 _OUTCOME_COLOURS = {Outcome.FAILED: "red", Outcome.PASSED: "green"}
 #: The quantiles of a spread: the ends of its line, the middle half, the median.
-_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_QUANTILES = ("p05", "p25", "p50", "p75", "p95")
 #: Volumes in the table of monthly costs.
 _MAX_VOLUMES = 7
 
@@ -70,13 +69,13 @@ def variant_charts(report: Report) -> Iterator[Chart]:
     """Yield the rates of all variants with the limits of the gate, a chart for each kind."""
     for suite in report.suites:
         for kind in _TITLES:
-            rates = [(v, rate) for v in suite.variants if (rate := getattr(v, kind))]
+            rates = [(v, v.figures[kind]) for v in suite.variants if kind in v.figures]
             if rates:
                 yield _rate_chart(report, suite, kind, rates)
 
 
 def _rate_chart(
-    report: Report, suite: SuiteRun, kind: str, rates: Sequence[tuple[VariantRun, Rate]]
+    report: Report, suite: SuiteRun, kind: str, rates: Sequence[tuple[VariantRun, Figure]]
 ) -> Chart:
     rows = [
         {
@@ -118,7 +117,7 @@ def _share(value: float) -> float:
 
 
 def _limits(
-    report: Report, suite: SuiteRun, kind: str, rates: Sequence[tuple[VariantRun, Rate]]
+    report: Report, suite: SuiteRun, kind: str, rates: Sequence[tuple[VariantRun, Figure]]
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the minimum of a gate, and the lowest rate within its allowed drop."""
     checks = [
@@ -236,22 +235,22 @@ def _format_error_row(share: FormatErrorShare) -> Mapping[str, Any]:
 def cost_charts(report: Report) -> Iterator[Chart]:
     """Yield accuracy over cost: in USD if all prices are known, else in tokens."""
     for suite in report.suites:
-        rated = [variant for variant in suite.variants if variant.accuracy]
-        priced = all(variant.usd_per_1k is not None for variant in rated)
-        costs = [(v, v.usd_per_1k if priced else v.tokens, v.accuracy) for v in rated]
-        points = [(v, cost, rate) for v, cost, rate in costs if cost is not None and rate]
+        rated = [variant for variant in suite.variants if "accuracy" in variant.figures]
+        priced = all("usd_per_1k" in variant.figures for variant in rated)
+        costs = [(v, v.figures.get("usd_per_1k" if priced else "tokens")) for v in rated]
+        points = [(v, cost, v.figures["accuracy"]) for v, cost in costs if cost]
         if len(points) > 1:  # one point is no comparison
-            missing = [variant.name for variant, cost, _ in costs if cost is None]
+            missing = [variant.name for variant, cost in costs if cost is None]
             yield _cost_chart(points, missing, priced=priced)
 
 
 def _cost_chart(
-    points: Sequence[tuple[VariantRun, float, Rate]], missing: Sequence[str], *, priced: bool
+    points: Sequence[tuple[VariantRun, Figure, Figure]], missing: Sequence[str], *, priced: bool
 ) -> Chart:
-    places = [(cost, rate.value) for _, cost, rate in points]
+    places = [(cost.value, rate.value) for _, cost, rate in points]
     frontier = [not any(_beats(other, place) for other in places) for place in places]
     label = "USD for a thousand requests" if priced else "tokens of a request, in and out"
-    texts = [usd(cost) if priced else f"{cost:,.0f} tokens" for _, cost, _ in points]
+    texts = [amount(cost.value, cost.unit) for _, cost, _ in points]
     rows = [
         {**_cost_row(point, "blue" if best else "muted", text), "best": best}
         for point, best, text in zip(points, frontier, texts, strict=True)
@@ -277,10 +276,12 @@ def _cost_chart(
     )
 
 
-def _cost_row(point: tuple[VariantRun, float, Rate], colour: str, text: str) -> Mapping[str, Any]:
+def _cost_row(
+    point: tuple[VariantRun, Figure, Figure], colour: str, text: str
+) -> Mapping[str, Any]:
     variant, cost, rate = point
     row = _row(variant.name, rate.value, rate.low, rate.high, colour=colour)
-    return {**row, "x": float(f"{cost:.5g}"), "text": f"{percent(rate.value)}, {text}"}
+    return {**row, "x": float(f"{cost.value:.5g}"), "text": f"{percent(rate.value)}, {text}"}
 
 
 def _left_out_text(names: Sequence[str], why: str) -> str:
@@ -296,16 +297,13 @@ def _beats(first: tuple[float, float], second: tuple[float, float]) -> bool:
 def latency_charts(report: Report) -> Iterator[Chart]:
     """Yield the latency of the replies of each variant."""
     for suite in report.suites:
-        latencies = [(variant, _latencies(suite.cases, variant.name)) for variant in suite.variants]
-        measured = [(variant, times) for variant, times in latencies if times]
+        measured = [variant for variant in suite.variants if "p50" in variant.figures]
         if measured:
-            missing = [variant.name for variant, times in latencies if not times]
+            missing = [variant.name for variant in suite.variants if variant not in measured]
             yield _latency_chart(measured, missing)
 
 
-def _latency_chart(
-    measured: Sequence[tuple[VariantRun, Sequence[float]]], missing: Sequence[str]
-) -> Chart:
+def _latency_chart(measured: Sequence[VariantRun], missing: Sequence[str]) -> Chart:
     caption = (
         "The line runs from 5 to 95 in 100 replies, the bar is the middle half, the mark and the "
         "number are the median. Cached replies count with the time that they took."
@@ -316,37 +314,28 @@ def _latency_chart(
         caption=" ".join([caption, *left_out]),
         label="Milliseconds that replies took, by variant",
         kind="spreads",
-        values={"rows": [_latency_row(*pair) for pair in measured], "axis": "milliseconds"},
+        values={"rows": [*map(_latency_row, measured)], "axis": "milliseconds"},
         table=TextTable(
             ["variant", "half within", "95 in 100 within", "replies"],
             [
                 [
-                    *(variant.name, milliseconds(variant.p50_ms or 0)),
-                    *(milliseconds(variant.p95_ms or 0), f"{len(times):,}"),
+                    *(variant.name, milliseconds(variant.figures["p50"].value)),
+                    milliseconds(variant.figures["p95"].value),
+                    f"{variant.figures['p50'].n:,}",
                 ]
-                for variant, times in measured
+                for variant in measured
             ],
             (1, 2, 3),
         ),
     )
 
 
-def _latency_row(variant: VariantRun, times: Sequence[float]) -> Mapping[str, Any]:
+def _latency_row(variant: VariantRun) -> Mapping[str, Any]:
     return {
         "name": escape_controls(variant.name),
-        "quantiles": [round(float(value), 1) for value in np.quantile(times, _QUANTILES)],
-        "text": milliseconds(variant.p50_ms or 0),
+        "quantiles": [round(variant.figures[name].value, 1) for name in _QUANTILES],
+        "text": milliseconds(variant.figures["p50"].value),
     }
-
-
-def _latencies(cases: Sequence[CaseRun], variant: str) -> list[float]:
-    """Return the latencies of a variant's replies to the suite's cases, without unknown ones.
-
-    They are milliseconds. Skills cases are left out, as in the variant's own quantiles.
-    """
-    task_cases = (case for case in cases if case.case_set == "task")
-    answers = (case.answers[variant] for case in task_cases if variant in case.answers)
-    return [1000 * answer.seconds for answer in answers if answer.seconds]
 
 
 def history_charts(report: Report) -> Iterator[Chart]:

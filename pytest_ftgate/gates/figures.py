@@ -1,0 +1,296 @@
+"""Makes each figure of a variant: rates, prices, tokens, and quantiles of the latency.
+
+Gates, the ladder, the run record and the pages copy them. A mean is over cases: first over the
+repeats of a case, then by the weight of the case. Cases of weight 0 are left out, and a group of
+related cases is one unit. A quantile is the time of a reply, never one between two replies.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.gates.figure import Figure, Population
+from pytest_ftgate.gates.levels import CONFIDENCE, MIN_CASES_FOR_COST
+from pytest_ftgate.gates.samples import FloatArray, Samples, samples_from_values
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.stats.means import mean_interval, ratio_interval
+from pytest_ftgate.stats.proportions import binomial_cdf
+from pytest_ftgate.stats.rates import MeanScore, mean_score, score_interval
+from pytest_ftgate.suite.prices import Tariff, request_price
+
+
+def check_of_figure(figure: Figure, kind: CheckKind, limit: float, **more: Any) -> Check:
+    """Return a check of *figure* that is not decided yet; *more* are further fields of it."""
+    names = ("n", "low", "high", "missing", "unit", "method")
+    copied = {name: getattr(figure, name) for name in names}
+    copied |= {"after": figure.value, "effective": figure.units, **more}
+    return Check(kind=kind, outcome=Outcome.INCONCLUSIVE, limit=limit, **copied)
+
+
+# Rates ------------------------------------------------------------------------------------------
+
+#: Returns the rate of samples in which every case has a reply.
+Rating = Callable[[Samples], MeanScore]
+
+
+def sample_rate(samples: Samples) -> MeanScore:
+    """Return the rate of samples in which every case has a reply."""
+    return mean_score(samples.values, groups=samples.groups, weights=samples.weights)
+
+
+def rate_figure(samples: Samples, rating: Rating = sample_rate, method: str = "counts") -> Figure:
+    """Return the rate of the cases with a reply, by *rating*; of one case without an interval."""
+    answered = samples.select(samples.has_reply)
+    n, missing = len(answered), len(samples) - len(answered)
+    if n < 2:  # noqa: PLR2004 - one case shows nothing about a population
+        return Figure(unit="share", value=answered.mean, n=n, units=n, missing=missing)
+    return replace(figure_of_score(rating(answered)), missing=missing, method=method)
+
+
+def figure_of_score(score: MeanScore) -> Figure:
+    """Return the rate *score* with its interval."""
+    low, high = score_interval(score, CONFIDENCE)
+    units = score.n if score.groups is None else score.groups
+    return Figure(unit="share", value=score.rate, low=low, high=high, n=score.n, units=units)
+
+
+# Amounts: prices, tokens, lengths ---------------------------------------------------------------
+
+
+def mean_figure(samples: Samples, unit: str, *, flat: bool = False) -> Figure:
+    """Return the mean of amounts that are not negative.
+
+    A *flat* price has no spread, so that its interval is one point.
+    """
+    return _ratio(samples, np.ones(len(samples)), unit, flat=flat)
+
+
+def rise_figure(before: Samples, after: Samples, unit: str, *, flat: bool = False) -> Figure:
+    """Return the relative rise of the mean over the cases with both values.
+
+    It has no meaning, and no interval, where the mean before is 0.
+    """
+    figure = _ratio(after, before.values, unit, flat=flat)
+    low, high = (None if bound is None else bound - 1.0 for bound in (figure.low, figure.high))
+    return replace(figure, value=figure.value - 1.0, low=low, high=high)
+
+
+def _ratio(samples: Samples, amounts: FloatArray, unit: str, *, flat: bool) -> Figure:
+    """Return the ratio of two weighted means of the same cases: *samples* over *amounts*."""
+    known = samples.has_reply & ~np.isnan(amounts)
+    samples, missing = samples.select(known), int((~known).sum())
+    numbers, units = _units(samples)
+    weights = np.ones(len(samples)) if samples.weights is None else samples.weights
+    above, below = samples.values * weights, amounts[known] * weights
+    total = below.sum()
+    value = float(above.sum() / total) if total else 0.0
+    bounds: tuple[float | None, float | None] = (value, value) if flat and total else (None, None)
+    if total and not flat and units >= MIN_CASES_FOR_COST:
+        bounds = ratio_interval(above, below, CONFIDENCE, numbers)
+    low, high = (None if bound == np.inf else bound for bound in bounds)
+    return Figure(
+        unit=unit, value=value, low=low, high=high, n=len(samples), units=units, missing=missing,
+        method="t",
+    )  # fmt: skip
+
+
+def difference_figure(before: Samples, after: Samples, unit: str) -> Figure:
+    """Return the difference of the means, *before* less *after*, over the same cases."""
+    saved = replace(after, values=before.values - after.values)
+    missing, saved = len(saved), saved.select(saved.has_reply)
+    low, high, (numbers, units) = None, None, _units(saved)
+    if len(saved) and np.ptp(saved.values) == 0.0:
+        low = high = saved.mean
+    elif units >= MIN_CASES_FOR_COST:
+        weights = np.ones(len(saved)) if saved.weights is None else saved.weights
+        # Differences may be negative, so that no ratio has their interval.
+        spread = saved.mean + (saved.values - saved.mean) * weights / weights.mean()
+        low, high = mean_interval(spread, CONFIDENCE, numbers)
+    return Figure(
+        unit=unit, value=saved.mean, low=low, high=high, n=len(saved), units=units,
+        missing=missing - len(saved), method="t",
+    )  # fmt: skip
+
+
+def _units(samples: Samples) -> tuple[NDArray[np.intp], int]:
+    """Return the number of the unit of each case, and how many units there are."""
+    numbers = np.arange(len(samples)) if samples.groups is None else samples.groups
+    return numbers, np.unique(numbers).size
+
+
+def request_prices(
+    scores: VariantScores, tariff: Tariff, cached: float = 0.0, batched: float = 0.0
+) -> Samples:
+    """Return the price of 1,000 requests in USD for each case; NaN without known usage.
+
+    *cached* is the share of the input tokens that are supposed to come from the provider's cache,
+    and *batched* the share of the requests in batches; by default prices are as measured.
+    """
+
+    def price(reply: Reply) -> float | None:
+        usage = _with_cached_share(reply.usage, cached)
+        single = request_price(tariff, usage)
+        if single is None or not batched:
+            return None if single is None else float(single)
+        whole = request_price(tariff, usage, batch=True) or single
+        return float(single) * (1.0 - batched) + float(whole) * batched
+
+    return _case_means(scores, price, times=1000)
+
+
+def _with_cached_share(usage: Mapping[str, int], share: float) -> Mapping[str, int]:
+    """Return *usage* as if *share* of the input tokens came from the provider's cache."""
+    if not share:
+        return usage
+    input_tokens = sum(usage.get(key, 0) for key in INPUT_KINDS)
+    cached = round(input_tokens * share)
+    return {**usage, "input": input_tokens - cached, "cache_read": cached, "cache_write": 0}
+
+
+#: The kinds of tokens of a request, as in the usage of a reply.
+INPUT_KINDS = ("input", "cache_read", "cache_write")
+
+
+def token_figure(scores: VariantScores) -> Figure:
+    """Return the mean number of tokens of a request: input of all kinds, and output."""
+    return mean_figure(_case_means(scores, _tokens), "tokens")
+
+
+def _tokens(reply: Reply) -> int | None:
+    return sum(reply.usage.get(kind, 0) for kind in (*INPUT_KINDS, "output")) or None
+
+
+def _case_means(
+    scores: VariantScores, value: Callable[[Reply], float | None], times: int = 1
+) -> Samples:
+    """Return *times* the mean of *value* over the replies of each case; NaN if it has none."""
+    cases = [
+        [known for reply in result.replies if (known := value(reply)) is not None]
+        for result in scores.case_results
+    ]
+    means = [times * sum(case) / len(case) if case else np.nan for case in cases]
+    values = np.array(means, np.float64)
+    return samples_from_values(scores, values).select(scores.weights > 0)
+
+
+# Latency ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyTimes:
+    """The latencies of a variant's replies.
+
+    Attributes:
+        seconds: by case id, the seconds that each reply of the population took.
+        groups: by case id, the group of the case, unique for a case without a group.
+        replies: the number of all replies, cached ones included.
+        missing: the errors of the failed requests.
+    """
+
+    variant: str
+    seconds: Mapping[str, Sequence[float]]
+    groups: Mapping[str, str]
+    replies: int
+    missing: tuple[str, ...] = ()
+    population: Population = Population.THIS_RUN
+
+    @property
+    def measured(self) -> int:
+        """The number of replies with a latency."""
+        return sum(map(len, self.seconds.values()))
+
+    @property
+    def units(self) -> int:
+        """The number of independent units (groups) with a latency."""
+        return len({self.groups[case_id] for case_id in self.seconds})
+
+
+def reply_times(
+    variant: str,
+    requests: Iterable[CaseRequest],
+    replies: Mapping[str, Reply | FtgateError],
+    fresh: Mapping[str, Reply],
+) -> ReplyTimes:
+    """Return the latencies of the replies to *requests* in this run.
+
+    *replies* and *fresh* are by fingerprint: each reply or error, and the replies of this run.
+    """
+    seconds: dict[str, list[float]] = defaultdict(list)
+    groups, count, missing = dict[str, str](), 0, list[str]()
+    for case_request in requests:
+        case, fingerprint = case_request.case, case_request.fingerprint
+        reply = replies[fingerprint]
+        count += isinstance(reply, Reply)
+        missing += [str(reply)] if not isinstance(reply, Reply) else []
+        if fingerprint in fresh:
+            seconds[case.id].append(fresh[fingerprint].seconds)
+            groups[case.id] = case.group or f"\0{case.id}"
+    return ReplyTimes(
+        variant=variant, seconds=seconds, groups=groups, replies=count, missing=tuple(missing)
+    )
+
+
+def known_times(scores: VariantScores, *, timed: bool) -> ReplyTimes:
+    """Return the latencies of all replies, cached ones with the time that they took.
+
+    Where a provider is *timed*, 0 seconds are an unknown time.
+    """
+    seconds = {
+        case_id: [reply.seconds for reply in result.replies if reply.seconds or not timed]
+        for case_id, result in scores.results.items()
+    }
+    return ReplyTimes(
+        variant=scores.variant,
+        seconds={case_id: times for case_id, times in seconds.items() if times},
+        groups={key: row.case.group or f"\0{key}" for key, row in scores.results.items()},
+        replies=len(scores.replies),
+        missing=tuple(reason for row in scores.case_results for reason in row.missing_reasons),
+        population=Population.ALL,
+    )
+
+
+def latency_figure(times: ReplyTimes, share: float) -> Figure:
+    """Return the time in milliseconds within which *share* of the replies came."""
+    values = 1000 * np.array([seconds for case in times.seconds.values() for seconds in case])
+    return quantile_figure(times, values, share)
+
+
+def quantile_figure(times: ReplyTimes, values: FloatArray, share: float) -> Figure:
+    """Return a quantile of *values*, which come from *times*."""
+    value, low, high = quantile_interval(values, share, times.units)
+    return Figure(
+        unit="ms", value=value, low=low, high=high, n=values.size, units=times.units,
+        missing=len(times.missing), population=times.population, method="order",
+    )  # fmt: skip
+
+
+def quantile_interval(
+    values: FloatArray, share: float, units: int
+) -> tuple[float, float | None, float | None]:
+    """Return a quantile of *values* and its exact 95 % interval, by order statistics.
+
+    *share* is the quantile, 0 to 1, and *units* the number of independent values. A bound is None
+    with too few values for it.
+    """
+    ranked, risk = np.sort(values), (1.0 - CONFIDENCE) / 2.0
+    if not ranked.size:
+        return 0.0, None, None
+    # A bound at rank r (from 1) fails if fewer than r values lie below the true quantile.
+    below = binomial_cdf(np.arange(float(units)), float(units), share)
+    lower = int(np.count_nonzero(below <= risk))
+    upper = int(np.count_nonzero(below < 1.0 - risk)) + 1
+    ranks = [ceil(rank * ranked.size / units) for rank in (lower, upper)]
+    low = float(ranked[ranks[0] - 1]) if lower else None
+    high = float(ranked[ranks[1] - 1]) if upper <= units else None
+    return float(np.quantile(ranked, share, method="inverted_cdf")), low, high
