@@ -36,7 +36,7 @@ from pytest_ftgate.reporting.headlines import severity_counts
 from pytest_ftgate.reporting.model_card import write_model_card
 from pytest_ftgate.reporting.summary import detail_lines, summary_lines
 from pytest_ftgate.reporting.text import escape_controls, lasting_output
-from pytest_ftgate.reporting.trackers import Tracker, tracker_names
+from pytest_ftgate.reporting.trackers import Tracker
 from pytest_ftgate.reporting.verdict import finding_lines
 from pytest_ftgate.reporting.writers import write_report
 from pytest_ftgate.results.git import is_shallow, tracked_files
@@ -340,8 +340,7 @@ _VERBS = (
              "rest of the file stays"}),
         ("--variant", {"metavar": "NAME", "help": "the variant of the model card"}),
         ("--track",
-            {"metavar": "NAME", "default": "",
-             "help": "log the figures to trackers: mlflow, wandb, or mlflow,wandb"}),
+            {"metavar": "NAME", "default": "", "help": "log the figures to a tracker: mlflow"}),
     )),
 )
 _CACHE_ACTIONS = (
@@ -420,9 +419,9 @@ def report_record(
     Raises:
         ConfigurationError: *record* is not a run record, or a report cannot be written.
     """
-    report, trackers = read_run(record), tracker_names(track)
+    report, tracker = read_run(record), Tracker(track) if track else None
     wanted = {name: path for name, path in paths.items() if path is not None}
-    if not (wanted or model_card or trackers):
+    if not (wanted or model_card or tracker):
         yield from (*detail_lines(report), "", *summary_lines(report))
     if variant and not model_card:
         raise ConfigurationError("--variant does nothing without --model-card; add it")
@@ -431,9 +430,9 @@ def report_record(
             yield write_model_card(model_card, report, variant)
         except OSError as error:
             raise ConfigurationError(f"{model_card} cannot be written: {error.strerror}") from error
-    for name in trackers:
-        Tracker(name).pytest_ftgate_report(report)
-        yield f"logged the figures to {name}"
+    if tracker:
+        tracker.pytest_ftgate_report(report)
+        yield f"logged the figures to {track}"
     for name, path in wanted.items():
         try:
             yield write_report(name, path, report)
