@@ -166,7 +166,6 @@ class _Verb(NamedTuple):
 
 
 _SUITE = ("suite", {"type": Path, "help": "the suite file"})
-_SEED = ("--seed", {"type": int, "default": 0, "help": "the seed of the random draw (default: 0)"})
 _CACHE = ("--cache", {"type": Path, "help": "the cache file (default: the one of pytest --ftgate)"})
 
 
@@ -293,9 +292,6 @@ _VERBS = (
         _call_with_suite, "cli.suite:run_selftest", (
         _SUITE,
         ("--repeats", {"type": int, "default": 3, "help": "replies to each case (default: 3)"}),
-        ("--pairs",
-            {"type": int, "default": 500, "help": "pairs of runs to draw (default: 500)"}),
-        _SEED,
         _CACHE,
     )),
     _Verb("labels", "write cached replies for people to grade",
@@ -304,7 +300,8 @@ _VERBS = (
         _out("labels"),
         ("--count",
             {"type": int, "default": 200, "help": "the least number of replies (default: 200)"}),
-        _SEED,
+        ("--seed",
+            {"type": int, "default": 0, "help": "the seed of the random draw (default: 0)"}),
         _CACHE,
     )),
     _Verb("data", "check a training file", _call, "cli.main:examine_data", (
