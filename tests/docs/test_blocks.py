@@ -36,12 +36,12 @@ OTHER_PROGRAMS = {
 #: Files that are no suite, by page and first words: the test that reads them, or what they are.
 OTHER_FILES = {
     "docs/ci.md: jobs:": "tests/action/test_examples.py",
+    "docs/ci.md: sh ": "tests/journeys/test_servers_pages.py",
     "docs/gitlab.md: gates:": "a job of GitLab; its commands are parsed, its form is checked",
     "docs/gitlab.md:   after_script:": "a part of a job of GitLab that runs curl alone",
     "docs/how-to/gpu-runners.md: name:": "a workflow for a machine with a GPU; its form is checked",
     "docs/hooks.md: cases:": "tests/docs/test_hooks.py",
     "docs/providers.md: # tickets.ftgate.yaml": "tests/docs/test_providers.py",
-    "docs/jenkins.md: pipeline": "a pipeline of Jenkins; its commands are parsed",
     "docs/migrate.md: # promptfooconfig.yaml": "tests/docs/test_migrate.py",
     "docs/security.md: pytest.ini": "patterns for CODEOWNERS, which GitHub reads",
     "docs/start.md: Answer": "tests/docs/test_start.py",
