@@ -282,5 +282,5 @@ def _text_values(value: Any) -> list[str]:
     elif isinstance(value, list):
         values = value
     elif isinstance(value, str):
-        values = value.split()
+        values = value.replace(",", " ").split()
     return [text for text in values if isinstance(text, str) and text]
