@@ -1,6 +1,7 @@
 """Write the reference pages from the code, and build the site.
 
-    python docs/site.py reference    write docs/reference/*.md, and the drawing of statistics.md
+    python docs/site.py reference    write docs/reference/*.md, the schema of suites, and the
+                                     drawing of statistics.md
     python docs/site.py faults       write docs/faults.md from the table of the tests
     python docs/site.py weight       lower the rows of docs/weight.md to the lines of code
     python docs/site.py build        build the site into .site/out, with every link checked
@@ -21,6 +22,8 @@ from drawings import pictures
 from reference_pages import pages
 from weight import PAGE, lowered, weights
 
+from pytest_ftgate.suite.schema import suite_schema
+
 DOCS = Path(__file__).parent
 STAGE = DOCS.parent / ".site"
 #: A folder of the repository that the site has as well: files to copy.
@@ -31,7 +34,9 @@ _COPIED = "examples/workflows"
 
 
 def write_reference() -> None:
-    """Write the pages of the reference."""
+    """Write the pages of the reference, and the schema of suites that the package ships."""
+    schema = DOCS.parent / "pytest_ftgate" / "suite" / "suite.schema.json"
+    schema.write_text(suite_schema(), "utf-8")
     for name, text in pages().items():
         path = DOCS / "reference" / f"{name}.md"
         path.parent.mkdir(exist_ok=True)
