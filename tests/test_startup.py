@@ -129,7 +129,8 @@ sys.exit(code)
 @pytest.fixture
 def accepted(pytester, suite):
     """A suite with an accepted record in git."""
-    pytester.runpytest("--ftgate", "--ftgate-accept").assert_outcomes(passed=2)
+    run = pytester.runpytest_subprocess("--ftgate", "--ftgate-accept")
+    run.assert_outcomes(passed=2)
     Repository.made(pytester.path).commit()
 
 
@@ -141,7 +142,7 @@ def accepted(pytester, suite):
         (["schema"], '*"title": "pytest-ftgate suite",*'),
         (["history"], "*short: accuracy 100 % passed*"),
     ],
-    ids=" ".join,
+    ids=["help", "help of a verb", "schema", "history"],
 )
 def test_a_verb_that_only_shows_a_text_imports_nothing_heavy(accepted, pytester, verb, shown):
     result = pytester.run(sys.executable, "-c", VERB_PROBE, ",".join(ALL), *verb)
