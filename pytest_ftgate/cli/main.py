@@ -294,7 +294,7 @@ _VERBS = (
             {"type": Path, "nargs": "?", "default": Path(), "help": "a suite or a folder"}),
     )),
     _Verb("schema", "print the JSON Schema of suite files or run records",
-        _call, "cli.main:schema_text", (
+        _call, "cli.record:schema_text", (
         ("of",
             {"nargs": "?", "choices": ("suite", "run"), "default": "suite",
              "help": "which of the two (default: suite)"}),
@@ -366,13 +366,3 @@ def _add_verbs(parsers: Any, verbs: Iterable[_Verb]) -> None:
         parser.set_defaults(verb=(verb.call, verb.function, verb.error_code))
         for name, keywords in verb.options:
             parser.add_argument(name, **keywords)
-
-
-def schema_text(of: str) -> str:
-    """Return the JSON Schema of suite files, or of run records."""
-    if of == "suite":
-        path = Path(__file__).parents[1] / "suite" / "suite.schema.json"
-        return path.read_text("utf-8").removesuffix("\n")
-    from pytest_ftgate.reporting.writers import run_schema
-
-    return run_schema().removesuffix("\n")

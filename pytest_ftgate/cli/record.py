@@ -1,4 +1,4 @@
-"""The verbs about what a run has written: report and history."""
+"""The verbs that show what is written: report, history and schema."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ from pytest_ftgate.recommend.evidence import AcceptedRun, AcceptedVerdict
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.results.git import is_shallow, tracked_files
 from pytest_ftgate.results.history import accepted_runs, anchor_dates
+
+#: The schemas that the package ships.
+_SCHEMAS = {"suite": "suite/suite.schema.json", "run": "results/run.schema.json"}
+
+
+def schema_text(of: str) -> str:
+    """Return the JSON Schema of suite files, or of run records."""
+    return (Path(__file__).parents[1] / _SCHEMAS[of]).read_text("utf-8").removesuffix("\n")
 
 
 def report_record(

@@ -22,8 +22,8 @@ import pytest
 import yaml
 
 from pytest_ftgate.cli import main as cli
+from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.settings import add_options
-from pytest_ftgate.suite.schema import suite_schema
 
 ROOT = Path(__file__).parents[2]
 #: Made from the code or from the tests, and compared with what they make.
@@ -202,7 +202,7 @@ def test_a_command_of_the_documentation_can_be_typed(command):
 def test_a_suite_of_the_documentation_is_valid_by_the_schema(block):
     value = yaml.safe_load(block.text)
     if not reason(block, OTHER_FILES):
-        errors = jsonschema_rs.validator_for(json.loads(suite_schema())).iter_errors(
+        errors = jsonschema_rs.validator_for(json.loads(schema_text("suite"))).iter_errors(
             {**FRAME, **value}
         )
         assert [error.message for error in errors] == []

@@ -362,7 +362,6 @@ VERBS = {
     "data": (("data", "a.jsonl"), place("cli.data", "check_training_data")),
     "report": (("report", "run.json"), place("reporting.summary", "summary_lines")),
     "cache check": (("cache", "check"), place("cli.cache", "cache_errors")),
-    "schema": (("schema", "run"), place("reporting.writers", "run_schema")),
 }
 
 
@@ -388,9 +387,9 @@ def test_a_verb_ends_with_a_code_of_its_own(recorded, monkeypatch, capsys, verb,
 def test_no_key_is_in_what_a_verb_says_of_it(recorded, monkeypatch, capsys):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-0123456789")
     error = ValueError("no header may be sk-very-secret-0123456789")
-    monkeypatch.setattr(*place("reporting.writers", "run_schema"), raising(error))
+    monkeypatch.setattr(*place("cli.record", "schema_text"), raising(error))
 
-    code = run_verb(["schema", "run"])
+    code = run_verb(["schema"])
 
     printed = capsys.readouterr()
     assert code == INTERNAL_ERROR
