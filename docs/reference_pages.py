@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from schemas import mappings_of_schema, run_schema, suite_schema
 
 import pytest_ftgate
 from pytest_ftgate import errors
 from pytest_ftgate.cli import main as cli
-from pytest_ftgate.reporting.writers import run_schema
 from pytest_ftgate.settings import add_options
 from pytest_ftgate.suite.addresses import anchor
-from pytest_ftgate.suite.schema import mappings_of_schema, suite_schema
 
 #: The title of each class of the suite file, in the order of the page.
 TITLES = {

@@ -1,6 +1,7 @@
 """Write the reference pages from the code, and build the site.
 
-    python docs/site.py reference    write docs/reference/*.md, and the drawing of statistics.md
+    python docs/site.py reference    write docs/reference/*.md, the schemas that the package ships,
+                                     and the drawing of statistics.md
     python docs/site.py faults       write docs/faults.md from the table of the tests
     python docs/site.py weight       lower the rows of docs/weight.md to the lines of code
     python docs/site.py build        build the site into .site/out, with every link checked
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from drawings import pictures
 from reference_pages import pages
+from schemas import write_schemas
 from weight import PAGE, lowered, weights
 
 DOCS = Path(__file__).parent
@@ -31,7 +33,8 @@ _COPIED = "examples/workflows"
 
 
 def write_reference() -> None:
-    """Write the pages of the reference."""
+    """Write the pages of the reference, and the schemas that the package ships."""
+    write_schemas()
     for name, text in pages().items():
         path = DOCS / "reference" / f"{name}.md"
         path.parent.mkdir(exist_ok=True)
@@ -43,7 +46,7 @@ def write_reference() -> None:
 def stage() -> None:
     """Copy the pages into the folder from which the site is built."""
     shutil.rmtree(STAGE, ignore_errors=True)
-    ignored = shutil.ignore_patterns("*.py", "*.toml", "__pycache__", ".*", "weight.md")
+    ignored = shutil.ignore_patterns("*.py", "*.toml", "*.yaml", "__pycache__", ".*", "weight.md")
     shutil.copytree(DOCS, STAGE / "docs", ignore=ignored)
     shutil.copy(DOCS.parent / "CHANGELOG.md", STAGE / "docs" / "changelog.md")
     shutil.copy(DOCS / "zensical.toml", STAGE)

@@ -112,7 +112,7 @@ class Settings:
         start: the folder where the run was started; the user types paths from there.
         show: the number of cases shown for a gate that did not pass; None to follow -v and -vv.
         reports: the paths of report files by format, see *REPORT_FORMATS*.
-        track: the trackers that get the figures, as they are written: ``mlflow``, ``wandb``.
+        track: the tracker that gets the figures: ``mlflow``, or "".
         summary: the file that GitHub shows on the page of a run; None elsewhere.
         run_url: the address of that page, or "".
         run_by: who started the run, as the build server names them, or "".
@@ -430,8 +430,8 @@ _OPTIONS = (
     _Option("markdown", "Write the verdicts for a comment on a pull request.", _PATH, ""),
     _Option("metrics", "Write the figures of the gates as nested JSON, as dvc metrics reads it.",
             _PATH, ""),
-    _Option("track", "Log the figures of the gates to trackers of experiments: mlflow, wandb, or "
-            "mlflow,wandb.", {"metavar": "NAME"}, ""),
+    _Option("track", "Log the figures of the gates to a tracker of experiments: mlflow.",
+            {"metavar": "NAME"}, ""),
 )  # fmt: skip
 
 

@@ -13,6 +13,9 @@ from hypothesis import settings
 from messages_api import serving
 from neighbours import only_ours
 
+# pytester forgets what a test was the first to import. NumPy cannot be imported twice, and a second
+# copy of our modules would not know the classes of the first.
+from pytest_ftgate.cli import doctor, record  # noqa: F401
 from pytest_ftgate.runner.provenance import TARGETS
 
 # Images of Python often set it. The tests start hundreds of processes, and without bytecode each

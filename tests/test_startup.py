@@ -6,6 +6,7 @@ import json
 import sys
 
 import pytest
+from repositories import Repository
 
 HEAVY = ("anthropic", "sklearn", "scipy", "numpy", "xllamacpp")
 ALL = (*HEAVY, "pydantic", "jinja2", "yaml", "jsonschema_rs", "sqlite3")
@@ -110,6 +111,44 @@ def test_a_recorded_run_imports_no_sdk(suite, probe):
     result = probe(("anthropic", "sklearn", "xllamacpp"), "--ftgate")
 
     result.stdout.fnmatch_lines(["*2 passed*", "imported:"])
+
+
+#: Runs a verb, and tells which of the named modules it has imported.
+VERB_PROBE = """
+import sys
+from pytest_ftgate.cli.main import main
+try:
+    code = main(sys.argv[2:])
+except SystemExit as stop:  # of --help
+    code = stop.code
+print("imported:", *sorted(set(sys.argv[1].split(",")) & sys.modules.keys()))
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def accepted(pytester, suite):
+    """A suite with an accepted record in git."""
+    run = pytester.runpytest_subprocess("--ftgate", "--ftgate-accept")
+    run.assert_outcomes(passed=2)
+    Repository.made(pytester.path).commit()
+
+
+@pytest.mark.parametrize(
+    ("verb", "shown"),
+    [
+        (["--help"], "*VERB*"),
+        (["report", "--help"], "*--model-card PATH*"),
+        (["schema"], '*"title": "pytest-ftgate suite",*'),
+        (["history"], "*short: accuracy 100 % passed*"),
+    ],
+    ids=["help", "help of a verb", "schema", "history"],
+)
+def test_a_verb_that_only_shows_a_text_imports_nothing_heavy(accepted, pytester, verb, shown):
+    result = pytester.run(sys.executable, "-c", VERB_PROBE, ",".join(ALL), *verb)
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines([shown, "imported:"])
 
 
 #: Notes each module of the package that another thread than the first one imports.

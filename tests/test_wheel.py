@@ -25,7 +25,6 @@ DATA = (
     "suite/suite.schema.json",
     "skills/data/arithmetic.jsonl",
     "skills/hard/knowledge-1.jsonl.gz",
-    "suite/descriptions.yaml",
     "reporting/html/templates/page.html",
 )
 

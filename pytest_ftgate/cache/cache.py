@@ -10,6 +10,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from pathlib import Path
 from typing import TypeVar
 
+from pytest_ftgate.cache.batches import BatchStore
 from pytest_ftgate.cache.claims import Claims
 from pytest_ftgate.cache.entry import CacheEntry, answering_model
 from pytest_ftgate.cache.export import write_replies
@@ -30,8 +31,6 @@ from pytest_ftgate.requests.request import Request
 #: A damaged file is replaced only if its name ends like that of a database. Any other file was
 #: probably named by mistake.
 _SUFFIXES = (".sqlite", ".sqlite3", ".db")
-#: The default file name, and that of older versions. Both have the same format.
-_NAME, _OLD_NAME = "cache.sqlite", "ledger.sqlite"
 
 
 class CacheFile:
@@ -50,7 +49,6 @@ class CacheFile:
         """Open the file; repair it first if it is damaged.
 
         Raises:
-            CacheError: only the file of an older version exists.
             OSError, sqlite3.Error: the file cannot be opened.
         """
         try:
@@ -79,20 +77,7 @@ class CacheFile:
             )
         if has_only_log(self._path):
             return self.open_repaired()
-        self._refuse_old_file()
         return Database(self._path)
-
-    def _refuse_old_file(self) -> None:
-        """Raise CacheError if a new file would hide the replies of an older version."""
-        old = self._path.with_name(_OLD_NAME)
-        if self._path.name != _NAME or self._path.exists() or not old.is_file():
-            return
-        has_log = old.with_name(f"{_OLD_NAME}-wal").exists()
-        log = f" and {_OLD_NAME}-wal to {_NAME}-wal" if has_log else ""
-        raise CacheError(
-            f"{old} holds replies of an older version; rename it to {_NAME}{log} to use them "
-            "again, or delete it to pay for new ones"
-        )
 
     def open_repaired(self) -> Database:
         """Repair the file and open it.
@@ -148,6 +133,8 @@ _T = TypeVar("_T")
 class Cache:
     """The cached replies of one file, shared by processes.
 
+    *batches* are the batches that were sent and have not been read.
+
     Args:
         path: the file; its folder is created if missing.
         run: the name of this run, shared by all of its processes.
@@ -157,8 +144,7 @@ class Cache:
         warn: called with messages for the user, one sentence each.
 
     Raises:
-        CacheError: the file cannot be opened or is not a cache, or only the file of an older
-            version exists.
+        CacheError: the file cannot be opened or is not a cache.
     """
 
     def __init__(
@@ -182,6 +168,7 @@ class Cache:
         except (OSError, sqlite3.Error) as error:
             raise self._cache_error(error) from error
         self._claims = Claims(self._execute, clock)
+        self.batches = BatchStore(self._execute)
 
     def _cache_error(self, error: Exception) -> CacheError:
         remedy = "move it away, or name another file with --ftgate-cache"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_ftgate.cache.sqlite import chunks
+from pytest_ftgate.cache.sqlite import Execute, chunks
 from pytest_ftgate.errors import CacheError
 
 #: Seconds between two renewals, and seconds without a renewal after which a claim expires.
@@ -20,7 +20,6 @@ _RENEWAL, _EXPIRY = 20.0, 60.0
 #: clocks of two machines never differ by so much if they are set at all.
 _MAX_CLOCK_DIFFERENCE = 600.0
 
-_Execute = Callable[[str, tuple[object, ...]], Sequence[tuple[object, ...]]]
 #: The owner of a claim, and its last renewal in seconds since the epoch.
 _Claim = tuple[str, float]
 
@@ -37,7 +36,7 @@ class Claims:
 
     def __init__(
         self,
-        execute: _Execute,
+        execute: Execute,
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

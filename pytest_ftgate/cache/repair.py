@@ -82,8 +82,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _row_errors(db: sqlite3.Connection) -> Iterator[str]:
-    # A file of the oldest format has no provider and no model.
-    for row in db.execute("SELECT fingerprint, run, at, body, '', '' FROM replies"):
+    for row in db.execute(f"SELECT {', '.join(COLUMNS)} FROM replies"):  # noqa: S608
         try:
             CacheEntry.from_row(row)
         except ValueError as error:
@@ -129,12 +128,10 @@ def _copy_readable_rows(damaged: sqlite3.Connection, new: Database) -> None:
     for _, *reply in _readable_replies(damaged):
         with suppress(ValueError):
             new.execute(f"INSERT OR REPLACE {INSERT_REPLY}", CacheEntry.from_row(reply).row)
-    tables = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name <> 'replies'"
-    for name, sql in damaged.execute(tables).fetchall():
-        new.execute(str(sql).replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1))
-        for row in _readable(damaged, f'SELECT * FROM "{name}"'):  # noqa: S608
+    for table in ("claims", "batches"):
+        for row in _readable(damaged, f"SELECT * FROM {table}"):  # noqa: S608
             values = ", ".join("?" * len(row))
-            new.execute(f'INSERT OR IGNORE INTO "{name}" VALUES ({values})', row)  # noqa: S608
+            new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({values})", row)  # noqa: S608
 
 
 def _readable_replies(db: sqlite3.Connection) -> Iterator[_Row]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 #: The columns of the table `replies`.
 COLUMNS = ("fingerprint", "run", "at", "body", "provider", "model")
@@ -16,20 +17,21 @@ INSERT_REPLY = f"INTO replies ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * le
 #: Each step migrates a file to the next format; a new file takes every step.
 _MIGRATIONS = (
     """
-    CREATE TABLE IF NOT EXISTS replies (
-        fingerprint TEXT PRIMARY KEY, run TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL
-    ) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS claims (
-        fingerprint TEXT PRIMARY KEY, owner TEXT NOT NULL, at REAL NOT NULL
-    ) WITHOUT ROWID;
-    CREATE TABLE with_models (
+    CREATE TABLE replies (
         fingerprint TEXT NOT NULL UNIQUE, run TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL,
         provider TEXT NOT NULL DEFAULT '', model TEXT NOT NULL DEFAULT ''
     );
-    INSERT INTO with_models (fingerprint, run, at, body)
-        SELECT fingerprint, run, at, body FROM replies ORDER BY at;
-    DROP TABLE replies;
-    ALTER TABLE with_models RENAME TO replies
+    CREATE TABLE claims (
+        fingerprint TEXT PRIMARY KEY, owner TEXT NOT NULL, at REAL NOT NULL
+    ) WITHOUT ROWID
+    """,
+    # A file of the first format has this table if a run has sent a batch.
+    """
+    CREATE TABLE IF NOT EXISTS batches (
+        key TEXT PRIMARY KEY, id TEXT, address TEXT NOT NULL, at REAL NOT NULL,
+        calls TEXT NOT NULL, unsent TEXT NOT NULL
+    ) WITHOUT ROWID;
+    ALTER TABLE batches RENAME COLUMN calls TO fingerprints
     """,
 )
 #: How often opening is retried while other processes open the file, and the seconds between.
@@ -40,6 +42,8 @@ _TIMEOUT = 30.0
 _CHUNK = 500
 
 _Statement = tuple[str, tuple[object, ...]]
+#: Runs one statement on a file and returns its rows.
+Execute = Callable[[str, tuple[object, ...]], Sequence[tuple[Any, ...]]]
 
 
 class NewerFormat(sqlite3.DatabaseError):

@@ -24,7 +24,7 @@ from pytest_ftgate.adapters.chat_template import (
     trained_template,
 )
 from pytest_ftgate.cache.maintenance import cache_errors, cache_stats
-from pytest_ftgate.cli.main import DataReport
+from pytest_ftgate.cli.data import DataReport
 from pytest_ftgate.client.redaction import redact_reply
 from pytest_ftgate.cores import usable_cores
 from pytest_ftgate.errors import FtgateError, SuiteError

@@ -36,6 +36,7 @@ from pytest_ftgate.cli.project import (
     unknown_tables,
     write_new,
 )
+from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.cli.scaffold import (
     Limits,
     Scaffold,
@@ -57,7 +58,6 @@ from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.providers import FirstVariant, adapter_variant, first_variants
-from pytest_ftgate.suite.schema import suite_schema
 from pytest_ftgate.suite.templates import CASE_VARIABLES, PASSAGES, template_variables
 from pytest_ftgate.weights import find_weights
 
@@ -349,7 +349,7 @@ def _write_schema(suite: Path) -> Path:
     if not (folder / ".gitignore").exists():
         (folder / ".gitignore").write_text("*\n")
     path = folder / "suite.schema.json"
-    path.write_text(suite_schema(), "utf-8")
+    path.write_text(schema_text("suite") + "\n", "utf-8")
     return path
 
 

@@ -1,13 +1,11 @@
-"""``pytest-ftgate``: the parser, and the verbs report, history and data."""
+"""``pytest-ftgate``: the parser and the table of verbs, whose modules are imported as they run."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -18,38 +16,14 @@ from pytest_ftgate.errors import (
     ConfigurationError,
     EngineError,
     FtgateError,
-    SuiteError,
-    did_you_mean,
     unexpected,
 )
-from pytest_ftgate.gates.training_data import (
-    check_training_data,
-    read_training_data,
-    training_data_rules,
-)
-from pytest_ftgate.gates.training_rows import TrainingDataRules
-from pytest_ftgate.gates.units import amount, quantity
-from pytest_ftgate.gates.verdict import Severity, Verdict
-from pytest_ftgate.readers.source import Source
-from pytest_ftgate.recommend.evidence import AcceptedRun
-from pytest_ftgate.reporting.headlines import severity_counts
-from pytest_ftgate.reporting.model_card import write_model_card
-from pytest_ftgate.reporting.summary import detail_lines, summary_lines
 from pytest_ftgate.reporting.text import escape_controls, lasting_output
-from pytest_ftgate.reporting.trackers import Tracker, tracker_names
-from pytest_ftgate.reporting.verdict import finding_lines
-from pytest_ftgate.reporting.writers import write_report
-from pytest_ftgate.results.git import is_shallow, tracked_files
-from pytest_ftgate.results.history import accepted_runs, anchor_dates
-from pytest_ftgate.results.run import read_run
 from pytest_ftgate.settings import REPORT_FORMATS
-from pytest_ftgate.suite.gate_kinds import DataGate, data_gate
-from pytest_ftgate.suite.model import Case, Suite
-from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.training_data import read_training_rows
 
 if TYPE_CHECKING:
     from pytest_ftgate.runner.session import Session
+    from pytest_ftgate.suite.model import Suite
 
 _DESCRIPTION = "Quality gates for prompts and fine-tuned models: commands that run no tests."
 
@@ -166,7 +140,6 @@ class _Verb(NamedTuple):
 
 
 _SUITE = ("suite", {"type": Path, "help": "the suite file"})
-_SEED = ("--seed", {"type": int, "default": 0, "help": "the seed of the random draw (default: 0)"})
 _CACHE = ("--cache", {"type": Path, "help": "the cache file (default: the one of pytest --ftgate)"})
 
 
@@ -293,9 +266,6 @@ _VERBS = (
         _call_with_suite, "cli.suite:run_selftest", (
         _SUITE,
         ("--repeats", {"type": int, "default": 3, "help": "replies to each case (default: 3)"}),
-        ("--pairs",
-            {"type": int, "default": 500, "help": "pairs of runs to draw (default: 500)"}),
-        _SEED,
         _CACHE,
     )),
     _Verb("labels", "write cached replies for people to grade",
@@ -304,10 +274,11 @@ _VERBS = (
         _out("labels"),
         ("--count",
             {"type": int, "default": 200, "help": "the least number of replies (default: 200)"}),
-        _SEED,
+        ("--seed",
+            {"type": int, "default": 0, "help": "the seed of the random draw (default: 0)"}),
         _CACHE,
     )),
-    _Verb("data", "check a training file", _call, "cli.main:examine_data", (
+    _Verb("data", "check a training file", _call, "cli.data:examine_data", (
         ("file", {"type": Path, "help": "the training file"}),
         ("--suite",
             {"type": Path, "help": "also check against the cases and the format of a suite"}),
@@ -318,18 +289,18 @@ _VERBS = (
             {"dest": "verbosity", "action": "count", "default": 0, "help": "show more lines"}),
     )),
     _Verb("history", "show who accepted which results, and when, from git",
-        _call, "cli.main:history_lines", (
+        _call, "cli.record:history_lines", (
         ("path",
             {"type": Path, "nargs": "?", "default": Path(), "help": "a suite or a folder"}),
     )),
     _Verb("schema", "print the JSON Schema of suite files or run records",
-        _call, "cli.main:schema_text", (
+        _call, "cli.record:schema_text", (
         ("of",
             {"nargs": "?", "choices": ("suite", "run"), "default": "suite",
              "help": "which of the two (default: suite)"}),
     )),
     _Verb("report", "make reports from a run record; sends no request",
-        _call, "cli.main:report_record", (
+        _call, "cli.record:report_record", (
         ("record", {"type": Path, "help": "the file that --ftgate-json wrote"}),
         ("--html", {"type": Path, "metavar": "PATH", "help": "a page with every case"}),
         ("--markdown", {"type": Path, "metavar": "PATH", "help": "text for a comment"}),
@@ -340,8 +311,7 @@ _VERBS = (
              "rest of the file stays"}),
         ("--variant", {"metavar": "NAME", "help": "the variant of the model card"}),
         ("--track",
-            {"metavar": "NAME", "default": "",
-             "help": "log the figures to trackers: mlflow, wandb, or mlflow,wandb"}),
+            {"metavar": "NAME", "default": "", "help": "log the figures to a tracker: mlflow"}),
     )),
 )
 _CACHE_ACTIONS = (
@@ -396,170 +366,3 @@ def _add_verbs(parsers: Any, verbs: Iterable[_Verb]) -> None:
         parser.set_defaults(verb=(verb.call, verb.function, verb.error_code))
         for name, keywords in verb.options:
             parser.add_argument(name, **keywords)
-
-
-def schema_text(of: str) -> str:
-    """Return the JSON Schema of suite files, or of run records."""
-    if of == "run":
-        from pytest_ftgate.reporting.writers import run_schema as schema
-    else:
-        from pytest_ftgate.suite.schema import suite_schema as schema
-
-    return schema().removesuffix("\n")
-
-
-def report_record(
-    record: Path,
-    model_card: Path | None,
-    variant: str | None,
-    track: str,
-    **paths: Path | None,
-) -> Iterator[str]:
-    """Write the reports that *paths* names, by format; without any, yield the closing section.
-
-    Raises:
-        ConfigurationError: *record* is not a run record, or a report cannot be written.
-    """
-    report, trackers = read_run(record), tracker_names(track)
-    wanted = {name: path for name, path in paths.items() if path is not None}
-    if not (wanted or model_card or trackers):
-        yield from (*detail_lines(report), "", *summary_lines(report))
-    if variant and not model_card:
-        raise ConfigurationError("--variant does nothing without --model-card; add it")
-    if model_card:
-        try:
-            yield write_model_card(model_card, report, variant)
-        except OSError as error:
-            raise ConfigurationError(f"{model_card} cannot be written: {error.strerror}") from error
-    for name in trackers:
-        Tracker(name).pytest_ftgate_report(report)
-        yield f"logged the figures to {name}"
-    for name, path in wanted.items():
-        try:
-            yield write_report(name, path, report)
-        except OSError as error:
-            raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
-
-
-_LINE_WIDTH = 80
-
-
-def history_lines(path: Path) -> Iterator[str]:
-    """Yield the accepted runs of a suite, or of all suites below a folder, newest first.
-
-    Raises:
-        ConfigurationError: there is no git repository or no accepted record.
-    """
-    if not path.exists():
-        raise ConfigurationError(f"there is no {path}; name a suite or a folder")
-    folder = path if path.is_dir() else path.parent
-    name = path.name.removesuffix(".ftgate.yaml") if path.is_file() else "*"
-    records = tracked_files(folder, f"{name}.accepted.json")
-    if not records:
-        remedy = "run pytest --ftgate --ftgate-accept and commit the record that it writes"
-        raise ConfigurationError(f"{path}: nothing was accepted yet; {remedy}")
-    if is_shallow(folder):
-        yield "only a part of the history is here: the clone is shallow (fetch-depth: 0)"
-    for record in records:
-        suite = record.as_posix().removesuffix(".accepted.json")
-        yield suite if suite.endswith(".py") else f"{suite}.ftgate.yaml"
-        for variant, day in anchor_dates(record).items():
-            name = escape_controls(variant)
-            yield f"  {day}  the anchor of {name}, which later runs are held to as well"
-        for run in accepted_runs(record):
-            yield from _run_lines(run)
-
-
-def _run_lines(run: AcceptedRun) -> Iterator[str]:
-    serves = f": serves {run.serves}" if run.serves else ""
-    yield f"  {run.at}  {run.commit}  {escape_controls(run.by + serves)}"
-    gated = [verdict for verdict in run.verdicts if verdict.gated]
-    for name in dict.fromkeys(verdict.variant for verdict in gated):
-        gates = ", ".join(_gate_summary(verdict) for verdict in gated if verdict.variant == name)
-        line = f"{escape_controls(name)}: {gates}"
-        yield from textwrap.wrap(
-            line, _LINE_WIDTH, initial_indent="      ", subsequent_indent=" " * 8
-        )
-
-
-def _gate_summary(verdict: Verdict) -> str:
-    value = f" {amount(verdict.check.after, verdict.check.unit)}" if verdict.check else ""
-    return f"{verdict.gate}{value} {verdict.outcome}"
-
-
-class DataReport(NamedTuple):
-    """The findings in a training file as lines, and whether none of them is an error."""
-
-    lines: tuple[str, ...]
-    usable: bool
-
-    @property
-    def exit_code(self) -> int:
-        """1 if a finding is an error."""
-        return 0 if self.usable else 1
-
-
-def examine_data(
-    file: Path, suite: Path | None, against: Path | None, context: int | None, verbosity: int
-) -> DataReport:
-    """Return the findings in a training file.
-
-    *suite* has the cases, labels and format to check the rows with. *against* has test rows for a
-    model that is trained on *file*. *context* is the context size of the model, in tokens.
-    *verbosity* is the number of lines for each finding; 0 shows the fewest.
-
-    Raises:
-        SuiteError: the suite or a row of *against* is invalid.
-        ConfigurationError: a file does not exist.
-    """
-    rules = _suite_rules(suite) if suite else TrainingDataRules()
-    if against:
-        rules = replace(rules, cases=(*rules.cases, *_test_cases(against)))
-    if context:
-        rules = replace(rules, context=context)
-    data = read_training_data(_existing(file))
-    findings = check_training_data(data, rules)
-    head = f"{file}: {severity_counts(findings)} in {quantity(len(data.rows), 'row')}"
-    is_usable = not any(finding.severity is Severity.ERROR for finding in findings)
-    return DataReport((head, *finding_lines(findings, verbosity)), is_usable)
-
-
-def _suite_rules(path: Path) -> TrainingDataRules:
-    from pytest_ftgate.plugin.config import with_suite
-
-    return with_suite(path, None, lambda suite, _: _rules_of(suite))
-
-
-def _rules_of(suite: Suite) -> TrainingDataRules:
-    trained = [variant for variant in suite.variants.values() if variant.training_data]
-    variant = next(iter(trained or suite.variants.values()))
-    return training_data_rules(suite, data_gate(suite) or DataGate(), variant)
-
-
-def _test_cases(path: Path) -> list[Case]:
-    source = Source(root=Path.cwd(), path=_existing(path).resolve())
-    rows = read_training_rows(source, source.path)
-    if source.errors:
-        raise SuiteError(str(path), source.errors)
-    score = Rule("exact")
-    return [
-        Case(
-            id=f"{path.name}:{row.line}",
-            location=f"{path}:{row.line}",
-            input=row.input_text,
-            score=score,
-        )
-        for row in rows
-    ]
-
-
-def _existing(path: Path) -> Path:
-    """Return *path* if it is a file.
-
-    Raises:
-        ConfigurationError: it is not; the message suggests a file with a similar name.
-    """
-    if not path.is_file():
-        names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise ConfigurationError(f"there is no file {path}{did_you_mean(path.name, names)}")
-    return path

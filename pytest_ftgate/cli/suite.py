@@ -8,11 +8,11 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.gates.looks import Look, plan_looks
-from pytest_ftgate.gates.selftest import DrawnRuns, SelfTest, rate_selftest, skills_selftest
+from pytest_ftgate.gates.selftest import PAIRS, DrawnRuns, SelfTest, rate_selftest, skills_selftest
 from pytest_ftgate.plugin.config import settings_of_run
 from pytest_ftgate.reporting.plan import power_lines, selftest_lines
 from pytest_ftgate.reporting.verdict import fact_lines, verdict_section
@@ -70,30 +70,26 @@ def power_report(suite: Suite, session: Session) -> Iterator[str]:
     yield from dict.fromkeys(session.user_messages)
 
 
-def run_selftest(
-    suite: Suite, session: Session, *, repeats: int, pairs: int, seed: int
-) -> Iterator[str]:
+def run_selftest(suite: Suite, session: Session, *, repeats: int) -> Iterator[str]:
     """Yield how often the gates of *suite* would fail its own baseline.
 
-    *repeats* is the number of live replies to each case, and *pairs* that of the pairs of runs to
-    draw from them.
+    *repeats* is the number of live replies to each case, from which pairs of runs are drawn.
 
     Raises:
         ConfigurationError: the replies of the baseline do not vary, no gate compares replies, or
-            there is no pair of runs to draw.
+            *repeats* makes no pair.
     """
-    if repeats < 2 or pairs < 1:  # noqa: PLR2004 - a pair has two runs
-        raise ConfigurationError("selftest needs --repeats of 2 or more, and --pairs of 1 or more")
+    if repeats < 2:  # noqa: PLR2004 - a pair has two runs
+        raise ConfigurationError("selftest needs --repeats of 2 or more")
     gates = [gate for gate in suite.gates.values() if gate.is_rate]
     gate_of_skills = skills_gate(suite)
     if not gates and not gate_of_skills:
         raise ConfigurationError("no gate of the suite compares replies; add accuracy: to gates")
-    draws = _Draws(repeats, pairs, seed)
     try:
         if gates:
-            yield from _selftest_rates(session, suite, gates, draws)
+            yield from _selftest_rates(session, suite, gates, repeats)
         if gate_of_skills:
-            yield from _selftest_skills(session, suite, gate_of_skills, draws)
+            yield from _selftest_skills(session, suite, gate_of_skills, repeats)
     except _NoFullCase as error:
         reasons = filter(None, [session.stop_reason, str(error)])
         raise ConfigurationError("; ".join(reasons)) from error
@@ -112,23 +108,13 @@ class _NoFullCase(ConfigurationError):
         )
 
 
-class _Draws(NamedTuple):
-    """The number of replies to each case, the number of pairs of runs, and the seed."""
-
-    repeats: int
-    pairs: int
-    seed: int
-
-    def of(self, scores: VariantScores, repeats: int) -> DrawnRuns:
-        """Return pairs of runs with *repeats* replies to each case that brought all replies."""
-        whole = {
-            case_id: result
-            for case_id, result in scores.results.items()
-            if len(result.scores) == self.repeats
-        }
-        if not whole:
-            raise _NoFullCase(self.repeats)
-        return DrawnRuns(VariantScores(scores.variant, whole), repeats, self.pairs, self.seed)
+def _drawn_runs(scores: VariantScores, replies: int, repeats: int) -> DrawnRuns:
+    """Return pairs of runs with *repeats* replies to each case that brought all *replies*."""
+    results = scores.results.items()
+    whole = {case_id: result for case_id, result in results if len(result.scores) == replies}
+    if not whole:
+        raise _NoFullCase(replies)
+    return DrawnRuns(VariantScores(scores.variant, whole), repeats, PAIRS)
 
 
 def _require_varying(variant: Variant) -> None:
@@ -140,11 +126,11 @@ def _require_varying(variant: Variant) -> None:
 
 
 def _selftest_rates(
-    session: Session, suite: Suite, gates: Sequence[Gate], draws: _Draws
+    session: Session, suite: Suite, gates: Sequence[Gate], repeats: int
 ) -> Iterator[str]:
-    baseline, look = suite.variants[suite.baseline], Look(repeats=draws.repeats)
+    baseline, look = suite.variants[suite.baseline], Look(repeats=repeats)
     _require_varying(baseline)
-    repeated = replace(suite, repeats=draws.repeats)
+    repeated = replace(suite, repeats=repeats)
     session.checked_results(
         [session.workloads.task_requests(repeated, baseline, look)], None, suite.name
     )
@@ -153,24 +139,24 @@ def _selftest_rates(
     levels, tested = session.levels(suite), list[SelfTest]()
     for gate in gates:
         looks = plan_looks(suite, gate, replies_vary=True)
-        runs = draws.of(scores, max(look.repeats for look in looks))
+        runs = _drawn_runs(scores, repeats, max(look.repeats for look in looks))
         tested.append(rate_selftest(suite, gate, runs, looks, levels))
-    yield from selftest_lines(tested, baseline.name, draws.repeats, levels)
+    yield from selftest_lines(tested, baseline.name, repeats, levels)
 
 
 def _selftest_skills(
-    session: Session, suite: Suite, gate: ForgettingGate, draws: _Draws
+    session: Session, suite: Suite, gate: ForgettingGate, repeats: int
 ) -> Iterator[str]:
     """Compare the base of the first tuned variant with itself on the skill cases."""
     variants = suite.variants.values()
     tuned = next(variant for variant in variants if variant.tuned and variant.gated)
     base, levels = base_variant(tuned), session.levels(suite)
     _require_varying(base)
-    case_requests = session.workloads.skill_requests(suite, base, gate, repeats=draws.repeats)
+    case_requests = session.workloads.skill_requests(suite, base, gate, repeats=repeats)
     session.checked_results([case_requests], None, suite.name)
     scores = session.scores.score_requests(suite, base, "skills repeated", case_requests)
-    result = skills_selftest(suite, gate, draws.of(scores, 1), levels)
-    yield from ("", *selftest_lines([result], base.name, draws.repeats, levels))
+    result = skills_selftest(suite, gate, _drawn_runs(scores, repeats, 1), levels)
+    yield from ("", *selftest_lines([result], base.name, repeats, levels))
 
 
 def write_labels(

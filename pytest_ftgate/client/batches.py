@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import (
     Awaitable,
     Callable,
-    Collection,
     Iterable,
     Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from pytest_ftgate.cache.batches import Batch
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.budget import SpendingLimit
 from pytest_ftgate.client.redaction import redact_reply
@@ -39,84 +37,6 @@ from pytest_ftgate.errors import (
 )
 from pytest_ftgate.providers.base import BatchApi, open_batch_api
 from pytest_ftgate.requests.request import Request
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS batches (
-    key TEXT PRIMARY KEY, id TEXT, address TEXT NOT NULL, at REAL NOT NULL,
-    calls TEXT NOT NULL, unsent TEXT NOT NULL
-) WITHOUT ROWID
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """One batch that was sent and has not been read completely.
-
-    Attributes:
-        key: our own id, assigned before the batch is sent.
-        id: the provider's id, or None if the process died before it was stored.
-        address: the address, the variable with the key and the API version, as JSON.
-        at: the time of sending, in seconds since the epoch.
-        fingerprints: the fingerprints of its requests.
-        unsent: the parameters that were left out of its requests, by model.
-    """
-
-    key: str
-    id: str | None = None
-    address: str
-    at: float
-    fingerprints: tuple[str, ...]
-    unsent: Mapping[str, list[str]] = field(default_factory=dict)
-
-
-class BatchStore:
-    """The pending batches, in a table of the cache, whose file exists already."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def sent_to(self, address: str) -> list[Batch]:
-        """Return the batches that were sent to *address*, the oldest first."""
-        sql = "SELECT key, id, at, calls, unsent FROM batches WHERE address = ? ORDER BY at"
-        return [
-            Batch(
-                key=key,
-                id=batch_id,
-                address=address,
-                at=at,
-                fingerprints=tuple(fingerprints.split()),
-                unsent=json.loads(unsent),
-            )
-            for key, batch_id, at, fingerprints, unsent in self._execute(sql, (address,))
-        ]
-
-    def save(self, batch: Batch) -> Batch:
-        """Commit *batch* to the disk, and return it."""
-        fingerprints, unsent = " ".join(batch.fingerprints), json.dumps(dict(batch.unsent))
-        row = (batch.key, batch.id, batch.address, batch.at, fingerprints, unsent)
-        self._execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?, ?)", row)
-        return batch
-
-    def reduce(self, batch: Batch, remaining: Collection[str]) -> None:
-        """Reduce *batch* to the *remaining* fingerprints; delete it if there are none."""
-        if remaining:
-            self.save(replace(batch, fingerprints=tuple(remaining)))
-        else:
-            self.delete(batch)
-
-    def delete(self, batch: Batch) -> None:
-        """Delete *batch*: no more results are expected from it."""
-        self._execute("DELETE FROM batches WHERE key = ?", (batch.key,))
-
-    def _execute(self, sql: str, values: tuple[object, ...]) -> list[Any]:
-        # A new connection each time: statements are few, and come from several threads.
-        try:
-            with closing(sqlite3.connect(self._path, timeout=30)) as database, database:
-                database.execute(_SCHEMA)
-                return database.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            message = f"the batches in {self._path} cannot be read or written: {error}"
-            raise CacheError(message) from error
 
 
 class _RunEnded(ReplyError):
@@ -285,7 +205,7 @@ class _Group:
 
     def __init__(self, batches: Batches, api: BatchApi, requests: Sequence[Request]) -> None:
         self._batches, self._api, self._requests = batches, api, requests
-        self._store, self._address = BatchStore(batches.cache.path), _address(requests[0])
+        self._store, self._address = batches.cache.batches, _address(requests[0])
         self._last_errors: dict[str, str] = {}
 
     async def run(self) -> None:

@@ -329,7 +329,7 @@ def exclude_unrunnable_skills(suite: Suite) -> Suite:
         return suite
     note = (
         f"left out: {', '.join(excluded)}, "
-        "since the code of a model cannot be shut in on this machine"
+        "since the code of a model cannot be sandboxed on this machine"
     )
     return replace(
         suite, gates={**suite.gates, gate.kind: replace(gate, cases=runnable, exclusion_note=note)}

@@ -21,6 +21,8 @@ from pytest_ftgate.stats.power import flip_rate
 from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate
 from pytest_ftgate.suite.model import Gate, Suite
 
+#: The pairs of runs that are drawn.
+PAIRS = 500
 #: Evaluates one pair of runs, those of before and after.
 _Evaluate = Callable[[VariantScores, VariantScores], Verdict]
 
@@ -63,21 +65,19 @@ class DrawnRuns:
     Attributes:
         scores: the variant's scores, with several replies to each case.
         repeats: the number of replies to each case in a run.
-        pairs: the number of pairs.
-        seed: of the random numbers.
+        pairs: the number of pairs, which are the same each time.
     """
 
     scores: VariantScores
     repeats: int
     pairs: int
-    seed: int
 
     def __iter__(self) -> Iterator[tuple[VariantScores, VariantScores]]:
         """Yield the scores of two runs, which share their cases and no reply.
 
         Each pair draws independent groups of cases anew, with replacement.
         """
-        rng = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(0)
         groups: dict[str, list[CaseResult]] = {}
         for case_id, result in self.scores.results.items():
             groups.setdefault(result.case.group or f"\0{case_id}", []).append(result)

@@ -329,6 +329,8 @@ def find_case_leaks(rows: Sequence[TrainingRow], cases: Sequence[Case], share: f
 
 #: Answers are labels if each occurs in this many rows on average, and is at most this long.
 _MIN_ROWS_PER_LABEL, _MAX_LABEL_LENGTH = 5, 80
+#: A label is rare if another has more than so many times as many rows.
+_MAX_LABEL_RATIO = 20
 #: An answer that occurs at least this often is a label, not a fact.
 _MIN_LABEL_ROWS = 3
 #: A longer answer, in words, is a sentence, and its first word has a capital for that reason.
@@ -349,7 +351,7 @@ def answer_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) -> It
     yield from _missing_label_findings(answered, rules.labels)
     labelled = [row for row in answered if not rules.labels or row.answer in rules.labels]
     if _are_labels(labelled):
-        yield from _balance_findings(labelled, rules)
+        yield from _balance_findings(labelled)
         yield from doubtful_label_findings(labelled)
     yield from _fact_findings(answered)
 
@@ -448,17 +450,15 @@ def _are_labels(answered: Sequence[TrainingRow]) -> bool:
     return max(map(len, answers)) <= _MAX_LABEL_LENGTH
 
 
-def _balance_findings(
-    labelled: Sequence[TrainingRow], rules: TrainingDataRules
-) -> Iterator[Finding]:
+def _balance_findings(labelled: Sequence[TrainingRow]) -> Iterator[Finding]:
     counts = Counter(row.answer_text for row in labelled)
     (most_frequent, most), *_, (rarest, fewest) = counts.most_common()
-    if most > rules.gate.balance * fewest:
+    if most > _MAX_LABEL_RATIO * fewest:
         rows = f"{most_frequent} has {most:,} rows and {rarest} has {fewest:,}"
         yield Finding(
             kind="balance",
             severity=Severity.WARNING,
-            message=f"{rows}: more than {rules.gate.balance:g} times as many",
+            message=f"{rows}: more than {_MAX_LABEL_RATIO} times as many",
             count=fewest,
             lines=tuple(row.line for row in labelled if row.answer == rarest),
             next="add rows of the rare labels; what is rare in training is rarely answered",

@@ -101,20 +101,18 @@ def _enable(config: pytest.Config, settings: Settings) -> None:
     if worker is None:
         config.stash[reporter_key] = reporter = Reporter(config)
         config.pluginmanager.register(reporter, "ftgate-reporter")
-        _register_trackers(config, settings)
+        _register_tracker(config, settings)
 
 
-def _register_trackers(config: pytest.Config, settings: Settings) -> None:
+def _register_tracker(config: pytest.Config, settings: Settings) -> None:
     if not settings.track:
         return
-    from pytest_ftgate.reporting.trackers import Tracker, tracker_names
+    from pytest_ftgate.reporting.trackers import Tracker
 
     try:
-        names = tracker_names(settings.track)
+        config.pluginmanager.register(Tracker(settings.track), "ftgate-tracker")
     except ConfigurationError as error:
         raise pytest.UsageError(f"--ftgate-track: {error}") from error
-    for name in names:
-        config.pluginmanager.register(Tracker(name), f"ftgate-{name}")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +17,7 @@ from pytest_ftgate.readers.others import read_deepeval, read_pydantic_evals
 from pytest_ftgate.readers.promptfoo import read_promptfoo
 from pytest_ftgate.readers.rows import AnswerFile, Columns, RawFile, RawRow, read_table
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.readers.table import MORE_CELLS, csv_delimiter, csv_problem, read_rows
+from pytest_ftgate.readers.table import read_delimited, read_parquet, read_rows
 from pytest_ftgate.readers.text import replace_in_json, values_checked
 
 #: What may be compared: a path, or rows as mappings.
@@ -149,7 +147,10 @@ def _is_object(source: Source, row: Any) -> bool:
 
 
 def _read_json(path: Path, name: str) -> _Content:
-    text = _text(path, name)
+    source = Source(root=path.parent, path=path)
+    text = source.read_text(path, 0, "answers")
+    if text is None:
+        raise SuiteError(name, source.errors)
     if text.lstrip().startswith("["):
         return _read_lines(path, name)
     try:
@@ -163,62 +164,18 @@ def _read_json(path: Path, name: str) -> _Content:
     return (), document
 
 
-def _text(path: Path, name: str) -> str:
+def _read_cells(path: Path, name: str) -> _Content:
     source = Source(root=path.parent, path=path)
     text = source.read_text(path, 0, "answers")
-    if text is None:
-        raise SuiteError(name, source.errors)
-    return text
-
-
-def _read_delimited(path: Path, name: str) -> _Content:
-    text = _text(path, name)
-    reader = csv.DictReader(io.StringIO(text), delimiter=csv_delimiter(text), strict=True)
-    source = Source(root=path.parent, path=path)
-    _check_header(source, reader, name)
-    rows: list[RawRow] = []
-    end = 1  # the header
-    try:
-        for record in reader:
-            end = reader.line_num
-            cells = [cell for cell in record.values() if isinstance(cell, str)]
-            line = reader.line_num - sum(cell.count("\n") for cell in cells)
-            if None in record:
-                source.add_error(line, MORE_CELLS)
-                continue
-            rows.append(RawRow(line, {key: cell or None for key, cell in record.items()}))
-    except csv.Error as error:
-        source.add_error(*csv_problem(error, end, reader.line_num))
+    rows = [RawRow(row.line, row.value) for row in read_delimited(source, path, text or "")]
     if source.errors:
         raise SuiteError(name, source.errors)
     return tuple(rows), None
 
 
-def _check_header(source: Source, reader: csv.DictReader[str], name: str) -> None:
-    try:
-        names = [*(reader.fieldnames or ())]
-    except csv.Error as error:
-        source.add_error(*csv_problem(error, 0, max(reader.line_num, 1)))
-        raise SuiteError(name, source.errors) from error
-    twice = next((column for column in names if names.count(column) > 1), None)
-    if twice is not None:
-        remedy = "rename one; of promptfoo take the .json file"
-        raise ConfigurationError(f'{name}: two columns are called "{twice}"; {remedy}')
-
-
-def _read_parquet(path: Path, name: str) -> _Content:
-    try:
-        import pyarrow as pa
-        from pyarrow.parquet import read_table as read_parquet
-    except ImportError as error:
-        remedy = "pip install pyarrow, or save the table as .jsonl or .csv"
-        raise ConfigurationError(f"{name}: a .parquet file needs pyarrow: {remedy}") from error
-    try:
-        records: list[dict[str, Any]] = read_parquet(path).to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise ConfigurationError(f"{name} is no Parquet file: {error}") from error
-    rows = (RawRow(n, replace_in_json(record)) for n, record in enumerate(records, start=1))
-    return tuple(rows), None
+def _read_columns(path: Path, name: str) -> _Content:
+    rows = enumerate(read_parquet(path, name), start=1)
+    return tuple(RawRow(number, row) for number, row in rows), None
 
 
 def _read_log(path: Path, name: str) -> _Content:
@@ -229,8 +186,8 @@ _READERS: Mapping[str, Callable[[Path, str], _Content]] = {
     ".jsonl": _read_lines,
     ".ndjson": _read_lines,
     ".json": _read_json,
-    ".csv": _read_delimited,
-    ".tsv": _read_delimited,
-    ".parquet": _read_parquet,
+    ".csv": _read_cells,
+    ".tsv": _read_cells,
+    ".parquet": _read_columns,
     ".eval": _read_log,
 }

@@ -1,10 +1,9 @@
-"""Rows of a folder of Hugging Face `datasets`: as the library or a repository of the Hub has it."""
+"""Rows of a folder of Hugging Face `datasets`, as a repository of the Hub has it."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,16 +12,15 @@ import yaml
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.imports import read_records, read_text_below
-from pytest_ftgate.readers.text import replace_in_json
+from pytest_ftgate.readers.table import read_parquet
 
 #: The splits that evaluate a model, the likeliest first.
 _SPLITS = ("test", "validation", "valid", "val", "dev", "eval", "train")
-#: Files of columns, which need pyarrow.
-COLUMNAR = (".parquet", ".arrow")
-_FILES = (*COLUMNAR, ".jsonl", ".json", ".csv")
+_FILES = (".parquet", ".jsonl", ".json", ".csv")
 #: What the library writes about the data, beside them.
 _ABOUT = ("dataset_dict.json", "dataset_info.json", "state.json")
-_NEEDS = 'pip install pyarrow, or save the split with dataset.to_json("cases.jsonl")'
+#: Folders of save_to_disk hold Arrow files alone.
+_SAVED = 'of save_to_disk save a split with dataset.to_parquet("test.parquet")'
 
 
 class FolderRows(NamedTuple):
@@ -39,41 +37,13 @@ def read_dataset_folder(folder: Path) -> FolderRows:
     Raises:
         ConfigurationError: the folder has no data, or they cannot be read.
     """
-    splits = _files_by_split(folder)
+    splits = _declared(folder) or _named(folder)
     if not splits:
-        raise ConfigurationError(f"{folder}: a folder without {', '.join(_FILES)}; name a file")
+        kinds = ", ".join(_FILES)
+        raise ConfigurationError(f"{folder}: a folder without {kinds}; name a file; {_SAVED}")
     split = next((name for name in _SPLITS if name in splits), next(iter(splits)))
     rows = (row for path in splits[split] for row in read_data_file(path))
     return FolderRows(tuple(rows), split, tuple(splits))
-
-
-def _files_by_split(folder: Path) -> dict[str, list[Path]]:
-    written = folder / "dataset_dict.json"
-    if written.is_file():  # DatasetDict.save_to_disk
-        names = _mapping(written).get("splits") or []
-        return {str(name): _saved(folder / str(name)) for name in names}
-    if (folder / "state.json").is_file():  # Dataset.save_to_disk
-        return {str(_mapping(folder / "state.json").get("_split") or "all"): _saved(folder)}
-    return _declared(folder) or _named(folder)
-
-
-def _saved(folder: Path) -> list[Path]:
-    files = _mapping(folder / "state.json").get("_data_files") or []
-    paths = [folder / str(file["filename"]) for file in files]
-    for path in paths:
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise ConfigurationError(f"{path} lies outside {folder}; save the dataset again")
-    return paths
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} is no JSON of datasets: {error}") from error
-    if not isinstance(value, dict):
-        raise ConfigurationError(f"{path} is no JSON of datasets: it is no mapping")
-    return value
 
 
 def _declared(folder: Path) -> dict[str, list[Path]]:
@@ -126,57 +96,10 @@ def _named(folder: Path) -> dict[str, list[Path]]:
     return splits
 
 
-# Files -------------------------------------------------------------------------------------------
-
-
-def read_data_file(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the rows of one file of data, with the names of labels in place of their numbers.
+def read_data_file(path: Path) -> Sequence[Mapping[str, Any]]:
+    """Return the rows of one file of data.
 
     Raises:
-        ConfigurationError: the file cannot be read, or the package that reads it is missing.
+        ConfigurationError: the file cannot be read.
     """
-    if path.suffix not in COLUMNAR:
-        yield from read_records(path)
-        return
-    try:
-        import pyarrow as pa
-        from pyarrow.parquet import read_table
-    except ImportError as error:
-        raise ConfigurationError(f"{path}: this file needs pyarrow: {_NEEDS}") from error
-    try:
-        if path.suffix == ".parquet":
-            table = read_table(path)
-        else:
-            with pa.memory_map(str(path)) as file:
-                table = pa.ipc.open_stream(file).read_all()
-        records = table.to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise ConfigurationError(f"{path} cannot be read as {path.suffix}: {error}") from error
-    labels = _labels(table.schema.metadata or {})
-    for record in records:
-        yield replace_in_json(
-            {key: _plain(value, labels.get(key)) for key, value in record.items()}
-        )
-
-
-def _labels(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
-    """Return the names of the classes of each column of labels, which are stored as numbers."""
-    info = json.loads(metadata.get(b"huggingface", b"{}")).get("info") or {}
-    features = info.get("features") or {}
-    return {
-        name: keys["names"]
-        for name, keys in features.items()
-        if isinstance(keys, Mapping) and keys.get("_type") == "ClassLabel" and keys.get("names")
-    }
-
-
-def _plain(value: Any, labels: list[str] | None) -> Any:
-    """Return a value as JSON has it; a picture or a sound has no text."""
-    if labels is not None and isinstance(value, int) and 0 <= value < len(labels):
-        return labels[value]
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner, None) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner, None) for inner in value]
-    is_plain = value is None or isinstance(value, str | int | float | bool)
-    return value if is_plain else None if isinstance(value, bytes) else str(value)
+    return read_parquet(path, str(path)) if path.suffix == ".parquet" else read_records(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.dataset_folders import COLUMNAR, read_data_file, read_dataset_folder
+from pytest_ftgate.readers.dataset_folders import read_data_file, read_dataset_folder
 from pytest_ftgate.readers.imports import (
     AGREES,
     ImportedModel,
@@ -26,7 +26,7 @@ from pytest_ftgate.readers.rows import answer_in, first_of, input_in, text_of
 from pytest_ftgate.readers.text import values_checked
 
 _DOCUMENTS = (".yaml", ".yml", ".json")
-_TABLES = (".csv", ".jsonl", ".json")
+_TABLES = (".csv", ".jsonl", ".parquet")
 
 
 def read_import(path: Path) -> ImportedSuite:
@@ -37,11 +37,11 @@ def read_import(path: Path) -> ImportedSuite:
     """
     if path.is_dir():
         return _read_folder(path)
-    if path.suffix not in (*_DOCUMENTS, *_TABLES, *COLUMNAR):
-        known = ", ".join((*_DOCUMENTS, ".csv", ".jsonl", *COLUMNAR))
+    if path.suffix not in (*_DOCUMENTS, *_TABLES):
+        known = ", ".join((*_DOCUMENTS, ".csv", ".jsonl", ".parquet"))
         raise ConfigurationError(f"{path}: a suite is made from a folder, or from {known}")
     suite: ImportedSuite | None
-    if path.suffix in COLUMNAR:
+    if path.suffix == ".parquet":
         suite = _read_table(path, tuple(read_data_file(path)))
     elif path.suffix in _DOCUMENTS:
         document = parse_document(read_text_below(path.parent, path.name), path.name)
@@ -282,5 +282,5 @@ def _text_values(value: Any) -> list[str]:
     elif isinstance(value, list):
         values = value
     elif isinstance(value, str):
-        values = value.split()
+        values = value.replace(",", " ").split()
     return [text for text in values if isinstance(text, str) and text]

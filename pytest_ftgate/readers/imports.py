@@ -15,7 +15,7 @@ import yaml
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.rows import joined_values, text_of
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.readers.table import read_rows
+from pytest_ftgate.readers.table import read_delimited, read_rows
 from pytest_ftgate.readers.text import replace_in_json
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -126,17 +126,18 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         if file.read(len(_POINTER)) == _POINTER:
             raise ConfigurationError(f"{path} is a pointer of Git LFS: git lfs pull gets the file")
     source = Source(root=path.parent, path=path)
-    rows = [row.value for row in read_rows(source, path) if isinstance(row.value, Mapping)]
+    if path.suffix == ".csv":
+        cells = read_delimited(source, path, source.read_text(path, 0, "cases") or "")
+        rows = [{k: _cell(v) for k, v in row.value.items() if v} for row in cells]
+    else:
+        rows = [{**row.value} for row in read_rows(source, path) if isinstance(row.value, Mapping)]
     if source.errors:
         raise ConfigurationError(str(source.errors[0]))
-    is_csv = path.suffix == ".csv"
-    return [{k: _cell(v) if is_csv else v for k, v in row.items()} for row in rows]
+    return rows
 
 
-def _cell(value: Any) -> Any:
-    if isinstance(value, list) and value[:1] and str(value[0])[:1] == "[":
-        return _cell(" ".join(map(str, value)).replace('" "', '", "'))  # split as tags are
-    if not isinstance(value, str) or value[:1] not in ("{", "[", '"'):
+def _cell(value: str) -> Any:
+    if value[:1] not in ("{", "[", '"'):
         return value
     try:
         return json.loads(value)

@@ -1,4 +1,4 @@
-"""Rows of `.jsonl`, `.json`, `.csv` and `.yaml` files, each with its line."""
+"""Rows of `.jsonl`, `.json`, `.csv` and `.yaml` files, each with its line, and of Parquet files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.source import Source, declared_keys, validation_message
 from pytest_ftgate.readers.text import replace_in_json
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
@@ -159,36 +160,49 @@ def _has_conflicts(source: Source, path: Path, text: str) -> bool:
 
 
 def _read_csv(source: Source, path: Path, text: str) -> Iterator[Row]:
+    for row in read_delimited(source, path, text):
+        yield row._replace(value=_row_value(row.value))
+
+
+def read_delimited(source: Source, path: Path, text: str) -> Iterator[Row]:
+    """Yield the rows of a table with a header: each value is the text of a cell, or None.
+
+    A broken row, and a column that stands there twice, become errors of *source*.
+    """
     # Strict, because an unclosed quote would swallow the rows after it.
-    reader = csv.DictReader(io.StringIO(text), delimiter=csv_delimiter(text), strict=True)
-    end = 1  # the header
+    reader = csv.DictReader(io.StringIO(text), delimiter=_delimiter(text), strict=True)
+    end = 0
     try:
+        names = [*filter(None, reader.fieldnames or ())]
+        end = 1  # the header
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            remedy = "rename one, or name the .json file of a tool that writes both"
+            source.add_error(1, f'two columns are called "{name}"; {remedy}', path)
         for record in reader:
             end = reader.line_num
+            cells = [cell for cell in record.values() if isinstance(cell, str) and cell]
+            line = end - sum(cell.count("\n") for cell in cells)
             if None in record:
-                source.add_error(end, MORE_CELLS, path)
-                continue
-            cells = [cell for cell in record.values() if cell]
-            line = reader.line_num - sum(cell.count("\n") for cell in cells)
-            if cells and cells[0].startswith(_CONFLICT_MARKERS):
+                source.add_error(line, _MORE_CELLS, path)
+            elif cells and cells[0].startswith(_CONFLICT_MARKERS):
                 source.add_error(line, _CONFLICT, path)
-                continue
-            yield Row(path, line, _row_value(record))
+            else:
+                yield Row(path, line, {name: cell or None for name, cell in record.items()})
     except csv.Error as error:
-        source.add_error(*csv_problem(error, end, reader.line_num), path)
+        source.add_error(*_csv_problem(error, end, max(reader.line_num, 1)), path)
 
 
 #: A row with more cells than columns.
-MORE_CELLS = "more cells than the header has columns: quote the text that holds the delimiter"
+_MORE_CELLS = "more cells than the header has columns: quote the text that holds the delimiter"
 
 
-def csv_delimiter(text: str) -> str:
+def _delimiter(text: str) -> str:
     """Return what separates the columns: a comma, or what stands in a header without commas."""
     head = text.partition("\n")[0]
     return "," if "," in head else max(_DELIMITERS, key=head.count)
 
 
-def csv_problem(error: csv.Error, end: int, line: int) -> tuple[int, str]:
+def _csv_problem(error: csv.Error, end: int, line: int) -> tuple[int, str]:
     """Return the line and the message for a table that cannot be read.
 
     *end* is the last line of the last good row, and *line* the one where reading stopped.
@@ -259,3 +273,55 @@ _READERS: Mapping[str, Callable[[Source, Path, str], Iterator[Row]]] = {
     ".yaml": _read_yaml_rows,
     ".yml": _read_yaml_rows,
 }
+
+
+# Parquet ------------------------------------------------------------------------------------------
+
+
+def read_parquet(path: Path, name: str) -> list[dict[str, Any]]:
+    """Return the rows of a Parquet file, with the names of labels in place of their numbers.
+
+    *name* is the file in messages.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or pyarrow, which reads it, is missing.
+    """
+    try:
+        import pyarrow as pa
+        from pyarrow.parquet import read_table
+    except ImportError as error:
+        remedy = "pip install pyarrow, or save the table as .jsonl or .csv"
+        raise ConfigurationError(f"{name}: a .parquet file needs pyarrow: {remedy}") from error
+    try:
+        table = read_table(path)
+        records: list[dict[str, Any]] = table.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigurationError(f"{name} is no Parquet file: {error}") from error
+    labels = _labels(table.schema.metadata or {})
+    return [
+        replace_in_json({key: _plain(value, labels.get(key)) for key, value in record.items()})
+        for record in records
+    ]
+
+
+def _labels(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+    """Return the names of the classes of each column of labels, which are stored as numbers."""
+    info = json.loads(metadata.get(b"huggingface", b"{}")).get("info") or {}
+    features = info.get("features") or {}
+    return {
+        name: keys["names"]
+        for name, keys in features.items()
+        if isinstance(keys, Mapping) and keys.get("_type") == "ClassLabel" and keys.get("names")
+    }
+
+
+def _plain(value: Any, labels: list[str] | None) -> Any:
+    """Return a value as JSON has it; a picture or a sound has no text."""
+    if labels is not None and isinstance(value, int) and 0 <= value < len(labels):
+        return labels[value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner, None) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner, None) for inner in value]
+    is_plain = value is None or isinstance(value, str | int | float | bool)
+    return value if is_plain else None if isinstance(value, bytes) else str(value)

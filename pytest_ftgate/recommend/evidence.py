@@ -5,12 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_ftgate.gates.judges import JudgeEvidence
-from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.recommend.advice import CoverageGaps
-from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.model import Suite
+
+if TYPE_CHECKING:
+    from pytest_ftgate.gates.judges import JudgeEvidence
+    from pytest_ftgate.gates.verdict import Verdict
+    from pytest_ftgate.scoring.scores import VariantScores
+    from pytest_ftgate.suite.model import Suite
+
+
+class AcceptedVerdict(NamedTuple):
+    """The verdict of one gate in an accepted run.
+
+    Attributes:
+        outcome: as in its verdict.
+        value: what decided, in *unit*; None without a check.
+    """
+
+    gate: str
+    variant: str
+    outcome: str
+    value: float | None
+    unit: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,14 +39,14 @@ class AcceptedRun:
         commit: the shortened hash.
         at, by: the date (ISO) and the author of the commit.
         serves: the variant that should serve; "" if the record does not say.
-        verdicts: of the accepted run.
+        gates: the gates of the accepted run that could fail.
     """
 
     commit: str
     at: str
     by: str
     serves: str
-    verdicts: tuple[Verdict, ...] = ()
+    gates: tuple[AcceptedVerdict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -320,9 +320,8 @@ def _passes(evidence: Evidence, variant: str) -> bool:
 
 def _passed_variants(run: AcceptedRun) -> list[str]:
     """Return the variants whose gates all passed, first the one that should serve."""
-    gated = [verdict for verdict in run.verdicts if verdict.gated]
-    not_passed = {v.variant for v in gated if v.outcome is not Outcome.PASSED}
-    passed = dict.fromkeys(v.variant for v in gated if v.variant not in not_passed)
+    not_passed = {gate.variant for gate in run.gates if gate.outcome != Outcome.PASSED}
+    passed = dict.fromkeys(gate.variant for gate in run.gates if gate.variant not in not_passed)
     return sorted(passed, key=lambda name: name != run.serves)
 
 

@@ -1,15 +1,15 @@
-"""Verdicts as figures: for MLflow and Weights & Biases, and as the metrics file of DVC."""
+"""Verdicts as figures: for MLflow, and as the metrics file of DVC."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.results.run import Report
@@ -69,41 +69,39 @@ def write_metrics(path: Path, report: Report) -> None:
     path.write_text(json.dumps(metrics, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
-# Trackers of experiments ------------------------------------------------------------------------
-
-
-def tracker_names(written: str) -> tuple[str, ...]:
-    """Return the trackers that an option names, separated by commas or blanks.
-
-    Raises:
-        ConfigurationError: one is unknown, or not installed.
-    """
-    names = tuple(dict.fromkeys(re.split(r"[,\s]+", written.strip()))) if written.strip() else ()
-    for name in names:
-        if name not in _TRACKERS:
-            known = ", ".join(_TRACKERS)
-            raise ConfigurationError(
-                f'tracker "{name}" is none of {known}{did_you_mean(name, _TRACKERS)}'
-            )
-        if find_spec(name) is None:
-            raise ConfigurationError(f"tracker {name} is not installed; pip install {name}")
-    return names
+# Tracker of experiments -------------------------------------------------------------------------
 
 
 class Tracker:
-    """A plugin that logs the figures of a run to one tracker.
+    """A plugin that logs the figures of a run to MLflow.
 
-    They go to the run of the tracker that is active, else to a new one, which the settings of the
-    tracker itself place: ``MLFLOW_TRACKING_URI``, ``WANDB_PROJECT`` and the like. No reply and no
-    case is logged.
+    They go to the run of MLflow that is active, else to a new one, which its own settings place:
+    ``MLFLOW_TRACKING_URI`` and the like. No reply and no case is logged.
+
+    Raises:
+        ConfigurationError: *name* is another tracker, or MLflow is not installed.
     """
 
     def __init__(self, name: str) -> None:
-        self._log = _TRACKERS[name]
+        if name != "mlflow":
+            raise ConfigurationError(f'tracker "{name}" is not known; write mlflow')
+        if find_spec(name) is None:
+            raise ConfigurationError("tracker mlflow is not installed; pip install mlflow")
 
     def pytest_ftgate_report(self, report: Report) -> None:
-        """Log the figures of *report*."""
-        self._log(tracked_figures(report), tracked_words(report), _run_name(report))
+        """Log the figures of *report*, and the headline of each gate as a tag."""
+        import mlflow
+
+        figures, words = tracked_figures(report), _headlines(report)
+        is_new = mlflow.active_run() is None
+        if is_new:
+            mlflow.start_run(run_name=_run_name(report))
+        try:
+            mlflow.log_metrics({_allowed(key): value for key, value in figures.items()})
+            mlflow.set_tags({_allowed(key): text for key, text in words.items()})
+        finally:
+            if is_new:
+                mlflow.end_run()
 
 
 def tracked_figures(report: Report) -> dict[str, float]:
@@ -112,7 +110,7 @@ def tracked_figures(report: Report) -> dict[str, float]:
     return {"ftgate/passed": float(report.verdict == "passed"), **figures}
 
 
-def tracked_words(report: Report) -> dict[str, str]:
+def _headlines(report: Report) -> dict[str, str]:
     """Return the verdict of *report* and the headline of each gate, by name."""
     headlines = {
         ".".join(("ftgate", *path)): headline(verdict)
@@ -126,42 +124,5 @@ def _run_name(report: Report) -> str:
     return ", ".join(name.removesuffix(".ftgate.yaml") for name in suites) or "ftgate"
 
 
-def _log_to_mlflow(figures: Mapping[str, float], words: Mapping[str, str], name: str) -> None:
-    import mlflow
-
-    is_new = mlflow.active_run() is None
-    if is_new:
-        mlflow.start_run(run_name=name)
-    try:
-        mlflow.log_metrics({_allowed(key): value for key, value in figures.items()})
-        mlflow.set_tags({_allowed(key): text for key, text in words.items()})
-    finally:
-        if is_new:
-            mlflow.end_run()
-
-
 def _allowed(name: str) -> str:
     return _NOT_ALLOWED.sub("_", name)
-
-
-def _log_to_wandb(figures: Mapping[str, float], words: Mapping[str, str], name: str) -> None:
-    import wandb
-
-    is_new = wandb.run is None
-    # Its capture of the console would take in the reports of pytest.
-    settings = wandb.Settings(console="off")
-    run = wandb.init(name=name, job_type="ftgate", settings=settings) if is_new else wandb.run
-    try:
-        run.log(dict(figures))
-        run.summary.update(
-            {f"{key.replace('.', '/')}/headline": text for key, text in words.items()}
-        )
-    finally:
-        if is_new:
-            run.finish()
-
-
-_TRACKERS: Mapping[str, Callable[[Mapping[str, float], Mapping[str, str], str], None]] = {
-    "mlflow": _log_to_mlflow,
-    "wandb": _log_to_wandb,
-}

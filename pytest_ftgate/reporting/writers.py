@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -80,13 +79,6 @@ def _append_summary(summary: Path, report: Report) -> list[str]:
 
 # The run record ---------------------------------------------------------------------------------
 
-#: The sentences that a run record holds for its readers, by class; reading it ignores them.
-_SENTENCES = {
-    "Verdict": {"headline": "The verdict in one line."},
-    "NextStep": {"text": "What to do.", "command": 'The command that does it, or "".'},
-    "Advice": {"headline": "The recommendation and what it is about."},
-}
-
 
 def run_json(report: Report) -> str:
     """Return *report* as indented JSON with its sentences."""
@@ -119,20 +111,6 @@ def _steps_with_text(
         {"text": step_text(step), "command": step_command(step), **fields}
         for step, fields in zip(verdict.next, steps, strict=True)
     ]
-
-
-def run_schema() -> str:
-    """Return the JSON Schema of run records; ``results/run.schema.json`` is a copy."""
-    schema: dict[str, Any] = json_adapter(Report).json_schema(mode="serialization")
-    for name, sentences in _SENTENCES.items():
-        for key, description in sentences.items():
-            schema["$defs"][name]["properties"][key] = {
-                "description": description,
-                "type": "string",
-            }
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    schema["title"] = "pytest-ftgate run record"
-    return json.dumps({**head, **schema}, indent=1, ensure_ascii=False) + "\n"
 
 
 def _write_markdown(path: Path, report: Report) -> None:

@@ -17,14 +17,11 @@ from pytest_ftgate.gates.identity import LEVEL_FACT, ROOM_FACT
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.results.exam import Exam, case_digest, compare_exams, merge_exams
+from pytest_ftgate.results.history import RECORD_FORMAT, check_format
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import from_json, json_adapter, node_id, node_name
 from pytest_ftgate.scoring.scores import VariantScores, digest_replies
 from pytest_ftgate.suite.model import Case, Suite
-
-#: The version of the file format. Raise it if a key changes its name or its meaning. A record of
-#: the version before is read, but does not say what decided.
-RECORD_FORMAT = 5
 
 
 class AcceptedCase(NamedTuple):
@@ -168,9 +165,7 @@ def read_record(path: Path, suite: str) -> AcceptedRecord | None:
     if not path.is_file():
         return None
     text = path.read_bytes()
-    message = _format_message(text)
-    if message:
-        raise SuiteError(suite, [Diagnostic(path.name, 0, message)])
+    check_format(text, path, suite)
     try:
         return from_json(AcceptedRecord, text)
     except ValidationError as error:
@@ -214,21 +209,6 @@ def _gaps(record: AcceptedRecord) -> Iterator[str]:
                 f"{node_name(verdict)}: {counted - kept:,} of {counted:,} accepted cases have no "
                 "score here; restore their lines, or accept a run again"
             )
-
-
-def _format_message(text: bytes) -> str:
-    """Return why this version does not read the format of a record, or ""."""
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return ""
-    number = document.get("format") if isinstance(document, dict) else None
-    if not isinstance(number, int) or number in (RECORD_FORMAT, RECORD_FORMAT - 1):
-        return ""
-    if number > RECORD_FORMAT:
-        return f"record format {number} is newer than this version reads; upgrade"
-    remedy = "delete it, and accept a run again with pytest --ftgate --ftgate-accept"
-    return f"record format {number} is older than this version reads; {remedy}"
 
 
 def accepted_limit_line(path: Path, gate: str) -> int:

@@ -1,35 +1,57 @@
-"""The history of accepted records, read from git."""
+"""The format of accepted records, and their history in git: read as plain JSON, in milliseconds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
-
-from pytest_ftgate.recommend.evidence import AcceptedRun
-from pytest_ftgate.results.accepted import RECORD_FORMAT, AcceptedCase, AcceptedRecord, read_record
+from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.recommend.evidence import AcceptedRun, AcceptedVerdict
 from pytest_ftgate.results.git import Commit, GitError, file_at_commit, file_commits
-from pytest_ftgate.results.run import AcceptedPoint
-from pytest_ftgate.results.verdicts import from_json
 
+if TYPE_CHECKING:
+    from pytest_ftgate.results.run import AcceptedPoint
+
+_T = TypeVar("_T")
+#: The version of the file format. Raise it if a key changes its name or its meaning. A record of
+#: the version before is read, but does not say what decided.
+RECORD_FORMAT = 5
 #: The most points of the history chart.
 _MAX_POINTS = 50
 #: The most accepted runs among which the last passed one is searched.
 _MAX_RUNS = 20
+#: Raised where a record has another shape.
+_OTHER_SHAPE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+
+
+def check_format(text: bytes, path: Path, suite: str) -> None:
+    """Raise SuiteError if this version does not read the format of the record *text* at *path*."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return
+    number = document.get("format") if isinstance(document, dict) else None
+    if not isinstance(number, int) or number in (RECORD_FORMAT, RECORD_FORMAT - 1):
+        return
+    message = f"record format {number} is newer than this version reads; upgrade"
+    if number < RECORD_FORMAT:
+        remedy = "delete it, and accept a run again with pytest --ftgate --ftgate-accept"
+        message = f"record format {number} is older than this version reads; {remedy}"
+    raise SuiteError(suite, [Diagnostic(path.name, 0, message)])
 
 
 def accepted_history(path: Path) -> tuple[AcceptedPoint, ...]:
     """Return the mean scores in the committed versions of the record at *path*, oldest first."""
+    from pytest_ftgate.results.run import AcceptedPoint
+
     points = [
         AcceptedPoint(
-            at=commit.at,
-            commit=commit.hash,
-            subject=commit.subject,
-            accuracy=_mean_scores(record.variants, "correct"),
-            format=_mean_scores(record.variants, "valid"),
+            at=commit.at, commit=commit.hash, subject=commit.subject, accuracy=correct, format=valid
         )
-        for commit, record in _committed_records(path, _MAX_POINTS)
+        for commit, (correct, valid) in _committed(path, _MAX_POINTS, _mean_scores)
     ]
     return tuple(reversed(points))
 
@@ -42,45 +64,70 @@ def anchor_dates(path: Path) -> dict[str, str]:
     Raises:
         SuiteError: the file is no accepted record.
     """
-    record = read_record(path, path.name)
-    return {name: anchor.at[:10] for name, anchor in record.anchors.items()} if record else {}
+    if not path.is_file():
+        return {}
+    text = path.read_bytes()
+    check_format(text, path, path.name)
+    try:
+        anchors = json.loads(text).get("anchors", {})
+        return {name: anchor["at"][:10] for name, anchor in anchors.items()}
+    except _OTHER_SHAPE as error:
+        message = "no accepted record; restore it or delete it"
+        raise SuiteError(path.name, [Diagnostic(path.name, 0, message)]) from error
 
 
 def accepted_runs(path: Path) -> tuple[AcceptedRun, ...]:
     """Return the accepted runs in the history of the record at *path*, the newest first."""
     return tuple(
         AcceptedRun(
-            commit=commit.hash,
-            at=commit.at[:10],
-            by=commit.author,
-            serves=record.serves,
-            verdicts=record.verdicts,
+            commit=commit.hash, at=commit.at[:10], by=commit.author, serves=serves, gates=gates
         )
-        for commit, record in _committed_records(path, _MAX_RUNS)
+        for commit, (serves, gates) in _committed(path, _MAX_RUNS, _serves_and_gates)
     )
 
 
-def _committed_records(path: Path, limit: int) -> Iterator[tuple[Commit, AcceptedRecord]]:
-    """Yield the committed versions of a record in the current format, the newest first."""
+def _committed(
+    path: Path, limit: int, read: Callable[[Mapping[str, Any]], _T]
+) -> Iterator[tuple[Commit, _T]]:
+    """Yield what *read* returns of the committed records in the current format, newest first."""
     try:
         commits = file_commits(path, limit)
     except GitError:
         return
     for commit in commits:
-        try:
-            record = from_json(AcceptedRecord, file_at_commit(path, commit))
-        except (GitError, ValidationError):
-            continue  # the commit deleted the file, or its format is another one
-        if record.format == RECORD_FORMAT:
-            yield commit, record
+        # Otherwise the commit deleted the file, or it is no record.
+        with suppress(GitError, *_OTHER_SHAPE):
+            record = json.loads(file_at_commit(path, commit))
+            if record["format"] == RECORD_FORMAT:
+                yield commit, read(record)
 
 
-def _mean_scores(
-    variants: Mapping[str, Mapping[str, AcceptedCase]], field: str
-) -> dict[str, float]:
-    """Return the mean of *field* over the cases of each variant that has any."""
+def _serves_and_gates(record: Mapping[str, Any]) -> tuple[str, tuple[AcceptedVerdict, ...]]:
+    gates = (_gate(verdict) for verdict in record["verdicts"] if verdict["gated"])
+    return str(record["serves"]), tuple(gates)
+
+
+def _gate(verdict: Mapping[str, Any]) -> AcceptedVerdict:
+    checks = verdict["checks"]
+    check = checks[verdict["deciding"]] if checks else None
+    return AcceptedVerdict(
+        gate=str(verdict["gate"]),
+        variant=str(verdict["variant"]),
+        outcome=str(verdict["outcome"]),
+        value=float(check["after"]) if check else None,
+        unit=str(check["unit"]) if check else "",
+    )
+
+
+def _mean_scores(record: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the mean of ``correct`` and of ``valid`` of the variants that have any."""
+    variants = {name: [*cases.values()] for name, cases in record["variants"].items()}
+    return _means(variants, 0), _means(variants, 1)
+
+
+def _means(variants: Mapping[str, Sequence[Sequence[Any]]], column: int) -> dict[str, float]:
     values = {
-        name: [value for case in cases.values() if (value := getattr(case, field)) is not None]
-        for name, cases in variants.items()
+        name: [float(row[column]) for row in rows if row[column] is not None]
+        for name, rows in variants.items()
     }
     return {name: sum(scores) / len(scores) for name, scores in values.items() if scores}

@@ -209,7 +209,8 @@ def _read_failure(process: subprocess.Popen[bytes], token: bytes) -> str:
     # Code that runs may end with any exit code.
     is_ready = raw.startswith(sandbox_child.READY)
     if process.returncode == sandbox_child.EXIT_NOT_SANDBOXED and not is_ready:
-        raise ScorerError(f"code cannot be shut in here ({raw.decode('utf-8', 'replace')})")
+        reason = raw.decode("utf-8", "replace")
+        raise ScorerError(f"code cannot be sandboxed on this machine ({reason})")
     report = raw.removeprefix(sandbox_child.READY)
     try:
         if report.startswith(token):

@@ -11,8 +11,6 @@ _HARD = Path(__file__).parent / "hard"
 CANARY = "pytest-ftgate-canary-0d9f6c1e-5a3b-4d57-9a0e-3c6f6b7f2e18"
 #: The sets that ``skills:`` may name beside single skills, with the tag of their cases, if any.
 SETS: Mapping[str, str] = {"general": "", "general-small": "small"}
-#: The tag of the cases in the small set.
-SMALL_TAG = SETS["general-small"]
 #: The bundled skills by family. A family has enough cases for a test of its own, a skill has not.
 FAMILIES: Mapping[str, Sequence[str]] = {
     "code": ("code_reading", "code_writing"),

@@ -126,7 +126,6 @@ class DeclaredData(Declared):
     min_rows: Count = 200
     want_rows: Count = 500
     near: Share = 0.8
-    balance: Positive = 20.0
     context: Count | None = None
     ignore: tuple[str, ...] = ()
 

@@ -250,17 +250,6 @@ DeclaredFormat = Annotated[
 ]
 
 
-def format_schema() -> dict[str, Any]:
-    """Return the JSON Schema of one format."""
-    return {
-        "type": "object",
-        "minProperties": 1,
-        "maxProperties": 1,
-        "properties": {kind: _adapter(kind).json_schema() for kind in FORMAT_KINDS},
-        "additionalProperties": False,
-    }
-
-
 #: The types that a JSON Schema may name.
 JSON_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 

@@ -341,7 +341,6 @@ class DataGate(Gate):
         min_rows: fewer rows fail.
         want_rows: fewer rows cause a warning.
         near: the least Jaccard similarity of the words of near duplicates, 0 to 1.
-        balance: the largest allowed ratio of the most to the least frequent label.
         context: the most tokens of a row, or None for the model's context length.
         ignore: kinds of findings to ignore.
     """
@@ -351,7 +350,6 @@ class DataGate(Gate):
     min_rows: int = 200
     want_rows: int = 500
     near: float = 0.8
-    balance: float = 20.0
     context: int | None = None
     ignore: tuple[str, ...] = ()
     no_variant: ClassVar[str] = "no gated variant has training_data; name the file it was tuned on"
@@ -360,7 +358,7 @@ class DataGate(Gate):
     @property
     def limits(self) -> Mapping[str, float | str]:
         """What the gate allows, by key."""
-        return _declared(self, "min_rows", "near", "balance", "ignore")
+        return _declared(self, "min_rows", "near", "ignore")
 
     def applies_to(self, variant: Variant) -> bool:
         """Return True if *variant* has a training file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pytest_ftgate.errors import did_you_mean
@@ -118,17 +118,8 @@ _TOKEN_PRICES = ("usd_per_1m_input", "usd_per_1m_output")
 #: Valid only together with the token prices.
 _CACHED_PRICE = "usd_per_1m_cached"
 _PRICES = (*_TOKEN_PRICES, "usd_per_1k", "price_model")
-
-
-def inheritable_keys(keys: Mapping[str, Any], own_keys: Collection[str]) -> dict[str, Any]:
-    """Return *keys* without the prices if *own_keys* change the model or a price.
-
-    A price belongs to one model of one server, and price keys belong together. *keys* are those
-    that a variant would inherit, *own_keys* the names of those that it declares itself.
-    """
-    prices = {*_PRICES, _CACHED_PRICE}
-    drop = not prices.union(("provider", "model", "base_url", "base_url_env")).isdisjoint(own_keys)
-    return {key: value for key, value in keys.items() if not (drop and key in prices)}
+#: All keys of prices.
+PRICE_KEYS = (*_PRICES, _CACHED_PRICE)
 
 
 def resolve_tariff(location: VariantLocation, merged: DeclaredVariant) -> Tariff:

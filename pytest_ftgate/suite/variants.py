@@ -27,7 +27,7 @@ from pytest_ftgate.suite.bases import (
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.extra import extra_errors
 from pytest_ftgate.suite.few_shot import resolve_shots
-from pytest_ftgate.suite.ladder import inheritable_keys, resolve_tariff
+from pytest_ftgate.suite.ladder import PRICE_KEYS, resolve_tariff
 from pytest_ftgate.suite.location import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.model import Case, Retrieval, Suite, Variant
 from pytest_ftgate.suite.placeholders import placeholder_message, unfilled_placeholders
@@ -243,13 +243,50 @@ _COPIED_KEYS = (
 )
 #: What a variant declares about its gates is its own, and not inherited.
 _OWN_KEYS = ("gated", "compared")
+#: The keys that say whose price a price is.
+_PRICED_KEYS = ("provider", "model", "base_url", "base_url_env")
+#: The keys of variants as they are written, by the names of the variants.
+_Written = Mapping[str, Mapping[str, Any]]
+
+
+def inherited_keys(variants: _Written, name: str) -> dict[str, Any]:
+    """Return the keys of the variant *name* with those that it inherits through ``like``.
+
+    Raises:
+        ConfigurationError: a variant is like itself in the end, or like one that is not there.
+    """
+    keys: dict[str, Any] = {}
+    for ancestor in reversed(_like_chain(variants, name)):
+        own = variants[ancestor]
+        # A price belongs to one model of one server, and price keys belong together.
+        if not own.keys().isdisjoint({*_PRICED_KEYS, *PRICE_KEYS}):
+            keys = {key: value for key, value in keys.items() if key not in PRICE_KEYS}
+        keys.update({k: v for k, v in own.items() if ancestor == name or k not in _OWN_KEYS})
+    return keys
+
+
+def _like_chain(variants: _Written, name: str) -> list[str]:
+    """Return the names of a variant and its ancestors by ``like``, the nearest first."""
+    names: list[str] = []
+    current: Any = name
+    while isinstance(current, str):
+        if current in names:
+            raise ConfigurationError(f"like: {' -> '.join([*names, current])} is a circle")
+        if current not in variants:
+            hint = did_you_mean(current, variants)
+            raise ConfigurationError(f'like: there is no variant "{current}"{hint}')
+        names.append(current)
+        current = variants[current].get("like")
+    return names
 
 
 def resolve_variants(suite: SuiteDraft) -> dict[str, Variant]:
     """Return the suite's variants in the order of the file. Errors are added."""
+    declared = suite.declared.variants
+    written = {name: _written_keys(variant) for name, variant in declared.items()}
     resolved = {
-        name: _VariantResolver(VariantLocation(suite, name, declared)).variant()
-        for name, declared in suite.declared.variants.items()
+        name: _VariantResolver(VariantLocation(suite, name, variant), written).variant()
+        for name, variant in declared.items()
     }
     return with_named_bases(suite, {name: v for name, v in resolved.items() if v})
 
@@ -262,15 +299,20 @@ def resolve_variant(location: VariantLocation) -> Variant | None:
     suite_of_one = location.suite.declared.model_copy(
         update={"variants": {location.name: location.declared}, "prompt": None}
     )
-    suite = replace(location.suite, declared=suite_of_one)
-    return _VariantResolver(replace(location, suite=suite)).variant()
+    location = replace(location, suite=replace(location.suite, declared=suite_of_one))
+    return _VariantResolver(location, {location.name: _written_keys(location.declared)}).variant()
+
+
+def _written_keys(variant: DeclaredVariant) -> dict[str, Any]:
+    return variant.model_dump(by_alias=True, exclude_unset=True)
 
 
 class _VariantResolver:
     """Resolves one variant, and adds errors at its keys."""
 
-    def __init__(self, location: VariantLocation) -> None:
+    def __init__(self, location: VariantLocation, written: _Written) -> None:
         self.location, self.declared_suite = location, location.suite.declared
+        self.written = written
         self.cases, self.formats = location.suite.cases, location.suite.reply.format
         #: The names of providers from plugins, or None if they are not known.
         self.plugin_providers = location.source.plugins.providers
@@ -348,16 +390,11 @@ class _VariantResolver:
 
     def merge_keys(self) -> DeclaredVariant | None:
         """Return the variant's keys with those inherited through ``like``."""
-        names = self.like_chain()
-        if names is None:
+        try:
+            keys = inherited_keys(self.written, self.name)
+        except ConfigurationError as error:
+            self.add_error("like", str(error))
             return None
-        variants = self.declared_suite.variants
-        keys: dict[str, Any] = {}
-        for name in reversed(names):
-            own_keys = variants[name].model_dump(by_alias=True, exclude_unset=True)
-            keys = inheritable_keys(keys, own_keys)
-            is_self = name == self.name
-            keys.update({k: v for k, v in own_keys.items() if is_self or k not in _OWN_KEYS})
         # Inherited keys that the provider of the variant does not read are dropped.
         own, provider = self.declared.model_fields_set, keys.get("provider")
         keys = {k: value for k, value in keys.items() if k in own or reads_key(provider, k)}
@@ -365,23 +402,6 @@ class _VariantResolver:
             return DeclaredVariant.model_validate(keys)
         except ValidationError:  # pragma: no cover - each variant is valid by itself
             return None
-
-    def like_chain(self) -> list[str] | None:
-        """Return the names of the variant and its ancestors by ``like``, the nearest first."""
-        variants = self.declared_suite.variants
-        names: list[str] = []
-        name: str | None = self.name
-        while name is not None:
-            if name in names:
-                self.add_error("like", f"like: {' -> '.join([*names, name])} is a circle")
-                return None
-            if name not in variants:
-                hint = did_you_mean(name, variants)
-                self.add_error("like", f'like: there is no variant "{name}"{hint}')
-                return None
-            names.append(name)
-            name = variants[name].like
-        return names
 
     def check_keys(self, merged: DeclaredVariant) -> bool:
         """Check the provider and its keys. Return False if the variant cannot be built."""
@@ -508,9 +528,8 @@ class _VariantResolver:
 
     def user_line(self) -> int:
         """Return the line of the user message's template, which may be inherited."""
-        variants, source = self.declared_suite.variants, self.location.source
-        owners = (n for n in self.like_chain() or () if "user" in variants[n].model_fields_set)
-        owner = next(owners, None)
+        source, chain = self.location.source, _like_chain(self.written, self.name)
+        owner = next((name for name in chain if "user" in self.written[name]), None)
         return source.line("variants", owner, "user") if owner else source.line("user")
 
     def find_adapter(self, merged: DeclaredVariant) -> Path | None:

@@ -10,6 +10,7 @@ from typing import Any
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.suite.model import Case, Gate, Suite, digest
 from pytest_ftgate.suite.providers import provider_spec
+from pytest_ftgate.suite.variants import inherited_keys
 
 #: The name under which suites know the model in memory.
 IN_MEMORY = "in-memory"
@@ -27,7 +28,7 @@ def trained_variant(content: Mapping[str, Any], name: str | None) -> str:
     """Return the name of the variant that is being trained; *name* if it is one.
 
     Raises:
-        ConfigurationError: it is not clear which one it is.
+        ConfigurationError: it is not clear which one it is, or a variant is like itself.
     """
     variants = content.get("variants")
     variants = variants if isinstance(variants, Mapping) else {}
@@ -49,16 +50,9 @@ def trained_variant(content: Mapping[str, Any], name: str | None) -> str:
 
 def _keys_of(variants: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return the keys of a variant with those inherited through ``like``."""
-    keys: dict[str, Any] = {}
-    seen: set[str] = set()
-    current: Any = name
-    own = True
-    while isinstance(current, str) and current in variants and current not in seen:
-        seen.add(current)
-        values = variants[current] if isinstance(variants[current], Mapping) else {}
-        keys = {k: v for k, v in values.items() if own or k != "gated"} | keys
-        current, own = values.get("like"), False
-    return keys
+    # What is no mapping becomes an error when the suite is loaded.
+    own = {key: keys if isinstance(keys, Mapping) else {} for key, keys in variants.items()}
+    return inherited_keys(own, name)
 
 
 def in_memory_content(content: Mapping[str, Any], name: str) -> dict[str, Any]:

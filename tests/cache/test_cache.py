@@ -15,6 +15,7 @@ from tempfile import mkdtemp
 import pytest
 
 from pytest_ftgate.cache import sqlite as module
+from pytest_ftgate.cache.batches import Batch
 from pytest_ftgate.cache.entry import CacheEntry
 from pytest_ftgate.cache.export import read_replies
 from pytest_ftgate.errors import CacheError
@@ -70,12 +71,19 @@ except Exception as error:
 
 #: The file as it was before the provider and the model of a reply were noted.
 FIRST_FORMAT = """
-CREATE TABLE replies (
-    fingerprint TEXT PRIMARY KEY, run TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL
-) WITHOUT ROWID;
 CREATE TABLE claims (fingerprint TEXT PRIMARY KEY, owner TEXT NOT NULL, at REAL NOT NULL)
     WITHOUT ROWID;
-INSERT INTO replies VALUES ('f', 'run-0', 12.5, '{"text": "old"}');
+CREATE TABLE replies (
+    fingerprint TEXT NOT NULL UNIQUE, run TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL,
+    provider TEXT NOT NULL DEFAULT '', model TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE batches (
+    key TEXT PRIMARY KEY, id TEXT, address TEXT NOT NULL, at REAL NOT NULL, calls TEXT NOT NULL,
+    unsent TEXT NOT NULL
+) WITHOUT ROWID;
+INSERT INTO replies VALUES ('f', 'run-0', 12.5, '{"text": "old"}', '', '');
+INSERT INTO batches VALUES ('k', 'b-1', 'here', 12.5, 'f g', '{}');
+PRAGMA user_version = 1;
 """
 
 
@@ -147,15 +155,13 @@ def test_what_answered_is_noted_by_a_name_that_means_the_same_elsewhere(cache, c
     ]
 
 
-def test_an_older_file_is_brought_to_the_shape_of_this_version(tmp_path, open_cache, store):
+def test_batches_of_the_first_format_are_still_waited_for(tmp_path, open_cache, store):
     with closing(sqlite3.connect(tmp_path / "replies.sqlite")) as db:
         db.executescript(FIRST_FORMAT)
     cache = open_cache()
-    assert cache.entries(["f"]) == [
-        CacheEntry(
-            fingerprint="f", run="run-0", at=12.5, provider="", model="", reply=Reply(text="old")
-        )
-    ]
+    batch = Batch(key="k", id="b-1", address="here", at=12.5, fingerprints=("f", "g"))
+    assert cache.batches.sent_to("here") == [batch]
+    assert cache.replies(["f"]) == {"f": Reply(text="old")}
     assert cache.replies(store(cache, "new"))
 
 
@@ -190,66 +196,6 @@ def test_what_comes_after_a_newer_version_took_the_file_over_is_put_aside(cache,
     assert len(read_replies(aside, aside.name)) == 1
     with pytest.raises(CacheError, match="sends no more requests"):
         cache.claim("h")
-
-
-# The file of an older version, `ledger.sqlite`
-
-
-@pytest.fixture
-def old_file(open_cache, store, tmp_path):
-    """A file of an older version, which has the same format under another name, and one reply."""
-    cache = open_cache(path=tmp_path / "ledger.sqlite")
-    fingerprints = store(cache, "f")
-    cache.close()
-    return cache.path, fingerprints
-
-
-@pytest.mark.parametrize("recorded", [False, True])
-def test_a_new_default_file_is_refused_beside_the_file_of_an_older_version(
-    old_file, open_cache, tmp_path, recorded
-):
-    old, _ = old_file
-    with pytest.raises(CacheError) as caught:
-        open_cache(path=tmp_path / "cache.sqlite", recorded=recorded)
-    assert str(caught.value) == (
-        f"{old} holds replies of an older version; rename it to cache.sqlite to use them again, "
-        "or delete it to pay for new ones"
-    )
-    assert [file.name for file in tmp_path.iterdir()] == ["ledger.sqlite"]
-
-
-def test_the_log_of_an_old_file_is_named_too(old_file, open_cache, tmp_path):
-    (tmp_path / "ledger.sqlite-wal").write_bytes(b"")
-    remedy = "rename it to cache.sqlite and ledger.sqlite-wal to cache.sqlite-wal to use them"
-    with pytest.raises(CacheError, match=remedy):
-        open_cache(path=tmp_path / "cache.sqlite")
-
-
-def test_an_old_file_is_used_once_it_is_renamed(old_file, open_cache, tmp_path):
-    old, fingerprints = old_file
-    old.rename(tmp_path / "cache.sqlite")
-    cache = open_cache(path=tmp_path / "cache.sqlite")
-    assert [*cache.replies(fingerprints)] == fingerprints
-
-
-def test_an_old_file_that_is_named_is_opened(old_file, open_cache):
-    old, fingerprints = old_file
-    assert [*open_cache(path=old).replies(fingerprints)] == fingerprints
-
-
-@pytest.mark.parametrize("name", ["other.sqlite", "new/cache.sqlite"])
-def test_an_old_file_is_no_obstacle_to_a_cache_with_another_name_or_folder(
-    old_file, open_cache, tmp_path, name
-):
-    assert open_cache(path=tmp_path / name).replies(old_file[1]) == {}
-
-
-def test_an_old_file_is_no_obstacle_once_the_new_one_exists(old_file, open_cache, tmp_path):
-    old, fingerprints = old_file
-    hidden = old.rename(tmp_path / "hidden")
-    open_cache(path=tmp_path / "cache.sqlite").close()
-    hidden.rename(old)
-    assert open_cache(path=tmp_path / "cache.sqlite").replies(fingerprints) == {}
 
 
 # Several processes

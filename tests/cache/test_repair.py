@@ -9,9 +9,9 @@ from contextlib import closing
 
 import pytest
 
+from pytest_ftgate.cache.batches import Batch
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.cache.repair import find_damage
-from pytest_ftgate.client.batches import Batch, BatchStore
 from pytest_ftgate.requests.reply import Reply
 
 COUNT = 400
@@ -185,13 +185,13 @@ def test_damage_that_is_met_while_reading_does_not_end_the_run(filled, open_cach
 def test_claims_and_pending_batches_are_saved_too(filled, open_cache):
     path, names = filled
     batch = Batch(key="k", id="batch-1", address="a", at=1.0, fingerprints=("f", "g"))
-    BatchStore(path).save(batch)
     cache = open_cache()
+    cache.batches.save(batch)
     cache.claim("f")
     break_a_page_in_the_middle(path)
     cache.replies(names)
 
-    assert BatchStore(path).sent_to("a") == [batch]
+    assert cache.batches.sent_to("a") == [batch]
     assert not open_cache("run-2").claim("f")
 
 

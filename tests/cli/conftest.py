@@ -49,6 +49,7 @@ def plugin_suite(pytester):
 @pytest.fixture
 def run_verb(pytester, monkeypatch, capsys):
     """Run a verb in a folder; return its exit code and its output."""
+    monkeypatch.setattr("pytest_ftgate.cli.suite.PAIRS", 20)  # fewer take less time
 
     def run(*args, folder="."):
         monkeypatch.chdir(pytester.path / folder)

@@ -14,7 +14,7 @@ from canary import KEY_NAMES
 from chat_server import Said, chat_server
 
 from pytest_ftgate.cli import init, project
-from pytest_ftgate.suite.schema import suite_schema
+from pytest_ftgate.cli.record import schema_text
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_the_schema_lies_where_the_first_line_of_the_suite_points(desk, server, 
     first = (desk / "prompts/qa.ftgate.yaml").read_text("utf-8").partition("\n")[0]
     path = desk / "prompts" / first.partition("$schema=")[2]
     assert first.startswith("# yaml-language-server: $schema=")
-    assert path.read_text("utf-8") == suite_schema()
+    assert path.read_text("utf-8") == schema_text("suite") + "\n"
     assert (path.parent / ".gitignore").read_text() == "*\n"
 
 

@@ -24,7 +24,7 @@ def test_a_suite_is_found_from_its_own_folder_too(plugin_suite, pytester, run_ve
 
 
 def test_selftest_scores_as_the_plugin_does(plugin_suite, pytester, run_verb):
-    code, printed = run_verb("selftest", SUITE, "--repeats", "2", "--pairs", "20")
+    code, printed = run_verb("selftest", SUITE, "--repeats", "2")
 
     # All replies are the same and right, by the conftest.py alone.
     row = next(line.split() for line in printed.splitlines() if line.startswith("  accuracy"))
@@ -35,7 +35,7 @@ def test_an_option_of_the_configuration_counts(plugin_suite, pytester, run_verb)
     pytester.makeini("[pytest]\naddopts = --ftgate-cache=build/replies.sqlite\n")
 
     run_verb("power", SUITE)
-    code, printed = run_verb("selftest", SUITE, "--repeats", "2", "--pairs", "20")
+    code, printed = run_verb("selftest", SUITE, "--repeats", "2")
 
     assert code == 0, printed
     assert (pytester.path / "build" / "replies.sqlite").exists()

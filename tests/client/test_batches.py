@@ -14,8 +14,9 @@ import pytest
 from batches_api import batches_api, errored, succeeded
 from messages_api import serving
 
+from pytest_ftgate.cache.batches import Batch
 from pytest_ftgate.client import batches
-from pytest_ftgate.client.batches import Batch, BatchStore, split_into_batches
+from pytest_ftgate.client.batches import split_into_batches
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.errors import (
     CacheError,
@@ -463,7 +464,7 @@ def test_an_older_batch_is_picked_up_as_long_as_its_results_count(
     address = batches._address(calls[0])
     names = tuple(call.fingerprint for call in calls)
     at = time.time() - days * 86_400
-    BatchStore(engine._cache.path).save(
+    engine._cache.batches.save(
         Batch(key="k", id="msgbatch_1", address=address, at=at, fingerprints=names)
     )
 
@@ -510,7 +511,7 @@ def test_a_strangers_batch_of_as_many_requests_is_not_taken_for_ours(start, batc
         at=time.time(),
         fingerprints=tuple(call.fingerprint for call in calls),
     )
-    BatchStore(engine._cache.path).save(lost)
+    engine._cache.batches.save(lost)
 
     assert texts_of(engine, calls) == ["a", "b"]
     assert [len(batch) for batch in api.created.values()] == [2, 2]
@@ -535,7 +536,7 @@ def test_a_batch_that_was_created_though_the_connection_broke_is_not_sent_again(
 def test_results_that_are_gone_are_asked_for_anew(start, batched, api):
     engine = start()
     calls = batched("a")
-    BatchStore(engine._cache.path).save(
+    engine._cache.batches.save(
         Batch(
             key="k",
             id="msgbatch_of_old",

@@ -22,8 +22,8 @@ import pytest
 import yaml
 
 from pytest_ftgate.cli import main as cli
+from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.settings import add_options
-from pytest_ftgate.suite.schema import suite_schema
 
 ROOT = Path(__file__).parents[2]
 #: Made from the code or from the tests, and compared with what they make.
@@ -36,12 +36,12 @@ OTHER_PROGRAMS = {
 #: Files that are no suite, by page and first words: the test that reads them, or what they are.
 OTHER_FILES = {
     "docs/ci.md: jobs:": "tests/action/test_examples.py",
+    "docs/ci.md: sh ": "tests/journeys/test_servers_pages.py",
     "docs/gitlab.md: gates:": "a job of GitLab; its commands are parsed, its form is checked",
     "docs/gitlab.md:   after_script:": "a part of a job of GitLab that runs curl alone",
     "docs/how-to/gpu-runners.md: name:": "a workflow for a machine with a GPU; its form is checked",
     "docs/hooks.md: cases:": "tests/docs/test_hooks.py",
     "docs/providers.md: # tickets.ftgate.yaml": "tests/docs/test_providers.py",
-    "docs/jenkins.md: pipeline": "a pipeline of Jenkins; its commands are parsed",
     "docs/migrate.md: # promptfooconfig.yaml": "tests/docs/test_migrate.py",
     "docs/security.md: pytest.ini": "patterns for CODEOWNERS, which GitHub reads",
     "docs/start.md: Answer": "tests/docs/test_start.py",
@@ -202,7 +202,7 @@ def test_a_command_of_the_documentation_can_be_typed(command):
 def test_a_suite_of_the_documentation_is_valid_by_the_schema(block):
     value = yaml.safe_load(block.text)
     if not reason(block, OTHER_FILES):
-        errors = jsonschema_rs.validator_for(json.loads(suite_schema())).iter_errors(
+        errors = jsonschema_rs.validator_for(json.loads(schema_text("suite"))).iter_errors(
             {**FRAME, **value}
         )
         assert [error.message for error in errors] == []

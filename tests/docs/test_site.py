@@ -15,10 +15,12 @@ import pytest
 from pytest_ftgate import errors
 from pytest_ftgate.settings import DOCS_URL
 from pytest_ftgate.suite.addresses import anchor
-from pytest_ftgate.suite.schema import mappings_of_schema, suite_schema
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+sys.path.append(str(DOCS))
+from schemas import mappings_of_schema, suite_schema  # noqa: E402
+
 #: A phrase of so few words may stand at several keys.
 LONGEST_REPEATED = 5
 #: Pages with links that readers follow: the site's, and those at the top of the repository.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pytest_ftgate.cache.entry import CacheEntry
 from pytest_ftgate.cache.export import read_replies, write_replies
+from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.errors import ConfigurationError, FtgateError, SuiteError
 from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.datasets import read_import
@@ -25,7 +26,6 @@ from pytest_ftgate.requests.thoughts import split_thoughts
 from pytest_ftgate.scoring.structured import find_json, structured_reader
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.schema import suite_schema
 from pytest_ftgate.suite.training_data import read_training_rows
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +103,7 @@ def schema_words() -> tuple[str, ...]:
             for inner in value:
                 collect(inner)
 
-    collect(json.loads(suite_schema()))
+    collect(json.loads(schema_text("suite")))
     return tuple(sorted(words))
 
 

@@ -436,8 +436,8 @@ def test_skills_whose_code_cannot_be_shut_in_are_left_out_with_a_note():
         gates={
             "forgetting": replace(
                 gate, cases=asked[4:],
-                exclusion_note="left out: a, b, since the code of a model cannot be shut in on "
-                "this machine",
+                exclusion_note="left out: a, b, since the code of a model cannot be "
+                "sandboxed on this machine",
             ),
             "accuracy": other,
         },

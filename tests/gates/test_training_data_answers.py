@@ -9,7 +9,6 @@ from rows import found, rows_of
 
 from pytest_ftgate.gates.training_data_checks import answer_findings, doubtful_label_findings
 from pytest_ftgate.gates.verdict import Finding, Severity
-from pytest_ftgate.suite.gate_kinds import DataGate
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -173,13 +172,11 @@ def test_a_label_with_few_rows_is_a_warning_with_its_lines():
 
 
 @pytest.mark.parametrize(("yes", "count"), [(1001, 1), (1000, 0)])
-def test_the_ratio_of_the_labels_is_that_of_the_gate(yes, count):
-    rows = labelled(yes=yes, no=400)
-
-    findings = found(answer_findings, rows, "balance", gate=DataGate(balance=2.5))
+def test_a_label_is_rare_from_more_than_twenty_times_as_many_rows_on(yes, count):
+    findings = found(answer_findings, labelled(yes=yes, no=50), "balance")
 
     assert [finding.message for finding in findings] == count * [
-        "yes has 1,001 rows and no has 400: more than 2.5 times as many"
+        "yes has 1,001 rows and no has 50: more than 20 times as many"
     ]
 
 
@@ -194,17 +191,15 @@ def test_only_labels_of_the_suite_are_counted_where_it_has_labels():
 @pytest.mark.parametrize(
     ("counts", "are_labels"),
     [
-        ({"a": 9, "b": 1}, True),
-        ({"a": 8, "b": 1}, False),
-        ({"a": 10}, False),
-        ({"a": 9, "b" * 80: 1}, True),
-        ({"a": 9, "b" * 81: 1}, False),
+        ({"a": 21, **dict.fromkeys("bcde", 1)}, True),
+        ({"a": 21, **dict.fromkeys("bcdef", 1)}, False),
+        ({"a": 22}, False),
+        ({"a": 21, "b" * 80: 1}, True),
+        ({"a": 21, "b" * 81: 1}, False),
     ],
 )
 def test_answers_are_labels_if_short_and_each_occurs_five_times_on_average(counts, are_labels):
-    gate = DataGate(balance=1)
-
-    assert bool(found(answer_findings, labelled(**counts), "balance", gate=gate)) is are_labels
+    assert bool(found(answer_findings, labelled(**counts), "balance")) is are_labels
 
 
 # --- facts ---------------------------------------------------------------------------------------

@@ -359,10 +359,9 @@ VERBS = {
     "compare": (("compare", "a.jsonl", "b.jsonl"), place("runner.compare", "score_replies")),
     "doctor": (("doctor",), place("cli.doctor", "power_estimates")),
     "power": (("power", "tickets.ftgate.yaml"), place("cli.suite", "power_estimates")),
-    "data": (("data", "a.jsonl"), place("cli.main", "check_training_data")),
-    "report": (("report", "run.json"), place("cli.main", "summary_lines")),
+    "data": (("data", "a.jsonl"), place("cli.data", "check_training_data")),
+    "report": (("report", "run.json"), place("reporting.summary", "summary_lines")),
     "cache check": (("cache", "check"), place("cli.cache", "cache_errors")),
-    "schema": (("schema",), place("suite.schema", "suite_schema")),
 }
 
 
@@ -388,7 +387,7 @@ def test_a_verb_ends_with_a_code_of_its_own(recorded, monkeypatch, capsys, verb,
 def test_no_key_is_in_what_a_verb_says_of_it(recorded, monkeypatch, capsys):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-0123456789")
     error = ValueError("no header may be sk-very-secret-0123456789")
-    monkeypatch.setattr(*place("suite.schema", "suite_schema"), raising(error))
+    monkeypatch.setattr(*place("cli.record", "schema_text"), raising(error))
 
     code = run_verb(["schema"])
 

@@ -232,20 +232,6 @@ def test_a_plan_of_what_is_well_has_no_warning(desk):
     desk.run("--ftgate-plan").stdout.no_fnmatch_line("*lint:*")
 
 
-def test_a_plan_on_a_reply_file_of_an_older_version_says_what_to_do(desk):
-    desk.asking_suite()
-    desk.path(".ftgate").mkdir()
-    desk.path(".ftgate/ledger.sqlite").touch()
-
-    result = desk.run("--ftgate-plan")
-
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        ["ERROR: *ledger.sqlite holds replies of an older version; rename*"]
-    )
-    assert "INTERNALERROR" not in result.stdout.str()
-
-
 #: Notes that it was imported.
 NOTING = '''\
 from pathlib import Path

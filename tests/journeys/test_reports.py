@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 
 from pytest_ftgate.cli.main import main
-from pytest_ftgate.reporting.writers import run_schema
+from pytest_ftgate.cli.record import schema_text
 
 FACES = ("--ftgate-json=run.json", "--ftgate-html=out/report.html", "--ftgate-markdown=report.md")
 
@@ -40,7 +40,7 @@ def test_the_record_fits_its_schema_and_holds_every_case_with_every_reply(red):
     red.run(*FACES)
 
     made = record(red)
-    jsonschema_rs.validator_for(json.loads(run_schema())).validate(made)
+    jsonschema_rs.validator_for(json.loads(schema_text("run"))).validate(made)
     (suite,) = made["suites"]
     assert len(suite["cases"]) == 100
     assert {*suite["cases"][0]["answers"]} == {"current", "worse"}

@@ -50,6 +50,7 @@ SUITE = "tickets.ftgate.yaml"
 def run_verb(desk, monkeypatch, capsys):
     """Run a verb in the folder of the suite; return its exit code and its output."""
     monkeypatch.chdir(desk.pytester.path)
+    monkeypatch.setattr("pytest_ftgate.cli.suite.PAIRS", 50)  # fewer take less time
 
     def run(*args):
         code = main(args)
@@ -203,7 +204,7 @@ def test_verbs_use_the_root_directory_of_pytest_in_any_folder(desk, run_verb, mo
 def test_a_suite_is_held_against_itself_on_its_own_replies(desk, run_verb):
     desk.asking_suite(NOISY, gates=GATES)
 
-    code, printed = run_verb("selftest", SUITE, "--repeats", "5", "--pairs", "50")
+    code, printed = run_verb("selftest", SUITE, "--repeats", "5")
 
     row = next(line.split() for line in printed.splitlines() if line.startswith("  accuracy"))
     assert code == 0
@@ -215,10 +216,10 @@ def test_a_suite_is_held_against_itself_on_its_own_replies(desk, run_verb):
 
 def test_a_second_test_of_a_suite_asks_nothing_and_finds_the_same(desk, run_verb):
     desk.asking_suite(NOISY, gates=GATES)
-    first = run_verb("selftest", SUITE, "--pairs", "50")
+    first = run_verb("selftest", SUITE)
     asked = len(desk.asked())
 
-    assert run_verb("selftest", SUITE, "--pairs", "50") == first
+    assert run_verb("selftest", SUITE) == first
     assert len(desk.asked()) == asked
 
 
@@ -231,7 +232,7 @@ def test_recorded_replies_are_held_against_themselves_without_asking(desk, run_v
     ]
     desk.write_rows("current.jsonl", rows)
 
-    code, printed = run_verb("selftest", SUITE, "--pairs", "50")
+    code, printed = run_verb("selftest", SUITE)
 
     row = next(line.split() for line in printed.splitlines() if line.startswith("  accuracy"))
     assert code == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from contextlib import closing
@@ -11,8 +10,8 @@ import pytest
 from chat_batches_api import chat_batches_api, completed, echo, expired, refused
 from chat_server import Said, chat_server
 
+from pytest_ftgate.cache.batches import Batch
 from pytest_ftgate.client import batches
-from pytest_ftgate.client.batches import Batch, BatchStore
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.errors import ProviderRejected, ReplyError, RequestRejected
 from pytest_ftgate.providers.openai_batches import ChatBatches
@@ -216,13 +215,9 @@ def test_a_batch_that_a_run_leaves_behind_is_picked_up_by_the_next(start, batche
 
 
 def stored(engine) -> list[Batch]:
-    address = json.dumps([None, None, None])
     with closing(sqlite3.connect(engine._cache.path)) as database:
-        tables = database.execute("SELECT name FROM sqlite_master").fetchall()
-        if ("batches",) in tables:
-            rows = database.execute("SELECT address FROM batches").fetchall()
-            address = rows[0][0] if rows else address
-    return BatchStore(engine._cache.path).sent_to(address)
+        addresses = database.execute("SELECT address FROM batches").fetchall()
+    return [batch for (address,) in addresses for batch in engine._cache.batches.sent_to(address)]
 
 
 @pytest.mark.parametrize(("key", "sizes"), [("k", [2]), ("another", [2, 2])])
@@ -239,9 +234,7 @@ def test_a_batch_whose_id_was_lost_is_known_by_our_key_in_its_metadata(
     api.becomes = lambda body: echo(body) if body["messages"] else completed("found")
     names = tuple(call.fingerprint for call in calls)
     address = batches._address(calls[0])
-    BatchStore(engine._cache.path).save(
-        Batch(key="k", address=address, at=time.time(), fingerprints=names)
-    )
+    engine._cache.batches.save(Batch(key="k", address=address, at=time.time(), fingerprints=names))
 
     assert texts_of(engine, calls) == (["found"] * 2 if key == "k" else ["a", "b"])
     assert api.sizes == sizes
@@ -266,7 +259,7 @@ def test_a_batch_that_was_created_though_the_connection_broke_is_not_sent_again(
 def test_results_that_are_gone_are_requested_again(start, batched, api):
     engine, calls = start(), batched("a")
     names, address = (calls[0].fingerprint,), batches._address(calls[0])
-    BatchStore(engine._cache.path).save(
+    engine._cache.batches.save(
         Batch(key="k", id="batch_old", address=address, at=time.time(), fingerprints=names)
     )
 

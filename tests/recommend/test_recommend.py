@@ -8,7 +8,7 @@ import pytest
 from rungs import score_rung, verdict
 
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.recommend.evidence import AcceptedRun, GitFacts
+from pytest_ftgate.recommend.evidence import AcceptedRun, AcceptedVerdict, GitFacts
 from pytest_ftgate.recommend.recommend import advise
 from pytest_ftgate.recommend.rules import RULES
 from pytest_ftgate.reporting.headlines import advice_headline
@@ -75,7 +75,13 @@ def test_a_fine_tune_that_serves_and_no_longer_pays_is_not_justified(evidence):
 def test_what_serves_and_fails_is_rolled_back_to_what_was_accepted_and_passes(evidence):
     serves = ("baseline: prompt", "baseline: prompt\nserves: lora")
     history = tuple(
-        AcceptedRun(commit=commit, at=at, by="Ada", serves=name, verdicts=(verdict(name),))
+        AcceptedRun(
+            commit=commit,
+            at=at,
+            by="Ada",
+            serves=name,
+            gates=(AcceptedVerdict("accuracy", name, "passed", 0.9, "share"),),
+        )
         for commit, at, name in (("c3", "2026-11-20", "lora"), ("b2", "2026-10-02", "hosted"))
     )
     verdicts = (verdict("lora", outcome=FAILED), verdict("hosted"))

@@ -768,7 +768,7 @@ def test_the_result_of_a_run_is_cached():
     assert time.monotonic() - begun < 0.1
 
 
-# Where it cannot be shut in ------------------------------------------------------------------
+# Where it cannot be sandboxed -----------------------------------------------------------------
 
 
 @pytest.fixture
@@ -803,7 +803,7 @@ def test_code_that_cannot_be_sandboxed_is_an_error_and_does_not_run(tmp_path, el
         score_reply(f"open({str(mark)!r}, 'w')")
     assert str(raised.value) == (
         'score: code broke on case "a" (c.jsonl:1): '
-        f"code cannot be shut in here ({json.dumps(f'KeyError: {machine()!r}')})"
+        f"code cannot be sandboxed on this machine ({json.dumps(f'KeyError: {machine()!r}')})"
     )
     assert not mark.exists()
 
@@ -816,7 +816,7 @@ def test_a_restriction_that_the_kernel_rejects_is_an_error(tmp_path, elsewhere):
         score_reply("x = 'not run'")
     assert str(raised.value) == (
         'score: code broke on case "a" (c.jsonl:1): '
-        'code cannot be shut in here ("OSError: [Errno 22] Invalid argument")'
+        'code cannot be sandboxed on this machine ("OSError: [Errno 22] Invalid argument")'
     )
 
 
@@ -861,7 +861,8 @@ def test_a_missing_sandbox_is_an_error_before_the_first_request(tmp_path, elsewh
     with pytest.raises(ConfigurationError) as raised:
         validate_rules([case_of("pass")], tmp_path)
     assert str(raised.value) == (
-        f"code cannot be shut in here ({json.dumps(f'KeyError: {machine()!r}')}); run it on Linux "
+        "code cannot be sandboxed on this machine "
+        f"({json.dumps(f'KeyError: {machine()!r}')}); run it on Linux "
         "from 5.13 on (x86-64, ARM64), or write sandbox: none, and the code may do all that you may"
     )
     validate_rules([case_of("pass", BARE)], tmp_path)

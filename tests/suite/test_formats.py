@@ -9,8 +9,9 @@ import jsonschema_rs
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.errors import SuiteError
-from pytest_ftgate.suite.formats import FORMAT_KINDS, LANGUAGES, DeclaredFormat, format_schema
+from pytest_ftgate.suite.formats import FORMAT_KINDS, LANGUAGES, DeclaredFormat
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.rule import Rule
 
@@ -61,7 +62,9 @@ def test_every_kind_of_format_is_written_here():
 
 @pytest.mark.parametrize("raw", [raw for raw, _ in WRITTEN])
 def test_the_schema_for_editors_takes_what_is_read(raw):
-    assert jsonschema_rs.is_valid(format_schema(), raw)
+    schema = json.loads(schema_text("suite"))["$defs"]["Format"]
+
+    assert jsonschema_rs.is_valid(schema, raw)
 
 
 def test_one_format_and_a_list_of_formats_are_read_alike():

@@ -7,6 +7,7 @@ import pytest
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.power import MAX_REPEATS, needed_repeats
+from pytest_ftgate.suite.gate_kinds import DataGate, RateGate
 from pytest_ftgate.suite.loader import load_suite
 
 CASES = "  - {id: a, input: x, expected: refund}\n  - {id: b, input: y, expected: other}\n"
@@ -244,3 +245,15 @@ def test_the_accuracy_gate_has_no_limit_of_thoughts(tmp_path):
     (message,) = errors(tmp_path, "{accuracy: {thoughts: {max_drop: 0.1}}}")
 
     assert "thoughts" in message
+
+
+def test_what_a_suite_does_not_declare_is_as_in_the_gates_of_a_file_alone(tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"input": "q", "expected": "refund"}\n', "utf-8")
+    model = "provider: classical, training_data: t.jsonl"
+
+    gates = suite(tmp_path, "{data: {}, accuracy: {max_drop: 0.5}}", model=model).gates
+
+    assert gates["data"] == DataGate(line=gates["data"].line)
+    assert gates["accuracy"] == RateGate(
+        kind="accuracy", line=gates["accuracy"].line, max_drop=0.5, metric="accuracy"
+    )

@@ -75,6 +75,32 @@ def test_the_trained_variant_is_the_tuned_one_unless_it_is_named():
         trained_variant(two, None)
 
 
+@pytest.mark.parametrize(
+    ("variants", "reason"),
+    [
+        ({"a": {"like": "b"}, "b": {"like": "a"}}, "like: a -> b -> a is a circle"),
+        ({"cheap": {}, "a": {"like": "chaep"}}, 'no variant "chaep"; did you mean "cheap"'),
+    ],
+)
+def test_a_variant_that_is_like_none_is_an_error_before_the_training(variants, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        trained_variant({"variants": variants}, None)
+
+
+def test_what_is_no_mapping_is_left_to_the_loader():
+    assert trained_variant({"variants": {"a": None, "b": {"like": 3, "adapter": "x"}}}, None) == "b"
+
+
+def test_a_baseline_inherits_no_price_of_another_model():
+    dear = {"provider": "anthropic", "model": "m", "usd_per_1k": 9}
+    variants = {"dear": dear, "cheap": {"like": "dear", "model": "n"}, "tuned": {"adapter": "x"}}
+    content = {**CONTENT, "baseline": "cheap", "variants": variants}
+
+    kept = in_memory_content(content, "tuned")["variants"]["cheap"]
+
+    assert kept == {"provider": "anthropic", "model": "n", "gated": False}
+
+
 def test_the_model_in_memory_answers_for_the_variant_and_its_base(loaded):
     tuned, current = loaded.variants["tuned"], loaded.variants["current"]
 

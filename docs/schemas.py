@@ -1,4 +1,7 @@
-"""The JSON Schema of suite files, derived from the classes that validate them."""
+"""The JSON Schemas of suite files and of run records, from the classes that validate them.
+
+The package ships both: `python docs/site.py reference` writes them.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,45 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter
 
+from pytest_ftgate.results.run import Report
+from pytest_ftgate.results.verdicts import json_adapter
 from pytest_ftgate.suite.declaration import DeclaredJudge, DeclaredSuite
-from pytest_ftgate.suite.formats import format_schema
+from pytest_ftgate.suite.formats import FORMAT_KINDS
 from pytest_ftgate.suite.providers import PROVIDERS
 from pytest_ftgate.suite.scorers import SCORE_KINDS, SCORE_OPTIONS
+
+PACKAGE = Path(__file__).parents[1] / "pytest_ftgate"
+#: The sentences that a run record holds for its readers, by class; reading it ignores them.
+_SENTENCES = {
+    "Verdict": {"headline": "The verdict in one line."},
+    "NextStep": {"text": "What to do.", "command": 'The command that does it, or "".'},
+    "Advice": {"headline": "The recommendation and what it is about."},
+}
+
+
+def write_schemas() -> None:
+    """Write both schemas to where the package ships them."""
+    (PACKAGE / "suite" / "suite.schema.json").write_text(suite_schema(), "utf-8")
+    (PACKAGE / "results" / "run.schema.json").write_text(run_schema(), "utf-8")
+
+
+def run_schema() -> str:
+    """Return the schema of a run record as indented JSON."""
+    schema: dict[str, Any] = json_adapter(Report).json_schema(mode="serialization")
+    for name, sentences in _SENTENCES.items():
+        for key, description in sentences.items():
+            schema["$defs"][name]["properties"][key] = {
+                "description": description,
+                "type": "string",
+            }
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schema["title"] = "pytest-ftgate run record"
+    return json.dumps({**head, **schema}, indent=1, ensure_ascii=False) + "\n"
+
+
+# Suites ------------------------------------------------------------------------------------------
 
 
 def _score_schema() -> dict[str, Any]:
@@ -36,6 +73,17 @@ def _score_schema() -> dict[str, Any]:
     return {"oneOf": [name, single, several]}
 
 
+def _format_schema() -> dict[str, Any]:
+    kinds = {kind: TypeAdapter(entry.type) for kind, entry in FORMAT_KINDS.items()}
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "properties": {kind: adapter.json_schema() for kind, adapter in kinds.items()},
+        "additionalProperties": False,
+    }
+
+
 def _judge_schema() -> dict[str, Any]:
     # References do not resolve inside another schema, so their definitions replace them.
     schema = DeclaredJudge.model_json_schema()
@@ -55,7 +103,7 @@ def _inline_references(schema: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def suite_schema() -> str:
-    """Return the schema of a suite as indented JSON; ``suite.schema.json`` is a copy."""
+    """Return the schema of a suite as indented JSON."""
     schema = DeclaredSuite.model_json_schema(by_alias=True)
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     schema["title"] = "pytest-ftgate suite"
@@ -67,7 +115,7 @@ def suite_schema() -> str:
 
 def described_keys() -> Mapping[str, Mapping[str, tuple[str, Any]]]:
     """Return the description and an example of each key, by the name of its mapping."""
-    path = Path(__file__).with_name("descriptions.yaml")
+    path = Path(__file__).with_name("suite_keys.yaml")
     return dict(yaml.safe_load(path.read_text("utf-8")))
 
 
@@ -109,7 +157,7 @@ def _add_descriptions(schema: dict[str, Any]) -> None:
 def _add_validated_keys(definitions: dict[str, Any]) -> None:
     """Add the schemas of keys that functions validate instead of types."""
     reference = {"$ref": "#/$defs/Format"}
-    definitions["Format"] = format_schema()
+    definitions["Format"] = _format_schema()
     definitions["Score"] = _score_schema()
     for name in ("DeclaredCase", "DeclaredReply"):
         properties = definitions[name]["properties"]
