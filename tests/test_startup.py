@@ -8,7 +8,7 @@ import sys
 import pytest
 
 HEAVY = ("anthropic", "sklearn", "scipy", "numpy", "xllamacpp")
-ALL = (*HEAVY, "pydantic", "jinja2", "yaml", "jsonschema_rs", "sqlite3")
+ALL = (*HEAVY, "pydantic", "jinja2", "yaml", "jsonschema_rs", "sqlite3", "tabulate", "wcwidth")
 
 PROBE = """
 import sys, pytest
