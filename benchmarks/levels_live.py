@@ -91,7 +91,7 @@ def table(models: Mapping[str, VariantScores]) -> str:
             continue
         counts = [_counts(parts, family) for parts in found.values()]
         rows.append([family, " ".join(map(_number, cases)), *counts])
-    return format_table(rows, ["family", "cases of level 1 to 5", *found], max_width=None)
+    return format_table(rows, ["family", "cases of level 1 to 5", *found])
 
 
 def _counts(parts: Mapping[tuple[str, int], Sequence[float]], family: str) -> str:
@@ -123,7 +123,7 @@ def measure(args: argparse.Namespace, suite: Suite, session: Session) -> None:
             requests = session.workloads.skill_requests(suite, variant, gate)
             rows.append(row(name, columns(requests, [args.first, args.cache], suite.path.parent)))
         headers = ["model", "replies", "same text", "same score", "right, first", "right, second"]
-        print(f"\n{format_table(rows, headers, right_columns=range(1, 6), max_width=None)}")
+        print(f"\n{format_table(rows, headers, right_columns=range(1, 6))}")
     session.close()
 
 

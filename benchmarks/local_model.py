@@ -209,11 +209,11 @@ def weights(args: argparse.Namespace) -> None:
         rows.append([part, str(len(fast)), *right, same(fast, again), same(fast, original)])
     headers = ["part", "replies", "right: original", "right: fast"]
     headers += ["same score: fast, fast", "same score: fast, original"]
-    print(format_table(rows, headers, right_columns=range(1, 6), max_width=None))
+    print(format_table(rows, headers, right_columns=range(1, 6)))
     gates = [
         [gate, *(outcomes[name].get(gate, "") for name in models)] for gate in outcomes["fast"]
     ]
-    print("\n" + format_table(gates, ["gate", *models], max_width=None))
+    print("\n" + format_table(gates, ["gate", *models]))
 
 
 # Types of weights -----------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def main(suite_path: Path, paths: Sequence[Path], named: str | None = None) -> N
     parts = ((name, columns(asks, paths, suite.path.parent)) for name, asks in asked(suite, named))
     rows = [row(name, sides) for name, sides in parts if sides[0].results]
     headers = ["part", "replies", "same text", "same score", "right, first", "right, second"]
-    print(format_table(rows, headers, right_columns=range(1, 6), max_width=None))
+    print(format_table(rows, headers, right_columns=range(1, 6)))
 
 
 if __name__ == "__main__":

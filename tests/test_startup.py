@@ -9,7 +9,7 @@ import pytest
 from repositories import Repository
 
 HEAVY = ("anthropic", "sklearn", "scipy", "numpy", "xllamacpp")
-ALL = (*HEAVY, "pydantic", "jinja2", "yaml", "jsonschema_rs", "sqlite3")
+ALL = (*HEAVY, "pydantic", "jinja2", "yaml", "jsonschema_rs", "sqlite3", "tabulate", "wcwidth")
 
 PROBE = """
 import sys, pytest

@@ -16,7 +16,7 @@ from pytest_ftgate.cache.export import read_replies, write_replies
 from pytest_ftgate.cache.maintenance import cache_errors, cache_stats, prune
 from pytest_ftgate.errors import CacheError, ConfigurationError, did_you_mean
 from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.reporting.tables import format_table
+from pytest_ftgate.reporting.tables import TextTable, table_lines
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import base_variant
@@ -48,8 +48,8 @@ def cache_lines(cache: Path) -> Iterator[str]:
         return
     rows = [
         [
+            model.model or "no model",
             model.provider or "unknown",
-            model.model,
             f"{model.replies:,}",
             _format_bytes(model.bytes),
             _day(model.oldest),
@@ -57,10 +57,8 @@ def cache_lines(cache: Path) -> Iterator[str]:
         ]
         for model in stats.models
     ]
-    headers = ["provider", "model", "replies", "size", "oldest", "newest"]
-    yield from (
-        f"  {line}" for line in format_table(rows, headers, right_columns=(2, 3)).split("\n")
-    )
+    headers = ["model", "provider", "replies", "size", "oldest", "newest"]
+    yield from table_lines(TextTable(headers, rows, (2, 3)))
 
 
 def _day(timestamp: float) -> str:

@@ -27,7 +27,6 @@ from pytest_ftgate.reporting.text import (
     line_ranges,
     line_width,
     one_line,
-    pad,
     shorten,
     wrap_after,
     wrap_lines,
@@ -341,12 +340,14 @@ def _example_lines(verdict: Verdict) -> list[str]:
     flip = next((flip for flip in verdict.flips if flip.regressed), None)
     if flip is None:
         return []
+    from wcwidth import ljust
+
     check = verdict.check
     before = check.against if check and check.kind in (CheckKind.BASELINE, CheckKind.BASE) else ""
     shown = f"{_label('e.g.')}{escape_controls(flip.case)}  {one_line(flip.shown)}"
     lines = [shorten(shown, line_width()).rstrip()]
     for label, text in _example_texts(flip, before or "before"):
-        head = pad(shorten(escape_controls(label), 9), 10)
+        head = ljust(shorten(escape_controls(label), 9), 10)
         line = f"{_label('')}  {head}{one_line(text)}"
         lines.append(shorten(line, line_width()).rstrip())
     return lines

@@ -34,7 +34,7 @@ def quality_table(advice: Advice) -> TextTable:
         ]
         for row in advice.rungs
     ]
-    return TextTable(["variant", "", "right", "over the one above", "format"], rows)
+    return TextTable(["variant", "", "right", "over the one above", "format"], rows, (2, 4))
 
 
 def frontier_legend(advice: Advice) -> str:
@@ -77,7 +77,7 @@ def ladder_table(advice: Advice) -> TextTable:
         for left, right in zip(quality.rows, usage.rows, strict=True)
     ]
     headers = ["variant", "rung", *quality.headers[2:], *usage.headers[2:]]
-    return TextTable(headers, rows, range(5, len(headers)))
+    return TextTable(headers, rows, (2, *range(4, len(headers))))
 
 
 def condition_rows(advice: Advice) -> list[tuple[str, str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import Outcome, Verdict
@@ -26,6 +26,7 @@ from pytest_ftgate.reporting.summary import (
 from pytest_ftgate.reporting.tables import (
     TextTable,
     changes_line,
+    column_alignment,
     error_groups,
     rank_verdicts,
     source_link,
@@ -105,10 +106,6 @@ def _table_section(report: Report) -> Iterator[str]:
             yield f"_{count}, none worse than the last shown._"
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
 def _blocking_section(report: Report) -> Iterator[str]:
     """Yield the gates that did not pass: the headline in the open, all details folded.
 
@@ -185,10 +182,16 @@ def _ladder_section(report: Report) -> Iterator[str]:
 
 def markdown_table(table: TextTable) -> str:
     """Return *table* with foreign text in its cells as Markdown."""
-    columns = range(len(table.headers))
-    alignment = ["--:" if column in table.right_columns else "---" for column in columns]
-    rows = [_row([*map(escape_markdown, row)]) for row in table.rows]
-    return "\n".join([_row(table.headers), f"|{'|'.join(alignment)}|", *rows])
+    from tabulate import tabulate
+
+    return tabulate(
+        [[*map(escape_markdown, row)] for row in table.rows],
+        table.headers,
+        # As "github" is, but with the alignment of columns.
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=column_alignment(table),
+    )
 
 
 def _note_section(report: Report) -> Iterator[str]:

@@ -23,6 +23,7 @@ from pytest_ftgate.reporting.headlines import half_gone_parts, headline
 from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
 from pytest_ftgate.reporting.next_steps import step_command, step_line
 from pytest_ftgate.reporting.tables import (
+    TextTable,
     changes_line,
     comparison_line,
     cost_lines,
@@ -31,6 +32,7 @@ from pytest_ftgate.reporting.tables import (
     gates_line,
     limit_text,
     rank_verdicts,
+    table_lines,
     usage_line,
     verdict_rows,
 )
@@ -493,8 +495,7 @@ def _tables_by_suite(verdicts: Sequence[Verdict]) -> list[str]:
 
 def _verdict_table(verdicts: Sequence[Verdict]) -> list[str]:
     lines = _gate_table([verdict for verdict in verdicts if verdict.gated])
-    ungated = (*ungated_lines(verdicts), *classifier_lines(verdicts))
-    return [*lines, *(f"  {line}".rstrip() for line in ungated)]
+    return [*lines, *ungated_lines(verdicts), *classifier_lines(verdicts)]
 
 
 def _gate_table(verdicts: Sequence[Verdict]) -> list[str]:
@@ -505,16 +506,15 @@ def _gate_table(verdicts: Sequence[Verdict]) -> list[str]:
     headers = ["variant", "gate", "before", "after", "change", "n", "verdict", "limit"]
     rows, short_rows = verdict_rows(verdicts), verdict_rows(verdicts, short_limits=True)
     bare_rows = [row[:-1] for row in short_rows]
-    layouts = (
-        *((rows, None), (short_rows, None), (bare_rows, None)),
-        *((short_rows, line_width() - 2), (bare_rows, line_width() - 2)),
-    )
     lines: list[str] = []
-    for layout, max_width in layouts if verdicts else ():
-        # An interval must not be wrapped.
-        right = (2, 3, 4, 5) if max_width else (2, 3, 5)
-        table = format_table(layout, headers[: len(layout[0])], right, max_width)
+    for layout in (rows, short_rows, bare_rows) if verdicts else ():
+        table = format_table(layout, headers[: len(layout[0])], (2, 3, 5))
         lines = [f"  {line}" for line in table.split("\n")]
+        if max(map(cell_count, lines)) <= line_width():
+            return lines
+    for layout in (short_rows, bare_rows) if verdicts else ():
+        # An interval must not be wrapped.
+        lines = table_lines(TextTable(headers[: len(layout[0])], layout, (2, 3, 4, 5)))
         if max(map(cell_count, lines)) <= line_width():
             break
     return lines

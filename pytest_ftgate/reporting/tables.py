@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -33,7 +34,7 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.recommend.advice import Gain
 from pytest_ftgate.reporting.headlines import has_no_limit
-from pytest_ftgate.reporting.text import cell_count, escape_controls, line_width, pad, shorten
+from pytest_ftgate.reporting.text import cell_count, escape_controls, line_width, shorten
 from pytest_ftgate.results.run import SAME_ERROR, FileChange, FileChanges, Report
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.suite.prices import INSTALL_PRICES
@@ -51,6 +52,9 @@ _MAX_NAMES = 3
 #: The most columns of the name of a file: a commit with longer ones must not fill a comment.
 _MAX_NAME = 150
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+#: Keeps the place of a name; it has no width, and is escaped in cells.
+_PLACE = "\N{ZERO WIDTH SPACE}"
+_BRACKETS = re.compile(r"\(.*?\)")
 _OUTCOME_ORDER = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASSED)
 
 
@@ -67,86 +71,76 @@ class TextTable(NamedTuple):
     right_columns: Sequence[int] = ()
 
 
-def table_lines(table: TextTable, indent: int = 2) -> list[str]:
-    """Return the lines of *table* for a terminal, indented by *indent* columns."""
-    max_width = line_width() - indent
-    text = format_table(table.rows, table.headers, table.right_columns, max_width)
-    return [f"{' ' * indent}{line}" for line in text.split("\n")]
+def column_alignment(table: TextTable) -> list[str]:
+    """Return where each column of *table* is aligned: ``left`` or ``right``."""
+    columns = range(len(table.headers))
+    return ["right" if column in table.right_columns else "left" for column in columns]
 
 
 def format_table(
-    rows: Sequence[Sequence[str]],
-    headers: Sequence[str],
-    right_columns: Iterable[int] = (),
-    max_width: int | None = None,
+    rows: Sequence[Sequence[str]], headers: Sequence[str], right_columns: Sequence[int] = ()
 ) -> str:
-    """Return *rows* as text in plain columns.
+    """Return *rows* as text in plain columns; those with the indices *right_columns* at right."""
+    table = TextTable(headers, rows, right_columns)
+    return "\n".join(_draw(_text_rows(table), column_alignment(table)))
 
-    The columns with the indices *right_columns* are aligned right and never wrapped. Other cells
-    are wrapped between words to fit *max_width* columns of a line. If that is not enough, the first
-    cell of each row stands in a line of its own: no name is broken.
+
+def table_lines(table: TextTable, indent: int = 2) -> list[str]:
+    """Return the lines of *table* for a terminal, indented by *indent* columns.
+
+    Cells that are aligned right are never wrapped. Others are wrapped between words where a line
+    would be longer than the terminal's. If that is not enough, the first cell of each row stands
+    in a line of its own: no name is broken.
     """
-    right = {*right_columns}
-    lines = [headers, *rows]
-    natural = [max(map(cell_count, column)) for column in zip(*lines, strict=True)]
-    least = [
-        width if index in right else max(map(_longest_word, column))
-        for index, (width, column) in enumerate(zip(natural, zip(*lines, strict=True), strict=True))
-    ]
-    if max_width is None or _row_width(least) <= max_width or len(natural) == 1:
-        widths = _fit_widths(natural, least, max_width)
-        text = [part for line in lines for part in _row_lines(line, widths, right)]
-    else:
-        widths = _fit_widths(natural[1:], least[1:], max_width - len(_INSET))
-        rest = {index - 1 for index in right}
-        text = [
-            part
-            for line in lines
-            for part in (line[0], *map(_INSET.__add__, _row_lines(line[1:], widths, rest)))
-        ]
-    return "\n".join(text).replace(_NO_BREAK_SPACE, " ")
+    rows, alignment, room = _text_rows(table), column_alignment(table), line_width() - indent
+    lines = _wrap_rows(rows, alignment, room)
+    if max(map(cell_count, lines)) > room:
+        names, place = (row[0] for row in rows), [_PLACE, *[""] * (len(alignment) - 2)]
+        rest = [cells for row in rows for cells in (place, row[1:])]
+        lines = _wrap_rows(rest, alignment[1:], room - len(_INSET))
+        lines = [next(names) if _PLACE in line else f"{_INSET}{line}" for line in lines]
+    return [f"{' ' * indent}{line}".rstrip() for line in lines]
 
 
-def _row_lines(cells: Sequence[str], widths: Sequence[int], right: Container[int]) -> list[str]:
-    """Return the lines of one row, its cells wrapped to *widths*."""
-    wrapped = [_wrap_cell(*pair) for pair in zip(cells, widths, strict=True)]
+def _text_rows(table: TextTable) -> list[list[str]]:
+    """Return the headers and the rows of *table* without controls; intervals are not wrapped."""
     return [
-        "  ".join(
-            pad(part, width, right=index in right)
-            for index, (part, width) in enumerate(zip(parts, widths, strict=True))
-        ).rstrip()
-        for parts in zip_longest(*wrapped, fillvalue="")
+        [_BRACKETS.sub(_keep_whole, escape_controls(cell).replace("\n", " ")) for cell in row]
+        for row in (table.headers, *table.rows)
     ]
 
 
-def _wrap_cell(cell: str, width: int) -> list[str]:
-    """Return *cell* in lines of at most *width*, broken between words."""
-    lines: list[str] = []
-    for word in cell.split(" ") if cell_count(cell) > width else [cell]:
-        if lines and cell_count(f"{lines[-1]} {word}") <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines
+def _keep_whole(match: re.Match[str]) -> str:
+    return match[0].replace(" ", _NO_BREAK_SPACE)
 
 
-def _longest_word(cell: str) -> int:
-    return max(map(cell_count, cell.split(" ")))
+def _wrap_rows(rows: Sequence[Sequence[str]], alignment: Sequence[str], room: int) -> list[str]:
+    """Return the lines of *rows*, with cells wrapped as little as fits *room* columns."""
+    widest = bisect_right(
+        range(1, room + 1),
+        room,
+        key=lambda width: max(map(cell_count, _draw(rows, alignment, width))),
+    )
+    return _draw(rows, alignment, max(widest, 1))
 
 
-def _row_width(widths: Sequence[int]) -> int:
-    return sum(widths) + 2 * (len(widths) - 1)
+def _draw(
+    rows: Sequence[Sequence[str]], alignment: Sequence[str], width: int | None = None
+) -> list[str]:
+    """Return *rows* in columns, with the cells at left wrapped between words to *width*."""
+    from tabulate import tabulate
 
-
-def _fit_widths(natural: Sequence[int], least: Sequence[int], max_width: int | None) -> list[int]:
-    """Return column widths that fit into *max_width* if those of *least* do."""
-    fitted = [*natural]
-    while max_width is not None and _row_width(fitted) > max_width:
-        spare = [index for index, width in enumerate(fitted) if width > least[index]]
-        if not spare:
-            break
-        fitted[max(spare, key=fitted.__getitem__)] -= 1
-    return fitted
+    text = tabulate(
+        rows,
+        tablefmt="plain",
+        disable_numparse=True,
+        preserve_whitespace=True,
+        colalign=alignment,
+        maxcolwidths=[width if side == "left" else None for side in alignment],
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return text.replace(_NO_BREAK_SPACE, " ").split("\n")
 
 
 def verdict_rows(verdicts: Iterable[Verdict], *, short_limits: bool = False) -> list[list[str]]:

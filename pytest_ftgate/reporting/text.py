@@ -63,19 +63,11 @@ def terminal_width(columns: int) -> Iterator[None]:
 
 def cell_count(text: str) -> int:
     """Return the columns that *text* takes in a terminal: wide characters take two."""
-    return len(text) if text.isascii() else sum(map(_cells, text))
+    if text.isascii():
+        return len(text)
+    from wcwidth import width
 
-
-def _cells(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
-
-
-def pad(text: str, columns: int, *, right: bool = False) -> str:
-    """Return *text* filled with blanks to *columns* columns, at its left end if *right*."""
-    blank = " " * (columns - cell_count(text))
-    return blank + text if right else text + blank
+    return width(text, control_codes="ignore")
 
 
 #: What stands for characters that a terminal's encoding lacks.
@@ -219,15 +211,18 @@ def _fill(text: str, head: str, indent: str, *, keep_long_words: bool = False) -
 
 def _pieces(word: str, width: int) -> list[str]:
     """Return *word* in pieces of at most *width* columns."""
-    if word.isascii():
-        return [word[start : start + width] for start in range(0, len(word), width)]
-    pieces, start, cells = [], 0, 0
-    for index, character in enumerate(word):
-        cells += _cells(character)
+    if cell_count(word) <= width:
+        return [word]
+    from wcwidth import iter_graphemes
+
+    pieces, cells = [""], 0
+    for character in iter_graphemes(word):
+        cells += cell_count(character)
         if cells > width:
-            pieces.append(word[start:index])
-            start, cells = index, _cells(character)
-    return [*pieces, word[start:]]
+            pieces.append("")
+            cells = cell_count(character)
+        pieces[-1] += character
+    return pieces
 
 
 def one_line(text: str) -> str:
@@ -239,9 +234,9 @@ def shorten(text: str, width: int) -> str:
     """Return *text* cut to *width* columns, with an ellipsis if it is longer."""
     if cell_count(text) <= width:
         return text
-    while text and cell_count(text) >= width:
-        text = text[: min(len(text) - 1, width)]
-    return f"{text}…"
+    from wcwidth import clip
+
+    return f"{clip(text, 0, max(0, width - 1), fillchar='', control_codes='ignore')}…"
 
 
 def fit_parts(parts: Iterable[str], indent: int = 4, *, gap: str = "   ") -> list[str]:

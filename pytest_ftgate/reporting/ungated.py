@@ -9,7 +9,7 @@ from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.units import amount, percent, points, quantity
 from pytest_ftgate.gates.verdict import Check, Verdict
 from pytest_ftgate.reporting.headlines import has_no_limit, headline
-from pytest_ftgate.reporting.tables import format_table, rate_cell, shown_file
+from pytest_ftgate.reporting.tables import TextTable, rate_cell, shown_file, table_lines
 from pytest_ftgate.reporting.text import escape_controls, fit_parts, wrap_lines
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id, node_name
@@ -55,14 +55,14 @@ def ungated_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
             for variant, by_kind in checks.items()
         ]
         yield ""
-        yield from format_table(rows, ["not gated", *kinds]).split("\n")
+        yield from table_lines(TextTable(["not gated", *kinds], rows))
     notes = [(verdict.variant, note) for verdict in ungated for note in verdict.notes]
     for variant, note in dict.fromkeys(notes):
-        yield from wrap_lines(f"{variant}: {escape_controls(note)}", 0)
+        yield from wrap_lines(f"{variant}: {escape_controls(note)}")
     for verdict in ungated:
         if verdict.check is None:
             text = escape_controls(headline(verdict)).replace("\n", " ")
-            yield from wrap_lines(f"not gated: {verdict.variant}: {text}", 0)
+            yield from wrap_lines(f"not gated: {verdict.variant}: {text}")
 
 
 def _check_cell(check: Check | None) -> str:
@@ -93,7 +93,7 @@ def classifier_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
         ]
         if rivals:
             rate = f"{name} needs no language model and is right in {percent(classifier.after)}"
-            yield from wrap_lines(f"{rate}; not clearly above it: {', '.join(rivals)}", 0)
+            yield from wrap_lines(f"{rate}; not clearly above it: {', '.join(rivals)}")
 
 
 def ungated_summary(report: Report) -> list[str]:

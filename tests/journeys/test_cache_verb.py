@@ -59,8 +59,8 @@ def test_show_counts_cached_replies_by_provider_and_model(run_cache):
     assert code == 0
     assert head.startswith(f"{CACHE}: ")
     assert head.endswith(" kB, 100 replies")
-    assert columns.split() == ["provider", "model", "replies", "size", "oldest", "newest"]
-    assert row.split()[:3] == ["python", "answers:answer", "100"]
+    assert columns.split() == ["model", "provider", "replies", "size", "oldest", "newest"]
+    assert row.split()[:3] == ["answers:answer", "python", "100"]
 
 
 def test_show_counts_requests_in_flight(run_cache, evaluated):

@@ -1,4 +1,4 @@
-"""What reports say of the files that decide, whatever the files are called."""
+"""Tables fit their width and break no name; reports name the files that decide."""
 
 from __future__ import annotations
 
@@ -6,14 +6,84 @@ import pytest
 from reports import HOSTILE, failing_run, report
 
 from pytest_ftgate.reporting.html.page import html_page
-from pytest_ftgate.reporting.markdown import markdown_report
+from pytest_ftgate.reporting.markdown import markdown_report, markdown_table
 from pytest_ftgate.reporting.summary import MAX_LINES, detail_lines, summary_lines
-from pytest_ftgate.reporting.tables import changes_line, comparison_line
-from pytest_ftgate.reporting.text import cell_count
+from pytest_ftgate.reporting.tables import TextTable, changes_line, comparison_line, table_lines
+from pytest_ftgate.reporting.text import cell_count, terminal_width
 from pytest_ftgate.results.run import FileChange, FileChanges
 
 GONE = FileChange(name="z/s.accepted.json", change="deleted")
 FAILED = failing_run().verdicts
+
+
+HEADERS = ["variant", "rate", "gain", "taken for"]
+LONG = "a-variant-with-a-rather-long-name-that-stays-whole"
+
+
+def shown_table(name: str, columns: int, **cells: str) -> list[str]:
+    """Return the lines of a table of two rows, the second with *name* and *cells*."""
+    row = {"rate": "9 %", "gain": "+3 (−1 +7) inconclusive", "taken": "refund", **cells}
+    rows = [["current", "100 %", "", ""], [name, *row.values()]]
+    with terminal_width(columns):
+        return table_lines(TextTable(HEADERS, rows, (1,)))
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("name", ["short", LONG])
+def test_a_table_fits_the_terminal_and_breaks_no_name_and_no_interval(columns, name):
+    lines = shown_table(
+        name, columns, taken="one two three four five six seven eight nine ten " * 2
+    )
+
+    assert max(map(cell_count, lines)) <= columns
+    assert any(name in line.split() for line in lines)
+    assert any("(−1 +7)" in line for line in lines)
+    assert " ".join(lines).split().count("ten") == 2
+
+
+def test_names_that_are_too_long_have_lines_of_their_own():
+    lines = shown_table(LONG, 60)
+
+    assert [line.strip() for line in lines[::2]] == ["variant", "current", LONG]
+    assert [line.split()[0] for line in lines[1::2]] == ["rate", "100", "9"]
+
+
+def test_numbers_end_in_the_same_column_below_wide_and_joined_characters():
+    for name in ("退款", "👩\u200d🚀", "é"):
+        ends = [cell_count(line[: line.index("%")]) for line in shown_table(name, 80)[1:]]
+
+        assert len({*ends}) == 1, name
+
+
+@pytest.mark.parametrize(
+    "cell", ["\x1b[31mred", "a\nb", "\x01", "a\u200bb", "##[group]x", "\u202e"]
+)
+def test_a_cell_cannot_act_or_break_its_row(cell):
+    lines = shown_table("new", 80, taken=cell)
+
+    assert len(lines) == 3
+    assert not {"\x1b", "\n", "\x01", "\u200b", "\u202e"} & {*"".join(lines)}
+    assert not any("##[" in line for line in lines)
+
+
+@pytest.mark.parametrize("cell", ["007", "False", "1e5", "nan", " 1.50"])
+def test_a_cell_shows_what_it_holds(cell):
+    table = TextTable(HEADERS[:2], [["new", cell]], (1,))
+
+    assert table_lines(table)[1].split() == ["new", cell.strip()]
+    assert f"{cell} |" in markdown_table(table)
+
+
+def test_a_table_in_markdown_aligns_numbers_right_and_has_no_foreign_cells():
+    text = markdown_table(
+        TextTable(["variant", "rate"], [["a | b", "9 %"], ["`x`", "100 %"]], (1,))
+    )
+
+    heads, rule, *rows = text.split("\n")
+    assert [part.strip("-") for part in rule.strip("|").split("|")] == [":", ":"]
+    assert rule.endswith("-:|")
+    assert all(row.count("|") == 3 for row in (heads, *rows))
+    assert not any("`" in row for row in rows)
 
 
 def changed(*names: str, **more: str) -> FileChanges:

@@ -51,7 +51,8 @@ def _record_says_passed(seen: Seen) -> bool:
 
 def _markdown_says_passed(seen: Seen) -> bool:
     heading = re.search(r"^### (🟢|.*\bPASSED\b)", seen.markdown, re.MULTILINE)
-    rows = (line.strip("| ").split(" | ") for line in seen.markdown.splitlines())
+    lines = (line.strip("| ").split("|") for line in seen.markdown.splitlines())
+    rows = ([cell.strip() for cell in line] for line in lines)
     return bool(heading) or any(
         row[:2] == [seen.variant, seen.gate.replace("_", "&#95;")] and "passed" in row[2:]
         for row in rows
