@@ -68,6 +68,9 @@ def _parse_row(location: str, line: bytes) -> tuple[str, str | None, dict[str, A
         # A format may be read as JSON, which the text of a Python value is not.
         text = text if isinstance(text, str | None) else json.dumps(text, ensure_ascii=False)
         _check_usage(details.get("usage", {}), location)
+        # Tokens that a tool did not count would cost nothing.
+        if not details.get("usage", {}).keys() >= {"input", "output"}:
+            details.pop("usage", None)
         # The id is that of a case, whose lone surrogates are replaced too.
         return intern(replace_lone_surrogates(str(raw["id"]))), text, details
     except ValueError as error:

@@ -89,17 +89,17 @@ def deciding_files(
 ) -> set[str]:
     """Return the files that decide a run of *suites*: what they name, and what lies beside them.
 
-    The *configuration* of pytest and files ``conftest.py`` below *root* may select gates. All are
-    globs of git, from the top of the repository of *root*; none outside of one.
+    The *configuration* of pytest and the files ``conftest.py`` above a suite may select its gates.
+    All are globs of git, from the top of the repository of *root*; none outside of one.
     """
     top = repository_of(root.resolve())
     if top is None:
         return set()
-    globs = {f"{_literal(root.resolve())}/**/conftest.py"}
-    paths = {configuration} if configuration else set[Path]()
+    paths, globs = {configuration} if configuration else set[Path](), set[str]()
     for suite in suites:
         beside = (suite.path, suite.accepted_path, suite.replies_path)
-        paths |= {*beside, *suite.files, *_modules(suite)}
+        above = (folder for folder in suite.path.parents if folder.is_relative_to(root))
+        paths |= {*beside, *suite.files, *_modules(suite), *(f / "conftest.py" for f in above)}
         globs |= {f"{_literal(folder)}/{pattern}" for folder, pattern in suite.globs}
     for path in {*paths, *(path.resolve() for path in paths)}:
         own = repository_of(path.parent) or top

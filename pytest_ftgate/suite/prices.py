@@ -66,8 +66,7 @@ def request_price(
         return None
     input_tokens = sum(usage.get(key, 0) for key in ("input", "cache_read", "cache_write"))
     output_tokens = usage.get("output", 0)
-    # Tokens that were not counted are no tokens without a price.
-    if not usage.keys() >= {"input", "output"} or not (input_tokens or output_tokens):
+    if not input_tokens and not output_tokens:
         return None
     if tariff.per_1m_input is None or tariff.per_1m_output is None:
         return _listed_price(tariff, usage, input_tokens, batch=batch) if tariff.model else None

@@ -147,7 +147,7 @@ def topic(desk):
     desk.asking_suite(draft="{provider: recorded, replies: draft.jsonl}")
     desk.run("--ftgate-accept").assert_outcomes(passed=2)
     repository = Repository.made(desk.path(""))
-    desk.path(".gitignore").write_text("junit.xml\nasked.txt\n__pycache__\n")
+    desk.path(".gitignore").write_text("junit.xml\nasked.txt\n__pycache__\ntox.ini\n")
     repository.commit()
     repository.git("checkout", "-q", "-b", "topic")
     change(desk.path("draft.jsonl"))

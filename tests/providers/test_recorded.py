@@ -47,9 +47,11 @@ def test_a_case_is_answered_by_the_line_with_its_id(recorded, file):
 def test_a_line_may_say_how_the_reply_ended_what_it_used_and_more(recorded, file):
     file.write_text(
         '{"id": "a", "text": "one", "stop": "length", "model": "m-1", "seconds": 0.5,'
-        ' "usage": {"output": 7}, "thought": "hm", "trace": "not ours"}'
+        ' "usage": {"input": 3, "output": 7}, "thought": "hm", "trace": "not ours"}'
     )
-    known = Reply(text="one", stop="length", model="m-1", seconds=0.5, usage={"output": 7})
+    known = Reply(
+        text="one", stop="length", model="m-1", seconds=0.5, usage={"input": 3, "output": 7}
+    )
     assert reply_to(recorded()) == replace(known, thought="hm")
 
 
@@ -261,3 +263,9 @@ def test_tokens_of_another_form_are_an_error_with_their_line(recorded, file, usa
     with pytest.raises(ConfigurationError, match="jsonl:1: usage: ") as error:
         reply_to(recorded())
     assert named in str(error.value)
+
+
+@pytest.mark.parametrize("usage", ["{}", '{"input": 3}', '{"output": 7}', '{"cache_read": 3}'])
+def test_tokens_of_one_kind_alone_are_not_taken_for_all(recorded, file, usage):
+    file.write_text(f'{{"id": "a", "text": "one", "usage": {usage}}}')
+    assert reply_to(recorded()).usage == Reply(text="").usage

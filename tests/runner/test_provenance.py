@@ -216,6 +216,7 @@ def score(case, reply):
 NAMED = (
     *("p.md", "cases/a.jsonl", "cases/b.jsonl", "schema.json", "scoring.py", "bots.py"),
     *("words.py", "s.ftgate.yaml", "s.accepted.json", "s.replies.jsonl"),
+    *("conftest.py", "pytest.ini"),
 )
 
 
@@ -230,6 +231,7 @@ def suite(repository):
         repository.write(f"in/cases/{name}.jsonl", "".join(f"{json.dumps(r)}\n" for r in rows))
     repository.write("in/s.ftgate.yaml", SUITE)
     repository.write("in/readme.md")
+    repository.write("in/other/conftest.py")
     repository.write("in/old.ftgate.yaml")
     repository.commit()
     return repository.path / "in" / "s.ftgate.yaml"
@@ -239,7 +241,8 @@ def changes(repository: Repository, environ: dict[str, str] | None = None) -> Fi
     """Return what differs for a run of the suite, started at the top of *repository*."""
     root = repository.path
     settings = replace(Settings.of_evaluation(root), files=("*.ftgate.yaml",))
-    files = deciding_files([load_suite(root / "in" / "s.ftgate.yaml", root)], root)
+    configuration = root / "in" / "pytest.ini"
+    files = deciding_files([load_suite(root / "in" / "s.ftgate.yaml", root)], root, configuration)
     return file_changes(settings, files, environ or {})
 
 
@@ -256,7 +259,7 @@ def test_nothing_differs_on_the_default_branch_as_it_was_committed(suite, reposi
 
 
 @pytest.mark.parametrize("committed", [True, False])
-@pytest.mark.parametrize("name", [*NAMED, "old.ftgate.yaml", "readme.md"])
+@pytest.mark.parametrize("name", [*NAMED, "old.ftgate.yaml", "readme.md", "other/conftest.py"])
 def test_a_change_of_a_file_that_decides_is_named_committed_or_not(
     suite, repository, name, committed
 ):
