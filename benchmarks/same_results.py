@@ -64,6 +64,15 @@ RENAMED = {
     "why": ("reason",),
     "wrong": ("content_error",),
 }
+#: Where a record of format 4 has what a variant of an older one kept under a key of its own.
+FIGURES = {
+    "accuracy": "accuracy",
+    "format": "format",
+    "usd_per_1k": "usd_per_1k",
+    "tokens": "tokens",
+    "p50_ms": "p50",
+    "p95_ms": "p95",
+}
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 #: Temporary folders of pytest, and lines of the package itself.
 TEMPORARY = re.compile(r"pytest-of-\w+/pytest-\d+|\S+/pytest_ftgate/\S+:\d+")
@@ -81,6 +90,7 @@ class Comparison:
     def compare(self, old: Any, new: Any, where: str = "") -> None:
         """Compare two values of JSON, and all that is in them."""
         if isinstance(old, dict) and isinstance(new, dict):
+            new = with_old_figures(old, new)
             for old_key, new_key in self._pairs(old, new, where):
                 if not VOLATILE.match(new_key) or isinstance(new[new_key], dict | list):
                     self.compare(old[old_key], new[new_key], f"{where}.{new_key}")
@@ -108,6 +118,20 @@ class Comparison:
             if names[0] != key:
                 self.renamed.add((key, names[0]))
             yield key, names[0]
+
+
+def with_old_figures(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return *new* with its figures under the keys that *old* has them under, if there are any."""
+    if "figures" in old or not isinstance(new.get("figures"), dict):
+        return new
+    figures, moved = new["figures"], dict[str, Any]()
+    for key, name in FIGURES.items():
+        figure, before = figures.get(name, {}), old.get(key)
+        if isinstance(before, dict):
+            moved[key] = {part: figure.get(part) for part in before}
+        else:
+            moved[key] = figure.get("value")
+    return {**new, **moved}
 
 
 def is_close(old: Any, new: Any) -> bool:
@@ -140,21 +164,10 @@ def record(python: str, folder: Path, *args: str) -> dict[str, Any]:
     return found
 
 
-def carry_accepted(folder: Path, record_format: int) -> None:
-    """Write the accepted records of *folder* in a format, without what was evaluated of them."""
-    for path in folder.rglob("*.accepted.json"):
-        kept = ("suite", "at", "variants", "serves")
-        accepted = {
-            key: value for key, value in json.loads(path.read_text("utf-8")).items() if key in kept
-        }
-        path.write_text(json.dumps({**accepted, "format": record_format}), "utf-8")
-
-
-def prepared(folder: Path, at: Path, *, record_format: int) -> Path:
-    """Copy *folder* as a project of its own, with accepted records in the format of a version."""
+def prepared(folder: Path, at: Path) -> Path:
+    """Copy *folder* as a project of its own."""
     shutil.copytree(folder, at, ignore=shutil.ignore_patterns("__pycache__", ".ftgate", ".venv"))
     (at / "pytest.ini").write_text("[pytest]\n", "utf-8")
-    carry_accepted(at, record_format)
     return at
 
 
@@ -163,8 +176,8 @@ def compared(
 ) -> Comparison:
     """Make both records on the same replies, and compare them."""
     with tempfile.TemporaryDirectory() as name:
-        old = prepared(folders[0], Path(name) / "old" / "suites", record_format=1)
-        new = prepared(folders[1], Path(name) / "new" / "suites", record_format=2)
+        old = prepared(folders[0], Path(name) / "old" / "suites")
+        new = prepared(folders[1], Path(name) / "new" / "suites")
         if replies:
             (old / REPLIES[1]).parent.mkdir()
             shutil.copy(replies, old / REPLIES[1])
