@@ -21,9 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_ftgate.cache.cache import Cache
-from pytest_ftgate.cache.entry import CacheEntry
+from pytest_ftgate.cache.sqlite import CacheEntry
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.requests.workload import base_variant, skill_requests, task_requests
+from pytest_ftgate.requests.request_groups import base_variant, skill_requests, task_requests
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.model import Suite

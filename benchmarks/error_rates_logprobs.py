@@ -20,11 +20,11 @@ import numpy as np
 from error_rates_means import ALARM, MISS, Array, Row, row_of, row_text
 
 from pytest_ftgate.gates.checks import check_drop
-from pytest_ftgate.gates.levels import CONFIDENCE, Levels
+from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.usage import interval_outcome
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.stats.means import mean_interval
+from pytest_ftgate.stats.resampling import mean_interval
 
 #: How far apart the logits of two runs of an unchanged model are, as a standard deviation.
 NOISE = 0.5

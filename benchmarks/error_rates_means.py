@@ -24,14 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_ftgate.gates.checks import drop_outcome
+from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.feasibility import macro_f1_shortage
-from pytest_ftgate.gates.levels import CONFIDENCE, Levels
 from pytest_ftgate.gates.macro_f1 import macro_f1_pairs, macro_f1_score
 from pytest_ftgate.gates.usage import interval_outcome
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.scoring.classification import LabelPredictions
-from pytest_ftgate.stats.means import ratio_interval
 from pytest_ftgate.stats.rates import p_misses, p_reaches
+from pytest_ftgate.stats.resampling import ratio_interval
 
 Array = NDArray[np.float64]
 Indexes = NDArray[np.intp]

@@ -126,9 +126,9 @@ def replayed(cases: int, options: list[str]) -> tuple[Taken, float]:
 def filled(folder: Path) -> None:
     """Store a right reply to each request of the suite in *folder*."""
     from pytest_ftgate.cache.cache import Cache
-    from pytest_ftgate.cache.entry import CacheEntry
+    from pytest_ftgate.cache.sqlite import CacheEntry
     from pytest_ftgate.requests.reply import Reply
-    from pytest_ftgate.requests.workload import task_requests
+    from pytest_ftgate.requests.request_groups import task_requests
     from pytest_ftgate.suite.loader import load_suite
 
     suite = load_suite(folder / "s.ftgate.yaml", folder)

@@ -32,7 +32,7 @@ from shutil import which
 import growth
 import workloads
 
-from pytest_ftgate.stats.means import ratio_interval
+from pytest_ftgate.stats.resampling import ratio_interval
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "benchmarks" / "figures.json"

@@ -21,11 +21,11 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
-from counting import Counting, counting, write_suite
+from ftgate_testing.counting import Counting, counting, write_suite
 
-from pytest_ftgate.requests.workload import task_requests
+from pytest_ftgate.requests.request_groups import task_requests
 from pytest_ftgate.suite.loader import load_suite
 
 KILLS, CALLS = 50, 3000

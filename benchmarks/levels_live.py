@@ -27,7 +27,7 @@ from skills import asked, variants
 
 from pytest_ftgate import skills
 from pytest_ftgate.gates.skills import skill_samples
-from pytest_ftgate.plugin.config import with_suite
+from pytest_ftgate.plugin.suites import with_suite
 from pytest_ftgate.reporting.tables import format_table
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores

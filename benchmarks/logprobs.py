@@ -28,20 +28,20 @@ import numpy as np
 from gguf import GGUFReader
 from safetensors.numpy import save_file
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
-from tickets import EXAMPLE, peft_matrices
+from ftgate_testing.tickets import EXAMPLE, peft_matrices
 
 from pytest_ftgate.gates.checks import check_drop
+from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.divergence import evaluate_divergence
-from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.providers.base import Provider, open_provider
-from pytest_ftgate.requests.divergence import reading_requests
+from pytest_ftgate.requests.builder import reading_requests
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.requests.workload import base_variant, skill_requests, task_requests
+from pytest_ftgate.requests.request_groups import base_variant, skill_requests, task_requests
 from pytest_ftgate.scoring.logprobs import score_margin
 from pytest_ftgate.suite.gate_kinds import DivergenceGate
 from pytest_ftgate.suite.loader import load_suite

@@ -15,10 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from ftgate_testing.reports import large
 from playwright.sync_api import Page, sync_playwright
-from reports import large
 
 from pytest_ftgate.reporting.html.case_data import pack_cases
 from pytest_ftgate.reporting.html.page import html_page

@@ -23,11 +23,11 @@ from pathlib import Path
 
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.plugin.config import with_suite
+from pytest_ftgate.plugin.suites import with_suite
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.tables import format_table
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.workload import base_variant, skill_requests
+from pytest_ftgate.requests.request_groups import base_variant, skill_requests
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.formats import FormatChecker
 from pytest_ftgate.scoring.scorers import score_content

@@ -23,7 +23,7 @@ from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.gates.skills import skill_samples
 from pytest_ftgate.reporting.tables import format_table
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.requests.workload import base_variant, skill_requests, task_requests
+from pytest_ftgate.requests.request_groups import base_variant, skill_requests, task_requests
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.gate_kinds import ForgettingGate

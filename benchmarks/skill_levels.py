@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_ftgate import skills
-from pytest_ftgate.gates.levels import ALARM, MISS, Levels
+from pytest_ftgate.gates.design import ALARM, MISS, Levels
 from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.skills import skill_slices
 from pytest_ftgate.reporting.tables import format_table

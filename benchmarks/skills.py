@@ -20,11 +20,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from pytest_ftgate.gates.regressions import slice_names
 from pytest_ftgate.gates.skills import skill_samples
-from pytest_ftgate.gates.slices import slice_names
-from pytest_ftgate.plugin.config import with_suite
+from pytest_ftgate.plugin.suites import with_suite
 from pytest_ftgate.reporting.tables import format_table
-from pytest_ftgate.requests.workload import base_variant
+from pytest_ftgate.requests.request_groups import base_variant
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.cases import skill_cases

@@ -27,7 +27,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.stats.paired import (
     ChangeCounts,
     change_counts,

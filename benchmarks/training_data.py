@@ -16,8 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_ftgate.gates.training_data import check_training_data, read_training_data
-from pytest_ftgate.gates.training_data_checks import doubtful_label_findings
-from pytest_ftgate.gates.training_rows import TrainingDataRules, TrainingRow
+from pytest_ftgate.gates.training_data_checks import (
+    TrainingDataRules,
+    TrainingRow,
+    doubtful_label_findings,
+)
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 

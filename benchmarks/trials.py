@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, xlog1py, xlogy
 
 from pytest_ftgate.gates.checks import ROUNDING, check_minimum, drop_outcome
-from pytest_ftgate.gates.levels import ALARM, Levels
-from pytest_ftgate.gates.looks import MAX_LOOKS, Look, look_levels
+from pytest_ftgate.gates.design import ALARM, MAX_LOOKS, Levels, Look, look_levels
+from pytest_ftgate.gates.regressions import slice_results
 from pytest_ftgate.gates.samples import Samples
-from pytest_ftgate.gates.slices import slice_results
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.stats.paired import (
     ChangeCounts,

@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
-from counting import counting, write_suite
+from ftgate_testing.counting import counting, write_suite
 
 CALLS = 2000
 ANSWER = 0.05

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pytest_ftgate.gates.units import points, round_up_to_point
+from pytest_ftgate.gates.number_text import points, round_up_to_point
 from pytest_ftgate.stats.paired import change_interval, paired_counts
 from pytest_ftgate.stats.power import certifiable_margin
 

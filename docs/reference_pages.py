@@ -20,7 +20,7 @@ import pytest_ftgate
 from pytest_ftgate import errors
 from pytest_ftgate.cli import main as cli
 from pytest_ftgate.settings import add_options
-from pytest_ftgate.suite.addresses import anchor
+from pytest_ftgate.suite.loader import anchor
 
 #: The title of each class of the suite file, in the order of the page.
 TITLES = {

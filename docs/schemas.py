@@ -13,8 +13,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
-from pytest_ftgate.results.run import Report
-from pytest_ftgate.results.verdicts import json_adapter
+from pytest_ftgate.results.run import Report, json_adapter
 from pytest_ftgate.suite.declaration import DeclaredJudge, DeclaredSuite
 from pytest_ftgate.suite.formats import FORMAT_KINDS
 from pytest_ftgate.suite.providers import PROVIDERS

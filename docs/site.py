@@ -72,8 +72,8 @@ def _with_links(text: str, depth: int) -> str:
 
 def write_faults() -> None:
     """Write the page of the fault matrix."""
-    sys.path.insert(0, str(DOCS.parent / "tests" / "support"))
-    import faults
+    sys.path.insert(0, str(DOCS.parent / "tests"))
+    from ftgate_testing import faults
 
     (DOCS / "faults.md").write_text("\n".join(faults.page()) + "\n", "utf-8")
 

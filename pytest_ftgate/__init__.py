@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pytest_ftgate.requests.reply import Reply
     from pytest_ftgate.requests.request import Request, Step, ToolCall
     from pytest_ftgate.results.run import Report
-    from pytest_ftgate.runner.compare import CompareResult, compare
-    from pytest_ftgate.runner.evaluate_suite import EvaluateResult, evaluate
+    from pytest_ftgate.runner.compare_files import CompareResult, compare
+    from pytest_ftgate.runner.evaluate import EvaluateResult, evaluate
     from pytest_ftgate.suite.model import Case, Variant
 
 __all__ = [
@@ -58,10 +58,10 @@ __all__ = [
 #: The module of each public name.
 _MODULES = {
     "Case": "suite.model",
-    "CompareResult": "runner.compare",
+    "CompareResult": "runner.compare_files",
     "ConfigurationError": "errors",
     "Conversation": "plugin.marked.attempt",
-    "EvaluateResult": "runner.evaluate_suite",
+    "EvaluateResult": "runner.evaluate",
     "Ftgate": "plugin.fixture",
     "Logprobs": "requests.logprobs",
     "Outcome": "gates.verdict",
@@ -77,8 +77,8 @@ _MODULES = {
     "ToolCall": "requests.request",
     "Variant": "suite.model",
     "Verdict": "gates.verdict",
-    "compare": "runner.compare",
-    "evaluate": "runner.evaluate_suite",
+    "compare": "runner.compare_files",
+    "evaluate": "runner.evaluate",
     "gate": "plugin.marked.decorator",
     "headline": "reporting.headlines",
     "step_line": "reporting.next_steps",

@@ -28,7 +28,7 @@ from zipfile import ZipFile
 from platformdirs import user_cache_path
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.locks import exclusive_lock
+from pytest_ftgate.machine import exclusive_lock
 
 if TYPE_CHECKING:
     import numpy as np

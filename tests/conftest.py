@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from ftgate_testing.foreign_plugins import only_ours
+from ftgate_testing.messages_api import serving
 from hypothesis import settings
-from messages_api import serving
-from neighbours import only_ours
 
 # pytester forgets what a test was the first to import. NumPy cannot be imported twice, and a second
 # copy of our modules would not know the classes of the first.
@@ -34,7 +34,7 @@ if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 # Keys in the environment of each test, with --canary.
-pytest_plugins = ["canary"]
+pytest_plugins = ["ftgate_testing.canary"]
 
 # Run by name, with servers and libraries that are too large for each push: .ci/nightly
 collect_ignore = ["nightly"]

@@ -23,7 +23,7 @@ TESTS = ROOT / "tests"
 
 #: A room imports itself and the rooms left of it.
 ORDER = (
-    *("errors", "settings", "cores", "locks", "weights", "adapters", "stats", "readers", "skills"),
+    *("errors", "settings", "machine", "weights", "adapters", "stats", "readers", "skills"),
     *("suite", "requests", "providers", "cache", "client", "scoring", "gates", "recommend"),
     *("results", "reporting", "hookspecs", "runner", "training", "plugin", "cli"),
 )
@@ -34,16 +34,16 @@ SDKS = {
     "genai_prices": {"suite.prices"},
     "xllamacpp": {"providers.llamacpp"},
     "torch": {
-        *("providers.constraints", "providers.generation", "providers.likelihoods"),
+        *("providers.decoding", "providers.generation"),
         "providers.transformers",
         "training.memory",
     },
     "transformers": {
-        *("providers.constraints", "providers.generation", "providers.transformers"),
+        *("providers.decoding", "providers.generation", "providers.transformers"),
         "training.callback",
     },
     "peft": {"providers.transformers"},
-    "llguidance": {"providers.constraints"},
+    "llguidance": {"providers.decoding"},
 }
 #: Only the plugin imports pytest, and the module whose functions pytest registers as hooks.
 PYTEST_ELSEWHERE = {"hookspecs"}
@@ -87,18 +87,16 @@ COMMON_WORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        addresses answers anthropic attempt builder callback charts child classification cli
-        client collect compare config constraints converse conversion cores cost declaration
-        decorator demo doctor entry environment estimate eval evals evidence explain export f1
-        facts feasibility field fixture folders forgetting generation git github history hooks
-        hookspecs html http imports init inspect item kinds label lint llamacpp lm loader local
-        location locks log lora macro main maintenance markdown marks mean memory measures metrics
-        micro model must openai others page paired pairing pass plots plugin plugins power preview
-        prices progress project promptfoo proportions ray readers recommend recorded references
-        repair reporter resampling result results roots rows rule rules runner scaffold schema
-        scoring selection sequential settings source sqlite state stats structured summary table
-        tables templates text thread training transformers ungated units usage weights workers
-        workflow writers yaml
+        answer anthropic api attempt builder callback charts child classification cli client
+        collect compare config converse conversion cost declaration decoding decorator demo
+        diagnosis doctor draft estimate eval evals explain export external f1 facts feasibility
+        file files forgetting generation history hooks hookspecs html http import imported imports
+        init inspect item label llamacpp lm loader local lora machine macro main maintenance
+        markdown marks measures memory number openai page paired pairing planner plugin plugins
+        power prices progress promptfoo proportions ray readers recommend recorded references
+        regressions repair reporter reports resampling result results rows rule rules runner
+        scaffold scoring selection sequential served settings source sqlite state stats structured
+        summary table tables text transformers ungated usage weights writers yaml
         """,
     )
 )
@@ -113,7 +111,7 @@ OTHER_TESTS = {
         "mutation",
         "nightly",
         "recorded",
-        "support",
+        "ftgate_testing",
     ),
     *("typing", "vectors"),
 }

@@ -6,8 +6,8 @@ import os
 from base64 import b64encode
 from pathlib import Path
 
-import canary
 import pytest
+from ftgate_testing import canary
 
 #: Another one than the key of this run, which may be searched for as well.
 MARK = "B3zPq9sKd5Jm1WcXv6Gt"

@@ -6,7 +6,7 @@ import json
 import sys
 
 import pytest
-from repositories import Repository
+from ftgate_testing.repositories import Repository
 
 HEAVY = ("anthropic", "sklearn", "scipy", "numpy", "xllamacpp")
 ALL = (*HEAVY, "pydantic", "jinja2", "yaml", "jsonschema_rs", "sqlite3", "tabulate", "wcwidth")

@@ -32,7 +32,7 @@ from pytest_ftgate.adapters.lora import (
     folder_problem,
 )
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.locks import exclusive_lock
+from pytest_ftgate.machine import exclusive_lock
 from pytest_ftgate.weights import file_sha256, weights_name
 
 if TYPE_CHECKING:

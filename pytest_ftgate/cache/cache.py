@@ -10,16 +10,17 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from pathlib import Path
 from typing import TypeVar
 
-from pytest_ftgate.cache.batches import BatchStore
 from pytest_ftgate.cache.claims import Claims
-from pytest_ftgate.cache.entry import CacheEntry, answering_model
 from pytest_ftgate.cache.export import write_replies
 from pytest_ftgate.cache.repair import has_only_log, repair
 from pytest_ftgate.cache.sqlite import (
     COLUMNS,
     INSERT_REPLY,
+    BatchStore,
+    CacheEntry,
     Database,
     NewerFormat,
+    answering_model,
     chunks,
     is_damage,
     network_filesystem,

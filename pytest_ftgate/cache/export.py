@@ -10,7 +10,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.cache.entry import CacheEntry
+from pytest_ftgate.cache.sqlite import CacheEntry
 from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.readers.source import fold_similar
 from pytest_ftgate.requests.reply import Reply

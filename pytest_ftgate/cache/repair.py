@@ -10,9 +10,8 @@ from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pytest_ftgate.cache.entry import CacheEntry
-from pytest_ftgate.cache.sqlite import COLUMNS, INSERT_REPLY, Database
-from pytest_ftgate.locks import exclusive_lock
+from pytest_ftgate.cache.sqlite import COLUMNS, INSERT_REPLY, CacheEntry, Database
+from pytest_ftgate.machine import exclusive_lock
 
 #: The widest step of row ids in the search for the next row behind damage.
 _MAX_STEP = 2**40

@@ -1,14 +1,70 @@
-"""The SQLite file of the cache: opened for many processes, created and migrated."""
+"""The SQLite file of the cache: opened for many processes, migrated; its entries and batches."""
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheEntry:
+    """A cached reply with its metadata.
+
+    Attributes:
+        fingerprint: the fingerprint of the request.
+        run: the run that received the reply.
+        at: the time of the reply, in seconds since the epoch.
+        provider: the provider; "" in entries from versions that did not store it.
+        model: the model, the file of its weights, or the function that replied.
+    """
+
+    fingerprint: str
+    run: str
+    at: float
+    provider: str
+    model: str
+    reply: Reply
+
+    @property
+    def row(self) -> tuple[object, ...]:
+        """The values of the cache's columns."""
+        body = self.reply.to_json()
+        return self.fingerprint, self.run, self.at, body, self.provider, self.model
+
+    @classmethod
+    def from_row(cls, row: Sequence[object]) -> CacheEntry:
+        """Return the entry for the values of the cache's columns.
+
+        Raises:
+            TypeError, ValueError: the values are not a valid entry.
+        """
+        fingerprint, run, at, body, provider, model = row
+        return cls(
+            fingerprint=str(fingerprint),
+            run=str(run),
+            at=float(str(at)),
+            provider=str(provider),
+            model=str(model),
+            reply=Reply.from_json(str(body)),
+        )
+
+
+def answering_model(request: Request) -> str:
+    """Return the model or function that answers *request*, under the same name on any machine."""
+    name = request.model or request.function or ""
+    name = Path(name).name if Path(name).is_absolute() else name
+    return f"{name} + {request.adapter.path.name}" if request.adapter else name
+
 
 #: The columns of the table `replies`.
 COLUMNS = ("fingerprint", "run", "at", "body", "provider", "model")
@@ -187,3 +243,64 @@ def _mounts_above(folder: Path, lines: list[str]) -> Iterator[tuple[Path, str]]:
                 point = Path(_ESCAPE.sub(lambda match: chr(int(match[1], 8)), escaped))
                 if folder.is_relative_to(point):
                     yield point, filesystem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One batch that was sent and has not been read completely.
+
+    Attributes:
+        key: our own id, assigned before the batch is sent.
+        id: the provider's id, or None if the process died before it was stored.
+        address: the address, the variable with the key and the API version, as JSON.
+        at: the time of sending, in seconds since the epoch.
+        fingerprints: the fingerprints of its requests.
+        unsent: the parameters that were left out of its requests, by model.
+    """
+
+    key: str
+    id: str | None = None
+    address: str
+    at: float
+    fingerprints: tuple[str, ...]
+    unsent: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+class BatchStore:
+    """The pending batches, in a table of the cache; *execute* runs a statement on it."""
+
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
+
+    def sent_to(self, address: str) -> list[Batch]:
+        """Return the batches that were sent to *address*, the oldest first."""
+        sql = "SELECT key, id, at, fingerprints, unsent FROM batches WHERE address = ? ORDER BY at"
+        return [
+            Batch(
+                key=key,
+                id=batch_id,
+                address=address,
+                at=at,
+                fingerprints=tuple(fingerprints.split()),
+                unsent=json.loads(unsent),
+            )
+            for key, batch_id, at, fingerprints, unsent in self._execute(sql, (address,))
+        ]
+
+    def save(self, batch: Batch) -> Batch:
+        """Commit *batch* to the disk, and return it."""
+        fingerprints, unsent = " ".join(batch.fingerprints), json.dumps(dict(batch.unsent))
+        row = (batch.key, batch.id, batch.address, batch.at, fingerprints, unsent)
+        self._execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?, ?)", row)
+        return batch
+
+    def reduce(self, batch: Batch, remaining: Collection[str]) -> None:
+        """Reduce *batch* to the *remaining* fingerprints; delete it if there are none."""
+        if remaining:
+            self.save(replace(batch, fingerprints=tuple(remaining)))
+        else:
+            self.delete(batch)
+
+    def delete(self, batch: Batch) -> None:
+        """Delete *batch*: no more results are expected from it."""
+        self._execute("DELETE FROM batches WHERE key = ?", (batch.key,))

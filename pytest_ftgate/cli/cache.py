@@ -15,15 +15,15 @@ from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.cache.export import read_replies, write_replies
 from pytest_ftgate.cache.maintenance import cache_errors, cache_stats, prune
 from pytest_ftgate.errors import CacheError, ConfigurationError, did_you_mean
-from pytest_ftgate.gates.looks import Look
+from pytest_ftgate.gates.design import Look
 from pytest_ftgate.reporting.tables import TextTable, table_lines
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.requests.workload import base_variant
+from pytest_ftgate.requests.request_groups import base_variant
 from pytest_ftgate.runner.identity import drift_requests
-from pytest_ftgate.runner.preview import judge_requests
+from pytest_ftgate.runner.plan import judge_requests
+from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.session import Session, full_look
-from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.model import Suite

@@ -12,7 +12,7 @@ from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.readers.yaml import read_yaml
 from pytest_ftgate.reporting.text import line_width, wrap_lines
 from pytest_ftgate.reporting.writers import remove_reports, write_report
-from pytest_ftgate.runner.compare import CompareResult, compare
+from pytest_ftgate.runner.compare_files import CompareResult, compare
 
 #: The exit code of each outcome; 2 is that of an error, as of a wrong option.
 _EXIT_CODES = {Outcome.PASSED: 0, Outcome.FAILED: 1, Outcome.INCONCLUSIVE: 3}

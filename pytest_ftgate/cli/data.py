@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
+from pytest_ftgate.gates.number_text import quantity
 from pytest_ftgate.gates.training_data import (
     check_training_data,
     read_training_data,
     training_data_rules,
 )
-from pytest_ftgate.gates.training_rows import TrainingDataRules
-from pytest_ftgate.gates.units import quantity
+from pytest_ftgate.gates.training_data_checks import TrainingDataRules
 from pytest_ftgate.gates.verdict import Severity
-from pytest_ftgate.plugin.config import with_suite
+from pytest_ftgate.plugin.suites import with_suite
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.reporting.headlines import severity_counts
 from pytest_ftgate.reporting.verdict import finding_lines

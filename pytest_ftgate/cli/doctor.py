@@ -26,21 +26,21 @@ from pytest_ftgate.adapters.chat_template import (
 from pytest_ftgate.cache.maintenance import cache_errors, cache_stats
 from pytest_ftgate.cli.data import DataReport
 from pytest_ftgate.client.redaction import redact_reply
-from pytest_ftgate.cores import usable_cores
 from pytest_ftgate.errors import FtgateError, SuiteError
 from pytest_ftgate.gates.identity import begins_constraint, meets_constraint
-from pytest_ftgate.gates.units import quantity, round_up_to_point, unsigned_points
-from pytest_ftgate.plugin.config import settings_of_run, with_suite
+from pytest_ftgate.gates.number_text import quantity, round_up_to_point, unsigned_points
+from pytest_ftgate.machine import usable_cores
+from pytest_ftgate.plugin.suites import settings_of_run, with_suite
 from pytest_ftgate.providers.base import SupportsGenerate, open_provider
 from pytest_ftgate.reporting.text import escape_controls, shorten
 from pytest_ftgate.requests import request as requests
-from pytest_ftgate.requests.keys import is_loopback
+from pytest_ftgate.requests.api_keys import is_loopback
 from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.runner.plan import lint_lines, power_estimates
+from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.preflight import blocked_gates, sending_error
-from pytest_ftgate.runner.preview import lint_lines, power_estimates
 from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.runner.session import Session, full_look
-from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.prices import has_price
 from pytest_ftgate.suite.providers import ProviderSpec, provider_spec

@@ -16,11 +16,14 @@ from typing import Any
 from jinja2 import TemplateError
 
 from pytest_ftgate.cli.demo import is_demo
-from pytest_ftgate.cli.imports import import_suite, imported_path
-from pytest_ftgate.cli.project import (
+from pytest_ftgate.cli.import_suite import import_suite, imported_path
+from pytest_ftgate.cli.record import schema_text
+from pytest_ftgate.cli.scaffold import (
     DATA_SUFFIXES,
     Candidate,
     CaseTable,
+    Limits,
+    Scaffold,
     candidates,
     case_files,
     cases_for,
@@ -28,31 +31,26 @@ from pytest_ftgate.cli.project import (
     is_promptfoo,
     key_names,
     local_servers,
+    measured_reason,
     newest_adapter,
     other_configs,
     promptfoo_configs,
     raw_rows,
     read_cases,
+    scoring_of,
     unknown_tables,
     write_new,
+    write_workflow,
 )
-from pytest_ftgate.cli.record import schema_text
-from pytest_ftgate.cli.scaffold import (
-    Limits,
-    Scaffold,
-    measured_reason,
-    scoring_of,
-)
-from pytest_ftgate.cli.workflow import write_workflow
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.gates.checks import highest_minimum
-from pytest_ftgate.gates.flips import find_regressions, flips
 from pytest_ftgate.gates.measures import guess_rate
+from pytest_ftgate.gates.number_text import quantity
 from pytest_ftgate.gates.power import coarse_limit_note, default_limit, default_limit_problem
+from pytest_ftgate.gates.regressions import find_regressions, flips
 from pytest_ftgate.gates.samples import samples_from_scores
-from pytest_ftgate.gates.units import quantity
-from pytest_ftgate.plugin.config import settings_of_run, with_suite
-from pytest_ftgate.readers.rows import Columns
+from pytest_ftgate.plugin.suites import settings_of_run, with_suite
+from pytest_ftgate.readers.answer_rows import Columns
 from pytest_ftgate.reporting.text import line_width, one_line, shorten
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.scoring.scores import VariantScores

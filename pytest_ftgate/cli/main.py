@@ -97,7 +97,7 @@ def _call_with_reports(function: str, **options: Any) -> Any:
 
 def _call_with_cache(function: str, cache: Path | None, **options: Any) -> Any:
     """Call a verb with the cache of ``--cache``, or of a run in this folder."""
-    from pytest_ftgate.plugin.config import settings_of_run
+    from pytest_ftgate.plugin.suites import settings_of_run
     from pytest_ftgate.runner.provenance import require_untracked
 
     cache = cache or settings_of_run().cache
@@ -111,7 +111,7 @@ def _call_with_cache(function: str, cache: Path | None, **options: Any) -> Any:
 
 def _call_with_suite(function: str, suite: Path, cache: Path | None, **options: Any) -> Any:
     """Call a verb with a suite and a session, while pytest's plugins are loaded."""
-    from pytest_ftgate.plugin.config import with_suite
+    from pytest_ftgate.plugin.suites import with_suite
 
     def lines(suite: Suite, session: Session) -> list[str]:
         return [*_call(function, suite=suite, session=session, **options)]
@@ -236,7 +236,7 @@ _VERBS = (
             {"dest": "verbosity", "action": "count", "default": 0, "help": "show more cases"}),
     ), 2, _COMPARE_EXAMPLES),
     _Verb("import", "write a suite from another tool's configuration or dataset",
-        _call, "cli.imports:import_suite", (
+        _call, "cli.import_suite:import_suite", (
         ("file", {"type": Path, "help": "the file or folder; see below"}),
         ("-o",
             {"dest": "out", "type": Path, "metavar": "SUITE",

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.gates.units import amount
-from pytest_ftgate.recommend.evidence import AcceptedRun, AcceptedVerdict
+from pytest_ftgate.gates.number_text import amount
+from pytest_ftgate.recommend.advice import AcceptedRun, AcceptedVerdict
 from pytest_ftgate.reporting.text import escape_controls
-from pytest_ftgate.results.git import is_shallow, tracked_files
-from pytest_ftgate.results.history import accepted_runs, anchor_dates
+from pytest_ftgate.results.history import accepted_runs, anchor_dates, is_shallow, tracked_files
 
 #: The schemas that the package ships.
 _SCHEMAS = {"suite": "suite/suite.schema.json", "run": "results/run.schema.json"}
@@ -34,7 +33,7 @@ def report_record(
     Raises:
         ConfigurationError: *record* is not a run record, or a report cannot be written.
     """
-    from pytest_ftgate.reporting.model_card import write_model_card
+    from pytest_ftgate.reporting.markdown import write_model_card
     from pytest_ftgate.reporting.summary import detail_lines, summary_lines
     from pytest_ftgate.reporting.trackers import Tracker
     from pytest_ftgate.reporting.writers import write_report

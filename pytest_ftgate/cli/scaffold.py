@@ -1,20 +1,273 @@
-"""The text of a new suite: every key with what it is for, and limits that its cases can show."""
+"""A new suite: what a repository has for it, its text, and that of a workflow of GitHub."""
 
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
-from pytest_ftgate.gates.units import percent, quantity
-from pytest_ftgate.readers.rows import AnswerRow
-from pytest_ftgate.suite.providers import FirstVariant
+from pytest_ftgate.adapters.lora import CONFIG_FILE, WEIGHTS_FILE, LoraConfig
+from pytest_ftgate.cli.doctor import project_files, served_models
+from pytest_ftgate.errors import ConfigurationError, FtgateError
+from pytest_ftgate.gates.number_text import percent, quantity
+from pytest_ftgate.plugin.suites import with_suite
+from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow, Columns
+from pytest_ftgate.readers.answers import read_answers
+from pytest_ftgate.readers.source import Source, declared_keys
+from pytest_ftgate.readers.table import read_rows
+from pytest_ftgate.requests.api_keys import is_loopback
+from pytest_ftgate.results.history import repository_of
+from pytest_ftgate.runner.plan import estimate_variants
+from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.session import Session
+from pytest_ftgate.settings import short_path
+from pytest_ftgate.suite.declaration import DeclaredCase
+from pytest_ftgate.suite.model import Suite
+from pytest_ftgate.suite.providers import LOCAL_PORTS, FirstVariant, weights_extra
 from pytest_ftgate.suite.scorers import parse_number
+
+_PROMPT_SUFFIXES = (".md", ".txt", ".prompt", ".j2", ".jinja", ".jinja2")
+#: The ends of the names of files of cases.
+DATA_SUFFIXES = (".csv", ".jsonl", ".json", ".tsv")
+#: Beginnings of the names of texts that are no prompts.
+_NO_PROMPTS = (
+    *("readme", "changelog", "license", "licence", "contributing", "requirements", "security"),
+    *("code_of_conduct", "claude", "agents", "notice", "authors", "todo", "robots", "cmakelists"),
+)
+#: Parts of the names of data that is no file of cases.
+_NO_CASES = ("train", "repl", "accepted", "label", "package", "lock", "config", "schema")
+#: A larger file is no set of cases that a person keeps beside a prompt.
+_MAX_BYTES = 20_000_000
+#: The configurations of promptfoo that can be imported, and all of other tools.
+_PROMPTFOO = ("promptfooconfig.y*ml", "promptfooconfig.json")
+_CONFIGS = (*_PROMPTFOO, "promptfooconfig.*s", "deepeval.json", ".deepeval", "evals.json")
+#: Parts of the names of models that do not chat.
+_NO_CHAT = ("embed", "rerank", "whisper", "tts")
+
+
+@dataclass(frozen=True, slots=True)
+class CaseTable:
+    """A file whose rows are cases.
+
+    Attributes:
+        answers: its rows, by the columns that were guessed.
+        needs_columns: True if its columns have other names than the keys of a case.
+    """
+
+    path: Path
+    answers: AnswerFile
+    needs_columns: bool
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """The column of each key that the file has."""
+        return self.answers.columns
+
+    @property
+    def has_expected(self) -> bool:
+        """True if any row says what is expected."""
+        return any(row.expected is not None for row in self.answers.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A prompt and the cases for it, which a suite may be written for.
+
+    Attributes:
+        prompt: None if the cases are sent without a system prompt.
+    """
+
+    prompt: Path | None
+    data: CaseTable
+
+    @property
+    def suite(self) -> Path:
+        """The suite, which lies beside the prompt."""
+        base = self.prompt or self.data.path
+        return base.with_name(f"{_stem(base)}.ftgate.yaml")
+
+    @property
+    def is_named(self) -> bool:
+        """True if the prompt and its cases have the same name."""
+        return self.prompt is not None and _stem(self.prompt) == _stem(self.data.path)
+
+
+def _stem(path: Path) -> str:
+    return path.name.partition(".")[0]
+
+
+def read_cases(path: Path, columns: Columns | None = None) -> CaseTable:
+    """Return the cases in *path*, by the columns that are named or guessed.
+
+    Raises:
+        FtgateError: the file cannot be read as cases.
+    """
+    answers = read_answers(path, columns or Columns(), needs_reply=False)
+    is_named = all(key == column for key, column in answers.columns.items())
+    needs_columns = not is_named or answers.tool != "" or not _has_case_keys(path)
+    return CaseTable(path, answers, needs_columns)
+
+
+def raw_rows(path: Path) -> list[Mapping[str, Any]]:
+    """Return the rows of a file of cases with all their columns; none if it is no such table."""
+    if path.suffix not in DATA_SUFFIXES[:3]:
+        return []
+    source = Source(root=path.parent, path=path)
+    rows = [row.value for row in read_rows(source, path) if isinstance(row.value, Mapping)]
+    return [] if source.errors else rows
+
+
+def _has_case_keys(path: Path) -> bool:
+    """Return True if every column of a table is a key of a case."""
+    rows, known = raw_rows(path), {*declared_keys(DeclaredCase)}
+    return bool(rows) and all(row.keys() <= known for row in rows)
+
+
+def _tables(folder: Path) -> Iterator[Path]:
+    """Yield the files below *folder* that may hold cases, by their names."""
+    for path in project_files(folder, "*"):
+        stem = path.name.lower()
+        is_data = path.suffix in DATA_SUFFIXES and not any(word in stem for word in _NO_CASES)
+        if is_data and path.stat().st_size <= _MAX_BYTES:
+            yield path
+
+
+def unknown_tables(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield the tables below *folder* with the names of their columns."""
+    for path in _tables(folder):
+        rows = raw_rows(path)
+        if rows:
+            yield path, [*rows[0]]
+
+
+def case_files(folder: Path, columns: Columns | None = None) -> list[CaseTable]:
+    """Return the files below *folder* that hold cases, those with expected answers first.
+
+    Of named *columns* every one has to be there.
+    """
+    found = []
+    for path in _tables(folder):
+        try:
+            data = read_cases(path, columns)
+        except FtgateError:
+            continue
+        if "input" in data.columns:
+            found.append(data)
+    return sorted(found, key=lambda data: not data.has_expected)
+
+
+def candidates(folder: Path, columns: Columns | None = None) -> list[Candidate]:
+    """Return the prompts below *folder* that have cases, or the cases alone if there is no one."""
+    data = case_files(folder, columns)
+    found = [
+        Candidate(prompt, cases)
+        for prompt in prompt_files(folder)
+        if (cases := cases_for(prompt, data)) is not None
+    ]
+    named = {c.data.path for c in found if c.is_named}
+    found = [c for c in found if c.is_named or c.data.path not in named]
+    return found or [Candidate(None, cases) for cases in data if cases.has_expected]
+
+
+def prompt_files(folder: Path) -> Iterator[Path]:
+    """Yield the files below *folder* that look like prompts."""
+    for path in project_files(folder, "*"):
+        name = path.name.lower()
+        is_text = path.suffix in _PROMPT_SUFFIXES and not name.startswith(_NO_PROMPTS)
+        if is_text and "docs" not in path.relative_to(folder).parts[:-1]:
+            yield path
+
+
+def cases_for(prompt: Path, data: Sequence[CaseTable]) -> CaseTable | None:
+    """Return the cases for *prompt*: beside it, or the only ones, of a folder of prompts."""
+    beside = [cases for cases in data if cases.path.parent == prompt.parent]
+    named = [cases for cases in beside if _stem(cases.path) == _stem(prompt)]
+    if named or beside:
+        return (named or beside)[0]
+    is_prompt = any("prompt" in part.lower() for part in prompt.parts[-2:])
+    return data[0] if is_prompt and len(data) == 1 else None
+
+
+def promptfoo_configs(folder: Path) -> list[Path]:
+    """Return the configurations of promptfoo below *folder* that can be imported."""
+    return [path for pattern in _PROMPTFOO for path in project_files(folder, pattern)]
+
+
+def is_promptfoo(path: Path) -> bool:
+    """Return True if *path* has the name of a configuration of promptfoo."""
+    return any(map(path.match, _PROMPTFOO))
+
+
+def other_configs(folder: Path) -> list[Path]:
+    """Return the configurations of other tools below *folder*."""
+    return [path for pattern in _CONFIGS for path in project_files(folder, pattern)]
+
+
+def local_servers() -> Mapping[str, list[str]]:
+    """Return the chat models that servers on this machine list on the usual ports, by base URL."""
+    served = {}
+    for port in LOCAL_PORTS:
+        url = f"http://127.0.0.1:{port}/v1"
+        try:
+            models = served_models(url, None)
+        except (OSError, ValueError):
+            continue
+        chat = [name for name in models if not any(word in name.lower() for word in _NO_CHAT)]
+        if chat:
+            served[url] = chat
+    return served
+
+
+def newest_adapter(folder: Path) -> tuple[Path, str] | None:
+    """Return the newest adapter that a trainer has written below *folder*, and its base."""
+    found = [
+        (path.parent, base)
+        for path in project_files(folder, CONFIG_FILE)
+        if path.with_name(WEIGHTS_FILE).is_file() and (base := _base_of(path.parent))
+    ]
+    return max(found, key=lambda pair: pair[0].stat().st_mtime, default=None)
+
+
+def _base_of(adapter: Path) -> str:
+    try:
+        return LoraConfig.read(adapter).base
+    except FtgateError:
+        return ""
+
+
+def git_root(folder: Path) -> Path:
+    """Return the top of the repository around *folder*, or *folder* itself outside of one."""
+    return repository_of(folder.resolve()) or folder.resolve()
+
+
+def key_names() -> frozenset[str]:
+    """Return the names of the variables that are set; their values stay where they are."""
+    return frozenset(name for name, value in os.environ.items() if value)
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet.
+
+    Raises:
+        ConfigurationError: it is there, or cannot be written.
+    """
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        remedy = "nothing was overwritten; rename it, or name other files"
+        raise ConfigurationError(f"{path} is there already; {remedy}") from error
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+
 
 #: The most labels of a task that is taken for a classification, and the longest label.
 _MAX_LABELS, _MAX_LABEL_LENGTH = 20, 40
@@ -201,3 +454,99 @@ def measured_reason(rate: float, right: float, count: int, *, content: bool = Tr
         return f"measured: {percent(rate)} of {quantity(count, 'case')}"
     what = "right" if content else "in the format"
     return f"measured: {int(right)} of {count} {what}"
+
+
+_PACKAGE = Path(__file__).parents[1]
+#: The workflows: in the wheel, or in a checkout.
+_FOLDERS = (_PACKAGE / "workflows", _PACKAGE.parent / "examples" / "workflows")
+_NAME = "pull-request.yml"
+#: The variable in the example, with the comment above it.
+_ENV = """\
+        env:
+          # A pull request from a fork gets no key, and is evaluated by recorded replies.
+          ANTHROPIC_API_KEY: ${{ secrets.ANTHROPIC_API_KEY }}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What the variants of a suite need in a job.
+
+    Attributes:
+        keys: the variables of keys.
+        addresses: the variables of base URLs.
+        extras: the extras of the package.
+        unreachable: the base URLs that are on this machine alone.
+        weights: the models whose weights are on this machine.
+    """
+
+    keys: tuple[str, ...]
+    addresses: tuple[str, ...]
+    extras: tuple[str, ...]
+    unreachable: tuple[str, ...]
+    weights: tuple[str, ...]
+
+
+def write_workflow(suite: Path) -> Iterator[str]:
+    """Write the workflow for the folder of *suite*, and yield what is left to do.
+
+    Raises:
+        ConfigurationError: the installation has no workflow, or the file cannot be written.
+    """
+    folder = next((path for path in _FOLDERS if path.is_dir()), None)
+    if folder is None:
+        raise ConfigurationError("the workflow is missing from this installation; install again")
+    root = git_root(suite.parent)
+    path = root / ".github" / "workflows" / "prompts.yml"
+    shown = short_path(path, Path())
+    if path.exists():
+        yield f"{shown} is there already; it was left as it is"
+        return
+    try:
+        needs, unknown = with_suite(suite, None, _needs), ""
+    except FtgateError as error:
+        needs, unknown = _Needs((), (), (), (), ()), f"; its keys are not known: {error}"
+    text = (folder / _NAME).read_text("utf-8")
+    paths = Path(os.path.relpath(suite.parent.resolve(), root)).as_posix()
+    text = text.replace("paths: prompts", f"paths: {json.dumps(paths)}")
+    text = text.replace("extras: prices", f"extras: {','.join((*needs.extras, 'prices'))}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_new(path, text.replace(_ENV, _environment(needs)))
+    yield f"wrote {shown}: replace OWNER and COMMIT in it{unknown}"
+    yield from _remaining_steps(needs)
+
+
+def _needs(suite: Suite, session: Session) -> _Needs:
+    variants = suite.variants.values()
+    gate_runs = [GateRun(suite, gate, v) for v in variants for gate in suite.gates_for(v)]
+    estimates, _ = estimate_variants(session, gate_runs)
+    keys = (name for estimate in estimates for name, _ in estimate.keys)
+    extras = {v.model: weights_extra(v.provider) for v in variants}
+    urls = (v.base_url or "" for v in variants)
+    return _Needs(
+        keys=tuple(dict.fromkeys(keys)),
+        addresses=tuple(dict.fromkeys(filter(None, (v.base_url_env for v in variants)))),
+        extras=tuple(dict.fromkeys(filter(None, extras.values()))),
+        unreachable=tuple(dict.fromkeys(u for u in urls if is_loopback(urlsplit(u).hostname))),
+        weights=tuple(str(model) for model, extra in extras.items() if extra),
+    )
+
+
+def _environment(needs: _Needs) -> str:
+    """Return the ``env`` of the step: keys are secrets, addresses are variables."""
+    lines = [f"          {name}: ${{{{ secrets.{name} }}}}\n" for name in needs.keys]
+    lines += [f"          {name}: ${{{{ vars.{name} }}}}\n" for name in needs.addresses]
+    head = _ENV.splitlines(keepends=True)
+    return "".join([head[0], *head[1:2] * bool(needs.keys), *lines]) if lines else ""
+
+
+def _remaining_steps(needs: _Needs) -> Iterator[str]:
+    """Yield what the repository at GitHub needs before the job can run."""
+    if needs.keys:
+        yield f"  add the secret {' and '.join(needs.keys)} to the repository at GitHub"
+    if needs.addresses:
+        yield f"  add the variable {' and '.join(needs.addresses)} to the repository at GitHub"
+    for url in needs.unreachable:
+        yield f"  a job does not reach {url}: commit its replies with pytest-ftgate cache export"
+    for model in needs.weights:
+        yield f"  a job has no weights of {model}: add a step that downloads them"

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.gates.looks import Look, plan_looks
+from pytest_ftgate.gates.design import Look, plan_looks
 from pytest_ftgate.gates.selftest import PAIRS, DrawnRuns, SelfTest, rate_selftest, skills_selftest
-from pytest_ftgate.plugin.config import settings_of_run
+from pytest_ftgate.plugin.suites import settings_of_run
 from pytest_ftgate.reporting.plan import power_lines, selftest_lines
 from pytest_ftgate.reporting.verdict import fact_lines, verdict_section
-from pytest_ftgate.requests.workload import base_variant, replies_vary
-from pytest_ftgate.results.verdicts import VERDICTS, as_typed, load_verdicts, node_id
-from pytest_ftgate.runner.preview import cached_replies, limit_lines, power_estimates
+from pytest_ftgate.requests.request_groups import base_variant, replies_vary
+from pytest_ftgate.results.run import VERDICTS, as_typed, load_verdicts, node_id
+from pytest_ftgate.runner.plan import cached_replies, limit_lines, power_estimates
+from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.gate_kinds import ForgettingGate, skills_gate

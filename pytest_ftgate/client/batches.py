@@ -21,12 +21,12 @@ from itertools import chain, islice
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from pytest_ftgate.cache.batches import Batch
 from pytest_ftgate.cache.cache import Cache
+from pytest_ftgate.cache.sqlite import Batch
 from pytest_ftgate.client.budget import SpendingLimit
+from pytest_ftgate.client.rate_limit import RetryPolicy
 from pytest_ftgate.client.redaction import redact_reply
 from pytest_ftgate.client.results import PeerWaiter, Result, Results
-from pytest_ftgate.client.retry import RetryPolicy
 from pytest_ftgate.errors import (
     CacheError,
     FtgateError,

@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Any
 
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.client.retry import RetryPolicy
+from pytest_ftgate.client.rate_limit import RetryPolicy
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RetryableError
 from pytest_ftgate.providers.base import (
     Provider,

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from threading import Event, Lock
 
 from pytest_ftgate.cache.cache import Cache
-from pytest_ftgate.client.progress import RecentRate
+from pytest_ftgate.client.budget import RecentRate
+from pytest_ftgate.client.rate_limit import RetryPolicy
 from pytest_ftgate.client.redaction import redact, redact_text
-from pytest_ftgate.client.retry import RetryPolicy
 from pytest_ftgate.errors import (
     CacheError,
     ConfigurationError,
@@ -22,8 +22,7 @@ from pytest_ftgate.errors import (
     RepliesMissing,
     ReplyError,
 )
-from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.reply_text import TextFile, file_text
+from pytest_ftgate.requests.reply import Reply, TextFile, file_text
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.providers import provider_spec
 

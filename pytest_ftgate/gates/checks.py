@@ -13,14 +13,7 @@ from math import ceil, floor, sqrt
 import numpy as np
 from scipy.special import ndtr
 
-from pytest_ftgate.gates.figures import (
-    Rating,
-    check_of_figure,
-    figure_of_score,
-    rate_figure,
-    sample_rate,
-)
-from pytest_ftgate.gates.levels import (
+from pytest_ftgate.gates.design import (
     CONFIDENCE,
     MAX_MISSING_SHARE,
     MIN_GROUPS,
@@ -28,11 +21,17 @@ from pytest_ftgate.gates.levels import (
     TYPICAL_DISCORDANCE,
     Levels,
 )
+from pytest_ftgate.gates.figures import (
+    Rating,
+    check_of_figure,
+    figure_of_score,
+    rate_figure,
+    sample_rate,
+)
+from pytest_ftgate.gates.number_text import percent, unsigned_points
 from pytest_ftgate.gates.samples import Samples, align, same_replies
-from pytest_ftgate.gates.units import percent, unsigned_points
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
-from pytest_ftgate.stats.graded import needed_for_distance
-from pytest_ftgate.stats.groups import GroupLosses
+from pytest_ftgate.stats.graded import GroupLosses, needed_for_distance
 from pytest_ftgate.stats.paired import (
     PairedCounts,
     change_interval,

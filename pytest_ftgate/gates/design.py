@@ -1,13 +1,248 @@
-"""The design of a gate: its cases, as far as they decide what it can show."""
+"""The design of a gate: its cases as far as they decide, error rates, looks, must-pass cases."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from math import ceil
+from statistics import NormalDist
 
-from pytest_ftgate.gates.levels import LAST_LOOK_MISS, MISS
-from pytest_ftgate.gates.units import quantity
-from pytest_ftgate.suite.model import Gate, Suite
+from pytest_ftgate.gates.number_text import quantity
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
+from pytest_ftgate.scoring.scores import CaseResult, VariantScores
+from pytest_ftgate.suite.model import Case, Gate, Suite
+
+#: The probability of passing a drop as large as the limit.
+MISS = 0.05
+#: The probability of failing an unchanged variant, shared by all drop checks of a suite.
+ALARM = 0.01
+#: The probability of a one-sided bound beyond the limit by chance: such a bound fails a variant.
+BEYOND = 0.005
+#: More drop checks in a suite share that probability as well.
+MOST_UNSHARED = 10
+#: With a larger share of cases without a reply, a verdict is inconclusive.
+MAX_MISSING_SHARE = 0.05
+#: With fewer groups of related cases, a verdict is inconclusive.
+MIN_GROUPS = 10
+#: With fewer unrelated cases, a mean price is not bounded.
+MIN_CASES_FOR_COST = 30
+#: With fewer cases, macro-F1 is not evaluated.
+MIN_CASES_FOR_F1 = 100
+#: With fewer cases of a label that a case expects, macro-F1 is not evaluated.
+MIN_CASES_PER_LABEL = 10
+#: The power behind "9 times in 10".
+POWER = 0.9
+#: The confidence level of all reported intervals.
+CONFIDENCE = 0.95
+#: The share of cases on which two runs of one model disagree, unless it is measured.
+TYPICAL_DISCORDANCE = 0.10
+#: The same where a repeated request gets the same reply, as of a local model at temperature 0.
+STEADY_DISCORDANCE = 0.05
+#: The miss level of the last of five looks: O'Brien and Fleming's 1.7397.
+LAST_LOOK_MISS = 1 - NormalDist().cdf(1.7397)
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The error rates of one check, as probabilities.
+
+    Attributes:
+        miss: the probability of passing a drop as large as the limit.
+        alarm: the probability of failing an unchanged variant.
+        shared: the number of drop checks of the suite that share the alarm level.
+        last: True if no later look can include more replies.
+    """
+
+    miss: float = MISS
+    alarm: float = ALARM
+    shared: int = 1
+    last: bool = True
+
+    @property
+    def beyond(self) -> float:
+        """The level of the bound that must lie beyond the limit."""
+        return BEYOND * min(1.0, MOST_UNSHARED / self.shared)
+
+
+#: Returns how many accepted results a variant has for a gate, given the names of both.
+CountAccepted = Callable[[str, str], int]
+
+
+def shared_levels(suite: Suite, count_accepted: CountAccepted = lambda *_: 0) -> Levels:
+    """Return the error rates of each drop check of *suite*.
+
+    They depend on the suite and its accepted record, and not on the selected gates.
+    """
+    checks = sum(
+        gate.drop_checks(
+            (name != suite.baseline and variant.compared) + count_accepted(name, gate.name)
+        )
+        for name, variant in suite.variants.items()
+        for gate in suite.gates_for(variant)
+    )
+    return Levels(alarm=ALARM / max(1, checks), shared=max(1, checks))
+
+
+#: The number of replies to a must-pass case whose first reply is wrong; the majority decides.
+MUST_PASS_REPEATS = 3
+_HALF = 0.5
+
+
+def must_pass_ids(suite: Suite) -> frozenset[str]:
+    """Return the ids of the must-pass cases, which every look includes."""
+    return frozenset(case.id for case in suite.cases if case.must_pass)
+
+
+def wrong_must_pass_ids(scores: VariantScores) -> tuple[str, ...]:
+    """Return the ids of the must-pass cases that are wrong, so that they can be repeated."""
+    return tuple(
+        case_id
+        for case_id, result in scores.results.items()
+        if result.case.must_pass and _is_wrong(result)
+    )
+
+
+def check_must_pass(scores: VariantScores, repeated: VariantScores | None) -> Check | None:
+    """Return the check of the must-pass cases, or None if there are none.
+
+    Cases of *scores* that are not must-pass are ignored. *repeated* has the scores of the wrong
+    must-pass cases with repeated requests; it is None if replies do not vary.
+    """
+    cases = [result for result in scores.results.values() if result.case.must_pass]
+    if not cases:
+        return None
+    again = repeated.results if repeated else {}
+    wrong = [
+        result
+        for result in cases
+        if _is_wrong(result) and _is_wrong(again.get(result.case.id, result))
+    ]
+    missing = sum(not result.scores for result in cases)
+    outcome = Outcome.FAILED if wrong else Outcome.INCONCLUSIVE if missing else Outcome.PASSED
+    return Check(
+        kind=CheckKind.MUST_PASS,
+        outcome=outcome,
+        limit=1.0,
+        n=len(cases) - missing,
+        effective=len(cases) - missing,
+        after=(len(cases) - missing - len(wrong)) / max(1, len(cases) - missing),
+        missing=missing,
+        case_ids=tuple(result.case.id for result in wrong),
+    )
+
+
+def _is_wrong(result: CaseResult) -> bool:
+    return result.correct is not None and result.correct <= _HALF
+
+
+#: The largest number of looks of a gate.
+MAX_LOOKS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One look: the cases and the replies that it includes.
+
+    Attributes:
+        number: the number of the look, from 1 to *of*.
+        of: the number of looks.
+        cases: the ids of its cases, or None for all cases.
+        repeats: the number of replies to each case that it includes.
+        fractions: the information fractions (0 to 1) of all looks up to this one.
+        replies_vary: whether a repeated request may get a different reply.
+    """
+
+    number: int = 1
+    of: int = 1
+    cases: frozenset[str] | None = None
+    repeats: int = 1
+    fractions: tuple[float, ...] = (1.0,)
+    replies_vary: bool = False
+
+    def includes(self, case: str, repeat: int) -> bool:
+        """Return True if the look includes the reply *repeat* (from 0) to *case*."""
+        return repeat < self.repeats and (self.cases is None or case in self.cases)
+
+
+def plan_looks(suite: Suite, gate: Gate, *, replies_vary: bool) -> tuple[Look, ...]:
+    """Return the looks of *gate*; the last one includes all replies.
+
+    *replies_vary* is True if a repeated request may get a different reply, from the variant or from
+    the baseline.
+    """
+    repeats = suite.repeats or 1
+    if gate.stop_early:
+        return _case_blocks(suite, repeats, replies_vary=replies_vary)
+    if gate.settle and replies_vary:
+        return _repeat_stages(repeats, gate.settle)
+    return (Look(repeats=repeats, replies_vary=replies_vary),)
+
+
+def look_levels(look: Look, total: Levels) -> Levels:
+    """Return the error rates of one *look*, by O'Brien-Fleming spending of *total*."""
+    if look.of == 1:
+        return total
+    from scipy.special import ndtr
+
+    from pytest_ftgate.stats.sequential import obrien_fleming_bounds
+
+    miss, alarm = (
+        float(ndtr(-obrien_fleming_bounds(risk, look.fractions)[-1]))
+        for risk in (total.miss, total.alarm)
+    )
+    return Levels(miss, alarm, total.shared, last=look.number == look.of)
+
+
+def _case_blocks(suite: Suite, repeats: int, *, replies_vary: bool) -> tuple[Look, ...]:
+    """Return looks that add one block of cases each; the order of the file does not matter."""
+    cases = sorted(suite.cases, key=_block_order)
+    ends = sorted({ceil(len(cases) * number / MAX_LOOKS) for number in range(1, MAX_LOOKS + 1)})
+    ends = sorted({_end_of_group(cases, end) for end in ends})
+    fractions = [end / len(cases) for end in ends]
+    return tuple(
+        Look(
+            number=number,
+            of=len(ends),
+            cases=frozenset(case.id for case in cases[:end]),
+            repeats=repeats,
+            fractions=tuple(fractions[:number]),
+            replies_vary=replies_vary,
+        )
+        for number, end in enumerate(ends, start=1)
+    )
+
+
+def _block_order(case: Case) -> tuple[str, str]:
+    # The order is by hash, so that a case keeps its place when others are added or removed.
+    return sha256(f"{case.group or case.id}".encode()).hexdigest(), case.id
+
+
+def _end_of_group(cases: list[Case], end: int) -> int:
+    """Return the first end of a block, from *end*, that does not split a group of cases."""
+    groups = [case.group for case in cases]
+    while 0 < end < len(cases) and groups[end] is not None and groups[end - 1] == groups[end]:
+        end += 1
+    return end
+
+
+def _repeat_stages(first: int, last: int) -> tuple[Look, ...]:
+    """Return looks with more repeats each, from *first* repeats to *last*."""
+    if last <= first:
+        return (Look(repeats=first, replies_vary=True),)
+    steps = min(MAX_LOOKS, last - first + 1)
+    counts = [round(first + (last - first) * i / (steps - 1)) for i in range(steps)]
+    return tuple(
+        Look(
+            number=number,
+            of=len(counts),
+            repeats=count,
+            # Further replies to one case add less information, so this is conservative.
+            fractions=tuple(repeats / last for repeats in counts[:number]),
+            replies_vary=True,
+        )
+        for number, count in enumerate(counts, start=1)
+    )
 
 
 @dataclass(frozen=True, slots=True)

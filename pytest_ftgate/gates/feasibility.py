@@ -9,14 +9,15 @@ from math import ceil, log
 from statistics import NormalDist
 
 from pytest_ftgate.errors import Diagnostic, SuiteError
-from pytest_ftgate.gates.design import Design, design_of
-from pytest_ftgate.gates.levels import (
+from pytest_ftgate.gates.design import (
     CONFIDENCE,
     MIN_CASES_FOR_COST,
     MIN_CASES_FOR_F1,
     MIN_CASES_PER_LABEL,
     MIN_GROUPS,
     MISS,
+    Design,
+    design_of,
 )
 from pytest_ftgate.scoring.sandbox import can_sandbox
 from pytest_ftgate.settings import docs_page

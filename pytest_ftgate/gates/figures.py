@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.gates.design import CONFIDENCE, MIN_CASES_FOR_COST
 from pytest_ftgate.gates.figure import Figure, Population
-from pytest_ftgate.gates.levels import CONFIDENCE, MIN_CASES_FOR_COST
 from pytest_ftgate.gates.samples import FloatArray, Samples, samples_from_values
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.stats.means import mean_interval, ratio_interval
 from pytest_ftgate.stats.proportions import binomial_cdf
 from pytest_ftgate.stats.rates import MeanScore, mean_score, score_interval
+from pytest_ftgate.stats.resampling import mean_interval, ratio_interval
 from pytest_ftgate.suite.prices import Tariff, request_price
 
 

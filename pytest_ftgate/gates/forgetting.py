@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.gates.causes import with_endings
 from pytest_ftgate.gates.checks import check_drop, pair_samples
-from pytest_ftgate.gates.flips import Regressions, find_regressions, flips, interleave
+from pytest_ftgate.gates.design import MAX_MISSING_SHARE, Levels, shared_levels
+from pytest_ftgate.gates.diagnosis import with_endings
 from pytest_ftgate.gates.format_errors import skill_drifts
-from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.next_steps import blocking_checks, limit_steps
+from pytest_ftgate.gates.number_text import counted
+from pytest_ftgate.gates.regressions import Regressions, find_regressions, flips, interleave
 from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.skills import (
     Loss,
@@ -26,7 +27,6 @@ from pytest_ftgate.gates.skills import (
 )
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.thoughts import drift_fields, no_answer_notes
-from pytest_ftgate.gates.units import counted
 from pytest_ftgate.gates.verdict import (
     UNCHANGED,
     Check,
@@ -38,7 +38,7 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
     combine_checks,
 )
-from pytest_ftgate.requests.contamination import Contamination
+from pytest_ftgate.requests.preflight import Contamination
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.resampling import SkillSample

@@ -10,10 +10,10 @@ from statistics import median
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from pytest_ftgate.gates.number_text import amount, percent, times
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import Value
 from pytest_ftgate.gates.thoughts import thought_drifts
-from pytest_ftgate.gates.units import amount, percent, times
 from pytest_ftgate.gates.verdict import (
     ACCEPTED_KINDS,
     Check,
@@ -23,8 +23,8 @@ from pytest_ftgate.gates.verdict import (
     FormatErrorShare,
     Outcome,
 )
+from pytest_ftgate.scoring.case_facts import ReplyStats
 from pytest_ftgate.scoring.formats import can_detect_language, detect_language
-from pytest_ftgate.scoring.reply_stats import ReplyStats
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import VariantScores, shared_ids
 from pytest_ftgate.stats.proportions import wilson

@@ -13,12 +13,12 @@ from typing import Any
 
 from pytest_ftgate.adapters.lora import adapter_facts
 from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.gates.number_text import percent
 from pytest_ftgate.gates.samples import Samples, align
-from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply, answered, received, without_date, wrong_model
 from pytest_ftgate.requests.request import CaseRequest, Request
-from pytest_ftgate.requests.workload import PROBE_STAGES
+from pytest_ftgate.requests.request_groups import PROBE_STAGES
 from pytest_ftgate.stats.proportions import mcnemar_midp
 from pytest_ftgate.suite.formats import json_schema_validator
 from pytest_ftgate.suite.model import Case

@@ -10,8 +10,8 @@ from statistics import mean
 import numpy as np
 from scipy.special import stdtr
 
-from pytest_ftgate.gates.levels import CONFIDENCE
-from pytest_ftgate.gates.units import percent
+from pytest_ftgate.gates.design import CONFIDENCE
+from pytest_ftgate.gates.number_text import percent
 from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation
 from pytest_ftgate.scoring.classification import cohen_kappa
 from pytest_ftgate.scoring.judges import JudgeGrades

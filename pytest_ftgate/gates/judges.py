@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from pytest_ftgate.gates.checks import ROUNDING, check_drop, check_minimum
+from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import rate_figure
-from pytest_ftgate.gates.levels import CONFIDENCE, Levels
+from pytest_ftgate.gates.number_text import percent, points
 from pytest_ftgate.gates.samples import FloatArray, Samples, align
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
-from pytest_ftgate.gates.units import percent, points
 from pytest_ftgate.gates.verdict import (
     Check,
     CheckKind,

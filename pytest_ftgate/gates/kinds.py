@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.feasibility import (
     cost_problems,
     divergence_problems,
@@ -20,11 +21,9 @@ from pytest_ftgate.gates.feasibility import (
     rate_problems,
     skill_problems,
 )
-from pytest_ftgate.gates.levels import Levels
-from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Verdict
-from pytest_ftgate.requests.contamination import find_skill_contamination
-from pytest_ftgate.requests.workload import base_variant, replies_vary
+from pytest_ftgate.requests.preflight import find_skill_contamination
+from pytest_ftgate.requests.request_groups import base_variant, replies_vary
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,

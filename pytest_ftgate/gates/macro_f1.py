@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_ftgate.gates.checks import check_drop, check_minimum
+from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.feasibility import macro_f1_shortage
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import rate_figure
-from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_values
 from pytest_ftgate.gates.verdict import Check, Outcome
 from pytest_ftgate.scoring.classification import LabelPredictions, label_predictions, macro_f1

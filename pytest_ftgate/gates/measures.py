@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pytest_ftgate.gates.checks import pair_samples
+from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import (
     known_times,
@@ -17,7 +18,6 @@ from pytest_ftgate.gates.figures import (
 )
 from pytest_ftgate.gates.format_errors import format_error_fields
 from pytest_ftgate.gates.judges import JudgeEvidence, check_graded_minimum, graded_rate
-from pytest_ftgate.gates.levels import CONFIDENCE, Levels
 from pytest_ftgate.gates.macro_f1 import (
     check_macro_minimum,
     macro_f1_figure,

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from math import ceil
 
-from pytest_ftgate.gates.looks import Look
+from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.statements import NextStep, StepKind, Value
 from pytest_ftgate.gates.verdict import ACCEPTED_KINDS, Check, CheckKind, Outcome, Verdict
-from pytest_ftgate.requests.workload import replies_vary
+from pytest_ftgate.requests.request_groups import replies_vary
 from pytest_ftgate.stats.power import pass_probability
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Suite

@@ -15,18 +15,24 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from pytest_ftgate.gates.checks import ROUNDING, smoothed_discordance
-from pytest_ftgate.gates.design import Design, design_of
-from pytest_ftgate.gates.levels import (
+from pytest_ftgate.gates.design import (
     MIN_GROUPS,
     MISS,
     POWER,
     STEADY_DISCORDANCE,
     TYPICAL_DISCORDANCE,
+    Design,
+    design_of,
 )
-from pytest_ftgate.gates.units import round_up_to_point, unsigned_points
-from pytest_ftgate.requests.workload import replies_vary, side_repeats
-from pytest_ftgate.stats.graded import largest_unit, least_distance, needed_for_distance
-from pytest_ftgate.stats.groups import GroupLosses, group_losses
+from pytest_ftgate.gates.number_text import round_up_to_point, unsigned_points
+from pytest_ftgate.requests.request_groups import replies_vary, side_repeats
+from pytest_ftgate.stats.graded import (
+    GroupLosses,
+    group_losses,
+    largest_unit,
+    least_distance,
+    needed_for_distance,
+)
 from pytest_ftgate.stats.paired import PairedCounts, is_noninferior, paired_counts
 from pytest_ftgate.stats.power import (
     cases_needed,

@@ -6,9 +6,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from pytest_ftgate.gates.causes import with_endings
 from pytest_ftgate.gates.checks import check_point, inconclusive_at_chance
-from pytest_ftgate.gates.flips import Regressions, find_regressions, flips
+from pytest_ftgate.gates.design import (
+    MAX_MISSING_SHARE,
+    Levels,
+    Look,
+    check_must_pass,
+    look_levels,
+    shared_levels,
+)
+from pytest_ftgate.gates.diagnosis import with_endings
 from pytest_ftgate.gates.format_errors import (
     changed_habit,
     drift_notes,
@@ -25,21 +32,25 @@ from pytest_ftgate.gates.judges import (
     judge_notes,
     with_judge_evidence,
 )
-from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels, shared_levels
-from pytest_ftgate.gates.looks import Look, look_levels
 from pytest_ftgate.gates.macro_f1 import (
     check_macro_drop,
     check_macro_minimum,
 )
 from pytest_ftgate.gates.measures import guess_rate, not_gated_verdict, shown_change
-from pytest_ftgate.gates.must_pass import check_must_pass
 from pytest_ftgate.gates.next_steps import rate_next_steps
-from pytest_ftgate.gates.regressed_formats import with_broken_formats
+from pytest_ftgate.gates.number_text import quantity
+from pytest_ftgate.gates.regressions import (
+    Regressions,
+    find_regressions,
+    flips,
+    retrieval_notes,
+    slice_members,
+    slice_results,
+    with_broken_formats,
+)
 from pytest_ftgate.gates.samples import Samples, samples_from_scores
-from pytest_ftgate.gates.slices import retrieval_notes, slice_members, slice_results
 from pytest_ftgate.gates.statements import Statement, StatementKind, Value
 from pytest_ftgate.gates.thoughts import drift_fields, thought_checks
-from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import (
     ACCEPTED_KINDS,
     Check,
@@ -51,7 +62,7 @@ from pytest_ftgate.gates.verdict import (
     combine_checks,
 )
 from pytest_ftgate.scoring.classification import label_metrics, label_predictions
-from pytest_ftgate.scoring.label_metrics import LabelMetrics
+from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Suite

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
-from pytest_ftgate.gates.levels import Levels
-from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores

@@ -13,9 +13,9 @@ import numpy as np
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.checks import ROUNDING, pair_samples
-from pytest_ftgate.gates.levels import CONFIDENCE, MIN_GROUPS, Levels
+from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, Levels
+from pytest_ftgate.gates.regressions import slice_members
 from pytest_ftgate.gates.samples import Samples, align, samples_from_values
-from pytest_ftgate.gates.slices import slice_members
 from pytest_ftgate.gates.verdict import MIN_RATE_TO_LOSE, LossKind, Retention, Slice
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.formats import (

@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 
 from pytest_ftgate.gates.checks import check_drop
+from pytest_ftgate.gates.design import CONFIDENCE, MIN_CASES_FOR_COST, Levels
 from pytest_ftgate.gates.figures import check_of_figure, rise_figure
-from pytest_ftgate.gates.levels import CONFIDENCE, MIN_CASES_FOR_COST, Levels
+from pytest_ftgate.gates.number_text import amount, percent, share_change, times
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_values
-from pytest_ftgate.gates.units import amount, percent, share_change, times
 from pytest_ftgate.gates.usage import interval_outcome
 from pytest_ftgate.gates.verdict import Check, CheckKind, Drift, DriftKind, Outcome
 from pytest_ftgate.requests.reply import Reply

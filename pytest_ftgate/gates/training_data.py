@@ -9,16 +9,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pytest_ftgate.gates.number_text import counted, quantity
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
 from pytest_ftgate.gates.training_data_checks import (
     CaseLeaks,
+    TrainingDataRules,
+    TrainingRow,
     answer_findings,
     duplicate_findings,
     find_case_leaks,
     sensitive_data_findings,
 )
-from pytest_ftgate.gates.training_rows import TrainingDataRules, TrainingRow
-from pytest_ftgate.gates.units import counted, quantity
 from pytest_ftgate.gates.verdict import Finding, Outcome, Severity, Verdict
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import read_rows

@@ -8,6 +8,7 @@ from math import ceil
 
 import numpy as np
 
+from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_FOR_COST
 from pytest_ftgate.gates.feasibility import min_cases_for_quantile, min_latency_cases
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import (
@@ -19,11 +20,10 @@ from pytest_ftgate.gates.figures import (
     request_prices,
     rise_figure,
 )
-from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, MIN_CASES_FOR_COST
 from pytest_ftgate.gates.next_steps import blocking_checks, gate_place, limit_steps
+from pytest_ftgate.gates.number_text import quantity, round_up
 from pytest_ftgate.gates.samples import Samples, align, same_replies
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
-from pytest_ftgate.gates.units import quantity, round_up
 from pytest_ftgate.gates.verdict import (
     Check,
     CheckKind,

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from pytest_ftgate.gates.exam import ExamChange
-from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, Value
-from pytest_ftgate.scoring.label_metrics import LabelMetrics
+from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, Value
+from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.suite.model import Gate, Suite
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_ftgate.plugin.state import leaves_out, settings_key
 from pytest_ftgate.results.run import Report
-from pytest_ftgate.runner.workloads import GateRun
+from pytest_ftgate.runner.planner import GateRun
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.exam import Exam
@@ -59,7 +59,7 @@ def store_accepted(
     *exam* is what decides the gates of the suite, and *serves* the variant in production, or "".
     """
     from pytest_ftgate.results.exam import Exam
-    from pytest_ftgate.results.verdicts import json_adapter
+    from pytest_ftgate.results.run import json_adapter
 
     accepted, gate, suite = accepted_of(item.config), gate_run.gate, gate_run.gate_suite
     limits = {gate.name: gate.max_drop} if gate.has_default_limit and gate.max_drop else {}
@@ -92,7 +92,7 @@ class AcceptedGates:
         """Write the records of the suites in *report*; return sentences about them."""
         if not self._gates:
             return []
-        from pytest_ftgate.reporting.exam import acceptance_lines
+        from pytest_ftgate.reporting.headlines import acceptance_lines
         from pytest_ftgate.results.accepted import accept_run  # imports SciPy
 
         errors = {gate.node for gate in report.not_evaluated}
@@ -129,7 +129,7 @@ class AcceptedGates:
     def _exam(self, suite: str) -> Exam:
         """Return what decides the gates of *suite* that have run."""
         from pytest_ftgate.results.exam import Exam, merge_exams
-        from pytest_ftgate.results.verdicts import json_adapter
+        from pytest_ftgate.results.run import json_adapter
 
         adapter = json_adapter(Exam)
         parts = {

@@ -364,7 +364,7 @@ def pytest_testnodedown(node: Any) -> None:
 
         node.config.stash[usage_error_key] = output["ftgate_usage_error"]
     if "ftgate_part" in output and reporter is not None:
-        from pytest_ftgate.runner.workers import read_accepted, receive_part
+        from pytest_ftgate.runner.record import read_accepted, receive_part
 
         accepted = read_accepted(output["ftgate_accepted"])
         reporter.add_process(receive_part(output["ftgate_part"]), output["ftgate_gates"], accepted)

@@ -21,11 +21,11 @@ from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import quote_following_lines
 from pytest_ftgate.results.run import SAME_ERROR
-from pytest_ftgate.runner.evaluate import GateResult, evaluate_gate, measure_ungated
+from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
+from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.progress_log import RunLog
 from pytest_ftgate.runner.recommend import has_ladder, suite_advice
-from pytest_ftgate.runner.run_log import RunLog
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.settings import Settings
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class GateItemState:
 
         It is stored in setup: an exception here is an error of the item, and no failed gate.
         """
-        from pytest_ftgate.results.verdicts import to_json
+        from pytest_ftgate.results.run import to_json
 
         set_property(self.item, "ftgate", to_json(verdict))
         is_invalid = verdict.outcome is Outcome.INVALID
@@ -166,7 +166,7 @@ class GateItemState:
         """Return the failure section of *verdict*, with the *explanations* of cases by their id."""
         from pytest_ftgate.reporting.text import terminal_width
         from pytest_ftgate.reporting.verdict import verdict_section
-        from pytest_ftgate.results.verdicts import as_typed, node_id
+        from pytest_ftgate.results.run import as_typed, node_id
 
         settings, verbosity = self.settings, verbosity_of(self.item.config)
         verdict, is_rate = as_typed(verdict, settings.typed), self.gate_run.gate.is_rate
@@ -340,7 +340,7 @@ class GateItem(pytest.Item):
         """After the last gate of a suite, measure its ungated variants and make its advice."""
         if not self._is_last_of_whole_suite() or self.state.only_shows_setup:
             return
-        from pytest_ftgate.results.verdicts import to_json
+        from pytest_ftgate.results.run import to_json
 
         session, suite = self.state.session, self.gate_run.suite
         stale = ("ftgate_measured", "ftgate_advice")

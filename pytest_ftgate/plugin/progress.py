@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ftgate.client.progress import Progress
+from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.plugin.state import session_key, verbosity_of
 from pytest_ftgate.reporting.text import (
     LastingStream,
@@ -21,10 +21,10 @@ from pytest_ftgate.reporting.text import (
     escape_controls,
     shorten,
 )
-from pytest_ftgate.runner.progress import OnProgress, progress_line
+from pytest_ftgate.runner.progress_log import OnProgress, progress_line
 
 if TYPE_CHECKING:
-    from pytest_ftgate.runner.run_log import RunLog
+    from pytest_ftgate.runner.progress_log import RunLog
 
 #: Seconds between two progress lines if the output is not a terminal.
 _PLAIN_INTERVAL = 30.0

@@ -42,17 +42,22 @@ from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import break_command, escape_controls
 from pytest_ftgate.reporting.writers import remove_reports, write_reports
-from pytest_ftgate.results.builder import RunPart, build_report
-from pytest_ftgate.results.facts import run_facts
-from pytest_ftgate.results.run import PASSED_XFAIL, FailedTest, NotEvaluated, Report, SuiteRun
-from pytest_ftgate.results.verdicts import as_typed, store_verdicts
-from pytest_ftgate.runner.evaluate import interrupted_notes
+from pytest_ftgate.results.builder import RunPart, build_report, run_facts
+from pytest_ftgate.results.run import (
+    PASSED_XFAIL,
+    FailedTest,
+    NotEvaluated,
+    Report,
+    SuiteRun,
+    as_typed,
+    store_verdicts,
+)
+from pytest_ftgate.runner.evaluate_gate import interrupted_notes
+from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.plugins import report_to_plugins
 from pytest_ftgate.runner.provenance import file_changes
-from pytest_ftgate.runner.record import collect_suite_runs, run_part
+from pytest_ftgate.runner.record import collect_suite_runs, run_part, send_part, write_accepted
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.runner.workers import send_part, write_accepted
-from pytest_ftgate.runner.workloads import GateRun
 
 #: A plugin that already annotates the line of each gate that fails.
 _ANNOTATOR = "pytest_github_actions_annotate_failures"
@@ -368,7 +373,7 @@ class Reporter:
         prefix = self._settings.annotation_prefix
         if self._report is None or prefix is None:
             return
-        from pytest_ftgate.reporting.github import workflow_commands  # imports SciPy
+        from pytest_ftgate.reporting.markdown import workflow_commands  # imports SciPy
 
         if not self._config.pluginmanager.has_plugin(_ANNOTATOR):
             for line in workflow_commands(self._report, prefix):

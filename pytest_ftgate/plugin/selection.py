@@ -12,8 +12,8 @@ from pytest_ftgate.plugin.item import gate_run_of
 from pytest_ftgate.plugin.marked.item import function_gate_of
 from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.state import is_marked_as_gate, session_key, settings_key, uses_fixture
+from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.settings import Settings
 
 #: Of a worker of pytest-xdist: why the command line cannot be used.
@@ -131,7 +131,7 @@ def _plan_lines(
     patched: Iterable[str],
 ) -> Iterator[str]:
     from pytest_ftgate.reporting import plan
-    from pytest_ftgate.runner import preview
+    from pytest_ftgate.runner import plan as preview
 
     yield from plan.plan_lines(*preview.estimate_variants(run, gate_runs, told=blocked))
     yield from preview.adapter_lines(gate_runs)

@@ -1,25 +1,28 @@
-"""The suites of a run of pytest, with what its plugins contribute to each."""
+"""The suites of a run of pytest or of a command, with what plugins contribute to each."""
 
 from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.errors import ConfigurationError, SuiteError
+from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.plugin.state import session_key, settings_key
 from pytest_ftgate.providers.base import ProviderFactory
 from pytest_ftgate.runner.plugins import Owners, order_requests, plugin_contributions
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.suite import prepare_suite
-from pytest_ftgate.settings import Settings
+from pytest_ftgate.settings import Settings, short_path
+from pytest_ftgate.suite.draft import PluginContributions
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.plugins import PluginContributions
 
 #: The plugin that contributed each name, for the whole run.
 _owners_key = pytest.StashKey[Owners]()
@@ -92,3 +95,71 @@ def unselected_suites(config: pytest.Config, selected: Collection[str]) -> tuple
             found.update(path for path in alike if path.match(glob))
     paths = (path.relative_to(root).as_posix() for path in sorted(found))
     return tuple(path for path in paths if path not in selected)
+
+
+_T = TypeVar("_T")
+#: Our plugin, also where plugins are not loaded by themselves. Nothing is tested, so there is no
+#: reason to rewrite assertions.
+_OPTIONS = ("-p", "pytest_ftgate", "--assert=plain")
+
+
+def _with_config(path: Path | None, use: Callable[[pytest.Config], _T]) -> _T:
+    """Return the result of *use*, called with the config of ``pytest PATH`` in this folder.
+
+    pytest finds the root directory, the configuration file, options in the environment, plugins
+    and ``conftest.py`` files. It neither configures the plugins nor collects. The config is valid
+    until *use* returns.
+
+    Raises:
+        ConfigurationError: pytest does not start; it has printed why.
+    """
+    results: list[_T] = []
+
+    class Command:
+        """Stands in for the main loop of pytest."""
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_cmdline_main(self, config: pytest.Config) -> int:
+            results.append(use(config))
+            return 0
+
+    # An absolute path cannot be taken for an option.
+    paths = [] if path is None else [str(path.absolute())]
+    code = pytest.main([*_OPTIONS, *paths], plugins=[Command()])
+    if not results:
+        raise ConfigurationError(f"pytest does not start here (exit code {int(code)}), see above")
+    return results[0]
+
+
+def settings_of_run(path: Path | None = None, cache: Path | None = None) -> Settings:
+    """Return the settings of ``pytest --ftgate PATH`` in this folder, with *cache* if it is given.
+
+    Raises:
+        ConfigurationError: pytest does not start, or a setting is not allowed.
+    """
+    return _with_config(path, lambda config: _settings(config, cache))
+
+
+def with_suite(path: Path, cache: Path | None, use: Callable[[Suite, Session], _T]) -> _T:
+    """Return the result of *use*, called with the suite *path* and a session, as in a run.
+
+    *cache* None is the cache file of a run. Plugins are loaded until *use* returns.
+
+    Raises:
+        SuiteError: the suite is invalid.
+        ConfigurationError: pytest does not start, or a setting is not allowed.
+    """
+
+    def use_config(config: pytest.Config) -> _T:
+        session = begin_session(config, _settings(config, cache), "pytest-ftgate")
+        suite = load_suite_once(pytest.Session.from_config(config), path.absolute())
+        check_feasibility(suite)
+        return use(suite, session)
+
+    return _with_config(path, use_config)
+
+
+def _settings(config: pytest.Config, cache: Path | None) -> Settings:
+    settings = Settings.from_config(config)
+    cache = cache or short_path(settings.cache, settings.start)
+    return replace(settings, enabled=True, cache=cache)

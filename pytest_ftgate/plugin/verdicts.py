@@ -14,8 +14,7 @@ from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.progress import writer_encoding
 from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.readers.text import replace_lone_surrogates
-from pytest_ftgate.results.run import NOT_RUN, PASSED_XFAIL, FailedTest, NotEvaluated
-from pytest_ftgate.results.verdicts import from_json
+from pytest_ftgate.results.run import NOT_RUN, PASSED_XFAIL, FailedTest, NotEvaluated, from_json
 
 _T = TypeVar("_T")
 #: The line of a traceback that pytest shows for the exception.

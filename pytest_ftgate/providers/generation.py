@@ -16,13 +16,11 @@ from transformers.cache_utils import DynamicLayer
 
 from pytest_ftgate.adapters.chat_template import TEMPLATE_OPTIONS
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
-from pytest_ftgate.providers.constraints import (
+from pytest_ftgate.providers.decoding import (
     KeptFormats,
+    cache_name,
     constraint_matcher,
     constraint_tokenizer,
-)
-from pytest_ftgate.providers.likelihoods import (
-    cache_name,
     divergence,
     label_logprobs,
     label_tokens,

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from pytest_ftgate.adapters.chat_template import TEMPLATE_FACT, TEMPLATE_REMEDY
 from pytest_ftgate.adapters.conversion import gguf_adapter
 from pytest_ftgate.adapters.lora import adapter_sha256
-from pytest_ftgate.cores import usable_cores
 from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableError
+from pytest_ftgate.machine import usable_cores
 from pytest_ftgate.providers.logprobs import logprob_options, read_logprobs
 from pytest_ftgate.providers.openai import (
     chat_messages,

@@ -18,8 +18,8 @@ from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRe
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
+from pytest_ftgate.suite.function_references import function_finder
 from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS
-from pytest_ftgate.suite.references import function_finder
 from pytest_ftgate.suite.training_data import read_training_rows
 
 

@@ -23,7 +23,6 @@ from pytest_ftgate.errors import (
     RequestRejected,
     RetryableError,
 )
-from pytest_ftgate.providers.adapters import ServedAdapters
 from pytest_ftgate.providers.base import REPLY_TOOL
 from pytest_ftgate.providers.http import (
     UnsupportedParams,
@@ -36,8 +35,8 @@ from pytest_ftgate.providers.http import (
     token_count,
 )
 from pytest_ftgate.providers.logprobs import given_reply_payload, logprob_options, with_logprobs
+from pytest_ftgate.providers.served import BareError, BareErrors, ServedAdapters, ServerAccess
 from pytest_ftgate.providers.server_template import ServedTemplate
-from pytest_ftgate.providers.servers import BareError, BareErrors, ServerAccess
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS

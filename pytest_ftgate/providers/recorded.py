@@ -9,11 +9,11 @@ from sys import intern
 from typing import IO, Any, Self
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected
-from pytest_ftgate.readers.rows import Columns, guess_columns, score_of
+from pytest_ftgate.readers.answer_rows import Columns, guess_columns, score_of
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
-from pytest_ftgate.suite.answers import recorded_answers, reply_columns, rows_of_case
+from pytest_ftgate.suite.external_cases import recorded_answers, reply_columns, rows_of_case
 from pytest_ftgate.suite.model import Case
 
 #: A reply of at most this many characters is probably a label.

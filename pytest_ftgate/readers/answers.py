@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
+from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, RawFile, RawRow, read_table
+from pytest_ftgate.readers.eval_reports import read_deepeval, read_pydantic_evals
 from pytest_ftgate.readers.inspect import read_archive, read_inspect
 from pytest_ftgate.readers.lm_eval import newest_by_task, read_lm_eval, sample_files
 from pytest_ftgate.readers.openai_evals import read_openai_evals
-from pytest_ftgate.readers.others import read_deepeval, read_pydantic_evals
 from pytest_ftgate.readers.promptfoo import read_promptfoo
-from pytest_ftgate.readers.rows import AnswerFile, Columns, RawFile, RawRow, read_table
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import read_delimited, read_parquet, read_rows
 from pytest_ftgate.readers.text import replace_in_json, values_checked

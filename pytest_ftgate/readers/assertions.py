@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import regex
 
-from pytest_ftgate.readers.imports import AGREES
-from pytest_ftgate.readers.rows import text_of
+from pytest_ftgate.readers.answer_rows import text_of
+from pytest_ftgate.readers.imported_suite import AGREES
 
 _VARIABLE = re.compile(r"\{\{-?\s*([\w.]+)\s*-?\}\}")
 #: ``output.includes('x')`` and ``output.length < 80``, the commonest of JavaScript.

@@ -13,7 +13,7 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.rows import (
+from pytest_ftgate.readers.answer_rows import (
     AnswerFile,
     AnswerRow,
     Columns,

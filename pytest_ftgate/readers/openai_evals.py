@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pytest_ftgate.readers.rows import (
+from pytest_ftgate.readers.answer_rows import (
     AnswerFile,
     AnswerRow,
     Columns,

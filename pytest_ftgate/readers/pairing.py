@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.rows import AnswerFile, AnswerRow
+from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow
 
 #: The rows of one file by the key of their case, several where replies are repeated.
 _Rows = Mapping[str, tuple[AnswerRow, ...]]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.rows import (
+from pytest_ftgate.readers.answer_rows import (
     AnswerFile,
     AnswerRow,
     Columns,

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.answer_rows import text_of
 from pytest_ftgate.readers.assertions import assertion_of_cell, carry_assertions
-from pytest_ftgate.readers.imports import (
+from pytest_ftgate.readers.imported_suite import (
     ImportedModel,
     ImportedPrompt,
     ImportedSuite,
@@ -24,7 +25,6 @@ from pytest_ftgate.readers.imports import (
     slug,
     unique,
 )
-from pytest_ftgate.readers.rows import text_of
 
 _FILE = "file://"
 #: Files of cases, and those whose text is the value of a variable.

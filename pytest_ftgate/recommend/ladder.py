@@ -12,23 +12,23 @@ from typing import Any
 import numpy as np
 
 from pytest_ftgate.gates.checks import pair_samples
+from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, MISS
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import INPUT_KINDS
-from pytest_ftgate.gates.levels import CONFIDENCE, MIN_GROUPS, MISS
 from pytest_ftgate.gates.measures import variant_figures
+from pytest_ftgate.gates.number_text import percent
 from pytest_ftgate.gates.samples import Samples, align, same_replies, samples_from_scores
-from pytest_ftgate.gates.units import percent
 from pytest_ftgate.recommend.advice import (
     NOT_EVALUATED,
     BreakEven,
     Challenge,
     CostByVolume,
+    Evidence,
     Gain,
     LadderRow,
     Retirement,
 )
 from pytest_ftgate.recommend.cost_model import VariantCost, cost_by_volume, variant_cost
-from pytest_ftgate.recommend.evidence import Evidence
 from pytest_ftgate.requests.estimate import estimate_tokens
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts, change_interval, holm, p_drop, p_noninferior

@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from pytest_ftgate.gates.design import MISS
 from pytest_ftgate.gates.figures import rate_figure
-from pytest_ftgate.gates.levels import MISS
+from pytest_ftgate.gates.number_text import percent, points, points_interval
 from pytest_ftgate.gates.samples import samples_from_scores
-from pytest_ftgate.gates.units import percent, points, points_interval
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.advice import (
+    AcceptedRun,
     Advice,
     Challenge,
     Condition,
     Confirmation,
+    Evidence,
     Gain,
     LadderRow,
     Reason,
     Recommendation,
     Rollback,
 )
-from pytest_ftgate.recommend.evidence import AcceptedRun, Evidence
 from pytest_ftgate.recommend.ladder import (
     Ladder,
     best_rung,

@@ -6,18 +6,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pytest_ftgate.gates.units import percent, points, points_interval, quantity, usd
+from pytest_ftgate.gates.number_text import percent, points, points_interval, quantity, usd
 from pytest_ftgate.recommend.advice import (
     NOT_EVALUATED,
     BreakEven,
     Challenge,
     Condition,
+    Evidence,
     Gain,
+    GitFacts,
     LadderRow,
     Reason,
     Retirement,
 )
-from pytest_ftgate.recommend.evidence import Evidence, GitFacts
 from pytest_ftgate.recommend.ladder import (
     Ladder,
     compare_challengers,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_ftgate.gates.units import exact_percent, exact_points, percent, points, quantity
+from pytest_ftgate.gates.number_text import exact_percent, exact_points, percent, points, quantity
 from pytest_ftgate.gates.verdict import UNCHANGED, Check, Outcome, Verdict
-from pytest_ftgate.readers.rows import AnswerFile
+from pytest_ftgate.readers.answer_rows import AnswerFile
 from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.gate_summary import doubt_sentence
 from pytest_ftgate.reporting.next_steps import step_line

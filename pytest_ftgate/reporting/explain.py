@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import ceil
 
+from pytest_ftgate.gates.number_text import amount, percent, points, signed_percent, unsigned_points
 from pytest_ftgate.gates.statements import StatementKind
-from pytest_ftgate.gates.units import amount, percent, points, signed_percent, unsigned_points
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Slice, Verdict
 from pytest_ftgate.reporting.headlines import has_no_limit, headline
 from pytest_ftgate.reporting.skills import skill_results_by_prompt

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_ftgate.gates.number_text import percent, points, quantity, share_change, unsigned_points
 from pytest_ftgate.gates.statements import NextStep, StatementKind, StepKind
-from pytest_ftgate.gates.units import percent, points, quantity, share_change, unsigned_points
 from pytest_ftgate.gates.verdict import Check, CheckKind, Flip, Outcome, Severity, Slice, Verdict
 from pytest_ftgate.reporting.headlines import (
     broken_formats_text,
@@ -31,7 +31,7 @@ from pytest_ftgate.reporting.text import (
     wrap_after,
     wrap_lines,
 )
-from pytest_ftgate.results.verdicts import node_id
+from pytest_ftgate.results.run import node_id
 
 MARKS = {
     Outcome.PASSED: "✓",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_ftgate.gates.units import points, quantity, usd
+from pytest_ftgate.gates.number_text import points, quantity, usd
 from pytest_ftgate.recommend.advice import (
     Advice,
     BreakEven,

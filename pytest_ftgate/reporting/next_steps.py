@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from pytest_ftgate.gates.number_text import percent, points, quantity, unsigned_points
 from pytest_ftgate.gates.statements import NextStep, StepKind
-from pytest_ftgate.gates.units import percent, points, quantity, unsigned_points
 from pytest_ftgate.settings import docs_page
 
 _Values = Mapping[str, Any]

@@ -7,8 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from pytest_ftgate.gates.statements import NextStep, StatementKind, StepKind, Value
-from pytest_ftgate.gates.units import (
+from pytest_ftgate.gates.number_text import (
     amount,
     percent,
     points,
@@ -16,10 +15,10 @@ from pytest_ftgate.gates.units import (
     round_up,
     unsigned_points,
 )
+from pytest_ftgate.gates.statements import NextStep, StatementKind, StepKind, Value
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
-from pytest_ftgate.reporting.exam import exam_phrase
 from pytest_ftgate.reporting.gate_summary import gate_lines, head_parts, rerun_line
-from pytest_ftgate.reporting.headlines import half_gone_parts, headline
+from pytest_ftgate.reporting.headlines import exam_phrase, half_gone_parts, headline
 from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
 from pytest_ftgate.reporting.next_steps import step_command, step_line
 from pytest_ftgate.reporting.tables import (
@@ -53,8 +52,7 @@ from pytest_ftgate.reporting.ungated import (
     unselected_line,
 )
 from pytest_ftgate.reporting.verdict import verdict_section
-from pytest_ftgate.results.run import Report
-from pytest_ftgate.results.verdicts import node_id, node_name
+from pytest_ftgate.results.run import Report, node_id, node_name
 
 #: Colours repeat what the words say, so that a reader without colour misses nothing.
 _COLOURS = {

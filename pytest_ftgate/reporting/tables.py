@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from pytest_ftgate.client.budget import JUDGE_LABEL, CostReport
-from pytest_ftgate.gates.units import (
+from pytest_ftgate.gates.number_text import (
     amount,
     duration,
     percent,
@@ -36,7 +36,7 @@ from pytest_ftgate.recommend.advice import Gain
 from pytest_ftgate.reporting.headlines import has_no_limit
 from pytest_ftgate.reporting.text import cell_count, escape_controls, line_width, shorten
 from pytest_ftgate.results.run import SAME_ERROR, FileChange, FileChanges, Report
-from pytest_ftgate.scoring.label_metrics import LabelMetrics
+from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.suite.prices import INSTALL_PRICES
 
 _OUTCOME_LABELS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_ftgate.gates.number_text import percent, points
 from pytest_ftgate.gates.statements import NextStep
-from pytest_ftgate.gates.units import percent, points
 from pytest_ftgate.gates.verdict import (
     UNCHANGED,
     Check,
@@ -40,8 +40,8 @@ from pytest_ftgate.reporting.text import (
     wrap_after,
     wrap_lines,
 )
-from pytest_ftgate.results.verdicts import node_id
-from pytest_ftgate.scoring.label_metrics import LabelMetrics
+from pytest_ftgate.results.run import node_id
+from pytest_ftgate.scoring.score import LabelMetrics
 
 #: Rows of a table of format errors; -v shows all.
 _MAX_ROWS = 5

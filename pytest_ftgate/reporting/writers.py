@@ -14,8 +14,7 @@ from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.reporting.headlines import advice_headline, headline
 from pytest_ftgate.reporting.next_steps import step_command, step_text
-from pytest_ftgate.results.run import Report
-from pytest_ftgate.results.verdicts import json_adapter
+from pytest_ftgate.results.run import Report, json_adapter
 
 #: GitHub's limits: bytes of a step summary, shared with other steps, and characters of a comment.
 _MAX_SUMMARY_BYTES, _MAX_COMMENT = 1_000_000, 60_000

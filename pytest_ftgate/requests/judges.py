@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pytest_ftgate.requests.builder import RequestBuilder
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.requests.workload import replies_vary
+from pytest_ftgate.requests.request_groups import replies_vary
 from pytest_ftgate.suite.judges import render_rubric
 from pytest_ftgate.suite.model import Case, Judge, Suite, Turn, digest
 

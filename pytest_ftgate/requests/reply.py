@@ -1,24 +1,133 @@
-"""The reply to one request, and its cost."""
+"""The reply to one request, with its cost and its thoughts; long texts lie in a file."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
+from io import FileIO
 from itertools import chain
 from sys import intern
-from typing import Any
+from tempfile import TemporaryFile
+from threading import Lock
+from typing import Any, NamedTuple
+from weakref import finalize
 
 from pytest_ftgate.readers.text import replace_in_fields
 from pytest_ftgate.requests.logprobs import Logprobs
 from pytest_ftgate.requests.request import CaseRequest, Passage, Request, Step, ToolCall
-from pytest_ftgate.requests.thoughts import may_think, split_thoughts
 from pytest_ftgate.suite.model import ThoughtMarks
 from pytest_ftgate.suite.prices import request_price
 from pytest_ftgate.suite.providers import provider_spec
+
+#: The marks that chat templates of reasoning models use.
+_KNOWN_MARKS: ThoughtMarks = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+)
+#: Marks that some chat templates open in the prompt, so that only the closing one is in the reply.
+#: The others may stand in an answer, such as XML that the prompt asks for.
+_OPENED_BY_TEMPLATE: ThoughtMarks = (
+    ("<think>", "</think>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+)
+_CLOSED_IN_REPLY = tuple(closing for _, closing in _OPENED_BY_TEMPLATE)
+#: The channels of the harmony format, in which gpt-oss answers.
+_CHANNEL = re.compile(
+    r"<\|channel\|>(?P<name>\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>"
+    r"(?P<text>.*?)(?:<\|(?:end|return|call)\|>|(?=<\|(?:start|channel)\|>)|\Z)",
+    re.DOTALL,
+)
+_CHANNEL_STARTS = ("<|channel|>", "<|start|>assistant")
+#: The same channels from a server that leaves out the special tokens.
+_BARE_ANALYSIS, _BARE_FINAL = "analysis", "assistantfinal"
+#: How a text with a thought begins, unless a chat template opened the thought.
+_KNOWN_STARTS = (*_CHANNEL_STARTS, _BARE_ANALYSIS, *(opening for opening, _ in _KNOWN_MARKS))
+
+
+class SplitText(NamedTuple):
+    """A text split into thought and answer.
+
+    Attributes:
+        thought: what is marked as a thought, without the marks.
+        answer: the rest; "" if the thought never ends.
+        is_closed: False if the thought never ends, or no answer follows its channel.
+    """
+
+    thought: str
+    answer: str
+    is_closed: bool = True
+
+
+def split_thoughts(text: str, marks: ThoughtMarks | None = None) -> SplitText:
+    """Split *text* into the thoughts at its start and the answer.
+
+    *marks* are the pairs of marks around a thought: None for those of the known chat templates, ()
+    for none. A text without a thought comes back as it is.
+    """
+    start = text.lstrip()
+    if marks is None and not may_think(start):
+        return SplitText("", text)
+    if marks is None and start.startswith(_CHANNEL_STARTS):
+        return _split_channels(start)
+    if marks is None and start.startswith(_BARE_ANALYSIS) and _BARE_FINAL in start:
+        thought, _, answer = start.removeprefix(_BARE_ANALYSIS).partition(_BARE_FINAL)
+        return SplitText(thought.strip(), answer)
+    split = _split_leading(start, _KNOWN_MARKS if marks is None else marks)
+    if split.answer is not start:
+        return split
+    for opening, closing in _OPENED_BY_TEMPLATE if marks is None else marks:
+        thought, closed, answer = start.partition(closing)
+        if closed and opening not in thought:
+            return SplitText(thought.strip(), answer.lstrip())
+    return SplitText("", text)
+
+
+def may_think(text: str) -> bool:
+    """Return True if *text* may hold a thought; most do not, which is found out fast."""
+    if text.startswith(_KNOWN_STARTS) or (text[:1].isspace() and may_think(text.lstrip())):
+        return True
+    for closing in _CLOSED_IN_REPLY:  # noqa: SIM110 - twice as fast as any()
+        if closing in text:
+            return True
+    return False
+
+
+def _split_leading(text: str, marks: ThoughtMarks) -> SplitText:
+    """Return the thoughts that stand before everything else in *text*, and the rest."""
+    thoughts = list[str]()
+    while pair := next((pair for pair in marks if text.startswith(pair[0])), None):
+        opening, closing = pair
+        thought, closed, rest = text[len(opening) :].partition(closing)
+        thoughts.append(thought.strip())
+        if not closed:
+            return SplitText(_join(thoughts), "", is_closed=False)
+        text = rest.lstrip()
+    return SplitText(_join(thoughts), text)
+
+
+def _split_channels(text: str) -> SplitText:
+    """Return the text of the final channel as the answer, and the other channels as thoughts."""
+    thoughts, answers = list[str](), list[str]()
+    for channel in _CHANNEL.finditer(text):
+        (answers if channel["name"] == "final" else thoughts).append(channel["text"].strip())
+    return SplitText(_join(thoughts), _join(answers), is_closed=bool(answers))
+
+
+def _join(texts: list[str]) -> str:
+    return "\n\n".join(filter(None, texts))
+
 
 #: Shared by all replies to save memory: a run may hold hundreds of thousands of them.
 _EMPTY: dict[str, Any] = {}
@@ -220,3 +329,104 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "unsent": tuple,
     "logprobs": Logprobs.from_plain,
 }
+
+
+#: The most characters of a text that stays in memory: labels, numbers and short answers do.
+_MOST_CHARACTERS = 500
+#: The bytes before a text in the file that say how long it is.
+_HEAD = 4
+#: The bytes that are read at once, unless a text is longer.
+_BLOCK = 16_384
+_OTHER_FIELDS = tuple(name for name in Reply.__slots__ if name != "text")
+
+
+class TextFile:
+    """A temporary file of texts; any thread may add and read them.
+
+    The first text opens the file. It has no name, or one that only its owner may read, and it is
+    closed with this object.
+    """
+
+    def __init__(self) -> None:
+        self._opened: FileIO | None = None
+        self._end = 0
+        #: The last text that was read, with its start: scoring reads a text several times.
+        self._last = (-1, "")
+        #: The bytes that were read last, with their start: most texts are read one after the other.
+        self._block = (0, b"")
+        self._lock = Lock()
+
+    def add(self, text: str) -> int:
+        """Add *text*, and return where it starts.
+
+        Raises:
+            OSError: there is no folder for temporary files, or the disk is full.
+        """
+        body = text.encode("utf-8", "surrogatepass")
+        record = len(body).to_bytes(_HEAD, "big") + body
+        with self._lock:
+            start, file = self._end, self._file()
+            file.seek(start)
+            if file.write(record) != len(record):
+                raise OSError("the disk is full")
+            self._end += len(record)
+        return start
+
+    def read(self, start: int) -> str:
+        """Return the text that starts at *start*."""
+        with self._lock:
+            if self._last[0] != start:
+                size = int.from_bytes(self._part(start, _HEAD), "big")
+                body = self._part(start + _HEAD, size)
+                self._last = (start, body.decode("utf-8", "surrogatepass"))
+            return self._last[1]
+
+    def _part(self, start: int, size: int) -> bytes:
+        offset = start - self._block[0]
+        if not 0 <= offset <= len(self._block[1]) - size:
+            offset, self._block = 0, (start, self._read_bytes(max(size, _BLOCK), start))
+        return self._block[1][offset : offset + size]
+
+    def _read_bytes(self, size: int, start: int) -> bytes:
+        # A forked process shares the position in the file, so that reads must not move it.
+        if hasattr(os, "pread"):
+            return os.pread(self._file().fileno(), size, start)
+        self._file().seek(start)
+        return self._file().read(size)
+
+    def _file(self) -> FileIO:
+        if self._opened is None:
+            self._opened = TemporaryFile(prefix="ftgate-", buffering=0)  # noqa: SIM115 - closed below
+            finalize(self, self._opened.close)
+        return self._opened
+
+
+class FiledReply(Reply):
+    """A reply whose text is read from a file on each access."""
+
+    __slots__ = ("_file", "_start")
+    _file: TextFile
+    _start: int
+
+    def __getattr__(self, name: str) -> str:
+        """Return the text, the only field that is not set."""
+        if name != "text":
+            raise AttributeError(name)
+        return self._file.read(self._start)
+
+
+def file_text(reply: Reply, file: TextFile) -> Reply:
+    """Return *reply* with its text in *file* if the text is long and can be written."""
+    if isinstance(reply, FiledReply) or len(reply.text) <= _MOST_CHARACTERS:
+        return reply
+    try:
+        start = file.add(reply.text)
+    except OSError:
+        return reply
+    filed = FiledReply.__new__(FiledReply)
+    # The constructor would need the text, and keep it in memory.
+    for name in _OTHER_FIELDS:
+        object.__setattr__(filed, name, getattr(reply, name))
+    object.__setattr__(filed, "_file", file)
+    object.__setattr__(filed, "_start", start)
+    return filed

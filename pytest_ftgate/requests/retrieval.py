@@ -13,8 +13,8 @@ from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.requests.request import Passage
+from pytest_ftgate.suite.function_references import load_function
 from pytest_ftgate.suite.model import Case, Retrieval, Turn
-from pytest_ftgate.suite.references import load_function
 
 #: Introduces the passages if no template of the author contains them.
 _INTRODUCTION = "These passages may help to answer:"

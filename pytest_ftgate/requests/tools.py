@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.requests.request import Tool
-from pytest_ftgate.suite.references import load_function
+from pytest_ftgate.suite.function_references import load_function
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

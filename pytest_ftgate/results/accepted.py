@@ -12,14 +12,13 @@ from pydantic import ValidationError
 
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.errors import Diagnostic, SuiteError
-from pytest_ftgate.gates.exam import ExamChange
 from pytest_ftgate.gates.identity import LEVEL_FACT, ROOM_FACT
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
+from pytest_ftgate.gates.statements import ExamChange
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.results.exam import Exam, case_digest, compare_exams, merge_exams
 from pytest_ftgate.results.history import RECORD_FORMAT, check_format
-from pytest_ftgate.results.run import Report
-from pytest_ftgate.results.verdicts import from_json, json_adapter, node_id, node_name
+from pytest_ftgate.results.run import Report, from_json, json_adapter, node_id, node_name
 from pytest_ftgate.scoring.scores import VariantScores, digest_replies
 from pytest_ftgate.suite.model import Case, Suite
 

@@ -13,7 +13,7 @@ import numpy as np
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.measures import variant_figures
 from pytest_ftgate.gates.skills import skill_reply_scores
-from pytest_ftgate.requests.workload import base_name
+from pytest_ftgate.requests.request_groups import base_name
 from pytest_ftgate.results.run import Answer, CaseRun, ConfusionMatrix, SuiteRun, VariantRun
 from pytest_ftgate.scoring.classification import label_predictions
 from pytest_ftgate.scoring.scorers import expected_text, tool_call_text

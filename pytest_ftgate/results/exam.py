@@ -13,9 +13,9 @@ from inspect import getsourcefile, unwrap
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_ftgate.gates.exam import ExamChange, ExamLoss, LossOfExam, LostCases
+from pytest_ftgate.gates.statements import ExamChange, ExamLoss, LossOfExam, LostCases
+from pytest_ftgate.suite.function_references import source_files
 from pytest_ftgate.suite.model import Case, Gate, Suite, digest
-from pytest_ftgate.suite.references import source_files
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.weights import file_sha256
 

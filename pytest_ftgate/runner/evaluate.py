@@ -1,389 +1,374 @@
-"""Evaluates gates and measures ungated variants."""
+"""Evaluate the gates of a suite from Python, without pytest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from time import monotonic
+from typing import Any, cast
+from uuid import uuid4
 
-from pytest_ftgate.errors import FtgateError, RepliesMissing, WrongModel
-from pytest_ftgate.gates.kinds import kind_of
-from pytest_ftgate.gates.levels import Levels
-from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.gates.statements import Statement, StatementKind
-from pytest_ftgate.gates.units import percent
-from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.runner.exam import with_exam
-from pytest_ftgate.runner.judges import human_scores
-from pytest_ftgate.runner.progress import OnProgress
-from pytest_ftgate.runner.session import Session, full_look
-from pytest_ftgate.runner.workloads import GateRun
-from pytest_ftgate.scoring.scores import VariantScores, validate_rules
-from pytest_ftgate.suite.model import Gate, Suite, Variant
-from pytest_ftgate.suite.skill_levels import LevelChoice
+from pytest_ftgate.errors import ConfigurationError, FtgateError, did_you_mean
+from pytest_ftgate.gates.kinds import check_feasibility
+from pytest_ftgate.gates.verdict import Verdict
+from pytest_ftgate.providers.base import Provider, ProviderFactory
+from pytest_ftgate.recommend.advice import Advice
+from pytest_ftgate.results.builder import build_report, run_facts
+from pytest_ftgate.results.run import NotEvaluated, Report, node_id
+from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
+from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.plugins import (
+    Owners,
+    load_plugins,
+    order_requests,
+    plugin_contributions,
+    report_to_plugins,
+)
+from pytest_ftgate.runner.provenance import file_changes
+from pytest_ftgate.runner.recommend import has_ladder, suite_advice
+from pytest_ftgate.runner.record import RunResult, collect_suite_runs, run_part
+from pytest_ftgate.runner.session import Session
+from pytest_ftgate.runner.suite import prepare_suite
+from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.settings import Settings
+from pytest_ftgate.suite.loader import Transform, load_suite
+from pytest_ftgate.suite.model import Suite
+from pytest_ftgate.suite.providers import PROVIDERS
 
-if TYPE_CHECKING:
-    from pytest_ftgate.gates.divergence import CaseDivergence
-    from pytest_ftgate.gates.figures import ReplyTimes
-    from pytest_ftgate.gates.judges import JudgeEvidence
-    from pytest_ftgate.gates.samples import Samples
-    from pytest_ftgate.runner.identity import IdentityReport
+#: A file or folder that stands at the top of a project.
+_ROOT_MARKS = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", "setup.py", ".git")
 
-#: Equal grades from one judge are reported from this number of replies on.
-_MIN_CONSTANT_GRADES = 20
+#: What answers requests: a class, a function that opens a provider, or a provider.
+Providers = Mapping[str, type[Provider] | ProviderFactory | Provider]
 
-#: The number of contaminated cases that a note names.
-_MAX_NAMED = 5
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateResult(RunResult):
+    """The run of a suite's gates. ``str()`` of it is the closing section of a run of pytest.
+
+    Attributes:
+        report: the run record, as ``compare`` has it.
+        scores: by variant, the scores on the suite's cases. ``scores["tuned"].correct`` and
+            ``.valid`` are arrays in the order of ``.cases``.
+        skill_scores: the same on the cases of general skills, those of a base as
+            ``base of VARIANT``.
+        suite: the suite as it was evaluated.
+    """
+
+    scores: Mapping[str, VariantScores]
+    skill_scores: Mapping[str, VariantScores]
+    suite: Suite
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The verdict of each gate; those of variants that are only measured are in *report*."""
+        return self.report.gated_verdicts
+
+    @property
+    def not_evaluated(self) -> tuple[NotEvaluated, ...]:
+        """The gates without a verdict, each with the reason."""
+        return self.report.not_evaluated
+
+    @property
+    def passed(self) -> bool:
+        """True if every gate was evaluated, and passed."""
+        return self.report.verdict == "passed"
+
+    @property
+    def advice(self) -> Advice | None:
+        """The advice on a suite with a ladder, else None."""
+        return next(iter(self.report.advice), None)
+
+    def verdict(self, gate: str, variant: str) -> Verdict:
+        """Return the verdict of *gate* on *variant*.
+
+        Raises:
+            ConfigurationError: there is none; the message says why.
+        """
+        for verdict in self.report.gate_verdicts:
+            if (verdict.gate, verdict.variant) == (gate, variant):
+                return verdict
+        name = f"{gate}[{variant}]"
+        reasons = [row.reason for row in self.not_evaluated if row.node.endswith(f"::{name}")]
+        known = ", ".join(f"{v.gate}[{v.variant}]" for v in self.verdicts) or "none"
+        reason = reasons[0] if reasons else f"the gates with a verdict are {known}"
+        raise ConfigurationError(f"{name} was not evaluated: {reason}")
+
+    def figures(self) -> dict[str, float]:
+        """Return figures by name, for a tracker: ``mlflow.log_metrics(run.figures())``.
+
+        ``ftgate/passed`` is 1 or 0, ``ftgate/GATE/VARIANT/`` has ``before``, ``after``, ``change``
+        with its 95 % interval ``low`` and ``high``, and ``outcome``: 1, 0 or −1.
+        """
+        from pytest_ftgate.reporting.trackers import tracked_figures
+
+        return tracked_figures(self.report)
+
+    def lines(self, verbosity: int = 0) -> list[str]:
+        """Return the lines of the closing section; *verbosity* 1 shows more."""
+        from pytest_ftgate.reporting.summary import detail_lines, summary_lines
+        from pytest_ftgate.reporting.text import escape_controls
+
+        errors = [
+            f"not evaluated: {escape_controls(f'{row.node}: {row.reason}')}"
+            for row in self.not_evaluated
+        ]
+        details = detail_lines(self.report, verbosity, full_ladder=False)
+        return [*details, *summary_lines(self.report, verbosity), *errors]
+
+
+def evaluate(
+    suite: str | Path,
+    *,
+    providers: Providers | None = None,
+    variants: Sequence[str] | None = None,
+    replies: str = "auto",
+    rootdir: str | Path | None = None,
+) -> EvaluateResult:
+    """Evaluate the gates of *suite*, as ``pytest --ftgate`` does, and return the run.
+
+    The verdicts, the requests and the cache are those of pytest; its configuration is not read.
+    Installed plugins take part if their distribution requires pytest-ftgate.
+
+    Args:
+        suite: the path of a ``*.ftgate.yaml`` file.
+        providers: providers by the name that the suite writes. Each is a class derived from
+            ``pytest_ftgate.Provider``, or an object of one, such as a model in memory.
+        variants: the names of the variants to evaluate; by default all.
+        replies: ``auto`` uses the cache and sends the other requests, ``fresh`` sends all
+            requests, ``recorded`` sends none.
+        rootdir: the top of the project. The ``conftest.py`` files from there down to the suite
+            are imported. By default none are, and the top is the nearest folder with a
+            ``pyproject.toml``, a configuration of pytest's, or ``.git``.
+
+    Raises:
+        SuiteError: the suite has errors; the message has all of them, each with its line.
+        ConfigurationError: an argument cannot be used. What concerns single gates only, such as a
+            missing key, is in ``not_evaluated``.
+        EngineError: an unexpected exception ended the run, which has no result.
+    """
+    path = Path(suite).absolute()
+    if not path.is_file():
+        raise ConfigurationError(f"{suite} is no file; name a *.ftgate.yaml file")
+    project = Project.of_suite(path, rootdir)
+    settings = Settings.of_evaluation(project.root, replies=replies, variants=variants or ())
+    with project.open_session(settings, providers or {}) as (session, load):
+        loaded = load(None)
+        check_feasibility(loaded)
+        return evaluate_loaded(session, project, loaded, is_whole=not variants)
 
 
 @dataclass(frozen=True, slots=True)
-class GateResult:
-    """The verdict of a gate in this process, and the look that it rests on."""
+class Project:
+    """The place of one suite, and the plugins that take part.
 
-    verdict: Verdict
-    look: Look
-
-
-def evaluate_gate(
-    session: Session,
-    gate_run: GateRun,
-    *,
-    submit_with: Iterable[GateRun] = (),
-    on_progress: OnProgress | None = None,
-) -> GateResult:
-    """Evaluate a gate of a suite file, look by look, until further replies cannot change it.
-
-    The outcome is INVALID if the variant is not what it claims to be. A run that writes accepted
-    records asks all cases, however early the verdict is clear. *submit_with* are the gates whose
-    requests are submitted at once, *gate_run* included. *on_progress* is called while it waits for
-    replies, those of judges included.
-
-    Raises:
-        FtgateError: a scorer cannot be used, requests cannot be sent, or too few replies came.
+    Attributes:
+        path: the suite file.
+        root: the top of the project.
+        hooks: the hooks of the plugins.
     """
-    looks = session.workloads.looks(gate_run)
-    if not gate_run.gate.sends_requests:
-        verdict = _evaluate_look(session, gate_run, looks[0])
-        return GateResult(with_exam(session, gate_run, verdict), looks[0])
-    identity = request_first_look(
-        session, gate_run, submit_with=submit_with, on_progress=on_progress
-    )
-    if identity.invalid_reason:
-        return GateResult(identity.invalid_verdict(gate_run), looks[0])
-    with session.show_progress(on_progress):
-        for look in looks:
-            requests = session.workloads.gate_requests(gate_run, look)
-            session.checked_results(requests, on_progress, gate_run.suite.name)
-            verdict = _evaluate_look(session, gate_run, look)
-            needs_all = session.settings.accept and look.cases is not None
-            is_decided = verdict.outcome in (Outcome.PASSED, Outcome.FAILED)
-            if is_decided and not needs_all:
-                break
-    return GateResult(with_exam(session, gate_run, identity.add_to(verdict)), look)
 
+    path: Path
+    root: Path
+    hooks: Any
 
-def request_first_look(
-    session: Session,
-    gate_run: GateRun,
-    *,
-    submit_with: Iterable[GateRun] = (),
-    on_progress: OnProgress | None = None,
-) -> IdentityReport:
-    """Send the requests of a gate, wait for its first look, and check the variant's identity.
+    @classmethod
+    def of_suite(cls, path: Path, rootdir: str | Path | None) -> Project:
+        """Return the project of the suite *path*; *rootdir* is as for `evaluate`.
 
-    Raises:
-        FtgateError: a scorer cannot be used, requests cannot be sent, or too few replies came.
-    """
-    # A marked function scores its replies itself.
-    if gate_run.function_suite is None:
-        with session.show_progress(on_progress):
-            _validate_scorers(session, gate_run)
-    if submit_with:
-        session.submit(submit_with)
-    elif gate_run.gate.skill_cases and not session.is_submitted(gate_run):
-        session.ask_pilots([(gate_run.suite, gate_run.variant)])
-    session.accepted_record(gate_run.gate_suite)
-    try:
-        return _check_identity(session, gate_run, on_progress)
-    except RepliesMissing as error:
-        if not isinstance(error.__cause__, WrongModel):
-            raise
-        from pytest_ftgate.runner.identity import wrong_model_report
+        Raises:
+            ConfigurationError: the suite is not below *rootdir*, or a plugin breaks.
+        """
+        if rootdir is None:
+            return cls(path, _find_root(path), load_plugins(()))
+        root = Path(rootdir).absolute()
+        if not path.is_relative_to(root):
+            raise ConfigurationError(f"{path} is not below rootdir, {root}")
+        folders = [folder for folder in path.parents if folder.is_relative_to(root)]
+        conftests = [folder / "conftest.py" for folder in reversed(folders)]
+        return cls(path, root, load_plugins(file for file in conftests if file.is_file()))
 
-        return wrong_model_report(session, gate_run, str(error.__cause__))
+    @contextmanager
+    def open_session(
+        self, settings: Settings, providers: Providers
+    ) -> Iterator[tuple[Session, Any]]:
+        """Yield a session, and the function that loads the suite for it.
 
+        The function takes a change of the suite's content, or None.
+        """
+        factories = {name: _factory(name, provider) for name, provider in providers.items()}
+        order = partial(order_requests, self.hooks, self.root, None)
+        session = Session(settings, uuid4().hex, factories, order)
 
-def _check_identity(
-    session: Session, gate_run: GateRun, on_progress: OnProgress | None
-) -> IdentityReport:
-    """Wait for the identity probes, then for the other requests of the first look."""
-    requests, suite = session.workloads.gate_requests(gate_run), gate_run.suite.name
-    probes = session.workloads.identity_probes(gate_run)
-    if probes:
-        session.checked_results([probes], on_progress, suite)
-        # Imports SciPy, which another thread has imported while this one waited for replies.
-        from pytest_ftgate.runner.identity import check_tuned_identity
+        def load(transform: Transform | None) -> Suite:
+            owners: Owners = {}
+            contributions, found = plugin_contributions(self.hooks, self.root, self.path, owners)
+            for name in found.keys() & factories.keys():
+                plugin = owners["providers", name]
+                raise ConfigurationError(f'provider "{name}" is offered by {plugin} as well')
+            factories.update(found)
+            contributions = replace(contributions, providers=tuple(factories))
+            suite = load_suite(self.path, self.root, contributions, transform)
+            prepared = prepare_suite(session, suite)
+            # A test may have patched what functions use, so it has their replies for itself.
+            test = os.environ.get("PYTEST_CURRENT_TEST")
+            return prepared.for_test(test, reads_cache=False) if test else prepared
 
-        report = check_tuned_identity(session, gate_run, on_progress)
-        if report.invalid_reason:
-            session.withdraw(gate_run)
-            return report
-    results = session.checked_results(requests, on_progress, suite)
-    from pytest_ftgate.runner.identity import check_identity  # likewise
-
-    return check_identity(session, gate_run, results, on_progress=on_progress)
-
-
-def request_all(session: Session, gates: Iterable[GateRun]) -> None:
-    """Wait for the first looks of *gates*; each gate reports by itself what has failed."""
-    for gate_run in gates:
-        with suppress(FtgateError):
-            for requests in session.workloads.gate_requests(gate_run):
-                session.results(requests)
-
-
-def _validate_scorers(session: Session, gate_run: GateRun) -> None:
-    """Raise an error if a scorer or a judge cannot be used, before replies are paid for."""
-    suite, gate = gate_run.suite, gate_run.gate
-    validate_rules(suite.cases, suite.path.parent)
-    validate_rules(gate.skill_cases, suite.path.parent)
-    if suite.judges and gate.reads_grades:
-        session.judges.validations(suite)
-
-
-@dataclass(frozen=True, slots=True)
-class _SessionEvidence:
-    """The evidence of one look of a gate, from the replies of a session."""
-
-    session: Session
-    gate_run: GateRun
-    look: Look
-
-    @property
-    def suite(self) -> Suite:
-        return self.gate_run.suite
-
-    @property
-    def variant(self) -> Variant:
-        return self.gate_run.variant
-
-    @property
-    def peak_in_flight(self) -> int:
-        return self.session.progress.peak_in_flight
-
-    def task_scores(self, variant: Variant, *, graded: bool = False) -> VariantScores:
-        return self.session.scores.task_scores(self.suite, variant, self.look, graded=graded)
-
-    def shown_baseline(self, *, graded: bool) -> VariantScores | None:
-        return self.session.submitted_scores(self.suite, self.variant, self.look, graded=graded)
-
-    def must_pass_scores(self) -> tuple[VariantScores, VariantScores | None] | None:
-        return self.session.scores.must_pass_scores(self.suite, self.variant, self.look)
-
-    @property
-    def levels(self) -> Levels:
-        return self.session.levels(self.suite)
-
-    def accepted(self, gate: Gate) -> Samples | None:
-        from pytest_ftgate.results.accepted import accepted_samples
-
-        record = self.session.accepted_record(self.suite)
-        return accepted_samples(record, self.suite, self.variant.name, gate.kind)
-
-    def anchor(self, gate: Gate) -> Samples | None:
-        from pytest_ftgate.results.accepted import anchor_samples
-
-        record = self.session.accepted_record(self.suite)
-        return anchor_samples(record, self.suite, self.variant.name, gate.kind)
-
-    def baseline_drift(self) -> str:
-        from pytest_ftgate.runner.identity import baseline_drift
-
-        return baseline_drift(self.session, self.gate_run, self.look)
-
-    def judge_evidence(
-        self, scores: VariantScores, baseline: VariantScores
-    ) -> JudgeEvidence | None:
-        found = judge_evidence_of(self.session, self.suite, scores, baseline)
-        if found:
-            self.session.scores.judge_evidence[scores] = found
-        return found
-
-    def skill_scores(self, variant: Variant, gate: Gate, mode: str) -> VariantScores:
-        return self.session.scores.skill_scores(self.suite, variant, gate, mode)
-
-    def repeated_skill_scores(
-        self, variant: Variant, gate: Gate, case_ids: Sequence[str]
-    ) -> VariantScores:
-        return self.session.scores.repeated_skill_scores(self.suite, variant, gate, case_ids)
-
-    def level_choices(self, variant: Variant) -> tuple[LevelChoice, ...]:
-        return self.session.workloads.level_choices(self.suite, variant)
-
-    def divergences(self, variant: Variant, gate: Gate) -> Sequence[CaseDivergence]:
-        from pytest_ftgate.runner.divergence import case_divergences
-
-        return case_divergences(self.session, self.suite, variant, gate)
-
-    def reply_times(self, variant: Variant) -> ReplyTimes:
-        return self.session.reply_times(self.suite, variant, self.look)
-
-
-def judge_evidence_of(
-    session: Session, suite: Suite, scores: VariantScores, baseline: VariantScores
-) -> JudgeEvidence | None:
-    """Return the evidence on the judges that graded *scores*, or None without judges."""
-    if not suite.judges:
-        return None
-    from pytest_ftgate.gates.judges import JudgeEvidence
-
-    alone = suite.reply.score.kind == "judge" and all(
-        result.case.score.key == suite.reply.score.key for result in scores.results.values()
-    )
-    compared = None if baseline is scores else baseline
-    said, before = human_scores(suite, scores, compared) if alone else ({}, {})
-    pairwise = alone and any(judge.is_pairwise for judge in suite.judges)
-    # A pairwise judge does not grade the baseline, which would be compared with itself.
-    graded = [side for side in (scores, baseline) if not (pairwise and side is baseline)]
-    grades = [
-        score.correct
-        for side in graded
-        for result in side.results.values()
-        for score in result.scores
-        if score.correct is not None
-    ]
-    is_constant = len({*grades}) == 1 and len(grades) >= _MIN_CONSTANT_GRADES
-    return JudgeEvidence(
-        validations=session.judges.validations(suite),
-        is_sole_score=alone,
-        human_scores=said,
-        baseline_human_scores=before,
-        is_pairwise=pairwise,
-        ungraded_note=_ungraded_note(scores),
-        constant_grades=len(grades) if is_constant else 0,
-    )
-
-
-def _ungraded_note(scores: VariantScores) -> str:
-    """Return how many replies have no grade, and the first reason; "" if all are graded."""
-    content = [score for result in scores.results.values() for score in result.scores]
-    reasons = [score.reason for score in content if score.correct is None and score.reason]
-    return f"no grade for {len(reasons)} of {len(content)} replies: {reasons[0]}" if reasons else ""
-
-
-def _evaluate_look(session: Session, gate_run: GateRun, look: Look) -> Verdict:
-    """Return the verdict of the gate on the replies up to *look*."""
-    evidence = _SessionEvidence(session, gate_run, look)
-    verdict = kind_of(gate_run.gate).evaluate(gate_run.gate, evidence)
-    notes = (*verdict.notes, *contamination_notes(session, gate_run))
-    return note_missing_replies(session, replace(verdict, notes=notes))
-
-
-def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
-    """Return *verdict* with the reason for missing replies, if there are any."""
-    check, values = verdict.check, verdict.statement.values
-    if not (check.missing if check else values.get("missing")):
-        return verdict
-    if session.stop_reason and not any(session.stop_reason in note for note in verdict.notes):
-        verdict = replace(verdict, notes=(*verdict.notes, session.stop_reason))
-    if not (check.n if check else "rate" in values):
-        if any(judge.error for judge in verdict.judges):
-            return verdict
-        kind = StatementKind.NO_GRADES if verdict.judges else StatementKind.NO_REPLIES
-        lacks = {"lacks": "tokens"} if check and check.unit == "usd" else {}
-        return replace(verdict, statement=Statement(kind, {**lacks}), checks=())
-    return verdict
-
-
-def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[str]:
-    """Yield a note on the cases that do not count because the variant was trained on them."""
-    suite, variant = gate_run.suite, gate_run.variant
-    if not gate_run.gate.is_rate:
-        return
-    contaminated = session.workloads.contaminated_cases(suite, variant)
-    if contaminated and variant.training_data:
-        ids = [case.id for case in suite.cases if case.id in contaminated]
-        named = ", ".join(ids[:_MAX_NAMED]) + (", …" if len(ids) > _MAX_NAMED else "")
-        count = f"{len(ids)} of {len(suite.cases)} cases do not count"
-        yield f"{count}: {variant.name} was trained on them ({variant.training_data.name}): {named}"
-
-
-def measure_ungated(
-    session: Session, suite: Suite, on_progress: OnProgress | None
-) -> Iterator[Verdict]:
-    """Yield the measurements of the variants without gates."""
-    from pytest_ftgate.gates.measures import unmeasured_verdict
-    from pytest_ftgate.runner.identity import check_ungated_identity
-
-    look = full_look(suite)
-    for variant in suite.variants.values():
-        if variant.gated:
-            continue
         try:
-            session.ask_first_probes([(suite, variant)])
-            requests = session.workloads.task_requests(suite, variant, look)
-            probes = session.workloads.probe_stages(suite, variant)[0] if variant.tuned else ()
-            results = session.checked_results([requests, *probes], on_progress, suite.name)
-            scores = session.scores.task_scores(suite, variant, look)
-            identity = check_ungated_identity(
-                session, suite, variant, requests, results, on_progress
+            yield session, load
+        finally:
+            session.close()
+
+
+def _find_root(path: Path) -> Path:
+    marked = (
+        folder for folder in path.parents if any((folder / name).exists() for name in _ROOT_MARKS)
+    )
+    return next(marked, path.parent)
+
+
+class _LentProvider:
+    """A provider that its owner closes."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._provider, name)
+
+    async def close(self) -> None:
+        """Leave the provider open."""
+
+
+def _factory(name: str, provider: type[Provider] | ProviderFactory | Provider) -> ProviderFactory:
+    if name in PROVIDERS:
+        raise ConfigurationError(
+            f'provider "{name}" comes with the package; give yours another name'
+        )
+    # An object of a provider may be callable too, such as a model.
+    if isinstance(provider, type) or not hasattr(provider, "generate"):
+        if not callable(provider):
+            kind = type(provider).__name__
+            raise ConfigurationError(
+                f'provider "{name}" is a {kind}; give a class derived from pytest_ftgate.Provider, '
+                "or an object of one"
             )
-        except FtgateError as error:
-            yield unmeasured_verdict(suite, variant, str(error))
-            continue
-        yield from _measure_variant(session, suite, scores, identity)
+        return provider
+    lent = _LentProvider(cast("Provider", provider))
+    return lambda _requests, _environ: cast("Provider", lent)
 
 
-def _measure_variant(
-    session: Session, suite: Suite, scores: VariantScores, identity: IdentityReport
-) -> Iterator[Verdict]:
-    """Yield the measurements of one variant; none with a wrong identity or too few replies."""
-    from pytest_ftgate.gates.measures import unmeasured_verdict
-
-    variant = suite.variants[scores.variant]
-    if identity.invalid_reason:
-        yield unmeasured_verdict(suite, variant, f"not what it claims: {identity.invalid_reason}")
-        return
-    if 2 * len(scores.unanswered) > len(scores.results):
-        yield unmeasured_verdict(suite, variant, scores.unanswered[0].missing_reasons[0])
-        return
-    for gate in suite.gates.values():
-        evidence = _SessionEvidence(session, GateRun(suite, gate, variant), full_look(suite))
-        for verdict in kind_of(gate).measure(gate, evidence):
-            yield identity.add_to(verdict)
+# The run -----------------------------------------------------------------------------------------
 
 
-def interrupted_notes(session: Session, gates: Iterable[GateRun]) -> Iterator[str]:
-    """Yield a note on an interrupted run, and one on each variant with cases left to ask.
+def evaluate_loaded(
+    session: Session, project: Project, suite: Suite, *, is_whole: bool
+) -> EvaluateResult:
+    """Return the run of the gates of *suite*, and close the session.
 
-    The session is closed, and no request is in flight.
+    *is_whole* measures the variants without gates too, and makes the advice.
+
+    Raises:
+        ConfigurationError: the settings name an unknown variant.
+        EngineError: an unexpected exception ended the run.
     """
-    progress = session.progress
-    submitted = {
-        (gate_run.gate_suite.name, gate_run.variant.name): gate_run
-        for gate_run in gates
-        if gate_run.gate.is_rate and gate_run.planned and session.is_submitted(gate_run)
-    }
-    if submitted and progress.failed:
-        count = f"cut off with {progress.failed:,} of {progress.to_send:,} requests not answered"
-        yield f"{count}; the same command continues, and no reply is paid for twice"
-    for gate_run in submitted.values():
-        # Best effort: partial results may be inconsistent.
-        with suppress(Exception):
-            suite, variant = gate_run.suite, gate_run.variant
-            scores = session.scores.task_scores(suite, variant, full_look(suite), graded=False)
-            yield from _progress_note(variant.name, scores)
+    run = _Run(session, project, suite)
+    with session.internal_errors():
+        gate_runs = _chosen_gates(suite, session.settings.variants)
+        run.evaluate_gates(gate_runs)
+        if is_whole:
+            run.measure_and_advise()
+        scores, skill_scores = _scores_by_variant(session, suite)
+        session.close()
+        report = run.report(gate_runs)
+    late = run.tell("report", report=report)
+    report = replace(report, notes=(*report.notes, *late))
+    return EvaluateResult(report=report, scores=scores, skill_scores=skill_scores, suite=suite)
 
 
-def _progress_note(variant: str, scores: VariantScores) -> Iterator[str]:
-    """Yield a note on a variant without replies to all of its cases."""
-    from pytest_ftgate.gates.figures import rate_figure
-    from pytest_ftgate.gates.samples import samples_from_scores
+class _Run:
+    """What comes of the gates of one suite."""
 
-    answered = len(scores.results) - len(scores.unanswered)
-    if answered == len(scores.results):
-        return
-    rate = rate_figure(samples_from_scores(scores, "accuracy"))
-    right = f", {percent(rate.value)} right" if rate.n else ""
-    yield f"{variant} so far: {answered:,} of {len(scores.results):,} cases{right}"
+    def __init__(self, session: Session, project: Project, suite: Suite) -> None:
+        self.session, self.project, self.suite = session, project, suite
+        self.tell = partial(report_to_plugins, project.hooks, project.root, config=None)
+        self.started = monotonic()
+        #: By variant and gate.
+        self.results: dict[tuple[str, str], GateResult] = {}
+        self.errors: list[NotEvaluated] = []
+        self.messages: list[str] = []
+        self.measured: list[Verdict] = []
+        self.advice: tuple[Advice, ...] = ()
+
+    def evaluate_gates(self, gate_runs: Sequence[GateRun]) -> None:
+        for gate_run in gate_runs:
+            together = [] if self.session.is_submitted(gate_run) else gate_runs
+            try:
+                result = evaluate_gate(self.session, gate_run, submit_with=together)
+            except FtgateError as error:
+                self.errors.append(NotEvaluated(node=_node(gate_run), reason=str(error)))
+                continue
+            self.results[gate_run.variant.name, gate_run.gate.kind] = result
+            node = node_id(result.verdict)
+            self.messages += self.tell("verdict", verdict=result.verdict, nodeid=node)
+
+    def measure_and_advise(self) -> None:
+        self.measured += measure_ungated(self.session, self.suite, None)
+        if not has_ladder(self.suite):
+            return
+        try:
+            advice = suite_advice(self.session, self.suite, self.results, self.measured, None)
+        except FtgateError as error:
+            self.messages.append(f"no advice: {error}")
+        else:
+            self.advice = (advice,) if advice else ()
+
+    def report(self, gate_runs: Sequence[GateRun]) -> Report:
+        session, settings = self.session, self.session.settings
+        skipped = session.count_saved_requests(gate_runs)
+        part = run_part(session, collect_suite_runs(session), skipped)
+        return build_report(
+            settings,
+            [part],
+            (*(result.verdict for result in self.results.values()), *self.measured),
+            notes=self.messages,
+            facts=run_facts(settings, [part], monotonic() - self.started),
+            not_evaluated=tuple(self.errors),
+            advice=self.advice,
+            file_changes=file_changes(settings, part.files, os.environ),
+        )
+
+
+def _chosen_gates(suite: Suite, names: Sequence[str]) -> list[GateRun]:
+    gated = [variant.name for variant in suite.variants.values() if variant.gated]
+    for name in names:
+        if name not in gated:
+            reason = "is not gated" if name in suite.variants else "is not in the suite"
+            raise ConfigurationError(f'variant "{name}" {reason}{did_you_mean(name, gated)}')
+    return [
+        GateRun(suite, gate, suite.variants[name])
+        for name in (names or gated)
+        for gate in suite.gates_for(suite.variants[name])
+    ]
+
+
+def _node(gate_run: GateRun) -> str:
+    return f"{gate_run.suite.name}::{gate_run.name}[{gate_run.variant.name}]"
+
+
+def _scores_by_variant(
+    session: Session, suite: Suite
+) -> tuple[dict[str, VariantScores], dict[str, VariantScores]]:
+    """Return the scores of the suite's cases and of skills: of several looks, the largest."""
+    sets: dict[str, dict[str, VariantScores]] = {"task": {}, "skills": {}}
+    own = (pairs for found, pairs in session.scores.by_suite() if found.name == suite.name)
+    for case_set, scores in chain.from_iterable(own):
+        known = sets.setdefault(case_set, {}).get(scores.variant)
+        if known is None or len(scores.results) >= len(known.results):
+            sets[case_set][scores.variant] = scores
+    return sets["task"], sets["skills"]

@@ -12,7 +12,8 @@ from pytest_ftgate.adapters.chat_template import (
     file_difference,
     weights_template,
 )
-from pytest_ftgate.gates.causes import cause_steps, likely_causes, template_notes
+from pytest_ftgate.gates.design import Look
+from pytest_ftgate.gates.diagnosis import cause_steps, likely_causes, template_notes
 from pytest_ftgate.gates.identity import (
     LEVEL_FACT,
     ROOM_FACT,
@@ -28,19 +29,18 @@ from pytest_ftgate.gates.identity import (
     identity_facts,
     server_notices,
 )
-from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.requests.workload import (
+from pytest_ftgate.requests.request_groups import (
     Workload,
     base_variant,
     repeat_requests,
     same_seed_requests,
 )
-from pytest_ftgate.runner.progress import OnProgress
+from pytest_ftgate.runner.planner import GateRun, needs_baseline
+from pytest_ftgate.runner.progress_log import OnProgress
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.runner.workloads import GateRun, needs_baseline
 from pytest_ftgate.suite.cases import equal_inputs
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec

@@ -20,10 +20,10 @@ from pytest_ftgate import hookspecs, skills
 from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError
 from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.requests.request import Request
+from pytest_ftgate.suite.draft import PluginContributions, PriceFunction
 from pytest_ftgate.suite.formats import FORMAT_KINDS
-from pytest_ftgate.suite.plugins import PluginContributions, PriceFunction
+from pytest_ftgate.suite.function_references import import_file
 from pytest_ftgate.suite.providers import PROVIDERS
-from pytest_ftgate.suite.references import import_file
 from pytest_ftgate.suite.scorers import SCORE_KINDS
 
 #: Folders of the code that calls hooks.

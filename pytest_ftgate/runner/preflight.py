@@ -13,12 +13,12 @@ from pytest_ftgate.client.results import Result, require_recorded, require_repli
 from pytest_ftgate.errors import ConfigurationError, FtgateError, NotRecorded
 from pytest_ftgate.providers.base import open_provider
 from pytest_ftgate.providers.recorded import RecordedReplies
-from pytest_ftgate.requests.keys import key_use
+from pytest_ftgate.requests.api_keys import key_use
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, distinct_requests
-from pytest_ftgate.runner.preview import judge_requests
+from pytest_ftgate.runner.plan import judge_requests
+from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.session import Session, full_look
-from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.suite.providers import provider_spec, weights_engine, weights_extra
 
 #: Stands for a reply that is there, or that may come.

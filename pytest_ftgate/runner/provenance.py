@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pytest_ftgate.errors import CacheError, FtgateError
-from pytest_ftgate.results.git import (
+from pytest_ftgate.results.history import (
     SHALLOW,
     GitError,
     git_output,
@@ -21,8 +21,8 @@ from pytest_ftgate.results.git import (
 )
 from pytest_ftgate.results.run import Change, FileChange, FileChanges
 from pytest_ftgate.settings import Settings, short_path
+from pytest_ftgate.suite.function_references import source_files
 from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.references import source_files
 
 # What no diff shows -------------------------------------------------------------------------------
 

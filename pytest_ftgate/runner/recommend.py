@@ -11,22 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.looks import Look
+from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.results.git import SHALLOW, GitError, file_commits, git_output, is_shallow
-from pytest_ftgate.runner.evaluate import GateResult, evaluate_gate
-from pytest_ftgate.runner.progress import OnProgress
+from pytest_ftgate.results.history import SHALLOW, GitError, file_commits, git_output, is_shallow
+from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate
+from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.progress_log import OnProgress
 from pytest_ftgate.runner.session import Session, full_look
-from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.ladder import variants_by_rung
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.training_data import read_training_rows
 
 if TYPE_CHECKING:
-    from pytest_ftgate.recommend.advice import Advice, CoverageGaps
-    from pytest_ftgate.recommend.evidence import Evidence, GitFacts
+    from pytest_ftgate.recommend.advice import Advice, CoverageGaps, Evidence, GitFacts
 
 #: Gate results by variant and gate.
 _GateResults = Mapping[tuple[str, str], GateResult]
@@ -72,7 +71,7 @@ def _collect_evidence(
     ungated: tuple[Verdict, ...],
     on_progress: OnProgress | None,
 ) -> Evidence:
-    from pytest_ftgate.recommend.evidence import Evidence
+    from pytest_ftgate.recommend.advice import Evidence
     from pytest_ftgate.reporting.headlines import headline
     from pytest_ftgate.results.history import accepted_runs
 
@@ -228,8 +227,7 @@ def _rare_labels(suite: Suite) -> dict[str, int]:
 
 def _insensitive_gates(suite: Suite) -> Iterator[tuple[str, float | None]]:
     """Yield the gates that cannot rule out a drop of ten points for an unchanged variant."""
-    from pytest_ftgate.gates.design import design_of
-    from pytest_ftgate.gates.levels import POWER
+    from pytest_ftgate.gates.design import POWER, design_of
     from pytest_ftgate.gates.power import (
         assumed_discordance,
         design_certifiable_limit,
@@ -255,7 +253,7 @@ _HISTORY_DAYS = 90
 
 def git_facts(suite: Suite, today: date) -> GitFacts:
     """Return how often the prompt, the cases and the suite changed in the last 90 days."""
-    from pytest_ftgate.recommend.evidence import GitFacts
+    from pytest_ftgate.recommend.advice import GitFacts
 
     prompts = {variant.prompt_path for variant in suite.variants.values() if variant.prompt_path}
     files = {"prompt": prompts, "cases": {*suite.case_files} - {suite.path}, "suite": {suite.path}}

@@ -13,11 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_ftgate.cache.cache import Cache
-from pytest_ftgate.cache.entry import CacheEntry
 from pytest_ftgate.cache.export import read_replies
-from pytest_ftgate.client.budget import JUDGE_LABEL, Budget, CostReport, Exchange, cost_report
+from pytest_ftgate.cache.sqlite import CacheEntry
+from pytest_ftgate.client.budget import (
+    JUDGE_LABEL,
+    Budget,
+    CostReport,
+    Exchange,
+    Progress,
+    cost_report,
+)
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.client.progress import Progress
 from pytest_ftgate.client.redaction import redact_text
 from pytest_ftgate.client.results import Result, require_recorded, require_replies
 from pytest_ftgate.errors import (
@@ -26,10 +32,9 @@ from pytest_ftgate.errors import (
     OutOfBudget,
     RepliesMissing,
 )
-from pytest_ftgate.gates.levels import Levels, shared_levels
-from pytest_ftgate.gates.looks import Look
+from pytest_ftgate.gates.design import Levels, Look, shared_levels
 from pytest_ftgate.providers.base import ProviderFactory
-from pytest_ftgate.requests.keys import KeyUse, key_use
+from pytest_ftgate.requests.api_keys import KeyUse, key_use
 from pytest_ftgate.requests.reply import Reply, answered, received
 from pytest_ftgate.requests.request import (
     CaseRequest,
@@ -37,13 +42,12 @@ from pytest_ftgate.requests.request import (
     distinct_requests,
     group_by_adapter,
 )
-from pytest_ftgate.requests.workload import ROOM_TO_THINK, Workload, is_known_to_think
+from pytest_ftgate.requests.request_groups import ROOM_TO_THINK, Workload, is_known_to_think
 from pytest_ftgate.runner.imports import load_accepted_record, start_imports
-from pytest_ftgate.runner.judges import JudgeRunner
+from pytest_ftgate.runner.planner import GateRun, Workloads
 from pytest_ftgate.runner.provenance import require_untracked
-from pytest_ftgate.runner.scores import ScoreCache
+from pytest_ftgate.runner.scores import JudgeRunner, ScoreCache
 from pytest_ftgate.runner.skill_levels import accepted_choices, leveled_skills, piloted_choices
-from pytest_ftgate.runner.workloads import GateRun, Workloads
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite, Variant

@@ -1,17 +1,109 @@
-"""A loaded suite as a run evaluates it: with the settings of the run, and limits."""
+"""A loaded suite as a run evaluates it: with settings, limits, and the exam that was accepted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills, with_default_limits
-from pytest_ftgate.runner.exam import check_accepted_limits
+from pytest_ftgate.gates.number_text import unsigned_points
+from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, StepKind
+from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.reporting.headlines import exam_sentences
+from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.cases import equal_inputs
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.safe_mode import check_safe
 from pytest_ftgate.suite.variants import with_batching
+
+if TYPE_CHECKING:
+    from pytest_ftgate.results.accepted import AcceptedRecord
+
+
+def with_exam(
+    session: Session, gate_run: GateRun, verdict: Verdict, hidden: frozenset[str] = frozenset()
+) -> Verdict:
+    """Return *verdict* with how the exam has changed since a run was accepted.
+
+    What is left of the exam decides first: a failed verdict stays. Any other one is inconclusive if
+    the exam has shrunk. A run that is accepted asks for nothing that is gone, nor to be accepted.
+    *hidden* are accepted gates that this run leaves out.
+    """
+    if session.settings.accept:
+        steps = (step for step in verdict.next if step.kind is not StepKind.ACCEPT)
+        return replace(verdict, next=tuple(steps))
+    record = session.accepted_record(gate_run.gate_suite)
+    if record is None:
+        return verdict
+    change = _exam_change(session, gate_run, record, hidden)
+    sentences = tuple(exam_sentences(change))
+    told = replace(verdict, exam=change, notes=(*verdict.notes, *sentences))
+    if not change.has_shrunk or verdict.outcome in (Outcome.FAILED, Outcome.INVALID):
+        return told
+    kind = StepKind.ACCEPT if change.is_older else StepKind.ACCEPT_EXAM
+    step = NextStep(kind, {"suite": gate_run.gate_suite.name})
+    if verdict.outcome is Outcome.INCONCLUSIVE:
+        return replace(told, next=(*verdict.next, step))
+    return replace(
+        told,
+        outcome=Outcome.INCONCLUSIVE,
+        gated=True,
+        # The headline is the first sentence.
+        notes=(*verdict.notes, *sentences[1:]),
+        statement=Statement(StatementKind.EXAM_HAS_SHRUNK),
+        next=(step,),
+    )
+
+
+def _exam_change(
+    session: Session, gate_run: GateRun, record: AcceptedRecord, hidden: frozenset[str]
+) -> ExamChange:
+    from pytest_ftgate.results.exam import compare_exams
+
+    if record.exam is None:
+        return ExamChange(is_older=True)
+    name, variant = gate_run.name, gate_run.variant
+    right, uncounted = record.right(name, variant.name), frozenset[str]()
+    if gate_run.gate.is_rate:
+        # Those that were trained on before were not accepted.
+        uncounted = session.workloads.contaminated_cases(gate_run.suite, variant) & right.keys()
+    before = record.exam.without(gates=hidden - {name})
+    now = session.exam(gate_run.gate_suite).without(cases=uncounted)
+    return compare_exams(before, now, name, variant.name, right)
+
+
+def check_accepted_limits(session: Session, suite: Suite) -> None:
+    """Check that the default limits in the accepted record are those of the cases of *suite*.
+
+    More cases show a smaller limit, which then counts.
+
+    Raises:
+        SuiteError: a limit is wider than what the cases can show, and no case has come since.
+    """
+    record, limits = session.accepted_record(suite), session.accepted_limits(suite)
+    if record is None or not limits or {case.id for case in suite.cases} - record.case_ids:
+        return
+    errors = [
+        _wide_limit(suite, gate.name, limits[gate.name], gate.max_drop)
+        for gate in suite.gates.values()
+        if gate.has_default_limit and gate.max_drop and limits.get(gate.name, 0.0) > gate.max_drop
+    ]
+    if errors:
+        raise SuiteError(suite.name, errors)
+
+
+def _wide_limit(suite: Suite, gate: str, limit: float, shown: float) -> Diagnostic:
+    from pytest_ftgate.results.accepted import accepted_limit_line
+
+    path = suite.accepted_path
+    message = (
+        f"limits: {gate}: {limit:g} lets {unsigned_points(limit)} points go, and the cases can "
+        f"show {unsigned_points(shown)}; restore the line, or accept a run again"
+    )
+    return Diagnostic(path.name, accepted_limit_line(path, gate), message)
 
 
 def prepare_suite(session: Session, suite: Suite) -> Suite:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.scoring.label_metrics import LabelMetrics
+from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.scoring.text_scorers import find_label
 

@@ -17,8 +17,8 @@ from pytest_ftgate.scoring.scorers import scorer_error
 from pytest_ftgate.scoring.structured import find_schema_error, markdown_error, structured_reader
 from pytest_ftgate.scoring.text_scorers import find_label
 from pytest_ftgate.suite.formats import json_schema_validator
+from pytest_ftgate.suite.function_references import load_function
 from pytest_ftgate.suite.model import Case
-from pytest_ftgate.suite.references import load_function
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.scorers import search_pattern
 

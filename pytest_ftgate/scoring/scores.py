@@ -12,19 +12,18 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftgate.cores import usable_cores
 from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.machine import usable_cores
 from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest, Request
-from pytest_ftgate.scoring.case_facts import CaseFacts, case_facts
+from pytest_ftgate.scoring.case_facts import CaseFacts, ReplyStats, case_facts, reply_stats
 from pytest_ftgate.scoring.formats import FormatChecker, looks_like_hedge
-from pytest_ftgate.scoring.reply_stats import ReplyStats, reply_stats
 from pytest_ftgate.scoring.sandbox import CACHED_RUNS, TimeLimit, require_sandbox
 from pytest_ftgate.scoring.score import CORRECT, FormatError
 from pytest_ftgate.scoring.scorers import JudgeScores, repeats_question, score_content
+from pytest_ftgate.suite.function_references import load_function
 from pytest_ftgate.suite.model import Case, digest
 from pytest_ftgate.suite.providers import provider_spec
-from pytest_ftgate.suite.references import load_function
 from pytest_ftgate.suite.rule import Rule
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from pytest_ftgate.scoring.score import (
     strip_fence,
 )
 from pytest_ftgate.suite.formats import json_schema_validator
-from pytest_ftgate.suite.references import load_function
+from pytest_ftgate.suite.function_references import load_function
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.scorers import python_syntax_error
 

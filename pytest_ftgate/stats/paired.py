@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from pytest_ftgate.stats import EXACT_BELOW
-from pytest_ftgate.stats.graded import largest_unit, z_score
-from pytest_ftgate.stats.groups import GroupLosses, group_losses
+from pytest_ftgate.stats.graded import GroupLosses, group_losses, largest_unit, z_score
 from pytest_ftgate.stats.proportions import (
     Numbers,
     critical_z,
     exact_noninferior_p,
+    find_root,
     mcnemar_midp,
     require_share,
     tango_variance,
     tango_z,
 )
-from pytest_ftgate.stats.roots import find_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -302,7 +301,7 @@ def p_noninferior(pairs: PairedCounts, margin: float) -> float:
     reply each, otherwise Tango's score test on the effective number of cases. Graded or weighted
     scores: a z test whose variance is what was seen, plus the unseen losses that the margin
     supposes, in the cases of the largest weight. With groups, a t distribution on groups - 1
-    degrees of freedom; and for counts the larger of that p-value and the one of `stats.groups`,
+    degrees of freedom; and for counts the larger of that p-value and the one of `stats.graded`,
     since a loss of whole groups may show in no group at all.
 
     Raises:
@@ -376,7 +375,7 @@ def _tango_score(pairs: ChangeCounts[Numbers], delta: float) -> Numbers:
     The hypothesis adds the variance of regressed cases that were not observed. These may be cases
     that always regress, and repeats do not average them out. That part of the variance is
     therefore not scaled: scaling it passes too many true drops of few cases with many repeats.
-    Unseen gains come by groups; for unseen losses of whole groups see `stats.groups`.
+    Unseen gains come by groups; for unseen losses of whole groups see `stats.graded`.
     """
     ratio, n = pairs.effective / pairs.n, pairs.n
     observed = np.maximum((pairs.fixed + pairs.regressed) / n - np.square(pairs.delta), 0.0)

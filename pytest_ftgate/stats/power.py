@@ -15,11 +15,11 @@ from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.proportions import (
     binomial_sf,
     critical_z,
+    find_root,
     max_regressed,
     require_share,
     trinomial_region,
 )
-from pytest_ftgate.stats.roots import find_root
 
 if TYPE_CHECKING:
     from pytest_ftgate.stats.proportions import Array

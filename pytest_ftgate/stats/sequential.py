@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from pytest_ftgate.stats.proportions import Array, require_share
-from pytest_ftgate.stats.roots import find_root
+from pytest_ftgate.stats.proportions import Array, find_root, require_share
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

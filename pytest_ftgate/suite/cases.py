@@ -16,14 +16,14 @@ from jinja2 import TemplateError
 
 from pytest_ftgate import skills
 from pytest_ftgate.errors import SuiteError, did_you_mean
-from pytest_ftgate.readers.rows import guess_columns
+from pytest_ftgate.readers.answer_rows import guess_columns
 from pytest_ftgate.readers.source import declared_keys, fold_similar
 from pytest_ftgate.readers.table import Row, read_rows, validate_row
 from pytest_ftgate.skills.texts import read_rendered_rows
 from pytest_ftgate.suite.declaration import DeclaredCase
+from pytest_ftgate.suite.draft import SuiteSource
 from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.model import Case, ReplyRules, digest
-from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
 from pytest_ftgate.suite.scorers import (
     parse_number,

@@ -15,7 +15,7 @@ from jinja2 import TemplateError
 from pytest_ftgate.readers.source import Source, fold_similar
 from pytest_ftgate.suite.cases import unknown_label_error
 from pytest_ftgate.suite.declaration import DeclaredExamples
-from pytest_ftgate.suite.location import VariantLocation
+from pytest_ftgate.suite.draft import VariantLocation
 from pytest_ftgate.suite.model import Case, ReplyRules, Shot, Turn, digest
 from pytest_ftgate.suite.templates import PASSAGES, render_template
 from pytest_ftgate.suite.training_data import TrainingExample, read_training_rows

@@ -25,7 +25,7 @@ from pytest_ftgate.suite.declaration import (
     DeclaredRubric,
     DeclaredVariant,
 )
-from pytest_ftgate.suite.location import SuiteDraft, VariantLocation
+from pytest_ftgate.suite.draft import SuiteDraft, SuiteSource, VariantLocation
 from pytest_ftgate.suite.model import (
     DEFAULT_GRADES,
     PAIRWISE_GRADES,
@@ -34,11 +34,15 @@ from pytest_ftgate.suite.model import (
     Label,
     Variant,
 )
-from pytest_ftgate.suite.placeholders import placeholder_message, unfilled_placeholders
-from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.templates import case_variables, check_template, render_template
+from pytest_ftgate.suite.templates import (
+    case_variables,
+    check_template,
+    placeholder_message,
+    render_template,
+    unfilled_placeholders,
+)
 from pytest_ftgate.suite.variants import resolve_variant
 
 

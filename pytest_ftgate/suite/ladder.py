@@ -12,8 +12,8 @@ from pytest_ftgate.suite.declaration import (
     Rung,
     Spend,
 )
+from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.gate_kinds import CostGate
-from pytest_ftgate.suite.location import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.model import Economics, Variant
 from pytest_ftgate.suite.prices import (
     INSTALL_PRICES,

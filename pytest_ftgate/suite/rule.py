@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.suite.references import reference_error
+from pytest_ftgate.suite.function_references import reference_error
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from pytest_ftgate.readers.source import (
     rule_error,
     validation_message,
 )
-from pytest_ftgate.suite.references import reference_syntax_error
+from pytest_ftgate.suite.function_references import reference_syntax_error
 from pytest_ftgate.suite.rule import Rule
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from pytest_ftgate.adapters.lora import missing_config, peft_problem, unusable_reason
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.suite.bases import (
+from pytest_ftgate.suite.base_variants import (
     NO_SCHEME,
     address_error,
     base_errors,
@@ -25,28 +25,29 @@ from pytest_ftgate.suite.bases import (
     with_named_bases,
 )
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
-from pytest_ftgate.suite.extra import extra_errors
+from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.few_shot import resolve_shots
+from pytest_ftgate.suite.function_references import reference_error
 from pytest_ftgate.suite.ladder import PRICE_KEYS, resolve_tariff
-from pytest_ftgate.suite.location import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.model import Case, Retrieval, Suite, Variant
-from pytest_ftgate.suite.placeholders import placeholder_message, unfilled_placeholders
 from pytest_ftgate.suite.providers import (
     OPTIONAL_EFFORTS,
     PROVIDERS,
+    extra_errors,
     misplaced_keys,
     provider_alias,
     provider_spec,
     reads_key,
 )
-from pytest_ftgate.suite.references import reference_error
 from pytest_ftgate.suite.rule import grades_pairs
 from pytest_ftgate.suite.templates import (
     PASSAGES,
     case_variables,
     check_template,
+    placeholder_message,
     syntax_message,
     template_variables,
+    unfilled_placeholders,
     unknown_variables,
 )
 from pytest_ftgate.suite.training_data import read_training_rows

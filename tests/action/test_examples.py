@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 import yaml
-from github import ROOT
+from ftgate_testing.github import ROOT
 
 #: Notes what it is told, and lists the issue that a test put there.
 GH = """\

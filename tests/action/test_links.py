@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from reports import failing_run
+from ftgate_testing.reports import failing_run
 
 from pytest_ftgate.reporting.markdown import markdown_report
 from pytest_ftgate.settings import _github_settings

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from github import ACTION, ROOT
+from ftgate_testing.github import ACTION, ROOT
 
 EXAMPLES = sorted((ROOT / "examples" / "workflows").glob("*.yml"))
 WORKFLOWS = [*EXAMPLES, *sorted((ROOT / ".github" / "workflows").glob("*.yml"))]

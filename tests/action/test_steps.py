@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from github import Runner, comments_api
-from neighbours import asleep
+from ftgate_testing.foreign_plugins import asleep
+from ftgate_testing.github import Runner, comments_api
 
 SUITE = """\
 cases: tickets.cases.jsonl

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ftgate_testing.tickets import EXAMPLE, peft_matrices
 from gguf import GGUFReader, GGUFWriter
 from safetensors import TensorSpec, serialize_file
 from safetensors.numpy import save_file
-from tickets import EXAMPLE, peft_matrices
 
 from pytest_ftgate.adapters import conversion
 from pytest_ftgate.adapters.conversion import convert_adapter, gguf_adapter

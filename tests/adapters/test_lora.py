@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tickets import EXAMPLE
+from ftgate_testing.tickets import EXAMPLE
 
 from pytest_ftgate.adapters.lora import (
     LoraConfig,

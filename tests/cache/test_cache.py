@@ -15,9 +15,8 @@ from tempfile import mkdtemp
 import pytest
 
 from pytest_ftgate.cache import sqlite as module
-from pytest_ftgate.cache.batches import Batch
-from pytest_ftgate.cache.entry import CacheEntry
 from pytest_ftgate.cache.export import read_replies
+from pytest_ftgate.cache.sqlite import Batch, CacheEntry
 from pytest_ftgate.errors import CacheError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from pytest_ftgate.cache.entry import CacheEntry
 from pytest_ftgate.cache.export import read_replies, write_replies
+from pytest_ftgate.cache.sqlite import CacheEntry
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Passage, Step, ToolCall

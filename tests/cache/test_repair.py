@@ -9,9 +9,9 @@ from contextlib import closing
 
 import pytest
 
-from pytest_ftgate.cache.batches import Batch
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.cache.repair import find_damage
+from pytest_ftgate.cache.sqlite import Batch
 from pytest_ftgate.requests.reply import Reply
 
 COUNT = 400

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from answer_files import answer_rows, write_rows
+from ftgate_testing.answer_files import answer_rows, write_rows
 
 from pytest_ftgate.cli.main import main
 

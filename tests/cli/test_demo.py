@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from neighbours import awaken
-from repositories import Repository
+from ftgate_testing.foreign_plugins import awaken
+from ftgate_testing.repositories import Repository
 
 from pytest_ftgate.cli.demo import run_demo
 from pytest_ftgate.errors import ConfigurationError

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from canary import KEY_NAMES
-from chat_server import Said, chat_server
+from ftgate_testing.canary import KEY_NAMES
+from ftgate_testing.chat_server import Said, chat_server
 
-from pytest_ftgate.cli import init, project
+from pytest_ftgate.cli import init, scaffold
 from pytest_ftgate.cli.record import schema_text
 
 
@@ -22,7 +22,7 @@ def desk(pytester, monkeypatch):
     """An empty repository on a machine without keys and servers."""
     for name in KEY_NAMES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(project, "LOCAL_PORTS", ())
+    monkeypatch.setattr(scaffold, "LOCAL_PORTS", ())
     (pytester.path / ".git").mkdir()
     return pytester.path
 
@@ -36,7 +36,7 @@ def server(monkeypatch):
         return Said("no idea" if number % 5 == 0 else f"It is a{number}.")
 
     with chat_server(answer, models=[{"id": "nomic-embed-text"}, {"id": "base"}]) as running:
-        monkeypatch.setattr(project, "LOCAL_PORTS", (urlsplit(running.url).port,))
+        monkeypatch.setattr(scaffold, "LOCAL_PORTS", (urlsplit(running.url).port,))
         yield running
 
 
@@ -411,7 +411,7 @@ def labels(monkeypatch):
         return Said("Perhaps good" if number % 10 == 0 else "good")
 
     with chat_server(answer, models=[{"id": "base"}]) as running:
-        monkeypatch.setattr(project, "LOCAL_PORTS", (urlsplit(running.url).port,))
+        monkeypatch.setattr(scaffold, "LOCAL_PORTS", (urlsplit(running.url).port,))
         yield running
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pytest_ftgate.cli.scaffold import Scaffold, Scoring, measured_reason, scoring_of
-from pytest_ftgate.readers.rows import AnswerRow
+from pytest_ftgate.readers.answer_rows import AnswerRow
 from pytest_ftgate.suite.providers import first_variants
 
 

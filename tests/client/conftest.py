@@ -1,6 +1,6 @@
 """Fixtures of an engine with scripted providers."""
 
-from engines import (  # noqa: F401
+from ftgate_testing.engines import (  # noqa: F401
     backoffs,
     cache,
     call,

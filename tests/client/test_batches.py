@@ -11,10 +11,10 @@ import time
 from contextlib import closing
 
 import pytest
-from batches_api import batches_api, errored, succeeded
-from messages_api import serving
+from ftgate_testing.batches_api import batches_api, errored, succeeded
+from ftgate_testing.messages_api import serving
 
-from pytest_ftgate.cache.batches import Batch
+from pytest_ftgate.cache.sqlite import Batch
 from pytest_ftgate.client import batches
 from pytest_ftgate.client.batches import split_into_batches
 from pytest_ftgate.client.engine import Engine

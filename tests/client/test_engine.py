@@ -10,12 +10,12 @@ from collections import Counter
 from contextlib import closing
 
 import pytest
-from scripted import Scripted, outcome, trouble
+from ftgate_testing.scripted import Scripted, outcome, trouble
 
 from pytest_ftgate.client import engine as module
+from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.client.progress import Progress
-from pytest_ftgate.client.retry import RetryPolicy
+from pytest_ftgate.client.rate_limit import RetryPolicy
 from pytest_ftgate.errors import (
     CacheError,
     ConfigurationError,

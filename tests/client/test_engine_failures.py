@@ -9,17 +9,16 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from scripted import Scripted, outcome, trouble
+from ftgate_testing.scripted import Scripted, outcome, trouble
 
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client import batches as batches_module
 from pytest_ftgate.client import engine as engine_module
 from pytest_ftgate.client.batches import Batches
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.client.phases import Phases
 from pytest_ftgate.client.rate_limit import RateLimiter
 from pytest_ftgate.client.results import PeerWaiter, Results
-from pytest_ftgate.client.scheduler import Scheduler, SlotLease, Slots
+from pytest_ftgate.client.scheduler import Phases, Scheduler, SlotLease, Slots
 from pytest_ftgate.errors import ConfigurationError, EngineError, ReplyError, RetryableError
 from pytest_ftgate.providers.base import Provider, open_provider
 from pytest_ftgate.providers.recorded import RecordedReplies

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from chat_server import Said, chat_server
+from ftgate_testing.chat_server import Said, chat_server
 
 from pytest_ftgate import Provider, ProviderRejected, Reply, RetryableError
 from pytest_ftgate.client import ray as ray_module

@@ -7,11 +7,10 @@ import asyncio
 import pytest
 
 from pytest_ftgate.client import results as module
+from pytest_ftgate.client.rate_limit import RetryPolicy
 from pytest_ftgate.client.results import PeerWaiter, Results
-from pytest_ftgate.client.retry import RetryPolicy
 from pytest_ftgate.errors import CacheError, ReplyError
-from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.reply_text import FiledReply
+from pytest_ftgate.requests.reply import FiledReply, Reply
 
 MANY = 1_000
 

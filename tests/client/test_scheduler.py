@@ -8,10 +8,10 @@ import time
 from collections import Counter
 
 import pytest
-from scripted import Scripted, outcome, trouble
+from ftgate_testing.scripted import Scripted, outcome, trouble
 
 from pytest_ftgate.client import rate_limit
-from pytest_ftgate.client.retry import RetryPolicy
+from pytest_ftgate.client.rate_limit import RetryPolicy
 from pytest_ftgate.errors import OutOfBudget, ReplyError, RetryableError
 from pytest_ftgate.requests.reply import Reply
 

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_ftgate.client import engine as module
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.client.retry import RetryPolicy
+from pytest_ftgate.client.rate_limit import RetryPolicy
 from pytest_ftgate.client.tools import MAX_RESULT_LENGTH, run_tool_loop
 from pytest_ftgate.errors import ReplyError, RequestRejected, RetryableError
 from pytest_ftgate.requests.reply import Reply

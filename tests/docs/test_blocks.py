@@ -59,7 +59,7 @@ PRINTED = {
     "docs/pytest.md: $ pytest --ftgate tests/": "tests/docs/test_pytest.py",
     "docs/pytest.md: tests/test_tone.py": "tests/docs/test_pytest.py",
     "docs/pytest.md: $ pytest --ftgate --ftgate-case": "tests/journeys/test_single_cases.py",
-    "docs/reports.md: $ pytest-ftgate report": "tests/reporting/test_model_card.py",
+    "docs/reports.md: $ pytest-ftgate report": "tests/reporting/test_markdown_model_card.py",
     "docs/scale.md: part ": LONG,
     "docs/scale.md: batch ": "tests/journeys/test_batches.py",
     "docs/start.md: wrote": "tests/docs/test_start.py",

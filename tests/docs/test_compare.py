@@ -6,10 +6,10 @@ import re
 import shlex
 from pathlib import Path
 
-from answer_files import answer_rows, write_rows
+from ftgate_testing.answer_files import answer_rows, write_rows
 
 from pytest_ftgate.cli.main import main
-from pytest_ftgate.readers.rows import Columns
+from pytest_ftgate.readers.answer_rows import Columns
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "compare.md").read_text("utf-8")

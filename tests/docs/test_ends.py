@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from ends import ENDS, PAGE, End, page
+from ftgate_testing.ends import ENDS, PAGE, End, page
 
 from pytest_ftgate.gates.statements import StatementKind, StepKind
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
@@ -26,7 +26,7 @@ def verdicts():
 
 
 def test_the_page_is_what_the_code_prints():
-    # After a change: python tests/support/ends.py
+    # After a change: PYTHONPATH=tests python -m ftgate_testing.ends
     assert PAGE.read_text("utf-8") == page()
 
 

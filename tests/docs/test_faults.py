@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from faults import LOCAL_FAULTS, PROMISES, nodes, page
+from ftgate_testing.faults import LOCAL_FAULTS, PROMISES, nodes, page
 
 ROOT = Path(__file__).parents[2]
 

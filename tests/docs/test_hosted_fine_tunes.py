@@ -7,16 +7,16 @@ import re
 from pathlib import Path
 
 import pytest
-from chat_server import Said, chat_server
+from ftgate_testing.chat_server import Said, chat_server
 
 from pytest_ftgate.gates.identity import check_parent_model, check_served_model
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.providers.openai import open_openai
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.suite.draft import PluginContributions
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.model import Case
-from pytest_ftgate.suite.plugins import PluginContributions
 from pytest_ftgate.suite.providers import PROVIDERS
 from pytest_ftgate.suite.rule import Rule
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from neighbours import awaken
+from ftgate_testing.foreign_plugins import awaken
 
 PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
 SUITE = "tickets.ftgate.yaml"

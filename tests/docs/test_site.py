@@ -14,7 +14,7 @@ import pytest
 
 from pytest_ftgate import errors
 from pytest_ftgate.settings import DOCS_URL
-from pytest_ftgate.suite.addresses import anchor
+from pytest_ftgate.suite.loader import anchor
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

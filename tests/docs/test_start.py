@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from canary import KEY_NAMES
+from ftgate_testing.canary import KEY_NAMES
 from platformdirs import user_cache_path
 
-from pytest_ftgate.cli import project
+from pytest_ftgate.cli import scaffold
 from pytest_ftgate.cli.main import main
 
 PAGE = (Path(__file__).parents[2] / "docs" / "start.md").read_text("utf-8")
@@ -36,7 +36,7 @@ def test_the_page_writes_a_suite_that_passes_and_a_variant_that_fails(
     for name in KEY_NAMES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    monkeypatch.setattr(project, "LOCAL_PORTS", ())
+    monkeypatch.setattr(scaffold, "LOCAL_PORTS", ())
     (pytester.path / "capitals.md").write_text(block("text"), "utf-8")
     (pytester.path / "capitals.csv").write_text(block("csv"), "utf-8")
 

@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from chat_server import Said, chat_server
+from ftgate_testing.chat_server import Said, chat_server
 
 from pytest_ftgate.cli.main import main
 from pytest_ftgate.suite.loader import load_suite

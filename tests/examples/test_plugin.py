@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from neighbours import awaken
+from ftgate_testing.foreign_plugins import awaken
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plugin"
 

@@ -13,16 +13,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_ftgate.cache.entry import CacheEntry
 from pytest_ftgate.cache.export import read_replies, write_replies
+from pytest_ftgate.cache.sqlite import CacheEntry
 from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.errors import ConfigurationError, FtgateError, SuiteError
+from pytest_ftgate.readers.answer_rows import Columns
 from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.datasets import read_import
-from pytest_ftgate.readers.rows import Columns
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.requests.reply import Reply, read_reply
-from pytest_ftgate.requests.thoughts import split_thoughts
+from pytest_ftgate.requests.reply import Reply, read_reply, split_thoughts
 from pytest_ftgate.scoring.structured import find_json, structured_reader
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.rule import Rule

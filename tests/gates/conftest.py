@@ -1,3 +1,3 @@
 """Fixtures of requests."""
 
-from engines import call  # noqa: F401
+from ftgate_testing.engines import call  # noqa: F401

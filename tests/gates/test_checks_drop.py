@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import pytest
 
 from pytest_ftgate.gates.checks import check_drop
-from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Check, Outcome
 

@@ -4,10 +4,10 @@ import math
 from dataclasses import replace
 
 import pytest
-from columns import variant_scores
+from ftgate_testing.score_columns import variant_scores
 
 from pytest_ftgate.gates.checks import check_drop
-from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.scoring.scores import VariantScores

@@ -17,10 +17,10 @@ from pytest_ftgate.gates.checks import (
     highest_minimum,
     pair_samples,
 )
+from pytest_ftgate.gates.design import CONFIDENCE, POWER, Levels
 from pytest_ftgate.gates.figures import sample_rate
-from pytest_ftgate.gates.levels import CONFIDENCE, POWER, Levels
+from pytest_ftgate.gates.number_text import percent
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
-from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.stats.graded import needed_for_distance
 from pytest_ftgate.stats.paired import change_interval, is_noninferior, p_drop, p_noninferior

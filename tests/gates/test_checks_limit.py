@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from columns import variant_scores
+from ftgate_testing.score_columns import variant_scores
 from scipy import stats
 from scipy.optimize import brentq
 
 from pytest_ftgate.gates.checks import check_drop, drop_outcome
-from pytest_ftgate.gates.levels import ALARM, BEYOND, Levels
+from pytest_ftgate.gates.design import ALARM, BEYOND, Levels
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.scoring.scores import VariantScores

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pytest_ftgate.gates.checks import check_drop, drop_outcome, pair_samples
-from pytest_ftgate.gates.levels import TYPICAL_DISCORDANCE, Levels
+from pytest_ftgate.gates.design import TYPICAL_DISCORDANCE, Levels
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Outcome
 

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from columns import suite, variant_scores
+from ftgate_testing.score_columns import suite, variant_scores
 
 from pytest_ftgate.gates.checks import chance_flip_rate, check_point
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate

@@ -3,12 +3,12 @@
 from itertools import product
 
 import pytest
+from ftgate_testing.properties import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from properties import examples
 
 from pytest_ftgate.gates.checks import check_drop, check_minimum
-from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.stats.proportions import mcnemar_midp

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from columns import suite
-from reports import report
+from ftgate_testing.reports import report
+from ftgate_testing.score_columns import suite
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.divergence import evaluate_divergence
@@ -18,7 +18,7 @@ from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.reporting.summary import summary_lines
 from pytest_ftgate.reporting.tables import limit_text
 from pytest_ftgate.requests.logprobs import Divergence
-from pytest_ftgate.stats.means import mean_interval
+from pytest_ftgate.stats.resampling import mean_interval
 from pytest_ftgate.suite.gate_kinds import DivergenceGate
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule

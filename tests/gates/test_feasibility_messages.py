@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from columns import suite
+from ftgate_testing.score_columns import suite
 
 from pytest_ftgate.errors import Diagnostic, SuiteError
-from pytest_ftgate.gates.design import Design, design_of
+from pytest_ftgate.gates.design import LAST_LOOK_MISS, Design, design_of
 from pytest_ftgate.gates.feasibility import (
     cost_problems,
     divergence_problems,
@@ -23,7 +23,6 @@ from pytest_ftgate.gates.feasibility import (
     smallest_limit,
     with_default_limits,
 )
-from pytest_ftgate.gates.levels import LAST_LOOK_MISS
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
     DivergenceGate,

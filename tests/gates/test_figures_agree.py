@@ -11,23 +11,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from columns import case, suite
+from ftgate_testing.judge_evidence import evidence
+from ftgate_testing.ladder_suites import QUIET, TODAY
+from ftgate_testing.properties import examples
+from ftgate_testing.reports import report
+from ftgate_testing.score_columns import case, suite
 from hypothesis import given
 from hypothesis import strategies as st
-from judge_evidence import evidence
-from properties import examples
-from reports import report
-from rungs import QUIET, TODAY
 
 from pytest_ftgate.gates.figure import Figure, Population
 from pytest_ftgate.gates.figures import ReplyTimes, latency_figure
 from pytest_ftgate.gates.judges import JudgeEvidence
+from pytest_ftgate.gates.number_text import amount, usd
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
-from pytest_ftgate.gates.units import amount, usd
 from pytest_ftgate.gates.usage import evaluate_cost, evaluate_latency
 from pytest_ftgate.gates.verdict import Check, CheckKind, Verdict
-from pytest_ftgate.recommend.advice import LadderRow
-from pytest_ftgate.recommend.evidence import Evidence
+from pytest_ftgate.recommend.advice import Evidence, LadderRow
 from pytest_ftgate.recommend.recommend import advise
 from pytest_ftgate.reporting.html.charts import Chart, cost_charts, latency_charts, variant_charts
 from pytest_ftgate.reporting.html.page import html_page

@@ -6,22 +6,22 @@ import re
 from dataclasses import replace
 
 import pytest
-from columns import case_result, skill_scores, suite
+from ftgate_testing.score_columns import case_result, skill_scores, suite
 
 from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.gates.design import shared_levels
 from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills
 from pytest_ftgate.gates.forgetting import (
     SkillComparison,
     evaluate_forgetting,
 )
 from pytest_ftgate.gates.kinds import check_feasibility
-from pytest_ftgate.gates.levels import shared_levels
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import UNCHANGED, CheckKind, LossKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.reporting.verdict import verdict_section
-from pytest_ftgate.requests.contamination import Contamination
+from pytest_ftgate.requests.preflight import Contamination
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.cases import skill_cases

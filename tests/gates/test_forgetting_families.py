@@ -7,12 +7,12 @@ import re
 from dataclasses import replace
 
 import pytest
-from columns import skill_scores, suite
+from ftgate_testing.score_columns import skill_scores, suite
 
 from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.gates.design import shared_levels
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.gates.kinds import check_feasibility
-from pytest_ftgate.gates.levels import shared_levels
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.headlines import headline

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from columns import case_result, skill_scores, suite
+from ftgate_testing.score_columns import case_result, skill_scores, suite
 
 from pytest_ftgate.gates.forgetting import (
     SkillComparison,

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from columns import LABELS, case, suite, variant_scores
+from ftgate_testing.score_columns import LABELS, case, suite, variant_scores
 from statsmodels.stats.contingency_tables import SquareTable
 
 from pytest_ftgate.gates.format_errors import (
@@ -28,7 +28,7 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.results.verdicts import from_json, to_json
+from pytest_ftgate.results.run import from_json, to_json
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 from pytest_ftgate.suite.gate_kinds import RateGate

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from columns import suite
+from ftgate_testing.score_columns import suite
 
 from pytest_ftgate.gates import format_errors
 from pytest_ftgate.gates.format_errors import drift_notes, reply_drifts, skill_drifts

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from columns import case
+from ftgate_testing.score_columns import case
 
 from pytest_ftgate.gates.identity import drift_case_ids, drift_message
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases

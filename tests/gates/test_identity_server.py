@@ -21,7 +21,7 @@ from pytest_ftgate.gates.identity import (
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, CaseRequest, Request
-from pytest_ftgate.requests.workload import same_seed_requests
+from pytest_ftgate.requests.request_groups import same_seed_requests
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from columns import suite, variant_scores
-from judge_evidence import LEVELS, evidence, interval, samples, validation
+from ftgate_testing.judge_evidence import LEVELS, evidence, interval, samples, validation
+from ftgate_testing.score_columns import suite, variant_scores
 
+from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.judges import (
     JudgeEvidence,
     check_graded_drop,
@@ -17,7 +18,6 @@ from pytest_ftgate.gates.judges import (
     judge_notes,
     with_judge_evidence,
 )
-from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import (
@@ -30,7 +30,7 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
-from pytest_ftgate.results.verdicts import from_json, to_json
+from pytest_ftgate.results.run import from_json, to_json
 from pytest_ftgate.stats.resampling import two_phase_mean
 from pytest_ftgate.suite.gate_kinds import RateGate
 

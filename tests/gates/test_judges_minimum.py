@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from judge_evidence import LEVELS, evidence, interval, samples, validation
+from ftgate_testing.judge_evidence import LEVELS, evidence, interval, samples, validation
 
 from pytest_ftgate.gates.checks import check_minimum
+from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.judges import JudgeEvidence, check_graded_minimum
-from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.stats.resampling import two_phase_mean
 

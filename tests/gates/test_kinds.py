@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from columns import case, case_result, skill_scores, suite, variant_scores
+from ftgate_testing.score_columns import case, case_result, skill_scores, suite, variant_scores
 
 from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.figures import ReplyTimes
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.kinds import check_feasibility, kind_of
-from pytest_ftgate.gates.levels import Levels
-from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.samples import Samples, samples_from_scores
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
 from pytest_ftgate.requests.logprobs import Divergence

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from columns import suite, variant_scores
+from ftgate_testing.score_columns import suite, variant_scores
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from pytest_ftgate.gates.levels import MIN_CASES_FOR_F1, Levels
+from pytest_ftgate.gates.design import MIN_CASES_FOR_F1, Levels
 from pytest_ftgate.gates.macro_f1 import (
     check_macro_drop,
     check_macro_minimum,

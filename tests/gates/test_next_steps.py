@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from columns import suite, variant_scores
+from ftgate_testing.score_columns import suite, variant_scores
 
-from pytest_ftgate.gates.looks import Look
+from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.next_steps import blocking_checks, rate_next_steps
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Flip, Outcome, Slice, Verdict
-from pytest_ftgate.scoring.label_metrics import LabelMetrics
+from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.stats.power import pass_probability
 from pytest_ftgate.suite.gate_kinds import RateGate
 

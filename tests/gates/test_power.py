@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from columns import case, suite
+from ftgate_testing.score_columns import case, suite
 
 from pytest_ftgate.gates.checks import drop_outcome
-from pytest_ftgate.gates.design import Design
+from pytest_ftgate.gates.design import LAST_LOOK_MISS, Design, Levels
 from pytest_ftgate.gates.feasibility import smallest_limit
-from pytest_ftgate.gates.levels import LAST_LOOK_MISS, Levels
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,

@@ -2,10 +2,16 @@ import re
 from dataclasses import replace
 
 import pytest
-from columns import case_result, labelled, suite, variant_scores, without_replies
+from ftgate_testing.score_columns import (
+    case_result,
+    labelled,
+    suite,
+    variant_scores,
+    without_replies,
+)
 
+from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.judges import JudgeEvidence
-from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.measures import (
     guess_rate,
     measure_rate,

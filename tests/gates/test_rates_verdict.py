@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from columns import case_result, labelled, suite, variant_scores, without_replies
+from ftgate_testing.score_columns import (
+    case_result,
+    labelled,
+    suite,
+    variant_scores,
+    without_replies,
+)
 
+from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.judges import JudgeEvidence
-from pytest_ftgate.gates.levels import Levels
-from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.rates import (
     Comparison,
     evaluate_rate,

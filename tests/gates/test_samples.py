@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from columns import case_result, variant_scores
+from ftgate_testing.score_columns import case_result, variant_scores
 
 from pytest_ftgate.gates.samples import (
     CaseSample,

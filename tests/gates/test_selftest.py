@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from columns import case_result, suite
+from ftgate_testing.score_columns import case_result, suite
 
+from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.forgetting import evaluate_forgetting
-from pytest_ftgate.gates.levels import Levels
-from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.rates import evaluate_rate
 from pytest_ftgate.gates.selftest import DrawnRuns, SelfTest, rate_selftest, skills_selftest
 from pytest_ftgate.gates.verdict import Outcome

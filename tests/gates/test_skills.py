@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from columns import case, case_result, suite
+from ftgate_testing.score_columns import case, case_result, suite
 
-from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.skills import LossClassifier, skill_retention, skill_slices
 from pytest_ftgate.gates.verdict import LossKind, Retention, Slice

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.skills import SkillWeights, guess_share, skill_slices
 from pytest_ftgate.suite.gate_kinds import ForgettingGate

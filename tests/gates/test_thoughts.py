@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from columns import variant_scores
+from ftgate_testing.score_columns import variant_scores
 
-from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.thoughts import (
     drift_fields,
     no_answer_notes,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from columns import suite
+from ftgate_testing.score_columns import suite
 
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.training_data import (
@@ -21,8 +21,7 @@ from pytest_ftgate.gates.training_data import (
     read_training_data,
     training_data_rules,
 )
-from pytest_ftgate.gates.training_data_checks import CaseLeaks
-from pytest_ftgate.gates.training_rows import TrainingDataRules
+from pytest_ftgate.gates.training_data_checks import CaseLeaks, TrainingDataRules
 from pytest_ftgate.gates.verdict import Finding, Outcome, Severity, Verdict
 from pytest_ftgate.suite.gate_kinds import DataGate
 from pytest_ftgate.suite.model import Case

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from rows import found, rows_of
+from ftgate_testing.training_rows import found, rows_of
 
 from pytest_ftgate.gates.training_data_checks import answer_findings, doubtful_label_findings
 from pytest_ftgate.gates.verdict import Finding, Severity

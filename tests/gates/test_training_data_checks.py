@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from rows import found, rows_of
+from ftgate_testing.training_rows import found, rows_of
 
 from pytest_ftgate.gates.training_data_checks import (
     CaseLeaks,

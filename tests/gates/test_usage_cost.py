@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from columns import suite, variant_scores
+from ftgate_testing.score_columns import suite, variant_scores
 from scipy import stats
 
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
@@ -16,7 +16,7 @@ from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.stats.means import mean_interval, ratio_interval
+from pytest_ftgate.stats.resampling import mean_interval, ratio_interval
 from pytest_ftgate.suite.gate_kinds import CostGate
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.prices import Tariff

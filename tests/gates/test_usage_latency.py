@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from columns import case, suite
+from ftgate_testing.score_columns import case, suite
 from scipy import stats
 
 from pytest_ftgate.errors import FtgateError

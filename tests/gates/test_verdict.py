@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from columns import suite
+from ftgate_testing.score_columns import suite
 
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import (

@@ -9,11 +9,11 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from neighbours import TWICE
+from ftgate_testing.foreign_plugins import TWICE
 
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.results.verdicts import from_json
+from pytest_ftgate.results.run import from_json
 
 OURS = [
     f"pytest_ftgate.{module}"
@@ -22,7 +22,7 @@ OURS = [
         *("gates.usage", "plugin.fixture", "plugin.item", "plugin.marked.collect"),
         *("plugin.selection", "providers.local", "recommend.recommend", "reporting.ladder"),
         *("reporting.plan", "reporting.summary", "reporting.verdict", "reporting.writers"),
-        *("results.accepted", "results.verdicts", "runner.identity", "runner.recommend"),
+        *("results.accepted", "results.run", "runner.identity", "runner.recommend"),
     )
 ]
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from threading import Event
 
 import pytest
-from batches_api import batches_api, succeeded
-from chat_batches_api import chat_batches_api, completed
+from ftgate_testing.batches_api import batches_api, succeeded
+from ftgate_testing.chat_batches_api import chat_batches_api, completed
 
 # Runs in this process forget what they imported, and the SDK is slow to import.
 import pytest_ftgate.providers.anthropic_batches  # noqa: F401

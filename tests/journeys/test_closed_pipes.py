@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from neighbours import only_ours
+from ftgate_testing.foreign_plugins import only_ours
 
 from pytest_ftgate.cli.main import main
 

@@ -7,7 +7,7 @@ import sys
 
 import genai_prices.data_snapshot  # noqa: F401
 import pytest
-from messages_api import serving
+from ftgate_testing.messages_api import serving
 
 #: Runs in this process forget what they imported, and these are slow to import anew.
 import pytest_ftgate.providers.anthropic  # noqa: F401

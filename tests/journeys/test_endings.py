@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from chat_server import Said, chat_server
+from ftgate_testing.chat_server import Said, chat_server
 
 RAISE, MARKS = "raise max_tokens", "its chat template or its end token may differ"
 SUITE = """\

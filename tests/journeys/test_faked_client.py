@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from neighbours import awaken, is_installed
+from ftgate_testing.foreign_plugins import awaken, is_installed
 
 #: The real client is broken.
 CODE = """\

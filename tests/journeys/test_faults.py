@@ -15,8 +15,8 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import pytest
-from faults import PROMISES, SERVED_FAULTS
-from faulty_server import CASES, LABELS, SOUND, faulty_server
+from ftgate_testing.faults import PROMISES, SERVED_FAULTS
+from ftgate_testing.faulty_server import CASES, LABELS, SOUND, faulty_server
 
 from pytest_ftgate.cli.main import main
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from advised import advice_of
+from ftgate_testing.recorded_advice import advice_of
 
 VARIANTS = {
     "current": "{provider: recorded, replies: current.jsonl}",

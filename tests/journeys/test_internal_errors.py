@@ -11,7 +11,7 @@ from contextlib import closing
 from importlib import import_module
 
 import pytest
-from chat_server import Said, chat_server
+from ftgate_testing.chat_server import Said, chat_server
 
 from pytest_ftgate import evaluate
 from pytest_ftgate.cache.cache import Cache
@@ -166,7 +166,7 @@ ROOMS = {
     "collection": place("plugin.item", "check_feasibility"),
     "plan of requests": (Session, "submit"),
     "scoring": place("runner.scores", "score_replies"),
-    "gates": place("runner.evaluate", "kind_of"),
+    "gates": place("runner.evaluate_gate", "kind_of"),
     "measured variants": place("plugin.item", "measure_ungated"),
     "saved requests": (Session, "count_saved_requests"),
     "cases of the reports": place("plugin.reporter", "collect_suite_runs"),
@@ -313,7 +313,7 @@ import os
 
 import pytest_ftgate.client.engine
 import pytest_ftgate.plugin.reporter
-import pytest_ftgate.runner.evaluate
+import pytest_ftgate.runner.evaluate_gate
 
 
 def breaks(*_, **__):
@@ -329,7 +329,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     {}
 """
 PROCESSES = {
-    "a gate": "pytest_ftgate.runner.evaluate.kind_of = breaks",
+    "a gate": "pytest_ftgate.runner.evaluate_gate.kind_of = breaks",
     "the end": "pytest_ftgate.client.engine.Engine._finish = breaks_later",
     "the results": "pytest_ftgate.plugin.reporter.send_part = breaks",
     "a hook": "pytest_ftgate.plugin.reporter.gate_status = breaks",
@@ -356,7 +356,7 @@ def test_a_process_of_xdist(served, what):
 # Verbs ----------------------------------------------------------------------------------------
 
 VERBS = {
-    "compare": (("compare", "a.jsonl", "b.jsonl"), place("runner.compare", "score_replies")),
+    "compare": (("compare", "a.jsonl", "b.jsonl"), place("runner.compare_files", "score_replies")),
     "doctor": (("doctor",), place("cli.doctor", "power_estimates")),
     "power": (("power", "tickets.ftgate.yaml"), place("cli.suite", "power_estimates")),
     "data": (("data", "a.jsonl"), place("cli.data", "check_training_data")),

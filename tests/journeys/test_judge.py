@@ -7,7 +7,7 @@ import random
 from contextlib import suppress
 
 import pytest
-from judging import JUDGE
+from ftgate_testing.judge_suites import JUDGE
 
 from pytest_ftgate.cli.main import main
 

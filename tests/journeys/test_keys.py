@@ -10,7 +10,7 @@ from threading import Thread
 from typing import ClassVar
 
 import pytest
-from canary import command_lines, contents
+from ftgate_testing.canary import command_lines, contents
 
 KEY = "sk-canary-0123456789"
 FORMS = [KEY, KEY[::-1], b64encode(f"Bearer {KEY}".encode()).decode()]

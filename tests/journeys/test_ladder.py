@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from advised import advice_of
-from reference_case import write
+from ftgate_testing.recorded_advice import advice_of
+from ftgate_testing.reference_case import write
 
 
 def months_of(advice):

@@ -6,7 +6,7 @@ import re
 import sys
 
 import pytest
-from neighbours import TWICE
+from ftgate_testing.foreign_plugins import TWICE
 
 MODULE = """\
 import pytest

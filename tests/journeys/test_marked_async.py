@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from neighbours import TWICE, awaken
+from ftgate_testing.foreign_plugins import TWICE, awaken
 
 BODY = """\
 async def test_it(case, reply):

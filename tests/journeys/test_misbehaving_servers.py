@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from chat_server import Said, chat_server
+from ftgate_testing.chat_server import Said, chat_server
 
 LABEL = '{"type": "object", "properties": {"label": {"enum": ["billing", "refund"]}}, '
 LABEL += '"required": ["label"], "additionalProperties": false}'

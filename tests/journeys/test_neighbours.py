@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from neighbours import awaken
+from ftgate_testing.foreign_plugins import awaken
 
 STUB = """\
 import pytest

@@ -1,7 +1,7 @@
 """Nothing that is broken is green: each way of breaking a project, by each way of evaluating it.
 
-Lists make the cells. A line in BROKEN (tests/support/breakages.py) adds a way of being broken, one
-in WAYS (tests/support/ways.py) a way of evaluating, one in FACES (tests/support/faces.py) a face.
+Lists make the cells. A line in BROKEN (`breakages.py` of tests/ftgate_testing) adds a way of being
+broken, one in WAYS (`ways.py`) a way of evaluating, one in FACES (`faces.py`) a face.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from breakages import BROKEN, PLACES, raises, sends
-from faces import FACES, faces_that_say_passed
-from repositories import Repository
-from ways import SUITE, WAYS, Project
+from ftgate_testing.breakages import BROKEN, PLACES, raises, sends
+from ftgate_testing.faces import FACES, faces_that_say_passed
+from ftgate_testing.repositories import Repository
+from ftgate_testing.ways import SUITE, WAYS, Project
 
 
 def cell(name: str, way: str) -> Any:

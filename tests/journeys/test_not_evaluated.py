@@ -317,7 +317,7 @@ def unwritable(monkeypatch):
     def fail(value):
         raise ValueError("this cannot be written")
 
-    monkeypatch.setattr(sys.modules["pytest_ftgate.results.verdicts"], "to_json", fail)
+    monkeypatch.setattr(sys.modules["pytest_ftgate.results.run"], "to_json", fail)
 
 
 def test_a_verdict_that_cannot_be_written_is_an_internal_error_and_no_failed_gate(red, unwritable):

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from counting import counting, write_suite
+from ftgate_testing.counting import counting, write_suite
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 #: A run without the gates, which is killed before it comes to them anyway.
@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.cache.cache import Cache
-from pytest_ftgate.requests.workload import task_requests
+from pytest_ftgate.requests.request_groups import task_requests
 from pytest_ftgate.requests.request import distinct_requests
 from pytest_ftgate.suite.loader import load_suite
 

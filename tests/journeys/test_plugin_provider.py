@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from neighbours import awaken
+from ftgate_testing.foreign_plugins import awaken
 
 #: Answers rightly; *soon* is wrong for every other ticket. Notes which model was asked what.
 HOUSE = """\

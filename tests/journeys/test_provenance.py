@@ -7,8 +7,8 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from chat_server import Said, chat_server
-from repositories import Repository
+from ftgate_testing.chat_server import Said, chat_server
+from ftgate_testing.repositories import Repository
 
 from pytest_ftgate import evaluate
 from pytest_ftgate.cli.main import main

@@ -9,7 +9,7 @@ import time
 import xml.etree.ElementTree as ET
 
 import pytest
-from chat_server import Said, chat_server
+from ftgate_testing.chat_server import Said, chat_server
 
 pytest.importorskip("ray", reason='Ray is not installed: pip install "pytest-ftgate[ray]"')
 

@@ -7,7 +7,7 @@ import os
 import shutil
 
 import pytest
-from chat_server import Said, chat_server
+from ftgate_testing.chat_server import Said, chat_server
 
 from pytest_ftgate.cli.main import main
 

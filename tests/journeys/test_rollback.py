@@ -7,7 +7,7 @@ import subprocess
 from datetime import date
 
 import pytest
-from advised import advice_of
+from ftgate_testing.recorded_advice import advice_of
 
 from pytest_ftgate.cli import main
 from pytest_ftgate.runner.recommend import git_facts

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answer_files import answer_rows, write_rows
-from repositories import Repository
+from ftgate_testing.answer_files import answer_rows, write_rows
+from ftgate_testing.repositories import Repository
 
 from pytest_ftgate import compare, evaluate
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from chat_server import Said, chat_server
+from ftgate_testing.chat_server import Said, chat_server
 
 from pytest_ftgate.suite.cases import leveled_cases
 

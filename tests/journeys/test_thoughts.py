@@ -6,7 +6,7 @@ import json
 from collections import Counter
 
 import pytest
-from chat_server import Said, chat_server
+from ftgate_testing.chat_server import Said, chat_server
 
 from pytest_ftgate.cli.main import main
 

@@ -10,7 +10,7 @@ from shutil import copytree
 from unittest.mock import ANY
 
 import pytest
-from neighbours import NEIGHBOURS, awaken, is_installed
+from ftgate_testing.foreign_plugins import NEIGHBOURS, awaken, is_installed
 from platformdirs import user_cache_path
 
 from pytest_ftgate.cli.main import main

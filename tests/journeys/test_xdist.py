@@ -6,7 +6,7 @@ import re
 from itertools import takewhile
 
 import pytest
-from chat_server import Said, chat_server
+from ftgate_testing.chat_server import Said, chat_server
 
 PROCESSES = ("-n", "2")
 VARIANTS = {

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
 from gguf import GGUFReader
 from peft import PeftModel
 from safetensors.numpy import save_file
-from tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from pytest_ftgate.providers.llamacpp import open_llamacpp
-from pytest_ftgate.requests.workload import task_requests
+from pytest_ftgate.requests.request_groups import task_requests
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.weights import find_weights
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import gguf
 import pytest
+from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
 from gguf.scripts.gguf_new_metadata import MetadataDetails, copy_with_new_metadata
 from safetensors.numpy import save_file
-from tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
 
 from pytest_ftgate.weights import find_weights
 

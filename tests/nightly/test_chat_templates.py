@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import trl
 import xllamacpp
-from engines import call  # noqa: F401
+from ftgate_testing.engines import call  # noqa: F401
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from pytest_ftgate.adapters.chat_template import SAMPLE_CHATS, ChatTemplate

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from local_server import EXAMPLE, served
+from ftgate_testing.local_server import EXAMPLE, served
 
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.model import Case

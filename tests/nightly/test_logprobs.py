@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from ftgate_testing.tiny_model import WORDS, save_model
 from peft import LoraConfig, PeftModel, get_peft_model
-from tiny_model import WORDS, save_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pytest_ftgate import Reply, evaluate

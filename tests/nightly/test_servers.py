@@ -9,8 +9,8 @@ import re
 import shutil
 
 import pytest
+from ftgate_testing.local_server import EXAMPLE, WEIGHTS, served
 from gguf import GGUFReader
-from local_server import EXAMPLE, WEIGHTS, served
 
 from pytest_ftgate.suite.cases import skill_cases
 

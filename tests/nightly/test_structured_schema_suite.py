@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jsonschema_rs
 import pytest
-from schema_suite import schema_groups, suite_folder
+from ftgate_testing.schema_suite import schema_groups, suite_folder
 
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.requests.reply import Reply

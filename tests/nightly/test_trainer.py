@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
+from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, tickets, write_rows
 from peft import LoraConfig
-from tickets import EXAMPLE, SYSTEM_PROMPT, tickets, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from trl import SFTConfig, SFTTrainer
 

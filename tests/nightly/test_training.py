@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from ftgate_testing.tiny_model import save_model
 from peft import LoraConfig, PeftModel, get_peft_model
-from tiny_model import save_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
 
 from pytest_ftgate import ConfigurationError, Outcome

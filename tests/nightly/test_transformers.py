@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
+from ftgate_testing.tiny_model import TEMPLATE, WORDS, save_model, save_tokenizer
 from gguf import GGUFReader
 from safetensors.numpy import save_file
-from tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
-from tiny_model import TEMPLATE, WORDS, save_model, save_tokenizer
 from transformers import LlamaModel
 
 from pytest_ftgate import ConfigurationError, Reply, RequestRejected, evaluate

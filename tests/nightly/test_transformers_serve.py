@@ -13,7 +13,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from tickets import EXAMPLE, SYSTEM_PROMPT, tickets, write_rows
+from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, tickets, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from pytest_ftgate.weights import find_weights

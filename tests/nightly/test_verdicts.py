@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ftgate_testing.tickets import EXAMPLE, peft_matrices
 from gguf import GGUFReader
 from safetensors.numpy import save_file
-from tickets import EXAMPLE, peft_matrices
 
 from pytest_ftgate import evaluate
 from pytest_ftgate.cli import demo

@@ -14,9 +14,9 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
 from gguf import GGUFReader
 from safetensors.numpy import save_file
-from tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from pytest_ftgate.suite.cases import skill_cases

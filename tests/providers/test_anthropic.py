@@ -11,7 +11,7 @@ import anthropic
 import pytest
 
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.client.retry import RetryPolicy
+from pytest_ftgate.client.rate_limit import RetryPolicy
 from pytest_ftgate.errors import (
     ConfigurationError,
     ProviderRejected,

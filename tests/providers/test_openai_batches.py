@@ -7,10 +7,10 @@ import time
 from contextlib import closing
 
 import pytest
-from chat_batches_api import chat_batches_api, completed, echo, expired, refused
-from chat_server import Said, chat_server
+from ftgate_testing.chat_batches_api import chat_batches_api, completed, echo, expired, refused
+from ftgate_testing.chat_server import Said, chat_server
 
-from pytest_ftgate.cache.batches import Batch
+from pytest_ftgate.cache.sqlite import Batch
 from pytest_ftgate.client import batches
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.errors import ProviderRejected, ReplyError, RequestRejected

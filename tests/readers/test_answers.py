@@ -7,8 +7,8 @@ import json
 import pytest
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, SuiteError
+from pytest_ftgate.readers.answer_rows import AnswerRow, Columns
 from pytest_ftgate.readers.answers import read_answers
-from pytest_ftgate.readers.rows import AnswerRow, Columns
 
 ROW = AnswerRow(line=2, id="7", input="2 + 2", expected="4", reply="four", tags=("sums",))
 

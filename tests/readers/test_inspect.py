@@ -10,8 +10,8 @@ from zipfile import ZipFile
 import pytest
 
 from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.answer_rows import AnswerRow, Columns
 from pytest_ftgate.readers.answers import read_answers
-from pytest_ftgate.readers.rows import AnswerRow, Columns
 
 DATA = Path(__file__).parent / "data"
 LOG = json.loads((DATA / "inspect_words.json").read_text("utf-8"))

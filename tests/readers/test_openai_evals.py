@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from pytest_ftgate.readers.answer_rows import AnswerRow, Columns
 from pytest_ftgate.readers.answers import read_answers
-from pytest_ftgate.readers.rows import AnswerRow, Columns
 
 ITEM = {
     "object": "eval.run.output_item",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from answer_files import answer_rows
+from ftgate_testing.answer_files import answer_rows
 
 from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.answer_rows import Columns
 from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.pairing import pair_files
-from pytest_ftgate.readers.rows import Columns
 
 
 def pair(*sides, by_id=False, paired_only=False):

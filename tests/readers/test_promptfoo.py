@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.answer_rows import Columns
 from pytest_ftgate.readers.answers import read_answers
-from pytest_ftgate.readers.rows import Columns
 
 FILE = Path(__file__).parent / "data" / "promptfoo.json"
 RESULTS = json.loads(FILE.read_text("utf-8"))["results"]["results"]

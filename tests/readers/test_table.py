@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.readers.answer_rows import Columns
 from pytest_ftgate.readers.answers import read_answers
-from pytest_ftgate.readers.rows import Columns
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import read_delimited, read_rows
 

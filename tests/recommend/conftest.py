@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from reference_case import write, wrong
-from rungs import QUIET, TODAY, score_rung
+from ftgate_testing.ladder_suites import QUIET, TODAY, score_rung
+from ftgate_testing.reference_case import write, wrong
 
-from pytest_ftgate.recommend.evidence import Evidence
+from pytest_ftgate.recommend.advice import Evidence
 from pytest_ftgate.suite.loader import load_suite
 
 

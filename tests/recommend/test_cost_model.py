@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from rungs import score_rung
+from ftgate_testing.ladder_suites import score_rung
 
 from pytest_ftgate.recommend.cost_model import variant_cost
 from pytest_ftgate.recommend.recommend import advise

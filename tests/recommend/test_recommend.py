@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from rungs import score_rung, verdict
+from ftgate_testing.ladder_suites import score_rung, verdict
 
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.recommend.evidence import AcceptedRun, AcceptedVerdict, GitFacts
+from pytest_ftgate.recommend.advice import AcceptedRun, AcceptedVerdict, GitFacts
 from pytest_ftgate.recommend.recommend import advise
 from pytest_ftgate.recommend.rules import RULES
 from pytest_ftgate.reporting.headlines import advice_headline

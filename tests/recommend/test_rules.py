@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.recommend.advice import BreakEven, Challenge, Gain, LadderRow, Retirement
-from pytest_ftgate.recommend.evidence import GitFacts
+from pytest_ftgate.recommend.advice import (
+    BreakEven,
+    Challenge,
+    Gain,
+    GitFacts,
+    LadderRow,
+    Retirement,
+)
 from pytest_ftgate.recommend.rules import RULES, DecisionContext, evaluate_rules
 from pytest_ftgate.suite.declaration import Thresholds
 from pytest_ftgate.suite.model import Economics

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from reports import HOSTILE, failing_run, inconclusive_verdict, report
+from ftgate_testing.reports import HOSTILE, failing_run, inconclusive_verdict, report
 
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
 from pytest_ftgate.reporting.gate_summary import doubt_sentence, gate_lines

@@ -3,14 +3,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from reports import failing_run
+from ftgate_testing.reports import failing_run
 
 import pytest_ftgate
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Slice, Verdict
 from pytest_ftgate.recommend.advice import Advice, Condition, Recommendation, Rollback
 from pytest_ftgate.reporting.headlines import advice_headline, headline
-from pytest_ftgate.results.verdicts import from_json, to_json
+from pytest_ftgate.results.run import from_json, to_json
 
 FAILED = failing_run().verdicts[0]
 PLAIN = replace(FAILED, checks=(), slices=())

@@ -6,7 +6,13 @@ import re
 from dataclasses import replace
 
 import pytest
-from reports import HOSTILE, failing_run, gate_not_evaluated, inconclusive_verdict, report
+from ftgate_testing.reports import (
+    HOSTILE,
+    failing_run,
+    gate_not_evaluated,
+    inconclusive_verdict,
+    report,
+)
 
 from pytest_ftgate.reporting.markdown import code_block, escape_markdown, markdown_report
 from pytest_ftgate.results.run import NOT_RUN, NotEvaluated

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import unicodedata
 
+from ftgate_testing.properties import examples
+from ftgate_testing.reports import HOSTILE, failing_run
 from hypothesis import given
 from hypothesis import strategies as st
-from properties import examples
-from reports import HOSTILE, failing_run
 
-from pytest_ftgate.reporting.github import workflow_commands
 from pytest_ftgate.reporting.html.page import html_page
-from pytest_ftgate.reporting.markdown import markdown_report
+from pytest_ftgate.reporting.markdown import markdown_report, workflow_commands
 from pytest_ftgate.reporting.summary import detail_lines
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.reporting.writers import run_json

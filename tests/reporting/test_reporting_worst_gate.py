@@ -7,11 +7,10 @@ from dataclasses import replace
 from html import unescape
 
 import pytest
-from reports import failing_run, gate_not_evaluated, inconclusive_verdict, report
+from ftgate_testing.reports import failing_run, gate_not_evaluated, inconclusive_verdict, report
 
-from pytest_ftgate.reporting.github import workflow_commands
 from pytest_ftgate.reporting.html.page import html_page
-from pytest_ftgate.reporting.markdown import markdown_report
+from pytest_ftgate.reporting.markdown import markdown_report, workflow_commands
 from pytest_ftgate.reporting.summary import summary_lines
 from pytest_ftgate.results.run import Report
 

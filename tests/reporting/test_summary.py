@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from reports import (
+from ftgate_testing.reports import (
     HOSTILE,
     failed_test,
     failing_run,
@@ -29,7 +29,7 @@ from pytest_ftgate.reporting.summary import (
 from pytest_ftgate.reporting.tables import format_table, usage_line
 from pytest_ftgate.reporting.verdict import other_check_lines, verdict_section
 from pytest_ftgate.results.run import NOT_RUN, PASSED_XFAIL, NotEvaluated, Report
-from pytest_ftgate.scoring.label_metrics import LabelMetrics
+from pytest_ftgate.scoring.score import LabelMetrics
 
 FAILED, FENCED, FORGOT, GOOD = failing_run().verdicts
 

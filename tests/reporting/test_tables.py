@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from reports import HOSTILE, failing_run, report
+from ftgate_testing.reports import HOSTILE, failing_run, report
 
 from pytest_ftgate.reporting.html.page import html_page
 from pytest_ftgate.reporting.markdown import markdown_report, markdown_table

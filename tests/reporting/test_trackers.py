@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from reports import failing_run, report
+from ftgate_testing.reports import failing_run, report
 
 from pytest_ftgate import ConfigurationError
 from pytest_ftgate.gates.statements import Statement, StatementKind

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 import pytest
-from reports import failing_run
+from ftgate_testing.reports import failing_run
 
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation, Verdict

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ftgate_testing.judge_suites import suite_with_judge
+from ftgate_testing.properties import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from judging import suite_with_judge
-from properties import examples
 
 from pytest_ftgate.requests.judges import JudgeInput, JudgePrompter
 from pytest_ftgate.suite.judges import grade_schema

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError
-from pytest_ftgate.requests import workload as plan
+from pytest_ftgate.requests import request_groups as plan
 from pytest_ftgate.requests.request import Passage
 from pytest_ftgate.requests.retrieval import most_similar_passages
 from pytest_ftgate.suite.cases import skill_cases

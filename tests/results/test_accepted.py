@@ -2,7 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from columns import case, case_result, suite, variant_scores
+from ftgate_testing.score_columns import case, case_result, suite, variant_scores
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.identity import LEVEL_FACT, ROOM_FACT
@@ -20,8 +20,7 @@ from pytest_ftgate.results.accepted import (
     write_record,
 )
 from pytest_ftgate.results.exam import exam_of
-from pytest_ftgate.results.run import Report
-from pytest_ftgate.results.verdicts import from_json, to_json
+from pytest_ftgate.results.run import Report, from_json, to_json
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, digest_replies
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.rule import Rule

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from reports import failing_run, inconclusive_verdict
+from ftgate_testing.reports import failing_run, inconclusive_verdict
 
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.results.builder import RunPart, build_report

@@ -2,9 +2,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from columns import case, suite
+from ftgate_testing.score_columns import case, suite
 
-from pytest_ftgate.gates.exam import ExamLoss, LossOfExam, LostCases
+from pytest_ftgate.gates.statements import ExamLoss, LossOfExam, LostCases
 from pytest_ftgate.results.exam import (
     Exam,
     ExamCase,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from repositories import Repository
+from ftgate_testing.repositories import Repository
 
 from pytest_ftgate.errors import SuiteError
-from pytest_ftgate.recommend.evidence import AcceptedVerdict
+from pytest_ftgate.recommend.advice import AcceptedVerdict
 from pytest_ftgate.results.history import (
     RECORD_FORMAT,
     accepted_history,

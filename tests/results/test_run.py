@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import jsonschema_rs
 import pytest
-from columns import case, suite
-from reports import (
+from ftgate_testing.reports import (
     FORGETTING,
     HOSTILE,
     failed_test,
@@ -17,6 +16,7 @@ from reports import (
     inconclusive_verdict,
     report,
 )
+from ftgate_testing.score_columns import case, suite
 
 from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.errors import ConfigurationError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from house import House
+from ftgate_testing.fake_provider import House
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from house import CASES, House
+from ftgate_testing.fake_provider import CASES, House
 
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.runner.evaluate import evaluate_gate
-from pytest_ftgate.runner.preview import identity_lines
+from pytest_ftgate.runner.evaluate_gate import evaluate_gate
+from pytest_ftgate.runner.plan import identity_lines
 
 
 @pytest.fixture

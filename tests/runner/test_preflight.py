@@ -13,9 +13,9 @@ from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import distinct_requests
 from pytest_ftgate.runner import preflight
+from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.preflight import blocked_gates
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.loader import load_suite
 

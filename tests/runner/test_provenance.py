@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from repositories import Repository
+from ftgate_testing.repositories import Repository
 
 from pytest_ftgate.errors import CacheError
 from pytest_ftgate.results.run import FileChanges

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from columns import case, variant_scores
+from ftgate_testing.score_columns import case, variant_scores
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import (
@@ -20,7 +20,7 @@ from pytest_ftgate.scoring.classification import (
     label_predictions,
     macro_f1,
 )
-from pytest_ftgate.scoring.label_metrics import LabelMetrics
+from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.suite.rule import Rule
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ftgate_testing.properties import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from properties import examples
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.requests.reply import Reply

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.judge_suites import suite_with_judge
+from ftgate_testing.properties import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from judging import suite_with_judge
-from properties import examples
 
 from pytest_ftgate.errors import OutOfBudget
 from pytest_ftgate.requests.judges import JudgeInput, JudgePrompter

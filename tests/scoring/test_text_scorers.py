@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+from ftgate_testing.properties import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from properties import examples
 from pydantic import TypeAdapter
 from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: F401 - no example pays for it
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ftgate_testing.properties import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from properties import examples
 from statsmodels.stats.multitest import multipletests
 
 from pytest_ftgate.stats.paired import holm

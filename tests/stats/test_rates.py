@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ftgate_testing.properties import examples
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from properties import examples
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from judging import suite_with_judge
+from ftgate_testing.judge_suites import suite_with_judge
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.loader import load_suite

@@ -17,15 +17,15 @@ from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS, ProviderSp
 SHARED = {
     *(
         "__init__",
-        "adapters",
+        "served",
         "base",
         "server_template",
         "generation",
         "http",
-        "likelihoods",
+        "decoding",
         "logprobs",
     ),
-    *("constraints", "micro_batches", "servers"),
+    *("decoding", "base", "served"),
 }
 ENVIRONMENT = {
     "ANTHROPIC_API_KEY": "a",

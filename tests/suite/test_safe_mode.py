@@ -8,8 +8,8 @@ import pytest
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite import safe_mode
+from pytest_ftgate.suite.draft import PluginContributions
 from pytest_ftgate.suite.loader import load_suite
-from pytest_ftgate.suite.plugins import PluginContributions
 from pytest_ftgate.suite.safe_mode import check_safe
 
 PLUGINS = PluginContributions(

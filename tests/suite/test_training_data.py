@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from ftgate_testing.properties import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from properties import examples
 
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.suite.training_data import count_repeated_replies, read_training_rows

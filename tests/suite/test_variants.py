@@ -8,9 +8,9 @@ import pytest
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.declaration import DeclaredVariant
+from pytest_ftgate.suite.draft import PluginContributions
 from pytest_ftgate.suite.few_shot import most_similar
 from pytest_ftgate.suite.loader import load_suite
-from pytest_ftgate.suite.plugins import PluginContributions
 from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS
 
 HEAD = """\

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.suite.draft import PluginContributions
 from pytest_ftgate.suite.loader import load_suite
-from pytest_ftgate.suite.plugins import PluginContributions
 from pytest_ftgate.suite.variants import with_batching
 
 MODEL = "provider: anthropic, model: m"

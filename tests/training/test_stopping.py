@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from reports import failing_run
+from ftgate_testing.reports import failing_run
 
 from pytest_ftgate.training.stopping import (
     STOP_ALARM,

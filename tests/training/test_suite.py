@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from pytest_ftgate import ConfigurationError
+from pytest_ftgate.suite.draft import PluginContributions
 from pytest_ftgate.suite.loader import load_suite
-from pytest_ftgate.suite.plugins import PluginContributions
 from pytest_ftgate.training.suite import (
     IN_MEMORY,
     extra_of,

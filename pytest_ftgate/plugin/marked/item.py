@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ftgate.errors import ScorerError
-from pytest_ftgate.gates.levels import MAX_MISSING_SHARE
-from pytest_ftgate.gates.looks import Look
+from pytest_ftgate.gates.design import MAX_MISSING_SHARE, Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState, skip_ungated
 from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation, failure_lines
@@ -23,19 +22,19 @@ from pytest_ftgate.plugin.patching import finish_calls, patching_key
 from pytest_ftgate.plugin.progress import live_progress, take_output
 from pytest_ftgate.plugin.state import leaves_out
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.requests.workload import replies_vary
-from pytest_ftgate.results.verdicts import node_id
-from pytest_ftgate.runner.evaluate import (
+from pytest_ftgate.requests.request_groups import replies_vary
+from pytest_ftgate.results.run import node_id
+from pytest_ftgate.runner.evaluate_gate import (
     contamination_notes,
     note_missing_replies,
     request_all,
     request_first_look,
 )
-from pytest_ftgate.runner.exam import with_exam
-from pytest_ftgate.runner.workloads import GateRun
+from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.suite import with_exam
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, unscored_results
+from pytest_ftgate.suite.function_references import without_static
 from pytest_ftgate.suite.model import Case, Suite, Variant
-from pytest_ftgate.suite.references import without_static
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.rates import Comparison
@@ -539,7 +538,7 @@ class FunctionGate:
 
     def _with_all_wrong(self, verdict: Verdict) -> Verdict:
         """Where a minimum decided, show every wrong reply, also those that the baseline shares."""
-        from pytest_ftgate.gates.flips import find_regressions, flips
+        from pytest_ftgate.gates.regressions import find_regressions, flips
         from pytest_ftgate.gates.samples import samples_from_scores
 
         check = verdict.check

@@ -15,13 +15,13 @@ from typing import Any, Literal, NoReturn
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from pytest_ftgate.gates.looks import Look
+from pytest_ftgate.gates.design import Look
 from pytest_ftgate.readers.source import Count, Share
 from pytest_ftgate.readers.yaml import KeyPath
 from pytest_ftgate.suite.declaration import MaxDrop
+from pytest_ftgate.suite.draft import SuiteSource
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Case, Suite, Variant
-from pytest_ftgate.suite.plugins import SuiteSource
 
 
 class Metric(BaseModel):

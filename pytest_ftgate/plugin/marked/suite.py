@@ -12,21 +12,20 @@ from types import FunctionType
 from typing import Any
 
 from pytest_ftgate.errors import SuiteError, did_you_mean
+from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.feasibility import with_default_limits
 from pytest_ftgate.gates.kinds import check_feasibility
-from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.plugin.marked.marks import SUITE, Mark, MarkedFunction, MarkLocation, Metric
 from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.plugin.suites import contributions_for, load_suite_once
 from pytest_ftgate.readers.text import replace_in_json
 from pytest_ftgate.readers.yaml import Document
-from pytest_ftgate.runner.exam import check_accepted_limits
-from pytest_ftgate.runner.suite import prepare_suite
+from pytest_ftgate.runner.suite import check_accepted_limits, prepare_suite
+from pytest_ftgate.suite.function_references import imported_files
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.gates import drop_limit, unlimited_error
 from pytest_ftgate.suite.loader import resolve_suite
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
-from pytest_ftgate.suite.references import imported_files
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.weights import file_sha256
 

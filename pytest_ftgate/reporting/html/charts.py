@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_ftgate.gates.figure import Figure
-from pytest_ftgate.gates.units import (
+from pytest_ftgate.gates.number_text import (
     amount,
     milliseconds,
     percent,

@@ -14,17 +14,15 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from pytest_ftgate.gates.number_text import percent
 from pytest_ftgate.gates.statements import StatementKind
-from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
-from pytest_ftgate.reporting.exam import exam_phrase
 from pytest_ftgate.reporting.explain import explain
-from pytest_ftgate.reporting.headlines import advice_headline, advice_subject, headline
+from pytest_ftgate.reporting.headlines import advice_headline, advice_subject, exam_phrase, headline
 from pytest_ftgate.reporting.html import charts
-from pytest_ftgate.reporting.html.case_data import cases_link, pack_cases
+from pytest_ftgate.reporting.html.case_data import cases_link, confusion_values, pack_cases
 from pytest_ftgate.reporting.html.charts import Chart
-from pytest_ftgate.reporting.html.labels import confusion_values
 from pytest_ftgate.reporting.ladder import (
     break_even_sentences,
     break_even_table,
@@ -59,8 +57,7 @@ from pytest_ftgate.reporting.verdict import (
     judge_tables,
     other_check_lines,
 )
-from pytest_ftgate.results.run import Report
-from pytest_ftgate.results.verdicts import node_id, node_name
+from pytest_ftgate.results.run import Report, node_id, node_name
 from pytest_ftgate.settings import DOCS_URL
 
 #: The outcome whose colours a recommendation has; all others are neutral.

@@ -11,7 +11,7 @@ from hashlib import sha256
 from html import unescape
 
 import pytest
-from reports import (
+from ftgate_testing.reports import (
     HOSTILE,
     failing_run,
     gate_not_evaluated,
@@ -33,8 +33,7 @@ from pytest_ftgate.gates.verdict import (
     Severity,
     Verdict,
 )
-from pytest_ftgate.reporting.html.case_data import pack_cases
-from pytest_ftgate.reporting.html.labels import label_changes
+from pytest_ftgate.reporting.html.case_data import label_changes, pack_cases
 from pytest_ftgate.reporting.html.page import PAGE_SECTIONS, html_page
 from pytest_ftgate.results.run import ConfusionMatrix
 from pytest_ftgate.settings import DOCS_URL

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from reports import HOSTILE, failing_run, large
+from ftgate_testing.reports import HOSTILE, failing_run, large
 
 from pytest_ftgate.reporting.html.page import html_page
 from pytest_ftgate.results.run import read_run

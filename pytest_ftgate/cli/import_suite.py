@@ -1,0 +1,390 @@
+"""The verb import: a suite out of another tool's configuration or dataset."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from jinja2 import TemplateError
+
+from pytest_ftgate.errors import ConfigurationError, SuiteError
+from pytest_ftgate.gates.feasibility import with_default_limits
+from pytest_ftgate.gates.kinds import check_feasibility
+from pytest_ftgate.gates.number_text import quantity
+from pytest_ftgate.readers.datasets import read_import
+from pytest_ftgate.readers.imported_suite import (
+    ImportedModel,
+    ImportedPrompt,
+    ImportedSuite,
+    slug,
+    unique,
+)
+from pytest_ftgate.readers.yaml import read_yaml
+from pytest_ftgate.reporting.text import escape_controls, wrap_lines
+from pytest_ftgate.suite.loader import load_suite
+from pytest_ftgate.suite.providers import provider_keys, provider_spec, reads_key
+from pytest_ftgate.suite.templates import (
+    CASE_VARIABLES,
+    PASSAGES,
+    render_template,
+    template_variables,
+)
+
+_SUFFIX = ".ftgate.yaml"
+#: The judge where a configuration leaves it to the tool.
+_USUAL_JUDGE = "gpt-5.4"
+#: Keys of a provider's configuration, and those of a variant.
+_SETTINGS = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "topP": "top_p",
+    "seed": "seed",
+    "max_tokens": "max_tokens",
+    "maxOutputTokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "apiBaseUrl": "base_url",
+    "apiKeyEnvar": "api_key_env",
+    "reasoning_effort": "effort",
+    "thinking": "thinking",
+}
+#: What stands between seller and model in an id.
+_APIS = ("chat", "completion", "completions", "messages", "responses", "converse")
+_OTHER_APIS = ("embedding", "embeddings", "image", "video", "realtime", "assistant", "moderation")
+_NOT_EMPTY = {"length": {"unit": "characters", "min": 1}}
+_PROGRAM = '''\
+"""The program that {suite} tests."""
+
+
+def answer(case):
+    """Return the reply to `case`, which has `input`, `messages` and `vars`."""
+    raise NotImplementedError("call your program here, and return its text")
+'''
+
+
+class ImportedOutput(NamedTuple):
+    """What the verb prints, and its exit code."""
+
+    lines: tuple[str, ...]
+    exit_code: int
+
+
+def import_suite(file: Path, out: Path | None, variant: str | None) -> ImportedOutput:
+    """Write the suite that *file* declares, with its cases, and return what to print.
+
+    *variant* has the keys of a variant in YAML, for files that name no model, or another one.
+
+    Raises:
+        ConfigurationError: the file or an option cannot be used, or a file exists already.
+    """
+    file = file if file.name else file.absolute()  # such as "."
+    path = out or imported_path(file)
+    if not path.name.endswith(_SUFFIX) or path.name == _SUFFIX:
+        raise ConfigurationError(f"{path}: the name of a suite ends in {_SUFFIX}")
+    imported = read_import(file)
+    writer = _Writer(imported, path, file.name)
+    writer.prepare(_variant_keys(variant) if variant else None)
+    writer.write()
+    errors = _errors(path, writer)
+    return ImportedOutput(tuple(_lines(writer, errors)), 1 if errors else 0)
+
+
+def imported_path(file: Path) -> Path:
+    """Return where the suite is written that *file* declares: beside it."""
+    return file.with_name(f"{file.name.partition('.')[0]}{_SUFFIX}")
+
+
+def _variant_keys(written: str) -> dict[str, Any]:
+    document = read_yaml(written, "--variant")
+    if document.errors or not isinstance(document.value, dict):
+        example = "'{provider: anthropic, model: claude-haiku-5-5}'"
+        raise ConfigurationError(f"--variant {written} is no mapping; write it as in {example}")
+    return document.value
+
+
+def _errors(path: Path, writer: _Writer) -> list[str]:
+    """Return what is wrong with the written suite; it gets plain thresholds for few cases."""
+    for is_last in (False, True):
+        try:
+            suite = load_suite(path.absolute(), path.absolute().parent)
+            check_feasibility(with_default_limits(suite, {}))
+        except SuiteError as error:
+            if is_last or writer.has_thresholds:
+                return [str(one) for one in error.errors]
+            writer.has_thresholds = True
+            path.write_text(writer.text(), "utf-8")
+        else:
+            return []
+    return []
+
+
+def _lines(writer: _Writer, errors: Sequence[str]) -> Iterator[str]:
+    imported, path = writer.imported, writer.path
+    counts = [quantity(len(imported.cases), "case"), quantity(len(writer.variants), "variant")]
+    yield escape_controls(f"{writer.origin} ({imported.tool}): {', '.join(counts)}")
+    yield from wrap_lines(f"wrote {', '.join(map(str, writer.files()))}", 0, keep_long_words=True)
+    if imported.notes:
+        yield ""
+        yield "not carried over, or different here (also at the top of the suite):"
+        for note in writer.notes():
+            yield from wrap_lines(escape_controls(f"- {note}"), 2)
+    yield ""
+    if errors:
+        yield "mend these errors in the suite:"
+        yield from (escape_controls(f"  {error}") for error in errors)
+    else:
+        yield f"next: pytest --ftgate --ftgate-plan {shlex.quote(str(path))}"
+
+
+@dataclass(slots=True)
+class _Writer:
+    """The suite file and those beside it.
+
+    Attributes:
+        origin: the name of the imported file.
+        has_thresholds: True if the gates are plain thresholds, since the cases are too few.
+    """
+
+    imported: ImportedSuite
+    path: Path
+    origin: str
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    prompts: list[ImportedPrompt] = field(default_factory=list)
+    reply: dict[str, Any] = field(default_factory=dict)
+    has_thresholds: bool = False
+    needs_program: bool = False
+
+    @property
+    def stem(self) -> str:
+        return self.path.name.removesuffix(_SUFFIX)
+
+    def prepare(self, variant: Mapping[str, Any] | None) -> None:
+        """Decide on variants, prompts and the rules for replies; notes go to the suite."""
+        self.prompts = [prompt for prompt in self.imported.prompts if self.is_usable(prompt)]
+        if self.imported.prompts and not self.prompts:
+            self.imported.note("no prompt could be carried over: the input alone is sent")
+        models = {} if variant is None else {"current": dict(variant)}
+        for model in self.imported.models if variant is None else ():
+            keys = model_keys(self.imported, model)
+            if keys:
+                models[unique(slug(model.name.rpartition(":")[2]) or "model", models)] = keys
+        if not models:
+            self.imported.note(f"no model: write your program in {self.program.name}, or --variant")
+            self.needs_program = True
+            models = {"current": {"function": f"{self.program.stem}:answer"}}
+            models["current"] = {**(provider_keys("function") or {}), **models["current"]}
+            del self.prompts[1:]
+        self.cross(models)
+        self.reply = self.rules()
+
+    @property
+    def program(self) -> Path:
+        return self.path.with_name(re.sub(r"\W", "_", self.stem) + "_program.py")
+
+    def is_usable(self, prompt: ImportedPrompt) -> bool:
+        """Return True if *prompt* can be rendered for all cases; missing variables are empty."""
+        try:
+            variables = template_variables(prompt.user) | template_variables(prompt.system)
+            known = {*CASE_VARIABLES, PASSAGES}
+            for case in self.imported.cases:
+                missing = variables - known - case.get("vars", {}).keys()
+                if missing:
+                    case["vars"] = {**case.get("vars", {}), **dict.fromkeys(missing, "")}
+                    names = ", ".join(sorted(missing))
+                    self.imported.note(f"a case without the variable {names}: it is empty")
+                values = {"input": case.get("input", ""), **case.get("vars", {}), "tags": ()}
+                for template in (prompt.user, prompt.system):
+                    render_template(template, {"passages": "", "id": case["id"], **values})
+        except TemplateError as error:
+            self.imported.note(f"prompt {prompt.name}: {error}")
+            return False
+        return True
+
+    def cross(self, models: Mapping[str, Mapping[str, Any]]) -> None:
+        """Make a variant of each model with each prompt."""
+        several = self.prompts if len(self.prompts) > 1 else ()
+        named = {prompt.name: self.prompt_keys(prompt) for prompt in several} or {"": {}}
+        for prompt_name, prompt_keys in named.items():
+            for name, keys in models.items():
+                parts = (prompt_name, name if len(models) > 1 or not prompt_name else "")
+                variant = unique("-".join(filter(None, parts)), self.variants)
+                self.variants[variant] = {**keys, **prompt_keys}
+
+    def prompt_keys(self, prompt: ImportedPrompt) -> dict[str, Any]:
+        system = {"prompt": self.system_file(prompt).name} if prompt.system else {}
+        return {**system, "user": prompt.user}
+
+    def system_file(self, prompt: ImportedPrompt) -> Path:
+        return self.path.with_name(f"{self.stem}.{prompt.name}.md")
+
+    def rules(self) -> dict[str, Any]:
+        """Return the value of ``reply``; what all cases share moves there from the cases."""
+        cases, imported = self.imported.cases, self.imported
+        scored = [case for case in cases if "expected" in case]
+        if not imported.rubric:
+            _fit_scores(scored, imported.score)
+        reply: dict[str, Any] = {"score": imported.score} if imported.score else {}
+        # Beside a judge, a case that a rule scores keeps its own score.
+        reply |= {} if imported.rubric else _shared("score", scored)
+        reply |= _shared("format", cases)
+        if imported.rubric:
+            reply["score"] = {"judge": {"rubric": imported.rubric, "model": self.judge()}}
+        elif not scored and not any("format" in keys for keys in (reply, *cases)):
+            imported.note("no assertion could be carried over: a reply must only not be empty")
+            reply["format"] = _NOT_EMPTY
+        return reply
+
+    def judge(self) -> Mapping[str, Any]:
+        """Return the keys of the judge's model."""
+        model = self.imported.judge
+        keys = model_keys(self.imported, model) if model else None
+        if keys:
+            return keys
+        self.imported.note(f"the judge's model is your choice: {_USUAL_JUDGE} stands there")
+        return {**(provider_keys("openai") or {}), "model": _USUAL_JUDGE}
+
+    def gates(self) -> dict[str, Any]:
+        keys = {"min": 1, "evidence": "point"} if self.has_thresholds else {}
+        cases = self.imported.cases
+        is_scored = bool(self.imported.rubric) or any("expected" in case for case in cases)
+        has_format = "format" in self.reply or any("format" in case for case in cases)
+        names = (["accuracy"] if is_scored else []) + (["format"] if has_format else [])
+        return dict.fromkeys(names, keys)
+
+    def notes(self) -> list[str]:
+        """Return what is not carried over, each once with its count."""
+        limits = (
+            f"limit of {gate}: as a gate, gates: {json.dumps({gate: keys})}"
+            for gate, keys in self.imported.limits.items()
+        )
+        counted = self.imported.notes.items()
+        return [*(f"{n:,} × {t}" if n > 1 else t for t, n in counted), *limits]
+
+    def text(self) -> str:
+        """Return the suite file."""
+        comments = [f"# Made by pytest-ftgate import from {self.origin} ({self.imported.tool})."]
+        notes = self.notes()
+        comments += ["# Not carried over, or different here:"] if notes else []
+        comments += [f"#   - {' '.join(escape_controls(note).split())}" for note in notes]
+        comments += [_FEW] if self.has_thresholds else []
+        only = self.prompts[0] if len(self.prompts) == 1 else None
+        suite = {
+            **(self.prompt_keys(only) if only else {}),
+            "cases": self.cases_file.name,
+            **({"reply": self.reply} if self.reply else {}),
+            "variants": self.variants,
+            "gates": self.gates(),
+        }
+        return "\n".join([*comments, ""]) + yaml.dump(
+            suite, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100
+        )
+
+    @property
+    def cases_file(self) -> Path:
+        return self.path.with_name(f"{self.stem}.cases.jsonl")
+
+    def files(self) -> dict[Path, str]:
+        """Return the text of each file."""
+        rows = (json.dumps(case, ensure_ascii=False, default=str) for case in self.imported.cases)
+        files = {self.path: self.text(), self.cases_file: "".join(f"{row}\n" for row in rows)}
+        files |= {self.system_file(p): f"{p.system}\n" for p in self.prompts if p.system}
+        if self.needs_program:
+            files[self.program] = _PROGRAM.format(suite=self.path.name)
+        return files
+
+    def write(self) -> None:
+        """Write all files.
+
+        Raises:
+            ConfigurationError: one of them exists already, or cannot be written.
+        """
+        files = self.files()
+        existing = ", ".join(str(file) for file in files if file.exists())
+        if existing:
+            raise ConfigurationError(f"{existing} exists already; remove it, or name another: -o")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            for file, text in files.items():
+                file.write_text(text, "utf-8")
+        except OSError as error:
+            raise ConfigurationError(f"{self.path} cannot be written: {error}") from error
+
+
+def _fit_scores(cases: Sequence[dict[str, Any]], usual: Any) -> None:
+    """Give cases a score that reads their kind of expected answer: fields, or text."""
+    for case in cases:
+        score = case.get("score", usual) or "exact"
+        if isinstance(case["expected"], Mapping):
+            case["score"] = "fields"
+        elif score == "fields":
+            case["score"] = "exact"
+
+
+def _shared(key: str, cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return *key* with the value that all *cases* have, after taking it out of them."""
+    first = cases[0].get(key) if cases else None
+    if first is None or any(case.get(key) != first for case in cases):
+        return {}
+    for case in cases:
+        del case[key]
+    return {key: first}
+
+
+_FEW = (
+    "# The cases are too few for statistics, so the gates are plain thresholds: every case must\n"
+    "# be right. With more cases remove these keys: the gates then limit what is lost."
+)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as blocks, and no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the signature of the base class
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> Any:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def model_keys(suite: ImportedSuite, model: ImportedModel) -> dict[str, Any] | None:
+    """Return the keys of a variant for *model*, or None after a note that says why not."""
+    seller, _, rest = model.id.partition(":")
+    api, _, name = rest.partition(":")
+    name = name if api in _APIS and name else rest
+    keys: dict[str, Any] | None = provider_keys(seller.replace("azureopenai", "azure"))
+    spec = provider_spec(keys["provider"] if keys else "")
+    # Of Amazon's models only Claude speaks the API that this package knows.
+    is_other = api in _OTHER_APIS or (spec.seller == "aws" and "anthropic." not in name)
+    if keys is None or not spec.hosted or not name or is_other:
+        suite.note(f"provider {model.id}")
+        return None
+    keys = {**keys, "model": name}
+    for written, value in model.settings.items():
+        key = _SETTINGS.get(written)
+        if key is None or not reads_key(keys["provider"], key) or not _is_plain(key, value):
+            suite.note(f"{written} of a provider")
+        else:
+            keys[key] = value
+    return keys
+
+
+def _is_plain(key: str, value: Any) -> bool:
+    """Return True if *value* can be the value of a variant's *key* as it is written."""
+    if key in ("temperature", "top_p"):
+        return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    if key in ("max_tokens", "seed"):
+        return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if key == "effort":
+        return value in ("low", "medium", "high")
+    return isinstance(value, Mapping) if key == "thinking" else isinstance(value, str)

@@ -1,0 +1,386 @@
+"""Regressions: regressed and fixed cases, their slices, and the formats that broke in them.
+
+A change is named only if the cases with it regressed clearly more often than the others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_ftgate.gates.checks import ROUNDING, pair_samples
+from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, Levels
+from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_scores
+from pytest_ftgate.gates.statements import Value
+from pytest_ftgate.gates.verdict import Flip, Outcome, Slice, Verdict
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.scoring.score import FormatError
+from pytest_ftgate.scoring.scorers import contains_answer, expected_text, tool_call_text
+from pytest_ftgate.scoring.scores import CaseResult, VariantScores
+from pytest_ftgate.stats.paired import PairedCounts, change_interval, holm, is_noninferior, p_drop
+from pytest_ftgate.stats.proportions import fisher_p
+from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.model import Case
+
+
+def slice_names(case: Case, kind: str) -> Sequence[str]:
+    """Return the names of the slices of *kind* (``tag``, ``label``, ``skill``, ...) of a case."""
+    if kind == "tag":
+        return case.tags
+    if kind == "label":
+        # The first of several right answers gives the label, unless the answers are labels.
+        labels = case.answers if case.score.kind == "labels" else case.answers[:1]
+        # The label of a tool call is the name of the tool. Fields have no label.
+        names = (label.get("name") if isinstance(label, Mapping) else label for label in labels)
+        return [] if case.score.kind == "fields" else [str(n) for n in names if n is not None]
+    if kind == "difficulty":
+        return [] if case.difficulty is None else [str(case.difficulty)]
+    name = case.language if kind == "language" else case.skill
+    return [name] if name else []
+
+
+def slice_members(cases: Iterable[Case], kinds: Iterable[str]) -> dict[tuple[str, str], set[str]]:
+    """Return the case ids of each slice, by kind and name of the slice."""
+    members: dict[tuple[str, str], set[str]] = {}
+    kinds = tuple(kinds)
+    for case in cases:
+        for kind in kinds:
+            for name in slice_names(case, kind):
+                members.setdefault((kind, name), set()).add(case.id)
+    return members
+
+
+def slice_results(
+    before: Samples,
+    after: Samples,
+    members: Mapping[tuple[str, str], set[str]],
+    *,
+    margin: float,
+    levels: Levels,
+) -> tuple[Slice, ...]:
+    """Return the result of each slice, largest drop first.
+
+    A slice is kept if a drop of *margin* is ruled out. Otherwise it is regressed if a real drop is
+    shown, after Holm's correction over all slices, and else inconclusive. *members* are the case
+    ids of each slice, by kind and name of the slice. All slices share the alarm level.
+    """
+    before, after = align(before, after)
+    answered = before.has_reply & after.has_reply
+    masks = {
+        key: answered & np.array([case_id in ids for case_id in after.case_ids], dtype=bool)
+        for key, ids in members.items()
+    }
+    pairs = {
+        key: pair_samples(before.select(mask), after.select(mask))
+        for key, mask in masks.items()
+        if mask.any()
+    }
+    adjusted = holm([p_drop(counts) for counts in pairs.values()])
+    results = [
+        _slice(key, counts, float(p), margin, levels)
+        for (key, counts), p in zip(pairs.items(), adjusted, strict=True)
+    ]
+    return tuple(sorted(results, key=lambda result: result.change))
+
+
+def _slice(
+    key: tuple[str, str], pairs: PairedCounts, adjusted: float, margin: float, levels: Levels
+) -> Slice:
+    low, high = change_interval(pairs, CONFIDENCE)
+    few = pairs.groups is not None and pairs.groups < MIN_GROUPS
+    kept = is_noninferior(pairs, margin, levels.miss)
+    shown = adjusted <= levels.alarm and pairs.delta <= ROUNDING - margin
+    state = "kept" if kept else ("regressed" if shown else "inconclusive")
+    return Slice(
+        kind=key[0],
+        name=key[1],
+        n=int(pairs.n),
+        before=pairs.before,
+        after=pairs.after,
+        low=low,
+        high=high,
+        p_drop=adjusted,
+        state="inconclusive" if few else state,
+    )
+
+
+#: The largest number of characters of a passage in a verdict.
+_MAX_PASSAGE_CHARS = 120
+
+
+def passage_heads(result: CaseResult) -> tuple[str, ...]:
+    """Return source and first words of each passage that is retrieved for a case."""
+    passages = result.replies[0].passages if result.replies else ()
+    texts = (f"{passage.source}: {passage.text}".removeprefix(": ") for passage in passages)
+    return tuple(text[:_MAX_PASSAGE_CHARS] for text in texts)
+
+
+def answer_rank(result: CaseResult) -> int | None:
+    """Return the rank of the first passage with an expected answer, from 1; 0 for none.
+
+    None without a reply, or if the rank is meaningless for the case.
+    """
+    if not result.replies:
+        return None
+    hits = contains_answer(result.case, [passage.text for passage in result.replies[0].passages])
+    return None if hits is None else next((rank for rank, hit in enumerate(hits, 1) if hit), 0)
+
+
+def retrieval_notes(
+    gate: RateGate, scores: VariantScores, regressed: Sequence[str]
+) -> Iterator[str]:
+    """Yield the number of regressed cases for which no passage contains the answer."""
+    if gate.kind != "accuracy" or not scores.has_passages:
+        return
+    ranks = [answer_rank(scores.results[case_id]) for case_id in regressed]
+    ranks = [rank for rank in ranks if rank is not None]
+    if 0 in ranks:
+        misses = f"{ranks.count(0)} of {len(ranks)} regressed case{'s' * (len(ranks) != 1)}"
+        yield f"retrieval: no passage contains the expected answer for {misses}"
+
+
+#: A change is named if so many of the regressed cases have it, this share of them, and if Fisher's
+#: p-value is at most this.
+_MIN_CASES, _MIN_SHARE, _MAX_P = 2, 0.1, 0.01
+#: Broken formats that are no cause are a note from this share of the cases on.
+_MIN_NOTED_SHARE = 0.1
+#: With fewer cases that have not changed, their mean is left out.
+_MIN_REST = 10
+
+_Mask = NDArray[np.bool_]
+
+
+def with_broken_formats(
+    verdict: Verdict,
+    gate: RateGate,
+    before: Samples | None,
+    baseline: VariantScores | None,
+    after: VariantScores,
+) -> Verdict:
+    """Return *verdict* with what its regressed cases have in common, unless it passed.
+
+    *before* is what the deciding check compares *after* with. A format broke if no reply of
+    *baseline* breaks it. Cases of which a reply is missing, on either side, are left out.
+    """
+    check = verdict.check
+    if check is None or check.before is None or check.outcome is Outcome.PASSED:
+        return verdict
+    if not gate.reads_grades or before is None or baseline is None:
+        return verdict
+    then, now = _answered(before, samples_from_scores(after, gate.kind), baseline, after)
+    old, new = ([side.results[key] for key in now.case_ids] for side in (baseline, after))
+    regressed = now.values < then.values
+    broken = _mask(map(_breaks, new)) & ~_mask(result.has_format_error for result in old)
+    cut = _mask(map(_is_cut_off, new)) & ~_mask(map(_is_cut_off, old))
+    values, linked = dict[str, Value](), np.zeros(len(now), bool)
+    for name, changed in (("broken", broken), ("cut", cut)):
+        if link := _link(name, changed, regressed):
+            values, linked = values | link, linked | changed
+    note = "" if "broken" in values else _unlinked_note(broken, regressed)
+    rest = ~(broken | cut)
+    if values and gate.metric == "accuracy" and rest.sum() >= _MIN_REST:
+        rates = {"rest_before": then.select(rest).mean, "rest_after": now.select(rest).mean}
+        values |= {"rest": int(rest.sum()), **rates}
+    # Where every case regressed there are no others to compare with.
+    blamed = ~rest if regressed.all() and 2 * rest.sum() <= len(now) else linked
+    values |= _common_error([new[index] for index in np.flatnonzero(regressed & blamed)])
+    statement, notes = verdict.statement.add(**values), (*verdict.notes, *[note] * bool(note))
+    return replace(verdict, statement=statement, notes=notes)
+
+
+def _answered(
+    before: Samples, after: Samples, baseline: VariantScores, scores: VariantScores
+) -> tuple[Samples, Samples]:
+    """Return the samples of the cases of which no reply is missing, on either side."""
+    then, now = align(before, after)
+    mask = then.has_reply & now.has_reply
+    for side in (baseline, scores):
+        mask &= _mask(
+            key in side.results and not side.results[key].missing_reasons for key in now.case_ids
+        )
+    return then.select(mask), now.select(mask)
+
+
+def _mask(flags: Iterable[bool]) -> _Mask:
+    return np.fromiter(flags, np.bool_)
+
+
+def _is_cut_off(result: CaseResult) -> bool:
+    return any(reply.stop == "length" for reply in result.replies)
+
+
+def _breaks(result: CaseResult) -> bool:
+    """Return True if a reply breaks its format, other than by being cut off."""
+    return any(
+        error.kind != "truncated" or not _is_cut_off(result)
+        for score in result.scores
+        if (error := score.format_error)
+    )
+
+
+def _link(name: str, changed: _Mask, regressed: _Mask) -> dict[str, Value]:
+    """Return the values of a statement about a change that regressed cases have in common.
+
+    They are how many of the regressed cases, and of the others, have *changed*; none if the
+    regressed cases have not clearly more often.
+    """
+    hits, drawn, n = int((changed & regressed).sum()), int(regressed.sum()), len(regressed)
+    if hits < max(_MIN_CASES, _MIN_SHARE * drawn):
+        return {}
+    if fisher_p(hits, drawn, int(changed.sum()), n) > _MAX_P:
+        return {}
+    others = int((changed & ~regressed).sum())
+    return {name: hits, f"{name}_others": others, "regressed": drawn, "others": n - drawn}
+
+
+def _unlinked_note(broken: _Mask, regressed: _Mask) -> str:
+    """Return how many cases broke their format if many did, and regressed ones not clearly more.
+
+    "" if no regressed case did.
+    """
+    count, n = int(broken.sum()), len(broken)
+    hits, drawn = int((broken & regressed).sum()), int(regressed.sum())
+    if not hits or count < _MIN_NOTED_SHARE * n:
+        return ""
+    text = f"{count:,} of {n:,} cases broke their format"
+    # Without other cases, or with few, the regressed ones may have by chance alone.
+    if hits * n > count * drawn or drawn == n:
+        return f"{text}, {hits:,} of the {drawn:,} regressed ones among them"
+    return f"{text}, regressed ones no more often; the score does not depend on it"
+
+
+def _common_error(results: Iterable[CaseResult]) -> dict[str, Value]:
+    """Return the most frequent kind of format error, and in how many replies it is; {} if none."""
+    errors = Counter(
+        score.format_error.kind
+        for result in results
+        for score in result.scores
+        if score.format_error
+    )
+    kind, count = next(iter(errors.most_common(1)), ("", 0))
+    return {"format_error": kind, "format_replies": count} if kind else {}
+
+
+#: The largest number of flips in a verdict; its counts include all regressed and fixed cases.
+MAX_FLIPS = 40
+#: The largest number of characters of a text.
+_MAX_CHARS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Regressions:
+    """The ids of the regressed cases, and of the fixed cases."""
+
+    regressed: tuple[str, ...]
+    fixed: tuple[str, ...]
+
+    def with_first(self, case_ids: Sequence[str]) -> Regressions:
+        """Return a copy in which *case_ids* are the first regressed cases."""
+        rest = (case_id for case_id in self.regressed if case_id not in case_ids)
+        return Regressions((*case_ids, *rest), self.fixed)
+
+    def interleaved_by_format_error(self, scores: VariantScores) -> Regressions:
+        """Return a copy in which the first regressed cases show all kinds of format error."""
+        kinds = {key: _format_error_kind(scores.results[key]) for key in self.regressed}
+        return Regressions(interleave(kinds), self.fixed)
+
+
+def interleave(kinds: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the keys of *kinds*, the first ones of as many kinds as possible."""
+    counts: Counter[object] = Counter()
+    rounds = {}
+    for key, kind in kinds.items():
+        rounds[key] = counts[kind]
+        counts[kind] += 1
+    return tuple(sorted(rounds, key=rounds.__getitem__))
+
+
+def find_regressions(before: Samples | None, after: Samples) -> Regressions:
+    """Return the regressed and the fixed cases, largest change first.
+
+    Without *before*, every wrong case of *after* is regressed.
+    """
+    values_before: FloatArray = np.ones(len(after))
+    if before is not None:
+        before, after = align(before, after)
+        values_before = before.values
+    with np.errstate(invalid="ignore"):
+        change = after.values - values_before
+        selected = [np.flatnonzero(change < 0), np.flatnonzero(change > 0)]
+    ranked = [indices[np.argsort(-abs(change[indices]), kind="stable")] for indices in selected]
+    regressed, fixed = (tuple(after.case_ids[index] for index in indices) for indices in ranked)
+    return Regressions(regressed, fixed)
+
+
+def flips(
+    before: VariantScores | None, after: VariantScores, regressions: Regressions
+) -> tuple[Flip, ...]:
+    """Return the first *MAX_FLIPS* flips for display, regressed cases first.
+
+    *before* is None if its replies are no longer available.
+    """
+    ranked = [(case_id, True) for case_id in regressions.regressed[:MAX_FLIPS]]
+    ranked += [(case_id, False) for case_id in regressions.fixed[: MAX_FLIPS - len(ranked)]]
+    return tuple(
+        _flip(before, after.results[case_id], regressed=regressed, retrieval=after.has_passages)
+        for case_id, regressed in ranked
+    )
+
+
+def _flip(
+    before: VariantScores | None, result: CaseResult, *, regressed: bool, retrieval: bool
+) -> Flip:
+    case = result.case
+    old = before.results.get(case.id) if before else None
+    error = _format_error(result)
+    then = _representative_reply(old, right=regressed) if old else None
+    now = _representative_reply(result, right=not regressed)
+    return Flip(
+        case=case.id,
+        where=case.location,
+        regressed=regressed,
+        shown=case.input_text[:_MAX_CHARS],
+        expected=expected_text(case),
+        before=_storable(then.text) if then else "",
+        now=_storable(now.text) if now else "",
+        format_error=error.kind if error else "",
+        why=_storable(f"{error.kind}: {error.detail}".rstrip(": ")) if error else "",
+        wrong=_storable(next((score.reason for score in result.scores if score.reason), "")),
+        skill=case.skill or "",
+        passages=passage_heads(result),
+        answered_in=answer_rank(result) if retrieval else None,
+        called_before=_tool_calls(then),
+        called=_tool_calls(now),
+        thought_before=_storable(then.thought) if then else "",
+        thought=_storable(now.thought) if now else "",
+    )
+
+
+def _format_error(result: CaseResult) -> FormatError | None:
+    return next((score.format_error for score in result.scores if score.format_error), None)
+
+
+def _format_error_kind(result: CaseResult) -> str | None:
+    error = _format_error(result)
+    return error.kind if error else None
+
+
+def _representative_reply(result: CaseResult, *, right: bool) -> Reply | None:
+    """Return the best reply to a case if *right*, else the worst; None without replies."""
+    scores = [(score.correct or 0.0) + (score.format_error is None) for score in result.scores]
+    if len(scores) != len(result.replies) or not scores:
+        return next(iter(result.replies), None)
+    return result.replies[scores.index(max(scores) if right else min(scores))]
+
+
+def _tool_calls(reply: Reply | None) -> tuple[str, ...]:
+    return tuple(_storable(tool_call_text(call)) for call in reply.tool_calls) if reply else ()
+
+
+def _storable(text: str) -> str:
+    """Return the head of *text*, with lone surrogates escaped."""
+    return text[:_MAX_CHARS].encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,193 @@
+"""Decoding by Transformers: replies that keep to a format, log-probabilities of given texts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import LogitsProcessor
+
+from pytest_ftgate.errors import ProviderRejected, RequestRejected
+from pytest_ftgate.requests.logprobs import Divergence, rounded
+from pytest_ftgate.requests.request import Request
+
+
+class KeptFormats(LogitsProcessor):  # type: ignore[misc]
+    """Allows each row of a batch the tokens alone with which its reply keeps to its constraint.
+
+    *rows* are the indices of the requests whose replies have not ended, in the order of the batch.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        requests: Sequence[Request],
+        width: int,
+        ends: Sequence[int],
+        rows: Sequence[int],
+    ) -> None:
+        self._width, self._ends, self._rows = width, [*ends], rows
+        self._matchers = {
+            row: constraint_matcher(tokenizer, request.constraint)
+            for row, request in enumerate(requests)
+            if request.constraint
+        }
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Return *scores* without the tokens that break a format."""
+        matchers = [(place, self._matchers.get(row)) for place, row in enumerate(self._rows)]
+        for place, matcher in matchers:
+            if matcher is None:
+                continue
+            if input_ids.shape[1] > self._width and not matcher.is_stopped():
+                matcher.consume_token(int(input_ids[place, -1]))
+            is_allowed = torch.zeros(scores.shape[1], dtype=torch.bool)
+            if matcher.is_stopped():
+                is_allowed[self._ends] = True
+            else:
+                allowed = torch.frombuffer(
+                    bytearray(matcher.compute_logit_bias()), dtype=torch.uint8
+                )
+                count = min(len(allowed), len(is_allowed))
+                is_allowed[:count] = allowed[:count] > 0
+            scores[place, ~is_allowed.to(scores.device)] = float("-inf")
+        return scores
+
+
+def constraint_tokenizer(tokenizer: Any, ends: Sequence[int]) -> Any:
+    """Return *tokenizer* as llguidance reads it; this takes a second.
+
+    Raises:
+        ProviderRejected: llguidance is missing, or cannot read it.
+    """
+    try:
+        from llguidance import hf
+    except ImportError as error:
+        raise ProviderRejected(
+            'response_schema takes llguidance: pip install "pytest-ftgate[transformers]"'
+        ) from error
+    try:
+        return hf.from_tokenizer(tokenizer, eos_token=[*ends])
+    except ValueError as error:
+        raise ProviderRejected(
+            f"response_schema: llguidance cannot read the model's tokenizer ({error}); remove it"
+        ) from error
+
+
+def constraint_matcher(tokenizer: Any, constraint: Mapping[str, Any]) -> Any:
+    """Return what tells the tokens that keep a reply to *constraint*.
+
+    Raises:
+        RequestRejected: llguidance cannot enforce it.
+    """
+    from llguidance import LLMatcher
+
+    if "choice" in constraint:
+        labels = " | ".join(map(json.dumps, constraint["choice"]))
+        grammar = LLMatcher.grammar_from_lark(f"start: {labels}")
+    else:
+        grammar = LLMatcher.grammar_from_json_schema(json.dumps(constraint["json_schema"]))
+    matcher = LLMatcher(tokenizer, grammar, log_level=0)
+    if matcher.is_error():
+        reason = matcher.get_error().splitlines()[0]
+        raise RequestRejected(f"response_schema: llguidance cannot enforce it: {reason}")
+    return matcher
+
+
+Tokens = Sequence[int]
+
+
+def padded(rows: Sequence[Tokens], pad: int, device: Any) -> dict[str, Any]:
+    """Return *rows* as the input of a model, padded on the left, so that all end together."""
+    width = max(map(len, rows))
+    tokens = [[pad] * (width - len(row)) + [*row] for row in rows]
+    mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+    attention = torch.tensor(mask, device=device)
+    return {
+        "input_ids": torch.tensor(tokens, device=device),
+        "attention_mask": attention,
+        "position_ids": (attention.cumsum(-1) - 1).clamp_min(0),
+    }
+
+
+def label_tokens(tokenizer: Any, labels: Sequence[str], end: int) -> list[list[int]]:
+    """Return the tokens of each label; with the end token where one label begins with another."""
+    tokens: list[list[int]] = [tokenizer(x, add_special_tokens=False).input_ids for x in labels]
+    is_ambiguous = any(
+        one is not other and other[: len(one)] == one for one in tokens for other in tokens
+    )
+    return [[*label, end] for label in tokens] if is_ambiguous else tokens
+
+
+def label_logprobs(
+    model: Any, prompts: Sequence[Tokens], labels: Sequence[Tokens], pad: int
+) -> list[list[float]]:
+    """Return the log-probability of each of *labels* after each of *prompts*.
+
+    The prompts are read once, all together; each label then goes on from there.
+    """
+    inputs = padded(prompts, pad, model.device)
+    read = model(**inputs, use_cache=True, logits_to_keep=1)
+    first = read.logits[:, -1].float().log_softmax(-1)
+    name = cache_name(read)
+    start = inputs["position_ids"][:, -1:] + 1
+    found: list[list[float]] = []
+    for label in labels:
+        sums = first[:, label[0]].clone()
+        if len(label) > 1:
+            tokens = torch.tensor([label[:-1]], device=model.device).expand(len(prompts), -1)
+            ones = torch.ones_like(tokens)
+            logits = model(
+                input_ids=tokens,
+                attention_mask=torch.cat([inputs["attention_mask"], ones], dim=1),
+                position_ids=start + torch.arange(len(label) - 1, device=model.device),
+                use_cache=True,
+                **{name: read[name]},
+            ).logits
+            following = torch.tensor(label[1:], device=model.device)
+            sums += _picked(logits.float().log_softmax(-1), following).sum(-1)
+            read[name].crop(1 - len(label))
+        found.append(sums.tolist())
+    return [list(row) for row in zip(*found, strict=True)]
+
+
+def cache_name(read: Any) -> str:
+    """Return the name that a model's state after some tokens has in its output *read*."""
+    # The second is its name before Transformers 5.40.
+    return "cache" if "cache" in read else "past_key_values"
+
+
+def reply_distributions(
+    model: Any, prompts: Sequence[Tokens], replies: Sequence[Tokens], pad: int
+) -> list[Any]:
+    """Return the log-probabilities of all tokens at each token of each reply: (tokens, vocabulary).
+
+    Each prompt is followed by its reply.
+    """
+    rows = [[*prompt, *reply] for prompt, reply in zip(prompts, replies, strict=True)]
+    longest = max(map(len, replies))
+    logits = model(**padded(rows, pad, model.device), logits_to_keep=longest + 1).logits
+    # Each position holds the distribution of the token after it.
+    return [logits[i, -len(reply) - 1 : -1].float() for i, reply in enumerate(replies)]
+
+
+def divergence(reply: Tokens, base: Any, tuned: Any) -> Divergence:
+    """Return how far the distributions *tuned* are from those of *base* at the tokens of *reply*.
+
+    Both are logits of shape (tokens, vocabulary).
+    """
+    before, after = base.log_softmax(-1), tuned.log_softmax(-1)
+    following = torch.tensor(reply, device=before.device)
+    kl = (before.exp() * (before - after)).sum(-1).clamp_min(0.0)
+    sums = [
+        value.sum().item() for value in (kl, _picked(after, following), _picked(before, following))
+    ]
+    return Divergence(len(reply), *map(rounded, sums))
+
+
+def _picked(logprobs: Any, tokens: Any) -> Any:
+    """Return the log-probability of each of *tokens*, of shape (n,), in (…, n, vocabulary)."""
+    index = tokens.expand(logprobs.shape[:-1])[..., None]
+    return logprobs.gather(-1, index)[..., 0]

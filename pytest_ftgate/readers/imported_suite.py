@@ -1,0 +1,223 @@
+"""What is read of another tool's configuration or dataset, before it is written as a suite."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.answer_rows import joined_values, text_of
+from pytest_ftgate.readers.source import Source
+from pytest_ftgate.readers.table import read_delimited, read_rows
+from pytest_ftgate.readers.text import replace_in_json
+
+_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+#: Answers of at most so many words are looked for in the reply; longer ones are compared.
+_SHORT_ANSWER = 6
+#: A rubric that grades by the expected answer.
+AGREES = "The reply agrees with the expected answer: {{ expected }}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedPrompt:
+    """A prompt, with the name that the tool gives it: two templates."""
+
+    name: str
+    user: str
+    system: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedModel:
+    """A model as the tool declares it.
+
+    Attributes:
+        name: its label.
+        id: what names provider and model, such as ``openai:gpt-4.1-mini``.
+        settings: its configuration.
+    """
+
+    name: str
+    id: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ImportedSuite:
+    """A suite as far as a file of another tool declares it.
+
+    Attributes:
+        cases: the cases, with the keys of a file of cases.
+        rubric: what a judge grades by: a template; "" without a judge.
+        judge: the judge's model, if the file names one.
+        limits: the keys of the gates cost and latency, by the name of the gate.
+        notes: what is not carried over, and how often.
+    """
+
+    tool: str
+    cases: list[dict[str, Any]] = field(default_factory=list)
+    prompts: list[ImportedPrompt] = field(default_factory=list)
+    models: list[ImportedModel] = field(default_factory=list)
+    score: Any = None
+    rubric: str = ""
+    judge: ImportedModel | None = None
+    limits: dict[str, dict[str, float]] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
+
+    def note(self, text: str) -> None:
+        """Add one thing that is not carried over."""
+        self.notes[" ".join(text.split())] += 1
+
+
+# Files -------------------------------------------------------------------------------------------
+
+
+def read_text_below(folder: Path, written: str) -> str:
+    """Return the text of the file *written*, which must lie below *folder* or the working folder.
+
+    Raises:
+        ConfigurationError: it does not, or cannot be read.
+    """
+    path = (folder / written).resolve()
+    if not any(path.is_relative_to(top.resolve()) for top in (folder, Path.cwd())):
+        raise ConfigurationError(f"{written} lies outside the folder of the file")
+    try:
+        return path.read_text("utf-8-sig")
+    except OSError as error:
+        raise ConfigurationError(f"{written} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{written} is not text in UTF-8") from error
+
+
+def parse_document(text: str, name: str) -> Any:
+    """Return the value of a YAML or JSON document.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    try:
+        is_json = name.endswith(".json")
+        return replace_in_json(json.loads(text) if is_json else yaml.load(text, _Loader))  # noqa: S506
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigurationError(f"{name}:{line}: not YAML: {error.problem}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{name}: it cannot be read: {error}") from error
+
+
+#: How a file begins that Git LFS has not downloaded.
+_POINTER = b"version https://git-lfs"
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a table; cells of a CSV that hold JSON are parsed.
+
+    Raises:
+        ConfigurationError: a row is broken, with its line; or the file was not downloaded.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_POINTER)) == _POINTER:
+            raise ConfigurationError(f"{path} is a pointer of Git LFS: git lfs pull gets the file")
+    source = Source(root=path.parent, path=path)
+    if path.suffix == ".csv":
+        cells = read_delimited(source, path, source.read_text(path, 0, "cases") or "")
+        rows = [{k: _cell(v) for k, v in row.value.items() if v} for row in cells]
+    else:
+        rows = [{**row.value} for row in read_rows(source, path) if isinstance(row.value, Mapping)]
+    if source.errors:
+        raise ConfigurationError(str(source.errors[0]))
+    return rows
+
+
+def _cell(value: str) -> Any:
+    if value[:1] not in ("{", "[", '"'):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+# Cases -------------------------------------------------------------------------------------------
+
+
+def slug(text: str, longest: int = 40) -> str:
+    """Return *text* as a name of letters, digits, dots and dashes."""
+    return re.sub(r"[^\w.]+", "-", text).strip("-.")[:longest].strip("-.")
+
+
+def unique(name: str, taken: Iterable[str]) -> str:
+    """Return *name*, with a number behind it if it is one of *taken*."""
+    names = {*taken}
+    numbered = (f"{name}-{n}" for n in range(2, len(names) + 3))
+    return next(one for one in (name, *numbered) if one not in names)
+
+
+def input_keys(values: Any) -> dict[str, Any]:
+    """Return the keys of a case for its input: a text, messages, or a mapping of variables."""
+    if isinstance(values, Mapping):
+        variables = {str(key): value for key, value in values.items() if value is not None}
+        only_input = [*variables] == ["input"] and isinstance(variables["input"], str)
+        keys = {} if only_input or not variables else {"vars": variables}
+        return {"input": joined_values(variables), **keys}
+    roles = ("system", "user", "assistant")
+    if isinstance(values, Sequence) and not isinstance(values, str):
+        messages = [
+            {"role": message["role"], "content": text_of(message) or ""}
+            for message in values
+            if isinstance(message, Mapping) and message.get("role") in roles
+        ]
+        if messages and len(messages) == len(values):
+            return {"messages": messages}
+    return {"input": text_of(values) or ""}
+
+
+def add_cases(suite: ImportedSuite, cases: Iterable[dict[str, Any]]) -> None:
+    """Add *cases* to *suite*, with an id for each; those without an input are left out."""
+    ids = {case["id"] for case in suite.cases}
+    for number, case in enumerate(cases, len(suite.cases) + 1):
+        if not case.get("input") and not case.get("messages"):
+            suite.note("a case without an input")
+            continue
+        case_id = unique(slug(str(case.get("id") or "")) or f"case-{number}", ids)
+        ids.add(case_id)
+        kept = {k: v for k, v in case.items() if v not in (None, [], {}, "")}
+        suite.cases.append({"id": case_id, **{k: v for k, v in kept.items() if k != "id"}})
+
+
+def expected_of(value: Any) -> Any:
+    """Return an expected answer as a suite takes it: text, a mapping, or a list of text."""
+    if isinstance(value, Mapping) and len(value) == 1:
+        return expected_of(next(iter(value.values())))
+    if isinstance(value, Mapping):
+        return {str(key): inner for key, inner in value.items()} or None
+    if isinstance(value, list):
+        return [text for text in map(text_of, value) if text] or None
+    if isinstance(value, bool | int | float):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    return text_of(value) or None
+
+
+def set_usual_score(suite: ImportedSuite) -> None:
+    """Give the suite a score that fits its expected answers, where the tool declares none."""
+    answers = [case["expected"] for case in suite.cases if "expected" in case]
+    texts = [text for one in answers for text in (one if isinstance(one, list) else [one])]
+    if not answers or suite.score is not None:
+        return
+    if any(isinstance(answer, Mapping) for answer in answers):
+        for case in suite.cases:
+            if "expected" in case and not isinstance(case["expected"], Mapping):
+                case["score"] = "contains"
+        suite.score = "fields"
+    elif all(len(str(text).split()) <= _SHORT_ANSWER for text in texts):
+        suite.score = "contains"
+    else:
+        suite.score = {"similarity": {"by": "tfidf"}}
+        suite.note("the file names no metric: long answers are compared by words; a judge fits")

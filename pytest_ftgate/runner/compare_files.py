@@ -1,0 +1,297 @@
+"""Compare files of answers by the accuracy gate, without a suite and without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pytest_ftgate.errors import ConfigurationError, RepliesMissing
+from pytest_ftgate.gates.design import Levels, Look, shared_levels
+from pytest_ftgate.gates.kinds import kind_of
+from pytest_ftgate.gates.statements import StepKind
+from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, with_short_names
+from pytest_ftgate.readers.answers import Answers, read_answers
+from pytest_ftgate.readers.pairing import PairedRows, pair_files
+from pytest_ftgate.reporting.compare import comparison_lines
+from pytest_ftgate.results.builder import RunPart, build_report, run_facts
+from pytest_ftgate.results.collect import collect_suite_run
+from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun
+from pytest_ftgate.runner.file_suite import ComparedSuite, build_suite
+from pytest_ftgate.runner.record import RunResult
+from pytest_ftgate.scoring.scores import VariantScores, score_replies
+from pytest_ftgate.settings import Settings
+from pytest_ftgate.suite.cases import equal_inputs
+from pytest_ftgate.suite.model import Gate, Suite, Variant
+
+if TYPE_CHECKING:
+    from pytest_ftgate.gates.divergence import CaseDivergence
+    from pytest_ftgate.gates.figures import ReplyTimes
+    from pytest_ftgate.gates.judges import JudgeEvidence
+    from pytest_ftgate.gates.samples import Samples
+
+#: With a larger share of base cases without a reply, a comparison is an error, as in a run.
+_MAX_MISSING_SHARE = 0.5
+_WORST_FIRST = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.PASSED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareResult(RunResult):
+    """The comparison of files of answers with a base.
+
+    ``str()`` of it is what the command ``pytest-ftgate compare`` prints.
+
+    Attributes:
+        files: what was read, the base first.
+        paired_by: ``id``, ``input`` or ``line``.
+        verdicts: one for each candidate, in their order.
+        notes: sentences on what does not pair, and on what was not read.
+        report: the run record, which the reports are made of.
+        suite: the suite that gives the same verdicts.
+    """
+
+    files: tuple[AnswerFile, ...]
+    paired_by: str
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[str, ...]
+    suite: ComparedSuite
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst outcome: failed, inconclusive or passed."""
+        outcomes = {verdict.outcome for verdict in self.verdicts}
+        return next(outcome for outcome in _WORST_FIRST if outcome in outcomes)
+
+    @property
+    def passed(self) -> bool:
+        """True if no candidate is worse than the base by more than the limit."""
+        return self.outcome is Outcome.PASSED
+
+    def lines(self, verbosity: int = 0) -> list[str]:
+        """Return the lines for a terminal; *verbosity* 1 and 2 show more cases."""
+        suite = self.suite.suite
+        return [
+            *comparison_lines(
+                self.files,
+                self.verdicts,
+                paired_by=self.paired_by,
+                score_kind=suite.reply.score.kind,
+                cases=len(suite.cases),
+                notes=self.notes,
+                verbosity=verbosity,
+            )
+        ]
+
+    def write(self, path: str | Path) -> list[Path]:
+        """Write a suite that gives the same verdicts with ``pytest --ftgate``; return its files.
+
+        Raises:
+            ConfigurationError: *path* does not end in ``.ftgate.yaml``, or a file exists already.
+        """
+        return self.suite.write(Path(path), self.suite.suite.name)
+
+
+def compare(  # noqa: PLR0913 - the columns, each by its name
+    base: Answers,
+    candidate: Answers | Sequence[Answers],
+    *,
+    id: str | None = None,  # noqa: A002 - the name of the column and of the option
+    input: str | None = None,  # noqa: A002
+    reply: str | None = None,
+    expected: str | None = None,
+    score: str | None = None,
+    scorer: str | Mapping[str, Any] | None = None,
+    max_drop: float | None = None,
+    by: str | Sequence[str] = (),
+    paired_only: bool = False,
+) -> CompareResult:
+    """Return whether *candidate* is worse than *base*.
+
+    Both are files that any tool wrote, or rows as mappings. Their columns are guessed unless they
+    are named. Nothing is sent to a model.
+
+    Args:
+        base: the answers that others are compared with.
+        candidate: the answers to judge; several files give a verdict each.
+        id: the column that pairs the rows; without ids, inputs pair them.
+        input: the column of the question.
+        reply: the column of the reply.
+        expected: the column of the expected answer.
+        score: the column of the file's own score, 0 to 1, or true and false.
+        scorer: how replies are scored, as in a suite: ``exact``, ``numeric``, ``contains``, or
+            ``{"numeric": {"tolerance": 0.01}}``. By default the file's own scores.
+        max_drop: the largest allowed drop, a share; by default what the cases can show.
+        by: columns whose values are compared one by one as well.
+        paired_only: leave out cases of the base that a candidate lacks.
+
+    Raises:
+        FtgateError: a file cannot be read, or nothing pairs; the message says what to write.
+    """
+    started = monotonic()
+    paths = (by,) if isinstance(by, str) else tuple(by)
+    named = {"id": id, "input": input, "reply": reply, "expected": expected, "score": score}
+    columns = Columns(by=paths, **{role: path for role, path in named.items() if path})
+    candidates = _candidates(candidate)
+    _require_others(base, candidates)
+    named_sides = [("base", base), *((f"candidate-{n}", c) for n, c in enumerate(candidates, 1))]
+    read = [read_answers(answers, columns, name) for name, answers in named_sides]
+    files = with_short_names(read)
+    paired = pair_files(files, by_id=bool(id), paired_only=paired_only)
+    compared = build_suite(files, paired, scorer, max_drop)
+    return _evaluate(files, compared, paired, started)
+
+
+def _candidates(candidate: Answers | Sequence[Answers]) -> Sequence[Answers]:
+    """Return the candidates; rows are one candidate."""
+    is_several = (
+        isinstance(candidate, Sequence)
+        and not isinstance(candidate, str)
+        and not any(isinstance(member, Mapping) for member in candidate)
+    )
+    return candidate if is_several else [candidate]  # type: ignore[list-item, return-value]
+
+
+def _require_others(base: Answers, candidates: Sequence[Answers]) -> None:
+    """Raise an error if a candidate is the file of the base: nothing could fail the comparison."""
+    paths = [Path(one).resolve() for one in (base, *candidates) if isinstance(one, str | Path)]
+    if isinstance(base, str | Path) and paths[0] in paths[1:]:
+        raise ConfigurationError(f"{base} is base and candidate; name another file as one of them")
+
+
+def _evaluate(
+    files: tuple[AnswerFile, ...], compared: ComparedSuite, paired: PairedRows, started: float
+) -> CompareResult:
+    suite = compared.suite
+    scores = {
+        name: score_replies(
+            name, compared.requests(name), compared.results(name), suite.path.parent
+        )
+        for name in suite.variants
+    }
+    for file, side in zip(files, scores.values(), strict=True):
+        _require_replies(file, side)
+    evidence = _FileEvidence(suite, scores)
+    gate = next(iter(suite.gates.values()))
+    verdicts = tuple(
+        _with_settling_steps(kind_of(gate).evaluate(gate, evidence.of(variant)))
+        for variant in suite.variants.values()
+        if variant.gated
+    )
+    same = equal_inputs(suite.cases)
+    notes = (*paired.notes, *([same] if same else []), *_file_notes(files))
+    run = collect_suite_run(suite, [("task", side) for side in scores.values()])
+    return CompareResult(
+        files=files,
+        paired_by=paired.key,
+        verdicts=verdicts,
+        notes=notes,
+        report=_report(verdicts, run, notes, started),
+        suite=compared,
+    )
+
+
+def _with_settling_steps(verdict: Verdict) -> Verdict:
+    """Return *verdict* without the steps that take a suite, such as to accept a result."""
+    steps = (step for step in verdict.next if step.kind is StepKind.ADD_CASES)
+    return replace(verdict, next=tuple(steps))
+
+
+def _file_notes(files: Sequence[AnswerFile]) -> Iterator[str]:
+    """Yield the notes of *files*: those that all of them share without a name."""
+    for note in dict.fromkeys(note for file in files for note in file.notes):
+        named = [file.name for file in files if note in file.notes]
+        yield note if len(named) == len(files) else f"{', '.join(named)}: {note}"
+
+
+def _require_replies(file: AnswerFile, scores: VariantScores) -> None:
+    missing = len(scores.unanswered)
+    if missing > _MAX_MISSING_SHARE * len(scores.results):
+        raise RepliesMissing(
+            f"{file.name} has no reply to {missing:,} of {len(scores.results):,} cases; compare "
+            "the others alone with --paired-only"
+        )
+
+
+def _report(
+    verdicts: tuple[Verdict, ...], run: SuiteRun, notes: tuple[str, ...], started: float
+) -> Report:
+    settings = Settings.of_evaluation(Path.cwd(), replies="recorded")
+    replies = sum(variant.replies for variant in run.variants)
+    part = RunPart(requests=RequestCounts(replies=replies), messages=notes, suites=(run,))
+    facts = run_facts(settings, [part], monotonic() - started)
+    return build_report(settings, [part], verdicts, facts=facts)
+
+
+@dataclass(frozen=True, slots=True)
+class _FileEvidence:
+    """The evidence of the accuracy gate, from scored files."""
+
+    suite: Suite
+    scores: Mapping[str, VariantScores]
+    name: str = ""
+
+    def of(self, variant: Variant) -> _FileEvidence:
+        """Return the evidence about *variant*."""
+        return _FileEvidence(self.suite, self.scores, variant.name)
+
+    @property
+    def variant(self) -> Variant:
+        return self.suite.variants[self.name]
+
+    @property
+    def look(self) -> Look:
+        repeats = self.suite.repeats or 1
+        return Look(repeats=repeats, replies_vary=repeats > 1)
+
+    @property
+    def levels(self) -> Levels:
+        return shared_levels(self.suite)
+
+    def task_scores(self, variant: Variant, *, graded: bool = False) -> VariantScores:  # noqa: ARG002
+        return self.scores[variant.name]
+
+    def shown_baseline(self, *, graded: bool) -> None:  # noqa: ARG002
+        return None
+
+    def must_pass_scores(self) -> None:
+        return None
+
+    def accepted(self, gate: Gate) -> Samples | None:  # noqa: ARG002
+        return None
+
+    def anchor(self, gate: Gate) -> Samples | None:  # noqa: ARG002
+        return None
+
+    def baseline_drift(self) -> str:
+        return ""
+
+    def judge_evidence(
+        self,
+        scores: VariantScores,  # noqa: ARG002
+        baseline: VariantScores,  # noqa: ARG002
+    ) -> JudgeEvidence | None:
+        return None
+
+    def skill_scores(self, variant: Variant, gate: Gate, mode: str) -> NoReturn:
+        raise NotImplementedError
+
+    def repeated_skill_scores(
+        self, variant: Variant, gate: Gate, case_ids: Sequence[str]
+    ) -> NoReturn:
+        raise NotImplementedError
+
+    def level_choices(self, variant: Variant) -> NoReturn:
+        raise NotImplementedError
+
+    def divergences(self, variant: Variant, gate: Gate) -> Sequence[CaseDivergence]:
+        raise NotImplementedError
+
+    def reply_times(self, variant: Variant) -> ReplyTimes:
+        raise NotImplementedError
+
+    @property
+    def peak_in_flight(self) -> int:
+        return 0

@@ -1,0 +1,422 @@
+"""Evaluates gates and measures ungated variants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from pytest_ftgate.errors import FtgateError, RepliesMissing, WrongModel
+from pytest_ftgate.gates.design import Levels, Look
+from pytest_ftgate.gates.kinds import kind_of
+from pytest_ftgate.gates.number_text import percent
+from pytest_ftgate.gates.statements import Statement, StatementKind
+from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.requests.builder import reading_requests
+from pytest_ftgate.requests.logprobs import Divergence
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.progress_log import OnProgress
+from pytest_ftgate.runner.scores import human_scores
+from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.suite import with_exam
+from pytest_ftgate.scoring.logprobs import token_divergence
+from pytest_ftgate.scoring.scores import VariantScores, validate_rules
+from pytest_ftgate.suite.model import Gate, Suite, Variant
+from pytest_ftgate.suite.skill_levels import LevelChoice
+
+if TYPE_CHECKING:
+    from pytest_ftgate.gates.divergence import CaseDivergence
+    from pytest_ftgate.gates.figures import ReplyTimes
+    from pytest_ftgate.gates.judges import JudgeEvidence
+    from pytest_ftgate.gates.samples import Samples
+    from pytest_ftgate.runner.identity import IdentityReport
+
+
+def case_divergences(
+    session: Session, suite: Suite, variant: Variant, gate: Gate
+) -> list[CaseDivergence]:
+    """Return how far *variant* is from its base, for each reply of the base that can be read.
+
+    Raises:
+        FtgateError: the replies did not come, or the provider gives no log-probabilities.
+    """
+    base, tuned = session.workloads.base_reply_requests(suite, variant, gate)
+    results = session.checked_results([base], None, suite.name)
+    reading = reading_requests(base, tuned, results)
+    results = session.checked_results([[*chain.from_iterable(reading)]], None, suite.name)
+    return [(requests[-1].case, _divergence(requests, results)) for requests in reading]
+
+
+def _divergence(
+    requests: tuple[CaseRequest, ...], results: Mapping[str, Reply | FtgateError]
+) -> Divergence | None:
+    """Return the divergence at one reply: of the provider, or of the two lists of tokens."""
+    replies = [results.get(request.fingerprint) for request in requests]
+    logprobs = [reply.logprobs for reply in replies if isinstance(reply, Reply) and reply.logprobs]
+    if len(logprobs) < len(requests):
+        return None
+    if len(logprobs) == 1:
+        return logprobs[0].divergence
+    return token_divergence(logprobs[0].tokens, logprobs[1].tokens)
+
+
+#: Equal grades from one judge are reported from this number of replies on.
+_MIN_CONSTANT_GRADES = 20
+
+#: The number of contaminated cases that a note names.
+_MAX_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """The verdict of a gate in this process, and the look that it rests on."""
+
+    verdict: Verdict
+    look: Look
+
+
+def evaluate_gate(
+    session: Session,
+    gate_run: GateRun,
+    *,
+    submit_with: Iterable[GateRun] = (),
+    on_progress: OnProgress | None = None,
+) -> GateResult:
+    """Evaluate a gate of a suite file, look by look, until further replies cannot change it.
+
+    The outcome is INVALID if the variant is not what it claims to be. A run that writes accepted
+    records asks all cases, however early the verdict is clear. *submit_with* are the gates whose
+    requests are submitted at once, *gate_run* included. *on_progress* is called while it waits for
+    replies, those of judges included.
+
+    Raises:
+        FtgateError: a scorer cannot be used, requests cannot be sent, or too few replies came.
+    """
+    looks = session.workloads.looks(gate_run)
+    if not gate_run.gate.sends_requests:
+        verdict = _evaluate_look(session, gate_run, looks[0])
+        return GateResult(with_exam(session, gate_run, verdict), looks[0])
+    identity = request_first_look(
+        session, gate_run, submit_with=submit_with, on_progress=on_progress
+    )
+    if identity.invalid_reason:
+        return GateResult(identity.invalid_verdict(gate_run), looks[0])
+    with session.show_progress(on_progress):
+        for look in looks:
+            requests = session.workloads.gate_requests(gate_run, look)
+            session.checked_results(requests, on_progress, gate_run.suite.name)
+            verdict = _evaluate_look(session, gate_run, look)
+            needs_all = session.settings.accept and look.cases is not None
+            is_decided = verdict.outcome in (Outcome.PASSED, Outcome.FAILED)
+            if is_decided and not needs_all:
+                break
+    return GateResult(with_exam(session, gate_run, identity.add_to(verdict)), look)
+
+
+def request_first_look(
+    session: Session,
+    gate_run: GateRun,
+    *,
+    submit_with: Iterable[GateRun] = (),
+    on_progress: OnProgress | None = None,
+) -> IdentityReport:
+    """Send the requests of a gate, wait for its first look, and check the variant's identity.
+
+    Raises:
+        FtgateError: a scorer cannot be used, requests cannot be sent, or too few replies came.
+    """
+    # A marked function scores its replies itself.
+    if gate_run.function_suite is None:
+        with session.show_progress(on_progress):
+            _validate_scorers(session, gate_run)
+    if submit_with:
+        session.submit(submit_with)
+    elif gate_run.gate.skill_cases and not session.is_submitted(gate_run):
+        session.ask_pilots([(gate_run.suite, gate_run.variant)])
+    session.accepted_record(gate_run.gate_suite)
+    try:
+        return _check_identity(session, gate_run, on_progress)
+    except RepliesMissing as error:
+        if not isinstance(error.__cause__, WrongModel):
+            raise
+        from pytest_ftgate.runner.identity import wrong_model_report
+
+        return wrong_model_report(session, gate_run, str(error.__cause__))
+
+
+def _check_identity(
+    session: Session, gate_run: GateRun, on_progress: OnProgress | None
+) -> IdentityReport:
+    """Wait for the identity probes, then for the other requests of the first look."""
+    requests, suite = session.workloads.gate_requests(gate_run), gate_run.suite.name
+    probes = session.workloads.identity_probes(gate_run)
+    if probes:
+        session.checked_results([probes], on_progress, suite)
+        # Imports SciPy, which another thread has imported while this one waited for replies.
+        from pytest_ftgate.runner.identity import check_tuned_identity
+
+        report = check_tuned_identity(session, gate_run, on_progress)
+        if report.invalid_reason:
+            session.withdraw(gate_run)
+            return report
+    results = session.checked_results(requests, on_progress, suite)
+    from pytest_ftgate.runner.identity import check_identity  # likewise
+
+    return check_identity(session, gate_run, results, on_progress=on_progress)
+
+
+def request_all(session: Session, gates: Iterable[GateRun]) -> None:
+    """Wait for the first looks of *gates*; each gate reports by itself what has failed."""
+    for gate_run in gates:
+        with suppress(FtgateError):
+            for requests in session.workloads.gate_requests(gate_run):
+                session.results(requests)
+
+
+def _validate_scorers(session: Session, gate_run: GateRun) -> None:
+    """Raise an error if a scorer or a judge cannot be used, before replies are paid for."""
+    suite, gate = gate_run.suite, gate_run.gate
+    validate_rules(suite.cases, suite.path.parent)
+    validate_rules(gate.skill_cases, suite.path.parent)
+    if suite.judges and gate.reads_grades:
+        session.judges.validations(suite)
+
+
+@dataclass(frozen=True, slots=True)
+class _SessionEvidence:
+    """The evidence of one look of a gate, from the replies of a session."""
+
+    session: Session
+    gate_run: GateRun
+    look: Look
+
+    @property
+    def suite(self) -> Suite:
+        return self.gate_run.suite
+
+    @property
+    def variant(self) -> Variant:
+        return self.gate_run.variant
+
+    @property
+    def peak_in_flight(self) -> int:
+        return self.session.progress.peak_in_flight
+
+    def task_scores(self, variant: Variant, *, graded: bool = False) -> VariantScores:
+        return self.session.scores.task_scores(self.suite, variant, self.look, graded=graded)
+
+    def shown_baseline(self, *, graded: bool) -> VariantScores | None:
+        return self.session.submitted_scores(self.suite, self.variant, self.look, graded=graded)
+
+    def must_pass_scores(self) -> tuple[VariantScores, VariantScores | None] | None:
+        return self.session.scores.must_pass_scores(self.suite, self.variant, self.look)
+
+    @property
+    def levels(self) -> Levels:
+        return self.session.levels(self.suite)
+
+    def accepted(self, gate: Gate) -> Samples | None:
+        from pytest_ftgate.results.accepted import accepted_samples
+
+        record = self.session.accepted_record(self.suite)
+        return accepted_samples(record, self.suite, self.variant.name, gate.kind)
+
+    def anchor(self, gate: Gate) -> Samples | None:
+        from pytest_ftgate.results.accepted import anchor_samples
+
+        record = self.session.accepted_record(self.suite)
+        return anchor_samples(record, self.suite, self.variant.name, gate.kind)
+
+    def baseline_drift(self) -> str:
+        from pytest_ftgate.runner.identity import baseline_drift
+
+        return baseline_drift(self.session, self.gate_run, self.look)
+
+    def judge_evidence(
+        self, scores: VariantScores, baseline: VariantScores
+    ) -> JudgeEvidence | None:
+        found = judge_evidence_of(self.session, self.suite, scores, baseline)
+        if found:
+            self.session.scores.judge_evidence[scores] = found
+        return found
+
+    def skill_scores(self, variant: Variant, gate: Gate, mode: str) -> VariantScores:
+        return self.session.scores.skill_scores(self.suite, variant, gate, mode)
+
+    def repeated_skill_scores(
+        self, variant: Variant, gate: Gate, case_ids: Sequence[str]
+    ) -> VariantScores:
+        return self.session.scores.repeated_skill_scores(self.suite, variant, gate, case_ids)
+
+    def level_choices(self, variant: Variant) -> tuple[LevelChoice, ...]:
+        return self.session.workloads.level_choices(self.suite, variant)
+
+    def divergences(self, variant: Variant, gate: Gate) -> Sequence[CaseDivergence]:
+
+        return case_divergences(self.session, self.suite, variant, gate)
+
+    def reply_times(self, variant: Variant) -> ReplyTimes:
+        return self.session.reply_times(self.suite, variant, self.look)
+
+
+def judge_evidence_of(
+    session: Session, suite: Suite, scores: VariantScores, baseline: VariantScores
+) -> JudgeEvidence | None:
+    """Return the evidence on the judges that graded *scores*, or None without judges."""
+    if not suite.judges:
+        return None
+    from pytest_ftgate.gates.judges import JudgeEvidence
+
+    alone = suite.reply.score.kind == "judge" and all(
+        result.case.score.key == suite.reply.score.key for result in scores.results.values()
+    )
+    compared = None if baseline is scores else baseline
+    said, before = human_scores(suite, scores, compared) if alone else ({}, {})
+    pairwise = alone and any(judge.is_pairwise for judge in suite.judges)
+    # A pairwise judge does not grade the baseline, which would be compared with itself.
+    graded = [side for side in (scores, baseline) if not (pairwise and side is baseline)]
+    grades = [
+        score.correct
+        for side in graded
+        for result in side.results.values()
+        for score in result.scores
+        if score.correct is not None
+    ]
+    is_constant = len({*grades}) == 1 and len(grades) >= _MIN_CONSTANT_GRADES
+    return JudgeEvidence(
+        validations=session.judges.validations(suite),
+        is_sole_score=alone,
+        human_scores=said,
+        baseline_human_scores=before,
+        is_pairwise=pairwise,
+        ungraded_note=_ungraded_note(scores),
+        constant_grades=len(grades) if is_constant else 0,
+    )
+
+
+def _ungraded_note(scores: VariantScores) -> str:
+    """Return how many replies have no grade, and the first reason; "" if all are graded."""
+    content = [score for result in scores.results.values() for score in result.scores]
+    reasons = [score.reason for score in content if score.correct is None and score.reason]
+    return f"no grade for {len(reasons)} of {len(content)} replies: {reasons[0]}" if reasons else ""
+
+
+def _evaluate_look(session: Session, gate_run: GateRun, look: Look) -> Verdict:
+    """Return the verdict of the gate on the replies up to *look*."""
+    evidence = _SessionEvidence(session, gate_run, look)
+    verdict = kind_of(gate_run.gate).evaluate(gate_run.gate, evidence)
+    notes = (*verdict.notes, *contamination_notes(session, gate_run))
+    return note_missing_replies(session, replace(verdict, notes=notes))
+
+
+def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
+    """Return *verdict* with the reason for missing replies, if there are any."""
+    check, values = verdict.check, verdict.statement.values
+    if not (check.missing if check else values.get("missing")):
+        return verdict
+    if session.stop_reason and not any(session.stop_reason in note for note in verdict.notes):
+        verdict = replace(verdict, notes=(*verdict.notes, session.stop_reason))
+    if not (check.n if check else "rate" in values):
+        if any(judge.error for judge in verdict.judges):
+            return verdict
+        kind = StatementKind.NO_GRADES if verdict.judges else StatementKind.NO_REPLIES
+        lacks = {"lacks": "tokens"} if check and check.unit == "usd" else {}
+        return replace(verdict, statement=Statement(kind, {**lacks}), checks=())
+    return verdict
+
+
+def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[str]:
+    """Yield a note on the cases that do not count because the variant was trained on them."""
+    suite, variant = gate_run.suite, gate_run.variant
+    if not gate_run.gate.is_rate:
+        return
+    contaminated = session.workloads.contaminated_cases(suite, variant)
+    if contaminated and variant.training_data:
+        ids = [case.id for case in suite.cases if case.id in contaminated]
+        named = ", ".join(ids[:_MAX_NAMED]) + (", …" if len(ids) > _MAX_NAMED else "")
+        count = f"{len(ids)} of {len(suite.cases)} cases do not count"
+        yield f"{count}: {variant.name} was trained on them ({variant.training_data.name}): {named}"
+
+
+def measure_ungated(
+    session: Session, suite: Suite, on_progress: OnProgress | None
+) -> Iterator[Verdict]:
+    """Yield the measurements of the variants without gates."""
+    from pytest_ftgate.gates.measures import unmeasured_verdict
+    from pytest_ftgate.runner.identity import check_ungated_identity
+
+    look = full_look(suite)
+    for variant in suite.variants.values():
+        if variant.gated:
+            continue
+        try:
+            session.ask_first_probes([(suite, variant)])
+            requests = session.workloads.task_requests(suite, variant, look)
+            probes = session.workloads.probe_stages(suite, variant)[0] if variant.tuned else ()
+            results = session.checked_results([requests, *probes], on_progress, suite.name)
+            scores = session.scores.task_scores(suite, variant, look)
+            identity = check_ungated_identity(
+                session, suite, variant, requests, results, on_progress
+            )
+        except FtgateError as error:
+            yield unmeasured_verdict(suite, variant, str(error))
+            continue
+        yield from _measure_variant(session, suite, scores, identity)
+
+
+def _measure_variant(
+    session: Session, suite: Suite, scores: VariantScores, identity: IdentityReport
+) -> Iterator[Verdict]:
+    """Yield the measurements of one variant; none with a wrong identity or too few replies."""
+    from pytest_ftgate.gates.measures import unmeasured_verdict
+
+    variant = suite.variants[scores.variant]
+    if identity.invalid_reason:
+        yield unmeasured_verdict(suite, variant, f"not what it claims: {identity.invalid_reason}")
+        return
+    if 2 * len(scores.unanswered) > len(scores.results):
+        yield unmeasured_verdict(suite, variant, scores.unanswered[0].missing_reasons[0])
+        return
+    for gate in suite.gates.values():
+        evidence = _SessionEvidence(session, GateRun(suite, gate, variant), full_look(suite))
+        for verdict in kind_of(gate).measure(gate, evidence):
+            yield identity.add_to(verdict)
+
+
+def interrupted_notes(session: Session, gates: Iterable[GateRun]) -> Iterator[str]:
+    """Yield a note on an interrupted run, and one on each variant with cases left to ask.
+
+    The session is closed, and no request is in flight.
+    """
+    progress = session.progress
+    submitted = {
+        (gate_run.gate_suite.name, gate_run.variant.name): gate_run
+        for gate_run in gates
+        if gate_run.gate.is_rate and gate_run.planned and session.is_submitted(gate_run)
+    }
+    if submitted and progress.failed:
+        count = f"cut off with {progress.failed:,} of {progress.to_send:,} requests not answered"
+        yield f"{count}; the same command continues, and no reply is paid for twice"
+    for gate_run in submitted.values():
+        # Best effort: partial results may be inconsistent.
+        with suppress(Exception):
+            suite, variant = gate_run.suite, gate_run.variant
+            scores = session.scores.task_scores(suite, variant, full_look(suite), graded=False)
+            yield from _progress_note(variant.name, scores)
+
+
+def _progress_note(variant: str, scores: VariantScores) -> Iterator[str]:
+    """Yield a note on a variant without replies to all of its cases."""
+    from pytest_ftgate.gates.figures import rate_figure
+    from pytest_ftgate.gates.samples import samples_from_scores
+
+    answered = len(scores.results) - len(scores.unanswered)
+    if answered == len(scores.results):
+        return
+    rate = rate_figure(samples_from_scores(scores, "accuracy"))
+    right = f", {percent(rate.value)} right" if rate.n else ""
+    yield f"{variant} so far: {answered:,} of {len(scores.results):,} cases{right}"

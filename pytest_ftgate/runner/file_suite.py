@@ -1,0 +1,332 @@
+"""The suite that compares files of answers: in memory, and as files that pytest evaluates."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected, SuiteError
+from pytest_ftgate.gates.design import design_of
+from pytest_ftgate.gates.feasibility import with_default_limits
+from pytest_ftgate.gates.kinds import check_feasibility
+from pytest_ftgate.gates.number_text import round_up_to_point
+from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow
+from pytest_ftgate.readers.pairing import PairedRows, with_expected
+from pytest_ftgate.readers.table import Row
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.suite.cases import to_cases
+from pytest_ftgate.suite.declaration import DeclaredReply, Thresholds
+from pytest_ftgate.suite.draft import SuiteSource
+from pytest_ftgate.suite.external_cases import case_value
+from pytest_ftgate.suite.formats import resolve_format
+from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant, digest
+from pytest_ftgate.suite.providers import RECORDED
+from pytest_ftgate.suite.rule import Rule, function_error
+from pytest_ftgate.suite.scorers import parse_number, resolve_score
+
+_SUFFIX = ".ftgate.yaml"
+#: More distinct answers are hardly labels.
+_MAX_LABELS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedSuite:
+    """A suite of recorded variants, with all that its files hold.
+
+    Attributes:
+        declared: the value of ``reply`` in the suite file.
+        case_rows: the lines of the file of cases, as values.
+        reply_rows: by variant, the lines of its file of replies, as values.
+    """
+
+    suite: Suite
+    declared: Mapping[str, Any]
+    case_rows: Sequence[Mapping[str, Any]]
+    reply_rows: Mapping[str, Sequence[Mapping[str, Any]]]
+
+    def requests(self, variant: str) -> tuple[CaseRequest, ...]:
+        """Return a request for each reply of *variant*, and for each case without one."""
+        # As with a file of replies, two sides have the same requests if all replies are equal.
+        shared = digest(self.reply_rows[variant])
+        counts: dict[str, int] = {}
+        for row in self.reply_rows[variant]:
+            counts[row["id"]] = counts.get(row["id"], 0) + 1
+        return tuple(
+            CaseRequest(case, repeat, _request(case, repeat, shared))
+            for case in self.suite.cases
+            for repeat in range(max(1, counts.get(case.id, 0)))
+        )
+
+    def results(self, variant: str) -> dict[str, Reply | FtgateError]:
+        """Return the reply to each request of *variant*, or why there is none."""
+        replies: dict[str, list[Reply]] = {}
+        for row in self.reply_rows[variant]:
+            reply = Reply(text=row["text"], score=row.get("score"))
+            replies.setdefault(row["id"], []).append(reply)
+        results: dict[str, Reply | FtgateError] = {}
+        for case_request in self.requests(variant):
+            given = replies.get(case_request.case.id)
+            missing = RequestRejected(f"{variant} has no reply")
+            reply_or_error = given[case_request.repeat] if given else missing
+            results[case_request.fingerprint] = reply_or_error
+        return results
+
+    def write(self, path: Path, origin: str) -> list[Path]:
+        """Write the suite to *path*, and cases and replies beside it; *origin* is for a comment.
+
+        Raises:
+            ConfigurationError: the name is not that of a suite, or a file exists already.
+        """
+        if not path.name.endswith(_SUFFIX) or path.name == _SUFFIX:
+            raise ConfigurationError(f"{path}: the name of a suite ends in {_SUFFIX}")
+        stem = path.name.removesuffix(_SUFFIX)
+        files = {path.with_name(f"{stem}.cases.jsonl"): _json_lines(self.case_rows)}
+        for variant, rows in self.reply_rows.items():
+            files[path.with_name(f"{stem}.{variant}.jsonl")] = _json_lines(rows)
+        files[path] = "".join(f"{line}\n" for line in self._yaml_lines(stem, origin))
+        existing = [str(file) for file in files if file.exists()]
+        if existing:
+            raise ConfigurationError(
+                f"{', '.join(existing)} exists already; remove it, or choose another name"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for file, text in files.items():
+            file.write_text(text, "utf-8")
+        return [*files]
+
+    def _yaml_lines(self, stem: str, origin: str) -> Iterator[str]:
+        gate = next(iter(self.suite.gates.values()))
+        yield f"# made by pytest-ftgate compare from {' '.join(origin.split())}"
+        yield f"cases: {json.dumps(f'{stem}.cases.jsonl')}"
+        yield f"reply: {json.dumps(self.declared, ensure_ascii=False)}"
+        if self.suite.repeats != 1:
+            yield f"repeats: {self.suite.repeats}"
+        yield "variants:"
+        for name, variant in self.suite.variants.items():
+            keys = {"provider": variant.provider, "replies": f"{stem}.{name}.jsonl"}
+            declared = keys if variant.gated else {**keys, "gated": False}
+            yield f"  {json.dumps(name)}: {json.dumps(declared, ensure_ascii=False)}"
+        yield f"baseline: {json.dumps(self.suite.baseline)}"
+        limit = {} if gate.has_default_limit else {"max_drop": gate.max_drop}
+        slices = {"slices": ["tag"]} if any(case.tags for case in self.suite.cases) else {}
+        yield f"gates: {json.dumps({gate.kind: {**limit, **slices}})}"
+
+
+def _json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+
+
+def _request(case: Case, repeat: int, shared: str) -> Request:
+    return Request(
+        fingerprint=digest([shared, case.id, repeat]),
+        provider=RECORDED,
+        model="",
+        messages=(),
+        max_tokens=1,
+        sampling={},
+        repeat=repeat,
+    )
+
+
+# Building the suite ------------------------------------------------------------------------------
+
+
+def build_suite(
+    files: Sequence[AnswerFile],
+    paired: PairedRows,
+    scorer: str | Mapping[str, Any] | None,
+    max_drop: float | None,
+) -> ComparedSuite:
+    """Return the suite whose accuracy gate compares the candidates with the base.
+
+    *scorer* is a score as in a suite file; None for the scores of the files, else for a rule that
+    fits the expected answers.
+
+    Raises:
+        ConfigurationError: the score or the limit cannot be used.
+        SuiteError: a case does not fit its score, or there are too few cases.
+    """
+    cases = with_expected(paired.cases, paired.rows[1:])
+    declared = _declared_reply(files, paired, cases, scorer)
+    source = SuiteSource(root=Path.cwd(), path=Path.cwd() / f"compare{_SUFFIX}")
+    reply = _resolve_reply(source, declared)
+    case_rows = [case_value(case_id, row, reply.score.kind) for case_id, row in cases.items()]
+    lines = (row.line for row in cases.values())
+    path = files[0].path.absolute()
+    rows = (Row(path, line, value) for line, value in zip(lines, case_rows, strict=True))
+    built = to_cases(source, rows, reply)
+    if source.errors:
+        raise SuiteError(files[0].name, source.errors)
+    suite = _with_limit(_suite(files, built, reply, max_drop, paired.repeats))
+    reply_rows = (_reply_rows(side, reply.score) for side in paired.rows)
+    return ComparedSuite(
+        suite=suite,
+        declared=declared,
+        case_rows=case_rows,
+        reply_rows=dict(zip(suite.variants, reply_rows, strict=True)),
+    )
+
+
+def _suite(
+    files: Sequence[AnswerFile],
+    cases: tuple[Case, ...],
+    reply: ReplyRules,
+    max_drop: float | None,
+    repeats: int,
+) -> Suite:
+    shown = " → ".join(file.name for file in files)
+    if not any(case.is_scorable for case in cases):
+        remedy = "name a column with --expected or --score"
+        parts = (f"{shown}: no expected answer and no score", remedy, *files[0].notes)
+        raise ConfigurationError("; ".join(parts))
+    # Repeated replies vary, as those in a file with several replies to a case do.
+    sampling = {"temperature": 1.0} if repeats > 1 else {}
+    variants = {
+        name: Variant(name=name, line=1, provider=RECORDED, gated=index > 0, sampling=sampling)
+        for index, name in enumerate(variant_names(files))
+    }
+    slices = ("tag",) if any(case.tags for case in cases) else ()
+    gate = RateGate(kind="accuracy", line=1, max_drop=_limit(max_drop), slices=slices)
+    return Suite(
+        path=Path.cwd() / f"compare{_SUFFIX}",
+        name=shown,
+        cases=cases,
+        reply=reply,
+        variants=variants,
+        baseline=next(iter(variants)),
+        gates={gate.kind: gate},
+        ladder=Thresholds(),
+        repeats=repeats,
+    )
+
+
+def _with_limit(suite: Suite) -> Suite:
+    """Return *suite* with the limit that its cases can show, unless one is declared.
+
+    Raises:
+        ConfigurationError: there are too few cases for a limit.
+    """
+    try:
+        suite = with_default_limits(suite, {})
+        check_feasibility(suite)
+    except SuiteError as error:
+        raise ConfigurationError(_too_few_cases(suite)) from error
+    return suite
+
+
+#: A larger limit lets half of the right answers go, so it is not advised.
+_MAX_ADVISED_LIMIT = 0.5
+
+
+def _too_few_cases(suite: Suite) -> str:
+    """Return what the cases can show, and what would show the limit."""
+    from pytest_ftgate.gates.power import (
+        MAX_DEFAULT_LIMIT,
+        assumed_discordance,
+        design_cases_needed,
+        design_certifiable_limit,
+    )
+
+    gate = next(iter(suite.gates.values()))
+    design, discordance = design_of(suite, gate), assumed_discordance(suite)
+    target = gate.max_drop or MAX_DEFAULT_LIMIT
+    shown = design_certifiable_limit(design, discordance)
+    remedy = ""
+    if shown is not None and shown <= _MAX_ADVISED_LIMIT:
+        remedy = f", or --max-drop {round_up_to_point(shown):g}"
+    return (
+        f"{design.description} cannot show that a drop stays below {target * 100:.3g} points; it "
+        f"takes about {design_cases_needed(design, discordance, target)}{remedy}"
+    )
+
+
+def _limit(max_drop: float | None) -> float | None:
+    if max_drop is not None and not 0 < max_drop < 1:
+        percent = f"; for {max_drop:g} points write {max_drop / 100:g}" if max_drop >= 1 else ""
+        raise ConfigurationError(f"--max-drop is {max_drop:g}, but is above 0 and below 1{percent}")
+    return max_drop
+
+
+def variant_names(files: Sequence[AnswerFile]) -> tuple[str, ...]:
+    """Return a short and unique name for each file: its stem, its folder, or with a number."""
+    for name_of in (_stem, lambda file: f"{file.path.absolute().parent.name}-{_stem(file)}"):
+        names = [re.sub(r"[^\w.-]+", "-", name_of(file)).strip("-.") for file in files]
+        if all(names) and len({*names}) == len(names):
+            return tuple(names)
+    return tuple(f"{_stem(file) or 'file'}-{n}" for n, file in enumerate(files, start=1))
+
+
+def _stem(file: AnswerFile) -> str:
+    part = file.name.partition("::")[2]
+    return part or (file.path.name.partition(".")[0] if file.path.suffix else file.name)
+
+
+def _declared_reply(
+    files: Sequence[AnswerFile],
+    paired: PairedRows,
+    cases: Mapping[str, AnswerRow],
+    scorer: str | Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return the value of ``reply`` in a suite file."""
+    scores = [row.score for side in paired.rows for rows in side.values() for row in rows]
+    stated = [score for score in scores if score is not None]
+    if scorer is None and all(_has_scores(side) for side in paired.rows):
+        partial = any(score not in (0.0, 1.0) for score in stated)
+        return {"score": {"recorded": {"partial": True}} if partial else "recorded"}
+    expected = [row.expected for row in cases.values() if row.expected is not None]
+    if scorer is None and stated and not expected:
+        without = [
+            f.name for f, side in zip(files, paired.rows, strict=True) if not _has_scores(side)
+        ]
+        raise ConfigurationError(f"{', '.join(without)} has neither scores nor expected answers")
+    if scorer is None:
+        is_number = bool(expected) and all(
+            parse_number(answer, {}) is not None for answer in expected
+        )
+        return {"score": "numeric" if is_number else "exact"}
+    labels = sorted({str(answer) for answer in expected if not isinstance(answer, list | Mapping)})
+    if scorer == "choice" and 1 < len(labels) <= _MAX_LABELS:
+        return {"format": {"choice": labels}, "score": scorer}
+    return {"score": scorer}
+
+
+def _has_scores(side: Mapping[str, tuple[AnswerRow, ...]]) -> bool:
+    return any(row.score is not None for rows in side.values() for row in rows)
+
+
+def _resolve_reply(source: SuiteSource, declared: Mapping[str, Any]) -> ReplyRules:
+    try:
+        reply = DeclaredReply.model_validate(declared)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"]
+        raise ConfigurationError(f"--scorer: {message}") from error
+    score = resolve_score(source, reply.score, 0)
+    problem = function_error(score, source.path.parent)
+    if any(part.kind == "judge" for part in score.parts):
+        problem = "a judge sends requests to a model; grade the replies in a suite"
+    if problem or source.errors:
+        raise ConfigurationError(f"--scorer: {problem or source.errors[0].message}")
+    formats = tuple(resolve_format(source, rule, lambda *_: 0) for rule in reply.format)
+    return ReplyRules(format=formats, score=score)
+
+
+def _reply_rows(
+    side: Mapping[str, tuple[AnswerRow, ...]], score: Rule
+) -> tuple[dict[str, Any], ...]:
+    """Return the replies of one file as lines of a file of recorded replies."""
+    is_stated = score.kind == RECORDED
+    return tuple(
+        {"id": case_id, "text": row.reply or ""} | ({"score": row.score} if is_stated else {})
+        for case_id, rows in side.items()
+        for row in rows
+        # A reply without the score that counts is as good as none.
+        if (row.score if is_stated else row.reply) is not None
+    )

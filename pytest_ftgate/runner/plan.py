@@ -1,0 +1,505 @@
+"""The plan of a run: its requests and the power of its gates, without sending anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from statistics import mean
+
+from pytest_ftgate.adapters.lora import CONFIG_FILE, adapter_facts, adapter_sha256, scale_of_file
+from pytest_ftgate.cache.cache import Cache
+from pytest_ftgate.client.budget import JUDGE_LABEL
+from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.gates.design import design_of
+from pytest_ftgate.gates.measures import guess_rate, pairs_of_scores, rate_of_scores
+from pytest_ftgate.gates.number_text import quantity
+from pytest_ftgate.gates.power import (
+    PowerEstimate,
+    assumed_discordance,
+    coarse_limit_note,
+    default_limit_problem,
+    estimate_minimum_power,
+    estimate_power,
+)
+from pytest_ftgate.providers.recorded import RecordedReplies
+from pytest_ftgate.reporting.ladder import coverage_gap_lines
+from pytest_ftgate.requests.api_keys import KeyUse, key_use
+from pytest_ftgate.requests.builder import reading_requests
+from pytest_ftgate.requests.estimate import ReplyHistory, RequestEstimate, estimate_requests
+from pytest_ftgate.requests.judges import JudgeRequest
+from pytest_ftgate.requests.preflight import (
+    Contamination,
+    find_contamination,
+    find_skill_contamination,
+    lint,
+    thought_warning,
+)
+from pytest_ftgate.requests.reply import Reply, answered, read_reply
+from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
+from pytest_ftgate.requests.request_groups import (
+    base_name,
+    base_variant,
+    replies_vary,
+    side_repeats,
+)
+from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.recommend import coverage_gaps
+from pytest_ftgate.runner.scores import label_input
+from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.scoring.score import ContentScore
+from pytest_ftgate.scoring.scorers import is_refused_or_truncated
+from pytest_ftgate.scoring.scores import VariantScores, score_replies
+from pytest_ftgate.suite.gate_kinds import skills_gate
+from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
+from pytest_ftgate.suite.providers import provider_spec
+from pytest_ftgate.suite.skill_levels import levels_note, possible_cases
+
+#: The length in characters of a stand-in for a missing reply, if its request allows as much.
+_STAND_IN_LENGTH, _CHARACTERS_PER_TOKEN = 400, 4
+
+_Requests = tuple[CaseRequest, ...]
+
+
+def cached_replies(session: Session, suite: Suite, variant: Variant) -> list[tuple[Case, str]]:
+    """Return the complete cached replies of *variant*, each with its case."""
+    case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
+    replies = _known_replies(session, variant.name, case_requests, only_cached=True)
+    return [
+        (case_request.case, reply.text)
+        for case_request, reply in answered(case_requests, replies)
+        if not is_refused_or_truncated(reply, case_request.case)
+    ]
+
+
+def judge_requests(
+    session: Session, suite: Suite, variants: Iterable[Variant], *, only_cached: bool
+) -> list[Request]:
+    """Return the requests to the judges of *suite* about its labels and the replies of *variants*.
+
+    Requests about replies that a run has yet to bring are included unless *only_cached*.
+
+    Raises:
+        FtgateError: the requests to a judge or a variant cannot be built.
+    """
+    if not suite.judges:
+        return []
+    groups = chain(
+        _label_requests(session, suite),
+        _reply_requests(session, suite, variants, only_cached=only_cached),
+    )
+    case_requests = (request.case_request for request in chain.from_iterable(groups))
+    return [*distinct_requests(case_requests)]
+
+
+def _label_requests(session: Session, suite: Suite) -> Iterator[Sequence[JudgeRequest]]:
+    for prompter, labels, padded in session.judges.validation_labels(suite):
+        yield from (prompter.requests(label_input(label)) for label in labels)
+        yield from (prompter.requests(label_input(label, times=2)) for label in padded)
+
+
+def _reply_requests(
+    session: Session, suite: Suite, variants: Iterable[Variant], *, only_cached: bool
+) -> Iterator[Sequence[JudgeRequest]]:
+    look, baseline = full_look(suite), suite.variants[suite.baseline]
+    is_pairwise = any(judge.is_pairwise for judge in suite.judges)
+    baseline_requests = (
+        session.workloads.task_requests(suite, baseline, look) if is_pairwise else ()
+    )
+    known_replies = partial(_known_replies, session, only_cached=only_cached)
+    baseline_replies = known_replies(baseline.name, baseline_requests)
+    for variant in variants:
+        case_requests = session.workloads.task_requests(suite, variant, look)
+        replies = known_replies(variant.name, case_requests)
+        entries = session.judges.judge_requests(suite, case_requests, replies, baseline_replies)
+        for _, _, requests_or_score in entries:
+            if not isinstance(requests_or_score, ContentScore):
+                yield requests_or_score
+
+
+def _known_replies(
+    session: Session, variant: str, case_requests: _Requests, *, only_cached: bool
+) -> Mapping[str, Reply]:
+    """Return the cached and recorded replies, and unless *only_cached* stand-ins for others."""
+    cache = session.open_cache()
+    cached = cache.replies({case_request.fingerprint for case_request in case_requests})
+    cache.close()
+    replies = {}
+    with RecordedReplies() as recorded:
+        for case_request in case_requests:
+            request = case_request.request
+            reply = cached.get(request.fingerprint) or _recorded_reply(recorded, request)
+            if reply is None and not only_cached:
+                reply = _stand_in(variant, case_request)
+            if reply is not None:
+                replies[request.fingerprint] = reply
+    return replies
+
+
+def _recorded_reply(recorded: RecordedReplies, request: Request) -> Reply | None:
+    result = recorded.reply_or_error(request) if request.replies else None
+    return result if isinstance(result, Reply) else None
+
+
+def _stand_in(variant: str, case_request: CaseRequest) -> Reply:
+    """Return a typical reply with a text that no other request has."""
+    max_length = _CHARACTERS_PER_TOKEN * case_request.request.max_tokens
+    text = f"{variant} {case_request.case.id} {case_request.repeat} "
+    return Reply(text=text.ljust(min(_STAND_IN_LENGTH, max_length), "x"))
+
+
+def estimate_variants(
+    session: Session, gates: Sequence[GateRun], told: Collection[str] = ()
+) -> tuple[list[RequestEstimate], list[str]]:
+    """Return the estimated requests of each variant, and the errors of the other variants.
+
+    Errors that were *told* are left out.
+    """
+    by_variant, errors = _variant_requests(session, gates)
+    by_variant += _judge_requests_of_gates(session, gates, errors)
+    every_request = [request for _, requests in by_variant for request in requests]
+    cache, is_fresh = session.open_cache(), session.settings.replies == "fresh"
+    fingerprints = (request.fingerprint for request in every_request)
+    cached = cache.replies(fingerprints, this_run=is_fresh)
+    concurrency = session.settings.concurrency
+    estimates = []
+    for variant, requests in by_variant:
+        known = {*cached, *(request.fingerprint for request in requests if request.replies)}
+        history = _reply_history(requests, every_request, cached, cache)
+        estimate = estimate_requests(variant, requests, known, history, concurrency)
+        keys, refused = _keys(session, requests)
+        estimates.append(replace(estimate, keys=tuple((key.name, key.host) for key in keys)))
+        errors += [(variant, message) for message in refused]
+    cache.close()
+    lines = {f"{name}: {message}": message for name, message in errors}
+    return estimates, [line for line, message in lines.items() if not {line, message} & {*told}]
+
+
+def _keys(session: Session, requests: Iterable[Request]) -> tuple[list[KeyUse], list[str]]:
+    """Return the keys that *requests* carry, and the errors of those that must not be sent."""
+    uses = dict.fromkeys(key_use(request, os.environ) for request in requests)
+    errors = {use: session.key_error(use) for use in uses if use}
+    sent = [use for use, message in errors.items() if not message]
+    return sent, [*filter(None, errors.values())]
+
+
+def _variant_requests(
+    session: Session, gates: Sequence[GateRun]
+) -> tuple[list[tuple[str, list[Request]]], list[tuple[str, str]]]:
+    """Return the requests that each variant adds, and the errors of the other variants."""
+    seen, errors = set[str](), list[tuple[str, str]]()
+    new_requests: list[tuple[str, list[Request]]] = []
+    for suite, variant in _planned_variants(gates):
+        try:
+            groups = _groups_of(session, gates, suite, variant)
+        except FtgateError as error:
+            errors.append((variant.name, str(error)))
+            continue
+        distinct = distinct_requests(chain.from_iterable(groups))
+        requests = [request for request in distinct if request.fingerprint not in seen]
+        seen.update(request.fingerprint for request in requests)
+        new_requests.append((variant.name, requests))
+    return new_requests, errors
+
+
+def _groups_of(
+    session: Session, gates: Sequence[GateRun], suite: Suite, variant: Variant
+) -> list[_Requests]:
+    """Return the requests of the variant's gates; an ungated variant has its regular requests."""
+    # Compared by name: each marked function has its own suite object of the same name.
+    name = (suite.name, variant.name)
+    gate_runs = [run for run in gates if (run.suite.name, run.variant.name) == name]
+    groups = [group for run in gate_runs for group in session.workloads.gate_requests(run)]
+    for run in gate_runs:
+        groups += _reading_requests(session, run) if run.gate.reads_base_replies else []
+    only_data = bool(gate_runs) and not any(run.gate.sends_requests for run in gate_runs)
+    if groups or only_data:
+        return groups
+    return [session.workloads.task_requests(suite, variant, full_look(suite))]
+
+
+def _reading_requests(session: Session, gate_run: GateRun) -> list[_Requests]:
+    """Return the requests that have the replies of a base read, with stand-ins for missing ones."""
+    suite, variant = gate_run.suite, gate_run.variant
+    base, tuned = session.workloads.base_reply_requests(suite, variant, gate_run.gate)
+    replies = _known_replies(session, base_name(variant), base, only_cached=False)
+    return reading_requests(base, tuned, replies)
+
+
+def _judge_requests_of_gates(
+    session: Session, gates: Sequence[GateRun], errors: list[tuple[str, str]]
+) -> list[tuple[str, list[Request]]]:
+    """Return the requests to judges; the errors of judges are added to *errors*."""
+    suites = {
+        gate_run.suite.name: gate_run.suite
+        for gate_run in gates
+        if gate_run.suite.judges and gate_run.gate.reads_grades and not gate_run.function_suite
+    }
+    requests: list[Request] = []
+    for name, suite in suites.items():
+        variants = [variant for owner, variant in _planned_variants(gates) if owner.name == name]
+        try:
+            requests += judge_requests(session, suite, variants, only_cached=False)
+        except FtgateError as error:
+            errors.append((JUDGE_LABEL, str(error)))
+    return [(JUDGE_LABEL, requests)] if requests else []
+
+
+def _reply_history(
+    requests: Sequence[Request],
+    every_request: Iterable[Request],
+    cached: Mapping[str, Reply],
+    cache: Cache,
+) -> ReplyHistory:
+    """Return the mean length and time of earlier replies.
+
+    These are replies to the same requests, else replies of the same model in this plan, else any
+    cached replies of a model with this name.
+    """
+    if not requests:
+        return ReplyHistory()
+    model = (requests[0].provider, requests[0].model)
+    same_model = [
+        request for request in every_request if (request.provider, request.model) == model
+    ]
+    replies = (
+        _cached_of(requests, cached)
+        or _cached_of(same_model, cached)
+        or cache.latest_of_model(requests[0].model)
+    )
+    tokens = [reply.usage["output"] for reply in replies if reply.usage.get("output")]
+    seconds = [reply.seconds for reply in replies if reply.seconds]
+    return ReplyHistory(
+        output_tokens=mean(tokens) if tokens else None, seconds=mean(seconds) if seconds else None
+    )
+
+
+def _cached_of(requests: Iterable[Request], cached: Mapping[str, Reply]) -> list[Reply]:
+    return [cached[request.fingerprint] for request in requests if request.fingerprint in cached]
+
+
+def variant_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
+    """Yield the lines about single variants: their identity, and likely mistakes in them."""
+    yield from identity_lines(session, gates)
+    yield from level_lines(session, gates)
+    yield from lint_lines(session, gates)
+
+
+def identity_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
+    """Yield one line for each tuned variant: the requests that show that it is tuned."""
+    seen = set[tuple[str, str]]()
+    for gate_run in gates:
+        suite, variant = gate_run.suite, gate_run.variant
+        # The estimates report the error of a variant that cannot be planned.
+        with suppress(FtgateError):
+            first = len(session.workloads.identity_probes(gate_run))
+            if first and (suite.name, variant.name) not in seen:
+                seen.add((suite.name, variant.name))
+                most = sum(map(len, session.workloads.probe_stages(suite, variant)[-1]))
+                more = f", at most {most:,}" if most > first else ""
+                counts = f"{first:,} of the requests{more}"
+                yield f"  identity: {variant.name} is first compared with its base: {counts}"
+
+
+def level_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
+    """Yield the levels of skills of each variant, and how they are chosen."""
+    seen = set[tuple[str, str]]()
+    for gate_run in gates:
+        suite, variant = gate_run.suite, gate_run.variant
+        if not gate_run.gate.leveled or (suite.name, variant.name) in seen:
+            continue
+        seen.add((suite.name, variant.name))
+        # The estimates report the error of a variant that cannot be planned.
+        with suppress(FtgateError):
+            choices = session.workloads.level_choices(suite, variant)
+            yield f"  skills: {variant.name}: {levels_note(choices)}"
+            if any(choice.is_assumed for choice in choices):
+                pilot = len(session.workloads.pilot_requests(suite, variant))
+                yield (
+                    f"  skills: the base of {variant.name} chooses the levels by {pilot:,} pilot "
+                    "requests of the above, which are sent first"
+                )
+
+
+def lint_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
+    """Yield one line for each likely mistake in the variants of *gates*."""
+    variants_by_message: dict[tuple[str, str], list[str]] = {}
+    for suite, variant in _planned_variants(gates):
+        # The estimates report the error of a variant that cannot be planned.
+        with suppress(FtgateError):
+            case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
+            found = chain(
+                lint(variant, case_requests),
+                _thought_warnings(session, suite, variant, case_requests),
+            )
+            for message in filter(None, found):
+                key = (suite.name, message)
+                variants_by_message.setdefault(key, []).append(variant.name)
+    for (_, message), variants in variants_by_message.items():
+        yield f"  lint: {', '.join(variants)}: {message}"
+
+
+def _thought_warnings(
+    session: Session, suite: Suite, variant: Variant, case_requests: _Requests
+) -> Iterator[str]:
+    """Yield whether a model that thinks is likely to be cut off, given its cached replies."""
+    if not case_requests or not provider_spec(variant.provider).prompted:
+        return
+    limit = max(case_request.request.max_tokens for case_request in case_requests)
+    known = _known_replies(session, variant.name, case_requests, only_cached=True)
+    replies = [reply for _, reply in answered(case_requests, known)]
+    if not replies:
+        cache = session.open_cache()
+        latest = cache.latest_of_model(variant.model)
+        replies = [read_reply(reply, suite.reply.thoughts) for reply in latest]
+        cache.close()
+    yield thought_warning(variant, replies, limit)
+    gate = skills_gate(suite)
+    if gate and gate.max_tokens and gate.applies_to(variant):
+        yield thought_warning(variant, replies, gate.max_tokens, "max_tokens of forgetting")
+
+
+def _planned_variants(gates: Sequence[GateRun]) -> Iterator[tuple[Suite, Variant]]:
+    """Yield the variants of the selected gates, and the ungated variants of their suites."""
+    # No test of its own measures the ungated variants.
+    shared = (gate_run for gate_run in gates if not gate_run.suite.only_for)
+    suites = {gate_run.suite.name: gate_run.suite for gate_run in (*gates, *shared)}
+    selected = {(gate_run.suite.name, gate_run.variant.name) for gate_run in gates}
+    for suite in suites.values():
+        for variant in suite.variants.values():
+            if not variant.gated or (suite.name, variant.name) in selected:
+                yield suite, variant
+
+
+def contaminations(gates: Sequence[GateRun]) -> Iterator[Contamination]:
+    """Yield the variants that were trained on cases of their suite or on skill cases."""
+    for suite, variant in _planned_variants(gates):
+        contamination = find_contamination(suite, variant)
+        if contamination:
+            yield contamination
+    for gate_run in gates:
+        contamination = find_skill_contamination(possible_cases(gate_run.gate), gate_run.variant)
+        if contamination:
+            yield contamination
+
+
+def adapter_lines(gates: Sequence[GateRun]) -> Iterator[str]:
+    """Yield the scale of the adapter of each variant that has one."""
+    for _, variant in _planned_variants(gates):
+        path = variant.adapter
+        if path is not None:
+            digest = adapter_sha256(path)
+            facts, ratio = adapter_facts(path, digest, variant.scale), scale_of_file(path, digest)
+            if "adapter scale" in facts:
+                more = f", {ratio:.3g} times that of {CONFIG_FILE}" if ratio else ""
+                yield f"  {variant.name}: adapter scale {facts['adapter scale']}{more}"
+
+
+def coverage_lines(gates: Sequence[GateRun]) -> Iterator[str]:
+    """Yield the coverage gaps of each suite, and its number of held-out cases."""
+    suites = {gate_run.gate_suite.name: gate_run.gate_suite for gate_run in gates}
+    for suite in suites.values():
+        if suite.holdout:
+            count = f"{quantity(len(suite.holdout), 'case')} more"
+            yield f"  {count} of {suite.name}: held out, for the chosen rung only"
+        yield from coverage_gap_lines(coverage_gaps(suite))
+
+
+def power_estimates(session: Session, gates: Sequence[GateRun]) -> list[PowerEstimate]:
+    """Return what each of *gates* can detect, given the cached replies.
+
+    Cost and latency have no estimate: their gates compare them with the limits directly.
+    """
+    return [estimate for gate_run in gates for estimate in _estimates_of_gate(session, gate_run)]
+
+
+def limit_lines(gates: Sequence[GateRun]) -> Iterator[str]:
+    """Yield a sentence on each gate whose limits show little, or nothing."""
+    found = {(run.gate_suite.name, run.gate.name): (run.gate_suite, run.gate) for run in gates}
+    has_several = len({suite for suite, _ in found}) > 1
+    for suite, gate in found.values():
+        note, of = _limit_note(suite, gate), f"{suite.name}: " if has_several else ""
+        yield from [f"{of}{gate.name}: {note}"] if note else []
+
+
+def _limit_note(suite: Suite, gate: Gate) -> str:
+    """Return what the limits of *gate* leave out, or ""."""
+    if gate.is_rate and not gate.min and not gate.has_comparison and not gate.limits_drop:
+        return "nothing can fail it; write a min: above 0"
+    if gate.evidence == "point":
+        return "the observed rate decides (evidence: point), without an allowance for chance"
+    if gate.limits_drop and gate.max_drop is None:
+        problem = default_limit_problem(suite, gate).partition(";")[0]
+        return f"{problem}, so a drop is shown and not gated"
+    return coarse_limit_note(suite, gate, gate.max_drop or 0.0) if gate.has_default_limit else ""
+
+
+def _estimates_of_gate(session: Session, gate_run: GateRun) -> Iterator[PowerEstimate]:
+    """Yield the power of the check of the minimum, and of the drop check.
+
+    A plain threshold has none: the observed rate decides.
+    """
+    gate, variant = gate_run.gate, gate_run.variant
+    if gate.evidence == "point":
+        return
+    if gate.min:
+        scores = _measurable_scores(session, gate_run, variant)
+        measured = rate_of_scores(gate_run.suite, gate, scores) if scores else None
+        design = design_of(gate_run.gate_suite, gate)
+        estimate = estimate_minimum_power(gate, variant.name, design, measured)
+        is_guess = gate.min < guess_rate(gate_run.suite, gate)
+        yield replace(estimate, pass_probability=0.0, needed=None) if is_guess else estimate
+    if gate.max_drop is not None:
+        yield _drop_estimate(session, gate_run)
+
+
+def _drop_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:
+    suite, gate, variant = gate_run.suite, gate_run.gate, gate_run.variant
+    count = session.workloads.looks(gate_run)[-1].repeats
+    reference = base_variant(variant) if gate.skill_cases else suite.variants[suite.baseline]
+    sides = (reference, variant)
+    counts = [1 if gate.skill_cases else side_repeats(suite, side, count) for side in sides]
+    estimate = partial(
+        estimate_power,
+        gate,
+        variant.name,
+        design_of(gate_run.gate_suite, gate, (counts[0], counts[1])),
+        varies=any(map(replies_vary, sides)) and not gate.skill_cases,
+    )
+    assumed = assumed_discordance(suite)
+    if variant is reference or not gate.compares(variant):
+        return estimate(assumed)
+    before, after = (_measurable_scores(session, gate_run, side) for side in sides)
+    rate = rate_of_scores(suite, gate, before) if before else None
+    if rate and rate.rate - (gate.max_drop or 0.0) <= guess_rate(suite, gate):
+        return estimate(None)
+    if before is None or after is None:
+        return estimate(assumed)
+    return estimate(assumed, measured=pairs_of_scores(suite, gate, before, after))
+
+
+def _measurable_scores(
+    session: Session, gate_run: GateRun, variant: Variant
+) -> VariantScores | None:
+    """Return the scores of *variant* for a gate on rates, if all of its replies are known."""
+    # Only a marked function can score its cached replies.
+    if not gate_run.gate.is_rate or gate_run.function_suite:
+        return None
+    return _cached_scores(session, gate_run.suite, variant)
+
+
+def _cached_scores(session: Session, suite: Suite, variant: Variant) -> VariantScores | None:
+    """Return the scores of *variant* if the cache has all of its replies."""
+    try:
+        case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
+    except FtgateError:
+        return None
+    fingerprints = {case_request.fingerprint for case_request in case_requests}
+    replies = _known_replies(session, variant.name, case_requests, only_cached=True)
+    # Grades of judges would take new requests.
+    if suite.judges or not fingerprints <= replies.keys():
+        return None
+    return score_replies(variant.name, case_requests, replies, suite.path.parent)

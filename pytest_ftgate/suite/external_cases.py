@@ -1,0 +1,182 @@
+"""Cases and recorded replies of a suite from files of any tool, by the key ``columns``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pytest_ftgate.errors import ConfigurationError, SuiteError
+from pytest_ftgate.readers.answer_rows import AnswerRow, Columns
+from pytest_ftgate.readers.answers import read_answers
+from pytest_ftgate.readers.inspect import task_of_log
+from pytest_ftgate.readers.lm_eval import newest_by_task, sample_files, task_of
+from pytest_ftgate.readers.source import Source
+from pytest_ftgate.readers.table import Row
+from pytest_ftgate.suite.model import Case
+
+#: Files that only a reader of answers can read.
+_SUFFIXES = (".tsv", ".parquet", ".eval")
+#: Replies are lines of JSON; a table of them is read as answers too.
+_REPLY_SUFFIXES = (*_SUFFIXES, ".csv", ".json")
+#: The kinds of scores that read an expected mapping, and those that read it as it is.
+_MAPPING_KINDS, _PLAIN_KINDS = ("fields", "tool_call"), ("numeric", "python")
+
+
+def case_value(case_id: str, row: AnswerRow, kind: str) -> dict[str, Any]:
+    """Return a row as a line of a file of cases, for a score of *kind*."""
+    expected = _expected(row.expected, kind)
+    keys = {"id": case_id, "input": row.input or case_id, "expected": expected}
+    value = {key: text for key, text in keys.items() if text not in (None, "")}
+    return value | ({"tags": list(row.tags)} if row.tags else {})
+
+
+def _expected(value: Any, kind: str) -> Any:
+    """Return an expected answer as a score of *kind* reads it."""
+    if isinstance(value, list | tuple):
+        # An empty list of answers is no answer.
+        return [_expected(answer, kind) for answer in value] or None
+    if kind in _MAPPING_KINDS and isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    is_read = kind in _PLAIN_KINDS and not isinstance(value, bool)
+    if value is None or isinstance(value, str) or is_read:
+        return value
+    if isinstance(value, Mapping) and kind in _MAPPING_KINDS:
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def log_cases(
+    source: Source, path: Path, line: int, tool: str
+) -> Iterator[tuple[AnswerRow, dict[str, Any]]]:
+    """Yield each case of a log of *tool* once, with its row: the tasks are skills.
+
+    The scores of the log count as they are. *line* is the line of the suite that names the file.
+    Errors go to *source*.
+    """
+    try:
+        log = read_answers(path, Columns())
+    except ConfigurationError as error:
+        source.add_error(line, f"forgetting: skills: {error}")
+        return
+    except SuiteError as error:
+        source.errors.extend(error.errors)
+        return
+    if not log.tool.lower().startswith(_TOOL_NAMES[tool]):
+        found = log.tool or "a table"
+        source.add_error(line, f"forgetting: skills: {path.name}: {found}, not {tool}")
+    elif all(row.score is None for row in log.rows):
+        source.add_error(line, f"forgetting: skills: {path.name} has no scores; log samples")
+    else:
+        yield from _cases_of_log(path, log.rows)
+
+
+#: How the format of a tool begins, by the key of its logs in a suite.
+_TOOL_NAMES = {"lm-eval": "lm-evaluation-harness", "inspect": "inspect"}
+
+
+def _cases_of_log(
+    path: Path, rows: tuple[AnswerRow, ...]
+) -> Iterator[tuple[AnswerRow, dict[str, Any]]]:
+    seen: set[str] = set()
+    name = task_of(path) if is_samples_file(path) else task_of_log(path)
+    for row in rows:
+        # The samples of a folder have the name of their task in their ids.
+        skill = row.id.partition("/")[0] if path.is_dir() else name
+        key = row.id if path.is_dir() else f"{skill}/{row.id or row.line}"
+        if key not in seen:
+            seen.add(key)
+            more = {"choices": row.choices} if row.choices > 1 else {}
+            yield row, case_value(key, replace(row, tags=()), "python") | {"skill": skill} | more
+
+
+def are_answers(path: Path, columns: Columns | None) -> bool:
+    """Return True if a file of cases is read by its *columns*, and not as cases."""
+    return columns is not None or path.suffix.lower() in _SUFFIXES
+
+
+def answer_cases(
+    source: Source, path: Path, line: int, columns: Columns | None, kind: str
+) -> Iterator[Row]:
+    """Yield the cases of a file of answers, each once, for a score of *kind*.
+
+    *line* is the line of the suite that names the file. Errors go to *source*.
+    """
+    columns = columns or Columns()
+    wanted = Columns(id=columns.id, input=columns.input, expected=columns.expected, by=columns.by)
+    try:
+        rows = read_answers(path, wanted, needs_reply=False).rows
+    except ConfigurationError as error:
+        source.add_error(line, f"cases: {error}")
+        return
+    except SuiteError as error:
+        source.errors.extend(error.errors)
+        return
+    seen: set[str] = set()
+    for row in rows:
+        # Repeated replies to a case, such as epochs, have its id again.
+        if not row.id or row.id not in seen:
+            seen.add(row.id)
+            yield Row(path, row.line, case_value(row.id, row, kind))
+
+
+def reply_columns(path: Path, options: Mapping[str, Any]) -> Columns | None:
+    """Return the columns of a recorded variant's file; None for lines of recorded replies.
+
+    *options* are those of the variant.
+    """
+    declared = options.get("columns")
+    is_log = path.is_dir() or path.suffix.lower() in _REPLY_SUFFIXES or is_samples_file(path)
+    if declared is None and not is_log:
+        return None
+    keys = declared or {}
+    # The ids pair the replies with the cases; without ids the inputs do.
+    by_input = {} if keys.get("id") else {"input": keys.get("input", "")}
+    named = {key: keys.get(key, "") for key in ("id", "reply", "score")}
+    return Columns(**named, **by_input)
+
+
+def is_samples_file(path: Path) -> bool:
+    """Return True if lm-evaluation-harness wrote the file *path*, by its name."""
+    return path.name.startswith("samples_") and path.suffix == ".jsonl"
+
+
+def files_of_replies(path: Path) -> tuple[Path, ...]:
+    """Return the files that hold recorded replies: *path*, or what is read in this folder."""
+    return (*newest_by_task(sample_files(path)).values(),) if path.is_dir() else (path,)
+
+
+def recorded_answers(path: Path, columns: Columns) -> Mapping[str, tuple[AnswerRow, ...]]:
+    """Return the rows of a file by id, or by input if they have no ids; cached until it changes.
+
+    Raises:
+        FtgateError: the file cannot be read.
+    """
+    return _recorded_answers(path, columns, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _recorded_answers(
+    path: Path, columns: Columns, modified: int
+) -> Mapping[str, tuple[AnswerRow, ...]]:
+    del modified  # part of the cache key, so that an edited file is read again
+    index: dict[str, tuple[AnswerRow, ...]] = {}
+    for row in read_answers(path, columns).rows:
+        key = row.id or row.input.strip()
+        index[key] = (*index.get(key, ()), row)
+    return index
+
+
+def rows_of_case(index: Mapping[str, tuple[AnswerRow, ...]], case: Case) -> tuple[AnswerRow, ...]:
+    """Return the rows of *case* that can be scored, of those that `recorded_answers` returns."""
+    # A file of one task has the ids of its samples alone.
+    own_id = case.id.removeprefix(f"{case.skill}/")
+    rows = index.get(case.id) or index.get(own_id) or index.get(case.input_text.strip(), ())
+    states = "score" if case.score.kind == "recorded" else "reply"
+    return tuple(row for row in rows if getattr(row, states) is not None)

@@ -1,0 +1,339 @@
+"""The fault matrix: what goes wrong, what is promised then, and the test of each promise.
+
+`python docs/site.py faults` writes docs/faults.md from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ftgate_testing.faulty_server import CASES, SOUND
+
+#: The columns: what holds whatever goes wrong.
+PROMISES = ("no reply lost", "none paid twice", "no false pass", "message", "exit code")
+SERVED = "tests/journeys/test_faults.py::test_of_a_server"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A fault of a server, which `faulty_server` has.
+
+    Attributes:
+        name: the model that meets it.
+        what: what the server does, in words.
+        message: what the report says, as a regular expression.
+        shown: the same for the page.
+        lasts: the fault is in the replies, so it stays when the server is mended.
+    """
+
+    name: str
+    what: str
+    message: str
+    shown: str
+    lasts: bool = False
+
+
+def _status(status: int, what: str, attempts: str = "") -> Served:
+    told = f"{attempts and 'no reply in … attempts; last: '}{status} fault {status}"
+    pattern = told.replace("…", r"\d+")
+    return Served(str(status), f"status {status}: {what}", pattern, told.replace("fault", "…"))
+
+
+def _again(name: str, what: str, message: str, shown: str = "") -> Served:
+    start = "no reply in … attempts; last: "
+    pattern = rf"no reply in \d+ attempts; last: {message}"
+    return Served(name, what, pattern, start + (shown or message))
+
+
+_BODY = "the body is cut off or no JSON"
+_GONE, _SHOWN_GONE = r"no connection to http://127\.0\.0\.1:\d+/v1: ", "no connection to ADDRESS: "
+SERVED_FAULTS = (
+    _again("204", "status 204: no body", _BODY),
+    Served("300", "status 300 without an address", "redirects, but says not where", "…"),
+    Served(
+        *("redirect", "status 307 to another host", "redirects to http://elsewhere.example/v1, "),
+        "ADDRESS redirects to …, where no prompt is sent",
+    ),
+    _status(400, "the request is wrong"),
+    _status(401, "no such key"),
+    _status(402, "no money"),
+    _status(403, "not allowed"),
+    _status(404, "no such model"),
+    _status(408, "too slow", "again"),
+    _status(409, "conflict", "again"),
+    _status(413, "too large"),
+    _status(422, "cannot be processed"),
+    _status(429, "rate limit", "again"),
+    _status(500, "server error", "again"),
+    _status(502, "bad gateway", "again"),
+    _status(503, "unavailable", "again"),
+    _status(504, "gateway timeout", "again"),
+    _status(529, "overloaded", "again"),
+    _again("reset", "resets the connection", f"{_GONE}.*reset", f"{_SHOWN_GONE}… reset"),
+    _again("slow drip", "sends a byte at a time", "no reply in time from ", "no reply in time"),
+    _again("half-closed", "closes its side", f"{_GONE}Server disconnected", f"{_SHOWN_GONE}…"),
+    _again(
+        "cut off", "ends in the middle of a body", f"{_GONE}Response payload", _SHOWN_GONE + "…"
+    ),
+    _again("no HTTP", "speaks another protocol", f"{_GONE}400, ", f"{_SHOWN_GONE}400, …"),
+    _again("no JSON", "sends half a JSON", _BODY),
+    _again("an empty body", "sends an empty body", _BODY),
+    Served("a page", "sends a web page", "answered with a web page, not with a reply", "…"),
+    _again("wrong type", "sends values of wrong types", "the body is no completion"),
+    _again(
+        *("nulls", "sends null for the content, the finish_reason and the model"),
+        "the body has neither content nor finish_reason",
+    ),
+    Served(
+        *("bomb", "sends a body that unpacks to gigabytes"),
+        *("the body of the reply is larger than", "the body of the reply is larger than 32 MB"),
+    ),
+    Served(
+        *("another model", "lets another model answer", "another model answered: small"),
+        *("not what it claims: another model answered: …", True),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A fault of this machine, or of another one of the run.
+
+    Attributes:
+        cells: for each promise what happens, and the test that shows it.
+    """
+
+    what: str
+    cells: tuple[tuple[str, str], ...]
+
+
+_HERE = "tests/journeys/test_faults.py::"
+_KILL, _INTERRUPTED = "tests/journeys/test_kill.py::", "tests/journeys/test_interrupted.py::"
+_PAID = "tests/journeys/test_paid_once.py::"
+_KILLS = _PAID + "test_ten_kills_cost_what_was_in_flight_and_no_more"
+_TWO = _PAID + "test_two_runs_at_once_send_each_call_once"
+_CACHE, _ENGINE = "tests/cache/test_cache.py::", "tests/client/test_engine.py::"
+_CLOCK = _HERE + "test_a_clock_that_goes_back_changes_nothing"
+_FULL = _HERE + "test_on_a_full_disk_the_run_ends_red_and_the_next_one_sends_the_rest"
+_READ_ONLY = _HERE + "test_a_cache_that_is_read_only_stops_the_run_before_it_pays"
+_NEWER = _HERE + "test_a_cache_of_a_newer_version_stops_the_run_before_it_pays"
+_TAKEN = _HERE + "test_a_cache_that_a_newer_version_takes_over_gets_no_reply_of_this_one"
+_TERM = _INTERRUPTED + "test_what_is_in_flight_comes_home_and_nothing_more_is_sent"
+_NEXT = _KILL + "test_the_next_run_asks_only_what_is_missing"
+_DIES = "tests/journeys/test_not_evaluated.py::"
+_DIES += "test_a_gate_whose_worker_dies_blocks_beside_gates_that_pass"
+_NODE = "tests/client/test_ray.py::test_a_lost_node_loses_no_call"
+_NODES = "tests/journeys/test_ray.py::"
+_NODES += "test_a_cluster_that_loses_a_node_reaches_the_verdicts_of_one_machine"
+_DAMAGE = "tests/journeys/test_cache_verb.py::"
+_DAMAGE += "test_a_run_goes_on_with_what_a_damaged_cache_still_has"
+_BLOCKED = "an error of the gate"
+_MISTAKEN = "tests/journeys/test_internal_errors.py::"
+_LOSES = _MISTAKEN + "test_where_a_reply_is_lost_by_mistake_no_gate_lacks_evidence"
+_KEEPS = _MISTAKEN + "test_where_a_room_breaks_every_reply_is_kept"
+_ROOMS = _MISTAKEN + "test_what_breaks_in_any_room_ends_the_run_and_is_told"
+_READER = "tests/journeys/test_closed_pipes.py::test_a_red_run_is_red_and_has_its_reports"
+_LENIENT = "not evaluated, which blocks, with `--ftgate-inconclusive=warn` too"
+_BROKEN = "tests/journeys/test_engine_failures.py::"
+_ENDS = _BROKEN + "test_the_run_ends_as_after_an_internal_error_and_names_the_line"
+_RESUMES = _BROKEN + "test_what_was_answered_is_kept_and_the_next_run_asks_the_rest"
+_FLYING = "tests/client/test_engine_failures.py::test_replies_that_are_on_their_way_are_kept"
+_UNEXPECTED = "unexpected … at FILE:LINE; the run ends, …"
+_SAME = ("the verdicts of one run", "as usual", "0")
+LOCAL_FAULTS = (
+    Local(
+        "the clock goes back",
+        (
+            ("all are kept", _CLOCK),
+            ("no request again", _CLOCK),
+            ("the same verdict", _CLOCK),
+            ("as usual", _CLOCK),
+            ("0", _CLOCK),
+        ),
+    ),
+    Local(
+        "the disk is full",
+        (
+            ("one that has no room is put aside, to be imported", _FULL),
+            ("no further request; after the import only the rest", _FULL),
+            (_BLOCKED, _FULL),
+            ("cannot be written: …; import with …", _FULL),
+            ("1", _FULL),
+        ),
+    ),
+    Local(
+        "the cache is read-only",
+        (
+            ("no request is sent", _READ_ONLY),
+            ("no request is sent", _READ_ONLY),
+            (_BLOCKED, _READ_ONLY),
+            ("cannot be used: …; name another file with …", _READ_ONLY),
+            ("1", _READ_ONLY),
+        ),
+    ),
+    Local(
+        "SIGTERM, or Ctrl-C",
+        (
+            ("those in flight are awaited", _TERM),
+            ("no request again", _TERM),
+            ("no verdict", _TERM),
+            ("no gate was evaluated; the run was cut off", _TERM),
+            ("2", _TERM),
+        ),
+    ),
+    Local(
+        "an exception that nothing expects, on the way of a reply: in a provider of the package, "
+        "in the engine, in the cache",
+        (
+            ("all that were stored are kept", _LOSES),
+            ("those that it met, no other", _LOSES),
+            (_LENIENT, _LOSES),
+            (_UNEXPECTED, _LOSES),
+            ("3", _LOSES),
+        ),
+    ),
+    Local(
+        "an exception that nothing expects, anywhere else: in scoring, a gate or a report",
+        (
+            ("all are kept", _KEEPS),
+            ("no request again", _KEEPS),
+            (_LENIENT, _ROOMS),
+            (_UNEXPECTED, _ROOMS),
+            ("3", _ROOMS),
+        ),
+    ),
+    Local(
+        "an exception of a provider of yours, where it answers no request",
+        (
+            ("those in flight are awaited", _FLYING),
+            ("no request again", _RESUMES),
+            ("no verdict", _ENDS),
+            (_UNEXPECTED, _ENDS),
+            ("3", _ENDS),
+        ),
+    ),
+    Local(
+        "SIGKILL",
+        (
+            (
+                "all that came are kept",
+                _KILL + "test_a_killed_run_has_no_verdict_and_every_reply_that_came",
+            ),
+            ("those in flight, no other", _KILLS),
+            ("no verdict", _KILL + "test_a_killed_run_has_no_verdict_and_every_reply_that_came"),
+            ("of the next run: … cached, … requested", _NEXT),
+            ("137", _KILL + "test_a_killed_run_has_no_verdict_and_every_reply_that_came"),
+        ),
+    ),
+    Local(
+        "a worker of pytest-xdist dies, out of memory",
+        (
+            (
+                "all that came are kept",
+                _CACHE + "test_a_killed_process_leaves_every_reply_that_it_had_stored",
+            ),
+            ("those in flight, no other", _ENGINE + "test_a_call_whose_asker_was_killed_is_asked"),
+            ("not evaluated, which blocks", _DIES),
+            ("crashed while running …", _DIES),
+            ("1", _DIES),
+        ),
+    ),
+    Local(
+        "a node of Ray is lost",
+        (
+            ("all come", _NODE),
+            ("those in flight, no other", _NODE),
+            ("the verdicts of one machine", _NODES),
+            ("as usual", _NODES),
+            ("of the verdicts", _NODES),
+        ),
+    ),
+    Local(
+        "the reader of the output closes the pipe, or there is no output",
+        (
+            ("all are kept", _READER),
+            ("no request again", _READER),
+            ("the verdicts, in all reports", _READER),
+            ("as far as it is read", _READER),
+            ("of the verdicts", _READER),
+        ),
+    ),
+    Local(
+        "the cache is damaged",
+        (
+            (
+                "what can be read is saved, with the old file",
+                "tests/cache/test_repair.py::test_what_can_be_read_of_a_damaged_file_is_saved_and_the_old_one_too",
+            ),
+            ("what cannot be read, no other", _DAMAGE),
+            ("the same verdict", _DAMAGE),
+            ("the cache … was damaged …", _DAMAGE),
+            ("0", _DAMAGE),
+        ),
+    ),
+    Local(
+        "a newer version has used the cache",
+        (
+            ("the file is left as it is", _NEWER),
+            ("no request is sent", _NEWER),
+            (_BLOCKED, _NEWER),
+            ("its format … is newer than this version reads", _NEWER),
+            ("1", _NEWER),
+        ),
+    ),
+    Local(
+        "a newer version takes the cache over during the run",
+        (
+            ("one that comes later is put aside, to be imported", _TAKEN),
+            ("no further request; after the import only the rest", _TAKEN),
+            (_BLOCKED, _TAKEN),
+            ("its format … is newer than this version reads; import with …", _TAKEN),
+            ("1", _TAKEN),
+        ),
+    ),
+    Local(
+        "two runs use one cache at once",
+        tuple((words, _TWO) for words in ("all are kept", "each request once", *_SAME)),
+    ),
+)
+
+
+def nodes() -> Iterator[str]:
+    """Yield the test of each cell."""
+    yield SERVED
+    yield from (node for row in LOCAL_FAULTS for _, node in row.cells)
+
+
+def page() -> Iterator[str]:
+    """Yield the lines of docs/faults.md."""
+    head = f"| fault | {' | '.join(PROMISES)} |\n|{'---|' * (len(PROMISES) + 1)}"
+    broken = CASES - SOUND
+    yield "# Faults\n"
+    yield "What holds when a server, a disk or a process fails. Each cell is a test: this page is"
+    yield "written from their table, `tests/ftgate_testing/faults.py`, by `docs/site.py faults`."
+    yield "\n## Faults of a server\n"
+    yield f"A server meets {broken} of {CASES} requests with the fault, every time, and answers the"
+    yield f"other {SOUND}. After that it is mended, and the run is repeated."
+    yield f"[`{SERVED}`]\n"
+    yield head
+    for fault in SERVED_FAULTS:
+        verdict = (
+            "an error of the gate, also of the next run"
+            if fault.lasts
+            else ("an error of the gate; mended, it passes")
+        )
+        message = fault.shown if fault.shown != "…" else fault.message
+        cells = ("all that came are kept", "each is answered once", verdict, f"`{message}`", "1")
+        yield f"| {fault.what} | {' | '.join(cells)} |"
+    yield "\nAn attempt that fails may have cost money at the provider. What passes by itself"
+    yield "(statuses 408, 409, 429 and from 500 on, lost connections, broken bodies) is tried again"
+    yield "within the run ([many requests](scale.md))."
+    yield "\n## Faults of this machine, and of the run\n"
+    yield head
+    for row in LOCAL_FAULTS:
+        yield f"| {row.what} | {' | '.join(words for words, _ in row.cells)} |"
+    yield "\nTheir tests:\n"
+    for row in LOCAL_FAULTS:
+        names = dict.fromkeys(node for _, node in row.cells)
+        yield f"- {row.what}: {', '.join(f'`{name}`' for name in names)}"

@@ -1,0 +1,224 @@
+"""Replies that are empty, or end at the token limit: the verdict names the likely cause."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from ftgate_testing.score_columns import case, case_result, suite
+
+from pytest_ftgate.gates.diagnosis import Cause, ending_causes, with_endings
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
+from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Step
+from pytest_ftgate.scoring.score import FormatError
+from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
+
+MARKS = "its chat template or its end token may differ from those in training"
+
+
+def scores(*replies: Reply, name: str = "new", skill: str | None = None, error=None):
+    results = [
+        CaseResult(case(f"c{n}", skill=skill), (reply,), (Score(0.0, error),), (f"f{n}",))
+        for n, reply in enumerate(replies)
+    ]
+    return VariantScores(name, {result.case.id: result for result in results})
+
+
+def found(before, after, *, tuned: bool = True, **more) -> list[Cause]:
+    """Return the causes of two lists of replies."""
+    old = scores(*before, **more) if before is not None else None
+    return [cause for cause, _ in ending_causes(old, scores(*after, **more), tuned=tuned)]
+
+
+GOOD, EMPTY = Reply(text="refund"), Reply(text=" ")
+LONG = Reply(text="Your parcel should have", stop="length")
+ON = Reply(text="refund\n<|im_start|>user and", stop="length")
+RIGHT_ON = Reply(text="right, since the", stop="length")
+OPEN = Reply(text="", stop="length", thought="Let me see")
+
+
+def test_the_sentences_give_the_counts_and_the_remedy_of_a_tuned_model() -> None:
+    base = scores(*[GOOD] * 16, *[LONG] * 4)
+
+    def sentence(*after: Reply) -> str:
+        ((_, text),) = ending_causes(base, scores(*after), tuned=True)
+        return text
+
+    assert sentence(*[EMPTY] * 15, *[GOOD] * 5) == (
+        f"15 of 20 replies are empty: the model ends at once; {MARKS}"
+    )
+    assert sentence(*[ON] * 18, *[GOOD] * 2) == (
+        f"18 of 20 replies give an answer and run on to max_tokens: the model does not end; {MARKS}"
+    )
+    assert sentence(*[LONG] * 18, *[GOOD] * 2) == (
+        f"18 of 20 replies run to max_tokens, 20 % before: the model may not end; {MARKS}"
+    )
+    assert sentence(*[OPEN] * 18, *[GOOD] * 2) == (
+        "the thought of 18 of 20 replies did not end: raise max_tokens, or switch thinking off"
+    )
+
+
+@pytest.mark.parametrize(("tuned", "names"), [(True, "chat template"), (False, "stop:")])
+def test_a_prompt_is_not_said_to_differ_from_a_training(tuned, names) -> None:
+    for reply in (EMPTY, ON):
+        ((_, text),) = ending_causes(None, scores(*[reply] * 20), tuned=tuned)
+        assert names in text
+        assert ("training" in text) is tuned
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "causes"),
+    [
+        ([GOOD] * 20, [EMPTY] * 10 + [GOOD] * 10, [Cause.ENDS_AT_ONCE]),
+        ([GOOD] * 20, [EMPTY] * 9 + [GOOD] * 11, []),
+        ([EMPTY] * 6 + [GOOD] * 14, [EMPTY] * 12 + [GOOD] * 8, [Cause.ENDS_AT_ONCE]),
+        ([EMPTY] * 6 + [GOOD] * 14, [EMPTY] * 11 + [GOOD] * 9, []),
+        (None, [EMPTY] * 20, [Cause.ENDS_AT_ONCE]),
+        ([], [EMPTY] * 20, [Cause.ENDS_AT_ONCE]),
+        ([GOOD] * 20, [LONG] * 10 + [GOOD] * 10, [Cause.CUT_OFF]),
+        ([GOOD] * 20, [LONG] * 9 + [GOOD] * 11, []),
+        ([LONG] * 6 + [GOOD] * 14, [LONG] * 12 + [GOOD] * 8, [Cause.CUT_OFF]),
+        ([LONG] * 6 + [GOOD] * 14, [LONG] * 11 + [GOOD] * 9, []),
+        ([GOOD] * 20, [ON] * 10 + [GOOD] * 10, [Cause.RUNS_ON]),
+        ([GOOD] * 20, [ON] * 9 + [GOOD] * 11, []),
+        (None, [ON] * 20, [Cause.RUNS_ON]),
+        (None, [RIGHT_ON] * 20, [Cause.RUNS_ON]),
+        ([GOOD] * 20, [OPEN] * 10 + [GOOD] * 10, [Cause.THOUGHT]),
+        ([GOOD] * 20, [OPEN] * 9 + [GOOD] * 11, []),
+        (None, [OPEN] * 20, [Cause.THOUGHT]),
+        ([GOOD] * 20, [EMPTY] * 10 + [ON] * 10, [Cause.ENDS_AT_ONCE, Cause.RUNS_ON]),
+    ],
+)
+def test_a_cause_is_named_from_half_of_the_replies_and_from_twice_as_many_on(
+    before, after, causes
+) -> None:
+    assert found(before, after) == causes
+
+
+@pytest.mark.parametrize("before", [[LONG] * 20, [ON] * 20, None], ids=["long", "on", "none"])
+def test_a_tuned_model_that_answers_and_does_not_stop_is_named_whatever_its_base_does(
+    before,
+) -> None:
+    assert found(before, [ON] * 20) == [Cause.RUNS_ON]
+
+
+def test_on_skills_a_base_that_rambles_behind_its_answers_too_is_no_cause() -> None:
+    assert found([RIGHT_ON] * 20, [RIGHT_ON] * 20, skill="facts") == []
+    assert found([RIGHT_ON] * 6 + [GOOD] * 14, [RIGHT_ON] * 12 + [GOOD] * 8, skill="facts") == [
+        Cause.RUNS_ON
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([EMPTY] * 20, [EMPTY] * 20),
+        ([LONG] * 20, [LONG] * 20),
+        (None, [LONG] * 20),
+        ([GOOD] * 19, [EMPTY] * 19),
+        ([GOOD] * 20, [Reply(text="", stop="refusal")] * 20),
+        ([GOOD] * 20, [Reply(text="", steps=(Step("", ()),))] * 20),
+        (None, [Reply(text="refund", stop="length")] * 20),
+        (None, [Reply(text="refund", stop="length", thought="Let me see")] * 20),
+        (None, [Reply(text="late", stop="length")] * 20),
+        (None, [Reply(text="refund, and more")] * 20),
+    ],
+    ids=[
+        *("empty before", "long before", "limit alone", "few", "refused", "tools", "whole"),
+        *("thought", "begun", "ended"),
+    ],
+)  # fmt: skip
+def test_other_replies_have_other_causes(before, after) -> None:
+    assert found(before, after) == []
+
+
+def test_a_longer_prompt_of_an_untuned_model_has_no_cause_of_a_training() -> None:
+    assert found([GOOD] * 20, [LONG] * 20, tuned=False) == []
+    assert found([GOOD] * 20, [ON] * 20, tuned=False) == [Cause.GOES_ON]
+    assert found([GOOD] * 20, [EMPTY] * 20, tuned=False) == [Cause.EMPTY]
+
+
+def test_whole_json_with_text_behind_it_is_an_answer_too() -> None:
+    reply = Reply(text='{"a": 1}\nUser: and', stop="length")
+
+    assert found(None, [reply] * 20, error=FormatError("trailing text", lenient=True)) == [
+        Cause.RUNS_ON
+    ]
+    assert found(None, [reply] * 20, error=FormatError("truncated")) == []
+
+
+# In the verdict ----------------------------------------------------------------------------------
+
+FIX = NextStep(StepKind.FIX_FORMAT, {"format_error": "truncated", "replies": 20})
+TRAIN = NextStep(StepKind.TRAIN_AGAIN)
+
+
+def verdict(outcome: Outcome) -> Verdict:
+    return Verdict(
+        suite="s",
+        line=1,
+        gate="accuracy",
+        variant="new",
+        outcome=outcome,
+        statement=Statement(StatementKind.RATE, {"measure": "accuracy"}),
+        notes=("a note",),
+        next=(FIX, TRAIN),
+    )
+
+
+@pytest.mark.parametrize(
+    ("replies", "steps"),
+    [
+        ([EMPTY] * 20, [StepKind.CHECK_CAUSE, StepKind.TRAIN_AGAIN]),
+        ([ON] * 20, [StepKind.CHECK_CAUSE, StepKind.TRAIN_AGAIN]),
+        ([OPEN] * 20, [StepKind.CHECK_CAUSE, StepKind.TRAIN_AGAIN]),
+        ([LONG] * 20, [StepKind.CHECK_CAUSE, StepKind.FIX_FORMAT, StepKind.TRAIN_AGAIN]),
+        ([GOOD] * 20, [StepKind.FIX_FORMAT, StepKind.TRAIN_AGAIN]),
+    ],
+    ids=["empty", "runs on", "thought", "cut off", "good"],
+)
+def test_more_tokens_are_advised_only_where_no_answer_is_there_yet(replies, steps) -> None:
+    failed = with_endings(suite(), verdict(Outcome.FAILED), scores(GOOD), scores(*replies))
+
+    assert [step.kind for step in failed.next] == steps
+    assert failed.notes == ("a note",)
+
+
+def test_how_replies_end_is_a_note_where_the_gate_did_not_fail() -> None:
+    for outcome in (Outcome.PASSED, Outcome.INCONCLUSIVE):
+        told = with_endings(suite(), verdict(outcome), None, scores(*[EMPTY] * 20))
+
+        assert told == replace(
+            verdict(outcome),
+            notes=(f"20 of 20 replies are empty: the model ends at once; {MARKS}", "a note"),
+        )
+
+
+def test_replies_that_end_as_usual_leave_the_verdict_as_it_is() -> None:
+    usual = scores(*[GOOD] * 20)
+
+    for before, after in ((usual, usual), (scores(*[EMPTY] * 20), usual), (None, usual)):
+        assert with_endings(suite(), verdict(Outcome.FAILED), before, after) == verdict(
+            Outcome.FAILED
+        )
+
+
+def test_a_variant_that_the_suite_does_not_declare_is_not_tuned() -> None:
+    told = with_endings(
+        suite(), verdict(Outcome.FAILED), None, scores(*[EMPTY] * 20, name="stranger")
+    )
+
+    assert "training" not in str(told.next[0].values["cause"])
+
+
+def test_replies_of_a_marked_function_may_have_more_scores_than_replies() -> None:
+    rows = {
+        f"c{n}": replace(
+            case_result(f"c{n}", 0.0, "x"), replies=(ON,), scores=(Score(0.0, None),) * 2
+        )
+        for n in range(20)
+    }
+
+    assert [*ending_causes(None, VariantScores("new", rows), tuned=True)]

@@ -1,0 +1,696 @@
+"""Calls and their fingerprints: changed by what can change a reply, and by nothing else."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+
+from pytest_ftgate.errors import ConfigurationError, SuiteError
+from pytest_ftgate.requests import request_groups as plan
+from pytest_ftgate.requests.estimate import ReplyHistory, estimate_requests
+from pytest_ftgate.requests.request import distinct_requests
+from pytest_ftgate.suite.cases import skill_cases
+from pytest_ftgate.suite.draft import PluginContributions
+from pytest_ftgate.suite.loader import load_suite
+
+CLAUDE = "one: {provider: anthropic, model: m}"
+UNGATED = "one: {provider: anthropic, model: m, gated: false}\n  two: {like: one}"
+LOCAL = "one: {provider: llamacpp, model: m.gguf}"
+TOP_K = "one: {provider: llamacpp, model: m.gguf, extra: {top_k: 1}}"
+TUNED = "one: {provider: llamacpp, model: m.gguf, adapter: a.gguf}"
+FUNCTION = 'one: {provider: python, function: "answers:reply"}'
+RECORDED = "one: {provider: recorded, replies: r.jsonl}"
+HOUSE = "one: {provider: house, model: m}"
+HOUSE_TUNED = "one: {provider: house, model: m, adapter: a.gguf}"
+SERVED = "one: {provider: openai-compatible, model: m, base: n}"
+SERVED_TUNED = SERVED.replace("base", "adapter: a.gguf, base")
+AGENT = 'one: {provider: anthropic, model: m, tools: ["shop:look"]}'
+OF_ONE_TEST = (FUNCTION, CLAUDE, RECORDED)
+FILES = {
+    "m.gguf": "weights",
+    "a.gguf": "GGUF adapter",
+    "p.md": "Be kind.\n",
+    "r.jsonl": '{"id": "a", "text": "b"}\n',
+    "answers.py": "def reply(case):\n    return 'b'\n",
+    "t.jsonl": '{"input": "q", "expected": "r"}\n',
+    "shop.py": 'def look(id: str):\n    """Look."""\n    import stock\ndef find(id: str): ...\n',
+    "stock.py": "LEFT = 3\n",
+}
+CASES = ("{id: a, input: hello, expected: b}",)
+
+
+def suite(folder, *variants, cases=CASES, more="", **files):
+    """Load a suite; *files* replace those of FILES, with ``__`` for the dot."""
+    changed = {name.replace("__", "."): text for name, text in files.items()}
+    for name, text in {**FILES, **changed}.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    listed = "".join(f"  - {case}\n" for case in cases)
+    named = "".join(f"  {variant}\n" for variant in variants)
+    text = f"{more}cases:\n{listed}gates: {{accuracy: {{min: 0.5}}}}\nvariants:\n{named}"
+    path = folder / "s.ftgate.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_suite(path, folder, PluginContributions(providers=["house"]))
+
+
+def asks(folder, variant, environ=None, **rest):
+    found = suite(folder, variant, **rest)
+    return plan.task_requests(
+        found, next(iter(found.variants.values())), environ or {}, found.repeats or 1
+    )
+
+
+def fingerprint(folder, variant, environ=None, **rest):
+    return asks(folder, variant, environ, **rest)[0].request.fingerprint
+
+
+# What changes a fingerprint ------------------------------------------------------------------
+
+PROMPT = "prompt: p.md\n"
+SHOTS = "one: {provider: anthropic, model: m, examples: {from: t.jsonl}}"
+SCHEMA = "one: {provider: llamacpp, model: m.gguf, response_schema: true}"
+CHOICE = "reply: {format: {choice: [b, c]}}\n"
+CHANGES = {
+    "the model": ((CLAUDE, {}), (CLAUDE.replace("model: m", "model: n"), {})),
+    "the provider": (
+        (CLAUDE, {}),
+        (CLAUDE.replace("anthropic", "llamacpp").replace("m}", "m.gguf}"), {}),
+    ),
+    "the prompt": ((CLAUDE, {"more": PROMPT}), (CLAUDE, {"more": PROMPT, "p__md": "Be terse.\n"})),
+    "whether there is a prompt": ((CLAUDE, {}), (CLAUDE, {"more": PROMPT})),
+    "the user message": ((CLAUDE, {}), (CLAUDE, {"more": 'user: "Q: {{ input }}"\n'})),
+    "the input": ((CLAUDE, {}), (CLAUDE, {"cases": ("{id: a, input: bye, expected: b}",)})),
+    "the examples": ((SHOTS, {}), (SHOTS, {"t__jsonl": '{"input": "q", "expected": "other"}'})),
+    "whether there are examples": ((CLAUDE, {}), (SHOTS, {})),
+    "the weights": ((LOCAL, {}), (LOCAL, {"m__gguf": "other weights"})),
+    "the adapter": ((TUNED, {}), (TUNED, {"a__gguf": "GGUF other adapter"})),
+    "whether there is an adapter": ((LOCAL, {}), (TUNED, {})),
+    "the adapter of a plugin's provider": (
+        (HOUSE_TUNED, {}),
+        (HOUSE_TUNED, {"a__gguf": "GGUF other adapter"}),
+    ),
+    "the scale of a plugin's provider": (
+        (HOUSE_TUNED, {}),
+        (HOUSE_TUNED.replace("a.gguf", "a.gguf, scale: 0.5"), {}),
+    ),
+    "the adapter on a server": (
+        (SERVED_TUNED, {}),
+        (SERVED_TUNED, {"a__gguf": "GGUF other adapter"}),
+    ),
+    "whether a server has an adapter": ((SERVED, {}), (SERVED_TUNED, {})),
+    "the scale": ((TUNED, {}), (TUNED.replace("a.gguf", "a.gguf, scale: 0.5"), {})),
+    "the temperature": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, temperature: 0.5}"), {})),
+    "the options": (
+        (HOUSE.replace("m}", "m, options: {region: north}}"), {}),
+        (HOUSE.replace("m}", "m, options: {region: south}}"), {}),
+    ),
+    "whether there is extra": ((LOCAL, {}), (TOP_K, {})),
+    "the extra": ((TOP_K, {}), (TOP_K.replace("top_k: 1", "top_k: 2"), {})),
+    "the name of a provider from elsewhere": ((HOUSE, {}), (CLAUDE, {})),
+    "the seed": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, seed: 7}"), {})),
+    "the stop words": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, stop: [x]}"), {})),
+    "the effort": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, effort: low}"), {})),
+    "the length": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, max_tokens: 9}"), {})),
+    "the suite's length": ((CLAUDE, {}), (CLAUDE, {"more": "reply: {max_tokens: 9}\n"})),
+    "whether it is constrained": ((LOCAL, {"more": CHOICE}), (SCHEMA, {"more": CHOICE})),
+    "the constraint": ((SCHEMA, {"more": CHOICE}), (SCHEMA, {"more": CHOICE.replace("c]", "d]")})),
+    "the address": ((CLAUDE, {}), (CLAUDE.replace("m}", 'm, base_url: "http://x"}'), {})),
+    "the function's name": (
+        (FUNCTION, {}),
+        (
+            FUNCTION.replace("reply", "other"),
+            {"answers__py": "def reply(c): ...\ndef other(c): ...\n"},
+        ),
+    ),
+    "the function's source": (
+        (FUNCTION, {}),
+        (FUNCTION, {"answers__py": "def reply(case):\n    return 'other'\n"}),
+    ),
+    "the recorded file": (
+        (RECORDED, {}),
+        (RECORDED, {"r__jsonl": '{"id": "a", "text": "other"}\n'}),
+    ),
+    "whether there are tools": ((CLAUDE, {}), (AGENT, {})),
+    "which tools there are": ((AGENT, {}), (AGENT.replace("look", "find"), {})),
+    "how many tools there are": ((AGENT, {}), (AGENT.replace('look"', 'look", "shop:find"'), {})),
+    "what is told of a tool": (
+        (AGENT, {}),
+        (AGENT, {"shop__py": FILES["shop.py"].replace("Look", "Search")}),
+    ),
+    "what a tool imports from beside it": ((AGENT, {}), (AGENT, {"stock__py": "LEFT = 4\n"})),
+    "how often it may be asked": ((AGENT, {}), (AGENT.replace("]}", "], max_turns: 2}"), {})),
+    "the values of a case for a function": (
+        (FUNCTION, {}),
+        (FUNCTION, {"cases": ("{id: a, input: hello, expected: b, vars: {t: z}}",)}),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_fingerprint_changes_with(tmp_path, what):
+    found = set()
+    for number, (variant, rest) in enumerate(CHANGES[what]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        found.add(fingerprint(folder, variant, **rest))
+
+    assert len(found) == 2
+
+
+SAME = {
+    "the variant's name": ((CLAUDE, {}), (CLAUDE.replace("one:", "two:"), {})),
+    "whether it is gated": ((CLAUDE, {}), (UNGATED, {})),
+    "whether it is asked in a batch": (
+        (CLAUDE, {}),
+        (CLAUDE.replace("m}", "m, batch: true}"), {}),
+    ),
+    "the slots": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, slots: 3}"), {})),
+    "the threads": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, threads: 3}"), {})),
+    "the place of the case": ((CLAUDE, {}), (CLAUDE, {"more": "# a comment\n\n"})),
+    "the name of the key's variable": (
+        (CLAUDE, {}),
+        (CLAUDE.replace("m}", "m, api_key_env: KEY}"), {}),
+    ),
+    "the id of the case": (
+        (CLAUDE, {}),
+        (CLAUDE, {"cases": ("{id: z, input: hello, expected: b}",)}),
+    ),
+    "what is expected": (
+        (CLAUDE, {}),
+        (CLAUDE, {"cases": ("{id: a, input: hello, expected: c}",)}),
+    ),
+    "the tags": (
+        (CLAUDE, {}),
+        (CLAUDE, {"cases": ("{id: a, input: hello, expected: b, tags: [x]}",)}),
+    ),
+    "the name of the prompt's file": (
+        (CLAUDE, {"more": PROMPT}),
+        (CLAUDE, {"more": "prompt: q.md\n", "q__md": FILES["p.md"]}),
+    ),
+    "the name of the weights' file": (
+        (LOCAL, {}),
+        (LOCAL.replace("m.gguf", "n.gguf"), {"n__gguf": "weights"}),
+    ),
+    "the name of the adapter's file": (
+        (TUNED, {}),
+        (TUNED.replace("a.gguf", "b.gguf"), {"b__gguf": "GGUF adapter"}),
+    ),
+    "a format that nothing is held to": ((CLAUDE, {}), (CLAUDE, {"more": CHOICE})),
+    "greedy sampling said or not": (
+        (LOCAL, {}),
+        (LOCAL.replace("gguf}", "gguf, temperature: 0}"), {}),
+    ),
+    "where the address stands": (
+        (CLAUDE.replace("m}", 'm, base_url: "http://x"}'), {}),
+        (CLAUDE.replace("m}", "m, base_url_env: HERE}"), {"environ": {"HERE": "http://x"}}),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SAME)
+def test_a_fingerprint_does_not_change_with(tmp_path, what):
+    found = set()
+    for number, (variant, rest) in enumerate(SAME[what]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        found.add(fingerprint(folder, variant, **rest))
+
+    assert len(found) == 1
+
+
+def test_the_settings_of_the_machine_reach_the_request_all_the_same(tmp_path):
+    (ask,) = asks(tmp_path, LOCAL.replace("gguf}", "gguf, slots: 3, threads: 2}"))
+
+    assert ask.request.runtime == {"slots": 3, "threads": 2}
+
+
+def test_a_request_holds_the_tools_and_how_often_a_model_may_be_asked(tmp_path):
+    (ask,) = asks(tmp_path, AGENT.replace("]}", "], max_turns: 2}"))
+
+    assert [(tool.name, tool.description) for tool in ask.request.tools] == [("look", "Look.")]
+    assert (ask.request.max_turns, ask.request.steps) == (2, ())
+
+
+# Secrets -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address", ["https://me:hunter2@api.example:8443/v2", "https://hunter2@api.example:8443/v2"]
+)
+@pytest.mark.parametrize("by_name", [True, False])
+def test_credentials_in_an_address_reach_neither_the_request_nor_its_fingerprint(
+    tmp_path, address, by_name
+):
+    written = "base_url_env: HERE" if by_name else f'base_url: "{address}"'
+    variant = CLAUDE.replace("m}", f"m, {written}}}")
+    plain = CLAUDE.replace("m}", 'm, base_url: "https://api.example:8443/v2"}')
+
+    (ask,) = asks(tmp_path, variant, {"HERE": address})
+
+    assert ask.request.base_url == "https://api.example:8443/v2"
+    assert "hunter2" not in repr(ask.request)
+    assert ask.request.fingerprint == fingerprint(tmp_path, plain)
+
+
+def test_an_address_of_the_environment_that_cannot_be_read_is_told_by_name(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"^HERE: no address: Port .* write it as http"):
+        asks(
+            tmp_path,
+            CLAUDE.replace("m}", "m, base_url_env: HERE}"),
+            {"HERE": "http://127.0.0.1:PORT"},
+        )
+
+
+@pytest.mark.parametrize("environ", [{}, {"HERE": ""}])
+def test_an_address_that_is_not_in_the_environment_is_unavailable_by_name(tmp_path, environ):
+    with pytest.raises(ConfigurationError, match=r"^HERE is not set; set it to the address"):
+        asks(tmp_path, CLAUDE.replace("m}", "m, base_url_env: HERE}"), environ)
+
+
+# Calls ---------------------------------------------------------------------------------------
+
+
+def test_a_request_holds_prompt_examples_and_case_in_this_order(tmp_path):
+    (ask,) = asks(tmp_path, SHOTS, more=PROMPT)
+
+    assert ask.request.messages == (
+        ("system", "Be kind."),
+        ("user", "q"),
+        ("assistant", "r"),
+        ("user", "hello"),
+    )
+
+
+def test_a_case_of_several_turns_is_asked_as_it_stands(tmp_path):
+    case = "{messages: [{role: user, content: hi}, {role: assistant, content: yes?}], expected: b}"
+    (ask,) = asks(tmp_path, CLAUDE, cases=(case,))
+
+    assert ask.request.messages == (("user", "hi"), ("assistant", "yes?"))
+
+
+def test_a_case_may_say_how_long_its_reply_may_be(tmp_path):
+    cases = ("{input: a, expected: b, max_tokens: 7}", "{input: c, expected: d}")
+    found = asks(tmp_path, CLAUDE.replace("m}", "m, max_tokens: 9}"), cases=cases)
+
+    assert [ask.request.max_tokens for ask in found] == [7, 9]
+
+
+def test_a_constraint_is_the_first_format_that_a_provider_can_hold_to(tmp_path):
+    more = "reply: {format: [{regex: b}, {choice: [b, c]}]}\n"
+    (ask,) = asks(tmp_path, SCHEMA, more=more)
+
+    assert ask.request.constraint == {"choice": ["b", "c"]}
+
+
+def test_only_providers_that_answer_without_a_prompt_are_given_the_case(tmp_path):
+    given = {v: asks(tmp_path, v)[0].request.case is not None for v in (CLAUDE, FUNCTION, RECORDED)}
+
+    assert given == {CLAUDE: False, FUNCTION: True, RECORDED: True}
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ input.__class__ }}", "access to attribute '__class__'"),
+        ("{{ input + 1 }}", "TypeError"),
+        ("{{ tone }}", "'tone' is undefined"),
+    ],
+)
+def test_a_prompt_that_fails_for_a_case_is_an_error_at_the_case(tmp_path, template, message):
+    cases = ("{input: a, expected: b, vars: {tone: kind}}", "{input: c, expected: d}")
+
+    with pytest.raises(SuiteError) as caught:
+        asks(tmp_path, CLAUDE, more=PROMPT, cases=cases, p__md=template)
+
+    (fault,) = caught.value.errors
+    assert fault.line == (4 if "tone" in template else 3)
+    assert f'variant "one": the prompt fails for this case: {message}' in fault.message
+
+
+@pytest.mark.parametrize(
+    ("more", "cases", "is_error"),
+    [
+        ('user: "Sort {input}"\n', ("{id: a, input: x}", "{id: b, input: y}"), True),
+        ('user: "Sort {{ input }}"\n', ("{id: a, input: x}", "{id: b, input: y}"), False),
+        ('user: "Sort"\nprompt: i.md\n', ("{id: a, input: x}", "{id: b, input: y}"), False),
+        # What differs is scored, and not sent.
+        ('user: "Sort"\n', ("{id: a, input: x, vars: {n: 1}}", "{id: b, input: x}"), False),
+        ('user: "Sort"\n', ("{id: a, input: x}",), False),
+    ],
+)
+def test_inputs_that_reach_no_request_are_an_error(tmp_path, more, cases, is_error):
+    cases = tuple(f"{case[:-1]}, expected: b}}" for case in cases)
+
+    if not is_error:
+        assert len(asks(tmp_path, CLAUDE, more=more, cases=cases, i__md="{{ input }}")) == len(
+            cases
+        )
+        return
+    with pytest.raises(ConfigurationError, match="all 2 cases send the same request, without"):
+        asks(tmp_path, CLAUDE, more=more, cases=cases)
+
+
+def test_weights_that_are_not_here_are_unavailable(tmp_path):
+    with pytest.raises(ConfigurationError, match=r'model "none\.gguf": there is no such GGUF file'):
+        asks(tmp_path, LOCAL.replace("m.gguf", "none.gguf"))
+
+
+# What is asked once --------------------------------------------------------------------------
+
+
+def test_identical_requests_of_two_variants_are_one(tmp_path):
+    found = suite(tmp_path, CLAUDE, "two: {like: one}", "three: {like: one, temperature: 1}")
+    every = [ask for v in found.variants.values() for ask in plan.task_requests(found, v, {})]
+
+    assert len(every) == 3
+    assert [call.sampling for call in distinct_requests(every)] == [{}, {"temperature": 1.0}]
+
+
+def test_two_cases_that_ask_the_same_share_a_request(tmp_path):
+    cases = ("{id: a, input: hi, expected: b}", "{id: b, input: hi, expected: c}")
+
+    assert len(distinct_requests(asks(tmp_path, CLAUDE, cases=cases))) == 1
+
+
+@pytest.mark.parametrize(
+    ("variant", "times"),
+    [
+        (CLAUDE, 3),
+        (CLAUDE.replace("m}", "m, temperature: 0}"), 3),
+        (FUNCTION, 3),
+        (LOCAL.replace("gguf}", "gguf, temperature: 0.7}"), 3),
+        (LOCAL, 1),
+        (LOCAL.replace("gguf}", "gguf, temperature: 0}"), 1),
+        (RECORDED, 1),
+    ],
+)
+def test_repeats_are_asked_only_of_what_could_answer_otherwise(tmp_path, variant, times):
+    found = asks(tmp_path, variant, more="repeats: 3\n")
+
+    assert [ask.repeat for ask in found] == list(range(times))
+    assert len(distinct_requests(found)) == times
+
+
+def test_recorded_replies_are_repeats_as_far_as_the_file_has_them(tmp_path):
+    rows = '{"id": "a", "text": "b"}\n{"id": "a", "text": "c"}\n{"id": "z", "text": "b"}\n'
+    cases = (*CASES, "{id: z, input: more, expected: b}")
+
+    found = asks(tmp_path, RECORDED, more="repeats: 3\n", cases=cases, r__jsonl=rows)
+
+    assert [(ask.case.id, ask.repeat) for ask in found] == [("a", 0), ("a", 1), ("z", 0)]
+
+
+# Bases, skills and probes --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variant", "model"), [(TUNED, "m.gguf"), (CLAUDE.replace("m}", "m, base: n}"), "n")]
+)
+def test_the_base_is_the_model_without_what_was_tuned(tmp_path, variant, model):
+    tuned = suite(tmp_path, variant).variants["one"]
+    base = plan.base_variant(tuned)
+
+    assert (base.name, base.model, base.tuned, base.gated) == ("base of one", model, False, False)
+    assert (base.provider, base.sampling) == (tuned.provider, tuned.sampling)
+
+
+def test_the_base_of_an_adapter_is_asked_what_an_untuned_variant_is_asked(tmp_path):
+    found = suite(tmp_path, TUNED, LOCAL.replace("one:", "two:"))
+    base = plan.task_requests(found, plan.base_variant(found.variants["one"]), {})
+
+    assert distinct_requests(base) == distinct_requests(
+        plan.task_requests(found, found.variants["two"], {})
+    )
+
+
+def test_skills_are_asked_without_what_the_product_adds(tmp_path):
+    local = SHOTS.replace("anthropic, model: m", "llamacpp, model: m.gguf")
+    full = local.replace("}}", "}, response_schema: true, max_tokens: 900, temperature: 0.5}")
+    row = '{"input": "q", "expected": "c"}'
+    found = suite(tmp_path, full, more=PROMPT + CHOICE, t__jsonl=row)
+    case, *_ = cases = skill_cases(("logic",))
+    first, *_ = made = plan.skill_requests(found, found.variants["one"], cases, {})
+
+    assert len(made) == len(cases)
+    assert first.request.messages == (case.messages or (("user", case.input),))
+    assert (first.request.constraint, first.request.sampling) == (None, {"temperature": 0.5})
+    assert first.request.max_tokens == (case.max_tokens or plan.SKILL_TOKENS)
+
+
+@pytest.mark.parametrize(
+    ("variant", "thinks"),
+    [
+        ("{provider: openai-compatible, model: openai/gpt-oss-20b}", True),
+        ("{provider: openai-compatible, model: qwq:32b}", True),
+        ("{provider: openai-compatible, model: Qwen/Qwen3-4B-Thinking-2507}", True),
+        ("{provider: openai-compatible, model: deepseek-r1:8b}", True),
+        ("{provider: openai-compatible, model: 'ft:o4-mini:acme'}", True),
+        ("{provider: openai-compatible, model: tickets-v3, base: magistral-small}", True),
+        ("{provider: openai-compatible, model: gpt-4o}", False),
+        ("{provider: openai-compatible, model: r12-tuned}", False),
+        ("{provider: openai-compatible, model: rethinking-4b}", False),
+        ("{provider: anthropic, model: m, effort: low}", True),
+        ("{provider: anthropic, model: m, thinking: {type: adaptive}}", True),
+        ("{provider: anthropic, model: deepseek-r1, thinking: {type: disabled}}", False),
+    ],
+)
+def test_some_models_are_known_to_think_before_any_reply(tmp_path, variant, thinks):
+    found = suite(tmp_path, f"{{one: {variant}}}")
+
+    assert plan.is_known_to_think(found.variants["one"]) is thinks
+
+
+def test_room_to_think_comes_on_top_of_the_limit_of_each_case(tmp_path):
+    found = suite(tmp_path, CLAUDE)
+    cases = skill_cases(("logic",))
+    roomy = plan.with_room(found, found.variants["one"], cases, 100)
+    limits = [(case.max_tokens or plan.SKILL_TOKENS) + 100 for case in cases]
+
+    assert [case.max_tokens for case in roomy] == limits
+    assert plan.with_room(found, found.variants["one"], cases, 0) is cases
+
+
+def test_a_function_gets_no_room_to_think(tmp_path):
+    found = suite(tmp_path, "{one: {provider: python, function: 'a:b'}}")
+    cases = skill_cases(("logic",))
+
+    assert plan.with_room(found, found.variants["one"], cases, 100) is cases
+
+
+def test_skills_of_two_products_on_one_model_are_one_set_of_requests(tmp_path):
+    found = suite(tmp_path, CLAUDE, SHOTS.replace("one:", "two:"), more=PROMPT)
+    cases = skill_cases(("logic",))
+    one, two = (plan.skill_requests(found, v, cases, {}) for v in found.variants.values())
+
+    assert distinct_requests(one) == distinct_requests(two)
+
+
+def test_skills_are_asked_without_the_grammar_of_the_product(tmp_path):
+    extra = "{top_k: 1, guided_choice: [b], structured_outputs: {choice: [b]}, grammar: x}"
+    variant = f"one: {{provider: openai-compatible, model: m, extra: {extra}}}"
+    found = suite(tmp_path, variant)
+    (request, *_) = plan.skill_requests(found, found.variants["one"], found.cases, {})
+
+    assert request.request.extra == {"top_k": 1}
+
+
+@pytest.mark.parametrize("count", [1, 59, 60, 61, 100, 119, 372])
+def test_probes_are_spread_over_all_cases_and_each_is_a_new_request(tmp_path, count):
+    cases = tuple(f"{{input: q{n}, expected: b}}" for n in range(count))
+    first = asks(tmp_path, CLAUDE, cases=cases)
+    second = plan.probe_requests(first)
+    places = [int(ask.case.input[1:]) for ask in second]
+    gaps = {b - a for a, b in pairwise(places)}
+
+    assert len(second) == min(count, plan.PROBE_COUNT)
+    assert places[0] == 0
+    assert places[-1] >= count - count / len(second) - 1
+    assert max(gaps, default=1) - min(gaps, default=1) <= 1
+    assert not {a.request.fingerprint for a in first} & {a.request.fingerprint for a in second}
+    assert {ask.request.repeat for ask in second} == {1}
+
+
+def test_nothing_needs_no_probes():
+    assert plan.probe_requests(()) == ()
+
+
+# The estimate --------------------------------------------------------------------------------
+
+
+def test_the_estimate_counts_what_the_cache_has_and_what_the_rest_reads_and_writes(tmp_path):
+    cases = ("{input: aaaaaaaa, expected: b}", "{input: bbbb, expected: b}")
+    calls = distinct_requests(
+        asks(tmp_path, CLAUDE.replace("m}", "m, max_tokens: 10}"), cases=cases)
+    )
+
+    every = estimate_requests("one", calls, set())
+    rest = estimate_requests("one", calls, {calls[0].fingerprint})
+
+    assert (every.requests, every.cached, every.tokens) == (2, 0, 8 // 4 + 4 // 4 + 2 * 10)
+    assert (rest.requests, rest.cached, rest.tokens) == (2, 1, 4 // 4 + 10)
+
+
+def test_what_asks_no_model_takes_no_tokens(tmp_path):
+    calls = distinct_requests(asks(tmp_path, FUNCTION))
+
+    assert estimate_requests("one", calls, set()).tokens == 0
+
+
+def priced(folder, count=32, **changes):
+    """Return *count* calls that read two tokens and may write 100, at a dollar a thousand read."""
+    rates = "usd_per_1m_input: 1000, usd_per_1m_output: 1000"
+    cases = tuple(f"{{input: case{n:04}, expected: b}}" for n in range(count))
+    variant = CLAUDE.replace("m}", f"m, max_tokens: 100, {rates}}}")
+    return distinct_requests(asks(folder, variant, cases=cases))
+
+
+def test_without_earlier_replies_a_request_is_priced_as_long_as_it_may_be(tmp_path):
+    told = estimate_requests("one", priced(tmp_path), set())
+
+    assert (told.tokens, told.usd, told.unpriced_reason) == (32 * 102, Decimal("3.264"), "")
+
+
+def test_earlier_replies_tell_how_long_the_next_ones_will_be(tmp_path):
+    told = estimate_requests("one", priced(tmp_path), set(), ReplyHistory(output_tokens=8.0))
+
+    assert (told.tokens, told.usd) == (32 * 10, Decimal("0.32"))
+
+
+def test_what_is_kept_costs_nothing_more(tmp_path):
+    calls = priced(tmp_path)
+    told = estimate_requests("one", calls, {call.fingerprint for call in calls})
+
+    assert (told.to_send, told.usd, told.seconds) == (0, 0, 0.0)
+
+
+def test_what_nobody_prices_has_a_word_and_no_amount(tmp_path):
+    told = estimate_requests("one", distinct_requests(asks(tmp_path, FUNCTION)), set())
+
+    assert (told.usd, told.unpriced_reason) == (None, "local")
+
+
+@pytest.mark.parametrize(
+    ("past", "at_once", "seconds", "assumed"),
+    [
+        (None, None, 6.0, True),
+        (ReplyHistory(seconds=0.5), None, 1.5, False),
+        (ReplyHistory(seconds=0.5), 4, 4.0, False),
+        (ReplyHistory(seconds=0.5), 64, 0.5, False),
+    ],
+)
+def test_time_is_that_of_earlier_replies_over_the_requests_at_once(
+    tmp_path, past, at_once, seconds, assumed
+):
+    told = estimate_requests("one", priced(tmp_path), set(), past, at_once)
+
+    assert (told.seconds, told.seconds_assumed) == (seconds, assumed)
+
+
+def test_a_price_is_no_part_of_what_a_reply_is_found_by(tmp_path):
+    dear, plain = (fingerprint(tmp_path, CLAUDE.replace("m}", f"m{keys}}}"))
+                   for keys in (", usd_per_1k: 3", ""))  # fmt: skip
+
+    assert dear == plain
+
+
+@pytest.mark.parametrize(
+    ("keys", "looked_up"),
+    [("", "claude-haiku-5-5"), (", price_model: claude-opus-5-5", "claude-opus-5-5")],
+)
+def test_a_listed_base_has_a_price_of_its_own_and_a_declared_one_is_shared(
+    tmp_path, keys, looked_up
+):
+    tuned = CLAUDE.replace("m}", f"tuned, base: claude-haiku-5-5{keys}}}")
+
+    base = plan.base_variant(suite(tmp_path, tuned).variants["one"])
+
+    assert base.tariff.model == looked_up
+
+
+def test_a_fingerprint_stays_what_it_was_so_that_old_caches_are_still_found(tmp_path):
+    found = fingerprint(tmp_path, CLAUDE, more=PROMPT)
+
+    assert found == "2bd992f2019b9b31eb0b4bc5cbf249ec34f6a06ad36fe44ab36a8332ee20a933"
+
+
+def test_functions_alone_are_asked_for_a_single_test_and_under_other_fingerprints(tmp_path):
+    variants = [v.replace("one:", f"{name}:") for name, v in zip("abc", OF_ONE_TEST, strict=True)]
+    shared = suite(tmp_path, *variants)
+    own = shared.for_test("test_it.py::test_it", reads_cache=False)
+
+    asked = {
+        variant: [plan.task_requests(one, one.variants[variant], {})[0] for one in (shared, own)]
+        for variant in "abc"
+    }
+
+    changed = {name for name, (one, other) in asked.items() if one != other}
+    assert changed == {"a"}
+    before, after = asked["a"]
+    assert before.fingerprint != after.fingerprint
+    assert (after.request.only_for, after.request.cache_key) == ("test_it.py::test_it", "")
+
+
+def test_a_test_may_use_the_cached_reply_to_the_request_that_gates_send(tmp_path):
+    shared = suite(tmp_path, FUNCTION)
+    own = shared.for_test("test_it.py::test_it", reads_cache=True)
+    (before,), (after,) = (
+        plan.task_requests(one, one.variants["one"], {}) for one in (shared, own)
+    )
+
+    assert before.fingerprint != after.fingerprint
+    assert after.request.cache_key == before.fingerprint
+    # A repetition is another request, which another reply answers.
+    again = [one.request.repeated("again").cache_key for one in (before, after)]
+    assert again[0] == again[1] != before.fingerprint
+
+
+def test_a_suite_without_functions_is_the_same_for_every_test(tmp_path):
+    found = suite(tmp_path, CLAUDE, RECORDED.replace("one", "two"))
+
+    assert found.for_test("test_it.py::test_it", reads_cache=False) is found
+
+
+def test_equal_groups_of_requests_have_the_same_key(tmp_path):
+    cases = ("{id: a, input: hello, expected: b}", "{id: b, input: hi}")
+    first, second = (plan.Workload(asks(tmp_path, CLAUDE, cases=cases)) for _ in range(2))
+
+    assert first is not second
+    assert first.key == second.key == deepcopy(first).key
+    assert plan.Workload.of(first) is first
+    assert plan.Workload.of(list(first)).key == first.key
+
+
+def test_other_requests_and_another_order_have_another_key(tmp_path):
+    cases = ("{id: a, input: hello, expected: b}", "{id: b, input: hi}")
+    group = plan.Workload(asks(tmp_path, CLAUDE, cases=cases))
+    keys = {plan.Workload.of(part).key for part in ((), group, group[:1], group[1:], group[::-1])}
+
+    assert len(keys) == 5
+
+
+def test_a_workload_that_another_model_must_answer_has_another_key(tmp_path):
+    # Both share their fingerprints, but the check of the served model differs.
+    found = suite(tmp_path, HOUSE)
+    variant = found.variants["one"]
+    plain, named = (
+        plan.Workload(plan.task_requests(found, one, {}))
+        for one in (variant, replace(variant, served_model="m-2"))
+    )
+
+    assert [one.request.fingerprint for one in plain] == [one.request.fingerprint for one in named]
+    assert plain.key != named.key
+
+
+# Repeats ---------------------------------------------------------------------------------------
+
+
+def test_a_baseline_may_have_more_replies_than_its_variants(tmp_path):
+    repeats = "repeats: {baseline: 10, variants: 2}\n"
+    found = suite(tmp_path, CLAUDE, CLAUDE.replace("one:", "two:"), more=repeats)
+    one, two = found.variants.values()
+
+    assert (found.repeats, found.baseline_repeats) == (2, 10)
+    assert [plan.side_repeats(found, side, 2) for side in (one, two)] == [10, 2]

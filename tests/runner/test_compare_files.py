@@ -1,0 +1,236 @@
+"""Files of answers are compared as the accuracy gate of a suite compares variants."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ftgate_testing.answer_files import answer_rows, write_rows
+
+from pytest_ftgate import compare
+from pytest_ftgate.errors import ConfigurationError, RepliesMissing, SuiteError
+from pytest_ftgate.gates.verdict import Outcome
+
+
+def test_equal_replies_pass_as_unchanged():
+    result = compare(answer_rows(60), answer_rows(60))
+
+    assert result.passed
+    assert "100.0 % → 100.0 %, unchanged: the same replies" in str(result)
+
+
+def test_a_real_drop_fails_and_shows_its_cases():
+    result = compare(answer_rows(200), answer_rows(200, range(60)))
+
+    assert result.outcome is Outcome.FAILED
+    check = result.verdicts[0].check
+    assert (check.n, check.before, check.after, check.regressed) == (200, 1.0, 0.7, 60)
+    text = str(result)
+    assert text.startswith('base → candidate-1   200 cases paired by id, scored by "exact"\nFAILED')
+    assert "60 regressed, 0 fixed" in text
+    assert "What is the word of number 0?" in text
+
+
+def test_too_few_cases_for_a_limit_are_inconclusive_with_what_would_settle_it():
+    result = compare(answer_rows(100), answer_rows(100, range(4)), max_drop=0.05)
+
+    assert result.outcome is Outcome.INCONCLUSIVE
+    text = str(result)
+    assert "A drop is likely, but not proven, and it may or may not reach 5 points." in text
+    assert f"add about {result.verdicts[0].check.needed} cases" in text
+
+
+def test_no_line_is_wider_than_the_screen():
+    base = answer_rows(100, tags=lambda n: f"a rather long topic with number {n % 3}")
+    worse = [{**row, "answer": "no " * 80} for row in base[:50]] + base[50:]
+
+    lines = compare(base, worse).lines(verbosity=2)
+
+    assert [line for line in lines if len(line) > 80] == []
+
+
+@pytest.mark.parametrize(
+    ("expected", "reply", "scorer", "rate"),
+    [
+        ("4", "It is 4.", None, 1.0),
+        (4, "4.0", None, 1.0),
+        ("four", "It is four.", None, 0.0),
+        ("four", "It is four.", "contains", 1.0),
+        (True, "true", None, 1.0),
+        (["four", "4"], "four", None, 1.0),
+        ({"n": 4}, '{"n": 4}', "fields", 1.0),
+        ('{"n": 4}', '{"n": 4}', "fields", 1.0),
+        (4, "4.3", {"numeric": {"tolerance": 0.5}}, 1.0),
+        ("four", "Four.", "choice", 1.0),
+    ],
+)
+def test_replies_are_scored_by_a_rule_that_fits_or_is_named(expected, reply, scorer, rate):
+    rows = [{"id": n, "expected": expected, "reply": reply} for n in range(60)]
+
+    result = compare(rows, rows, scorer=scorer)
+
+    assert result.verdicts[0].check.after == rate
+
+
+def test_where_no_reply_is_right_another_rule_is_named():
+    rows = [{"id": n, "expected": "four", "reply": f"It is four, {n}."} for n in range(60)]
+
+    assert 'no reply is right by "exact": for replies with more text try --scorer' in str(
+        compare(rows, [{**row, "reply": "four, I think"} for row in rows])
+    )
+
+
+def test_the_scores_of_the_files_count_unless_a_rule_is_named():
+    base = answer_rows(60, exact_match=1)
+    worse = answer_rows(60, exact_match=lambda n: n % 2)
+
+    by_score, by_rule = compare(base, worse), compare(base, worse, scorer="exact")
+
+    assert by_score.outcome is Outcome.FAILED
+    assert 'scored by the files\' "exact_match"' in str(by_score)
+    assert by_rule.passed
+
+
+def test_scores_between_right_and_wrong_are_compared_as_graded():
+    base = [{"id": n, "score": 0.8} for n in range(80)]
+    worse = [{"id": n, "score": 0.2 + n % 2 / 10} for n in range(80)]
+
+    result = compare(base, worse, max_drop=0.2)
+
+    assert result.outcome is Outcome.FAILED
+    assert result.verdicts[0].check.error is not None
+
+
+def test_each_value_of_a_column_is_compared_and_the_worst_is_named():
+    base = answer_rows(200, topic=lambda n: ["sums", "words"][n % 2])
+    worse = answer_rows(200, range(0, 60, 2), topic=lambda n: ["sums", "words"][n % 2])
+
+    result = compare(base, worse, max_drop=0.2, by="topic")
+
+    assert result.outcome is Outcome.FAILED
+    assert "regressed topic: sums 100 % → 70 % (−30, 100 cases)" in str(result)
+
+
+def test_several_candidates_have_a_verdict_each_and_the_worst_counts():
+    result = compare(answer_rows(200), [answer_rows(200), answer_rows(200, range(60))])
+
+    assert [verdict.outcome for verdict in result.verdicts] == [Outcome.PASSED, Outcome.FAILED]
+    assert result.outcome is Outcome.FAILED
+
+
+def test_missing_replies_cannot_pass_unseen():
+    some = compare(answer_rows(100), answer_rows(100)[10:])
+
+    assert some.outcome is Outcome.INCONCLUSIVE
+    assert compare(answer_rows(100), answer_rows(100)[10:], paired_only=True).passed
+    with pytest.raises(RepliesMissing, match=r"no reply to 60 of 100 cases; .* --paired-only"):
+        compare(answer_rows(100), answer_rows(100)[60:])
+
+
+def test_what_no_case_can_show_is_an_error_with_a_remedy():
+    with pytest.raises(
+        ConfigurationError, match=r"20 cases cannot show that a drop stays below 5 points; it takes"
+    ):
+        compare(answer_rows(20), answer_rows(20), max_drop=0.05)
+    with pytest.raises(ConfigurationError, match=r"for 5 points write 0\.05"):
+        compare(answer_rows(20), answer_rows(20), max_drop=5)
+    with pytest.raises(ConfigurationError, match='--scorer: unknown score "exakt"; did you mean'):
+        compare(answer_rows(20), answer_rows(20), scorer="exakt")
+    rows = [{"id": n, "reply": "x", "kind": "a"} for n in range(20)]
+    with pytest.raises(ConfigurationError, match=r"no expected answer and .*; not read: kind$"):
+        compare(rows, rows)
+
+
+def test_so_few_cases_that_no_limit_is_of_use_are_only_counted():
+    with pytest.raises(ConfigurationError, match=r"^1 case cannot show .*; it takes about \d+$"):
+        compare(answer_rows(1), answer_rows(1, [0]))
+
+
+def test_an_expected_answer_that_a_rule_cannot_read_is_named_by_its_line(tmp_path):
+    path = write_rows(tmp_path / "a.jsonl", answer_rows(60))
+
+    with pytest.raises(SuiteError, match=r'a\.jsonl:1: expected "word 0" is not a number'):
+        compare(path, answer_rows(60), scorer="numeric")
+
+
+def test_a_file_is_not_compared_with_itself(tmp_path):
+    path = write_rows(tmp_path / "a.jsonl", answer_rows(60, range(30)))
+    (tmp_path / "same.jsonl").symlink_to(path)
+
+    for candidate in (path, str(path), [tmp_path / "same.jsonl", answer_rows(60)]):
+        with pytest.raises(
+            ConfigurationError, match=r"a\.jsonl is base and candidate; name another"
+        ):
+            compare(path, candidate)
+
+
+def verdict_of(result):
+    """Return the verdict without what names the suite and the run."""
+    verdict = dict(result)
+    for key in ("suite", "line", "facts", "identity", "headline", "next"):
+        verdict.pop(key, None)
+    verdict["notes"] = [note for note in verdict["notes"] if "no reply to" not in note]
+    for flip in verdict["flips"]:
+        flip.pop("where")
+    return verdict
+
+
+def graded(n):
+    return {"score": round(n % 7 / 6, 3)}
+
+
+@pytest.mark.parametrize(
+    ("base", "candidate", "options"),
+    [
+        (answer_rows(120), answer_rows(120, range(9)), {"max_drop": 0.05}),
+        (answer_rows(120), answer_rows(120), {}),
+        (
+            answer_rows(120, topic=lambda n: f"t{n % 3}"),
+            answer_rows(118, range(40), topic=lambda n: f"t{n % 3}"),
+            {"by": "topic"},
+        ),
+        (
+            answer_rows(90) * 3,
+            [*answer_rows(90), *answer_rows(90, range(8)), *answer_rows(90, range(9))],
+            {},
+        ),
+        (
+            [{"id": n, **graded(n)} for n in range(90)],
+            [{"id": n, **graded(n + 1)} for n in range(90)],
+            {},
+        ),
+    ],
+    ids=["inconclusive", "unchanged", "slices and missing replies", "repeats", "graded"],
+)
+def test_the_written_suite_has_the_same_verdict_to_the_digit(
+    pytester, monkeypatch, base, candidate, options
+):
+    monkeypatch.chdir(pytester.path)
+    first, second = (
+        write_rows(pytester.path / name, rows)
+        for name, rows in (("base.jsonl", base), ("tuned.jsonl", candidate))
+    )
+    result = compare(first, second, **options)
+    result.write("kept.ftgate.yaml")
+
+    pytester.runpytest_inprocess("--ftgate", "--ftgate-json=run.json")
+
+    from pytest_ftgate.reporting.writers import write_run
+
+    write_run(pytester.path / "compared.json", result.report)
+    documents = [
+        json.loads((pytester.path / name).read_bytes()) for name in ("compared.json", "run.json")
+    ]
+    compared, run = ([v for v in d["verdicts"] if v["gated"]] for d in documents)
+    assert verdict_of(compared[0]) == verdict_of(run[0])
+
+
+def test_a_suite_never_overwrites_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = compare(answer_rows(60), answer_rows(60))
+    result.write("kept.ftgate.yaml")
+
+    with pytest.raises(ConfigurationError, match=r"kept\.cases\.jsonl.* exists already"):
+        result.write("kept.ftgate.yaml")
+    with pytest.raises(ConfigurationError, match=r"ends in \.ftgate\.yaml"):
+        result.write("kept.yaml")

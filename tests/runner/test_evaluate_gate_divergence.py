@@ -1,0 +1,169 @@
+"""The divergence gate and the score margin at a real loopback server that answers as vLLM does."""
+
+from __future__ import annotations
+
+import json
+from math import log
+from typing import Any
+
+import pytest
+from ftgate_testing.chat_server import ChatServer, Said, chat_server
+
+from pytest_ftgate import evaluate
+from pytest_ftgate.errors import SuiteError
+
+SUITE = """
+cases: cases.jsonl
+reply: {{format: {{choice: [refund, billing]}}, score: {score}}}
+variants:
+  tuned: {{provider: openai-compatible, base_url: "{url}/v1", model: tuned, base: base}}
+gates: {{{gates}}}
+"""
+DIVERGENCE = "divergence: {max_kl: 0.05, prompts: cases}"
+#: Enough for an interval.
+CASES = 32
+
+
+def token(text: str, share: float, **others: float) -> dict[str, Any]:
+    """Return a token of a reply as servers send it."""
+    top = {text: share} | others
+    rows = [{"token": name, "logprob": log(value)} for name, value in top.items()]
+    return {"token": text, "logprob": log(share), "top_logprobs": rows}
+
+
+def prompt_row(text: str, share: float) -> dict[str, Any]:
+    """Return a token of a prompt as vLLM sends it: itself first, then the likeliest."""
+    ids = {"7": text, "8": "other"}
+    values = {"7": share, "8": 1.0 - share}
+    return {key: {"logprob": log(values[key]), "decoded_token": ids[key]} for key in ids}
+
+
+def vllm(tuned_share: float):
+    """Answer as a base that is sure of its words, and a tuned model that gives them this share."""
+
+    def answer(request: dict[str, Any]) -> Said:
+        share = {"base": 0.9, "tuned": tuned_share}[request["model"]]
+        if "prompt_logprobs" in request:
+            words = request["messages"][-1]["content"].split()
+            texts = [words[0], *(f" {word}" for word in words[1:])]
+            rows = [None, prompt_row("prompt", 0.5), *(prompt_row(text, share) for text in texts)]
+            return Said("x", prompt_logprobs=rows)
+        if request.get("logprobs"):
+            return Said("refund", logprobs=[token("ref", 0.75, bill=0.25), token("und", 1.0)])
+        question = request["messages"][-1]["content"]
+        return Said(f"{request['model']} says {len(question)} words")
+
+    return answer
+
+
+def write(folder, server: ChatServer, **changes: str) -> str:
+    labels = ("refund", "billing")
+    rows = [{"input": f"ticket {'x' * n}", "expected": labels[n % 2]} for n in range(CASES)]
+    text = "".join(f"{json.dumps(row)}\n" for row in rows)
+    (folder / "cases.jsonl").write_text(text, "utf-8")
+    keys = {"score": "choice", "gates": DIVERGENCE, "url": server.url} | changes
+    (folder / "s.ftgate.yaml").write_text(SUITE.format(**keys), "utf-8")
+    return str(folder / "s.ftgate.yaml")
+
+
+@pytest.mark.parametrize(
+    ("tuned_share", "outcome", "kl"),
+    [(0.9, "passed", 0.0), (0.5, "failed", 0.9 * log(0.9 / 0.5) + 0.1 * log(0.1 / 0.5))],
+)
+def test_a_server_with_prompt_logprobs_shows_the_divergence(tmp_path, tuned_share, outcome, kl):
+    with chat_server(vllm(tuned_share)) as server:
+        path = write(tmp_path, server)
+        run = evaluate(path, rootdir=tmp_path)
+        sent = len(server.requests)
+        again = evaluate(path, rootdir=tmp_path)
+
+    (verdict,) = run.verdicts
+    assert len(server.requests) == sent
+    assert again.verdicts[0].check == verdict.check
+    assert verdict.outcome == outcome, str(run)
+    assert verdict.check.after == pytest.approx(kl, abs=1e-3)
+    read = [request for request in server.requests if "prompt_logprobs" in request]
+    assert {request["messages"][-1]["role"] for request in read} == {"assistant"}
+    assert {request["continue_final_message"] for request in read} == {True}
+    assert len(read) == 2 * verdict.check.n == 2 * CASES
+
+
+def test_a_server_without_prompt_logprobs_is_refused_with_the_remedy(tmp_path):
+    def answer(request: dict[str, Any]) -> Said:
+        return Said(f"{request['model']} says {request['messages'][-1]['content'][:9]}")
+
+    with chat_server(answer) as server:
+        run = evaluate(write(tmp_path, server), rootdir=tmp_path)
+
+    assert "returns no log-probabilities of a given text (prompt_logprobs)" in str(run)
+    assert "serve the model with vLLM, or write provider: transformers" in str(run)
+
+
+ACCURACY = "accuracy: {min: 0.4, evidence: point}"
+
+
+def test_a_server_with_logprobs_rates_labels(tmp_path):
+    with chat_server(vllm(0.5)) as server:
+        run = evaluate(write(tmp_path, server, score="margin", gates=ACCURACY), rootdir=tmp_path)
+
+    asked = [request for request in server.requests if request.get("logprobs")]
+    assert {request["top_logprobs"] for request in asked} == {20}
+    assert len(asked) == CASES
+    assert run.verdicts[0].check.after == pytest.approx((0.75 + 0.25) / 2)
+
+
+def test_a_server_without_logprobs_names_the_score_to_write(tmp_path):
+    def answer(request: dict[str, Any]) -> Said:
+        return Said(f"{request['model']} says {request['messages'][-1]['content'][:9]}")
+
+    with chat_server(answer) as server:
+        run = evaluate(write(tmp_path, server, score="margin", gates=ACCURACY), rootdir=tmp_path)
+
+    assert "which score: margin reads; write score: choice" in str(run)
+
+
+def test_a_suite_with_another_score_asks_for_no_log_probabilities(tmp_path):
+    with chat_server(vllm(0.5)) as server:
+        evaluate(write(tmp_path, server, gates=ACCURACY), rootdir=tmp_path)
+
+    assert not any("logprobs" in request for request in server.requests)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"provider": "anthropic"},
+            "score: margin reads log-probabilities, and provider anthropic",
+        ),
+        ({"format": "{lines: {max: 1}}"}, "score: margin needs labels"),
+    ],
+)
+def test_a_suite_whose_labels_cannot_be_rated_is_refused(tmp_path, changes, message):
+    keys = {"provider": "llamacpp", "format": "{choice: [a, b]}"} | changes
+    (tmp_path / "s.ftgate.yaml").write_text(
+        f"""
+cases: [{{input: x, expected: a}}]
+reply: {{format: {keys["format"]}, score: margin}}
+variants: {{v: {{provider: {keys["provider"]}, model: m}}}}
+gates: {{accuracy: {{min: 0.1, evidence: point}}}}
+""",
+        "utf-8",
+    )
+
+    with pytest.raises(SuiteError, match=message):
+        evaluate(str(tmp_path / "s.ftgate.yaml"), rootdir=tmp_path)
+
+
+def test_a_provider_without_log_probabilities_cannot_have_the_gate(tmp_path):
+    (tmp_path / "s.ftgate.yaml").write_text(
+        """
+cases: [{input: x, expected: a}]
+variants: {v: {provider: llamacpp, model: tuned.gguf, base: smollm2-135m}}
+gates: {divergence: {}}
+""",
+        "utf-8",
+    )
+
+    with pytest.raises(SuiteError, match="provider llamacpp of variant v gives no"):
+        evaluate(str(tmp_path / "s.ftgate.yaml"), rootdir=tmp_path)

@@ -1,0 +1,104 @@
+"""One loop evaluates a gate: it asks look by look, checks the identity, and stops in time."""
+
+from __future__ import annotations
+
+import pytest
+from ftgate_testing.fake_provider import CASES, House
+
+from pytest_ftgate.errors import FtgateError, SuiteError
+from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.providers.base import Provider
+from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate
+
+
+def evaluate(house: House, gate: str = "accuracy", *, accept: bool = False) -> GateResult:
+    return evaluate_gate(house.session(accept=accept), house.gate_run(gate))
+
+
+def test_a_gate_asks_both_variants_and_has_a_verdict(house):
+    house.write("{accuracy: {max_drop: 0.05}}")
+
+    result = evaluate(house)
+
+    assert result.verdict.outcome is Outcome.PASSED
+    assert len(house.asked) == 2 * CASES
+
+
+def test_the_verdict_has_the_facts_of_the_variant_and_the_notes_on_its_identity(house):
+    house.write("{accuracy: {max_drop: 0.05}}")
+
+    verdict = evaluate(house).verdict
+
+    assert verdict.facts["region"] == "eu"
+    assert verdict.facts["model"] == "draft"
+    assert "draft retires on 2027-01-31" in verdict.notes
+
+
+@pytest.mark.parametrize("accept", [False, True])
+def test_a_clear_verdict_ends_the_looks_unless_the_run_accepts(house, accept):
+    house.write("{accuracy: {max_drop: 0.05, stop_early: true}}")
+    house.wrong = {"draft"}
+
+    result = evaluate(house, accept=accept)
+
+    assert result.verdict.outcome is Outcome.FAILED
+    assert (result.look.number == result.look.of) is accept
+    assert (len(house.asked) == 2 * CASES) is accept
+
+
+def test_a_variant_that_another_model_answers_is_invalid_and_asked_no_further(house):
+    house.write("{accuracy: {max_drop: 0.05, stop_early: true}}")
+    house.served = {"draft": "imposter"}
+
+    result = evaluate(house)
+
+    assert result.verdict.outcome is Outcome.INVALID
+    assert headline(result.verdict) == (
+        "another model answered: imposter, declared draft; if that is the same model, set "
+        "served_model: imposter"
+    )
+    assert result.verdict.facts["served as"] == "imposter"
+    assert result.verdict.checks == ()
+    assert result.look.number == 1
+    # What was in flight with the first reply.
+    assert len([model for model, _ in house.asked if model == "draft"]) <= Provider.concurrency
+
+
+def test_a_scorer_that_cannot_be_used_is_reported_before_anything_is_paid_for(house):
+    house.write("{accuracy: {max_drop: 0.05}}", ', score: {python: "nowhere:score"}')
+
+    with pytest.raises(FtgateError, match="nowhere"):
+        evaluate(house)
+
+    assert house.asked == []
+
+
+def test_an_accepted_record_that_cannot_be_read_is_reported_before_anything_is_paid_for(house):
+    house.write("{accuracy: {max_drop: 0.05}}")
+    (house.folder / "s.accepted.json").write_text("{", "utf-8")
+
+    with pytest.raises(SuiteError, match=r"s\.accepted\.json"):
+        evaluate(house)
+
+    assert house.asked == []
+
+
+def test_a_gate_for_training_data_sends_no_request(house):
+    house.write("{accuracy: {max_drop: 0.05}, data: {}}", ', score: {python: "nowhere:score"}')
+
+    verdict = evaluate(house, "data").verdict
+
+    assert verdict.outcome is Outcome.PASSED
+    assert headline(verdict).startswith("train.jsonl: ")
+    assert house.asked == []
+
+
+def test_requests_of_several_gates_are_submitted_at_once(house):
+    house.write("{accuracy: {max_drop: 0.05}, format: {min: 0.9}}")
+    session = house.session()
+    gates = [house.gate_run(), house.gate_run("format", "current")]
+
+    evaluate_gate(session, gates[0], submit_with=gates)
+
+    assert all(session.is_submitted(gate_run) for gate_run in gates)
