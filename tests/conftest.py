@@ -36,8 +36,9 @@ if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
 # Keys in the environment of each test, with --canary.
 pytest_plugins = ["ftgate_testing.canary"]
 
-# Run by name, with servers and libraries that are too large for each push: .ci/nightly
-collect_ignore = ["nightly"]
+# Run by name: with servers and libraries that are too large for each push (.ci/nightly), and with
+# plugins that have an environment of their own, so that they are not loaded here (.ci/run).
+collect_ignore = ["nightly", "journeys/neighbours"]
 
 # The same examples on each push, so that only a change turns it red. New ones each night.
 settings.register_profile("push", deadline=None, derandomize=True)
@@ -60,6 +61,6 @@ def api():
 
 @pytest.fixture
 def pytester(pytester, monkeypatch):
-    """Run pytest as one who has no plugins but ours; the others are installed all the same."""
+    """Run pytest as one who has no plugins but ours."""
     only_ours(monkeypatch)
     return pytester

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from ftgate_testing.foreign_plugins import asleep
 from ftgate_testing.github import Runner, comments_api
 
 SUITE = """\
@@ -43,8 +42,7 @@ def api():
 def runner(tmp_path, api):
     folder = tmp_path / "desk"
     folder.mkdir()
-    addopts = ["-p", "no:cacheprovider", *asleep().split()]
-    (folder / "pytest.toml").write_text(f"[pytest]\naddopts = {json.dumps(addopts)}\n")
+    (folder / "pytest.toml").write_text('[pytest]\naddopts = ["-p", "no:cacheprovider"]\n')
     cases = [{"id": f"t{n}", "input": f"Ticket {n}", "expected": LABELS[n % 2]} for n in range(100)]
     write(folder, "tickets.cases.jsonl", cases)
     (folder / "tickets.ftgate.yaml").write_text(SUITE)

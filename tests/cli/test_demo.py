@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ftgate_testing.foreign_plugins import awaken
+from ftgate_testing.foreign_plugins import load_installed
 from ftgate_testing.repositories import Repository
 
 from pytest_ftgate.cli.demo import run_demo
@@ -18,8 +18,8 @@ TUTORIAL = (Path(__file__).parents[2] / "docs" / "tutorials" / "forgetful.md").r
 
 @pytest.fixture
 def demo(tmp_path, monkeypatch):
-    """Run the demo as a user would type it, without the plugins of this test run."""
-    awaken(monkeypatch)
+    """Run the demo as a user would type it, with the plugins that are installed."""
+    load_installed(monkeypatch)
     monkeypatch.chdir(tmp_path)
 
 
@@ -53,7 +53,6 @@ def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, c
 @pytest.mark.usefixtures("demo")
 def test_it_runs_where_pytest_looks_for_no_plugins_itself(tmp_path, capfd, monkeypatch):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.delenv("PYTEST_ADDOPTS")
 
     assert "next:" in "\n".join(run_demo(tmp_path / "new", live=False))
     assert "1 failed" in capfd.readouterr().out

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from ftgate_testing.foreign_plugins import awaken
+from ftgate_testing.foreign_plugins import load_installed
 
 PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
 SUITE = "tickets.ftgate.yaml"
@@ -89,7 +89,7 @@ def test_the_code_of_the_page_is_a_plugin_of_pytest_as_the_page_says(written, ga
     (facts / "entry_points.txt").write_text(f"[pytest11]\n{name} = {module}\n")
     monkeypatch.syspath_prepend(written.path)
     monkeypatch.setenv("PYTHONPATH", str(written.path), prepend=":")
-    awaken(monkeypatch)
+    load_installed(monkeypatch)
 
     written.runpytest_subprocess("--ftgate").assert_outcomes(passed=1)
 

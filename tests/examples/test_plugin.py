@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ftgate_testing.foreign_plugins import awaken
+from ftgate_testing.foreign_plugins import load_installed
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plugin"
 
@@ -24,7 +24,7 @@ def run(*args, **env):
 
 
 def test_it_is_installed_and_tested_as_its_readme_says(tmp_path, monkeypatch):
-    awaken(monkeypatch)
+    load_installed(monkeypatch)
     # Without the network: what it is built with is installed.
     options = ("--no-deps", "--no-build-isolation", "--no-index", "--target", str(tmp_path))
     installed = run("pip", "install", "-q", *options, str(EXAMPLE))

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
-from ftgate_testing.foreign_plugins import awaken, is_installed
+from ftgate_testing.faked_client import (
+    CODE,
+    FUNCTION,
+    GATES,
+    HEAD,
+    JUDGED,
+    RIGHT,
+    SUITE,
+    TEST,
+    outcomes,
+    write_faked,
+)
 
-#: The real client is broken.
-CODE = """\
-from pathlib import Path
-
-CLIENT = "real"
-
-def answer(case):
-    with Path(__file__).with_name("asked.txt").open("a") as stream:
-        stream.write(f"{CLIENT}\\n")
-    return case.expected if CLIENT == "fake" else "nonsense"
-"""
-SUITE, TEST = "tickets.ftgate.yaml", "test_faked.py"
-GATES = "{accuracy: {min: 0.5}}"
-HEAD = f"""\
-from unittest import mock
-
-import answers
-import pytest
-
-faked = pytest.mark.ftgate("{SUITE}", min=0.5)
-"""
-JUDGED = "    assert reply.text == case.expected\n"
-FUNCTION = f"@faked\ndef test_faked(case, reply):\n{JUDGED}"
 AUTOUSE = """\
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
@@ -105,25 +95,7 @@ WAYS = {
 
 @pytest.fixture
 def faking(desk):
-    """Return a function that writes a suite on a broken client, and a test that fakes it."""
-
-    def write(module: str, conftest: str = "", *, code: str = CODE, gates: str = GATES, **more):
-        desk.asking_suite(code, gates=gates, **more)
-        desk.pytester.syspathinsert()
-        desk.path(TEST).write_text(HEAD + module, "utf-8")
-        if conftest:
-            desk.path("conftest.py").write_text(f"import answers\nimport pytest\n\n{conftest}")
-        return desk
-
-    return write
-
-
-def outcomes(desk):
-    """Return the outcomes of the last run by the name of their gate."""
-    return {name.partition("[")[0]: told["outcome"] for name, told in desk.verdicts().items()}
-
-
-RIGHT = {"accuracy": "failed", "test_faked": "passed"}
+    return partial(write_faked, desk)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -170,26 +142,6 @@ def test_no_faked_reply_leaves_by_an_export(faking, monkeypatch, capsys):
     exported = desk.path("tickets.replies.jsonl").read_text()
     assert exported.count("nonsense") == desk.cases
     assert '"billing"' not in exported
-
-
-@pytest.mark.skipif(not is_installed("pytest_mock"), reason="pytest-mock is not installed")
-@pytest.mark.parametrize("scope", ["", "class_", "module_", "package_", "session_"])
-def test_the_fixtures_of_pytest_mock_count_as_patches(faking, monkeypatch, scope):
-    awaken(monkeypatch, "pytest_mock")
-    name = f"{scope}mocker"
-    wide = f'"{scope.removesuffix("_") or "function"}"'
-    fixture = (
-        f"@pytest.fixture(scope={wide})\ndef fake({name}):\n"
-        f'    {name}.patch("answers.CLIENT", "fake")\n\n'
-    )
-    # A fixture of the project would count anyway, so the second function takes the plugin's alone.
-    plain = f"def test_it(case, reply, {name}):\n    return True\n"
-    desk = faking(f"{fixture}@faked\ndef test_faked(case, reply, fake):\n{JUDGED}\n@faked\n{plain}")
-
-    desk.run(TEST, SUITE)
-
-    assert outcomes(desk) == {**RIGHT, "test_it": "passed"}
-    assert desk.asked().count("real") >= desk.cases
 
 
 # What costs no cache ------------------------------------------------------------------------------
@@ -275,18 +227,6 @@ def test_a_plugin_of_the_project_that_is_not_installed_counts(faking):
     desk.run("-p", "fakes", TEST, SUITE)
 
     assert outcomes(desk) == RIGHT
-
-
-@pytest.mark.parametrize("runner", ["asyncio", "anyio"])
-def test_async_functions_share_the_cache_with_the_suite(faking, monkeypatch, runner):
-    awaken(monkeypatch, runner)
-    desk = faking(f"@pytest.mark.{runner}\n{FUNCTION.replace('def ', 'async def ')}")
-    scope = ("-o", "asyncio_default_fixture_loop_scope=function") if runner == "asyncio" else ()
-
-    desk.run(*scope, TEST, SUITE)
-
-    assert {*outcomes(desk).values()} == {"failed"}
-    assert desk.asked() == ["real"] * desk.cases
 
 
 # What shares the replies of one test --------------------------------------------------------------

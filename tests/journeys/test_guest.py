@@ -65,7 +65,7 @@ def answer(case):
 """
 STRICT = (
     *("-W", "error::ResourceWarning", "-W", "error::pytest.PytestUnraisableExceptionWarning"),
-    *("-p", "no:randomly", "-p", "no:xdist"),
+    *("-p", "no:xdist"),
 )
 
 
@@ -103,7 +103,7 @@ def test_the_process_is_left_as_it_was_found(desk, fresh):
     desk.asking_suite(ANSWERS)
     desk.path("conftest.py").write_text(WATCH)
 
-    result = fresh("-p", "no:randomly", "-s", "--ftgate")
+    result = fresh("-s", "--ftgate")
 
     result.stdout.fnmatch_lines(["*1 passed*", "changed: [[][]] verdicts: 1"])
     assert {*desk.path("during.txt").read_text().splitlines()} == {"True True True"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ftgate_testing.foreign_plugins import awaken
+from ftgate_testing.foreign_plugins import load_installed
 
 STUB = """\
 import pytest
@@ -29,7 +29,7 @@ def neighbour(desk, monkeypatch):
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: ftgate\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[pytest11]\nftgate = ftgate_stub\n")
     desk.pytester.syspathinsert(site)
-    awaken(monkeypatch)
+    load_installed(monkeypatch)
     desk.pytester.makepyfile("def test_it(ftgate_lint): assert ftgate_lint == 'm'")
     return desk
 

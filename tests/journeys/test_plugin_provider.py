@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ftgate_testing.foreign_plugins import awaken
+from ftgate_testing.foreign_plugins import load_installed
 
 #: Answers rightly; *soon* is wrong for every other ticket. Notes which model was asked what.
 HOUSE = """\
@@ -213,7 +213,7 @@ def installed(desk, monkeypatch):
     known = os.environ.get("PYTHONPATH", "")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), known])))
     desk.suite_of({"current": "{provider: house, model: m}"})
-    awaken(monkeypatch)
+    load_installed(monkeypatch)
     return desk
 
 

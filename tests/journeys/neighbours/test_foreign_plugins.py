@@ -10,12 +10,12 @@ from shutil import copytree
 from unittest.mock import ANY
 
 import pytest
-from ftgate_testing.foreign_plugins import NEIGHBOURS, awaken, is_installed
+from ftgate_testing.foreign_plugins import NEIGHBOURS, awaken
 from platformdirs import user_cache_path
 
 from pytest_ftgate.cli.main import main
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MODULE = """\
 import pytest
 
@@ -27,11 +27,6 @@ def test_it(case, reply):
     assert reply.text == case.expected
 """
 ALL = {"passed": 3, "failed": 2}
-
-
-def lacking(*modules):
-    """Skip a test where plugins are not installed."""
-    return pytest.mark.skipif(not is_installed(*modules), reason=f"needs {', '.join(modules)}")
 
 
 #: Answers the first time rightly and ever after wrongly, and notes each time.
@@ -150,10 +145,8 @@ def test_every_process_may_run_everything(both, beside):
     [
         pytest.param("rerunfailures", "--reruns=2", marks=pytest.mark.heavy),
         ("rerunfailures", "--force-reruns=2"),
-        pytest.param(
-            "pytest-retry", "--retries=2", marks=[pytest.mark.heavy, lacking("pytest_retry")]
-        ),
-        pytest.param("flaky", "--force-flaky", marks=[pytest.mark.heavy, lacking("flaky")]),
+        pytest.param("pytest-retry", "--retries=2", marks=pytest.mark.heavy),
+        pytest.param("flaky", "--force-flaky", marks=pytest.mark.heavy),
     ],
 )
 def test_a_rerun_never_rolls_a_verdict_again(both, beside, plugin, flag):
@@ -170,7 +163,6 @@ def test_a_rerun_never_rolls_a_verdict_again(both, beside, plugin, flag):
         result.stdout.no_re_match_line(r".*(\d rerun|\d retried|failed \(1 runs remaining)")
 
 
-@lacking("pytest_jsonreport", "allure_pytest", "pytest_split")
 def test_reports_of_plugins_have_the_place_of_a_gate_and_readable_parameters(both, beside):
     files = ("--json-report", "--json-report-file=report.json", "--alluredir=allure")
     plugins = ("metadata", "pytest_jsonreport", "allure_pytest", "pytest-split")
