@@ -142,7 +142,7 @@ def screen(step: str):
 
 def without_checkout(text: str) -> str:
     """Return *text* without what depends on the checkout: changes in git, and other suites."""
-    text = re.sub(r"^no gate was selected in .*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^(no gate was selected in|changed since) .*\n", "", text, flags=re.MULTILINE)
     return re.sub(r"stable +for .*?\n  \*", "stable\n  *", text, flags=re.DOTALL)
 
 
