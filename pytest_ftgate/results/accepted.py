@@ -211,7 +211,8 @@ def _gaps(record: AcceptedRecord) -> Iterator[str]:
         # The results of variants without gates are not accepted.
         reads = gate is not None and gate.reads_record and verdict.variant in gate.variants
         kept = len(record.right(verdict.gate, verdict.variant))
-        counted = verdict.check.n if verdict.check else 1
+        # Without a check it had nothing to compare with, or could not be measured.
+        counted = verdict.check.n if verdict.check else int("rate" in verdict.statement.values)
         if reads and kept < counted:
             yield (
                 f"{node_name(verdict)}: {counted - kept:,} of {counted:,} accepted cases have no "
