@@ -201,9 +201,13 @@ def _gaps(record: AcceptedRecord) -> Iterator[str]:
     """Yield for which gates a record lacks scores that its verdict counts, as a bad merge does."""
     gates = record.exam.gates if record.exam else {}
     for verdict in record.verdicts:
+        gate = gates.get(verdict.gate)
+        # The results of variants without gates are not accepted.
+        reads = gate is not None and gate.reads_record and verdict.variant in gate.variants
         kept = len(record.right(verdict.gate, verdict.variant))
-        counted = verdict.check.n if verdict.check else 1
-        if verdict.gate in gates and gates[verdict.gate].reads_record and kept < counted:
+        # Without a check it had nothing to compare with, or could not be measured.
+        counted = verdict.check.n if verdict.check else int("rate" in verdict.statement.values)
+        if reads and kept < counted:
             yield (
                 f"{node_name(verdict)}: {counted - kept:,} of {counted:,} accepted cases have no "
                 "score here; restore their lines, or accept a run again"

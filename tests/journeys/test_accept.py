@@ -254,3 +254,17 @@ def test_a_record_that_lost_scores_in_a_merge_is_an_error(desk):
     told = " ".join(result.stdout.str().split())
     assert f"accuracy[current]: 30 of {len(scores) + 30} accepted cases have no score here" in told
     assert result.ret != 0
+
+
+def test_a_variant_without_gates_has_no_scores_in_the_record(desk):
+    desk.suite(current=0)
+    desk.replies("other", wrong=9)
+    desk.suite_of(
+        {
+            "current": "{provider: recorded, replies: current.jsonl}",
+            "other": "{provider: recorded, replies: other.jsonl, gated: false}",
+        }
+    )
+    desk.run("--ftgate-accept").assert_outcomes(passed=1)
+
+    desk.run().assert_outcomes(passed=1)
