@@ -145,6 +145,9 @@ def function_finder(reference: str, folder: Path) -> Callable[[], Callable[..., 
     return find
 
 
+_OWN_PACKAGE = __name__.partition(".")[0]
+
+
 def source_files(reference: str, folder: Path) -> tuple[Path, ...]:
     """Return the file of the function's module, and the files next to it that it imports.
 
@@ -169,12 +172,20 @@ def source_files(reference: str, folder: Path) -> tuple[Path, ...]:
         file = Path(spec.origin) if spec.origin else file
     if not file.is_file():
         return ()
+    if name.startswith(f"{_OWN_PACKAGE}.") or "site-packages" in file.parts:
+        return (file,)
     is_package = file.name == "__init__.py"
     return imported_files(file, name, file.parents[name.count(".") + is_package])
 
 
 def imported_files(file: Path, name: str, root: Path) -> tuple[Path, ...]:
     """Return *file* of the module *name*, and what it imports from the folder *root*."""
+    return _imported_files(file, name, root, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _imported_files(file: Path, name: str, root: Path, mtime_ns: int) -> tuple[Path, ...]:
+    del mtime_ns  # part of the cache key, so that an edited file is read again
     finder = ModuleFinder(path=[str(root)])
     try:
         finder.import_hook(name)
