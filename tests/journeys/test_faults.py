@@ -23,14 +23,14 @@ from pytest_ftgate.cli.main import main
 #: Lets the run lose patience at once, and keep the limits of a body and of a reply small.
 HASTY = f"""\
 import aiohttp
-from pytest_ftgate.client import rate_limit, retry, scheduler
+from pytest_ftgate.client import rate_limit, scheduler
 from pytest_ftgate.providers import http, openai
 
-retry.RetryPolicy._backoff = lambda *_: 0.001
+rate_limit.RetryPolicy._backoff = lambda *_: 0.001
 rate_limit._PROBE_EVERY = 0.001
 http.MAX_BODY = 100_000
 for name in ("REFUSING", "REPLYING", "UNREACHABLE"):
-    setattr(scheduler, name, retry.Backoff(2, 0.001, 0.001))
+    setattr(scheduler, name, rate_limit.Backoff(2, 0.001, 0.001))
 send = aiohttp.ClientSession.request
 
 def hasty(self, method, url, *, json, **options):
@@ -248,11 +248,13 @@ Cache.store = store_and_take_over
 def test_a_cache_that_a_newer_version_takes_over_gets_no_reply_of_this_one(desk):
     desk.asking_suite()
     desk.path("conftest.py").write_text(TAKEN_OVER, "utf-8")
+    with Cache(desk.path("own.sqlite")) as cache:
+        ((before,),) = sqlite3.connect(cache.path).execute("PRAGMA user_version")
 
     def upgrade():
         with closing(sqlite3.connect(desk.path(".ftgate/cache.sqlite"))) as cache:
             assert cache.execute("SELECT count(*) FROM replies").fetchone() == (9,)
-            cache.execute("PRAGMA user_version = 1")
+            cache.execute(f"PRAGMA user_version = {before}")
 
     told = "cannot be written: its format 99 is newer than this version reads; the run sends no"
     goes_on_after(desk, told, upgrade)
