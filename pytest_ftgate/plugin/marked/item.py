@@ -469,14 +469,11 @@ class FunctionGate:
 
     def _evaluate(self) -> Verdict:
         from pytest_ftgate.gates.rates import evaluate_rate
-        from pytest_ftgate.results.accepted import accepted_samples, anchor_samples
+        from pytest_ftgate.results.accepted import accepted_samples
 
         gate_run, session = self.state.gate_run, self.state.session
         suite, record = gate_run.gate_suite, session.accepted_record(gate_run.gate_suite)
-        accepted, anchor = (
-            samples(record, suite, self._accepted_key, self.gate.kind)
-            for samples in (accepted_samples, anchor_samples)
-        )
+        accepted, anchor = accepted_samples(record, suite, self._accepted_key, self.gate.kind)
         comparison = replace(
             self.runner.comparison(), accepted=accepted, anchor=anchor, levels=session.levels(suite)
         )
