@@ -123,14 +123,14 @@ class Settings:
             None elsewhere.
     """
 
-    enabled: bool
-    files: tuple[str, ...]
+    enabled: bool = True
+    files: tuple[str, ...] = _FILES
     replies: str
     variants: tuple[str, ...]
-    inconclusive: str
-    plan: bool
-    accept: bool
-    concurrency: int | None
+    inconclusive: str = "fail"
+    plan: bool = False
+    accept: bool = False
+    concurrency: int | None = None
     cache: Path
     root: Path
     start: Path
@@ -212,14 +212,8 @@ class Settings:
         """
         start = Path.cwd()
         return cls(
-            enabled=True,
-            files=_FILES,
             replies=_one_of("replies", replies, _REPLIES),
             variants=tuple(variants),
-            inconclusive="fail",
-            plan=False,
-            accept=False,
-            concurrency=None,
             cache=_cache_folder(start, root) / "cache.sqlite",
             root=root,
             start=start,
