@@ -196,8 +196,10 @@ class Settings:
             max_minutes=_amount("max_minutes", option_or_ini("max_minutes")),
             ladder=bool(config.getoption("ftgate_ladder")),
             show=_count("show", option_or_ini("show"), least=0),
-            **_report_settings(config),
-            **_trust_settings(config),
+            reports=_reports(config),
+            track=option_or_ini("track"),
+            keys=tuple(map(KeyRule.read, config.getini("ftgate_keys"))),
+            safe=_is_safe(config),
             **_build_settings(os.environ, config.rootpath),
         )
 
@@ -219,11 +221,6 @@ class Settings:
             start=start,
             **_build_settings(os.environ, root),
         )
-
-
-def _trust_settings(config: PytestConfig) -> dict[str, Any]:
-    keys = tuple(map(KeyRule.read, config.getini("ftgate_keys")))
-    return {"keys": keys, "safe": _is_safe(config)}
 
 
 def _is_safe(config: PytestConfig) -> bool:
@@ -267,11 +264,6 @@ def short_path(path: Path, start: Path) -> Path:
     except ValueError:  # another drive of Windows
         return path
     return Path(relative) if len(relative) < len(str(path)) else path
-
-
-def _report_settings(config: PytestConfig) -> dict[str, Any]:
-    track = str(config.getoption("ftgate_track") or config.getini("ftgate_track"))
-    return {"reports": _reports(config), "track": track}
 
 
 def _reports(config: PytestConfig) -> dict[str, Path]:

@@ -23,7 +23,7 @@ from pytest_ftgate.errors import (
     RequestRejected,
     RetryableError,
 )
-from pytest_ftgate.providers.base import REPLY_TOOL
+from pytest_ftgate.providers.base import REPLY_TOOL, Provider
 from pytest_ftgate.providers.http import (
     UnsupportedParams,
     error_message,
@@ -296,7 +296,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=5)
 _FACTS_TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
-class OpenAIProvider:
+class OpenAIProvider(Provider):
     """One client for one address, key and model.
 
     The URL of *access* has no trailing slash. *headers* are those of each request. *is_openai* is
@@ -320,7 +320,6 @@ class OpenAIProvider:
         self._owner = ""
         self._adapters = ServedAdapters(access.url, lambda: self._session, loads=not is_openai)
         self._template = ServedTemplate(access.url, lambda: self._session)
-        self.rate_limit_headers: Mapping[str, str] = {}
 
     @cached_property
     def _session(self) -> aiohttp.ClientSession:
@@ -333,10 +332,6 @@ class OpenAIProvider:
             timeout=_TIMEOUT,
             proxy=_proxy(self._url),
         )
-
-    def serves(self, request: Request) -> bool:
-        """Return True: the scheduler groups requests by address, key and model."""
-        return bool(request)
 
     async def generate(self, request: Request) -> Reply:
         """Send one request without retries; the engine retries and counts every failure.

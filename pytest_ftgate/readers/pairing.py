@@ -77,7 +77,9 @@ def _case_name(case_id: str, row: AnswerRow, key: str) -> str:
 def _keyed(files: Sequence[AnswerFile], *, by_id: bool) -> tuple[str, list[_Rows], list[str]]:
     """Return what pairs the rows, the rows by that key, and sentences on keys that do not."""
     notes: list[str] = []
-    keys: tuple[tuple[str, _Key], ...] = (("id", _by_id), ("input", _by_input))
+    keys: tuple[tuple[str, _Key], ...] = (
+        *(("id", lambda row, _: row.id), ("input", lambda row, _: row.input.strip())),
+    )
     for key, find in keys[:1] if by_id else keys:
         sides: list[_Rows] = [_grouped(file.rows, find) for file in files]
         problem = _problem(files, sides, key)
@@ -92,14 +94,6 @@ def _keyed(files: Sequence[AnswerFile], *, by_id: bool) -> tuple[str, list[_Rows
         notes = [f"the rows are paired by line, as {_UNKNOWN}"]
         return "line", [_grouped(file.rows, lambda _, index: str(index)) for file in files], notes
     raise ConfigurationError(_nothing_pairs(notes))
-
-
-def _by_id(row: AnswerRow, index: int) -> str:  # noqa: ARG001 - a key may need the index
-    return row.id
-
-
-def _by_input(row: AnswerRow, index: int) -> str:  # noqa: ARG001
-    return row.input.strip()
 
 
 def _grouped(rows: Iterable[AnswerRow], find: _Key) -> dict[str, tuple[AnswerRow, ...]]:

@@ -15,6 +15,7 @@ from pytest_ftgate.readers.inspect import task_of_log
 from pytest_ftgate.readers.lm_eval import newest_by_task, sample_files, task_of
 from pytest_ftgate.readers.source import Source, reads_once
 from pytest_ftgate.readers.table import Row
+from pytest_ftgate.readers.text import json_or_text
 from pytest_ftgate.suite.model import Case
 
 #: Files that only a reader of answers can read.
@@ -39,10 +40,7 @@ def _expected(value: Any, kind: str) -> Any:
         # An empty list of answers is no answer.
         return [_expected(answer, kind) for answer in value] or None
     if kind in _MAPPING_KINDS and isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
+        return json_or_text(value)
     is_read = kind in _PLAIN_KINDS and not isinstance(value, bool)
     if value is None or isinstance(value, str) or is_read:
         return value

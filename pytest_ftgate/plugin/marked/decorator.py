@@ -28,4 +28,6 @@ def gate(  # noqa: PLR0913 - the arguments of the mark
     """Return ``pytest.mark.ftgate`` with these arguments; docs/pytest.md describes them."""
     arguments = {name: value for name, value in locals().items() if value is not None}
     arguments.pop("suite", None)
-    return pytest.mark.ftgate(*() if suite is None else (suite,), **arguments)
+    positional = () if suite is None else (suite,)
+    mark: pytest.MarkDecorator = pytest.mark.ftgate(*positional, **arguments)
+    return mark
