@@ -159,9 +159,7 @@ def _export_base_replies(
     if gate.leveled:
         # A later run chooses the same levels by the recorded replies to the pilot.
         case_requests = (*case_requests, *session.workloads.pilot_requests(suite, variant))
-    opened = session.open_cache()
-    cached = opened.replies(case_request.request.fingerprint for case_request in case_requests)
-    opened.close()
+    cached = session.cached_replies(one.request.fingerprint for one in case_requests)
     replies = (
         (case_request.case.id, cached.get(case_request.request.fingerprint))
         for case_request in case_requests

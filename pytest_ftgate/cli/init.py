@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
@@ -53,6 +52,7 @@ from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
 from pytest_ftgate.readers.answer_rows import Columns
 from pytest_ftgate.reporting.text import line_width, one_line, shorten
+from pytest_ftgate.runner.file_suite import json_lines
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import Gate, Suite
@@ -322,12 +322,8 @@ def _with_variables(candidate: Candidate) -> tuple[Candidate, list[Path]]:
         | {"vars": {name: row[name] for name in sorted(unknown)}}
         for row in rows
     ]
-    write_new(path, _lines(written))
+    write_new(path, json_lines(written))
     return Candidate(candidate.prompt, read_cases(path)), [path]
-
-
-def _lines(rows: list[dict[str, Any]]) -> str:
-    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
 
 
 def _write_schema(suite: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from pytest_ftgate.reporting.plan import power_lines, selftest_lines
 from pytest_ftgate.reporting.verdict import fact_lines, verdict_section
 from pytest_ftgate.requests.request_groups import base_variant, replies_vary
 from pytest_ftgate.results.run import VERDICTS, as_typed, load_verdicts, node_id
+from pytest_ftgate.runner.file_suite import json_lines
 from pytest_ftgate.runner.plan import cached_replies, limit_lines, power_estimates
 from pytest_ftgate.runner.planner import gate_runs_of
 from pytest_ftgate.runner.provenance import require_untracked
@@ -182,8 +182,7 @@ def write_labels(
             f"{session.settings.cache} has no reply left to label; "
             f"run pytest --ftgate {typed} first"
         )
-    text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
-    out.write_text(text, "utf-8")
+    out.write_text(json_lines(rows), "utf-8")
     yield f"{len(rows):,} {'pairs' if judge.is_pairwise else 'replies'} written to {out}"
     grades = " or ".join(f'"{grade}"' for grade in judge.grades)
     yield f'for each write "grade": {grades}, by this rubric and without asking the judge:'

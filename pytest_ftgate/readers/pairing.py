@@ -64,14 +64,10 @@ def pair_files(
         ids = [case_id for case_id in ids if all(case_id in side for side in sides)]
     if not ids:
         raise _other_answers(notes[-1:])
-    names = {case_id: _case_name(case_id, sides[0][case_id][0], key) for case_id in ids}
+    # A case without an id is named by its line in the base.
+    names = {i: i if key == "id" else f"line-{sides[0][i][0].line}" for i in ids}
     rows = tuple({names[i]: side.get(i, ())[:repeats] for i in ids} for side in sides)
     return PairedRows(key=key, rows=rows, repeats=repeats, notes=tuple(notes))
-
-
-def _case_name(case_id: str, row: AnswerRow, key: str) -> str:
-    """Return the id of a case; one without an id is named by its line in the base."""
-    return case_id if key == "id" else f"line-{row.line}"
 
 
 def _keyed(files: Sequence[AnswerFile], *, by_id: bool) -> tuple[str, list[_Rows], list[str]]:
