@@ -25,7 +25,7 @@ from pytest_ftgate.errors import (
     RequestRejected,
     RetryableError,
 )
-from pytest_ftgate.providers.base import REPLY_TOOL, Provider
+from pytest_ftgate.providers.base import REPLY_TOOL, Provider, declared_key
 from pytest_ftgate.providers.http import (
     UnsupportedParams,
     error_message,
@@ -415,15 +415,8 @@ def _omitted_headers(request: Request, environ: Mapping[str, str]) -> dict[str, 
 def _key(request: Request, environ: Mapping[str, str]) -> dict[str, Any]:
     if request.api_key_env is None:
         return {}
-    if not request.api_key_env:
-        return {"api_key": "none"}
-    key = environ.get(request.api_key_env)
-    if not key:
-        raise ConfigurationError(
-            f"the key of {request.model} is missing: set {request.api_key_env}, "
-            "or evaluate what is recorded with --ftgate-replies=recorded"
-        )
-    return {"api_key": key}
+    name = request.api_key_env
+    return {"api_key": declared_key(request, name, environ) if name else "none"}
 
 
 def _bedrock(request: Request, options: dict[str, Any], environ: Mapping[str, str]) -> Any:

@@ -17,13 +17,12 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from pytest_ftgate.errors import (
-    ConfigurationError,
     ProviderRejected,
     ReplyError,
     RequestRejected,
     RetryableError,
 )
-from pytest_ftgate.providers.base import REPLY_TOOL, Provider
+from pytest_ftgate.providers.base import REPLY_TOOL, Provider, declared_key
 from pytest_ftgate.providers.http import (
     UnsupportedParams,
     error_message,
@@ -571,12 +570,7 @@ def open_openai(requests: Sequence[Request], environ: Mapping[str, str]) -> Open
     name = request.api_key_env
     if name is None:
         name = "OPENAI_API_KEY" if is_default else ""
-    key = environ.get(name) if name else "none"
-    if not key:
-        raise ConfigurationError(
-            f"the key of {request.model} is missing: set {name}, "
-            "or evaluate what is recorded with --ftgate-replies=recorded"
-        )
+    key = declared_key(request, name, environ) if name else "none"
     url = request.base_url or environ.get("OPENAI_BASE_URL") or _OPENAI_URL
     headers = {
         "Authorization": f"Bearer {key}",
