@@ -73,7 +73,9 @@ def rate_notes(
     gate: RateGate, scores: VariantScores, checks: tuple[Check, ...], look: Look
 ) -> Iterator[str]:
     """Yield the notes of the verdict, each a sentence."""
-    unscored = 0 if gate.kind == "format" else len(scores.results) - int(scores.scorable.sum())
+    unscored = (
+        0 if gate.kind == "format" else len(scores.results) - int(scores.facts.scorable.sum())
+    )
     if unscored:
         yield f"{unscored} of {len(scores.results)} cases expect nothing and are left out"
     yield from (check.note for check in checks if check.note)
