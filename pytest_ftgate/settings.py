@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from pytest_ftgate.errors import ConfigurationError
 
 _REPLIES = ("auto", "fresh", "recorded")
+#: The options that are on or off, and have no key in the configuration.
+_FLAGS = ("enabled", "plan", "accept_anchor", "ladder")
 _INCONCLUSIVE = ("fail", "warn")
 _ENGINES = ("local", "ray")
 _CACHE_FOLDER = ".ftgate"
@@ -175,17 +177,16 @@ class Settings:
             return str(config.getoption(f"ftgate_{name}") or config.getini(f"ftgate_{name}"))
 
         _need_enabled(config)
+        flags: dict[str, Any] = {name: bool(config.getoption(f"ftgate_{name}")) for name in _FLAGS}
         return cls(
-            enabled=bool(config.getoption("ftgate_enabled")),
+            **flags,
             files=tuple(config.getini("ftgate_files")),
             replies=_one_of("replies", _replies(config), _REPLIES),
             variants=tuple(config.getoption("ftgate_variant") or ()),
             cases=tuple(config.getoption("ftgate_case") or ()),
             inconclusive=_one_of("inconclusive", option_or_ini("inconclusive"), _INCONCLUSIVE),
-            plan=bool(config.getoption("ftgate_plan")),
             accept=any(map(config.getoption, ("ftgate_accept", "ftgate_accept_anchor"))),
             report_only=any(get("ftgate_report_only") for get in (config.getoption, config.getini)),
-            accept_anchor=bool(config.getoption("ftgate_accept_anchor")),
             concurrency=_count("concurrency", option_or_ini("concurrency"), least=1),
             cache=_cache_path(config, option_or_ini("cache")),
             root=config.rootpath,
@@ -194,7 +195,6 @@ class Settings:
             engine=_one_of("engine", option_or_ini("engine"), _ENGINES),
             max_usd=_amount("max_usd", option_or_ini("max_usd")),
             max_minutes=_amount("max_minutes", option_or_ini("max_minutes")),
-            ladder=bool(config.getoption("ftgate_ladder")),
             show=_count("show", option_or_ini("show"), least=0),
             reports=_reports(config),
             track=option_or_ini("track"),

@@ -20,7 +20,8 @@ from pytest_ftgate.gates.training_data_checks import (
     sensitive_data_findings,
 )
 from pytest_ftgate.gates.verdict import Finding, Outcome, Severity, Verdict, verdict_place
-from pytest_ftgate.readers.source import Source, reads_once
+from pytest_ftgate.readers.memory import reads_once
+from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import read_rows
 from pytest_ftgate.requests.estimate import estimate_tokens
 from pytest_ftgate.suite.gate_kinds import FINDING_KINDS, DataGate, data_gate

@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
-from pytest_ftgate.readers.source import Source, reads_once
+from pytest_ftgate.readers.memory import reads_once
+from pytest_ftgate.readers.source import Source
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.function_references import function_finder

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache, wraps
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -22,30 +22,6 @@ NonNegative = Annotated[float, Field(strict=True, ge=0)]
 Positive = Annotated[float, Field(strict=True, gt=0)]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[list[Text], Field(min_length=1)]
-
-
-_Reader = TypeVar("_Reader", bound=Callable[..., Any])
-
-
-def reads_once(files: int) -> Callable[[_Reader], _Reader]:
-    """Let a function of a path, and of further hashable values, read an unchanged file once.
-
-    It remembers what it returned for so many *files*, until they change.
-    """
-
-    def decorate(read: _Reader) -> _Reader:
-        @lru_cache(maxsize=files)
-        def remembered(path: Path, _version: tuple[int, int], *more: Any) -> Any:
-            return read(path, *more)
-
-        @wraps(read)
-        def call(path: Path, *more: Any) -> Any:
-            status = path.stat()
-            return remembered(path, (status.st_mtime_ns, status.st_size), *more)
-
-        return cast("_Reader", call)
-
-    return decorate
 
 
 class Declared(BaseModel):

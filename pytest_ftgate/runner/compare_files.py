@@ -170,10 +170,9 @@ def _evaluate(
     repeats = suite.repeats or 1
     look = Look(repeats=repeats, replies_vary=repeats > 1)
     gate = next(iter(suite.gates.values()))
+    evaluate = kind_of(gate).evaluate
     verdicts = tuple(
-        _with_settling_steps(
-            kind_of(gate).evaluate(gate, _FileEvidence(suite, variant, look, scores))
-        )
+        _with_settling_steps(evaluate(gate, _FileEvidence(suite, variant, look, scores)))
         for variant in suite.variants.values()
         if variant.gated
     )

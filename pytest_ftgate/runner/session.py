@@ -373,16 +373,12 @@ class Session:
         arrived = self._engine.results if self._engine else {}
         known = {key: arrived[key] for key in fingerprints & arrived.keys()}
         missing = fingerprints - known.keys()
-        if missing:
-            known |= self.cached_replies(missing)
-        return known
+        return {**known, **self.cached_replies(missing)} if missing else known
 
-    def cached_replies(
-        self, fingerprints: Iterable[str], *, this_run: bool = False
-    ) -> Mapping[str, Reply]:
+    def cached_replies(self, keys: Iterable[str], *, this_run: bool = False) -> dict[str, Reply]:
         """Return the replies that the cache has, by fingerprint; see *Cache.replies*."""
         with closing(self.open_cache()) as cache:
-            return cache.replies(fingerprints, this_run=this_run)
+            return cache.replies(keys, this_run=this_run)
 
     def _choose_room(self, suite: Suite, variant: Variant) -> int:
         """Return the tokens that *variant*, which is tuned, and its base may think in.

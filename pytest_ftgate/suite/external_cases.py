@@ -13,7 +13,8 @@ from pytest_ftgate.readers.answer_rows import AnswerRow, Columns
 from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.inspect import task_of_log
 from pytest_ftgate.readers.lm_eval import newest_by_task, sample_files, task_of
-from pytest_ftgate.readers.source import Source, reads_once
+from pytest_ftgate.readers.memory import reads_once
+from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import Row
 from pytest_ftgate.readers.text import json_or_text
 from pytest_ftgate.suite.model import Case

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.readers.source import reads_once
+from pytest_ftgate.readers.memory import reads_once
 
 #: Held while a module is imported: engine and tests may need it at once.
 _importing = RLock()

@@ -14,7 +14,8 @@ from sys import intern
 from typing import Any, NamedTuple
 
 from pytest_ftgate.errors import Diagnostic, did_you_mean
-from pytest_ftgate.readers.source import Source, fold_similar, reads_once
+from pytest_ftgate.readers.memory import reads_once
+from pytest_ftgate.readers.source import Source, fold_similar
 from pytest_ftgate.readers.table import read_rows
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.suite.model import Turn

@@ -15,7 +15,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from pytest_ftgate.gates.design import Look
-from pytest_ftgate.readers.source import Count, Share, reads_once
+from pytest_ftgate.readers.memory import reads_once
+from pytest_ftgate.readers.source import Count, Share
 from pytest_ftgate.readers.yaml import KeyPath
 from pytest_ftgate.suite.declaration import MaxDrop
 from pytest_ftgate.suite.draft import SuiteSource
