@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from pytest_ftgate.errors import ConfigurationError
 
 _REPLIES = ("auto", "fresh", "recorded")
+#: The options that are on or off, and have no key in the configuration.
+_FLAGS = ("enabled", "plan", "accept_anchor", "ladder")
 _INCONCLUSIVE = ("fail", "warn")
 _ENGINES = ("local", "ray")
 _CACHE_FOLDER = ".ftgate"
@@ -123,14 +125,14 @@ class Settings:
             None elsewhere.
     """
 
-    enabled: bool
-    files: tuple[str, ...]
+    enabled: bool = True
+    files: tuple[str, ...] = _FILES
     replies: str
     variants: tuple[str, ...]
-    inconclusive: str
-    plan: bool
-    accept: bool
-    concurrency: int | None
+    inconclusive: str = "fail"
+    plan: bool = False
+    accept: bool = False
+    concurrency: int | None = None
     cache: Path
     root: Path
     start: Path
@@ -175,17 +177,16 @@ class Settings:
             return str(config.getoption(f"ftgate_{name}") or config.getini(f"ftgate_{name}"))
 
         _need_enabled(config)
+        flags: dict[str, Any] = {name: bool(config.getoption(f"ftgate_{name}")) for name in _FLAGS}
         return cls(
-            enabled=bool(config.getoption("ftgate_enabled")),
+            **flags,
             files=tuple(config.getini("ftgate_files")),
             replies=_one_of("replies", _replies(config), _REPLIES),
             variants=tuple(config.getoption("ftgate_variant") or ()),
             cases=tuple(config.getoption("ftgate_case") or ()),
             inconclusive=_one_of("inconclusive", option_or_ini("inconclusive"), _INCONCLUSIVE),
-            plan=bool(config.getoption("ftgate_plan")),
             accept=any(map(config.getoption, ("ftgate_accept", "ftgate_accept_anchor"))),
             report_only=any(get("ftgate_report_only") for get in (config.getoption, config.getini)),
-            accept_anchor=bool(config.getoption("ftgate_accept_anchor")),
             concurrency=_count("concurrency", option_or_ini("concurrency"), least=1),
             cache=_cache_path(config, option_or_ini("cache")),
             root=config.rootpath,
@@ -194,10 +195,11 @@ class Settings:
             engine=_one_of("engine", option_or_ini("engine"), _ENGINES),
             max_usd=_amount("max_usd", option_or_ini("max_usd")),
             max_minutes=_amount("max_minutes", option_or_ini("max_minutes")),
-            ladder=bool(config.getoption("ftgate_ladder")),
             show=_count("show", option_or_ini("show"), least=0),
-            **_report_settings(config),
-            **_trust_settings(config),
+            reports=_reports(config),
+            track=option_or_ini("track"),
+            keys=tuple(map(KeyRule.read, config.getini("ftgate_keys"))),
+            safe=_is_safe(config),
             **_build_settings(os.environ, config.rootpath),
         )
 
@@ -212,24 +214,13 @@ class Settings:
         """
         start = Path.cwd()
         return cls(
-            enabled=True,
-            files=_FILES,
             replies=_one_of("replies", replies, _REPLIES),
             variants=tuple(variants),
-            inconclusive="fail",
-            plan=False,
-            accept=False,
-            concurrency=None,
             cache=_cache_folder(start, root) / "cache.sqlite",
             root=root,
             start=start,
             **_build_settings(os.environ, root),
         )
-
-
-def _trust_settings(config: PytestConfig) -> dict[str, Any]:
-    keys = tuple(map(KeyRule.read, config.getini("ftgate_keys")))
-    return {"keys": keys, "safe": _is_safe(config)}
 
 
 def _is_safe(config: PytestConfig) -> bool:
@@ -273,11 +264,6 @@ def short_path(path: Path, start: Path) -> Path:
     except ValueError:  # another drive of Windows
         return path
     return Path(relative) if len(relative) < len(str(path)) else path
-
-
-def _report_settings(config: PytestConfig) -> dict[str, Any]:
-    track = str(config.getoption("ftgate_track") or config.getini("ftgate_track"))
-    return {"reports": _reports(config), "track": track}
 
 
 def _reports(config: PytestConfig) -> dict[str, Path]:

@@ -22,7 +22,7 @@ from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.request_groups import base_variant
 from pytest_ftgate.runner.identity import drift_requests
 from pytest_ftgate.runner.plan import judge_requests
-from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.planner import gate_runs_of
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.gate_kinds import skills_gate
@@ -159,9 +159,7 @@ def _export_base_replies(
     if gate.leveled:
         # A later run chooses the same levels by the recorded replies to the pilot.
         case_requests = (*case_requests, *session.workloads.pilot_requests(suite, variant))
-    opened = session.open_cache()
-    cached = opened.replies(case_request.request.fingerprint for case_request in case_requests)
-    opened.close()
+    cached = session.cached_replies(one.request.fingerprint for one in case_requests)
     replies = (
         (case_request.case.id, cached.get(case_request.request.fingerprint))
         for case_request in case_requests
@@ -186,9 +184,7 @@ def _recorded_line(case: str, reply: Reply) -> str:
 def _fingerprints(session: Session, suite: Suite) -> tuple[set[str], set[str]]:
     """Return the fingerprints of the requests that a run always sends, and of those it may send."""
     workloads, variants = session.workloads, suite.variants.values()
-    gate_runs = [
-        GateRun(suite, gate, variant) for variant in variants for gate in suite.gates_for(variant)
-    ]
+    gate_runs = gate_runs_of(suite)
     required = [group for gate_run in gate_runs for group in workloads.gate_requests(gate_run)]
     look = full_look(suite)
     required += [

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from pytest_ftgate.cli.result import VerbOutput
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.readers.yaml import read_yaml
@@ -19,13 +20,6 @@ _EXIT_CODES = {Outcome.PASSED: 0, Outcome.FAILED: 1, Outcome.INCONCLUSIVE: 3}
 _EXAMPLE_NAME = "NAME.ftgate.yaml"
 
 
-class ComparedOutput(NamedTuple):
-    """What the verb prints, and its exit code."""
-
-    lines: tuple[str, ...]
-    exit_code: int
-
-
 def compare_files(
     base: str,
     candidates: Sequence[str],
@@ -33,7 +27,7 @@ def compare_files(
     write: Path | None,
     reports: Mapping[str, Path | None],
     **options: Any,
-) -> ComparedOutput:
+) -> VerbOutput:
     """Compare *candidates* with *base*, and write the wanted reports.
 
     *options* are those of `compare`.
@@ -47,7 +41,7 @@ def compare_files(
     lines = [*result.lines(verbosity), *_written(result, write, reports)]
     if write is None:
         lines += _keep_lines(base, candidates)
-    return ComparedOutput(tuple(lines), _EXIT_CODES[result.outcome])
+    return VerbOutput(tuple(lines), _EXIT_CODES[result.outcome])
 
 
 def _scorer(written: str | None) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
+from pytest_ftgate.cli.result import VerbOutput
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
 from pytest_ftgate.gates.number_text import quantity
 from pytest_ftgate.gates.training_data import (
@@ -19,28 +19,17 @@ from pytest_ftgate.plugin.suites import with_suite
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.reporting.headlines import severity_counts
 from pytest_ftgate.reporting.verdict import finding_lines
+from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.gate_kinds import DataGate, data_gate
 from pytest_ftgate.suite.model import Case, Suite
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.training_data import read_training_rows
 
 
-class DataReport(NamedTuple):
-    """The findings in a training file as lines, and whether none of them is an error."""
-
-    lines: tuple[str, ...]
-    usable: bool
-
-    @property
-    def exit_code(self) -> int:
-        """1 if a finding is an error."""
-        return 0 if self.usable else 1
-
-
 def examine_data(
     file: Path, suite: Path | None, against: Path | None, context: int | None, verbosity: int
-) -> DataReport:
-    """Return the findings in a training file.
+) -> VerbOutput:
+    """Return the findings in a training file; the exit code is 1 if one of them is an error.
 
     *suite* has the cases, labels and format to check the rows with. *against* has test rows for a
     model that is trained on *file*. *context* is the context size of the model, in tokens.
@@ -50,7 +39,7 @@ def examine_data(
         SuiteError: the suite or a row of *against* is invalid.
         ConfigurationError: a file does not exist.
     """
-    rules = _suite_rules(suite) if suite else TrainingDataRules()
+    rules = with_suite(suite, None, _suite_rules) if suite else TrainingDataRules()
     if against:
         rules = replace(rules, cases=(*rules.cases, *_test_cases(against)))
     if context:
@@ -58,15 +47,11 @@ def examine_data(
     data = read_training_data(_existing(file))
     findings = check_training_data(data, rules)
     head = f"{file}: {severity_counts(findings)} in {quantity(len(data.rows), 'row')}"
-    is_usable = not any(finding.severity is Severity.ERROR for finding in findings)
-    return DataReport((head, *finding_lines(findings, verbosity)), is_usable)
+    has_error = any(finding.severity is Severity.ERROR for finding in findings)
+    return VerbOutput((head, *finding_lines(findings, verbosity)), int(has_error))
 
 
-def _suite_rules(path: Path) -> TrainingDataRules:
-    return with_suite(path, None, lambda suite, _: _rules_of(suite))
-
-
-def _rules_of(suite: Suite) -> TrainingDataRules:
+def _suite_rules(suite: Suite, _session: Session) -> TrainingDataRules:
     trained = [variant for variant in suite.variants.values() if variant.training_data]
     variant = next(iter(trained or suite.variants.values()))
     return training_data_rules(suite, data_gate(suite) or DataGate(), variant)

@@ -24,7 +24,7 @@ from pytest_ftgate.adapters.chat_template import (
     trained_template,
 )
 from pytest_ftgate.cache.maintenance import cache_errors, cache_stats
-from pytest_ftgate.cli.data import DataReport
+from pytest_ftgate.cli.result import VerbOutput
 from pytest_ftgate.client.redaction import redact_reply
 from pytest_ftgate.errors import FtgateError, SuiteError
 from pytest_ftgate.gates.identity import begins_constraint, meets_constraint
@@ -37,7 +37,7 @@ from pytest_ftgate.requests import request as requests
 from pytest_ftgate.requests.api_keys import is_loopback
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.runner.plan import lint_lines, power_estimates
-from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.planner import GateRun, gate_runs_of
 from pytest_ftgate.runner.preflight import blocked_gates, sending_error
 from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.runner.session import Session, full_look
@@ -96,16 +96,16 @@ class Diagnosis:
         return [f"{self.level:<5} {first}", *(f"{_INDENT}{line}" for line in rest)]
 
 
-def examine(suite: Path | None, cache: Path | None, *, as_json: bool) -> DataReport:
-    """Return what was checked, one line or more each; it is not usable if anything fails.
+def examine(suite: Path | None, cache: Path | None, *, as_json: bool) -> VerbOutput:
+    """Return what was checked, one line or more each; the exit code is 1 if anything fails.
 
     *suite* is a suite file or a folder; by default, all suites below this folder are checked.
     """
     found = [_environment(), *_suites(suite or Path(), cache), *_cache(cache)]
-    is_usable = all(one.level is not Level.FAIL for one in found)
+    fails = any(one.level is Level.FAIL for one in found)
     if as_json:
-        return DataReport((json.dumps([asdict(one) for one in found], indent=2),), is_usable)
-    return DataReport(tuple(line for one in found for line in one.lines), is_usable)
+        return VerbOutput((json.dumps([asdict(one) for one in found], indent=2),), int(fails))
+    return VerbOutput(tuple(line for one in found for line in one.lines), int(fails))
 
 
 def _environment() -> Diagnosis:
@@ -155,8 +155,7 @@ def _suite(path: Path, cache: Path | None) -> Iterator[Diagnosis]:
 
 
 def _opened_suite(suite: Suite, session: Session) -> list[Diagnosis]:
-    variants = suite.variants.values()
-    gates = [GateRun(suite, gate, one) for one in variants for gate in suite.gates_for(one)]
+    gates = gate_runs_of(suite)
     blocked = blocked_gates(session, {f"{g.name}[{g.variant.name}]": g for g in gates})
     found = [_shown(suite, session, gates), *_by_variant(suite, session, blocked)]
     told = "".join(one.text for one in found if one.level is Level.FAIL)

@@ -8,11 +8,12 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 from jinja2 import TemplateError
 
+from pytest_ftgate.cli.result import VerbOutput
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.gates.feasibility import with_default_limits
 from pytest_ftgate.gates.kinds import check_feasibility
@@ -68,14 +69,7 @@ def answer(case):
 '''
 
 
-class ImportedOutput(NamedTuple):
-    """What the verb prints, and its exit code."""
-
-    lines: tuple[str, ...]
-    exit_code: int
-
-
-def import_suite(file: Path, out: Path | None, variant: str | None) -> ImportedOutput:
+def import_suite(file: Path, out: Path | None, variant: str | None) -> VerbOutput:
     """Write the suite that *file* declares, with its cases, and return what to print.
 
     *variant* has the keys of a variant in YAML, for files that name no model, or another one.
@@ -92,7 +86,7 @@ def import_suite(file: Path, out: Path | None, variant: str | None) -> ImportedO
     writer.prepare(_variant_keys(variant) if variant else None)
     writer.write()
     errors = _errors(path, writer)
-    return ImportedOutput(tuple(_lines(writer, errors)), 1 if errors else 0)
+    return VerbOutput(tuple(_lines(writer, errors)), 1 if errors else 0)
 
 
 def imported_path(file: Path) -> Path:

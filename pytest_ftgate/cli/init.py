@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +17,7 @@ from jinja2 import TemplateError
 from pytest_ftgate.cli.demo import is_demo
 from pytest_ftgate.cli.import_suite import import_suite, imported_path
 from pytest_ftgate.cli.record import schema_text
+from pytest_ftgate.cli.result import VerbOutput
 from pytest_ftgate.cli.scaffold import (
     DATA_SUFFIXES,
     Candidate,
@@ -52,6 +52,7 @@ from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
 from pytest_ftgate.readers.answer_rows import Columns
 from pytest_ftgate.reporting.text import line_width, one_line, shorten
+from pytest_ftgate.runner.file_suite import json_lines
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import Gate, Suite
@@ -80,14 +81,6 @@ To see what a gate does first:
 _STARTER = Path(__file__).parent / "starter"
 
 
-@dataclass(frozen=True, slots=True)
-class InitOutput:
-    """What the verb prints, and its exit code."""
-
-    lines: tuple[str, ...]
-    exit_code: int = 0
-
-
 def write_first_suite(
     prompt: Path | None,
     cases: Path | None,
@@ -96,7 +89,7 @@ def write_first_suite(
     workflow: bool,
     input: str | None,  # noqa: A002 - named as the option
     expected: str | None,
-) -> InitOutput:
+) -> VerbOutput:
     """Write a suite for *prompt*, or for the only prompt below this folder that has cases.
 
     *starter* writes a prompt and cases to begin with first. *input* and *expected* are the columns
@@ -112,15 +105,15 @@ def write_first_suite(
     new = [candidate for candidate in found if not candidate.suite.exists()]
     new_configs = [config for config in configs if not imported_path(config).exists()]
     if len(new) + len(new_configs) > 1:
-        return InitOutput(tuple(_choices(new, new_configs)), 1)
+        return VerbOutput(tuple(_choices(new, new_configs)), 1)
     if new_configs:
         return _imported(new_configs[0], workflow=workflow)
     if new:
         return _written(new[0], workflow=workflow)
     suites = [*(candidate.suite for candidate in found), *map(imported_path, configs)]
     if not suites:
-        return InitOutput((_nothing(Path()),), 1)
-    return InitOutput(tuple(_existing(suites, workflow=workflow)))
+        return VerbOutput((_nothing(Path()),), 1)
+    return VerbOutput(tuple(_existing(suites, workflow=workflow)))
 
 
 def _nothing(folder: Path) -> str:
@@ -203,17 +196,17 @@ def _choices(new: list[Candidate], configs: list[Path]) -> Iterator[str]:
         yield f"  pytest-ftgate import {shlex.quote(str(config))}  # its prompts, tests and models"
 
 
-def _imported(config: Path, *, workflow: bool) -> InitOutput:
+def _imported(config: Path, *, workflow: bool) -> VerbOutput:
     """Write the suite that a configuration of promptfoo declares."""
     imported = import_suite(config, None, None)
     lines = write_workflow(imported_path(config)) if workflow else ()
-    return InitOutput((*imported.lines, *lines), imported.exit_code)
+    return VerbOutput((*imported.lines, *lines), imported.exit_code)
 
 
 # Writing ------------------------------------------------------------------------------------------
 
 
-def _written(candidate: Candidate, *, workflow: bool) -> InitOutput:
+def _written(candidate: Candidate, *, workflow: bool) -> VerbOutput:
     """Write the suite and what it needs; return what was written, and the next command.
 
     The exit code is 1 if the suite has no gate, since no case is right.
@@ -235,7 +228,7 @@ def _written(candidate: Candidate, *, workflow: bool) -> InitOutput:
         raise
     path.write_text(replace(scaffold, limits=limits).text, "utf-8")
     lines = _lines_on(candidate, extra, schema, first, notes, workflow=workflow)
-    return InitOutput(
+    return VerbOutput(
         (*lines, "", "next:", *_next_lines(scaffold, obstacle, limits)), int(not limits)
     )
 
@@ -329,12 +322,8 @@ def _with_variables(candidate: Candidate) -> tuple[Candidate, list[Path]]:
         | {"vars": {name: row[name] for name in sorted(unknown)}}
         for row in rows
     ]
-    write_new(path, _lines(written))
+    write_new(path, json_lines(written))
     return Candidate(candidate.prompt, read_cases(path)), [path]
-
-
-def _lines(rows: list[dict[str, Any]]) -> str:
-    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
 
 
 def _write_schema(suite: Path) -> Path:

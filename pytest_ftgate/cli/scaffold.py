@@ -26,7 +26,7 @@ from pytest_ftgate.readers.table import read_rows
 from pytest_ftgate.requests.api_keys import is_loopback
 from pytest_ftgate.results.history import repository_of
 from pytest_ftgate.runner.plan import estimate_variants
-from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.planner import gate_runs_of
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.declaration import DeclaredCase
@@ -518,8 +518,7 @@ def write_workflow(suite: Path) -> Iterator[str]:
 
 def _needs(suite: Suite, session: Session) -> _Needs:
     variants = suite.variants.values()
-    gate_runs = [GateRun(suite, gate, v) for v in variants for gate in suite.gates_for(v)]
-    estimates, _ = estimate_variants(session, gate_runs)
+    estimates, _ = estimate_variants(session, gate_runs_of(suite))
     keys = (name for estimate in estimates for name, _ in estimate.keys)
     extras = {v.model: weights_extra(v.provider) for v in variants}
     urls = (v.base_url or "" for v in variants)

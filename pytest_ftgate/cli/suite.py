@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,8 +17,9 @@ from pytest_ftgate.reporting.plan import power_lines, selftest_lines
 from pytest_ftgate.reporting.verdict import fact_lines, verdict_section
 from pytest_ftgate.requests.request_groups import base_variant, replies_vary
 from pytest_ftgate.results.run import VERDICTS, as_typed, load_verdicts, node_id
+from pytest_ftgate.runner.file_suite import json_lines
 from pytest_ftgate.runner.plan import cached_replies, limit_lines, power_estimates
-from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.planner import gate_runs_of
 from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
@@ -61,11 +61,7 @@ def explain_gate(node: str, cache: Path | None) -> str:
 
 def power_report(suite: Suite, session: Session) -> Iterator[str]:
     """Yield what the gates of *suite* can detect, without sending requests."""
-    gates = [
-        GateRun(suite, gate, variant)
-        for variant in suite.variants.values()
-        for gate in suite.gates_for(variant)
-    ]
+    gates = gate_runs_of(suite)
     yield from power_lines(power_estimates(session, gates), limit_lines(gates))
     yield from dict.fromkeys(session.user_messages)
 
@@ -186,17 +182,12 @@ def write_labels(
             f"{session.settings.cache} has no reply left to label; "
             f"run pytest --ftgate {typed} first"
         )
-    text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
-    out.write_text(text, "utf-8")
+    out.write_text(json_lines(rows), "utf-8")
     yield f"{len(rows):,} {'pairs' if judge.is_pairwise else 'replies'} written to {out}"
-    grades = _grade_choices(judge)
+    grades = " or ".join(f'"{grade}"' for grade in judge.grades)
     yield f'for each write "grade": {grades}, by this rubric and without asking the judge:'
     yield from (f"  {line}" for line in judge.rubric.strip().split("\n"))
     yield f"then name the file in the suite: judge: {{human: {out.name}}}"
-
-
-def _grade_choices(judge: Judge) -> str:
-    return " or ".join(f'"{grade}"' for grade in judge.grades)
 
 
 def _unlabelled_rows(

@@ -493,18 +493,17 @@ class Scheduler:
 
     def give_up(self, error: FtgateError, model: _ModelState | None = None) -> None:
         """Settle the requests in the queue with *error*: all, or those of one model."""
-        waiting, self._waiting = self._waiting, deque()
-        for request in waiting:
-            if model is None or self._model(request) is model:
-                self._callbacks.settle(request, error)
-            else:
-                self._waiting.append(request)
+        self._drop(error, lambda request: model is None or self._model(request) is model)
 
     def withdraw(self, weights: object, error: FtgateError) -> None:
         """Settle the requests in the queue that *weights* would answer with *error*."""
+        self._drop(error, lambda request: weights_of(request) == weights)
+
+    def _drop(self, error: FtgateError, is_meant: Callable[[Request], bool]) -> None:
+        """Settle the waiting requests that are meant by *error*."""
         waiting, self._waiting = self._waiting, deque()
         for request in waiting:
-            if weights_of(request) == weights:
+            if is_meant(request):
                 self._callbacks.settle(request, error)
             else:
                 self._waiting.append(request)

@@ -12,7 +12,7 @@ from pytest_ftgate.gates.number_text import percent, quantity, round_up
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.usage import interval_outcome
-from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict, verdict_place
 from pytest_ftgate.requests.logprobs import TOP_TOKENS, Divergence
 from pytest_ftgate.scoring.logprobs import perplexity
 from pytest_ftgate.suite.gate_kinds import DivergenceGate
@@ -30,10 +30,7 @@ def evaluate_divergence(
     check = _check(gate, known, missing=len(cases) - len(known))
     outcome = check.outcome if gate.max_kl is not None else Outcome.PASSED
     verdict = Verdict(
-        suite=suite.name,
-        line=gate.line,
-        gate=gate.kind,
-        variant=variant,
+        **verdict_place(suite, gate, variant),
         outcome=outcome,
         statement=Statement(StatementKind.USAGE if known else StatementKind.NO_REPLIES),
         gated=gate.max_kl is not None,

@@ -181,7 +181,7 @@ def _case_means(
     ]
     means = [times * sum(case) / len(case) if case else np.nan for case in cases]
     values = np.array(means, np.float64)
-    return samples_from_values(scores, values).select(scores.weights > 0)
+    return samples_from_values(scores, values).select(scores.facts.weights > 0)
 
 
 # Latency ----------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
     combine_checks,
+    verdict_place,
 )
 from pytest_ftgate.requests.preflight import Contamination
 from pytest_ftgate.scoring.scores import VariantScores
@@ -256,10 +257,7 @@ def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillCom
     decided = results[deciding]
     regressions, (scores, base) = decided.regressions, comparison.scores[decided.check.under]
     verdict = Verdict(
-        suite=suite.name,
-        line=gate.line,
-        gate=gate.kind,
-        variant=scores.variant,
+        **verdict_place(suite, gate, scores.variant),
         outcome=outcome,
         statement=Statement(StatementKind.SKILLS),
         checks=tuple(result.check for result in results),

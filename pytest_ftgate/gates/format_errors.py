@@ -153,7 +153,7 @@ def format_error_fields(
 
 def _lenient_share(scores: VariantScores) -> float | None:
     """Return the share of replies whose format is valid for a lenient reader."""
-    return samples_from_scores(scores, "lenient").mean if scores.has_format.any() else None
+    return samples_from_scores(scores, "lenient").mean if scores.facts.has_format.any() else None
 
 
 def changed_habit(
@@ -164,7 +164,7 @@ def changed_habit(
     The values are those of a statement; none for other gates, or if the lenient share drops too.
     *check* is the check that decided.
     """
-    if gate.kind != "format" or check.outcome is Outcome.PASSED or not after.has_format.any():
+    if gate.kind != "format" or check.outcome is Outcome.PASSED or not after.facts.has_format.any():
         return {}
     if check.measure:
         return {}

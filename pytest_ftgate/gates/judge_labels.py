@@ -13,7 +13,6 @@ from scipy.special import stdtr
 from pytest_ftgate.gates.design import CONFIDENCE
 from pytest_ftgate.gates.number_text import percent
 from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation
-from pytest_ftgate.scoring.classification import cohen_kappa
 from pytest_ftgate.scoring.judges import JudgeGrades
 from pytest_ftgate.stats.proportions import binomial_sf, wilson
 from pytest_ftgate.stats.resampling import kappa_bounds
@@ -124,8 +123,9 @@ def _kappa(judge: Judge, pairs: Sequence[tuple[str, str]]) -> IntervalEstimate:
     human_ranks, judge_ranks = ([ranked.index(pair[i]) for pair in pairs] for i in (0, 1))
     # Of two grades, weights change nothing.
     bounds = kappa_bounds(human_ranks, judge_ranks, len(ranked), weighted=True)
-    value = cohen_kappa(human_ranks, judge_ranks, len(ranked), weighted=True)
-    return IntervalEstimate(value=value, low=bounds.lower, high=bounds.upper, n=len(pairs))
+    return IntervalEstimate(
+        value=bounds.estimate, low=bounds.lower, high=bounds.upper, n=len(pairs)
+    )
 
 
 def _length_correlation(

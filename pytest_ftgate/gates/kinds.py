@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.design import Levels, Look
@@ -44,71 +44,87 @@ if TYPE_CHECKING:
     from pytest_ftgate.gates.samples import Samples
 
 
-class GateEvidence(Protocol):
-    """What the evaluation of one gate reads, at one look. A method computes what it returns."""
+@dataclass(frozen=True, slots=True)
+class GateEvidence:
+    """What the evaluation of one gate reads, at one look. A method computes what it returns.
 
-    @property
-    def suite(self) -> Suite:
-        """The suite of the gate."""
+    A subclass defines what its gates read. The defaults are those of replies that nothing else
+    is known of.
 
-    @property
-    def variant(self) -> Variant:
-        """The evaluated variant."""
+    Attributes:
+        suite: the suite of the gate.
+        variant: the evaluated variant.
+        look: the replies that count.
+    """
 
-    @property
-    def look(self) -> Look:
-        """The replies that count."""
+    suite: Suite
+    variant: Variant
+    look: Look
 
     @property
     def levels(self) -> Levels:
         """The error rates of each drop check of the suite."""
+        raise NotImplementedError
 
     def task_scores(self, variant: Variant, *, graded: bool = False) -> VariantScores:
         """Return the scores of the suite's cases; judges grade only if *graded*."""
+        raise NotImplementedError
 
-    def shown_baseline(self, *, graded: bool) -> VariantScores | None:
+    def shown_baseline(self, *, graded: bool) -> VariantScores | None:  # noqa: ARG002
         """Return the scores of the baseline's replies that this run requests anyway, if any.
 
         None as well for the baseline itself.
         """
+        return None
 
     def must_pass_scores(self) -> tuple[VariantScores, VariantScores | None] | None:
         """Return the scores of must-pass cases, and of the repeated wrong ones, if any."""
+        return None
 
-    def accepted(self, gate: Gate) -> Samples | None:
-        """Return the samples of the variant that were accepted last, or None."""
+    def accepted(self, gate: Gate) -> tuple[Samples | None, Samples | None]:  # noqa: ARG002
+        """Return the samples of the variant that were accepted last, and first if others followed.
 
-    def anchor(self, gate: Gate) -> Samples | None:
-        """Return the samples of the variant that were accepted first, if others followed."""
+        None for those that there are not.
+        """
+        return None, None
 
     def baseline_drift(self) -> str:
         """Return how the baseline has drifted since it was recorded; "" without a drift."""
+        return ""
 
     def judge_evidence(
         self, scores: VariantScores, baseline: VariantScores
     ) -> JudgeEvidence | None:
         """Return the evidence on the judges that graded *scores*, or None without judges."""
+        del scores, baseline
+        return None
 
     def skill_scores(self, variant: Variant, gate: Gate, mode: str) -> VariantScores:
         """Return the scores of the skill cases in a prompt mode."""
+        raise NotImplementedError
 
     def repeated_skill_scores(
         self, variant: Variant, gate: Gate, case_ids: Sequence[str]
     ) -> VariantScores:
         """Return the scores of some skill cases, from repeated requests."""
+        raise NotImplementedError
 
     def level_choices(self, variant: Variant) -> tuple[LevelChoice, ...]:
         """Return the levels of the families of skills that have some, as the base chose them."""
+        raise NotImplementedError
 
     def divergences(self, variant: Variant, gate: Gate) -> Sequence[CaseDivergence]:
         """Return how far a tuned variant is from its base, for each reply of the base."""
+        raise NotImplementedError
 
     def reply_times(self, variant: Variant) -> ReplyTimes:
         """Return the latencies of the replies."""
+        raise NotImplementedError
 
     @property
     def peak_in_flight(self) -> int:
         """The largest number of concurrent requests."""
+        raise NotImplementedError
 
 
 _Gate = TypeVar("_Gate", bound=Gate)
@@ -139,13 +155,8 @@ class _RateKind(GateKind[RateGate]):
     def evaluate(self, gate: RateGate, evidence: GateEvidence) -> Verdict:
         from pytest_ftgate.gates.rates import evaluate_rate
 
-        comparison = _comparison(gate, evidence)
-        comparison = replace(
-            comparison,
-            accepted=evidence.accepted(gate),
-            anchor=evidence.anchor(gate),
-            levels=evidence.levels,
-        )
+        comparison, (accepted, anchor) = _comparison(gate, evidence), evidence.accepted(gate)
+        comparison = replace(comparison, accepted=accepted, anchor=anchor, levels=evidence.levels)
         return evaluate_rate(evidence.suite, gate, comparison, evidence.look)
 
     def measure(self, gate: RateGate, evidence: GateEvidence) -> Iterator[Verdict]:

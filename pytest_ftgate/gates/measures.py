@@ -45,7 +45,7 @@ def guess_rate(suite: Suite, gate: Gate) -> float:
 
 def rate_of_scores(suite: Suite, gate: Gate, scores: VariantScores) -> MeanScore:
     """Return the rate that *gate* compares with its minimum, of the cases with a reply."""
-    if _is_macro_f1(gate):
+    if gate.metric == "macro_f1":
         predictions = label_predictions(scores, suite.labels)
         return macro_f1_score(predictions.select(predictions.has_reply))
     samples = samples_from_scores(scores, gate.kind)
@@ -56,17 +56,13 @@ def pairs_of_scores(
     suite: Suite, gate: Gate, before: VariantScores, after: VariantScores
 ) -> PairedCounts:
     """Return what *gate* compares of two variants with replies to the same cases."""
-    if _is_macro_f1(gate):
+    if gate.metric == "macro_f1":
         sides = [label_predictions(scores, suite.labels) for scores in (before, after)]
         answered = sides[0].has_reply & sides[1].has_reply
         return macro_f1_pairs(*(side.select(answered) for side in sides))
     samples = align(*(samples_from_scores(scores, gate.kind) for scores in (before, after)))
     answered = samples[0].has_reply & samples[1].has_reply
     return pair_samples(*(side.select(answered) for side in samples))
-
-
-def _is_macro_f1(gate: Gate) -> bool:
-    return isinstance(gate, RateGate) and gate.metric == "macro_f1"
 
 
 #: The quantiles of the latency, by name: the ends of its spread, its middle half, its median.

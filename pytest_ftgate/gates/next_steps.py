@@ -152,7 +152,8 @@ def _steps_if_inconclusive(
         if repeats:
             setting = f"repeats={repeats}" if gate.function else f"settle: {repeats}"
             yield NextStep(StepKind.SETTLE, {"setting": setting, "repeats": repeats, **place})
-        yield from _case_steps(check)
+        if check.needed is not None:
+            yield NextStep(StepKind.ADD_CASES, {"needed": check.needed, "cases": "case"})
         yield from limit_steps(suite, gate.line, _passing_settings(gate, blocking_checks(verdict)))
         yield from _baseline_steps(suite, check, look)
         if {one.kind for one in blocking_checks(verdict)} <= {*ACCEPTED_KINDS}:
@@ -180,11 +181,6 @@ def _missing_steps(suite: Suite, variant: str, missing: int) -> Iterator[NextSte
         # A reply of a judge that holds no grade is cached, so that no run brings another one.
         yield NextStep(StepKind.IMPROVE_JUDGE, {"ungraded": missing})
     yield NextStep(StepKind.RUN_AGAIN, {"missing": missing, "suite": suite.name})
-
-
-def _case_steps(check: Check) -> Iterator[NextStep]:
-    if check.needed is not None:
-        yield NextStep(StepKind.ADD_CASES, {"needed": check.needed, "cases": "case"})
 
 
 def _repeats_for_needed(check: Check, look: Look) -> int:

@@ -45,7 +45,6 @@ from pytest_ftgate.stats.power import (
     pass_probability,
 )
 from pytest_ftgate.stats.rates import MeanScore, rate_pass_probability
-from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
@@ -300,7 +299,7 @@ def estimate_power(
         has_default_limit=gate.has_default_limit,
         discordance=discordance,
         measured=measured is not None,
-        stands_for_accuracy=measured is None and _is_macro_f1(gate),
+        stands_for_accuracy=measured is None and gate.metric == "macro_f1",
     )
     if gate.max_drop is None or discordance is None:
         return estimate
@@ -339,12 +338,8 @@ def estimate_minimum_power(
         certifiable=certifiable,
         pass_probability=passes,
         needed=0 if passes >= POWER else _needed_for_minimum(minimum, rate, design, measured),
-        stands_for_accuracy=measured is None and _is_macro_f1(gate),
+        stands_for_accuracy=measured is None and gate.metric == "macro_f1",
     )
-
-
-def _is_macro_f1(gate: Gate) -> bool:
-    return isinstance(gate, RateGate) and gate.metric == "macro_f1"
 
 
 def _needed_for_minimum(

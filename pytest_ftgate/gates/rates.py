@@ -60,6 +60,7 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
     combine_checks,
+    verdict_place,
 )
 from pytest_ftgate.scoring.classification import label_metrics, label_predictions
 from pytest_ftgate.scoring.score import LabelMetrics
@@ -72,7 +73,9 @@ def rate_notes(
     gate: RateGate, scores: VariantScores, checks: tuple[Check, ...], look: Look
 ) -> Iterator[str]:
     """Yield the notes of the verdict, each a sentence."""
-    unscored = 0 if gate.kind == "format" else len(scores.results) - int(scores.scorable.sum())
+    unscored = (
+        0 if gate.kind == "format" else len(scores.results) - int(scores.facts.scorable.sum())
+    )
     if unscored:
         yield f"{unscored} of {len(scores.results)} cases expect nothing and are left out"
     yield from (check.note for check in checks if check.note)
@@ -147,7 +150,7 @@ def evaluate_rate(
     """
     look, scores = look or Look(), comparison.scores
     checks = tuple(_checks(suite, gate, comparison, look))
-    if _awaits_record(gate):
+    if gate.reads_record:
         checks = _without_lone_must_pass(checks)
     elif not checks:
         baseline, judges = comparison.shown_baseline, comparison.judge_evidence
@@ -169,10 +172,7 @@ def _verdict(
     regressions = _regressions(gate, comparison, before, check)
     drift = reply_drifts(suite, gate, comparison.compared_scores, scores)
     verdict = Verdict(
-        suite=suite.name,
-        line=gate.line,
-        gate=gate.name,
-        variant=scores.variant,
+        **verdict_place(suite, gate, scores.variant),
         outcome=outcome,
         statement=_statement(gate, check, comparison),
         checks=checks,
@@ -216,11 +216,6 @@ def _missing_values(samples: Samples) -> dict[str, Value]:
     """Return how many of the cases have no reply, if they are too many; else nothing."""
     missing, cases = len(samples) - int(samples.has_reply.sum()), len(samples)
     return {"missing": missing, "cases": cases} if missing > MAX_MISSING_SHARE * cases else {}
-
-
-def _awaits_record(gate: RateGate) -> bool:
-    """Return True if a gate that compares with nothing yet compares with accepted results later."""
-    return gate.max_drop is not None and gate.metric != "macro_f1"
 
 
 def _coarse_limit_notes(suite: Suite, gate: RateGate, checks: Iterable[Check]) -> Iterator[str]:

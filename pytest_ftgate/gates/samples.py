@@ -118,8 +118,10 @@ def samples_from_scores(scores: VariantScores, kind: str) -> Samples:
 def _samples_of_kind(scores: VariantScores, kind: str) -> Samples:
     samples = samples_from_values(scores, _VALUES[kind](scores))
     if kind == "accuracy":
-        return samples.select(scores.scorable & (scores.weights > 0))
-    return replace(samples, repeats=scores.repeats).select(scores.has_format & (scores.weights > 0))
+        return samples.select(scores.facts.scorable & (scores.facts.weights > 0))
+    return replace(samples, repeats=scores.repeats).select(
+        scores.facts.has_format & (scores.facts.weights > 0)
+    )
 
 
 def samples_from_values(scores: VariantScores, values: FloatArray) -> Samples:
@@ -128,8 +130,8 @@ def samples_from_values(scores: VariantScores, values: FloatArray) -> Samples:
         case_ids=scores.case_ids,
         values=values,
         repeats=_independent_repeats(scores),
-        groups=scores.group_numbers,
-        weights=_weights(scores.weights),
+        groups=scores.facts.group_numbers,
+        weights=_weights(scores.facts.weights),
         sources=scores.case_results,
     )
 

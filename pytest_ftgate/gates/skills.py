@@ -39,7 +39,7 @@ def skill_samples(scores: VariantScores) -> Samples:
     """Return the mean skill score of each skills case, 0 to 1; NaN without replies."""
     reply_scores = (skill_reply_scores(result) for result in scores.results.values())
     means = [np.mean(case_scores) if case_scores else np.nan for case_scores in reply_scores]
-    return samples_from_values(scores, np.array(means)).select(scores.weights > 0)
+    return samples_from_values(scores, np.array(means)).select(scores.facts.weights > 0)
 
 
 def skill_reply_scores(result: CaseResult) -> list[float]:

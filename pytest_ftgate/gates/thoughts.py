@@ -63,7 +63,7 @@ def thought_checks(
 def _select(scores: VariantScores, values: FloatArray) -> Samples:
     """Return samples of the cases that the format gate evaluates."""
     samples = replace(samples_from_values(scores, values), repeats=scores.repeats)
-    return samples.select(scores.has_format & (scores.weights > 0))
+    return samples.select(scores.facts.has_format & (scores.facts.weights > 0))
 
 
 def _thought_shares(scores: VariantScores) -> FloatArray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from pytest_ftgate.gates.training_data_checks import (
     find_case_leaks,
     sensitive_data_findings,
 )
-from pytest_ftgate.gates.verdict import Finding, Outcome, Severity, Verdict
+from pytest_ftgate.gates.verdict import Finding, Outcome, Severity, Verdict, verdict_place
+from pytest_ftgate.readers.memory import reads_once
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import read_rows
 from pytest_ftgate.requests.estimate import estimate_tokens
@@ -52,15 +52,9 @@ class TrainingData:
         return sum(row.answer is not None for row in self.rows)
 
 
+@reads_once(files=4)
 def read_training_data(path: Path) -> TrainingData:
     """Return the content of a training file in any format; an unchanged file is read once."""
-    status = path.stat()
-    return _read(path, (status.st_mtime_ns, status.st_size))
-
-
-@lru_cache(maxsize=4)
-def _read(path: Path, version: tuple[int, int]) -> TrainingData:
-    del version  # part of the cache key, so that a changed file is read again
     source = Source(root=path.parent, path=path)
     rows = []
     for row in read_rows(source, path, what="training data"):
@@ -190,10 +184,7 @@ def evaluate_data(suite: Suite, gate: DataGate, variant: Variant) -> Verdict:
     remedies = dict.fromkeys(error.next for error in errors if error.next)
     values: dict[str, Value] = {"file": variant.training_data.name, "rows": len(data.rows)}
     return Verdict(
-        suite=suite.name,
-        line=gate.line,
-        gate=gate.kind,
-        variant=variant.name,
+        **verdict_place(suite, gate, variant.name),
         outcome=Outcome.FAILED if errors else Outcome.PASSED,
         statement=Statement(StatementKind.TRAINING_DATA, values),
         findings=tuple(_shortened(finding) for finding in findings),

@@ -31,6 +31,7 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
     combine_checks,
     ungated_verdict,
+    verdict_place,
 )
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import CostGate, LatencyGate
@@ -56,10 +57,7 @@ def usage_verdict(
     check = checks[deciding] if checks else None
     check_notes = (check.note for check in checks if check.note)
     verdict = Verdict(
-        suite=suite.name,
-        line=gate.line,
-        gate=gate.kind,
-        variant=variant,
+        **verdict_place(suite, gate, variant),
         outcome=outcome,
         # Nothing can fail the baseline of a gate that limits the rise over it alone.
         statement=Statement(StatementKind.USAGE) if check else _OF_BASELINE,

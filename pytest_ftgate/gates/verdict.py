@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, Value
 from pytest_ftgate.scoring.score import LabelMetrics
@@ -577,15 +577,17 @@ def combine_checks(checks: Iterable[Check]) -> tuple[Outcome, int]:
     return Outcome.PASSED, ranked[0][0]
 
 
+def verdict_place(suite: Suite, gate: Gate, variant: str) -> dict[str, Any]:
+    """Return the fields of a verdict that say which gate judges which variant."""
+    return {"suite": suite.name, "line": gate.line, "gate": gate.name, "variant": variant}
+
+
 def ungated_verdict(
     suite: Suite, gate: Gate, variant: str, check: Check, values: Mapping[str, Value] | None = None
 ) -> Verdict:
     """Return the measurement of an ungated variant, as a verdict that is only shown."""
     return Verdict(
-        suite=suite.name,
-        line=gate.line,
-        gate=gate.name,
-        variant=variant,
+        **verdict_place(suite, gate, variant),
         outcome=Outcome.PASSED,
         statement=Statement(StatementKind.UNGATED, values or {}),
         gated=False,

@@ -22,7 +22,7 @@ from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import quote_following_lines
 from pytest_ftgate.results.run import SAME_ERROR
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
-from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.planner import GateRun, gate_runs_of
 from pytest_ftgate.runner.progress_log import RunLog
 from pytest_ftgate.runner.recommend import has_ladder, suite_advice
 from pytest_ftgate.runner.session import Session
@@ -247,11 +247,7 @@ class SuiteFile(pytest.File):
                 check_feasibility(suite)
         except (SuiteError, EngineError) as error:
             raise self.CollectError(str(error)) from error
-        gate_runs = [
-            GateRun(suite, gate, variant)
-            for variant in suite.variants.values()
-            for gate in suite.gates_for(variant)
-        ]
+        gate_runs = gate_runs_of(suite)
         if self.config.stash[settings_key].cases:
             yield from case_items(self, gate_runs)
             return

@@ -25,7 +25,7 @@ from pytest_ftgate.errors import (
     RequestRejected,
     RetryableError,
 )
-from pytest_ftgate.providers.base import REPLY_TOOL
+from pytest_ftgate.providers.base import REPLY_TOOL, Provider, declared_key
 from pytest_ftgate.providers.http import (
     UnsupportedParams,
     error_message,
@@ -157,22 +157,17 @@ _API_NAMES = {"stop": "stop_sequences", "output_config": "output_format"}
 _TUNED = re.compile(r"^arn:.*:(provisioned-model|custom-model|custom-model-deployment)/")
 
 
-class AnthropicProvider:
+class AnthropicProvider(Provider):
     """One client for one address, key and model."""
 
     def __init__(self, client: AsyncAnthropic | AsyncAnthropicBedrock) -> None:
         self.client = client
-        self.rate_limit_headers: Mapping[str, str] = {}
         self._provider = "anthropic" if isinstance(client, AsyncAnthropic) else "bedrock"
         spec = PROVIDERS[self._provider]
         self.concurrency, self.max_concurrency = spec.concurrency, spec.max_concurrency
         self._unsupported = UnsupportedParams()
         self._has_answered = False
         self._facts: asyncio.Task[Mapping[str, str]] | None = None
-
-    def serves(self, request: Request) -> bool:
-        """Return True: the scheduler groups requests by address, key and model."""
-        return bool(request)
 
     async def generate(self, request: Request) -> Reply:
         """Send one request without retries; the engine retries and counts every failure.
@@ -420,15 +415,8 @@ def _omitted_headers(request: Request, environ: Mapping[str, str]) -> dict[str, 
 def _key(request: Request, environ: Mapping[str, str]) -> dict[str, Any]:
     if request.api_key_env is None:
         return {}
-    if not request.api_key_env:
-        return {"api_key": "none"}
-    key = environ.get(request.api_key_env)
-    if not key:
-        raise ConfigurationError(
-            f"the key of {request.model} is missing: set {request.api_key_env}, "
-            "or evaluate what is recorded with --ftgate-replies=recorded"
-        )
-    return {"api_key": key}
+    name = request.api_key_env
+    return {"api_key": declared_key(request, name, environ) if name else "none"}
 
 
 def _bedrock(request: Request, options: dict[str, Any], environ: Mapping[str, str]) -> Any:

@@ -270,6 +270,21 @@ REPLY_TOOL = "give_the_reply"
 _PACKAGE = "pytest_ftgate.providers"
 
 
+def declared_key(request: Request, name: str, environ: Mapping[str, str]) -> str:
+    """Return the key for *request* in the variable *name*.
+
+    Raises:
+        ConfigurationError: the variable is not set.
+    """
+    key = environ.get(name)
+    if not key:
+        raise ConfigurationError(
+            f"the key of {request.model} is missing: set {name}, "
+            "or evaluate what is recorded with --ftgate-replies=recorded"
+        )
+    return key
+
+
 def import_providers(requests: Iterable[Request]) -> None:
     """Import the modules that send *requests*; `open_provider` reports what cannot be imported."""
     specs = ((provider_spec(request.provider), request.batch) for request in requests)

@@ -17,7 +17,7 @@ from pytest_ftgate.errors import (
     RequestRejected,
     RetryableError,
 )
-from pytest_ftgate.providers.base import REPLY_TOOL
+from pytest_ftgate.providers.base import REPLY_TOOL, Provider
 from pytest_ftgate.providers.http import http_error, page_error, redirect_error, token_count
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
@@ -50,20 +50,15 @@ _NO_CREDENTIALS = (
 )
 
 
-class ConverseProvider:
+class ConverseProvider(Provider):
     """One client for one address and region."""
 
     def __init__(self, client: Any) -> None:
         spec = PROVIDERS["bedrock-converse"]
         self.concurrency, self.max_concurrency = spec.concurrency, spec.max_concurrency
-        self.rate_limit_headers: Mapping[str, str] = {}
         self._client = client
         self._has_answered = False
         self._pool = ThreadPoolExecutor(self.max_concurrency, thread_name_prefix="ftgate-converse")
-
-    def serves(self, request: Request) -> bool:
-        """Return True: the scheduler groups requests by address, key and model."""
-        return bool(request)
 
     async def generate(self, request: Request) -> Reply:
         """Send one request without retries; the engine retries and counts every failure.

@@ -9,12 +9,12 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
+from pytest_ftgate.readers.memory import reads_once
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
@@ -167,13 +167,12 @@ def open_local(
     path = request.training_data
     if path is None:
         raise ConfigurationError("a classical variant needs training_data")
-    return ClassicalProvider(path, _trained_model(path, path.stat().st_mtime_ns))
+    return ClassicalProvider(path, _trained_model(path))
 
 
-@lru_cache(maxsize=4)
-def _trained_model(path: Path, modified: int) -> Any:
+@reads_once(files=4)
+def _trained_model(path: Path) -> Any:
     """Return a classifier trained on all rows, with regularization from cross-validation."""
-    del modified  # part of the cache key, so that an edited file is read again
     from sklearn.linear_model import SGDClassifier
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
     from sklearn.pipeline import make_pipeline

@@ -17,13 +17,12 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from pytest_ftgate.errors import (
-    ConfigurationError,
     ProviderRejected,
     ReplyError,
     RequestRejected,
     RetryableError,
 )
-from pytest_ftgate.providers.base import REPLY_TOOL
+from pytest_ftgate.providers.base import REPLY_TOOL, Provider, declared_key
 from pytest_ftgate.providers.http import (
     UnsupportedParams,
     error_message,
@@ -296,7 +295,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=5)
 _FACTS_TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
-class OpenAIProvider:
+class OpenAIProvider(Provider):
     """One client for one address, key and model.
 
     The URL of *access* has no trailing slash. *headers* are those of each request. *is_openai* is
@@ -320,7 +319,6 @@ class OpenAIProvider:
         self._owner = ""
         self._adapters = ServedAdapters(access.url, lambda: self._session, loads=not is_openai)
         self._template = ServedTemplate(access.url, lambda: self._session)
-        self.rate_limit_headers: Mapping[str, str] = {}
 
     @cached_property
     def _session(self) -> aiohttp.ClientSession:
@@ -333,10 +331,6 @@ class OpenAIProvider:
             timeout=_TIMEOUT,
             proxy=_proxy(self._url),
         )
-
-    def serves(self, request: Request) -> bool:
-        """Return True: the scheduler groups requests by address, key and model."""
-        return bool(request)
 
     async def generate(self, request: Request) -> Reply:
         """Send one request without retries; the engine retries and counts every failure.
@@ -576,12 +570,7 @@ def open_openai(requests: Sequence[Request], environ: Mapping[str, str]) -> Open
     name = request.api_key_env
     if name is None:
         name = "OPENAI_API_KEY" if is_default else ""
-    key = environ.get(name) if name else "none"
-    if not key:
-        raise ConfigurationError(
-            f"the key of {request.model} is missing: set {name}, "
-            "or evaluate what is recorded with --ftgate-replies=recorded"
-        )
+    key = declared_key(request, name, environ) if name else "none"
     url = request.base_url or environ.get("OPENAI_BASE_URL") or _OPENAI_URL
     headers = {
         "Authorization": f"Bearer {key}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import regex
 
 from pytest_ftgate.readers.answer_rows import text_of
 from pytest_ftgate.readers.imported_suite import AGREES
+from pytest_ftgate.readers.text import json_or_text
 
 _VARIABLE = re.compile(r"\{\{-?\s*([\w.]+)\s*-?\}\}")
 #: ``output.includes('x')`` and ``output.length < 80``, the commonest of JavaScript.
@@ -125,20 +125,14 @@ def _carry(
         if not name.endswith((".txt", ".md", ".json", ".yaml", ".yml")):
             rules.skipped.append(f"assertion {kind} of {value}")
             return
-        value = _parsed(read(name)) if kind.endswith("json") else _filled(read(name), variables)
+        text = read(name)
+        value = json_or_text(text) if kind.endswith("json") else _filled(text, variables)
     problem = carry(rules, value, assertion)
     if problem:
         rules.skipped.append(f"assertion {kind}{problem}")
     for key in ("transform", "contextTransform"):
         if assertion.get(key):
             rules.skipped.append(f"{key} of an assertion {kind}: the whole reply is read")
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _filled(value: Any, variables: Mapping[str, Any]) -> Any:
@@ -223,7 +217,7 @@ def _similar(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
 
 
 def _is_json(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
-    schema = _parsed(value) if isinstance(value, str) else value
+    schema = json_or_text(value) if isinstance(value, str) else value
     rules.formats.append({"json_schema": schema if isinstance(schema, Mapping) else {}})
     return " with a schema that is no mapping" if isinstance(schema, str) else ""
 

@@ -16,7 +16,7 @@ from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import joined_values, text_of
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import read_delimited, read_rows
-from pytest_ftgate.readers.text import replace_in_json
+from pytest_ftgate.readers.text import json_or_text, replace_in_json
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: Answers of at most so many words are looked for in the reply; longer ones are compared.
@@ -139,10 +139,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 def _cell(value: str) -> Any:
     if value[:1] not in ("{", "[", '"'):
         return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
+    return json_or_text(value)
 
 
 # Cases -------------------------------------------------------------------------------------------

@@ -64,20 +64,18 @@ def pair_files(
         ids = [case_id for case_id in ids if all(case_id in side for side in sides)]
     if not ids:
         raise _other_answers(notes[-1:])
-    names = {case_id: _case_name(case_id, sides[0][case_id][0], key) for case_id in ids}
+    # A case without an id is named by its line in the base.
+    names = {i: i if key == "id" else f"line-{sides[0][i][0].line}" for i in ids}
     rows = tuple({names[i]: side.get(i, ())[:repeats] for i in ids} for side in sides)
     return PairedRows(key=key, rows=rows, repeats=repeats, notes=tuple(notes))
-
-
-def _case_name(case_id: str, row: AnswerRow, key: str) -> str:
-    """Return the id of a case; one without an id is named by its line in the base."""
-    return case_id if key == "id" else f"line-{row.line}"
 
 
 def _keyed(files: Sequence[AnswerFile], *, by_id: bool) -> tuple[str, list[_Rows], list[str]]:
     """Return what pairs the rows, the rows by that key, and sentences on keys that do not."""
     notes: list[str] = []
-    keys: tuple[tuple[str, _Key], ...] = (("id", _by_id), ("input", _by_input))
+    keys: tuple[tuple[str, _Key], ...] = (
+        *(("id", lambda row, _: row.id), ("input", lambda row, _: row.input.strip())),
+    )
     for key, find in keys[:1] if by_id else keys:
         sides: list[_Rows] = [_grouped(file.rows, find) for file in files]
         problem = _problem(files, sides, key)
@@ -92,14 +90,6 @@ def _keyed(files: Sequence[AnswerFile], *, by_id: bool) -> tuple[str, list[_Rows
         notes = [f"the rows are paired by line, as {_UNKNOWN}"]
         return "line", [_grouped(file.rows, lambda _, index: str(index)) for file in files], notes
     raise ConfigurationError(_nothing_pairs(notes))
-
-
-def _by_id(row: AnswerRow, index: int) -> str:  # noqa: ARG001 - a key may need the index
-    return row.id
-
-
-def _by_input(row: AnswerRow, index: int) -> str:  # noqa: ARG001
-    return row.input.strip()
 
 
 def _grouped(rows: Iterable[AnswerRow], find: _Key) -> dict[str, tuple[AnswerRow, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,14 @@ def replace_in_json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(replace_in_json(member) for member in value)
     return value
+
+
+def json_or_text(text: str) -> Any:
+    """Return the value of *text* if it is JSON, else *text*."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def replace_in_fields(instance: object, *names: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from pytest_ftgate.gates.design import MISS
 from pytest_ftgate.gates.figures import rate_figure
@@ -39,8 +40,7 @@ from pytest_ftgate.suite.model import Suite
 _TUNED_RUNG = "fine-tuned"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """The recommendation; fields as in ``Advice``."""
 
     recommendation: Recommendation
@@ -65,10 +65,10 @@ def decide(evidence: Evidence, ladder: Ladder, rollback: Rollback | None) -> Dec
     if rollback is not None:
         decision = _decide_roll_back(ladder, rollback, best)
         if decision is not None:
-            return replace(decision, below=best.variant if best else "")
+            return decision._replace(below=best.variant if best else "")
     if best is None:
         return _decide_first_rung(tuned)
-    return replace(_decide_by_rules(evidence, ladder, best, tuned), below=best.variant)
+    return _decide_by_rules(evidence, ladder, best, tuned)._replace(below=best.variant)
 
 
 def _decide_by_rules(
@@ -100,7 +100,7 @@ def _decide_with_fine_tunes(
     if justified:
         cheapest = min(justified, key=_cost_rank)
         return _decide_fine_tune(Recommendation.FINE_TUNE, ladder, best, cheapest, assessments)
-    nearest = serving or min(assessments, key=_distance)
+    nearest = serving or min(assessments, key=lambda a: (len(a.failing), _cost_rank(a)))
     return _decide_not_justified(best, nearest, assessments)
 
 
@@ -267,11 +267,6 @@ def _decide_not_justified(
     )
 
 
-def _distance(assessment: FineTuneAssessment) -> tuple[int, tuple[float, float]]:
-    """Return a sort key: the number of failing conditions, then *_cost_rank*."""
-    return len(assessment.failing), _cost_rank(assessment)
-
-
 def _cost_rank(assessment: FineTuneAssessment) -> tuple[float, float]:
     """Return a sort key: the cheaper fine-tune first, then the more accurate one."""
     row = assessment.row
@@ -385,17 +380,10 @@ def advise(evidence: Evidence) -> Advice | None:
     key = frontier_key(ladder.rows)
     return Advice(
         suite=evidence.suite.name,
-        recommendation=decision.recommendation,
-        subject=decision.subject,
-        variant=decision.variant,
-        why=decision.why,
-        reasons=decision.reasons,
-        below=decision.below,
+        **decision._asdict(),
         rungs=ladder.rows,
         frontier_by="time" if key == "p50_ms" else "usd" if key else "",
-        conditions=decision.conditions,
         money=ladder.money,
-        challenges=decision.challenges,
         confirmation=_confirmation(evidence, decision),
         retiring=ladder.retiring,
         rollback=rollback,

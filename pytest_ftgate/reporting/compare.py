@@ -13,12 +13,6 @@ from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.text import escape_controls, line_width, shorten, wrap_lines
 from pytest_ftgate.suite.providers import RECORDED
 
-_LABELS = {
-    Outcome.PASSED: "PASSED",
-    Outcome.FAILED: "FAILED",
-    Outcome.INCONCLUSIVE: "INCONCLUSIVE",
-    Outcome.INVALID: "INVALID",
-}
 #: The roles of columns in their order on the screen.
 _ROLES = ("id", "input", "expected", "reply", "score", "tags")
 
@@ -66,11 +60,12 @@ def _head_lines(head: str) -> Iterator[str]:
 
 def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) -> Iterator[str]:
     check = verdict.check
-    label = _LABELS[verdict.outcome]
+    label = verdict.outcome.upper()
     if check is None or check.before is None:
         yield f"{label}  {escape_controls(verdict.outcome)}"
         return
-    part = ", but a part regressed" if _part_decides(verdict, check) else ""
+    part_decides = verdict.outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED
+    part = ", but a part regressed" if part_decides else ""
     yield from wrap_lines(f"{label}  {_rates_text(check)}{part}", 0)
     counts = f"{verdict.regressed} regressed, {verdict.fixed} fixed"
     worst = _worst_tag(verdict, tag)
@@ -90,10 +85,6 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
         yield from wrap_lines(doubt_sentence(check), 2)
         for step in verdict.next:
             yield from wrap_lines(step_line(step), 2)
-
-
-def _part_decides(verdict: Verdict, check: Check) -> bool:
-    return verdict.outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED
 
 
 def _rates_text(check: Check) -> str:

@@ -298,7 +298,7 @@ def _parts_text(verdict: Verdict, check: Check) -> str:
         if part.under == check.under or verdict.outcome is Outcome.PASSED
     ]
     if check.outcome is Outcome.FAILED:
-        named = sorted(_without_repeats([*regressed, *lost]), key=lambda part: part.change)
+        named = sorted(dict.fromkeys([*regressed, *lost]), key=lambda part: part.change)
         return f"; lost most: {_rates_text(named, check)}" if named else ""
     text = ""
     if verdict.outcome is Outcome.FAILED and regressed:
@@ -343,10 +343,6 @@ def _has_others(part: Slice, parts: Iterable[Slice]) -> bool:
     return any(other.name != part.name for other in parts)
 
 
-def _without_repeats(parts: Sequence[Slice]) -> list[Slice]:
-    return [part for index, part in enumerate(parts) if part not in parts[:index]]
-
-
 def _rates_text(parts: Iterable[Slice], check: Check) -> str:
     return _first_names(
         [
@@ -358,8 +354,7 @@ def _rates_text(parts: Iterable[Slice], check: Check) -> str:
 
 
 def _first_names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return ", ".join(names[:_MAX_NAMED]) + more
+    return _names(tuple(names[:_MAX_NAMED]), len(names))
 
 
 # Cost and latency -------------------------------------------------------------------------------

@@ -39,12 +39,6 @@ from pytest_ftgate.results.run import SAME_ERROR, FileChange, FileChanges, Repor
 from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.suite.prices import INSTALL_PRICES
 
-_OUTCOME_LABELS = {
-    Outcome.PASSED: "passed",
-    Outcome.FAILED: "FAILED",
-    Outcome.INCONCLUSIVE: "INCONCLUSIVE",
-    Outcome.INVALID: "INVALID",
-}
 #: Stands before the cells of a row whose first cell has a line of its own.
 _INSET = "  "
 #: The most gates that a report names if one reason kept them all from being evaluated.
@@ -60,7 +54,10 @@ _OUTCOME_ORDER = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome
 
 def outcome_label(verdict: Verdict) -> str:
     """Return the outcome as printed; a blocking outcome is in capitals, readable without colour."""
-    return _OUTCOME_LABELS[verdict.outcome] if verdict.gated else "not gated"
+    if not verdict.gated:
+        return "not gated"
+    passed = verdict.outcome is Outcome.PASSED
+    return verdict.outcome if passed else verdict.outcome.upper()
 
 
 class TextTable(NamedTuple):

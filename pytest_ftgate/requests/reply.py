@@ -308,10 +308,6 @@ def _step(raw: Mapping[str, Any]) -> Step:
     return Step(raw["text"], tool_calls, tuple(raw.get("blocks", ())))
 
 
-def _usage(counts: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _shared_usage(tuple(counts.items()))
-
-
 @lru_cache(maxsize=4096)
 def _shared_usage(counts: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
     return {intern(_USAGE_NAMES.get(name, name)): count for name, count in counts}
@@ -323,7 +319,7 @@ _USAGE_NAMES = {"thinking": "thought"}
 #: Readers of the fields that JSON has no type for, or whose equal values replies share in memory.
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "model": lambda name: name and intern(name),
-    "usage": _usage,
+    "usage": lambda counts: _shared_usage(tuple(counts.items())),
     "steps": lambda steps: tuple(map(_step, steps)),
     "passages": lambda passages: tuple(Passage(**passage) for passage in passages),
     "unsent": tuple,

@@ -406,27 +406,19 @@ def _anchors(
 
 def accepted_samples(
     record: AcceptedRecord | None, suite: Suite, variant: str, kind: str
-) -> Samples | None:
-    """Return the samples of *variant* that were accepted last, or None if there are none.
+) -> tuple[Samples | None, Samples | None]:
+    """Return the samples of *variant* that were accepted last, and first if others followed.
 
-    Cases that changed since, or that the suite no longer has, are left out; what decided then is
-    compared with today by `compare_exams`. *kind* is that of the gate, ``accuracy`` or ``format``.
+    None for those that there are not. Cases that changed since, or that the suite no longer has,
+    are left out; what decided then is compared with today by `compare_exams`. *kind* is that of the
+    gate, ``accuracy`` or ``format``.
     """
-    if record is None or variant not in record.variants:
-        return None
-    return _samples(record.variants[variant], suite, kind)
-
-
-def anchor_samples(
-    record: AcceptedRecord | None, suite: Suite, variant: str, kind: str
-) -> Samples | None:
-    """Return the samples of *variant* that were accepted first, if others followed, or None.
-
-    See `accepted_samples`.
-    """
-    if record is None or variant not in record.anchors:
-        return None
-    return _samples(record.anchors[variant].cases, suite, kind)
+    last = record.variants.get(variant) if record else None
+    anchor = record.anchors.get(variant) if record else None
+    return (
+        None if last is None else _samples(last, suite, kind),
+        None if anchor is None else _samples(anchor.cases, suite, kind),
+    )
 
 
 def _samples(rows: Mapping[str, AcceptedCase], suite: Suite, kind: str) -> Samples:

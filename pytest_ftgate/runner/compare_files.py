@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, RepliesMissing
 from pytest_ftgate.gates.design import Levels, Look, shared_levels
-from pytest_ftgate.gates.kinds import kind_of
+from pytest_ftgate.gates.kinds import GateEvidence, kind_of
 from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, with_short_names
@@ -25,13 +25,7 @@ from pytest_ftgate.runner.record import RunResult
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.cases import equal_inputs
-from pytest_ftgate.suite.model import Gate, Suite, Variant
-
-if TYPE_CHECKING:
-    from pytest_ftgate.gates.divergence import CaseDivergence
-    from pytest_ftgate.gates.figures import ReplyTimes
-    from pytest_ftgate.gates.judges import JudgeEvidence
-    from pytest_ftgate.gates.samples import Samples
+from pytest_ftgate.suite.model import Variant
 
 #: With a larger share of base cases without a reply, a comparison is an error, as in a run.
 _MAX_MISSING_SHARE = 0.5
@@ -173,10 +167,12 @@ def _evaluate(
     }
     for file, side in zip(files, scores.values(), strict=True):
         _require_replies(file, side)
-    evidence = _FileEvidence(suite, scores)
+    repeats = suite.repeats or 1
+    look = Look(repeats=repeats, replies_vary=repeats > 1)
     gate = next(iter(suite.gates.values()))
+    evaluate = kind_of(gate).evaluate
     verdicts = tuple(
-        _with_settling_steps(kind_of(gate).evaluate(gate, evidence.of(variant)))
+        _with_settling_steps(evaluate(gate, _FileEvidence(suite, variant, look, scores)))
         for variant in suite.variants.values()
         if variant.gated
     )
@@ -226,25 +222,10 @@ def _report(
 
 
 @dataclass(frozen=True, slots=True)
-class _FileEvidence:
+class _FileEvidence(GateEvidence):
     """The evidence of the accuracy gate, from scored files."""
 
-    suite: Suite
     scores: Mapping[str, VariantScores]
-    name: str = ""
-
-    def of(self, variant: Variant) -> _FileEvidence:
-        """Return the evidence about *variant*."""
-        return _FileEvidence(self.suite, self.scores, variant.name)
-
-    @property
-    def variant(self) -> Variant:
-        return self.suite.variants[self.name]
-
-    @property
-    def look(self) -> Look:
-        repeats = self.suite.repeats or 1
-        return Look(repeats=repeats, replies_vary=repeats > 1)
 
     @property
     def levels(self) -> Levels:
@@ -252,46 +233,3 @@ class _FileEvidence:
 
     def task_scores(self, variant: Variant, *, graded: bool = False) -> VariantScores:  # noqa: ARG002
         return self.scores[variant.name]
-
-    def shown_baseline(self, *, graded: bool) -> None:  # noqa: ARG002
-        return None
-
-    def must_pass_scores(self) -> None:
-        return None
-
-    def accepted(self, gate: Gate) -> Samples | None:  # noqa: ARG002
-        return None
-
-    def anchor(self, gate: Gate) -> Samples | None:  # noqa: ARG002
-        return None
-
-    def baseline_drift(self) -> str:
-        return ""
-
-    def judge_evidence(
-        self,
-        scores: VariantScores,  # noqa: ARG002
-        baseline: VariantScores,  # noqa: ARG002
-    ) -> JudgeEvidence | None:
-        return None
-
-    def skill_scores(self, variant: Variant, gate: Gate, mode: str) -> NoReturn:
-        raise NotImplementedError
-
-    def repeated_skill_scores(
-        self, variant: Variant, gate: Gate, case_ids: Sequence[str]
-    ) -> NoReturn:
-        raise NotImplementedError
-
-    def level_choices(self, variant: Variant) -> NoReturn:
-        raise NotImplementedError
-
-    def divergences(self, variant: Variant, gate: Gate) -> Sequence[CaseDivergence]:
-        raise NotImplementedError
-
-    def reply_times(self, variant: Variant) -> ReplyTimes:
-        raise NotImplementedError
-
-    @property
-    def peak_in_flight(self) -> int:
-        return 0

@@ -311,7 +311,8 @@ class _Run:
             try:
                 result = evaluate_gate(self.session, gate_run, submit_with=together)
             except FtgateError as error:
-                self.errors.append(NotEvaluated(node=_node(gate_run), reason=str(error)))
+                name = f"{gate_run.suite.name}::{gate_run.name}[{gate_run.variant.name}]"
+                self.errors.append(NotEvaluated(node=name, reason=str(error)))
                 continue
             self.results[gate_run.variant.name, gate_run.gate.kind] = result
             node = node_id(result.verdict)
@@ -355,10 +356,6 @@ def _chosen_gates(suite: Suite, names: Sequence[str]) -> list[GateRun]:
         for name in (names or gated)
         for gate in suite.gates_for(suite.variants[name])
     ]
-
-
-def _node(gate_run: GateRun) -> str:
-    return f"{gate_run.suite.name}::{gate_run.name}[{gate_run.variant.name}]"
 
 
 def _scores_by_variant(

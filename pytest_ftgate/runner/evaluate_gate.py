@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_ftgate.errors import FtgateError, RepliesMissing, WrongModel
 from pytest_ftgate.gates.design import Levels, Look
-from pytest_ftgate.gates.kinds import kind_of
+from pytest_ftgate.gates.kinds import GateEvidence, kind_of
 from pytest_ftgate.gates.number_text import percent
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
@@ -187,20 +187,11 @@ def _validate_scorers(session: Session, gate_run: GateRun) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _SessionEvidence:
+class _SessionEvidence(GateEvidence):
     """The evidence of one look of a gate, from the replies of a session."""
 
     session: Session
     gate_run: GateRun
-    look: Look
-
-    @property
-    def suite(self) -> Suite:
-        return self.gate_run.suite
-
-    @property
-    def variant(self) -> Variant:
-        return self.gate_run.variant
 
     @property
     def peak_in_flight(self) -> int:
@@ -219,17 +210,11 @@ class _SessionEvidence:
     def levels(self) -> Levels:
         return self.session.levels(self.suite)
 
-    def accepted(self, gate: Gate) -> Samples | None:
+    def accepted(self, gate: Gate) -> tuple[Samples | None, Samples | None]:
         from pytest_ftgate.results.accepted import accepted_samples
 
         record = self.session.accepted_record(self.suite)
         return accepted_samples(record, self.suite, self.variant.name, gate.kind)
-
-    def anchor(self, gate: Gate) -> Samples | None:
-        from pytest_ftgate.results.accepted import anchor_samples
-
-        record = self.session.accepted_record(self.suite)
-        return anchor_samples(record, self.suite, self.variant.name, gate.kind)
 
     def baseline_drift(self) -> str:
         from pytest_ftgate.runner.identity import baseline_drift
@@ -307,7 +292,7 @@ def _ungraded_note(scores: VariantScores) -> str:
 
 def _evaluate_look(session: Session, gate_run: GateRun, look: Look) -> Verdict:
     """Return the verdict of the gate on the replies up to *look*."""
-    evidence = _SessionEvidence(session, gate_run, look)
+    evidence = _SessionEvidence(gate_run.suite, gate_run.variant, look, session, gate_run)
     verdict = kind_of(gate_run.gate).evaluate(gate_run.gate, evidence)
     notes = (*verdict.notes, *contamination_notes(session, gate_run))
     return note_missing_replies(session, replace(verdict, notes=notes))
@@ -382,7 +367,8 @@ def _measure_variant(
         yield unmeasured_verdict(suite, variant, scores.unanswered[0].missing_reasons[0])
         return
     for gate in suite.gates.values():
-        evidence = _SessionEvidence(session, GateRun(suite, gate, variant), full_look(suite))
+        gate_run = GateRun(suite, gate, variant)
+        evidence = _SessionEvidence(suite, variant, full_look(suite), session, gate_run)
         for verdict in kind_of(gate).measure(gate, evidence):
             yield identity.add_to(verdict)
 

@@ -88,9 +88,9 @@ class ComparedSuite:
         if not path.name.endswith(_SUFFIX) or path.name == _SUFFIX:
             raise ConfigurationError(f"{path}: the name of a suite ends in {_SUFFIX}")
         stem = path.name.removesuffix(_SUFFIX)
-        files = {path.with_name(f"{stem}.cases.jsonl"): _json_lines(self.case_rows)}
+        files = {path.with_name(f"{stem}.cases.jsonl"): json_lines(self.case_rows)}
         for variant, rows in self.reply_rows.items():
-            files[path.with_name(f"{stem}.{variant}.jsonl")] = _json_lines(rows)
+            files[path.with_name(f"{stem}.{variant}.jsonl")] = json_lines(rows)
         files[path] = "".join(f"{line}\n" for line in self._yaml_lines(stem, origin))
         existing = [str(file) for file in files if file.exists()]
         if existing:
@@ -120,7 +120,8 @@ class ComparedSuite:
         yield f"gates: {json.dumps({gate.kind: {**limit, **slices}})}"
 
 
-def _json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return *rows* as lines of JSON."""
     return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
 
 

@@ -30,7 +30,7 @@ from pytest_ftgate.gates.identity import (
     server_notices,
 )
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
-from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.gates.verdict import Outcome, Verdict, verdict_place
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.request_groups import (
     Workload,
@@ -76,10 +76,7 @@ class IdentityReport:
         """
         claims = "adapter" if gate_run.variant.tuned else "model"
         return Verdict(
-            suite=gate_run.gate_suite.name,
-            line=gate_run.gate.line,
-            gate=gate_run.name,
-            variant=gate_run.variant.name,
+            **verdict_place(gate_run.gate_suite, gate_run.gate, gate_run.variant.name),
             outcome=Outcome.INVALID,
             statement=Statement(StatementKind.INVALID, {"reason": self.invalid_reason}),
             node=node,

@@ -124,9 +124,7 @@ def _known_replies(
     session: Session, variant: str, case_requests: _Requests, *, only_cached: bool
 ) -> Mapping[str, Reply]:
     """Return the cached and recorded replies, and unless *only_cached* stand-ins for others."""
-    cache = session.open_cache()
-    cached = cache.replies({case_request.fingerprint for case_request in case_requests})
-    cache.close()
+    cached = session.cached_replies({one.fingerprint for one in case_requests})
     replies = {}
     with RecordedReplies() as recorded:
         for case_request in case_requests:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.gates.design import MUST_PASS_REPEATS, Look, plan_looks
@@ -66,6 +67,14 @@ class GateRun:
     def gate_suite(self) -> Suite:
         """The suite with the cases and limits that the statistics use."""
         return self.function_suite or self.suite
+
+
+def gate_runs_of(suite: Suite) -> list[GateRun]:
+    """Return the gates of all variants of *suite*."""
+    variants = suite.variants.values()
+    return [
+        GateRun(suite, gate, variant) for variant in variants for gate in suite.gates_for(variant)
+    ]
 
 
 def needs_baseline(gate_run: GateRun) -> bool:
@@ -167,18 +176,14 @@ class Workloads:
         return base, self._base_reply_requests(suite, variant, gate)
 
     def _base_reply_requests(self, suite: Suite, side: Variant, gate: Gate) -> Workload:
-        greedy = replace(side, sampling={**side.sampling, "temperature": 0.0})
+        greedy = _greedy(side)
         if gate.evaluated_cases(suite.cases) == suite.cases:
             return self._cached(
                 (suite.key, side.name, "divergence on cases"),
                 lambda: task_requests(suite, greedy, self._environ),
             )
-        room = self.room_to_think(suite, side)
-        cases = with_room(suite, greedy, gate.evaluated_cases(suite.cases), room)
-        return self._cached(
-            (suite.key, side.name, "divergence on skills"),
-            lambda: skill_requests(suite, greedy, cases, self._environ),
-        )
+        room, cases = self.room_to_think(suite, side), gate.evaluated_cases(suite.cases)
+        return self._skill_requests(suite, greedy, cases, room, "divergence on skills")
 
     def first_probes(self, suite: Suite, variant: Variant) -> tuple[_Requests, ...]:
         """Return a few requests to a tuned variant and its base that show whether they think.
@@ -233,15 +238,8 @@ class Workloads:
         """Return the requests to the base of a tuned variant that choose the levels of skills."""
         gate, base = skills_gate(suite), base_variant(variant)
         cases = pilot_cases(gate) if gate else ()
-        return self._cached(
-            (suite.key, base.name, "pilot"),
-            lambda: skill_requests(
-                suite,
-                base,
-                with_room(suite, base, cases, self.room_to_think(suite, variant)),
-                self._environ,
-            ),
-        )
+        room = self.room_to_think(suite, variant)
+        return self._skill_requests(suite, base, cases, room, "pilot")
 
     def _chosen_cases(self, suite: Suite, variant: Variant, gate: Gate) -> tuple[Case, ...]:
         """Return the skill cases of *gate*, those with levels at the levels of the base.
@@ -300,7 +298,8 @@ class Workloads:
         cases = cases if len(cases) >= PROBE_COUNT else skill_cases(("general-small",))
         # At temperature 0, because random sampling would hide a difference of the weights.
         of_base, of_variant = (
-            self._greedy_skill_requests(suite, side, cases, room) for side in (base, variant)
+            self._skill_requests(suite, _greedy(side), cases, room, ("greedy", room))
+            for side in (base, variant)
         )
         repeated = probe_requests(of_base)
         chosen = {case_request.case.id for case_request in repeated}
@@ -369,13 +368,9 @@ class Workloads:
         The prompt mode "" sends the cases without the variant's prompt.
         """
         room = self.room_to_think(suite, variant)
-        cases = with_room(suite, variant, self._chosen_cases(suite, variant, gate), room)
-        return self._cached(
-            (suite.key, variant.name, f"skills {mode} {repeats}"),
-            lambda: skill_requests(
-                suite, variant, cases, self._environ, under=mode, repeats=repeats
-            ),
-        )
+        cases, name = self._chosen_cases(suite, variant, gate), f"skills {mode} {repeats}"
+        options = {"under": mode, "repeats": repeats}
+        return self._skill_requests(suite, variant, cases, room, name, **options)
 
     def must_keep_requests(self, gate_run: GateRun) -> tuple[_Requests, ...]:
         """Return the possible repetitions of a forgetting gate's must-keep cases, for each side."""
@@ -399,14 +394,20 @@ class Workloads:
             self._turn_builders[key] = partial(conversation_request, builder)
         return self._turn_builders[key]
 
-    def _greedy_skill_requests(
-        self, suite: Suite, variant: Variant, cases: tuple[Case, ...], room: int
-    ) -> _Requests:
-        greedy = replace(variant, sampling={**variant.sampling, "temperature": 0.0})
+    def _skill_requests(
+        self,
+        suite: Suite,
+        side: Variant,
+        cases: tuple[Case, ...],
+        room: int,
+        name: object,
+        **options: Any,
+    ) -> Workload:
+        """Return the requests of *cases*, with *room* to think; *name* tells them from others."""
         return self._cached(
-            (suite.key, variant.name, ("greedy", room)),
+            (suite.key, side.name, name),
             lambda: skill_requests(
-                suite, greedy, with_room(suite, greedy, cases, room), self._environ
+                suite, side, with_room(suite, side, cases, room), self._environ, **options
             ),
         )
 
@@ -421,6 +422,11 @@ class Workloads:
         if isinstance(built, FtgateError):
             raise built
         return built
+
+
+def _greedy(variant: Variant) -> Variant:
+    """Return *variant* at temperature 0, at which replies are the likeliest ones."""
+    return replace(variant, sampling={**variant.sampling, "temperature": 0.0})
 
 
 def _tuned_variant(suite: Suite, variant: Variant) -> Variant | None:

@@ -77,9 +77,8 @@ class _Preflight:
         new = {one.fingerprint: one for one in requests if one.fingerprint not in self._results}
         if not new:
             return
-        cache = self._session.open_cache()
-        cached = cache.replies(new, this_run=self._session.settings.replies == "fresh").keys()
-        cache.close()
+        is_fresh = self._session.settings.replies == "fresh"
+        cached = self._session.cached_replies(new, this_run=is_fresh)
         with self._recorded:
             self._results |= {key: self._result(request, cached) for key, request in new.items()}
 

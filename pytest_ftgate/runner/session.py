@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
@@ -373,11 +373,12 @@ class Session:
         arrived = self._engine.results if self._engine else {}
         known = {key: arrived[key] for key in fingerprints & arrived.keys()}
         missing = fingerprints - known.keys()
-        if missing:
-            cache = self.open_cache()
-            known |= cache.replies(missing)
-            cache.close()
-        return known
+        return {**known, **self.cached_replies(missing)} if missing else known
+
+    def cached_replies(self, keys: Iterable[str], *, this_run: bool = False) -> dict[str, Reply]:
+        """Return the replies that the cache has, by fingerprint; see *Cache.replies*."""
+        with closing(self.open_cache()) as cache:
+            return cache.replies(keys, this_run=this_run)
 
     def _choose_room(self, suite: Suite, variant: Variant) -> int:
         """Return the tokens that *variant*, which is tuned, and its base may think in.

@@ -177,20 +177,3 @@ def macro_f1(predictions: LabelPredictions) -> MacroF1:
     slopes = ((2.0 * hits - f1 * totals) / total).mean(axis=1)
     cases = len(predictions.case_ids)
     return MacroF1(float(f1.mean()), cases * slopes, cases / labels.size / sizes[positions])
-
-
-def cohen_kappa(
-    first: Sequence[int], second: Sequence[int], grades: int, *, weighted: bool
-) -> float:
-    """Return Cohen's kappa of two raters; 0 if both give one and the same grade to everything.
-
-    *first* and *second* are indexes from 0 up, in the order of the grades; *grades* is the number
-    of possible grades. If *weighted*, a disagreement counts by the square of its distance.
-    """
-    if len({*first, *second}) == 1:
-        return 0.0
-    table = _count_pairs(first, second, grades)
-    by_chance = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
-    distance = np.abs(np.subtract.outer(np.arange(grades), np.arange(grades)))
-    cost = distance**2 if weighted else distance > 0
-    return float(1.0 - (cost * table).sum() / (cost * by_chance).sum())

@@ -184,7 +184,7 @@ class VariantScores:
     @cached_property
     def is_formatted(self) -> NDArray[np.bool_]:
         """For each case, whether it requires a format and has a reply."""
-        return self.has_format & self.is_answered
+        return self.facts.has_format & self.is_answered
 
     @cached_property
     def is_answered(self) -> NDArray[np.bool_]:
@@ -218,31 +218,6 @@ class VariantScores:
             scores = self.case_results[index].scores
             is_graded[index] = any(score.correct not in (None, 0.0, 1.0) for score in scores)
         return is_graded
-
-    @property
-    def scorable(self) -> NDArray[np.bool_]:
-        """For each case, whether its replies can be correct or incorrect."""
-        return self.facts.scorable
-
-    @property
-    def has_format(self) -> NDArray[np.bool_]:
-        """For each case, whether it requires a format."""
-        return self.facts.has_format
-
-    @property
-    def groups(self) -> tuple[str | None, ...]:
-        """The group of each case; empty if no case has one."""
-        return self.facts.groups
-
-    @property
-    def group_numbers(self) -> NDArray[np.intp] | None:
-        """The number of the group of each case; None if no case has one."""
-        return self.facts.group_numbers
-
-    @property
-    def weights(self) -> _Array:
-        """The weight of each case."""
-        return self.facts.weights
 
     @cached_property
     def unanswered(self) -> tuple[CaseResult, ...]:

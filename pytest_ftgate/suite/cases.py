@@ -19,6 +19,7 @@ from pytest_ftgate.errors import SuiteError, did_you_mean
 from pytest_ftgate.readers.answer_rows import guess_columns
 from pytest_ftgate.readers.source import declared_keys, fold_similar
 from pytest_ftgate.readers.table import Row, read_rows, validate_row
+from pytest_ftgate.readers.text import json_or_text
 from pytest_ftgate.skills.texts import read_rendered_rows
 from pytest_ftgate.suite.declaration import DeclaredCase
 from pytest_ftgate.suite.draft import SuiteSource
@@ -290,10 +291,7 @@ def _with_mapping(row: Row, reply: ReplyRules) -> Any:
     if not is_scored or row.path.suffix != ".csv" or not isinstance(value, Mapping):
         return value
     text = str(value.get("expected", ""))
-    try:
-        return {**value, "expected": json.loads(text)} if text.startswith("{") else value
-    except ValueError:
-        return value
+    return {**value, "expected": json_or_text(text)} if text.startswith("{") else value
 
 
 def _parse_case(source: SuiteSource, row: Row, reply: ReplyRules) -> Case | None:

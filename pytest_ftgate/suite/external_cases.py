@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,10 @@ from pytest_ftgate.readers.answer_rows import AnswerRow, Columns
 from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.inspect import task_of_log
 from pytest_ftgate.readers.lm_eval import newest_by_task, sample_files, task_of
+from pytest_ftgate.readers.memory import reads_once
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import Row
+from pytest_ftgate.readers.text import json_or_text
 from pytest_ftgate.suite.model import Case
 
 #: Files that only a reader of answers can read.
@@ -40,10 +41,7 @@ def _expected(value: Any, kind: str) -> Any:
         # An empty list of answers is no answer.
         return [_expected(answer, kind) for answer in value] or None
     if kind in _MAPPING_KINDS and isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
+        return json_or_text(value)
     is_read = kind in _PLAIN_KINDS and not isinstance(value, bool)
     if value is None or isinstance(value, str) or is_read:
         return value
@@ -152,20 +150,13 @@ def files_of_replies(path: Path) -> tuple[Path, ...]:
     return (*newest_by_task(sample_files(path)).values(),) if path.is_dir() else (path,)
 
 
+@reads_once(files=16)
 def recorded_answers(path: Path, columns: Columns) -> Mapping[str, tuple[AnswerRow, ...]]:
     """Return the rows of a file by id, or by input if they have no ids; cached until it changes.
 
     Raises:
         FtgateError: the file cannot be read.
     """
-    return _recorded_answers(path, columns, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=16)
-def _recorded_answers(
-    path: Path, columns: Columns, modified: int
-) -> Mapping[str, tuple[AnswerRow, ...]]:
-    del modified  # part of the cache key, so that an edited file is read again
     index: dict[str, tuple[AnswerRow, ...]] = {}
     for row in read_answers(path, columns).rows:
         key = row.id or row.input.strip()

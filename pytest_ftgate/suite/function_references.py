@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import lru_cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from modulefinder import ModuleFinder
 from pathlib import Path
@@ -17,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.readers.memory import reads_once
 
 #: Held while a module is imported: engine and tests may need it at once.
 _importing = RLock()
@@ -228,7 +228,7 @@ def reference_error(reference: str, folder: Path) -> str | None:
     if not file.is_file():
         return None
     try:
-        defined = _defined_names(file, file.stat().st_mtime_ns)
+        defined = _defined_names(file)
     except (SyntaxError, ValueError) as error:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         cause = error.msg if isinstance(error, SyntaxError) else error
@@ -238,9 +238,8 @@ def reference_error(reference: str, folder: Path) -> str | None:
     return f'{reference}: {file.name} has no "{name}"{did_you_mean(name, defined)}'
 
 
-@lru_cache(maxsize=64)
-def _defined_names(file: Path, mtime_ns: int) -> frozenset[str]:
-    del mtime_ns  # part of the cache key, so that an edited file is read again
+@reads_once(files=64)
+def _defined_names(file: Path) -> frozenset[str]:
     with warnings.catch_warnings():
         # The import reports the same warnings later.
         warnings.simplefilter("ignore")

@@ -48,6 +48,10 @@ class RateGate(Gate):
     max_thought_drop: float | None = None
     max_thought_rise: float | None = None
     is_rate: ClassVar[bool] = True
+    limit_keys: ClassVar[tuple[str, ...]] = (
+        *("min", "max_drop", "evidence", "metric", "slices", "max_thought_drop"),
+        "max_thought_rise",
+    )
 
     @property
     def name(self) -> str:
@@ -78,12 +82,6 @@ class RateGate(Gate):
         """True if the gate limits a drop, or compares the thoughts with those of the baseline."""
         limits = (self.max_drop, self.max_thought_drop, self.max_thought_rise)
         return any(limit is not None for limit in limits)
-
-    @property
-    def limits(self) -> Mapping[str, float | str]:
-        """What the gate allows, by key."""
-        thoughts = ("max_thought_drop", "max_thought_rise")
-        return _declared(self, "min", "max_drop", "evidence", "metric", "slices", *thoughts)
 
     @property
     def reads_record(self) -> bool:
@@ -162,6 +160,7 @@ class ForgettingGate(Gate):
     max_tokens: int | None = None
     exclusion_note: str = ""
     has_default_limit: bool = False
+    limit_keys: ClassVar[tuple[str, ...]] = ("max_drop", "each", "may_lose")
     no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"
 
     @property
@@ -207,7 +206,8 @@ class ForgettingGate(Gate):
         parts = {**self.margins, **self.family_margins}
         of_parts = {f"margin of {name}": limit for name, limit in parts.items()}
         under = {"under": "prompt"} if self.under_prompt else {}
-        return {**_declared(self, "max_drop", "each", "may_lose"), **of_parts, **under}
+        # With slots the class is made anew, which super() alone does not find.
+        return {**super(ForgettingGate, self).limits, **of_parts, **under}
 
     def exam_weight(self, case: Case) -> float:
         """Return the weight of the skill of *case*."""
@@ -270,11 +270,7 @@ class CostGate(Gate):
     line: int
     max_usd_per_1k: float | None = None
     max_rise: float | None = None
-
-    @property
-    def limits(self) -> Mapping[str, float | str]:
-        """What the gate allows, by key."""
-        return _declared(self, "max_usd_per_1k", "max_rise")
+    limit_keys: ClassVar[tuple[str, ...]] = ("max_usd_per_1k", "max_rise")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,11 +287,7 @@ class LatencyGate(Gate):
     max_p50_ms: float | None = None
     max_p95_ms: float | None = None
     max_rise: float | None = None
-
-    @property
-    def limits(self) -> Mapping[str, float | str]:
-        """What the gate allows, by key."""
-        return _declared(self, "max_p50_ms", "max_p95_ms", "max_rise")
+    limit_keys: ClassVar[tuple[str, ...]] = ("max_p50_ms", "max_p95_ms", "max_rise")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,16 +305,12 @@ class DivergenceGate(Gate):
     cases: tuple[Case, ...] = ()
     no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"
     reads_base_replies: ClassVar[bool] = True
+    limit_keys: ClassVar[tuple[str, ...]] = ("max_kl",)
 
     @property
     def own_cases(self) -> tuple[Case, ...]:
         """The cases of skills that the base replies to."""
         return self.cases
-
-    @property
-    def limits(self) -> Mapping[str, float | str]:
-        """What the gate allows, by key."""
-        return _declared(self, "max_kl")
 
     def applies_to(self, variant: Variant) -> bool:
         """Return True if *variant* has a base to compare with."""
@@ -354,25 +342,11 @@ class DataGate(Gate):
     ignore: tuple[str, ...] = ()
     no_variant: ClassVar[str] = "no gated variant has training_data; name the file it was tuned on"
     sends_requests: ClassVar[bool] = False
-
-    @property
-    def limits(self) -> Mapping[str, float | str]:
-        """What the gate allows, by key."""
-        return _declared(self, "min_rows", "near", "ignore")
+    limit_keys: ClassVar[tuple[str, ...]] = ("min_rows", "near", "ignore")
 
     def applies_to(self, variant: Variant) -> bool:
         """Return True if *variant* has a training file."""
         return variant.training_data is not None
-
-
-def _declared(gate: Gate, *keys: str) -> dict[str, float | str]:
-    """Return the limits of *gate* by key, those that it has; tuples as one text."""
-    values = {key: getattr(gate, key) for key in keys}
-    return {
-        key: ", ".join(sorted(value)) if isinstance(value, tuple) else value
-        for key, value in values.items()
-        if value not in (None, (), "")
-    }
 
 
 def skills_gate(suite: Suite) -> ForgettingGate | None:

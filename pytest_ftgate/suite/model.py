@@ -145,6 +145,8 @@ class Gate:
     function: str = ""
     leveled: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()
+    #: The keys of what the gate allows.
+    limit_keys: ClassVar[tuple[str, ...]] = ()
     #: What to write if no variant has what the gate needs.
     no_variant: ClassVar[str] = ""
     is_rate: ClassVar[bool] = False
@@ -168,8 +170,13 @@ class Gate:
 
     @property
     def limits(self) -> Mapping[str, float | str]:
-        """What the gate allows, by key; texts where a value is no number. None is left out."""
-        return {}
+        """What the gate allows, by key; several as one text. What it does not limit is left out."""
+        values = {key: getattr(self, key) for key in self.limit_keys}
+        return {
+            key: ", ".join(sorted(value)) if isinstance(value, tuple) else value
+            for key, value in values.items()
+            if value not in (None, (), "")
+        }
 
     @property
     def reads_record(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -113,6 +114,16 @@ class ProviderSpec:
     logprobs: Literal["full", "given", "own", ""] = "full"
 
 
+#: The provider of a hosted API that takes no adapter, and can hold replies to a JSON schema.
+_hosted = partial(
+    ProviderSpec,
+    required=("model",),
+    hosted=True,
+    adapter="",
+    concurrency=8,
+    enforces=("json_schema",),
+    efforts=(),
+)
 #: Switches thinking off in the chat templates that know it.
 _TEMPLATE_SWITCH = "extra: {chat_template_kwargs: {enable_thinking: false}}"
 _API_SWITCH = "thinking: {type: disabled}"
@@ -121,14 +132,10 @@ _API_SWITCH = "thinking: {type: disabled}"
 RECORDED = "recorded"
 #: The package's own providers by name, in the order of messages and of the suite's schema.
 PROVIDERS: Mapping[str, ProviderSpec] = {
-    "anthropic": ProviderSpec(
+    "anthropic": _hosted(
         module="anthropic",
         batch_module="anthropic_batches",
-        required=("model",),
         reads=(*_HOSTED_KEYS, "thinking", "api_version", "api_key_env", "batch"),
-        hosted=True,
-        adapter="",
-        concurrency=8,
         max_concurrency=128,
         seller="anthropic",
         url="https://api.anthropic.com",
@@ -136,43 +143,29 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         base_url_variable="ANTHROPIC_BASE_URL",
         adds_v1=True,
         sdk_variables=("ANTHROPIC_",),
-        enforces=("json_schema",),
-        efforts=(),
         thought_switch=_API_SWITCH,
         logprobs="",
     ),
-    "bedrock": ProviderSpec(
+    "bedrock": _hosted(
         module="anthropic",
-        required=("model",),
         reads=(*_HOSTED_KEYS, "thinking", "api_version"),
-        hosted=True,
-        adapter="",
-        concurrency=8,
         max_concurrency=128,
         seller="aws",
         key_variable="AWS_BEARER_TOKEN_BEDROCK",
         base_url_variable="ANTHROPIC_BEDROCK_BASE_URL",
         sdk_variables=("ANTHROPIC_", "AWS_"),
-        enforces=("json_schema",),
-        efforts=(),
         model_affixes=r"^([a-z-]+\.)?anthropic\.|-v\d+(:\d+)?$",
         thought_switch=_API_SWITCH,
         logprobs="",
     ),
-    "bedrock-converse": ProviderSpec(
+    "bedrock-converse": _hosted(
         module="converse",
-        required=("model",),
         reads=(*_MODEL_KEYS, *_ADDRESS_KEYS, "extra"),
-        hosted=True,
-        adapter="",
-        concurrency=8,
         max_concurrency=64,
         seller="aws",
         key_variable="AWS_BEARER_TOKEN_BEDROCK",
         base_url_variable="AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
         sdk_variables=("AWS_",),
-        enforces=("json_schema",),
-        efforts=(),
         model_affixes=r"^([a-z-]+\.)?[a-z0-9]+\.|-v\d+(:\d+)?$",
     ),
     "classical": ProviderSpec(

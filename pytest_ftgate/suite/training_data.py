@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from sys import intern
 from typing import Any, NamedTuple
 
 from pytest_ftgate.errors import Diagnostic, did_you_mean
+from pytest_ftgate.readers.memory import reads_once
 from pytest_ftgate.readers.source import Source, fold_similar
 from pytest_ftgate.readers.table import read_rows
 from pytest_ftgate.readers.text import replace_lone_surrogates
@@ -322,18 +322,14 @@ def read_training_rows(source: Source, path: Path) -> tuple[TrainingExample, ...
 
     The result is cached until the file changes.
     """
-    stat = path.stat()
-    examples, errors = _read_cached(path, (stat.st_mtime_ns, stat.st_size))
+    examples, errors = _parsed_rows(path)
     for error in errors:
         source.add_error(error.line, error.message, path)
     return examples
 
 
-@lru_cache(maxsize=4)
-def _read_cached(
-    path: Path, version: tuple[int, int]
-) -> tuple[tuple[TrainingExample, ...], tuple[Diagnostic, ...]]:
-    del version  # part of the cache key, so that an edited file is read again
+@reads_once(files=4)
+def _parsed_rows(path: Path) -> tuple[tuple[TrainingExample, ...], tuple[Diagnostic, ...]]:
     source = Source(root=path.parent, path=path)
     examples = tuple(_parse_file(source, path))
     return examples, tuple(_with_example(error) for error in fold_similar(source.errors))
@@ -359,17 +355,12 @@ def _parse_file(source: Source, path: Path) -> Iterator[TrainingExample]:
 _LEADING_ID = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]*)"')
 
 
+@reads_once(files=16)
 def count_repeated_replies(path: Path) -> Mapping[str, int]:
     """Return the number of recorded replies of each case that has several, by its id.
 
     Lines without an id do not count.
     """
-    return _count_cached(path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=16)
-def _count_cached(path: Path, version: int) -> Mapping[str, int]:
-    del version  # part of the cache key, so that an edited file is read again
     counts: Counter[str] = Counter()
     with path.open("rb") as stream:
         for line in stream:

@@ -77,10 +77,7 @@ class Evidence:
         return self.must_pass
 
     def accepted(self, gate):
-        return self.accepted_samples
-
-    def anchor(self, gate):
-        return self.anchor_samples
+        return self.accepted_samples, self.anchor_samples
 
     def baseline_drift(self):
         self.asked.append("drift")

@@ -59,7 +59,7 @@ def test_a_record_has_one_case_in_a_line_and_no_reply(tmp_path: Path) -> None:
 
 def test_without_a_record_nothing_was_accepted(tmp_path: Path) -> None:
     assert read_record(tmp_path / "none.json", "s") is None
-    assert accepted_samples(None, suite(GATE), "new", "accuracy") is None
+    assert accepted_samples(None, suite(GATE), "new", "accuracy") == (None, None)
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"suite": 1}', "<<<<<<< HEAD"])
@@ -112,7 +112,7 @@ def test_a_case_whose_digest_changed_is_left_out() -> None:
     cases = [row.case for row in made.results.values()]
     now = replace(suite(GATE), cases=(cases[0], replace(cases[1], expected="other")))
 
-    accepted = accepted_samples(
+    accepted, anchor = accepted_samples(
         AcceptedRecord(suite="s", at="now", variants={"new": accepted_cases(made, HERE)}),
         now,
         "new",
@@ -120,6 +120,7 @@ def test_a_case_whose_digest_changed_is_left_out() -> None:
     )
 
     assert accepted.case_ids == ("c000",)
+    assert anchor is None
 
 
 def test_the_same_reply_to_the_same_request_has_the_same_digest() -> None:
@@ -151,11 +152,11 @@ def test_an_edited_python_scorer_changes_the_accepted_cases(tmp_path: Path) -> N
     made = VariantScores("new", {"a": replace(case_result("a", 1.0, "refund"), case=by_code)})
     record = AcceptedRecord(suite="s", at="now", variants={"new": accepted_cases(made, tmp_path)})
     now = replace(suite(GATE), cases=(by_code,), path=tmp_path / "s.ftgate.yaml")
-    assert len(accepted_samples(record, now, "new", "accuracy")) == 1
+    assert len(accepted_samples(record, now, "new", "accuracy")[0]) == 1
 
     (tmp_path / "marks.py").write_text("def close(case, reply): return 0.1  # stricter\n")
 
-    assert len(accepted_samples(record, now, "new", "accuracy")) == 0
+    assert len(accepted_samples(record, now, "new", "accuracy")[0]) == 0
 
 
 def test_accepting_a_gate_that_compares_with_its_base_keeps_what_other_gates_accepted(

@@ -6,7 +6,6 @@ from ftgate_testing.score_columns import case, variant_scores
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import (
-    cohen_kappa_score,
     confusion_matrix,
     f1_score,
     precision_recall_fscore_support,
@@ -15,7 +14,6 @@ from sklearn.metrics import (
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.classification import (
     LabelPredictions,
-    cohen_kappa,
     label_metrics,
     label_predictions,
     macro_f1,
@@ -124,11 +122,6 @@ def test_rates_confusions_and_kappa_are_those_of_scikit_learn(size, cases, rando
         others = [*rate.taken_for.values()]
         row = table[names.index(rate.label)]
         assert sum(others) == row.sum() - row[names.index(rate.label)]
-    for weighted, weights in ((False, None), (True, "quadratic")):
-        if len({*expected, *predicted}) > 1:
-            kappa = cohen_kappa_score(expected, predicted, labels=labels, weights=weights)
-            ours = cohen_kappa(expected, predicted, size + 1, weighted=weighted)
-            assert ours == pytest.approx(kappa)
 
 
 def scores_of(*rows):
@@ -251,19 +244,3 @@ def test_the_label_that_one_is_most_taken_for_comes_first():
     (found,) = label_metrics(LabelPredictions(LABELS, tuple("1234567"), expected, predicted))
 
     assert [*found.taken_for.items()] == [("no label", 3), ("c", 2), ("b", 1)]
-
-
-def test_two_raters_that_give_one_grade_to_everything_agree_by_chance_alone():
-    assert cohen_kappa([1, 1], [1, 1], 3, weighted=False) == 0.0
-    assert cohen_kappa([1, 1], [1, 1], 3, weighted=True) == 0.0
-    assert cohen_kappa([0, 1], [0, 1], 2, weighted=False) == 1.0
-    assert cohen_kappa([0, 0], [1, 1], 2, weighted=True) == 0.0
-
-
-@pytest.mark.parametrize(("weighted", "weights"), [(False, None), (True, "quadratic")])
-def test_a_distant_grade_disagrees_by_the_square_of_its_distance(weighted, weights):
-    first, second = [0, 1, 2, 2, 0, 3], [0, 2, 1, 0, 3, 3]
-
-    assert cohen_kappa(first, second, 4, weighted=weighted) == pytest.approx(
-        cohen_kappa_score(first, second, weights=weights)
-    )

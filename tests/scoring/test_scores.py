@@ -339,13 +339,13 @@ def test_the_arrays_of_a_variant_follow_the_order_of_its_cases():
         (found.valid, [1.0, 0.5, np.nan, np.nan, 1 / 3, 0.5]),
         (found.lenient_valid, [1.0, 0.5, np.nan, np.nan, 2 / 3, 1.0]),
         (found.repeats, [1, 2, 1, 1, 3, 2]),
-        (found.weights, [1, 1, 1, 1, 1, 3]),
+        (found.facts.weights, [1, 1, 1, 1, 1, 3]),
         (found.is_answered, [True, True, False, True, True, True]),
         (found.is_formatted, [True, True, False, False, True, True]),
-        (found.has_format, [True, True, True, False, True, True]),
+        (found.facts.has_format, [True, True, True, False, True, True]),
         (found.is_graded, [False, False, False, True, False, True]),
-        (found.scorable, [True] * 6),
-        (found.group_numbers, [2, 3, 1, 0, 4, 5]),
+        (found.facts.scorable, [True] * 6),
+        (found.facts.group_numbers, [2, 3, 1, 0, 4, 5]),
     ):
         assert values.tolist() == pytest.approx(expected, nan_ok=True)
 
@@ -389,9 +389,9 @@ def test_the_shares_of_a_result_are_those_of_its_repeats():
 
 
 def test_the_groups_of_a_variant_are_those_of_its_cases():
-    assert variant(*SEVERAL).groups == (None, None, None, None, None, "g")
-    assert variant(SEVERAL[0]).groups == ()
-    assert variant(SEVERAL[0]).group_numbers is None
+    assert variant(*SEVERAL).facts.groups == (None, None, None, None, None, "g")
+    assert variant(SEVERAL[0]).facts.groups == ()
+    assert variant(SEVERAL[0]).facts.group_numbers is None
 
 
 def test_shared_cases_are_in_the_order_of_the_later_variant():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
+from inspect import iscoroutinefunction
 from numbers import Real
 from types import TracebackType
 from typing import Any, Self
@@ -326,6 +328,33 @@ def _first(error: BaseException, kind: Any) -> Any:
 
 
 #: The --tb styles for the explanation of a case; any other style becomes "short".
+def run_on_attempts(
+    original: Callable[..., Any],
+    attempts: Callable[[dict[str, Any]], Iterator[Attempt]],
+    around: Callable[[Attempt], AbstractContextManager[Any]],
+) -> Callable[..., Any]:
+    """Return a function, plain or async as *original* is, that runs it on each attempt.
+
+    *attempts* puts the values of an attempt into the arguments, and *around* is entered for each.
+    """
+
+    @wraps(original)
+    def run(**arguments: Any) -> None:
+        __tracebackhide__ = True
+        for attempt in attempts(arguments):
+            with around(attempt):
+                attempt.set_result(original(**arguments))
+
+    @wraps(original)
+    async def run_async(**arguments: Any) -> None:
+        __tracebackhide__ = True
+        for attempt in attempts(arguments):
+            with around(attempt):
+                attempt.set_result(await original(**arguments))
+
+    return run_async if iscoroutinefunction(original) else run
+
+
 _TRACEBACK_STYLES = {"long": "long", "native": "native"}
 #: The most lines of one explanation; -vv shows all.
 _MAX_LINES = 15

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
-from functools import wraps
-from inspect import iscoroutinefunction, unwrap
+from functools import partial
+from inspect import unwrap
 from itertools import product
 from typing import Any
 
@@ -16,7 +17,7 @@ from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import Diagnostic, EngineError, FtgateError, SuiteError
 from pytest_ftgate.plugin.cases import chosen_cases, set_case_variant
 from pytest_ftgate.plugin.item import BlockingVerdict, set_property, state_of
-from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation
+from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation, run_on_attempts
 from pytest_ftgate.plugin.marked.item import FunctionGate, function_gate_of, placeholder_of
 from pytest_ftgate.plugin.marked.marks import (
     PARAMETERS,
@@ -70,10 +71,10 @@ class FunctionCase:
         for attempt in attempts:
             attempt.metric, attempt.metrics = self._metric, self._function.metrics
         original = without_static(self._item.obj)
-        wrap = _async_runs if iscoroutinefunction(original) else _plain_runs
         # The subtests of a single case are pytest's own.
         names = [name for name in set_parameters(self._item) if name != "subtests"]
-        self._item.obj = wrap(original, attempts, names)
+        begun = partial(_begun, attempts, names)
+        self._item.obj = run_on_attempts(original, begun, around=nullcontext)
 
     def _replies(self) -> list[Reply | None]:
         if not self._function.planned:
@@ -114,48 +115,19 @@ def function_case_of(item: pytest.Item) -> FunctionCase | None:
     return item.stash.get(_function_case_key, None)
 
 
-def _plain_runs(
-    original: Callable[..., Any], attempts: list[Attempt], names: list[str]
-) -> Callable[..., None]:
-    @wraps(original)
-    def run(**arguments: Any) -> None:
-        __tracebackhide__ = True
-        for attempt in _begun(attempts, names, arguments):
-            attempt.set_result(original(**arguments))
-            _check(attempt)
-
-    return run
-
-
-def _async_runs(
-    original: Callable[..., Any], attempts: list[Attempt], names: list[str]
-) -> Callable[..., Any]:
-    @wraps(original)
-    async def run(**arguments: Any) -> None:
-        __tracebackhide__ = True
-        for attempt in _begun(attempts, names, arguments):
-            attempt.set_result(await original(**arguments))
-            _check(attempt)
-
-    return run
-
-
 def _begun(
     attempts: list[Attempt], names: list[str], arguments: dict[str, Any]
 ) -> Iterator[Attempt]:
-    """Put the values *names* of each attempt into *arguments*, and yield it."""
+    """Put the values *names* of each attempt into *arguments*; fail where it is wrong."""
+    __tracebackhide__ = True
     names = [name for name in names if name in arguments]
     for attempt in attempts:
         if attempt.ask:
             attempt.ask.restart()
         arguments |= [(name, getattr(attempt, name)) for name in names]
         yield attempt
-
-
-def _check(attempt: Attempt) -> None:
-    __tracebackhide__ = True
-    if attempt.score_value is not None and attempt.score_value < 1:
-        pytest.fail(attempt.reason, pytrace=False)
+        if attempt.score_value is not None and attempt.score_value < 1:
+            pytest.fail(attempt.reason, pytrace=False)
 
 
 _NO_METRICS = (

@@ -26,16 +26,8 @@ def gate(  # noqa: PLR0913 - the arguments of the mark
     metrics: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> pytest.MarkDecorator:
     """Return ``pytest.mark.ftgate`` with these arguments; docs/pytest.md describes them."""
-    arguments = {
-        "cases": cases,
-        "variants": variants,
-        "prompt": prompt,
-        "max_drop": max_drop,
-        "min": min,
-        "repeats": repeats,
-        "tags": tags,
-        "evidence": evidence,
-        "metrics": metrics,
-    }
-    given = {name: value for name, value in arguments.items() if value is not None}
-    return pytest.mark.ftgate(*() if suite is None else (suite,), **given)
+    arguments = {name: value for name, value in locals().items() if value is not None}
+    arguments.pop("suite", None)
+    positional = () if suite is None else (suite,)
+    mark: pytest.MarkDecorator = pytest.mark.ftgate(*positional, **arguments)
+    return mark

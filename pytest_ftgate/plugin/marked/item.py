@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import wraps
-from inspect import iscoroutinefunction, signature, unwrap
+from inspect import signature, unwrap
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,12 @@ from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE, Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState, skip_ungated
-from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation, failure_lines
+from pytest_ftgate.plugin.marked.attempt import (
+    Attempt,
+    Conversation,
+    failure_lines,
+    run_on_attempts,
+)
 from pytest_ftgate.plugin.marked.marks import Placeholder, set_parameters
 from pytest_ftgate.plugin.patching import finish_calls, patching_key
 from pytest_ftgate.plugin.progress import live_progress, take_output
@@ -398,31 +402,7 @@ class FunctionGate:
             return
         self._wrapped = True
         original = without_static(self.item.obj)
-        self.item.obj = (
-            self._async_wrapper(original)
-            if iscoroutinefunction(original)
-            else self._plain_wrapper(original)
-        )
-
-    def _plain_wrapper(self, original: Callable[..., Any]) -> Callable[..., None]:
-        @wraps(original)
-        def run(**arguments: Any) -> None:
-            __tracebackhide__ = True
-            for attempt in self._attempts(arguments):
-                with attempt:
-                    attempt.set_result(original(**arguments))
-
-        return run
-
-    def _async_wrapper(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(original)
-        async def run(**arguments: Any) -> None:
-            __tracebackhide__ = True
-            for attempt in self._attempts(arguments):
-                with attempt:
-                    attempt.set_result(await original(**arguments))
-
-        return run
+        self.item.obj = run_on_attempts(original, self._attempts, around=lambda attempt: attempt)
 
     def _attempts(self, arguments: dict[str, Any]) -> Iterator[Attempt]:
         """Put the values of each attempt into *arguments*, and yield it.
@@ -469,14 +449,11 @@ class FunctionGate:
 
     def _evaluate(self) -> Verdict:
         from pytest_ftgate.gates.rates import evaluate_rate
-        from pytest_ftgate.results.accepted import accepted_samples, anchor_samples
+        from pytest_ftgate.results.accepted import accepted_samples
 
         gate_run, session = self.state.gate_run, self.state.session
         suite, record = gate_run.gate_suite, session.accepted_record(gate_run.gate_suite)
-        accepted, anchor = (
-            samples(record, suite, self._accepted_key, self.gate.kind)
-            for samples in (accepted_samples, anchor_samples)
-        )
+        accepted, anchor = accepted_samples(record, suite, self._accepted_key, self.gate.kind)
         comparison = replace(
             self.runner.comparison(), accepted=accepted, anchor=anchor, levels=session.levels(suite)
         )

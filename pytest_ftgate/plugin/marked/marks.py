@@ -7,7 +7,6 @@ import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import FunctionType
 from typing import Any, Literal, NoReturn
@@ -16,6 +15,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from pytest_ftgate.gates.design import Look
+from pytest_ftgate.readers.memory import reads_once
 from pytest_ftgate.readers.source import Count, Share
 from pytest_ftgate.readers.yaml import KeyPath
 from pytest_ftgate.suite.declaration import MaxDrop
@@ -118,15 +118,14 @@ def argument_lines(function: Callable[..., Any]) -> dict[KeyPath, int]:
 def _scopes_around(path: Path, line: int) -> Sequence[_Scope]:
     """Return the scopes around the function that starts at *line*, the module first."""
     try:
-        module = _parsed(path, path.stat().st_mtime_ns)
+        module = _parsed(path)
     except (OSError, SyntaxError, ValueError):
         return ()
     return _scope_path(module, line)
 
 
-@lru_cache(maxsize=16)
-def _parsed(path: Path, changed: int) -> ast.Module:
-    del changed  # part of the cache key, so that an edited file is parsed again
+@reads_once(files=16)
+def _parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_bytes())
 
 

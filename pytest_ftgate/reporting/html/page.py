@@ -33,7 +33,7 @@ from pytest_ftgate.reporting.ladder import (
     monitoring_sentences,
 )
 from pytest_ftgate.reporting.next_steps import step_command, step_text
-from pytest_ftgate.reporting.skills import SkillResults, skill_results_by_prompt, skill_table
+from pytest_ftgate.reporting.skills import skill_results_by_prompt, skill_table
 from pytest_ftgate.reporting.summary import next_steps
 from pytest_ftgate.reporting.tables import (
     changes_line,
@@ -87,7 +87,7 @@ def _top_values(report: Report) -> Mapping[str, Any]:
     outcome = Outcome.FAILED
     if report.verdict == "passed":
         outcome = Outcome.PASSED
-    elif blocking and not report.errors and _is_open(blocking[0]):
+    elif blocking and not report.errors and blocking[0].outcome is Outcome.INCONCLUSIVE:
         outcome = Outcome.INCONCLUSIVE
     kind, sign, heading = _HEADINGS[outcome]
     worst = None if outcome is Outcome.PASSED or not blocking else blocking[0]
@@ -108,10 +108,6 @@ def _top_values(report: Report) -> Mapping[str, Any]:
         "always_blocks": any(verdict.always_blocks for verdict in blocking),
         "advice": [advice_headline(advice) for advice in report.advice],
     }  # fmt: skip
-
-
-def _is_open(verdict: Verdict) -> bool:
-    return verdict.outcome is Outcome.INCONCLUSIVE
 
 
 def _ladder_values(report: Report) -> Mapping[str, Any] | None:
@@ -274,7 +270,7 @@ def _verdict_values(report: Report, verdict: Verdict) -> Mapping[str, Any]:
         "judges": list(judge_tables(verdict)),
         "slices": [] if verdict.tests_skills else slice_rows(verdict.slices),
         "skills": [
-            (one, skill_table(one), _skill_links(verdict, one))
+            (one, skill_table(one), [_verdict_link(verdict, tag=part.name) for part in one.parts])
             for one in skill_results_by_prompt(verdict)
         ],
         "labels": label_rows(verdict.labels, 3),
@@ -290,10 +286,6 @@ def _verdict_values(report: Report, verdict: Verdict) -> Mapping[str, Any]:
 def _verdict_link(verdict: Verdict, kind: str = "", **more: str) -> str:
     """Return the address of the cases of a gate within the page."""
     return cases_link(verdict.suite, verdict.gate, verdict.variant, kind, **more)
-
-
-def _skill_links(verdict: Verdict, results: SkillResults) -> list[str]:
-    return [_verdict_link(verdict, tag=part.name) for part in results.parts]
 
 
 def _chart_values(draw: Callable[[Report], Iterable[Chart]]) -> Callable[[Report], _Values]:
