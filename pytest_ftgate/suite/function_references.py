@@ -178,14 +178,9 @@ def source_files(reference: str, folder: Path) -> tuple[Path, ...]:
     return imported_files(file, name, file.parents[name.count(".") + is_package])
 
 
+@reads_once(files=64)
 def imported_files(file: Path, name: str, root: Path) -> tuple[Path, ...]:
     """Return *file* of the module *name*, and what it imports from the folder *root*."""
-    return _imported_files(file, name, root, file.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _imported_files(file: Path, name: str, root: Path, mtime_ns: int) -> tuple[Path, ...]:
-    del mtime_ns  # part of the cache key, so that an edited file is read again
     finder = ModuleFinder(path=[str(root)])
     try:
         finder.import_hook(name)
