@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.cli.result import VerbOutput
+from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.readers.yaml import read_yaml

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_ftgate.cli.result import VerbOutput
+from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
 from pytest_ftgate.gates.number_text import quantity
 from pytest_ftgate.gates.training_data import (

@@ -24,7 +24,7 @@ from pytest_ftgate.adapters.chat_template import (
     trained_template,
 )
 from pytest_ftgate.cache.maintenance import cache_errors, cache_stats
-from pytest_ftgate.cli.result import VerbOutput
+from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.client.redaction import redact_reply
 from pytest_ftgate.errors import FtgateError, SuiteError
 from pytest_ftgate.gates.identity import begins_constraint, meets_constraint

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from jinja2 import TemplateError
 
-from pytest_ftgate.cli.result import VerbOutput
+from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.gates.feasibility import with_default_limits
 from pytest_ftgate.gates.kinds import check_feasibility

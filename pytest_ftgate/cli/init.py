@@ -14,10 +14,10 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.cli.demo import is_demo
 from pytest_ftgate.cli.import_suite import import_suite, imported_path
 from pytest_ftgate.cli.record import schema_text
-from pytest_ftgate.cli.result import VerbOutput
 from pytest_ftgate.cli.scaffold import (
     DATA_SUFFIXES,
     Candidate,
