@@ -28,7 +28,7 @@ from typing import Any
 REPLIES = (".ftgate/cache.sqlite", ".ftgate/ledger.sqlite")
 #: Keys whose values change from run to run.
 VOLATILE = re.compile(
-    r"^(at|seconds|format|facts|.*_ms|used|requested|asked|cached|spared|schema)$"
+    r"^(at|seconds|duration|format|facts|.*_ms|used|requested|asked|cached|spared|schema)$"
 )
 #: New names of keys, by their name in the record of 0.1.0.
 RENAMED = {
