@@ -327,7 +327,6 @@ def _first(error: BaseException, kind: Any) -> Any:
     return next((leaf for leaf in _leaves(error) if isinstance(leaf, kind)), None)
 
 
-#: The --tb styles for the explanation of a case; any other style becomes "short".
 def run_on_attempts(
     original: Callable[..., Any],
     attempts: Callable[[dict[str, Any]], Iterator[Attempt]],
@@ -355,6 +354,7 @@ def run_on_attempts(
     return run_async if iscoroutinefunction(original) else run
 
 
+#: The --tb styles for the explanation of a case; any other style becomes "short".
 _TRACEBACK_STYLES = {"long": "long", "native": "native"}
 #: The most lines of one explanation; -vv shows all.
 _MAX_LINES = 15
