@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-#: Where each version keeps replies, newest first.
-REPLIES = (".ftgate/cache.sqlite", ".ftgate/ledger.sqlite")
+#: Where both versions keep replies.
+REPLIES = ".ftgate/cache.sqlite"
 #: Keys whose values change from run to run.
 VOLATILE = re.compile(
     r"^(at|seconds|duration|format|facts|.*_ms|used|requested|asked|cached|spared|schema)$"
@@ -179,14 +179,14 @@ def compared(
         old = prepared(folders[0], Path(name) / "old" / "suites")
         new = prepared(folders[1], Path(name) / "new" / "suites")
         if replies:
-            (old / REPLIES[1]).parent.mkdir()
-            shutil.copy(replies, old / REPLIES[1])
+            (old / REPLIES).parent.mkdir()
+            shutil.copy(replies, old / REPLIES)
         record(pythons[0], old)
         before = record(pythons[0], old)
-        stored = [old / path for path in REPLIES if (old / path).exists()]
+        stored = (old / REPLIES).exists()
         if stored:
-            (new / REPLIES[0]).parent.mkdir(exist_ok=True)
-            shutil.copy(stored[0], new / REPLIES[0])
+            (new / REPLIES).parent.mkdir(exist_ok=True)
+            shutil.copy(old / REPLIES, new / REPLIES)
         after = record(pythons[1], new)
     comparison = Comparison()
     comparison.compare(before, after)
