@@ -290,8 +290,11 @@ def _with_mapping(row: Row, reply: ReplyRules) -> Any:
     is_scored = any(part.kind in _MAPPING_KINDS for part in reply.score.parts)
     if not is_scored or row.path.suffix != ".csv" or not isinstance(value, Mapping):
         return value
-    text = str(value.get("expected", ""))
-    return {**value, "expected": json_or_text(text)} if text.startswith("{") else value
+    text = value.get("expected")
+    # What `columns` read is a mapping already.
+    if isinstance(text, str) and text.startswith("{"):
+        return {**value, "expected": json_or_text(text)}
+    return value
 
 
 def _parse_case(source: SuiteSource, row: Row, reply: ReplyRules) -> Case | None:

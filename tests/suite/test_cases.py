@@ -405,3 +405,16 @@ def test_cases_with_the_same_input_are_named_once(tmp_path):
 
     assert equal_inputs(found) == "a, c and d have the same input and count as one"
     assert equal_inputs(found[:2]) == ""
+
+
+def test_json_in_a_column_of_another_name_is_a_mapping_where_fields_are_scored(tmp_path):
+    (tmp_path / "c.csv").write_text('email,gold\nhello,"{""total"": 12}"\n')
+    path = tmp_path / "s.ftgate.yaml"
+    path.write_text(
+        "cases: c.csv\ncolumns: {input: email, expected: gold}\nreply: {score: fields}\n"
+        "variants: {current: {provider: anthropic, model: m}}\ngates: {accuracy: {min: 0.5}}\n"
+    )
+
+    (case,) = load_suite(path, tmp_path).cases
+
+    assert case.expected == {"total": 12}
