@@ -1,0 +1,49 @@
+"""Fill the words of a kind with its values: one line of a table for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from string import Formatter
+from typing import Any
+
+from pytest_ftgate.gates.number_text import (
+    milliseconds,
+    percent,
+    points,
+    quantity,
+    signed_percent,
+    unsigned_points,
+    usd,
+)
+
+#: What words a kind has: a template, or what makes them of the values.
+Words = str | Callable[[Mapping[str, Any]], str]
+#: How a template writes a value, by what stands after the colon: ``{before:percent}``.
+_STYLES: Mapping[str, Callable[[Any], str]] = {
+    "percent": percent,
+    "points": points,
+    "size": unsigned_points,
+    "signed": signed_percent,
+    "usd": usd,
+    "ms": milliseconds,
+    "list": ", ".join,
+}
+
+
+class _Template(Formatter):
+    """A template whose fields may have a style, or a noun after a hash: ``{n:#case}``."""
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        if format_spec.startswith("#"):
+            return quantity(value, format_spec[1:])
+        style = _STYLES.get(format_spec)
+        return style(value) if style else super().format_field(value, format_spec)
+
+
+def fill(words: Words, values: Mapping[str, Any]) -> str:
+    """Return *words* with *values*.
+
+    A field of a template has a style of Python, such as ``{n:,}``, one of ours (``percent``,
+    ``points``, ``size``, ``signed``, ``usd``, ``ms``, ``list``), or a noun: ``{n:#case}``.
+    """
+    return words(values) if callable(words) else _Template().vformat(words, (), values)
