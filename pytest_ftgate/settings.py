@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -121,6 +122,8 @@ class Settings:
         source_url: the address of the root directory at this commit, or "".
         keys: the pairs of a key and a host that the repository allows.
         safe: True if the authors of suites are strangers: no code, no keys to new hosts.
+        options: the options given on the command line that decide how replies come and what a run
+            may spend, as they are typed; a command that goes on with this run repeats them.
         annotation_prefix: the root directory relative to the repository, for GitHub annotations;
             None elsewhere.
     """
@@ -154,6 +157,7 @@ class Settings:
     annotation_prefix: str | None = None
     keys: tuple[KeyRule, ...] = ()
     safe: bool = False
+    options: tuple[str, ...] = ()
 
     @property
     def reports_cases(self) -> bool:
@@ -200,6 +204,7 @@ class Settings:
             track=option_or_ini("track"),
             keys=tuple(map(KeyRule.read, config.getini("ftgate_keys"))),
             safe=_is_safe(config),
+            options=tuple(_repeated_options(config)),
             **_build_settings(os.environ, config.rootpath),
         )
 
@@ -221,6 +226,17 @@ class Settings:
             start=start,
             **_build_settings(os.environ, root),
         )
+
+
+#: The options that a command which goes on with a run must repeat.
+_REPEATED = ("replies", "cache", "max_usd", "max_minutes", "batch", "engine", "safe")
+
+
+def _repeated_options(config: PytestConfig) -> Iterator[str]:
+    for name in _REPEATED:
+        if value := config.getoption(f"ftgate_{name}"):
+            option = f"--ftgate-{name.replace('_', '-')}"
+            yield option if value is True else f"{option}={shlex.quote(str(value))}"
 
 
 def _is_safe(config: PytestConfig) -> bool:

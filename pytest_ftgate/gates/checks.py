@@ -17,6 +17,7 @@ from pytest_ftgate.gates.design import (
     CONFIDENCE,
     MAX_MISSING_SHARE,
     MIN_GROUPS,
+    MISS,
     POWER,
     TYPICAL_DISCORDANCE,
     Levels,
@@ -200,7 +201,10 @@ def _with_needs(check: Check, pairs: PairedCounts) -> Check:
         note = f"{pairs.groups} groups of related cases; at least {MIN_GROUPS} are needed"
         return replace(check, note=note)
     check = replace(
-        check, certifiable=_certifiable_margin(pairs), needed=_needed_for_drop(pairs, check)
+        check,
+        certifiable=_certifiable_margin(pairs),
+        needed=_needed_for_drop(pairs, check),
+        needed_unchanged=_needed_if_unchanged(pairs, check),
     )
     return _with_needed_groups(check, pairs.whole)
 
@@ -220,7 +224,12 @@ def _with_needed_groups(check: Check, whole: GroupLosses | None) -> Check:
         f"takes {ceil(whole.groups * times)}, since whole groups may break"
     )
     needed = ceil(check.n * (times - 1.0))
-    return replace(check, note=note, needed=max(check.needed or 0, needed))
+    return replace(
+        check,
+        note=note,
+        needed=max(check.needed or 0, needed),
+        needed_unchanged=max(check.needed_unchanged or 0, needed),
+    )
 
 
 def _certifiable_margin(pairs: PairedCounts) -> float | None:
@@ -263,6 +272,21 @@ def _needed_for_drop(pairs: PairedCounts, check: Check) -> int | None:
         if needed > pairs.effective:
             break
     return max(1, ceil((needed - pairs.effective) * pairs.n / pairs.effective))
+
+
+def _needed_if_unchanged(pairs: PairedCounts, check: Check) -> int | None:
+    """Return the number of further cases with which an unchanged variant passes 9 times in 10.
+
+    The power of a gate, which is known before a run, is computed in the same way.
+    """
+    try:
+        if not pairs.countable:
+            total = graded_cases_needed(pairs, POWER, 0.0, check.limit, MISS)
+            return max(0, total - int(pairs.n))
+        total = cases_needed(check.limit, smoothed_discordance(pairs), POWER, check.miss)
+    except ValueError:
+        return None
+    return max(0, ceil(total * pairs.n / pairs.effective) - int(pairs.n))
 
 
 def _cases_needed(pairs: PairedCounts, check: Check, drop: float) -> float:

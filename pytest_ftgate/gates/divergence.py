@@ -79,10 +79,10 @@ def _next_steps(suite: Suite, gate: DivergenceGate, verdict: Verdict) -> Iterato
     check = verdict.check
     if verdict.outcome is Outcome.PASSED or check is None:
         return
-    where = gate_place(suite, gate.line)
+    where = gate_place(suite, gate)
     if verdict.outcome is Outcome.FAILED:
         yield NextStep(StepKind.TRAIN_AGAIN, {"variant": verdict.variant, "where": where})
     elif check.missing:
         yield NextStep(StepKind.RUN_AGAIN, {"missing": check.missing, "suite": suite.name})
     if check.high is not None:
-        yield from limit_steps(suite, gate.line, [f"max_kl: {round_up(check.high)}"])
+        yield from limit_steps(suite, gate, [f"max_kl: {round_up(check.high)}"])

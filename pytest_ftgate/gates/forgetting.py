@@ -12,7 +12,12 @@ from pytest_ftgate.gates.checks import check_drop, pair_samples
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.diagnosis import with_endings
 from pytest_ftgate.gates.format_errors import skill_drifts
-from pytest_ftgate.gates.next_steps import blocking_checks, limit_steps
+from pytest_ftgate.gates.next_steps import (
+    blocking_checks,
+    case_count_steps,
+    is_near,
+    limit_steps,
+)
 from pytest_ftgate.gates.number_text import counted
 from pytest_ftgate.gates.regressions import Regressions, find_regressions, flips, interleave
 from pytest_ftgate.gates.samples import Samples
@@ -378,27 +383,26 @@ def _next_steps(
     elif verdict.outcome is Outcome.INCONCLUSIVE:
         yield from _steps_if_inconclusive(suite, result)
     if verdict.outcome is not Outcome.PASSED:
-        yield from limit_steps(suite, gate.line, _passing_settings(verdict))
-    if verdict.outcome is Outcome.FAILED:
-        node = f"{suite.name}::forgetting[{verdict.variant}]"
-        yield NextStep(StepKind.SHOW_REGRESSED, {"node": node})
+        yield from limit_steps(suite, gate, _passing_settings(verdict))
 
 
 def _passing_settings(verdict: Verdict) -> Iterator[str]:
     """Yield the limit of the mean that the same replies pass, if only the mean blocks."""
     is_part = any(part.state == "regressed" for part in verdict.slices)
     is_part |= any(part.required and part.state == "inconclusive" for part in verdict.slices)
-    limits = [check.shown_limit for check in blocking_checks(verdict)]
-    if limits and None not in limits and not (is_part or verdict.breaks):
-        yield f"max_drop: {max(limit or 0.0 for limit in limits):g}"
+    checks = blocking_checks(verdict)
+    limits = [check.shown_limit for check in checks if check.shown_limit is not None]
+    is_near_all = all(is_near(limit, checks[0].limit) for limit in limits)
+    if limits and len(limits) == len(checks) and is_near_all and not (is_part or verdict.breaks):
+        yield f"max_drop: {max(limits):g}"
 
 
 def _steps_if_inconclusive(suite: Suite, result: _ModeResult) -> Iterator[NextStep]:
     check = result.check
     if check.missing:
         yield NextStep(StepKind.RUN_AGAIN, {"missing": check.missing, "suite": suite.name})
-    elif check.needed is not None:
-        yield NextStep(StepKind.ADD_CASES, {"needed": check.needed, "cases": "skills case"})
+    else:
+        yield from case_count_steps(check, "skills case")
     for part in result.unproven_skills:
         yield NextStep(
             StepKind.SETTLE_SKILL,

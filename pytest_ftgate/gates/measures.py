@@ -173,6 +173,6 @@ def not_gated_verdict(
         values["key"] = gate.uncompared_key
     else:
         values["cases"] = len(gate.evaluated_cases(suite.cases))
-    step = NextStep(StepKind.ADD_MINIMUM, {"where": gate_place(suite, gate.line)})
+    step = NextStep(StepKind.ADD_MINIMUM, {"where": gate_place(suite, gate, "min")})
     statement = Statement(StatementKind.NOT_GATED, values)
     return replace(verdict, statement=statement, next=(step,))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from difflib import unified_diff
 from math import ceil
 
 from pytest_ftgate.gates.design import Look
@@ -12,7 +15,8 @@ from pytest_ftgate.gates.verdict import ACCEPTED_KINDS, Check, CheckKind, Outcom
 from pytest_ftgate.requests.request_groups import replies_vary
 from pytest_ftgate.stats.power import pass_probability
 from pytest_ftgate.suite.gate_kinds import RateGate
-from pytest_ftgate.suite.model import Suite
+from pytest_ftgate.suite.model import Gate, Suite, Variant
+from pytest_ftgate.suite.providers import provider_spec
 
 #: The largest number of repeats to advise; beyond it, more cases are better.
 _MAX_REPEATS = 20
@@ -20,43 +24,80 @@ _MAX_REPEATS = 20
 _BASELINE_REPEATS = 10
 #: More repeats of the baseline are advised if an unchanged variant passes this much more often.
 _MIN_GAIN = 0.05
-#: So few regressed cases can be fixed one by one.
-_MAX_CASES = 6
+#: The regressed cases that a step names.
+_MAX_CASES = 3
+#: A label that is taken for another one is named from this share of the regressed cases on.
+_MIN_SHARE_OF_LABEL = 0.25
+#: No limit is advised that allows more than this many times what the declared one allows.
+_MAX_LOOSER = 2.0
+#: No step asks for more than this many times the cases that there are.
+_MAX_MORE_CASES = 5
+#: A limit may miss another one by this much through rounding.
+ROUNDING = 1e-9
 
 
 def rate_next_steps(
     suite: Suite, gate: RateGate, verdict: Verdict, look: Look, format_errors: Counter[str]
 ) -> Iterator[NextStep]:
-    """Yield what to do about *verdict*, the best step first.
+    """Yield what to do about *verdict*: fixes first, then what else makes it pass.
 
     *format_errors* counts the replies of the variant with each kind of format error.
     """
     check, missing = verdict.check, verdict.statement.values.get("missing")
-    if check is None and missing:
-        yield from _missing_steps(suite, verdict.variant, int(missing))
+    if check is None and isinstance(missing, int):
+        yield from _missing_steps(suite, verdict.variant, missing)
     elif check is None and verdict.outcome is Outcome.PASSED:
-        yield NextStep(StepKind.ACCEPT, {"suite": suite.name})
+        yield from _accept_first_steps(suite, verdict)
     elif check is None:
-        yield NextStep(StepKind.CHECK_SCORE, {"where": gate_place(suite, gate.line)})
+        yield NextStep(StepKind.CHECK_SCORE, {"where": gate_place(suite, gate)})
     elif verdict.outcome is Outcome.INCONCLUSIVE:
         yield from _steps_if_inconclusive(suite, gate, verdict, check, look)
     elif verdict.outcome is Outcome.FAILED and check.kind is CheckKind.MUST_PASS:
         cases = ", ".join(check.case_ids)
         yield NextStep(StepKind.FIX_MUST_PASS, {"cases": cases, "repeated": look.replies_vary})
     elif verdict.outcome is Outcome.FAILED and check.measure:
-        values: dict[str, Value] = {"where": gate_place(suite, gate.line)}
-        yield NextStep(StepKind.KEEP_THOUGHTS, {"variant": verdict.variant, **values})
+        where = gate_place(suite, gate, "thoughts")
+        yield NextStep(StepKind.KEEP_THOUGHTS, {"variant": verdict.variant, "where": where})
     elif verdict.outcome is Outcome.FAILED:
-        yield from _mistake_steps(gate, verdict, check, format_errors)
+        yield from _mistake_steps(suite, gate, verdict, format_errors)
+        yield from cases_step(suite, verdict)
         yield from _accepting_steps(suite, gate, verdict)
 
 
+def _accept_first_steps(suite: Suite, verdict: Verdict) -> Iterator[NextStep]:
+    """Yield the advice to accept a first run, unless variants are compared with each other."""
+    if not any(v.gated and v.name != verdict.variant for v in suite.variants.values()):
+        yield NextStep(StepKind.ACCEPT, {"suite": suite.name})
+
+
+# What to fix ------------------------------------------------------------------------------------
+
+
 def _mistake_steps(
-    gate: RateGate, verdict: Verdict, check: Check, format_errors: Counter[str]
+    suite: Suite, gate: RateGate, verdict: Verdict, format_errors: Counter[str]
 ) -> Iterator[NextStep]:
-    """Yield the mistake that the prompt should prevent, if one stands out."""
-    below_minimum, values = check.before is None, verdict.statement.values
+    """Yield the mistakes that stand out: replies cut off, a broken format, a label, a slice."""
+    values, variant = verdict.statement.values, verdict.variant
+    if "cut" in values:
+        cut: dict[str, Value] = {"cut": values["cut"], "of": values["regressed"]}
+        places = (f"variants.{variant}.max_tokens", "reply.max_tokens", f"variants.{variant}")
+        where = next((suite.places[key] for key in places if key in suite.places), suite.name)
+        yield NextStep(StepKind.RAISE_MAX_TOKENS, {**cut, "where": where})
+    yield from _format_steps(gate, verdict, format_errors)
+    yield from _label_steps(verdict)
+    regressed = [part for part in verdict.slices if part.state == "regressed"]
+    for part in sorted(regressed, key=lambda part: part.change)[:1]:
+        counts: dict[str, Value] = {"regressed": part.regressed, "n": part.n}
+        yield NextStep(StepKind.FIX_PART, {"kind": part.kind, "name": part.name, **counts})
+
+
+def _format_steps(
+    gate: RateGate, verdict: Verdict, format_errors: Counter[str]
+) -> Iterator[NextStep]:
+    """Yield the format error to prevent, if most mistakes are of the format."""
+    values = verdict.statement.values
     # Without a comparison every wrong case counts as regressed.
+    below_minimum = verdict.check is not None and verdict.check.before is None
     is_broken = below_minimum and 2 * format_errors.total() >= verdict.regressed
     if gate.kind == "format" or is_broken:
         for kind, count in format_errors.most_common(1):
@@ -64,27 +105,89 @@ def _mistake_steps(
     elif "format_error" in values:
         error = {"format_error": values["format_error"], "replies": values["format_replies"]}
         yield NextStep(StepKind.FIX_FORMAT, {**error, "of": "regressed cases"})
-    elif below_minimum:
-        mistakes = Counter(
-            {(of.label, other): n for of in verdict.labels for other, n in of.taken_for.items()}
-        )
-        for (label, other), count in mistakes.most_common(1):
-            if count > 1:
-                mistake: dict[str, Value] = {"label": label, "taken_for": other, "replies": count}
-                yield NextStep(StepKind.FIX_LABEL, mistake)
 
 
-def gate_place(suite: Suite, line: int) -> str:
-    """Return the place of a gate in its file."""
-    return f"{suite.name}:{line}"
+def _label_steps(verdict: Verdict) -> Iterator[NextStep]:
+    """Yield the label that is most often taken for another one, if that explains enough."""
+    mistakes = Counter(
+        {(of.label, other): n for of in verdict.labels for other, n in of.taken_for.items()}
+    )
+    for (label, other), count in mistakes.most_common(1):
+        if count > 1 and count >= _MIN_SHARE_OF_LABEL * verdict.regressed:
+            mistake: dict[str, Value] = {"label": label, "taken_for": other, "replies": count}
+            yield NextStep(StepKind.FIX_LABEL, mistake)
 
 
-def limit_steps(suite: Suite, line: int, settings: Iterable[str]) -> Iterator[NextStep]:
+def cases_step(suite: Suite, verdict: Verdict) -> Iterator[NextStep]:
+    """Yield the step to read the cases that regressed, and what has changed, if any did."""
+    cases = [flip.case for flip in verdict.flips if flip.regressed][:_MAX_CASES]
+    check = verdict.check
+    if not cases or check is None:
+        return
+    values: dict[str, Value] = {"cases": ", ".join(cases), "count": verdict.regressed}
+    values["open"] = verdict.outcome is Outcome.INCONCLUSIVE
+    before, after = (suite.variants.get(name) for name in (check.against, verdict.variant))
+    if check.kind is CheckKind.BASELINE and before is not None and after is not None:
+        values |= _differences(before, after)
+    yield NextStep(StepKind.FIX_CASES, values)
+
+
+#: The words of a suite for fields of a variant.
+_KEYS = {"system": "prompt", "shot_pool": "shots", "similar_shots": "shots", "sampling": "sampling"}
+#: What tells variants apart, and decides no reply.
+_NOT_COMPARED = {
+    *("name", "line", "gated", "compared", "tariff", "rung", "prompt_path", "base", "base_fields"),
+    *("base_replies", "is_proven", "training_data", "batch", "api_key_env", "runtime"),
+}
+
+
+def _differences(before: Variant, after: Variant) -> dict[str, Value]:
+    """Return the keys in which two variants differ, and the changed lines of the prompt."""
+    names = (one.name for one in fields(Variant) if one.name not in _NOT_COMPARED)
+    differing = [name for name in names if getattr(before, name) != getattr(after, name)]
+    changed = tuple(dict.fromkeys(_KEYS.get(name, name) for name in differing))
+    values: dict[str, Value] = {"changed": changed} if changed else {}
+    if before.system and after.system and before.system != after.system:
+        old, new = before.system.splitlines(), after.system.splitlines()
+        lines = [*unified_diff(old, new, n=0)][2:]
+        values |= {"added": sum(line.startswith("+") for line in lines)}
+        values |= {"removed": sum(line.startswith("-") for line in lines)}
+    return values
+
+
+# What to accept ---------------------------------------------------------------------------------
+
+
+def gate_place(suite: Suite, gate: Gate, *keys: str) -> str:
+    """Return the place of the first of *keys* that *gate* has in its file, else of the gate."""
+    paths = [f"gates.{gate.kind}.{key}" for key in keys] if not _in_mark(gate) else []
+    found = (suite.places[path] for path in paths if path in suite.places)
+    return next(found, f"{suite.name}:{gate.line}")
+
+
+def _in_mark(gate: Gate) -> bool:
+    """Return True if the gate is a marked function, whose limits stand in its mark."""
+    return bool(getattr(gate, "function", ""))
+
+
+def limit_steps(suite: Suite, gate: Gate, settings: Iterable[str]) -> Iterator[NextStep]:
     """Yield the step that writes *settings*, such as ``max_drop: 0.1``, if there are any."""
-    setting = ", ".join(settings)
-    if setting:
-        values: dict[str, Value] = {"setting": setting, "where": gate_place(suite, line)}
+    settings = [*settings]
+    if settings:
+        keys = [re.split("[:=]", setting)[0] for setting in settings]
+        where = gate_place(suite, gate, *keys[:1]) if len(keys) == 1 else gate_place(suite, gate)
+        values: dict[str, Value] = {"setting": ", ".join(settings), "where": where}
         yield NextStep(StepKind.SET_LIMIT, values)
+
+
+def is_near(shown: float, declared: float, *, at_least: bool = False) -> bool:
+    """Return True if the limit *shown* allows at most twice as much as the *declared* one.
+
+    *at_least* is True for minimums, which allow what they are short of 1.
+    """
+    if at_least:
+        shown, declared = 1.0 - shown, 1.0 - declared
+    return shown <= _MAX_LOOSER * declared + ROUNDING
 
 
 def blocking_checks(verdict: Verdict) -> list[Check]:
@@ -98,20 +201,29 @@ def blocking_checks(verdict: Verdict) -> list[Check]:
 
 
 def _accepting_steps(suite: Suite, gate: RateGate, verdict: Verdict) -> Iterator[NextStep]:
-    """Yield the reviewed changes after which the same replies pass."""
+    """Yield the one reviewed change after which the same replies pass, if there is one."""
     checks = blocking_checks(verdict)
     kinds = {check.kind for check in checks}
     # No limit excuses a part of the cases that regressed.
     if CheckKind.MUST_PASS in kinds or any(part.state == "regressed" for part in verdict.slices):
         return
+    failed = verdict.outcome is Outcome.FAILED
     if kinds <= {*ACCEPTED_KINDS}:
-        yield NextStep(
-            StepKind.ACCEPT_RUN, {"suite": suite.name, "anchor": _must_move_anchor(verdict)}
-        )
-    elif kinds == {CheckKind.BASELINE}:
-        values: dict[str, Value] = {"variant": verdict.variant, "where": suite.name}
-        yield NextStep(StepKind.MAKE_BASELINE, values)
-    yield from limit_steps(suite, gate.line, _passing_settings(gate, checks))
+        values: dict[str, Value] = {"anchor": _must_move_anchor(verdict), "failed": failed}
+        yield NextStep(StepKind.ACCEPT_RUN, {"suite": suite.name, **values})
+    elif kinds == {CheckKind.BASELINE} and failed:
+        yield _baseline_step(suite, gate, verdict.variant)
+    else:
+        yield from limit_steps(suite, gate, _passing_settings(gate, checks))
+
+
+def _baseline_step(suite: Suite, gate: RateGate, variant: str) -> NextStep:
+    """Return the step that makes *variant* the baseline, at the key that says which one is."""
+    place = suite.places.get("baseline") or suite.places.get("variants") or suite.name
+    # A mark with variants of its own has no key for the baseline: it is the first one.
+    in_mark = _in_mark(gate) and place.rpartition(":")[0] == suite.name
+    values: dict[str, Value] = {"variant": variant, "in_mark": in_mark, "where": place}
+    return NextStep(StepKind.MAKE_BASELINE, values)
 
 
 def _must_move_anchor(verdict: Verdict) -> bool:
@@ -124,44 +236,58 @@ def _must_move_anchor(verdict: Verdict) -> bool:
 
 
 def _passing_settings(gate: RateGate, checks: Iterable[Check]) -> list[str]:
-    """Return the limits that pass *checks* with the same replies; none if they cannot."""
+    """Return the limits that pass *checks* with the same replies, if all are near those declared.
+
+    None are returned if there are no such limits.
+    """
     limits: dict[str, float] = {}
     for check in checks:
-        if check.shown_limit is None:
+        shown, is_minimum = check.shown_limit, check.before is None
+        if shown is None or not is_near(shown, check.limit, at_least=is_minimum):
             return []
-        key = "min" if check.before is None else "max_drop"
-        strictest = min if key == "min" else max
-        limits[key] = strictest(limits.get(key, check.shown_limit), check.shown_limit)
+        key = "min" if is_minimum else "max_drop"
+        strictest = min if is_minimum else max
+        limits[key] = strictest(limits.get(key, shown), shown)
     separator = "=" if gate.function else ": "
     return [f"{key}{separator}{limit:g}" for key, limit in limits.items()]
+
+
+# What evidence to add ---------------------------------------------------------------------------
 
 
 def _steps_if_inconclusive(
     suite: Suite, gate: RateGate, verdict: Verdict, check: Check, look: Look
 ) -> Iterator[NextStep]:
     """Yield what would settle an inconclusive verdict."""
-    place: dict[str, Value] = {"where": gate_place(suite, gate.line)}
     if check.has_drifted:
         yield NextStep(StepKind.REQUEST_BOTH_AGAIN, {"suite": suite.name})
     elif not check.informative:
-        yield NextStep(_step_without_information(check), place)
+        kind = _step_without_information(check)
+        yield NextStep(kind, {"where": gate_place(suite, gate, "min")})
     elif check.missing:
         yield from _missing_steps(suite, verdict.variant, check.missing)
     else:
-        repeats = _repeats_for_needed(check, look)
+        yield from cases_step(suite, verdict)
+        yield from case_count_steps(check, "case")
+        repeats = _repeats_for_needed(suite, check, look)
         if repeats:
             setting = f"repeats={repeats}" if gate.function else f"settle: {repeats}"
-            yield NextStep(StepKind.SETTLE, {"setting": setting, "repeats": repeats, **place})
-        if check.needed is not None:
-            yield NextStep(StepKind.ADD_CASES, {"needed": check.needed, "cases": "case"})
-        yield from limit_steps(suite, gate.line, _passing_settings(gate, blocking_checks(verdict)))
+            values: dict[str, Value] = {"setting": setting, "repeats": repeats}
+            yield NextStep(StepKind.SETTLE, {**values, "where": gate_place(suite, gate, "settle")})
         yield from _baseline_steps(suite, check, look)
-        if {one.kind for one in blocking_checks(verdict)} <= {*ACCEPTED_KINDS}:
-            values: dict[str, Value] = {"anchor": _must_move_anchor(verdict)}
-            yield NextStep(StepKind.ACCEPT_RUN, {"suite": suite.name, **values})
-        regressed = [flip.case for flip in verdict.flips if flip.regressed]
-        if check.before is not None and 0 < verdict.regressed <= _MAX_CASES:
-            yield NextStep(StepKind.FIX_CASES, {"cases": ", ".join(regressed)})
+        yield from _accepting_steps(suite, gate, verdict)
+
+
+def case_count_steps(check: Check, noun: str) -> Iterator[NextStep]:
+    """Yield how many further cases would settle *check*, or that too many would."""
+    counts = (check.needed, check.needed_unchanged)
+    most = _MAX_MORE_CASES * check.n
+    needed, unchanged = (count if count and count <= most else 0 for count in counts)
+    if needed or unchanged:
+        values: dict[str, Value] = {"needed": needed, "unchanged": unchanged, "cases": noun}
+        yield NextStep(StepKind.ADD_CASES, values)
+    elif any(counts):
+        yield NextStep(StepKind.DECIDE_OTHERWISE, {"n": check.n, "cases": noun})
 
 
 def _step_without_information(check: Check) -> StepKind:
@@ -183,9 +309,18 @@ def _missing_steps(suite: Suite, variant: str, missing: int) -> Iterator[NextSte
     yield NextStep(StepKind.RUN_AGAIN, {"missing": missing, "suite": suite.name})
 
 
-def _repeats_for_needed(check: Check, look: Look) -> int:
+def _vary(suite: Suite, *variants: str) -> bool:
+    """Return True if more replies of one of *variants* may differ from those that there are.
+
+    A function of the project may draw lots, but mostly does not: more repeats of it are no advice.
+    """
+    known = (suite.variants[name] for name in variants if name in suite.variants)
+    return any(replies_vary(one) and not provider_spec(one.provider).calls_code for one in known)
+
+
+def _repeats_for_needed(suite: Suite, check: Check, look: Look) -> int:
     """Return the number of repeats that replace the needed cases, or 0 if they do not help."""
-    if not look.replies_vary or look.cases is not None:
+    if not look.replies_vary or look.cases is not None or not _vary(suite, *suite.variants):
         return 0
     if check.before is None or check.needed is None:
         return 0
@@ -196,7 +331,7 @@ def _repeats_for_needed(check: Check, look: Look) -> int:
 def _baseline_steps(suite: Suite, check: Check, look: Look) -> Iterator[NextStep]:
     """Yield more repeats of the baseline alone, if these let an unchanged variant pass."""
     now = max(look.repeats, suite.baseline_repeats)
-    varies = replies_vary(suite.variants[suite.baseline])
+    varies = _vary(suite, suite.baseline)
     if check.kind is not CheckKind.BASELINE or not varies or now >= _BASELINE_REPEATS:
         return
     # The probability is known for cases that are right or wrong, independent and equal.

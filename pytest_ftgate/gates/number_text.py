@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from math import ceil, floor, log10
 
 _MINUS = "−"
 
 
-def percent(share: float) -> str:
-    """Return a share as ``61 %``, with one decimal if it rounds to 0 or 100 without being it."""
+def percent(share: float, digits: int = 0) -> str:
+    """Return a share as ``61 %``, or with *digits* decimals.
+
+    It has one decimal if it rounds to 0 or 100 without being it.
+    """
     rounded = round(share * 100)
+    if digits:
+        return f"{share * 100:.{digits}f} %"
     exact = share * 100
     if rounded in (0, 100) and abs(exact - rounded) > 0.05:  # noqa: PLR2004 - shown as 99.6 %
         return f"{exact:.1f} %"
@@ -26,17 +32,6 @@ def points(change: float) -> str:
     """Return a change of a share in points, signed: ``−47``."""
     value = round(change * 100)
     return f"+{value}" if value > 0 else (f"{_MINUS}{-value}" if value < 0 else "0")
-
-
-def exact_percent(share: float) -> str:
-    """Return a share in percent with one decimal, as ``80.9 %``."""
-    return f"{share * 100:.1f} %"
-
-
-def exact_points(change: float) -> str:
-    """Return a change of a share in points with one decimal, signed: ``−2.6``."""
-    value = round(change * 100, 1)
-    return f"+{value}" if value > 0 else f"{_MINUS}{-value}" if value < 0 else "0"
 
 
 def unsigned_points(share: float) -> str:
@@ -96,7 +91,12 @@ def nats(value: float) -> str:
 
 def amount(value: float, unit: str) -> str:
     """Return *value* as text in its *unit*: ``share``, ``usd``, ``ms``, or what is counted."""
-    known = {"share": percent, "usd": usd, "ms": milliseconds, "nats": nats}
+    known: Mapping[str, Callable[[float], str]] = {
+        "share": percent,
+        "usd": usd,
+        "ms": milliseconds,
+        "nats": nats,
+    }
     return known[unit](value) if unit in known else _count(value, unit)
 
 
@@ -129,10 +129,3 @@ def duration(seconds: float) -> str:
 def signed_percent(share: float) -> str:
     """Return a relative change, signed: ``+23 %``."""
     return f"{points(share)} %"
-
-
-def percent_interval(low: float | None, high: float | None) -> str:
-    """Return the interval of a relative change: ``(+12 +34)``, with ``…`` for no bound."""
-    if low is None and high is None:
-        return ""
-    return f"({'…' if low is None else points(low)} {'…' if high is None else points(high)})"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 #: A value of a statement or of a next step. All of them survive JSON unchanged.
-Value = str | int | float | bool
+Value = str | int | float | bool | tuple[str, ...]
 
 
 class StatementKind(StrEnum):
@@ -65,24 +65,44 @@ class Statement:
         return replace(self, values={**self.values, **values})
 
 
+class StepRole(StrEnum):
+    """What a step is for; every list of steps has this order."""
+
+    FIX = "fix"
+    OR = "or"
+    ACCEPT = "accept"
+    SEE = "see"
+
+
 class StepKind(StrEnum):
     """What to do about a verdict.
 
     The values of each kind:
 
-    *where* is the file, with the line of the gate, and *suite* the file for a command.
+    *where* is the file with the line to edit, *suite* the file for a command, *node* the gate for
+    one. *options* are the options of the run, which a command repeats. *record* is the suite whose
+    accepted record would call the step a loss, unless the run is accepted as well.
 
     * ``run again``: the *missing* replies; *suite*.
     * ``add replies``: the *missing* replies, and the *file* of recorded ones.
     * ``settle``: the *setting* with the largest number of *repeats*; *where*.
-    * ``add cases``: the *needed* further *cases*, which settle it 9 times in 10.
+    * ``add cases``: the *needed* further *cases* if the variant goes on like this, and the number
+      of them if it is in truth *unchanged*; 0 for what is not known, or is too many to ask for.
+    * ``decide otherwise``: more than five times the *n* cases would have to be added.
     * ``set limit``: the *setting* that the same replies pass; *where*.
     * ``repeat baseline``: the *repeats*, and how often an unchanged variant passes then
       (*passes*) and *now*; *where*.
-    * ``fix cases``: the regressed *cases*.
-    * ``accept run``: whether the *anchor* must move as well; *suite*.
-    * ``make baseline``, ``train again``: the *variant*; *where*.
-    * ``ship other``: the other *variant*, the number of its *gates*, and the one that it is *for*.
+    * ``fix cases``: the first regressed *cases*, and their *count*; *node*; whether the verdict is
+      *open*; if two variants were compared, the keys in which they differ (*changed*), and the
+      lines *added* to the prompt and *removed* from it.
+    * ``fix part``: the *kind* and the *name* of a slice, and *regressed* of its *n* cases.
+    * ``raise max_tokens``: the replies that were *cut* off, *of* how many regressed; *where*.
+    * ``accept run``: whether the *anchor* must move as well, and whether the gate *failed*;
+      *suite*.
+    * ``make baseline``: the *variant*; whether it must be the first *in_mark*; *where*.
+    * ``train again``: the *variant*; *where*.
+    * ``ship other``: the other *variant*, the number of its *gates*, whether it *is_baseline*, and
+      the one that it is *for*; *where* that is declared.
     * ``check identity``: *claims*, what the variant claims to be: ``adapter`` or ``model``.
     * ``improve judge``: the number of *ungraded* replies, if that is why.
     * ``settle skill``: the *skill*, its *n* cases, its *margin*, the change from *low* to *high*.
@@ -90,7 +110,7 @@ class StepKind(StrEnum):
       of all.
     * ``fix label``: the *label*, and the one that it is *taken_for* in the most *replies*.
     * ``fix must-pass cases``: the *cases*, and whether they were *repeated*.
-    * ``show regressed``: the *node* of the gate.
+    * ``show regressed``, ``explain``: the *node* of the gate.
     * ``keep thoughts``: the *variant*.
     * ``check cause``: the *cause*, something wrong in files or settings, with its remedy.
     * ``fix training data``: the *remedy* of the finding.
@@ -99,37 +119,55 @@ class StepKind(StrEnum):
     * ``add minimum``, ``declare minimum``, ``raise minimum``, ``check score``: *where*.
     """
 
-    ADD_MINIMUM = "add minimum"
-    ACCEPT = "accept"
-    ACCEPT_EXAM = "accept exam"
-    REQUEST_BOTH_AGAIN = "request both sides again"
-    REQUEST_TO_MEASURE = "request again to measure"
-    DECLARE_MINIMUM = "declare minimum"
-    RAISE_MINIMUM = "raise minimum"
-    CHECK_SCORE = "check score"
-    DECLARE_LIMIT = "declare limit"
-    RUN_AGAIN = "run again"
-    ADD_REPLIES = "add replies"
-    SETTLE = "settle"
-    ADD_CASES = "add cases"
-    SET_LIMIT = "set limit"
-    REPEAT_BASELINE = "repeat baseline"
-    FIX_CASES = "fix cases"
-    ACCEPT_RUN = "accept run"
-    MAKE_BASELINE = "make baseline"
-    SHIP_OTHER = "ship other"
     CHECK_CAUSE = "check cause"
     CHECK_IDENTITY = "check identity"
-    SETTLE_SKILL = "settle skill"
+    CHECK_SCORE = "check score"
+    RUN_AGAIN = "run again"
+    ADD_REPLIES = "add replies"
+    REQUEST_BOTH_AGAIN = "request both sides again"
+    REQUEST_TO_MEASURE = "request again to measure"
+    IMPROVE_JUDGE = "improve judge"
+    RAISE_MAX_TOKENS = "raise max_tokens"
     FIX_MUST_PASS = "fix must-pass cases"  # noqa: S105 - not a password
-    SHOW_REGRESSED = "show regressed"
+    FIX_TRAINING_DATA = "fix training data"
     FIX_FORMAT = "fix format"
     FIX_LABEL = "fix label"
-    FIX_TRAINING_DATA = "fix training data"
+    FIX_PART = "fix part"
+    FIX_CASES = "fix cases"
     LOWER_USAGE = "lower usage"
-    TRAIN_AGAIN = "train again"
     KEEP_THOUGHTS = "keep thoughts"
-    IMPROVE_JUDGE = "improve judge"
+    TRAIN_AGAIN = "train again"
+    ADD_MINIMUM = "add minimum"
+    DECLARE_MINIMUM = "declare minimum"
+    RAISE_MINIMUM = "raise minimum"
+    DECLARE_LIMIT = "declare limit"
+    ADD_CASES = "add cases"
+    DECIDE_OTHERWISE = "decide otherwise"
+    SETTLE = "settle"
+    REPEAT_BASELINE = "repeat baseline"
+    SHIP_OTHER = "ship other"
+    SETTLE_SKILL = "settle skill"
+    ACCEPT = "accept"
+    ACCEPT_EXAM = "accept exam"
+    ACCEPT_RUN = "accept run"
+    MAKE_BASELINE = "make baseline"
+    SET_LIMIT = "set limit"
+    SHOW_REGRESSED = "show regressed"
+    EXPLAIN = "explain"
+
+
+#: The roles of the kinds that neither fix the variant nor add evidence.
+_ROLES = {
+    StepKind.SHIP_OTHER: StepRole.OR,
+    StepKind.SETTLE_SKILL: StepRole.OR,
+    StepKind.ACCEPT: StepRole.ACCEPT,
+    StepKind.ACCEPT_EXAM: StepRole.ACCEPT,
+    StepKind.ACCEPT_RUN: StepRole.ACCEPT,
+    StepKind.MAKE_BASELINE: StepRole.ACCEPT,
+    StepKind.SET_LIMIT: StepRole.ACCEPT,
+    StepKind.SHOW_REGRESSED: StepRole.SEE,
+    StepKind.EXPLAIN: StepRole.SEE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +176,15 @@ class NextStep:
 
     kind: StepKind
     values: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def role(self) -> StepRole:
+        """What the step is for."""
+        return _ROLES.get(self.kind, StepRole.FIX)
+
+    def add(self, **values: Value) -> NextStep:
+        """Return the step with more *values*."""
+        return replace(self, values={**self.values, **values})
 
 
 class LossOfExam(StrEnum):

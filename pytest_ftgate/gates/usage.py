@@ -20,7 +20,13 @@ from pytest_ftgate.gates.figures import (
     request_prices,
     rise_figure,
 )
-from pytest_ftgate.gates.next_steps import blocking_checks, gate_place, limit_steps
+from pytest_ftgate.gates.next_steps import (
+    blocking_checks,
+    case_count_steps,
+    gate_place,
+    is_near,
+    limit_steps,
+)
 from pytest_ftgate.gates.number_text import quantity, round_up
 from pytest_ftgate.gates.samples import Samples, align, same_replies
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
@@ -76,13 +82,13 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
     if verdict.outcome is Outcome.FAILED:
         yield NextStep(StepKind.LOWER_USAGE)
     elif not check.informative:
-        yield NextStep(StepKind.DECLARE_LIMIT, {"where": gate_place(suite, gate.line)})
+        yield NextStep(StepKind.DECLARE_LIMIT, {"where": gate_place(suite, gate)})
         return
     elif check.missing:
         yield NextStep(StepKind.RUN_AGAIN, {"missing": check.missing, "suite": suite.name})
-    elif check.needed:
-        yield NextStep(StepKind.ADD_CASES, {"needed": check.needed, "cases": "case"})
-    yield from limit_steps(suite, gate.line, _passing_settings(blocking_checks(verdict)))
+    else:
+        yield from case_count_steps(check, "case")
+    yield from limit_steps(suite, gate, _passing_settings(blocking_checks(verdict)))
 
 
 def _passing_settings(checks: Sequence[Check]) -> list[str]:
@@ -90,6 +96,8 @@ def _passing_settings(checks: Sequence[Check]) -> list[str]:
     settings = []
     for check in sorted(checks, key=lambda check: check.before is None):
         if check.high is None or check.missing or not check.informative:
+            return []
+        if not is_near(check.high, check.limit):
             return []
         settings.append(_passing_setting(check, check.high))
     return settings

@@ -252,7 +252,10 @@ class Check:
         discordance: the share of cases on which the two variants disagree.
         detectable: the smallest real drop that this many cases detect 9 times in 10.
         certifiable: the smallest limit that this many cases can certify 9 times in 10.
-        needed: the number of further cases that would settle an inconclusive check, or None.
+        needed: the number of further cases that would settle an inconclusive check if the variant
+            goes on like this, or None.
+        needed_unchanged: the number of further cases with which an unchanged variant would pass 9
+            times in 10, or None.
         shown_limit: the strictest limit, in whole points, that the same replies pass; None if the
             check passed, or if no limit helps.
         informative: False if no drop could be seen, so that the check cannot decide.
@@ -295,6 +298,7 @@ class Check:
     detectable: float | None = None
     certifiable: float | None = None
     needed: int | None = None
+    needed_unchanged: int | None = None
     shown_limit: float | None = None
     informative: bool = True
     missing: int = 0
@@ -468,6 +472,7 @@ class Verdict:
     Attributes:
         suite: the suite file, relative to the root directory; the module of a marked function.
         line: the line of the gate in that file.
+        declared: the file and the line where the variant is declared.
         gated: False for a variant that is measured without being gated.
         measured: False if nothing could be measured in this run.
         node: the id of the pytest test, where suite, gate and variant do not give it.
@@ -500,6 +505,7 @@ class Verdict:
     variant: str
     outcome: Outcome
     statement: Statement
+    declared: str = ""
     gated: bool = True
     measured: bool = True
     node: str = ""
@@ -579,7 +585,13 @@ def combine_checks(checks: Iterable[Check]) -> tuple[Outcome, int]:
 
 def verdict_place(suite: Suite, gate: Gate, variant: str) -> dict[str, Any]:
     """Return the fields of a verdict that say which gate judges which variant."""
-    return {"suite": suite.name, "line": gate.line, "gate": gate.name, "variant": variant}
+    return {
+        "suite": suite.name,
+        "line": gate.line,
+        "gate": gate.name,
+        "variant": variant,
+        "declared": suite.places.get(f"variants.{variant}", ""),
+    }
 
 
 def ungated_verdict(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_ftgate.gates.number_text import exact_percent, exact_points, percent, points, quantity
-from pytest_ftgate.gates.verdict import UNCHANGED, Check, Outcome, Verdict
+from pytest_ftgate.gates.number_text import percent, points, quantity
+from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile
 from pytest_ftgate.reporting.flips import flip_lines
-from pytest_ftgate.reporting.gate_summary import doubt_sentence
 from pytest_ftgate.reporting.next_steps import step_line
+from pytest_ftgate.reporting.phrases import doubt, interval, level, limit, size
 from pytest_ftgate.reporting.text import escape_controls, line_width, shorten, wrap_lines
 from pytest_ftgate.suite.providers import RECORDED
 
@@ -72,9 +72,9 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
     yield from wrap_lines(f"{counts}; {worst}" if worst else counts, 2)
     is_open = verdict.outcome is Outcome.INCONCLUSIVE
     # The doubt at the end is made of the note of such a check.
-    doubt = check.note if is_open and not check.informative else ""
+    told = check.note if is_open and not check.informative else ""
     for note in verdict.notes:
-        yield from wrap_lines(f"note: {escape_controls(note)}", 2) if note != doubt else ()
+        yield from wrap_lines(f"note: {escape_controls(note)}", 2) if note != told else ()
     if check.after == check.before == 0.0 and score_kind != RECORDED:
         hint = "for replies with more text try --scorer contains, or numeric"
         yield from wrap_lines(f'no reply is right by "{score_kind}": {hint}', 2)
@@ -82,25 +82,16 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
         yield from flip_lines(verdict, verbosity, None, {})
     if is_open:
         yield ""
-        yield from wrap_lines(doubt_sentence(check), 2)
+        yield from wrap_lines(doubt(check), 2)
         for step in verdict.next:
-            yield from wrap_lines(step_line(step), 2)
+            yield from wrap_lines(f"{step.role}: {step_line(step)}", 2)
 
 
 def _rates_text(check: Check) -> str:
-    before = check.before or 0.0
-    change = check.after - before
-    rates = f"accuracy {exact_percent(before)} → {exact_percent(check.after)}"
-    if check.is_unchanged:
-        return f"{rates}, {UNCHANGED}"
-    direction = "unchanged" if not change else f"{'down' if change < 0 else 'up'} "
-    size = f"{abs(change) * 100:.1f} points" if change else ""
-    interval = ""
-    if check.low is not None and check.high is not None:
-        interval = f" (95 %: {exact_points(check.low)} to {exact_points(check.high)})"
-    default = f" (what {quantity(check.n, 'case')} can show)" * check.has_default_limit
-    limit = f"limit {check.limit * 100:.3g}{default}"
-    return f"{rates}, {direction}{size}{interval}, {limit}"
+    rates = " → ".join(level(value, digits=1) for value in (check.before or 0.0, check.after))
+    bounds = interval(check, digits=1)
+    change = f"{size(check, digits=1)} ({bounds})" if bounds else size(check)
+    return f"accuracy {rates}, {change}, {limit(check)}"
 
 
 def _worst_tag(verdict: Verdict, tag: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import ceil
 
-from pytest_ftgate.gates.number_text import amount, percent, points, signed_percent, unsigned_points
+from pytest_ftgate.gates.number_text import amount, percent, signed_percent, unsigned_points
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Slice, Verdict
-from pytest_ftgate.reporting.headlines import has_no_limit, headline
+from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.phrases import figure_name, has_no_limit, interval, levels, size
 from pytest_ftgate.reporting.skills import skill_results_by_prompt
 from pytest_ftgate.stats.power import pass_probability, point_rule_miss_probability
 from pytest_ftgate.stats.proportions import binomial_sf
@@ -80,12 +81,8 @@ def _labelled_sentences(check: Check) -> Iterator[str]:
         f"A judge graded all {check.n} cases, and people a part of them: {check.note}. Its mean is "
         "taken less its mean error on that part (two-phase estimate, Student's t)."
     )
-    low, high = (
-        (points if check.before is not None else percent)(bound or 0)
-        for bound in (check.low, check.high)
-    )
-    what = "change" if check.before is not None else "rate"
-    yield f"With 95 % confidence the true {what} is {low} to {high}; {_conclusion(check)}"
+    now = f"{levels(check)}, {size(check)}" if check.before is not None else levels(check)
+    yield f"{now} ({interval(check)}), {_conclusion(check)}"
 
 
 def _family_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
@@ -137,14 +134,15 @@ def _regressed_slice_sentences(verdict: Verdict) -> Iterator[str]:
 
 def _change_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
     """Yield what was compared, and the observed change."""
-    change = f"a change of {points(check.after - (check.before or 0))} points"
     if check.is_unchanged:
         yield f"Both sides gave the same replies to the same requests, on {check.n} cases."
         return
     turned = f"{verdict.regressed} regressed and {verdict.fixed} were fixed"
     if check.measure:
         turned = f"{check.regressed:g} lost their thought and {check.fixed:g} got one"
-    yield f"Both sides answered the same {check.n} cases: {turned}, {change}."
+    bounds = interval(check)
+    change = f"{size(check)} ({bounds})" if bounds else size(check)
+    yield f"{levels(check, verdict.variant)} on the same {check.n} cases, {change}: {turned}."
     if check.units is not None and check.units < check.n:
         yield f"Cases of one group are not independent, so that they count as {check.units}."
     if check.method == "f1":
@@ -168,28 +166,27 @@ def _change_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
 def _drop_sentences(check: Check, p_pass: float, p_fail: float) -> Iterator[str]:
     limit = unsigned_points(check.limit)
     yield (
-        f"It passes if a true drop of {limit} points would look this good or better at most "
+        f"It passes if a true drop of {limit} points would produce a result this good at most "
         f"{frequency_phrase(check.miss)}. Here: {frequency_phrase(p_pass)}."
     )
     yield (
         f"It fails if the observed drop reaches {limit} points, and if an unchanged variant would "
-        f"look this bad or worse at most {frequency_phrase(check.alarm)}{_shared_alarm(check)}. "
+        f"produce a result this bad at most {frequency_phrase(check.alarm)}{_shared_alarm(check)}. "
         f"Here: {frequency_phrase(p_fail)}. It also fails if the drop is shown to exceed {limit} "
         f"points."
     )
-    yield f"{_position(check)}, {_conclusion(check)}"
+    yield _position(check)
     yield from _threshold_comparison(check)
 
 
 def _position(check: Check) -> str:
-    """Return where the 95 % interval of the change lies, in words."""
-    low, high = (points(bound or 0.0) for bound in (check.low, check.high))
-    interval = f"With 95 % confidence the true change is {low} to {high} points"
+    """Return in words where the interval of the change lies, and what follows."""
+    conclusion = _conclusion(check)
     if check.is_beyond:
-        return f"{interval}, which lies beyond the limit"
+        return f"The 95 % CI lies beyond the limit, {conclusion}"
     if check.outcome is Outcome.INCONCLUSIVE and check.drop_is_shown:
-        return f"{interval}: the drop is real, and may or may not stay within the limit"
-    return interval
+        return f"The drop is real, and may or may not stay within the limit, {conclusion}"
+    return conclusion[:1].upper() + conclusion[1:]
 
 
 def _shared_alarm(check: Check) -> str:
@@ -232,7 +229,8 @@ def _minimum_sentences(check: Check) -> Iterator[str]:
     if check.units is not None and check.units < check.n:
         units = f", of which {check.units} are unrelated"
     what = "Macro-F1" if check.method == "f1" else "The rate"
-    yield f"{what} is {percent(check.after)}, over {check.n} cases{units}."
+    bounds = f" ({interval(check)})" if interval(check) else ""
+    yield f"{what} is {levels(check)}{bounds}, over {check.n} cases{units}."
     if check.p_pass is not None and check.p_fail is not None:
         yield (
             f"It passes if a true rate just under {minimum} would reach this at most "
@@ -254,40 +252,24 @@ def _minimum_sentences(check: Check) -> Iterator[str]:
         )
 
 
-def interval_phrase(check: Check) -> str:
-    """Return the 95 % interval of a cost or latency check in words."""
-    if check.low is None and check.high is None:
-        return "nothing bounds the true figure"
-    compared = check.before is not None
-    low, high = (
-        None
-        if bound is None
-        else (signed_percent(bound) if compared else amount(bound, check.unit))
-        for bound in (check.low, check.high)
-    )
-    what = "rise" if compared else ("price" if check.unit == "usd" else "figure")
-    if low == high:
-        return f"the {what} is {low}"
-    span = f"{low} to {high}" if low and high else (f"{low} or more" if low else f"{high} or less")
-    return f"with 95 % confidence the true {what} is {span}"
-
-
 def _usage_sentences(check: Check) -> Iterator[str]:
     """Yield how a cost or latency check was decided."""
-    phrase = interval_phrase(check)
-    interval = phrase[:1].upper() + phrase[1:]
+    change = f", {size(check)}" if check.before is not None and size(check) else ""
+    bounds = interval(check)
+    measured = f"{figure_name(check)} {levels(check)}{change}" + f" ({bounds})" * bool(bounds)
+    measured = measured[:1].upper() + measured[1:]
     if has_no_limit(check):
-        yield f"{interval} ({check.effective:.0f} unrelated replies). No limit is set: it is shown."
+        yield f"{measured}, {check.effective:.0f} unrelated replies. No limit is set: it is shown."
         return
     limit = amount(check.limit, check.unit) if check.before is None else signed_percent(check.limit)
     if check.low is not None and check.low == check.high:
-        yield f"{interval}, and {limit} is allowed; {_conclusion(check)}"
+        yield f"{measured}, and {limit} is allowed; {_conclusion(check)}"
         return
     method = "order statistics" if check.method == "order" else "Johnson's t over the cases"
     if check.before is not None and check.method == "order":
         method += " of each case's own rise"
-    yield f"{interval} ({method}, {check.effective:.0f} unrelated cases)."
+    yield f"{measured}; {method}, {check.effective:.0f} unrelated cases."
     yield (
-        f"It passes if all of that is within {limit}, and fails if none of it is; "
+        f"It passes if all of the 95 % CI is within {limit}, and fails if none of it is; "
         f"{_conclusion(check)}"
     )

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftgate.gates.number_text import (
-    amount,
     milliseconds,
     percent,
-    points,
     quantity,
-    share_change,
-    signed_percent,
-    unsigned_points,
     usd,
 )
 from pytest_ftgate.gates.statements import (
@@ -24,17 +20,28 @@ from pytest_ftgate.gates.statements import (
     StatementKind,
 )
 from pytest_ftgate.gates.verdict import (
-    MIN_RATE_TO_LOSE,
-    UNCHANGED,
     Check,
     CheckKind,
     Finding,
     Outcome,
     Severity,
-    Slice,
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Advice, Recommendation
+from pytest_ftgate.reporting.phrases import (
+    cases,
+    cause,
+    change_size,
+    doubt,
+    figure_name,
+    interval,
+    levels,
+    limit,
+    measured_headline,
+    size,
+    subject,
+    worst,
+)
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import Acceptance
@@ -118,10 +125,79 @@ def _changes(changes: Mapping[str, ExamChange]) -> Iterator[str]:
     yield from (f"accepted {', '.join(names)}: {text}" for text, names in gates.items())
 
 
-#: The number of skills or cases that a headline names.
-_MAX_NAMED = 4
-#: Fewer right answers may well be lost by chance.
-_MIN_LOST_CASES = 4
+# Verdicts ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictWords:
+    """Every part of a verdict in words; each medium takes the parts that it shows.
+
+    A part that a verdict does not have is "". Foreign names in them are not escaped.
+
+    Attributes:
+        headline: the verdict in one line.
+        size: ``down 11 points``, or a level such as ``88 %``.
+        interval: ``95 % CI 8 to 15``.
+        limit: ``limit 5``.
+        levels: ``current 98 % → candidate 87 %``.
+        cases: ``34 of 300 cases regressed, 0 fixed``.
+        doubt: in a sentence, why the verdict is inconclusive.
+        worst_label, worst: the parts that got worse most, and what they are.
+        cause: what most regressed cases have in common.
+    """
+
+    headline: str
+    size: str = ""
+    interval: str = ""
+    limit: str = ""
+    levels: str = ""
+    cases: str = ""
+    doubt: str = ""
+    worst_label: str = ""
+    worst: tuple[str, ...] = ()
+    cause: str = ""
+
+
+#: What has levels and cases, beside its headline.
+_MEASURED = (StatementKind.RATE, StatementKind.SKILLS, StatementKind.USAGE)
+
+
+def verdict_words(verdict: Verdict) -> VerdictWords:
+    """Return every part of *verdict* in words."""
+    check = verdict.check
+    label, parts = worst(verdict)
+    words = VerdictWords(
+        headline=headline(verdict), worst_label=label, worst=parts, cause=cause(verdict)
+    )
+    if check is None or verdict.statement.kind not in _MEASURED:
+        return words
+    rates = check.unit == "share" and check.kind is not CheckKind.MUST_PASS
+    named = check.measure or check.under
+    about = f"{subject(verdict)}: " if rates and named else ""
+    return replace(
+        words,
+        size=_size(verdict, check),
+        interval=interval(check),
+        limit=limit(check),
+        levels=about + levels(check, verdict.variant) if check.before is not None else "",
+        cases=cases(verdict) if rates else "",
+        doubt=doubt(check) if rates and verdict.outcome is Outcome.INCONCLUSIVE else "",
+    )
+
+
+def _size(verdict: Verdict, check: Check) -> str:
+    """Return what got worse by how much: of the whole, of parts, or of must-pass cases."""
+    if check.kind is CheckKind.MUST_PASS:
+        wrong = quantity(len(check.case_ids), "must-pass case")
+        return f"{wrong} {'wrong' if verdict.outcome is Outcome.FAILED else 'inconclusive'}"
+    if check.unit != "share":
+        figure = f"{figure_name(check)} {levels(check)}"
+        return f"{figure}, {size(check)}" if check.before is not None and size(check) else figure
+    if verdict.outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED:
+        parts = sum(part.state == "regressed" for part in verdict.slices)
+        fell = f"{quantity(parts, 'part')} fell" if parts else "must-keep cases broke"
+        return f"{fell}, overall {size(check)}"
+    return size(check)
 
 
 def headline(verdict: Verdict) -> str:
@@ -129,266 +205,9 @@ def headline(verdict: Verdict) -> str:
     return _HEADLINES[verdict.statement.kind](verdict)
 
 
-# Accuracy and format ----------------------------------------------------------------------------
-
-_HOLDS = {Outcome.PASSED: "holds", Outcome.FAILED: "is below"}
-_MEASURES = {
-    "format": "replies in the right format",
-    "macro_f1": "macro-F1",
-    "thoughts": "replies with a thought",
-}
-#: What a model does to its replies that a lenient reader accepts: if it is new, and if it is not.
-_HABITS = {
-    "fenced": ("began to fence {}", "fences {}"),
-    "preamble": ("began to write before {}", "writes before {}"),
-    "trailing text": ("began to write after {}", "writes after {}"),
-    "wrong label casing": ("began to change case or marks of {}", "changes case or marks of {}"),
-    "invalid syntax": ("began to leave stray commas in {}", "leaves stray commas in {}"),
-}
-#: What regressed cases have in common, by the value of the statement that counts them.
-_CHANGES = {"broken": "broke their format", "cut": "were cut off by max_tokens"}
-#: What a reply is, by the format rule that it breaks.
-_REPLY_NAMES = {
-    "choice": "its labels",
-    "json_schema": "its JSON",
-    "pydantic": "its JSON",
-    "xml": "its XML",
-    "csv": "its CSV",
-    "markdown": "its tables",
-    "code": "its code",
-}
-
-
-def _rate_headline(verdict: Verdict) -> str:
-    check, values = _deciding(verdict), _values(verdict)
-    habit = f"{habit_text(values)}; " if "habit" in values else ""
-    relative = " (judge-relative)" if values.get("judge_relative") else ""
-    if check.kind is CheckKind.MUST_PASS:
-        return f"{habit}{_must_pass_text(verdict.outcome, check)}{relative}"
-    what = _MEASURES.get(check.measure) or measure_name(values)
-    if check.unit != "share":
-        text = usage_text(check)
-    elif check.before is None:
-        text = _minimum_text(what, check)
-    else:
-        text = _drop_text(what, check, f" against {check.against}")
-    text += _regressed_slices_text(verdict, check) + relative + _missing_text(check)
-    common = broken_formats_text(values)
-    return f"{habit}{text}{f'; {common}' if common else ''}{_rest_text(values)}"
-
-
-def _missing_text(check: Check) -> str:
-    """Return how many cases a drop check could not compare, unless it passed; else ""."""
-    if not check.missing or check.before is None or check.outcome is Outcome.PASSED:
-        return ""
-    return f"; no reply to {check.missing:,} of {check.n + check.missing:,} cases"
-
-
-def broken_formats_text(values: Mapping[str, Any]) -> str:
-    """Return what regressed cases have in common, from the values of a statement; "" if nothing."""
-    return "; ".join(
-        f"{values[change]} of {values['regressed']} regressed cases {what} "
-        f"({values[f'{change}_others']} of the other {values['others']})"
-        for change, what in _CHANGES.items()
-        if change in values
-    )
-
-
-def _rest_text(values: Mapping[str, Any]) -> str:
-    """Return what the cases came to that kept their format and were not cut off; "" if few did."""
-    if "rest" not in values:
-        return ""
-    which = "without either" if "broken" in values and "cut" in values else "that kept it"
-    which = which if "broken" in values else "that ended as they should"
-    rates = share_change(values["rest_before"], values["rest_after"])
-    return f"; the {values['rest']} {which}: {rates}"
-
-
-def _must_pass_text(outcome: Outcome, check: Check) -> str:
-    right = f"{round(check.after * check.n)} of {check.n} must-pass cases are right"
-    if outcome is Outcome.FAILED:
-        return f"{right}; wrong: {', '.join(check.case_ids)}"
-    return right + f"; {check.missing} brought no reply" * bool(check.missing)
-
-
-def _minimum_text(what: str, check: Check) -> str:
-    relation = _HOLDS.get(check.outcome, "may not hold" if check.informative else "holds")
-    # Without the number of cases, the rate of a few replies would mislead.
-    if check.missing and check.outcome is Outcome.INCONCLUSIVE:
-        cases = quantity(check.n, "case")
-        relation = f"of {cases}, with no reply to {check.missing}, {relation}"
-    text = f"{what} {percent(check.after)} {relation} the minimum of {percent(check.limit)}"
-    return text if check.informative else f"{text}, as guessing does"
-
-
-def _drop_text(what: str, check: Check, against: str = "") -> str:
-    before = check.before or 0.0
-    change = UNCHANGED if check.is_unchanged else f"{points(check.after - before)} points"
-    rates = f"{what} {percent(before)} → {percent(check.after)}{against}"
-    return f"{rates}, {change}, {_drop_relation(check)}"
-
-
-def _drop_relation(check: Check) -> str:
-    """Return how the change relates to the limit, as far as the check shows it."""
-    value = unsigned_points(check.limit)
-    if check.has_default_limit:
-        value += f" (what {quantity(check.n, 'case')} can show)"
-    limit = f"limit {value}"
-    if check.outcome is Outcome.FAILED:
-        return f"beyond the limit of {value}"
-    if check.outcome is not Outcome.INCONCLUSIVE or not check.informative:
-        return limit
-    if check.is_beyond:
-        return f"{limit}: the interval lies beyond it, but not surely enough"
-    if check.drop_is_shown:
-        return f"{limit}: the drop is real, but may stay within it"
-    return limit
-
-
-def measure_name(values: Mapping[str, Any]) -> str:
-    """Return what a gate measures, from the values of its statement."""
-    if "function" not in values:
-        measure: str = values["measure"]
-        return _MEASURES.get(measure, measure)
-    # Names such as TestTone::test_never_promises[formal] read as a sentence.
-    name = str(values["function"]).rpartition("::")[2].removeprefix("test_")
-    return name.replace("[", " (").replace("]", ")").replace("_", " ") + ":"
-
-
-def _regressed_slices_text(verdict: Verdict, check: Check) -> str:
-    """Return the regressed slices if they alone fail the gate, else ""."""
-    regressed = [f"{part.kind} {part.name}" for part in verdict.slices if part.state == "regressed"]
-    if verdict.outcome is not Outcome.FAILED or check.outcome is Outcome.FAILED or not regressed:
-        return ""
-    return f", but regressed: {', '.join(regressed)}"
-
-
-def habit_text(values: Mapping[str, Any]) -> str:
-    """Return in a few words what a model does to its replies that a lenient reader accepts."""
-    kind, replies, total = values["habit"], values["replies"], values["of"]
-    if_new, if_old = _HABITS[kind]
-    habit = (if_new if values["is_new"] else if_old).format(
-        _REPLY_NAMES.get(values["rule"], "its replies")
-    )
-    return f"{kind}: the model {habit}, {replies:,} of {total:,} replies"
-
-
-# Skills -----------------------------------------------------------------------------------------
-
-
 def _skills_headline(verdict: Verdict) -> str:
     check = _deciding(verdict)
-    if check.before is None:
-        return check.note
-    what = "general skills under the prompt" if check.under else "general skills"
-    text = _drop_text(what, check)
-    if verdict.outcome is Outcome.FAILED and verdict.breaks:
-        text += f"; must-keep cases broke: {_first_names(verdict.breaks)}"
-    return text + _parts_text(verdict, check)
-
-
-def _parts_text(verdict: Verdict, check: Check) -> str:
-    """Return the families and skills that a headline names, with the words before them."""
-    parts = [part for part in verdict.slices if part.under == check.under]
-    regressed = [part for part in parts if part.gated and part.state == "regressed"]
-    unproven = [part.name for part in parts if part.required and part.state == "inconclusive"]
-    lost = [
-        part
-        for part in half_gone_parts(verdict)
-        if part.under == check.under or verdict.outcome is Outcome.PASSED
-    ]
-    if check.outcome is Outcome.FAILED:
-        named = sorted(dict.fromkeys([*regressed, *lost]), key=lambda part: part.change)
-        return f"; lost most: {_rates_text(named, check)}" if named else ""
-    text = ""
-    if verdict.outcome is Outcome.FAILED and regressed:
-        text = f", but regressed: {_rates_text(regressed, check)}"
-        lost = [part for part in lost if part not in regressed]
-    elif verdict.outcome is Outcome.INCONCLUSIVE and check.outcome is Outcome.PASSED and unproven:
-        text = f", but inconclusive: {_first_names(unproven)}"
-    return text + (f"; half gone: {_rates_text(lost, check)}" if lost else "")
-
-
-def half_gone_parts(verdict: Verdict) -> list[Slice]:
-    """Return the families of which at least half is gone, and such skills of the other families.
-
-    A single family or skill is all that the verdict is about, so it is left out.
-    """
-    families, skills = (
-        [part for part in verdict.slices if part.kind == kind and part.state != "allowed"]
-        for kind in ("family", "skill")
-    )
-    lost = [part for part in families if is_half_gone(part) and _has_others(part, families)]
-    named = {(part.name, part.under) for part in lost}
-    return lost + [
-        part
-        for part in skills
-        if is_half_gone(part)
-        and _has_others(part, skills)
-        and (part.family, part.under) not in named
-    ]
-
-
-def is_half_gone(part: Slice) -> bool:
-    """Return True if half of what was right before, or more, is lost.
-
-    Where little was right, or few right answers are lost, it may well be chance.
-    """
-    lost = part.before - part.after
-    is_enough = part.before > MIN_RATE_TO_LOSE and round(lost * part.n, 6) >= _MIN_LOST_CASES
-    return is_enough and round(2 * lost - part.before, 9) >= 0
-
-
-def _has_others(part: Slice, parts: Iterable[Slice]) -> bool:
-    return any(other.name != part.name for other in parts)
-
-
-def _rates_text(parts: Iterable[Slice], check: Check) -> str:
-    return _first_names(
-        [
-            f"{part.name} {share_change(part.before, part.after)}"
-            + f" under the {part.under}" * (part.under not in ("", check.under))
-            for part in parts
-        ]
-    )
-
-
-def _first_names(names: Sequence[str]) -> str:
-    return _names(tuple(names[:_MAX_NAMED]), len(names))
-
-
-# Cost and latency -------------------------------------------------------------------------------
-
-_WITHIN = {Outcome.PASSED: "within", Outcome.FAILED: "over"}
-
-
-def usage_text(check: Check) -> str:
-    """Return the measured and the allowed value of a cost or latency check, in one line."""
-    after, what = amount(check.after, check.unit), _usage_name(check)
-    if has_no_limit(check):
-        return f"{what} {after}, and no limit is set"
-    if check.before is None:
-        relation = _WITHIN.get(check.outcome, "perhaps over")
-        return f"{what} {after}, {relation} the limit of {amount(check.limit, check.unit)}"
-    values = f"{what} {amount(check.before, check.unit)} → {after} against {check.against}"
-    rise = "" if check.rise is None else f"{signed_percent(check.rise)}, "
-    return f"{values}, {rise}limit {signed_percent(check.limit)}"
-
-
-def has_no_limit(check: Check) -> bool:
-    """Return True if the check is of a figure that is shown only, and limited by none."""
-    return check.unit == "nats" and not check.limit
-
-
-def _usage_name(check: Check) -> str:
-    if check.unit == "nats":
-        return "it diverges from its base by"
-    if check.unit == "usd":
-        return "a thousand requests cost"
-    if check.measure:
-        return "a thought takes"
-    is_p95 = check.kind is CheckKind.P95
-    return "95 in 100 replies take up to" if is_p95 else "half of the replies take"
+    return check.note if check.before is None else measured_headline(verdict)
 
 
 def _ungated_headline(verdict: Verdict) -> str:
@@ -396,19 +215,16 @@ def _ungated_headline(verdict: Verdict) -> str:
     if check.unit == "share":
         return percent(check.after)
     if check.unit == "usd":
-        return f"{usd(check.after)} a thousand requests"
+        return f"{usd(check.after)} for 1,000 requests"
     return f"p50 {milliseconds(_values(verdict)['p50'])}, p95 {milliseconds(check.after)}"
 
 
-def not_measured_text(values: Mapping[str, Any]) -> str:
+def _not_measured_text(values: Mapping[str, Any]) -> str:
     """Return why the latency of a variant was not measured."""
     return (
         f"not measured: {values['requested']:,} of {values['replies']:,} replies of "
         f"{values['variant']} were requested in this run, and {values['needed']} cases are needed"
     )
-
-
-# Other verdicts ---------------------------------------------------------------------------------
 
 
 def _training_data_headline(verdict: Verdict) -> str:
@@ -444,7 +260,7 @@ def shown_change_text(verdict: Verdict) -> str:
     if shown is None:
         return ""
     why = _UNCOMPARED.get(shown.key, shown.key)
-    rates = f"{percent(shown.before)} → {percent(shown.after)}, {points(shown.change)}"
+    rates = f"{percent(shown.before)} → {percent(shown.after)}, {change_size(shown.change)}"
     return f"against {shown.against} {rates}, not gated" + (f" ({why})" if why else "")
 
 
@@ -489,15 +305,15 @@ def _deciding(verdict: Verdict) -> Check:
 
 
 _HEADLINES: Mapping[StatementKind, Callable[[Verdict], str]] = {
-    StatementKind.RATE: _rate_headline,
+    StatementKind.RATE: measured_headline,
     StatementKind.SKILLS: _skills_headline,
-    StatementKind.USAGE: lambda verdict: usage_text(_deciding(verdict)),
+    StatementKind.USAGE: measured_headline,
     StatementKind.TRAINING_DATA: _training_data_headline,
     StatementKind.UNGATED: _ungated_headline,
     StatementKind.NOTHING_TO_COMPARE: lambda verdict: _nothing_to_compare_text(_values(verdict)),
     StatementKind.EXAM_HAS_SHRUNK: _exam_headline,
     StatementKind.NOT_GATED: lambda verdict: _not_gated_text(_values(verdict)),
-    StatementKind.NOT_MEASURED: lambda verdict: not_measured_text(_values(verdict)),
+    StatementKind.NOT_MEASURED: lambda verdict: _not_measured_text(_values(verdict)),
     StatementKind.NOT_SENT: lambda verdict: (
         f"no request could be sent: {_values(verdict)['reason']}"
     ),

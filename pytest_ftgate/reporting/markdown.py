@@ -12,7 +12,7 @@ from typing import Any
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.gates.number_text import percent, quantity
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.reporting.headlines import advice_detail, half_gone_parts, headline
+from pytest_ftgate.reporting.headlines import advice_detail, headline, verdict_words
 from pytest_ftgate.reporting.html.case_data import cases_link
 from pytest_ftgate.reporting.ladder import (
     frontier_legend,
@@ -21,9 +21,9 @@ from pytest_ftgate.reporting.ladder import (
     monitoring_sentences,
 )
 from pytest_ftgate.reporting.next_steps import step_line
+from pytest_ftgate.reporting.phrases import half_gone_parts
 from pytest_ftgate.reporting.summary import (
     first_action,
-    next_steps,
     passed_parts,
     verdict_phrase,
     verdict_word,
@@ -38,7 +38,7 @@ from pytest_ftgate.reporting.tables import (
     rank_verdicts,
     source_link,
     usage_line,
-    verdict_rows,
+    verdict_table,
 )
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.trackers import comparing_check
@@ -93,7 +93,7 @@ def _verdict_section(report: Report) -> Iterator[str]:
         yield escape_markdown(" · ".join(passed_parts(report.gated_verdicts)))
     elif first := first_action(report):
         name, head, action = map(escape_markdown, first)
-        yield f"**{name}** {head}" + (f"<br>do: {action}" if action else "")
+        yield f"**{name}** {head}" + (f"<br>{action}" if action else "")
     run = f" · [the run]({report.facts['run']})" if "run" in report.facts else ""
     yield usage_line(report) + run + _page_mark(report)
     for line in filter(None, (changes_line(report.file_changes), unselected_line(report))):
@@ -105,12 +105,11 @@ def _table_section(report: Report) -> Iterator[str]:
     if report.verdict == "passed" and len(report.gated_verdicts) == report.count(Outcome.PASSED):
         return
     for suite in dict.fromkeys(verdict.suite for verdict in report.gated_verdicts):
-        rows = verdict_rows(v for v in report.gated_verdicts if v.suite == suite)
-        name = f"<code>{escape_markdown(suite)}</code>"
-        headers = [name, "gate", "before", "after", "change", "n", "verdict", "limit"]
-        yield markdown_table(TextTable(headers, rows[:_MAX_ROWS], (2, 3, 5)))
-        if len(rows) > _MAX_ROWS:
-            count = quantity(len(rows) - _MAX_ROWS, "more gate")
+        table = verdict_table(v for v in report.gated_verdicts if v.suite == suite)
+        headers = [f"<code>{escape_markdown(suite)}</code>", *table.headers[1:]]
+        yield markdown_table(table._replace(headers=headers, rows=table.rows[:_MAX_ROWS]))
+        if len(table.rows) > _MAX_ROWS:
+            count = quantity(len(table.rows) - _MAX_ROWS, "more gate")
             yield f"_{count}, none worse than the last shown._"
 
 
@@ -131,7 +130,7 @@ def _page_mark(report: Report, part: str = "") -> str:
 
 def _gate_block(report: Report, verdict: Verdict) -> str:
     steps = "".join(
-        f"\n  - {escape_markdown(step_line(step))}" for step in next_steps(report, verdict)
+        f"\n  - {step.role}: {escape_markdown(step_line(step))}" for step in verdict.next
     )
     name, source = escape_markdown(node_name(verdict)), source_link(report, verdict)
     if source:
@@ -142,7 +141,9 @@ def _gate_block(report: Report, verdict: Verdict) -> str:
     details = _folded(title, verdict_section(verdict, verbosity=1))
     cases_of = (verdict.suite, verdict.gate, verdict.variant, "regressed")
     page = _page_mark(report, cases_link(*cases_of)) if verdict.regressed else ""
-    return f"{head}: {escape_markdown(headline(verdict))}{page}{steps}\n\n{details}"
+    words = verdict_words(verdict)
+    doubt = f"; {escape_markdown(words.doubt)}" if words.doubt else ""
+    return f"{head}: {escape_markdown(words.headline)}{doubt}{page}{steps}\n\n{details}"
 
 
 def _folded(title: str, text: str) -> str:
@@ -248,7 +249,7 @@ def _verdict_command(report: Report, verdict: Verdict, prefix: str) -> str:
     warns = report.lenient and verdict.outcome is Outcome.INCONCLUSIVE
     file = normpath(join(prefix, verdict.suite))
     title = f"{node_name(verdict)} {verdict.outcome}"
-    steps = "".join(f"\nnext: {step_line(step)}" for step in next_steps(report, verdict))
+    steps = "".join(f"\n{step.role}: {step_line(step)}" for step in verdict.next)
     level = "warning" if warns else "error"
     return _command(level, file, verdict.line, title, headline(verdict) + steps)
 
@@ -338,9 +339,7 @@ def _parts(report: Report, verdicts: list[Verdict]) -> Iterator[str]:
     tool = f"[pytest-ftgate]({DOCS_URL}) {escape_markdown(version)}".strip()
     yield "## Evaluation"
     yield f"{passed} of {quantity(len(gated), 'gate')} passed, on {report.at[:10]}, by {tool}."
-    rows = [row[1:] for row in verdict_rows(verdicts)]
-    headers = ["gate", "before", "after", "change (95 %)", "cases", "verdict", "limit"]
-    yield markdown_table(TextTable(headers, rows, (1, 2, 4)))
+    yield markdown_table(verdict_table(verdicts, leave_out=("variant",)))
     for verdict in verdicts:
         families = [part for part in verdict.slices if part.kind == "family"]
         if families:
@@ -350,7 +349,7 @@ def _parts(report: Report, verdicts: list[Verdict]) -> Iterator[str]:
                  str(part.n)]
                 for part in families
             ]  # fmt: skip
-            headers = ["skills", "before", "after", "change (95 %)", "cases"]
+            headers = ["skills", "before", "after", "change (95 % CI)", "cases"]
             yield markdown_table(TextTable(headers, cells, (1, 2, 4)))
     if any(check.before is not None for verdict in verdicts for check in verdict.checks):
         yield "Before is the baseline, or the untuned model for general skills."

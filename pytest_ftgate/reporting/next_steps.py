@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from pytest_ftgate.gates.number_text import percent, points, quantity, unsigned_points
+from pytest_ftgate.gates.number_text import percent, points, quantity, round_up, unsigned_points
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.settings import docs_page
 
@@ -31,13 +31,15 @@ class StepWords(NamedTuple):
         text: what to do.
         remark: why, or what it brings; "" if the text says it all.
         where: the file, with the line to edit; or "".
-        command: the command that does it; or "".
+        command: the command that does it, or that follows an edit; or "".
+        is_command: True if the command alone says what to do.
     """
 
     text: str
     remark: str = ""
     where: str = ""
     command: str = ""
+    is_command: bool = False
 
 
 def step_line(step: NextStep) -> str:
@@ -50,7 +52,7 @@ def step_text(step: NextStep) -> str:
     """Return the sentence of a step, without its command."""
     words = step_words(step)
     remark = f" ({words.remark})" if words.remark else ""
-    return words.text + remark + (f", in {words.where}" if words.where else "")
+    return words.text + (f", in {words.where}" if words.where else "") + remark
 
 
 def step_command(step: NextStep) -> str:
@@ -63,70 +65,76 @@ def step_words(step: NextStep) -> StepWords:
     return _WORDS[step.kind](step.values)
 
 
-def gate_command(path: str, *options: str) -> str:
-    """Return the command that evaluates the gates of a file, or one gate by its node id."""
+def gate_command(path: str, *options: str, repeated: Iterable[str] = ()) -> str:
+    """Return the command that evaluates the gates of a file, or one gate by its node id.
+
+    *repeated* are the options of the run; one of *options* replaces that of the same name.
+    """
+    own = {option.partition("=")[0] for option in options}
+    kept = [option for option in repeated if option.partition("=")[0] not in own]
     quoted = path if re.fullmatch(r"[\w./\\~-]*", path) else f'"{path}"'
-    return " ".join(filter(None, ["pytest --ftgate", *options, quoted]))
+    return " ".join(filter(None, ["pytest --ftgate", *kept, *options, quoted]))
 
 
-def _run_again(values: _Values) -> StepWords:
-    missing = quantity(values["missing"], "reply")
-    remark = f"{missing} missing; those that came are cached"
-    options = [values["option"]] if "option" in values else []
-    return StepWords("run again", remark, command=gate_command(values.get("suite", ""), *options))
+def _command(values: _Values, *options: str, of: str = "suite") -> str:
+    """Return the command of a step for its suite or node, with the options of the run."""
+    return gate_command(values.get(of, ""), *options, repeated=values.get("options", ()))
 
 
-def _add_replies(values: _Values) -> StepWords:
-    missing = quantity(values["missing"], "missing reply")
-    remark = "no run can bring them, since the variant is recorded"
-    return StepWords(f"add the {missing} to {values['file']}", remark)
+def _where(values: _Values) -> str:
+    where: str = values.get("where", "")
+    return where
 
 
-def _settle(values: _Values) -> StepWords:
-    remark = f"up to {values['repeats']} replies to a case, as long as it is inconclusive"
-    return StepWords(f"add {values['setting']}", remark, values.get("where", ""))
+# Fix --------------------------------------------------------------------------------------------
 
 
-def _add_cases(values: _Values) -> StepWords:
-    cases = quantity(values["needed"], values["cases"])
-    return StepWords(f"add about {cases}", "settles it 9 times in 10, if they behave like these")
+def _fix_cases(values: _Values) -> StepWords:
+    more = values["count"] - values["cases"].count(", ") - 1
+    cases = values["cases"] + (f" and {more:,} more" if more > 0 else "")
+    if values["open"]:
+        return StepWords(f"{cases}, and run again", _changed(values))
+    return StepWords(cases, _changed(values), command=_command(values, "-vv", of="node"))
 
 
-def _set_limit(values: _Values) -> StepWords:
-    return StepWords(f"set {values['setting']}", "these replies pass it", values.get("where", ""))
+def _changed(values: _Values) -> str:
+    """Return in which keys two variants differ, as far as that is known."""
+    changed = [
+        f"prompt (+{values['added']} −{values['removed']} lines)"
+        if key == "prompt" and "added" in values
+        else key
+        for key in values.get("changed", ())
+    ]
+    return f"changed: {', '.join(changed)}" if changed else ""
 
 
-def _repeat_baseline(values: _Values) -> StepWords:
-    rates = f"{percent(values['passes'])} of runs, now {percent(values['now'])}"
-    remark = f"requested once; an unchanged variant then passes in {rates}"
+def _fix_part(values: _Values) -> StepWords:
+    count = quantity(values["n"], "case")
     return StepWords(
-        f"add repeats: {{baseline: {values['repeats']}}}", remark, values.get("where", "")
+        f"{values['kind']} {values['name']}: {values['regressed']} of {count} regressed"
     )
 
 
-def _accept_run(values: _Values) -> StepWords:
-    option = "--ftgate-accept-anchor" if values["anchor"] else "--ftgate-accept"
-    remark = "if the change is intended; commit the record"
-    return StepWords(
-        "accept this run", remark, command=gate_command(values.get("suite", ""), option)
-    )
+def _fix_must_pass(values: _Values) -> StepWords:
+    replies = "each of their replies" if values["repeated"] else "their reply"
+    return StepWords(values["cases"], f"{replies} must be right; or remove must_pass from them")
 
 
-def _make_baseline(values: _Values) -> StepWords:
-    remark = "if the change is intended; later variants are compared with it"
-    return StepWords(f"set baseline: {values['variant']}", remark, values.get("where", ""))
+def _fix_format(values: _Values) -> StepWords:
+    kind, count = values["format_error"], quantity(values["replies"], "reply")
+    remedy = _FORMAT_REMEDIES.get(kind, "say in the prompt how replies must look")
+    of = f" of {values['of']}" if "of" in values else ""
+    return StepWords(remedy, f"the most common format error{of} is “{kind}”: {count}")
 
 
-def _check_cause(values: _Values) -> StepWords:
-    return StepWords(f"check a likely cause: {values['cause']}")
+def _fix_label(values: _Values) -> StepWords:
+    label, other, count = values["label"], values["taken_for"], quantity(values["replies"], "reply")
+    return StepWords(f"tell “{label}” from “{other}”", f"{count} took {label} for {other}")
 
 
-def _ship_other(values: _Values) -> StepWords:
-    gates = quantity(values["gates"], "gate")
-    passes = f"it passes its {gates} in this run" if values["gates"] > 1 else "it passes its gate"
-    verb = "keep" if values["is_baseline"] else "ship"
-    leave_out = f"set gated: false for {values['for']}"
-    return StepWords(f"{verb} {values['variant']}: {passes}", leave_out, values.get("where", ""))
+def _raise_max_tokens(values: _Values) -> StepWords:
+    remark = f"{values['cut']} of {values['of']} regressed replies were cut off"
+    return StepWords("raise max_tokens", remark, _where(values))
 
 
 def _check_identity(values: _Values) -> StepWords:
@@ -138,51 +146,9 @@ def _check_identity(values: _Values) -> StepWords:
     return StepWords("check which model the server serves, or declare it: served_model:")
 
 
-def _settle_skill(values: _Values) -> StepWords:
-    low, high = (points(values[key]) for key in ("low", "high"))
-    return StepWords(
-        f"raise the limit of {values['skill']} in margins:, or add cases",
-        f"its {values['n']} cases leave a change of {low} to {high} possible, and a loss of "
-        f"{unsigned_points(values['margin'])} is too much",
-    )
-
-
-def _fix_must_pass(values: _Values) -> StepWords:
-    replies = "each of their replies" if values["repeated"] else "their reply"
-    remark = f"{replies} must be right; or remove must_pass from them"
-    return StepWords(f"fix {values['cases']}", remark)
-
-
-def _fix_format(values: _Values) -> StepWords:
-    kind, count = values["format_error"], values["replies"]
-    remedy = _FORMAT_REMEDIES.get(kind, "change the prompt")
-    replies = "reply" if count == 1 else "replies"
-    of = f" of {values['of']}" if "of" in values else ""
-    return StepWords(remedy, f"the most common format error{of} is “{kind}”: {count} {replies}")
-
-
-def _fix_label(values: _Values) -> StepWords:
-    label, other, count = values["label"], values["taken_for"], values["replies"]
-    return StepWords(
-        f"explain in the prompt how “{label}” differs from “{other}”",
-        f"the most common mistake: {count} replies with “{other}” for “{label}”",
-    )
-
-
 def _train_again(_: _Values) -> StepWords:
     remedies = "or train for fewer epochs, at a lower rate or rank"
     return StepWords(f"mix general data into the training set, {remedies}", docs_page("forgetting"))
-
-
-def _request_to_measure(values: _Values) -> StepWords:
-    command = gate_command(values.get("suite", ""), "--ftgate-replies=fresh")
-    remark = "the times of cached replies are not those of this run"
-    return StepWords("request all replies again", remark, command=command)
-
-
-def _request_both(values: _Values) -> StepWords:
-    command = gate_command(values.get("suite", ""), "--ftgate-replies=fresh")
-    return StepWords("request all replies again, so that both sides are current", command=command)
 
 
 def _improve_judge(values: _Values) -> StepWords:
@@ -192,67 +158,188 @@ def _improve_judge(values: _Values) -> StepWords:
     return StepWords("sharpen the rubric, or take a stronger judge", remark)
 
 
+# Add evidence -----------------------------------------------------------------------------------
+
+
+def _run_again(values: _Values) -> StepWords:
+    missing = quantity(values["missing"], "reply")
+    remark = f"{missing} missing; those that came are cached"
+    budget = values.get("max_usd")
+    options = [f"--ftgate-max-usd={round_up(budget)}"] if budget else []
+    return StepWords("run again", remark, command=_command(values, *options), is_command=True)
+
+
+def _add_replies(values: _Values) -> StepWords:
+    missing = quantity(values["missing"], "missing reply")
+    remark = "no run can bring them, since the variant is recorded"
+    return StepWords(f"add the {missing} to {values['file']}", remark)
+
+
+def _request_to_measure(values: _Values) -> StepWords:
+    remark = "the times of cached replies are not those of this run"
+    command = _command(values, "--ftgate-replies=fresh")
+    return StepWords("request all replies again", remark, command=command, is_command=True)
+
+
+def _request_both(values: _Values) -> StepWords:
+    text = "request all replies again, so that both sides are of today"
+    command = _command(values, "--ftgate-replies=fresh")
+    return StepWords(text, command=command, is_command=True)
+
+
+def _add_cases(values: _Values) -> StepWords:
+    noun, chances = values["cases"], []
+    if values["unchanged"]:
+        chances.append(f"about {_rounded(values['unchanged'])} if it is in truth unchanged")
+    if values["needed"]:
+        chances.append(f"about {_rounded(values['needed'])} if it goes on like this")
+    return StepWords(f"add {noun}s: {', '.join(chances)}")
+
+
+def _rounded(count: int) -> str:
+    """Return a number of cases with two figures, rounded up: it is an estimate."""
+    step = 10 ** max(0, len(str(count)) - 2)
+    return f"{-(-count // step) * step:,}"
+
+
+def _decide_otherwise(values: _Values) -> StepWords:
+    cases = f"{values['n']:,} {values['cases']}s"
+    return StepWords(
+        "improve the replies: no affordable number of cases decides this",
+        f"it takes over five times the {cases} that there are",
+    )
+
+
+def _settle(values: _Values) -> StepWords:
+    remark = f"up to {values['repeats']} replies to a case, as long as it is inconclusive"
+    return StepWords(f"add {values['setting']}", remark, _where(values))
+
+
+def _repeat_baseline(values: _Values) -> StepWords:
+    rates = f"{percent(values['passes'])} of runs, now {percent(values['now'])}"
+    remark = f"requested once; an unchanged variant then passes in {rates}"
+    return StepWords(f"add repeats: {{baseline: {values['repeats']}}}", remark, _where(values))
+
+
+# Ship, or accept --------------------------------------------------------------------------------
+
+#: What a reader of a change must know of a limit that was moved until it passed.
+_CHOSEN = "chosen after the result; say why in the review"
+
+
+def _ship_other(values: _Values) -> StepWords:
+    gates = "its gate" if values["gates"] == 1 else f"its {values['gates']} gates"
+    verb = "keep" if values["is_baseline"] else "ship"
+    text = f"{verb} {values['variant']}, which passes {gates}"
+    return StepWords(text, f"gated: false for {values['for']}", _where(values))
+
+
+def _settle_skill(values: _Values) -> StepWords:
+    low, high = (points(values[key]) for key in ("low", "high"))
+    return StepWords(
+        f"raise the limit of {values['skill']} in margins:, or add cases",
+        f"its {values['n']} cases leave a change of {low} to {high} possible, and a loss of "
+        f"{unsigned_points(values['margin'])} is too much",
+    )
+
+
+def _accept_run(values: _Values) -> StepWords:
+    options = ["--ftgate-accept-anchor" if values["anchor"] else "--ftgate-accept"]
+    options += ["--ftgate-accept-failed"] * bool(values["failed"])
+    remark = "if the drop is intended; commit the record, and say why in the review"
+    command = _command(values, *options)
+    return StepWords("accept this run", remark, command=command, is_command=True)
+
+
+def _make_baseline(values: _Values) -> StepWords:
+    text = f"baseline: {values['variant']}"
+    if values["in_mark"]:
+        text = f"put {values['variant']} first in variants="
+    remark = "if the drop is intended; say why in the review"
+    return StepWords(text, remark, _where(values), _record_command(values))
+
+
+def _set_limit(values: _Values) -> StepWords:
+    return StepWords(values["setting"], _CHOSEN, _where(values), _record_command(values))
+
+
+def _record_command(values: _Values) -> str:
+    """Return the command that accepts a change of what decides, where there is a record."""
+    return _command(values, "--ftgate-accept", of="record") if "record" in values else ""
+
+
 def _accept_exam(values: _Values) -> StepWords:
-    command = gate_command(values.get("suite", ""), "--ftgate-accept")
     remark = "if this is intended, and commit the record; else restore what decided"
-    return StepWords("accept this run", remark, command=command)
+    command = _command(values, "--ftgate-accept")
+    return StepWords("accept this run", remark, command=command, is_command=True)
 
 
 def _accept_first(values: _Values) -> StepWords:
-    command = gate_command(values.get("suite", ""), "--ftgate-accept")
-    return StepWords("accept a run, so that later ones are compared with it", command=command)
+    text = "accept a run, so that later ones are compared with it"
+    return StepWords(text, command=_command(values, "--ftgate-accept"), is_command=True)
+
+
+# See --------------------------------------------------------------------------------------------
+
+
+def _show_regressed(values: _Values) -> StepWords:
+    command = _command(values, "-vv", of="node")
+    return StepWords("all regressed cases", command=command, is_command=True)
+
+
+def _explain(values: _Values) -> StepWords:
+    command = f'pytest-ftgate explain "{values.get("node", "")}"'
+    return StepWords("why", command=command, is_command=True)
 
 
 _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
-    StepKind.ADD_MINIMUM: lambda values: StepWords(
-        "write a min: above 0", where=values.get("where", "")
-    ),
     StepKind.ACCEPT: _accept_first,
     StepKind.ACCEPT_EXAM: _accept_exam,
     StepKind.ACCEPT_RUN: _accept_run,
-    StepKind.MAKE_BASELINE: _make_baseline,
-    StepKind.SHIP_OTHER: _ship_other,
-    StepKind.REQUEST_BOTH_AGAIN: _request_both,
-    StepKind.REQUEST_TO_MEASURE: _request_to_measure,
-    StepKind.DECLARE_MINIMUM: lambda values: StepWords(
-        "add min:", "this comparison cannot show a drop", values.get("where", "")
-    ),
-    StepKind.RAISE_MINIMUM: lambda values: StepWords(
-        "raise min: above the rate of guessing", where=values.get("where", "")
-    ),
+    StepKind.ADD_CASES: _add_cases,
+    StepKind.ADD_MINIMUM: lambda values: StepWords("write a min: above 0", where=_where(values)),
+    StepKind.ADD_REPLIES: _add_replies,
+    StepKind.CHECK_CAUSE: lambda values: StepWords(f"check a likely cause: {values['cause']}"),
+    StepKind.CHECK_IDENTITY: _check_identity,
     StepKind.CHECK_SCORE: lambda values: StepWords(
         "check the score, the format and the expected answers",
         "no reply is right",
-        values.get("where", ""),
+        _where(values),
     ),
+    StepKind.DECIDE_OTHERWISE: _decide_otherwise,
     StepKind.DECLARE_LIMIT: lambda values: StepWords(
-        "add a limit without a baseline",
-        "this comparison cannot show anything",
-        values.get("where", ""),
+        "add a limit without a baseline", "this comparison cannot show anything", _where(values)
     ),
-    StepKind.RUN_AGAIN: _run_again,
-    StepKind.ADD_REPLIES: _add_replies,
-    StepKind.SETTLE: _settle,
-    StepKind.ADD_CASES: _add_cases,
-    StepKind.SET_LIMIT: _set_limit,
-    StepKind.REPEAT_BASELINE: _repeat_baseline,
-    StepKind.FIX_CASES: lambda values: StepWords(f"fix {values['cases']}", "and run again"),
-    StepKind.SETTLE_SKILL: _settle_skill,
-    StepKind.FIX_MUST_PASS: _fix_must_pass,
-    StepKind.SHOW_REGRESSED: lambda values: StepWords(
-        "all regressed cases", command=f'pytest --ftgate -vv "{values["node"]}"'
+    StepKind.DECLARE_MINIMUM: lambda values: StepWords(
+        "add min:", "this comparison cannot show a drop", _where(values)
     ),
+    StepKind.EXPLAIN: _explain,
+    StepKind.FIX_CASES: _fix_cases,
     StepKind.FIX_FORMAT: _fix_format,
     StepKind.FIX_LABEL: _fix_label,
+    StepKind.FIX_MUST_PASS: _fix_must_pass,
+    StepKind.FIX_PART: _fix_part,
     StepKind.FIX_TRAINING_DATA: lambda values: StepWords(str(values["remedy"])),
-    StepKind.LOWER_USAGE: lambda _: StepWords("choose a smaller model or a shorter prompt"),
-    StepKind.TRAIN_AGAIN: _train_again,
+    StepKind.IMPROVE_JUDGE: _improve_judge,
     StepKind.KEEP_THOUGHTS: lambda values: StepWords(
         "train on answers that keep the thoughts of the base",
         "if the change is intended, raise the limit under thoughts or remove it",
-        values.get("where", ""),
+        _where(values),
     ),
-    StepKind.CHECK_CAUSE: _check_cause,
-    StepKind.CHECK_IDENTITY: _check_identity,
-    StepKind.IMPROVE_JUDGE: _improve_judge,
+    StepKind.LOWER_USAGE: lambda _: StepWords("choose a smaller model or a shorter prompt"),
+    StepKind.MAKE_BASELINE: _make_baseline,
+    StepKind.RAISE_MAX_TOKENS: _raise_max_tokens,
+    StepKind.RAISE_MINIMUM: lambda values: StepWords(
+        "raise min: above the rate of guessing", where=_where(values)
+    ),
+    StepKind.REPEAT_BASELINE: _repeat_baseline,
+    StepKind.REQUEST_BOTH_AGAIN: _request_both,
+    StepKind.REQUEST_TO_MEASURE: _request_to_measure,
+    StepKind.RUN_AGAIN: _run_again,
+    StepKind.SETTLE: _settle,
+    StepKind.SETTLE_SKILL: _settle_skill,
+    StepKind.SET_LIMIT: _set_limit,
+    StepKind.SHIP_OTHER: _ship_other,
+    StepKind.SHOW_REGRESSED: _show_regressed,
+    StepKind.TRAIN_AGAIN: _train_again,
 }

@@ -14,13 +14,21 @@ from pytest_ftgate.suite.gate_kinds import MIN_FAMILY_CASES
 _STATE_LABELS = {"uninformative": "nothing to lose", "allowed": "may be lost"}
 #: A difficulty or language with fewer cases is not shown.
 _MIN_SLICE_CASES = 10
-#: Without -v, so many skills are named under the table of families.
-_MAX_SKILLS = 4
 #: The drifts of replies that a line below the table describes.
 _DESCRIBED = ("length", "refusals", "hedging")
 #: The columns of *skill_table*; "keeps" is the share of the base's ability that is left.
 _HEADERS = (
-    *("family · skill", "before", "after", "change", "n", "regressed", "fixed", "keeps", "verdict"),
+    *(
+        "family · skill",
+        "before",
+        "after",
+        "change (95 % CI)",
+        "n",
+        "regressed",
+        "fixed",
+        "keeps",
+        "verdict",
+    ),
 )
 
 
@@ -120,7 +128,7 @@ def part_names(results: SkillResults) -> list[str]:
 
 
 def skill_lines(verdict: Verdict, verbosity: int) -> Iterator[str]:
-    """Yield the lines of *skill_results_by_prompt*; with -v each skill has a row of its own."""
+    """Yield the families in a table; with -v each skill has a row, and the details follow."""
     for results in skill_results_by_prompt(verdict):
         yield ""
         if results.under:
@@ -128,9 +136,11 @@ def skill_lines(verdict: Verdict, verbosity: int) -> Iterator[str]:
         members = [part for part in results.members if not part.gated]
         hidden = [] if verbosity > 0 else members
         yield from _part_table(results, hidden)
-        yield from _skill_change_lines(hidden)
-        for head, items in results.details:
-            yield from _list_lines(head, items)
+        if verbosity > 0:
+            for head, items in results.details:
+                yield from _list_lines(head, items)
+    if verbosity <= 0:
+        return
     # What has a message stands in a note.
     quiet = [drift for drift in verdict.drifts if drift.what in _DESCRIBED and not drift.message]
     drifts = [
@@ -152,7 +162,7 @@ def _part_table(results: SkillResults, hidden: Sequence[Slice]) -> Iterator[str]
     ]
     has_families = any(part.kind == "family" for part, _ in shown)
     has_verdicts = any(row[-1] for _, row in shown)
-    headers = ["family" if has_families else "skill", "before", "after", "change"]
+    headers = ["family" if has_families else "skill", "before", "after", "change (95 % CI)"]
     headers += ["regressed", "keeps", *["verdict"] * has_verdicts]
     rows = [
         [*row[:4], f"{part.regressed} of {part.n}", _kept_share(part), *row[-1:] * has_verdicts]
@@ -163,19 +173,6 @@ def _part_table(results: SkillResults, hidden: Sequence[Slice]) -> Iterator[str]
 
 def _kept_share(part: Slice) -> str:
     return "–" if part.retention is None else percent(part.retention.share)
-
-
-def _skill_change_lines(skills: Sequence[Slice]) -> Iterator[str]:
-    """Yield the skills of the largest drops and gains, of those without a row in the table."""
-    by_change = sorted(skills, key=lambda part: part.change)
-    more = f"(-v shows all {len(skills)})" if len(skills) > _MAX_SKILLS else "(-v shows more)"
-    lost = [part for part in by_change if part.change < 0]
-    gained = [part for part in reversed(by_change) if part.change > 0]
-    for head, parts in (("lost", lost), ("gained", gained)):
-        items = [f"{part.name} {share_change(part.before, part.after)}" for part in parts]
-        if items:
-            yield from _list_lines(f"skills that {head} most {more}".rstrip(), items[:_MAX_SKILLS])
-            more = ""
 
 
 def _state_text(part: Slice) -> str:

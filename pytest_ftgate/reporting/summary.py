@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from pytest_ftgate.gates.number_text import (
     amount,
@@ -15,25 +14,24 @@ from pytest_ftgate.gates.number_text import (
     round_up,
     unsigned_points,
 )
-from pytest_ftgate.gates.statements import NextStep, StatementKind, StepKind, Value
+from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
-from pytest_ftgate.reporting.gate_summary import gate_lines, head_parts, rerun_line
-from pytest_ftgate.reporting.headlines import exam_phrase, half_gone_parts, headline
+from pytest_ftgate.reporting.gate_summary import action_lines, gate_lines, head_parts, rerun_line
+from pytest_ftgate.reporting.headlines import exam_phrase, headline
 from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
 from pytest_ftgate.reporting.next_steps import step_command, step_line
+from pytest_ftgate.reporting.phrases import half_gone_parts, limit
 from pytest_ftgate.reporting.tables import (
-    TextTable,
     changes_line,
     comparison_line,
     cost_lines,
     error_groups,
     format_table,
     gates_line,
-    limit_text,
     rank_verdicts,
     table_lines,
     usage_line,
-    verdict_rows,
+    verdict_table,
 )
 from pytest_ftgate.reporting.text import (
     break_command,
@@ -53,6 +51,7 @@ from pytest_ftgate.reporting.ungated import (
 )
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.results.run import Report, node_id, node_name
+from pytest_ftgate.results.steps import more_budget
 
 #: Colours repeat what the words say, so that a reader without colour misses nothing.
 _COLOURS = {
@@ -103,9 +102,7 @@ def detail_lines(report: Report, verbosity: int = 1, *, full_ladder: bool = Fals
     *verbosity* 0 is for the ladder, and for notes that are too long for the closing section.
     """
     lines = [*_verbose_lines(report, verbosity)] if verbosity > 0 else []
-    closing, passed = _closing_notes(report), _passed_notes(report)
-    if verbosity == 0 and _is_blocked(report) and passed:
-        lines += passed
+    closing = _closing_notes(report)
     if verbosity >= 0 and len(closing) > _note_room(report):
         lines += closing
     if full_ladder and not report.advice:
@@ -250,7 +247,7 @@ def _change_text(verdict: Verdict, check: Check) -> str:
 def _limit_reason(check: Check) -> str:
     """Return the limit of a check, and for a default one why it is so large."""
     if not check.has_default_limit:
-        return limit_text(check)
+        return limit(check)
     return f"limit {unsigned_points(check.limit)}: what {quantity(check.n, 'case')} can show"
 
 
@@ -262,6 +259,8 @@ def _short_lines(report: Report) -> Iterator[str]:
     for verdict in rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED:
             yield from fit_parts(head_parts(verdict, gate_name(report, verdict)))
+            for step in verdict.next[:1]:
+                yield from action_lines(step, step.role, remarks=False)
     for names, what, reason in error_groups(report):
         first = escape_controls(reason.strip()).partition("\n")[0]
         yield from wrap_lines(f"✗ {what}: {escape_controls(names)}: {first}", 0)
@@ -284,36 +283,10 @@ def _block_lines(report: Report, room: int) -> list[str]:
             hidden += others + 1
             break
         own = max(1, left - min(others, 3)) if len(lines) < _MIN_BLOCK else left - min(others, 1)
-        steps = next_steps(report, verdict)
-        block = gate_lines(verdict, gate_name(report, verdict), steps, own)
+        block = gate_lines(verdict, gate_name(report, verdict), own)
         lines += ["", *block] if len(block) > 1 or not lines or index == 0 else block
     more = [f"  … and {hidden} more (-v shows all)"] if hidden else []
     return [*lines, *more]
-
-
-def _ship_steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
-    """Yield the other variant of the suite that passed all its gates in this run, if any did.
-
-    A variant that is no baseline comes first, since it was made to replace that.
-    """
-    if verdict.outcome is not Outcome.FAILED:
-        return
-    outcomes: dict[str, list[Verdict]] = defaultdict(list)
-    for other in report.gated_verdicts:
-        if other.suite == verdict.suite and not other.node.partition("::")[0].endswith(".py"):
-            outcomes[other.variant].append(other)
-    baselines = {check.against for one in outcomes.values() for v in one for check in v.checks}
-    passed = [
-        (name in baselines, name, len(verdicts))
-        for name, verdicts in outcomes.items()
-        if name != verdict.variant and all(v.outcome is Outcome.PASSED for v in verdicts)
-    ]
-    unevaluated = " ".join(gate.node for gate in report.errors)
-    for is_baseline, name, gates in sorted(passed)[:1]:
-        if f"[{name}]" not in unevaluated:
-            values: dict[str, Value] = {"variant": name, "gates": gates, "for": verdict.variant}
-            values |= {"where": node_id(verdict).partition("::")[0]}
-            yield NextStep(StepKind.SHIP_OTHER, {**values, "is_baseline": is_baseline})
 
 
 def _error_lines(report: Report, names: str, what: str, reason: str) -> list[str]:
@@ -325,11 +298,12 @@ def _error_lines(report: Report, names: str, what: str, reason: str) -> list[str
         for wrapped in _reason_lines(escape_controls(line.removeprefix("│")))
     ]
     lines += [*why[:_MAX_REASON], *["    …"] * (len(why) > _MAX_REASON)]
-    options = [_more_budget(report)] if report.cost.stopped else []
+    usd = more_budget(report)
+    options = [f"--ftgate-max-usd={round_up(usd)}"] if usd else []
     # A reason may have kept gates of several suites from being evaluated.
     suites = {gate.node.partition("::")[0] for gate in report.errors}
     suite = next(iter(suites)) if len(suites) == 1 else ""
-    return [*lines, rerun_line(suite if suite != "pytest" else "", *filter(None, options))]
+    return [*lines, rerun_line(suite if suite != "pytest" else "", *options)]
 
 
 def _reason_lines(line: str) -> list[str]:
@@ -349,40 +323,9 @@ def first_action(report: Report) -> tuple[str, str, str] | None:
         return names, f"{what}: {first}", ""
     for verdict in rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED:
-            size, text = " ".join(head_parts(verdict, "")[1:]), headline(verdict)
-            # A headline is split at its semicolons there.
-            size = text if text.replace("; ", " ") == size else size
-            steps = next_steps(report, verdict)
-            return node_name(verdict), size, step_line(steps[0]) if steps else ""
+            step = f"{verdict.next[0].role}: {step_line(verdict.next[0])}" if verdict.next else ""
+            return node_name(verdict), headline(verdict), step
     return None
-
-
-def next_steps(report: Report, verdict: Verdict) -> tuple[NextStep, ...]:
-    """Return what to do about *verdict*: a likely cause first, since it may explain all of it.
-
-    Then comes what the whole run shows, and then the verdict's other steps.
-    """
-    causes = [step for step in verdict.next if step.kind is StepKind.CHECK_CAUSE]
-    others = [step for step in verdict.next if step.kind is not StepKind.CHECK_CAUSE]
-    return (*causes, *_ship_steps(report, verdict), *_with_budget(report, others))
-
-
-def _with_budget(report: Report, steps: Iterable[NextStep]) -> Iterator[NextStep]:
-    """Yield *steps*; where a budget stopped the run, going on comes first, with a larger budget."""
-    option = _more_budget(report) if report.cost.stopped else ""
-    if report.cost.stopped:
-        steps = sorted(steps, key=lambda step: step.kind is not StepKind.RUN_AGAIN)
-    for step in steps:
-        runs_again = option and step.kind is StepKind.RUN_AGAIN
-        yield replace(step, values={**step.values, "option": option}) if runs_again else step
-
-
-def _more_budget(report: Report) -> str:
-    """Return the option that pays for the requests that were not sent; "" for more minutes."""
-    cost, sent = report.cost, report.requests.sent
-    if "--ftgate-max-usd" not in cost.stopped or not sent or not cost.asked:
-        return ""
-    return f"--ftgate-max-usd {round_up(float(cost.asked) / sent * cost.unasked * 1.2)}"
 
 
 # What passed, what it cost, and notes -----------------------------------------------------------
@@ -501,18 +444,16 @@ def _gate_table(verdicts: Sequence[Verdict]) -> list[str]:
 
     Tried in this order: limits in words, limits as signs, no limits, wrapped names.
     """
-    headers = ["variant", "gate", "before", "after", "change", "n", "verdict", "limit"]
-    rows, short_rows = verdict_rows(verdicts), verdict_rows(verdicts, short_limits=True)
-    bare_rows = [row[:-1] for row in short_rows]
+    short = verdict_table(verdicts, short=True)
+    bare = verdict_table(verdicts, leave_out=("limit",))
     lines: list[str] = []
-    for layout in (rows, short_rows, bare_rows) if verdicts else ():
-        table = format_table(layout, headers[: len(layout[0])], (2, 3, 5))
-        lines = [f"  {line}" for line in table.split("\n")]
+    for table in (verdict_table(verdicts), short, bare) if verdicts else ():
+        lines = [f"  {line}" for line in format_table(table.rows, *table[::2]).split("\n")]
         if max(map(cell_count, lines)) <= line_width():
             return lines
-    for layout in (short_rows, bare_rows) if verdicts else ():
+    for table in (short, bare) if verdicts else ():
         # An interval must not be wrapped.
-        lines = table_lines(TextTable(headers[: len(layout[0])], layout, (2, 3, 4, 5)))
+        lines = table_lines(table._replace(right_columns=(*table.right_columns, 4)))
         if max(map(cell_count, lines)) <= line_width():
             break
     return lines

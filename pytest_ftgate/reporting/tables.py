@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -14,11 +14,8 @@ from pytest_ftgate.gates.number_text import (
     amount,
     duration,
     percent,
-    percent_interval,
     points,
-    points_interval,
     quantity,
-    signed_percent,
     unsigned_points,
     usd,
 )
@@ -33,7 +30,17 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Gain
-from pytest_ftgate.reporting.headlines import has_no_limit
+from pytest_ftgate.reporting.phrases import (
+    change_size,
+    change_span,
+    decimals,
+    has_no_limit,
+    level,
+    level_span,
+    limit,
+    size,
+    span,
+)
 from pytest_ftgate.reporting.text import cell_count, escape_controls, line_width, shorten
 from pytest_ftgate.results.run import SAME_ERROR, FileChange, FileChanges, Report
 from pytest_ftgate.scoring.score import LabelMetrics
@@ -140,13 +147,36 @@ def _draw(
     return text.replace(_NO_BREAK_SPACE, " ").split("\n")
 
 
-def verdict_rows(verdicts: Iterable[Verdict], *, short_limits: bool = False) -> list[list[str]]:
-    """Return a row for each verdict, those that block first.
+class Column(NamedTuple):
+    """A column of the table of verdicts; every medium that shows one iterates over COLUMNS.
 
-    *short_limits* writes limits as ``≥ 80 %`` instead of ``min 80 %``.
+    Attributes:
+        key: its name in a page, where a column has a style of its own.
+        cell: returns its text for a verdict.
+        is_right: whether it is aligned right.
+        short_cell: returns a shorter text where a line has no room; by default *cell*.
     """
-    limit_cell = _short_limit_cell if short_limits else limit_text
-    return [_verdict_row(verdict, limit_cell) for verdict in rank_verdicts(verdicts)]
+
+    key: str
+    header: str
+    cell: Callable[[Verdict], str]
+    is_right: bool = False
+    short_cell: Callable[[Verdict], str] | None = None
+
+
+def verdict_table(
+    verdicts: Iterable[Verdict], *, leave_out: Collection[str] = (), short: bool = False
+) -> TextTable:
+    """Return the table of *verdicts*, those that block first.
+
+    *leave_out* are the keys of columns that are not shown. *short* uses short cells: ``≥ 80 %`` for
+    ``min 80 %``.
+    """
+    columns = [column for column in COLUMNS if column.key not in leave_out]
+    cells = [(column.short_cell if short else None) or column.cell for column in columns]
+    rows = [[cell(verdict) for cell in cells] for verdict in rank_verdicts(verdicts)]
+    right = [index for index, column in enumerate(columns) if column.is_right]
+    return TextTable([column.header for column in columns], rows, right)
 
 
 def source_link(report: Report, verdict: Verdict) -> str:
@@ -178,104 +208,111 @@ def _shortfall(verdict: Verdict) -> float:
     return lowest - check.after
 
 
-def _verdict_row(verdict: Verdict, limit_cell: Callable[[Check], str]) -> list[str]:
-    head, deciding = [verdict.variant, verdict.gate], verdict.check
-    if deciding is None:
-        note = "" if verdict.measured else "not measured"
-        return [*head, "", "", "", "", outcome_label(verdict), note]
-    # If a minimum decided, the drop still shows the level before. Cost and latency limits each
-    # bound another figure, so they show their own.
+def _shown_check(verdict: Verdict) -> Check | None:
+    """Return the check whose numbers a row shows.
+
+    If a minimum decided, the drop still shows the level before. Cost and latency limits each bound
+    another figure, so they show their own.
+    """
+    deciding = verdict.check
+    if deciding is None or deciding.measure:
+        return deciding
     comparisons = (
         check
         for check in (deciding, *verdict.checks)
         if check.unit == "share" and check.before is not None and not check.measure
     )
-    shown = deciding if deciding.measure else next(comparisons, deciding)
-    before = "" if shown.before is None else amount(shown.before, shown.unit)
-    change = _change_cell(shown)
-    if shown.before is None and verdict.shown_change is not None:
-        before = percent(verdict.shown_change.before)
-        change = change_cell(verdict.shown_change)
-    return [
-        *(*head, before, amount(shown.after, shown.unit), change),
-        *(cases_cell(shown), outcome_label(verdict), limit_cell(deciding)),
-    ]
+    return next(comparisons, deciding)
 
 
-def cases_cell(check: Check) -> str:
+def _before_cell(verdict: Verdict) -> str:
+    check = _shown_check(verdict)
+    if check is None:
+        return ""
+    if check.before is not None:
+        return level(check.before, check.unit, decimals(check))
+    return percent(verdict.shown_change.before) if verdict.shown_change else ""
+
+
+def _after_cell(verdict: Verdict) -> str:
+    check = _shown_check(verdict)
+    if check is None:
+        return ""
+    after = level(check.after, check.unit, decimals(check))
+    bounds = "" if check.before is not None else level_span(check.low, check.high, check.unit)
+    return f"{after} ({bounds.partition(' %')[0]})" if bounds else after
+
+
+def _change_cell(verdict: Verdict) -> str:
+    """Return the observed change with its interval; "" without a comparison."""
+    check = _shown_check(verdict)
+    if check is not None and check.is_unchanged:
+        return "unchanged"
+    if check is not None and check.before is not None:
+        if check.unit != "share":
+            bounds = change_span(check)
+            return f"{size(check)} ({bounds})" if bounds else size(check)
+        return change_cell(check, decimals(check))
+    return change_cell(verdict.shown_change) if verdict.shown_change and check else ""
+
+
+def change_cell(part: Check | Slice | Gain | ShownChange, digits: int = 0) -> str:
+    """Return a change with its interval: ``down 9 (3 to 15)``."""
+    bounds = span(part.low, part.high, digits)
+    change = change_size(part.change or 0.0, digits).removesuffix("s").removesuffix(" point")
+    return f"{change} ({bounds})" if bounds else change
+
+
+def _cases_cell(verdict: Verdict) -> str:
     """Return the number of cases, with that of unrelated ones if it is smaller: ``30 (29)``."""
+    check = _shown_check(verdict)
+    if check is None:
+        return ""
     related = check.units is not None and check.units < check.n
     return f"{check.n} ({check.units})" if related else str(check.n)
 
 
-def _change_cell(check: Check) -> str:
-    """Return the observed change with its interval; without a comparison, the interval alone."""
-    if check.is_unchanged:
-        return "unchanged"
-    if check.before is None:
-        return _interval_cell(check)
-    if check.unit != "share":
-        change = "" if check.rise is None else signed_percent(check.rise)
-        return f"{change} {percent_interval(check.low, check.high)}".strip()
-    return _points_cell(check.after - check.before, check.low, check.high)
+def _limit_cell(verdict: Verdict) -> str:
+    """Return the limit of the check that decided: ``limit 5``, ``min 80 %``, ``default 9``."""
+    check = verdict.check
+    if check is None:
+        return "" if verdict.measured else "not measured"
+    if check.has_default_limit:
+        return f"default {unsigned_points(check.limit)}"
+    return limit(check)
 
 
-def change_cell(part: Slice | Gain | ShownChange) -> str:
-    """Return a change with its interval: ``−9 (−15 −3)``."""
-    return _points_cell(part.change, part.low, part.high)
-
-
-def _points_cell(change: float, low: float | None, high: float | None) -> str:
-    return f"{points(change)} {points_interval(low, high)}"
-
-
-def _limit_parts(check: Check) -> tuple[str, str]:
-    """Return the word for a limit, and the limit itself."""
-    if check.kind is CheckKind.MUST_PASS:
-        return "must", "pass"
-    if has_no_limit(check):
-        return "no", "limit"
-    if check.unit != "share":
-        if check.before is None:
-            return "limit", amount(check.limit, check.unit)
-        return "limit", signed_percent(check.limit)
-    if check.before is None:
-        return "min", percent(check.limit)
-    return "default" if check.has_default_limit else "limit", unsigned_points(check.limit)
-
-
-def limit_text(check: Check) -> str:
-    """Return the limit of a check with its word: ``limit 5``, ``min 80 %``."""
-    return " ".join(_limit_parts(check))
-
-
-def _short_limit_cell(check: Check) -> str:
-    if check.kind is CheckKind.MUST_PASS or has_no_limit(check):
-        return limit_text(check)
+def _short_limit_cell(verdict: Verdict) -> str:
+    check = verdict.check
+    if check is None or check.kind is CheckKind.MUST_PASS or has_no_limit(check):
+        return _limit_cell(verdict)
     if check.unit == "share" and check.before is not None:
         return f"≥ {points(-check.limit)}"
-    sign = "≥" if check.unit == "share" else "≤"
-    return f"{sign} {_limit_parts(check)[1]}"
+    return f"{'≥' if check.unit == 'share' else '≤'} {_limit_cell(verdict).partition(' ')[2]}"
+
+
+#: The columns of the table of verdicts in their order.
+COLUMNS = (
+    Column("variant", "variant", lambda verdict: verdict.variant),
+    Column("gate", "gate", lambda verdict: verdict.gate),
+    Column("before", "before", _before_cell, is_right=True),
+    Column("after", "after", _after_cell, is_right=True),
+    Column("change", "change (95 % CI)", _change_cell),
+    Column("cases", "cases", _cases_cell, is_right=True),
+    Column("verdict", "verdict", outcome_label),
+    Column("limit", "limit", _limit_cell, short_cell=_short_limit_cell),
+)
 
 
 def rate_interval(low: float | None, high: float | None) -> str:
     """Return the interval of a rate in percent, ``(88 to 98)``; "" if there is none."""
-    return "" if low is None or high is None else f"({round(low * 100)} to {round(high * 100)})"
+    bounds = level_span(low, high).removesuffix(" %")
+    return f"({bounds})" if bounds else ""
 
 
 def rate_cell(rate: float | None, low: float | None, high: float | None) -> str:
     """Return a rate with its interval, ``94 % (88 to 98)``; "" if it is not known."""
     return "" if rate is None else f"{percent(rate)} {rate_interval(low, high)}".rstrip()
-
-
-def _interval_cell(check: Check) -> str:
-    if check.unit == "share":
-        return rate_interval(check.low, check.high)
-    low, high = (
-        "…" if bound is None else amount(bound, check.unit).partition(" ")[0]
-        for bound in (check.low, check.high)
-    )
-    return "" if low == high else f"({low} to {high})"
 
 
 def slice_rows(slices: Sequence[Slice]) -> list[list[str]]:
@@ -284,10 +321,7 @@ def slice_rows(slices: Sequence[Slice]) -> list[list[str]]:
     return [
         [
             f"{part.kind} {part.name}" if several_kinds else part.name,
-            percent(part.before),
-            percent(part.after),
-            change_cell(part),
-            str(part.n),
+            *(percent(part.before), percent(part.after), change_cell(part), str(part.n)),
             part.state,
         ]
         for part in slices

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_ftgate.gates.number_text import percent, points
-from pytest_ftgate.gates.statements import NextStep
+from pytest_ftgate.gates.number_text import percent
 from pytest_ftgate.gates.verdict import (
-    UNCHANGED,
-    Check,
-    CheckKind,
     Finding,
     FormatErrorShare,
     JudgeValidation,
@@ -19,10 +15,10 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
 )
-from pytest_ftgate.reporting.explain import explain, frequency_phrase, interval_phrase
+from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.flips import flip_lines
-from pytest_ftgate.reporting.headlines import headline, shown_change_text, usage_text
-from pytest_ftgate.reporting.next_steps import step_command, step_text
+from pytest_ftgate.reporting.headlines import headline, shown_change_text
+from pytest_ftgate.reporting.phrases import doubt, other_check
 from pytest_ftgate.reporting.skills import skill_lines
 from pytest_ftgate.reporting.tables import (
     TextTable,
@@ -40,7 +36,6 @@ from pytest_ftgate.reporting.text import (
     wrap_after,
     wrap_lines,
 )
-from pytest_ftgate.results.run import node_id
 from pytest_ftgate.scoring.score import LabelMetrics
 
 #: Rows of a table of format errors; -v shows all.
@@ -184,22 +179,25 @@ def verdict_section(
     case_details: Mapping[str, Sequence[str]] | None = None,
     case_command: Callable[[str], str] | None = None,
 ) -> str:
-    """Return the section of one verdict that blocks.
+    """Return the section of one verdict that blocks; the closing section says what to do.
 
     Args:
         verdict: of a gate.
-        verbosity: below 0 the headline and the next step; 0 a few cases too; 1 more of them and
-            the explanation; 2 all that the verdict carries.
+        verbosity: below 0 the headline; 0 tables and a case too; 1 more cases, the notes and the
+            explanation; 2 all that the verdict carries.
         max_cases: how many cases are shown; None leaves it to *verbosity*.
         case_details: see *flip_lines*.
         case_command: see *flip_lines*.
     """
-    lines = [*wrap_lines(escape_controls(headline(verdict)), 0), *certainty_lines(verdict)]
+    lines = wrap_lines(escape_controls(headline(verdict)), 0)
+    if verdict.outcome is Outcome.INCONCLUSIVE and verdict.check is not None:
+        sentence = doubt(verdict.check)
+        lines += wrap_lines(escape_controls(sentence), 0) if sentence else []
     if verbosity >= 0:
         lines += _detail_lines(verdict, verbosity)
         lines += flip_lines(verdict, verbosity, max_cases, case_details or {}, case_command)
-    lines += ["", *_next_step_lines(verdict.next)] if verdict.next else []
-    lines += ["", *_explanation_lines(verdict, verbosity)]
+    if verbosity > 0:
+        lines += ["", *_explanation_lines(verdict)]
     return "\n".join(lines)
 
 
@@ -209,22 +207,17 @@ def _detail_lines(verdict: Verdict, verbosity: int) -> list[str]:
         lines += skill_lines(verdict, verbosity)
     else:
         lines += [*_slice_table(verdict.slices), *_label_table(verdict.labels, verbosity)]
-    others = [*other_check_lines(verdict)]
+    others = [*other_check_lines(verdict)] if verbosity > 0 else []
     lines += ["", *others] if others else []
     lines += [*_format_error_lines(verdict, verbosity), *_judge_lines(verdict)]
-    for note in verdict.notes:
+    for note in verdict.notes if verbosity > 0 else ():
         lines += wrap_lines(f"note: {escape_controls(note)}")
     return lines
 
 
-def _explanation_lines(verdict: Verdict, verbosity: int) -> Iterator[str]:
-    """Yield the explanation with -v, else the command that prints it."""
-    if verbosity <= 0:
-        yield f'  why:  pytest-ftgate explain "{node_id(verdict)}"'
-        return
+def _explanation_lines(verdict: Verdict) -> Iterator[str]:
     for index, sentence in enumerate(explain(verdict)):
-        head = "  why:  " if index == 0 else "        "
-        yield from wrap_after(head, sentence)
+        yield from wrap_after("        " if index else "  why:  ", sentence)
 
 
 def fact_lines(verdict: Verdict) -> list[str]:
@@ -238,7 +231,7 @@ def _slice_table(slices: Sequence[Slice]) -> list[str]:
     if not slices:
         return []
     head = slices[0].kind if len({part.kind for part in slices}) == 1 else "slice"
-    headers = [head, "before", "after", "change", "n", "verdict"]
+    headers = [head, "before", "after", "change (95 % CI)", "n", "verdict"]
     return ["", *table_lines(TextTable(headers, slice_rows(slices), (1, 2, 4)))]
 
 
@@ -252,69 +245,11 @@ def _label_table(labels: Sequence[LabelMetrics], verbosity: int) -> list[str]:
     return ["", *table_lines(TextTable(headers, rows, (1, 2, 3, 4, 5))), *more]
 
 
-def certainty_lines(verdict: Verdict) -> list[str]:
-    """Return the certainty of a verdict that did not pass, in plain English."""
-    check = verdict.check
-    if check is None or check.outcome is Outcome.PASSED or check.kind is CheckKind.MUST_PASS:
-        return []
-    return wrap_lines(_certainty_text(verdict, check), 0)
-
-
-def _certainty_text(verdict: Verdict, check: Check) -> str:
-    if check.unit != "share":
-        return f"{check.n} {'times' if check.unit == 'ms' else 'cases'}; {interval_phrase(check)}."
-    if check.p_fail is None and check.before is not None:
-        return (
-            f"{check.n} cases; with 95 % confidence the true change is "
-            f"{points(check.low or 0)} to {points(check.high or 0)} points."
-        )
-    if check.before is None:
-        interval = f"{(check.low or 0) * 100:.0f} to {(check.high or 0) * 100:.0f} %"
-        return f"{check.n} cases; with 95 % confidence the true share is {interval}."
-    text = f"{check.n} cases: {verdict.regressed} regressed, {verdict.fixed} fixed. "
-    if check.measure:
-        text = f"{check.n} cases: {check.regressed:g} lost their thought, {check.fixed:g} got one. "
-    if check.outcome is Outcome.FAILED or (check.p_fail or 1) <= check.alarm:
-        chance = frequency_phrase(check.p_fail or 0)
-        return f"{text}Without a real drop this or worse would be seen {chance}."
-    if check.p_pass is not None:
-        chance = frequency_phrase(check.p_pass)
-        return f"{text}A drop as large as the limit would look like this or better {chance}."
-    return text
-
-
 def other_check_lines(verdict: Verdict) -> Iterator[str]:
     """Yield a sentence on each check that did not decide, and on a change that no check limits."""
     for index, check in enumerate(verdict.checks):
         if index != verdict.deciding:
-            remarks = [UNCHANGED] if check.is_unchanged else []
-            remarks += [", ".join(check.case_ids), check.note]
-            remark = "; ".join(filter(None, remarks))
-            note = f" ({remark})" if remark else ""
-            yield from wrap_lines(f"{_check_text(check)}: {check.outcome}{note}")
+            note = f" ({check.note})" if check.note else ""
+            yield from wrap_lines(f"{escape_controls(other_check(check))}: {check.outcome}{note}")
     if change := shown_change_text(verdict):
         yield from wrap_lines(escape_controls(change))
-
-
-def _check_text(check: Check) -> str:
-    if check.kind is CheckKind.MUST_PASS:
-        return f"must-pass cases: {round(check.after * check.n)} of {check.n} are right"
-    if check.unit != "share":
-        return usage_text(check)
-    if check.before is None:
-        return f"against the minimum of {percent(check.limit)}: {percent(check.after)}"
-    under = f" under the {check.under}" if check.under else ""
-    what = f"{check.measure} " * bool(check.measure)
-    rates = f"{percent(check.before)} → {percent(check.after)}"
-    return f"{what}against {check.against}{under}: {rates}"
-
-
-def _next_step_lines(steps: Sequence[NextStep]) -> Iterator[str]:
-    for index, step in enumerate(steps):
-        head = "  next: " if index == 0 else "        "
-        command = step_command(step)
-        text = f"{step_text(step)}:" if command else step_text(step)
-        yield from wrap_after(head, text)
-        # A command must not be wrapped.
-        if command:
-            yield f"        {command}"

@@ -107,7 +107,7 @@ def _steps_with_text(
     verdict: Verdict, steps: Sequence[Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
     return [
-        {"text": step_text(step), "command": step_command(step), **fields}
+        {"role": step.role, "text": step_text(step), "command": step_command(step), **fields}
         for step, fields in zip(verdict.next, steps, strict=True)
     ]
 

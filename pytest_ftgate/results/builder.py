@@ -21,6 +21,7 @@ from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.results.history import GitError, git_output
 from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun, overall_verdict
+from pytest_ftgate.results.steps import with_steps
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.weights import file_sha256
 
@@ -72,10 +73,11 @@ def build_report(
         max_usd=settings.max_usd,
         notes=tuple(dict.fromkeys(map(replace_lone_surrogates, (*sentences, *notes)))),
         facts=facts,
+        options=settings.options,
         suites=_suite_runs(settings.root, chain.from_iterable(part.suites for part in parts)),
         **found,
     )
-    return replace(report, verdict=overall_verdict(report))
+    return with_steps(replace(report, verdict=overall_verdict(report)))
 
 
 def _merge_counts(counts: Sequence[RequestCounts]) -> RequestCounts:

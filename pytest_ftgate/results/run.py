@@ -96,7 +96,8 @@ def _values_as_typed(
     values: Mapping[str, Value], typed: Callable[[str], str]
 ) -> Mapping[str, Value]:
     """Return the values of a next step, with its paths and node ids as the user types them."""
-    names = {key: str(values[key]) for key in ("node", "suite", "where") if key in values}
+    paths = ("node", "record", "suite", "where")
+    names = {key: str(values[key]) for key in paths if key in values}
     return {**values, **{key: typed(name) for key, name in names.items()}}
 
 
@@ -356,6 +357,7 @@ class Report:
         file_changes: how the files that decide differ from the base branch.
         unselected: the suites below the root directory in which no gate was selected.
         left_out: the gates that were deselected or skipped, by node id.
+        options: the options of the command line that a command which goes on repeats.
     """
 
     verdict: Literal["passed", "blocked"]
@@ -375,6 +377,7 @@ class Report:
     file_changes: FileChanges = field(default_factory=FileChanges)
     unselected: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
     @property
     def gated_verdicts(self) -> tuple[Verdict, ...]:

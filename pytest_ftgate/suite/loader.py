@@ -263,8 +263,23 @@ def resolve_suite(source: SuiteSource) -> Suite:
         suite,
         files=tuple(source.files),
         globs=tuple(source.globs),
+        places=_places(source),
         warnings=tuple(dict.fromkeys(source.warnings)),
     )
+
+
+#: The keys of a suite that a step may advise to edit.
+_EDITED = ("baseline", "variants", "gates", "reply")
+
+
+def _places(source: SuiteSource) -> Mapping[str, str]:
+    """Return where the keys stand that a step may advise to edit."""
+    file = source.display_path(source.path)
+    return {
+        ".".join(map(str, key_path)): f"{file}:{line}"
+        for key_path, line in source.document.lines.items()
+        if key_path and key_path[0] in _EDITED and len(key_path) <= 3  # noqa: PLR2004 - gates.G.key
+    }
 
 
 def _build_suite(source: SuiteSource, declared: DeclaredSuite) -> Suite:

@@ -474,6 +474,8 @@ class Suite:
         files: the files that the suite names, and the links that lead to them.
         globs: the patterns of files that it names, each with the folder that it starts from.
         warnings: what is probably a mistake in its files.
+        places: where its keys stand: the file, relative to the root directory, and the line, by
+            key, such as ``baseline`` or ``gates.accuracy.max_drop``.
         only_for: the test that alone may use the replies of functions, since it may have patched
             them; "" if every gate may.
         reads_cache: True if that test may use what the cache has.
@@ -497,6 +499,7 @@ class Suite:
     files: tuple[Path, ...] = ()
     globs: tuple[tuple[Path, str], ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
     only_for: str = ""
     reads_cache: bool = True
 

@@ -19,9 +19,9 @@ from pytest_ftgate.gates.number_text import (
 )
 from pytest_ftgate.gates.verdict import Check, CheckKind, FormatErrorShare, Outcome, Slice, Verdict
 from pytest_ftgate.recommend.advice import CostByVolume
-from pytest_ftgate.reporting.headlines import is_half_gone
 from pytest_ftgate.reporting.html.case_data import cases_link
 from pytest_ftgate.reporting.ladder import monthly_cost_table
+from pytest_ftgate.reporting.phrases import is_half_gone
 from pytest_ftgate.reporting.skills import (
     SkillResults,
     part_names,

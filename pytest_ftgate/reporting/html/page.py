@@ -19,7 +19,13 @@ from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting.explain import explain
-from pytest_ftgate.reporting.headlines import advice_headline, advice_subject, exam_phrase, headline
+from pytest_ftgate.reporting.headlines import (
+    advice_headline,
+    advice_subject,
+    exam_phrase,
+    headline,
+    verdict_words,
+)
 from pytest_ftgate.reporting.html import charts
 from pytest_ftgate.reporting.html.case_data import cases_link, confusion_values, pack_cases
 from pytest_ftgate.reporting.html.charts import Chart
@@ -34,8 +40,8 @@ from pytest_ftgate.reporting.ladder import (
 )
 from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.reporting.skills import skill_results_by_prompt, skill_table
-from pytest_ftgate.reporting.summary import next_steps
 from pytest_ftgate.reporting.tables import (
+    COLUMNS,
     changes_line,
     comparison_line,
     drift_rows,
@@ -48,15 +54,10 @@ from pytest_ftgate.reporting.tables import (
     slice_rows,
     source_link,
     usage_line,
-    verdict_rows,
 )
 from pytest_ftgate.reporting.text import escape_controls, line_ranges
 from pytest_ftgate.reporting.ungated import unfailing_gates, unselected_line
-from pytest_ftgate.reporting.verdict import (
-    certainty_lines,
-    judge_tables,
-    other_check_lines,
-)
+from pytest_ftgate.reporting.verdict import judge_tables, other_check_lines
 from pytest_ftgate.results.run import Report, node_id, node_name
 from pytest_ftgate.settings import DOCS_URL
 
@@ -230,11 +231,18 @@ def _templates() -> Environment:
 # The values of each section -------------------------------------------------------------------
 
 
+#: The columns of the table of verdicts on the page: what blocks is seen first.
+_PAGE_COLUMNS = (
+    *(column for column in COLUMNS if column.key == "verdict"),
+    *(column for column in COLUMNS if column.key != "verdict"),
+)
+
+
 def _verdicts(report: Report) -> _Values:
     ranked = rank_verdicts(report.gated_verdicts)
-    rows = verdict_rows(ranked)
     return {
-        "rows": [(row, v, _anchor(v)) for row, v in zip(rows, ranked, strict=True)],
+        "columns": _PAGE_COLUMNS,
+        "rows": [({c.key: c.cell(v) for c in COLUMNS}, v, _anchor(v)) for v in ranked],
         "errors": error_groups(report),
         "details": [_verdict_values(report, verdict) for verdict in ranked],
         "explored": _explored_suites(report),
@@ -256,15 +264,14 @@ def _verdict_values(report: Report, verdict: Verdict) -> Mapping[str, Any]:
     format_errors = (("format error", verdict.format_errors), ("rule broken", verdict.broken_rules))
     return {
         "verdict": verdict,
-        "headline": headline(verdict),
-        "next": [(step_text(step), step_command(step)) for step in next_steps(report, verdict)],
+        "words": verdict_words(verdict),
+        "next": [(step.role, step_text(step), step_command(step)) for step in verdict.next],
         "anchor": _anchor(verdict),
         "node": node_id(verdict),
         "source": source_link(report, verdict),
         "name": node_name(verdict),
         "cases": _verdict_link(verdict, "regressed"),
         "outcome": outcome_label(verdict),
-        "certainty": " ".join(certainty_lines(verdict)),
         "other_checks": list(other_check_lines(verdict)),
         "explanation": list(explain(verdict)),
         "judges": list(judge_tables(verdict)),

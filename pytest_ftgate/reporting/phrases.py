@@ -1,0 +1,574 @@
+"""The phrase book: each part of a verdict in words, once. Media choose the parts that they show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from pytest_ftgate.gates.number_text import (
+    amount,
+    percent,
+    points,
+    quantity,
+    share_change,
+    signed_percent,
+    unsigned_points,
+)
+from pytest_ftgate.gates.statements import StatementKind
+from pytest_ftgate.gates.verdict import (
+    MIN_RATE_TO_LOSE,
+    UNCHANGED,
+    Check,
+    CheckKind,
+    Outcome,
+    Slice,
+    Verdict,
+)
+
+#: What differs by less than this is equal; it is shown by no decimal.
+_VISIBLE = 0.0005
+#: The most names of a list of skills, and of cases.
+_MAX_NAMED, _MAX_CASES = 4, 3
+#: Fewer right answers may well be lost by chance.
+_MIN_LOST_CASES = 4
+
+
+class Relation(StrEnum):
+    """How what was measured relates to the limit; every sentence on a check branches on it."""
+
+    WITHIN = "within"
+    UNCHANGED = "unchanged"
+    BEYOND = "beyond"
+    LIKELY_BEYOND = "likely beyond"
+    REAL = "real"
+    LIKELY = "likely"
+    OPEN = "open"
+    BLIND = "blind"
+    MISSING = "missing"
+    DRIFTED = "drifted"
+
+
+def relation(check: Check) -> Relation:
+    """Return how *check* relates to its limit."""
+    return next(kind for kind, applies in _RELATIONS if applies(check))
+
+
+def _excludes_zero(check: Check) -> bool:
+    return check.before is not None and check.high is not None and check.high < 0.0
+
+
+#: The first that applies counts.
+_RELATIONS: Sequence[tuple[Relation, Callable[[Check], bool]]] = (
+    (Relation.DRIFTED, lambda check: check.has_drifted),
+    (Relation.BLIND, lambda check: not check.informative),
+    (Relation.UNCHANGED, lambda check: check.is_unchanged),
+    (Relation.BEYOND, lambda check: check.outcome is Outcome.FAILED),
+    (Relation.WITHIN, lambda check: check.outcome is not Outcome.INCONCLUSIVE),
+    (Relation.MISSING, lambda check: check.missing > 0),
+    (Relation.REAL, lambda check: check.drop_is_shown),
+    (Relation.LIKELY_BEYOND, lambda check: check.is_beyond),
+    (Relation.LIKELY, _excludes_zero),
+    (Relation.OPEN, lambda _: True),
+)
+
+
+# What is measured -------------------------------------------------------------------------------
+
+_MEASURES = {
+    "format": "replies in the right format",
+    "macro_f1": "macro-F1",
+    "thoughts": "replies with a thought",
+}
+
+
+def subject(verdict: Verdict) -> str:
+    """Return what a verdict is about: ``accuracy``, ``general skills``, a function in words."""
+    check = verdict.check
+    if check is not None and check.measure:
+        return _MEASURES.get(check.measure, check.measure)
+    if verdict.statement.kind is StatementKind.SKILLS:
+        under = check.under if check else ""
+        return f"general skills under the {under}" if under else "general skills"
+    return measure_name(verdict.statement.values)
+
+
+def measure_name(values: Mapping[str, Any]) -> str:
+    """Return what a gate measures, from the values of its statement."""
+    if "function" not in values:
+        measure = str(values["measure"])
+        return _MEASURES.get(measure, measure)
+    # Names such as TestTone::test_never_promises[formal] read as a sentence.
+    name = str(values["function"]).rpartition("::")[2].removeprefix("test_")
+    return name.replace("[", " (").replace("]", ")").replace("_", " ") + ":"
+
+
+def figure_name(check: Check) -> str:
+    """Return what a check of cost, latency, thoughts or divergence measures."""
+    if check.unit == "nats":
+        return "divergence from its base"
+    if check.unit == "usd":
+        return "cost of 1,000 requests"
+    if check.measure:
+        return "length of a thought"
+    return "95 in 100 replies take up to" if check.kind is CheckKind.P95 else "median latency"
+
+
+# Levels, size, interval, limit ------------------------------------------------------------------
+
+
+def decimals(check: Check) -> int:
+    """Return 1 if whole percent hide on which side of its limit a rate or a change is, else 0."""
+    value = check.after if check.before is None else abs(check.after - check.before)
+    hidden = round(value * 100) == round(check.limit * 100)
+    return int(check.unit == "share" and hidden and abs(value - check.limit) >= _VISIBLE)
+
+
+def level(value: float, unit: str = "share", digits: int = 0) -> str:
+    """Return a value in its unit: ``98 %``, ``0.42 USD``, ``1,500 ms``."""
+    return percent(value, digits) if unit == "share" else amount(value, unit)
+
+
+def _level_digits(check: Check, digits: int) -> int:
+    """Return the decimals with which the levels agree with the size of the change."""
+    if check.before is None or check.unit != "share":
+        return digits
+    rounded = round(check.after * 100) - round(check.before * 100)
+    return digits or int(rounded != round((check.after - check.before) * 100))
+
+
+def levels(check: Check, variant: str = "") -> str:
+    """Return ``current 98 % → candidate 87 %``, or without *variant* ``98 % → 87 %``."""
+    digits = _level_digits(check, decimals(check))
+    now = level(check.after, check.unit, digits)
+    if check.before is None:
+        return now
+    before = level(check.before, check.unit, digits)
+    if not variant:
+        return f"{before} → {now}"
+    return f"{check.against} {before} → {variant} {now}"
+
+
+def size(check: Check, digits: int | None = None) -> str:
+    """Return the size of a change: ``down 11 points``, ``up 12 %``; of a level the level."""
+    digits = decimals(check) if digits is None else digits
+    if check.is_unchanged:
+        return UNCHANGED
+    if check.before is None:
+        return level(check.after, check.unit, digits)
+    if check.unit != "share":
+        return "" if check.rise is None else _directed_percent(check.rise)
+    return change_size(check.after - check.before, digits)
+
+
+def change_size(change: float, digits: int = 0) -> str:
+    """Return a change of a share: ``down 11 points``, ``up 1 point``, ``no change``."""
+    text = f"{abs(change) * 100:,.{digits}f}"
+    if not float(text.replace(",", "")):
+        return "no change"
+    return f"{'down' if change < 0 else 'up'} {text} {'point' if text == '1' else 'points'}"
+
+
+def _directed_percent(rise: float) -> str:
+    return f"{'down' if rise < 0 else 'up'} {percent(abs(rise))}" if round(rise, 4) else "no change"
+
+
+def interval(check: Check, digits: int | None = None) -> str:
+    """Return ``95 % CI 8 to 15``, of a level ``95 % CI 60 to 79 %``; "" if there is none."""
+    digits = decimals(check) if digits is None else digits
+    if check.is_unchanged:
+        return ""
+    if check.before is None:
+        text = level_span(check.low, check.high, check.unit, digits)
+    else:
+        text = change_span(check, digits)
+    return f"95 % CI {text}" if text else ""
+
+
+def change_span(check: Check, digits: int = 0) -> str:
+    """Return the bounds of a change, in points or in percent of the amount before."""
+    text = span(check.low, check.high, digits)
+    return f"{text} %" if text and check.unit != "share" else text
+
+
+def span(low: float | None, high: float | None, digits: int = 0) -> str:
+    """Return the bounds of a change in points: ``8 to 15``, ``8 down to 1 up``; "" for none.
+
+    Where both lie on one side, the size of the change says on which.
+    """
+    if (low is None and high is None) or low == high:
+        return ""
+    down = [None if bound is None else round(-bound * 100, digits) for bound in (low, high)]
+    known = [bound for bound in down if bound is not None]
+    if all(bound >= 0 for bound in known):
+        return _bounds(down[1], down[0], digits)
+    if all(bound <= 0 for bound in known):
+        up = [None if bound is None else -bound for bound in down]
+        return _bounds(up[0], up[1], digits)
+    return f"{down[0]:.{digits}f} down to {-(down[1] or 0.0):.{digits}f} up"
+
+
+def _bounds(low: float | None, high: float | None, digits: int) -> str:
+    texts = ["" if bound is None else f"{abs(bound):.{digits}f}" for bound in (low, high)]
+    return _joined_bounds(*texts)
+
+
+def _joined_bounds(low: str, high: str) -> str:
+    if low and high:
+        return f"{low} to {high}"
+    return f"{low} or more" if low else f"{high} or less"
+
+
+def level_span(low: float | None, high: float | None, unit: str = "share", digits: int = 0) -> str:
+    """Return the bounds of a level: ``60 to 79 %``, ``0.40 to 0.44 USD``; "" if there are none."""
+    if (low is None and high is None) or low == high:
+        return ""
+    if low is None or high is None:
+        texts = ["" if one is None else level(one, unit, digits) for one in (low, high)]
+        return _joined_bounds(*texts)
+    if unit == "share":
+        return f"{low * 100:.{digits}f} to {high * 100:.{digits}f} %"
+    first, last = (amount(bound, unit) for bound in (low, high))
+    return f"{first.partition(' ')[0]} to {last}"
+
+
+def limit(check: Check) -> str:
+    """Return ``limit 5``, ``min 85 %``, or ``limit 9 (what 100 cases can show)``."""
+    if check.kind is CheckKind.MUST_PASS:
+        return "must pass"
+    if has_no_limit(check):
+        return "no limit"
+    if check.unit != "share":
+        value = level(check.limit, check.unit)
+        return f"limit {value if check.before is None else signed_percent(check.limit)}"
+    if check.before is None:
+        return f"min {percent(check.limit)}"
+    default = f" (what {quantity(check.n, 'case')} can show)" if check.has_default_limit else ""
+    return f"limit {unsigned_points(check.limit)}{default}"
+
+
+def has_no_limit(check: Check) -> bool:
+    """Return True if the check is of a figure that is shown only, and limited by none."""
+    return check.unit == "nats" and not check.limit
+
+
+def check_text(check: Check) -> str:
+    """Return a check in one line: levels, size, interval and limit."""
+    if check.kind is CheckKind.MUST_PASS:
+        return must_pass_text(check)
+    numbers = levels(check)
+    if check.unit != "share":
+        numbers = f"{figure_name(check)} {numbers}"
+    if check.before is not None and check.against and check.unit != "share":
+        numbers = f"{numbers} against {check.against}"
+    change = size(check) if check.before is not None else ""
+    bounds = interval(check)
+    parts = [numbers, change] if change else [numbers]
+    parts[-1] += f" ({bounds})" if bounds else ""
+    return ", ".join([*parts, limit(check)])
+
+
+def other_check(check: Check) -> str:
+    """Return a check that did not decide: what it compares with, and its numbers."""
+    if check.kind is CheckKind.MUST_PASS or check.unit != "share" or check.before is None:
+        return check_text(check)
+    under = f" under the {check.under}" if check.under else ""
+    what = f"{check.measure} " * bool(check.measure)
+    return f"{what}against {check.against}{under} {check_text(check)}"
+
+
+def must_pass_text(check: Check) -> str:
+    """Return which must-pass cases are wrong."""
+    right = f"{round(check.after * check.n)} of {check.n} must-pass cases are right"
+    if check.case_ids:
+        return f"{right}; wrong: {', '.join(check.case_ids)}"
+    return right + f"; {check.missing} brought no reply" * bool(check.missing)
+
+
+# Which cases ------------------------------------------------------------------------------------
+
+
+def cases(verdict: Verdict, *, named: bool = False) -> str:
+    """Return ``34 of 300 cases regressed, 0 fixed``; *named* adds the first ids."""
+    check = verdict.check
+    total = f" of {check.n:,}" if check is not None else ""
+    if check is not None and check.measure:
+        return f"{check.regressed:g}{total} cases lost their thought, {check.fixed:g} got one"
+    noun = "case" if verdict.regressed == 1 == (check.n if check else 1) else "cases"
+    text = f"{verdict.regressed:,}{total} {noun} regressed, {verdict.fixed:,} fixed"
+    if not any(one.before is not None for one in verdict.checks):
+        text = f"{verdict.regressed:,}{total} {noun} {'is' if noun == 'case' else 'are'} wrong"
+    names = [flip.case for flip in verdict.flips if flip.regressed]
+    return f"{text}: {first_cases(names, verdict.regressed)}" if named and names else text
+
+
+def first_cases(names: Sequence[str], count: int) -> str:
+    """Return the first of *names*, and how many of *count* are left: ``t006 and 33 more``."""
+    shown = names[:_MAX_CASES]
+    more = count - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
+
+
+def first_names(names: Sequence[str], most: int = _MAX_NAMED) -> str:
+    """Return the first of *names*, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+# How sure ---------------------------------------------------------------------------------------
+
+
+def doubt(check: Check) -> str:
+    """Return in a sentence what keeps *check* open; "" if it is decided."""
+    sentence = _DOUBTS.get(relation(check))
+    return sentence(check) if sentence else ""
+
+
+def _open(check: Check) -> str:
+    if check.before is None:
+        least = percent(check.limit)
+        return f"A true rate below {least} is still possible; so is one above it."
+    value = unsigned_points(check.limit)
+    return f"A drop of {value} or more is still possible; so is no drop at all."
+
+
+def _likely(check: Check) -> str:
+    asked = percent(1.0 - check.alarm, 0 if round(check.alarm * 1000) % 10 == 0 else 1)
+    shared = f", since {check.shared} checks share its error rate" if check.shared > 1 else ""
+    return f"The 95 % CI excludes 0, but this suite asks for {asked}{shared}."
+
+
+def _real(check: Check) -> str:
+    value = unsigned_points(check.limit)
+    return (
+        f"The drop is real. {quantity(check.n, 'case')} cannot show that it stays below {value} "
+        "points."
+    )
+
+
+def _likely_beyond(check: Check) -> str:
+    value = unsigned_points(check.limit)
+    return f"The drop is likely beyond the limit of {value}, but not surely enough to fail."
+
+
+_DOUBTS: Mapping[Relation, Callable[[Check], str]] = {
+    Relation.OPEN: _open,
+    Relation.LIKELY: _likely,
+    Relation.REAL: _real,
+    Relation.LIKELY_BEYOND: _likely_beyond,
+    Relation.MISSING: lambda check: f"{check.note}, and these could change the verdict.",
+    Relation.BLIND: lambda check: f"{check.note}.",
+    Relation.DRIFTED: lambda check: f"{check.note}.",
+}
+
+
+# Where, and why ---------------------------------------------------------------------------------
+
+#: What a model does to its replies that a lenient reader accepts: if it is new, and if it is not.
+_HABITS = {
+    "fenced": ("began to fence {}", "fences {}"),
+    "preamble": ("began to write before {}", "writes before {}"),
+    "trailing text": ("began to write after {}", "writes after {}"),
+    "wrong label casing": ("began to change case or marks of {}", "changes case or marks of {}"),
+    "invalid syntax": ("began to leave stray commas in {}", "leaves stray commas in {}"),
+}
+#: What regressed cases have in common, by the value of the statement that counts them.
+_CHANGES = {"broken": "broke their format", "cut": "were cut off by max_tokens"}
+#: What a reply is, by the format rule that it breaks.
+_REPLY_NAMES = {
+    "choice": "its labels",
+    "json_schema": "its JSON",
+    "pydantic": "its JSON",
+    "xml": "its XML",
+    "csv": "its CSV",
+    "markdown": "its tables",
+    "code": "its code",
+}
+
+
+def cause(verdict: Verdict) -> str:
+    """Return the habit, or the kind of loss, behind most regressed cases; "" if there is none."""
+    values = verdict.statement.values
+    if "habit" in values:
+        return _habit(values)
+    if common := _broken_formats(values):
+        return common
+    under = verdict.check.under if verdict.check else ""
+    kinds = [kind for kind in verdict.loss_kinds if kind.under == under]
+    if not kinds:
+        return ""
+    total = quantity(sum(kind.cases for kind in kinds), "regressed answer")
+    return f"{kinds[0].cases} of {total}: {kinds[0].kind}"
+
+
+def _habit(values: Mapping[str, Any]) -> str:
+    """Return in a few words what a model does to its replies that a lenient reader accepts."""
+    kind, replies, total = values["habit"], values["replies"], values["of"]
+    if_new, if_old = _HABITS[kind]
+    habit = (if_new if values["is_new"] else if_old).format(
+        _REPLY_NAMES.get(values["rule"], "its replies")
+    )
+    return f"{kind}: the model {habit}, {replies:,} of {total:,} replies"
+
+
+def _broken_formats(values: Mapping[str, Any]) -> str:
+    """Return what regressed cases have in common, from the values of a statement; "" if nothing."""
+    return "; ".join(
+        f"{values[change]} of {values['regressed']} regressed cases {what} "
+        f"({values[f'{change}_others']} of the other {values['others']})"
+        for change, what in _CHANGES.items()
+        if change in values
+    )
+
+
+def rest(values: Mapping[str, Any]) -> str:
+    """Return what the cases came to that kept their format and were not cut off; "" if few did."""
+    if "rest" not in values:
+        return ""
+    which = "without either" if "broken" in values and "cut" in values else "that kept it"
+    which = which if "broken" in values else "that ended as they should"
+    rates = share_change(values["rest_before"], values["rest_after"])
+    return f"the {values['rest']} {which}: {rates}"
+
+
+def worst(verdict: Verdict) -> tuple[str, tuple[str, ...]]:
+    """Return the parts that got worse most, with their label: ``where``, or ``errors`` of format.
+
+    The parts are confusions of labels, slices, or format errors; none if all fell alike.
+    """
+    parts = (*_confusions(verdict), *_worst_slices(verdict))
+    errors = tuple(
+        f"{share.kind} {share_change(share.before or 0.0, share.after)}"
+        for share in verdict.format_errors
+        if share.after > (share.before or 0.0)
+    )
+    if errors and not (verdict.rates_content and parts):
+        return "errors", errors
+    return "where", parts
+
+
+def _confusions(verdict: Verdict) -> Iterator[str]:
+    """Yield the labels that are taken for another one in several replies, most often first."""
+    pairs = [
+        (count, label.label, other)
+        for label in verdict.labels
+        for other, count in label.taken_for.items()
+        if count > 1
+    ]
+    for count, label, other in sorted(pairs, key=lambda pair: -pair[0]):
+        yield f"{label} → {other} {count}"
+
+
+def _worst_slices(verdict: Verdict) -> Iterator[str]:
+    """Yield the slices that fell; if all fell by as much, none of them says anything."""
+    under = verdict.check.under if verdict.check else ""
+    slices = [part for part in verdict.slices if part.under == under and part.state != "allowed"]
+    families = [part for part in slices if part.kind == "family"]
+    shown: list[Slice] = (families if len(families) > 1 else []) or [
+        part for part in slices if part.kind != "family"
+    ]
+    fallen = sorted((part for part in shown if part.change < 0), key=lambda part: part.change)
+    is_even = len(fallen) == len(shown) > 1 and len({points(part.change) for part in fallen}) == 1
+    for part in () if is_even else fallen:
+        yield f"{part.name} {share_change(part.before, part.after).removesuffix(' %')}"
+
+
+def half_gone_parts(verdict: Verdict) -> list[Slice]:
+    """Return the families of which at least half is gone, and such skills of the other families.
+
+    A single family or skill is all that the verdict is about, so it is left out.
+    """
+    families, skills = (
+        [part for part in verdict.slices if part.kind == kind and part.state != "allowed"]
+        for kind in ("family", "skill")
+    )
+    lost = [part for part in families if is_half_gone(part) and _has_others(part, families)]
+    named = {(part.name, part.under) for part in lost}
+    return lost + [
+        part
+        for part in skills
+        if is_half_gone(part)
+        and _has_others(part, skills)
+        and (part.family, part.under) not in named
+    ]
+
+
+def is_half_gone(part: Slice) -> bool:
+    """Return True if half of what was right before, or more, is lost.
+
+    Where little was right, or few right answers are lost, it may well be chance.
+    """
+    lost = part.before - part.after
+    is_enough = part.before > MIN_RATE_TO_LOSE and round(lost * part.n, 6) >= _MIN_LOST_CASES
+    return is_enough and round(2 * lost - part.before, 9) >= 0
+
+
+def _has_others(part: Slice, parts: Sequence[Slice]) -> bool:
+    return any(other.name != part.name for other in parts)
+
+
+# The verdict in one line ------------------------------------------------------------------------
+
+
+def measured_headline(verdict: Verdict) -> str:
+    """Return what a verdict with a check says, in one line: its numbers, then what stands out."""
+    check = verdict.check
+    if check is None:
+        raise ValueError(f"the verdict on {verdict.variant} has no check")
+    if check.kind is CheckKind.MUST_PASS:
+        numbers = must_pass_text(check)
+    elif check.unit != "share":
+        numbers = check_text(check)
+    else:
+        numbers = f"{subject(verdict)} {check_text(check)}"
+    relative = " (judge-relative)" if verdict.statement.values.get("judge_relative") else ""
+    return "; ".join([numbers + relative, *_remarks(verdict, check)])
+
+
+def _remarks(verdict: Verdict, check: Check) -> Iterator[str]:
+    """Yield what stands out beside the numbers: parts, causes, missing replies."""
+    is_open = check.missing and check.outcome is not Outcome.PASSED
+    if is_open and check.kind is not CheckKind.MUST_PASS:
+        yield f"no reply to {check.missing:,} of {check.n + check.missing:,} cases"
+    if verdict.tests_skills:
+        yield from _skill_remarks(verdict, check)
+        return
+    regressed = [f"{part.kind} {part.name}" for part in verdict.slices if part.state == "regressed"]
+    if verdict.outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED and regressed:
+        yield f"but regressed: {', '.join(regressed)}"
+    values = verdict.statement.values
+    yield from filter(None, (cause(verdict), rest(values)))
+
+
+def _skill_remarks(verdict: Verdict, check: Check) -> Iterator[str]:
+    """Yield the must-keep cases that broke, and the families and skills that lost most."""
+    if verdict.outcome is Outcome.FAILED and verdict.breaks:
+        yield f"must-keep cases broke: {first_names(verdict.breaks)}"
+    parts = [part for part in verdict.slices if part.under == check.under]
+    regressed = [part for part in parts if part.gated and part.state == "regressed"]
+    unproven = [part.name for part in parts if part.required and part.state == "inconclusive"]
+    lost = [
+        part
+        for part in half_gone_parts(verdict)
+        if part.under == check.under or verdict.outcome is Outcome.PASSED
+    ]
+    if check.outcome is Outcome.FAILED:
+        named = sorted(dict.fromkeys([*regressed, *lost]), key=lambda part: part.change)
+        yield from [f"lost most: {_rates(named, check)}"] if named else []
+        return
+    if verdict.outcome is Outcome.FAILED and regressed:
+        yield f"but regressed: {_rates(regressed, check)}"
+        lost = [part for part in lost if part not in regressed]
+    elif verdict.outcome is Outcome.INCONCLUSIVE and check.outcome is Outcome.PASSED and unproven:
+        yield f"but inconclusive: {first_names(unproven)}"
+    yield from [f"half gone: {_rates(lost, check)}"] if lost else []
+
+
+def _rates(parts: Sequence[Slice], check: Check) -> str:
+    return first_names(
+        [
+            f"{part.name} {share_change(part.before, part.after)}"
+            + f" under the {part.under}" * (part.under not in ("", check.under))
+            for part in parts
+        ]
+    )
