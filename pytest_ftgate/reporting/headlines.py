@@ -35,6 +35,7 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Advice, Recommendation
+from pytest_ftgate.reporting.notes import notes_text
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import Acceptance
@@ -279,7 +280,7 @@ def habit_text(values: Mapping[str, Any]) -> str:
 def _skills_headline(verdict: Verdict) -> str:
     check = _deciding(verdict)
     if check.before is None:
-        return check.note
+        return notes_text(check.notes)
     what = "general skills under the prompt" if check.under else "general skills"
     text = _drop_text(what, check)
     if verdict.outcome is Outcome.FAILED and verdict.breaks:
