@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, Value
 from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.suite.model import Gate, Suite
@@ -267,7 +268,7 @@ class Check:
             length; "" for what the gate itself measures.
         is_unchanged: True if both sides rest on the same requests and replies.
         has_drifted: True if the baseline has drifted, so that it is not compared.
-        note: what a reader should know about this check, in a sentence.
+        notes: what a reader should know about this check.
     """
 
     kind: CheckKind
@@ -308,7 +309,7 @@ class Check:
     measure: str = ""
     is_unchanged: bool = False
     has_drifted: bool = False
-    note: str = ""
+    notes: tuple[Note, ...] = ()
 
     @property
     def change(self) -> float | None:
@@ -527,7 +528,7 @@ class Verdict:
     breaks: tuple[str, ...] = ()
     drifts: tuple[Drift, ...] = ()
     judges: tuple[JudgeValidation, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     next: tuple[NextStep, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
 

@@ -24,7 +24,7 @@ from pytest_ftgate.results.run import SAME_ERROR
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
 from pytest_ftgate.runner.planner import GateRun, gate_runs_of
 from pytest_ftgate.runner.progress_log import RunLog
-from pytest_ftgate.runner.recommend import has_ladder, suite_advice
+from pytest_ftgate.runner.recommend import asks_for_advice, suite_advice
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings
 
@@ -345,7 +345,7 @@ class GateItem(pytest.Item):
         with session.internal_errors(), live_progress(self.config) as on_progress:
             measured = list(measure_ungated(session, suite, on_progress))
             properties += [("ftgate_measured", to_json(verdict)) for verdict in measured]
-            if self.state.settings.ladder or has_ladder(suite):
+            if self.state.settings.ladder or asks_for_advice(suite):
                 results = self._gate_results()
                 advice = suite_advice(session, suite, results, measured, on_progress)
                 properties += [("ftgate_advice", to_json(advice))] if advice else []

@@ -12,6 +12,7 @@ from pytest_ftgate.gates.statements import NextStep, StatementKind, StepRole
 from pytest_ftgate.gates.verdict import CheckKind, Flip, Outcome, Severity, Verdict
 from pytest_ftgate.reporting.headlines import VerdictWords, shown_change_text, verdict_words
 from pytest_ftgate.reporting.next_steps import gate_command, step_words
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.phrases import other_check
 from pytest_ftgate.reporting.text import (
     cell_count,
@@ -86,9 +87,10 @@ def _block(verdict: Verdict, words: VerdictWords, name: str, detail: _Detail) ->
         lines += _part_lines(words)
         lines += _labelled("why?", escape_controls(words.cause)) if words.cause else []
     if detail.shows_notes and verdict.outcome is not Outcome.FAILED:
-        told = {check.note for check in verdict.checks}
-        for note in dict.fromkeys(note for note in verdict.notes if note not in told):
-            lines += _labelled("note", escape_controls(note))
+        told = [note for check in verdict.checks for note in check.notes]
+        others = (note_text(note) for note in verdict.notes if note not in told)
+        for text in dict.fromkeys(others):
+            lines += _labelled("note", escape_controls(text))
     if detail.shows_example:
         lines += _example_lines(verdict)
     actions = [*_step_lines(verdict.next, detail.steps, remarks=detail.shows_remarks)]

@@ -28,6 +28,7 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Advice, Recommendation
+from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.reporting.phrases import (
     cases,
     cause,
@@ -207,7 +208,7 @@ def headline(verdict: Verdict) -> str:
 
 def _skills_headline(verdict: Verdict) -> str:
     check = _deciding(verdict)
-    return check.note if check.before is None else measured_headline(verdict)
+    return notes_text(check.notes) if check.before is None else measured_headline(verdict)
 
 
 def _ungated_headline(verdict: Verdict) -> str:

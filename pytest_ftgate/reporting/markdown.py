@@ -25,6 +25,7 @@ from pytest_ftgate.reporting.phrases import half_gone_parts
 from pytest_ftgate.reporting.summary import (
     first_action,
     passed_parts,
+    shown_advice,
     verdict_phrase,
     verdict_word,
 )
@@ -174,7 +175,7 @@ def _ungated_section(report: Report) -> Iterator[str]:
 
 
 def _ladder_section(report: Report) -> Iterator[str]:
-    for advice in report.advice:
+    for advice in shown_advice(report):
         if verdict_word(report) == "PASSED":
             suite = f"<code>{escape_markdown(advice.suite)}</code>"
             yield f"Ladder of {suite}: {escape_markdown(ladder_sentence(advice))}"

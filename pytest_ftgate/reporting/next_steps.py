@@ -231,7 +231,8 @@ def _ship_other(values: _Values) -> StepWords:
     gates = "its gate" if values["gates"] == 1 else f"its {values['gates']} gates"
     verb = "keep" if values["is_baseline"] else "ship"
     text = f"{verb} {values['variant']}, which passes {gates}"
-    return StepWords(text, f"gated: false for {values['for']}", _where(values))
+    # The place is of the remark: without it, it does not say what to edit there.
+    return StepWords(text, f"gated: false for {values['for']}, {_where(values)}")
 
 
 def _settle_skill(values: _Values) -> StepWords:

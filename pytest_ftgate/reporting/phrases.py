@@ -25,6 +25,7 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
 )
+from pytest_ftgate.reporting.notes import notes_text
 
 #: What differs by less than this is equal; it is shown by no decimal.
 _VISIBLE = 0.0005
@@ -351,14 +352,20 @@ def _likely_beyond(check: Check) -> str:
     return f"The drop is likely beyond the limit of {value}, but not surely enough to fail."
 
 
+def _notes(check: Check) -> str:
+    return f"{notes_text(check.notes)}."
+
+
 _DOUBTS: Mapping[Relation, Callable[[Check], str]] = {
     Relation.OPEN: _open,
     Relation.LIKELY: _likely,
     Relation.REAL: _real,
     Relation.LIKELY_BEYOND: _likely_beyond,
-    Relation.MISSING: lambda check: f"{check.note}, and these could change the verdict.",
-    Relation.BLIND: lambda check: f"{check.note}.",
-    Relation.DRIFTED: lambda check: f"{check.note}.",
+    Relation.MISSING: lambda check: (
+        f"{notes_text(check.notes)}, and these could change the verdict."
+    ),
+    Relation.BLIND: lambda check: f"{notes_text(check.notes)}.",
+    Relation.DRIFTED: lambda check: f"{notes_text(check.notes)}.",
 }
 
 

@@ -16,11 +16,13 @@ from pytest_ftgate.gates.number_text import (
 )
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
+from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting.gate_summary import action_lines, gate_lines, head_parts, rerun_line
 from pytest_ftgate.reporting.headlines import exam_phrase, headline
 from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
 from pytest_ftgate.reporting.next_steps import step_command, step_line
-from pytest_ftgate.reporting.phrases import half_gone_parts, limit
+from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.reporting.phrases import half_gone_parts, levels, limit
 from pytest_ftgate.reporting.tables import (
     changes_line,
     comparison_line,
@@ -223,6 +225,8 @@ def _passed_text(verdict: Verdict, *, brief: bool) -> str:
         return f"{percent(rate)}{change}" if isinstance(rate, float) else headline(verdict)
     compared = (one for one in verdict.checks if one.before is not None and one.unit == check.unit)
     shown = next(compared, check)
+    if brief and shown.kind is CheckKind.BASE:
+        return levels(shown)
     if brief:
         change = "" if shown.is_unchanged else _change_text(verdict, shown)
         return amount(shown.after, shown.unit) + f" ({change})" * bool(change)
@@ -343,7 +347,7 @@ def _tail_lines(report: Report) -> Iterator[str]:
     if report.requests.replies or report.requests.sent:
         yield from fit_parts(usage_line(report).split(" · "), 2, gap=" · ")
     yield from _selection_lines(report)
-    for advice in report.advice:
+    for advice in shown_advice(report):
         yield from wrap_lines(f"ladder: {ladder_sentence(advice)} (--ftgate-ladder explains)", 0)
 
 
@@ -368,6 +372,16 @@ def _selection_lines(report: Report) -> list[str]:
 
 def _passed(report: Report) -> list[Verdict]:
     return [verdict for verdict in report.gated_verdicts if verdict.outcome is Outcome.PASSED]
+
+
+def shown_advice(report: Report) -> list[Advice]:
+    """Return the advice that stands beside the verdict: on a red build only to roll back.
+
+    Any other advice would speak of another question than the reader has.
+    """
+    blocked = _is_blocked(report)
+    rolls_back = Recommendation.ROLL_BACK
+    return [one for one in report.advice if not blocked or one.recommendation is rolls_back]
 
 
 def _is_blocked(report: Report) -> bool:
@@ -475,7 +489,7 @@ def _note_lines(verdicts: Sequence[Verdict], *, with_steps: bool = True) -> list
     commands: dict[str, str] = {}
     for verdict in verdicts:
         for note in verdict.notes:
-            gates_by_text[escape_controls(note)].append(node_name(verdict))
+            gates_by_text[escape_controls(note_text(note))].append(node_name(verdict))
         for step in verdict.next if with_steps else ():
             text = escape_controls(step_line(step))
             gates_by_text[text].append(node_name(verdict))

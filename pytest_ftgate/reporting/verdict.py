@@ -18,6 +18,7 @@ from pytest_ftgate.gates.verdict import (
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.headlines import headline, shown_change_text
+from pytest_ftgate.reporting.notes import note_text, notes_text
 from pytest_ftgate.reporting.phrases import doubt, other_check
 from pytest_ftgate.reporting.skills import skill_lines
 from pytest_ftgate.reporting.tables import (
@@ -211,7 +212,7 @@ def _detail_lines(verdict: Verdict, verbosity: int) -> list[str]:
     lines += ["", *others] if others else []
     lines += [*_format_error_lines(verdict, verbosity), *_judge_lines(verdict)]
     for note in verdict.notes if verbosity > 0 else ():
-        lines += wrap_lines(f"note: {escape_controls(note)}")
+        lines += wrap_lines(f"note: {escape_controls(note_text(note))}")
     return lines
 
 
@@ -249,7 +250,7 @@ def other_check_lines(verdict: Verdict) -> Iterator[str]:
     """Yield a sentence on each check that did not decide, and on a change that no check limits."""
     for index, check in enumerate(verdict.checks):
         if index != verdict.deciding:
-            note = f" ({check.note})" if check.note else ""
+            note = f" ({escape_controls(notes_text(check.notes))})" if check.notes else ""
             yield from wrap_lines(f"{escape_controls(other_check(check))}: {check.outcome}{note}")
     if change := shown_change_text(verdict):
         yield from wrap_lines(escape_controls(change))

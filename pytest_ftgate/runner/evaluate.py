@@ -30,7 +30,7 @@ from pytest_ftgate.runner.plugins import (
     report_to_plugins,
 )
 from pytest_ftgate.runner.provenance import file_changes
-from pytest_ftgate.runner.recommend import has_ladder, suite_advice
+from pytest_ftgate.runner.recommend import asks_for_advice, suite_advice
 from pytest_ftgate.runner.record import RunResult, collect_suite_runs, run_part
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.suite import prepare_suite
@@ -320,7 +320,7 @@ class _Run:
 
     def measure_and_advise(self) -> None:
         self.measured += measure_ungated(self.session, self.suite, None)
-        if not has_ladder(self.suite):
+        if not asks_for_advice(self.suite):
             return
         try:
             advice = suite_advice(self.session, self.suite, self.results, self.measured, None)

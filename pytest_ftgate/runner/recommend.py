@@ -20,7 +20,6 @@ from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.progress_log import OnProgress
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.ladder import variants_by_rung
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.training_data import read_training_rows
 
@@ -31,10 +30,10 @@ if TYPE_CHECKING:
 _GateResults = Mapping[tuple[str, str], GateResult]
 
 
-def has_ladder(suite: Suite) -> bool:
-    """Return True if there are rungs to compare, or a variant that serves or challenges."""
-    rungs = {rung for rung, _ in variants_by_rung(suite.variants, suite.baseline)}
-    return len(rungs) > 1 or bool(suite.serves or suite.challengers)
+def asks_for_advice(suite: Suite) -> bool:
+    """Return True if the suite asks what to serve, or what fine-tuning would cost and bring."""
+    declares = "ladder" in suite.places or suite.economics is not None
+    return declares or bool(suite.serves or suite.challengers or suite.holdout)
 
 
 def suite_advice(

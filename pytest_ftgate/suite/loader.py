@@ -268,17 +268,17 @@ def resolve_suite(source: SuiteSource) -> Suite:
     )
 
 
-#: The keys of a suite that a step may advise to edit.
-_EDITED = ("baseline", "variants", "gates", "reply")
+#: The keys of a suite that a step may advise to edit, and that of the ladder, which asks for advice.
+_PLACED = ("baseline", "variants", "gates", "reply", "ladder")
 
 
 def _places(source: SuiteSource) -> Mapping[str, str]:
-    """Return where the keys stand that a step may advise to edit."""
+    """Return where the keys stand that others ask for."""
     file = source.display_path(source.path)
     return {
         ".".join(map(str, key_path)): f"{file}:{line}"
         for key_path, line in source.document.lines.items()
-        if key_path and key_path[0] in _EDITED and len(key_path) <= 3  # noqa: PLR2004 - gates.G.key
+        if key_path and key_path[0] in _PLACED and len(key_path) <= 3  # noqa: PLR2004 - gates.G.key
     }
 
 

@@ -39,7 +39,9 @@ from pytest_ftgate.reporting.ladder import (
     monitoring_sentences,
 )
 from pytest_ftgate.reporting.next_steps import step_command, step_text
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.skills import skill_results_by_prompt, skill_table
+from pytest_ftgate.reporting.summary import shown_advice
 from pytest_ftgate.reporting.tables import (
     COLUMNS,
     changes_line,
@@ -107,7 +109,7 @@ def _top_values(report: Report) -> Mapping[str, Any]:
         ],
         "unfailing": [*unfailing_gates(report)],
         "always_blocks": any(verdict.always_blocks for verdict in blocking),
-        "advice": [advice_headline(advice) for advice in report.advice],
+        "advice": [advice_headline(advice) for advice in shown_advice(report)],
     }  # fmt: skip
 
 
@@ -223,6 +225,7 @@ def _templates() -> Environment:
     )  # fmt: skip
     environment.filters["escape_controls"] = escape_controls
     environment.filters["percent"] = percent
+    environment.filters["note_text"] = note_text
     environment.filters["unbroken"] = _keep_rates_together
     environment.filters["linked"] = _link_docs
     return environment

@@ -21,6 +21,7 @@ from ftgate_testing.reports import (
     report,
 )
 
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import (
     Drift,
@@ -100,7 +101,7 @@ def test_foreign_words_are_text_wherever_they_stand(nasty, place, advice):
     verdict = failing_run().verdicts[0]
     made = {
         "headline": lambda: report(
-            replace(verdict, statement=invalid(said), variant=said, notes=(said,))
+            replace(verdict, statement=invalid(said), variant=said, notes=(text_note(said),))
         ),
         "advice": lambda: report(
             verdict, advice=(replace(advice, subject=said, variant=said, notes=(said,)),)
