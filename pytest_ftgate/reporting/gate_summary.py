@@ -233,7 +233,7 @@ def action_lines(step: NextStep, label: str, *, remarks: bool = True) -> list[st
         if cell_count(short) <= line_width() or not reason:
             return [short]
         return [head + command, *wrap_after(inset, reason)]
-    lines = wrap_after(head, text + ":" * bool(command and not where))
+    lines = wrap_after(head, text + ":" * bool(command and not (where or remark)))
     further = fit_parts([lines[-1], *filter(None, (where, remark))], _LABEL + 2)
     lines = [*lines[:-1], *[further[0], *(inset + line.lstrip() for line in further[1:])]]
     return [*lines, inset + command] if command else lines

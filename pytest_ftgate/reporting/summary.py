@@ -147,7 +147,9 @@ def verdict_phrase(report: Report) -> str:
     """Return how many gates ended how, in a few words."""
     count, total = report.count(Outcome.INCONCLUSIVE), quantity(len(report.gated_verdicts), "gate")
     if verdict_word(report) == "INCONCLUSIVE":
-        inconclusive = (v for v in report.gated_verdicts if v.outcome is Outcome.INCONCLUSIVE)
+        inconclusive = [v for v in report.gated_verdicts if v.outcome is Outcome.INCONCLUSIVE]
+        if not any(verdict.always_blocks for verdict in inconclusive):
+            return f"{count} of {total}   blocks; --ftgate-inconclusive=warn lets it pass"
         reasons = {
             exam_phrase(v.exam)
             if v.exam and v.statement.kind is StatementKind.EXAM_HAS_SHRUNK
@@ -155,7 +157,7 @@ def verdict_phrase(report: Report) -> str:
             for v in inconclusive
         }
         reason = reasons.pop() if len(reasons) == 1 else "for several reasons"
-        return f"{count} of {total}: {reason} (blocks the build)"
+        return f"{count} of {total}: {reason}; blocks the build"
     if report.verdict == "passed" and count:
         return f"{count} of {total} inconclusive (allowed: --ftgate-inconclusive=warn)"
     return gates_line(report)

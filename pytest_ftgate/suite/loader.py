@@ -268,7 +268,7 @@ def resolve_suite(source: SuiteSource) -> Suite:
     )
 
 
-#: The keys of a suite that a step may advise to edit, and that of the ladder, which asks for advice.
+#: The keys that a step may advise to edit, and that of the ladder, which asks for advice.
 _PLACED = ("baseline", "variants", "gates", "reply", "ladder")
 
 
