@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.gates.number_text import percent, quantity
+from pytest_ftgate.gates.statements import NextStep
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.headlines import advice_detail, headline, verdict_words
 from pytest_ftgate.reporting.html.case_data import cases_link
@@ -20,10 +21,9 @@ from pytest_ftgate.reporting.ladder import (
     ladder_table,
     monitoring_sentences,
 )
-from pytest_ftgate.reporting.next_steps import step_line
+from pytest_ftgate.reporting.next_steps import step_command, step_line, step_text
 from pytest_ftgate.reporting.phrases import half_gone_parts
 from pytest_ftgate.reporting.summary import (
-    first_action,
     passed_parts,
     shown_advice,
     verdict_phrase,
@@ -51,6 +51,8 @@ from pytest_ftgate.settings import DOCS_URL
 #: Characters with a meaning in a line of Markdown.
 _SPECIAL = re.compile(r"[&*<>\[\\\]^_`{|}~$@#]|:(?=//)")
 _MAX_ROWS = 60
+#: The most gates that did not pass whose headlines stand above the table.
+_MAX_OPEN = 5
 #: The facts that are addresses, and those that a comment leaves to the page.
 _LEFT_OUT = ("run", "source", "command", "duration", "run by", "suites")
 #: Longer than any comment on GitHub may be: for a text that stays in this process.
@@ -92,9 +94,9 @@ def _verdict_section(report: Report) -> Iterator[str]:
     yield f"### {_MARKS[word]} {word}: {verdict_phrase(report)}"
     if report.verdict == "passed":
         yield escape_markdown(" · ".join(passed_parts(report.gated_verdicts)))
-    elif first := first_action(report):
-        name, head, action = map(escape_markdown, first)
-        yield f"**{name}** {head}" + (f"<br>{action}" if action else "")
+
+
+def _usage_section(report: Report) -> Iterator[str]:
     run = f" · [the run]({report.facts['run']})" if "run" in report.facts else ""
     yield usage_line(report) + run + _page_mark(report)
     for line in filter(None, (changes_line(report.file_changes), unselected_line(report))):
@@ -114,14 +116,45 @@ def _table_section(report: Report) -> Iterator[str]:
             yield f"_{count}, none worse than the last shown._"
 
 
-def _blocking_section(report: Report) -> Iterator[str]:
-    """Yield the gates that did not pass: the headline in the open, all details folded.
+def _headline_section(report: Report) -> Iterator[str]:
+    """Yield the worst gates that did not pass: what each came to, and the first thing to do."""
+    blocking = [*_blocking(report)]
+    for verdict in blocking[:_MAX_OPEN]:
+        words, name = verdict_words(verdict), escape_markdown(node_name(verdict))
+        source = source_link(report, verdict)
+        head = f"**[{name}]({source})**" if source else f"**{name}**"
+        cases_of = (verdict.suite, verdict.gate, verdict.variant, "regressed")
+        page = _page_mark(report, cases_link(*cases_of)) if verdict.regressed else ""
+        text = escape_markdown("; ".join(filter(None, (words.headline, words.doubt))))
+        step = f"<br>{_step_text(verdict.next[0])}" if verdict.next else ""
+        yield f"{head} {verdict.outcome}: {text}{page}{step}"
+    if len(blocking) > _MAX_OPEN:
+        yield f"_{quantity(len(blocking) - _MAX_OPEN, 'more gate')} below._"
 
-    So is a gate that passed with half of a skill gone.
-    """
+
+def _step_text(step: NextStep) -> str:
+    """Return a step with its role, and its command as code that can be copied."""
+    command = step_command(step)
+    code = f": <code>{escape_markdown(command)}</code>" if command else ""
+    # An address of our own may be followed.
+    text = escape_markdown(step_text(step)).replace(escape_markdown(DOCS_URL), DOCS_URL)
+    return f"{step.role}: {text}{code}"
+
+
+def _blocking(report: Report) -> Iterator[Verdict]:
+    """Yield the gates that did not pass, and those that passed with half of a skill gone."""
     for verdict in rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED or half_gone_parts(verdict):
-            yield _gate_block(report, verdict)
+            yield verdict
+
+
+def _detail_section(report: Report) -> Iterator[str]:
+    """Yield all steps and numbers of the gates that did not pass, folded."""
+    for verdict in _blocking(report):
+        cases = f"{quantity(verdict.regressed, 'regressed case')} and why"
+        title = f"{escape_markdown(node_id(verdict))}: {cases if verdict.regressed else 'why'}"
+        steps = "".join(f"- {_step_text(step)}\n" for step in verdict.next)
+        yield _folded(title, verdict_section(verdict, verbosity=1), f"{steps}\n" if steps else "")
 
 
 def _page_mark(report: Report, part: str = "") -> str:
@@ -129,26 +162,9 @@ def _page_mark(report: Report, part: str = "") -> str:
     return f"<!-- page:{part} -->" if "run" in report.facts else ""
 
 
-def _gate_block(report: Report, verdict: Verdict) -> str:
-    steps = "".join(
-        f"\n  - {step.role}: {escape_markdown(step_line(step))}" for step in verdict.next
-    )
-    name, source = escape_markdown(node_name(verdict)), source_link(report, verdict)
-    if source:
-        name = f"[{name}]({source})"
-    head = f"- **{name}** {verdict.outcome}"
-    cases = f"{quantity(verdict.regressed, 'regressed case')} and why"
-    title = f"{escape_markdown(node_id(verdict))}: {cases if verdict.regressed else 'why'}"
-    details = _folded(title, verdict_section(verdict, verbosity=1))
-    cases_of = (verdict.suite, verdict.gate, verdict.variant, "regressed")
-    page = _page_mark(report, cases_link(*cases_of)) if verdict.regressed else ""
-    words = verdict_words(verdict)
-    doubt = f"; {escape_markdown(words.doubt)}" if words.doubt else ""
-    return f"{head}: {escape_markdown(words.headline)}{doubt}{page}{steps}\n\n{details}"
-
-
-def _folded(title: str, text: str) -> str:
-    return f"<details><summary>{title}</summary>\n\n{code_block(text)}\n\n</details>"
+def _folded(title: str, text: str, before: str = "") -> str:
+    """Return *text* as a code block behind *title*; *before* is Markdown above it."""
+    return f"<details><summary>{title}</summary>\n\n{before}{code_block(text)}\n\n</details>"
 
 
 def code_block(text: str) -> str:
@@ -218,7 +234,8 @@ def _note_section(report: Report) -> Iterator[str]:
 
 #: The sections of the report in their order; each yields blocks that are kept or dropped whole.
 MARKDOWN_SECTIONS: tuple[Callable[[Report], Iterator[str]], ...] = (
-    *(_verdict_section, _table_section, _error_section, _blocking_section),
+    *(_verdict_section, _error_section, _headline_section, _usage_section),
+    *(_table_section, _detail_section),
     *(_ungated_section, _ladder_section, _note_section),
 )
 

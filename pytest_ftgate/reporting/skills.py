@@ -153,7 +153,8 @@ def skill_lines(verdict: Verdict, verbosity: int) -> Iterator[str]:
 def _part_table(results: SkillResults, hidden: Sequence[Slice]) -> Iterator[str]:
     """Yield a row for each part that is not *hidden*, with a verdict if any of them has one.
 
-    The column "regressed" holds the number of cases as well, so that a line has 80 columns.
+    One column holds the rates before and after, and another the cases, so that a line has 80
+    columns.
     """
     shown = [
         (part, row)
@@ -162,13 +163,16 @@ def _part_table(results: SkillResults, hidden: Sequence[Slice]) -> Iterator[str]
     ]
     has_families = any(part.kind == "family" for part, _ in shown)
     has_verdicts = any(row[-1] for _, row in shown)
-    headers = ["family" if has_families else "skill", "before", "after", "change (95 % CI)"]
-    headers += ["regressed", "keeps", *["verdict"] * has_verdicts]
+    headers = ["family" if has_families else "skill", "right", "change (95 % CI)"]
+    headers += ["lost", "keeps", *["verdict"] * has_verdicts]
     rows = [
-        [*row[:4], f"{part.regressed} of {part.n}", _kept_share(part), *row[-1:] * has_verdicts]
+        [
+            *(row[0], share_change(part.before, part.after), row[3]),
+            *(f"{part.regressed}/{part.n}", _kept_share(part), *row[-1:] * has_verdicts),
+        ]
         for part, row in shown
     ]
-    yield from table_lines(TextTable(headers, rows, (1, 2, 3, 4, 5)))
+    yield from table_lines(TextTable(headers, rows, (1, 2, 3, 4)))
 
 
 def _kept_share(part: Slice) -> str:

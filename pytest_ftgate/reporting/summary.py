@@ -319,21 +319,6 @@ def _reason_lines(line: str) -> list[str]:
     return wrap_lines(line, 4, keep_long_words=True)
 
 
-def first_action(report: Report) -> tuple[str, str, str] | None:
-    """Return the name of the worst gate, what it came to, and the first thing to do about it.
-
-    An error that kept gates from being evaluated comes first, since it may explain the rest.
-    """
-    for names, what, reason in error_groups(report) if report.gated_verdicts else ():
-        first = reason.strip().partition("\n")[0]
-        return names, f"{what}: {first}", ""
-    for verdict in rank_verdicts(report.gated_verdicts):
-        if verdict.outcome is not Outcome.PASSED:
-            step = f"{verdict.next[0].role}: {step_line(verdict.next[0])}" if verdict.next else ""
-            return node_name(verdict), headline(verdict), step
-    return None
-
-
 # What passed, what it cost, and notes -----------------------------------------------------------
 
 

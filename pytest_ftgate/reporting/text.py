@@ -167,7 +167,11 @@ def lasting_output() -> Iterator[None]:
 
 
 #: Keep a number and its percent sign, and the rates before and after, in one line.
-_NO_BREAK = {" %": "\N{NO-BREAK SPACE}%", " → ": "\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}"}
+_NO_BREAK = {
+    " % CI ": "\N{NO-BREAK SPACE}%\N{NO-BREAK SPACE}CI\N{NO-BREAK SPACE}",
+    " %": "\N{NO-BREAK SPACE}%",
+    " → ": "\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}",
+}
 
 
 def wrap_lines(text: str, indent: int = 2, *, keep_long_words: bool = False) -> list[str]:
@@ -177,18 +181,24 @@ def wrap_lines(text: str, indent: int = 2, *, keep_long_words: bool = False) -> 
     does not break words longer than a line, such as paths.
     """
     blank = " " * indent
-    for breaking, whole in _NO_BREAK.items():
-        text = text.replace(breaking, whole)
-    lines = _fill(text, blank, f"{blank}  ", keep_long_words=keep_long_words)
-    for breaking, whole in _NO_BREAK.items():
-        lines = [line.replace(whole, breaking) for line in lines]
+    lines = _fill_whole(text, blank, f"{blank}  ", keep_long_words=keep_long_words)
     # The text may quote a server.
     return [*map(break_command, lines)]
 
 
 def wrap_after(head: str, text: str) -> list[str]:
     """Return *text* in lines of a terminal's width: the first after *head*, others below it."""
-    return _fill(text, head, " " * cell_count(head))
+    return _fill_whole(text, head, " " * cell_count(head))
+
+
+def _fill_whole(text: str, head: str, indent: str, *, keep_long_words: bool = False) -> list[str]:
+    """Return the lines of *_fill*, none of which ends within a figure such as ``48 → 0 %``."""
+    for breaking, whole in _NO_BREAK.items():
+        text = text.replace(breaking, whole)
+    lines = _fill(text, head, indent, keep_long_words=keep_long_words)
+    for breaking, whole in _NO_BREAK.items():
+        lines = [line.replace(whole, breaking) for line in lines]
+    return lines
 
 
 def _fill(text: str, head: str, indent: str, *, keep_long_words: bool = False) -> list[str]:
