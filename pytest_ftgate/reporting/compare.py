@@ -10,6 +10,7 @@ from pytest_ftgate.readers.answer_rows import AnswerFile
 from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.reporting.phrases import cases as changed_cases
 from pytest_ftgate.reporting.phrases import doubt, interval, level, limit, size
 from pytest_ftgate.reporting.text import escape_controls, line_width, shorten, wrap_lines
 from pytest_ftgate.suite.providers import RECORDED
@@ -68,7 +69,7 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
     part_decides = verdict.outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED
     part = ", but a part regressed" if part_decides else ""
     yield from wrap_lines(f"{label}  {_rates_text(check)}{part}", 0)
-    counts = f"{verdict.regressed} regressed, {verdict.fixed} fixed"
+    counts = changed_cases(verdict)
     worst = _worst_tag(verdict, tag)
     yield from wrap_lines(f"{counts}; {worst}" if worst else counts, 2)
     is_open = verdict.outcome is Outcome.INCONCLUSIVE

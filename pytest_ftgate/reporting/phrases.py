@@ -233,8 +233,11 @@ def level_span(low: float | None, high: float | None, unit: str = "share", digit
     return f"{first.partition(' ')[0]} to {last}"
 
 
-def limit(check: Check) -> str:
-    """Return ``limit 5``, ``min 85 %``, or ``limit 9 (what 100 cases can show)``."""
+def limit(check: Check, *, nested: bool = False) -> str:
+    """Return ``limit 5``, ``min 85 %``, or ``limit 9 (what 100 cases can show)``.
+
+    *nested* is for text within brackets: ``limit 9: what 100 cases can show``.
+    """
     if check.kind is CheckKind.MUST_PASS:
         return "must pass"
     if has_no_limit(check):
@@ -244,8 +247,11 @@ def limit(check: Check) -> str:
         return f"limit {value if check.before is None else signed_percent(check.limit)}"
     if check.before is None:
         return f"min {percent(check.limit)}"
-    default = f" (what {quantity(check.n, 'case')} can show)" if check.has_default_limit else ""
-    return f"limit {unsigned_points(check.limit)}{default}"
+    text = f"limit {unsigned_points(check.limit)}"
+    if not check.has_default_limit:
+        return text
+    reason = f"what {quantity(check.n, 'case')} can show"
+    return f"{text}: {reason}" if nested else f"{text} ({reason})"
 
 
 def has_no_limit(check: Check) -> bool:
@@ -361,11 +367,9 @@ _DOUBTS: Mapping[Relation, Callable[[Check], str]] = {
     Relation.LIKELY: _likely,
     Relation.REAL: _real,
     Relation.LIKELY_BEYOND: _likely_beyond,
-    Relation.MISSING: lambda check: (
-        f"{notes_text(check.notes)}, and these could change the verdict."
-    ),
-    Relation.BLIND: lambda check: f"{notes_text(check.notes)}.",
-    Relation.DRIFTED: lambda check: f"{notes_text(check.notes)}.",
+    Relation.MISSING: lambda check: f"{_notes(check)}, and they could change the verdict.",
+    Relation.BLIND: lambda check: f"{_notes(check)}.",
+    Relation.DRIFTED: lambda check: f"{_notes(check)}.",
 }
 
 

@@ -12,7 +12,6 @@ from pytest_ftgate.gates.number_text import (
     points,
     quantity,
     round_up,
-    unsigned_points,
 )
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
@@ -235,8 +234,8 @@ def _passed_text(verdict: Verdict, *, brief: bool) -> str:
     minimum = next((one for one in verdict.checks if one.kind is CheckKind.MINIMUM), None)
     # A baseline that has nothing to lose leaves the decision to the minimum.
     has_nothing = shown.before is not None and shown.before <= shown.limit
-    limit = minimum if minimum is not None and has_nothing else shown
-    parts = [_change_text(verdict, shown), _limit_reason(limit)]
+    limiting = minimum if minimum is not None and has_nothing else shown
+    parts = [_change_text(verdict, shown), limit(limiting, nested=True)]
     return f"{amount(shown.after, shown.unit)} ({', '.join(filter(None, parts))})"
 
 
@@ -248,13 +247,6 @@ def _change_text(verdict: Verdict, check: Check) -> str:
         return points(check.after - check.before if check.unit == "share" else check.rise or 0.0)
     shown = verdict.shown_change
     return f"{points(shown.change)} not gated" if shown else ""
-
-
-def _limit_reason(check: Check) -> str:
-    """Return the limit of a check, and for a default one why it is so large."""
-    if not check.has_default_limit:
-        return limit(check)
-    return f"limit {unsigned_points(check.limit)}: what {quantity(check.n, 'case')} can show"
 
 
 # The gates that did not pass --------------------------------------------------------------------

@@ -14,9 +14,10 @@ from pytest_ftgate.results.run import from_json, to_json
 
 FAILED = failing_run().verdicts[0]
 PLAIN = replace(FAILED, checks=(), slices=())
+SKILLS = replace(PLAIN, gate="forgetting")
 #: A minimum of 90 %, missed with 70 %.
 MISSED = replace(FAILED.checks[0], kind=CheckKind.MINIMUM, before=None, limit=0.9, after=0.7)
-DROP = "60 % → 40 % against current, −20 points, beyond the limit of 5"
+DROP = "60 % → 40 %, down 20 points, limit 5"
 
 
 def stated(verdict: Verdict, kind: StatementKind, **values: str | float | bool) -> str:
@@ -77,7 +78,7 @@ def test_a_gate_that_nothing_can_fail_says_why(values, reason):
 def test_a_drop_names_what_is_measured(values, start):
     drop = replace(
         FAILED.checks[0], kind=CheckKind.BASELINE, against="current", before=0.6, after=0.4,
-        limit=0.05, outcome=Outcome.FAILED,
+        limit=0.05, outcome=Outcome.FAILED, low=None, high=None,
     )  # fmt: skip
 
     text = stated(replace(PLAIN, checks=(drop,), deciding=0), StatementKind.RATE, **values)
@@ -85,29 +86,27 @@ def test_a_drop_names_what_is_measured(values, start):
     assert text == start + DROP
 
 
-@pytest.mark.parametrize(
-    ("outcome", "relation"),
-    [("passed", "holds"), ("failed", "is below"), ("inconclusive", "may not hold")],
-)
-def test_a_minimum_says_whether_it_holds(outcome, relation):
-    check = replace(MISSED, outcome=Outcome(outcome))
+@pytest.mark.parametrize("outcome", ["passed", "failed", "inconclusive"])
+def test_a_minimum_has_the_rate_its_interval_and_the_limit(outcome):
+    check = replace(MISSED, outcome=Outcome(outcome), low=0.6, high=0.79)
 
     text = stated(
         replace(PLAIN, checks=(check,), deciding=0), StatementKind.RATE, measure="accuracy"
     )
 
-    assert text == f"accuracy 70 % {relation} the minimum of 90 %"
+    assert text == "accuracy 70 % (95 % CI 60 to 79 %), min 90 %"
 
 
-def test_habit_and_uncorrected_grades_stand_around_the_rate():
+def test_uncorrected_grades_and_the_habit_follow_the_rate():
     values = {"habit": "fenced", "is_new": True, "rule": "choice", "replies": 3, "of": 1200}
-    verdict = replace(PLAIN, checks=(replace(MISSED, outcome=Outcome.FAILED),), deciding=0)
+    check = replace(MISSED, outcome=Outcome.FAILED, low=None, high=None)
+    verdict = replace(PLAIN, checks=(check,), deciding=0)
 
     text = stated(verdict, StatementKind.RATE, measure="format", judge_relative=True, **values)
 
     assert text == (
-        "fenced: the model began to fence its labels, 3 of 1,200 replies; replies in the right "
-        "format 70 % is below the minimum of 90 % (judge-relative)"
+        "replies in the right format 70 %, min 90 % (judge-relative); fenced: the model began to "
+        "fence its labels, 3 of 1,200 replies"
     )
 
 
@@ -121,9 +120,9 @@ def test_only_skills_under_the_prompt_of_the_deciding_check_are_named(under, sho
         for name, mode in (("a", ""), ("b", "prompt"))
     ]  # fmt: skip
     check = replace(FAILED.checks[0], before=0.6, after=0.4, under=under, outcome=Outcome.PASSED)
-    verdict = replace(PLAIN, checks=(check,), deciding=0, slices=tuple(parts))
+    verdict = replace(SKILLS, checks=(check,), deciding=0, slices=tuple(parts))
 
-    assert stated(verdict, StatementKind.SKILLS).endswith(f", but regressed: {shown} 100 → 0 %")
+    assert stated(verdict, StatementKind.SKILLS).endswith(f"; but regressed: {shown} 100 → 0 %")
 
 
 def test_a_passed_verdict_names_what_is_half_gone_under_the_prompt_as_well():
@@ -136,7 +135,7 @@ def test_a_passed_verdict_names_what_is_half_gone_under_the_prompt_as_well():
     ]  # fmt: skip
     check = replace(FAILED.checks[0], before=0.6, after=0.5, outcome=Outcome.PASSED)
     verdict = replace(
-        PLAIN, checks=(check,), deciding=0, slices=tuple(parts), outcome=Outcome.PASSED
+        SKILLS, checks=(check,), deciding=0, slices=tuple(parts), outcome=Outcome.PASSED
     )
 
     text = stated(verdict, StatementKind.SKILLS)
