@@ -13,7 +13,7 @@ from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.gates.number_text import percent, quantity
 from pytest_ftgate.gates.statements import NextStep
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.reporting.headlines import advice_detail, headline, verdict_words
+from pytest_ftgate.reporting.headlines import headline, verdict_words
 from pytest_ftgate.reporting.html.case_data import cases_link
 from pytest_ftgate.reporting.ladder import (
     frontier_legend,
@@ -192,18 +192,14 @@ def _ungated_section(report: Report) -> Iterator[str]:
 
 def _ladder_section(report: Report) -> Iterator[str]:
     for advice in shown_advice(report):
-        if verdict_word(report) == "PASSED":
-            suite = f"<code>{escape_markdown(advice.suite)}</code>"
-            yield f"Ladder of {suite}: {escape_markdown(ladder_sentence(advice))}"
-            continue
-        detail = escape_markdown(advice_detail(advice))
-        reasons = "".join(f"\n- {escape_markdown(reason.message)}" for reason in advice.reasons)
         suite = f"<code>{escape_markdown(advice.suite)}</code>"
-        yield f"#### Ladder of {suite}\n\n**{advice.recommendation}**{detail}\n{reasons}"
-        yield markdown_table(ladder_table(advice))
+        yield f"Ladder of {suite}: {escape_markdown(ladder_sentence(advice))}"
+        reasons = "\n".join(f"- {escape_markdown(reason.message)}" for reason in advice.reasons)
         notes = (frontier_legend(advice), *advice.notes, *monitoring_sentences(advice))
-        if any(notes):
-            yield f"<sub>{'<br>'.join(escape_markdown(note) for note in notes if note)}</sub>"
+        below = "<br>".join(escape_markdown(note) for note in notes if note)
+        parts = (reasons, markdown_table(ladder_table(advice)), f"<sub>{below}</sub>")
+        title = "<details><summary>the whole ladder</summary>"
+        yield "\n\n".join((title, *filter(None, parts), "</details>"))
 
 
 def markdown_table(table: TextTable) -> str:

@@ -359,7 +359,7 @@ def _likely_beyond(check: Check) -> str:
 
 
 def _notes(check: Check) -> str:
-    return f"{notes_text(check.notes)}."
+    return notes_text(check.notes)
 
 
 _DOUBTS: Mapping[Relation, Callable[[Check], str]] = {

@@ -148,7 +148,7 @@ def verdict_phrase(report: Report) -> str:
     if verdict_word(report) == "INCONCLUSIVE":
         inconclusive = [v for v in report.gated_verdicts if v.outcome is Outcome.INCONCLUSIVE]
         if not any(verdict.always_blocks for verdict in inconclusive):
-            return f"{count} of {total}   blocks; --ftgate-inconclusive=warn lets it pass"
+            return f"{count} of {total}; blocks, --ftgate-inconclusive=warn lets it pass"
         reasons = {
             exam_phrase(v.exam)
             if v.exam and v.statement.kind is StatementKind.EXAM_HAS_SHRUNK

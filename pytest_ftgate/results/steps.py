@@ -17,6 +17,8 @@ from pytest_ftgate.results.run import Report, node_id
 _ORDER = [*StepRole]
 #: The steps that are edits of what an accepted record knows.
 _EDITS = (StepKind.SET_LIMIT, StepKind.MAKE_BASELINE)
+#: The steps that are added here.
+_OF_THE_RUN = (StepKind.SHIP_OTHER, StepKind.SHOW_REGRESSED, StepKind.EXPLAIN)
 #: Money for requests that cost more than those before.
 _RESERVE = 1.2
 
@@ -28,7 +30,9 @@ def with_steps(report: Report) -> Report:
 
 
 def _steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
-    steps = [*verdict.next, *_ship_steps(report, verdict), *_see_steps(verdict)]
+    # A verdict that has been in another report has steps of that one.
+    own = [step for step in verdict.next if step.kind not in _OF_THE_RUN]
+    steps = [*own, *_ship_steps(report, verdict), *_see_steps(verdict)]
     steps.sort(key=lambda step: (_ORDER.index(step.role), *_urgency(report, step)))
     values: dict[str, Value] = {"node": node_id(verdict)}
     if report.options:

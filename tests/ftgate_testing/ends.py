@@ -99,7 +99,8 @@ class End:
         if isinstance(made, Report):
             lines = summary_lines(made)
         else:
-            lines = gate_lines(made, node_name(made), made.next, 24)
+            (verdict,) = report(made).verdicts
+            lines = gate_lines(verdict, node_name(verdict), 24)
         return "\n".join(line.rstrip() for line in lines).strip("\n")
 
 

@@ -27,6 +27,7 @@ from pytest_ftgate.results.run import (
     SuiteRun,
     overall_verdict,
 )
+from pytest_ftgate.results.steps import with_steps
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate
@@ -77,7 +78,7 @@ def report(*verdicts: Verdict, suites: Sequence[SuiteRun] = (), **more: Any) -> 
         facts=more.pop("facts", {"pytest-ftgate": "0.1.0"}),
         **more,
     )
-    return replace(record, verdict=overall_verdict(record))
+    return with_steps(replace(record, verdict=overall_verdict(record)))
 
 
 def failing_run(texts: Sequence[str] = (), *, wrong: int = 40) -> Report:

@@ -27,14 +27,21 @@ def explained(regressed: int, cases: int, limit: float, levels: Levels) -> tuple
     [
         (
             *(8, 20, 0.15, Levels(alarm=0.01 / 8, shared=8), Outcome.INCONCLUSIVE),
-            "which lies beyond the limit, but not surely enough to fail the gate",
+            "The 95 % CI lies beyond the limit, but not surely enough to fail the gate",
         ),
         (
             *(10, 500, 0.03, Levels(), Outcome.INCONCLUSIVE),
-            "the drop is real, and may or may not stay within the limit",
+            "The drop is real, and may or may not stay within the limit",
         ),
-        (30, 100, 0.05, Levels(), Outcome.FAILED, "which lies beyond the limit, so it failed."),
-        (0, 100, 0.05, Levels(), Outcome.PASSED, "so this check passed."),
+        (
+            30,
+            100,
+            0.05,
+            Levels(),
+            Outcome.FAILED,
+            "The 95 % CI lies beyond the limit, so it failed.",
+        ),
+        (0, 100, 0.05, Levels(), Outcome.PASSED, "So this check passed."),
     ],
     ids=["beyond", "within", "failed", "passed"],
 )

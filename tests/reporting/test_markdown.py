@@ -14,6 +14,7 @@ from ftgate_testing.reports import (
     report,
 )
 
+from pytest_ftgate.recommend.advice import Recommendation
 from pytest_ftgate.reporting.markdown import code_block, escape_markdown, markdown_report
 from pytest_ftgate.results.run import NOT_RUN, NotEvaluated
 
@@ -57,11 +58,13 @@ def test_a_green_run_is_three_lines_and_its_facts():
     assert text.count("\n\n") == 3
 
 
-def test_a_red_run_opens_with_the_worst_gate_and_the_first_action():
+def test_a_red_run_opens_with_the_worst_gate_and_the_first_step():
     second = markdown_report(failing_run(), 60_000).split("\n\n")[1]
 
+    assert "<br>fix: mix general data into the training set" in second
     assert second.startswith(
-        "**forgetting&#91;new&#93;** FELL 44 POINTS (95 %: 32 to 56) limit 10<br>do: keep current"
+        "**forgetting&#91;new&#93;** failed: general skills 78 % → 34 %, down 44 points "
+        "(95 % CI 32 to 56), limit 10; "
     )
 
 
@@ -136,18 +139,31 @@ def test_a_table_of_very_many_gates_is_cut_by_rows_with_a_count():
 def test_an_inconclusive_gate_says_what_would_settle_it():
     text = outside_of_code(markdown_report(report(inconclusive_verdict()), 60_000))
 
-    assert text.startswith("### 🟡 INCONCLUSIVE: 1 of 1 gate: not enough evidence")
-    assert re.search(r"\*\* inconclusive: .*\n  - add about \d+ cases ", text)
+    assert text.startswith(
+        "### 🟡 INCONCLUSIVE: 1 of 1 gate; blocks, --ftgate-inconclusive=warn lets it pass"
+    )
+    assert re.search(r"\*\* inconclusive: .*<br>fix: c\d+, .*, and run again", text)
+    assert re.search(r"^- fix: add cases: about \d+ ", text, re.MULTILINE)
 
 
 def test_the_ladder_is_told_in_short(advice):
-    text = markdown_report(replace(failing_run(), advice=(advice,)), 60_000)
-    shown = text.partition("#### Ladder of")[2]
+    good = report(failing_run().verdicts[3], advice=(advice,))
+    shown = markdown_report(good, 60_000).partition("Ladder of")[2]
 
-    assert "**fine-tune**: lora" in shown
+    assert "fine-tune: lora" in shown
     for reason in advice.reasons:
         assert f"- {escape_markdown(reason.message)}" in shown
     assert re.search(r"\| lora &#42; +\| fine-tuned +\| 91 % \(89 to 93\) +\|", shown)
+
+
+def test_a_red_run_speaks_of_a_ladder_only_to_roll_back(advice):
+    rollback = replace(advice, recommendation=Recommendation.ROLL_BACK)
+    red, back = (
+        markdown_report(replace(failing_run(), advice=(one,)), 60_000) for one in (advice, rollback)
+    )
+
+    assert "Ladder of" not in red
+    assert "Ladder of" in back
 
 
 @pytest.mark.parametrize("nasty", HOSTILE)

@@ -38,7 +38,9 @@ def test_a_new_card_has_the_gates_the_skills_and_their_metadata(tmp_path):
 
     text = card.read_text("utf-8")
     assert "0 of 3 gates passed, on 2026-11-25" in text
-    assert re.search(r"\| accuracy +\| +98 % \| +60 % \| −38 \(−48 −29\) +\| +100 \| FAILED", text)
+    assert re.search(
+        r"\| accuracy +\| +98 % \| +60 % \| down 38 \(29 to 48\) +\| +100 \| FAILED", text
+    )
     assert "General skills, against the untuned model" in text
     (entry,) = front_of(text)["model-index"]
     assert entry["name"] == "new"

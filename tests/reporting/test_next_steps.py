@@ -15,6 +15,8 @@ VALUES = {
     "is_baseline": False, "claims": "adapter", "skill": "facts", "margin": 0.1, "low": -0.2,
     "high": 0.1, "replies": 7, "format_error": "fenced", "repeated": True, "remedy": "add rows",
     "requested": 5, "file": "new.jsonl", "label": "refund", "taken_for": "billing",
+    "count": 7, "open": False, "unchanged": 12, "kind": "tag", "name": "long", "regressed": 12,
+    "cut": 30, "of": 40, "failed": False, "in_mark": False,
 }  # fmt: skip
 
 
@@ -37,33 +39,72 @@ def test_a_command_stands_after_its_sentence():
         (
             StepKind.SET_LIMIT,
             {},
-            "set max_drop: 0.1 (these replies pass it), in s.ftgate.yaml:6",
+            "max_drop: 0.1, in s.ftgate.yaml:6 (chosen after the result; say why in the review)",
         ),
         (
             StepKind.ADD_CASES,
             {},
-            "add about 40 cases (settles it 9 times in 10, if they behave like these)",
+            "add cases: about 12 if it is in truth unchanged, about 40 if it goes on like this",
+        ),
+        (
+            StepKind.ADD_CASES,
+            {"unchanged": 0, "needed": 243},
+            ("add cases: about 250 if it goes on like this"),
         ),
         (
             StepKind.REPEAT_BASELINE,
             {"repeats": 10, "where": "s.ftgate.yaml"},
             (
-                "add repeats: {baseline: 10} (requested once; an unchanged variant then passes in "
-                "92 % of runs, now 75 %), in s.ftgate.yaml"
+                "add repeats: {baseline: 10}, in s.ftgate.yaml (requested once; an unchanged "
+                "variant then passes in 92 % of runs, now 75 %)"
             ),
         ),
         (
             StepKind.SHIP_OTHER,
             {},
-            (
-                "ship new: it passes its 2 gates in this run (set gated: false for worse), in "
-                "s.ftgate.yaml:6"
-            ),
+            "ship new, which passes its 2 gates (gated: false for worse, s.ftgate.yaml:6)",
         ),
         (
             StepKind.SHIP_OTHER,
-            {"is_baseline": True, "gates": 1, "where": ""},
-            "keep new: it passes its gate (set gated: false for worse)",
+            {"is_baseline": True, "gates": 1},
+            "keep new, which passes its gate (gated: false for worse, s.ftgate.yaml:6)",
+        ),
+        (
+            StepKind.MAKE_BASELINE,
+            {},
+            "baseline: new, in s.ftgate.yaml:6 (if the drop is intended; say why in the review)",
+        ),
+        (
+            StepKind.MAKE_BASELINE,
+            {"in_mark": True},
+            (
+                "put new first in variants=, in s.ftgate.yaml:6 (if the drop is intended; say why "
+                "in the review)"
+            ),
+        ),
+        (StepKind.FIX_CASES, {"cases": "t1, t2, t3", "count": 34}, "t1, t2, t3 and 31 more"),
+        (
+            StepKind.FIX_CASES,
+            {
+                "cases": "t1",
+                "count": 1,
+                "changed": ("model", "prompt"),
+                "added": 2,
+                "removed": 1,
+            },
+            "t1 (changed: model, prompt (+2 −1 lines))",
+        ),
+        (StepKind.FIX_CASES, {"cases": "t1", "count": 1, "open": True}, "t1, and run again"),
+        (
+            StepKind.FIX_LABEL,
+            {},
+            "tell “refund” from “billing” (7 replies took refund for billing)",
+        ),
+        (StepKind.FIX_PART, {}, "tag long: 12 of 20 cases regressed"),
+        (
+            StepKind.RAISE_MAX_TOKENS,
+            {},
+            "raise max_tokens, in s.ftgate.yaml:6 (30 of 40 regressed replies were cut off)",
         ),
     ],
 )
@@ -77,8 +118,13 @@ def test_an_edit_says_what_it_brings_and_where(kind, changed, expected):
         (StepKind.RUN_AGAIN, {}, "pytest --ftgate s.ftgate.yaml"),
         (
             StepKind.RUN_AGAIN,
-            {"option": "--ftgate-max-usd 2"},
-            "pytest --ftgate --ftgate-max-usd 2 s.ftgate.yaml",
+            {"max_usd": 2.0},
+            "pytest --ftgate --ftgate-max-usd=2 s.ftgate.yaml",
+        ),
+        (
+            StepKind.RUN_AGAIN,
+            {"max_usd": 2.0, "options": ("--ftgate-replies=recorded", "--ftgate-max-usd=1")},
+            "pytest --ftgate --ftgate-replies=recorded --ftgate-max-usd=2 s.ftgate.yaml",
         ),
         (StepKind.ACCEPT_RUN, {}, "pytest --ftgate --ftgate-accept s.ftgate.yaml"),
         (
@@ -87,8 +133,25 @@ def test_an_edit_says_what_it_brings_and_where(kind, changed, expected):
             'pytest --ftgate --ftgate-accept-anchor "my prompts/s.ftgate.yaml"',
         ),
         (
+            StepKind.ACCEPT_RUN,
+            {"failed": True},
+            "pytest --ftgate --ftgate-accept --ftgate-accept-failed s.ftgate.yaml",
+        ),
+        # A limit that a record knows is loosened only by a run that is accepted as well.
+        (StepKind.SET_LIMIT, {}, ""),
+        (
+            StepKind.SET_LIMIT,
+            {"record": "s.ftgate.yaml"},
+            "pytest --ftgate --ftgate-accept s.ftgate.yaml",
+        ),
+        (
+            StepKind.SHOW_REGRESSED,
+            {"options": ("--ftgate-safe",)},
+            'pytest --ftgate --ftgate-safe -vv "s.ftgate.yaml::forgetting[new]"',
+        ),
+        (
             StepKind.REQUEST_BOTH_AGAIN,
-            {},
+            {"options": ("--ftgate-replies=recorded",)},
             "pytest --ftgate --ftgate-replies=fresh s.ftgate.yaml",
         ),
     ],
@@ -102,4 +165,7 @@ def test_an_unknown_format_error_leads_to_the_prompt():
 
     text = step_text(NextStep(StepKind.FIX_FORMAT, values))
 
-    assert text == "change the prompt (the most common format error is “house style”: 2 replies)"
+    assert text == (
+        "say in the prompt how replies must look (the most common format error is “house style”: "
+        "2 replies)"
+    )

@@ -22,7 +22,6 @@ from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.summary import (
     colour_parts,
     detail_lines,
-    first_action,
     inconclusive_lines,
     message_lines,
     summary_lines,
@@ -57,11 +56,6 @@ def test_a_gate_that_passed_as_a_failed_test_is_counted_and_named_with_the_reaso
     assert head.startswith("BLOCKED  1 of 1 gate failed as a test")
     assert lines[1:3] == ["✗ test_it.py::test_it[current]   FAILED TEST", f"    {PASSED_XFAIL}"]
     assert quiet.startswith("✗ failed test: test_it.py::test_it[current]: passed, though")
-    assert first_action(made) == (
-        "test_it.py::test_it[current]",
-        f"failed test: {PASSED_XFAIL}",
-        "",
-    )
 
 
 def test_likely_texts_are_compared_word_by_word():
@@ -77,14 +71,11 @@ def test_likely_texts_are_compared_word_by_word():
 
 @pytest.mark.parametrize("verdict", [FAILED, FENCED, FORGOT], ids=lambda one: one.gate)
 @pytest.mark.parametrize("verbosity", [-1, 0, 1, 2])
-def test_a_section_says_what_fell_how_surely_and_what_to_do(verdict, verbosity):
+def test_a_section_says_what_fell_and_how_surely(verdict, verbosity):
     text = verdict_section(verdict, verbosity)
 
     assert text.startswith(headline(verdict)[:40])
-    assert "regressed" in text.split("\n\n")[0]
-    assert "  next: " in text
     assert ("It fails if" in text) == (verbosity > 0)
-    assert ("pytest-ftgate explain" in text) == (verbosity <= 0)
 
 
 @pytest.mark.parametrize("nasty", HOSTILE)
@@ -107,21 +98,22 @@ def test_the_verdict_is_the_first_line():
     assert summary_lines(report(GOOD))[0] == "PASSED  1 gate   accuracy: current 98 % (min 50 %)"
 
 
-def test_in_quiet_a_gate_that_did_not_pass_is_a_line_and_others_are_none():
+def test_in_quiet_a_gate_that_did_not_pass_has_a_line_and_its_first_step():
     _, *rows, _ = summary_lines(failing_run(), -1)
 
-    assert [row.split()[:2] for row in rows] == [
-        ["✗", "forgetting[new]"],
-        ["✗", "accuracy[new]"],
-        ["✗", "format[new]"],
+    assert [row.split()[1] for row in rows if row.startswith("✗")] == [
+        *("forgetting[new]", "accuracy[new]", "format[new]"),
     ]
+    # The first thing to do about each of them.
+    assert sum(row.startswith("    fix ") for row in rows) == 3
 
 
 def test_an_inconclusive_gate_says_what_would_settle_it():
     text = "\n".join(summary_lines(report(inconclusive_verdict())))
 
-    assert "A drop is likely, but not proven, and it may or may not reach 5 points." in text
-    assert "set max_drop: 0.09   (these replies pass it)   suite.ftgate.yaml:7" in text
+    assert "The 95 % CI excludes 0, but this suite asks for 99 %." in text
+    assert "accept  max_drop: 0.09   suite.ftgate.yaml:7" in text
+    assert "(chosen after the result; say why in the review)" in text
 
 
 LONG = "a-variant-whose-name-says-all-that-was-ever-tried-with-it-and-when"
@@ -181,10 +173,10 @@ def test_wide_figures_leave_the_limit_to_the_headline_and_stay_whole():
         FAILED.check, unit="ms", before=1234.0, after=1834.0, rise=0.49, low=0.31, high=0.69, n=1200
     )
     slow = replace(FAILED, variant="tuned", gate="latency", checks=(check,), deciding=0)
-    rows = [one for one in detail_lines(report(slow, inconclusive_verdict())) if "tuned" in one]
+    rows = detail_lines(report(slow, inconclusive_verdict()))
 
-    assert max(map(len, rows)) <= 80
-    assert any("(+31 +69)" in one or "(+31 % +69 %)" in one for one in rows), rows
+    assert max(len(row) for row in rows if "pytest" not in row) <= 80
+    assert any("up 49 % (31 to 69 %)" in row for row in rows), rows
 
 
 def test_nothing_that_is_told_acts():
@@ -205,8 +197,8 @@ def test_a_path_is_left_whole_where_it_is_longer_than_a_line():
 @pytest.mark.parametrize(
     ("width", "said"),
     [
-        (None, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy 100 % → 96 % against cur"),
-        (80, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy 100 % → 96 % against c…"),
+        (None, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy 100 % → 96 %, down 4 po"),
+        (80, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy 100 % → 96 %, down 4 p…"),
         (50, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new]"),
     ],
 )
@@ -253,32 +245,35 @@ def test_a_word_is_tinted_where_it_stands_alone():
 
 def test_checks_that_did_not_decide_name_their_cases_and_equal_replies():
     drop = replace(FAILED.checks[0], outcome=Outcome.PASSED)
-    unchanged = replace(drop, is_unchanged=True, notes=(text_note("plain threshold"),))
+    unchanged = replace(
+        drop, before=0.6, after=0.6, is_unchanged=True, notes=(text_note("plain threshold"),)
+    )
     must_pass = replace(drop, kind=CheckKind.MUST_PASS, case_ids=("a, b0", "c1"), n=2, after=0.0)
 
     checks = (drop, unchanged, must_pass)
     lines = other_check_lines(replace(FAILED, checks=checks, deciding=0))
 
     told = " ".join(" ".join(lines).split())
-    assert "passed (unchanged: the same replies; plain threshold)" in told
-    assert told.endswith("must-pass cases: 0 of 2 are right: passed (a, b0, c1)")
+    assert "unchanged: the same replies, limit 5: passed (plain threshold)" in told
+    assert told.endswith("0 of 2 must-pass cases are right; wrong: a, b0, c1: passed")
 
 
 def test_the_command_of_a_next_step_stands_in_a_line_of_its_own():
     node = f"{'x' * 90}::forgetting[new]"
     step = NextStep(StepKind.SHOW_REGRESSED, {"node": node})
 
-    lines = verdict_section(replace(FAILED, next=(step,))).split("\n")
+    made = report(replace(FAILED, next=(step,), node=node))
 
-    command = f'        pytest --ftgate -vv "{node}"'
-    assert lines[lines.index("  next: all regressed cases:") + 1] == command
+    assert f'    see     pytest --ftgate -vv "{node}"' in summary_lines(made)
 
 
 def test_a_likely_cause_comes_before_all_else_that_can_be_done():
     cause = NextStep(StepKind.CHECK_CAUSE, {"cause": "remove scale"})
-    broken = replace(FAILED, next=(NextStep(StepKind.MAKE_BASELINE, {"variant": "x"}), cause))
+    broken = replace(
+        FAILED, next=(NextStep(StepKind.MAKE_BASELINE, {"variant": "x", "in_mark": False}), cause)
+    )
 
     lines = summary_lines(report(broken, GOOD))
 
-    (first, *_) = [line for line in lines if line.startswith("    do ")]
-    assert first == "    do      check a likely cause: remove scale"
+    (first, *_) = [line for line in lines if line.startswith("    fix ")]
+    assert first == "    fix     check a likely cause: remove scale"

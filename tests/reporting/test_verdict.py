@@ -6,19 +6,21 @@ from dataclasses import replace
 from typing import ClassVar
 
 import pytest
-from ftgate_testing.reports import failing_run
+from ftgate_testing.reports import failing_run, report
 
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation, Verdict
 from pytest_ftgate.plugin.item import _terminal_columns
+from pytest_ftgate.reporting.summary import summary_lines
 from pytest_ftgate.reporting.text import cell_count, terminal_width
 from pytest_ftgate.reporting.verdict import verdict_section
 
 
-def test_an_option_in_a_next_step_is_never_broken():
+def test_a_section_leaves_what_to_do_to_the_closing_section():
     verdict = replace(failing_run().verdicts[0], next=(NextStep(StepKind.REQUEST_BOTH_AGAIN),))
 
-    assert "--ftgate-replies=fresh" in verdict_section(verdict)
+    assert "--ftgate-replies=fresh" not in verdict_section(verdict)
+    assert any("--ftgate-replies=fresh" in line for line in summary_lines(report(verdict)))
 
 
 def test_a_judge_that_disagrees_in_a_few_cases_is_not_shown_at_100_percent():

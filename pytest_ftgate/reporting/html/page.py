@@ -203,8 +203,8 @@ def _read_template(name: str) -> str:
 
 
 def _keep_rates_together(text: str) -> str:
-    """Return *text* so that no line ends within ``48 → 0 %``."""
-    return re.sub(r" (?=[→%])|(?<=→) ", "\N{NO-BREAK SPACE}", text)
+    """Return *text* so that no line ends within ``48 → 0 %`` or ``95 % CI``."""
+    return re.sub(r" (?=[→%])|(?<=→) |(?<=%) (?=CI)", "\N{NO-BREAK SPACE}", text)
 
 
 def _link_docs(text: str) -> Markup:

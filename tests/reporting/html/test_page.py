@@ -164,8 +164,8 @@ def test_the_top_of_the_page_has_the_worst_gate_and_what_to_do():
 
     assert '>forgetting[new]</a> <span class="badge failed">failed</span>' in top
     assert "general skills" in top
-    assert "beyond the limit of 10" in top
-    assert "<strong>Next</strong>keep current: it passes its gate" in top
+    assert "down 44 points (95\xa0%\xa0CI 32 to 56), limit 10" in top
+    assert "<strong>fix</strong>mix general data into the training set" in top
     assert "kind=regressed" in top
     assert ">accuracy[new]</a> failed" in top
 
@@ -176,11 +176,12 @@ def test_the_first_step_is_that_of_the_terminal_and_links_to_the_documentation()
     kept = replace(run.verdicts[3], variant="replay", gate="forgetting")
     page = html_page(report(forgot, kept))
 
-    steps = re.findall(r'<p class="next"><strong>Next</strong>(.*?)</p>', page)
+    steps = re.findall(r'<p class="next"><strong>(\w+)</strong>(.*?)</p>', page)
     assert steps[0] == steps[1]
-    assert steps[0].startswith("ship replay: it passes its gate (set gated: false for narrow)")
+    assert [role for role, _ in steps[1:]] == ["fix", "or", "accept", "see"]
+    assert steps[2][1].startswith("ship replay, which passes its gate")
     address = f"{DOCS_URL}forgetting/"
-    assert f'(<a href="{address}">{address}</a>)' in steps[2]
+    assert f'(<a href="{address}">{address}</a>)' in steps[0][1]
 
 
 def test_an_address_that_a_verdict_quotes_is_no_link():
@@ -278,7 +279,7 @@ def test_ids_are_unique():
 def test_a_run_without_cases_has_its_verdicts_all_the_same():
     text = html_page(report(inconclusive_verdict(), not_evaluated=(gate_not_evaluated(),)))
 
-    assert "add about" in text
+    assert "add cases: about" in text
     assert 'id="packed"' not in text
 
 

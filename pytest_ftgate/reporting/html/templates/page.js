@@ -51,7 +51,8 @@ for (const code of document.querySelectorAll("code.command"))
 // Tables ----------------------------------------------------------------------------------
 // A click on a header sorts by the first number of each cell, else by its text.
 const cellKey = (row, index) => {
-  const text = (row.cells[index]?.textContent || "").trim().replaceAll("−", "-").replaceAll(",", "");
+  const text = (row.cells[index]?.textContent || "").trim().replaceAll("−", "-").replaceAll(",", "")
+    .replace(/^down /, "-").replace(/^up /, "").replace(/^(no change|unchanged).*/, "0");
   const number = text.match(/^[<>≥≤+]?\s*(-?\d+(?:\.\d+)?)/);
   return number ? Number(number[1]) : text.toLowerCase();
 };
