@@ -178,7 +178,7 @@ def test_the_first_step_is_that_of_the_terminal_and_links_to_the_documentation()
 
     steps = re.findall(r'<p class="next"><strong>(\w+)</strong>(.*?)</p>', page)
     assert steps[0] == steps[1]
-    assert [role for role, _ in steps[1:]] == ["fix", "or", "accept", "see"]
+    assert [role for role, _ in steps[1:]] == ["fix", "or", "see"]
     assert steps[2][1].startswith("ship replay, which passes its gate")
     address = f"{DOCS_URL}forgetting/"
     assert f'(<a href="{address}">{address}</a>)' in steps[0][1]
