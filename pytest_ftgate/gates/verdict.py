@@ -197,7 +197,7 @@ class Outcome(StrEnum):
 
 
 #: The words for a check with *is_unchanged*.
-UNCHANGED = "unchanged: the same replies"
+UNCHANGED = "unchanged (same replies)"
 
 
 class CheckKind(StrEnum):

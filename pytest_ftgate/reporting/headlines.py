@@ -192,8 +192,7 @@ def _size(verdict: Verdict, check: Check) -> str:
         wrong = quantity(len(check.case_ids), "must-pass case")
         return f"{wrong} {'wrong' if verdict.outcome is Outcome.FAILED else 'inconclusive'}"
     if check.unit != "share":
-        figure = f"{figure_name(check)} {levels(check)}"
-        return f"{figure}, {size(check)}" if check.before is not None and size(check) else figure
+        return f"{figure_name(check)} {size(check)}".rstrip()
     if verdict.outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED:
         parts = sum(part.state == "regressed" for part in verdict.slices)
         fell = f"{quantity(parts, 'part')} fell" if parts else "must-keep cases broke"

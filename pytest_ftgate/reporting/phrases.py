@@ -112,17 +112,27 @@ def figure_name(check: Check) -> str:
         return "cost of 1,000 requests"
     if check.measure:
         return "length of a thought"
-    return "95 in 100 replies take up to" if check.kind is CheckKind.P95 else "median latency"
+    return "p95 latency" if check.kind is CheckKind.P95 else "median latency"
 
 
 # Levels, size, interval, limit ------------------------------------------------------------------
 
 
 def decimals(check: Check) -> int:
-    """Return 1 if whole percent hide on which side of its limit a rate or a change is, else 0."""
+    """Return 1 if whole percent hide on which side of its limit, or of 0, a figure is, else 0."""
+    if check.unit != "share":
+        return 0
     value = check.after if check.before is None else abs(check.after - check.before)
     hidden = round(value * 100) == round(check.limit * 100)
-    return int(check.unit == "share" and hidden and abs(value - check.limit) >= _VISIBLE)
+    return int((hidden and abs(value - check.limit) >= _VISIBLE) or _hides_its_sign(check))
+
+
+def _hides_its_sign(check: Check) -> bool:
+    """Return True if an interval of a change excludes 0, and would end at 0 in whole points."""
+    if check.before is None or check.low is None or check.high is None:
+        return False
+    nearest = max(check.low, -check.high)
+    return nearest >= _VISIBLE and round(nearest * 100) == 0
 
 
 def level(value: float, unit: str = "share", digits: int = 0) -> str:
@@ -139,15 +149,13 @@ def _level_digits(check: Check, digits: int) -> int:
 
 
 def levels(check: Check, variant: str = "") -> str:
-    """Return ``current 98 % → candidate 87 %``, or without *variant* ``98 % → 87 %``."""
+    """Return ``current 98 % → candidate 87 %``, or without *variant* ``current 98 % → 87 %``."""
     digits = _level_digits(check, decimals(check))
     now = level(check.after, check.unit, digits)
     if check.before is None:
         return now
     before = level(check.before, check.unit, digits)
-    if not variant:
-        return f"{before} → {now}"
-    return f"{check.against} {before} → {variant} {now}"
+    return " ".join(filter(None, (check.against, before, "→", variant, now)))
 
 
 def size(check: Check, digits: int | None = None) -> str:
@@ -259,29 +267,20 @@ def has_no_limit(check: Check) -> bool:
     return check.unit == "nats" and not check.limit
 
 
-def check_text(check: Check) -> str:
-    """Return a check in one line: levels, size, interval and limit."""
+def check_text(check: Check, variant: str = "") -> str:
+    """Return a check in one line: size, interval and limit, then the levels of both sides."""
     if check.kind is CheckKind.MUST_PASS:
         return must_pass_text(check)
-    numbers = levels(check)
-    if check.unit != "share":
-        numbers = f"{figure_name(check)} {numbers}"
-    if check.before is not None and check.against and check.unit != "share":
-        numbers = f"{numbers} against {check.against}"
-    change = size(check) if check.before is not None else ""
-    bounds = interval(check)
-    parts = [numbers, change] if change else [numbers]
-    parts[-1] += f" ({bounds})" if bounds else ""
-    return ", ".join([*parts, limit(check)])
+    name = figure_name(check) if check.unit != "share" else ""
+    bounds = f"({interval(check)})" if interval(check) else ""
+    text = f"{' '.join(filter(None, (name, size(check), bounds)))}, {limit(check)}"
+    return text if check.before is None else f"{text}: {levels(check, variant)}"
 
 
 def other_check(check: Check) -> str:
-    """Return a check that did not decide: what it compares with, and its numbers."""
-    if check.kind is CheckKind.MUST_PASS or check.unit != "share" or check.before is None:
-        return check_text(check)
-    under = f" under the {check.under}" if check.under else ""
-    what = f"{check.measure} " * bool(check.measure)
-    return f"{what}against {check.against}{under} {check_text(check)}"
+    """Return a check that did not decide, with what it is about if that is not the gate's own."""
+    about = [check.measure, f"under the {check.under}" if check.under else ""]
+    return " ".join(filter(None, (*about, check_text(check))))
 
 
 def must_pass_text(check: Check) -> str:
@@ -526,12 +525,9 @@ def measured_headline(verdict: Verdict) -> str:
     check = verdict.check
     if check is None:
         raise ValueError(f"the verdict on {verdict.variant} has no check")
-    if check.kind is CheckKind.MUST_PASS:
-        numbers = must_pass_text(check)
-    elif check.unit != "share":
-        numbers = check_text(check)
-    else:
-        numbers = f"{subject(verdict)} {check_text(check)}"
+    numbers = check_text(check, verdict.variant)
+    if check.unit == "share" and check.kind is not CheckKind.MUST_PASS:
+        numbers = f"{subject(verdict)} {numbers}"
     relative = " (judge-relative)" if verdict.statement.values.get("judge_relative") else ""
     return "; ".join([numbers + relative, *_remarks(verdict, check)])
 

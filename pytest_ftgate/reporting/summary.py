@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from pytest_ftgate.gates.number_text import (
     amount,
@@ -227,7 +228,7 @@ def _passed_text(verdict: Verdict, *, brief: bool) -> str:
     compared = (one for one in verdict.checks if one.before is not None and one.unit == check.unit)
     shown = next(compared, check)
     if brief and shown.kind is CheckKind.BASE:
-        return levels(shown)
+        return levels(replace(shown, against=""))
     if brief:
         change = "" if shown.is_unchanged else _change_text(verdict, shown)
         return amount(shown.after, shown.unit) + f" ({change})" * bool(change)

@@ -17,7 +17,7 @@ PLAIN = replace(FAILED, checks=(), slices=())
 SKILLS = replace(PLAIN, gate="forgetting")
 #: A minimum of 90 %, missed with 70 %.
 MISSED = replace(FAILED.checks[0], kind=CheckKind.MINIMUM, before=None, limit=0.9, after=0.7)
-DROP = "60 % → 40 %, down 20 points, limit 5"
+DROP = "down 20 points, limit 5: current 60 % → new 40 %"
 
 
 def stated(verdict: Verdict, kind: StatementKind, **values: str | float | bool) -> str:

@@ -63,8 +63,8 @@ def test_a_red_run_opens_with_the_worst_gate_and_the_first_step():
 
     assert "<br>fix: mix general data into the training set" in second
     assert second.startswith(
-        "**forgetting&#91;new&#93;** failed: general skills 78 % → 34 %, down 44 points "
-        "(95 % CI 32 to 56), limit 10; "
+        "**forgetting&#91;new&#93;** failed: general skills down 44 points (95 % CI 32 to 56), "
+        "limit 10: base 78 % → new 34 %; "
     )
 
 

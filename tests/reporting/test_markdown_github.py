@@ -23,7 +23,7 @@ def test_a_failed_gate_is_marked_at_its_line():
     _, second, *_ = workflow_commands(failing_run())
 
     assert second.startswith(
-        "::error file=suite.ftgate.yaml,line=7,title=accuracy[new] failed::accuracy 98 %25 → 60 %25"
+        "::error file=suite.ftgate.yaml,line=7,title=accuracy[new] failed::accuracy down 38 points"
     )
 
 

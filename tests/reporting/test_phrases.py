@@ -44,28 +44,29 @@ COST = replace(
 @pytest.mark.parametrize(
     ("check", "expected"),
     [
-        (DROP, "98 % → 87 %, down 11 points (95 % CI 8 to 15), limit 5"),
+        (DROP, "down 11 points (95 % CI 8 to 15), limit 5: current 98 % → 87 %"),
         (
             replace(DROP, after=0.95, low=-0.08, high=0.01),
-            "98 % → 95 %, down 3 points (95 % CI 8 down to 1 up), limit 5",
+            "down 3 points (95 % CI 8 down to 1 up), limit 5: current 98 % → 95 %",
         ),
         (
             replace(DROP, after=0.99, low=-0.01, high=0.03),
-            "98 % → 99 %, up 1 point (95 % CI 1 down to 3 up), limit 5",
+            "up 1 point (95 % CI 1 down to 3 up), limit 5: current 98 % → 99 %",
         ),
         (
             replace(DROP, before=0.5, after=0.6, low=0.04, high=0.16),
-            "50 % → 60 %, up 10 points (95 % CI 4 to 16), limit 5",
+            "up 10 points (95 % CI 4 to 16), limit 5: current 50 % → 60 %",
         ),
         (
             replace(DROP, after=0.98, low=-0.02, high=0.02, has_default_limit=True),
-            "98 % → 98 %, no change (95 % CI 2 down to 2 up), limit 5 (what 300 cases can show)",
+            ("no change (95 % CI 2 down to 2 up), limit 5 (what 300 cases can show): current 98 % "
+            "→ 98 %"),
         ),
-        (replace(DROP, low=None, high=None), "98 % → 87 %, down 11 points, limit 5"),
-        (replace(DROP, low=0.0, high=0.0), "98 % → 87 %, down 11 points, limit 5"),
+        (replace(DROP, low=None, high=None), "down 11 points, limit 5: current 98 % → 87 %"),
+        (replace(DROP, low=0.0, high=0.0), "down 11 points, limit 5: current 98 % → 87 %"),
         (
             replace(DROP, after=0.98, is_unchanged=True),
-            "98 % → 98 %, unchanged: the same replies, limit 5",
+            "unchanged (same replies), limit 5: current 98 % → 98 %",
         ),
         (replace(RATE, after=0.88), "88 % (95 % CI 77 to 95 %), min 85 %"),
         (replace(RATE, after=1.0, n=1, low=None, high=None), "100 %, min 85 %"),
@@ -76,12 +77,12 @@ COST = replace(
         ),
         (
             replace(COST, before=0.3, rise=0.4, low=0.3, high=0.5, limit=0.1),
-            ("cost of 1,000 requests 0.30 USD → 0.42 USD against current, up 40 % "
-            "(95 % CI 30 to 50 %), limit +10 %"),
+            ("cost of 1,000 requests up 40 % (95 % CI 30 to 50 %), limit +10 %: current 0.30 USD "
+            "→ 0.42 USD"),
         ),
     ],
 )  # fmt: skip
-def test_a_check_has_its_levels_size_interval_and_limit_in_one_notation(check, expected):
+def test_a_check_has_its_size_interval_limit_and_levels_in_one_notation(check, expected):
     assert check_text(check) == expected
 
 
@@ -91,13 +92,18 @@ def test_a_check_has_its_levels_size_interval_and_limit_in_one_notation(check, e
         # Whole points would say that a drop of 3 is beyond a limit of 3.
         (
             replace(DROP, before=0.9, after=0.8675, low=-0.05, high=-0.031, limit=0.03),
-            "90.0 % → 86.8 %, down 3.2 points (95 % CI 3.1 to 5.0), limit 3",
+            "down 3.2 points (95 % CI 3.1 to 5.0), limit 3: current 90.0 % → 86.8 %",
         ),
         (replace(RATE, after=0.846), "84.6 % (95 % CI 77.0 to 95.0 %), min 85 %"),
+        # An interval that excludes 0 does not end at 0.
+        (
+            replace(DROP, before=1.0, after=0.96, low=-0.098, high=-0.004),
+            "down 4.0 points (95 % CI 0.4 to 9.8), limit 5: current 100.0 % → 96.0 %",
+        ),
         # The levels agree with the size.
         (
             replace(DROP, before=0.3333, after=0.2857, low=-0.09, high=0.0, limit=0.1),
-            "33.3 % → 28.6 %, down 5 points (95 % CI 0 to 9), limit 10",
+            "down 5 points (95 % CI 0 to 9), limit 10: current 33.3 % → 28.6 %",
         ),
     ],
 )  # fmt: skip
@@ -107,7 +113,8 @@ def test_a_decimal_is_shown_where_rounding_would_hide_the_reason(check, expected
 
 def test_the_sides_of_a_drop_have_their_names():
     assert levels(DROP, "candidate") == "current 98 % → candidate 87 %"
-    assert other_check(DROP).startswith("against current 98 % → 87 %, down 11 points")
+    assert levels(DROP) == "current 98 % → 87 %"
+    assert other_check(replace(DROP, under="prompt")) == f"under the prompt {check_text(DROP)}"
     assert other_check(RATE) == check_text(RATE)
 
 
@@ -226,7 +233,7 @@ def test_a_verdict_without_a_check_has_no_numbers():
 
 
 def test_the_parts_are_those_of_the_whole_line():
-    assert check_text(DROP) == f"{levels(DROP)}, {size(DROP)} ({interval(DROP)}), {limit(DROP)}"
+    assert check_text(DROP) == f"{size(DROP)} ({interval(DROP)}), {limit(DROP)}: {levels(DROP)}"
 
 
 #: The modules that word what a check says; each other medium takes their parts.

@@ -197,8 +197,11 @@ def test_a_path_is_left_whole_where_it_is_longer_than_a_line():
 @pytest.mark.parametrize(
     ("width", "said"),
     [
-        (None, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy 100 % → 96 %, down 4 po"),
-        (80, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy 100 % → 96 %, down 4 p…"),
+        (
+            None,
+            "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy down 4.0 points (95 % CI ",
+        ),
+        (80, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy down 4.0 points (95 % …"),
         (50, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new]"),
     ],
 )
@@ -254,7 +257,7 @@ def test_checks_that_did_not_decide_name_their_cases_and_equal_replies():
     lines = other_check_lines(replace(FAILED, checks=checks, deciding=0))
 
     told = " ".join(" ".join(lines).split())
-    assert "unchanged: the same replies, limit 50: passed (plain threshold)" in told
+    assert "unchanged (same replies), limit 50: 60 % → 60 %: passed (plain threshold)" in told
     assert told.endswith("0 of 2 must-pass cases are right; wrong: a, b0, c1: passed")
 
 

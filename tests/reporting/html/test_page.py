@@ -195,7 +195,7 @@ def test_an_address_that_a_verdict_quotes_is_no_link():
 def test_rates_before_and_after_stay_in_one_line():
     (sentence,) = re.findall(r'<p class="sentence">(.*?)</p>', html_page(failing_run()))
 
-    assert "78\xa0%\xa0→\xa034\xa0%" in sentence
+    assert "78\xa0%\xa0→\xa0new 34\xa0%" in sentence
 
 
 def test_a_gate_leads_to_its_line_in_the_suite_where_that_has_an_address():
