@@ -289,8 +289,8 @@ def _nothing_to_compare_text(values: Mapping[str, Any]) -> str:
 
 
 def _unqualified_judge_headline(verdict: Verdict) -> str:
-    judge = next(judge for judge in verdict.judges if judge.error)
-    return f"judge not qualified: {judge.judge}: {judge.error}"
+    judge = next(judge for judge in verdict.judges if judge.errors)
+    return f"judge not qualified: {judge.judge}: {notes_text(judge.errors)}"
 
 
 def _values(verdict: Verdict) -> Mapping[str, Any]:

@@ -18,14 +18,13 @@ from pytest_ftgate.gates.number_text import (
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import (
     MIN_RATE_TO_LOSE,
-    UNCHANGED,
     Check,
     CheckKind,
     Outcome,
     Slice,
     Verdict,
 )
-from pytest_ftgate.reporting.notes import notes_text
+from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
 
 #: What differs by less than this is equal; it is shown by no decimal.
 _VISIBLE = 0.0005

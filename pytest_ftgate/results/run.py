@@ -445,7 +445,7 @@ def _in_this_format(document: Any) -> Any:
 
 
 #: The keys that held sentences, and the keys of their notes.
-_NOTES = {"note": "notes", "notes": "notes"}
+_NOTES = {"note": "notes", "notes": "notes", "error": "errors", "warnings": "warnings"}
 
 
 def _with_notes(document: Any) -> Any:
@@ -454,8 +454,10 @@ def _with_notes(document: Any) -> Any:
         return [_with_notes(one) for one in document]
     if not isinstance(document, dict):
         return document
+    # The error of a check is a number.
+    told = {key for key in document if key in _NOTES and isinstance(document[key], str | list)}
     return {
-        _NOTES.get(key, key): _text_notes(value) if key in _NOTES else _with_notes(value)
+        _NOTES[key] if key in told else key: (_text_notes if key in told else _with_notes)(value)
         for key, value in document.items()
     }
 
