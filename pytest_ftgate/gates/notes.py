@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 #: A value of a note. All of them survive JSON unchanged.
-NoteValue = str | int | float | bool | tuple[str, ...]
+NoteValue = str | int | float | bool | tuple[str, ...] | tuple[int, ...]
 
 
 class NoteKind(StrEnum):

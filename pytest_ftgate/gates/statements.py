@@ -93,7 +93,7 @@ class StepKind(StrEnum):
     * ``show regressed``: the *node* of the gate.
     * ``keep thoughts``: the *variant*.
     * ``check cause``: the *cause*, something wrong in files or settings, with its remedy.
-    * ``fix training data``: the *remedy* of the finding.
+    * ``fix training data``: the *remedy* of the finding, by its kind.
     * ``request again to measure``: as of the statement ``not measured``; *suite*.
     * ``request both sides again``, ``accept``, ``accept exam``: *suite*.
     * ``add minimum``, ``declare minimum``, ``raise minimum``, ``check score``: *where*.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, Value
 from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.suite.model import Gate, Suite
@@ -170,7 +171,7 @@ class Finding:
 
     Attributes:
         kind: one of ``suite.training_data.FINDINGS``.
-        message: what is wrong, in a sentence that never quotes a secret.
+        message: what is wrong; its values never hold a secret.
         count: the number of affected rows or cases; 0 if the finding is about the whole file.
         lines: the affected lines, unique and ascending.
         next: what to do about it.
@@ -179,10 +180,10 @@ class Finding:
 
     kind: str
     severity: Severity
-    message: str
+    message: Note
     count: int = 0
     lines: tuple[int, ...] = ()
-    next: str = ""
+    next: Note | None = None
     cases: tuple[str, ...] = ()
 
 

@@ -20,6 +20,7 @@ from pytest_ftgate.reporting.headlines import (
     usage_text,
 )
 from pytest_ftgate.reporting.next_steps import gate_command, step_words
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.text import (
     cell_count,
     escape_controls,
@@ -182,7 +183,7 @@ def _finding_sentences(verdict: Verdict) -> Iterator[str]:
         more = ", …" if len(ranges) > _MAX_CASES else ""
         word = "line" if len(finding.lines) == 1 else "lines"
         lines = f", {word} {', '.join(ranges[:_MAX_CASES])}{more}" if ranges else ""
-        yield f"{finding.kind}{lines}: {escape_controls(finding.message)}"
+        yield f"{finding.kind}{lines}: {escape_controls(note_text(finding.message))}"
 
 
 def _failure_sentences(verdict: Verdict, check: Check) -> Iterator[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pytest_ftgate.gates.notes import Note, NoteKind
+from pytest_ftgate.reporting.finding_notes import FINDING_WORDS
 from pytest_ftgate.reporting.wording import Words, fill
 
 _WORDS: Mapping[str, Words] = {
     NoteKind.TEXT: "{text}",
+    **FINDING_WORDS,
 }
 
 

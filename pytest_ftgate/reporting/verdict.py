@@ -23,6 +23,7 @@ from pytest_ftgate.reporting.explain import explain, frequency_phrase, interval_
 from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.headlines import headline, shown_change_text, usage_text
 from pytest_ftgate.reporting.next_steps import step_command, step_text
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.skills import skill_lines
 from pytest_ftgate.reporting.tables import (
     TextTable,
@@ -96,14 +97,14 @@ def finding_lines(findings: Sequence[Finding], verbosity: int = 0) -> Iterator[s
     order = list(Severity)
     for finding in sorted(findings, key=lambda finding: order.index(finding.severity)):
         yield ""
-        message = f"{finding.kind}: {escape_controls(finding.message)}"
+        message = f"{finding.kind}: {escape_controls(note_text(finding.message))}"
         yield from wrap_after(f"  {_SEVERITY_LABELS[finding.severity]:<9}", message)
         if finding.lines:
             label = "line" if len(finding.lines) == 1 else "lines"
             numbers = _shown_ranges(finding, verbosity)
             yield from wrap_after(_FINDING_INDENT, f"{label} {numbers}")
         if finding.next:
-            yield from wrap_after(_FINDING_INDENT, f"→ {finding.next}")
+            yield from wrap_after(_FINDING_INDENT, f"→ {note_text(finding.next)}")
 
 
 def _shown_ranges(finding: Finding, verbosity: int) -> str:

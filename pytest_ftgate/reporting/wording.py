@@ -31,11 +31,13 @@ _STYLES: Mapping[str, Callable[[Any], str]] = {
 
 
 class _Template(Formatter):
-    """A template whose fields may have a style, or a noun after a hash: ``{n:#case}``."""
+    """A template whose fields may have a style, or a noun; see *fill*."""
 
     def format_field(self, value: Any, format_spec: str) -> Any:
         if format_spec.startswith("#"):
             return quantity(value, format_spec[1:])
+        if format_spec.startswith("|"):
+            return format_spec.split("|")[1 if value == 1 else 2]
         style = _STYLES.get(format_spec)
         return style(value) if style else super().format_field(value, format_spec)
 
@@ -44,6 +46,7 @@ def fill(words: Words, values: Mapping[str, Any]) -> str:
     """Return *words* with *values*.
 
     A field of a template has a style of Python, such as ``{n:,}``, one of ours (``percent``,
-    ``points``, ``size``, ``signed``, ``usd``, ``ms``, ``list``), or a noun: ``{n:#case}``.
+    ``points``, ``size``, ``signed``, ``usd``, ``ms``, ``list``), a noun, as ``{n:#case}``, or the
+    verb for one and for several, as ``{n:|is|are}``.
     """
     return words(values) if callable(words) else _Template().vformat(words, (), values)

@@ -20,6 +20,7 @@ from ftgate_testing.reports import (
 )
 from ftgate_testing.score_columns import suite, variant_scores
 from pytest_ftgate.client.budget import CostReport
+from pytest_ftgate.gates.notes import NoteKind, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import (
@@ -191,11 +192,12 @@ def _thoughts() -> Verdict:
 
 def _data() -> Verdict:
     text = "3 of 100 cases stand in the training data; the first is t007 (line 101)"
+    remedy = "remove these rows from train.jsonl"
     finding = Finding(
-        kind="leak", severity=Severity.ERROR, message=text, lines=(101, 102, 103),
-        next="remove these rows from train.jsonl",
+        kind="leak", severity=Severity.ERROR, message=text_note(text), lines=(101, 102, 103),
+        next=text_note(remedy),
     )  # fmt: skip
-    step = _step(StepKind.FIX_TRAINING_DATA, remedy="remove these rows from train.jsonl")
+    step = _step(StepKind.FIX_TRAINING_DATA, remedy=NoteKind.TEXT, text=remedy)
     return replace(
         _stated(StatementKind.TRAINING_DATA, Outcome.FAILED, step, file="train.jsonl", rows=103),
         gate="data", findings=(finding,),

@@ -33,6 +33,7 @@ from pytest_ftgate.reporting.ladder import (
     monitoring_sentences,
 )
 from pytest_ftgate.reporting.next_steps import step_command, step_text
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.skills import skill_results_by_prompt, skill_table
 from pytest_ftgate.reporting.summary import next_steps
 from pytest_ftgate.reporting.tables import (
@@ -221,6 +222,7 @@ def _templates() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["escape_controls"] = escape_controls
+    environment.filters["note_text"] = note_text
     environment.filters["percent"] = percent
     environment.filters["unbroken"] = _keep_rates_together
     environment.filters["linked"] = _link_docs
