@@ -29,14 +29,14 @@ _DOUBT = {"line": 61, "label": "pear", "other": "apple"}
     [
         (FindingKind.FEW_ROWS, {"rows": 2, "wanted": 1234},
          "2 rows to learn from, and 1,234 are wanted"),
-        (FindingKind.TURNS, {"rows": 1}, "1 conversation has turns out of order: "
-         "user and assistant must take turns, the user first"),
-        (FindingKind.TURNS, {"rows": 2}, "2 conversations have turns out of order: "
-         "user and assistant must take turns, the user first"),
-        (FindingKind.TOO_LONG, {"rows": 1, "context": 1000}, "1 row is longer than the context of "
-         "1,000 tokens (estimated as characters / 4)"),
-        (FindingKind.TOO_LONG, {"rows": 2, "context": 1000}, "2 rows are longer than the context "
-         "of 1,000 tokens (estimated as characters / 4)"),
+        (FindingKind.TURNS, {"rows": 1}, ("1 conversation has turns out of order: "
+         "user and assistant must take turns, the user first")),
+        (FindingKind.TURNS, {"rows": 2}, ("2 conversations have turns out of order: "
+         "user and assistant must take turns, the user first")),
+        (FindingKind.TOO_LONG, {"rows": 1, "context": 1000}, ("1 row is longer than the context of "
+         "1,000 tokens (estimated as characters / 4)")),
+        (FindingKind.TOO_LONG, {"rows": 2, "context": 1000}, ("2 rows are longer than the context "
+         "of 1,000 tokens (estimated as characters / 4)")),
         (FindingKind.UNVERIFIED, {"rows": 1}, "1 synthetic row names no reviewer"),
         (FindingKind.UNVERIFIED, {"rows": 2}, "2 synthetic rows name no reviewer"),
         (FindingKind.SENSITIVE, {"rows": 1, "names": ("a password",), "counts": (1,)},
@@ -48,10 +48,10 @@ _DOUBT = {"line": 61, "label": "pear", "other": "apple"}
          "1 row repeats another; the first is that of line 1, in line 2"),
         (FindingKind.DUPLICATE, {"rows": 3, **_PAIR},
          "3 rows repeat another; the first is that of line 1, in line 2"),
-        (FindingKind.NEAR_DUPLICATE, {"rows": 1, **_PAIR}, "1 row nearly repeats another that has "
-         "the same answer; the first is that of line 1, in line 2"),
-        (FindingKind.NEAR_DUPLICATE, {"rows": 2, **_PAIR}, "2 rows nearly repeat another that has "
-         "the same answer; the first is that of line 1, in line 2"),
+        (FindingKind.NEAR_DUPLICATE, {"rows": 1, **_PAIR}, ("1 row nearly repeats another that has "
+         "the same answer; the first is that of line 1, in line 2")),
+        (FindingKind.NEAR_DUPLICATE, {"rows": 2, **_PAIR}, ("2 rows nearly repeat another that has "
+         "the same answer; the first is that of line 1, in line 2")),
         (FindingKind.CONFLICT, {"questions": 1, "line": 1, "other": 2},
          "1 question is asked with different answers; the first in lines 1 and 2"),
         (FindingKind.CONFLICT, {"questions": 2, "line": 2, "other": 5},
@@ -72,10 +72,10 @@ _DOUBT = {"line": 61, "label": "pear", "other": "apple"}
          "6 labels of the suite without a row: b, c, d, e, f, …"),
         (FindingKind.RARE_LABEL, _RARE,
          "yes has 1,001 rows and no has 50: more than 20 times as many"),
-        (FindingKind.DOUBTFUL_LABEL, {"rows": 1, **_DOUBT}, "1 row is labelled otherwise than rows "
-         "like them; the clearest is line 61: pear, and not apple"),
-        (FindingKind.DOUBTFUL_LABEL, {"rows": 2, **_DOUBT}, "2 rows are labelled otherwise than "
-         "rows like them; the clearest is line 61: pear, and not apple"),
+        (FindingKind.DOUBTFUL_LABEL, {"rows": 1, **_DOUBT}, ("1 row is labelled otherwise than rows "
+         "like them; the clearest is line 61: pear, and not apple")),
+        (FindingKind.DOUBTFUL_LABEL, {"rows": 2, **_DOUBT}, ("2 rows are labelled otherwise than "
+         "rows like them; the clearest is line 61: pear, and not apple")),
         (FindingKind.NEW_FACTS, {"answers": 1},
          "1 answer names people, places, dates or numbers that the question does not"),
         (FindingKind.NEW_FACTS, {"answers": 2},
