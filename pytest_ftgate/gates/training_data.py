@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.gates.finding_kinds import FindingKind, Remedy
+from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
 from pytest_ftgate.gates.notes import note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
 from pytest_ftgate.gates.training_data_checks import (

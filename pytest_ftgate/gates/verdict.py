@@ -415,7 +415,7 @@ class Drift:
             ``format errors`` the share of replies with a format error.
         n_before, n: the number of replies; for ``language`` and ``format errors`` of cases.
         p: the p-value of the change; None if it is not tested.
-        message: the change in a sentence; "" if it is too small to report.
+        message: the change; None if it is too small to report.
     """
 
     what: DriftKind
@@ -425,7 +425,7 @@ class Drift:
     n_before: int
     n: int
     p: float | None = None
-    message: str = ""
+    message: Note | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_ftgate.gates.finding_kinds import FindingKind, Remedy
+from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
 from pytest_ftgate.gates.number_text import quantity
 from pytest_ftgate.reporting.wording import Words
 

@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.gates.number_text import percent, points, quantity, unsigned_points
 from pytest_ftgate.gates.statements import NextStep, StepKind
-from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.reporting.notes import named_note_text
 from pytest_ftgate.settings import docs_page
 
 _Values = Mapping[str, Any]
@@ -120,7 +119,7 @@ def _make_baseline(values: _Values) -> StepWords:
 
 
 def _check_cause(values: _Values) -> StepWords:
-    return StepWords(f"check a likely cause: {values['cause']}")
+    return StepWords(f"check a likely cause: {named_note_text('cause', values)}")
 
 
 def _ship_other(values: _Values) -> StepWords:
@@ -246,7 +245,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     ),
     StepKind.FIX_FORMAT: _fix_format,
     StepKind.FIX_LABEL: _fix_label,
-    StepKind.FIX_TRAINING_DATA: lambda values: StepWords(note_text(Note(values["remedy"], values))),
+    StepKind.FIX_TRAINING_DATA: lambda values: StepWords(named_note_text("remedy", values)),
     StepKind.LOWER_USAGE: lambda _: StepWords("choose a smaller model or a shorter prompt"),
     StepKind.TRAIN_AGAIN: _train_again,
     StepKind.KEEP_THOUGHTS: lambda values: StepWords(

@@ -55,7 +55,7 @@ def _format_error_lines(verdict: Verdict, verbosity: int) -> Iterator[str]:
     yield from _format_error_table("format error", verdict.format_errors, verbosity)
     for drift in verdict.drifts:
         if drift.what == "format errors" and drift.message:
-            yield from wrap_lines(drift.message)
+            yield from wrap_lines(note_text(drift.message))
     shown = verdict.format_errors if verbosity > 0 else verdict.format_errors[:_MAX_ROWS]
     yield from _example_lines(shown)
     if verdict.lenient is not None:

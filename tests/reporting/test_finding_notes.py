@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.gates.finding_kinds import FindingKind, Remedy
+from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
 from pytest_ftgate.gates.notes import note
 from pytest_ftgate.reporting.finding_notes import FINDING_WORDS
 from pytest_ftgate.reporting.notes import note_text
@@ -72,8 +72,8 @@ _DOUBT = {"line": 61, "label": "pear", "other": "apple"}
          "6 labels of the suite without a row: b, c, d, e, f, …"),
         (FindingKind.RARE_LABEL, _RARE,
          "yes has 1,001 rows and no has 50: more than 20 times as many"),
-        (FindingKind.DOUBTFUL_LABEL, {"rows": 1, **_DOUBT}, ("1 row is labelled otherwise than rows "
-         "like them; the clearest is line 61: pear, and not apple")),
+        (FindingKind.DOUBTFUL_LABEL, {"rows": 1, **_DOUBT}, ("1 row is labelled otherwise than "
+         "rows like them; the clearest is line 61: pear, and not apple")),
         (FindingKind.DOUBTFUL_LABEL, {"rows": 2, **_DOUBT}, ("2 rows are labelled otherwise than "
          "rows like them; the clearest is line 61: pear, and not apple")),
         (FindingKind.NEW_FACTS, {"answers": 1},
