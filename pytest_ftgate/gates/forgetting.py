@@ -13,6 +13,7 @@ from pytest_ftgate.gates.design import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.diagnosis import with_endings
 from pytest_ftgate.gates.format_errors import skill_drifts
 from pytest_ftgate.gates.next_steps import blocking_checks, limit_steps
+from pytest_ftgate.gates.notes import Note, text_note
 from pytest_ftgate.gates.number_text import counted
 from pytest_ftgate.gates.regressions import Regressions, find_regressions, flips, interleave
 from pytest_ftgate.gates.samples import Samples
@@ -301,12 +302,11 @@ def _is_trustworthy(check: Check) -> bool:
 
 def _notes(
     suite: Suite, gate: ForgettingGate, comparison: SkillComparison, result: _ModeResult
-) -> Iterator[str]:
+) -> Iterator[Note]:
     of_variant, _ = comparison.scores[result.check.under]
     if result.check.is_unchanged:
-        yield UNCHANGED
-    if result.check.note:
-        yield result.check.note
+        yield text_note(UNCHANGED)
+    yield from result.check.notes
     uninformative = [
         part.name
         for part in result.slices
@@ -314,18 +314,18 @@ def _notes(
     ]
     if uninformative:
         names = ", ".join(uninformative)
-        yield f"the base is too weak in {names} to show a loss there"
+        yield text_note(f"the base is too weak in {names} to show a loss there")
     yield from _case_notes(gate, comparison.choices, of_variant)
     contamination = comparison.contamination
     if contamination is not None:
         stands = counted(contamination.leaked, "skills case", "stands", "stand")
-        yield (
+        yield text_note(
             f"{stands} in {contamination.file} (line {contamination.line}: "
             f"{contamination.first_case}) and {'is' if contamination.leaked == 1 else 'are'} left "
             "out: what was trained on shows no forgetting"
         )
     if gate.exclusion_note:
-        yield gate.exclusion_note
+        yield text_note(gate.exclusion_note)
     scores, base = comparison.scores[result.check.under]
     yield from no_answer_notes(base, scores)
     yield from (drift.message for drift in skill_drifts(base, scores) if drift.message)
@@ -334,14 +334,14 @@ def _notes(
 
 def _case_notes(
     gate: ForgettingGate, choices: Sequence[LevelChoice], scores: VariantScores
-) -> Iterator[str]:
+) -> Iterator[Note]:
     """Yield the levels of the cases, what they cannot show, and the correction for guesses."""
     if choices:
-        yield levels_note(choices)
-    yield from limit_notes(choices)
+        yield text_note(levels_note(choices))
+    yield from map(text_note, limit_notes(choices))
     guessed = guess_share(case for case in scores.cases if gate.weight(str(case.skill)))
     if guessed:
-        yield (
+        yield text_note(
             "limits are corrected for lucky guesses, which would be right in "
             f"{100 * guessed:.0f} % of the cases and hide as many of the losses"
         )
@@ -349,7 +349,7 @@ def _case_notes(
 
 def _format_loss_note(
     suite: Suite, comparison: SkillComparison, result: _ModeResult
-) -> Iterator[str]:
+) -> Iterator[Note]:
     """Yield the number of regressed answers that look like labels: typical of narrow tuning."""
     labels = suite.labels
     kind = next((kind for kind in result.loss_kinds if kind.kind == Loss.FORMAT), None)
@@ -364,7 +364,7 @@ def _format_loss_note(
     ]
     exact = sum(text in labels for text in texts)
     alike = f"this suite's labels ({exact} are labels, the others invented)"
-    yield (
+    yield text_note(
         f"{kind.cases} of {count} regressed answers look like "
         f"{alike if labels else 'its own replies'}"
     )

@@ -14,6 +14,7 @@ from pytest_ftgate.gates.checks import ROUNDING, check_drop, check_minimum
 from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import rate_figure
+from pytest_ftgate.gates.notes import Note, text_note
 from pytest_ftgate.gates.number_text import percent, points
 from pytest_ftgate.gates.samples import FloatArray, Samples, align
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
@@ -127,18 +128,20 @@ def with_judge_evidence(verdict: Verdict, evidence: JudgeEvidence) -> Verdict:
     return verdict
 
 
-def judge_notes(evidence: JudgeEvidence) -> Sequence[str]:
-    """Return notes about the judges for the reader of a verdict, a sentence each."""
+def judge_notes(evidence: JudgeEvidence) -> Sequence[Note]:
+    """Return notes about the judges for the reader of a verdict."""
     notes = []
     if evidence.uncorrected_reason:
         reason = evidence.uncorrected_reason
-        notes.append(f"judge-relative: {reason}, so this is true of its grades only")
+        notes.append(text_note(f"judge-relative: {reason}, so this is true of its grades only"))
     for validation in evidence.validations:
-        notes += [f"{validation.judge}: {warning}" for warning in validation.warnings]
+        notes += [text_note(f"{validation.judge}: {one}") for one in validation.warnings]
     if evidence.ungraded_note:
-        notes.append(evidence.ungraded_note)
+        notes.append(text_note(evidence.ungraded_note))
     if evidence.constant_grades and not _all_validated(evidence):
-        notes.append(f"the judge says the same of all {evidence.constant_grades} replies")
+        notes.append(
+            text_note(f"the judge says the same of all {evidence.constant_grades} replies")
+        )
     return notes
 
 
@@ -195,7 +198,7 @@ def _undecidable(plain: Check) -> Check:
         needed=None,
         certifiable=None,
         shown_limit=None,
-        note="labels cannot rule out that the judge shows nothing of a true change",
+        notes=(text_note("labels cannot rule out that the judge shows nothing of a true change"),),
     )
 
 
@@ -218,12 +221,8 @@ def _with_true_change(check: Check, margin: float, found: _Shares) -> Check:
         detectable=_true_drop(check.detectable, least_shown),
         shown_limit=None,
         method="judge",
-        note=_joined(check.note, f"{shown}; the limit was compared with that"),
+        notes=(*check.notes, text_note(f"{shown}; the limit was compared with that")),
     )
-
-
-def _joined(*notes: str) -> str:
-    return "; ".join(filter(None, notes))
 
 
 def _true_drop(drop: float | None, least_shown: float) -> float | None:
@@ -282,7 +281,7 @@ def _corrected(check: Check, estimated: _Estimate, alone: str, lowest: float = 0
     (estimate, label_count), nothing = estimated, {"needed": None, "certifiable": None}
     figure = _figure_by_labels(estimate, check.n, lowest)
     note = f"corrected by {label_count} labels of these replies: {alone}"
-    return _with_figure(check, figure, note=note, shown_limit=None, **nothing)
+    return _with_figure(check, figure, notes=(text_note(note),), shown_limit=None, **nothing)
 
 
 def _figure_by_labels(estimate: MeanEstimate, n: int, lowest: float) -> Figure:
@@ -371,7 +370,7 @@ def _minimum_of_grades(
         p_fail=lenient_check.p_fail,
         needed=strict_check.needed,
         shown_limit=_shown_minimum(plain, outcome, levels, holds),
-        note=_joined(plain.note, _minimum_note(plain, *found, strict)),
+        notes=(*plain.notes, text_note(_minimum_note(plain, *found, strict))),
     )
 
 

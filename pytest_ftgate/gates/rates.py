@@ -38,7 +38,7 @@ from pytest_ftgate.gates.macro_f1 import (
 )
 from pytest_ftgate.gates.measures import guess_rate, not_gated_verdict, shown_change
 from pytest_ftgate.gates.next_steps import rate_next_steps
-from pytest_ftgate.gates.notes import Note
+from pytest_ftgate.gates.notes import Note, text_note
 from pytest_ftgate.gates.number_text import quantity
 from pytest_ftgate.gates.regressions import (
     Regressions,
@@ -72,25 +72,30 @@ from pytest_ftgate.suite.model import Suite
 
 def rate_notes(
     gate: RateGate, scores: VariantScores, checks: tuple[Check, ...], look: Look
-) -> Iterator[str]:
-    """Yield the notes of the verdict, each a sentence."""
+) -> Iterator[Note]:
+    """Yield the notes of the verdict."""
     unscored = (
         0 if gate.kind == "format" else len(scores.results) - int(scores.facts.scorable.sum())
     )
     if unscored:
-        yield f"{unscored} of {len(scores.results)} cases expect nothing and are left out"
-    yield from (check.note for check in checks if check.note)
+        yield text_note(
+            f"{unscored} of {len(scores.results)} cases expect nothing and are left out"
+        )
+    for check in checks:
+        yield from check.notes
     if look.of > 1:
-        yield f"decided at look {look.number} of {look.of}, after {_look_extent(scores, look)}"
+        yield text_note(
+            f"decided at look {look.number} of {look.of}, after {_look_extent(scores, look)}"
+        )
     stops = scores.stop_reasons
     for stop, word in (("refusal", "refused"), ("length", "cut off by max_tokens")):
         if stops[stop]:
             wrong = ", which counts as wrong" if gate.name == "accuracy" else ""
-            yield f"{stops[stop]} of {stops.total()} replies were {word}{wrong}"
+            yield text_note(f"{stops[stop]} of {stops.total()} replies were {word}{wrong}")
     if scores.unanswered:
         first = scores.unanswered[0].missing_reasons[0]
         counts = f"{len(scores.unanswered):,} of {quantity(len(scores.results), 'case')}"
-        yield f"no reply to {counts}; first: {first}"
+        yield text_note(f"no reply to {counts}; first: {first}")
 
 
 def _look_extent(scores: VariantScores, look: Look) -> str:
@@ -219,13 +224,13 @@ def _missing_values(samples: Samples) -> dict[str, Value]:
     return {"missing": missing, "cases": cases} if missing > MAX_MISSING_SHARE * cases else {}
 
 
-def _coarse_limit_notes(suite: Suite, gate: RateGate, checks: Iterable[Check]) -> Iterator[str]:
+def _coarse_limit_notes(suite: Suite, gate: RateGate, checks: Iterable[Check]) -> Iterator[Note]:
     """Yield what the cases can show, if a drop was compared with a coarse default limit."""
     if any(check.has_default_limit for check in checks):
         from pytest_ftgate.gates.power import coarse_limit_note
 
         note = coarse_limit_note(suite, gate, gate.max_drop or 0.0)
-        yield from [note] if note else []
+        yield from [text_note(note)] if note else []
 
 
 def _slices_decide(check: Check | None, parts: tuple[Slice, ...]) -> bool:
@@ -257,7 +262,7 @@ def _notes(
     look: Look,
     regressions: Regressions,
     drift: tuple[Drift, ...],
-) -> Iterator[str]:
+) -> Iterator[Note]:
     yield from rate_notes(gate, comparison.scores, checks, look)
     yield from retrieval_notes(gate, comparison.shown_scores, regressions.regressed)
     yield from judge_notes(comparison.judge_evidence) if gate.kind == "accuracy" else ()

@@ -13,7 +13,7 @@ from pytest_ftgate.gates.checks import check_drop
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_CASES_FOR_COST, Levels
 from pytest_ftgate.gates.figures import check_of_figure, rise_figure
 from pytest_ftgate.gates.note_kinds import ReplyNote
-from pytest_ftgate.gates.notes import note
+from pytest_ftgate.gates.notes import Note, note, text_note
 from pytest_ftgate.gates.number_text import amount, percent, share_change
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_values
 from pytest_ftgate.gates.usage import interval_outcome
@@ -50,14 +50,16 @@ def thought_checks(
         if not check.informative:
             share = percent(check.before or 0.0)
             note = f"{before.variant} thinks in {share} of its replies, so no drop can show"
-            check = replace(check, note=note)
+            check = replace(check, notes=(text_note(note),))
         yield replace(check, measure=_SHARE)
     if gate.max_thought_rise is not None:
         unit = _length_unit(before, after)
         check = _length_check(before, after, gate.max_thought_rise, unit or "tokens")
         if not unit:
             note = "one side counts its thoughts and the other shows them, so none is compared"
-            check = replace(check, informative=False, outcome=Outcome.INCONCLUSIVE, note=note)
+            check = replace(
+                check, informative=False, outcome=Outcome.INCONCLUSIVE, notes=(text_note(note),)
+            )
         # Without a case in which both sides think, there is no length to compare.
         yield from [check] if check.n or not unit else []
 
@@ -90,7 +92,7 @@ def _length_check(before: VariantScores, after: VariantScores, limit: float, uni
         note = (
             f"both sides think in {figure.units} unrelated cases; {MIN_CASES_FOR_COST} are needed"
         )
-        return replace(check, informative=False, note=note)
+        return replace(check, informative=False, notes=(text_note(note),))
     return replace(check, outcome=interval_outcome(check.low, check.high, limit))
 
 
@@ -175,11 +177,11 @@ def drift_fields(drifts: Iterable[Drift]) -> dict[str, Any]:
     return {"drifts": drifts, "facts": facts}
 
 
-def no_answer_notes(before: VariantScores, after: VariantScores) -> Iterator[str]:
+def no_answer_notes(before: VariantScores, after: VariantScores) -> Iterator[Note]:
     """Yield for each side how many replies have no answer, if there are many."""
     for scores in (before, after):
         replies = scores.replies
         count = sum(reply.has_no_answer for reply in replies)
         if count > _MIN_WITHOUT_ANSWER * len(replies):
             counts = f"{count} of {len(replies)} replies of {scores.variant}"
-            yield f"{counts} were cut off before an answer, which counts as wrong"
+            yield text_note(f"{counts} were cut off before an answer, which counts as wrong")

@@ -265,7 +265,7 @@ class Check:
             length; "" for what the gate itself measures.
         is_unchanged: True if both sides rest on the same requests and replies.
         has_drifted: True if the baseline has drifted, so that it is not compared.
-        note: what a reader should know about this check, in a sentence.
+        notes: what a reader should know about this check.
     """
 
     kind: CheckKind
@@ -305,7 +305,7 @@ class Check:
     measure: str = ""
     is_unchanged: bool = False
     has_drifted: bool = False
-    note: str = ""
+    notes: tuple[Note, ...] = ()
 
     @property
     def change(self) -> float | None:
@@ -522,7 +522,7 @@ class Verdict:
     breaks: tuple[str, ...] = ()
     drifts: tuple[Drift, ...] = ()
     judges: tuple[JudgeValidation, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     next: tuple[NextStep, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
 

@@ -35,7 +35,7 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Advice, Recommendation
-from pytest_ftgate.reporting.notes import named_note_text
+from pytest_ftgate.reporting.notes import named_note_text, notes_text
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import Acceptance
@@ -280,7 +280,7 @@ def habit_text(values: Mapping[str, Any]) -> str:
 def _skills_headline(verdict: Verdict) -> str:
     check = _deciding(verdict)
     if check.before is None:
-        return check.note
+        return notes_text(check.notes)
     what = "general skills under the prompt" if check.under else "general skills"
     text = _drop_text(what, check)
     if verdict.outcome is Outcome.FAILED and verdict.breaks:
@@ -490,7 +490,7 @@ def _deciding(verdict: Verdict) -> Check:
 
 
 def _not_sent_text(values: Mapping[str, Any]) -> str:
-    claims = "not what it claims: " if values["is_invalid"] else ""
+    claims = "not what it claims: " if values.get("is_invalid") else ""
     return f"no request could be sent: {claims}{named_note_text('reason', values)}"
 
 

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.figure import Figure
+from pytest_ftgate.gates.notes import Note, NoteKind, text_note
 from pytest_ftgate.gates.statements import StatementKind, Value
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.text import replace_in_json
@@ -106,7 +107,7 @@ def node_name(verdict: Verdict) -> str:
 
 
 #: The version of the file format. Raise it if a key changes its name or its meaning.
-RUN_FORMAT = 4
+RUN_FORMAT = 5
 #: The reason for which a gate was not evaluated if nothing was heard of it.
 NOT_RUN = "the run ended first"
 #: The reason for which the test of a gate failed that passed.
@@ -430,25 +431,48 @@ def read_run(path: Path) -> Report:
 
 
 #: The format before this one.
-_FORMER = 3
+_FORMER = 4
 
 
 def _in_this_format(document: Any) -> Any:
-    """Return *document*, with the rates of a record of the former format as figures.
-
-    Its prices, tokens and times are left out: they were not computed as those of its gates.
-    """
+    """Return *document*, with the sentences of a record of the former format as notes."""
     if not isinstance(document, dict) or document["format"] != _FORMER:
         return document
-    for suite in document.get("suites", ()):
-        for variant in suite.get("variants", ()):
-            rates = {name: variant.get(name) for name in ("accuracy", "format")}
-            variant["figures"] = {
-                name: {**rate, "unit": "share", "units": rate["n"]}
-                for name, rate in rates.items()
-                if rate
-            }
-    return {**document, "format": RUN_FORMAT}
+    return {**document, "verdicts": _with_notes(document["verdicts"]), "format": RUN_FORMAT}
+
+
+#: The keys that held sentences, and the keys of their notes.
+_NOTES = {"note": "notes", "notes": "notes"}
+#: The keys that held one sentence each.
+_MESSAGES = ("message", "next")
+#: The values that were a sentence, and are the kind of a note.
+_KINDS = {"cause", "remedy", "reason"}
+
+
+def _with_notes(document: Any) -> Any:
+    """Return a part of a record of the former format, with its sentences as notes."""
+    if isinstance(document, list):
+        return [_with_notes(one) for one in document]
+    if not isinstance(document, dict):
+        return document
+    found = {_NOTES.get(key, key): _with_note(key, value) for key, value in document.items()}
+    for key in document.keys() & _KINDS:
+        found |= {key: NoteKind.TEXT, "text": document[key]}
+    return found
+
+
+def _with_note(key: str, value: Any) -> Any:
+    if key in _NOTES:
+        return _text_notes(value)
+    if key in _MESSAGES and isinstance(value, str):
+        return text_note(value) if value else None
+    return _with_notes(value)
+
+
+def _text_notes(sentences: str | list[str]) -> list[Note]:
+    """Return a note of each sentence; none of ""."""
+    texts = [sentences] if isinstance(sentences, str) else sentences
+    return [text_note(text) for text in texts if text]
 
 
 def _check_format(path: Path, document: Any) -> None:

@@ -304,8 +304,9 @@ def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
     check, values = verdict.check, verdict.statement.values
     if not (check.missing if check else values.get("missing")):
         return verdict
-    if session.stop_reason and not any(session.stop_reason in note for note in verdict.notes):
-        verdict = replace(verdict, notes=(*verdict.notes, session.stop_reason))
+    told = [str(value) for note in verdict.notes for value in note.values.values()]
+    if session.stop_reason and not any(session.stop_reason in text for text in told):
+        verdict = replace(verdict, notes=(*verdict.notes, text_note(session.stop_reason)))
     if not (check.n if check else "rate" in values):
         if any(judge.error for judge in verdict.judges):
             return verdict
@@ -315,7 +316,7 @@ def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
     return verdict
 
 
-def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[str]:
+def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[Note]:
     """Yield a note on the cases that do not count because the variant was trained on them."""
     suite, variant = gate_run.suite, gate_run.variant
     if not gate_run.gate.is_rate:
@@ -325,7 +326,8 @@ def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[str]:
         ids = [case.id for case in suite.cases if case.id in contaminated]
         named = ", ".join(ids[:_MAX_NAMED]) + (", …" if len(ids) > _MAX_NAMED else "")
         count = f"{len(ids)} of {len(suite.cases)} cases do not count"
-        yield f"{count}: {variant.name} was trained on them ({variant.training_data.name}): {named}"
+        why = f"{variant.name} was trained on them ({variant.training_data.name})"
+        yield text_note(f"{count}: {why}: {named}")
 
 
 def measure_ungated(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills, with_default_limits
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.number_text import unsigned_points
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
@@ -39,7 +40,7 @@ def with_exam(
     if record is None:
         return verdict
     change = _exam_change(session, gate_run, record, hidden)
-    sentences = tuple(exam_sentences(change))
+    sentences = tuple(map(text_note, exam_sentences(change)))
     told = replace(verdict, exam=change, notes=(*verdict.notes, *sentences))
     if not change.has_shrunk or verdict.outcome in (Outcome.FAILED, Outcome.INVALID):
         return told

@@ -221,13 +221,13 @@ def _ungated(kind: StatementKind, *steps: NextStep, **values) -> Verdict:
 def _shrunk(change: ExamChange, step: StepKind) -> Verdict:
     """Return the verdict of a gate that passes on what is left of what was accepted."""
     verdict = _stated(StatementKind.EXAM_HAS_SHRUNK, Outcome.INCONCLUSIVE, _step(step))
-    return replace(verdict, exam=change, notes=tuple([*exam_sentences(change)][1:]))
+    return replace(verdict, exam=change, notes=tuple(map(text_note, [*exam_sentences(change)][1:])))
 
 
 def _missing() -> Verdict:
     return _check(
         _rate(4, ACCURACY), Outcome.INCONCLUSIVE, _step(StepKind.RUN_AGAIN, missing=20),
-        n=80, missing=20, note="20 cases have no reply",
+        n=80, missing=20, notes=(text_note("20 cases have no reply"),),
     )  # fmt: skip
 
 
@@ -398,7 +398,7 @@ ENDS: tuple[End, ...] = (
     End("inconclusive", "a baseline at chance",
         lambda: _check(_rate(99, _gate(max_drop=0.05), before=98), Outcome.INCONCLUSIVE,
                        _step(StepKind.DECLARE_MINIMUM), informative=False,
-                       note=AT_CHANCE),
+                       notes=(text_note(AT_CHANCE),)),
         (f"{STEPS}a_comparison_that_can_show_nothing_passes_with_the_minimum_that_is_added",)),
     End("inconclusive", "less is tested than was accepted",
         lambda: report(_shrunk(SHRUNK, StepKind.ACCEPT_EXAM)),
@@ -412,7 +412,8 @@ ENDS: tuple[End, ...] = (
         (f"{STEPS}a_comparison_in_which_nothing_is_right_passes_once_the_score_is_mended",)),
     End("inconclusive", "a minimum that guessing reaches",
         lambda: _check(_alone(2, _gate(min=0.4)), Outcome.INCONCLUSIVE,
-                       _step(StepKind.RAISE_MINIMUM), informative=False, note=GUESSED),
+                       _step(StepKind.RAISE_MINIMUM), informative=False,
+                       notes=(text_note(GUESSED),)),
         (f"{STEPS}a_minimum_that_guessing_reaches_passes_once_it_is_raised",)),
     End("inconclusive", "a skill", _skill,
         (f"{_J}test_forgetting.py::test_a_skill_may_be_given_up",), _DATA),
