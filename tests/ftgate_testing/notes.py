@@ -1,4 +1,4 @@
-"""Notes as the sentences that users see."""
+"""Notes as the sentences that users see, and as their kinds."""
 
 from __future__ import annotations
 
@@ -11,3 +11,9 @@ from pytest_ftgate.gates.notes import Note
 def texts(notes: Iterable[Note]) -> tuple[str, ...]:
     """Return the sentence of each of *notes*."""
     return tuple(map(note_text, notes))
+
+
+def kinds(notes: Iterable[Note | None]) -> str:
+    """Return the kinds of *notes* in lines, each with what its note is about, if it says so."""
+    lines = (f"{note.kind} {note.values.get('what', '')}".rstrip() for note in notes if note)
+    return "\n".join(lines)
