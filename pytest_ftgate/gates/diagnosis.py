@@ -25,10 +25,11 @@ from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.weights import quantised_type, weights_name
 
 
-def cause_steps(causes: Iterable[Note]) -> Iterator[NextStep]:
-    """Yield the step that looks at each of *causes*."""
-    for cause in causes:
-        yield NextStep(StepKind.CHECK_CAUSE, cause.values_with("cause"))
+def cause_steps(outcome: Outcome, causes: Iterable[Note]) -> Iterator[NextStep]:
+    """Yield the step that looks at each of *causes*, if the gate failed."""
+    if outcome is Outcome.FAILED:
+        for cause in causes:
+            yield NextStep(StepKind.CHECK_CAUSE, cause.values_with("cause"))
 
 
 # How replies end ----------------------------------------------------------------------------------
@@ -49,11 +50,12 @@ def with_endings(
     """
     variant = suite.variants.get(after.variant)
     endings = [*ending_causes(before, after, tuned=variant is not None and variant.tuned)]
-    if verdict.outcome is not Outcome.FAILED:
+    steps = tuple(cause_steps(verdict.outcome, endings))
+    if not steps:
         return replace(verdict, notes=(*endings, *verdict.notes))
     explained = any(ending.kind != Cause.CUT_OFF for ending in endings)
     others = (s for s in verdict.next if not (explained and s.kind is StepKind.FIX_FORMAT))
-    return replace(verdict, next=(*cause_steps(endings), *others))
+    return replace(verdict, next=(*steps, *others))
 
 
 def ending_causes(

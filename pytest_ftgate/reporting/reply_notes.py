@@ -65,8 +65,8 @@ _MORE_TOKENS = "raise max_tokens of the forgetting gate"
 
 
 def _cut_off_thoughts(values: Mapping[str, Any]) -> str:
-    text = f"{_CUT_OFF}the model thinks; {_MORE_TOKENS}"
-    return fill(f"{text}, or write {values['switch']}" if values["switch"] else text, values)
+    remedy = f", or write {values['switch']}" if values["switch"] else ""
+    return fill(f"{_CUT_OFF}the model thinks; {_MORE_TOKENS}", values) + remedy
 
 
 #: The words of each kind of note about the model behind the replies.

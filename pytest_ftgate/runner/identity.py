@@ -70,10 +70,14 @@ class IdentityReport:
 
     def add_to(self, verdict: Verdict) -> Verdict:
         """Return *verdict* with the notes and the facts; with the causes first, if it failed."""
-        causes = self.causes if verdict.outcome is Outcome.FAILED else ()
-        steps = (*cause_steps(causes), *verdict.next)
-        notes = (*verdict.notes, *(note for note in self.notes if note not in causes))
-        return replace(verdict, notes=notes, facts={**verdict.facts, **self.facts}, next=steps)
+        steps = tuple(cause_steps(verdict.outcome, self.causes))
+        told = self.causes if steps else ()
+        return replace(
+            verdict,
+            notes=(*verdict.notes, *(note for note in self.notes if note not in told)),
+            facts={**verdict.facts, **self.facts},
+            next=(*steps, *verdict.next),
+        )
 
     def invalid_verdict(self, gate_run: GateRun, node: str = "") -> Verdict | None:
         """Return the verdict on a variant that is not what it claims to be; None if it may be.

@@ -20,7 +20,9 @@ from ftgate_testing.reports import (
 )
 from ftgate_testing.score_columns import suite, variant_scores
 from pytest_ftgate.client.budget import CostReport
-from pytest_ftgate.gates.notes import NoteKind, text_note
+from pytest_ftgate.gates.diagnosis import cause_steps
+from pytest_ftgate.gates.note_kinds import Cause
+from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import (
@@ -133,8 +135,8 @@ def _gate(**limits: float) -> RateGate:
 
 def _caused() -> Verdict:
     verdict = _rate(30, _gate(max_drop=0.05))
-    cause = "the adapter has 2 times the weight of its training; remove scale"
-    return replace(verdict, next=(_step(StepKind.CHECK_CAUSE, cause=cause), *verdict.next))
+    (step,) = cause_steps(verdict.outcome, [note(Cause.SCALE, times=2.0)])
+    return replace(verdict, next=(step, *verdict.next))
 
 
 def _against_accepted(*, anchor: bool = False) -> Verdict:
@@ -393,7 +395,7 @@ ENDS: tuple[End, ...] = (
         (f"{STEPS}a_first_run_in_which_nothing_is_right_passes_once_the_score_is_mended",)),
     End("inconclusive", "the baseline has drifted",
         lambda: _rate(2, _gate(max_drop=0.05),
-                      baseline_drift=DRIFT),
+                      baseline_drift=text_note(DRIFT)),
         (f"{_J}test_drift.py::test_the_command_for_a_drifted_baseline_compares_replies_of_one_day",)),
     End("inconclusive", "a baseline at chance",
         lambda: _check(_rate(99, _gate(max_drop=0.05), before=98), Outcome.INCONCLUSIVE,

@@ -16,6 +16,7 @@ from pytest_ftgate.gates.diagnosis import cause_steps, likely_causes
 from pytest_ftgate.gates.note_kinds import Cause
 from pytest_ftgate.gates.notes import Note, note, text_note
 from pytest_ftgate.gates.statements import NextStep, StepKind
+from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.request import Adapter, Request
 
 
@@ -132,13 +133,15 @@ def test_weights_of_few_bits_are_named(call, narrow, tmp_path, kind, name):
 # In the verdict ----------------------------------------------------------------------------------
 
 
-def test_each_cause_is_a_step_that_holds_its_kind_and_its_values():
+def test_each_cause_is_a_step_of_a_gate_that_failed_and_of_no_other():
     found = [note(Cause.SCALE, times=2.0), text_note("convert it")]
 
-    assert [*cause_steps(found)] == [
+    assert [*cause_steps(Outcome.FAILED, found)] == [
         NextStep(StepKind.CHECK_CAUSE, {"cause": Cause.SCALE, "times": 2.0}),
         NextStep(StepKind.CHECK_CAUSE, {"cause": "text", "text": "convert it"}),
     ]
+    for outcome in (Outcome.PASSED, Outcome.INCONCLUSIVE, Outcome.INVALID):
+        assert [*cause_steps(outcome, found)] == []
 
 
 def test_a_hosted_model_has_no_causes_of_weights_on_this_machine(call):
