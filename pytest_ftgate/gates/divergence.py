@@ -8,8 +8,8 @@ from dataclasses import replace
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_FOR_COST
 from pytest_ftgate.gates.figures import check_of_figure, mean_figure
 from pytest_ftgate.gates.next_steps import gate_place, limit_steps
-from pytest_ftgate.gates.notes import Note, text_note
-from pytest_ftgate.gates.number_text import percent, quantity, round_up
+from pytest_ftgate.gates.notes import Note, NoteKind, note
+from pytest_ftgate.gates.number_text import round_up
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.usage import interval_outcome
@@ -51,12 +51,10 @@ def _check(gate: DivergenceGate, known: Sequence[tuple[Case, Divergence]], missi
         figure, CheckKind.MEAN, gate.max_kl or 0.0, units=figure.units, missing=missing
     )
     if figure.units < MIN_CASES_FOR_COST:
-        what = quantity(figure.units, "unrelated reply")
-        note = f"{what}; at least {MIN_CASES_FOR_COST} are needed"
-        return replace(check, notes=(text_note(note),))
+        few = note(NoteKind.FEW_REPLIES, n=figure.units, needed=MIN_CASES_FOR_COST)
+        return replace(check, notes=(few,))
     if missing > MAX_MISSING_SHARE * (len(known) + missing):
-        note = f"{quantity(missing, 'reply')} of the base not compared"
-        return replace(check, notes=(text_note(note),))
+        return replace(check, notes=(note(NoteKind.NOT_COMPARED, n=missing),))
     return replace(check, outcome=interval_outcome(check.low, check.high, check.limit))
 
 
@@ -69,14 +67,10 @@ def _notes(divergences: Sequence[Divergence]) -> Iterator[Note]:
         perplexity(sum(values), tokens)
         for values in zip(*((f.base_logprob, f.logprob) for f in divergences), strict=True)
     )
-    rise = f"{before:.3g} → {after:.3g} ({tokens:,} tokens)"
-    yield text_note(f"perplexity of the base's own replies: {rise}")
+    yield note(NoteKind.PERPLEXITY, before=before, after=after, tokens=tokens)
     left_out = sum(found.left_out for found in divergences) / tokens
     if left_out:
-        yield text_note(
-            f"a lower bound: only the {TOP_TOKENS} likeliest tokens of each model are known, and "
-            f"{percent(left_out)} of the base's probability is compared as one"
-        )
+        yield note(NoteKind.LOWER_BOUND, top=TOP_TOKENS, left_out=left_out)
 
 
 def _next_steps(suite: Suite, gate: DivergenceGate, verdict: Verdict) -> Iterator[NextStep]:

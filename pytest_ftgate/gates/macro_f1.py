@@ -18,7 +18,6 @@ from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.feasibility import macro_f1_shortage
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import rate_figure
-from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_values
 from pytest_ftgate.gates.verdict import Check, Outcome
 from pytest_ftgate.scoring.classification import LabelPredictions, label_predictions, macro_f1
@@ -156,6 +155,6 @@ def _if_enough(check: Check, predictions: LabelPredictions, samples: Samples) ->
     names = [chosen.labels[index] for index in chosen.expected]
     shortage = macro_f1_shortage(zip(names, _units(chosen).tolist(), strict=True))
     check = replace(check, method="f1")
-    if not shortage:
+    if shortage is None:
         return check
-    return replace(check, outcome=Outcome.INCONCLUSIVE, notes=(text_note(shortage),))
+    return replace(check, outcome=Outcome.INCONCLUSIVE, notes=(shortage,))

@@ -21,8 +21,8 @@ from pytest_ftgate.gates.figures import (
     rise_figure,
 )
 from pytest_ftgate.gates.next_steps import blocking_checks, gate_place, limit_steps
-from pytest_ftgate.gates.notes import Note, text_note
-from pytest_ftgate.gates.number_text import quantity, round_up
+from pytest_ftgate.gates.notes import Note, NoteKind, note
+from pytest_ftgate.gates.number_text import round_up
 from pytest_ftgate.gates.samples import Samples, align, same_replies
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
 from pytest_ftgate.gates.verdict import (
@@ -56,7 +56,7 @@ def usage_verdict(
     """Return the verdict of *checks* about a variant."""
     outcome, deciding = combine_checks(checks) if checks else (Outcome.PASSED, 0)
     check = checks[deciding] if checks else None
-    check_notes = (note for check in checks for note in check.notes)
+    check_notes = (one for check in checks for one in check.notes)
     verdict = Verdict(
         **verdict_place(suite, gate, variant),
         outcome=outcome,
@@ -159,8 +159,8 @@ def _cost_rise(suite: Suite, scores: VariantScores, baseline: VariantScores, lim
         notes=() if is_flat or is_free else tuple(_price_notes(figure, now)),
     )  # fmt: skip
     if is_free and len(then):
-        note = f"{baseline.variant} costs nothing, so no share of it can be computed"
-        return replace(check, informative=False, notes=(text_note(note),))
+        free = note(NoteKind.FREE_BASELINE, baseline=baseline.variant)
+        return replace(check, informative=False, notes=(free,))
     if same_replies(before, after) and known.all():
         return replace(check, low=0.0, high=0.0, outcome=Outcome.PASSED, is_unchanged=True)
     return _cost_outcome(check)
@@ -168,9 +168,9 @@ def _cost_rise(suite: Suite, scores: VariantScores, baseline: VariantScores, lim
 
 def _price_notes(figure: Figure, prices: Samples) -> Iterator[Note]:
     """Yield that the unrelated cases are few, or that the mean rests on one of them."""
-    what = "cases" if prices.groups is None else "groups of related cases"
     if figure.n and figure.units < MIN_CASES_FOR_COST:
-        yield text_note(f"{figure.units} {what}; at least {MIN_CASES_FOR_COST} are needed")
+        kind = NoteKind.FEW_CASES if prices.groups is None else NoteKind.FEW_GROUPS
+        yield note(kind, n=figure.units, needed=MIN_CASES_FOR_COST)
     elif figure.n:
         yield from _dominance_notes(prices)
 
@@ -186,10 +186,8 @@ def _dominance_notes(prices: Samples) -> Iterator[Note]:
     sums = np.bincount(np.unique(numbers, return_inverse=True)[1], prices.values * weights)
     share = float(sums.max() / sums.sum()) if sums.sum() else 0.0
     if share > _LARGE_SHARE:
-        unit = "case" if sums.size == len(prices) else "group of related cases"
-        yield text_note(
-            f"one {unit} holds {share:.0%} of the cost, so that the mean rests on few of them"
-        )
+        is_case = sums.size == len(prices)
+        yield note(NoteKind.LARGE_CASE if is_case else NoteKind.LARGE_GROUP, share=share)
 
 
 def _cost_outcome(check: Check) -> Check:
@@ -217,17 +215,14 @@ def _cost_notes(scores: VariantScores, tariff: Tariff) -> Iterator[Note]:
     replies = [reply for result in scores.results.values() for reply in result.replies]
     unpriced = sum(request_price(tariff, reply.usage) is None for reply in replies)
     if unpriced:
-        yield text_note(
-            f"{unpriced} of {len(replies)} replies report no tokens, so they have no price"
-        )
+        yield note(NoteKind.NO_TOKENS, n=unpriced, of=len(replies))
     if scores.unanswered:
         first = scores.unanswered[0].missing_reasons[0]
-        yield text_note(f"no reply to {quantity(len(scores.unanswered), 'case')}; first: {first}")
+        yield note(NoteKind.NO_PRICE, n=len(scores.unanswered), first=first)
 
 
 _P50 = 0.5
 _QUANTILES = {CheckKind.P50: _P50, CheckKind.P95: 0.95}
-_FRESH_REPLIES = "request all of them again to measure it: --ftgate-replies=fresh"
 
 
 def evaluate_latency(
@@ -326,17 +321,15 @@ def _latency_notes(
     gate: LatencyGate, times: ReplyTimes, baseline: ReplyTimes | None, in_flight: int
 ) -> Iterator[Note]:
     if times.measured < times.replies:
-        yield text_note(f"{_unmeasured_share(times)} were not requested in this run")
+        yield note(NoteKind.NOT_REQUESTED, **_unmeasured(times))
     if gate.max_rise is not None and baseline is not None and baseline.measured < baseline.replies:
-        share = f"{_unmeasured_share(baseline)} of {baseline.variant}"
-        yield text_note(f"{share} were not requested in this run; {_FRESH_REPLIES}")
+        counts, name = _unmeasured(baseline), baseline.variant
+        yield note(NoteKind.BASELINE_NOT_REQUESTED, **counts, baseline=name)
     if times.missing:
-        yield text_note(f"no reply to {len(times.missing)} requests; first: {times.missing[0]}")
-    if times.measured and in_flight:
-        yield text_note(f"measured with up to {quantity(in_flight, 'request')} in flight at once")
-    elif times.measured:
-        yield text_note("measured by another worker of this run")
+        yield note(NoteKind.NO_TIME, n=len(times.missing), first=times.missing[0])
+    if times.measured:
+        yield note(NoteKind.IN_FLIGHT, n=in_flight) if in_flight else note(NoteKind.OTHER_WORKER)
 
 
-def _unmeasured_share(times: ReplyTimes) -> str:
-    return f"{times.replies - times.measured:,} of {times.replies:,} replies"
+def _unmeasured(times: ReplyTimes) -> dict[str, int]:
+    return {"n": times.replies - times.measured, "of": times.replies}

@@ -123,7 +123,7 @@ class JudgeValidation:
         padded: the number of bad replies that were graded again with their text doubled.
         padded_up, padded_down: the padded replies with a better, or a worse, grade.
         minimum: the required minimum by figure; the lower end of the interval must reach it.
-        error: why the judge may not gate, or "".
+        errors: why the judge may not gate.
         warnings: further weaknesses of the judge.
         is_binary: the judge gives only two grades, so that rates can be corrected.
     """
@@ -145,8 +145,8 @@ class JudgeValidation:
     padded_up: int = 0
     padded_down: int = 0
     minimum: Mapping[str, float] = field(default_factory=dict)
-    error: str = ""
-    warnings: tuple[str, ...] = ()
+    errors: tuple[Note, ...] = ()
+    warnings: tuple[Note, ...] = ()
     is_binary: bool = False
 
     @property
@@ -194,10 +194,6 @@ class Outcome(StrEnum):
     FAILED = "failed"
     INCONCLUSIVE = "inconclusive"
     INVALID = "invalid"
-
-
-#: The words for a check with *is_unchanged*.
-UNCHANGED = "unchanged: the same replies"
 
 
 class CheckKind(StrEnum):

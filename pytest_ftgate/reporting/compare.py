@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.gates.number_text import exact_percent, exact_points, percent, points, quantity
-from pytest_ftgate.gates.verdict import UNCHANGED, Check, Outcome, Verdict
+from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile
 from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.gate_summary import doubt_sentence
 from pytest_ftgate.reporting.next_steps import step_line
-from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.reporting.notes import UNCHANGED, note_text
 from pytest_ftgate.reporting.text import escape_controls, line_width, shorten, wrap_lines
 from pytest_ftgate.suite.providers import RECORDED
 

@@ -33,32 +33,32 @@ def _missing_label(values: Mapping[str, Any]) -> str:
 #: The words of each kind of finding, and of each remedy.
 FINDING_WORDS: Mapping[str, Words] = {
     FindingKind.FEW_ROWS: "{rows:#row} to learn from, and {wanted:,} are wanted",
-    FindingKind.TURNS: "{rows:#conversation} {rows:|has|have} turns out of order: user and "
+    FindingKind.TURNS: "{rows:#conversation} {rows:has/have} turns out of order: user and "
     "assistant must take turns, the user first",
-    FindingKind.TOO_LONG: "{rows:#row} {rows:|is|are} longer than the context of {context:,} "
+    FindingKind.TOO_LONG: "{rows:#row} {rows:is/are} longer than the context of {context:,} "
     "tokens (estimated as characters / 4)",
-    FindingKind.UNVERIFIED: "{rows:#synthetic row} {rows:|names|name} no reviewer",
+    FindingKind.UNVERIFIED: "{rows:#synthetic row} {rows:names/name} no reviewer",
     FindingKind.SENSITIVE: _sensitive,
-    FindingKind.DUPLICATE: "{rows:#row} {rows:|repeats|repeat} another; "
+    FindingKind.DUPLICATE: "{rows:#row} {rows:repeats/repeat} another; "
     "the first is that of line {earlier}, in line {line}",
-    FindingKind.NEAR_DUPLICATE: "{rows:#row} nearly {rows:|repeats|repeat} another that has the "
+    FindingKind.NEAR_DUPLICATE: "{rows:#row} nearly {rows:repeats/repeat} another that has the "
     "same answer; the first is that of line {earlier}, in line {line}",
-    FindingKind.CONFLICT: "{questions:#question} {questions:|is|are} asked with different "
+    FindingKind.CONFLICT: "{questions:#question} {questions:is/are} asked with different "
     "answers; the first in lines {line} and {other}",
     FindingKind.FORMAT: _format,
-    FindingKind.THOUGHTS: "{answers:#answer} {answers:|has|have} a thought before it",
-    FindingKind.MIXED_THOUGHTS: "{answers:#answer} {answers:|has|have} a thought before it, and "
+    FindingKind.THOUGHTS: "{answers:#answer} {answers:has/have} a thought before it",
+    FindingKind.MIXED_THOUGHTS: "{answers:#answer} {answers:has/have} a thought before it, and "
     "the others have none",
     FindingKind.MISSING_LABEL: _missing_label,
     FindingKind.RARE_LABEL: "{label} has {rows:,} rows and {rare} has {rare_rows:,}: more than "
     "{times} times as many",
-    FindingKind.DOUBTFUL_LABEL: "{rows:#row} {rows:|is|are} labelled otherwise than rows like "
+    FindingKind.DOUBTFUL_LABEL: "{rows:#row} {rows:is/are} labelled otherwise than rows like "
     "them; the clearest is line {line}: {label}, and not {other}",
-    FindingKind.NEW_FACTS: "{answers:#answer} {answers:|names|name} people, places, dates or "
+    FindingKind.NEW_FACTS: "{answers:#answer} {answers:names/name} people, places, dates or "
     "numbers that the question does not",
-    FindingKind.LEAK: "{count:,} of {of:#case} {count:|stands|stand} in the training data; "
+    FindingKind.LEAK: "{count:,} of {of:#case} {count:stands/stand} in the training data; "
     "the first is {first}, in line {line}",
-    FindingKind.NEAR_LEAK: "{count:,} of {of:#case} {count:|stands|stand} nearly in the training "
+    FindingKind.NEAR_LEAK: "{count:,} of {of:#case} {count:stands/stand} nearly in the training "
     "data; the first is {first}, in line {line}",
     Remedy.SHOW_EXAMPLES: "so few teach a style at most; show them as examples in the prompt "
     "instead",

@@ -25,7 +25,6 @@ from pytest_ftgate.gates.statements import (
 )
 from pytest_ftgate.gates.verdict import (
     MIN_RATE_TO_LOSE,
-    UNCHANGED,
     Check,
     CheckKind,
     Finding,
@@ -35,7 +34,7 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Advice, Recommendation
-from pytest_ftgate.reporting.notes import named_note_text, notes_text
+from pytest_ftgate.reporting.notes import UNCHANGED, named_note_text, notes_text
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import Acceptance
@@ -474,8 +473,8 @@ def _nothing_to_compare_text(values: Mapping[str, Any]) -> str:
 
 
 def _unqualified_judge_headline(verdict: Verdict) -> str:
-    judge = next(judge for judge in verdict.judges if judge.error)
-    return f"judge not qualified: {judge.judge}: {judge.error}"
+    judge = next(judge for judge in verdict.judges if judge.errors)
+    return f"judge not qualified: {judge.judge}: {notes_text(judge.errors)}"
 
 
 def _values(verdict: Verdict) -> Mapping[str, Any]:

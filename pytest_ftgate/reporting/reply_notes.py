@@ -46,7 +46,7 @@ REPLY_WORDS: Mapping[str, Words] = {
     ReplyNote.ERROR_SHARE: "format error “{what}”: {after:percent} of replies, "
     "{before:percent} before",
     ReplyNote.NOT_RETRIEVED: "retrieval: no passage contains the expected answer for {count} of "
-    "{of} regressed {of:|case|cases}",
+    "{of} regressed {of:case/cases}",
     ReplyNote.BROKEN_FORMATS: "{count:,} of {of:,} cases broke their format, {hits:,} of the "
     "{regressed:,} regressed ones among them",
     ReplyNote.UNLINKED_FORMATS: "{count:,} of {of:,} cases broke their format, regressed ones no "
@@ -57,10 +57,10 @@ _SAME = "replies no different from the base model's: "
 _REPEATS = (
     "{agree} of {of} replies are the base model's; the base repeats itself on {base_agrees} of {of}"
 )
-_UNPROVEN = "tuned model not proven{recorded:|, its base is recorded|}: "
+_UNPROVEN = "tuned model not proven{recorded:?, its base is recorded}: "
 _EQUAL = "{agree} of {of} replies equal those of the base"
 _CUT_OFF = f"{_UNPROVEN}{{count}} of {{of}} replies were cut off without an answer; "
-_BROKEN_SCHEMA = "the schema is broken in {broken} of {of} {whole:|whole |}replies"
+_BROKEN_SCHEMA = "the schema is broken in {broken} of {of} {whole:?whole }replies"
 _MORE_TOKENS = "raise max_tokens of the forgetting gate"
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pytest_ftgate.gates.number_text import percent, points
 from pytest_ftgate.gates.statements import NextStep
 from pytest_ftgate.gates.verdict import (
-    UNCHANGED,
     Check,
     CheckKind,
     Finding,
@@ -23,7 +22,7 @@ from pytest_ftgate.reporting.explain import explain, frequency_phrase, interval_
 from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.headlines import headline, shown_change_text, usage_text
 from pytest_ftgate.reporting.next_steps import step_command, step_text
-from pytest_ftgate.reporting.notes import note_text, notes_text
+from pytest_ftgate.reporting.notes import UNCHANGED, note_text, notes_text
 from pytest_ftgate.reporting.skills import skill_lines
 from pytest_ftgate.reporting.tables import (
     TextTable,

@@ -26,18 +26,21 @@ _STYLES: Mapping[str, Callable[[Any], str]] = {
     "signed": signed_percent,
     "usd": usd,
     "ms": milliseconds,
+    "limit": lambda share: f"{share * 100:.3g}",
     "list": ", ".join,
 }
 
 
 class _Template(Formatter):
-    """A template whose fields may have a style, or a noun; see *fill*."""
+    """A template whose fields may have a style, or words that depend on the value."""
 
     def format_field(self, value: Any, format_spec: str) -> Any:
         if format_spec.startswith("#"):
             return quantity(value, format_spec[1:])
-        if format_spec.startswith("|"):
-            return format_spec.split("|")[1 if value == 1 else 2]
+        if format_spec.startswith("?"):
+            return format_spec[1:].replace("#", str(value)) if value else ""
+        if "/" in format_spec:
+            return format_spec.split("/")[value != 1]
         style = _STYLES.get(format_spec)
         return style(value) if style else super().format_field(value, format_spec)
 
@@ -46,7 +49,8 @@ def fill(words: Words, values: Mapping[str, Any]) -> str:
     """Return *words* with *values*.
 
     A field of a template has a style of Python, such as ``{n:,}``, one of ours (``percent``,
-    ``points``, ``size``, ``signed``, ``usd``, ``ms``, ``list``), a noun, as ``{n:#case}``, or the
-    verb for one and for several, as ``{n:|is|are}``.
+    ``points``, ``size``, ``limit``, ``signed``, ``usd``, ``ms``, ``list``), or a noun:
+    ``{n:#case}``. ``{n:is/are}`` is a verb; ``{n:? and # more}`` stands only if there are any, with
+    the value for the hash.
     """
     return words(values) if callable(words) else _Template().vformat(words, (), values)

@@ -442,7 +442,7 @@ def _in_this_format(document: Any) -> Any:
 
 
 #: The keys that held sentences, and the keys of their notes.
-_NOTES = {"note": "notes", "notes": "notes"}
+_NOTES = {"note": "notes", "notes": "notes", "error": "errors", "warnings": "warnings"}
 #: The keys that held one sentence each.
 _MESSAGES = ("message", "next")
 #: The values that were a sentence, and are the kind of a note.

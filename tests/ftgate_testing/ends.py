@@ -236,7 +236,7 @@ def _missing() -> Verdict:
 def _judge() -> Verdict:
     judge = JudgeValidation(
         judge="grader", provider="anthropic", rubric="Be polite.", labels=40,
-        error="kappa 0.31 is below its minimum of 0.60",
+        errors=(text_note("kappa 0.31 is below its minimum of 0.60"),),
     )  # fmt: skip
     verdict = _stated(
         StatementKind.UNQUALIFIED_JUDGE, Outcome.INCONCLUSIVE, _step(StepKind.IMPROVE_JUDGE)

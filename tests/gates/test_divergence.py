@@ -10,7 +10,6 @@ from ftgate_testing.score_columns import suite
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.divergence import evaluate_divergence
-from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
@@ -21,6 +20,7 @@ from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.reporting.summary import summary_lines
 from pytest_ftgate.reporting.tables import limit_text
 from pytest_ftgate.requests.logprobs import Divergence
+from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.stats.resampling import mean_interval
 from pytest_ftgate.suite.gate_kinds import DivergenceGate
 from pytest_ftgate.suite.model import Case

@@ -16,15 +16,16 @@ from pytest_ftgate.gates.forgetting import (
     SkillComparison,
     evaluate_forgetting,
 )
-from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.note_kinds import Cause
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
-from pytest_ftgate.gates.verdict import UNCHANGED, CheckKind, LossKind, Outcome, Verdict
+from pytest_ftgate.gates.verdict import CheckKind, LossKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
+from pytest_ftgate.reporting.notes import UNCHANGED
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.requests.preflight import Contamination
 from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
@@ -536,9 +537,7 @@ def test_code_is_left_out_with_a_note_if_it_cannot_be_sandboxed(monkeypatch) -> 
     monkeypatch.setattr("pytest_ftgate.gates.feasibility.can_sandbox", lambda: False)
     gate = exclude_unrunnable_skills(whole).gates["forgetting"]
     assert {case.skill for case in gate.cases} == {"reading"}
-    assert gate.exclusion_note.startswith(
-        "left out: code_writing, since the code of a model cannot"
-    )
+    assert gate.excluded_skills == ("code_writing",)
 
 
 def test_a_gate_without_its_computed_limit_is_refused() -> None:
@@ -567,7 +566,9 @@ def test_a_small_loss_of_few_cases_names_the_cases_it_takes() -> None:
 
 
 def test_skills_that_were_left_out_are_noted() -> None:
-    assert texts(evaluate(KEPT, exclusion_note="left out: code").notes) == ("left out: code",)
+    assert texts(evaluate(KEPT, excluded_skills=("code",)).notes) == (
+        "left out: code, since the code of a model cannot be sandboxed on this machine",
+    )
 
 
 def test_skills_without_code_stay_where_no_code_can_be_shut_in(monkeypatch) -> None:

@@ -322,7 +322,7 @@ def verdict(judge_evidence, before=160, after=90):
     return evaluate_rate(suite(GATE), GATE, comparison)
 
 
-UNFIT = validation(error="kappa 0.05 (-0.10 to 0.20), minimum 0.40")
+UNFIT = validation(errors=(text_note("kappa 0.05 (-0.10 to 0.20), minimum 0.40"),))
 
 
 @pytest.mark.parametrize("after", [90, 160, 200])
@@ -396,31 +396,30 @@ def test_a_check_of_an_unqualified_judge_is_inconclusive_and_nothing_settles_it(
 def test_grades_are_the_judge_s_own_unless_labels_correct_them(judged, reason):
     told = [f"judge-relative: {reason}, so this is true of its grades only"] if reason else []
 
-    assert judged.uncorrected_reason == reason
     assert [*texts(judge_notes(judged))] == told
 
 
-@pytest.mark.parametrize(("labels", "reason"), [(99, "nothing corrects it"), (100, "")])
-def test_a_hundred_replies_of_both_sides_with_labels_correct_any_grades(labels, reason):
+@pytest.mark.parametrize(("labels", "is_uncorrected"), [(99, True), (100, False)])
+def test_a_hundred_replies_of_both_sides_with_labels_correct_any_grades(labels, is_uncorrected):
     now = {f"c{i:04}": 1.0 for i in range(150)}
     then = {f"c{i:04}": 0.25 for i in range(150 - labels, 200)}
     judged = evidence(validation(), validation(), human_scores=now, baseline_human_scores=then)
 
-    assert judged.uncorrected_reason == reason
+    assert (judged.uncorrected is not None) is is_uncorrected
     assert judged.human_changes == {f"c{i:04}": 0.75 for i in range(150 - labels, 150)}
 
 
-def test_the_first_unqualified_judge_is_named():
-    judged = evidence(validation(), replace(UNFIT, judge="b"), UNFIT)
-
-    assert judged.error == "b: kappa 0.05 (-0.10 to 0.20), minimum 0.40"
-    assert evidence().error == ""
+def test_one_unqualified_judge_among_others_is_one_too_many():
+    assert evidence(validation(), UNFIT).is_unqualified
+    assert not evidence().is_unqualified
 
 
 def test_the_notes_about_judges_begin_with_what_their_grades_are_worth():
-    warned = replace(NEVER_VALIDATED, warnings=("it is slow", "it is kind"))
+    warned = replace(
+        NEVER_VALIDATED, warnings=(text_note("n: it is slow"), text_note("n: it is kind"))
+    )
 
-    notes = texts(judge_notes(evidence(warned, ungraded_note="no grade of 3", constant_grades=400)))
+    notes = texts(judge_notes(evidence(warned, ungraded=ungraded, constant_grades=400)))
 
     assert [*notes] == [
         "judge-relative: no labels have examined it, so this is true of its grades only",
@@ -444,7 +443,7 @@ def test_the_headline_does_not_name_a_validated_judge():
 
 
 def test_the_validation_of_a_judge_survives_serialisation():
-    result = verdict(evidence(replace(validation(), warnings=("it favours longer replies",))))
+    result = verdict(evidence(replace(validation(), warnings=(text_note("it is slow"),))))
 
     assert from_json(Verdict, to_json(result)) == result
 

@@ -140,7 +140,7 @@ def test_labels_decide_a_minimum_at_the_levels_of_the_gate(levels):
 
 
 def test_an_unqualified_judge_corrects_no_minimum():
-    unfit = evidence(validation(error="kappa 0.10"))
+    unfit = evidence(validation(errors=(text_note("kappa 0.10"),)))
 
     check = check_graded_minimum(unfit, samples([1] * 200), minimum=0.9, levels=LEVELS)
 

@@ -14,11 +14,12 @@ from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.figures import ReplyTimes
 from pytest_ftgate.gates.judges import JudgeEvidence
-from pytest_ftgate.gates.kinds import check_feasibility, kind_of
+from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.notes import Note, text_note
 from pytest_ftgate.gates.samples import Samples, samples_from_scores
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
 from pytest_ftgate.requests.logprobs import Divergence
+from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
@@ -148,7 +149,7 @@ def test_a_drop_against_the_baseline_fails_and_one_against_the_accepted_run_too(
 
 
 def test_the_evidence_on_judges_reaches_the_verdict():
-    unlabelled = JudgeEvidence(ungraded_note="two replies have no grade")
+    unlabelled = JudgeEvidence(ungraded=text_note("two replies have no grade"))
     given, ungraded = (evidence(gate, judges=unlabelled) for gate in (ACCURACY, FORMAT))
 
     assert "two replies have no grade" in texts(verdict(ACCURACY, given).notes)

@@ -367,7 +367,9 @@ def test_what_is_nothing_to_compare_later_runs_with_is_inconclusive(
 
 
 def test_an_unqualified_judge_settles_no_check_of_accuracy_and_those_of_formats() -> None:
-    judge = JudgeValidation(judge="j", provider="p", rubric="r", error="never validated")
+    judge = JudgeValidation(
+        judge="j", provider="p", rubric="r", errors=(text_note("never validated"),)
+    )
     form = RateGate(kind="format", line=8, min=0.5)
     scores = variant_scores("new", GOOD)
     comparison = Comparison(
