@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
-from pytest_ftgate.gates.notes import note
+from pytest_ftgate.gates.notes import NoteValue, note
 from pytest_ftgate.gates.verdict import Finding, Severity
 from pytest_ftgate.requests.preflight import contaminated_lines
 from pytest_ftgate.requests.reply import Reply, read_reply
@@ -117,22 +117,24 @@ def doubtful_label_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding
     doubtful = np.flatnonzero(odds >= _DOUBTFUL_ODDS)
     if doubtful.size:
         clearest = doubtful[odds[doubtful].argmax()]
-        yield Finding(
-            kind="doubtful label",
-            severity=Severity.WARNING
-            if doubtful.size / len(rows) >= _MANY_DOUBTFUL
-            else Severity.NOTE,
-            message=note(
-                FindingKind.DOUBTFUL_LABEL,
-                rows=int(doubtful.size),
-                line=rows[clearest].line,
-                label=str(names[labels[clearest]]),
-                other=str(names[best[clearest]]),
-            ),
-            count=int(doubtful.size),
-            lines=tuple(sorted(rows[i].line for i in doubtful)),
-            next=note(Remedy.READ_LABELS),
-        )
+        label, other = str(names[labels[clearest]]), str(names[best[clearest]])
+        values = {"line": rows[clearest].line, "label": label, "other": other}
+        lines = [rows[i].line for i in doubtful]
+        is_many = doubtful.size / len(rows) >= _MANY_DOUBTFUL
+        yield _doubtful_label_finding(lines, values, is_many=is_many)
+
+
+def _doubtful_label_finding(
+    lines: Sequence[int], values: Mapping[str, NoteValue], *, is_many: bool
+) -> Finding:
+    return Finding(
+        kind="doubtful label",
+        severity=Severity.WARNING if is_many else Severity.NOTE,
+        message=note(FindingKind.DOUBTFUL_LABEL, rows=len(lines), **values),
+        count=len(lines),
+        lines=tuple(sorted(lines)),
+        next=note(Remedy.READ_LABELS),
+    )
 
 
 def _label_probabilities(texts: Sequence[str], labels: NDArray[Any]) -> NDArray[np.float64] | None:
@@ -481,11 +483,11 @@ def _missing_label_findings(
     answers = {row.answer for row in answered}
     missing = [label for label in labels if label not in answers]
     if missing:
-        first = tuple(missing[:_MAX_LABELS])
+        first, more = tuple(missing[:_MAX_LABELS]), len(missing) > _MAX_LABELS
         yield Finding(
             kind="missing label",
             severity=Severity.ERROR,
-            message=note(FindingKind.MISSING_LABEL, count=len(missing), labels=first),
+            message=note(FindingKind.MISSING_LABEL, count=len(missing), labels=first, more=more),
             count=len(missing),
             next=note(Remedy.ADD_LABELS),
         )

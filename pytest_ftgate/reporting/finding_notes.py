@@ -24,12 +24,6 @@ def _format(values: Mapping[str, Any]) -> str:
     return f"{quantity(values['answers'], 'answer')} {verb} the format of replies ({shown})"
 
 
-def _missing_label(values: Mapping[str, Any]) -> str:
-    more = ", …" if values["count"] > len(values["labels"]) else ""
-    labels = quantity(values["count"], "label")
-    return f"{labels} of the suite without a row: {', '.join(values['labels'])}{more}"
-
-
 #: The words of each kind of finding, and of each remedy.
 FINDING_WORDS: Mapping[str, Words] = {
     FindingKind.FEW_ROWS: "{rows:#row} to learn from, and {wanted:,} are wanted",
@@ -49,7 +43,8 @@ FINDING_WORDS: Mapping[str, Words] = {
     FindingKind.THOUGHTS: "{answers:#answer} {answers:has/have} a thought before it",
     FindingKind.MIXED_THOUGHTS: "{answers:#answer} {answers:has/have} a thought before it, and "
     "the others have none",
-    FindingKind.MISSING_LABEL: _missing_label,
+    FindingKind.MISSING_LABEL: "{count:#label} of the suite without a row: "
+    "{labels:list}{more:?, …}",
     FindingKind.RARE_LABEL: "{label} has {rows:,} rows and {rare} has {rare_rows:,}: more than "
     "{times} times as many",
     FindingKind.DOUBTFUL_LABEL: "{rows:#row} {rows:is/are} labelled otherwise than rows like "

@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_ftgate.gates.note_kinds import Cause, IdentityNote, ReplyNote
 from pytest_ftgate.gates.number_text import amount, percent, times
-from pytest_ftgate.reporting.wording import Words, fill
+from pytest_ftgate.reporting.wording import Words
 
 #: What replies do whose share has changed.
 _PREDICATES = {
@@ -17,7 +17,6 @@ _PREDICATES = {
     "thoughts": "begin with a thought",
     "cut off": "are cut off at their token limit",
 }
-_MIN_P = 0.001
 
 
 def _share(values: Mapping[str, Any]) -> str:
@@ -31,18 +30,13 @@ def _length(values: Mapping[str, Any]) -> str:
     return f"{values['what']} are {times(new / old)} as long as before {medians}"
 
 
-def _error_mix(values: Mapping[str, Any]) -> str:
-    p = f"p = {values['p']:.3f}" if values["p"] >= _MIN_P else f"p < {_MIN_P}"
-    return f"the mix of format errors has changed (Stuart-Maxwell test, {p})"
-
-
 #: The words of each kind of note about replies.
 REPLY_WORDS: Mapping[str, Words] = {
     ReplyNote.SHARE: _share,
     ReplyNote.LENGTH: _length,
     ReplyNote.LANGUAGE: "{share:percent} of replies changed their language, "
     "most from {before} to {after}",
-    ReplyNote.ERROR_MIX: _error_mix,
+    ReplyNote.ERROR_MIX: "the mix of format errors has changed (Stuart-Maxwell test, {p:p})",
     ReplyNote.ERROR_SHARE: "format error “{what}”: {after:percent} of replies, "
     "{before:percent} before",
     ReplyNote.NOT_RETRIEVED: "retrieval: no passage contains the expected answer for {count} of "
@@ -64,11 +58,6 @@ _BROKEN_SCHEMA = "the schema is broken in {broken} of {of} {whole:?whole }replie
 _MORE_TOKENS = "raise max_tokens of the forgetting gate"
 
 
-def _cut_off_thoughts(values: Mapping[str, Any]) -> str:
-    remedy = f", or write {values['switch']}" if values["switch"] else ""
-    return fill(f"{_CUT_OFF}the model thinks; {_MORE_TOKENS}", values) + remedy
-
-
 #: The words of each kind of note about the model behind the replies.
 IDENTITY_WORDS: Mapping[str, Words] = {
     IdentityNote.PROVEN: "identity proven: {differ} of {of} replies differ from the base model's",
@@ -87,7 +76,8 @@ IDENTITY_WORDS: Mapping[str, Words] = {
     IdentityNote.FEW_REPLIES: "tuned model not proven: {count} replies, {needed} are needed",
     IdentityNote.EMPTY_REPLIES: f"{_UNPROVEN}{{count}} of {{of}} replies are empty",
     IdentityNote.CUT_OFF_REPLIES: f"{_CUT_OFF}{_MORE_TOKENS}",
-    IdentityNote.CUT_OFF_THOUGHTS: _cut_off_thoughts,
+    IdentityNote.CUT_OFF_THOUGHTS: f"{_CUT_OFF}the model thinks; {_MORE_TOKENS}"
+    "{switch:?, or write #}",
     IdentityNote.OTHER_PARENT: "the server lists {parent} as its parent, declared base {base}",
     IdentityNote.BROKEN_SCHEMA: _BROKEN_SCHEMA,
     IdentityNote.IGNORED_SCHEMA: f"{_BROKEN_SCHEMA}: the server did not enforce it",

@@ -455,18 +455,19 @@ def _with_notes(document: Any) -> Any:
         return [_with_notes(one) for one in document]
     if not isinstance(document, dict):
         return document
-    found = {_NOTES.get(key, key): _with_note(key, value) for key, value in document.items()}
+    found = dict(_with_note(key, value) for key, value in document.items())
     for key in document.keys() & _KINDS:
         found |= {key: NoteKind.TEXT, "text": document[key]}
     return found
 
 
-def _with_note(key: str, value: Any) -> Any:
-    if key in _NOTES:
-        return _text_notes(value)
+def _with_note(key: str, value: Any) -> tuple[str, Any]:
+    # A check has an error too, which is a number.
+    if key in _NOTES and isinstance(value, str | list):
+        return _NOTES[key], _text_notes(value)
     if key in _MESSAGES and isinstance(value, str):
-        return text_note(value) if value else None
-    return _with_notes(value)
+        return key, text_note(value) if value else None
+    return key, _with_notes(value)
 
 
 def _text_notes(sentences: str | list[str]) -> list[Note]:

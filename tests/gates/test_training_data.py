@@ -287,7 +287,7 @@ def test_missing_labels_and_rare_labels_are_named(findings_in):
     findings = {finding.kind: finding.message for finding in findings_in(rows, format=(LABELS,))}
 
     assert findings == {
-        "missing label": note(FindingKind.MISSING_LABEL, count=1, labels=("other",)),
+        "missing label": note(FindingKind.MISSING_LABEL, count=1, labels=("other",), more=False),
         "balance": note(
             FindingKind.RARE_LABEL, label="billing", rows=580, rare="refund", rare_rows=20, times=20
         ),

@@ -130,7 +130,9 @@ def test_labels_without_a_row_are_an_error_that_names_up_to_five(labels, count, 
     assert found(answer_findings, rows, "missing label", format=(Rule("choice", [*labels]),)) == [
         Finding(
             kind="missing label", severity=Severity.ERROR, count=count,
-            message=note(FindingKind.MISSING_LABEL, count=count, labels=(*first,)),
+            message=note(
+                FindingKind.MISSING_LABEL, count=count, labels=(*first,), more=count > len(first)
+            ),
             next=note(Remedy.ADD_LABELS),
         )
     ]  # fmt: skip

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.gates.note_kinds import Cause, IdentityNote, ReplyNote
-from pytest_ftgate.gates.notes import note
+from pytest_ftgate.gates.note_kinds import Cause, FindingKind, IdentityNote, Remedy, ReplyNote
+from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.reply_notes import CAUSE_WORDS, IDENTITY_WORDS, REPLY_WORDS
 
@@ -163,3 +163,9 @@ TRAINED = "its chat template or its end token may differ from those in training"
 )  # fmt: skip
 def test_a_likely_cause_is_worded_with_its_remedy(kind, values, text):
     assert note_text(note(kind, **values)) == text
+
+
+def test_no_two_notes_have_the_same_kind():
+    kinds = [*NoteKind, *FindingKind, *Remedy, *ReplyNote, *IdentityNote, *Cause]
+
+    assert len({*kinds}) == len(kinds)
