@@ -331,7 +331,7 @@ def _notes(
         yield note(NoteKind.NO_SANDBOX, skills=gate.excluded_skills)
     scores, base = comparison.scores[result.check.under]
     yield from no_answer_notes(base, scores)
-    yield from (text_note(drift.message) for drift in skill_drifts(base, scores) if drift.message)
+    yield from (drift.message for drift in skill_drifts(base, scores) if drift.message)
     yield from _format_loss_note(suite, comparison, result)
 
 

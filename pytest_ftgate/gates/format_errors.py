@@ -10,8 +10,8 @@ from statistics import median
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from pytest_ftgate.gates.notes import Note, text_note
-from pytest_ftgate.gates.number_text import amount, percent, times
+from pytest_ftgate.gates.note_kinds import ReplyNote
+from pytest_ftgate.gates.notes import Note, note
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import Value
 from pytest_ftgate.gates.thoughts import thought_drifts
@@ -240,8 +240,8 @@ def reply_drifts(
     same_text = [(stats.most_common_count, stats.written_count) for stats in (then, now)]
     return (
         _length_drift(then, now),
-        _share_drift("refusals", "are refusals", *refusals),
-        _share_drift("same text", "are the same text", *same_text),
+        _share_drift("refusals", *refusals),
+        _share_drift("same text", *same_text),
         *_language_drift(before, after),
         *_format_error_drift(before, after),
         *thoughts,
@@ -258,8 +258,8 @@ def skill_drifts(before: VariantScores, after: VariantScores) -> tuple[Drift, ..
     hedges = [(side.hedge_count, len(side.replies)) for side in (before, after)]
     return (
         _length_drift(then, now),
-        _share_drift("refusals", "are refusals", *refusals),
-        _share_drift("hedging", "hedge", *hedges),
+        _share_drift("refusals", *refusals),
+        _share_drift("hedging", *hedges),
         *thoughts,
     )
 
@@ -275,12 +275,12 @@ def drift_notes(
     shown = gate.kind == "format" and not passed
     for drift in drifts:
         if drift.message and not (shown and drift.what == "format errors"):
-            yield text_note(drift.message)
+            yield drift.message
     for share in shares if drifts and not shown else ():
         old = share.before
         if old is not None and share.after > (share.before_high or 0) and share.low > old:
-            rates = f"{percent(share.after)} of replies, {percent(old)} before"
-            yield text_note(f"format error “{share.kind}”: {rates}")
+            rates = {"before": old, "after": share.after}
+            yield note(ReplyNote.ERROR_SHARE, what=share.kind, **rates)
 
 
 def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:
@@ -289,8 +289,7 @@ def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:
     has_spaces = characters[0] < _UNSPACED_CHARS * words[0]
     unit, (old, new) = ("words", words) if has_spaces else ("characters", characters)
     is_far = new >= _MIN_FACTOR * old or old >= _MIN_FACTOR * new
-    medians = f"(median {old:,.0f} → {amount(new, unit)})"
-    message = f"replies are {times(new / old)} as long as before {medians}"
+    message = note(ReplyNote.LENGTH, what="replies", before=old, after=new, unit=unit)
     return Drift(
         what="length",
         unit=unit,
@@ -298,16 +297,13 @@ def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:
         after=new,
         n_before=then.written_count,
         n=now.written_count,
-        message=message if is_far and abs(new - old) >= _MIN_WORDS else "",
+        message=message if is_far and abs(new - old) >= _MIN_WORDS else None,
     )
 
 
-def _share_drift(
-    what: DriftKind, predicate: str, then: tuple[int, int], now: tuple[int, int]
-) -> Drift:
+def _share_drift(what: DriftKind, then: tuple[int, int], now: tuple[int, int]) -> Drift:
     """Return the drift of a share, with a message if it grew by more than chance."""
     old, new = then[0] / then[1], now[0] / now[1]
-    message = f"{percent(new)} of replies {predicate}, {percent(old)} before"
     has_grown = new >= _MIN_FACTOR * old and new > _interval(*then)[1] and _interval(*now)[0] > old
     return Drift(
         what=what,
@@ -316,7 +312,7 @@ def _share_drift(
         after=new,
         n_before=then[1],
         n=now[1],
-        message=message if has_grown else "",
+        message=note(ReplyNote.SHARE, what=what, before=old, after=new) if has_grown else None,
     )
 
 
@@ -338,13 +334,10 @@ def _language_drift(before: VariantScores, after: VariantScores) -> Iterator[Dri
         if not _shares_most_words(old, new)
     )
     changed = Counter(pair for pair in languages if all(pair) and pair[0] != pair[1])
-    share, message = changed.total() / len(pairs), ""
+    share, message = changed.total() / len(pairs), None
     if _interval(changed.total(), len(pairs))[0] > 1 / _MIN_REPLIES:
-        (old_language, new_language), _ = changed.most_common()[0]
-        message = (
-            f"{percent(share)} of replies changed their language, "
-            f"most from {old_language} to {new_language}"
-        )
+        (old, new), _ = changed.most_common()[0]
+        message = note(ReplyNote.LANGUAGE, share=share, before=old, after=new)
     n = len(pairs)
     yield Drift(
         what="language", unit="share", before=0.0, after=share, n_before=n, n=n, message=message
@@ -387,8 +380,6 @@ def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator
     shares = [sum(count for pair, count in counts.items() if pair[side]) / n for side in range(2)]
     # Where no kind became more frequent, nothing has drifted that a product would suffer from.
     fell = all(_count(counts, kind, 1) <= _count(counts, kind, 0) for kind in kinds if kind)
-    p_text = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"  # noqa: PLR2004 - three decimals
-    message = f"the mix of format errors has changed (Stuart-Maxwell test, {p_text})"
     yield Drift(
         what="format errors",
         unit="share",
@@ -397,7 +388,7 @@ def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator
         n_before=n,
         n=n,
         p=p,
-        message=message if p < _MAX_P and not fell else "",
+        message=note(ReplyNote.ERROR_MIX, p=p) if p < _MAX_P and not fell else None,
     )
 
 

@@ -6,14 +6,14 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from operator import eq
 from os.path import commonprefix
 from typing import Any
 
 from pytest_ftgate.adapters.lora import adapter_facts
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.number_text import percent
+from pytest_ftgate.gates.note_kinds import IdentityNote
+from pytest_ftgate.gates.notes import Note, NoteValue, note, text_note
 from pytest_ftgate.gates.samples import Samples, align
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply, answered, received, without_date, wrong_model
@@ -41,39 +41,28 @@ LEVEL_FACT = "level of "
 RequestResults = Mapping[str, Reply | FtgateError]
 
 
-class Unproven(StrEnum):
-    """Why replies prove no tuned model, and what to look at; the names are filled in."""
-
-    COPY = "a merge without effect answers so, and an exact copy"
-    NO_EFFECT = "the adapter has no effect"
-    HOSTED = "the fine-tune has no effect, or its base answers in its place"
-    NOT_LOADED = (
-        "the tuned model may not be loaded (does /v1/models list {model}, and at which scale is "
-        "its adapter?), or the server may apply it to the base as well (is the base the same with "
-        "--ftgate-concurrency=1?)"
-    )
-    EMPTY = "{count} of {of} replies are empty"
-    CUT_OFF = (
-        "{count} of {of} replies were cut off without an answer; raise max_tokens of the "
-        "forgetting gate"
-    )
-    THINKS = (
-        "{count} of {of} replies were cut off without an answer; the model thinks; raise "
-        "max_tokens of the forgetting gate"
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class IdentityResult:
     """The result of one identity check.
 
     Attributes:
         outcome: ``passed``, ``inconclusive`` (reported only) or ``invalid`` (blocks the gate).
-        message: the reason, in a sentence.
+        message: what the replies show; None if they show nothing that a reader must know.
     """
 
     outcome: Outcome
-    message: str
+    message: Note | None = None
+
+
+_PASSED = IdentityResult(Outcome.PASSED)
+
+
+def _unproven(kind: IdentityNote, **values: NoteValue) -> IdentityResult:
+    return IdentityResult(Outcome.INCONCLUSIVE, note(kind, **values))
+
+
+def _invalid(kind: IdentityNote, **values: NoteValue) -> IdentityResult:
+    return IdentityResult(Outcome.INVALID, note(kind, **values))
 
 
 def compare_with_base(
@@ -93,34 +82,28 @@ def compare_with_base(
     n = len(case_ids)
     tuned, base, repeated = ([by_case[case_id] for case_id in case_ids] for by_case in texts)
     agree, base_agrees = (sum(map(eq, replies, base)) for replies in (tuned, repeated))
-    counts = (
-        f"{agree} of {n} replies are the base model's; "
-        f"the base repeats itself on {base_agrees} of {n}"
-    )
     longer, shorter = _compare_prefixes(tuned, base, repeated)
     if mcnemar_midp(longer, shorter) <= _DIFFERENCE_ALPHA / len(PROBE_STAGES):
-        message = f"identity proven: {n - agree} of {n} replies differ from the base model's"
-        return IdentityResult(Outcome.PASSED, message)
+        return IdentityResult(Outcome.PASSED, note(IdentityNote.PROVEN, differ=n - agree, of=n))
     if n < MIN_COMPARED_REPLIES:
-        left = f"{n} replies, {MIN_COMPARED_REPLIES} are needed"
-        reason = _unanswered_reason(probes, results) or left
-        return IdentityResult(Outcome.INCONCLUSIVE, f"tuned model not proven: {reason}")
+        few = _unproven(IdentityNote.FEW_REPLIES, count=n, needed=MIN_COMPARED_REPLIES)
+        return _unanswered(probes, results, recorded=False) or few
+    counts = {"agree": agree, "of": n, "base_agrees": base_agrees}
     if 2 * base_agrees < n:
         # A base whose replies mostly vary, for example by sampling, can hide a real difference.
-        return IdentityResult(Outcome.INCONCLUSIVE, f"tuned model not proven: {counts}")
-    message = f"replies no different from the base model's: {counts}; {_cause(probes)}"
-    return IdentityResult(Outcome.INVALID, message)
-
-
-def _cause(probes: Sequence[Sequence[CaseRequest]]) -> str:
-    """Return why the replies of variant and base may be the same, and what to look at."""
+        return _unproven(IdentityNote.BASE_VARIES, **counts)
     request = probes[0][0].request
+    return _invalid(_same_kind(request), **counts, model=request.model)
+
+
+def _same_kind(request: Request) -> IdentityNote:
+    """Return why the replies of variant and base may be the same."""
     spec = provider_spec(request.provider)
     if spec.any_server:
-        return Unproven.NOT_LOADED.format(model=request.model)
+        return IdentityNote.SAME_BY_SERVER
     if request.adapter is not None:
-        return Unproven.NO_EFFECT
-    return Unproven.COPY if spec.weights else Unproven.HOSTED
+        return IdentityNote.SAME_BY_ADAPTER
+    return IdentityNote.SAME_BY_FILES if spec.weights else IdentityNote.SAME_BY_HOST
 
 
 def _compare_prefixes(
@@ -148,16 +131,13 @@ def compare_with_recorded_base(
     tuned, base = (_texts_by_case(requests, results) for requests in probes)
     case_ids = set(tuned) & set(base)
     agree = sum(tuned[case_id] == base[case_id] for case_id in case_ids)
-    counts = f"{agree} of {len(case_ids)} replies equal those of the base"
-    if len(case_ids) < MIN_COMPARED_REPLIES:
-        counts = _unanswered_reason(probes, results) or counts
+    counts = {"agree": agree, "of": len(case_ids)}
     if len(case_ids) >= MIN_COMPARED_REPLIES and agree == len(case_ids):
-        return IdentityResult(
-            Outcome.INVALID, f"replies no different from the base model's: {counts}"
-        )
-    return IdentityResult(
-        Outcome.INCONCLUSIVE, f"tuned model not proven, its base is recorded: {counts}"
-    )
+        return _invalid(IdentityNote.SAME_AS_RECORDED, **counts)
+    left = _unproven(IdentityNote.BASE_RECORDED, **counts)
+    if len(case_ids) >= MIN_COMPARED_REPLIES:
+        return left
+    return _unanswered(probes, results, recorded=True) or left
 
 
 def _texts_by_case(case_requests: Sequence[CaseRequest], results: RequestResults) -> dict[str, str]:
@@ -169,8 +149,10 @@ def _texts_by_case(case_requests: Sequence[CaseRequest], results: RequestResults
     return {case_id: text for case_id, text in texts if text}
 
 
-def _unanswered_reason(probes: Sequence[Sequence[CaseRequest]], results: RequestResults) -> str:
-    """Return why replies without an answer show nothing, and what to change; "" if few are.
+def _unanswered(
+    probes: Sequence[Sequence[CaseRequest]], results: RequestResults, *, recorded: bool
+) -> IdentityResult | None:
+    """Return why replies without an answer show nothing; None if few have none.
 
     A case counts if any of its replies has no answer.
     """
@@ -178,15 +160,16 @@ def _unanswered_reason(probes: Sequence[Sequence[CaseRequest]], results: Request
     count = len({case_request.case.id for case_request, _ in replies})
     silent = {request.case.id: reply for request, reply in replies if not reply.text.strip()}
     if 2 * len(silent) <= count:
-        return ""
+        return None
+    values: dict[str, NoteValue] = {"of": count, "recorded": recorded}
     cut_off = [reply for reply in silent.values() if reply.has_no_answer]
     if 2 * len(cut_off) <= len(silent):
-        return Unproven.EMPTY.format(count=len(silent), of=count)
-    counts = {"count": len(cut_off), "of": count}
+        return _unproven(IdentityNote.EMPTY_REPLIES, count=len(silent), **values)
+    values["count"] = len(cut_off)
     if 2 * sum(reply.thinks for reply in cut_off) <= len(cut_off):
-        return Unproven.CUT_OFF.format(**counts)
+        return _unproven(IdentityNote.CUT_OFF_REPLIES, **values)
     switch = provider_spec(probes[0][0].request.provider).thought_switch
-    return Unproven.THINKS.format(**counts) + f", or write {switch}" * bool(switch)
+    return _unproven(IdentityNote.CUT_OFF_THOUGHTS, switch=switch, **values)
 
 
 def _common_length(text: str, base_text: str) -> int:
@@ -205,10 +188,8 @@ _UNENFORCED_KEYWORDS = (
 )
 #: With fewer repeated replies, the seed check passes.
 _MIN_REPEATED = 5
-#: setting -> what replaces it if a server rejects it
-_REPLACEMENTS = dict.fromkeys(
-    ("output_config", "response_format"), "a tool that the model must use stood in for it"
-)
+#: Settings that a tool replaces, which the model must use, if a server rejects them.
+_REPLACED = ("output_config", "response_format")
 #: Keywords that become stricter if the bounds inside them are removed.
 _INVERTING_KEYWORDS = ("not", "if", "then", "else")
 _LOOSER_KEYWORDS = {"oneOf": "anyOf"}
@@ -228,13 +209,9 @@ def check_served_model(
     declared = request.served_model or request.model
     served = {reply.model for _, reply in received(case_requests, results) if reply.model}
     if not declared or declared.startswith("arn:"):
-        return IdentityResult(Outcome.PASSED, f"asked for: {declared or 'no model is declared'}")
+        return _PASSED
     mismatches = sorted({wrong_model(request, model) for model in served} - {""})
-    if mismatches:
-        return IdentityResult(Outcome.INVALID, mismatches[0])
-    return IdentityResult(
-        Outcome.PASSED, f"served model: {', '.join(sorted(served)) or 'not stated'}"
-    )
+    return IdentityResult(Outcome.INVALID, text_note(mismatches[0])) if mismatches else _PASSED
 
 
 def check_parent_model(
@@ -245,9 +222,8 @@ def check_parent_model(
     parents = {reply.facts.get("parent", "") for reply in replies} - {""}
     mismatches = sorted(name for name in parents if without_date(name) != without_date(base))
     if mismatches:
-        message = f"the server lists {mismatches[0]} as its parent, declared base {base}"
-        return IdentityResult(Outcome.INVALID, message)
-    return IdentityResult(Outcome.PASSED, f"parent: {', '.join(sorted(parents)) or 'not stated'}")
+        return _invalid(IdentityNote.OTHER_PARENT, parent=mismatches[0], base=base)
+    return _PASSED
 
 
 def check_constraint(
@@ -262,12 +238,10 @@ def check_constraint(
     complete = [meets_constraint(*_text(pair)) for pair in replies if pair[1].stop == "end"]
     cut_off = [begins_constraint(*_text(pair)) for pair in replies if pair[1].stop == "length"]
     broken, total = (complete + cut_off).count(False), len(complete + cut_off)
-    what = "replies" if cut_off else "whole replies"
-    message = f"the schema is broken in {broken} of {total} {what}"
+    counts = {"broken": broken, "of": total, "whole": not cut_off}
     if broken > _MAX_BROKEN_SHARE * total:
-        message = f"{message}: the server did not enforce it"
-        return IdentityResult(Outcome.INVALID, message)
-    return IdentityResult(Outcome.INCONCLUSIVE if broken else Outcome.PASSED, message)
+        return _invalid(IdentityNote.IGNORED_SCHEMA, **counts)
+    return _unproven(IdentityNote.BROKEN_SCHEMA, **counts) if broken else _PASSED
 
 
 def _text(pair: tuple[Request, Reply]) -> tuple[Request, str]:
@@ -338,11 +312,8 @@ def check_temperature(
     ]
     if len(repeats) >= MIN_COMPARED_REPLIES and all(len(set(texts)) == 1 for texts in repeats):
         declared = case_requests[0].request.sampling["temperature"]
-        message = (
-            f"temperature {declared:g} shows no effect: {len(repeats)} cases have equal repeats"
-        )
-        return IdentityResult(Outcome.INCONCLUSIVE, message)
-    return IdentityResult(Outcome.PASSED, "")
+        return _unproven(IdentityNote.NO_TEMPERATURE, temperature=declared, cases=len(repeats))
+    return _PASSED
 
 
 def check_seed(
@@ -360,15 +331,10 @@ def check_seed(
         if isinstance(first := results.get(case_request.fingerprint), Reply)
         and isinstance(second := results.get(repeated.fingerprint), Reply)
     ]
-    equal = sum(first == second for first, second in pairs)
-    if len(pairs) < _MIN_REPEATED or equal:
-        message = f"seed: {equal} of {len(pairs)} repeated requests brought equal replies"
-        return IdentityResult(Outcome.PASSED, message)
+    if len(pairs) < _MIN_REPEATED or any(first == second for first, second in pairs):
+        return _PASSED
     seed = case_requests[0].request.sampling["seed"]
-    message = (
-        f"seed {seed} has no effect: none of {len(pairs)} repeated requests brought an equal reply"
-    )
-    return IdentityResult(Outcome.INCONCLUSIVE, message)
+    return _unproven(IdentityNote.NO_SEED, seed=seed, requests=len(pairs))
 
 
 def server_notices(
@@ -382,11 +348,10 @@ def server_notices(
     model = case_requests[0].request.model if case_requests else ""
     for setting in sorted({name for reply in replies for name in reply.unsent}):
         if setting in declared:
-            replacement = _REPLACEMENTS.get(setting, "the replies came without it")
-            message = f"{model} takes no {setting}; {replacement}"
-            yield IdentityResult(Outcome.INCONCLUSIVE, message)
+            kind = IdentityNote.REPLACED if setting in _REPLACED else IdentityNote.REJECTED
+            yield _unproven(kind, model=model, setting=setting)
     for date in sorted({reply.facts["retires"] for reply in replies if "retires" in reply.facts}):
-        yield IdentityResult(Outcome.INCONCLUSIVE, f"{model} retires on {date}")
+        yield _unproven(IdentityNote.RETIRES, model=model, date=date)
 
 
 def identity_facts(case_requests: Sequence[CaseRequest], results: RequestResults) -> dict[str, str]:
@@ -432,8 +397,8 @@ def drift_case_ids(cases: tuple[Case, ...]) -> frozenset[str]:
     return frozenset(scored[i * len(scored) // count] for i in range(count))
 
 
-def drift_message(before: Samples, after: Samples) -> str:
-    """Return how a baseline has drifted between two samples of the same cases; "" without drift.
+def drift_note(before: Samples, after: Samples) -> Note | None:
+    """Return how a baseline has drifted between two samples of the same cases, if it has.
 
     The test is McNemar's mid-p, two-sided at 0.01. Scores are reduced to right and wrong.
     """
@@ -443,8 +408,10 @@ def drift_message(before: Samples, after: Samples) -> str:
     fixed, regressed = int((is_right & ~was_right).sum()), int((was_right & ~is_right).sum())
     p = 2.0 * min(mcnemar_midp(fixed, regressed), mcnemar_midp(regressed, fixed))
     if p > _DRIFT_ALPHA:
-        return ""
-    return (
-        f"the recorded baseline has drifted: {percent(float(was_right.mean()))} → "
-        f"{percent(float(is_right.mean()))} on {int(both.sum())} repeated cases; it is not compared"
+        return None
+    return note(
+        IdentityNote.BASELINE_DRIFTED,
+        before=float(was_right.mean()),
+        after=float(is_right.mean()),
+        cases=int(both.sum()),
     )

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pytest_ftgate.gates.divergence import CaseDivergence
     from pytest_ftgate.gates.figures import ReplyTimes
     from pytest_ftgate.gates.judges import JudgeEvidence
+    from pytest_ftgate.gates.notes import Note
     from pytest_ftgate.gates.rates import Comparison
     from pytest_ftgate.gates.samples import Samples
 
@@ -87,9 +88,9 @@ class GateEvidence:
         """
         return None, None
 
-    def baseline_drift(self) -> str:
-        """Return how the baseline has drifted since it was recorded; "" without a drift."""
-        return ""
+    def baseline_drift(self) -> Note | None:
+        """Return how the baseline has drifted since it was recorded; None without a drift."""
+        return None
 
     def judge_evidence(
         self, scores: VariantScores, baseline: VariantScores
@@ -175,7 +176,7 @@ def _comparison(gate: RateGate, evidence: GateEvidence) -> Comparison:
     scores = evidence.task_scores(variant, graded=graded)
     must_pass = evidence.must_pass_scores() if graded else None
     compares = gate.compares(variant)
-    drift = evidence.baseline_drift() if compares else ""
+    drift = evidence.baseline_drift() if compares else None
     reference = suite.variants[suite.baseline] if compares else variant
     comparison = Comparison(
         scores,

@@ -25,6 +25,7 @@ from pytest_ftgate.gates.macro_f1 import (
     macro_f1_score,
 )
 from pytest_ftgate.gates.next_steps import gate_place
+from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.gates.samples import align, samples_from_scores
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
 from pytest_ftgate.gates.verdict import Outcome, ShownChange, Verdict, ungated_verdict
@@ -113,15 +114,22 @@ def measure_rate(
     return replace(verdict, shown_change=change, **format_error_fields(gate, None, scores))
 
 
-def unmeasured_verdict(suite: Suite, variant: Variant, reason: str) -> Verdict:
-    """Return a verdict with the *reason* why an ungated variant could not be measured."""
+def unmeasured_verdict(
+    suite: Suite, variant: Variant, reason: Note, *, is_invalid: bool = False
+) -> Verdict:
+    """Return a verdict with the *reason* why an ungated variant could not be measured.
+
+    *is_invalid* says that it is not what it claims to be.
+    """
     return Verdict(
         suite=suite.name,
         line=variant.line,
         gate="measured",
         variant=variant.name,
         outcome=Outcome.INVALID,
-        statement=Statement(StatementKind.NOT_SENT, {"reason": reason}),
+        statement=Statement(
+            StatementKind.NOT_SENT, reason.values_with("reason") | {"is_invalid": is_invalid}
+        ),
         gated=False,
         measured=False,
     )

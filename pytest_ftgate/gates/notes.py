@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 #: A value of a note. All of them survive JSON unchanged.
-NoteValue = str | int | float | bool | tuple[str, ...]
+NoteValue = str | int | float | bool | tuple[str, ...] | tuple[int, ...]
 
 
 class NoteKind(StrEnum):
@@ -121,6 +122,10 @@ class Note:
 
     kind: str
     values: Mapping[str, NoteValue] = field(default_factory=dict)
+
+    def values_with(self, key: str) -> dict[str, Any]:
+        """Return the values with the kind as *key*, as a statement or a step holds them."""
+        return {key: self.kind, **self.values}
 
 
 def note(kind: str, /, **values: NoteValue) -> Note:

@@ -38,7 +38,7 @@ from pytest_ftgate.gates.macro_f1 import (
 )
 from pytest_ftgate.gates.measures import guess_rate, not_gated_verdict, shown_change
 from pytest_ftgate.gates.next_steps import rate_next_steps
-from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
+from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.regressions import (
     Regressions,
     find_regressions,
@@ -112,7 +112,7 @@ class Comparison:
         anchor: the samples of the variant that were accepted first, if others followed, or None.
         must_pass: the scores of the must-pass cases, and those of the wrong ones with repeated
             requests, or None; None without must-pass cases.
-        baseline_drift: how the baseline has drifted since its replies were recorded, or "".
+        baseline_drift: how the baseline has drifted since its replies were recorded, or None.
         judge_evidence: the evidence about the judges that graded the replies.
         levels: the error rates of each drop check; by default those of the suite alone.
         shown_baseline: the baseline's scores where the change from it is only shown, or None.
@@ -122,7 +122,7 @@ class Comparison:
     baseline: VariantScores
     accepted: Samples | None = None
     must_pass: tuple[VariantScores, VariantScores | None] | None = None
-    baseline_drift: str = ""
+    baseline_drift: Note | None = None
     judge_evidence: JudgeEvidence = field(default_factory=JudgeEvidence)
     anchor: Samples | None = None
     levels: Levels | None = None
@@ -287,7 +287,7 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
             point = check_point(check) if gate.evidence == "point" else check
             yield inconclusive_at_chance(point, guess_rate(suite, gate))
         elif comparison.baseline_drift and check.kind is CheckKind.BASELINE:
-            notes = (text_note(comparison.baseline_drift),)
+            notes = (comparison.baseline_drift,)
             yield replace(check, outcome=Outcome.INCONCLUSIVE, has_drifted=True, notes=notes)
         else:
             check = check_point(check) if gate.evidence == "point" else check

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from pytest_ftgate.gates.checks import ROUNDING, pair_samples
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, Levels
-from pytest_ftgate.gates.notes import Note, text_note
+from pytest_ftgate.gates.note_kinds import ReplyNote
+from pytest_ftgate.gates.notes import Note, note
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_scores
 from pytest_ftgate.gates.statements import Value
 from pytest_ftgate.gates.verdict import Flip, Outcome, Slice, Verdict
@@ -140,8 +141,7 @@ def retrieval_notes(
     ranks = [answer_rank(scores.results[case_id]) for case_id in regressed]
     ranks = [rank for rank in ranks if rank is not None]
     if 0 in ranks:
-        misses = f"{ranks.count(0)} of {len(ranks)} regressed case{'s' * (len(ranks) != 1)}"
-        yield text_note(f"retrieval: no passage contains the expected answer for {misses}")
+        yield note(ReplyNote.NOT_RETRIEVED, count=ranks.count(0), of=len(ranks))
 
 
 #: A change is named if so many of the regressed cases have it, this share of them, and if Fisher's
@@ -181,7 +181,7 @@ def with_broken_formats(
     for name, changed in (("broken", broken), ("cut", cut)):
         if link := _link(name, changed, regressed):
             values, linked = values | link, linked | changed
-    note = "" if "broken" in values else _unlinked_note(broken, regressed)
+    notes = () if "broken" in values else _unlinked_notes(broken, regressed)
     rest = ~(broken | cut)
     if values and gate.metric == "accuracy" and rest.sum() >= _MIN_REST:
         rates = {"rest_before": then.select(rest).mean, "rest_after": now.select(rest).mean}
@@ -190,8 +190,7 @@ def with_broken_formats(
     blamed = ~rest if regressed.all() and 2 * rest.sum() <= len(now) else linked
     values |= _common_error([new[index] for index in np.flatnonzero(regressed & blamed)])
     statement = verdict.statement.add(**values)
-    notes = (*verdict.notes, text_note(note)) if note else verdict.notes
-    return replace(verdict, statement=statement, notes=notes)
+    return replace(verdict, statement=statement, notes=(*verdict.notes, *notes))
 
 
 def _answered(
@@ -239,20 +238,19 @@ def _link(name: str, changed: _Mask, regressed: _Mask) -> dict[str, Value]:
     return {name: hits, f"{name}_others": others, "regressed": drawn, "others": n - drawn}
 
 
-def _unlinked_note(broken: _Mask, regressed: _Mask) -> str:
-    """Return how many cases broke their format if many did, and regressed ones not clearly more.
+def _unlinked_notes(broken: _Mask, regressed: _Mask) -> Iterator[Note]:
+    """Yield how many cases broke their format if many did, and regressed ones not clearly more.
 
-    "" if no regressed case did.
+    Nothing if no regressed case did.
     """
     count, n = int(broken.sum()), len(broken)
     hits, drawn = int((broken & regressed).sum()), int(regressed.sum())
     if not hits or count < _MIN_NOTED_SHARE * n:
-        return ""
-    text = f"{count:,} of {n:,} cases broke their format"
+        return
     # Without other cases, or with few, the regressed ones may have by chance alone.
-    if hits * n > count * drawn or drawn == n:
-        return f"{text}, {hits:,} of the {drawn:,} regressed ones among them"
-    return f"{text}, regressed ones no more often; the score does not depend on it"
+    is_more = hits * n > count * drawn or drawn == n
+    kind = ReplyNote.BROKEN_FORMATS if is_more else ReplyNote.UNLINKED_FORMATS
+    yield note(kind, count=count, of=n, hits=hits, regressed=drawn)
 
 
 def _common_error(results: Iterable[CaseResult]) -> dict[str, Value]:

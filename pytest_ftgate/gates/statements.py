@@ -34,7 +34,8 @@ class StatementKind(StrEnum):
       which no drop is limited, or the number of *cases* that are too few for a limit.
     * ``no replies``: what it *lacks*, if replies came without ``tokens``.
     * ``exam has shrunk``: none; *Verdict.exam* has them.
-    * ``not sent``, ``invalid``: the *reason*.
+    * ``not sent``, ``invalid``: the *reason*, a kind of note, with its values; *is_invalid* if the
+      variant is not what it claims to be.
     """
 
     RATE = "rate"
@@ -112,8 +113,8 @@ class StepKind(StrEnum):
     * ``fix must-pass cases``: the *cases*, and whether they were *repeated*.
     * ``show regressed``, ``explain``: the *node* of the gate.
     * ``keep thoughts``: the *variant*.
-    * ``check cause``: the *cause*, something wrong in files or settings, with its remedy.
-    * ``fix training data``: the *remedy* of the finding.
+    * ``check cause``: the *cause*, a kind of note, with its values.
+    * ``fix training data``: the *remedy*, a kind of note.
     * ``request again to measure``: as of the statement ``not measured``; *suite*.
     * ``request both sides again``, ``accept``, ``accept exam``: *suite*.
     * ``add minimum``, ``declare minimum``, ``raise minimum``, ``check score``: *where*.

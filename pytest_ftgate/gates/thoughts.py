@@ -12,8 +12,9 @@ import numpy as np
 from pytest_ftgate.gates.checks import check_drop, uninformative
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_CASES_FOR_COST, Levels
 from pytest_ftgate.gates.figures import check_of_figure, rise_figure
+from pytest_ftgate.gates.note_kinds import ReplyNote
 from pytest_ftgate.gates.notes import Note, NoteKind, note
-from pytest_ftgate.gates.number_text import amount, percent, share_change, times
+from pytest_ftgate.gates.number_text import amount, share_change
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_values
 from pytest_ftgate.gates.usage import interval_outcome
 from pytest_ftgate.gates.verdict import Check, CheckKind, Drift, DriftKind
@@ -122,40 +123,39 @@ def thought_drifts(before: VariantScores, after: VariantScores) -> Iterator[Drif
     then, now = before.replies, after.replies
     thinking = [before.thoughts, after.thoughts]
     if any(thinking) and then and now:
-        yield _share_drift(_SHARE, "begin with a thought", then, now, *map(len, thinking))
+        yield _share_drift(_SHARE, then, now, *map(len, thinking))
     unit = _length_unit(before, after)
     if all(thinking) and unit:
         yield _length_drift(thinking[0], thinking[1], unit)
     cut_off = [side.stop_reasons["length"] for side in (before, after)]
     if any(cut_off) and then and now:
-        yield _share_drift(_CUT_OFF, "are cut off at their token limit", then, now, *cut_off)
+        yield _share_drift(_CUT_OFF, then, now, *cut_off)
 
 
 def _share_drift(
-    what: DriftKind, predicate: str, then: Sequence[Reply], now: Sequence[Reply], old: int, new: int
+    what: DriftKind, then: Sequence[Reply], now: Sequence[Reply], old: int, new: int
 ) -> Drift:
     """Return the drift of a share, with a message if it changed by more than chance."""
     shares = old / len(then), new / len(now)
     low, high = wilson(float(old), len(then), CONFIDENCE)
     low_now, high_now = wilson(float(new), len(now), CONFIDENCE)
     is_far = not (low <= shares[1] <= high or low_now <= shares[0] <= high_now)
-    message = f"{percent(shares[1])} of replies {predicate}, {percent(shares[0])} before"
+    message = note(ReplyNote.SHARE, what=what, before=shares[0], after=shares[1])
     return Drift(
         what=what, unit="share", before=shares[0], after=shares[1],
         n_before=len(then), n=len(now),
-        message=message if is_far and min(len(then), len(now)) >= _MIN_REPLIES else "",
+        message=message if is_far and min(len(then), len(now)) >= _MIN_REPLIES else None,
     )  # fmt: skip
 
 
 def _length_drift(then: Sequence[Reply], now: Sequence[Reply], unit: str) -> Drift:
     old, new = (median(_length(reply, unit) for reply in side) for side in (then, now))
     is_far = new >= _MIN_FACTOR * old or old >= _MIN_FACTOR * new
-    medians = f"(median {old:,.0f} → {amount(new, unit)})"
-    message = f"thoughts are {times(new / old)} as long as before {medians}"
+    message = note(ReplyNote.LENGTH, what="thoughts", before=old, after=new, unit=unit)
     return Drift(
         what=_LENGTH, unit=unit, before=old, after=new,
         n_before=len(then), n=len(now),
-        message=message if is_far and min(len(then), len(now)) >= _MIN_REPLIES else "",
+        message=message if is_far and min(len(then), len(now)) >= _MIN_REPLIES else None,
     )  # fmt: skip
 
 

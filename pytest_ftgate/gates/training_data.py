@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.gates.number_text import counted, quantity
+from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
+from pytest_ftgate.gates.notes import note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
 from pytest_ftgate.gates.training_data_checks import (
     CaseLeaks,
@@ -79,9 +80,11 @@ def check_training_data(data: TrainingData, rules: TrainingDataRules) -> tuple[F
 
 
 def _findings(data: TrainingData, rules: TrainingDataRules) -> Iterator[Finding]:
-    for message, lines in data.broken_lines.items():
-        severity, count = Severity.ERROR, len(lines)
-        yield Finding(kind="broken", severity=severity, message=message, count=count, lines=lines)
+    for error, lines in data.broken_lines.items():
+        severity, message = Severity.ERROR, text_note(error)
+        yield Finding(
+            kind="broken", severity=severity, message=message, count=len(lines), lines=lines
+        )
     yield from _size_findings(data, rules)
     yield from _role_findings(data.rows)
     yield from _length_findings(data.rows, rules.context)
@@ -99,14 +102,11 @@ def _size_findings(data: TrainingData, rules: TrainingDataRules) -> Iterator[Fin
         return
     is_error = data.answered_row_count < rules.gate.min_rows
     wanted = rules.gate.min_rows if is_error else rules.gate.want_rows
-    message = f"{quantity(data.answered_row_count, 'row')} to learn from, and {wanted:,} are wanted"
     yield Finding(
         kind="size",
         severity=Severity.ERROR if is_error else Severity.WARNING,
-        message=message,
-        next="so few teach a style at most; show them as examples in the prompt instead"
-        if is_error
-        else "more rows, or as few as these only for a narrow task",
+        message=note(FindingKind.FEW_ROWS, rows=data.answered_row_count, wanted=wanted),
+        next=note(Remedy.SHOW_EXAMPLES if is_error else Remedy.ADD_ROWS),
     )
 
 
@@ -116,11 +116,10 @@ def _role_findings(rows: Sequence[TrainingRow]) -> Iterator[Finding]:
         yield Finding(
             kind="roles",
             severity=Severity.ERROR,
-            message=f"{counted(len(lines), 'conversation', 'has', 'have')} turns out of order: "
-            "user and assistant must take turns, the user first",
+            message=note(FindingKind.TURNS, rows=len(lines)),
             count=len(lines),
             lines=lines,
-            next="join turns of the same speaker, and add the missing turns",
+            next=note(Remedy.JOIN_TURNS),
         )
 
 
@@ -142,11 +141,10 @@ def _length_findings(rows: Sequence[TrainingRow], context: int | None) -> Iterat
         yield Finding(
             kind="truncated",
             severity=Severity.ERROR,
-            message=f"{counted(len(lines), 'row', 'is', 'are')} longer than the context of "
-            f"{context:,} tokens (estimated as characters / 4)",
+            message=note(FindingKind.TOO_LONG, rows=len(lines), context=context),
             count=len(lines),
             lines=lines,
-            next="shorten or split them: the answer comes last and is cut off first",
+            next=note(Remedy.SHORTEN),
         )
 
 
@@ -156,10 +154,10 @@ def _unverified_findings(rows: Sequence[TrainingRow]) -> Iterator[Finding]:
         yield Finding(
             kind="unverified",
             severity=Severity.WARNING,
-            message=f"{counted(len(lines), 'synthetic row', 'names', 'name')} no reviewer",
+            message=note(FindingKind.UNVERIFIED, rows=len(lines)),
             count=len(lines),
             lines=lines,
-            next='have someone read them, and write "verified_by" beside each',
+            next=note(Remedy.REVIEW),
         )
 
 
@@ -181,14 +179,14 @@ def evaluate_data(suite: Suite, gate: DataGate, variant: Variant) -> Verdict:
     data = read_training_data(variant.training_data)
     findings = check_training_data(data, training_data_rules(suite, gate, variant))
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
-    remedies = dict.fromkeys(error.next for error in errors if error.next)
+    remedies = dict.fromkeys(error.next.kind for error in errors if error.next)
     values: dict[str, Value] = {"file": variant.training_data.name, "rows": len(data.rows)}
     return Verdict(
         **verdict_place(suite, gate, variant.name),
         outcome=Outcome.FAILED if errors else Outcome.PASSED,
         statement=Statement(StatementKind.TRAINING_DATA, values),
         findings=tuple(_shortened(finding) for finding in findings),
-        next=tuple(NextStep(StepKind.FIX_TRAINING_DATA, {"remedy": text}) for text in remedies),
+        next=tuple(NextStep(StepKind.FIX_TRAINING_DATA, {"remedy": kind}) for kind in remedies),
     )
 
 

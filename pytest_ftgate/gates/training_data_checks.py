@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.gates.number_text import counted, quantity
+from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
+from pytest_ftgate.gates.notes import NoteValue, note
 from pytest_ftgate.gates.verdict import Finding, Severity
 from pytest_ftgate.requests.preflight import contaminated_lines
 from pytest_ftgate.requests.reply import Reply, read_reply
@@ -115,10 +116,25 @@ def doubtful_label_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding
     odds = probabilities[at, best] / np.maximum(probabilities[at, labels], np.finfo(float).tiny)
     doubtful = np.flatnonzero(odds >= _DOUBTFUL_ODDS)
     if doubtful.size:
-        first = doubtful[odds[doubtful].argmax()]
-        shown = f"line {rows[first].line}: {names[labels[first]]}, and not {names[best[first]]}"
+        clearest = doubtful[odds[doubtful].argmax()]
+        label, other = str(names[labels[clearest]]), str(names[best[clearest]])
+        values = {"line": rows[clearest].line, "label": label, "other": other}
         lines = [rows[i].line for i in doubtful]
-        yield _doubtful_label_finding(lines, shown, doubtful.size / len(rows))
+        is_many = doubtful.size / len(rows) >= _MANY_DOUBTFUL
+        yield _doubtful_label_finding(lines, values, is_many=is_many)
+
+
+def _doubtful_label_finding(
+    lines: Sequence[int], values: Mapping[str, NoteValue], *, is_many: bool
+) -> Finding:
+    return Finding(
+        kind="doubtful label",
+        severity=Severity.WARNING if is_many else Severity.NOTE,
+        message=note(FindingKind.DOUBTFUL_LABEL, rows=len(lines), **values),
+        count=len(lines),
+        lines=tuple(sorted(lines)),
+        next=note(Remedy.READ_LABELS),
+    )
 
 
 def _label_probabilities(texts: Sequence[str], labels: NDArray[Any]) -> NDArray[np.float64] | None:
@@ -151,18 +167,6 @@ def _label_probabilities(texts: Sequence[str], labels: NDArray[Any]) -> NDArray[
     return probabilities
 
 
-def _doubtful_label_finding(lines: Sequence[int], shown: str, share: float) -> Finding:
-    return Finding(
-        kind="doubtful label",
-        severity=Severity.WARNING if share >= _MANY_DOUBTFUL else Severity.NOTE,
-        message=f"{counted(len(lines), 'row', 'is', 'are')} labelled otherwise than rows like "
-        f"them; the clearest is {shown}",
-        count=len(lines),
-        lines=tuple(sorted(lines)),
-        next="read them: a wrong label is learned as well as a right one",
-    )
-
-
 #: Patterns of secrets in the formats of their issuers. A model can repeat its training data.
 _SECRET_PATTERNS = {
     "a private key": r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY",
@@ -193,19 +197,16 @@ _IBAN_BASE = 36
 
 def sensitive_data_findings(rows: Sequence[TrainingRow]) -> Iterator[Finding]:
     """Yield a finding with the rows that seem to hold secrets, and one for personal data."""
-    yield from _pattern_findings(rows, "secret", Severity.ERROR, _SECRET_PATTERNS)
-    yield from _pattern_findings(rows, "personal", Severity.WARNING, _PERSONAL_DATA_PATTERNS)
+    secrets = _lines_by_pattern(rows, _SECRET_PATTERNS)
+    personal = _lines_by_pattern(rows, _PERSONAL_DATA_PATTERNS)
+    yield from _pattern_findings("secret", Severity.ERROR, secrets, Remedy.REVOKE)
+    yield from _pattern_findings("personal", Severity.WARNING, personal, Remedy.INVENT)
 
 
-_NEXT_STEPS = {
-    "secret": "revoke it and take it out: a model gives away what it was trained on",
-    "personal": "replace it by invented data, unless you may train on it",
-}
-
-
-def _pattern_findings(
-    rows: Sequence[TrainingRow], kind: str, severity: Severity, patterns: dict[str, str]
-) -> Iterator[Finding]:
+def _lines_by_pattern(
+    rows: Sequence[TrainingRow], patterns: Mapping[str, str]
+) -> dict[str, list[int]]:
+    """Return the lines in which each pattern matches, by its name."""
     compiled = {name: re.compile(pattern) for name, pattern in patterns.items()}
     lines_by_name = defaultdict[str, list[int]](list)
     for row in rows:
@@ -213,16 +214,23 @@ def _pattern_findings(
         for name, pattern in compiled.items():
             if any(_has_valid_checksum(name, match.group()) for match in pattern.finditer(text)):
                 lines_by_name[name].append(row.line)
+    return lines_by_name
+
+
+def _pattern_findings(
+    kind: str, severity: Severity, lines_by_name: Mapping[str, Sequence[int]], remedy: Remedy
+) -> Iterator[Finding]:
     if lines_by_name:
-        counts = ", ".join(f"{name} ({len(lines):,})" for name, lines in lines_by_name.items())
-        all_lines = sorted({line for lines in lines_by_name.values() for line in lines})
+        lines = sorted({line for lines in lines_by_name.values() for line in lines})
+        counts = tuple(map(len, lines_by_name.values()))
+        names = tuple(lines_by_name)
         yield Finding(
             kind=kind,
             severity=severity,
-            message=f"{counted(len(all_lines), 'row', 'seems', 'seem')} to contain {counts}",
-            count=len(all_lines),
-            lines=tuple(all_lines),
-            next=_NEXT_STEPS[kind],
+            message=note(FindingKind.SENSITIVE, rows=len(lines), names=names, counts=counts),
+            count=len(lines),
+            lines=tuple(lines),
+            next=note(remedy),
         )
 
 
@@ -277,31 +285,23 @@ def duplicate_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) ->
         if key in first_lines:
             duplicates[row.line] = first_lines[key]
         first_lines.setdefault(key, row.line)
-    if duplicates:
-        message = f"{counted(len(duplicates), 'row', 'repeats', 'repeat')} another"
-        yield _duplicate_finding("duplicate", duplicates, message, "remove them")
-    near_duplicates = _near_duplicates(
-        [row for row in rows if row.line not in duplicates], rules.gate.near
-    )
-    if near_duplicates:
-        rows_repeat = counted(len(near_duplicates), "row", "nearly repeats", "nearly repeat")
-        message = f"{rows_repeat} another that has the same answer"
-        step = "keep one of each, or write more varied ones"
-        yield _duplicate_finding("near duplicate", near_duplicates, message, step)
+    near = _near_duplicates([row for row in rows if row.line not in duplicates], rules.gate.near)
+    yield from _duplicate_findings("duplicate", duplicates, FindingKind.DUPLICATE, Remedy.REMOVE)
+    yield from _duplicate_findings("near duplicate", near, FindingKind.NEAR_DUPLICATE, Remedy.VARY)
 
 
-def _duplicate_finding(
-    kind: str, duplicates: Mapping[int, int], message: str, step: str
-) -> Finding:
-    line, earlier_line = next(iter(duplicates.items()))
-    return Finding(
-        kind=kind,
-        severity=Severity.WARNING,
-        message=f"{message}; the first is that of line {earlier_line}, in line {line}",
-        count=len(duplicates),
-        lines=tuple(sorted(duplicates)),
-        next=step,
-    )
+def _duplicate_findings(
+    kind: str, duplicates: Mapping[int, int], message: FindingKind, remedy: Remedy
+) -> Iterator[Finding]:
+    for line, earlier in list(duplicates.items())[:1]:
+        yield Finding(
+            kind=kind,
+            severity=Severity.WARNING,
+            message=note(message, rows=len(duplicates), line=line, earlier=earlier),
+            count=len(duplicates),
+            lines=tuple(sorted(duplicates)),
+            next=note(remedy),
+        )
 
 
 def _near_duplicates(rows: Sequence[TrainingRow], share: float) -> dict[int, int]:
@@ -333,32 +333,25 @@ class CaseLeaks:
 
     def findings(self, case_count: int) -> Iterator[Finding]:
         """Yield one finding per kind of leak, for a suite of *case_count* cases."""
-        if self.exact:
-            yield _leak_finding("leak", Severity.ERROR, self.exact, case_count, "")
-        if self.near:
-            yield _leak_finding("near leak", Severity.WARNING, self.near, case_count, "nearly ")
+        yield from _leak_findings(FindingKind.LEAK, self.exact, case_count)
+        yield from _leak_findings(FindingKind.NEAR_LEAK, self.near, case_count)
 
 
-def _leak_finding(
-    kind: str,
-    severity: Severity,
-    lines_by_case: Mapping[str, Sequence[int]],
-    case_count: int,
-    adverb: str,
-) -> Finding:
-    count = len(lines_by_case)
-    verb = "stands" if count == 1 else "stand"
-    case_id, lines = next(iter(lines_by_case.items()))
-    return Finding(
-        kind=kind,
-        severity=severity,
-        message=f"{count:,} of {quantity(case_count, 'case')} {verb} {adverb}in the training data; "
-        f"the first is {case_id}, in line {lines[0]}",
-        count=count,
-        lines=tuple(sorted({line for lines in lines_by_case.values() for line in lines})),
-        next="take the rows out and train again; until then these cases show nothing",
-        cases=tuple(lines_by_case),
-    )
+def _leak_findings(
+    message: FindingKind, lines_by_case: Mapping[str, Sequence[int]], case_count: int
+) -> Iterator[Finding]:
+    is_exact = message is FindingKind.LEAK
+    for first, lines in list(lines_by_case.items())[:1]:
+        count = len(lines_by_case)
+        yield Finding(
+            kind="leak" if is_exact else "near leak",
+            severity=Severity.ERROR if is_exact else Severity.WARNING,
+            message=note(message, count=count, of=case_count, first=first, line=lines[0]),
+            count=count,
+            lines=tuple(sorted({line for lines in lines_by_case.values() for line in lines})),
+            next=note(Remedy.TAKE_OUT),
+            cases=tuple(lines_by_case),
+        )
 
 
 def find_case_leaks(rows: Sequence[TrainingRow], cases: Sequence[Case], share: float) -> CaseLeaks:
@@ -388,6 +381,8 @@ def find_case_leaks(rows: Sequence[TrainingRow], cases: Sequence[Case], share: f
 
 #: Answers are labels if each occurs in this many rows on average, and is at most this long.
 _MIN_ROWS_PER_LABEL, _MAX_LABEL_LENGTH = 5, 80
+#: The most labels without a row that a finding names.
+_MAX_LABELS = 5
 #: A label is rare if another has more than so many times as many rows.
 _MAX_LABEL_RATIO = 20
 #: An answer that occurs at least this often is a label, not a fact.
@@ -422,15 +417,14 @@ def _conflict_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
     conflicts = [rows for rows in by_question.values() if len({row.answer for row in rows}) > 1]
     if conflicts:
         lines = sorted(row.line for rows in conflicts for row in rows)
-        shown = " and ".join(str(row.line) for row in conflicts[0][:2])
+        one, other = (row.line for row in conflicts[0][:2])
         yield Finding(
             kind="conflict",
             severity=Severity.ERROR,
-            message=f"{counted(len(conflicts), 'question', 'is asked', 'are asked')} with "
-            f"different answers; the first in lines {shown}",
+            message=note(FindingKind.CONFLICT, questions=len(conflicts), line=one, other=other),
             count=len(lines),
             lines=tuple(lines),
-            next="choose one answer, or make the questions different",
+            next=note(Remedy.CHOOSE),
         )
 
 
@@ -451,16 +445,14 @@ def _format_findings(
         if error:
             kinds[row.line] = error.kind
     if kinds:
-        counts = Counter(kinds.values()).most_common(3)
-        shown = ", ".join(f"{kind} {count:,}" for kind, count in counts)
+        names, counts = zip(*Counter(kinds.values()).most_common(3), strict=True)
         yield Finding(
             kind="format",
             severity=Severity.ERROR,
-            message=f"{counted(len(kinds), 'answer', 'breaks', 'break')} the format of replies "
-            f"({shown})",
+            message=note(FindingKind.FORMAT, answers=len(kinds), names=names, counts=counts),
             count=len(kinds),
             lines=tuple(kinds),
-            next="a model learns the format of its answers: write them as replies must be",
+            next=note(Remedy.WRITE_AS_REPLIES),
         )
 
 
@@ -474,15 +466,14 @@ def _thought_findings(
     if not lines:
         return
     is_mixed = len(lines) < len(answered)
-    rest = ", and the others have none" if is_mixed else ""
+    message = FindingKind.MIXED_THOUGHTS if is_mixed else FindingKind.THOUGHTS
     yield Finding(
         kind="thought",
         severity=Severity.WARNING if is_mixed else Severity.NOTE,
-        message=f"{counted(len(lines), 'answer', 'has', 'have')} a thought before it{rest}",
+        message=note(message, answers=len(lines)),
         count=len(lines),
         lines=lines,
-        next="many chat templates cut thoughts off or add empty ones: check what the trainer makes "
-        "of a row, and write thoughts in all answers or in none",
+        next=note(Remedy.CHECK_THOUGHTS),
     )
 
 
@@ -492,13 +483,13 @@ def _missing_label_findings(
     answers = {row.answer for row in answered}
     missing = [label for label in labels if label not in answers]
     if missing:
-        shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")  # noqa: PLR2004
+        first, more = tuple(missing[:_MAX_LABELS]), len(missing) > _MAX_LABELS
         yield Finding(
             kind="missing label",
             severity=Severity.ERROR,
-            message=f"{quantity(len(missing), 'label')} of the suite without a row: {shown}",
+            message=note(FindingKind.MISSING_LABEL, count=len(missing), labels=first, more=more),
             count=len(missing),
-            next="add rows of each of these labels",
+            next=note(Remedy.ADD_LABELS),
         )
 
 
@@ -513,15 +504,18 @@ def _balance_findings(labelled: Sequence[TrainingRow]) -> Iterator[Finding]:
     counts = Counter(row.answer_text for row in labelled)
     (most_frequent, most), *_, (rarest, fewest) = counts.most_common()
     if most > _MAX_LABEL_RATIO * fewest:
-        rows = f"{most_frequent} has {most:,} rows and {rarest} has {fewest:,}"
         yield Finding(
             kind="balance",
             severity=Severity.WARNING,
-            message=f"{rows}: more than {_MAX_LABEL_RATIO} times as many",
+            message=note(
+                FindingKind.RARE_LABEL,
+                label=most_frequent, rows=most, rare=rarest, rare_rows=fewest,
+                times=_MAX_LABEL_RATIO,
+            ),
             count=fewest,
             lines=tuple(row.line for row in labelled if row.answer == rarest),
-            next="add rows of the rare labels; what is rare in training is rarely answered",
-        )
+            next=note(Remedy.ADD_RARE),
+        )  # fmt: skip
 
 
 def _fact_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
@@ -537,12 +531,10 @@ def _fact_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
         yield Finding(
             kind="facts",
             severity=Severity.WARNING if is_frequent else Severity.NOTE,
-            message=f"{counted(len(rows), 'answer', 'names', 'name')} people, places, dates or "
-            "numbers that the question does not",
+            message=note(FindingKind.NEW_FACTS, answers=len(rows)),
             count=len(rows),
             lines=tuple(row.line for row in rows),
-            next="facts are better retrieved than trained: new ones are learned badly, and teach "
-            "to invent",
+            next=note(Remedy.RETRIEVE),
         )
 
 

@@ -171,7 +171,7 @@ class Finding:
 
     Attributes:
         kind: one of ``suite.training_data.FINDINGS``.
-        message: what is wrong, in a sentence that never quotes a secret.
+        message: what is wrong; its values never hold a secret.
         count: the number of affected rows or cases; 0 if the finding is about the whole file.
         lines: the affected lines, unique and ascending.
         next: what to do about it.
@@ -180,10 +180,10 @@ class Finding:
 
     kind: str
     severity: Severity
-    message: str
+    message: Note
     count: int = 0
     lines: tuple[int, ...] = ()
-    next: str = ""
+    next: Note | None = None
     cases: tuple[str, ...] = ()
 
 
@@ -415,7 +415,7 @@ class Drift:
             ``format errors`` the share of replies with a format error.
         n_before, n: the number of replies; for ``language`` and ``format errors`` of cases.
         p: the p-value of the change; None if it is not tested.
-        message: the change in a sentence; "" if it is too small to report.
+        message: the change; None if it is too small to report.
     """
 
     what: DriftKind
@@ -425,7 +425,7 @@ class Drift:
     n_before: int
     n: int
     p: float | None = None
-    message: str = ""
+    message: Note | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,7 +158,7 @@ def _finding_sentences(verdict: Verdict) -> Iterator[str]:
         more = ", …" if len(ranges) > _MAX_FINDINGS else ""
         word = "line" if len(finding.lines) == 1 else "lines"
         lines = f", {word} {', '.join(ranges[:_MAX_FINDINGS])}{more}" if ranges else ""
-        yield f"{finding.kind}{lines}: {escape_controls(finding.message)}"
+        yield f"{finding.kind}{lines}: {escape_controls(note_text(finding.message))}"
 
 
 # Which cases ------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Advice, Recommendation
-from pytest_ftgate.reporting.notes import notes_text
+from pytest_ftgate.reporting.notes import named_note_text, notes_text
 from pytest_ftgate.reporting.phrases import (
     cases,
     cause,
@@ -304,6 +304,11 @@ def _deciding(verdict: Verdict) -> Check:
     return verdict.check
 
 
+def _not_sent_text(values: Mapping[str, Any]) -> str:
+    claims = "not what it claims: " if values.get("is_invalid") else ""
+    return f"no request could be sent: {claims}{named_note_text('reason', values)}"
+
+
 _HEADLINES: Mapping[StatementKind, Callable[[Verdict], str]] = {
     StatementKind.RATE: measured_headline,
     StatementKind.SKILLS: _skills_headline,
@@ -314,13 +319,11 @@ _HEADLINES: Mapping[StatementKind, Callable[[Verdict], str]] = {
     StatementKind.EXAM_HAS_SHRUNK: _exam_headline,
     StatementKind.NOT_GATED: lambda verdict: _not_gated_text(_values(verdict)),
     StatementKind.NOT_MEASURED: lambda verdict: _not_measured_text(_values(verdict)),
-    StatementKind.NOT_SENT: lambda verdict: (
-        f"no request could be sent: {_values(verdict)['reason']}"
-    ),
+    StatementKind.NOT_SENT: lambda verdict: _not_sent_text(_values(verdict)),
     StatementKind.NO_REPLIES: lambda verdict: _no_replies_text(_values(verdict)),
     StatementKind.NO_GRADES: lambda _: "nothing to evaluate: no grade came",
     StatementKind.UNQUALIFIED_JUDGE: _unqualified_judge_headline,
-    StatementKind.INVALID: lambda verdict: str(_values(verdict)["reason"]),
+    StatementKind.INVALID: lambda verdict: named_note_text("reason", _values(verdict)),
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pytest_ftgate.gates.number_text import percent, points, quantity, round_up, unsigned_points
 from pytest_ftgate.gates.statements import NextStep, StepKind
+from pytest_ftgate.reporting.notes import named_note_text
 from pytest_ftgate.settings import docs_page
 
 _Values = Mapping[str, Any]
@@ -300,7 +301,9 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.ADD_CASES: _add_cases,
     StepKind.ADD_MINIMUM: lambda values: StepWords("write a min: above 0", where=_where(values)),
     StepKind.ADD_REPLIES: _add_replies,
-    StepKind.CHECK_CAUSE: lambda values: StepWords(f"check a likely cause: {values['cause']}"),
+    StepKind.CHECK_CAUSE: lambda values: StepWords(
+        f"check a likely cause: {named_note_text('cause', values)}"
+    ),
     StepKind.CHECK_IDENTITY: _check_identity,
     StepKind.CHECK_SCORE: lambda values: StepWords(
         "check the score, the format and the expected answers",
@@ -320,7 +323,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.FIX_LABEL: _fix_label,
     StepKind.FIX_MUST_PASS: _fix_must_pass,
     StepKind.FIX_PART: _fix_part,
-    StepKind.FIX_TRAINING_DATA: lambda values: StepWords(str(values["remedy"])),
+    StepKind.FIX_TRAINING_DATA: lambda values: StepWords(named_note_text("remedy", values)),
     StepKind.IMPROVE_JUDGE: _improve_judge,
     StepKind.KEEP_THOUGHTS: lambda values: StepWords(
         "train on answers that keep the thoughts of the base",

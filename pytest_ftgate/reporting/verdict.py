@@ -50,7 +50,7 @@ def _format_error_lines(verdict: Verdict, verbosity: int) -> Iterator[str]:
     yield from _format_error_table("format error", verdict.format_errors, verbosity)
     for drift in verdict.drifts:
         if drift.what == "format errors" and drift.message:
-            yield from wrap_lines(drift.message)
+            yield from wrap_lines(note_text(drift.message))
     shown = verdict.format_errors if verbosity > 0 else verdict.format_errors[:_MAX_ROWS]
     yield from _example_lines(shown)
     if verdict.lenient is not None:
@@ -92,14 +92,14 @@ def finding_lines(findings: Sequence[Finding], verbosity: int = 0) -> Iterator[s
     order = list(Severity)
     for finding in sorted(findings, key=lambda finding: order.index(finding.severity)):
         yield ""
-        message = f"{finding.kind}: {escape_controls(finding.message)}"
+        message = f"{finding.kind}: {escape_controls(note_text(finding.message))}"
         yield from wrap_after(f"  {_SEVERITY_LABELS[finding.severity]:<9}", message)
         if finding.lines:
             label = "line" if len(finding.lines) == 1 else "lines"
             numbers = _shown_ranges(finding, verbosity)
             yield from wrap_after(_FINDING_INDENT, f"{label} {numbers}")
         if finding.next:
-            yield from wrap_after(_FINDING_INDENT, f"→ {finding.next}")
+            yield from wrap_after(_FINDING_INDENT, f"→ {note_text(finding.next)}")
 
 
 def _shown_ranges(finding: Finding, verbosity: int) -> str:

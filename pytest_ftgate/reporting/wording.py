@@ -28,6 +28,7 @@ _STYLES: Mapping[str, Callable[[Any], str]] = {
     "ms": milliseconds,
     "limit": lambda share: f"{share * 100:.3g}",
     "list": ", ".join,
+    "p": lambda p: f"p = {p:.3f}" if p >= 0.001 else "p < 0.001",  # noqa: PLR2004
 }
 
 
@@ -49,7 +50,7 @@ def fill(words: Words, values: Mapping[str, Any]) -> str:
     """Return *words* with *values*.
 
     A field of a template has a style of Python, such as ``{n:,}``, one of ours (``percent``,
-    ``points``, ``size``, ``limit``, ``signed``, ``usd``, ``ms``, ``list``), or a noun:
+    ``points``, ``size``, ``limit``, ``signed``, ``usd``, ``ms``, ``list``, ``p``), or a noun:
     ``{n:#case}``. ``{n:is/are}`` is a verb; ``{n:? and # more}`` stands only if there are any, with
     the value for the hash.
     """

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.figure import Figure
-from pytest_ftgate.gates.notes import Note, text_note
+from pytest_ftgate.gates.notes import Note, NoteKind, text_note
 from pytest_ftgate.gates.statements import StatementKind, Value
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.text import replace_in_json
@@ -446,6 +446,10 @@ def _in_this_format(document: Any) -> Any:
 
 #: The keys that held sentences, and the keys of their notes.
 _NOTES = {"note": "notes", "notes": "notes", "error": "errors", "warnings": "warnings"}
+#: The keys that held one sentence each.
+_MESSAGES = ("message", "next")
+#: The values that were a sentence, and are the kind of a note.
+_KINDS = {"cause", "remedy", "reason"}
 
 
 def _with_notes(document: Any) -> Any:
@@ -454,12 +458,19 @@ def _with_notes(document: Any) -> Any:
         return [_with_notes(one) for one in document]
     if not isinstance(document, dict):
         return document
-    # The error of a check is a number.
-    told = {key for key in document if key in _NOTES and isinstance(document[key], str | list)}
-    return {
-        _NOTES[key] if key in told else key: (_text_notes if key in told else _with_notes)(value)
-        for key, value in document.items()
-    }
+    found = dict(_with_note(key, value) for key, value in document.items())
+    for key in document.keys() & _KINDS:
+        found |= {key: NoteKind.TEXT, "text": document[key]}
+    return found
+
+
+def _with_note(key: str, value: Any) -> tuple[str, Any]:
+    # A check has an error too, which is a number.
+    if key in _NOTES and isinstance(value, str | list):
+        return _NOTES[key], _text_notes(value)
+    if key in _MESSAGES and isinstance(value, str):
+        return key, text_note(value) if value else None
+    return key, _with_notes(value)
 
 
 def _text_notes(sentences: str | list[str]) -> list[Note]:

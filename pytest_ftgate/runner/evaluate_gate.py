@@ -104,8 +104,8 @@ def evaluate_gate(
     identity = request_first_look(
         session, gate_run, submit_with=submit_with, on_progress=on_progress
     )
-    if identity.invalid_reason:
-        return GateResult(identity.invalid_verdict(gate_run), looks[0])
+    if invalid := identity.invalid_verdict(gate_run):
+        return GateResult(invalid, looks[0])
     with session.show_progress(on_progress):
         for look in looks:
             requests = session.workloads.gate_requests(gate_run, look)
@@ -217,7 +217,7 @@ class _SessionEvidence(GateEvidence):
         record = self.session.accepted_record(self.suite)
         return accepted_samples(record, self.suite, self.variant.name, gate.kind)
 
-    def baseline_drift(self) -> str:
+    def baseline_drift(self) -> Note | None:
         from pytest_ftgate.runner.identity import baseline_drift
 
         return baseline_drift(self.session, self.gate_run, self.look)
@@ -353,7 +353,7 @@ def measure_ungated(
                 session, suite, variant, requests, results, on_progress
             )
         except FtgateError as error:
-            yield unmeasured_verdict(suite, variant, str(error))
+            yield unmeasured_verdict(suite, variant, text_note(str(error)))
             continue
         yield from _measure_variant(session, suite, scores, identity)
 
@@ -366,10 +366,11 @@ def _measure_variant(
 
     variant = suite.variants[scores.variant]
     if identity.invalid_reason:
-        yield unmeasured_verdict(suite, variant, f"not what it claims: {identity.invalid_reason}")
+        yield unmeasured_verdict(suite, variant, identity.invalid_reason, is_invalid=True)
         return
     if 2 * len(scores.unanswered) > len(scores.results):
-        yield unmeasured_verdict(suite, variant, scores.unanswered[0].missing_reasons[0])
+        reason = text_note(scores.unanswered[0].missing_reasons[0])
+        yield unmeasured_verdict(suite, variant, reason)
         return
     for gate in suite.gates.values():
         gate_run = GateRun(suite, gate, variant)

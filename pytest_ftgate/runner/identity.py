@@ -30,9 +30,13 @@ from pytest_ftgate.gates.identity import (
     server_notices,
 )
 from pytest_ftgate.gates.notes import Note, text_note
-from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
+from pytest_ftgate.gates.statements import (
+    NextStep,
+    Statement,
+    StatementKind,
+    StepKind,
+)
 from pytest_ftgate.gates.verdict import Outcome, Verdict, verdict_place
-from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.request_groups import (
     Workload,
@@ -53,34 +57,40 @@ class IdentityReport:
     """What the replies to a gate show about the identity of its variant.
 
     Attributes:
-        invalid_reason: why the variant is not what it claims to be, or "".
+        invalid_reason: why the variant is not what it claims to be; None if it may be.
         notes: what the replies could not show.
         facts: the facts about the variant, for the run record.
-        causes: what is probably wrong if a gate about the variant fails, a sentence each.
+        causes: what is probably wrong if a gate about the variant fails.
     """
 
-    invalid_reason: str
+    invalid_reason: Note | None
     notes: tuple[Note, ...]
     facts: Mapping[str, str]
-    causes: tuple[str, ...] = ()
+    causes: tuple[Note, ...] = ()
 
     def add_to(self, verdict: Verdict) -> Verdict:
         """Return *verdict* with the notes and the facts; with the causes first, if it failed."""
-        steps = (*cause_steps(verdict.outcome, self.causes), *verdict.next)
-        told = {str(step.values.get("cause")) for step in steps}
-        notes = (*verdict.notes, *(note for note in self.notes if note_text(note) not in told))
-        return replace(verdict, notes=notes, facts={**verdict.facts, **self.facts}, next=steps)
+        steps = tuple(cause_steps(verdict.outcome, self.causes))
+        told = self.causes if steps else ()
+        return replace(
+            verdict,
+            notes=(*verdict.notes, *(note for note in self.notes if note not in told)),
+            facts={**verdict.facts, **self.facts},
+            next=(*steps, *verdict.next),
+        )
 
-    def invalid_verdict(self, gate_run: GateRun, node: str = "") -> Verdict:
-        """Return the verdict on a variant that is not what it claims to be.
+    def invalid_verdict(self, gate_run: GateRun, node: str = "") -> Verdict | None:
+        """Return the verdict on a variant that is not what it claims to be; None if it may be.
 
         *node* is the id of the pytest test, for a marked function.
         """
+        if self.invalid_reason is None:
+            return None
         claims = "adapter" if gate_run.variant.tuned else "model"
         return Verdict(
             **verdict_place(gate_run.gate_suite, gate_run.gate, gate_run.variant.name),
             outcome=Outcome.INVALID,
-            statement=Statement(StatementKind.INVALID, {"reason": self.invalid_reason}),
+            statement=Statement(StatementKind.INVALID, self.invalid_reason.values_with("reason")),
             node=node,
             next=(NextStep(StepKind.CHECK_IDENTITY, {"claims": claims}),),
             facts=self.facts,
@@ -128,7 +138,7 @@ def check_tuned_identity(
 def wrong_model_report(session: Session, gate_run: GateRun, reason: str) -> IdentityReport:
     """Return the report on a variant, or what it is compared with, that another model answers."""
     results = session.engine.results
-    return IdentityReport(reason, (), _variant_facts(session, gate_run, results, ()))
+    return IdentityReport(text_note(reason), (), _variant_facts(session, gate_run, results, ()))
 
 
 def check_ungated_identity(
@@ -152,10 +162,10 @@ def check_ungated_identity(
 
 
 def _report(checks: Sequence[IdentityResult], facts: Mapping[str, str]) -> IdentityReport:
-    invalid = [check.message for check in checks if check.outcome is Outcome.INVALID]
-    unproven = (check.message for check in checks if check.outcome is Outcome.INCONCLUSIVE)
-    notes = tuple(map(text_note, (*unproven, *template_notes(facts))))
-    return IdentityReport(invalid[0] if invalid else "", notes, facts)
+    invalid = next((check.message for check in checks if check.outcome is Outcome.INVALID), None)
+    unproven = [check.message for check in checks if check.outcome is Outcome.INCONCLUSIVE]
+    notes = (*filter(None, unproven), *template_notes(facts))
+    return IdentityReport(invalid, notes, facts)
 
 
 def _identities(
@@ -177,7 +187,7 @@ def _identities(
     if gate_run.gate.is_rate and gate_run.planned:
         first = workloads.task_requests(suite, variant, workloads.looks(gate_run)[0])
         found.append(check_seed(*same_seed_requests(first), results))
-    return list(dict.fromkeys(found))
+    return [identity for at, identity in enumerate(found) if identity not in found[:at]]
 
 
 def _cached_identities(
@@ -284,20 +294,20 @@ _RECENT_SECONDS = 86_400.0
 _Requests = tuple[CaseRequest, ...]
 
 
-def baseline_drift(session: Session, gate_run: GateRun, look: Look) -> str:
-    """Return how the baseline has drifted since it was recorded; "" without a drift."""
-    from pytest_ftgate.gates.identity import drift_message
+def baseline_drift(session: Session, gate_run: GateRun, look: Look) -> Note | None:
+    """Return how the baseline has drifted since it was recorded; None without a drift."""
+    from pytest_ftgate.gates.identity import drift_note
     from pytest_ftgate.gates.samples import samples_from_scores
 
     old, repeated = drift_requests(session, gate_run, look)
     if not old:
-        return ""
+        return None
     suite, baseline = gate_run.suite, gate_run.suite.variants[gate_run.suite.baseline]
     scores = [
         session.scores.score_requests(suite, baseline, name, case_requests)
         for name, case_requests in (("then", old), ("now", repeated))
     ]
-    return drift_message(*(samples_from_scores(side, gate_run.gate.kind) for side in scores))
+    return drift_note(*(samples_from_scores(side, gate_run.gate.kind) for side in scores))
 
 
 def drift_requests(session: Session, gate_run: GateRun, look: Look) -> tuple[_Requests, _Requests]:

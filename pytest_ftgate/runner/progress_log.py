@@ -12,6 +12,7 @@ from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.number_text import duration, percent, quantity, usd
 from pytest_ftgate.machine import usable_cores
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.requests.estimate import expected_cost
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
@@ -154,9 +155,10 @@ class RunLog:
             self._failing, self._failing_at = progress.failing, progress.seconds
             yield f"{head}no reply yet, trying again: {progress.failing}"
         for (suite, name, requests), proofs in [*self._session.identities.items()]:
-            if not requests and (suite, name) not in self._identities:
+            proof = proofs[0].message if not requests else None
+            if proof and (suite, name) not in self._identities:
                 self._identities.add((suite, name))
-                yield f"{head}{name:<14} {proofs[0].message}"
+                yield f"{head}{name:<14} {note_text(proof)}"
         if self._variants is None:
             self._variants = [*self._variant_logs()]
         for variant in self._variants:

@@ -142,6 +142,7 @@ class JudgeRunner:
         """Send requests to judges, and check that the declared models replied."""
         from pytest_ftgate.gates.identity import check_served_model
         from pytest_ftgate.gates.verdict import Outcome
+        from pytest_ftgate.reporting.notes import note_text
 
         case_requests = tuple(request.case_request for request in chain.from_iterable(groups))
         self.requests += case_requests
@@ -152,8 +153,9 @@ class JudgeRunner:
             by_model[request.provider, request.model].append(case_request)
         for requests in by_model.values():
             identity = check_served_model(requests, results)
-            if identity.outcome is Outcome.INVALID:
-                raise ConfigurationError(f"the judge is not what it claims: {identity.message}")
+            if identity.outcome is Outcome.INVALID and identity.message:
+                reason = note_text(identity.message)
+                raise ConfigurationError(f"the judge is not what it claims: {reason}")
         return results
 
     # Labelled replies -----------------------------------------------------------------------

@@ -20,7 +20,9 @@ from ftgate_testing.reports import (
 )
 from ftgate_testing.score_columns import suite, variant_scores
 from pytest_ftgate.client.budget import CostReport
-from pytest_ftgate.gates.notes import text_note
+from pytest_ftgate.gates.diagnosis import cause_steps
+from pytest_ftgate.gates.note_kinds import Cause
+from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import (
@@ -52,8 +54,8 @@ STEPS = "tests/journeys/test_followed_steps.py::test_"
 SUITE = "suite.ftgate.yaml"
 CONTINUES = "the same command continues, and no reply is paid for twice"
 DRIFT = "the recorded baseline has drifted: 100 % → 0 % on 20 repeated cases"
-GUESSED = "guessing is right in 50 %, so this minimum shows nothing"
-AT_CHANCE = "current is at 2 %, so a drop from it cannot show"
+GUESSED = note(NoteKind.GUESSED, rate=0.5)
+AT_CHANCE = note(NoteKind.AT_CHANCE, against="current", before=0.02)
 NOT_MEASURED = {"requested": 0, "replies": 100, "variant": "new", "needed": 59}
 SAME_AS_BASE = (
     "replies no different from the base model's: 60 of 60 replies are the base model's; the base "
@@ -134,8 +136,8 @@ def _gate(**limits: float) -> RateGate:
 
 def _caused() -> Verdict:
     verdict = _rate(30, _gate(max_drop=0.05))
-    cause = "the adapter has 2 times the weight of its training; remove scale"
-    return replace(verdict, next=(_step(StepKind.CHECK_CAUSE, cause=cause), *verdict.next))
+    (step,) = cause_steps(verdict.outcome, [note(Cause.SCALE, times=2.0)])
+    return replace(verdict, next=(step, *verdict.next))
 
 
 def _against_accepted(*, anchor: bool = False) -> Verdict:
@@ -193,11 +195,12 @@ def _thoughts() -> Verdict:
 
 def _data() -> Verdict:
     text = "3 of 100 cases stand in the training data; the first is t007 (line 101)"
+    remedy = "remove these rows from train.jsonl"
     finding = Finding(
-        kind="leak", severity=Severity.ERROR, message=text, lines=(101, 102, 103),
-        next="remove these rows from train.jsonl",
+        kind="leak", severity=Severity.ERROR, message=text_note(text), lines=(101, 102, 103),
+        next=text_note(remedy),
     )  # fmt: skip
-    step = _step(StepKind.FIX_TRAINING_DATA, remedy="remove these rows from train.jsonl")
+    step = _step(StepKind.FIX_TRAINING_DATA, remedy=NoteKind.TEXT, text=remedy)
     return replace(
         _stated(StatementKind.TRAINING_DATA, Outcome.FAILED, step, file="train.jsonl", rows=103),
         gate="data", findings=(finding,),
@@ -393,12 +396,12 @@ ENDS: tuple[End, ...] = (
         (f"{STEPS}a_first_run_in_which_nothing_is_right_passes_once_the_score_is_mended",)),
     End("inconclusive", "the baseline has drifted",
         lambda: _rate(2, _gate(max_drop=0.05),
-                      baseline_drift=DRIFT),
+                      baseline_drift=text_note(DRIFT)),
         (f"{_J}test_drift.py::test_the_command_for_a_drifted_baseline_compares_replies_of_one_day",)),
     End("inconclusive", "a baseline at chance",
         lambda: _check(_rate(99, _gate(max_drop=0.05), before=98), Outcome.INCONCLUSIVE,
                        _step(StepKind.DECLARE_MINIMUM), informative=False,
-                       notes=(text_note(AT_CHANCE),)),
+                       notes=(AT_CHANCE,)),
         (f"{STEPS}a_comparison_that_can_show_nothing_passes_with_the_minimum_that_is_added",)),
     End("inconclusive", "less is tested than was accepted",
         lambda: report(_shrunk(SHRUNK, StepKind.ACCEPT_EXAM)),
@@ -413,7 +416,7 @@ ENDS: tuple[End, ...] = (
     End("inconclusive", "a minimum that guessing reaches",
         lambda: _check(_alone(2, _gate(min=0.4)), Outcome.INCONCLUSIVE,
                        _step(StepKind.RAISE_MINIMUM), informative=False,
-                       notes=(text_note(GUESSED),)),
+                       notes=(GUESSED,)),
         (f"{STEPS}a_minimum_that_guessing_reaches_passes_once_it_is_raised",)),
     End("inconclusive", "a skill", _skill,
         (f"{_J}test_forgetting.py::test_a_skill_may_be_given_up",), _DATA),

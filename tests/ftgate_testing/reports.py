@@ -10,6 +10,7 @@ from typing import Any
 from ftgate_testing.score_columns import case, skill_scores, suite, variant_scores
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Verdict
@@ -130,7 +131,7 @@ def inconclusive_verdict(number: int = 0) -> Verdict:
 
 def invalid(reason: str) -> Statement:
     """Return the statement that a variant is not what it claims."""
-    return Statement(StatementKind.INVALID, {"reason": reason})
+    return Statement(StatementKind.INVALID, text_note(reason).values_with("reason"))
 
 
 def gate_not_evaluated(reason: str = "current: no key") -> NotEvaluated:

@@ -7,16 +7,15 @@ from dataclasses import replace
 import pytest
 from ftgate_testing.score_columns import case, case_result, suite
 
-from pytest_ftgate.gates.diagnosis import Cause, ending_causes, with_endings
-from pytest_ftgate.gates.notes import text_note
+from pytest_ftgate.gates.diagnosis import ending_causes, with_endings
+from pytest_ftgate.gates.note_kinds import Cause
+from pytest_ftgate.gates.notes import Note, note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Step
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
-
-MARKS = "its chat template or its end token may differ from those in training"
 
 
 def scores(*replies: Reply, name: str = "new", skill: str | None = None, error=None):
@@ -27,10 +26,10 @@ def scores(*replies: Reply, name: str = "new", skill: str | None = None, error=N
     return VariantScores(name, {result.case.id: result for result in results})
 
 
-def found(before, after, *, tuned: bool = True, **more) -> list[Cause]:
+def found(before, after, *, tuned: bool = True, **more) -> list[str]:
     """Return the causes of two lists of replies."""
     old = scores(*before, **more) if before is not None else None
-    return [cause for cause, _ in ending_causes(old, scores(*after, **more), tuned=tuned)]
+    return [cause.kind for cause in ending_causes(old, scores(*after, **more), tuned=tuned)]
 
 
 GOOD, EMPTY = Reply(text="refund"), Reply(text=" ")
@@ -40,33 +39,18 @@ RIGHT_ON = Reply(text="right, since the", stop="length")
 OPEN = Reply(text="", stop="length", thought="Let me see")
 
 
-def test_the_sentences_give_the_counts_and_the_remedy_of_a_tuned_model() -> None:
+def test_a_cause_gives_the_counts_of_the_replies_of_a_tuned_model() -> None:
     base = scores(*[GOOD] * 16, *[LONG] * 4)
 
-    def sentence(*after: Reply) -> str:
-        ((_, text),) = ending_causes(base, scores(*after), tuned=True)
-        return text
+    def cause(*after: Reply) -> Note:
+        (found,) = ending_causes(base, scores(*after), tuned=True)
+        return found
 
-    assert sentence(*[EMPTY] * 15, *[GOOD] * 5) == (
-        f"15 of 20 replies are empty: the model ends at once; {MARKS}"
-    )
-    assert sentence(*[ON] * 18, *[GOOD] * 2) == (
-        f"18 of 20 replies give an answer and run on to max_tokens: the model does not end; {MARKS}"
-    )
-    assert sentence(*[LONG] * 18, *[GOOD] * 2) == (
-        f"18 of 20 replies run to max_tokens, 20 % before: the model may not end; {MARKS}"
-    )
-    assert sentence(*[OPEN] * 18, *[GOOD] * 2) == (
-        "the thought of 18 of 20 replies did not end: raise max_tokens, or switch thinking off"
-    )
-
-
-@pytest.mark.parametrize(("tuned", "names"), [(True, "chat template"), (False, "stop:")])
-def test_a_prompt_is_not_said_to_differ_from_a_training(tuned, names) -> None:
-    for reply in (EMPTY, ON):
-        ((_, text),) = ending_causes(None, scores(*[reply] * 20), tuned=tuned)
-        assert names in text
-        assert ("training" in text) is tuned
+    counts = {"count": 18, "of": 20}
+    assert cause(*[EMPTY] * 15, *[GOOD] * 5) == note(Cause.ENDS_AT_ONCE, count=15, of=20)
+    assert cause(*[ON] * 18, *[GOOD] * 2) == note(Cause.RUNS_ON, **counts)
+    assert cause(*[LONG] * 18, *[GOOD] * 2) == note(Cause.CUT_OFF, before=0.2, **counts)
+    assert cause(*[OPEN] * 18, *[GOOD] * 2) == note(Cause.THOUGHT, **counts)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +179,7 @@ def test_how_replies_end_is_a_note_where_the_gate_did_not_fail() -> None:
         assert told == replace(
             verdict(outcome),
             notes=(
-                text_note(f"20 of 20 replies are empty: the model ends at once; {MARKS}"),
+                note(Cause.ENDS_AT_ONCE, count=20, of=20),
                 A_NOTE,
             ),
         )
@@ -215,7 +199,7 @@ def test_a_variant_that_the_suite_does_not_declare_is_not_tuned() -> None:
         suite(), verdict(Outcome.FAILED), None, scores(*[EMPTY] * 20, name="stranger")
     )
 
-    assert "training" not in str(told.next[0].values["cause"])
+    assert told.next[0].values["cause"] == Cause.EMPTY
 
 
 def test_replies_of_a_marked_function_may_have_more_scores_than_replies() -> None:

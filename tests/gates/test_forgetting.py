@@ -16,6 +16,7 @@ from pytest_ftgate.gates.forgetting import (
     SkillComparison,
     evaluate_forgetting,
 )
+from pytest_ftgate.gates.note_kinds import Cause
 from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import CheckKind, LossKind, Outcome, Verdict
@@ -382,11 +383,8 @@ def test_a_model_that_no_longer_ends_is_named_as_the_cause() -> None:
     verdict = evaluate_forgetting(suite(GATE), GATE, scores)
 
     assert verdict.next[0].kind is StepKind.CHECK_CAUSE
-    assert (
-        verdict.next[0]
-        .values["cause"]
-        .startswith("300 of 300 replies run to max_tokens, 0 % before")
-    )
+    counts = {"count": 300, "of": 300, "before": 0.0}
+    assert verdict.next[0].values == {"cause": Cause.CUT_OFF, **counts}
 
 
 def test_a_skill_that_is_not_shown_to_keep_its_limit_is_named_with_its_interval() -> None:

@@ -6,11 +6,13 @@ import sys
 from dataclasses import replace
 
 import pytest
-from ftgate_testing.notes import texts
+from ftgate_testing.notes import kinds
 from ftgate_testing.score_columns import suite
 
 from pytest_ftgate.gates import format_errors
 from pytest_ftgate.gates.format_errors import drift_notes, reply_drifts, skill_drifts
+from pytest_ftgate.gates.note_kinds import ReplyNote
+from pytest_ftgate.gates.notes import note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Drift, FormatErrorShare, Outcome
 from pytest_ftgate.requests.reply import Reply
@@ -50,60 +52,63 @@ def messages(before, after, *gates, gate=ACCURACY):
     return [drift.message for drift in drifts if drift.message]
 
 
+def share(what, before, after):
+    return note(ReplyNote.SHARE, what=what, before=before, after=after)
+
+
+def length(before, after, unit="words"):
+    return note(ReplyNote.LENGTH, what="replies", before=before, after=after, unit=unit)
+
+
+def language(changed):
+    return note(ReplyNote.LANGUAGE, share=changed, before="en", after="de")
+
+
 def test_the_drift_of_replies_is_described_in_whole():
     before = scores(*["{} a b c d e"] * 40, "", "")
     after = scores(*["I'm sorry, I can't do {}"] * 10, *["same"] * 30)
 
-    length, refusals, same = reply_drifts(suite(ACCURACY), ACCURACY, before, after)[:3]
-    assert length == Drift(
+    longer, refusals, same = reply_drifts(suite(ACCURACY), ACCURACY, before, after)[:3]
+    assert longer == Drift(
         what="length", unit="words", before=6, after=1, n_before=40, n=40,
-        message="replies are 17 % as long as before (median 6 → 1 word)",
+        message=length(6, 1),
     )  # fmt: skip
     assert refusals == Drift(
         what="refusals", unit="share", before=0.0, after=0.25, n_before=42, n=40,
-        message="25 % of replies are refusals, 0 % before",
+        message=share("refusals", 0.0, 0.25),
     )  # fmt: skip
     assert same == Drift(
         what="same text", unit="share", before=0, after=0.75, n_before=40, n=40,
-        message="75 % of replies are the same text, 0 % before",
+        message=share("same text", 0.0, 0.75),
     )  # fmt: skip
     hedging = Drift(what="hedging", unit="share", before=0.0, after=0.0, n_before=42, n=40)
-    assert skill_drifts(before, after) == (length, refusals, hedging)
+    assert skill_drifts(before, after) == (longer, refusals, hedging)
 
 
 def test_a_habit_of_hedging_is_told_of_skills():
     before = scores(*["It is {}."] * 40)
     after = scores(*["I think that it is {}, but it may be more."] * 20, *["It is {}."] * 20)
 
-    assert skill_drifts(before, after)[2].message == "50 % of replies hedge, 0 % before"
+    assert skill_drifts(before, after)[2].message == share("hedging", 0.0, 0.5)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
-    [
-        (6, 9, "replies are 1.5 times as long as before (median 6 → 9 words)"),
-        (6, 8, ""),
-        (4, 6, ""),
-        (9, 6, "replies are 67 % as long as before (median 9 → 6 words)"),
-        (8, 6, ""),
-        (7, 10, ""),
-    ],
+    ("old", "new", "is_told"),
+    [(6, 9, True), (6, 8, False), (4, 6, False), (9, 6, True), (8, 6, False), (7, 10, False)],
 )
-def test_a_length_is_reported_from_half_as_long_again_and_three_words_on(old, new, told):
+def test_a_length_is_reported_from_half_as_long_again_and_three_words_on(old, new, is_told):
     before, after = (scores(*["{}" + " a" * (count - 1)] * 40) for count in (old, new))
 
-    assert messages(before, after) == ([told] if told else [])
+    assert messages(before, after) == [length(old, new)] * is_told
 
 
 @pytest.mark.parametrize(("characters", "unit"), [(14, "words"), (15, "characters")])
 def test_fifteen_characters_a_word_are_a_text_without_spaces(characters, unit):
     text = f"{{:0{characters}}}"
 
-    (length, *_) = reply_drifts(
-        suite(ACCURACY), ACCURACY, scores(*[text] * 40), scores(*["x"] * 40)
-    )
+    (drift, *_) = reply_drifts(suite(ACCURACY), ACCURACY, scores(*[text] * 40), scores(*["x"] * 40))
 
-    assert (length.unit, length.before, length.after) == (
+    assert (drift.unit, drift.before, drift.after) == (
         unit,
         1 if unit == "words" else characters,
         1,
@@ -111,28 +116,26 @@ def test_fifteen_characters_a_word_are_a_text_without_spaces(characters, unit):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "of", "told"),
+    ("old", "new", "of", "is_told"),
     [
-        (50, 75, 100, "75 % of replies are refusals, 50 % before"),
-        (50, 74, 100, ""),
-        (4, 6, 20, ""),
-        (1, 4, 20, ""),
-        (0, 3, 20, ""),
-        (0, 4, 20, "20 % of replies are refusals, 0 % before"),
+        (50, 75, 100, True),
+        (50, 74, 100, False),
+        (4, 6, 20, False),
+        (1, 4, 20, False),
+        (0, 3, 20, False),
+        (0, 4, 20, True),
     ],
 )
-def test_a_share_is_reported_if_it_grew_by_half_and_by_more_than_chance(old, new, of, told):
+def test_a_share_is_reported_if_it_grew_by_half_and_by_more_than_chance(old, new, of, is_told):
     before, after = (
         scores(*["I'm sorry, I can't do {}"] * count, *["I am glad to do that {}"] * (of - count))
         for count in (old, new)
     )
 
-    assert messages(before, after) == ([told] if told else [])
+    assert messages(before, after) == [share("refusals", old / of, new / of)] * is_told
 
 
-@pytest.mark.parametrize(
-    ("now", "told"), [(4, ""), (6, "30 % of replies are refusals, 10 % before")]
-)
+@pytest.mark.parametrize(("now", "told"), [(4, None), (6, share("refusals", 0.1, 0.3))])
 def test_a_share_of_few_replies_that_may_be_that_of_before_is_not_reported(now, told):
     refusal, other = "I'm sorry, I can't do {}", "I am glad to do that {}"
     before = scores(*[refusal] * 40, *[other] * 360)
@@ -177,15 +180,13 @@ def test_thoughts_are_told_beside_the_other_drifts():
 def test_replies_that_are_much_longer_are_reported_with_both_medians():
     before, after = scores(*["{} a b"] * 40), scores(*["{} a b c d e f"] * 40)
 
-    assert messages(before, after) == [
-        "replies are 2.3 times as long as before (median 3 → 7 words)"
-    ]
+    assert messages(before, after) == [length(3, 7)]
 
 
 def test_replies_that_are_much_shorter_are_reported_too():
     before, after = scores(*["{} a b c d e f"] * 40), scores(*["{} a b"] * 40)
 
-    assert messages(before, after) == ["replies are 43 % as long as before (median 7 → 3 words)"]
+    assert messages(before, after) == [length(7, 3)]
 
 
 def test_texts_without_spaces_are_measured_in_characters():
@@ -199,7 +200,7 @@ def test_texts_without_spaces_are_measured_in_characters():
         ),
     )
 
-    assert "(median 23 → 44 characters)" in messages(before, after)[0]
+    assert messages(before, after)[0] == length(23, 44, "characters")
 
 
 def test_labels_of_one_word_or_two_have_no_length_drift():
@@ -210,13 +211,13 @@ def test_refusals_that_became_more_are_reported():
     before = scores(*["done {}"] * 40)
     after = scores(*["I'm sorry, I can't do {}"] * 10, *["done {} of them as well"] * 30)
 
-    assert "25 % of replies are refusals, 0 % before" in messages(before, after)
+    assert share("refusals", 0.0, 0.25) in messages(before, after)
 
 
 def test_refusals_that_the_provider_reports_count_whatever_they_say():
     before, after = scores(*["done {}"] * 40), scores(*["done {}"] * 40, stop="refusal")
 
-    assert messages(before, after) == ["100 % of replies are refusals, 0 % before"]
+    assert messages(before, after) == [share("refusals", 0.0, 1.0)]
 
 
 def test_length_refusals_and_hedging_of_skills_are_described():
@@ -232,7 +233,7 @@ def test_one_text_for_many_cases_is_reported():
     before = scores(*["done {}"] * 40)
 
     assert messages(before, scores(*["done"] * 12, *["done {}"] * 28)) == [
-        "30 % of replies are the same text, 0 % before"
+        share("same text", 0.0, 0.3)
     ]
 
 
@@ -246,7 +247,7 @@ def test_labels_that_are_about_as_common_as_before_are_not_reported():
 def test_another_language_is_reported():
     before, after = scores(*[ENGLISH] * 40), scores(*[GERMAN] * 20, *[ENGLISH] * 20)
 
-    assert messages(before, after) == ["50 % of replies changed their language, most from en to de"]
+    assert messages(before, after) == [language(0.5)]
 
 
 def test_the_language_of_texts_with_few_common_words_is_detected():
@@ -258,7 +259,7 @@ def test_the_language_of_texts_with_few_common_words_is_detected():
 
     assert drifts["language"] == Drift(
         what="language", unit="share", before=0.0, after=1.0, n_before=40, n=40,
-        message="100 % of replies changed their language, most from en to de",
+        message=language(1.0),
     )  # fmt: skip
 
 
@@ -269,9 +270,7 @@ def test_a_changed_language_is_told_if_more_than_a_twentieth_changed_it_for_sure
 
     told = messages(before, after)
 
-    assert told == (
-        ["13 % of replies changed their language, most from en to de"] if is_told else []
-    )
+    assert told == [language(changed / 60)] * is_told
 
 
 def test_the_language_of_three_hundred_cases_spread_over_all_is_detected(monkeypatch):
@@ -300,7 +299,7 @@ def test_replies_that_share_their_words_need_no_detection(monkeypatch):
 
     drifts = {one.what: one for one in reply_drifts(suite(ACCURACY), ACCURACY, before, after)}
 
-    assert (drifts["language"].after, drifts["language"].message) == (0.0, "")
+    assert (drifts["language"].after, drifts["language"].message) == (0.0, None)
 
 
 def test_without_the_package_for_languages_none_is_reported(monkeypatch):
@@ -321,40 +320,42 @@ def test_of_two_gates_the_format_gate_reports_the_drift():
     assert messages(before, after, ACCURACY, FORMAT, gate=FORMAT) != []
 
 
+MIX, LONG = text_note("a mix"), text_note("longer")
 FORMAT_DRIFT = Drift(
-    what="format errors", unit="share", before=0.1, after=0.1, n_before=40, n=40, message="a mix"
+    what="format errors", unit="share", before=0.1, after=0.1, n_before=40, n=40, message=MIX
 )
-LONGER = replace(FORMAT_DRIFT, what="length", message="longer")
+LONGER = replace(FORMAT_DRIFT, what="length", message=LONG)
 SHARE = FormatErrorShare(
     kind="fenced", replies=5, after=0.2, low=0.1, high=0.3, before=0.05, before_low=0.0,
     before_high=0.1,
 )  # fmt: skip
-FENCED = "format error “fenced”: 20 % of replies, 5 % before"
+FENCED = {"what": "fenced", "before": 0.05, "after": 0.2}
+GREW = note(ReplyNote.ERROR_SHARE, **FENCED)
 
 
 @pytest.mark.parametrize(
     ("gate", "passed", "share", "notes"),
     [
-        (FORMAT, True, {}, ["a mix", "longer", FENCED]),
-        (FORMAT, False, {}, ["longer"]),
-        (ACCURACY, False, {}, ["a mix", "longer", FENCED]),
-        (FORMAT, True, {"before": None, "before_high": None}, ["a mix", "longer"]),
-        (FORMAT, True, {"before": 0.0, "before_high": None, "low": 0.0}, ["a mix", "longer"]),
+        (FORMAT, True, {}, [MIX, LONG, GREW]),
+        (FORMAT, False, {}, [LONG]),
+        (ACCURACY, False, {}, [MIX, LONG, GREW]),
+        (FORMAT, True, {"before": None, "before_high": None}, [MIX, LONG]),
+        (FORMAT, True, {"before": 0.0, "before_high": None, "low": 0.0}, [MIX, LONG]),
         (
             FORMAT,
             True,
             {"before": 0.0, "before_high": None},
-            ["a mix", "longer", FENCED.replace("5 %", "0 %")],
+            [MIX, LONG, note(ReplyNote.ERROR_SHARE, **{**FENCED, "before": 0.0})],
         ),
-        (FORMAT, True, {"before_high": 0.2}, ["a mix", "longer"]),
-        (FORMAT, True, {"low": 0.05}, ["a mix", "longer"]),
+        (FORMAT, True, {"before_high": 0.2}, [MIX, LONG]),
+        (FORMAT, True, {"low": 0.05}, [MIX, LONG]),
     ],
 )
 def test_a_drift_is_a_note_and_so_is_a_format_error_that_grew(gate, passed, share, notes):
     shares = [replace(SHARE, **share)]
-    drifts = [FORMAT_DRIFT, LONGER, replace(LONGER, message="")]
+    drifts = [FORMAT_DRIFT, LONGER, replace(LONGER, message=None)]
 
-    assert [*texts(drift_notes(iter(drifts), gate, shares, passed=passed))] == notes
+    assert [*drift_notes(iter(drifts), gate, shares, passed=passed)] == notes
     assert [*drift_notes([], gate, shares, passed=passed)] == []
 
 
@@ -362,7 +363,7 @@ def test_a_drift_blocks_nothing():
     before, after = (scores(*[text] * 200, right=1.0) for text in ("{} a b", "{} a b c d e f"))
     verdict = evaluate_rate(suite(ACCURACY), ACCURACY, Comparison(after, before))
 
-    assert any("times as long" in note for note in texts(verdict.notes))
+    assert ReplyNote.LENGTH in kinds(verdict.notes)
     assert verdict.outcome is Outcome.PASSED
 
 

@@ -11,6 +11,8 @@ from pytest_ftgate.gates.identity import (
     identity_facts,
     server_notices,
 )
+from pytest_ftgate.gates.note_kinds import IdentityNote
+from pytest_ftgate.gates.notes import note
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, CaseRequest, Request
@@ -60,28 +62,26 @@ def compare_replies(tuned: Reply, base: Reply, n: int = 60, whole: int = 0):
     return compare_with_base(probes, results)
 
 
-CUT_OFF = "60 of 60 replies were cut off without an answer"
-RAISE = "raise max_tokens of the forgetting gate"
+def unproven(kind: str, **values) -> IdentityResult:
+    return IdentityResult(Outcome.INCONCLUSIVE, note(kind, **values))
 
 
 @pytest.mark.parametrize(
-    ("reply", "reason"),
+    ("reply", "kind"),
     [
-        (
-            Reply(text="", stop="length", thought="The user"),
-            f"{CUT_OFF}; the model thinks; {RAISE}",
-        ),
-        (Reply(text="<think>The user", stop="length"), f"{CUT_OFF}; the model thinks; {RAISE}"),
-        (Reply(text="", stop="length"), f"{CUT_OFF}; {RAISE}"),
-        (Reply(text=" "), "60 of 60 replies are empty"),
+        (Reply(text="", stop="length", thought="The user"), IdentityNote.CUT_OFF_THOUGHTS),
+        (Reply(text="<think>The user", stop="length"), IdentityNote.CUT_OFF_THOUGHTS),
+        (Reply(text="", stop="length"), IdentityNote.CUT_OFF_REPLIES),
+        (Reply(text=" "), IdentityNote.EMPTY_REPLIES),
     ],
     ids=["beside the text", "in the text", "no thought", "empty"],
 )
-def test_replies_without_an_answer_are_no_evidence(reply: Reply, reason: str) -> None:
-    identity = compare_replies(reply, reply)
+def test_replies_without_an_answer_are_no_evidence(reply: Reply, kind: IdentityNote) -> None:
+    more = {"switch": ""} if kind is IdentityNote.CUT_OFF_THOUGHTS else {}
 
-    assert identity.outcome is Outcome.INCONCLUSIVE
-    assert identity.message == f"tuned model not proven: {reason}"
+    found = compare_replies(reply, reply)
+
+    assert found == unproven(kind, count=60, of=60, recorded=False, **more)
 
 
 def test_the_replies_that_have_an_answer_still_prove_the_tuned_model() -> None:
@@ -101,63 +101,37 @@ def test_a_tuned_model_that_only_goes_on_or_ends_earlier_is_another_model() -> N
 
     for tuned, base in ((long, short), (short, long)):
         found = compare_replies(tuned, base)
-        assert found.message == "identity proven: 60 of 60 replies differ from the base model's"
+        assert found.message == note(IdentityNote.PROVEN, differ=60, of=60)
 
 
-SAME = "replies no different from the base model's"
-NO_EFFECT = "the adapter has no effect"
-HOSTED = "the fine-tune has no effect, or its base answers in its place"
+def same(agree: int, of: int, base_agrees: int) -> IdentityResult:
+    counts = {"agree": agree, "of": of, "base_agrees": base_agrees}
+    told = note(IdentityNote.SAME_BY_HOST, model="claude-haiku-5-5", **counts)
+    return IdentityResult(Outcome.INVALID, told)
 
 
 @pytest.mark.parametrize(
-    ("made", "outcome", "message"),
+    ("made", "result"),
     [
         (
             {"n": 60, "differing": 40},
-            Outcome.PASSED,
-            "identity proven: 40 of 60 replies differ from the base model's",
+            IdentityResult(Outcome.PASSED, note(IdentityNote.PROVEN, differ=40, of=60)),
         ),
-        (
-            {"n": 60, "differing": 0},
-            Outcome.INVALID,
-            (
-                f"{SAME}: 60 of 60 replies are the base model's; "
-                f"the base repeats itself on 60 of 60; {HOSTED}"
-            ),
-        ),
-        (
-            {"n": 30, "differing": 7},
-            Outcome.INVALID,
-            (
-                f"{SAME}: 23 of 30 replies are the base model's; "
-                f"the base repeats itself on 30 of 30; {HOSTED}"
-            ),
-        ),
+        ({"n": 60, "differing": 0}, same(60, 60, 60)),
+        ({"n": 30, "differing": 7}, same(23, 30, 30)),
         (
             {"n": 29, "differing": 7},
-            Outcome.INCONCLUSIVE,
-            "tuned model not proven: 29 replies, 30 are needed",
+            unproven(IdentityNote.FEW_REPLIES, count=29, needed=30),
         ),
-        (
-            {"n": 60, "differing": 20, "unsteady": 30},
-            Outcome.INVALID,
-            (
-                f"{SAME}: 40 of 60 replies are the base model's; "
-                f"the base repeats itself on 30 of 60; {HOSTED}"
-            ),
-        ),
+        ({"n": 60, "differing": 20, "unsteady": 30}, same(40, 60, 30)),
         (
             {"n": 60, "differing": 20, "unsteady": 31},
-            Outcome.INCONCLUSIVE,
-            (
-                "tuned model not proven: 40 of 60 replies are the base model's; "
-                "the base repeats itself on 29 of 60"
-            ),
+            unproven(IdentityNote.BASE_VARIES, agree=40, of=60, base_agrees=29),
         ),
     ],
 )
-def test_what_replies_show_about_a_tuned_model_is_counted(made, outcome, message) -> None:
-    assert compare(**made) == IdentityResult(outcome, message)
+def test_what_replies_show_about_a_tuned_model_is_counted(made, result) -> None:
+    assert compare(**made) == result
 
 
 def test_only_cases_with_all_three_replies_are_compared() -> None:
@@ -174,7 +148,7 @@ def test_only_cases_with_all_three_replies_are_compared() -> None:
         for variant in ("tuned", "base", "again")
     ]
 
-    assert "37 of 37 replies are the base" in compare_with_base(probes, results).message
+    assert compare_with_base(probes, results) == same(37, 37, 37)
 
 
 def test_a_few_differences_as_batching_causes_prove_nothing() -> None:
@@ -193,26 +167,24 @@ def test_fifteen_replies_prove_a_tuned_model_but_never_disprove_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("provider", "remedy"),
+    ("provider", "switch"),
     [
-        ("anthropic", ", or write thinking: {type: disabled}"),
-        ("openai-compatible", ", or write extra: {chat_template_kwargs: {enable_thinking: false}}"),
+        ("anthropic", "thinking: {type: disabled}"),
+        ("openai-compatible", "extra: {chat_template_kwargs: {enable_thinking: false}}"),
         ("x", ""),
     ],
 )
-def test_the_remedy_for_thoughts_is_what_the_provider_takes(provider, remedy) -> None:
+def test_the_switch_for_thoughts_is_what_the_provider_takes(provider, switch) -> None:
     cut_off = Reply(text="", stop="length", thought="The user")
     cases = [f"{i:03}" for i in range(4)]
     requests = [case_request(case, case) for case in cases]
     requests = [replace(one, request=replace(one.request, provider=provider)) for one in requests]
     thinking = dict.fromkeys(cases[:3], cut_off) | {"003": Reply(text="Tokyo")}
-    cause = f"3 of 4 replies were cut off without an answer; the model thinks; {RAISE}{remedy}"
+    kind, values = IdentityNote.CUT_OFF_THOUGHTS, {"count": 3, "of": 4, "switch": switch}
 
-    assert compare_with_base([requests] * 3, thinking) == IdentityResult(
-        Outcome.INCONCLUSIVE, f"tuned model not proven: {cause}"
-    )
-    assert compare_with_recorded_base([requests] * 2, thinking) == IdentityResult(
-        Outcome.INCONCLUSIVE, f"tuned model not proven, its base is recorded: {cause}"
+    assert compare_with_base([requests] * 3, thinking) == unproven(kind, recorded=False, **values)
+    assert compare_with_recorded_base([requests] * 2, thinking) == unproven(
+        kind, recorded=True, **values
     )
 
 
@@ -221,11 +193,11 @@ def test_as_many_replies_with_an_answer_as_without_are_only_too_few() -> None:
     requests = [case_request(case, case) for case in "abcd"]
     results = dict.fromkeys("ab", cut_off) | dict.fromkeys("cd", Reply(text="x"))
 
-    assert compare_with_base([requests] * 3, results).message == (
-        "tuned model not proven: 2 replies, 30 are needed"
+    assert compare_with_base([requests] * 3, results) == unproven(
+        IdentityNote.FEW_REPLIES, count=2, needed=30
     )
-    assert compare_with_recorded_base([requests] * 2, results).message == (
-        "tuned model not proven, its base is recorded: 2 of 2 replies equal those of the base"
+    assert compare_with_recorded_base([requests] * 2, results) == unproven(
+        IdentityNote.BASE_RECORDED, agree=2, of=2
     )
 
 
@@ -234,8 +206,8 @@ def test_a_case_counts_as_unanswered_if_one_of_its_replies_has_no_answer() -> No
     results = {f"b{case}": Reply(text="x") for case in "abc"}
     results |= {"ma": Reply(text="x"), "mb": Reply(text=""), "mc": Reply(text=" ")}
 
-    assert compare_with_base([mine, base, base], results).message == (
-        "tuned model not proven: 2 of 3 replies are empty"
+    assert compare_with_base([mine, base, base], results) == unproven(
+        IdentityNote.EMPTY_REPLIES, count=2, of=3, recorded=False
     )
 
 
@@ -256,24 +228,13 @@ def test_the_served_model_must_be_the_declared_one(served: str | None, outcome: 
 
 
 @pytest.mark.parametrize(
-    ("changed", "outcome", "said"),
+    ("changed", "outcome", "kind"),
     [
-        (
-            0,
-            Outcome.INVALID,
-            f"{SAME}: 30 of 30 replies equal those of the base",
-        ),
-        (
-            1,
-            Outcome.INCONCLUSIVE,
-            (
-                "tuned model not proven, its base is recorded: 29 of 30 replies equal those of the "
-                "base"
-            ),
-        ),
+        (0, Outcome.INVALID, IdentityNote.SAME_AS_RECORDED),
+        (1, Outcome.INCONCLUSIVE, IdentityNote.BASE_RECORDED),
     ],
 )
-def test_a_recorded_base_disproves_a_tuned_model_and_never_proves_it(changed, outcome, said):
+def test_a_recorded_base_disproves_a_tuned_model_and_never_proves_it(changed, outcome, kind):
     cases = [f"{i:03}" for i in range(30)]
     results = {f"base{case}": Reply(text="x") for case in cases}
     results |= {
@@ -281,7 +242,8 @@ def test_a_recorded_base_disproves_a_tuned_model_and_never_proves_it(changed, ou
     }
     probes = [[case_request(case, f"{name}{case}") for case in cases] for name in ("tuned", "base")]
 
-    assert compare_with_recorded_base(probes, results) == IdentityResult(outcome, said)
+    told = note(kind, agree=30 - changed, of=30)
+    assert compare_with_recorded_base(probes, results) == IdentityResult(outcome, told)
 
 
 def test_too_few_replies_beside_a_recorded_base_are_said_to_be_missing():
@@ -289,32 +251,23 @@ def test_too_few_replies_beside_a_recorded_base_are_said_to_be_missing():
 
     found = compare_with_recorded_base(probes, {"base": Reply(text="x")})
 
-    assert found == IdentityResult(
-        Outcome.INCONCLUSIVE,
-        "tuned model not proven, its base is recorded: 0 of 0 replies equal those of the base",
-    )
+    assert found == unproven(IdentityNote.BASE_RECORDED, agree=0, of=0)
 
 
 @pytest.mark.parametrize(
-    ("provider", "adapter", "cause"),
+    ("provider", "adapter", "kind"),
     [
-        ("x", None, HOSTED),
-        ("llamacpp", None, "a merge without effect answers so, and an exact copy"),
-        ("llamacpp", Adapter(path=Path("a.gguf"), scale=1.0, sha256="abc"), NO_EFFECT),
+        ("x", None, IdentityNote.SAME_BY_HOST),
+        ("llamacpp", None, IdentityNote.SAME_BY_FILES),
         (
-            "openai-compatible",
-            None,
-            (
-                "the tuned model may not be loaded (does /v1/models list m, and at which scale is "
-                "its adapter?), or the server may apply it to the base as well (is the base the "
-                "same with --ftgate-concurrency=1?)"
-            ),
+            "llamacpp",
+            Adapter(path=Path("a.gguf"), scale=1.0, sha256="abc"),
+            IdentityNote.SAME_BY_ADAPTER,
         ),
+        ("openai-compatible", None, IdentityNote.SAME_BY_SERVER),
     ],
 )
-def test_why_the_replies_are_those_of_the_base_depends_on_what_serves_them(
-    provider, adapter, cause
-):
+def test_why_the_replies_are_those_of_the_base_depends_on_what_serves_them(provider, adapter, kind):
     cases = [f"{i:03}" for i in range(60)]
     probes = [
         [
@@ -329,11 +282,8 @@ def test_why_the_replies_are_those_of_the_base_depends_on_what_serves_them(
 
     found = compare_with_base(probes, {case: Reply(text="x") for case in cases})
 
-    assert found == IdentityResult(
-        Outcome.INVALID,
-        f"{SAME}: 60 of 60 replies are the base model's; the base repeats itself on 60 of 60; "
-        f"{cause}",
-    )
+    counts = {"agree": 60, "of": 60, "base_agrees": 60}
+    assert found == IdentityResult(Outcome.INVALID, note(kind, model="m", **counts))
 
 
 def test_only_settings_that_the_suite_declares_are_said_to_be_rejected():
@@ -342,7 +292,7 @@ def test_only_settings_that_the_suite_declares_are_said_to_be_rejected():
 
     notices = [notice.message for notice in server_notices(made, results, {"seed"})]
 
-    assert notices == ["claude-haiku-5-5 takes no seed; the replies came without it"]
+    assert notices == [note(IdentityNote.REJECTED, model="claude-haiku-5-5", setting="seed")]
 
 
 @pytest.mark.parametrize("setting", ["output_config", "response_format"])
@@ -351,10 +301,7 @@ def test_a_rejected_format_is_replaced_by_a_tool(setting):
 
     (notice,) = server_notices(made, {"f": Reply(text="x", unsent=(setting,))}, {setting})
 
-    assert notice == IdentityResult(
-        Outcome.INCONCLUSIVE,
-        f"claude-haiku-5-5 takes no {setting}; a tool that the model must use stood in for it",
-    )
+    assert notice == unproven(IdentityNote.REPLACED, model="claude-haiku-5-5", setting=setting)
 
 
 def test_a_variant_without_requests_has_no_facts_and_a_hosted_one_no_adapter():

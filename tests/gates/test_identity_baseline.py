@@ -3,7 +3,9 @@ from dataclasses import replace
 import pytest
 from ftgate_testing.score_columns import case
 
-from pytest_ftgate.gates.identity import drift_case_ids, drift_message
+from pytest_ftgate.gates.identity import drift_case_ids, drift_note
+from pytest_ftgate.gates.note_kinds import IdentityNote
+from pytest_ftgate.gates.notes import note
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 
 
@@ -11,6 +13,10 @@ def samples(right, n=40):
     return samples_from_cases(
         {str(i): CaseSample(float(i < right), 1, f"{right}-{i}") for i in range(n)}
     )
+
+
+def drifted(before, after, cases):
+    return note(IdentityNote.BASELINE_DRIFTED, before=before, after=after, cases=cases)
 
 
 def test_a_tenth_of_many_cases_is_repeated_spread_over_the_file():
@@ -37,18 +43,16 @@ def test_cases_that_have_nothing_to_score_are_not_repeated():
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "message"),
+    ("before", "after", "told"),
     [
-        (36, 30, ""),
-        (36, 29, "90 % → 72 % on 40 repeated cases"),
-        (29, 35, ""),
-        (29, 36, "72 % → 90 % on 40 repeated cases"),
+        (36, 30, None),
+        (36, 29, drifted(0.9, 0.725, 40)),
+        (29, 35, None),
+        (29, 36, drifted(0.725, 0.9, 40)),
     ],
 )
-def test_a_few_flips_are_no_drift_and_more_are_in_either_direction(before, after, message):
-    told = message and f"the recorded baseline has drifted: {message}; it is not compared"
-
-    assert drift_message(samples(before), samples(after)) == told
+def test_a_few_flips_are_no_drift_and_more_are_in_either_direction(before, after, told):
+    assert drift_note(samples(before), samples(after)) == told
 
 
 def test_a_score_of_half_counts_as_wrong():
@@ -57,10 +61,8 @@ def test_a_score_of_half_counts_as_wrong():
         for value in (1.0, 0.5, 0.6)
     )
 
-    assert drift_message(right, better) == ""
-    assert drift_message(right, half) == (
-        "the recorded baseline has drifted: 100 % → 0 % on 40 repeated cases; it is not compared"
-    )
+    assert drift_note(right, better) is None
+    assert drift_note(right, half) == drifted(1.0, 0.0, 40)
 
 
 def test_cases_without_a_reply_on_one_side_are_not_compared():
@@ -71,5 +73,5 @@ def test_cases_without_a_reply_on_one_side_are_not_compared():
         {str(i): CaseSample(None if i < 8 else 0.0, 1, "x") for i in range(40)}
     )
 
-    assert "100 % → 0 % on 32 repeated cases" in drift_message(before, after)
-    assert "0 % → 100 % on 32 repeated cases" in drift_message(after, before)
+    assert drift_note(before, after) == drifted(1.0, 0.0, 32)
+    assert drift_note(after, before) == drifted(0.0, 1.0, 32)

@@ -15,10 +15,9 @@ from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.figures import ReplyTimes
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.kinds import kind_of
-from pytest_ftgate.gates.notes import NoteKind, note
+from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
 from pytest_ftgate.gates.samples import Samples, samples_from_scores
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
-from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.requests.logprobs import Divergence
 from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.scoring.scores import VariantScores
@@ -50,7 +49,7 @@ class Evidence:
     accepted_samples: Samples | None = None
     anchor_samples: Samples | None = None
     must_pass: object = None
-    drift: str = ""
+    drift: Note | None = None
     judged: tuple[str, ...] = ()
     choices: tuple[LevelChoice, ...] = ()
     training_data: Path | None = None
@@ -188,13 +187,10 @@ def test_all_that_is_known_of_a_variant_reaches_the_verdict_of_a_rate():
 
 
 def test_a_baseline_that_has_drifted_is_not_compared():
-    (check,) = verdict(ACCURACY, evidence(ACCURACY, drift="it moved")).checks
+    (check,) = verdict(ACCURACY, evidence(ACCURACY, drift=text_note("it moved"))).checks
 
-    assert (check.outcome, check.has_drifted, notes_text(check.notes)) == (
-        Outcome.INCONCLUSIVE,
-        True,
-        "it moved",
-    )
+    assert (check.outcome, check.has_drifted) == (Outcome.INCONCLUSIVE, True)
+    assert check.notes == (text_note("it moved"),)
 
 
 def few_cases(gate: Gate, count: int = 20) -> Suite:

@@ -19,7 +19,7 @@ from pytest_ftgate.gates.measures import (
     rate_of_scores,
     unmeasured_verdict,
 )
-from pytest_ftgate.gates.notes import NoteKind, note
+from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate, shared_levels
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import Statement, StatementKind
@@ -182,7 +182,9 @@ def test_a_baseline_named_like_a_kind_of_check_is_compared_like_any_other(name, 
 def test_a_drifted_baseline_leads_to_fresh_replies_whatever_the_sentence_says() -> None:
     gate = accuracy(max_drop=0.05)
     comparison = Comparison(
-        variant_scores("new", GOOD), variant_scores("current", GOOD), baseline_drift="it moved"
+        variant_scores("new", GOOD),
+        variant_scores("current", GOOD),
+        baseline_drift=text_note("it moved"),
     )
 
     verdict = evaluate_rate(suite(gate), gate, comparison)
@@ -311,13 +313,15 @@ def test_what_a_gate_rates_and_compares_is_had_without_a_verdict(metric) -> None
 def test_a_variant_that_could_not_be_measured_says_why() -> None:
     made = suite(accuracy(min=0.5))
 
-    assert unmeasured_verdict(made, made.variants["new"], "no key") == Verdict(
+    assert unmeasured_verdict(made, made.variants["new"], text_note("no key")) == Verdict(
         suite="suite.ftgate.yaml",
         line=1,
         gate="measured",
         variant="new",
         outcome=Outcome.INVALID,
-        statement=Statement(StatementKind.NOT_SENT, {"reason": "no key"}),
+        statement=Statement(
+            StatementKind.NOT_SENT, {"reason": "text", "text": "no key", "is_invalid": False}
+        ),
         gated=False,
         measured=False,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import (
     case_result,
     labelled,
@@ -16,6 +15,7 @@ from ftgate_testing.score_columns import (
 
 from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.judges import JudgeEvidence
+from pytest_ftgate.gates.note_kinds import Cause, ReplyNote
 from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.rates import (
     Comparison,
@@ -118,15 +118,12 @@ def test_notes_of_drifts_and_of_new_format_errors_stand_in_the_verdict_of_accura
     new, old = variant_scores("new", BAD), variant_scores("current", GOOD)
     form = RateGate(kind="format", line=8, min=0.1)
 
-    assert texts(evaluate_rate(suite(gate), gate, Comparison(new, old)).notes) == (
-        "the mix of format errors has changed (Stuart-Maxwell test, p < 0.001)",
-        "format error “not in enumeration”: 40 % of replies, 5 % before",
-    )
+    told = evaluate_rate(suite(gate), gate, Comparison(new, old))
+    (mix,) = (drift.message for drift in told.drifts if drift.what == "format errors")
+    values = {"what": "not in enumeration", "before": 0.05, "after": 0.4}
+    assert told.notes == (mix, note(ReplyNote.ERROR_SHARE, **values))
     assert evaluate_rate(suite(gate, form), gate, Comparison(new, old)).notes == ()
-    assert texts(evaluate_rate(suite(form), form, Comparison(new, old)).notes) == (
-        "the mix of format errors has changed (Stuart-Maxwell test, p < 0.001)",
-        "format error “not in enumeration”: 40 % of replies, 5 % before",
-    )
+    assert evaluate_rate(suite(form), form, Comparison(new, old)).notes == told.notes
 
 
 def test_a_model_that_no_longer_ends_is_named_as_the_cause() -> None:
@@ -140,7 +137,7 @@ def test_a_model_that_no_longer_ends_is_named_as_the_cause() -> None:
     step = evaluate_rate(suite(gate), gate, comparison).next[0]
 
     assert step.kind is StepKind.CHECK_CAUSE
-    assert step.values["cause"].startswith("200 of 200 replies run to max_tokens, 0 % before")
+    assert step.values == {"cause": Cause.CUT_OFF, "count": 200, "of": 200, "before": 0.0}
 
 
 def test_plain_thresholds_hold_for_every_check_of_a_gate_that_wants_them() -> None:
@@ -243,7 +240,7 @@ def test_a_regressed_slice_fails_a_gate_whose_mean_holds() -> None:
     assert evaluate_rate(suite(plain), plain, Comparison(new, old)).slices == ()
     minimum = replace(SLICED, max_drop=None, min=0.5)
     assert evaluate_rate(suite(minimum), minimum, Comparison(new, old)).slices == ()
-    drifted = Comparison(new, old, baseline_drift="it moved")
+    drifted = Comparison(new, old, baseline_drift=text_note("it moved"))
     assert evaluate_rate(suite(SLICED), SLICED, drifted).slices == ()
 
 
@@ -270,7 +267,7 @@ def test_the_slices_of_a_baseline_are_compared_with_what_was_accepted() -> None:
 
     alone = evaluate_rate(suite(SLICED), SLICED, Comparison(now, now))
     kept = evaluate_rate(suite(SLICED), SLICED, Comparison(now, now, record))
-    drifted = Comparison(now, now, record, baseline_drift="it moved")
+    drifted = Comparison(now, now, record, baseline_drift=text_note("it moved"))
 
     assert alone.slices == ()
     assert [(part.name, part.state) for part in kept.slices] == [

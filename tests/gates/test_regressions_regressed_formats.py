@@ -9,6 +9,8 @@ import pytest
 from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import case_result, suite, variant_scores, without_replies
 
+from pytest_ftgate.gates.note_kinds import ReplyNote
+from pytest_ftgate.gates.notes import Note, note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import StepKind
@@ -65,8 +67,9 @@ def clauses(verdict: Verdict) -> str:
     return headline(verdict).partition("; ")[2]
 
 
-def note(verdict: Verdict) -> str:
-    return next((text for text in texts(verdict.notes) if "broke their format" in text), "")
+def broken(verdict: Verdict) -> list[Note]:
+    kinds = (ReplyNote.BROKEN_FORMATS, ReplyNote.UNLINKED_FORMATS)
+    return [one for one in verdict.notes if one.kind in kinds]
 
 
 BEFORE = replies(400, wrong=range(381, 400), name="current")
@@ -83,7 +86,7 @@ def test_broken_formats_that_go_with_regressing_are_named_beside_those_of_the_ot
         "15 of 19 regressed cases broke their format (12 of the other 381); "
         "the 373 that kept it: 95 → 94 %"
     )
-    assert note(verdict) == ""
+    assert broken(verdict) == []
     assert verdict.next[0].values == {"format_error": "fenced", "replies": 15, **OF}
 
 
@@ -93,10 +96,9 @@ def test_formats_that_broke_as_often_elsewhere_are_a_note_and_no_cause() -> None
     verdict = judged(replies(400, wrong={*LOST, *range(381, 400)}, fenced=fenced), BEFORE)
 
     assert clauses(verdict) == ""
-    assert note(verdict) == (
-        "335 of 400 cases broke their format, regressed ones no more often; the score does not "
-        "depend on it"
-    )
+    assert broken(verdict) == [
+        note(ReplyNote.UNLINKED_FORMATS, count=335, of=400, hits=15, regressed=19)
+    ]
     assert StepKind.FIX_FORMAT not in {step.kind for step in verdict.next}
 
 
@@ -107,7 +109,7 @@ def test_a_format_that_the_baseline_breaks_too_has_not_broken() -> None:
         replies(400, wrong=LOST, fenced=fenced), replies(400, fenced=fenced, name="current")
     )
 
-    assert (clauses(verdict), note(verdict)) == ("", "")
+    assert (clauses(verdict), broken(verdict)) == ("", [])
 
 
 def test_missing_replies_have_their_own_clause_and_are_in_no_other_count() -> None:
@@ -238,7 +240,7 @@ def test_the_mean_of_the_others_is_no_macro_f1() -> None:
 def test_the_note_stands_from_a_tenth_of_the_cases_on(fenced, is_noted) -> None:
     after = replies(400, wrong=range(20), fenced={0, *range(20, 19 + fenced)})
 
-    assert bool(note(judged(after, replies(400, name="current")))) is is_noted
+    assert bool(broken(judged(after, replies(400, name="current")))) is is_noted
 
 
 def test_the_note_does_not_say_no_more_often_where_it_is_more_often_by_chance() -> None:
@@ -246,15 +248,15 @@ def test_the_note_does_not_say_no_more_often_where_it_is_more_often_by_chance() 
 
     verdict = judged(after, replies(100, name="current"))
 
-    assert (
-        note(verdict) == "50 of 100 cases broke their format, 3 of the 3 regressed ones among them"
-    )
+    assert broken(verdict) == [
+        note(ReplyNote.BROKEN_FORMATS, count=50, of=100, hits=3, regressed=3)
+    ]
 
 
 def test_nothing_is_said_where_no_regressed_case_broke_its_format() -> None:
     after = replies(400, wrong=range(20), fenced=range(100, 300))
 
-    assert note(judged(after, replies(400, name="current"))) == ""
+    assert broken(judged(after, replies(400, name="current"))) == []
 
 
 def test_where_every_case_regressed_the_error_is_mended_though_no_others_show_the_cause() -> None:
@@ -264,9 +266,9 @@ def test_where_every_case_regressed_the_error_is_mended_though_no_others_show_th
     few_broken = judged(replies(60, wrong=everything, fenced=range(20)), before)
 
     assert clauses(all_broken) == ""
-    assert note(all_broken) == (
-        "60 of 60 cases broke their format, 60 of the 60 regressed ones among them"
-    )
+    assert broken(all_broken) == [
+        note(ReplyNote.BROKEN_FORMATS, count=60, of=60, hits=60, regressed=60)
+    ]
     assert all_broken.next[0].values == {"format_error": "fenced", "replies": 60, **OF}
     assert StepKind.FIX_FORMAT not in {step.kind for step in few_broken.next}
 

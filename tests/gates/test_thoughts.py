@@ -8,6 +8,7 @@ import pytest
 from ftgate_testing.score_columns import variant_scores
 
 from pytest_ftgate.gates.design import Levels
+from pytest_ftgate.gates.note_kinds import ReplyNote
 from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.thoughts import (
     drift_fields,
@@ -219,7 +220,7 @@ def test_thoughts_that_are_only_counted_are_not_compared_with_thoughts_that_are_
     assert (check.informative, check.outcome, check.unit) == (False, Outcome.INCONCLUSIVE, "tokens")
     assert (check.n, check.rise) == (0, None)
     assert check.notes == (note(NoteKind.OTHER_THOUGHTS),)
-    assert messages(*sides) == {"thoughts": ""}
+    assert messages(*sides) == {"thoughts": None}
 
 
 def test_one_thought_that_is_only_shown_leaves_counted_ones_without_a_common_unit():
@@ -235,37 +236,46 @@ def messages(before, after):
     return {drift.what: drift.message for drift in thought_drifts(before, after)}
 
 
+def share(what, before, after):
+    return note(ReplyNote.SHARE, what=what, before=before, after=after)
+
+
+def length(before, after):
+    unit = "characters"
+    return note(ReplyNote.LENGTH, what="thoughts", before=before, after=after, unit=unit)
+
+
 def test_a_variant_that_stopped_thinking_is_told():
     assert messages(side("plain", STEADY), side("new", [0] * 40)) == {
-        "thoughts": "0 % of replies begin with a thought, 100 % before"
+        "thoughts": share("thoughts", 1.0, 0.0)
     }
 
 
 def test_a_variant_that_began_to_think_is_told():
     assert messages(side("plain", [0] * 40), side("new", STEADY)) == {
-        "thoughts": "100 % of replies begin with a thought, 0 % before"
+        "thoughts": share("thoughts", 0.0, 1.0)
     }
 
 
 @pytest.mark.parametrize(
     ("factor", "message"),
     [
-        (2, "thoughts are twice as long as before (median 120 → 239 characters)"),
-        (0.5, "thoughts are half as long as before (median 120 → 60 characters)"),
-        (1.4, ""),
+        (2, length(119.5, 239.0)),
+        (0.5, length(119.5, 60.0)),
+        (1.4, None),
     ],
 )
 def test_thoughts_of_another_length_are_told(factor, message):
     longer = [round(factor * length) for length in STEADY]
     told = messages(side("plain", STEADY), side("new", longer))
 
-    assert told == {"thoughts": "", "thought length": message}
+    assert told == {"thoughts": None, "thought length": message}
 
 
 def test_a_variant_that_is_cut_off_more_often_is_told():
     told = messages(side("plain", STEADY, cut_off=1), side("new", STEADY, cut_off=20))
 
-    assert told["cut off"] == "50 % of replies are cut off at their token limit, 2 % before"
+    assert told["cut off"] == share("cut off", 1 / 40, 0.5)
 
 
 def test_a_drift_of_thoughts_is_described_in_whole():
@@ -274,32 +284,25 @@ def test_a_drift_of_thoughts_is_described_in_whole():
 
     assert [*thought_drifts(before, after)] == [
         Drift(what="thoughts", unit="share", before=1.0, after=0.875, n_before=40, n=40,
-              message="88 % of replies begin with a thought, 100 % before"),
+              message=share("thoughts", 1.0, 0.875)),
         Drift(what="thought length", unit="characters", before=119.5, after=234.0, n_before=40,
-              n=35, message="thoughts are twice as long as before (median 120 → 234 characters)"),
+              n=35, message=length(119.5, 234.0)),
         Drift(what="cut off", unit="share", before=0.0, after=0.5, n_before=40, n=40,
-              message="50 % of replies are cut off at their token limit, 0 % before"),
+              message=share("cut off", 0.0, 0.5)),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
-    [
-        (100, 150, "thoughts are 1.5 times as long as before (median 100 → 150 characters)"),
-        (100, 149, ""),
-        (150, 100, "thoughts are 67 % as long as before (median 150 → 100 characters)"),
-        (149, 100, ""),
-        (1500, 3000, "thoughts are twice as long as before (median 1,500 → 3,000 characters)"),
-        (1, 3, "thoughts are 3 times as long as before (median 1 → 3 characters)"),
-    ],
+    ("old", "new", "is_told"),
+    [(100, 150, True), (100, 149, False), (150, 100, True), (149, 100, False), (1, 3, True)],
 )
-def test_a_length_is_told_from_half_as_long_again_on(old, new, told):
+def test_a_length_is_told_from_half_as_long_again_on(old, new, is_told):
     found = messages(side("plain", [old] * 20), side("new", [new] * 20))
 
-    assert found == {"thoughts": "", "thought length": told}
+    assert found == {"thoughts": None, "thought length": length(old, new) if is_told else None}
     few = messages(side("plain", [old] * 20), side("new", [new] * 19))
     assert few == messages(side("plain", [old] * 19), side("new", [new] * 20))
-    assert few == {"thoughts": "", "thought length": ""}
+    assert few == {"thoughts": None, "thought length": None}
 
 
 def test_a_share_is_told_if_it_is_far_on_both_sides_and_of_twenty_replies():
@@ -307,11 +310,11 @@ def test_a_share_is_told_if_it_is_far_on_both_sides_and_of_twenty_replies():
         lengths = [[9] * count + [0] * (n - count) for count, n in ((old, of), (new, now))]
         return messages(*(side(*one) for one in zip("ab", lengths, strict=True)))["thoughts"]
 
-    assert found(20, 16) == "80 % of replies begin with a thought, 100 % before"
-    assert found(20, 17) == ""
-    assert found(16, 20) == "100 % of replies begin with a thought, 80 % before"
-    assert found(17, 20) == ""
-    assert found(19, 1, of=19) == found(20, 1, now=19) == ""
+    assert found(20, 16) == share("thoughts", 1.0, 0.8)
+    assert found(20, 17) is None
+    assert found(16, 20) == share("thoughts", 0.8, 1.0)
+    assert found(17, 20) is None
+    assert found(19, 1, of=19) is found(20, 1, now=19) is None
 
 
 def test_nothing_is_told_of_a_side_without_replies():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ftgate_testing.score_columns import suite
 
+from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
+from pytest_ftgate.gates.notes import note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.training_data import (
     TrainingData,
@@ -138,20 +139,20 @@ def test_the_defects_of_a_public_data_set_are_found_with_their_counts(findings_i
 
 
 @pytest.mark.parametrize(
-    ("rows", "severity", "message", "remedy"),
+    ("rows", "severity", "wanted", "remedy"),
     [
-        (199, Severity.ERROR, "199 rows to learn from, and 200 are wanted",
-         "so few teach a style at most; show them as examples in the prompt instead"),
-        (200, Severity.WARNING, "200 rows to learn from, and 500 are wanted",
-         "more rows, or as few as these only for a narrow task"),
-        (499, Severity.WARNING, "499 rows to learn from, and 500 are wanted",
-         "more rows, or as few as these only for a narrow task"),
+        (199, Severity.ERROR, 200, Remedy.SHOW_EXAMPLES),
+        (200, Severity.WARNING, 500, Remedy.ADD_ROWS),
+        (499, Severity.WARNING, 500, Remedy.ADD_ROWS),
     ],
-)  # fmt: skip
-def test_a_small_file_has_a_finding(findings_in, rows, severity, message, remedy):
+)
+def test_a_small_file_has_a_finding(findings_in, rows, severity, wanted, remedy):
     findings = findings_in([row(n) for n in range(rows)])
 
-    assert findings == (Finding(kind="size", severity=severity, message=message, next=remedy),)
+    message = note(FindingKind.FEW_ROWS, rows=rows, wanted=wanted)
+    assert findings == (
+        Finding(kind="size", severity=severity, message=message, next=note(remedy)),
+    )
 
 
 def test_a_file_as_large_as_is_wanted_has_no_finding(findings_in):
@@ -163,7 +164,7 @@ def test_rows_without_an_answer_are_none_to_learn_from(findings_in):
 
     (finding,) = findings_in(rows, want_rows=2500, min_rows=1234)
 
-    assert finding.message == "2 rows to learn from, and 1,234 are wanted"
+    assert finding.message == note(FindingKind.FEW_ROWS, rows=2, wanted=1234)
 
 
 def test_lines_that_cannot_be_read_are_one_finding_for_each_error(findings_in, tmp_path):
@@ -172,12 +173,14 @@ def test_lines_that_cannot_be_read_are_one_finding_for_each_error(findings_in, t
     assert findings == (
         Finding(
             kind="broken", severity=Severity.ERROR, count=2, lines=(2, 4),
-            message=f"a training row is an object such as {ROW_EXAMPLE}",
+            message=text_note(f"a training row is an object such as {ROW_EXAMPLE}"),
         ),
         Finding(
             kind="broken", severity=Severity.ERROR, count=1, lines=(3,),
-            message="not JSON: Expecting property name enclosed in double quotes: "
-            "line 1 column 2 (char 1)",
+            message=text_note(
+                "not JSON: Expecting property name enclosed in double quotes: "
+                "line 1 column 2 (char 1)"
+            ),
         ),
     )  # fmt: skip
 
@@ -255,12 +258,8 @@ def test_turns_out_of_order_are_one_error_with_their_lines(findings_in):
 
     assert finding == Finding(
         kind="roles", severity=Severity.ERROR, count=2, lines=(1, 3),
-        message="2 conversations have turns out of order: "
-        "user and assistant must take turns, the user first",
-        next="join turns of the same speaker, and add the missing turns",
+        message=note(FindingKind.TURNS, rows=2), next=note(Remedy.JOIN_TURNS),
     )  # fmt: skip
-    (finding,) = findings_in(rows[:1], ignore=("size",))
-    assert finding.message.startswith("1 conversation has turns out of order: ")
 
 
 def test_rows_longer_than_the_context_are_an_error(findings_in):
@@ -277,12 +276,8 @@ def test_rows_longer_than_the_context_are_an_error(findings_in):
 
     assert finding == Finding(
         kind="truncated", severity=Severity.ERROR, count=2, lines=(1, 4),
-        message="2 rows are longer than the context of 1,000 tokens "
-        "(estimated as characters / 4)",
-        next="shorten or split them: the answer comes last and is cut off first",
+        message=note(FindingKind.TOO_LONG, rows=2, context=1000), next=note(Remedy.SHORTEN),
     )  # fmt: skip
-    (finding,) = findings_in(rows[:3], ignore=ignore, context=1000)
-    assert finding.message.startswith("1 row is longer than the context of 1,000 tokens ")
     assert findings_in(rows, ignore=ignore) == ()
 
 
@@ -292,8 +287,10 @@ def test_missing_labels_and_rare_labels_are_named(findings_in):
     findings = {finding.kind: finding.message for finding in findings_in(rows, format=(LABELS,))}
 
     assert findings == {
-        "missing label": "1 label of the suite without a row: other",
-        "balance": "billing has 580 rows and refund has 20: more than 20 times as many",
+        "missing label": note(FindingKind.MISSING_LABEL, count=1, labels=("other",), more=False),
+        "balance": note(
+            FindingKind.RARE_LABEL, label="billing", rows=580, rare="refund", rare_rows=20, times=20
+        ),
     }
 
 
@@ -315,10 +312,10 @@ def test_labels_that_differ_from_those_of_similar_rows_are_doubtful(findings_in)
         Severity.NOTE,
         (31, 61, 91),
     )
-    assert re.fullmatch(
-        r"3 rows are labelled otherwise than rows like them; "
-        r"the clearest is line (31|61|91): other, and not billing",
-        finding.message,
+    line = finding.message.values["line"]
+    assert line in finding.lines
+    assert finding.message == note(
+        FindingKind.DOUBTFUL_LABEL, rows=3, line=line, label="other", other="billing"
     )
     assert finding.count == 3
 
@@ -456,11 +453,8 @@ def test_unverified_rows_are_one_warning_with_their_lines(findings_in):
 
     assert finding == Finding(
         kind="unverified", severity=Severity.WARNING, count=2, lines=(1, 3),
-        message="2 synthetic rows name no reviewer",
-        next='have someone read them, and write "verified_by" beside each',
+        message=note(FindingKind.UNVERIFIED, rows=2), next=note(Remedy.REVIEW),
     )  # fmt: skip
-    (finding,) = findings_in(rows[:1], ignore=("size",))
-    assert finding.message == "1 synthetic row names no reviewer"
 
 
 # --- the gate ------------------------------------------------------------------------------------
@@ -481,11 +475,8 @@ def test_a_file_with_errors_fails_with_the_remedy_of_each(tmp_path):
     verdict = evaluate_data(made, gate, tuned)
 
     remedies = [
-        "so few teach a style at most; show them as examples in the prompt instead",
-        "a model learns the format of its answers: write them as replies must be",
-        "add rows of each of these labels",
-        "join turns of the same speaker, and add the missing turns",
-    ]
+        Remedy.SHOW_EXAMPLES, Remedy.WRITE_AS_REPLIES, Remedy.ADD_LABELS, Remedy.JOIN_TURNS,
+    ]  # fmt: skip
     assert verdict == Verdict(
         suite="suite.ftgate.yaml",
         line=7,
@@ -496,9 +487,9 @@ def test_a_file_with_errors_fails_with_the_remedy_of_each(tmp_path):
         findings=check_training_data(
             read_training_data(tuned.training_data), training_data_rules(made, gate, tuned)
         ),
-        next=tuple(NextStep(StepKind.FIX_TRAINING_DATA, {"remedy": text}) for text in remedies),
+        next=tuple(NextStep(StepKind.FIX_TRAINING_DATA, {"remedy": kind}) for kind in remedies),
     )
-    assert [finding.next for finding in verdict.findings] == remedies
+    assert [finding.next for finding in verdict.findings] == [*map(note, remedies)]
 
 
 def test_a_file_without_an_error_passes(tmp_path):

@@ -7,6 +7,8 @@ import random
 import pytest
 from ftgate_testing.training_rows import found, rows_of
 
+from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
+from pytest_ftgate.gates.notes import note
 from pytest_ftgate.gates.training_data_checks import answer_findings, doubtful_label_findings
 from pytest_ftgate.gates.verdict import Finding, Severity
 from pytest_ftgate.suite.model import Case
@@ -27,8 +29,8 @@ def test_questions_with_different_answers_are_an_error_that_shows_the_first_two_
     assert found(answer_findings, rows, "conflict") == [
         Finding(
             kind="conflict", severity=Severity.ERROR, count=5, lines=(2, 3, 4, 5, 6),
-            message="2 questions are asked with different answers; the first in lines 2 and 5",
-            next="choose one answer, or make the questions different",
+            message=note(FindingKind.CONFLICT, questions=2, line=2, other=5),
+            next=note(Remedy.CHOOSE),
         )
     ]  # fmt: skip
 
@@ -36,9 +38,7 @@ def test_questions_with_different_answers_are_an_error_that_shows_the_first_two_
 def test_one_question_with_three_answers_is_one_conflict():
     (finding,) = found(answer_findings, rows_of(("a", "x"), ("a", "y"), ("a", "z")), "conflict")
 
-    assert finding.message == (
-        "1 question is asked with different answers; the first in lines 1 and 2"
-    )
+    assert finding.message == note(FindingKind.CONFLICT, questions=1, line=1, other=2)
 
 
 def test_answers_that_break_the_format_are_an_error_with_the_three_commonest_kinds():
@@ -52,16 +52,13 @@ def test_answers_that_break_the_format_are_an_error_with_the_three_commonest_kin
 
     assert finding == Finding(
         kind="format", severity=Severity.ERROR, count=10, lines=(2, 3, 4, 5, 6, 7, 8, 10, 11, 12),
-        message="10 answers break the format of replies "
-        "(wrong label casing 5, preamble 2, not in enumeration 2)",
-        next="a model learns the format of its answers: write them as replies must be",
+        message=note(
+            FindingKind.FORMAT,
+            answers=10, names=("wrong label casing", "preamble", "not in enumeration"),
+            counts=(5, 2, 2),
+        ),
+        next=note(Remedy.WRITE_AS_REPLIES),
     )  # fmt: skip
-
-
-def test_one_answer_that_breaks_the_format_is_told_in_the_singular():
-    (finding,) = found(answer_findings, rows_of(("a", "Yes")), "format", format=(CHOICE,))
-
-    assert finding.message == "1 answer breaks the format of replies (wrong label casing 1)"
 
 
 def test_a_function_of_the_format_gets_the_row_as_a_case(tmp_path):
@@ -87,7 +84,7 @@ def test_a_function_of_the_format_is_looked_up_in_the_folder_of_the_suite(tmp_pa
         answer_findings, rows_of(("ask", "yes")), "format", format=(rule,), folder=tmp_path
     )
 
-    assert finding.message == "1 answer breaks the format of replies (python 1)"
+    assert finding.message == note(FindingKind.FORMAT, answers=1, names=("python",), counts=(1,))
 
 
 def test_a_thought_before_an_answer_is_no_error_of_its_format():
@@ -101,20 +98,16 @@ def test_a_thought_before_an_answer_is_no_error_of_its_format():
 
 
 @pytest.mark.parametrize(
-    ("plain", "severity", "told"),
-    [
-        (0, Severity.NOTE, "1 answer has a thought before it"),
-        (1, Severity.WARNING, "1 answer has a thought before it, and the others have none"),
-    ],
+    ("plain", "severity", "message"),
+    [(0, Severity.NOTE, FindingKind.THOUGHTS), (1, Severity.WARNING, FindingKind.MIXED_THOUGHTS)],
 )
-def test_thoughts_in_some_answers_only_are_a_warning(plain, severity, told):
+def test_thoughts_in_some_answers_only_are_a_warning(plain, severity, message):
     rows = rows_of("q", ("a", "<think>so</think>yes"), *[("b", "no")] * plain)
 
     assert found(answer_findings, rows, "thought") == [
         Finding(
-            kind="thought", severity=severity, message=told, count=1, lines=(2,),
-            next="many chat templates cut thoughts off or add empty ones: check what the trainer "
-            "makes of a row, and write thoughts in all answers or in none",
+            kind="thought", severity=severity, message=note(message, answers=1), count=1,
+            lines=(2,), next=note(Remedy.CHECK_THOUGHTS),
         )
     ]  # fmt: skip
 
@@ -125,24 +118,22 @@ def test_thoughts_are_found_by_the_marks_of_the_suite():
     (finding,) = found(answer_findings, rows, "thought", thoughts=(("[t]", "[/t]"),))
 
     assert finding.lines == (1, 2)
-    assert finding.message == ("2 answers have a thought before it, and the others have none")
+    assert finding.message == note(FindingKind.MIXED_THOUGHTS, answers=2)
 
 
 @pytest.mark.parametrize(
-    ("labels", "count", "told"),
-    [
-        ("abcdef", 5, "5 labels of the suite without a row: b, c, d, e, f"),
-        ("abcdefg", 6, "6 labels of the suite without a row: b, c, d, e, f, …"),
-        ("ab", 1, "1 label of the suite without a row: b"),
-    ],
+    ("labels", "count", "first"), [("abcdef", 5, "bcdef"), ("abcdefg", 6, "bcdef"), ("ab", 1, "b")]
 )
-def test_labels_without_a_row_are_an_error_that_names_up_to_five(labels, count, told):
+def test_labels_without_a_row_are_an_error_that_names_up_to_five(labels, count, first):
     rows = rows_of(("q", "a"), "b")
 
     assert found(answer_findings, rows, "missing label", format=(Rule("choice", [*labels]),)) == [
         Finding(
-            kind="missing label", severity=Severity.ERROR, message=told, count=count,
-            next="add rows of each of these labels",
+            kind="missing label", severity=Severity.ERROR, count=count,
+            message=note(
+                FindingKind.MISSING_LABEL, count=count, labels=(*first,), more=count > len(first)
+            ),
+            next=note(Remedy.ADD_LABELS),
         )
     ]  # fmt: skip
 
@@ -159,14 +150,19 @@ def labelled(**counts):
     return rows_of(*pairs)
 
 
+def rare(label, rows, other, rare_rows):
+    """Return the note that *other* has fewer than a twentieth of the rows of *label*."""
+    values = {"label": label, "rows": rows, "rare": other, "rare_rows": rare_rows}
+    return note(FindingKind.RARE_LABEL, **values, times=20)
+
+
 def test_a_label_with_few_rows_is_a_warning_with_its_lines():
     rows = labelled(no=1, yes=61, later=3)
 
     assert found(answer_findings, rows, "balance") == [
         Finding(
             kind="balance", severity=Severity.WARNING, count=1, lines=(1,),
-            message="yes has 61 rows and no has 1: more than 20 times as many",
-            next="add rows of the rare labels; what is rare in training is rarely answered",
+            message=rare("yes", 61, "no", 1), next=note(Remedy.ADD_RARE),
         )
     ]  # fmt: skip
 
@@ -175,9 +171,7 @@ def test_a_label_with_few_rows_is_a_warning_with_its_lines():
 def test_a_label_is_rare_from_more_than_twenty_times_as_many_rows_on(yes, count):
     findings = found(answer_findings, labelled(yes=yes, no=50), "balance")
 
-    assert [finding.message for finding in findings] == count * [
-        "yes has 1,001 rows and no has 50: more than 20 times as many"
-    ]
+    assert [finding.message for finding in findings] == count * [rare("yes", 1001, "no", 50)]
 
 
 def test_only_labels_of_the_suite_are_counted_where_it_has_labels():
@@ -185,7 +179,7 @@ def test_only_labels_of_the_suite_are_counted_where_it_has_labels():
 
     (finding,) = found(answer_findings, rows, "balance", format=(CHOICE,))
 
-    assert finding.message == "yes has 50 rows and no has 2: more than 20 times as many"
+    assert finding.message == rare("yes", 50, "no", 2)
 
 
 @pytest.mark.parametrize(
@@ -252,19 +246,9 @@ def test_facts_in_a_tenth_of_the_answers_are_a_warning(rows, severity):
     assert found(answer_findings, rows_of(*pairs), "facts") == [
         Finding(
             kind="facts", severity=severity, count=2, lines=(1, 2),
-            message="2 answers name people, places, dates or numbers that the question does not",
-            next="facts are better retrieved than trained: new ones are learned badly, and teach "
-            "to invent",
+            message=note(FindingKind.NEW_FACTS, answers=2), next=note(Remedy.RETRIEVE),
         )
     ]  # fmt: skip
-
-
-def test_one_answer_names_a_fact():
-    (finding,) = found(answer_findings, rows_of(("who", "it was Smith")), "facts")
-
-    assert finding.message == (
-        "1 answer names people, places, dates or numbers that the question does not"
-    )
 
 
 def test_an_answer_that_occurs_three_times_is_a_label_and_no_fact():
@@ -286,15 +270,18 @@ def predictable(count, wrong=(), labels=("apple", "pear", "plum")):
     return rows_of(*pairs)
 
 
+def doubtful(rows, line, label, other):
+    values = {"rows": rows, "line": line, "label": label, "other": other}
+    return note(FindingKind.DOUBTFUL_LABEL, **values)
+
+
 def test_a_row_whose_words_are_those_of_another_label_is_doubtful():
     rows = predictable(120, wrong=[60])
 
     assert [*doubtful_label_findings(rows)] == [
         Finding(
             kind="doubtful label", severity=Severity.NOTE, count=1, lines=(61,),
-            message="1 row is labelled otherwise than rows like them; "
-            "the clearest is line 61: pear, and not apple",
-            next="read them: a wrong label is learned as well as a right one",
+            message=doubtful(1, 61, "pear", "apple"), next=note(Remedy.READ_LABELS),
         )
     ]  # fmt: skip
 
@@ -309,10 +296,9 @@ def test_several_doubtful_labels_are_counted_with_the_clearest():
     (finding,) = doubtful_label_findings(predictable(240, wrong=[60, 121]))
 
     assert finding.lines == (61, 122)
-    assert finding.message in {
-        f"2 rows are labelled otherwise than rows like them; the clearest is line {clearest}"
-        for clearest in ("61: pear, and not apple", "122: plum, and not pear")
-    }
+    assert finding.message in (
+        doubtful(2, 61, "pear", "apple"), doubtful(2, 122, "plum", "pear"),
+    )  # fmt: skip
 
 
 def test_labels_with_fewer_than_three_rows_are_left_out():
@@ -330,4 +316,4 @@ def test_two_words_together_may_show_a_label():
     (finding,) = doubtful_label_findings(rows_of(*pairs))
 
     assert finding.lines == (5,)
-    assert finding.message.endswith("line 5: no, and not yes")
+    assert finding.message == doubtful(1, 5, "no", "yes")

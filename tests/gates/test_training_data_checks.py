@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from ftgate_testing.training_rows import found, rows_of
 
+from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
+from pytest_ftgate.gates.notes import note
 from pytest_ftgate.gates.training_data_checks import (
     CaseLeaks,
     duplicate_findings,
@@ -27,9 +29,8 @@ def case(text, name="c1"):
 
 
 def named(text):
-    """Return what the findings say that a row with *text* contains."""
-    findings = sensitive_data_findings(rows_of(text))
-    return [finding.message.removeprefix("1 row seems to contain ") for finding in findings]
+    """Return the values of the findings in a row with *text*."""
+    return [finding.message.values for finding in sensitive_data_findings(rows_of(text))]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def named(text):
     ],
 )
 def test_a_secret_or_a_person_is_named_by_its_kind(text, name):
-    assert named(f"so: {text}") == [f"{name} (1)"]
+    assert named(f"so: {text}") == [{"rows": 1, "names": (name,), "counts": (1,)}]
 
 
 @pytest.mark.parametrize(
@@ -93,13 +94,18 @@ def test_secrets_and_personal_data_are_two_findings_with_each_kind_counted():
     assert [*sensitive_data_findings(rows)] == [
         Finding(
             kind="secret", severity=Severity.ERROR, count=2, lines=(2, 3),
-            message="2 rows seem to contain a password (2), an AWS key (1)",
-            next="revoke it and take it out: a model gives away what it was trained on",
+            message=note(
+                FindingKind.SENSITIVE, rows=2, names=("a password", "an AWS key"), counts=(2, 1)
+            ),
+            next=note(Remedy.REVOKE),
         ),
         Finding(
             kind="personal", severity=Severity.WARNING, count=2, lines=(1, 3),
-            message="2 rows seem to contain an e-mail address (1), a telephone number (1)",
-            next="replace it by invented data, unless you may train on it",
+            message=note(
+                FindingKind.SENSITIVE,
+                rows=2, names=("an e-mail address", "a telephone number"), counts=(1, 1),
+            ),
+            next=note(Remedy.INVENT),
         ),
     ]  # fmt: skip
 
@@ -149,16 +155,10 @@ def test_rows_that_repeat_one_are_a_finding_that_names_the_first_pair():
     assert found(duplicate_findings, rows, "duplicate") == [
         Finding(
             kind="duplicate", severity=Severity.WARNING, count=3, lines=(5, 6, 8),
-            message="3 rows repeat another; the first is that of line 2, in line 5",
-            next="remove them",
+            message=note(FindingKind.DUPLICATE, rows=3, earlier=2, line=5),
+            next=note(Remedy.REMOVE),
         )
     ]  # fmt: skip
-
-
-def test_one_row_that_repeats_another_is_told_in_the_singular():
-    (finding,) = found(duplicate_findings, rows_of(("a", "yes"), ("A", "yes")), "duplicate")
-
-    assert finding.message == "1 row repeats another; the first is that of line 1, in line 2"
 
 
 def test_one_row_that_nearly_repeats_another_with_its_answer_is_a_finding():
@@ -170,9 +170,8 @@ def test_one_row_that_nearly_repeats_another_with_its_answer_is_a_finding():
     assert found(duplicate_findings, rows, "near duplicate") == [
         Finding(
             kind="near duplicate", severity=Severity.WARNING, count=1, lines=(3,),
-            message="1 row nearly repeats another that has the same answer; "
-            "the first is that of line 2, in line 3",
-            next="keep one of each, or write more varied ones",
+            message=note(FindingKind.NEAR_DUPLICATE, rows=1, earlier=2, line=3),
+            next=note(Remedy.VARY),
         )
     ]  # fmt: skip
 
@@ -185,10 +184,7 @@ def test_rows_that_nearly_repeat_several_are_told_with_the_first_of_them():
 
     (finding,) = found(duplicate_findings, rows, "near duplicate")
 
-    assert finding.message == (
-        "2 rows nearly repeat another that has the same answer; "
-        "the first is that of line 1, in line 2"
-    )
+    assert finding.message == note(FindingKind.NEAR_DUPLICATE, rows=2, earlier=1, line=2)
     assert finding.lines == (2, 3)
 
 
@@ -253,15 +249,14 @@ def test_leaks_are_two_findings_that_name_the_first_case_and_its_line():
     assert [*leaks.findings(1200)] == [
         Finding(
             kind="leak", severity=Severity.ERROR, count=1, lines=(5, 9), cases=("c7",),
-            message="1 of 1,200 cases stands in the training data; the first is c7, in line 5",
-            next="take the rows out and train again; until then these cases show nothing",
+            message=note(FindingKind.LEAK, count=1, of=1200, first="c7", line=5),
+            next=note(Remedy.TAKE_OUT),
         ),
         Finding(
             kind="near leak", severity=Severity.WARNING, count=2, lines=(3, 4, 9),
             cases=("c2", "c1"),
-            message="2 of 1,200 cases stand nearly in the training data; "
-            "the first is c2, in line 4",
-            next="take the rows out and train again; until then these cases show nothing",
+            message=note(FindingKind.NEAR_LEAK, count=2, of=1200, first="c2", line=4),
+            next=note(Remedy.TAKE_OUT),
         ),
     ]  # fmt: skip
     assert [*CaseLeaks({}, {}).findings(3)] == []

@@ -8,7 +8,8 @@ from pytest_ftgate.reporting.next_steps import step_command, step_line, step_tex
 
 #: A value for each key that any kind of step has.
 VALUES = {
-    "cause": "remove scale",
+    "cause": "text",
+    "text": "remove scale",
     "suite": "s.ftgate.yaml", "where": "s.ftgate.yaml:6", "node": "s.ftgate.yaml::forgetting[new]",
     "n": 20, "missing": 3, "needed": 40, "cases": "case", "setting": "max_drop: 0.1", "repeats": 3,
     "passes": 0.92, "now": 0.75, "anchor": False, "variant": "new", "gates": 2, "for": "worse",

@@ -271,7 +271,7 @@ def test_the_command_of_a_next_step_stands_in_a_line_of_its_own():
 
 
 def test_a_likely_cause_comes_before_all_else_that_can_be_done():
-    cause = NextStep(StepKind.CHECK_CAUSE, {"cause": "remove scale"})
+    cause = NextStep(StepKind.CHECK_CAUSE, {"cause": "text", "text": "remove scale"})
     broken = replace(
         FAILED, next=(NextStep(StepKind.MAKE_BASELINE, {"variant": "x", "in_mark": False}), cause)
     )

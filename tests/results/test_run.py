@@ -14,14 +14,17 @@ from ftgate_testing.reports import (
     failing_run,
     gate_not_evaluated,
     inconclusive_verdict,
+    invalid,
     report,
 )
 from ftgate_testing.score_columns import case, suite
 
 from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.gates.notes import text_note
-from pytest_ftgate.gates.statements import Statement, StatementKind
+from pytest_ftgate.gates.note_kinds import FindingKind, IdentityNote, Remedy, ReplyNote
+from pytest_ftgate.gates.notes import note, text_note
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
+from pytest_ftgate.gates.verdict import Drift, Finding, Severity
 from pytest_ftgate.reporting.writers import write_run
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.results.collect import collect_suite_run, merge_suite_runs
@@ -157,13 +160,25 @@ def test_confusions_need_replies_that_are_labels():
     assert told.confusions == ()  # the cases expect "right", which is no label of the suite
 
 
+_FINDING = Finding(
+    kind="size", severity=Severity.ERROR, message=text_note("few rows"), next=text_note("add rows")
+)
+_DRIFT = Drift(
+    what="length", unit="words", before=1.0, after=9.0, n_before=40, n=40,
+    message=text_note("longer"),
+)  # fmt: skip
+_STEADY = replace(_DRIFT, message=None)
+_CAUSE = NextStep(StepKind.CHECK_CAUSE, text_note("remove scale").values_with("cause"))
+
+
 def test_a_record_of_the_former_format_keeps_its_sentences_as_notes(tmp_path):
     made = failing_run()
     told = next(verdict for verdict in made.verdicts if verdict.checks)
     told = replace(told, notes=(text_note("of the verdict"),))
     first, *others = told.checks
     first = replace(first, notes=(text_note("of the check"),))
-    told = replace(told, checks=(first, *others))
+    told = replace(told, checks=(first, *others), findings=(_FINDING,), drifts=(_DRIFT, _STEADY))
+    told = replace(told, statement=invalid("another model"), next=(_CAUSE,))
     made = replace(made, verdicts=(told,))
     write_run(tmp_path / "run.json", made)
     document = json.loads((tmp_path / "run.json").read_text("utf-8"))
@@ -171,6 +186,11 @@ def test_a_record_of_the_former_format_keeps_its_sentences_as_notes(tmp_path):
     verdict["notes"] = [note["text"] for note in verdict["notes"]]
     for check in verdict["checks"]:
         check["note"] = "; ".join(note["text"] for note in check.pop("notes"))
+    (finding,), (drift, steady) = verdict["findings"], verdict["drifts"]
+    finding |= {"message": finding["message"]["text"], "next": finding["next"]["text"]}
+    drift["message"], steady["message"] = drift["message"]["text"], ""
+    verdict["statement"]["values"] = {"reason": "another model"}
+    verdict["next"][0]["values"] = {"cause": "remove scale"}
     (tmp_path / "run.json").write_text(json.dumps({**document, "format": RUN_FORMAT - 1}))
 
     found = read_run(tmp_path / "run.json")
@@ -186,3 +206,31 @@ def test_a_note_in_a_record_has_its_sentence_beside_its_kind_and_values(tmp_path
 
     values = {"text": "of a server"}
     assert verdict["notes"] == [{"text": "of a server", "kind": "text", "values": values}]
+
+
+def test_findings_drifts_and_identities_in_a_record_have_their_sentences_and_are_read_again(
+    tmp_path,
+):
+    names, counts = ("a password", "an AWS key"), (2, 1)
+    sensitive = note(FindingKind.SENSITIVE, rows=2, names=names, counts=counts)
+    length = note(ReplyNote.LENGTH, what="replies", before=1.0, after=9.0, unit="words")
+    told = replace(
+        failing_run().verdicts[0],
+        findings=(replace(_FINDING, message=sensitive, next=note(Remedy.REVOKE)),),
+        drifts=(replace(_DRIFT, message=length), _STEADY),
+        notes=(note(IdentityNote.EMPTY_REPLIES, count=3, of=4, recorded=True),),
+    )
+    write_run(tmp_path / "run.json", report(told))
+
+    (verdict,) = json.loads((tmp_path / "run.json").read_text("utf-8"))["verdicts"]
+
+    (finding,), (drift, steady) = verdict["findings"], verdict["drifts"]
+    texts = [one["text"] for one in (finding["message"], finding["next"], drift["message"])]
+    assert texts == [
+        "2 rows seem to contain a password (2), an AWS key (1)",
+        "revoke it and take it out: a model gives away what it was trained on",
+        "replies are 9 times as long as before (median 1 → 9 words)",
+    ]
+    assert steady["message"] is None
+    assert verdict["notes"][0]["text"].startswith("tuned model not proven, its base is recorded: ")
+    assert read_run(tmp_path / "run.json").verdicts == (told,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from ftgate_testing.fake_provider import CASES, House
 
+from pytest_ftgate.gates.note_kinds import IdentityNote
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.runner.evaluate_gate import evaluate_gate
 from pytest_ftgate.runner.plan import identity_lines
@@ -34,7 +35,8 @@ def test_a_model_that_answers_as_its_base_is_asked_sixty_times_before_it_is_inva
     result = evaluate_gate(tuned.session(), tuned.gate_run())
 
     assert result.verdict.outcome is Outcome.INVALID
-    assert "60 of 60 replies are the base model's" in str(result.verdict.statement)
+    values = result.verdict.statement.values
+    assert (values["reason"], values["agree"]) == (IdentityNote.SAME_BY_HOST, 60)
     assert probes(tuned) == 3 * 60
 
 

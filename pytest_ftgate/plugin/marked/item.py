@@ -239,7 +239,7 @@ class _FunctionRunner:
 
     def comparison(self) -> Comparison:
         """Return the scores of the variant and of its baseline."""
-        from pytest_ftgate.gates.identity import drift_message
+        from pytest_ftgate.gates.identity import drift_note
         from pytest_ftgate.gates.rates import Comparison
         from pytest_ftgate.gates.samples import samples_from_scores
 
@@ -253,7 +253,7 @@ class _FunctionRunner:
         return Comparison(
             self.scores,
             baseline,
-            baseline_drift=drift_message(*samples) if samples else "",
+            baseline_drift=drift_note(*samples) if samples else None,
             shown_baseline=None if compares or is_baseline else of_baseline.get(key),
         )
 
@@ -366,9 +366,8 @@ class FunctionGate:
     def _use_identity(self, identity: IdentityReport) -> str:
         """Keep *identity* for the verdict; return why the variant is invalid, or ""."""
         self._identity = identity
-        if not identity.invalid_reason:
-            return ""
-        return self.state.store(identity.invalid_verdict(self.state.gate_run, self.item.nodeid))
+        invalid = identity.invalid_verdict(self.state.gate_run, self.item.nodeid)
+        return self.state.store(invalid) if invalid else ""
 
     def _score(self) -> str:
         with self.state.session.internal_errors():

@@ -224,6 +224,7 @@ def _templates() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["escape_controls"] = escape_controls
+    environment.filters["note_text"] = note_text
     environment.filters["percent"] = percent
     environment.filters["note_text"] = note_text
     environment.filters["unbroken"] = _keep_rates_together

@@ -21,7 +21,7 @@ from ftgate_testing.reports import (
     report,
 )
 
-from pytest_ftgate.gates.notes import text_note
+from pytest_ftgate.gates.notes import NoteKind, text_note
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import (
     Drift,
@@ -185,7 +185,8 @@ def test_the_first_step_is_that_of_the_terminal_and_links_to_the_documentation()
 
 
 def test_an_address_that_a_verdict_quotes_is_no_link():
-    step = NextStep(StepKind.FIX_TRAINING_DATA, {"remedy": "see https://evil.example/<b>x</b>"})
+    quoted = {"remedy": NoteKind.TEXT, "text": "see https://evil.example/<b>x</b>"}
+    step = NextStep(StepKind.FIX_TRAINING_DATA, quoted)
     page = html_page(report(replace(failing_run().verdicts[0], next=(step,))))
 
     assert "see https://evil.example/&lt;b&gt;x&lt;/b&gt;" in page
@@ -325,8 +326,8 @@ def test_regressed_cases_of_a_marked_function_stand_beside_its_verdict():
 
 def test_what_was_found_in_training_data_is_told_with_its_lines():
     found = Finding(
-        kind="duplicates", severity=Severity.ERROR, message="3 rows stand twice", count=3,
-        lines=(3, 4, 5, 9), next="keep one of each",
+        kind="duplicates", severity=Severity.ERROR, message=text_note("3 rows stand twice"),
+        count=3, lines=(3, 4, 5, 9), next=text_note("keep one of each"),
     )  # fmt: skip
     text = unescape(
         html_page(report(replace(inconclusive_verdict(), gate="data", findings=(found,))))
