@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-#: A value of a note. All of them survive JSON unchanged.
+#: A value of a note, which may be another note too. All of them survive JSON unchanged.
 NoteValue = str | int | float | bool | tuple[str, ...]
 
 
@@ -27,10 +27,10 @@ class Note:
     """
 
     kind: str
-    values: Mapping[str, NoteValue] = field(default_factory=dict)
+    values: Mapping[str, NoteValue | Note] = field(default_factory=dict)
 
 
-def note(kind: str, /, **values: NoteValue) -> Note:
+def note(kind: str, /, **values: NoteValue | Note) -> Note:
     """Return a note of *kind* with its *values*."""
     return Note(str(kind), values)
 

@@ -21,6 +21,7 @@ from pytest_ftgate.reporting.ladder import (
     monitoring_sentences,
 )
 from pytest_ftgate.reporting.next_steps import step_line
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.summary import (
     first_action,
     next_steps,
@@ -179,11 +180,12 @@ def _ladder_section(report: Report) -> Iterator[str]:
             yield f"Ladder of {suite}: {escape_markdown(ladder_sentence(advice))}"
             continue
         detail = escape_markdown(advice_detail(advice))
-        reasons = "".join(f"\n- {escape_markdown(reason.message)}" for reason in advice.reasons)
+        reasons = "".join(f"\n- {escape_markdown(note_text(one.note))}" for one in advice.reasons)
         suite = f"<code>{escape_markdown(advice.suite)}</code>"
         yield f"#### Ladder of {suite}\n\n**{advice.recommendation}**{detail}\n{reasons}"
         yield markdown_table(ladder_table(advice))
-        notes = (frontier_legend(advice), *advice.notes, *monitoring_sentences(advice))
+        texts = map(note_text, advice.notes)
+        notes = (frontier_legend(advice), *texts, *monitoring_sentences(advice))
         if any(notes):
             yield f"<sub>{'<br>'.join(escape_markdown(note) for note in notes if note)}</sub>"
 

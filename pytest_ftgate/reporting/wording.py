@@ -18,6 +18,12 @@ from pytest_ftgate.gates.number_text import (
 
 #: What words a kind has: a template, or what makes them of the values.
 Words = str | Callable[[Mapping[str, Any]], str]
+
+
+def _days(days: float) -> str:
+    return f"{days:,.0f} days" if days >= 2 else f"{days:.1f} days"  # noqa: PLR2004 - 0.2 days
+
+
 #: How a template writes a value, by what stands after the colon: ``{before:percent}``.
 _STYLES: Mapping[str, Callable[[Any], str]] = {
     "percent": percent,
@@ -26,6 +32,7 @@ _STYLES: Mapping[str, Callable[[Any], str]] = {
     "signed": signed_percent,
     "usd": usd,
     "ms": milliseconds,
+    "days": _days,
     "list": ", ".join,
 }
 
@@ -43,7 +50,7 @@ class _Template(Formatter):
 def fill(words: Words, values: Mapping[str, Any]) -> str:
     """Return *words* with *values*.
 
-    A field of a template has a style of Python, such as ``{n:,}``, one of ours (``percent``,
-    ``points``, ``size``, ``signed``, ``usd``, ``ms``, ``list``), or a noun: ``{n:#case}``.
+    A field of a template has a style of Python, such as ``{n:,}``, one of ours, such as
+    ``{rate:percent}``, or a noun: ``{n:#case}``.
     """
     return words(values) if callable(words) else _Template().vformat(words, (), values)

@@ -14,7 +14,9 @@ from ftgate_testing.reports import (
     report,
 )
 
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.reporting.markdown import code_block, escape_markdown, markdown_report
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.results.run import NOT_RUN, NotEvaluated
 
 
@@ -146,14 +148,14 @@ def test_the_ladder_is_told_in_short(advice):
 
     assert "**fine-tune**: lora" in shown
     for reason in advice.reasons:
-        assert f"- {escape_markdown(reason.message)}" in shown
+        assert f"- {escape_markdown(note_text(reason.note))}" in shown
     assert re.search(r"\| lora &#42; +\| fine-tuned +\| 91 % \(89 to 93\) +\|", shown)
 
 
 @pytest.mark.parametrize("nasty", HOSTILE)
 def test_what_stands_in_an_advice_cannot_act(nasty, advice):
     said = HOSTILE[nasty]
-    foul = replace(advice, suite=said, subject=said, variant=said, notes=(said,))
+    foul = replace(advice, suite=said, subject=said, variant=said, notes=(text_note(said),))
     text = outside_of_code(markdown_report(report(advice=(foul,)), 9_000_000))
 
     for mark in ("<script", "<img", "<svg", "</details><", "| a |", "](", " @e", " #1", "<!--"):
