@@ -35,6 +35,7 @@ from pytest_ftgate.reporting.tables import (
     changes_line,
     column_alignment,
     error_groups,
+    error_text,
     outcome_label,
     rank_verdicts,
     source_link,
@@ -258,7 +259,8 @@ def _verdict_command(report: Report, verdict: Verdict, prefix: str) -> str:
 def _error_command(gate: NotEvaluated | FailedTest, what: str, prefix: str) -> str:
     suite, _, name = gate.node.partition("::")
     title = f"{name or suite} {what}"
-    return _command("error", normpath(join(prefix, suite)), 1, title, gate.reason)
+    text = error_text(gate, once=True)
+    return _command("error", normpath(join(prefix, suite)), 1, title, text)
 
 
 def _command(level: str, file: str, line: int, title: str, message: str) -> str:

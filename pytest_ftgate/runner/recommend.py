@@ -16,7 +16,7 @@ from pytest_ftgate.gates.notes import Note, note, text_note
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.recommend.reasons import ReasonKind
-from pytest_ftgate.results.history import SHALLOW, GitError, file_commits, git_output, is_shallow
+from pytest_ftgate.results.history import GitError, file_commits, git_output, require_history
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate
 from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.progress_log import OnProgress
@@ -262,8 +262,7 @@ def git_facts(suite: Suite, today: date) -> GitFacts:
     files = {"prompt": prompts, "cases": {*suite.case_files} - {suite.path}, "suite": {suite.path}}
     folder = suite.path.parent
     try:
-        if is_shallow(folder):
-            return GitFacts(unknown_reason=SHALLOW)
+        require_history(folder)
         since = date.fromordinal(today.toordinal() - _HISTORY_DAYS)
         commits = {
             kind: _changing_commits(folder, since, paths) for kind, paths in files.items() if paths

@@ -13,10 +13,10 @@ from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Verdict
+from pytest_ftgate.plugin.verdicts import PASSED_XFAIL
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.results.collect import CaseSet, collect_suite_run
 from pytest_ftgate.results.run import (
-    PASSED_XFAIL,
     AcceptedPoint,
     Answer,
     CaseRun,

@@ -15,9 +15,10 @@ from ftgate_testing.reports import (
 )
 
 from pytest_ftgate.gates.notes import text_note
+from pytest_ftgate.plugin.verdicts import NOT_RUN
 from pytest_ftgate.reporting.markdown import code_block, escape_markdown, markdown_report
 from pytest_ftgate.reporting.notes import note_text
-from pytest_ftgate.results.run import NOT_RUN, NotEvaluated
+from pytest_ftgate.results.run import NotEvaluated
 
 
 def outside_of_code(text: str) -> str:
