@@ -32,6 +32,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 from ftgate_testing.tickets import EXAMPLE, peft_matrices
 
+from pytest_ftgate import note_text
 from pytest_ftgate.gates.checks import check_drop
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.divergence import evaluate_divergence
@@ -158,7 +159,7 @@ async def print_divergence(suite: Suite, gate: DivergenceGate, asker: Asker) -> 
             continue
         check = verdict.check
         interval = f"{check.low or 0:.3f} to {check.high or 0:.3f}"
-        perplexity = verdict.notes[0].rpartition(": ")[2]
+        perplexity = note_text(verdict.notes[0]).rpartition(": ")[2]
         print(f"{name:8}{check.n:8}{check.after:14.3f}{interval:>18}   {perplexity}", flush=True)
 
 

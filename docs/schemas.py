@@ -24,6 +24,7 @@ PACKAGE = Path(__file__).parents[1] / "pytest_ftgate"
 _SENTENCES = {
     "Verdict": {"headline": "The verdict in one line."},
     "NextStep": {"text": "What to do.", "command": 'The command that does it, or "".'},
+    "Note": {"text": "The note in a sentence, without its full stop."},
     "Advice": {"headline": "The recommendation and what it is about."},
 }
 

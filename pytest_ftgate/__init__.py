@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_ftgate.providers.base import Provider
     from pytest_ftgate.reporting.headlines import headline
     from pytest_ftgate.reporting.next_steps import step_line
+    from pytest_ftgate.reporting.notes import note_text
     from pytest_ftgate.requests.logprobs import Logprobs
     from pytest_ftgate.requests.reply import Reply
     from pytest_ftgate.requests.request import Request, Step, ToolCall
@@ -52,6 +53,7 @@ __all__ = [
     "evaluate",
     "gate",
     "headline",
+    "note_text",
     "step_line",
 ]
 
@@ -81,6 +83,7 @@ _MODULES = {
     "evaluate": "runner.evaluate",
     "gate": "plugin.marked.decorator",
     "headline": "reporting.headlines",
+    "note_text": "reporting.notes",
     "step_line": "reporting.next_steps",
 }
 

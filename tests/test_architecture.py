@@ -76,7 +76,7 @@ PRICE_READERS = {
 EMPTY_WORDS = re.compile(r"manager|helper|utils?(_|$)", re.IGNORECASE)
 
 #: The attributes that hold a finished sentence, and the methods that would take one apart.
-SENTENCES = {"note", "next", "message"}
+SENTENCES = {"next", "message"}
 STRING_METHODS = {
     *("split", "rsplit", "partition", "rpartition", "startswith", "endswith", "removeprefix"),
     *("removesuffix", "replace", "find", "index"),
@@ -96,7 +96,7 @@ COMMON_WORDS = frozenset(
         power prices progress promptfoo proportions ray readers recommend recorded references
         regressions repair reporter reports resampling result results rows rule rules runner
         scaffold scoring selection sequential served settings source sqlite state stats structured
-        summary table tables text transformers ungated usage weights writers yaml
+        summary table tables text transformers ungated usage weights wording writers yaml
         """,
     )
 )

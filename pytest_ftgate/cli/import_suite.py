@@ -15,8 +15,6 @@ from jinja2 import TemplateError
 
 from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.errors import ConfigurationError, SuiteError
-from pytest_ftgate.gates.feasibility import with_default_limits
-from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.number_text import quantity
 from pytest_ftgate.readers.datasets import read_import
 from pytest_ftgate.readers.imported_suite import (
@@ -28,6 +26,7 @@ from pytest_ftgate.readers.imported_suite import (
 )
 from pytest_ftgate.readers.yaml import read_yaml
 from pytest_ftgate.reporting.text import escape_controls, wrap_lines
+from pytest_ftgate.runner.feasibility import check_feasibility, with_limits
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.providers import provider_keys, provider_spec, reads_key
 from pytest_ftgate.suite.templates import (
@@ -107,7 +106,7 @@ def _errors(path: Path, writer: _Writer) -> list[str]:
     for is_last in (False, True):
         try:
             suite = load_suite(path.absolute(), path.absolute().parent)
-            check_feasibility(with_default_limits(suite, {}))
+            check_feasibility(with_limits(suite, {}))
         except SuiteError as error:
             if is_last or writer.has_thresholds:
                 return [str(one) for one in error.errors]

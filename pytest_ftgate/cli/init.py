@@ -46,11 +46,12 @@ from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.gates.checks import highest_minimum
 from pytest_ftgate.gates.measures import guess_rate
 from pytest_ftgate.gates.number_text import quantity
-from pytest_ftgate.gates.power import coarse_limit_note, default_limit, default_limit_problem
+from pytest_ftgate.gates.power import coarse_limit_notes, default_limit, default_limit_problem
 from pytest_ftgate.gates.regressions import find_regressions, flips
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
 from pytest_ftgate.readers.answer_rows import Columns
+from pytest_ftgate.reporting.notes import note_text, notes_text
 from pytest_ftgate.reporting.text import line_width, one_line, shorten
 from pytest_ftgate.runner.file_suite import json_lines
 from pytest_ftgate.runner.session import Session, full_look
@@ -377,10 +378,10 @@ def _unmeasured_limits(suite: Suite, gate: Gate) -> Limits:
     """Return the limits of *gate* before any case is measured: the drop that its cases can show."""
     limit, count = default_limit(suite, gate), len(gate.evaluated_cases(suite.cases))
     if limit is None:
-        problem = default_limit_problem(suite, gate).partition(";")[0]
+        problem = note_text(default_limit_problem(suite, gate)[0])
         return Limits(_A_GUESS, "a guess: the first run shows what to write", problem)
-    note = coarse_limit_note(suite, gate, limit)
-    drop = note or f"the smallest that {quantity(count, 'case')} can show"
+    coarse = notes_text(coarse_limit_notes(suite, gate, limit))
+    drop = coarse or f"the smallest that {quantity(count, 'case')} can show"
     return Limits(drop=f"max_drop: {limit:g} by default: {drop}")
 
 

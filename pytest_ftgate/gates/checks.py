@@ -28,7 +28,7 @@ from pytest_ftgate.gates.figures import (
     rate_figure,
     sample_rate,
 )
-from pytest_ftgate.gates.number_text import percent, unsigned_points
+from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.samples import Samples, align, same_replies
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.stats.graded import GroupLosses, needed_for_distance
@@ -103,29 +103,36 @@ def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
     answered = before.has_reply & after.has_reply
     n, missing = int(answered.sum()), int((~answered).sum())
     if n < 2:  # noqa: PLR2004 - one case shows nothing about a population
-        note = f"{n} of {n + missing} cases can be compared"
+        few = note(NoteKind.FEW_PAIRS, n=n, of=n + missing)
         return Check(
             kind=kind, against=against, outcome=Outcome.INCONCLUSIVE, limit=margin, n=n,
-            after=after.mean, before=before.mean, missing=missing, note=note,
+            after=after.mean, before=before.mean, missing=missing, notes=(few,),
         )  # fmt: skip
     pairs = pairing(before.select(answered), after.select(answered))
     check = replace(_drop_check(pairs, margin, levels), kind=kind, against=against, missing=missing)
     is_complete = levels.last and missing <= MAX_MISSING_SHARE * len(after)
     if pairs.before == pairs.after == 0.0:
-        note = "nothing is right on either side, so the cases show nothing"
-        return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
+        return uninformative(check, note(NoteKind.NOTHING_RIGHT))
     # Equal replies are no proof while others are to come: those may still differ.
     if is_complete and same_replies(before, after):
         return replace(check, outcome=Outcome.PASSED, is_unchanged=True)
     # A shown improvement shows that the cases can separate good replies from bad ones.
     if pairs.before - margin <= guess_rate and (check.low or 0.0) <= 0.0:
-        note = f"{against} is at {percent(pairs.before)}, so a drop from it cannot show"
-        return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
+        return uninformative(check, note(NoteKind.AT_CHANCE, against=against, before=pairs.before))
     if missing:
         return _drop_with_missing(check, before, after, levels, pairing)
     if check.outcome is not Outcome.PASSED and levels.last:
         check = replace(check, shown_limit=_shown_limit(pairs, levels, guess_rate))
     return _with_needs(check, pairs)
+
+
+def uninformative(check: Check, why: Note) -> Check:
+    """Return *check* as one that cannot decide; *why* is the note on it."""
+    return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, notes=(why,))
+
+
+def _few_groups(groups: int) -> Note:
+    return note(NoteKind.FEW_GROUPS, n=groups, needed=MIN_GROUPS)
 
 
 def _shown_limit(pairs: PairedCounts, levels: Levels, guess_rate: float) -> float | None:
@@ -193,12 +200,11 @@ def _detectable_drop(pairs: PairedCounts, margin: float, levels: Levels) -> floa
 def _with_needs(check: Check, pairs: PairedCounts) -> Check:
     """Return *check* with its note, and with what would settle it if it is inconclusive."""
     if check.outcome is Outcome.PASSED and (check.p_fail or 1.0) <= check.alarm:
-        return replace(check, note="a real drop, but smaller than the limit")
+        return replace(check, notes=(note(NoteKind.SMALL_DROP),))
     if check.outcome is not Outcome.INCONCLUSIVE:
         return check
     if pairs.groups is not None and pairs.groups < MIN_GROUPS:
-        note = f"{pairs.groups} groups of related cases; at least {MIN_GROUPS} are needed"
-        return replace(check, note=note)
+        return replace(check, notes=(_few_groups(pairs.groups),))
     check = replace(
         check, certifiable=_certifiable_margin(pairs), needed=_needed_for_drop(pairs, check)
     )
@@ -215,12 +221,10 @@ def _with_needed_groups(check: Check, whole: GroupLosses | None) -> Check:
     if smallest <= check.limit:
         return check
     times = whole.times_needed(check.limit, check.miss)
-    note = (
-        f"{whole.groups} groups of related cases; a limit of {unsigned_points(check.limit)} points "
-        f"takes {ceil(whole.groups * times)}, since whole groups may break"
-    )
+    groups = ceil(whole.groups * times)
+    few = note(NoteKind.WHOLE_GROUPS, n=whole.groups, limit=check.limit, needed=groups)
     needed = ceil(check.n * (times - 1.0))
-    return replace(check, note=note, needed=max(check.needed or 0, needed))
+    return replace(check, notes=(few,), needed=max(check.needed or 0, needed))
 
 
 def _certifiable_margin(pairs: PairedCounts) -> float | None:
@@ -286,12 +290,13 @@ def _drop_with_missing(
 
     The outcome must be the same with all missing replies as regressions, and as improvements.
     """
-    check = replace(check, note=f"{check.missing:,} of {len(after):,} cases brought no reply")
+    missing = note(NoteKind.MISSING, missing=check.missing, of=len(after))
+    check = replace(check, notes=(missing,))
     if check.missing > MAX_MISSING_SHARE * len(after):
         return replace(check, outcome=Outcome.INCONCLUSIVE)
     if _missing_unevenly(before, after):
-        note = f"{check.note}, far more on one side than on the other"
-        return replace(check, outcome=Outcome.INCONCLUSIVE, note=note)
+        uneven = replace(missing, kind=NoteKind.MISSING_UNEVENLY)
+        return replace(check, outcome=Outcome.INCONCLUSIVE, notes=(uneven,))
     outcomes = {
         drop_outcome(
             pairing(before.impute_missing(1.0 - value), after.impute_missing(value)),
@@ -302,7 +307,8 @@ def _drop_with_missing(
     }
     if outcomes == {check.outcome}:
         return check
-    return replace(check, outcome=Outcome.INCONCLUSIVE, note=f"{check.note}; they could turn it")
+    open_ = replace(missing, kind=NoteKind.MISSING_COULD_TURN)
+    return replace(check, outcome=Outcome.INCONCLUSIVE, notes=(open_,))
 
 
 def _missing_unevenly(before: Samples, after: Samples) -> bool:
@@ -333,15 +339,14 @@ def check_minimum(
     answered = after.select(after.has_reply)
     n, missing = len(answered), len(after) - len(answered)
     if n < 2:  # noqa: PLR2004 - as for a drop
-        note = f"{n} of {len(after)} cases brought a reply"
+        few = note(NoteKind.TOO_FEW_REPLIES, n=n, of=len(after))
         figure = rate_figure(after)
-        return check_of_figure(figure, CheckKind.MINIMUM, minimum, effective=0.0, note=note)
+        return check_of_figure(figure, CheckKind.MINIMUM, minimum, effective=0.0, notes=(few,))
     rate = rating(answered)
-    note = f"{missing:,} of {len(after):,} cases brought no reply" if missing else ""
-    check = replace(_minimum_check(rate, minimum, levels), missing=missing, note=note)
+    notes = (note(NoteKind.MISSING, missing=missing, of=len(after)),) * bool(missing)
+    check = replace(_minimum_check(rate, minimum, levels), missing=missing, notes=notes)
     if rate.groups is not None and rate.groups < MIN_GROUPS:
-        note = f"{rate.groups} groups of related cases; at least {MIN_GROUPS} are needed"
-        return replace(check, note=note)
+        return replace(check, notes=(_few_groups(rate.groups),))
     outcome = _minimum_outcome(after, minimum, levels, rating)
     needed = _needed_for_minimum(rate, check) if outcome is Outcome.INCONCLUSIVE else None
     holds = outcome is Outcome.PASSED
@@ -357,8 +362,7 @@ def inconclusive_at_chance(check: Check, guess_rate: float) -> Check:
     if check.outcome is not Outcome.PASSED or check.limit >= guess_rate:
         is_below = check.shown_limit is not None and check.shown_limit < guess_rate
         return replace(check, shown_limit=None) if is_below else check
-    note = f"guessing is right in {percent(guess_rate)}, so this minimum shows nothing"
-    return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
+    return uninformative(check, note(NoteKind.GUESSED, rate=guess_rate))
 
 
 def _shown_minimum(rate: MeanScore, levels: Levels) -> float | None:
@@ -422,7 +426,7 @@ def _needed_for_minimum(rate: MeanScore, check: Check) -> int | None:
 
 
 def check_point(check: Check) -> Check:
-    """Return *check* as decided by a plain threshold, with its chance flip rate in the note."""
+    """Return *check* as decided by a plain threshold, with a note on its chance flip rate."""
     if check.missing > MAX_MISSING_SHARE * (check.n + check.missing) or check.effective < 1:
         return check
     if check.before == check.after == 0.0:
@@ -431,11 +435,10 @@ def check_point(check: Check) -> Check:
         within = check.after >= check.limit - ROUNDING
     else:
         within = check.after - check.before >= -check.limit - ROUNDING
-    flips = f"two runs like this one disagree {percent(chance_flip_rate(check))} of the time"
     outcome = Outcome.PASSED if within else Outcome.FAILED
-    note = "; ".join(filter(None, (check.note, f"plain threshold: {flips}")))
+    notes = (*check.notes, note(NoteKind.PLAIN_THRESHOLD, flips=chance_flip_rate(check)))
     shown = None if within else _point_limit(check)
-    return replace(check, outcome=outcome, method="point", note=note, shown_limit=shown)
+    return replace(check, outcome=outcome, method="point", notes=notes, shown_limit=shown)
 
 
 def _point_limit(check: Check) -> float:

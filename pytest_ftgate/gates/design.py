@@ -8,7 +8,6 @@ from hashlib import sha256
 from math import ceil
 from statistics import NormalDist
 
-from pytest_ftgate.gates.number_text import quantity
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.suite.model import Case, Gate, Suite
@@ -284,10 +283,9 @@ class Design:
         return self.units < self.n and len({*self.weights}) == 1 and not self.is_graded
 
     @property
-    def description(self) -> str:
-        """The number of cases, with the number of independent ones if it is smaller."""
-        related = f" ({self.units} unrelated ones)" if self.units < self.n else ""
-        return quantity(self.n, "case") + related
+    def counts(self) -> dict[str, int]:
+        """The number of cases, and the number of independent ones if it is smaller, else 0."""
+        return {"cases": self.n, "unrelated": self.units if self.units < self.n else 0}
 
     @property
     def is_plain(self) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pytest_ftgate.adapters.chat_template import SERVED_SCALE_FACT, TEMPLATE_FACT
 from pytest_ftgate.adapters.lora import scale_of_file
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.number_text import percent
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
@@ -92,7 +93,7 @@ def with_endings(
     endings = dict(ending_causes(before, after, tuned=variant is not None and variant.tuned))
     steps = tuple(cause_steps(verdict.outcome, endings.values()))
     if not steps:
-        return replace(verdict, notes=(*endings.values(), *verdict.notes))
+        return replace(verdict, notes=(*map(text_note, endings.values()), *verdict.notes))
     explained = endings.keys() != {Cause.CUT_OFF}
     others = (s for s in verdict.next if not (explained and s.kind is StepKind.FIX_FORMAT))
     return replace(verdict, next=(*steps, *others))

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_FOR_COST
 from pytest_ftgate.gates.figures import check_of_figure, mean_figure
 from pytest_ftgate.gates.next_steps import gate_place, limit_steps
-from pytest_ftgate.gates.number_text import percent, quantity, round_up
+from pytest_ftgate.gates.notes import Note, NoteKind, note
+from pytest_ftgate.gates.number_text import round_up
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.usage import interval_outcome
@@ -35,7 +36,7 @@ def evaluate_divergence(
         statement=Statement(StatementKind.USAGE if known else StatementKind.NO_REPLIES),
         gated=gate.max_kl is not None,
         checks=(replace(check, outcome=outcome),) if known else (),
-        notes=(*_notes([found for _, found in known]), *([check.note] if check.note else [])),
+        notes=(*_notes([found for _, found in known]), *check.notes),
     )
     return replace(verdict, next=tuple(_next_steps(suite, gate, verdict)))
 
@@ -50,14 +51,14 @@ def _check(gate: DivergenceGate, known: Sequence[tuple[Case, Divergence]], missi
         figure, CheckKind.MEAN, gate.max_kl or 0.0, units=figure.units, missing=missing
     )
     if figure.units < MIN_CASES_FOR_COST:
-        what = quantity(figure.units, "unrelated reply")
-        return replace(check, note=f"{what}; at least {MIN_CASES_FOR_COST} are needed")
+        few = note(NoteKind.FEW_REPLIES, n=figure.units, needed=MIN_CASES_FOR_COST)
+        return replace(check, notes=(few,))
     if missing > MAX_MISSING_SHARE * (len(known) + missing):
-        return replace(check, note=f"{quantity(missing, 'reply')} of the base not compared")
+        return replace(check, notes=(note(NoteKind.NOT_COMPARED, n=missing),))
     return replace(check, outcome=interval_outcome(check.low, check.high, check.limit))
 
 
-def _notes(divergences: Sequence[Divergence]) -> Iterator[str]:
+def _notes(divergences: Sequence[Divergence]) -> Iterator[Note]:
     """Yield the perplexity of the base's replies, and what the figures leave out."""
     tokens = sum(found.tokens for found in divergences)
     if not tokens:
@@ -66,13 +67,10 @@ def _notes(divergences: Sequence[Divergence]) -> Iterator[str]:
         perplexity(sum(values), tokens)
         for values in zip(*((f.base_logprob, f.logprob) for f in divergences), strict=True)
     )
-    yield f"perplexity of the base's own replies: {before:.3g} → {after:.3g} ({tokens:,} tokens)"
+    yield note(NoteKind.PERPLEXITY, before=before, after=after, tokens=tokens)
     left_out = sum(found.left_out for found in divergences) / tokens
     if left_out:
-        yield (
-            f"a lower bound: only the {TOP_TOKENS} likeliest tokens of each model are known, and "
-            f"{percent(left_out)} of the base's probability is compared as one"
-        )
+        yield note(NoteKind.LOWER_BOUND, top=TOP_TOKENS, left_out=left_out)
 
 
 def _next_steps(suite: Suite, gate: DivergenceGate, verdict: Verdict) -> Iterator[NextStep]:

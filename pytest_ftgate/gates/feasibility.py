@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from math import ceil, log
 from statistics import NormalDist
 
-from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.gates.design import (
     CONFIDENCE,
     MIN_CASES_FOR_COST,
@@ -19,8 +18,8 @@ from pytest_ftgate.gates.design import (
     Design,
     design_of,
 )
+from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.scoring.sandbox import can_sandbox
-from pytest_ftgate.settings import docs_page
 from pytest_ftgate.stats import EXACT_BELOW
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
@@ -35,11 +34,13 @@ from pytest_ftgate.suite.model import Case, Gate, Suite
 
 #: The number of skills that a message names.
 _MAX_NAMED = 3
+#: Why no replies can pass a gate, and what to write: errors join them by semicolons.
+Problem = tuple[Note, ...]
 #: The quantiles of latency that gates limit.
 _P50, _P95 = 0.5, 0.95
 
 
-def rate_problems(suite: Suite, gate: RateGate) -> Iterable[str]:
+def rate_problems(suite: Suite, gate: RateGate) -> Iterator[Problem]:
     """Yield why no replies could pass an accuracy or a format gate."""
     if gate.evidence == "point":
         return
@@ -57,55 +58,44 @@ def rate_problems(suite: Suite, gate: RateGate) -> Iterable[str]:
         yield from _minimum_problem(gate.min, design)
 
 
-def _macro_f1_problems(suite: Suite, gate: RateGate, design: Design) -> Iterable[str]:
+def _macro_f1_problems(suite: Suite, gate: RateGate, design: Design) -> Iterator[Problem]:
     """Yield why no replies could pass a gate on macro-F1."""
     labels = [case.expected_label(suite.labels) for case in gate.evaluated_cases(suite.cases)]
     pairs = {(name, unit) for name, unit in zip(labels, design.groups, strict=True) if name}
     shortage = macro_f1_shortage(pairs)
     if shortage:
-        yield f"{shortage}; add cases, or write metric: accuracy"
+        yield shortage, note(NoteKind.F1_REMEDY)
         return
     rarest, fewest, count = _rarest_label(pairs)
-    cases = f"{fewest} cases of {rarest} among {count} labels"
     # All losses may lie in the rarest label, where the fewest cases show them.
     square = _squared_quantile(design.miss)
     least = square / (square + count * fewest)
     smallest = _round_up(least)
-    limits = (
-        ("max_drop", gate.max_drop or 1.0, smallest, "the same"),
-        ("min", 1.0 - (gate.min or 0.0), 1.0 - smallest, "right"),
-    )
-    for key, limit, possible, reply in limits:
+    for kind, declared, limit, possible in (
+        (NoteKind.F1_DROP_NEVER_SHOWN, gate.max_drop, gate.max_drop or 1.0, smallest),
+        (NoteKind.F1_MINIMUM_NEVER_SHOWN, gate.min, 1.0 - (gate.min or 0.0), 1.0 - smallest),
+    ):
         if limit < least:
-            yield (
-                f"{key}: {getattr(gate, key):g} can never be shown with {cases}, even if every "
-                f"reply is {reply}; {_cases_of_each_label(limit, count, design.miss)}"
-                f"{key}: {possible:g}"
-            )
+            needed = ceil(_min_cases_for_drop(limit, design.miss) / count) if limit > 0.0 else 0
+            found = {"cases": fewest, "labels": count, "needed": needed}
+            limits = {"limit": declared or 0.0, "possible": possible}
+            yield (note(kind, label=rarest, **found, **limits),)
 
 
-def _cases_of_each_label(limit: float, count: int, miss: float) -> str:
-    """Return what shows that *count* labels lose less than *limit*; "" if nothing does."""
-    needed = ceil(_min_cases_for_drop(limit, miss) / count) if limit > 0.0 else 0
-    return f"it takes {needed} cases of each label, or " if needed else ""
-
-
-def macro_f1_shortage(cases: Iterable[tuple[str, int]]) -> str:
-    """Return why there are too few unrelated cases for macro-F1, or "".
+def macro_f1_shortage(cases: Iterable[tuple[str, int]]) -> Note | None:
+    """Return why there are too few unrelated cases for macro-F1, or None.
 
     *cases* are the expected label and the number of the group of each case.
     """
     pairs = {*cases}
     units = len({unit for _, unit in pairs})
     if units < MIN_CASES_FOR_F1:
-        return f"macro-F1 takes {MIN_CASES_FOR_F1} unrelated cases, and {units} expect a label"
-    rarest, fewest, count = _rarest_label(pairs)
-    if fewest < MIN_CASES_PER_LABEL:
-        return (
-            f"macro-F1 takes {MIN_CASES_PER_LABEL} unrelated cases of each expected label, which "
-            f"is {count * MIN_CASES_PER_LABEL} for {count} labels, and {rarest} has {fewest}"
-        )
-    return ""
+        return note(NoteKind.F1_CASES, needed=MIN_CASES_FOR_F1, n=units)
+    label, n, labels = _rarest_label(pairs)
+    if n < MIN_CASES_PER_LABEL:
+        needed = {"needed": MIN_CASES_PER_LABEL, "all": labels * MIN_CASES_PER_LABEL}
+        return note(NoteKind.F1_LABEL, **needed, labels=labels, label=label, n=n)
+    return None
 
 
 def _rarest_label(pairs: Iterable[tuple[str, int]]) -> tuple[str, int, int]:
@@ -115,7 +105,7 @@ def _rarest_label(pairs: Iterable[tuple[str, int]]) -> tuple[str, int, int]:
     return rarest, counts[rarest], len(counts)
 
 
-def skill_problems(suite: Suite, gate: ForgettingGate) -> Iterable[str]:
+def skill_problems(suite: Suite, gate: ForgettingGate) -> Iterator[Problem]:
     """Yield why no replies to the skill cases could pass the gate."""
     yield from _skill_margin_problems(gate)
     design = design_of(suite, gate)
@@ -138,18 +128,9 @@ def smallest_limit(design: Design) -> float:
     return smallest_uneven_limit(design)
 
 
-def _few_groups_problem(design: Design) -> Iterable[str]:
+def _few_groups_problem(design: Design) -> Iterator[Problem]:
     if design.units < min(MIN_GROUPS, design.n):
-        yield f"{design.description} show nothing; it takes {MIN_GROUPS} groups of related cases"
-
-
-def _needed_for_limit(design: Design, limit: float) -> str:
-    """Return what it takes to show *limit*: cases, and groups of them."""
-    cases = _cases_for_limit(design, limit)
-    if design.units == design.n:
-        return f"it takes {cases} cases"
-    groups = ceil(cases * design.units / design.n)
-    return f"it takes {groups} groups like these ({cases} cases)"
+        yield (note(NoteKind.GROUPS_SHOW_NOTHING, **design.counts, needed=MIN_GROUPS),)
 
 
 def _cases_for_limit(design: Design, limit: float) -> int:
@@ -176,17 +157,18 @@ def _squared_quantile(miss: float) -> float:
     return NormalDist().inv_cdf(1 - miss) ** 2
 
 
-def _drop_problem(margin: float, design: Design) -> Iterable[str]:
+def _drop_problem(margin: float, design: Design) -> Iterator[Problem]:
     smallest = smallest_limit(design)
     if smallest > margin:
-        yield (
-            f"max_drop: {margin:g} can never be shown with {design.description}, even if every "
-            f"reply is the same; {_needed_for_limit(design, margin)}, or max_drop: "
-            f"{_round_up(smallest):g}"
-        )
+        needed = _cases_for_limit(design, margin)
+        is_grouped = design.units < design.n
+        groups = ceil(needed * design.units / design.n) if is_grouped else 0
+        limits = {"limit": margin, "possible": _round_up(smallest)}
+        counts = {**design.counts, "needed": needed, "groups": groups}
+        yield (note(NoteKind.DROP_NEVER_SHOWN, **limits, **counts),)
 
 
-def _skill_margin_problems(gate: ForgettingGate) -> Iterable[str]:
+def _skill_margin_problems(gate: ForgettingGate) -> Iterator[Problem]:
     """Yield the skills and families that have too few cases for their required margin."""
     counts = Counter[SkillPart](("skill", str(case.skill)) for case in gate.cases)
     counts.update(
@@ -202,40 +184,34 @@ def _skill_margin_problems(gate: ForgettingGate) -> Iterable[str]:
     for margin, skills in skills_by_margin.items():
         needed = _min_cases_for_drop(margin, MISS)
         smallest = square / (square + min(counts[skill] for skill in skills))
-        named = ", ".join(f"{part[1]} ({counts[part]})" for part in skills[:_MAX_NAMED])
-        more = f" and {len(skills) - _MAX_NAMED} more" if len(skills) > _MAX_NAMED else ""
-        yield (
-            f"a loss of {margin:g} can never be ruled out in {named}{more}, "
-            f"even if every reply is the same; it takes {needed} cases of a skill, or a "
-            f"margin of {_round_up(smallest):g}"
-        )
+        named = tuple(f"{part[1]} ({counts[part]})" for part in skills[:_MAX_NAMED])
+        more = max(0, len(skills) - _MAX_NAMED)
+        limits = {"limit": margin, "possible": _round_up(smallest)}
+        yield (note(NoteKind.MARGIN_NEVER_SHOWN, skills=named, more=more, needed=needed, **limits),)
 
 
-def latency_problems(gate: LatencyGate, n: int) -> Iterable[str]:
+def latency_problems(gate: LatencyGate, n: int) -> Iterator[Problem]:
     """Yield why *n* cases could not bound the latency."""
     if n < min_latency_cases(gate):
-        quantile = "the 95th percentile" if gate.max_p95_ms is not None else "a median"
-        yield f"{n} cases can never bound {quantile}; it takes {min_latency_cases(gate)}"
+        is_p95 = gate.max_p95_ms is not None
+        kind = NoteKind.P95_NEVER_BOUND if is_p95 else NoteKind.MEDIAN_NEVER_BOUND
+        yield (note(kind, n=n, needed=min_latency_cases(gate)),)
 
 
-def cost_problems(suite: Suite, gate: CostGate) -> Iterable[str]:
+def cost_problems(suite: Suite, gate: CostGate) -> Iterator[Problem]:
     """Yield why the cases could not bound the mean price of a request."""
     flat = all(variant.tariff.per_1k is not None for variant in suite.variants.values())
     design = design_of(suite, gate)
     if design.units < MIN_CASES_FOR_COST and not flat:
-        needed = f"it takes {MIN_CASES_FOR_COST} unrelated ones"
-        yield f"{design.description} can never bound a mean price; {needed}"
+        yield (note(NoteKind.PRICE_NEVER_BOUND, **design.counts, needed=MIN_CASES_FOR_COST),)
 
 
-def divergence_problems(suite: Suite, gate: DivergenceGate) -> Iterable[str]:
+def divergence_problems(suite: Suite, gate: DivergenceGate) -> Iterator[Problem]:
     """Yield why the cases could not bound the divergence from the base."""
     cases = gate.evaluated_cases(suite.cases)
     units = len({case.group or f"\0{case.id}" for case in cases})
     if gate.max_kl is not None and units < MIN_CASES_FOR_COST:
-        yield (
-            f"{units} unrelated cases can never bound max_kl; it takes {MIN_CASES_FOR_COST}: write "
-            "prompts: skills, or add cases"
-        )
+        yield (note(NoteKind.DIVERGENCE_NEVER_BOUND, n=units, needed=MIN_CASES_FOR_COST),)
 
 
 def min_latency_cases(gate: LatencyGate) -> int:
@@ -248,7 +224,7 @@ def min_cases_for_quantile(share: float) -> int:
     return ceil(log((1 - CONFIDENCE) / 2) / log(share))
 
 
-def _minimum_problem(minimum: float, design: Design) -> Iterable[str]:
+def _minimum_problem(minimum: float, design: Design) -> Iterator[Problem]:
     if design.units < design.n:
         # A rate of related cases has the test of graded scores.
         design = replace(design, is_graded=True)
@@ -259,11 +235,8 @@ def _minimum_problem(minimum: float, design: Design) -> Iterable[str]:
         cases = _cases_for_limit(design, 1.0 - minimum) if minimum < 1 else 0
         if design.is_plain and minimum < 1:
             cases = ceil(log(design.miss) / log(minimum))
-        needed = f"it takes {cases} cases, or " if cases else ""
-        yield (
-            f"min: {minimum:g} can never be shown with {design.description}, even if every reply "
-            f"is right; {needed}min: {int(highest * 100) / 100:g}"
-        )
+        limits = {"limit": minimum, "possible": int(highest * 100) / 100}
+        yield (note(NoteKind.MINIMUM_NEVER_SHOWN, **limits, **design.counts, needed=cases),)
 
 
 def _round_up(share: float) -> float:
@@ -271,37 +244,20 @@ def _round_up(share: float) -> float:
     return ceil(share * 100) / 100
 
 
-def gate_error(suite: Suite, gate: Gate, message: str) -> Diagnostic:
-    """Return the error *message* at the key of *gate*, with the address of its reference."""
-    if gate.function:  # its mark has no key, and its line already identifies it
-        return Diagnostic(suite.name, gate.line, message)
-    address = docs_page("reference/suite-keys", f"gates-{gate.kind}")
-    return Diagnostic(suite.name, gate.line, f"{gate.kind}: {message}", address)
-
-
 def with_default_limits(suite: Suite, accepted_limits: Mapping[str, float]) -> Suite:
     """Return *suite* with a limit for each gate that declares none: what its cases can show.
 
-    A gate with a minimum and too few cases for a limit has none. A limit in *accepted_limits*, by
-    the name of the gate, stays until another run is accepted, unless the cases of today show a
-    smaller one.
-
-    Raises:
-        SuiteError: a gate without a minimum has too few cases for a limit.
+    A gate with too few cases for a limit has none. A limit in *accepted_limits*, by the name of
+    the gate, stays until another run is accepted, unless the cases of today show a smaller one.
     """
-    if all(gate.max_drop is not None or not gate.limits_drop for gate in suite.gates.values()):
+    if not any(map(_lacks_limit, suite.gates.values())):
         return suite
     # Imports SciPy, which a suite with limits of its own does not need until a verdict.
-    from pytest_ftgate.gates.power import (
-        MAX_DEFAULT_LIMIT,
-        default_limit,
-        default_limit_problem,
-    )
+    from pytest_ftgate.gates.power import MAX_DEFAULT_LIMIT, default_limit
 
-    gates, errors = dict(suite.gates), list[Diagnostic]()
+    gates = dict(suite.gates)
     for kind, gate in gates.items():
-        is_open = gate.limits_drop and gate.max_drop is None
-        if not is_open or not isinstance(gate, RateGate | ForgettingGate):
+        if not _lacks_limit(gate) or not isinstance(gate, RateGate | ForgettingGate):
             continue
         limit, accepted = default_limit(suite, gate), accepted_limits.get(gate.name)
         can_show = accepted is not None and accepted >= smallest_limit(design_of(suite, gate))
@@ -309,11 +265,20 @@ def with_default_limits(suite: Suite, accepted_limits: Mapping[str, float]) -> S
             limit = min(accepted, limit or accepted)
         if limit is not None:
             gates[kind] = replace(gate, max_drop=limit, has_default_limit=True)
-        elif gate.min is None:
-            errors.append(gate_error(suite, gate, default_limit_problem(suite, gate)))
-    if errors:
-        raise SuiteError(suite.name, errors)
     return replace(suite, gates=gates)
+
+
+def _lacks_limit(gate: Gate) -> bool:
+    return gate.limits_drop and gate.max_drop is None
+
+
+def missing_limits(suite: Suite) -> Iterator[tuple[Gate, Problem]]:
+    """Yield the gates with neither a minimum nor a limit, and why they have no default limit."""
+    for gate in suite.gates.values():
+        if _lacks_limit(gate) and gate.min is None:
+            from pytest_ftgate.gates.power import default_limit_problem  # imports SciPy
+
+            yield gate, default_limit_problem(suite, gate)
 
 
 def exclude_unrunnable_skills(suite: Suite) -> Suite:
@@ -328,13 +293,8 @@ def exclude_unrunnable_skills(suite: Suite) -> Suite:
     excluded = sorted({str(case.skill) for case in gate.cases if _needs_sandbox(case)})
     if not excluded or not runnable:
         return suite
-    note = (
-        f"left out: {', '.join(excluded)}, "
-        "since the code of a model cannot be sandboxed on this machine"
-    )
-    return replace(
-        suite, gates={**suite.gates, gate.kind: replace(gate, cases=runnable, exclusion_note=note)}
-    )
+    gate = replace(gate, cases=runnable, excluded_skills=tuple(excluded))
+    return replace(suite, gates={**suite.gates, gate.kind: gate})
 
 
 def _needs_sandbox(case: Case) -> bool:

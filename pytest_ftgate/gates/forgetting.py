@@ -13,7 +13,7 @@ from pytest_ftgate.gates.design import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.diagnosis import with_endings
 from pytest_ftgate.gates.format_errors import skill_drifts
 from pytest_ftgate.gates.next_steps import blocking_checks, limit_steps
-from pytest_ftgate.gates.number_text import counted
+from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
 from pytest_ftgate.gates.regressions import Regressions, find_regressions, flips, interleave
 from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.skills import (
@@ -28,7 +28,6 @@ from pytest_ftgate.gates.skills import (
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.thoughts import drift_fields, no_answer_notes
 from pytest_ftgate.gates.verdict import (
-    UNCHANGED,
     Check,
     CheckKind,
     Flip,
@@ -301,55 +300,51 @@ def _is_trustworthy(check: Check) -> bool:
 
 def _notes(
     suite: Suite, gate: ForgettingGate, comparison: SkillComparison, result: _ModeResult
-) -> Iterator[str]:
+) -> Iterator[Note]:
     of_variant, _ = comparison.scores[result.check.under]
     if result.check.is_unchanged:
-        yield UNCHANGED
-    if result.check.note:
-        yield result.check.note
+        yield note(NoteKind.UNCHANGED)
+    yield from result.check.notes
     uninformative = [
         part.name
         for part in result.slices
         if part.kind == "skill" and part.state == "uninformative"
     ]
     if uninformative:
-        names = ", ".join(uninformative)
-        yield f"the base is too weak in {names} to show a loss there"
+        yield note(NoteKind.WEAK_BASE, skills=tuple(uninformative))
     yield from _case_notes(gate, comparison.choices, of_variant)
     contamination = comparison.contamination
     if contamination is not None:
-        stands = counted(contamination.leaked, "skills case", "stands", "stand")
-        yield (
-            f"{stands} in {contamination.file} (line {contamination.line}: "
-            f"{contamination.first_case}) and {'is' if contamination.leaked == 1 else 'are'} left "
-            "out: what was trained on shows no forgetting"
+        yield note(
+            NoteKind.TRAINED_ON,
+            n=contamination.leaked,
+            file=contamination.file,
+            line=contamination.line,
+            first=contamination.first_case,
         )
-    if gate.exclusion_note:
-        yield gate.exclusion_note
+    if gate.excluded_skills:
+        yield note(NoteKind.NO_SANDBOX, skills=gate.excluded_skills)
     scores, base = comparison.scores[result.check.under]
     yield from no_answer_notes(base, scores)
-    yield from (drift.message for drift in skill_drifts(base, scores) if drift.message)
+    yield from (text_note(drift.message) for drift in skill_drifts(base, scores) if drift.message)
     yield from _format_loss_note(suite, comparison, result)
 
 
 def _case_notes(
     gate: ForgettingGate, choices: Sequence[LevelChoice], scores: VariantScores
-) -> Iterator[str]:
+) -> Iterator[Note]:
     """Yield the levels of the cases, what they cannot show, and the correction for guesses."""
     if choices:
-        yield levels_note(choices)
-    yield from limit_notes(choices)
+        yield text_note(levels_note(choices))
+    yield from map(text_note, limit_notes(choices))
     guessed = guess_share(case for case in scores.cases if gate.weight(str(case.skill)))
     if guessed:
-        yield (
-            "limits are corrected for lucky guesses, which would be right in "
-            f"{100 * guessed:.0f} % of the cases and hide as many of the losses"
-        )
+        yield note(NoteKind.GUESSES, share=float(guessed))
 
 
 def _format_loss_note(
     suite: Suite, comparison: SkillComparison, result: _ModeResult
-) -> Iterator[str]:
+) -> Iterator[Note]:
     """Yield the number of regressed answers that look like labels: typical of narrow tuning."""
     labels = suite.labels
     kind = next((kind for kind in result.loss_kinds if kind.kind == Loss.FORMAT), None)
@@ -362,12 +357,11 @@ def _format_loss_note(
         for key in result.regressions.regressed
         for reply in scores.results[key].replies[:1]
     ]
-    exact = sum(text in labels for text in texts)
-    alike = f"this suite's labels ({exact} are labels, the others invented)"
-    yield (
-        f"{kind.cases} of {count} regressed answers look like "
-        f"{alike if labels else 'its own replies'}"
-    )
+    if labels:
+        exact = sum(text in labels for text in texts)
+        yield note(NoteKind.LIKE_LABELS, n=kind.cases, of=count, labels=exact)
+    else:
+        yield note(NoteKind.LIKE_REPLIES, n=kind.cases, of=count)
 
 
 def _next_steps(

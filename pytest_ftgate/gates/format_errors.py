@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from pytest_ftgate.gates.notes import Note, text_note
 from pytest_ftgate.gates.number_text import amount, percent, times
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import Value
@@ -265,8 +266,8 @@ def skill_drifts(before: VariantScores, after: VariantScores) -> tuple[Drift, ..
 
 def drift_notes(
     drifts: Iterable[Drift], gate: RateGate, shares: Iterable[FormatErrorShare], *, passed: bool
-) -> Iterator[str]:
-    """Yield a sentence for each drift that is large enough to report.
+) -> Iterator[Note]:
+    """Yield a note for each drift that is large enough to report.
 
     A format gate that did not pass shows all of its format errors anyway.
     """
@@ -274,12 +275,12 @@ def drift_notes(
     shown = gate.kind == "format" and not passed
     for drift in drifts:
         if drift.message and not (shown and drift.what == "format errors"):
-            yield drift.message
+            yield text_note(drift.message)
     for share in shares if drifts and not shown else ():
         old = share.before
         if old is not None and share.after > (share.before_high or 0) and share.low > old:
             rates = f"{percent(share.after)} of replies, {percent(old)} before"
-            yield f"format error “{share.kind}”: {rates}"
+            yield text_note(f"format error “{share.kind}”: {rates}")
 
 
 def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from pytest_ftgate.gates.design import CONFIDENCE
-from pytest_ftgate.gates.number_text import percent
+from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation
 from pytest_ftgate.scoring.judges import JudgeGrades
 from pytest_ftgate.stats.proportions import binomial_sf, wilson
@@ -54,12 +54,11 @@ def validate_judge(
     validation = replace(validation, unread=len(labelled) - len(readable))
     if readable:
         validation = _with_metrics(validation, judge, readable, padded)
-    error = next(_errors(validation, judge, labelled, readable), "")
-    # A reader wants to know the agreement first, so the error always contains it.
-    kappa_error = _minimum_error(validation, "kappa")
-    if error and kappa_error and error != kappa_error:
-        error = f"{error}; {kappa_error}"
-    return replace(validation, error=error, warnings=tuple(_warnings(validation)))
+    # A reader wants to know the agreement first, so the errors always contain it.
+    kappa_errors = [*_minimum_errors(validation, "kappa")]
+    errors = [*_errors(validation, judge, labelled, readable)][:1]
+    errors += [error for error in kappa_errors if errors and error not in errors]
+    return replace(validation, errors=tuple(errors), warnings=tuple(_warnings(validation)))
 
 
 def _with_metrics(
@@ -171,51 +170,49 @@ def _errors(
     judge: Judge,
     labelled: _LabelledGrades,
     readable: _LabelledGrades,
-) -> Iterator[str]:
+) -> Iterator[Note]:
     """Yield the reasons why the judge is not qualified, the most important first."""
     if validation.unread > _MAX_UNREAD_SHARE * validation.labels:
         first = next(grades.unreadable[0] for _, grades in labelled if grades.value is None)
-        count = f"{validation.unread} of {validation.labels} cases"
-        yield f"it gave no grade in {count}, the first: {first.reason}"
+        yield note(
+            NoteKind.GAVE_NO_GRADE, n=validation.unread, of=validation.labels, first=first.reason
+        )
     is_good = [judge.grades[label.grade] >= _GOOD_SCORE for label, _ in labelled]
     rarer = min(sum(is_good), len(is_good) - sum(is_good))
     if validation.labels < _MIN_LABELS or rarer < _MIN_LABELS_OF_A_KIND:
-        yield (
-            f"{validation.labels} labels, {rarer} of the rarer kind, do not examine it; at least "
-            f"{_MIN_LABELS} are needed, {_MIN_LABELS_OF_A_KIND} of either kind"
-        )
+        needed = {"needed": _MIN_LABELS, "needed_of_a_kind": _MIN_LABELS_OF_A_KIND}
+        yield note(NoteKind.FEW_LABELS, n=validation.labels, rarer=rarer, **needed)
     given = {_mean_grade(judge, grades) for _, grades in readable}
     if len(given) == 1:
-        yield f'it says "{given.pop()}" of all {len(readable)} labelled replies'
-    yield from filter(None, (_minimum_error(validation, metric) for metric in JUDGE_METRICS))
+        yield note(NoteKind.SAME_OF_LABELLED, grade=given.pop(), n=len(readable))
+    for metric in JUDGE_METRICS:
+        yield from _minimum_errors(validation, metric)
 
 
-def _minimum_error(validation: JudgeValidation, metric: str) -> str:
-    """Return an error if the interval of *metric* does not reach the required minimum, else ""."""
+def _minimum_errors(validation: JudgeValidation, metric: str) -> Iterator[Note]:
+    """Yield an error if the interval of *metric* does not reach the required minimum."""
     estimate, minimum = getattr(validation, metric), validation.minimum.get(metric)
-    if minimum is None:
-        return ""
-    if estimate is None:
-        return f"its {metric} is not known, minimum {minimum:.2f}"
-    if estimate.low >= minimum:
-        return ""
-    interval = f"({estimate.low:.2f} to {estimate.high:.2f})"
-    return f"{metric} {estimate.value:.2f} {interval}, minimum {minimum:.2f}"
+    if minimum is not None and estimate is None:
+        yield note(NoteKind.METRIC_UNKNOWN, metric=metric, minimum=minimum)
+    elif minimum is not None and estimate.low < minimum:
+        found = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+        yield note(NoteKind.METRIC_BELOW, metric=metric, **found, minimum=minimum)
 
 
-def _warnings(validation: JudgeValidation) -> Iterator[str]:
-    length, p = validation.length, validation.length_p
+def _warnings(validation: JudgeValidation) -> Iterator[Note]:
+    judge, length, p = validation.judge, validation.length, validation.length_p
     # The p-value of a judge that follows the length alone is 0.
     if length is not None and p is not None and p < _BIAS_ALPHA:
         favoured = "longer" if length > 0 else "shorter"
-        correlation = f"rank correlation {length:+.2f} with its error"
-        yield f"it favours {favoured} replies ({correlation})"
+        yield note(
+            NoteKind.FAVOURS_LENGTH, judge=judge, favoured=favoured, correlation=float(length)
+        )
     up, moved = validation.padded_up, validation.padded_up + validation.padded_down
     if binomial_sf(up - 1, moved, 0.5) < _BIAS_ALPHA:
-        better = f"{up} of {validation.padded} bad replies got a better grade"
-        yield f"{better} when its text was doubled"
-    repeats, consistency = validation.repeats, validation.consistency
-    if repeats is not None and repeats.value < 1 - 2 * _MAX_UNREAD_SHARE:
-        yield f"two samples of it agree in {percent(repeats.value)}"
-    if consistency is not None and consistency.value < 1 - 2 * _MAX_UNREAD_SHARE:
-        yield f"both orders agree in {percent(consistency.value)}"
+        yield note(NoteKind.FAVOURS_PADDING, judge=judge, n=up, of=validation.padded)
+    for kind, estimate in (
+        (NoteKind.SAMPLES_AGREE, validation.repeats),
+        (NoteKind.ORDERS_AGREE, validation.consistency),
+    ):
+        if estimate is not None and estimate.value < 1 - 2 * _MAX_UNREAD_SHARE:
+            yield note(kind, judge=judge, share=estimate.value)

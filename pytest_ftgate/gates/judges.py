@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from pytest_ftgate.gates.checks import ROUNDING, check_drop, check_minimum
 from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import rate_figure
-from pytest_ftgate.gates.number_text import percent, points
+from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.samples import FloatArray, Samples, align
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import (
@@ -47,7 +47,7 @@ class JudgeEvidence:
         baseline_human_scores: the human scores of the baseline's replies by case id, 0 to 1.
         is_pairwise: True if a grade is the preference for a reply over the baseline's reply. The
             baseline's score is then 1 minus the grade.
-        ungraded_note: a sentence about this variant's replies without a grade, or "".
+        ungraded: the note on this variant's replies without a grade, or None.
         constant_grades: the number of graded replies if all grades of the run are equal, else 0.
     """
 
@@ -56,18 +56,13 @@ class JudgeEvidence:
     human_scores: Mapping[str, float] = field(default_factory=dict)
     baseline_human_scores: Mapping[str, float] = field(default_factory=dict)
     is_pairwise: bool = False
-    ungraded_note: str = ""
+    ungraded: Note | None = None
     constant_grades: int = 0
 
     @property
-    def error(self) -> str:
-        """Why a judge is not qualified, or ""."""
-        errors = (
-            f"{validation.judge}: {validation.error}"
-            for validation in self.validations
-            if validation.error
-        )
-        return next(errors, "")
+    def is_unqualified(self) -> bool:
+        """True if a judge is not qualified."""
+        return any(validation.errors for validation in self.validations)
 
     @property
     def human_changes(self) -> dict[str, float]:
@@ -86,14 +81,14 @@ class JudgeEvidence:
         return self.validations[0].found_shares
 
     @property
-    def uncorrected_reason(self) -> str:
-        """Why verdicts rest on uncorrected grades, or ""."""
-        if not self.validations or self.error:
-            return ""
+    def uncorrected(self) -> Note | None:
+        """Why verdicts rest on uncorrected grades, or None."""
+        if not self.validations or self.is_unqualified:
+            return None
         if not _all_validated(self):
-            return "no labels have examined it"
+            return note(NoteKind.UNEXAMINED)
         is_corrected = self.found_shares or len(self.human_changes) >= MIN_CORRECTION_LABELS
-        return "" if is_corrected else "nothing corrects it"
+        return None if is_corrected else note(NoteKind.UNCORRECTED)
 
 
 def _all_validated(evidence: JudgeEvidence) -> bool:
@@ -102,7 +97,7 @@ def _all_validated(evidence: JudgeEvidence) -> bool:
 
 def inconclusive_if_unqualified(check: Check, evidence: JudgeEvidence) -> Check:
     """Return *check*; inconclusive if a judge is not qualified."""
-    if not evidence.error:
+    if not evidence.is_unqualified:
         return check
     return replace(check, outcome=Outcome.INCONCLUSIVE, needed=None, certifiable=None)
 
@@ -115,31 +110,28 @@ def with_judge_evidence(verdict: Verdict, evidence: JudgeEvidence) -> Verdict:
     if verdict.gate != "accuracy" or not evidence.validations:
         return verdict
     verdict = replace(verdict, judges=evidence.validations)
-    if evidence.error:
+    if evidence.is_unqualified:
         return replace(
             verdict,
             outcome=Outcome.INCONCLUSIVE,
             statement=Statement(StatementKind.UNQUALIFIED_JUDGE),
             next=(NextStep(StepKind.IMPROVE_JUDGE),),
         )
-    if evidence.uncorrected_reason and verdict.check:
+    if evidence.uncorrected and verdict.check:
         return replace(verdict, statement=verdict.statement.add(judge_relative=True))
     return verdict
 
 
-def judge_notes(evidence: JudgeEvidence) -> Sequence[str]:
-    """Return notes about the judges for the reader of a verdict, a sentence each."""
-    notes = []
-    if evidence.uncorrected_reason:
-        reason = evidence.uncorrected_reason
-        notes.append(f"judge-relative: {reason}, so this is true of its grades only")
+def judge_notes(evidence: JudgeEvidence) -> Iterator[Note]:
+    """Yield notes about the judges for the reader of a verdict."""
+    if evidence.uncorrected:
+        yield evidence.uncorrected
     for validation in evidence.validations:
-        notes += [f"{validation.judge}: {warning}" for warning in validation.warnings]
-    if evidence.ungraded_note:
-        notes.append(evidence.ungraded_note)
+        yield from validation.warnings
+    if evidence.ungraded:
+        yield evidence.ungraded
     if evidence.constant_grades and not _all_validated(evidence):
-        notes.append(f"the judge says the same of all {evidence.constant_grades} replies")
-    return notes
+        yield note(NoteKind.SAME_OF_ALL, n=evidence.constant_grades)
 
 
 # Drops ------------------------------------------------------------------------------------------
@@ -166,7 +158,7 @@ def check_graded_drop(  # noqa: PLR0913 - the rule's parameters, each by name
         before = replace(before, values=1.0 - after.values)
     check_margin = partial(check_drop, before, after, against=against, kind=kind, levels=levels)
     plain = check_margin(margin=margin, guess_rate=guess_rate)
-    has_qualified_judges = evidence.validations and not evidence.error
+    has_qualified_judges = evidence.validations and not evidence.is_unqualified
     if not has_qualified_judges or plain.is_unchanged or not plain.informative:
         return plain
     if kind is CheckKind.BASELINE:
@@ -195,7 +187,7 @@ def _undecidable(plain: Check) -> Check:
         needed=None,
         certifiable=None,
         shown_limit=None,
-        note="labels cannot rule out that the judge shows nothing of a true change",
+        notes=(note(NoteKind.SHOWS_NOTHING),),
     )
 
 
@@ -203,7 +195,7 @@ def _with_true_change(check: Check, margin: float, found: _Shares) -> Check:
     """Return a check of grades with its numbers converted to the true change behind them."""
     good, bad = found
     index, least_shown = good.value + bad.value - 1, _least_shown(found)
-    shown = f"the judge shows {percent(index)} of a true change, at least {percent(least_shown)}"
+    shown = note(NoteKind.SHOWS_LESS, share=index, least=least_shown)
     low, high = (
         None if bound is None else _clamp(bound / index, -1.0) for bound in (check.low, check.high)
     )
@@ -218,12 +210,8 @@ def _with_true_change(check: Check, margin: float, found: _Shares) -> Check:
         detectable=_true_drop(check.detectable, least_shown),
         shown_limit=None,
         method="judge",
-        note=_joined(check.note, f"{shown}; the limit was compared with that"),
+        notes=(*check.notes, shown),
     )
-
-
-def _joined(*notes: str) -> str:
-    return "; ".join(filter(None, notes))
 
 
 def _true_drop(drop: float | None, least_shown: float) -> float | None:
@@ -251,7 +239,7 @@ def _drop_by_labels(
     if change is None or baseline is None:
         return None
     estimate, rate = change[0], _clamp(baseline[0].mean, 0.0)
-    alone = f"the judge alone saw {points(float(np.mean(changes)))} points"
+    alone = note(NoteKind.LABELS_CORRECT_DROP, labels=change[1], change=float(np.mean(changes)))
     return replace(
         _corrected(plain, change, alone, lowest=-1.0),
         outcome=_drop_outcome(plain, estimate, levels),
@@ -277,12 +265,11 @@ def _with_figure(check: Check, figure: Figure, **more: Any) -> Check:
     return replace(check, after=figure.value, low=low, high=high, method=method, **more)
 
 
-def _corrected(check: Check, estimated: _Estimate, alone: str, lowest: float = 0.0) -> Check:
+def _corrected(check: Check, estimated: _Estimate, alone: Note, lowest: float = 0.0) -> Check:
     """Return *check* with a mean corrected by labels; *alone* is what the judge alone shows."""
-    (estimate, label_count), nothing = estimated, {"needed": None, "certifiable": None}
-    figure = _figure_by_labels(estimate, check.n, lowest)
-    note = f"corrected by {label_count} labels of these replies: {alone}"
-    return _with_figure(check, figure, note=note, shown_limit=None, **nothing)
+    nothing = {"needed": None, "certifiable": None, "shown_limit": None}
+    figure = _figure_by_labels(estimated[0], check.n, lowest)
+    return _with_figure(check, figure, notes=(alone,), **nothing)
 
 
 def _figure_by_labels(estimate: MeanEstimate, n: int, lowest: float) -> Figure:
@@ -313,7 +300,7 @@ def _mean_by_labels(
 def graded_rate(evidence: JudgeEvidence, samples: Samples) -> Figure:
     """Return the rate of good replies, corrected by human labels as far as these can correct it."""
     plain, found = rate_figure(samples), evidence.found_shares
-    if not evidence.validations or evidence.error:
+    if not evidence.validations or evidence.is_unqualified:
         return plain
     corrected = _mean_by_labels(samples, samples.values, evidence.human_scores)
     if corrected:
@@ -332,7 +319,7 @@ def check_graded_minimum(
 ) -> Check:
     """Return the minimum check of grades, corrected by human labels if there are enough."""
     plain = check_minimum(after, minimum=minimum, levels=levels)
-    if not evidence.validations or evidence.error:
+    if not evidence.validations or evidence.is_unqualified:
         return plain
     found, figure = evidence.found_shares, graded_rate(evidence, after)
     corrected = _mean_by_labels(after, after.values, evidence.human_scores)
@@ -371,7 +358,7 @@ def _minimum_of_grades(
         p_fail=lenient_check.p_fail,
         needed=strict_check.needed,
         shown_limit=_shown_minimum(plain, outcome, levels, holds),
-        note=_joined(plain.note, _minimum_note(plain, *found, strict)),
+        notes=(*plain.notes, _minimum_note(plain, *found, strict)),
     )
 
 
@@ -393,12 +380,9 @@ def _grade_minimums(
 
 def _minimum_note(
     plain: Check, sensitivity: IntervalEstimate, specificity: IntervalEstimate, strict: float
-) -> str:
-    return (
-        f"of good replies the judge finds {percent(sensitivity.value)}, of bad "
-        f"{percent(specificity.value)}; it calls {percent(plain.after)} good, "
-        f"{percent(strict)} would reach the minimum"
-    )
+) -> Note:
+    found = {"good": sensitivity.value, "bad": specificity.value}
+    return note(NoteKind.JUDGE_FINDS, **found, rate=plain.after, needed=strict)
 
 
 def _minimum_by_labels(plain: Check, corrected: _Estimate, levels: Levels) -> Check:
@@ -412,7 +396,8 @@ def _minimum_by_labels(plain: Check, corrected: _Estimate, levels: Levels) -> Ch
     outcome = Outcome.FAILED if p_fail <= levels.alarm else Outcome.INCONCLUSIVE
     outcome = Outcome.PASSED if holds(plain.limit) else outcome
     shown = _shown_minimum(plain, outcome, levels, holds)
-    check = _corrected(plain, corrected, f"the judge alone calls {percent(plain.after)} good")
+    alone = note(NoteKind.LABELS_CORRECT_RATE, labels=corrected[1], rate=plain.after)
+    check = _corrected(plain, corrected, alone)
     return replace(check, outcome=outcome, p_pass=p_pass, p_fail=p_fail, shown_limit=shown)
 
 

@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.feasibility import (
+    Problem,
     cost_problems,
     divergence_problems,
-    gate_error,
     latency_problems,
     rate_problems,
     skill_problems,
@@ -133,7 +132,7 @@ _Gate = TypeVar("_Gate", bound=Gate)
 class GateKind(ABC, Generic[_Gate]):
     """What one kind of gate does. What it declares is a class of ``suite.model``."""
 
-    def problems(self, suite: Suite, gate: _Gate) -> Iterable[str]:  # noqa: ARG002
+    def problems(self, suite: Suite, gate: _Gate) -> Iterable[Problem]:  # noqa: ARG002
         """Yield why no replies could pass *gate*, each with what would help."""
         return ()
 
@@ -149,7 +148,7 @@ class GateKind(ABC, Generic[_Gate]):
 class _RateKind(GateKind[RateGate]):
     """Accuracy and format: a share against a minimum, and against earlier results."""
 
-    def problems(self, suite: Suite, gate: RateGate) -> Iterable[str]:
+    def problems(self, suite: Suite, gate: RateGate) -> Iterable[Problem]:
         return rate_problems(suite, gate)
 
     def evaluate(self, gate: RateGate, evidence: GateEvidence) -> Verdict:
@@ -192,7 +191,7 @@ def _comparison(gate: RateGate, evidence: GateEvidence) -> Comparison:
 class _ForgettingKind(GateKind[ForgettingGate]):
     """Forgetting: the skills of a fine-tuned variant against those of its base."""
 
-    def problems(self, suite: Suite, gate: ForgettingGate) -> Iterable[str]:
+    def problems(self, suite: Suite, gate: ForgettingGate) -> Iterable[Problem]:
         return skill_problems(suite, gate)
 
     def evaluate(self, gate: ForgettingGate, evidence: GateEvidence) -> Verdict:
@@ -228,7 +227,7 @@ class _ForgettingKind(GateKind[ForgettingGate]):
 class _CostKind(GateKind[CostGate]):
     """Cost: the mean price of a request against a limit, and against the baseline."""
 
-    def problems(self, suite: Suite, gate: CostGate) -> Iterable[str]:
+    def problems(self, suite: Suite, gate: CostGate) -> Iterable[Problem]:
         return cost_problems(suite, gate)
 
     def evaluate(self, gate: CostGate, evidence: GateEvidence) -> Verdict:
@@ -249,7 +248,7 @@ class _CostKind(GateKind[CostGate]):
 class _LatencyKind(GateKind[LatencyGate]):
     """Latency: the median or the 95th percentile against limits, and against the baseline."""
 
-    def problems(self, suite: Suite, gate: LatencyGate) -> Iterable[str]:
+    def problems(self, suite: Suite, gate: LatencyGate) -> Iterable[Problem]:
         return latency_problems(gate, len(gate.evaluated_cases(suite.cases)))
 
     def evaluate(self, gate: LatencyGate, evidence: GateEvidence) -> Verdict:
@@ -270,7 +269,7 @@ class _LatencyKind(GateKind[LatencyGate]):
 class _DivergenceKind(GateKind[DivergenceGate]):
     """Divergence: a tuned variant's distributions against its base's, on the base's replies."""
 
-    def problems(self, suite: Suite, gate: DivergenceGate) -> Iterable[str]:
+    def problems(self, suite: Suite, gate: DivergenceGate) -> Iterable[Problem]:
         return divergence_problems(suite, gate)
 
     def evaluate(self, gate: DivergenceGate, evidence: GateEvidence) -> Verdict:
@@ -304,16 +303,8 @@ def kind_of(gate: Gate) -> GateKind[Any]:
     return _KINDS[type(gate)]
 
 
-def check_feasibility(suite: Suite) -> None:
-    """Raise an error if a gate has a limit that its cases can never show to hold.
-
-    Raises:
-        SuiteError: with a diagnostic for each such gate, and what it needs.
-    """
-    errors = [
-        gate_error(suite, gate, message)
-        for gate in suite.gates.values()
-        for message in kind_of(gate).problems(suite, gate)
-    ]
-    if errors:
-        raise SuiteError(suite.name, errors)
+def infeasible_limits(suite: Suite) -> Iterator[tuple[Gate, Problem]]:
+    """Yield the gates with a limit that their cases can never show to hold, and what they need."""
+    for gate in suite.gates.values():
+        for problem in kind_of(gate).problems(suite, gate):
+            yield gate, problem

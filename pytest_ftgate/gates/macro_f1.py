@@ -155,4 +155,6 @@ def _if_enough(check: Check, predictions: LabelPredictions, samples: Samples) ->
     names = [chosen.labels[index] for index in chosen.expected]
     shortage = macro_f1_shortage(zip(names, _units(chosen).tolist(), strict=True))
     check = replace(check, method="f1")
-    return replace(check, outcome=Outcome.INCONCLUSIVE, note=shortage) if shortage else check
+    if shortage is None:
+        return check
+    return replace(check, outcome=Outcome.INCONCLUSIVE, notes=(shortage,))

@@ -16,6 +16,99 @@ class NoteKind(StrEnum):
     #: The *text* of a server, an exception or a plugin.
     TEXT = "text"
 
+    # Cases and replies
+    FEW_PAIRS = "few pairs"
+    TOO_FEW_REPLIES = "too few replies"
+    NOTHING_RIGHT = "nothing right"
+    AT_CHANCE = "at chance"
+    GUESSED = "guessed"
+    SMALL_DROP = "small drop"
+    FEW_CASES = "few cases"
+    FEW_GROUPS = "few groups"
+    FEW_REPLIES = "few unrelated replies"
+    WHOLE_GROUPS = "whole groups"
+    MISSING = "missing"
+    MISSING_UNEVENLY = "missing unevenly"
+    MISSING_COULD_TURN = "missing could turn"
+    PLAIN_THRESHOLD = "plain threshold"
+    UNCHANGED = "unchanged"
+    EXPECT_NOTHING = "expect nothing"
+    LOOK_REPLIES = "look at replies"
+    LOOK_CASES = "look at cases"
+    REFUSED = "refused"
+    CUT_OFF = "cut off"
+    NO_ANSWER = "no answer"
+    NO_REPLY = "no reply"
+
+    # Macro-F1
+    F1_CASES = "macro-F1 cases"
+    F1_LABEL = "macro-F1 label"
+    F1_REMEDY = "macro-F1 remedy"
+
+    # Judges
+    UNEXAMINED = "judge unexamined"
+    UNCORRECTED = "judge uncorrected"
+    UNGRADED = "ungraded"
+    SAME_OF_ALL = "judge constant"
+    SHOWS_NOTHING = "judge shows nothing"
+    SHOWS_LESS = "judge shows less"
+    LABELS_CORRECT_DROP = "labels correct drop"
+    LABELS_CORRECT_RATE = "labels correct rate"
+    JUDGE_FINDS = "judge finds"
+    GAVE_NO_GRADE = "gave no grade"
+    FEW_LABELS = "few labels"
+    SAME_OF_LABELLED = "same of labelled"
+    METRIC_UNKNOWN = "metric unknown"
+    METRIC_BELOW = "metric below"
+    FAVOURS_LENGTH = "favours length"
+    FAVOURS_PADDING = "favours padding"
+    SAMPLES_AGREE = "samples agree"
+    ORDERS_AGREE = "orders agree"
+
+    # Thoughts
+    RARE_THOUGHTS = "rare thoughts"
+    OTHER_THOUGHTS = "other thoughts"
+    FEW_THOUGHTS = "few thoughts"
+
+    # Cost, latency and divergence
+    FREE_BASELINE = "free baseline"
+    LARGE_CASE = "large case"
+    LARGE_GROUP = "large group"
+    NO_TOKENS = "no tokens"
+    NO_PRICE = "no price"
+    NO_TIME = "no time"
+    NOT_REQUESTED = "not requested"
+    BASELINE_NOT_REQUESTED = "baseline not requested"
+    IN_FLIGHT = "in flight"
+    OTHER_WORKER = "other worker"
+    PERPLEXITY = "perplexity"
+    LOWER_BOUND = "lower bound"
+    NOT_COMPARED = "not compared"
+
+    # General skills
+    WEAK_BASE = "weak base"
+    TRAINED_ON = "trained on"
+    NO_SANDBOX = "no sandbox"
+    GUESSES = "guesses"
+    LIKE_LABELS = "like labels"
+    LIKE_REPLIES = "like replies"
+
+    # What cases can show
+    COARSE_LIMIT = "coarse limit"
+    NO_LIMIT = "no limit"
+    LIMIT_OR_CASES = "limit or cases"
+    MINIMUM_OR_CASES = "minimum or cases"
+    GROUPS_SHOW_NOTHING = "groups show nothing"
+    DROP_NEVER_SHOWN = "drop never shown"
+    MINIMUM_NEVER_SHOWN = "minimum never shown"
+    F1_DROP_NEVER_SHOWN = "macro-F1 drop never shown"
+    F1_MINIMUM_NEVER_SHOWN = "macro-F1 minimum never shown"
+    MARGIN_NEVER_SHOWN = "margin never shown"
+    P95_NEVER_BOUND = "p95 never bound"
+    MEDIAN_NEVER_BOUND = "median never bound"
+    PRICE_NEVER_BOUND = "price never bound"
+    DIVERGENCE_NEVER_BOUND = "divergence never bound"
+
 
 @dataclass(frozen=True, slots=True)
 class Note:

@@ -7,6 +7,7 @@ judged by the rule itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
@@ -24,7 +25,8 @@ from pytest_ftgate.gates.design import (
     Design,
     design_of,
 )
-from pytest_ftgate.gates.number_text import round_up_to_point, unsigned_points
+from pytest_ftgate.gates.notes import Note, NoteKind, note
+from pytest_ftgate.gates.number_text import round_up_to_point
 from pytest_ftgate.requests.request_groups import replies_vary, side_repeats
 from pytest_ftgate.stats.graded import (
     GroupLosses,
@@ -207,29 +209,26 @@ def default_limit(suite: Suite, gate: Gate) -> float | None:
     return limit if limit <= MAX_DEFAULT_LIMIT else None
 
 
-def coarse_limit_note(suite: Suite, gate: Gate, limit: float) -> str:
-    """Return what the cases of *gate* can show if its default *limit* is coarse, else ""."""
-    if limit <= COARSE_LIMIT:
-        return ""
-    design, discordance = design_of(suite, gate), assumed_discordance(suite)
-    finer = (
-        f"{design_cases_needed(design, discordance, finer):,} would show {round(finer / _POINT)}"
-        for finer in _FINER_LIMITS
-    )
-    shown = f"{design.description} can only show drops of {unsigned_points(limit)} points or more"
-    return f"{shown}; {', '.join(finer)}"
+def coarse_limit_notes(suite: Suite, gate: Gate, limit: float) -> Iterator[Note]:
+    """Yield what the cases of *gate* can show if its default *limit* is coarse."""
+    if limit > COARSE_LIMIT:
+        design, discordance = design_of(suite, gate), assumed_discordance(suite)
+        needed = (design_cases_needed(design, discordance, finer) for finer in _FINER_LIMITS)
+        finer = dict(zip(("for_10", "for_5"), needed, strict=True))
+        yield note(NoteKind.COARSE_LIMIT, **design.counts, limit=limit, **finer)
 
 
-def default_limit_problem(suite: Suite, gate: Gate) -> str:
+def default_limit_problem(suite: Suite, gate: Gate) -> tuple[Note, Note]:
     """Return why a gate that declares no limit cannot have a default one, and what to write."""
     design, discordance = design_of(suite, gate), assumed_discordance(suite)
     needed = design_cases_needed(design, discordance, MAX_DEFAULT_LIMIT)
-    remedy = "write max_drop: for the whole of the skills" if gate.skill_cases else "write min: 0.8"
-    return (
-        f"{design.description} cannot show that a drop stays below "
-        f"{round(MAX_DEFAULT_LIMIT / _POINT)} points; {remedy}, or add cases: it takes about "
-        f"{needed}"
-    )
+    remedy = NoteKind.LIMIT_OR_CASES if gate.skill_cases else NoteKind.MINIMUM_OR_CASES
+    return no_limit(design, MAX_DEFAULT_LIMIT), note(remedy, needed=needed)
+
+
+def no_limit(design: Design, limit: float) -> Note:
+    """Return that the cases of *design* cannot show that a drop stays below *limit*."""
+    return note(NoteKind.NO_LIMIT, **design.counts, limit=limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ from pytest_ftgate.gates.macro_f1 import (
 )
 from pytest_ftgate.gates.measures import guess_rate, not_gated_verdict, shown_change
 from pytest_ftgate.gates.next_steps import rate_next_steps
-from pytest_ftgate.gates.number_text import quantity
+from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
 from pytest_ftgate.gates.regressions import (
     Regressions,
     find_regressions,
@@ -71,33 +71,34 @@ from pytest_ftgate.suite.model import Suite
 
 def rate_notes(
     gate: RateGate, scores: VariantScores, checks: tuple[Check, ...], look: Look
-) -> Iterator[str]:
-    """Yield the notes of the verdict, each a sentence."""
+) -> Iterator[Note]:
+    """Yield the notes of the verdict."""
     unscored = (
         0 if gate.kind == "format" else len(scores.results) - int(scores.facts.scorable.sum())
     )
     if unscored:
-        yield f"{unscored} of {len(scores.results)} cases expect nothing and are left out"
-    yield from (check.note for check in checks if check.note)
+        yield note(NoteKind.EXPECT_NOTHING, n=unscored, of=len(scores.results))
+    for check in checks:
+        yield from check.notes
     if look.of > 1:
-        yield f"decided at look {look.number} of {look.of}, after {_look_extent(scores, look)}"
-    stops = scores.stop_reasons
-    for stop, word in (("refusal", "refused"), ("length", "cut off by max_tokens")):
+        yield _look_note(scores, look)
+    stops, as_wrong = scores.stop_reasons, gate.name == "accuracy"
+    for stop, kind in (("refusal", NoteKind.REFUSED), ("length", NoteKind.CUT_OFF)):
         if stops[stop]:
-            wrong = ", which counts as wrong" if gate.name == "accuracy" else ""
-            yield f"{stops[stop]} of {stops.total()} replies were {word}{wrong}"
+            yield note(kind, n=stops[stop], of=stops.total(), as_wrong=as_wrong)
     if scores.unanswered:
         first = scores.unanswered[0].missing_reasons[0]
-        counts = f"{len(scores.unanswered):,} of {quantity(len(scores.results), 'case')}"
-        yield f"no reply to {counts}; first: {first}"
+        counts = {"n": len(scores.unanswered), "of": len(scores.results)}
+        yield note(NoteKind.NO_REPLY, **counts, first=first)
 
 
-def _look_extent(scores: VariantScores, look: Look) -> str:
-    """Return how many replies or cases a look includes, as text."""
+def _look_note(scores: VariantScores, look: Look) -> Note:
+    """Return how many replies or cases a look includes."""
+    place = {"look": look.number, "of": look.of}
     if look.cases is None:
-        return f"{look.repeats} {'reply' if look.repeats == 1 else 'replies'} to each case"
-    share = look.fractions[-1]
-    return f"{len(scores.results):,} of {round(len(scores.results) / share):,} cases"
+        return note(NoteKind.LOOK_REPLIES, **place, repeats=look.repeats)
+    cases = len(scores.results)
+    return note(NoteKind.LOOK_CASES, **place, cases=cases, all=round(cases / look.fractions[-1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +219,12 @@ def _missing_values(samples: Samples) -> dict[str, Value]:
     return {"missing": missing, "cases": cases} if missing > MAX_MISSING_SHARE * cases else {}
 
 
-def _coarse_limit_notes(suite: Suite, gate: RateGate, checks: Iterable[Check]) -> Iterator[str]:
+def _coarse_limit_notes(suite: Suite, gate: RateGate, checks: Iterable[Check]) -> Iterator[Note]:
     """Yield what the cases can show, if a drop was compared with a coarse default limit."""
     if any(check.has_default_limit for check in checks):
-        from pytest_ftgate.gates.power import coarse_limit_note
+        from pytest_ftgate.gates.power import coarse_limit_notes
 
-        note = coarse_limit_note(suite, gate, gate.max_drop or 0.0)
-        yield from [note] if note else []
+        yield from coarse_limit_notes(suite, gate, gate.max_drop or 0.0)
 
 
 def _slices_decide(check: Check | None, parts: tuple[Slice, ...]) -> bool:
@@ -256,7 +256,7 @@ def _notes(
     look: Look,
     regressions: Regressions,
     drift: tuple[Drift, ...],
-) -> Iterator[str]:
+) -> Iterator[Note]:
     yield from rate_notes(gate, comparison.scores, checks, look)
     yield from retrieval_notes(gate, comparison.shown_scores, regressions.regressed)
     yield from judge_notes(comparison.judge_evidence) if gate.kind == "accuracy" else ()
@@ -287,8 +287,8 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
             point = check_point(check) if gate.evidence == "point" else check
             yield inconclusive_at_chance(point, guess_rate(suite, gate))
         elif comparison.baseline_drift and check.kind is CheckKind.BASELINE:
-            drift = comparison.baseline_drift
-            yield replace(check, outcome=Outcome.INCONCLUSIVE, has_drifted=True, note=drift)
+            notes = (text_note(comparison.baseline_drift),)
+            yield replace(check, outcome=Outcome.INCONCLUSIVE, has_drifted=True, notes=notes)
         else:
             check = check_point(check) if gate.evidence == "point" else check
             yield replace(check, has_default_limit=gate.has_default_limit)

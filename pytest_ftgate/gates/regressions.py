@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pytest_ftgate.gates.checks import ROUNDING, pair_samples
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, Levels
+from pytest_ftgate.gates.notes import Note, text_note
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_scores
 from pytest_ftgate.gates.statements import Value
 from pytest_ftgate.gates.verdict import Flip, Outcome, Slice, Verdict
@@ -132,7 +133,7 @@ def answer_rank(result: CaseResult) -> int | None:
 
 def retrieval_notes(
     gate: RateGate, scores: VariantScores, regressed: Sequence[str]
-) -> Iterator[str]:
+) -> Iterator[Note]:
     """Yield the number of regressed cases for which no passage contains the answer."""
     if gate.kind != "accuracy" or not scores.has_passages:
         return
@@ -140,7 +141,7 @@ def retrieval_notes(
     ranks = [rank for rank in ranks if rank is not None]
     if 0 in ranks:
         misses = f"{ranks.count(0)} of {len(ranks)} regressed case{'s' * (len(ranks) != 1)}"
-        yield f"retrieval: no passage contains the expected answer for {misses}"
+        yield text_note(f"retrieval: no passage contains the expected answer for {misses}")
 
 
 #: A change is named if so many of the regressed cases have it, this share of them, and if Fisher's
@@ -188,7 +189,8 @@ def with_broken_formats(
     # Where every case regressed there are no others to compare with.
     blamed = ~rest if regressed.all() and 2 * rest.sum() <= len(now) else linked
     values |= _common_error([new[index] for index in np.flatnonzero(regressed & blamed)])
-    statement, notes = verdict.statement.add(**values), (*verdict.notes, *[note] * bool(note))
+    statement = verdict.statement.add(**values)
+    notes = (*verdict.notes, text_note(note)) if note else verdict.notes
     return replace(verdict, statement=statement, notes=notes)
 
 

@@ -9,13 +9,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from pytest_ftgate.gates.checks import check_drop
+from pytest_ftgate.gates.checks import check_drop, uninformative
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_CASES_FOR_COST, Levels
 from pytest_ftgate.gates.figures import check_of_figure, rise_figure
+from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.number_text import amount, percent, share_change, times
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_values
 from pytest_ftgate.gates.usage import interval_outcome
-from pytest_ftgate.gates.verdict import Check, CheckKind, Drift, DriftKind, Outcome
+from pytest_ftgate.gates.verdict import Check, CheckKind, Drift, DriftKind
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.proportions import wilson
@@ -46,16 +47,15 @@ def thought_checks(
         margin = gate.max_thought_drop
         check = check_drop(*sides, against=before.variant, margin=margin, levels=levels)
         if not check.informative:
-            share = percent(check.before or 0.0)
-            note = f"{before.variant} thinks in {share} of its replies, so no drop can show"
-            check = replace(check, note=note)
+            share = check.before or 0.0
+            rare = note(NoteKind.RARE_THOUGHTS, baseline=before.variant, share=share)
+            check = replace(check, notes=(rare,))
         yield replace(check, measure=_SHARE)
     if gate.max_thought_rise is not None:
         unit = _length_unit(before, after)
         check = _length_check(before, after, gate.max_thought_rise, unit or "tokens")
         if not unit:
-            note = "one side counts its thoughts and the other shows them, so none is compared"
-            check = replace(check, informative=False, outcome=Outcome.INCONCLUSIVE, note=note)
+            check = uninformative(check, note(NoteKind.OTHER_THOUGHTS))
         # Without a case in which both sides think, there is no length to compare.
         yield from [check] if check.n or not unit else []
 
@@ -85,10 +85,8 @@ def _length_check(before: VariantScores, after: VariantScores, limit: float, uni
         measure=_LENGTH,
     )  # fmt: skip
     if figure.units < MIN_CASES_FOR_COST:
-        note = (
-            f"both sides think in {figure.units} unrelated cases; {MIN_CASES_FOR_COST} are needed"
-        )
-        return replace(check, informative=False, note=note)
+        few = note(NoteKind.FEW_THOUGHTS, n=figure.units, needed=MIN_CASES_FOR_COST)
+        return replace(check, informative=False, notes=(few,))
     return replace(check, outcome=interval_outcome(check.low, check.high, limit))
 
 
@@ -174,11 +172,10 @@ def drift_fields(drifts: Iterable[Drift]) -> dict[str, Any]:
     return {"drifts": drifts, "facts": facts}
 
 
-def no_answer_notes(before: VariantScores, after: VariantScores) -> Iterator[str]:
+def no_answer_notes(before: VariantScores, after: VariantScores) -> Iterator[Note]:
     """Yield for each side how many replies have no answer, if there are many."""
     for scores in (before, after):
         replies = scores.replies
         count = sum(reply.has_no_answer for reply in replies)
         if count > _MIN_WITHOUT_ANSWER * len(replies):
-            counts = f"{count} of {len(replies)} replies of {scores.variant}"
-            yield f"{counts} were cut off before an answer, which counts as wrong"
+            yield note(NoteKind.NO_ANSWER, n=count, of=len(replies), variant=scores.variant)

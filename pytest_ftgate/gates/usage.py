@@ -21,7 +21,8 @@ from pytest_ftgate.gates.figures import (
     rise_figure,
 )
 from pytest_ftgate.gates.next_steps import blocking_checks, gate_place, limit_steps
-from pytest_ftgate.gates.number_text import quantity, round_up
+from pytest_ftgate.gates.notes import Note, NoteKind, note
+from pytest_ftgate.gates.number_text import round_up
 from pytest_ftgate.gates.samples import Samples, align, same_replies
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
 from pytest_ftgate.gates.verdict import (
@@ -50,12 +51,12 @@ _OF_BASELINE = Statement(StatementKind.NOT_GATED, {"key": "baseline"})
 
 
 def usage_verdict(
-    suite: Suite, gate: Gate, variant: str, checks: tuple[Check, ...], notes: Iterable[str]
+    suite: Suite, gate: Gate, variant: str, checks: tuple[Check, ...], notes: Iterable[Note]
 ) -> Verdict:
     """Return the verdict of *checks* about a variant."""
     outcome, deciding = combine_checks(checks) if checks else (Outcome.PASSED, 0)
     check = checks[deciding] if checks else None
-    check_notes = (check.note for check in checks if check.note)
+    check_notes = (one for check in checks for one in check.notes)
     verdict = Verdict(
         **verdict_place(suite, gate, variant),
         outcome=outcome,
@@ -130,8 +131,8 @@ def _mean_price_check(scores: VariantScores, tariff: Tariff, limit: float) -> Ch
     """Compare the mean price of 1,000 requests, in USD, with *limit*."""
     prices = request_prices(scores, tariff)
     figure = mean_figure(prices, "usd", flat=tariff.is_flat)
-    note = "" if tariff.is_flat else _price_note(figure, prices.select(prices.has_reply))
-    return _cost_outcome(check_of_figure(figure, CheckKind.MEAN, limit, note=note))
+    notes = () if tariff.is_flat else _price_notes(figure, prices.select(prices.has_reply))
+    return _cost_outcome(check_of_figure(figure, CheckKind.MEAN, limit, notes=tuple(notes)))
 
 
 def _cost_checks(
@@ -155,40 +156,38 @@ def _cost_rise(suite: Suite, scores: VariantScores, baseline: VariantScores, lim
     check = check_of_figure(
         figure, CheckKind.BASELINE, limit, against=baseline.variant,
         before=then.mean, after=now.mean, rise=None if is_free else figure.value,
-        note="" if is_flat or is_free else _price_note(figure, now),
+        notes=() if is_flat or is_free else tuple(_price_notes(figure, now)),
     )  # fmt: skip
     if is_free and len(then):
-        note = f"{baseline.variant} costs nothing, so no share of it can be computed"
-        return replace(check, informative=False, note=note)
+        free = note(NoteKind.FREE_BASELINE, baseline=baseline.variant)
+        return replace(check, informative=False, notes=(free,))
     if same_replies(before, after) and known.all():
         return replace(check, low=0.0, high=0.0, outcome=Outcome.PASSED, is_unchanged=True)
     return _cost_outcome(check)
 
 
-def _price_note(figure: Figure, prices: Samples) -> str:
-    """Return that the unrelated cases are few, or that the mean rests on one of them, or ""."""
-    what = "cases" if prices.groups is None else "groups of related cases"
-    if not figure.n:
-        return ""
-    if figure.units < MIN_CASES_FOR_COST:
-        return f"{figure.units} {what}; at least {MIN_CASES_FOR_COST} are needed"
-    return _dominance_note(prices)
+def _price_notes(figure: Figure, prices: Samples) -> Iterator[Note]:
+    """Yield that the unrelated cases are few, or that the mean rests on one of them."""
+    if figure.n and figure.units < MIN_CASES_FOR_COST:
+        kind = NoteKind.FEW_CASES if prices.groups is None else NoteKind.FEW_GROUPS
+        yield note(kind, n=figure.units, needed=MIN_CASES_FOR_COST)
+    elif figure.n:
+        yield from _dominance_notes(prices)
 
 
 #: A unit with a larger share of the sum is named, since the mean rests on it.
 _LARGE_SHARE = 0.1
 
 
-def _dominance_note(prices: Samples) -> str:
-    """Return that one case or group holds a large share of the sum, or ""."""
+def _dominance_notes(prices: Samples) -> Iterator[Note]:
+    """Yield that one case or group holds a large share of the sum."""
     numbers = np.arange(len(prices)) if prices.groups is None else prices.groups
     weights = 1.0 if prices.weights is None else prices.weights
     sums = np.bincount(np.unique(numbers, return_inverse=True)[1], prices.values * weights)
     share = float(sums.max() / sums.sum()) if sums.sum() else 0.0
-    if share <= _LARGE_SHARE:
-        return ""
-    unit = "case" if sums.size == len(prices) else "group of related cases"
-    return f"one {unit} holds {share:.0%} of the cost, so that the mean rests on few of them"
+    if share > _LARGE_SHARE:
+        is_case = sums.size == len(prices)
+        yield note(NoteKind.LARGE_CASE if is_case else NoteKind.LARGE_GROUP, share=share)
 
 
 def _cost_outcome(check: Check) -> Check:
@@ -212,19 +211,18 @@ def _needed_cases(check: Check) -> int | None:
     return max(1, ceil(needed - check.n)) if needed < _MAX_NEEDED else None
 
 
-def _cost_notes(scores: VariantScores, tariff: Tariff) -> Iterator[str]:
+def _cost_notes(scores: VariantScores, tariff: Tariff) -> Iterator[Note]:
     replies = [reply for result in scores.results.values() for reply in result.replies]
     unpriced = sum(request_price(tariff, reply.usage) is None for reply in replies)
     if unpriced:
-        yield f"{unpriced} of {len(replies)} replies report no tokens, so they have no price"
+        yield note(NoteKind.NO_TOKENS, n=unpriced, of=len(replies))
     if scores.unanswered:
         first = scores.unanswered[0].missing_reasons[0]
-        yield f"no reply to {quantity(len(scores.unanswered), 'case')}; first: {first}"
+        yield note(NoteKind.NO_PRICE, n=len(scores.unanswered), first=first)
 
 
 _P50 = 0.5
 _QUANTILES = {CheckKind.P50: _P50, CheckKind.P95: 0.95}
-_FRESH_REPLIES = "request all of them again to measure it: --ftgate-replies=fresh"
 
 
 def evaluate_latency(
@@ -321,19 +319,17 @@ def _latency_outcome(times: ReplyTimes, check: Check) -> Check:
 
 def _latency_notes(
     gate: LatencyGate, times: ReplyTimes, baseline: ReplyTimes | None, in_flight: int
-) -> Iterator[str]:
+) -> Iterator[Note]:
     if times.measured < times.replies:
-        yield f"{_unmeasured_share(times)} were not requested in this run"
+        yield note(NoteKind.NOT_REQUESTED, **_unmeasured(times))
     if gate.max_rise is not None and baseline is not None and baseline.measured < baseline.replies:
-        share = f"{_unmeasured_share(baseline)} of {baseline.variant}"
-        yield f"{share} were not requested in this run; {_FRESH_REPLIES}"
+        counts, name = _unmeasured(baseline), baseline.variant
+        yield note(NoteKind.BASELINE_NOT_REQUESTED, **counts, baseline=name)
     if times.missing:
-        yield f"no reply to {len(times.missing)} requests; first: {times.missing[0]}"
-    if times.measured and in_flight:
-        yield f"measured with up to {in_flight} request{'s' * (in_flight != 1)} in flight at once"
-    elif times.measured:
-        yield "measured by another worker of this run"
+        yield note(NoteKind.NO_TIME, n=len(times.missing), first=times.missing[0])
+    if times.measured:
+        yield note(NoteKind.IN_FLIGHT, n=in_flight) if in_flight else note(NoteKind.OTHER_WORKER)
 
 
-def _unmeasured_share(times: ReplyTimes) -> str:
-    return f"{times.replies - times.measured:,} of {times.replies:,} replies"
+def _unmeasured(times: ReplyTimes) -> dict[str, int]:
+    return {"n": times.replies - times.measured, "of": times.replies}

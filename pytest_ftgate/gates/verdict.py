@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, Value
 from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.suite.model import Gate, Suite
@@ -122,7 +123,7 @@ class JudgeValidation:
         padded: the number of bad replies that were graded again with their text doubled.
         padded_up, padded_down: the padded replies with a better, or a worse, grade.
         minimum: the required minimum by figure; the lower end of the interval must reach it.
-        error: why the judge may not gate, or "".
+        errors: why the judge may not gate.
         warnings: further weaknesses of the judge.
         is_binary: the judge gives only two grades, so that rates can be corrected.
     """
@@ -144,8 +145,8 @@ class JudgeValidation:
     padded_up: int = 0
     padded_down: int = 0
     minimum: Mapping[str, float] = field(default_factory=dict)
-    error: str = ""
-    warnings: tuple[str, ...] = ()
+    errors: tuple[Note, ...] = ()
+    warnings: tuple[Note, ...] = ()
     is_binary: bool = False
 
     @property
@@ -193,10 +194,6 @@ class Outcome(StrEnum):
     FAILED = "failed"
     INCONCLUSIVE = "inconclusive"
     INVALID = "invalid"
-
-
-#: The words for a check with *is_unchanged*.
-UNCHANGED = "unchanged: the same replies"
 
 
 class CheckKind(StrEnum):
@@ -264,7 +261,7 @@ class Check:
             length; "" for what the gate itself measures.
         is_unchanged: True if both sides rest on the same requests and replies.
         has_drifted: True if the baseline has drifted, so that it is not compared.
-        note: what a reader should know about this check, in a sentence.
+        notes: what a reader should know about this check.
     """
 
     kind: CheckKind
@@ -304,7 +301,7 @@ class Check:
     measure: str = ""
     is_unchanged: bool = False
     has_drifted: bool = False
-    note: str = ""
+    notes: tuple[Note, ...] = ()
 
     @property
     def change(self) -> float | None:
@@ -521,7 +518,7 @@ class Verdict:
     breaks: tuple[str, ...] = ()
     drifts: tuple[Drift, ...] = ()
     judges: tuple[JudgeValidation, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     next: tuple[NextStep, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
 

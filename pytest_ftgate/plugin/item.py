@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ftgate.errors import EngineError, FtgateError, SuiteError
-from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.accepted import store_accepted
 from pytest_ftgate.plugin.cases import CaseItem, case_command, case_items
@@ -22,6 +21,7 @@ from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
+from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.runner.planner import GateRun, gate_runs_of
 from pytest_ftgate.runner.progress_log import RunLog
 from pytest_ftgate.runner.recommend import has_ladder, suite_advice

@@ -13,9 +13,9 @@ from typing import TypeVar
 import pytest
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError
-from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.plugin.state import session_key, settings_key
 from pytest_ftgate.providers.base import ProviderFactory
+from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.runner.plugins import Owners, order_requests, plugin_contributions
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.suite import prepare_suite

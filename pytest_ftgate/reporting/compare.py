@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.gates.number_text import exact_percent, exact_points, percent, points, quantity
-from pytest_ftgate.gates.verdict import UNCHANGED, Check, Outcome, Verdict
+from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile
 from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.gate_summary import doubt_sentence
 from pytest_ftgate.reporting.next_steps import step_line
+from pytest_ftgate.reporting.notes import UNCHANGED, note_text
 from pytest_ftgate.reporting.text import escape_controls, line_width, shorten, wrap_lines
 from pytest_ftgate.suite.providers import RECORDED
 
@@ -72,9 +73,10 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
     yield from wrap_lines(f"{counts}; {worst}" if worst else counts, 2)
     is_open = verdict.outcome is Outcome.INCONCLUSIVE
     # The doubt at the end is made of the note of such a check.
-    doubt = check.note if is_open and not check.informative else ""
+    doubt = check.notes if is_open and not check.informative else ()
     for note in verdict.notes:
-        yield from wrap_lines(f"note: {escape_controls(note)}", 2) if note != doubt else ()
+        if note not in doubt:
+            yield from wrap_lines(f"note: {escape_controls(note_text(note))}", 2)
     if check.after == check.before == 0.0 and score_kind != RECORDED:
         hint = "for replies with more text try --scorer contains, or numeric"
         yield from wrap_lines(f'no reply is right by "{score_kind}": {hint}', 2)

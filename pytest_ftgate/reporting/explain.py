@@ -9,6 +9,7 @@ from pytest_ftgate.gates.number_text import amount, percent, points, signed_perc
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Slice, Verdict
 from pytest_ftgate.reporting.headlines import has_no_limit, headline
+from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.reporting.skills import skill_results_by_prompt
 from pytest_ftgate.stats.power import pass_probability, point_rule_miss_probability
 from pytest_ftgate.stats.proportions import binomial_sf
@@ -55,13 +56,14 @@ def _rule_sentences(verdict: Verdict) -> Iterator[str]:
     elif check.unit != "share":
         yield from _usage_sentences(check)
     elif check.method == "point":
-        yield f"The measured values decide, without an allowance for chance: {check.note}."
+        flips = notes_text(check.notes)
+        yield f"The measured values decide, without an allowance for chance: {flips}."
     elif check.method == "labels":
         yield from _labelled_sentences(check)
     elif check.before is None:
         yield from _minimum_sentences(check)
     elif check.p_pass is None or check.p_fail is None:
-        yield f"The cases cannot be compared: {check.note}."
+        yield f"The cases cannot be compared: {notes_text(check.notes)}."
     else:
         yield from _change_sentences(verdict, check)
         yield from _drop_sentences(check, check.p_pass, check.p_fail)
@@ -77,7 +79,8 @@ def _first_run_sentences(verdict: Verdict) -> Iterator[str]:
 def _labelled_sentences(check: Check) -> Iterator[str]:
     """Yield how a judge's grades were corrected by people's labels of the same replies."""
     yield (
-        f"A judge graded all {check.n} cases, and people a part of them: {check.note}. Its mean is "
+        f"A judge graded all {check.n} cases, and people a part of them: "
+        f"{notes_text(check.notes)}. Its mean is "
         "taken less its mean error on that part (two-phase estimate, Student's t)."
     )
     low, high = (
@@ -199,7 +202,7 @@ def _shared_alarm(check: Check) -> str:
 
 def _conclusion(check: Check) -> str:
     if not check.informative and check.before is None:
-        return f"but {check.note}."
+        return f"but {notes_text(check.notes)}."
     if not check.informative:
         return "but no drop from so low a rate can show, so this comparison shows nothing."
     if check.missing and check.outcome is Outcome.INCONCLUSIVE:

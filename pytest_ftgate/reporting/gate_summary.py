@@ -20,6 +20,7 @@ from pytest_ftgate.reporting.headlines import (
     usage_text,
 )
 from pytest_ftgate.reporting.next_steps import gate_command, step_words
+from pytest_ftgate.reporting.notes import note_text, notes_text
 from pytest_ftgate.reporting.text import (
     cell_count,
     escape_controls,
@@ -95,9 +96,10 @@ def _block(verdict: Verdict, name: str, steps: Sequence[NextStep], detail: _Deta
     if detail.shows_parts:
         lines += [*_part_lines(verdict), *_reason_lines(verdict)]
     if detail.shows_notes and verdict.outcome is not Outcome.FAILED:
-        told = {check.note for check in verdict.checks}
-        for note in dict.fromkeys(note for note in verdict.notes if note not in told):
-            lines += _labelled("note", escape_controls(note))
+        told = [note for check in verdict.checks for note in check.notes]
+        others = (note_text(note) for note in verdict.notes if note not in told)
+        for text in dict.fromkeys(others):
+            lines += _labelled("note", escape_controls(text))
     if detail.shows_example:
         lines += _example_lines(verdict)
     actions = [*_step_lines(steps[: detail.steps], remarks=detail.shows_remarks)]
@@ -209,9 +211,9 @@ def _doubt_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
 def doubt_sentence(check: Check) -> str:
     """Return in a sentence why *check* is inconclusive."""
     if not check.informative or check.has_drifted:
-        return f"{escape_controls(check.note)}."
+        return f"{escape_controls(notes_text(check.notes))}."
     if check.missing:
-        return f"{escape_controls(check.note)}, and these could turn the verdict."
+        return f"{escape_controls(notes_text(check.notes))}, and these could turn the verdict."
     if check.before is None:
         return f"A true rate below {percent(check.limit)} is still possible; so is one above it."
     return _drop_doubt(check, unsigned_points(check.limit))

@@ -25,7 +25,6 @@ from pytest_ftgate.gates.statements import (
 )
 from pytest_ftgate.gates.verdict import (
     MIN_RATE_TO_LOSE,
-    UNCHANGED,
     Check,
     CheckKind,
     Finding,
@@ -35,7 +34,11 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Advice, Recommendation
+<<<<<<< HEAD
 from pytest_ftgate.reporting.notes import note_text
+=======
+from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
+>>>>>>> w-n1
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import Acceptance
@@ -280,7 +283,7 @@ def habit_text(values: Mapping[str, Any]) -> str:
 def _skills_headline(verdict: Verdict) -> str:
     check = _deciding(verdict)
     if check.before is None:
-        return check.note
+        return notes_text(check.notes)
     what = "general skills under the prompt" if check.under else "general skills"
     text = _drop_text(what, check)
     if verdict.outcome is Outcome.FAILED and verdict.breaks:
@@ -474,8 +477,8 @@ def _nothing_to_compare_text(values: Mapping[str, Any]) -> str:
 
 
 def _unqualified_judge_headline(verdict: Verdict) -> str:
-    judge = next(judge for judge in verdict.judges if judge.error)
-    return f"judge not qualified: {judge.judge}: {judge.error}"
+    judge = next(judge for judge in verdict.judges if judge.errors)
+    return f"judge not qualified: {judge.judge}: {notes_text(judge.errors)}"
 
 
 def _values(verdict: Verdict) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from pytest_ftgate.reporting.gate_summary import gate_lines, head_parts, rerun_l
 from pytest_ftgate.reporting.headlines import exam_phrase, half_gone_parts, headline
 from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
 from pytest_ftgate.reporting.next_steps import step_command, step_line
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.tables import (
     TextTable,
     changes_line,
@@ -534,7 +535,7 @@ def _note_lines(verdicts: Sequence[Verdict], *, with_steps: bool = True) -> list
     commands: dict[str, str] = {}
     for verdict in verdicts:
         for note in verdict.notes:
-            gates_by_text[escape_controls(note)].append(node_name(verdict))
+            gates_by_text[escape_controls(note_text(note))].append(node_name(verdict))
         for step in verdict.next if with_steps else ():
             text = escape_controls(step_line(step))
             gates_by_text[text].append(node_name(verdict))

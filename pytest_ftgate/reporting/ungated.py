@@ -9,6 +9,7 @@ from pytest_ftgate.gates.number_text import amount, percent, points, quantity
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, Verdict
 from pytest_ftgate.reporting.headlines import has_no_limit, headline
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.tables import TextTable, rate_cell, shown_file, table_lines
 from pytest_ftgate.reporting.text import escape_controls, fit_parts, wrap_lines
 from pytest_ftgate.results.run import Report, node_id, node_name
@@ -55,7 +56,7 @@ def ungated_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
         ]
         yield ""
         yield from table_lines(TextTable(["not gated", *kinds], rows))
-    notes = [(verdict.variant, note) for verdict in ungated for note in verdict.notes]
+    notes = [(verdict.variant, note_text(note)) for verdict in ungated for note in verdict.notes]
     for variant, note in dict.fromkeys(notes):
         yield from wrap_lines(f"{variant}: {escape_controls(note)}")
     for verdict in ungated:

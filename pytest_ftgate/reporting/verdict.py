@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pytest_ftgate.gates.number_text import percent, points
 from pytest_ftgate.gates.statements import NextStep
 from pytest_ftgate.gates.verdict import (
-    UNCHANGED,
     Check,
     CheckKind,
     Finding,
@@ -23,6 +22,7 @@ from pytest_ftgate.reporting.explain import explain, frequency_phrase, interval_
 from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.headlines import headline, shown_change_text, usage_text
 from pytest_ftgate.reporting.next_steps import step_command, step_text
+from pytest_ftgate.reporting.notes import UNCHANGED, note_text, notes_text
 from pytest_ftgate.reporting.skills import skill_lines
 from pytest_ftgate.reporting.tables import (
     TextTable,
@@ -213,7 +213,7 @@ def _detail_lines(verdict: Verdict, verbosity: int) -> list[str]:
     lines += ["", *others] if others else []
     lines += [*_format_error_lines(verdict, verbosity), *_judge_lines(verdict)]
     for note in verdict.notes:
-        lines += wrap_lines(f"note: {escape_controls(note)}")
+        lines += wrap_lines(f"note: {escape_controls(note_text(note))}")
     return lines
 
 
@@ -288,7 +288,7 @@ def other_check_lines(verdict: Verdict) -> Iterator[str]:
     for index, check in enumerate(verdict.checks):
         if index != verdict.deciding:
             remarks = [UNCHANGED] if check.is_unchanged else []
-            remarks += [", ".join(check.case_ids), check.note]
+            remarks += [", ".join(check.case_ids), notes_text(check.notes)]
             remark = "; ".join(filter(None, remarks))
             note = f" ({remark})" if remark else ""
             yield from wrap_lines(f"{_check_text(check)}: {check.outcome}{note}")

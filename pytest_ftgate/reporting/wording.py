@@ -32,17 +32,25 @@ _STYLES: Mapping[str, Callable[[Any], str]] = {
     "signed": signed_percent,
     "usd": usd,
     "ms": milliseconds,
+<<<<<<< HEAD
     "days": _days,
+=======
+    "limit": lambda share: f"{share * 100:.3g}",
+>>>>>>> w-n1
     "list": ", ".join,
 }
 
 
 class _Template(Formatter):
-    """A template whose fields may have a style, or a noun after a hash: ``{n:#case}``."""
+    """A template whose fields may have a style, or words that depend on the value."""
 
     def format_field(self, value: Any, format_spec: str) -> Any:
         if format_spec.startswith("#"):
             return quantity(value, format_spec[1:])
+        if format_spec.startswith("?"):
+            return format_spec[1:].replace("#", str(value)) if value else ""
+        if "/" in format_spec:
+            return format_spec.split("/")[value != 1]
         style = _STYLES.get(format_spec)
         return style(value) if style else super().format_field(value, format_spec)
 
@@ -50,7 +58,14 @@ class _Template(Formatter):
 def fill(words: Words, values: Mapping[str, Any]) -> str:
     """Return *words* with *values*.
 
+<<<<<<< HEAD
     A field of a template has a style of Python, such as ``{n:,}``, one of ours, such as
     ``{rate:percent}``, or a noun: ``{n:#case}``.
+=======
+    A field of a template has a style of Python, such as ``{n:,}``, one of ours (``percent``,
+    ``points``, ``size``, ``limit``, ``signed``, ``usd``, ``ms``, ``list``), or a noun:
+    ``{n:#case}``. ``{n:is/are}`` is a verb; ``{n:? and # more}`` stands only if there are any, with
+    the value for the hash.
+>>>>>>> w-n1
     """
     return words(values) if callable(words) else _Template().vformat(words, (), values)

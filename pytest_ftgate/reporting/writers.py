@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_json
 
 from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.gates.notes import Note
+from pytest_ftgate.gates.statements import NextStep
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.source import display_path
+from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import advice_headline, headline
 from pytest_ftgate.reporting.next_steps import step_command, step_text
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.results.run import Report, json_adapter
 
 #: GitHub's limits: bytes of a step summary, shared with other steps, and characters of a comment.
@@ -83,14 +88,8 @@ def run_json(report: Report) -> str:
     """Return *report* as indented JSON with its sentences."""
     document = json_adapter(Report).dump_python(report, mode="json")
     # Sentences come first, since a person reads them first.
-    document["verdicts"] = [
-        {"headline": headline(verdict), **fields, "next": _steps_with_text(verdict, fields["next"])}
-        for verdict, fields in zip(report.verdicts, document["verdicts"], strict=True)
-    ]
-    document["advice"] = [
-        {"headline": advice_headline(advice), **fields}
-        for advice, fields in zip(report.advice, document["advice"], strict=True)
-    ]
+    for name, values in (("verdicts", report.verdicts), ("advice", report.advice)):
+        document[name] = _with_sentences(values, document[name])
     return to_json(document, indent=1, inf_nan_mode="null").decode() + "\n"
 
 
@@ -103,13 +102,24 @@ def write_run(path: Path, report: Report) -> None:
     part.replace(path)
 
 
-def _steps_with_text(
-    verdict: Verdict, steps: Sequence[Mapping[str, Any]]
-) -> list[Mapping[str, Any]]:
-    return [
-        {"text": step_text(step), "command": step_command(step), **fields}
-        for step, fields in zip(verdict.next, steps, strict=True)
-    ]
+#: Makes the sentences of a value by its class.
+_SENTENCES: Mapping[type, Callable[[Any], Mapping[str, str]]] = {
+    Verdict: lambda verdict: {"headline": headline(verdict)},
+    Advice: lambda advice: {"headline": advice_headline(advice)},
+    NextStep: lambda step: {"text": step_text(step), "command": step_command(step)},
+    Note: lambda note: {"text": note_text(note)},
+}
+
+
+def _with_sentences(value: Any, document: Any) -> Any:
+    """Return *document*, the JSON of *value*, with the sentences of every value in it."""
+    if isinstance(value, tuple):
+        return [_with_sentences(*pair) for pair in zip(value, document, strict=True)]
+    if not is_dataclass(value):
+        return document
+    sentences = _SENTENCES.get(type(value), lambda _: {})(value)
+    parts = {key: _with_sentences(getattr(value, key), part) for key, part in document.items()}
+    return {**sentences, **parts}
 
 
 def _write_markdown(path: Path, report: Report) -> None:

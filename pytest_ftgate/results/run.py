@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.figure import Figure
+from pytest_ftgate.gates.notes import Note, text_note
 from pytest_ftgate.gates.statements import StatementKind, Value
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.text import replace_in_json
@@ -106,7 +107,18 @@ def node_name(verdict: Verdict) -> str:
 
 
 #: The version of the file format. Raise it if a key changes its name or its meaning.
+<<<<<<< HEAD
 RUN_FORMAT = 4
+=======
+RUN_FORMAT = 5
+#: The reason for which a gate was not evaluated if nothing was heard of it.
+NOT_RUN = "the run ended first"
+#: The reason for which the test of a gate failed that passed.
+PASSED_XFAIL = "passed, though its xfail mark expects it not to: remove the mark"
+#: The reason if a gate has the error of another one, whose node id follows.
+SAME_ERROR = "the same error as "
+_REMEDY = "write one with pytest --ftgate --ftgate-json PATH"
+>>>>>>> w-n1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -432,25 +444,38 @@ def _unreadable_error(path: Path, what: str) -> ConfigurationError:
 
 
 #: The format before this one.
-_FORMER = 3
+_FORMER = 4
 
 
 def _in_this_format(document: Any) -> Any:
-    """Return *document*, with the rates of a record of the former format as figures.
-
-    Its prices, tokens and times are left out: they were not computed as those of its gates.
-    """
+    """Return *document*, with the sentences of a record of the former format as notes."""
     if not isinstance(document, dict) or document["format"] != _FORMER:
         return document
-    for suite in document.get("suites", ()):
-        for variant in suite.get("variants", ()):
-            rates = {name: variant.get(name) for name in ("accuracy", "format")}
-            variant["figures"] = {
-                name: {**rate, "unit": "share", "units": rate["n"]}
-                for name, rate in rates.items()
-                if rate
-            }
-    return {**document, "format": RUN_FORMAT}
+    return {**document, "verdicts": _with_notes(document["verdicts"]), "format": RUN_FORMAT}
+
+
+#: The keys that held sentences, and the keys of their notes.
+_NOTES = {"note": "notes", "notes": "notes", "error": "errors", "warnings": "warnings"}
+
+
+def _with_notes(document: Any) -> Any:
+    """Return a part of a record of the former format, with its sentences as notes."""
+    if isinstance(document, list):
+        return [_with_notes(one) for one in document]
+    if not isinstance(document, dict):
+        return document
+    # The error of a check is a number.
+    told = {key for key in document if key in _NOTES and isinstance(document[key], str | list)}
+    return {
+        _NOTES[key] if key in told else key: (_text_notes if key in told else _with_notes)(value)
+        for key, value in document.items()
+    }
+
+
+def _text_notes(sentences: str | list[str]) -> list[Note]:
+    """Return a note of each sentence; none of ""."""
+    texts = [sentences] if isinstance(sentences, str) else sentences
+    return [text_note(text) for text in texts if text]
 
 
 def _check_format(path: Path, document: Any) -> None:

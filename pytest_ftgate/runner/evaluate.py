@@ -14,13 +14,13 @@ from typing import Any, cast
 from uuid import uuid4
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, did_you_mean
-from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.providers.base import Provider, ProviderFactory
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.results.builder import build_report, run_facts
 from pytest_ftgate.results.run import NotEvaluated, Report, node_id
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
+from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.plugins import (
     Owners,

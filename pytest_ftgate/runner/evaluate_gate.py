@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_ftgate.errors import FtgateError, RepliesMissing, WrongModel
 from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.kinds import GateEvidence, kind_of
+from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
 from pytest_ftgate.gates.number_text import percent
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
@@ -278,16 +279,18 @@ def judge_evidence_of(
         human_scores=said,
         baseline_human_scores=before,
         is_pairwise=pairwise,
-        ungraded_note=_ungraded_note(scores),
+        ungraded=_ungraded_note(scores),
         constant_grades=len(grades) if is_constant else 0,
     )
 
 
-def _ungraded_note(scores: VariantScores) -> str:
-    """Return how many replies have no grade, and the first reason; "" if all are graded."""
+def _ungraded_note(scores: VariantScores) -> Note | None:
+    """Return how many replies have no grade, and the first reason; None if all are graded."""
     content = [score for result in scores.results.values() for score in result.scores]
     reasons = [score.reason for score in content if score.correct is None and score.reason]
-    return f"no grade for {len(reasons)} of {len(content)} replies: {reasons[0]}" if reasons else ""
+    if not reasons:
+        return None
+    return note(NoteKind.UNGRADED, n=len(reasons), of=len(content), first=reasons[0])
 
 
 def _evaluate_look(session: Session, gate_run: GateRun, look: Look) -> Verdict:
@@ -303,10 +306,11 @@ def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
     check, values = verdict.check, verdict.statement.values
     if not (check.missing if check else values.get("missing")):
         return verdict
-    if session.stop_reason and not any(session.stop_reason in note for note in verdict.notes):
-        verdict = replace(verdict, notes=(*verdict.notes, session.stop_reason))
+    told = [str(value) for one in verdict.notes for value in one.values.values()]
+    if session.stop_reason and not any(session.stop_reason in text for text in told):
+        verdict = replace(verdict, notes=(*verdict.notes, text_note(session.stop_reason)))
     if not (check.n if check else "rate" in values):
-        if any(judge.error for judge in verdict.judges):
+        if any(judge.errors for judge in verdict.judges):
             return verdict
         kind = StatementKind.NO_GRADES if verdict.judges else StatementKind.NO_REPLIES
         lacks = {"lacks": "tokens"} if check and check.unit == "usd" else {}
@@ -314,7 +318,7 @@ def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
     return verdict
 
 
-def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[str]:
+def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[Note]:
     """Yield a note on the cases that do not count because the variant was trained on them."""
     suite, variant = gate_run.suite, gate_run.variant
     if not gate_run.gate.is_rate:
@@ -324,7 +328,8 @@ def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[str]:
         ids = [case.id for case in suite.cases if case.id in contaminated]
         named = ", ".join(ids[:_MAX_NAMED]) + (", …" if len(ids) > _MAX_NAMED else "")
         count = f"{len(ids)} of {len(suite.cases)} cases do not count"
-        yield f"{count}: {variant.name} was trained on them ({variant.training_data.name}): {named}"
+        why = f"{variant.name} was trained on them ({variant.training_data.name})"
+        yield text_note(f"{count}: {why}: {named}")
 
 
 def measure_ungated(

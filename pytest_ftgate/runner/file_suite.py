@@ -13,14 +13,14 @@ from pydantic import ValidationError
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected, SuiteError
 from pytest_ftgate.gates.design import design_of
-from pytest_ftgate.gates.feasibility import with_default_limits
-from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.number_text import round_up_to_point
 from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow
 from pytest_ftgate.readers.pairing import PairedRows, with_expected
 from pytest_ftgate.readers.table import Row
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.runner.feasibility import check_feasibility, with_limits
 from pytest_ftgate.suite.cases import to_cases
 from pytest_ftgate.suite.declaration import DeclaredReply, Thresholds
 from pytest_ftgate.suite.draft import SuiteSource
@@ -216,7 +216,7 @@ def _with_limit(suite: Suite) -> Suite:
         ConfigurationError: there are too few cases for a limit.
     """
     try:
-        suite = with_default_limits(suite, {})
+        suite = with_limits(suite, {})
         check_feasibility(suite)
     except SuiteError as error:
         raise ConfigurationError(_too_few_cases(suite)) from error
@@ -234,6 +234,7 @@ def _too_few_cases(suite: Suite) -> str:
         assumed_discordance,
         design_cases_needed,
         design_certifiable_limit,
+        no_limit,
     )
 
     gate = next(iter(suite.gates.values()))
@@ -244,8 +245,8 @@ def _too_few_cases(suite: Suite) -> str:
     if shown is not None and shown <= _MAX_ADVISED_LIMIT:
         remedy = f", or --max-drop {round_up_to_point(shown):g}"
     return (
-        f"{design.description} cannot show that a drop stays below {target * 100:.3g} points; it "
-        f"takes about {design_cases_needed(design, discordance, target)}{remedy}"
+        f"{note_text(no_limit(design, target))}; it takes about "
+        f"{design_cases_needed(design, discordance, target)}{remedy}"
     )
 
 

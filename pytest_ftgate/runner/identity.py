@@ -29,8 +29,10 @@ from pytest_ftgate.gates.identity import (
     identity_facts,
     server_notices,
 )
+from pytest_ftgate.gates.notes import Note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict, verdict_place
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.request_groups import (
     Workload,
@@ -52,13 +54,13 @@ class IdentityReport:
 
     Attributes:
         invalid_reason: why the variant is not what it claims to be, or "".
-        notes: what the replies could not show, a sentence each.
+        notes: what the replies could not show.
         facts: the facts about the variant, for the run record.
         causes: what is probably wrong if a gate about the variant fails, a sentence each.
     """
 
     invalid_reason: str
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     facts: Mapping[str, str]
     causes: tuple[str, ...] = ()
 
@@ -66,7 +68,7 @@ class IdentityReport:
         """Return *verdict* with the notes and the facts; with the causes first, if it failed."""
         steps = (*cause_steps(verdict.outcome, self.causes), *verdict.next)
         told = {str(step.values.get("cause")) for step in steps}
-        notes = (*verdict.notes, *(note for note in self.notes if note not in told))
+        notes = (*verdict.notes, *(note for note in self.notes if note_text(note) not in told))
         return replace(verdict, notes=notes, facts={**verdict.facts, **self.facts}, next=steps)
 
     def invalid_verdict(self, gate_run: GateRun, node: str = "") -> Verdict:
@@ -152,7 +154,7 @@ def check_ungated_identity(
 def _report(checks: Sequence[IdentityResult], facts: Mapping[str, str]) -> IdentityReport:
     invalid = [check.message for check in checks if check.outcome is Outcome.INVALID]
     unproven = (check.message for check in checks if check.outcome is Outcome.INCONCLUSIVE)
-    notes = (*unproven, *template_notes(facts))
+    notes = tuple(map(text_note, (*unproven, *template_notes(facts))))
     return IdentityReport(invalid[0] if invalid else "", notes, facts)
 
 

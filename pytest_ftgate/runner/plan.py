@@ -20,13 +20,14 @@ from pytest_ftgate.gates.number_text import quantity
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
-    coarse_limit_note,
+    coarse_limit_notes,
     default_limit_problem,
     estimate_minimum_power,
     estimate_power,
 )
 from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.reporting.ladder import coverage_gap_lines
+from pytest_ftgate.reporting.notes import note_text, notes_text
 from pytest_ftgate.requests.api_keys import KeyUse, key_use
 from pytest_ftgate.requests.builder import reading_requests
 from pytest_ftgate.requests.estimate import ReplyHistory, RequestEstimate, estimate_requests
@@ -430,9 +431,10 @@ def _limit_note(suite: Suite, gate: Gate) -> str:
     if gate.evidence == "point":
         return "the observed rate decides (evidence: point), without an allowance for chance"
     if gate.limits_drop and gate.max_drop is None:
-        problem = default_limit_problem(suite, gate).partition(";")[0]
+        problem = note_text(default_limit_problem(suite, gate)[0])
         return f"{problem}, so a drop is shown and not gated"
-    return coarse_limit_note(suite, gate, gate.max_drop or 0.0) if gate.has_default_limit else ""
+    coarse = coarse_limit_notes(suite, gate, gate.max_drop or 0.0)
+    return notes_text(coarse) if gate.has_default_limit else ""
 
 
 def _estimates_of_gate(session: Session, gate_run: GateRun) -> Iterator[PowerEstimate]:

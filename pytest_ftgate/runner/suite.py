@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_ftgate.errors import Diagnostic, SuiteError
-from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills, with_default_limits
+from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.number_text import unsigned_points
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.headlines import exam_sentences
+from pytest_ftgate.runner.feasibility import with_limits
 from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.cases import equal_inputs
@@ -39,7 +41,7 @@ def with_exam(
     if record is None:
         return verdict
     change = _exam_change(session, gate_run, record, hidden)
-    sentences = tuple(exam_sentences(change))
+    sentences = tuple(map(text_note, exam_sentences(change)))
     told = replace(verdict, exam=change, notes=(*verdict.notes, *sentences))
     if not change.has_shrunk or verdict.outcome in (Outcome.FAILED, Outcome.INVALID):
         return told
@@ -119,7 +121,7 @@ def prepare_suite(session: Session, suite: Suite) -> Suite:
     suite = with_batching(suite) if session.settings.batch else suite
     session.use_committed_replies(suite)
     session.user_messages += _messages(session, suite)
-    suite = with_default_limits(suite, session.accepted_limits(suite))
+    suite = with_limits(suite, session.accepted_limits(suite))
     check_accepted_limits(session, suite)
     if suite.repeats is None:
         from pytest_ftgate.gates.power import needed_repeats  # imports SciPy

@@ -142,7 +142,7 @@ class ForgettingGate(Gate):
         under_prompt: evaluate the skills under the variant's system prompt as well.
         max_tokens: the longest reply to every skill case, a thought included; None for the limit of
             each case, with room to think for a model that thinks.
-        exclusion_note: the skills that this machine cannot score, with the reason.
+        excluded_skills: the skills whose code cannot be sandboxed on this machine.
     """
 
     kind: str = "forgetting"
@@ -158,7 +158,7 @@ class ForgettingGate(Gate):
     may_lose: tuple[str, ...] = ()
     under_prompt: bool = False
     max_tokens: int | None = None
-    exclusion_note: str = ""
+    excluded_skills: tuple[str, ...] = ()
     has_default_limit: bool = False
     limit_keys: ClassVar[tuple[str, ...]] = ("max_drop", "each", "may_lose")
     no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"

@@ -20,6 +20,7 @@ from ftgate_testing.reports import (
 )
 from ftgate_testing.score_columns import suite, variant_scores
 from pytest_ftgate.client.budget import CostReport
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import (
@@ -219,20 +220,20 @@ def _ungated(kind: StatementKind, *steps: NextStep, **values) -> Verdict:
 def _shrunk(change: ExamChange, step: StepKind) -> Verdict:
     """Return the verdict of a gate that passes on what is left of what was accepted."""
     verdict = _stated(StatementKind.EXAM_HAS_SHRUNK, Outcome.INCONCLUSIVE, _step(step))
-    return replace(verdict, exam=change, notes=tuple([*exam_sentences(change)][1:]))
+    return replace(verdict, exam=change, notes=tuple(map(text_note, [*exam_sentences(change)][1:])))
 
 
 def _missing() -> Verdict:
     return _check(
         _rate(4, ACCURACY), Outcome.INCONCLUSIVE, _step(StepKind.RUN_AGAIN, missing=20),
-        n=80, missing=20, note="20 cases have no reply",
+        n=80, missing=20, notes=(text_note("20 cases have no reply"),),
     )  # fmt: skip
 
 
 def _judge() -> Verdict:
     judge = JudgeValidation(
         judge="grader", provider="anthropic", rubric="Be polite.", labels=40,
-        error="kappa 0.31 is below its minimum of 0.60",
+        errors=(text_note("kappa 0.31 is below its minimum of 0.60"),),
     )  # fmt: skip
     verdict = _stated(
         StatementKind.UNQUALIFIED_JUDGE, Outcome.INCONCLUSIVE, _step(StepKind.IMPROVE_JUDGE)
@@ -396,7 +397,7 @@ ENDS: tuple[End, ...] = (
     End("inconclusive", "a baseline at chance",
         lambda: _check(_rate(99, _gate(max_drop=0.05), before=98), Outcome.INCONCLUSIVE,
                        _step(StepKind.DECLARE_MINIMUM), informative=False,
-                       note=AT_CHANCE),
+                       notes=(text_note(AT_CHANCE),)),
         (f"{STEPS}a_comparison_that_can_show_nothing_passes_with_the_minimum_that_is_added",)),
     End("inconclusive", "less is tested than was accepted",
         lambda: report(_shrunk(SHRUNK, StepKind.ACCEPT_EXAM)),
@@ -410,7 +411,8 @@ ENDS: tuple[End, ...] = (
         (f"{STEPS}a_comparison_in_which_nothing_is_right_passes_once_the_score_is_mended",)),
     End("inconclusive", "a minimum that guessing reaches",
         lambda: _check(_alone(2, _gate(min=0.4)), Outcome.INCONCLUSIVE,
-                       _step(StepKind.RAISE_MINIMUM), informative=False, note=GUESSED),
+                       _step(StepKind.RAISE_MINIMUM), informative=False,
+                       notes=(text_note(GUESSED),)),
         (f"{STEPS}a_minimum_that_guessing_reaches_passes_once_it_is_raised",)),
     End("inconclusive", "a skill", _skill,
         (f"{_J}test_forgetting.py::test_a_skill_may_be_given_up",), _DATA),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
@@ -19,7 +20,9 @@ def interval(value: float, n: int = 200) -> IntervalEstimate:
     return IntervalEstimate(value=value, low=float(low), high=float(high), n=n)
 
 
-def validation(good: float = 0.9, bad: float = 0.8, error: str = "") -> JudgeValidation:
+def validation(
+    good: float = 0.9, bad: float = 0.8, errors: tuple[Note, ...] = ()
+) -> JudgeValidation:
     """Return the validation of a judge that finds the shares *good* and *bad* of such replies."""
     return JudgeValidation(
         judge="m",
@@ -30,7 +33,7 @@ def validation(good: float = 0.9, bad: float = 0.8, error: str = "") -> JudgeVal
         sensitivity=interval(good),
         specificity=interval(bad),
         is_binary=True,
-        error=error,
+        errors=errors,
     )
 
 

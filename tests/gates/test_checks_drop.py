@@ -6,6 +6,7 @@ from pytest_ftgate.gates.checks import check_drop
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Check, Outcome
+from pytest_ftgate.reporting.notes import notes_text
 
 
 def side(values: Sequence[float | None], name: str, *, groups: int | None = None) -> Samples:
@@ -74,7 +75,7 @@ def test_a_real_drop_within_the_margin_passes_and_is_named() -> None:
     check = compared(scores(4000, 0), scores(3960, 40))
 
     assert check.outcome is Outcome.PASSED
-    assert check.note == "a real drop, but smaller than the limit"
+    assert notes_text(check.notes) == "a real drop, but smaller than the limit"
 
 
 @pytest.mark.parametrize("known", [0, 1])
@@ -101,7 +102,7 @@ def test_missing_replies_that_could_turn_the_verdict_leave_it_inconclusive() -> 
     check = compared(before, after)
 
     assert check.outcome is Outcome.INCONCLUSIVE
-    assert "could turn it" in check.note
+    assert "could turn it" in notes_text(check.notes)
 
 
 def test_too_many_missing_replies_never_pass_or_fail() -> None:
@@ -116,7 +117,7 @@ def test_replies_missing_on_one_side_alone_leave_the_verdict_inconclusive() -> N
     check = compared(scores(1000, 0), after)
 
     assert check.outcome is Outcome.INCONCLUSIVE
-    assert "far more on one side" in check.note
+    assert "far more on one side" in notes_text(check.notes)
 
 
 def test_fewer_than_ten_groups_show_nothing() -> None:
@@ -125,7 +126,7 @@ def test_fewer_than_ten_groups_show_nothing() -> None:
     check = check_drop(before, after, against="current", margin=0.05, levels=Levels())
 
     assert check.outcome is Outcome.INCONCLUSIVE
-    assert "5 groups" in check.note
+    assert "5 groups" in notes_text(check.notes)
 
 
 def test_ten_groups_are_enough_to_fail() -> None:
@@ -142,7 +143,7 @@ def test_a_single_case_shows_both_rates_and_nothing_else() -> None:
     assert check.outcome is Outcome.INCONCLUSIVE
     assert (check.n, check.missing) == (1, 1)
     assert (check.before, check.after) == (1.0, 0.5)
-    assert check.note == "1 of 2 cases can be compared"
+    assert notes_text(check.notes) == "1 of 2 cases can be compared"
 
 
 def test_where_one_group_holds_most_of_the_cases_and_broke_no_limit_can_be_shown() -> None:
@@ -159,7 +160,7 @@ def test_where_one_group_holds_most_of_the_cases_and_broke_no_limit_can_be_shown
 
     assert check.outcome is Outcome.INCONCLUSIVE
     assert check.certifiable is None
-    assert "since whole groups may break" in check.note
+    assert "since whole groups may break" in notes_text(check.notes)
 
 
 def test_cases_that_only_one_side_has_are_left_out() -> None:

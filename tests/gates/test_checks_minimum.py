@@ -6,6 +6,7 @@ import pytest
 from pytest_ftgate.gates.checks import check_minimum, highest_minimum, inconclusive_at_chance
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.reporting.notes import notes_text
 
 
 def minimum_samples(right: int, wrong: int, missing: int = 0) -> Samples:
@@ -65,7 +66,7 @@ def test_a_minimum_that_is_reached_below_guessing_shows_nothing() -> None:
 
     below = inconclusive_at_chance(reached, 0.25)
     assert (below.outcome, below.informative) == (Outcome.INCONCLUSIVE, False)
-    assert below.note == "guessing is right in 25 %, so this minimum shows nothing"
+    assert notes_text(below.notes) == "guessing is right in 25 %, so this minimum shows nothing"
     assert inconclusive_at_chance(reached, 0.2) is reached
     assert inconclusive_at_chance(missed, 0.25) is missed
     assert missed.outcome is Outcome.FAILED
@@ -122,7 +123,7 @@ def test_fewer_than_ten_groups_show_no_minimum():
     check = check_minimum(weighed([1.0] * 90, groups=[i % 9 for i in range(90)]), minimum=0.1)
 
     assert check.outcome is Outcome.INCONCLUSIVE
-    assert "9 groups" in check.note
+    assert "9 groups" in notes_text(check.notes)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from ftgate_testing.score_columns import case, case_result, suite
 
 from pytest_ftgate.gates.diagnosis import Cause, ending_causes, with_endings
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.requests.reply import Reply
@@ -153,6 +154,7 @@ def test_whole_json_with_text_behind_it_is_an_answer_too() -> None:
 
 FIX = NextStep(StepKind.FIX_FORMAT, {"format_error": "truncated", "replies": 20})
 TRAIN = NextStep(StepKind.TRAIN_AGAIN)
+A_NOTE = text_note("a note")
 
 
 def verdict(outcome: Outcome) -> Verdict:
@@ -163,7 +165,7 @@ def verdict(outcome: Outcome) -> Verdict:
         variant="new",
         outcome=outcome,
         statement=Statement(StatementKind.RATE, {"measure": "accuracy"}),
-        notes=("a note",),
+        notes=(A_NOTE,),
         next=(FIX, TRAIN),
     )
 
@@ -183,7 +185,7 @@ def test_more_tokens_are_advised_only_where_no_answer_is_there_yet(replies, step
     failed = with_endings(suite(), verdict(Outcome.FAILED), scores(GOOD), scores(*replies))
 
     assert [step.kind for step in failed.next] == steps
-    assert failed.notes == ("a note",)
+    assert failed.notes == (A_NOTE,)
 
 
 def test_how_replies_end_is_a_note_where_the_gate_did_not_fail() -> None:
@@ -192,7 +194,10 @@ def test_how_replies_end_is_a_note_where_the_gate_did_not_fail() -> None:
 
         assert told == replace(
             verdict(outcome),
-            notes=(f"20 of 20 replies are empty: the model ends at once; {MARKS}", "a note"),
+            notes=(
+                text_note(f"20 of 20 replies are empty: the model ends at once; {MARKS}"),
+                A_NOTE,
+            ),
         )
 
 

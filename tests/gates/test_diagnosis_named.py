@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 import pytest
 from ftgate_testing.judge_evidence import evidence, validation
+from ftgate_testing.notes import texts as note_texts
 from ftgate_testing.score_columns import case, case_result, suite, variant_scores
 from ftgate_testing.tickets import EXAMPLE
 from gguf import GGUFWriter
@@ -498,7 +499,7 @@ def retrieved(text: str) -> str:
     }
     gate = RateGate(kind="accuracy", line=7, max_drop=0.05)
     sides = VariantScores("new", rows), variant_scores("current", [1.0] * 200)
-    return "\n".join(evaluate_rate(suite(gate), gate, Comparison(*sides)).notes)
+    return "\n".join(note_texts(evaluate_rate(suite(gate), gate, Comparison(*sides)).notes))
 
 
 def rated(*replies: Reply, missing: int = 0) -> str:
@@ -506,26 +507,26 @@ def rated(*replies: Reply, missing: int = 0) -> str:
     for key in list(rows)[:missing]:
         rows[key] = replace(rows[key], replies=(), scores=(), missing_reasons=("it timed out",))
     gate, scores = RateGate(kind="accuracy", line=7, min=0.5), VariantScores("new", rows)
-    return "\n".join(evaluate_rate(suite(gate), gate, Comparison(scores, scores)).notes)
+    return "\n".join(note_texts(evaluate_rate(suite(gate), gate, Comparison(scores, scores)).notes))
 
 
 def shown(fenced: int) -> str:
     gate = RateGate(kind="accuracy", line=7, max_drop=0.05)
     sides = texts(*[GOOD] * 100, fenced=fenced), texts(*[GOOD] * 100, name="current")
-    return "\n".join(evaluate_rate(suite(gate), gate, Comparison(*sides)).notes)
+    return "\n".join(note_texts(evaluate_rate(suite(gate), gate, Comparison(*sides)).notes))
 
 
 NEVER = replace(validation(), labels=0)
 NOTES: dict[str, Row] = {
     "judge_notes": (
         "no labels have examined it",
-        lambda _: "\n".join(judge_notes(evidence(NEVER))),
-        lambda _: "\n".join(judge_notes(evidence())),
+        lambda _: "\n".join(note_texts(judge_notes(evidence(NEVER)))),
+        lambda _: "\n".join(note_texts(judge_notes(evidence()))),
     ),
     "judge_notes, constant": (
         "the judge says the same of all 40 replies",
-        lambda _: "\n".join(judge_notes(evidence(NEVER, constant_grades=40))),
-        lambda _: "\n".join(judge_notes(evidence(constant_grades=40))),
+        lambda _: "\n".join(note_texts(judge_notes(evidence(NEVER, constant_grades=40)))),
+        lambda _: "\n".join(note_texts(judge_notes(evidence(constant_grades=40)))),
     ),
     "retrieval_notes": (
         "no passage contains the expected answer",
@@ -534,8 +535,12 @@ NOTES: dict[str, Row] = {
     ),
     "no_answer_notes": (
         "were cut off before an answer",
-        lambda _: "\n".join(no_answer_notes(replied(*[GOOD] * 40), replied(*[SHORT] * 40))),
-        lambda _: "\n".join(no_answer_notes(replied(*[GOOD] * 40), replied(*[LONG] * 40))),
+        lambda _: "\n".join(
+            note_texts(no_answer_notes(replied(*[GOOD] * 40), replied(*[SHORT] * 40)))
+        ),
+        lambda _: "\n".join(
+            note_texts(no_answer_notes(replied(*[GOOD] * 40), replied(*[LONG] * 40)))
+        ),
     ),
     "rate_notes, cut off": (
         "were cut off by max_tokens, which counts as wrong",

@@ -4,20 +4,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ftgate_testing.notes import texts
 from ftgate_testing.reports import report
 from ftgate_testing.score_columns import suite
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.divergence import evaluate_divergence
-from pytest_ftgate.gates.kinds import check_feasibility
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
+from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.reporting.summary import summary_lines
 from pytest_ftgate.reporting.tables import limit_text
 from pytest_ftgate.requests.logprobs import Divergence
+from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.stats.resampling import mean_interval
 from pytest_ftgate.suite.gate_kinds import DivergenceGate
 from pytest_ftgate.suite.model import Case
@@ -88,7 +91,7 @@ def test_few_cases_are_inconclusive_and_say_so():
     found = verdict(GATED, [0.01] * 20)
 
     assert found.outcome is Outcome.INCONCLUSIVE
-    assert "at least 30 are needed" in " ".join(found.notes)
+    assert "at least 30 are needed" in " ".join(texts(found.notes))
 
 
 def test_replies_that_were_not_compared_leave_the_gate_open():
@@ -99,7 +102,7 @@ def test_replies_that_were_not_compared_leave_the_gate_open():
 
 
 def test_perplexity_is_described_and_a_lower_bound_named():
-    notes = " ".join(verdict(SHOWN, [0.01, 0.03] * 40, left_out=0.02).notes)
+    notes = " ".join(texts(verdict(SHOWN, [0.01, 0.03] * 40, left_out=0.02).notes))
 
     assert "perplexity of the base's own replies: 1.65 → 2.72 (320 tokens)" in notes
     assert "a lower bound" in notes
@@ -133,16 +136,16 @@ def test_without_a_compared_reply_nothing_is_said_about_perplexity():
     found = verdict(SHOWN, [None] * 40)
 
     assert found.statement.kind is StatementKind.NO_REPLIES
-    assert found.notes == ("0 unrelated replies; at least 30 are needed",)
+    assert texts(found.notes) == ("0 unrelated replies; at least 30 are needed",)
 
 
-def expected_check(values, *, limit=0.05, outcome, missing=0, note=""):
+def expected_check(values, *, limit=0.05, outcome, missing=0, notes=()):
     """Return the check of replies of unrelated cases, with the interval of their mean."""
     low, high = mean_interval(values, 0.95) if len(values) >= 30 else (None, None)
     return Check(
         kind=CheckKind.MEAN, outcome=outcome, limit=limit, n=len(values), units=len(values),
         effective=len(values), after=np.mean(values), low=low, high=high, missing=missing,
-        unit="nats", method="t", note=note,
+        unit="nats", method="t", notes=notes,
     )  # fmt: skip
 
 
@@ -155,6 +158,7 @@ def expected_verdict(check, *, notes, steps=(), gated=True):
 
 
 PERPLEXITY = "perplexity of the base's own replies: 1.65 → 2.72"
+FEW = text_note("29 unrelated replies; at least 30 are needed")
 LIMIT = {"where": "suite.ftgate.yaml:9"}
 
 
@@ -163,7 +167,7 @@ def test_a_failed_verdict_has_its_check_and_two_ways_out():
 
     assert verdict(GATED, values) == expected_verdict(
         expected_check(values, outcome=Outcome.FAILED),
-        notes=(f"{PERPLEXITY} (320 tokens)",),
+        notes=(text_note(f"{PERPLEXITY} (320 tokens)"),),
         steps=(
             NextStep(StepKind.TRAIN_AGAIN, {"variant": "tuned", **LIMIT}),
             NextStep(StepKind.SET_LIMIT, {"setting": "max_kl: 0.262", **LIMIT}),
@@ -177,8 +181,8 @@ def test_a_verdict_without_a_limit_has_nothing_to_do():
     assert verdict(SHOWN, values, left_out=0.02) == expected_verdict(
         expected_check(values, limit=0.0, outcome=Outcome.PASSED),
         notes=(
-            f"{PERPLEXITY} (3,200 tokens)",
-            (
+            text_note(f"{PERPLEXITY} (3,200 tokens)"),
+            text_note(
                 "a lower bound: only the 20 likeliest tokens of each model are known, and "
                 "2 % of the base's probability is compared as one"
             ),
@@ -193,16 +197,16 @@ def test_few_unrelated_replies_have_no_interval_and_those_missing_are_asked_agai
     assert verdict(GATED, [*values, None]) == expected_verdict(
         expected_check(
             values, outcome=Outcome.INCONCLUSIVE, missing=1,
-            note="29 unrelated replies; at least 30 are needed",
+            notes=(FEW,),
         ),
-        notes=(f"{PERPLEXITY} (116 tokens)", "29 unrelated replies; at least 30 are needed"),
+        notes=(text_note(f"{PERPLEXITY} (116 tokens)"), FEW),
         steps=(NextStep(StepKind.RUN_AGAIN, {"missing": 1, "suite": "suite.ftgate.yaml"}),),
     )  # fmt: skip
 
 
 def test_thirty_groups_of_related_replies_suffice():
     assert verdict(GATED, [0.01, 0.02] * 45, groups=30).outcome is Outcome.PASSED
-    assert verdict(GATED, [0.01, 0.02] * 45, groups=29).check.note == (
+    assert notes_text(verdict(GATED, [0.01, 0.02] * 45, groups=29).check.notes) == (
         "29 unrelated replies; at least 30 are needed"
     )
 
@@ -217,7 +221,7 @@ def test_thirty_groups_of_related_replies_suffice():
 def test_a_twentieth_of_the_replies_may_be_missing(missing, outcome, notes):
     found = verdict(GATED, [0.01, 0.02] * 38 + [None] * missing)
 
-    assert (found.outcome, found.notes[1:]) == (outcome, notes)
+    assert (found.outcome, texts(found.notes)[1:]) == (outcome, notes)
 
 
 def test_what_is_missing_is_asked_again_before_a_limit_is_offered():
@@ -249,7 +253,7 @@ def test_perplexities_are_those_of_all_tokens_together():
 
     found = evaluate_divergence(suite(SHOWN), SHOWN, "tuned", uneven)
 
-    assert found.notes[:2] == (
+    assert texts(found.notes)[:2] == (
         "perplexity of the base's own replies: 2.46 → 7.39 (4 tokens)",
         (
             "a lower bound: only the 20 likeliest tokens of each model are known, and "

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.feasibility import with_default_limits
-from pytest_ftgate.gates.kinds import check_feasibility
+from pytest_ftgate.runner.feasibility import check_feasibility, with_limits
 from pytest_ftgate.stats.paired import p_noninferior, paired_counts
 from pytest_ftgate.stats.proportions import lower_bound
 from pytest_ftgate.suite.loader import load_suite
@@ -104,7 +104,7 @@ def test_the_default_limit_is_the_least_that_an_unchanged_variant_passes(tmp_pat
 
 def test_too_few_cases_for_any_default_limit_are_refused_with_the_number_it_takes(tmp_path):
     with pytest.raises(SuiteError, match=r"8 cases cannot show .* it takes about 10"):
-        with_default_limits(suite(tmp_path, "accuracy: {}", count=8), {})
+        with_limits(suite(tmp_path, "accuracy: {}", count=8), {})
 
 
 def test_too_few_cases_for_any_default_limit_leave_a_minimum_to_gate(tmp_path):

@@ -13,7 +13,6 @@ from pytest_ftgate.gates.feasibility import (
     cost_problems,
     divergence_problems,
     exclude_unrunnable_skills,
-    gate_error,
     latency_problems,
     macro_f1_shortage,
     min_cases_for_quantile,
@@ -23,6 +22,8 @@ from pytest_ftgate.gates.feasibility import (
     smallest_limit,
     with_default_limits,
 )
+from pytest_ftgate.reporting.notes import note_text, notes_text
+from pytest_ftgate.runner.feasibility import gate_error, with_limits
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
     DivergenceGate,
@@ -47,12 +48,17 @@ def cases(count, *, groups=0, labels=("refund",), kind="exact", **more):
     )  # fmt: skip
 
 
+def told_of(problems):
+    """Return the sentence of each problem."""
+    return [notes_text(problem) for problem in problems]
+
+
 def rate(**limits):
     return RateGate(kind="accuracy", line=3, **limits)
 
 
 def problems(gate, asked):
-    return [*rate_problems(replace(suite(gate), cases=asked), gate)]
+    return told_of(rate_problems(replace(suite(gate), cases=asked), gate))
 
 
 # --- rates ---------------------------------------------------------------------------------------
@@ -192,8 +198,8 @@ def test_macro_f1_of_too_few_cases_is_refused_with_another_metric(asked, told):
 def test_a_hundred_cases_with_ten_of_each_label_suffice_for_macro_f1():
     pairs = [("b", n) for n in range(10)] + [("a", n) for n in range(10, 100)]
 
-    assert macro_f1_shortage(pairs) == ""
-    assert macro_f1_shortage(pairs[1:]) == (
+    assert macro_f1_shortage(pairs) is None
+    assert note_text(macro_f1_shortage(pairs[1:])) == (
         "macro-F1 takes 100 unrelated cases, and 99 expect a label"
     )
 
@@ -202,7 +208,7 @@ def test_related_cases_of_a_label_count_once_and_of_equal_labels_the_first_is_na
     pairs = [(name, n % 9) for name in "cba" for n in range(20)]
     pairs += [("d", n) for n in range(100)]
 
-    assert macro_f1_shortage(pairs) == (
+    assert note_text(macro_f1_shortage(pairs)) == (
         "macro-F1 takes 10 unrelated cases of each expected label, which is 40 for 4 labels, "
         "and a has 9"
     )
@@ -222,7 +228,7 @@ def skills(**counts):
 
 def skill_refusals(**declared):
     gate = ForgettingGate(line=4, **declared)
-    return [*skill_problems(suite(gate), gate)]
+    return told_of(skill_problems(suite(gate), gate))
 
 
 def test_margins_of_skills_are_refused_with_the_first_three_skills_and_a_number():
@@ -285,7 +291,7 @@ def test_latency_takes_a_number_of_cases(limits, needed, figure):
 
     assert min_latency_cases(gate) == needed
     assert [*latency_problems(gate, needed)] == []
-    assert [*latency_problems(gate, needed - 1)] == [
+    assert told_of(latency_problems(gate, needed - 1)) == [
         f"{needed - 1} cases can never bound {figure}; it takes {needed}"
     ]
 
@@ -299,7 +305,7 @@ def test_a_mean_price_takes_thirty_unrelated_cases():
 
     def refusals(count, **more):
         made = replace(suite(gate), cases=cases(count, **more))
-        return [*cost_problems(made, gate)]
+        return told_of(cost_problems(made, gate))
 
     assert refusals(30) == []
     assert refusals(29) == ["29 cases can never bound a mean price; it takes 30 unrelated ones"]
@@ -322,7 +328,7 @@ def test_a_bound_of_the_divergence_takes_thirty_unrelated_cases():
     gate = DivergenceGate(line=3, max_kl=0.1)
 
     def refusals(gate, count, **more):
-        return [*divergence_problems(replace(suite(gate), cases=cases(count, **more)), gate)]
+        return told_of(divergence_problems(replace(suite(gate), cases=cases(count, **more)), gate))
 
     assert refusals(gate, 30) == []
     assert refusals(replace(gate, max_kl=None), 29) == []
@@ -392,7 +398,7 @@ def test_all_gates_with_too_few_cases_for_a_limit_are_told_at_once():
     made = replace(suite(*gates), cases=cases(8))
 
     with pytest.raises(SuiteError) as caught:
-        with_default_limits(made, {})
+        with_limits(made, {})
 
     assert caught.value.errors == [
         Diagnostic(
@@ -435,8 +441,7 @@ def test_skills_whose_code_cannot_be_shut_in_are_left_out_with_a_note():
         gates={
             "forgetting": replace(
                 gate, cases=asked[4:],
-                exclusion_note="left out: a, b, since the code of a model cannot be "
-                "sandboxed on this machine",
+                excluded_skills=("a", "b"),
             ),
             "accuracy": other,
         },
@@ -481,7 +486,7 @@ def test_the_design_of_a_gate_numbers_its_groups_in_the_order_of_its_cases():
     )
     assert (design.n, design.units) == (4, 3)
     assert design.effective == pytest.approx(3 * 2 / (1 / 2 + 1 / 3))
-    assert design.description == "4 cases (3 unrelated ones)"
+    assert design.counts == {"cases": 4, "unrelated": 3}
     assert (design.counts_groups, design.is_plain) == (False, False)
 
 
@@ -507,4 +512,4 @@ def test_weights_that_are_all_the_same_are_one():
 )
 def test_a_design_is_plain_or_counts_groups_if_its_cases_are_alike(design, counts_groups, is_plain):
     assert (design.counts_groups, design.is_plain) == (counts_groups, is_plain)
-    assert Design((1.0,), (0,)).description == "1 case"
+    assert Design((1.0,), (0,)).counts == {"cases": 1, "unrelated": 0}

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from pytest_ftgate.gates.figure import Figure, Population
 from pytest_ftgate.gates.figures import ReplyTimes, latency_figure
 from pytest_ftgate.gates.judges import JudgeEvidence
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.number_text import amount, usd
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.usage import evaluate_cost, evaluate_latency
@@ -335,7 +336,8 @@ def test_a_rate_that_labels_correct_is_corrected_everywhere(judges, method):
 def test_labels_that_no_judge_is_qualified_by_correct_nothing():
     unqualified = evidence()
     unqualified = replace(
-        unqualified, validations=(replace(unqualified.validations[0], error="too weak"),)
+        unqualified,
+        validations=(replace(unqualified.validations[0], errors=(text_note("too weak"),)),),
     )
 
     figures = graded_run(unqualified).report().suites[0].variants[0].figures

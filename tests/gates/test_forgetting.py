@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import case_result, skill_scores, suite
 
 from pytest_ftgate.errors import SuiteError
@@ -15,14 +16,15 @@ from pytest_ftgate.gates.forgetting import (
     SkillComparison,
     evaluate_forgetting,
 )
-from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
-from pytest_ftgate.gates.verdict import UNCHANGED, CheckKind, LossKind, Outcome, Verdict
+from pytest_ftgate.gates.verdict import CheckKind, LossKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
+from pytest_ftgate.reporting.notes import UNCHANGED
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.requests.preflight import Contamination
 from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
@@ -131,14 +133,14 @@ def test_a_skill_with_almost_nothing_before_is_uninformative_and_blocks_nothing(
 
     assert states(verdict) == {"facts": "kept", "sums": "uninformative"}
     assert verdict.outcome is Outcome.PASSED
-    assert verdict.notes == ("the base is too weak in sums to show a loss there",)
+    assert texts(verdict.notes) == ("the base is too weak in sums to show a loss there",)
     assert "nothing to lose" in verdict_section(verdict)
 
 
 def test_all_skills_in_which_the_base_is_weak_are_named_once() -> None:
     weak = {"facts": (60, 40), "sums": (5, 95), "copying": (3, 97)}
 
-    assert evaluate(weak, before=weak).notes == (
+    assert texts(evaluate(weak, before=weak).notes) == (
         "the base is too weak in sums, copying to show a loss there",
     )
 
@@ -206,7 +208,7 @@ def test_slices_by_difficulty_and_by_language_are_reported_and_not_gated() -> No
 def test_regressed_answers_that_look_like_labels_are_reported() -> None:
     after = {"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)}
 
-    assert evaluate(after, wrong="japan_capital").notes[-1:] == (
+    assert texts(evaluate(after, wrong="japan_capital").notes)[-1:] == (
         (
             "145 of 145 regressed answers look like this suite's labels (0 are labels, the others "
             "invented)"
@@ -232,7 +234,7 @@ def lost_answers(*texts: str, labels: bool = True) -> Verdict:
 
 
 @pytest.mark.parametrize(
-    ("texts", "labels", "note"),
+    ("said", "labels", "note"),
     [
         (
             ["refund", "late_delivery", "my_label", *["so"] * 9],
@@ -251,10 +253,10 @@ def lost_answers(*texts: str, labels: bool = True) -> Verdict:
     ],
 )
 def test_labels_among_the_regressed_answers_are_counted_from_a_quarter_on(
-    texts, labels, note
+    said, labels, note
 ) -> None:
-    assert lost_answers(*texts, labels=labels).notes == (
-        *([SMALL_DROP] if len(texts) > 4 else []),
+    assert texts(lost_answers(*said, labels=labels).notes) == (
+        *([SMALL_DROP] if len(said) > 4 else []),
         *([note] if note else []),
     )
 
@@ -313,7 +315,7 @@ def test_cases_that_were_trained_on_are_left_out_and_counted() -> None:
 
     assert parts(verdict)["facts"].n == 60
     assert verdict.check.n == 260
-    assert verdict.notes == (
+    assert texts(verdict.notes) == (
         (
             "40 skills cases stand in t.jsonl (line 7: facts-0) and are left out: what was trained "
             "on shows no forgetting"
@@ -327,7 +329,7 @@ def test_one_case_that_was_trained_on_is_left_out_in_the_singular() -> None:
     verdict = evaluate(KEPT, contamination=contamination)
 
     assert verdict.check.n == 299
-    assert verdict.notes == (
+    assert texts(verdict.notes) == (
         (
             "1 skills case stands in t.jsonl (line 7: facts-0) and is left out: what was trained "
             "on shows no forgetting"
@@ -352,7 +354,7 @@ def test_a_failed_verdict_says_what_it_is_about_and_what_to_do() -> None:
     assert (verdict.statement, verdict.deciding) == (Statement(StatementKind.SKILLS), 0)
     assert (verdict.regressed, verdict.fixed, verdict.breaks) == (145, 0, ())
     assert verdict.next == (TRAIN_AGAIN, set_limit(0.54), SHOW)
-    assert (verdict.notes, verdict.facts) == ((), {})
+    assert (texts(verdict.notes), verdict.facts) == ((), {})
     assert [drift.what for drift in verdict.drifts] == ["length", "refusals", "hedging"]
     assert verdict.loss_kinds == (
         LossKind(
@@ -537,9 +539,7 @@ def test_code_is_left_out_with_a_note_if_it_cannot_be_sandboxed(monkeypatch) -> 
     monkeypatch.setattr("pytest_ftgate.gates.feasibility.can_sandbox", lambda: False)
     gate = exclude_unrunnable_skills(whole).gates["forgetting"]
     assert {case.skill for case in gate.cases} == {"reading"}
-    assert gate.exclusion_note.startswith(
-        "left out: code_writing, since the code of a model cannot"
-    )
+    assert gate.excluded_skills == ("code_writing",)
 
 
 def test_a_gate_without_its_computed_limit_is_refused() -> None:
@@ -568,7 +568,9 @@ def test_a_small_loss_of_few_cases_names_the_cases_it_takes() -> None:
 
 
 def test_skills_that_were_left_out_are_noted() -> None:
-    assert evaluate(KEPT, exclusion_note="left out: code").notes == ("left out: code",)
+    assert texts(evaluate(KEPT, excluded_skills=("code",)).notes) == (
+        "left out: code, since the code of a model cannot be sandboxed on this machine",
+    )
 
 
 def test_skills_without_code_stay_where_no_code_can_be_shut_in(monkeypatch) -> None:
@@ -590,7 +592,7 @@ def test_the_same_replies_are_noted_and_lucky_guesses_and_levels_too() -> None:
         {"": (base, base)}, choices=(LevelChoice("facts", 2, 0.7), LevelChoice("sums", None, 0.2))
     )
 
-    notes = evaluate_forgetting(suite(gate), gate, comparison).notes
+    notes = texts(evaluate_forgetting(suite(gate), gate, comparison).notes)
 
     assert notes == (
         UNCHANGED,
@@ -616,7 +618,7 @@ def test_guesses_in_a_skill_that_may_be_lost_are_not_noted() -> None:
     notes = []
     for gate in (GATE, replace(GATE, may_lose=("facts",))):
         scores = SkillComparison({"": (both, both)})
-        notes.append(evaluate_forgetting(suite(gate), gate, scores).notes)
+        notes.append(texts(evaluate_forgetting(suite(gate), gate, scores).notes))
 
     assert "right in 17 % of the cases" in notes[0][-1]
     assert notes[1] == (UNCHANGED,)
@@ -632,7 +634,7 @@ def test_how_the_replies_to_skills_drift_and_that_many_have_no_answer_is_noted()
     }
     scores = SkillComparison({"": (VariantScores("new", rows), base)})
 
-    assert evaluate_forgetting(suite(GATE), GATE, scores).notes == (
+    assert texts(evaluate_forgetting(suite(GATE), GATE, scores).notes) == (
         SMALL_DROP,
         "20 of 300 replies of new were cut off before an answer, which counts as wrong",
         "replies are 4 times as long as before (median 2 → 8 words)",

@@ -12,11 +12,11 @@ from ftgate_testing.score_columns import skill_scores, suite
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.design import shared_levels
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
-from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.verdict import verdict_section
+from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.gate_kinds import MIN_FAMILY_CASES, ForgettingGate
 

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import suite
 
 from pytest_ftgate.gates import format_errors
@@ -353,7 +354,7 @@ def test_a_drift_is_a_note_and_so_is_a_format_error_that_grew(gate, passed, shar
     shares = [replace(SHARE, **share)]
     drifts = [FORMAT_DRIFT, LONGER, replace(LONGER, message="")]
 
-    assert [*drift_notes(iter(drifts), gate, shares, passed=passed)] == notes
+    assert [*texts(drift_notes(iter(drifts), gate, shares, passed=passed))] == notes
     assert [*drift_notes([], gate, shares, passed=passed)] == []
 
 
@@ -361,7 +362,7 @@ def test_a_drift_blocks_nothing():
     before, after = (scores(*[text] * 200, right=1.0) for text in ("{} a b", "{} a b c d e f"))
     verdict = evaluate_rate(suite(ACCURACY), ACCURACY, Comparison(after, before))
 
-    assert any("times as long" in note for note in verdict.notes)
+    assert any("times as long" in note for note in texts(verdict.notes))
     assert verdict.outcome is Outcome.PASSED
 
 

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ftgate_testing.notes import texts
 from scipy import stats
 
 from pytest_ftgate.gates.judge_labels import validate_judge
 from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation
+from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.scoring.judges import JudgeGrades, UnreadableReply
 from pytest_ftgate.stats.proportions import wilson
 from pytest_ftgate.stats.resampling import kappa_bounds
@@ -90,20 +92,25 @@ def test_a_judge_below_its_minimum_is_not_qualified_and_its_kappa_is_shown():
     )
 
     kappa = validation.kappa
-    assert validation.error == f"kappa 0.10 ({kappa.low:.2f} to {kappa.high:.2f}), minimum 0.40"
+    assert (
+        notes_text(validation.errors)
+        == f"kappa 0.10 ({kappa.low:.2f} to {kappa.high:.2f}), minimum 0.40"
+    )
 
 
 def test_the_lower_end_of_the_interval_must_reach_the_minimum():
     low = validated(*GOOD).kappa.low
 
-    assert validated(*GOOD, minimum={"kappa": low}).error == ""
-    assert validated(*GOOD, minimum={"kappa": low + 0.001}).error.startswith("kappa 0.70 (")
+    assert notes_text(validated(*GOOD, minimum={"kappa": low}).errors) == ""
+    assert notes_text(validated(*GOOD, minimum={"kappa": low + 0.001}).errors).startswith(
+        "kappa 0.70 ("
+    )
 
 
 @pytest.mark.parametrize("name", ["agreement", "sensitivity", "specificity"])
 def test_every_metric_may_have_a_minimum(name):
-    assert validated(*GOOD, minimum={name: 0.5}).error == ""
-    assert validated(*GOOD, minimum={name: 0.95}).error.startswith(f"{name} 0.")
+    assert notes_text(validated(*GOOD, minimum={name: 0.5}).errors) == ""
+    assert notes_text(validated(*GOOD, minimum={name: 0.95}).errors).startswith(f"{name} 0.")
 
 
 def test_a_judge_that_gives_all_replies_the_same_grade_is_not_qualified_and_its_kappa_is_told():
@@ -111,7 +118,7 @@ def test_a_judge_that_gives_all_replies_the_same_grade_is_not_qualified_and_its_
 
     assert validation.kappa.value == 0
     kappa = f"kappa 0.00 (0.00 to {validation.kappa.high:.2f}), minimum 0.40"
-    assert validation.error == f'it says "good" of all 80 labelled replies; {kappa}'
+    assert notes_text(validation.errors) == f'it says "good" of all 80 labelled replies; {kappa}'
 
 
 @pytest.mark.parametrize(
@@ -125,7 +132,7 @@ def test_a_judge_that_gives_all_replies_the_same_grade_is_not_qualified_and_its_
     ],
 )
 def test_too_few_labels_or_too_few_of_a_kind_validate_nothing(good, bad, error):
-    found = validated(("good", "good", good), ("bad", "bad", bad), minimum={}).error
+    found = notes_text(validated(("good", "good", good), ("bad", "bad", bad), minimum={}).errors)
 
     rest = " the rarer kind, do not examine it; at least 50 are needed, 10 of either kind"
     assert found == (error and f"{error}{rest}")
@@ -137,10 +144,10 @@ def test_a_label_half_way_is_one_of_a_good_reply():
 
     validation = validated(*pairs, grades=grades, minimum={})
 
-    assert validation.error == ""
+    assert notes_text(validation.errors) == ""
     assert (validation.sensitivity, validation.specificity) == (share(40, 40), share(20, 25))
     too_few = validated(("fair", "fair", 60), ("bad", "bad", 9), grades=grades, minimum={})
-    assert too_few.error.startswith("69 labels, 9 of the rarer kind")
+    assert notes_text(too_few.errors).startswith("69 labels, 9 of the rarer kind")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +158,7 @@ def test_a_judge_that_often_gives_no_grade_is_not_qualified(unread, error):
     pairs = ("good", "good", 50 - unread), ("bad", "bad", 50), ("good", "", unread)
     validation = validated(*pairs)
 
-    assert (validation.unread, validation.error) == (unread, error)
+    assert (validation.unread, notes_text(validation.errors)) == (unread, error)
 
 
 def test_the_first_reply_without_a_grade_is_named():
@@ -163,7 +170,7 @@ def test_the_first_reply_without_a_grade_is_named():
         for n, (label, grades) in enumerate(labelled(a_judge, ("good", "", 9)))
     ]
 
-    error = validate_judge(a_judge, [*read, *lost], ()).error
+    error = notes_text(validate_judge(a_judge, [*read, *lost], ()).errors)
 
     assert error == "it gave no grade in 9 of 89 cases, the first: error 0"
 
@@ -218,9 +225,9 @@ def test_a_judge_that_prefers_a_position_is_not_qualified():
     validation = validate_judge(a_judge, placed, ())
 
     assert validation.consistency == share(20, 60)
-    assert validation.error.startswith("consistency 0.33")
+    assert notes_text(validation.errors).startswith("consistency 0.33")
     assert (validation.sensitivity, validation.specificity) == (None, None)
-    assert validation.warnings == ("both orders agree in 33 %",)
+    assert texts(validation.warnings) == ("both orders agree in 33 %",)
 
 
 # Bias -----------------------------------------------------------------------------------------
@@ -246,7 +253,7 @@ def test_a_judge_that_favours_long_replies_gets_a_warning():
     assert_correlation(validation, pairs)
     told = f"(rank correlation +{validation.length:.2f} with its error)"
     assert validation.length > 0.5
-    assert validation.warnings == (f"it favours longer replies {told}",)
+    assert texts(validation.warnings) == (f"it favours longer replies {told}",)
 
 
 def assert_correlation(validation, pairs):
@@ -281,7 +288,9 @@ def test_the_length_of_a_pair_is_the_first_reply_less_the_second():
     validation = validate_judge(a_judge, pairs, ())
 
     assert_correlation(validation, pairs)
-    assert validation.warnings[0].startswith("it favours longer replies (rank correlation +0.")
+    assert texts(validation.warnings)[0].startswith(
+        "it favours longer replies (rank correlation +0."
+    )
 
 
 def test_a_label_that_no_reply_has_takes_nothing_from_the_correlation():
@@ -317,7 +326,7 @@ def test_a_correlation_that_chance_may_bring_is_no_warning():
 
     assert 0.01 < validation.length_p < 0.1
     assert_correlation(validation, pairs)
-    assert validation.warnings == ()
+    assert texts(validation.warnings) == ()
 
 
 @pytest.mark.parametrize(
@@ -334,7 +343,7 @@ def test_a_judge_that_follows_the_length_alone_gets_the_warning_as_well(long, sh
     )  # fmt: skip
     validation = validate_judge(a_judge, pairs, ())
 
-    assert validation.warnings == (f"it favours {favoured} with its error)",)
+    assert texts(validation.warnings) == (f"it favours {favoured} with its error)",)
     assert validation.length_p < 1e-100
 
 
@@ -343,7 +352,7 @@ def test_the_lengths_of_a_few_labels_say_nothing_of_a_bias():
     pairs = with_lengths(a_judge, ("good", "good", 1, 400), ("good", "bad", 2, 40))
     validation = validate_judge(a_judge, pairs, ())
 
-    assert (validation.length, validation.length_p, validation.warnings) == (None, None, ())
+    assert (validation.length, validation.length_p, texts(validation.warnings)) == (None, None, ())
 
 
 def test_longer_good_replies_are_no_bias_of_a_judge_with_errors_on_both_sides():
@@ -356,7 +365,7 @@ def test_longer_good_replies_are_no_bias_of_a_judge_with_errors_on_both_sides():
     validation = validate_judge(a_judge, pairs, ())
 
     assert abs(validation.length) < 0.1
-    assert validation.warnings == ()
+    assert texts(validation.warnings) == ()
 
 
 def padding(a_judge, before, after, count):
@@ -372,10 +381,10 @@ def test_a_better_grade_for_doubled_text_gets_a_warning():
     )
 
     assert (validation.padded, validation.padded_up, validation.padded_down) == (8, 8, 0)
-    assert validation.warnings == (
+    assert texts(validation.warnings) == (
         "8 of 8 bad replies got a better grade when its text was doubled",
     )
-    assert validation.error == ""
+    assert notes_text(validation.errors) == ""
 
 
 @pytest.mark.parametrize(
@@ -401,14 +410,14 @@ def test_better_grades_for_doubled_text_are_told_unless_chance_may_bring_them(
     counts = (validation.padded, validation.padded_up, validation.padded_down)
     assert counts == (n, up, down)
     told = f"{up} of {n} bad replies got a better grade when its text was doubled"
-    assert validation.warnings == ((told,) if is_told else ())
+    assert texts(validation.warnings) == ((told,) if is_told else ())
 
 
 def test_a_judge_that_graded_no_labelled_reply_has_no_figures():
     validation = validated(("good", None, 60))
 
     assert (validation.unread, validation.kappa) == (60, None)
-    assert validation.error == (
+    assert notes_text(validation.errors) == (
         "it gave no grade in 60 of 60 cases, the first: hm; its kappa is not known, minimum 0.40"
     )
 
@@ -423,7 +432,7 @@ def test_samples_that_disagree_in_more_than_a_tenth_are_a_warning(odd, told):
     validation = validate_judge(a_judge, twice, ())
 
     assert validation.repeats == share(60 - odd, 60)
-    assert validation.warnings == told
+    assert texts(validation.warnings) == told
 
 
 @pytest.mark.parametrize(("odd", "told"), [(6, ()), (7, ("both orders agree in 88 %",))])
@@ -432,4 +441,4 @@ def test_orders_that_disagree_in_more_than_a_tenth_are_a_warning(odd, told):
     pairs = both_orders(a_judge, "first", "first", "first", 60 - odd)
     pairs += both_orders(a_judge, "second", "first", "second", odd)
 
-    assert validate_judge(a_judge, pairs, ()).warnings == told
+    assert texts(validate_judge(a_judge, pairs, ()).warnings) == told

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ftgate_testing.judge_evidence import LEVELS, evidence, interval, samples, validation
+from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import suite, variant_scores
 
 from pytest_ftgate.gates.design import Levels
@@ -18,6 +19,7 @@ from pytest_ftgate.gates.judges import (
     judge_notes,
     with_judge_evidence,
 )
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import (
@@ -30,6 +32,7 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
+from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.results.run import from_json, to_json
 from pytest_ftgate.stats.resampling import two_phase_mean
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -60,7 +63,8 @@ def test_a_drop_of_grades_is_converted_to_the_true_drop(right, outcome):
     grades = compared(JudgeEvidence(), before, after, margin=0.1 * LEAST)
     certifiable = grades.certifiable and pytest.approx(grades.certifiable / LEAST)
     assert check == replace(
-        grades, outcome=outcome, limit=0.1, method="judge", note=SHOWN, shown_limit=None,
+        grades, outcome=outcome, limit=0.1, method="judge", notes=(text_note(SHOWN),),
+        shown_limit=None,
         before=pytest.approx((0.8 + 0.8 - 1) / 0.7),
         after=pytest.approx((right / 200 + 0.8 - 1) / 0.7),
         low=pytest.approx(grades.low / 0.7), high=pytest.approx(grades.high / 0.7),
@@ -97,7 +101,7 @@ def test_a_true_drop_that_no_grades_could_show_is_not_named(n, is_named):
 def test_the_note_of_a_corrected_drop_follows_that_of_the_plain_one():
     check = compared(evidence(), [1] * 400, [1] * 392 + [0] * 8)
 
-    assert check.note == f"a real drop, but smaller than the limit; {SHOWN}"
+    assert notes_text(check.notes) == f"a real drop, but smaller than the limit; {SHOWN}"
 
 
 def test_a_single_grade_has_no_interval_with_a_judge_either():
@@ -106,7 +110,7 @@ def test_a_single_grade_has_no_interval_with_a_judge_either():
 
     assert (drop.outcome, drop.low, drop.high) == (Outcome.INCONCLUSIVE, None, None)
     assert (minimum.outcome, minimum.low, minimum.high) == (Outcome.INCONCLUSIVE, None, None)
-    assert minimum.note.startswith("1 of 1 cases brought a reply; of good replies")
+    assert notes_text(minimum.notes).startswith("1 of 1 cases brought a reply; of good replies")
 
 
 def test_a_weak_judge_needs_more_cases_to_rule_a_drop_out():
@@ -124,7 +128,7 @@ def test_grades_that_may_be_unrelated_to_the_labels_are_inconclusive():
 
     told = "labels cannot rule out that the judge shows nothing of a true change"
     for one in (check, minimum):
-        assert (one.outcome, one.note) == (Outcome.INCONCLUSIVE, told)
+        assert (one.outcome, notes_text(one.notes)) == (Outcome.INCONCLUSIVE, told)
         # More cases of such a judge settle nothing, and no limit does.
         assert (one.needed, one.certifiable, one.shown_limit) == (None, None, None)
 
@@ -156,14 +160,14 @@ def test_the_same_replies_are_unchanged_with_any_judge():
     )
 
     assert (check.outcome, check.is_unchanged) == (Outcome.PASSED, True)
-    assert (check.method, check.before, check.note) == ("counts", 0.5, "")
+    assert (check.method, check.before, notes_text(check.notes)) == ("counts", 0.5, "")
 
 
 def test_a_drop_that_cannot_show_is_left_as_it_is():
     check = compared(evidence(), [1] * 100 + [0] * 100, [1] * 99 + [0] * 101, guess_rate=0.4)
 
     assert (check.informative, check.method) == (False, "counts")
-    assert check.note == "current is at 50 %, so a drop from it cannot show"
+    assert notes_text(check.notes) == "current is at 50 %, so a drop from it cannot show"
 
 
 HALF = {f"c{i:04}": 1.0 for i in range(0, 200, 2)}
@@ -187,7 +191,9 @@ def test_a_hundred_labels_of_the_compared_replies_correct_the_judge():
         before=pytest.approx(rate), after=pytest.approx(rate + change.mean),
         low=pytest.approx(low), high=pytest.approx(high),
         p_pass=pytest.approx(change.p_above(-0.1)), p_fail=pytest.approx(change.p_below(0.0)),
-        note="corrected by 100 labels of these replies: the judge alone saw −35 points",
+        notes=(
+            text_note("corrected by 100 labels of these replies: the judge alone saw −35 points"),
+        ),
     )  # fmt: skip
     assert plain.outcome is compared(evidence(), before, after).outcome is Outcome.FAILED
 
@@ -316,7 +322,7 @@ def verdict(judge_evidence, before=160, after=90):
     return evaluate_rate(suite(GATE), GATE, comparison)
 
 
-UNFIT = validation(error="kappa 0.05 (-0.10 to 0.20), minimum 0.40")
+UNFIT = validation(errors=(text_note("kappa 0.05 (-0.10 to 0.20), minimum 0.40"),))
 
 
 @pytest.mark.parametrize("after", [90, 160, 200])
@@ -390,33 +396,32 @@ def test_a_check_of_an_unqualified_judge_is_inconclusive_and_nothing_settles_it(
 def test_grades_are_the_judge_s_own_unless_labels_correct_them(judged, reason):
     told = [f"judge-relative: {reason}, so this is true of its grades only"] if reason else []
 
-    assert judged.uncorrected_reason == reason
-    assert judge_notes(judged) == told
+    assert [*texts(judge_notes(judged))] == told
 
 
-@pytest.mark.parametrize(("labels", "reason"), [(99, "nothing corrects it"), (100, "")])
-def test_a_hundred_replies_of_both_sides_with_labels_correct_any_grades(labels, reason):
+@pytest.mark.parametrize(("labels", "is_uncorrected"), [(99, True), (100, False)])
+def test_a_hundred_replies_of_both_sides_with_labels_correct_any_grades(labels, is_uncorrected):
     now = {f"c{i:04}": 1.0 for i in range(150)}
     then = {f"c{i:04}": 0.25 for i in range(150 - labels, 200)}
     judged = evidence(validation(), validation(), human_scores=now, baseline_human_scores=then)
 
-    assert judged.uncorrected_reason == reason
+    assert (judged.uncorrected is not None) is is_uncorrected
     assert judged.human_changes == {f"c{i:04}": 0.75 for i in range(150 - labels, 150)}
 
 
-def test_the_first_unqualified_judge_is_named():
-    judged = evidence(validation(), replace(UNFIT, judge="b"), UNFIT)
-
-    assert judged.error == "b: kappa 0.05 (-0.10 to 0.20), minimum 0.40"
-    assert evidence().error == ""
+def test_one_unqualified_judge_among_others_is_one_too_many():
+    assert evidence(validation(), UNFIT).is_unqualified
+    assert not evidence().is_unqualified
 
 
 def test_the_notes_about_judges_begin_with_what_their_grades_are_worth():
-    warned = replace(NEVER_VALIDATED, warnings=("it is slow", "it is kind"))
+    warned = replace(
+        NEVER_VALIDATED, warnings=(text_note("n: it is slow"), text_note("n: it is kind"))
+    )
 
-    notes = judge_notes(evidence(warned, ungraded_note="no grade of 3", constant_grades=400))
+    notes = texts(judge_notes(evidence(warned, ungraded=ungraded, constant_grades=400)))
 
-    assert notes == [
+    assert [*notes] == [
         "judge-relative: no labels have examined it, so this is true of its grades only",
         "n: it is slow",
         "n: it is kind",
@@ -438,7 +443,7 @@ def test_the_headline_does_not_name_a_validated_judge():
 
 
 def test_the_validation_of_a_judge_survives_serialisation():
-    result = verdict(evidence(replace(validation(), warnings=("it favours longer replies",))))
+    result = verdict(evidence(replace(validation(), warnings=(text_note("it is slow"),))))
 
     assert from_json(Verdict, to_json(result)) == result
 

@@ -10,6 +10,7 @@ from ftgate_testing.judge_evidence import LEVELS, evidence, interval, samples, v
 from pytest_ftgate.gates.checks import check_minimum
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.judges import JudgeEvidence, check_graded_minimum
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.stats.resampling import two_phase_mean
 
@@ -48,7 +49,8 @@ def test_a_minimum_passes_and_fails_only_beyond_what_the_judge_may_miss(right, o
     share = {198: "99 %", 167: "84 %", 60: "30 %"}[right]
     told = f"of good replies the judge finds 95 %, of bad 90 %; it calls {share} good, "
     assert check == replace(
-        plain, outcome=outcome, method="judge", note=f"{told}81 % would reach the minimum",
+        plain, outcome=outcome, method="judge",
+        notes=(text_note(f"{told}81 % would reach the minimum"),),
         after=true_rate(plain.after), low=true_rate(plain.low), high=true_rate(plain.high),
         needed=most.needed if outcome is Outcome.INCONCLUSIVE else None,
         p_pass=pytest.approx(most.p_pass), p_fail=pytest.approx(least.p_fail),
@@ -114,7 +116,9 @@ def test_a_hundred_labels_correct_a_minimum(right, outcome):
         low=pytest.approx(low), high=pytest.approx(min(1.0, high)),
         p_pass=pytest.approx(rate.p_above(0.9)), p_fail=pytest.approx(rate.p_below(0.9)),
         needed=None, certifiable=None, shown_limit=check.shown_limit,
-        note="corrected by 100 labels of these replies: the judge alone calls 70 % good",
+        notes=(
+            text_note("corrected by 100 labels of these replies: the judge alone calls 70 % good"),
+        ),
     )  # fmt: skip
 
 
@@ -136,7 +140,7 @@ def test_labels_decide_a_minimum_at_the_levels_of_the_gate(levels):
 
 
 def test_an_unqualified_judge_corrects_no_minimum():
-    unfit = evidence(validation(error="kappa 0.10"))
+    unfit = evidence(validation(errors=(text_note("kappa 0.10"),)))
 
     check = check_graded_minimum(unfit, samples([1] * 200), minimum=0.9, levels=LEVELS)
 

@@ -7,15 +7,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import case, case_result, skill_scores, suite, variant_scores
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.figures import ReplyTimes
 from pytest_ftgate.gates.judges import JudgeEvidence
-from pytest_ftgate.gates.kinds import check_feasibility, kind_of
+from pytest_ftgate.gates.kinds import kind_of
+from pytest_ftgate.runner.feasibility import check_feasibility
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.samples import Samples, samples_from_scores
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
+from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.requests.logprobs import Divergence
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import (
@@ -146,12 +150,12 @@ def test_a_drop_against_the_baseline_fails_and_one_against_the_accepted_run_too(
 
 
 def test_the_evidence_on_judges_reaches_the_verdict():
-    unlabelled = JudgeEvidence(ungraded_note="two replies have no grade")
+    unlabelled = JudgeEvidence(ungraded=text_note("two replies have no grade"))
     given, ungraded = (evidence(gate, judges=unlabelled) for gate in (ACCURACY, FORMAT))
 
-    assert "two replies have no grade" in verdict(ACCURACY, given).notes
+    assert "two replies have no grade" in texts(verdict(ACCURACY, given).notes)
     assert given.judged == ("new", "current")
-    assert verdict(FORMAT, ungraded).notes == ()
+    assert texts(verdict(FORMAT, ungraded).notes) == ()
     assert ungraded.judged == ()
 
 
@@ -179,13 +183,13 @@ def test_all_that_is_known_of_a_variant_reaches_the_verdict_of_a_rate():
         CheckKind.ANCHOR,
     ]
     assert {check.shared for check in found.checks[2:]} == {5}
-    assert "decided at look 2 of 3, after 2 replies to each case" in found.notes
+    assert "decided at look 2 of 3, after 2 replies to each case" in texts(found.notes)
 
 
 def test_a_baseline_that_has_drifted_is_not_compared():
     (check,) = verdict(ACCURACY, evidence(ACCURACY, drift="it moved")).checks
 
-    assert (check.outcome, check.has_drifted, check.note) == (
+    assert (check.outcome, check.has_drifted, notes_text(check.notes)) == (
         Outcome.INCONCLUSIVE,
         True,
         "it moved",
@@ -310,7 +314,7 @@ def test_skills_that_were_trained_on_and_the_levels_of_families_are_noted(tmp_pa
     gate = forgetting(scores)
     given = evidence(gate, scores, training_data=path, choices=(LevelChoice("facts", 2, 0.7),))
 
-    notes = verdict(gate, given).notes
+    notes = texts(verdict(gate, given).notes)
 
     assert notes[0] == "levels: facts 2 (base right in 70 %)"
     assert notes[1].startswith("1 skills case stands in train.jsonl (line 1: facts-0)")
@@ -372,7 +376,7 @@ def test_a_latency_is_compared_with_the_baselines_by_a_gate_that_compares(
 
     found = verdict(gate, given)
     assert (found.outcome, found.variant, len(found.checks)) == (Outcome.PASSED, name, checks)
-    assert found.notes == ("measured with up to 4 requests in flight at once",)
+    assert texts(found.notes) == ("measured with up to 4 requests in flight at once",)
     assert {note for (note,) in given.asked} == asked
     (measured,) = kind_of(gate).measure(gate, given)
     assert (measured.gated, measured.variant) == (False, name)

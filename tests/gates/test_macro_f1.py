@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import suite, variant_scores
 from scipy import stats
 from sklearn.metrics import f1_score
@@ -21,6 +22,7 @@ from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.scoring.classification import label_predictions
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts
@@ -202,7 +204,7 @@ def told(check):
     return {
         "kind": check.kind, "against": check.against, "limit": check.limit, "n": check.n,
         "missing": check.missing, "method": check.method, "miss": check.miss,
-        "alarm": check.alarm, "outcome": check.outcome, "note": check.note,
+        "alarm": check.alarm, "outcome": check.outcome, "note": notes_text(check.notes),
     }  # fmt: skip
 
 
@@ -277,7 +279,7 @@ def test_few_cases_leave_a_minimum_open_as_well():
 
     check = check_macro_minimum(few, (REFUND, LATE), minimum=0.5, levels=Levels())
 
-    assert (check.outcome, check.method, check.note) == (
+    assert (check.outcome, check.method, notes_text(check.notes)) == (
         Outcome.INCONCLUSIVE, "f1", "macro-F1 takes 100 unrelated cases, and 99 expect a label",
     )  # fmt: skip
 
@@ -388,7 +390,9 @@ def test_few_cases_conclude_nothing():
     verdict = evaluated([*few[:-1], (LATE, REFUND)], before=few)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert any("takes 100 unrelated cases, and 99 expect a label" in n for n in verdict.notes)
+    assert any(
+        "takes 100 unrelated cases, and 99 expect a label" in n for n in texts(verdict.notes)
+    )
 
 
 @pytest.mark.parametrize(("count", "outcome"), [(10, Outcome.PASSED), (9, Outcome.INCONCLUSIVE)])
@@ -398,7 +402,7 @@ def test_few_cases_of_a_label_that_is_expected_conclude_nothing(count, outcome):
     verdict = evaluated([(REFUND, LATE), *rights[1:]], replace(GATE, max_drop=0.3), rights)
 
     assert verdict.outcome is outcome
-    assert any("late_delivery has 9" in note for note in verdict.notes) is (count == 9)
+    assert any("late_delivery has 9" in note for note in texts(verdict.notes)) is (count == 9)
 
 
 def test_a_label_that_no_case_expects_takes_no_cases():
@@ -424,7 +428,7 @@ def test_missing_replies_that_could_turn_it_leave_macro_f1_inconclusive(gone):
     verdict = evaluate_rate(suite(GATE), GATE, Comparison(after, labelled("current", RIGHT[::-1])))
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert any(f"{gone} of 400 cases brought no reply" in note for note in verdict.notes)
+    assert any(f"{gone} of 400 cases brought no reply" in note for note in texts(verdict.notes))
 
 
 def test_missing_replies_that_cannot_turn_it_leave_macro_f1_as_it_is():

@@ -15,7 +15,7 @@ from pytest_ftgate.gates.feasibility import smallest_limit
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
-    coarse_limit_note,
+    coarse_limit_notes,
     default_limit,
     default_limit_problem,
     design_cases_needed,
@@ -29,6 +29,7 @@ from pytest_ftgate.gates.power import (
     suite_repeats,
 )
 from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.stats.paired import paired_counts
 from pytest_ftgate.stats.power import (
     cases_needed,
@@ -435,11 +436,11 @@ def test_cases_that_are_too_few_for_any_default_limit_are_told_what_to_write():
     gate = RateGate(kind="accuracy", line=1)
     skills = ForgettingGate(line=1, cases=tuple(case(f"c{n}", skill="facts") for n in range(5)))
 
-    assert default_limit_problem(asked(5, gate), gate) == (
+    assert notes_text(default_limit_problem(asked(5, gate), gate)) == (
         "5 cases cannot show that a drop stays below 40 points; write min: 0.8, or add cases: it "
         "takes about 10"
     )
-    assert default_limit_problem(asked(5, skills), skills) == (
+    assert notes_text(default_limit_problem(asked(5, skills), skills)) == (
         "5 cases cannot show that a drop stays below 40 points; write max_drop: for the whole of "
         "the skills, or add cases: it takes about 10"
     )
@@ -450,12 +451,12 @@ def test_a_coarse_default_limit_says_how_many_cases_show_ten_and_five_points():
     made = asked(30, gate)
 
     limit = default_limit(made, gate)
-    assert coarse_limit_note(made, gate, limit) == (
+    assert notes_text(coarse_limit_notes(made, gate, limit)) == (
         "30 cases can only show drops of 20 points or more; 65 would show 10, 210 would show 5"
     )
     assert default_limit(asked(65, gate), gate) == 0.1
     assert default_limit(asked(210, gate), gate) == 0.05
-    assert coarse_limit_note(made, gate, 0.15) == ""
+    assert [*coarse_limit_notes(made, gate, 0.15)] == []
 
 
 def test_repeats_lower_a_default_limit_but_not_that_of_the_skills():

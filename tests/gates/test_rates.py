@@ -2,6 +2,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import (
     case_result,
     labelled,
@@ -221,9 +222,9 @@ def test_a_case_that_expects_nothing_is_left_out_with_a_note() -> None:
 
     verdict = evaluate_rate(suite(gate), gate, Comparison(scores, scores))
 
-    assert verdict.notes == ("1 of 200 cases expect nothing and are left out",)
+    assert texts(verdict.notes) == ("1 of 200 cases expect nothing and are left out",)
     form = RateGate(kind="format", line=8, min=0.5)
-    assert evaluate_rate(suite(form), form, Comparison(scores, scores)).notes == ()
+    assert texts(evaluate_rate(suite(form), form, Comparison(scores, scores)).notes) == ()
 
 
 @pytest.mark.parametrize(
@@ -237,10 +238,10 @@ def test_replies_that_ended_early_are_counted(stop, told) -> None:
     cut = replace(first, replies=(replace(first.replies[0], stop=stop),))
     scores = VariantScores("new", scores.results | {"c000": cut})
 
-    assert evaluate_rate(suite(gate), gate, Comparison(scores, scores)).notes == (told,)
+    assert texts(evaluate_rate(suite(gate), gate, Comparison(scores, scores)).notes) == (told,)
     form = RateGate(kind="format", line=8, min=0.5)
     plain = told.removesuffix(", which counts as wrong")
-    assert evaluate_rate(suite(form), form, Comparison(scores, scores)).notes == (plain,)
+    assert texts(evaluate_rate(suite(form), form, Comparison(scores, scores)).notes) == (plain,)
 
 
 def test_cases_without_a_reply_are_counted_with_the_reason_of_the_first() -> None:
@@ -250,7 +251,7 @@ def test_cases_without_a_reply_are_counted_with_the_reason_of_the_first() -> Non
         rows[name] = replace(rows[name], replies=(), scores=(), missing_reasons=(reason,))
     lost = VariantScores("new", rows)
 
-    assert evaluate_rate(suite(gate), gate, Comparison(lost, lost)).notes == (
+    assert texts(evaluate_rate(suite(gate), gate, Comparison(lost, lost)).notes) == (
         "2 of 200 cases brought no reply",
         "no reply to 2 of 200 cases; first: it timed out",
     )
@@ -265,7 +266,7 @@ def test_cases_without_a_reply_are_counted_with_the_reason_of_the_first() -> Non
 def test_a_verdict_says_at_which_look_it_was_decided(look, told) -> None:
     gate, scores = accuracy(min=0.5), variant_scores("new", GOOD)
 
-    notes = evaluate_rate(suite(gate), gate, Comparison(scores, scores), look).notes
+    notes = texts(evaluate_rate(suite(gate), gate, Comparison(scores, scores), look).notes)
 
     assert notes == (f"decided at look {look.number} of {look.of}, after {told}",)
 

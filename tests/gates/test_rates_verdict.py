@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import (
     case_result,
     labelled,
@@ -15,6 +16,7 @@ from ftgate_testing.score_columns import (
 
 from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.judges import JudgeEvidence
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.rates import (
     Comparison,
     evaluate_rate,
@@ -102,7 +104,7 @@ def test_a_failed_verdict_of_a_format_has_all_its_parts() -> None:
     assert verdict.statement == Statement(StatementKind.RATE, {"measure": "format"})
     assert [check.has_default_limit for check in verdict.checks] == [False, True]
     assert (verdict.lenient, verdict.lenient_before) == (0.6, 0.95)
-    assert (verdict.notes, verdict.facts, verdict.slices) == ((), {}, ())
+    assert (texts(verdict.notes), verdict.facts, verdict.slices) == ((), {}, ())
     assert [drift.what for drift in verdict.drifts] == [
         *("length", "refusals", "same text", "format errors")
     ]
@@ -116,12 +118,12 @@ def test_notes_of_drifts_and_of_new_format_errors_stand_in_the_verdict_of_accura
     new, old = variant_scores("new", BAD), variant_scores("current", GOOD)
     form = RateGate(kind="format", line=8, min=0.1)
 
-    assert evaluate_rate(suite(gate), gate, Comparison(new, old)).notes == (
+    assert texts(evaluate_rate(suite(gate), gate, Comparison(new, old)).notes) == (
         "the mix of format errors has changed (Stuart-Maxwell test, p < 0.001)",
         "format error “not in enumeration”: 40 % of replies, 5 % before",
     )
-    assert evaluate_rate(suite(gate, form), gate, Comparison(new, old)).notes == ()
-    assert evaluate_rate(suite(form), form, Comparison(new, old)).notes == (
+    assert texts(evaluate_rate(suite(gate, form), gate, Comparison(new, old)).notes) == ()
+    assert texts(evaluate_rate(suite(form), form, Comparison(new, old)).notes) == (
         "the mix of format errors has changed (Stuart-Maxwell test, p < 0.001)",
         "format error “not in enumeration”: 40 % of replies, 5 % before",
     )
@@ -367,7 +369,9 @@ def test_what_is_nothing_to_compare_later_runs_with_is_inconclusive(
 
 
 def test_an_unqualified_judge_settles_no_check_of_accuracy_and_those_of_formats() -> None:
-    judge = JudgeValidation(judge="j", provider="p", rubric="r", error="never validated")
+    judge = JudgeValidation(
+        judge="j", provider="p", rubric="r", errors=(text_note("never validated"),)
+    )
     form = RateGate(kind="format", line=8, min=0.5)
     scores = variant_scores("new", GOOD)
     comparison = Comparison(
@@ -385,9 +389,9 @@ def test_an_unqualified_judge_settles_no_check_of_accuracy_and_those_of_formats(
         (CheckKind.MINIMUM, Outcome.INCONCLUSIVE),
     ]
     assert graded.statement == Statement(StatementKind.UNQUALIFIED_JUDGE)
-    assert "the judge says the same of all 9 replies" in graded.notes
+    assert "the judge says the same of all 9 replies" in texts(graded.notes)
     assert [check.outcome for check in plain.checks] == [Outcome.PASSED]
-    assert plain.notes == ()
+    assert texts(plain.notes) == ()
 
 
 def test_thoughts_are_compared_with_the_baselines_by_the_levels_of_a_drop() -> None:

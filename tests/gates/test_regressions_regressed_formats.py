@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import pytest
+from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import case_result, suite, variant_scores, without_replies
 
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
@@ -65,7 +66,7 @@ def clauses(verdict: Verdict) -> str:
 
 
 def note(verdict: Verdict) -> str:
-    return next((text for text in verdict.notes if "broke their format" in text), "")
+    return next((text for text in texts(verdict.notes) if "broke their format" in text), "")
 
 
 BEFORE = replies(400, wrong=range(381, 400), name="current")
@@ -119,7 +120,7 @@ def test_missing_replies_have_their_own_clause_and_are_in_no_other_count() -> No
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert clauses(verdict) == "no reply to 300 of 600 cases"
-    assert "no reply to 300 of 600 cases; first: gone" in verdict.notes
+    assert "no reply to 300 of 600 cases; first: gone" in texts(verdict.notes)
     assert verdict.regressed == 12
 
 

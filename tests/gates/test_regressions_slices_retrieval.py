@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import suite, variant_scores
 
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
@@ -34,7 +35,7 @@ def evaluated(mine: VariantScores, kind: str = "accuracy") -> Verdict:
 
 
 def retrieval_notes(verdict: Verdict) -> list[str]:
-    return [note for note in verdict.notes if note.startswith("retrieval:")]
+    return [note for note in texts(verdict.notes) if note.startswith("retrieval:")]
 
 
 def test_regressed_cases_without_the_answer_in_a_passage_are_counted() -> None:
@@ -84,9 +85,9 @@ def with_passages(*passages: Passage) -> CaseResult:
 
 
 def test_the_rank_of_the_answer_is_that_of_the_first_passage_with_it() -> None:
-    texts = ["nothing", "it is right", "so right"]
+    passages = ["nothing", "it is right", "so right"]
 
-    found = with_passages(*(Passage(source="a.md", text=text) for text in texts))
+    found = with_passages(*(Passage(source="a.md", text=text) for text in passages))
 
     assert answer_rank(found) == 2
     assert answer_rank(with_passages()) == 0
@@ -107,7 +108,7 @@ def test_one_regressed_case_is_told_in_the_singular() -> None:
     found = retrieving({"c000": "It is wrong.", "c001": "It is right."})
     gate = RateGate(kind="accuracy", line=7, max_drop=0.05)
 
-    assert [*retrieval_notes_of(gate, found, ["c000"])] == [
+    assert [*texts(retrieval_notes_of(gate, found, ["c000"]))] == [
         "retrieval: no passage contains the expected answer for 1 of 1 regressed case"
     ]
     assert [*retrieval_notes_of(gate, found, ["c001"])] == []
@@ -124,6 +125,6 @@ def test_regressed_cases_for_which_the_rank_means_nothing_are_not_counted() -> N
 
     notes = retrieval_notes_of(gate, VariantScores("new", rows), ["c000", "c001", "c002"])
 
-    assert [*notes] == [
+    assert [*texts(notes)] == [
         "retrieval: no passage contains the expected answer for 2 of 2 regressed cases"
     ]

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import suite, variant_scores
 from scipy import stats
 
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.usage import evaluate_cost, interval_outcome, measure_cost
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
@@ -108,17 +110,17 @@ def test_a_case_that_holds_over_a_tenth_of_the_cost_is_named(groups):
     tokens = [100] * 119 + [1600]
     unit = "case" if groups is None else "group of related cases"
 
-    notes = evaluated(LIMIT, tokens, groups=groups).notes
+    notes = texts(evaluated(LIMIT, tokens, groups=groups).notes)
 
     share = "12%" if groups is None else "13%"
     told = f"one {unit} holds {share} of the cost, so that the mean rests on few of them"
     assert notes == (told,)
-    assert evaluated(LIMIT, [100] * 119 + [1000], groups=groups).notes == ()
+    assert texts(evaluated(LIMIT, [100] * 119 + [1000], groups=groups).notes) == ()
 
 
 def test_a_case_that_holds_a_tenth_of_the_cost_is_not_named():
     # All of these prices are exact: 90 cases cost 0.125, and one of them 1.25.
-    assert evaluated(LIMIT, [125] * 90 + [1250]).notes == ()
+    assert texts(evaluated(LIMIT, [125] * 90 + [1250]).notes) == ()
 
 
 def test_an_inconclusive_limit_says_how_many_more_cases_would_settle_it():
@@ -155,7 +157,7 @@ def test_a_baseline_that_costs_nothing_leaves_a_rise_inconclusive():
     verdict = evaluated(RISE, drawn(400), current=free)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert verdict.notes == ("current costs nothing, so no share of it can be computed",)
+    assert texts(verdict.notes) == ("current costs nothing, so no share of it can be computed",)
     assert (verdict.check.before, verdict.check.rise) == (0.0, None)
     assert verdict.next == (NextStep(StepKind.DECLARE_LIMIT, {"where": "suite.ftgate.yaml:1"}),)
 
@@ -164,7 +166,7 @@ def test_a_baseline_without_a_known_price_is_not_told_to_cost_nothing():
     verdict = evaluated(RISE, drawn(400), current=Tariff())
 
     assert (verdict.check.n, verdict.check.informative) == (0, True)
-    assert verdict.notes == ()
+    assert texts(verdict.notes) == ()
 
 
 def test_related_cases_count_as_one():
@@ -184,7 +186,7 @@ def test_few_unrelated_cases_conclude_nothing(groups):
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     what = "cases" if groups is None else "groups of related cases"
-    assert verdict.notes == (f"29 {what}; at least 30 are needed",)
+    assert texts(verdict.notes) == (f"29 {what}; at least 30 are needed",)
     assert verdict.next == ()
 
 
@@ -208,7 +210,7 @@ def test_above_five_in_a_hundred_missing_replies_leave_it_inconclusive(gone, out
     verdict = evaluated(LIMIT, [*drawn(400)[gone:], *[None] * gone])
 
     assert verdict.outcome is outcome
-    assert f"no reply to {gone} cases; first: gone" in verdict.notes
+    assert f"no reply to {gone} cases; first: gone" in texts(verdict.notes)
 
 
 def test_replies_that_tell_no_tokens_are_named_and_never_counted_as_free():
@@ -223,7 +225,8 @@ def test_an_ungated_variant_is_told_its_price_and_not_evaluated():
 
     price = Check(
         kind=CheckKind.MEAN, outcome=Outcome.PASSED, limit=0.0, n=20, effective=20,
-        after=pytest.approx(0.6), unit="usd", method="t", note="20 cases; at least 30 are needed",
+        after=pytest.approx(0.6), unit="usd", method="t",
+        notes=(text_note("20 cases; at least 30 are needed"),),
     )  # fmt: skip
     assert beside == Verdict(
         suite="suite.ftgate.yaml", line=1, gate="cost", variant="new", outcome=Outcome.PASSED,
@@ -362,7 +365,7 @@ def test_a_price_of_nothing_keeps_any_limit():
 
     verdict = evaluated(LIMIT, drawn(400), new=free)
 
-    assert (verdict.outcome, verdict.check.after, verdict.notes) == (Outcome.PASSED, 0.0, ())
+    assert (verdict.outcome, verdict.check.after, texts(verdict.notes)) == (Outcome.PASSED, 0.0, ())
 
 
 @pytest.mark.parametrize(
@@ -441,7 +444,7 @@ def test_replies_without_tokens_are_noted_before_cases_without_a_reply():
     verdict = evaluated(LIMIT, tokens)
 
     assert verdict.check.missing == 4
-    assert verdict.notes == (
+    assert texts(verdict.notes) == (
         "2 of 98 replies report no tokens, so they have no price",
         "no reply to 2 cases; first: gone",
     )

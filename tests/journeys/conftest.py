@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.foreign_plugins import TWICE
+from ftgate_testing.notes import texts
 
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.reporting.headlines import headline
@@ -145,8 +146,10 @@ class Desk:
 
 
 def _values(text: str) -> dict[str, object]:
-    """Return a verdict as plain values, with its headline."""
-    return {**json.loads(text), "headline": headline(from_json(Verdict, text))}
+    """Return a verdict as plain values, with its headline and the sentences of its notes."""
+    verdict = from_json(Verdict, text)
+    sentences = {"headline": headline(verdict), "notes": [*texts(verdict.notes)]}
+    return {**json.loads(text), **sentences}
 
 
 @pytest.fixture

@@ -142,14 +142,14 @@ def pytest_ftgate_providers():
     return {"house": House}
 """
 FACTS = """\
-from pytest_ftgate import Outcome, headline
+from pytest_ftgate import Outcome, headline, note_text
 
 def test_it(ftgate):
     suite = ftgate.suite("tickets.ftgate.yaml")
     good, fake = (suite.verdict("accuracy", name) for name in suite.variants)
     assert (good.outcome, fake.outcome) == (Outcome.PASSED, Outcome.INVALID)
     assert good.facts["region"] == fake.facts["region"] == "eu"
-    assert "good retires on 2027-01-31" in good.notes
+    assert "good retires on 2027-01-31" in map(note_text, good.notes)
     assert headline(fake).startswith("another model answered: imposter, declared fake; ")
 """
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ftgate_testing.notes import texts
 from ftgate_testing.tiny_model import WORDS, save_model
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -162,4 +163,4 @@ def test_a_suite_rates_labels_and_gates_the_divergence(
     assert ("nats a token: no limit is set" in str(run)) == (outcome is None)
     assert divergence.check.n > 200
     assert divergence.check.low > 0.0
-    assert any(note.startswith("perplexity") for note in divergence.notes)
+    assert any(note.startswith("perplexity") for note in texts(divergence.notes))

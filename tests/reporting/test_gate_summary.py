@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from ftgate_testing.reports import HOSTILE, failing_run, inconclusive_verdict, report
 
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
 from pytest_ftgate.reporting.gate_summary import doubt_sentence, gate_lines
 from pytest_ftgate.reporting.summary import MAX_LINES, summary_lines
@@ -62,7 +63,7 @@ def test_no_example_acts(nasty):
             "A true rate below 85 % is still possible; so is one above it.",
         ),
         (
-            {"missing": 3, "note": "3 of 100 cases brought no reply"},
+            {"missing": 3, "notes": (text_note("3 of 100 cases brought no reply"),)},
             "3 of 100 cases brought no reply, and these could turn the verdict.",
         ),
     ],

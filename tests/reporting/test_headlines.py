@@ -6,7 +6,7 @@ import pytest
 from ftgate_testing.reports import failing_run
 
 import pytest_ftgate
-from pytest_ftgate.gates.notes import note
+from pytest_ftgate.gates.notes import note, text_note
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Slice, Verdict
 from pytest_ftgate.recommend.advice import Advice, Condition, Recommendation, Rollback
@@ -31,7 +31,9 @@ def test_every_kind_of_statement_has_a_headline(kind):
         "measure": "accuracy", "file": "train.jsonl", "rows": 3, "p50": 100.0, "reason": "no key",
         "variant": "new", "requested": 1, "replies": 2, "needed": 72, "key": "max_drop: none",
     }  # fmt: skip
-    judge = JudgeValidation(judge="m", provider="python", rubric="r", error="kappa 0.05")
+    judge = JudgeValidation(
+        judge="m", provider="python", rubric="r", errors=(text_note("kappa 0.05"),)
+    )
 
     assert stated(replace(FAILED, judges=(judge,)), kind, **values)
 

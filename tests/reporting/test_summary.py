@@ -15,6 +15,7 @@ from ftgate_testing.reports import (
 )
 
 from pytest_ftgate.client.budget import JUDGE_LABEL, CostReport
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import CheckKind, Flip, Outcome
 from pytest_ftgate.plugin.verdicts import NOT_RUN, PASSED_XFAIL
@@ -253,7 +254,7 @@ def test_a_word_is_tinted_where_it_stands_alone():
 
 def test_checks_that_did_not_decide_name_their_cases_and_equal_replies():
     drop = replace(FAILED.checks[0], outcome=Outcome.PASSED)
-    unchanged = replace(drop, is_unchanged=True, note="plain threshold")
+    unchanged = replace(drop, is_unchanged=True, notes=(text_note("plain threshold"),))
     must_pass = replace(drop, kind=CheckKind.MUST_PASS, case_ids=("a, b0", "c1"), n=2, after=0.0)
 
     checks = (drop, unchanged, must_pass)

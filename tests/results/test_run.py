@@ -20,6 +20,7 @@ from ftgate_testing.score_columns import case, suite
 
 from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.reporting.writers import write_run
 from pytest_ftgate.requests.reply import Reply
@@ -56,7 +57,7 @@ def test_a_reply_of_a_megabyte_is_cut_with_a_count(tmp_path):
         ("", "is no run record"),
         ("[]", "is no run record"),
         ("{}", "is no run record"),
-        ('{"format": 4}', r"is no run record \(verdict: Field required\)"),
+        ('{"format": 5}', r"is no run record \(verdict: Field required\)"),
         ('{"format": 2, "verdicts": []}', "has format 2, older than this version reads; write one"),
         ('{"format": 999}', "has format 999, newer than this version reads; upgrade"),
     ],
@@ -156,24 +157,32 @@ def test_confusions_need_replies_that_are_labels():
     assert told.confusions == ()  # the cases expect "right", which is no label of the suite
 
 
-def test_a_record_of_the_former_format_keeps_its_rates_and_its_verdicts(tmp_path):
+def test_a_record_of_the_former_format_keeps_its_sentences_as_notes(tmp_path):
     made = failing_run()
+    told = next(verdict for verdict in made.verdicts if verdict.checks)
+    told = replace(told, notes=(text_note("of the verdict"),))
+    first, *others = told.checks
+    first = replace(first, notes=(text_note("of the check"),))
+    told = replace(told, checks=(first, *others))
+    made = replace(made, verdicts=(told,))
     write_run(tmp_path / "run.json", made)
     document = json.loads((tmp_path / "run.json").read_text("utf-8"))
-    for variant in document["suites"][0]["variants"]:
-        figures = variant.pop("figures")
-        keys = ("value", "low", "high", "n")
-        variant |= {
-            **{kind: {key: figures[kind][key] for key in keys} for kind in ("accuracy", "format")},
-            "usd_per_1k": 13.61,
-            "tokens": 55.0,
-            "p50_ms": 400.0,
-            "p95_ms": 400.0,
-        }
+    (verdict,) = document["verdicts"]
+    verdict["notes"] = [note["text"] for note in verdict["notes"]]
+    for check in verdict["checks"]:
+        check["note"] = "; ".join(note["text"] for note in check.pop("notes"))
     (tmp_path / "run.json").write_text(json.dumps({**document, "format": RUN_FORMAT - 1}))
 
     found = read_run(tmp_path / "run.json")
 
     assert (found.format, found.verdicts) == (RUN_FORMAT, made.verdicts)
-    for before, after in zip(made.suites[0].variants, found.suites[0].variants, strict=True):
-        assert after.figures == {name: before.figures[name] for name in ("accuracy", "format")}
+
+
+def test_a_note_in_a_record_has_its_sentence_beside_its_kind_and_values(tmp_path):
+    told = replace(failing_run().verdicts[0], notes=(text_note("of a server"),))
+    write_run(tmp_path / "run.json", report(told))
+
+    (verdict,) = json.loads((tmp_path / "run.json").read_text("utf-8"))["verdicts"]
+
+    values = {"text": "of a server"}
+    assert verdict["notes"] == [{"text": "of a server", "kind": "text", "values": values}]

@@ -169,7 +169,7 @@ def verdict_of(result):
     verdict = dict(result)
     for key in ("suite", "line", "facts", "identity", "headline", "next"):
         verdict.pop(key, None)
-    verdict["notes"] = [note for note in verdict["notes"] if "no reply to" not in note]
+    verdict["notes"] = [note for note in verdict["notes"] if "no reply to" not in note["text"]]
     for flip in verdict["flips"]:
         flip.pop("where")
     return verdict

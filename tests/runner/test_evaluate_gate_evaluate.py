@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ftgate_testing.fake_provider import CASES, House
+from ftgate_testing.notes import texts
 
 from pytest_ftgate.errors import FtgateError, SuiteError
 from pytest_ftgate.gates.verdict import Outcome
@@ -32,7 +33,7 @@ def test_the_verdict_has_the_facts_of_the_variant_and_the_notes_on_its_identity(
 
     assert verdict.facts["region"] == "eu"
     assert verdict.facts["model"] == "draft"
-    assert "draft retires on 2027-01-31" in verdict.notes
+    assert "draft retires on 2027-01-31" in texts(verdict.notes)
 
 
 @pytest.mark.parametrize("accept", [False, True])

@@ -8,6 +8,7 @@ from pathlib import Path
 from shutil import copy
 
 import pytest
+from ftgate_testing.notes import texts
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
@@ -124,7 +125,9 @@ def test_a_sample_that_the_variant_was_trained_on_leaves_the_verdict(logs, skill
     assert case.id in contamination.case_ids
     assert contamination.case_ids == {*same}
     assert verdict.checks[0].n == len(gate.cases) - len(same)
-    assert any(note.endswith("what was trained on shows no forgetting") for note in verdict.notes)
+    assert any(
+        note.endswith("what was trained on shows no forgetting") for note in texts(verdict.notes)
+    )
 
 
 def recorded_replies(requests):

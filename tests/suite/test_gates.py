@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from pytest_ftgate.errors import SuiteError
-from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.power import MAX_REPEATS, needed_repeats
+from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.suite.gate_kinds import DataGate, RateGate
 from pytest_ftgate.suite.loader import load_suite
 

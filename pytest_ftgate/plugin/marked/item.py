@@ -13,6 +13,7 @@ import pytest
 
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE, Look
+from pytest_ftgate.gates.notes import Note, text_note
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState, skip_ungated
 from pytest_ftgate.plugin.marked.attempt import (
@@ -505,13 +506,13 @@ class FunctionGate:
         """The key in the accepted record, which holds all functions of a module."""
         return f"{self.gate.name}[{self.state.gate_run.variant.name}]"
 
-    def _skip_notes(self) -> Iterator[str]:
+    def _skip_notes(self) -> Iterator[Note]:
         reasons = self.runner.skip_reasons
         if reasons:
             reason, count = Counter(reasons.values()).most_common(1)[0]
             quoted = f'"{reason}" ({count})' if count < len(reasons) else f'"{reason}"'
             cases = f"{len(reasons)} case{'s are' if len(reasons) != 1 else ' is'}"
-            yield f"{cases} left out by the function itself: {quoted}"
+            yield text_note(f"{cases} left out by the function itself: {quoted}")
 
     def _with_all_wrong(self, verdict: Verdict) -> Verdict:
         """Where a minimum decided, show every wrong reply, also those that the baseline shares."""

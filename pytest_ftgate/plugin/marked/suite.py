@@ -13,13 +13,12 @@ from typing import Any
 
 from pytest_ftgate.errors import SuiteError, did_you_mean
 from pytest_ftgate.gates.design import Look
-from pytest_ftgate.gates.feasibility import with_default_limits
-from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.plugin.marked.marks import SUITE, Mark, MarkedFunction, MarkLocation, Metric
 from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.plugin.suites import contributions_for, load_suite_once
 from pytest_ftgate.readers.text import replace_in_json
 from pytest_ftgate.readers.yaml import Document
+from pytest_ftgate.runner.feasibility import check_feasibility, with_limits
 from pytest_ftgate.runner.suite import check_accepted_limits, prepare_suite
 from pytest_ftgate.suite.function_references import imported_files
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -139,7 +138,7 @@ def marked_function(
     if cases and not errors:
         session = location.session.config.stash[session_key]
         limits = session.accepted_limits(function_suite)
-        function_suite = with_default_limits(function_suite, limits)
+        function_suite = with_limits(function_suite, limits)
         check_accepted_limits(session, function_suite)
         check_feasibility(function_suite)
     if errors:

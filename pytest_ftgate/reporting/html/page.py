@@ -224,6 +224,7 @@ def _templates() -> Environment:
     )  # fmt: skip
     environment.filters["escape_controls"] = escape_controls
     environment.filters["percent"] = percent
+    environment.filters["note_text"] = note_text
     environment.filters["unbroken"] = _keep_rates_together
     environment.filters["linked"] = _link_docs
     return environment

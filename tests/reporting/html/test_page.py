@@ -102,7 +102,7 @@ def test_foreign_words_are_text_wherever_they_stand(nasty, place, advice):
     verdict = failing_run().verdicts[0]
     made = {
         "headline": lambda: report(
-            replace(verdict, statement=invalid(said), variant=said, notes=(said,))
+            replace(verdict, statement=invalid(said), variant=said, notes=(text_note(said),))
         ),
         "advice": lambda: report(
             verdict, advice=(replace(advice, subject=said, variant=said, notes=(text_note(said),)),)
