@@ -316,6 +316,7 @@ class Advice:
         frontier_by: the other axis of the frontier, ``usd`` or ``time``; "" for none.
         conditions: the results of the rules for and against fine-tuning, if evaluated.
         unmeasured: variants without a row, and why.
+        notes: what a reader should know beside the reasons.
     """
 
     suite: str

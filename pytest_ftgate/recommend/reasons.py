@@ -64,6 +64,6 @@ class ReasonKind(StrEnum):
     # Notes on the whole.
     JUDGED = "judged"
     UNMEASURED = "unmeasured"
-    NO_REPLY = "no reply"
+    UNANSWERED = "unanswered"
     UNSCORED = "unscored"
     HELD_OUT_NOT_SENT = "held-out unsent"

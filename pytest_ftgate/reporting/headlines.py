@@ -34,11 +34,7 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Advice, Recommendation
-<<<<<<< HEAD
-from pytest_ftgate.reporting.notes import note_text
-=======
-from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
->>>>>>> w-n1
+from pytest_ftgate.reporting.notes import UNCHANGED, note_text, notes_text
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import Acceptance

@@ -23,9 +23,6 @@ _EACH_LABEL = "{needed:?it takes # cases of each label, or }"
 
 _WORDS: Mapping[str, Words] = {
     NoteKind.TEXT: "{text}",
-<<<<<<< HEAD
-    **REASONS,
-=======
     NoteKind.FEW_PAIRS: "{n} of {of} cases can be compared",
     NoteKind.TOO_FEW_REPLIES: "{n} of {of} cases brought a reply",
     NoteKind.NOTHING_RIGHT: "nothing is right on either side, so the cases show nothing",
@@ -182,7 +179,7 @@ _WORDS: Mapping[str, Words] = {
         "{n} unrelated cases can never bound max_kl; it takes {needed}: write prompts: skills, or "
         "add cases"
     ),
->>>>>>> w-n1
+    **REASONS,
 }
 
 

@@ -94,7 +94,7 @@ REASONS: Mapping[str, Words] = {
     ReasonKind.NO_TOOLS: "the suite scores calls of tools, and no variant has any",
     ReasonKind.JUDGED: "gains, and rates that no labels correct, are what a judge model says",
     ReasonKind.UNMEASURED: "{variant} could not be measured: {reason}",
-    ReasonKind.NO_REPLY: "no reply came",
+    ReasonKind.UNANSWERED: "no reply came",
     ReasonKind.UNSCORED: "without an accuracy, and so not climbed: {variants:list}",
     ReasonKind.HELD_OUT_NOT_SENT: "the held-out cases could not be sent to {variant}: {reason}",
 }

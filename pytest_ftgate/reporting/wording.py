@@ -32,11 +32,8 @@ _STYLES: Mapping[str, Callable[[Any], str]] = {
     "signed": signed_percent,
     "usd": usd,
     "ms": milliseconds,
-<<<<<<< HEAD
-    "days": _days,
-=======
     "limit": lambda share: f"{share * 100:.3g}",
->>>>>>> w-n1
+    "days": _days,
     "list": ", ".join,
 }
 
@@ -58,14 +55,8 @@ class _Template(Formatter):
 def fill(words: Words, values: Mapping[str, Any]) -> str:
     """Return *words* with *values*.
 
-<<<<<<< HEAD
     A field of a template has a style of Python, such as ``{n:,}``, one of ours, such as
-    ``{rate:percent}``, or a noun: ``{n:#case}``.
-=======
-    A field of a template has a style of Python, such as ``{n:,}``, one of ours (``percent``,
-    ``points``, ``size``, ``limit``, ``signed``, ``usd``, ``ms``, ``list``), or a noun:
-    ``{n:#case}``. ``{n:is/are}`` is a verb; ``{n:? and # more}`` stands only if there are any, with
-    the value for the hash.
->>>>>>> w-n1
+    ``{rate:percent}``, or a noun: ``{n:#case}``. ``{n:is/are}`` is a verb; ``{n:? and # more}``
+    stands only if there are any, with the value for the hash.
     """
     return words(values) if callable(words) else _Template().vformat(words, (), values)

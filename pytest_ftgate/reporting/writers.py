@@ -15,8 +15,9 @@ from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.gates.statements import NextStep
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.source import display_path
-from pytest_ftgate.recommend.advice import Advice
+from pytest_ftgate.recommend.advice import Advice, Confirmation
 from pytest_ftgate.reporting.headlines import advice_headline, headline
+from pytest_ftgate.reporting.ladder import confirmation_sentence
 from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.results.run import Report, json_adapter
@@ -106,6 +107,7 @@ def write_run(path: Path, report: Report) -> None:
 _SENTENCES: Mapping[type, Callable[[Any], Mapping[str, str]]] = {
     Verdict: lambda verdict: {"headline": headline(verdict)},
     Advice: lambda advice: {"headline": advice_headline(advice)},
+    Confirmation: lambda found: {"text": confirmation_sentence(found)},
     NextStep: lambda step: {"text": step_text(step), "command": step_command(step)},
     Note: lambda note: {"text": note_text(note)},
 }
@@ -115,6 +117,9 @@ def _with_sentences(value: Any, document: Any) -> Any:
     """Return *document*, the JSON of *value*, with the sentences of every value in it."""
     if isinstance(value, tuple):
         return [_with_sentences(*pair) for pair in zip(value, document, strict=True)]
+    if isinstance(value, Mapping):
+        pairs = zip(value.values(), document.items(), strict=True)
+        return {key: _with_sentences(one, part) for one, (key, part) in pairs}
     if not is_dataclass(value):
         return document
     sentences = _SENTENCES.get(type(value), lambda _: {})(value)

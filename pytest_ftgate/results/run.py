@@ -107,18 +107,7 @@ def node_name(verdict: Verdict) -> str:
 
 
 #: The version of the file format. Raise it if a key changes its name or its meaning.
-<<<<<<< HEAD
-RUN_FORMAT = 4
-=======
 RUN_FORMAT = 5
-#: The reason for which a gate was not evaluated if nothing was heard of it.
-NOT_RUN = "the run ended first"
-#: The reason for which the test of a gate failed that passed.
-PASSED_XFAIL = "passed, though its xfail mark expects it not to: remove the mark"
-#: The reason if a gate has the error of another one, whose node id follows.
-SAME_ERROR = "the same error as "
-_REMEDY = "write one with pytest --ftgate --ftgate-json PATH"
->>>>>>> w-n1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -451,7 +440,27 @@ def _in_this_format(document: Any) -> Any:
     """Return *document*, with the sentences of a record of the former format as notes."""
     if not isinstance(document, dict) or document["format"] != _FORMER:
         return document
-    return {**document, "verdicts": _with_notes(document["verdicts"]), "format": RUN_FORMAT}
+    changed = {
+        "verdicts": _with_notes(document["verdicts"]),
+        "advice": [*map(_advice_with_notes, document["advice"])],
+    }
+    return {**document, **changed, "format": RUN_FORMAT}
+
+
+def _advice_with_notes(advice: Any) -> Any:
+    """Return an advice of a record of the former format, with its sentences as notes."""
+    rows = {
+        key: [{**row, "note": text_note(row["message"])} for row in advice[key]]
+        for key in ("reasons", "conditions")
+    }
+    why, unmeasured = advice["why"], advice["unmeasured"].items()
+    return {
+        **advice,
+        **rows,
+        "why": text_note(why) if why else None,
+        "unmeasured": {name: text_note(text) for name, text in unmeasured},
+        "notes": _text_notes(advice["notes"]),
+    }
 
 
 #: The keys that held sentences, and the keys of their notes.

@@ -122,7 +122,7 @@ def _all_scores(
         if len(scores.unanswered) < len(scores.results):
             by_variant[name] = scores
         else:
-            unmeasured[name] = note(ReasonKind.NO_REPLY)
+            unmeasured[name] = note(ReasonKind.UNANSWERED)
     return by_variant
 
 

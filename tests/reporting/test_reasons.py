@@ -105,7 +105,7 @@ WORDS = [
     (note("judged"), "gains, and rates that no labels correct, are what a judge model says"),
     (note("unmeasured", variant="t", reason=text_note("no key {x}")),
      "t could not be measured: no key {x}"),
-    (note("no reply"), "no reply came"),
+    (note("unanswered"), "no reply came"),
     (note("unscored", variants=("t", "u")), "without an accuracy, and so not climbed: t, u"),
     (note("held-out unsent", variant="t", reason="no key"),
      "the held-out cases could not be sent to t: no key"),
