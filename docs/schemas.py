@@ -26,6 +26,7 @@ _SENTENCES = {
     "NextStep": {"text": "What to do.", "command": 'The command that does it, or "".'},
     "Note": {"text": "The note in a sentence, without its full stop."},
     "Advice": {"headline": "The recommendation and what it is about."},
+    "Confirmation": {"text": "Whether held-out cases confirm the choice, and with which rate."},
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-#: A value of a note. All of them survive JSON unchanged.
+#: A value of a note, which may be another note too. All of them survive JSON unchanged.
 NoteValue = str | int | float | bool | tuple[str, ...] | tuple[int, ...]
 
 
@@ -121,14 +121,14 @@ class Note:
     """
 
     kind: str
-    values: Mapping[str, NoteValue] = field(default_factory=dict)
+    values: Mapping[str, NoteValue | Note] = field(default_factory=dict)
 
     def values_with(self, key: str) -> dict[str, Any]:
         """Return the values with the kind as *key*, as a statement or a step holds them."""
         return {key: self.kind, **self.values}
 
 
-def note(kind: str, /, **values: NoteValue) -> Note:
+def note(kind: str, /, **values: NoteValue | Note) -> Note:
     """Return a note of *kind* with its *values*."""
     return Note(str(kind), values)
 

@@ -265,11 +265,12 @@ def pytest_runtest_makereport(
     """Show the verdict of a marked function in place of a traceback; end a run that is broken."""
     report = yield
     if call.excinfo and item.config.stash[settings_key].enabled:
-        from pytest_ftgate.plugin.item import end_broken_run
+        from pytest_ftgate.plugin.item import carry_error, end_broken_run
         from pytest_ftgate.plugin.marked.collect import show_verdict
 
         if call.when == "call":
             show_verdict(item, call, report)
+        carry_error(item, report)
         end_broken_run(item)
     return report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,8 @@ from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.progress import live_progress, run_log_key
 from pytest_ftgate.plugin.state import session_key, settings_key, shown_key, verbosity_of
 from pytest_ftgate.plugin.suites import load_suite_once
+from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.text import quote_following_lines
-from pytest_ftgate.results.run import SAME_ERROR
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
 from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.runner.planner import GateRun, gate_runs_of
@@ -29,6 +29,7 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings
 
 if TYPE_CHECKING:
+    from pytest_ftgate.results.run import NotEvaluated
     from pytest_ftgate.scoring.scores import VariantScores
 
 _state_key = pytest.StashKey["GateItemState"]()
@@ -63,6 +64,8 @@ class GateItemState:
         waits_for: frozenset[str] | None = frozenset(),
     ) -> None:
         self.item, self.gate_run, self.waits_for = item, gate_run, waits_for
+        #: The error that was shown last, until a report carries it.
+        self.error: NotEvaluated | None = None
         item.stash[_state_key] = self
         has_plugin = item.config.pluginmanager.has_plugin
         # A rerun would find the same replies, and so the same verdict. The plugin `flaky` takes
@@ -109,21 +112,28 @@ class GateItemState:
         """Call *evaluate*; fail the item if it raises an error, or returns why it is invalid."""
         if self.only_shows_setup:
             return
+        same_as = ""
         try:
             reason: object = evaluate()
         except FtgateError as error:
-            reason = self.error_reason(error)
+            reason, same_as = error, self._first_with(error)
         except EngineError as error:
             reason = error
         if reason:
-            pytest.fail(self.error_text(reason), pytrace=False)
+            pytest.fail(self.error_text(reason, same_as), pytrace=False)
 
-    def error_text(self, reason: object) -> str:
-        """Return the message that the gate was not evaluated."""
+    def error_text(self, reason: object, same_as: str = "") -> str:
+        """Return the message that the gate was not evaluated; its report has the parts of it."""
+        from pytest_ftgate.reporting.tables import error_text
+        from pytest_ftgate.results.run import NotEvaluated
+
         if isinstance(reason, EngineError):
             self.item.config.stash[shown_key] = True
             reason = f"{reason}\n{reason.traceback}"
-        return quote_following_lines(f"{self.gate_run.variant.name}: {reason}")
+        text = replace_lone_surrogates(str(reason))
+        node, variant = self.item.nodeid, self.gate_run.variant.name
+        self.error = NotEvaluated(node=node, reason=text, variant=variant, same_as=same_as)
+        return error_text(self.error, once=True)
 
     def store(self, verdict: Verdict) -> str:
         """Store *verdict* for the reports; return why setup fails if the variant is invalid.
@@ -136,11 +146,11 @@ class GateItemState:
         is_invalid = verdict.outcome is Outcome.INVALID
         return f"not what it claims: {headline(verdict)}" if is_invalid else ""
 
-    def error_reason(self, error: FtgateError) -> str:
-        """Return the message of *error*, or the item that shows it: one error may hit all gates."""
+    def _first_with(self, error: FtgateError) -> str:
+        """Return the other item that has shown *error*, or "": one error may hit all gates."""
         shown = self.item.config.stash.setdefault(_shown_errors_key, {})
         first = shown.setdefault(str(error), self.item.nodeid)
-        return str(error) if first == self.item.nodeid else f"{SAME_ERROR}{first}"
+        return "" if first == self.item.nodeid else first
 
     def store_accepted_cases(self, scores: VariantScores, name: str, serves: str) -> None:
         """Store the scores that this run accepts as those of *name*; *serves* is in production."""
@@ -201,6 +211,14 @@ def state_of(item: Any) -> GateItemState | None:
     """Return the state of a gate's item; None for any other item."""
     state: GateItemState | None = item.stash.get(_state_key, None)
     return state
+
+
+def carry_error(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Let *report* carry the error that its gate has just shown."""
+    state = state_of(item)
+    if state and state.error:
+        report.user_properties.append(("ftgate_error", asdict(state.error)))
+        state.error = None
 
 
 def run_once(item: pytest.Item, nextitem: pytest.Item | None) -> object:

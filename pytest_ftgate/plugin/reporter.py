@@ -31,6 +31,7 @@ from pytest_ftgate.plugin.state import (
 )
 from pytest_ftgate.plugin.suites import unselected_suites
 from pytest_ftgate.plugin.verdicts import (
+    PASSED_XFAIL,
     CrashLocation,
     FailureSection,
     GateVerdicts,
@@ -44,7 +45,6 @@ from pytest_ftgate.reporting.text import break_command, escape_controls
 from pytest_ftgate.reporting.writers import remove_reports, write_reports
 from pytest_ftgate.results.builder import RunPart, build_report, run_facts
 from pytest_ftgate.results.run import (
-    PASSED_XFAIL,
     FailedTest,
     NotEvaluated,
     Report,

@@ -14,9 +14,13 @@ from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.progress import writer_encoding
 from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.readers.text import replace_lone_surrogates
-from pytest_ftgate.results.run import NOT_RUN, PASSED_XFAIL, FailedTest, NotEvaluated, from_json
+from pytest_ftgate.results.run import FailedTest, NotEvaluated, from_json
 
 _T = TypeVar("_T")
+#: The reason for which a gate was not evaluated if nothing was heard of it.
+NOT_RUN = "the run ended first"
+#: The reason for which the test of a gate failed that passed.
+PASSED_XFAIL = "passed, though its xfail mark expects it not to: remove the mark"
 #: The line of a traceback that pytest shows for the exception.
 _EXCEPTION = re.compile(r"^E +([A-Za-z_][\w.]*: .*)", re.MULTILINE)
 #: The most characters of an error that kept a gate from being evaluated.
@@ -44,7 +48,7 @@ class GateVerdicts:
         #: The gates that were skipped, by a mark or a fixture.
         self.skipped: list[str] = []
         self._uncollected: dict[str, str] = {}
-        self._errors: dict[str, str] = {}
+        self._errors: dict[str, NotEvaluated] = {}
         #: The gates that passed, and whose tests failed, each with the reason.
         self._failed_tests: dict[str, str] = {}
         #: Tests of which no verdict is missing: they have one, were skipped, or are no gates.
@@ -92,7 +96,7 @@ class GateVerdicts:
             self.by_node.pop(node, None)
             self._settled.discard(node)
             self._failed_tests.pop(node, None)
-            self._errors[node] = _error_text(report, self._root)
+            self._errors[node] = self._error(report)
         elif verdict:
             return self._settle(node, verdict)
         return None
@@ -143,8 +147,8 @@ class GateVerdicts:
     @property
     def not_evaluated(self) -> tuple[NotEvaluated, ...]:
         """The gates without a verdict, and what was not collected, each with the reason."""
-        reasons = self._uncollected | dict(self._missing())
-        return tuple(NotEvaluated(node=node, reason=reason) for node, reason in reasons.items())
+        found = (NotEvaluated(node=node, reason=why) for node, why in self._uncollected.items())
+        return (*{row.node: row for row in (*found, *self._missing())}.values(),)
 
     @property
     def failed_tests(self) -> tuple[FailedTest, ...]:
@@ -152,17 +156,25 @@ class GateVerdicts:
         found = self._failed_tests.items()
         return tuple(FailedTest(node=node, reason=reason) for node, reason in found)
 
-    def _missing(self) -> Iterator[tuple[str, str]]:
+    def _error(self, report: pytest.TestReport) -> NotEvaluated:
+        """Return why the gate of *report* was not evaluated."""
+        parts: Any = dict(report.user_properties).get("ftgate_error")
+        if parts:
+            return NotEvaluated(**{**parts, "reason": parts["reason"][:_MAX_ERROR_LENGTH]})
+        return NotEvaluated(node=report.nodeid, reason=_error_text(report, self._root))
+
+    def _missing(self) -> Iterator[NotEvaluated]:
         """Yield the gates that were selected and not evaluated, each with the reason."""
         nodes = self._tests if self._gates is None else self._gates
         missing = [node for node in nodes if node not in self._settled]
         unheard = [node for node in missing if node not in self._errors]
-        yield from ((node, self._errors[node]) for node in missing if node in self._errors)
+        yield from (self._errors[node] for node in missing if node in self._errors)
         if self._gates is not None:
-            yield from ((node, NOT_RUN) for node in unheard)
+            yield from (NotEvaluated(node=node, reason=NOT_RUN) for node in unheard)
         elif unheard:
             count = f"{len(unheard)} test{'s' * (len(unheard) != 1)}"
-            yield _RUN, f"the run ended before {count}, and no process named the gates among them"
+            reason = f"the run ended before {count}, and no process named the gates among them"
+            yield NotEvaluated(node=_RUN, reason=reason)
 
 
 def carried(report: pytest.TestReport, name: str, kind: type[_T]) -> list[_T]:

@@ -8,6 +8,8 @@ from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from pytest_ftgate.gates.notes import Note
+
 if TYPE_CHECKING:
     from pytest_ftgate.gates.judges import JudgeEvidence
     from pytest_ftgate.gates.verdict import Verdict
@@ -106,28 +108,28 @@ class Condition:
 
     Attributes:
         name: of the rule, see ``recommend/rules.py`` and docs/ladder.md.
-        message: the result in a sentence, with the number it rests on.
+        note: the result, with the number it rests on.
         holds: whether it speaks for fine-tuning; None if unknown.
         needed: whether fine-tuning is not justified without it.
     """
 
     name: str
-    message: str
+    note: Note
     holds: bool | None
     needed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """A reason for a recommendation: a sentence, and the cell of the table that it rests on.
+    """A reason for a recommendation, and the cell of the table that it rests on.
 
     Attributes:
-        message: the sentence.
+        note: the reason.
         variant: the row of the table.
         figure: the field of ``LadderRow``, or the name of a rule.
     """
 
-    message: str
+    note: Note
     variant: str
     figure: str
 
@@ -225,7 +227,6 @@ class Confirmation:
         before: the accuracy on the other cases.
         p: the p-value against no drop (Fisher's exact test, one-sided).
         outcome: ``confirmed``, ``contradicted`` or ``inconclusive``.
-        message: the outcome in a sentence.
     """
 
     variant: str
@@ -236,7 +237,6 @@ class Confirmation:
     before: float
     p: float
     outcome: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,13 +309,14 @@ class Advice:
         recommendation: what to do.
         subject: the variant or the rung that it is about.
         variant: the variant that should serve now.
-        why: why the rung *subject* comes next; "" for other recommendations.
+        why: why the rung *subject* comes next; None for other recommendations.
         reasons: each with a number of the table.
         below: the best untuned variant, which fine-tunes are compared with; "" for none.
         rungs: the table, least effort first.
         frontier_by: the other axis of the frontier, ``usd`` or ``time``; "" for none.
         conditions: the results of the rules for and against fine-tuning, if evaluated.
         unmeasured: variants without a row, and why.
+        notes: what a reader should know beside the reasons.
     """
 
     suite: str
@@ -325,7 +326,7 @@ class Advice:
     reasons: tuple[Reason, ...]
     below: str
     rungs: tuple[LadderRow, ...]
-    why: str = ""
+    why: Note | None = None
     frontier_by: str = ""
     conditions: tuple[Condition, ...] = ()
     money: CostByVolume | None = None
@@ -334,8 +335,8 @@ class Advice:
     retiring: tuple[Retirement, ...] = ()
     rollback: Rollback | None = None
     coverage_gaps: CoverageGaps = field(default_factory=CoverageGaps)
-    unmeasured: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    unmeasured: Mapping[str, Note] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
 
 
 class AcceptedVerdict(NamedTuple):
@@ -417,7 +418,7 @@ class Evidence:
     usd_spent: Mapping[str, float] = field(default_factory=dict)
     training_rows: Mapping[str, int] = field(default_factory=dict)
     examples: int | None = None
-    unmeasured: Mapping[str, str] = field(default_factory=dict)
+    unmeasured: Mapping[str, Note] = field(default_factory=dict)
     git: GitFacts = field(default_factory=GitFacts)
     history: tuple[AcceptedRun, ...] = ()
     coverage_gaps: CoverageGaps = field(default_factory=CoverageGaps)

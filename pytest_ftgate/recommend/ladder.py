@@ -16,7 +16,7 @@ from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, MISS
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import INPUT_KINDS
 from pytest_ftgate.gates.measures import variant_figures
-from pytest_ftgate.gates.number_text import percent
+from pytest_ftgate.gates.notes import Note, note
 from pytest_ftgate.gates.samples import Samples, align, same_replies, samples_from_scores
 from pytest_ftgate.recommend.advice import (
     NOT_EVALUATED,
@@ -29,6 +29,7 @@ from pytest_ftgate.recommend.advice import (
     Retirement,
 )
 from pytest_ftgate.recommend.cost_model import VariantCost, cost_by_volume, variant_cost
+from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.requests.estimate import estimate_tokens
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts, change_interval, holm, p_drop, p_noninferior
@@ -462,24 +463,24 @@ def required_gain(
 
 def untried_rungs(
     suite: Suite, rows: Sequence[LadderRow], best: LadderRow
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[str, Note]]:
     """Yield the rungs below fine-tuning that were not measured and may help, and why."""
     tried = {row.rung for row in rows}
     variants = suite.variants.values()
     # A variant counts for its highest rung only, so that examples may be tried on another one.
     has_examples = any(variant.shots or variant.shot_pool for variant in variants)
     if "few-shot" not in tried and not has_examples:
-        yield "few-shot", "no variant shows examples"
+        yield "few-shot", note(ReasonKind.NO_EXAMPLES)
     if "stronger-model" not in tried and not suite.ladder.local_only:
-        yield "stronger-model", "no variant uses a stronger model"
+        yield "stronger-model", note(ReasonKind.NO_STRONGER_MODEL)
     has_schema = any(variant.constrained or variant.schema is not None for variant in variants)
     broken = 1.0 - (1.0 if best.format is None else best.format)
     if not has_schema and broken >= suite.ladder.format_errors:
-        share = f"{percent(broken)} of the replies of {best.variant}"
-        yield "structured-output", f"{share} have a format error"
+        why = note(ReasonKind.FORMAT_ERRORS, share=broken, variant=best.variant)
+        yield "structured-output", why
     has_retrieval = any(variant.retrieve is not None for variant in variants)
     scores_tool_calls = suite.reply.score.kind == "tool_call"
     if not (has_retrieval or suite.labels or scores_tool_calls):
-        yield "rag", "answers are free text, and no variant retrieves anything"
+        yield "rag", note(ReasonKind.NO_RETRIEVAL)
     if scores_tool_calls and "tools" not in tried:
-        yield "tools", "the suite scores calls of tools, and no variant has any"
+        yield "tools", note(ReasonKind.NO_TOOLS)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pytest_ftgate.gates.design import MISS
 from pytest_ftgate.gates.figures import rate_figure
-from pytest_ftgate.gates.number_text import percent, points, points_interval
+from pytest_ftgate.gates.notes import Note, NoteValue, note
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.advice import (
@@ -18,7 +18,6 @@ from pytest_ftgate.recommend.advice import (
     Condition,
     Confirmation,
     Evidence,
-    Gain,
     LadderRow,
     Reason,
     Recommendation,
@@ -33,7 +32,8 @@ from pytest_ftgate.recommend.ladder import (
     meets_minimum,
     untried_rungs,
 )
-from pytest_ftgate.recommend.rules import FineTuneAssessment, assess_fine_tune
+from pytest_ftgate.recommend.reasons import ReasonKind
+from pytest_ftgate.recommend.rules import FineTuneAssessment, assess_fine_tune, gain_values
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import Suite
 
@@ -46,7 +46,7 @@ class Decision(NamedTuple):
     recommendation: Recommendation
     subject: str
     variant: str
-    why: str = ""
+    why: Note | None = None
     reasons: tuple[Reason, ...] = ()
     below: str = ""
     conditions: tuple[Condition, ...] = ()
@@ -86,7 +86,7 @@ def _decide_with_fine_tunes(
     ladder: Ladder,
     best: LadderRow,
     assessments: Sequence[FineTuneAssessment],
-    untried: Sequence[tuple[str, str]],
+    untried: Sequence[tuple[str, Note]],
 ) -> Decision:
     suite = evidence.suite
     serving = next((a for a in assessments if a.name == suite.serves), None)
@@ -105,7 +105,7 @@ def _decide_with_fine_tunes(
 
 
 def _decide_without_fine_tunes(
-    evidence: Evidence, ladder: Ladder, best: LadderRow, untried: Sequence[tuple[str, str]]
+    evidence: Evidence, ladder: Ladder, best: LadderRow, untried: Sequence[tuple[str, Note]]
 ) -> Decision:
     suite = evidence.suite
     minimum = gate_minimum(suite, "accuracy")
@@ -126,11 +126,16 @@ def _decide_without_fine_tunes(
 # The decisions -----------------------------------------------------------------------------
 
 
-def _accuracy_reason(row: LadderRow) -> Reason:
-    low, high = row.accuracy_low, row.accuracy_high
-    span = "" if low is None or high is None else f" ({round(low * 100)} to {round(high * 100)})"
-    message = f"{row.variant} is right in {percent(row.accuracy or 0.0)}{span}"
-    return Reason(message=message, variant=row.variant, figure="accuracy")
+def _reason(figure: str, variant: str, kind: ReasonKind, **values: NoteValue | Note) -> Reason:
+    """Return a reason about *variant*, which its note names too."""
+    return Reason(note=note(kind, variant=variant, **values), variant=variant, figure=figure)
+
+
+def _accuracy_reason(row: LadderRow, **values: NoteValue) -> Reason:
+    if row.accuracy_low is not None and row.accuracy_high is not None:
+        values |= {"low": row.accuracy_low, "high": row.accuracy_high}
+    accuracy = row.accuracy or 0.0
+    return _reason("accuracy", row.variant, ReasonKind.ACCURACY, accuracy=accuracy, **values)
 
 
 def _decide_roll_back(
@@ -144,37 +149,33 @@ def _decide_roll_back(
         target = best.variant
     if not target or target == rollback.failing:
         return None
-    rate = f", is right in {percent(failing.accuracy)}" if failing and failing.accuracy else ""
-    gates = ", ".join(rollback.gates)
-    message = f"{rollback.failing} is meant to serve{rate} and fails {gates}"
+    values: dict[str, NoteValue] = {"gates": rollback.gates}
+    if failing is not None and failing.accuracy:
+        values |= {"accuracy": failing.accuracy}
     row = ladder.row(target)
     return Decision(
         recommendation=Recommendation.ROLL_BACK,
         subject=target,
         variant=target,
         reasons=(
-            Reason(message=message, variant=rollback.failing, figure="outcomes"),
+            _reason("outcomes", rollback.failing, ReasonKind.FAILS_GATES, **values),
             *([_accuracy_reason(row)] if row else []),
         ),
     )
 
 
 def _decide_first_rung(tuned: Sequence[LadderRow]) -> Decision:
-    names = ", ".join(row.variant for row in tuned)
-    message = f"{names} cannot be compared with an untuned rung"
+    names, first = tuple(row.variant for row in tuned), tuned[0].variant
     return Decision(
         recommendation=Recommendation.NEXT,
         subject="prompt",
-        variant=tuned[0].variant,
-        reasons=(Reason(message=message, variant=tuned[0].variant, figure="rung"),),
+        variant=first,
+        reasons=(_reason("rung", first, ReasonKind.ONLY_FINE_TUNES, variants=names),),
     )
 
 
 def _decide_stop(ladder: Ladder, best: LadderRow, minimum: float | None) -> Decision:
-    reason = _accuracy_reason(best)
-    if minimum is not None:
-        message = f"{reason.message}; the minimum is {percent(minimum)}"
-        reason = replace(reason, message=message)
+    reason = _accuracy_reason(best, **({} if minimum is None else {"minimum": minimum}))
     above = list(ladder.rows)[list(ladder.rows).index(best) + 1 :]
     return Decision(
         recommendation=Recommendation.STOP,
@@ -189,16 +190,11 @@ def _gain_reasons(ladder: Ladder, best: LadderRow, above: Iterable[LadderRow]) -
     for row in above:
         gain = ladder.comparison.gains.get((best.variant, row.variant))
         if gain is not None:
-            rate = f"{row.variant} is right in {percent(row.accuracy or 0.0)}"
-            message = f"{rate}: {_gain_text(gain)} points over {best.variant}"
-            yield Reason(message=message, variant=row.variant, figure="accuracy")
+            values = {"accuracy": row.accuracy or 0.0, **gain_values(gain)}
+            yield _reason("accuracy", row.variant, ReasonKind.GAIN, over=best.variant, **values)
 
 
-def _gain_text(gain: Gain) -> str:
-    return f"{points(gain.change)} {points_interval(gain.low, gain.high)}"
-
-
-def _decide_next_rung(best: LadderRow, untried: Sequence[tuple[str, str]]) -> Decision:
+def _decide_next_rung(best: LadderRow, untried: Sequence[tuple[str, Note]]) -> Decision:
     rung, why = untried[0]
     return Decision(
         recommendation=Recommendation.NEXT,
@@ -239,15 +235,14 @@ def _price_reasons(ladder: Ladder, best: LadderRow, chosen: FineTuneAssessment) 
         tuned_usd, usd = chosen.row.usd_per_1k, row.usd_per_1k
         if gain is None or not tuned_usd or usd is None or gain.certain or gain.change < 0.0:
             continue
-        price = f"{row.variant} costs {usd / tuned_usd:,.0f} times as much a request as"
-        message = f"{price} {chosen.name} for {_gain_text(gain)} points, not separated"
-        yield Reason(message=message, variant=row.variant, figure="usd_per_1k")
+        values = {"times": usd / tuned_usd, **gain_values(gain)}
+        kind = ReasonKind.COSTS_MORE
+        yield _reason("usd_per_1k", row.variant, kind, tuned=chosen.name, **values)
 
 
 def _rejection(assessment: FineTuneAssessment) -> Reason:
     last = assessment.failing[-1]
-    message = f"not {assessment.name}: {last.message}"
-    return Reason(message=message, variant=assessment.name, figure=last.name)
+    return _reason(last.name, assessment.name, ReasonKind.REJECTED, reason=last.note)
 
 
 def _decide_not_justified(
@@ -341,7 +336,6 @@ def confirm_on_held_out(
     is_within = found.value >= before.value - suite.ladder.worth
     not_contradicted = "confirmed" if is_within else "inconclusive"
     outcome = "contradicted" if is_below or p <= MISS else not_contradicted
-    rate = f"right in {percent(found.value)} of {found.n} held-out cases"
     return Confirmation(
         variant=chosen.variant,
         n=found.n,
@@ -351,7 +345,6 @@ def confirm_on_held_out(
         before=before.value,
         p=p,
         outcome=outcome,
-        message=f"{outcome}: {chosen.variant} is {rate}, and in {percent(before.value)} before",
     )
 
 
@@ -400,14 +393,14 @@ def _confirmation(evidence: Evidence, decision: Decision) -> Confirmation | None
     return confirm_on_held_out(evidence.suite, chosen, held_out)
 
 
-def _notes(evidence: Evidence, ladder: Ladder, decision: Decision) -> Iterator[str]:
+def _notes(evidence: Evidence, ladder: Ladder, decision: Decision) -> Iterator[Note]:
     for condition in decision.conditions:
         if condition.needed and condition.holds is None:
-            yield condition.message
+            yield condition.note
     if evidence.suite.judges:
-        yield "gains, and rates that no labels correct, are what a judge model says"
+        yield note(ReasonKind.JUDGED)
     for name, why in evidence.unmeasured.items():
-        yield f"{name} could not be measured: {why}"
-    unscored = [row.variant for row in ladder.rows if row.accuracy is None]
+        yield note(ReasonKind.UNMEASURED, variant=name, reason=why)
+    unscored = tuple(row.variant for row in ladder.rows if row.accuracy is None)
     if unscored:
-        yield f"without an accuracy, and so not climbed: {', '.join(unscored)}"
+        yield note(ReasonKind.UNSCORED, variants=unscored)

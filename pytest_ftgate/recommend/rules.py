@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pytest_ftgate.gates.number_text import percent, points, points_interval, quantity, usd
+from pytest_ftgate.gates.notes import Note, NoteValue, note
 from pytest_ftgate.recommend.advice import (
     NOT_EVALUATED,
     BreakEven,
@@ -25,6 +25,7 @@ from pytest_ftgate.recommend.ladder import (
     gate_minimum,
     required_gain,
 )
+from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.suite.declaration import Thresholds
 from pytest_ftgate.suite.model import Economics
 
@@ -100,10 +101,10 @@ _STABLE_DAYS = 90
 
 
 class _RuleResult(NamedTuple):
-    """Whether a rule speaks for fine-tuning (None: unknown), and a sentence that says why."""
+    """Whether a rule speaks for fine-tuning (None: unknown), and why."""
 
     holds: bool | None
-    message: str
+    note: Note
 
 
 class FineTuneRule(NamedTuple):
@@ -125,65 +126,63 @@ def evaluate_rules(context: DecisionContext) -> Iterator[Condition]:
     for rule in RULES:
         result = rule.evaluate(context)
         if result is not None:
-            holds, message = result
-            yield Condition(name=rule.name, message=message, holds=holds, needed=rule.needed)
+            yield Condition(name=rule.name, needed=rule.needed, **result._asdict())
 
 
-def _for(message: str) -> _RuleResult:
-    return _RuleResult(holds=True, message=message)
+def _for(kind: ReasonKind, **values: NoteValue) -> _RuleResult:
+    return _RuleResult(holds=True, note=note(kind, **values))
 
 
-def _against(message: str) -> _RuleResult:
-    return _RuleResult(holds=False, message=message)
+def _against(kind: ReasonKind, **values: NoteValue) -> _RuleResult:
+    return _RuleResult(holds=False, note=note(kind, **values))
 
 
-def _unknown(message: str) -> _RuleResult:
-    return _RuleResult(holds=None, message=message)
+def _unknown(kind: ReasonKind, **values: NoteValue) -> _RuleResult:
+    return _RuleResult(holds=None, note=note(kind, **values))
 
 
 # The rules ----------------------------------------------------------------------------------
 
 
 def _evaluate_gap(context: DecisionContext) -> _RuleResult | None:
-    gain = context.gain
-    if context.tuned is None or gain is None:
+    tuned, below, gain = context.tuned, context.below, context.gain
+    if tuned is None or gain is None:
         return _evaluate_gap_to_minimum(context)
-    rates = f"{_rate_text(context.tuned)} against {_rate_text(context.below)}"
-    message = f"{rates}: {_gain_text(gain)}"
     required = _required_gain(context)
+    values: dict[str, NoteValue] = {
+        "variant": tuned.variant,
+        "accuracy": tuned.accuracy or 0.0,
+        "below": below.variant,
+        "below_accuracy": below.accuracy or 0.0,
+        **gain_values(gain),
+    }
     if gain.certain and gain.change >= required:
-        return _for(f"{message}; a gain of {points(required)} or more is worth it alone")
+        return _for(ReasonKind.GAIN_IS_WORTH_IT, **values, required=required)
     if (context.as_good or gain.certain) and _pays_back(context):
-        return _for(f"{message}: as good, and cheaper")
-    return _against(f"{message}, {_insufficient_gain(context, gain, required)}")
-
-
-def _insufficient_gain(context: DecisionContext, gain: Gain, required: float) -> str:
+        return _for(ReasonKind.AS_GOOD_AND_CHEAPER, **values)
     if gain.certain:
-        return f"a gain is worth it from {points(required)}"
+        return _against(ReasonKind.GAIN_TOO_SMALL, **values, required=required)
     if _pays_back(context):
-        return "cheaper, but not shown to be as good"
-    return "which may be chance" if gain.change > 0.0 else "no gain"
+        return _against(ReasonKind.NOT_SHOWN_AS_GOOD, **values)
+    is_gain = gain.change > 0.0
+    return _against(ReasonKind.MAY_BE_CHANCE if is_gain else ReasonKind.NO_GAIN, **values)
 
 
-def _rate_text(row: LadderRow) -> str:
-    return f"{row.variant} {percent(row.accuracy or 0.0)}"
-
-
-def _gain_text(gain: Gain) -> str:
-    return f"{points(gain.change)} {points_interval(gain.low, gain.high)} points"
+def gain_values(gain: Gain) -> dict[str, float]:
+    """Return the values of a note on *gain*."""
+    return {"change": gain.change, "low": gain.low, "high": gain.high}
 
 
 def _evaluate_gap_to_minimum(context: DecisionContext) -> _RuleResult | None:
     below, minimum = context.below, context.minimum
     if minimum is None or below.accuracy is None:
         return None
-    gap = minimum - below.accuracy
-    rate = f"{below.variant} is right in {percent(below.accuracy)}"
+    change = below.accuracy - minimum
     certain = (below.accuracy_high or 1.0) < minimum
+    values = {"accuracy": below.accuracy, "minimum": minimum, "change": change}
     return _RuleResult(
-        holds=certain and gap >= context.thresholds.worth,
-        message=f"{rate}, the suite requires {percent(minimum)}: {points(-gap)} points",
+        holds=certain and -change >= context.thresholds.worth,
+        note=note(ReasonKind.MINIMUM, variant=below.variant, **values),
     )
 
 
@@ -191,49 +190,47 @@ def _evaluate_examples(context: DecisionContext) -> _RuleResult:
     rows, tuned = context.examples, context.tuned
     if tuned and tuned.training_rows is not None:
         rows = tuned.training_rows
-    few, enough = context.thresholds.fewest_examples, context.thresholds.wanted_examples
+    fewest, wanted = context.thresholds.fewest_examples, context.thresholds.wanted_examples
     if rows is None:
-        return _unknown(f"no training_data is named; {enough} labelled rows are wanted")
-    if rows < few:
-        return _against(f"{rows:,} labelled rows: under {few} teach a style at most")
-    message = f"{rows:,} labelled rows"
-    return _for(message if rows >= enough else f"{message}; {enough} or more are better")
+        return _unknown(ReasonKind.NO_TRAINING_DATA, wanted=wanted)
+    if rows < fewest:
+        return _against(ReasonKind.TOO_FEW_ROWS, rows=rows, fewest=fewest)
+    if rows < wanted:
+        return _for(ReasonKind.FEW_ROWS, rows=rows, wanted=wanted)
+    return _for(ReasonKind.ENOUGH_ROWS, rows=rows)
 
 
 def _evaluate_stable(context: DecisionContext) -> _RuleResult:
-    git, max_changes = context.git, context.thresholds.most_changes
+    git, most = context.git, context.thresholds.most_changes
     if git.unknown_reason:
-        return _unknown(f"how often the task changes is not known: {git.unknown_reason}")
-    is_young = ", all that it has" if git.days < _STABLE_DAYS else ""
-    message = f"{quantity(git.commits, 'change')} in {quantity(git.days, 'day')}{is_young}"
-    if git.commits:
-        message += f" ({', '.join(f'{what} {count}' for what, count in git.changes.items())})"
-    if git.commits <= max_changes:
-        return _for(message)
-    return _against(f"{message}: over {max_changes}, each may mean to train again")
+        return _unknown(ReasonKind.CHANGES_UNKNOWN, reason=git.unknown_reason)
+    values: dict[str, NoteValue] = {"commits": git.commits, "days": git.days, **git.changes}
+    values |= {"is_young": git.days < _STABLE_DAYS}
+    if git.commits <= most:
+        return _for(ReasonKind.CHANGES, **values)
+    return _against(ReasonKind.MANY_CHANGES, **values, most=most)
 
 
 def _evaluate_knowledge(context: DecisionContext) -> _RuleResult | None:
     rag, without_rag, gain = context.rag, context.without_rag, context.rag_gain
-    if rag is None or without_rag is None or gain is None or context.rag_fixes is None:
+    share = context.rag_fixes
+    if rag is None or without_rag is None or gain is None or share is None:
         return None
-    share = percent(context.rag_fixes)
-    message = f"retrieval ({rag.variant}) fixes {share} of the failures of {without_rag.variant}"
-    if context.rag_fixes >= context.thresholds.knowledge and gain.certain:
-        return _against(f"{message}: knowledge is missing, and retrieval supplies it")
-    return _for(f"{message}: behaviour is missing")
+    values: dict[str, NoteValue] = {"variant": without_rag.variant, "share": share}
+    if share >= context.thresholds.knowledge and gain.certain:
+        return _against(ReasonKind.KNOWLEDGE_IS_MISSING, rag=rag.variant, **values)
+    return _for(ReasonKind.BEHAVIOUR_IS_MISSING, rag=rag.variant, **values)
 
 
 def _evaluate_prompt(context: DecisionContext) -> _RuleResult | None:
-    tokens = context.below.prompt_tokens
+    variant, tokens = context.below.variant, context.below.prompt_tokens
     if tokens is None:
         return None
-    message = f"the prompt of {context.below.variant} has about {tokens:,} tokens"
     if tokens > context.thresholds.costly_prompt:
-        return _for(f"{message}: a fine-tune does not read them, and does not pay for them")
+        return _for(ReasonKind.COSTLY_PROMPT, variant=variant, tokens=tokens)
     if tokens > context.thresholds.long_prompt:
-        return _for(f"{message}: rules this long contradict each other; shorten it first")
-    return _against(f"{message}: there is little to save")
+        return _for(ReasonKind.LONG_PROMPT, variant=variant, tokens=tokens)
+    return _against(ReasonKind.SHORT_PROMPT, variant=variant, tokens=tokens)
 
 
 def _evaluate_format(context: DecisionContext) -> _RuleResult | None:
@@ -241,68 +238,61 @@ def _evaluate_format(context: DecisionContext) -> _RuleResult | None:
     if row.format is None:
         return None
     broken = 1.0 - row.format
-    schema = "under a schema" if context.with_schema else "without a schema"
-    replies = f"{percent(broken)} of the replies of {row.variant}"
-    message = f"{replies} have a format error {schema}"
     is_high = broken >= context.thresholds.format_errors
+    values: dict[str, NoteValue] = {"share": broken, "variant": row.variant}
     if context.with_schema:
-        return _RuleResult(holds=is_high, message=message)
-    return _unknown(message) if is_high else _against(message)
+        return _RuleResult(is_high, note(ReasonKind.FORMAT_UNDER_SCHEMA, **values))
+    return (_unknown if is_high else _against)(ReasonKind.FORMAT_WITHOUT_SCHEMA, **values)
 
 
 def _evaluate_volume(context: DecisionContext) -> _RuleResult | None:
     tuned, below, break_even = context.tuned, context.below, context.break_even
-    economics = context.economics
+    economics, gain = context.economics, context.gain
     if tuned is None or economics is None:
         return None
     if break_even is None or tuned.usd_per_month is None or below.usd_per_month is None:
-        label = tuned.unknown or below.unknown or "unpriced"
-        return _unknown(f"whether the volume pays is not known: a price is {label}")
-    message = (
-        f"{usd(tuned.usd_per_month)} a month against {usd(below.usd_per_month)} of "
-        f"{below.variant} at {economics.calls_per_day:,.0f} a day"
-    )
-    if _pays_back(context):
-        return _for(f"{message}; paid back in {_days_text(break_even.days)}")
+        price = tuned.unknown or below.unknown or "unpriced"
+        return _unknown(ReasonKind.PRICE_UNKNOWN, price=price)
+    values: dict[str, NoteValue] = {
+        "usd": tuned.usd_per_month,
+        "below_usd": below.usd_per_month,
+        "below": below.variant,
+        "calls_per_day": economics.calls_per_day,
+    }
+    if break_even.days is not None and _pays_back(context):
+        return _for(ReasonKind.PAID_BACK, **values, days=break_even.days)
     if _is_worth_the_price(context):
-        return _for(f"{message}; its gain is worth that")
-    gain = context.gain
+        return _for(ReasonKind.WORTH_ITS_PRICE, **values)
     is_large = gain is not None and gain.certain and gain.change >= context.thresholds.worth
     if gain is not None and is_large and economics.wrong_usd is None:
         extra_right = gain.change * economics.calls_per_month
-        price = usd(-(break_even.saves_per_month or 0.0) / extra_right)
-        return _unknown(f"{message}: {price} for each reply more that is right")
-    return _against(f"{message}; {_break_even_text(context, break_even)}")
+        usd_each = -(break_even.saves_per_month or 0.0) / extra_right
+        return _unknown(ReasonKind.PRICE_OF_GAIN, **values, price=usd_each)
+    return _against_the_price(context, break_even, values)
 
 
-def _break_even_text(context: DecisionContext, break_even: BreakEven) -> str:
-    if break_even.saves_per_month is not None and break_even.saves_per_month > 0.0:
-        limit = context.thresholds.payback_days
-        return f"paid back in {_days_text(break_even.days)}, over {limit:g}"
+def _against_the_price(
+    context: DecisionContext, break_even: BreakEven, values: Mapping[str, NoteValue]
+) -> _RuleResult:
+    if break_even.days is not None and (break_even.saves_per_month or 0.0) > 0.0:
+        most = context.thresholds.payback_days
+        return _against(ReasonKind.PAID_BACK_LATE, **values, days=break_even.days, most=most)
     if break_even.calls_per_day is None:
-        return "cheaper at no volume"
-    return f"cheaper from {break_even.calls_per_day:,.0f} a day on"
-
-
-def _days_text(days: float | None) -> str:
-    if days is None:
-        return "no time at all"
-    return f"{days:,.0f} days" if days >= 2 else f"{days:.1f} days"  # noqa: PLR2004 - 0.2 days
+        return _against(ReasonKind.NEVER_CHEAPER, **values)
+    return _against(ReasonKind.CHEAPER_FROM, **values, break_even=break_even.calls_per_day)
 
 
 def _evaluate_privacy(context: DecisionContext) -> _RuleResult | None:
-    if not context.thresholds.local_only:
-        return None
-    return _for("the model must run here, which rules out a stronger one that is hosted")
+    return _for(ReasonKind.MUST_RUN_HERE) if context.thresholds.local_only else None
 
 
 def _evaluate_domain(context: DecisionContext) -> _RuleResult | None:
     tokens = context.below.tokens_per_word
     if tokens is None:
         return None
-    is_special = tokens > context.thresholds.tokens_per_word
-    kind = "a language of its own" if is_special else "words of the model's vocabulary"
-    return _RuleResult(holds=is_special, message=f"{tokens:.1f} tokens a word in the cases: {kind}")
+    if tokens > context.thresholds.tokens_per_word:
+        return _for(ReasonKind.OTHER_LANGUAGE, tokens=tokens)
+    return _against(ReasonKind.KNOWN_WORDS, tokens=tokens)
 
 
 def _evaluate_gates(context: DecisionContext) -> _RuleResult | None:
@@ -310,11 +300,11 @@ def _evaluate_gates(context: DecisionContext) -> _RuleResult | None:
         return None
     outcomes = context.tuned.outcomes
     bad = [gate for gate, end in outcomes.items() if end in ("failed", "invalid", NOT_EVALUATED)]
-    listed = ", ".join(f"{gate} {outcomes[gate]}" for gate in bad or outcomes)
-    message = f"gates of {context.tuned.variant}: {listed}"
-    if bad:
-        return _against(message)
-    return _unknown(message) if "inconclusive" in outcomes.values() else _for(message)
+    holds = False if bad else None if "inconclusive" in outcomes.values() else True
+    listed = tuple(f"{gate} {outcomes[gate]}" for gate in bad or outcomes)
+    return _RuleResult(
+        holds, note(ReasonKind.GATES, variant=context.tuned.variant, outcomes=listed)
+    )
 
 
 def _evaluate_challengers(context: DecisionContext) -> _RuleResult | None:
@@ -322,20 +312,17 @@ def _evaluate_challengers(context: DecisionContext) -> _RuleResult | None:
         return None
     for challenge in context.challenges:
         if challenge.outcome == "as good":
-            gain = _gain_text(challenge.gain)
-            return _against(f"{challenge.challenger} without tuning is as good: {gain}")
-    outcomes = ", ".join(
-        f"{challenge.challenger} {challenge.outcome}" for challenge in context.challenges
-    )
-    return _for(f"no challenger is shown to be as good: {outcomes}")
+            name, gain = challenge.challenger, gain_values(challenge.gain)
+            return _against(ReasonKind.CHALLENGER_IS_AS_GOOD, variant=name, **gain)
+    outcomes = tuple(f"{one.challenger} {one.outcome}" for one in context.challenges)
+    return _for(ReasonKind.NO_CHALLENGER, outcomes=outcomes)
 
 
 def _evaluate_retirement(context: DecisionContext) -> _RuleResult | None:
     tuned = context.tuned
-    for model in context.retiring:
-        if tuned is not None and tuned.variant in model.variants:
-            when = f"in {model.days} days, on {model.date}"
-            return _against(f"{model.model} is gone {when}: train again")
+    for one in context.retiring:
+        if tuned is not None and tuned.variant in one.variants:
+            return _against(ReasonKind.RETIRES, model=one.model, days=one.days, date=one.date)
     return None
 
 
@@ -384,7 +371,7 @@ class FineTuneAssessment:
         """Return the needed conditions that fail, or those that hold, as reasons."""
         holding = tuple(c for c in self.conditions if c.needed and c.holds)
         return tuple(
-            Reason(message=condition.message, variant=self.name, figure=condition.name)
+            Reason(note=condition.note, variant=self.name, figure=condition.name)
             for condition in (self.failing if failing else holding)
         )
 

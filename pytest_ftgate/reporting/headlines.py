@@ -28,7 +28,7 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Advice, Recommendation
-from pytest_ftgate.reporting.notes import named_note_text, notes_text
+from pytest_ftgate.reporting.notes import named_note_text, note_text, notes_text
 from pytest_ftgate.reporting.phrases import (
     cases,
     cause,
@@ -352,4 +352,4 @@ def advice_subject(advice: Advice) -> str:
         return f"({', '.join(failing)}): serve {advice.variant}"
     if advice.recommendation is Recommendation.FINE_TUNE and advice.subject != advice.variant:
         return "no other rung reaches the minimum"
-    return f"{advice.subject}, since {advice.why}" if advice.why else advice.subject
+    return f"{advice.subject}, since {note_text(advice.why)}" if advice.why else advice.subject

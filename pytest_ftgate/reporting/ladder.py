@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_ftgate.gates.number_text import points, quantity, usd
+from pytest_ftgate.gates.number_text import percent, points, quantity, usd
 from pytest_ftgate.recommend.advice import (
     Advice,
     BreakEven,
+    Confirmation,
     CostByVolume,
     CoverageGaps,
     Gain,
     LadderRow,
 )
 from pytest_ftgate.reporting.headlines import advice_detail, advice_headline
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.tables import TextTable, change_cell, rate_cell, table_lines
 from pytest_ftgate.reporting.text import escape_controls, wrap_after, wrap_lines
 
@@ -86,7 +88,7 @@ def condition_rows(advice: Advice) -> list[tuple[str, str, str]]:
         (
             f"{'*' if condition.needed else ' '} {condition.name}",
             _HOLDS_LABELS[condition.holds],
-            condition.message,
+            note_text(condition.note),
         )
         for condition in advice.conditions
     ]
@@ -157,6 +159,13 @@ def monitoring_sentences(advice: Advice) -> Iterator[str]:
         when = f"{rollback.variant} was accepted {rollback.at} by {rollback.by}"
         command = f"git show {rollback.commit}:./{advice.suite}"
         yield f"{when} and has left the suite: {command}"
+
+
+def confirmation_sentence(found: Confirmation) -> str:
+    """Return whether held-out cases confirm the choice, and with which rate."""
+    rate = f"right in {percent(found.accuracy)} of {found.n} held-out cases"
+    before = percent(found.before)
+    return f"held-out cases: {found.outcome}: {found.variant} is {rate}, and in {before} before"
 
 
 def coverage_gap_sentence(gaps: CoverageGaps) -> str:
@@ -281,13 +290,11 @@ def _recommendation_lines(advice: Advice) -> Iterator[str]:
         f"{advice.recommendation.upper()}{escape_controls(advice_detail(advice))}"
     )
     for reason in advice.reasons:
-        yield from wrap_lines(f"- {escape_controls(reason.message)}", 4)
+        yield from wrap_lines(f"- {escape_controls(note_text(reason.note))}", 4)
     if advice.confirmation is not None:
-        yield from wrap_lines(
-            f"- held-out cases: {escape_controls(advice.confirmation.message)}", 4
-        )
+        yield from wrap_lines(f"- {escape_controls(confirmation_sentence(advice.confirmation))}", 4)
     for note in advice.notes:
-        yield from wrap_lines(f"note: {escape_controls(note)}")
+        yield from wrap_lines(f"note: {escape_controls(note_text(note))}")
 
 
 def _condition_lines(advice: Advice) -> Iterator[str]:

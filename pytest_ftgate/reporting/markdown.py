@@ -22,6 +22,7 @@ from pytest_ftgate.reporting.ladder import (
     monitoring_sentences,
 )
 from pytest_ftgate.reporting.next_steps import step_command, step_line, step_text
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.phrases import half_gone_parts
 from pytest_ftgate.reporting.summary import (
     passed_parts,
@@ -35,6 +36,7 @@ from pytest_ftgate.reporting.tables import (
     changes_line,
     column_alignment,
     error_groups,
+    error_text,
     outcome_label,
     rank_verdicts,
     source_link,
@@ -194,8 +196,9 @@ def _ladder_section(report: Report) -> Iterator[str]:
     for advice in shown_advice(report):
         suite = f"<code>{escape_markdown(advice.suite)}</code>"
         yield f"Ladder of {suite}: {escape_markdown(ladder_sentence(advice))}"
-        reasons = "\n".join(f"- {escape_markdown(reason.message)}" for reason in advice.reasons)
-        notes = (frontier_legend(advice), *advice.notes, *monitoring_sentences(advice))
+        reasons = "\n".join(f"- {escape_markdown(note_text(one.note))}" for one in advice.reasons)
+        texts = map(note_text, advice.notes)
+        notes = (frontier_legend(advice), *texts, *monitoring_sentences(advice))
         below = "<br>".join(escape_markdown(note) for note in notes if note)
         parts = (reasons, markdown_table(ladder_table(advice)), f"<sub>{below}</sub>")
         title = "<details><summary>the whole ladder</summary>"
@@ -271,7 +274,8 @@ def _verdict_command(report: Report, verdict: Verdict, prefix: str) -> str:
 def _error_command(gate: NotEvaluated | FailedTest, what: str, prefix: str) -> str:
     suite, _, name = gate.node.partition("::")
     title = f"{name or suite} {what}"
-    return _command("error", normpath(join(prefix, suite)), 1, title, gate.reason)
+    text = error_text(gate, once=True)
+    return _command("error", normpath(join(prefix, suite)), 1, title, text)
 
 
 def _command(level: str, file: str, line: int, title: str, message: str) -> str:

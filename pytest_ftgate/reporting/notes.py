@@ -7,6 +7,7 @@ from typing import Any
 
 from pytest_ftgate.gates.notes import Note, NoteKind
 from pytest_ftgate.reporting.finding_notes import FINDING_WORDS
+from pytest_ftgate.reporting.reasons import REASONS
 from pytest_ftgate.reporting.reply_notes import CAUSE_WORDS, IDENTITY_WORDS, REPLY_WORDS
 from pytest_ftgate.reporting.wording import Words, fill
 
@@ -185,12 +186,17 @@ _WORDS: Mapping[str, Words] = {
         "{n} unrelated cases can never bound max_kl; it takes {needed}: write prompts: skills, or "
         "add cases"
     ),
+    **REASONS,
 }
 
 
 def note_text(note: Note) -> str:
     """Return a note in a sentence, without its full stop."""
-    return fill(_WORDS[note.kind], note.values)
+    texts = {
+        name: note_text(value) if isinstance(value, Note) else value
+        for name, value in note.values.items()
+    }
+    return fill(_WORDS[note.kind], texts)
 
 
 def named_note_text(key: str, values: Mapping[str, Any]) -> str:

@@ -41,8 +41,14 @@ from pytest_ftgate.reporting.phrases import (
     size,
     span,
 )
-from pytest_ftgate.reporting.text import cell_count, escape_controls, line_width, shorten
-from pytest_ftgate.results.run import SAME_ERROR, FileChange, FileChanges, Report
+from pytest_ftgate.reporting.text import (
+    cell_count,
+    escape_controls,
+    line_width,
+    quote_following_lines,
+    shorten,
+)
+from pytest_ftgate.results.run import FailedTest, FileChange, FileChanges, NotEvaluated, Report
 from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.suite.prices import INSTALL_PRICES
 
@@ -441,15 +447,25 @@ def error_groups(report: Report) -> list[tuple[str, str, str]]:
 
     Each group has the names of the gates with one reason, what became of them, and the reason.
     """
-    nodes: dict[tuple[str, str], list[str]] = defaultdict(list)
-    reasons = {gate.node: gate.reason for gate in report.not_evaluated}
-    for gate in report.not_evaluated:
-        _, same, first = gate.reason.partition(SAME_ERROR)
-        reason = reasons.get(first.strip(), gate.reason) if same else gate.reason
-        nodes["not evaluated", reason].append(gate.node)
-    for test in report.failed_tests:
-        nodes["failed test", test.reason].append(test.node)
-    return [(_first_names(names), *what) for what, names in nodes.items()]
+    groups: dict[tuple[str, str], list[NotEvaluated | FailedTest]] = defaultdict(list)
+    for error in report.errors:
+        what = "not evaluated" if isinstance(error, NotEvaluated) else "failed test"
+        groups[what, error.reason].append(error)
+    return [
+        (_first_names([error.node for error in errors]), what, error_text(errors[0]))
+        for (what, _), errors in groups.items()
+    ]
+
+
+def error_text(error: NotEvaluated | FailedTest, *, once: bool = False) -> str:
+    """Return why a gate was not evaluated, with its variant, or why its test failed.
+
+    *once* is for texts of single gates: an error that another gate has shown refers to that.
+    """
+    if isinstance(error, FailedTest):
+        return error.reason
+    reason = f"the same error as {error.same_as}" if once and error.same_as else error.reason
+    return quote_following_lines(f"{error.variant}: {reason}") if error.variant else reason
 
 
 def _first_names(names: Sequence[str], most: int = _MAX_NAMES) -> str:

@@ -18,6 +18,12 @@ from pytest_ftgate.gates.number_text import (
 
 #: What words a kind has: a template, or what makes them of the values.
 Words = str | Callable[[Mapping[str, Any]], str]
+
+
+def _days(days: float) -> str:
+    return f"{days:,.0f} days" if days >= 2 else f"{days:.1f} days"  # noqa: PLR2004 - 0.2 days
+
+
 #: How a template writes a value, by what stands after the colon: ``{before:percent}``.
 _STYLES: Mapping[str, Callable[[Any], str]] = {
     "percent": percent,
@@ -27,6 +33,7 @@ _STYLES: Mapping[str, Callable[[Any], str]] = {
     "usd": usd,
     "ms": milliseconds,
     "limit": lambda share: f"{share * 100:.3g}",
+    "days": _days,
     "list": ", ".join,
     "p": lambda p: f"p = {p:.3f}" if p >= 0.001 else "p < 0.001",  # noqa: PLR2004
 }
@@ -49,9 +56,8 @@ class _Template(Formatter):
 def fill(words: Words, values: Mapping[str, Any]) -> str:
     """Return *words* with *values*.
 
-    A field of a template has a style of Python, such as ``{n:,}``, one of ours (``percent``,
-    ``points``, ``size``, ``limit``, ``signed``, ``usd``, ``ms``, ``list``, ``p``), or a noun:
-    ``{n:#case}``. ``{n:is/are}`` is a verb; ``{n:? and # more}`` stands only if there are any, with
-    the value for the hash.
+    A field of a template has a style of Python, such as ``{n:,}``, one of ours, such as
+    ``{rate:percent}``, or a noun: ``{n:#case}``. ``{n:is/are}`` is a verb; ``{n:? and # more}``
+    stands only if there are any, with the value for the hash.
     """
     return words(values) if callable(words) else _Template().vformat(words, (), values)

@@ -15,8 +15,9 @@ from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.gates.statements import NextStep
 from pytest_ftgate.gates.verdict import Check, Verdict
 from pytest_ftgate.readers.source import display_path
-from pytest_ftgate.recommend.advice import Advice
+from pytest_ftgate.recommend.advice import Advice, Confirmation
 from pytest_ftgate.reporting.headlines import advice_headline, headline
+from pytest_ftgate.reporting.ladder import confirmation_sentence
 from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.phrases import relation
@@ -108,6 +109,7 @@ _SENTENCES: Mapping[type, Callable[[Any], Mapping[str, str]]] = {
     Verdict: lambda verdict: {"headline": headline(verdict)},
     Advice: lambda advice: {"headline": advice_headline(advice)},
     Check: lambda check: {"relation": relation(check)},
+    Confirmation: lambda found: {"text": confirmation_sentence(found)},
     NextStep: lambda step: {
         "role": step.role,
         "text": step_text(step),
@@ -121,6 +123,9 @@ def _with_sentences(value: Any, document: Any) -> Any:
     """Return *document*, the JSON of *value*, with the sentences of every value in it."""
     if isinstance(value, tuple):
         return [_with_sentences(*pair) for pair in zip(value, document, strict=True)]
+    if isinstance(value, Mapping):
+        pairs = zip(value.values(), document.items(), strict=True)
+        return {key: _with_sentences(one, part) for one, (key, part) in pairs}
     if not is_dataclass(value):
         return document
     sentences = _SENTENCES.get(type(value), lambda _: {})(value)

@@ -191,14 +191,19 @@ def record_of_suite(path: Path, suite: str) -> AcceptedRecord | None:
             "if the suite was renamed"
         )
         raise SuiteError(suite, [Diagnostic(path.name, _key_line(path, "suite"), message)])
-    errors = [Diagnostic(path.name, _key_line(path, "variants"), text) for text in _gaps(record)]
-    if errors:
-        raise SuiteError(suite, errors)
+    remedy = "restore their lines, or accept a run again"
+    texts = [f"{gap} accepted cases have no score here; {remedy}" for gap in _gaps(record)]
+    if texts:
+        line = _key_line(path, "variants")
+        raise SuiteError(suite, [Diagnostic(path.name, line, text) for text in texts])
     return record
 
 
 def _gaps(record: AcceptedRecord) -> Iterator[str]:
-    """Yield for which gates a record lacks scores that its verdict counts, as a bad merge does."""
+    """Yield the gates for which a record lacks scores, as after a bad merge, and how many.
+
+    The verdict of such a gate counts more cases than the record has.
+    """
     gates = record.exam.gates if record.exam else {}
     for verdict in record.verdicts:
         gate = gates.get(verdict.gate)
@@ -208,10 +213,7 @@ def _gaps(record: AcceptedRecord) -> Iterator[str]:
         # Without a check it had nothing to compare with, or could not be measured.
         counted = verdict.check.n if verdict.check else int("rate" in verdict.statement.values)
         if reads and kept < counted:
-            yield (
-                f"{node_name(verdict)}: {counted - kept:,} of {counted:,} accepted cases have no "
-                "score here; restore their lines, or accept a run again"
-            )
+            yield f"{node_name(verdict)}: {counted - kept:,} of {counted:,}"
 
 
 def accepted_limit_line(path: Path, gate: str) -> int:

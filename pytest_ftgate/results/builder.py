@@ -25,8 +25,6 @@ from pytest_ftgate.results.steps import with_steps
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.weights import file_sha256
 
-_REPORT_ONLY = "this run reports verdicts only: none of them fails a test"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPart:
@@ -61,8 +59,7 @@ def build_report(
     *parts* are those of its processes. *notes* are sentences on the run as a whole. *found* are
     other fields of the report.
     """
-    sentences = [_REPORT_ONLY] if settings.report_only else []
-    sentences += chain.from_iterable(part.messages for part in parts)
+    messages = chain.from_iterable(part.messages for part in parts)
     report = Report(
         verdict="blocked",
         at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -71,7 +68,7 @@ def build_report(
         requests=_merge_counts([part.requests for part in parts]),
         cost=merge_cost_reports([part.cost for part in parts]),
         max_usd=settings.max_usd,
-        notes=tuple(dict.fromkeys(map(replace_lone_surrogates, (*sentences, *notes)))),
+        notes=tuple(dict.fromkeys(map(replace_lone_surrogates, (*messages, *notes)))),
         facts=facts,
         options=settings.options,
         suites=_suite_runs(settings.root, chain.from_iterable(part.suites for part in parts)),

@@ -24,8 +24,6 @@ _TIMEOUT = 20.0
 _OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX")
 #: A folder that a commit fills like a bare repository is none: its configuration runs commands.
 _OPTIONS = ("-c", "core.quotepath=off", "-c", "safe.bareRepository=explicit")
-#: Why a question about history has no answer, with the remedy.
-SHALLOW = "the clone is shallow; fetch its history (fetch-depth: 0)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +129,12 @@ def is_shallow(folder: Path) -> bool:
         return git_output(folder, "rev-parse", "--is-shallow-repository").strip() == "true"
     except GitError:
         return False
+
+
+def require_history(folder: Path) -> None:
+    """Raise GitError if the repository of *folder* contains only a part of its history."""
+    if is_shallow(folder):
+        raise GitError("the clone is shallow; fetch its history (fetch-depth: 0)")
 
 
 _T = TypeVar("_T")

@@ -109,13 +109,6 @@ def node_name(verdict: Verdict) -> str:
 
 #: The version of the file format. Raise it if a key changes its name or its meaning.
 RUN_FORMAT = 5
-#: The reason for which a gate was not evaluated if nothing was heard of it.
-NOT_RUN = "the run ended first"
-#: The reason for which the test of a gate failed that passed.
-PASSED_XFAIL = "passed, though its xfail mark expects it not to: remove the mark"
-#: The reason if a gate has the error of another one, whose node id follows.
-SAME_ERROR = "the same error as "
-_REMEDY = "write one with pytest --ftgate --ftgate-json PATH"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,10 +255,14 @@ class NotEvaluated:
     Attributes:
         node: its pytest node id; ``pytest`` for the run as a whole.
         reason: why there is no verdict.
+        variant: its variant, if the error is one of that; else "".
+        same_as: the node id of the gate that has shown the same error before; else "".
     """
 
     node: str
     reason: str
+    variant: str = ""
+    same_as: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -425,12 +422,17 @@ def read_run(path: Path) -> Report:
         document = _in_this_format(document)
         report: Report = json_adapter(Report).validate_python(document)
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read ({error.strerror}); {_REMEDY}") from error
+        raise _unreadable_error(path, f"cannot be read ({error.strerror})") from error
     except (KeyError, ValueError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         place = f" ({'.'.join(map(str, first['loc']))}: {first['msg']})" if first else ""
-        raise ConfigurationError(f"{path} is no run record{place}; {_REMEDY}") from error
+        raise _unreadable_error(path, f"is no run record{place}") from error
     return report
+
+
+def _unreadable_error(path: Path, what: str) -> ConfigurationError:
+    remedy = "write one with pytest --ftgate --ftgate-json PATH"
+    return ConfigurationError(f"{path} {what}; {remedy}")
 
 
 #: The format before this one.
@@ -441,7 +443,27 @@ def _in_this_format(document: Any) -> Any:
     """Return *document*, with the sentences of a record of the former format as notes."""
     if not isinstance(document, dict) or document["format"] != _FORMER:
         return document
-    return {**document, "verdicts": _with_notes(document["verdicts"]), "format": RUN_FORMAT}
+    changed = {
+        "verdicts": _with_notes(document["verdicts"]),
+        "advice": [*map(_advice_with_notes, document["advice"])],
+    }
+    return {**document, **changed, "format": RUN_FORMAT}
+
+
+def _advice_with_notes(advice: Any) -> Any:
+    """Return an advice of a record of the former format, with its sentences as notes."""
+    rows = {
+        key: [{**row, "note": text_note(row["message"])} for row in advice[key]]
+        for key in ("reasons", "conditions")
+    }
+    why, unmeasured = advice["why"], advice["unmeasured"].items()
+    return {
+        **advice,
+        **rows,
+        "why": text_note(why) if why else None,
+        "unmeasured": {name: text_note(text) for name, text in unmeasured},
+        "notes": _text_notes(advice["notes"]),
+    }
 
 
 #: The keys that held sentences, and the keys of their notes.
@@ -490,7 +512,7 @@ def _check_format(path: Path, document: Any) -> None:
     if not isinstance(number, int) or number in (_FORMER, RUN_FORMAT):
         return
     if number > RUN_FORMAT:
-        message = f"{path} has format {number}, newer than this version reads; upgrade"
-    else:
-        message = f"{path} has format {number}, older than this version reads; {_REMEDY}"
-    raise ConfigurationError(message)
+        raise ConfigurationError(
+            f"{path} has format {number}, newer than this version reads; upgrade"
+        )
+    raise _unreadable_error(path, f"has format {number}, older than this version reads")

@@ -312,7 +312,8 @@ class _Run:
                 result = evaluate_gate(self.session, gate_run, submit_with=together)
             except FtgateError as error:
                 name = f"{gate_run.suite.name}::{gate_run.name}[{gate_run.variant.name}]"
-                self.errors.append(NotEvaluated(node=name, reason=str(error)))
+                variant = gate_run.variant.name
+                self.errors.append(NotEvaluated(node=name, reason=str(error), variant=variant))
                 continue
             self.results[gate_run.variant.name, gate_run.gate.kind] = result
             node = node_id(result.verdict)

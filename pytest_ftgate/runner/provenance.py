@@ -12,11 +12,10 @@ from pathlib import Path
 
 from pytest_ftgate.errors import CacheError, FtgateError
 from pytest_ftgate.results.history import (
-    SHALLOW,
     GitError,
     git_output,
-    is_shallow,
     repository_of,
+    require_history,
     tracked_among,
 )
 from pytest_ftgate.results.run import Change, FileChange, FileChanges
@@ -198,8 +197,7 @@ def _base_branch(top: Path, environ: Mapping[str, str]) -> tuple[str, str]:
     for name, revision in _requested(target, environ) if target else _default_branches(top):
         with suppress(GitError):
             return name, git_output(top, "merge-base", revision, "HEAD").strip()
-    if is_shallow(top):
-        raise GitError(SHALLOW)
+    require_history(top)
     if target:
         raise GitError(f"the branch {target} is not here; fetch it (fetch-depth: 0)")
     return "the last commit", git_output(top, "rev-parse", "HEAD").strip()

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.design import Look
+from pytest_ftgate.gates.notes import Note, note, text_note
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.results.history import SHALLOW, GitError, file_commits, git_output, is_shallow
+from pytest_ftgate.recommend.reasons import ReasonKind
+from pytest_ftgate.results.history import GitError, file_commits, git_output, require_history
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate
 from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.progress_log import OnProgress
@@ -58,8 +60,9 @@ def suite_advice(
     try:
         held_out = _held_out_scores(session, suite, suite.variants[advice.variant], on_progress)
     except FtgateError as error:
-        note = f"the held-out cases could not be sent to {advice.variant}: {error}"
-        return replace(advice, notes=(*advice.notes, note))
+        kind, variant = ReasonKind.HELD_OUT_NOT_SENT, advice.variant
+        unsent = note(kind, variant=variant, reason=str(error))
+        return replace(advice, notes=(*advice.notes, unsent))
     return advise(replace(evidence, held_out=held_out))
 
 
@@ -77,7 +80,7 @@ def _collect_evidence(
     today = datetime.now(UTC).date()
     gate_results = dict(_gate_results(session, suite, known, on_progress))
     verdicts = (*(result.verdict for result in gate_results.values()), *ungated)
-    unmeasured = {v.variant: headline(v) for v in ungated if not v.measured}
+    unmeasured = {v.variant: text_note(headline(v)) for v in ungated if not v.measured}
     scores = _all_scores(session, suite, gate_results, unmeasured, on_progress)
     counts = {name: _labelled_row_count(variant) for name, variant in suite.variants.items()}
     training_rows = {name: count for name, count in counts.items() if count is not None}
@@ -102,7 +105,7 @@ def _all_scores(
     session: Session,
     suite: Suite,
     gate_results: _GateResults,
-    unmeasured: dict[str, str],
+    unmeasured: dict[str, Note],
     on_progress: OnProgress | None,
 ) -> dict[str, VariantScores]:
     """Return the scores of each variant; reasons for missing scores are added to *unmeasured*."""
@@ -113,12 +116,12 @@ def _all_scores(
         try:
             scores = _variant_scores(session, suite, variant, gate_results, on_progress)
         except FtgateError as error:
-            unmeasured[name] = str(error)
+            unmeasured[name] = text_note(str(error))
             continue
         if len(scores.unanswered) < len(scores.results):
             by_variant[name] = scores
         else:
-            unmeasured[name] = "no reply came"
+            unmeasured[name] = note(ReasonKind.UNANSWERED)
     return by_variant
 
 
@@ -258,8 +261,7 @@ def git_facts(suite: Suite, today: date) -> GitFacts:
     files = {"prompt": prompts, "cases": {*suite.case_files} - {suite.path}, "suite": {suite.path}}
     folder = suite.path.parent
     try:
-        if is_shallow(folder):
-            return GitFacts(unknown_reason=SHALLOW)
+        require_history(folder)
         since = date.fromordinal(today.toordinal() - _HISTORY_DAYS)
         commits = {
             kind: _changing_commits(folder, since, paths) for kind, paths in files.items() if paths

@@ -36,8 +36,8 @@ def run_part(
     *suites* are its suite runs, if a report shows cases. *skipped* counts the requests that were
     never sent because gates stopped early. *configuration* is the file of pytest's.
     """
-    root = session.settings.root
-    progress = session.progress
+    settings, progress = session.settings, session.progress
+    report_only = "this run reports verdicts only: none of them fails a test"
     pending = (f"{one}; the same command picks its replies up" for one in session.pending_batches)
     return RunPart(
         requests=RequestCounts(
@@ -47,8 +47,8 @@ def run_part(
             skipped=skipped,
         ),
         cost=session.cost_report(),
-        messages=(*pending, *session.user_messages),
-        files=tuple(sorted(deciding_files(session.suites, root, configuration))),
+        messages=(*[report_only] * settings.report_only, *pending, *session.user_messages),
+        files=tuple(sorted(deciding_files(session.suites, settings.root, configuration))),
         suites=tuple(suites),
     )
 

@@ -14,10 +14,10 @@ from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Verdict
+from pytest_ftgate.plugin.verdicts import PASSED_XFAIL
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.results.collect import CaseSet, collect_suite_run
 from pytest_ftgate.results.run import (
-    PASSED_XFAIL,
     AcceptedPoint,
     Answer,
     CaseRun,

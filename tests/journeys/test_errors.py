@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_ftgate import evaluate
+from pytest_ftgate.results.run import read_run
+
 #: Raises for every case, until a file says that it has been mended.
 BROKEN = """\
 from pathlib import Path
@@ -192,9 +195,23 @@ def test_an_error_that_hits_every_gate_is_shown_once_and_referred_to(desk):
     desk.suite("{accuracy: {min: 0.7}, format: {min: 0.7}}", current=0)
     desk.path("notes.txt").write_text("no cache")
 
-    result = desk.run("--ftgate-cache=notes.txt")
+    result = desk.run("--ftgate-cache=notes.txt", "--ftgate-json=run.json")
 
     result.assert_outcomes(errors=2)
     shown = result.stdout.str().partition("short test summary")[0]
     assert shown.count("notes.txt cannot be used") == 1
     assert shown.count("current: the same error as ") == 1
+    first, second = read_run(desk.path("run.json")).not_evaluated
+    assert (first.same_as, second.same_as) == ("", first.node)
+    assert "notes.txt cannot be used" in first.reason
+    assert (second.reason, second.variant) == (first.reason, "current")
+
+
+def test_the_error_of_a_gate_is_the_same_from_pytest_and_from_python(desk, monkeypatch):
+    desk.asking_suite(BROKEN)
+    monkeypatch.chdir(desk.path(""))
+
+    desk.run("--ftgate-json=run.json").assert_outcomes(errors=1)
+
+    (error,) = read_run(desk.path("run.json")).not_evaluated
+    assert evaluate("tickets.ftgate.yaml").not_evaluated == (error,)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from ftgate_testing.recorded_advice import advice_of
 from ftgate_testing.reference_case import write
 
+from pytest_ftgate.recommend.reasons import ReasonKind
+
 
 def months_of(advice):
     return {row.variant: round(row.usd_per_month, 6) for row in advice.rungs}
@@ -64,9 +66,10 @@ def test_at_five_thousand_a_day_the_adapter_pays_and_the_hosted_fine_tune_does_n
     assert (advice.recommendation, advice.subject) == ("fine-tune", "lora")
     months = months_of(advice)
     assert (months["descriptions"], months["lora"], months["hosted"]) == (750, 210, 1_560)
-    refused = [one.message for one in advice.reasons if one.variant == "hosted"]
-    told = "1,560.00 USD a month against 750.00 USD of descriptions at 5,000 a day"
-    assert refused == [f"not hosted: {told}; cheaper from 10,870 a day on"]
+    (refused,) = (one.note for one in advice.reasons if one.variant == "hosted")
+    why = refused.values["reason"]
+    assert (refused.kind, why.kind) == (ReasonKind.REJECTED, ReasonKind.CHEAPER_FROM)
+    assert round(why.values["break_even"]) == 10_870
     result.stdout.fnmatch_lines(
         [
             "  for and against fine-tuning (* needed)",

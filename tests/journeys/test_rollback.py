@@ -10,6 +10,7 @@ import pytest
 from ftgate_testing.recorded_advice import advice_of
 
 from pytest_ftgate.cli import main
+from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.runner.recommend import git_facts
 from pytest_ftgate.suite.loader import load_suite
 
@@ -138,7 +139,8 @@ def test_without_git_history_says_so_and_the_run_goes_on(desk, served, monkeypat
 
     desk.run().assert_outcomes(passed=2)
 
-    assert any("is in no git history" in note for note in advice_of(desk).notes)
+    reasons = {note.kind: note.values.get("reason") for note in advice_of(desk).notes}
+    assert "is in no git history" in reasons[ReasonKind.CHANGES_UNKNOWN]
     assert main.main(["history"]) == 1
     assert "history is read from git" in capsys.readouterr().err
 

@@ -7,15 +7,19 @@ from dataclasses import replace
 import pytest
 from ftgate_testing.ladder_suites import score_rung, verdict
 
+from pytest_ftgate.gates.notes import note, text_note
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.recommend.advice import AcceptedRun, AcceptedVerdict, GitFacts
+from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.recommend.recommend import advise
 from pytest_ftgate.recommend.rules import RULES
 from pytest_ftgate.reporting.headlines import advice_headline
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.scoring.scores import Score
 
 FAILED = Outcome.FAILED
 TUNED = ("hosted", "lora")
+NO_KEY = text_note("no key")
 
 
 def told(advice):
@@ -35,9 +39,9 @@ def test_a_rung_that_meets_the_minimum_and_has_no_better_one_is_where_to_stop(ev
     advice = advise(evidence(5_000, minimum, without=TUNED))
 
     assert told(advice) == ("stop here", "descriptions")
-    assert (
-        advice.reasons[0].message == "descriptions is right in 88 % (86 to 90); the minimum is 85 %"
-    )
+    why = advice.reasons[0].note
+    assert (why.kind, why.values["minimum"]) == (ReasonKind.ACCURACY, 0.85)
+    assert why.values["accuracy"] == pytest.approx(0.88, abs=0.005)
 
 
 def test_the_next_rung_comes_first_while_a_cheaper_one_was_never_measured(evidence):
@@ -129,12 +133,12 @@ def test_a_condition_that_does_not_hold_is_named(evidence, change, known, names)
 
 
 def test_what_nobody_knows_blocks_nothing_and_is_said(evidence):
-    unknown = GitFacts(unknown_reason="the clone is shallow; fetch its history (fetch-depth: 0)")
+    unknown = GitFacts(unknown_reason="git is not installed")
 
     advice = advise(evidence(50_000, git=unknown))
 
     assert told(advice) == ("fine-tune", "lora")
-    assert any("the clone is shallow" in note for note in advice.notes)
+    assert note(ReasonKind.CHANGES_UNKNOWN, reason="git is not installed") in advice.notes
 
 
 def test_what_retrieval_mends_is_knowledge_and_not_trained(evidence, wrong_cases):
@@ -148,9 +152,9 @@ def test_what_retrieval_mends_is_knowledge_and_not_trained(evidence, wrong_cases
 
     found = {one.name: one for one in advice.conditions}
     assert found["knowledge"].holds is False
-    assert found["knowledge"].message.startswith(
-        "retrieval (strong) fixes 79 % of the failures of descriptions"
-    )
+    why = found["knowledge"].note
+    assert (why.kind, why.values["rag"]) == (ReasonKind.KNOWLEDGE_IS_MISSING, "strong")
+    assert why.values["share"] == pytest.approx(0.79, abs=0.005)
 
 
 def test_what_a_wrong_reply_costs_decides_where_it_is_declared(evidence):
@@ -180,10 +184,10 @@ def test_too_many_prompt_variants_flatter_the_best_and_are_corrected_for(evidenc
 
 
 def test_an_unmeasured_rung_is_said_and_stands_nowhere(evidence):
-    advice = advise(evidence(50_000, without=("strong",), unmeasured={"strong": "no key"}))
+    advice = advise(evidence(50_000, without=("strong",), unmeasured={"strong": NO_KEY}))
 
     assert "strong" not in {row.variant for row in advice.rungs}
-    assert "strong could not be measured: no key" in advice.notes
+    assert note(ReasonKind.UNMEASURED, variant="strong", reason=NO_KEY) in advice.notes
 
 
 def test_models_that_retire_are_named_ninety_days_ahead(evidence):
@@ -210,7 +214,7 @@ def test_every_reason_names_a_number_of_the_table(evidence):
             assert (
                 reason.figure in rules or getattr(rows[reason.variant], reason.figure) is not None
             )
-            assert any(letter.isdigit() for letter in reason.message)
+            assert any(letter.isdigit() for letter in note_text(reason.note))
 
 
 # Held-out cases

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_ftgate.gates.notes import note
 from pytest_ftgate.recommend.advice import (
     BreakEven,
     Challenge,
@@ -12,6 +13,7 @@ from pytest_ftgate.recommend.advice import (
     LadderRow,
     Retirement,
 )
+from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.recommend.rules import RULES, DecisionContext, evaluate_rules
 from pytest_ftgate.suite.declaration import Thresholds
 from pytest_ftgate.suite.model import Economics
@@ -37,10 +39,10 @@ def row(variant="b", **known):
 
 
 def found(name, **known):
-    """Return whether the rule *name* holds, and what it tells; None where it says nothing."""
+    """Return whether the rule *name* holds, and why; None where it says nothing."""
     plain = {"thresholds": Thresholds(), "below": row(), "git": GitFacts(days=90), **known}
     told = [one for one in evaluate_rules(DecisionContext(**plain)) if one.name == name]
-    return (told[0].holds, told[0].message) if told else None
+    return (told[0].holds, told[0].note) if told else None
 
 
 def pair(saves, days):
@@ -119,17 +121,17 @@ def test_what_nobody_knows_neither_holds_nor_fails(name, known):
 def test_an_inconclusive_gate_speaks_neither_for_a_fine_tune_nor_against_it():
     ends = {"accuracy": "passed", "format": "inconclusive"}
 
-    holds, told = found("gates", tuned=row("t", outcomes=ends))
-
-    assert holds is None
-    assert told == "gates of t: accuracy passed, format inconclusive"
+    outcomes = ("accuracy passed", "format inconclusive")
+    expected = note(ReasonKind.GATES, variant="t", outcomes=outcomes)
+    assert found("gates", tuned=row("t", outcomes=ends)) == (None, expected)
 
 
 def test_a_history_that_is_too_young_to_show_much_is_said_to_be():
     young, old = (found("stable", git=GitFacts(days=days)) for days in (3, 90))
 
-    assert young == (True, "0 changes in 3 days, all that it has")
-    assert old == (True, "0 changes in 90 days")
+    values = {"commits": 0}
+    assert young == (True, note(ReasonKind.CHANGES, **values, days=3, is_young=True))
+    assert old == (True, note(ReasonKind.CHANGES, **values, days=90, is_young=False))
 
 
 def test_a_gain_that_costs_more_has_its_price_told_and_is_the_teams_to_decide():
@@ -139,15 +141,15 @@ def test_a_gain_that_costs_more_has_its_price_told_and_is_the_teams_to_decide():
 
     # 500 USD for 3,000 more right ones of 30,000.
     assert holds is None
-    assert told.endswith("0.167 USD for each reply more that is right")
+    assert told.kind == ReasonKind.PRICE_OF_GAIN
+    assert told.values["price"] == pytest.approx(500 / 3_000)
 
 
 def test_a_model_that_retires_speaks_against_its_fine_tune_alone():
     gone = Retirement(model="m", date="2026-12-24", days=29, variants=("t",))
 
-    assert found("retirement", tuned=TUNED, retiring=(gone,)) == (
-        False, "m is gone in 29 days, on 2026-12-24: train again",
-    )  # fmt: skip
+    why = note(ReasonKind.RETIRES, model="m", days=29, date="2026-12-24")
+    assert found("retirement", tuned=TUNED, retiring=(gone,)) == (False, why)
     assert found("retirement", tuned=row("other"), retiring=(gone,)) is None
 
 

@@ -6,10 +6,11 @@ import pytest
 from ftgate_testing.reports import failing_run
 
 import pytest_ftgate
-from pytest_ftgate.gates.notes import text_note
+from pytest_ftgate.gates.notes import note, text_note
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Slice, Verdict
 from pytest_ftgate.recommend.advice import Advice, Condition, Recommendation, Rollback
+from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.reporting.headlines import advice_headline, headline
 from pytest_ftgate.results.run import from_json, to_json
 
@@ -156,7 +157,7 @@ ADVICE = Advice(
     suite="s.ftgate.yaml", recommendation=Recommendation.STOP, subject="prompt", variant="prompt",
     reasons=(), below="", rungs=(),
 )  # fmt: skip
-FAILING = Condition(name="gap", message="no gain", holds=False, needed=True)
+FAILING = Condition(name="gap", note=note(ReasonKind.JUDGED), holds=False, needed=True)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ FAILING = Condition(name="gap", message="no gain", holds=False, needed=True)
         (Recommendation.STOP, {}, "stop here: prompt"),
         (
             Recommendation.NEXT,
-            {"subject": "few-shot", "why": "no variant shows examples"},
+            {"subject": "few-shot", "why": note(ReasonKind.NO_EXAMPLES)},
             "try the next rung first: few-shot, since no variant shows examples",
         ),
         (

@@ -14,9 +14,12 @@ from ftgate_testing.reports import (
     report,
 )
 
+from pytest_ftgate.gates.notes import text_note
+from pytest_ftgate.plugin.verdicts import NOT_RUN
 from pytest_ftgate.recommend.advice import Recommendation
 from pytest_ftgate.reporting.markdown import code_block, escape_markdown, markdown_report
-from pytest_ftgate.results.run import NOT_RUN, NotEvaluated
+from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.results.run import NotEvaluated
 
 
 def outside_of_code(text: str) -> str:
@@ -152,7 +155,7 @@ def test_the_ladder_is_told_in_short(advice):
 
     assert "fine-tune: lora" in shown
     for reason in advice.reasons:
-        assert f"- {escape_markdown(reason.message)}" in shown
+        assert f"- {escape_markdown(note_text(reason.note))}" in shown
     assert re.search(r"\| lora &#42; +\| fine-tuned +\| 91 % \(89 to 93\) +\|", shown)
 
 
@@ -169,7 +172,7 @@ def test_a_red_run_speaks_of_a_ladder_only_to_roll_back(advice):
 @pytest.mark.parametrize("nasty", HOSTILE)
 def test_what_stands_in_an_advice_cannot_act(nasty, advice):
     said = HOSTILE[nasty]
-    foul = replace(advice, suite=said, subject=said, variant=said, notes=(said,))
+    foul = replace(advice, suite=said, subject=said, variant=said, notes=(text_note(said),))
     text = outside_of_code(markdown_report(report(advice=(foul,)), 9_000_000))
 
     for mark in ("<script", "<img", "<svg", "</details><", "| a |", "](", " @e", " #1", "<!--"):

@@ -15,8 +15,8 @@ from ftgate_testing.reports import (
     report,
 )
 
+from pytest_ftgate.plugin.verdicts import PASSED_XFAIL
 from pytest_ftgate.reporting.markdown import workflow_commands
-from pytest_ftgate.results.run import PASSED_XFAIL
 
 
 def test_a_failed_gate_is_marked_at_its_line():

@@ -18,6 +18,7 @@ from pytest_ftgate.client.budget import JUDGE_LABEL, CostReport
 from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import CheckKind, Flip, Outcome
+from pytest_ftgate.plugin.verdicts import NOT_RUN, PASSED_XFAIL
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.summary import (
     colour_parts,
@@ -28,7 +29,7 @@ from pytest_ftgate.reporting.summary import (
 )
 from pytest_ftgate.reporting.tables import format_table, usage_line
 from pytest_ftgate.reporting.verdict import other_check_lines, verdict_section
-from pytest_ftgate.results.run import NOT_RUN, PASSED_XFAIL, NotEvaluated, Report
+from pytest_ftgate.results.run import NotEvaluated, Report
 from pytest_ftgate.scoring.score import LabelMetrics
 
 FAILED, FENCED, FORGOT, GOOD = failing_run().verdicts

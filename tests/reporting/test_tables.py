@@ -8,9 +8,16 @@ from ftgate_testing.reports import HOSTILE, failing_run, report
 from pytest_ftgate.reporting.html.page import html_page
 from pytest_ftgate.reporting.markdown import markdown_report, markdown_table
 from pytest_ftgate.reporting.summary import MAX_LINES, detail_lines, summary_lines
-from pytest_ftgate.reporting.tables import TextTable, changes_line, comparison_line, table_lines
+from pytest_ftgate.reporting.tables import (
+    TextTable,
+    changes_line,
+    comparison_line,
+    error_groups,
+    error_text,
+    table_lines,
+)
 from pytest_ftgate.reporting.text import cell_count, terminal_width
-from pytest_ftgate.results.run import FileChange, FileChanges
+from pytest_ftgate.results.run import FileChange, FileChanges, NotEvaluated
 
 GONE = FileChange(name="z/s.accepted.json", change="deleted")
 FAILED = failing_run().verdicts
@@ -156,3 +163,22 @@ def test_the_name_of_a_file_cannot_act_in_any_report(nasty):
         assert mark not in shown
     for tag in ("<img", "<svg onload", "<script>document", "</details><svg"):
         assert tag not in page
+
+
+# Errors ---------------------------------------------------------------------------------------
+
+
+def test_gates_with_one_error_are_one_group_with_the_words_of_the_first():
+    first = NotEvaluated(node="s::accuracy[new]", reason="no key\nset KEY", variant="new")
+    same = NotEvaluated(
+        node="s::accuracy[old]", reason=first.reason, variant="old", same_as=first.node
+    )
+    other = NotEvaluated(node="test_it.py", reason="no module")
+
+    groups = error_groups(report(not_evaluated=(first, same, other)))
+
+    assert groups == [
+        ("s::accuracy[new], s::accuracy[old]", "not evaluated", "new: no key\n│ set KEY"),
+        ("test_it.py", "not evaluated", "no module"),
+    ]
+    assert error_text(same, once=True) == "old: the same error as s::accuracy[new]"

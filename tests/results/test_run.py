@@ -25,6 +25,8 @@ from pytest_ftgate.gates.note_kinds import FindingKind, IdentityNote, Remedy, Re
 from pytest_ftgate.gates.notes import note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Drift, Finding, Severity
+from pytest_ftgate.recommend.advice import Advice, Condition, Reason, Recommendation
+from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.reporting.writers import write_run
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.results.collect import collect_suite_run, merge_suite_runs
@@ -33,6 +35,15 @@ from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 
 NOTHING = Statement(StatementKind.NO_REPLIES)
+NO_KEY = text_note("no key")
+ROWS = note(ReasonKind.ENOUGH_ROWS, rows=50)
+ADVICE = Advice(
+    suite="s.ftgate.yaml", recommendation=Recommendation.FINE_TUNE, subject="t", variant="t",
+    reasons=(Reason(note=ROWS, variant="t", figure="examples"),), below="b", rungs=(),
+    conditions=(Condition(name="examples", note=ROWS, holds=True, needed=True),),
+    unmeasured={"strong": NO_KEY},
+    notes=(note(ReasonKind.UNMEASURED, variant="strong", reason=NO_KEY),),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("nasty", HOSTILE)
@@ -196,6 +207,42 @@ def test_a_record_of_the_former_format_keeps_its_sentences_as_notes(tmp_path):
     found = read_run(tmp_path / "run.json")
 
     assert (found.format, found.verdicts) == (RUN_FORMAT, made.verdicts)
+
+
+def test_an_advice_of_the_former_format_keeps_its_sentences_as_notes(tmp_path):
+    write_run(tmp_path / "run.json", report(advice=(ADVICE,)))
+    document = json.loads((tmp_path / "run.json").read_text("utf-8"))
+    (former,) = document["advice"]
+    for row in (*former["reasons"], *former["conditions"]):
+        row["message"] = row.pop("note")["text"]
+    former |= {"notes": ["a note"], "why": "the next one", "unmeasured": {"strong": "no key"}}
+    (tmp_path / "run.json").write_text(json.dumps({**document, "format": RUN_FORMAT - 1}))
+
+    (found,) = read_run(tmp_path / "run.json").advice
+
+    text = text_note("50 labelled rows")
+    assert found == replace(
+        ADVICE,
+        reasons=(replace(ADVICE.reasons[0], note=text),),
+        conditions=(replace(ADVICE.conditions[0], note=text),),
+        why=text_note("the next one"),
+        unmeasured={"strong": text_note("no key")},
+        notes=(text_note("a note"),),
+    )
+
+
+def test_an_advice_in_a_record_fits_its_schema_and_has_its_sentences(tmp_path):
+    write_run(tmp_path / "run.json", report(advice=(ADVICE,)))
+
+    document = json.loads((tmp_path / "run.json").read_text("utf-8"))
+    assert read_run(tmp_path / "run.json").advice == (ADVICE,)
+    assert jsonschema_rs.is_valid(json.loads(schema_text("run")), document)
+    (written,) = document["advice"]
+    (told,) = written["notes"]
+    assert told["text"] == "strong could not be measured: no key"
+    assert told["values"]["reason"]["text"] == "no key"
+    assert written["unmeasured"]["strong"]["text"] == "no key"
+    assert [row["note"]["text"] for row in written["conditions"]] == ["50 labelled rows"]
 
 
 def test_a_note_in_a_record_has_its_sentence_beside_its_kind_and_values(tmp_path):

@@ -33,6 +33,7 @@ from pytest_ftgate.reporting.ladder import (
     break_even_sentences,
     break_even_table,
     condition_rows,
+    confirmation_sentence,
     coverage_gap_sentence,
     frontier_legend,
     ladder_table,
@@ -121,15 +122,15 @@ def _ladder_values(report: Report) -> Mapping[str, Any] | None:
 
 def _ladder(advice: Advice) -> Mapping[str, Any]:
     gaps, costs = coverage_gap_sentence(advice.coverage_gaps), advice.money
-    notes = [*advice.notes, *monitoring_sentences(advice), gaps]
+    notes = [*map(note_text, advice.notes), *monitoring_sentences(advice), gaps]
     held_out = advice.confirmation
-    confirmation = [f"held-out cases: {held_out.message}"] if held_out else []
+    confirmation = [confirmation_sentence(held_out)] if held_out else []
     return {
         "suite": advice.suite,
         "outcome": _RECOMMENDATION_OUTCOMES.get(advice.recommendation, "inconclusive"),
         "recommendation": str(advice.recommendation),
         "detail": advice_subject(advice),
-        "reasons": [*(reason.message for reason in advice.reasons), *confirmation],
+        "reasons": [*(note_text(reason.note) for reason in advice.reasons), *confirmation],
         "table": ladder_table(advice),
         "legend": frontier_legend(advice),
         "conditions": condition_rows(advice),

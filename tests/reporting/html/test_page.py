@@ -36,6 +36,7 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.reporting.html.case_data import label_changes, pack_cases
 from pytest_ftgate.reporting.html.page import PAGE_SECTIONS, html_page
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.results.run import ConfusionMatrix
 from pytest_ftgate.settings import DOCS_URL
 
@@ -104,7 +105,7 @@ def test_foreign_words_are_text_wherever_they_stand(nasty, place, advice):
             replace(verdict, statement=invalid(said), variant=said, notes=(text_note(said),))
         ),
         "advice": lambda: report(
-            verdict, advice=(replace(advice, subject=said, variant=said, notes=(said,)),)
+            verdict, advice=(replace(advice, subject=said, variant=said, notes=(text_note(said),)),)
         ),
         "error": lambda: report(not_evaluated=(gate_not_evaluated(said),)),
         "flip": lambda: report(own_test(said)),
@@ -298,7 +299,7 @@ def test_the_ladder_is_told_with_its_reasons_its_table_and_its_money(advice):
 
     assert re.search(r'<span class="badge passed">fine-tune</span>\s*lora', shown)
     for reason in advice.reasons:
-        assert f"<li>{reason.message}</li>" in shown
+        assert f"<li>{note_text(reason.note)}</li>" in shown
     for row in advice.rungs:
         assert re.search(rf'<th scope="row">{row.variant}(?: \*)?</th><td>{row.rung}</td>', shown)
     assert 'data-label="USD a month by requests a day' in shown
