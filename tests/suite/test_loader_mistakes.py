@@ -135,8 +135,8 @@ def test_a_table_with_another_delimiter_loads(tmp_path, delimiter):
             "model: m",
             "model: m, system_prompt: p.md",
             (
-                '5: variant "current": unknown key "system_prompt"; the system prompt is a file: write '
-                "prompt: FILE"
+                '5: variant "current": unknown key "system_prompt"; the system prompt is a file: '
+                "write prompt: FILE"
             ),
         ),
         (
@@ -153,24 +153,24 @@ def test_a_table_with_another_delimiter_loads(tmp_path, delimiter):
             "model: m",
             "model: m, api_key: sk-1",
             (
-                '5: variant "current": unknown key "api_key"; a key in a file gets committed: put it '
-                "into a variable, and name that in api_key_env"
+                '5: variant "current": unknown key "api_key"; a key in a file gets committed: put '
+                "it into a variable, and name that in api_key_env"
             ),
         ),
         (
             "model: m",
             'model: m, base_url: "${URL}"',
             (
-                '5: variant "current": variables are not read here; write base_url_env: URL, with the '
-                "address in URL"
+                '5: variant "current": variables are not read here; write base_url_env: URL, with '
+                "the address in URL"
             ),
         ),
         (
             "model: m",
             'model: m, base_url: "http://${HOST}:8000/v1"',
             (
-                '5: variant "current": variables are not read here; write base_url_env: HOST, with the '
-                "address in HOST"
+                '5: variant "current": variables are not read here; write base_url_env: HOST, with '
+                "the address in HOST"
             ),
         ),
     ],
