@@ -446,6 +446,6 @@ def add_options(parser: Any) -> None:
         flag = f"--ftgate-{name.replace('_', '-')}"
         group.addoption(flag, dest=f"ftgate_{name}", help=text, **kind)
         if default is not None:
-            where = "; the path is relative to the root directory" if name in REPORT_FORMATS else ""
+            where = " The path starts at the root directory." if name in REPORT_FORMATS else ""
             type_ = "bool" if default is False else None
-            parser.addini(f"ftgate_{name}", f"As {flag}{where}.", type=type_, default=default)
+            parser.addini(f"ftgate_{name}", f"{text}{where}", type=type_, default=default)

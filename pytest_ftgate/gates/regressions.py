@@ -341,15 +341,15 @@ def _flip(
     then = _representative_reply(old, right=regressed) if old else None
     now = _representative_reply(result, right=not regressed)
     replies = (reply.text if reply else "" for reply in (then, now))
-    expected, before, after = _differing_parts(expected_text(case), *replies)
+    expected, text_before, text = _differing_parts(expected_text(case), *replies)
     return Flip(
         case=case.id,
         where=case.location,
         regressed=regressed,
         shown=case.input_text[:_MAX_CHARS],
         expected=expected,
-        before=before,
-        now=after,
+        before=text_before,
+        now=text,
         format_error=error.kind if error else "",
         why=_storable(f"{error.kind}: {error.detail}".rstrip(": ")) if error else "",
         wrong=_storable(next((score.reason for score in result.scores if score.reason), "")),

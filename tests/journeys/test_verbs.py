@@ -140,7 +140,7 @@ def test_power_shows_what_the_gates_can_detect_and_asks_nothing(desk, run_verb):
 
     assert code == 0
     assert "accuracy[current]" in printed
-    assert "passes:    how often an unchanged variant passes;" in printed
+    assert "passes:     how often an unchanged variant passes the limit" in printed
     assert max(map(len, printed.splitlines())) <= 80
     assert desk.asked() == []
 
