@@ -133,3 +133,16 @@ def test_each_line_of_ftgate_keys_pairs_a_key_with_a_host(settings):
 def test_a_line_that_is_no_pair_is_an_error_with_an_example(settings, line):
     with pytest.raises(ConfigurationError, match="write the name of a variable and a host, such"):
         settings(f"ftgate_keys = {line}")
+
+
+def test_the_help_explains_each_configuration_key_by_itself(pytester):
+    result = pytester.runpytest("--help")
+
+    result.stdout.fnmatch_lines(
+        [
+            "  ftgate_max_minutes (string):",
+            "*Stop sending requests after M minutes.",
+            "  ftgate_json (string): Write the run record, from which pytest-ftgate report",
+            "* The path starts at the root",
+        ]
+    )

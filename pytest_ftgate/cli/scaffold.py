@@ -117,7 +117,8 @@ def read_cases(path: Path, columns: Columns | None = None) -> CaseTable:
     missing = [role for role in ("input", "expected") if role not in answers.columns]
     if len(missing) == len(rest) == 1:
         # Beside the inputs, the only other column holds what is expected; and the reverse.
-        columns = replace(columns, **{missing[0]: rest[0]})
+        found: dict[str, Any] = {missing[0]: rest[0]}
+        columns = replace(columns, **found)
         answers = read_answers(path, columns, needs_reply=False)
     is_named = all(key == column for key, column in answers.columns.items())
     needs_columns = not is_named or answers.tool != "" or not _has_case_keys(path)

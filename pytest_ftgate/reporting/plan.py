@@ -159,7 +159,7 @@ def _power_legend(estimates: Sequence[PowerEstimate]) -> Iterator[tuple[str, str
         yield "limit", "~ is a default, the smallest drop that the cases can show"
     texts = {
         "for 90 %": ("the smallest drop limit that 9 in 10 unchanged variants pass",
-                       "the highest minimum that 9 in 10 runs pass"),
+                     "the highest minimum that 9 in 10 runs pass"),
         "assumed": ("how many cases differ between two runs (* measured, else typical)",
                     "the rate of right replies (* measured, else 5 points above the minimum)"),
         "passes": ("how often an unchanged variant passes the limit",

@@ -156,11 +156,7 @@ def source_link(report: Report, verdict: Verdict) -> str:
 
 
 #: Where replies come from, by the mode of a run.
-_SOURCES = {
-    "auto": "the cache, then requests",
-    "fresh": "requests only",
-    "recorded": "the cache only",
-}
+_SOURCES = {"auto": "the cache, then requests", "fresh": "requests", "recorded": "the cache"}
 
 
 def published_facts(report: Report) -> dict[str, str]:
