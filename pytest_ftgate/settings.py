@@ -7,8 +7,10 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from math import inf
 from pathlib import Path
+from stat import S_ISVTX
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -78,6 +80,10 @@ class PytestConfig(Protocol):
     @property
     def rootpath(self) -> Path:
         """The root directory."""
+
+    @property
+    def inipath(self) -> Path | None:
+        """The configuration file, or None."""
 
     @property
     def invocation_params(self) -> Any:
@@ -253,17 +259,19 @@ def _cache_path(config: PytestConfig, written: str) -> Path:
     """Return the cache file: the one that a setting names, else the nearest one."""
     if written:
         return config.rootpath / written
-    return _cache_folder(config.invocation_params.dir, config.rootpath) / "cache.sqlite"
+    start, root = config.invocation_params.dir, config.rootpath
+    return _cache_folder(start, root, is_project=config.inipath is not None) / "cache.sqlite"
 
 
-def _cache_folder(start: Path, root: Path) -> Path:
+def _cache_folder(start: Path, root: Path, *, is_project: bool = True) -> Path:
     """Return the nearest ``.ftgate`` from *start* up to the top of the repository.
 
-    Without a repository around *root*, the search ends at *root*. Without any such folder, it is
-    the one to make in *root*.
+    Without a repository around *root*, the search ends at *root* if that *is_project*, else below
+    a folder that several users share. Without any such folder, it is the one to make in *root*.
     """
     folders = (start, *start.parents)
-    top = next((folder for folder in folders if (folder / ".git").exists()), root)
+    own = () if is_project else takewhile(_has_one_owner, folders)
+    top = next((folder for folder in folders if (folder / ".git").exists()), [root, *own][-1])
     top = top if root.is_relative_to(top) else root
     found = (
         folder / _CACHE_FOLDER
@@ -271,6 +279,11 @@ def _cache_folder(start: Path, root: Path) -> Path:
         if folder.is_relative_to(top) and (folder / _CACHE_FOLDER).is_dir()
     )
     return next(found, root / _CACHE_FOLDER)
+
+
+def _has_one_owner(folder: Path) -> bool:
+    """Return False for a folder in which all users may make files, such as ``/tmp``."""
+    return not folder.stat().st_mode & S_ISVTX
 
 
 def short_path(path: Path, start: Path) -> Path:
@@ -449,6 +462,6 @@ def add_options(parser: Any) -> None:
         flag = f"--ftgate-{name.replace('_', '-')}"
         group.addoption(flag, dest=f"ftgate_{name}", help=text, **kind)
         if default is not None:
-            where = "; the path is relative to the root directory" if name in REPORT_FORMATS else ""
+            where = " The path starts at the root directory." if name in REPORT_FORMATS else ""
             type_ = "bool" if default is False else None
-            parser.addini(f"ftgate_{name}", f"As {flag}{where}.", type=type_, default=default)
+            parser.addini(f"ftgate_{name}", f"{text}{where}", type=type_, default=default)

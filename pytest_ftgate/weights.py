@@ -70,9 +70,14 @@ class PackagedWeights:
     fast_sha256: str
 
     @property
+    def model(self) -> str:
+        """The name of the model, as its authors write it."""
+        return Path(self.file).stem.partition(".")[0]
+
+    @property
     def fast_file(self) -> str:
         """The name of the converted file: the model, the source's digest and the new type."""
-        return f"{Path(self.file).stem.partition('.')[0]}.{self.sha256[:8]}.Q8_0.gguf"
+        return f"{self.model}.{self.sha256[:8]}.Q8_0.gguf"
 
 
 KNOWN_MODELS = {

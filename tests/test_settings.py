@@ -54,7 +54,21 @@ def test_folders_above_the_repository_are_not_searched(cache_in_use):
     assert cache_in_use("repo/sub", made=made) == "repo/sub/.ftgate/cache.sqlite"
 
 
-def test_without_a_repository_the_search_ends_at_the_root_directory(pytester, cache_in_use):
+def test_without_a_repository_and_a_configuration_file_a_folder_above_is_found(cache_in_use):
+    assert cache_in_use("prompts", made=[".ftgate", "prompts"]) == ".ftgate/cache.sqlite"
+    assert cache_in_use("prompts", made=["prompts/.ftgate"]) == "prompts/.ftgate/cache.sqlite"
+
+
+def test_no_folder_is_taken_from_where_all_users_may_make_one(pytester, cache_in_use):
+    made = ["shared/.ftgate", "shared/mine/sub"]
+    (shared := pytester.mkdir("shared")).chmod(0o1777)
+
+    assert cache_in_use("shared/mine/sub", made=made) == "shared/mine/sub/.ftgate/cache.sqlite"
+    shared.chmod(0o700)
+    assert cache_in_use("shared/mine/sub") == "shared/.ftgate/cache.sqlite"
+
+
+def test_without_a_repository_the_search_ends_at_a_configured_root(pytester, cache_in_use):
     (pytester.mkdir("root") / "pytest.ini").write_text("[pytest]", "utf-8")
     made = [".ftgate", "root/sub"]
 
@@ -119,3 +133,16 @@ def test_each_line_of_ftgate_keys_pairs_a_key_with_a_host(settings):
 def test_a_line_that_is_no_pair_is_an_error_with_an_example(settings, line):
     with pytest.raises(ConfigurationError, match="write the name of a variable and a host, such"):
         settings(f"ftgate_keys = {line}")
+
+
+def test_the_help_explains_each_configuration_key_by_itself(pytester):
+    result = pytester.runpytest("--help")
+
+    result.stdout.fnmatch_lines(
+        [
+            "  ftgate_max_minutes (string):",
+            "*Stop sending requests after M minutes.",
+            "  ftgate_json (string): Write the run record, from which pytest-ftgate report",
+            "* The path starts at the root",
+        ]
+    )

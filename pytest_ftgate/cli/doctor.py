@@ -265,8 +265,10 @@ def _server(request: requests.Request, variant: Variant, spec: ProviderSpec) -> 
 
 def _other_models(address: str, served: list[str], base: str | None, wanted: str) -> Diagnosis:
     names = ", ".join(f'"{escape_controls(model)}"' for model in served[:5])
-    key = "base" if base else "served_model"
-    remedy = f'start the server with it, or write {key}: "{escape_controls(served[0])}"'
+    first = escape_controls(served[0])
+    remedy = f'write {"base" if base else "model"}: "{first}", or start the server with the other'
+    if not base:
+        remedy += f'; if both are names of one model, write served_model: "{first}"'
     return Diagnosis(Level.FAIL, f'{address} serves {names}, not "{base or wanted}"', remedy)
 
 

@@ -59,7 +59,7 @@ from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.providers import FirstVariant, adapter_variant, first_variants
 from pytest_ftgate.suite.templates import CASE_VARIABLES, PASSAGES, template_variables
-from pytest_ftgate.weights import find_weights
+from pytest_ftgate.weights import KNOWN_MODELS, find_weights
 
 #: More cases take a local model minutes, so they are not measured here.
 _MAX_MEASURED = 300
@@ -277,6 +277,7 @@ def _require_columns(data: CaseTable) -> None:
 
 def _scaffold(candidate: Candidate, schema: Path) -> Scaffold:
     data, path = candidate.data, candidate.suite
+    variants = [*first_variants(key_names(), local_servers())]
     return Scaffold(
         schema=_relative(schema, path),
         command=f"pytest --ftgate {shlex.quote(str(path))}",
@@ -284,15 +285,23 @@ def _scaffold(candidate: Candidate, schema: Path) -> Scaffold:
         cases=_relative(data.path, path),
         columns=_columns(data.columns) if data.needs_columns else {},
         scoring=scoring_of(data.answers.rows),
-        variants=[*first_variants(key_names(), local_servers())],
-        tuned=_tuned(path),
+        variants=variants,
+        tuned=_tuned(path, variants[0]),
     )
 
 
-def _tuned(suite: Path) -> Mapping[str, str]:
-    """Return the keys of a variant with the newest adapter of the repository, or none."""
+def _tuned(suite: Path, first: FirstVariant) -> Mapping[str, str]:
+    """Return the keys of a variant with the newest adapter of the repository, or none.
+
+    The variant is like *first* where that is the base of the adapter.
+    """
     found = newest_adapter(git_root(suite.parent))
-    return adapter_variant(found[1], _relative(found[0], suite)) if found else {}
+    if found is None:
+        return {}
+    adapter, known = _relative(found[0], suite), KNOWN_MODELS.get(str(first.keys["model"]))
+    if known and first.has_weights and found[1].rpartition("/")[2] == known.model:
+        return {"like": "current", "adapter": adapter}
+    return adapter_variant(found[1], adapter)
 
 
 def _relative(path: Path, suite: Path) -> str:

@@ -16,6 +16,7 @@ from pytest_ftgate.errors import (
     ConfigurationError,
     EngineError,
     FtgateError,
+    did_you_mean,
     unexpected,
 )
 from pytest_ftgate.reporting.text import escape_controls, lasting_output
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     The exit code is that of the work, whoever reads the output, and however much of it.
     """
     with lasting_output():
-        options = vars(_parser().parse_args(argv))
+        options = vars(_parse(sys.argv[1:] if argv is None else argv))
         call, function, error_code = options.pop("verb")
         try:
             return _run(call, function, options)
@@ -352,6 +353,18 @@ def _parser() -> argparse.ArgumentParser:
     cache = verbs.add_parser("cache", help="inspect, prune, export and import cached replies")
     _add_verbs(cache.add_subparsers(required=True, metavar="WHAT"), _CACHE_ACTIONS)
     return parser
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Return the options of *argv*; for an unknown verb exit with the one that is meant."""
+    parser, known = _parser(), [*(verb.name for verb in _VERBS), "cache"]
+    for word in argv[:2]:
+        if word not in known and (near := did_you_mean(word, known)):
+            parser.error(f'there is no "{word}"{near}')
+        if word != "cache":
+            break
+        known = [action.name for action in _CACHE_ACTIONS]
+    return parser.parse_args(argv)
 
 
 def _add_verbs(parsers: Any, verbs: Iterable[_Verb]) -> None:

@@ -7,7 +7,7 @@ import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -110,7 +110,16 @@ def read_cases(path: Path, columns: Columns | None = None) -> CaseTable:
     Raises:
         FtgateError: the file cannot be read as cases.
     """
-    answers = read_answers(path, columns or Columns(), needs_reply=False)
+    columns = columns or Columns()
+    answers = read_answers(path, columns, needs_reply=False)
+    names = dict.fromkeys(name for row in raw_rows(path) for name in row)
+    rest = [name for name in names if name not in answers.columns.values()]
+    missing = [role for role in ("input", "expected") if role not in answers.columns]
+    if len(missing) == len(rest) == 1:
+        # Beside the inputs, the only other column holds what is expected; and the reverse.
+        found: dict[str, Any] = {missing[0]: rest[0]}
+        columns = replace(columns, **found)
+        answers = read_answers(path, columns, needs_reply=False)
     is_named = all(key == column for key, column in answers.columns.items())
     needs_columns = not is_named or answers.tool != "" or not _has_case_keys(path)
     return CaseTable(path, answers, needs_columns)
@@ -384,7 +393,8 @@ class Scaffold:
                 yield f"  # Also here, since {variant.reason}:"
                 yield f"  # other: {_scalar(dict(variant.keys))}"
         if self.tuned:
-            yield "  # The adapter that lies here; it needs pytest-ftgate[transformers]:"
+            needs = "; it needs pytest-ftgate[transformers]" * ("provider" in self.tuned)
+            yield f"  # The adapter that lies here{needs}:"
             yield f"  # tuned: {_scalar(dict(self.tuned))}"
 
     def _gates(self) -> Iterator[str]:

@@ -44,17 +44,18 @@ def explain_gate(node: str, cache: Path | None) -> str:
     if path is not None:
         # A path from this folder may differ from the one in verdicts, which starts at the root.
         name = Path(os.path.relpath(path.resolve(), settings.root.resolve())).as_posix()
-        node = f"{name}::{gate}"
+        node = f"{name}::{gate}".removesuffix("::")
     folder = settings.cache.parent
     require_untracked(folder / VERDICTS, settings.start)
     verdicts = {node_id(verdict): verdict for verdict in load_verdicts(folder)}
     matches = [name for name in verdicts if name.endswith(f"/{node}")]
     matches = [node] if node in verdicts else matches
     if len(matches) != 1:
-        hint = did_you_mean(node, verdicts) or "".join(f"\n  {name}" for name in verdicts)
-        has = f"; it has{hint}" if hint.startswith("\n") else hint
-        remedy = "" if path is None else f"; run pytest --ftgate {path} first"
-        raise ConfigurationError(f"{folder} has no verdict of {node}{remedy}{has}")
+        own = [one for one in verdicts if path is None or one.startswith(f"{name}::")]
+        remedy = "" if own else f"; run pytest --ftgate {path} first"
+        known = "".join(f"\n  {one}" for one in own or verdicts)
+        hint = (gate and did_you_mean(node, verdicts)) or (known and f", only of{known}")
+        raise ConfigurationError(f"there is no verdict of {node} in {folder}{remedy}{hint}")
     verdict = as_typed(verdicts[matches[0]], settings.typed)
     return "\n".join([verdict_section(verdict, verbosity=1), *fact_lines(verdict)])
 

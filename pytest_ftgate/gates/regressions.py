@@ -19,6 +19,7 @@ from pytest_ftgate.gates.notes import Note, note
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_scores
 from pytest_ftgate.gates.statements import Value
 from pytest_ftgate.gates.verdict import Flip, Outcome, Slice, Verdict
+from pytest_ftgate.readers.text import common_start
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scorers import contains_answer, expected_text, tool_call_text
@@ -267,8 +268,8 @@ def _common_error(results: Iterable[CaseResult]) -> dict[str, Value]:
 
 #: The largest number of flips in a verdict; its counts include all regressed and fixed cases.
 MAX_FLIPS = 40
-#: The largest number of characters of a text.
-_MAX_CHARS = 600
+#: The largest number of characters of a text, and of those before the part that differs.
+_MAX_CHARS, _CONTEXT = 600, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,14 +340,16 @@ def _flip(
     error = _format_error(result)
     then = _representative_reply(old, right=regressed) if old else None
     now = _representative_reply(result, right=not regressed)
+    replies = (reply.text if reply else "" for reply in (then, now))
+    expected, text_before, text = _differing_parts(expected_text(case), *replies)
     return Flip(
         case=case.id,
         where=case.location,
         regressed=regressed,
         shown=case.input_text[:_MAX_CHARS],
-        expected=expected_text(case),
-        before=_storable(then.text) if then else "",
-        now=_storable(now.text) if now else "",
+        expected=expected,
+        before=text_before,
+        now=text,
         format_error=error.kind if error else "",
         why=_storable(f"{error.kind}: {error.detail}".rstrip(": ")) if error else "",
         wrong=_storable(next((score.reason for score in result.scores if score.reason), "")),
@@ -358,6 +361,19 @@ def _flip(
         thought_before=_storable(then.thought) if then else "",
         thought=_storable(now.thought) if now else "",
     )
+
+
+def _differing_parts(expected: str, before: str, now: str) -> Iterator[str]:
+    """Yield the part of each text to show: its head, or all from shortly before they differ.
+
+    An ellipsis marks what is left out.
+    """
+    same = common_start(now, (expected, before))
+    start = max(0, same - _CONTEXT) if same > _MAX_CHARS - _CONTEXT else 0
+    for text in (expected, before, now):
+        first = start if text[:start] == now[:start] else 0
+        more = "…" * (len(text) > first + _MAX_CHARS)
+        yield f"{'…' * (first > 0)}{_storable(text[first:])}{more}"
 
 
 def _format_error(result: CaseResult) -> FormatError | None:

@@ -57,9 +57,13 @@ def case_command(node: str, variant: str, case: str) -> str:
     """Return the command that runs one case of the gate *node*."""
     file, _, name = node.partition("[")
     inner = f"-{name.removesuffix(']')}-".replace(f"-{variant}-", f"-{variant}-{case}-", 1)
-    # pytest escapes other letters in the ids of functions.
-    item = f"{file}[{inner[1:-1]}]" if inner.isascii() else file
-    return f"pytest --ftgate --ftgate-case={shell_word(case)} {shell_word(item)}"
+    options = [f"--ftgate-case={shell_word(case)}"]
+    if inner.isascii():
+        file = f"{file}[{inner[1:-1]}]"
+    else:
+        # pytest escapes other letters in the ids of functions.
+        options.append(f"--ftgate-variant={shell_word(variant)}")
+    return " ".join(["pytest --ftgate", *options, shell_word(file)])
 
 
 def shell_word(text: str) -> str:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _PLAIN_INTERVAL = 30.0
 #: Seconds until the first line, and until the first on a terminal: a quick run shows none.
 _FIRST_INTERVAL, _FIRST_ON_TERMINAL = 2.0, 1.0
+#: Seconds until the first line while no provider is open: a key that is missing is found out first.
+_OPENING_INTERVAL = 10.0
 _CLEAR = "\r\x1b[K"
 #: The log of the run, and whether its first lines were written.
 run_log_key: pytest.StashKey[RunLog] = pytest.StashKey()
@@ -123,10 +125,15 @@ class _ProgressLine:
     def __init__(self, config: pytest.Config, reporter: pytest.TerminalReporter) -> None:
         self._config, self._reporter, self._shown = config, reporter, False
         self._next = time.monotonic() + (_FIRST_ON_TERMINAL if reporter.isatty else _FIRST_INTERVAL)
+        self._opened_by = time.monotonic() + _OPENING_INTERVAL
         self._writer = config.get_terminal_writer()
 
     def __call__(self, progress: Progress) -> None:
-        if time.monotonic() < self._next or not progress.to_send:
+        now = time.monotonic()
+        if now < self._next or not progress.to_send:
+            return
+        # No request can be sent yet, or none at all.
+        if not progress.seconds and (now < self._opened_by or progress.failed):
             return
         if not self._reporter.isatty:
             self._next = time.monotonic() + _PLAIN_INTERVAL

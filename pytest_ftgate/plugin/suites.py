@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -152,11 +152,24 @@ def with_suite(path: Path, cache: Path | None, use: Callable[[Suite, Session], _
 
     def use_config(config: pytest.Config) -> _T:
         session = begin_session(config, _settings(config, cache), "pytest-ftgate")
+        if path.is_dir():
+            named = map(session.settings.typed, unselected_suites(config, ()))
+            found = [one for one in named if Path(one).resolve().is_relative_to(path.resolve())]
+            raise ConfigurationError(f"{path} is a folder; name a suite{_below(found)}")
         suite = load_suite_once(pytest.Session.from_config(config), path.absolute())
         check_feasibility(suite)
         return use(suite, session)
 
     return _with_config(path, use_config)
+
+
+def _below(suites: Sequence[str]) -> str:
+    """Return the first of *suites* as the end of a sentence that asks for one."""
+    return f" in it: {', '.join(suites[:_MAX_NAMED])}" if suites else ""
+
+
+#: The most suites that a message names.
+_MAX_NAMED = 5
 
 
 def _settings(config: pytest.Config, cache: Path | None) -> Settings:

@@ -83,7 +83,7 @@ class Source:
         elif path.is_dir() and not folders:
             self.add_error(line, f"{what}: {written} is a folder; name a file in it")
         elif not path.is_file() and not (folders and path.is_dir()):
-            self.add_error(line, f"{what}: {written} does not exist (looked in {folder}/)")
+            self.add_error(line, f"{what}{_absence(written, folder)}")
         else:
             self.files.extend((path, Path(os.path.normpath(self.path.parent / written))))
             return path
@@ -131,6 +131,18 @@ class Source:
         except OSError as error:
             self.add_error(line, f"{what}: {name} cannot be read: {error.strerror}")
         return None
+
+
+def _absence(written: str, folder: str) -> str:
+    """Return what to say of a file that is not in *folder*, after its key; a text is no path."""
+    if len(written.split()) < _FEWEST_WORDS or _ENDING.search(written):
+        return f": {written} does not exist (looked in {folder}/)"
+    text = " ".join(written.split()[: _FEWEST_WORDS - 1])
+    return f" is a file: write “{text} …” into one, and its path here"
+
+
+#: A path seldom has so many words, nor does a text end as the name of a file does.
+_FEWEST_WORDS, _ENDING = 5, re.compile(r"\.\w{1,8}$")
 
 
 @lru_cache(maxsize=256)

@@ -67,7 +67,8 @@ def read_rows(source: Source, path: Path, line: int = 0, what: str = "cases") ->
     """
     read = _READERS.get(path.suffix)
     if read is None:
-        problem = f"{path.suffix or 'no'} suffix; use .jsonl, .json, .csv or .yaml"
+        more = ", .tsv, .parquet" * (what == "cases")
+        problem = f"{path.suffix or 'no'} suffix; use .jsonl, .json, .csv{more} or .yaml"
         source.add_error(line, f"{what}: {path.name}: {problem}")
         return
     text = source.read_text(path, line, what)
@@ -89,7 +90,8 @@ def _read_jsonl(source: Source, path: Path, text: str) -> Iterator[Row]:
         try:
             value = _decoder.decode(line)
         except (ValueError, RecursionError) as error:
-            source.add_error(number, f"not JSON: {_json_problem(error)}", path)
+            comma = "a comma follows the object; remove it" * line.rstrip().endswith("},")
+            source.add_error(number, f"not JSON: {comma or _json_problem(error)}", path)
             continue
         # The first row of a data file may describe the file instead of being a row.
         if number == 1 and isinstance(value, dict) and "about" in value:
@@ -173,7 +175,8 @@ def read_delimited(source: Source, path: Path, text: str) -> Iterator[Row]:
     reader = csv.DictReader(io.StringIO(text), delimiter=_delimiter(text), strict=True)
     end = 0
     try:
-        names = [*filter(None, reader.fieldnames or ())]
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        names = [*filter(None, reader.fieldnames)]
         end = 1  # the header
         for name in sorted({name for name in names if names.count(name) > 1}):
             remedy = "rename one, or name the .json file of a tool that writes both"

@@ -1,11 +1,12 @@
-"""What files of others may hold: lone surrogates, and values of unexpected types."""
+"""Texts of others: lone surrogates, values of unexpected types, and where texts differ."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from os.path import commonprefix
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
@@ -33,6 +34,12 @@ def replace_in_json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(replace_in_json(member) for member in value)
     return value
+
+
+def common_start(text: str, others: Iterable[str]) -> int:
+    """Return how many characters *text* begins alike with the likest of *others* that differ."""
+    differing = (other for other in others if other != text)
+    return max((len(commonprefix((text, other))) for other in differing), default=0)  # noqa: RUF071
 
 
 def json_or_text(text: str) -> Any:

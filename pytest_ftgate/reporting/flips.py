@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from pytest_ftgate.gates.verdict import Flip, Verdict
+from pytest_ftgate.readers.text import common_start
 from pytest_ftgate.reporting.text import (
     cell_count,
     escape_controls,
     line_width,
+    one_line,
     quoted_lines,
     shorten,
     word_diff,
@@ -78,6 +80,59 @@ def _answer_position(flip: Flip) -> str:
     )
 
 
+# Where long texts differ --------------------------------------------------------------------------
+
+#: The most columns of a text that are shown before the part that differs.
+_CONTEXT = 20
+
+
+def example_texts(flip: Flip, before: str, width: int) -> Iterator[tuple[str, str]]:
+    """Yield the label and the text of each line that shows how a case regressed.
+
+    Args:
+        flip: the case.
+        before: the label of the reply before.
+        width: the columns of a text. Longer texts that begin alike are shown from where they
+            differ. What the score says is wrong then takes the place of the reply before, which
+            was right.
+    """
+    now = flip.now or ("(a thought alone)" if flip.thought else "(empty)")
+    texts = [("expected", flip.expected), (before, flip.before), ("now", now)]
+    lines = [(label, one_line(text)) for label, text in texts if text]
+    is_long = any(cell_count(text) > width for _, text in lines)
+    if flip.expected and flip.before and flip.wrong and is_long:
+        del lines[1]
+    for label, text in lines:
+        others = [other for name, other in lines if (name == "now") != (label == "now")]
+        yield label, _from_difference(text, others, width)
+    if flip.wrong and (is_long or not flip.expected):
+        yield "wrong", one_line(flip.wrong)
+
+
+def _from_difference(text: str, others: Iterable[str], width: int) -> str:
+    """Return *text*, begun shortly before it differs from the likest of *others*.
+
+    A text whose first *width* columns show the difference is returned whole.
+    """
+    same = common_start(text, others)
+    if cell_count(text) <= width or cell_count(text[:same]) <= width - _CONTEXT:
+        return text
+    start = max(0, same - _CONTEXT)
+    return f"…{text[text.find(' ', start, same) + 1 or start :]}"
+
+
+def _text_lines(label: str, text: str, others: Sequence[str], max_lines: int) -> Iterator[str]:
+    """Yield the lines of a text, which show where it differs from the likest of *others*."""
+    lines = [*quoted_lines(label, text, max_lines=len(text) + 1)]
+    if len(lines) > max_lines:
+        shown = sum(cell_count(line) - _INDENT for line in lines[: max_lines - 1])
+        part = _from_difference(one_line(text), map(one_line, others), shown)
+        text = part if part.startswith("…") else text
+    yield from quoted_lines(label, text, max_lines=max_lines)
+
+
+# Cases --------------------------------------------------------------------------------------------
+
 #: Cases shown by verbosity; -vv shows all that the verdict carries.
 _MAX_CASES = {0: 1, 1: 10}
 
@@ -141,13 +196,13 @@ def _case_lines(flip: Flip, verbosity: int, *, show_wrong: bool) -> Iterator[str
     shown = escape_controls(flip.shown).replace("\n", " ")
     yield f"    {flip.case}  {shorten(shown, line_width() - 8 - cell_count(flip.case))}"
     if flip.expected:
-        yield from quoted_lines("expected", flip.expected, max_lines=2)
+        yield from _text_lines("expected", flip.expected, [flip.now], 2)
     yield from _thought_lines(flip.thought_before, verbosity)
     if flip.before or flip.called_before:
-        yield from quoted_lines("before", flip.before, max_lines=3)
+        yield from _text_lines("before", flip.before, [flip.now], 3)
     yield from tool_call_lines(flip.called_before, verbosity)
     yield from _thought_lines(flip.thought, verbosity)
-    yield from quoted_lines("now", flip.now, max_lines=3)
+    yield from _text_lines("now", flip.now, [flip.before, flip.expected], 3)
     yield from tool_call_lines(flip.called, verbosity)
     if flip.why:
         yield from quoted_lines("format", flip.why, max_lines=4)

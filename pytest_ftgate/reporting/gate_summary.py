@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_ftgate.gates.statements import NextStep, StatementKind, StepRole
-from pytest_ftgate.gates.verdict import CheckKind, Flip, Outcome, Severity, Verdict
+from pytest_ftgate.gates.verdict import CheckKind, Outcome, Severity, Verdict
+from pytest_ftgate.reporting.flips import example_texts
 from pytest_ftgate.reporting.headlines import VerdictWords, shown_change_text, verdict_words
 from pytest_ftgate.reporting.next_steps import gate_command, step_words
 from pytest_ftgate.reporting.notes import note_text
@@ -184,21 +185,11 @@ def _example_lines(verdict: Verdict) -> list[str]:
     before = check.against if check and check.kind in (CheckKind.BASELINE, CheckKind.BASE) else ""
     shown = f"{_label('e.g.')}{escape_controls(flip.case)}  {one_line(flip.shown)}"
     lines = [shorten(shown, line_width()).rstrip()]
-    for label, text in _example_texts(flip, before or "before"):
+    for label, text in example_texts(flip, before or "before", line_width() - _LABEL - 12):
         head = ljust(shorten(escape_controls(label), 9), 10)
-        line = f"{_label('')}  {head}{one_line(text)}"
+        line = f"{_label('')}  {head}{text}"
         lines.append(shorten(line, line_width()).rstrip())
     return lines
-
-
-def _example_texts(flip: Flip, before: str) -> Iterator[tuple[str, str]]:
-    if flip.expected:
-        yield "expected", flip.expected
-    if flip.before:
-        yield before, flip.before
-    yield "now", flip.now or ("(a thought alone)" if flip.thought else "(empty)")
-    if flip.wrong and not flip.expected:
-        yield "wrong", flip.wrong
 
 
 def _label(label: str) -> str:

@@ -38,6 +38,7 @@ from pytest_ftgate.reporting.tables import (
     error_groups,
     error_text,
     outcome_label,
+    published_facts,
     rank_verdicts,
     source_link,
     usage_line,
@@ -56,7 +57,7 @@ _MAX_ROWS = 60
 #: The most gates that did not pass whose headlines stand above the table.
 _MAX_OPEN = 5
 #: The facts that are addresses, and those that a comment leaves to the page.
-_LEFT_OUT = ("run", "source", "command", "duration", "run by", "suites")
+_LEFT_OUT = ("run", "source", "command", "duration", "suites")
 #: Longer than any comment on GitHub may be: for a text that stays in this process.
 _MAX_CHARACTERS = 1_000_000
 _MARKS = {"PASSED": "🟢", "BLOCKED": "🔴", "INCONCLUSIVE": "🟡"}
@@ -224,7 +225,7 @@ def _note_section(report: Report) -> Iterator[str]:
         yield "\n".join(f"- {escape_markdown(note)}" for note in report.notes)
     facts = [
         f"{name} {escape_markdown(value)}"
-        for name, value in report.facts.items()
+        for name, value in published_facts(report).items()
         if name not in _LEFT_OUT
     ]
     if facts:

@@ -18,7 +18,7 @@ from pytest_ftgate.gates.number_text import (
 from pytest_ftgate.gates.power import PowerEstimate
 from pytest_ftgate.gates.selftest import SelfTest
 from pytest_ftgate.reporting.tables import TextTable, table_lines
-from pytest_ftgate.reporting.text import escape_controls, wrap_lines
+from pytest_ftgate.reporting.text import escape_controls, wrap_after, wrap_lines
 from pytest_ftgate.requests.estimate import DEFAULT_SECONDS, RequestEstimate
 from pytest_ftgate.requests.preflight import Contamination
 from pytest_ftgate.suite.prices import INSTALL_PRICES, listed_models
@@ -35,7 +35,7 @@ def plan_lines(estimates: Sequence[RequestEstimate], problems: Sequence[str]) ->
     yield from table_lines(TextTable(headers, rows, range(1, 7)))
     yield from (f"  {escape_controls(problem)}" for problem in problems)
     yield from _key_lines(estimates)
-    yield "  A request that variants share is counted once, where it is first needed."
+    yield "  Requests that variants share are counted once."
     yield from _assumption_lines(estimates)
     yield "  No request was sent."
 
@@ -61,18 +61,24 @@ def _key_lines(estimates: Sequence[RequestEstimate]) -> Iterator[str]:
 
 
 def _estimate_row(estimate: RequestEstimate) -> list[str]:
-    time = f"~{duration(estimate.seconds)}" if estimate.to_send else duration(0)
+    star = "*" * estimate.seconds_assumed
     counts, cost = _count_cells([estimate]), _cost_cell([estimate])
-    return [estimate.variant, *counts, cost, f"{time}*" if estimate.seconds_assumed else time]
+    return [estimate.variant, *counts, cost, _time_cell(estimate.seconds) + star]
+
+
+def _time_cell(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown"
+    return f"~{duration(seconds)}" if seconds else duration(0)
 
 
 def _total_row(estimates: Sequence[RequestEstimate]) -> list[str]:
     """Return the sums; requests to different backends run at the same time."""
     seconds: dict[tuple[str, str], float] = defaultdict(float)
     for estimate in estimates:
-        seconds[estimate.backend] += estimate.seconds
-    longest = max(seconds.values())
-    time = f"~{duration(longest)}" if longest else duration(0)
+        seconds[estimate.backend] += estimate.seconds or 0.0
+    is_known = all(estimate.seconds is not None for estimate in estimates)
+    time = _time_cell(max(seconds.values()) if is_known else None)
     return ["total", *_count_cells(estimates), _cost_cell(estimates), time]
 
 
@@ -96,6 +102,8 @@ def _assumption_lines(estimates: Sequence[RequestEstimate]) -> Iterator[str]:
         yield "  tokens: replies count as long as earlier ones of the model, or max_tokens."
     if any(estimate.seconds_assumed for estimate in estimates):
         yield f"  * no reply was timed yet; {DEFAULT_SECONDS:g} s a request are assumed."
+    if any(estimate.seconds is None for estimate in estimates):
+        yield "  unknown: what runs here is timed by its first replies."
     if any(estimate.has_list_price for estimate in estimates) and listed_models() is None:
         yield f"  for prices of hosted models: {INSTALL_PRICES}"
 
@@ -135,24 +143,36 @@ def _power_table(estimates: Sequence[PowerEstimate]) -> Iterator[str]:
         ]
         for estimate in estimates
     ]
-    headers = ["gate", "cases", "limit", "can show", "disagree", "passes", "missing"]
+    headers = ["gate", "cases", "limit", "for 90 %", "assumed", "passes", "add"]
     yield from table_lines(TextTable(headers, rows, range(1, 7)))
+    for label, text in _power_legend(estimates):
+        yield from wrap_after(f"  {f'{label}:':<12}", text)
+
+
+def _power_legend(estimates: Sequence[PowerEstimate]) -> Iterator[tuple[str, str]]:
+    """Yield what the columns of the table mean, as far as it shows it."""
+    drops = [estimate for estimate in estimates if estimate.margin is not None]
+    minimums = [estimate for estimate in estimates if estimate.minimum is not None]
     if any(estimate.units < estimate.cases for estimate in estimates):
-        yield "  cases:     in brackets the unrelated ones: cases of one group count as one"
+        yield "cases", "in brackets the unrelated ones: cases of one group count as one"
     if any(estimate.has_default_limit for estimate in estimates):
-        yield "  limit:     ~ is a default: what the cases can show, as no limit is declared"
-    if any(estimate.margin is not None for estimate in estimates):
-        yield "  can show:  the smallest limit that 9 in 10 unchanged variants pass"
-        yield "  disagree:  cases on which two sides differ (* measured; else a typical value)"
-        yield "  passes:    how often an unchanged variant passes; never at chance level"
-        yield "  missing:   cases more, or repeats (×), for 9 in 10 to pass"
-    if any(estimate.minimum is not None for estimate in estimates):
-        yield "  min:       assumes the measured rate (*), else 5 points above the minimum;"
-        yield "             can show: the highest minimum that 9 in 10 runs pass; passes: how"
-        yield "             often runs pass yours; never: the rate is not above the minimum, or"
-        yield "             guessing reaches it"
+        yield "limit", "~ is a default, the smallest drop that the cases can show"
+    texts = {
+        "for 90 %": ("the smallest drop limit that 9 in 10 unchanged variants pass",
+                     "the highest minimum that 9 in 10 runs pass"),
+        "assumed": ("how many cases differ between two runs (* measured, else typical)",
+                    "the rate of right replies (* measured, else 5 points above the minimum)"),
+        "passes": ("how often an unchanged variant passes the limit",
+                   "how often a run passes the minimum"),
+    }  # fmt: skip
+    for label, (of_drop, of_minimum) in texts.items():
+        yield label, "; with min: ".join([of_drop] * bool(drops) + [of_minimum] * bool(minimums))
+    if any(estimate.needed != 0 for estimate in estimates):
+        yield "add", "cases, or repeats (×), for 9 in 10 to pass if nothing has changed"
+    if any(estimate.needed is None for estimate in estimates):
+        yield "never", "the rate is not above the minimum, or no better than guessing"
     if any(estimate.stands_for_accuracy for estimate in estimates):
-        yield "  macro-F1:  as for accuracy, until replies are cached; skewed labels change it"
+        yield "macro-F1", "as for accuracy, until replies are cached; skewed labels change it"
 
 
 def _units(estimate: PowerEstimate) -> str:
@@ -178,13 +198,13 @@ def _power_cells(estimate: PowerEstimate) -> list[str]:
     passes = percent(estimate.pass_probability or 0.0)
     if estimate.margin is None:
         highest = "nothing" if estimate.certifiable is None else percent(estimate.certifiable)
-        return [highest, f"at {percent(estimate.rate or 0.0)}{star}", passes]
+        return [highest, f"{percent(estimate.rate or 0.0)} right{star}", passes]
     if estimate.discordance is None:
         return ["nothing", "", "at chance"]
     smallest = "nothing"
     if estimate.certifiable is not None:
         smallest = unsigned_points(round_up_to_point(estimate.certifiable))
-    return [smallest, f"{percent(estimate.discordance)}{star}", passes]
+    return [smallest, f"{percent(estimate.discordance)} differ{star}", passes]
 
 
 def selftest_lines(

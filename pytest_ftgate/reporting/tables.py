@@ -191,6 +191,17 @@ def source_link(report: Report, verdict: Verdict) -> str:
     return f"{source}/{quote(verdict.suite)}#L{verdict.line}" if source else ""
 
 
+#: Where replies come from, by the mode of a run.
+_SOURCES = {"auto": "the cache, then requests", "fresh": "requests", "recorded": "the cache"}
+
+
+def published_facts(report: Report) -> dict[str, str]:
+    """Return the facts of a run in words; a report may be published, so none names a person."""
+    facts = {name: fact for name, fact in report.facts.items() if name != "run by"}
+    mode = facts.get("replies", "")
+    return facts | ({"replies": f"from {_SOURCES[mode]}"} if mode in _SOURCES else {})
+
+
 def rank_verdicts(verdicts: Iterable[Verdict]) -> list[Verdict]:
     """Return *verdicts*, the worst first, and those of ungated variants last.
 

@@ -45,7 +45,8 @@ class RequestEstimate:
         usd: their cost, as far as prices are known; None if no price is known.
         unpriced_reason: why the rest has no price, ``local`` or ``unpriced``; "" if all have one.
         has_list_price: True if the public price list may have a price for the rest.
-        seconds: the time that they take at the provider's concurrency, if no rate limit slows it.
+        seconds: the time that they take at the provider's concurrency, if no rate limit slows it;
+            None if they are local and no reply was timed yet.
         seconds_assumed: True if no reply was timed yet and *seconds* rests on a default.
         backend: provider and model; requests of one backend share its concurrency.
         keys: the variables of the keys that the requests carry, each with the host.
@@ -58,7 +59,7 @@ class RequestEstimate:
     usd: Decimal | None = None
     unpriced_reason: str = ""
     has_list_price: bool = False
-    seconds: float = 0.0
+    seconds: float | None = 0.0
     seconds_assumed: bool = False
     backend: tuple[str, str] = ("", "")
     keys: tuple[tuple[str, str], ...] = ()
@@ -105,13 +106,14 @@ def estimate_requests(
     to_send = [request for request in requests if request.fingerprint not in cached]
     to_models = [request for request in to_send if request.case is None]
     output_tokens = sum(_output_tokens(request, history) for request in to_models)
+    seconds = _seconds(to_send, history, concurrency)
     return RequestEstimate(
         variant=variant,
         requests=len(requests),
         cached=len(requests) - len(to_send),
         tokens=round(output_tokens) + sum(map(_input_tokens, to_models)),
-        seconds=_seconds(to_send, history, concurrency),
-        seconds_assumed=bool(to_send) and history.seconds is None,
+        seconds=seconds,
+        seconds_assumed=seconds is not None and bool(to_send) and history.seconds is None,
         backend=(requests[0].provider, requests[0].model) if requests else ("", ""),
         **_cost_fields(to_send or requests[:1], history, len(to_send)),
     )
@@ -144,10 +146,14 @@ def _output_tokens(request: Request, history: ReplyHistory) -> float:
     return min(history.output_tokens, request.max_tokens)
 
 
-def _seconds(to_send: Sequence[Request], history: ReplyHistory, concurrency: int | None) -> float:
+def _seconds(
+    to_send: Sequence[Request], history: ReplyHistory, concurrency: int | None
+) -> float | None:
     if not to_send:
         return 0.0
     spec = provider_spec(to_send[0].provider)
+    if history.seconds is None and not spec.hosted:
+        return None
     start = concurrency or to_send[0].runtime.get("slots", spec.concurrency)
     maximum = concurrency or spec.max_concurrency
     seconds = DEFAULT_SECONDS if history.seconds is None else history.seconds

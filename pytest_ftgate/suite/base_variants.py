@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,8 @@ from pytest_ftgate.suite.draft import SuiteDraft
 from pytest_ftgate.suite.model import Variant
 from pytest_ftgate.suite.providers import extra_errors, misplaced_keys, provider_spec
 
+#: A variable of a shell within an address.
+_VARIABLE = re.compile(r"\$\{(\w+)\}|^\$(\w+)")
 NO_SCHEME = "the address does not begin with http:// or https://"
 _ADDRESS = ("base_url", "base_url_env")
 #: Fields that say which model answers, and where.
@@ -60,6 +63,11 @@ def address_error(url: str | None) -> str:
     """
     if not url:
         return ""
+    if variable := _VARIABLE.search(url):
+        name = variable[1] or variable[2]
+        return (
+            f"variables are not read here; write base_url_env: {name}, with the address in {name}"
+        )
     if not url.lower().startswith(("http://", "https://")):
         return f"{NO_SCHEME}; write http://{url}"
     return broken_address(url)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.declaration import (
@@ -161,8 +163,17 @@ def _listing(merged: DeclaredVariant) -> dict[str, str]:
     seller = spec.seller
     if spec.any_server and (merged.base_url or merged.base_url_env):
         # Many servers offer models of the same name. Only a known URL identifies the seller.
-        seller = merged.base_url or ""
+        seller = "" if _is_own(merged.base_url or "") else merged.base_url or ""
     return {"model": merged.model or "", "seller": seller} if seller else {}
+
+
+def _is_own(url: str) -> bool:
+    """Return True for an address of this machine or of a private network, which no list has."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_private
+    except ValueError:
+        return False
 
 
 def _price_errors(merged: DeclaredVariant) -> Iterator[tuple[str, str]]:

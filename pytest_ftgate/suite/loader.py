@@ -170,6 +170,9 @@ def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
     known = () if is_sure else declared_keys(model_at(key_path[:-1]))
     written = source.document.raw.get(key_path)
     message = validation_message(detail, known, written, hint=hint)
+    is_number = detail["type"] == "model_type" and isinstance(detail["input"], float)
+    if is_number and "min" in declared_keys(model_at(key_path)):
+        message += f"; write {key_path[-1]}: {{min: {detail['input']:g}}}"
     source.add_error_at(key_path, _variant_prefix(key_path) + message)
 
 
@@ -192,6 +195,15 @@ def _variant_prefix(key_path: KeyPath) -> str:
 
 
 _SERVER_SETTINGS = ("top_k", "min_p")
+_PROMPT_FILE = "; the system prompt is a file: write prompt: FILE"
+#: What to write in place of keys that other tools have.
+_OTHER_NAMES = {
+    "system": _PROMPT_FILE,
+    "system_prompt": _PROMPT_FILE,
+    "api_key": "; a key in a file gets committed: put it into a variable, and name that in "
+    "api_key_env",
+    "extra_body": "; settings of the server itself go into extra: {…}",
+}
 
 
 def _hint_at(key_path: KeyPath) -> tuple[str, bool]:
@@ -200,8 +212,8 @@ def _hint_at(key_path: KeyPath) -> tuple[str, bool]:
     Where it is not, the key may be a misspelt one instead.
     """
     match key_path:
-        case ("variants", _, "extra_body"):
-            return "; settings of the server itself go into extra: {…}", True
+        case (*outer, key) if key in _OTHER_NAMES and "prompt" in declared_keys(model_at(outer)):
+            return _OTHER_NAMES[str(key)], True
         case ("variants", _, key):
             hint = f"; a setting of the server itself goes into extra: {{{key}: …}}"
             return hint, key in _SERVER_SETTINGS

@@ -223,8 +223,8 @@ def _reject_unknown_row(row: _JsonRow) -> _ParsedRow:
     unknown = islice((str(key) for key in row if key not in known), _MAX_KEYS_SHOWN)
     hint = next(filter(None, (did_you_mean(key, known) for key in unknown)), "")
     formats = ", ".join(" + ".join(keys) for keys in _ROW_FORMATS)
-    allowed = f"a training row is {ROW_EXAMPLE}, or has other keys that are known: {formats}"
-    raise TrainingRowError(f"{allowed}; this one has {row_keys}{hint}")
+    example = f"a training row is {ROW_EXAMPLE}, or has other keys that are known: {formats}"
+    raise TrainingRowError(f"this row has {row_keys}; {example}{hint}")
 
 
 #: keys of a row format -> its parser. The first entry with all its keys in the row applies.

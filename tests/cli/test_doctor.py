@@ -56,7 +56,8 @@ def test_a_server_with_another_model_fails_and_both_remedies_are_named(desk, ser
 
     assert code == 1
     assert 'serves "base", not "tickets-v7"' in printed
-    assert 'start the server with it, or write served_model: "base"' in printed
+    remedy = 'write model: "base", or start the server with the other; if both are names of one'
+    assert f'{remedy} model, write served_model: "base"' in " ".join(printed.split())
 
 
 @pytest.mark.parametrize("base", ["base", "other"])
@@ -74,7 +75,10 @@ def test_a_server_that_loads_an_adapter_has_to_serve_its_base(desk, server, run_
     if base == "base":
         assert f"{server.url} serves base, and the run loads the adapter" in told
     else:
-        assert 'serves "base", not "other" start the server with it, or write base: "base"' in told
+        assert (
+            'serves "base", not "other" write base: "base", or start the server with the other'
+            in told
+        )
     assert [request for request in server.requests if "model" in request] == []
 
 

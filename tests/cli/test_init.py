@@ -451,3 +451,40 @@ def test_an_adapter_that_lies_here_is_a_variant_and_a_gate_in_comments(desk, ser
     assert uncommented["variants"]["tuned"]["adapter"] == "out/checkpoint-500"
     assert uncommented["variants"]["tuned"]["model"] == "org/base"
     assert uncommented["gates"]["forgetting"] == {"skills": "general"}
+
+
+def test_an_adapter_of_the_model_that_the_suite_has_is_a_variant_like_it(desk, run_verb):
+    write_prompt(desk)
+    write_cases(desk)
+    adapter = desk / "out/checkpoint-500"
+    adapter.mkdir(parents=True)
+    base = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "base_model_name_or_path": base}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    (adapter / "adapter_model.safetensors").write_bytes(b"")
+
+    run_verb("init")
+
+    text = (desk / "qa.ftgate.yaml").read_text("utf-8")
+    assert "  # tuned: {like: current, adapter: out/checkpoint-500}\n" in text
+    assert "transformers" not in text
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("text,sentiment", {"input": "text", "expected": "sentiment"}),
+        ("email,gold", {"input": "email", "expected": "gold"}),
+        ("id,email,gold", {"id": "id", "input": "email", "expected": "gold"}),
+    ],
+)
+def test_of_two_columns_one_name_is_enough(desk, server, run_verb, header, columns):
+    write_prompt(desk)
+    start = "7{}," if header.startswith("id") else ""
+    rows = [start.format(n) + f"Question number {n},a{n}" for n in range(60)]
+    (desk / "qa.csv").write_text("\n".join([header, *rows]), "utf-8")
+
+    code, _ = run_verb("init")
+
+    assert code == 0
+    assert suite_of(desk)["columns"] == columns

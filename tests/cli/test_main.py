@@ -62,6 +62,17 @@ finally:
     assert result.outlines[-1] == "imported:"
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [(["comapre", "a"], "compare"), (["cache", "shwo"], "show")]
+)
+def test_a_misspelt_verb_is_answered_with_the_nearest(capsys, typed, meant):
+    with pytest.raises(SystemExit) as exited:
+        main(typed)
+
+    assert exited.value.code == 2
+    assert capsys.readouterr().err.endswith(f'; did you mean "{meant}"?\n')
+
+
 def test_the_version_is_that_of_the_package(capsys):
     with pytest.raises(SystemExit):
         main(["--version"])

@@ -201,8 +201,19 @@ def test_long_texts_are_cut_and_lone_surrogates_escaped():
 
     (flip,) = flips(None, scored(result), Regressions(("c",), ()))
 
-    assert (flip.now, flip.thought, flip.shown) == ("x" * 600, "y" * 600, "z" * 600)
+    assert (flip.now, flip.thought, flip.shown) == ("x" * 600 + "…", "y" * 600, "z" * 600)
     assert (flip.why, flip.wrong) == ("python", "bad \\ud800")
+
+
+def test_long_replies_that_begin_alike_are_cut_to_where_they_differ():
+    alike, rest = "word " * 300, " and more" * 100
+    now, before = (scored(replied("c", 0.0, f"{alike}{text}{rest}")) for text in ("new", "old"))
+
+    (flip,) = flips(before, now, Regressions(("c",), ()))
+
+    assert flip.now.replace("new", "old") == flip.before
+    assert "new" in flip.now
+    assert (flip.now[0], flip.now[-1], len(flip.now)) == ("…", "…", 602)
 
 
 def test_forty_flips_are_shown_the_regressed_first():

@@ -171,11 +171,16 @@ def test_a_missing_key_is_an_error_that_says_what_to_set(desk, monkeypatch, name
     monkeypatch.setenv("HOME", str(desk.pytester.path))
     desk.suite_of({"current": f"{{provider: anthropic, model: claude-haiku-5-5{named}}}"})
 
+    at_once = "import pytest_ftgate.plugin.progress as shown\nshown._FIRST_INTERVAL = 0.0\n"
+    desk.pytester.makeconftest(at_once)
+
     # In a process of its own: the SDK must not be imported into this one.
     result = desk.pytester.runpytest_subprocess("--ftgate")
 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"*set {variable}*"])
+    # No request can be sent, so there is no progress to show.
+    result.stdout.no_fnmatch_line("*requests (*")
 
 
 def test_a_table_without_a_column_of_replies_is_one_error_with_its_remedy(desk):

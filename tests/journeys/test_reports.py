@@ -209,7 +209,9 @@ def test_accepted_records_that_were_committed_are_its_history(red, monkeypatch):
     assert record(red)["facts"]["commit"].partition(" (with")[0].endswith("accept 4 wrong")
 
 
-def test_the_facts_of_the_page_hold_the_command_the_time_the_suite_and_who_ran_it(red, monkeypatch):
+def test_the_facts_hold_the_command_the_time_the_suite_and_in_the_record_who_ran_it(
+    red, monkeypatch
+):
     monkeypatch.setenv("GITLAB_USER_LOGIN", "ada")
     monkeypatch.setenv("DEPLOY_TOKEN", "s3cret-canary")
 
@@ -223,7 +225,18 @@ def test_the_facts_of_the_page_hold_the_command_the_time_the_suite_and_who_ran_i
     digest = sha256(red.path("tickets.ftgate.yaml").read_bytes()).hexdigest()[:12]
     assert facts["suites"] == f"tickets.ftgate.yaml (sha256 {digest})"
     page = red.path("out/report.html").read_text("utf-8").partition('id="facts"')[2]
-    assert all(f"<dt>{name}</dt>" in page for name in ("command", "duration", "run by", "suites"))
+    assert all(f"<dt>{name}</dt>" in page for name in ("command", "duration", "suites"))
+    assert "<dt>replies</dt><dd>from the cache, then requests</dd>" in page
+
+
+def test_no_report_that_may_be_published_names_who_ran_it(red, monkeypatch):
+    monkeypatch.setenv("GITLAB_USER_LOGIN", "ada-of-the-team")
+
+    red.run(*FACES)
+
+    assert record(red)["facts"]["run by"] == "ada-of-the-team"
+    assert "ada-of-the-team" not in red.path("out/report.html").read_text("utf-8")
+    assert "ada-of-the-team" not in red.path("report.md").read_text("utf-8")
 
 
 # On GitHub ------------------------------------------------------------------------------------

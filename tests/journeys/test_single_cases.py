@@ -77,11 +77,30 @@ def test_a_gate_prints_the_command_for_each_case_that_it_shows(red):
         ("t1", '--ftgate-case=t1 "a.py::test_it[b-worse-t1]"'),
         ("two words", '--ftgate-case="two words" "a.py::test_it[b-worse-two words]"'),
         ("a$b", "--ftgate-case='a$b' 'a.py::test_it[b-worse-a$b]'"),
-        ("größe", '--ftgate-case="größe" a.py::test_it'),
+        ("größe", '--ftgate-case="größe" --ftgate-variant=worse a.py::test_it'),
     ],
 )
 def test_the_command_is_one_that_a_shell_reads_as_meant(case, command):
     assert case_command("a.py::test_it[b-worse]", "worse", case) == f"pytest --ftgate {command}"
+
+
+def test_the_command_for_an_id_in_other_letters_runs_the_one_case_of_the_one_variant(desk):
+    cases = ", ".join(
+        f"{{id: 案例-{number}, input: a{number}, expected: b}}" for number in range(9)
+    )
+    suite = f"""\
+cases: [{cases}]
+variants:
+  good: {{provider: python, function: "answers:good"}}
+  bad: {{provider: python, function: "answers:bad"}}
+gates: {{accuracy: {{min: 0.5, evidence: point}}}}
+"""
+    (desk.pytester.path / "s.ftgate.yaml").write_text(suite, "utf-8")
+    functions = "def good(case):\n    return 'b'\n\ndef bad(case):\n    return 'c'\n"
+    (desk.pytester.path / "answers.py").write_text(functions, "utf-8")
+
+    (command, *_) = [line for line in desk.run().outlines if "--ftgate-case" in line]
+    desk.run(*command.replace('"', "").split()[2:]).assert_outcomes(failed=1, passed=0)
 
 
 def test_the_debugger_stops_in_the_assertion_of_the_user(red):

@@ -96,10 +96,23 @@ def test_explain_lists_the_gates_a_line_each_where_none_is_near(desk, run_verb, 
     _, printed = run_verb("explain", "nonsense")
 
     head, *listed = printed.rstrip().split("\n")
-    assert head.endswith("has no verdict of nonsense; it has")
+    assert head.startswith("there is no verdict of nonsense in ")
+    assert head.endswith(", only of")
     assert [*map(str.strip, listed)] == [
         f"{SUITE}::accuracy[{one}]" for one in ("current", "draft")
     ]
+
+
+def test_explain_lists_the_gates_of_a_suite_that_is_named_alone(desk, run_verb, capsys):
+    desk.suite(current=2, draft=40)
+    desk.run()
+    capsys.readouterr()
+
+    _, printed = run_verb("explain", SUITE)
+
+    assert f"there is no verdict of {SUITE} in " in printed
+    assert f"\n  {SUITE}::accuracy[draft]" in printed
+    assert "first" not in printed
 
 
 def test_explain_before_any_run_says_what_to_run_first(desk, run_verb):
@@ -127,9 +140,18 @@ def test_power_shows_what_the_gates_can_detect_and_asks_nothing(desk, run_verb):
 
     assert code == 0
     assert "accuracy[current]" in printed
-    assert "passes:    how often an unchanged variant passes;" in printed
+    assert "passes:     how often an unchanged variant passes the limit" in printed
     assert max(map(len, printed.splitlines())) <= 80
     assert desk.asked() == []
+
+
+@pytest.mark.parametrize("verb", ["power", "selftest"])
+def test_a_folder_in_place_of_a_suite_is_answered_with_its_suites(desk, run_verb, verb):
+    desk.suite(current=2)
+
+    code, printed = run_verb(verb, ".")
+
+    assert (code, printed) == (1, f". is a folder; name a suite in it: {SUITE}\n")
 
 
 @pytest.mark.parametrize("verb", ["power", "selftest"])

@@ -89,7 +89,7 @@ def test_a_label_with_too_few_rows_is_named(asked, file):
     [
         (row("refund", "one") + "\n" + row("login", "two"), '"refund" has 1, "login" has 1; add'),
         ("\n".join(row("refund", f"text {i}") for i in range(9)), "two labels, and .* have 1"),
-        ("{}", "train.jsonl:1: a training row is"),
+        ("{}", "train.jsonl:1: this row has no keys; a training row is"),
         ("no json", "train.jsonl:1: not JSON: .*; a training row is"),
     ],
 )

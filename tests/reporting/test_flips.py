@@ -1,10 +1,15 @@
-"""Uses of tools in the report: a line each, few of them, and none that can act."""
+"""Regressed cases in the report: what differs is shown, and nothing of it can act."""
 
 from __future__ import annotations
 
-import pytest
+import json
+from dataclasses import replace
 
-from pytest_ftgate.reporting.flips import tool_call_lines
+import pytest
+from ftgate_testing.reports import failing_run
+
+from pytest_ftgate.reporting.flips import example_texts, flip_lines, tool_call_lines
+from pytest_ftgate.reporting.text import cell_count
 
 USES = [f"look({number}) -> {number}" for number in range(5)]
 
@@ -48,3 +53,70 @@ def test_what_a_tool_returned_cannot_act(verbosity):
 
     assert all(line.startswith("      │ ") for line in lines)
     assert not {"\x1b", "\u202e", "\n"} & set("".join(lines))
+
+
+def order(**fields):
+    """Return an order of many fields as JSON, which differs from others in *fields* alone."""
+    return json.dumps({f"field{number}": f"value {number}" for number in range(8)} | fields)
+
+
+FAILED = failing_run().verdicts[0]
+REGRESSED = next(flip for flip in FAILED.flips if flip.regressed)
+ORDER = replace(
+    REGRESSED,
+    expected=order(urgent=False),
+    before=order(urgent=False),
+    now=order(urgent=True),
+    wrong="",
+)
+
+
+def test_long_texts_that_begin_alike_are_shown_from_where_they_differ():
+    texts = dict(example_texts(ORDER, "current", 56))
+
+    assert texts["expected"] == texts["current"] == '…7", "urgent": false}'
+    assert texts["now"] == '…7", "urgent": true}'
+
+
+def test_what_the_score_knows_to_be_wrong_stands_in_place_of_a_long_reply_before():
+    scored = replace(ORDER, wrong="urgent: expected false, got true")
+
+    texts = dict(example_texts(scored, "current", 56))
+
+    assert [*texts] == ["expected", "now", "wrong"]
+    assert texts["wrong"] == "urgent: expected false, got true"
+
+
+@pytest.mark.parametrize("now", ["refund", "refund " * 20])
+def test_texts_that_begin_with_their_difference_are_shown_from_their_beginning(now):
+    flip = replace(REGRESSED, expected="billing", before="billing " * 20, now=now, wrong="")
+
+    texts = dict(example_texts(flip, "current", 56))
+
+    assert not [text for text in texts.values() if text.startswith("…")]
+    assert texts["now"] == now.strip()
+
+
+def test_a_reply_that_ends_early_is_shown_at_its_end():
+    texts = dict(example_texts(replace(ORDER, now=ORDER.now[:-10]), "current", 56))
+
+    assert texts["now"] == '…"value 7", "urge'
+
+
+def test_the_cases_of_a_failure_show_where_long_replies_differ():
+    start = "\n".join(f"line {number}" for number in range(10))
+    flip = replace(ORDER, expected="", before=f"{start}\ntotal 5", now=f"{start}\ntotal 6")
+
+    lines = flip_lines(replace(FAILED, flips=(flip,)), 0, None, {})
+
+    assert any("before" in line and line.endswith("total 5") for line in lines)
+    assert any("now" in line and line.endswith("total 6") for line in lines)
+
+
+def test_wide_characters_count_as_the_columns_that_they_take():
+    flip = replace(ORDER, expected="", before="退" * 40 + "款", now="退" * 40 + "货")
+
+    texts = dict(example_texts(flip, "current", 56))
+
+    assert texts["now"].endswith("货")
+    assert cell_count(texts["now"]) <= 56

@@ -210,7 +210,10 @@ def test_a_file_of_another_kind_is_refused(tmp_path, name, suffix):
     found = errors(tmp_path, name, **{name.replace(".", "__"): "a"})
 
     assert found == [
-        f"s.ftgate.yaml:1: cases: {name}: {suffix} suffix; use .jsonl, .json, .csv or .yaml"
+        (
+            f"s.ftgate.yaml:1: cases: {name}: {suffix} suffix; use .jsonl, .json, .csv, .tsv, "
+            ".parquet or .yaml"
+        )
     ]
 
 

@@ -58,6 +58,18 @@ def test_the_columns_that_the_error_names_load(tmp_path):
     assert len(load(tmp_path, header="id,text,label", old="gates:", new=more).cases) == 20
 
 
+def test_spaces_around_the_names_of_columns_are_left_out(tmp_path):
+    assert len(load(tmp_path, header=" id, input,expected ").cases) == 20
+
+
+def test_a_comma_after_an_object_is_named(tmp_path):
+    lines = '{"input": "a", "expected": "positive"},\n{"input": "b", "expected": "positive"}\n'
+
+    message = error(tmp_path, old="c.csv", new="c.jsonl", files={"c.jsonl": lines})
+
+    assert message == "c.jsonl:1: not JSON: a comma follows the object; remove it"
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
 def test_a_table_with_another_delimiter_loads(tmp_path, delimiter):
     suite = load(tmp_path, files={"c.csv": CSV.replace(",", delimiter)})
@@ -109,6 +121,58 @@ def test_a_table_with_another_delimiter_loads(tmp_path, delimiter):
             ),
         ),
         ("cases: c.csv", "cases: []", "2: cases: the list is empty"),
+        (
+            "{min: 0.2}",
+            "0.2",
+            "7: accuracy must be a mapping of keys to values, not 0.2; write accuracy: {min: 0.2}",
+        ),
+        (
+            "prompt: p.md",
+            "system: p.md",
+            '1: unknown key "system"; the system prompt is a file: write prompt: FILE',
+        ),
+        (
+            "model: m",
+            "model: m, system_prompt: p.md",
+            (
+                '5: variant "current": unknown key "system_prompt"; the system prompt is a file: '
+                "write prompt: FILE"
+            ),
+        ),
+        (
+            "prompt: p.md",
+            "prompt: You are a helpful bot. Label it.",
+            "1: prompt is a file: write “You are a helpful …” into one, and its path here",
+        ),
+        (
+            "prompt: p.md",
+            "prompt: a b c d.md",
+            "1: prompt: a b c d.md does not exist (looked in ./)",
+        ),
+        (
+            "model: m",
+            "model: m, api_key: sk-1",
+            (
+                '5: variant "current": unknown key "api_key"; a key in a file gets committed: put '
+                "it into a variable, and name that in api_key_env"
+            ),
+        ),
+        (
+            "model: m",
+            'model: m, base_url: "${URL}"',
+            (
+                '5: variant "current": variables are not read here; write base_url_env: URL, with '
+                "the address in URL"
+            ),
+        ),
+        (
+            "model: m",
+            'model: m, base_url: "http://${HOST}:8000/v1"',
+            (
+                '5: variant "current": variables are not read here; write base_url_env: HOST, with '
+                "the address in HOST"
+            ),
+        ),
     ],
 )
 def test_a_wrong_value_is_answered_with_the_right_one(tmp_path, old, new, message):

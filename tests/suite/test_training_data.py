@@ -309,7 +309,8 @@ def test_an_unknown_format_is_named_by_its_keys_with_the_known_ones(read):
     _, (error,) = read('{"prompt": "a", "completions": "b"}')
 
     assert "prompt + completion, " in error
-    assert error.endswith('; this one has "prompt", "completions"; did you mean "completion"?')
+    assert error.startswith('t.jsonl:1: this row has "prompt", "completions"; ')
+    assert error.endswith('; did you mean "completion"?')
 
 
 CONFLICT = "<<<<<<< HEAD\n{0}\n=======\n{0}\n>>>>>>> branch\n"

@@ -53,6 +53,7 @@ from pytest_ftgate.reporting.tables import (
     gates_line,
     label_rows,
     outcome_label,
+    published_facts,
     rank_verdicts,
     slice_rows,
     source_link,
@@ -322,6 +323,7 @@ def _facts(report: Report) -> _Values:
     by_variant = {verdict.variant: verdict.facts for verdict in report.verdicts if verdict.facts}
     return {
         "report": report,
+        "facts": published_facts(report),
         "usage": usage_line(report),
         "comparison": comparison_line(report.file_changes),
         "facts_by_variant": by_variant,
