@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pytest_ftgate.gates.number_text import points, round_up_to_point
+from pytest_ftgate.gates.design import round_up_to_point
+from pytest_ftgate.reporting.number_text import points
 from pytest_ftgate.stats.paired import change_interval, paired_counts
 from pytest_ftgate.stats.power import certifiable_margin
 

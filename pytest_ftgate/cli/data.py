@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
-from pytest_ftgate.gates.number_text import quantity
 from pytest_ftgate.gates.training_data import (
     check_training_data,
     read_training_data,
@@ -18,6 +17,7 @@ from pytest_ftgate.gates.verdict import Severity
 from pytest_ftgate.plugin.suites import with_suite
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.reporting.headlines import severity_counts
+from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.verdict import finding_lines
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.gate_kinds import DataGate, data_gate

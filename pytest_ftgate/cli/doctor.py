@@ -27,11 +27,12 @@ from pytest_ftgate.cache.maintenance import cache_errors, cache_stats
 from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.client.redaction import redact_reply
 from pytest_ftgate.errors import FtgateError, SuiteError
+from pytest_ftgate.gates.design import round_up_to_point
 from pytest_ftgate.gates.identity import begins_constraint, meets_constraint
-from pytest_ftgate.gates.number_text import quantity, round_up_to_point, unsigned_points
 from pytest_ftgate.machine import usable_cores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
 from pytest_ftgate.providers.base import SupportsGenerate, open_provider
+from pytest_ftgate.reporting.number_text import quantity, unsigned_points
 from pytest_ftgate.reporting.text import escape_controls, shorten
 from pytest_ftgate.requests import request as requests
 from pytest_ftgate.requests.api_keys import is_loopback

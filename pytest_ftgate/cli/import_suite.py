@@ -15,7 +15,6 @@ from jinja2 import TemplateError
 
 from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.errors import ConfigurationError, SuiteError
-from pytest_ftgate.gates.number_text import quantity
 from pytest_ftgate.readers.datasets import read_import
 from pytest_ftgate.readers.imported_suite import (
     ImportedModel,
@@ -25,6 +24,7 @@ from pytest_ftgate.readers.imported_suite import (
     unique,
 )
 from pytest_ftgate.readers.yaml import read_yaml
+from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.text import escape_controls, wrap_lines
 from pytest_ftgate.runner.feasibility import check_feasibility, with_limits
 from pytest_ftgate.suite.loader import load_suite

@@ -45,13 +45,13 @@ from pytest_ftgate.cli.scaffold import (
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.gates.checks import highest_minimum
 from pytest_ftgate.gates.measures import guess_rate
-from pytest_ftgate.gates.number_text import quantity
 from pytest_ftgate.gates.power import coarse_limit, default_limit, default_limit_problem
 from pytest_ftgate.gates.regressions import find_regressions, flips
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
 from pytest_ftgate.readers.answer_rows import Columns
 from pytest_ftgate.reporting.notes import note_text, notes_text
+from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.text import line_width, one_line, shorten
 from pytest_ftgate.runner.file_suite import json_lines
 from pytest_ftgate.runner.session import Session, full_look

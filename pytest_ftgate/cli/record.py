@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.gates.number_text import amount
 from pytest_ftgate.recommend.advice import AcceptedRun, AcceptedVerdict
+from pytest_ftgate.reporting.number_text import amount
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.results.history import accepted_runs, anchor_dates, is_shallow, tracked_files
 

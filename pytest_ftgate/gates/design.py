@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from math import ceil
+from math import ceil, floor, log10
 from statistics import NormalDist
 
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
@@ -310,3 +310,17 @@ def design_of(suite: Suite, gate: Gate, repeats: tuple[int, int] = (1, 1)) -> De
 
 def _equal_if_close(weights: Sequence[float]) -> tuple[float, ...]:
     return (1.0,) * len(weights) if max(weights) - min(weights) < 1e-9 else tuple(weights)  # noqa: PLR2004
+
+
+# Limits as they are written ---------------------------------------------------------------------
+
+
+def round_up_to_point(share: float) -> float:
+    """Return *share* rounded up to whole points: 0.06 for 0.0521."""
+    return ceil(round(share * 100, 6)) / 100
+
+
+def round_up(value: float) -> str:
+    """Return *value* with three figures, rounded up, as it is written in a file."""
+    step = 10.0 ** (floor(log10(value)) - 2) if value > 0 else 1.0
+    return f"{ceil(value / step - 1e-9) * step:.10g}"

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_FOR_COST
+from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_FOR_COST, round_up
 from pytest_ftgate.gates.figures import check_of_figure, mean_figure
 from pytest_ftgate.gates.next_steps import gate_place, limit_steps
 from pytest_ftgate.gates.notes import Note, NoteKind, note
-from pytest_ftgate.gates.number_text import round_up
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.usage import interval_outcome

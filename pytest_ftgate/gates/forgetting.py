@@ -31,7 +31,7 @@ from pytest_ftgate.gates.skills import (
     skill_slices,
 )
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
-from pytest_ftgate.gates.thoughts import drift_fields, no_answer_notes
+from pytest_ftgate.gates.thoughts import no_answer_notes
 from pytest_ftgate.gates.verdict import (
     Check,
     CheckKind,
@@ -272,7 +272,7 @@ def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillCom
         fixed=len(regressions.fixed),
         loss_kinds=tuple(kind for result in results for kind in result.loss_kinds),
         breaks=breaks,
-        **drift_fields(skill_drifts(base, scores)),
+        drifts=tuple(skill_drifts(base, scores)),
         notes=tuple(_notes(suite, gate, comparison, decided)),
     )
     steps = tuple(_next_steps(suite, gate, verdict, decided))

@@ -24,9 +24,9 @@ from pytest_ftgate.gates.design import (
     TYPICAL_DISCORDANCE,
     Design,
     design_of,
+    round_up_to_point,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
-from pytest_ftgate.gates.number_text import round_up_to_point
 from pytest_ftgate.requests.request_groups import replies_vary, side_repeats
 from pytest_ftgate.stats.graded import (
     GroupLosses,

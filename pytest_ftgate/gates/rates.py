@@ -50,7 +50,7 @@ from pytest_ftgate.gates.regressions import (
 )
 from pytest_ftgate.gates.samples import Samples, samples_from_scores
 from pytest_ftgate.gates.statements import Statement, StatementKind, Value
-from pytest_ftgate.gates.thoughts import drift_fields, thought_checks
+from pytest_ftgate.gates.thoughts import thought_checks
 from pytest_ftgate.gates.verdict import (
     ACCEPTED_KINDS,
     Check,
@@ -185,7 +185,7 @@ def _verdict(
         regressed=len(regressions.regressed),
         fixed=len(regressions.fixed),
         **format_error_fields(gate, comparison.compared_scores, scores),
-        **drift_fields(drift),
+        drifts=tuple(drift),
         notes=tuple(_notes(gate, comparison, checks, look, regressions, drift)),
     )
     return with_broken_formats(verdict, gate, before, comparison.compared_scores, scores)

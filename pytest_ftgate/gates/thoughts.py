@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import fmean, median
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from pytest_ftgate.gates.design import CONFIDENCE, MIN_CASES_FOR_COST, Levels
 from pytest_ftgate.gates.figures import check_of_figure, rise_figure
 from pytest_ftgate.gates.note_kinds import ReplyNote
 from pytest_ftgate.gates.notes import Note, NoteKind, note
-from pytest_ftgate.gates.number_text import amount, share_change
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_values
 from pytest_ftgate.gates.usage import interval_outcome
 from pytest_ftgate.gates.verdict import Check, CheckKind, Drift, DriftKind
@@ -157,19 +156,6 @@ def _length_drift(then: Sequence[Reply], now: Sequence[Reply], unit: str) -> Dri
         n_before=len(then), n=len(now),
         message=message if is_far and min(len(then), len(now)) >= _MIN_REPLIES else None,
     )  # fmt: skip
-
-
-def drift_fields(drifts: Iterable[Drift]) -> dict[str, Any]:
-    """Return the fields of a verdict about *drifts*; its facts state thoughts, changed or not."""
-    drifts = tuple(drifts)
-    facts = {
-        drift.what: share_change(drift.before, drift.after)
-        if drift.unit == "share"
-        else f"{drift.before:,.0f} → {amount(drift.after, drift.unit)}"
-        for drift in drifts
-        if drift.what in (_SHARE, _LENGTH, _CUT_OFF)
-    }
-    return {"drifts": drifts, "facts": facts}
 
 
 def no_answer_notes(before: VariantScores, after: VariantScores) -> Iterator[Note]:

@@ -8,7 +8,7 @@ from math import ceil
 
 import numpy as np
 
-from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_FOR_COST
+from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_FOR_COST, round_up
 from pytest_ftgate.gates.feasibility import min_cases_for_quantile, min_latency_cases
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import (
@@ -28,7 +28,6 @@ from pytest_ftgate.gates.next_steps import (
     limit_steps,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
-from pytest_ftgate.gates.number_text import round_up
 from pytest_ftgate.gates.samples import Samples, align, same_replies
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
 from pytest_ftgate.gates.verdict import (

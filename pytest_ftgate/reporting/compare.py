@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_ftgate.gates.number_text import percent, points, quantity
 from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile
 from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.reporting.number_text import level, percent, points, quantity
 from pytest_ftgate.reporting.phrases import cases as changed_cases
-from pytest_ftgate.reporting.phrases import doubt, interval, level, limit, size
+from pytest_ftgate.reporting.phrases import doubt, interval, limit, size
 from pytest_ftgate.reporting.text import escape_controls, line_width, shorten, wrap_lines
 from pytest_ftgate.suite.providers import RECORDED
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
-from pytest_ftgate.gates.number_text import quantity
+from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.wording import Words
 
 

@@ -6,12 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftgate.gates.number_text import (
-    milliseconds,
-    percent,
-    quantity,
-    usd,
-)
 from pytest_ftgate.gates.statements import (
     ExamChange,
     ExamLoss,
@@ -29,10 +23,10 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting.notes import named_note_text, note_text, notes_text
+from pytest_ftgate.reporting.number_text import change_size, milliseconds, percent, quantity, usd
 from pytest_ftgate.reporting.phrases import (
     cases,
     cause,
-    change_size,
     doubt,
     figure_name,
     interval,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_ftgate.gates.number_text import percent, points, quantity, usd
 from pytest_ftgate.recommend.advice import (
     Advice,
     BreakEven,
@@ -16,6 +15,7 @@ from pytest_ftgate.recommend.advice import (
 )
 from pytest_ftgate.reporting.headlines import advice_detail, advice_headline
 from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.reporting.number_text import percent, points, quantity, usd
 from pytest_ftgate.reporting.tables import TextTable, change_cell, rate_cell, table_lines
 from pytest_ftgate.reporting.text import escape_controls, wrap_after, wrap_lines
 

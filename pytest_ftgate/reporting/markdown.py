@@ -10,7 +10,6 @@ from posixpath import join, normpath
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.gates.number_text import percent, quantity
 from pytest_ftgate.gates.statements import NextStep
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline, verdict_words
@@ -23,6 +22,7 @@ from pytest_ftgate.reporting.ladder import (
 )
 from pytest_ftgate.reporting.next_steps import step_command, step_line, step_text
 from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.reporting.number_text import percent, quantity
 from pytest_ftgate.reporting.phrases import half_gone_parts
 from pytest_ftgate.reporting.summary import (
     passed_parts,

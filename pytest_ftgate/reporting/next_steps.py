@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from pytest_ftgate.gates.number_text import percent, points, quantity, round_up, unsigned_points
+from pytest_ftgate.gates.design import round_up
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.reporting.notes import named_note_text
+from pytest_ftgate.reporting.number_text import percent, points, quantity, unsigned_points
 from pytest_ftgate.settings import docs_page
 
 _Values = Mapping[str, Any]

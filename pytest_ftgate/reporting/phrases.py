@@ -6,15 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from pytest_ftgate.gates.number_text import (
-    amount,
-    percent,
-    points,
-    quantity,
-    share_change,
-    signed_percent,
-    unsigned_points,
-)
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import (
     MIN_RATE_TO_LOSE,
@@ -25,6 +16,18 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
+from pytest_ftgate.reporting.number_text import (
+    change_size,
+    level,
+    level_span,
+    percent,
+    points,
+    quantity,
+    share_change,
+    signed_percent,
+    span,
+    unsigned_points,
+)
 
 #: What differs by less than this is equal; it is shown by no decimal.
 _VISIBLE = 0.0005
@@ -134,11 +137,6 @@ def _hides_its_sign(check: Check) -> bool:
     return nearest >= _VISIBLE and round(nearest * 100) == 0
 
 
-def level(value: float, unit: str = "share", digits: int = 0) -> str:
-    """Return a value in its unit: ``98 %``, ``0.42 USD``, ``1,500 ms``."""
-    return percent(value, digits) if unit == "share" else amount(value, unit)
-
-
 def _level_digits(check: Check, digits: int) -> int:
     """Return the decimals with which the levels agree with the size of the change."""
     if check.before is None or check.unit != "share":
@@ -169,14 +167,6 @@ def size(check: Check, digits: int | None = None) -> str:
     return change_size(check.after - check.before, digits)
 
 
-def change_size(change: float, digits: int = 0) -> str:
-    """Return a change of a share: ``down 11 points``, ``up 1 point``, ``no change``."""
-    text = f"{abs(change) * 100:,.{digits}f}"
-    if not float(text.replace(",", "")):
-        return "no change"
-    return f"{'down' if change < 0 else 'up'} {text} {'point' if text == '1' else 'points'}"
-
-
 def _directed_percent(rise: float) -> str:
     return f"{'down' if rise < 0 else 'up'} {percent(abs(rise))}" if round(rise, 4) else "no change"
 
@@ -197,47 +187,6 @@ def change_span(check: Check, digits: int = 0) -> str:
     """Return the bounds of a change, in points or in percent of the amount before."""
     text = span(check.low, check.high, digits)
     return f"{text} %" if text and check.unit != "share" else text
-
-
-def span(low: float | None, high: float | None, digits: int = 0) -> str:
-    """Return the bounds of a change in points: ``8 to 15``, ``8 down to 1 up``; "" for none.
-
-    Where both lie on one side, the size of the change says on which.
-    """
-    if (low is None and high is None) or low == high:
-        return ""
-    down = [None if bound is None else round(-bound * 100, digits) for bound in (low, high)]
-    known = [bound for bound in down if bound is not None]
-    if all(bound >= 0 for bound in known):
-        return _bounds(down[1], down[0], digits)
-    if all(bound <= 0 for bound in known):
-        up = [None if bound is None else -bound for bound in down]
-        return _bounds(up[0], up[1], digits)
-    return f"{down[0]:.{digits}f} down to {-(down[1] or 0.0):.{digits}f} up"
-
-
-def _bounds(low: float | None, high: float | None, digits: int) -> str:
-    texts = ["" if bound is None else f"{abs(bound):.{digits}f}" for bound in (low, high)]
-    return _joined_bounds(*texts)
-
-
-def _joined_bounds(low: str, high: str) -> str:
-    if low and high:
-        return f"{low} to {high}"
-    return f"{low} or more" if low else f"{high} or less"
-
-
-def level_span(low: float | None, high: float | None, unit: str = "share", digits: int = 0) -> str:
-    """Return the bounds of a level: ``60 to 79 %``, ``0.40 to 0.44 USD``; "" if there are none."""
-    if (low is None and high is None) or low == high:
-        return ""
-    if low is None or high is None:
-        texts = ["" if one is None else level(one, unit, digits) for one in (low, high)]
-        return _joined_bounds(*texts)
-    if unit == "share":
-        return f"{low * 100:.{digits}f} to {high * 100:.{digits}f} %"
-    first, last = (amount(bound, unit) for bound in (low, high))
-    return f"{first.partition(' ')[0]} to {last}"
 
 
 def limit(check: Check, *, nested: bool = False) -> str:

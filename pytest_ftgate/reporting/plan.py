@@ -6,21 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from pytest_ftgate.gates.design import Levels
-from pytest_ftgate.gates.number_text import (
-    duration,
-    percent,
-    quantity,
-    round_up_to_point,
-    unsigned_points,
-    usd,
-)
+from pytest_ftgate.gates.design import Levels, round_up_to_point
 from pytest_ftgate.gates.power import PowerEstimate
 from pytest_ftgate.gates.selftest import SelfTest
+from pytest_ftgate.reporting.number_text import percent, quantity, unsigned_points, usd
 from pytest_ftgate.reporting.tables import TextTable, table_lines
 from pytest_ftgate.reporting.text import escape_controls, wrap_after, wrap_lines
 from pytest_ftgate.requests.estimate import DEFAULT_SECONDS, RequestEstimate
 from pytest_ftgate.requests.preflight import Contamination
+from pytest_ftgate.results.builder import duration
 from pytest_ftgate.suite.prices import INSTALL_PRICES, listed_models
 
 

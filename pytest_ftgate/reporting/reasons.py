@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_ftgate.gates.number_text import percent, quantity
 from pytest_ftgate.recommend.reasons import ReasonKind
-from pytest_ftgate.reporting.wording import Words
+from pytest_ftgate.reporting.number_text import change_text, level_span, percent, quantity
+from pytest_ftgate.reporting.wording import Words, fill
 
 
 def _accuracy(values: Mapping[str, Any]) -> str:
     text = f"{values['variant']} is right in {percent(values['accuracy'])}"
     if "low" in values:
-        text += f" ({values['low'] * 100:.0f} to {values['high'] * 100:.0f})"
+        text += f" (95 % CI {level_span(values['low'], values['high'])})"
     return f"{text}; the minimum is {percent(values['minimum'])}" if "minimum" in values else text
 
 
@@ -33,9 +33,18 @@ def _many_changes(values: Mapping[str, Any]) -> str:
     return f"{_changes(values)}: over {values['most']}, each may mean to train again"
 
 
+def _with_gain(template: str) -> Words:
+    """Return the words of a kind that compares two variants: *gain* is the change."""
+
+    def words(values: Mapping[str, Any]) -> str:
+        gain = change_text(*(values[key] for key in ("change", "low", "high")))
+        return fill(template, {**values, "gain": gain})
+
+    return words
+
+
 _RIGHT = "{variant} is right in {accuracy:percent}"
-_GAIN = "{change:points} ({low:points} {high:points})"
-_GAP = "{variant} {accuracy:percent} against {below} {below_accuracy:percent}: " + _GAIN + " points"
+_GAP = "{variant} {accuracy:percent} against {below} {below_accuracy:percent}: {gain}"
 _TIMES = "{variant} costs {times:,.0f} times as much a request as {tuned}"
 _FIXES = "retrieval ({rag}) fixes {share:percent} of the failures of {variant}: "
 _PROMPT = "the prompt of {variant} has about {tokens:,} tokens: "
@@ -44,12 +53,16 @@ _WORDS_OF_CASES = "{tokens:.1f} tokens a word in the cases: "
 _COSTS = "{usd:usd} a month against {below_usd:usd} of {below} at {calls_per_day:,.0f} a day"
 
 REASONS: Mapping[str, Words] = {
-    ReasonKind.GAIN_IS_WORTH_IT: _GAP + "; a gain of {required:points} or more is worth it alone",
-    ReasonKind.AS_GOOD_AND_CHEAPER: _GAP + ": as good, and cheaper",
-    ReasonKind.GAIN_TOO_SMALL: _GAP + ", a gain is worth it from {required:points}",
-    ReasonKind.NOT_SHOWN_AS_GOOD: _GAP + ", cheaper, but not shown to be as good",
-    ReasonKind.MAY_BE_CHANCE: _GAP + ", which may be chance",
-    ReasonKind.NO_GAIN: _GAP + ", no gain",
+    ReasonKind.GAIN_IS_WORTH_IT: _with_gain(
+        _GAP + "; a gain of {required:size} points or more is worth it alone"
+    ),
+    ReasonKind.AS_GOOD_AND_CHEAPER: _with_gain(_GAP + ": as good, and cheaper"),
+    ReasonKind.GAIN_TOO_SMALL: _with_gain(
+        _GAP + ", worth it from {required:size} points"
+    ),
+    ReasonKind.NOT_SHOWN_AS_GOOD: _with_gain(_GAP + ", cheaper, but not shown to be as good"),
+    ReasonKind.MAY_BE_CHANCE: _with_gain(_GAP + ", which may be chance"),
+    ReasonKind.NO_GAIN: _with_gain(_GAP + ", no gain"),
     ReasonKind.MINIMUM: _RIGHT + ", the suite requires {minimum:percent}: {change:points} points",
     ReasonKind.NO_TRAINING_DATA: "no training_data is named; {wanted} labelled rows are wanted",
     ReasonKind.TOO_FEW_ROWS: "{rows:,} labelled rows: under {fewest} teach a style at most",
@@ -78,12 +91,12 @@ REASONS: Mapping[str, Words] = {
     ReasonKind.NEVER_CHEAPER: _COSTS + "; cheaper at no volume",
     ReasonKind.CHEAPER_FROM: _COSTS + "; cheaper from {break_even:,.0f} a day on",
     ReasonKind.GATES: "gates of {variant}: {outcomes:list}",
-    ReasonKind.CHALLENGER_IS_AS_GOOD: "{variant} without tuning is as good: " + _GAIN + " points",
+    ReasonKind.CHALLENGER_IS_AS_GOOD: _with_gain("{variant} without tuning is as good: {gain}"),
     ReasonKind.NO_CHALLENGER: "no challenger is shown to be as good: {outcomes:list}",
     ReasonKind.RETIRES: "{model} is gone in {days} days, on {date}: train again",
     ReasonKind.ACCURACY: _accuracy,
-    ReasonKind.GAIN: _RIGHT + ": " + _GAIN + " points over {over}",
-    ReasonKind.COSTS_MORE: _TIMES + " for " + _GAIN + " points, not separated",
+    ReasonKind.GAIN: _with_gain(_RIGHT + ": {gain} over {over}"),
+    ReasonKind.COSTS_MORE: _with_gain(_TIMES + " for {gain}, not separated"),
     ReasonKind.REJECTED: "not {variant}: {reason}",
     ReasonKind.FAILS_GATES: _fails_gates,
     ReasonKind.ONLY_FINE_TUNES: "{variants:list} cannot be compared with an untuned rung",

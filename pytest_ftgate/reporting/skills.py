@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pytest_ftgate.gates.number_text import percent, points, quantity, share_change
 from pytest_ftgate.gates.verdict import Check, LossKind, Retention, Slice, Verdict
+from pytest_ftgate.reporting.number_text import percent, points, quantity, share_change
 from pytest_ftgate.reporting.tables import TextTable, change_cell, drift_rows, table_lines
 from pytest_ftgate.reporting.text import cell_count, line_width, wrap_lines
 from pytest_ftgate.suite.gate_kinds import MIN_FAMILY_CASES

@@ -7,13 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from pytest_ftgate.gates.number_text import (
-    amount,
-    percent,
-    points,
-    quantity,
-    round_up,
-)
+from pytest_ftgate.gates.design import round_up
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
@@ -22,6 +16,7 @@ from pytest_ftgate.reporting.headlines import exam_phrase, headline
 from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
 from pytest_ftgate.reporting.next_steps import step_command, step_line
 from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.reporting.number_text import amount, percent, points, quantity
 from pytest_ftgate.reporting.phrases import half_gone_parts, levels, limit
 from pytest_ftgate.reporting.tables import (
     changes_line,

@@ -10,15 +10,6 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from pytest_ftgate.client.budget import JUDGE_LABEL, CostReport
-from pytest_ftgate.gates.number_text import (
-    amount,
-    duration,
-    percent,
-    points,
-    quantity,
-    unsigned_points,
-    usd,
-)
 from pytest_ftgate.gates.verdict import (
     Check,
     CheckKind,
@@ -30,17 +21,19 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Gain
-from pytest_ftgate.reporting.phrases import (
+from pytest_ftgate.reporting.number_text import (
+    amount,
     change_size,
-    change_span,
-    decimals,
-    has_no_limit,
     level,
     level_span,
-    limit,
-    size,
+    percent,
+    points,
+    quantity,
     span,
+    unsigned_points,
+    usd,
 )
+from pytest_ftgate.reporting.phrases import change_span, decimals, has_no_limit, limit, size
 from pytest_ftgate.reporting.text import (
     cell_count,
     escape_controls,
@@ -48,6 +41,7 @@ from pytest_ftgate.reporting.text import (
     quote_following_lines,
     shorten,
 )
+from pytest_ftgate.results.builder import duration
 from pytest_ftgate.results.run import FailedTest, FileChange, FileChanges, NotEvaluated, Report
 from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.suite.prices import INSTALL_PRICES

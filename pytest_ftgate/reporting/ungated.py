@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from pytest_ftgate.gates.number_text import amount, percent, points, quantity
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.reporting.number_text import amount, percent, points, quantity
 from pytest_ftgate.reporting.phrases import has_no_limit
 from pytest_ftgate.reporting.tables import TextTable, rate_cell, shown_file, table_lines
 from pytest_ftgate.reporting.text import escape_controls, fit_parts, wrap_lines

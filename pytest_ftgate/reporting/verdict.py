@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_ftgate.gates.number_text import percent
 from pytest_ftgate.gates.verdict import (
     Finding,
     FormatErrorShare,
@@ -19,6 +18,7 @@ from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.headlines import headline, shown_change_text
 from pytest_ftgate.reporting.notes import note_text, notes_text
+from pytest_ftgate.reporting.number_text import amount, percent, share_change
 from pytest_ftgate.reporting.phrases import doubt, other_check
 from pytest_ftgate.reporting.skills import skill_lines
 from pytest_ftgate.reporting.tables import (
@@ -221,10 +221,22 @@ def _explanation_lines(verdict: Verdict) -> Iterator[str]:
         yield from wrap_after("        " if index else "  why:  ", sentence)
 
 
+def verdict_facts(verdict: Verdict) -> dict[str, str]:
+    """Return the facts on the variant, and how it thinks, changed or not."""
+    thoughts = {
+        str(drift.what): share_change(drift.before, drift.after)
+        if drift.unit == "share"
+        else f"{drift.before:,.0f} → {amount(drift.after, drift.unit)}"
+        for drift in verdict.drifts
+        if drift.what in ("thoughts", "thought length", "cut off")
+    }
+    return {**verdict.facts, **thoughts}
+
+
 def fact_lines(verdict: Verdict) -> list[str]:
     """Return the recorded facts of the variant, a line each."""
-    head = [f"  {verdict.variant} is"] if verdict.facts else []
-    facts = verdict.facts.items()
+    facts = verdict_facts(verdict).items()
+    head = [f"  {verdict.variant} is"] if facts else []
     return [*head, *(f"    {name}: {escape_controls(str(value))}" for name, value in facts)]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from string import Formatter
 from typing import Any
 
-from pytest_ftgate.gates.number_text import (
+from pytest_ftgate.reporting.number_text import (
     milliseconds,
     percent,
     points,

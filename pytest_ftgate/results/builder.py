@@ -16,7 +16,6 @@ from typing import Any
 
 from pytest_ftgate.client.budget import CostReport, merge_cost_reports
 from pytest_ftgate.client.redaction import redact_text
-from pytest_ftgate.gates.number_text import duration
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.results.history import GitError, git_output
@@ -102,6 +101,13 @@ def _suite_runs(root: Path, runs: Iterable[SuiteRun]) -> tuple[SuiteRun, ...]:
         replace(run, history=accepted_history(accepted_path(root, run.name)))
         for run in map(merge_suite_runs, by_name.values())
     )
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as ``4:11``, or with hours as ``1:04:11``."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{second:02}" if hours else f"{minutes}:{second:02}"
 
 
 #: The characters of a digest that are shown.

@@ -12,9 +12,9 @@ from pytest_ftgate.errors import FtgateError, RepliesMissing, WrongModel
 from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.kinds import GateEvidence, kind_of
 from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
-from pytest_ftgate.gates.number_text import percent
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.reporting.number_text import percent
 from pytest_ftgate.requests.builder import reading_requests
 from pytest_ftgate.requests.logprobs import Divergence
 from pytest_ftgate.requests.reply import Reply

@@ -12,8 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected, SuiteError
-from pytest_ftgate.gates.design import design_of
-from pytest_ftgate.gates.number_text import round_up_to_point
+from pytest_ftgate.gates.design import design_of, round_up_to_point
 from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow
 from pytest_ftgate.readers.pairing import PairedRows, with_expected
 from pytest_ftgate.readers.table import Row

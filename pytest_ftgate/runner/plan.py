@@ -16,7 +16,6 @@ from pytest_ftgate.client.budget import JUDGE_LABEL
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.design import design_of
 from pytest_ftgate.gates.measures import guess_rate, pairs_of_scores, rate_of_scores
-from pytest_ftgate.gates.number_text import quantity
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
@@ -28,6 +27,7 @@ from pytest_ftgate.gates.power import (
 from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.reporting.ladder import coverage_gap_lines
 from pytest_ftgate.reporting.notes import note_text, notes_text
+from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.requests.api_keys import KeyUse, key_use
 from pytest_ftgate.requests.builder import reading_requests
 from pytest_ftgate.requests.estimate import ReplyHistory, RequestEstimate, estimate_requests

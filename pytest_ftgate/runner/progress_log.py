@@ -10,12 +10,13 @@ from itertools import chain
 
 from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.number_text import duration, percent, quantity, usd
 from pytest_ftgate.machine import usable_cores
 from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.reporting.number_text import percent, quantity, usd
 from pytest_ftgate.requests.estimate import expected_cost
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
+from pytest_ftgate.results.builder import duration
 from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scorers import score_content

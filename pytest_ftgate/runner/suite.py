@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills
 from pytest_ftgate.gates.notes import text_note
-from pytest_ftgate.gates.number_text import unsigned_points
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.headlines import exam_sentences
+from pytest_ftgate.reporting.number_text import unsigned_points
 from pytest_ftgate.runner.feasibility import with_limits
 from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.session import Session

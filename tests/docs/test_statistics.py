@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pytest_ftgate.gates.checks import drop_outcome
-from pytest_ftgate.gates.design import MUST_PASS_REPEATS, Design, Levels
-from pytest_ftgate.gates.number_text import points, round_up_to_point
+from pytest_ftgate.gates.design import MUST_PASS_REPEATS, Design, Levels, round_up_to_point
 from pytest_ftgate.gates.power import COARSE_LIMIT, MAX_DEFAULT_LIMIT, design_pass_probability
+from pytest_ftgate.reporting.number_text import points
 from pytest_ftgate.stats.paired import change_interval, p_drop, p_noninferior, paired_counts
 from pytest_ftgate.stats.power import cases_needed, certifiable_margin
 

@@ -23,7 +23,6 @@ from pytest_ftgate.gates.figure import Figure, Population
 from pytest_ftgate.gates.figures import ReplyTimes, latency_figure
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.notes import text_note
-from pytest_ftgate.gates.number_text import amount, usd
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.usage import evaluate_cost, evaluate_latency
 from pytest_ftgate.gates.verdict import Check, CheckKind, Verdict
@@ -33,6 +32,7 @@ from pytest_ftgate.reporting.html.charts import Chart, cost_charts, latency_char
 from pytest_ftgate.reporting.html.page import html_page
 from pytest_ftgate.reporting.ladder import ladder_lines
 from pytest_ftgate.reporting.markdown import markdown_report
+from pytest_ftgate.reporting.number_text import amount, usd
 from pytest_ftgate.reporting.summary import detail_lines
 from pytest_ftgate.reporting.trackers import tracked_figures, write_metrics
 from pytest_ftgate.reporting.writers import write_run

@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from ftgate_testing.reports import failing_run
 from ftgate_testing.score_columns import variant_scores
 
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.note_kinds import ReplyNote
 from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.thoughts import (
-    drift_fields,
     no_answer_notes,
     thought_checks,
     thought_drifts,
 )
 from pytest_ftgate.gates.verdict import Check, CheckKind, Drift, Outcome
+from pytest_ftgate.reporting.verdict import verdict_facts
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -333,16 +334,15 @@ def test_what_is_told_of_thoughts_is_a_fact_even_without_a_change():
 
     drifts = (*drifts, Drift(what="length", unit="words", before=1, after=1, n_before=1, n=1))
 
-    assert drift_fields(iter(drifts)) == {
-        "drifts": drifts,
-        "facts": {
-            "thoughts": "100 → 100 %",
-            "thought length": "120 → 120 characters",
-            "cut off": "0 → 5 %",
-        },
+    verdict = failing_run().verdicts[0]
+    assert verdict_facts(replace(verdict, drifts=drifts, facts={})) == {
+        "thoughts": "100 → 100 %",
+        "thought length": "120 → 120 characters",
+        "cut off": "0 → 5 %",
     }
-    long = thought_drifts(side("plain", [1500] * 40), side("new", [2500] * 40))
-    assert drift_fields(long)["facts"]["thought length"] == "1,500 → 2,500 characters"
+    long = tuple(thought_drifts(side("plain", [1500] * 40), side("new", [2500] * 40)))
+    facts = verdict_facts(replace(verdict, drifts=long))
+    assert facts["thought length"] == "1,500 → 2,500 characters"
 
 
 def test_many_replies_without_an_answer_are_counted_by_side():

@@ -6,11 +6,11 @@ import pytest
 from ftgate_testing.score_columns import suite, variant_scores
 
 from pytest_ftgate.gates.design import Design, Levels
-from pytest_ftgate.gates.number_text import percent
 from pytest_ftgate.gates.power import design_pass_probability
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.reporting.explain import explain
+from pytest_ftgate.reporting.number_text import percent
 from pytest_ftgate.suite.gate_kinds import RateGate
 
 

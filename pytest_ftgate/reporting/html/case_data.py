@@ -12,8 +12,8 @@ from math import inf
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from pytest_ftgate.gates.number_text import usd
 from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.reporting.number_text import usd
 from pytest_ftgate.results.run import Answer, CaseRun, ConfusionMatrix, Report, SuiteRun
 from pytest_ftgate.scoring.text_scorers import find_label
 

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_ftgate.gates.figure import Figure
-from pytest_ftgate.gates.number_text import (
+from pytest_ftgate.gates.verdict import Check, CheckKind, FormatErrorShare, Outcome, Slice, Verdict
+from pytest_ftgate.recommend.advice import CostByVolume
+from pytest_ftgate.reporting.html.case_data import cases_link
+from pytest_ftgate.reporting.ladder import monthly_cost_table
+from pytest_ftgate.reporting.number_text import (
     amount,
     milliseconds,
     percent,
@@ -17,10 +21,6 @@ from pytest_ftgate.gates.number_text import (
     share_change,
     unsigned_points,
 )
-from pytest_ftgate.gates.verdict import Check, CheckKind, FormatErrorShare, Outcome, Slice, Verdict
-from pytest_ftgate.recommend.advice import CostByVolume
-from pytest_ftgate.reporting.html.case_data import cases_link
-from pytest_ftgate.reporting.ladder import monthly_cost_table
 from pytest_ftgate.reporting.phrases import is_half_gone
 from pytest_ftgate.reporting.skills import (
     SkillResults,

@@ -14,7 +14,6 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from pytest_ftgate.gates.number_text import percent
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
@@ -41,6 +40,7 @@ from pytest_ftgate.reporting.ladder import (
 )
 from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.reporting.number_text import percent
 from pytest_ftgate.reporting.skills import skill_results_by_prompt, skill_table
 from pytest_ftgate.reporting.summary import shown_advice
 from pytest_ftgate.reporting.tables import (
@@ -61,7 +61,7 @@ from pytest_ftgate.reporting.tables import (
 )
 from pytest_ftgate.reporting.text import escape_controls, line_ranges
 from pytest_ftgate.reporting.ungated import unfailing_gates, unselected_line
-from pytest_ftgate.reporting.verdict import judge_tables, other_check_lines
+from pytest_ftgate.reporting.verdict import judge_tables, other_check_lines, verdict_facts
 from pytest_ftgate.results.run import Report, node_id, node_name
 from pytest_ftgate.settings import DOCS_URL
 
@@ -320,7 +320,8 @@ def _confusions(report: Report) -> _Values:
 
 
 def _facts(report: Report) -> _Values:
-    by_variant = {verdict.variant: verdict.facts for verdict in report.verdicts if verdict.facts}
+    facts = ((verdict.variant, verdict_facts(verdict)) for verdict in report.verdicts)
+    by_variant = {variant: known for variant, known in facts if known}
     return {
         "report": report,
         "facts": published_facts(report),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from math import ceil, floor, log10
 
 _MINUS = "−"
 
@@ -39,25 +38,10 @@ def unsigned_points(share: float) -> str:
     return f"{abs(share) * 100:.0f}"
 
 
-def round_up_to_point(share: float) -> float:
-    """Return *share* rounded up to whole points: 0.06 for 0.0521."""
-    return ceil(round(share * 100, 6)) / 100
-
-
-def points_interval(low: float | None, high: float | None) -> str:
-    """Return the interval of a change in points: ``(−53 −40)``."""
-    return "" if low is None or high is None else f"({points(low)} {points(high)})"
-
-
 def quantity(number: int, noun: str) -> str:
     """Return a number with its *noun*, as ``1 case``, ``1,200 cases`` or ``2 replies``."""
     plural = f"{noun.removesuffix('y')}ies" if noun.endswith("ly") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"
-
-
-def counted(number: int, noun: str, verb: str, plural_verb: str) -> str:
-    """Return a number with its *noun* and its verb, as ``1 row is`` or ``12 rows are``."""
-    return f"{quantity(number, noun)} {verb if number == 1 else plural_verb}"
 
 
 def usd(money: Decimal | float) -> str:
@@ -71,12 +55,6 @@ def _to_three_figures(value: float) -> str:
     exact = f"{Decimal(f'{value:.3g}'):f}"
     whole, _, decimals = exact.partition(".")
     return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
-
-
-def round_up(value: float) -> str:
-    """Return *value* with three figures, rounded up, as it is written in a file."""
-    step = 10.0 ** (floor(log10(value)) - 2) if value > 0 else 1.0
-    return f"{ceil(value / step - 1e-9) * step:.10g}"
 
 
 def milliseconds(value: float) -> str:
@@ -119,13 +97,69 @@ def times(ratio: float) -> str:
     return _PARTS[near] if is_near else percent(ratio)
 
 
-def duration(seconds: float) -> str:
-    """Return a duration as ``4:11``, or with hours as ``1:04:11``."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{second:02}" if hours else f"{minutes}:{second:02}"
-
-
 def signed_percent(share: float) -> str:
     """Return a relative change, signed: ``+23 %``."""
     return f"{points(share)} %"
+
+
+# Changes and intervals --------------------------------------------------------------------------
+
+
+def level(value: float, unit: str = "share", digits: int = 0) -> str:
+    """Return a value in its unit: ``98 %``, ``0.42 USD``, ``1,500 ms``."""
+    return percent(value, digits) if unit == "share" else amount(value, unit)
+
+
+def change_size(change: float, digits: int = 0) -> str:
+    """Return a change of a share: ``down 11 points``, ``up 1 point``, ``no change``."""
+    text = f"{abs(change) * 100:,.{digits}f}"
+    if not float(text.replace(",", "")):
+        return "no change"
+    return f"{'down' if change < 0 else 'up'} {text} {'point' if text == '1' else 'points'}"
+
+
+def span(low: float | None, high: float | None, digits: int = 0) -> str:
+    """Return the bounds of a change in points: ``8 to 15``, ``8 down to 1 up``; "" for none.
+
+    Where both lie on one side, the size of the change says on which.
+    """
+    if (low is None and high is None) or low == high:
+        return ""
+    down = [None if bound is None else round(-bound * 100, digits) for bound in (low, high)]
+    known = [bound for bound in down if bound is not None]
+    if all(bound >= 0 for bound in known):
+        return _bounds(down[1], down[0], digits)
+    if all(bound <= 0 for bound in known):
+        up = [None if bound is None else -bound for bound in down]
+        return _bounds(up[0], up[1], digits)
+    return f"{down[0]:.{digits}f} down to {-(down[1] or 0.0):.{digits}f} up"
+
+
+def level_span(low: float | None, high: float | None, unit: str = "share", digits: int = 0) -> str:
+    """Return the bounds of a level: ``60 to 79 %``, ``0.40 to 0.44 USD``; "" if there are none."""
+    if (low is None and high is None) or low == high:
+        return ""
+    if low is None or high is None:
+        texts = ["" if one is None else level(one, unit, digits) for one in (low, high)]
+        return _joined_bounds(*texts)
+    if unit == "share":
+        return f"{low * 100:.{digits}f} to {high * 100:.{digits}f} %"
+    first, last = (amount(bound, unit) for bound in (low, high))
+    return f"{first.partition(' ')[0]} to {last}"
+
+
+def _bounds(low: float | None, high: float | None, digits: int) -> str:
+    texts = ["" if bound is None else f"{abs(bound):.{digits}f}" for bound in (low, high)]
+    return _joined_bounds(*texts)
+
+
+def _joined_bounds(low: str, high: str) -> str:
+    if low and high:
+        return f"{low} to {high}"
+    return f"{low} or more" if low else f"{high} or less"
+
+
+def change_text(change: float, low: float | None, high: float | None) -> str:
+    """Return a change with its interval: ``up 5 points (95 % CI 2 to 8)``."""
+    bounds = span(low, high)
+    return f"{change_size(change)} (95 % CI {bounds})" if bounds else change_size(change)

@@ -1,26 +1,25 @@
 import pytest
 
-from pytest_ftgate.gates.number_text import (
+from pytest_ftgate.gates.design import round_up, round_up_to_point
+from pytest_ftgate.reporting.number_text import (
     amount,
-    counted,
-    duration,
-    exact_percent,
-    exact_points,
+    change_size,
+    change_text,
+    level,
+    level_span,
     milliseconds,
     nats,
     percent,
-    percent_interval,
     points,
-    points_interval,
     quantity,
-    round_up,
-    round_up_to_point,
     share_change,
     signed_percent,
+    span,
     times,
     unsigned_points,
     usd,
 )
+from pytest_ftgate.results.builder import duration
 
 
 @pytest.mark.parametrize(
@@ -50,9 +49,40 @@ def test_changes_are_said_in_signed_points(change: float, said: str) -> None:
     assert points(change) == said
 
 
-def test_an_interval_is_two_changes() -> None:
-    assert points_interval(-0.53, -0.40) == "(−53 −40)"
-    assert (points_interval(None, 0.1), points_interval(0.1, None)) == ("", "")
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.53, -0.40, "40 to 53"),
+        (0.04, 0.16, "4 to 16"),
+        (-0.08, 0.01, "8 down to 1 up"),
+        (-0.08, 0.0, "0 to 8"),
+        (None, -0.1, "10 or more"),
+        (-0.1, None, "10 or less"),
+        (None, None, ""),
+        (0.0, 0.0, ""),
+    ],
+)
+def test_an_interval_of_a_change_names_its_directions_where_they_differ(low, high, said) -> None:
+    assert span(low, high) == said
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "unit", "said"),
+    [
+        (0.6, 0.79, "share", "60 to 79 %"),
+        (0.4, 0.44, "usd", "0.40 to 0.44 USD"),
+        (0.4, None, "usd", "0.40 USD or more"),
+        (None, 1500.0, "ms", "1,500 ms or less"),
+        (0.0, 0.0, "share", ""),
+    ],
+)
+def test_an_interval_of_a_level_has_its_unit_once(low, high, unit, said) -> None:
+    assert level_span(low, high, unit) == said
+
+
+def test_a_change_stands_with_its_interval() -> None:
+    assert change_text(0.05, 0.02, 0.08) == "up 5 points (95 % CI 2 to 8)"
+    assert change_text(-0.01, None, None) == "down 1 point"
 
 
 def test_two_shares_have_one_sign_of_per_cent() -> None:
@@ -84,11 +114,6 @@ def test_a_limit_is_rounded_up_to_whole_points(share: float, rounded: float) -> 
 )
 def test_a_number_stands_with_its_noun(number: int, noun: str, said: str) -> None:
     assert quantity(number, noun) == said
-
-
-def test_a_number_stands_with_its_verb() -> None:
-    assert counted(1, "row", "is", "are") == "1 row is"
-    assert counted(12, "row", "is", "are") == "12 rows are"
 
 
 @pytest.mark.parametrize(
@@ -194,23 +219,23 @@ def test_a_length_of_time_is_said_as_on_a_clock(seconds: float, said: str) -> No
     assert duration(seconds) == said
 
 
-def test_a_rise_is_signed_and_may_be_unbounded() -> None:
+def test_a_rise_is_signed() -> None:
     assert (signed_percent(0.234), signed_percent(-0.1)) == ("+23 %", "−10 %")
-    assert (
-        percent_interval(0.1, 0.3),
-        percent_interval(None, 0.3),
-        percent_interval(0.1, None),
-        percent_interval(None, None),
-    ) == ("(+10 +30)", "(… +30)", "(+10 …)", "")
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
-    [(-0.0263, "−2.6"), (0.0049, "+0.5"), (0.0, "0"), (0.0001, "0")],
+    ("change", "digits", "said"),
+    [
+        (-0.0263, 1, "down 2.6 points"),
+        (0.0049, 1, "up 0.5 points"),
+        (0.0049, 0, "no change"),
+        (-0.01, 0, "down 1 point"),
+        (0.0001, 1, "no change"),
+    ],
 )
-def test_changes_are_said_with_a_decimal_where_asked(change: float, said: str) -> None:
-    assert exact_points(change) == said
+def test_a_change_has_a_direction_and_decimals_where_asked(change, digits, said) -> None:
+    assert change_size(change, digits) == said
 
 
 def test_shares_are_said_with_a_decimal_where_asked() -> None:
-    assert exact_percent(0.80949) == "80.9 %"
+    assert percent(0.80949, 1) == level(0.80949, digits=1) == "80.9 %"
