@@ -20,7 +20,7 @@ from ftgate_testing.reports import (
 )
 from ftgate_testing.score_columns import suite, variant_scores
 from pytest_ftgate.client.budget import CostReport
-from pytest_ftgate.gates.notes import text_note
+from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import (
@@ -52,8 +52,8 @@ STEPS = "tests/journeys/test_followed_steps.py::test_"
 SUITE = "suite.ftgate.yaml"
 CONTINUES = "the same command continues, and no reply is paid for twice"
 DRIFT = "the recorded baseline has drifted: 100 % → 0 % on 20 repeated cases"
-GUESSED = "guessing is right in 50 %, so this minimum shows nothing"
-AT_CHANCE = "current is at 2 %, so a drop from it cannot show"
+GUESSED = note(NoteKind.GUESSED, rate=0.5)
+AT_CHANCE = note(NoteKind.AT_CHANCE, against="current", before=0.02)
 NOT_MEASURED = {"requested": 0, "replies": 100, "variant": "new", "needed": 59}
 SAME_AS_BASE = (
     "replies no different from the base model's: 60 of 60 replies are the base model's; the base "
@@ -397,7 +397,7 @@ ENDS: tuple[End, ...] = (
     End("inconclusive", "a baseline at chance",
         lambda: _check(_rate(99, _gate(max_drop=0.05), before=98), Outcome.INCONCLUSIVE,
                        _step(StepKind.DECLARE_MINIMUM), informative=False,
-                       notes=(text_note(AT_CHANCE),)),
+                       notes=(AT_CHANCE,)),
         (f"{STEPS}a_comparison_that_can_show_nothing_passes_with_the_minimum_that_is_added",)),
     End("inconclusive", "less is tested than was accepted",
         lambda: report(_shrunk(SHRUNK, StepKind.ACCEPT_EXAM)),
@@ -412,7 +412,7 @@ ENDS: tuple[End, ...] = (
     End("inconclusive", "a minimum that guessing reaches",
         lambda: _check(_alone(2, _gate(min=0.4)), Outcome.INCONCLUSIVE,
                        _step(StepKind.RAISE_MINIMUM), informative=False,
-                       notes=(text_note(GUESSED),)),
+                       notes=(GUESSED,)),
         (f"{STEPS}a_minimum_that_guessing_reaches_passes_once_it_is_raised",)),
     End("inconclusive", "a skill", _skill,
         (f"{_J}test_forgetting.py::test_a_skill_may_be_given_up",), _DATA),
