@@ -18,7 +18,6 @@ from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.progress import live_progress, run_log_key
 from pytest_ftgate.plugin.state import session_key, settings_key, shown_key, verbosity_of
 from pytest_ftgate.plugin.suites import load_suite_once
-from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
 from pytest_ftgate.runner.feasibility import check_feasibility
@@ -130,7 +129,8 @@ class GateItemState:
         if isinstance(reason, EngineError):
             self.item.config.stash[shown_key] = True
             reason = f"{reason}\n{reason.traceback}"
-        text = replace_lone_surrogates(str(reason))
+        # A lone surrogate, of which there is no UTF-8, is shown as its escape.
+        text = str(reason).encode("utf-8", "backslashreplace").decode()
         node, variant = self.item.nodeid, self.gate_run.variant.name
         self.error = NotEvaluated(node=node, reason=text, variant=variant, same_as=same_as)
         return error_text(self.error, once=True)

@@ -153,36 +153,22 @@ def _decide_roll_back(
     if failing is not None and failing.accuracy:
         values |= {"accuracy": failing.accuracy}
     row = ladder.row(target)
-    return Decision(
-        recommendation=Recommendation.ROLL_BACK,
-        subject=target,
-        variant=target,
-        reasons=(
-            _reason("outcomes", rollback.failing, ReasonKind.FAILS_GATES, **values),
-            *([_accuracy_reason(row)] if row else []),
-        ),
-    )
+    fails = _reason("outcomes", rollback.failing, ReasonKind.FAILS_GATES, **values)
+    reasons = (fails, *([_accuracy_reason(row)] if row else []))
+    return Decision(Recommendation.ROLL_BACK, target, target, reasons=reasons)
 
 
 def _decide_first_rung(tuned: Sequence[LadderRow]) -> Decision:
     names, first = tuple(row.variant for row in tuned), tuned[0].variant
-    return Decision(
-        recommendation=Recommendation.NEXT,
-        subject="prompt",
-        variant=first,
-        reasons=(_reason("rung", first, ReasonKind.ONLY_FINE_TUNES, variants=names),),
-    )
+    reason = _reason("rung", first, ReasonKind.ONLY_FINE_TUNES, variants=names)
+    return Decision(Recommendation.NEXT, "prompt", first, reasons=(reason,))
 
 
 def _decide_stop(ladder: Ladder, best: LadderRow, minimum: float | None) -> Decision:
     reason = _accuracy_reason(best, **({} if minimum is None else {"minimum": minimum}))
     above = list(ladder.rows)[list(ladder.rows).index(best) + 1 :]
-    return Decision(
-        recommendation=Recommendation.STOP,
-        subject=best.variant,
-        variant=best.variant,
-        reasons=(reason, *_gain_reasons(ladder, best, above)),
-    )
+    reasons = (reason, *_gain_reasons(ladder, best, above))
+    return Decision(Recommendation.STOP, best.variant, best.variant, reasons=reasons)
 
 
 def _gain_reasons(ladder: Ladder, best: LadderRow, above: Iterable[LadderRow]) -> Iterator[Reason]:
@@ -196,13 +182,8 @@ def _gain_reasons(ladder: Ladder, best: LadderRow, above: Iterable[LadderRow]) -
 
 def _decide_next_rung(best: LadderRow, untried: Sequence[tuple[str, Note]]) -> Decision:
     rung, why = untried[0]
-    return Decision(
-        recommendation=Recommendation.NEXT,
-        subject=rung,
-        variant=best.variant,
-        why=why,
-        reasons=(_accuracy_reason(best),),
-    )
+    reasons = (_accuracy_reason(best),)
+    return Decision(Recommendation.NEXT, rung, best.variant, why, reasons)
 
 
 def _decide_fine_tune(
@@ -212,18 +193,14 @@ def _decide_fine_tune(
     chosen: FineTuneAssessment,
     assessments: Sequence[FineTuneAssessment],
 ) -> Decision:
-    return Decision(
-        recommendation=recommendation,
-        subject=chosen.name,
-        variant=chosen.row.variant if chosen.row else best.variant,
-        reasons=(
-            *chosen.reasons(failing=False),
-            *_price_reasons(ladder, best, chosen),
-            *(_rejection(a) for a in assessments if a.failing),
-        ),
-        conditions=chosen.conditions,
-        challenges=chosen.challenges,
+    reasons = (
+        *chosen.reasons(failing=False),
+        *_price_reasons(ladder, best, chosen),
+        *(_rejection(a) for a in assessments if a.failing),
     )
+    variant = chosen.row.variant if chosen.row else best.variant
+    decision = Decision(recommendation, chosen.name, variant, reasons=reasons)
+    return decision._replace(conditions=chosen.conditions, challenges=chosen.challenges)
 
 
 def _price_reasons(ladder: Ladder, best: LadderRow, chosen: FineTuneAssessment) -> Iterator[Reason]:
@@ -248,18 +225,13 @@ def _rejection(assessment: FineTuneAssessment) -> Reason:
 def _decide_not_justified(
     best: LadderRow, nearest: FineTuneAssessment, assessments: Sequence[FineTuneAssessment]
 ) -> Decision:
-    return Decision(
-        recommendation=Recommendation.NOT_JUSTIFIED,
-        subject=nearest.name,
-        variant=best.variant,
-        reasons=(
-            _accuracy_reason(best),
-            *nearest.reasons(failing=True),
-            *(_rejection(a) for a in assessments if a is not nearest),
-        ),
-        conditions=nearest.conditions,
-        challenges=nearest.challenges,
+    reasons = (
+        _accuracy_reason(best),
+        *nearest.reasons(failing=True),
+        *(_rejection(a) for a in assessments if a is not nearest),
     )
+    decision = Decision(Recommendation.NOT_JUSTIFIED, nearest.name, best.variant, reasons=reasons)
+    return decision._replace(conditions=nearest.conditions, challenges=nearest.challenges)
 
 
 def _cost_rank(assessment: FineTuneAssessment) -> tuple[float, float]:

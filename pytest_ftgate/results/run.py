@@ -443,27 +443,14 @@ def _in_this_format(document: Any) -> Any:
     """Return *document*, with the sentences of a record of the former format as notes."""
     if not isinstance(document, dict) or document["format"] != _FORMER:
         return document
-    changed = {
-        "verdicts": _with_notes(document["verdicts"]),
-        "advice": [*map(_advice_with_notes, document["advice"])],
-    }
-    return {**document, **changed, "format": RUN_FORMAT}
-
-
-def _advice_with_notes(advice: Any) -> Any:
-    """Return an advice of a record of the former format, with its sentences as notes."""
-    rows = {
-        key: [{**row, "note": text_note(row["message"])} for row in advice[key]]
-        for key in ("reasons", "conditions")
-    }
-    why, unmeasured = advice["why"], advice["unmeasured"].items()
-    return {
-        **advice,
-        **rows,
-        "why": text_note(why) if why else None,
-        "unmeasured": {name: text_note(text) for name, text in unmeasured},
-        "notes": _text_notes(advice["notes"]),
-    }
+    for advice in document["advice"]:
+        for row in (*advice["reasons"], *advice["conditions"]):
+            row["note"] = text_note(row["message"])
+        advice["why"] = text_note(advice["why"]) if advice["why"] else None
+        advice["notes"] = _text_notes(advice["notes"])
+        reasons = advice["unmeasured"].items()
+        advice["unmeasured"] = {name: text_note(text) for name, text in reasons}
+    return {**document, "verdicts": _with_notes(document["verdicts"]), "format": RUN_FORMAT}
 
 
 #: The keys that held sentences, and the keys of their notes.
