@@ -135,7 +135,8 @@ class Source:
 
 def _absence(written: str, folder: str) -> str:
     """Return what to say of a file that is not in *folder*, after its key; a text is no path."""
-    if len(written.split()) < _FEWEST_WORDS or _ENDING.search(written):
+    is_path = len(written.split()) < _FEWEST_WORDS or _ENDING.search(written)
+    if is_path and "\n" not in written:
         return f": {written} does not exist (looked in {folder}/)"
     text = " ".join(written.split()[: _FEWEST_WORDS - 1])
     return f" is a file: write “{text} …” into one, and its path here"

@@ -141,6 +141,11 @@ def test_a_table_with_another_delimiter_loads(tmp_path, delimiter):
         ),
         (
             "prompt: p.md",
+            "prompt: |\n  Label it.",
+            "1: prompt is a file: write “Label it. …” into one, and its path here",
+        ),
+        (
+            "prompt: p.md",
             "prompt: You are a helpful bot. Label it.",
             "1: prompt is a file: write “You are a helpful …” into one, and its path here",
         ),
