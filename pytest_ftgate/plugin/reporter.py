@@ -388,7 +388,7 @@ class Reporter:
                 self._store_verdicts()
         self._report = report = self._run_record()
         with noted(self._config):
-            notes = (*report.notes, *self._accepted.write(report))
+            notes = (*self._accepted.write(report), *report.notes)
             self._report = replace(report, notes=notes)
         self._write_reports(self._report)
         self.add_internal_error()

@@ -97,8 +97,9 @@ def _value(value: float | str) -> str:
 
 def acceptance_lines(acceptance: Acceptance) -> Iterator[str]:
     """Yield what a run has accepted, and what left, changed and came with it."""
-    failed = acceptance.failed
-    warning = f" ({failed} of its gates did not pass)" if failed else ""
+    counts = ((acceptance.failed, "failed"), (acceptance.inconclusive, "inconclusive"))
+    states = [f"{quantity(count, 'gate')} {state}" for count, state in counts if count]
+    warning = f" ({', '.join(states)})" if states else ""
     names = ", ".join(acceptance.names)
     yield f"accepted {names} in {acceptance.file}; commit it with the change{warning}"
     yield from _changes(acceptance.changes)
@@ -107,6 +108,16 @@ def acceptance_lines(acceptance: Acceptance) -> Iterator[str]:
             f"no gate compares with the results in {acceptance.file}: max_drop: none, evidence: "
             "point, or another kind of gate"
         )
+
+
+def refusal_lines(failed: Mapping[str, tuple[str, ...]], command: str) -> Iterator[str]:
+    """Yield that a run with *failed* gates is not accepted, and the command that accepts it.
+
+    *failed* has the names of gates by what became of them, and *command* is that of this run.
+    """
+    gates = "; ".join(f"{_first_names(names)} {state}" for state, names in failed.items())
+    yield f"NOT ACCEPTED: {gates}. No record was written; to accept this run all the same:"
+    yield command.replace("pytest", "pytest --ftgate-accept-failed", 1)
 
 
 def _changes(changes: Mapping[str, ExamChange]) -> Iterator[str]:

@@ -107,9 +107,9 @@ def _repeat_baseline(values: _Values) -> StepWords:
 def _accept_run(values: _Values) -> StepWords:
     option = "--ftgate-accept-anchor" if values["anchor"] else "--ftgate-accept"
     remark = "if the change is intended; commit the record"
-    return StepWords(
-        "accept this run", remark, command=gate_command(values.get("suite", ""), option)
-    )
+    # What is to be accepted has failed.
+    command = gate_command(values.get("suite", ""), option, "--ftgate-accept-failed")
+    return StepWords("accept this run", remark, command=command)
 
 
 def _make_baseline(values: _Values) -> StepWords:

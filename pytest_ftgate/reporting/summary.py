@@ -454,9 +454,12 @@ def _note_room(report: Report, used: int = 8) -> int:
 
 
 def message_lines(messages: Iterable[str]) -> Iterator[str]:
-    """Yield *messages* in lines of the closing section; paths in them stay whole."""
+    """Yield *messages* in lines of the closing section; paths and commands stay whole."""
     for message in messages:
-        yield from wrap_lines(escape_controls(message), 0, keep_long_words=True)
+        if message.startswith("pytest --ftgate"):
+            yield f"    {escape_controls(message)}"
+        else:
+            yield from wrap_lines(escape_controls(message), 0, keep_long_words=True)
 
 
 def inconclusive_lines(report: Report, width: int | None = None) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.gates.identity import LEVEL_FACT, ROOM_FACT
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.statements import ExamChange
-from pytest_ftgate.gates.verdict import Verdict
+from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.results.exam import Exam, case_digest, compare_exams, merge_exams
 from pytest_ftgate.results.history import RECORD_FORMAT, check_format
 from pytest_ftgate.results.run import Report, from_json, json_adapter, node_id, node_name
@@ -239,7 +239,8 @@ class Acceptance:
     Attributes:
         names: the variants, or the gates of marked functions.
         file: the record, relative to the root directory.
-        failed: how many of its gates did not pass.
+        failed: how many gates of the run failed, are invalid or were not evaluated.
+        inconclusive: how many of its gates are inconclusive.
         changes: by gate and variant, how what decides differs from what was accepted before.
         is_read: False if no gate compares with the record.
     """
@@ -247,8 +248,25 @@ class Acceptance:
     names: tuple[str, ...]
     file: str
     failed: int
+    inconclusive: int
     changes: Mapping[str, ExamChange]
     is_read: bool
+
+
+def failed_gates(report: Report) -> dict[str, tuple[str, ...]]:
+    """Return what keeps *report* from being accepted: the names of gates by what became of them.
+
+    An inconclusive gate is no reason: the first run of a suite is, and one with a smaller exam.
+    """
+    found: dict[str, list[str]] = {}
+    for verdict in report.gated_verdicts:
+        if verdict.outcome in (Outcome.FAILED, Outcome.INVALID):
+            found.setdefault(str(verdict.outcome), []).append(node_name(verdict))
+    kinds = {"not evaluated": report.not_evaluated, "passed in a failed test": report.failed_tests}
+    for kind, errors in kinds.items():
+        if errors:
+            found[kind] = [one.node.rpartition("::")[2] for one in errors]
+    return {kind: tuple(names) for kind, names in found.items()}
 
 
 def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
@@ -298,7 +316,8 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
     return Acceptance(
         names=tuple(cases),
         file=path.relative_to(root).as_posix(),
-        failed=sum(verdict.gated and verdict.outcome != "passed" for verdict in verdicts),
+        failed=sum(len(names) for names in failed_gates(report).values()),
+        inconclusive=sum(v.gated and v.outcome is Outcome.INCONCLUSIVE for v in verdicts),
         changes=changes,
         is_read=any(gate.reads_record for gate in exam.gates.values()),
     )
