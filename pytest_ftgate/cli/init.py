@@ -53,7 +53,8 @@ from pytest_ftgate.plugin.suites import settings_of_run, with_suite
 from pytest_ftgate.readers.answer_rows import Columns
 from pytest_ftgate.reporting.text import line_width, one_line, shorten
 from pytest_ftgate.runner.file_suite import json_lines
-from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.planner import full_look
+from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.providers import FirstVariant, adapter_variant, first_variants

@@ -105,12 +105,13 @@ class GateItemState:
         is_same_test = own == self.gate_run.suite.only_for and bool(own or not any_stands)
         return is_same_test or not suite.calls_code
 
-    def set_up(self, evaluate: Callable[[], str]) -> None:
-        """Call *evaluate*; fail the item if it raises an error, or returns why it is invalid."""
+    def set_up(self, evaluate: Callable[[], None]) -> None:
+        """Call *evaluate*; fail the item if it raises an error."""
         if self.only_shows_setup:
             return
+        reason: object = None
         try:
-            reason: object = evaluate()
+            evaluate()
         except FtgateError as error:
             reason = self.error_reason(error)
         except EngineError as error:
@@ -125,16 +126,14 @@ class GateItemState:
             reason = f"{reason}\n{reason.traceback}"
         return quote_following_lines(f"{self.gate_run.variant.name}: {reason}")
 
-    def store(self, verdict: Verdict) -> str:
-        """Store *verdict* for the reports; return why setup fails if the variant is invalid.
+    def store(self, verdict: Verdict) -> None:
+        """Store *verdict* for the reports.
 
         It is stored in setup: an exception here is an error of the item, and no failed gate.
         """
         from pytest_ftgate.results.run import to_json
 
         set_property(self.item, "ftgate", to_json(verdict))
-        is_invalid = verdict.outcome is Outcome.INVALID
-        return f"not what it claims: {headline(verdict)}" if is_invalid else ""
 
     def error_reason(self, error: FtgateError) -> str:
         """Return the message of *error*, or the item that shows it: one error may hit all gates."""
@@ -154,7 +153,9 @@ class GateItemState:
         store_accepted(self.item, self.gate_run, exam, cases, name, serves)
 
     def blocks(self, verdict: Verdict) -> bool:
-        """Return True if *verdict* fails the build."""
+        """Return True if *verdict* fails the build; no option lets an invalid variant pass."""
+        if verdict.outcome is Outcome.INVALID:
+            return True
         lenient = self.settings.inconclusive == "warn" and not verdict.always_blocks
         is_inconclusive = verdict.outcome is Outcome.INCONCLUSIVE
         passes = self.settings.report_only or not verdict.gated or (is_inconclusive and lenient)
@@ -289,7 +290,7 @@ class GateItem(pytest.Item):
         """Send the gate's requests, check the variant's identity, and store the verdict."""
         self.state.set_up(self._evaluate)
 
-    def _evaluate(self) -> str:
+    def _evaluate(self) -> None:
         session, gates = self.state.session, self.state.gates_to_submit()
         with session.internal_errors():
             with live_progress(self.config) as on_progress:
@@ -300,7 +301,7 @@ class GateItem(pytest.Item):
             is_valid = verdict.outcome is not Outcome.INVALID
             if is_valid and self.state.settings.accept:
                 self._store_accepted(self.result)
-            return self.state.store(verdict)
+            self.state.store(verdict)
 
     def _store_accepted(self, result: GateResult) -> None:
         suite, gate, look = self.gate_run.suite, self.gate_run.gate, result.look

@@ -331,24 +331,24 @@ class Reporter:
         )
 
     def complete_short_summary(self, reporter: pytest.TerminalReporter) -> None:
-        """Add inconclusive gates to pytest's short summary."""
+        """Add invalid and inconclusive gates to pytest's short summary."""
         if self._report is None:
             return
-        from pytest_ftgate.reporting.summary import inconclusive_lines
+        from pytest_ftgate.reporting.summary import unlisted_lines
         from pytest_ftgate.reporting.text import encodable
 
         on_build_server = any(map(os.environ.get, ("CI", "BUILD_NUMBER")))
         full = on_build_server or self._config.get_verbosity() > 1
         width = None if full else self._config.get_terminal_writer().fullwidth
         report = self._as_typed(self._report)
-        lines = list(inconclusive_lines(report, width)) if "f" in reporter.reportchars else []
+        lines = list(unlisted_lines(report, width)) if "f" in reporter.reportchars else []
         listed = (_LISTED[letter] for letter in reporter.reportchars if letter in _LISTED)
         if lines and not any(reporter.stats.get(status) for status in listed):
             reporter.write_sep("=", "short test summary info", cyan=True, bold=True)
         for line in lines:
-            reporter.write_line(
-                encodable(line, writer_encoding(self._config.get_terminal_writer())), yellow=True
-            )
+            colour = "red" if line.startswith("INVALID") else "yellow"
+            text = encodable(line, writer_encoding(self._config.get_terminal_writer()))
+            reporter.write_line(text, **{colour: True})
 
     @contextmanager
     def commands_stopped(self, reporter: pytest.TerminalReporter) -> Iterator[None]:
@@ -437,6 +437,8 @@ def gate_status(
     outcome = json.loads(str(verdict))["outcome"]
     if outcome == "inconclusive":
         return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
+    if outcome == "invalid":
+        return "invalid", "!", ("INVALID", {"red": True})
     if outcome == "failed" and report.passed:
         return "reported", "r", ("REPORTED", {"yellow": True})
     return None

@@ -12,6 +12,7 @@ from pytest_ftgate.gates.number_text import percent, points, quantity, share_cha
 from pytest_ftgate.gates.statements import NextStep, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Flip, Outcome, Severity, Slice, Verdict
 from pytest_ftgate.reporting.headlines import (
+    NOT_WHAT_IT_CLAIMS,
     broken_formats_text,
     habit_text,
     headline,
@@ -113,7 +114,7 @@ def head_parts(verdict: Verdict, name: str) -> list[str]:
     head = f"{MARKS[verdict.outcome]} {escape_controls(name)}"
     check = verdict.check
     if verdict.outcome is Outcome.INVALID:
-        return [head, "INVALID: not what it claims to be"]
+        return [head, f"INVALID: {NOT_WHAT_IT_CLAIMS}"]
     if check is None or verdict.statement.kind not in _RATED or check.unit != "share":
         return [head, *escape_controls(headline(verdict)).replace("\n", " ").split("; ")]
     if check.kind is CheckKind.MUST_PASS:
@@ -154,7 +155,7 @@ def _sentences(verdict: Verdict) -> Iterator[str]:
     """Yield what was compared, and how surely the verdict holds."""
     check = verdict.check
     if verdict.outcome is Outcome.INVALID:
-        yield escape_controls(headline(verdict)).replace("\n", " ")
+        yield escape_controls(str(verdict.statement.values["reason"])).replace("\n", " ")
     if verdict.statement.kind is StatementKind.TRAINING_DATA:
         yield from _finding_sentences(verdict)
     if check is None or verdict.statement.kind not in _RATED:

@@ -97,8 +97,8 @@ def _value(value: float | str) -> str:
 
 def acceptance_lines(acceptance: Acceptance) -> Iterator[str]:
     """Yield what a run has accepted, and what left, changed and came with it."""
-    counts = ((acceptance.failed, "failed"), (acceptance.inconclusive, "inconclusive"))
-    states = [f"{quantity(count, 'gate')} {state}" for count, state in counts if count]
+    counts = acceptance.not_passed.items()
+    states = [f"{quantity(count, 'gate')} {state}" for state, count in counts]
     warning = f" ({', '.join(states)})" if states else ""
     names = ", ".join(acceptance.names)
     yield f"accepted {names} in {acceptance.file}; commit it with the change{warning}"
@@ -419,6 +419,9 @@ def not_measured_text(values: Mapping[str, Any]) -> str:
     )
 
 
+#: What is wrong with the variant of an invalid gate.
+NOT_WHAT_IT_CLAIMS = "not what it claims to be"
+
 # Other verdicts ---------------------------------------------------------------------------------
 
 
@@ -515,7 +518,7 @@ _HEADLINES: Mapping[StatementKind, Callable[[Verdict], str]] = {
     StatementKind.NO_REPLIES: lambda verdict: _no_replies_text(_values(verdict)),
     StatementKind.NO_GRADES: lambda _: "nothing to evaluate: no grade came",
     StatementKind.UNQUALIFIED_JUDGE: _unqualified_judge_headline,
-    StatementKind.INVALID: lambda verdict: str(_values(verdict)["reason"]),
+    StatementKind.INVALID: lambda verdict: f"{NOT_WHAT_IT_CLAIMS}: {_values(verdict)['reason']}",
 }
 
 

@@ -105,7 +105,10 @@ def _table_section(report: Report) -> Iterator[str]:
     if report.verdict == "passed" and len(report.gated_verdicts) == report.count(Outcome.PASSED):
         return
     for suite in dict.fromkeys(verdict.suite for verdict in report.gated_verdicts):
-        rows = verdict_rows(v for v in report.gated_verdicts if v.suite == suite)
+        verdicts = [v for v in report.gated_verdicts if v.suite == suite]
+        if all(v.outcome is Outcome.INVALID for v in verdicts):
+            continue  # Nothing is measured of them.
+        rows = verdict_rows(verdicts)
         name = f"<code>{escape_markdown(suite)}</code>"
         headers = [name, "gate", "before", "after", "change", "n", "verdict", "limit"]
         yield markdown_table(TextTable(headers, rows[:_MAX_ROWS], (2, 3, 5)))
@@ -139,10 +142,11 @@ def _gate_block(report: Report, verdict: Verdict) -> str:
     head = f"- **{name}** {verdict.outcome}"
     cases = f"{quantity(verdict.regressed, 'regressed case')} and why"
     title = f"{escape_markdown(node_id(verdict))}: {cases if verdict.regressed else 'why'}"
-    details = _folded(title, verdict_section(verdict, verbosity=1))
+    is_invalid = verdict.outcome is Outcome.INVALID  # Its headline says all of it.
+    details = "" if is_invalid else f"\n\n{_folded(title, verdict_section(verdict, verbosity=1))}"
     cases_of = (verdict.suite, verdict.gate, verdict.variant, "regressed")
     page = _page_mark(report, cases_link(*cases_of)) if verdict.regressed else ""
-    return f"{head}: {escape_markdown(headline(verdict))}{page}{steps}\n\n{details}"
+    return f"{head}: {escape_markdown(headline(verdict))}{page}{steps}{details}"
 
 
 def _folded(title: str, text: str) -> str:

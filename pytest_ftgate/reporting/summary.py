@@ -262,6 +262,8 @@ def _short_lines(report: Report) -> Iterator[str]:
     for verdict in rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED:
             yield from fit_parts(head_parts(verdict, gate_name(report, verdict)))
+        if verdict.outcome is Outcome.INVALID:
+            yield from wrap_lines(escape_controls(headline(verdict)), 4)
     for names, what, reason in error_groups(report):
         first = escape_controls(reason.strip()).partition("\n")[0]
         yield from wrap_lines(f"✗ {what}: {escape_controls(names)}: {first}", 0)
@@ -462,14 +464,14 @@ def message_lines(messages: Iterable[str]) -> Iterator[str]:
             yield from wrap_lines(escape_controls(message), 0, keep_long_words=True)
 
 
-def inconclusive_lines(report: Report, width: int | None = None) -> Iterator[str]:
-    """Yield a line for each inconclusive gate, which pytest's short summary leaves out.
+def unlisted_lines(report: Report, width: int | None = None) -> Iterator[str]:
+    """Yield a line for each invalid variant and inconclusive gate, which pytest does not list.
 
     A headline is cut to fit *width* columns, as pytest does; None for no limit.
     """
-    for verdict in report.gated_verdicts:
-        if verdict.outcome is Outcome.INCONCLUSIVE:
-            head = f"INCONCLUSIVE {node_id(verdict)}"
+    for verdict in rank_verdicts(report.gated_verdicts):
+        if verdict.outcome in (Outcome.INVALID, Outcome.INCONCLUSIVE):
+            head = f"{verdict.outcome.upper()} {node_id(verdict)}"
             line = f"{head} - {escape_controls(headline(verdict))}"
             if width is not None and cell_count(line) > width:
                 line = shorten(line, width) if cell_count(head) + 6 < width else head

@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -33,9 +34,16 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Gain
-from pytest_ftgate.reporting.headlines import has_no_limit
+from pytest_ftgate.reporting.headlines import has_no_limit, headline
 from pytest_ftgate.reporting.text import cell_count, escape_controls, line_width, shorten
-from pytest_ftgate.results.run import SAME_ERROR, FileChange, FileChanges, Report
+from pytest_ftgate.results.run import (
+    SAME_ERROR,
+    FileChange,
+    FileChanges,
+    Report,
+    node_id,
+    node_name,
+)
 from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.suite.prices import INSTALL_PRICES
 
@@ -158,15 +166,31 @@ def source_link(report: Report, verdict: Verdict) -> str:
 def rank_verdicts(verdicts: Iterable[Verdict]) -> list[Verdict]:
     """Return *verdicts*, the worst first, and those of ungated variants last.
 
-    Every report names the same gate first: by outcome, then by how far it is beyond its limit.
+    Every report names the same gate first: by outcome, then by how far it is beyond its limit. The
+    gates of a variant that is not what it claims to be are one, since they have one reason.
     """
     return sorted(
-        verdicts,
+        _without_repeated_reasons(verdicts),
         key=lambda v: (
             *(not v.gated, _OUTCOME_ORDER.index(v.outcome), -_shortfall(v)),
             *(v.suite, v.variant, v.line, v.gate),
         ),
     )
+
+
+def _without_repeated_reasons(verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+    """Yield *verdicts*, with the gates of each invalid variant as one that has all their names."""
+    invalid: dict[tuple[str, str, str], list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        if verdict.outcome is Outcome.INVALID and verdict.gated:
+            file = node_id(verdict).partition("::")[0]
+            invalid[file, verdict.variant, headline(verdict)].append(verdict)
+        else:
+            yield verdict
+    for first, *others in invalid.values():
+        gates = ", ".join(verdict.gate for verdict in (first, *others))
+        node = ", ".join([node_id(first), *map(node_name, others)])
+        yield replace(first, gate=gates, node=node)
 
 
 def _shortfall(verdict: Verdict) -> float:

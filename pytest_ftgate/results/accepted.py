@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -239,16 +240,14 @@ class Acceptance:
     Attributes:
         names: the variants, or the gates of marked functions.
         file: the record, relative to the root directory.
-        failed: how many gates of the run failed, are invalid or were not evaluated.
-        inconclusive: how many of its gates are inconclusive.
+        not_passed: how many of its gates did not pass, by their outcome.
         changes: by gate and variant, how what decides differs from what was accepted before.
         is_read: False if no gate compares with the record.
     """
 
     names: tuple[str, ...]
     file: str
-    failed: int
-    inconclusive: int
+    not_passed: Mapping[str, int]
     changes: Mapping[str, ExamChange]
     is_read: bool
 
@@ -262,10 +261,10 @@ def failed_gates(report: Report) -> dict[str, tuple[str, ...]]:
     for verdict in report.gated_verdicts:
         if verdict.outcome in (Outcome.FAILED, Outcome.INVALID):
             found.setdefault(str(verdict.outcome), []).append(node_name(verdict))
-    kinds = {"not evaluated": report.not_evaluated, "passed in a failed test": report.failed_tests}
-    for kind, errors in kinds.items():
-        if errors:
-            found[kind] = [one.node.rpartition("::")[2] for one in errors]
+    for missing in report.not_evaluated:
+        found.setdefault("not evaluated", []).append(missing.node.rpartition("::")[2])
+    for test in report.failed_tests:
+        found.setdefault("passed in a failed test", []).append(test.node.rpartition("::")[2])
     return {kind: tuple(names) for kind, names in found.items()}
 
 
@@ -316,8 +315,7 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
     return Acceptance(
         names=tuple(cases),
         file=path.relative_to(root).as_posix(),
-        failed=sum(len(names) for names in failed_gates(report).values()),
-        inconclusive=sum(v.gated and v.outcome is Outcome.INCONCLUSIVE for v in verdicts),
+        not_passed=Counter(str(v.outcome) for v in verdicts if v.gated and v.outcome != "passed"),
         changes=changes,
         is_read=any(gate.reads_record for gate in exam.gates.values()),
     )

@@ -91,7 +91,7 @@ SERVED_FAULTS = (
     ),
     Served(
         *("another model", "lets another model answer", "another model answered: small"),
-        *("not what it claims: another model answered: …", True),
+        *("INVALID: not what it claims to be: another model answered: …", True),
     ),
 )
 

@@ -232,9 +232,9 @@ def _templates() -> Environment:
 
 def _verdicts(report: Report) -> _Values:
     ranked = rank_verdicts(report.gated_verdicts)
-    rows = verdict_rows(ranked)
+    rows, is_measured = verdict_rows(ranked), {v.outcome for v in ranked} != {Outcome.INVALID}
     return {
-        "rows": [(row, v, _anchor(v)) for row, v in zip(rows, ranked, strict=True)],
+        "rows": is_measured and [(row, v, _anchor(v)) for row, v in zip(rows, ranked, strict=True)],
         "errors": error_groups(report),
         "details": [_verdict_values(report, verdict) for verdict in ranked],
         "explored": _explored_suites(report),
