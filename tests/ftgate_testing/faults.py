@@ -319,7 +319,7 @@ def page() -> Iterator[str]:
     yield head
     for fault in SERVED_FAULTS:
         verdict = (
-            "an error of the gate, also of the next run"
+            "the gate is invalid, also in the next run"
             if fault.lasts
             else ("an error of the gate; mended, it passes")
         )
