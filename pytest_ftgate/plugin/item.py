@@ -16,7 +16,13 @@ from pytest_ftgate.plugin.accepted import store_accepted
 from pytest_ftgate.plugin.cases import CaseItem, case_command, case_items
 from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.progress import live_progress, run_log_key
-from pytest_ftgate.plugin.state import session_key, settings_key, shown_key, verbosity_of
+from pytest_ftgate.plugin.state import (
+    errors_key,
+    session_key,
+    settings_key,
+    shown_key,
+    verbosity_of,
+)
 from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import quote_following_lines
@@ -247,6 +253,8 @@ class SuiteFile(pytest.File):
                 suite = load_suite_once(self.session, self.path)
                 check_feasibility(suite)
         except (SuiteError, EngineError) as error:
+            if isinstance(error, SuiteError):
+                self.stash[errors_key] = [*error.errors]
             raise self.CollectError(str(error)) from error
         gate_runs = gate_runs_of(suite)
         if self.config.stash[settings_key].cases:

@@ -266,7 +266,9 @@ class Reporter:
             terminalreporter.section("ftgate")
             write(summary_lines(report, verbosity))
             failed = self.misses_gates or terminalreporter.stats.get("error")
-            if not self._verdicts.has_gated and (failed or not self._fixture_used):
+            if any(gate.errors for gate in report.not_evaluated):
+                pass  # The block of its file says so.
+            elif not self._verdicts.has_gated and (failed or not self._fixture_used):
                 self._write_reason(terminalreporter, has_failed=bool(failed))
             # Notes on plugins that received the report come too late to be in it.
             late = [one for one in dict.fromkeys(self._notes) if one not in report.notes]

@@ -317,7 +317,7 @@ def _labelled_parts(label: str, parts: Sequence[str]) -> list[str]:
         return []
     more = [f"({len(parts) - _MAX_PARTS} more)"] * (len(parts) > _MAX_PARTS)
     texts = [*parts[:_MAX_PARTS], *more]
-    head = _label(label)
+    head = step_head(label)
     lines = fit_parts([head + texts[0], *texts[1:]], _LABEL)
     return [lines[0].rstrip()] if len(lines) > 1 else lines
 
@@ -345,11 +345,11 @@ def _example_lines(verdict: Verdict) -> list[str]:
 
     check = verdict.check
     before = check.against if check and check.kind in (CheckKind.BASELINE, CheckKind.BASE) else ""
-    shown = f"{_label('e.g.')}{escape_controls(flip.case)}  {one_line(flip.shown)}"
+    shown = f"{step_head('e.g.')}{escape_controls(flip.case)}  {one_line(flip.shown)}"
     lines = [shorten(shown, line_width()).rstrip()]
     for label, text in _example_texts(flip, before or "before"):
         head = ljust(shorten(escape_controls(label), 9), 10)
-        line = f"{_label('')}  {head}{one_line(text)}"
+        line = f"{step_head('')}  {head}{one_line(text)}"
         lines.append(shorten(line, line_width()).rstrip())
     return lines
 
@@ -364,12 +364,13 @@ def _example_texts(flip: Flip, before: str) -> Iterator[tuple[str, str]]:
         yield "wrong", flip.wrong
 
 
-def _label(label: str) -> str:
+def step_head(label: str) -> str:
+    """Return the columns before a step, or another part of a block, with its *label*."""
     return f"{' ' * _INDENT}{label:<{_LABEL - _INDENT}}"
 
 
 def _labelled(label: str, text: str) -> list[str]:
-    return wrap_after(_label(label), text)
+    return wrap_after(step_head(label), text)
 
 
 # What to do -------------------------------------------------------------------------------------
@@ -383,7 +384,7 @@ def _step_lines(steps: Sequence[NextStep], *, remarks: bool = True) -> Iterator[
 
 def action_lines(step: NextStep, label: str, *, remarks: bool = True) -> list[str]:
     """Return the lines of one step: the edit with its place, or the command in one piece."""
-    words, head = step_words(step), _label(label)
+    words, head = step_words(step), step_head(label)
     text, remark, where = map(escape_controls, words[:3])
     remark = f"({remark})" if remark and remarks else ""
     if words.command:
@@ -403,11 +404,11 @@ def _see_lines(verdict: Verdict) -> Iterator[str]:
     """Yield the command that shows all cases, or that explains an inconclusive verdict."""
     node = escape_controls(node_id(verdict))
     if verdict.outcome is Outcome.INCONCLUSIVE:
-        yield f'{_label("why")}pytest-ftgate explain "{node}"'
+        yield f'{step_head("why")}pytest-ftgate explain "{node}"'
     elif verdict.outcome is Outcome.FAILED:
-        yield f'{_label("see")}pytest --ftgate -vv "{node}"'
+        yield f'{step_head("see")}pytest --ftgate -vv "{node}"'
 
 
 def rerun_line(suite: str, *options: str) -> str:
     """Return the command that goes on where a run stopped."""
-    return _label("then") + (gate_command(suite, *options) if suite else "pytest --ftgate")
+    return step_head("then") + (gate_command(suite, *options) if suite else "pytest --ftgate")

@@ -21,6 +21,13 @@ from pytest_ftgate.reporting.gate_summary import gate_lines, head_parts, rerun_l
 from pytest_ftgate.reporting.headlines import exam_phrase, half_gone_parts, headline
 from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
 from pytest_ftgate.reporting.next_steps import step_command, step_line
+from pytest_ftgate.reporting.suite_errors import (
+    error_count,
+    first_error,
+    unread_files,
+    unread_line,
+    unread_lines,
+)
 from pytest_ftgate.reporting.tables import (
     TextTable,
     changes_line,
@@ -264,6 +271,8 @@ def _short_lines(report: Report) -> Iterator[str]:
             yield from fit_parts(head_parts(verdict, gate_name(report, verdict)))
         if verdict.outcome is Outcome.INVALID:
             yield from wrap_lines(escape_controls(headline(verdict)), 4)
+    for file in unread_files(report):
+        yield from wrap_lines(escape_controls(unread_line(file)), 0, keep_long_words=True)
     for names, what, reason in error_groups(report):
         first = escape_controls(reason.strip()).partition("\n")[0]
         yield from wrap_lines(f"✗ {what}: {escape_controls(names)}: {first}", 0)
@@ -271,7 +280,8 @@ def _short_lines(report: Report) -> Iterator[str]:
 
 def _block_lines(report: Report, room: int) -> list[str]:
     """Return the blocks of the gates that did not pass, the worst first, in *room* lines."""
-    groups = [_error_lines(report, *group) for group in error_groups(report)]
+    groups = [[*unread_lines(file)] for file in unread_files(report)]
+    groups += [_error_lines(report, *group) for group in error_groups(report)]
     blocking = [v for v in rank_verdicts(report.gated_verdicts) if v.outcome is not Outcome.PASSED]
     lines: list[str] = []
     # An error that kept gates from being evaluated is mostly the cause of the rest.
@@ -346,6 +356,8 @@ def first_action(report: Report) -> tuple[str, str, str] | None:
 
     An error that kept gates from being evaluated comes first, since it may explain the rest.
     """
+    for file in unread_files(report) if report.gated_verdicts else ():
+        return file.node, f"{error_count(file)}; first: {first_error(file)}", ""
     for names, what, reason in error_groups(report) if report.gated_verdicts else ():
         first = reason.strip().partition("\n")[0]
         return names, f"{what}: {first}", ""

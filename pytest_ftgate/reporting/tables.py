@@ -35,6 +35,7 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.recommend.advice import Gain
 from pytest_ftgate.reporting.headlines import has_no_limit, headline
+from pytest_ftgate.reporting.suite_errors import unread_files
 from pytest_ftgate.reporting.text import cell_count, escape_controls, line_width, shorten
 from pytest_ftgate.results.run import (
     SAME_ERROR,
@@ -406,34 +407,43 @@ def _unpriced_list(unknown: Mapping[str, str]) -> str:
 
 def gates_line(report: Report) -> str:
     """Return ``1 of 6 gates failed``, or ``6 gates`` if all passed."""
-    if not report.gated_verdicts and not report.not_evaluated:
-        return "no gate was evaluated"
+    unread = [gate.node for gate in unread_files(report)]
+    not_read = f"no gate of {_first_names(unread)} could be read" if unread else ""
+    missing = len(report.not_evaluated) - len(unread)
+    total = len(report.gated_verdicts) + missing
+    if not total:
+        return not_read or "no gate was evaluated"
     counts = [
         f"{count} {label}"
         for count, label in (
             (report.count(Outcome.FAILED), "failed"),
             (report.count(Outcome.INVALID), "invalid"),
-            (len(report.not_evaluated), "not evaluated"),
+            (missing, "not evaluated"),
             (len(report.failed_tests), "failed as a test"),
             (report.count(Outcome.INCONCLUSIVE), "inconclusive"),
         )
         if count
     ]
-    gates = quantity(len(report.gated_verdicts) + len(report.not_evaluated), "gate")
+    gates = quantity(total, "gate")
+    text = f"{', '.join(counts)} of {gates}" if counts else f"{gates}{' passed' * bool(unread)}"
     if len(counts) == 1:
         count, _, label = counts[0].partition(" ")
-        return f"{count} of {gates} {label}"
-    return f"{', '.join(counts)} of {gates}" if counts else gates
+        text = f"{count} of {gates} {label}"
+    return f"{text}; {not_read}" if unread else text
 
 
 def error_groups(report: Report) -> list[tuple[str, str, str]]:
     """Return the gates that were not evaluated, and those whose tests failed though they passed.
+
+    Files that could not be read are left out: see `unread_files`.
 
     Each group has the names of the gates with one reason, what became of them, and the reason.
     """
     nodes: dict[tuple[str, str], list[str]] = defaultdict(list)
     reasons = {gate.node: gate.reason for gate in report.not_evaluated}
     for gate in report.not_evaluated:
+        if gate.errors:
+            continue
         _, same, first = gate.reason.partition(SAME_ERROR)
         reason = reasons.get(first.strip(), gate.reason) if same else gate.reason
         nodes["not evaluated", reason].append(gate.node)

@@ -14,7 +14,7 @@ import pydantic_core
 from pydantic import TypeAdapter, ValidationError
 
 from pytest_ftgate.client.budget import CostReport
-from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.errors import ConfigurationError, Diagnostic
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.statements import StatementKind, Value
 from pytest_ftgate.gates.verdict import Outcome, Verdict
@@ -260,10 +260,12 @@ class NotEvaluated:
     Attributes:
         node: its pytest node id; ``pytest`` for the run as a whole.
         reason: why there is no verdict.
+        errors: the errors in a file whose gates cannot be read; empty for any other reason.
     """
 
     node: str
     reason: str
+    errors: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
