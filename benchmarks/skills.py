@@ -25,7 +25,8 @@ from pytest_ftgate.gates.skills import skill_samples
 from pytest_ftgate.plugin.suites import with_suite
 from pytest_ftgate.reporting.tables import format_table
 from pytest_ftgate.requests.request_groups import base_variant
-from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.planner import full_look
+from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.gate_kinds import ForgettingGate

@@ -18,7 +18,7 @@ from pytest_ftgate.errors import ConfigurationError
 
 _REPLIES = ("auto", "fresh", "recorded")
 #: The options that are on or off, and have no key in the configuration.
-_FLAGS = ("enabled", "plan", "accept_anchor", "ladder")
+_FLAGS = ("enabled", "plan", "accept_anchor", "accept_failed", "ladder")
 _INCONCLUSIVE = ("fail", "warn")
 _ENGINES = ("local", "ray")
 _CACHE_FOLDER = ".ftgate"
@@ -111,6 +111,7 @@ class Settings:
         inconclusive: ``fail`` lets an inconclusive gate block the run, ``warn`` only shows it.
         accept: True to write accepted records from this run.
         accept_anchor: True to make this run the anchor of the accepted records.
+        accept_failed: True to write accepted records though a gate of the run failed.
         concurrency: requests in flight for each model, or None for the provider's default.
         cache: the file of the reply cache.
         batch: True to send requests in batches where the provider supports it.
@@ -148,6 +149,7 @@ class Settings:
     cases: tuple[str, ...] = ()
     report_only: bool = False
     accept_anchor: bool = False
+    accept_failed: bool = False
     batch: bool = False
     engine: str = "local"
     max_usd: float | None = None
@@ -340,7 +342,7 @@ def _github_settings(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
 
 
 def _need_enabled(config: PytestConfig) -> None:
-    evaluating = ("accept", "accept-anchor", "ladder", "plan", *REPORT_FORMATS)
+    evaluating = ("accept", "accept-anchor", "accept-failed", "ladder", "plan", *REPORT_FORMATS)
     given = [
         name
         for name in (*evaluating, "variant", "case")
@@ -348,6 +350,11 @@ def _need_enabled(config: PytestConfig) -> None:
     ]
     if given and not config.getoption("ftgate_enabled"):
         raise ConfigurationError(f"--ftgate-{given[0]} does nothing without --ftgate; add it")
+    if "accept-failed" in given and not {"accept", "accept-anchor"} & {*given}:
+        raise ConfigurationError(
+            "--ftgate-accept-failed does nothing by itself; add --ftgate-accept, or "
+            "--ftgate-accept-anchor"
+        )
     if "case" in given and given[0] in evaluating:
         raise ConfigurationError(
             f"--ftgate-{given[0]} does nothing with --ftgate-case, which evaluates no gate; leave "
@@ -411,6 +418,8 @@ _OPTIONS = (
             _FLAG),
     _Option("accept_anchor", "Accept this run, and make it the anchor: all later runs are compared "
             "with it as well, also after others are accepted.", _FLAG),
+    _Option("accept_failed", "With --ftgate-accept or --ftgate-accept-anchor: accept this run "
+            "though a gate failed, is invalid or was not evaluated.", _FLAG),
     _Option("cache", "The file that stores replies (default: cache.sqlite in the nearest folder "
             ".ftgate).", _PATH, ""),
     _Option("variant", "Evaluate the gates of this variant alone; may be given several times.",

@@ -22,8 +22,8 @@ from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.request_groups import base_variant
 from pytest_ftgate.runner.identity import drift_requests
 from pytest_ftgate.runner.plan import judge_requests
-from pytest_ftgate.runner.planner import gate_runs_of
-from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.planner import full_look, gate_runs_of
+from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.model import Suite

@@ -38,10 +38,10 @@ from pytest_ftgate.requests import request as requests
 from pytest_ftgate.requests.api_keys import is_loopback
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.runner.plan import lint_lines, power_estimates
-from pytest_ftgate.runner.planner import GateRun, gate_runs_of
+from pytest_ftgate.runner.planner import GateRun, full_look, gate_runs_of
 from pytest_ftgate.runner.preflight import blocked_gates, sending_error
 from pytest_ftgate.runner.provenance import require_untracked
-from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.prices import has_price
 from pytest_ftgate.suite.providers import ProviderSpec, provider_spec

@@ -54,7 +54,8 @@ from pytest_ftgate.reporting.notes import note_text, notes_text
 from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.text import line_width, one_line, shorten
 from pytest_ftgate.runner.file_suite import json_lines
-from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.planner import full_look
+from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.providers import FirstVariant, adapter_variant, first_variants

@@ -38,7 +38,7 @@ from pytest_ftgate.errors import (
 from pytest_ftgate.providers.base import Provider, ProviderFactory, import_providers, open_provider
 from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Request, weights_of
+from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.providers import provider_spec
 
 _PACKAGE = str(Path(__file__).parents[1])
@@ -263,17 +263,6 @@ class Engine:
         self._is_cancelled = True
         if self._ending.is_set() and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._cancel)
-
-    def withdraw(self, request: Request) -> None:
-        """Do not send what is left of the requests to the weights of *request*."""
-        self._loop.call_soon_threadsafe(self._withdraw, weights_of(request))
-
-    def _withdraw(self, weights: object) -> None:
-        error = ReplyError("not sent, since the variant is not what it claims to be")
-        for held in self._phases.drop_held(weights):
-            self._results.settle(held, error)
-        for scheduler in self._schedulers.values():
-            scheduler.withdraw(weights, error)
 
     async def _begin(self, requests: list[Request]) -> list[Request]:
         """Settle the requests that need no provider; return the others."""

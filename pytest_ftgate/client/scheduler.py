@@ -115,14 +115,13 @@ class Phases:
             return []
         return [*queue[0].requests.values()]
 
-    def drop_held(self, weights: object = None) -> list[Request]:
-        """Drop the requests that are held back, all or those of some weights; return them."""
+    def drop_held(self) -> list[Request]:
+        """Drop the requests that are held back, and return them."""
         dropped: list[Request] = []
         for queue in self._queues.values():
             for phase in [*queue][1:]:
-                if weights in (None, phase.weights):
-                    dropped += phase.requests.values()
-                    queue.remove(phase)
+                dropped += phase.requests.values()
+                queue.remove(phase)
         return dropped
 
 
@@ -493,17 +492,9 @@ class Scheduler:
 
     def give_up(self, error: FtgateError, model: _ModelState | None = None) -> None:
         """Settle the requests in the queue with *error*: all, or those of one model."""
-        self._drop(error, lambda request: model is None or self._model(request) is model)
-
-    def withdraw(self, weights: object, error: FtgateError) -> None:
-        """Settle the requests in the queue that *weights* would answer with *error*."""
-        self._drop(error, lambda request: weights_of(request) == weights)
-
-    def _drop(self, error: FtgateError, is_meant: Callable[[Request], bool]) -> None:
-        """Settle the waiting requests that are meant by *error*."""
         waiting, self._waiting = self._waiting, deque()
         for request in waiting:
-            if is_meant(request):
+            if model is None or self._model(request) is model:
                 self._callbacks.settle(request, error)
             else:
                 self._waiting.append(request)

@@ -89,12 +89,18 @@ class AcceptedGates:
         self._ended.add(node)
 
     def write(self, report: Report) -> list[str]:
-        """Write the records of the suites in *report*; return sentences about them."""
-        if not self._gates:
-            return []
-        from pytest_ftgate.reporting.headlines import acceptance_lines
-        from pytest_ftgate.results.accepted import accept_run  # imports SciPy
+        """Write the records of the suites in *report*; return sentences about them.
 
+        Nothing is written if a gate failed, unless the user asks for that as well.
+        """
+        if not self._settings.accept:
+            return []
+        from pytest_ftgate.reporting.headlines import acceptance_lines, refusal_lines
+        from pytest_ftgate.results.accepted import accept_run, failed_gates  # imports SciPy
+
+        failed = failed_gates(report)
+        if failed and not self._settings.accept_failed:
+            return [*refusal_lines(failed, report.facts["command"])]
         errors = {gate.node for gate in report.not_evaluated}
         serves = {gate.suite: gate.serves for gate in self._gates.values()}
         limits: dict[str, dict[str, float]] = defaultdict(dict)

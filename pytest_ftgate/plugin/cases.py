@@ -15,8 +15,8 @@ from pytest_ftgate.errors import EngineError, FtgateError, did_you_mean
 from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key, settings_key
 from pytest_ftgate.reporting.text import escape_controls, quoted_lines
-from pytest_ftgate.runner.planner import GateRun
-from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.planner import GateRun, full_look
+from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scorers import expected_text
 from pytest_ftgate.scoring.scores import CaseResult
 from pytest_ftgate.suite.model import Case

@@ -20,8 +20,8 @@ from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.requests.reply import Reply, read_reply
 from pytest_ftgate.runner.evaluate_gate import evaluate_gate
-from pytest_ftgate.runner.planner import GateRun
-from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.planner import GateRun, full_look
+from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.model import Case, Suite, Variant, digest
 
 if TYPE_CHECKING:

@@ -294,7 +294,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 
 def pytest_report_teststatus(report: Any, config: pytest.Config) -> Any:
-    """Return *inconclusive*, and *reported* for a failed gate that fails no test, as a status."""
+    """Return *inconclusive* and *invalid*, and *reported* for what fails no test, as a status."""
     if config.stash[settings_key].enabled and getattr(report, "when", "") == "call":
         from pytest_ftgate.plugin.reporter import gate_status
 
@@ -306,7 +306,7 @@ def pytest_report_teststatus(report: Any, config: pytest.Config) -> Any:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> Generator[None]:
-    """Complete pytest's short summary with inconclusive gates, and close with the verdict.
+    """Complete pytest's short summary with what it does not list, and close with the verdict.
 
     It names a forgotten --ftgate. After an error in the command line, pytest says it all. All
     sections, which quote replies, are printed while the build server obeys no commands.

@@ -16,7 +16,13 @@ from pytest_ftgate.plugin.accepted import store_accepted
 from pytest_ftgate.plugin.cases import CaseItem, case_command, case_items
 from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.progress import live_progress, run_log_key
-from pytest_ftgate.plugin.state import session_key, settings_key, shown_key, verbosity_of
+from pytest_ftgate.plugin.state import (
+    errors_key,
+    session_key,
+    settings_key,
+    shown_key,
+    verbosity_of,
+)
 from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
@@ -107,13 +113,14 @@ class GateItemState:
         is_same_test = own == self.gate_run.suite.only_for and bool(own or not any_stands)
         return is_same_test or not suite.calls_code
 
-    def set_up(self, evaluate: Callable[[], str]) -> None:
-        """Call *evaluate*; fail the item if it raises an error, or returns why it is invalid."""
+    def set_up(self, evaluate: Callable[[], None]) -> None:
+        """Call *evaluate*; fail the item if it raises an error."""
         if self.only_shows_setup:
             return
+        reason: object = None
         same_as = ""
         try:
-            reason: object = evaluate()
+            evaluate()
         except FtgateError as error:
             reason, same_as = error, self._first_with(error)
         except EngineError as error:
@@ -135,16 +142,14 @@ class GateItemState:
         self.error = NotEvaluated(node=node, reason=text, variant=variant, same_as=same_as)
         return error_text(self.error, once=True)
 
-    def store(self, verdict: Verdict) -> str:
-        """Store *verdict* for the reports; return why setup fails if the variant is invalid.
+    def store(self, verdict: Verdict) -> None:
+        """Store *verdict* for the reports.
 
         It is stored in setup: an exception here is an error of the item, and no failed gate.
         """
         from pytest_ftgate.results.run import to_json
 
         set_property(self.item, "ftgate", to_json(verdict))
-        is_invalid = verdict.outcome is Outcome.INVALID
-        return f"not what it claims: {headline(verdict)}" if is_invalid else ""
 
     def _first_with(self, error: FtgateError) -> str:
         """Return the other item that has shown *error*, or "": one error may hit all gates."""
@@ -164,7 +169,9 @@ class GateItemState:
         store_accepted(self.item, self.gate_run, exam, cases, name, serves)
 
     def blocks(self, verdict: Verdict) -> bool:
-        """Return True if *verdict* fails the build."""
+        """Return True if *verdict* fails the build; no option lets an invalid variant pass."""
+        if verdict.outcome is Outcome.INVALID:
+            return True
         lenient = self.settings.inconclusive == "warn" and not verdict.always_blocks
         is_inconclusive = verdict.outcome is Outcome.INCONCLUSIVE
         passes = self.settings.report_only or not verdict.gated or (is_inconclusive and lenient)
@@ -264,6 +271,8 @@ class SuiteFile(pytest.File):
                 suite = load_suite_once(self.session, self.path)
                 check_feasibility(suite)
         except (SuiteError, EngineError) as error:
+            if isinstance(error, SuiteError):
+                self.stash[errors_key] = [*error.errors]
             raise self.CollectError(str(error)) from error
         gate_runs = gate_runs_of(suite)
         if self.config.stash[settings_key].cases:
@@ -307,7 +316,7 @@ class GateItem(pytest.Item):
         """Send the gate's requests, check the variant's identity, and store the verdict."""
         self.state.set_up(self._evaluate)
 
-    def _evaluate(self) -> str:
+    def _evaluate(self) -> None:
         session, gates = self.state.session, self.state.gates_to_submit()
         with session.internal_errors():
             with live_progress(self.config) as on_progress:
@@ -318,7 +327,7 @@ class GateItem(pytest.Item):
             is_valid = verdict.outcome is not Outcome.INVALID
             if is_valid and self.state.settings.accept:
                 self._store_accepted(self.result)
-            return self.state.store(verdict)
+            self.state.store(verdict)
 
     def _store_accepted(self, result: GateResult) -> None:
         suite, gate, look = self.gate_run.suite, self.gate_run.gate, result.look

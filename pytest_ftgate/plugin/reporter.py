@@ -266,7 +266,9 @@ class Reporter:
             terminalreporter.section("ftgate")
             write(summary_lines(report, verbosity))
             failed = self.misses_gates or terminalreporter.stats.get("error")
-            if not self._verdicts.has_gated and (failed or not self._fixture_used):
+            if any(gate.errors for gate in report.not_evaluated):
+                pass  # The block of its file says so.
+            elif not self._verdicts.has_gated and (failed or not self._fixture_used):
                 self._write_reason(terminalreporter, has_failed=bool(failed))
             # Notes on plugins that received the report come too late to be in it.
             late = [one for one in dict.fromkeys(self._notes) if one not in report.notes]
@@ -331,24 +333,24 @@ class Reporter:
         )
 
     def complete_short_summary(self, reporter: pytest.TerminalReporter) -> None:
-        """Add inconclusive gates to pytest's short summary."""
+        """Add invalid and inconclusive gates to pytest's short summary."""
         if self._report is None:
             return
-        from pytest_ftgate.reporting.summary import inconclusive_lines
+        from pytest_ftgate.reporting.summary import unlisted_lines
         from pytest_ftgate.reporting.text import encodable
 
         on_build_server = any(map(os.environ.get, ("CI", "BUILD_NUMBER")))
         full = on_build_server or self._config.get_verbosity() > 1
         width = None if full else self._config.get_terminal_writer().fullwidth
         report = self._as_typed(self._report)
-        lines = list(inconclusive_lines(report, width)) if "f" in reporter.reportchars else []
+        lines = list(unlisted_lines(report, width)) if "f" in reporter.reportchars else []
         listed = (_LISTED[letter] for letter in reporter.reportchars if letter in _LISTED)
         if lines and not any(reporter.stats.get(status) for status in listed):
             reporter.write_sep("=", "short test summary info", cyan=True, bold=True)
         for line in lines:
-            reporter.write_line(
-                encodable(line, writer_encoding(self._config.get_terminal_writer())), yellow=True
-            )
+            colour = "red" if line.startswith("INVALID") else "yellow"
+            text = encodable(line, writer_encoding(self._config.get_terminal_writer()))
+            reporter.write_line(text, **{colour: True})
 
     @contextmanager
     def commands_stopped(self, reporter: pytest.TerminalReporter) -> Iterator[None]:
@@ -388,7 +390,7 @@ class Reporter:
                 self._store_verdicts()
         self._report = report = self._run_record()
         with noted(self._config):
-            notes = (*report.notes, *self._accepted.write(report))
+            notes = (*self._accepted.write(report), *report.notes)
             self._report = replace(report, notes=notes)
         self._write_reports(self._report)
         self.add_internal_error()
@@ -437,6 +439,8 @@ def gate_status(
     outcome = json.loads(str(verdict))["outcome"]
     if outcome == "inconclusive":
         return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
+    if outcome == "invalid":
+        return "invalid", "!", ("INVALID", {"red": True})
     if outcome == "failed" and report.passed:
         return "reported", "r", ("REPORTED", {"yellow": True})
     return None

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from pytest_ftgate.errors import Diagnostic
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.progress import writer_encoding
 from pytest_ftgate.readers.source import display_path
@@ -48,6 +49,8 @@ class GateVerdicts:
         #: The gates that were skipped, by a mark or a fixture.
         self.skipped: list[str] = []
         self._uncollected: dict[str, str] = {}
+        #: The errors in files whose gates cannot be read, by node id.
+        self._unread: dict[str, list[Diagnostic]] = {}
         self._errors: dict[str, NotEvaluated] = {}
         #: The gates that passed, and whose tests failed, each with the reason.
         self._failed_tests: dict[str, str] = {}
@@ -72,7 +75,9 @@ class GateVerdicts:
     def add_collect_report(self, report: pytest.CollectReport) -> None:
         """Add the report of a file or class: one that failed may have held any number of gates."""
         if report.failed:
-            self._uncollected[report.nodeid or _RUN] = _error_text(report, self._root)
+            node = report.nodeid or _RUN
+            self._uncollected[node] = _error_text(report, self._root)
+            self._unread[node] = [*_suite_errors(report)]
 
     def add_report(self, report: pytest.TestReport) -> Verdict | None:
         """Add the report of one phase of a test; return the verdict of a gate if it brings one."""
@@ -147,7 +152,10 @@ class GateVerdicts:
     @property
     def not_evaluated(self) -> tuple[NotEvaluated, ...]:
         """The gates without a verdict, and what was not collected, each with the reason."""
-        found = (NotEvaluated(node=node, reason=why) for node, why in self._uncollected.items())
+        found = (
+            NotEvaluated(node=node, reason=why, errors=tuple(self._unread.get(node, ())))
+            for node, why in self._uncollected.items()
+        )
         return (*{row.node: row for row in (*found, *self._missing())}.values(),)
 
     @property
@@ -204,6 +212,12 @@ def _is_blocking(verdict: Verdict | None) -> bool:
     An item may fail though its verdict passed: for example, a warning became an error.
     """
     return verdict is not None and verdict.outcome is not Outcome.PASSED
+
+
+def _suite_errors(report: pytest.CollectReport) -> Iterator[Diagnostic]:
+    """Yield the errors in a file whose gates cannot be read."""
+    for path, line, *texts in getattr(report, "ftgate_errors", ()):
+        yield Diagnostic(path, line, *map(replace_lone_surrogates, texts))
 
 
 def _error_text(report: pytest.CollectReport | pytest.TestReport, root: Path) -> str:

@@ -49,7 +49,9 @@ def _rule_sentences(verdict: Verdict) -> Iterator[str]:
             "run is accepted. What is left:"
         )
     if check is None and verdict.statement.kind is not StatementKind.NOTHING_TO_COMPARE:
-        yield f"No limit was checked: {headline(verdict)}."
+        # Every report has the headline above this.
+        why = "" if verdict.outcome is Outcome.INVALID else f": {headline(verdict)}"
+        yield f"No limit was checked{why}."
     elif check is None:
         yield from _first_run_sentences(verdict)
     elif check.kind is CheckKind.MUST_PASS:

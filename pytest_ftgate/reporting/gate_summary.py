@@ -11,9 +11,14 @@ from dataclasses import dataclass
 from pytest_ftgate.gates.statements import NextStep, StatementKind, StepRole
 from pytest_ftgate.gates.verdict import CheckKind, Outcome, Severity, Verdict
 from pytest_ftgate.reporting.flips import example_texts
-from pytest_ftgate.reporting.headlines import VerdictWords, shown_change_text, verdict_words
+from pytest_ftgate.reporting.headlines import (
+    NOT_WHAT_IT_CLAIMS,
+    VerdictWords,
+    shown_change_text,
+    verdict_words,
+)
 from pytest_ftgate.reporting.next_steps import gate_command, step_words
-from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.reporting.notes import named_note_text, note_text
 from pytest_ftgate.reporting.phrases import other_check
 from pytest_ftgate.reporting.text import (
     cell_count,
@@ -106,7 +111,7 @@ def head_parts(verdict: Verdict, name: str) -> list[str]:
     """Return the parts of the first line: the gate, the size, the interval and the limit."""
     head, words = f"{MARKS[verdict.outcome]} {escape_controls(name)}", verdict_words(verdict)
     if verdict.outcome is Outcome.INVALID:
-        return [head, "INVALID: not what it claims to be"]
+        return [head, f"INVALID: {NOT_WHAT_IT_CLAIMS}"]
     if not words.size:
         return [head, *escape_controls(words.headline).replace("\n", " ").split("; ")]
     bounds = f"({words.interval})" if words.interval else ""
@@ -130,7 +135,8 @@ def _rate_lines(words: VerdictWords) -> list[str]:
 def _sentences(verdict: Verdict, words: VerdictWords) -> Iterator[str]:
     """Yield how surely the verdict holds, and what else decides."""
     if verdict.outcome is Outcome.INVALID:
-        yield escape_controls(words.headline).replace("\n", " ")
+        reason = named_note_text("reason", verdict.statement.values)
+        yield escape_controls(reason).replace("\n", " ")
     if verdict.statement.kind is StatementKind.TRAINING_DATA:
         yield from _finding_sentences(verdict)
     if words.doubt:
@@ -171,7 +177,7 @@ def _part_lines(words: VerdictWords) -> list[str]:
         return []
     more = [f"({len(words.worst) - _MAX_PARTS} more)"] * (len(words.worst) > _MAX_PARTS)
     texts = [*map(escape_controls, words.worst[:_MAX_PARTS]), *more]
-    lines = fit_parts([_label(words.worst_label) + texts[0], *texts[1:]], _LABEL)
+    lines = fit_parts([step_head(words.worst_label) + texts[0], *texts[1:]], _LABEL)
     return [lines[0].rstrip()]
 
 
@@ -183,21 +189,22 @@ def _example_lines(verdict: Verdict) -> list[str]:
 
     check = verdict.check
     before = check.against if check and check.kind in (CheckKind.BASELINE, CheckKind.BASE) else ""
-    shown = f"{_label('e.g.')}{escape_controls(flip.case)}  {one_line(flip.shown)}"
+    shown = f"{step_head('e.g.')}{escape_controls(flip.case)}  {one_line(flip.shown)}"
     lines = [shorten(shown, line_width()).rstrip()]
     for label, text in example_texts(flip, before or "before", line_width() - _LABEL - 12):
         head = ljust(shorten(escape_controls(label), 9), 10)
-        line = f"{_label('')}  {head}{text}"
+        line = f"{step_head('')}  {head}{text}"
         lines.append(shorten(line, line_width()).rstrip())
     return lines
 
 
-def _label(label: str) -> str:
+def step_head(label: str) -> str:
+    """Return the columns before a step, or another part of a block, with its *label*."""
     return f"{' ' * _INDENT}{label:<{_LABEL - _INDENT}}"
 
 
 def _labelled(label: str, text: str) -> list[str]:
-    return wrap_after(_label(label), text)
+    return wrap_after(step_head(label), text)
 
 
 # What to do -------------------------------------------------------------------------------------
@@ -214,7 +221,7 @@ def _step_lines(steps: Sequence[NextStep], most: int, *, remarks: bool = True) -
 
 def action_lines(step: NextStep, label: str, *, remarks: bool = True) -> list[str]:
     """Return the lines of one step: the edit with its place, and the command in one piece."""
-    words, head = step_words(step), _label(label)
+    words, head = step_words(step), step_head(label)
     text, remark, where, command = map(escape_controls, words[:4])
     remark = f"({remark})" if remark and remarks else ""
     inset = " " * (_LABEL + 2)
@@ -232,4 +239,4 @@ def action_lines(step: NextStep, label: str, *, remarks: bool = True) -> list[st
 
 def rerun_line(suite: str, *options: str) -> str:
     """Return the command that goes on where a run stopped."""
-    return _label("then") + (gate_command(suite, *options) if suite else "pytest --ftgate")
+    return step_head("then") + (gate_command(suite, *options) if suite else "pytest --ftgate")

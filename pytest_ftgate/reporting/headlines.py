@@ -29,6 +29,7 @@ from pytest_ftgate.reporting.phrases import (
     cause,
     doubt,
     figure_name,
+    first_names,
     interval,
     levels,
     limit,
@@ -99,8 +100,9 @@ def _value(value: float | str) -> str:
 
 def acceptance_lines(acceptance: Acceptance) -> Iterator[str]:
     """Yield what a run has accepted, and what left, changed and came with it."""
-    failed = acceptance.failed
-    warning = f" ({failed} of its gates did not pass)" if failed else ""
+    counts = acceptance.not_passed.items()
+    states = [f"{quantity(count, 'gate')} {state}" for state, count in counts]
+    warning = f" ({', '.join(states)})" if states else ""
     names = ", ".join(acceptance.names)
     yield f"accepted {names} in {acceptance.file}; commit it with the change{warning}"
     yield from _changes(acceptance.changes)
@@ -109,6 +111,16 @@ def acceptance_lines(acceptance: Acceptance) -> Iterator[str]:
             f"no gate compares with the results in {acceptance.file}: max_drop: none, evidence: "
             "point, or another kind of gate"
         )
+
+
+def refusal_lines(failed: Mapping[str, tuple[str, ...]], command: str) -> Iterator[str]:
+    """Yield that a run with *failed* gates is not accepted, and the command that accepts it.
+
+    *failed* has the names of gates by what became of them, and *command* is that of this run.
+    """
+    gates = "; ".join(f"{first_names(names)} {state}" for state, names in failed.items())
+    yield f"NOT ACCEPTED: {gates}. No record was written; to accept this run all the same:"
+    yield command.replace("pytest", "pytest --ftgate-accept-failed", 1)
 
 
 def _changes(changes: Mapping[str, ExamChange]) -> Iterator[str]:
@@ -221,6 +233,10 @@ def _not_measured_text(values: Mapping[str, Any]) -> str:
     )
 
 
+#: What is wrong with the variant of an invalid gate.
+NOT_WHAT_IT_CLAIMS = "not what it claims to be"
+
+
 def _training_data_headline(verdict: Verdict) -> str:
     values = _values(verdict)
     counts, rows = severity_counts(verdict.findings), quantity(values["rows"], "row")
@@ -317,7 +333,9 @@ _HEADLINES: Mapping[StatementKind, Callable[[Verdict], str]] = {
     StatementKind.NO_REPLIES: lambda verdict: _no_replies_text(_values(verdict)),
     StatementKind.NO_GRADES: lambda _: "nothing to evaluate: no grade came",
     StatementKind.UNQUALIFIED_JUDGE: _unqualified_judge_headline,
-    StatementKind.INVALID: lambda verdict: named_note_text("reason", _values(verdict)),
+    StatementKind.INVALID: lambda verdict: (
+        f"{NOT_WHAT_IT_CLAIMS}: {named_note_text('reason', _values(verdict))}"
+    ),
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from posixpath import join, normpath
 from typing import Any
 
-from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.errors import ConfigurationError, Diagnostic, did_you_mean
 from pytest_ftgate.gates.statements import NextStep
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline, verdict_words
@@ -24,6 +24,7 @@ from pytest_ftgate.reporting.next_steps import step_command, step_line, step_tex
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import percent, quantity
 from pytest_ftgate.reporting.phrases import half_gone_parts
+from pytest_ftgate.reporting.suite_errors import error_count, unread_files
 from pytest_ftgate.reporting.summary import (
     passed_parts,
     shown_advice,
@@ -111,7 +112,10 @@ def _table_section(report: Report) -> Iterator[str]:
     if report.verdict == "passed" and len(report.gated_verdicts) == report.count(Outcome.PASSED):
         return
     for suite in dict.fromkeys(verdict.suite for verdict in report.gated_verdicts):
-        table = verdict_table(v for v in report.gated_verdicts if v.suite == suite)
+        verdicts = [v for v in report.gated_verdicts if v.suite == suite]
+        if all(v.outcome is Outcome.INVALID for v in verdicts):
+            continue  # Nothing is measured of them.
+        table = verdict_table(verdicts)
         headers = [f"<code>{escape_markdown(suite)}</code>", *table.headers[1:]]
         yield markdown_table(table._replace(headers=headers, rows=table.rows[:_MAX_ROWS]))
         if len(table.rows) > _MAX_ROWS:
@@ -154,6 +158,8 @@ def _blocking(report: Report) -> Iterator[Verdict]:
 def _detail_section(report: Report) -> Iterator[str]:
     """Yield all steps and numbers of the gates that did not pass, folded."""
     for verdict in _blocking(report):
+        if verdict.outcome is Outcome.INVALID:
+            continue  # Its headline says all of it.
         cases = f"{quantity(verdict.regressed, 'regressed case')} and why"
         title = f"{escape_markdown(node_id(verdict))}: {cases if verdict.regressed else 'why'}"
         steps = "".join(f"- {_step_text(step)}\n" for step in verdict.next)
@@ -177,12 +183,28 @@ def code_block(text: str) -> str:
     return f"{fence}text\n{text}\n{fence}"
 
 
+#: The most errors of a file that a comment lists.
+_MAX_ERRORS = 10
+
+
 def _error_section(report: Report) -> Iterator[str]:
+    for file in unread_files(report):
+        errors = [f"\n  - {_error_text(error)}" for error in file.errors[:_MAX_ERRORS]]
+        more = len(file.errors) - len(errors)
+        errors += [f"\n  - … and {more} more"] if more else []
+        yield f"- **{escape_markdown(file.node)}** {error_count(file)}:{''.join(errors)}"
     for names, what, reason in error_groups(report):
         text = escape_controls(reason)
         first, _, rest = text.strip().partition("\n")
         head = f"- **{escape_markdown(names)}** {what}: {escape_markdown(first)}"
         yield f"{head}\n\n{_folded('the whole message', text)}" if rest else head
+
+
+def _error_text(error: Diagnostic) -> str:
+    """Return an error of a suite with a link to the page that explains its key."""
+    is_ours = re.fullmatch(re.escape(DOCS_URL) + r"[\w/#-]*", error.address)
+    link = f" ([reference]({error.address}))" if is_ours else ""
+    return f"{escape_markdown(str(error))}{link}"
 
 
 def _ungated_section(report: Report) -> Iterator[str]:
@@ -252,9 +274,11 @@ def workflow_commands(report: Report, prefix: str = "") -> Iterator[str]:
     ranked = rank_verdicts(report.gated_verdicts)
     blocking = [verdict for verdict in ranked if verdict.outcome is not Outcome.PASSED]
     shown = [v for v in blocking if v.outcome is not Outcome.INCONCLUSIVE]
+    missing = [one for one in report.not_evaluated if not one.errors]
     commands = [
         *(_verdict_command(report, verdict, prefix) for verdict in shown),
-        *(_error_command(gate, "not evaluated", prefix) for gate in report.not_evaluated),
+        *(_suite_command(error, prefix) for file in unread_files(report) for error in file.errors),
+        *(_error_command(one, "not evaluated", prefix) for one in missing),
         *(_error_command(test, "failed test", prefix) for test in report.failed_tests),
         *(_verdict_command(report, verdict, prefix) for verdict in blocking[len(shown) :]),
     ]
@@ -277,6 +301,11 @@ def _error_command(gate: NotEvaluated | FailedTest, what: str, prefix: str) -> s
     title = f"{name or suite} {what}"
     text = error_text(gate, once=True)
     return _command("error", normpath(join(prefix, suite)), 1, title, text)
+
+
+def _suite_command(error: Diagnostic, prefix: str) -> str:
+    file, address = normpath(join(prefix, error.path)), f"\n{error.address}" * bool(error.address)
+    return _command("error", file, error.line or 1, "error in a suite", error.message + address)
 
 
 def _command(level: str, file: str, line: int, title: str, message: str) -> str:

@@ -57,9 +57,7 @@ REASONS: Mapping[str, Words] = {
         _GAP + "; a gain of {required:size} points or more is worth it alone"
     ),
     ReasonKind.AS_GOOD_AND_CHEAPER: _with_gain(_GAP + ": as good, and cheaper"),
-    ReasonKind.GAIN_TOO_SMALL: _with_gain(
-        _GAP + ", worth it from {required:size} points"
-    ),
+    ReasonKind.GAIN_TOO_SMALL: _with_gain(_GAP + ", worth it from {required:size} points"),
     ReasonKind.NOT_SHOWN_AS_GOOD: _with_gain(_GAP + ", cheaper, but not shown to be as good"),
     ReasonKind.MAY_BE_CHANCE: _with_gain(_GAP + ", which may be chance"),
     ReasonKind.NO_GAIN: _with_gain(_GAP + ", no gain"),

@@ -18,6 +18,11 @@ from pytest_ftgate.reporting.next_steps import step_command, step_line
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import amount, percent, points, quantity
 from pytest_ftgate.reporting.phrases import half_gone_parts, levels, limit
+from pytest_ftgate.reporting.suite_errors import (
+    unread_files,
+    unread_line,
+    unread_lines,
+)
 from pytest_ftgate.reporting.tables import (
     changes_line,
     comparison_line,
@@ -255,6 +260,10 @@ def _short_lines(report: Report) -> Iterator[str]:
             yield from fit_parts(head_parts(verdict, gate_name(report, verdict)))
             for step in verdict.next[:1]:
                 yield from action_lines(step, step.role, remarks=False)
+        if verdict.outcome is Outcome.INVALID:
+            yield from wrap_lines(escape_controls(headline(verdict)), 4)
+    for file in unread_files(report):
+        yield from wrap_lines(escape_controls(unread_line(file)), 0, keep_long_words=True)
     for names, what, reason in error_groups(report):
         first = escape_controls(reason.strip()).partition("\n")[0]
         yield from wrap_lines(f"✗ {what}: {escape_controls(names)}: {first}", 0)
@@ -262,7 +271,8 @@ def _short_lines(report: Report) -> Iterator[str]:
 
 def _block_lines(report: Report, room: int) -> list[str]:
     """Return the blocks of the gates that did not pass, the worst first, in *room* lines."""
-    groups = [_error_lines(report, *group) for group in error_groups(report)]
+    groups = [[*unread_lines(file)] for file in unread_files(report)]
+    groups += [_error_lines(report, *group) for group in error_groups(report)]
     blocking = [v for v in rank_verdicts(report.gated_verdicts) if v.outcome is not Outcome.PASSED]
     lines: list[str] = []
     # An error that kept gates from being evaluated is mostly the cause of the rest.
@@ -386,19 +396,22 @@ def _note_room(report: Report, used: int = 8) -> int:
 
 
 def message_lines(messages: Iterable[str]) -> Iterator[str]:
-    """Yield *messages* in lines of the closing section; paths in them stay whole."""
+    """Yield *messages* in lines of the closing section; paths and commands stay whole."""
     for message in messages:
-        yield from wrap_lines(escape_controls(message), 0, keep_long_words=True)
+        if message.startswith("pytest --ftgate"):
+            yield f"    {escape_controls(message)}"
+        else:
+            yield from wrap_lines(escape_controls(message), 0, keep_long_words=True)
 
 
-def inconclusive_lines(report: Report, width: int | None = None) -> Iterator[str]:
-    """Yield a line for each inconclusive gate, which pytest's short summary leaves out.
+def unlisted_lines(report: Report, width: int | None = None) -> Iterator[str]:
+    """Yield a line for each invalid variant and inconclusive gate, which pytest does not list.
 
     A headline is cut to fit *width* columns, as pytest does; None for no limit.
     """
-    for verdict in report.gated_verdicts:
-        if verdict.outcome is Outcome.INCONCLUSIVE:
-            head = f"INCONCLUSIVE {node_id(verdict)}"
+    for verdict in rank_verdicts(report.gated_verdicts):
+        if verdict.outcome in (Outcome.INVALID, Outcome.INCONCLUSIVE):
+            head = f"{verdict.outcome.upper()} {node_id(verdict)}"
             line = f"{head} - {escape_controls(headline(verdict))}"
             if width is not None and cell_count(line) > width:
                 line = shorten(line, width) if cell_count(head) + 6 < width else head

@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Gain
+from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.number_text import (
     amount,
     change_size,
@@ -34,6 +36,7 @@ from pytest_ftgate.reporting.number_text import (
     usd,
 )
 from pytest_ftgate.reporting.phrases import change_span, decimals, has_no_limit, limit, size
+from pytest_ftgate.reporting.suite_errors import unread_files
 from pytest_ftgate.reporting.text import (
     cell_count,
     escape_controls,
@@ -42,7 +45,15 @@ from pytest_ftgate.reporting.text import (
     shorten,
 )
 from pytest_ftgate.results.builder import duration
-from pytest_ftgate.results.run import FailedTest, FileChange, FileChanges, NotEvaluated, Report
+from pytest_ftgate.results.run import (
+    FailedTest,
+    FileChange,
+    FileChanges,
+    NotEvaluated,
+    Report,
+    node_id,
+    node_name,
+)
 from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.suite.prices import INSTALL_PRICES
 
@@ -199,15 +210,31 @@ def published_facts(report: Report) -> dict[str, str]:
 def rank_verdicts(verdicts: Iterable[Verdict]) -> list[Verdict]:
     """Return *verdicts*, the worst first, and those of ungated variants last.
 
-    Every report names the same gate first: by outcome, then by how far it is beyond its limit.
+    Every report names the same gate first: by outcome, then by how far it is beyond its limit. The
+    gates of a variant that is not what it claims to be are one, since they have one reason.
     """
     return sorted(
-        verdicts,
+        _without_repeated_reasons(verdicts),
         key=lambda v: (
             *(not v.gated, _OUTCOME_ORDER.index(v.outcome), -_shortfall(v)),
             *(v.suite, v.variant, v.line, v.gate),
         ),
     )
+
+
+def _without_repeated_reasons(verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+    """Yield *verdicts*, with the gates of each invalid variant as one that has all their names."""
+    invalid: dict[tuple[str, str, str], list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        if verdict.outcome is Outcome.INVALID and verdict.gated:
+            file = node_id(verdict).partition("::")[0]
+            invalid[file, verdict.variant, headline(verdict)].append(verdict)
+        else:
+            yield verdict
+    for first, *others in invalid.values():
+        gates = ", ".join(verdict.gate for verdict in (first, *others))
+        node = ", ".join([node_id(first), *map(node_name, others)])
+        yield replace(first, gate=gates, node=node)
 
 
 def _shortfall(verdict: Verdict) -> float:
@@ -427,35 +454,44 @@ def _unpriced_list(unknown: Mapping[str, str]) -> str:
 
 def gates_line(report: Report) -> str:
     """Return ``1 of 6 gates failed``, or ``6 gates`` if all passed."""
-    if not report.gated_verdicts and not report.not_evaluated:
-        return "no gate was evaluated"
+    unread = [gate.node for gate in unread_files(report)]
+    not_read = f"no gate of {_first_names(unread)} could be read" if unread else ""
+    missing = len(report.not_evaluated) - len(unread)
+    total = len(report.gated_verdicts) + missing
+    if not total:
+        return not_read or "no gate was evaluated"
     counts = [
         f"{count} {label}"
         for count, label in (
             (report.count(Outcome.FAILED), "failed"),
             (report.count(Outcome.INVALID), "invalid"),
-            (len(report.not_evaluated), "not evaluated"),
+            (missing, "not evaluated"),
             (len(report.failed_tests), "failed as a test"),
             (report.count(Outcome.INCONCLUSIVE), "inconclusive"),
         )
         if count
     ]
-    gates = quantity(len(report.gated_verdicts) + len(report.not_evaluated), "gate")
+    gates = quantity(total, "gate")
+    text = f"{', '.join(counts)} of {gates}" if counts else f"{gates}{' passed' * bool(unread)}"
     if len(counts) == 1:
         count, _, label = counts[0].partition(" ")
-        return f"{count} of {gates} {label}"
-    return f"{', '.join(counts)} of {gates}" if counts else gates
+        text = f"{count} of {gates} {label}"
+    return f"{text}; {not_read}" if unread else text
 
 
 def error_groups(report: Report) -> list[tuple[str, str, str]]:
     """Return the gates that were not evaluated, and those whose tests failed though they passed.
 
+    Files that could not be read are left out: see `unread_files`.
+
     Each group has the names of the gates with one reason, what became of them, and the reason.
     """
     groups: dict[tuple[str, str], list[NotEvaluated | FailedTest]] = defaultdict(list)
+    unread = unread_files(report)
     for error in report.errors:
         what = "not evaluated" if isinstance(error, NotEvaluated) else "failed test"
-        groups[what, error.reason].append(error)
+        if error not in unread:
+            groups[what, error.reason].append(error)
     return [
         (_first_names([error.node for error in errors]), what, error_text(errors[0]))
         for (what, _), errors in groups.items()

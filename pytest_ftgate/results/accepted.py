@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.gates.identity import LEVEL_FACT, ROOM_FACT
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.statements import ExamChange
-from pytest_ftgate.gates.verdict import Verdict
+from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.results.exam import Exam, case_digest, compare_exams, merge_exams
 from pytest_ftgate.results.history import RECORD_FORMAT, check_format
 from pytest_ftgate.results.run import Report, from_json, json_adapter, node_id, node_name
@@ -241,16 +242,32 @@ class Acceptance:
     Attributes:
         names: the variants, or the gates of marked functions.
         file: the record, relative to the root directory.
-        failed: how many of its gates did not pass.
+        not_passed: how many of its gates did not pass, by their outcome.
         changes: by gate and variant, how what decides differs from what was accepted before.
         is_read: False if no gate compares with the record.
     """
 
     names: tuple[str, ...]
     file: str
-    failed: int
+    not_passed: Mapping[str, int]
     changes: Mapping[str, ExamChange]
     is_read: bool
+
+
+def failed_gates(report: Report) -> dict[str, tuple[str, ...]]:
+    """Return what keeps *report* from being accepted: the names of gates by what became of them.
+
+    An inconclusive gate is no reason: the first run of a suite is, and one with a smaller exam.
+    """
+    found: dict[str, list[str]] = {}
+    for verdict in report.gated_verdicts:
+        if verdict.outcome in (Outcome.FAILED, Outcome.INVALID):
+            found.setdefault(str(verdict.outcome), []).append(node_name(verdict))
+    for missing in report.not_evaluated:
+        found.setdefault("not evaluated", []).append(missing.node.rpartition("::")[2])
+    for test in report.failed_tests:
+        found.setdefault("passed in a failed test", []).append(test.node.rpartition("::")[2])
+    return {kind: tuple(names) for kind, names in found.items()}
 
 
 def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
@@ -300,7 +317,7 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
     return Acceptance(
         names=tuple(cases),
         file=path.relative_to(root).as_posix(),
-        failed=sum(verdict.gated and verdict.outcome != "passed" for verdict in verdicts),
+        not_passed=Counter(str(v.outcome) for v in verdicts if v.gated and v.outcome != "passed"),
         changes=changes,
         is_read=any(gate.reads_record for gate in exam.gates.values()),
     )

@@ -14,7 +14,7 @@ import pydantic_core
 from pydantic import TypeAdapter, ValidationError
 
 from pytest_ftgate.client.budget import CostReport
-from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.errors import ConfigurationError, Diagnostic
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.notes import Note, NoteKind, text_note
 from pytest_ftgate.gates.statements import StatementKind, Value
@@ -257,12 +257,14 @@ class NotEvaluated:
         reason: why there is no verdict.
         variant: its variant, if the error is one of that; else "".
         same_as: the node id of the gate that has shown the same error before; else "".
+        errors: the errors in a file whose gates cannot be read; empty for any other reason.
     """
 
     node: str
     reason: str
     variant: str = ""
     same_as: str = ""
+    errors: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

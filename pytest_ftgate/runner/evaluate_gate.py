@@ -19,10 +19,10 @@ from pytest_ftgate.requests.builder import reading_requests
 from pytest_ftgate.requests.logprobs import Divergence
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.planner import GateRun, full_look
 from pytest_ftgate.runner.progress_log import OnProgress
 from pytest_ftgate.runner.scores import human_scores
-from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.suite import with_exam
 from pytest_ftgate.scoring.logprobs import token_divergence
 from pytest_ftgate.scoring.scores import VariantScores, validate_rules
@@ -153,27 +153,42 @@ def _check_identity(
     session: Session, gate_run: GateRun, on_progress: OnProgress | None
 ) -> IdentityReport:
     """Wait for the identity probes, then for the other requests of the first look."""
+    report = _prove(session, gate_run, on_progress)
+    if report is not None and report.invalid_reason:
+        return report
     requests, suite = session.workloads.gate_requests(gate_run), gate_run.suite.name
-    probes = session.workloads.identity_probes(gate_run)
-    if probes:
-        session.checked_results([probes], on_progress, suite)
-        # Imports SciPy, which another thread has imported while this one waited for replies.
-        from pytest_ftgate.runner.identity import check_tuned_identity
-
-        report = check_tuned_identity(session, gate_run, on_progress)
-        if report.invalid_reason:
-            session.withdraw(gate_run)
-            return report
     results = session.checked_results(requests, on_progress, suite)
     from pytest_ftgate.runner.identity import check_identity  # likewise
 
     return check_identity(session, gate_run, results, on_progress=on_progress)
 
 
+def _prove(
+    session: Session, gate_run: GateRun, on_progress: OnProgress | None
+) -> IdentityReport | None:
+    """Return whether a tuned variant differs from its base; None if no request shows it.
+
+    Only then are its other requests sent.
+    """
+    probes = session.workloads.identity_probes(gate_run)
+    if not probes:
+        return None
+    session.checked_results([probes], on_progress, gate_run.suite.name)
+    # Imports SciPy, which another thread has imported while this one waited for replies.
+    from pytest_ftgate.runner.identity import check_tuned_identity
+
+    report = check_tuned_identity(session, gate_run, on_progress)
+    session.submit_proven(gate_run, is_valid=not report.invalid_reason)
+    return report
+
+
 def request_all(session: Session, gates: Iterable[GateRun]) -> None:
     """Wait for the first looks of *gates*; each gate reports by itself what has failed."""
     for gate_run in gates:
         with suppress(FtgateError):
+            report = _prove(session, gate_run, None)
+            if report is not None and report.invalid_reason:
+                continue
             for requests in session.workloads.gate_requests(gate_run):
                 session.results(requests)
 

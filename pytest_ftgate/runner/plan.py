@@ -47,10 +47,10 @@ from pytest_ftgate.requests.request_groups import (
     replies_vary,
     side_repeats,
 )
-from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.planner import GateRun, full_look
 from pytest_ftgate.runner.recommend import coverage_gaps
 from pytest_ftgate.runner.scores import label_input
-from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.score import ContentScore
 from pytest_ftgate.scoring.scorers import is_refused_or_truncated
 from pytest_ftgate.scoring.scores import VariantScores, score_replies

@@ -84,6 +84,11 @@ def needs_baseline(gate_run: GateRun) -> bool:
     return gate_run.gate.compares(gate_run.variant) or any(judge.is_pairwise for judge in judges)
 
 
+def full_look(suite: Suite) -> Look:
+    """Return the look that takes in the regular requests of every case."""
+    return Look(repeats=suite.repeats or 1)
+
+
 class Workloads:
     """Builds the requests of gates and caches them: gates of a suite share most of them.
 

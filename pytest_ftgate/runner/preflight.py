@@ -17,8 +17,8 @@ from pytest_ftgate.requests.api_keys import key_use
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, distinct_requests
 from pytest_ftgate.runner.plan import judge_requests
-from pytest_ftgate.runner.planner import GateRun
-from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.planner import GateRun, full_look
+from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.providers import provider_spec, weights_engine, weights_extra
 
 #: Stands for a reply that is there, or that may come.

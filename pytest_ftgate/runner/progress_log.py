@@ -133,11 +133,12 @@ class RunLog:
         return [f"ftgate  {' · '.join([suites, *counts])}", *(f"        {line}" for line in below)]
 
     def _requests_to_send(self) -> list[Request]:
-        """Return the requests of the submitted gates that have no reply yet."""
+        """Return the requests of the gates that have no reply yet."""
         groups: list[Sequence[CaseRequest]] = []
         for run in self._gates:
             with suppress(FtgateError):
-                if self._session.is_submitted(run):
+                # Of a gate with levels its base chooses the requests.
+                if self._session.is_submitted(run) or not run.gate.leveled:
                     groups += self._session.workloads.gate_requests(run)
         results = self._session.engine.results
         requests = distinct_requests(chain.from_iterable(groups))

@@ -18,9 +18,9 @@ from pytest_ftgate.readers.source import Source
 from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.results.history import GitError, file_commits, git_output, require_history
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate
-from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.planner import GateRun, full_look
 from pytest_ftgate.runner.progress_log import OnProgress
-from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.training_data import read_training_rows

@@ -43,6 +43,7 @@ from pytest_ftgate.requests.request import (
     group_by_adapter,
 )
 from pytest_ftgate.requests.request_groups import ROOM_TO_THINK, Workload, is_known_to_think
+from pytest_ftgate.runner.gate_requests import Submissions
 from pytest_ftgate.runner.imports import load_accepted_record, start_imports
 from pytest_ftgate.runner.planner import GateRun, Workloads
 from pytest_ftgate.runner.provenance import require_untracked
@@ -51,7 +52,6 @@ from pytest_ftgate.runner.skill_levels import accepted_choices, leveled_skills, 
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite, Variant
-from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.skill_levels import LevelChoice
 
 if TYPE_CHECKING:
@@ -73,7 +73,6 @@ def _exchanges(
     return ((case_request.request, reply) for case_request, reply in pairs)
 
 
-_GateKey = tuple[str, str, object]
 _Requests = tuple[CaseRequest, ...]
 
 
@@ -123,7 +122,7 @@ class Session:
         self.user_messages: list[str] = []
         #: Baseline requests repeated for drift checks: the old ones, and their repetitions.
         self.drift_requests: dict[object, tuple[_Requests, _Requests]] = {}
-        self._submitted: set[_GateKey] = set()
+        self._submissions = Submissions(self.workloads, self._submit, self.ask_pilots)
         #: Finished groups of requests, by key.
         self._awaited: dict[str, Workload] = {}
         #: The keys of the groups that have enough replies.
@@ -133,7 +132,8 @@ class Session:
     def progress(self) -> Progress:
         """The progress of the requests, and their cost."""
         progress = self._engine.progress if self._engine else Progress()
-        return replace(progress, usd=float(self._budget.spent))
+        planned = progress.planned + self._submissions.held
+        return replace(progress, planned=planned, usd=float(self._budget.spent))
 
     def _in_flight(self) -> Iterable[Request]:
         return self.engine.in_flight()
@@ -289,7 +289,8 @@ class Session:
         case_requests: list[CaseRequest] = []
         for gate_run in gates:
             last = self.workloads.looks(gate_run)[-1]
-            if last.cases is None:
+            # A gate of an invalid variant is not decided early.
+            if last.cases is None or not self.is_submitted(gate_run):
                 continue
             with suppress(FtgateError):
                 case_requests += chain.from_iterable(self.workloads.gate_requests(gate_run, last))
@@ -298,34 +299,27 @@ class Session:
 
     def is_submitted(self, gate_run: GateRun) -> bool:
         """Return True if the requests of *gate_run* were submitted."""
-        return _gate_key(gate_run) in self._submitted
+        return self._submissions.is_submitted(gate_run)
 
     def submit(self, gates: Iterable[GateRun]) -> None:
         """Submit the requests of all *gates* at once, so that the engine has no idle capacity.
 
-        A gate that cannot be planned is skipped: its own setup reports the error.
+        Of a tuned variant only those that show its identity: `submit_proven` submits the others. A
+        gate that cannot be planned is skipped: its own setup reports the error.
         """
         gates = list(gates)
         self.ask_first_probes((run.suite, run.variant) for run in gates if run.gate.sends_requests)
-        self.ask_pilots((run.suite, run.variant) for run in gates if run.gate.skill_cases)
-        new = [*self._new_requests(gates)]
-        # The first verdict comes first, and its variant's identity before that.
-        probes, first = new.pop(0) if new else ([], [])
-        before = group_by_adapter(distinct_requests(probes))
-        self.engine.submit(self._order_requests(before))
-        measured = self._measured_baselines(gates)
-        ordered = group_by_adapter(distinct_requests(chain(first, measured)), after=before)
-        rest = distinct_requests(chain.from_iterable((*of_gate[0], *of_gate[1]) for of_gate in new))
-        ordered += group_by_adapter(rest, after=ordered or before)
-        self.engine.submit(self._order_requests(ordered))
-        if self.progress.to_send:
+        self._submissions.submit(gates)
+        if self.engine.progress.to_send:
             self._finish_imports()
             self._importing = start_imports()
 
-    def withdraw(self, gate_run: GateRun) -> None:
-        """Send no more requests to the model of *gate_run*, whose identity is wrong."""
-        suite, variant = gate_run.suite, gate_run.variant
-        self.engine.withdraw(self.workloads.probe_stages(suite, variant)[0][0][0].request)
+    def submit_proven(self, gate_run: GateRun, *, is_valid: bool) -> None:
+        """Submit what waits for the proof of a variant's identity, or nothing of it."""
+        self._submissions.submit_proven(gate_run, is_valid=is_valid)
+
+    def _submit(self, requests: Iterable[Request], *, first: bool = False) -> None:
+        self.engine.submit(self._order_requests(requests), first=first)
 
     def ask_first_probes(self, variants: Iterable[tuple[Suite, Variant]]) -> None:
         """Wait for the replies that show whether tuned variants think; once for each."""
@@ -400,36 +394,6 @@ class Session:
         # Two threads that import parts of one library at once may each see half of it.
         if self._importing is not None:
             self._importing.join()
-
-    def _new_requests(
-        self, gates: Iterable[GateRun]
-    ) -> Iterator[tuple[list[CaseRequest], list[CaseRequest]]]:
-        """Yield the identity probes and all requests of each gate that was not submitted yet."""
-        for gate_run in gates:
-            if self.is_submitted(gate_run):
-                continue
-            self._submitted.add(_gate_key(gate_run))
-            with suppress(FtgateError):
-                requests = [*chain.from_iterable(self.workloads.gate_requests(gate_run))]
-                yield self.workloads.identity_probes(gate_run), requests
-
-    def _measured_baselines(self, gates: Sequence[GateRun]) -> Iterator[CaseRequest]:
-        """Yield the requests of baselines on this machine that whole suites measure without a gate.
-
-        Their model goes on with them while a look of a gate is evaluated; what other gates need
-        would change its adapter, or take longer than the evaluation.
-        """
-        # Marked functions have limits of their own, and do not make a suite whole.
-        of_suites = [run for run in gates if run.function_suite is None]
-        for first in {run.suite.name: run for run in reversed(of_suites)}.values():
-            suite, baseline = first.suite, first.suite.variants[first.suite.baseline]
-            total = sum(len(suite.gates_for(variant)) for variant in suite.variants.values())
-            is_whole = sum(run.suite.name == suite.name for run in of_suites) == total
-            if is_whole and not baseline.gated and provider_spec(baseline.provider).weights:
-                # In the order in which the looks of its first gate wait for them.
-                for look in (*self.workloads.looks(first), full_look(suite)):
-                    with suppress(FtgateError):
-                        yield from self.workloads.task_requests(suite, baseline, look)
 
     def checked_results(
         self,
@@ -589,12 +553,3 @@ class Session:
         """
         record = self.accepted_record(suite)
         return shared_levels(suite, record.count_results) if record else shared_levels(suite)
-
-
-def _gate_key(gate_run: GateRun) -> _GateKey:
-    return (gate_run.gate_suite.name, gate_run.variant.name, gate_run.name)
-
-
-def full_look(suite: Suite) -> Look:
-    """Return the look that takes in the regular requests of every case."""
-    return Look(repeats=suite.repeats or 1)

@@ -18,7 +18,8 @@ from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.trackers import comparing_check, logged_figures
 from pytest_ftgate.requests.request_groups import base_variant
 from pytest_ftgate.runner.evaluate import EvaluateResult, Project, evaluate_loaded
-from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.planner import full_look
+from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.training.memory import ModelInMemory

@@ -216,14 +216,13 @@ def test_what_breaks_in_a_library_alone_is_told_at_its_last_line():
 def test_replies_that_are_on_their_way_are_kept(
     start, call, providers, open_cache, soon, monkeypatch
 ):
-    monkeypatch.setattr(Phases, "drop_held", broken)
     providers["m"].open.clear()
     engine = start()
     engine.submit([call("a"), call("b")])
     soon(lambda: providers["m"].at_once == 2)
 
-    engine.withdraw(call("a"))
-    error = within_reason(lambda: engine.wait([call("a")]))
+    monkeypatch.setattr(Engine, "_send", broken)
+    error = within_reason(lambda: engine.wait([call("c")]))
     monkeypatch.undo()
     providers["m"].open.set()
     within_reason(engine.close)

@@ -55,7 +55,8 @@ def test_a_drop_from_the_baseline_passes_once_the_candidate_is_the_baseline(fold
     reply(folder, "current", wrong=2)
     reply(folder, "candidate", wrong=30)
     declare(folder, "{accuracy: {}}", "current", "candidate")
-    run(pytester, *command("--ftgate-accept"))
+    accepting = run(pytester, *command("--ftgate-accept"))
+    accepting.stdout.fnmatch_lines(["NOT ACCEPTED: accuracy[[]candidate] failed.*"])
     result = run(pytester)
     assert result.ret == 1
     result.stdout.fnmatch_lines(["accuracy 99 % → 85 % against current*"])
@@ -79,11 +80,29 @@ def test_a_drop_from_accepted_results_passes_once_the_anchor_is_accepted(
     assert result.ret == 1
     result.stdout.fnmatch_lines(["accuracy * → 80 % against accepted*"])
 
-    run(pytester, *command("--ftgate-accept"))
+    run(pytester, *command("--ftgate-accept"), "--ftgate-accept-failed")
     assert run(pytester).ret == 1
     run(pytester, *command("--ftgate-accept-anchor"))
 
     assert run(pytester).ret == 0
+
+
+def test_a_failed_run_is_accepted_with_both_options_alone(folder, pytester):
+    reply(folder, "current", wrong=30)
+    declare(folder, "{accuracy: {min: 0.95}}", "current")
+    (shown,) = re.findall(r"```\n(NOT ACCEPTED.*?)```", PAGE, re.DOTALL)
+
+    result = run(pytester, *command("--ftgate-accept"))
+
+    lines = [line.replace("[", "[[]") for line in shown.splitlines()]
+    result.stdout.fnmatch_lines(lines, consecutive=True)
+    assert not (folder / "s.accepted.json").exists()
+
+    accepting = run(pytester, *command("--ftgate-accept-failed"))
+
+    assert accepting.ret == 1
+    accepting.stdout.fnmatch_lines(["accepted current in *; commit it with the change (1 gate*"])
+    assert (folder / "s.accepted.json").exists()
 
 
 def test_a_rate_below_the_minimum_passes_with_a_lower_one(folder, pytester):

@@ -57,6 +57,7 @@ PRINTED = {
     "docs/ladder.md: $ pytest-ftgate history": "its records are commits; tests/cli has the format",
     "docs/migrate.md: $ pytest-ftgate import": "tests/docs/test_migrate.py",
     "docs/pytest.md: $ pytest --ftgate tests/": "tests/docs/test_pytest.py",
+    "docs/how-to/accept.md: NOT ACCEPTED": "tests/docs/test_accept.py",
     "docs/pytest.md: tests/test_tone.py": "tests/docs/test_pytest.py",
     "docs/pytest.md: $ pytest --ftgate --ftgate-case": "tests/journeys/test_single_cases.py",
     "docs/reports.md: $ pytest-ftgate report": "tests/reporting/test_markdown_model_card.py",

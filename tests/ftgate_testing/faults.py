@@ -91,7 +91,7 @@ SERVED_FAULTS = (
     ),
     Served(
         *("another model", "lets another model answer", "another model answered: small"),
-        *("not what it claims: another model answered: …", True),
+        *("INVALID: not what it claims to be: another model answered: …", True),
     ),
 )
 
@@ -319,7 +319,7 @@ def page() -> Iterator[str]:
     yield head
     for fault in SERVED_FAULTS:
         verdict = (
-            "an error of the gate, also of the next run"
+            "the gate is invalid, also in the next run"
             if fault.lasts
             else ("an error of the gate; mended, it passes")
         )

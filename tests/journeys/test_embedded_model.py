@@ -161,11 +161,11 @@ def test_the_messages_api_runs_a_suite_through_its_own_sdk(
 
     result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml", "-vv")
 
-    result.assert_outcomes(passed=1, errors=1)
+    assert result.parseoutcomes() == {"passed": 1, "invalid": 1}
     result.stdout.fnmatch_lines(
         [
-            "larger: not what it claims: another model answered: smollm2, declared smollm2-large*",
             "BLOCKED  1 of 2 gates invalid*",
+            "    another model answered: smollm2, declared smollm2-large*",
         ]
     )
     result.stdout.no_fnmatch_line("*a-key-that-stays-secret*")

@@ -150,7 +150,7 @@ def test_it(ftgate):
     assert (good.outcome, fake.outcome) == (Outcome.PASSED, Outcome.INVALID)
     assert good.facts["region"] == fake.facts["region"] == "eu"
     assert "good retires on 2027-01-31" in map(note_text, good.notes)
-    assert headline(fake).startswith("another model answered: imposter, declared fake; ")
+    assert "another model answered: imposter, declared fake; " in headline(fake)
 """
 
 

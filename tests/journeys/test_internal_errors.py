@@ -198,7 +198,7 @@ def test_where_a_room_breaks_every_reply_is_kept(served, room):
     assert len(server.requests) == CASES
 
 
-@pytest.mark.parametrize("name", ["summary_lines", "inconclusive_lines"])
+@pytest.mark.parametrize("name", ["summary_lines", "unlisted_lines"])
 def test_what_breaks_while_the_closing_section_is_printed(recorded, monkeypatch, name):
     monkeypatch.setattr(*place("reporting.summary", name), raising(KeyError("boom")))
 

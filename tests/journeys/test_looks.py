@@ -209,7 +209,7 @@ def test_replies_that_are_the_same_so_far_do_not_pass_for_unchanged(late):
 
 
 def test_what_is_accepted_is_all_cases_and_not_the_first_block(late):
-    late.run("--ftgate-accept")
+    late.run("--ftgate-accept", "--ftgate-accept-failed")
 
     record = json.loads(late.path("tickets.accepted.json").read_text())
     assert {name: len(cells) for name, cells in record["variants"].items()} == {

@@ -197,7 +197,7 @@ def test_accepted_records_that_were_committed_are_its_history(red, monkeypatch):
     red.pytester.run(*git, "init")
     for wrong in (2, 4):
         red.replies("current", wrong=wrong)
-        red.run("--ftgate-accept")
+        red.run("--ftgate-accept", "--ftgate-accept-failed")
         red.pytester.run(*git, "add", "-A")
         red.pytester.run(*git, "commit", "-m", f"accept {wrong} wrong")
 

@@ -42,7 +42,9 @@ def test_a_base_chooses_the_levels_once_and_the_accepted_record_keeps_them(desk)
     with chat_server(answer) as server:
         desk.path("s.ftgate.yaml").write_text(SUITE.format(url=server.url), "utf-8")
         plan = desk.run("--ftgate-plan")
-        result = desk.run("-v", "--ftgate-accept", "--ftgate-json=run.json")
+        result = desk.run(
+            "-v", "--ftgate-accept", "--ftgate-accept-failed", "--ftgate-json=run.json"
+        )
         asked = len(server.requests)
         again = desk.run("-v", "--ftgate-json=run.json")
         assert len(server.requests) == asked

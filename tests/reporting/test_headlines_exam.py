@@ -65,14 +65,13 @@ def test_a_record_of_the_older_form_is_not_said_to_test_less():
 def test_accepting_says_what_changed_once_with_the_gates_that_it_is_about():
     change = ExamChange(accepted=200, lost=(GONE,))
     told = Acceptance(
-        names=("current", "new"), file="s.accepted.json", failed=1, is_read=True,
+        names=("current", "new"), file="s.accepted.json", not_passed={"failed": 1}, is_read=True,
         changes={"accuracy[current]": change, "format[current]": change},
     )  # fmt: skip
 
     accepted, lost = acceptance_lines(told)
 
     assert accepted == (
-        "accepted current, new in s.accepted.json; commit it with the change "
-        "(1 of its gates did not pass)"
+        "accepted current, new in s.accepted.json; commit it with the change (1 gate failed)"
     )
     assert lost.startswith("accepted accuracy[current], format[current]: 46 of 200 accepted cases")

@@ -127,11 +127,15 @@ def test_an_edit_says_what_it_brings_and_where(kind, changed, expected):
             {"max_usd": 2.0, "options": ("--ftgate-replies=recorded", "--ftgate-max-usd=1")},
             "pytest --ftgate --ftgate-replies=recorded --ftgate-max-usd=2 s.ftgate.yaml",
         ),
-        (StepKind.ACCEPT_RUN, {}, "pytest --ftgate --ftgate-accept s.ftgate.yaml"),
         (
             StepKind.ACCEPT_RUN,
-            {"anchor": True, "suite": "my prompts/s.ftgate.yaml"},
-            'pytest --ftgate --ftgate-accept-anchor "my prompts/s.ftgate.yaml"',
+            {},
+            "pytest --ftgate --ftgate-accept --ftgate-accept-failed s.ftgate.yaml",
+        ),
+        (
+            StepKind.ACCEPT_RUN,
+            {"anchor": True, "suite": "my s.ftgate.yaml"},
+            'pytest --ftgate --ftgate-accept-anchor --ftgate-accept-failed "my s.ftgate.yaml"',
         ),
         (
             StepKind.ACCEPT_RUN,

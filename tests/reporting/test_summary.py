@@ -23,9 +23,9 @@ from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.summary import (
     colour_parts,
     detail_lines,
-    inconclusive_lines,
     message_lines,
     summary_lines,
+    unlisted_lines,
 )
 from pytest_ftgate.reporting.tables import format_table, usage_line
 from pytest_ftgate.reporting.verdict import other_check_lines, verdict_section
@@ -207,7 +207,7 @@ def test_a_path_is_left_whole_where_it_is_longer_than_a_line():
     ],
 )
 def test_a_line_of_the_short_summary_is_cut_as_pytests_own_are(width, said):
-    (line,) = inconclusive_lines(report(inconclusive_verdict()), width)
+    (line,) = unlisted_lines(report(inconclusive_verdict()), width)
 
     assert line[: len(said)] == said
     assert width is None or len(line) <= width

@@ -56,8 +56,8 @@ def test_a_variant_that_another_model_answers_is_invalid_and_asked_no_further(ho
 
     assert result.verdict.outcome is Outcome.INVALID
     assert headline(result.verdict) == (
-        "another model answered: imposter, declared draft; if that is the same model, set "
-        "served_model: imposter"
+        "not what it claims to be: another model answered: imposter, declared draft; if that is "
+        "the same model, set served_model: imposter"
     )
     assert result.verdict.facts["served as"] == "imposter"
     assert result.verdict.checks == ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import partial
 from inspect import unwrap
 from itertools import product
@@ -281,8 +281,13 @@ def fail_collection(
 ) -> pytest.CollectReport:
     """Fail the collection of a collector whose marks have errors; show all at once."""
     errors = collector.stash[errors_key]
-    report.outcome, report.result = "failed", []
-    report.longrepr = str(SuiteError(errors[0].path, errors))
+    error = SuiteError(errors[0].path, errors)
+    # A collector of suites has failed by itself.
+    if report.passed:
+        report.outcome, report.result = "failed", []
+        report.longrepr = str(error)
+    # Of these types pytest-xdist sends them from its processes.
+    report.ftgate_errors = [[*astuple(one)] for one in error.errors]  # type: ignore[attr-defined]
     return report
 
 

@@ -349,9 +349,15 @@ class FunctionGate:
         An error here is an error of this gate alone.
         """
         if self._verdict is None:
-            self.state.set_up(lambda: self._prepare() or self._score() or self._conclude())
+            self.state.set_up(self._evaluate)
 
-    def _prepare(self) -> str:
+    def _evaluate(self) -> None:
+        # Each of them may show that the variant is not what it claims to be: no more is needed.
+        for step in (self._prepare, self._score, self._conclude):
+            if self._verdict is None:
+                step()
+
+    def _prepare(self) -> None:
         session, gates = self.state.session, self.state.gates_to_submit()
         with session.internal_errors():
             with live_progress(self.item.config) as on_progress:
@@ -361,15 +367,17 @@ class FunctionGate:
             if self.state.waits_for:
                 # The fixtures of this item stand until it ends, and the other gates rely on them.
                 request_all(session, gates)
-            return self._use_identity(identity)
+            self._use_identity(identity)
 
-    def _use_identity(self, identity: IdentityReport) -> str:
-        """Keep *identity* for the verdict; return why the variant is invalid, or ""."""
+    def _use_identity(self, identity: IdentityReport) -> None:
+        """Keep *identity* for the verdict, which it is itself if the variant is invalid."""
         self._identity = identity
         invalid = identity.invalid_verdict(self.state.gate_run, self.item.nodeid)
-        return self.state.store(invalid) if invalid else ""
+        if invalid:
+            self._wrap()
+            self._keep(invalid, self.state.section(invalid))
 
-    def _score(self) -> str:
+    def _score(self) -> None:
         with self.state.session.internal_errors():
             self.runner.prepare()
             self._wrap()
@@ -383,19 +391,19 @@ class FunctionGate:
             raise ScorerError(f"the function ran on none of the cases: {skipped.msg}") from skipped
         if not self.runner.is_finished:
             raise ScorerError("another plugin ran the function, but on none of the cases")
-        return self._check_conversations()
+        self._check_conversations()
 
-    def _check_conversations(self) -> str:
-        """Check the identity by the function's own requests too; return why it is invalid."""
+    def _check_conversations(self) -> None:
+        """Check the identity by the function's own requests too."""
         from pytest_ftgate.runner.identity import check_identity
 
         session, requests = self.state.session, self.runner.requests
         if not requests:
-            return ""
+            return
         results = session.engine.results
         with session.internal_errors():
             identity = check_identity(session, self.state.gate_run, results, requests)
-        return self._use_identity(identity)
+        self._use_identity(identity)
 
     def _wrap(self) -> None:
         if self._wrapped:
@@ -429,17 +437,23 @@ class FunctionGate:
 
     # Verdict --------------------------------------------------------------------------------
 
-    def _conclude(self) -> str:
-        """Store the verdict; a plugin may run a test again, and the verdict stays the same."""
+    def _conclude(self) -> None:
         with self.state.session.internal_errors():
-            verdict = self._evaluate()
-            if self.state.blocks(verdict):
-                self._blocking, self.section = BlockingVerdict(verdict), self._section(verdict)
-            elif text := "".join(self._outputs()):
+            verdict = self._evaluate_attempts()
+            blocks = self.state.blocks(verdict)
+            if not blocks and (text := "".join(self._outputs())):
                 self.item.add_report_section("setup", "stdout", text)
-            self.runner.discard()
-            self._verdict = verdict
-            return self.state.store(verdict)
+            self._keep(verdict, self._section(verdict) if blocks else "")
+
+    def _keep(self, verdict: Verdict, section: str) -> None:
+        """Store the verdict; a plugin may run a test again, and the verdict stays the same.
+
+        *section* is shown if the verdict blocks; "" if it does not.
+        """
+        self._blocking, self.section = BlockingVerdict(verdict) if section else None, section
+        self.runner.discard()
+        self._verdict = verdict
+        self.state.store(verdict)
 
     def _outputs(self) -> Iterator[str]:
         """Yield what the function printed about each case, which pytest shows with -rP."""
@@ -447,7 +461,7 @@ class FunctionGate:
             for line in attempt.output.splitlines():
                 yield f"{attempt.case.id}: {line}\n"
 
-    def _evaluate(self) -> Verdict:
+    def _evaluate_attempts(self) -> Verdict:
         from pytest_ftgate.gates.rates import evaluate_rate
         from pytest_ftgate.results.accepted import accepted_samples
 

@@ -42,6 +42,7 @@ from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import percent
 from pytest_ftgate.reporting.skills import skill_results_by_prompt, skill_table
+from pytest_ftgate.reporting.suite_errors import error_count, first_error, unread_files
 from pytest_ftgate.reporting.summary import shown_advice
 from pytest_ftgate.reporting.tables import (
     COLUMNS,
@@ -80,7 +81,7 @@ _HEADINGS = {
 #: The most passed gates, and other gates that did not pass, that the top of the page names.
 _MAX_NAMED = 6
 #: An address of a page of the documentation.
-_DOCS_LINK = re.compile(re.escape(DOCS_URL) + r"[\w/-]*")
+_DOCS_LINK = re.compile(re.escape(DOCS_URL) + r"[\w/#-]*")
 #: The files of the script, in their order.
 _SCRIPTS = ("page.js", "charts.js", "cases.js")
 
@@ -106,6 +107,7 @@ def _top_values(report: Report) -> Mapping[str, Any]:
         "explored": _explored_suites(report),
         "others": [(v, node_name(v), _anchor(v)) for v in blocking if v is not worst][:_MAX_NAMED],
         "errors": error_groups(report),
+        "unread": [(file, error_count(file), first_error(file)) for file in unread_files(report)],
         "passed": [
             (v, node_name(v), headline(v), _anchor(v)) for v in ranked[:_MAX_NAMED] if not worst
         ],
@@ -170,13 +172,19 @@ def html_page(report: Report) -> str:
         gates=gates_line(report),
         usage=usage_line(report),
         lines=filter(None, (changes_line(report.file_changes), unselected_line(report))),
-        suites=list(dict.fromkeys(verdict.suite for verdict in report.verdicts)),
+        suites=_suites(report),
         sections=shown,
         anchors={section.anchor for section, _ in shown},
         style=Markup(style),  # noqa: S704 - files of this package
         script=Markup(script),  # noqa: S704 - the same
         policy=_content_security_policy(style, script),
     ) + "\n"  # fmt: skip
+
+
+def _suites(report: Report) -> list[str]:
+    """Return the suites of a run, and the files whose gates could not be read."""
+    found = [*(v.suite for v in report.verdicts), *(file.node for file in unread_files(report))]
+    return list(dict.fromkeys(found))
 
 
 def _script() -> str:
@@ -246,10 +254,13 @@ _PAGE_COLUMNS = (
 
 def _verdicts(report: Report) -> _Values:
     ranked = rank_verdicts(report.gated_verdicts)
+    is_measured = {verdict.outcome for verdict in ranked} != {Outcome.INVALID}
+    rows = [({c.key: c.cell(v) for c in COLUMNS}, v, _anchor(v)) for v in ranked]
     return {
         "columns": _PAGE_COLUMNS,
-        "rows": [({c.key: c.cell(v) for c in COLUMNS}, v, _anchor(v)) for v in ranked],
+        "rows": rows if is_measured else [],
         "errors": error_groups(report),
+        "unread": [(file, error_count(file)) for file in unread_files(report)],
         "details": [_verdict_values(report, verdict) for verdict in ranked],
         "explored": _explored_suites(report),
         "notes": report.notes,

@@ -1,0 +1,169 @@
+"""Submits the requests of gates: those of a tuned variant once its identity is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import Protocol
+
+from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.requests.request import (
+    CaseRequest,
+    Request,
+    distinct_requests,
+    group_by_adapter,
+)
+from pytest_ftgate.runner.planner import GateRun, Workloads, full_look
+from pytest_ftgate.suite.model import Suite, Variant
+from pytest_ftgate.suite.providers import provider_spec
+
+_GateKey = tuple[str, str, object]
+
+
+class _Submit(Protocol):
+    def __call__(self, requests: Iterable[Request], *, first: bool = False) -> None: ...
+
+
+class Submissions:
+    """What the gates of a run have submitted, and what waits for a proof of identity.
+
+    *submit* submits requests, at the end of the queue or *first*; *ask_pilots* waits for what
+    chooses the levels of skills of tuned variants.
+    """
+
+    def __init__(
+        self,
+        workloads: Workloads,
+        submit: _Submit,
+        ask_pilots: Callable[[Iterable[tuple[Suite, Variant]]], None],
+    ) -> None:
+        self._workloads, self._submit, self._ask_pilots = workloads, submit, ask_pilots
+        #: All gates of the run so far, and those of them that were not submitted yet.
+        self._gates: dict[_GateKey, GateRun] = {}
+        self._left: dict[_GateKey, GateRun] = {}
+        #: Whether a tuned variant may be what it claims to be, by suite and variant.
+        self._proofs: dict[tuple[str, str], bool] = {}
+        #: How many requests wait until the identity of a variant is shown.
+        self.held = 0
+
+    def is_submitted(self, gate_run: GateRun) -> bool:
+        """Return True if the requests of *gate_run* were submitted."""
+        key = _gate_key(gate_run)
+        return key in self._gates and key not in self._left
+
+    def submit(self, gates: Iterable[GateRun]) -> None:
+        """Submit the requests of *gates*; of a tuned variant those that show its identity."""
+        new = {_gate_key(run): run for run in gates}
+        self._left |= {key: run for key, run in new.items() if key not in self._gates}
+        self._gates |= new
+        self._submit_left()
+
+    def submit_proven(self, gate_run: GateRun, *, is_valid: bool) -> None:
+        """Submit what waits for the proof of a variant's identity; if not *is_valid*, drop it."""
+        key = _variant_key(gate_run)
+        if key not in self._proofs:
+            self._proofs[key] = is_valid
+            # The gate that is evaluated now needs them next.
+            self._submit_left(first=True)
+
+    def _submit_left(self, *, first: bool = False) -> None:
+        """Submit the gates that wait for no proof, and the identity probes of the others."""
+        left = [run for run in self._left.values() if self._proofs.get(_variant_key(run), True)]
+        waiting = [run for run in left if self._awaits_proof(run)]
+        self.held = self._count_held(waiting)
+        before: list[Request] = []
+        if waiting[:1] == left[:1]:
+            # The first verdict comes first, and its variant's identity before that.
+            before = self._submit_probes(waiting[:1])
+            if any(map(_loads_weights, waiting[:1])):
+                return
+        ready = [run for run in left if not self._awaits_proof(run)]
+        for gate_run in ready:
+            del self._left[_gate_key(gate_run)]
+        self._submit_all(ready, before, first=first)
+        # Weights that are loaded here are proven one by one, before others are loaded.
+        later = [run for run in waiting[1:] if not _loads_weights(run)]
+        self._submit_probes([*waiting[:1], *later])
+
+    def _awaits_proof(self, gate_run: GateRun) -> bool:
+        """Return True if most requests of *gate_run* wait until its variant is shown to be tuned.
+
+        A batch takes hours: it has all requests to its variant.
+        """
+        variant = gate_run.variant
+        is_open = variant.tuned and not variant.is_proven and gate_run.gate.sends_requests
+        return is_open and not variant.batch and _variant_key(gate_run) not in self._proofs
+
+    def _submit_probes(self, gates: Iterable[GateRun]) -> list[Request]:
+        """Submit the first identity probes of *gates*, and return them."""
+        probes: list[CaseRequest] = []
+        for gate_run in gates:
+            with suppress(FtgateError):
+                probes += self._workloads.identity_probes(gate_run)
+        requests = group_by_adapter(distinct_requests(probes))
+        self._submit(requests)
+        return requests
+
+    def _submit_all(
+        self, gates: Sequence[GateRun], before: Sequence[Request], *, first: bool
+    ) -> None:
+        """Submit all requests of *gates*, of which none waits; *before* were submitted last."""
+        self._ask_pilots((run.suite, run.variant) for run in gates if run.gate.skill_cases)
+        new = [*self._requests_of(gates)]
+        measured = self._measured_baselines([*self._gates.values()]) if new else ()
+        own = new.pop(0) if new else []
+        ordered = group_by_adapter(distinct_requests(chain(own, measured)), after=before)
+        rest = distinct_requests(chain.from_iterable(new))
+        ordered += group_by_adapter(rest, after=ordered or before)
+        self._submit(ordered, first=first)
+
+    def _requests_of(self, gates: Iterable[GateRun]) -> Iterator[list[CaseRequest]]:
+        """Yield the requests of each gate, the identity probes first."""
+        for gate_run in gates:
+            with suppress(FtgateError):
+                requests = chain.from_iterable(self._workloads.gate_requests(gate_run))
+                yield [*self._workloads.identity_probes(gate_run), *requests]
+
+    def _count_held(self, gates: Iterable[GateRun]) -> int:
+        """Return how many requests of *gates*, which wait, are not their identity probes."""
+        held: list[CaseRequest] = []
+        probes: list[CaseRequest] = []
+        for gate_run in gates:
+            # With levels, the base has not chosen its cases yet.
+            if not gate_run.gate.leveled:
+                with suppress(FtgateError):
+                    held += chain.from_iterable(self._workloads.gate_requests(gate_run))
+                    probes += self._workloads.identity_probes(gate_run)
+        return len(distinct_requests(held)) - len(distinct_requests(probes))
+
+    def _measured_baselines(self, gates: Sequence[GateRun]) -> Iterator[CaseRequest]:
+        """Yield the requests of baselines on this machine that whole suites measure without a gate.
+
+        Their model goes on with them while a look of a gate is evaluated; what other gates need
+        would change its adapter, or take longer than the evaluation.
+        """
+        # Marked functions have limits of their own, and do not make a suite whole.
+        of_suites = [run for run in gates if run.function_suite is None]
+        for first in {run.suite.name: run for run in reversed(of_suites)}.values():
+            suite, baseline = first.suite, first.suite.variants[first.suite.baseline]
+            total = sum(len(suite.gates_for(variant)) for variant in suite.variants.values())
+            is_whole = sum(run.suite.name == suite.name for run in of_suites) == total
+            if is_whole and not baseline.gated and provider_spec(baseline.provider).weights:
+                # In the order in which the looks of its first gate wait for them.
+                for look in (*self._workloads.looks(first), full_look(suite)):
+                    with suppress(FtgateError):
+                        yield from self._workloads.task_requests(suite, baseline, look)
+
+
+def _loads_weights(gate_run: GateRun) -> bool:
+    """Return True if the model of the variant is loaded in this process."""
+    return bool(provider_spec(gate_run.variant.provider).weights)
+
+
+def _variant_key(gate_run: GateRun) -> tuple[str, str]:
+    return (gate_run.suite.key, gate_run.variant.name)
+
+
+def _gate_key(gate_run: GateRun) -> _GateKey:
+    return (gate_run.gate_suite.name, gate_run.variant.name, gate_run.name)

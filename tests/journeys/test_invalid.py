@@ -1,0 +1,170 @@
+"""A variant that is not what it claims to be is invalid: a status of its own, proven first."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+#: The model *tuned* answers as its base; *lora* answers in another way. Notes who is asked what.
+HOUSE = """\
+from pathlib import Path
+
+from pytest_ftgate import Provider, Reply
+
+ASKED = Path(__file__).with_name("asked.txt")
+
+class House(Provider):
+    concurrency = CONCURRENCY
+
+    async def generate(self, request):
+        said = request.messages[-1][1]
+        with ASKED.open("a") as stream:
+            stream.write(f"{request.model} {' '.join(said.split()[:2])}\\n")
+        if said.startswith("Ticket"):
+            return Reply(text=("billing", "refund")[int(said.split()[1].strip(":")) % 2])
+        return Reply(text=("Well, " if request.model == "lora" else "") + said[:40])
+
+def pytest_ftgate_providers():
+    return {"house": House}
+"""
+GATES = "{accuracy: {min: 0.4}, forgetting: {skills: general-small, max_drop: 0.1}}"
+EASY = "{accuracy: {min: 0.8}, format: {min: 0.9}}"
+REASON = "replies no different from the base model's"
+#: Of variant, base, and base again.
+PROBES = 3 * 60
+MODULE = """\
+import pytest
+
+@pytest.mark.ftgate("tickets.ftgate.yaml", min=0.4, variants="tuned")
+def test_it(case, reply):
+    assert reply.text in ("billing", "refund")
+
+@pytest.mark.ftgate("tickets.ftgate.yaml", min=0.4, variants="tuned")
+def test_that(case, reply):
+    assert reply.text in ("billing", "refund")
+"""
+
+
+def tuned(model="tuned"):
+    return f"{{provider: house, model: {model}, base: small}}"
+
+
+@pytest.fixture
+def house(desk, monkeypatch):
+    """A desk whose variants are fine-tunes of one model."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def write(concurrency=8, gates=GATES, **variants):
+        desk.path("conftest.py").write_text(HOUSE.replace("CONCURRENCY", str(concurrency)), "utf-8")
+        desk.suite_of(variants or {"tuned": tuned()}, gates)
+        return desk
+
+    return write
+
+
+def asked(desk):
+    return desk.path("asked.txt").read_text("utf-8").splitlines()
+
+
+def test_invalid_is_a_status_of_its_own_and_the_run_fails(house):
+    result = house().run("-v", "-rA")
+
+    assert result.parseoutcomes() == {"invalid": 2}
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "tickets.ftgate.yaml::accuracy[[]tuned] INVALID *",
+            "INVALID tickets.ftgate.yaml::accuracy[[]tuned], forgetting[[]tuned] - not what it*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*ERROR*")
+
+
+def test_the_letter_of_an_invalid_gate_is_an_exclamation_mark(house):
+    house().run().stdout.fnmatch_lines(["tickets.ftgate.yaml !! *"])
+
+
+@pytest.mark.parametrize("option", ["--ftgate-report-only", "--ftgate-inconclusive=warn"])
+def test_no_option_lets_an_invalid_variant_pass(house, option):
+    assert house().run(option).ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_junit_has_a_failure_with_the_reason(house):
+    house().run("--junitxml=junit.xml")
+
+    cases = ET.parse(house().path("junit.xml")).getroot().iter("testcase")
+    messages = [[(part.tag, part.get("message")) for part in one][-1] for one in cases]
+    assert [tag for tag, _ in messages] == ["failure", "failure"]
+    assert all(text.startswith(f"not what it claims to be: {REASON}") for _, text in messages)
+
+
+@pytest.mark.parametrize("verbosity", [[], ["-q"]])
+def test_the_gates_of_a_variant_share_one_block_and_one_reason(house, verbosity):
+    result = house().run(*verbosity)
+
+    closing = result.stdout.str().partition("= ftgate =")[2]
+    head = "✗ accuracy[tuned], forgetting[tuned]   INVALID: not what it claims to be"
+    assert closing.count(head) == closing.count(REASON) == closing.count("INVALID") == 1
+
+
+def test_comment_and_page_say_the_reason_once_in_each_part_and_draw_no_empty_table(house):
+    desk = house()
+
+    desk.run("--ftgate-markdown=comment.md", "--ftgate-html=page.html")
+
+    comment, page = (desk.path(name).read_text("utf-8") for name in ("comment.md", "page.html"))
+    assert comment.count(REASON) == 1
+    assert "| gate" not in comment
+    hero, verdicts = page.split('<section id="verdicts"')
+    assert "not what it claims to be: replies no different" in hero.replace("&#39;", "'")
+    assert "<table" not in verdicts.partition("</section>")[0]
+    assert verdicts.partition("</section>")[0].count("replies no different from") == 1
+
+
+def test_marked_functions_of_an_invalid_variant_are_invalid_and_share_its_block(house):
+    desk = house(gates="{accuracy: {min: 0.4}}")
+    desk.path("test_it.py").write_text(MODULE, "utf-8")
+
+    result = desk.run("test_it.py")
+
+    assert result.parseoutcomes() == {"invalid": 2}
+    closing = result.stdout.str().partition("= ftgate =")[2]
+    assert closing.count(REASON) == 1
+    assert "✗ test_it[tuned], test_that[tuned]   INVALID" in closing
+
+
+def test_processes_of_xdist_report_invalid_gates(house):
+    assert house().run("-n1", "-p", "xdist").parseoutcomes() == {"invalid": 2}
+
+
+def test_an_invalid_variant_is_sent_what_proves_it_and_nothing_else(house):
+    # As fast as a server can be: all that is queued would be sent before the first reply is read.
+    desk = house(concurrency=1000)
+
+    result = desk.run()
+
+    result.stdout.fnmatch_lines([f"{PROBES} replies: 0 cached, {PROBES} requested *"])
+    assert len(asked(desk)) == PROBES
+    assert not any("Ticket" in line for line in asked(desk))
+
+
+def test_requests_for_an_invalid_variant_alone_are_not_sent_though_others_are(house):
+    desk = house(1000, EASY, good=tuned("lora"), tuned=tuned())
+
+    desk.run().assert_outcomes(passed=2)
+
+    of_cases = {line.split()[0] for line in asked(desk) if "Ticket" in line}
+    assert of_cases == {"lora"}
+
+
+def test_a_proven_variant_is_evaluated_as_before(house):
+    desk = house(4, EASY, good=tuned("lora"))
+
+    result = desk.run()
+
+    result.assert_outcomes(passed=2)
+    first, last = asked(desk)[:45], asked(desk)[-1]
+    assert not any("Ticket" in line for line in first)
+    assert re.match(r"lora|small", last)
