@@ -9,6 +9,7 @@ import pytest
 from ftgate_testing.chat_server import Said, chat_server
 
 from pytest_ftgate.cli.main import main
+from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.suite.cases import skill_cases
 
 KNOWN = Path(__file__).parents[1] / "skills"
@@ -114,6 +115,23 @@ def test_a_skill_may_be_given_up(recorded):
     result = recorded(wrong=("memory",), keys=f"{KEYS}, may_lose: [memory]").run("-v")
 
     result.assert_outcomes(passed=1)
+
+
+def test_a_skill_that_stays_open_passes_with_the_wider_margin_that_is_advised(recorded):
+    keys = f"{KEYS.replace('0.10', '0.30')}, margins: {{memory: 0.10}}"
+    desk = recorded(wrong=("memory",), every=15, keys=keys)
+    assert desk.run().ret == 1
+    (step,) = (
+        step
+        for step in desk.verdicts()["forgetting[new]"]["next"]
+        if step["kind"] == StepKind.SETTLE_SKILL
+    )
+    values = step["values"]
+    assert (values["skill"], values["margin"]) == ("memory", 0.1)
+
+    suite(desk, keys.replace("memory: 0.10", f"memory: {1.1 * max(-values['low'], 0):.2f}"))
+
+    assert desk.run().ret == 0
 
 
 def test_a_case_that_must_be_kept_fails_the_gate_alone(recorded):
