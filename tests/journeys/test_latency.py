@@ -40,7 +40,7 @@ def test_a_quicker_model_passes_the_limit_that_a_slow_one_failed(desk, function,
     text = desk.path("tickets.ftgate.yaml").read_text("utf-8")
     desk.path("tickets.ftgate.yaml").write_text(text.replace(":answer", f":{function}"), "utf-8")
     slow = desk.run()
-    slow.stdout.fnmatch_lines(["    do      choose a smaller model or a shorter prompt"])
+    slow.stdout.fnmatch_lines(["    fix     choose a smaller model or a shorter prompt"])
 
     desk.path("tickets.ftgate.yaml").write_text(text.replace(":answer", ":quick"), "utf-8")
 
