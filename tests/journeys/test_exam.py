@@ -208,7 +208,7 @@ def test_explain_says_that_the_rest_of_the_exam_passed(accepted, capsys, monkeyp
 
     said = " ".join(capsys.readouterr().out.split())
     assert "so a pass on what is left is inconclusive, until a run is accepted." in said
-    assert said.index("What is left: ") < said.index("so it passed.")
+    assert said.index("What is left: ") < said.index("So this check passed.")
 
 
 def test_a_corrected_label_counts_as_changed_and_is_accepted_with_the_correction(accepted):
