@@ -346,7 +346,8 @@ _REPLY_NAMES = {
 
 def cause(verdict: Verdict) -> str:
     """Return the habit, or the kind of loss, behind most regressed cases; "" if there is none."""
-    values = verdict.statement.values
+    is_rate = verdict.statement.kind is StatementKind.RATE
+    values = verdict.statement.values if is_rate else {}
     if "habit" in values:
         return _habit(values)
     if common := _broken_formats(values):

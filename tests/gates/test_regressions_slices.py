@@ -132,7 +132,7 @@ def test_each_slice_has_the_figures_of_its_answered_cases():
     assert found == (
         Slice(
             kind="language", name="en", n=30, before=1.0, after=0.6, low=lost_low, high=lost_high,
-            p_drop=2 * p_drop(lost), state="regressed",
+            p_drop=2 * p_drop(lost), state="regressed", regressed=12,
         ),
         Slice(
             kind="tag", name="still", n=30, before=1.0, after=1.0, low=same_low, high=same_high,
