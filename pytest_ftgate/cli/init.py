@@ -46,7 +46,7 @@ from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.gates.checks import highest_minimum
 from pytest_ftgate.gates.measures import guess_rate
 from pytest_ftgate.gates.number_text import quantity
-from pytest_ftgate.gates.power import coarse_limit_notes, default_limit, default_limit_problem
+from pytest_ftgate.gates.power import coarse_limit, default_limit, default_limit_problem
 from pytest_ftgate.gates.regressions import find_regressions, flips
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
@@ -380,7 +380,7 @@ def _unmeasured_limits(suite: Suite, gate: Gate) -> Limits:
     if limit is None:
         problem = note_text(default_limit_problem(suite, gate)[0])
         return Limits(_A_GUESS, "a guess: the first run shows what to write", problem)
-    coarse = notes_text(coarse_limit_notes(suite, gate, limit))
+    coarse = notes_text(coarse_limit(suite, gate, limit))
     drop = coarse or f"the smallest that {quantity(count, 'case')} can show"
     return Limits(drop=f"max_drop: {limit:g} by default: {drop}")
 

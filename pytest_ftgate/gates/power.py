@@ -209,7 +209,7 @@ def default_limit(suite: Suite, gate: Gate) -> float | None:
     return limit if limit <= MAX_DEFAULT_LIMIT else None
 
 
-def coarse_limit_notes(suite: Suite, gate: Gate, limit: float) -> Iterator[Note]:
+def coarse_limit(suite: Suite, gate: Gate, limit: float) -> Iterator[Note]:
     """Yield what the cases of *gate* can show if its default *limit* is coarse."""
     if limit > COARSE_LIMIT:
         design, discordance = design_of(suite, gate), assumed_discordance(suite)

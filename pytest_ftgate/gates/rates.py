@@ -222,9 +222,9 @@ def _missing_values(samples: Samples) -> dict[str, Value]:
 def _coarse_limit_notes(suite: Suite, gate: RateGate, checks: Iterable[Check]) -> Iterator[Note]:
     """Yield what the cases can show, if a drop was compared with a coarse default limit."""
     if any(check.has_default_limit for check in checks):
-        from pytest_ftgate.gates.power import coarse_limit_notes
+        from pytest_ftgate.gates.power import coarse_limit
 
-        yield from coarse_limit_notes(suite, gate, gate.max_drop or 0.0)
+        yield from coarse_limit(suite, gate, gate.max_drop or 0.0)
 
 
 def _slices_decide(check: Check | None, parts: tuple[Slice, ...]) -> bool:

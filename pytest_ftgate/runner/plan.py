@@ -20,7 +20,7 @@ from pytest_ftgate.gates.number_text import quantity
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
-    coarse_limit_notes,
+    coarse_limit,
     default_limit_problem,
     estimate_minimum_power,
     estimate_power,
@@ -433,7 +433,7 @@ def _limit_note(suite: Suite, gate: Gate) -> str:
     if gate.limits_drop and gate.max_drop is None:
         problem = note_text(default_limit_problem(suite, gate)[0])
         return f"{problem}, so a drop is shown and not gated"
-    coarse = coarse_limit_notes(suite, gate, gate.max_drop or 0.0)
+    coarse = coarse_limit(suite, gate, gate.max_drop or 0.0)
     return notes_text(coarse) if gate.has_default_limit else ""
 
 

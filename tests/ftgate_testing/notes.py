@@ -1,4 +1,4 @@
-"""Notes as the sentences that users see, and as their kinds."""
+"""Notes by their kinds, and as the sentences that users see."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ def texts(notes: Iterable[Note]) -> tuple[str, ...]:
     return tuple(map(note_text, notes))
 
 
-def kinds(notes: Iterable[Note | None]) -> str:
+def kinds(notes: Iterable[Note]) -> list[str]:
+    """Return the kind of each of *notes*."""
+    return [note.kind for note in notes]
+
+
+def kind_lines(notes: Iterable[Note | None]) -> str:
     """Return the kinds of *notes* in lines, each with what its note is about, if it says so."""
     lines = (f"{note.kind} {note.values.get('what', '')}".rstrip() for note in notes if note)
     return "\n".join(lines)

@@ -1,12 +1,13 @@
 from collections.abc import Sequence
 
 import pytest
+from ftgate_testing.notes import kinds
 
 from pytest_ftgate.gates.checks import check_drop
 from pytest_ftgate.gates.design import Levels
+from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Check, Outcome
-from pytest_ftgate.reporting.notes import notes_text
 
 
 def side(values: Sequence[float | None], name: str, *, groups: int | None = None) -> Samples:
@@ -75,7 +76,7 @@ def test_a_real_drop_within_the_margin_passes_and_is_named() -> None:
     check = compared(scores(4000, 0), scores(3960, 40))
 
     assert check.outcome is Outcome.PASSED
-    assert notes_text(check.notes) == "a real drop, but smaller than the limit"
+    assert check.notes == (note(NoteKind.SMALL_DROP),)
 
 
 @pytest.mark.parametrize("known", [0, 1])
@@ -102,7 +103,7 @@ def test_missing_replies_that_could_turn_the_verdict_leave_it_inconclusive() -> 
     check = compared(before, after)
 
     assert check.outcome is Outcome.INCONCLUSIVE
-    assert "could turn it" in notes_text(check.notes)
+    assert check.notes == (note(NoteKind.MISSING_COULD_TURN, missing=3, of=60),)
 
 
 def test_too_many_missing_replies_never_pass_or_fail() -> None:
@@ -117,7 +118,7 @@ def test_replies_missing_on_one_side_alone_leave_the_verdict_inconclusive() -> N
     check = compared(scores(1000, 0), after)
 
     assert check.outcome is Outcome.INCONCLUSIVE
-    assert "far more on one side" in notes_text(check.notes)
+    assert check.notes == (note(NoteKind.MISSING_UNEVENLY, missing=30, of=1000),)
 
 
 def test_fewer_than_ten_groups_show_nothing() -> None:
@@ -126,7 +127,7 @@ def test_fewer_than_ten_groups_show_nothing() -> None:
     check = check_drop(before, after, against="current", margin=0.05, levels=Levels())
 
     assert check.outcome is Outcome.INCONCLUSIVE
-    assert "5 groups" in notes_text(check.notes)
+    assert check.notes == (note(NoteKind.FEW_GROUPS, n=5, needed=10),)
 
 
 def test_ten_groups_are_enough_to_fail() -> None:
@@ -143,7 +144,7 @@ def test_a_single_case_shows_both_rates_and_nothing_else() -> None:
     assert check.outcome is Outcome.INCONCLUSIVE
     assert (check.n, check.missing) == (1, 1)
     assert (check.before, check.after) == (1.0, 0.5)
-    assert notes_text(check.notes) == "1 of 2 cases can be compared"
+    assert check.notes == (note(NoteKind.FEW_PAIRS, n=1, of=2),)
 
 
 def test_where_one_group_holds_most_of_the_cases_and_broke_no_limit_can_be_shown() -> None:
@@ -160,7 +161,7 @@ def test_where_one_group_holds_most_of_the_cases_and_broke_no_limit_can_be_shown
 
     assert check.outcome is Outcome.INCONCLUSIVE
     assert check.certifiable is None
-    assert "since whole groups may break" in notes_text(check.notes)
+    assert kinds(check.notes) == [NoteKind.WHOLE_GROUPS]
 
 
 def test_cases_that_only_one_side_has_are_left_out() -> None:

@@ -19,11 +19,9 @@ from pytest_ftgate.gates.checks import (
 )
 from pytest_ftgate.gates.design import CONFIDENCE, POWER, Levels
 from pytest_ftgate.gates.figures import sample_rate
-from pytest_ftgate.gates.notes import text_note
-from pytest_ftgate.gates.number_text import percent
+from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
-from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.stats.graded import needed_for_distance
 from pytest_ftgate.stats.paired import change_interval, is_noninferior, p_drop, p_noninferior
 from pytest_ftgate.stats.power import (
@@ -84,7 +82,7 @@ def test_a_minimum_check_holds_the_figures_of_its_rule():
     assert (check.p_pass, check.p_fail) == (p_reaches(rate, 0.8), p_misses(rate, 0.8))
     assert (check.miss, check.alarm) == (LEVELS.miss, LEVELS.alarm)
     assert check.needed == minimum_cases_needed(0.8, 0.825, POWER, LEVELS.miss) - 200
-    assert notes_text(check.notes) == ""
+    assert check.notes == ()
 
 
 def test_a_minimum_of_nothing_is_held_without_a_probability():
@@ -107,7 +105,7 @@ def test_a_minimum_stands_with_a_twentieth_of_the_replies_missing(missing, outco
     check = check_minimum(side(100 - missing, 0, missing), minimum=0.5)
 
     assert (check.outcome, check.missing) == (outcome, missing)
-    assert notes_text(check.notes) == f"{missing} of 100 cases brought no reply"
+    assert check.notes == (note(NoteKind.MISSING, missing=missing, of=100),)
 
 
 @pytest.mark.parametrize("right", [1, 3, 41, 58, 59, 77])
@@ -187,10 +185,9 @@ def test_a_missed_threshold_shows_the_strictest_that_is_held():
 def test_the_note_says_how_often_two_runs_disagree():
     check = check_point(point(notes=(text_note("first"),)))
 
-    share = percent(chance_flip_rate(check))
-    told = f"plain threshold: two runs like this one disagree {share} of the time"
-    assert notes_text(check.notes) == f"first; {told}"
-    assert notes_text(check_point(point()).notes) == told
+    told = note(NoteKind.PLAIN_THRESHOLD, flips=chance_flip_rate(check))
+    assert check.notes == (text_note("first"), told)
+    assert check_point(point()).notes == (told,)
 
 
 def flips(chance: float) -> float:
@@ -226,7 +223,7 @@ def test_missing_replies_that_would_break_a_pass_leave_it_open():
 
     assert drop(whole, whole, levels=Levels()).outcome is Outcome.PASSED
     assert check.outcome is Outcome.INCONCLUSIVE
-    assert notes_text(check.notes) == "2 of 62 cases brought no reply; they could turn it"
+    assert check.notes == (note(NoteKind.MISSING_COULD_TURN, missing=2, of=62),)
 
 
 @pytest.mark.parametrize("fixed", [0, 4])
@@ -245,16 +242,14 @@ def test_missing_replies_that_change_nothing_are_noted():
     check = drop(before, after)
 
     assert check.outcome is Outcome.FAILED
-    assert notes_text(check.notes) == "2 of 200 cases brought no reply"
+    assert check.notes == (note(NoteKind.MISSING, missing=2, of=200),)
 
 
 def test_replies_that_are_missing_on_one_side_alone_are_named():
     check = drop([1.0] * 200, [1.0] * 192 + [None] * 8, margin=0.2)
 
     assert check.outcome is Outcome.INCONCLUSIVE
-    assert notes_text(check.notes) == (
-        "8 of 200 cases brought no reply, far more on one side than on the other"
-    )
+    assert check.notes == (note(NoteKind.MISSING_UNEVENLY, missing=8, of=200),)
 
 
 @pytest.mark.parametrize("missing", [10, 11])
@@ -267,7 +262,7 @@ def test_a_drop_stands_with_a_twentieth_of_the_cases_missing(missing):
 
     assert (check.n, check.missing) == (200 - missing, missing)
     assert check.outcome is (Outcome.FAILED if missing == 10 else Outcome.INCONCLUSIVE)
-    assert notes_text(check.notes) == f"{missing} of 200 cases brought no reply"
+    assert check.notes == (note(NoteKind.MISSING, missing=missing, of=200),)
 
 
 # Drops ------------------------------------------------------------------------------------------
@@ -290,14 +285,14 @@ def test_a_drop_check_holds_the_figures_of_its_rule():
     assert (check.low, check.high) == change_interval(pairs, CONFIDENCE)
     assert check.detectable == detectable_drop(100, check.discordance, POWER, LEVELS.alarm)
     assert check.certifiable == certifiable_margin(100, check.discordance, POWER)
-    assert notes_text(check.notes) == ""
+    assert check.notes == ()
 
 
 def test_cases_that_cannot_be_compared_are_counted():
     check = drop([1.0, None, None], [None, 1.0, 1.0])
 
     assert (check.outcome, check.n, check.missing) == (Outcome.INCONCLUSIVE, 0, 3)
-    assert notes_text(check.notes) == "0 of 3 cases can be compared"
+    assert check.notes == (note(NoteKind.FEW_PAIRS, n=0, of=3),)
     assert (check.kind, check.against, check.limit) == (CheckKind.BASELINE, "current", 0.05)
 
 
@@ -361,7 +356,7 @@ def test_a_limit_that_reaches_down_to_guessing_cannot_show(rate, informative):
 
     assert check.informative is informative
     if not informative:
-        assert notes_text(check.notes) == "current is at 50 %, so a drop from it cannot show"
+        assert check.notes == (note(NoteKind.AT_CHANCE, against="current", before=0.5),)
 
 
 def test_a_drop_within_the_limit_is_named_once_it_is_shown():
@@ -371,10 +366,7 @@ def test_a_drop_within_the_limit_is_named_once_it_is_shown():
     named, open_ = (drop(before, after, levels=Levels(alarm=alarm)) for alarm in (shown, shown / 2))
 
     assert (named.outcome, open_.outcome) == (Outcome.PASSED, Outcome.PASSED)
-    assert (notes_text(named.notes), notes_text(open_.notes)) == (
-        "a real drop, but smaller than the limit",
-        "",
-    )
+    assert (named.notes, open_.notes) == ((note(NoteKind.SMALL_DROP),), ())
 
 
 @pytest.mark.parametrize(("size", "groups"), [(10, 9), (9, 10)])
@@ -382,10 +374,10 @@ def test_ten_groups_are_enough_to_be_judged(size, groups):
     check = drop(*changed(90, 40), margin=0.1, groups=size, levels=Levels())
     minimum = check_minimum(samples([0.0] * 90, groups=size), minimum=0.9)
 
-    told = "9 groups of related cases; at least 10 are needed"
+    told = (note(NoteKind.FEW_GROUPS, n=9, needed=10),)
     assert check.units == minimum.units == groups
-    assert (told == notes_text(minimum.notes)) is (groups == 9)
-    assert (told == notes_text(check.notes)) is (groups == 9)
+    assert (told == minimum.notes) is (groups == 9)
+    assert (told == check.notes) is (groups == 9)
     assert (minimum.outcome is Outcome.FAILED) is (groups == 10)
 
 
@@ -415,7 +407,9 @@ def test_a_limit_names_the_groups_and_the_cases_that_it_takes(
     assert check.certifiable == whole.smallest_drop(0.05)
     # The cases that the drop itself takes, where these are more.
     assert check.needed == (int(np.ceil(n * (times - 1))) if by_groups else 100)
-    assert f"takes {int(np.ceil(n // size * times))}, since" in notes_text(check.notes)
+    groups, needed = n // size, int(np.ceil(n // size * times))
+    told = note(NoteKind.WHOLE_GROUPS, n=groups, limit=margin, needed=needed)
+    assert check.notes == (told,)
 
 
 def test_a_minimum_is_inconclusive_with_one_reply():
@@ -428,7 +422,7 @@ def test_a_minimum_is_inconclusive_with_one_reply():
         n=1,
         after=1.0,
         missing=1,
-        notes=(text_note("1 of 2 cases brought a reply"),),
+        notes=(note(NoteKind.TOO_FEW_REPLIES, n=1, of=2),),
     )
     assert check_minimum(samples([1.0, 1.0]), minimum=0.8).p_pass == pytest.approx(0.64)
 

@@ -13,9 +13,9 @@ from scipy.optimize import brentq
 
 from pytest_ftgate.gates.checks import check_drop, drop_outcome
 from pytest_ftgate.gates.design import ALARM, BEYOND, Levels
+from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import paired_counts
 
@@ -271,9 +271,7 @@ def test_too_few_groups_for_a_limit_are_named_with_the_groups_that_it_takes():
     check = compared(before, after, margin=0.05, groups=[i // 10 for i in range(400)])
 
     assert check.outcome is Outcome.INCONCLUSIVE
-    assert notes_text(check.notes) == (
-        "40 groups of related cases; a limit of 5 points takes 59, since whole groups may break"
-    )
+    assert check.notes == (note(NoteKind.WHOLE_GROUPS, n=40, limit=0.05, needed=59),)
     assert check.needed >= 184
     assert check.certifiable > 1 - 0.05 ** (1 / 40)
 
@@ -292,13 +290,13 @@ def test_few_groups_that_all_turn_name_the_groups_it_takes():
     check = compared(before, after, groups=groups)
 
     assert check.outcome is Outcome.INCONCLUSIVE
-    assert "takes 59, since whole groups may break" in notes_text(check.notes)
+    assert check.notes == (note(NoteKind.WHOLE_GROUPS, n=10, limit=0.05, needed=59),)
 
 
 def test_enough_groups_need_no_more_of_them_and_name_the_cases_alone():
     check = compared(*changed(160, 4), groups=[i // 2 for i in range(160)])
 
-    assert (check.outcome, notes_text(check.notes)) == (Outcome.INCONCLUSIVE, "")
+    assert (check.outcome, check.notes) == (Outcome.INCONCLUSIVE, ())
     assert check.needed > 0
 
 

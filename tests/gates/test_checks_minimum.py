@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pytest_ftgate.gates.checks import check_minimum, highest_minimum, inconclusive_at_chance
+from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.reporting.notes import notes_text
 
 
 def minimum_samples(right: int, wrong: int, missing: int = 0) -> Samples:
@@ -66,7 +66,7 @@ def test_a_minimum_that_is_reached_below_guessing_shows_nothing() -> None:
 
     below = inconclusive_at_chance(reached, 0.25)
     assert (below.outcome, below.informative) == (Outcome.INCONCLUSIVE, False)
-    assert notes_text(below.notes) == "guessing is right in 25 %, so this minimum shows nothing"
+    assert below.notes == (note(NoteKind.GUESSED, rate=0.25),)
     assert inconclusive_at_chance(reached, 0.2) is reached
     assert inconclusive_at_chance(missed, 0.25) is missed
     assert missed.outcome is Outcome.FAILED
@@ -123,7 +123,7 @@ def test_fewer_than_ten_groups_show_no_minimum():
     check = check_minimum(weighed([1.0] * 90, groups=[i % 9 for i in range(90)]), minimum=0.1)
 
     assert check.outcome is Outcome.INCONCLUSIVE
-    assert "9 groups" in notes_text(check.notes)
+    assert check.notes == (note(NoteKind.FEW_GROUPS, n=9, needed=10),)
 
 
 @pytest.mark.parametrize(

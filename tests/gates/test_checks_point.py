@@ -1,10 +1,11 @@
 from dataclasses import replace
 
 import pytest
-from ftgate_testing.notes import texts
+from ftgate_testing.notes import kinds
 from ftgate_testing.score_columns import suite, variant_scores
 
 from pytest_ftgate.gates.checks import chance_flip_rate, check_point
+from pytest_ftgate.gates.notes import NoteKind
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -29,7 +30,7 @@ def test_a_drop_beyond_the_margin_fails_and_says_how_often_that_turns_by_chance(
     verdict = evaluated([1.0] * 33 + [0.0] * 7)
 
     assert verdict.outcome is Outcome.FAILED
-    assert any("two runs like this one disagree" in note for note in texts(verdict.notes))
+    assert NoteKind.PLAIN_THRESHOLD in kinds(verdict.notes)
 
 
 def test_a_threshold_at_what_was_seen_is_a_coin_toss():

@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 import pytest
 from ftgate_testing.judge_evidence import evidence, validation
-from ftgate_testing.notes import kinds
+from ftgate_testing.notes import kind_lines
 from ftgate_testing.notes import texts as note_texts
 from ftgate_testing.score_columns import case, case_result, suite, variant_scores
 from ftgate_testing.tickets import EXAMPLE
@@ -53,7 +53,7 @@ def caused(facts: dict[str, str] | None = None, **changes: Any) -> str:
     """Return what is named of a request to a tuned model."""
     values = {"provider": "llamacpp", "model": "m.gguf", "messages": (), "sampling": {}, **changes}
     request = Request(fingerprint="f", max_tokens=16, **values)
-    return kinds(likely_causes(request, facts or {}))
+    return kind_lines(likely_causes(request, facts or {}))
 
 
 def scaled(path: Path, *, scale: float = 1.0, alpha: int = 16) -> str:
@@ -130,7 +130,7 @@ def replied(*replies: Reply, name: str = "new", score: Rule | None = None) -> Va
 def ended(reply: Reply, before: Reply = GOOD, *, tuned: bool = True, **more: Any) -> str:
     """Return what is named of 40 replies that end as *reply* does, after those of *before*."""
     sides = (replied(*[one] * 40, **more) for one in (before, reply))
-    return kinds(ending_causes(*sides, tuned=tuned))
+    return kind_lines(ending_causes(*sides, tuned=tuned))
 
 
 ENDINGS = {
@@ -276,7 +276,7 @@ def drifted(before: VariantScores, after: VariantScores) -> str:
         *format_errors.reply_drifts(suite(gate), gate, before, after),
         *format_errors.skill_drifts(before, after),
     )
-    return kinds(drift.message for drift in drifts)
+    return kind_lines(drift.message for drift in drifts)
 
 
 def drift(kind: str, before: Reply, after: Reply, near: Reply) -> Row:
@@ -350,7 +350,7 @@ def told(*groups: list[CaseRequest], replies: Any) -> dict[str, Reply]:
 def compared(tuned: Reply, base: Reply, provider: str = "x", **changes: Any) -> str:
     groups = probes(provider, **changes)
     results = told(*groups, replies=lambda side, _: tuned if side == "tuned" else base)
-    return kinds([identity.compare_with_base(groups, results).message])
+    return kind_lines([identity.compare_with_base(groups, results).message])
 
 
 ADAPTER = Adapter(path=Path("a.gguf"), scale=1.0, sha256="abc")
@@ -398,19 +398,19 @@ UNPROVEN: dict[IdentityNote, Row] = {
 def recorded(tuned: Reply, base: Reply) -> str:
     groups = probes()[:2]
     results = told(*groups, replies=lambda side, _: tuned if side == "tuned" else base)
-    return kinds([identity.compare_with_recorded_base(groups, results).message])
+    return kind_lines([identity.compare_with_recorded_base(groups, results).message])
 
 
 def one_sided(check: Any, reply: Reply, *, n: int = 60, **changes: Any) -> str:
     group = probes(n=n, **changes)[0]
-    return kinds([check(group, told(group, replies=lambda *_: reply)).message])
+    return kind_lines([check(group, told(group, replies=lambda *_: reply)).message])
 
 
 def seeded(*, equal: bool) -> str:
     first, again = same_seed_requests(probes(sampling={"seed": 3, "temperature": 1.0})[0])
     results = told(first, again, replies=lambda *_: Reply(text="a"))
     changed = {} if equal else {one.request.fingerprint: Reply(text="b") for one in again}
-    return kinds([identity.check_seed(first, again, results | changed).message])
+    return kind_lines([identity.check_seed(first, again, results | changed).message])
 
 
 def tempered(reply: str) -> str:
@@ -420,7 +420,7 @@ def tempered(reply: str) -> str:
         for one in group
     ]
     results = told(group, again, replies=lambda side, _: Reply(text=reply.format(side)))
-    return kinds([identity.check_temperature([*group, *again], results).message])
+    return kind_lines([identity.check_temperature([*group, *again], results).message])
 
 
 def sampled(*right: float) -> Any:
@@ -429,7 +429,7 @@ def sampled(*right: float) -> Any:
 
 def redrawn(*, wrong: int) -> str:
     now = sampled(*[0.0] * wrong, *[1.0] * (20 - wrong))
-    return kinds([identity.drift_note(sampled(*[1.0] * 20), now)])
+    return kind_lines([identity.drift_note(sampled(*[1.0] * 20), now)])
 
 
 SCHEMA = {"json_schema": {"type": "object", "required": ["a"], "properties": {"b": {"minimum": 3}}}}
@@ -494,7 +494,7 @@ CHECKS: dict[str, Row] = {
 def notices(setting: str) -> str:
     group = probes(n=1)[0]
     results = told(group, replies=lambda *_: Reply(text="a", unsent=(setting,)))
-    return kinds(one.message for one in identity.server_notices(group, results, {"seed"}))
+    return kind_lines(one.message for one in identity.server_notices(group, results, {"seed"}))
 
 
 # Notes --------------------------------------------------------------------------------------------
@@ -509,7 +509,7 @@ def retrieved(text: str) -> str:
     }
     gate = RateGate(kind="accuracy", line=7, max_drop=0.05)
     sides = VariantScores("new", rows), variant_scores("current", [1.0] * 200)
-    return kinds(evaluate_rate(suite(gate), gate, Comparison(*sides)).notes)
+    return kind_lines(evaluate_rate(suite(gate), gate, Comparison(*sides)).notes)
 
 
 def rated(*replies: Reply, missing: int = 0) -> str:
@@ -523,7 +523,7 @@ def rated(*replies: Reply, missing: int = 0) -> str:
 def shown(fenced: int) -> str:
     gate = RateGate(kind="accuracy", line=7, max_drop=0.05)
     sides = texts(*[GOOD] * 100, fenced=fenced), texts(*[GOOD] * 100, name="current")
-    return kinds(evaluate_rate(suite(gate), gate, Comparison(*sides)).notes)
+    return kind_lines(evaluate_rate(suite(gate), gate, Comparison(*sides)).notes)
 
 
 NEVER = replace(validation(), labels=0)

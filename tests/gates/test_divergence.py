@@ -4,19 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ftgate_testing.notes import texts
 from ftgate_testing.reports import report
 from ftgate_testing.score_columns import suite
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.divergence import evaluate_divergence
-from pytest_ftgate.gates.notes import text_note
+from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
-from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.reporting.summary import summary_lines
 from pytest_ftgate.reporting.tables import limit_text
 from pytest_ftgate.requests.logprobs import Divergence
@@ -91,7 +89,7 @@ def test_few_cases_are_inconclusive_and_say_so():
     found = verdict(GATED, [0.01] * 20)
 
     assert found.outcome is Outcome.INCONCLUSIVE
-    assert "at least 30 are needed" in " ".join(texts(found.notes))
+    assert note(NoteKind.FEW_REPLIES, n=20, needed=30) in found.notes
 
 
 def test_replies_that_were_not_compared_leave_the_gate_open():
@@ -102,11 +100,9 @@ def test_replies_that_were_not_compared_leave_the_gate_open():
 
 
 def test_perplexity_is_described_and_a_lower_bound_named():
-    notes = " ".join(texts(verdict(SHOWN, [0.01, 0.03] * 40, left_out=0.02).notes))
+    notes = verdict(SHOWN, [0.01, 0.03] * 40, left_out=0.02).notes
 
-    assert "perplexity of the base's own replies: 1.65 → 2.72 (320 tokens)" in notes
-    assert "a lower bound" in notes
-    assert "2 % of the base's probability" in notes
+    assert notes == (perplexity(320), lower_bound(0.02))
 
 
 def test_a_failed_gate_says_how_to_train_and_which_limit_passes():
@@ -136,7 +132,7 @@ def test_without_a_compared_reply_nothing_is_said_about_perplexity():
     found = verdict(SHOWN, [None] * 40)
 
     assert found.statement.kind is StatementKind.NO_REPLIES
-    assert texts(found.notes) == ("0 unrelated replies; at least 30 are needed",)
+    assert found.notes == (note(NoteKind.FEW_REPLIES, n=0, needed=30),)
 
 
 def expected_check(values, *, limit=0.05, outcome, missing=0, notes=()):
@@ -157,8 +153,18 @@ def expected_verdict(check, *, notes, steps=(), gated=True):
     )  # fmt: skip
 
 
-PERPLEXITY = "perplexity of the base's own replies: 1.65 → 2.72"
-FEW = text_note("29 unrelated replies; at least 30 are needed")
+def perplexity(tokens: int, before: float = np.exp(0.5), after: float = np.e) -> Note:
+    """Return the note on the perplexities of the base's replies."""
+    rates = {"before": pytest.approx(before), "after": pytest.approx(after)}
+    return note(NoteKind.PERPLEXITY, **rates, tokens=tokens)
+
+
+def lower_bound(left_out: float) -> Note:
+    """Return the note on the share of the probability that is compared as one."""
+    return note(NoteKind.LOWER_BOUND, top=20, left_out=pytest.approx(left_out))
+
+
+FEW = note(NoteKind.FEW_REPLIES, n=29, needed=30)
 LIMIT = {"where": "suite.ftgate.yaml:9"}
 
 
@@ -167,7 +173,7 @@ def test_a_failed_verdict_has_its_check_and_two_ways_out():
 
     assert verdict(GATED, values) == expected_verdict(
         expected_check(values, outcome=Outcome.FAILED),
-        notes=(text_note(f"{PERPLEXITY} (320 tokens)"),),
+        notes=(perplexity(320),),
         steps=(
             NextStep(StepKind.TRAIN_AGAIN, {"variant": "tuned", **LIMIT}),
             NextStep(StepKind.SET_LIMIT, {"setting": "max_kl: 0.262", **LIMIT}),
@@ -181,11 +187,8 @@ def test_a_verdict_without_a_limit_has_nothing_to_do():
     assert verdict(SHOWN, values, left_out=0.02) == expected_verdict(
         expected_check(values, limit=0.0, outcome=Outcome.PASSED),
         notes=(
-            text_note(f"{PERPLEXITY} (3,200 tokens)"),
-            text_note(
-                "a lower bound: only the 20 likeliest tokens of each model are known, and "
-                "2 % of the base's probability is compared as one"
-            ),
+            perplexity(3200),
+            lower_bound(0.02),
         ),
         gated=False,
     )
@@ -199,29 +202,27 @@ def test_few_unrelated_replies_have_no_interval_and_those_missing_are_asked_agai
             values, outcome=Outcome.INCONCLUSIVE, missing=1,
             notes=(FEW,),
         ),
-        notes=(text_note(f"{PERPLEXITY} (116 tokens)"), FEW),
+        notes=(perplexity(116), FEW),
         steps=(NextStep(StepKind.RUN_AGAIN, {"missing": 1, "suite": "suite.ftgate.yaml"}),),
     )  # fmt: skip
 
 
 def test_thirty_groups_of_related_replies_suffice():
     assert verdict(GATED, [0.01, 0.02] * 45, groups=30).outcome is Outcome.PASSED
-    assert notes_text(verdict(GATED, [0.01, 0.02] * 45, groups=29).check.notes) == (
-        "29 unrelated replies; at least 30 are needed"
-    )
+    assert verdict(GATED, [0.01, 0.02] * 45, groups=29).check.notes == (FEW,)
 
 
 @pytest.mark.parametrize(
     ("missing", "outcome", "notes"),
     [
         (4, Outcome.PASSED, ()),
-        (5, Outcome.INCONCLUSIVE, ("5 replies of the base not compared",)),
+        (5, Outcome.INCONCLUSIVE, (note(NoteKind.NOT_COMPARED, n=5),)),
     ],
 )
 def test_a_twentieth_of_the_replies_may_be_missing(missing, outcome, notes):
     found = verdict(GATED, [0.01, 0.02] * 38 + [None] * missing)
 
-    assert (found.outcome, texts(found.notes)[1:]) == (outcome, notes)
+    assert (found.outcome, found.notes[1:]) == (outcome, notes)
 
 
 def test_what_is_missing_is_asked_again_before_a_limit_is_offered():
@@ -253,10 +254,4 @@ def test_perplexities_are_those_of_all_tokens_together():
 
     found = evaluate_divergence(suite(SHOWN), SHOWN, "tuned", uneven)
 
-    assert texts(found.notes)[:2] == (
-        "perplexity of the base's own replies: 2.46 → 7.39 (4 tokens)",
-        (
-            "a lower bound: only the 20 likeliest tokens of each model are known, and "
-            "25 % of the base's probability is compared as one"
-        ),
-    )
+    assert found.notes[:2] == (perplexity(4, np.exp(0.9), np.exp(2.0)), lower_bound(0.25))

@@ -17,11 +17,11 @@ from pytest_ftgate.gates.forgetting import (
     evaluate_forgetting,
 )
 from pytest_ftgate.gates.note_kinds import Cause
+from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import CheckKind, LossKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
-from pytest_ftgate.reporting.notes import UNCHANGED
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.requests.preflight import Contamination
 from pytest_ftgate.requests.reply import Reply
@@ -134,16 +134,15 @@ def test_a_skill_with_almost_nothing_before_is_uninformative_and_blocks_nothing(
 
     assert states(verdict) == {"facts": "kept", "sums": "uninformative"}
     assert verdict.outcome is Outcome.PASSED
-    assert texts(verdict.notes) == ("the base is too weak in sums to show a loss there",)
+    assert verdict.notes == (note(NoteKind.WEAK_BASE, skills=("sums",)),)
     assert "nothing to lose" in verdict_section(verdict)
 
 
 def test_all_skills_in_which_the_base_is_weak_are_named_once() -> None:
     weak = {"facts": (60, 40), "sums": (5, 95), "copying": (3, 97)}
 
-    assert texts(evaluate(weak, before=weak).notes) == (
-        "the base is too weak in sums, copying to show a loss there",
-    )
+    told = note(NoteKind.WEAK_BASE, skills=("sums", "copying"))
+    assert evaluate(weak, before=weak).notes == (told,)
 
 
 def test_a_base_without_skills_leaves_the_gate_inconclusive() -> None:
@@ -209,15 +208,11 @@ def test_slices_by_difficulty_and_by_language_are_reported_and_not_gated() -> No
 def test_regressed_answers_that_look_like_labels_are_reported() -> None:
     after = {"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)}
 
-    assert texts(evaluate(after, wrong="japan_capital").notes)[-1:] == (
-        (
-            "145 of 145 regressed answers look like this suite's labels (0 are labels, the others "
-            "invented)"
-        ),
-    )
+    told = note(NoteKind.LIKE_LABELS, n=145, of=145, labels=0)
+    assert evaluate(after, wrong="japan_capital").notes[-1:] == (told,)
 
 
-SMALL_DROP = "a real drop, but smaller than the limit"
+SMALL_DROP = note(NoteKind.SMALL_DROP)
 
 
 def lost_answers(*texts: str, labels: bool = True) -> Verdict:
@@ -235,31 +230,21 @@ def lost_answers(*texts: str, labels: bool = True) -> Verdict:
 
 
 @pytest.mark.parametrize(
-    ("said", "labels", "note"),
+    ("said", "labels", "told"),
     [
         (
             ["refund", "late_delivery", "my_label", *["so"] * 9],
             True,
-            (
-                "3 of 12 regressed answers look like this suite's labels (2 are labels, the others "
-                "invented)"
-            ),
+            [SMALL_DROP, note(NoteKind.LIKE_LABELS, n=3, of=12, labels=2)],
         ),
-        (["refund", "late_delivery", "my_label", *["so"] * 10], True, None),
-        (
-            ["{}", *["so"] * 3],
-            False,
-            "1 of 4 regressed answers look like its own replies",
-        ),
+        (["refund", "late_delivery", "my_label", *["so"] * 10], True, [SMALL_DROP]),
+        (["{}", *["so"] * 3], False, [note(NoteKind.LIKE_REPLIES, n=1, of=4)]),
     ],
 )
 def test_labels_among_the_regressed_answers_are_counted_from_a_quarter_on(
-    said, labels, note
+    said, labels, told
 ) -> None:
-    assert texts(lost_answers(*said, labels=labels).notes) == (
-        *([SMALL_DROP] if len(said) > 4 else []),
-        *([note] if note else []),
-    )
+    assert [*lost_answers(*said, labels=labels).notes] == told
 
 
 def test_a_case_without_a_reply_is_no_regressed_answer() -> None:
@@ -316,25 +301,8 @@ def test_cases_that_were_trained_on_are_left_out_and_counted() -> None:
 
     assert parts(verdict)["facts"].n == 60
     assert verdict.check.n == 260
-    assert texts(verdict.notes) == (
-        (
-            "40 skills cases stand in t.jsonl (line 7: facts-0) and are left out: what was trained "
-            "on shows no forgetting"
-        ),
-    )
-
-
-def test_one_case_that_was_trained_on_is_left_out_in_the_singular() -> None:
-    seen = frozenset({"facts-0"})
-    contamination = Contamination("new", "t.jsonl", 300, 1, "facts-0", 7, "skills case", seen)
-    verdict = evaluate(KEPT, contamination=contamination)
-
-    assert verdict.check.n == 299
-    assert texts(verdict.notes) == (
-        (
-            "1 skills case stands in t.jsonl (line 7: facts-0) and is left out: what was trained "
-            "on shows no forgetting"
-        ),
+    assert verdict.notes == (
+        note(NoteKind.TRAINED_ON, n=40, file="t.jsonl", line=7, first="facts-0"),
     )
 
 
@@ -355,7 +323,7 @@ def test_a_failed_verdict_says_what_it_is_about_and_what_to_do() -> None:
     assert (verdict.statement, verdict.deciding) == (Statement(StatementKind.SKILLS), 0)
     assert (verdict.regressed, verdict.fixed, verdict.breaks) == (145, 0, ())
     assert verdict.next == (TRAIN_AGAIN, set_limit(0.54), SHOW)
-    assert (texts(verdict.notes), verdict.facts) == ((), {})
+    assert (verdict.notes, verdict.facts) == ((), {})
     assert [drift.what for drift in verdict.drifts] == ["length", "refusals", "hedging"]
     assert verdict.loss_kinds == (
         LossKind(
@@ -566,9 +534,8 @@ def test_a_small_loss_of_few_cases_names_the_cases_it_takes() -> None:
 
 
 def test_skills_that_were_left_out_are_noted() -> None:
-    assert texts(evaluate(KEPT, excluded_skills=("code",)).notes) == (
-        "left out: code, since the code of a model cannot be sandboxed on this machine",
-    )
+    told = note(NoteKind.NO_SANDBOX, skills=("code",))
+    assert evaluate(KEPT, excluded_skills=("code",)).notes == (told,)
 
 
 def test_skills_without_code_stay_where_no_code_can_be_shut_in(monkeypatch) -> None:
@@ -590,19 +557,16 @@ def test_the_same_replies_are_noted_and_lucky_guesses_and_levels_too() -> None:
         {"": (base, base)}, choices=(LevelChoice("facts", 2, 0.7), LevelChoice("sums", None, 0.2))
     )
 
-    notes = texts(evaluate_forgetting(suite(gate), gate, comparison).notes)
+    notes = evaluate_forgetting(suite(gate), gate, comparison).notes
 
     assert notes == (
-        UNCHANGED,
-        "levels: facts 2 (base right in 70 %), sums none (base right in 20 %)",
-        (
+        note(NoteKind.UNCHANGED),
+        text_note("levels: facts 2 (base right in 70 %), sums none (base right in 20 %)"),
+        text_note(
             "sums is left out: the base is right in 20 % of its easiest pilot cases, too few to "
             "show a loss"
         ),
-        (
-            "limits are corrected for lucky guesses, which would be right in 25 % of the cases and "
-            "hide as many of the losses"
-        ),
+        note(NoteKind.GUESSES, share=0.25),
     )
 
 
@@ -616,10 +580,10 @@ def test_guesses_in_a_skill_that_may_be_lost_are_not_noted() -> None:
     notes = []
     for gate in (GATE, replace(GATE, may_lose=("facts",))):
         scores = SkillComparison({"": (both, both)})
-        notes.append(texts(evaluate_forgetting(suite(gate), gate, scores).notes))
+        notes.append(evaluate_forgetting(suite(gate), gate, scores).notes)
 
-    assert "right in 17 % of the cases" in notes[0][-1]
-    assert notes[1] == (UNCHANGED,)
+    assert notes[0][-1] == note(NoteKind.GUESSES, share=pytest.approx(1 / 6))
+    assert notes[1] == (note(NoteKind.UNCHANGED),)
 
 
 def test_how_the_replies_to_skills_drift_and_that_many_have_no_answer_is_noted() -> None:
@@ -632,9 +596,11 @@ def test_how_the_replies_to_skills_drift_and_that_many_have_no_answer_is_noted()
     }
     scores = SkillComparison({"": (VariantScores("new", rows), base)})
 
-    assert texts(evaluate_forgetting(suite(GATE), GATE, scores).notes) == (
-        SMALL_DROP,
-        "20 of 300 replies of new were cut off before an answer, which counts as wrong",
+    small, cut_off, *drifts = evaluate_forgetting(suite(GATE), GATE, scores).notes
+
+    assert small == SMALL_DROP
+    assert cut_off == note(NoteKind.NO_ANSWER, n=20, of=300, variant="new")
+    assert texts(drifts) == (
         "replies are 4 times as long as before (median 2 → 8 words)",
         "7 % of replies are cut off at their token limit, 0 % before",
     )

@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ftgate_testing.notes import texts
 from scipy import stats
 
 from pytest_ftgate.gates.judge_labels import validate_judge
+from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation
-from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.scoring.judges import JudgeGrades, UnreadableReply
 from pytest_ftgate.stats.proportions import wilson
 from pytest_ftgate.stats.resampling import kappa_bounds
@@ -86,56 +85,58 @@ def test_a_validation_holds_the_first_eighty_characters_of_the_rubric_in_one_lin
     assert validate_judge(a_judge, (), ()).rubric == f"It is polite. {'x' * 66}"
 
 
+def below(metric: str, found: IntervalEstimate, minimum: float) -> Note:
+    """Return the error of a judge whose *metric* does not reach its *minimum*."""
+    values = {"value": found.value, "low": found.low, "high": found.high}
+    return note(NoteKind.METRIC_BELOW, metric=metric, **values, minimum=minimum)
+
+
 def test_a_judge_below_its_minimum_is_not_qualified_and_its_kappa_is_shown():
     validation = validated(
         ("good", "good", 30), ("good", "bad", 20), ("bad", "good", 25), ("bad", "bad", 25)
     )
 
-    kappa = validation.kappa
-    assert (
-        notes_text(validation.errors)
-        == f"kappa 0.10 ({kappa.low:.2f} to {kappa.high:.2f}), minimum 0.40"
-    )
+    assert validation.kappa.value == pytest.approx(0.1)
+    assert validation.errors == (below("kappa", validation.kappa, 0.4),)
 
 
 def test_the_lower_end_of_the_interval_must_reach_the_minimum():
-    low = validated(*GOOD).kappa.low
+    kappa = validated(*GOOD).kappa
+    above = kappa.low + 0.001
 
-    assert notes_text(validated(*GOOD, minimum={"kappa": low}).errors) == ""
-    assert notes_text(validated(*GOOD, minimum={"kappa": low + 0.001}).errors).startswith(
-        "kappa 0.70 ("
-    )
+    assert validated(*GOOD, minimum={"kappa": kappa.low}).errors == ()
+    assert validated(*GOOD, minimum={"kappa": above}).errors == (below("kappa", kappa, above),)
 
 
 @pytest.mark.parametrize("name", ["agreement", "sensitivity", "specificity"])
 def test_every_metric_may_have_a_minimum(name):
-    assert notes_text(validated(*GOOD, minimum={name: 0.5}).errors) == ""
-    assert notes_text(validated(*GOOD, minimum={name: 0.95}).errors).startswith(f"{name} 0.")
+    found = validated(*GOOD, minimum={name: 0.95})
+
+    assert validated(*GOOD, minimum={name: 0.5}).errors == ()
+    assert found.errors == (below(name, getattr(found, name), 0.95),)
 
 
 def test_a_judge_that_gives_all_replies_the_same_grade_is_not_qualified_and_its_kappa_is_told():
     validation = validated(("good", "good", 40), ("bad", "good", 40))
 
     assert validation.kappa.value == 0
-    kappa = f"kappa 0.00 (0.00 to {validation.kappa.high:.2f}), minimum 0.40"
-    assert notes_text(validation.errors) == f'it says "good" of all 80 labelled replies; {kappa}'
+    same = note(NoteKind.SAME_OF_LABELLED, grade="good", n=80)
+    assert validation.errors == (same, below("kappa", validation.kappa, 0.4))
 
 
 @pytest.mark.parametrize(
-    ("good", "bad", "error"),
-    [
-        (39, 10, "49 labels, 10 of"),
-        (40, 10, ""),
-        (91, 9, "100 labels, 9 of"),
-        (9, 91, "100 labels, 9 of"),
-        (10, 90, ""),
-    ],
+    ("good", "bad", "rarer"),
+    [(39, 10, 10), (40, 10, None), (91, 9, 9), (9, 91, 9), (10, 90, None)],
 )
-def test_too_few_labels_or_too_few_of_a_kind_validate_nothing(good, bad, error):
-    found = notes_text(validated(("good", "good", good), ("bad", "bad", bad), minimum={}).errors)
+def test_too_few_labels_or_too_few_of_a_kind_validate_nothing(good, bad, rarer):
+    found = validated(("good", "good", good), ("bad", "bad", bad), minimum={}).errors
 
-    rest = " the rarer kind, do not examine it; at least 50 are needed, 10 of either kind"
-    assert found == (error and f"{error}{rest}")
+    assert found == (() if rarer is None else (few_labels(good + bad, rarer),))
+
+
+def few_labels(n: int, rarer: int) -> Note:
+    """Return the error of *n* labels, *rarer* of which are of the rarer kind."""
+    return note(NoteKind.FEW_LABELS, n=n, rarer=rarer, needed=50, needed_of_a_kind=10)
 
 
 def test_a_label_half_way_is_one_of_a_good_reply():
@@ -144,21 +145,21 @@ def test_a_label_half_way_is_one_of_a_good_reply():
 
     validation = validated(*pairs, grades=grades, minimum={})
 
-    assert notes_text(validation.errors) == ""
+    assert validation.errors == ()
     assert (validation.sensitivity, validation.specificity) == (share(40, 40), share(20, 25))
     too_few = validated(("fair", "fair", 60), ("bad", "bad", 9), grades=grades, minimum={})
-    assert notes_text(too_few.errors).startswith("69 labels, 9 of the rarer kind")
+    assert too_few.errors == (few_labels(69, 9),)
 
 
 @pytest.mark.parametrize(
-    ("unread", "error"),
-    [(5, ""), (6, "it gave no grade in 6 of 100 cases, the first: hm")],
+    ("unread", "errors"),
+    [(5, ()), (6, (note(NoteKind.GAVE_NO_GRADE, n=6, of=100, first="hm"),))],
 )
-def test_a_judge_that_often_gives_no_grade_is_not_qualified(unread, error):
+def test_a_judge_that_often_gives_no_grade_is_not_qualified(unread, errors):
     pairs = ("good", "good", 50 - unread), ("bad", "bad", 50), ("good", "", unread)
     validation = validated(*pairs)
 
-    assert (validation.unread, notes_text(validation.errors)) == (unread, error)
+    assert (validation.unread, validation.errors) == (unread, errors)
 
 
 def test_the_first_reply_without_a_grade_is_named():
@@ -170,9 +171,9 @@ def test_the_first_reply_without_a_grade_is_named():
         for n, (label, grades) in enumerate(labelled(a_judge, ("good", "", 9)))
     ]
 
-    error = notes_text(validate_judge(a_judge, [*read, *lost], ()).errors)
+    errors = validate_judge(a_judge, [*read, *lost], ()).errors
 
-    assert error == "it gave no grade in 9 of 89 cases, the first: error 0"
+    assert errors == (note(NoteKind.GAVE_NO_GRADE, n=9, of=89, first="error 0"),)
 
 
 def test_without_labels_there_are_no_metrics_and_no_error():
@@ -225,9 +226,9 @@ def test_a_judge_that_prefers_a_position_is_not_qualified():
     validation = validate_judge(a_judge, placed, ())
 
     assert validation.consistency == share(20, 60)
-    assert notes_text(validation.errors).startswith("consistency 0.33")
+    assert validation.errors == (below("consistency", validation.consistency, 0.6),)
     assert (validation.sensitivity, validation.specificity) == (None, None)
-    assert texts(validation.warnings) == ("both orders agree in 33 %",)
+    assert validation.warnings == (note(NoteKind.ORDERS_AGREE, judge="m", share=1 / 3),)
 
 
 # Bias -----------------------------------------------------------------------------------------
@@ -251,9 +252,14 @@ def test_a_judge_that_favours_long_replies_gets_a_warning():
     validation = validate_judge(a_judge, pairs, ())
 
     assert_correlation(validation, pairs)
-    told = f"(rank correlation +{validation.length:.2f} with its error)"
     assert validation.length > 0.5
-    assert texts(validation.warnings) == (f"it favours longer replies {told}",)
+    assert validation.warnings == (favours("longer", validation),)
+
+
+def favours(favoured: str, validation: JudgeValidation) -> Note:
+    """Return the warning of a judge that favours *favoured* replies."""
+    found = {"favoured": favoured, "correlation": validation.length}
+    return note(NoteKind.FAVOURS_LENGTH, judge="m", **found)
 
 
 def assert_correlation(validation, pairs):
@@ -288,9 +294,7 @@ def test_the_length_of_a_pair_is_the_first_reply_less_the_second():
     validation = validate_judge(a_judge, pairs, ())
 
     assert_correlation(validation, pairs)
-    assert texts(validation.warnings)[0].startswith(
-        "it favours longer replies (rank correlation +0."
-    )
+    assert validation.warnings[0] == favours("longer", validation)
 
 
 def test_a_label_that_no_reply_has_takes_nothing_from_the_correlation():
@@ -326,14 +330,12 @@ def test_a_correlation_that_chance_may_bring_is_no_warning():
 
     assert 0.01 < validation.length_p < 0.1
     assert_correlation(validation, pairs)
-    assert texts(validation.warnings) == ()
+    assert validation.warnings == ()
 
 
 @pytest.mark.parametrize(
-    ("long", "short", "favoured"),
-    [("good", "bad", "longer replies (rank correlation +1.00"),
-     ("bad", "good", "shorter replies (rank correlation -1.00")],
-)  # fmt: skip
+    ("long", "short", "favoured"), [("good", "bad", "longer"), ("bad", "good", "shorter")]
+)
 def test_a_judge_that_follows_the_length_alone_gets_the_warning_as_well(long, short, favoured):
     a_judge = judge()
     pairs = with_lengths(
@@ -343,7 +345,7 @@ def test_a_judge_that_follows_the_length_alone_gets_the_warning_as_well(long, sh
     )  # fmt: skip
     validation = validate_judge(a_judge, pairs, ())
 
-    assert texts(validation.warnings) == (f"it favours {favoured} with its error)",)
+    assert validation.warnings == (favours(favoured, validation),)
     assert validation.length_p < 1e-100
 
 
@@ -352,7 +354,7 @@ def test_the_lengths_of_a_few_labels_say_nothing_of_a_bias():
     pairs = with_lengths(a_judge, ("good", "good", 1, 400), ("good", "bad", 2, 40))
     validation = validate_judge(a_judge, pairs, ())
 
-    assert (validation.length, validation.length_p, texts(validation.warnings)) == (None, None, ())
+    assert (validation.length, validation.length_p, validation.warnings) == (None, None, ())
 
 
 def test_longer_good_replies_are_no_bias_of_a_judge_with_errors_on_both_sides():
@@ -365,7 +367,7 @@ def test_longer_good_replies_are_no_bias_of_a_judge_with_errors_on_both_sides():
     validation = validate_judge(a_judge, pairs, ())
 
     assert abs(validation.length) < 0.1
-    assert texts(validation.warnings) == ()
+    assert validation.warnings == ()
 
 
 def padding(a_judge, before, after, count):
@@ -381,10 +383,8 @@ def test_a_better_grade_for_doubled_text_gets_a_warning():
     )
 
     assert (validation.padded, validation.padded_up, validation.padded_down) == (8, 8, 0)
-    assert texts(validation.warnings) == (
-        "8 of 8 bad replies got a better grade when its text was doubled",
-    )
-    assert notes_text(validation.errors) == ""
+    assert validation.warnings == (note(NoteKind.FAVOURS_PADDING, judge="m", n=8, of=8),)
+    assert validation.errors == ()
 
 
 @pytest.mark.parametrize(
@@ -409,20 +409,21 @@ def test_better_grades_for_doubled_text_are_told_unless_chance_may_bring_them(
     n = up + same + down
     counts = (validation.padded, validation.padded_up, validation.padded_down)
     assert counts == (n, up, down)
-    told = f"{up} of {n} bad replies got a better grade when its text was doubled"
-    assert texts(validation.warnings) == ((told,) if is_told else ())
+    told = note(NoteKind.FAVOURS_PADDING, judge="m", n=up, of=n)
+    assert validation.warnings == ((told,) if is_told else ())
 
 
 def test_a_judge_that_graded_no_labelled_reply_has_no_figures():
     validation = validated(("good", None, 60))
 
     assert (validation.unread, validation.kappa) == (60, None)
-    assert notes_text(validation.errors) == (
-        "it gave no grade in 60 of 60 cases, the first: hm; its kappa is not known, minimum 0.40"
+    assert validation.errors == (
+        note(NoteKind.GAVE_NO_GRADE, n=60, of=60, first="hm"),
+        note(NoteKind.METRIC_UNKNOWN, metric="kappa", minimum=0.4),
     )
 
 
-@pytest.mark.parametrize(("odd", "told"), [(6, ()), (7, ("two samples of it agree in 88 %",))])
+@pytest.mark.parametrize(("odd", "told"), [(6, ()), (7, (NoteKind.SAMPLES_AGREE,))])
 def test_samples_that_disagree_in_more_than_a_tenth_are_a_warning(odd, told):
     a_judge = judge()
     twice = [
@@ -432,13 +433,16 @@ def test_samples_that_disagree_in_more_than_a_tenth_are_a_warning(odd, told):
     validation = validate_judge(a_judge, twice, ())
 
     assert validation.repeats == share(60 - odd, 60)
-    assert texts(validation.warnings) == told
+    agree = pytest.approx(1 - odd / 60)
+    assert validation.warnings == tuple(note(kind, judge="m", share=agree) for kind in told)
 
 
-@pytest.mark.parametrize(("odd", "told"), [(6, ()), (7, ("both orders agree in 88 %",))])
+@pytest.mark.parametrize(("odd", "told"), [(6, ()), (7, (NoteKind.ORDERS_AGREE,))])
 def test_orders_that_disagree_in_more_than_a_tenth_are_a_warning(odd, told):
     a_judge = judge(PAIRWISE_GRADES, is_pairwise=True, minimum={})
     pairs = both_orders(a_judge, "first", "first", "first", 60 - odd)
     pairs += both_orders(a_judge, "second", "first", "second", odd)
 
-    assert texts(validate_judge(a_judge, pairs, ()).warnings) == told
+    agree = pytest.approx(1 - odd / 60)
+    warnings = tuple(note(kind, judge="m", share=agree) for kind in told)
+    assert validate_judge(a_judge, pairs, ()).warnings == warnings

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ftgate_testing.judge_evidence import LEVELS, evidence, interval, samples, validation
-from ftgate_testing.notes import texts
+from ftgate_testing.notes import kinds
 from ftgate_testing.score_columns import suite, variant_scores
 
 from pytest_ftgate.gates.design import Levels
@@ -19,7 +19,7 @@ from pytest_ftgate.gates.judges import (
     judge_notes,
     with_judge_evidence,
 )
-from pytest_ftgate.gates.notes import text_note
+from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import (
@@ -32,7 +32,6 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
-from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.results.run import from_json, to_json
 from pytest_ftgate.stats.resampling import two_phase_mean
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -52,7 +51,7 @@ def compared(judge_evidence, before, after, margin=0.1, levels=LEVELS, **more):
 
 #: What a judge with these labels shows of a true change at least.
 LEAST = interval(0.9).low + interval(0.8).low - 1
-SHOWN = "the judge shows 70 % of a true change, at least 59 %; the limit was compared with that"
+SHOWN = note(NoteKind.SHOWS_LESS, share=pytest.approx(0.7), least=pytest.approx(LEAST))
 
 
 @pytest.mark.parametrize(("right", "outcome"), [(90, Outcome.FAILED), (150, Outcome.INCONCLUSIVE)])
@@ -63,7 +62,7 @@ def test_a_drop_of_grades_is_converted_to_the_true_drop(right, outcome):
     grades = compared(JudgeEvidence(), before, after, margin=0.1 * LEAST)
     certifiable = grades.certifiable and pytest.approx(grades.certifiable / LEAST)
     assert check == replace(
-        grades, outcome=outcome, limit=0.1, method="judge", notes=(text_note(SHOWN),),
+        grades, outcome=outcome, limit=0.1, method="judge", notes=(SHOWN,),
         shown_limit=None,
         before=pytest.approx((0.8 + 0.8 - 1) / 0.7),
         after=pytest.approx((right / 200 + 0.8 - 1) / 0.7),
@@ -101,7 +100,7 @@ def test_a_true_drop_that_no_grades_could_show_is_not_named(n, is_named):
 def test_the_note_of_a_corrected_drop_follows_that_of_the_plain_one():
     check = compared(evidence(), [1] * 400, [1] * 392 + [0] * 8)
 
-    assert notes_text(check.notes) == f"a real drop, but smaller than the limit; {SHOWN}"
+    assert check.notes == (note(NoteKind.SMALL_DROP), SHOWN)
 
 
 def test_a_single_grade_has_no_interval_with_a_judge_either():
@@ -110,7 +109,7 @@ def test_a_single_grade_has_no_interval_with_a_judge_either():
 
     assert (drop.outcome, drop.low, drop.high) == (Outcome.INCONCLUSIVE, None, None)
     assert (minimum.outcome, minimum.low, minimum.high) == (Outcome.INCONCLUSIVE, None, None)
-    assert notes_text(minimum.notes).startswith("1 of 1 cases brought a reply; of good replies")
+    assert kinds(minimum.notes) == [NoteKind.TOO_FEW_REPLIES, NoteKind.JUDGE_FINDS]
 
 
 def test_a_weak_judge_needs_more_cases_to_rule_a_drop_out():
@@ -126,9 +125,9 @@ def test_grades_that_may_be_unrelated_to_the_labels_are_inconclusive():
     check = compared(unrelated, [1] * 200, [0] * 200)
     minimum = check_graded_minimum(unrelated, samples([1] * 200), minimum=0.5, levels=LEVELS)
 
-    told = "labels cannot rule out that the judge shows nothing of a true change"
+    told = (note(NoteKind.SHOWS_NOTHING),)
     for one in (check, minimum):
-        assert (one.outcome, notes_text(one.notes)) == (Outcome.INCONCLUSIVE, told)
+        assert (one.outcome, one.notes) == (Outcome.INCONCLUSIVE, told)
         # More cases of such a judge settle nothing, and no limit does.
         assert (one.needed, one.certifiable, one.shown_limit) == (None, None, None)
 
@@ -160,14 +159,14 @@ def test_the_same_replies_are_unchanged_with_any_judge():
     )
 
     assert (check.outcome, check.is_unchanged) == (Outcome.PASSED, True)
-    assert (check.method, check.before, notes_text(check.notes)) == ("counts", 0.5, "")
+    assert (check.method, check.before, check.notes) == ("counts", 0.5, ())
 
 
 def test_a_drop_that_cannot_show_is_left_as_it_is():
     check = compared(evidence(), [1] * 100 + [0] * 100, [1] * 99 + [0] * 101, guess_rate=0.4)
 
     assert (check.informative, check.method) == (False, "counts")
-    assert notes_text(check.notes) == "current is at 50 %, so a drop from it cannot show"
+    assert check.notes == (note(NoteKind.AT_CHANCE, against="current", before=0.5),)
 
 
 HALF = {f"c{i:04}": 1.0 for i in range(0, 200, 2)}
@@ -191,9 +190,7 @@ def test_a_hundred_labels_of_the_compared_replies_correct_the_judge():
         before=pytest.approx(rate), after=pytest.approx(rate + change.mean),
         low=pytest.approx(low), high=pytest.approx(high),
         p_pass=pytest.approx(change.p_above(-0.1)), p_fail=pytest.approx(change.p_below(0.0)),
-        notes=(
-            text_note("corrected by 100 labels of these replies: the judge alone saw −35 points"),
-        ),
+        notes=(note(NoteKind.LABELS_CORRECT_DROP, labels=100, change=pytest.approx(-0.35)),),
     )  # fmt: skip
     assert plain.outcome is compared(evidence(), before, after).outcome is Outcome.FAILED
 
@@ -382,21 +379,19 @@ def test_a_check_of_an_unqualified_judge_is_inconclusive_and_nothing_settles_it(
 
 
 @pytest.mark.parametrize(
-    ("judged", "reason"),
+    ("judged", "told"),
     [
-        (JudgeEvidence(), ""),
-        (evidence(UNFIT), ""),
-        (evidence(), ""),
-        (evidence(NEVER_VALIDATED), "no labels have examined it"),
-        (evidence(validation(), NEVER_VALIDATED), "no labels have examined it"),
-        (evidence(validation(), validation()), "nothing corrects it"),
+        (JudgeEvidence(), []),
+        (evidence(UNFIT), []),
+        (evidence(), []),
+        (evidence(NEVER_VALIDATED), [note(NoteKind.UNEXAMINED)]),
+        (evidence(validation(), NEVER_VALIDATED), [note(NoteKind.UNEXAMINED)]),
+        (evidence(validation(), validation()), [note(NoteKind.UNCORRECTED)]),
     ],
     ids=["none", "unqualified", "validated", "not validated", "one not validated", "two"],
 )
-def test_grades_are_the_judge_s_own_unless_labels_correct_them(judged, reason):
-    told = [f"judge-relative: {reason}, so this is true of its grades only"] if reason else []
-
-    assert [*texts(judge_notes(judged))] == told
+def test_grades_are_the_judge_s_own_unless_labels_correct_them(judged, told):
+    assert [*judge_notes(judged)] == told
 
 
 @pytest.mark.parametrize(("labels", "is_uncorrected"), [(99, True), (100, False)])
@@ -415,20 +410,19 @@ def test_one_unqualified_judge_among_others_is_one_too_many():
 
 
 def test_the_notes_about_judges_begin_with_what_their_grades_are_worth():
-    warned = replace(
-        NEVER_VALIDATED, warnings=(text_note("n: it is slow"), text_note("n: it is kind"))
-    )
+    warnings = (text_note("it is slow"), text_note("it is kind"))
+    ungraded = note(NoteKind.UNGRADED, n=3, of=9, first="no grade")
+    warned = replace(NEVER_VALIDATED, warnings=warnings)
 
-    notes = texts(judge_notes(evidence(warned, ungraded=ungraded, constant_grades=400)))
+    notes = judge_notes(evidence(warned, ungraded=ungraded, constant_grades=400))
 
     assert [*notes] == [
-        "judge-relative: no labels have examined it, so this is true of its grades only",
-        "n: it is slow",
-        "n: it is kind",
-        "no grade of 3",
-        "the judge says the same of all 400 replies",
+        note(NoteKind.UNEXAMINED),
+        *warnings,
+        ungraded,
+        note(NoteKind.SAME_OF_ALL, n=400),
     ]
-    assert judge_notes(evidence(constant_grades=400)) == []
+    assert [*judge_notes(evidence(constant_grades=400))] == []
 
 
 def test_the_headline_names_a_judge_without_validation():

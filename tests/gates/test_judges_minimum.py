@@ -10,7 +10,7 @@ from ftgate_testing.judge_evidence import LEVELS, evidence, interval, samples, v
 from pytest_ftgate.gates.checks import check_minimum
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.judges import JudgeEvidence, check_graded_minimum
-from pytest_ftgate.gates.notes import text_note
+from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.stats.resampling import two_phase_mean
 
@@ -46,11 +46,10 @@ def test_a_minimum_passes_and_fails_only_beyond_what_the_judge_may_miss(right, o
         return pytest.approx(min(1.0, (rate - 0.1) / 0.85))
 
     plain = check_minimum(grades, minimum=0.8, levels=levels)
-    share = {198: "99 %", 167: "84 %", 60: "30 %"}[right]
-    told = f"of good replies the judge finds 95 %, of bad 90 %; it calls {share} good, "
+    shares = {"good": 0.95, "bad": 0.9, "rate": right / 200, "needed": pytest.approx(strict)}
     assert check == replace(
         plain, outcome=outcome, method="judge",
-        notes=(text_note(f"{told}81 % would reach the minimum"),),
+        notes=(note(NoteKind.JUDGE_FINDS, **shares),),
         after=true_rate(plain.after), low=true_rate(plain.low), high=true_rate(plain.high),
         needed=most.needed if outcome is Outcome.INCONCLUSIVE else None,
         p_pass=pytest.approx(most.p_pass), p_fail=pytest.approx(least.p_fail),
@@ -116,9 +115,7 @@ def test_a_hundred_labels_correct_a_minimum(right, outcome):
         low=pytest.approx(low), high=pytest.approx(min(1.0, high)),
         p_pass=pytest.approx(rate.p_above(0.9)), p_fail=pytest.approx(rate.p_below(0.9)),
         needed=None, certifiable=None, shown_limit=check.shown_limit,
-        notes=(
-            text_note("corrected by 100 labels of these replies: the judge alone calls 70 % good"),
-        ),
+        notes=(note(NoteKind.LABELS_CORRECT_RATE, labels=100, rate=pytest.approx(0.7)),),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ftgate_testing.notes import texts
+from ftgate_testing.notes import kinds
 from ftgate_testing.score_columns import suite, variant_scores
 from scipy import stats
 from sklearn.metrics import f1_score
@@ -18,11 +18,11 @@ from pytest_ftgate.gates.macro_f1 import (
     macro_f1_pairs,
     macro_f1_score,
 )
+from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.scoring.classification import label_predictions
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts
@@ -204,7 +204,7 @@ def told(check):
     return {
         "kind": check.kind, "against": check.against, "limit": check.limit, "n": check.n,
         "missing": check.missing, "method": check.method, "miss": check.miss,
-        "alarm": check.alarm, "outcome": check.outcome, "note": notes_text(check.notes),
+        "alarm": check.alarm, "outcome": check.outcome, "notes": check.notes,
     }  # fmt: skip
 
 
@@ -221,11 +221,11 @@ def test_a_check_tells_its_cases_with_a_label_and_its_levels():
     }  # fmt: skip
     assert told(drop) == {
         **common, "kind": CheckKind.BASELINE, "against": "old", "limit": 0.1, "alarm": 0.02,
-        "note": "a real drop, but smaller than the limit",
+        "notes": (note(NoteKind.SMALL_DROP),),
     }  # fmt: skip
     assert told(least) == {
         **common, "kind": CheckKind.MINIMUM, "against": "", "limit": 0.9, "alarm": least.alarm,
-        "note": "",
+        "notes": (),
     }  # fmt: skip
     assert (drop.before, drop.after, least.after) == (
         1.0, pytest.approx(0.96), pytest.approx(0.96),
@@ -279,8 +279,8 @@ def test_few_cases_leave_a_minimum_open_as_well():
 
     check = check_macro_minimum(few, (REFUND, LATE), minimum=0.5, levels=Levels())
 
-    assert (check.outcome, check.method, notes_text(check.notes)) == (
-        Outcome.INCONCLUSIVE, "f1", "macro-F1 takes 100 unrelated cases, and 99 expect a label",
+    assert (check.outcome, check.method, check.notes) == (
+        Outcome.INCONCLUSIVE, "f1", (note(NoteKind.F1_CASES, needed=100, n=99),),
     )  # fmt: skip
 
 
@@ -390,9 +390,7 @@ def test_few_cases_conclude_nothing():
     verdict = evaluated([*few[:-1], (LATE, REFUND)], before=few)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert any(
-        "takes 100 unrelated cases, and 99 expect a label" in n for n in texts(verdict.notes)
-    )
+    assert note(NoteKind.F1_CASES, needed=100, n=99) in verdict.notes
 
 
 @pytest.mark.parametrize(("count", "outcome"), [(10, Outcome.PASSED), (9, Outcome.INCONCLUSIVE)])
@@ -402,7 +400,7 @@ def test_few_cases_of_a_label_that_is_expected_conclude_nothing(count, outcome):
     verdict = evaluated([(REFUND, LATE), *rights[1:]], replace(GATE, max_drop=0.3), rights)
 
     assert verdict.outcome is outcome
-    assert any("late_delivery has 9" in note for note in texts(verdict.notes)) is (count == 9)
+    assert (NoteKind.F1_LABEL in kinds(verdict.notes)) is (count == 9)
 
 
 def test_a_label_that_no_case_expects_takes_no_cases():
@@ -428,7 +426,7 @@ def test_missing_replies_that_could_turn_it_leave_macro_f1_inconclusive(gone):
     verdict = evaluate_rate(suite(GATE), GATE, Comparison(after, labelled("current", RIGHT[::-1])))
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert any(f"{gone} of 400 cases brought no reply" in note for note in texts(verdict.notes))
+    assert verdict.notes[0].values == {"missing": gone, "of": 400}
 
 
 def test_missing_replies_that_cannot_turn_it_leave_macro_f1_as_it_is():

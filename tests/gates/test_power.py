@@ -15,7 +15,7 @@ from pytest_ftgate.gates.feasibility import smallest_limit
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
-    coarse_limit_notes,
+    coarse_limit,
     default_limit,
     default_limit_problem,
     design_cases_needed,
@@ -451,12 +451,12 @@ def test_a_coarse_default_limit_says_how_many_cases_show_ten_and_five_points():
     made = asked(30, gate)
 
     limit = default_limit(made, gate)
-    assert notes_text(coarse_limit_notes(made, gate, limit)) == (
+    assert notes_text(coarse_limit(made, gate, limit)) == (
         "30 cases can only show drops of 20 points or more; 65 would show 10, 210 would show 5"
     )
     assert default_limit(asked(65, gate), gate) == 0.1
     assert default_limit(asked(210, gate), gate) == 0.05
-    assert [*coarse_limit_notes(made, gate, 0.15)] == []
+    assert [*coarse_limit(made, gate, 0.15)] == []
 
 
 def test_repeats_lower_a_default_limit_but_not_that_of_the_skills():

@@ -2,7 +2,6 @@ import re
 from dataclasses import replace
 
 import pytest
-from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import (
     case_result,
     labelled,
@@ -20,7 +19,7 @@ from pytest_ftgate.gates.measures import (
     rate_of_scores,
     unmeasured_verdict,
 )
-from pytest_ftgate.gates.notes import text_note
+from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate, shared_levels
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import Statement, StatementKind
@@ -225,26 +224,24 @@ def test_a_case_that_expects_nothing_is_left_out_with_a_note() -> None:
 
     verdict = evaluate_rate(suite(gate), gate, Comparison(scores, scores))
 
-    assert texts(verdict.notes) == ("1 of 200 cases expect nothing and are left out",)
+    assert verdict.notes == (note(NoteKind.EXPECT_NOTHING, n=1, of=200),)
     form = RateGate(kind="format", line=8, min=0.5)
-    assert texts(evaluate_rate(suite(form), form, Comparison(scores, scores)).notes) == ()
+    assert evaluate_rate(suite(form), form, Comparison(scores, scores)).notes == ()
 
 
 @pytest.mark.parametrize(
-    ("stop", "told"),
-    [("refusal", "1 of 200 replies were refused, which counts as wrong"),
-     ("length", "1 of 200 replies were cut off by max_tokens, which counts as wrong")],
-)  # fmt: skip
-def test_replies_that_ended_early_are_counted(stop, told) -> None:
+    ("stop", "kind"), [("refusal", NoteKind.REFUSED), ("length", NoteKind.CUT_OFF)]
+)
+def test_replies_that_ended_early_are_counted(stop, kind) -> None:
     gate, scores = accuracy(min=0.5), variant_scores("new", GOOD)
     first = scores.results["c000"]
     cut = replace(first, replies=(replace(first.replies[0], stop=stop),))
     scores = VariantScores("new", scores.results | {"c000": cut})
 
-    assert texts(evaluate_rate(suite(gate), gate, Comparison(scores, scores)).notes) == (told,)
     form = RateGate(kind="format", line=8, min=0.5)
-    plain = told.removesuffix(", which counts as wrong")
-    assert texts(evaluate_rate(suite(form), form, Comparison(scores, scores)).notes) == (plain,)
+    for one in (gate, form):
+        told = note(kind, n=1, of=200, as_wrong=one is gate)
+        assert evaluate_rate(suite(one), one, Comparison(scores, scores)).notes == (told,)
 
 
 def test_cases_without_a_reply_are_counted_with_the_reason_of_the_first() -> None:
@@ -254,24 +251,24 @@ def test_cases_without_a_reply_are_counted_with_the_reason_of_the_first() -> Non
         rows[name] = replace(rows[name], replies=(), scores=(), missing_reasons=(reason,))
     lost = VariantScores("new", rows)
 
-    assert texts(evaluate_rate(suite(gate), gate, Comparison(lost, lost)).notes) == (
-        "2 of 200 cases brought no reply",
-        "no reply to 2 of 200 cases; first: it timed out",
+    assert evaluate_rate(suite(gate), gate, Comparison(lost, lost)).notes == (
+        note(NoteKind.MISSING, missing=2, of=200),
+        note(NoteKind.NO_REPLY, n=2, of=200, first="it timed out"),
     )
 
 
 @pytest.mark.parametrize(
     ("look", "told"),
-    [(Look(number=2, of=3, repeats=1), "1 reply to each case"),
-     (Look(number=2, of=3, repeats=3), "3 replies to each case"),
-     (Look(number=1, of=2, cases=frozenset({"c000"}), fractions=(0.5,)), "200 of 400 cases")],
+    [(Look(number=2, of=3, repeats=3), note(NoteKind.LOOK_REPLIES, look=2, of=3, repeats=3)),
+     (Look(number=1, of=2, cases=frozenset({"c000"}), fractions=(0.5,)),
+      note(NoteKind.LOOK_CASES, look=1, of=2, cases=200, all=400))],
 )  # fmt: skip
 def test_a_verdict_says_at_which_look_it_was_decided(look, told) -> None:
     gate, scores = accuracy(min=0.5), variant_scores("new", GOOD)
 
-    notes = texts(evaluate_rate(suite(gate), gate, Comparison(scores, scores), look).notes)
+    verdict = evaluate_rate(suite(gate), gate, Comparison(scores, scores), look)
 
-    assert notes == (f"decided at look {look.number} of {look.of}, after {told}",)
+    assert verdict.notes == (told,)
 
 
 def test_a_pairwise_judge_says_how_often_a_reply_is_preferred() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import (
     case_result,
     labelled,
@@ -17,7 +16,7 @@ from ftgate_testing.score_columns import (
 from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.note_kinds import Cause, ReplyNote
-from pytest_ftgate.gates.notes import note, text_note
+from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.rates import (
     Comparison,
     evaluate_rate,
@@ -105,7 +104,7 @@ def test_a_failed_verdict_of_a_format_has_all_its_parts() -> None:
     assert verdict.statement == Statement(StatementKind.RATE, {"measure": "format"})
     assert [check.has_default_limit for check in verdict.checks] == [False, True]
     assert (verdict.lenient, verdict.lenient_before) == (0.6, 0.95)
-    assert (texts(verdict.notes), verdict.facts, verdict.slices) == ((), {}, ())
+    assert (verdict.notes, verdict.facts, verdict.slices) == ((), {}, ())
     assert [drift.what for drift in verdict.drifts] == [
         *("length", "refusals", "same text", "format errors")
     ]
@@ -387,9 +386,9 @@ def test_an_unqualified_judge_settles_no_check_of_accuracy_and_those_of_formats(
         (CheckKind.MINIMUM, Outcome.INCONCLUSIVE),
     ]
     assert graded.statement == Statement(StatementKind.UNQUALIFIED_JUDGE)
-    assert "the judge says the same of all 9 replies" in texts(graded.notes)
+    assert note(NoteKind.SAME_OF_ALL, n=9) in graded.notes
     assert [check.outcome for check in plain.checks] == [Outcome.PASSED]
-    assert texts(plain.notes) == ()
+    assert plain.notes == ()
 
 
 def test_thoughts_are_compared_with_the_baselines_by_the_levels_of_a_drop() -> None:

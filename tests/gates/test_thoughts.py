@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import variant_scores
 
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.note_kinds import ReplyNote
-from pytest_ftgate.gates.notes import note, text_note
+from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.thoughts import (
     drift_fields,
     no_answer_notes,
@@ -18,7 +17,6 @@ from pytest_ftgate.gates.thoughts import (
     thought_drifts,
 )
 from pytest_ftgate.gates.verdict import Check, CheckKind, Drift, Outcome
-from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -60,7 +58,7 @@ def test_both_checks_of_thoughts_state_all_that_they_compare():
 
     assert (share.kind, share.against, share.limit) == (CheckKind.BASELINE, "plain", 0.15)
     assert (share.alarm, share.shared, share.n) == (0.002, 5, 40)
-    assert (share.before, share.after, notes_text(share.notes)) == (1.0, 1.0, "")
+    assert (share.before, share.after, share.notes) == (1.0, 1.0, ())
     assert length == Check(
         kind=CheckKind.BASELINE, against="plain", outcome=Outcome.PASSED, limit=0.5, n=40,
         effective=40, before=119.5, after=146.275, low=near(0.219), high=near(0.230),
@@ -77,7 +75,7 @@ def test_the_length_of_few_thoughts_is_stated_and_not_bounded():
         kind=CheckKind.BASELINE, against="plain", outcome=Outcome.INCONCLUSIVE, limit=0.5, n=29,
         effective=29, before=125.0, after=125.0, rise=0.0, unit="characters", method="t",
         measure="thought length", informative=False,
-        notes=(text_note("both sides think in 29 unrelated cases; 30 are needed"),),
+        notes=(note(NoteKind.FEW_THOUGHTS, n=29, needed=30),),
     )  # fmt: skip
     assert checks(before, side("new", [0] * 10 + STEADY[10:]), max_thought_rise=0.5)[0].informative
 
@@ -101,7 +99,7 @@ def test_related_cases_are_one_of_those_that_are_needed():
     (few,), (more,) = (checks(*in_groups(of), max_thought_rise=0.5) for of in (29, 30))
 
     assert (few.n, few.effective, few.informative) == (40, 29, False)
-    assert notes_text(few.notes) == "both sides think in 29 unrelated cases; 30 are needed"
+    assert few.notes == (note(NoteKind.FEW_THOUGHTS, n=29, needed=30),)
     assert (more.n, more.effective, more.outcome) == (40, 30, Outcome.PASSED)
 
 
@@ -179,10 +177,10 @@ def test_a_baseline_that_does_not_think_has_no_thought_to_lose():
     (check,) = checks(before, after, max_thought_drop=0.15)
 
     assert not check.informative
-    assert notes_text(check.notes) == "plain thinks in 0 % of its replies, so no drop can show"
+    assert check.notes == (note(NoteKind.RARE_THOUGHTS, baseline="plain", share=0.0),)
     few, others = side("plain", [9] * 2 + [0] * 38), side("new", [0] * 38 + [9] * 2)
     (check,) = checks(few, others, max_thought_drop=0.15)
-    assert notes_text(check.notes) == "plain thinks in 5 % of its replies, so no drop can show"
+    assert check.notes == (note(NoteKind.RARE_THOUGHTS, baseline="plain", share=0.05),)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +210,7 @@ def test_a_few_thoughts_do_not_decide_about_their_length():
     (check,) = checks(side("plain", STEADY[:20]), side("new", STEADY[:20]), max_thought_rise=0.5)
 
     assert (check.outcome, check.informative) == (Outcome.INCONCLUSIVE, False)
-    assert notes_text(check.notes) == "both sides think in 20 unrelated cases; 30 are needed"
+    assert check.notes == (note(NoteKind.FEW_THOUGHTS, n=20, needed=30),)
 
 
 def test_thoughts_that_are_only_counted_are_not_compared_with_thoughts_that_are_shown():
@@ -221,10 +219,7 @@ def test_thoughts_that_are_only_counted_are_not_compared_with_thoughts_that_are_
 
     assert (check.informative, check.outcome, check.unit) == (False, Outcome.INCONCLUSIVE, "tokens")
     assert (check.n, check.rise) == (0, None)
-    assert (
-        notes_text(check.notes)
-        == "one side counts its thoughts and the other shows them, so none is compared"
-    )
+    assert check.notes == (note(NoteKind.OTHER_THOUGHTS),)
     assert messages(*sides) == {"thoughts": None}
 
 
@@ -353,6 +348,6 @@ def test_what_is_told_of_thoughts_is_a_fact_even_without_a_change():
 def test_many_replies_without_an_answer_are_counted_by_side():
     before, after = side("plain", STEADY, cut_off=2), side("new", STEADY, cut_off=3)
 
-    assert [*texts(no_answer_notes(before, after))] == [
-        "3 of 40 replies of new were cut off before an answer, which counts as wrong"
+    assert [*no_answer_notes(before, after)] == [
+        note(NoteKind.NO_ANSWER, n=3, of=40, variant="new")
     ]

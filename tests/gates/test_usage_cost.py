@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import suite, variant_scores
 from scipy import stats
 
-from pytest_ftgate.gates.notes import text_note
+from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.usage import evaluate_cost, interval_outcome, measure_cost
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
@@ -108,19 +107,17 @@ def test_the_interval_of_a_rise_is_that_of_the_ratio():
 def test_a_case_that_holds_over_a_tenth_of_the_cost_is_named(groups):
     # 120 cases cost 100 each, and one of them 1,500 more.
     tokens = [100] * 119 + [1600]
-    unit = "case" if groups is None else "group of related cases"
+    kind, others = (NoteKind.LARGE_CASE, 0) if groups is None else (NoteKind.LARGE_GROUP, 100)
 
-    notes = texts(evaluated(LIMIT, tokens, groups=groups).notes)
+    notes = evaluated(LIMIT, tokens, groups=groups).notes
 
-    share = "12%" if groups is None else "13%"
-    told = f"one {unit} holds {share} of the cost, so that the mean rests on few of them"
-    assert notes == (told,)
-    assert texts(evaluated(LIMIT, [100] * 119 + [1000], groups=groups).notes) == ()
+    assert notes == (note(kind, share=pytest.approx((1600 + others) / sum(tokens))),)
+    assert evaluated(LIMIT, [100] * 119 + [1000], groups=groups).notes == ()
 
 
 def test_a_case_that_holds_a_tenth_of_the_cost_is_not_named():
     # All of these prices are exact: 90 cases cost 0.125, and one of them 1.25.
-    assert texts(evaluated(LIMIT, [125] * 90 + [1250]).notes) == ()
+    assert evaluated(LIMIT, [125] * 90 + [1250]).notes == ()
 
 
 def test_an_inconclusive_limit_says_how_many_more_cases_would_settle_it():
@@ -157,7 +154,7 @@ def test_a_baseline_that_costs_nothing_leaves_a_rise_inconclusive():
     verdict = evaluated(RISE, drawn(400), current=free)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert texts(verdict.notes) == ("current costs nothing, so no share of it can be computed",)
+    assert verdict.notes == (note(NoteKind.FREE_BASELINE, baseline="current"),)
     assert (verdict.check.before, verdict.check.rise) == (0.0, None)
     assert verdict.next == (NextStep(StepKind.DECLARE_LIMIT, {"where": "suite.ftgate.yaml:1"}),)
 
@@ -166,7 +163,7 @@ def test_a_baseline_without_a_known_price_is_not_told_to_cost_nothing():
     verdict = evaluated(RISE, drawn(400), current=Tariff())
 
     assert (verdict.check.n, verdict.check.informative) == (0, True)
-    assert texts(verdict.notes) == ()
+    assert verdict.notes == ()
 
 
 def test_related_cases_count_as_one():
@@ -185,8 +182,8 @@ def test_few_unrelated_cases_conclude_nothing(groups):
     verdict = evaluated(LIMIT, tokens, groups=groups)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    what = "cases" if groups is None else "groups of related cases"
-    assert texts(verdict.notes) == (f"29 {what}; at least 30 are needed",)
+    kind = NoteKind.FEW_CASES if groups is None else NoteKind.FEW_GROUPS
+    assert verdict.notes == (note(kind, n=29, needed=30),)
     assert verdict.next == ()
 
 
@@ -210,7 +207,7 @@ def test_above_five_in_a_hundred_missing_replies_leave_it_inconclusive(gone, out
     verdict = evaluated(LIMIT, [*drawn(400)[gone:], *[None] * gone])
 
     assert verdict.outcome is outcome
-    assert f"no reply to {gone} cases; first: gone" in texts(verdict.notes)
+    assert note(NoteKind.NO_PRICE, n=gone, first="gone") in verdict.notes
 
 
 def test_replies_that_tell_no_tokens_are_named_and_never_counted_as_free():
@@ -226,7 +223,7 @@ def test_an_ungated_variant_is_told_its_price_and_not_evaluated():
     price = Check(
         kind=CheckKind.MEAN, outcome=Outcome.PASSED, limit=0.0, n=20, effective=20,
         after=pytest.approx(0.6), unit="usd", method="t",
-        notes=(text_note("20 cases; at least 30 are needed"),),
+        notes=(note(NoteKind.FEW_CASES, n=20, needed=30),),
     )  # fmt: skip
     assert beside == Verdict(
         suite="suite.ftgate.yaml", line=1, gate="cost", variant="new", outcome=Outcome.PASSED,
@@ -365,7 +362,7 @@ def test_a_price_of_nothing_keeps_any_limit():
 
     verdict = evaluated(LIMIT, drawn(400), new=free)
 
-    assert (verdict.outcome, verdict.check.after, texts(verdict.notes)) == (Outcome.PASSED, 0.0, ())
+    assert (verdict.outcome, verdict.check.after, verdict.notes) == (Outcome.PASSED, 0.0, ())
 
 
 @pytest.mark.parametrize(
@@ -444,7 +441,7 @@ def test_replies_without_tokens_are_noted_before_cases_without_a_reply():
     verdict = evaluated(LIMIT, tokens)
 
     assert verdict.check.missing == 4
-    assert texts(verdict.notes) == (
-        "2 of 98 replies report no tokens, so they have no price",
-        "no reply to 2 cases; first: gone",
+    assert verdict.notes == (
+        note(NoteKind.NO_TOKENS, n=2, of=98),
+        note(NoteKind.NO_PRICE, n=2, first="gone"),
     )
