@@ -17,11 +17,10 @@ WORDS = 4
 KINDS = {
     *("request both sides again", "request again to measure"),
     *("in the trained task's format", "try the next rung first"),
+    *("a Hugging Face token", "a social security number"),
 }
 #: Modules that still make sentences. The list may only shrink.
 PENDING = {
-    *("gates.diagnosis", "gates.format_errors", "gates.identity", "gates.regressions"),
-    *("gates.thoughts", "gates.training_data", "gates.training_data_checks"),
     *("recommend.ladder", "recommend.recommend", "recommend.rules"),
     *("results.accepted", "results.builder", "results.history", "results.run"),
 }
