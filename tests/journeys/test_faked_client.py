@@ -287,7 +287,7 @@ def test_a_conversation_under_a_fixture_stays_with_its_test(faking):
 def test_what_is_accepted_of_a_faked_client_is_the_record_of_its_own_test(faking):
     desk = faking(*WAYS["autouse in the module"])
 
-    desk.run("--ftgate-accept")
+    desk.run("--ftgate-accept", "--ftgate-accept-failed")
 
     assert '"nonsense"' not in desk.path("test_faked.py.accepted.json").read_text()
     desk.run()

@@ -99,7 +99,7 @@ def test_no_line_of_the_section_is_wider_than_a_terminal(fences):
 
 
 def test_both_readings_are_kept_of_each_case(fences):
-    fences.run("--ftgate-accept")
+    fences.run("--ftgate-accept", "--ftgate-accept-failed")
     record = json.loads(fences.path("tickets.accepted.json").read_text("utf-8"))
     kept = record["variants"]["chatty"]["t000"]
 
@@ -107,7 +107,7 @@ def test_both_readings_are_kept_of_each_case(fences):
 
 
 def test_a_record_of_before_there_were_two_readings_is_still_read(fences):
-    fences.run("--ftgate-accept")
+    fences.run("--ftgate-accept", "--ftgate-accept-failed")
     path = fences.path("tickets.accepted.json")
     record = json.loads(path.read_text("utf-8"))
     for cells in record["variants"].values():

@@ -271,7 +271,9 @@ def test_grades_that_are_not_kept_are_an_error_of_the_judge_where_nothing_may_be
 
 
 def test_another_rubric_must_be_accepted_again(judged):
-    judged.run("--ftgate-accept", gates="{accuracy: {max_drop: 0.1, min: 0.2}}")
+    judged.run(
+        "--ftgate-accept", "--ftgate-accept-failed", gates="{accuracy: {max_drop: 0.1, min: 0.2}}"
+    )
     path = judged.desk.path("s.ftgate.yaml")
     path.write_text(path.read_text("utf-8").replace("says please", "is polite"), "utf-8")
     result = judged.desk.run("-v")

@@ -52,7 +52,7 @@ def test_the_exit_code_is_that_of_a_plain_run(spread):
 
 
 def test_accepting_writes_one_record_of_all_variants(spread):
-    result = spread.run(*PROCESSES, "--ftgate-accept")
+    result = spread.run(*PROCESSES, "--ftgate-accept", "--ftgate-accept-failed")
 
     result.stdout.fnmatch_lines(["accepted * in tickets.accepted.json; *"])
     accepted = spread.path("tickets.accepted.json").read_text()
