@@ -31,6 +31,7 @@ from pytest_ftgate.reporting.text import (
     wrap_after,
     wrap_lines,
 )
+from pytest_ftgate.results.run import Report
 
 MARKS = {
     Outcome.PASSED: "✓",
@@ -237,6 +238,6 @@ def action_lines(step: NextStep, label: str, *, remarks: bool = True) -> list[st
     return [*lines, inset + command] if command else lines
 
 
-def rerun_line(suite: str, *options: str) -> str:
-    """Return the command that goes on where a run stopped."""
-    return step_head("then") + (gate_command(suite, *options) if suite else "pytest --ftgate")
+def rerun_line(report: Report, suite: str, *options: str) -> str:
+    """Return the command that goes on where a run stopped, with the options of that run."""
+    return step_head("then") + gate_command(suite, *options, repeated=report.options)

@@ -31,7 +31,7 @@ def _text(file: NotEvaluated, error: Diagnostic) -> str:
     return f"line {error.line}: {error.message}" if own and error.line else str(error)
 
 
-def unread_lines(file: NotEvaluated) -> Iterator[str]:
+def unread_lines(report: Report, file: NotEvaluated) -> Iterator[str]:
     """Yield the block of a file in the closing section; pytest lists all errors above it."""
     listed = f"{error_count(file).upper()}, listed above"
     yield from fit_parts([f"✗ {escape_controls(file.node)}", listed])
@@ -40,7 +40,7 @@ def unread_lines(file: NotEvaluated) -> Iterator[str]:
     place = file.errors[0]
     yield ""
     yield step_head("fix") + escape_controls(f"{place.path}:{place.line or 1}")
-    yield rerun_line(file.node)
+    yield rerun_line(report, file.node)
 
 
 def unread_line(file: NotEvaluated) -> str:

@@ -271,7 +271,7 @@ def _short_lines(report: Report) -> Iterator[str]:
 
 def _block_lines(report: Report, room: int) -> list[str]:
     """Return the blocks of the gates that did not pass, the worst first, in *room* lines."""
-    groups = [[*unread_lines(file)] for file in unread_files(report)]
+    groups = [[*unread_lines(report, file)] for file in unread_files(report)]
     groups += [_error_lines(report, *group) for group in error_groups(report)]
     blocking = [v for v in rank_verdicts(report.gated_verdicts) if v.outcome is not Outcome.PASSED]
     lines: list[str] = []
@@ -307,7 +307,7 @@ def _error_lines(report: Report, names: str, what: str, reason: str) -> list[str
     # A reason may have kept gates of several suites from being evaluated.
     suites = {gate.node.partition("::")[0] for gate in report.errors}
     suite = next(iter(suites)) if len(suites) == 1 else ""
-    return [*lines, rerun_line(suite if suite != "pytest" else "", *options)]
+    return [*lines, rerun_line(report, suite if suite != "pytest" else "", *options)]
 
 
 def _reason_lines(line: str) -> list[str]:
