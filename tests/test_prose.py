@@ -21,7 +21,6 @@ KINDS = {
 }
 #: Modules that still make sentences. The list may only shrink.
 PENDING = {
-    *("recommend.ladder", "recommend.recommend", "recommend.rules"),
     *("results.accepted", "results.builder", "results.history", "results.run"),
 }
 
