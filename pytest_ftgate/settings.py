@@ -200,9 +200,7 @@ class Settings:
             accept=any(map(config.getoption, ("ftgate_accept", "ftgate_accept_anchor"))),
             report_only=any(get("ftgate_report_only") for get in (config.getoption, config.getini)),
             concurrency=_count("concurrency", option_or_ini("concurrency"), least=1),
-            cache=_cache_path(config, option_or_ini("cache")),
-            root=config.rootpath,
-            start=config.invocation_params.dir,
+            **_folders(config, option_or_ini("cache")),
             batch=bool(config.getoption("ftgate_batch") or config.getini("ftgate_batch")),
             engine=_one_of("engine", option_or_ini("engine"), _ENGINES),
             max_usd=_amount("max_usd", option_or_ini("max_usd")),
@@ -255,6 +253,11 @@ def _replies(config: PytestConfig) -> str:
     """Return where replies come from; in safe mode only the command line sends requests."""
     default = "recorded" if _is_safe(config) else config.getini("ftgate_replies")
     return str(config.getoption("ftgate_replies") or default)
+
+
+def _folders(config: PytestConfig, cache: str) -> dict[str, Any]:
+    root, start = config.rootpath, config.invocation_params.dir
+    return {"root": root, "start": start, "cache": _cache_path(config, cache)}
 
 
 def _cache_path(config: PytestConfig, written: str) -> Path:
