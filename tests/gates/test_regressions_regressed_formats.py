@@ -13,7 +13,7 @@ from pytest_ftgate.gates.note_kinds import ReplyNote
 from pytest_ftgate.gates.notes import Note, note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
-from pytest_ftgate.gates.statements import StepKind
+from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.requests.reply import Reply
@@ -65,6 +65,11 @@ def judged(after: VariantScores, before: VariantScores, gate: RateGate = DROP, *
 def clauses(verdict: Verdict) -> str:
     """Return what the headline says after the numbers of the check."""
     return headline(verdict).partition("; ")[2]
+
+
+def raise_max_tokens(cut: int, *, of: int) -> NextStep:
+    values = {"cut": cut, "of": of, "where": "suite.ftgate.yaml"}
+    return NextStep(StepKind.RAISE_MAX_TOKENS, values)
 
 
 def broken(verdict: Verdict) -> list[Note]:
@@ -152,7 +157,7 @@ def test_replies_that_were_cut_off_are_counted_apart_from_broken_formats() -> No
         "9 of 12 regressed cases were cut off by max_tokens (3 of the other 588); "
         "the 588 that ended as they should: 100 → 99 %"
     )
-    assert verdict.next[0].values == {"format_error": "truncated", "replies": 9, **OF}
+    assert verdict.next[0] == raise_max_tokens(9, of=12)
 
 
 def test_replies_that_the_baseline_cuts_off_too_are_no_cause() -> None:
@@ -280,7 +285,7 @@ def test_only_the_errors_of_what_is_named_are_counted() -> None:
     verdict = judged(after, replies(600, name="current"))
 
     assert "broken" not in verdict.statement.values
-    assert verdict.next[0].values == {"format_error": "truncated", "replies": 9, **OF}
+    assert verdict.next[0] == raise_max_tokens(9, of=40)
 
 
 def test_no_cause_is_named_of_a_passed_gate_a_minimum_or_a_format() -> None:

@@ -15,6 +15,7 @@ from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, S
 from pytest_ftgate.gates.usage import evaluate_latency, measure_latency
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.phrases import figure_name
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.suite.gate_kinds import LatencyGate
@@ -226,7 +227,7 @@ def test_a_rise_against_a_baseline_named_p95_is_a_rise_of_the_median():
     verdict = evaluated(RISE, took(drawn(0.9)), took(drawn(0.4), "p95"))
 
     assert verdict.check.kind is CheckKind.BASELINE
-    assert headline(verdict).startswith("half of the replies take")
+    assert figure_name(verdict.check) == "median latency"
 
 
 def test_only_replies_of_this_run_have_a_latency(call):
@@ -270,14 +271,14 @@ def bounded(kind: CheckKind, n: int, limit: float) -> Check:
 
 
 def test_two_broken_limits_are_reported_with_their_figures_and_the_limits_that_hold():
-    gate = LatencyGate(line=1, max_p50_ms=30.0, max_p95_ms=60.0)
+    gate = LatencyGate(line=1, max_p50_ms=32.0, max_p95_ms=60.0)
     values = np.arange(1, 101) + 0.25
 
     verdict = evaluated(gate, took(values / 1000))
 
     wanted = []
     for kind, share, limit, value in (
-        (CheckKind.P50, 0.5, 30.0, 50.25),
+        (CheckKind.P50, 0.5, 32.0, 50.25),
         (CheckKind.P95, 0.95, 60.0, 95.25),
     ):
         exact = stats.quantile_test(values, p=share).confidence_interval(0.95)
