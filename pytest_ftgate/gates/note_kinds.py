@@ -8,7 +8,7 @@ from enum import StrEnum
 class FindingKind(StrEnum):
     """What is wrong with training data; the text of a row that cannot be read is a ``TEXT``."""
 
-    FEW_ROWS = "few rows"
+    FEW_ROWS = "few rows to learn from"
     TURNS = "turns out of order"
     TOO_LONG = "rows longer than the context"
     UNVERIFIED = "rows without a reviewer"

@@ -199,7 +199,7 @@ def test_a_flat_price_is_known_and_needs_no_cases(flat, outcome):
 def test_a_flat_price_is_explained_without_statistics():
     told = " ".join(explain(evaluated(LIMIT, [1, 1], new=Tariff(per_1k=0.6))))
 
-    assert "0.60 USD, and 0.50 USD is allowed" in told
+    assert "is 0.60 USD, and 0.50 USD is allowed" in told
     assert "CI" not in told
 
 

@@ -236,8 +236,8 @@ def test_the_parts_are_those_of_the_whole_line():
     assert check_text(DROP) == f"{size(DROP)} ({interval(DROP)}), {limit(DROP)}: {levels(DROP)}"
 
 
-#: The modules that word what a check says; each other medium takes their parts.
-WORDING = {"phrases.py", "explain.py"}
+#: The modules that word what a check says, and the notation of intervals; media take their parts.
+WORDING = {"phrases.py", "explain.py", "number_text.py"}
 PHRASES = ("95 % CI", " regressed, ", "still possible")
 
 
