@@ -9,6 +9,7 @@ from dataclasses import fields
 from difflib import unified_diff
 from math import ceil
 
+from pytest_ftgate.gates.checks import ROUNDING
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.statements import NextStep, StepKind, Value
 from pytest_ftgate.gates.verdict import ACCEPTED_KINDS, Check, CheckKind, Outcome, Verdict
@@ -32,8 +33,6 @@ _MIN_SHARE_OF_LABEL = 0.25
 _MAX_LOOSER = 2.0
 #: No step asks for more than this many times the cases that there are.
 _MAX_MORE_CASES = 5
-#: A limit may miss another one by this much through rounding.
-ROUNDING = 1e-9
 
 
 def rate_next_steps(
