@@ -97,9 +97,8 @@ def test_replies_from_the_cache_are_not_measured_and_block_nothing():
     verdict = evaluated(MOST, took([], kept=100))
 
     assert (verdict.outcome, verdict.checks) == (Outcome.PASSED, ())
-    assert headline(verdict) == (
-        "not measured: 0 of 100 replies of new were requested in this run, and 72 cases are needed"
-    )
+    values = {"variant": "new", "requested": 0, "replies": 100, "needed": 72}
+    assert verdict.statement == Statement(StatementKind.NOT_MEASURED, values)
 
 
 def test_a_few_new_replies_beside_kept_ones_are_not_measured_either():
@@ -137,7 +136,6 @@ def test_a_rise_against_a_kept_baseline_is_not_measured():
     values = {"variant": "current", "requested": 0, "replies": 200, "needed": 6}
     assert (verdict.variant, verdict.outcome) == ("new", Outcome.PASSED)
     assert verdict.statement == Statement(StatementKind.NOT_MEASURED, values)
-    assert headline(verdict).startswith("not measured: 0 of 200 replies of current")
 
 
 @pytest.mark.parametrize(("shared", "is_measured"), [(5, False), (6, True)])
