@@ -189,9 +189,8 @@ class Settings:
             return str(config.getoption(f"ftgate_{name}") or config.getini(f"ftgate_{name}"))
 
         _need_enabled(config)
-        flags: dict[str, Any] = {name: bool(config.getoption(f"ftgate_{name}")) for name in _FLAGS}
         return cls(
-            **flags,
+            **_flags(config),
             files=tuple(config.getini("ftgate_files")),
             replies=_one_of("replies", _replies(config), _REPLIES),
             variants=tuple(config.getoption("ftgate_variant") or ()),
@@ -232,6 +231,10 @@ class Settings:
             start=start,
             **_build_settings(os.environ, root),
         )
+
+
+def _flags(config: PytestConfig) -> dict[str, Any]:
+    return {name: bool(config.getoption(f"ftgate_{name}")) for name in _FLAGS}
 
 
 #: The options that a command which goes on with a run must repeat.

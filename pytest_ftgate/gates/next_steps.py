@@ -13,11 +13,10 @@ from pytest_ftgate.gates.checks import ROUNDING
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.statements import NextStep, StepKind, Value
 from pytest_ftgate.gates.verdict import ACCEPTED_KINDS, Check, CheckKind, Outcome, Verdict
-from pytest_ftgate.requests.request_groups import replies_vary
+from pytest_ftgate.requests.request_groups import more_replies_vary
 from pytest_ftgate.stats.power import pass_probability
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
-from pytest_ftgate.suite.providers import provider_spec
 
 #: The largest number of repeats to advise; beyond it, more cases are better.
 _MAX_REPEATS = 20
@@ -309,12 +308,10 @@ def _missing_steps(suite: Suite, variant: str, missing: int) -> Iterator[NextSte
 
 
 def _vary(suite: Suite, *variants: str) -> bool:
-    """Return True if more replies of one of *variants* may differ from those that there are.
-
-    A function of the project may draw lots, but mostly does not: more repeats of it are no advice.
-    """
-    known = (suite.variants[name] for name in variants if name in suite.variants)
-    return any(replies_vary(one) and not provider_spec(one.provider).calls_code for one in known)
+    """Return True if more replies of one of *variants* may differ from those that there are."""
+    return any(
+        more_replies_vary(suite.variants[name]) for name in variants if name in suite.variants
+    )
 
 
 def _repeats_for_needed(suite: Suite, check: Check, look: Look) -> int:

@@ -8,7 +8,7 @@ from enum import StrEnum
 class FindingKind(StrEnum):
     """What is wrong with training data; the text of a row that cannot be read is a ``TEXT``."""
 
-    FEW_ROWS = "few rows"
+    FEW_ROWS = "few training rows"
     TURNS = "misplaced turns"
     TOO_LONG = "long rows"
     UNVERIFIED = "unverified rows"

@@ -573,13 +573,8 @@ def combine_checks(checks: Iterable[Check]) -> tuple[Outcome, int]:
 
 def verdict_place(suite: Suite, gate: Gate, variant: str) -> dict[str, Any]:
     """Return the fields of a verdict that say which gate judges which variant."""
-    return {
-        "suite": suite.name,
-        "line": gate.line,
-        "gate": gate.name,
-        "variant": variant,
-        "declared": suite.places.get(f"variants.{variant}", ""),
-    }
+    place = {"suite": suite.name, "line": gate.line, "gate": gate.name, "variant": variant}
+    return {**place, "declared": suite.places.get(f"variants.{variant}", "")}
 
 
 def ungated_verdict(

@@ -267,7 +267,8 @@ def test_findings_drifts_and_identities_in_a_record_have_their_sentences_and_are
         drifts=(replace(_DRIFT, message=length), _STEADY),
         notes=(note(IdentityNote.EMPTY_REPLIES, count=3, of=4, recorded=True),),
     )
-    write_run(tmp_path / "run.json", report(told))
+    record = report(told)
+    write_run(tmp_path / "run.json", record)
 
     (verdict,) = json.loads((tmp_path / "run.json").read_text("utf-8"))["verdicts"]
 
@@ -280,4 +281,4 @@ def test_findings_drifts_and_identities_in_a_record_have_their_sentences_and_are
     ]
     assert steady["message"] is None
     assert verdict["notes"][0]["text"].startswith("tuned model not proven, its base is recorded: ")
-    assert read_run(tmp_path / "run.json").verdicts == (told,)
+    assert read_run(tmp_path / "run.json").verdicts == record.verdicts
