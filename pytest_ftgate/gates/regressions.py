@@ -115,6 +115,8 @@ def _slice(
         high=high,
         p_drop=adjusted,
         state="inconclusive" if few else state,
+        regressed=int(pairs.regressed),
+        fixed=int(pairs.fixed),
     )
 
 

@@ -53,11 +53,11 @@ def case_variant(item: pytest.Item) -> str | None:
     return item.stash.get(_variant_key, None)
 
 
-def case_command(node: str, variant: str, case: str) -> str:
-    """Return the command that runs one case of the gate *node*."""
+def case_command(node: str, variant: str, repeated: Iterable[str], case: str) -> str:
+    """Return the command that runs one case of the gate *node*, with the *repeated* options."""
     file, _, name = node.partition("[")
     inner = f"-{name.removesuffix(']')}-".replace(f"-{variant}-", f"-{variant}-{case}-", 1)
-    options = [f"--ftgate-case={shell_word(case)}"]
+    options = [*repeated, f"--ftgate-case={shell_word(case)}"]
     if inner.isascii():
         file = f"{file}[{inner[1:-1]}]"
     else:

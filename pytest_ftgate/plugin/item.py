@@ -187,7 +187,8 @@ class GateItemState:
 
         settings, verbosity = self.settings, verbosity_of(self.item.config)
         verdict, is_rate = as_typed(verdict, settings.typed), self.gate_run.gate.is_rate
-        command = partial(case_command, node_id(verdict), verdict.variant) if is_rate else None
+        fixed = (node_id(verdict), verdict.variant, settings.options)
+        command = partial(case_command, *fixed) if is_rate else None
         with terminal_width(_terminal_columns(self.item.config)):
             return verdict_section(verdict, verbosity, settings.show, explanations, command)
 

@@ -15,7 +15,7 @@ from pytest_ftgate.recommend.advice import (
 )
 from pytest_ftgate.reporting.headlines import advice_detail, advice_headline
 from pytest_ftgate.reporting.notes import note_text
-from pytest_ftgate.reporting.number_text import percent, points, quantity, usd
+from pytest_ftgate.reporting.number_text import change_text, percent, points, quantity, usd
 from pytest_ftgate.reporting.tables import TextTable, change_cell, rate_cell, table_lines
 from pytest_ftgate.reporting.text import escape_controls, wrap_after, wrap_lines
 
@@ -143,8 +143,9 @@ def break_even_sentences(advice: Advice, costs: CostByVolume, *, full: bool) -> 
 def monitoring_sentences(advice: Advice) -> Iterator[str]:
     """Yield a sentence on each challenger, each retiring model, and the rollback."""
     for challenge in advice.challenges:
-        gain = change_cell(challenge.gain)
-        result = f"{challenge.outcome}; {gain} points against {challenge.tuned}"
+        gain = challenge.gain
+        change = change_text(gain.change, gain.low, gain.high)
+        result = f"{challenge.outcome}; {change} against {challenge.tuned}"
         yield f"challenger {challenge.challenger}: {result}"
     for model in advice.retiring:
         when = f"in {quantity(model.days, 'day')}" if model.days >= 0 else "already"

@@ -49,6 +49,18 @@ def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, c
     assert "ftgate-demo" not in project.git("status", "--porcelain")
 
 
+@pytest.mark.usefixtures("demo")
+def test_the_red_run_is_short(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    [*run_demo(tmp_path / "ftgate-demo", live=False)]
+
+    lines = capfd.readouterr().out.splitlines()
+    start = next(n for n, line in enumerate(lines) if " test session starts " in line)
+    end = next(n for n, line in enumerate(lines) if re.fullmatch("=+ 1 failed.* in .*s.* =+", line))
+    assert end + 1 - start <= 60
+
+
 @pytest.mark.heavy
 @pytest.mark.usefixtures("demo")
 def test_it_runs_where_pytest_looks_for_no_plugins_itself(tmp_path, capfd, monkeypatch):

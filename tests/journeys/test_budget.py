@@ -24,7 +24,7 @@ def test_a_budget_stops_the_asking_before_it_is_overrun(paid, quiet):
     assert len(paid.asked()) == 30
     result.stdout.fnmatch_lines(
         [
-            "INCONCLUSIVE  1 of 2 gates: not enough evidence (blocks the build)",
+            "INCONCLUSIVE  1 of 2 gates; blocks, *",
             "STOPPED  the 0.03 USD of --ftgate-max-usd are used up; 70 requests not sent",
             "30 replies: 0 cached, 30 requested in * · 0.03 USD",
         ]
@@ -67,10 +67,10 @@ def test_the_next_run_goes_on_where_the_budget_stopped_the_last(paid):
 
 def test_the_command_of_a_stopped_run_finishes_it(paid):
     lines = paid.run("--ftgate-max-usd=0.03").outlines
-    command = next(line for line in lines if "do      pytest --ftgate" in line)
+    command = next(line for line in lines if "fix     pytest --ftgate" in line)
 
     assert command.split() == [
-        *("do", "pytest", "--ftgate", "--ftgate-max-usd", "0.084", "tickets.ftgate.yaml")
+        *("fix", "pytest", "--ftgate", "--ftgate-max-usd=0.084", "tickets.ftgate.yaml")
     ]
     result = paid.run(*command.split()[3:])
 

@@ -46,7 +46,7 @@ def test_a_wrong_field_is_told_with_what_was_expected_of_it(judged):
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "accuracy 100 % → 67 % against current, −33 points, beyond the limit of 5",
+            "accuracy down 33 points *: current 100 % → worse 67 %",
             '      │ expected  {"id": "A-17", "total": 12.5, "items": [[]"pen", "ink"]}',
             "      │ wrong     total: expected 12.5, got 13",
         ]
@@ -104,4 +104,6 @@ def test_several_scores_tell_which_of_them_was_short(judged):
 def test_a_score_that_cannot_be_used_is_told_with_its_line_before_anything_is_asked(judged):
     result = judged("{numeric: {unit: EUR}}", "5", "5", "5")
 
-    result.stdout.fnmatch_lines(['*s.ftgate.yaml:2: score numeric: unit must be a list, not "EUR"'])
+    result.stdout.fnmatch_lines(
+        ['*s.ftgate.yaml:2: score numeric: unit must be a list, not "EUR" (https://*']
+    )

@@ -49,7 +49,7 @@ def test_a_variant_that_forgets_between_two_turns_fails(talking):
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "it: 100 % → 70 % against current, −30 points, beyond the limit of 5",
+            "it: down 30 points * limit 5: current 100 % → worse 70 %",
             "    t000  Ticket 0: help",
             "      │ said      My order is t000",
             "      │ replied   I have noted: My order is t000",

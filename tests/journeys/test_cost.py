@@ -54,14 +54,14 @@ def test_a_limit_on_the_price_of_calls_has_three_ends(judged, limit, outcome):
 
     result.stdout.fnmatch_lines([f"*1 {outcome} in *"])
     result.stdout.fnmatch_lines(
-        [f"  current * cost * 0.20 USD * (0.19 to 0.21) *[t≤] {limit:.2f} USD"]
+        [f"cost of 1,000 requests 0.20 USD (95 % CI 0.19 to 0.21 USD), limit {limit:.2f} USD"]
     )
 
 
 def test_a_cheaper_model_passes_the_limit_that_a_dear_one_failed(judged):
     limit = "{cost: {max_usd_per_1k: 0.25}}"
     dear = judged(limit, current=HAIKU.replace("haiku", "opus"))
-    dear.stdout.fnmatch_lines(["    do      choose a smaller model or a shorter prompt"])
+    dear.stdout.fnmatch_lines(["    fix     choose a smaller model or a shorter prompt"])
 
     assert (dear.ret, judged(limit).ret) == (1, 0)
 
@@ -71,9 +71,7 @@ def test_a_rise_from_nothing_shows_nothing_and_a_limit_of_its_own_passes(judged,
     desk.path("answers.py").write_text("def answer(case):\n    return case.expected\n", "utf-8")
     free = '{provider: python, function: "answers:answer", usd_per_1k: 0}'
     first = judged("{cost: {max_rise: 0.5}}", current=free, new=HAIKU)
-    first.stdout.fnmatch_lines(
-        ["    do      add a limit without a baseline*", "*tickets.ftgate.yaml:6"]
-    )
+    first.stdout.fnmatch_lines(["    fix     add a limit without a baseline*tickets.ftgate.yaml:6"])
 
     assert first.ret == 1
     assert judged("{cost: {max_usd_per_1k: 0.25}}", current=free, new=HAIKU).ret == 0
@@ -99,11 +97,9 @@ def test_a_rise_against_the_baseline_fails(judged, desk):
     result.assert_outcomes(failed=1, skipped=1)
     result.stdout.fnmatch_lines(
         [
-            "a thousand requests cost 0.20 USD → 8.00 USD against current, +3900 %, limit",
-            "  +50 %",
+            "cost of 1,000 requests up 3900 %, limit +50 %: current 0.20 USD → strong 8.00*",
             "BLOCKED  1 of 1 gate failed*",
-            "✗ cost[[]strong]",
-            "    a thousand requests cost 0.20 USD → 8.00 USD against current, +3900 %, limit",
+            "✗ cost[[]strong]   cost of 1,000 requests up 3900 %   limit +50 %",
             "200 replies: 0 cached, 200 requested in * · 0.82 USD",
         ]
     )
@@ -176,8 +172,8 @@ def test_a_verdict_on_money_is_explained_with_its_numbers(judged, desk, capsys, 
 
     said = capsys.readouterr().out
     assert code == 0
-    assert "a thousand requests cost 0.20 USD, over the limit of 0.15 USD" in said
-    assert "passes if all of that is within 0.15 USD" in " ".join(said.split())
+    assert "cost of 1,000 requests 0.20 USD (95 % CI 0.19 to 0.21 USD), limit 0.15 USD" in said
+    assert "passes if all of the 95 % CI is within 0.15 USD" in " ".join(said.split())
 
 
 @pytest.mark.heavy

@@ -61,17 +61,16 @@ def test_a_drifted_baseline_is_said_so_and_not_compared(recorded):
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
         [
-            "INCONCLUSIVE  1 of 2 gates: not enough evidence*",
+            "INCONCLUSIVE  1 of 2 gates; blocks, *",
             "    the recorded baseline has drifted: 100 % → 0 % on 20 repeated*",
-            "    do      pytest --ftgate --ftgate-replies=fresh tickets.ftgate.yaml",
-            "              (request all replies again, so that both sides are current)",
+            "    fix     pytest --ftgate --ftgate-replies=fresh tickets.ftgate.yaml",
         ]
     )
 
 
 def test_the_command_for_a_drifted_baseline_compares_replies_of_one_day(recorded):
     recorded.path("worse").touch()
-    command = next(line.split() for line in recorded.run().outlines if " do " in line)
+    command = next(line.split() for line in recorded.run().outlines if " fix " in line)
 
     recorded.run(*command[3:])
 

@@ -97,7 +97,7 @@ def test_real_forgetting_fails(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "general skills * % → * %, −* points, beyond the limit of 15",
+            "general skills down * points * limit 15: *",
             "*passed before, fails now*",
             "BLOCKED  1 of 1 gate failed*",
             "* of 20 cases regressed, *",

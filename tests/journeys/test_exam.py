@@ -12,7 +12,7 @@ from pytest_ftgate.cli.main import main
 ACCEPTED = "tickets.accepted.json"
 GATES = "{accuracy: {min: 0.6, max_drop: 0.1}, format: {max_drop: 0.1}}"
 #: The closing section of a run that nothing else blocks.
-SHRUNK = ["INCONCLUSIVE *less is tested than was accepted (blocks the build)*"]
+SHRUNK = ["INCONCLUSIVE *less is tested than was accepted; blocks the build*"]
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def test_explain_says_that_the_rest_of_the_exam_passed(accepted, capsys, monkeyp
 
     said = " ".join(capsys.readouterr().out.split())
     assert "so a pass on what is left is inconclusive, until a run is accepted." in said
-    assert said.index("What is left: ") < said.index("so this check passed.")
+    assert said.index("What is left: ") < said.index("So this check passed.")
 
 
 def test_a_corrected_label_counts_as_changed_and_is_accepted_with_the_correction(accepted):
@@ -230,10 +230,10 @@ def test_a_record_of_the_older_form_is_accepted_once(accepted):
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "INCONCLUSIVE  4 of 4 gates: record of an older form (blocks the build)",
+            "INCONCLUSIVE  4 of 4 gates: record of an older form; blocks the build",
             "[?] accuracy[[]current]   the accepted record is of an older form",
             "    it does not say what decided",
-            "    do      pytest --ftgate --ftgate-accept tickets.ftgate.yaml",
+            "    accept  pytest --ftgate --ftgate-accept tickets.ftgate.yaml",
         ]
     )
     accepted.run("--ftgate-accept").assert_outcomes(passed=4)

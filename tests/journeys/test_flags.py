@@ -57,8 +57,8 @@ FLAGS = {
     "--tb=long": (ALL, ["      │ >       assert reply.text == case.expected"]),
     "--tb=short": (ALL, ["      │ test_it.py:8: in test_it"]),
     "--tb=native": (ALL, ['      │   File "*test_it.py", line 8, in test_it']),
-    "--tb=line": (ALL, ["*it: 98 % → 70 % against current*"]),
-    "--tb=no": (ALL, ["FAILED test_it.py::test_it[[]worse] - it: 98 % → 70 %*"]),
+    "--tb=line": (ALL, ["*it: down 28 points *limit 5: current 98 % → *"]),
+    "--tb=no": (ALL, ["FAILED test_it.py::test_it[[]worse] - it: down 28 points *"]),
     "--showlocals": (ALL, ["      │ *case       = Case(id='t002'*"]),
     "--no-header": (ALL, ["BLOCKED  2 of 4 gates failed*"]),
     "--no-summary": (ALL, ["BLOCKED  2 of 4 gates failed*" if SUMMED else "*2 failed, 3 passed*"]),
@@ -136,7 +136,9 @@ def test_without_the_plugins_of_the_terminal_the_verdict_is_in_the_junit_file(bo
 
     assert (result.ret, result.outlines) == (1, [])
     (failure,) = ET.parse(both.path("junit.xml")).iter("failure")
-    assert failure.get("message", "").startswith("it: 98 % → 70 % against current")
+    assert failure.get("message", "").startswith(
+        "it: down 28 points (95 % CI 20 to 37), limit 5: current 98 %"
+    )
 
 
 def test_a_junit_file_carries_the_verdicts_and_tells_errors_from_failures(both):

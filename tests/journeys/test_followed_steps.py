@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections import Counter
+from threading import Lock
 
 import pytest
+from ftgate_testing.chat_server import Said, chat_server
 
-SUITE = "tickets.ftgate.yaml"
+from pytest_ftgate.cli.main import main
+from pytest_ftgate.gates.statements import StepKind, StepRole
+from pytest_ftgate.reporting.next_steps import step_command, step_text
+from pytest_ftgate.results.run import node_name, read_run
+
+SUITE, RUN = "tickets.ftgate.yaml", "run.json"
 DROP = "{accuracy: {max_drop: 0.05}}"
+RIGHT = "def test_it(case, reply):\n    assert reply.text == case.expected\n"
 #: A function that fails for the first ten cases as long as a file is missing.
 DOWN_AT_FIRST = """\
 from pathlib import Path
@@ -17,259 +27,227 @@ def answer(case):
         raise OSError("the server is down")
     return case.expected
 """
+#: The steps that a test of another file follows, and those that no test can follow to the end, as
+#: another training run or rubric promises nothing: these with the test that reaches them.
+ELSEWHERE = {
+    StepKind.CHECK_CAUSE: "test_endings.py::test_a_model_that_answers_and_does_not_end_has_a_cause"
+    "_and_needs_no_more_tokens",
+    StepKind.CHECK_IDENTITY: "test_forgetting.py::test_a_tuned_model_that_did_not_answer_passes"
+    "_once_its_name_is_requested",
+    StepKind.IMPROVE_JUDGE: "test_judge.py::test_a_better_judge_settles_what_one_that_is_not_fit"
+    "_left_open",
+    StepKind.KEEP_THOUGHTS: "test_thoughts.py::test_thoughts_that_may_go_pass_once_their_limit_is"
+    "_left_out",
+    StepKind.LOWER_USAGE: "test_cost.py::test_a_cheaper_model_passes_the_limit_that_a_dear_one"
+    "_failed",
+    StepKind.REQUEST_BOTH_AGAIN: "test_drift.py::test_the_command_for_a_drifted_baseline_compares"
+    "_replies_of_one_day",
+    StepKind.SETTLE_SKILL: "test_forgetting.py::test_a_skill_that_stays_open_passes_with_the_wider"
+    "_margin_that_is_advised",
+    StepKind.TRAIN_AGAIN: "test_forgetting.py::test_a_loss_planted_in_one_skill_is_found_in_its"
+    "_family_and_nowhere_else",
+}
+#: The steps that the tests of this file follow, and those that the current one has read.
+FOLLOWED, read = set(), set()
 
 
-def edit(desk, *pairs):
-    text = desk.path(SUITE).read_text("utf-8")
+def follows(*kinds):
+    """Declare that a test follows steps of these *kinds*."""
+
+    def declare(test):
+        FOLLOWED.update(kinds)
+        test.kinds = set(kinds)
+        return test
+
+    return declare
+
+
+@pytest.fixture(autouse=True)
+def _reads_what_it_declares(request):
+    read.clear()
+    yield
+    assert getattr(request.function, "kinds", set()) <= read
+
+
+def judge(desk, *args):
+    return desk.run(f"--ftgate-json={RUN}", *args)
+
+
+def verdict_of(desk, gate):
+    (found,) = (v for v in read_run(desk.path(RUN)).verdicts if node_name(v) == gate)
+    return found
+
+
+def outcome(desk, gate):
+    return str(verdict_of(desk, gate).outcome)
+
+
+def kinds(desk, gate):
+    return [step.kind for step in verdict_of(desk, gate).next]
+
+
+def step_of(desk, gate, kind):
+    """Return the step of this *kind* of the last run."""
+    read.add(kind)
+    (step,) = (step for step in verdict_of(desk, gate).next if step.kind is kind)
+    return step
+
+
+def follow(desk, step, printed):
+    """Run the command of *step*, which the run *printed*."""
+    command = step_command(step)
+    assert command in printed.stdout.str()
+    assert command.startswith("pytest --ftgate ")
+    return judge(desk, *shlex.split(command)[2:])
+
+
+def edit(desk, *pairs, name=SUITE):
+    """Replace texts in a file, wherever they stand."""
+    text = desk.path(name).read_text("utf-8")
     for before, after in pairs:
         assert before in text
         text = text.replace(before, after)
-    desk.path(SUITE).write_text(text, "utf-8")
+    desk.path(name).write_text(text, "utf-8")
 
 
-def steps(desk, gate):
-    return {step["kind"]: step["values"] for step in desk.verdicts()[gate]["next"]}
+def edit_at(desk, where, before, after):
+    """Replace *before* in the line that *where* names, and nowhere else; "" stands before it."""
+    name, _, line = where.rpartition(":")
+    lines, index = desk.path(name).read_text("utf-8").splitlines(), int(line) - 1
+    assert before in lines[index]
+    lines[index] = lines[index].replace(before, after, 1)
+    desk.path(name).write_text("\n".join(lines) + "\n", "utf-8")
 
 
-@pytest.mark.parametrize(
-    ("gates", "wrong"),
-    [
-        (DROP, 30),
-        (DROP, 5),
-        ("{accuracy: {min: 0.85}}", 30),
-        ("{accuracy: {min: 0.85}}", 12),
-        ("{accuracy: {min: 0.85, max_drop: 0.05}}", 30),
-        ("{accuracy: {max_drop: 0.05, evidence: point}}", 30),
-        ("{accuracy: {min: 0.85, evidence: point}}", 30),
-        ("{format: {max_drop: 0.05}}", 30),
-    ],
-)
-def test_the_limit_that_a_verdict_names_passes_the_same_replies(desk, gates, wrong):
-    desk.suite(gates, current=2, new=0)
-    desk.replies("new", wrong=wrong, said="none of these" if "format" in gates else None)
-    kind = gates[1:].partition(":")[0]
-    assert desk.run().ret == 1
-
-    step = steps(desk, f"{kind}[new]")["set limit"]
-
-    assert step["where"] == f"{SUITE}:6"
-    for setting in step["setting"].split(", "):
-        key = setting.partition(":")[0]
-        declared = gates.partition(f"{key}: ")[2].split(",")[0].split("}")[0]
-        # A default limit stands nowhere, so the step adds it.
-        start = f"gates: {{{kind}: {{"
-        written = f"{key}: {declared}" if declared else start
-        edit(desk, (written, setting if declared else f"{start}{setting}, "))
-    assert desk.run().ret == 0
+def rows_of(desk, *, wrong):
+    """Return right replies, but for those to the cases that *wrong* chooses by number."""
+    return [{"id": f"t{n:03}", "text": desk.label(n + wrong(n))} for n in range(desk.cases)]
 
 
-def test_the_limit_one_point_stricter_does_not_pass(desk):
-    desk.suite(DROP, current=2, new=5)
-    desk.run()
-    limit = float(steps(desk, "accuracy[new]")["set limit"]["setting"].split()[1])
-
-    edit(desk, ("max_drop: 0.05", f"max_drop: {limit - 0.01:.2f}"))
-
-    assert desk.run().ret == 1
-
-
-@pytest.mark.parametrize("rest", ["evidence: point", "max_drop: none"])
-def test_a_minimum_of_nothing_gates_nothing_until_another_one_is_written(desk, rest):
-    desk.suite(f"{{accuracy: {{min: 0, {rest}}}}}", current=100)
-
-    result = desk.run()
-
-    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
-    result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(
-        [
-            f"  not gated  accuracy?current? 0 %: nothing can fail it: min: 0, {rest}",
-            f"  accuracy?current?: write a min: above 0, in {SUITE}:5",
-            "no gate was evaluated; nothing can fail the selected gates",
-        ]
-    )
-    desk.replies("current", wrong=2)
-    edit(desk, ("min: 0", "min: 0.8"))
-    assert desk.run().ret == 0
+def test_every_kind_of_step_is_followed_here_or_reached_by_a_test_that_exists(request):
+    assert FOLLOWED.isdisjoint(ELSEWHERE)
+    assert {*StepKind} == FOLLOWED | {*ELSEWHERE}
+    for test in ELSEWHERE.values():
+        name, _, function = test.partition("::")
+        text = request.path.with_name(name).read_text("utf-8")
+        assert re.search(rf"^def {function}\(", text, re.MULTILINE), test
 
 
-def test_a_candidate_that_is_made_the_baseline_passes(desk):
-    desk.suite(DROP, current=6, candidate=40)
-    assert desk.run().ret == 1
-    assert steps(desk, "accuracy[candidate]")["make baseline"]["variant"] == "candidate"
-
-    edit(desk, ("variants:", "baseline: candidate\nvariants:"))
-
-    assert desk.run().ret == 0
+# What to fix ------------------------------------------------------------------------------------
 
 
-def test_the_variant_to_ship_passes_once_the_other_one_is_left_out(desk):
-    desk.suite(DROP, current=2, good=1, worse=30)
-    result = desk.run()
-    result.stdout.fnmatch_lines(
-        ["    do      ship good: it passes its gate   (set gated: false for worse)"]
-    )
-
-    edit(desk, ("replies: worse.jsonl}", "replies: worse.jsonl, gated: false}"))
-
-    assert desk.run().ret == 0
-
-
-@pytest.mark.parametrize("releases", [1, 3])
-def test_an_intended_drop_from_the_accepted_run_is_accepted_by_the_command(desk, releases):
-    desk.suite(DROP, current=0)
-    for number in range(releases):
-        desk.replies("current", wrong=number)
-        desk.run("--ftgate-accept")
-    desk.replies("current", wrong=30)
-    lines = desk.run().outlines
-    command = next(line.split() for line in lines if "--ftgate-accept" in line and " do " in line)
-    assert command[1:3] == ["pytest", "--ftgate"]
-
-    assert desk.run(*command[3:]).ret == 1
-    assert desk.run().ret == 0
-
-
-def test_a_part_that_is_fixed_passes(desk):
-    desk.cases = 1000
-    desk.suite("{accuracy: {max_drop: 0.10, slices: [label]}}", current=0, draft=0)
-    rows = [
-        {"id": f"t{n:03}", "text": "billing" if n % 2 == 1 and n < 100 else desk.label(n)}
-        for n in range(desk.cases)
-    ]
-    desk.write_rows("draft.jsonl", rows)
-    assert desk.run().ret == 1
-
-    desk.replies("draft")
-
-    assert desk.run().ret == 0
-
-
-def test_a_real_drop_within_the_limit_passes_with_the_limit_that_is_named(desk):
-    desk.cases = 300
-    desk.suite(DROP, current=3, draft=13)
-    assert desk.run().ret == 1
-    setting = steps(desk, "accuracy[draft]")["set limit"]["setting"]
-
-    edit(desk, ("max_drop: 0.05", setting))
-
-    assert desk.run().ret == 0
-
-
-def test_the_cases_that_are_added_settle_a_drop_that_was_likely_beyond_the_limit(desk):
-    desk.cases = 20
-    # Several variants share the error rate, so that each needs more evidence.
-    others = {f"good-{number}": 0 for number in range(8)}
-    desk.suite("{accuracy: {max_drop: 0.15}}", current=0, draft=8, **others)
-    desk.run().stdout.fnmatch_lines(["*likely beyond the limit of 15*"])
-    assert desk.verdicts()["accuracy[draft]"]["outcome"] == "inconclusive"
-
-    desk.cases += steps(desk, "accuracy[draft]")["add cases"]["needed"]
-    drop = round(desk.cases * 0.4)
-    desk.suite("{accuracy: {max_drop: 0.15}}", current=0, draft=drop, **others)
-    desk.run()
-
-    assert desk.verdicts()["accuracy[draft]"]["outcome"] == "failed"
-
-
-def test_macro_f1_without_a_baseline_passes_with_a_minimum(desk):
-    desk.suite("{accuracy: {metric: macro_f1, max_drop: 0.3}}", current=2)
-    desk.run().assert_outcomes(skipped=1)
-    assert [*steps(desk, "accuracy[current]")] == ["add minimum"]
-
-    edit(desk, ("max_drop: 0.3", "max_drop: 0.3, min: 0.8"))
-
-    desk.run().stdout.fnmatch_lines(["PASSED  1 gate   accuracy: current 98 % (min 80 %)"])
-
-
+@follows(StepKind.FIX_CASES)
 def test_cases_that_are_fixed_pass(desk):
     desk.suite(DROP, current=2, draft=5)
-    assert desk.run().ret == 1
-    assert steps(desk, "accuracy[draft]")["fix cases"]["cases"] == "t002, t003, t004"
+    assert judge(desk).ret == 1
+    step = step_of(desk, "accuracy[draft]", StepKind.FIX_CASES)
+    assert step.values["cases"] == "t002, t003, t004"
 
     desk.replies("draft", wrong=2)
 
-    assert desk.run().ret == 0
+    assert judge(desk).ret == 0
 
 
+@follows(StepKind.FIX_CASES)
+def test_the_command_that_shows_the_cases_shows_all_of_them_and_fixing_them_passes(desk):
+    desk.suite(DROP, current=2, draft=30)
+    result = judge(desk)
+    step = step_of(desk, "accuracy[draft]", StepKind.FIX_CASES)
+
+    shown = follow(desk, step, result).outlines
+
+    cases = {line.split()[0] for line in shown if re.match(r" {4}t\d{3}  Ticket", line)}
+    assert len(cases) == step.values["count"]
+    desk.write_rows(
+        "draft.jsonl", rows_of(desk, wrong=lambda n: n < 30 and f"t{n:03}" not in cases)
+    )
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.FIX_LABEL)
+def test_a_label_that_is_told_from_the_other_one_passes(desk):
+    desk.suite("{accuracy: {min: 0.85}}", current=0)
+    desk.write_rows("current.jsonl", rows_of(desk, wrong=lambda n: n < 60 and n % 2 == 1))
+    assert judge(desk).ret == 1
+    values = step_of(desk, "accuracy[current]", StepKind.FIX_LABEL).values
+    assert (values["label"], values["taken_for"], values["replies"]) == ("refund", "billing", 30)
+
+    label = values["label"]
+    desk.write_rows(
+        "current.jsonl", rows_of(desk, wrong=lambda n: n < 60 and desk.label(n) != label and n % 2)
+    )
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.FIX_PART)
+def test_a_part_that_is_fixed_passes(desk):
+    desk.cases = 1000
+    desk.suite("{accuracy: {max_drop: 0.10, slices: [label]}}", current=0, draft=0)
+    desk.write_rows("draft.jsonl", rows_of(desk, wrong=lambda n: n < 100 and n % 2 == 1))
+    assert judge(desk).ret == 1
+    values = step_of(desk, "accuracy[draft]", StepKind.FIX_PART).values
+    assert (values["kind"], values["regressed"]) == ("label", 50)
+
+    fixed = values["name"]
+    desk.write_rows(
+        "draft.jsonl",
+        rows_of(desk, wrong=lambda n: n < 100 and n % 2 == 1 and desk.label(n) != fixed),
+    )
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.FIX_FORMAT)
+def test_replies_in_the_right_format_pass(desk):
+    desk.suite("{format: {max_drop: 0.05}}", current=0, new=0)
+    desk.replies("new", wrong=30, said="```\nbilling\n```")
+    assert judge(desk).ret == 1
+    step = step_of(desk, "format[new]", StepKind.FIX_FORMAT)
+    assert (step.values["format_error"], step.values["replies"]) == ("fenced", 30)
+
+    desk.replies("new")
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.RAISE_MAX_TOKENS)
+@pytest.mark.parametrize("declared", ["reply", "variant"])
+def test_replies_that_were_cut_off_pass_with_more_tokens(desk, declared):
+    def answer(request):
+        number = int(re.search(r"\d+", request["messages"][-1]["content"])[0])
+        if request["model"] == "long" and number < 30 and request["max_tokens"] < 20:
+            return Said("Let me see, this is", stop="length")
+        return Said(desk.label(number))
+
+    with chat_server(answer) as server:
+        current = f'{{provider: openai-compatible, base_url: "{server.url}", model: short}}'
+        short = ", max_tokens: 8" if declared == "variant" else ""
+        long = f"{{like: current, model: long{short}}}"
+        desk.suite_of({"current": current, "draft": long}, DROP)
+        edit(desk, ("reply: {", f"reply: {{max_tokens: {8 if declared == 'reply' else 40}, "))
+        assert judge(desk).ret == 1
+        step = step_of(desk, "accuracy[draft]", StepKind.RAISE_MAX_TOKENS)
+        assert (step.values["cut"], step.values["of"]) == (30, 30)
+
+        edit_at(desk, step.values["where"], "max_tokens: 8", "max_tokens: 40")
+
+        assert judge(desk).ret == 0
+
+
+@follows(StepKind.FIX_MUST_PASS)
 def test_must_pass_cases_that_are_fixed_pass(desk):
     desk.suite("{accuracy: {min: 0.8}}", current=3)
-    rows = (
-        desk.path("tickets.cases.jsonl")
-        .read_text("utf-8")
-        .replace('"id": "t001"', '"must_pass": true, "id": "t001"')
-    )
-    desk.path("tickets.cases.jsonl").write_text(rows, "utf-8")
-    desk.run().stdout.fnmatch_lines(["    do      fix t001*"])
+    edit(desk, ('"id": "t001"', '"must_pass": true, "id": "t001"'), name="tickets.cases.jsonl")
+    assert judge(desk).ret == 1
+    assert step_of(desk, "accuracy[current]", StepKind.FIX_MUST_PASS).values["cases"] == "t001"
 
     desk.replies("current", wrong=1)
 
-    assert desk.run().ret == 0
+    assert judge(desk).ret == 0
 
 
-def test_a_minimum_that_cannot_be_reached_is_not_offered_to_be_accepted(desk):
-    desk.suite("{accuracy: {min: 0.85}}", worse=30)
-
-    desk.run().stdout.no_fnmatch_line("*--ftgate-accept*")
-
-
-def test_an_unread_first_run_is_accepted_and_compared_with_from_then_on(desk):
-    desk.suite(DROP, current=2)
-    lines = desk.run().outlines
-    command = next(line.split() for line in lines if "--ftgate-accept" in line)
-
-    assert desk.run(*command[2:]).ret == 0
-
-    desk.run().stdout.fnmatch_lines(
-        ["PASSED  1 gate   accuracy: current 98 % (unchanged, limit 5)"]
-    )
-
-
-def test_a_comparison_that_can_show_nothing_passes_with_the_minimum_that_is_added(desk):
-    desk.suite(DROP, current=96, new=96)
-    edit(desk, ("reply: {format: {choice: [billing, refund]}}\n", ""))
-    desk.replies("new", wrong=96, said="none of these")
-    assert desk.run().ret == 1
-    assert [*steps(desk, "accuracy[new]")] == ["declare minimum"]
-
-    edit(desk, ("{max_drop: 0.05}", "{max_drop: 0.05, min: 0.01}"))
-
-    assert desk.run().ret == 0
-
-
-def test_a_minimum_that_guessing_reaches_passes_once_it_is_raised(desk):
-    desk.suite("{accuracy: {min: 0.4}}", current=2)
-    result = desk.run()
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(
-        [
-            "*guessing is right in 50 %, so this minimum shows nothing.",
-            f"    do      raise min: above the rate of guessing   {SUITE}:5",
-        ]
-    )
-
-    edit(desk, ("min: 0.4", "min: 0.6"))
-
-    assert desk.run().ret == 0
-
-
-def test_a_comparison_in_which_nothing_is_right_passes_once_the_score_is_mended(desk):
-    desk.suite(DROP, current=0, new=0)
-    edit(desk, ("reply: {format: {choice: [billing, refund]}}", "reply: {score: exact}"))
-    rows = [{"id": f"t{n:03}", "text": f"It is {desk.label(n)}."} for n in range(desk.cases)]
-    for name in ("current", "new"):
-        desk.write_rows(f"{name}.jsonl", rows)
-    result = desk.run()
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(
-        ["    do      check the score, the format and the expected answers", "*on either side*"]
-    )
-
-    edit(desk, ("score: exact", "score: contains"))
-
-    assert desk.run().ret == 0
-
-
+@follows(StepKind.FIX_TRAINING_DATA)
 def test_training_data_passes_without_the_rows_that_are_cases(desk):
     rows = [{"input": f"Customer {n} asks {n * 7919}", "expected": "billing"} for n in range(60)]
     rows += [{"input": f"Another {n} asks {n * 104729}", "expected": "refund"} for n in range(60)]
@@ -280,13 +258,573 @@ def test_training_data_passes_without_the_rows_that_are_cases(desk):
         "{provider: recorded, replies: tuned.jsonl, rung: fine-tuned, training_data: train.jsonl}"
     )
     desk.suite_of({"tuned": tuned}, "{data: {min_rows: 50}}")
-    result = desk.run()
+    result = judge(desk)
     assert result.ret == 1
+    step_of(desk, "data[tuned]", StepKind.FIX_TRAINING_DATA)
     result.stdout.fnmatch_lines(["    leak, lines 121–123: *"])
 
     desk.write_rows("train.jsonl", rows)
 
-    assert desk.run().ret == 0
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.CHECK_SCORE)
+def test_a_comparison_in_which_nothing_is_right_passes_once_the_score_is_mended(desk):
+    desk.suite(DROP, current=0, new=0)
+    edit(desk, ("reply: {format: {choice: [billing, refund]}}", "reply: {score: exact}"))
+    rows = [{"id": f"t{n:03}", "text": f"It is {desk.label(n)}."} for n in range(desk.cases)]
+    for name in ("current", "new"):
+        desk.write_rows(f"{name}.jsonl", rows)
+    assert judge(desk).ret == 1
+    step_of(desk, "accuracy[new]", StepKind.CHECK_SCORE)
+
+    edit(desk, ("score: exact", "score: contains"))
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.CHECK_SCORE)
+def test_a_first_run_in_which_nothing_is_right_passes_once_the_score_is_mended(desk):
+    desk.suite(DROP, current=0)
+    edit(desk, ("reply: {", "reply: {score: regex, "))
+    rows = [
+        {"id": f"t{n:03}", "input": f"Ticket {n}: help", "expected": "Billing|Refund"}
+        for n in range(desk.cases)
+    ]
+    desk.write_rows("tickets.cases.jsonl", rows)
+    result = judge(desk)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["[?] accuracy[[]current]   nothing to compare with yet*"])
+    step_of(desk, "accuracy[current]", StepKind.CHECK_SCORE)
+
+    edit(desk, ("score: regex, ", ""))
+    desk.write_cases()
+
+    assert judge(desk).ret == 0
+
+
+# What evidence to add ---------------------------------------------------------------------------
+
+
+@follows(StepKind.RUN_AGAIN)
+@pytest.mark.parametrize("options", [(), ("--ftgate-cache=own.sqlite",)], ids=" ".join)
+def test_cases_without_a_reply_are_complete_after_the_command(desk, options):
+    run_again(desk, "{accuracy: {min: 0.9}}", *options)
+
+
+@follows(StepKind.RUN_AGAIN)
+def test_a_first_run_that_lacks_replies_passes_after_the_command(desk):
+    run_again(desk, DROP)
+
+
+def run_again(desk, gates, *options):
+    """Run a suite whose function fails at first, and then the command that the verdict names."""
+    desk.asking_suite(DOWN_AT_FIRST, gates=gates)
+    result = judge(desk, *options)
+    step = step_of(desk, "accuracy[current]", StepKind.RUN_AGAIN)
+    assert step.values["missing"] == 10
+    desk.path("up").touch()
+
+    again = follow(desk, step, result)
+
+    assert again.ret == 0
+    again.stdout.fnmatch_lines(["100 replies: 90 cached, 10 requested*"])
+
+
+@follows(StepKind.ADD_REPLIES)
+def test_recorded_replies_that_are_added_complete_the_gate(desk):
+    desk.replies("current", missing=20)
+    desk.suite_of(
+        {"current": "{provider: recorded, replies: current.jsonl}"}, "{accuracy: {min: 0.9}}"
+    )
+    assert judge(desk).ret == 1
+    values = step_of(desk, "accuracy[current]", StepKind.ADD_REPLIES).values
+    assert (values["missing"], values["file"]) == (20, "current.jsonl")
+
+    desk.replies("current")
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.REQUEST_TO_MEASURE)
+def test_latency_that_was_not_measured_is_measured_by_the_command(desk):
+    gates = "{accuracy: {min: 0.5}, latency: {max_p95_ms: 5000}}"
+    desk.asking_suite(gates=gates)
+    judge(desk)
+    result = judge(desk)
+    assert verdict_of(desk, "latency[current]").check is None
+
+    follow(desk, step_of(desk, "latency[current]", StepKind.REQUEST_TO_MEASURE), result)
+
+    assert verdict_of(desk, "latency[current]").check.n == desk.cases
+
+
+@follows(StepKind.ADD_CASES)
+def test_as_many_cases_as_an_unchanged_variant_needs_pass_if_no_further_one_is_lost(desk):
+    desk.suite(DROP, current=2, draft=5)
+    judge(desk)
+
+    desk.cases += step_of(desk, "accuracy[draft]", StepKind.ADD_CASES).values["unchanged"]
+    desk.suite(DROP, current=2, draft=5)
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.ADD_CASES)
+def test_as_many_cases_as_are_needed_at_the_same_rate_decide(desk):
+    desk.suite(DROP, current=2, draft=5)
+    judge(desk)
+    before = desk.cases
+
+    desk.cases += step_of(desk, "accuracy[draft]", StepKind.ADD_CASES).values["needed"]
+    current, draft = (round(wrong * desk.cases / before) for wrong in (2, 5))
+    desk.suite(DROP, current=current, draft=draft)
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.ADD_CASES)
+def test_the_cases_that_are_added_settle_a_drop_that_was_likely_beyond_the_limit(desk):
+    desk.cases = 20
+    # Several variants share the error rate, so that each needs more evidence.
+    others = {f"good-{number}": 0 for number in range(8)}
+    gates = "{accuracy: {max_drop: 0.15}}"
+    desk.suite(gates, current=0, draft=8, **others)
+    judge(desk).stdout.fnmatch_lines(["*likely beyond the limit of 15*"])
+    assert outcome(desk, "accuracy[draft]") == "inconclusive"
+
+    desk.cases += step_of(desk, "accuracy[draft]", StepKind.ADD_CASES).values["needed"]
+    desk.suite(gates, current=0, draft=round(desk.cases * 0.4), **others)
+    judge(desk)
+
+    assert outcome(desk, "accuracy[draft]") == "failed"
+
+
+@follows(StepKind.DECIDE_OTHERWISE)
+def test_replies_that_are_improved_pass_where_no_number_of_cases_decides(desk):
+    desk.suite("{accuracy: {min: 0.85}}", current=14)
+    assert judge(desk).ret == 1
+    assert step_of(desk, "accuracy[current]", StepKind.DECIDE_OTHERWISE).values["n"] == desk.cases
+    assert StepKind.ADD_CASES not in kinds(desk, "accuracy[current]")
+
+    desk.replies("current", wrong=2)
+
+    assert judge(desk).ret == 0
+
+
+@pytest.fixture
+def noisy(desk):
+    """A suite of two variants whose replies vary: each is wrong one time in twenty."""
+    times, lock = Counter(), Lock()
+
+    def answer(request):
+        number = int(re.search(r"\d+", request["messages"][-1]["content"])[0])
+        step = {"current": 3, "draft": 11}[request["model"]]
+        with lock:
+            times[request["model"], number] += 1
+            unlucky = (number * step + times[request["model"], number] * 7) % 20 == 0
+        return Said(desk.label(number + unlucky))
+
+    with chat_server(answer) as server:
+        current = f'{{provider: openai-compatible, base_url: "{server.url}", model: current}}'
+        desk.suite_of({"current": current, "draft": "{like: current, model: draft}"}, DROP)
+        yield desk
+
+
+@follows(StepKind.SETTLE)
+def test_the_repeats_that_are_advised_settle_a_gate_whose_replies_vary(noisy):
+    assert judge(noisy).ret == 1
+    values = step_of(noisy, "accuracy[draft]", StepKind.SETTLE).values
+
+    edit_at(noisy, values["where"], "max_drop: 0.05", f"max_drop: 0.05, {values['setting']}")
+
+    assert judge(noisy).ret == 0
+
+
+@follows(StepKind.REPEAT_BASELINE)
+def test_more_repeats_of_the_baseline_let_an_unchanged_variant_pass(noisy):
+    assert judge(noisy).ret == 1
+    step = step_of(noisy, "accuracy[draft]", StepKind.REPEAT_BASELINE)
+    setting = re.search(r"repeats: \{.*?\}", step_text(step))[0]
+
+    edit(noisy, ("cases:", f"{setting}\ncases:"), name=step.values["where"])
+
+    assert judge(noisy).ret == 0
+
+
+# What to declare --------------------------------------------------------------------------------
+
+
+@follows(StepKind.ADD_MINIMUM)
+def test_macro_f1_without_a_baseline_passes_with_a_minimum(desk):
+    desk.suite("{accuracy: {metric: macro_f1, max_drop: 0.3}}", current=2)
+    judge(desk).assert_outcomes(skipped=1)
+    where = step_of(desk, "accuracy[current]", StepKind.ADD_MINIMUM).values["where"]
+
+    edit_at(desk, where, "max_drop: 0.3", "max_drop: 0.3, min: 0.8")
+
+    judge(desk).stdout.fnmatch_lines(["PASSED  1 gate   accuracy: current 98 % (min 80 %)"])
+
+
+@follows(StepKind.ADD_MINIMUM)
+@pytest.mark.parametrize("rest", ["evidence: point", "max_drop: none"])
+def test_a_minimum_of_nothing_gates_nothing_until_another_one_is_written(desk, rest):
+    desk.suite(f"{{accuracy: {{min: 0, {rest}}}}}", current=100)
+
+    result = judge(desk)
+
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.assert_outcomes(skipped=1)
+    where = step_of(desk, "accuracy[current]", StepKind.ADD_MINIMUM).values["where"]
+    result.stdout.fnmatch_lines(
+        [
+            f"  not gated  accuracy?current? 0 %: nothing can fail it: min: 0, {rest}",
+            f"  accuracy?current?: write a min: above 0, in {where}",
+            "no gate was evaluated; nothing can fail the selected gates",
+        ]
+    )
+    desk.replies("current", wrong=2)
+    edit_at(desk, where, "min: 0", "min: 0.8")
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.DECLARE_MINIMUM)
+def test_a_comparison_that_can_show_nothing_passes_with_the_minimum_that_is_added(desk):
+    desk.suite(DROP, current=96, new=96)
+    edit(desk, ("reply: {format: {choice: [billing, refund]}}\n", ""))
+    desk.replies("new", wrong=96, said="none of these")
+    assert judge(desk).ret == 1
+    where = step_of(desk, "accuracy[new]", StepKind.DECLARE_MINIMUM).values["where"]
+
+    edit_at(desk, where, "{max_drop: 0.05}", "{max_drop: 0.05, min: 0.01}")
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.RAISE_MINIMUM)
+def test_a_minimum_that_guessing_reaches_passes_once_it_is_raised(desk):
+    desk.suite("{accuracy: {min: 0.4}}", current=2)
+    assert judge(desk).ret == 1
+    where = step_of(desk, "accuracy[current]", StepKind.RAISE_MINIMUM).values["where"]
+
+    edit_at(desk, where, "min: 0.4", "min: 0.6")
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.DECLARE_LIMIT)
+def test_a_rise_from_nothing_passes_with_a_limit_of_its_own(desk):
+    free = '{provider: python, function: "answers:answer", usd_per_1k: 0}'
+    desk.asking_suite(gates="{cost: {max_rise: 0.5}}", new=free.replace("1k: 0", "1k: 1"))
+    edit(desk, ('answer"}', 'answer", usd_per_1k: 0}'))
+    assert judge(desk).ret == 1
+    where = step_of(desk, "cost[new]", StepKind.DECLARE_LIMIT).values["where"]
+
+    edit_at(desk, where, "max_rise: 0.5", "max_usd_per_1k: 2")
+
+    assert judge(desk).ret == 0
+
+
+# What else to ship ------------------------------------------------------------------------------
+
+
+@follows(StepKind.SHIP_OTHER)
+def test_the_variant_to_ship_passes_once_the_other_one_is_left_out(desk):
+    desk.suite(DROP, current=2, good=1, worse=30)
+    assert judge(desk).ret == 1
+    values = step_of(desk, "accuracy[worse]", StepKind.SHIP_OTHER).values
+    assert (values["variant"], values["for"], values["is_baseline"]) == ("good", "worse", False)
+
+    edit_at(desk, values["where"], "replies: worse.jsonl}", "replies: worse.jsonl, gated: false}")
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.SHIP_OTHER)
+def test_the_baseline_is_kept_where_no_other_variant_passes(desk):
+    desk.suite(DROP, current=2, worse=30)
+    judge(desk)
+    values = step_of(desk, "accuracy[worse]", StepKind.SHIP_OTHER).values
+    assert (values["variant"], values["is_baseline"]) == ("current", True)
+
+    edit_at(desk, values["where"], "replies: worse.jsonl}", "replies: worse.jsonl, gated: false}")
+
+    assert judge(desk).ret == 0
+
+
+# What to accept ---------------------------------------------------------------------------------
+
+
+@follows(StepKind.MAKE_BASELINE)
+@pytest.mark.parametrize("declared", [False, True], ids=["first variant", "declared"])
+def test_a_candidate_that_is_made_the_baseline_passes(desk, declared):
+    desk.suite(DROP, current=6, candidate=40)
+    if declared:
+        edit(desk, ("variants:", "baseline: current\nvariants:"))
+    assert judge(desk).ret == 1
+    values = step_of(desk, "accuracy[candidate]", StepKind.MAKE_BASELINE).values
+
+    make_baseline(desk, values, declared=declared)
+
+    assert judge(desk).ret == 0
+
+
+def make_baseline(desk, values, *, declared=False):
+    """Declare the baseline in the line that the step names, which says now which one it is."""
+    if declared:
+        edit_at(desk, values["where"], "baseline: current", f"baseline: {values['variant']}")
+    else:
+        edit_at(desk, values["where"], "variants:", f"baseline: {values['variant']}\nvariants:")
+
+
+@follows(StepKind.MAKE_BASELINE)
+@pytest.mark.parametrize("named", ["", ', variants=["candidate"]'], ids=["all", "named"])
+def test_the_baseline_of_a_marked_function_is_that_of_the_suite_it_names(desk, named):
+    desk.suite("{accuracy: {min: 0.5, max_drop: none}}", current=6, candidate=40)
+    desk.marked(RIGHT, f"max_drop=0.05{named}")
+    assert judge(desk).ret == 1
+    values = step_of(desk, "test_it[candidate]", StepKind.MAKE_BASELINE).values
+    assert values["where"].startswith(SUITE)
+
+    make_baseline(desk, values)
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.MAKE_BASELINE)
+def test_the_baseline_of_a_mark_with_variants_of_its_own_is_the_first_one(desk):
+    desk.path("bots.py").write_text(
+        "def good(case):\n    return 'yes'\n\n"
+        "def poor(case):\n    return 'yes' if int(case.id[1:]) > 40 else 'no'\n"
+    )
+    desk.path("test_alone.py").write_text(
+        "import pytest\n\n@pytest.mark.ftgate(\n"
+        "    cases=[{'id': f'c{n}', 'input': f'say {n}'} for n in range(100)],\n"
+        "    variants={\n"
+        "        'good': {'provider': 'python', 'function': 'bots:good'},\n"
+        "        'poor': {'provider': 'python', 'function': 'bots:poor'},\n"
+        "    },\n"
+        "    max_drop=0.05,\n)\ndef test_it(reply):\n    assert reply.text == 'yes'\n"
+    )
+    assert judge(desk).ret == 1
+    values = step_of(desk, "test_it[poor]", StepKind.MAKE_BASELINE).values
+    assert values["in_mark"]
+
+    name, _, line = values["where"].rpartition(":")
+    lines, index = desk.path(name).read_text().splitlines(), int(line) - 1
+    (poor,) = (n for n, text in enumerate(lines) if f"'{values['variant']}':" in text)
+    assert "variants=" in lines[index]
+    lines.insert(index + 1, lines.pop(poor))
+    desk.path(name).write_text("\n".join(lines) + "\n")
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.MAKE_BASELINE)
+def test_a_baseline_that_a_record_knew_is_accepted_by_the_command_of_the_step(desk):
+    desk.suite(DROP, current=2)
+    judge(desk, "--ftgate-accept")
+    desk.suite(DROP, current=2, candidate=40)
+    result = judge(desk)
+    step = step_of(desk, "accuracy[candidate]", StepKind.MAKE_BASELINE)
+
+    make_baseline(desk, step.values)
+
+    assert judge(desk).ret == 1
+    assert follow(desk, step, result).ret == 0
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.SET_LIMIT)
+@pytest.mark.parametrize(
+    ("gates", "cases", "current", "wrong"),
+    [
+        (DROP, 100, 2, 5),
+        ("{accuracy: {min: 0.85}}", 1000, None, 200),
+        ("{accuracy: {min: 0.85}}", 100, 2, 12),
+        ("{accuracy: {min: 0.85}}", 100, None, 12),
+        ("{accuracy: {min: 0.93, max_drop: 0.05}}", 1000, 20, 90),
+        ("{accuracy: {min: 0.85, evidence: point}}", 100, 2, 20),
+        ("{format: {min: 0.85}}", 1000, None, 200),
+        ("{format: {max_drop: 0.05}}", 100, 2, 5),
+    ],
+)
+def test_the_limit_that_a_verdict_names_passes_the_same_replies(desk, gates, cases, current, wrong):
+    desk.cases = cases
+    desk.suite(gates, **({} if current is None else {"current": current}), new=0)
+    desk.replies("new", wrong=wrong, said="none of these" if "format" in gates else None)
+    kind = gates[1:].partition(":")[0]
+    assert judge(desk).ret == 1
+
+    values = step_of(desk, f"{kind}[new]", StepKind.SET_LIMIT).values
+
+    for setting in values["setting"].split(", "):
+        key = setting.partition(":")[0]
+        declared = re.search(rf"{key}: [\d.]+", gates)
+        # A default limit stands nowhere, so the step adds it.
+        start = f"{kind}: {{"
+        written = declared[0] if declared else start
+        edit_at(desk, values["where"], written, setting if declared else f"{start}{setting}, ")
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.SET_LIMIT)
+def test_the_limit_one_point_stricter_does_not_pass(desk):
+    desk.suite(DROP, current=2, new=5)
+    judge(desk)
+    values = step_of(desk, "accuracy[new]", StepKind.SET_LIMIT).values
+    limit = float(values["setting"].split()[1])
+
+    edit_at(desk, values["where"], "max_drop: 0.05", f"max_drop: {limit - 0.01:.2f}")
+
+    assert judge(desk).ret == 1
+
+
+@follows(StepKind.SET_LIMIT)
+def test_a_real_drop_within_the_limit_passes_with_the_limit_that_is_named(desk):
+    desk.cases = 300
+    desk.suite(DROP, current=3, draft=13)
+    assert judge(desk).ret == 1
+    values = step_of(desk, "accuracy[draft]", StepKind.SET_LIMIT).values
+
+    edit_at(desk, values["where"], "max_drop: 0.05", values["setting"])
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.SET_LIMIT)
+def test_a_limit_stands_in_the_line_of_its_key(desk):
+    desk.suite(DROP, current=12)
+    gates = "gates:\n  accuracy:\n    max_drop: none\n    min: 0.85\n"
+    edit(desk, (f"gates: {DROP}\n", gates))
+    judge(desk)
+    values = step_of(desk, "accuracy[current]", StepKind.SET_LIMIT).values
+
+    edit_at(desk, values["where"], "min: 0.85", values["setting"])
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.SET_LIMIT)
+def test_the_limit_of_a_marked_function_stands_in_its_mark(desk):
+    desk.suite("{accuracy: {min: 0.5, max_drop: none}}", current=12)
+    desk.marked(RIGHT, 'min=0.85, max_drop="none"')
+    assert judge(desk).ret == 1
+    values = step_of(desk, "test_it[current]", StepKind.SET_LIMIT).values
+
+    edit_at(desk, values["where"], "min=0.85", values["setting"])
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.SET_LIMIT)
+def test_a_limit_that_a_record_knew_is_accepted_by_the_command_of_the_step(desk):
+    desk.suite("{accuracy: {min: 0.85, max_drop: none}}", current=2)
+    judge(desk, "--ftgate-accept")
+    desk.replies("current", wrong=12)
+    result = judge(desk)
+    step = step_of(desk, "accuracy[current]", StepKind.SET_LIMIT)
+
+    edit_at(desk, step.values["where"], "min: 0.85", step.values["setting"])
+
+    assert judge(desk).ret == 1
+    assert follow(desk, step, result).ret == 0
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.ACCEPT_RUN)
+@pytest.mark.parametrize("releases", [1, 3])
+def test_an_intended_drop_from_the_accepted_run_is_accepted_by_the_command(desk, releases):
+    desk.suite(DROP, current=0)
+    for number in range(releases):
+        desk.replies("current", wrong=number)
+        judge(desk, "--ftgate-accept")
+    desk.replies("current", wrong=30)
+    result = judge(desk)
+    step = step_of(desk, "accuracy[current]", StepKind.ACCEPT_RUN)
+
+    assert follow(desk, step, result).ret == 1
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.ACCEPT_RUN)
+def test_a_drop_that_is_open_against_the_accepted_run_is_accepted_by_the_command(desk):
+    desk.suite(DROP, current=0)
+    judge(desk, "--ftgate-accept")
+    desk.replies("current", wrong=4)
+    result = judge(desk)
+    assert outcome(desk, "accuracy[current]") == "inconclusive"
+
+    follow(desk, step_of(desk, "accuracy[current]", StepKind.ACCEPT_RUN), result)
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.ACCEPT)
+def test_an_unread_first_run_is_accepted_and_compared_with_from_then_on(desk):
+    desk.suite(DROP, current=2)
+    result = judge(desk)
+    step = step_of(desk, "accuracy[current]", StepKind.ACCEPT)
+
+    assert follow(desk, step, result).ret == 0
+
+    judge(desk)
+    assert verdict_of(desk, "accuracy[current]").check.is_unchanged
+
+
+@follows(StepKind.ACCEPT_EXAM)
+def test_a_smaller_exam_passes_once_it_is_accepted_by_the_command(desk):
+    desk.suite(DROP, current=20)
+    judge(desk, "--ftgate-accept")
+    desk.cases = 90
+    desk.write_cases()
+    result = judge(desk)
+    assert result.ret == 1
+    step = step_of(desk, "accuracy[current]", StepKind.ACCEPT_EXAM)
+
+    assert follow(desk, step, result).ret == 0
+
+    assert judge(desk).ret == 0
+
+
+def test_a_minimum_that_cannot_be_reached_is_not_offered_to_be_accepted(desk):
+    desk.suite("{accuracy: {min: 0.85}}", worse=30)
+
+    judge(desk)
+
+    roles = [step.role for step in verdict_of(desk, "accuracy[worse]").next]
+    assert StepRole.ACCEPT not in roles
+
+
+# What to see ------------------------------------------------------------------------------------
+
+
+@follows(StepKind.SHOW_REGRESSED)
+def test_all_regressed_cases_are_shown_by_the_command(desk):
+    desk.suite("{accuracy: {max_drop: 0.15}}", current=0, draft=12)
+    result = judge(desk)
+    step = step_of(desk, "accuracy[draft]", StepKind.SHOW_REGRESSED)
+
+    shown = follow(desk, step, result)
+
+    shown.stdout.fnmatch_lines([f"    t{n:03}  Ticket *" for n in range(12)])
+
+
+@follows(StepKind.EXPLAIN)
+def test_a_verdict_without_cases_is_explained_by_the_command(desk, capsys, monkeypatch):
+    desk.asking_suite(gates="{latency: {max_p95_ms: 0.001}}")
+    printed = judge(desk)
+    command = step_command(step_of(desk, "latency[current]", StepKind.EXPLAIN))
+    assert command in printed.stdout.str()
+    monkeypatch.chdir(desk.pytester.path)
+    capsys.readouterr()
+
+    assert main(shlex.split(command)[1:]) == 0
+
+    assert "why:" in capsys.readouterr().out
+
+
+# Beside a verdict -------------------------------------------------------------------------------
 
 
 def test_too_few_cases_are_read_with_the_limit_that_the_error_names(desk):
@@ -310,75 +848,3 @@ def test_recorded_replies_of_a_base_to_other_cases_prove_nothing_and_break_nothi
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*not proven*"])
-
-
-def test_cases_without_a_reply_are_complete_after_the_command(desk):
-    run_again(desk, "{accuracy: {min: 0.9}}")
-
-
-def test_a_first_run_that_lacks_replies_passes_after_the_command(desk):
-    run_again(desk, DROP)
-
-
-def test_a_first_run_in_which_nothing_is_right_passes_once_the_score_is_mended(desk):
-    desk.replies("current")
-    desk.suite_of({"current": "{provider: recorded, replies: current.jsonl}"}, DROP)
-    edit(desk, ("reply: {", "reply: {score: regex, "))
-    desk.write_rows("tickets.cases.jsonl", [
-        {"id": f"t{n:03}", "input": f"Ticket {n}: help", "expected": "Billing|Refund"}
-        for n in range(desk.cases)
-    ])  # fmt: skip
-
-    result = desk.run()
-
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(
-        [
-            "[?] accuracy[[]current]   nothing to compare with yet   no reply is right",
-            "    do      check the score, the format and the expected answers",
-        ]
-    )
-    edit(desk, ("score: regex, ", ""))
-    desk.write_cases()
-    assert desk.run().ret == 0
-
-
-def run_again(desk, gates):
-    """Run a suite whose function fails at first, and then the command that the verdict names."""
-    desk.asking_suite(DOWN_AT_FIRST, gates=gates)
-    lines = desk.run().outlines
-    command = next(line.split() for line in lines if " do " in line)
-    assert command[1:3] == ["pytest", "--ftgate"]
-    desk.path("up").touch()
-
-    assert desk.run(*command[3:4]).ret == 0
-
-
-def test_recorded_replies_that_are_added_complete_the_gate(desk):
-    desk.replies("current", missing=20)
-    desk.suite_of(
-        {"current": "{provider: recorded, replies: current.jsonl}"}, "{accuracy: {min: 0.9}}"
-    )
-    result = desk.run()
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(
-        ["    do      add the 20 missing replies to current.jsonl", "*no run can bring them*"]
-    )
-
-    desk.replies("current")
-
-    assert desk.run().ret == 0
-
-
-def test_replies_in_the_right_format_pass(desk):
-    desk.suite("{format: {max_drop: 0.05}}", current=0)
-    desk.replies("new", wrong=30, said="```\nbilling\n```")
-    desk.suite_of(
-        {name: f"{{provider: recorded, replies: {name}.jsonl}}" for name in ("current", "new")},
-        "{format: {max_drop: 0.05}}",
-    )
-    desk.run().stdout.fnmatch_lines(["    or      ask for the bare answer without a code fence*"])
-
-    desk.replies("new")
-
-    assert desk.run().ret == 0

@@ -9,6 +9,7 @@ import pytest
 from ftgate_testing.chat_server import Said, chat_server
 
 from pytest_ftgate.cli.main import main
+from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.suite.cases import skill_cases
 
 KNOWN = Path(__file__).parents[1] / "skills"
@@ -61,17 +62,12 @@ def test_a_loss_planted_in_one_skill_is_found_in_its_family_and_nowhere_else(rec
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "general skills 100 % → 89 %, −11 points, beyond the limit of 10; lost most:",
-            "  language 100 → 84 %",
-            "*family * before * after * change * regressed * keeps * verdict",
-            "*language * 100 % * of 134 * regressed",
-            "*logic * 0 of 67 *100 %",
-            "*skills that lost most (-v shows more): memory 100 → 67 %",
-            "*keeps * % (* to *) of what the base can do",
-            "*by difficulty: 1: *",
-            "*regressed answers: * wrong content*",
+            "*family * right * change * lost * keeps * verdict",
+            "*language * 22/134 * regressed",
+            "*logic * 0/67 *100 %",
             "*passed before, fails now*",
-            "*next: mix general data into the training set*",
+            "    why?    22 of 22 regressed answers: wrong content",
+            "    fix     mix general data into the training set*",
         ]
     )
 
@@ -90,10 +86,9 @@ def test_a_passed_run_names_a_skill_of_which_half_is_gone(recorded):
     result = desk.run("--ftgate-markdown=report.md")
 
     result.assert_outcomes(passed=1)
-    text = "general skills 100 % → 83 %, −17 points, limit 30;"
-    result.stdout.fnmatch_lines(
-        [f"  forgetting?new? passed: {text}", "    half gone: memory 100 → 49 %"]
-    )
+    text = " ".join(result.stdout.str().split())
+    assert "forgetting[new] passed: general skills down 17 points" in text
+    assert "half gone: memory 100 → 49 %" in text
     assert "half gone: memory 100 → 49 %" in desk.path("report.md").read_text("utf-8")
 
 
@@ -116,13 +111,31 @@ def test_a_skill_may_be_given_up(recorded):
     result.assert_outcomes(passed=1)
 
 
+def test_a_skill_that_stays_open_passes_with_the_wider_margin_that_is_advised(recorded):
+    keys = f"{KEYS.replace('0.10', '0.30')}, margins: {{memory: 0.10}}"
+    desk = recorded(wrong=("memory",), every=15, keys=keys)
+    assert desk.run().ret == 1
+    (step,) = (
+        step
+        for step in desk.verdicts()["forgetting[new]"]["next"]
+        if step["kind"] == StepKind.SETTLE_SKILL
+    )
+    values = step["values"]
+    assert (values["skill"], values["margin"]) == ("memory", 0.1)
+
+    suite(desk, keys.replace("memory: 0.10", f"memory: {1.1 * max(-values['low'], 0):.2f}"))
+
+    assert desk.run().ret == 0
+
+
 def test_a_case_that_must_be_kept_fails_the_gate_alone(recorded):
     desk = recorded(keys=f"{KEYS}, must_keep: [reading-001]")
     write(desk, "new.jsonl", known("right") | {"reading-001": known("wrong")["reading-001"]})
     result = desk.run()
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*; must-keep cases broke:", "  reading-001", "*reading-001  *"])
+    assert desk.verdicts()["forgetting[new]"]["breaks"] == ["reading-001"]
+    result.stdout.fnmatch_lines(["*; must-keep cases broke: reading-001", "*reading-001  *"])
 
 
 def test_cases_from_the_training_data_are_left_out_and_the_plan_warns_of_them(recorded):
@@ -185,7 +198,7 @@ def test_a_tuned_model_that_did_not_answer_passes_once_its_name_is_requested(des
         found = desk.run()
 
     missed.stdout.fnmatch_lines(
-        ["*INVALID: not what it claims to be", "    do      check that the adapter is loaded: *"]
+        ["*INVALID: not what it claims to be", "    fix     check that the adapter is loaded: *"]
     )
     assert (missed.ret, found.ret) == (1, 0)
 
@@ -194,8 +207,8 @@ def test_a_tuned_model_that_did_not_answer_passes_once_its_name_is_requested(des
     ("under", "forgets", "outcome", "told"),
     [
         ("own", "prompt", {"passed": 1}, "*forgetting?tuned?*"),
-        ("prompt", "prompt", {"failed": 1}, "general skills under the prompt 100 % → 0 %*"),
-        ("prompt", "own", {"failed": 1}, "general skills 100 % → 0 %*"),
+        ("prompt", "prompt", {"failed": 1}, "general skills under the prompt down 100 points *"),
+        ("prompt", "own", {"failed": 1}, "general skills down 100 points *"),
     ],
 )
 def test_forgetting_under_the_prompt_is_another_question(desk, under, forgets, outcome, told):
@@ -242,7 +255,7 @@ def test_a_suite_of_the_team_is_a_skill_marked_by_its_own_function(desk):
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["*skills 100 % → 50 %, −50 points, beyond the limit of 10", "*tone * 30 of 60 * 50 %"]
+        ["general skills down 50 points * limit 10: *", "*tone * 30/60 * 50 %"]
     )
 
 

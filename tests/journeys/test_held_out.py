@@ -85,7 +85,7 @@ def test_a_challenger_that_is_as_good_as_the_fine_tune_retires_it(desk, ladder):
     result.stdout.fnmatch_lines(
         [
             "  FINE-TUNING NOT JUSTIFIED (*challenger*): serve newer",
-            "  challenger newer: as good; +1 (−3 +5) points against tuned",
+            "  challenger newer: as good; up 1 point (95 % CI 3 down to 5 up) against tuned",
         ]
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_ftgate.gates.statements import StepKind
+
 
 @pytest.fixture
 def unsettled(desk):
@@ -34,7 +36,9 @@ def test_the_short_summary_has_one_heading(unsettled):
 def test_an_inconclusive_gate_blocks(unsettled):
     result = unsettled.run()
 
-    result.stdout.fnmatch_lines(["INCONCLUSIVE  1 of 2 gates: not enough evidence*"])
+    result.stdout.fnmatch_lines(
+        ["INCONCLUSIVE  1 of 2 gates; blocks, --ftgate-inconclusive=warn lets it pass"]
+    )
     assert result.ret == 1
 
 
@@ -43,12 +47,15 @@ def test_an_inconclusive_gate_names_the_cases_that_would_settle_it(unsettled):
 
     result.stdout.fnmatch_lines(
         [
-            "? accuracy?draft?   98 % → 95 %: down 3 points   (95 %: −8 to +1)   limit 5",
-            "    3 of 100 cases regressed, 0 fixed: t002, t003, t004",
+            "? accuracy?draft?   DOWN 3 POINTS   (95 % CI 8 down to 1 up)   limit 5",
+            "    current 98 % → draft 95 %   3 of 100 cases regressed, 0 fixed",
             "    A drop of 5 or more is still possible; so is no drop at all.",
-            "    do      add about 238 cases",
+            "    fix     add cases: about * if it is in truth unchanged, about *",
         ]
     )
+    steps = unsettled.verdicts()["accuracy[draft]"]["next"]
+    (values,) = (step["values"] for step in steps if step["kind"] == StepKind.ADD_CASES)
+    assert 0 < values["unchanged"] < values["needed"]
 
 
 def test_an_inconclusive_gate_shows_its_cases_with_v(unsettled):
@@ -133,7 +140,7 @@ def test_a_run_that_only_reports_shows_every_verdict_and_fails_no_test(desk, how
             "tickets.ftgate.yaml::accuracy[[]meh] INCONCLUSIVE*",
             "tickets.ftgate.yaml::accuracy[[]worse] REPORTED*",
             "BLOCKED  1 failed, 1 inconclusive of 3 gates*",
-            "✗ accuracy[[]worse]   FELL *",
+            "✗ accuracy[[]worse]   DOWN 28 POINTS *",
             "[?] accuracy[[]meh]   *",
             "this run reports verdicts only: none of them fails a test",
             "*1 passed, 1 inconclusive, 1 reported*",

@@ -98,7 +98,7 @@ def test_a_drop_that_the_judge_sees_fails_and_its_reasons_are_shown(judged):
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "accuracy * % → * % against current, −* points, beyond the limit of 10",
+            "accuracy down * points * limit 10: current * % → *",
             "  judge judges_here:polite (python): The reply says please.",
             "    Cohen's kappa * 1.00  (1.00 to 1.00) * 200 * 0.40",
             "*wrong     judges_here:polite says bad: it says: t*now, says worse",
@@ -140,9 +140,9 @@ def test_a_judge_that_nobody_examined_is_told_of_with_every_verdict(judged):
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["accuracy * beyond the limit of 10", "  (judge-relative)", "*not validated: add human: *"]
+        ["accuracy down * limit 10*", "  (judge-relative)", "*not validated: add human: *"]
     )
-    result.stdout.fnmatch_lines(["*judge-relative: no labels have examined it*"])
+    assert all("judge-relative" in " ".join(v["notes"]) for v in judged.desk.verdicts().values())
 
 
 @pytest.mark.parametrize("name", ["kind", "mumbling", "sometimes"])
@@ -160,7 +160,7 @@ def test_a_better_judge_settles_what_one_that_is_not_fit_left_open(judged):
     gates = "{accuracy: {min: 0.4, max_drop: none}}"
 
     first = judged.run(name="kind", more=HUMAN, gates=gates)
-    first.stdout.fnmatch_lines(["    do      sharpen the rubric, or take a stronger judge"])
+    first.stdout.fnmatch_lines(["    fix     sharpen the rubric, or take a stronger judge"])
 
     assert (first.ret, judged.run(more=HUMAN, gates=gates).ret) == (1, 0)
 
@@ -168,7 +168,7 @@ def test_a_better_judge_settles_what_one_that_is_not_fit_left_open(judged):
 def test_a_judge_that_gives_no_grade_is_replaced_since_its_replies_are_cached(judged):
     gates = "{accuracy: {min: 0.4, max_drop: none}}"
     first = judged.run(name="mumbling", gates=gates)
-    first.stdout.fnmatch_lines(["    do      sharpen the rubric, or take a stronger judge"])
+    first.stdout.fnmatch_lines(["    fix     sharpen the rubric, or take a stronger judge"])
     assert "says the same of all" not in first.stdout.str()
     asked = judged.asked
 
@@ -271,9 +271,8 @@ def test_grades_that_are_not_kept_are_an_error_of_the_judge_where_nothing_may_be
 
 
 def test_another_rubric_must_be_accepted_again(judged):
-    judged.run(
-        "--ftgate-accept", "--ftgate-accept-failed", gates="{accuracy: {max_drop: 0.1, min: 0.2}}"
-    )
+    accepting = ("--ftgate-accept", "--ftgate-accept-failed")
+    judged.run(*accepting, gates="{accuracy: {max_drop: 0.1, min: 0.2}}")
     path = judged.desk.path("s.ftgate.yaml")
     path.write_text(path.read_text("utf-8").replace("says please", "is polite"), "utf-8")
     result = judged.desk.run("-v")
@@ -285,9 +284,7 @@ def test_two_replies_are_compared_in_both_orders(judged):
     result = judged.run(name="better", more="compare: baseline")
 
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(
-        ["preferred * % → * % against current, −* points, beyond the limit of 10*"]
-    )
+    result.stdout.fnmatch_lines(["preferred down * points * limit 10: current * % → *"])
 
 
 def test_a_judge_that_prefers_a_place_shows_nothing(judged):

@@ -37,7 +37,7 @@ def test_the_message_of_a_failure_is_one_line(desk, workers):
 
     desk.run(*workers)
 
-    told = "accuracy 98 % → 70 % against current, −28 points, beyond the limit of 5"
+    told = "accuracy down 28 points (95 % CI 20 to 37), limit 5: current 98 % → draft 70 %"
     assert problem(desk, "failure").get("message") == told
 
 
@@ -49,7 +49,7 @@ def test_on_a_build_server_the_short_summary_keeps_a_line_for_each_gate(desk, mo
 
     at = next(n for n, one in enumerate(lines) if "short test summary" in one)
     assert lines[at + 1].endswith(
-        " - accuracy 98 % → 70 % against current, −28 points, beyond the limit of 5"
+        " - accuracy down 28 points (95 % CI 20 to 37), limit 5: current 98 % → draft 70 %"
     )
     assert lines[at + 2].startswith("=")
 

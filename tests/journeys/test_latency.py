@@ -29,7 +29,8 @@ def test_replies_of_this_run_are_held_to_the_limit(desk, limit, outcome):
     result = desk.run("-v")
 
     result.stdout.fnmatch_lines([f"*1 {outcome} in *"])
-    result.stdout.fnmatch_lines([f"  current * latency * ms * limit {limit:,} ms"])
+    (check,) = desk.verdicts()["latency[current]"]["checks"]
+    assert (check["limit"], check["outcome"]) == (limit, outcome)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_a_quicker_model_passes_the_limit_that_a_slow_one_failed(desk, function,
     text = desk.path("tickets.ftgate.yaml").read_text("utf-8")
     desk.path("tickets.ftgate.yaml").write_text(text.replace(":answer", f":{function}"), "utf-8")
     slow = desk.run()
-    slow.stdout.fnmatch_lines(["    do      choose a smaller model or a shorter prompt"])
+    slow.stdout.fnmatch_lines(["    fix     choose a smaller model or a shorter prompt"])
 
     desk.path("tickets.ftgate.yaml").write_text(text.replace(":answer", ":quick"), "utf-8")
 
@@ -112,7 +113,7 @@ def test_a_rise_is_measured_against_the_baseline(desk):
 
     result = desk.run()
 
-    result.stdout.fnmatch_lines(["half of the replies take *, limit*", "✗ latency[[]slow]*"])
+    result.stdout.fnmatch_lines(["median latency up *, limit +50 %: *", "✗ latency[[]slow]*"])
 
 
 def test_a_limit_that_so_few_cases_cannot_bound_is_refused(desk):

@@ -64,14 +64,17 @@ def test_the_power_of_a_variant_that_is_not_compared_is_not_that_of_a_comparison
 def test_a_minimum_that_decides_shows_the_change_beside_it(desk):
     desk.suite("{accuracy: {min: 0.9, max_drop: 0.3}}", current=0, draft=12)
     desk.run().stdout.fnmatch_lines(
-        ["? accuracy?draft? * min 90 %", "    passed: against current 100 % → 88 %, limit 30"]
+        [
+            "? accuracy?draft? * min 90 %",
+            "    passed: down 12 points *limit 30: current 100 % → 88 %",
+        ]
     )
 
     desk.suite("{accuracy: {min: 0.9, max_drop: none}}", current=0, draft=12)
     desk.run().stdout.fnmatch_lines(
         [
             "? accuracy?draft? * min 90 %",
-            "    against current 100 % → 88 %, −12, not gated (max_drop: none)",
+            "    against current 100 % → 88 %, down 12 points *not gated (max_drop: none)",
         ]
     )
 
@@ -117,7 +120,8 @@ def test_no_report_is_green_or_silent_where_nothing_can_fail_the_gates(desk, cap
     capsys.readouterr()
     assert main(["explain", f"{SUITE}::accuracy[draft]"]) == 0
     explained = capsys.readouterr().out
-    assert "against current 100 % → 96 %, −4, not gated (max_drop: none)" in explained
+    assert "against current 100 % → 96 %, down 4 points" in explained
+    assert "not gated (max_drop: none)" in " ".join(explained.split())
     assert "The gate has no check that could fail, so its test is skipped." in explained
 
 
@@ -129,7 +133,7 @@ def test_a_minimum_that_guessing_reaches_is_not_said_to_be_missed(desk, capsys):
     assert main(["explain", f"{SUITE}::accuracy[current]"]) == 0
 
     explained = " ".join(capsys.readouterr().out.split())
-    assert "accuracy 98 % holds the minimum of 40 %, as guessing does" in explained
+    assert "accuracy 98 % (95 % CI 93 to 100 %), min 40 %" in explained
     assert "but guessing is right in 50 %, so this minimum shows nothing." in explained
 
 
@@ -156,4 +160,6 @@ def test_gates_that_are_inconclusive_for_several_reasons_fit_in_a_line(desk):
 
     result = desk.run()
 
-    result.stdout.fnmatch_lines(["INCONCLUSIVE  2 of 2 gates: for several reasons (blocks*"])
+    result.stdout.fnmatch_lines(
+        ["INCONCLUSIVE  2 of 2 gates: for several reasons; blocks the build"]
+    )

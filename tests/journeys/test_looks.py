@@ -50,13 +50,6 @@ def open_gate(desk):
     return desk
 
 
-def test_an_open_gate_offers_the_repeats_that_would_settle_it(open_gate):
-    result = open_gate.run()
-
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["    do      add settle: *", "    or      add about * cases*"])
-
-
 def test_a_gate_that_may_settle_asks_on_until_it_knows(desk):
     desk.asking_suite(NOISY, gates="{accuracy: {max_drop: 0.05, settle: 10}}", draft=DRAFT)
 
@@ -174,7 +167,7 @@ def test_more_repeats_cannot_settle_replies_that_do_not_vary(desk):
 
     result = desk.run()
 
-    result.stdout.fnmatch_lines(["INCONCLUSIVE  1 of 2 gates: not enough evidence*"])
+    result.stdout.fnmatch_lines(["INCONCLUSIVE  1 of 2 gates; blocks, *"])
     result.stdout.no_fnmatch_line("*settle: *")
 
 
@@ -227,9 +220,9 @@ def test_a_must_pass_case_is_asked_at_the_first_look(late):
     suite = late.path("tickets.ftgate.yaml")
     suite.write_text(suite.read_text().replace("max_drop: 0.05", "min: 0.3"))
 
-    result = late.run()
+    late.run().stdout.fnmatch_lines(["0 of 1 must-pass cases are right; wrong: *"])
 
-    result.stdout.fnmatch_lines(["0 of 1 must-pass cases are right; wrong: *", "*look 1 of 5*"])
+    assert "look 1 of 5" in told(late, "accuracy[late]")
 
 
 def test_two_gates_that_look_at_different_parts_do_not_mix_them(desk):

@@ -52,7 +52,7 @@ def test_a_failure_shows_the_verdict_and_then_what_pytest_makes_of_the_worst_cas
     result.stdout.fnmatch_lines(
         [
             "*_ test_it[[]worse] _*",
-            "it: 98 % → 70 % against current, −28 points, beyond the limit of 5",
+            "it: down 28 points (95 % CI 20 to 37), limit 5: current 98 % → worse 70 %",
             "  passed before, fails now (3 of 28, -vv shows more)",
             "    t002  Ticket 2: help",
             "      │ now       refund",
@@ -524,9 +524,7 @@ def test_what_was_accepted_of_it_is_what_later_runs_are_compared_with(desk):
     result = run(desk)
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        ["it: 98 % → 70 % against accepted, −28 points, beyond the limit of 5"]
-    )
+    result.stdout.fnmatch_lines(["it: down 28 points * limit 5: accepted 98 % → *"])
 
 
 def test_another_body_of_a_function_must_be_accepted_again(desk):
@@ -590,7 +588,7 @@ def test_the_verb_explain_knows_it_by_its_node_id(two, monkeypatch, capsys):
 
     told = capsys.readouterr().out
     assert code == 0
-    assert "it: 98 % → 70 % against current, −28 points, beyond the limit of 5" in told
+    assert "it: down 28 points (95 % CI 20 to 37), limit 5: current 98 % → worse 70 %" in told
 
 
 def test_one_that_passes_though_it_is_expected_to_fail_keeps_its_verdict(two):

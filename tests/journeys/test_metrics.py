@@ -33,7 +33,7 @@ def test_each_metric_has_a_gate_with_its_own_limit(scored):
             "test_it.py::test_it[[]current-right] PASSED*",
             "test_it.py::test_it[[]worse-right] FAILED*",
             "test_it.py::test_it[[]worse-short] PASSED*",
-            "it (right): 98 % → 70 % against current, −28 points, beyond the limit of 5",
+            "it (right): down 28 points * limit 5: current 98 % → *",
         ]
     )
     verdicts = scored.verdicts()

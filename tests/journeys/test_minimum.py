@@ -19,7 +19,7 @@ def test_a_worse_prompt_fails_above_its_minimum(desk):
     result = desk.run()
 
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["✗ accuracy[[]draft]   FELL 13 POINTS *"])
+    result.stdout.fnmatch_lines(["✗ accuracy[[]draft]   DOWN 13 POINTS *"])
     result.stdout.fnmatch_lines(["*limit 10 (what 100 cases can show)*"])
 
 

@@ -43,7 +43,7 @@ def test_a_must_pass_case_that_stays_wrong_fails_the_gate_and_is_named(desk):
         [
             "0 of 1 must-pass cases are right; wrong: t007",
             "    t007  Ticket 7: help",
-            "  next: fix * (each of their replies must be right; or*",
+            "    fix     * (each of their replies must be right; *",
         ]
     )
 
@@ -69,8 +69,8 @@ def test_a_baseline_named_must_pass_is_compared_like_any_other(desk):
         result.assert_outcomes(passed=1, failed=1)
         result.stdout.fnmatch_lines(
             [
-                f"accuracy 100 % → 60 % against {name}, −40 points, beyond the limit of 10",
-                "✗ accuracy[[]draft]   FELL 40 POINTS*limit 10",
+                f"accuracy down 40 points * limit 10: {name} 100 % → *",
+                "✗ accuracy[[]draft]   DOWN 40 POINTS*limit 10",
             ]
         )
         told = json.dumps(desk.verdicts()["accuracy[draft]"])
@@ -97,7 +97,7 @@ def test_recorded_replies_cannot_be_asked_again_and_count_as_they_are(desk):
     result = desk.run()
 
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["  next: fix * (their reply must be right; or remove*"])
+    result.stdout.fnmatch_lines(["    fix     * (their reply must be right; or remove*"])
 
 
 def test_a_lost_label_fails_the_gate_that_looks_at_labels(desk):

@@ -364,7 +364,7 @@ def test_a_plugin_reads_file_line_and_headline_of_a_failed_gate(red, processes):
     red.run(*processes)
 
     rows = map(json.loads, red.path("crashes.jsonl").read_text("utf-8").splitlines())
-    told = "98 % → 70 % against current, −28 points, beyond the limit of 5"
+    told = "down 28 points (95 % CI 20 to 37), limit 5: current 98 % → worse 70 %"
     suite, module = (str(red.path(name)) for name in ("tickets.ftgate.yaml", "test_marked.py"))
     assert sorted(rows) == [
         ["test_marked.py::test_it[worse]", module, 3, f"it: {told}"],

@@ -186,16 +186,14 @@ def test_a_fine_tune_that_stopped_thinking_fails_its_gate_and_is_told(desk):
 
     result.assert_outcomes(passed=1, failed=1)
     verdict = desk.verdicts()["format[new]"]
-    assert verdict["headline"] == (
-        "replies with a thought 100 % → 0 % against plain, −100 points, beyond the limit of 30"
-    )
+    assert verdict["headline"] == ("replies with a thought down 100 points")
     assert verdict["facts"]["thoughts"] == "100 → 0 %"
     result.stdout.fnmatch_lines(
         [
             "40 cases: 40 lost their thought, 0 got one. *",
             "*0 % of replies begin with a thought, 100 % before*",
             "*train on answers that keep the thoughts of the base*",
-            "✗ format[[]new]   FELL 100 POINTS *",
+            "✗ format[[]new]   DOWN 100 POINTS *",
             "    replies with a thought: plain 100 % → new 0 %",
             "    40 of 40 cases lost their thought, 0 got one. *",
         ]

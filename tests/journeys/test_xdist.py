@@ -122,7 +122,7 @@ def test_a_variant_that_is_not_what_it_claims_is_recommended_by_no_process(desk)
 
     for result in (alone, together):
         result.stdout.fnmatch_lines(
-            ["✗ accuracy[[]fake]   INVALID*", "    do      check *", "ladder: stop here: third, *"]
+            ["✗ accuracy[[]fake]   INVALID*", "    fix     check *", "ladder: stop here: third, *"]
         )
 
 

@@ -43,7 +43,7 @@ def test_pytest_asyncio_runs_them(two, monkeypatch):
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["it: 98 % → 70 % against current, *", "      │ test_marked.py:7: in test_it"]
+        ["it: down 28 points *: current 98 % → *", "      │ test_marked.py:7: in test_it"]
     )
 
 
