@@ -206,7 +206,8 @@ def test_a_selftest_stops_at_the_budget_of_the_configuration(desk, run_verb):
     code, printed = run_verb("selftest", SUITE, "--repeats", "20")
 
     assert code == 1
-    assert "budget of 5.00 USD (--ftgate-max-usd) reached; no case brought all 20 replies" in printed
+    stopped = "budget of 5.00 USD (--ftgate-max-usd) reached"
+    assert f"{stopped}; no case brought all 20 replies" in printed
 
 
 def test_verbs_use_the_root_directory_of_pytest_in_any_folder(desk, run_verb, monkeypatch):
