@@ -83,6 +83,12 @@ def _command(values: _Values, *options: str, of: str = "suite") -> str:
     return gate_command(values.get(of, ""), *options, repeated=values.get("options", ()))
 
 
+def _cases_command(values: _Values) -> str:
+    """Return the command that shows the cases of a gate, from replies that are cached by now."""
+    options = [one for one in values.get("options", ()) if one != "--ftgate-replies=fresh"]
+    return _command({**values, "options": options}, "-vv", of="node")
+
+
 def _where(values: _Values) -> str:
     where: str = values.get("where", "")
     return where
@@ -96,7 +102,7 @@ def _fix_cases(values: _Values) -> StepWords:
     cases = values["cases"] + (f" and {more:,} more" if more > 0 else "")
     if values["open"]:
         return StepWords(f"{cases}, and run again", _changed(values))
-    return StepWords(cases, _changed(values), command=_command(values, "-vv", of="node"))
+    return StepWords(cases, _changed(values), command=_cases_command(values))
 
 
 def _changed(values: _Values) -> str:
@@ -286,8 +292,7 @@ def _accept_first(values: _Values) -> StepWords:
 
 
 def _show_regressed(values: _Values) -> StepWords:
-    command = _command(values, "-vv", of="node")
-    return StepWords("all regressed cases", command=command, is_command=True)
+    return StepWords("all regressed cases", command=_cases_command(values), is_command=True)
 
 
 def _explain(values: _Values) -> StepWords:
