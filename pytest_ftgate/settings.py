@@ -437,7 +437,7 @@ _OPTIONS = (
             "warn.", {"choices": _INCONCLUSIVE}, "fail"),
     _Option("report_only", "Report all verdicts; no verdict fails a test.", _FLAG,
             default=False),
-    _Option("show", "Cases to show for a gate that did not pass (default: 3; with -v 10, with -vv "
+    _Option("show", "Cases to show for a gate that did not pass (default: 1; with -v 10, with -vv "
             "all).", {"metavar": "N"}, ""),
     _Option("concurrency", "Requests in flight at once for each model.", {"metavar": "N"}, ""),
     _Option("max_usd", "Stop sending requests once the replies of this run cost X USD; gates that "
