@@ -23,6 +23,7 @@ from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.note_kinds import FindingKind, IdentityNote, Remedy, ReplyNote
 from pytest_ftgate.gates.notes import note, text_note
 from pytest_ftgate.gates.statements import Statement, StatementKind
+from pytest_ftgate.gates.verdict import Drift, Finding, Severity
 from pytest_ftgate.recommend.advice import Advice, Condition, Reason, Recommendation
 from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.reporting.writers import write_run
@@ -191,6 +192,16 @@ def test_a_note_in_a_record_has_its_sentence_beside_its_kind_and_values(tmp_path
 
     values = {"text": "of a server"}
     assert verdict["notes"] == [{"text": "of a server", "kind": "text", "values": values}]
+
+
+_FINDING = Finding(
+    kind="size", severity=Severity.ERROR, message=text_note("few rows"), next=text_note("add rows")
+)
+_DRIFT = Drift(
+    what="length", unit="words", before=1.0, after=9.0, n_before=40, n=40,
+    message=text_note("longer"),
+)  # fmt: skip
+_STEADY = replace(_DRIFT, message=None)
 
 
 def test_findings_drifts_and_identities_in_a_record_have_their_sentences_and_are_read_again(
