@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pytest_ftgate.gates.design import round_up
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.reporting.notes import named_note_text
-from pytest_ftgate.reporting.number_text import percent, points, quantity, unsigned_points
+from pytest_ftgate.reporting.number_text import percent, quantity, span, unsigned_points
 from pytest_ftgate.settings import docs_page
 
 _Values = Mapping[str, Any]
@@ -244,10 +244,9 @@ def _ship_other(values: _Values) -> StepWords:
 
 
 def _settle_skill(values: _Values) -> StepWords:
-    low, high = (points(values[key]) for key in ("low", "high"))
     return StepWords(
         f"raise the limit of {values['skill']} in margins:, or add cases",
-        f"its {values['n']} cases leave a change of {low} to {high} possible, and a loss of "
+        f"95 % CI {span(values['low'], values['high'])}, by its {values['n']} cases; a loss of "
         f"{unsigned_points(values['margin'])} is too much",
     )
 
