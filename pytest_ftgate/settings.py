@@ -189,9 +189,8 @@ class Settings:
             return str(config.getoption(f"ftgate_{name}") or config.getini(f"ftgate_{name}"))
 
         _need_enabled(config)
-        flags: dict[str, Any] = {name: bool(config.getoption(f"ftgate_{name}")) for name in _FLAGS}
         return cls(
-            **flags,
+            **_flags(config),
             files=tuple(config.getini("ftgate_files")),
             replies=_one_of("replies", _replies(config), _REPLIES),
             variants=tuple(config.getoption("ftgate_variant") or ()),
@@ -200,9 +199,7 @@ class Settings:
             accept=any(map(config.getoption, ("ftgate_accept", "ftgate_accept_anchor"))),
             report_only=any(get("ftgate_report_only") for get in (config.getoption, config.getini)),
             concurrency=_count("concurrency", option_or_ini("concurrency"), least=1),
-            cache=_cache_path(config, option_or_ini("cache")),
-            root=config.rootpath,
-            start=config.invocation_params.dir,
+            **_folders(config, option_or_ini("cache")),
             batch=bool(config.getoption("ftgate_batch") or config.getini("ftgate_batch")),
             engine=_one_of("engine", option_or_ini("engine"), _ENGINES),
             max_usd=_amount("max_usd", option_or_ini("max_usd")),
@@ -236,6 +233,10 @@ class Settings:
         )
 
 
+def _flags(config: PytestConfig) -> dict[str, Any]:
+    return {name: bool(config.getoption(f"ftgate_{name}")) for name in _FLAGS}
+
+
 #: The options that a command which goes on with a run must repeat.
 _REPEATED = ("replies", "cache", "max_usd", "max_minutes", "batch", "engine", "safe")
 
@@ -255,6 +256,11 @@ def _replies(config: PytestConfig) -> str:
     """Return where replies come from; in safe mode only the command line sends requests."""
     default = "recorded" if _is_safe(config) else config.getini("ftgate_replies")
     return str(config.getoption("ftgate_replies") or default)
+
+
+def _folders(config: PytestConfig, cache: str) -> dict[str, Any]:
+    root, start = config.rootpath, config.invocation_params.dir
+    return {"root": root, "start": start, "cache": _cache_path(config, cache)}
 
 
 def _cache_path(config: PytestConfig, written: str) -> Path:
@@ -431,7 +437,7 @@ _OPTIONS = (
             "warn.", {"choices": _INCONCLUSIVE}, "fail"),
     _Option("report_only", "Report all verdicts; no verdict fails a test.", _FLAG,
             default=False),
-    _Option("show", "Cases to show for a gate that did not pass (default: 3; with -v 10, with -vv "
+    _Option("show", "Cases to show for a gate that did not pass (default: 1; with -v 10, with -vv "
             "all).", {"metavar": "N"}, ""),
     _Option("concurrency", "Requests in flight at once for each model.", {"metavar": "N"}, ""),
     _Option("max_usd", "Stop sending requests once the replies of this run cost X USD; gates that "

@@ -129,6 +129,31 @@ def test_each_line_of_ftgate_keys_pairs_a_key_with_a_host(settings):
     ]
 
 
+def test_the_options_that_a_command_repeats_are_those_of_the_command_line(settings):
+    given = settings(
+        "ftgate_replies = recorded\nftgate_safe = true",
+        *("--ftgate", "--ftgate-safe", "--ftgate-max-usd=0.50", "--ftgate-replies=fresh", "-q"),
+        *("--ftgate-cache=my replies.sqlite", "--ftgate-accept", "--ftgate-json=run.json"),
+    )
+
+    assert given.options == (
+        "--ftgate-replies=fresh",
+        "--ftgate-cache='my replies.sqlite'",
+        "--ftgate-max-usd=0.50",
+        "--ftgate-safe",
+    )
+    # A configuration file counts for the next command too.
+    assert settings("ftgate_replies = recorded\nftgate_safe = true").options == ()
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--ftgate-max-minutes=5.0", "--ftgate-engine=ray", "--ftgate-batch"],
+)
+def test_each_option_that_decides_how_replies_come_is_repeated_as_it_is_written(settings, option):
+    assert settings("", option).options == (option,)
+
+
 @pytest.mark.parametrize("line", ["A", "@h", "A@", "A@https://h", "A@*", "A@h/v1", "A B@h", "A@$"])
 def test_a_line_that_is_no_pair_is_an_error_with_an_example(settings, line):
     with pytest.raises(ConfigurationError, match="write the name of a variable and a host, such"):

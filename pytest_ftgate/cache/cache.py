@@ -14,8 +14,8 @@ from pytest_ftgate.cache.claims import Claims
 from pytest_ftgate.cache.export import write_replies
 from pytest_ftgate.cache.repair import has_only_log, repair
 from pytest_ftgate.cache.sqlite import (
-    COLUMNS,
     INSERT_REPLY,
+    REPLY_COLUMNS,
     BatchStore,
     CacheEntry,
     Database,
@@ -210,7 +210,7 @@ class Cache:
     def entries(self, fingerprints: Iterable[str]) -> list[CacheEntry]:
         """Return the cached replies with their metadata, in no particular order."""
         wanted = list(fingerprints)
-        columns = ", ".join(COLUMNS)
+        columns = ", ".join(REPLY_COLUMNS)
         entries = self._run(
             lambda database: [
                 CacheEntry.from_row(row) for row in _select_replies(database, columns, wanted)

@@ -10,7 +10,7 @@ from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pytest_ftgate.cache.sqlite import COLUMNS, INSERT_REPLY, CacheEntry, Database
+from pytest_ftgate.cache.sqlite import INSERT_REPLY, REPLY_COLUMNS, CacheEntry, Database
 from pytest_ftgate.machine import exclusive_lock
 
 #: The widest step of row ids in the search for the next row behind damage.
@@ -81,7 +81,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _row_errors(db: sqlite3.Connection) -> Iterator[str]:
-    for row in db.execute(f"SELECT {', '.join(COLUMNS)} FROM replies"):  # noqa: S608
+    for row in db.execute(f"SELECT {', '.join(REPLY_COLUMNS)} FROM replies"):  # noqa: S608
         try:
             CacheEntry.from_row(row)
         except ValueError as error:
@@ -135,7 +135,7 @@ def _copy_readable_rows(damaged: sqlite3.Connection, new: Database) -> None:
 
 def _readable_replies(db: sqlite3.Connection) -> Iterator[_Row]:
     """Yield all readable rows with their row ids: up to each damage, and again behind it."""
-    select = f"SELECT rowid, {', '.join(COLUMNS)} FROM replies WHERE rowid > ?"  # noqa: S608
+    select = f"SELECT rowid, {', '.join(REPLY_COLUMNS)} FROM replies WHERE rowid > ?"  # noqa: S608
     last, step = 0, 0
     while step < _MAX_STEP:
         rows = _readable(db, f"{select} ORDER BY rowid", last + step)

@@ -67,9 +67,10 @@ def answering_model(request: Request) -> str:
 
 
 #: The columns of the table `replies`.
-COLUMNS = ("fingerprint", "run", "at", "body", "provider", "model")
+REPLY_COLUMNS = ("fingerprint", "run", "at", "body", "provider", "model")
 #: Adds one row to it, after INSERT and what to do if it exists.
-INSERT_REPLY = f"INTO replies ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+_COLUMNS, _VALUES = ", ".join(REPLY_COLUMNS), ", ".join("?" * len(REPLY_COLUMNS))
+INSERT_REPLY = f"INTO replies ({_COLUMNS}) VALUES ({_VALUES})"
 #: Each step migrates a file to the next format; a new file takes every step.
 _MIGRATIONS = (
     """

@@ -184,7 +184,7 @@ exit codes: 0 the suite loads, 1 it was written and has errors to mend, 2 nothin
 """
 # fmt: off
 _VERBS = (
-    _Verb("demo", "see a red build and a green one, in seconds and without a key",
+    _Verb("demo", "see a red build and what to do about it, in seconds and without a key",
         _call, "cli.demo:run_demo", (
         ("folder",
             {"type": Path, "nargs": "?", "default": Path("ftgate-demo"),

@@ -13,6 +13,7 @@ from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.gates.design import Look, plan_looks
 from pytest_ftgate.gates.selftest import PAIRS, DrawnRuns, SelfTest, rate_selftest, skills_selftest
 from pytest_ftgate.plugin.suites import settings_of_run
+from pytest_ftgate.reporting.gate_summary import action_lines
 from pytest_ftgate.reporting.plan import power_lines, selftest_lines
 from pytest_ftgate.reporting.verdict import fact_lines, verdict_section
 from pytest_ftgate.requests.request_groups import base_variant, replies_vary
@@ -57,7 +58,10 @@ def explain_gate(node: str, cache: Path | None) -> str:
         hint = (gate and did_you_mean(node, verdicts)) or (known and f", only of{known}")
         raise ConfigurationError(f"there is no verdict of {node} in {folder}{remedy}{hint}")
     verdict = as_typed(verdicts[matches[0]], settings.typed)
-    return "\n".join([verdict_section(verdict, verbosity=1), *fact_lines(verdict)])
+    steps = [line for step in verdict.next for line in action_lines(step, step.role)]
+    section = verdict_section(verdict, verbosity=1)
+    gap = [""] * bool(steps)
+    return "\n".join([section, *gap, *steps, *gap, *fact_lines(verdict)])
 
 
 def power_report(suite: Suite, session: Session) -> Iterator[str]:

@@ -119,7 +119,7 @@ class Budget:
     def stop_reason(self) -> str | None:
         """Return why nothing more may be sent, or None if the budget is not used up."""
         if self._deadline is not None and self._clock() >= self._deadline:
-            self.stopped = f"the {self._max_minutes:g} minutes of --ftgate-max-minutes are over"
+            self.stopped = f"budget of {self._max_minutes:g} minutes (--ftgate-max-minutes) reached"
         elif self._remaining() < 0:
             self._stop_for_cost()
         return self.stopped or None
@@ -144,7 +144,10 @@ class Budget:
         return Decimal(str(self._max_usd)) - self.spent - committed
 
     def _stop_for_cost(self) -> None:
-        self.stopped = f"the {self._max_usd:g} USD of --ftgate-max-usd are used up"
+        # At least two decimals, and more only if they were typed.
+        whole, _, decimals = f"{Decimal(str(self._max_usd)):f}".partition(".")
+        money = f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+        self.stopped = f"budget of {money} USD (--ftgate-max-usd) reached"
 
     def record_cost(self, request: Request, reply: Reply) -> None:
         """Add the cost of a request; a request without a price adds nothing."""

@@ -208,9 +208,9 @@ def _with_needs(check: Check, pairs: PairedCounts) -> Check:
         return replace(check, notes=(_few_groups(pairs.groups),))
     check = replace(
         check,
-        certifiable=_certifiable_margin(pairs),
+        certifiable=certifiable_limit(pairs),
         needed=_needed_for_drop(pairs, check),
-        needed_unchanged=_needed_if_unchanged(pairs, check),
+        needed_unchanged=needed_if_unchanged(pairs, check.limit, check.miss),
     )
     return _with_needed_groups(check, pairs.whole)
 
@@ -228,15 +228,10 @@ def _with_needed_groups(check: Check, whole: GroupLosses | None) -> Check:
     groups = ceil(whole.groups * times)
     few = note(NoteKind.WHOLE_GROUPS, n=whole.groups, limit=check.limit, needed=groups)
     needed = ceil(check.n * (times - 1.0))
-    return replace(
-        check,
-        notes=(few,),
-        needed=max(check.needed or 0, needed),
-        needed_unchanged=max(check.needed_unchanged or 0, needed),
-    )
+    return replace(check, notes=(few,), needed=max(check.needed or 0, needed))
 
 
-def _certifiable_margin(pairs: PairedCounts) -> float | None:
+def certifiable_limit(pairs: PairedCounts) -> float | None:
     """Return the smallest limit that an unchanged variant passes 9 times in 10, or None."""
     if not pairs.countable:
         margin = graded_certifiable_margin(pairs, POWER)
@@ -278,19 +273,23 @@ def _needed_for_drop(pairs: PairedCounts, check: Check) -> int | None:
     return max(1, ceil((needed - pairs.effective) * pairs.n / pairs.effective))
 
 
-def _needed_if_unchanged(pairs: PairedCounts, check: Check) -> int | None:
+def needed_if_unchanged(pairs: PairedCounts, limit: float, miss: float) -> int | None:
     """Return the number of further cases with which an unchanged variant passes 9 times in 10.
 
-    The power of a gate, which is known before a run, is computed in the same way.
+    Verdicts and the power of a gate name it, so that both say the same of the same replies.
     """
+    whole, needed = pairs.whole, 0
+    if whole is not None and whole.smallest_drop(miss) > limit:
+        needed = ceil(pairs.n * (whole.times_needed(limit, miss) - 1.0))
     try:
         if not pairs.countable:
-            total = graded_cases_needed(pairs, POWER, 0.0, check.limit, MISS)
-            return max(0, total - int(pairs.n))
-        total = cases_needed(check.limit, smoothed_discordance(pairs), POWER, check.miss)
+            total = graded_cases_needed(pairs, POWER, 0.0, limit, MISS)
+        else:
+            effective = cases_needed(limit, smoothed_discordance(pairs), POWER, miss)
+            total = ceil(effective * pairs.n / pairs.effective)
     except ValueError:
-        return None
-    return max(0, ceil(total * pairs.n / pairs.effective) - int(pairs.n))
+        return needed or None
+    return max(needed, total - int(pairs.n))
 
 
 def _cases_needed(pairs: PairedCounts, check: Check, drop: float) -> float:

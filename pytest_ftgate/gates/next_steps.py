@@ -9,15 +9,15 @@ from dataclasses import fields
 from difflib import unified_diff
 from math import ceil
 
+from pytest_ftgate.gates.checks import ROUNDING
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.statements import NextStep, StepKind, Value
 from pytest_ftgate.gates.verdict import ACCEPTED_KINDS, Check, CheckKind, Outcome, Verdict
-from pytest_ftgate.requests.request_groups import replies_vary
+from pytest_ftgate.requests.request_groups import more_replies_vary
 from pytest_ftgate.scoring.score import NO_LABEL
 from pytest_ftgate.stats.power import pass_probability
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
-from pytest_ftgate.suite.providers import provider_spec
 
 #: The largest number of repeats to advise; beyond it, more cases are better.
 _MAX_REPEATS = 20
@@ -33,8 +33,6 @@ _MIN_SHARE_OF_LABEL = 0.25
 _MAX_LOOSER = 2.0
 #: No step asks for more than this many times the cases that there are.
 _MAX_MORE_CASES = 5
-#: A limit may miss another one by this much through rounding.
-ROUNDING = 1e-9
 
 
 def rate_next_steps(
@@ -311,12 +309,10 @@ def _missing_steps(suite: Suite, variant: str, missing: int) -> Iterator[NextSte
 
 
 def _vary(suite: Suite, *variants: str) -> bool:
-    """Return True if more replies of one of *variants* may differ from those that there are.
-
-    A function of the project may draw lots, but mostly does not: more repeats of it are no advice.
-    """
-    known = (suite.variants[name] for name in variants if name in suite.variants)
-    return any(replies_vary(one) and not provider_spec(one.provider).calls_code for one in known)
+    """Return True if more replies of one of *variants* may differ from those that there are."""
+    return any(
+        more_replies_vary(suite.variants[name]) for name in variants if name in suite.variants
+    )
 
 
 def _repeats_for_needed(suite: Suite, check: Check, look: Look) -> int:

@@ -15,10 +15,14 @@ from math import ceil
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from pytest_ftgate.gates.checks import ROUNDING, smoothed_discordance
+from pytest_ftgate.gates.checks import (
+    ROUNDING,
+    certifiable_limit,
+    needed_if_unchanged,
+    smoothed_discordance,
+)
 from pytest_ftgate.gates.design import (
     MIN_GROUPS,
-    MISS,
     POWER,
     STEADY_DISCORDANCE,
     TYPICAL_DISCORDANCE,
@@ -39,8 +43,6 @@ from pytest_ftgate.stats.paired import PairedCounts, is_noninferior, paired_coun
 from pytest_ftgate.stats.power import (
     cases_needed,
     certifiable_margin,
-    graded_cases_needed,
-    graded_certifiable_margin,
     graded_pass_probability,
     minimum_cases_needed,
     minimum_pass_probability,
@@ -302,9 +304,9 @@ def estimate_power(
     )
     if gate.max_drop is None or discordance is None:
         return estimate
-    if measured is not None and not measured.countable:
-        return _with_graded_drop(estimate, measured, gate.max_drop)
-    return _with_drop(estimate, design, gate.max_drop, discordance, varies=varies)
+    if measured is None:
+        return _with_drop(estimate, design, gate.max_drop, discordance, varies=varies)
+    return _with_measured_drop(estimate, design, gate.max_drop, measured, varies=varies)
 
 
 def estimate_minimum_power(
@@ -373,18 +375,27 @@ def _with_drop(
     )
 
 
-def _with_graded_drop(
-    estimate: PowerEstimate, measured: PairedCounts, margin: float
+def _with_measured_drop(
+    estimate: PowerEstimate, design: Design, margin: float, measured: PairedCounts, *, varies: bool
 ) -> PowerEstimate:
-    """Return *estimate* with the power of a variant whose scores change as in *measured*."""
-    certifiable = graded_certifiable_margin(measured, POWER)
-    total = graded_cases_needed(measured, POWER, 0.0, margin, alarm=MISS)
+    """Return *estimate* with the power of a variant whose replies change as in *measured*."""
+    needed = needed_if_unchanged(measured, margin, design.miss)
     return replace(
         estimate,
-        certifiable=certifiable if certifiable < 1.0 else None,
-        pass_probability=graded_pass_probability(measured, margin),
-        needed=max(total - estimate.cases, 0),
+        certifiable=certifiable_limit(measured),
+        pass_probability=_measured_pass_probability(design, margin, measured),
+        needed=needed,
+        repeats=_repeats_for(design, design.n + needed) if needed and varies else None,
     )
+
+
+def _measured_pass_probability(design: Design, margin: float, measured: PairedCounts) -> float:
+    if not measured.countable:
+        return graded_pass_probability(measured, margin)
+    discordance = smoothed_discordance(measured)
+    if measured.groups is not None:
+        return design_pass_probability(design, discordance, margin)
+    return pass_probability(measured.effective, discordance, 0.0, margin, design.miss)
 
 
 def _repeats_for(design: Design, total: int) -> int:

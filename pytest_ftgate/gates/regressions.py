@@ -87,7 +87,14 @@ def slice_results(
         _slice(key, counts, float(p), margin, levels)
         for (key, counts), p in zip(pairs.items(), adjusted, strict=True)
     ]
-    return tuple(sorted(results, key=lambda result: result.change))
+    turned = np.sign(after.values - before.values)
+    counted = (_with_counts(part, turned[masks[part.kind, part.name]]) for part in results)
+    return tuple(sorted(counted, key=lambda result: result.change))
+
+
+def _with_counts(part: Slice, turned: FloatArray) -> Slice:
+    """Return *part* with its counts; *turned* is −1 for each regressed case, 1 for a fixed one."""
+    return replace(part, regressed=int((turned < 0).sum()), fixed=int((turned > 0).sum()))
 
 
 def _slice(

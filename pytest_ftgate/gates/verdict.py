@@ -249,10 +249,8 @@ class Check:
         discordance: the share of cases on which the two variants disagree.
         detectable: the smallest real drop that this many cases detect 9 times in 10.
         certifiable: the smallest limit that this many cases can certify 9 times in 10.
-        needed: the number of further cases that would settle an inconclusive check if the variant
-            goes on like this, or None.
-        needed_unchanged: the number of further cases with which an unchanged variant would pass 9
-            times in 10, or None.
+        needed: the number of further cases that would settle an inconclusive check, or None.
+        needed_unchanged: that number if the variant is in truth unchanged, or None.
         shown_limit: the strictest limit, in whole points, that the same replies pass; None if the
             check passed, or if no limit helps.
         informative: False if no drop could be seen, so that the check cannot decide.
@@ -397,16 +395,9 @@ class Flip:
 
 #: The properties of replies whose drift is described.
 DriftKind = Literal[
-    "length",
-    "refusals",
-    "hedging",
-    "same text",
-    "language",
-    "format errors",
-    "thoughts",
-    "thought length",
-    "cut off",
-]
+    "length", "refusals", "hedging", "same text", "language", "format errors",
+    "thoughts", "thought length", "cut off",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -593,13 +584,8 @@ def combine_checks(checks: Iterable[Check]) -> tuple[Outcome, int]:
 
 def verdict_place(suite: Suite, gate: Gate, variant: str) -> dict[str, Any]:
     """Return the fields of a verdict that say which gate judges which variant."""
-    return {
-        "suite": suite.name,
-        "line": gate.line,
-        "gate": gate.name,
-        "variant": variant,
-        "declared": suite.places.get(f"variants.{variant}", ""),
-    }
+    place = {"suite": suite.name, "line": gate.line, "gate": gate.name, "variant": variant}
+    return {**place, "declared": suite.places.get(f"variants.{variant}", "")}
 
 
 def ungated_verdict(

@@ -50,6 +50,7 @@ from pytest_ftgate.results.run import (
     Report,
     SuiteRun,
     as_typed,
+    node_id,
     store_verdicts,
 )
 from pytest_ftgate.runner.evaluate_gate import interrupted_notes
@@ -385,12 +386,10 @@ class Reporter:
         """Write the verdicts, the accepted records and the reports that the user asked for."""
         self._session = session
         self.add_internal_error()
-        if self._verdicts.by_node:
-            with noted(self._config):
-                self._store_verdicts()
         self._report = report = self._run_record()
         with noted(self._config):
-            notes = (*self._accepted.write(report), *report.notes)
+            kept = self._store_verdicts(report)
+            notes = (*self._accepted.write(report), *report.notes, *kept)
             self._report = replace(report, notes=notes)
         self._write_reports(self._report)
         self.add_internal_error()
@@ -415,11 +414,15 @@ class Reporter:
             self._report = replace(self._report, not_evaluated=missing, verdict="blocked")
             self._write_reports(self._report)
 
-    def _store_verdicts(self) -> None:
+    def _store_verdicts(self, report: Report) -> list[str]:
+        """Keep the verdicts of gates for ``pytest-ftgate explain``; return what kept them."""
+        gates = [v for v in report.verdicts if node_id(v) in self._verdicts.by_node]
         try:
-            store_verdicts(self._settings.cache.parent, self._verdicts.by_node.values())
+            if gates:
+                store_verdicts(self._settings.cache.parent, gates)
         except OSError as error:
-            self._notes.append(f"the verdicts could not be kept for pytest-ftgate explain: {error}")
+            return [f"the verdicts could not be kept for pytest-ftgate explain: {error}"]
+        return []
 
 
 def _is_expected_failure(report: pytest.TestReport) -> bool:

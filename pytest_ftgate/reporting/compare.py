@@ -9,7 +9,7 @@ from pytest_ftgate.readers.answer_rows import AnswerFile
 from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.notes import note_text
-from pytest_ftgate.reporting.number_text import level, percent, points, quantity
+from pytest_ftgate.reporting.number_text import change_size, level, percent, quantity
 from pytest_ftgate.reporting.phrases import cases as changed_cases
 from pytest_ftgate.reporting.phrases import doubt, interval, limit, size
 from pytest_ftgate.reporting.text import escape_controls, line_width, shorten, wrap_lines
@@ -107,7 +107,7 @@ def _worst_tag(verdict: Verdict, tag: str) -> str:
     rates = f"{percent(worst.before)} → {percent(worst.after)}"
     word = "regressed" if regressed else "worst"
     name = escape_controls(worst.name).replace("\n", " ")
-    return f"{word} {tag}: {name} {rates} ({points(worst.change)}, {worst.n} cases)"
+    return f"{word} {tag}: {name} {rates} ({change_size(worst.change)}, {worst.n} cases)"
 
 
 def _column_notes(files: Sequence[AnswerFile]) -> Iterator[str]:

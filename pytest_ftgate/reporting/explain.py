@@ -261,7 +261,8 @@ def _usage_sentences(check: Check) -> Iterator[str]:
     """Yield how a cost or latency check was decided."""
     change = f", {size(check)}" if check.before is not None and size(check) else ""
     bounds = interval(check)
-    measured = f"{figure_name(check)} {levels(check)}{change}" + f" ({bounds})" * bool(bounds)
+    verb = ":" if check.before is not None else " is"
+    measured = f"{figure_name(check)}{verb} {levels(check)}{change}" + f" ({bounds})" * bool(bounds)
     measured = measured[:1].upper() + measured[1:]
     if has_no_limit(check):
         yield f"{measured}, {check.effective:.0f} unrelated replies. No limit is set: it is shown."

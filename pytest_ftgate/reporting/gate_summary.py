@@ -17,7 +17,7 @@ from pytest_ftgate.reporting.headlines import (
     shown_change_text,
     verdict_words,
 )
-from pytest_ftgate.reporting.next_steps import gate_command, step_words
+from pytest_ftgate.reporting.next_steps import gate_command, step_command, step_words
 from pytest_ftgate.reporting.notes import named_note_text, note_text
 from pytest_ftgate.reporting.phrases import other_check
 from pytest_ftgate.reporting.text import (
@@ -212,9 +212,10 @@ def _labelled(label: str, text: str) -> list[str]:
 
 
 def _step_lines(steps: Sequence[NextStep], most: int, *, remarks: bool = True) -> Iterator[str]:
-    """Yield the lines of at most *most* of *steps*; the first one of each role comes first."""
+    """Yield the lines of at most *most* of *steps*: the first one of each role, then commands."""
     firsts = {step.role: step for step in reversed(steps)}
-    chosen = sorted(steps, key=lambda step: step is not firsts[step.role])[:most]
+    ranked = sorted(steps, key=lambda one: (one is not firsts[one.role], not step_command(one)))
+    chosen = ranked[:most]
     for step in steps:
         if any(step is one for one in chosen):
             yield from action_lines(step, step.role, remarks=remarks)

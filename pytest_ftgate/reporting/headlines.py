@@ -315,8 +315,10 @@ def _deciding(verdict: Verdict) -> Check:
 
 
 def _not_sent_text(values: Mapping[str, Any]) -> str:
-    claims = "not what it claims: " if values.get("is_invalid") else ""
-    return f"no request could be sent: {claims}{named_note_text('reason', values)}"
+    """Return why a variant without gates was not measured."""
+    reason = named_note_text("reason", values)
+    is_invalid = values.get("is_invalid")
+    return f"{NOT_WHAT_IT_CLAIMS if is_invalid else 'no request could be sent'}: {reason}"
 
 
 _HEADLINES: Mapping[StatementKind, Callable[[Verdict], str]] = {

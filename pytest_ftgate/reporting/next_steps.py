@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pytest_ftgate.gates.design import round_up
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.reporting.notes import named_note_text
-from pytest_ftgate.reporting.number_text import percent, points, quantity, unsigned_points
+from pytest_ftgate.reporting.number_text import percent, quantity, span, unsigned_points
 from pytest_ftgate.settings import docs_page
 
 _Values = Mapping[str, Any]
@@ -83,6 +83,12 @@ def _command(values: _Values, *options: str, of: str = "suite") -> str:
     return gate_command(values.get(of, ""), *options, repeated=values.get("options", ()))
 
 
+def _cases_command(values: _Values) -> str:
+    """Return the command that shows the cases of a gate, from replies that are cached by now."""
+    options = [one for one in values.get("options", ()) if one != "--ftgate-replies=fresh"]
+    return _command({**values, "options": options}, "-vv", of="node")
+
+
 def _where(values: _Values) -> str:
     where: str = values.get("where", "")
     return where
@@ -96,7 +102,7 @@ def _fix_cases(values: _Values) -> StepWords:
     cases = values["cases"] + (f" and {more:,} more" if more > 0 else "")
     if values["open"]:
         return StepWords(f"{cases}, and run again", _changed(values))
-    return StepWords(cases, _changed(values), command=_command(values, "-vv", of="node"))
+    return StepWords(cases, _changed(values), command=_cases_command(values))
 
 
 def _changed(values: _Values) -> str:
@@ -238,10 +244,9 @@ def _ship_other(values: _Values) -> StepWords:
 
 
 def _settle_skill(values: _Values) -> StepWords:
-    low, high = (points(values[key]) for key in ("low", "high"))
     return StepWords(
         f"raise the limit of {values['skill']} in margins:, or add cases",
-        f"its {values['n']} cases leave a change of {low} to {high} possible, and a loss of "
+        f"95 % CI {span(values['low'], values['high'])}, by its {values['n']} cases; a loss of "
         f"{unsigned_points(values['margin'])} is too much",
     )
 
@@ -286,8 +291,7 @@ def _accept_first(values: _Values) -> StepWords:
 
 
 def _show_regressed(values: _Values) -> StepWords:
-    command = _command(values, "-vv", of="node")
-    return StepWords("all regressed cases", command=command, is_command=True)
+    return StepWords("all regressed cases", command=_cases_command(values), is_command=True)
 
 
 def _explain(values: _Values) -> StepWords:

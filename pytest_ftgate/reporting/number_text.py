@@ -159,7 +159,12 @@ def _joined_bounds(low: str, high: str) -> str:
     return f"{low} or more" if low else f"{high} or less"
 
 
+def interval_text(bounds: str) -> str:
+    """Return *bounds* with what they are: ``95 % CI 8 to 15``; "" for none."""
+    return f"95 % CI {bounds}" if bounds else ""
+
+
 def change_text(change: float, low: float | None, high: float | None) -> str:
     """Return a change with its interval: ``up 5 points (95 % CI 2 to 8)``."""
-    bounds = span(low, high)
-    return f"{change_size(change)} (95 % CI {bounds})" if bounds else change_size(change)
+    bounds = interval_text(span(low, high))
+    return f"{change_size(change)} ({bounds})" if bounds else change_size(change)

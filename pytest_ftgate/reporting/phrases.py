@@ -18,6 +18,7 @@ from pytest_ftgate.gates.verdict import (
 from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
 from pytest_ftgate.reporting.number_text import (
     change_size,
+    interval_text,
     level,
     level_span,
     percent,
@@ -180,7 +181,7 @@ def interval(check: Check, digits: int | None = None) -> str:
         text = level_span(check.low, check.high, check.unit, digits)
     else:
         text = change_span(check, digits)
-    return f"95 % CI {text}" if text else ""
+    return interval_text(text)
 
 
 def change_span(check: Check, digits: int = 0) -> str:

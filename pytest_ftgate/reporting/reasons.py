@@ -6,14 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_ftgate.recommend.reasons import ReasonKind
-from pytest_ftgate.reporting.number_text import change_text, level_span, percent, quantity
+from pytest_ftgate.reporting.number_text import (
+    change_text,
+    interval_text,
+    level_span,
+    percent,
+    quantity,
+)
 from pytest_ftgate.reporting.wording import Words, fill
 
 
 def _accuracy(values: Mapping[str, Any]) -> str:
     text = f"{values['variant']} is right in {percent(values['accuracy'])}"
     if "low" in values:
-        text += f" (95 % CI {level_span(values['low'], values['high'])})"
+        text += f" ({interval_text(level_span(values['low'], values['high']))})"
     return f"{text}; the minimum is {percent(values['minimum'])}" if "minimum" in values else text
 
 
@@ -64,7 +70,7 @@ REASONS: Mapping[str, Words] = {
     ReasonKind.MINIMUM: _RIGHT + ", the suite requires {minimum:percent}: {change:points} points",
     ReasonKind.NO_TRAINING_DATA: "no training_data is named; {wanted} labelled rows are wanted",
     ReasonKind.TOO_FEW_ROWS: "{rows:,} labelled rows: under {fewest} teach a style at most",
-    ReasonKind.FEW_ROWS: "{rows:,} labelled rows; {wanted} or more are better",
+    ReasonKind.FEW_ROWS: "{rows:,} labelled rows; {wanted:,} or more are better",
     ReasonKind.ENOUGH_ROWS: "{rows:,} labelled rows",
     ReasonKind.CHANGES_UNKNOWN: "how often the task changes is not known: {reason}",
     ReasonKind.CHANGES: _changes,
@@ -94,7 +100,7 @@ REASONS: Mapping[str, Words] = {
     ReasonKind.RETIRES: "{model} is gone in {days} days, on {date}: train again",
     ReasonKind.ACCURACY: _accuracy,
     ReasonKind.GAIN: _with_gain(_RIGHT + ": {gain} over {over}"),
-    ReasonKind.COSTS_MORE: _with_gain(_TIMES + " for {gain}, not separated"),
+    ReasonKind.COSTS_MORE: _with_gain(_TIMES + ": {gain}, which may be chance"),
     ReasonKind.REJECTED: "not {variant}: {reason}",
     ReasonKind.FAILS_GATES: _fails_gates,
     ReasonKind.ONLY_FINE_TUNES: "{variants:list} cannot be compared with an untuned rung",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_ftgate.gates.verdict import Check, LossKind, Retention, Slice, Verdict
-from pytest_ftgate.reporting.number_text import percent, points, quantity, share_change
+from pytest_ftgate.reporting.number_text import change_size, percent, points, quantity, share_change
 from pytest_ftgate.reporting.tables import TextTable, change_cell, drift_rows, table_lines
 from pytest_ftgate.reporting.text import cell_count, line_width, wrap_lines
 from pytest_ftgate.suite.gate_kinds import MIN_FAMILY_CASES
@@ -205,7 +205,7 @@ def _overall_details(check: Check) -> Iterator[tuple[str, tuple[str, ...]]]:
     if check.retention is not None:
         yield f"keeps {_retention_text(check.retention)} of what the base can do", ()
     if check.transfer is not None and points(check.transfer) != points(check.change or 0.0):
-        yield f"backward transfer {points(check.transfer)} points, each skill counting the same", ()
+        yield f"backward transfer: {change_size(check.transfer)}, each skill counting the same", ()
 
 
 def _slice_changes(slices: Iterable[Slice]) -> tuple[str, ...]:

@@ -159,7 +159,7 @@ def _draw(
 
 
 class Column(NamedTuple):
-    """A column of the table of verdicts; every medium that shows one iterates over COLUMNS.
+    """A column of the table of verdicts; every medium that shows one iterates over VERDICT_COLUMNS.
 
     Attributes:
         key: its name in a page, where a column has a style of its own.
@@ -183,7 +183,7 @@ def verdict_table(
     *leave_out* are the keys of columns that are not shown. *short* uses short cells: ``≥ 80 %`` for
     ``min 80 %``.
     """
-    columns = [column for column in COLUMNS if column.key not in leave_out]
+    columns = [column for column in VERDICT_COLUMNS if column.key not in leave_out]
     cells = [(column.short_cell if short else None) or column.cell for column in columns]
     rows = [[cell(verdict) for cell in cells] for verdict in rank_verdicts(verdicts)]
     right = [index for index, column in enumerate(columns) if column.is_right]
@@ -330,7 +330,7 @@ def _short_limit_cell(verdict: Verdict) -> str:
 
 
 #: The columns of the table of verdicts in their order.
-COLUMNS = (
+VERDICT_COLUMNS = (
     Column("variant", "variant", lambda verdict: verdict.variant),
     Column("gate", "gate", lambda verdict: verdict.gate),
     Column("before", "before", _before_cell, is_right=True),

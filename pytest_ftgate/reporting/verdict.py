@@ -125,7 +125,7 @@ class JudgeTable:
 
 def judge_tables(verdict: Verdict) -> Iterator[JudgeTable]:
     """Yield the validation of each judge that graded the replies of a verdict."""
-    headers = ("against people", "found", "95 %", "labels", "min")
+    headers = ("against people", "found", "95 % CI", "labels", "min")
     for judge in verdict.judges:
         rows = [*_judge_rows(judge)] if judge.labels else []
         title = f"judge {judge.judge} ({judge.provider}): {judge.rubric}"

@@ -100,6 +100,16 @@ def replies_vary(variant: Variant) -> bool:
     return not spec.deterministic or bool(variant.sampling.get("temperature"))
 
 
+def more_replies_vary(variant: Variant) -> bool:
+    """Return True if further replies of *variant* may differ from those that there are.
+
+    A file holds all that it can bring. A function of the project may draw lots, but mostly does
+    not: to repeat it is no advice.
+    """
+    spec = provider_spec(variant.provider)
+    return replies_vary(variant) and not (spec.recorded or spec.calls_code)
+
+
 def _repeated_replies(variant: Variant, path: Path) -> Mapping[str, int]:
     """Return the number of recorded replies of each case that has several, by its id."""
     columns = reply_columns(path, variant.options)

@@ -16,7 +16,6 @@ from pydantic import TypeAdapter, ValidationError
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.errors import ConfigurationError, Diagnostic
 from pytest_ftgate.gates.figure import Figure
-from pytest_ftgate.gates.notes import Note, NoteKind, text_note
 from pytest_ftgate.gates.statements import StatementKind, Value
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.text import replace_in_json
@@ -421,7 +420,6 @@ def read_run(path: Path) -> Report:
     try:
         document = json.loads(path.read_bytes())
         _check_format(path, document)
-        document = _in_this_format(document)
         report: Report = json_adapter(Report).validate_python(document)
     except OSError as error:
         raise _unreadable_error(path, f"cannot be read ({error.strerror})") from error
@@ -437,68 +435,15 @@ def _unreadable_error(path: Path, what: str) -> ConfigurationError:
     return ConfigurationError(f"{path} {what}; {remedy}")
 
 
-#: The format before this one.
-_FORMER = 4
-
-
-def _in_this_format(document: Any) -> Any:
-    """Return *document*, with the sentences of a record of the former format as notes."""
-    if not isinstance(document, dict) or document["format"] != _FORMER:
-        return document
-    for advice in document["advice"]:
-        for row in (*advice["reasons"], *advice["conditions"]):
-            row["note"] = text_note(row["message"])
-        advice["why"] = text_note(advice["why"]) if advice["why"] else None
-        advice["notes"] = _text_notes(advice["notes"])
-        reasons = advice["unmeasured"].items()
-        advice["unmeasured"] = {name: text_note(text) for name, text in reasons}
-    return {**document, "verdicts": _with_notes(document["verdicts"]), "format": RUN_FORMAT}
-
-
-#: The keys that held sentences, and the keys of their notes.
-_NOTES = {"note": "notes", "notes": "notes", "error": "errors", "warnings": "warnings"}
-#: The keys that held one sentence each.
-_MESSAGES = ("message", "next")
-#: The values that were a sentence, and are the kind of a note.
-_KINDS = {"cause", "remedy", "reason"}
-
-
-def _with_notes(document: Any) -> Any:
-    """Return a part of a record of the former format, with its sentences as notes."""
-    if isinstance(document, list):
-        return [_with_notes(one) for one in document]
-    if not isinstance(document, dict):
-        return document
-    found = dict(_with_note(key, value) for key, value in document.items())
-    for key in document.keys() & _KINDS:
-        found |= {key: NoteKind.TEXT, "text": document[key]}
-    return found
-
-
-def _with_note(key: str, value: Any) -> tuple[str, Any]:
-    # A check has an error too, which is a number.
-    if key in _NOTES and isinstance(value, str | list):
-        return _NOTES[key], _text_notes(value)
-    if key in _MESSAGES and isinstance(value, str):
-        return key, text_note(value) if value else None
-    return key, _with_notes(value)
-
-
-def _text_notes(sentences: str | list[str]) -> list[Note]:
-    """Return a note of each sentence; none of ""."""
-    texts = [sentences] if isinstance(sentences, str) else sentences
-    return [text_note(text) for text in texts if text]
-
-
 def _check_format(path: Path, document: Any) -> None:
-    """Raise an error if *document* has neither the current format nor the former one.
+    """Raise an error if *document* has another format than the current one.
 
     Raises:
         ConfigurationError: the format is an older or newer one.
         KeyError: there is no format.
     """
     number = document["format"] if isinstance(document, dict) else None
-    if not isinstance(number, int) or number in (_FORMER, RUN_FORMAT):
+    if not isinstance(number, int) or number == RUN_FORMAT:
         return
     if number > RUN_FORMAT:
         raise ConfigurationError(

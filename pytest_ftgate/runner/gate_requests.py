@@ -15,6 +15,7 @@ from pytest_ftgate.requests.request import (
     group_by_adapter,
 )
 from pytest_ftgate.runner.planner import GateRun, Workloads, full_look
+from pytest_ftgate.runner.skill_levels import leveled_skills
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
@@ -44,13 +45,22 @@ class Submissions:
         self._left: dict[_GateKey, GateRun] = {}
         #: Whether a tuned variant may be what it claims to be, by suite and variant.
         self._proofs: dict[tuple[str, str], bool] = {}
-        #: How many requests wait until the identity of a variant is shown.
-        self.held = 0
+        #: The gates whose variant is not shown to be tuned yet, and the requests submitted so far.
+        self._waiting: list[GateRun] = []
+        self._sent: set[str] = set()
+        self._held: int | None = None
 
     def is_submitted(self, gate_run: GateRun) -> bool:
         """Return True if the requests of *gate_run* were submitted."""
         key = _gate_key(gate_run)
         return key in self._gates and key not in self._left
+
+    @property
+    def held(self) -> int:
+        """How many requests wait until the identity of a variant is shown."""
+        if self._held is None:
+            self._held = self._count_held()
+        return self._held
 
     def submit(self, gates: Iterable[GateRun]) -> None:
         """Submit the requests of *gates*; of a tuned variant those that show its identity."""
@@ -71,7 +81,7 @@ class Submissions:
         """Submit the gates that wait for no proof, and the identity probes of the others."""
         left = [run for run in self._left.values() if self._proofs.get(_variant_key(run), True)]
         waiting = [run for run in left if self._awaits_proof(run)]
-        self.held = self._count_held(waiting)
+        self._waiting = waiting
         before: list[Request] = []
         if waiting[:1] == left[:1]:
             # The first verdict comes first, and its variant's identity before that.
@@ -95,14 +105,17 @@ class Submissions:
         is_open = variant.tuned and not variant.is_proven and gate_run.gate.sends_requests
         return is_open and not variant.batch and _variant_key(gate_run) not in self._proofs
 
-    def _submit_probes(self, gates: Iterable[GateRun]) -> list[Request]:
+    def _submit_probes(self, gates: Sequence[GateRun]) -> list[Request]:
         """Submit the first identity probes of *gates*, and return them."""
+        # A recorded base shows identity on the cases of the levels that it chooses.
+        recorded = (run for run in gates if run.variant.base_replies is not None)
+        self._ask_pilots((run.suite, run.variant) for run in recorded)
         probes: list[CaseRequest] = []
         for gate_run in gates:
             with suppress(FtgateError):
                 probes += self._workloads.identity_probes(gate_run)
         requests = group_by_adapter(distinct_requests(probes))
-        self._submit(requests)
+        self._send(requests)
         return requests
 
     def _submit_all(
@@ -116,7 +129,12 @@ class Submissions:
         ordered = group_by_adapter(distinct_requests(chain(own, measured)), after=before)
         rest = distinct_requests(chain.from_iterable(new))
         ordered += group_by_adapter(rest, after=ordered or before)
-        self._submit(ordered, first=first)
+        self._send(ordered, first=first)
+
+    def _send(self, requests: Sequence[Request], *, first: bool = False) -> None:
+        self._sent.update(request.fingerprint for request in requests)
+        self._submit(requests, first=first)
+        self._held = None
 
     def _requests_of(self, gates: Iterable[GateRun]) -> Iterator[list[CaseRequest]]:
         """Yield the requests of each gate, the identity probes first."""
@@ -125,17 +143,14 @@ class Submissions:
                 requests = chain.from_iterable(self._workloads.gate_requests(gate_run))
                 yield [*self._workloads.identity_probes(gate_run), *requests]
 
-    def _count_held(self, gates: Iterable[GateRun]) -> int:
-        """Return how many requests of *gates*, which wait, are not their identity probes."""
+    def _count_held(self) -> int:
         held: list[CaseRequest] = []
-        probes: list[CaseRequest] = []
-        for gate_run in gates:
+        for gate_run in self._waiting:
             # With levels, the base has not chosen its cases yet.
-            if not gate_run.gate.leveled:
+            if not leveled_skills(gate_run.suite):
                 with suppress(FtgateError):
                     held += chain.from_iterable(self._workloads.gate_requests(gate_run))
-                    probes += self._workloads.identity_probes(gate_run)
-        return len(distinct_requests(held)) - len(distinct_requests(probes))
+        return len({one.fingerprint for one in held} - self._sent)
 
     def _measured_baselines(self, gates: Sequence[GateRun]) -> Iterator[CaseRequest]:
         """Yield the requests of baselines on this machine that whole suites measure without a gate.

@@ -44,7 +44,7 @@ from pytest_ftgate.requests.request import CaseRequest, Request, distinct_reques
 from pytest_ftgate.requests.request_groups import (
     base_name,
     base_variant,
-    replies_vary,
+    more_replies_vary,
     side_repeats,
 )
 from pytest_ftgate.runner.planner import GateRun, full_look
@@ -467,7 +467,7 @@ def _drop_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:
         gate,
         variant.name,
         design_of(gate_run.gate_suite, gate, (counts[0], counts[1])),
-        varies=any(map(replies_vary, sides)) and not gate.skill_cases,
+        varies=any(map(more_replies_vary, sides)) and not gate.skill_cases,
     )
     assumed = assumed_discordance(suite)
     if variant is reference or not gate.compares(variant):

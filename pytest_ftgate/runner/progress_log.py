@@ -19,6 +19,7 @@ from pytest_ftgate.requests.request import CaseRequest, Request, distinct_reques
 from pytest_ftgate.results.builder import duration
 from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.session import Session
+from pytest_ftgate.runner.skill_levels import leveled_skills
 from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
@@ -137,8 +138,8 @@ class RunLog:
         groups: list[Sequence[CaseRequest]] = []
         for run in self._gates:
             with suppress(FtgateError):
-                # Of a gate with levels its base chooses the requests.
-                if self._session.is_submitted(run) or not run.gate.leveled:
+                # With levels of skills, the base chooses the requests.
+                if self._session.is_submitted(run) or not leveled_skills(run.suite):
                     groups += self._session.workloads.gate_requests(run)
         results = self._session.engine.results
         requests = distinct_requests(chain.from_iterable(groups))

@@ -67,5 +67,5 @@ def test_gates_are_linked_to_their_lines_at_the_commit_of_the_run():
     run = failing_run()
     text = markdown_report(replace(run, facts={"source": source}), 60_000)
 
-    assert f"- **[accuracy&#91;new&#93;]({source}/suite.ftgate.yaml#L" in text
+    assert f"**[accuracy&#91;new&#93;]({source}/suite.ftgate.yaml#L" in text
     assert "source" not in text.split("<sub>")[-1]

@@ -42,9 +42,9 @@ def test_the_screen_says_what_was_compared_and_how_to_keep_it(files, capsys):
         capsys.readouterr().out
         == """\
 base.jsonl → same.jsonl   150 cases paired by id, scored by "exact"
-PASSED  accuracy 100.0 % → 99.3 %, down 0.7 points (95 %: −3.7 to +1.8), limit 9
-  (what 150 cases can show)
-  1 regressed, 0 fixed
+PASSED  accuracy 100.0 % → 99.3 %, down 0.7 points (95 % CI 3.7 down to 1.8 up),
+  limit 9 (what 150 cases can show)
+  1 of 150 cases regressed, 0 fixed
 
 note: read id, question (input), expected, answer (reply)
 keep it as a gate: add --write NAME.ftgate.yaml

@@ -14,7 +14,7 @@ from pytest_ftgate.suite.prices import Tariff
 
 #: A token written costs a tenth of a cent.
 DEAR = Tariff(per_1m_input=0.0, per_1m_output=1000.0)
-SPENT = "the 1 USD of --ftgate-max-usd are used up"
+SPENT = "budget of 1.00 USD (--ftgate-max-usd) reached"
 
 
 def reply(tokens: int) -> Reply:
@@ -108,7 +108,7 @@ def test_it_stops_when_the_minutes_are_over(budget):
     now[0] = 129.0
     assert own.stop_reason() is None
     now[0] = 130.0
-    assert own.stop_reason() == "the 2 minutes of --ftgate-max-minutes are over"
+    assert own.stop_reason() == "budget of 2 minutes (--ftgate-max-minutes) reached"
 
 
 def test_calls_of_a_batch_are_taken_as_far_as_the_money_goes(budget, call, in_flight):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from pytest_ftgate.cli.main import main
 from pytest_ftgate.results.accepted import read_record
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -34,6 +36,12 @@ def declare(folder: Path, gates: str, *variants: str, head: str = "") -> None:
     (folder / SUITE).write_text(text, "utf-8")
 
 
+def edit(folder: Path, before: str, after: str) -> None:
+    text = (folder / SUITE).read_text("utf-8")
+    assert before in text
+    (folder / SUITE).write_text(text.replace(before, after), "utf-8")
+
+
 @pytest.fixture
 def folder(pytester, monkeypatch) -> Path:
     monkeypatch.setenv("COLUMNS", "80")
@@ -45,24 +53,52 @@ def run(pytester, *arguments: str) -> pytest.RunResult:
     return pytester.runpytest_inprocess("--ftgate", *arguments)
 
 
-def command(option: str) -> list[str]:
-    """Return the arguments of the command of the page that has *option*."""
-    typed = next(c for c in re.findall(r"`(pytest [^`]*)`", PAGE) if f" {option} " in c)
-    return [SUITE if word == "PATH" else word for word in shlex.split(typed)[2:]]
+def row(start: str) -> list[str]:
+    """Return the code in the row of a table of the page that *start* begins, in its order."""
+    (line,) = (line for line in PAGE.splitlines() if line.startswith(f"| {start}"))
+    return re.findall(r"`(.+?)`", line)
 
 
-def test_a_drop_from_the_baseline_passes_once_the_candidate_is_the_baseline(folder, pytester):
-    reply(folder, "current", wrong=2)
-    reply(folder, "candidate", wrong=30)
-    declare(folder, "{accuracy: {}}", "current", "candidate")
-    accepting = run(pytester, *command("--ftgate-accept"))
-    accepting.stdout.fnmatch_lines(["NOT ACCEPTED: accuracy[[]candidate] failed.*"])
-    result = run(pytester)
+def arguments(command: str) -> list[str]:
+    """Return the arguments of a command of the page, for the suite of the tests."""
+    pytest_name, first, *rest = shlex.split(command)
+    assert (pytest_name, first) == ("pytest", "--ftgate")
+    return [SUITE if word == "PATH" else word for word in rest]
+
+
+ACCEPT = arguments(row("later runs")[0])
+ACCEPT_FAILED = arguments(row("a run with a failed gate")[0])
+#: What replaces the record and the anchor.
+ACCEPT_ANCHOR = arguments(row("*accepted* results")[1])
+
+
+def assert_fails_against(result: pytest.RunResult, shown: str) -> None:
+    """Assert that the second line of the failed gate begins with what the page shows."""
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["accuracy 99 % → 85 % against current*"])
+    numbers = shown.replace("[", "[[]")
+    result.stdout.fnmatch_lines([f"    {numbers}*"])
 
-    declare(folder, "{accuracy: {}}", "current", "candidate", head="baseline: candidate\n")
-    run(pytester, *command("--ftgate-accept"))
+
+@pytest.mark.parametrize("has_record", [False, True])
+def test_a_drop_from_the_baseline_passes_once_the_candidate_is_the_baseline(
+    folder, pytester, has_record
+):
+    shown, key, *_ = row("the baseline")
+    reply(folder, "current", wrong=2)
+    reply(folder, "candidate", wrong=2)
+    declare(folder, "{accuracy: {}}", "current", "candidate")
+    if has_record:
+        run(pytester, *ACCEPT)
+    reply(folder, "candidate", wrong=30)
+    if has_record:
+        # The drop is from what was accepted of the candidate as well.
+        assert run(pytester, *ACCEPT_ANCHOR).ret == 1
+    assert_fails_against(run(pytester), shown)
+
+    edit(folder, "cases:", f"{key}\ncases:")
+    if has_record:
+        assert run(pytester).ret == 1
+        run(pytester, *ACCEPT)
 
     assert run(pytester).ret == 0
 
@@ -73,18 +109,52 @@ def test_a_drop_from_accepted_results_passes_once_the_anchor_is_accepted(
 ):
     declare(folder, "{accuracy: {}}", "current")
     for number in range(releases):
-        reply(folder, "current", wrong=number)
-        run(pytester, *command("--ftgate-accept"))
+        reply(folder, "current", wrong=number // 2)
+        run(pytester, *ACCEPT)
     reply(folder, "current", wrong=40)
     result = run(pytester)
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(["accuracy * → 80 % against accepted*"])
+    assert_fails_against(result, row("*accepted* results")[0])
+    offered = next(line for line in result.outlines if line.startswith("    accept  "))
+    assert arguments(offered.removeprefix("    accept  ")) == ACCEPT_ANCHOR
 
-    run(pytester, *command("--ftgate-accept"), "--ftgate-accept-failed")
+    run(pytester, *ACCEPT_FAILED)
     assert run(pytester).ret == 1
-    run(pytester, *command("--ftgate-accept-anchor"))
+    run(pytester, *ACCEPT_ANCHOR)
 
     assert run(pytester).ret == 0
+
+
+@pytest.mark.parametrize("has_record", [False, True])
+def test_a_rate_below_the_minimum_passes_with_a_lower_one(folder, pytester, has_record):
+    level, _, lower, declared = row("its minimum")
+    reply(folder, "current", wrong=0)
+    declare(folder, f"{{accuracy: {{{declared}, max_drop: none}}}}", "current")
+    if has_record:
+        run(pytester, *ACCEPT)
+    reply(folder, "current", wrong=20)
+    result = run(pytester)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines([f"*accuracy[[]current]   {level} *"])
+
+    edit(folder, declared, lower)
+    if has_record:
+        assert run(pytester).ret == 1
+        run(pytester, *ACCEPT)
+
+    assert run(pytester).ret == 0
+
+
+@pytest.mark.parametrize("wrong", [20, 40])
+def test_no_limit_is_offered_that_allows_more_than_twice_as_much(folder, pytester, wrong):
+    reply(folder, "current", wrong=wrong)
+    declare(folder, "{accuracy: {min: 0.90}}", "current")
+
+    result = run(pytester)
+
+    assert result.ret == 1
+    is_offered = any(line.startswith("    accept  ") for line in result.outlines)
+    chosen = [line for line in result.outlines if "chosen after the result" in line]
+    assert (is_offered, len(chosen)) == ((True, 1) if wrong == 20 else (False, 0))
 
 
 def test_a_failed_run_is_accepted_with_both_options_alone(folder, pytester):
@@ -92,35 +162,23 @@ def test_a_failed_run_is_accepted_with_both_options_alone(folder, pytester):
     declare(folder, "{accuracy: {min: 0.95}}", "current")
     (shown,) = re.findall(r"```\n(NOT ACCEPTED.*?)```", PAGE, re.DOTALL)
 
-    result = run(pytester, *command("--ftgate-accept"))
+    result = run(pytester, *ACCEPT)
 
     lines = [line.replace("[", "[[]") for line in shown.splitlines()]
     result.stdout.fnmatch_lines(lines, consecutive=True)
     assert not (folder / "s.accepted.json").exists()
 
-    accepting = run(pytester, *command("--ftgate-accept-failed"))
+    accepting = run(pytester, *ACCEPT_FAILED)
 
     assert accepting.ret == 1
     accepting.stdout.fnmatch_lines(["accepted current in *; commit it with the change (1 gate*"])
     assert (folder / "s.accepted.json").exists()
 
 
-def test_a_rate_below_the_minimum_passes_with_a_lower_one(folder, pytester):
-    reply(folder, "current", wrong=30)
-    declare(folder, "{accuracy: {min: 0.95}}", "current")
-    run(pytester, *command("--ftgate-accept"))
-    assert run(pytester).ret == 1
-
-    declare(folder, "{accuracy: {min: 0.75}}", "current")
-    run(pytester, *command("--ftgate-accept"))
-
-    assert run(pytester).ret == 0
-
-
 def test_a_change_of_the_cases_is_accepted_and_shown_as_the_pages_say(folder, pytester):
     reply(folder, "current", wrong=6)
     declare(folder, "{accuracy: {max_drop: 0.08}}", "current")
-    run(pytester, *command("--ftgate-accept"))
+    run(pytester, *ACCEPT)
     write_cases(folder, range(46, CASES))
     suite = (DOCS / "suite.md").read_text("utf-8")
     (shown,) = re.findall(r"```\n(INCONCLUSIVE  1 of 1 gate: less.*?)```", suite, re.DOTALL)
@@ -128,9 +186,44 @@ def test_a_change_of_the_cases_is_accepted_and_shown_as_the_pages_say(folder, py
     result = run(pytester, "--ftgate-inconclusive=warn")
 
     assert result.ret == 1
-    result.stdout.fnmatch_lines([line.replace("[", "[[]") for line in shown.splitlines() if line])
-    accepting = run(pytester, *command("--ftgate-accept"))
+    lines = [line.replace("[", "[[]") for line in shown.splitlines()]
+    result.stdout.fnmatch_lines(lines, consecutive=True)
+    (typed,) = re.findall(r"^2\. If .*: `(.*)`\.$", PAGE, re.MULTILINE)
+    accepting = run(pytester, *arguments(typed))
     accepting.stdout.fnmatch_lines(["accepted accuracy*: 46 of 200 accepted cases are gone*"])
     (change,) = read_record(folder / "s.accepted.json", SUITE).changes.values()
     assert [(lost.kind, lost.count) for lost in change.lost] == [("gone", 46)]
     assert run(pytester).ret == 0
+
+
+def test_new_cases_block_nothing(folder, pytester):
+    reply(folder, "current", wrong=6)
+    write_cases(folder, range(CASES - 20))
+    declare(folder, "{accuracy: {max_drop: 0.08}}", "current")
+    run(pytester, *ACCEPT)
+
+    write_cases(folder, range(CASES))
+
+    assert run(pytester).ret == 0
+
+
+def test_the_version_that_serves_is_on_record_and_in_the_history(
+    folder, pytester, monkeypatch, capsys
+):
+    key, option = row("the version that serves")
+    name = key.partition(": ")[2]
+    for variant in ("current", name):
+        reply(folder, variant, wrong=2)
+    declare(folder, "{accuracy: {}}", "current", name, head=f"{key}\n")
+    run(pytester, option)
+    for name_of_variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(name_of_variable, raising=False)
+    identity = ("-c", "user.name=Ada", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+    for typed in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "serve it")):
+        subprocess.run(["git", *identity, *typed], cwd=folder, check=True)
+    (command,) = row("to know who")
+    capsys.readouterr()
+
+    assert main(shlex.split(command)[1:]) == 0
+
+    assert f"Ada: serves {name}" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def cache() -> Path:
     return user_cache_path()
 
 
-def test_the_page_writes_a_suite_that_passes_and_a_variant_that_fails(
+def test_the_page_writes_a_suite_that_passes_a_variant_that_fails_and_one_that_is_fixed(
     cache, pytester, monkeypatch, capsys
 ) -> None:
     for name in KEY_NAMES:
@@ -49,9 +50,17 @@ def test_the_page_writes_a_suite_that_passes_and_a_variant_that_fails(
     assert without_figures(text) == without_figures(block("yaml"))
     suite.write_text(text.replace("gates:", f"{block('yaml', 1)}gates:"), "utf-8")
 
-    result = pytester.runpytest_subprocess("--ftgate", "capitals.ftgate.yaml", "-v")
+    monkeypatch.setenv("COLUMNS", "80")
+    typed = shlex.split(block("", 2))
+    assert typed[0] == "pytest"
+
+    result = pytester.runpytest_subprocess(*typed[1:], "-v")
 
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines_random(
         ["*accuracy?current?*PASSED*", "BLOCKED  1 of 2 gates failed*", "* 12 requested*"]
     )
+    assert without_figures(block("console")) in without_figures(result.stdout.str())
+    text = suite.read_text("utf-8")
+    suite.write_text(text.replace(block("yaml", 1), block("yaml", 2)), "utf-8")
+    assert pytester.runpytest_subprocess(*typed[1:]).ret == 0

@@ -11,7 +11,7 @@ import pytest
 from pytest_ftgate.gates.checks import drop_outcome
 from pytest_ftgate.gates.design import MUST_PASS_REPEATS, Design, Levels, round_up_to_point
 from pytest_ftgate.gates.power import COARSE_LIMIT, MAX_DEFAULT_LIMIT, design_pass_probability
-from pytest_ftgate.reporting.number_text import points
+from pytest_ftgate.reporting.number_text import change_size, span
 from pytest_ftgate.stats.paired import change_interval, p_drop, p_noninferior, paired_counts
 from pytest_ftgate.stats.power import cases_needed, certifiable_margin
 
@@ -41,7 +41,8 @@ def test_an_example_has_the_figures_of_the_rule(row):
     low, high = change_interval(pairs, 0.95)
 
     assert limit == 0.07
-    assert row[2] == f"{points(pairs.delta)} ({points(low)} to {points(high)})"
+    size = change_size(pairs.delta).removesuffix(" points").removesuffix(" point")
+    assert row[2] == f"{size} ({span(low, high)})"
     assert row[3:5] == (figure(p_noninferior(pairs, limit)), figure(p_drop(pairs)))
     assert row[5] == drop_outcome(pairs, limit, Levels())
 

@@ -58,6 +58,9 @@ def test_the_red_build_of_the_forgetful_fine_tune_is_that_of_the_demo():
     )
 
     assert [line for line in shown.splitlines() if line not in demo.splitlines()] == []
+    reading = (DOCS / "forgetting.md").read_text("utf-8").partition("## Reading the verdict")[2]
+    (first,) = re.findall(r"```\n(.*?)```", reading, re.DOTALL)[:1]
+    assert first in (DOCS / "reports.md").read_text("utf-8")
 
 
 @pytest.mark.heavy
@@ -73,7 +76,11 @@ def test_the_commands_after_the_demo_do_what_the_page_says(pytester, monkeypatch
 
     assert result.ret == pytest.ExitCode.OK
     assert code == 0
-    assert "general skills 33 % → 0.4 %, −33 points" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    reading = (DOCS / "forgetting.md").read_text("utf-8").partition("## Reading the verdict")[2]
+    first, more = re.findall(r"```\n(.*?)```", reading, re.DOTALL)[:2]
+    assert first.partition("\n\n")[0] in printed
+    assert more in printed
 
 
 def answer_of(skills: dict[str, str]):
@@ -125,9 +132,9 @@ def test_the_ladder_is_climbed_as_the_page_says(pytester, monkeypatch):
             "  tickets.ftgate.yaml: the ladder, least effort first",
             "  classical  *100 % (96 to 100)*",
             "  prompt * 70 % (60 to 79) *",
-            "  few-shot * 85 % (76 to 91) * +15 *",
-            "  strong * 92 % (85 to 96) * +7 *",
-            "  tuned * 98 % (93 to 100) * +6 *",
+            "  few-shot * 85 % (76 to 91) * up 15 *",
+            "  strong * 92 % (85 to 96) * up 7 *",
+            "  tuned * 98 % (93 to 100) * up 6 *",
             "  FINE-TUNING NOT JUSTIFIED (gap*): serve classical",
             "  * gap * against * tuned 98 % against classical 100 %*",
         ]

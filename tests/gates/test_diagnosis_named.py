@@ -33,7 +33,7 @@ from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.skills import Loss, LossClassifier
 from pytest_ftgate.gates.thoughts import no_answer_notes
 from pytest_ftgate.gates.verdict import DriftKind
-from pytest_ftgate.reporting import headlines
+from pytest_ftgate.reporting import phrases
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, CaseRequest, Passage, Request
@@ -628,7 +628,7 @@ NO_CAUSES = {
 def test_every_cause_in_the_code_has_a_row():
     causes = {
         *(f"cause {cause.name}" for cause in Cause),
-        *(f"common {name}" for name in headlines._CHANGES),
+        *(f"common {name}" for name in phrases._CHANGES),
         *(f"habit {kind}" for kind in format_errors._HABITS),
         *(f"loss {kind.name}" for kind in Loss),
         *(f"drift {kind}" for kind in get_args(DriftKind)),
@@ -639,4 +639,4 @@ def test_every_cause_in_the_code_has_a_row():
     names = {name.partition(",")[0] for name in ROWS}
     assert {name for name in names if not name.startswith("unproven ")} == causes
     assert {*IdentityNote} - {kind for kind, *_ in ROWS.values()} == NO_CAUSES
-    assert {*headlines._HABITS} == {*format_errors._HABITS}
+    assert {*phrases._HABITS} == {*format_errors._HABITS}

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ftgate_testing.reports import report
 from ftgate_testing.score_columns import suite
 
 from pytest_ftgate.errors import SuiteError
@@ -12,11 +11,8 @@ from pytest_ftgate.gates.divergence import evaluate_divergence
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
-from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.next_steps import step_text
-from pytest_ftgate.reporting.summary import summary_lines
-from pytest_ftgate.reporting.tables import limit_text
+from pytest_ftgate.reporting.phrases import limit
 from pytest_ftgate.requests.logprobs import Divergence
 from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.stats.resampling import mean_interval
@@ -58,12 +54,8 @@ def test_without_a_limit_it_is_shown_and_not_gated():
     found = verdict(SHOWN, [0.4, 0.6] * 40)
 
     assert not found.gated
-    assert headline(found) == "it diverges from its base by 0.5 nats a token, and no limit is set"
-    assert limit_text(found.check) == "no limit"
-    assert "No limit is set" in " ".join(explain(found))
-    assert summary_lines(report(found))[0] == (
-        "  not gated  divergence[tuned] 0.5 nats a token: no limit is set"
-    )
+    assert limit(found.check) == "no limit"
+    assert headline(found).endswith(limit(found.check))
 
 
 @pytest.mark.parametrize(
@@ -106,10 +98,12 @@ def test_perplexity_is_described_and_a_lower_bound_named():
 
 
 def test_a_failed_gate_says_how_to_train_and_which_limit_passes():
-    steps = [step_text(step) for step in verdict(GATED, [0.2, 0.3] * 40).next]
+    wide = replace(GATED, max_kl=0.2)
+    train, limited = verdict(wide, [0.2, 0.3] * 40).next
 
-    assert steps[0].startswith("mix general data into the training set")
-    assert steps[1].startswith("set max_kl: 0.2")
+    assert train.kind is StepKind.TRAIN_AGAIN
+    assert limited.kind is StepKind.SET_LIMIT
+    assert limited.values["setting"] == "max_kl: 0.262"
 
 
 def test_a_limit_that_no_case_count_could_bound_is_refused():

@@ -29,7 +29,6 @@ from pytest_ftgate.gates.verdict import (
     Outcome,
     Verdict,
 )
-from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.results.run import from_json, to_json
 from pytest_ftgate.scoring.score import FormatError
@@ -219,29 +218,32 @@ def test_a_single_rule_is_not_counted():
 
 
 HABITS = [
-    ("fenced", "json_schema", "fenced: the model began to fence its JSON, 41 of 200 replies; "),
-    ("fenced", "code", "fenced: the model began to fence its code, 41 of 200 replies; "),
-    ("preamble", "xml", "preamble: the model began to write before its XML, 41 of 200 "),
-    ("trailing text", "csv", "trailing text: the model began to write after its CSV, 41 of"),
-    (
-        "wrong label casing",
-        "choice",
-        "wrong label casing: the model began to change case or marks of its labels, 41",
-    ),
-    ("invalid syntax", "pydantic", "invalid syntax: the model began to leave stray commas in its"),
-    ("fenced", "regex", "fenced: the model began to fence its replies, 41 of 200"),
+    ("fenced", "json_schema"),
+    ("fenced", "code"),
+    ("preamble", "xml"),
+    ("trailing text", "csv"),
+    ("wrong label casing", "choice"),
+    ("invalid syntax", "pydantic"),
+    ("fenced", "regex"),
 ]
 
 
-@pytest.mark.parametrize(("kind", "rule", "start"), HABITS)
-def test_a_drop_that_only_a_strict_reader_sees_is_called_what_it_is(kind, rule, start):
+def named_habit(verdict):
+    """Return the values of the statement that are about a habit."""
+    names = ("habit", "is_new", "rule", "replies", "of")
+    values = verdict.statement.values
+    return {name: values[name] for name in names if name in values}
+
+
+@pytest.mark.parametrize(("kind", "rule"), HABITS)
+def test_a_drop_that_only_a_strict_reader_sees_is_called_what_it_is(kind, rule):
     found = verdict(
         scores((FormatError(kind, rules=(rule,), lenient=True), 41)), scores(name="current")
     )
 
     assert found.outcome is Outcome.FAILED
-    assert headline(found).startswith(start)
-    assert "100 % → 80 %" in headline(found)
+    named = {"habit": kind, "is_new": True, "rule": rule, "replies": 41, "of": 200}
+    assert named_habit(found) == named
     assert (found.lenient_before, found.lenient) == (1.0, 1.0)
 
 
@@ -249,7 +251,7 @@ def test_a_drop_that_a_lenient_reader_sees_too_is_no_habit():
     found = verdict(scores((JSON, 20), (MISSING_KEY, 20)), scores(name="current"))
 
     assert found.outcome is Outcome.FAILED
-    assert headline(found).startswith("replies in the right format 100 % → 80 %")
+    assert named_habit(found) == {}
     assert (found.lenient_before, found.lenient) == (1.0, 0.9)
 
 
@@ -258,22 +260,20 @@ def test_a_lenient_rate_that_fell_is_no_habit_though_it_is_above_the_strict_one_
 
     found = verdict(scores((JSON, 20), (MISSING_KEY, 59)), before)
 
-    assert headline(found).startswith("replies in the")
+    assert named_habit(found) == {}
 
 
 def test_a_habit_of_old_that_grew_did_not_begin():
     found = verdict(scores((JSON, 100)), scores((JSON, 60), name="current"))
 
-    assert headline(found).startswith("fenced: the model fences its JSON, 100 of 200 replies; ")
+    assert (named_habit(found)["habit"], named_habit(found)["is_new"]) == ("fenced", False)
+    assert (named_habit(found)["replies"], named_habit(found)["of"]) == (100, 200)
 
 
 def test_a_missed_minimum_names_the_habit_without_a_before():
     found = verdict(scores((JSON, 60)), gate=MINIMUM)
 
-    assert headline(found) == (
-        "fenced: the model fences its JSON, 60 of 200 replies; "
-        "replies in the right format 70 % is below the minimum of 90 %"
-    )
+    assert (named_habit(found)["habit"], named_habit(found)["is_new"]) == ("fenced", False)
     assert found.format_errors[0].before is None
 
 
@@ -281,7 +281,7 @@ def test_a_gate_that_passed_names_no_habit():
     found = verdict(scores((JSON, 1)), scores(name="current"))
 
     assert found.outcome is Outcome.PASSED
-    assert "fence" not in headline(found)
+    assert named_habit(found) == {}
 
 
 def test_a_format_error_that_became_commoner_under_a_gate_that_passed_is_a_note():
@@ -289,7 +289,8 @@ def test_a_format_error_that_became_commoner_under_a_gate_that_passed_is_a_note(
     found = verdict(scores((JSON, 12)), scores(name="current"), wide)
 
     assert found.outcome is Outcome.PASSED
-    assert "format error “fenced”: 6 % of replies, 0 % before" in texts(found.notes)
+    values = {"what": "fenced", "before": 0.0, "after": 0.06}
+    assert note(ReplyNote.ERROR_SHARE, **values) in found.notes
 
 
 def test_a_gate_that_failed_shows_its_format_errors_and_needs_no_note_of_them():

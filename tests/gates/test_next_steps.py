@@ -79,14 +79,15 @@ def test_where_more_cases_than_that_are_needed_something_else_decides():
     assert [*case_count_steps(check(outcome=OPEN), "case")] == []
 
 
+@pytest.mark.parametrize("provider", ["python", "recorded"])
 @pytest.mark.parametrize("kind", ["settle", "repeat baseline"])
-def test_no_more_replies_are_asked_of_functions_of_the_project(kind):
-    functions = {
-        name: replace(variant, provider="python") for name, variant in made().variants.items()
+def test_no_more_replies_are_asked_of_functions_of_the_project_or_of_files(kind, provider):
+    others = {
+        name: replace(variant, provider=provider) for name, variant in made().variants.items()
     }
     found = rated(check(outcome=OPEN, needed=60))
 
-    for of, is_offered in ((made(), True), (replace(made(), variants=functions), False)):
+    for of, is_offered in ((made(), True), (replace(made(), variants=others), False)):
         offered = steps(found, look=Look(replies_vary=True), of=of)
         assert (kind in offered) is is_offered
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ftgate_testing.score_columns import case, suite
+from ftgate_testing.score_columns import case, suite, variant_scores
 
 from pytest_ftgate.gates.checks import drop_outcome
-from pytest_ftgate.gates.design import LAST_LOOK_MISS, Design, Levels
+from pytest_ftgate.gates.design import LAST_LOOK_MISS, Design, Levels, design_of
 from pytest_ftgate.gates.feasibility import smallest_limit
+from pytest_ftgate.gates.measures import pairs_of_scores
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
@@ -28,8 +29,10 @@ from pytest_ftgate.gates.power import (
     smallest_uneven_limit,
     suite_repeats,
 )
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.reporting.notes import notes_text
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import paired_counts
 from pytest_ftgate.stats.power import (
     cases_needed,
@@ -254,6 +257,51 @@ def test_measured_changes_of_counted_replies_give_their_discordance():
     assert found.discordance == pytest.approx(0.04, abs=0.011)
     assert found.measured
     assert found.pass_probability == design_pass_probability(design(100), found.discordance, 0.05)
+
+
+def side(name, values, *, repeats=1, group=None, weights=(1.0,)):
+    """Return scores of cases: so many replies to each, *group* cases in a group."""
+    made = variant_scores(name, values, text="refund" if name == "new" else "late_delivery")
+    rows = {}
+    for number, (key, row) in enumerate(made.results.items()):
+        case = replace(
+            row.case,
+            group=None if group is None else f"g{number // group}",
+            weight=weights[number % len(weights)],
+        )
+        rows[key] = replace(
+            row, case=case, replies=row.replies * repeats, scores=row.scores * repeats
+        )
+    return VariantScores(name, rows)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "keys"),
+    [
+        ([0.0] * 4, {}),
+        ([0.0] * 4, {"repeats": 3}),
+        ([0.0] * 4, {"group": 2}),
+        ([0.0] * 4, {"weights": (1.0, 2.0)}),
+        ([0.5] * 8, {}),
+        ([0.5] * 8, {"group": 4}),
+    ],
+    ids=["plain", "repeated", "in groups", "weighted", "graded", "graded in groups"],
+)
+def test_power_and_verdict_name_as_many_cases_of_the_same_replies(wrong, keys):
+    values = [*wrong, *[1.0] * (100 - len(wrong))]
+    after, before = side("new", values, **keys), side("current", [1.0] * 100, **keys)
+    of = replace(suite(DROP), cases=tuple(row.case for row in after.results.values()))
+    repeats = keys.get("repeats", 1)
+
+    verdict = evaluate_rate(of, DROP, Comparison(after, before))
+    measured = pairs_of_scores(of, DROP, before, after)
+    cases = design_of(of, DROP, (repeats, repeats))
+    estimate = estimate_power(DROP, "new", cases, 0.1, varies=False, measured=measured)
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert estimate.needed == verdict.check.needed_unchanged > 0
+    assert estimate.certifiable == verdict.check.certifiable
+    assert estimate.pass_probability < 0.9
 
 
 def test_a_baseline_that_is_too_low_leaves_nothing_to_estimate():

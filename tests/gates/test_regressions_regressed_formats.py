@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import pytest
-from ftgate_testing.notes import texts
+from ftgate_testing.notes import kinds
 from ftgate_testing.score_columns import case_result, suite, variant_scores, without_replies
 
 from pytest_ftgate.gates.note_kinds import ReplyNote
-from pytest_ftgate.gates.notes import Note, note
+from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
-from pytest_ftgate.gates.statements import StepKind
+from pytest_ftgate.gates.statements import NextStep, StepKind, Value
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.requests.reply import Reply
@@ -67,6 +67,18 @@ def clauses(verdict: Verdict) -> str:
     return headline(verdict).partition("; ")[2]
 
 
+def common(verdict: Verdict) -> dict[str, Value]:
+    """Return the counts of a statement about what regressed cases have in common."""
+    names = ("broken", "broken_others", "cut", "cut_others", "regressed", "others", "rest")
+    values = verdict.statement.values
+    return {name: values[name] for name in names if name in values}
+
+
+def raise_max_tokens(cut: int, *, of: int) -> NextStep:
+    values = {"cut": cut, "of": of, "where": "suite.ftgate.yaml"}
+    return NextStep(StepKind.RAISE_MAX_TOKENS, values)
+
+
 def broken(verdict: Verdict) -> list[Note]:
     kinds = (ReplyNote.BROKEN_FORMATS, ReplyNote.UNLINKED_FORMATS)
     return [one for one in verdict.notes if one.kind in kinds]
@@ -82,10 +94,9 @@ def test_broken_formats_that_go_with_regressing_are_named_beside_those_of_the_ot
     verdict = judged(replies(400, wrong={*LOST, *range(381, 400)}, fenced=fenced), BEFORE)
 
     assert verdict.outcome is Outcome.FAILED
-    assert clauses(verdict) == (
-        "15 of 19 regressed cases broke their format (12 of the other 381); "
-        "the 373 that kept it: 95 → 94 %"
-    )
+    assert common(verdict) == {
+        "broken": 15, "broken_others": 12, "regressed": 19, "others": 381, "rest": 373,
+    }  # fmt: skip
     assert broken(verdict) == []
     assert verdict.next[0].values == {"format_error": "fenced", "replies": 15, **OF}
 
@@ -121,8 +132,9 @@ def test_missing_replies_have_their_own_clause_and_are_in_no_other_count() -> No
     verdict = judged(without_replies(after, gone), before)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert clauses(verdict) == "no reply to 300 of 600 cases"
-    assert "no reply to 300 of 600 cases; first: gone" in texts(verdict.notes)
+    assert common(verdict) == {}
+    assert (verdict.check.n, verdict.check.missing) == (300, 300)
+    assert NoteKind.MISSING in kinds(verdict.notes)
     assert verdict.regressed == 12
 
 
@@ -148,11 +160,10 @@ def test_replies_that_were_cut_off_are_counted_apart_from_broken_formats() -> No
 
     verdict = judged(after, replies(600, name="current"))
 
-    assert clauses(verdict) == (
-        "9 of 12 regressed cases were cut off by max_tokens (3 of the other 588); "
-        "the 588 that ended as they should: 100 → 99 %"
-    )
-    assert verdict.next[0].values == {"format_error": "truncated", "replies": 9, **OF}
+    assert common(verdict) == {
+        "cut": 9, "cut_others": 3, "regressed": 12, "others": 588, "rest": 588,
+    }  # fmt: skip
+    assert verdict.next[0] == raise_max_tokens(9, of=12)
 
 
 def test_replies_that_the_baseline_cuts_off_too_are_no_cause() -> None:
@@ -173,11 +184,10 @@ def test_both_clauses_may_stand() -> None:
 
     verdict = judged(after, replies(600, name="current"))
 
-    assert clauses(verdict) == (
-        "8 of 24 regressed cases broke their format (0 of the other 576); "
-        "8 of 24 regressed cases were cut off by max_tokens (0 of the other 576); "
-        "the 584 without either: 100 → 99 %"
-    )
+    assert common(verdict) == {
+        "broken": 8, "broken_others": 0, "cut": 8, "cut_others": 0, "regressed": 24, "others": 576,
+        "rest": 584,
+    }  # fmt: skip
 
 
 def test_json_that_breaks_off_by_itself_broke_its_format() -> None:
@@ -280,7 +290,7 @@ def test_only_the_errors_of_what_is_named_are_counted() -> None:
     verdict = judged(after, replies(600, name="current"))
 
     assert "broken" not in verdict.statement.values
-    assert verdict.next[0].values == {"format_error": "truncated", "replies": 9, **OF}
+    assert verdict.next[0] == raise_max_tokens(9, of=40)
 
 
 def test_no_cause_is_named_of_a_passed_gate_a_minimum_or_a_format() -> None:

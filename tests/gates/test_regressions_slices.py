@@ -7,8 +7,8 @@ from pytest_ftgate.gates.design import Levels, shared_levels
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.regressions import slice_members, slice_names, slice_results
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
+from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Slice
-from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import change_interval, p_drop, paired_counts
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -33,6 +33,10 @@ def evaluated(after, gate=GATE):
     return evaluate_rate(suite(gate), gate, Comparison(tagged("new", after), before))
 
 
+def regressed(verdict):
+    return [(part.kind, part.name) for part in verdict.slices if part.state == "regressed"]
+
+
 def test_a_regressed_slice_fails_a_gate_whose_average_is_within_the_margin():
     # Thirty of two hundred angry cases are lost, which is three points of all.
     after = [0.0 if i % 5 == 1 and i < 150 else 1.0 for i in range(N)]
@@ -41,8 +45,13 @@ def test_a_regressed_slice_fails_a_gate_whose_average_is_within_the_margin():
 
     assert verdict.check.outcome is Outcome.PASSED
     assert verdict.outcome is Outcome.FAILED
-    assert headline(verdict).endswith("but regressed: tag angry")
-    assert (verdict.slices[0].name, verdict.slices[0].state) == ("angry", "regressed")
+    assert regressed(verdict) == [("tag", "angry")]
+    angry = verdict.slices[0]
+    assert (angry.name, angry.state) == ("angry", "regressed")
+    assert (angry.regressed, angry.fixed, angry.n) == (30, 0, 200)
+    counts = {"regressed": 30, "n": 200}
+    part = NextStep(StepKind.FIX_PART, {"kind": "tag", "name": "angry", **counts})
+    assert verdict.next[0] == part
 
 
 def test_the_same_loss_spread_over_all_slices_passes():
@@ -227,7 +236,7 @@ def test_the_slices_of_the_baseline_are_held_to_what_was_accepted():
     verdict = evaluate_rate(suite(GATE), GATE, Comparison(now, now, accepted))
 
     assert verdict.outcome is Outcome.FAILED
-    assert headline(verdict).endswith("but regressed: tag angry")
+    assert regressed(verdict) == [("tag", "angry")]
 
 
 def test_the_label_of_an_expected_tool_call_is_the_tool():

@@ -25,7 +25,7 @@ def test_a_budget_stops_the_asking_before_it_is_overrun(paid, quiet):
     result.stdout.fnmatch_lines(
         [
             "INCONCLUSIVE  1 of 2 gates; blocks, *",
-            "STOPPED  the 0.03 USD of --ftgate-max-usd are used up; 70 requests not sent",
+            "STOPPED  budget of 0.03 USD (--ftgate-max-usd) reached; 70 requests not sent",
             "30 replies: 0 cached, 30 requested in * · 0.03 USD",
         ]
     )
@@ -37,7 +37,7 @@ def test_gates_that_lack_replies_are_inconclusive_and_say_why(paid):
     told = paid.verdicts()["accuracy[current]"]
     assert told["outcome"] == "inconclusive"
     assert (
-        "no reply to 70 of 100 cases; first: the 0.03 USD of --ftgate-max-usd are used up"
+        "no reply to 70 of 100 cases; first: budget of 0.03 USD (--ftgate-max-usd) reached"
         in told["notes"]
     )
 

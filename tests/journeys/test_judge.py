@@ -237,7 +237,7 @@ def test_a_budget_stops_the_judge_and_keeps_what_was_paid_for(judged):
     asked = judged.asked
 
     assert 90 <= asked <= 110
-    result.stdout.fnmatch_lines(["*--ftgate-max-usd are used up*"])
+    result.stdout.fnmatch_lines(["*(--ftgate-max-usd) reached*"])
     assert {one["outcome"] for one in judged.desk.verdicts().values()} <= {"inconclusive", "passed"}
     judged.run()
     assert judged.asked == 2 * COUNT

@@ -201,12 +201,13 @@ def test_a_selftest_stops_at_the_budget_of_the_configuration(desk, run_verb):
 
     assert code == 0
     assert len(desk.asked()) == 5
-    assert "the 5 USD of --ftgate-max-usd are used up\n" in printed
+    assert "budget of 5.00 USD (--ftgate-max-usd) reached\n" in printed
 
     code, printed = run_verb("selftest", SUITE, "--repeats", "20")
 
     assert code == 1
-    assert "the 5 USD of --ftgate-max-usd are used up; no case brought all 20 replies" in printed
+    stopped = "budget of 5.00 USD (--ftgate-max-usd) reached"
+    assert f"{stopped}; no case brought all 20 replies" in printed
 
 
 def test_verbs_use_the_root_directory_of_pytest_in_any_folder(desk, run_verb, monkeypatch):

@@ -9,7 +9,7 @@ from ftgate_testing.ladder_suites import score_rung, verdict
 
 from pytest_ftgate.gates.notes import note, text_note
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.recommend.advice import AcceptedRun, AcceptedVerdict, GitFacts
+from pytest_ftgate.recommend.advice import AcceptedRun, AcceptedVerdict, GitFacts, Recommendation
 from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.recommend.recommend import advise
 from pytest_ftgate.recommend.rules import RULES
@@ -64,7 +64,7 @@ def test_a_model_that_must_run_here_needs_no_stronger_one(evidence):
 def test_a_fine_tune_that_serves_and_still_pays_is_kept(evidence):
     serves = ("baseline: prompt", "baseline: prompt\nserves: lora")
 
-    assert advice_headline(advise(evidence(50_000, serves))) == "keep the fine-tune: lora"
+    assert told(advise(evidence(50_000, serves))) == ("keep the fine-tune", "lora")
 
 
 def test_a_fine_tune_that_serves_and_no_longer_pays_is_not_justified(evidence):
@@ -92,8 +92,11 @@ def test_what_serves_and_fails_is_rolled_back_to_what_was_accepted_and_passes(ev
 
     advice = advise(evidence(50_000, serves, verdicts=verdicts, history=history))
 
-    assert advice_headline(advice) == "roll back: from lora to hosted, accepted 2026-10-02 in b2"
-    assert (advice.rollback.variant, advice.rollback.by) == ("hosted", "Ada")
+    assert advice.recommendation is Recommendation.ROLL_BACK
+    back = advice.rollback
+    assert (back.failing, back.variant, back.at, back.commit, back.by) == (
+        *("lora", "hosted", "2026-10-02", "b2", "Ada"),
+    )
 
 
 def test_what_fails_as_well_is_no_way_back(evidence):

@@ -130,12 +130,12 @@ def test_an_edit_says_what_it_brings_and_where(kind, changed, expected):
         (
             StepKind.ACCEPT_RUN,
             {},
-            "pytest --ftgate --ftgate-accept --ftgate-accept-failed s.ftgate.yaml",
+            "pytest --ftgate --ftgate-accept s.ftgate.yaml",
         ),
         (
             StepKind.ACCEPT_RUN,
             {"anchor": True, "suite": "my s.ftgate.yaml"},
-            'pytest --ftgate --ftgate-accept-anchor --ftgate-accept-failed "my s.ftgate.yaml"',
+            'pytest --ftgate --ftgate-accept-anchor "my s.ftgate.yaml"',
         ),
         (
             StepKind.ACCEPT_RUN,

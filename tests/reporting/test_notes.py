@@ -47,7 +47,7 @@ ROWS: list[tuple[Note, str]] = [
         note(K.PLAIN_THRESHOLD, flips=0.31),
         "plain threshold: two runs like this one disagree 31 % of the time",
     ),
-    (note(K.UNCHANGED), "unchanged: the same replies"),
+    (note(K.UNCHANGED), "unchanged (same replies)"),
     (note(K.EXPECT_NOTHING, n=1, of=200), "1 of 200 cases expect nothing and are left out"),
     (
         note(K.LOOK_REPLIES, look=2, of=3, repeats=1),

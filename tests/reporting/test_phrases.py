@@ -11,10 +11,12 @@ from ftgate_testing.reports import failing_run, inconclusive_verdict
 
 import pytest_ftgate
 from pytest_ftgate.gates.notes import text_note
+from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import CheckKind, Outcome, Slice
 from pytest_ftgate.reporting.phrases import (
     Relation,
     cases,
+    cause,
     check_text,
     doubt,
     interval,
@@ -23,6 +25,7 @@ from pytest_ftgate.reporting.phrases import (
     measured_headline,
     other_check,
     relation,
+    rest,
     size,
     worst,
 )
@@ -227,6 +230,66 @@ def test_what_got_worse_most_is_named_first_and_nothing_where_all_fell_alike():
     )
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (("fenced", "json_schema", True), "fenced: the model began to fence its JSON"),
+        (("fenced", "code", True), "fenced: the model began to fence its code"),
+        (("fenced", "regex", False), "fenced: the model fences its replies"),
+        (("preamble", "xml", True), "preamble: the model began to write before its XML"),
+        (("preamble", "markdown", False), "preamble: the model writes before its tables"),
+        (("trailing text", "csv", True), "trailing text: the model began to write after its CSV"),
+        (("trailing text", "csv", False), "trailing text: the model writes after its CSV"),
+        (
+            ("wrong label casing", "choice", True),
+            "wrong label casing: the model began to change case or marks of its labels",
+        ),
+        (
+            ("wrong label casing", "choice", False),
+            "wrong label casing: the model changes case or marks of its labels",
+        ),
+        (
+            ("invalid syntax", "pydantic", True),
+            "invalid syntax: the model began to leave stray commas in its JSON",
+        ),
+        (
+            ("invalid syntax", "pydantic", False),
+            "invalid syntax: the model leaves stray commas in its JSON",
+        ),
+    ],
+)
+def test_the_habit_behind_format_errors_is_the_cause(values, expected):
+    named = dict(zip(("habit", "rule", "is_new"), values, strict=True))
+    statement = Statement(StatementKind.RATE, {**named, "replies": 41, "of": 1_200})
+
+    assert cause(replace(FAILED, statement=statement)) == f"{expected}, 41 of 1,200 replies"
+
+
+CUT = {"cut": 9, "cut_others": 3, "regressed": 12, "others": 588}
+BROKEN = {"broken": 8, "broken_others": 0, "regressed": 12, "others": 588}
+CUT_TEXT = "9 of 12 regressed cases were cut off by max_tokens (3 of the other 588)"
+BROKEN_TEXT = "8 of 12 regressed cases broke their format (0 of the other 588)"
+
+
+@pytest.mark.parametrize(
+    ("values", "shared", "others"),
+    [
+        (CUT, CUT_TEXT, "that ended as they should"),
+        (BROKEN, BROKEN_TEXT, "that kept it"),
+        (BROKEN | CUT, f"{BROKEN_TEXT}; {CUT_TEXT}", "without either"),
+    ],
+)
+def test_what_regressed_cases_have_in_common_is_the_cause_beside_the_rest(values, shared, others):
+    statement = Statement(StatementKind.RATE, {**values, **REST})
+
+    assert cause(replace(FAILED, statement=statement)) == shared
+    assert rest(statement.values) == f"the 588 {others}: 100 → 99 %"
+    assert rest(values) == ""
+
+
+REST = {"rest": 588, "rest_before": 1.0, "rest_after": 0.99}
+
+
 def test_a_verdict_without_a_check_has_no_numbers():
     with pytest.raises(ValueError, match="no check"):
         measured_headline(replace(FAILED, checks=()))
@@ -236,8 +299,8 @@ def test_the_parts_are_those_of_the_whole_line():
     assert check_text(DROP) == f"{size(DROP)} ({interval(DROP)}), {limit(DROP)}: {levels(DROP)}"
 
 
-#: The modules that word what a check says; each other medium takes their parts.
-WORDING = {"phrases.py", "explain.py"}
+#: The modules that word what a check says, and the notation of intervals; media take their parts.
+WORDING = {"phrases.py", "explain.py", "number_text.py"}
 PHRASES = ("95 % CI", " regressed, ", "still possible")
 
 

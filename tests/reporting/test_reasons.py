@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_ftgate.gates.note_kinds import Cause, FindingKind, IdentityNote, Remedy, ReplyNote
 from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
 from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.reporting.notes import note_text
@@ -11,7 +12,8 @@ from pytest_ftgate.results.run import from_json, to_json
 
 GAIN = {"change": 0.08, "low": 0.05, "high": 0.11}
 GAP = {"variant": "t", "accuracy": 0.93, "below": "b", "below_accuracy": 0.85, **GAIN}
-GAP_TEXT = "t 93 % against b 85 %: +8 (+5 +11) points"
+GAIN_TEXT = "up 8 points (95 % CI 5 to 11)"
+GAP_TEXT = f"t 93 % against b 85 %: {GAIN_TEXT}"
 COSTS = {"usd": 1_560.0, "below_usd": 750.0, "below": "b", "calls_per_day": 5_000.0}
 COSTS_TEXT = "1,560.00 USD a month against 750.00 USD of b at 5,000 a day"
 FIXES = {"rag": "r", "variant": "b", "share": 0.79}
@@ -25,9 +27,9 @@ CHANGES_TEXT = "9 changes in 90 days (prompt 7, cases 3, suite 0)"
 
 WORDS = [
     (note("worth it", **GAP, required=0.05),
-     f"{GAP_TEXT}; a gain of +5 or more is worth it alone"),
+     f"{GAP_TEXT}; a gain of 5 points or more is worth it alone"),
     (note("good and cheaper", **GAP), f"{GAP_TEXT}: as good, and cheaper"),
-    (note("gain too small", **GAP, required=0.1), f"{GAP_TEXT}, a gain is worth it from +10"),
+    (note("gain too small", **GAP, required=0.1), f"{GAP_TEXT}, worth it from 10 points"),
     (note("not shown good", **GAP),
      f"{GAP_TEXT}, cheaper, but not shown to be as good"),
     (note("may be chance", **GAP), f"{GAP_TEXT}, which may be chance"),
@@ -37,7 +39,8 @@ WORDS = [
     (note("no training data", wanted=500),
      "no training_data is named; 500 labelled rows are wanted"),
     (note("too few rows", rows=3, fewest=200), "3 labelled rows: under 200 teach a style at most"),
-    (note("few rows", rows=200, wanted=500), "200 labelled rows; 500 or more are better"),
+    (note("few rows", rows=200, wanted=1_500),
+     "200 labelled rows; 1,500 or more are better"),
     (note("enough rows", rows=1_200), "1,200 labelled rows"),
     (note("changes unknown", reason="git is not installed"),
      "how often the task changes is not known: git is not installed"),
@@ -78,19 +81,19 @@ WORDS = [
     (note("gates", variant="t", outcomes=("accuracy passed", "format inconclusive")),
      "gates of t: accuracy passed, format inconclusive"),
     (note("good challenger", variant="c", **GAIN),
-     "c without tuning is as good: +8 (+5 +11) points"),
+     f"c without tuning is as good: {GAIN_TEXT}"),
     (note("no challenger", outcomes=("c inconclusive", "d worse")),
      "no challenger is shown to be as good: c inconclusive, d worse"),
     (note("retires", model="m", days=29, date="2026-12-24"),
      "m is gone in 29 days, on 2026-12-24: train again"),
     (note("accuracy", variant="b", accuracy=0.88, low=0.86, high=0.9),
-     "b is right in 88 % (86 to 90)"),
+     "b is right in 88 % (95 % CI 86 to 90 %)"),
     (note("accuracy", variant="b", accuracy=0.88, minimum=0.85),
      "b is right in 88 %; the minimum is 85 %"),
     (note("gain", variant="t", accuracy=0.93, over="b", **GAIN),
-     "t is right in 93 %: +8 (+5 +11) points over b"),
+     f"t is right in 93 %: {GAIN_TEXT} over b"),
     (note("costs more", variant="b", times=150.2, tuned="t", **GAIN),
-     "b costs 150 times as much a request as t for +8 (+5 +11) points, not separated"),
+     f"b costs 150 times as much a request as t: {GAIN_TEXT}, which may be chance"),
     (note("rejected", variant="t", reason=note("no gain", **GAP)), f"not t: {GAP_TEXT}, no gain"),
     (note("fails gates", variant="t", accuracy=0.5, gates=("accuracy", "format")),
      "t is meant to serve, is right in 50 % and fails accuracy, format"),
@@ -122,4 +125,6 @@ def test_a_reason_has_its_words_also_after_the_way_between_two_processes(reason,
 
 def test_every_kind_of_reason_has_words_and_a_name_of_its_own():
     assert {reason.kind for reason, _ in WORDS} == {*ReasonKind}
-    assert not {*map(str, ReasonKind)} & {*map(str, NoteKind)}
+    others = (NoteKind, FindingKind, Remedy, ReplyNote, IdentityNote, Cause)
+    taken = [str(kind) for kinds in (ReasonKind, *others) for kind in kinds]
+    assert sorted({*taken}) == sorted(taken)

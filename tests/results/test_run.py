@@ -14,7 +14,6 @@ from ftgate_testing.reports import (
     failing_run,
     gate_not_evaluated,
     inconclusive_verdict,
-    invalid,
     report,
 )
 from ftgate_testing.score_columns import case, suite
@@ -23,7 +22,7 @@ from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.note_kinds import FindingKind, IdentityNote, Remedy, ReplyNote
 from pytest_ftgate.gates.notes import note, text_note
-from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
+from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Drift, Finding, Severity
 from pytest_ftgate.recommend.advice import Advice, Condition, Reason, Recommendation
 from pytest_ftgate.recommend.reasons import ReasonKind
@@ -171,66 +170,6 @@ def test_confusions_need_replies_that_are_labels():
     assert told.confusions == ()  # the cases expect "right", which is no label of the suite
 
 
-_FINDING = Finding(
-    kind="size", severity=Severity.ERROR, message=text_note("few rows"), next=text_note("add rows")
-)
-_DRIFT = Drift(
-    what="length", unit="words", before=1.0, after=9.0, n_before=40, n=40,
-    message=text_note("longer"),
-)  # fmt: skip
-_STEADY = replace(_DRIFT, message=None)
-_CAUSE = NextStep(StepKind.CHECK_CAUSE, text_note("remove scale").values_with("cause"))
-
-
-def test_a_record_of_the_former_format_keeps_its_sentences_as_notes(tmp_path):
-    made = failing_run()
-    told = next(verdict for verdict in made.verdicts if verdict.checks)
-    told = replace(told, notes=(text_note("of the verdict"),))
-    first, *others = told.checks
-    first = replace(first, notes=(text_note("of the check"),))
-    told = replace(told, checks=(first, *others), findings=(_FINDING,), drifts=(_DRIFT, _STEADY))
-    told = replace(told, statement=invalid("another model"), next=(_CAUSE,))
-    made = replace(made, verdicts=(told,))
-    write_run(tmp_path / "run.json", made)
-    document = json.loads((tmp_path / "run.json").read_text("utf-8"))
-    (verdict,) = document["verdicts"]
-    verdict["notes"] = [note["text"] for note in verdict["notes"]]
-    for check in verdict["checks"]:
-        check["note"] = "; ".join(note["text"] for note in check.pop("notes"))
-    (finding,), (drift, steady) = verdict["findings"], verdict["drifts"]
-    finding |= {"message": finding["message"]["text"], "next": finding["next"]["text"]}
-    drift["message"], steady["message"] = drift["message"]["text"], ""
-    verdict["statement"]["values"] = {"reason": "another model"}
-    verdict["next"][0]["values"] = {"cause": "remove scale"}
-    (tmp_path / "run.json").write_text(json.dumps({**document, "format": RUN_FORMAT - 1}))
-
-    found = read_run(tmp_path / "run.json")
-
-    assert (found.format, found.verdicts) == (RUN_FORMAT, made.verdicts)
-
-
-def test_an_advice_of_the_former_format_keeps_its_sentences_as_notes(tmp_path):
-    write_run(tmp_path / "run.json", report(advice=(ADVICE,)))
-    document = json.loads((tmp_path / "run.json").read_text("utf-8"))
-    (former,) = document["advice"]
-    for row in (*former["reasons"], *former["conditions"]):
-        row["message"] = row.pop("note")["text"]
-    former |= {"notes": ["a note"], "why": "the next one", "unmeasured": {"strong": "no key"}}
-    (tmp_path / "run.json").write_text(json.dumps({**document, "format": RUN_FORMAT - 1}))
-
-    (found,) = read_run(tmp_path / "run.json").advice
-
-    text = text_note("50 labelled rows")
-    assert found == replace(
-        ADVICE,
-        reasons=(replace(ADVICE.reasons[0], note=text),),
-        conditions=(replace(ADVICE.conditions[0], note=text),),
-        why=text_note("the next one"),
-        unmeasured={"strong": text_note("no key")},
-        notes=(text_note("a note"),),
-    )
-
-
 def test_an_advice_in_a_record_fits_its_schema_and_has_its_sentences(tmp_path):
     write_run(tmp_path / "run.json", report(advice=(ADVICE,)))
 
@@ -255,6 +194,16 @@ def test_a_note_in_a_record_has_its_sentence_beside_its_kind_and_values(tmp_path
     assert verdict["notes"] == [{"text": "of a server", "kind": "text", "values": values}]
 
 
+_FINDING = Finding(
+    kind="size", severity=Severity.ERROR, message=text_note("few rows"), next=text_note("add rows")
+)
+_DRIFT = Drift(
+    what="length", unit="words", before=1.0, after=9.0, n_before=40, n=40,
+    message=text_note("longer"),
+)  # fmt: skip
+_STEADY = replace(_DRIFT, message=None)
+
+
 def test_findings_drifts_and_identities_in_a_record_have_their_sentences_and_are_read_again(
     tmp_path,
 ):
@@ -267,7 +216,8 @@ def test_findings_drifts_and_identities_in_a_record_have_their_sentences_and_are
         drifts=(replace(_DRIFT, message=length), _STEADY),
         notes=(note(IdentityNote.EMPTY_REPLIES, count=3, of=4, recorded=True),),
     )
-    write_run(tmp_path / "run.json", report(told))
+    record = report(told)
+    write_run(tmp_path / "run.json", record)
 
     (verdict,) = json.loads((tmp_path / "run.json").read_text("utf-8"))["verdicts"]
 
@@ -280,4 +230,4 @@ def test_findings_drifts_and_identities_in_a_record_have_their_sentences_and_are
     ]
     assert steady["message"] is None
     assert verdict["notes"][0]["text"].startswith("tuned model not proven, its base is recorded: ")
-    assert read_run(tmp_path / "run.json").verdicts == (told,)
+    assert read_run(tmp_path / "run.json").verdicts == record.verdicts

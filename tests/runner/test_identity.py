@@ -69,3 +69,11 @@ def test_the_plan_counts_the_requests_that_show_identity(tuned):
         "  identity: draft is first compared with its base: 45 of the requests, at most 180"
     ]
     assert [*identity_lines(session, [tuned.gate_run(variant="current")])] == []
+
+
+def test_progress_counts_what_waits_for_the_proof(tuned):
+    session, gate_run = tuned.session(), tuned.gate_run()
+
+    session.submit([gate_run])
+
+    assert session.progress.planned == 2 * CASES + 3 * 15

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from pytest_ftgate.runner.recommend import suite_advice
+import pytest
+
+from pytest_ftgate.runner.recommend import asks_for_advice, suite_advice
 
 
 def test_gates_that_other_processes_evaluated_have_facts_too(house):
@@ -16,3 +19,28 @@ def test_gates_that_other_processes_evaluated_have_facts_too(house):
 
     assert advice is not None
     assert {name for model in advice.retiring for name in model.variants} == {"current", "draft"}
+
+
+@pytest.mark.parametrize(
+    "asking",
+    [
+        "ladder: {}",
+        "economics: {calls_per_day: 5}",
+        "serves: draft",
+        "challengers: [draft]",
+    ],
+)
+def test_a_suite_asks_for_advice_by_its_keys(house, asking):
+    house.write("{accuracy: {max_drop: 0.05}}")
+    with (house.folder / "s.ftgate.yaml").open("a", encoding="utf-8") as file:
+        file.write(f"{asking}\n")
+
+    assert asks_for_advice(house.suite())
+
+
+def test_cases_that_are_held_out_ask_for_advice_and_gates_alone_do_not(house):
+    house.write("{accuracy: {max_drop: 0.05}}")
+    plain = house.suite()
+
+    assert not asks_for_advice(plain)
+    assert asks_for_advice(replace(plain, holdout=plain.cases[:1]))

@@ -104,6 +104,42 @@ def test_labels_make_choice_the_usual_score(tmp_path):
     assert found.reply.score.kind == "choice"
 
 
+def test_the_keys_that_a_step_may_advise_to_edit_have_their_places(tmp_path):
+    text = """\
+cases: [{input: a, expected: b}]
+baseline: current
+variants:
+  current: {provider: anthropic, model: m}
+  draft:
+    provider: anthropic
+    model: m
+    max_tokens: 9
+gates:
+  accuracy:
+    min: 0.5
+    max_drop: 0.1
+ladder: {worth: 0.1}
+"""
+
+    places = loaded(tmp_path, text).places
+
+    wanted = {
+        "baseline": 2, "variants": 3, "variants.current": 4, "variants.draft": 5,
+        "variants.draft.max_tokens": 8, "gates.accuracy": 10, "gates.accuracy.min": 11,
+        "gates.accuracy.max_drop": 12, "ladder": 13,
+    }  # fmt: skip
+    assert {key: places[key] for key in wanted} == {
+        key: f"s.ftgate.yaml:{line}" for key, line in wanted.items()
+    }
+    assert "cases" not in places
+
+
+def test_a_key_that_is_not_written_has_no_place(tmp_path):
+    places = loaded(tmp_path, suite()).places
+
+    assert not {"baseline", "ladder", "gates.accuracy.max_drop"} & {*places}
+
+
 def test_the_first_variant_is_the_baseline_unless_another_is_named(tmp_path):
     variants = "{a: {provider: anthropic, model: m}, b: {like: a}}"
 

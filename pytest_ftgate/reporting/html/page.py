@@ -45,7 +45,7 @@ from pytest_ftgate.reporting.skills import skill_results_by_prompt, skill_table
 from pytest_ftgate.reporting.suite_errors import error_count, first_error, unread_files
 from pytest_ftgate.reporting.summary import shown_advice
 from pytest_ftgate.reporting.tables import (
-    COLUMNS,
+    VERDICT_COLUMNS,
     changes_line,
     comparison_line,
     drift_rows,
@@ -247,15 +247,15 @@ def _templates() -> Environment:
 
 #: The columns of the table of verdicts on the page: what blocks is seen first.
 _PAGE_COLUMNS = (
-    *(column for column in COLUMNS if column.key == "verdict"),
-    *(column for column in COLUMNS if column.key != "verdict"),
+    *(column for column in VERDICT_COLUMNS if column.key == "verdict"),
+    *(column for column in VERDICT_COLUMNS if column.key != "verdict"),
 )
 
 
 def _verdicts(report: Report) -> _Values:
     ranked = rank_verdicts(report.gated_verdicts)
     is_measured = {verdict.outcome for verdict in ranked} != {Outcome.INVALID}
-    rows = [({c.key: c.cell(v) for c in COLUMNS}, v, _anchor(v)) for v in ranked]
+    rows = [({c.key: c.cell(v) for c in VERDICT_COLUMNS}, v, _anchor(v)) for v in ranked]
     return {
         "columns": _PAGE_COLUMNS,
         "rows": rows if is_measured else [],

@@ -100,7 +100,7 @@ const CHARTS = (() => {
         small(x(at) + (isLeft ? -5 : 5), place.top - 8, text, { class: "f-red", "text-anchor": isLeft ? "end" : "start" }));
     });
     rows.forEach((row, index) => {
-      const y = place.y(index), interval = row.low === undefined || row.high === undefined ? "" : `\n95 %: ${percentText(row.low)} to ${percentText(row.high)}`;
+      const y = place.y(index), interval = row.low === undefined || row.high === undefined ? "" : `\n95 % CI ${percentText(row.low)} to ${percentText(row.high)}`;
       const mark = markElement(`${row.name.replace(/^· /, "")}: ${row.text}${interval}${row.cases ? `\n${numberFormat.format(row.cases)} cases` : ""}`, row.href);
       mark.append(hitArea(0, place.top + index * place.height, width, place.height));
       if (interval) mark.append(line(x(row.low), y, x(row.high), y, row.colour, row.before === undefined ? 2.5 : 7, row.before === undefined ? {} : { class: `s-${row.colour} faint` }));
@@ -143,7 +143,7 @@ const CHARTS = (() => {
     if (best.length > 1) svg.append(createShape("polyline", { points: best.flatMap((row, n) => [...(n ? [`${x(row.x)},${y(best[n - 1].value)}`] : []), `${x(row.x)},${y(row.value)}`]).join(" "), class: "s-muted", fill: "none", "stroke-width": 1.5, "stroke-dasharray": "5 4" }));
     for (const row of rows) taken.push({ x: x(row.x) - 7, y: y(row.value) - 7, width: 14, height: 14 });
     rows.forEach((row) => {
-      const mark = markElement(`${row.name}: ${row.text}\n95 %: ${percentText(row.low)} to ${percentText(row.high)}`), px = x(row.x), py = y(row.value), width = textWidth(row.name);
+      const mark = markElement(`${row.name}: ${row.text}\n95 % CI ${percentText(row.low)} to ${percentText(row.high)}`), px = x(row.x), py = y(row.value), width = textWidth(row.name);
       const places = [[10, -7], [-10 - width, -7], [10, 16], [-10 - width, 16], [-width / 2, -14], [-width / 2, 24], [10, -24], [10, 33]];
       const boxes = places.map(([dx, dy]) => ({ x: px + dx, y: py + dy - 11, width, height: 15 }));
       const isFree = (box) => box.x >= left + 2 && box.x + box.width <= right + 16 && box.y >= 0 && box.y + 15 <= bottom + 4 &&

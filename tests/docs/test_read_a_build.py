@@ -1,0 +1,203 @@
+"""docs/how-to/read-a-build.md: its screens are real, and what it says to do ends the red build."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pytest_ftgate.cli.main import main
+
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "read-a-build.md").read_text("utf-8")
+FAILED, INCONCLUSIVE = re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)
+LABELS = ("billing", "refund", "login")
+SUITE = """\
+prompt: tickets.md
+cases: tickets.cases.jsonl
+reply: {format: {choice: [billing, refund, login]}}
+variants:
+  current: {provider: house, model: small}
+  candidate: {like: current, prompt: tickets-v2.md}
+  draft: {like: current, prompt: tickets-v3.md}
+gates:
+  accuracy: {max_drop: 0.05}
+"""
+PROMPTS = {
+    "tickets": "Sort the ticket.\nAnswer with one label.\n",
+    "tickets-v2": "You are friendly.\nSort the ticket.\nAnswer with a label.\n",
+    "tickets-v3": "Sort the ticket.\nAnswer with one label and nothing else.\n",
+}
+#: A model that a friendly prompt makes chatty and forgetful, and another one careless now and then.
+HOUSE = """\
+import re
+
+from pytest_ftgate import Provider, Reply
+
+
+class House(Provider):
+    async def generate(self, request):
+        prompt, question = request.messages[0][1], request.messages[-1][1]
+        number, label = re.fullmatch(r"Ticket (\\d+): about (\\w+)", question).groups()
+        n = int(number)
+        if n in (3, 6, 9, 12, 15):
+            label = "login"
+        elif "friendly" in prompt and label == "refund" and n < 100:
+            label = "billing" if n % 2 else "Gladly! refund"
+        elif "nothing else" in prompt and n in (20, 50, 80):
+            label = "billing"
+        return Reply(text=label)
+
+
+def pytest_ftgate_providers():
+    return {"house": House}
+"""
+
+
+@pytest.fixture
+def desk(pytester, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for name, text in PROMPTS.items():
+        (pytester.path / f"{name}.md").write_text(text, "utf-8")
+    (pytester.path / "conftest.py").write_text(HOUSE, "utf-8")
+    (pytester.path / "tickets.ftgate.yaml").write_text(SUITE, "utf-8")
+    return pytester
+
+
+def write_cases(desk, count: int) -> None:
+    cases = [
+        {"id": f"t{n:03}", "input": f"Ticket {n}: about {label}", "expected": label}
+        for n, label in ((n, LABELS[n % 3]) for n in range(count))
+    ]
+    lines = "".join(f"{json.dumps(case)}\n" for case in cases)
+    (desk.path / "tickets.cases.jsonl").write_text(lines, "utf-8")
+
+
+def run(desk, variant: str, *arguments: str) -> pytest.RunResult:
+    chosen = (f"--ftgate-variant={name}" for name in ("current", variant))
+    return desk.runpytest_inprocess("--ftgate", *chosen, *arguments)
+
+
+def edit(desk, before: str, after: str) -> None:
+    path = desk.path / "tickets.ftgate.yaml"
+    text = path.read_text("utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after), "utf-8")
+
+
+def assert_shows(result: pytest.RunResult, screen: str) -> None:
+    lines = [line.replace("[", "[[]") for line in screen.splitlines()]
+    result.stdout.fnmatch_lines(lines, consecutive=True)
+
+
+def step(screen: str, label: str, pattern: str) -> tuple[str, ...]:
+    """Return the groups of *pattern* in the rows of *screen* that *label* begins."""
+    rows = re.findall(rf"^    {label}\b.*(?:\n {{9,}}.*)*", screen, re.MULTILINE)
+    return next(found.groups() for row in rows if (found := re.search(pattern, row)))
+
+
+@pytest.fixture
+def failed(desk):
+    write_cases(desk, 300)
+    assert_shows(run(desk, "candidate"), FAILED)
+    return desk
+
+
+@pytest.fixture
+def inconclusive(desk):
+    write_cases(desk, 100)
+    house = HOUSE.replace("(3, 6, 9, 12, 15)", "(3, 6)")
+    (desk.path / "conftest.py").write_text(house, "utf-8")
+    assert_shows(run(desk, "draft"), INCONCLUSIVE)
+    return desk
+
+
+def test_every_row_of_the_screens_is_explained():
+    shown = re.findall(r"^    (\w+\??)  ", FAILED + INCONCLUSIVE, re.MULTILINE)
+
+    assert [*dict.fromkeys(shown)] == ["where", "why?", "fix", "or", "accept", "see"]
+    assert {*re.findall(r"^\| `(.+?)` \|", PAGE, re.MULTILINE)} == {*shown, "e.g."}
+
+
+def test_the_command_below_fix_shows_all_cases(failed):
+    (command,) = step(FAILED, "fix", r"(pytest --ftgate .*)")
+
+    result = failed.runpytest_inprocess(*shlex.split(command)[1:])
+
+    assert len({*re.findall(r"^    (t\d{3})  Ticket", result.stdout.str(), re.MULTILINE)}) == 33
+
+
+def test_a_prompt_that_is_changed_back_passes(failed):
+    (failed.path / "tickets-v2.md").write_text(PROMPTS["tickets"] + "Be brief.\n", "utf-8")
+
+    assert run(failed, "candidate").ret == 0
+
+
+def test_the_build_is_green_without_the_failed_variant(failed):
+    key, variant = step(FAILED, "or", r"\((\S+ \S+) for (\w+), tickets.ftgate.yaml:6\)")
+    assert SUITE.splitlines()[5].startswith(f"  {variant}:")
+
+    edit(failed, "tickets-v2.md}", f"tickets-v2.md, {key}}}")
+
+    assert run(failed, "current").ret == 0
+
+
+def test_the_build_is_green_once_the_candidate_is_the_baseline(failed):
+    (key,) = step(FAILED, "accept", r"accept  (\S+ \S+)   tickets.ftgate.yaml:4")
+    assert SUITE.splitlines()[3] == "variants:"
+
+    edit(failed, "variants:", f"{key}\nvariants:")
+
+    assert run(failed, "candidate").ret == 0
+
+
+def test_the_verdict_is_explained(failed, capsys):
+    (command,) = re.findall(r"`(pytest-ftgate explain .*?)`", PAGE)
+    capsys.readouterr()
+
+    assert main(shlex.split(command)[1:]) == 0
+    assert "so it failed" in capsys.readouterr().out
+
+
+def test_the_few_cases_that_are_fixed_pass(inconclusive):
+    (cases,) = step(INCONCLUSIVE, "fix", r"fix     (.*), and run again")
+    house = (inconclusive.path / "conftest.py").read_text("utf-8")
+    numbers = tuple(int(name.strip("t")) for name in cases.split(", "))
+    assert str(numbers) in house
+
+    (inconclusive.path / "conftest.py").write_text(house.replace(str(numbers), "()"), "utf-8")
+
+    assert run(inconclusive, "draft", "--ftgate-replies=fresh").ret == 0
+
+
+def test_the_cases_that_are_added_settle_the_gate_for_an_unchanged_draft(inconclusive):
+    (more,) = step(INCONCLUSIVE, "fix", r"about (\d+) if it is in truth unchanged")
+
+    write_cases(inconclusive, 100 + int(more))
+
+    assert run(inconclusive, "draft").ret == 0
+
+
+def test_the_plan_names_the_cases_that_an_unchanged_draft_takes(inconclusive):
+    (more,) = step(INCONCLUSIVE, "fix", r"about (\d+) if it is in truth unchanged")
+
+    plan = run(inconclusive, "draft", "--ftgate-plan")
+
+    plan.stdout.fnmatch_lines([f"*accuracy[[]draft]*+{more} *"])
+
+
+def test_the_limit_that_is_accepted_passes(inconclusive):
+    (limit,) = step(INCONCLUSIVE, "accept", r"accept  (\S+ \S+)   tickets.ftgate.yaml:9")
+
+    edit(inconclusive, "max_drop: 0.05", limit)
+
+    assert run(inconclusive, "draft").ret == 0
+
+
+def test_the_option_lets_it_pass(inconclusive):
+    (option,) = re.findall(r"^`(--ftgate-inconclusive=\w+)` shows", PAGE, re.MULTILINE)
+
+    assert option in INCONCLUSIVE
+    assert run(inconclusive, "draft", option).ret == 0

@@ -1,0 +1,216 @@
+"""The one list of steps of each verdict: what the whole run adds to what a gate knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from ftgate_testing.reports import (
+    ACCURACY,
+    failing_run,
+    gate_not_evaluated,
+    inconclusive_verdict,
+    report,
+)
+from ftgate_testing.score_columns import suite, variant_scores
+
+from pytest_ftgate.client.budget import CostReport
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
+from pytest_ftgate.gates.statements import ExamChange, NextStep, StepKind, StepRole
+from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.reporting.next_steps import step_command
+from pytest_ftgate.results.run import RequestCounts
+from pytest_ftgate.results.steps import more_budget, with_steps
+
+RIGHT, WRONG = [1.0] * 100, [1.0] * 80 + [0.0] * 20
+
+
+def verdict(variant: str, values=WRONG, *, gate=ACCURACY, declared="") -> Verdict:
+    """Return the verdict on *variant* against a baseline that is always right."""
+    of = suite(gate, variants=("current", "new", "other"))
+    of = replace(of, places={f"variants.{variant}": declared} if declared else {})
+    sides = variant_scores(variant, values), variant_scores("current", RIGHT, text="late_delivery")
+    return evaluate_rate(of, gate, Comparison(sides[0], sides[variant != "current"]))
+
+
+FAILED = verdict("new")
+UNDECIDED = inconclusive_verdict()
+WITHOUT_FLIPS = replace(
+    FAILED, flips=(), next=tuple(one for one in FAILED.next if one.kind is not StepKind.FIX_CASES)
+)
+
+
+def steps(*verdicts: Verdict, **more) -> tuple[NextStep, ...]:
+    """Return the steps of the first of *verdicts* in a report of all of them."""
+    return report(*verdicts, **more).verdicts[0].next
+
+
+def step(kind: StepKind, found: tuple[NextStep, ...]) -> NextStep | None:
+    return next((one for one in found if one.kind is kind), None)
+
+
+# Their order ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("found", [*failing_run().verdicts, UNDECIDED], ids=lambda v: v.gate)
+def test_a_fix_stands_first_and_what_to_see_last(found):
+    roles = [one.role for one in steps(found, verdict("other", RIGHT))]
+
+    assert roles == sorted(roles, key=[*StepRole].index)
+    assert found.outcome is Outcome.PASSED or roles[0] is StepRole.FIX
+
+
+def test_a_likely_cause_is_checked_before_anything_else_is_fixed():
+    cause = NextStep(StepKind.CHECK_CAUSE, {"cause": "chat template"})
+
+    found = steps(replace(FAILED, next=(*FAILED.next, cause)))
+
+    assert found[0].kind is StepKind.CHECK_CAUSE
+
+
+@pytest.mark.parametrize("stopped", ["2 USD of --ftgate-max-usd", ""])
+def test_where_a_budget_stopped_the_run_the_first_step_goes_on_with_it(stopped):
+    again = NextStep(StepKind.RUN_AGAIN, {"missing": 3, "suite": "suite.ftgate.yaml"})
+    found = replace(FAILED, next=(*FAILED.next, again))
+
+    (first, *_) = steps(found, cost=CostReport(stopped=stopped))
+
+    assert (first.kind is StepKind.RUN_AGAIN) is bool(stopped)
+
+
+def test_the_budget_that_goes_on_pays_for_what_was_not_sent():
+    cost = CostReport(asked=2.0, stopped="2 USD of --ftgate-max-usd", unasked=50)
+    again = NextStep(StepKind.RUN_AGAIN, {"missing": 50, "suite": "suite.ftgate.yaml"})
+    stopped = report(
+        replace(FAILED, next=(again,)), cost=cost, requests=RequestCounts(replies=100, sent=100)
+    )
+
+    price = 2.0 / 100 * 50
+    assert price < more_budget(stopped) < 2 * price
+    assert stopped.verdicts[0].next[0].values["max_usd"] == more_budget(stopped)
+    for other in (
+        replace(cost, stopped="5 minutes of --ftgate-max-minutes"),
+        replace(cost, asked=0.0),
+    ):
+        assert more_budget(replace(stopped, cost=other)) == 0.0
+
+
+# Another variant --------------------------------------------------------------------------------
+
+
+def test_a_variant_that_passes_its_gates_is_offered_with_the_place_of_the_one_that_failed():
+    found = steps(verdict("new", declared="s.ftgate.yaml:5"), verdict("other", RIGHT))
+
+    ship = step(StepKind.SHIP_OTHER, found)
+    assert ship.role is StepRole.OR
+    values = {"variant": "other", "gates": 1, "for": "new", "where": "s.ftgate.yaml:5"}
+    assert {key: ship.values[key] for key in values} == values
+    assert ship.values["is_baseline"] is False
+
+
+def test_the_baseline_is_kept_where_no_other_variant_passes():
+    baseline = verdict("current", RIGHT)
+
+    kept = step(StepKind.SHIP_OTHER, steps(FAILED, baseline))
+    shipped = step(StepKind.SHIP_OTHER, steps(FAILED, baseline, verdict("other", RIGHT)))
+
+    assert (kept.values["variant"], kept.values["is_baseline"]) == ("current", True)
+    assert (shipped.values["variant"], shipped.values["is_baseline"]) == ("other", False)
+
+
+def test_no_variant_is_offered_that_did_not_pass_everything():
+    passed = verdict("other", RIGHT)
+    another = replace(passed, suite="another.ftgate.yaml")
+    marked = replace(passed, node="test_it.py::test_it[other]")
+    unknown = gate_not_evaluated()
+    unknown = replace(unknown, node="suite.ftgate.yaml::format[other]")
+
+    for others, more in (
+        ((verdict("other"),), {}),
+        ((passed, replace(verdict("other"), gate="format")), {}),
+        ((replace(passed, gated=False),), {}),
+        ((another,), {}),
+        ((marked,), {}),
+        ((passed,), {"not_evaluated": (unknown,)}),
+    ):
+        assert step(StepKind.SHIP_OTHER, steps(FAILED, *others, **more)) is None
+    assert step(StepKind.SHIP_OTHER, steps(UNDECIDED, passed)) is None
+
+
+# What commands repeat ---------------------------------------------------------------------------
+
+
+def test_commands_repeat_the_options_of_the_run():
+    options = ("--ftgate-replies=recorded", "--ftgate-max-usd=2", "--ftgate-safe")
+
+    with_options = steps(FAILED, options=options)
+    commands = [step_command(one) for one in with_options if "pytest --ftgate" in step_command(one)]
+
+    assert all(one.values["options"] == options for one in with_options)
+    assert commands
+    assert all(" ".join(options) in command for command in commands)
+    assert all("options" not in one.values for one in steps(FAILED))
+
+
+def test_an_option_that_a_step_sets_replaces_that_of_the_run():
+    fresh = NextStep(StepKind.REQUEST_BOTH_AGAIN, {"suite": "suite.ftgate.yaml"})
+
+    (first, *_) = steps(replace(FAILED, next=(fresh,)), options=("--ftgate-replies=recorded",))
+
+    assert "recorded" not in step_command(first)
+    assert "--ftgate-replies=fresh" in step_command(first)
+
+
+@pytest.mark.parametrize("exam", [ExamChange(), None])
+@pytest.mark.parametrize("kind", [StepKind.SET_LIMIT, StepKind.MAKE_BASELINE])
+def test_a_change_of_what_decides_is_accepted_where_a_record_would_call_it_a_loss(kind, exam):
+    edit = NextStep(kind, {"setting": "max_drop: 0.1", "variant": "new", "in_mark": False})
+
+    found = step(kind, steps(replace(FAILED, next=(edit,), exam=exam)))
+
+    assert ("record" in found.values) is (exam is not None)
+    assert ("--ftgate-accept" in step_command(found)) is (exam is not None)
+
+
+# What to see ------------------------------------------------------------------------------------
+
+
+def see(found: Verdict) -> list[StepKind]:
+    return [one.kind for one in steps(found) if one.role is StepRole.SEE]
+
+
+def test_the_regressed_cases_are_shown_unless_a_fix_shows_them():
+    read = NextStep(StepKind.TRAIN_AGAIN, {"variant": "new"})
+
+    assert see(replace(FAILED, next=(read,))) == [StepKind.SHOW_REGRESSED]
+    assert see(FAILED) == []
+    # The fix of an open drop has no command.
+    assert see(UNDECIDED) == [StepKind.SHOW_REGRESSED]
+
+
+def test_a_verdict_without_cases_is_explained():
+    assert see(WITHOUT_FLIPS) == [StepKind.EXPLAIN]
+
+
+def test_nothing_is_to_be_seen_of_a_gate_that_passed_or_of_what_is_not_gated():
+    assert see(verdict("new", RIGHT)) == []
+    assert see(replace(WITHOUT_FLIPS, gated=False)) == []
+    assert see(replace(WITHOUT_FLIPS, checks=())) == []
+
+
+# Verdicts of another report ---------------------------------------------------------------------
+
+
+def test_the_steps_of_another_report_are_not_doubled():
+    first = report(WITHOUT_FLIPS, verdict("other", RIGHT), options=("--ftgate-safe",))
+
+    assert with_steps(first).verdicts == first.verdicts
+
+
+def test_a_variant_of_another_report_is_not_offered_again():
+    first = report(FAILED, verdict("other", RIGHT))
+
+    (alone,) = report(first.verdicts[0]).verdicts
+
+    assert step(StepKind.SHIP_OTHER, first.verdicts[0].next) is not None
+    assert step(StepKind.SHIP_OTHER, alone.next) is None
