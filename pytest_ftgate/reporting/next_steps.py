@@ -173,6 +173,9 @@ def _run_again(values: _Values) -> StepWords:
     missing = quantity(values["missing"], "reply")
     remark = f"{missing} missing; those that came are cached"
     budget = values.get("max_usd")
+    if budget == 0.0:
+        text = "raise --ftgate-max-usd to what the plan shows"
+        return StepWords(text, remark, command=_command(values, "--ftgate-plan"))
     options = [f"--ftgate-max-usd={round_up(budget)}"] if budget else []
     return StepWords("run again", remark, command=_command(values, *options), is_command=True)
 
