@@ -85,7 +85,7 @@ def test_a_budget_that_pays_for_no_request_is_raised_to_what_the_plan_shows(paid
 
     plan = paid.run(*command.split()[2:])
 
-    (cost,) = (line.split()[5] for line in plan.outlines if line.split()[:1] == ["total"])
+    (cost,) = (line.split()[6] for line in plan.outlines if line.startswith("  current "))
     assert paid.run(f"--ftgate-max-usd={cost}").ret == 0
 
 
