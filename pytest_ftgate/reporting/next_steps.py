@@ -249,8 +249,8 @@ def _ship_other(values: _Values) -> StepWords:
 def _settle_skill(values: _Values) -> StepWords:
     return StepWords(
         f"raise the limit of {values['skill']} in margins:, or add cases",
-        f"95 % CI {span(values['low'], values['high'])}, by its {values['n']} cases; a loss of "
-        f"{unsigned_points(values['margin'])} is too much",
+        f"its {values['n']} cases leave a change of {span(values['low'], values['high'])} possible; "
+        f"a loss of {unsigned_points(values['margin'])} is too much",
     )
 
 
