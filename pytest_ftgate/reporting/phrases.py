@@ -315,7 +315,7 @@ _DOUBTS: Mapping[Relation, Callable[[Check], str]] = {
     Relation.LIKELY: _likely,
     Relation.REAL: _real,
     Relation.LIKELY_BEYOND: _likely_beyond,
-    Relation.MISSING: lambda check: f"{_notes(check)}, and they could change the verdict.",
+    Relation.MISSING: lambda check: f"{_notes(check)}.",
     Relation.BLIND: lambda check: f"{_notes(check)}.",
     Relation.DRIFTED: lambda check: f"{_notes(check)}.",
 }

@@ -14,6 +14,9 @@ from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.scoring.text_scorers import find_label
 
+#: Stands for the label of a reply that is none.
+NO_LABEL = "no label"
+
 
 @dataclass(frozen=True, slots=True)
 class LabelPredictions:
@@ -106,7 +109,7 @@ def label_metrics(
     if not predictions.case_ids:
         return ()
     f1_before = {metrics.label: metrics.f1 for metrics in label_metrics(before)} if before else {}
-    names = (*predictions.labels, "no label")
+    names = (*predictions.labels, NO_LABEL)
     table = _count_pairs(predictions.expected, predictions.predicted, len(names))
     by_label = (
         LabelMetrics(

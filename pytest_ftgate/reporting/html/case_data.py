@@ -15,10 +15,9 @@ from urllib.parse import quote, urlencode
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.reporting.number_text import usd
 from pytest_ftgate.results.run import Answer, CaseRun, ConfusionMatrix, Report, SuiteRun
+from pytest_ftgate.scoring.classification import NO_LABEL
 from pytest_ftgate.scoring.text_scorers import find_label
 
-#: The column of replies that are no label.
-NO_LABEL = "no label"
 #: The most changes of labels that are listed.
 _MAX_CHANGES = 12
 #: Steps of the colours of a matrix.
