@@ -14,7 +14,7 @@ from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.statements import NextStep, StepKind, Value
 from pytest_ftgate.gates.verdict import ACCEPTED_KINDS, Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.requests.request_groups import more_replies_vary
-from pytest_ftgate.scoring.classification import NO_LABEL
+from pytest_ftgate.scoring.score import NO_LABEL
 from pytest_ftgate.stats.power import pass_probability
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
@@ -109,8 +109,9 @@ def _format_steps(
 
 def _label_steps(verdict: Verdict) -> Iterator[NextStep]:
     """Yield the label that is most often taken for another one, if that explains enough."""
-    pairs = ((of.label, other, n) for of in verdict.labels for other, n in of.taken_for.items())
-    mistakes = Counter({(label, other): n for label, other, n in pairs if other != NO_LABEL})
+    taken = ((of.label, *pair) for of in verdict.labels for pair in of.taken_for.items())
+    # A reply that is no label breaks the format.
+    mistakes = Counter({(label, other): n for label, other, n in taken if other != NO_LABEL})
     for (label, other), count in mistakes.most_common(1):
         if count > 1 and count >= _MIN_SHARE_OF_LABEL * verdict.regressed:
             mistake: dict[str, Value] = {"label": label, "taken_for": other, "replies": count}

@@ -365,7 +365,12 @@ def _label_metrics(
 def _compared_with(
     gate: RateGate, comparison: Comparison, check: Check | None
 ) -> tuple[Samples | None, VariantScores | None]:
-    """Return what the deciding check compares with, or else the baseline, with its scores."""
+    """Return what the deciding check compares with, or else the baseline, with its scores.
+
+    A minimum that does not hold compares with nothing: every wrong reply counts against it.
+    """
+    if check is not None and check.is_open_minimum:
+        return None, None
     compared, kind = comparison.compared_scores, check.kind if check else None
     accepted = comparison.anchor if kind is CheckKind.ANCHOR else comparison.accepted
     is_accepted = kind in ACCEPTED_KINDS

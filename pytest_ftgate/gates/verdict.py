@@ -311,6 +311,11 @@ class Check:
         return None if self.before is None else self.after - self.before
 
     @property
+    def is_open_minimum(self) -> bool:
+        """True if a minimum is not shown to hold, or does not."""
+        return self.kind is CheckKind.MINIMUM and self.outcome is not Outcome.PASSED
+
+    @property
     def is_beyond(self) -> bool:
         """True if the whole interval of the change lies beyond the limit."""
         return self.before is not None and self.high is not None and self.high < -self.limit
@@ -472,7 +477,7 @@ class Verdict:
         slices: the results by slice, if the gate has slices.
         labels: the figures by label, largest drop first, if a gate with labels did not pass.
         flips: the first few dozen regressed and fixed cases, regressed first.
-        regressed, fixed: the numbers of all regressed and fixed cases.
+        regressed, fixed: the numbers of all regressed and fixed cases; see *counts_wrong*.
         format_errors: the share of each kind of format error, largest increase first.
         broken_rules: the share of replies that break each format rule, if there are several.
         lenient, lenient_before: the share of replies with a valid format for a lenient parser, now
@@ -550,6 +555,12 @@ class Verdict:
     def check(self) -> Check | None:
         """The check that decided."""
         return self.checks[self.deciding] if self.checks else None
+
+    @property
+    def counts_wrong(self) -> bool:
+        """True if *regressed* counts every wrong case, as nothing else says which ones matter."""
+        is_below = self.check is not None and self.check.is_open_minimum
+        return is_below or all(check.before is None for check in self.checks)
 
 
 def combine_checks(checks: Iterable[Check]) -> tuple[Outcome, int]:

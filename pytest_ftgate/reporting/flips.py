@@ -154,7 +154,7 @@ def flip_lines(
     if not regressed or max_cases == 0:
         return []
     shown = regressed[: max_cases or _default_max_cases(verdict, regressed, max(0, verbosity))]
-    head = "passed before, fails now" if _is_compared(verdict, case_details) else "wrong"
+    head = "wrong" if verdict.counts_wrong else "passed before, fails now"
     complete = len(shown) == len(regressed) == verdict.regressed
     more = "" if complete else ", -vv shows more"
     lines = ["", f"  {head} ({len(shown)} of {verdict.regressed}{more})"]
@@ -164,13 +164,6 @@ def flip_lines(
     # One command shows how to run a case; those of the others differ in the id alone.
     lines += [f"      {case_command(shown[0].case)}"] if case_command else []
     return lines
-
-
-def _is_compared(verdict: Verdict, case_details: Mapping[str, Sequence[str]]) -> bool:
-    """Return True if the shown cases were right on the side compared with."""
-    if case_details:
-        return verdict.check is not None and verdict.check.before is not None
-    return any(check.before is not None for check in verdict.checks)
 
 
 def _default_max_cases(verdict: Verdict, regressed: Sequence[Flip], verbosity: int) -> int:

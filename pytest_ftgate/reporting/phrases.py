@@ -251,7 +251,7 @@ def cases(verdict: Verdict, *, named: bool = False) -> str:
         return f"{check.regressed:g}{total} cases lost their thought, {check.fixed:g} got one"
     noun = "case" if verdict.regressed == 1 == (check.n if check else 1) else "cases"
     text = f"{verdict.regressed:,}{total} {noun} regressed, {verdict.fixed:,} fixed"
-    if not any(one.before is not None for one in verdict.checks):
+    if verdict.counts_wrong:
         text = f"{verdict.regressed:,}{total} {noun} {'is' if noun == 'case' else 'are'} wrong"
     names = [flip.case for flip in verdict.flips if flip.regressed]
     return f"{text}: {first_cases(names, verdict.regressed)}" if named and names else text
@@ -347,7 +347,8 @@ _REPLY_NAMES = {
 
 def cause(verdict: Verdict) -> str:
     """Return the habit, or the kind of loss, behind most regressed cases; "" if there is none."""
-    values = verdict.statement.values
+    is_rate = verdict.statement.kind is StatementKind.RATE
+    values = verdict.statement.values if is_rate else {}
     if "habit" in values:
         return _habit(values)
     if common := _broken_formats(values):

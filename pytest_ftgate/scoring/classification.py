@@ -10,12 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.scoring.score import LabelMetrics
+from pytest_ftgate.scoring.score import NO_LABEL, LabelMetrics
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.scoring.text_scorers import find_label
-
-#: Stands for the label of a reply that is none.
-NO_LABEL = "no label"
 
 
 @dataclass(frozen=True, slots=True)

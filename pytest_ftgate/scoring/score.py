@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 from pytest_ftgate.suite.rule import Rule
 
+#: What a reply counts as in which no label is found.
+NO_LABEL = "no label"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelMetrics:

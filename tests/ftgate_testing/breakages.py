@@ -405,7 +405,7 @@ OF_FUNCTION = {"marked function": "the function itself says which reply is right
 ONLY_FUNCTION = dict.fromkeys({*WAYS} - {*OF_FUNCTION}, "only a function leaves out cases")
 TYPED = {"compare": "the limit is typed with the command"}
 
-_FELL = "FELL 33 POINTS"
+_FELL = "DOWN 33 POINTS"
 _CHANGED = "20 of 60 accepted cases have changed"
 _GONE = "20 of 60 accepted cases are gone"
 _NOTHING_SENT = "STOPPED .* 120 requests not sent .* nothing to evaluate: no reply came"
@@ -424,7 +424,7 @@ BROKEN: dict[str, Broken] = {
     "wrong replies expected": Broken(failing_cases(expected=...), _CHANGED, accepted),
     "less than accepted, where inconclusive gates may pass": Broken(
         each(delete_failing_cases, options("--ftgate-inconclusive=warn")),
-        "less is tested than was accepted .blocks the build",
+        "less is tested than was accepted; blocks the build",
         accepted,
         NO_OPTION,
     ),
@@ -447,7 +447,7 @@ BROKEN: dict[str, Broken] = {
         each(fails, declares("baseline", "draft")), _FELL, accepted, NO_RECORD
     ),
     "a training file with failing cases": Broken(train_on_failing_cases, _GONE, trained, NO_SUITE),
-    "everything empty": Broken(says("current", "draft")(lambda _: ""), "nothing is right"),
+    "everything empty": Broken(says("current", "draft")(lambda _: ""), "60 of 60 cases are wrong"),
     "replies missing": Broken(lose_replies, "no reply to 24 of 60 cases"),
     "replies missing in a first run": Broken(
         lose_replies, "nothing to compare with yet no reply to 24 of 60", first_run, NO_RECORD
@@ -463,7 +463,7 @@ BROKEN: dict[str, Broken] = {
         OF_FUNCTION,
     ),
     "answers that repeat the question": Broken(
-        says("draft")(lambda case: case["input"]), "FELL 100 POINTS", asks_which, OF_FUNCTION
+        says("draft")(lambda case: case["input"]), "DOWN 100 POINTS", asks_which, OF_FUNCTION
     ),
     "a function that leaves out what fails": Broken(leave_out, "", impossible=ONLY_FUNCTION),
     "a faked client": Broken(fake_client, _FELL, each(calls_code, requests_once), NO_CLIENT),

@@ -74,7 +74,7 @@ def test_a_minimum_that_decides_shows_the_change_beside_it(desk):
     desk.run().stdout.fnmatch_lines(
         [
             "? accuracy?draft? * min 90 %",
-            "    against current 100 % → 88 %, down 12 points *not gated (max_drop: none)",
+            "    against current 100 % → 88 %, down 12 points, not gated (max_drop: none)",
         ]
     )
 

@@ -78,8 +78,6 @@ def test_printed_lines_stand_beside_their_case(guest):
             "      │ E   AssertionError: assert 'refund' == 'billing'*",
             "      │ printed:",
             "      │ saw t002",
-            "    t003 *",
-            "      │ saw t003",
             "*Captured stdout setup*",
             "a fixture is set up",
             # Of a gate that passed, pytest shows the lines where -rP asks for them.

@@ -43,7 +43,8 @@ def test_a_must_pass_case_that_stays_wrong_fails_the_gate_and_is_named(desk):
         [
             "0 of 1 must-pass cases are right; wrong: t007",
             "    t007  Ticket 7: help",
-            "    fix     * (each of their replies must be right; *",
+            "    fix     t007",
+            "              (each of their replies must be right; *",
         ]
     )
 
@@ -74,7 +75,7 @@ def test_a_baseline_named_must_pass_is_compared_like_any_other(desk):
             ]
         )
         told = json.dumps(desk.verdicts()["accuracy[draft]"])
-        verdicts[name] = told.replace(f"against {name},", "").replace(f'"{name}"', '""')
+        verdicts[name] = told.replace(f": {name} 100 %", "").replace(f'"{name}"', '""')
 
     assert verdicts["must_pass"] == verdicts["good"]
 
@@ -113,8 +114,8 @@ def test_a_lost_label_fails_the_gate_that_looks_at_labels(desk):
 
     result.stdout.fnmatch_lines(
         [
-            "*limit 10, but regressed: label",
-            "  refund",
+            "* limit 10: current 100 % → draft 95 %;",
+            "  but regressed: label refund",
             "  label * before * after * change * verdict",
             "  refund * 100 % * 90 % * regressed",
             "  label * F1 before * precision * taken for",

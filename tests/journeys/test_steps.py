@@ -51,6 +51,7 @@ def not_passed(desk, *args):
         ("{accuracy: {max_drop: 0.05, evidence: point}}", {}),
         ("{accuracy: {metric: macro_f1, max_drop: 0.05}}", {}),
         ("{format: {max_drop: 0.05}}", {}),
+        ("{accuracy: {min: 0.85, max_drop: none}}", {}),
         ("{accuracy: {min: 0.5, max_drop: none}}", {"must_pass": True}),
     ],
 )
@@ -72,6 +73,19 @@ def test_a_failed_gate_has_a_fix_first_and_steps_in_the_order_of_their_roles(des
     roles = [step.role for step in verdict.next]
     assert roles[0] is StepRole.FIX
     assert roles == sorted(roles, key=[*StepRole].index)
+
+
+def test_below_a_minimum_the_fix_names_the_cases_that_the_baseline_has_wrong_too(desk):
+    desk.suite("{accuracy: {min: 0.85}}", current=40, same=40)
+    path = desk.path(SUITE)
+    path.write_text(
+        path.read_text("utf-8").replace("{format: {choice: [billing, refund]}}", "{score: exact}")
+    )
+
+    (verdict,) = (v for v in verdicts(desk) if v.variant == "same")
+
+    assert [flip.case for flip in verdict.flips][:2] == ["t000", "t001"]
+    assert (verdict.next[0].kind, verdict.next[0].values["count"]) == (StepKind.FIX_CASES, 40)
 
 
 @pytest.mark.parametrize("wrong", range(4, 34, 3))

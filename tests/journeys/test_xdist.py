@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from itertools import takewhile
 
 import pytest
 from ftgate_testing.chat_server import Said, chat_server
+
+from pytest_ftgate.results.run import read_run
 
 PROCESSES = ("-n", "2")
 VARIANTS = {
@@ -24,20 +25,14 @@ def spread(desk):
     return desk
 
 
-def rows(result):
-    """Return the rows of the table of verdicts, whichever was reached first."""
-    first = next(n for n, line in enumerate(result.outlines) if line.startswith("  variant "))
-    table = takewhile(lambda line: line.startswith("  "), result.outlines[first + 1 :])
-    return sorted(table)
-
-
 def test_several_processes_reach_the_verdicts_of_one(spread):
-    plain = spread.run("-v")
+    spread.run()
+    plain = spread.verdicts()
 
-    result = spread.run(*PROCESSES, "-v")
+    spread.run(*PROCESSES)
 
-    assert len(rows(plain)) == 6
-    assert rows(result) == rows(plain)
+    assert len(plain) == 6
+    assert spread.verdicts() == plain
 
 
 def test_no_call_is_asked_twice(spread):
@@ -116,14 +111,13 @@ def test_a_variant_that_is_not_what_it_claims_is_recommended_by_no_process(desk)
             },
             "{accuracy: {min: 0.5}}",
         )
-        alone, together = (
-            desk.pytester.runpytest_subprocess("--ftgate", *more) for more in ((), PROCESSES)
-        )
+        for more in ((), PROCESSES):
+            words = ("--ftgate", "--ftgate-ladder", "--ftgate-json=run.json", *more)
+            result = desk.pytester.runpytest_subprocess(*words)
 
-    for result in (alone, together):
-        result.stdout.fnmatch_lines(
-            ["✗ accuracy[[]fake]   INVALID*", "    fix     check *", "ladder: stop here: third, *"]
-        )
+            result.stdout.fnmatch_lines(["✗ accuracy[[]fake]   INVALID*", "    fix     check *"])
+            (advice,) = read_run(desk.path("run.json")).advice
+            assert advice.variant == "third"
 
 
 def test_a_misspelt_variant_is_one_error_of_the_command_line_and_no_crash(desk):

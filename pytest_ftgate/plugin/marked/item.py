@@ -14,7 +14,7 @@ import pytest
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE, Look
 from pytest_ftgate.gates.notes import Note, text_note
-from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState, skip_ungated
 from pytest_ftgate.plugin.marked.attempt import (
     Attempt,
@@ -479,7 +479,6 @@ class FunctionGate:
         verdict = replace(verdict, node=self.item.nodeid, notes=notes)
         if self.state.settings.accept:
             self.state.store_accepted_cases(self.runner.scores, self._accepted_key, "")
-        verdict = self._with_all_wrong(verdict)
         verdict = self._identity.add_to(verdict) if self._identity else verdict
         return with_exam(session, gate_run, verdict, self._left_out(record))
 
@@ -526,19 +525,6 @@ class FunctionGate:
             quoted = f'"{reason}" ({count})' if count < len(reasons) else f'"{reason}"'
             cases = f"{len(reasons)} case{'s are' if len(reasons) != 1 else ' is'}"
             yield text_note(f"{cases} left out by the function itself: {quoted}")
-
-    def _with_all_wrong(self, verdict: Verdict) -> Verdict:
-        """Where a minimum decided, show every wrong reply, also those that the baseline shares."""
-        from pytest_ftgate.gates.regressions import find_regressions, flips
-        from pytest_ftgate.gates.samples import samples_from_scores
-
-        check = verdict.check
-        if check is None or check.before is not None or verdict.outcome is Outcome.PASSED:
-            return verdict
-        scores = self.runner.scores
-        wrong = find_regressions(None, samples_from_scores(scores, self.gate.kind))
-        shown = flips(None, scores, wrong)
-        return replace(verdict, flips=shown, regressed=len(wrong.regressed), fixed=0)
 
     def _section(self, verdict: Verdict) -> str:
         failures = self.runner.first_failures()

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.reporting.number_text import usd
 from pytest_ftgate.results.run import Answer, CaseRun, ConfusionMatrix, Report, SuiteRun
-from pytest_ftgate.scoring.classification import NO_LABEL
+from pytest_ftgate.scoring.score import NO_LABEL
 from pytest_ftgate.scoring.text_scorers import find_label
 
 #: The most changes of labels that are listed.
