@@ -250,7 +250,8 @@ def _settle_skill(values: _Values) -> StepWords:
     change, margin = span(values["low"], values["high"]), unsigned_points(values["margin"])
     return StepWords(
         f"raise the limit of {values['skill']} in margins:, or add cases",
-        f"its {values['n']} cases leave a change of {change} possible; a loss of {margin} is too much",
+        f"its {values['n']} cases leave a change of {change} possible, and a loss of {margin} is "
+        "too much",
     )
 
 
