@@ -124,8 +124,8 @@ def _fix_part(values: _Values) -> StepWords:
 
 
 def _fix_must_pass(values: _Values) -> StepWords:
-    replies = "each of their replies" if values["repeated"] else "their reply"
-    return StepWords(values["cases"], f"{replies} must be right; or remove must_pass from them")
+    replies = "every reply" if values["repeated"] else "the reply"
+    return StepWords(values["cases"], f"{replies} must be right; or remove must_pass there")
 
 
 def _fix_format(values: _Values) -> StepWords:
@@ -250,7 +250,8 @@ def _settle_skill(values: _Values) -> StepWords:
     change, margin = span(values["low"], values["high"]), unsigned_points(values["margin"])
     return StepWords(
         f"raise the limit of {values['skill']} in margins:, or add cases",
-        f"its {values['n']} cases leave a change of {change} possible; {margin} is too much",
+        f"its {values['n']} cases leave a change of {change} possible, and a loss of {margin} is "
+        "too much",
     )
 
 
