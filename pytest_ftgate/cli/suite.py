@@ -53,7 +53,7 @@ def explain_gate(node: str, cache: Path | None) -> str:
     matches = [node] if node in verdicts else matches
     if len(matches) != 1:
         own = [one for one in verdicts if path is None or one.startswith(f"{name}::")]
-        remedy = "" if own else f"; run pytest --ftgate {path} first"
+        remedy = "" if own else f"; run pytest --ftgate {path or ''} first".replace("  ", " ")
         known = "".join(f"\n  {one}" for one in own or verdicts)
         hint = (gate and did_you_mean(node, verdicts)) or (known and f", only of{known}")
         raise ConfigurationError(f"there is no verdict of {node} in {folder}{remedy}{hint}")

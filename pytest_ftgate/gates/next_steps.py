@@ -101,7 +101,8 @@ def _format_steps(
     if gate.kind == "format" or is_broken:
         for kind, count in format_errors.most_common(1):
             yield NextStep(StepKind.FIX_FORMAT, {"format_error": kind, "replies": count})
-    elif "format_error" in values:
+    # Replies that were cut off have a step of their own.
+    elif "format_error" in values and "cut" not in values:
         error = {"format_error": values["format_error"], "replies": values["format_replies"]}
         yield NextStep(StepKind.FIX_FORMAT, {**error, "of": "regressed cases"})
 

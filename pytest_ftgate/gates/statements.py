@@ -84,7 +84,8 @@ class StepKind(StrEnum):
     one. *options* are the options of the run, which a command repeats. *record* is the suite whose
     accepted record would call the step a loss, unless the run is accepted as well.
 
-    * ``run again``: the *missing* replies; *suite*.
+    * ``run again``: the *missing* replies; *suite*; if a budget stopped the run, *max_usd* that
+      pays for them, 0 if that is not known.
     * ``add replies``: the *missing* replies, and the *file* of recorded ones.
     * ``settle``: the *setting* with the largest number of *repeats*; *where*.
     * ``add cases``: the *needed* further *cases* if the variant goes on like this, and the number

@@ -124,8 +124,8 @@ def _fix_part(values: _Values) -> StepWords:
 
 
 def _fix_must_pass(values: _Values) -> StepWords:
-    replies = "each of their replies" if values["repeated"] else "their reply"
-    return StepWords(values["cases"], f"{replies} must be right; or remove must_pass from them")
+    replies = "every reply" if values["repeated"] else "the reply"
+    return StepWords(values["cases"], f"{replies} must be right; or remove must_pass there")
 
 
 def _fix_format(values: _Values) -> StepWords:
@@ -173,6 +173,9 @@ def _run_again(values: _Values) -> StepWords:
     missing = quantity(values["missing"], "reply")
     remark = f"{missing} missing; those that came are cached"
     budget = values.get("max_usd")
+    if budget == 0.0:
+        text = "raise --ftgate-max-usd to what the plan shows"
+        return StepWords(text, remark, command=_command(values, "--ftgate-plan"))
     options = [f"--ftgate-max-usd={round_up(budget)}"] if budget else []
     return StepWords("run again", remark, command=_command(values, *options), is_command=True)
 
@@ -244,10 +247,11 @@ def _ship_other(values: _Values) -> StepWords:
 
 
 def _settle_skill(values: _Values) -> StepWords:
+    change, margin = span(values["low"], values["high"]), unsigned_points(values["margin"])
     return StepWords(
         f"raise the limit of {values['skill']} in margins:, or add cases",
-        f"95 % CI {span(values['low'], values['high'])}, by its {values['n']} cases; a loss of "
-        f"{unsigned_points(values['margin'])} is too much",
+        f"its {values['n']} cases leave a change of {change} possible, and a loss of {margin} is "
+        "too much",
     )
 
 

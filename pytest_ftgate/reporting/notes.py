@@ -45,7 +45,7 @@ _WORDS: Mapping[str, Words] = {
     ),
     NoteKind.MISSING: _MISSING,
     NoteKind.MISSING_UNEVENLY: f"{_MISSING}, far more on one side than on the other",
-    NoteKind.MISSING_COULD_TURN: f"{_MISSING}; they could turn it",
+    NoteKind.MISSING_COULD_TURN: f"{_MISSING}, and they could change the verdict",
     NoteKind.PLAIN_THRESHOLD: (
         "plain threshold: two runs like this one disagree {flips:percent} of the time"
     ),

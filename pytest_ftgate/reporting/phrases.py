@@ -315,7 +315,7 @@ _DOUBTS: Mapping[Relation, Callable[[Check], str]] = {
     Relation.LIKELY: _likely,
     Relation.REAL: _real,
     Relation.LIKELY_BEYOND: _likely_beyond,
-    Relation.MISSING: lambda check: f"{_notes(check)}, and they could change the verdict.",
+    Relation.MISSING: lambda check: f"{_notes(check)}.",
     Relation.BLIND: lambda check: f"{_notes(check)}.",
     Relation.DRIFTED: lambda check: f"{_notes(check)}.",
 }
@@ -398,7 +398,12 @@ def worst(verdict: Verdict) -> tuple[str, tuple[str, ...]]:
     """
     parts = (*_confusions(verdict), *_worst_slices(verdict))
     errors = tuple(
-        f"{share.kind} {share_change(share.before or 0.0, share.after)}"
+        f"{share.kind} "
+        + (
+            percent(share.after)
+            if share.before is None
+            else share_change(share.before, share.after)
+        )
         for share in verdict.format_errors
         if share.after > (share.before or 0.0)
     )

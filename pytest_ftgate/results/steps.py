@@ -19,6 +19,8 @@ _ORDER = [*StepRole]
 _EDITS = (StepKind.SET_LIMIT, StepKind.MAKE_BASELINE)
 #: The steps that are added here.
 _OF_THE_RUN = (StepKind.SHIP_OTHER, StepKind.SHOW_REGRESSED, StepKind.EXPLAIN)
+#: Stands in the reason of a run that money stopped.
+_MONEY = "--ftgate-max-usd"
 #: Money for requests that cost more than those before.
 _RESERVE = 1.2
 
@@ -41,8 +43,8 @@ def _steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
         completed = step.add(**values)
         if step.kind in _EDITS and verdict.exam is not None:
             completed = completed.add(record=verdict.suite)
-        if step.kind is StepKind.RUN_AGAIN and (usd := more_budget(report)):
-            completed = completed.add(max_usd=usd)
+        if step.kind is StepKind.RUN_AGAIN and _MONEY in report.cost.stopped:
+            completed = completed.add(max_usd=more_budget(report))
         yield completed
 
 
@@ -96,6 +98,6 @@ def _ship_steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
 def more_budget(report: Report) -> float:
     """Return the USD that pay for the requests that were not sent; 0 if money did not stop them."""
     cost, sent = report.cost, report.requests.sent
-    if "--ftgate-max-usd" not in cost.stopped or not sent or not cost.asked:
+    if _MONEY not in cost.stopped or not sent or not cost.asked:
         return 0.0
     return float(cost.asked) / sent * cost.unasked * _RESERVE

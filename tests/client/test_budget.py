@@ -101,6 +101,16 @@ def test_once_stopped_it_stays_so_though_calls_come_home_cheaper(budget, call, i
     assert own.stop_reason() == SPENT
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown"), [(0.9, "0.90"), (5.0, "5.00"), (0.0005, "0.0005"), (1250.0, "1250.00")]
+)
+def test_the_budget_that_is_reached_is_named_as_money(budget, call, in_flight, typed, shown):
+    own = budget(max_usd=typed)
+    in_flight.append(call(tariff=Tariff(per_1k=2e6)))
+
+    assert own.stop_reason() == f"budget of {shown} USD (--ftgate-max-usd) reached"
+
+
 def test_it_stops_when_the_minutes_are_over(budget):
     now = [10.0]
     own = budget(lambda: now[0], max_minutes=2.0)

@@ -1,7 +1,8 @@
-"""Every way in which a gate ends: its screen, and the tests that follow its advice.
+"""Every way in which a gate ends: its screen, and the tests that follow its steps.
 
 ``PYTHONPATH=tests python -m ftgate_testing.ends`` writes docs/ends.md, which
-tests/docs/test_ends.py holds.
+tests/docs/test_ends.py holds. No sentence is written here: screens are made of runs, and where a
+run would take a model or a day, of the kinds and values that such a run brings.
 """
 
 from __future__ import annotations
@@ -10,19 +11,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ftgate_testing.reports import (
-    ACCURACY,
-    failing_run,
-    gate_not_evaluated,
-    inconclusive_verdict,
-    invalid,
-    report,
+from ftgate_testing.ended_runs import (
+    DOWN,
+    INTERRUPTING,
+    LABELS,
+    NOTICES_THE_END,
+    SUITE,
+    ended_run,
+    evaluated,
+    missing,
+    tickets,
+    verdict_of,
+    wrong,
 )
+from ftgate_testing.reports import failing_run, inconclusive_verdict, report
 from ftgate_testing.score_columns import suite, variant_scores
-from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.gates.diagnosis import cause_steps
-from pytest_ftgate.gates.note_kinds import Cause
-from pytest_ftgate.gates.notes import NoteKind, note, text_note
+from pytest_ftgate.gates.identity import drift_note
+from pytest_ftgate.gates.note_kinds import Cause, IdentityNote
+from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import (
@@ -35,45 +42,24 @@ from pytest_ftgate.gates.statements import (
     StatementKind,
     StepKind,
 )
-from pytest_ftgate.gates.verdict import (
-    CheckKind,
-    Finding,
-    JudgeValidation,
-    Outcome,
-    Severity,
-    Verdict,
-)
+from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Verdict
 from pytest_ftgate.reporting.gate_summary import gate_lines
 from pytest_ftgate.reporting.headlines import exam_sentences
 from pytest_ftgate.reporting.summary import summary_lines
-from pytest_ftgate.results.run import Report, RequestCounts, node_name
+from pytest_ftgate.requests.reply import wrong_model
+from pytest_ftgate.requests.request import Request
+from pytest_ftgate.results.run import Report, node_name
 from pytest_ftgate.suite.gate_kinds import RateGate
 
 PAGE = Path(__file__).parents[2] / "docs" / "ends.md"
 STEPS = "tests/journeys/test_followed_steps.py::test_"
-SUITE = "suite.ftgate.yaml"
-CONTINUES = "the same command continues, and no reply is paid for twice"
-DRIFT = "the recorded baseline has drifted: 100 % → 0 % on 20 repeated cases"
-GUESSED = note(NoteKind.GUESSED, rate=0.5)
-AT_CHANCE = note(NoteKind.AT_CHANCE, against="current", before=0.02)
-NOT_MEASURED = {"requested": 0, "replies": 100, "variant": "new", "needed": 59}
-SAME_AS_BASE = (
-    "replies no different from the base model's: 60 of 60 replies are the base model's; the base "
-    "repeats itself on 60 of 60; the adapter has no effect"
-)
-NOT_RECORDED = (
-    "current: 3 of 100 replies are not recorded; with the keys, run\n"
-    f"    pytest --ftgate {SUITE} && pytest-ftgate cache export {SUITE}"
-)
 SHRUNK = ExamChange(
     accepted=200,
     lost=(LostCases("gone", 46, 40, ("t003", "t011", "t012", "t019", "t023")),),
     losses=(ExamLoss(LossOfExam.LIMIT, "max_drop", 0.05, "none"),),
 )
-TOO_FEW = (
-    f"{SUITE}: 1 error\n  {SUITE}:7: accuracy: max_drop: 0.05 can never be shown with 20 cases, "
-    "even if every reply is the same; it takes 59 cases, or max_drop: 0.14"
-)
+#: A function of the project that answers.
+ASKED = '{provider: python, function: "answers:answer"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +70,9 @@ class End:
         outcome: the heading of the page.
         reason: which check or which reason decides.
         made: makes the verdict, or the run.
-        tests: the tests that follow its advice to a green run, or that reach the end where no
-            advice can promise one.
-        remark: what the advice cannot promise; "" if it leads to a green run.
+        tests: the tests that follow its steps to a green run, or that reach the end where no step
+            can promise one.
+        remark: what the steps cannot promise; "" if they lead to a green run.
     """
 
     outcome: str
@@ -106,28 +92,80 @@ class End:
         return "\n".join(line.rstrip() for line in lines).strip("\n")
 
 
-def _rate(wrong: int, gate: RateGate, *, before: int = 2, n: int = 100, **more) -> Verdict:
-    """Return the verdict on a variant with *wrong* of *n* replies, against *before* wrong ones."""
+# Ends of runs -------------------------------------------------------------------------------------
+
+
+def _drop(gates: str, before: int, after: int, n: int = 100, **more) -> Verdict:
+    """Return the verdict on *new*, of whose *n* replies so many are wrong, against *current*."""
+    replies = {"current": wrong(before), "new": wrong(after)}
+    return verdict_of(evaluated(gates, tickets(n), **replies, **more))
+
+
+def _alone(gates: str, count: int, said: str = "", **more) -> Report:
+    """Return the run of a baseline that is compared with nothing, with *count* wrong replies."""
+    return evaluated(gates, tickets(100), current=wrong(count, said), **more)
+
+
+def _minimum(count: int, said: str = "", *, gates: str = "accuracy: {min: 0.85}") -> Verdict:
+    return verdict_of(_alone(gates, count, said), "current")
+
+
+def _below_minimum() -> Verdict:
+    run = evaluated("accuracy: {min: 0.85}", tickets(300), current=wrong(66))
+    return verdict_of(run, "current")
+
+
+def _part() -> Verdict:
+    cases = tickets(400, lambda n: {"tags": ["invoices" if n < 60 else "others"]})
+    gates = "accuracy: {max_drop: 0.2, slices: [tag]}"
+    return verdict_of(evaluated(gates, cases, current=wrong(0), new=wrong(30)))
+
+
+def _must_pass() -> Verdict:
+    cases = tickets(100, lambda n: {"must_pass": True} if n == 0 else {})
+    return verdict_of(evaluated("accuracy: {min: 0.85}", cases, current=wrong(1)), "current")
+
+
+def _cut_off() -> Verdict:
+    def cut(n: int) -> dict[str, object] | str:
+        return {"text": "I think that", "stop": "length"} if n < 30 else LABELS[n % 2]
+
+    gates = "accuracy: {max_drop: 0.05}"
+    return verdict_of(evaluated(gates, tickets(100), current=wrong(2), new=cut))
+
+
+def _data() -> Report:
+    asked = [f"Customer {n} writes {n * 7919 % 9973}" for n in range(100)]
+    cases = tickets(100)
+    rows = [{"input": asked[n], "expected": LABELS[n % 2]} for n in range(100)]
+    rows[:3] = [{"input": case["input"], "expected": case["expected"]} for case in cases[:3]]
+    tuned = {"new": ", rung: fine-tuned, training_data: train.jsonl"}
+    gates = "accuracy: {min: 0.5}\ndata: {min_rows: 50, want_rows: 60}"
+    replies = {"current": wrong(2), "new": wrong(2)}
+    return evaluated(gates, cases, {"train.jsonl": rows}, more=tuned, **replies)
+
+
+def _likely_beyond() -> Verdict:
+    # Several variants share the error rate, so that each needs more evidence.
+    others = {f"good-{number}": wrong(0) for number in range(8)}
+    gates = "accuracy: {max_drop: 0.15}"
+    return verdict_of(evaluated(gates, tickets(20), current=wrong(0), new=wrong(8), **others))
+
+
+def _missing(gates: str, **replies) -> Verdict:
+    return verdict_of(evaluated(gates, tickets(100), **replies), [*replies][-1])
+
+
+# Ends that take a model, a server or a day --------------------------------------------------------
+
+
+def _rate(wrong_replies: int, gate: RateGate, **more) -> Verdict:
+    """Return the verdict on a variant with so many of 100 replies wrong, against 2 wrong ones."""
     new, current = (
-        variant_scores(name, [0.0] * count + [1.0] * (n - count))
-        for name, count in (("new", wrong), ("current", before))
+        variant_scores(name, [0.0] * count + [1.0] * (100 - count))
+        for name, count in (("new", wrong_replies), ("current", 2))
     )
-    return evaluate_rate(suite(gate), gate, Comparison(new, more.pop("baseline", current), **more))
-
-
-def _alone(wrong: int, gate: RateGate) -> Verdict:
-    """Return the verdict on the baseline itself, which is compared with nothing."""
-    scores = variant_scores("current", [0.0] * wrong + [1.0] * (100 - wrong))
-    return evaluate_rate(suite(gate), gate, Comparison(scores, scores))
-
-
-def _mistaken() -> Verdict:
-    """Return a verdict below a minimum, since one label is taken for another."""
-    verdict = _alone(30, _gate(min=0.85))
-    told = _step(StepKind.FIX_LABEL, label="refund", taken_for="billing", replies=24)
-    (limit,) = (step for step in verdict.next if step.kind is StepKind.SET_LIMIT)
-    shown = (replace(flip, expected="refund", now="billing") for flip in verdict.flips)
-    return replace(verdict, next=(told, limit), flips=tuple(shown))
+    return evaluate_rate(suite(gate), gate, Comparison(new, current, **more))
 
 
 def _gate(**limits: float) -> RateGate:
@@ -149,19 +187,12 @@ def _against_accepted(*, anchor: bool = False) -> Verdict:
     return evaluate_rate(suite(gate), gate, Comparison(new, new, **sides))
 
 
-def _must_pass() -> Verdict:
-    step = _step(StepKind.FIX_MUST_PASS, cases="c000", repeated=True)
-    return _check(
-        _rate(2, _gate(min=0.85)), Outcome.FAILED, step,
-        kind=CheckKind.MUST_PASS, case_ids=("c000",), n=3, after=2 / 3,
-    )  # fmt: skip
-
-
-def _part() -> Verdict:
-    verdict = _rate(4, _gate(max_drop=0.2), n=300)
-    slices = failing_run().verdicts[2].slices
-    part = replace(slices[0], kind="tag", name="invoices", state="regressed", gated=True)
-    return replace(verdict, outcome=Outcome.FAILED, slices=(part,), next=())
+def _drifted() -> Verdict:
+    then, now = (
+        samples_from_scores(variant_scores("current", [float(right)] * 20), "accuracy")
+        for right in (True, False)
+    )
+    return _rate(2, _gate(max_drop=0.05), baseline_drift=drift_note(then, now))
 
 
 def _check(verdict: Verdict, outcome: Outcome, *steps: NextStep, **values) -> Verdict:
@@ -174,15 +205,13 @@ def _step(kind: StepKind, **values) -> NextStep:
     return NextStep(kind, {"suite": SUITE, "where": f"{SUITE}:7", **values})
 
 
-def _usage(gate: str, kind: CheckKind, unit: str, outcome: Outcome, *steps: NextStep) -> Verdict:
-    seen = {"usd": 0.62, "ms": 1_900.0}[unit]
-    limit = {"usd": 0.5, "ms": 1_500.0}[unit]
+def _latency(kind: CheckKind) -> Verdict:
     verdict = _check(
-        _rate(2, _gate(min=0.5)), outcome, *steps,
-        kind=kind, unit=unit, after=seen, limit=limit, before=None, against="",
-        low=seen * 0.9, high=seen * 1.1, informative=True,
+        _rate(2, _gate(min=0.5)), Outcome.FAILED, _step(StepKind.LOWER_USAGE),
+        kind=kind, unit="ms", after=1_900.0, limit=1_500.0, before=None, against="",
+        low=1_710.0, high=2_090.0, informative=True,
     )  # fmt: skip
-    return replace(verdict, gate=gate, statement=Statement(StatementKind.USAGE), flips=())
+    return replace(verdict, gate="latency", statement=Statement(StatementKind.USAGE), flips=())
 
 
 def _thoughts() -> Verdict:
@@ -191,20 +220,6 @@ def _thoughts() -> Verdict:
         _step(StepKind.KEEP_THOUGHTS, variant="new"), measure="thoughts",
     )  # fmt: skip
     return replace(verdict, statement=Statement(StatementKind.RATE, {"measure": "accuracy"}))
-
-
-def _data() -> Verdict:
-    text = "3 of 100 cases stand in the training data; the first is t007 (line 101)"
-    remedy = "remove these rows from train.jsonl"
-    finding = Finding(
-        kind="leak", severity=Severity.ERROR, message=text_note(text), lines=(101, 102, 103),
-        next=text_note(remedy),
-    )  # fmt: skip
-    step = _step(StepKind.FIX_TRAINING_DATA, remedy=NoteKind.TEXT, text=remedy)
-    return replace(
-        _stated(StatementKind.TRAINING_DATA, Outcome.FAILED, step, file="train.jsonl", rows=103),
-        gate="data", findings=(finding,),
-    )  # fmt: skip
 
 
 def _stated(kind: StatementKind, outcome: Outcome, *steps: NextStep, **values) -> Verdict:
@@ -216,28 +231,25 @@ def _stated(kind: StatementKind, outcome: Outcome, *steps: NextStep, **values) -
     )  # fmt: skip
 
 
-def _ungated(kind: StatementKind, *steps: NextStep, **values) -> Verdict:
-    """Return the verdict of a gate that nothing can fail."""
-    return replace(_stated(kind, Outcome.PASSED, *steps, **values), gated=False)
-
-
 def _shrunk(change: ExamChange, step: StepKind) -> Verdict:
     """Return the verdict of a gate that passes on what is left of what was accepted."""
     verdict = _stated(StatementKind.EXAM_HAS_SHRUNK, Outcome.INCONCLUSIVE, _step(step))
     return replace(verdict, exam=change, notes=tuple(map(text_note, [*exam_sentences(change)][1:])))
 
 
-def _missing() -> Verdict:
+def _missing_requests() -> Verdict:
+    lost = note(NoteKind.MISSING, missing=20, of=100)
     return _check(
-        _rate(4, ACCURACY), Outcome.INCONCLUSIVE, _step(StepKind.RUN_AGAIN, missing=20),
-        n=80, missing=20, notes=(text_note("20 cases have no reply"),),
+        _rate(4, _gate(max_drop=0.05)), Outcome.INCONCLUSIVE,
+        _step(StepKind.RUN_AGAIN, missing=20), n=80, missing=20, notes=(lost,),
     )  # fmt: skip
 
 
 def _judge() -> Verdict:
+    values = {"metric": "kappa", "value": 0.31, "low": 0.12, "high": 0.5, "minimum": 0.6}
     judge = JudgeValidation(
         judge="grader", provider="anthropic", rubric="Be polite.", labels=40,
-        errors=(text_note("kappa 0.31 is below its minimum of 0.60"),),
+        errors=(note(NoteKind.METRIC_BELOW, **values),),
     )  # fmt: skip
     verdict = _stated(
         StatementKind.UNQUALIFIED_JUDGE, Outcome.INCONCLUSIVE, _step(StepKind.IMPROVE_JUDGE)
@@ -246,10 +258,11 @@ def _judge() -> Verdict:
 
 
 def _skill() -> Verdict:
-    verdict = failing_run().verdicts[2]
+    more = {"needed": 60, "unchanged": 40, "cases": "skills case"}
+    open_skill = {"skill": "code", "n": 28, "margin": 0.1, "low": -0.2, "high": 0.02}
     return _check(
-        verdict, Outcome.INCONCLUSIVE, _step(StepKind.ADD_CASES, needed=60, cases="skills case"),
-        _step(StepKind.SETTLE_SKILL, skill="code", n=28, margin=0.1, low=-0.2, high=0.02),
+        failing_run().verdicts[2], Outcome.INCONCLUSIVE, _step(StepKind.ADD_CASES, **more),
+        _step(StepKind.SETTLE_SKILL, **open_skill),
         before=0.78, after=0.72, low=-0.14, high=0.02, p_fail=0.2, regressed=6, fixed=2,
     )  # fmt: skip
 
@@ -261,76 +274,61 @@ def _repeats() -> Verdict:
     return replace(verdict, next=(settle, *verdict.next[:1], more))
 
 
-def _ship() -> Report:
-    return report(
-        _rate(30, _gate(max_drop=0.05)), replace(_rate(2, _gate(max_drop=0.05)), variant="good")
-    )
+def _invalid(reason: Note, claims: str) -> Verdict:
+    statement = Statement(StatementKind.INVALID, reason.values_with("reason"))
+    verdict = _stated(StatementKind.INVALID, Outcome.INVALID)
+    step = _step(StepKind.CHECK_IDENTITY, claims=claims)
+    return replace(verdict, statement=statement, next=(step,))
 
 
-def _budget() -> Report:
-    verdict = replace(
-        _stated(
-            StatementKind.NO_REPLIES, Outcome.INCONCLUSIVE, _step(StepKind.RUN_AGAIN, missing=100)
-        )
-    )
-    cost = CostReport(
-        asked=0.9, stopped="budget of 0.90 USD (--ftgate-max-usd) reached", unasked=100
-    )
-    return report(verdict, cost=cost, requests=RequestCounts(replies=100, sent=100, seconds=9.0))
+def _same_as_base() -> Verdict:
+    counts = {"agree": 60, "of": 60, "base_agrees": 60, "model": "tickets"}
+    return _invalid(note(IdentityNote.SAME_BY_ADAPTER, **counts), "adapter")
 
 
-def _error(reason: str) -> Callable[[], Report]:
-    return lambda: report(
-        not_evaluated=(gate_not_evaluated(reason),), requests=RequestCounts(), cost=CostReport()
-    )
-
-
-def _interrupted() -> Report:
-    notes = (
-        f"cut off with 62 of 200 requests not answered; {CONTINUES}",
-        "new so far: 38 of 100 cases, 92 % right",
-    )
-    return report(
-        not_evaluated=(gate_not_evaluated("the run was interrupted"),), notes=notes,
-        requests=RequestCounts(replies=138, sent=138, seconds=12.0), cost=CostReport(asked=0.12),
+def _another_model() -> Verdict:
+    asked = Request(
+        fingerprint="", provider="openai-compatible", model="gpt-large", messages=(),
+        max_tokens=16, sampling={},
     )  # fmt: skip
+    return _invalid(text_note(wrong_model(asked, "gpt-small")), "model")
 
 
 _J = "tests/journeys/"
 _TRAIN = "no build can promise that another training run passes"
 _DATA = "new cases differ by chance, so they settle it 9 times in 10, not always"
+_DROP = "accuracy: {max_drop: 0.05}"
+_LIMIT = f"{STEPS}the_limit_that_a_verdict_names_passes_the_same_replies"
+_CASES = f"{STEPS}cases_that_are_fixed_pass"
 ENDS: tuple[End, ...] = (
-    End("passed", "the limit holds", lambda: report(_rate(2, ACCURACY, n=300)),
+    End("passed", "the limit holds",
+        lambda: evaluated(_DROP, tickets(300), current=wrong(2), new=wrong(2)),
         (f"{_J}test_first_suite.py::test_a_green_run_says_what_it_measured_in_two_lines",)),
-    End("passed", "nothing to compare with yet",
-        lambda: report(_stated(StatementKind.NOTHING_TO_COMPARE, Outcome.PASSED,
-                               _step(StepKind.ACCEPT), rate=0.98)),
+    End("passed", "nothing to compare with yet", lambda: _alone(_DROP, 2),
         (f"{STEPS}an_unread_first_run_is_accepted_and_compared_with_from_then_on",)),
     End("not gated", "macro-F1 without a baseline",
-        lambda: report(_ungated(StatementKind.NOT_GATED, _step(StepKind.ADD_MINIMUM),
-                                key="baseline")),
+        lambda: _alone("accuracy: {metric: macro_f1, max_drop: 0.3}", 2),
         (f"{STEPS}macro_f1_without_a_baseline_passes_with_a_minimum",)),
     End("not gated", "a minimum of 0, and nothing to compare with",
-        lambda: report(_ungated(StatementKind.NOT_GATED, _step(StepKind.ADD_MINIMUM),
-                                minimum=0.0, key="max_drop: none")),
+        lambda: _alone("accuracy: {min: 0, max_drop: none}", 2),
         (f"{STEPS}a_minimum_of_nothing_gates_nothing_until_another_one_is_written",)),
     End("not gated", "nothing to compare with: it is the baseline",
-        lambda: report(replace(_ungated(StatementKind.NOT_GATED, key="baseline"), gate="cost")),
+        lambda: _alone("cost: {max_rise: 0.2}", 2, more={"current": ", usd_per_1k: 1"}),
         (f"{_J}test_cost.py::test_a_rise_against_the_baseline_fails",)),
     End("not gated", "latency that was not measured",
-        lambda: report(replace(_ungated(StatementKind.NOT_MEASURED,
-                                        _step(StepKind.REQUEST_TO_MEASURE, **NOT_MEASURED),
-                                        **NOT_MEASURED), gate="latency", measured=False)),
+        lambda: _alone("latency: {max_p95_ms: 1500}", 2),
         (f"{_J}test_latency.py::test_asked_anew_they_are_measured_again",)),
-    End("failed", "minimum", lambda: _alone(30, _gate(min=0.85)),
-        (f"{STEPS}the_limit_that_a_verdict_names_passes_the_same_replies",)),
-    End("failed", "minimum, by a label that is mistaken for another", _mistaken,
-        (f"{STEPS}the_limit_that_a_verdict_names_passes_the_same_replies",)),
-    End("failed", "baseline", lambda: _rate(30, _gate(max_drop=0.05)),
-        (f"{STEPS}a_candidate_that_is_made_the_baseline_passes",
-         f"{STEPS}the_limit_that_a_verdict_names_passes_the_same_replies")),
-    End("failed", "baseline, beside a variant that passes", _ship,
+    End("failed", "minimum", _below_minimum,
+        (_LIMIT, _CASES)),
+    End("failed", "minimum, by a format that is broken", lambda: _minimum(30, "none of these"),
+        (f"{STEPS}replies_in_the_right_format_pass",)),
+    End("failed", "baseline", lambda: _drop(_DROP, 2, 30),
+        (f"{STEPS}a_candidate_that_is_made_the_baseline_passes", _CASES)),
+    End("failed", "baseline, beside a variant that passes",
+        lambda: evaluated(_DROP, tickets(100), current=wrong(2), good=wrong(2), new=wrong(30)),
         (f"{STEPS}the_variant_to_ship_passes_once_the_other_one_is_left_out",)),
+    End("failed", "baseline, by replies that were cut off", _cut_off,
+        ("tests/gates/test_next_steps.py::test_replies_that_were_cut_off_need_more_tokens_at_the_key_that_limits_them",)),
     End("failed", "accepted", _against_accepted,
         (f"{STEPS}an_intended_drop_from_the_accepted_run_is_accepted_by_the_command",)),
     End("failed", "anchor", lambda: _against_accepted(anchor=True),
@@ -352,56 +350,46 @@ ENDS: tuple[End, ...] = (
         (f"{_J}test_thoughts.py::test_a_fine_tune_that_stopped_thinking_fails_its_gate_and_is_told",
          f"{_J}test_thoughts.py::test_thoughts_that_may_go_pass_once_their_limit_is_left_out"),
         _TRAIN),
-    End("failed", "mean", lambda: _usage("cost", CheckKind.MEAN, "usd", Outcome.FAILED,
-                                         _step(StepKind.LOWER_USAGE)),
+    End("failed", "mean",
+        lambda: verdict_of(_alone("cost: {max_usd_per_1k: 0.5}", 2,
+                                  more={"current": ", usd_per_1k: 0.62"}), "current"),
         (f"{_J}test_cost.py::test_a_cheaper_model_passes_the_limit_that_a_dear_one_failed",)),
-    End("failed", "p50", lambda: _usage("latency", CheckKind.P50, "ms", Outcome.FAILED,
-                                        _step(StepKind.LOWER_USAGE)),
+    End("failed", "p50", lambda: _latency(CheckKind.P50),
         (f"{_J}test_latency.py::test_a_quicker_model_passes_the_limit_that_a_slow_one_failed",)),
-    End("failed", "p95", lambda: _usage("latency", CheckKind.P95, "ms", Outcome.FAILED,
-                                        _step(StepKind.LOWER_USAGE)),
+    End("failed", "p95", lambda: _latency(CheckKind.P95),
         (f"{_J}test_latency.py::test_a_quicker_model_passes_the_limit_that_a_slow_one_failed",)),
     End("failed", "training data", _data,
         (f"{STEPS}training_data_passes_without_the_rows_that_are_cases",)),
-    End("inconclusive", "too few cases", inconclusive_verdict,
-        (f"{STEPS}cases_that_are_fixed_pass",
-         f"{STEPS}the_limit_that_a_verdict_names_passes_the_same_replies",
+    End("inconclusive", "too few cases", lambda: _drop(_DROP, 2, 5),
+        (_CASES, _LIMIT,
          "tests/gates/test_checks_needed.py::test_the_named_cases_settle_nine_in_ten_runs_that_behave_like_the_seen_ones"),
         _DATA),
+    End("inconclusive", "so close that no affordable number of cases decides",
+        lambda: _minimum(14),
+        ("tests/gates/test_next_steps.py::test_where_more_cases_than_that_are_needed_something_else_decides",)),
     End("inconclusive", "too few repeats", _repeats,
         (f"{_J}test_looks.py::test_a_gate_that_may_settle_asks_on_until_it_knows",
          "tests/gates/test_power.py::test_a_repeated_baseline_adds_power"), _DATA),
-    End("inconclusive", "a real drop, smaller than the limit",
-        lambda: _rate(13, _gate(max_drop=0.05), before=3, n=300),
+    End("inconclusive", "a real drop, smaller than the limit", lambda: _drop(_DROP, 3, 13, 300),
         (f"{_J}test_inconclusive.py::test_a_real_drop_within_the_limit_is_called_real",
          f"{STEPS}a_real_drop_within_the_limit_passes_with_the_limit_that_is_named"), _DATA),
-    End("inconclusive", "likely beyond the limit, but not surely",
-        lambda: _check(_rate(6, _gate(max_drop=0.15), before=0, n=20), Outcome.INCONCLUSIVE,
-                       _step(StepKind.ADD_CASES, needed=14, cases="case"), p_fail=0.02,
-                       low=-0.52, high=-0.16),
+    End("inconclusive", "likely beyond the limit, but not surely", _likely_beyond,
         (f"{STEPS}the_cases_that_are_added_settle_a_drop_that_was_likely_beyond_the_limit",),
         _DATA),
-    End("inconclusive", "replies are missing", _missing,
+    End("inconclusive", "replies are missing", _missing_requests,
         (f"{STEPS}cases_without_a_reply_are_complete_after_the_command",)),
-    End("inconclusive", "recorded replies are missing", lambda: replace(
-            _missing(), next=(_step(StepKind.ADD_REPLIES, missing=20, file="new.jsonl"),)),
+    End("inconclusive", "recorded replies are missing",
+        lambda: _missing(_DROP, current=wrong(2), new=missing(20, 100)),
         (f"{STEPS}recorded_replies_that_are_added_complete_the_gate",)),
     End("inconclusive", "replies are missing, and nothing to compare with yet",
-        lambda: _stated(StatementKind.NOTHING_TO_COMPARE, Outcome.INCONCLUSIVE,
-                        _step(StepKind.RUN_AGAIN, missing=10), rate=1.0, missing=10, cases=100),
+        lambda: _missing(_DROP, current=missing(10, 100)),
         (f"{STEPS}a_first_run_that_lacks_replies_passes_after_the_command",)),
     End("inconclusive", "no reply is right, and nothing to compare with yet",
-        lambda: _stated(StatementKind.NOTHING_TO_COMPARE, Outcome.INCONCLUSIVE,
-                        _step(StepKind.CHECK_SCORE), rate=0.0),
+        lambda: _minimum(100, gates=_DROP),
         (f"{STEPS}a_first_run_in_which_nothing_is_right_passes_once_the_score_is_mended",)),
-    End("inconclusive", "the baseline has drifted",
-        lambda: _rate(2, _gate(max_drop=0.05),
-                      baseline_drift=text_note(DRIFT)),
+    End("inconclusive", "the baseline has drifted", _drifted,
         (f"{_J}test_drift.py::test_the_command_for_a_drifted_baseline_compares_replies_of_one_day",)),
-    End("inconclusive", "a baseline at chance",
-        lambda: _check(_rate(99, _gate(max_drop=0.05), before=98), Outcome.INCONCLUSIVE,
-                       _step(StepKind.DECLARE_MINIMUM), informative=False,
-                       notes=(AT_CHANCE,)),
+    End("inconclusive", "a baseline at chance", lambda: _drop(_DROP, 98, 99),
         (f"{STEPS}a_comparison_that_can_show_nothing_passes_with_the_minimum_that_is_added",)),
     End("inconclusive", "less is tested than was accepted",
         lambda: report(_shrunk(SHRUNK, StepKind.ACCEPT_EXAM)),
@@ -410,19 +398,16 @@ ENDS: tuple[End, ...] = (
     End("inconclusive", "an accepted record of an older form",
         lambda: report(_shrunk(ExamChange(is_older=True), StepKind.ACCEPT)),
         (f"{_J}test_exam.py::test_a_record_of_the_older_form_is_accepted_once",)),
-    End("inconclusive", "nothing is right on either side",
-        lambda: _rate(100, _gate(max_drop=0.05), before=100),
+    End("inconclusive", "nothing is right on either side", lambda: _drop(_DROP, 100, 100),
         (f"{STEPS}a_comparison_in_which_nothing_is_right_passes_once_the_score_is_mended",)),
     End("inconclusive", "a minimum that guessing reaches",
-        lambda: _check(_alone(2, _gate(min=0.4)), Outcome.INCONCLUSIVE,
-                       _step(StepKind.RAISE_MINIMUM), informative=False,
-                       notes=(GUESSED,)),
+        lambda: _minimum(2, gates="accuracy: {min: 0.4}"),
         (f"{STEPS}a_minimum_that_guessing_reaches_passes_once_it_is_raised",)),
     End("inconclusive", "a skill", _skill,
         (f"{_J}test_forgetting.py::test_a_skill_may_be_given_up",), _DATA),
     End("inconclusive", "a rise that shows nothing",
-        lambda: _usage("cost", CheckKind.MEAN, "usd", Outcome.INCONCLUSIVE,
-                       _step(StepKind.DECLARE_LIMIT)),
+        lambda: _drop("cost: {max_rise: 0.2}", 2, 2,
+                      more={"current": ", usd_per_1k: 0", "new": ", usd_per_1k: 1"}),
         (f"{_J}test_cost.py::test_a_rise_from_nothing_shows_nothing_and_a_limit_of_its_own_passes",)),
     End("inconclusive", "a judge that is not qualified", _judge,
         (f"{_J}test_judge.py::test_a_better_judge_settles_what_one_that_is_not_fit_left_open",),
@@ -432,36 +417,32 @@ ENDS: tuple[End, ...] = (
                         _step(StepKind.IMPROVE_JUDGE, ungraded=100),
                         _step(StepKind.RUN_AGAIN, missing=100)),
         (f"{_J}test_judge.py::test_a_judge_that_gives_no_grade_is_replaced_since_its_replies_are_cached",)),
-    End("invalid", "the replies are the base model's",
-        lambda: replace(_rate(2, ACCURACY), outcome=Outcome.INVALID,
-            statement=invalid(SAME_AS_BASE), checks=(), flips=(),
-            next=(_step(StepKind.CHECK_IDENTITY, claims="adapter"),)),
+    End("invalid", "the replies are the base model's", lambda: report(_same_as_base()),
         (f"{_J}test_forgetting.py::test_the_base_itself_in_place_of_a_fine_tune_is_invalid",
          f"{_J}test_forgetting.py::test_a_tuned_model_that_did_not_answer_passes_once_its_name_is_requested")),
-    End("invalid", "another model answers",
-        lambda: replace(_rate(2, ACCURACY), outcome=Outcome.INVALID, statement=invalid(
-            "another model answered: gpt-small, declared gpt-large"),
-            checks=(), flips=(), next=(_step(StepKind.CHECK_IDENTITY, claims="model"),)),
+    End("invalid", "another model answers", lambda: report(_another_model()),
         (f"{_J}test_misbehaving_servers.py::test_the_model_that_is_declared_as_served_is_what_it_claims",)),
     End("error", "a key is missing",
-        _error("current: no credentials: set ANTHROPIC_API_KEY, or evaluate what is recorded with "
-               "--ftgate-replies=recorded"),
+        lambda: ended_run("{provider: anthropic, model: claude-haiku-5-5}"),
         (f"{_J}test_errors.py::test_a_missing_key_is_an_error_that_says_what_to_set",
          f"{_J}test_cost.py::test_a_key_that_was_missing_is_set_and_the_same_command_passes")),
-    End("error", "most requests failed",
-        _error("current: 180 of 200 requests brought no reply; the first: connection refused at "
-               "http://127.0.0.1:9/v1; is the server running?"),
+    End("error", "most requests failed", lambda: ended_run(ASKED, code=DOWN),
         (f"{_J}test_errors.py::test_an_error_is_asked_again_in_the_next_run",)),
     End("error", "replies are not recorded",
-        _error(NOT_RECORDED),
+        lambda: ended_run(ASKED, "--ftgate-replies=recorded"),
         (f"{_J}test_replay.py::test_a_missing_reply_is_counted_with_the_command_that_brings_it",
          f"{_J}test_replay.py::test_a_missing_reply_is_recorded_by_the_command_that_brings_it")),
     End("error", "the suite has errors",
-        _error(TOO_FEW),
+        lambda: ended_run(ASKED, gate="{max_drop: 0.05}", cases=20),
         (f"{STEPS}too_few_cases_are_read_with_the_limit_that_the_error_names",)),
-    End("budget", "the budget is spent", _budget,
+    End("budget", "the budget is spent",
+        lambda: ended_run(ASKED.replace("}", ", usd_per_1k: 10}"), "--ftgate-max-usd=0.9"),
         (f"{_J}test_budget.py::test_the_command_of_a_stopped_run_finishes_it",)),
-    End("interrupted", "Ctrl-C, or the end of the job", _interrupted,
+    End("budget", "it pays for no request",
+        lambda: ended_run(ASKED.replace("}", ", usd_per_1k: 10000}"), "--ftgate-max-usd=0.5"),
+        (f"{_J}test_budget.py::test_a_budget_that_pays_for_no_request_is_raised_to_what_the_plan_shows",)),
+    End("interrupted", "Ctrl-C, or the end of the job",
+        lambda: ended_run(ASKED, code=INTERRUPTING, conftest=NOTICES_THE_END),
         (f"{_J}test_interrupted.py::test_what_is_in_flight_comes_home_and_nothing_more_is_sent",)),
 )  # fmt: skip
 
@@ -474,8 +455,9 @@ def page() -> str:
 def _lines() -> Iterator[str]:
     yield "<!-- Made by tests/ftgate_testing/ends.py; change that file, not this page. -->"
     yield "# Every way a gate ends\n"
-    yield "For each end: what the closing section shows, and the tests that do what it advises,"
-    yield "until the gate passes. Where no advice can promise that, the end says so."
+    yield "For each end: what the closing section prints, and the tests that do what its steps say,"
+    yield "until the gate passes. Where no step can promise that, the end says so. The screens are"
+    yield "made of runs; only how long they took is not theirs."
     yield "[Read a build that is not green](how-to/read-a-build.md) explains the words."
     outcome = ""
     for end in ENDS:

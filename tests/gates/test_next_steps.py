@@ -172,6 +172,9 @@ def test_below_a_minimum_the_label_that_is_mistaken_most_often_is_to_be_told_fro
     assert StepKind.FIX_LABEL in steps(replace(verdict(40), labels=tuple(rates)))
     once = replace(rates[0], taken_for={"billing": 1})
     assert StepKind.FIX_LABEL not in steps(failed_minimum(labels=(once,)))
+    # A reply that is no label is a broken format, and no label to tell apart.
+    broken = replace(rates[0], taken_for={"no label": 30})
+    assert StepKind.FIX_LABEL not in steps(failed_minimum(labels=(broken,)))
     # A quarter of 40 wrong replies is enough.
     for count, is_told in ((9, False), (10, True)):
         some = replace(rates[0], taken_for={"billing": count})
@@ -368,12 +371,14 @@ def test_what_differs_between_two_variants_is_named_with_the_lines_of_the_prompt
 
 
 def test_replies_that_were_cut_off_need_more_tokens_at_the_key_that_limits_them():
-    said = Statement(StatementKind.RATE, {"cut": 30, "regressed": 40})
+    values = {"cut": 30, "regressed": 40, "format_error": "truncated", "format_replies": 30}
+    said = Statement(StatementKind.RATE, values)
     found = rated(check(), statement=said, regressed=40)
     places = {"variants.new": "s:5", "variants.new.max_tokens": "s:6"}
 
-    first, *_ = all_steps(found, of=replace(STEADY, places=places))
+    first, *others = all_steps(found, of=replace(STEADY, places=places))
 
+    assert StepKind.FIX_FORMAT not in [step.kind for step in others]
     assert first == NextStep(StepKind.RAISE_MAX_TOKENS, {"cut": 30, "of": 40, "where": "s:6"})
 
 

@@ -119,6 +119,11 @@ def test_an_edit_says_what_it_brings_and_where(kind, changed, expected):
         (StepKind.RUN_AGAIN, {}, "pytest --ftgate s.ftgate.yaml"),
         (
             StepKind.RUN_AGAIN,
+            {"max_usd": 0.0, "options": ("--ftgate-max-usd=1",)},
+            "pytest --ftgate --ftgate-max-usd=1 --ftgate-plan s.ftgate.yaml",
+        ),
+        (
+            StepKind.RUN_AGAIN,
             {"max_usd": 2.0},
             "pytest --ftgate --ftgate-max-usd=2 s.ftgate.yaml",
         ),
@@ -148,6 +153,12 @@ def test_an_edit_says_what_it_brings_and_where(kind, changed, expected):
             StepKind.SET_LIMIT,
             {"record": "s.ftgate.yaml"},
             "pytest --ftgate --ftgate-accept s.ftgate.yaml",
+        ),
+        (
+            # The replies of a fresh run are cached: to see them costs nothing.
+            StepKind.SHOW_REGRESSED,
+            {"options": ("--ftgate-replies=fresh", "--ftgate-safe")},
+            'pytest --ftgate --ftgate-safe -vv "s.ftgate.yaml::forgetting[new]"',
         ),
         (
             StepKind.SHOW_REGRESSED,

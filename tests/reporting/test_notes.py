@@ -41,7 +41,7 @@ ROWS: list[tuple[Note, str]] = [
     ),
     (
         note(K.MISSING_COULD_TURN, missing=2, of=62),
-        "2 of 62 cases brought no reply; they could turn it",
+        "2 of 62 cases brought no reply, and they could change the verdict",
     ),
     (
         note(K.PLAIN_THRESHOLD, flips=0.31),

@@ -173,7 +173,7 @@ def test_every_check_relates_to_its_limit_in_one_way(values, expected):
         ),
         (
             {"missing": 3, "notes": (text_note("3 of 100 cases brought no reply"),)},
-            "3 of 100 cases brought no reply, and they could change the verdict.",
+            "3 of 100 cases brought no reply.",
         ),
         (
             {"informative": False, "notes": (text_note("current is at 2 %"),)},
