@@ -312,7 +312,7 @@ class Check:
 
     @property
     def is_open_minimum(self) -> bool:
-        """True if a minimum is not shown to hold, or does not."""
+        """True for a minimum that is not shown to hold."""
         return self.kind is CheckKind.MINIMUM and self.outcome is not Outcome.PASSED
 
     @property
@@ -477,7 +477,7 @@ class Verdict:
         slices: the results by slice, if the gate has slices.
         labels: the figures by label, largest drop first, if a gate with labels did not pass.
         flips: the first few dozen regressed and fixed cases, regressed first.
-        regressed, fixed: the numbers of all regressed and fixed cases; see *counts_wrong*.
+        regressed, fixed: the numbers of all regressed (see *counts_wrong*) and fixed cases.
         format_errors: the share of each kind of format error, largest increase first.
         broken_rules: the share of replies that break each format rule, if there are several.
         lenient, lenient_before: the share of replies with a valid format for a lenient parser, now
@@ -559,8 +559,8 @@ class Verdict:
     @property
     def counts_wrong(self) -> bool:
         """True if *regressed* counts every wrong case, as nothing else says which ones matter."""
-        is_below = self.check is not None and self.check.is_open_minimum
-        return is_below or all(check.before is None for check in self.checks)
+        alone = all(check.before is None for check in self.checks)
+        return alone or bool(self.check and self.check.is_open_minimum)
 
 
 def combine_checks(checks: Iterable[Check]) -> tuple[Outcome, int]:

@@ -444,10 +444,10 @@ def _verdict_table(verdicts: Sequence[Verdict]) -> list[str]:
 def _gate_table(verdicts: Sequence[Verdict]) -> list[str]:
     """Return a table with a row for each gate, in the width of the terminal.
 
-    Tried in this order: limits in words, limits as signs, no limits, wrapped names.
+    Tried in this order: all in words, short cells, no limits, wrapped names.
     """
     short = verdict_table(verdicts, short=True)
-    bare = verdict_table(verdicts, leave_out=("limit",))
+    bare = verdict_table(verdicts, leave_out=("limit",), short=True)
     lines: list[str] = []
     for table in (verdict_table(verdicts), short, bare) if verdicts else ():
         lines = [f"  {line}" for line in format_table(table.rows, *table[::2]).split("\n")]

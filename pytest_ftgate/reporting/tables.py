@@ -272,11 +272,15 @@ def _before_cell(verdict: Verdict) -> str:
     return percent(verdict.shown_change.before) if verdict.shown_change else ""
 
 
-def _after_cell(verdict: Verdict) -> str:
+def _short_after_cell(verdict: Verdict) -> str:
     check = _shown_check(verdict)
+    return level(check.after, check.unit, decimals(check)) if check else ""
+
+
+def _after_cell(verdict: Verdict) -> str:
+    after, check = _short_after_cell(verdict), _shown_check(verdict)
     if check is None:
         return ""
-    after = level(check.after, check.unit, decimals(check))
     bounds = "" if check.before is not None else level_span(check.low, check.high, check.unit)
     return f"{after} ({bounds.partition(' %')[0]})" if bounds else after
 
@@ -334,7 +338,7 @@ VERDICT_COLUMNS = (
     Column("variant", "variant", lambda verdict: verdict.variant),
     Column("gate", "gate", lambda verdict: verdict.gate),
     Column("before", "before", _before_cell, is_right=True),
-    Column("after", "after", _after_cell, is_right=True),
+    Column("after", "after", _after_cell, is_right=True, short_cell=_short_after_cell),
     Column("change", "change (95 % CI)", _change_cell),
     Column("cases", "cases", _cases_cell, is_right=True),
     Column("verdict", "verdict", outcome_label),

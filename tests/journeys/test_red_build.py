@@ -86,9 +86,9 @@ def test_the_table_of_gates_comes_before_with_v(desk):
     desk.run("-v").stdout.fnmatch_lines(
         [
             "=* ftgate: details =*",
-            "  *gate * before * after * change (95 % CI) * cases * verdict",
-            "  *accuracy * 98 % * 70 % * down 28 (20 to 37) * 100 * FAILED",
-            "  *accuracy * 98 % (93 to 100) * 100 * passed",
+            "  variant * gate * before * after * change (95 % CI) * cases * verdict*",
+            "  worse * accuracy * 98 % * 70 % * down 28 (20 to 37) * 100 * FAILED*",
+            "  current * accuracy * 98 % * 100 * passed*",
             "=* short test summary info =*",
             "=* ftgate =*",
         ]

@@ -191,7 +191,7 @@ def test_what_was_imported_is_not_asked_again(clone, told, server):
 
     assert (code, len(server.requests)) == (0, asked)
     assert len(judged(clone)) == 5
-    assert "replies are new in .ftgate/cache.sqlite" in printed
+    assert "0 of 239 replies are new in " in printed
 
 
 def test_an_export_says_how_many_replies_were_never_asked(exported, told):

@@ -114,7 +114,7 @@ def test_only_two_passages_are_shown_and_more_words_show_all(library):
 def test_a_case_for_which_nothing_was_found_says_so(library):
     passages = "['words'] if case.id == 't000' else []"
 
-    result = library('"finder:find"', passages=passages).run()
+    result = library('"finder:find"', passages=passages).run("--ftgate-show=2")
 
     result.stdout.fnmatch_lines(["    t001 *", "      │ passages  none was found"])
 

@@ -47,7 +47,7 @@ OF_FILES = {
     *("facts.commit", "facts.replies", "facts.suites"),
     *("file_changes.branch", "file_changes.commit", "file_changes.unknown"),
     *("suites[].name", "suites[].variants[].line", "suites[].cases[].location"),
-    *("verdicts[].suite", "verdicts[].line", "verdicts[].flips[].where"),
+    *("verdicts[].suite", "verdicts[].line", "verdicts[].declared", "verdicts[].flips[].where"),
     # A suite has a provider, and a place where a limit can be changed.
     *("verdicts[].facts.provider", "verdicts[].next"),
 }
@@ -81,9 +81,11 @@ def project(desk, monkeypatch):
     for name, wrong in (("current", 4), ("draft", 30), ("floor", 50)):
         desk.replies(name, wrong=wrong)
     desk.suite_of(VARIANTS, "{accuracy: {min: 0.6, max_drop: 0.1}, format: {min: 0.9}}")
+    suite = desk.path("tickets.ftgate.yaml")
+    suite.write_text(f"ladder: {{}}\n{suite.read_text('utf-8')}", "utf-8")
     desk.path("old.ftgate.yaml").write_text("a suite that is deleted on this branch\n", "utf-8")
     repository = Repository.made(desk.pytester.path)
-    desk.run("--ftgate-accept", "tickets.ftgate.yaml")
+    desk.run("--ftgate-accept", "--ftgate-accept-failed", "tickets.ftgate.yaml")
     repository.commit()
     desk.path("old.ftgate.yaml").unlink()
     desk.replies("draft", wrong=31)

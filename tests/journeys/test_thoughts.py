@@ -186,18 +186,21 @@ def test_a_fine_tune_that_stopped_thinking_fails_its_gate_and_is_told(desk):
 
     result.assert_outcomes(passed=1, failed=1)
     verdict = desk.verdicts()["format[new]"]
-    assert verdict["headline"] == ("replies with a thought down 100 points")
-    assert verdict["facts"]["thoughts"] == "100 → 0 %"
+    assert verdict["headline"].startswith("replies with a thought down 100 points ")
+    assert drifts(verdict)["thoughts"] == (1.0, 0.0)
     result.stdout.fnmatch_lines(
         [
-            "40 cases: 40 lost their thought, 0 got one. *",
-            "*0 % of replies begin with a thought, 100 % before*",
-            "*train on answers that keep the thoughts of the base*",
             "✗ format[[]new]   DOWN 100 POINTS *",
             "    replies with a thought: plain 100 % → new 0 %",
-            "    40 of 40 cases lost their thought, 0 got one. *",
+            "    40 of 40 cases lost their thought, 0 got one",
+            "    fix     train on answers that keep the thoughts of the base",
         ]
     )
+
+
+def drifts(verdict):
+    """Return what has drifted by its name, with the value before and now."""
+    return {one["what"]: (one["before"], one["after"]) for one in verdict["drifts"]}
 
 
 def test_thoughts_that_may_go_pass_once_their_limit_is_left_out(desk):
@@ -216,13 +219,12 @@ def test_a_fine_tune_that_thinks_twice_as_long_fails_its_gate_and_is_told(desk):
 
     result.assert_outcomes(passed=1, failed=1)
     verdict = desk.verdicts()["format[new]"]
-    assert verdict["headline"].startswith("a thought takes 294 characters → 564 characters")
-    assert verdict["headline"].endswith("against plain, +92 %, limit +50 %")
+    assert verdict["headline"].startswith("length of a thought up 92 % ")
     result.stdout.fnmatch_lines(
         [
             "*thoughts are 1.9 times as long as before (median 294 → 564*",
-            "✗ format[[]new]",
-            "    a thought takes 294 characters → 564 characters against plain, +92 %, limit",
+            "✗ format[[]new]   length of a thought up 92 % * limit +50 %",
+            "    plain 294 characters → new 564 characters",
         ]
     )
 
@@ -234,10 +236,7 @@ def test_thoughts_are_told_where_no_gate_limits_them(desk):
 
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(["*0 % of replies begin with a thought, 100 % before*"])
-    told = desk.verdicts()["format[new]"]["drifts"]
-    assert {"thoughts": (1.0, 0.0)}.items() <= {
-        drift["what"]: (drift["before"], drift["after"]) for drift in told
-    }.items()
+    assert drifts(desk.verdicts()["format[new]"])["thoughts"] == (1.0, 0.0)
 
 
 def test_thoughts_that_stay_as_they_are_pass_and_are_facts_of_the_verdict(desk):
@@ -246,6 +245,7 @@ def test_thoughts_that_stay_as_they_are_pass_and_are_facts_of_the_verdict(desk):
         result = desk.run()
 
     result.assert_outcomes(passed=2)
-    facts = desk.verdicts()["format[new]"]["facts"]
-    assert facts["thoughts"] == "100 → 100 %"
-    assert facts["thought length"].endswith(" characters")
+    found = drifts(desk.verdicts()["format[new]"])
+    assert found["thoughts"] == (1.0, 1.0)
+    before, after = found["thought length"]
+    assert before < after < 1.1 * before

@@ -169,7 +169,7 @@ def test_a_model_that_calls_another_tool_fails_and_each_call_is_shown(shop):
 
 
 def test_a_call_that_failed_is_marked(shop):
-    result = shop.run()
+    result = shop.run("--ftgate-show=2")
 
     marked = '      │ called    lookup_order(order_id="3") failed: LookupError: no order 3'
     result.stdout.fnmatch_lines([marked])

@@ -69,11 +69,11 @@ def test_explain_puts_the_gates_own_numbers_into_the_rule(desk, run_verb, capsys
 
     words = " ".join(printed.split())
     assert code == 0
-    assert "Both sides answered the same 100 cases: 38 regressed and 0 were fixed" in words
-    assert "It passes if a true drop of 5 points would look this good or better" in words
+    assert "on the same 100 cases, down 38 points" in words
+    assert "38 regressed and 0 were fixed" in words
+    assert "It passes if a true drop of 5 points would produce a result this good" in words
     assert "It fails if the observed drop reaches 5 points, and if an unchanged variant" in words
-    assert "which lies beyond the limit, so it failed." in words
-    assert "so it failed." in words
+    assert "The 95 % CI lies beyond the limit, so it failed." in words
     assert "With 100 cases a plain threshold would miss a true drop of 5 points" in words
 
 
@@ -291,20 +291,17 @@ def twins(desk, monkeypatch):
 
 
 @pytest.mark.parametrize(("suite", "regressed"), [(SUITE, 48), (f"../{SUITE}", 38)])
-def test_the_command_of_a_section_explains_its_verdict_in_the_folder_of_the_run(
+def test_the_gate_that_a_step_names_is_explained_in_the_folder_of_the_run(
     twins, suite, regressed, capsys
 ):
     printed = twins.run(suite).stdout.str()
-    command = next(line for line in printed.splitlines() if line.startswith("  why:  "))
-    _, _, verb, node = shlex.split(command)
+    command = next(line for line in printed.splitlines() if "pytest --ftgate -vv " in line)
+    node = shlex.split(command)[-1]
 
     assert node == f"{suite}::accuracy[draft]"
     capsys.readouterr()
-    assert main([verb, node]) == 0
-    explained = capsys.readouterr().out
-    assert f"{regressed} regressed" in explained
-    # With -v the explanation stands in the section itself.
-    assert "why:  pytest-ftgate" not in explained
+    assert main(["explain", node]) == 0
+    assert f"{regressed} regressed" in capsys.readouterr().out
 
 
 def test_the_command_that_brings_missing_replies_names_the_suite_from_the_folder_of_the_run(twins):
