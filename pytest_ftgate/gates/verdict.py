@@ -226,8 +226,7 @@ class Check:
         limit: the minimum, or the largest allowed drop; for cost and latency the largest allowed
             amount, or the largest allowed relative rise.
         has_default_limit: True if *limit* is what the cases can show, and not declared.
-        unit: of *before* and *after*: ``share``, ``usd`` (for 1,000 requests), ``ms``;
-            ``tokens`` or ``characters`` of a thought.
+        unit: of the rates: ``share``, ``usd`` (of 1,000), ``ms``, ``tokens`` or ``characters``.
         n: the number of cases compared.
         units: the number of groups of related cases, or None if all cases are independent.
         effective: the effective number of cases, after repeats and groups.

@@ -137,7 +137,7 @@ def test_a_budget_stops_turns_as_it_stops_calls(desk):
     result = run(desk, "--ftgate-max-usd=1.2")
 
     assert 100 < len(desk.asked()) <= 120
-    result.stdout.fnmatch_lines(["*1.2 USD*"])
+    result.stdout.fnmatch_lines(["*1.20 USD*"])
 
 
 def test_what_has_one_reply_to_each_case_cannot_converse(desk):
