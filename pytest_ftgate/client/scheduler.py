@@ -464,7 +464,9 @@ class Scheduler:
     async def _open_provider(self, model: _ModelState) -> None:
         requests = [request for request in self._waiting if self._model(request) is model]
         try:
-            await self._replace_provider(model, requests)
+            # What waited may have been given up before this task began.
+            if requests:
+                await self._replace_provider(model, requests)
         except FtgateError as error:
             self.give_up(error, model)
         except asyncio.CancelledError as error:

@@ -12,7 +12,8 @@ from ftgate_testing.scripted import Scripted, outcome, trouble
 
 from pytest_ftgate.client import rate_limit
 from pytest_ftgate.client.rate_limit import RetryPolicy
-from pytest_ftgate.errors import OutOfBudget, ReplyError, RetryableError
+from pytest_ftgate.client.scheduler import Scheduler, SchedulerCallbacks
+from pytest_ftgate.errors import FtgateError, OutOfBudget, ReplyError, RetryableError
 from pytest_ftgate.requests.reply import Reply
 
 BUSY = RetryableError("busy")
@@ -236,3 +237,29 @@ def test_what_the_cache_has_needs_no_budget(start, call):
     first.close()
 
     assert outcome(start("run-2", budget=Allowance(0)).wait([call("a")]), [call("a")]) == ["a"]
+
+
+def test_a_provider_is_opened_for_no_request_that_was_given_up_in_the_meantime(call):
+    opened, failed, settled = [], [], []
+
+    async def open_provider(requests):
+        opened.append(requests[0].model)
+        return Scripted()
+
+    async def never(*_):
+        raise AssertionError("nothing is sent")
+
+    async def run() -> None:
+        callbacks = SchedulerCallbacks(
+            open_provider, never, lambda *result: settled.append(result), failed.append
+        )
+        scheduler = Scheduler(callbacks, 1, None)
+        scheduler.add(call("a"))
+        scheduler.send_waiting()
+        scheduler.give_up(FtgateError("the budget is spent"))
+        await scheduler.close()
+
+    asyncio.run(run())
+
+    assert (opened, failed) == ([], [])
+    assert [str(error) for _, error in settled] == ["the budget is spent"]
