@@ -31,7 +31,7 @@ def test_at_fifty_thousand_calls_a_day_fine_tuning_pays(desk):
         [
             "  FINE-TUNE: lora",
             "    - lora 91 % against descriptions 88 %: up 3 points (95 % CI 1 to 5): as",
-            "    - strong costs 150 times as much a request as lora for up 1 point (95 % CI 1",
+            "    - strong costs 150 times as much a request as lora: up 1 point (95 % CI 1",
             "  hosted is cheaper than descriptions from 10,870 requests a day on*",
             "  lora is cheaper than descriptions from 1,087 requests a day on; it saves*",
         ]
