@@ -30,8 +30,8 @@ def test_at_fifty_thousand_calls_a_day_fine_tuning_pays(desk):
     result.stdout.fnmatch_lines(
         [
             "  FINE-TUNE: lora",
-            "    - lora 91 % against descriptions 88 %: up 3 points (95 % CI 1 to 5): as",
-            "    - strong costs 150 times as much a request as lora for up 1 point (95 % CI 1",
+            "    - lora 91 % against descriptions 88 %: up 3 points*",
+            "    - strong costs 150 times as much a request as lora*",
             "  hosted is cheaper than descriptions from 10,870 requests a day on*",
             "  lora is cheaper than descriptions from 1,087 requests a day on; it saves*",
         ]
