@@ -204,6 +204,7 @@ def test_the_report_that_a_plugin_gets_is_the_run_record(desk):
     told = json.loads(desk.path("told.json").read_text())
     written = json.loads(desk.path("run.json").read_text())
     for verdict in written["verdicts"]:
+        # What the record says in words, for those who read it without this package.
         assert verdict.pop("headline")
         verdict["next"] = [
             {key: step[key] for key in ("kind", "values")} for step in verdict["next"]
