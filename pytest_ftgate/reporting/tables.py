@@ -29,7 +29,6 @@ from pytest_ftgate.reporting.number_text import (
     level,
     level_span,
     percent,
-    points,
     quantity,
     span,
     unsigned_points,
@@ -181,7 +180,7 @@ def verdict_table(
     """Return the table of *verdicts*, those that block first.
 
     *leave_out* are the keys of columns that are not shown. *short* uses short cells: ``≥ 80 %`` for
-    ``min 80 %``.
+    ``min 80 %``, and ``5`` for ``limit 5``.
     """
     columns = [column for column in VERDICT_COLUMNS if column.key not in leave_out]
     cells = [(column.short_cell if short else None) or column.cell for column in columns]
@@ -329,7 +328,7 @@ def _short_limit_cell(verdict: Verdict) -> str:
     if check is None or check.kind is CheckKind.MUST_PASS or has_no_limit(check):
         return _limit_cell(verdict)
     if check.unit == "share" and check.before is not None:
-        return f"≥ {points(-check.limit)}"
+        return unsigned_points(check.limit)
     return f"{'≥' if check.unit == 'share' else '≤'} {_limit_cell(verdict).partition(' ')[2]}"
 
 

@@ -15,6 +15,7 @@ from pytest_ftgate.reporting.tables import (
     error_groups,
     error_text,
     table_lines,
+    verdict_table,
 )
 from pytest_ftgate.reporting.text import cell_count, terminal_width
 from pytest_ftgate.results.run import FileChange, FileChanges, NotEvaluated
@@ -182,3 +183,9 @@ def test_gates_with_one_error_are_one_group_with_the_words_of_the_first():
         ("test_it.py", "not evaluated", "no module"),
     ]
     assert error_text(same, once=True) == "old: the same error as s::accuracy[new]"
+
+
+def test_a_short_cell_gives_the_limit_of_a_drop_as_the_headline_does():
+    cells = [verdict_table(FAILED, short=short).rows[0][-1] for short in (False, True)]
+
+    assert cells == ["limit 10", "10"]
