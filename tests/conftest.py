@@ -17,6 +17,7 @@ from hypothesis import settings
 # copy of our modules would not know the classes of the first.
 from pytest_ftgate.cli import doctor, record  # noqa: F401
 from pytest_ftgate.runner.provenance import TARGETS
+from pytest_ftgate.suite import prices
 
 # Images of Python often set it. The tests start hundreds of processes, and without bytecode each
 # of them would compile the package anew.
@@ -57,6 +58,15 @@ def _elsewhere(monkeypatch):
 def api():
     with serving() as running:
         yield running
+
+
+@pytest.fixture
+def no_price_list(monkeypatch):
+    """Take the public list of prices away, as where the extra is not installed."""
+    monkeypatch.setitem(sys.modules, "genai_prices", None)
+    prices.has_list.cache_clear()
+    yield
+    prices.has_list.cache_clear()
 
 
 @pytest.fixture

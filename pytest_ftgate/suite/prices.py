@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 #: The command that installs the public price list. The list works offline.
@@ -84,10 +85,10 @@ def has_price(tariff: Tariff) -> bool:
 
 def listed_models() -> tuple[str, ...] | None:
     """Return the model names of the public price list, or None if it is not installed."""
-    try:
-        from genai_prices.data_snapshot import get_snapshot
-    except ImportError:
+    if not has_list():
         return None
+    from genai_prices.data_snapshot import get_snapshot
+
     return tuple(model.id for seller in get_snapshot().providers for model in seller.models)
 
 
@@ -99,11 +100,7 @@ def _to_decimal(rate: float) -> Decimal:
 def _listed_price(
     tariff: Tariff, usage: Mapping[str, int], input_tokens: int, *, batch: bool
 ) -> Decimal | None:
-    try:
-        import genai_prices  # noqa: F401
-    except ImportError:
-        return None
-    if _is_unlisted(tariff.model, tariff.seller):
+    if not has_list() or _is_unlisted(tariff.model, tariff.seller):
         return None
     token_counts = {
         "input_tokens": input_tokens,
@@ -112,6 +109,13 @@ def _listed_price(
         "output_tokens": usage.get("output", 0),
     }
     return _look_up_price(tariff.model, tariff.seller, tuple(token_counts.items()), batch=batch)
+
+
+# Cached: for each reply, Python would search all its folders again for a package that is missing.
+@cache
+def has_list() -> bool:
+    """Return True if the public price list is installed."""
+    return find_spec("genai_prices") is not None
 
 
 # Cached: the list is long, and a run looks up each reply.

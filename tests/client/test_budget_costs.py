@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from pytest_ftgate.client.budget import CostReport, cost_report, merge_cost_reports
@@ -90,9 +88,7 @@ def test_a_budget_that_some_calls_escape_says_so():
     assert told == ["  not counted by --ftgate-max-usd, having no price: here (local)"]
 
 
-def test_without_the_list_it_is_said_how_prices_are_had(call, monkeypatch):
-    for name in ("genai_prices", "genai_prices.data_snapshot"):
-        monkeypatch.setitem(sys.modules, name, None)
+def test_without_the_list_it_is_said_how_prices_are_had(call, no_price_list):
     reply = Reply(text="ok", usage={"input": 9})
 
     report = cost_report(0.0, [("one", [(call(tariff=Tariff(model="claude-haiku-5-5")), reply)])])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import genai_prices.data_snapshot  # noqa: F401
 import pytest
@@ -138,11 +137,8 @@ def test_what_runs_here_is_named_beside_what_was_paid(judged, desk):
 
 
 def test_without_the_list_hosted_replies_are_unpriced_and_it_is_said_how_prices_are_had(
-    judged, monkeypatch
+    judged, no_price_list
 ):
-    for name in ("genai_prices", "genai_prices.data_snapshot"):
-        monkeypatch.setitem(sys.modules, name, None)
-
     result = judged("{accuracy: {}}")
 
     result.stdout.fnmatch_lines(

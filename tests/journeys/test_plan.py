@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from contextlib import closing
 
@@ -201,9 +200,7 @@ def test_a_plan_takes_the_time_and_the_length_that_earlier_replies_show(desk):
     result.stdout.fnmatch_lines(["  strong * 100 * 0 * 100 * 1 k * 0.0072 * ~1:04"])
 
 
-def test_a_plan_without_the_list_says_how_prices_are_had(desk, monkeypatch):
-    for name in ("genai_prices", "genai_prices.data_snapshot"):
-        monkeypatch.setitem(sys.modules, name, None)
+def test_a_plan_without_the_list_says_how_prices_are_had(desk, no_price_list):
     desk.suite_of({"strong": PRICED}, "{accuracy: {min: 0.5}}")
 
     result = desk.run("--ftgate-plan")

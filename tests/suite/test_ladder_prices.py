@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from pytest_ftgate.errors import SuiteError
@@ -140,10 +138,7 @@ def test_a_cost_gate_on_variants_without_a_price_names_them_and_the_remedy(tmp_p
     ]
 
 
-def test_without_the_list_a_cost_gate_says_how_it_is_had(tmp_path, monkeypatch):
-    for name in ("genai_prices", "genai_prices.data_snapshot"):
-        monkeypatch.setitem(sys.modules, name, None)
-
+def test_without_the_list_a_cost_gate_says_how_it_is_had(tmp_path, no_price_list):
     (told,) = errors(tmp_path, f"one: {{{HAIKU}}}", gates=COST)
 
     assert told.endswith('; for what is hosted: pip install "pytest-ftgate[prices]"')

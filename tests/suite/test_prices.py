@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import socket
-import sys
 from decimal import Decimal
 
 import pytest
 
+from pytest_ftgate.suite import prices
 from pytest_ftgate.suite.prices import Tariff, has_price, listed_models, request_price
 
 HAIKU = Tariff(model="claude-haiku-5-5", seller="anthropic")
 #: What a reply tells: 400 read, 100 of which came from a cache, and 150 written.
 USAGE = {"input": 400, "output": 150, "cache_read": 100}
-
-
-@pytest.fixture
-def no_list(monkeypatch):
-    """Take the list of prices away, as where the extra was not installed."""
-    for name in ("genai_prices", "genai_prices.data_snapshot"):
-        monkeypatch.setitem(sys.modules, name, None)
 
 
 def test_declared_rates_count_a_million_tokens_read_and_written():
@@ -86,8 +79,18 @@ def test_a_known_address_sells_what_its_owner_lists():
     assert has_price(Tariff(model="gpt-4.1", seller="https://api.openai.com/v1"))
 
 
-@pytest.mark.usefixtures("no_list")
+@pytest.mark.usefixtures("no_price_list")
 def test_without_the_list_only_declared_prices_are_known():
     assert listed_models() is None
     assert request_price(HAIKU, USAGE) is None
     assert has_price(Tariff(per_1m_input=1.0, per_1m_output=1.0))
+
+
+def test_a_missing_list_is_looked_for_once_however_many_replies_have_a_price(
+    no_price_list, monkeypatch
+):
+    looked: list[str] = []
+    monkeypatch.setattr(prices, "find_spec", looked.append)
+
+    assert [request_price(HAIKU, USAGE) for _ in range(3)] == [None] * 3
+    assert looked == ["genai_prices"]
