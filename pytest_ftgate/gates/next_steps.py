@@ -238,12 +238,15 @@ def _must_move_anchor(verdict: Verdict) -> bool:
 def _passing_settings(gate: RateGate, checks: Iterable[Check]) -> list[str]:
     """Return the limits that pass *checks* with the same replies, if all are near those declared.
 
-    None are returned if there are no such limits.
+    None are returned if there are no such limits. A default limit is not declared: it follows the
+    number of cases, and one that follows the result would decide nothing.
     """
     limits: dict[str, float] = {}
     for check in checks:
         shown, is_minimum = check.shown_limit, check.before is None
-        if shown is None or not is_near(shown, check.limit, at_least=is_minimum):
+        if shown is None or check.has_default_limit:
+            return []
+        if not is_near(shown, check.limit, at_least=is_minimum):
             return []
         key = "min" if is_minimum else "max_drop"
         strictest = min if is_minimum else max
@@ -285,9 +288,17 @@ def case_count_steps(check: Check, noun: str) -> Iterator[NextStep]:
     needed, unchanged = (count if count and count <= most else 0 for count in counts)
     if needed or unchanged:
         values: dict[str, Value] = {"needed": needed, "unchanged": unchanged, "cases": noun}
+        values |= {"fails": _is_past(check), "default": check.has_default_limit}
         yield NextStep(StepKind.ADD_CASES, values)
     elif any(counts):
         yield NextStep(StepKind.DECIDE_OTHERWISE, {"n": check.n, "cases": noun})
+
+
+def _is_past(check: Check) -> bool:
+    """Return True if the observed rate or drop is past its limit."""
+    if check.change is None:
+        return check.after < check.limit
+    return check.change <= -check.limit
 
 
 def _step_without_information(check: Check) -> StepKind:

@@ -88,8 +88,9 @@ class StepKind(StrEnum):
       pays for them, 0 if that is not known.
     * ``add replies``: the *missing* replies, and the *file* of recorded ones.
     * ``settle``: the *setting* with the largest number of *repeats*; *where*.
-    * ``add cases``: the *needed* further *cases* if the variant goes on like this, and the number
-      of them if it is in truth *unchanged*; 0 for what is not known, or is too many to ask for.
+    * ``add cases``: the *needed* further *cases* if the result stays as it is, and the number of
+      them if the variant is *unchanged*; 0 for what is not known, or is too many to ask for.
+      Whether the gate then *fails*, and whether its limit is a *default* one.
     * ``decide otherwise``: more than five times the *n* cases would have to be added.
     * ``set limit``: the *setting* that the same replies pass; *where*.
     * ``repeat baseline``: the *repeats*, and how often an unchanged variant passes then

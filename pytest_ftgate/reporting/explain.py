@@ -208,6 +208,8 @@ def _conclusion(check: Check) -> str:
         return "but replies are missing that could turn it, so it is inconclusive."
     if check.outcome is Outcome.INCONCLUSIVE and check.is_beyond:
         return "but not surely enough to fail the gate, so it is inconclusive."
+    if check.outcome is Outcome.FAILED and check.is_beyond:
+        return "surely enough to fail the gate."
     return _CONCLUSIONS[check.outcome]
 
 

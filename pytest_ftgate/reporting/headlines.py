@@ -53,13 +53,13 @@ _STATES = {
 
 def exam_phrase(change: ExamChange) -> str:
     """Return in a few words how the exam has shrunk."""
-    return "record of an older form" if change.is_older else "less is tested than was accepted"
+    return "record of an older format" if change.is_older else "less is tested than was accepted"
 
 
 def exam_sentences(change: ExamChange) -> Iterator[str]:
     """Yield a sentence on each thing that has changed, the cases first."""
     if change.is_older:
-        yield "the accepted record is of an older form; it does not say what decided"
+        yield "the accepted record is older: it lists no cases and no limits"
     yield from (_lost_text(lost, change.accepted) for lost in change.lost)
     yield from map(_loss_text, change.losses)
     if change.came:

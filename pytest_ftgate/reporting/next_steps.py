@@ -155,8 +155,7 @@ def _check_identity(values: _Values) -> StepWords:
 
 
 def _train_again(_: _Values) -> StepWords:
-    remedies = "or train for fewer epochs, at a lower rate or rank"
-    return StepWords(f"mix general data into the training set, {remedies}", docs_page("forgetting"))
+    return StepWords("mix general data into the training set", docs_page("forgetting"))
 
 
 def _improve_judge(values: _Values) -> StepWords:
@@ -174,9 +173,12 @@ def _run_again(values: _Values) -> StepWords:
     remark = f"{missing} missing; those that came are cached"
     budget = values.get("max_usd")
     if budget == 0.0:
-        text = "raise --ftgate-max-usd to what the plan shows"
+        text = "raise --ftgate-max-usd to the USD of the plan, which this command shows"
         return StepWords(text, remark, command=_command(values, "--ftgate-plan"))
-    options = [f"--ftgate-max-usd={round_up(budget)}"] if budget else []
+    options = []
+    if budget:
+        options = [f"--ftgate-max-usd={round_up(budget)}"]
+        remark = f"{missing} missing, for about {round_up(budget)} USD; those that came are cached"
     return StepWords("run again", remark, command=_command(values, *options), is_command=True)
 
 
@@ -199,12 +201,15 @@ def _request_both(values: _Values) -> StepWords:
 
 
 def _add_cases(values: _Values) -> StepWords:
-    noun, chances = values["cases"], []
+    noun, chances, remarks = values["cases"], [], []
     if values["unchanged"]:
-        chances.append(f"about {_rounded(values['unchanged'])} if it is in truth unchanged")
+        chances.append(f"about {_rounded(values['unchanged'])} more if nothing has changed")
     if values["needed"]:
-        chances.append(f"about {_rounded(values['needed'])} if it goes on like this")
-    return StepWords(f"add {noun}s: {', '.join(chances)}")
+        chances.append(f"about {_rounded(values['needed'])} more if the result stays as it is")
+        remarks += ["with this result the gate then fails"] * values["fails"]
+    if values["default"]:
+        remarks.append("the default limit falls with more cases; declare it to keep it")
+    return StepWords(f"add {noun}s: {', '.join(chances)}", "; ".join(remarks))
 
 
 def _rounded(count: int) -> str:
@@ -281,7 +286,7 @@ def _record_command(values: _Values) -> str:
 
 
 def _accept_exam(values: _Values) -> StepWords:
-    remark = "if this is intended, and commit the record; else restore what decided"
+    remark = "if this is intended, and commit the record; if not, restore the cases and limits"
     command = _command(values, "--ftgate-accept")
     return StepWords("accept this run", remark, command=command, is_command=True)
 
@@ -321,10 +326,14 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     ),
     StepKind.DECIDE_OTHERWISE: _decide_otherwise,
     StepKind.DECLARE_LIMIT: lambda values: StepWords(
-        "add a limit without a baseline", "this comparison cannot show anything", _where(values)
+        "add a limit that needs no baseline, such as max_usd_per_1k",
+        "this comparison cannot show anything",
+        _where(values),
     ),
     StepKind.DECLARE_MINIMUM: lambda values: StepWords(
-        "add min:", "this comparison cannot show a drop", _where(values)
+        "add min: with the lowest rate that you accept",
+        "this comparison cannot show a drop",
+        _where(values),
     ),
     StepKind.EXPLAIN: _explain,
     StepKind.FIX_CASES: _fix_cases,

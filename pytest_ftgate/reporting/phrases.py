@@ -288,9 +288,14 @@ def _open(check: Check) -> str:
 
 
 def _likely(check: Check) -> str:
+    return f"The 95 % CI excludes 0, but {_asked(check)}."
+
+
+def _asked(check: Check) -> str:
+    """Return how sure a suite must be before a drop fails its gate."""
     asked = percent(1.0 - check.alarm, 0 if round(check.alarm * 1000) % 10 == 0 else 1)
     shared = f", since {check.shared} checks share its error rate" if check.shared > 1 else ""
-    return f"The 95 % CI excludes 0, but this suite asks for {asked}{shared}."
+    return f"this suite asks for {asked}{shared}"
 
 
 def _real(check: Check) -> str:
@@ -303,7 +308,7 @@ def _real(check: Check) -> str:
 
 def _likely_beyond(check: Check) -> str:
     value = unsigned_points(check.limit)
-    return f"The drop is likely beyond the limit of {value}, but not surely enough to fail."
+    return f"The 95 % CI lies beyond the limit of {value}, but {_asked(check)}."
 
 
 def _notes(check: Check) -> str:

@@ -395,7 +395,7 @@ ENDS: tuple[End, ...] = (
         lambda: report(_shrunk(SHRUNK, StepKind.ACCEPT_EXAM)),
         (f"{_J}test_exam.py::test_an_exam_that_has_shrunk_blocks_the_build_and_says_what_it_has_lost",
          f"{_J}test_exam.py::test_nothing_is_asked_for_again_once_a_run_is_accepted_in_the_same_change")),
-    End("inconclusive", "an accepted record of an older form",
+    End("inconclusive", "an accepted record of an older format",
         lambda: report(_shrunk(ExamChange(is_older=True), StepKind.ACCEPT)),
         (f"{_J}test_exam.py::test_a_record_of_the_older_form_is_accepted_once",)),
     End("inconclusive", "nothing is right on either side", lambda: _drop(_DROP, 100, 100),

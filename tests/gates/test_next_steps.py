@@ -59,16 +59,30 @@ def test_an_open_gate_whose_replies_vary_offers_the_repeats_that_would_settle_it
 @pytest.mark.parametrize(
     ("needed", "unchanged", "wanted"),
     [
-        (500, 60, {"needed": 500, "unchanged": 60, "cases": "case"}),
-        (501, 60, {"needed": 0, "unchanged": 60, "cases": "case"}),
-        (None, 60, {"needed": 0, "unchanged": 60, "cases": "case"}),
-        (80, 900, {"needed": 80, "unchanged": 0, "cases": "case"}),
+        (500, 60, {"needed": 500, "unchanged": 60}),
+        (501, 60, {"needed": 0, "unchanged": 60}),
+        (None, 60, {"needed": 0, "unchanged": 60}),
+        (80, 900, {"needed": 80, "unchanged": 0}),
     ],
 )
 def test_no_step_asks_for_more_than_five_times_the_cases_there_are(needed, unchanged, wanted):
     found = check(outcome=OPEN, needed=needed, needed_unchanged=unchanged)
 
-    assert [*case_count_steps(found, "case")] == [NextStep(StepKind.ADD_CASES, wanted)]
+    (step,) = case_count_steps(found, "case")
+
+    assert step.kind is StepKind.ADD_CASES
+    assert {key: step.values[key] for key in wanted} == wanted
+
+
+def test_a_step_about_cases_says_whether_this_result_fails_and_whether_the_limit_is_a_default():
+    found = check(outcome=OPEN, needed=60)
+    past = replace(found, before=0.9, after=0.9 - found.limit, has_default_limit=True)
+    within = replace(found, before=0.9, after=0.9 - found.limit / 2)
+
+    (step,), (other,) = (case_count_steps(one, "case") for one in (past, within))
+
+    assert (step.values["fails"], step.values["default"]) == (True, True)
+    assert (other.values["fails"], other.values["default"]) == (False, False)
 
 
 def test_where_more_cases_than_that_are_needed_something_else_decides():
@@ -439,7 +453,10 @@ def test_an_open_drop_names_its_cases_then_the_evidence_and_last_the_limit():
     assert then > now + 0.05
     assert all_steps(found, look, of=of) == [
         NextStep(StepKind.FIX_CASES, {"cases": "c1, c2", "count": 2, "open": True}),
-        NextStep(StepKind.ADD_CASES, {"needed": 60, "unchanged": 20, "cases": "case"}),
+        NextStep(
+            StepKind.ADD_CASES,
+            {"needed": 60, "unchanged": 20, "cases": "case", "fails": True, "default": False},
+        ),
         # 3 replies to each of 160 cases are 4.8 to each of 100.
         NextStep(StepKind.SETTLE, {"setting": "settle: 5", "repeats": 5, **WHERE}),
         NextStep(StepKind.REPEAT_BASELINE, {**baseline, "where": "suite.ftgate.yaml"}),
@@ -460,7 +477,10 @@ def test_repeats_are_not_offered_for_a_minimum():
     found = rated(check(CheckKind.MINIMUM, OPEN, needed=50))
 
     assert all_steps(found, Look(replies_vary=True)) == [
-        NextStep(StepKind.ADD_CASES, {"needed": 50, "unchanged": 0, "cases": "case"})
+        NextStep(
+            StepKind.ADD_CASES,
+            {"needed": 50, "unchanged": 0, "cases": "case", "fails": False, "default": False},
+        )
     ]
 
 

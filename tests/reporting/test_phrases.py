@@ -154,7 +154,7 @@ def test_every_check_relates_to_its_limit_in_one_way(values, expected):
         ),
         (
             {"low": -0.2, "high": -0.06, "p_fail": 0.02},
-            "The drop is likely beyond the limit of 5, but not surely enough to fail.",
+            "The 95 % CI lies beyond the limit of 5, but this suite asks for 99 %.",
         ),
         (
             {"low": -0.07, "high": -0.01, "p_fail": 0.02},
