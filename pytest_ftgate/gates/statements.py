@@ -108,11 +108,12 @@ class StepKind(StrEnum):
       the one that it is *for*; *where* that is declared.
     * ``check identity``: *claims*, what the variant claims to be: ``adapter`` or ``model``.
     * ``improve judge``: the number of *ungraded* replies, if that is why.
-    * ``settle skill``: the *skill*, its *n* cases, its *margin*, the change from *low* to *high*.
+    * ``settle skill``: the *skill*, its *n* cases, its *margin*, the change from *low* to *high*;
+      *where*.
     * ``fix format``: the most frequent *format_error*, and its *replies*; *of* which cases, if not
       of all.
     * ``fix label``: the *label*, and the one that it is *taken_for* in the most *replies*.
-    * ``fix must-pass cases``: the *cases*, and whether they were *repeated*.
+    * ``fix must-pass cases``: the *cases*, whether they were *repeated*; *where* the first one is.
     * ``show regressed``, ``explain``: the *node* of the gate.
     * ``keep thoughts``: the *variant*.
     * ``check cause``: the *cause*, a kind of note, with its values.

@@ -139,7 +139,7 @@ def _regressed_slice_sentences(verdict: Verdict) -> Iterator[str]:
 
 def _change_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
     """Yield what was compared, and the observed change."""
-    if check.is_unchanged:
+    if check.is_unchanged and not check.has_drifted:
         yield f"Both sides gave the same replies to the same requests, on {check.n} cases."
         return
     turned = f"{verdict.regressed} regressed and {verdict.fixed} were fixed"

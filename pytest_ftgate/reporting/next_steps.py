@@ -125,7 +125,8 @@ def _fix_part(values: _Values) -> StepWords:
 
 def _fix_must_pass(values: _Values) -> StepWords:
     replies = "every reply" if values["repeated"] else "the reply"
-    return StepWords(values["cases"], f"{replies} must be right; or remove must_pass there")
+    remark = f"{replies} must be right; or remove must_pass there"
+    return StepWords(values["cases"], remark, _where(values))
 
 
 def _fix_format(values: _Values) -> StepWords:
@@ -257,6 +258,7 @@ def _settle_skill(values: _Values) -> StepWords:
         f"raise the limit of {values['skill']} in margins:, or add cases",
         f"its {values['n']} cases leave a change of {change} possible, and a loss of {margin} is "
         "too much",
+        _where(values),
     )
 
 

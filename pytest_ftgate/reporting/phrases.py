@@ -30,6 +30,8 @@ from pytest_ftgate.reporting.number_text import (
     unsigned_points,
 )
 
+#: What stands for the size of a change from a baseline that has drifted.
+_NOT_COMPARED = "not compared"
 #: What differs by less than this is equal; it is shown by no decimal.
 _VISIBLE = 0.0005
 #: The most names of a list of skills, and of cases.
@@ -159,6 +161,8 @@ def levels(check: Check, variant: str = "") -> str:
 def size(check: Check, digits: int | None = None) -> str:
     """Return the size of a change: ``down 11 points``, ``up 12 %``; of a level the level."""
     digits = decimals(check) if digits is None else digits
+    if check.has_drifted:
+        return _NOT_COMPARED
     if check.is_unchanged:
         return UNCHANGED
     if check.before is None:
@@ -175,7 +179,7 @@ def _directed_percent(rise: float) -> str:
 def interval(check: Check, digits: int | None = None) -> str:
     """Return ``95 % CI 8 to 15``, of a level ``95 % CI 60 to 79 %``; "" if there is none."""
     digits = decimals(check) if digits is None else digits
-    if check.is_unchanged:
+    if check.is_unchanged or check.has_drifted:
         return ""
     if check.before is None:
         text = level_span(check.low, check.high, check.unit, digits)
@@ -223,13 +227,18 @@ def check_text(check: Check, variant: str = "") -> str:
     name = figure_name(check) if check.unit != "share" else ""
     bounds = f"({interval(check)})" if interval(check) else ""
     text = f"{' '.join(filter(None, (name, size(check), bounds)))}, {limit(check)}"
-    return text if check.before is None else f"{text}: {levels(check, variant)}"
+    return f"{text}: {levels(check, variant)}" if is_compared(check) else text
 
 
 def other_check(check: Check) -> str:
     """Return a check that did not decide, with what it is about if that is not the gate's own."""
     about = [check.measure, f"under the {check.under}" if check.under else ""]
     return " ".join(filter(None, (*about, check_text(check))))
+
+
+def is_compared(check: Check) -> bool:
+    """Return True if the check compares with a side that it may be compared with."""
+    return check.before is not None and not check.has_drifted
 
 
 def must_pass_text(check: Check) -> str:

@@ -405,6 +405,7 @@ def test_a_skill_that_is_not_shown_to_keep_its_limit_is_named_with_its_interval(
                 "margin": 0.1,
                 "low": pytest.approx(-0.125, abs=0.001),
                 "high": pytest.approx(-0.021, abs=0.001),
+                "where": "suite.ftgate.yaml:9",
             },
         ),
     )

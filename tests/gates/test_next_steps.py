@@ -11,6 +11,7 @@ from ftgate_testing.score_columns import suite, variant_scores
 
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.next_steps import blocking_checks, case_count_steps, rate_next_steps
+from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Flip, Outcome, Slice, Verdict
@@ -281,7 +282,7 @@ def test_wrong_must_pass_cases_are_to_be_fixed_first_and_no_limit_excuses_them()
     must = check(CheckKind.MUST_PASS, case_ids=("c1", "c2"))
     drop = check(shown_limit=0.2)
 
-    first = NextStep(StepKind.FIX_MUST_PASS, {"cases": "c1, c2", "repeated": True})
+    first = NextStep(StepKind.FIX_MUST_PASS, {"cases": "c1, c2", "repeated": True, "where": ""})
     assert all_steps(rated(must, drop), Look(replies_vary=True)) == [first]
     assert all_steps(rated(drop, must)) == []
 
@@ -547,6 +548,11 @@ def test_missing_replies_are_counted_with_where_they_come_from():
         NextStep(StepKind.IMPROVE_JUDGE, {"ungraded": 30}),
         again,
     ]
+    # No run brings grades that no reply of the judge holds.
+    ungraded = note(NoteKind.UNGRADED, n=30, of=300, first="no grade")
+    assert all_steps(
+        replace(found, notes=(ungraded,)), of=replace(STEADY, judges={"tone": None})
+    ) == [NextStep(StepKind.IMPROVE_JUDGE, {"ungraded": 30})]
     assert all_steps(found, of=replace(STEADY, variants=recorded)) == [
         NextStep(StepKind.ADD_REPLIES, {"missing": 30, "file": "b.jsonl"})
     ]
