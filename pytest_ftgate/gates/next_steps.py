@@ -45,7 +45,7 @@ def rate_next_steps(
     """
     check, missing = verdict.check, verdict.statement.values.get("missing")
     if check is None and isinstance(missing, int):
-        yield from _missing_steps(suite, verdict, missing)
+        yield from missing_steps(suite, verdict, missing)
     elif check is None and verdict.outcome is Outcome.PASSED:
         yield from _accept_first_steps(suite, verdict)
     elif check is None:
@@ -271,7 +271,7 @@ def _steps_if_inconclusive(
         kind = _step_without_information(check)
         yield NextStep(kind, {"where": gate_place(suite, gate, "min")})
     elif check.missing:
-        yield from _missing_steps(suite, verdict, check.missing)
+        yield from missing_steps(suite, verdict, check.missing)
     else:
         yield from cases_step(suite, verdict)
         yield from case_count_steps(check, "case")
@@ -298,7 +298,9 @@ def case_count_steps(check: Check, noun: str) -> Iterator[NextStep]:
 
 
 def _is_past(check: Check) -> bool:
-    """Return True if the observed rate or drop is past its limit."""
+    """Return True if the observed rate, drop, amount or rise is past its limit."""
+    if check.unit != "share":
+        return (check.after if check.before is None else check.rise or 0.0) > check.limit
     if check.change is None:
         return check.after < check.limit
     return check.change <= -check.limit
@@ -311,11 +313,14 @@ def _step_without_information(check: Check) -> StepKind:
     return StepKind.DECLARE_MINIMUM if check.before or check.after else StepKind.CHECK_SCORE
 
 
-def _missing_steps(suite: Suite, verdict: Verdict, missing: int) -> Iterator[NextStep]:
+def missing_steps(suite: Suite, verdict: Verdict, missing: int) -> Iterator[NextStep]:
     """Yield what brings *missing* replies, or grades: a file of replies grows by hand."""
     file = suite.variants[verdict.variant].replies
     if file is not None and not suite.judges:
-        yield NextStep(StepKind.ADD_REPLIES, {"missing": missing, "file": file.name})
+        values: dict[str, Value] = {"missing": missing, "file": file.name}
+        if verdict.check is not None and verdict.check.unit == "usd":
+            values["tokens"] = True
+        yield NextStep(StepKind.ADD_REPLIES, values)
         return
     if suite.judges:
         # A reply of a judge that holds no grade is cached, so that no run brings another one.

@@ -9,7 +9,13 @@ from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Slice, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.notes import notes_text
-from pytest_ftgate.reporting.number_text import amount, percent, signed_percent, unsigned_points
+from pytest_ftgate.reporting.number_text import (
+    amount,
+    declared_percent,
+    percent,
+    signed_percent,
+    unsigned_points,
+)
 from pytest_ftgate.reporting.phrases import figure_name, has_no_limit, interval, levels, size
 from pytest_ftgate.reporting.skills import skill_results_by_prompt
 from pytest_ftgate.stats.power import pass_probability, point_rule_miss_probability
@@ -232,7 +238,7 @@ def _threshold_comparison(check: Check) -> Iterator[str]:
 
 
 def _minimum_sentences(check: Check) -> Iterator[str]:
-    minimum, units = percent(check.limit), ""
+    minimum, units = declared_percent(check.limit), ""
     if check.units is not None and check.units < check.n:
         units = f", of which {check.units} are unrelated"
     what = "Macro-F1" if check.method == "f1" else "The rate"

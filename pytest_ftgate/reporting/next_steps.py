@@ -184,6 +184,9 @@ def _run_again(values: _Values) -> StepWords:
 
 
 def _add_replies(values: _Values) -> StepWords:
+    if values.get("tokens"):
+        text = f"add {quantity(values['missing'], 'reply')} with usage to {values['file']}"
+        return StepWords(text, "or declare usd_per_1k for the variant")
     missing = quantity(values["missing"], "missing reply")
     remark = "no run can bring them, since the variant is recorded"
     return StepWords(f"add the {missing} to {values['file']}", remark)
@@ -249,7 +252,8 @@ def _ship_other(values: _Values) -> StepWords:
     verb = "keep" if values["is_baseline"] else "ship"
     text = f"{verb} {values['variant']}, which passes {gates}"
     # The place is of the remark: without it, it does not say what to edit there.
-    return StepWords(text, f"gated: false for {values['for']}, {_where(values)}")
+    remark = f"gated: false for {values['for']}, {_where(values)}"
+    return StepWords(text, remark, command=_record_command(values))
 
 
 def _settle_skill(values: _Values) -> StepWords:
@@ -287,14 +291,19 @@ def _record_command(values: _Values) -> str:
     return _command(values, "--ftgate-accept", of="record") if "record" in values else ""
 
 
+def _after_fixes(values: _Values) -> str:
+    return "once no gate fails: " if values.get("after_fixes") else ""
+
+
 def _accept_exam(values: _Values) -> StepWords:
     remark = "if this is intended, and commit the record; if not, restore the cases and limits"
+    remark = f"{_after_fixes(values)}{remark}"
     command = _command(values, "--ftgate-accept")
     return StepWords("accept this run", remark, command=command, is_command=True)
 
 
 def _accept_first(values: _Values) -> StepWords:
-    text = "accept a run, so that later ones are compared with it"
+    text = f"{_after_fixes(values)}accept a run, so that later ones are compared with it"
     return StepWords(text, command=_command(values, "--ftgate-accept"), is_command=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from math import isclose
 from typing import Any
 
 from pytest_ftgate.gates.statements import StatementKind
@@ -18,6 +19,7 @@ from pytest_ftgate.gates.verdict import (
 from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
 from pytest_ftgate.reporting.number_text import (
     change_size,
+    declared_percent,
     interval_text,
     level,
     level_span,
@@ -25,7 +27,6 @@ from pytest_ftgate.reporting.number_text import (
     points,
     quantity,
     share_change,
-    signed_percent,
     span,
     unsigned_points,
 )
@@ -126,10 +127,15 @@ def figure_name(check: Check) -> str:
 def decimals(check: Check) -> int:
     """Return 1 if whole percent hide on which side of its limit, or of 0, a figure is, else 0."""
     if check.unit != "share":
-        return 0
+        return int(check.rise is not None and _hides_its_side(check.rise, check.limit))
     value = check.after if check.before is None else abs(check.after - check.before)
-    hidden = round(value * 100) == round(check.limit * 100)
-    return int((hidden and abs(value - check.limit) >= _VISIBLE) or _hides_its_sign(check))
+    return int(_hides_its_side(value, check.limit) or _hides_its_sign(check))
+
+
+def _hides_its_side(value: float, limit: float) -> bool:
+    """Return True if whole percent hide on which side of *limit*, or whether on it, a value is."""
+    is_fine = round(limit * 100, 2) % 1 > 0
+    return is_fine or (round(value * 100) == round(limit * 100) and abs(value - limit) >= _VISIBLE)
 
 
 def _hides_its_sign(check: Check) -> bool:
@@ -166,14 +172,23 @@ def size(check: Check, digits: int | None = None) -> str:
     if check.is_unchanged:
         return UNCHANGED
     if check.before is None:
-        return level(check.after, check.unit, digits)
+        return _level_beside_limit(check, digits)
     if check.unit != "share":
-        return "" if check.rise is None else _directed_percent(check.rise)
+        return "" if check.rise is None else _directed_percent(check.rise, digits)
     return change_size(check.after - check.before, digits)
 
 
-def _directed_percent(rise: float) -> str:
-    return f"{'down' if rise < 0 else 'up'} {percent(abs(rise))}" if round(rise, 4) else "no change"
+def _level_beside_limit(check: Check, digits: int) -> str:
+    """Return the level of a check, with more figures if it would read like its limit."""
+    text, unit = level(check.after, check.unit, digits), check.unit
+    if unit == "share" or text != level(check.limit, unit) or isclose(check.after, check.limit):
+        return text
+    return f"{check.after:,.6g} {text.partition(' ')[2]}"
+
+
+def _directed_percent(rise: float, digits: int) -> str:
+    text = f"{'down' if rise < 0 else 'up'} {percent(abs(rise), digits)}"
+    return text if round(rise, 4) else "no change"
 
 
 def interval(check: Check, digits: int | None = None) -> str:
@@ -205,9 +220,9 @@ def limit(check: Check, *, nested: bool = False) -> str:
         return "no limit"
     if check.unit != "share":
         value = level(check.limit, check.unit)
-        return f"limit {value if check.before is None else signed_percent(check.limit)}"
+        return f"limit {value if check.before is None else f'+{declared_percent(check.limit)}'}"
     if check.before is None:
-        return f"min {percent(check.limit)}"
+        return f"min {declared_percent(check.limit)}"
     text = f"limit {unsigned_points(check.limit)}"
     if not check.has_default_limit:
         return text
@@ -290,7 +305,7 @@ def doubt(check: Check) -> str:
 
 def _open(check: Check) -> str:
     if check.before is None:
-        least = percent(check.limit)
+        least = declared_percent(check.limit)
         return f"A true rate below {least} is still possible; so is one above it."
     value = unsigned_points(check.limit)
     return f"A drop of {value} or more is still possible; so is no drop at all."

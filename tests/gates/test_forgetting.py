@@ -434,11 +434,10 @@ def test_a_regressed_family_decides_nothing_beside_too_many_missing_replies(
         )
 
 
-def test_a_failed_gate_names_the_remedies() -> None:
+def test_a_failed_gate_names_the_remedy_that_was_measured() -> None:
     verdict = evaluate({"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)})
 
-    for remedy in ("mix general data", "fewer epochs", "lower rate", "rank"):
-        assert remedy in step_text(verdict.next[0])
+    assert "mix general data" in step_text(verdict.next[0])
 
 
 # Under the prompt -------------------------------------------------------------------------------
