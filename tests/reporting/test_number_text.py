@@ -90,7 +90,7 @@ def test_two_shares_have_one_sign_of_per_cent() -> None:
 
 
 @pytest.mark.parametrize(("share", "said"), [(-0.05, "5"), (0.025, "2.5"), (0.0045, "0.45")])
-def test_a_limit_has_no_sign_and_the_decimals_that_it_is_declared_with(share: float, said: str) -> None:
+def test_a_limit_has_no_sign_and_its_declared_decimals(share: float, said: str) -> None:
     assert unsigned_points(share) == said
 
 
