@@ -92,7 +92,9 @@ def _ship_steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
     for other in report.gated_verdicts:
         if other.suite == verdict.suite and not other.node.partition("::")[0].endswith(".py"):
             outcomes[other.variant].append(other)
-    baselines = {check.against for one in outcomes.values() for v in one for check in v.checks}
+    compared = [v for one in outcomes.values() for v in one]
+    baselines = {check.against for one in compared for check in one.checks}
+    baselines |= {one.shown_change.against for one in compared if one.shown_change}
     passed = [
         (name in baselines, name, len(verdicts))
         for name, verdicts in outcomes.items()

@@ -116,6 +116,13 @@ def test_a_skill_that_may_be_lost_is_reported_and_not_evaluated() -> None:
     assert (row[1:3], row[-1]) == (["60 %", "0 %"], "may be lost")
 
 
+def test_regressed_cases_are_counted_without_the_skills_that_may_be_lost() -> None:
+    lost = {"facts": (0, 100), "sums": (50, 50), "copying": (60, 40)}
+
+    assert evaluate(lost).regressed == 70
+    assert evaluate(lost, may_lose=("facts",)).regressed == 10
+
+
 def test_a_skill_with_a_margin_must_itself_be_shown_to_keep_to_it() -> None:
     some = {"facts": (54, 46), "sums": (62, 38), "copying": (62, 38)}
 

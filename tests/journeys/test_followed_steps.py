@@ -346,6 +346,20 @@ def test_recorded_replies_that_are_added_complete_the_gate(desk):
     assert judge(desk).ret == 0
 
 
+@follows(StepKind.ADD_REPLIES)
+def test_a_price_of_recorded_replies_without_usage_is_had_by_declaring_it(desk):
+    recorded = "{provider: recorded, replies: current.jsonl, price_model: claude-haiku-4-5}"
+    desk.replies("current")
+    desk.suite_of({"current": recorded}, "{cost: {max_usd_per_1k: 2}}")
+    assert judge(desk).ret == 1
+    values = step_of(desk, "cost[current]", StepKind.ADD_REPLIES).values
+    assert (values["missing"], values["tokens"]) == (100, True)
+
+    edit(desk, ("price_model: claude-haiku-4-5", "usd_per_1k: 1"))
+
+    assert judge(desk).ret == 0
+
+
 @follows(StepKind.REQUEST_TO_MEASURE)
 def test_latency_that_was_not_measured_is_measured_by_the_command(desk):
     gates = "{accuracy: {min: 0.5}, latency: {max_p95_ms: 5000}}"
