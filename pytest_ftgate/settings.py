@@ -238,14 +238,17 @@ def _flags(config: PytestConfig) -> dict[str, Any]:
 
 
 #: The options that a command which goes on with a run must repeat.
-_REPEATED = ("replies", "cache", "max_usd", "max_minutes", "batch", "engine", "safe")
+_REPEATED = ("variant", "replies", "cache", "max_usd", "max_minutes", "batch", "engine", "safe")
 
 
 def _repeated_options(config: PytestConfig) -> Iterator[str]:
     for name in _REPEATED:
-        if value := config.getoption(f"ftgate_{name}"):
-            option = f"--ftgate-{name.replace('_', '-')}"
-            yield option if value is True else f"{option}={shlex.quote(str(value))}"
+        option, value = f"--ftgate-{name.replace('_', '-')}", config.getoption(f"ftgate_{name}")
+        if value is True:
+            yield option
+        elif value:
+            values = value if isinstance(value, list | tuple) else [value]
+            yield from (f"{option}={shlex.quote(str(one))}" for one in values)
 
 
 def _is_safe(config: PytestConfig) -> bool:

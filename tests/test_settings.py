@@ -154,6 +154,15 @@ def test_each_option_that_decides_how_replies_come_is_repeated_as_it_is_written(
     assert settings("", option).options == (option,)
 
 
+def test_a_run_of_some_variants_is_repeated_for_these(settings):
+    options = ("--ftgate-variant=new", "--ftgate-variant=my own")
+
+    assert settings("", "--ftgate", *options).options == (
+        "--ftgate-variant=new",
+        "--ftgate-variant='my own'",
+    )
+
+
 @pytest.mark.parametrize("line", ["A", "@h", "A@", "A@https://h", "A@*", "A@h/v1", "A B@h", "A@$"])
 def test_a_line_that_is_no_pair_is_an_error_with_an_example(settings, line):
     with pytest.raises(ConfigurationError, match="write the name of a variable and a host, such"):

@@ -15,6 +15,7 @@ from pytest_ftgate.gates.format_errors import skill_drifts
 from pytest_ftgate.gates.next_steps import (
     blocking_checks,
     case_count_steps,
+    gate_place,
     is_near,
     limit_steps,
 )
@@ -109,7 +110,9 @@ def _evaluate_mode(
     before, after = (_without(skill_samples(side), excluded) for side in (base, scores))
     cases = [case for case in scores.cases if case.id not in excluded]
     slices = skill_slices(before, after, cases, gate, levels)
-    regressions = find_regressions(before, after)
+    counted = [case.id for case in cases if case.must_keep or gate.evaluates(str(case.skill))]
+    shown = (side.select(np.isin(side.case_ids, counted)) for side in (before, after))
+    regressions = find_regressions(*shown)
     return _ModeResult(
         check=replace(_check(gate, scores, before, after, levels), under=mode),
         slices=tuple(replace(part, under=mode) for part in slices),
@@ -375,7 +378,7 @@ def _next_steps(
     if verdict.outcome is Outcome.FAILED:
         yield NextStep(StepKind.TRAIN_AGAIN, {"variant": verdict.variant})
     elif verdict.outcome is Outcome.INCONCLUSIVE:
-        yield from _steps_if_inconclusive(suite, result)
+        yield from _steps_if_inconclusive(suite, gate, result)
     if verdict.outcome is not Outcome.PASSED:
         yield from limit_steps(suite, gate, _passing_settings(verdict))
 
@@ -391,7 +394,9 @@ def _passing_settings(verdict: Verdict) -> Iterator[str]:
         yield f"max_drop: {max(limits):g}"
 
 
-def _steps_if_inconclusive(suite: Suite, result: _ModeResult) -> Iterator[NextStep]:
+def _steps_if_inconclusive(
+    suite: Suite, gate: ForgettingGate, result: _ModeResult
+) -> Iterator[NextStep]:
     check = result.check
     if check.missing:
         yield NextStep(StepKind.RUN_AGAIN, {"missing": check.missing, "suite": suite.name})
@@ -406,5 +411,6 @@ def _steps_if_inconclusive(suite: Suite, result: _ModeResult) -> Iterator[NextSt
                 "margin": part.margin or 0.0,
                 "low": part.low,
                 "high": part.high,
+                "where": gate_place(suite, gate, "margins"),
             },
         )

@@ -11,6 +11,7 @@ from math import ceil
 
 from pytest_ftgate.gates.checks import ROUNDING
 from pytest_ftgate.gates.design import Look
+from pytest_ftgate.gates.notes import NoteKind
 from pytest_ftgate.gates.statements import NextStep, StepKind, Value
 from pytest_ftgate.gates.verdict import ACCEPTED_KINDS, Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.requests.request_groups import more_replies_vary
@@ -44,7 +45,7 @@ def rate_next_steps(
     """
     check, missing = verdict.check, verdict.statement.values.get("missing")
     if check is None and isinstance(missing, int):
-        yield from _missing_steps(suite, verdict.variant, missing)
+        yield from missing_steps(suite, verdict, missing)
     elif check is None and verdict.outcome is Outcome.PASSED:
         yield from _accept_first_steps(suite, verdict)
     elif check is None:
@@ -53,7 +54,9 @@ def rate_next_steps(
         yield from _steps_if_inconclusive(suite, gate, verdict, check, look)
     elif verdict.outcome is Outcome.FAILED and check.kind is CheckKind.MUST_PASS:
         cases = ", ".join(check.case_ids)
-        yield NextStep(StepKind.FIX_MUST_PASS, {"cases": cases, "repeated": look.replies_vary})
+        wrong = (flip.where for flip in verdict.flips if flip.case in check.case_ids)
+        values: dict[str, Value] = {"repeated": look.replies_vary, "where": next(wrong, "")}
+        yield NextStep(StepKind.FIX_MUST_PASS, {"cases": cases, **values})
     elif verdict.outcome is Outcome.FAILED and check.measure:
         where = gate_place(suite, gate, "thoughts")
         yield NextStep(StepKind.KEEP_THOUGHTS, {"variant": verdict.variant, "where": where})
@@ -238,12 +241,15 @@ def _must_move_anchor(verdict: Verdict) -> bool:
 def _passing_settings(gate: RateGate, checks: Iterable[Check]) -> list[str]:
     """Return the limits that pass *checks* with the same replies, if all are near those declared.
 
-    None are returned if there are no such limits.
+    None are returned if there are no such limits. A default limit is not declared: it follows the
+    number of cases, and one that follows the result would decide nothing.
     """
     limits: dict[str, float] = {}
     for check in checks:
         shown, is_minimum = check.shown_limit, check.before is None
-        if shown is None or not is_near(shown, check.limit, at_least=is_minimum):
+        if shown is None or check.has_default_limit:
+            return []
+        if not is_near(shown, check.limit, at_least=is_minimum):
             return []
         key = "min" if is_minimum else "max_drop"
         strictest = min if is_minimum else max
@@ -265,7 +271,7 @@ def _steps_if_inconclusive(
         kind = _step_without_information(check)
         yield NextStep(kind, {"where": gate_place(suite, gate, "min")})
     elif check.missing:
-        yield from _missing_steps(suite, verdict.variant, check.missing)
+        yield from missing_steps(suite, verdict, check.missing)
     else:
         yield from cases_step(suite, verdict)
         yield from case_count_steps(check, "case")
@@ -285,9 +291,19 @@ def case_count_steps(check: Check, noun: str) -> Iterator[NextStep]:
     needed, unchanged = (count if count and count <= most else 0 for count in counts)
     if needed or unchanged:
         values: dict[str, Value] = {"needed": needed, "unchanged": unchanged, "cases": noun}
+        values |= {"fails": _is_past(check), "default": check.has_default_limit}
         yield NextStep(StepKind.ADD_CASES, values)
     elif any(counts):
         yield NextStep(StepKind.DECIDE_OTHERWISE, {"n": check.n, "cases": noun})
+
+
+def _is_past(check: Check) -> bool:
+    """Return True if the observed rate, drop, amount or rise is past its limit."""
+    if check.unit != "share":
+        return (check.after if check.before is None else check.rise or 0.0) > check.limit
+    if check.change is None:
+        return check.after < check.limit
+    return check.change <= -check.limit
 
 
 def _step_without_information(check: Check) -> StepKind:
@@ -297,16 +313,21 @@ def _step_without_information(check: Check) -> StepKind:
     return StepKind.DECLARE_MINIMUM if check.before or check.after else StepKind.CHECK_SCORE
 
 
-def _missing_steps(suite: Suite, variant: str, missing: int) -> Iterator[NextStep]:
+def missing_steps(suite: Suite, verdict: Verdict, missing: int) -> Iterator[NextStep]:
     """Yield what brings *missing* replies, or grades: a file of replies grows by hand."""
-    file = suite.variants[variant].replies
+    file = suite.variants[verdict.variant].replies
     if file is not None and not suite.judges:
-        yield NextStep(StepKind.ADD_REPLIES, {"missing": missing, "file": file.name})
+        values: dict[str, Value] = {"missing": missing, "file": file.name}
+        if verdict.check is not None and verdict.check.unit == "usd":
+            values["tokens"] = True
+        yield NextStep(StepKind.ADD_REPLIES, values)
         return
     if suite.judges:
         # A reply of a judge that holds no grade is cached, so that no run brings another one.
         yield NextStep(StepKind.IMPROVE_JUDGE, {"ungraded": missing})
-    yield NextStep(StepKind.RUN_AGAIN, {"missing": missing, "suite": suite.name})
+    told = (note.values["n"] for note in verdict.notes if note.kind == NoteKind.UNGRADED)
+    if next(told, 0) != missing:
+        yield NextStep(StepKind.RUN_AGAIN, {"missing": missing, "suite": suite.name})
 
 
 def _vary(suite: Suite, *variants: str) -> bool:

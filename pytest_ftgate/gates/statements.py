@@ -88,8 +88,9 @@ class StepKind(StrEnum):
       pays for them, 0 if that is not known.
     * ``add replies``: the *missing* replies, and the *file* of recorded ones.
     * ``settle``: the *setting* with the largest number of *repeats*; *where*.
-    * ``add cases``: the *needed* further *cases* if the variant goes on like this, and the number
-      of them if it is in truth *unchanged*; 0 for what is not known, or is too many to ask for.
+    * ``add cases``: the *needed* further *cases* if the result stays as it is, and the number of
+      them if the variant is *unchanged*; 0 for what is not known, or is too many to ask for.
+      Whether the gate then *fails*, and whether its limit is a *default* one.
     * ``decide otherwise``: more than five times the *n* cases would have to be added.
     * ``set limit``: the *setting* that the same replies pass; *where*.
     * ``repeat baseline``: the *repeats*, and how often an unchanged variant passes then
@@ -107,11 +108,12 @@ class StepKind(StrEnum):
       the one that it is *for*; *where* that is declared.
     * ``check identity``: *claims*, what the variant claims to be: ``adapter`` or ``model``.
     * ``improve judge``: the number of *ungraded* replies, if that is why.
-    * ``settle skill``: the *skill*, its *n* cases, its *margin*, the change from *low* to *high*.
+    * ``settle skill``: the *skill*, its *n* cases, its *margin*, the change from *low* to *high*;
+      *where*.
     * ``fix format``: the most frequent *format_error*, and its *replies*; *of* which cases, if not
       of all.
     * ``fix label``: the *label*, and the one that it is *taken_for* in the most *replies*.
-    * ``fix must-pass cases``: the *cases*, and whether they were *repeated*.
+    * ``fix must-pass cases``: the *cases*, whether they were *repeated*; *where* the first one is.
     * ``show regressed``, ``explain``: the *node* of the gate.
     * ``keep thoughts``: the *variant*.
     * ``check cause``: the *cause*, a kind of note, with its values.

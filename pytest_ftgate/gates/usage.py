@@ -26,6 +26,7 @@ from pytest_ftgate.gates.next_steps import (
     gate_place,
     is_near,
     limit_steps,
+    missing_steps,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.samples import Samples, align, same_replies
@@ -85,7 +86,7 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
         yield NextStep(StepKind.DECLARE_LIMIT, {"where": gate_place(suite, gate)})
         return
     elif check.missing:
-        yield NextStep(StepKind.RUN_AGAIN, {"missing": check.missing, "suite": suite.name})
+        yield from missing_steps(suite, verdict, check.missing)
     else:
         yield from case_count_steps(check, "case")
     yield from limit_steps(suite, gate, _passing_settings(blocking_checks(verdict)))

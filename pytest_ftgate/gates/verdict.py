@@ -249,7 +249,7 @@ class Check:
         detectable: the smallest real drop that this many cases detect 9 times in 10.
         certifiable: the smallest limit that this many cases can certify 9 times in 10.
         needed: the number of further cases that would settle an inconclusive check, or None.
-        needed_unchanged: that number if the variant is in truth unchanged, or None.
+        needed_unchanged: that number if the variant is unchanged, or None.
         shown_limit: the strictest limit, in whole points, that the same replies pass; None if the
             check passed, or if no limit helps.
         informative: False if no drop could be seen, so that the check cannot decide.

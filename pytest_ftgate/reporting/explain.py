@@ -9,7 +9,13 @@ from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Slice, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.notes import notes_text
-from pytest_ftgate.reporting.number_text import amount, percent, signed_percent, unsigned_points
+from pytest_ftgate.reporting.number_text import (
+    amount,
+    declared_percent,
+    percent,
+    signed_percent,
+    unsigned_points,
+)
 from pytest_ftgate.reporting.phrases import figure_name, has_no_limit, interval, levels, size
 from pytest_ftgate.reporting.skills import skill_results_by_prompt
 from pytest_ftgate.stats.power import pass_probability, point_rule_miss_probability
@@ -139,7 +145,7 @@ def _regressed_slice_sentences(verdict: Verdict) -> Iterator[str]:
 
 def _change_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
     """Yield what was compared, and the observed change."""
-    if check.is_unchanged:
+    if check.is_unchanged and not check.has_drifted:
         yield f"Both sides gave the same replies to the same requests, on {check.n} cases."
         return
     turned = f"{verdict.regressed} regressed and {verdict.fixed} were fixed"
@@ -208,6 +214,8 @@ def _conclusion(check: Check) -> str:
         return "but replies are missing that could turn it, so it is inconclusive."
     if check.outcome is Outcome.INCONCLUSIVE and check.is_beyond:
         return "but not surely enough to fail the gate, so it is inconclusive."
+    if check.outcome is Outcome.FAILED and check.is_beyond:
+        return "surely enough to fail the gate."
     return _CONCLUSIONS[check.outcome]
 
 
@@ -230,7 +238,7 @@ def _threshold_comparison(check: Check) -> Iterator[str]:
 
 
 def _minimum_sentences(check: Check) -> Iterator[str]:
-    minimum, units = percent(check.limit), ""
+    minimum, units = declared_percent(check.limit), ""
     if check.units is not None and check.units < check.n:
         units = f", of which {check.units} are unrelated"
     what = "Macro-F1" if check.method == "f1" else "The rate"

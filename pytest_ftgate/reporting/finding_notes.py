@@ -47,8 +47,8 @@ FINDING_WORDS: Mapping[str, Words] = {
     "{labels:list}{more:?, …}",
     FindingKind.RARE_LABEL: "{label} has {rows:,} rows and {rare} has {rare_rows:,}: more than "
     "{times} times as many",
-    FindingKind.DOUBTFUL_LABEL: "{rows:#row} {rows:is/are} labelled otherwise than rows like "
-    "them; the clearest is line {line}: {label}, and not {other}",
+    FindingKind.DOUBTFUL_LABEL: "{rows:#row} {rows:has/have} another label than similar "
+    "rows; the clearest is line {line}: {label}, and not {other}",
     FindingKind.NEW_FACTS: "{answers:#answer} {answers:names/name} people, places, dates or "
     "numbers that the question does not",
     FindingKind.LEAK: "{count:,} of {of:#case} {count:stands/stand} in the training data; "
@@ -74,6 +74,6 @@ FINDING_WORDS: Mapping[str, Words] = {
     Remedy.ADD_RARE: "add rows of the rare labels; what is rare in training is rarely answered",
     Remedy.READ_LABELS: "read them: a wrong label is learned as well as a right one",
     Remedy.RETRIEVE: "facts are better retrieved than trained: new ones are learned badly, and "
-    "teach to invent",
+    "teach the model to invent",
     Remedy.TAKE_OUT: "take the rows out and train again; until then these cases show nothing",
 }

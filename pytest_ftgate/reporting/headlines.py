@@ -31,6 +31,7 @@ from pytest_ftgate.reporting.phrases import (
     figure_name,
     first_names,
     interval,
+    is_compared,
     levels,
     limit,
     measured_headline,
@@ -53,13 +54,13 @@ _STATES = {
 
 def exam_phrase(change: ExamChange) -> str:
     """Return in a few words how the exam has shrunk."""
-    return "record of an older form" if change.is_older else "less is tested than was accepted"
+    return "record of an older format" if change.is_older else "less is tested than was accepted"
 
 
 def exam_sentences(change: ExamChange) -> Iterator[str]:
     """Yield a sentence on each thing that has changed, the cases first."""
     if change.is_older:
-        yield "the accepted record is of an older form; it does not say what decided"
+        yield "the accepted record is older: it lists no cases and no limits"
     yield from (_lost_text(lost, change.accepted) for lost in change.lost)
     yield from map(_loss_text, change.losses)
     if change.came:
@@ -186,8 +187,8 @@ def verdict_words(verdict: Verdict) -> VerdictWords:
         size=_size(verdict, check),
         interval=interval(check),
         limit=limit(check),
-        levels=about + levels(check, verdict.variant) if check.before is not None else "",
-        cases=cases(verdict) if rates else "",
+        levels=about + levels(check, verdict.variant) if is_compared(check) else "",
+        cases=cases(verdict) if rates and not check.has_drifted else "",
         doubt=doubt(check) if rates and verdict.outcome is Outcome.INCONCLUSIVE else "",
     )
 
@@ -199,6 +200,8 @@ def _size(verdict: Verdict, check: Check) -> str:
         return f"{wrong} {'wrong' if verdict.outcome is Outcome.FAILED else 'inconclusive'}"
     if check.unit != "share":
         return f"{figure_name(check)} {size(check)}".rstrip()
+    if check.measure:
+        return f"{check.measure} {size(check)}"
     if verdict.outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED:
         parts = sum(part.state == "regressed" for part in verdict.slices)
         fell = f"{quantity(parts, 'part')} fell" if parts else "must-keep cases broke"

@@ -125,7 +125,8 @@ def _fix_part(values: _Values) -> StepWords:
 
 def _fix_must_pass(values: _Values) -> StepWords:
     replies = "every reply" if values["repeated"] else "the reply"
-    return StepWords(values["cases"], f"{replies} must be right; or remove must_pass there")
+    remark = f"{replies} must be right; or remove must_pass there"
+    return StepWords(values["cases"], remark, _where(values))
 
 
 def _fix_format(values: _Values) -> StepWords:
@@ -155,8 +156,7 @@ def _check_identity(values: _Values) -> StepWords:
 
 
 def _train_again(_: _Values) -> StepWords:
-    remedies = "or train for fewer epochs, at a lower rate or rank"
-    return StepWords(f"mix general data into the training set, {remedies}", docs_page("forgetting"))
+    return StepWords("mix general data into the training set", docs_page("forgetting"))
 
 
 def _improve_judge(values: _Values) -> StepWords:
@@ -174,13 +174,19 @@ def _run_again(values: _Values) -> StepWords:
     remark = f"{missing} missing; those that came are cached"
     budget = values.get("max_usd")
     if budget == 0.0:
-        text = "raise --ftgate-max-usd to what the plan shows"
+        text = "raise --ftgate-max-usd to the USD of the plan, which this command shows"
         return StepWords(text, remark, command=_command(values, "--ftgate-plan"))
-    options = [f"--ftgate-max-usd={round_up(budget)}"] if budget else []
+    options = []
+    if budget:
+        options = [f"--ftgate-max-usd={round_up(budget)}"]
+        remark = f"{missing} missing, for about {round_up(budget)} USD; those that came are cached"
     return StepWords("run again", remark, command=_command(values, *options), is_command=True)
 
 
 def _add_replies(values: _Values) -> StepWords:
+    if values.get("tokens"):
+        text = f"add {quantity(values['missing'], 'reply')} with usage to {values['file']}"
+        return StepWords(text, "or declare usd_per_1k for the variant")
     missing = quantity(values["missing"], "missing reply")
     remark = "no run can bring them, since the variant is recorded"
     return StepWords(f"add the {missing} to {values['file']}", remark)
@@ -199,12 +205,15 @@ def _request_both(values: _Values) -> StepWords:
 
 
 def _add_cases(values: _Values) -> StepWords:
-    noun, chances = values["cases"], []
+    noun, chances, remarks = values["cases"], [], []
     if values["unchanged"]:
-        chances.append(f"about {_rounded(values['unchanged'])} if it is in truth unchanged")
+        chances.append(f"about {_rounded(values['unchanged'])} more if nothing has changed")
     if values["needed"]:
-        chances.append(f"about {_rounded(values['needed'])} if it goes on like this")
-    return StepWords(f"add {noun}s: {', '.join(chances)}")
+        chances.append(f"about {_rounded(values['needed'])} more if the result stays as it is")
+        remarks += ["with this result the gate then fails"] * values["fails"]
+    if values["default"]:
+        remarks.append("the default limit falls with more cases; declare it to keep it")
+    return StepWords(f"add {noun}s: {', '.join(chances)}", "; ".join(remarks))
 
 
 def _rounded(count: int) -> str:
@@ -243,7 +252,8 @@ def _ship_other(values: _Values) -> StepWords:
     verb = "keep" if values["is_baseline"] else "ship"
     text = f"{verb} {values['variant']}, which passes {gates}"
     # The place is of the remark: without it, it does not say what to edit there.
-    return StepWords(text, f"gated: false for {values['for']}, {_where(values)}")
+    remark = f"gated: false for {values['for']}, {_where(values)}"
+    return StepWords(text, remark, command=_record_command(values))
 
 
 def _settle_skill(values: _Values) -> StepWords:
@@ -252,6 +262,7 @@ def _settle_skill(values: _Values) -> StepWords:
         f"raise the limit of {values['skill']} in margins:, or add cases",
         f"its {values['n']} cases leave a change of {change} possible, and a loss of {margin} is "
         "too much",
+        _where(values),
     )
 
 
@@ -280,14 +291,19 @@ def _record_command(values: _Values) -> str:
     return _command(values, "--ftgate-accept", of="record") if "record" in values else ""
 
 
+def _after_fixes(values: _Values) -> str:
+    return "once no gate fails: " if values.get("after_fixes") else ""
+
+
 def _accept_exam(values: _Values) -> StepWords:
-    remark = "if this is intended, and commit the record; else restore what decided"
+    remark = "if this is intended, and commit the record; if not, restore the cases and limits"
+    remark = f"{_after_fixes(values)}{remark}"
     command = _command(values, "--ftgate-accept")
     return StepWords("accept this run", remark, command=command, is_command=True)
 
 
 def _accept_first(values: _Values) -> StepWords:
-    text = "accept a run, so that later ones are compared with it"
+    text = f"{_after_fixes(values)}accept a run, so that later ones are compared with it"
     return StepWords(text, command=_command(values, "--ftgate-accept"), is_command=True)
 
 
@@ -321,10 +337,14 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     ),
     StepKind.DECIDE_OTHERWISE: _decide_otherwise,
     StepKind.DECLARE_LIMIT: lambda values: StepWords(
-        "add a limit without a baseline", "this comparison cannot show anything", _where(values)
+        "add a limit that needs no baseline, such as max_usd_per_1k",
+        "this comparison cannot show anything",
+        _where(values),
     ),
     StepKind.DECLARE_MINIMUM: lambda values: StepWords(
-        "add min:", "this comparison cannot show a drop", _where(values)
+        "add min: with the lowest rate that you accept",
+        "this comparison cannot show a drop",
+        _where(values),
     ),
     StepKind.EXPLAIN: _explain,
     StepKind.FIX_CASES: _fix_cases,

@@ -22,6 +22,11 @@ def percent(share: float, digits: int = 0) -> str:
     return f"{rounded} %"
 
 
+def declared_percent(share: float) -> str:
+    """Return a limit in percent as it is declared: ``85 %``, ``85.3 %``."""
+    return f"{unsigned_points(share)} %"
+
+
 def share_change(before: float, after: float) -> str:
     """Return two shares as ``61 → 24 %``."""
     return f"{percent(before).removesuffix(' %')} → {percent(after)}"
@@ -34,8 +39,8 @@ def points(change: float) -> str:
 
 
 def unsigned_points(share: float) -> str:
-    """Return the size of a drop or limit in points, unsigned: ``5``."""
-    return f"{abs(share) * 100:.0f}"
+    """Return a limit in points, unsigned, as it is declared: ``5``, ``2.5``."""
+    return f"{round(abs(share) * 100, 2):g}"
 
 
 def quantity(number: int, noun: str) -> str:

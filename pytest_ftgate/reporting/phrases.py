@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from math import isclose
 from typing import Any
 
 from pytest_ftgate.gates.statements import StatementKind
@@ -18,6 +19,7 @@ from pytest_ftgate.gates.verdict import (
 from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
 from pytest_ftgate.reporting.number_text import (
     change_size,
+    declared_percent,
     interval_text,
     level,
     level_span,
@@ -25,11 +27,12 @@ from pytest_ftgate.reporting.number_text import (
     points,
     quantity,
     share_change,
-    signed_percent,
     span,
     unsigned_points,
 )
 
+#: What stands for the size of a change from a baseline that has drifted.
+_NOT_COMPARED = "not compared"
 #: What differs by less than this is equal; it is shown by no decimal.
 _VISIBLE = 0.0005
 #: The most names of a list of skills, and of cases.
@@ -124,10 +127,15 @@ def figure_name(check: Check) -> str:
 def decimals(check: Check) -> int:
     """Return 1 if whole percent hide on which side of its limit, or of 0, a figure is, else 0."""
     if check.unit != "share":
-        return 0
+        return int(check.rise is not None and _hides_its_side(check.rise, check.limit))
     value = check.after if check.before is None else abs(check.after - check.before)
-    hidden = round(value * 100) == round(check.limit * 100)
-    return int((hidden and abs(value - check.limit) >= _VISIBLE) or _hides_its_sign(check))
+    return int(_hides_its_side(value, check.limit) or _hides_its_sign(check))
+
+
+def _hides_its_side(value: float, limit: float) -> bool:
+    """Return True if whole percent hide on which side of *limit*, or whether on it, a value is."""
+    is_fine = round(limit * 100, 2) % 1 > 0
+    return is_fine or (round(value * 100) == round(limit * 100) and abs(value - limit) >= _VISIBLE)
 
 
 def _hides_its_sign(check: Check) -> bool:
@@ -159,23 +167,34 @@ def levels(check: Check, variant: str = "") -> str:
 def size(check: Check, digits: int | None = None) -> str:
     """Return the size of a change: ``down 11 points``, ``up 12 %``; of a level the level."""
     digits = decimals(check) if digits is None else digits
+    if check.has_drifted:
+        return _NOT_COMPARED
     if check.is_unchanged:
         return UNCHANGED
     if check.before is None:
-        return level(check.after, check.unit, digits)
+        return _level_beside_limit(check, digits)
     if check.unit != "share":
-        return "" if check.rise is None else _directed_percent(check.rise)
+        return "" if check.rise is None else _directed_percent(check.rise, digits)
     return change_size(check.after - check.before, digits)
 
 
-def _directed_percent(rise: float) -> str:
-    return f"{'down' if rise < 0 else 'up'} {percent(abs(rise))}" if round(rise, 4) else "no change"
+def _level_beside_limit(check: Check, digits: int) -> str:
+    """Return the level of a check, with more figures if it would read like its limit."""
+    text, unit = level(check.after, check.unit, digits), check.unit
+    if unit == "share" or text != level(check.limit, unit) or isclose(check.after, check.limit):
+        return text
+    return f"{check.after:,.6g} {text.partition(' ')[2]}"
+
+
+def _directed_percent(rise: float, digits: int) -> str:
+    text = f"{'down' if rise < 0 else 'up'} {percent(abs(rise), digits)}"
+    return text if round(rise, 4) else "no change"
 
 
 def interval(check: Check, digits: int | None = None) -> str:
     """Return ``95 % CI 8 to 15``, of a level ``95 % CI 60 to 79 %``; "" if there is none."""
     digits = decimals(check) if digits is None else digits
-    if check.is_unchanged:
+    if check.is_unchanged or check.has_drifted:
         return ""
     if check.before is None:
         text = level_span(check.low, check.high, check.unit, digits)
@@ -201,9 +220,9 @@ def limit(check: Check, *, nested: bool = False) -> str:
         return "no limit"
     if check.unit != "share":
         value = level(check.limit, check.unit)
-        return f"limit {value if check.before is None else signed_percent(check.limit)}"
+        return f"limit {value if check.before is None else f'+{declared_percent(check.limit)}'}"
     if check.before is None:
-        return f"min {percent(check.limit)}"
+        return f"min {declared_percent(check.limit)}"
     text = f"limit {unsigned_points(check.limit)}"
     if not check.has_default_limit:
         return text
@@ -223,13 +242,18 @@ def check_text(check: Check, variant: str = "") -> str:
     name = figure_name(check) if check.unit != "share" else ""
     bounds = f"({interval(check)})" if interval(check) else ""
     text = f"{' '.join(filter(None, (name, size(check), bounds)))}, {limit(check)}"
-    return text if check.before is None else f"{text}: {levels(check, variant)}"
+    return f"{text}: {levels(check, variant)}" if is_compared(check) else text
 
 
 def other_check(check: Check) -> str:
     """Return a check that did not decide, with what it is about if that is not the gate's own."""
     about = [check.measure, f"under the {check.under}" if check.under else ""]
     return " ".join(filter(None, (*about, check_text(check))))
+
+
+def is_compared(check: Check) -> bool:
+    """Return True if the check compares with a side that it may be compared with."""
+    return check.before is not None and not check.has_drifted
 
 
 def must_pass_text(check: Check) -> str:
@@ -281,16 +305,21 @@ def doubt(check: Check) -> str:
 
 def _open(check: Check) -> str:
     if check.before is None:
-        least = percent(check.limit)
+        least = declared_percent(check.limit)
         return f"A true rate below {least} is still possible; so is one above it."
     value = unsigned_points(check.limit)
     return f"A drop of {value} or more is still possible; so is no drop at all."
 
 
 def _likely(check: Check) -> str:
+    return f"The 95 % CI excludes 0, but {_asked(check)}."
+
+
+def _asked(check: Check) -> str:
+    """Return how sure a suite must be before a drop fails its gate."""
     asked = percent(1.0 - check.alarm, 0 if round(check.alarm * 1000) % 10 == 0 else 1)
     shared = f", since {check.shared} checks share its error rate" if check.shared > 1 else ""
-    return f"The 95 % CI excludes 0, but this suite asks for {asked}{shared}."
+    return f"this suite asks for {asked}{shared}"
 
 
 def _real(check: Check) -> str:
@@ -303,7 +332,7 @@ def _real(check: Check) -> str:
 
 def _likely_beyond(check: Check) -> str:
     value = unsigned_points(check.limit)
-    return f"The drop is likely beyond the limit of {value}, but not surely enough to fail."
+    return f"The 95 % CI lies beyond the limit of {value}, but {_asked(check)}."
 
 
 def _notes(check: Check) -> str:

@@ -97,7 +97,7 @@ REASONS: Mapping[str, Words] = {
     ReasonKind.GATES: "gates of {variant}: {outcomes:list}",
     ReasonKind.CHALLENGER_IS_AS_GOOD: _with_gain("{variant} without tuning is as good: {gain}"),
     ReasonKind.NO_CHALLENGER: "no challenger is shown to be as good: {outcomes:list}",
-    ReasonKind.RETIRES: "{model} is gone in {days} days, on {date}: train again",
+    ReasonKind.RETIRES: "{model} retires in {days} days, on {date}: train again",
     ReasonKind.ACCURACY: _accuracy,
     ReasonKind.GAIN: _with_gain(_RIGHT + ": {gain} over {over}"),
     ReasonKind.COSTS_MORE: _with_gain(_TIMES + ": {gain}, which may be chance"),

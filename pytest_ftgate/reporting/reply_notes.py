@@ -63,7 +63,7 @@ IDENTITY_WORDS: Mapping[str, Words] = {
     IdentityNote.PROVEN: "identity proven: {differ} of {of} replies differ from the base model's",
     IdentityNote.SAME_BY_ADAPTER: f"{_SAME}{_REPEATS}; the adapter has no effect",
     IdentityNote.SAME_BY_FILES: f"{_SAME}{_REPEATS}; "
-    "a merge without effect answers so, and an exact copy",
+    "a merge without effect, or an exact copy of the base, replies like this",
     IdentityNote.SAME_BY_HOST: f"{_SAME}{_REPEATS}; "
     "the fine-tune has no effect, or its base answers in its place",
     IdentityNote.SAME_BY_SERVER: f"{_SAME}{_REPEATS}; "

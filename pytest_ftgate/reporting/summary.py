@@ -17,7 +17,7 @@ from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
 from pytest_ftgate.reporting.next_steps import step_command, step_line
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import amount, percent, points, quantity
-from pytest_ftgate.reporting.phrases import half_gone_parts, levels, limit
+from pytest_ftgate.reporting.phrases import half_gone_parts, levels, limit, size
 from pytest_ftgate.reporting.suite_errors import (
     unread_files,
     unread_line,
@@ -242,6 +242,8 @@ def _passed_text(verdict: Verdict, *, brief: bool) -> str:
 
 def _change_text(verdict: Verdict, check: Check) -> str:
     """Return the change of *check*, or one that is only shown; "" without a comparison."""
+    if check.has_drifted:
+        return size(check)
     if check.is_unchanged:
         return "unchanged"
     if check.before is not None:

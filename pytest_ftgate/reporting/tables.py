@@ -287,6 +287,8 @@ def _after_cell(verdict: Verdict) -> str:
 def _change_cell(verdict: Verdict) -> str:
     """Return the observed change with its interval; "" without a comparison."""
     check = _shown_check(verdict)
+    if check is not None and check.has_drifted:
+        return size(check)
     if check is not None and check.is_unchanged:
         return "unchanged"
     if check is not None and check.before is not None:

@@ -70,7 +70,7 @@ class AcceptedRecord:
         rooms: by tuned variant that thinks, the tokens that it and its base may think in.
         skill_levels: by tuned variant and family of skills, the level that its base chose; 0 for a
             family that is left out.
-        exam: what decided the gates; None in a record of an older form.
+        exam: what decided the gates; None in a record of an older format.
         changes: by gate and variant, how the exam differed from that of the record before.
     """
 

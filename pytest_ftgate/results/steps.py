@@ -16,7 +16,9 @@ from pytest_ftgate.results.run import Report, node_id
 
 _ORDER = [*StepRole]
 #: The steps that are edits of what an accepted record knows.
-_EDITS = (StepKind.SET_LIMIT, StepKind.MAKE_BASELINE)
+_EDITS = (StepKind.SET_LIMIT, StepKind.MAKE_BASELINE, StepKind.SHIP_OTHER)
+#: The steps that accept a run; one with a gate that failed is not accepted.
+_ACCEPTING = (StepKind.ACCEPT, StepKind.ACCEPT_EXAM)
 #: The steps that are added here.
 _OF_THE_RUN = (StepKind.SHIP_OTHER, StepKind.SHOW_REGRESSED, StepKind.EXPLAIN)
 #: Stands in the reason of a run that money stopped.
@@ -43,9 +45,18 @@ def _steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
         completed = step.add(**values)
         if step.kind in _EDITS and verdict.exam is not None:
             completed = completed.add(record=verdict.suite)
+        if step.kind in _ACCEPTING:
+            completed = completed.add(after_fixes=_has_failed(report, verdict.suite))
         if step.kind is StepKind.RUN_AGAIN and _MONEY in report.cost.stopped:
             completed = completed.add(max_usd=more_budget(report))
         yield completed
+
+
+def _has_failed(report: Report, suite: str) -> bool:
+    """Return True if a gate of *suite* keeps its run from being accepted."""
+    refused = (Outcome.FAILED, Outcome.INVALID)
+    mine = (verdict for verdict in report.gated_verdicts if verdict.suite == suite)
+    return any(verdict.outcome in refused for verdict in mine)
 
 
 def _urgency(report: Report, step: NextStep) -> tuple[bool, bool]:
@@ -81,7 +92,9 @@ def _ship_steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
     for other in report.gated_verdicts:
         if other.suite == verdict.suite and not other.node.partition("::")[0].endswith(".py"):
             outcomes[other.variant].append(other)
-    baselines = {check.against for one in outcomes.values() for v in one for check in v.checks}
+    compared = [v for one in outcomes.values() for v in one]
+    baselines = {check.against for one in compared for check in one.checks}
+    baselines |= {one.shown_change.against for one in compared if one.shown_change}
     passed = [
         (name in baselines, name, len(verdicts))
         for name, verdicts in outcomes.items()

@@ -406,8 +406,8 @@ def interrupted_notes(session: Session, gates: Iterable[GateRun]) -> Iterator[st
         if gate_run.gate.is_rate and gate_run.planned and session.is_submitted(gate_run)
     }
     if submitted and progress.failed:
-        count = f"cut off with {progress.failed:,} of {progress.to_send:,} requests not answered"
-        yield f"{count}; the same command continues, and no reply is paid for twice"
+        count = f"{progress.failed:,} of {progress.to_send:,} requests were not answered"
+        yield f"interrupted: {count}; the same command continues, and no reply is paid for twice"
     for gate_run in submitted.values():
         # Best effort: partial results may be inconsistent.
         with suppress(Exception):

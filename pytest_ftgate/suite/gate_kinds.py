@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from pytest_ftgate import skills
+from pytest_ftgate.suite.declaration import DeclaredData
 from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 
 #: The kinds of findings in training data, in the order of reports.
@@ -80,8 +81,7 @@ class RateGate(Gate):
     @property
     def has_comparison(self) -> bool:
         """True if the gate limits a drop, or compares the thoughts with those of the baseline."""
-        limits = (self.max_drop, self.max_thought_drop, self.max_thought_rise)
-        return any(limit is not None for limit in limits)
+        return {self.max_drop, self.max_thought_drop, self.max_thought_rise} != {None}
 
     @property
     def reads_record(self) -> bool:
@@ -321,6 +321,10 @@ class DivergenceGate(Gate):
         return self.cases or tuple(cases)
 
 
+#: The limits of a gate on training data that declares none.
+_DATA = DeclaredData()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataGate(Gate):
     """The gate on the training data of a variant; it sends no request.
@@ -335,9 +339,9 @@ class DataGate(Gate):
 
     kind: str = "data"
     line: int = 0
-    min_rows: int = 200
-    want_rows: int = 500
-    near: float = 0.8
+    min_rows: int = _DATA.min_rows
+    want_rows: int = _DATA.want_rows
+    near: float = _DATA.near
     context: int | None = None
     ignore: tuple[str, ...] = ()
     no_variant: ClassVar[str] = "no gated variant has training_data; name the file it was tuned on"
@@ -351,8 +355,7 @@ class DataGate(Gate):
 
 def skills_gate(suite: Suite) -> ForgettingGate | None:
     """Return the gate whose cases test skills, or None."""
-    gates = (gate for gate in suite.gates.values() if isinstance(gate, ForgettingGate))
-    return next(gates, None)
+    return next((gate for gate in suite.gates.values() if isinstance(gate, ForgettingGate)), None)
 
 
 def data_gate(suite: Suite) -> DataGate | None:

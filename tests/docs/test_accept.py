@@ -131,10 +131,11 @@ def test_a_rate_below_the_minimum_passes_with_a_lower_one(folder, pytester, has_
     declare(folder, f"{{accuracy: {{{declared}, max_drop: none}}}}", "current")
     if has_record:
         run(pytester, *ACCEPT)
-    reply(folder, "current", wrong=20)
+    reply(folder, "current", wrong=44)
     result = run(pytester)
     assert result.ret == 1
-    result.stdout.fnmatch_lines([f"*accuracy[[]current]   {level} *"])
+    result.stdout.fnmatch_lines([f"✗ accuracy[[]current]   {level} *"])
+    result.stdout.fnmatch_lines([f"    accept  {lower} *"])
 
     edit(folder, declared, lower)
     if has_record:
@@ -142,6 +143,15 @@ def test_a_rate_below_the_minimum_passes_with_a_lower_one(folder, pytester, has_
         run(pytester, *ACCEPT)
 
     assert run(pytester).ret == 0
+
+
+@pytest.mark.parametrize("end", ["must_pass", "a part of the cases", "thoughts", "training data"])
+def test_no_limit_is_offered_where_the_page_says_that_none_is(end):
+    ends = (DOCS / "ends.md").read_text("utf-8")
+    (shown,) = re.findall(rf"### failed: {end}\n\n```\n(.*?)```", ends, re.DOTALL)
+
+    assert "    fix     " in shown
+    assert "    accept  " not in shown
 
 
 @pytest.mark.parametrize("wrong", [20, 40])

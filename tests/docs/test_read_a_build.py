@@ -173,7 +173,7 @@ def test_the_few_cases_that_are_fixed_pass(inconclusive):
 
 
 def test_the_cases_that_are_added_settle_the_gate_for_an_unchanged_draft(inconclusive):
-    (more,) = step(INCONCLUSIVE, "fix", r"about (\d+) if it is in truth unchanged")
+    (more,) = step(INCONCLUSIVE, "fix", r"about (\d+) more if nothing has changed")
 
     write_cases(inconclusive, 100 + int(more))
 
@@ -181,7 +181,7 @@ def test_the_cases_that_are_added_settle_the_gate_for_an_unchanged_draft(inconcl
 
 
 def test_the_plan_names_the_cases_that_an_unchanged_draft_takes(inconclusive):
-    (more,) = step(INCONCLUSIVE, "fix", r"about (\d+) if it is in truth unchanged")
+    (more,) = step(INCONCLUSIVE, "fix", r"about (\d+) more if nothing has changed")
 
     plan = run(inconclusive, "draft", "--ftgate-plan")
 

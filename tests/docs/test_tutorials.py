@@ -22,23 +22,32 @@ WRONG = {"claude-haiku-5-5": 30, "claude-opus-5-5": 8, "tuned": 2, "base": 60}
 FIRST = (DOCS / "tutorials" / "first-gate.md").read_text("utf-8")
 
 
-def test_the_first_gate_is_red_as_the_page_shows_and_inconclusive_without_its_threshold(
+def test_the_first_gate_is_red_then_green_and_inconclusive_without_its_threshold(
     pytester, monkeypatch
 ):
     monkeypatch.setenv("COLUMNS", "80")
     pytester.mkdir("prompts")
-    files = dict(re.findall(r"```\w+\n# (prompts/\S+)\n(.*?)```", FIRST, re.DOTALL))
+    # Copied as they stand, with the comment that names the file: the screen counts its line.
+    blocks = re.findall(r"```\w+\n(# (prompts/\S+)\n.*?)```", FIRST, re.DOTALL)
+    files = {name: text for text, name in blocks}
     (files["prompts/tickets.cases.jsonl"],) = re.findall(r"```json\n(.*?)```", FIRST, re.DOTALL)
     assert len(files) == 3
     for name, text in files.items():
         (pytester.path / name).write_text(text, "utf-8")
-    first, second = re.findall(
+    first, green, second = re.findall(
         r"```console\n\$ pytest --ftgate prompts/\n(.*?)```", FIRST, re.DOTALL
     )
 
     result = pytester.runpytest_inprocess("--ftgate", "prompts/")
 
     result.stdout.fnmatch_lines([line.replace("[", "[[]") for line in first.splitlines() if line])
+    bots = pytester.path / "prompts" / "bots.py"
+    (function,) = re.findall(r"```python\n(def candidate.*?)```", FIRST, re.DOTALL)
+    bots.write_text(files["prompts/bots.py"].partition("def candidate")[0] + function, "utf-8")
+    fixed = pytester.runpytest_inprocess("--ftgate", "prompts/")
+    assert fixed.ret == 0
+    fixed.stdout.fnmatch_lines([line.replace("[", "[[]") for line in green.splitlines()])
+    bots.write_text(files["prompts/bots.py"], "utf-8")
     suite = pytester.path / "prompts" / "tickets.ftgate.yaml"
     suite.write_text(suite.read_text("utf-8").replace("{min: 0.9, evidence: point}", "{}"), "utf-8")
     limited = pytester.runpytest_inprocess("--ftgate", "prompts/")

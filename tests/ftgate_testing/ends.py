@@ -24,9 +24,10 @@ from ftgate_testing.ended_runs import (
     verdict_of,
     wrong,
 )
-from ftgate_testing.reports import failing_run, inconclusive_verdict, report
-from ftgate_testing.score_columns import suite, variant_scores
+from ftgate_testing.reports import FORGETTING, failing_run, inconclusive_verdict, report
+from ftgate_testing.score_columns import skill_scores, suite, variant_scores
 from pytest_ftgate.gates.diagnosis import cause_steps
+from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.gates.identity import drift_note
 from pytest_ftgate.gates.note_kinds import Cause, IdentityNote
 from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
@@ -258,13 +259,11 @@ def _judge() -> Verdict:
 
 
 def _skill() -> Verdict:
-    more = {"needed": 60, "unchanged": 40, "cases": "skills case"}
-    open_skill = {"skill": "code", "n": 28, "margin": 0.1, "low": -0.2, "high": 0.02}
-    return _check(
-        failing_run().verdicts[2], Outcome.INCONCLUSIVE, _step(StepKind.ADD_CASES, **more),
-        _step(StepKind.SETTLE_SKILL, **open_skill),
-        before=0.78, after=0.72, low=-0.14, high=0.02, p_fail=0.2, regressed=6, fixed=2,
-    )  # fmt: skip
+    """Return the verdict on a skill with a limit of its own, which the mean does not excuse."""
+    gate = replace(FORGETTING, margins={"code": 0.1})
+    base = skill_scores("base of new", {"code": (24, 4), "reading": (40, 8)})
+    tuned = skill_scores("new", {"code": (22, 6), "reading": (40, 8)})
+    return evaluate_forgetting(suite(gate), gate, SkillComparison({"": (tuned, base)}))
 
 
 def _repeats() -> Verdict:
@@ -395,7 +394,7 @@ ENDS: tuple[End, ...] = (
         lambda: report(_shrunk(SHRUNK, StepKind.ACCEPT_EXAM)),
         (f"{_J}test_exam.py::test_an_exam_that_has_shrunk_blocks_the_build_and_says_what_it_has_lost",
          f"{_J}test_exam.py::test_nothing_is_asked_for_again_once_a_run_is_accepted_in_the_same_change")),
-    End("inconclusive", "an accepted record of an older form",
+    End("inconclusive", "an accepted record of an older format",
         lambda: report(_shrunk(ExamChange(is_older=True), StepKind.ACCEPT)),
         (f"{_J}test_exam.py::test_a_record_of_the_older_form_is_accepted_once",)),
     End("inconclusive", "nothing is right on either side", lambda: _drop(_DROP, 100, 100),
@@ -414,8 +413,7 @@ ENDS: tuple[End, ...] = (
         "whether a sharper rubric agrees with people must be measured"),
     End("inconclusive", "no grade came",
         lambda: _stated(StatementKind.NO_GRADES, Outcome.INCONCLUSIVE,
-                        _step(StepKind.IMPROVE_JUDGE, ungraded=100),
-                        _step(StepKind.RUN_AGAIN, missing=100)),
+                        _step(StepKind.IMPROVE_JUDGE, ungraded=100)),
         (f"{_J}test_judge.py::test_a_judge_that_gives_no_grade_is_replaced_since_its_replies_are_cached",)),
     End("invalid", "the replies are the base model's", lambda: report(_same_as_base()),
         (f"{_J}test_forgetting.py::test_the_base_itself_in_place_of_a_fine_tune_is_invalid",

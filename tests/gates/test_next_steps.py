@@ -11,6 +11,7 @@ from ftgate_testing.score_columns import suite, variant_scores
 
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.next_steps import blocking_checks, case_count_steps, rate_next_steps
+from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Flip, Outcome, Slice, Verdict
@@ -59,16 +60,30 @@ def test_an_open_gate_whose_replies_vary_offers_the_repeats_that_would_settle_it
 @pytest.mark.parametrize(
     ("needed", "unchanged", "wanted"),
     [
-        (500, 60, {"needed": 500, "unchanged": 60, "cases": "case"}),
-        (501, 60, {"needed": 0, "unchanged": 60, "cases": "case"}),
-        (None, 60, {"needed": 0, "unchanged": 60, "cases": "case"}),
-        (80, 900, {"needed": 80, "unchanged": 0, "cases": "case"}),
+        (500, 60, {"needed": 500, "unchanged": 60}),
+        (501, 60, {"needed": 0, "unchanged": 60}),
+        (None, 60, {"needed": 0, "unchanged": 60}),
+        (80, 900, {"needed": 80, "unchanged": 0}),
     ],
 )
 def test_no_step_asks_for_more_than_five_times_the_cases_there_are(needed, unchanged, wanted):
     found = check(outcome=OPEN, needed=needed, needed_unchanged=unchanged)
 
-    assert [*case_count_steps(found, "case")] == [NextStep(StepKind.ADD_CASES, wanted)]
+    (step,) = case_count_steps(found, "case")
+
+    assert step.kind is StepKind.ADD_CASES
+    assert {key: step.values[key] for key in wanted} == wanted
+
+
+def test_a_step_about_cases_says_whether_this_result_fails_and_whether_the_limit_is_a_default():
+    found = check(outcome=OPEN, needed=60)
+    past = replace(found, before=0.9, after=0.9 - found.limit, has_default_limit=True)
+    within = replace(found, before=0.9, after=0.9 - found.limit / 2)
+
+    (step,), (other,) = (case_count_steps(one, "case") for one in (past, within))
+
+    assert (step.values["fails"], step.values["default"]) == (True, True)
+    assert (other.values["fails"], other.values["default"]) == (False, False)
 
 
 def test_where_more_cases_than_that_are_needed_something_else_decides():
@@ -267,7 +282,7 @@ def test_wrong_must_pass_cases_are_to_be_fixed_first_and_no_limit_excuses_them()
     must = check(CheckKind.MUST_PASS, case_ids=("c1", "c2"))
     drop = check(shown_limit=0.2)
 
-    first = NextStep(StepKind.FIX_MUST_PASS, {"cases": "c1, c2", "repeated": True})
+    first = NextStep(StepKind.FIX_MUST_PASS, {"cases": "c1, c2", "repeated": True, "where": ""})
     assert all_steps(rated(must, drop), Look(replies_vary=True)) == [first]
     assert all_steps(rated(drop, must)) == []
 
@@ -439,7 +454,10 @@ def test_an_open_drop_names_its_cases_then_the_evidence_and_last_the_limit():
     assert then > now + 0.05
     assert all_steps(found, look, of=of) == [
         NextStep(StepKind.FIX_CASES, {"cases": "c1, c2", "count": 2, "open": True}),
-        NextStep(StepKind.ADD_CASES, {"needed": 60, "unchanged": 20, "cases": "case"}),
+        NextStep(
+            StepKind.ADD_CASES,
+            {"needed": 60, "unchanged": 20, "cases": "case", "fails": True, "default": False},
+        ),
         # 3 replies to each of 160 cases are 4.8 to each of 100.
         NextStep(StepKind.SETTLE, {"setting": "settle: 5", "repeats": 5, **WHERE}),
         NextStep(StepKind.REPEAT_BASELINE, {**baseline, "where": "suite.ftgate.yaml"}),
@@ -460,7 +478,10 @@ def test_repeats_are_not_offered_for_a_minimum():
     found = rated(check(CheckKind.MINIMUM, OPEN, needed=50))
 
     assert all_steps(found, Look(replies_vary=True)) == [
-        NextStep(StepKind.ADD_CASES, {"needed": 50, "unchanged": 0, "cases": "case"})
+        NextStep(
+            StepKind.ADD_CASES,
+            {"needed": 50, "unchanged": 0, "cases": "case", "fails": False, "default": False},
+        )
     ]
 
 
@@ -527,6 +548,11 @@ def test_missing_replies_are_counted_with_where_they_come_from():
         NextStep(StepKind.IMPROVE_JUDGE, {"ungraded": 30}),
         again,
     ]
+    # No run brings grades that no reply of the judge holds.
+    ungraded = note(NoteKind.UNGRADED, n=30, of=300, first="no grade")
+    assert all_steps(
+        replace(found, notes=(ungraded,)), of=replace(STEADY, judges={"tone": None})
+    ) == [NextStep(StepKind.IMPROVE_JUDGE, {"ungraded": 30})]
     assert all_steps(found, of=replace(STEADY, variants=recorded)) == [
         NextStep(StepKind.ADD_REPLIES, {"missing": 30, "file": "b.jsonl"})
     ]

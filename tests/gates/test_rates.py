@@ -144,6 +144,7 @@ def test_an_inconclusive_gate_says_what_these_cases_can_certify_and_how_many_mor
     # To go on like this would take more than five times the cases there are.
     assert verdict.check.needed > 5 * 60
     values = {"needed": 0, "unchanged": verdict.check.needed_unchanged, "cases": "case"}
+    values |= {"fails": False, "default": False}
     assert more == NextStep(StepKind.ADD_CASES, values)
 
 

@@ -386,7 +386,8 @@ def test_with_the_advised_cases_the_interval_just_keeps_to_one_side_of_the_limit
     ]
     assert distances[0] <= abs(value - check.limit) < distances[1]
     if needed <= 5 * check.n:
-        counts = {"needed": needed, "unchanged": 0, "cases": "case"}
+        counts = {"needed": needed, "unchanged": 0, "cases": "case", "default": False}
+        counts["fails"] = value > check.limit
         assert steps[StepKind.ADD_CASES] == counts
     else:
         assert steps[StepKind.DECIDE_OTHERWISE] == {"n": check.n, "cases": "case"}

@@ -230,9 +230,9 @@ def test_a_record_of_the_older_form_is_accepted_once(accepted):
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "INCONCLUSIVE  4 of 4 gates: record of an older form; blocks the build",
-            "[?] accuracy[[]current]   the accepted record is of an older form",
-            "    it does not say what decided",
+            "INCONCLUSIVE  4 of 4 gates: record of an older format; blocks the build",
+            "[?] accuracy[[]current]",
+            "    the accepted record is older: it lists no cases and no limits",
             "    accept  pytest --ftgate --ftgate-accept tickets.ftgate.yaml",
         ]
     )

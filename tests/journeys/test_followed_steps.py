@@ -346,6 +346,20 @@ def test_recorded_replies_that_are_added_complete_the_gate(desk):
     assert judge(desk).ret == 0
 
 
+@follows(StepKind.ADD_REPLIES)
+def test_a_price_of_recorded_replies_without_usage_is_had_by_declaring_it(desk):
+    recorded = "{provider: recorded, replies: current.jsonl, price_model: claude-haiku-4-5}"
+    desk.replies("current")
+    desk.suite_of({"current": recorded}, "{cost: {max_usd_per_1k: 2}}")
+    assert judge(desk).ret == 1
+    values = step_of(desk, "cost[current]", StepKind.ADD_REPLIES).values
+    assert (values["missing"], values["tokens"]) == (100, True)
+
+    edit(desk, ("price_model: claude-haiku-4-5", "usd_per_1k: 1"))
+
+    assert judge(desk).ret == 0
+
+
 @follows(StepKind.REQUEST_TO_MEASURE)
 def test_latency_that_was_not_measured_is_measured_by_the_command(desk):
     gates = "{accuracy: {min: 0.5}, latency: {max_p95_ms: 5000}}"
@@ -390,7 +404,7 @@ def test_the_cases_that_are_added_settle_a_drop_that_was_likely_beyond_the_limit
     others = {f"good-{number}": 0 for number in range(8)}
     gates = "{accuracy: {max_drop: 0.15}}"
     desk.suite(gates, current=0, draft=8, **others)
-    judge(desk).stdout.fnmatch_lines(["*likely beyond the limit of 15*"])
+    judge(desk).stdout.fnmatch_lines(["*CI lies beyond the limit of 15*"])
     assert outcome(desk, "accuracy[draft]") == "inconclusive"
 
     desk.cases += step_of(desk, "accuracy[draft]", StepKind.ADD_CASES).values["needed"]
@@ -641,7 +655,6 @@ def test_a_baseline_that_a_record_knew_is_accepted_by_the_command_of_the_step(de
     [
         (DROP, 100, 2, 5),
         ("{accuracy: {min: 0.85}}", 1000, None, 200),
-        ("{accuracy: {min: 0.85}}", 100, 2, 12),
         ("{accuracy: {min: 0.85}}", 100, None, 12),
         ("{accuracy: {min: 0.93, max_drop: 0.05}}", 1000, 20, 90),
         ("{accuracy: {min: 0.85, evidence: point}}", 100, 2, 20),
@@ -661,11 +674,15 @@ def test_the_limit_that_a_verdict_names_passes_the_same_replies(desk, gates, cas
     for setting in values["setting"].split(", "):
         key = setting.partition(":")[0]
         declared = re.search(rf"{key}: [\d.]+", gates)
-        # A default limit stands nowhere, so the step adds it.
-        start = f"{kind}: {{"
-        written = declared[0] if declared else start
-        edit_at(desk, values["where"], written, setting if declared else f"{start}{setting}, ")
+        edit_at(desk, values["where"], declared[0], setting)
     assert judge(desk).ret == 0
+
+
+def test_a_limit_that_follows_the_number_of_cases_is_not_moved_to_the_result(desk):
+    desk.suite("{accuracy: {min: 0.85}}", current=2, new=12)
+    assert judge(desk).ret == 1
+
+    assert StepKind.SET_LIMIT not in kinds(desk, "accuracy[new]")
 
 
 @follows(StepKind.SET_LIMIT)

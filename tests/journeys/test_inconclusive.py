@@ -50,7 +50,7 @@ def test_an_inconclusive_gate_names_the_cases_that_would_settle_it(unsettled):
             "? accuracy?draft?   DOWN 3 POINTS   (95 % CI 8 down to 1 up)   limit 5",
             "    current 98 % → draft 95 %   3 of 100 cases regressed, 0 fixed",
             "    A drop of 5 or more is still possible; so is no drop at all.",
-            "    fix     add cases: about * if it is in truth unchanged, about *",
+            "    fix     add cases: about * more if nothing has changed, about *",
         ]
     )
     steps = unsettled.verdicts()["accuracy[draft]"]["next"]

@@ -86,7 +86,7 @@ def test_what_is_in_flight_comes_home_and_nothing_more_is_sent(asking, desk, num
     assert len(desk.asked()) == kept(desk) == ANSWERED + 16
     assert "no gate was evaluated; the run was cut off" in printed
     missing = desk.cases - ANSWERED - 16
-    message = f"cut off with {missing} of {desk.cases} requests not answered; the same command"
+    message = f"interrupted: {missing} of {desk.cases} requests were not answered; the same command"
     assert message in printed
     assert f"current so far: 36 of {desk.cases} cases, 100 % right" in printed
 

@@ -190,7 +190,7 @@ def test_a_fine_tune_that_stopped_thinking_fails_its_gate_and_is_told(desk):
     assert drifts(verdict)["thoughts"] == (1.0, 0.0)
     result.stdout.fnmatch_lines(
         [
-            "✗ format[[]new]   DOWN 100 POINTS *",
+            "✗ format[[]new]   THOUGHTS DOWN 100 POINTS *",
             "    replies with a thought: plain 100 % → new 0 %",
             "    40 of 40 cases lost their thought, 0 got one",
             "    fix     train on answers that keep the thoughts of the base",

@@ -104,7 +104,7 @@ def test_a_quantised_copy_is_held_to_its_original_and_a_copy_of_the_same_weights
 
     result.assert_outcomes(passed=2)
     printed = " ".join(result.stdout.str().split())
-    assert "a merge without effect answers so, and an exact copy" in printed
+    assert "a merge without effect, or an exact copy of the base, replies like this" in printed
 
 
 def test_an_adapter_without_effect_is_invalid(pytester: pytest.Pytester) -> None:

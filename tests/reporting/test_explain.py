@@ -39,7 +39,7 @@ def explained(regressed: int, cases: int, limit: float, levels: Levels) -> tuple
             0.05,
             Levels(),
             Outcome.FAILED,
-            "The 95 % CI lies beyond the limit, so it failed.",
+            "The 95 % CI lies beyond the limit, surely enough to fail the gate.",
         ),
         (0, 100, 0.05, Levels(), Outcome.PASSED, "So this check passed."),
     ],

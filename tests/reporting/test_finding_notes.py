@@ -72,10 +72,10 @@ _DOUBT = {"line": 61, "label": "pear", "other": "apple"}
          "6 labels of the suite without a row: b, c, …"),
         (FindingKind.RARE_LABEL, _RARE,
          "yes has 1,001 rows and no has 50: more than 20 times as many"),
-        (FindingKind.DOUBTFUL_LABEL, {"rows": 1, **_DOUBT}, ("1 row is labelled otherwise than "
-         "rows like them; the clearest is line 61: pear, and not apple")),
-        (FindingKind.DOUBTFUL_LABEL, {"rows": 2, **_DOUBT}, ("2 rows are labelled otherwise than "
-         "rows like them; the clearest is line 61: pear, and not apple")),
+        (FindingKind.DOUBTFUL_LABEL, {"rows": 1, **_DOUBT}, ("1 row has another label than "
+         "similar rows; the clearest is line 61: pear, and not apple")),
+        (FindingKind.DOUBTFUL_LABEL, {"rows": 2, **_DOUBT}, ("2 rows have another label than "
+         "similar rows; the clearest is line 61: pear, and not apple")),
         (FindingKind.NEW_FACTS, {"answers": 1},
          "1 answer names people, places, dates or numbers that the question does not"),
         (FindingKind.NEW_FACTS, {"answers": 2},

@@ -55,10 +55,10 @@ def test_every_kind_of_loss_has_a_sentence():
 def test_a_record_of_the_older_form_is_not_said_to_test_less():
     older = ExamChange(is_older=True)
 
-    assert exam_phrase(older) == "record of an older form"
+    assert exam_phrase(older) == "record of an older format"
     assert exam_phrase(ExamChange(lost=(GONE,))) == "less is tested than was accepted"
     assert [*exam_sentences(older)] == [
-        "the accepted record is of an older form; it does not say what decided"
+        "the accepted record is older: it lists no cases and no limits"
     ]
 
 

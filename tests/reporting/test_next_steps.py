@@ -17,7 +17,7 @@ VALUES = {
     "high": 0.1, "replies": 7, "format_error": "fenced", "repeated": True, "remedy": "add rows",
     "requested": 5, "file": "new.jsonl", "label": "refund", "taken_for": "billing",
     "count": 7, "open": False, "unchanged": 12, "kind": "tag", "name": "long", "regressed": 12,
-    "cut": 30, "of": 40, "failed": False, "in_mark": False,
+    "cut": 30, "of": 40, "failed": False, "in_mark": False, "fails": False, "default": False,
 }  # fmt: skip
 
 
@@ -45,12 +45,18 @@ def test_a_command_stands_after_its_sentence():
         (
             StepKind.ADD_CASES,
             {},
-            "add cases: about 12 if it is in truth unchanged, about 40 if it goes on like this",
+            (
+                "add cases: about 12 more if nothing has changed, about 40 more if the result "
+                "stays as it is"
+            ),
         ),
         (
             StepKind.ADD_CASES,
-            {"unchanged": 0, "needed": 243},
-            ("add cases: about 250 if it goes on like this"),
+            {"unchanged": 0, "needed": 243, "fails": True, "default": True},
+            (
+                "add cases: about 250 more if the result stays as it is (with this result the gate "
+                "then fails; the default limit falls with more cases; declare it to keep it)"
+            ),
         ),
         (
             StepKind.REPEAT_BASELINE,

@@ -89,8 +89,8 @@ def test_two_shares_have_one_sign_of_per_cent() -> None:
     assert share_change(0.614, 0.2401) == "61 → 24 %"
 
 
-@pytest.mark.parametrize(("share", "said"), [(-0.054, "5"), (0.05, "5"), (0.126, "13")])
-def test_the_size_of_a_drop_has_no_sign(share: float, said: str) -> None:
+@pytest.mark.parametrize(("share", "said"), [(-0.05, "5"), (0.025, "2.5"), (0.0045, "0.45")])
+def test_a_limit_has_no_sign_and_its_declared_decimals(share: float, said: str) -> None:
     assert unsigned_points(share) == said
 
 

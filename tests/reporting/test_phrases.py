@@ -98,6 +98,16 @@ def test_a_check_has_its_size_interval_limit_and_levels_in_one_notation(check, e
             "down 3.2 points (95 % CI 3.1 to 5.0), limit 3: current 90.0 % → 86.8 %",
         ),
         (replace(RATE, after=0.846), "84.6 % (95 % CI 77.0 to 95.0 %), min 85 %"),
+        # A limit is shown as it is declared.
+        (
+            replace(DROP, before=1.0, after=0.975, low=-0.037, high=-0.017, limit=0.025),
+            "down 2.5 points (95 % CI 1.7 to 3.7), limit 2.5: current 100.0 % → 97.5 %",
+        ),
+        (replace(RATE, limit=0.853), "87.0 % (95 % CI 77.0 to 95.0 %), min 85.3 %"),
+        (
+            replace(COST, after=1.001, low=None, high=None, limit=1.0),
+            "cost of 1,000 requests 1.001 USD, limit 1.00 USD",
+        ),
         # An interval that excludes 0 does not end at 0.
         (
             replace(DROP, before=1.0, after=0.96, low=-0.098, high=-0.004),
@@ -154,7 +164,7 @@ def test_every_check_relates_to_its_limit_in_one_way(values, expected):
         ),
         (
             {"low": -0.2, "high": -0.06, "p_fail": 0.02},
-            "The drop is likely beyond the limit of 5, but not surely enough to fail.",
+            "The 95 % CI lies beyond the limit of 5, but this suite asks for 99 %.",
         ),
         (
             {"low": -0.07, "high": -0.01, "p_fail": 0.02},

@@ -75,7 +75,7 @@ LIMIT = "raise max_tokens of the forgetting gate"
          "identity proven: 40 of 60 replies differ from the base model's"),
         (IdentityNote.SAME_BY_ADAPTER, COUNTS, f"{SAME}the adapter has no effect"),
         (IdentityNote.SAME_BY_FILES, COUNTS,
-         f"{SAME}a merge without effect answers so, and an exact copy"),
+         f"{SAME}a merge without effect, or an exact copy of the base, replies like this"),
         (IdentityNote.SAME_BY_HOST, COUNTS,
          f"{SAME}the fine-tune has no effect, or its base answers in its place"),
         (IdentityNote.SAME_BY_SERVER, COUNTS,

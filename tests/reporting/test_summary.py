@@ -131,7 +131,7 @@ def wide() -> Report:
     )
     told = (
         f"accepted {', '.join(names)} in suites/tickets.accepted.json; commit it with the change",
-        "cut off with 1,234 of 5,678 requests not answered; the same command goes on with the rest",
+        "interrupted: 1,234 of 5,678 requests were not answered; the same command continues",
     )
     return report(
         *verdicts, cost=cost, notes=told, not_evaluated=(gate_not_evaluated(),), max_usd=2.0

@@ -18,7 +18,7 @@ from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import ExamChange, NextStep, StepKind, StepRole
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.reporting.next_steps import step_command
+from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.results.run import RequestCounts
 from pytest_ftgate.results.steps import more_budget, with_steps
 
@@ -170,6 +170,21 @@ def test_a_change_of_what_decides_is_accepted_where_a_record_would_call_it_a_los
 
     assert ("record" in found.values) is (exam is not None)
     assert ("--ftgate-accept" in step_command(found)) is (exam is not None)
+
+
+@pytest.mark.parametrize("exam", [ExamChange(), None])
+def test_another_variant_is_shipped_with_a_command_where_a_record_knows_the_gates(exam):
+    ship = step(StepKind.SHIP_OTHER, steps(replace(FAILED, exam=exam), verdict("other", RIGHT)))
+
+    assert ("--ftgate-accept" in step_command(ship)) is (exam is not None)
+
+
+@pytest.mark.parametrize("kind", [StepKind.ACCEPT, StepKind.ACCEPT_EXAM])
+@pytest.mark.parametrize("other", [FAILED, verdict("other", RIGHT)], ids=["failed", "passed"])
+def test_a_run_is_offered_to_be_accepted_once_no_gate_of_its_suite_fails(kind, other):
+    accept = step(kind, steps(replace(UNDECIDED, next=(NextStep(kind),)), other))
+
+    assert ("once no gate fails" in step_text(accept)) is (other is FAILED)
 
 
 # What to see ------------------------------------------------------------------------------------
