@@ -14,6 +14,7 @@ import pytest
 from pytest_ftgate.errors import EngineError, FtgateError, did_you_mean
 from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key, settings_key
+from pytest_ftgate.reporting.next_steps import options_of_node
 from pytest_ftgate.reporting.text import escape_controls, quoted_lines
 from pytest_ftgate.runner.planner import GateRun, full_look
 from pytest_ftgate.runner.session import Session
@@ -57,7 +58,7 @@ def case_command(node: str, variant: str, repeated: Iterable[str], case: str) ->
     """Return the command that runs one case of the gate *node*, with the *repeated* options."""
     file, _, name = node.partition("[")
     inner = f"-{name.removesuffix(']')}-".replace(f"-{variant}-", f"-{variant}-{case}-", 1)
-    options = [*repeated, f"--ftgate-case={shell_word(case)}"]
+    options = [*options_of_node(repeated), f"--ftgate-case={shell_word(case)}"]
     if inner.isascii():
         file = f"{file}[{inner[1:-1]}]"
     else:

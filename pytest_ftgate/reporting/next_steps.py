@@ -80,7 +80,14 @@ def gate_command(path: str, *options: str, repeated: Iterable[str] = ()) -> str:
 
 def _command(values: _Values, *options: str, of: str = "suite") -> str:
     """Return the command of a step for its suite or node, with the options of the run."""
-    return gate_command(values.get(of, ""), *options, repeated=values.get("options", ()))
+    repeated = values.get("options", ())
+    kept = options_of_node(repeated) if of == "node" else repeated
+    return gate_command(values.get(of, ""), *options, repeated=kept)
+
+
+def options_of_node(options: Iterable[str]) -> list[str]:
+    """Return those of *options* that a command for a node id repeats: the id names its variant."""
+    return [one for one in options if not one.startswith("--ftgate-variant=")]
 
 
 def _cases_command(values: _Values) -> str:

@@ -158,7 +158,7 @@ def test_the_verdict_is_explained(failed, capsys):
     capsys.readouterr()
 
     assert main(shlex.split(command)[1:]) == 0
-    assert "so it failed" in capsys.readouterr().out
+    assert "surely enough to fail the gate" in capsys.readouterr().out
 
 
 def test_the_few_cases_that_are_fixed_pass(inconclusive):

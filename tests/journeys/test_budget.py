@@ -80,7 +80,7 @@ def test_the_command_of_a_stopped_run_finishes_it(paid):
 def test_a_budget_that_pays_for_no_request_is_raised_to_what_the_plan_shows(paid):
     lines = paid.run("--ftgate-max-usd=0.0005").outlines
     assert paid.asked() == []
-    start = next(n for n, line in enumerate(lines) if "raise --ftgate-max-usd to what" in line)
+    start = next(n for n, line in enumerate(lines) if "raise --ftgate-max-usd to the USD" in line)
     command = next(line for line in lines[start:] if "pytest --ftgate" in line)
 
     plan = paid.run(*command.split()[2:])

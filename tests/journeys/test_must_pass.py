@@ -47,7 +47,7 @@ def test_a_must_pass_case_that_stays_wrong_fails_the_gate_and_is_named(desk):
             "    t007  Ticket 7: help",
         ]
     )
-    assert fix_of(desk) == {"cases": "t007", "repeated": True}
+    assert fix_of(desk) == {"cases": "t007", "repeated": True, "where": "tickets.cases.jsonl:8"}
 
 
 def fix_of(desk):
@@ -106,7 +106,7 @@ def test_recorded_replies_cannot_be_asked_again_and_count_as_they_are(desk):
     result = desk.run()
 
     result.assert_outcomes(passed=1, failed=1)
-    assert fix_of(desk) == {"cases": "t007", "repeated": False}
+    assert fix_of(desk) == {"cases": "t007", "repeated": False, "where": "tickets.cases.jsonl:8"}
 
 
 def test_a_lost_label_fails_the_gate_that_looks_at_labels(desk):

@@ -73,7 +73,7 @@ def test_explain_puts_the_gates_own_numbers_into_the_rule(desk, run_verb, capsys
     assert "38 regressed and 0 were fixed" in words
     assert "It passes if a true drop of 5 points would produce a result this good" in words
     assert "It fails if the observed drop reaches 5 points, and if an unchanged variant" in words
-    assert "The 95 % CI lies beyond the limit, so it failed." in words
+    assert "The 95 % CI lies beyond the limit, surely enough to fail the gate." in words
     assert "With 100 cases a plain threshold would miss a true drop of 5 points" in words
 
 

@@ -187,6 +187,18 @@ def test_a_run_is_offered_to_be_accepted_once_no_gate_of_its_suite_fails(kind, o
     assert ("once no gate fails" in step_text(accept)) is (other is FAILED)
 
 
+def test_the_variants_of_a_run_are_repeated_for_its_suite_and_not_for_a_gate():
+    options = ("--ftgate-variant=new", "--ftgate-safe")
+    found = steps(replace(FAILED, exam=ExamChange()), verdict("other", RIGHT), options=options)
+
+    ship, cases = (
+        step_command(step(kind, found)) for kind in (StepKind.SHIP_OTHER, StepKind.FIX_CASES)
+    )
+    assert "--ftgate-variant=new --ftgate-safe" in ship
+    assert "--ftgate-safe -vv" in cases
+    assert "--ftgate-variant" not in cases
+
+
 # What to see ------------------------------------------------------------------------------------
 
 
