@@ -64,7 +64,7 @@ def embedded_of(suite: Suite, session: Session) -> dict[str, str]:
     """Return the replies of the untuned embedded model, as far as the session has them."""
     tuned = next(variant for variant in suite.variants.values() if variant.tuned)
     asks = skill_requests(suite, base_variant(tuned), skill_cases(("general",)), {})
-    own = session.open_cache()
+    own = session.replies.open_cache()
     found = own.replies(ask.request.fingerprint for ask in asks)
     own.close()
     return {

@@ -16,16 +16,17 @@ from pytest_ftgate.cache.export import read_replies, write_replies
 from pytest_ftgate.cache.maintenance import cache_errors, cache_stats, prune
 from pytest_ftgate.errors import CacheError, ConfigurationError, did_you_mean
 from pytest_ftgate.gates.design import Look
+from pytest_ftgate.gates.needs import ScoreRequest
 from pytest_ftgate.reporting.tables import TextTable, table_lines
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.requests.request_groups import base_variant
+from pytest_ftgate.requests.request_groups import base_name
 from pytest_ftgate.runner.identity import drift_requests
 from pytest_ftgate.runner.plan import judge_requests
 from pytest_ftgate.runner.planner import full_look, gate_runs_of
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import short_path
-from pytest_ftgate.suite.gate_kinds import skills_gate
+from pytest_ftgate.suite.gate_kinds import RateGate, skills_gate
 from pytest_ftgate.suite.model import Suite
 
 _KB, _MB = 1_000, 1_000_000
@@ -129,7 +130,7 @@ def export_replies(
         raise ConfigurationError(
             f"{out} is a variant's own file; name another with -o, or rename that"
         )
-    opened = session.open_cache()
+    opened = session.replies.open_cache()
     entries = opened.entries(required | optional)
     opened.close()
     missing = len(required - {entry.fingerprint for entry in entries})
@@ -155,11 +156,13 @@ def _export_base_replies(
         )
     if not variant.tuned or gate is None:
         raise ConfigurationError(f"no forgetting gate of {typed} compares {name} with a base")
-    case_requests = session.workloads.skill_requests(suite, base_variant(variant), gate)
+    plan = session.probe.plan(suite, variant)
+    request = ScoreRequest(variant=base_name(variant), of_gate=gate.kind)
+    case_requests: tuple[CaseRequest, ...] = plan.requests(request)
     if gate.leveled:
         # A later run chooses the same levels by the recorded replies to the pilot.
-        case_requests = (*case_requests, *session.workloads.pilot_requests(suite, variant))
-    cached = session.cached_replies(one.request.fingerprint for one in case_requests)
+        case_requests = (*case_requests, *plan.pilot)
+    cached = session.replies.cached_replies(one.request.fingerprint for one in case_requests)
     replies = (
         (case_request.case.id, cached.get(case_request.request.fingerprint))
         for case_request in case_requests
@@ -183,22 +186,18 @@ def _recorded_line(case: str, reply: Reply) -> str:
 
 def _fingerprints(session: Session, suite: Suite) -> tuple[set[str], set[str]]:
     """Return the fingerprints of the requests that a run always sends, and of those it may send."""
-    workloads, variants = session.workloads, suite.variants.values()
-    gate_runs = gate_runs_of(suite)
-    required = [group for gate_run in gate_runs for group in workloads.gate_requests(gate_run)]
-    look = full_look(suite)
-    required += [
-        workloads.task_requests(suite, variant, look) for variant in variants if not variant.gated
-    ]
+    variants, look, gate_runs = suite.variants.values(), full_look(suite), gate_runs_of(suite)
+    required = [group for gate_run in gate_runs for group in session.groups(gate_run)]
+    required += [session.built.task(suite, one, look) for one in variants if not one.gated]
     optional: list[tuple[CaseRequest, ...]] = []
     for variant in variants:
-        optional += workloads.probe_stages(suite, variant)[-1] if variant.tuned else ()
+        if variant.tuned:
+            optional += session.probe.plan(suite, variant).probe_stages[-1]
     for gate_run in gate_runs:
-        optional += workloads.gate_requests(gate_run, _ALL_CASES)
-        optional += workloads.must_keep_requests(gate_run)
-        if gate_run.gate.is_rate and gate_run.gate.compares(gate_run.variant):
-            looks = workloads.looks(gate_run)
-            optional += [drift_requests(session, gate_run, look)[1] for look in looks]
+        optional += session.groups(gate_run, _ALL_CASES)
+        optional += session.plan(gate_run).possible(gate_run)
+        if isinstance(gate_run.gate, RateGate) and gate_run.gate.compares(gate_run.variant):
+            optional += [drift_requests(session, gate_run, at)[1] for at in gate_run.looks]
     graded = judge_requests(session, suite, variants, only_cached=True)
     required_fingerprints = {request.fingerprint for request in graded}
     return _live_fingerprints(required) | required_fingerprints, _live_fingerprints(optional)

@@ -166,7 +166,7 @@ def _opened_suite(suite: Suite, session: Session) -> list[Diagnosis]:
     for line in lint_lines(session, gates):
         text = f"{suite.name}, {line.strip().removeprefix('lint: ')}"
         found.append(Diagnosis(Level.WARN, text))
-    found += (Diagnosis(Level.WARN, text) for text in dict.fromkeys(session.user_messages))
+    found += (Diagnosis(Level.WARN, text) for text in dict.fromkeys(session.replies.user_messages))
     session.close()
     return found
 
@@ -203,7 +203,7 @@ def _variant(
     """
     spec = provider_spec(variant.provider)
     try:
-        case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
+        case_requests = session.built.task(suite, variant, full_look(suite))
         request = case_requests[0].request
     except (FtgateError, IndexError) as error:
         yield Diagnosis(Level.FAIL, str(error))

@@ -57,6 +57,7 @@ from pytest_ftgate.runner.file_suite import json_lines
 from pytest_ftgate.runner.planner import full_look
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.suite.gate_kinds import scores_content
 from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.providers import FirstVariant, adapter_variant, first_variants
 from pytest_ftgate.suite.templates import CASE_VARIABLES, PASSAGES, template_variables
@@ -408,15 +409,15 @@ def _measured(
     variant, look = suite.variants[suite.baseline], full_look(suite)
     count = quantity(len(suite.cases), "case")
     print(f"measuring {variant.model} once on {count} …", file=sys.stderr, flush=True)
-    requests = session.workloads.task_requests(suite, variant, look)
-    session.checked_results([requests], None, suite.name)
+    requests = session.built.task(suite, variant, look)
+    session.replies.checked_results([requests], None, suite.name)
     scores = session.scores.task_scores(suite, variant, look)
     measured, notes = dict(limits), []
     for kind, gate in suite.gates.items():
         samples = samples_from_scores(scores, kind)
         minimum = highest_minimum(samples)
         right = round(float(samples.values[samples.has_reply].sum()), 6)
-        reason = measured_reason(samples.mean, right, len(samples), content=gate.scores_content)
+        reason = measured_reason(samples.mean, right, len(samples), content=scores_content(gate))
         of_kind = f"{kind} " if len(suite.gates) > 1 else ""
         if minimum and minimum >= guess_rate(suite, gate):
             reason += "; the highest that passes"

@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.gates.design import Look, plan_looks
+from pytest_ftgate.gates.needs import ScoreRequest
 from pytest_ftgate.gates.selftest import PAIRS, DrawnRuns, SelfTest, rate_selftest, skills_selftest
 from pytest_ftgate.plugin.suites import settings_of_run
 from pytest_ftgate.reporting.gate_summary import action_lines
@@ -25,7 +26,7 @@ from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import short_path
-from pytest_ftgate.suite.gate_kinds import ForgettingGate, skills_gate
+from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate, skills_gate
 from pytest_ftgate.suite.model import Case, Gate, Judge, Suite, Variant
 
 
@@ -68,7 +69,7 @@ def power_report(suite: Suite, session: Session) -> Iterator[str]:
     """Yield what the gates of *suite* can detect, without sending requests."""
     gates = gate_runs_of(suite)
     yield from power_lines(power_estimates(session, gates), limit_lines(gates))
-    yield from dict.fromkeys(session.user_messages)
+    yield from dict.fromkeys(session.replies.user_messages)
 
 
 def run_selftest(suite: Suite, session: Session, *, repeats: int) -> Iterator[str]:
@@ -82,7 +83,7 @@ def run_selftest(suite: Suite, session: Session, *, repeats: int) -> Iterator[st
     """
     if repeats < 2:  # noqa: PLR2004 - a pair has two runs
         raise ConfigurationError("selftest needs --repeats of 2 or more")
-    gates = [gate for gate in suite.gates.values() if gate.is_rate]
+    gates = [gate for gate in suite.gates.values() if isinstance(gate, RateGate)]
     gate_of_skills = skills_gate(suite)
     if not gates and not gate_of_skills:
         raise ConfigurationError("no gate of the suite compares replies; add accuracy: to gates")
@@ -92,12 +93,12 @@ def run_selftest(suite: Suite, session: Session, *, repeats: int) -> Iterator[st
         if gate_of_skills:
             yield from _selftest_skills(session, suite, gate_of_skills, repeats)
     except _NoFullCase as error:
-        reasons = filter(None, [session.stop_reason, str(error)])
+        reasons = filter(None, [session.replies.stop_reason, str(error)])
         raise ConfigurationError("; ".join(reasons)) from error
     finally:
         session.close()
-    yield from filter(None, [session.stop_reason])
-    yield from dict.fromkeys(session.user_messages)
+    yield from filter(None, [session.replies.stop_reason])
+    yield from dict.fromkeys(session.replies.user_messages)
 
 
 class _NoFullCase(ConfigurationError):
@@ -127,17 +128,17 @@ def _require_varying(variant: Variant) -> None:
 
 
 def _selftest_rates(
-    session: Session, suite: Suite, gates: Sequence[Gate], repeats: int
+    session: Session, suite: Suite, gates: Sequence[RateGate], repeats: int
 ) -> Iterator[str]:
     baseline, look = suite.variants[suite.baseline], Look(repeats=repeats)
     _require_varying(baseline)
     repeated = replace(suite, repeats=repeats)
-    session.checked_results(
-        [session.workloads.task_requests(repeated, baseline, look)], None, suite.name
+    session.replies.checked_results(
+        [session.built.task(repeated, baseline, look)], None, suite.name
     )
     graded = any(gate.reads_grades for gate in gates)
     scores = session.scores.task_scores(repeated, baseline, look, graded=graded)
-    levels, tested = session.levels(suite), list[SelfTest]()
+    levels, tested = session.records.levels(suite), list[SelfTest]()
     for gate in gates:
         looks = plan_looks(suite, gate, replies_vary=True)
         runs = _drawn_runs(scores, repeats, max(look.repeats for look in looks))
@@ -151,12 +152,13 @@ def _selftest_skills(
     """Compare the base of the first tuned variant with itself on the skill cases."""
     variants = suite.variants.values()
     tuned = next(variant for variant in variants if variant.tuned and variant.gated)
-    base, levels = base_variant(tuned), session.levels(suite)
+    base, levels = base_variant(tuned), session.records.levels(suite)
     _require_varying(base)
-    case_requests = session.workloads.skill_requests(suite, base, gate, repeats=repeats)
-    session.checked_results([case_requests], None, suite.name)
-    scores = session.scores.score_requests(suite, base, "skills repeated", case_requests)
-    result = skills_selftest(suite, gate, _drawn_runs(scores, repeats, 1), levels)
+    plan = session.probe.plan(suite, tuned)
+    request = ScoreRequest(variant=base.name, of_gate=gate.kind, repeats=repeats)
+    session.replies.checked_results([plan.requests(request)], None, suite.name)
+    scores = session.scores.scores(plan, request)
+    result = skills_selftest(suite, gate, tuned, _drawn_runs(scores, repeats, 1), levels)
     yield from ("", *selftest_lines([result], base.name, repeats, levels))
 
 

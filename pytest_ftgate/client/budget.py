@@ -86,6 +86,13 @@ class SpendingLimit(Protocol):
         """Record the cost of one request; in a tool loop, *request* is that of one turn."""
 
 
+class Sender(Protocol):
+    """What sends the requests of a run."""
+
+    def in_flight(self) -> Iterable[Request]:
+        """Return the requests in flight, including the one to be sent."""
+
+
 _MINUTE = 60.0
 
 
@@ -95,19 +102,19 @@ class Budget:
     A request in flight counts with the average cost of its model so far, since it can no longer
     be stopped. Before the first reply it counts with its expected cost.
 
-    *in_flight* returns the requests in flight, including the one to be sent. *clock* returns
-    seconds of a monotonic clock. The minutes count from now on. None is no limit.
+    *sender* sends the requests. *clock* returns seconds of a monotonic clock. The minutes count
+    from now on. None is no limit.
     """
 
     def __init__(
         self,
-        in_flight: Callable[[], Iterable[Request]],
+        sender: Sender,
         clock: Callable[[], float],
         *,
         max_usd: float | None = None,
         max_minutes: float | None = None,
     ) -> None:
-        self._in_flight, self._clock = in_flight, clock
+        self._sender, self._clock = sender, clock
         self._max_usd, self._max_minutes = max_usd, max_minutes
         self._deadline = None if max_minutes is None else clock() + _MINUTE * max_minutes
         self._costs: dict[tuple[Tariff, bool], list[Decimal]] = defaultdict(list)
@@ -140,7 +147,9 @@ class Budget:
         """Return the USD left after the requests in flight; infinite without a limit."""
         if self._max_usd is None:
             return Decimal("Infinity")
-        committed = sum((self._likely_cost(request) for request in self._in_flight()), Decimal(0))
+        committed = sum(
+            (self._likely_cost(request) for request in self._sender.in_flight()), Decimal(0)
+        )
         return Decimal(str(self._max_usd)) - self.spent - committed
 
     def _stop_for_cost(self) -> None:

@@ -10,6 +10,7 @@ from statistics import NormalDist
 
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
+from pytest_ftgate.suite.gate_kinds import scores_content
 from pytest_ftgate.suite.model import Case, Gate, Suite
 
 #: The probability of passing a drop as large as the limit.
@@ -298,7 +299,7 @@ def design_of(suite: Suite, gate: Gate, repeats: tuple[int, int] = (1, 1)) -> De
     cases = gate.evaluated_cases(suite.cases)
     names = [case.group or f"\0{case.id}" for case in cases]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    is_graded = gate.scores_content and any(case.score.is_graded for case in cases)
+    is_graded = scores_content(gate) and any(case.score.is_graded for case in cases)
     return Design(
         weights=_equal_if_close(gate.case_weights(cases)),
         groups=tuple(numbers[name] for name in names),

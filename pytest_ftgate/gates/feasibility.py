@@ -250,14 +250,14 @@ def with_default_limits(suite: Suite, accepted_limits: Mapping[str, float]) -> S
     A gate with too few cases for a limit has none. A limit in *accepted_limits*, by the name of
     the gate, stays until another run is accepted, unless the cases of today show a smaller one.
     """
-    if not any(map(_lacks_limit, suite.gates.values())):
+    if not any(map(lacks_limit, suite.gates.values())):
         return suite
     # Imports SciPy, which a suite with limits of its own does not need until a verdict.
     from pytest_ftgate.gates.power import MAX_DEFAULT_LIMIT, default_limit
 
     gates = dict(suite.gates)
     for kind, gate in gates.items():
-        if not _lacks_limit(gate) or not isinstance(gate, RateGate | ForgettingGate):
+        if not lacks_limit(gate) or not isinstance(gate, RateGate | ForgettingGate):
             continue
         limit, accepted = default_limit(suite, gate), accepted_limits.get(gate.name)
         can_show = accepted is not None and accepted >= smallest_limit(design_of(suite, gate))
@@ -268,14 +268,18 @@ def with_default_limits(suite: Suite, accepted_limits: Mapping[str, float]) -> S
     return replace(suite, gates=gates)
 
 
-def _lacks_limit(gate: Gate) -> bool:
-    return gate.limits_drop and gate.max_drop is None
+def lacks_limit(gate: Gate) -> bool:
+    """Return True if *gate* limits a drop, and what its cases can show is not computed yet."""
+    limits_drop = isinstance(gate, ForgettingGate) or (
+        isinstance(gate, RateGate) and gate.limits_drop
+    )
+    return limits_drop and gate.max_drop is None
 
 
 def missing_limits(suite: Suite) -> Iterator[tuple[Gate, Problem]]:
     """Yield the gates with neither a minimum nor a limit, and why they have no default limit."""
     for gate in suite.gates.values():
-        if _lacks_limit(gate) and gate.min is None:
+        if lacks_limit(gate) and gate.min is None:
             from pytest_ftgate.gates.power import default_limit_problem  # imports SciPy
 
             yield gate, default_limit_problem(suite, gate)

@@ -1,4 +1,4 @@
-"""The kinds of gates: what each can show, and how it is evaluated.
+"""The kinds of gates: what each can show, what it needs, and how it is evaluated.
 
 The classes are light. What evaluates a gate is imported in the methods, since every kind needs
 another part of SciPy, and a run of pytest collects gates that it may never evaluate.
@@ -7,11 +7,11 @@ another part of SciPy, and a run of pytest collects gates that it may never eval
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pytest_ftgate.gates.design import Levels, Look
+from pytest_ftgate.gates.design import MUST_PASS_REPEATS, Look, must_pass_ids, plan_looks
 from pytest_ftgate.gates.feasibility import (
     Problem,
     cost_problems,
@@ -19,6 +19,15 @@ from pytest_ftgate.gates.feasibility import (
     latency_problems,
     rate_problems,
     skill_problems,
+)
+from pytest_ftgate.gates.needs import (
+    Given,
+    Need,
+    ReadingRequest,
+    ScoreRequest,
+    Sides,
+    TimesRequest,
+    When,
 )
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.preflight import find_skill_contamination
@@ -32,118 +41,46 @@ from pytest_ftgate.suite.gate_kinds import (
     LatencyGate,
     RateGate,
 )
-from pytest_ftgate.suite.model import Gate, Suite, Variant
-from pytest_ftgate.suite.skill_levels import LevelChoice
+from pytest_ftgate.suite.model import Gate, Suite
 
 if TYPE_CHECKING:
-    from pytest_ftgate.gates.divergence import CaseDivergence
-    from pytest_ftgate.gates.figures import ReplyTimes
-    from pytest_ftgate.gates.judges import JudgeEvidence
-    from pytest_ftgate.gates.notes import Note
     from pytest_ftgate.gates.rates import Comparison
-    from pytest_ftgate.gates.samples import Samples
-
-
-@dataclass(frozen=True, slots=True)
-class GateEvidence:
-    """What the evaluation of one gate reads, at one look. A method computes what it returns.
-
-    A subclass defines what its gates read. The defaults are those of replies that nothing else
-    is known of.
-
-    Attributes:
-        suite: the suite of the gate.
-        variant: the evaluated variant.
-        look: the replies that count.
-    """
-
-    suite: Suite
-    variant: Variant
-    look: Look
-
-    @property
-    def levels(self) -> Levels:
-        """The error rates of each drop check of the suite."""
-        raise NotImplementedError
-
-    def task_scores(self, variant: Variant, *, graded: bool = False) -> VariantScores:
-        """Return the scores of the suite's cases; judges grade only if *graded*."""
-        raise NotImplementedError
-
-    def shown_baseline(self, *, graded: bool) -> VariantScores | None:  # noqa: ARG002
-        """Return the scores of the baseline's replies that this run requests anyway, if any.
-
-        None as well for the baseline itself.
-        """
-        return None
-
-    def must_pass_scores(self) -> tuple[VariantScores, VariantScores | None] | None:
-        """Return the scores of must-pass cases, and of the repeated wrong ones, if any."""
-        return None
-
-    def accepted(self, gate: Gate) -> tuple[Samples | None, Samples | None]:  # noqa: ARG002
-        """Return the samples of the variant that were accepted last, and first if others followed.
-
-        None for those that there are not.
-        """
-        return None, None
-
-    def baseline_drift(self) -> Note | None:
-        """Return how the baseline has drifted since it was recorded; None without a drift."""
-        return None
-
-    def judge_evidence(
-        self, scores: VariantScores, baseline: VariantScores
-    ) -> JudgeEvidence | None:
-        """Return the evidence on the judges that graded *scores*, or None without judges."""
-        del scores, baseline
-        return None
-
-    def skill_scores(self, variant: Variant, gate: Gate, mode: str) -> VariantScores:
-        """Return the scores of the skill cases in a prompt mode."""
-        raise NotImplementedError
-
-    def repeated_skill_scores(
-        self, variant: Variant, gate: Gate, case_ids: Sequence[str]
-    ) -> VariantScores:
-        """Return the scores of some skill cases, from repeated requests."""
-        raise NotImplementedError
-
-    def level_choices(self, variant: Variant) -> tuple[LevelChoice, ...]:
-        """Return the levels of the families of skills that have some, as the base chose them."""
-        raise NotImplementedError
-
-    def divergences(self, variant: Variant, gate: Gate) -> Sequence[CaseDivergence]:
-        """Return how far a tuned variant is from its base, for each reply of the base."""
-        raise NotImplementedError
-
-    def reply_times(self, variant: Variant) -> ReplyTimes:
-        """Return the latencies of the replies."""
-        raise NotImplementedError
-
-    @property
-    def peak_in_flight(self) -> int:
-        """The largest number of concurrent requests."""
-        raise NotImplementedError
-
 
 _Gate = TypeVar("_Gate", bound=Gate)
 
 
 class GateKind(ABC, Generic[_Gate]):
-    """What one kind of gate does. What it declares is a class of ``suite.model``."""
+    """What one kind of gate does. What it declares is a class of ``suite.gate_kinds``."""
 
     def problems(self, suite: Suite, gate: _Gate) -> Iterable[Problem]:  # noqa: ARG002
         """Yield why no replies could pass *gate*, each with what would help."""
         return ()
 
+    def looks(self, suite: Suite, gate: _Gate, *, replies_vary: bool) -> tuple[Look, ...]:
+        """Return the looks of *gate*; the last one includes all replies.
+
+        *replies_vary* is True if a repeated request may get a different reply, from the variant
+        or from the baseline.
+        """
+        return plan_looks(suite, gate, replies_vary=replies_vary)
+
     @abstractmethod
-    def evaluate(self, gate: _Gate, evidence: GateEvidence) -> Verdict:
+    def needs(self, gate: _Gate, sides: Sides) -> Iterable[Need]:
+        """Yield what the evaluation reads, in the order in which it is to be sent."""
+
+    @abstractmethod
+    def evaluate(self, gate: _Gate, given: Given) -> Verdict:
         """Return the verdict on the variant."""
 
-    def measure(self, gate: _Gate, evidence: GateEvidence) -> Iterable[Verdict]:  # noqa: ARG002
+    def measure(self, gate: _Gate, given: Given) -> Iterable[Verdict]:  # noqa: ARG002
         """Yield what the gate measures of a variant without gates."""
         return ()
+
+
+def _with_baseline(gate: Gate, sides: Sides) -> list[ScoreRequest]:
+    """Return the requests for task scores: of the baseline if the gate compares, and its own."""
+    baseline = [sides.task(sides.suite.baseline)] if gate.compares(sides.variant) else []
+    return [*baseline, sides.task()]
 
 
 class _RateKind(GateKind[RateGate]):
@@ -152,41 +89,78 @@ class _RateKind(GateKind[RateGate]):
     def problems(self, suite: Suite, gate: RateGate) -> Iterable[Problem]:
         return rate_problems(suite, gate)
 
-    def evaluate(self, gate: RateGate, evidence: GateEvidence) -> Verdict:
+    def needs(self, gate: RateGate, sides: Sides) -> Iterator[Need]:
+        suite, graded = sides.suite, gate.is_graded
+        baseline = sides.task(suite.baseline, graded=graded)
+        # Judges cost money, so only the gate that reads their grades asks for them.
+        judges = suite.judges if graded else ()
+        if gate.compares(sides.variant) or any(judge.is_pairwise for judge in judges):
+            yield baseline
+        else:
+            yield replace(baseline, when=When.IF_SENT)
+        yield sides.task(graded=graded)
+        if graded and (ids := must_pass_ids(suite)):
+            yield (first := _must_pass(sides, ids))
+            yield _repeated(first, ids)
+
+    def evaluate(self, gate: RateGate, given: Given) -> Verdict:
         from pytest_ftgate.gates.rates import evaluate_rate
 
-        comparison, (accepted, anchor) = _comparison(gate, evidence), evidence.accepted(gate)
-        comparison = replace(comparison, accepted=accepted, anchor=anchor, levels=evidence.levels)
-        return evaluate_rate(evidence.suite, gate, comparison, evidence.look)
+        return evaluate_rate(given.suite, gate, _comparison(gate, given), given.look)
 
-    def measure(self, gate: RateGate, evidence: GateEvidence) -> Iterator[Verdict]:
+    def measure(self, gate: RateGate, given: Given) -> Iterator[Verdict]:
         from pytest_ftgate.gates.measures import measure_rate
 
-        scores = evidence.task_scores(evidence.variant, graded=True)
-        yield measure_rate(evidence.suite, gate, scores, evidence.shown_baseline(graded=True))
+        source, baseline = given.source, given.task(given.suite.baseline, graded=True)
+        scores = source.scores(given.task(graded=True))
+        yield measure_rate(given.suite, gate, scores, source.sent_scores(baseline))
 
 
-def _comparison(gate: RateGate, evidence: GateEvidence) -> Comparison:
+def _must_pass(sides: Sides, ids: frozenset[str]) -> ScoreRequest:
+    return replace(sides.task(graded=True), ids=ids, when=When.IF_WRONG)
+
+
+def _repeated(request: ScoreRequest, ids: Iterable[str]) -> ScoreRequest:
+    """Return the request for several replies to the cases *ids*, which were wrong."""
+    return replace(request, ids=frozenset(ids), repeats=max(MUST_PASS_REPEATS, request.repeats))
+
+
+def _comparison(gate: RateGate, given: Given) -> Comparison:
     """Return the scores of the variant and of what it is compared with."""
     from pytest_ftgate.gates.rates import Comparison
 
-    suite, variant = evidence.suite, evidence.variant
-    # Judges cost money, so only the gate that reads their grades asks for them.
-    graded = gate.reads_grades
-    scores = evidence.task_scores(variant, graded=graded)
-    must_pass = evidence.must_pass_scores() if graded else None
-    compares = gate.compares(variant)
-    drift = evidence.baseline_drift() if compares else None
-    reference = suite.variants[suite.baseline] if compares else variant
+    suite, source, compares = given.suite, given.source, gate.compares(given.variant)
+    graded = gate.is_graded
+    scores = source.scores(given.task(graded=graded))
+    must_pass = _must_pass_scores(given) if graded else None
+    drift = source.baseline_drift() if compares else None
+    request = given.task(suite.baseline, graded=graded)
+    baseline = source.scores(request) if compares else scores
     comparison = Comparison(
         scores,
-        baseline := evidence.task_scores(reference, graded=graded),
+        baseline,
+        accepted=given.accepted,
+        anchor=given.anchor,
         must_pass=must_pass,
         baseline_drift=drift,
-        shown_baseline=None if compares else evidence.shown_baseline(graded=graded),
+        levels=given.levels,
+        shown_baseline=None if compares else source.sent_scores(request),
     )
-    judges = evidence.judge_evidence(scores, baseline) if graded else None
+    judges = source.judge_evidence(scores, baseline) if graded else None
     return replace(comparison, judge_evidence=judges) if judges else comparison
+
+
+def _must_pass_scores(given: Given) -> tuple[VariantScores, VariantScores | None] | None:
+    """Return the scores of the must-pass cases, and of the repeated wrong ones, if any."""
+    from pytest_ftgate.gates.design import wrong_must_pass_ids
+
+    ids = must_pass_ids(given.suite)
+    if not ids:
+        return None
+    request = _must_pass(given, ids)
+    scores = given.source.scores(request)
+    wrong = wrong_must_pass_ids(scores) if replies_vary(given.variant) else ()
+    return scores, given.source.scores(_repeated(request, wrong)) if wrong else None
 
 
 class _ForgettingKind(GateKind[ForgettingGate]):
@@ -195,34 +169,55 @@ class _ForgettingKind(GateKind[ForgettingGate]):
     def problems(self, suite: Suite, gate: ForgettingGate) -> Iterable[Problem]:
         return skill_problems(suite, gate)
 
-    def evaluate(self, gate: ForgettingGate, evidence: GateEvidence) -> Verdict:
+    def needs(self, gate: ForgettingGate, sides: Sides) -> Iterator[Need]:
+        for mode in gate.prompt_modes:
+            yield from _skills(gate, sides, mode)
+        if must_keep := frozenset(case.id for case in gate.cases if case.must_keep):
+            yield from _repeated_skills(gate, sides, must_keep)
+
+    def evaluate(self, gate: ForgettingGate, given: Given) -> Verdict:
         from pytest_ftgate.gates.forgetting import (
             SkillComparison,
             broken_must_keep_ids,
             evaluate_forgetting,
         )
 
-        variant, base = evidence.variant, base_variant(evidence.variant)
         pairs = {
-            mode: (
-                evidence.skill_scores(variant, gate, mode),
-                evidence.skill_scores(base, gate, mode),
-            )
+            mode: _of_variant_and_base(given, _skills(gate, given, mode))
             for mode in gate.prompt_modes
         }
         comparison = SkillComparison(
             pairs,
-            contamination=find_skill_contamination(pairs[""][0].cases, variant),
-            levels=evidence.levels,
-            choices=evidence.level_choices(variant),
+            contamination=find_skill_contamination(pairs[""][0].cases, given.variant),
+            levels=given.levels,
+            choices=given.skill_levels,
         )
         regressed = broken_must_keep_ids(*pairs[""])
-        if regressed and (replies_vary(variant) or replies_vary(base)):
-            of_variant, of_base = (
-                evidence.repeated_skill_scores(side, gate, regressed) for side in (variant, base)
-            )
-            comparison = replace(comparison, repeated=(of_variant, of_base))
-        return evaluate_forgetting(evidence.suite, gate, comparison)
+        if regressed and any(map(replies_vary, (given.variant, base_variant(given.variant)))):
+            again = _repeated_skills(gate, given, regressed)
+            comparison = replace(comparison, repeated=_of_variant_and_base(given, again))
+        return evaluate_forgetting(given.suite, gate, comparison)
+
+
+def _skills(gate: ForgettingGate, sides: Sides, mode: str) -> tuple[ScoreRequest, ScoreRequest]:
+    """Return the requests for the scores of skills, of the base and of the variant."""
+    of_base = ScoreRequest(variant=sides.base, of_gate=gate.kind, under=mode)
+    return of_base, replace(of_base, variant=sides.variant.name)
+
+
+def _repeated_skills(
+    gate: ForgettingGate, sides: Sides, ids: Iterable[str]
+) -> tuple[ScoreRequest, ScoreRequest]:
+    of_base = replace(_skills(gate, sides, "")[0], when=When.IF_WRONG)
+    of_base = _repeated(of_base, ids)
+    return of_base, replace(of_base, variant=sides.variant.name)
+
+
+def _of_variant_and_base(
+    given: Given, requests: tuple[ScoreRequest, ScoreRequest]
+) -> tuple[VariantScores, VariantScores]:
+    base, variant = requests
+    return given.source.scores(variant), given.source.scores(base)
 
 
 class _CostKind(GateKind[CostGate]):
@@ -231,19 +226,21 @@ class _CostKind(GateKind[CostGate]):
     def problems(self, suite: Suite, gate: CostGate) -> Iterable[Problem]:
         return cost_problems(suite, gate)
 
-    def evaluate(self, gate: CostGate, evidence: GateEvidence) -> Verdict:
+    def needs(self, gate: CostGate, sides: Sides) -> Iterable[Need]:
+        return _with_baseline(gate, sides)
+
+    def evaluate(self, gate: CostGate, given: Given) -> Verdict:
         from pytest_ftgate.gates.usage import evaluate_cost
 
-        suite, scores = evidence.suite, evidence.task_scores(evidence.variant)
         # Prices are current ones, so a drift of older replies does not affect them.
-        reference = suite.variants[suite.baseline] if gate.has_comparison else evidence.variant
-        return evaluate_cost(suite, gate, scores, evidence.task_scores(reference))
+        requests = _with_baseline(gate, given)
+        scores, reference = (given.source.scores(requests[at]) for at in (-1, 0))
+        return evaluate_cost(given.suite, gate, scores, reference)
 
-    def measure(self, gate: CostGate, evidence: GateEvidence) -> Iterator[Verdict]:
+    def measure(self, gate: CostGate, given: Given) -> Iterator[Verdict]:
         from pytest_ftgate.gates.usage import measure_cost
 
-        scores = evidence.task_scores(evidence.variant, graded=True)
-        yield from measure_cost(evidence.suite, gate, scores)
+        yield from measure_cost(given.suite, gate, given.source.scores(given.task(graded=True)))
 
 
 class _LatencyKind(GateKind[LatencyGate]):
@@ -252,19 +249,23 @@ class _LatencyKind(GateKind[LatencyGate]):
     def problems(self, suite: Suite, gate: LatencyGate) -> Iterable[Problem]:
         return latency_problems(gate, len(gate.evaluated_cases(suite.cases)))
 
-    def evaluate(self, gate: LatencyGate, evidence: GateEvidence) -> Verdict:
+    def needs(self, gate: LatencyGate, sides: Sides) -> Iterator[TimesRequest]:
+        return (TimesRequest(replies=replies) for replies in _with_baseline(gate, sides))
+
+    def evaluate(self, gate: LatencyGate, given: Given) -> Verdict:
         from pytest_ftgate.gates.usage import evaluate_latency
 
-        suite, variant, baseline = evidence.suite, evidence.variant, None
-        if gate.has_comparison and variant.name != suite.baseline:
-            baseline = evidence.reply_times(suite.variants[suite.baseline])
-        times = evidence.reply_times(variant)
-        return evaluate_latency(suite, gate, times, baseline, evidence.peak_in_flight)
+        *before, after = self.needs(gate, given)
+        is_baseline = given.variant.name == given.suite.baseline
+        baseline = given.source.times(before[0]) if before and not is_baseline else None
+        times = given.source.times(after)
+        return evaluate_latency(given.suite, gate, times, baseline, given.peak_in_flight)
 
-    def measure(self, gate: LatencyGate, evidence: GateEvidence) -> Iterator[Verdict]:
+    def measure(self, gate: LatencyGate, given: Given) -> Iterator[Verdict]:
         from pytest_ftgate.gates.usage import measure_latency
 
-        yield from measure_latency(evidence.suite, gate, evidence.reply_times(evidence.variant))
+        times = given.source.times(TimesRequest(replies=given.task()))
+        yield from measure_latency(given.suite, gate, times)
 
 
 class _DivergenceKind(GateKind[DivergenceGate]):
@@ -273,35 +274,45 @@ class _DivergenceKind(GateKind[DivergenceGate]):
     def problems(self, suite: Suite, gate: DivergenceGate) -> Iterable[Problem]:
         return divergence_problems(suite, gate)
 
-    def evaluate(self, gate: DivergenceGate, evidence: GateEvidence) -> Verdict:
+    def needs(self, gate: DivergenceGate, sides: Sides) -> Iterator[ReadingRequest]:
+        of_gate = gate.kind if gate.cases else ""
+        replies = ScoreRequest(variant=sides.base, of_gate=of_gate, greedy=True)
+        yield ReadingRequest(reader=sides.variant.name, replies=replies)
+
+    def evaluate(self, gate: DivergenceGate, given: Given) -> Verdict:
         from pytest_ftgate.gates.divergence import evaluate_divergence
 
-        cases = evidence.divergences(evidence.variant, gate)
-        return evaluate_divergence(evidence.suite, gate, evidence.variant.name, cases)
+        (request,) = self.needs(gate, given)
+        cases = given.source.readings(request)
+        return evaluate_divergence(given.suite, gate, given.variant.name, cases)
 
 
 class _DataKind(GateKind[DataGate]):
     """Training data: the findings in the file that a variant was trained on."""
 
-    def evaluate(self, gate: DataGate, evidence: GateEvidence) -> Verdict:
+    def needs(self, gate: DataGate, sides: Sides) -> Iterable[Need]:  # noqa: ARG002
+        return ()
+
+    def evaluate(self, gate: DataGate, given: Given) -> Verdict:
         from pytest_ftgate.gates.training_data import evaluate_data
 
-        return evaluate_data(evidence.suite, gate, evidence.variant)
+        return evaluate_data(given.suite, gate, given.variant)
 
 
-_KINDS: Mapping[type[Gate], GateKind[Any]] = {
-    RateGate: _RateKind(),
-    ForgettingGate: _ForgettingKind(),
-    CostGate: _CostKind(),
-    LatencyGate: _LatencyKind(),
-    DivergenceGate: _DivergenceKind(),
-    DataGate: _DataKind(),
+KINDS: dict[str, GateKind[Any]] = {
+    "accuracy": (_rate := _RateKind()),
+    "format": _rate,
+    "forgetting": _ForgettingKind(),
+    "cost": _CostKind(),
+    "latency": _LatencyKind(),
+    "divergence": _DivergenceKind(),
+    "data": _DataKind(),
 }
 
 
 def kind_of(gate: Gate) -> GateKind[Any]:
     """Return what *gate* does."""
-    return _KINDS[type(gate)]
+    return KINDS[gate.kind]
 
 
 def infeasible_limits(suite: Suite) -> Iterator[tuple[Gate, Problem]]:

@@ -41,7 +41,8 @@ from pytest_ftgate.suite.providers import provider_spec
 def guess_rate(suite: Suite, gate: Gate) -> float:
     """Return the accuracy of guessing: 1 / number of labels, or 0 without labels."""
     labels = suite.labels
-    return 1 / len(labels) if labels and gate.reads_grades else 0.0
+    reads_grades = isinstance(gate, RateGate) and gate.reads_grades
+    return 1 / len(labels) if labels and reads_grades else 0.0
 
 
 def rate_of_scores(suite: Suite, gate: Gate, scores: VariantScores) -> MeanScore:

@@ -49,6 +49,7 @@ from pytest_ftgate.stats.power import (
     pass_probability,
 )
 from pytest_ftgate.stats.rates import MeanScore, rate_pass_probability
+from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
@@ -203,7 +204,7 @@ def default_limit(suite: Suite, gate: Gate) -> float | None:
     It is the smallest limit in whole points that an unchanged variant passes 9 times in 10.
     """
     # The skills are not repeated.
-    repeats = (1, 1) if gate.skill_cases else suite_repeats(suite)
+    repeats = (1, 1) if gate.own_cases else suite_repeats(suite)
     shown = design_certifiable_limit(design_of(suite, gate, repeats), assumed_discordance(suite))
     if shown is None:
         return None
@@ -224,7 +225,7 @@ def default_limit_problem(suite: Suite, gate: Gate) -> tuple[Note, Note]:
     """Return why a gate that declares no limit cannot have a default one, and what to write."""
     design, discordance = design_of(suite, gate), assumed_discordance(suite)
     needed = design_cases_needed(design, discordance, MAX_DEFAULT_LIMIT)
-    remedy = NoteKind.LIMIT_OR_CASES if gate.skill_cases else NoteKind.MINIMUM_OR_CASES
+    remedy = NoteKind.LIMIT_OR_CASES if gate.own_cases else NoteKind.MINIMUM_OR_CASES
     return no_limit(design, MAX_DEFAULT_LIMIT), note(remedy, needed=needed)
 
 
@@ -417,7 +418,7 @@ def needed_repeats(suite: Suite) -> int:
         return suite.repeats
     if not any(replies_vary(variant) for variant in suite.variants.values()):
         return 1
-    gates = [gate for gate in suite.gates.values() if gate.is_rate and gate.max_drop]
+    gates = [gate for gate in suite.gates.values() if isinstance(gate, RateGate) and gate.max_drop]
     needed = (
         design_cases_needed(design, TYPICAL_DISCORDANCE, gate.max_drop or 1.0) / design.n
         for gate in gates

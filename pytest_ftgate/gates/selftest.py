@@ -12,18 +12,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pytest_ftgate.gates.design import Levels, Look
-from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
-from pytest_ftgate.gates.rates import Comparison, evaluate_rate
+from pytest_ftgate.gates.kinds import kind_of
+from pytest_ftgate.gates.needs import Given, GivenScores
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.requests.request_groups import base_name
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.stats.power import flip_rate
 from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate
-from pytest_ftgate.suite.model import Gate, Suite
+from pytest_ftgate.suite.model import Gate, Suite, Variant
 
 #: The pairs of runs that are drawn.
 PAIRS = 500
 #: Evaluates one pair of runs, those of before and after.
-_Evaluate = Callable[[VariantScores, VariantScores], Verdict]
+_EvaluatePair = Callable[[VariantScores, VariantScores], Verdict]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,20 +112,19 @@ class DrawnRuns:
 
 
 def rate_selftest(
-    suite: Suite, gate: Gate, runs: DrawnRuns, looks: Sequence[Look], levels: Levels
+    suite: Suite, gate: RateGate, runs: DrawnRuns, looks: Sequence[Look], levels: Levels
 ) -> SelfTest:
-    """Evaluate an accuracy or a format gate on drawn runs, look by look as a run does.
-
-    Raises:
-        TypeError: *gate* is of another kind.
-    """
-    if not isinstance(gate, RateGate):
-        raise TypeError(f"{gate.name} evaluates no rate")
+    """Evaluate an accuracy or a format gate on drawn runs, look by look as a run does."""
+    baseline = suite.variants[suite.baseline]
+    again = replace(baseline, name=f"{baseline.name} again", compared=True)
+    # Drawn cases have names of their own, and no case is a must.
+    cases = tuple(replace(case, must_pass=False) for case in suite.cases)
+    suite = replace(suite, cases=cases, variants={**suite.variants, again.name: again})
 
     def evaluate(before: VariantScores, after: VariantScores) -> Verdict:
         for look in looks:
-            comparison = Comparison(_seen(after, look), _seen(before, look), levels=levels)
-            verdict = evaluate_rate(suite, gate, comparison, look)
+            sides = {baseline.name: _seen(before, look), again.name: _seen(after, look)}
+            verdict = _evaluate(suite, gate, again, look, sides, levels)
             if verdict.outcome in (Outcome.PASSED, Outcome.FAILED):
                 break
         return verdict
@@ -133,6 +133,19 @@ def rate_selftest(
     return _selftest(
         gate, runs, evaluate, lambda result: result.correct if correct else result.valid
     )
+
+
+def _evaluate(
+    suite: Suite,
+    gate: Gate,
+    variant: Variant,
+    look: Look,
+    sides: Mapping[str, VariantScores],
+    levels: Levels,
+) -> Verdict:
+    source = GivenScores(sides)
+    given = Given(suite=suite, variant=variant, look=look, source=source, levels=levels)
+    return kind_of(gate).evaluate(gate, given)
 
 
 def _seen(scores: VariantScores, look: Look) -> VariantScores:
@@ -151,15 +164,14 @@ def _seen(scores: VariantScores, look: Look) -> VariantScores:
 
 
 def skills_selftest(
-    suite: Suite, gate: ForgettingGate, runs: DrawnRuns, levels: Levels
+    suite: Suite, gate: ForgettingGate, variant: Variant, runs: DrawnRuns, levels: Levels
 ) -> SelfTest:
-    """Evaluate the forgetting gate on drawn runs of one model."""
+    """Evaluate the forgetting gate of the tuned *variant* on drawn runs of its base."""
+    variant, base = replace(variant, training_data=None), base_name(variant)
 
     def evaluate(before: VariantScores, after: VariantScores) -> Verdict:
-        comparison = SkillComparison(
-            dict.fromkeys(gate.prompt_modes, (after, before)), levels=levels
-        )
-        return evaluate_forgetting(suite, gate, comparison)
+        sides = {base: before, variant.name: after}
+        return _evaluate(suite, gate, variant, Look(), sides, levels)
 
     return _selftest(gate, runs, evaluate, lambda result: result.correct)
 
@@ -167,7 +179,7 @@ def skills_selftest(
 def _selftest(
     gate: Gate,
     runs: DrawnRuns,
-    evaluate: _Evaluate,
+    evaluate: _EvaluatePair,
     value: Callable[[CaseResult], float | None],
 ) -> SelfTest:
     outcomes, regressed, differing = Counter[Outcome](), Counter[str](), list[float]()

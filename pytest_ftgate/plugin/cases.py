@@ -20,6 +20,7 @@ from pytest_ftgate.runner.planner import GateRun, full_look
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scorers import expected_text
 from pytest_ftgate.scoring.scores import CaseResult
+from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Case
 
 #: Of a run: the ids of the cases of all collected suites and marked functions.
@@ -98,9 +99,9 @@ class CaseItem(pytest.Item):
             return
         suite, variant = self._gate_run.suite, self._gate_run.variant
         try:
-            with self._session.internal_errors(), live_progress(self.config) as on_progress:
-                requests = self._session.workloads.task_requests(suite, variant, self._look)
-                self._session.checked_results([requests], on_progress, suite.name)
+            with self._session.replies.internal_errors(), live_progress(self.config) as on_progress:
+                requests = self._session.built.task(suite, variant, self._look)
+                self._session.replies.checked_results([requests], on_progress, suite.name)
         except (FtgateError, EngineError) as error:
             pytest.fail(str(error), pytrace=False)
 
@@ -116,7 +117,7 @@ class CaseItem(pytest.Item):
         """Score the replies; raise WrongCase if one is wrong."""
         __tracebackhide__ = True
         suite, variant = self._gate_run.suite, self._gate_run.variant
-        with self._session.internal_errors():
+        with self._session.replies.internal_errors():
             scores = self._session.scores.task_scores(suite, variant, self._look)
         result = scores.results.get(self._case.id)
         if result is None:
@@ -138,7 +139,7 @@ def case_items(parent: pytest.File, gate_runs: Iterable[GateRun]) -> Iterator[Ca
     """Yield an item for each chosen case of each gate of *gate_runs* that scores cases."""
     for gate_run in gate_runs:
         for case in chosen_cases(parent.config, gate_run.suite.cases):
-            if gate_run.gate.is_rate:
+            if isinstance(gate_run.gate, RateGate):
                 name = f"{gate_run.gate.kind}[{gate_run.variant.name}-{case.id}]"
                 options = {"gate_run": gate_run, "case": case}
                 yield CaseItem.from_parent(

@@ -107,13 +107,13 @@ class SuiteHandle:
             ReplyError: no reply came.
         """
         asked = case if isinstance(case, Case) else _by_name(case, self.cases, "case")
-        build = self._session.workloads.turn_builder(self._own_suite, self._variant(variant))
+        build = self._session.built.turn_builder(self._own_suite, self._variant(variant))
         request = build(asked, None, (), 0)
         if request.request.only_for:
             # The test may patch something else before each call.
             fingerprint = digest([request.fingerprint, next(_calls)])
             request = replace(request, request=replace(request.request, fingerprint=fingerprint))
-        result = self._session.results([request])[request.request.fingerprint]
+        result = self._session.replies.results([request])[request.request.fingerprint]
         if isinstance(result, Reply):
             return read_reply(result, request.request.thoughts)
         raise result
@@ -131,10 +131,10 @@ class SuiteHandle:
     def _scores(self, variant: Variant) -> VariantScores:
         suite = self._own_suite
         look = full_look(suite)
-        with self._session.internal_errors():
+        with self._session.replies.internal_errors():
             with live_progress(self._config) as on_progress:
-                requests = self._session.workloads.task_requests(suite, variant, look)
-                self._session.checked_results([requests], on_progress, suite.name)
+                requests = self._session.built.task(suite, variant, look)
+                self._session.replies.checked_results([requests], on_progress, suite.name)
             return self._session.scores.task_scores(suite, variant, look)
 
     @_shown_at_the_test
@@ -150,7 +150,7 @@ class SuiteHandle:
         gated = replace(self._variant(variant), gated=True)
         gates = {gate.kind: gate for gate in self._suite.gates_for(gated)}
         gate_run = GateRun(self._own_suite, _by_name(gate, gates, "gate"), self._variant(variant))
-        with self._session.internal_errors(), live_progress(self._config) as on_progress:
+        with self._session.replies.internal_errors(), live_progress(self._config) as on_progress:
             verdict = evaluate_gate(self._session, gate_run, on_progress=on_progress).verdict
         if not verdict.gated:
             # Its outcome is that nothing has failed it, and a test would read that as a pass.

@@ -19,7 +19,7 @@ BROKEN, UNSHOWN = "ftgate_broken", "ftgate_unshown"
 @contextmanager
 def noted(config: pytest.Config) -> Iterator[None]:
     """Keep an unexpected exception in this context as the failure of the run, and go on."""
-    with suppress(EngineError), config.stash[session_key].internal_errors():
+    with suppress(EngineError), config.stash[session_key].replies.internal_errors():
         yield
 
 
@@ -29,7 +29,7 @@ def reason_of(session: pytest.Session) -> str:
     Its exit code follows, and pytest shows it as an error of its own unless a test has shown it.
     """
     config = session.config
-    failure = config.stash[session_key].failure
+    failure = config.stash[session_key].replies.failure
     if failure is not None:
         config.stash[broken_key] = str(failure)
         if not config.stash.get(shown_key, False):

@@ -32,6 +32,7 @@ from pytest_ftgate.runner.progress_log import RunLog
 from pytest_ftgate.runner.recommend import asks_for_advice, suite_advice
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings
+from pytest_ftgate.suite.gate_kinds import RateGate
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.run import NotEvaluated
@@ -165,7 +166,7 @@ class GateItemState:
 
     def store_accepted(self, cases: Mapping[str, Any], name: str, serves: str) -> None:
         """Store the values of *cases* that this run accepts as those of *name*."""
-        exam = self.session.exam(self.gate_run.gate_suite)
+        exam = self.session.records.exam(self.gate_run.gate_suite)
         store_accepted(self.item, self.gate_run, exam, cases, name, serves)
 
     def blocks(self, verdict: Verdict) -> bool:
@@ -186,7 +187,10 @@ class GateItemState:
         from pytest_ftgate.results.run import as_typed, node_id
 
         settings, verbosity = self.settings, verbosity_of(self.item.config)
-        verdict, is_rate = as_typed(verdict, settings.typed), self.gate_run.gate.is_rate
+        verdict, is_rate = (
+            as_typed(verdict, settings.typed),
+            isinstance(self.gate_run.gate, RateGate),
+        )
         fixed = (node_id(verdict), verdict.variant, settings.options)
         command = partial(case_command, *fixed) if is_rate else None
         with terminal_width(_terminal_columns(self.item.config)):
@@ -250,14 +254,14 @@ def gate_runs_in(items: list[pytest.Item]) -> list[GateRun]:
 
 def end_broken_run(item: pytest.Item) -> None:
     """End the run if an unexpected exception has ended the engine: no gate can be evaluated."""
-    failure = item.config.stash[session_key].failure
+    failure = item.config.stash[session_key].replies.failure
     if failure is not None:
         item.session.shouldstop = str(failure)
 
 
 def begin_run_log(session: pytest.Session) -> None:
     """Prepare what a run of the gates of *session* shows while it waits for replies."""
-    gate_runs = [run for run in gate_runs_in(session.items) if run.gate.sends_requests]
+    gate_runs = [run for run in gate_runs_in(session.items) if run.sends_requests]
     if gate_runs:
         session.config.stash[run_log_key] = RunLog(session.config.stash[session_key], gate_runs)
 
@@ -268,7 +272,7 @@ class SuiteFile(pytest.File):
     def collect(self) -> Iterator[GateItem | CaseItem]:
         """Yield the gates of each gated variant, or their single cases."""
         try:
-            with self.config.stash[session_key].internal_errors():
+            with self.config.stash[session_key].replies.internal_errors():
                 suite = load_suite_once(self.session, self.path)
                 check_feasibility(suite)
         except (SuiteError, EngineError) as error:
@@ -319,7 +323,7 @@ class GateItem(pytest.Item):
 
     def _evaluate(self) -> None:
         session, gates = self.state.session, self.state.gates_to_submit()
-        with session.internal_errors():
+        with session.replies.internal_errors():
             with live_progress(self.config) as on_progress:
                 self.result = evaluate_gate(
                     session, self.gate_run, submit_with=gates, on_progress=on_progress
@@ -333,7 +337,7 @@ class GateItem(pytest.Item):
     def _store_accepted(self, result: GateResult) -> None:
         suite, gate, look = self.gate_run.suite, self.gate_run.gate, result.look
         name, serves = self.gate_run.variant.name, suite.serves or suite.baseline
-        if gate.is_rate:
+        if isinstance(gate, RateGate):
             scores = self.state.session.scores.task_scores(suite, self.gate_run.variant, look)
             self.state.store_accepted_cases(scores, name, serves)
         else:
@@ -370,7 +374,7 @@ class GateItem(pytest.Item):
         stale = ("ftgate_measured", "ftgate_advice")
         properties = self.user_properties
         properties[:] = [pair for pair in properties if pair[0] not in stale]
-        with session.internal_errors(), live_progress(self.config) as on_progress:
+        with session.replies.internal_errors(), live_progress(self.config) as on_progress:
             measured = list(measure_ungated(session, suite, on_progress))
             properties += [("ftgate_measured", to_json(verdict)) for verdict in measured]
             if self.state.settings.ladder or asks_for_advice(suite):

@@ -35,7 +35,7 @@ patching_key = pytest.StashKey["PatchingFixtures"]()
 def finish_calls(config: pytest.Config) -> None:
     """Wait for the functions that are being called, before a test may patch them."""
     session = config.stash[session_key]
-    if session.pending_calls:
+    if session.replies.pending_calls:
         with live_progress(config) as on_progress:
             session.finish_calls(on_progress)
 
@@ -54,7 +54,7 @@ class PatchingFixtures:
         #: The test that is being set up or runs.
         self._item: pytest.Item | None = None
         config.stash[patching_key] = self
-        config.stash[session_key].call_error = self._call_error
+        config.stash[session_key].replies.call_error = self._call_error
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:

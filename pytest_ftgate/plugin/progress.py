@@ -21,7 +21,8 @@ from pytest_ftgate.reporting.text import (
     escape_controls,
     shorten,
 )
-from pytest_ftgate.runner.progress_log import OnProgress, progress_line
+from pytest_ftgate.runner.progress_log import progress_line
+from pytest_ftgate.runner.replies import OnProgress
 
 if TYPE_CHECKING:
     from pytest_ftgate.runner.progress_log import RunLog
@@ -84,7 +85,7 @@ def _ends_once(config: pytest.Config) -> Iterator[None]:
 def _hold_interruption(config: pytest.Config) -> None:
     def cancel(number: int, _frame: object) -> None:
         signal.signal(number, signal.default_int_handler)
-        config.stash[session_key].cancel()
+        config.stash[session_key].replies.cancel()
 
     def restore() -> None:
         if signal.getsignal(signal.SIGINT) is cancel:

@@ -142,7 +142,7 @@ def _plan_lines(
     yield ""
     notes = preview.limit_lines(gate_runs)
     yield from plan.power_lines(preview.power_estimates(run, gate_runs), notes)
-    yield from dict.fromkeys(run.user_messages)
+    yield from dict.fromkeys(run.replies.user_messages)
     if blocked:
         yield from plan.blocked_lines(blocked, len(gate_runs))
 

@@ -9,8 +9,9 @@ from time import monotonic
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, RepliesMissing
-from pytest_ftgate.gates.design import Levels, Look, shared_levels
-from pytest_ftgate.gates.kinds import GateEvidence, kind_of
+from pytest_ftgate.gates.design import Look, shared_levels
+from pytest_ftgate.gates.kinds import kind_of
+from pytest_ftgate.gates.needs import Given, GivenScores
 from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, with_short_names
@@ -25,7 +26,6 @@ from pytest_ftgate.runner.record import RunResult
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.cases import equal_inputs
-from pytest_ftgate.suite.model import Variant
 
 #: With a larger share of base cases without a reply, a comparison is an error, as in a run.
 _MAX_MISSING_SHARE = 0.5
@@ -170,12 +170,13 @@ def _evaluate(
     repeats = suite.repeats or 1
     look = Look(repeats=repeats, replies_vary=repeats > 1)
     gate = next(iter(suite.gates.values()))
-    evaluate = kind_of(gate).evaluate
-    verdicts = tuple(
-        _with_settling_steps(evaluate(gate, _FileEvidence(suite, variant, look, scores)))
+    source, levels = GivenScores(scores), shared_levels(suite)
+    given = (
+        Given(suite=suite, variant=variant, look=look, source=source, levels=levels)
         for variant in suite.variants.values()
         if variant.gated
     )
+    verdicts = tuple(_with_settling_steps(kind_of(gate).evaluate(gate, each)) for each in given)
     same = equal_inputs(suite.cases)
     notes = (*paired.notes, *([same] if same else []), *_file_notes(files))
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
@@ -219,17 +220,3 @@ def _report(
     part = RunPart(requests=RequestCounts(replies=replies), messages=notes, suites=(run,))
     facts = run_facts(settings, [part], monotonic() - started)
     return build_report(settings, [part], verdicts, facts=facts)
-
-
-@dataclass(frozen=True, slots=True)
-class _FileEvidence(GateEvidence):
-    """The evidence of the accuracy gate, from scored files."""
-
-    scores: Mapping[str, VariantScores]
-
-    @property
-    def levels(self) -> Levels:
-        return shared_levels(self.suite)
-
-    def task_scores(self, variant: Variant, *, graded: bool = False) -> VariantScores:  # noqa: ARG002
-        return self.scores[variant.name]

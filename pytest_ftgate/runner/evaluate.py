@@ -278,7 +278,7 @@ def evaluate_loaded(
         EngineError: an unexpected exception ended the run.
     """
     run = _Run(session, project, suite)
-    with session.internal_errors():
+    with session.replies.internal_errors():
         gate_runs = _chosen_gates(suite, session.settings.variants)
         run.evaluate_gates(gate_runs)
         if is_whole:

@@ -9,8 +9,15 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from pytest_ftgate.errors import FtgateError, RepliesMissing, WrongModel
-from pytest_ftgate.gates.design import Levels, Look
-from pytest_ftgate.gates.kinds import GateEvidence, kind_of
+from pytest_ftgate.gates.design import Look
+from pytest_ftgate.gates.kinds import kind_of
+from pytest_ftgate.gates.needs import (
+    Given,
+    ReadingRequest,
+    ScoreRequest,
+    ScoreSource,
+    TimesRequest,
+)
 from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
@@ -19,36 +26,33 @@ from pytest_ftgate.requests.builder import reading_requests
 from pytest_ftgate.requests.logprobs import Divergence
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.runner.planner import GateRun, full_look
-from pytest_ftgate.runner.progress_log import OnProgress
+from pytest_ftgate.runner.planner import GateRun, Plan, full_look
+from pytest_ftgate.runner.replies import OnProgress
 from pytest_ftgate.runner.scores import human_scores
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.suite import with_exam
 from pytest_ftgate.scoring.logprobs import token_divergence
 from pytest_ftgate.scoring.scores import VariantScores, validate_rules
-from pytest_ftgate.suite.model import Gate, Suite, Variant
-from pytest_ftgate.suite.skill_levels import LevelChoice
+from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate
+from pytest_ftgate.suite.model import Suite
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.divergence import CaseDivergence
     from pytest_ftgate.gates.figures import ReplyTimes
     from pytest_ftgate.gates.judges import JudgeEvidence
-    from pytest_ftgate.gates.samples import Samples
     from pytest_ftgate.runner.identity import IdentityReport
 
 
-def case_divergences(
-    session: Session, suite: Suite, variant: Variant, gate: Gate
-) -> list[CaseDivergence]:
-    """Return how far *variant* is from its base, for each reply of the base that can be read.
+def case_divergences(session: Session, plan: Plan, request: ReadingRequest) -> list[CaseDivergence]:
+    """Return how far a variant is from its base, for each reply of the base that can be read.
 
     Raises:
         FtgateError: the replies did not come, or the provider gives no log-probabilities.
     """
-    base, tuned = session.workloads.base_reply_requests(suite, variant, gate)
-    results = session.checked_results([base], None, suite.name)
+    (base, tuned), suite = plan.readings(request), plan.suite.name
+    results = session.replies.checked_results([base], None, suite)
     reading = reading_requests(base, tuned, results)
-    results = session.checked_results([[*chain.from_iterable(reading)]], None, suite.name)
+    results = session.replies.checked_results([[*chain.from_iterable(reading)]], None, suite)
     return [(requests[-1].case, _divergence(requests, results)) for requests in reading]
 
 
@@ -97,20 +101,20 @@ def evaluate_gate(
     Raises:
         FtgateError: a scorer cannot be used, requests cannot be sent, or too few replies came.
     """
-    looks = session.workloads.looks(gate_run)
-    if not gate_run.gate.sends_requests:
-        verdict = _evaluate_look(session, gate_run, looks[0])
+    looks = gate_run.looks
+    if not gate_run.sends_requests:
+        verdict = evaluate_look(session, gate_run, looks[0])
         return GateResult(with_exam(session, gate_run, verdict), looks[0])
     identity = request_first_look(
         session, gate_run, submit_with=submit_with, on_progress=on_progress
     )
     if invalid := identity.invalid_verdict(gate_run):
         return GateResult(invalid, looks[0])
-    with session.show_progress(on_progress):
+    with session.replies.show_progress(on_progress):
         for look in looks:
-            requests = session.workloads.gate_requests(gate_run, look)
-            session.checked_results(requests, on_progress, gate_run.suite.name)
-            verdict = _evaluate_look(session, gate_run, look)
+            requests = session.groups(gate_run, look)
+            session.replies.checked_results(requests, on_progress, gate_run.suite.name)
+            verdict = evaluate_look(session, gate_run, look)
             needs_all = session.settings.accept and look.cases is not None
             is_decided = verdict.outcome in (Outcome.PASSED, Outcome.FAILED)
             if is_decided and not needs_all:
@@ -132,13 +136,13 @@ def request_first_look(
     """
     # A marked function scores its replies itself.
     if gate_run.function_suite is None:
-        with session.show_progress(on_progress):
+        with session.replies.show_progress(on_progress):
             _validate_scorers(session, gate_run)
     if submit_with:
         session.submit(submit_with)
-    elif gate_run.gate.skill_cases and not session.is_submitted(gate_run):
-        session.ask_pilots([(gate_run.suite, gate_run.variant)])
-    session.accepted_record(gate_run.gate_suite)
+    elif isinstance(gate_run.gate, ForgettingGate) and not session.is_submitted(gate_run):
+        session.probe.ask_pilots([(gate_run.suite, gate_run.variant)])
+    session.records.of(gate_run.gate_suite)
     try:
         return _check_identity(session, gate_run, on_progress)
     except RepliesMissing as error:
@@ -156,8 +160,8 @@ def _check_identity(
     report = _prove(session, gate_run, on_progress)
     if report is not None and report.invalid_reason:
         return report
-    requests, suite = session.workloads.gate_requests(gate_run), gate_run.suite.name
-    results = session.checked_results(requests, on_progress, suite)
+    requests, suite = session.groups(gate_run), gate_run.suite.name
+    results = session.replies.checked_results(requests, on_progress, suite)
     from pytest_ftgate.runner.identity import check_identity  # likewise
 
     return check_identity(session, gate_run, results, on_progress=on_progress)
@@ -170,10 +174,10 @@ def _prove(
 
     Only then are its other requests sent.
     """
-    probes = session.workloads.identity_probes(gate_run)
+    probes = session.plan(gate_run).identity_probes(gate_run)
     if not probes:
         return None
-    session.checked_results([probes], on_progress, gate_run.suite.name)
+    session.replies.checked_results([probes], on_progress, gate_run.suite.name)
     # Imports SciPy, which another thread has imported while this one waited for replies.
     from pytest_ftgate.runner.identity import check_tuned_identity
 
@@ -189,79 +193,62 @@ def request_all(session: Session, gates: Iterable[GateRun]) -> None:
             report = _prove(session, gate_run, None)
             if report is not None and report.invalid_reason:
                 continue
-            for requests in session.workloads.gate_requests(gate_run):
-                session.results(requests)
+            for requests in session.groups(gate_run):
+                session.replies.results(requests)
 
 
 def _validate_scorers(session: Session, gate_run: GateRun) -> None:
     """Raise an error if a scorer or a judge cannot be used, before replies are paid for."""
     suite, gate = gate_run.suite, gate_run.gate
     validate_rules(suite.cases, suite.path.parent)
-    validate_rules(gate.skill_cases, suite.path.parent)
-    if suite.judges and gate.reads_grades:
+    validate_rules(gate.own_cases, suite.path.parent)
+    if gate_run.is_graded:
         session.judges.validations(suite)
 
 
-@dataclass(frozen=True, slots=True)
-class _SessionEvidence(GateEvidence):
-    """The evidence of one look of a gate, from the replies of a session."""
+class PlannedScores(ScoreSource):
+    """The scores, readings and times that the replies of a session bring for one gate at a look."""
 
-    session: Session
-    gate_run: GateRun
-
-    @property
-    def peak_in_flight(self) -> int:
-        return self.session.progress.peak_in_flight
-
-    def task_scores(self, variant: Variant, *, graded: bool = False) -> VariantScores:
-        return self.session.scores.task_scores(self.suite, variant, self.look, graded=graded)
-
-    def shown_baseline(self, *, graded: bool) -> VariantScores | None:
-        return self.session.submitted_scores(self.suite, self.variant, self.look, graded=graded)
-
-    def must_pass_scores(self) -> tuple[VariantScores, VariantScores | None] | None:
-        return self.session.scores.must_pass_scores(self.suite, self.variant, self.look)
+    def __init__(self, session: Session, gate_run: GateRun, look: Look) -> None:
+        self._session, self._gate_run, self._look = session, gate_run, look
 
     @property
-    def levels(self) -> Levels:
-        return self.session.levels(self.suite)
+    def _plan(self) -> Plan:
+        return self._session.plan(self._gate_run)
 
-    def accepted(self, gate: Gate) -> tuple[Samples | None, Samples | None]:
-        from pytest_ftgate.results.accepted import accepted_samples
+    def scores(self, request: ScoreRequest) -> VariantScores:
+        """Return the scores that *request* names."""
+        return self._session.scores.scores(self._plan, request)
 
-        record = self.session.accepted_record(self.suite)
-        return accepted_samples(record, self.suite, self.variant.name, gate.kind)
+    def sent_scores(self, request: ScoreRequest) -> VariantScores | None:
+        """Return the scores of the baseline's replies that this run requests anyway, if any."""
+        suite, variant = self._gate_run.suite, self._gate_run.variant
+        return self._session.submitted_scores(suite, variant, self._look, graded=request.graded)
 
     def baseline_drift(self) -> Note | None:
+        """Return how the baseline has drifted since it was recorded; None without a drift."""
         from pytest_ftgate.runner.identity import baseline_drift
 
-        return baseline_drift(self.session, self.gate_run, self.look)
+        return baseline_drift(self._session, self._gate_run, self._look)
 
     def judge_evidence(
         self, scores: VariantScores, baseline: VariantScores
     ) -> JudgeEvidence | None:
-        found = judge_evidence_of(self.session, self.suite, scores, baseline)
+        """Return the evidence on the judges that graded *scores*, or None without judges."""
+        found = judge_evidence_of(self._session, self._gate_run.suite, scores, baseline)
         if found:
-            self.session.scores.judge_evidence[scores] = found
+            self._session.scores.judge_evidence[scores] = found
         return found
 
-    def skill_scores(self, variant: Variant, gate: Gate, mode: str) -> VariantScores:
-        return self.session.scores.skill_scores(self.suite, variant, gate, mode)
+    def readings(self, request: ReadingRequest) -> Sequence[CaseDivergence]:
+        """Return how far a variant is from its base, for each reply of the base."""
+        return case_divergences(self._session, self._plan, request)
 
-    def repeated_skill_scores(
-        self, variant: Variant, gate: Gate, case_ids: Sequence[str]
-    ) -> VariantScores:
-        return self.session.scores.repeated_skill_scores(self.suite, variant, gate, case_ids)
-
-    def level_choices(self, variant: Variant) -> tuple[LevelChoice, ...]:
-        return self.session.workloads.level_choices(self.suite, variant)
-
-    def divergences(self, variant: Variant, gate: Gate) -> Sequence[CaseDivergence]:
-
-        return case_divergences(self.session, self.suite, variant, gate)
-
-    def reply_times(self, variant: Variant) -> ReplyTimes:
-        return self.session.reply_times(self.suite, variant, self.look)
+    def times(self, request: TimesRequest) -> ReplyTimes:
+        """Return the latencies of the replies."""
+        replies, suite = request.replies, self._gate_run.suite
+        requests = self._plan.requests(replies)
+        return self._session.reply_times(replies.variant, requests, only_for=suite.only_for)
 
 
 def judge_evidence_of(
@@ -308,10 +295,31 @@ def _ungraded_note(scores: VariantScores) -> Note | None:
     return note(NoteKind.UNGRADED, n=len(reasons), of=len(content), first=reasons[0])
 
 
-def _evaluate_look(session: Session, gate_run: GateRun, look: Look) -> Verdict:
-    """Return the verdict of the gate on the replies up to *look*."""
-    evidence = _SessionEvidence(gate_run.suite, gate_run.variant, look, session, gate_run)
-    verdict = kind_of(gate_run.gate).evaluate(gate_run.gate, evidence)
+def given_at(session: Session, gate_run: GateRun, look: Look, source: ScoreSource) -> Given:
+    """Return what the evaluation of *gate_run* at *look* reads, with the scores of *source*."""
+    suite, gate = gate_run.gate_suite, gate_run.gate
+    accepted, anchor = session.records.samples(suite, gate_run.accepted_name, gate.kind)
+    has_levels = isinstance(gate, ForgettingGate)
+    return Given(
+        suite=suite,
+        variant=gate_run.variant,
+        look=look,
+        source=source,
+        levels=session.records.levels(suite),
+        accepted=accepted,
+        anchor=anchor,
+        skill_levels=session.plan(gate_run).facts.levels if has_levels else (),
+        peak_in_flight=session.replies.progress.peak_in_flight,
+    )
+
+
+def evaluate_look(
+    session: Session, gate_run: GateRun, look: Look, source: ScoreSource | None = None
+) -> Verdict:
+    """Return the verdict of the gate on the replies up to *look*; *source* has their scores."""
+    source = source or PlannedScores(session, gate_run, look)
+    given = given_at(session, gate_run, look, source)
+    verdict = kind_of(gate_run.gate).evaluate(gate_run.gate, given)
     notes = (*verdict.notes, *contamination_notes(session, gate_run))
     return note_missing_replies(session, replace(verdict, notes=notes))
 
@@ -322,8 +330,10 @@ def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
     if not (check.missing if check else values.get("missing")):
         return verdict
     told = [str(value) for one in verdict.notes for value in one.values.values()]
-    if session.stop_reason and not any(session.stop_reason in text for text in told):
-        verdict = replace(verdict, notes=(*verdict.notes, text_note(session.stop_reason)))
+    if session.replies.stop_reason and not any(
+        session.replies.stop_reason in text for text in told
+    ):
+        verdict = replace(verdict, notes=(*verdict.notes, text_note(session.replies.stop_reason)))
     if not (check.n if check else "rate" in values):
         if any(judge.errors for judge in verdict.judges):
             return verdict
@@ -336,9 +346,9 @@ def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
 def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[Note]:
     """Yield a note on the cases that do not count because the variant was trained on them."""
     suite, variant = gate_run.suite, gate_run.variant
-    if not gate_run.gate.is_rate:
+    if not isinstance(gate_run.gate, RateGate):
         return
-    contaminated = session.workloads.contaminated_cases(suite, variant)
+    contaminated = session.built.contaminated_cases(suite, variant)
     if contaminated and variant.training_data:
         ids = [case.id for case in suite.cases if case.id in contaminated]
         named = ", ".join(ids[:_MAX_NAMED]) + (", …" if len(ids) > _MAX_NAMED else "")
@@ -359,10 +369,10 @@ def measure_ungated(
         if variant.gated:
             continue
         try:
-            session.ask_first_probes([(suite, variant)])
-            requests = session.workloads.task_requests(suite, variant, look)
-            probes = session.workloads.probe_stages(suite, variant)[0] if variant.tuned else ()
-            results = session.checked_results([requests, *probes], on_progress, suite.name)
+            session.probe.ask_first_probes([(suite, variant)])
+            requests = session.built.task(suite, variant, look)
+            probes = session.probe.plan(suite, variant).probe_stages[0] if variant.tuned else ()
+            results = session.replies.checked_results([requests, *probes], on_progress, suite.name)
             scores = session.scores.task_scores(suite, variant, look)
             identity = check_ungated_identity(
                 session, suite, variant, requests, results, on_progress
@@ -387,10 +397,11 @@ def _measure_variant(
         reason = text_note(scores.unanswered[0].missing_reasons[0])
         yield unmeasured_verdict(suite, variant, reason)
         return
+    look = full_look(suite)
     for gate in suite.gates.values():
         gate_run = GateRun(suite, gate, variant)
-        evidence = _SessionEvidence(suite, variant, full_look(suite), session, gate_run)
-        for verdict in kind_of(gate).measure(gate, evidence):
+        given = given_at(session, gate_run, look, PlannedScores(session, gate_run, look))
+        for verdict in kind_of(gate).measure(gate, given):
             yield identity.add_to(verdict)
 
 
@@ -399,11 +410,13 @@ def interrupted_notes(session: Session, gates: Iterable[GateRun]) -> Iterator[st
 
     The session is closed, and no request is in flight.
     """
-    progress = session.progress
+    progress = session.replies.progress
     submitted = {
         (gate_run.gate_suite.name, gate_run.variant.name): gate_run
         for gate_run in gates
-        if gate_run.gate.is_rate and gate_run.planned and session.is_submitted(gate_run)
+        if isinstance(gate_run.gate, RateGate)
+        and gate_run.planned
+        and session.is_submitted(gate_run)
     }
     if submitted and progress.failed:
         count = f"{progress.failed:,} of {progress.to_send:,} requests were not answered"

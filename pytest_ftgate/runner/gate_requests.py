@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import Protocol
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.requests.request import (
@@ -14,32 +13,20 @@ from pytest_ftgate.requests.request import (
     distinct_requests,
     group_by_adapter,
 )
-from pytest_ftgate.runner.planner import GateRun, Workloads, full_look
-from pytest_ftgate.runner.skill_levels import leveled_skills
-from pytest_ftgate.suite.model import Suite, Variant
+from pytest_ftgate.runner.planner import BuiltRequests, GateRun, Plan, full_look
+from pytest_ftgate.runner.probe import Probe, leveled_skills
+from pytest_ftgate.runner.replies import Replies
+from pytest_ftgate.suite.gate_kinds import ForgettingGate
 from pytest_ftgate.suite.providers import provider_spec
 
 _GateKey = tuple[str, str, object]
 
 
-class _Submit(Protocol):
-    def __call__(self, requests: Iterable[Request], *, first: bool = False) -> None: ...
-
-
 class Submissions:
-    """What the gates of a run have submitted, and what waits for a proof of identity.
+    """What the gates of a run have submitted, and what waits for a proof of identity."""
 
-    *submit* submits requests, at the end of the queue or *first*; *ask_pilots* waits for what
-    chooses the levels of skills of tuned variants.
-    """
-
-    def __init__(
-        self,
-        workloads: Workloads,
-        submit: _Submit,
-        ask_pilots: Callable[[Iterable[tuple[Suite, Variant]]], None],
-    ) -> None:
-        self._workloads, self._submit, self._ask_pilots = workloads, submit, ask_pilots
+    def __init__(self, built: BuiltRequests, probe: Probe, replies: Replies) -> None:
+        self._built, self._probe, self._replies = built, probe, replies
         #: All gates of the run so far, and those of them that were not submitted yet.
         self._gates: dict[_GateKey, GateRun] = {}
         self._left: dict[_GateKey, GateRun] = {}
@@ -48,19 +35,11 @@ class Submissions:
         #: The gates whose variant is not shown to be tuned yet, and the requests submitted so far.
         self._waiting: list[GateRun] = []
         self._sent: set[str] = set()
-        self._held: int | None = None
 
     def is_submitted(self, gate_run: GateRun) -> bool:
         """Return True if the requests of *gate_run* were submitted."""
         key = _gate_key(gate_run)
         return key in self._gates and key not in self._left
-
-    @property
-    def held(self) -> int:
-        """How many requests wait until the identity of a variant is shown."""
-        if self._held is None:
-            self._held = self._count_held()
-        return self._held
 
     def submit(self, gates: Iterable[GateRun]) -> None:
         """Submit the requests of *gates*; of a tuned variant those that show its identity."""
@@ -68,6 +47,7 @@ class Submissions:
         self._left |= {key: run for key, run in new.items() if key not in self._gates}
         self._gates |= new
         self._submit_left()
+        self._replies.held = self._count_held()
 
     def submit_proven(self, gate_run: GateRun, *, is_valid: bool) -> None:
         """Submit what waits for the proof of a variant's identity; if not *is_valid*, drop it."""
@@ -76,6 +56,7 @@ class Submissions:
             self._proofs[key] = is_valid
             # The gate that is evaluated now needs them next.
             self._submit_left(first=True)
+            self._replies.held = self._count_held()
 
     def _submit_left(self, *, first: bool = False) -> None:
         """Submit the gates that wait for no proof, and the identity probes of the others."""
@@ -102,18 +83,18 @@ class Submissions:
         A batch takes hours: it has all requests to its variant.
         """
         variant = gate_run.variant
-        is_open = variant.tuned and not variant.is_proven and gate_run.gate.sends_requests
+        is_open = variant.tuned and not variant.is_proven and gate_run.sends_requests
         return is_open and not variant.batch and _variant_key(gate_run) not in self._proofs
 
     def _submit_probes(self, gates: Sequence[GateRun]) -> list[Request]:
         """Submit the first identity probes of *gates*, and return them."""
         # A recorded base shows identity on the cases of the levels that it chooses.
         recorded = (run for run in gates if run.variant.base_replies is not None)
-        self._ask_pilots((run.suite, run.variant) for run in recorded)
+        self._probe.ask_pilots((run.suite, run.variant) for run in recorded)
         probes: list[CaseRequest] = []
         for gate_run in gates:
             with suppress(FtgateError):
-                probes += self._workloads.identity_probes(gate_run)
+                probes += self._plan(gate_run).identity_probes(gate_run)
         requests = group_by_adapter(distinct_requests(probes))
         self._send(requests)
         return requests
@@ -122,7 +103,9 @@ class Submissions:
         self, gates: Sequence[GateRun], before: Sequence[Request], *, first: bool
     ) -> None:
         """Submit all requests of *gates*, of which none waits; *before* were submitted last."""
-        self._ask_pilots((run.suite, run.variant) for run in gates if run.gate.skill_cases)
+        self._probe.ask_pilots(
+            (run.suite, run.variant) for run in gates if isinstance(run.gate, ForgettingGate)
+        )
         new = [*self._requests_of(gates)]
         measured = self._measured_baselines([*self._gates.values()]) if new else ()
         own = new.pop(0) if new else []
@@ -133,15 +116,18 @@ class Submissions:
 
     def _send(self, requests: Sequence[Request], *, first: bool = False) -> None:
         self._sent.update(request.fingerprint for request in requests)
-        self._submit(requests, first=first)
-        self._held = None
+        self._replies.submit(requests, first=first)
+
+    def _plan(self, gate_run: GateRun) -> Plan:
+        return self._probe.plan(gate_run.suite, gate_run.variant)
 
     def _requests_of(self, gates: Iterable[GateRun]) -> Iterator[list[CaseRequest]]:
         """Yield the requests of each gate, the identity probes first."""
         for gate_run in gates:
             with suppress(FtgateError):
-                requests = chain.from_iterable(self._workloads.gate_requests(gate_run))
-                yield [*self._workloads.identity_probes(gate_run), *requests]
+                plan = self._plan(gate_run)
+                requests = chain.from_iterable(plan.groups(gate_run))
+                yield [*plan.identity_probes(gate_run), *requests]
 
     def _count_held(self) -> int:
         held: list[CaseRequest] = []
@@ -149,7 +135,7 @@ class Submissions:
             # With levels, the base has not chosen its cases yet.
             if not leveled_skills(gate_run.suite):
                 with suppress(FtgateError):
-                    held += chain.from_iterable(self._workloads.gate_requests(gate_run))
+                    held += chain.from_iterable(self._plan(gate_run).groups(gate_run))
         return len({one.fingerprint for one in held} - self._sent)
 
     def _measured_baselines(self, gates: Sequence[GateRun]) -> Iterator[CaseRequest]:
@@ -166,9 +152,9 @@ class Submissions:
             is_whole = sum(run.suite.name == suite.name for run in of_suites) == total
             if is_whole and not baseline.gated and provider_spec(baseline.provider).weights:
                 # In the order in which the looks of its first gate wait for them.
-                for look in (*self._workloads.looks(first), full_look(suite)):
+                for look in (*first.looks, full_look(suite)):
                     with suppress(FtgateError):
-                        yield from self._workloads.task_requests(suite, baseline, look)
+                        yield from self._built.task(suite, baseline, look)
 
 
 def _loads_weights(gate_run: GateRun) -> bool:

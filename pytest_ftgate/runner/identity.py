@@ -44,10 +44,11 @@ from pytest_ftgate.requests.request_groups import (
     repeat_requests,
     same_seed_requests,
 )
-from pytest_ftgate.runner.planner import GateRun, needs_baseline
-from pytest_ftgate.runner.progress_log import OnProgress
+from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.replies import OnProgress
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.cases import equal_inputs
+from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
@@ -131,13 +132,13 @@ def check_tuned_identity(
     """
     suite, variant = gate_run.suite, gate_run.variant
     checks = [*tuned_identities(session, suite, variant, on_progress)]
-    probes = session.workloads.identity_probes(gate_run)
-    return _report(checks, identity_facts(probes[-1:], session.engine.results))
+    probes = session.plan(gate_run).identity_probes(gate_run)
+    return _report(checks, identity_facts(probes[-1:], session.replies.engine.results))
 
 
 def wrong_model_report(session: Session, gate_run: GateRun, reason: str) -> IdentityReport:
     """Return the report on a variant, or what it is compared with, that another model answers."""
-    results = session.engine.results
+    results = session.replies.engine.results
     return IdentityReport(text_note(reason), (), _variant_facts(session, gate_run, results, ()))
 
 
@@ -175,17 +176,17 @@ def _identities(
     unplanned: Sequence[CaseRequest],
     on_progress: OnProgress | None,
 ) -> list[IdentityResult]:
-    suite, variant, workloads = gate_run.suite, gate_run.variant, session.workloads
+    suite, variant = gate_run.suite, gate_run.variant
     found = [
         identity
-        for case_requests in workloads.gate_requests(gate_run)
+        for case_requests in session.groups(gate_run)
         if case_requests
         for identity in _cached_identities(session, gate_run, case_requests)
     ]
     found += reported_identities(variant, unplanned, results) if unplanned else []
     found += tuned_identities(session, suite, variant, on_progress)
-    if gate_run.gate.is_rate and gate_run.planned:
-        first = workloads.task_requests(suite, variant, workloads.looks(gate_run)[0])
+    if isinstance(gate_run.gate, RateGate) and gate_run.planned:
+        first = session.built.task(suite, variant, gate_run.looks[0])
         found.append(check_seed(*same_seed_requests(first), results))
     return [identity for at, identity in enumerate(found) if identity not in found[:at]]
 
@@ -196,7 +197,7 @@ def _cached_identities(
     """Return the reported identities, computed once for all gates of a variant."""
     key = (gate_run.suite.key, gate_run.variant.name, Workload.of(case_requests).key)
     if key not in session.identities:
-        found = reported_identities(gate_run.variant, case_requests, session.engine.results)
+        found = reported_identities(gate_run.variant, case_requests, session.replies.engine.results)
         session.identities[key] = tuple(found)
     return session.identities[key]
 
@@ -218,10 +219,10 @@ def tuned_identities(
     """Yield whether a tuned variant differs from its base; nothing for an untuned variant."""
     if not variant.tuned or variant.is_proven:
         return
-    stages = session.workloads.probe_stages(suite, variant)
+    stages = session.probe.plan(suite, variant).probe_stages
     compare = compare_with_base if variant.base_replies is None else compare_with_recorded_base
     for probes in stages:
-        results = session.checked_results(probes, on_progress, suite.name)
+        results = session.replies.checked_results(probes, on_progress, suite.name)
         identity = compare(probes, results)
         if identity.outcome is Outcome.PASSED:
             session.identities[suite.name, variant.name, ""] = (identity,)
@@ -253,13 +254,12 @@ def _variant_facts(
     unplanned: Sequence[CaseRequest],
 ) -> dict[str, str]:
     variant = gate_run.variant
-    room = session.workloads.room_to_think(gate_run.suite, variant)
+    facts = session.plan(gate_run).facts
     same = equal_inputs(gate_run.gate.evaluated_cases(gate_run.gate_suite.cases))
     more = {"equal inputs": same} if same else {}
-    more |= {ROOM_FACT: str(room)} if room else {}
-    if gate_run.gate.skill_cases:
-        choices = session.workloads.level_choices(gate_run.suite, variant)
-        more |= {f"{LEVEL_FACT}{choice.family}": str(choice.level or 0) for choice in choices}
+    more |= {ROOM_FACT: str(facts.room)} if facts.room else {}
+    if isinstance(gate_run.gate, ForgettingGate):
+        more |= {f"{LEVEL_FACT}{one.family}": str(one.level or 0) for one in facts.levels}
     more |= _template_fact(session, gate_run.suite, variant)
     requests = _variant_requests(session, gate_run, unplanned)
     return identity_facts(requests, results) | more
@@ -269,7 +269,7 @@ def _template_fact(session: Session, suite: Suite, variant: Variant) -> dict[str
     """Return where the chat template of whole weights differs from that of their base."""
     if not variant.tuned or variant.is_proven or variant.adapter is not None:
         return {}
-    probes = session.workloads.probe_stages(suite, variant)[0]
+    probes = session.probe.plan(suite, variant).probe_stages[0]
     if not _rests_on_files(variant, probes):
         return {}
     tuned, base = (group[0].request for group in probes[:2])
@@ -284,8 +284,7 @@ def _variant_requests(
     """Return the requests of a gate to its variant."""
     if not gate_run.planned:
         return unplanned
-    group = 1 if needs_baseline(gate_run) else 0
-    return session.workloads.gate_requests(gate_run)[group]
+    return session.plan(gate_run).own_requests(gate_run)
 
 
 #: The drift check is skipped if the baseline was recorded at most this long before the variant.
@@ -304,7 +303,7 @@ def baseline_drift(session: Session, gate_run: GateRun, look: Look) -> Note | No
         return None
     suite, baseline = gate_run.suite, gate_run.suite.variants[gate_run.suite.baseline]
     scores = [
-        session.scores.score_requests(suite, baseline, name, case_requests)
+        session.scores.score_requests(suite, baseline.name, name, case_requests)
         for name, case_requests in (("then", old), ("now", repeated))
     ]
     return drift_note(*(samples_from_scores(side, gate_run.gate.kind) for side in scores))
@@ -331,10 +330,10 @@ def _choose_drift_requests(
     from pytest_ftgate.gates.identity import drift_case_ids
 
     suite, baseline = gate_run.suite, gate_run.suite.variants[gate_run.suite.baseline]
-    task_requests = session.workloads.task_requests
+    task_requests = session.built.task
     groups = [task_requests(suite, side, look) for side in (baseline, gate_run.variant)]
     chosen = task_requests(suite, baseline, Look(cases=drift_case_ids(suite.cases)))
-    cache = session.open_cache()
+    cache = session.replies.open_cache()
     then, now = (
         cache.origins(case_request.request.cache_key for case_request in group) for group in groups
     )

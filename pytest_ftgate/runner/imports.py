@@ -7,13 +7,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from threading import Thread
-from typing import TYPE_CHECKING
-
-from pytest_ftgate.suite.model import Suite
-
-if TYPE_CHECKING:
-    from pytest_ftgate.results.accepted import AcceptedRecord
-
 
 #: No module of this package: pytest rewrites plugin modules on import, and some versions of CPython
 #: cannot compile rewritten code in two threads at once.
@@ -41,17 +34,3 @@ def _import(modules: Sequence[str]) -> None:
     for module in modules:
         with suppress(Exception):
             import_module(module)
-
-
-def load_accepted_record(suite: Suite) -> AcceptedRecord | None:
-    """Return the accepted record beside *suite*, or None without one.
-
-    Raises:
-        SuiteError: the file is not a valid record of this suite.
-    """
-    # Most suites have no record, and the import of the reader is slow.
-    if not suite.accepted_path.exists():
-        return None
-    from pytest_ftgate.results.accepted import record_of_suite
-
-    return record_of_suite(suite.accepted_path, suite.name)

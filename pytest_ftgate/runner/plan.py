@@ -15,7 +15,9 @@ from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.budget import JUDGE_LABEL
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.design import design_of
+from pytest_ftgate.gates.feasibility import lacks_limit
 from pytest_ftgate.gates.measures import guess_rate, pairs_of_scores, rate_of_scores
+from pytest_ftgate.gates.needs import ReadingRequest
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
@@ -42,19 +44,19 @@ from pytest_ftgate.requests.preflight import (
 from pytest_ftgate.requests.reply import Reply, answered, read_reply
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
 from pytest_ftgate.requests.request_groups import (
-    base_name,
     base_variant,
     more_replies_vary,
     side_repeats,
 )
 from pytest_ftgate.runner.planner import GateRun, full_look
+from pytest_ftgate.runner.probe import leveled_skills
 from pytest_ftgate.runner.recommend import coverage_gaps
 from pytest_ftgate.runner.scores import label_input
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.score import ContentScore
 from pytest_ftgate.scoring.scorers import is_refused_or_truncated
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
-from pytest_ftgate.suite.gate_kinds import skills_gate
+from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate, skills_gate
 from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.skill_levels import levels_note, possible_cases
@@ -67,7 +69,7 @@ _Requests = tuple[CaseRequest, ...]
 
 def cached_replies(session: Session, suite: Suite, variant: Variant) -> list[tuple[Case, str]]:
     """Return the complete cached replies of *variant*, each with its case."""
-    case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
+    case_requests = session.built.task(suite, variant, full_look(suite))
     replies = _known_replies(session, variant.name, case_requests, only_cached=True)
     return [
         (case_request.case, reply.text)
@@ -107,13 +109,11 @@ def _reply_requests(
 ) -> Iterator[Sequence[JudgeRequest]]:
     look, baseline = full_look(suite), suite.variants[suite.baseline]
     is_pairwise = any(judge.is_pairwise for judge in suite.judges)
-    baseline_requests = (
-        session.workloads.task_requests(suite, baseline, look) if is_pairwise else ()
-    )
+    baseline_requests = session.built.task(suite, baseline, look) if is_pairwise else ()
     known_replies = partial(_known_replies, session, only_cached=only_cached)
     baseline_replies = known_replies(baseline.name, baseline_requests)
     for variant in variants:
-        case_requests = session.workloads.task_requests(suite, variant, look)
+        case_requests = session.built.task(suite, variant, look)
         replies = known_replies(variant.name, case_requests)
         entries = session.judges.judge_requests(suite, case_requests, replies, baseline_replies)
         for _, _, requests_or_score in entries:
@@ -125,7 +125,7 @@ def _known_replies(
     session: Session, variant: str, case_requests: _Requests, *, only_cached: bool
 ) -> Mapping[str, Reply]:
     """Return the cached and recorded replies, and unless *only_cached* stand-ins for others."""
-    cached = session.cached_replies({one.fingerprint for one in case_requests})
+    cached = session.replies.cached_replies({one.fingerprint for one in case_requests})
     replies = {}
     with RecordedReplies() as recorded:
         for case_request in case_requests:
@@ -160,7 +160,7 @@ def estimate_variants(
     by_variant, errors = _variant_requests(session, gates)
     by_variant += _judge_requests_of_gates(session, gates, errors)
     every_request = [request for _, requests in by_variant for request in requests]
-    cache, is_fresh = session.open_cache(), session.settings.replies == "fresh"
+    cache, is_fresh = session.replies.open_cache(), session.settings.replies == "fresh"
     fingerprints = (request.fingerprint for request in every_request)
     cached = cache.replies(fingerprints, this_run=is_fresh)
     concurrency = session.settings.concurrency
@@ -180,7 +180,7 @@ def estimate_variants(
 def _keys(session: Session, requests: Iterable[Request]) -> tuple[list[KeyUse], list[str]]:
     """Return the keys that *requests* carry, and the errors of those that must not be sent."""
     uses = dict.fromkeys(key_use(request, os.environ) for request in requests)
-    errors = {use: session.key_error(use) for use in uses if use}
+    errors = {use: session.replies.key_error(use) for use in uses if use}
     sent = [use for use, message in errors.items() if not message]
     return sent, [*filter(None, errors.values())]
 
@@ -211,32 +211,31 @@ def _groups_of(
     # Compared by name: each marked function has its own suite object of the same name.
     name = (suite.name, variant.name)
     gate_runs = [run for run in gates if (run.suite.name, run.variant.name) == name]
-    groups = [group for run in gate_runs for group in session.workloads.gate_requests(run)]
+    groups: list[_Requests] = [group for run in gate_runs for group in session.groups(run)]
     for run in gate_runs:
-        groups += _reading_requests(session, run) if run.gate.reads_base_replies else []
-    only_data = bool(gate_runs) and not any(run.gate.sends_requests for run in gate_runs)
+        groups += _reading_requests(session, run)
+    only_data = bool(gate_runs) and not any(run.sends_requests for run in gate_runs)
     if groups or only_data:
         return groups
-    return [session.workloads.task_requests(suite, variant, full_look(suite))]
+    return [session.built.task(suite, variant, full_look(suite))]
 
 
 def _reading_requests(session: Session, gate_run: GateRun) -> list[_Requests]:
     """Return the requests that have the replies of a base read, with stand-ins for missing ones."""
-    suite, variant = gate_run.suite, gate_run.variant
-    base, tuned = session.workloads.base_reply_requests(suite, variant, gate_run.gate)
-    replies = _known_replies(session, base_name(variant), base, only_cached=False)
-    return reading_requests(base, tuned, replies)
+    found: list[_Requests] = []
+    for need in gate_run.needs():
+        if isinstance(need, ReadingRequest):
+            base, tuned = session.plan(gate_run).readings(need)
+            replies = _known_replies(session, need.replies.variant, base, only_cached=False)
+            found += reading_requests(base, tuned, replies)
+    return found
 
 
 def _judge_requests_of_gates(
     session: Session, gates: Sequence[GateRun], errors: list[tuple[str, str]]
 ) -> list[tuple[str, list[Request]]]:
     """Return the requests to judges; the errors of judges are added to *errors*."""
-    suites = {
-        gate_run.suite.name: gate_run.suite
-        for gate_run in gates
-        if gate_run.suite.judges and gate_run.gate.reads_grades and not gate_run.function_suite
-    }
+    suites = {gate_run.suite.name: gate_run.suite for gate_run in gates if gate_run.is_graded}
     requests: list[Request] = []
     for name, suite in suites.items():
         variants = [variant for owner, variant in _planned_variants(gates) if owner.name == name]
@@ -294,10 +293,10 @@ def identity_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
         suite, variant = gate_run.suite, gate_run.variant
         # The estimates report the error of a variant that cannot be planned.
         with suppress(FtgateError):
-            first = len(session.workloads.identity_probes(gate_run))
+            first = len(session.plan(gate_run).identity_probes(gate_run))
             if first and (suite.name, variant.name) not in seen:
                 seen.add((suite.name, variant.name))
-                most = sum(map(len, session.workloads.probe_stages(suite, variant)[-1]))
+                most = sum(map(len, session.plan(gate_run).probe_stages[-1]))
                 more = f", at most {most:,}" if most > first else ""
                 counts = f"{first:,} of the requests{more}"
                 yield f"  identity: {variant.name} is first compared with its base: {counts}"
@@ -308,15 +307,17 @@ def level_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
     seen = set[tuple[str, str]]()
     for gate_run in gates:
         suite, variant = gate_run.suite, gate_run.variant
-        if not gate_run.gate.leveled or (suite.name, variant.name) in seen:
+        is_leveled = gate_run.gate is skills_gate(suite) and leveled_skills(suite)
+        if not is_leveled or (suite.name, variant.name) in seen:
             continue
         seen.add((suite.name, variant.name))
         # The estimates report the error of a variant that cannot be planned.
         with suppress(FtgateError):
-            choices = session.workloads.level_choices(suite, variant)
+            plan = session.plan(gate_run)
+            choices = plan.facts.levels
             yield f"  skills: {variant.name}: {levels_note(choices)}"
             if any(choice.is_assumed for choice in choices):
-                pilot = len(session.workloads.pilot_requests(suite, variant))
+                pilot = len(plan.pilot)
                 yield (
                     f"  skills: the base of {variant.name} chooses the levels by {pilot:,} pilot "
                     "requests of the above, which are sent first"
@@ -329,7 +330,7 @@ def lint_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
     for suite, variant in _planned_variants(gates):
         # The estimates report the error of a variant that cannot be planned.
         with suppress(FtgateError):
-            case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
+            case_requests = session.built.task(suite, variant, full_look(suite))
             found = chain(
                 lint(variant, case_requests),
                 _thought_warnings(session, suite, variant, case_requests),
@@ -351,7 +352,7 @@ def _thought_warnings(
     known = _known_replies(session, variant.name, case_requests, only_cached=True)
     replies = [reply for _, reply in answered(case_requests, known)]
     if not replies:
-        cache = session.open_cache()
+        cache = session.replies.open_cache()
         latest = cache.latest_of_model(variant.model)
         replies = [read_reply(reply, suite.reply.thoughts) for reply in latest]
         cache.close()
@@ -380,6 +381,8 @@ def contaminations(gates: Sequence[GateRun]) -> Iterator[Contamination]:
         if contamination:
             yield contamination
     for gate_run in gates:
+        if not isinstance(gate_run.gate, ForgettingGate):
+            continue
         contamination = find_skill_contamination(possible_cases(gate_run.gate), gate_run.variant)
         if contamination:
             yield contamination
@@ -426,11 +429,16 @@ def limit_lines(gates: Sequence[GateRun]) -> Iterator[str]:
 
 def _limit_note(suite: Suite, gate: Gate) -> str:
     """Return what the limits of *gate* leave out, or ""."""
-    if gate.is_rate and not gate.min and not gate.has_comparison and not gate.limits_drop:
+    if (
+        isinstance(gate, RateGate)
+        and not gate.min
+        and not gate.has_comparison
+        and not gate.limits_drop
+    ):
         return "nothing can fail it; write a min: above 0"
     if gate.evidence == "point":
         return "the observed rate decides (evidence: point), without an allowance for chance"
-    if gate.limits_drop and gate.max_drop is None:
+    if lacks_limit(gate):
         problem = note_text(default_limit_problem(suite, gate)[0])
         return f"{problem}, so a drop is shown and not gated"
     coarse = coarse_limit(suite, gate, gate.max_drop or 0.0)
@@ -458,16 +466,16 @@ def _estimates_of_gate(session: Session, gate_run: GateRun) -> Iterator[PowerEst
 
 def _drop_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:
     suite, gate, variant = gate_run.suite, gate_run.gate, gate_run.variant
-    count = session.workloads.looks(gate_run)[-1].repeats
-    reference = base_variant(variant) if gate.skill_cases else suite.variants[suite.baseline]
+    count = gate_run.looks[-1].repeats
+    reference = base_variant(variant) if gate.own_cases else suite.variants[suite.baseline]
     sides = (reference, variant)
-    counts = [1 if gate.skill_cases else side_repeats(suite, side, count) for side in sides]
+    counts = [1 if gate.own_cases else side_repeats(suite, side, count) for side in sides]
     estimate = partial(
         estimate_power,
         gate,
         variant.name,
         design_of(gate_run.gate_suite, gate, (counts[0], counts[1])),
-        varies=any(map(more_replies_vary, sides)) and not gate.skill_cases,
+        varies=any(map(more_replies_vary, sides)) and not gate.own_cases,
     )
     assumed = assumed_discordance(suite)
     if variant is reference or not gate.compares(variant):
@@ -486,7 +494,7 @@ def _measurable_scores(
 ) -> VariantScores | None:
     """Return the scores of *variant* for a gate on rates, if all of its replies are known."""
     # Only a marked function can score its cached replies.
-    if not gate_run.gate.is_rate or gate_run.function_suite:
+    if not isinstance(gate_run.gate, RateGate) or gate_run.function_suite:
         return None
     return _cached_scores(session, gate_run.suite, variant)
 
@@ -494,7 +502,7 @@ def _measurable_scores(
 def _cached_scores(session: Session, suite: Suite, variant: Variant) -> VariantScores | None:
     """Return the scores of *variant* if the cache has all of its replies."""
     try:
-        case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
+        case_requests = session.built.task(suite, variant, full_look(suite))
     except FtgateError:
         return None
     fingerprints = {case_request.fingerprint for case_request in case_requests}

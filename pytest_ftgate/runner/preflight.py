@@ -50,14 +50,14 @@ class _Preflight:
 
     def check(self, gate_run: GateRun) -> None:
         """Raise the error with which a run would end *gate_run* before its verdict."""
-        session, suite, gate = self._session, gate_run.suite, gate_run.gate
-        session.accepted_record(gate_run.gate_suite)
-        groups = session.workloads.gate_requests(gate_run)
-        if gate.sends_requests and not groups:  # a conversation begins with the case
+        session, suite = self._session, gate_run.suite
+        session.records.of(gate_run.gate_suite)
+        groups = session.groups(gate_run)
+        if gate_run.sends_requests and not groups:  # a conversation begins with the case
             look = full_look(suite)
-            groups = [session.workloads.task_requests(suite, gate_run.variant, look)]
+            groups = [session.built.task(suite, gate_run.variant, look)]
         self.check_replies([[*distinct_requests(group)] for group in groups], suite.name)
-        if suite.judges and gate.reads_grades and not gate_run.function_suite:
+        if gate_run.is_graded:
             try:
                 graded = judge_requests(session, suite, [gate_run.variant], only_cached=False)
                 self.check_replies([graded], suite.name)
@@ -78,7 +78,7 @@ class _Preflight:
         if not new:
             return
         is_fresh = self._session.settings.replies == "fresh"
-        cached = self._session.cached_replies(new, this_run=is_fresh)
+        cached = self._session.replies.cached_replies(new, this_run=is_fresh)
         with self._recorded:
             self._results |= {key: self._result(request, cached) for key, request in new.items()}
 
@@ -100,7 +100,7 @@ class _Preflight:
 def sending_error(session: Session, request: Request) -> str:
     """Return why *request* cannot be sent from here: a key or a package is missing; or ""."""
     name, engine = request.provider, weights_engine(request.provider)
-    if message := session.key_error(key_use(request, os.environ)):
+    if message := session.replies.key_error(key_use(request, os.environ)):
         return message
     if engine and find_spec(engine) is None:
         install = f'pip install "pytest-ftgate[{weights_extra(name)}]"'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,17 +18,15 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
 from pytest_ftgate.results.builder import duration
 from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.probe import leveled_skills
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.runner.skill_levels import leveled_skills
 from pytest_ftgate.scoring.scorers import score_content
+from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
 #: The cells of the bar.
 _BAR = 16
-
-#: Called with the progress of the requests while a run waits for replies.
-OnProgress = Callable[[Progress], None]
 
 
 def progress_line(progress: Progress, columns: int, *, bar: bool = True) -> str:
@@ -95,7 +93,7 @@ class _VariantLog:
 
     def take(self, session: Session) -> None:
         """Count and score the replies that have arrived since the last call."""
-        results = session.engine.results
+        results = session.replies.engine.results
         arrived = [key for key in self.waiting if key in results]
         for key in arrived:
             case, reply = self.waiting.pop(key).case, results[key]
@@ -140,8 +138,8 @@ class RunLog:
             with suppress(FtgateError):
                 # With levels of skills, the base chooses the requests.
                 if self._session.is_submitted(run) or not leveled_skills(run.suite):
-                    groups += self._session.workloads.gate_requests(run)
-        results = self._session.engine.results
+                    groups += self._session.groups(run)
+        results = self._session.replies.engine.results
         requests = distinct_requests(chain.from_iterable(groups))
         return [request for request in requests if request.fingerprint not in results]
 
@@ -173,8 +171,12 @@ class RunLog:
 
     def _variant_logs(self) -> Iterator[_VariantLog]:
         """Yield the log of each variant that has requests to send for the suite's own cases."""
-        results = self._session.engine.results
-        suites = {run.suite.key: run for run in self._gates if run.planned and run.gate.is_rate}
+        results = self._session.replies.engine.results
+        suites = {
+            run.suite.key: run
+            for run in self._gates
+            if run.planned and isinstance(run.gate, RateGate)
+        }
         for run in suites.values():
             for variant in run.suite.variants.values():
                 requests = self._task_requests(run, variant)
@@ -187,9 +189,9 @@ class RunLog:
                     yield log
 
     def _task_requests(self, run: GateRun, variant: Variant) -> Sequence[CaseRequest]:
-        look = self._session.workloads.looks(run)[0]
+        look = run.looks[0]
         with suppress(FtgateError):
-            return self._session.workloads.task_requests(run.suite, variant, look)
+            return self._session.built.task(run.suite, variant, look)
         return ()
 
 

@@ -19,9 +19,10 @@ from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.results.history import GitError, file_commits, git_output, require_history
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate
 from pytest_ftgate.runner.planner import GateRun, full_look
-from pytest_ftgate.runner.progress_log import OnProgress
+from pytest_ftgate.runner.replies import OnProgress
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.training_data import read_training_rows
 
@@ -160,11 +161,11 @@ def _variant_scores(
     looks = [
         gate_results[variant.name, gate.kind].look
         for gate in suite.gates_for(variant)
-        if gate.is_rate and (variant.name, gate.kind) in gate_results
+        if isinstance(gate, RateGate) and (variant.name, gate.kind) in gate_results
     ]
     look = max(looks, key=_look_size) if looks else full_look(suite)
-    case_requests = session.workloads.task_requests(suite, variant, look)
-    session.checked_results([case_requests], on_progress, suite.name)
+    case_requests = session.built.task(suite, variant, look)
+    session.replies.checked_results([case_requests], on_progress, suite.name)
     return session.scores.task_scores(suite, variant, look)
 
 
@@ -178,8 +179,8 @@ def _held_out_scores(
     """Return the scores of the chosen variant on the held-out cases."""
     held_out = suite.holdout_suite
     look = full_look(held_out)
-    case_requests = session.workloads.task_requests(held_out, variant, look)
-    session.checked_results([case_requests], on_progress, suite.name)
+    case_requests = session.built.task(held_out, variant, look)
+    session.replies.checked_results([case_requests], on_progress, suite.name)
     return session.scores.task_scores(held_out, variant, look)
 
 
@@ -242,7 +243,7 @@ def _insensitive_gates(suite: Suite) -> Iterator[tuple[str, float | None]]:
         for gate in suite.gates_for(variant):
             if gate.max_drop is None or variant.name == suite.baseline:
                 continue
-            design = design_of(suite, gate, (1, 1) if gate.skill_cases else suite_repeats(suite))
+            design = design_of(suite, gate, (1, 1) if gate.own_cases else suite_repeats(suite))
             # The limit itself takes ten times as long, and few gates need it.
             if design_pass_probability(design, discordance, _USEFUL_DROP) < POWER:
                 drop = design_certifiable_limit(design, discordance)

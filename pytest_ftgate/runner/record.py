@@ -36,9 +36,11 @@ def run_part(
     *suites* are its suite runs, if a report shows cases. *skipped* counts the requests that were
     never sent because gates stopped early. *configuration* is the file of pytest's.
     """
-    settings, progress = session.settings, session.progress
+    settings, progress = session.settings, session.replies.progress
     report_only = "this run reports verdicts only: none of them fails a test"
-    pending = (f"{one}; the same command picks its replies up" for one in session.pending_batches)
+    pending = (
+        f"{one}; the same command picks its replies up" for one in session.replies.pending_batches
+    )
     return RunPart(
         requests=RequestCounts(
             replies=progress.reused + progress.received,
@@ -47,7 +49,7 @@ def run_part(
             skipped=skipped,
         ),
         cost=session.cost_report(),
-        messages=(*[report_only] * settings.report_only, *pending, *session.user_messages),
+        messages=(*[report_only] * settings.report_only, *pending, *session.replies.user_messages),
         files=tuple(sorted(deciding_files(session.suites, settings.root, configuration))),
         suites=tuple(suites),
     )

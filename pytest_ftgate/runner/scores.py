@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pytest_ftgate.client.results import Result
-from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.gates.design import MUST_PASS_REPEATS, Look, must_pass_ids, wrong_must_pass_ids
+from pytest_ftgate.errors import ConfigurationError, RepliesMissing
+from pytest_ftgate.gates.design import Look
+from pytest_ftgate.gates.needs import ScoreRequest, Sides, When
 from pytest_ftgate.requests.judges import JudgeInput, JudgePrompter, JudgeRequest
 from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.requests.request_groups import replies_vary
-from pytest_ftgate.runner.planner import Workloads
+from pytest_ftgate.runner.planner import BuiltRequests, Plan
+from pytest_ftgate.runner.replies import OnProgress
 from pytest_ftgate.scoring.score import CORRECT, INCORRECT, ContentScore
 from pytest_ftgate.scoring.scorers import is_refused_or_truncated
 from pytest_ftgate.scoring.scores import VariantScores, score_replies, unscored_results
-from pytest_ftgate.suite.model import Gate, Judge, Label, Suite, Variant
+from pytest_ftgate.suite.model import Judge, Label, Suite, Variant
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.judges import JudgeEvidence
     from pytest_ftgate.gates.verdict import JudgeValidation
 
 
-#: Waits for requests and returns their results, by fingerprint.
-WaitForResults = Callable[[Sequence[CaseRequest]], Mapping[str, Result]]
-#: The same for requests to the judges of the named suite.
-WaitForJudges = Callable[[Sequence[CaseRequest], str], Mapping[str, Result]]
+class WaitsForReplies(Protocol):
+    """What waits for requests and returns their results, by fingerprint."""
+
+    #: Called with the progress while the run waits for judges.
+    on_progress: OnProgress | None
+
+    def results(self, case_requests: Sequence[CaseRequest], /) -> Mapping[str, Result]:
+        """Return the results, however many failed."""
+
+    def checked_results(
+        self, groups: Sequence[Sequence[CaseRequest]], on_progress: OnProgress | None, suite: str
+    ) -> Mapping[str, Result]:
+        """Return the results; RepliesMissing if too many of a group failed."""
+
 
 #: The number of labelled replies that a judge grades again with their text doubled.
 _MAX_PADDED_LABELS = 10
@@ -40,21 +52,10 @@ _Requests = tuple[CaseRequest, ...]
 
 
 class JudgeRunner:
-    """Sends requests to the judges of suites, and caches their validation.
+    """Sends requests to the judges of suites, and caches their validation."""
 
-    Addresses come from *environ*. *wait* returns the results of variants, *wait_for_judges* those
-    of judges, and raises if too few are replies.
-    """
-
-    def __init__(
-        self,
-        workloads: Workloads,
-        environ: Mapping[str, str],
-        wait: WaitForResults,
-        wait_for_judges: WaitForJudges,
-    ) -> None:
-        self._workloads, self._environ = workloads, environ
-        self._wait, self._wait_for_judges = wait, wait_for_judges
+    def __init__(self, built: BuiltRequests, replies: WaitsForReplies) -> None:
+        self._built, self._replies = built, replies
         self._prompters: dict[str, tuple[JudgePrompter, ...]] = {}
         self._validations: dict[str, tuple[JudgeValidation, ...]] = {}
         #: All requests to judges in this run.
@@ -67,7 +68,8 @@ class JudgeRunner:
             ConfigurationError: the weights, the address or the function of a judge are missing.
         """
         if suite.key not in self._prompters:
-            prompters = tuple(JudgePrompter(suite, judge, self._environ) for judge in suite.judges)
+            environ = self._built.environ
+            prompters = tuple(JudgePrompter(suite, judge, environ) for judge in suite.judges)
             self._prompters[suite.key] = prompters
         return self._prompters[suite.key]
 
@@ -106,7 +108,7 @@ class JudgeRunner:
         cases = frozenset(case_request.case.id for case_request in case_requests)
         repeats = 1 + max((case_request.repeat for case_request in case_requests), default=0)
         baseline = suite.variants[suite.baseline]
-        return self._workloads.task_requests(suite, baseline, Look(cases=cases, repeats=repeats))
+        return self._built.task(suite, baseline, Look(cases=cases, repeats=repeats))
 
     def grades(
         self, suite: Suite, case_requests: _Requests, results: Mapping[str, Result]
@@ -122,7 +124,7 @@ class JudgeRunner:
         from pytest_ftgate.scoring.judges import read_grades
 
         baseline = self.baseline_requests(suite, case_requests)
-        baseline_results = self._wait(baseline) if baseline else {}
+        baseline_results = self._replies.results(baseline) if baseline else {}
         entries = [*self.judge_requests(suite, case_requests, results, baseline_results)]
         groups = (group for *_, group in entries if not isinstance(group, ContentScore))
         judge_results = self._ask_judges(suite, groups)
@@ -146,7 +148,7 @@ class JudgeRunner:
 
         case_requests = tuple(request.case_request for request in chain.from_iterable(groups))
         self.requests += case_requests
-        results = self._wait_for_judges(case_requests, suite.name)
+        results = self._wait(case_requests, suite.name)
         by_model: dict[tuple[str, str], list[CaseRequest]] = defaultdict(list)
         for case_request in case_requests:
             request = case_request.request
@@ -157,6 +159,15 @@ class JudgeRunner:
                 reason = note_text(identity.message)
                 raise ConfigurationError(f"the judge is not what it claims: {reason}")
         return results
+
+    def _wait(self, case_requests: _Requests, suite: str) -> Mapping[str, Result]:
+        if not case_requests:
+            return {}
+        try:
+            replies = self._replies
+            return replies.checked_results([case_requests], replies.on_progress, suite)
+        except RepliesMissing as error:
+            raise RepliesMissing(f"the judge: {error}") from error
 
     # Labelled replies -----------------------------------------------------------------------
 
@@ -308,31 +319,24 @@ def _pair_label_scores(
     return values
 
 
-_Workload = Literal["task", "skills", "held out"]
+_CaseSet = Literal["task", "skills", "held out"]
 
 
 class ScoreCache:
-    """Scores variants and caches the scores: gates of a suite share most of them.
+    """Scores variants and caches the scores: gates of a suite share most of them."""
 
-    *wait* waits for requests and returns their results, by fingerprint.
-    """
-
-    def __init__(
-        self,
-        workloads: Workloads,
-        wait: Callable[[Sequence[CaseRequest]], Mapping[str, Result]],
-        judges: JudgeRunner,
-    ) -> None:
-        self._workloads, self._wait, self._judges = workloads, wait, judges
-        self._scores: dict[tuple[str, str, tuple[object, bool]], VariantScores] = {}
-        self._unscored: dict[tuple[object, ...], VariantScores] = {}
+    def __init__(self, built: BuiltRequests, replies: WaitsForReplies, judges: JudgeRunner) -> None:
+        self._built, self._replies, self._judges = built, replies, judges
+        #: By suite, variant and name, and whether judges took part.
+        self._scores: dict[tuple[str, tuple[str, object], bool], VariantScores] = {}
+        self._unscored: dict[tuple[str, ScoreRequest], VariantScores] = {}
         self._suites: dict[str, Suite] = {}
         #: By the scores of a variant, the evidence about the judges that graded them.
         self.judge_evidence: dict[VariantScores, JudgeEvidence] = {}
         #: The scored variants with their requests, for the cost report.
         self.scored_requests: list[tuple[str, Sequence[CaseRequest]]] = []
 
-    def by_suite(self) -> Iterator[tuple[Suite, list[tuple[_Workload, VariantScores]]]]:
+    def by_suite(self) -> Iterator[tuple[Suite, list[tuple[_CaseSet, VariantScores]]]]:
         """Yield each suite with the scores that belong in a run record.
 
         Skills under the variant's prompt, repeated skills, and what only one test may use are left
@@ -346,79 +350,49 @@ class ScoreCache:
                 yield suite, [*own, *self._scores_of_suite(suite.holdout_suite.name, "held out")]
 
     def _scores_of_suite(
-        self, suite: str, task: _Workload
-    ) -> Iterator[tuple[_Workload, VariantScores]]:
-        found = [(key[2], scores) for key, scores in self._scores.items() if key[0] == suite]
-        found.sort(key=lambda item: item[0][1])
-        for (name, _), scores in found:
-            if name == "skills" or isinstance(name, tuple):
-                yield "skills" if name == "skills" else task, scores
+        self, suite: str, task: _CaseSet
+    ) -> Iterator[tuple[_CaseSet, VariantScores]]:
+        found = [(key, scores) for key, scores in self._scores.items() if key[0] == suite]
+        found.sort(key=lambda item: item[0][2])
+        for (_, (_, request), _), scores in found:
+            if not isinstance(request, ScoreRequest):
+                continue
+            if not request.of_gate:
+                yield task, scores
+            elif request.ids is None and request.repeats == 1 and not request.under:
+                yield "skills", scores
+
+    def scores(self, plan: Plan, request: ScoreRequest) -> VariantScores:
+        """Return the scores that *request* names, from the requests of *plan*.
+
+        If it is graded, the judges of the suite take part; their requests cost money.
+        """
+        name = replace(request, graded=False, when=When.ALWAYS)
+        asked, graded = plan.requests(request), request.graded
+        return self.score_requests(plan.suite, request.variant, name, asked, graded=graded)
 
     def task_scores(
         self, suite: Suite, variant: Variant, look: Look, *, graded: bool = True
     ) -> VariantScores:
-        """Return the scores of *variant* on the suite's cases that *look* takes in.
-
-        If *graded*, the judges of the suite take part; their requests cost money.
-        """
-        case_requests = self._workloads.task_requests(suite, variant, look)
-        name = (look.cases, look.repeats)
-        return self.score_requests(suite, variant, name, case_requests, graded=graded)
+        """Return the scores of *variant* on the suite's cases that *look* takes in."""
+        case_requests = self._built.task(suite, variant, look)
+        name = Sides(suite=suite, variant=variant, look=look).task()
+        return self.score_requests(suite, variant.name, name, case_requests, graded=graded)
 
     def unscored(self, suite: Suite, variant: Variant, look: Look) -> VariantScores:
         """Return the replies of *variant* that *look* takes in, not scored yet."""
-        key = (suite.key, variant.name, look.cases, look.repeats)
+        key = (suite.key, Sides(suite=suite, variant=variant, look=look).task())
         if key not in self._unscored:
-            case_requests = self._workloads.task_requests(suite, variant, look)
-            results = self._wait(case_requests)
+            case_requests = self._built.task(suite, variant, look)
+            results = self._replies.results(case_requests)
             self.scored_requests.append((variant.name, case_requests))
             self._unscored[key] = unscored_results(variant.name, case_requests, results)
         return self._unscored[key]
 
-    def must_pass_scores(
-        self, suite: Suite, variant: Variant, look: Look
-    ) -> tuple[VariantScores, VariantScores | None] | None:
-        """Return the scores of the must-pass cases, and of the repeated wrong ones, if any.
-
-        The result is None for a suite without must-pass cases.
-        """
-        must_pass = Look(cases=must_pass_ids(suite), repeats=look.repeats)
-        if not must_pass.cases:
-            return None
-        scores = self.task_scores(suite, variant, must_pass)
-        return scores, self._repeated_scores(suite, variant, scores, look)
-
-    def _repeated_scores(
-        self, suite: Suite, variant: Variant, scores: VariantScores, look: Look
-    ) -> VariantScores | None:
-        wrong = wrong_must_pass_ids(scores) if replies_vary(variant) else ()
-        if not wrong:
-            return None
-        repeats = max(MUST_PASS_REPEATS, look.repeats)
-        return self.task_scores(suite, variant, Look(cases=frozenset(wrong), repeats=repeats))
-
-    def skill_scores(
-        self, suite: Suite, variant: Variant, gate: Gate, mode: str = ""
-    ) -> VariantScores:
-        """Return the scores of *variant* on the skill cases of *gate*, in a prompt mode."""
-        case_requests = self._workloads.skill_requests(suite, variant, gate, mode)
-        return self.score_requests(suite, variant, f"skills {mode}".strip(), case_requests)
-
-    def repeated_skill_scores(
-        self, suite: Suite, variant: Variant, gate: Gate, ids: Sequence[str]
-    ) -> VariantScores:
-        """Return the scores of *variant* on the repeated skill cases *ids*."""
-        repeats = MUST_PASS_REPEATS
-        case_requests = self._workloads.skill_requests(suite, variant, gate, repeats=repeats)
-        chosen = tuple(
-            case_request for case_request in case_requests if case_request.case.id in ids
-        )
-        return self.score_requests(suite, variant, f"skills again {ids}", chosen)
-
     def score_requests(
         self,
         suite: Suite,
-        variant: Variant,
+        variant: str,
         name: object,
         case_requests: tuple[CaseRequest, ...],
         *,
@@ -426,14 +400,14 @@ class ScoreCache:
     ) -> VariantScores:
         """Return the scores of *variant* on *case_requests*, cached under *name*."""
         graded = graded and bool(suite.judges)
-        key = (suite.key, variant.name, (name, graded))
+        key = (suite.key, (variant, name), graded)
         if key not in self._scores:
             if not suite.only_for:
                 self._suites.setdefault(suite.name, suite)
-            results = self._wait(case_requests)
+            results = self._replies.results(case_requests)
             # Skill cases have their own scorers, so this sends no request about them to a judge.
             grades = self._judges.grades(suite, case_requests, results) if graded else {}
-            self.scored_requests.append((variant.name, case_requests))
+            self.scored_requests.append((variant, case_requests))
             folder = Path(suite.path.parent)
-            self._scores[key] = score_replies(variant.name, case_requests, results, folder, grades)
+            self._scores[key] = score_replies(variant, case_requests, results, folder, grades)
         return self._scores[key]

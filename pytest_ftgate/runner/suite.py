@@ -17,6 +17,7 @@ from pytest_ftgate.runner.feasibility import with_limits
 from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.cases import equal_inputs
+from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.safe_mode import check_safe
 from pytest_ftgate.suite.variants import with_batching
@@ -37,7 +38,7 @@ def with_exam(
     if session.settings.accept:
         steps = (step for step in verdict.next if step.kind is not StepKind.ACCEPT)
         return replace(verdict, next=tuple(steps))
-    record = session.accepted_record(gate_run.gate_suite)
+    record = session.records.of(gate_run.gate_suite)
     if record is None:
         return verdict
     change = _exam_change(session, gate_run, record, hidden)
@@ -69,11 +70,11 @@ def _exam_change(
         return ExamChange(is_older=True)
     name, variant = gate_run.name, gate_run.variant
     right, uncounted = record.right(name, variant.name), frozenset[str]()
-    if gate_run.gate.is_rate:
+    if isinstance(gate_run.gate, RateGate):
         # Those that were trained on before were not accepted.
-        uncounted = session.workloads.contaminated_cases(gate_run.suite, variant) & right.keys()
+        uncounted = session.built.contaminated_cases(gate_run.suite, variant) & right.keys()
     before = record.exam.without(gates=hidden - {name})
-    now = session.exam(gate_run.gate_suite).without(cases=uncounted)
+    now = session.records.exam(gate_run.gate_suite).without(cases=uncounted)
     return compare_exams(before, now, name, variant.name, right)
 
 
@@ -85,7 +86,7 @@ def check_accepted_limits(session: Session, suite: Suite) -> None:
     Raises:
         SuiteError: a limit is wider than what the cases can show, and no case has come since.
     """
-    record, limits = session.accepted_record(suite), session.accepted_limits(suite)
+    record, limits = session.records.of(suite), session.records.limits(suite)
     if record is None or not limits or {case.id for case in suite.cases} - record.case_ids:
         return
     errors = [
@@ -119,9 +120,9 @@ def prepare_suite(session: Session, suite: Suite) -> Suite:
         check_safe(suite, session.settings.root)
     suite = exclude_unrunnable_skills(suite)
     suite = with_batching(suite) if session.settings.batch else suite
-    session.use_committed_replies(suite)
-    session.user_messages += _messages(session, suite)
-    suite = with_limits(suite, session.accepted_limits(suite))
+    session.replies.use_committed_replies(suite)
+    session.replies.user_messages += _messages(session, suite)
+    suite = with_limits(suite, session.records.limits(suite))
     check_accepted_limits(session, suite)
     if suite.repeats is None:
         from pytest_ftgate.gates.power import needed_repeats  # imports SciPy

@@ -48,7 +48,6 @@ class RateGate(Gate):
     function: str = ""
     max_thought_drop: float | None = None
     max_thought_rise: float | None = None
-    is_rate: ClassVar[bool] = True
     limit_keys: ClassVar[tuple[str, ...]] = (
         *("min", "max_drop", "evidence", "metric", "slices", "max_thought_drop"),
         "max_thought_rise",
@@ -63,6 +62,11 @@ class RateGate(Gate):
     def reads_grades(self) -> bool:
         """True for the accuracy gate."""
         return self.kind == "accuracy"
+
+    @property
+    def is_graded(self) -> bool:
+        """True if the suite's scorers, its judges among them, grade the contents of replies."""
+        return self.reads_grades and not self.function
 
     @property
     def limits_drop(self) -> bool:
@@ -164,7 +168,7 @@ class ForgettingGate(Gate):
     no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"
 
     @property
-    def skill_cases(self) -> tuple[Case, ...]:
+    def own_cases(self) -> tuple[Case, ...]:
         """The cases of all skills."""
         return self.cases
 
@@ -173,9 +177,8 @@ class ForgettingGate(Gate):
         """How skill cases are prompted."""
         return ("", "prompt") if self.under_prompt else ("",)
 
-    @property
-    def limits_drop(self) -> bool:
-        """Always True."""
+    def compares(self, variant: Variant) -> bool:  # noqa: ARG002
+        """Return True: a variant is compared with its base."""
         return True
 
     def applies_to(self, variant: Variant) -> bool:
@@ -272,6 +275,10 @@ class CostGate(Gate):
     max_rise: float | None = None
     limit_keys: ClassVar[tuple[str, ...]] = ("max_usd_per_1k", "max_rise")
 
+    def compares(self, variant: Variant) -> bool:  # noqa: ARG002
+        """Return True if the gate limits a rise over the baseline."""
+        return self.max_rise is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyGate(Gate):
@@ -289,6 +296,10 @@ class LatencyGate(Gate):
     max_rise: float | None = None
     limit_keys: ClassVar[tuple[str, ...]] = ("max_p50_ms", "max_p95_ms", "max_rise")
 
+    def compares(self, variant: Variant) -> bool:  # noqa: ARG002
+        """Return True if the gate limits a rise over the baseline."""
+        return self.max_rise is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DivergenceGate(Gate):
@@ -304,7 +315,6 @@ class DivergenceGate(Gate):
     max_kl: float | None = None
     cases: tuple[Case, ...] = ()
     no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"
-    reads_base_replies: ClassVar[bool] = True
     limit_keys: ClassVar[tuple[str, ...]] = ("max_kl",)
 
     @property
@@ -345,12 +355,16 @@ class DataGate(Gate):
     context: int | None = None
     ignore: tuple[str, ...] = ()
     no_variant: ClassVar[str] = "no gated variant has training_data; name the file it was tuned on"
-    sends_requests: ClassVar[bool] = False
     limit_keys: ClassVar[tuple[str, ...]] = ("min_rows", "near", "ignore")
 
     def applies_to(self, variant: Variant) -> bool:
         """Return True if *variant* has a training file."""
         return variant.training_data is not None
+
+
+def scores_content(gate: Gate) -> bool:
+    """Return True if *gate* evaluates content scores, of the suite's cases or of skills."""
+    return isinstance(gate, ForgettingGate) or (isinstance(gate, RateGate) and gate.reads_grades)
 
 
 def skills_gate(suite: Suite) -> ForgettingGate | None:

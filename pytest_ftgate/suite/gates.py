@@ -65,7 +65,7 @@ def margin_errors(cases: Iterable[Case], variants: Mapping[str, Variant]) -> Ite
 def divergence_errors(gate: Gate, variants: Iterable[Variant]) -> Iterator[str]:
     """Yield why the distributions of the gated variants cannot be compared with their bases'."""
     for variant in variants:
-        if not (variant.gated and gate.reads_base_replies and gate.applies_to(variant)):
+        if not (variant.gated and isinstance(gate, DivergenceGate) and gate.applies_to(variant)):
             continue
         if provider_spec(variant.provider).logprobs not in _OF_GIVEN:
             yield (
@@ -351,7 +351,7 @@ def check_gates(
 ) -> None:
     """Add an error for each gate that the variants of the suite cannot be held to."""
     for gate in gates.values():
-        if "prompt" in gate.prompt_modes:
+        if isinstance(gate, ForgettingGate) and gate.under_prompt:
             _check_skill_prompts(source, variants.values())
         error = unpriced_error(gate, variants, baseline) if isinstance(gate, CostGate) else ""
         if error:

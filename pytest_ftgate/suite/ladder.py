@@ -200,7 +200,7 @@ def _price_errors(merged: DeclaredVariant) -> Iterator[tuple[str, str]]:
 def unpriced_error(gate: CostGate, variants: Mapping[str, Variant], baseline: str) -> str:
     """Return an error that names the variants without the price that *gate* needs, or ""."""
     needed = {name: variant for name, variant in variants.items() if variant.gated}
-    if gate.has_comparison and baseline in variants:
+    if gate.max_rise is not None and baseline in variants:
         needed[baseline] = variants[baseline]
     unpriced = {name: v for name, v in needed.items() if not has_price(v.tariff)}
     if not unpriced:

@@ -125,10 +125,6 @@ class Gate:
         has_default_limit: True if *max_drop* is what the cases can show, and not declared.
         function: the marked test function that scores the replies, or "" for the suite's scorer.
         slices: the kinds of parts that the gate looks at as well.
-        is_rate: True if the gate limits the share of right replies, or of valid ones.
-        sends_requests: False if the gate needs no replies.
-        leveled: the families of skills of which the base of a variant chooses the level.
-        reads_base_replies: True if the gate has a tuned variant read the replies of its base.
     """
 
     __slots__ = ()
@@ -143,15 +139,11 @@ class Gate:
     settle: int | None = None
     has_default_limit: bool = False
     function: str = ""
-    leveled: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()
     #: The keys of what the gate allows.
     limit_keys: ClassVar[tuple[str, ...]] = ()
     #: What to write if no variant has what the gate needs.
     no_variant: ClassVar[str] = ""
-    is_rate: ClassVar[bool] = False
-    sends_requests: ClassVar[bool] = True
-    reads_base_replies: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -159,14 +151,9 @@ class Gate:
         return self.kind
 
     @property
-    def skill_cases(self) -> tuple[Case, ...]:
-        """The skill cases that the gate evaluates in place of the suite's cases."""
-        return ()
-
-    @property
     def own_cases(self) -> tuple[Case, ...]:
         """The cases that the gate brings in place of the suite's."""
-        return self.skill_cases
+        return ()
 
     @property
     def limits(self) -> Mapping[str, float | str]:
@@ -183,34 +170,9 @@ class Gate:
         """True if the gate compares with accepted results."""
         return False
 
-    @property
-    def prompt_modes(self) -> tuple[str, ...]:
-        """How skill cases are prompted: "" as they are, "prompt" under the system prompt."""
-        return ()
-
-    @property
-    def reads_grades(self) -> bool:
-        """True if the gate needs to know which replies are right."""
-        return False
-
-    @property
-    def scores_content(self) -> bool:
-        """True if the gate evaluates content scores, of the suite's cases or of skills."""
-        return self.reads_grades or bool(self.skill_cases)
-
-    @property
-    def limits_drop(self) -> bool:
-        """True if the gate limits a drop, even if its limit is not computed yet."""
-        return self.max_drop is not None
-
-    @property
-    def has_comparison(self) -> bool:
-        """True if the gate compares the variant with the baseline, or with its base."""
-        return self.max_drop is not None or self.max_rise is not None
-
     def compares(self, variant: Variant) -> bool:  # noqa: ARG002 - kinds read the variant
         """Return True if *variant*, where it is not the baseline, is compared with the baseline."""
-        return self.has_comparison
+        return False
 
     def applies_to(self, variant: Variant) -> bool:  # noqa: ARG002 - kinds read the variant
         """Return True if *variant* has what the gate needs."""

@@ -79,7 +79,7 @@ def _all_cases(suite: Suite) -> Iterator[Case]:
     yield from suite.cases
     yield from suite.holdout
     for gate in suite.gates.values():
-        yield from gate.skill_cases
+        yield from gate.own_cases
 
 
 def _rule_messages(rule: Rule, seen: set[str]) -> Iterator[str]:

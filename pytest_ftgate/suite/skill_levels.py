@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pytest_ftgate import skills
 from pytest_ftgate.suite.cases import leveled_cases
-from pytest_ftgate.suite.model import Case, Gate
+from pytest_ftgate.suite.gate_kinds import ForgettingGate
+from pytest_ftgate.suite.model import Case
 
 #: The level that stands for the others until the base has chosen: all have as many cases.
 REFERENCE_LEVEL = 3
@@ -106,14 +107,14 @@ def reference_cases(families: Iterable[str]) -> tuple[Case, ...]:
     return tuple(case for name in families for case in leveled_cases(name, REFERENCE_LEVEL))
 
 
-def pilot_cases(gate: Gate) -> tuple[Case, ...]:
+def pilot_cases(gate: ForgettingGate) -> tuple[Case, ...]:
     """Return the cases that choose the levels of *gate*; no gate evaluates them."""
     return _tested(gate, (case for name in gate.leveled for case in leveled_cases(name, None)))
 
 
-def cases_at(gate: Gate, choices: Iterable[LevelChoice]) -> tuple[Case, ...]:
+def cases_at(gate: ForgettingGate, choices: Iterable[LevelChoice]) -> tuple[Case, ...]:
     """Return the cases of *gate*, those of families with levels at the chosen ones."""
-    fixed = (case for case in gate.skill_cases if skills.leveled_family(str(case.skill)) is None)
+    fixed = (case for case in gate.cases if skills.leveled_family(str(case.skill)) is None)
     leveled = (
         case
         for choice in choices
@@ -123,20 +124,20 @@ def cases_at(gate: Gate, choices: Iterable[LevelChoice]) -> tuple[Case, ...]:
     return (*fixed, *_tested(gate, leveled))
 
 
-def possible_cases(gate: Gate) -> tuple[Case, ...]:
+def possible_cases(gate: ForgettingGate) -> tuple[Case, ...]:
     """Return every skill case that *gate* may evaluate, whatever the base chooses."""
     levels = (LevelChoice(family, level) for family in gate.leveled for level in skills.LEVELS)
     return cases_at(gate, levels)
 
 
-def _tested(gate: Gate, cases: Iterable[Case]) -> tuple[Case, ...]:
+def _tested(gate: ForgettingGate, cases: Iterable[Case]) -> tuple[Case, ...]:
     """Return *cases* without the skills that this machine cannot score."""
-    tested = {case.skill for case in gate.skill_cases}
+    tested = {case.skill for case in gate.cases}
     return tuple(case for case in cases if case.skill in tested)
 
 
 def choose_levels(
-    gate: Gate, pilot: Iterable[Case], scores: Mapping[str, float]
+    gate: ForgettingGate, pilot: Iterable[Case], scores: Mapping[str, float]
 ) -> tuple[LevelChoice, ...]:
     """Return the level of each family: the hardest one that fits, see `LOWEST_RATE`.
 

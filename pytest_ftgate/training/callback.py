@@ -12,13 +12,14 @@ from typing import Any, Literal
 from transformers import TrainerCallback
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.gates.needs import ScoreRequest, When
 from pytest_ftgate.readers.yaml import read_yaml
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.trackers import comparing_check, logged_figures
-from pytest_ftgate.requests.request_groups import base_variant
+from pytest_ftgate.requests.request_groups import base_name
 from pytest_ftgate.runner.evaluate import EvaluateResult, Project, evaluate_loaded
-from pytest_ftgate.runner.planner import full_look
+from pytest_ftgate.runner.planner import GateRun, full_look
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite
@@ -251,9 +252,9 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
             suite = suite if cases is None else with_fewer_cases(suite, cases, whole)
             variant = suite.variants[self.variant]
             if self._room is not None:
-                session.workloads.keep_room(suite, variant, self._room)
+                session.probe.keep_room(suite, variant, self._room)
             result = evaluate_loaded(session, self._project, suite, is_whole=False)
-            self._room = session.workloads.room_to_think(suite, variant)
+            self._room = session.probe.facts(suite, variant).room
             return result
 
     def _suite(self, load: Any, provider: ModelInMemory) -> Suite:
@@ -268,7 +269,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         settings = Settings.of_evaluation(self._project.root)
         with self._project.open_session(settings, {IN_MEMORY: provider}) as (session, load):
             for requests in _base_requests(session, self._suite(load, provider), self.variant):
-                session.results(requests)
+                session.replies.results(requests)
 
     def _log(self, state: Any, checkpoint: EvaluatedCheckpoint) -> None:
         """Log the figures through the trainer, and say them in a line."""
@@ -302,16 +303,19 @@ def _mean(result: EvaluateResult) -> float:
 
 def _base_requests(session: Session, suite: Suite, name: str) -> list[Any]:
     variant, baseline = suite.variants[name], suite.variants[suite.baseline]
-    base = base_variant(variant)
-    groups: list[Any] = [
-        session.workloads.skill_requests(suite, base, gate, mode)
-        for gate in suite.gates.values()
-        if gate.skill_cases
-        for mode in gate.prompt_modes
+    plan = session.probe.plan(suite, variant)
+    needs = [
+        need for gate in suite.gates.values() for need in GateRun(suite, gate, variant).needs()
     ]
-    groups += session.workloads.first_probes(suite, variant)[1:]
+    groups: list[Any] = [
+        plan.requests(need)
+        for need in needs
+        if isinstance(need, ScoreRequest) and need.variant == base_name(variant)
+        if need.when is When.ALWAYS
+    ]
+    groups += session.probe.first_probes(suite, variant)[1:]
     if baseline.provider == IN_MEMORY and baseline.name != name:
-        groups.append(session.workloads.task_requests(suite, baseline, full_look(suite)))
+        groups.append(session.built.task(suite, baseline, full_look(suite)))
     return groups
 
 

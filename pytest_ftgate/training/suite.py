@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.suite.gate_kinds import CostGate, DataGate, DivergenceGate, LatencyGate
 from pytest_ftgate.suite.model import Case, Gate, Suite, digest
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.variants import inherited_keys
@@ -91,14 +92,14 @@ def with_weights(suite: Suite, name: str, model: str, base: str, extra: Mapping[
     gates = {
         key: gate
         for key, gate in suite.gates.items()
-        if gate.is_rate or gate.skill_cases or gate.reads_base_replies
+        if not isinstance(gate, CostGate | LatencyGate | DataGate)
     }
     return replace(suite, variants={**variants, name: trained}, gates=gates)
 
 
 def without_base_readings(suite: Suite) -> Suite:
     """Return *suite* without gates that compare distributions with a base that is gone."""
-    gates = {key: gate for key, gate in suite.gates.items() if not gate.reads_base_replies}
+    gates = {key: gate for key, gate in suite.gates.items() if not isinstance(gate, DivergenceGate)}
     return replace(suite, gates=gates)
 
 
@@ -118,7 +119,7 @@ def with_fewer_cases(suite: Suite, count: int, whole: Collection[str] = ()) -> S
         name: gate if name in whole else _with_fewer_skill_cases(gate, count)
         for name, gate in suite.gates.items()
     }
-    needs_all = any(not gates[name].skill_cases for name in whole)
+    needs_all = any(not gates[name].own_cases for name in whole)
     cases = suite.cases if needs_all else _spread(suite.cases, count, _stratum)
     return replace(suite, cases=cases, gates=gates)
 

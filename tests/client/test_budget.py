@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 
@@ -29,7 +30,8 @@ def in_flight():
 @pytest.fixture
 def budget(in_flight):
     def made(clock=lambda: 0.0, **limits):
-        return Budget(lambda: in_flight, clock, **limits)
+        sender = SimpleNamespace(in_flight=lambda: in_flight)
+        return Budget(sender, clock, **limits)
 
     return made
 

@@ -76,4 +76,4 @@ def test_progress_counts_what_waits_for_the_proof(tuned):
 
     session.submit([gate_run])
 
-    assert session.progress.planned == 2 * CASES + 3 * 15
+    assert session.replies.progress.planned == 2 * CASES + 3 * 15

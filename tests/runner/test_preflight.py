@@ -50,7 +50,7 @@ def blocked(folder, *, replies="auto", cached=False):
         for gate in suite.gates_for(variant)
     }
     if cached:
-        groups = (session.workloads.gate_requests(gate_run) for gate_run in gates.values())
+        groups = (session.groups(gate_run) for gate_run in gates.values())
         items = chain.from_iterable(chain.from_iterable(groups))
         path = session.settings.cache
         with closing(Cache(path, run="an earlier one", clock=time.time)) as cache:

@@ -22,19 +22,19 @@ def lines_of(house: House) -> list[str]:
     """Return the lines of a run from before its first reply to its last."""
     session, gates = house.session(), [house.gate_run(variant="current"), house.gate_run()]
     log = RunLog(session, gates)
-    assert [*log.new_lines(session.progress)] == []
+    assert [*log.new_lines(session.replies.progress)] == []
     for gate in gates:
         evaluate_gate(session, gate, submit_with=gates)
-    return [*log.new_lines(session.progress)]
+    return [*log.new_lines(session.replies.progress)]
 
 
 def test_it_begins_with_what_is_sent_and_says_that_it_is_safe_to_stop(tuned):
     session, gates = tuned.session(), [tuned.gate_run()]
     session.submit(gates)
 
-    lines = RunLog(session, gates).first_lines(session.progress)
+    lines = RunLog(session, gates).first_lines(session.replies.progress)
 
-    sent = session.progress.to_send
+    sent = session.replies.progress.to_send
     assert lines[0] == f"ftgate  s.ftgate.yaml · 1 gate · 1 variant · {sent} requests"
     assert {"parent (house)", "draft (house)", "current (house)"} & {*lines[1].strip().split(" · ")}
     assert (
@@ -62,13 +62,13 @@ def test_it_counts_the_replies_of_each_variant_and_how_many_are_right(tuned):
 def test_a_variant_in_the_middle_of_its_cases_is_told_every_twenty_seconds(tuned):
     session, gates = tuned.session(), [tuned.gate_run(variant="current")]
     session.submit(gates)
-    requests = session.workloads.gate_requests(gates[0])[-1]
+    requests = session.groups(gates[0])[-1]
     log = RunLog(session, gates)
-    [*log.new_lines(session.progress)]
+    [*log.new_lines(session.replies.progress)]
     log._variants[0].waiting |= {one.fingerprint + "?": one for one in requests[:50]}
     log._variants[0].total += 50
-    session.results(requests)
-    progress = session.progress
+    session.replies.results(requests)
+    progress = session.replies.progress
 
     early = [*log.new_lines(replace(progress, received=0, seconds=19.0))]
     late = [*log.new_lines(replace(progress, received=0, seconds=20.0))]
@@ -83,11 +83,11 @@ def test_a_scorer_that_is_slow_is_not_called_for_the_log(house):
     session, gates = house.session(), [house.gate_run(variant="current")]
     session.submit(gates)
     log = RunLog(session, gates)
-    [*log.new_lines(session.progress)]
+    [*log.new_lines(session.replies.progress)]
 
-    session.results(session.workloads.gate_requests(gates[0])[-1])
+    session.replies.results(session.groups(gates[0])[-1])
 
-    (line,) = [line for line in log.new_lines(session.progress) if "current" in line]
+    (line,) = [line for line in log.new_lines(session.replies.progress) if "current" in line]
     assert line.endswith("100/100")
 
 
@@ -104,7 +104,7 @@ def test_it_says_why_no_reply_comes_while_none_comes(house, changes, told):
     house.write("{accuracy: {min: 0.5}}")
     session = house.session()
     log = RunLog(session, [])
-    progress = replace(session.progress, seconds=2.0, **changes)
+    progress = replace(session.replies.progress, seconds=2.0, **changes)
 
     assert [*log.new_lines(progress)] == told
     assert [*log.new_lines(replace(progress, seconds=30.0))] == []
@@ -119,7 +119,7 @@ def test_another_reason_is_said_at_most_every_twenty_seconds(house):
         line
         for second in range(0, 60, 2)
         for line in log.new_lines(
-            replace(session.progress, seconds=float(second), failing=f"503, request {second}")
+            replace(session.replies.progress, seconds=float(second), failing=f"503, request {second}")
         )
     ]
 

@@ -64,7 +64,7 @@ class FunctionCase:
         if self._item.config.getoption("setuponly", default=False):
             return
         try:
-            with self._session.internal_errors():
+            with self._session.replies.internal_errors():
                 attempts = [self._attempt(reply, n) for n, reply in enumerate(self._replies())]
         except (FtgateError, EngineError) as error:
             pytest.fail(f"{self._variant.name}: {error}", pytrace=False)
@@ -82,9 +82,9 @@ class FunctionCase:
         suite, look = self._function.suite, self._function.look
         suite = self._own_suite() if self._patches else suite
         look = replace(look, cases=frozenset({self._case.id}))
-        requests = self._session.workloads.task_requests(suite, self._variant, look)
+        requests = self._session.built.task(suite, self._variant, look)
         with live_progress(self._item.config) as on_progress:
-            self._session.checked_results([requests], on_progress, suite.name)
+            self._session.replies.checked_results([requests], on_progress, suite.name)
         scores = self._session.scores.unscored(suite, self._variant, look)
         if self._case.id not in scores.results:
             pytest.skip(f"{self._variant.name} was trained on this case")
@@ -97,8 +97,8 @@ class FunctionCase:
         if "ask" not in self._item.fixturenames:
             return Attempt(self._variant, self._case, reply, None)
         # The function may patch what it asks.
-        build_turn = self._session.workloads.turn_builder(self._own_suite(), self._variant)
-        results = self._session.engine.results
+        build_turn = self._session.built.turn_builder(self._own_suite(), self._variant)
+        results = self._session.replies.engine.results
         conversation = Conversation(self._case, build_turn, results, reply, repeat)
         conversation.send = self._send
         return Attempt(self._variant, self._case, reply, conversation)
@@ -107,7 +107,7 @@ class FunctionCase:
         return self._function.suite.for_test(self._item.nodeid, reads_cache=not self._patches)
 
     def _send(self, request: CaseRequest) -> Result:
-        return self._session.results([request])[request.request.fingerprint]
+        return self._session.replies.results([request])[request.request.fingerprint]
 
 
 def function_case_of(item: pytest.Item) -> FunctionCase | None:

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE, Look
+from pytest_ftgate.gates.needs import GivenScores
 from pytest_ftgate.gates.notes import Note, text_note
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState, skip_ungated
@@ -30,8 +31,7 @@ from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.request_groups import replies_vary
 from pytest_ftgate.results.run import node_id
 from pytest_ftgate.runner.evaluate_gate import (
-    contamination_notes,
-    note_missing_replies,
+    evaluate_look,
     request_all,
     request_first_look,
 )
@@ -42,7 +42,6 @@ from pytest_ftgate.suite.function_references import without_static
 from pytest_ftgate.suite.model import Case, Suite, Variant
 
 if TYPE_CHECKING:
-    from pytest_ftgate.gates.rates import Comparison
     from pytest_ftgate.results.accepted import AcceptedRecord
     from pytest_ftgate.runner.identity import IdentityReport
 
@@ -113,7 +112,9 @@ class _FunctionRunner:
         for name, drift_group in (("then", old), ("now", repeated)):
             requests = tuple(r for r in drift_group if look.includes(r.case.id, 0))
             if requests:
-                scores = unscored_results(baseline.name, requests, session.results(requests))
+                scores = unscored_results(
+                    baseline.name, requests, session.replies.results(requests)
+                )
                 self._attempts[name] = self._attempts_on_scores(baseline, scores)
 
     def _attempts_for(self, variant: Variant) -> _VariantAttempts:
@@ -123,7 +124,7 @@ class _FunctionRunner:
             unscored = session.scores.unscored(suite, variant, look)
             return self._attempts_on_scores(variant, unscored)
         repeats = look.repeats if replies_vary(variant) else 1
-        contaminated = session.workloads.contaminated_cases(suite, variant)
+        contaminated = session.built.contaminated_cases(suite, variant)
         cases = [
             _CaseAttempts(case, [self._attempt(variant, case, n) for n in range(repeats)])
             for case in suite.cases
@@ -145,8 +146,10 @@ class _FunctionRunner:
         session, conversation = self._state.session, None
         reply = result.replies[repeat] if result else None
         if self._is_conversation:
-            build_turn = session.workloads.turn_builder(self._state.gate_run.suite, variant)
-            conversation = Conversation(case, build_turn, session.engine.results, reply, repeat)
+            build_turn = session.built.turn_builder(self._state.gate_run.suite, variant)
+            conversation = Conversation(
+                case, build_turn, session.replies.engine.results, reply, repeat
+            )
         attempt = Attempt(variant, case, reply, conversation)
         attempt.metric, attempt.metrics = self._metric, self._metrics
         return attempt
@@ -178,7 +181,7 @@ class _FunctionRunner:
         self._requests |= {request.request.fingerprint: request for request in requests}
         requests, suite = tuple(self._requests.values()), self._state.gate_run.suite
         with live_progress(self._state.item.config) as on_progress:
-            self._state.session.checked_results([requests], on_progress, suite.name)
+            self._state.session.replies.checked_results([requests], on_progress, suite.name)
 
     def _finish(self) -> None:
         gate_run = self._state.gate_run
@@ -219,7 +222,7 @@ class _FunctionRunner:
     @property
     def look(self) -> Look:
         """The only look of the function."""
-        return self._state.session.workloads.looks(self._state.gate_run)[0]
+        return self._state.gate_run.looks[0]
 
     @property
     def attempts_of_variant(self) -> list[Attempt]:
@@ -237,24 +240,32 @@ class _FunctionRunner:
         """The variant's scores."""
         return self._scores["variant"]
 
-    def comparison(self) -> Comparison:
+    @property
+    def compared_scores(self) -> VariantScores | None:
+        """The scores of the baseline that the gate compares with; None if it compares nothing."""
+        gate_run = self._state.gate_run
+        compares = gate_run.gate.compares(gate_run.variant) and not self._is_baseline
+        return self._baseline_scores[self._gate_key] if compares else None
+
+    @property
+    def _is_baseline(self) -> bool:
+        return self._state.gate_run.variant.name == self._state.gate_run.suite.baseline
+
+    def given_scores(self) -> GivenScores:
         """Return the scores of the variant and of its baseline."""
         from pytest_ftgate.gates.identity import drift_note
-        from pytest_ftgate.gates.rates import Comparison
         from pytest_ftgate.gates.samples import samples_from_scores
 
-        gate_run = self._state.gate_run
-        is_baseline = gate_run.variant.name == gate_run.suite.baseline
-        compares = gate_run.gate.compares(gate_run.variant)
-        of_baseline, key = self._baseline_scores, self._gate_key
-        baseline = of_baseline[key] if compares and not is_baseline else self.scores
+        compared, shown = self.compared_scores, None
+        if compared is None and not self._is_baseline:
+            shown = self._baseline_scores.get(self._gate_key)
         pair = [self._scores[name] for name in ("then", "now") if name in self._scores]
         samples = [samples_from_scores(scores, "accuracy") for scores in pair]
-        return Comparison(
-            self.scores,
-            baseline,
-            baseline_drift=drift_note(*samples) if samples else None,
-            shown_baseline=None if compares or is_baseline else of_baseline.get(key),
+        baseline = self._state.gate_run.suite.baseline
+        return GivenScores(
+            {baseline: compared or self.scores, self.scores.variant: self.scores},
+            drift=drift_note(*samples) if samples else None,
+            shown=shown,
         )
 
     def first_failures(self) -> Mapping[str, Attempt]:
@@ -359,7 +370,7 @@ class FunctionGate:
 
     def _prepare(self) -> None:
         session, gates = self.state.session, self.state.gates_to_submit()
-        with session.internal_errors():
+        with session.replies.internal_errors():
             with live_progress(self.item.config) as on_progress:
                 identity = request_first_look(
                     session, self.state.gate_run, submit_with=gates, on_progress=on_progress
@@ -378,7 +389,7 @@ class FunctionGate:
             self._keep(invalid, self.state.section(invalid))
 
     def _score(self) -> None:
-        with self.state.session.internal_errors():
+        with self.state.session.replies.internal_errors():
             self.runner.prepare()
             self._wrap()
         # The function may patch what other gates call.
@@ -400,8 +411,8 @@ class FunctionGate:
         session, requests = self.state.session, self.runner.requests
         if not requests:
             return
-        results = session.engine.results
-        with session.internal_errors():
+        results = session.replies.engine.results
+        with session.replies.internal_errors():
             identity = check_identity(session, self.state.gate_run, results, requests)
         self._use_identity(identity)
 
@@ -428,7 +439,7 @@ class FunctionGate:
         if text := take_output(self.item.config):
             self.item.add_report_section("setup", "stdout", text)
         # What the function raises does not reach this context.
-        with self.state.session.internal_errors():
+        with self.state.session.replies.internal_errors():
             for attempt in self.runner.attempts():
                 arguments |= [(name, getattr(attempt, name)) for name in parameters]
                 yield attempt
@@ -438,7 +449,7 @@ class FunctionGate:
     # Verdict --------------------------------------------------------------------------------
 
     def _conclude(self) -> None:
-        with self.state.session.internal_errors():
+        with self.state.session.replies.internal_errors():
             verdict = self._evaluate_attempts()
             blocks = self.state.blocks(verdict)
             if not blocks and (text := "".join(self._outputs())):
@@ -462,34 +473,29 @@ class FunctionGate:
                 yield f"{attempt.case.id}: {line}\n"
 
     def _evaluate_attempts(self) -> Verdict:
-        from pytest_ftgate.gates.rates import evaluate_rate
-        from pytest_ftgate.results.accepted import accepted_samples
-
         gate_run, session = self.state.gate_run, self.state.session
-        suite, record = gate_run.gate_suite, session.accepted_record(gate_run.gate_suite)
-        accepted, anchor = accepted_samples(record, suite, self._accepted_key, self.gate.kind)
-        comparison = replace(
-            self.runner.comparison(), accepted=accepted, anchor=anchor, levels=session.levels(suite)
-        )
-        self._require_scored(comparison)
-        verdict = note_missing_replies(
-            session, evaluate_rate(suite, self.gate, comparison, self.runner.look)
-        )
-        notes = (*verdict.notes, *contamination_notes(session, gate_run), *self._skip_notes())
+        self._require_scored()
+        source = self.runner.given_scores()
+        verdict = evaluate_look(session, gate_run, self.runner.look, source)
+        notes = (*verdict.notes, *self._skip_notes())
         verdict = replace(verdict, node=self.item.nodeid, notes=notes)
         if self.state.settings.accept:
-            self.state.store_accepted_cases(self.runner.scores, self._accepted_key, "")
+            self.state.store_accepted_cases(self.runner.scores, gate_run.accepted_name, "")
         verdict = self._identity.add_to(verdict) if self._identity else verdict
+        record = session.records.of(gate_run.gate_suite)
         return with_exam(session, gate_run, verdict, self._left_out(record))
 
-    def _require_scored(self, comparison: Comparison) -> None:
+    def _require_scored(self) -> None:
         """Check that the function leaves out few of the cases that it scored before.
 
         Raises:
             ScorerError: it scored more of them for the baseline, or in the accepted run.
         """
-        accepted, compared = comparison.accepted, comparison.compared_scores
+        gate_run, records = self.state.gate_run, self.state.session.records
+        compared = self.runner.compared_scores
         before = {compared.variant: compared.case_ids} if compared else {}
+        names = (gate_run.accepted_name, self.gate.kind)
+        accepted, _ = records.samples(gate_run.gate_suite, *names)
         if accepted is not None and not self.state.settings.accept:
             before["the accepted run"] = accepted.case_ids
         reasons = self.runner.skip_reasons
@@ -512,11 +518,6 @@ class FunctionGate:
             for node, gate in accepted.items()
             if gate in present or leaves_out(self.item.config, node)
         )
-
-    @property
-    def _accepted_key(self) -> str:
-        """The key in the accepted record, which holds all functions of a module."""
-        return f"{self.gate.name}[{self.state.gate_run.variant.name}]"
 
     def _skip_notes(self) -> Iterator[Note]:
         reasons = self.runner.skip_reasons

@@ -137,7 +137,7 @@ def marked_function(
     errors = location.source.errors
     if cases and not errors:
         session = location.session.config.stash[session_key]
-        limits = session.accepted_limits(function_suite)
+        limits = session.records.limits(function_suite)
         function_suite = with_limits(function_suite, limits)
         check_accepted_limits(session, function_suite)
         check_feasibility(function_suite)
