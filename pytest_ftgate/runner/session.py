@@ -89,7 +89,8 @@ class Session:
 
     def groups(self, gate_run: GateRun, look: Look | None = None) -> list[Workload]:
         """Return all requests that the evaluation of *gate_run* needs; see `Plan.groups`."""
-        return self.plan(gate_run).groups(gate_run, look)
+        # Without requests nothing must be known of a tuned variant.
+        return self.plan(gate_run).groups(gate_run, look) if gate_run.sends_requests else []
 
     def finish_calls(self, on_progress: OnProgress | None) -> None:
         """Wait for the functions that are being called: what a test patches would change them."""
