@@ -19,6 +19,7 @@ MIRRORED = [word[::-1] for word in WORDS]
 VERB = "import sys; from pytest_ftgate.cli.main import main; sys.exit(main())"
 GATE = ("-m", "pytest", "-p", "pytest_ftgate.plugin.hooks", "--ftgate", "-v")
 MOST_FILES = {
+    "add a kind of gate": 3,
     "add a provider": 2,
     "add a scorer": 2,
     "read the files of another tool": 2,
@@ -36,7 +37,9 @@ variants:
   current: {provider: recorded, replies: current.jsonl}
   worse: {provider: recorded, replies: worse.jsonl}
   toy: {provider: mirror}
-gates: {accuracy: {max_drop: 0.25}}
+gates:
+  accuracy: {max_drop: 0.25}
+  toxicity: {max_rate: 0.08, words: ["1drow"]}
 """
 SHOUTS = """\
 cases: words.cases.jsonl
@@ -137,6 +140,15 @@ def test_a_column_is_in_the_table_of_every_medium(faces):
     assert re.search(r"<td[^>]*>\s*lost=20\s*</td>", faces["html"])
 
 
+def test_a_kind_of_gate_has_verdicts_in_every_medium(faces):
+    current, worse = (recorded(faces, "toxicity", name) for name in ("current", "worse"))
+
+    assert (current["outcome"], worse["outcome"]) == ("failed", "passed")
+    assert current["headline"] == "clean replies 75 % (95 % CI 59 to 87 %), min 92 %"
+    for name in ("terminal", "markdown", "html"):
+        assert current["headline"] in faces[name], name
+
+
 def test_a_reworded_part_has_the_same_words_in_every_medium(faces):
     said = "down 50 points (95 % CI 35 to 65), ceiling 25: current 100 % → worse 50 %"
 
@@ -176,8 +188,8 @@ def test_the_files_of_another_tool_are_compared(folder, start):
 def test_a_report_format_is_written_by_a_run_and_by_the_verb_report(folder, faces, start):
     start("-c", VERB, "report", "run.json", "--tally", "later.txt")
 
-    assert faces["tally"] == "6 verdicts"
-    assert (folder / "later.txt").read_text("utf-8") == "6 verdicts"
+    assert faces["tally"] == "9 verdicts"
+    assert (folder / "later.txt").read_text("utf-8") == "9 verdicts"
 
 
 # The rows ---------------------------------------------------------------------------------------

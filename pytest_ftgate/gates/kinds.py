@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pytest_ftgate.gates.design import MUST_PASS_REPEATS, Look, must_pass_ids, plan_looks
@@ -299,7 +300,7 @@ class _DataKind(GateKind[DataGate]):
         return evaluate_data(given.suite, gate, given.variant)
 
 
-KINDS: dict[str, GateKind[Any]] = {
+_KINDS: dict[str, GateKind[Any]] = {
     "accuracy": (_rate := _RateKind()),
     "format": _rate,
     "forgetting": _ForgettingKind(),
@@ -311,8 +312,10 @@ KINDS: dict[str, GateKind[Any]] = {
 
 
 def kind_of(gate: Gate) -> GateKind[Any]:
-    """Return what *gate* does."""
-    return KINDS[gate.kind]
+    """Return what *gate* does: one of the kinds above, or ``KIND`` of the module of its name."""
+    if gate.kind not in _KINDS:
+        _KINDS[gate.kind] = import_module(f"pytest_ftgate.gates.{gate.kind}").KIND
+    return _KINDS[gate.kind]
 
 
 def infeasible_limits(suite: Suite) -> Iterator[tuple[Gate, Problem]]:

@@ -243,7 +243,10 @@ class Plan:
         Raises:
             FtgateError: no request to the variant can be built.
         """
-        groups = self._needed(gate_run.needs(look)) if gate_run.planned else []
+        needs = gate_run.needs(look)
+        if not needs:
+            return []
+        groups = self._needed(needs) if gate_run.planned else []
         if self.variant.tuned and not self.variant.is_proven:
             groups += self.probe_stages[0]
         if self.variant.tuned and self.facts.room:

@@ -331,6 +331,12 @@ class DivergenceGate(Gate):
         return self.cases or tuple(cases)
 
 
+#: The kinds that are declared by their limits alone; a module of ``gates`` of this name has KIND.
+PLAIN_GATES: Mapping[str, type[Gate]] = {
+    "cost": CostGate,
+    "latency": LatencyGate,
+}
+
 #: The limits of a gate on training data that declares none.
 _DATA = DeclaredData()
 

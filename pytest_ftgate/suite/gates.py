@@ -13,13 +13,12 @@ from pytest_ftgate.errors import SuiteError, did_you_mean
 from pytest_ftgate.readers.table import Row
 from pytest_ftgate.suite.cases import skill_cases, to_cases
 from pytest_ftgate.suite.declaration import (
-    DeclaredCost,
+    Declared,
     DeclaredData,
     DeclaredDivergence,
     DeclaredForgetting,
     DeclaredFormatGate,
     DeclaredGates,
-    DeclaredLatency,
     DeclaredLog,
     DeclaredRate,
     DeclaredRepeats,
@@ -28,11 +27,11 @@ from pytest_ftgate.suite.draft import SuiteDraft, SuiteSource
 from pytest_ftgate.suite.external_cases import log_cases
 from pytest_ftgate.suite.gate_kinds import (
     FINDING_KINDS,
+    PLAIN_GATES,
     CostGate,
     DataGate,
     DivergenceGate,
     ForgettingGate,
-    LatencyGate,
     RateGate,
 )
 from pytest_ftgate.suite.ladder import unpriced_error
@@ -414,7 +413,7 @@ def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Ga
             gates["forgetting"] = forgetting
     if "divergence" in written:
         gates["divergence"] = _divergence_gate(source, declared.divergence or DeclaredDivergence())
-    gates |= _usage_gates(source, declared)
+    gates |= _plain_gates(source, declared)
     if "data" in written:
         gates["data"] = _data_gate(source, declared.data or DeclaredData())
     if not gates and not source.errors:
@@ -423,18 +422,18 @@ def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Ga
     return gates
 
 
-def _usage_gates(source: SuiteSource, declared: DeclaredGates) -> dict[str, Gate]:
-    """Return the cost and latency gates. A gate without a limit is an error."""
+def _plain_gates(source: SuiteSource, declared: DeclaredGates) -> dict[str, Gate]:
+    """Return the gates that are limits alone. A gate without a limit is an error."""
     written, gates = source.document.value["gates"], dict[str, Gate]()
-    gate_types: dict[str, type[CostGate | LatencyGate]] = {"cost": CostGate, "latency": LatencyGate}
-    for kind, gate_type in gate_types.items():
-        declared_gate: DeclaredCost | DeclaredLatency | None = getattr(declared, kind)
+    for kind, gate_type in PLAIN_GATES.items():
+        declared_gate: Declared | None = getattr(declared, kind)
         limits = declared_gate.model_dump() if declared_gate else {}
         line = source.line("gates", kind)
         if any(limit is not None for limit in limits.values()):
             gates[kind] = gate_type(line=line, **limits)
         elif kind in written and not written[kind]:
-            source.add_error(line, f"{kind}: no limit is declared; write {_LIMIT_EXAMPLES[kind]}")
+            example = _LIMIT_EXAMPLES.get(kind, "its limits")
+            source.add_error(line, f"{kind}: no limit is declared; write {example}")
     return gates
 
 
