@@ -123,6 +123,9 @@ def _as_sent(folder: Folder) -> dict[str, str]:
     path = folder.path / folder.suite
     text = path.read_text("utf-8").replace("llamacpp", "house").replace("smollm2-135m", "m")
     path.write_text(text, "utf-8")
+    # A classifier learns from a tenth of the rows in a second.
+    taught = folder.path / TICKETS.replace(".ftgate.yaml", ".train.jsonl")
+    taught.write_text("".join(taught.read_text("utf-8").splitlines(keepends=True)[::10]), "utf-8")
     return folder.noted("--ftgate-accept", "--ftgate-accept-failed")
 
 
