@@ -73,6 +73,19 @@ PRICE_READERS = {
     *("gates.figures", "gates.usage", "requests.estimate", "requests.reply", "results.collect"),
     *("suite.ladder", "suite.prices"),
 }
+#: The class that gets private methods of another one by its nature: the loop calls the engine back.
+CALLED_BACK = {"SchedulerCallbacks"}
+#: Other private methods that a class gets from another one: what is gone leaves, and none is added.
+PASSED_METHODS = {
+    "cache.cache:Cache._execute > BatchStore",
+    "cache.cache:Cache._execute > Claims",
+    "client.results:Results._redact > EngineError",
+    "runner.session:Session._choose_levels > Workloads",
+    "runner.session:Session._choose_room > Workloads",
+    "runner.session:Session._in_flight > Budget",
+    "runner.session:Session._submit > Submissions",
+    "runner.session:Session._wait_for_judges > JudgeRunner",
+}
 EMPTY_WORDS = re.compile(r"manager|helper|utils?(_|$)", re.IGNORECASE)
 
 #: The attributes that hold a finished sentence, and the methods that would take one apart.
@@ -347,6 +360,52 @@ def test_kinds_of_gates_are_named_only_where_they_are_declared_and_evaluated():
         for place in gate_kind_branches(name)
     ]
     assert places == []
+
+
+def own_methods(node: ast.ClassDef) -> set[str]:
+    """Return the methods of a class and its bases of this package, without properties."""
+    found = {
+        each.name
+        for each in node.body
+        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+        and not any("property" in ast.unparse(one) for one in each.decorator_list)
+    }
+    bases = (classes().get(ast.unparse(base).split("[")[0].split(".")[-1]) for base in node.bases)
+    return found.union(*(own_methods(base) for base in bases if base is not None))
+
+
+def bound_methods(argument: ast.expr) -> Iterator[str]:
+    """Yield the private names of ``self`` in *argument* that are handed over, and not called."""
+    inner = [*ast.walk(argument)]
+    called = [node.func for node in inner if isinstance(node, ast.Call)]
+    for node in inner:
+        is_own = isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self"
+        if is_own and node.attr.startswith("_") and node not in called:
+            yield node.attr
+
+
+def passed_methods(name: str) -> Iterator[str]:
+    """Yield the private methods that a module passes to constructors of classes of the package."""
+    for owner in (node for node in definitions(name) if isinstance(node, ast.ClassDef)):
+        methods = own_methods(owner)
+        for call in (node for node in ast.walk(owner) if isinstance(node, ast.Call)):
+            taker = ast.unparse(call.func).split(".")[-1]
+            if taker not in classes():
+                continue
+            for argument in (*call.args, *(keyword.value for keyword in call.keywords)):
+                passed = methods.intersection(bound_methods(argument))
+                yield from (f"{name}:{owner.name}.{method} > {taker}" for method in passed)
+
+
+def test_no_class_is_made_of_private_methods_of_another_one():
+    # What a class needs is a value, or a part with a name and a test of its own. A walk through a
+    # call to a stored method ends in a class that its reader has already left.
+    found = {place for name in modules() for place in passed_methods(name)}
+    called_back = {place for place in found if place.rpartition("> ")[2] in CALLED_BACK}
+
+    assert {place.partition(":")[0] for place in called_back} == {"client.engine"}
+    assert sorted(found - called_back - PASSED_METHODS) == [], "hand over a value, or a part"
+    assert sorted(PASSED_METHODS - found) == [], "these are gone: take them off PASSED_METHODS"
 
 
 def provider_names(name: str) -> Iterator[str]:
