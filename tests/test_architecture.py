@@ -80,11 +80,6 @@ PASSED_METHODS = {
     "cache.cache:Cache._execute > BatchStore",
     "cache.cache:Cache._execute > Claims",
     "client.results:Results._redact > EngineError",
-    "runner.session:Session._choose_levels > Workloads",
-    "runner.session:Session._choose_room > Workloads",
-    "runner.session:Session._in_flight > Budget",
-    "runner.session:Session._submit > Submissions",
-    "runner.session:Session._wait_for_judges > JudgeRunner",
 }
 EMPTY_WORDS = re.compile(r"manager|helper|utils?(_|$)", re.IGNORECASE)
 

@@ -26,7 +26,7 @@ from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import short_path
-from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate, skills_gate
+from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate, is_rate, skills_gate
 from pytest_ftgate.suite.model import Case, Judge, Suite, Variant
 
 
@@ -83,7 +83,7 @@ def run_selftest(suite: Suite, session: Session, *, repeats: int) -> Iterator[st
     """
     if repeats < 2:  # noqa: PLR2004 - a pair has two runs
         raise ConfigurationError("selftest needs --repeats of 2 or more")
-    gates = [gate for gate in suite.gates.values() if isinstance(gate, RateGate)]
+    gates = [gate for gate in suite.gates.values() if is_rate(gate)]
     gate_of_skills = skills_gate(suite)
     if not gates and not gate_of_skills:
         raise ConfigurationError("no gate of the suite compares replies; add accuracy: to gates")

@@ -32,7 +32,7 @@ from pytest_ftgate.runner.progress_log import RunLog
 from pytest_ftgate.runner.recommend import asks_for_advice, suite_advice
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import is_rate
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.run import NotEvaluated
@@ -187,12 +187,9 @@ class GateItemState:
         from pytest_ftgate.results.run import as_typed, node_id
 
         settings, verbosity = self.settings, verbosity_of(self.item.config)
-        verdict, is_rate = (
-            as_typed(verdict, settings.typed),
-            isinstance(self.gate_run.gate, RateGate),
-        )
+        verdict = as_typed(verdict, settings.typed)
         fixed = (node_id(verdict), verdict.variant, settings.options)
-        command = partial(case_command, *fixed) if is_rate else None
+        command = partial(case_command, *fixed) if is_rate(self.gate_run.gate) else None
         with terminal_width(_terminal_columns(self.item.config)):
             return verdict_section(verdict, verbosity, settings.show, explanations, command)
 
@@ -337,7 +334,7 @@ class GateItem(pytest.Item):
     def _store_accepted(self, result: GateResult) -> None:
         suite, gate, look = self.gate_run.suite, self.gate_run.gate, result.look
         name, serves = self.gate_run.variant.name, suite.serves or suite.baseline
-        if isinstance(gate, RateGate):
+        if is_rate(gate):
             scores = self.state.session.scores.task_scores(suite, self.gate_run.variant, look)
             self.state.store_accepted_cases(scores, name, serves)
         else:

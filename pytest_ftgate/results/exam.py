@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pytest_ftgate.gates.statements import ExamChange, ExamLoss, LossOfExam, LostCases
 from pytest_ftgate.suite.function_references import source_files
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import is_rate
 from pytest_ftgate.suite.model import Case, Gate, Suite, digest
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.weights import file_sha256
@@ -125,7 +125,7 @@ def exam_of(suite: Suite) -> Exam:
 
 def _judge_limits(suite: Suite, gate: Gate) -> dict[str, float | str]:
     """Return what the judges of *suite* must reach before *gate* reads their grades."""
-    judges = suite.judges if isinstance(gate, RateGate) and gate.is_graded else ()
+    judges = suite.judges if is_rate(gate) and gate.is_graded else ()
     limits: dict[str, float | str] = {
         f"judge {key}": value for judge in judges for key, value in judge.minimum.items()
     }

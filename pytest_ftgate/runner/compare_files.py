@@ -158,11 +158,9 @@ def _require_others(base: Answers, candidates: Sequence[Answers]) -> None:
 def _evaluate(
     files: tuple[AnswerFile, ...], compared: ComparedSuite, paired: PairedRows, started: float
 ) -> CompareResult:
-    suite = compared.suite
+    suite, folder = compared.suite, compared.suite.path.parent
     scores = {
-        name: score_replies(
-            name, compared.requests(name), compared.results(name), suite.path.parent
-        )
+        name: score_replies(name, compared.requests(name), compared.results(name), folder)
         for name in suite.variants
     }
     for file, side in zip(files, scores.values(), strict=True):

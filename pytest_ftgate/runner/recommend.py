@@ -22,7 +22,7 @@ from pytest_ftgate.runner.planner import GateRun, full_look
 from pytest_ftgate.runner.replies import OnProgress
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import is_rate
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.training_data import read_training_rows
 
@@ -161,7 +161,7 @@ def _variant_scores(
     looks = [
         gate_results[variant.name, gate.kind].look
         for gate in suite.gates_for(variant)
-        if isinstance(gate, RateGate) and (variant.name, gate.kind) in gate_results
+        if is_rate(gate) and (variant.name, gate.kind) in gate_results
     ]
     look = max(looks, key=_look_size) if looks else full_look(suite)
     case_requests = session.built.task(suite, variant, look)

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from pytest_ftgate import skills
 from pytest_ftgate.errors import SuiteError, did_you_mean
+from pytest_ftgate.readers.source import Declared
 from pytest_ftgate.readers.table import Row
 from pytest_ftgate.suite.cases import skill_cases, to_cases
 from pytest_ftgate.suite.declaration import (
-    Declared,
     DeclaredData,
     DeclaredDivergence,
     DeclaredForgetting,
@@ -33,6 +33,8 @@ from pytest_ftgate.suite.gate_kinds import (
     DivergenceGate,
     ForgettingGate,
     RateGate,
+    compares_skills,
+    reads_distributions,
 )
 from pytest_ftgate.suite.ladder import unpriced_error
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Variant
@@ -64,7 +66,7 @@ def margin_errors(cases: Iterable[Case], variants: Mapping[str, Variant]) -> Ite
 def divergence_errors(gate: Gate, variants: Iterable[Variant]) -> Iterator[str]:
     """Yield why the distributions of the gated variants cannot be compared with their bases'."""
     for variant in variants:
-        if not (variant.gated and isinstance(gate, DivergenceGate) and gate.applies_to(variant)):
+        if not (variant.gated and reads_distributions(gate) and gate.applies_to(variant)):
             continue
         if provider_spec(variant.provider).logprobs not in _OF_GIVEN:
             yield (
@@ -350,7 +352,7 @@ def check_gates(
 ) -> None:
     """Add an error for each gate that the variants of the suite cannot be held to."""
     for gate in gates.values():
-        if isinstance(gate, ForgettingGate) and gate.under_prompt:
+        if compares_skills(gate) and gate.under_prompt:
             _check_skill_prompts(source, variants.values())
         error = unpriced_error(gate, variants, baseline) if isinstance(gate, CostGate) else ""
         if error:

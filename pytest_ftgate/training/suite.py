@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.suite.gate_kinds import CostGate, DataGate, DivergenceGate, LatencyGate
+from pytest_ftgate.suite.gate_kinds import reads_contents, reads_distributions
 from pytest_ftgate.suite.model import Case, Gate, Suite, digest
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.variants import inherited_keys
@@ -89,17 +89,13 @@ def with_weights(suite: Suite, name: str, model: str, base: str, extra: Mapping[
         for key, variant in suite.variants.items()
     }
     trained = replace(suite.variants[name], model=model, base=base, extra=extra, is_proven=True)
-    gates = {
-        key: gate
-        for key, gate in suite.gates.items()
-        if not isinstance(gate, CostGate | LatencyGate | DataGate)
-    }
+    gates = {key: gate for key, gate in suite.gates.items() if reads_contents(gate)}
     return replace(suite, variants={**variants, name: trained}, gates=gates)
 
 
 def without_base_readings(suite: Suite) -> Suite:
     """Return *suite* without gates that compare distributions with a base that is gone."""
-    gates = {key: gate for key, gate in suite.gates.items() if not isinstance(gate, DivergenceGate)}
+    gates = {key: gate for key, gate in suite.gates.items() if not reads_distributions(gate)}
     return replace(suite, gates=gates)
 
 
