@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 
@@ -72,7 +72,6 @@ class AnswerRow:
         expected: the accepted answers, or None.
         reply: its text, or None if there is none.
         score: 0 to 1 as the file states it, or None.
-        missing: why there is no reply, or "".
         choices: the number of answers of which the model chose one, or 0.
     """
 
@@ -83,7 +82,6 @@ class AnswerRow:
     reply: str | None = None
     score: float | None = None
     tags: tuple[str, ...] = ()
-    missing: str = ""
     choices: int = 0
 
     @property
@@ -316,18 +314,24 @@ def guess_columns(names: Sequence[str], roles: Sequence[str]) -> dict[str, str]:
 
 def _table_row(raw: RawFile, row: RawRow, used: Mapping[str, str], columns: Columns) -> AnswerRow:
     values = {role: value_at(row.value, path) for role, path in used.items() if role != "tags"}
-    place = f"{raw.name}:{row.line}"
-    reply = text_of(values.get("reply"))
+    tags = tags_of(row.value, columns, used.get("tags", ""))
+    return _answer_row(row.line, values, tags, f"{raw.name}:{row.line}")
+
+
+def _answer_row(
+    line: int, values: Mapping[str, Any], tags: tuple[str, ...], place: str
+) -> AnswerRow:
+    """Return a row of the *values* of its roles; *place* is where they stand, for messages."""
     expected = values.get("expected")
+    has_answer = expected not in ("", []) and text_of(expected) is not None
     return AnswerRow(
-        line=row.line,
+        line=line,
         id=text_of(values.get("id")) or "",
         input=text_of(values.get("input"), role="user") or "",
-        expected=None if expected == "" or text_of(expected) is None else expected,
-        reply=reply,
+        expected=expected if has_answer else None,
+        reply=text_of(values.get("reply")),
         score=score_of(values.get("score"), place),
-        tags=tags_of(row.value, columns, used.get("tags", "")),
-        missing="" if reply is not None else "the row has no reply",
+        tags=tags,
     )
 
 
@@ -361,33 +365,74 @@ def pick_score(raw: RawFile, names: Iterable[str], wanted: str) -> PickedScore:
     return PickedScore(name, tuple(other for other in found if other != name))
 
 
-def tool_file(  # noqa: PLR0913 - the parts of the result, each by its name
+class ToolFormat(NamedTuple):
+    """What a tool writes for each reply to a case.
+
+    Attributes:
+        name: of the format.
+        sample: what messages call one reply; "" if its line names it.
+        paths: where its value of each role is, unless the user names another.
+        tags: where its tags are, or "".
+    """
+
+    name: str
+    sample: str
+    paths: Mapping[str, str]
+    tags: str = ""
+
+
+class Sample(NamedTuple):
+    """One reply to a case, as a tool has written it.
+
+    Attributes:
+        record: what the user may name as columns.
+        values: those of roles that the record does not hold as they are.
+        is_error: True if there is neither a reply nor a score.
+    """
+
+    record: Mapping[str, Any]
+    score: Any
+    values: Mapping[str, Any] = {}
+    is_error: bool = False
+    line: int = 1
+    choices: int = 0
+
+
+def tool_file(
     raw: RawFile,
-    tool: str,
-    rows: Iterable[AnswerRow],
     columns: Columns,
-    *,
+    tool: ToolFormat,
+    samples: Iterable[Sample],
     score: PickedScore,
-    usual: Mapping[str, str],
     notes: Iterable[str] = (),
 ) -> AnswerFile:
-    """Return the answers of a file of *tool*, with the names of what was read.
-
-    *usual* is what is read for each role that the user does not name.
-    """
-    used = {role: getattr(columns, role) or name for role, name in usual.items()}
+    """Return the answers of a file of *tool*, with the names of what was read."""
+    used = {role: getattr(columns, role) or path for role, path in tool.paths.items()}
     used |= {"score": score.name} if score.name else {}
     used |= {"tags": ", ".join(columns.by)} if columns.by else {}
     others = f"scores not read: {', '.join(score.others)} (--score names one)"
-    all_notes = (*notes, others) if score.others else tuple(notes)
     return AnswerFile(
         path=raw.path,
         name=raw.name,
-        tool=tool,
-        rows=tuple(rows),
+        tool=tool.name,
+        rows=tuple(_tool_row(raw, columns, tool, sample) for sample in samples),
         columns=used,
-        notes=all_notes,
+        notes=(*notes, others) if score.others else tuple(notes),
     )
+
+
+def _tool_row(raw: RawFile, columns: Columns, tool: ToolFormat, sample: Sample) -> AnswerRow:
+    values: dict[str, Any] = {"score": sample.score}
+    for role, path in tool.paths.items():
+        named = getattr(columns, role)
+        is_apart = role in sample.values and not named
+        values[role] = sample.values[role] if is_apart else value_at(sample.record, named or path)
+    if sample.is_error:
+        values |= {"reply": None, "score": None}
+    place = f" {tool.sample} {text_of(values['id'])}" if tool.sample else str(sample.line)
+    tags = tags_of(sample.record, columns, tool.tags)
+    row = _answer_row(sample.line, values, tags, f"{raw.name}:{place}")
+    return replace(row, choices=sample.choices)
 
 
 def text_at(record: Mapping[str, Any], path: str, *, role: str = "assistant") -> str:

@@ -15,20 +15,22 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import (
     AnswerFile,
-    AnswerRow,
     Columns,
     RawFile,
+    Sample,
+    ToolFormat,
     pick_score,
-    score_of,
-    tags_of,
-    text_at,
     text_of,
     tool_file,
     value_at,
 )
 from pytest_ftgate.readers.text import replace_in_json
 
-_NAME = "Inspect log"
+_FORMAT = ToolFormat(
+    "Inspect log",
+    "sample",
+    {"id": "id", "input": "input", "expected": "target", "reply": "completion"},
+)
 _KEYS = {"eval", "status", "samples"}
 _SAMPLES = "samples/"
 #: How Inspect names a log: by its time, the task and an id.
@@ -119,10 +121,8 @@ def read_inspect(raw: RawFile, columns: Columns) -> AnswerFile | None:
     samples = [sample for sample in log.get("samples") or () if isinstance(sample, Mapping)]
     names = (name for sample in samples for name in _scores(sample))
     score = pick_score(raw, names, columns.score)
-    rows = (_row(raw, sample, score.name, columns) for sample in samples)
-    usual = {"id": "id", "input": "input", "expected": "target", "reply": "completion"}
-    notes = _notes(log, samples)
-    return tool_file(raw, _NAME, rows, columns, score=score, usual=usual, notes=notes)
+    read = (_sample(sample, score.name) for sample in samples)
+    return tool_file(raw, columns, _FORMAT, read, score, _notes(log, samples))
 
 
 def _notes(log: Mapping[str, Any], samples: list[Mapping[str, Any]]) -> Iterator[str]:
@@ -158,22 +158,9 @@ def _score(sample: Mapping[str, Any], name: str) -> Any:
     return value_at(scores.get(scorer), f"value.{key}")
 
 
-def _row(raw: RawFile, sample: Mapping[str, Any], name: str, columns: Columns) -> AnswerRow:
-    error = sample.get("error")
+def _sample(sample: Mapping[str, Any], score: str) -> Sample:
     record = {**(sample.get("metadata") or {}), **sample, "completion": _completion(sample)}
-    case_id = text_at(record, columns.id or "id")
-    target = value_at(record, columns.expected or "target")
-    place = f"{raw.name}: sample {case_id}"
-    return AnswerRow(
-        line=1,
-        id=case_id,
-        input=text_at(record, columns.input or "input", role="user"),
-        expected=None if target in ("", []) else target,
-        reply=None if error else text_of(value_at(record, columns.reply or "completion")),
-        score=None if error else score_of(_score(sample, name), place),
-        tags=tags_of(record, columns),
-        missing=text_at(sample, "error.message") or "error" if error else "",
-    )
+    return Sample(record, _score(sample, score), is_error=bool(sample.get("error")))
 
 
 def _completion(sample: Mapping[str, Any]) -> str | None:

@@ -9,23 +9,24 @@ from typing import Any
 
 from pytest_ftgate.readers.answer_rows import (
     AnswerFile,
-    AnswerRow,
     Columns,
     RawFile,
     RawRow,
+    Sample,
+    ToolFormat,
     input_in,
     pick_score,
-    score_of,
-    tags_of,
-    text_at,
     text_of,
     tool_file,
-    value_at,
 )
 
 #: The date at the end of the name of a file.
 _DATE = re.compile(r"_\d{4}-\d\d-\d\dT[\d.-]+$")
-_NAME = "lm-evaluation-harness samples"
+_FORMAT = ToolFormat(
+    "lm-evaluation-harness samples",
+    "",
+    {"id": "doc_id", "input": "doc", "expected": "target", "reply": "filtered_resps"},
+)
 _KEYS = {"doc_id", "doc", "filtered_resps"}
 #: What a filter leaves of a reply in which it finds nothing.
 _INVALID = "[invalid]"
@@ -72,30 +73,23 @@ def read_lm_eval(raw: RawFile, columns: Columns) -> AnswerFile | None:
     kept = [
         row for row in raw.rows if not score.name or row.value.get("filter", "none") == filter_name
     ]
-    rows = (_row(raw, row, metric, columns) for row in kept)
-    usual = {"id": "doc_id", "input": "doc", "expected": "target", "reply": "filtered_resps"}
-    return tool_file(raw, _NAME, rows, columns, score=score, usual=usual)
+    return tool_file(raw, columns, _FORMAT, (_sample(row, metric) for row in kept), score)
 
 
-def _row(raw: RawFile, row: RawRow, metric: str, columns: Columns) -> AnswerRow:
+def _sample(row: RawRow, metric: str) -> Sample:
     sample = row.value
     choices = [*_choices(sample)]
     target = text_of(sample.get("target"))
     if choices and target is not None and target.isdecimal() and int(target) < len(choices):
         target = choices[int(target)]
     doc = sample["doc"] if isinstance(sample["doc"], Mapping) else {"text": sample["doc"]}
-    # A column of the data set may be named as such.
-    record = {**doc, **sample}
-    prompt = text_at(record, columns.input) if columns.input else input_in(doc)
-    reply = columns.reply
-    return AnswerRow(
+    reply = _reply(sample, choices)
+    return Sample(
+        # A column of the data set may be named as such.
+        {**doc, **sample},
+        sample.get(metric),
+        {"input": input_in(doc) or _prompt(sample), "expected": target, "reply": reply},
         line=row.line,
-        id=text_at(record, columns.id or "doc_id"),
-        input=prompt or _prompt(sample),
-        expected=value_at(record, columns.expected) if columns.expected else target,
-        reply=text_of(value_at(record, reply)) if reply else _reply(sample, choices),
-        score=score_of(sample.get(metric), f"{raw.name}:{row.line}"),
-        tags=tags_of(record, columns),
         choices=len(choices),
     )
 

@@ -7,21 +7,34 @@ from typing import Any
 
 from pytest_ftgate.readers.answer_rows import (
     AnswerFile,
-    AnswerRow,
     Columns,
     RawFile,
+    Sample,
+    ToolFormat,
     answer_in,
     first_of,
     input_in,
     pick_score,
-    score_of,
-    tags_of,
-    text_at,
     text_of,
     tool_file,
     value_at,
 )
 
+_ITEMS = ToolFormat(
+    "OpenAI Evals output items",
+    "item",
+    {
+        "id": "datasource_item_id",
+        "input": "datasource_item",
+        "expected": "datasource_item",
+        "reply": "sample.output",
+    },
+)
+_EVENTS = ToolFormat(
+    "OpenAI Evals log",
+    "sample",
+    {"id": "sample_id", "input": "prompt", "expected": "expected", "reply": "sampled"},
+)
 _ITEM = "eval.run.output_item"
 _EVENT_KEYS = {"run_id", "sample_id", "type", "data"}
 #: The status of an item whose run ended with an error.
@@ -62,13 +75,10 @@ def _read_items(raw: RawFile, items: list[Mapping[str, Any]], columns: Columns) 
     names = ["status", *graders] if len({*graders}) > 1 else graders or ["status"]
     score = pick_score(raw, names, columns.score)
     by_passing = score.name in passing
-    rows = (_item_row(raw, item, score.name, columns, by_passing=by_passing) for item in items)
-    usual = {"id": "datasource_item_id", "input": "datasource_item", "expected": "datasource_item"}
-    usual["reply"] = "sample.output"
+    samples = (_item_sample(item, score.name, by_passing=by_passing) for item in items)
     pages = [f"{raw.name} is one page of several: has_more is true"]
     notes = pages if raw.document and raw.document.get("has_more") else []
-    tool = "OpenAI Evals output items"
-    return tool_file(raw, tool, rows, columns, score=score, usual=usual, notes=notes)
+    return tool_file(raw, columns, _ITEMS, samples, score, notes)
 
 
 def _results(item: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -92,39 +102,24 @@ def _is_share(value: Any) -> bool:
     return isinstance(value, int | float) and 0 <= value <= 1
 
 
-def _item_row(
-    raw: RawFile, item: Mapping[str, Any], score: str, columns: Columns, *, by_passing: bool
-) -> AnswerRow:
+def _item_sample(item: Mapping[str, Any], score: str, *, by_passing: bool) -> Sample:
     source = item.get("datasource_item") or {}
-    record = {**source, **item}
     # Exported items of a stored data set hold their columns in "item".
-    source = source["item"] if isinstance(source.get("item"), Mapping) else source
-    case_id = text_at(record, columns.id or "datasource_item_id")
-    is_error = item.get("status") in _ERRORS
+    inner = source["item"] if isinstance(source.get("item"), Mapping) else source
+    record = {**inner, **source, **item}
     result = dict(_results(item)).get(score, {})
-    value = item.get("status") if score == "status" else result.get(_SCORE[by_passing])
-    prompt = text_at(record, columns.input) if columns.input else input_in(source)
-    expected = value_at(record, columns.expected) if columns.expected else answer_in(source)
-    return AnswerRow(
-        line=1,
-        id=case_id,
-        input=prompt or text_at(item, "sample.input", role="user"),
-        expected=expected,
-        reply=None if is_error else _output(record, columns),
-        score=None if is_error else score_of(value, f"{raw.name}: item {case_id}"),
-        tags=tags_of({**source, **record}, columns),
-        missing=_error(item) if is_error else "",
+    prompt, reply = value_at(item, "sample.input"), text_of(value_at(item, "sample.output"))
+    return Sample(
+        record,
+        item.get("status") if score == "status" else result.get(_SCORE[by_passing]),
+        {
+            "input": input_in(inner) or prompt,
+            "expected": answer_in(inner),
+            # Azure writes it among the columns of the item, under a key with a point.
+            "reply": reply or record.get("sample.output_text"),
+        },
+        is_error=item.get("status") in _ERRORS,
     )
-
-
-def _error(item: Mapping[str, Any]) -> str:
-    return text_at(item, "sample.error.message") or text_at(item, "sample.error") or "error"
-
-
-def _output(record: Mapping[str, Any], columns: Columns) -> str | None:
-    reply = text_of(value_at(record, columns.reply or "sample.output"))
-    # Azure writes it among the columns of the item, under a key with a point.
-    return reply if reply or columns.reply else text_of(record.get("sample.output_text"))
 
 
 # Event logs --------------------------------------------------------------------------------------
@@ -143,41 +138,26 @@ def _read_events(raw: RawFile, events: list[Mapping[str, Any]], columns: Columns
         if event["type"] in _GRADES:
             graded |= dict.fromkeys(key for key, value in data.items() if _is_share(value))
     score = pick_score(raw, sorted(graded, key=_rank), columns.score)
-    rows = (_event_row(raw, *pair, score.name, columns) for pair in samples.items())
+    read = (_event_sample(*pair, score.name) for pair in samples.items())
     unread = [kind for kind in kinds if kind not in ("sampling", *_GRADES)]
     notes = [f"not read: events of type {', '.join(unread)}"] if unread else []
-    usual = {"id": "sample_id", "input": "prompt", "expected": "expected", "reply": "sampled"}
-    return tool_file(raw, "OpenAI Evals log", rows, columns, score=score, usual=usual, notes=notes)
+    return tool_file(raw, columns, _EVENTS, read, score, notes)
 
 
 def _rank(name: str) -> int:
     return _USUAL_SCORES.index(name) if name in _USUAL_SCORES else len(_USUAL_SCORES)
 
 
-def _event_row(
-    raw: RawFile, sample_id: str, sample: Mapping[str, Any], score: str, columns: Columns
-) -> AnswerRow:
-    expected = value_at(sample, columns.expected or "expected")
-    reply = value_at(sample, columns.reply) if columns.reply else first_of(sample, _REPLIES)
-    texts = [*_texts(reply)]
-    return AnswerRow(
-        line=1,
-        id=text_at(sample, columns.id) if columns.id else sample_id,
-        input=text_at(sample, columns.input or "prompt", role="user"),
-        expected=None if expected in ("", []) else expected,
-        reply=texts[0] if texts else None,
-        score=score_of(sample.get(score), f"{raw.name}: sample {sample_id}"),
-        tags=tags_of(sample, columns),
-        missing="" if texts else "no sampling",
-    )
-
-
 #: What a sample was answered, in the order of preference.
 _REPLIES = ("sampled", "picked")
 
 
-def _texts(reply: Any) -> Iterator[str]:
-    for value in reply if isinstance(reply, list) else [reply]:
-        text = text_of(value)
-        if text is not None:
-            yield text
+def _event_sample(sample_id: str, sample: Mapping[str, Any], score: str) -> Sample:
+    replies = {key: _first_text(sample[key]) for key in _REPLIES if key in sample}
+    values = {"id": sample_id, "reply": first_of(replies, _REPLIES)}
+    return Sample({**sample, **replies}, sample.get(score), values)
+
+
+def _first_text(reply: Any) -> str | None:
+    texts = map(text_of, reply if isinstance(reply, list) else [reply])
+    return next((text for text in texts if text is not None), None)

@@ -9,20 +9,23 @@ from typing import Any
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import (
     AnswerFile,
-    AnswerRow,
     Columns,
     RawFile,
+    Sample,
+    ToolFormat,
     joined_values,
     pick_score,
-    score_of,
-    tags_of,
     text_at,
     text_of,
     tool_file,
     value_at,
 )
 
-_NAME = "promptfoo results"
+_FORMAT = ToolFormat(
+    "promptfoo results",
+    "test",
+    {"id": "testIdx", "input": "vars", "expected": "assert", "reply": "response.output"},
+)
 _KEYS = {"testIdx", "promptIdx", "success"}
 #: Assertions whose value is an expected answer.
 _ANSWERS = ("equals", "contains", "icontains", "similar", "is-exact", "factuality", "answer")
@@ -46,10 +49,8 @@ def read_promptfoo(raw: RawFile, columns: Columns) -> AnswerFile | None:
     kept = [result for result in results if _output_key(result) == outputs[output]]
     named = (name for result in kept for name in result.get("namedScores") or {})
     score = pick_score(raw, ("success", "score", *named), columns.score)
-    rows = (_row(raw, result, score.name, columns) for result in kept)
-    usual = {"id": "testIdx", "input": "vars", "expected": "assert", "reply": "response.output"}
-    notes = _notes(kept)
-    return tool_file(raw, _NAME, rows, columns, score=score, usual=usual, notes=notes)
+    samples = (_sample(result, score.name) for result in kept)
+    return tool_file(raw, columns, _FORMAT, samples, score, _notes(kept))
 
 
 def _results(raw: RawFile) -> Iterable[Mapping[str, Any]]:
@@ -126,22 +127,11 @@ def _expected(result: Mapping[str, Any]) -> Any:
     return None
 
 
-def _row(raw: RawFile, result: Mapping[str, Any], score: str, columns: Columns) -> AnswerRow:
+def _sample(result: Mapping[str, Any], score: str) -> Sample:
     variables = result.get("vars") or {}
-    metadata = value_at(result, "testCase.metadata") or {}
-    record = {**metadata, **variables, **result}
-    case_id = text_at(record, columns.id or "testIdx")
-    is_error = _is_error(result)
-    value = result.get(score, (result.get("namedScores") or {}).get(score))
-    expected = value_at(record, columns.expected) if columns.expected else _expected(result)
-    reply = text_of(value_at(record, columns.reply or "response.output"))
-    return AnswerRow(
-        line=1,
-        id=case_id,
-        input=text_at(record, columns.input) if columns.input else joined_values(variables),
-        expected=expected,
-        reply=None if is_error else reply,
-        score=None if is_error else score_of(value, f"{raw.name}: test {case_id}"),
-        tags=tags_of(record, columns),
-        missing=text_of(result.get("error")) or "error" if is_error else "",
+    return Sample(
+        {**(value_at(result, "testCase.metadata") or {}), **variables, **result},
+        result.get(score, (result.get("namedScores") or {}).get(score)),
+        {"input": joined_values(variables), "expected": _expected(result)},
+        is_error=_is_error(result),
     )
