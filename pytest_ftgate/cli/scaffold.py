@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from jinja2 import StrictUndefined, Template
 
 from pytest_ftgate.adapters.lora import CONFIG_FILE, WEIGHTS_FILE, LoraConfig
 from pytest_ftgate.cli.doctor import project_files, served_models
@@ -282,10 +282,9 @@ def write_new(path: Path, text: str) -> None:
 _MAX_LABELS, _MAX_LABEL_LENGTH = 20, 40
 #: A longer expected answer is not found in a reply word by word.
 _MAX_ANSWER_LENGTH = 60
-#: The columns of a comment below a gate.
-_COMMENT_WIDTH = 74
 #: The tokens that a model may think before its answer; the embedded model does not.
 _ROOM = 1_000
+_TEMPLATE = Path(__file__).parent / "suite.yaml.j2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,10 +319,6 @@ class Limits:
     drop: str = ""
 
 
-#: What the gates of a suite hold while its cases are measured: a limit that any cases can show.
-_UNMEASURED = "{min: 0.5, evidence: point}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scaffold:
     """All that stands in a new suite.
@@ -350,73 +345,20 @@ class Scaffold:
     limits: Mapping[str, Limits] | None = None
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """The gates that the suite can have: of accuracy, and of the format if there is one."""
-        return ("accuracy", "format") if self.scoring.has_format else ("accuracy",)
-
-    @property
     def text(self) -> str:
         """The suite file."""
-        return "\n".join([*self._head(), *self._variants(), *self._gates()]) + "\n"
-
-    def _head(self) -> Iterator[str]:
-        yield f"# yaml-language-server: $schema={self.schema}"
-        yield f"# Evaluate it with: {self.command}"
-        yield ""
-        if self.prompt:
-            yield f"prompt: {_scalar(self.prompt)}  # the system message"
-        yield f"cases: {_scalar(self.cases)}"
-        if self.columns:
-            yield f"columns: {_scalar(dict(self.columns))}  # what the file calls them"
-        yield "reply:"
-        yield from (f"  {line}" for line in self.scoring.lines)
-        tokens = self.scoring.tokens
-        if self.variants[0].has_weights:
-            yield f"  max_tokens: {tokens}"
-        else:
-            yield f"  max_tokens: {tokens + _ROOM}  # a model that thinks needs most of them"
-
-    def _variants(self) -> Iterator[str]:
-        first, *others = self.variants
-        yield "variants:"
-        yield "  # The first variant is the baseline, which others are compared with."
-        yield "  current:"
-        keys = dict(first.keys)
-        if first.has_weights and self.scoring.labels:
-            # The embedded model is too small to keep to a list of labels.
-            keys["response_schema"] = True
-        yield from (f"    {key}: {_scalar(value)}" for key, value in keys.items())
-        yield "  # Another prompt or model is compared with it, case by case:"
-        yield "  # candidate: {like: current, prompt: another-prompt.md}"
-        for variant in others:
-            if not variant.has_weights:
-                yield f"  # Also here, since {variant.reason}:"
-                yield f"  # other: {_scalar(dict(variant.keys))}"
-        if self.tuned:
-            needs = "; it needs pytest-ftgate[transformers]" * ("provider" in self.tuned)
-            yield f"  # The adapter that lies here{needs}:"
-            yield f"  # tuned: {_scalar(dict(self.tuned))}"
-
-    def _gates(self) -> Iterator[str]:
-        yield "gates:"
-        if self.limits is None:
-            yield from (f"  {kind}: {_UNMEASURED}" for kind in self.kinds)
-            return
-        if not self.limits:
-            yield "  # accuracy: {}   once any case is right"
-        for gate, limits in self.limits.items():
-            yield f"  {gate}:"
-            if limits.minimum is not None:
-                yield f"    min: {limits.minimum:g}  # {limits.reason}"
-            for line in textwrap.wrap(limits.drop, _COMMENT_WIDTH):
-                yield f"    # {line}"
-        if self.tuned:
-            yield "  # Whether tuned has kept the general skills of its base:"
-            yield "  # forgetting: {skills: general}"
+        template: Template = Template(
+            _TEMPLATE.read_text("utf-8"),
+            trim_blocks=True,
+            keep_trailing_newline=True,
+            undefined=StrictUndefined,
+        )
+        return template.render(suite=self, first=self.variants[0], room=_ROOM, yaml=_yaml)
 
 
-def _scalar(value: Any) -> str:
+def _yaml(value: Any) -> str:
     """Return *value* as it is written in one line of YAML."""
+    value = dict(value) if isinstance(value, Mapping) else value
     text = yaml.safe_dump(
         value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False
     )
@@ -437,7 +379,7 @@ def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
     labels = sorted({*texts})
     is_short = all(len(label) <= _MAX_LABEL_LENGTH for label in labels)
     if is_short and len(labels) <= min(_MAX_LABELS, len(rows) // 3):
-        choice = f"format: {{choice: {_scalar(labels)}}}"
+        choice = f"format: {{choice: {_yaml(labels)}}}"
         longest = max(map(len, labels))
         return Scoring((choice,), max(8, longest), tuple(labels), has_format=True)
     if all(len(text) <= _MAX_ANSWER_LENGTH for text in texts):

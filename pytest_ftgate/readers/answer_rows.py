@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.readers.table import Row
 
 #: The roles of columns, each with the names under which tools write it, the likeliest first.
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -119,14 +120,6 @@ def with_short_names(files: Sequence[AnswerFile]) -> tuple[AnswerFile, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class RawRow:
-    """One record of a file as it was parsed, and its line."""
-
-    line: int
-    value: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class RawFile:
     """The parsed content of a file.
 
@@ -138,7 +131,7 @@ class RawFile:
 
     path: Path
     name: str
-    rows: tuple[RawRow, ...] = ()
+    rows: tuple[Row, ...] = ()
     document: Mapping[str, Any] | None = None
     part: str = ""
 
@@ -312,7 +305,7 @@ def guess_columns(names: Sequence[str], roles: Sequence[str]) -> dict[str, str]:
     return _guessed_columns(names, {}, roles)
 
 
-def _table_row(raw: RawFile, row: RawRow, used: Mapping[str, str], columns: Columns) -> AnswerRow:
+def _table_row(raw: RawFile, row: Row, used: Mapping[str, str], columns: Columns) -> AnswerRow:
     values = {role: value_at(row.value, path) for role, path in used.items() if role != "tags"}
     tags = tags_of(row.value, columns, used.get("tags", ""))
     return _answer_row(row.line, values, tags, f"{raw.name}:{row.line}")

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
-from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, RawFile, RawRow, read_table
+from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, RawFile, read_table
 from pytest_ftgate.readers.eval_reports import read_deepeval, read_pydantic_evals
 from pytest_ftgate.readers.inspect import read_archive, read_inspect
 from pytest_ftgate.readers.lm_eval import newest_by_task, read_lm_eval, sample_files
 from pytest_ftgate.readers.openai_evals import read_openai_evals
 from pytest_ftgate.readers.promptfoo import read_promptfoo
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.readers.table import read_delimited, read_parquet, read_rows
+from pytest_ftgate.readers.table import Row, read_delimited, read_parquet, read_rows
 from pytest_ftgate.readers.text import replace_in_json, values_checked
 
 #: What may be compared: a path, or rows as mappings.
@@ -110,8 +110,8 @@ def _checked(answer_file: AnswerFile, columns: Columns) -> AnswerFile:
 
 def _read_raw(answers: Answers, name: str) -> RawFile:
     if not isinstance(answers, str | os.PathLike):
-        rows = tuple(RawRow(n, dict(row)) for n, row in enumerate(answers, start=1))
-        return RawFile(Path(name), name, rows)
+        given = enumerate(answers, start=1)
+        return RawFile(Path(name), name, tuple(Row(Path(name), n, dict(row)) for n, row in given))
     written, _, part = os.fspath(answers).partition("::")
     path = Path(written)
     if not path.exists() and path.is_symlink():
@@ -127,19 +127,19 @@ def _read_raw(answers: Answers, name: str) -> RawFile:
     return RawFile(path, os.fspath(answers), rows, document, part)
 
 
-_Content = tuple[tuple[RawRow, ...], Mapping[str, Any] | None]
+_Content = tuple[tuple[Row, ...], Mapping[str, Any] | None]
 
 
 def _read_lines(path: Path, name: str) -> _Content:
     """Return the rows of a `.jsonl` file, or of a list in a `.json` file."""
     source = Source(root=path.parent, path=path)
-    rows = [row for row in read_rows(source, path, what=name) if _is_object(source, row)]
+    rows = tuple(row for row in read_rows(source, path, what=name) if _is_object(source, row))
     if source.errors:
         raise SuiteError(name, source.errors)
-    return tuple(RawRow(row.line, row.value) for row in rows), None
+    return rows, None
 
 
-def _is_object(source: Source, row: Any) -> bool:
+def _is_object(source: Source, row: Row) -> bool:
     if isinstance(row.value, Mapping):
         return True
     source.add_error(row.line, 'a row is an object, such as {"id": "1", "reply": "4"}', row.path)
@@ -167,15 +167,15 @@ def _read_json(path: Path, name: str) -> _Content:
 def _read_cells(path: Path, name: str) -> _Content:
     source = Source(root=path.parent, path=path)
     text = source.read_text(path, 0, "answers")
-    rows = [RawRow(row.line, row.value) for row in read_delimited(source, path, text or "")]
+    rows = tuple(read_delimited(source, path, text or ""))
     if source.errors:
         raise SuiteError(name, source.errors)
-    return tuple(rows), None
+    return rows, None
 
 
 def _read_columns(path: Path, name: str) -> _Content:
     rows = enumerate(read_parquet(path, name), start=1)
-    return tuple(RawRow(number, row) for number, row in rows), None
+    return tuple(Row(path, number, row) for number, row in rows), None
 
 
 def _read_log(path: Path, name: str) -> _Content:

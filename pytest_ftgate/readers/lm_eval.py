@@ -11,7 +11,6 @@ from pytest_ftgate.readers.answer_rows import (
     AnswerFile,
     Columns,
     RawFile,
-    RawRow,
     Sample,
     ToolFormat,
     input_in,
@@ -19,6 +18,7 @@ from pytest_ftgate.readers.answer_rows import (
     text_of,
     tool_file,
 )
+from pytest_ftgate.readers.table import Row
 
 #: The date at the end of the name of a file.
 _DATE = re.compile(r"_\d{4}-\d\d-\d\dT[\d.-]+$")
@@ -76,7 +76,7 @@ def read_lm_eval(raw: RawFile, columns: Columns) -> AnswerFile | None:
     return tool_file(raw, columns, _FORMAT, (_sample(row, metric) for row in kept), score)
 
 
-def _sample(row: RawRow, metric: str) -> Sample:
+def _sample(row: Row, metric: str) -> Sample:
     sample = row.value
     choices = [*_choices(sample)]
     target = text_of(sample.get("target"))
