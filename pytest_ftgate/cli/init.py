@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from jinja2 import TemplateError
 
@@ -20,6 +19,7 @@ from pytest_ftgate.cli.import_suite import import_suite, imported_path
 from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.cli.scaffold import (
     DATA_SUFFIXES,
+    PROMPTFOO,
     Candidate,
     CaseTable,
     Limits,
@@ -28,16 +28,13 @@ from pytest_ftgate.cli.scaffold import (
     case_files,
     cases_for,
     git_root,
-    is_promptfoo,
-    key_names,
     local_servers,
     measured_reason,
     newest_adapter,
-    other_configs,
-    promptfoo_configs,
     raw_rows,
     read_cases,
     scoring_of,
+    tool_configs,
     unknown_tables,
     write_new,
     write_workflow,
@@ -66,6 +63,8 @@ from pytest_ftgate.weights import KNOWN_MODELS, find_weights
 _MAX_MEASURED = 300
 #: The minimum of a gate that was not measured, and has too few cases to limit a drop.
 _A_GUESS = 0.5
+#: The keys of a case that a column may be named for.
+_CASE_KEYS = ("id", "input", "expected")
 #: How many columns of a table a message shows.
 _SHOWN_COLUMNS = 8
 _NOTHING = """\
@@ -120,7 +119,7 @@ def write_first_suite(
 
 def _nothing(folder: Path) -> str:
     """Return what was looked for, and what lies below *folder* instead."""
-    found = [f"\nFound of another tool: {path}" for path in other_configs(folder)]
+    found = [f"\nFound of another tool: {path}" for path in tool_configs(folder)]
     folders = {path.parent for path, _ in unknown_tables(folder)}
     found += [f"\nLeft out: {path}, which the demo wrote" for path in folders if is_demo(path)]
     return _NOTHING.format(folder=Path.cwd(), found="".join([*found, *_other_columns(folder)]))
@@ -153,13 +152,13 @@ def _sources(
 
     They are those that the user names, or all below this folder.
     """
-    if prompt and not cases and is_promptfoo(prompt):
+    if prompt and not cases and any(map(prompt.match, PROMPTFOO)):
         return [], [prompt]
     if prompt or cases:
         return [_named(prompt, cases, columns)], []
     found = [one for one in candidates(Path(), columns) if not is_demo(one.suite.parent)]
     # Named columns are those of a table, which a configuration is not.
-    return found, [] if columns != Columns() else promptfoo_configs(Path())
+    return found, [] if columns != Columns() else tool_configs(Path(), PROMPTFOO)
 
 
 def _named(prompt: Path | None, cases: Path | None, columns: Columns) -> Candidate:
@@ -267,7 +266,7 @@ def _lines_on(
 
 
 def _require_columns(data: CaseTable) -> None:
-    missing = [key for key in ("input", "expected") if key not in data.columns]
+    missing = [key for key in ("input", "expected") if key not in data.answers.columns]
     if missing:
         named = ", ".join(f"--{key} COLUMN" for key in missing)
         what = " and ".join(missing)
@@ -278,13 +277,15 @@ def _require_columns(data: CaseTable) -> None:
 
 def _scaffold(candidate: Candidate, schema: Path) -> Scaffold:
     data, path = candidate.data, candidate.suite
-    variants = [*first_variants(key_names(), local_servers())]
+    columns = data.answers.columns if data.needs_columns else {}
+    variables = {name for name, value in os.environ.items() if value}
+    variants = [*first_variants(variables, local_servers())]
     return Scaffold(
         schema=_relative(schema, path),
         command=f"pytest --ftgate {shlex.quote(str(path))}",
         prompt=_relative(candidate.prompt, path) if candidate.prompt else "",
         cases=_relative(data.path, path),
-        columns=_columns(data.columns) if data.needs_columns else {},
+        columns={k: name for k, name in columns.items() if k in _CASE_KEYS},
         scoring=scoring_of(data.answers.rows),
         variants=variants,
         tuned=_tuned(path, variants[0]),
@@ -309,10 +310,6 @@ def _relative(path: Path, suite: Path) -> str:
     return Path(os.path.relpath(path.resolve(), suite.parent.resolve())).as_posix()
 
 
-def _columns(columns: Mapping[str, str]) -> dict[str, Any]:
-    return {key: name for key, name in columns.items() if key in ("id", "input", "expected")}
-
-
 def _with_variables(candidate: Candidate) -> tuple[Candidate, list[Path]]:
     """Return *candidate* with cases that have the variables of its prompt, and the new files."""
     if candidate.prompt is None:
@@ -326,10 +323,9 @@ def _with_variables(candidate: Candidate) -> tuple[Candidate, list[Path]]:
     if not unknown or not rows or not all(unknown <= row.keys() for row in rows):
         return candidate, []
     path = candidate.prompt.with_name(f"{candidate.prompt.stem}.cases.jsonl")
-    columns = candidate.data.columns
-    keys = ("id", "input", "expected")
+    columns = candidate.data.answers.columns
     written = [
-        {key: row[columns[key]] for key in keys if columns.get(key) in row}
+        {key: row[columns[key]] for key in _CASE_KEYS if columns.get(key) in row}
         | {"vars": {name: row[name] for name in sorted(unknown)}}
         for row in rows
     ]

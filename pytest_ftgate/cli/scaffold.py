@@ -47,8 +47,8 @@ _NO_CASES = ("train", "repl", "accepted", "label", "package", "lock", "config", 
 #: A larger file is no set of cases that a person keeps beside a prompt.
 _MAX_BYTES = 20_000_000
 #: The configurations of promptfoo that can be imported, and all of other tools.
-_PROMPTFOO = ("promptfooconfig.y*ml", "promptfooconfig.json")
-_CONFIGS = (*_PROMPTFOO, "promptfooconfig.*s", "deepeval.json", ".deepeval", "evals.json")
+PROMPTFOO = ("promptfooconfig.y*ml", "promptfooconfig.json")
+_CONFIGS = (*PROMPTFOO, "promptfooconfig.*s", "deepeval.json", ".deepeval", "evals.json")
 #: Parts of the names of models that do not chat.
 _NO_CHAT = ("embed", "rerank", "whisper", "tts")
 
@@ -65,11 +65,6 @@ class CaseTable:
     path: Path
     answers: AnswerFile
     needs_columns: bool
-
-    @property
-    def columns(self) -> Mapping[str, str]:
-        """The column of each key that the file has."""
-        return self.answers.columns
 
     @property
     def has_expected(self) -> bool:
@@ -112,7 +107,8 @@ def read_cases(path: Path, columns: Columns | None = None) -> CaseTable:
     """
     columns = columns or Columns()
     answers = read_answers(path, columns, needs_reply=False)
-    names = dict.fromkeys(name for row in raw_rows(path) for name in row)
+    rows = raw_rows(path)
+    names = dict.fromkeys(name for row in rows for name in row)
     rest = [name for name in names if name not in answers.columns.values()]
     missing = [role for role in ("input", "expected") if role not in answers.columns]
     if len(missing) == len(rest) == 1:
@@ -121,7 +117,8 @@ def read_cases(path: Path, columns: Columns | None = None) -> CaseTable:
         columns = replace(columns, **found)
         answers = read_answers(path, columns, needs_reply=False)
     is_named = all(key == column for key, column in answers.columns.items())
-    needs_columns = not is_named or answers.tool != "" or not _has_case_keys(path)
+    has_case_keys = bool(rows) and names.keys() <= {*declared_keys(DeclaredCase)}
+    needs_columns = not is_named or answers.tool != "" or not has_case_keys
     return CaseTable(path, answers, needs_columns)
 
 
@@ -132,12 +129,6 @@ def raw_rows(path: Path) -> list[Mapping[str, Any]]:
     source = Source(root=path.parent, path=path)
     rows = [row.value for row in read_rows(source, path) if isinstance(row.value, Mapping)]
     return [] if source.errors else rows
-
-
-def _has_case_keys(path: Path) -> bool:
-    """Return True if every column of a table is a key of a case."""
-    rows, known = raw_rows(path), {*declared_keys(DeclaredCase)}
-    return bool(rows) and all(row.keys() <= known for row in rows)
 
 
 def _tables(folder: Path) -> Iterator[Path]:
@@ -168,7 +159,7 @@ def case_files(folder: Path, columns: Columns | None = None) -> list[CaseTable]:
             data = read_cases(path, columns)
         except FtgateError:
             continue
-        if "input" in data.columns:
+        if "input" in data.answers.columns:
             found.append(data)
     return sorted(found, key=lambda data: not data.has_expected)
 
@@ -205,19 +196,9 @@ def cases_for(prompt: Path, data: Sequence[CaseTable]) -> CaseTable | None:
     return data[0] if is_prompt and len(data) == 1 else None
 
 
-def promptfoo_configs(folder: Path) -> list[Path]:
-    """Return the configurations of promptfoo below *folder* that can be imported."""
-    return [path for pattern in _PROMPTFOO for path in project_files(folder, pattern)]
-
-
-def is_promptfoo(path: Path) -> bool:
-    """Return True if *path* has the name of a configuration of promptfoo."""
-    return any(map(path.match, _PROMPTFOO))
-
-
-def other_configs(folder: Path) -> list[Path]:
+def tool_configs(folder: Path, patterns: Sequence[str] = _CONFIGS) -> list[Path]:
     """Return the configurations of other tools below *folder*."""
-    return [path for pattern in _CONFIGS for path in project_files(folder, pattern)]
+    return [path for pattern in patterns for path in project_files(folder, pattern)]
 
 
 def local_servers() -> Mapping[str, list[str]]:
@@ -255,11 +236,6 @@ def _base_of(adapter: Path) -> str:
 def git_root(folder: Path) -> Path:
     """Return the top of the repository around *folder*, or *folder* itself outside of one."""
     return repository_of(folder.resolve()) or folder.resolve()
-
-
-def key_names() -> frozenset[str]:
-    """Return the names of the variables that are set; their values stay where they are."""
-    return frozenset(name for name, value in os.environ.items() if value)
 
 
 def write_new(path: Path, text: str) -> None:
@@ -425,18 +401,14 @@ class _Needs:
     """What the variants of a suite need in a job.
 
     Attributes:
-        keys: the variables of keys.
-        addresses: the variables of base URLs.
+        variables: where GitHub keeps each variable of the environment: ``secrets`` or ``vars``.
         extras: the extras of the package.
-        unreachable: the base URLs that are on this machine alone.
-        weights: the models whose weights are on this machine.
+        steps: what is left to do before the job can run, a line each.
     """
 
-    keys: tuple[str, ...]
-    addresses: tuple[str, ...]
-    extras: tuple[str, ...]
-    unreachable: tuple[str, ...]
-    weights: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    extras: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
 
 
 def write_workflow(suite: Path) -> Iterator[str]:
@@ -457,47 +429,42 @@ def write_workflow(suite: Path) -> Iterator[str]:
     try:
         needs, unknown = with_suite(suite, None, _needs), ""
     except FtgateError as error:
-        needs, unknown = _Needs((), (), (), (), ()), f"; its keys are not known: {error}"
+        needs, unknown = _Needs(), f"; its keys are not known: {error}"
     text = (folder / _NAME).read_text("utf-8")
     paths = Path(os.path.relpath(suite.parent.resolve(), root)).as_posix()
     text = text.replace("paths: prompts", f"paths: {json.dumps(paths)}")
     text = text.replace("extras: prices", f"extras: {','.join((*needs.extras, 'prices'))}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_new(path, text.replace(_ENV, _environment(needs)))
+    write_new(path, text.replace(_ENV, _environment(needs.variables)))
     yield f"wrote {shown}: replace OWNER and COMMIT in it{unknown}"
-    yield from _remaining_steps(needs)
+    yield from needs.steps
 
 
 def _needs(suite: Suite, session: Session) -> _Needs:
     variants = suite.variants.values()
     estimates, _ = estimate_variants(session, gate_runs_of(suite))
-    keys = (name for estimate in estimates for name, _ in estimate.keys)
-    extras = {v.model: weights_extra(v.provider) for v in variants}
-    urls = (v.base_url or "" for v in variants)
-    return _Needs(
-        keys=tuple(dict.fromkeys(keys)),
-        addresses=tuple(dict.fromkeys(filter(None, (v.base_url_env for v in variants)))),
-        extras=tuple(dict.fromkeys(filter(None, extras.values()))),
-        unreachable=tuple(dict.fromkeys(u for u in urls if is_loopback(urlsplit(u).hostname))),
-        weights=tuple(str(model) for model, extra in extras.items() if extra),
-    )
+    keys = dict.fromkeys((name for one in estimates for name, _ in one.keys), "secrets")
+    addresses = dict.fromkeys(filter(None, (v.base_url_env for v in variants)), "vars")
+    extras = {v.model: extra for v in variants if (extra := weights_extra(v.provider))}
+    urls = dict.fromkeys(v.base_url or "" for v in variants)
+    steps = [
+        f"  add the {what} {' and '.join(names)} to the repository at GitHub"
+        for what, names in (("secret", keys), ("variable", addresses))
+        if names
+    ]
+    steps += [
+        f"  a job does not reach {url}: commit its replies with pytest-ftgate cache export"
+        for url in urls
+        if is_loopback(urlsplit(url).hostname)
+    ]
+    steps += [
+        f"  a job has no weights of {model}: add a step that downloads them" for model in extras
+    ]
+    return _Needs({**keys, **addresses}, tuple(dict.fromkeys(extras.values())), tuple(steps))
 
 
-def _environment(needs: _Needs) -> str:
-    """Return the ``env`` of the step: keys are secrets, addresses are variables."""
-    lines = [f"          {name}: ${{{{ secrets.{name} }}}}\n" for name in needs.keys]
-    lines += [f"          {name}: ${{{{ vars.{name} }}}}\n" for name in needs.addresses]
-    head = _ENV.splitlines(keepends=True)
-    return "".join([head[0], *head[1:2] * bool(needs.keys), *lines]) if lines else ""
-
-
-def _remaining_steps(needs: _Needs) -> Iterator[str]:
-    """Yield what the repository at GitHub needs before the job can run."""
-    if needs.keys:
-        yield f"  add the secret {' and '.join(needs.keys)} to the repository at GitHub"
-    if needs.addresses:
-        yield f"  add the variable {' and '.join(needs.addresses)} to the repository at GitHub"
-    for url in needs.unreachable:
-        yield f"  a job does not reach {url}: commit its replies with pytest-ftgate cache export"
-    for model in needs.weights:
-        yield f"  a job has no weights of {model}: add a step that downloads them"
+def _environment(variables: Mapping[str, str]) -> str:
+    """Return the ``env`` of the step."""
+    lines = [f"          {name}: ${{{{ {at}.{name} }}}}\n" for name, at in variables.items()]
+    head, comment, _ = _ENV.splitlines(keepends=True)
+    return "".join([head, comment * ("secrets" in variables.values()), *lines]) if lines else ""
