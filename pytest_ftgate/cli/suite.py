@@ -198,35 +198,24 @@ def write_labels(
 def _unlabelled_rows(
     session: Session, suite: Suite, judge: Judge
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows without a label, by case."""
+    """Return the rows without a label, by case; a pairwise judge compares with the baseline."""
     labelled = {
         (label.case.id, label.reply.strip(), (label.second_reply or "").strip())
         for label in judge.labels
     }
-    by_case: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
     cached = {
         name: cached_replies(session, suite, variant) for name, variant in suite.variants.items()
     }
-    for name, replies in cached.items():
-        for case, text in replies:
-            pair = _pair(judge, cached[suite.baseline], case, text)
-            if pair is None or (name == suite.baseline and judge.is_pairwise):
-                continue
-            if (case.id, *pair) not in labelled:
-                by_case.setdefault(case.id, {})[pair] = _label_row(judge, case, pair)
-    return {case: [*rows.values()] for case, rows in by_case.items()}
-
-
-def _pair(
-    judge: Judge, baseline: list[tuple[Case, str]], case: Case, text: str
-) -> tuple[str, str] | None:
-    """Return the texts to grade together, or None if a pairwise judge has nothing to compare."""
-    if not judge.is_pairwise:
-        return text.strip(), ""
-    second = next((reply for other, reply in baseline if other.id == case.id), None)
-    if second is None or second.strip() == text.strip():
-        return None
-    return text.strip(), second.strip()
+    second: dict[str, str] = {}
+    for case, text in cached.pop(suite.baseline) if judge.is_pairwise else ():
+        second.setdefault(case.id, text.strip())
+    rows: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
+    for case, text in (reply for replies in cached.values() for reply in replies):
+        pair = (text.strip(), second.get(case.id, ""))
+        has_second = case.id in second and pair[0] != pair[1]
+        if (has_second or not judge.is_pairwise) and (case.id, *pair) not in labelled:
+            rows.setdefault(case.id, {})[pair] = _label_row(judge, case, pair)
+    return {case: [*found.values()] for case, found in rows.items()}
 
 
 def _label_row(judge: Judge, case: Case, pair: tuple[str, str]) -> dict[str, Any]:

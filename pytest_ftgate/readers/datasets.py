@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -25,7 +25,6 @@ from pytest_ftgate.readers.imported_suite import (
     set_usual_score,
 )
 from pytest_ftgate.readers.promptfoo_config import read_promptfoo_config
-from pytest_ftgate.readers.table import read_parquet
 from pytest_ftgate.readers.text import values_checked
 
 #: The splits that evaluate a model, the likeliest first.
@@ -35,29 +34,6 @@ _FILES = (".parquet", ".jsonl", ".json", ".csv")
 _ABOUT = ("dataset_dict.json", "dataset_info.json", "state.json")
 #: Folders of save_to_disk hold Arrow files alone.
 _SAVED = 'of save_to_disk save a split with dataset.to_parquet("test.parquet")'
-
-
-class FolderRows(NamedTuple):
-    """The rows of one split, and the names of all."""
-
-    rows: tuple[Mapping[str, Any], ...]
-    split: str
-    splits: tuple[str, ...]
-
-
-def read_dataset_folder(folder: Path) -> FolderRows:
-    """Return the rows of the split of *folder* that evaluates a model, such as ``test``.
-
-    Raises:
-        ConfigurationError: the folder has no data, or they cannot be read.
-    """
-    splits = _declared(folder) or _named(folder)
-    if not splits:
-        kinds = ", ".join(_FILES)
-        raise ConfigurationError(f"{folder}: a folder without {kinds}; name a file; {_SAVED}")
-    split = next((name for name in _SPLITS if name in splits), next(iter(splits)))
-    rows = (row for path in splits[split] for row in read_data_file(path))
-    return FolderRows(tuple(rows), split, tuple(splits))
 
 
 def _declared(folder: Path) -> dict[str, list[Path]]:
@@ -110,17 +86,12 @@ def _named(folder: Path) -> dict[str, list[Path]]:
     return splits
 
 
-def read_data_file(path: Path) -> Sequence[Mapping[str, Any]]:
-    """Return the rows of one file of data.
-
-    Raises:
-        ConfigurationError: the file cannot be read.
-    """
-    return read_parquet(path, str(path)) if path.suffix == ".parquet" else read_records(path)
-
-
 _DOCUMENTS = (".yaml", ".yml", ".json")
 _TABLES = (".csv", ".jsonl", ".parquet")
+_UNKNOWN = (
+    "neither a configuration of promptfoo, an eval of OpenAI Evals, goldens of deepeval, nor a "
+    "dataset of pydantic-evals"
+)
 
 
 def read_import(path: Path) -> ImportedSuite:
@@ -129,47 +100,43 @@ def read_import(path: Path) -> ImportedSuite:
     Raises:
         ConfigurationError: the file cannot be read, or is of no known tool.
     """
-    if path.is_dir():
-        return _read_folder(path)
+    suite = _read_folder(path) if path.is_dir() else _read_file(path)
+    if not suite.cases:
+        none = "its columns are none that are known" if path.is_dir() else "the file has none"
+        raise ConfigurationError(f"{path}: no case was found: {'; '.join(suite.notes) or none}")
+    return suite
+
+
+def _read_file(path: Path) -> ImportedSuite:
     if path.suffix not in (*_DOCUMENTS, *_TABLES):
-        known = ", ".join((*_DOCUMENTS, ".csv", ".jsonl", ".parquet"))
+        known = ", ".join((*_DOCUMENTS, *_TABLES))
         raise ConfigurationError(f"{path}: a suite is made from a folder, or from {known}")
-    suite: ImportedSuite | None
-    if path.suffix == ".parquet":
-        suite = _read_table(path, tuple(read_data_file(path)))
-    elif path.suffix in _DOCUMENTS:
-        document = parse_document(read_text_below(path.parent, path.name), path.name)
-        with values_checked(str(path)):
-            suite = _read_document(path, document)
-        if suite is None and path.suffix != ".json":
-            raise ConfigurationError(f"{path}: {_UNKNOWN}")
-    else:
+    if path.suffix in _TABLES:
         records = read_records(path)
         with values_checked(str(path)):
-            suite = _read_rows(path, records)
-    if suite is None or not suite.cases:
-        notes = "; ".join(suite.notes) if suite else _UNKNOWN
-        raise ConfigurationError(f"{path}: no case was found: {notes or 'the file has none'}")
+            return (_read_table if path.suffix == ".parquet" else _read_rows)(path, records)
+    document = parse_document(read_text_below(path.parent, path.name), path.name)
+    with values_checked(str(path)):
+        suite = _read_document(path, document)
+    if suite is None:
+        none = "no case was found: " * (path.suffix == ".json")
+        raise ConfigurationError(f"{path}: {none}{_UNKNOWN}")
     return suite
 
 
 def _read_folder(path: Path) -> ImportedSuite:
-    found = read_dataset_folder(path)
-    suite = _read_table(path, found.rows)
+    """Return the split of a folder that evaluates a model, such as ``test``."""
+    splits = _declared(path) or _named(path)
+    if not splits:
+        kinds = ", ".join(_FILES)
+        raise ConfigurationError(f"{path}: a folder without {kinds}; name a file; {_SAVED}")
+    split = next((name for name in _SPLITS if name in splits), next(iter(splits)))
+    suite = _read_table(path, [row for file in splits[split] for row in read_records(file)])
     suite.tool = "Hugging Face datasets"
-    others = [name for name in found.splits if name != found.split]
+    others = [name for name in splits if name != split]
     if others:
-        suite.note(f"split {found.split} was read; also there: {', '.join(others)}")
-    if not suite.cases:
-        notes = "; ".join(suite.notes) or "its columns are none that are known"
-        raise ConfigurationError(f"{path}: no case was found: {notes}")
+        suite.note(f"split {split} was read; also there: {', '.join(others)}")
     return suite
-
-
-_UNKNOWN = (
-    "neither a configuration of promptfoo, an eval of OpenAI Evals, goldens of deepeval, nor a "
-    "dataset of pydantic-evals"
-)
 
 
 def _read_document(path: Path, document: Any) -> ImportedSuite | None:

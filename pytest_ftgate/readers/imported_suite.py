@@ -15,7 +15,7 @@ import yaml
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import joined_values, text_of
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.readers.table import read_delimited, read_rows
+from pytest_ftgate.readers.table import read_delimited, read_parquet, read_rows
 from pytest_ftgate.readers.text import json_or_text, replace_in_json
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -117,7 +117,7 @@ _POINTER = b"version https://git-lfs"
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a table; cells of a CSV that hold JSON are parsed.
+    """Return the rows of a file of data; cells of a CSV that hold JSON are parsed.
 
     Raises:
         ConfigurationError: a row is broken, with its line; or the file was not downloaded.
@@ -125,21 +125,21 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     with path.open("rb") as file:
         if file.read(len(_POINTER)) == _POINTER:
             raise ConfigurationError(f"{path} is a pointer of Git LFS: git lfs pull gets the file")
+    if path.suffix == ".parquet":
+        return read_parquet(path, str(path))
     source = Source(root=path.parent, path=path)
     if path.suffix == ".csv":
         cells = read_delimited(source, path, source.read_text(path, 0, "cases") or "")
-        rows = [{k: _cell(v) for k, v in row.value.items() if v} for row in cells]
+        # Other texts that are JSON, such as a number, stay texts.
+        rows = [
+            {k: json_or_text(v) if v[0] in '{["' else v for k, v in row.value.items() if v}
+            for row in cells
+        ]
     else:
         rows = [{**row.value} for row in read_rows(source, path) if isinstance(row.value, Mapping)]
     if source.errors:
         raise ConfigurationError(str(source.errors[0]))
     return rows
-
-
-def _cell(value: str) -> Any:
-    if value[:1] not in ("{", "[", '"'):
-        return value
-    return json_or_text(value)
 
 
 # Cases -------------------------------------------------------------------------------------------
