@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
@@ -84,11 +85,6 @@ class AnswerRow:
     score: float | None = None
     tags: tuple[str, ...] = ()
     choices: int = 0
-
-    @property
-    def is_answered(self) -> bool:
-        """True if there is something to score."""
-        return self.reply is not None or self.score is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,15 +237,12 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
     names = list(dict.fromkeys(key for row in raw.rows for key in row.value))
     named = _named_columns(raw, columns, names)
     roles = [*_NAMES] if needs_reply else ["id", "input", "expected", "tags"]
-    used = {**_guessed_columns(names, named, roles), **named}
+    used = {**guess_columns(names, roles, named), **named}
     if needs_reply and used.keys().isdisjoint(("reply", "score")):
-        used = _with_text_as_reply(used, named)
-    if needs_reply and used.keys().isdisjoint(("reply", "score")):
-        shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")  # noqa: PLR2004
-        raise ConfigurationError(
-            f"{raw.name}: no column is known to hold replies or scores; name one with --reply "
-            f"or --score, in a suite with columns: {{reply: COLUMN}} (columns: {shown})"
-        )
+        # Beside ids alone, a text is the reply.
+        if "id" not in used or used.get("input") != "text" or "input" in named:
+            raise _no_replies(raw, names)
+        used["reply"] = used.pop("input")
     if columns.by:
         used["tags"] = ", ".join(columns.by)
     carried = {*used.values(), *columns.by} | {path.partition(".")[0] for path in used.values()}
@@ -259,19 +252,16 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
     return AnswerFile(path=raw.path, name=raw.name, rows=rows, columns=used, notes=tuple(notes))
 
 
-def _with_text_as_reply(used: Mapping[str, str], named: Mapping[str, str]) -> dict[str, str]:
-    """Return the columns of a table of replies alone: beside an id, a text is the reply."""
-    if "id" in used and used.get("input") == "text" and "input" not in named:
-        return {**{role: name for role, name in used.items() if role != "input"}, "reply": "text"}
-    return {**used}
+def _no_replies(raw: RawFile, names: Sequence[str]) -> ConfigurationError:
+    shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")  # noqa: PLR2004
+    return ConfigurationError(
+        f"{raw.name}: no column is known to hold replies or scores; name one with --reply "
+        f"or --score, in a suite with columns: {{reply: COLUMN}} (columns: {shown})"
+    )
 
 
 def _named_columns(raw: RawFile, columns: Columns, names: Sequence[str]) -> dict[str, str]:
-    named = {
-        role.name: str(getattr(columns, role.name))
-        for role in fields(columns)
-        if role.name != "by" and getattr(columns, role.name)
-    }
+    named = {role: path for role, path in asdict(columns).items() if path and role != "by"}
     for role, path in [*named.items(), *(("by", path) for path in columns.by)]:
         if not any(value_at(row.value, path) is not None for row in raw.rows):
             hint = did_you_mean(path, names) or f"; columns: {', '.join(names[:12])}"
@@ -279,30 +269,24 @@ def _named_columns(raw: RawFile, columns: Columns, names: Sequence[str]) -> dict
     return named
 
 
-def _guessed_columns(
-    names: Sequence[str], named: Mapping[str, str], roles: Sequence[str]
+def guess_columns(
+    names: Sequence[str], roles: Sequence[str], named: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, str]:
     """Return the column of each of *roles* that is not *named* and has one of its usual names."""
     plain = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in names}
-    taken = {*named.values()}
+    free = {key: name for key, name in plain.items() if name not in named.values()}
     guessed: dict[str, str] = {}
     for role in roles:
-        found = (plain[name] for name in _NAMES[role] if name in plain and plain[name] not in taken)
+        found = (free[name] for name in _NAMES[role] if name in free)
         first = None if role in named else next(found, None)
         if first is not None:
             guessed[role] = first
-    either = plain.get(_EITHER)
-    if either and either not in taken:
+    if _EITHER in free:
         is_expected = "reply" not in roles or "reply" in {**guessed, **named}
         role = "expected" if is_expected else "reply"
-        if role not in guessed and role not in named:
-            guessed[role] = either
+        if role not in {**guessed, **named}:
+            guessed[role] = free[_EITHER]
     return guessed
-
-
-def guess_columns(names: Sequence[str], roles: Sequence[str]) -> dict[str, str]:
-    """Return the column of each of *roles* that has one of its usual names, of those in *names*."""
-    return _guessed_columns(names, {}, roles)
 
 
 def _table_row(raw: RawFile, row: Row, used: Mapping[str, str], columns: Columns) -> AnswerRow:
@@ -331,33 +315,6 @@ def _answer_row(
 # Files of tools ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PickedScore:
-    """The score that is read of each sample of a tool's file.
-
-    Attributes:
-        name: "" if the file has no scores.
-        others: the names of the scores that are left out.
-    """
-
-    name: str
-    others: tuple[str, ...] = ()
-
-
-def pick_score(raw: RawFile, names: Iterable[str], wanted: str) -> PickedScore:
-    """Return the score of a file to read: the one that the user wants, else the first.
-
-    Raises:
-        ConfigurationError: the file has no such score.
-    """
-    found = list(dict.fromkeys(names))
-    if wanted and wanted not in found:
-        hint = did_you_mean(wanted, found) or f"; it has {', '.join(found) or 'none'}"
-        raise ConfigurationError(f'{raw.name}: --score: there is no score "{wanted}"{hint}')
-    name = wanted or next(iter(found), "")
-    return PickedScore(name, tuple(other for other in found if other != name))
-
-
 class ToolFormat(NamedTuple):
     """What a tool writes for each reply to a case.
 
@@ -365,12 +322,15 @@ class ToolFormat(NamedTuple):
         name: of the format.
         sample: what messages call one reply; "" if its line names it.
         paths: where its value of each role is, unless the user names another.
+        read: returns one reply with the score of a name, which is "" if the file has none; or None
+            if it has no such score.
         tags: where its tags are, or "".
     """
 
     name: str
     sample: str
     paths: Mapping[str, str]
+    read: Callable[[Any, str], Sample | None]
     tags: str = ""
 
 
@@ -395,22 +355,35 @@ def tool_file(
     raw: RawFile,
     columns: Columns,
     tool: ToolFormat,
-    samples: Iterable[Sample],
-    score: PickedScore,
+    replies: Iterable[Any],
+    scores: Iterable[str],
     notes: Iterable[str] = (),
 ) -> AnswerFile:
-    """Return the answers of a file of *tool*, with the names of what was read."""
+    """Return the answers of a file of *tool*, with the names of what was read.
+
+    Of the *scores* that the file has, the one that the user wants is read, else the first.
+
+    Raises:
+        ConfigurationError: the file has no such score.
+    """
+    found = [*dict.fromkeys(scores)]
+    if columns.score and columns.score not in found:
+        hint = did_you_mean(columns.score, found) or f"; it has {', '.join(found) or 'none'}"
+        what = f'there is no score "{columns.score}"{hint}'
+        raise ConfigurationError(f"{raw.name}: --score: {what}")
+    score = columns.score or next(iter(found), "")
     used = {role: getattr(columns, role) or path for role, path in tool.paths.items()}
-    used |= {"score": score.name} if score.name else {}
+    used |= {"score": score} if score else {}
     used |= {"tags": ", ".join(columns.by)} if columns.by else {}
-    others = f"scores not read: {', '.join(score.others)} (--score names one)"
+    others = ", ".join(name for name in found if name != score)
+    samples = filter(None, (tool.read(reply, score) for reply in replies))
     return AnswerFile(
         path=raw.path,
         name=raw.name,
         tool=tool.name,
         rows=tuple(_tool_row(raw, columns, tool, sample) for sample in samples),
         columns=used,
-        notes=(*notes, others) if score.others else tuple(notes),
+        notes=(*notes, *([f"scores not read: {others} (--score names one)"] if others else ())),
     )
 
 

@@ -11,21 +11,8 @@ from pytest_ftgate.readers.answer_rows import (
     RawFile,
     Sample,
     ToolFormat,
-    pick_score,
     tool_file,
     value_at,
-)
-
-_DEEPEVAL = ToolFormat(
-    "deepeval test run",
-    "test case",
-    {"id": "name", "input": "input", "expected": "expectedOutput", "reply": "actualOutput"},
-    tags="tags",
-)
-_PYDANTIC_EVALS = ToolFormat(
-    "pydantic-evals report",
-    "case",
-    {"id": "name", "input": "inputs", "expected": "expected_output", "reply": "output"},
 )
 
 
@@ -39,20 +26,29 @@ def read_deepeval(raw: RawFile, columns: Columns) -> AnswerFile | None:
     cases = document.get("testCases")
     if not isinstance(cases, list) or not all(isinstance(case, Mapping) for case in cases):
         return None
-    scores = [{"success": case.get("success"), **_metrics(case)} for case in cases]
-    score = pick_score(raw, ("success", *(name for one in scores for name in one)), columns.score)
-    samples = (
-        Sample({**(value_at(case, "metadata") or {}), **case}, values.get(score.name))
-        for case, values in zip(cases, scores, strict=True)
-    )
+    names = ("success", *(name for case in cases for name in _metrics(case)))
     chats = document.get("conversationalTestCases") or []
     notes = [f"not read: {len(chats):,} conversations"] if chats else []
-    return tool_file(raw, columns, _DEEPEVAL, samples, score, notes)
+    return tool_file(raw, columns, _DEEPEVAL, cases, names, notes)
 
 
 def _metrics(case: Mapping[str, Any]) -> dict[str, Any]:
     metrics = (metric for metric in case.get("metricsData") or () if isinstance(metric, Mapping))
     return {str(metric.get("name")): metric.get("score") for metric in metrics}
+
+
+def _test_case(case: Mapping[str, Any], score: str) -> Sample:
+    value = case.get("success") if score == "success" else _metrics(case).get(score)
+    return Sample({**(value_at(case, "metadata") or {}), **case}, value)
+
+
+_DEEPEVAL = ToolFormat(
+    "deepeval test run",
+    "test case",
+    {"id": "name", "input": "input", "expected": "expectedOutput", "reply": "actualOutput"},
+    _test_case,
+    tags="tags",
+)
 
 
 def read_pydantic_evals(raw: RawFile, columns: Columns) -> AnswerFile | None:
@@ -69,10 +65,8 @@ def read_pydantic_evals(raw: RawFile, columns: Columns) -> AnswerFile | None:
     if not cases and not failures:
         return None
     names = (name for key in ("assertions", "scores") for case in cases for name in case[key])
-    score = pick_score(raw, names, columns.score)
-    samples = (_report_sample(case, score.name) for case in (*cases, *failures))
     notes = _report_notes(cases, failures)
-    return tool_file(raw, columns, _PYDANTIC_EVALS, samples, score, notes)
+    return tool_file(raw, columns, _PYDANTIC_EVALS, (*cases, *failures), names, notes)
 
 
 def _is_report_case(case: Any) -> bool:
@@ -88,7 +82,7 @@ def _report_notes(cases: list[Any], failures: list[Any]) -> Iterator[str]:
         yield f"not read: labels {', '.join(labels)}"
 
 
-def _report_sample(case: Mapping[str, Any], score: str) -> Sample:
+def _report_case(case: Mapping[str, Any], score: str) -> Sample:
     scores = {**(case.get("scores") or {}), **(case.get("assertions") or {})}
     return Sample(
         {**(case.get("metadata") or {}), **case},
@@ -97,3 +91,11 @@ def _report_sample(case: Mapping[str, Any], score: str) -> Sample:
         {"id": case.get("source_case_name") or case.get("name")},
         is_error="error_message" in case,
     )
+
+
+_PYDANTIC_EVALS = ToolFormat(
+    "pydantic-evals report",
+    "case",
+    {"id": "name", "input": "inputs", "expected": "expected_output", "reply": "output"},
+    _report_case,
+)

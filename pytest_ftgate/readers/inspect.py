@@ -19,18 +19,12 @@ from pytest_ftgate.readers.answer_rows import (
     RawFile,
     Sample,
     ToolFormat,
-    pick_score,
     text_of,
     tool_file,
     value_at,
 )
 from pytest_ftgate.readers.text import replace_in_json
 
-_FORMAT = ToolFormat(
-    "Inspect log",
-    "sample",
-    {"id": "id", "input": "input", "expected": "target", "reply": "completion"},
-)
 _KEYS = {"eval", "status", "samples"}
 _SAMPLES = "samples/"
 #: How Inspect names a log: by its time, the task and an id.
@@ -120,9 +114,7 @@ def read_inspect(raw: RawFile, columns: Columns) -> AnswerFile | None:
         return None
     samples = [sample for sample in log.get("samples") or () if isinstance(sample, Mapping)]
     names = (name for sample in samples for name in _scores(sample))
-    score = pick_score(raw, names, columns.score)
-    read = (_sample(sample, score.name) for sample in samples)
-    return tool_file(raw, columns, _FORMAT, read, score, _notes(log, samples))
+    return tool_file(raw, columns, _FORMAT, samples, names, _notes(log, samples))
 
 
 def _notes(log: Mapping[str, Any], samples: list[Mapping[str, Any]]) -> Iterator[str]:
@@ -168,3 +160,11 @@ def _completion(sample: Mapping[str, Any]) -> str | None:
     choices = output.get("choices") or [{}]
     content = text_of(value_at(choices[0], "message.content"))
     return content if content is not None else text_of(output.get("completion"))
+
+
+_FORMAT = ToolFormat(
+    "Inspect log",
+    "sample",
+    {"id": "id", "input": "input", "expected": "target", "reply": "completion"},
+    _sample,
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from pytest_ftgate.readers.answer_rows import (
     Sample,
     ToolFormat,
     input_in,
-    pick_score,
     text_of,
     tool_file,
 )
@@ -22,11 +22,6 @@ from pytest_ftgate.readers.table import Row
 
 #: The date at the end of the name of a file.
 _DATE = re.compile(r"_\d{4}-\d\d-\d\dT[\d.-]+$")
-_FORMAT = ToolFormat(
-    "lm-evaluation-harness samples",
-    "",
-    {"id": "doc_id", "input": "doc", "expected": "target", "reply": "filtered_resps"},
-)
 _KEYS = {"doc_id", "doc", "filtered_resps"}
 #: What a filter leaves of a reply in which it finds nothing.
 _INVALID = "[invalid]"
@@ -68,16 +63,14 @@ def read_lm_eval(raw: RawFile, columns: Columns) -> AnswerFile | None:
     wanted = columns.score
     if wanted and _SEPARATOR not in wanted:
         wanted = next((name for name in found if name.partition(_SEPARATOR)[0] == wanted), wanted)
-    score = pick_score(raw, found, wanted)
-    metric, _, filter_name = score.name.partition(_SEPARATOR)
-    kept = [
-        row for row in raw.rows if not score.name or row.value.get("filter", "none") == filter_name
-    ]
-    return tool_file(raw, columns, _FORMAT, (_sample(row, metric) for row in kept), score)
+    return tool_file(raw, replace(columns, score=wanted), _FORMAT, raw.rows, found)
 
 
-def _sample(row: Row, metric: str) -> Sample:
+def _sample(row: Row, score: str) -> Sample | None:
     sample = row.value
+    metric, _, filter_name = score.partition(_SEPARATOR)
+    if score and sample.get("filter", "none") != filter_name:
+        return None
     choices = [*_choices(sample)]
     target = text_of(sample.get("target"))
     if choices and target is not None and target.isdecimal() and int(target) < len(choices):
@@ -137,3 +130,11 @@ def _reply(sample: Mapping[str, Any], choices: Sequence[str]) -> str | None:
     # What the model wrote shows more than that the filter found nothing in it.
     raw = next(iter(sample.get("resps") or ()), None)
     return text_of(raw[0] if isinstance(raw, list) and raw else raw) or text
+
+
+_FORMAT = ToolFormat(
+    "lm-evaluation-harness samples",
+    "",
+    {"id": "doc_id", "input": "doc", "expected": "target", "reply": "filtered_resps"},
+    _sample,
+)

@@ -14,27 +14,11 @@ from pytest_ftgate.readers.answer_rows import (
     answer_in,
     first_of,
     input_in,
-    pick_score,
     text_of,
     tool_file,
     value_at,
 )
 
-_ITEMS = ToolFormat(
-    "OpenAI Evals output items",
-    "item",
-    {
-        "id": "datasource_item_id",
-        "input": "datasource_item",
-        "expected": "datasource_item",
-        "reply": "sample.output",
-    },
-)
-_EVENTS = ToolFormat(
-    "OpenAI Evals log",
-    "sample",
-    {"id": "sample_id", "input": "prompt", "expected": "expected", "reply": "sampled"},
-)
 _ITEM = "eval.run.output_item"
 _EVENT_KEYS = {"run_id", "sample_id", "type", "data"}
 #: The status of an item whose run ended with an error.
@@ -73,12 +57,10 @@ def _read_items(raw: RawFile, items: list[Mapping[str, Any]], columns: Columns) 
     passing = {name for item in items for name, result in _results(item) if not _is_rated(result)}
     # With several graders, an item passes if all of them do.
     names = ["status", *graders] if len({*graders}) > 1 else graders or ["status"]
-    score = pick_score(raw, names, columns.score)
-    by_passing = score.name in passing
-    samples = (_item_sample(item, score.name, by_passing=by_passing) for item in items)
     pages = [f"{raw.name} is one page of several: has_more is true"]
     notes = pages if raw.document and raw.document.get("has_more") else []
-    return tool_file(raw, columns, _ITEMS, samples, score, notes)
+    read = ((item, passing) for item in items)
+    return tool_file(raw, columns, _ITEMS, read, names, notes)
 
 
 def _results(item: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -102,7 +84,9 @@ def _is_share(value: Any) -> bool:
     return isinstance(value, int | float) and 0 <= value <= 1
 
 
-def _item_sample(item: Mapping[str, Any], score: str, *, by_passing: bool) -> Sample:
+def _item_sample(read: tuple[Mapping[str, Any], set[str]], score: str) -> Sample:
+    """Return an item; beside it are the graders whose scores are no shares of what is right."""
+    item, passing = read
     source = item.get("datasource_item") or {}
     # Exported items of a stored data set hold their columns in "item".
     inner = source["item"] if isinstance(source.get("item"), Mapping) else source
@@ -111,7 +95,7 @@ def _item_sample(item: Mapping[str, Any], score: str, *, by_passing: bool) -> Sa
     prompt, reply = value_at(item, "sample.input"), text_of(value_at(item, "sample.output"))
     return Sample(
         record,
-        item.get("status") if score == "status" else result.get(_SCORE[by_passing]),
+        item.get("status") if score == "status" else result.get(_SCORE[score in passing]),
         {
             "input": input_in(inner) or prompt,
             "expected": answer_in(inner),
@@ -121,6 +105,18 @@ def _item_sample(item: Mapping[str, Any], score: str, *, by_passing: bool) -> Sa
         is_error=item.get("status") in _ERRORS,
     )
 
+
+_ITEMS = ToolFormat(
+    "OpenAI Evals output items",
+    "item",
+    {
+        "id": "datasource_item_id",
+        "input": "datasource_item",
+        "expected": "datasource_item",
+        "reply": "sample.output",
+    },
+    _item_sample,
+)
 
 # Event logs --------------------------------------------------------------------------------------
 
@@ -137,11 +133,10 @@ def _read_events(raw: RawFile, events: list[Mapping[str, Any]], columns: Columns
         kinds[str(event["type"])] = None
         if event["type"] in _GRADES:
             graded |= dict.fromkeys(key for key, value in data.items() if _is_share(value))
-    score = pick_score(raw, sorted(graded, key=_rank), columns.score)
-    read = (_event_sample(*pair, score.name) for pair in samples.items())
     unread = [kind for kind in kinds if kind not in ("sampling", *_GRADES)]
     notes = [f"not read: events of type {', '.join(unread)}"] if unread else []
-    return tool_file(raw, columns, _EVENTS, read, score, notes)
+    names = sorted(graded, key=_rank)
+    return tool_file(raw, columns, _EVENTS, samples.items(), names, notes)
 
 
 def _rank(name: str) -> int:
@@ -152,7 +147,8 @@ def _rank(name: str) -> int:
 _REPLIES = ("sampled", "picked")
 
 
-def _event_sample(sample_id: str, sample: Mapping[str, Any], score: str) -> Sample:
+def _event_sample(read: tuple[str, Mapping[str, Any]], score: str) -> Sample:
+    sample_id, sample = read
     replies = {key: _first_text(sample[key]) for key in _REPLIES if key in sample}
     values = {"id": sample_id, "reply": first_of(replies, _REPLIES)}
     return Sample({**sample, **replies}, sample.get(score), values)
@@ -161,3 +157,11 @@ def _event_sample(sample_id: str, sample: Mapping[str, Any], score: str) -> Samp
 def _first_text(reply: Any) -> str | None:
     texts = map(text_of, reply if isinstance(reply, list) else [reply])
     return next((text for text in texts if text is not None), None)
+
+
+_EVENTS = ToolFormat(
+    "OpenAI Evals log",
+    "sample",
+    {"id": "sample_id", "input": "prompt", "expected": "expected", "reply": "sampled"},
+    _event_sample,
+)

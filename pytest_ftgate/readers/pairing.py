@@ -97,12 +97,12 @@ def _grouped(rows: Iterable[AnswerRow], find: _Key) -> dict[str, tuple[AnswerRow
     for index, row in enumerate(rows):
         groups[find(row, index)].append(row)
     # Rows without a reply say nothing beside others of the same case.
-    return {key: tuple(_answered(group)) for key, group in groups.items()}
+    return {key: _answered(group) for key, group in groups.items()}
 
 
-def _answered(rows: list[AnswerRow]) -> list[AnswerRow]:
-    answered = [row for row in rows if row.is_answered]
-    return answered or rows[:1]
+def _answered(rows: list[AnswerRow]) -> tuple[AnswerRow, ...]:
+    answered = (row for row in rows if row.reply is not None or row.score is not None)
+    return tuple(answered) or (rows[0],)
 
 
 def _problem(files: Sequence[AnswerFile], sides: Sequence[_Rows], key: str) -> str | None:

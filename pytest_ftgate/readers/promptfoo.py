@@ -14,18 +14,12 @@ from pytest_ftgate.readers.answer_rows import (
     Sample,
     ToolFormat,
     joined_values,
-    pick_score,
     text_at,
     text_of,
     tool_file,
     value_at,
 )
 
-_FORMAT = ToolFormat(
-    "promptfoo results",
-    "test",
-    {"id": "testIdx", "input": "vars", "expected": "assert", "reply": "response.output"},
-)
 _KEYS = {"testIdx", "promptIdx", "success"}
 #: Assertions whose value is an expected answer.
 _ANSWERS = ("equals", "contains", "icontains", "similar", "is-exact", "factuality", "answer")
@@ -48,9 +42,7 @@ def read_promptfoo(raw: RawFile, columns: Columns) -> AnswerFile | None:
     output = _chosen(raw, [*outputs])
     kept = [result for result in results if _output_key(result) == outputs[output]]
     named = (name for result in kept for name in result.get("namedScores") or {})
-    score = pick_score(raw, ("success", "score", *named), columns.score)
-    samples = (_sample(result, score.name) for result in kept)
-    return tool_file(raw, columns, _FORMAT, samples, score, _notes(kept))
+    return tool_file(raw, columns, _FORMAT, kept, ("success", "score", *named), _notes(kept))
 
 
 def _results(raw: RawFile) -> Iterable[Mapping[str, Any]]:
@@ -135,3 +127,11 @@ def _sample(result: Mapping[str, Any], score: str) -> Sample:
         {"input": joined_values(variables), "expected": _expected(result)},
         is_error=_is_error(result),
     )
+
+
+_FORMAT = ToolFormat(
+    "promptfoo results",
+    "test",
+    {"id": "testIdx", "input": "vars", "expected": "assert", "reply": "response.output"},
+    _sample,
+)
