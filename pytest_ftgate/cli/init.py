@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -78,6 +78,12 @@ To begin with an example and put your own prompt and cases in its place:
   pytest-ftgate init --starter
 To see what a gate does first:
   pytest-ftgate demo"""
+_SMALL_MODEL = "It is a small model that shows how a gate works: put your own into variants."
+#: What is to be mended where no case is right.
+_WITHOUT_GATES = (
+    "  correct the score, the format, or the expected answers of the suite",
+    "  write a gate below gates:, such as accuracy: {}",
+)
 #: A prompt and cases to begin with.
 _STARTER = Path(__file__).parent / "starter"
 
@@ -108,7 +114,9 @@ def write_first_suite(
     if len(new) + len(new_configs) > 1:
         return VerbOutput(tuple(_choices(new, new_configs)), 1)
     if new_configs:
-        return _imported(new_configs[0], workflow=workflow)
+        imported = import_suite(new_configs[0], None, None)
+        more = write_workflow(imported_path(new_configs[0])) if workflow else ()
+        return VerbOutput((*imported.lines, *more), imported.exit_code)
     if new:
         return _written(new[0], workflow=workflow)
     suites = [*(candidate.suite for candidate in found), *map(imported_path, configs)]
@@ -197,13 +205,6 @@ def _choices(new: list[Candidate], configs: list[Path]) -> Iterator[str]:
         yield f"  pytest-ftgate import {shlex.quote(str(config))}  # its prompts, tests and models"
 
 
-def _imported(config: Path, *, workflow: bool) -> VerbOutput:
-    """Write the suite that a configuration of promptfoo declares."""
-    imported = import_suite(config, None, None)
-    lines = write_workflow(imported_path(config)) if workflow else ()
-    return VerbOutput((*imported.lines, *lines), imported.exit_code)
-
-
 # Writing ------------------------------------------------------------------------------------------
 
 
@@ -217,7 +218,7 @@ def _written(candidate: Candidate, *, workflow: bool) -> VerbOutput:
     """
     _require_columns(candidate.data)
     candidate, extra = _with_variables(candidate)
-    path = candidate.suite
+    path, data = candidate.suite, candidate.data
     scaffold = _scaffold(candidate, schema := _write_schema(path))
     first = scaffold.variants[0]
     obstacle = _obstacle(first)
@@ -228,41 +229,18 @@ def _written(candidate: Candidate, *, workflow: bool) -> VerbOutput:
         path.unlink()
         raise
     path.write_text(replace(scaffold, limits=limits).text, "utf-8")
-    lines = _lines_on(candidate, extra, schema, first, notes, workflow=workflow)
-    return VerbOutput(
-        (*lines, "", "next:", *_next_lines(scaffold, obstacle, limits)), int(not limits)
+    lines = (
+        f"wrote {path}: {quantity(len(data.answers.rows), 'case')} of {data.path}",
+        *(f"wrote {name}" for name in extra),
+        f"wrote {schema}, which editors read to complete and explain keys",
+        *(write_workflow(path) if workflow else ()),
+        f"model: {first.keys['model']}, since {first.reason}",
+        *notes,
+        *[_SMALL_MODEL] * first.has_weights,
+        *("", "next:", *([] if limits else _WITHOUT_GATES)),
+        *(f"  {command}" for command in (*obstacle, scaffold.command)),
     )
-
-
-def _next_lines(
-    scaffold: Scaffold, obstacle: Iterable[str], limits: Mapping[str, Limits]
-) -> Iterator[str]:
-    """Yield the commands to type next; without a gate, what to mend before."""
-    if not limits:
-        yield "  correct the score, the format, or the expected answers of the suite"
-        yield "  write a gate below gates:, such as accuracy: {}"
-    yield from (f"  {command}" for command in (*obstacle, scaffold.command))
-
-
-def _lines_on(
-    candidate: Candidate,
-    extra: Iterable[Path],
-    schema: Path,
-    first: FirstVariant,
-    notes: Iterable[str],
-    *,
-    workflow: bool,
-) -> Iterator[str]:
-    """Yield what was written, and why."""
-    data, path = candidate.data, candidate.suite
-    yield f"wrote {path}: {quantity(len(data.answers.rows), 'case')} of {data.path}"
-    yield from (f"wrote {name}" for name in extra)
-    yield f"wrote {schema}, which editors read to complete and explain keys"
-    yield from write_workflow(path) if workflow else ()
-    yield f"model: {first.keys['model']}, since {first.reason}"
-    yield from notes
-    if first.has_weights:
-        yield "It is a small model that shows how a gate works: put your own into variants."
+    return VerbOutput(lines, int(not limits))
 
 
 def _require_columns(data: CaseTable) -> None:
