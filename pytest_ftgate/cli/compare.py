@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.cli import VerbOutput
+from pytest_ftgate.cli import VerbOutput, writing
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.readers.yaml import read_yaml
@@ -62,15 +62,11 @@ def _written(
 ) -> Iterator[str]:
     """Write the suite and the reports, and yield a sentence on each."""
     for name, path in reports.items():
-        try:
+        with writing(path):
             yield write_report(name, path, result.report)
-        except OSError as error:
-            raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
     if write is not None:
-        try:
+        with writing(write):
             files = result.write(write)
-        except OSError as error:
-            raise ConfigurationError(f"{write} cannot be written: {error.strerror}") from error
         yield from wrap_lines(f"wrote {', '.join(map(str, files))}", 0, keep_long_words=True)
         yield f"the same verdict: pytest --ftgate {shlex.quote(str(write))}"
 

@@ -15,6 +15,7 @@ import yaml
 from jinja2 import StrictUndefined, Template
 
 from pytest_ftgate.adapters.lora import CONFIG_FILE, WEIGHTS_FILE, LoraConfig
+from pytest_ftgate.cli import writing
 from pytest_ftgate.cli.doctor import project_files, served_models
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.plugin.suites import with_suite
@@ -244,14 +245,11 @@ def write_new(path: Path, text: str) -> None:
     Raises:
         ConfigurationError: it is there, or cannot be written.
     """
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
+    if path.exists():
         remedy = "nothing was overwritten; rename it, or name other files"
-        raise ConfigurationError(f"{path} is there already; {remedy}") from error
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+        raise ConfigurationError(f"{path} is there already; {remedy}")
+    with writing(path), path.open("x", encoding="utf-8") as file:
+        file.write(text)
 
 
 #: The most labels of a task that is taken for a classification, and the longest label.
