@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -184,11 +184,9 @@ def _read_openai_eval(path: Path, specs: Sequence[Mapping[str, Any]]) -> Importe
 
 def _read_samples(rows: Sequence[Mapping[str, Any]], kind: str) -> ImportedSuite:
     suite = ImportedSuite("OpenAI Evals")
-    scores: Mapping[str, Any] = {
-        "": "contains",
+    scores = {
+        **dict.fromkeys(("", "Includes", "FuzzyMatch"), "contains"),
         "Match": "regex",
-        "Includes": "contains",
-        "FuzzyMatch": "contains",
         "JsonMatch": "fields",
     }
     suite.score = scores.get(kind)
@@ -197,8 +195,7 @@ def _read_samples(rows: Sequence[Mapping[str, Any]], kind: str) -> ImportedSuite
         suite.note(f"class {kind}: a judge grades by the ideal answer")
     if kind == "FuzzyMatch":
         suite.note("FuzzyMatch also takes a reply that is a part of the answer")
-    cases = (_sample(row, kind) for row in rows)
-    add_cases(suite, cases)
+    add_cases(suite, (_sample(row, kind) for row in rows))
     return suite
 
 
@@ -275,9 +272,11 @@ def _read_evaluator(suite: ImportedSuite, written: Any, case: dict[str, Any]) ->
         suite.score = suite.score or "exact"
     elif name == "Equals" and case and text:
         case |= {"expected": expected_of(keys.get("value")), "score": "exact"}
+    elif name == "Contains" and case and text:
+        case.setdefault("format", []).append({"contains": [text]})
     elif name == "Contains" and text:
         rule = {"contains": [text]}
-        case.setdefault("format", []).append(rule) if case else _add_format(suite, rule)
+        suite.note(f"evaluator Contains of all cases: add it to reply.format: {rule}")
     elif name == "LLMJudge" and not case and isinstance(keys.get("rubric"), str):
         suite.rubric = str(keys["rubric"])
         model = str(keys.get("model") or "")
@@ -288,10 +287,6 @@ def _read_evaluator(suite: ImportedSuite, written: Any, case: dict[str, Any]) ->
             suite.limits["latency"] = {"max_p95_ms": seconds * 1_000}
     elif name != "IsInstance":
         suite.note(f"evaluator {name}{' of a case' if case else ''}")
-
-
-def _add_format(suite: ImportedSuite, rule: Mapping[str, Any]) -> None:
-    suite.note(f"evaluator Contains of all cases: add it to reply.format: {dict(rule)}")
 
 
 # Tables ------------------------------------------------------------------------------------------
@@ -325,23 +320,15 @@ def _read_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> ImportedSuite:
 
 def _columns(row: Mapping[str, Any], pattern: re.Pattern[str]) -> tuple[Any, list[str]]:
     """Return the value of the columns that match *pattern*, and their names."""
-    names = [name for name in row if pattern.fullmatch(name)]
-    parts = {
-        match[1]: row[name]
-        for name in names
-        if (match := pattern.fullmatch(name)) and match.lastindex
-    }
-    if parts:
-        return parts, names
-    return next((row[name] for name in names), None), names
+    names = {name: match[1] for name in row if (match := pattern.fullmatch(name))}
+    parts = {part: row[name] for name, part in names.items() if part}
+    first = next((row[name] for name in names), None)
+    return parts or first, [*names]
 
 
 def _text_values(value: Any) -> list[str]:
-    values: Iterator[Any] | Sequence[Any] = ()
-    if isinstance(value, Mapping):
-        values = iter(value.values())
-    elif isinstance(value, list):
-        values = value
-    elif isinstance(value, str):
-        values = value.replace(",", " ").split()
-    return [text for text in values if isinstance(text, str) and text]
+    if isinstance(value, str):
+        return value.replace(",", " ").split()
+    values = value.values() if isinstance(value, Mapping) else value
+    is_read = isinstance(value, Mapping | list)
+    return [text for text in values if isinstance(text, str) and text] if is_read else []
