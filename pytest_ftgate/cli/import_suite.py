@@ -103,17 +103,15 @@ def _variant_keys(written: str) -> dict[str, Any]:
 
 def _errors(path: Path, writer: _Writer) -> list[str]:
     """Return what is wrong with the written suite; it gets plain thresholds for few cases."""
-    for is_last in (False, True):
-        try:
-            suite = load_suite(path.absolute(), path.absolute().parent)
-            check_feasibility(with_limits(suite, {}))
-        except SuiteError as error:
-            if is_last or writer.has_thresholds:
-                return [str(one) for one in error.errors]
-            writer.has_thresholds = True
-            path.write_text(writer.text(), "utf-8")
-        else:
-            return []
+    try:
+        suite = load_suite(path.absolute(), path.absolute().parent)
+        check_feasibility(with_limits(suite, {}))
+    except SuiteError as error:
+        if writer.has_thresholds:
+            return [str(one) for one in error.errors]
+        writer.has_thresholds = True
+        path.write_text(writer.text(), "utf-8")
+        return _errors(path, writer)
     return []
 
 
@@ -170,8 +168,8 @@ class _Writer:
         if not models:
             self.imported.note(f"no model: write your program in {self.program.name}, or --variant")
             self.needs_program = True
-            models = {"current": {"function": f"{self.program.stem}:answer"}}
-            models["current"] = {**(provider_keys("function") or {}), **models["current"]}
+            keys = provider_keys("function") or {}
+            models = {"current": {**keys, "function": f"{self.program.stem}:answer"}}
             del self.prompts[1:]
         self.cross(models)
         self.reply = self.rules()
@@ -237,18 +235,18 @@ class _Writer:
         """Return the keys of the judge's model."""
         model = self.imported.judge
         keys = model_keys(self.imported, model) if model else None
-        if keys:
-            return keys
-        self.imported.note(f"the judge's model is your choice: {_USUAL_JUDGE} stands there")
-        return {**(provider_keys("openai") or {}), "model": _USUAL_JUDGE}
+        if not keys:
+            self.imported.note(f"the judge's model is your choice: {_USUAL_JUDGE} stands there")
+            keys = {**(provider_keys("openai") or {}), "model": _USUAL_JUDGE}
+        return keys
 
     def gates(self) -> dict[str, Any]:
         keys = {"min": 1, "evidence": "point"} if self.has_thresholds else {}
         cases = self.imported.cases
         is_scored = bool(self.imported.rubric) or any("expected" in case for case in cases)
         has_format = "format" in self.reply or any("format" in case for case in cases)
-        names = (["accuracy"] if is_scored else []) + (["format"] if has_format else [])
-        return dict.fromkeys(names, keys)
+        gates = {"accuracy": is_scored, "format": has_format}
+        return {gate: keys for gate, is_there in gates.items() if is_there}
 
     def notes(self) -> list[str]:
         """Return what is not carried over, each once with its count."""

@@ -273,7 +273,7 @@ _VERBS = (
         _option("--seed", "the seed of the random draw (default: 0)", type=int, default=0),
         _CACHE,
     )),
-    _Verb("data", "check a training file", _call, "cli.data:examine_data", (
+    _Verb("data", "check a training file", _call, "cli.suite:examine_data", (
         _path("file", "the training file"),
         _path("--suite", "also check against the cases and the format of a suite"),
         _path("--against", "a file whose rows must not be in the training file"),
