@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -123,36 +123,32 @@ def _read_raw(answers: Answers, name: str) -> RawFile:
     if read is None:
         what = f"a {path.suffix or 'nameless'} file"
         raise ConfigurationError(f"{written} is {what}; name a file that ends in {_SUFFIXES}")
-    rows, document = read(path, written)
+    source = Source(root=path.parent, path=path)
+    content = read(source, written)
+    document = content if isinstance(content, Mapping) else None
+    rows = () if isinstance(content, Mapping) else tuple(content)
+    if source.errors:
+        raise SuiteError(written, source.errors)
     return RawFile(path, os.fspath(answers), rows, document, part)
 
 
-_Content = tuple[tuple[Row, ...], Mapping[str, Any] | None]
+#: The rows of a file, or the one object that it holds.
+_Content = Iterable[Row] | Mapping[str, Any]
 
 
-def _read_lines(path: Path, name: str) -> _Content:
-    """Return the rows of a `.jsonl` file, or of a list in a `.json` file."""
-    source = Source(root=path.parent, path=path)
-    rows = tuple(row for row in read_rows(source, path, what=name) if _is_object(source, row))
-    if source.errors:
-        raise SuiteError(name, source.errors)
-    return rows, None
+def _read_lines(source: Source, name: str) -> Iterator[Row]:
+    """Yield the rows of a `.jsonl` file, or of a list in a `.json` file."""
+    for row in read_rows(source, source.path, what=name):
+        if isinstance(row.value, Mapping):
+            yield row
+        else:
+            source.add_error(row.line, 'a row is an object, such as {"id": "1", "reply": "4"}')
 
 
-def _is_object(source: Source, row: Row) -> bool:
-    if isinstance(row.value, Mapping):
-        return True
-    source.add_error(row.line, 'a row is an object, such as {"id": "1", "reply": "4"}', row.path)
-    return False
-
-
-def _read_json(path: Path, name: str) -> _Content:
-    source = Source(root=path.parent, path=path)
-    text = source.read_text(path, 0, "answers")
-    if text is None:
-        raise SuiteError(name, source.errors)
-    if text.lstrip().startswith("["):
-        return _read_lines(path, name)
+def _read_json(source: Source, name: str) -> _Content:
+    text = source.read_text(source.path, 0, "answers")
+    if text is None or text.lstrip().startswith("["):
+        return () if text is None else _read_lines(source, name)
     try:
         document = replace_in_json(json.loads(text))
     except (ValueError, RecursionError) as error:
@@ -161,33 +157,24 @@ def _read_json(path: Path, name: str) -> _Content:
         raise ConfigurationError(f"{name} is not JSON: {error}{hint}") from error
     if not isinstance(document, Mapping):
         raise ConfigurationError(f"{name} holds no rows; write a list of objects")
-    return (), document
+    return document
 
 
-def _read_cells(path: Path, name: str) -> _Content:
-    source = Source(root=path.parent, path=path)
-    text = source.read_text(path, 0, "answers")
-    rows = tuple(read_delimited(source, path, text or ""))
-    if source.errors:
-        raise SuiteError(name, source.errors)
-    return rows, None
+def _read_cells(source: Source, _: str) -> _Content:
+    text = source.read_text(source.path, 0, "answers")
+    return read_delimited(source, source.path, text or "")
 
 
-def _read_columns(path: Path, name: str) -> _Content:
-    rows = enumerate(read_parquet(path, name), start=1)
-    return tuple(Row(path, number, row) for number, row in rows), None
+def _read_columns(source: Source, name: str) -> _Content:
+    rows = enumerate(read_parquet(source.path, name), start=1)
+    return (Row(source.path, number, row) for number, row in rows)
 
 
-def _read_log(path: Path, name: str) -> _Content:
-    return (), read_archive(path, name)
-
-
-_READERS: Mapping[str, Callable[[Path, str], _Content]] = {
+_READERS: Mapping[str, Callable[[Source, str], _Content]] = {
     ".jsonl": _read_lines,
-    ".ndjson": _read_lines,
     ".json": _read_json,
     ".csv": _read_cells,
     ".tsv": _read_cells,
     ".parquet": _read_columns,
-    ".eval": _read_log,
+    ".eval": lambda source, name: read_archive(source.path, name),
 }
