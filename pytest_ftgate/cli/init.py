@@ -18,15 +18,16 @@ from pytest_ftgate.cli.demo import is_demo
 from pytest_ftgate.cli.import_suite import import_suite, imported_path
 from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.cli.scaffold import (
+    CASE_KEYS,
     DATA_SUFFIXES,
     PROMPTFOO,
     Candidate,
-    CaseTable,
     Limits,
     Scaffold,
     candidates,
     case_files,
     cases_for,
+    columns_to_name,
     git_root,
     local_servers,
     measured_reason,
@@ -46,7 +47,7 @@ from pytest_ftgate.gates.power import coarse_limit, default_limit, default_limit
 from pytest_ftgate.gates.regressions import find_regressions, flips
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
-from pytest_ftgate.readers.answer_rows import Columns
+from pytest_ftgate.readers.answer_rows import AnswerFile, Columns
 from pytest_ftgate.reporting.notes import note_text, notes_text
 from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.text import line_width, one_line, shorten
@@ -63,8 +64,6 @@ from pytest_ftgate.weights import KNOWN_MODELS, find_weights
 _MAX_MEASURED = 300
 #: The minimum of a gate that was not measured, and has too few cases to limit a drop.
 _A_GUESS = 0.5
-#: The keys of a case that a column may be named for.
-_CASE_KEYS = ("id", "input", "expected")
 #: How many columns of a table a message shows.
 _SHOWN_COLUMNS = 8
 _NOTHING = """\
@@ -230,7 +229,7 @@ def _written(candidate: Candidate, *, workflow: bool) -> VerbOutput:
         raise
     path.write_text(replace(scaffold, limits=limits).text, "utf-8")
     lines = (
-        f"wrote {path}: {quantity(len(data.answers.rows), 'case')} of {data.path}",
+        f"wrote {path}: {quantity(len(data.rows), 'case')} of {data.path}",
         *(f"wrote {name}" for name in extra),
         f"wrote {schema}, which editors read to complete and explain keys",
         *(write_workflow(path) if workflow else ()),
@@ -243,8 +242,8 @@ def _written(candidate: Candidate, *, workflow: bool) -> VerbOutput:
     return VerbOutput(lines, int(not limits))
 
 
-def _require_columns(data: CaseTable) -> None:
-    missing = [key for key in ("input", "expected") if key not in data.answers.columns]
+def _require_columns(data: AnswerFile) -> None:
+    missing = [key for key in ("input", "expected") if key not in data.columns]
     if missing:
         named = ", ".join(f"--{key} COLUMN" for key in missing)
         what = " and ".join(missing)
@@ -255,7 +254,6 @@ def _require_columns(data: CaseTable) -> None:
 
 def _scaffold(candidate: Candidate, schema: Path) -> Scaffold:
     data, path = candidate.data, candidate.suite
-    columns = data.answers.columns if data.needs_columns else {}
     variables = {name for name, value in os.environ.items() if value}
     variants = [*first_variants(variables, local_servers())]
     return Scaffold(
@@ -263,8 +261,8 @@ def _scaffold(candidate: Candidate, schema: Path) -> Scaffold:
         command=f"pytest --ftgate {shlex.quote(str(path))}",
         prompt=_relative(candidate.prompt, path) if candidate.prompt else "",
         cases=_relative(data.path, path),
-        columns={k: name for k, name in columns.items() if k in _CASE_KEYS},
-        scoring=scoring_of(data.answers.rows),
+        columns=columns_to_name(data),
+        scoring=scoring_of(data.rows),
         variants=variants,
         tuned=_tuned(path, variants[0]),
     )
@@ -301,9 +299,9 @@ def _with_variables(candidate: Candidate) -> tuple[Candidate, list[Path]]:
     if not unknown or not rows or not all(unknown <= row.keys() for row in rows):
         return candidate, []
     path = candidate.prompt.with_name(f"{candidate.prompt.stem}.cases.jsonl")
-    columns = candidate.data.answers.columns
+    columns = candidate.data.columns
     written = [
-        {key: row[columns[key]] for key in _CASE_KEYS if columns.get(key) in row}
+        {key: row[columns[key]] for key in CASE_KEYS if columns.get(key) in row}
         | {"vars": {name: row[name] for name in sorted(unknown)}}
         for row in rows
     ]

@@ -50,27 +50,11 @@ _MAX_BYTES = 20_000_000
 #: The configurations of promptfoo that can be imported, and all of other tools.
 PROMPTFOO = ("promptfooconfig.y*ml", "promptfooconfig.json")
 _CONFIGS = (*PROMPTFOO, "promptfooconfig.*s", "deepeval.json", ".deepeval", "evals.json")
+#: The keys of a case that a column may be named for, and columns that are all guessed.
+CASE_KEYS = ("id", "input", "expected")
+_GUESSED = Columns()
 #: Parts of the names of models that do not chat.
 _NO_CHAT = ("embed", "rerank", "whisper", "tts")
-
-
-@dataclass(frozen=True, slots=True)
-class CaseTable:
-    """A file whose rows are cases.
-
-    Attributes:
-        answers: its rows, by the columns that were guessed.
-        needs_columns: True if its columns have other names than the keys of a case.
-    """
-
-    path: Path
-    answers: AnswerFile
-    needs_columns: bool
-
-    @property
-    def has_expected(self) -> bool:
-        """True if any row says what is expected."""
-        return any(row.expected is not None for row in self.answers.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +66,7 @@ class Candidate:
     """
 
     prompt: Path | None
-    data: CaseTable
+    data: AnswerFile
 
     @property
     def suite(self) -> Path:
@@ -100,27 +84,30 @@ def _stem(path: Path) -> str:
     return path.name.partition(".")[0]
 
 
-def read_cases(path: Path, columns: Columns | None = None) -> CaseTable:
+def read_cases(path: Path, columns: Columns = _GUESSED) -> AnswerFile:
     """Return the cases in *path*, by the columns that are named or guessed.
 
     Raises:
         FtgateError: the file cannot be read as cases.
     """
-    columns = columns or Columns()
     answers = read_answers(path, columns, needs_reply=False)
-    rows = raw_rows(path)
-    names = dict.fromkeys(name for row in rows for name in row)
+    names = dict.fromkeys(name for row in raw_rows(path) for name in row)
     rest = [name for name in names if name not in answers.columns.values()]
     missing = [role for role in ("input", "expected") if role not in answers.columns]
-    if len(missing) == len(rest) == 1:
-        # Beside the inputs, the only other column holds what is expected; and the reverse.
-        found: dict[str, Any] = {missing[0]: rest[0]}
-        columns = replace(columns, **found)
-        answers = read_answers(path, columns, needs_reply=False)
-    is_named = all(key == column for key, column in answers.columns.items())
-    has_case_keys = bool(rows) and names.keys() <= {*declared_keys(DeclaredCase)}
-    needs_columns = not is_named or answers.tool != "" or not has_case_keys
-    return CaseTable(path, answers, needs_columns)
+    if len(missing) != 1 or len(rest) != 1:
+        return answers
+    # Beside the inputs, the only other column holds what is expected; and the reverse.
+    found: dict[str, Any] = {missing[0]: rest[0]}
+    return read_answers(path, replace(columns, **found), needs_reply=False)
+
+
+def columns_to_name(data: AnswerFile) -> dict[str, str]:
+    """Return the column of each key of a case, unless all columns are called like the keys."""
+    rows, known = raw_rows(data.path), {*declared_keys(DeclaredCase)}
+    has_case_keys = bool(rows) and all(row.keys() <= known for row in rows)
+    if has_case_keys and not data.tool and all(k == name for k, name in data.columns.items()):
+        return {}
+    return {key: name for key, name in data.columns.items() if key in CASE_KEYS}
 
 
 def raw_rows(path: Path) -> list[Mapping[str, Any]]:
@@ -149,7 +136,7 @@ def unknown_tables(folder: Path) -> Iterator[tuple[Path, list[str]]]:
             yield path, [*rows[0]]
 
 
-def case_files(folder: Path, columns: Columns | None = None) -> list[CaseTable]:
+def case_files(folder: Path, columns: Columns = _GUESSED) -> list[AnswerFile]:
     """Return the files below *folder* that hold cases, those with expected answers first.
 
     Of named *columns* every one has to be there.
@@ -160,12 +147,16 @@ def case_files(folder: Path, columns: Columns | None = None) -> list[CaseTable]:
             data = read_cases(path, columns)
         except FtgateError:
             continue
-        if "input" in data.answers.columns:
+        if "input" in data.columns:
             found.append(data)
-    return sorted(found, key=lambda data: not data.has_expected)
+    return sorted(found, key=lambda data: not _has_expected(data))
 
 
-def candidates(folder: Path, columns: Columns | None = None) -> list[Candidate]:
+def _has_expected(data: AnswerFile) -> bool:
+    return any(row.expected is not None for row in data.rows)
+
+
+def candidates(folder: Path, columns: Columns) -> list[Candidate]:
     """Return the prompts below *folder* that have cases, or the cases alone if there is no one."""
     data = case_files(folder, columns)
     found = [
@@ -175,7 +166,7 @@ def candidates(folder: Path, columns: Columns | None = None) -> list[Candidate]:
     ]
     named = {c.data.path for c in found if c.is_named}
     found = [c for c in found if c.is_named or c.data.path not in named]
-    return found or [Candidate(None, cases) for cases in data if cases.has_expected]
+    return found or [Candidate(None, cases) for cases in data if _has_expected(cases)]
 
 
 def prompt_files(folder: Path) -> Iterator[Path]:
@@ -187,7 +178,7 @@ def prompt_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def cases_for(prompt: Path, data: Sequence[CaseTable]) -> CaseTable | None:
+def cases_for(prompt: Path, data: Sequence[AnswerFile]) -> AnswerFile | None:
     """Return the cases for *prompt*: beside it, or the only ones, of a folder of prompts."""
     beside = [cases for cases in data if cases.path.parent == prompt.parent]
     named = [cases for cases in beside if _stem(cases.path) == _stem(prompt)]
