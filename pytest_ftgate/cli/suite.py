@@ -104,30 +104,19 @@ def run_selftest(suite: Suite, session: Session, *, repeats: int) -> Iterator[st
             yield from _selftest_rates(session, suite, gates, repeats)
         if gate_of_skills:
             yield from _selftest_skills(session, suite, gate_of_skills, repeats)
-    except _NoFullCase as error:
-        reasons = filter(None, [session.stop_reason, str(error)])
-        raise ConfigurationError("; ".join(reasons)) from error
     finally:
         session.close()
     yield from filter(None, [session.stop_reason])
     yield from dict.fromkeys(session.user_messages)
 
 
-class _NoFullCase(ConfigurationError):
-    """No case has all the replies that a self-test compares."""
-
-    def __init__(self, repeats: int) -> None:
-        super().__init__(
-            f"no case brought all {repeats} replies; run it again for those that are missing"
-        )
-
-
-def _drawn_runs(scores: VariantScores, replies: int, repeats: int) -> DrawnRuns:
+def _drawn_runs(session: Session, scores: VariantScores, replies: int, repeats: int) -> DrawnRuns:
     """Return pairs of runs with *repeats* replies to each case that brought all *replies*."""
     results = scores.results.items()
     whole = {case_id: result for case_id, result in results if len(result.scores) == replies}
     if not whole:
-        raise _NoFullCase(replies)
+        remedy = f"no case brought all {replies} replies; run it again for those that are missing"
+        raise ConfigurationError("; ".join(filter(None, [session.stop_reason, remedy])))
     return DrawnRuns(VariantScores(scores.variant, whole), repeats, PAIRS)
 
 
@@ -153,7 +142,7 @@ def _selftest_rates(
     levels, tested = session.levels(suite), list[SelfTest]()
     for gate in gates:
         looks = plan_looks(suite, gate, replies_vary=True)
-        runs = _drawn_runs(scores, repeats, max(look.repeats for look in looks))
+        runs = _drawn_runs(session, scores, repeats, max(look.repeats for look in looks))
         tested.append(rate_selftest(suite, gate, runs, looks, levels))
     yield from selftest_lines(tested, baseline.name, repeats, levels)
 
@@ -169,7 +158,7 @@ def _selftest_skills(
     case_requests = session.workloads.skill_requests(suite, base, gate, repeats=repeats)
     session.checked_results([case_requests], None, suite.name)
     scores = session.scores.score_requests(suite, base, "skills repeated", case_requests)
-    result = skills_selftest(suite, gate, _drawn_runs(scores, repeats, 1), levels)
+    result = skills_selftest(suite, gate, _drawn_runs(session, scores, repeats, 1), levels)
     yield from ("", *selftest_lines([result], base.name, repeats, levels))
 
 

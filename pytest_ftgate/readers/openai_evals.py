@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_ftgate.readers.answer_rows import (
@@ -37,16 +37,12 @@ def read_openai_evals(raw: RawFile, columns: Columns) -> AnswerFile | None:
     Raises:
         ConfigurationError: the file has no score of the name that the user wants.
     """
-    items = [item for item in _items(raw) if item.get("object") == _ITEM]
-    if items:
+    listed = raw.document.get("data") if raw.document else [row.value for row in raw.rows]
+    objects = [item for item in listed or () if isinstance(item, Mapping)]
+    if items := [item for item in objects if item.get("object") == _ITEM]:
         return _read_items(raw, items, columns)
     events = [row.value for row in raw.rows if row.value.keys() >= _EVENT_KEYS]
     return _read_events(raw, events, columns) if events else None
-
-
-def _items(raw: RawFile) -> Iterable[Mapping[str, Any]]:
-    listed = raw.document.get("data") if raw.document else [row.value for row in raw.rows]
-    return (item for item in listed or () if isinstance(item, Mapping))
 
 
 # Output items ------------------------------------------------------------------------------------
@@ -59,8 +55,8 @@ def _read_items(raw: RawFile, items: list[Mapping[str, Any]], columns: Columns) 
     names = ["status", *graders] if len({*graders}) > 1 else graders or ["status"]
     pages = [f"{raw.name} is one page of several: has_more is true"]
     notes = pages if raw.document and raw.document.get("has_more") else []
-    read = ((item, passing) for item in items)
-    return tool_file(raw, columns, _ITEMS, read, names, notes)
+    pairs = ((item, passing) for item in items)
+    return tool_file(raw, columns, _ITEMS, pairs, names, notes)
 
 
 def _results(item: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -84,9 +80,9 @@ def _is_share(value: Any) -> bool:
     return isinstance(value, int | float) and 0 <= value <= 1
 
 
-def _item_sample(read: tuple[Mapping[str, Any], set[str]], score: str) -> Sample:
+def _item_sample(pair: tuple[Mapping[str, Any], set[str]], score: str) -> Sample:
     """Return an item; beside it are the graders whose scores are no shares of what is right."""
-    item, passing = read
+    item, passing = pair
     source = item.get("datasource_item") or {}
     # Exported items of a stored data set hold their columns in "item".
     inner = source["item"] if isinstance(source.get("item"), Mapping) else source
@@ -135,20 +131,16 @@ def _read_events(raw: RawFile, events: list[Mapping[str, Any]], columns: Columns
             graded |= dict.fromkeys(key for key, value in data.items() if _is_share(value))
     unread = [kind for kind in kinds if kind not in ("sampling", *_GRADES)]
     notes = [f"not read: events of type {', '.join(unread)}"] if unread else []
-    names = sorted(graded, key=_rank)
+    names = (*(name for name in _USUAL_SCORES if name in graded), *graded)
     return tool_file(raw, columns, _EVENTS, samples.items(), names, notes)
-
-
-def _rank(name: str) -> int:
-    return _USUAL_SCORES.index(name) if name in _USUAL_SCORES else len(_USUAL_SCORES)
 
 
 #: What a sample was answered, in the order of preference.
 _REPLIES = ("sampled", "picked")
 
 
-def _event_sample(read: tuple[str, Mapping[str, Any]], score: str) -> Sample:
-    sample_id, sample = read
+def _event_sample(pair: tuple[str, Mapping[str, Any]], score: str) -> Sample:
+    sample_id, sample = pair
     replies = {key: _first_text(sample[key]) for key in _REPLIES if key in sample}
     values = {"id": sample_id, "reply": first_of(replies, _REPLIES)}
     return Sample({**sample, **replies}, sample.get(score), values)
