@@ -25,7 +25,7 @@ from pytest_ftgate.readers.answer_rows import (
 )
 from pytest_ftgate.readers.text import replace_in_json
 
-_KEYS = {"eval", "status", "samples"}
+_KEYS = {"eval", "status"}
 _SAMPLES = "samples/"
 #: How Inspect names a log: by its time, the task and an id.
 _LOG_NAME = re.compile(r"\d{4}-\d\d-\d\dT[\d+-]+_(.+)_[0-9A-Za-z]{22}")
@@ -110,7 +110,7 @@ def read_inspect(raw: RawFile, columns: Columns) -> AnswerFile | None:
         ConfigurationError: the log does not have the scorer that the user names, or no samples.
     """
     log = raw.document
-    if log is None or not log.keys() >= _KEYS - {"samples"} or not isinstance(log["eval"], Mapping):
+    if log is None or not log.keys() >= _KEYS or not isinstance(log["eval"], Mapping):
         return None
     samples = [sample for sample in log.get("samples") or () if isinstance(sample, Mapping)]
     names = (name for sample in samples for name in _scores(sample))
@@ -132,27 +132,21 @@ def _tool_calls(sample: Mapping[str, Any]) -> bool:
     return any(message.get("tool_calls") for message in messages if isinstance(message, Mapping))
 
 
-def _scores(sample: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of the scores of a sample; one with several values has a name for each."""
+def _scores(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the scores of a sample by name; one with several values has a name for each."""
+    found: dict[str, Any] = {}
     for scorer, score in (sample.get("scores") or {}).items():
         value = score.get("value") if isinstance(score, Mapping) else score
         if isinstance(value, Mapping):
-            yield from (f"{scorer}.{key}" for key in value)
+            found |= {f"{scorer}.{key}": inner for key, inner in value.items()}
         else:
-            yield scorer
-
-
-def _score(sample: Mapping[str, Any], name: str) -> Any:
-    scores = sample.get("scores") or {}
-    if name in scores:
-        return value_at(scores[name], "value")
-    scorer, _, key = name.partition(".")
-    return value_at(scores.get(scorer), f"value.{key}")
+            found[scorer] = value
+    return found
 
 
 def _sample(sample: Mapping[str, Any], score: str) -> Sample:
     record = {**(sample.get("metadata") or {}), **sample, "completion": _completion(sample)}
-    return Sample(record, _score(sample, score), is_error=bool(sample.get("error")))
+    return Sample(record, _scores(sample).get(score), is_error=bool(sample.get("error")))
 
 
 def _completion(sample: Mapping[str, Any]) -> str | None:

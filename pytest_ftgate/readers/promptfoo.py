@@ -78,20 +78,16 @@ def _outputs(results: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, int]]
 
 
 def _chosen(raw: RawFile, names: Sequence[str]) -> str:
-    if raw.part:
-        matches = [name for name in names if name == raw.part] or [
-            name for name in names if raw.part in name
-        ]
-        if len(matches) == 1:
-            return matches[0]
-    elif len(names) == 1:
-        return names[0]
+    exact = [name for name in names if name == raw.part]
+    matches = exact or [name for name in names if raw.part in name]
+    if len(matches) == 1:
+        return matches[0]
     path = raw.name.partition("::")[0]
     known = ", ".join(f'"{path}::{name}"' for name in names)
-    if not raw.part:
-        raise ConfigurationError(f"{path} holds {len(names)} outputs; write one of {known}")
-    what = f'no single output is called "{raw.part}"'
-    raise ConfigurationError(f"{path}: {what}; write one of {known}")
+    what = (
+        f': no single output is called "{raw.part}"' if raw.part else f" holds {len(names)} outputs"
+    )
+    raise ConfigurationError(f"{path}{what}; write one of {known}")
 
 
 def _notes(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
