@@ -322,6 +322,7 @@ class ToolFormat(NamedTuple):
         name: of the format.
         sample: what messages call one reply; "" if its line names it.
         paths: where its value of each role is, unless the user names another.
+        find: returns what a file holds; None if another tool wrote it.
         read: returns one reply with the score of a name, which is "" if the file has none; or None
             if it has no such score.
         tags: where its tags are, or "".
@@ -330,8 +331,23 @@ class ToolFormat(NamedTuple):
     name: str
     sample: str
     paths: Mapping[str, str]
+    find: Callable[[RawFile], Found | None]
     read: Callable[[Any, str], Sample | None]
     tags: str = ""
+
+
+class Found(NamedTuple):
+    """What a file of a tool holds.
+
+    Attributes:
+        replies: as the format's ``read`` takes them.
+        scores: the names of its scores; the first is read, unless the user names another.
+        notes: sentences on what the replies have not.
+    """
+
+    replies: Iterable[Any]
+    scores: Iterable[str]
+    notes: Iterable[str] = ()
 
 
 class Sample(NamedTuple):
@@ -351,39 +367,38 @@ class Sample(NamedTuple):
     choices: int = 0
 
 
-def tool_file(
-    raw: RawFile,
-    columns: Columns,
-    tool: ToolFormat,
-    replies: Iterable[Any],
-    scores: Iterable[str],
-    notes: Iterable[str] = (),
-) -> AnswerFile:
-    """Return the answers of a file of *tool*, with the names of what was read.
-
-    Of the *scores* that the file has, the one that the user wants is read, else the first.
+def read_tool(raw: RawFile, columns: Columns, tool: ToolFormat) -> AnswerFile | None:
+    """Return the answers of a file of *tool*, with the names of what was read; None for another.
 
     Raises:
-        ConfigurationError: the file has no such score.
+        ConfigurationError: the file does not have the score that the user names.
     """
-    found = [*dict.fromkeys(scores)]
-    if columns.score and columns.score not in found:
-        hint = did_you_mean(columns.score, found) or f"; it has {', '.join(found) or 'none'}"
-        what = f'there is no score "{columns.score}"{hint}'
-        raise ConfigurationError(f"{raw.name}: --score: {what}")
-    score = columns.score or next(iter(found), "")
+    held = tool.find(raw)
+    if held is None:
+        return None
+    found = [*dict.fromkeys(held.scores)]
+    # lm-evaluation-harness writes its filter behind the name of a metric.
+    short = (name for name in found if name.partition(",")[0] == columns.score)
+    score = columns.score if columns.score in found else next(short, columns.score)
+    if score and score not in found:
+        hint = did_you_mean(score, found) or f"; it has {', '.join(found) or 'none'}"
+        raise ConfigurationError(f'{raw.name}: --score: there is no score "{score}"{hint}')
+    score = score or next(iter(found), "")
     used = {role: getattr(columns, role) or path for role, path in tool.paths.items()}
     used |= {"score": score} if score else {}
     used |= {"tags": ", ".join(columns.by)} if columns.by else {}
     others = ", ".join(name for name in found if name != score)
-    samples = filter(None, (tool.read(reply, score) for reply in replies))
+    samples = filter(None, (tool.read(reply, score) for reply in held.replies))
     return AnswerFile(
         path=raw.path,
         name=raw.name,
         tool=tool.name,
         rows=tuple(_tool_row(raw, columns, tool, sample) for sample in samples),
         columns=used,
-        notes=(*notes, *([f"scores not read: {others} (--score names one)"] if others else ())),
+        notes=(
+            *held.notes,
+            *([f"scores not read: {others} (--score names one)"] if others else ()),
+        ),
     )
 
 

@@ -10,21 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
-from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, RawFile, read_table
-from pytest_ftgate.readers.eval_reports import read_deepeval, read_pydantic_evals
-from pytest_ftgate.readers.inspect import read_archive, read_inspect
-from pytest_ftgate.readers.lm_eval import newest_by_task, read_lm_eval, sample_files
-from pytest_ftgate.readers.openai_evals import read_openai_evals
-from pytest_ftgate.readers.promptfoo import read_promptfoo
+from pytest_ftgate.readers.answer_rows import (
+    AnswerFile,
+    Columns,
+    RawFile,
+    read_table,
+    read_tool,
+)
+from pytest_ftgate.readers.eval_reports import DEEPEVAL, PYDANTIC_EVALS
+from pytest_ftgate.readers.inspect import INSPECT, read_archive
+from pytest_ftgate.readers.lm_eval import LM_EVAL, newest_by_task, sample_files
+from pytest_ftgate.readers.openai_evals import OPENAI_EVENTS, OPENAI_ITEMS
+from pytest_ftgate.readers.promptfoo import PROMPTFOO_RESULTS
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import Row, read_delimited, read_parquet, read_rows
 from pytest_ftgate.readers.text import replace_in_json, values_checked
 
 #: What may be compared: a path, or rows as mappings.
 Answers = str | os.PathLike[str] | Sequence[Mapping[str, Any]]
-#: Returns the answers of a file, or None if another tool wrote it.
-ToolReader = Callable[[RawFile, Columns], AnswerFile | None]
-
 _SUFFIXES = ".jsonl, .json, .csv, .tsv, .parquet or .eval"
 
 
@@ -45,9 +48,9 @@ def read_answers(
     raw = _read_raw(answers, name)
     if not raw.rows and raw.document is None:
         raise ConfigurationError(f"{raw.name} has no rows")
-    for read in _TOOLS:
+    for tool in _TOOLS:
         with values_checked(raw.name):
-            answer_file = read(raw, columns)
+            answer_file = read_tool(raw, columns, tool)
         if answer_file is not None:
             return _checked(answer_file, columns)
     if raw.document is not None:
@@ -59,10 +62,10 @@ def read_answers(
     return read_table(raw, columns, needs_reply=needs_reply)
 
 
-#: The readers of tools. Their files differ, so the order does not matter.
-_TOOLS: tuple[ToolReader, ...] = (
-    *(read_lm_eval, read_inspect, read_promptfoo, read_openai_evals),
-    *(read_deepeval, read_pydantic_evals),
+#: The formats of tools. Their files differ, so the order does not matter.
+_TOOLS = (
+    *(LM_EVAL, INSPECT, PROMPTFOO_RESULTS, OPENAI_ITEMS, OPENAI_EVENTS),
+    *(DEEPEVAL, PYDANTIC_EVALS),
 )
 
 

@@ -5,23 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_ftgate.readers.answer_rows import (
-    AnswerFile,
-    Columns,
-    RawFile,
-    Sample,
-    ToolFormat,
-    tool_file,
-    value_at,
-)
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, value_at
 
 
-def read_deepeval(raw: RawFile, columns: Columns) -> AnswerFile | None:
-    """Return the test cases of a deepeval test run; None if another tool wrote the file.
-
-    Raises:
-        ConfigurationError: the run has no score of the name that the user wants.
-    """
+def _find_test_cases(raw: RawFile) -> Found | None:
     document = raw.document or {}
     cases = document.get("testCases")
     if not isinstance(cases, list) or not all(isinstance(case, Mapping) for case in cases):
@@ -29,7 +16,7 @@ def read_deepeval(raw: RawFile, columns: Columns) -> AnswerFile | None:
     names = ("success", *(name for case in cases for name in _metrics(case)))
     chats = document.get("conversationalTestCases") or []
     notes = [f"not read: {len(chats):,} conversations"] if chats else []
-    return tool_file(raw, columns, _DEEPEVAL, cases, names, notes)
+    return Found(cases, names, notes)
 
 
 def _metrics(case: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,21 +29,17 @@ def _test_case(case: Mapping[str, Any], score: str) -> Sample:
     return Sample({**(value_at(case, "metadata") or {}), **case}, value)
 
 
-_DEEPEVAL = ToolFormat(
+DEEPEVAL = ToolFormat(
     "deepeval test run",
     "test case",
     {"id": "name", "input": "input", "expected": "expectedOutput", "reply": "actualOutput"},
+    _find_test_cases,
     _test_case,
     tags="tags",
 )
 
 
-def read_pydantic_evals(raw: RawFile, columns: Columns) -> AnswerFile | None:
-    """Return the cases of a pydantic-evals report; None if another tool wrote the file.
-
-    Raises:
-        ConfigurationError: the report has no score of the name that the user wants.
-    """
+def _find_report_cases(raw: RawFile) -> Found | None:
     document = raw.document or {}
     cases = document.get("cases")
     if not isinstance(cases, list) or not all(_is_report_case(case) for case in cases):
@@ -65,8 +48,7 @@ def read_pydantic_evals(raw: RawFile, columns: Columns) -> AnswerFile | None:
     if not cases and not failures:
         return None
     names = (name for key in ("assertions", "scores") for case in cases for name in case[key])
-    notes = _report_notes(cases, failures)
-    return tool_file(raw, columns, _PYDANTIC_EVALS, (*cases, *failures), names, notes)
+    return Found((*cases, *failures), names, _report_notes(cases, failures))
 
 
 def _is_report_case(case: Any) -> bool:
@@ -93,9 +75,10 @@ def _report_case(case: Mapping[str, Any], score: str) -> Sample:
     )
 
 
-_PYDANTIC_EVALS = ToolFormat(
+PYDANTIC_EVALS = ToolFormat(
     "pydantic-evals report",
     "case",
     {"id": "name", "input": "inputs", "expected": "expected_output", "reply": "output"},
+    _find_report_cases,
     _report_case,
 )

@@ -13,16 +13,7 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.answer_rows import (
-    AnswerFile,
-    Columns,
-    RawFile,
-    Sample,
-    ToolFormat,
-    text_of,
-    tool_file,
-    value_at,
-)
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, text_of, value_at
 from pytest_ftgate.readers.text import replace_in_json
 
 _KEYS = {"eval", "status"}
@@ -103,18 +94,13 @@ def _decompress(archive: ZipFile, entry: ZipInfo, name: str) -> bytes:
     )
 
 
-def read_inspect(raw: RawFile, columns: Columns) -> AnswerFile | None:
-    """Return the samples of a log by one of its scorers; None if another tool wrote the file.
-
-    Raises:
-        ConfigurationError: the log does not have the scorer that the user names, or no samples.
-    """
+def _find_samples(raw: RawFile) -> Found | None:
     log = raw.document
     if log is None or not log.keys() >= _KEYS or not isinstance(log["eval"], Mapping):
         return None
     samples = [sample for sample in log.get("samples") or () if isinstance(sample, Mapping)]
     names = (name for sample in samples for name in _scores(sample))
-    return tool_file(raw, columns, _FORMAT, samples, names, _notes(log, samples))
+    return Found(samples, names, _notes(log, samples))
 
 
 def _notes(log: Mapping[str, Any], samples: list[Mapping[str, Any]]) -> Iterator[str]:
@@ -156,9 +142,10 @@ def _completion(sample: Mapping[str, Any]) -> str | None:
     return content if content is not None else text_of(output.get("completion"))
 
 
-_FORMAT = ToolFormat(
+INSPECT = ToolFormat(
     "Inspect log",
     "sample",
     {"id": "id", "input": "input", "expected": "target", "reply": "completion"},
+    _find_samples,
     _sample,
 )

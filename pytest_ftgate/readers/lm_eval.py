@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.readers.answer_rows import (
-    AnswerFile,
-    Columns,
-    RawFile,
-    Sample,
-    ToolFormat,
-    input_in,
-    text_of,
-    tool_file,
-)
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, input_in, text_of
 from pytest_ftgate.readers.table import Row
 
 #: The date at the end of the name of a file.
@@ -47,23 +37,15 @@ def task_of(path: Path) -> str:
     return _DATE.sub("", path.stem.removeprefix("samples_"))
 
 
-def read_lm_eval(raw: RawFile, columns: Columns) -> AnswerFile | None:
-    """Return the samples of one metric and one filter; None if another tool wrote the file.
-
-    Raises:
-        ConfigurationError: the samples do not have the metric that the user names.
-    """
+def _find_samples(raw: RawFile) -> Found | None:
     if not raw.rows or not raw.rows[0].value.keys() >= _KEYS:
         return None
-    found = [
+    scores = (
         f"{metric}{_SEPARATOR}{row.value.get('filter', 'none')}"
         for row in raw.rows
         for metric in row.value.get("metrics", ())
-    ]
-    wanted = columns.score
-    if wanted and _SEPARATOR not in wanted:
-        wanted = next((name for name in found if name.partition(_SEPARATOR)[0] == wanted), wanted)
-    return tool_file(raw, replace(columns, score=wanted), _FORMAT, raw.rows, found)
+    )
+    return Found(raw.rows, scores)
 
 
 def _sample(row: Row, score: str) -> Sample | None:
@@ -132,9 +114,10 @@ def _reply(sample: Mapping[str, Any], choices: Sequence[str]) -> str | None:
     return text_of(raw[0] if isinstance(raw, list) and raw else raw) or text
 
 
-_FORMAT = ToolFormat(
+LM_EVAL = ToolFormat(
     "lm-evaluation-harness samples",
     "",
     {"id": "doc_id", "input": "doc", "expected": "target", "reply": "filtered_resps"},
+    _find_samples,
     _sample,
 )

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_ftgate.readers.answer_rows import (
-    AnswerFile,
-    Columns,
+    Found,
     RawFile,
     Sample,
     ToolFormat,
@@ -15,7 +14,6 @@ from pytest_ftgate.readers.answer_rows import (
     first_of,
     input_in,
     text_of,
-    tool_file,
     value_at,
 )
 
@@ -31,32 +29,22 @@ _GRADES = ("match", "metrics")
 _USUAL_SCORES = ("correct", "accuracy", "score")
 
 
-def read_openai_evals(raw: RawFile, columns: Columns) -> AnswerFile | None:
-    """Return the items of an exported run, or the samples of a log; None for another file.
-
-    Raises:
-        ConfigurationError: the file has no score of the name that the user wants.
-    """
-    listed = raw.document.get("data") if raw.document else [row.value for row in raw.rows]
-    objects = [item for item in listed or () if isinstance(item, Mapping)]
-    if items := [item for item in objects if item.get("object") == _ITEM]:
-        return _read_items(raw, items, columns)
-    events = [row.value for row in raw.rows if row.value.keys() >= _EVENT_KEYS]
-    return _read_events(raw, events, columns) if events else None
-
-
 # Output items ------------------------------------------------------------------------------------
 
 
-def _read_items(raw: RawFile, items: list[Mapping[str, Any]], columns: Columns) -> AnswerFile:
+def _find_items(raw: RawFile) -> Found | None:
+    listed = raw.document.get("data") if raw.document else [row.value for row in raw.rows]
+    objects = [item for item in listed or () if isinstance(item, Mapping)]
+    items = [item for item in objects if item.get("object") == _ITEM]
+    if not items:
+        return None
     graders = [name for item in items for name, _ in _results(item)]
     passing = {name for item in items for name, result in _results(item) if not _is_rated(result)}
     # With several graders, an item passes if all of them do.
     names = ["status", *graders] if len({*graders}) > 1 else graders or ["status"]
     pages = [f"{raw.name} is one page of several: has_more is true"]
     notes = pages if raw.document and raw.document.get("has_more") else []
-    pairs = ((item, passing) for item in items)
-    return tool_file(raw, columns, _ITEMS, pairs, names, notes)
+    return Found([(item, passing) for item in items], names, notes)
 
 
 def _results(item: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -102,7 +90,7 @@ def _item_sample(pair: tuple[Mapping[str, Any], set[str]], score: str) -> Sample
     )
 
 
-_ITEMS = ToolFormat(
+OPENAI_ITEMS = ToolFormat(
     "OpenAI Evals output items",
     "item",
     {
@@ -111,13 +99,17 @@ _ITEMS = ToolFormat(
         "expected": "datasource_item",
         "reply": "sample.output",
     },
+    _find_items,
     _item_sample,
 )
 
 # Event logs --------------------------------------------------------------------------------------
 
 
-def _read_events(raw: RawFile, events: list[Mapping[str, Any]], columns: Columns) -> AnswerFile:
+def _find_events(raw: RawFile) -> Found | None:
+    events = [row.value for row in raw.rows if row.value.keys() >= _EVENT_KEYS]
+    if not events:
+        return None
     samples: dict[str, dict[str, Any]] = {}
     kinds: dict[str, None] = {}
     graded: dict[str, None] = {}
@@ -132,7 +124,7 @@ def _read_events(raw: RawFile, events: list[Mapping[str, Any]], columns: Columns
     unread = [kind for kind in kinds if kind not in ("sampling", *_GRADES)]
     notes = [f"not read: events of type {', '.join(unread)}"] if unread else []
     names = (*(name for name in _USUAL_SCORES if name in graded), *graded)
-    return tool_file(raw, columns, _EVENTS, samples.items(), names, notes)
+    return Found(samples.items(), names, notes)
 
 
 #: What a sample was answered, in the order of preference.
@@ -151,9 +143,10 @@ def _first_text(reply: Any) -> str | None:
     return next((text for text in texts if text is not None), None)
 
 
-_EVENTS = ToolFormat(
+OPENAI_EVENTS = ToolFormat(
     "OpenAI Evals log",
     "sample",
     {"id": "sample_id", "input": "prompt", "expected": "expected", "reply": "sampled"},
+    _find_events,
     _event_sample,
 )

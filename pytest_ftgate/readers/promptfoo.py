@@ -8,15 +8,13 @@ from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import (
-    AnswerFile,
-    Columns,
+    Found,
     RawFile,
     Sample,
     ToolFormat,
     joined_values,
     text_at,
     text_of,
-    tool_file,
     value_at,
 )
 
@@ -27,10 +25,10 @@ _ANSWERS = ("equals", "contains", "icontains", "similar", "is-exact", "factualit
 _ERROR = 2
 
 
-def read_promptfoo(raw: RawFile, columns: Columns) -> AnswerFile | None:
-    """Return the results of one output; None if another tool wrote the file.
+def _find_results(raw: RawFile) -> Found | None:
+    """Return the results of one output, which is one provider with one prompt.
 
-    An output is one provider with one prompt. Of a file with several, ``PATH::NAME`` names it.
+    Of a file with several, ``PATH::NAME`` names it.
 
     Raises:
         ConfigurationError: the file has several outputs, or not the one that the user names.
@@ -42,7 +40,7 @@ def read_promptfoo(raw: RawFile, columns: Columns) -> AnswerFile | None:
     output = _chosen(raw, [*outputs])
     kept = [result for result in results if _output_key(result) == outputs[output]]
     named = (name for result in kept for name in result.get("namedScores") or {})
-    return tool_file(raw, columns, _FORMAT, kept, ("success", "score", *named), _notes(kept))
+    return Found(kept, ("success", "score", *named), _notes(kept))
 
 
 def _results(raw: RawFile) -> Iterable[Mapping[str, Any]]:
@@ -125,9 +123,10 @@ def _sample(result: Mapping[str, Any], score: str) -> Sample:
     )
 
 
-_FORMAT = ToolFormat(
+PROMPTFOO_RESULTS = ToolFormat(
     "promptfoo results",
     "test",
     {"id": "testIdx", "input": "vars", "expected": "assert", "reply": "response.output"},
+    _find_results,
     _sample,
 )
