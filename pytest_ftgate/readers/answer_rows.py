@@ -15,28 +15,19 @@ from pytest_ftgate.readers.table import Row
 
 #: The roles of columns, each with the names under which tools write it, the likeliest first.
 _NAMES: Mapping[str, tuple[str, ...]] = {
-    "id": (
-        *("id", "case_id", "sample_id", "example_id", "question_id", "doc_id", "item_id"),
-        *("row_id", "test_id", "custom_id", "uid", "uuid", "key", "idx", "index"),
-    ),
-    "input": (
-        *("input", "inputs", "question", "prompt", "query", "user_input", "instruction"),
-        *("problem", "messages", "text", "sentence"),
-    ),
-    "expected": (
-        *("expected", "expected_output", "expected_answer", "reference", "reference_answer"),
-        *("target", "gold", "golden", "ground_truth", "correct_answer", "answer_key", "label"),
-    ),
-    "reply": (
-        *("reply", "response", "completion", "output", "prediction", "predicted", "pred"),
-        *("generated", "generation", "generated_text", "model_output", "model_answer"),
-        *("actual_output", "actual", "hypothesis", "candidate"),
-    ),
-    "score": (
-        *("score", "correct", "is_correct", "passed", "success", "exact_match", "acc"),
-        *("accuracy", "grade"),
-    ),
-    "tags": ("tags", "tag", "category", "topic", "subject", "task"),
+    role: tuple(names.split())
+    for role, names in {
+        "id": "id case_id sample_id example_id question_id doc_id item_id row_id test_id custom_id "
+        "uid uuid key idx index",
+        "input": "input inputs question prompt query user_input instruction problem messages text "
+        "sentence",
+        "expected": "expected expected_output expected_answer reference reference_answer target "
+        "gold golden ground_truth correct_answer answer_key label",
+        "reply": "reply response completion output prediction predicted pred generated generation "
+        "generated_text model_output model_answer actual_output actual hypothesis candidate",
+        "score": "score correct is_correct passed success exact_match acc accuracy grade",
+        "tags": "tags tag category topic subject task",
+    }.items()
 }
 #: A reply beside a column of expected answers, or an expected answer beside one of replies.
 _EITHER = "answer"
