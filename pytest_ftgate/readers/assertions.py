@@ -88,23 +88,24 @@ def _merged(answers: Iterable[_Answer]) -> list[_Answer]:
 
 
 def carry_assertions(
-    assertions: Iterable[Any], variables: Mapping[str, Any], read: Callable[[str], str]
+    assertions: Iterable[Any],
+    variables: Mapping[str, Any],
+    read: Callable[[str], str],
+    rules: CarriedRules | None = None,
 ) -> CarriedRules:
-    """Return what *assertions* become; *read* returns the text behind ``file://``.
+    """Return what *assertions* become, beside *rules*.
 
-    *read* raises ConfigurationError for a file that cannot be read.
+    *read* returns the text behind ``file://``, and raises ConfigurationError for a file that cannot
+    be read.
     """
-    rules = CarriedRules()
+    rules = rules or CarriedRules()
     for assertion in assertions:
         if not isinstance(assertion, Mapping):
             rules.skipped.append(f'assertion "{assertion}" is not a mapping')
         elif assertion.get("type") == "assert-set":
             if assertion.get("threshold") is not None:
                 rules.skipped.append("threshold of an assert-set: all of its assertions must hold")
-            inner = carry_assertions(assertion.get("assert") or (), variables, read)
-            for name in ("answers", "formats", "rubrics", "skipped"):
-                getattr(rules, name).extend(getattr(inner, name))
-            rules.limits |= inner.limits
+            carry_assertions(assertion.get("assert") or (), variables, read, rules)
         else:
             _carry(rules, assertion, variables, read)
     return rules
@@ -165,7 +166,7 @@ def _to(part: str, make: Callable[[Any], Any], problem: str = " without a value"
     def carry(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
         made = make(value)
         if made is None:
-            return problem.format(value)
+            return problem.format(text_of(value) or "")
         getattr(rules, part).append(made)
         return ""
 

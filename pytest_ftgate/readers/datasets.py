@@ -16,13 +16,11 @@ from pytest_ftgate.readers.imported_suite import (
     AGREES,
     ImportedModel,
     ImportedSuite,
-    add_cases,
     expected_of,
     input_keys,
     parse_document,
     read_records,
     read_text_below,
-    set_usual_score,
 )
 from pytest_ftgate.readers.promptfoo_config import read_promptfoo_config
 from pytest_ftgate.readers.text import values_checked
@@ -195,7 +193,7 @@ def _read_samples(rows: Sequence[Mapping[str, Any]], kind: str) -> ImportedSuite
         suite.note(f"class {kind}: a judge grades by the ideal answer")
     if kind == "FuzzyMatch":
         suite.note("FuzzyMatch also takes a reply that is a part of the answer")
-    add_cases(suite, (_sample(row, kind) for row in rows))
+    suite.add_cases(_sample(row, kind) for row in rows)
     return suite
 
 
@@ -233,8 +231,8 @@ def _read_goldens(rows: Iterable[Mapping[str, Any]]) -> ImportedSuite:
         name = first_of(row, ("name", "id"))
         given = {"input": text_of(row.get("input")), "vars": variables}
         cases.append({"id": name, **given, "expected": expected_of(expected)})
-    add_cases(suite, cases)
-    set_usual_score(suite)
+    suite.add_cases(cases)
+    suite.set_usual_score()
     return suite
 
 
@@ -254,9 +252,9 @@ def _read_pydantic_evals(document: Mapping[str, Any]) -> ImportedSuite:
             for evaluator in row.get("evaluators") or ():
                 _read_evaluator(suite, evaluator, case)
             cases.append(case)
-    add_cases(suite, cases)
+    suite.add_cases(cases)
     if not suite.rubric:
-        set_usual_score(suite)
+        suite.set_usual_score()
     elif suite.score:
         suite.note("EqualsExpected beside LLMJudge: the judge alone scores")
     return suite
@@ -313,8 +311,8 @@ def _read_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> ImportedSuite:
         cases.append(case)
     if unread and any(_INPUT.fullmatch(key) for row in rows for key in row):
         suite.note(f"columns {', '.join(sorted(unread))}")
-    add_cases(suite, cases)
-    set_usual_score(suite)
+    suite.add_cases(cases)
+    suite.set_usual_score()
     return suite
 
 

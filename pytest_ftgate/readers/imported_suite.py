@@ -75,6 +75,35 @@ class ImportedSuite:
         """Add one thing that is not carried over."""
         self.notes[" ".join(text.split())] += 1
 
+    def add_cases(self, cases: Iterable[dict[str, Any]]) -> None:
+        """Add *cases*, with an id for each; those without an input are left out."""
+        ids = {case["id"] for case in self.cases}
+        for number, case in enumerate(cases, len(self.cases) + 1):
+            if not case.get("input") and not case.get("messages"):
+                self.note("a case without an input")
+                continue
+            case_id = unique(slug(str(case.get("id") or "")) or f"case-{number}", ids)
+            ids.add(case_id)
+            kept = {k: v for k, v in case.items() if v not in (None, [], {}, "")}
+            self.cases.append({"id": case_id, **{k: v for k, v in kept.items() if k != "id"}})
+
+    def set_usual_score(self) -> None:
+        """Set a score that fits its expected answers, where the tool declares none."""
+        answers = [case["expected"] for case in self.cases if "expected" in case]
+        texts = [text for one in answers for text in (one if isinstance(one, list) else [one])]
+        if not answers or self.score is not None:
+            return
+        if any(isinstance(answer, Mapping) for answer in answers):
+            for case in self.cases:
+                if "expected" in case and not isinstance(case["expected"], Mapping):
+                    case["score"] = "contains"
+            self.score = "fields"
+        elif all(len(str(text).split()) <= _SHORT_ANSWER for text in texts):
+            self.score = "contains"
+        else:
+            self.score = {"similarity": {"by": "tfidf"}}
+            self.note("the file names no metric: long answers are compared by words; a judge fits")
+
 
 # Files -------------------------------------------------------------------------------------------
 
@@ -176,19 +205,6 @@ def input_keys(values: Any) -> dict[str, Any]:
     return {"input": text_of(values) or ""}
 
 
-def add_cases(suite: ImportedSuite, cases: Iterable[dict[str, Any]]) -> None:
-    """Add *cases* to *suite*, with an id for each; those without an input are left out."""
-    ids = {case["id"] for case in suite.cases}
-    for number, case in enumerate(cases, len(suite.cases) + 1):
-        if not case.get("input") and not case.get("messages"):
-            suite.note("a case without an input")
-            continue
-        case_id = unique(slug(str(case.get("id") or "")) or f"case-{number}", ids)
-        ids.add(case_id)
-        kept = {k: v for k, v in case.items() if v not in (None, [], {}, "")}
-        suite.cases.append({"id": case_id, **{k: v for k, v in kept.items() if k != "id"}})
-
-
 def expected_of(value: Any) -> Any:
     """Return an expected answer as a suite takes it: text, a mapping, or a list of text."""
     if isinstance(value, Mapping) and len(value) == 1:
@@ -200,21 +216,3 @@ def expected_of(value: Any) -> Any:
     if isinstance(value, bool | int | float):
         return str(value).lower() if isinstance(value, bool) else str(value)
     return text_of(value) or None
-
-
-def set_usual_score(suite: ImportedSuite) -> None:
-    """Give the suite a score that fits its expected answers, where the tool declares none."""
-    answers = [case["expected"] for case in suite.cases if "expected" in case]
-    texts = [text for one in answers for text in (one if isinstance(one, list) else [one])]
-    if not answers or suite.score is not None:
-        return
-    if any(isinstance(answer, Mapping) for answer in answers):
-        for case in suite.cases:
-            if "expected" in case and not isinstance(case["expected"], Mapping):
-                case["score"] = "contains"
-        suite.score = "fields"
-    elif all(len(str(text).split()) <= _SHORT_ANSWER for text in texts):
-        suite.score = "contains"
-    else:
-        suite.score = {"similarity": {"by": "tfidf"}}
-        suite.note("the file names no metric: long answers are compared by words; a judge fits")

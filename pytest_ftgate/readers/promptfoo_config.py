@@ -12,12 +12,11 @@ from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import text_of
-from pytest_ftgate.readers.assertions import assertion_of_cell, carry_assertions
+from pytest_ftgate.readers.assertions import CarriedRules, assertion_of_cell, carry_assertions
 from pytest_ftgate.readers.imported_suite import (
     ImportedModel,
     ImportedPrompt,
     ImportedSuite,
-    add_cases,
     input_keys,
     parse_document,
     read_records,
@@ -207,7 +206,7 @@ class _Reader:
             rules = carry_assertions(assertions, variables, self.read)
         except ConfigurationError as error:
             self.suite.note(f"the assertions of a test: {error}")
-            rules = carry_assertions((), variables, self.read)
+            rules = CarriedRules()
         keys = rules.keys()
         for text in rules.skipped:
             self.suite.note(text)
@@ -268,7 +267,7 @@ def _read_tests(reader: _Reader, document: Mapping[str, Any], default: Mapping[s
         if not suite.rubric:
             suite.rubric = "{{ rubric }}"
             _add_rubrics(suite, cases, rubrics)
-    add_cases(suite, cases)
+    suite.add_cases(cases)
 
 
 def _add_rubrics(
