@@ -214,18 +214,23 @@ def _variant(
     if spec.hosted:
         yield from _server(request, variant, spec) if request.base_url else _key(variant, spec)
     elif spec.weights == "gguf":
-        yield _weights(variant, Path(request.model))
-        yield from _gguf_template(request)
+        yield from _weights(request, variant)
     if spec.hosted and request.base_url is None and not has_price(variant.tariff):
         remedy = "state usd_per_1m_input and usd_per_1m_output on the variant"
         yield Diagnosis(Level.WARN, f"the prices of {variant.model} are unknown", remedy)
 
 
-def _weights(variant: Variant, weights: Path) -> Diagnosis:
+def _weights(request: requests.Request, variant: Variant) -> Iterator[Diagnosis]:
+    """Yield which weights are read, and where their chat template differs from the training's."""
+    weights = Path(request.model)
     slow, text = slow_type(weights), f"{variant.model} is read from {weights.name}"
     if slow:
-        return Diagnosis(Level.WARN, f"{text}; its type {slow} is slow on this processor")
-    return Diagnosis(Level.OK, text)
+        yield Diagnosis(Level.WARN, f"{text}; its type {slow} is slow on this processor")
+    else:
+        yield Diagnosis(Level.OK, text)
+    trained = trained_template(request.adapter.path) if request.adapter else None
+    options = request.extra.get(TEMPLATE_OPTIONS, {})
+    yield from _template(file_difference(weights, trained, options))
 
 
 def _key(variant: Variant, spec: ProviderSpec) -> Iterator[Diagnosis]:
@@ -323,13 +328,6 @@ def _without_keys(text: str, request: requests.Request) -> str:
 def _template(difference: str) -> Iterator[Diagnosis]:
     if difference:
         yield Diagnosis(Level.WARN, f"another chat template: {escape_controls(difference)}")
-
-
-def _gguf_template(request: requests.Request) -> Iterator[Diagnosis]:
-    """Yield where the chat template of the weights differs from that of the adapter's training."""
-    trained = trained_template(request.adapter.path) if request.adapter else None
-    options = request.extra.get(TEMPLATE_OPTIONS, {})
-    yield from _template(file_difference(Path(request.model), trained, options))
 
 
 class _NoRedirects(HTTPRedirectHandler):

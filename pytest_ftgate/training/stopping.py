@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import cache
 from math import ceil
 from typing import Any
 
@@ -32,12 +31,8 @@ def stop_level(number: int, planned: int, checks: int = 1) -> float:
     The levels of all checkpoints add up to *STOP_ALARM*. The first ones get more of it: what a
     training forgets it mostly forgets at the beginning, and there a stop saves most.
     """
-    return STOP_ALARM / (number * _harmonic(max(planned, number)) * max(1, checks))
-
-
-@cache
-def _harmonic(count: int) -> float:
-    return sum(1.0 / number for number in range(1, count + 1))
+    harmonic = sum(1.0 / one for one in range(1, max(planned, number) + 1))
+    return STOP_ALARM / (number * harmonic * max(1, checks))
 
 
 def may_exceed(verdict: Verdict) -> bool:
