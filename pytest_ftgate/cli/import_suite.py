@@ -58,14 +58,8 @@ _SETTINGS = {
 _APIS = ("chat", "completion", "completions", "messages", "responses", "converse")
 _OTHER_APIS = ("embedding", "embeddings", "image", "video", "realtime", "assistant", "moderation")
 _NOT_EMPTY = {"length": {"unit": "characters", "min": 1}}
-_PROGRAM = '''\
-"""The program that {suite} tests."""
-
-
-def answer(case):
-    """Return the reply to `case`, which has `input`, `messages` and `vars`."""
-    raise NotImplementedError("call your program here, and return its text")
-'''
+#: The program that a suite without a model calls, to fill in.
+_PROGRAM = Path(__file__).parent / "starter" / "program.py.txt"
 
 
 def import_suite(file: Path, out: Path | None, variant: str | None) -> VerbOutput:
@@ -151,9 +145,9 @@ class _Writer:
     has_thresholds: bool = False
     needs_program: bool = False
 
-    @property
-    def stem(self) -> str:
-        return self.path.name.removesuffix(_SUFFIX)
+    def beside(self, ending: str) -> Path:
+        """Return the file of the suite's name with another *ending*."""
+        return self.path.with_name(self.path.name.removesuffix(_SUFFIX) + ending)
 
     def prepare(self, variant: Mapping[str, Any] | None) -> None:
         """Decide on variants, prompts and the rules for replies; notes go to the suite."""
@@ -176,7 +170,7 @@ class _Writer:
 
     @property
     def program(self) -> Path:
-        return self.path.with_name(re.sub(r"\W", "_", self.stem) + "_program.py")
+        return self.path.with_name(re.sub(r"\W", "_", self.beside("").name) + "_program.py")
 
     def is_usable(self, prompt: ImportedPrompt) -> bool:
         """Return True if *prompt* can be rendered for all cases; missing variables are empty."""
@@ -208,11 +202,8 @@ class _Writer:
                 self.variants[variant] = {**keys, **prompt_keys}
 
     def prompt_keys(self, prompt: ImportedPrompt) -> dict[str, Any]:
-        system = {"prompt": self.system_file(prompt).name} if prompt.system else {}
+        system = {"prompt": self.beside(f".{prompt.name}.md").name} if prompt.system else {}
         return {**system, "user": prompt.user}
-
-    def system_file(self, prompt: ImportedPrompt) -> Path:
-        return self.path.with_name(f"{self.stem}.{prompt.name}.md")
 
     def rules(self) -> dict[str, Any]:
         """Return the value of ``reply``; what all cases share moves there from the cases."""
@@ -267,7 +258,7 @@ class _Writer:
         only = self.prompts[0] if len(self.prompts) == 1 else None
         suite = {
             **(self.prompt_keys(only) if only else {}),
-            "cases": self.cases_file.name,
+            "cases": self.beside(".cases.jsonl").name,
             **({"reply": self.reply} if self.reply else {}),
             "variants": self.variants,
             "gates": self.gates(),
@@ -276,17 +267,14 @@ class _Writer:
             suite, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100
         )
 
-    @property
-    def cases_file(self) -> Path:
-        return self.path.with_name(f"{self.stem}.cases.jsonl")
-
     def files(self) -> dict[Path, str]:
         """Return the text of each file."""
         rows = (json.dumps(case, ensure_ascii=False, default=str) for case in self.imported.cases)
-        files = {self.path: self.text(), self.cases_file: "".join(f"{row}\n" for row in rows)}
-        files |= {self.system_file(p): f"{p.system}\n" for p in self.prompts if p.system}
+        files = {self.path: self.text()}
+        files[self.beside(".cases.jsonl")] = "".join(f"{row}\n" for row in rows)
+        files |= {self.beside(f".{p.name}.md"): f"{p.system}\n" for p in self.prompts if p.system}
         if self.needs_program:
-            files[self.program] = _PROGRAM.format(suite=self.path.name)
+            files[self.program] = _PROGRAM.read_text("utf-8").format(suite=self.path.name)
         return files
 
     def write(self) -> None:

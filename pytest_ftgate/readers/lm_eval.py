@@ -26,10 +26,7 @@ def sample_files(folder: Path) -> tuple[Path, ...]:
 
 def newest_by_task(paths: Iterable[Path]) -> dict[str, Path]:
     """Return the last of *paths* of each task, by task."""
-    files: dict[str, Path] = {}
-    for path in paths:
-        files[task_of(path)] = path
-    return files
+    return {task_of(path): path for path in paths}
 
 
 def task_of(path: Path) -> str:
