@@ -24,16 +24,14 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.training.memory import ModelInMemory
-from pytest_ftgate.training.stopping import (
+from pytest_ftgate.training.suite import (
+    IN_MEMORY,
     doubtful_gates,
+    extra_of,
+    in_memory_content,
     may_exceed,
     planned_checkpoints,
     stopping_gates,
-)
-from pytest_ftgate.training.suite import (
-    IN_MEMORY,
-    extra_of,
-    in_memory_content,
     trained_variant,
     with_fewer_cases,
     with_weights,
