@@ -131,8 +131,7 @@ def _tables(folder: Path) -> Iterator[Path]:
 def unknown_tables(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """Yield the tables below *folder* with the names of their columns."""
     for path in _tables(folder):
-        rows = raw_rows(path)
-        if rows:
+        if rows := raw_rows(path):
             yield path, [*rows[0]]
 
 
@@ -141,14 +140,11 @@ def case_files(folder: Path, columns: Columns = _GUESSED) -> list[AnswerFile]:
 
     Of named *columns* every one has to be there.
     """
-    found = []
+    found: list[AnswerFile] = []
     for path in _tables(folder):
-        try:
+        with suppress(FtgateError):
             data = read_cases(path, columns)
-        except FtgateError:
-            continue
-        if "input" in data.columns:
-            found.append(data)
+            found += [data] if "input" in data.columns else []
     return sorted(found, key=lambda data: not _has_expected(data))
 
 
@@ -198,31 +194,23 @@ def local_servers() -> Mapping[str, list[str]]:
     served = {}
     for port in LOCAL_PORTS:
         url = f"http://127.0.0.1:{port}/v1"
-        try:
+        with suppress(OSError, ValueError):
             models = served_models(url, None)
-        except (OSError, ValueError):
-            continue
-        chat = [name for name in models if not any(word in name.lower() for word in _NO_CHAT)]
-        if chat:
-            served[url] = chat
-    return served
+            served[url] = [m for m in models if not any(word in m.lower() for word in _NO_CHAT)]
+    return {url: models for url, models in served.items() if models}
 
 
 def newest_adapter(folder: Path) -> tuple[Path, str] | None:
     """Return the newest adapter that a trainer has written below *folder*, and its base."""
-    found = [
-        (path.parent, base)
-        for path in project_files(folder, CONFIG_FILE)
-        if path.with_name(WEIGHTS_FILE).is_file() and (base := _base_of(path.parent))
-    ]
+    found: list[tuple[Path, str]] = []
+    for path in project_files(folder, CONFIG_FILE):
+        # What cannot be read, or names no base, is no adapter.
+        with suppress(FtgateError):
+            base = LoraConfig.read(path.parent).base
+            found += (
+                [(path.parent, base)] if base and path.with_name(WEIGHTS_FILE).is_file() else []
+            )
     return max(found, key=lambda pair: pair[0].stat().st_mtime, default=None)
-
-
-def _base_of(adapter: Path) -> str:
-    try:
-        return LoraConfig.read(adapter).base
-    except FtgateError:
-        return ""
 
 
 def git_root(folder: Path) -> Path:
