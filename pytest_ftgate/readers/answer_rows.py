@@ -397,8 +397,10 @@ def _tool_row(raw: RawFile, columns: Columns, tool: ToolFormat, sample: Sample) 
     values: dict[str, Any] = {"score": sample.score}
     for role, path in tool.paths.items():
         named = getattr(columns, role)
-        is_apart = role in sample.values and not named
-        values[role] = sample.values[role] if is_apart else value_at(sample.record, named or path)
+        value = value_at(sample.record, named or path)
+        # A row that lacks the named column is still paired by what the tool has.
+        is_apart = not named or (role in ("id", "input") and value in (None, ""))
+        values[role] = sample.values.get(role, value) if is_apart else value
     if sample.is_error:
         values |= {"reply": None, "score": None}
     place = f" {tool.sample} {text_of(values['id'])}" if tool.sample else str(sample.line)
