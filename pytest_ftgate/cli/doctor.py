@@ -118,22 +118,17 @@ def _environment() -> Diagnosis:
 
 
 def _suites(path: Path, cache: Path | None) -> Iterator[Diagnosis]:
-    if path.is_file():
-        yield from _suite(path, cache)
+    if not path.exists():
+        yield Diagnosis(Level.FAIL, f"there is no {path}", "name a suite file or a folder")
         return
-    if not path.is_dir():
-        remedy = "name a suite file or a folder"
-        yield Diagnosis(Level.FAIL, f"there is no {path}", remedy)
-        return
-    paths = [*project_files(path, "*.ftgate.y*ml")]
-    suites = [found for found in paths if found.name.endswith(".ftgate.yaml")]
-    for found in paths:
-        if found not in suites:
-            remedy = f"rename it to {found.with_suffix('.yaml').name}"
-            yield Diagnosis(Level.FAIL, f"{found} is not read: its name ends in .yml", remedy)
+    suites = [path] if path.is_file() else [*project_files(path, "*.ftgate.yaml")]
+    misnamed = [*project_files(path, "*.ftgate.yml")] if path.is_dir() else []
+    for found in misnamed:
+        remedy = f"rename it to {found.with_suffix('.yaml').name}"
+        yield Diagnosis(Level.FAIL, f"{found} is not read: its name ends in .yml", remedy)
     for found in suites:
         yield from _suite(found, cache)
-    if not paths:
+    if not suites and not misnamed:
         remedy = "write one with: pytest-ftgate init"
         yield Diagnosis(Level.WARN, f"no *.ftgate.yaml below {path.resolve()}", remedy)
 

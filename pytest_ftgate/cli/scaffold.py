@@ -23,6 +23,7 @@ from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow, Columns
 from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.source import Source, declared_keys
 from pytest_ftgate.readers.table import read_rows
+from pytest_ftgate.readers.text import json_or_text
 from pytest_ftgate.reporting.number_text import percent, quantity
 from pytest_ftgate.requests.api_keys import is_loopback
 from pytest_ftgate.results.history import repository_of
@@ -344,10 +345,7 @@ def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
 
 def _is_object(value: Any) -> bool:
     """Return True for a JSON object; in a cell of a table it is text."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        with suppress(ValueError):
-            value = json.loads(value)
-    return isinstance(value, Mapping)
+    return isinstance(json_or_text(value) if isinstance(value, str) else value, Mapping)
 
 
 def measured_reason(rate: float, right: float, count: int, *, content: bool = True) -> str:
