@@ -41,18 +41,14 @@ _SUFFIX = ".ftgate.yaml"
 _USUAL_JUDGE = "gpt-5.4"
 #: Keys of a provider's configuration, and those of a variant.
 _SETTINGS = {
-    "temperature": "temperature",
-    "top_p": "top_p",
+    **{key: key for key in ("temperature", "top_p", "seed", "max_tokens", "thinking")},
+    **dict.fromkeys(
+        ("maxOutputTokens", "max_output_tokens", "max_completion_tokens"), "max_tokens"
+    ),
     "topP": "top_p",
-    "seed": "seed",
-    "max_tokens": "max_tokens",
-    "maxOutputTokens": "max_tokens",
-    "max_output_tokens": "max_tokens",
-    "max_completion_tokens": "max_tokens",
     "apiBaseUrl": "base_url",
     "apiKeyEnvar": "api_key_env",
     "reasoning_effort": "effort",
-    "thinking": "thinking",
 }
 #: What stands between seller and model in an id.
 _APIS = ("chat", "completion", "completions", "messages", "responses", "converse")
