@@ -22,11 +22,7 @@ _EXAMPLE_NAME = "NAME.ftgate.yaml"
 
 
 def compare_files(
-    base: str,
-    candidates: Sequence[str],
-    verbosity: int,
-    write: Path | None,
-    **options: Any,
+    base: str, candidates: Sequence[str], verbosity: int, write: Path | None, **options: Any
 ) -> VerbOutput:
     """Compare *candidates* with *base*, and write the wanted reports.
 

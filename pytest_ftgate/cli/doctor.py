@@ -18,11 +18,7 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from pytest_ftgate.adapters.chat_template import (
-    TEMPLATE_OPTIONS,
-    file_difference,
-    trained_template,
-)
+from pytest_ftgate.adapters.chat_template import TEMPLATE_OPTIONS, file_difference, trained_template
 from pytest_ftgate.cache.maintenance import cache_errors, cache_stats
 from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.client.redaction import redact_reply

@@ -23,11 +23,7 @@ def schema_text(of: str) -> str:
 
 
 def report_record(
-    record: Path,
-    model_card: Path | None,
-    variant: str | None,
-    track: str,
-    **paths: Path | None,
+    record: Path, model_card: Path | None, variant: str | None, track: str, **paths: Path | None
 ) -> Iterator[str]:
     """Write the reports that *paths* names, by format; without any, yield the closing section.
 
