@@ -227,9 +227,9 @@ class _Reader:
 
     def limit(self, kind: str, limit: float) -> None:
         """Keep the smallest limit: promptfoo has one for each test, a suite one for all."""
-        gate, key = {"latency": ("latency", "max_p95_ms"), "cost": ("cost", "max_usd_per_1k")}[kind]
+        key = {"latency": "max_p95_ms", "cost": "max_usd_per_1k"}[kind]
         value = limit * 1_000 if kind == "cost" else limit
-        keys = self.suite.limits.setdefault(gate, {key: value})
+        keys = self.suite.limits.setdefault(kind, {key: value})
         keys[key] = min(keys[key], value)
 
 
