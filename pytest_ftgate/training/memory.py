@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from typing import Any
 
@@ -82,17 +82,14 @@ class ModelInMemory(Provider):
     @contextmanager
     def _side(self, name: str) -> Iterator[None]:
         """Switch the adapter off for the base."""
-        if name != self.base_name:
-            yield
-        elif self.has_adapter:
-            with self._chat.model.disable_adapter():
-                yield
-        elif self.is_trained:
+        is_base = name == self.base_name
+        if is_base and self.is_trained and not self.has_adapter:
             raise ProviderRejected(
                 "the model has no adapter, so its base is gone once it is trained; its replies are "
                 "requested before, at the beginning of the training"
             )
-        else:
+        switched = is_base and self.has_adapter
+        with self._chat.model.disable_adapter() if switched else nullcontext():
             yield
 
     async def close(self) -> None:
@@ -109,11 +106,8 @@ def _as_for_inference(model: Any, precision: torch.dtype | None) -> Iterator[Non
     was_training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        if precision is None:
+        with torch.autocast(model.device.type, precision) if precision else nullcontext():
             yield
-        else:
-            with torch.autocast(model.device.type, precision):
-                yield
     finally:
         for module, training in was_training.items():
             module.training = training
@@ -122,9 +116,7 @@ def _as_for_inference(model: Any, precision: torch.dtype | None) -> Iterator[Non
 def weights_digest(model: Any, *, trained: bool) -> str:
     """Return a digest of the weights of *model* that are trained, or of those that are not."""
     found = sha256()
-    parameters: Mapping[str, Any] = dict(model.named_parameters())
-    for name in sorted(parameters):
-        value = parameters[name]
+    for name, value in sorted(model.named_parameters()):
         if value.requires_grad is trained:
             found.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
             flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)

@@ -359,7 +359,7 @@ VERBS = {
     "compare": (("compare", "a.jsonl", "b.jsonl"), place("runner.compare_files", "score_replies")),
     "doctor": (("doctor",), place("cli.doctor", "power_estimates")),
     "power": (("power", "tickets.ftgate.yaml"), place("cli.suite", "power_estimates")),
-    "data": (("data", "a.jsonl"), place("cli.data", "check_training_data")),
+    "data": (("data", "a.jsonl"), place("cli.suite", "check_training_data")),
     "report": (("report", "run.json"), place("reporting.summary", "summary_lines")),
     "cache check": (("cache", "check"), place("cli.cache", "cache_errors")),
 }
