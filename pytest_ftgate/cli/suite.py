@@ -27,7 +27,7 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate, skills_gate
-from pytest_ftgate.suite.model import Case, Gate, Judge, Suite, Variant
+from pytest_ftgate.suite.model import Case, Judge, Suite, Variant
 
 
 def explain_gate(node: str, cache: Path | None) -> str:

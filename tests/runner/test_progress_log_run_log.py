@@ -119,7 +119,9 @@ def test_another_reason_is_said_at_most_every_twenty_seconds(house):
         line
         for second in range(0, 60, 2)
         for line in log.new_lines(
-            replace(session.replies.progress, seconds=float(second), failing=f"503, request {second}")
+            replace(
+                session.replies.progress, seconds=float(second), failing=f"503, request {second}"
+            )
         )
     ]
 
