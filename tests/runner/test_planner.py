@@ -13,6 +13,7 @@ from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.needs import ScoreRequest, When
 from pytest_ftgate.requests.request_groups import ROOM_TO_THINK
+from pytest_ftgate.runner.evaluate_gate import evaluate_gate
 from pytest_ftgate.runner.planner import BuiltRequests, GateRun, Plan, TunedFacts, gate_runs_of
 from pytest_ftgate.suite.gate_kinds import CostGate, RateGate
 from pytest_ftgate.suite.model import Suite
@@ -145,6 +146,23 @@ def test_room_to_think_is_added_to_the_limit_of_each_case_of_skills(house):
     )
 
     assert after == [limit + ROOM_TO_THINK for limit in before]
+
+
+@pytest.mark.parametrize("wrong", [(), ("draft",)], ids=["right", "wrong"])
+@pytest.mark.parametrize("kind", ["accuracy", "format", "latency", "cost", "forgetting", "data"])
+def test_an_evaluation_sends_what_its_plan_names_and_nothing_else(house, kind, wrong):
+    house.wrong = {*wrong}
+    suite, session = loaded(house), house.session()
+    gate_run = GateRun(suite, suite.gates[kind], suite.variants["draft"])
+
+    evaluate_gate(session, gate_run)
+    session.close()
+
+    made, sent = session.plan(gate_run), session.replies.arrived.keys()
+    later = [*chain(*made.probe_stages), made.pilot]
+    named = chain.from_iterable([*_groups(made, gate_run), later])
+    assert sent <= {one.fingerprint for group in named for one in group}
+    assert {one.fingerprint for group in made.groups(gate_run) for one in group} <= sent
 
 
 # --- groups --------------------------------------------------------------------------------------

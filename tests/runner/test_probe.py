@@ -12,7 +12,7 @@ from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.needs import ScoreRequest
 from pytest_ftgate.requests.request_groups import ROOM_TO_THINK
 from pytest_ftgate.results.accepted import AcceptedRecord, write_record
-from pytest_ftgate.runner.planner import TunedFacts
+from pytest_ftgate.runner.planner import Plan, TunedFacts
 from pytest_ftgate.runner.probe import Probe
 from pytest_ftgate.suite.cases import leveled_cases
 from pytest_ftgate.suite.skill_levels import REFERENCE_LEVEL, LevelChoice
@@ -229,6 +229,17 @@ def test_a_room_that_was_kept_from_an_earlier_run_is_not_chosen_again(tuned, pro
     assert probe.first_probes(suite, draft) == ()
     assert probe.facts(suite, draft).room == 0
     assert tuned.asked == []
+
+
+def test_a_plan_with_a_room_that_was_kept_asks_no_first_probes(tuned, session, suite, draft):
+    session.probe.keep_room(suite, draft, ROOM_TO_THINK)
+    gate_run = tuned.gate_run("forgetting")
+    narrow = Plan(suite, draft, TunedFacts(), session.built).first_probes()
+
+    keys = {group.key for group in session.groups(gate_run)}
+
+    assert narrow
+    assert not keys & {group.key for group in narrow}
 
 
 def test_a_thought_of_the_pilot_alone_chooses_no_room(tuned, probe, suite, draft):
