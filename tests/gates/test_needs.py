@@ -215,7 +215,7 @@ SPREAD = [*spread()]
 
 def told(value: object) -> str:
     if isinstance(value, Gate):
-        return f"{value.kind} {GATES.index(value)}"
+        return f"{value.kind} {[*GATES, DATA].index(value)}"
     return getattr(value, "__name__", "")
 
 
@@ -309,6 +309,18 @@ def test_a_judge_of_pairs_needs_the_baseline_though_the_gate_compares_nothing(bu
     )
 
     assert (first.variant, first.when, first.graded) == ("current", when, True)
+
+
+@pytest.mark.parametrize("vary", [True, False])
+@pytest.mark.parametrize("gate", [*GATES, DATA], ids=told)
+def test_the_last_look_of_a_gate_includes_all_cases(gate, vary):
+    made = with_must_pass(gate)
+
+    looks = kind_of(gate).looks(made, gate, replies_vary=vary)
+
+    assert looks[-1].cases in (None, {case.id for case in made.cases})
+    assert [look.number for look in looks] == [*range(1, len(looks) + 1)]
+    assert (len(looks) > 1) == gate.stop_early
 
 
 def test_a_gate_on_training_data_needs_no_replies():
@@ -424,3 +436,10 @@ def test_given_scores_are_those_of_the_variant_whatever_else_is_asked():
 def test_a_source_says_what_it_cannot_bring(ask, message):
     with pytest.raises(LookupError, match=f"^{message}$"):
         ask(ScoreSource())
+
+
+def test_a_source_may_lack_what_is_only_shown_or_compared_if_it_is_there():
+    scores = variant_scores("new", [1.0] * 3)
+
+    assert ScoreSource().sent_scores(SOME) is ScoreSource().baseline_drift() is None
+    assert ScoreSource().judge_evidence(scores, scores) is None
