@@ -133,7 +133,6 @@ VARIANTS = (
 )
 LOOKS = (
     Look(),
-    Look(repeats=5),
     Look(number=1, of=2, cases=frozenset({"c000", "c001", "c002"}), repeats=2, fractions=(0.1,)),
 )
 

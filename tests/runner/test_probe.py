@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from itertools import chain
 
@@ -34,13 +35,15 @@ def answers(level: int, *, thinks: bool = False):
     def says(request):
         thought = "<think>Let me see.</think>" if thinks else ""
         case = ASKED.get(tuple(text for _, text in request.messages))
-        if case is None:
-            return f"{thought}{request.model}"
-        number = int("".join(filter(str.isdigit, case.id[-3:])))
-        is_right = case.difficulty < level or (case.difficulty == level and number % 10 < 8)
-        return f"{thought}Answer: {case.answers[0]}" if is_right else f"{thought}no idea"
+        return thought + (answer_to(case, level) if case else request.model)
 
     return says
+
+
+def answer_to(case, level: int) -> str:
+    number = int("".join(filter(str.isdigit, case.id[-3:])))
+    is_right = case.difficulty < level or (case.difficulty == level and number % 10 < 8)
+    return f"Answer: {case.answers[0]}" if is_right else "no idea"
 
 
 @pytest.fixture
@@ -163,6 +166,19 @@ def test_a_run_that_accepts_goes_on_with_no_record(tuned, suite, draft):
     accept(suite, skill_levels={"draft": {FAMILY: 4}}, rooms={"draft": 512})
 
     assert tuned.session(accept=True).probe.facts(suite, draft) == TunedFacts(levels=(ASSUMED,))
+
+
+def test_a_recorded_base_chooses_the_levels_without_a_request(tuned):
+    rows = ({"id": case.id, "text": answer_to(case, 3)} for case in ASKED.values())
+    lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+    (tuned.folder / "base.jsonl").write_text(lines, "utf-8")
+    tuned.write(GATES, base="parent, base_replies: base.jsonl")
+    suite, probe = tuned.suite(), tuned.session().probe
+
+    probe.ask_pilots([(suite, suite.variants["draft"])])
+
+    assert probe.facts(suite, suite.variants["draft"]).levels[0].level == 3
+    assert tuned.asked == []
 
 
 def test_a_suite_without_levels_sends_no_pilot(tuned):
