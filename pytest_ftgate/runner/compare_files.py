@@ -175,8 +175,7 @@ def _evaluate(
         if variant.gated
     )
     verdicts = tuple(_with_settling_steps(kind_of(gate).evaluate(gate, each)) for each in given)
-    same = equal_inputs(suite.cases)
-    notes = (*paired.notes, *([same] if same else []), *_file_notes(files))
+    notes = (*paired.notes, *filter(None, [equal_inputs(suite.cases)]), *_file_notes(files))
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
     return CompareResult(
         files=files,
