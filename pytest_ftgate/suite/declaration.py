@@ -116,7 +116,6 @@ class Thresholds(_Numbers):
     knowledge: Share = 0.5
     payback_days: Positive = 180.0
     retirement_days: Count = 90
-    tokens_per_word: Positive = 2.0
     local_only: StrictBool = False
 
 

@@ -95,8 +95,6 @@ PAYS = {"tuned": TUNED, "below": BELOW, "economics": MONEY, "gain": gain(0.01, c
         ("prompt", {"below": row(prompt_tokens=1_001)}, True),
         ("prompt", {"below": row(prompt_tokens=3_001)}, True),
         ("privacy", {"thresholds": Thresholds(local_only=True)}, True),
-        ("domain", {"below": row(tokens_per_word=1.4)}, False),
-        ("domain", {"below": row(tokens_per_word=2.1)}, True),
     ],
 )  # fmt: skip
 def test_a_rule_holds_on_its_side_of_the_line(name, known, holds):
