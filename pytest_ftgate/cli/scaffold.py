@@ -31,7 +31,7 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.declaration import DeclaredCase
 from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.providers import LOCAL_PORTS, FirstVariant, weights_extra
+from pytest_ftgate.suite.providers import LOCAL_PORTS, FirstVariant, weights_engine
 from pytest_ftgate.suite.scorers import parse_number
 
 _PROMPT_SUFFIXES = (".md", ".txt", ".prompt", ".j2", ".jinja", ".jinja2")
@@ -530,7 +530,7 @@ def _needs(suite: Suite, session: Session) -> _Needs:
     variants = suite.variants.values()
     estimates, _ = estimate_variants(session, gate_runs_of(suite))
     keys = (name for estimate in estimates for name, _ in estimate.keys)
-    extras = {v.model: weights_extra(v.provider) for v in variants}
+    extras = {v.model: weights_engine(v.provider)[0] for v in variants}
     urls = (v.base_url or "" for v in variants)
     return _Needs(
         keys=tuple(dict.fromkeys(keys)),

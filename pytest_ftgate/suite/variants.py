@@ -455,7 +455,7 @@ class _VariantResolver:
         """Check ``extra``, and ``effort`` against what the provider reads."""
         spec = provider_spec(merged.provider)
         if "extra" in self.declared.model_fields_set and reads_key(merged.provider, "extra"):
-            for message in extra_errors(merged.extra, in_process=bool(spec.weights)):
+            for message in extra_errors(merged.extra, merged.provider):
                 self.add_error("extra", message)
         effort = self.declared.effort
         if effort in OPTIONAL_EFFORTS and effort not in spec.efforts:
