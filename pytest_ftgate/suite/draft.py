@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +12,7 @@ from pytest_ftgate.adapters.lora import adapter_path
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.yaml import Document, KeyPath
 from pytest_ftgate.suite.declaration import DeclaredSuite, DeclaredVariant
+from pytest_ftgate.suite.formats import read_json
 from pytest_ftgate.suite.model import Case, ReplyRules
 from pytest_ftgate.suite.rule import Rule
 
@@ -172,16 +172,8 @@ class VariantLocation:
         return adapter_path(path) if path else None
 
     def read_schema(self, written: str, key: str) -> Mapping[str, Any] | None:
-        """Return the JSON Schema in the file that *key* names, or None after adding an error."""
-        path = self.find_file(written, key)
-        text = self.source.read_text(path, self.line(key), key) if path else None
-        if text is None:
-            return None
-        try:
-            schema = json.loads(text)
-        except ValueError as error:
-            self.add_error(key, f"{key}: {written} is not JSON: {error}")
-            return None
+        """Return the JSON Schema in the file that *key* names; None or {} after adding an error."""
+        schema = read_json(self.source, written, self.line(key), f"{self.display_name}: {key}")
         if not isinstance(schema, dict):
             self.add_error(key, f"{key}: {written} is no schema; one is a JSON object")
             return None

@@ -323,15 +323,7 @@ def _load_schema(
     """Return the schema *value*, or the one in the file that *value* names, or {} on an error."""
     key, schema = ".".join(keys), value
     if isinstance(value, str):
-        path = source.find_file(value, line(*keys), key)
-        text = source.read_text(path, line(*keys), key) if path else None
-        if text is None:
-            return {}
-        try:
-            schema = json.loads(text)
-        except ValueError as error:
-            source.add_error(line(*keys), f"{key}: {value} is not JSON: {error}")
-            return {}
+        schema = read_json(source, value, line(*keys), key)
     error_at = _schema_error(schema)
     if error_at:
         path_in_schema, message = error_at
@@ -341,3 +333,19 @@ def _load_schema(
         source.add_error(line(*keys, *path_in_schema), f"{key}: {name}: {place}{message}")
         return {}
     return schema
+
+
+def read_json(source: Source, written: str, line: int, what: str) -> Any:
+    """Return the JSON in the file at *written*, or {} after adding an error.
+
+    *line* is its line in the suite, and *what* its key, for messages.
+    """
+    path = source.find_file(written, line, what)
+    text = source.read_text(path, line, what) if path else None
+    if text is None:
+        return {}
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        source.add_error(line, f"{what}: {written} is not JSON: {error}")
+        return {}

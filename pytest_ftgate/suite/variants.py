@@ -9,10 +9,9 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from jinja2 import TemplateError
-from pydantic import ValidationError
 
 from pytest_ftgate.adapters.lora import missing_config, peft_problem, unusable_reason
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
@@ -45,10 +44,9 @@ from pytest_ftgate.suite.templates import (
     case_variables,
     check_template,
     placeholder_message,
-    syntax_message,
+    template_errors,
     template_variables,
     unfilled_placeholders,
-    unknown_variables,
 )
 from pytest_ftgate.suite.training_data import read_training_rows
 
@@ -72,17 +70,13 @@ def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None
     if broken := broken_address(url):
         raise ConfigurationError(f"{name}: {broken}" if name else broken)
     parts = urlsplit(url)
-    clean_parts = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
-    _check_base_url(variant, clean_parts)
-    return urlunsplit(clean_parts)
-
-
-def _check_base_url(variant: Variant, parts: SplitResult) -> None:
     if parts.scheme not in ("http", "https"):
         raise ConfigurationError(NO_SCHEME)
+    parts = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+    url = urlunsplit(parts)
     if provider_spec(variant.provider).adds_v1 and parts.path.rstrip("/").endswith("/v1"):
-        message = f"{urlunsplit(parts)}: the Messages API adds /v1 itself; remove it"
-        raise ConfigurationError(message)
+        raise ConfigurationError(f"{url}: the Messages API adds /v1 itself; remove it")
+    return url
 
 
 def _check_batch(location: VariantLocation, merged: DeclaredVariant) -> None:
@@ -399,10 +393,7 @@ class _VariantResolver:
         # Inherited keys that the provider of the variant does not read are dropped.
         own, provider = self.declared.model_fields_set, keys.get("provider")
         keys = {k: value for k, value in keys.items() if k in own or reads_key(provider, k)}
-        try:
-            return DeclaredVariant.model_validate(keys)
-        except ValidationError:  # pragma: no cover - each variant is valid by itself
-            return None
+        return DeclaredVariant.model_validate(keys)
 
     def check_keys(self, merged: DeclaredVariant) -> bool:
         """Check the provider and its keys. Return False if the variant cannot be built."""
@@ -489,24 +480,11 @@ class _VariantResolver:
         line = self.location.line("prompt") if is_own else source.line("prompt")
         path = source.find_file(written_path, line, "prompt") if written_path is not None else None
         text = source.read_text(path, line, "prompt") if path else None
-        if text is None or path is None:
+        if text is None:
             return None, path
-        self.check_prompt(text, path)
-        return text.removesuffix("\n"), path
-
-    def check_prompt(self, text: str, path: Path) -> None:
-        """Add an error for each variable of the prompt that no case has."""
-        source = self.location.source
-        try:
-            unknown = unknown_variables(text, self.cases)
-        except TemplateError as error:
-            line_number = getattr(error, "lineno", 0) or 0
-            source.add_error(line_number, syntax_message(error), path)
-            return
-        lines = text.split("\n")
-        for name, message in unknown.items():
-            line_number = next((n for n, line in enumerate(lines, 1) if name in line), 0)
+        for line_number, message in template_errors(text, self.cases):
             source.add_error(line_number, message, path)
+        return text.removesuffix("\n"), path
 
     def check_placeholders(
         self, merged: DeclaredVariant, system: str | None, path: Path | None
