@@ -284,22 +284,21 @@ def _foreign_columns(value: Any) -> str:
 _MAPPING_KINDS = ("fields", "tool_call")
 
 
-def _with_mapping(row: Row, reply: ReplyRules) -> Any:
-    """Return the value of *row*, with the JSON in a cell as a mapping if it is scored as one."""
-    value = row.value
+def _with_mapping(row: Row, reply: ReplyRules) -> Row:
+    """Return *row* with the JSON in a cell as a mapping if it is scored as one."""
     is_scored = any(part.kind in _MAPPING_KINDS for part in reply.score.parts)
-    if not is_scored or row.path.suffix != ".csv" or not isinstance(value, Mapping):
-        return value
-    text = value.get("expected")
+    if not is_scored or row.path.suffix != ".csv" or not isinstance(row.value, Mapping):
+        return row
+    text = row.value.get("expected")
     # What `columns` read is a mapping already.
     if isinstance(text, str) and text.startswith("{"):
-        return {**value, "expected": json_or_text(text)}
-    return value
+        return row._replace(value={**row.value, "expected": json_or_text(text)})
+    return row
 
 
 def _parse_case(source: SuiteSource, row: Row, reply: ReplyRules) -> Case | None:
-    value = source.plugins.resolve_rules(_with_mapping(row, reply))
-    declared = validate_row(source, row, value, DeclaredCase, "case")
+    row = _with_mapping(row, reply)
+    declared = validate_row(source, row, DeclaredCase, "case", source.plugins)
     if declared is None:
         return None
     problem = _case_error(declared, reply) or _rule_error(declared, source.path.parent)

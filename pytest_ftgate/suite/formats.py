@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
@@ -34,7 +35,7 @@ from pytest_ftgate.readers.source import (
 )
 from pytest_ftgate.suite.function_references import reference_syntax_error
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.scorers import parse_function, pattern_error, split_kind
+from pytest_ftgate.suite.scorers import offered_rule, parse_function, pattern_error, split_kind
 
 #: The language codes of py3langid.
 _CODES = (
@@ -207,9 +208,10 @@ def _adapter(kind: str) -> TypeAdapter[Any]:
     return TypeAdapter(FORMAT_KINDS[kind].type)
 
 
-def _parse_format(raw: Any) -> Rule:
-    if isinstance(raw, Rule):
-        return raw
+def _parse_format(raw: Any, info: ValidationInfo) -> Rule:
+    offered = offered_rule(raw, info.context.formats) if info.context else None
+    if offered:
+        return offered
     usage = "format is one name with its value, such as {choice: [refund, other]}"
     kind, value = split_kind(raw, FORMAT_KINDS, "format", f"{usage}; several go into a list")
     try:

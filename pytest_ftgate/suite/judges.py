@@ -333,7 +333,7 @@ class _JudgeResolver:
         return tuple(labels)
 
     def parse_label(self, row: Row) -> Label | None:
-        label = validate_row(self.source, row, row.value, _LabelRow, "label")
+        label = validate_row(self.source, row, _LabelRow, "label")
         if label is None:
             return None
         problem = self.label_error(label)

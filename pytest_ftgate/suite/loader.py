@@ -133,11 +133,9 @@ def read_declared(source: SuiteSource) -> DeclaredSuite | None:
         return None
     # Cases within the suite file are validated later, like those of case files.
     mapping = {**value, "cases": ""} if isinstance(value.get("cases"), list) else value
-    if "reply" in mapping:
-        mapping = {**mapping, "reply": source.plugins.resolve_rules(mapping["reply"])}
     while True:
         try:
-            return DeclaredSuite.model_validate(mapping)
+            return DeclaredSuite.model_validate(mapping, context=source.plugins)
         except ValidationError as error:
             is_complete = True
             for key_path, detail in _details_by_path(source.document, error).items():

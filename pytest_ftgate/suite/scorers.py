@@ -7,12 +7,12 @@ import math
 import re
 import unicodedata
 import warnings
-from collections.abc import Collection, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, ValidationError
+from pydantic import BeforeValidator, Field, StrictBool, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import ScorerError, did_you_mean
@@ -115,27 +115,42 @@ _EXAMPLES = {
 }
 
 
-def _parse_score(raw: Any) -> Rule | None:
+def _parse_score(raw: Any, info: ValidationInfo) -> Rule | None:
     if raw is None or isinstance(raw, Rule):
         return raw
+    functions = info.context.scorers if info.context else {}
     if not isinstance(raw, list):
-        return _parse_rule(*_split_score(raw))
+        return offered_rule(raw, functions) or _parse_rule(*_split_score(raw))
     if not raw:
         raise rule_error("score is an empty list; name a score")
-    return Rule("mean", tuple(_parse_weighted(part) for part in raw))
+    return Rule("mean", tuple(_parse_weighted(part, functions) for part in raw))
 
 
-def _parse_weighted(raw: Any) -> tuple[Rule, float]:
+def _parse_weighted(raw: Any, functions: Mapping[str, RuleFunction]) -> tuple[Rule, float]:
     """Return one score of a list, and its weight."""
     weight = raw.get("weight", 1) if isinstance(raw, Mapping) else 1
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
         raise rule_error(f"weight must be a number above 0, not {weight}")
     score = {k: v for k, v in raw.items() if k != "weight"} if isinstance(raw, Mapping) else raw
-    values = [*score.values()] if isinstance(score, Mapping) else [score]
-    # A rule that a plugin contributes is resolved already.
-    if len(values) == 1 and isinstance(values[0], Rule):
-        return values[0], float(weight)
-    return _parse_rule(*_split_score(score)), float(weight)
+    return offered_rule(score, functions) or _parse_rule(*_split_score(score)), float(weight)
+
+
+#: A function of a plugin: called with a case, a reply and the options in the suite.
+RuleFunction = Callable[..., Any]
+
+
+def offered_rule(raw: Any, functions: Mapping[str, RuleFunction]) -> Rule | None:
+    """Return the rule of one of the *functions* of plugins if *raw* names one.
+
+    *raw* is the name of a function, or a mapping of the name to its options.
+    """
+    is_mapping = isinstance(raw, Mapping) and len(raw) == 1
+    name, value = next(iter(raw.items())) if is_mapping else (raw, None)
+    if not isinstance(name, str) or name not in functions:
+        return None
+    options = dict(value) if isinstance(value, Mapping) else {}
+    function = partial(functions[name], **options) if options else functions[name]
+    return Rule("offered", name, options, function)
 
 
 def _split_score(raw: Any, kinds: tuple[str, ...] = SCORE_KINDS) -> tuple[str, Any]:
