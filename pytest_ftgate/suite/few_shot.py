@@ -201,8 +201,7 @@ def _check_labels(
     for example in examples:
         if example.answer is None:
             continue
-        message = unknown_label_error([example.answer], reply.format)
-        if message:
+        if message := unknown_label_error([example.answer], reply.format):
             source.add_error(example.line, message, path)
 
 

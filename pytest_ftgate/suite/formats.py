@@ -105,16 +105,14 @@ def _require_package(package: str, extra: str, what: str) -> None:
 
 
 def _check_model(value: str) -> str:
-    message = reference_syntax_error(value)
-    if message:
+    if message := reference_syntax_error(value):
         message = message.replace("no function", "no model").replace(":function", ":Model")
         raise rule_error(message)
     return value
 
 
 def _check_pattern(value: str) -> str:
-    message = pattern_error(value)
-    if message:
+    if message := pattern_error(value):
         raise rule_error(message)
     return value
 

@@ -215,8 +215,7 @@ def reference_error(reference: str, folder: Path) -> str | None:
     Only a module in *folder*, that of the suite, is checked. Others are first imported during the
     run.
     """
-    message = reference_syntax_error(reference)
-    if message:
+    if message := reference_syntax_error(reference):
         return message
     module, _, name = reference.partition(":")
     file = folder / f"{module.replace('.', '/')}.py"

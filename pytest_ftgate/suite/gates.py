@@ -450,8 +450,7 @@ def _rate_gate_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, 
     if gate.kind == "format" and cases and not any(case.format for case in cases):
         yield "", "the suite declares no reply.format"
     must_pass = gate.reads_grades and any(case.must_pass for case in cases)
-    unlimited = unlimited_error(gate, must_pass=must_pass)
-    if unlimited:
+    if unlimited := unlimited_error(gate, must_pass=must_pass):
         yield "", unlimited
     is_pairwise = gate.kind == "accuracy" and grades_pairs(score)
     if is_pairwise and gate.min is not None:

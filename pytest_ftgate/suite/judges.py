@@ -336,8 +336,7 @@ class _JudgeResolver:
         label = validate_row(self.source, row, _LabelRow, "label")
         if label is None:
             return None
-        problem = self.label_error(label)
-        if problem:
+        if problem := self.label_error(label):
             self.source.add_error(row.line, f"in a label: {problem}", row.path)
             return None
         return Label(

@@ -372,14 +372,12 @@ def _resolve_reply(
     written = declared.reply.score or Rule("python" if has_error else default)
     line = source.line("reply", "score")
     score, judges = extract_judges(source, resolve_score(source, written, line))
-    message = synonym_error(score, rules)
-    if message:
+    if message := synonym_error(score, rules):
         source.add_error(line, f"reply.score: {message}")
     located_rules = [("score", score, line)]
     located_rules += [("format", r, _format_line(source, i, r.kind)) for i, r in enumerate(rules)]
     for key, rule, line in located_rules:
-        message = function_error(rule, source.path.parent)
-        if message:
+        if message := function_error(rule, source.path.parent):
             source.add_error(line, f"reply.{key}: {message}")
     keys = {"max_tokens": declared.reply.max_tokens or 1024}
     thoughts = _thought_marks(declared.reply)

@@ -483,8 +483,7 @@ def extra_errors(extra: Mapping[str, Any], provider: str | None) -> Iterator[str
     for key in extra:
         if key in own_keys:
             yield f"extra: {key} is set by pytest-ftgate; {own_keys[key]}"
-    secret = next(_secret_keys(extra), None)
-    if secret:
+    if secret := next(_secret_keys(extra), None):
         yield (
             f"extra: {secret} looks like a credential, and the suite and the reports show extra; "
             "put it into a variable, and name that in api_key_env"

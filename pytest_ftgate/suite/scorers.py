@@ -188,8 +188,7 @@ def _parse_rule(kind: str, value: Any) -> Rule:
         options = SCORE_OPTIONS[kind].model_validate(written_options)
     except ValidationError as error:
         raise rule_error(_options_error(kind, dict(error.errors()[0]))) from error
-    conflict = _options_conflict(options)
-    if conflict:
+    if conflict := _options_conflict(options):
         raise rule_error(f"score {kind}: {conflict}")
     return Rule(kind, None, written_options)
 
@@ -254,8 +253,7 @@ def parse_function(written: Any) -> Rule:
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not is_number or not 0 < seconds <= _MAX_SECONDS:
         raise rule_error(f"python: seconds must be above 0 and at most 600, not {seconds}")
-    message = reference_syntax_error(reference)
-    if message:
+    if message := reference_syntax_error(reference):
         raise rule_error(f"python: {message}")
     return Rule("python", reference, options)
 
@@ -307,8 +305,7 @@ def resolve_score(source: Source, rule: Rule, line: int) -> Rule:
     written_path = rule.options["tests"]
     path = source.find_file(written_path, line, "code: tests")
     code = source.read_text(path, line, "code: tests") if path else None
-    message = python_syntax_error(code or "")
-    if message:
+    if message := python_syntax_error(code or ""):
         source.add_error(line, f"code: tests: {written_path} is not Python: {message}")
     return Rule(rule.kind, code or "", rule.options)
 

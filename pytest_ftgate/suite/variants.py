@@ -188,8 +188,7 @@ def _check_tools(location: VariantLocation, merged: DeclaredVariant) -> None:
 
 def _tool_errors(references: tuple[str, ...], folder: Path) -> Iterator[str]:
     for reference in references:
-        error = reference_error(reference, folder)
-        if error:
+        if error := reference_error(reference, folder):
             yield f"tools: {error}"
         elif not _TOOL_REFERENCE.fullmatch(reference):
             yield f'tools: "{reference}" is no name that APIs take: letters, digits, _, at most 64'
@@ -515,10 +514,8 @@ class _VariantResolver:
         path = self.location.find_adapter(merged.adapter)
         checks = {"gguf": unusable_reason, "peft": peft_problem, "served": missing_config}
         check = checks.get(provider_spec(merged.provider).adapter)
-        if path and check:
-            reason = check(path)
-            if reason:
-                self.add_error("adapter", f"adapter: {merged.adapter} {reason}")
+        if path and check and (reason := check(path)):
+            self.add_error("adapter", f"adapter: {merged.adapter} {reason}")
         return path
 
     def output_constraint(self, merged: DeclaredVariant) -> dict[str, Any]:
