@@ -26,14 +26,7 @@ from pytest_ftgate.suite.declaration import (
     DeclaredVariant,
 )
 from pytest_ftgate.suite.draft import SuiteDraft, SuiteSource, VariantLocation
-from pytest_ftgate.suite.model import (
-    DEFAULT_GRADES,
-    PAIRWISE_GRADES,
-    Case,
-    Judge,
-    Label,
-    Variant,
-)
+from pytest_ftgate.suite.model import DEFAULT_GRADES, PAIRWISE_GRADES, Case, Judge, Label, Variant
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.templates import (

@@ -8,18 +8,15 @@ from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from pytest_ftgate.errors import did_you_mean
-from pytest_ftgate.suite.declaration import (
-    DeclaredEconomics,
-    DeclaredVariant,
-    Rung,
-    Spend,
-)
+from pytest_ftgate.readers.yaml import KeyPath
+from pytest_ftgate.suite.declaration import DeclaredEconomics, DeclaredVariant, Rung, Spend
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.gate_kinds import CostGate
 from pytest_ftgate.suite.model import Economics, Variant
 from pytest_ftgate.suite.prices import (
     INSTALL_PRICES,
     Tariff,
+    has_list,
     has_price,
     listed_models,
     request_price,
@@ -61,9 +58,9 @@ def variants_by_rung(variants: Mapping[str, Variant], baseline: str) -> list[tup
 
 
 #: Costs that only a fine-tuned variant has, unless declared for a variant by its name.
-_FINE_TUNED_ONLY = (
-    *("training_usd", "hosting_usd_per_month", "adapters_on_server", "retrainings_per_year"),
-)
+_FINE_TUNED_ONLY = {
+    *("training_usd", "hosting_usd_per_month", "adapters_on_server", "retrainings_per_year")
+}
 
 
 def resolve_ladder(
@@ -80,17 +77,14 @@ def resolve_ladder(
     return {
         "serves": declared.serves or "",
         "challengers": tuple(dict.fromkeys(declared.challengers)),
-        "economics": _resolve_economics(economics, rungs) if economics else None,
+        "economics": economics
+        and Economics(
+            calls_per_day=economics.calls_per_day,
+            wrong_usd=economics.wrong_usd,
+            spend={name: _resolve_spend(economics, name, rung) for name, rung in rungs.items()},
+        ),
         "ladder": declared.ladder,
     }
-
-
-def _resolve_economics(declared: DeclaredEconomics, rungs: Mapping[str, str]) -> Economics:
-    return Economics(
-        calls_per_day=declared.calls_per_day,
-        wrong_usd=declared.wrong_usd,
-        spend={name: _resolve_spend(declared, name, rung) for name, rung in rungs.items()},
-    )
 
 
 def _resolve_spend(declared: DeclaredEconomics, name: str, rung: str) -> Spend:
@@ -105,14 +99,15 @@ def _check_variant_names(suite: SuiteDraft) -> None:
     """Add an error for each unknown variant in ``serves``, ``challengers`` and ``economics``."""
     declared = suite.declared
     spend = declared.economics.variants if declared.economics else {}
-    references = [
-        *((("serves",), declared.serves) for _ in range(declared.serves is not None)),
+    references: list[tuple[KeyPath, str]] = [
         *((("challengers", index), name) for index, name in enumerate(declared.challengers)),
         *((("economics", "variants", name), name) for name in spend),
     ]
+    if declared.serves is not None:
+        references.append((("serves",), declared.serves))
     for key_path, name in references:
         if name not in declared.variants:
-            hint = did_you_mean(str(name), declared.variants)
+            hint = did_you_mean(name, declared.variants)
             suite.source.add_error_at(key_path, f'{key_path[0]}: "{name}" is no variant{hint}')
 
 
@@ -202,13 +197,11 @@ def unpriced_error(gate: CostGate, variants: Mapping[str, Variant], baseline: st
     needed = {name: variant for name, variant in variants.items() if variant.gated}
     if gate.has_comparison and baseline in variants:
         needed[baseline] = variants[baseline]
-    unpriced = {name: v for name, v in needed.items() if not has_price(v.tariff)}
+    unpriced = [variant for variant in needed.values() if not has_price(variant.tariff)]
     if not unpriced:
         return ""
-    names = ", ".join(f'"{name}" ({variant.provider})' for name, variant in unpriced.items())
+    names = ", ".join(f'"{variant.name}" ({variant.provider})' for variant in unpriced)
     remedy = "declare usd_per_1k, or usd_per_1m_input and usd_per_1m_output, or price_model"
-    may_be_listed = any(variant.tariff.model for variant in unpriced.values())
-    install = ""
-    if may_be_listed and listed_models() is None:
-        install = f"; for what is hosted: {INSTALL_PRICES}"
+    may_be_listed = any(variant.tariff.model for variant in unpriced) and not has_list()
+    install = f"; for what is hosted: {INSTALL_PRICES}" if may_be_listed else ""
     return f"no price is known of {names}; {remedy} there{install}"

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pytest_ftgate.errors import Diagnostic, SuiteError, did_you_mean
 from pytest_ftgate.readers.answer_rows import Columns
 from pytest_ftgate.readers.source import declared_keys, validation_message
-from pytest_ftgate.readers.table import read_rows, rows_at
+from pytest_ftgate.readers.table import rows_at
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
 from pytest_ftgate.settings import docs_page
 from pytest_ftgate.suite.cases import render_cases, synonym_error, to_cases, unused_field_error
@@ -28,7 +29,7 @@ from pytest_ftgate.suite.declaration import (
     split_marks,
 )
 from pytest_ftgate.suite.draft import PluginContributions, SuiteDraft, SuiteSource
-from pytest_ftgate.suite.external_cases import answer_cases, are_answers
+from pytest_ftgate.suite.external_cases import case_rows
 from pytest_ftgate.suite.formats import FORMAT_KINDS, resolve_format
 from pytest_ftgate.suite.gates import check_gates, margin_errors, resolve_gates
 from pytest_ftgate.suite.judges import JudgeDeclaration, extract_judges, resolve_judges
@@ -171,7 +172,10 @@ def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
     is_number = detail["type"] == "model_type" and isinstance(detail["input"], float)
     if is_number and "min" in declared_keys(model_at(key_path)):
         message += f"; write {key_path[-1]}: {{min: {detail['input']:g}}}"
-    source.add_error_at(key_path, _variant_prefix(key_path) + message)
+    match key_path:
+        case ("variants", name, _, *_):
+            message = f'variant "{name}": {message}'
+    source.add_error_at(key_path, message)
 
 
 def _without(value: Any, key_path: KeyPath) -> Any:
@@ -183,13 +187,6 @@ def _without(value: Any, key_path: KeyPath) -> Any:
         rest = {k: v for k, v in value.items() if k != key}
         return {**rest, key: _without(value[key], tuple(deeper))} if deeper else rest
     return type(value)() if isinstance(value, dict | list) else None
-
-
-def _variant_prefix(key_path: KeyPath) -> str:
-    match key_path:
-        case ("variants", name, _, *_):
-            return f'variant "{name}": '
-    return ""
 
 
 _SERVER_SETTINGS = ("top_k", "min_p")
@@ -425,15 +422,8 @@ def _read_cases(
     else:
         paths = source.find_files(str(declared.cases), line, "cases")
         columns, kind = _columns(declared), reply.score.kind
-        rows = (
-            row
-            for path in paths
-            for row in (
-                answer_cases(source, path, line, columns, kind)
-                if are_answers(path, columns)
-                else read_rows(source, path, line)
-            )
-        )
+        found = (case_rows(source, path, line, columns, kind) for path in paths)
+        rows = chain.from_iterable(found)
     cases = to_cases(source, rows, reply)
     if all(case.holdout for case in cases) and len(source.errors) == error_count:
         problem = "all are holdout; leave some without it"

@@ -10,13 +10,11 @@ from typing import Any
 from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
-from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.rule import PYTHON_KINDS, Rule
 from pytest_ftgate.weights import KNOWN_MODELS
 
 #: The most cases of a suite, replies to each case, and replies of all variants together.
 MAX_CASES, MAX_REPEATS, MAX_REPLIES = 20_000, 100, 200_000
-#: Kinds of rules that run Python of the repository.
-_PYTHON_KINDS = ("python", "pydantic")
 _ENDING = "--ftgate-safe does not allow it"
 
 
@@ -87,7 +85,7 @@ def _rule_messages(rule: Rule, seen: set[str]) -> Iterator[str]:
         return
     seen.add(rule.key)
     for part in _nested_rules(rule):
-        if part.kind in _PYTHON_KINDS:
+        if part.kind in PYTHON_KINDS:
             yield f"{part.kind}: {part.value} is Python"
         elif part.kind == "offered":
             yield f"{part.value} is a plugin's"
