@@ -156,48 +156,34 @@ class _FormatKind:
     example: str
 
 
-_Code = Literal["python", "json", "yaml", "sql"]
 _TEXT_OR_OBJECT = WithJsonSchema({"type": ["string", "object"]})
+_Schema = Annotated[Any, AfterValidator(_check_schema), _TEXT_OR_OBJECT]
+_Model = Annotated[str, AfterValidator(_check_model)]
+_Pattern = Annotated[str, AfterValidator(_check_pattern)]
+_Code = Annotated[Literal["python", "json", "yaml", "sql"], AfterValidator(_check_code)]
+_Language = Annotated[str, AfterValidator(_check_language)]
+_Tool = Annotated[_ToolCall, BeforeValidator(_parse_tool_call), _TEXT_OR_OBJECT]
+_Function = Annotated[Any, BeforeValidator(parse_function), _TEXT_OR_OBJECT]
 
 #: format kind -> the value that it takes
 FORMAT_KINDS: Mapping[str, _FormatKind] = {
     "choice": _FormatKind(Texts, "a list of labels", "{choice: [a, b]}"),
     "json_schema": _FormatKind(
-        Annotated[Any, AfterValidator(_check_schema), _TEXT_OR_OBJECT],
-        "a schema or the path of one",
-        "{json_schema: ticket.schema.json}",
+        _Schema, "a schema or the path of one", "{json_schema: ticket.schema.json}"
     ),
-    "pydantic": _FormatKind(
-        Annotated[str, AfterValidator(_check_model)],
-        "a model",
-        '{pydantic: "package.module:Model"}',
-    ),
-    "regex": _FormatKind(
-        Annotated[str, AfterValidator(_check_pattern)], "a pattern", '{regex: "^[A-Z]+$"}'
-    ),
+    "pydantic": _FormatKind(_Model, "a model", '{pydantic: "package.module:Model"}'),
+    "regex": _FormatKind(_Pattern, "a pattern", '{regex: "^[A-Z]+$"}'),
     "lines": _FormatKind(_Lines, "a mapping", '{lines: {max: 5, prefix: "- "}}'),
     "xml": _FormatKind(Texts, "a list of tags", "{xml: [reason, answer]}"),
     "csv": _FormatKind(_Csv, "a mapping", "{csv: {columns: [name, price]}}"),
     "markdown": _FormatKind(_Markdown, "a mapping", "{markdown: {table: [name, price]}}"),
-    "code": _FormatKind(
-        Annotated[_Code, AfterValidator(_check_code)], "python, json, yaml or sql", "{code: python}"
-    ),
+    "code": _FormatKind(_Code, "python, json, yaml or sql", "{code: python}"),
     "length": _FormatKind(_Length, "a mapping", "{length: {unit: words, max: 50}}"),
-    "language": _FormatKind(
-        Annotated[str, AfterValidator(_check_language)], "the code of a language", "{language: de}"
-    ),
+    "language": _FormatKind(_Language, "the code of a language", "{language: de}"),
     "contains": _FormatKind(Texts, "a list of texts", "{contains: [refund]}"),
     "avoids": _FormatKind(Texts, "a list of texts", "{avoids: [guarantee]}"),
-    "tool_call": _FormatKind(
-        Annotated[_ToolCall, BeforeValidator(_parse_tool_call), _TEXT_OR_OBJECT],
-        "the name of a tool",
-        "{tool_call: lookup_order}",
-    ),
-    "python": _FormatKind(
-        Annotated[Any, BeforeValidator(parse_function), _TEXT_OR_OBJECT],
-        "a function",
-        '{python: "package.module:function"}',
-    ),
+    "tool_call": _FormatKind(_Tool, "the name of a tool", "{tool_call: lookup_order}"),
+    "python": _FormatKind(_Function, "a function", '{python: "package.module:function"}'),
 }
 
 
