@@ -133,6 +133,10 @@ def _union_tag(value: Any) -> str:
     return UNION_TAGS[isinstance(value, str)]
 
 
+def _mapping_tag(value: Any) -> str:
+    return UNION_TAGS[not isinstance(value, Mapping | Declared)]
+
+
 class Message(Declared):
     """One turn of a conversation."""
 
@@ -241,14 +245,10 @@ class DeclaredBase(Declared):
     extra: dict[str, JsonValue] | None = None
 
 
-def _base_tag(value: Any) -> str:
-    return UNION_TAGS[not isinstance(value, Mapping | DeclaredBase)]
-
-
 #: The keys of a model, or the name of a variant or of a model.
 _Base = Annotated[
     Annotated[DeclaredBase, Tag(UNION_TAGS[0])] | Annotated[str, Tag(UNION_TAGS[1])],
-    Discriminator(_base_tag),
+    Discriminator(_mapping_tag),
 ]
 
 
@@ -424,14 +424,10 @@ class DeclaredRepeats(Declared):
     variants: Count = 1
 
 
-def _repeats_tag(value: Any) -> str:
-    return UNION_TAGS[not isinstance(value, Mapping | DeclaredRepeats)]
-
-
 _Repeats = Annotated[
     Annotated[DeclaredRepeats, Tag(UNION_TAGS[0])]
     | Annotated[Literal["auto"] | Count, Tag(UNION_TAGS[1])],
-    Discriminator(_repeats_tag),
+    Discriminator(_mapping_tag),
 ]
 
 

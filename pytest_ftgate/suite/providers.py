@@ -279,7 +279,7 @@ _SERVERS: Mapping[str, tuple[str, str]] = {
     "huggingface": ("https://router.huggingface.co/v1", "HF_TOKEN"),
 }
 #: Other names of them, and of this package's own providers.
-_ALIASES = {
+_OTHER_NAMES = {
     "azure-openai": "azure",
     "together-ai": "together",
     "mistralai": "mistral",
@@ -289,8 +289,6 @@ _ALIASES = {
     "grok": "xai",
     "text-generation-inference": "tgi",
     "llamacpp-server": "llama-server",
-}
-_OWN_NAMES = {
     "claude": "anthropic",
     "aws": "bedrock",
     "amazon-bedrock": "bedrock",
@@ -324,14 +322,18 @@ def is_known_key(name: str, host: str) -> bool:
 
 def provider_keys(name: str) -> dict[str, str] | None:
     """Return the keys of a variant whose provider is known by the other *name*, or None."""
-    plain = name.lower().replace("_", "-")
-    if own := plain if plain in PROVIDERS else _OWN_NAMES.get(plain):
-        return {"provider": own}
-    url, key = _SERVERS.get(_ALIASES.get(plain, plain), (None, ""))
-    if url is None:
+    known = _OTHER_NAMES.get(_normalised(name), _normalised(name))
+    if known in PROVIDERS:
+        return {"provider": known}
+    if known not in _SERVERS:
         return None
+    url, key = _SERVERS[known]
     keys = {**_SERVED, "base_url": url, "api_key_env": key}
     return {name: value for name, value in keys.items() if value}
+
+
+def _normalised(name: str) -> str:
+    return name.lower().replace("_", "-")
 
 
 def provider_alias(name: str) -> str:
@@ -339,7 +341,7 @@ def provider_alias(name: str) -> str:
     keys = provider_keys(name)
     if keys is None:
         return ""
-    if len(keys) == 1 and name.lower().replace("_", "-") in _OWN_NAMES:
+    if _OTHER_NAMES.get(_normalised(name)) in PROVIDERS:
         return f"; write provider: {keys['provider']}"
     return f"; for {name} write {', '.join(f'{key}: {value}' for key, value in keys.items())}"
 

@@ -108,11 +108,8 @@ FIELD_SCORE_KINDS = (
 )
 
 _NEEDS_RAPIDFUZZ = 'it needs rapidfuzz: pip install "pytest-ftgate[similarity]"'
-_EXAMPLES = {
-    "judge": "{judge: {rubric: The reply is polite., model: {provider: ..., model: ...}}}",
-    "python": '{python: "package.module:function"}',
-    "fields": "{fields: {total: {numeric: {tolerance: 0.01}}, items: {set: true}}}",
-}
+_JUDGE_EXAMPLE = "{judge: {rubric: The reply is polite., model: {provider: ..., model: ...}}}"
+_FIELDS_EXAMPLE = "{fields: {total: {numeric: {tolerance: 0.01}}, items: {set: true}}}"
 
 
 def _parse_score(raw: Any, info: ValidationInfo) -> Rule | None:
@@ -180,7 +177,10 @@ def _parse_rule(kind: str, value: Any) -> Rule:
     if kind == "python":
         return parse_function(value)
     if kind == "judge":
-        return _parse_judge(value)
+        if not isinstance(value, Mapping):
+            raise rule_error(f"judge needs a rubric and a model, such as {_JUDGE_EXAMPLE}")
+        # `extract_judges` checks its keys, with their lines.
+        return Rule(kind, None, dict(value))
     if kind == "fields":
         return Rule(kind, None, _parse_fields(value))
     written_options = {} if value is None else value
@@ -223,13 +223,6 @@ def _ambiguous_synonym(options: _Choice) -> str | None:
     return None
 
 
-def _parse_judge(value: Any) -> Rule:
-    """Return the rule with its keys unchecked. `extract_judges` checks them, with their lines."""
-    if not isinstance(value, Mapping):
-        raise rule_error(f"judge needs a rubric and a model, such as {_EXAMPLES['judge']}")
-    return Rule("judge", None, dict(value))
-
-
 #: The longest timeout of a function that scores a reply, in seconds.
 _MAX_SECONDS = 600
 
@@ -260,8 +253,7 @@ def parse_function(written: Any) -> Rule:
 
 def _parse_fields(value: Any) -> dict[str, Rule]:
     if value is not None and not isinstance(value, Mapping):
-        example = _EXAMPLES["fields"]
-        raise rule_error(f"fields needs a score for each field, such as {example}")
+        raise rule_error(f"fields needs a score for each field, such as {_FIELDS_EXAMPLE}")
     try:
         return {str(path): _parse_field(raw) for path, raw in (value or {}).items()}
     except PydanticCustomError as error:
