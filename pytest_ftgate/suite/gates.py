@@ -13,13 +13,11 @@ from pytest_ftgate.errors import SuiteError, did_you_mean
 from pytest_ftgate.readers.table import Row
 from pytest_ftgate.suite.cases import skill_cases, to_cases
 from pytest_ftgate.suite.declaration import (
-    DeclaredCost,
     DeclaredData,
     DeclaredDivergence,
     DeclaredForgetting,
     DeclaredFormatGate,
     DeclaredGates,
-    DeclaredLatency,
     DeclaredLog,
     DeclaredRate,
     DeclaredRepeats,
@@ -351,14 +349,11 @@ def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Ga
     source, declared = suite.source, suite.declared.gates
     written, gates = source.document.value["gates"], dict[str, Gate]()
     for kind in ("accuracy", "format"):
-        declared_rate: DeclaredRate | None = getattr(declared, kind)
-        if declared_rate is None and kind in written:
-            declared_rate = DeclaredRate()
-        if declared_rate is None:
-            continue
-        gates[kind] = gate = _rate_gate(kind, declared_rate, source)
-        for key, message in _rate_gate_errors(gate, suite):
-            source.add_error_at(("gates", kind, key), f"{kind}: {message}")
+        if kind in written:
+            gate = _rate_gate(kind, getattr(declared, kind) or DeclaredRate(), source)
+            for key, message in _rate_gate_errors(gate, suite):
+                source.add_error_at(("gates", kind, key), f"{kind}: {message}")
+            gates[kind] = gate
     if "forgetting" in written:
         declared_forgetting = declared.forgetting or DeclaredForgetting()
         forgetting = _ForgettingResolver(source, declared_forgetting, read_skill).gate()
@@ -380,7 +375,7 @@ def _usage_gates(source: SuiteSource, declared: DeclaredGates) -> dict[str, Gate
     written, gates = source.document.value["gates"], dict[str, Gate]()
     gate_types: dict[str, type[CostGate | LatencyGate]] = {"cost": CostGate, "latency": LatencyGate}
     for kind, gate_type in gate_types.items():
-        declared_gate: DeclaredCost | DeclaredLatency | None = getattr(declared, kind)
+        declared_gate = getattr(declared, kind)
         limits = declared_gate.model_dump() if declared_gate else {}
         line = source.line("gates", kind)
         if any(limit is not None for limit in limits.values()):

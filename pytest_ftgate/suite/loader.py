@@ -376,9 +376,8 @@ def _resolve_reply(
     for key, rule, line in located_rules:
         if message := function_error(rule, source.path.parent):
             source.add_error(line, f"reply.{key}: {message}")
-    keys = {"max_tokens": declared.reply.max_tokens or 1024}
-    thoughts = _thought_marks(declared.reply)
-    return ReplyRules(format=rules, score=score, **keys, thoughts=thoughts), judges
+    tokens, thoughts = declared.reply.max_tokens or 1024, _thought_marks(declared.reply)
+    return ReplyRules(format=rules, score=score, max_tokens=tokens, thoughts=thoughts), judges
 
 
 def _thought_marks(declared: DeclaredReply) -> ThoughtMarks | None:
