@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from pytest_ftgate.adapters.lora import adapter_path
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.yaml import Document, KeyPath
 from pytest_ftgate.suite.declaration import DeclaredSuite, DeclaredVariant
-from pytest_ftgate.suite.formats import read_json
 from pytest_ftgate.suite.model import Case, ReplyRules
 from pytest_ftgate.suite.scorers import RuleFunction
 
@@ -120,28 +117,12 @@ class VariantLocation:
         if not written or key in self.declared.model_fields_set:
             self.add_error(key, message)
 
-    def find_file(self, written: str | None, key: str, *, folders: bool = False) -> Path | None:
+    def find_file(self, written: str | None, key: str, **places: bool) -> Path | None:
         """Return the file that *key* names, or None after adding an error.
 
-        With *folders* it may be a folder.
+        *places* says whether it may be a folder, or lie anywhere, see `Source.find_file`.
         """
         if written is None:
             return None
         what = f"{self.display_name}: {key}"
-        return self.source.find_file(written, self.line(key), what, folders=folders)
-
-    def find_adapter(self, written: str | None) -> Path | None:
-        """Return the file or folder of the adapter, or None after adding an error."""
-        if written is None:
-            return None
-        what, line = f"{self.display_name}: adapter", self.line("adapter")
-        path = self.source.find_file(written, line, what, anywhere=True, folders=True)
-        return adapter_path(path) if path else None
-
-    def read_schema(self, written: str, key: str) -> Mapping[str, Any] | None:
-        """Return the JSON Schema in the file that *key* names; None or {} after adding an error."""
-        schema = read_json(self.source, written, self.line(key), f"{self.display_name}: {key}")
-        if not isinstance(schema, dict):
-            self.add_error(key, f"{key}: {written} is no schema; one is a JSON object")
-            return None
-        return schema
+        return self.source.find_file(written, self.line(key), what, **places)

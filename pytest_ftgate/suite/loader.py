@@ -57,10 +57,8 @@ def model_at(key_path: Iterable[str | int]) -> type[BaseModel]:
 
 def _inner_model(model: type[BaseModel], key: str) -> type[BaseModel] | None:
     field = next((f for name, f in model.model_fields.items() if key in (f.alias, name)), None)
-    for kind in _types_in(field.annotation) if field else ():
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None
+    kinds = _types_in(field.annotation) if field else ()
+    return next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
 
 
 def _types_in(annotation: Any) -> Iterable[Any]:
@@ -79,15 +77,10 @@ def key_address(*key_path: str | int) -> str:
     for end in range(len(key_path), 0, -1):
         key, model = str(key_path[end - 1]), model_at(key_path[: end - 1])
         if key in declared_keys(model):
-            rule = _rule_anchor(key, key_path[end:])
-            return docs_page(PAGE, rule or anchor(model.__name__, key))
+            # A kind of rule, below ``score`` or ``format``, has an entry of its own.
+            kind = next((str(part) for part in key_path[end:] if part in _RULES.get(key, ())), "")
+            return docs_page(PAGE, anchor(key, kind) if kind else anchor(model.__name__, key))
     return docs_page(PAGE)
-
-
-def _rule_anchor(key: str, inner: KeyPath) -> str:
-    """Return the anchor of the kind of rule in *inner*, the keys below ``score`` or ``format``."""
-    kind = next((str(part) for part in inner if part in _RULES.get(key, ())), "")
-    return anchor(key, kind) if kind else ""
 
 
 def with_addresses(errors: Iterable[Diagnostic], document: Document) -> list[Diagnostic]:

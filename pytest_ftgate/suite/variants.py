@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from jinja2 import TemplateError
 
-from pytest_ftgate.adapters.lora import missing_config, peft_problem, unusable_reason
+from pytest_ftgate.adapters.lora import adapter_path, missing_config, peft_problem, unusable_reason
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.suite.base_variants import (
     NO_SCHEME,
@@ -26,6 +26,7 @@ from pytest_ftgate.suite.base_variants import (
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.few_shot import resolve_shots
+from pytest_ftgate.suite.formats import read_json
 from pytest_ftgate.suite.function_references import reference_error
 from pytest_ftgate.suite.ladder import PRICE_KEYS, resolve_tariff
 from pytest_ftgate.suite.model import Case, Retrieval, Suite, Variant
@@ -494,7 +495,8 @@ class _VariantResolver(VariantLocation):
         return source.line("variants", owner, "user") if owner else source.line("user")
 
     def adapter(self, merged: DeclaredVariant) -> Path | None:
-        path = self.find_adapter(merged.adapter)
+        path = self.find_file(merged.adapter, "adapter", anywhere=True, folders=True)
+        path = adapter_path(path) if path else None
         checks = {"gguf": unusable_reason, "peft": peft_problem, "served": missing_config}
         check = checks.get(provider_spec(merged.provider).adapter)
         if path and check and (reason := check(path)):
@@ -508,7 +510,12 @@ class _VariantResolver(VariantLocation):
         """
         declared = merged.response_schema
         if isinstance(declared, str):
-            return {"schema": self.read_schema(declared, "response_schema")}
+            line, what = self.line("response_schema"), f"{self.display_name}: response_schema"
+            schema = read_json(self.source, declared, line, what)
+            if not isinstance(schema, dict):
+                message = f"{what}: {declared} is no schema; one is a JSON object"
+                self.source.add_error(line, message)
+            return {"schema": schema}
         kinds = [rule.kind for rule in self.suite.reply.format]
         usable = provider_spec(merged.provider).enforces
         if declared and not set(usable) & set(kinds):
