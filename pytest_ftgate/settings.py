@@ -296,14 +296,9 @@ _USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_USER_ID")
 
 def _build_settings(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
     """Return what the build server tells: who started the run ("" elsewhere), and GitHub's own."""
-    run_by = next(filter(None, map(environ.get, _USERS)), "")
-    return {"run_by": run_by, **_github_settings(environ, root)}
-
-
-def _github_settings(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
-    """Return the settings that GitHub Actions provides; empty elsewhere."""
+    run_by = {"run_by": next(filter(None, map(environ.get, _USERS)), "")}
     if environ.get("GITHUB_ACTIONS") != "true":
-        return {}
+        return run_by
     names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
     server, repository, run = (environ.get(name, "") for name in names)
     summary = environ.get("GITHUB_STEP_SUMMARY")
@@ -313,6 +308,7 @@ def _github_settings(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
     commit = environ.get("GITHUB_SHA", "") if inside else ""
     source = f"{server}/{repository}/blob/{commit}/{prefix}".removesuffix("/.")
     return {
+        **run_by,
         "annotation_prefix": prefix,
         "source_url": source if commit else "",
         "summary": Path(summary) if summary else None,

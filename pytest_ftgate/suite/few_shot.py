@@ -90,7 +90,7 @@ def find_leaks(
     shown = [example.input_text for example in examples] if near else []
     for number, index in near_pairs([case.input_text for case in cases], shown):
         case = cases[number]
-        if case.expected is None or examples[index].answer in map(str, case.answers):
+        if case.expected is None or examples[index].answer in [str(a) for a in case.answers]:
             near_cases.setdefault(index, case)
     for index, example in enumerate(examples):
         if (same := cases_by_words.get(normalised_words(example.input_text))) is not None:

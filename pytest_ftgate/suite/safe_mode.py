@@ -74,10 +74,8 @@ def _rule_errors(suite: Suite) -> Iterator[Diagnostic]:
 
 
 def _all_cases(suite: Suite) -> Iterator[Case]:
-    yield from suite.cases
-    yield from suite.holdout
-    for gate in suite.gates.values():
-        yield from gate.skill_cases
+    of_gates = (gate.skill_cases for gate in suite.gates.values())
+    return chain(suite.cases, suite.holdout, *of_gates)
 
 
 def _rule_messages(rule: Rule, seen: set[str]) -> Iterator[str]:
@@ -109,8 +107,7 @@ def _size_errors(suite: Suite) -> Iterator[str]:
     cases = sum(1 for _ in _all_cases(suite))
     repeats = max(suite.repeats or 1, suite.baseline_repeats)
     replies = cases * repeats * len(suite.variants)
-    counts = {"cases": (cases, MAX_CASES), "repeats": (repeats, MAX_REPEATS)}
-    counts["replies"] = (replies, MAX_REPLIES)
-    for name, (count, most) in counts.items():
+    limits = {"cases": MAX_CASES, "repeats": MAX_REPEATS, "replies": MAX_REPLIES}
+    for (name, most), count in zip(limits.items(), (cases, repeats, replies), strict=True):
         if count > most:
             yield f"{count:,} {name}; --ftgate-safe allows {most:,}"
