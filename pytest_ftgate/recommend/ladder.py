@@ -29,9 +29,9 @@ from pytest_ftgate.recommend.cost_model import VariantCost, cost_by_volume, vari
 from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.requests.estimate import estimate_tokens
 from pytest_ftgate.stats.paired import PairedCounts, change_interval, holm, p_drop, p_noninferior
-from pytest_ftgate.suite.declaration import Spend, Thresholds
+from pytest_ftgate.suite.declaration import Economics, Spend, Thresholds
 from pytest_ftgate.suite.ladder import variants_by_rung
-from pytest_ftgate.suite.model import Economics, Suite, Variant
+from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
 
@@ -328,7 +328,7 @@ def build_ladder(evidence: Evidence) -> Ladder:
 
 def _variant_costs(evidence: Evidence) -> Mapping[str, VariantCost]:
     suite = evidence.suite
-    spends = suite.economics.spend if suite.economics else {}
+    spends = suite.economics.variants if suite.economics else {}
     costs = {}
     for name, scores in evidence.scores.items():
         spend, usd_spent = spends.get(name, Spend()), evidence.usd_spent.get(name, 0.0)

@@ -26,8 +26,7 @@ from pytest_ftgate.recommend.ladder import (
     required_gain,
 )
 from pytest_ftgate.recommend.reasons import ReasonKind
-from pytest_ftgate.suite.declaration import Thresholds
-from pytest_ftgate.suite.model import Economics
+from pytest_ftgate.suite.declaration import Economics, Thresholds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,12 +95,23 @@ class Spend(_Numbers):
     cached: Share = 0.0
 
 
-class DeclaredEconomics(Spend):
+#: Converts a volume per day to a volume per month.
+DAYS_PER_MONTH = 30
+
+
+class Economics(Spend):
     """The number of requests per day, and the costs of variants besides them."""
 
     calls_per_day: Positive
+    #: USD that a wrong reply costs, or None if not declared.
     wrong_usd: NonNegative | None = None
+    #: In a resolved suite, with those that are declared for all.
     variants: dict[str, Spend] = Field(default_factory=dict)
+
+    @property
+    def calls_per_month(self) -> float:
+        """The number of requests in thirty days."""
+        return self.calls_per_day * DAYS_PER_MONTH
 
 
 class Thresholds(_Numbers):
@@ -445,7 +456,7 @@ class DeclaredSuite(Declared):
     repeats: _Repeats = 1
     serves: str | None = None
     challengers: tuple[str, ...] = ()
-    economics: DeclaredEconomics | None = None
+    economics: Economics | None = None
     ladder: Thresholds = Thresholds()
 
 

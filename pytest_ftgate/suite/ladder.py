@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.readers.yaml import KeyPath
-from pytest_ftgate.suite.declaration import DeclaredEconomics, DeclaredVariant, Rung, Spend
+from pytest_ftgate.suite.declaration import DeclaredVariant, Economics, Rung, Spend
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.gate_kinds import CostGate
-from pytest_ftgate.suite.model import Economics, Variant
+from pytest_ftgate.suite.model import Variant
 from pytest_ftgate.suite.prices import (
     INSTALL_PRICES,
     Tariff,
@@ -74,20 +74,16 @@ def resolve_ladder(
         for name, variant in variants.items()
         if baseline in variants
     }
+    spend = {name: _resolve_spend(economics, name, rungs[name]) for name in rungs if economics}
     return {
         "serves": declared.serves or "",
         "challengers": tuple(dict.fromkeys(declared.challengers)),
-        "economics": economics
-        and Economics(
-            calls_per_day=economics.calls_per_day,
-            wrong_usd=economics.wrong_usd,
-            spend={name: _resolve_spend(economics, name, rung) for name, rung in rungs.items()},
-        ),
+        "economics": economics and economics.model_copy(update={"variants": spend}),
         "ladder": declared.ladder,
     }
 
 
-def _resolve_spend(declared: DeclaredEconomics, name: str, rung: str) -> Spend:
+def _resolve_spend(declared: Economics, name: str, rung: str) -> Spend:
     """Return the costs of one variant. Its own keys override those declared for all variants."""
     keys = Spend.model_fields.keys() - (() if rung == "fine-tuned" else _FINE_TUNED_ONLY)
     for_all = declared.model_dump(include=keys, exclude_unset=True)

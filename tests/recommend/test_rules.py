@@ -15,8 +15,7 @@ from pytest_ftgate.recommend.advice import (
 )
 from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.recommend.rules import RULES, DecisionContext, evaluate_rules
-from pytest_ftgate.suite.declaration import Thresholds
-from pytest_ftgate.suite.model import Economics
+from pytest_ftgate.suite.declaration import Economics, Thresholds
 
 MONEY = Economics(calls_per_day=1_000)
 
