@@ -216,13 +216,11 @@ def to_cases(source: SuiteSource, rows: Iterable[Row], reply: ReplyRules) -> tup
             foreign.add(row.path)
             continue
         case = _parse_case(source, row, reply)
-        if case is None:
-            continue
-        if case.id in cases:
+        if case and case.id in cases:
             message = f'id "{case.id}" is taken by {cases[case.id].location}; ids must be unique'
             source.add_error(row.line, message, row.path)
-            continue
-        cases[case.id] = case
+        elif case:
+            cases[case.id] = case
     source.errors[error_count:] = fold_similar(source.errors[error_count:])
     return _group_duplicates(cases.values())
 

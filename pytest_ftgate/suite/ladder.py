@@ -69,12 +69,12 @@ def resolve_ladder(
     """Return the fields of `Suite` that belong to the ladder; *baseline* is a variant's name."""
     _check_variant_names(suite)
     declared, economics = suite.declared, suite.declared.economics
-    rungs = {
-        name: rung_of(variant, variants[baseline])
+    current = variants.get(baseline)
+    spend = {
+        name: _resolve_spend(economics, name, rung_of(variant, current))
         for name, variant in variants.items()
-        if baseline in variants
+        if economics and current
     }
-    spend = {name: _resolve_spend(economics, name, rungs[name]) for name in rungs if economics}
     return {
         "serves": declared.serves or "",
         "challengers": tuple(dict.fromkeys(declared.challengers)),

@@ -421,8 +421,7 @@ def _read_cases(
         problem = "all are holdout; leave some without it"
         source.add_error(line, f"cases: {problem if cases else _emptiness(source, declared)}")
     is_valid = len(source.errors) == error_count
-    message = unused_field_error(reply.score, cases) if is_valid else None
-    if message:
+    if is_valid and (message := unused_field_error(reply.score, cases)):
         source.add_error_at(("reply", "score"), f"reply.score: {message}")
     check_template(source, source.line("user"), "user", declared.user, cases)
     return cases
