@@ -309,7 +309,7 @@ def _load_schema(
     """Return the schema *value*, or the one in the file that *value* names, or {} on an error."""
     key, schema = ".".join(keys), value
     if isinstance(value, str):
-        schema = read_json(source, value, line(*keys), key)
+        schema = read_json_file(source, value, line(*keys), key)
     error_at = _schema_error(schema)
     if error_at:
         path_in_schema, message = error_at
@@ -321,7 +321,7 @@ def _load_schema(
     return schema
 
 
-def read_json(source: Source, written: str, line: int, what: str) -> Any:
+def read_json_file(source: Source, written: str, line: int, what: str) -> Any:
     """Return the JSON in the file at *written*, or {} after adding an error.
 
     *line* is its line in the suite, and *what* its key, for messages.

@@ -26,7 +26,7 @@ from pytest_ftgate.suite.base_variants import (
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.few_shot import resolve_shots
-from pytest_ftgate.suite.formats import read_json
+from pytest_ftgate.suite.formats import read_json_file
 from pytest_ftgate.suite.function_references import reference_error
 from pytest_ftgate.suite.ladder import PRICE_KEYS, resolve_tariff
 from pytest_ftgate.suite.model import Case, Retrieval, Suite, Variant
@@ -511,7 +511,7 @@ class _VariantResolver(VariantLocation):
         declared = merged.response_schema
         if isinstance(declared, str):
             line, what = self.line("response_schema"), f"{self.display_name}: response_schema"
-            schema = read_json(self.source, declared, line, what)
+            schema = read_json_file(self.source, declared, line, what)
             if not isinstance(schema, dict):
                 message = f"{what}: {declared} is no schema; one is a JSON object"
                 self.source.add_error(line, message)
