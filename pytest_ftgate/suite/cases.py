@@ -322,14 +322,13 @@ def _case_error(case: DeclaredCase, reply: ReplyRules) -> str | None:
     if case.score and any(part.kind == "judge" for part in case.score.parts):
         remedy = "what differs from case to case goes into vars, which the rubric may name"
         return f"score: a judge belongs to reply.score; {remedy}"
-    error = _must_error(case, score, has_format=bool(case.format or reply.format))
-    if error:
+    formats = case.format or reply.format
+    if error := _must_error(case, score, has_format=bool(formats)):
         return error
     if not case.input and not case.messages:
         return 'a case needs "input" or "messages"'
     if case.input and case.messages:
         return 'a case has "input" or "messages", not both; put the input into the messages'
-    formats = case.format or reply.format
     error = synonym_error(case.score, formats) if case.score else None
     return error or expected_error(case.expected, score, formats)
 

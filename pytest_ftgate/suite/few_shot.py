@@ -182,8 +182,7 @@ def _render_turns(
     """Return the turns of one example, its answer last, or nothing on an error."""
     place = f"{location.source.display_path(path)}:{example.line}"
     if example.answer is None:
-        message = f'example {place} has no "expected", so nothing to show'
-        location.add_error("examples", message)
+        location.add_error("examples", f'example {place} has no "expected", so nothing to show')
         return ()
     text = example.input_text
     # An example has no passages, even if the template has a place for them.

@@ -169,9 +169,9 @@ class _ForgettingResolver:
         plugin_skills = self.source.plugins.skills
         known = (*skills.set_names(), *skills.skill_names(plugin_skills))
         unknown = [name for name in names if name not in known]
+        others = f"; known: {', '.join(known)}, or the path of a suite"
         for name in unknown:
-            hint = did_you_mean(name, known)
-            hint = hint or f"; known: {', '.join(known)}, or the path of a suite"
+            hint = did_you_mean(name, known) or others
             self.add_error(f'no skill "{name}"{hint}', "skills")
         fixed = tuple(name for name in names if not skills.leveled_families([name]))
         if unknown or not fixed:
@@ -365,8 +365,7 @@ def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Ga
     if "data" in written:
         gates["data"] = _data_gate(source, declared.data or DeclaredData())
     if not gates and not source.errors:
-        message = "gates: none declared; write accuracy: {min: 0.8}"
-        source.add_error_at(("gates",), message)
+        source.add_error_at(("gates",), "gates: none declared; write accuracy: {min: 0.8}")
     return gates
 
 
@@ -426,8 +425,7 @@ def unlimited_error(gate: RateGate, *, must_pass: bool = False) -> str:
 
     *must_pass* is True if the gate has cases that must pass.
     """
-    thoughts = (gate.max_thought_drop, gate.max_thought_rise)
-    limits = (gate.min, gate.max_drop, *thoughts)
+    limits = (gate.min, gate.max_drop, gate.max_thought_drop, gate.max_thought_rise)
     if gate.limits_drop or must_pass or any(limit is not None for limit in limits):
         return ""
     key = gate.uncompared_key

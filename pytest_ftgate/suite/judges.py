@@ -228,8 +228,7 @@ class _JudgeResolver:
             try:
                 render_rubric(rubric, case)
             except TemplateError as error:
-                message = f"judge: the rubric fails for this case: {error}"
-                source.errors.append(case.error(message))
+                source.errors.append(case.error(f"judge: the rubric fails for this case: {error}"))
         source.errors[errors_before:] = fold_similar(source.errors[errors_before:])
         names = case_variables(cases) | {"expected"}
         if found := unfilled_placeholders(rubric, (), names, cases):

@@ -173,8 +173,7 @@ def _price_errors(merged: DeclaredVariant) -> Iterator[tuple[str, str]]:
     token_keys = [key for key in written if key in _TOKEN_PRICES]
     rival_keys = [*token_keys[:1], *(key for key in written if key not in _TOKEN_PRICES)]
     if len(rival_keys) > 1:
-        message = f"{' and '.join(rival_keys)} each set the price of a request; keep one"
-        yield rival_keys[1], message
+        yield rival_keys[1], f"{' and '.join(rival_keys)} each set the price of a request; keep one"
     elif len(token_keys) == 1:
         (key,) = token_keys
         (missing_key,) = set(_TOKEN_PRICES) - {key}
