@@ -123,8 +123,7 @@ class _ForgettingResolver:
         tested, named = _skills_of(cases), _skills_of((*bundled, *of_levels))
         families = self.families(named, _skills_of(own))
         by_family = _skills_by_family(families, tested)
-        weights = self.weights(by_family)
-        self.check_keys(tested, by_family, weights)
+        self.check_keys(tested, by_family)
         return ForgettingGate(
             line=self.source.line(*_KEY_PATH),
             cases=cases,
@@ -132,7 +131,7 @@ class _ForgettingResolver:
             families=families,
             margins={key: limit for key, limit in declared.margins.items() if key in tested},
             family_margins={k: limit for k, limit in declared.margins.items() if k in by_family},
-            weights=weights,
+            weights=self.weights(by_family),
             **declared.model_dump(include={"max_drop", "each", "max_tokens"}),
             may_lose=tuple(dict.fromkeys(declared.may_lose)),
             under_prompt=declared.under == "prompt",
@@ -221,14 +220,9 @@ class _ForgettingResolver:
 
     # Keys that name skills
 
-    def check_keys(
-        self,
-        tested: Collection[str],
-        by_family: Mapping[str, Sequence[str]],
-        weights: Mapping[str, float],
-    ) -> None:
+    def check_keys(self, tested: Collection[str], by_family: Mapping[str, Sequence[str]]) -> None:
         """Add an error for each key that names an untested skill, and for keys that contradict."""
-        lost = self.declared.may_lose
+        lost, weights = self.declared.may_lose, self.weights(by_family)
         for key in ("may_lose", "margins", "weights"):
             of_lost = key == "may_lose"
             known = tested if of_lost else (*tested, *by_family)

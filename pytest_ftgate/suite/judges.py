@@ -31,9 +31,9 @@ from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.templates import (
     case_variables,
-    check_template,
     placeholder_message,
     render_template,
+    template_errors,
     unfilled_placeholders,
 )
 from pytest_ftgate.suite.variants import resolve_variant
@@ -220,7 +220,8 @@ class _JudgeResolver:
         """Add an error for each case that *rubric* cannot be rendered for."""
         source, cases = self.source, self.suite.cases
         line, errors_before = source.line(*self.key_path, "rubric"), len(source.errors)
-        check_template(source, line, "judge: rubric", rubric, cases, of_rubric=True)
+        for _, message in template_errors(rubric, cases, of_rubric=True):
+            source.add_error(line, f"judge: rubric: {message}")
         if len(source.errors) > errors_before:
             return
         graded = [case for case in cases if self.rule in case.score.parts]

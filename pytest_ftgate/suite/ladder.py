@@ -16,7 +16,6 @@ from pytest_ftgate.suite.model import Variant
 from pytest_ftgate.suite.prices import (
     INSTALL_PRICES,
     Tariff,
-    has_list,
     has_price,
     listed_models,
     request_price,
@@ -197,6 +196,6 @@ def unpriced_error(gate: CostGate, variants: Mapping[str, Variant], baseline: st
         return ""
     names = ", ".join(f'"{variant.name}" ({variant.provider})' for variant in unpriced)
     remedy = "declare usd_per_1k, or usd_per_1m_input and usd_per_1m_output, or price_model"
-    may_be_listed = any(variant.tariff.model for variant in unpriced) and not has_list()
+    may_be_listed = any(variant.tariff.model for variant in unpriced) and listed_models() is None
     install = f"; for what is hosted: {INSTALL_PRICES}" if may_be_listed else ""
     return f"no price is known of {names}; {remedy} there{install}"

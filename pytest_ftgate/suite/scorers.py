@@ -330,7 +330,7 @@ def find_numbers(text: str, options: Mapping[str, Any]) -> list[float]:
     numbers that have a unit next to them.
     """
     units = tuple(options.get("unit") or ())
-    pattern = _number_pattern(*_notation(options), units)
+    pattern = _number_pattern(_notation(options), units)
     matches = (m for m in pattern.finditer(text) if not units or m["pre"] or m["post"])
     return [value for match in matches if (value := _signed_value(match)) is not None]
 
@@ -341,7 +341,7 @@ def parse_number(written: object, options: Mapping[str, Any]) -> float | None:
     *options* are the validated options of ``numeric``.
     """
     if isinstance(written, str):
-        match = _number_pattern(*_notation(options), ()).fullmatch(written.strip())
+        match = _number_pattern(_notation(options), ()).fullmatch(written.strip())
         value = _signed_value(match) if match else _to_float(written.replace(",", ""))
     else:
         value = _to_float(written)
@@ -365,12 +365,10 @@ def _notation(options: Mapping[str, Any]) -> tuple[str, str, bool, bool]:
 
 @lru_cache(maxsize=256)
 def _number_pattern(
-    decimal: str,
-    thousands: str,
-    fractions: bool,  # noqa: FBT001 - part of the cache key
-    percent: bool,  # noqa: FBT001
-    units: tuple[str, ...],
+    notation: tuple[str, str, bool, bool], units: tuple[str, ...]
 ) -> re.Pattern[str]:
+    """Return the pattern of a number in a *notation*, see `_notation`, with *units* beside it."""
+    decimal, thousands, fractions, percent = notation
     separators, point = re.escape(thousands), re.escape(decimal)
     grouped = rf"\d{{1,3}}(?:[{separators}]\d{{3}})+(?!\d)"
     plain = rf"(?:(?P<front>{grouped}|\d+)(?:{point}(?P<part>\d+))?|{point}(?P<tail>\d+))"

@@ -118,19 +118,13 @@ def case_variables(cases: Iterable[Case]) -> set[str]:
 
 
 def check_template(
-    source: Source,
-    line: int,
-    key: str,
-    template: str,
-    cases: Sequence[Case],
-    *,
-    of_rubric: bool = False,
+    source: Source, line: int, key: str, template: str, cases: Sequence[Case]
 ) -> None:
     """Add an error for each cause why a *template* in the suite file cannot be rendered.
 
     *line* is the line of the template, and *key* its name in messages.
     """
-    for _, message in template_errors(template, cases, of_rubric=of_rubric):
+    for _, message in template_errors(template, cases):
         source.add_error(line, f"{key}: {message}")
 
 
