@@ -110,7 +110,7 @@ class _ForgettingResolver:
         self.line = source.line(*_KEY_PATH, "skills")
 
     def add_error(self, message: str, *keys: str | int) -> None:
-        self.source.add_error_at((*_KEY_PATH, *keys), f"forgetting: {message}")
+        _add_error(self.source, message, *keys)
 
     def gate(self) -> ForgettingGate | None:
         """Return the gate, or None if its skills cannot be read."""
