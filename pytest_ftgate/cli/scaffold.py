@@ -33,7 +33,7 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.declaration import DeclaredCase
 from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.providers import LOCAL_PORTS, FirstVariant, weights_extra
+from pytest_ftgate.suite.providers import LOCAL_PORTS, FirstVariant, weights_engine
 from pytest_ftgate.suite.scorers import parse_number
 
 _PROMPT_SUFFIXES = (".md", ".txt", ".prompt", ".j2", ".jinja", ".jinja2")
@@ -420,7 +420,7 @@ def _needs(suite: Suite, session: Session) -> _Needs:
     estimates, _ = estimate_variants(session, gate_runs_of(suite))
     keys = dict.fromkeys((name for one in estimates for name, _ in one.keys), "secrets")
     addresses = dict.fromkeys(filter(None, (v.base_url_env for v in variants)), "vars")
-    extras = {v.model: extra for v in variants if (extra := weights_extra(v.provider))}
+    extras = {v.model: extra for v in variants if (extra := weights_engine(v.provider)[0])}
     urls = dict.fromkeys(v.base_url or "" for v in variants)
     steps = [
         f"  add the {what} {' and '.join(names)} to the repository at GitHub"

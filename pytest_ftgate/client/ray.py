@@ -351,7 +351,8 @@ class RayEngine(Engine):
         self, plugin_providers: Mapping[str, ProviderFactory]
     ) -> Mapping[str, ProviderFactory]:
         self._cluster = _Cluster(self._environ, plugin_providers)
-        remote = (name for name, spec in PROVIDERS.items() if spec.remote)
+        # The others only read files.
+        remote = (name for name, spec in PROVIDERS.items() if spec.reads_messages)
         return dict.fromkeys((*remote, *plugin_providers), self._cluster.open_provider)
 
     def close(self) -> None:

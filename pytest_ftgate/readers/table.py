@@ -44,14 +44,14 @@ class Row(NamedTuple):
 
 
 def validate_row(
-    source: Source, row: Row, value: Any, model: type[_Model], what: str
+    source: Source, row: Row, model: type[_Model], what: str, context: Any = None
 ) -> _Model | None:
-    """Return *value* as a *model*, or None after adding its errors at the line of *row*.
+    """Return the value of *row* as a *model*, or None after adding its errors at its line.
 
-    *value* is that of *row*, or stands for it. *what* is the noun for the row in messages.
+    *what* is the noun for the row in messages, and *context* what the validators of *model* read.
     """
     try:
-        return model.model_validate(value)
+        return model.model_validate(row.value, context=context)
     except ValidationError as error:
         for detail in error.errors():
             raw = row.raw.get(tuple(detail["loc"]))

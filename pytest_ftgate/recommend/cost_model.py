@@ -15,8 +15,8 @@ from pytest_ftgate.gates.figures import (
 from pytest_ftgate.gates.samples import Samples, align
 from pytest_ftgate.recommend.advice import BreakEven, CostByVolume, CostSeries
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.declaration import Spend
-from pytest_ftgate.suite.model import DAYS_PER_MONTH, Economics, Variant
+from pytest_ftgate.suite.declaration import DAYS_PER_MONTH, Economics, Spend
+from pytest_ftgate.suite.model import Variant
 from pytest_ftgate.suite.prices import Tariff
 
 _MONTHS_PER_YEAR = 12

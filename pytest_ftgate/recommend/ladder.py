@@ -9,12 +9,9 @@ from itertools import combinations
 from statistics import mean
 from typing import Any
 
-import numpy as np
-
 from pytest_ftgate.gates.checks import pair_samples
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, MISS
 from pytest_ftgate.gates.figure import Figure
-from pytest_ftgate.gates.figures import INPUT_KINDS
 from pytest_ftgate.gates.measures import variant_figures
 from pytest_ftgate.gates.notes import Note, note
 from pytest_ftgate.gates.samples import Samples, align, same_replies, samples_from_scores
@@ -31,11 +28,10 @@ from pytest_ftgate.recommend.advice import (
 from pytest_ftgate.recommend.cost_model import VariantCost, cost_by_volume, variant_cost
 from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.requests.estimate import estimate_tokens
-from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts, change_interval, holm, p_drop, p_noninferior
-from pytest_ftgate.suite.declaration import Spend, Thresholds
+from pytest_ftgate.suite.declaration import Economics, Spend, Thresholds
 from pytest_ftgate.suite.ladder import variants_by_rung
-from pytest_ftgate.suite.model import Economics, Suite, Variant
+from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
 
@@ -191,7 +187,7 @@ def _row(evidence: Evidence, rung: str, variant: Variant, cost: VariantCost | No
         rung=rung,
         n=sum(bool(result.scores) for result in scores.results.values()),
         **_figure_fields(figures),
-        **_prompt_fields(variant, scores),
+        prompt_tokens=_prompt_tokens(variant),
         **(_cost_fields(evidence, figures, cost) if cost else {}),
         unknown="" if cost else variant.tariff.no_price_label,
         outcomes=_outcomes(evidence, variant),
@@ -235,14 +231,12 @@ def _figure_fields(figures: Mapping[str, Figure]) -> dict[str, Any]:
     return fields
 
 
-def _prompt_fields(variant: Variant, scores: VariantScores) -> dict[str, Any]:
+def _prompt_tokens(variant: Variant) -> int | None:
+    """Return the approximate tokens of the prompt and its examples; None if none is read."""
     has_prompt = bool(variant.system or variant.shots or variant.shot_pool)
-    prompt_tokens = estimate_tokens(variant.system or "") + _shot_tokens(variant)
-    is_read = provider_spec(variant.provider).prompted and has_prompt
-    return {
-        "prompt_tokens": prompt_tokens if is_read else None,
-        "tokens_per_word": _tokens_per_word(variant, scores),
-    }
+    if not (has_prompt and provider_spec(variant.provider).prompted):
+        return None
+    return estimate_tokens(variant.system or "") + _shot_tokens(variant)
 
 
 def _shot_tokens(variant: Variant) -> int:
@@ -253,27 +247,6 @@ def _shot_tokens(variant: Variant) -> int:
         sum(estimate_tokens(text) for _, text in shot.turns) for shot in variant.shot_pool
     )
     return round(per_shot * variant.similar_shots)
-
-
-def _tokens_per_word(variant: Variant, scores: VariantScores) -> float | None:
-    """Return the approximate input tokens for a word of a case.
-
-    It is the slope of input tokens over words. Prompt and chat template are the same in each
-    request, so that they do not affect the slope.
-    """
-    results = [result for result in scores.results.values() if result.replies]
-    tokens = np.array(
-        [sum(r.replies[0].usage.get(key, 0) for key in INPUT_KINDS) for r in results], float
-    )
-    words = np.array([len(result.case.input_text.split()) for result in results], float)
-    same_prompt = not (variant.shot_pool or variant.retrieve or variant.tools)
-    enough = len(results) >= _MIN_RESULTS
-    if not same_prompt or not enough or not tokens.all() or np.ptp(words) == 0.0:
-        return None
-    return float(np.polyfit(words, tokens, 1)[0])
-
-
-_MIN_RESULTS = 20
 
 
 def _mark_frontier(rows: Sequence[LadderRow]) -> tuple[LadderRow, ...]:
@@ -355,7 +328,7 @@ def build_ladder(evidence: Evidence) -> Ladder:
 
 def _variant_costs(evidence: Evidence) -> Mapping[str, VariantCost]:
     suite = evidence.suite
-    spends = suite.economics.spend if suite.economics else {}
+    spends = suite.economics.variants if suite.economics else {}
     costs = {}
     for name, scores in evidence.scores.items():
         spend, usd_spent = spends.get(name, Spend()), evidence.usd_spent.get(name, 0.0)

@@ -26,8 +26,7 @@ from pytest_ftgate.recommend.ladder import (
     required_gain,
 )
 from pytest_ftgate.recommend.reasons import ReasonKind
-from pytest_ftgate.suite.declaration import Thresholds
-from pytest_ftgate.suite.model import Economics
+from pytest_ftgate.suite.declaration import Economics, Thresholds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,15 +285,6 @@ def _evaluate_privacy(context: DecisionContext) -> _RuleResult | None:
     return _for(ReasonKind.MUST_RUN_HERE) if context.thresholds.local_only else None
 
 
-def _evaluate_domain(context: DecisionContext) -> _RuleResult | None:
-    tokens = context.below.tokens_per_word
-    if tokens is None:
-        return None
-    if tokens > context.thresholds.tokens_per_word:
-        return _for(ReasonKind.OTHER_LANGUAGE, tokens=tokens)
-    return _against(ReasonKind.KNOWN_WORDS, tokens=tokens)
-
-
 def _evaluate_gates(context: DecisionContext) -> _RuleResult | None:
     if context.tuned is None or not context.tuned.outcomes:
         return None
@@ -339,7 +329,6 @@ RULES = (
     FineTuneRule("format", _evaluate_format, needed=False),
     FineTuneRule("prompt", _evaluate_prompt, needed=False),
     FineTuneRule("privacy", _evaluate_privacy, needed=False),
-    FineTuneRule("domain", _evaluate_domain, needed=False),
 )
 
 #: A reply with this score or more counts as right.

@@ -55,7 +55,6 @@ _TIMES = "{variant} costs {times:,.0f} times as much a request as {tuned}"
 _FIXES = "retrieval ({rag}) fixes {share:percent} of the failures of {variant}: "
 _PROMPT = "the prompt of {variant} has about {tokens:,} tokens: "
 _FORMAT = "{share:percent} of the replies of {variant} have a format error"
-_WORDS_OF_CASES = "{tokens:.1f} tokens a word in the cases: "
 _COSTS = "{usd:usd} a month against {below_usd:usd} of {below} at {calls_per_day:,.0f} a day"
 
 REASONS: Mapping[str, Words] = {
@@ -82,8 +81,6 @@ REASONS: Mapping[str, Words] = {
     ReasonKind.SHORT_PROMPT: _PROMPT + "there is little to save",
     ReasonKind.FORMAT_UNDER_SCHEMA: _FORMAT + " under a schema",
     ReasonKind.FORMAT_WITHOUT_SCHEMA: _FORMAT + " without a schema",
-    ReasonKind.OTHER_LANGUAGE: _WORDS_OF_CASES + "a language of its own",
-    ReasonKind.KNOWN_WORDS: _WORDS_OF_CASES + "words of the model's vocabulary",
     ReasonKind.MUST_RUN_HERE: (
         "the model must run here, which rules out a stronger one that is hosted"
     ),
