@@ -38,6 +38,8 @@ from pytest_ftgate.suite.ladder import variants_by_rung
 from pytest_ftgate.suite.model import Economics, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
+TUNED_RUNG = "fine-tuned"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _RungComparison:
@@ -54,13 +56,9 @@ class _RungComparison:
     margin: float
     p_worse: Mapping[tuple[str, str], float]
 
-    def gain_over(self, variant: str, over: str) -> Gain:
-        """Return the gain of *variant* over another."""
-        return self.gains[over, variant]
-
-    def is_as_good(self, variant: str, other_variant: str) -> bool:
-        """Return True if a drop of the margin from *other_variant* to *variant* is ruled out."""
-        return self.p_worse[other_variant, variant] <= MISS
+    def is_as_good(self, variant: str, other: str) -> bool:
+        """Return True if a drop of the margin from *other* to *variant* is ruled out."""
+        return self.p_worse.get((other, variant), 1.0) <= MISS
 
 
 def _compare_rungs(samples: Mapping[str, Samples], margin: float) -> _RungComparison:
@@ -75,15 +73,11 @@ def _compare_rungs(samples: Mapping[str, Samples], margin: float) -> _RungCompar
     # Upwards: does more effort gain anything? Downwards: is less effort as good?
     for keys in (upwards, downwards):
         pairs = {key: _Pair.of(samples[key[0]], samples[key[1]]) for key in keys}
-        p_better = _holm([_p_better(pairs[key]) for key in keys])
-        corrected = _holm([_p_worse(pairs[key], margin) for key in keys])
+        p_better = holm([_p_better(pairs[key]) for key in keys]).tolist()
+        corrected = holm([_p_worse(pairs[key], margin) for key in keys]).tolist()
         gains |= {k: _gain(k[0], pairs[k], p) for k, p in zip(keys, p_better, strict=True)}
         p_worse |= dict(zip(keys, corrected, strict=True))
     return _RungComparison(gains, margin, p_worse)
-
-
-def _holm(p_values: list[float]) -> list[float]:
-    return [float(p) for p in holm(p_values)] if p_values else []
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,29 +127,22 @@ def _gain(over: str, pair: _Pair, p: float) -> Gain:
 
 
 def compare_challengers(
-    comparison: _RungComparison, challengers: Iterable[str], tuned: str | None
-) -> tuple[Challenge, ...]:
-    """Return whether each of *challengers* is as good as the fine-tune *tuned*."""
-    if tuned is None:
-        return ()
-    return tuple(
-        _challenge(comparison, challenger, tuned)
-        for challenger in challengers
-        if challenger != tuned and (tuned, challenger) in comparison.gains
-    )
-
-
-def _challenge(comparison: _RungComparison, challenger: str, tuned: str) -> Challenge:
-    p = comparison.p_worse[tuned, challenger]
-    is_worse = comparison.gain_over(tuned, challenger).certain
-    return Challenge(
-        challenger=challenger,
-        tuned=tuned,
-        gain=comparison.gain_over(challenger, tuned),
-        margin=comparison.margin,
-        p=p,
-        outcome="as good" if p <= MISS else "worse" if is_worse else "inconclusive",
-    )
+    comparison: _RungComparison, challengers: Iterable[str], tuned: str
+) -> Iterator[Challenge]:
+    """Yield whether each of *challengers* is as good as *tuned*, if both were measured."""
+    for challenger in challengers:
+        if (tuned, challenger) not in comparison.gains:
+            continue
+        p = comparison.p_worse[tuned, challenger]
+        is_worse = comparison.gains[challenger, tuned].certain
+        yield Challenge(
+            challenger=challenger,
+            tuned=tuned,
+            gain=comparison.gains[tuned, challenger],
+            margin=comparison.margin,
+            p=p,
+            outcome="as good" if p <= MISS else "worse" if is_worse else "inconclusive",
+        )
 
 
 def _measured_rungs(evidence: Evidence) -> list[tuple[str, Variant]]:
@@ -175,7 +162,7 @@ def _ladder_rows(
     rows: list[LadderRow] = []
     for rung, variant in _measured_rungs(evidence):
         row = _row(evidence, rung, variant, costs.get(variant.name))
-        gain = comparison.gains.get((rows[-1].variant, variant.name)) if rows else None
+        gain = comparison.gains.get((rows[-1].variant, row.variant)) if rows else None
         rows.append(replace(row, gain=gain))
     return _mark_frontier(rows)
 
@@ -322,6 +309,11 @@ class Ladder:
     money: CostByVolume | None
     retiring: tuple[Retirement, ...]
 
+    @property
+    def scored(self) -> list[LadderRow]:
+        """The rows with an accuracy."""
+        return [row for row in self.rows if row.accuracy is not None]
+
     def row(self, variant: str) -> LadderRow | None:
         """Return the row of *variant*, or None if it was not measured."""
         return next((row for row in self.rows if row.variant == variant), None)
@@ -345,7 +337,7 @@ def build_ladder(evidence: Evidence) -> Ladder:
     comparison = _compare_rungs(scored, suite.ladder.worth)
     costs = _variant_costs(evidence)
     rows = _ladder_rows(evidence, comparison, costs)
-    tuned = [row.variant for row in rows if row.rung == "fine-tuned"]
+    tuned = [row.variant for row in rows if row.rung == TUNED_RUNG]
     unpriced = {row.variant: row.unknown for row in rows if row.unknown}
     priced = {row.variant: costs[row.variant] for row in rows if row.variant in costs}
     money = cost_by_volume(suite.economics, priced, tuned, unpriced) if suite.economics else None
@@ -353,16 +345,16 @@ def build_ladder(evidence: Evidence) -> Ladder:
     return Ladder(rows=rows, comparison=comparison, money=money, retiring=retiring)
 
 
-def _variant_costs(evidence: Evidence) -> Mapping[str, VariantCost]:
-    suite = evidence.suite
+def _variant_costs(evidence: Evidence) -> dict[str, VariantCost]:
+    suite, spent = evidence.suite, evidence.usd_spent
     spends = suite.economics.spend if suite.economics else {}
-    costs = {}
-    for name, scores in evidence.scores.items():
-        spend, usd_spent = spends.get(name, Spend()), evidence.usd_spent.get(name, 0.0)
-        cost = variant_cost(suite.variants[name], scores, spend, usd_spent)
-        if cost is not None:
-            costs[name] = cost
-    return costs
+    costs = {
+        name: variant_cost(
+            suite.variants[name], scores, spends.get(name, Spend()), spent.get(name, 0.0)
+        )
+        for name, scores in evidence.scores.items()
+    }
+    return {name: cost for name, cost in costs.items() if cost is not None}
 
 
 def _retiring_models(evidence: Evidence) -> Sequence[Retirement]:
@@ -425,16 +417,13 @@ def best_rung(
 def _is_step_up(
     suite: Suite, row: LadderRow, below: LadderRow, comparison: _RungComparison
 ) -> bool:
-    gain = comparison.gain_over(row.variant, below.variant)
-    extra_cost = _extra_cost(row, below)
+    gain, extra_cost = comparison.gains[below.variant, row.variant], _extra_cost(row, below)
     if not gain.certain:
         is_cheaper = extra_cost is not None and extra_cost < 0.0
         return is_cheaper and comparison.is_as_good(row.variant, below.variant)
-    if extra_cost is not None and extra_cost <= 0.0:
-        return True
-    if extra_cost is None and row.rung == below.rung:
-        return True
-    return gain.change >= required_gain(suite.ladder, suite.economics, extra_cost)
+    is_no_more = row.rung == below.rung if extra_cost is None else extra_cost <= 0.0
+    required = required_gain(suite.ladder, suite.economics, extra_cost)
+    return is_no_more or gain.change >= required
 
 
 def _extra_cost(row: LadderRow, below: LadderRow) -> float | None:

@@ -180,10 +180,8 @@ def _evaluate_gap_to_minimum(context: DecisionContext) -> _RuleResult | None:
     change = below.accuracy - minimum
     certain = (below.accuracy_high or 1.0) < minimum
     values = {"accuracy": below.accuracy, "minimum": minimum, "change": change}
-    return _RuleResult(
-        holds=certain and -change >= context.thresholds.worth,
-        note=note(ReasonKind.MINIMUM, variant=below.variant, **values),
-    )
+    holds = certain and -change >= context.thresholds.worth
+    return _RuleResult(holds, note(ReasonKind.MINIMUM, variant=below.variant, **values))
 
 
 def _evaluate_examples(context: DecisionContext) -> _RuleResult:
@@ -302,9 +300,8 @@ def _evaluate_gates(context: DecisionContext) -> _RuleResult | None:
     bad = [gate for gate, end in outcomes.items() if end in ("failed", "invalid", NOT_EVALUATED)]
     holds = False if bad else None if "inconclusive" in outcomes.values() else True
     listed = tuple(f"{gate} {outcomes[gate]}" for gate in bad or outcomes)
-    return _RuleResult(
-        holds, note(ReasonKind.GATES, variant=context.tuned.variant, outcomes=listed)
-    )
+    name = context.tuned.variant
+    return _RuleResult(holds, note(ReasonKind.GATES, variant=name, outcomes=listed))
 
 
 def _evaluate_challengers(context: DecisionContext) -> _RuleResult | None:
@@ -384,20 +381,19 @@ def assess_fine_tune(
     *below* is the best untuned row; *row* is the fine-tune, or None if there is none yet.
     """
     suite, comparison, name = evidence.suite, ladder.comparison, row.variant if row else ""
-    key = (below.variant, name)
     context = DecisionContext(
         thresholds=suite.ladder,
         below=below,
         tuned=row,
-        gain=comparison.gains.get(key),
-        as_good=key in comparison.p_worse and comparison.is_as_good(name, below.variant),
+        gain=comparison.gains.get((below.variant, name)),
+        as_good=comparison.is_as_good(name, below.variant),
         minimum=gate_minimum(suite, "accuracy"),
         examples=evidence.examples,
         git=evidence.git,
         with_schema=_row_with_schema(evidence, ladder),
         economics=suite.economics,
-        break_even=ladder.break_even(name, below.variant) if row else None,
-        challenges=compare_challengers(comparison, suite.challengers, name or None),
+        break_even=ladder.break_even(name, below.variant),
+        challenges=tuple(compare_challengers(comparison, suite.challengers, name)),
         retiring=ladder.retiring,
         **_rag_fields(evidence, ladder),
     )

@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Generic, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from pytest_ftgate.stats import EXACT_BELOW
-from pytest_ftgate.stats.graded import GroupLosses, group_losses, largest_unit, z_score
+from pytest_ftgate.stats.graded import (
+    GroupLosses,
+    group_losses,
+    largest_unit,
+    quantile,
+    tail,
+    z_score,
+)
 from pytest_ftgate.stats.proportions import (
     Numbers,
     critical_z,
@@ -274,8 +280,8 @@ def change_interval(pairs: PairedCounts, confidence: float) -> tuple[float, floa
         ValueError: unless 0 < confidence < 1.
     """
     require_share("confidence", confidence)
-    quantile = _quantile(pairs, (1.0 + confidence) / 2.0)
-    return _interval_end(pairs, quantile, -1.0), _interval_end(pairs, -quantile, 1.0)
+    level = quantile((1.0 + confidence) / 2.0, pairs.groups)
+    return _interval_end(pairs, level, -1.0), _interval_end(pairs, -level, 1.0)
 
 
 def is_noninferior(
@@ -314,7 +320,7 @@ def p_noninferior(pairs: PairedCounts, margin: float) -> float:
 
 def _noninferior_tail(pairs: ChangeCounts[Numbers], margin: float) -> Numbers:
     require_share("margin", margin)
-    found = _tail(pairs, -_score(pairs, -margin))
+    found = tail(-_score(pairs, -margin), pairs.groups)
     if pairs.whole is None:
         return found
     p = np.maximum(np.asarray(found), _p_whole_groups(pairs, -margin))
@@ -336,7 +342,7 @@ def p_drop(pairs: ChangeCounts[Numbers]) -> Numbers:
     The test is McNemar's one-sided mid-p for plain counts, otherwise the test of `p_noninferior`
     at 0. The value is 1 when nothing changed.
     """
-    score = _tail(pairs, _score(pairs, 0.0, rescaled=True))
+    score = tail(_score(pairs, 0.0, rescaled=True), pairs.groups)
     exact, changed = pairs.allows_exact_test, pairs.fixed + pairs.regressed > 0.0
     # The mid-p test refuses fractions, so it gets zero counts where it does not apply.
     counts = [np.where(exact, count, 0.0) for count in (pairs.fixed, pairs.regressed)]
@@ -354,7 +360,7 @@ def p_not_beyond(pairs: ChangeCounts[Numbers], margin: float) -> Numbers:
         ValueError: unless 0 < margin < 1.
     """
     require_share("margin", margin)
-    return _tail(pairs, _score(pairs, -margin))
+    return tail(_score(pairs, -margin), pairs.groups)
 
 
 def _score(pairs: ChangeCounts[Numbers], delta: float, *, rescaled: bool = False) -> Numbers:
@@ -389,36 +395,22 @@ def _tango_score(pairs: ChangeCounts[Numbers], delta: float) -> Numbers:
     return cast("Numbers", np.where(distance == 0.0, 0.0, z)[()])
 
 
-def _interval_end(pairs: PairedCounts, quantile: float, end: float) -> float:
-    """Return the difference between the estimate and *end* where the statistic is *quantile*."""
+def _interval_end(pairs: PairedCounts, level: float, end: float) -> float:
+    """Return the difference between the estimate and *end* where the statistic is *level*."""
     near, far = pairs.delta, end * (1.0 - 1e-12)
-    if not np.isfinite(quantile) or near * end >= abs(far):
+    if not np.isfinite(level) or near * end >= abs(far):
         return end
 
     def excess(delta: float) -> float:
         score = float(_score(pairs, delta))
         if pairs.whole is not None and end < 0.0:
             p = np.clip(_p_whole_groups(pairs, delta), _LEAST_P, 1.0 - _LEAST_P)
-            score = min(score, -_quantile(pairs, float(p)))
-        return score - quantile
+            score = min(score, -quantile(float(p), pairs.groups))
+        return score - level
 
     if excess(near) * excess(far) >= 0.0:
         return end
     return find_root(excess, near, far, xtol=1e-12)
-
-
-def _quantile(pairs: PairedCounts, level: float) -> float:
-    if pairs.groups is None:
-        return float(ndtri(level))
-    return float(stdtrit(pairs.groups - 1.0, level)) if pairs.groups > 1 else np.inf
-
-
-def _tail(pairs: ChangeCounts[Numbers], z: Numbers) -> Numbers:
-    if pairs.groups is None:
-        p = np.asarray(ndtr(z))
-    else:
-        p = np.asarray(stdtr(pairs.groups - 1.0, z) if pairs.groups > 1 else np.ones_like(z))
-    return cast("Numbers", p if p.ndim else float(p))
 
 
 def _checked_values(values: ArrayLike, name: str, low: float, high: float) -> Array:

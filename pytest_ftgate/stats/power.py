@@ -7,10 +7,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import ndtri
 
 from pytest_ftgate.stats import EXACT_BELOW
-from pytest_ftgate.stats.graded import least_distance, needed_for_distance
+from pytest_ftgate.stats.graded import chance_beyond, least_distance, needed_for_distance, quantile
 from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.proportions import (
     binomial_sf,
@@ -173,8 +173,7 @@ def graded_certifiable_margin(pairs: PairedCounts, power: float, alpha: float = 
 
 def graded_pass_probability(pairs: PairedCounts, margin: float, alpha: float = 0.05) -> float:
     """Return the probability that an unchanged variant passes *margin*; see above for *pairs*."""
-    distance, error = margin - _shown_distance(pairs, alpha), math.sqrt(pairs.spread / pairs.n)
-    return float(ndtr(distance / error)) if error else float(distance >= 0.0)
+    return chance_beyond(margin - _shown_distance(pairs, alpha), pairs.spread, pairs.n)
 
 
 def graded_detectable_drop(pairs: PairedCounts, power: float, alpha: float, margin: float) -> float:
@@ -195,10 +194,9 @@ def graded_cases_needed(
 
 
 def _shown_distance(pairs: PairedCounts, alpha: float) -> float:
-    quantile = _upper_z(alpha)
-    if pairs.groups is not None and pairs.groups > 1:
-        quantile = -float(stdtrit(pairs.groups - 1.0, alpha))
-    return least_distance(pairs.n, pairs.spread, pairs.largest, quantile)
+    require_share("alpha", alpha)
+    groups = None if pairs.groups == 1 else pairs.groups
+    return least_distance(pairs.n, pairs.spread, pairs.largest, -quantile(alpha, groups))
 
 
 def flip_rate(pass_chance: float) -> float:
