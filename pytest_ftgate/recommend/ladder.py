@@ -69,12 +69,16 @@ def _compare_rungs(samples: Mapping[str, Samples], margin: float) -> _RungCompar
     """
     upwards = list(combinations(samples, 2))
     downwards = [(high, low) for low, high in upwards]
+    pairs = {
+        (over, variant): _Pair.of(samples[over], samples[variant])
+        for over, variant in (*upwards, *downwards)
+    }
     gains, p_worse = dict[tuple[str, str], Gain](), dict[tuple[str, str], float]()
     # Upwards: does more effort gain anything? Downwards: is less effort as good?
     for keys in (upwards, downwards):
-        pairs = {key: _Pair.of(samples[key[0]], samples[key[1]]) for key in keys}
-        p_better = holm([_p_better(pairs[key]) for key in keys]).tolist()
-        corrected = holm([_p_worse(pairs[key], margin) for key in keys]).tolist()
+        # The gain of a variant is the drop from it to the other one.
+        p_better = holm([pairs[variant, over].p_drop() for over, variant in keys]).tolist()
+        corrected = holm([pairs[key].p_worse(margin) for key in keys]).tolist()
         gains |= {k: _gain(k[0], pairs[k], p) for k, p in zip(keys, p_better, strict=True)}
         p_worse |= dict(zip(keys, corrected, strict=True))
     return _RungComparison(gains, margin, p_worse)
@@ -82,43 +86,39 @@ def _compare_rungs(samples: Mapping[str, Samples], margin: float) -> _RungCompar
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pair:
-    """The samples of two variants on their shared cases; *counts* is None for under two cases."""
+    """Two variants on their *n* shared cases; *counts* is None for under two cases."""
 
-    before: Samples
-    after: Samples
+    n: int
     counts: PairedCounts | None
+    is_unchanged: bool
 
     @classmethod
     def of(cls, before: Samples, after: Samples) -> _Pair:
         before, after = align(before, after)
         both = before.has_reply & after.has_reply
         before, after = before.select(both), after.select(both)
-        return cls(before, after, pair_samples(before, after) if len(after) > 1 else None)
+        counts = pair_samples(before, after) if len(after) > 1 else None
+        return cls(len(after), counts, same_replies(before, after))
 
     @property
-    def has_few_groups(self) -> bool:
-        """Whether there are too few independent groups of cases for a test."""
-        counts = self.counts
-        return counts is not None and counts.groups is not None and counts.groups < MIN_GROUPS
+    def _tested(self) -> PairedCounts | None:
+        """The counts, if they have enough independent groups of cases for a test."""
+        groups = self.counts.groups if self.counts else None
+        return None if groups is not None and groups < MIN_GROUPS else self.counts
 
+    def p_drop(self) -> float:
+        counts = self._tested
+        return 1.0 if counts is None or self.is_unchanged else float(p_drop(counts))
 
-def _p_better(pair: _Pair) -> float:
-    if pair.counts is None or pair.has_few_groups or same_replies(pair.before, pair.after):
-        return 1.0
-    # The gain of *after* is the drop from *after* to *before*.
-    return float(p_drop(pair_samples(pair.after, pair.before)))
-
-
-def _p_worse(pair: _Pair, margin: float) -> float:
-    if pair.counts is None or pair.has_few_groups or not 0.0 < margin < 1.0:
-        return 1.0
-    if same_replies(pair.before, pair.after):
-        return 0.0
-    return float(p_noninferior(pair.counts, margin))
+    def p_worse(self, margin: float) -> float:
+        counts = self._tested
+        if counts is None or not 0.0 < margin < 1.0:
+            return 1.0
+        return 0.0 if self.is_unchanged else float(p_noninferior(counts, margin))
 
 
 def _gain(over: str, pair: _Pair, p: float) -> Gain:
-    counts, n = pair.counts, len(pair.after)
+    counts, n = pair.counts, pair.n
     if counts is None:
         return Gain(over=over, change=0.0, low=-1.0, high=1.0, n=n, p=1.0, certain=False)
     low, high = change_interval(counts, CONFIDENCE)

@@ -16,7 +16,7 @@ from pytest_ftgate.gates.measures import variant_figures
 from pytest_ftgate.gates.skills import skill_reply_scores
 from pytest_ftgate.requests.request_groups import base_name
 from pytest_ftgate.results.run import Answer, CaseRun, ConfusionMatrix, SuiteRun, VariantRun
-from pytest_ftgate.scoring.classification import label_predictions
+from pytest_ftgate.scoring.classification import count_pairs, label_predictions
 from pytest_ftgate.scoring.scorers import expected_text, tool_call_text
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.suite.model import Suite, Variant
@@ -88,9 +88,8 @@ def merge_suite_runs(runs: Iterable[SuiteRun]) -> SuiteRun:
     for variant in chain.from_iterable(run.variants for run in runs):
         known = variant_by_name.setdefault(variant.name, variant)
         # Judges may have graded the replies in one process alone.
-        variant_by_name[variant.name] = max(
-            known, variant, key=lambda one: (one.replies, len(one.figures))
-        )
+        fullest = max(known, variant, key=lambda one: (one.replies, len(one.figures)))
+        variant_by_name[variant.name] = fullest
     tables = chain.from_iterable(run.confusions for run in runs)
     ranked = sorted(tables, key=lambda table: sum(map(sum, table.counts)))
     return replace(
@@ -176,8 +175,6 @@ def _confusion(suite: Suite, scores: VariantScores) -> Iterable[ConfusionMatrix]
     predictions = label_predictions(scores, labels)
     if not predictions.case_ids:
         return
-    answered = predictions.select(predictions.has_reply)
-    table = np.zeros((len(labels), len(labels) + 1), dtype=int)
-    np.add.at(table, (answered.expected, answered.predicted), 1)
-    counts = tuple(tuple(int(count) for count in row) for row in table)
+    table = count_pairs(predictions.select(predictions.has_reply))[:-1]
+    counts = tuple(map(tuple, table.tolist()))
     yield ConfusionMatrix(variant=scores.variant, labels=labels, counts=counts)

@@ -17,9 +17,9 @@ from pytest_ftgate.machine import usable_cores
 from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.scoring.case_facts import CaseFacts, ReplyStats, case_facts, reply_stats
-from pytest_ftgate.scoring.formats import FormatChecker, looks_like_hedge
+from pytest_ftgate.scoring.formats import FormatChecker, looks_like_hedge, rule_check
 from pytest_ftgate.scoring.sandbox import CACHED_RUNS, TimeLimit, require_sandbox
-from pytest_ftgate.scoring.score import CORRECT, FormatError
+from pytest_ftgate.scoring.score import CORRECT, FormatError, mean
 from pytest_ftgate.scoring.scorers import JudgeScores, repeats_question, score_content
 from pytest_ftgate.suite.function_references import load_function
 from pytest_ftgate.suite.model import Case, digest
@@ -88,7 +88,7 @@ class CaseResult:
         """The mean content score of the repeats, 0 to 1."""
         if len(self.scores) == 1:
             return self.scores[0].correct
-        return _mean([score.correct for score in self.scores if score.correct is not None])
+        return mean(score.correct for score in self.scores)
 
     @property
     def has_format_error(self) -> bool:
@@ -100,12 +100,12 @@ class CaseResult:
     @property
     def valid(self) -> float | None:
         """The share of repeats whose format is valid; None if the case requires no format."""
-        return _mean([score.valid for score in self.scores]) if self.case.format else None
+        return mean(score.valid for score in self.scores) if self.case.format else None
 
     @property
     def lenient_valid(self) -> float | None:
         """The share of repeats whose format is valid for a lenient reader; None as in *valid*."""
-        return _mean([score.lenient_valid for score in self.scores]) if self.case.format else None
+        return mean(score.lenient_valid for score in self.scores) if self.case.format else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,10 +284,6 @@ def shared_ids(before: VariantScores, after: VariantScores) -> Sequence[str]:
     return [case_id for case_id in after.case_ids if case_id in before.results]
 
 
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
 def digest_replies(result: CaseResult) -> str:
     """Return a digest of the requests and replies of *result*, as 16 hexadecimal digits."""
     return digest([result.fingerprints, [_reply_content(reply) for reply in result.replies]])[:16]
@@ -347,14 +343,11 @@ def unscored_results(
     replies: Mapping[str, Reply | FtgateError],
 ) -> VariantScores:
     """Return the replies by case, not scored yet."""
-    groups = _group_by_case(case_requests)
-    return VariantScores(
-        variant,
-        {
-            key: _case_result(group, replies, [reply for _, reply in answered(group, replies)])
-            for key, group in groups
-        },
-    )
+    results = {
+        key: _case_result(group, replies, [reply for _, reply in answered(group, replies)])
+        for key, group in _group_by_case(case_requests)
+    }
+    return VariantScores(variant, results)
 
 
 def _group_by_case(
@@ -403,18 +396,14 @@ def validate_rules(cases: Collection[Case], folder: Path) -> None:
     """
     for case_folder in {case.folder or folder for case in cases}:
         cases_here = [case for case in cases if (case.folder or folder) == case_folder]
-        formats = {rule.key: rule for case in cases_here for rule in case.format}
-        FormatChecker(case_folder).prepare(formats.values())
+        for rule in {rule.key: rule for case in cases_here for rule in case.format}.values():
+            rule_check(rule, case_folder)
         scores = {case.score.key: case.score for case in cases_here}
-        _validate_score_rules(scores.values(), case_folder)
-
-
-def _validate_score_rules(rules: Iterable[Rule], folder: Path) -> None:
-    for rule in chain.from_iterable(rule.parts for rule in rules):
-        if rule.kind == "python":
-            load_function(str(rule.value), folder)
-        elif rule.kind == "code" and "sandbox" not in rule.options:
-            require_sandbox()
+        for rule in chain.from_iterable(score.parts for score in scores.values()):
+            if rule.kind == "python":
+                load_function(str(rule.value), case_folder)
+            elif rule.kind == "code" and "sandbox" not in rule.options:
+                require_sandbox()
 
 
 class _CaseScorer:
@@ -462,11 +451,11 @@ class _CaseScorer:
             return ()
         if any(rule.value == schema for rule in case.format if rule.kind == "json_schema"):
             return ()
-        for rule in self._schema_rules:
-            if rule.value == schema:
-                return (rule,)
-        self._schema_rules.append(Rule("json_schema", schema))
-        return (self._schema_rules[-1],)
+        known = [rule for rule in self._schema_rules if rule.value == schema]
+        if not known:
+            known = [Rule("json_schema", schema)]
+            self._schema_rules += known
+        return tuple(known)
 
 
 def no_answer_reason(request: Request, reply: Reply) -> str:

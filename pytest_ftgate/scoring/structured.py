@@ -224,47 +224,24 @@ _DIVIDER_CELL = re.compile(r":?-+:?")
 # XML ------------------------------------------------------------------------------------------
 
 
-class _XmlTarget:
-    """Collects, for the parser, the tags in their order, and text outside of every element."""
-
-    def __init__(self) -> None:
-        self.tags: list[str] = []
-        #: The number of texts outside of every element.
-        self.outside = 0
-        self._depth = 0
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        del attributes
-        self._depth += 1
-        self.tags.append(tag)
-
-    def end(self, tag: str) -> None:
-        del tag
-        self._depth -= 1
-
-    def data(self, text: str) -> None:
-        # The first element is the one that is put around the whole reply.
-        self.outside += self._depth == 1 and bool(text.strip())
-
-
 def _xml_error(tags: Sequence[str], text: str) -> FormatError | None:
     """Require elements with *tags*, in this order, and no text outside."""
     body = text.partition("?>")[2] if text.startswith("<?xml") else text
     body = body.replace("\r\n", "\n").replace("\r", "\n")
-    target = _XmlTarget()
+    document = f"<reply>{body}\n</reply>".encode(errors="surrogatepass")
     try:
         # Inside an element, XML cannot declare entities. So no entity can expand without limit.
-        parser = ET.XMLParser(target=target)  # noqa: S314
-        parser.feed(f"<reply>{body}\n</reply>".encode(errors="surrogatepass"))
-        parser.close()
+        reply = ET.fromstring(document)  # noqa: S314
     except ET.ParseError as error:
         # An error only in the added last line means that an element is still open.
         truncated = error.position[0] == body.count("\n") + 2
         return FormatError("truncated" if truncated else "invalid syntax", str(error))
-    if target.outside and not set(tags).difference(target.tags):
+    found = [element.tag for element in reply.iter()]
+    outside = "".join(filter(None, (reply.text, *(element.tail for element in reply))))
+    if outside.strip() and not set(tags).difference(found):
         # Text before the elements gets its kind from the repair that removes it.
         return FormatError("trailing text", "there is text outside the elements")
-    return _tag_order_error(tags, target.tags)
+    return _tag_order_error(tags, found)
 
 
 def _tag_order_error(tags: Sequence[str], found: Sequence[str]) -> FormatError | None:

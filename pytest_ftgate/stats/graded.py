@@ -131,8 +131,7 @@ def needed_for_distance(
         ValueError: *distance* is not positive.
     """
     if distance <= 0.0:
-        msg = f"no number of cases shows a distance of {distance}"
-        raise ValueError(msg)
+        raise ValueError(f"no number of cases shows a distance of {distance}")
     quantile, shortfall = -float(ndtri(alpha)), float(ndtri(power)) * math.sqrt(spread)
 
     def is_enough(n: int) -> bool:

@@ -418,8 +418,7 @@ def _checked_values(values: ArrayLike, name: str, low: float, high: float) -> Ar
     # A later check of the shapes refuses an empty array.
     least, most = (array.min(), array.max()) if array.size else (low, high)
     if array.ndim > 1 or not (least >= low - _TOLERANCE and most <= high + _TOLERANCE):
-        msg = f"{name} must be one number a case, from {low:g} to {high:g}"
-        raise ValueError(msg)
+        raise ValueError(f"{name} must be one number a case, from {low:g} to {high:g}")
     return array if least >= low and most <= high else np.clip(array, low, high)
 
 
@@ -469,8 +468,7 @@ def holm(p: Sequence[float] | Array) -> Array:
     """
     values = np.asarray(p, np.float64)
     if values.ndim != 1 or not np.all((values >= 0.0) & (values <= 1.0)):
-        msg = "p-values must be a one-dimensional array of numbers from 0 to 1"
-        raise ValueError(msg)
+        raise ValueError("p-values must be a one-dimensional array of numbers from 0 to 1")
     order = np.argsort(values, kind="stable")
     adjusted = np.empty_like(values)
     factors = values.size - np.arange(values.size)

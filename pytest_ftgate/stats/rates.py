@@ -151,8 +151,7 @@ def rate_pass_probability(rate: MeanScore, minimum: float, alpha: float = 0.05) 
 
 def _require_minimum(minimum: float) -> None:
     if not 0.0 < minimum <= 1.0:
-        msg = f"a minimum lies above 0 and at most at 1, got {minimum}"
-        raise ValueError(msg)
+        raise ValueError(f"a minimum lies above 0 and at most at 1, got {minimum}")
 
 
 def _score(rate: MeanScore, minimum: float) -> float:

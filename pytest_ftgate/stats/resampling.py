@@ -120,8 +120,7 @@ def stuart_maxwell(table: ArrayLike) -> ChiSquare:
     """
     counts = np.asarray(table, np.float64)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not np.all(counts >= 0.0):  # noqa: PLR2004
-        msg = "a table of changes must be square and hold counts"
-        raise ValueError(msg)
+        raise ValueError("a table of changes must be square and hold counts")
     rows, columns = counts.sum(axis=1), counts.sum(axis=0)
     covariance = np.diag(rows + columns) - counts - counts.T
     shift = rows - columns
@@ -142,8 +141,7 @@ def clustered_se(values: ArrayLike, groups: ArrayLike) -> float:
     """
     scores, (labels, codes) = np.asarray(values, float), np.unique(groups, return_inverse=True)
     if scores.shape != codes.shape or labels.size < 2:  # noqa: PLR2004 - a spread needs two
-        msg = "a standard error needs one group a case and at least two groups"
-        raise ValueError(msg)
+        raise ValueError("a standard error needs one group a case and at least two groups")
     sums = np.bincount(codes, scores - scores.mean())
     factor = labels.size / (labels.size - 1.0)
     return float(np.sqrt(factor * np.sum(sums**2)) / scores.size)
@@ -235,11 +233,9 @@ def two_phase_mean(grades: ArrayLike, labels: ArrayLike, labelled: ArrayLike) ->
     positions = np.asarray(labelled)
     distinct = positions.size == np.unique(positions).size
     if not distinct or not np.all((positions >= 0) & (positions < f.size)):
-        msg = "labelled positions must be distinct and within the graded cases"
-        raise ValueError(msg)
+        raise ValueError("labelled positions must be distinct and within the graded cases")
     if y.ndim != 1 or y.shape != positions.shape or y.size < 2:  # noqa: PLR2004 - a spread needs two
-        msg = "labels and positions must match case by case, at least two of them"
-        raise ValueError(msg)
+        raise ValueError("labels and positions must match case by case, at least two of them")
     error = y - f[positions]
     unlabelled_factor = 1.0 / y.size - 1.0 / f.size
     variance = np.var(y, ddof=1) / f.size + unlabelled_factor * np.var(error, ddof=1)
@@ -318,8 +314,7 @@ def retention_ratio(
     require_share("confidence", confidence)
     weights = np.array([sample.weight for sample in samples], dtype=np.float64)
     if not weights.sum() > 0.0:
-        msg = "a ratio needs a sample with a weight above 0"
-        raise ValueError(msg)
+        raise ValueError("a ratio needs a sample with a weight above 0")
     weights /= weights.sum()
     before, after = (_mean(samples, weights, side, confidence) for side in ("before", "after"))
     if before.mean <= 0.0:
