@@ -293,22 +293,23 @@ def _extract_csv(columns: Sequence[str], text: str) -> tuple[str, str]:
 def markdown_error(value: Any, text: str) -> FormatError | None:
     """Return how *text* breaks the ``markdown`` rule *value*, a table of its columns, or None."""
     columns, lines = value["table"], _lines_outside_fences(text)
+    rows = [_cells(line) for line in lines]
     headers = [
-        (_cells(line), index)
-        for index, line in enumerate(lines[:-1])
-        if "|" in line
-        and _is_divider(lines[index + 1])
-        and len(_cells(line)) == len(_cells(lines[index + 1]))
+        index
+        for index, (row, divider) in enumerate(pairwise(rows))
+        if "|" in lines[index]
+        and all(map(_DIVIDER_CELL.fullmatch, divider))
+        and len(row) == len(divider)
     ]
     if not headers:
         return FormatError("markdown", "there is no table")
-    header, index = next((pair for pair in headers if pair[0] == columns), headers[0])
-    for number, line in enumerate(lines[index + 2 :], start=1):
-        if "|" not in line:
+    header = next((index for index in headers if rows[index] == columns), headers[0])
+    for number, row in enumerate(rows[header + 2 :], start=1):
+        if "|" not in lines[header + 1 + number]:
             break
-        if len(_cells(line)) != len(header):
-            return FormatError("invalid syntax", f"row {number} has {len(_cells(line))} cells")
-    return _header_error(columns, header, "markdown")
+        if len(row) != len(rows[header]):
+            return FormatError("invalid syntax", f"row {number} has {len(row)} cells")
+    return _header_error(columns, rows[header], "markdown")
 
 
 def _lines_outside_fences(text: str) -> list[str]:
@@ -317,10 +318,6 @@ def _lines_outside_fences(text: str) -> list[str]:
         inside ^= line.startswith("```")
         lines += [] if inside else [line]
     return lines
-
-
-def _is_divider(line: str) -> bool:
-    return "-" in line and all(_DIVIDER_CELL.fullmatch(cell) for cell in _cells(line))
 
 
 def _cells(line: str) -> list[str]:
