@@ -77,12 +77,10 @@ class Exam:
         self, *, gates: frozenset[str] = frozenset(), cases: frozenset[str] = frozenset()
     ) -> Exam:
         """Return the exam without some gates, or without some cases."""
-        tables = self.cases
-        if cases:
-            tables = {
-                name: {key: case for key, case in table.items() if key not in cases}
-                for name, table in tables.items()
-            }
+        tables = {
+            name: {key: case for key, case in table.items() if key not in cases}
+            for name, table in self.cases.items()
+        }
         left = {name: gate for name, gate in self.gates.items() if name not in gates}
         return Exam(gates=left, cases=tables)
 
@@ -183,12 +181,13 @@ def compare_exams(
 
     *right* are the accepted scores of the variant by case, 0 to 1.
     """
-    accepted = before.gates.get(gate)
-    then = before.cases.get(accepted.cases, {}) if accepted else {}
+    accepted, losses = before.gates.get(gate), [*_suite_losses(before, now)]
+    if accepted is None:
+        return ExamChange(losses=tuple(losses))
+    then = before.cases.get(accepted.cases, {})
     cases = now.cases.get(now.gates[gate].cases, {})
     came = [key for key, case in cases.items() if key not in then and case.weight > 0]
-    losses = [*_suite_losses(before, now)]
-    losses += _gate_losses(accepted, now.gates[gate], variant) if accepted else []
+    losses += _gate_losses(accepted, now.gates[gate], variant)
     losses += [
         ExamLoss(LossOfExam.MUST_PASS, key)
         for key, case in then.items()
@@ -201,8 +200,8 @@ def compare_exams(
             for kind, keys in _lost_cases(then, cases).items()
             if keys
         ),
-        came=len(came) if accepted else 0,
-        came_ids=tuple(came[:_MAX_NAMED]) if accepted else (),
+        came=len(came),
+        came_ids=tuple(came[:_MAX_NAMED]),
         losses=tuple(losses),
     )
 
