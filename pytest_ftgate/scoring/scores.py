@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from operator import attrgetter
@@ -313,7 +313,7 @@ def score_replies(
         ScorerError: a scorer failed. Such a reply never counts as incorrect.
     """
     with TimeLimit() as limit:
-        scorer = _CaseScorer(replies, folder, limit, judge_scores or {})
+        scorer = _CaseScorer(replies, folder, limit, judge_scores or {}, FormatChecker(folder))
         _run_code(case_requests, replies, folder)
         groups = _group_by_case(case_requests)
         return VariantScores(variant, {key: scorer.score_case(group) for key, group in groups})
@@ -406,35 +406,35 @@ def validate_rules(cases: Collection[Case], folder: Path) -> None:
                 require_sandbox()
 
 
+@dataclass(frozen=True, slots=True)
 class _CaseScorer:
-    """Scores the replies of one variant, case by case; the cases share one format checker."""
+    """Scores the replies of one variant, case by case; the cases share one format checker.
 
-    def __init__(
-        self,
-        replies: Mapping[str, Reply | FtgateError],
-        folder: Path,
-        limit: TimeLimit,
-        judge_scores: Mapping[str, JudgeScores],
-    ) -> None:
-        self._replies, self._folder, self._limit = replies, folder, limit
-        self._judge_scores, self._format_checker = judge_scores, FormatChecker(folder)
-        #: The rules of schemas that requests carry: few, since a variant has at most one.
-        self._schema_rules: list[Rule] = []
+    Attributes:
+        schema_rules: of the schemas that requests carry: few, since a variant has at most one.
+    """
+
+    replies: Mapping[str, Reply | FtgateError]
+    folder: Path
+    limit: TimeLimit
+    judge_scores: Mapping[str, JudgeScores]
+    format_checker: FormatChecker
+    schema_rules: list[Rule] = field(default_factory=list)
 
     def score_case(self, case_requests: list[CaseRequest]) -> CaseResult:
         case, schema_rules = case_requests[0].case, self._constraint_rules(case_requests[0])
         checked = replace(case, format=(*case.format, *schema_rules)) if schema_rules else case
         read, scores = list[Reply](), list[Score]()
-        for case_request, reply in answered(case_requests, self._replies):
+        for case_request, reply in answered(case_requests, self.replies):
             read.append(reply)
-            scores.append(self._limit.run(checked, self._score, case, checked, reply, case_request))
-        return _case_result(case_requests, self._replies, read, scores)
+            scores.append(self.limit.run(checked, self._score, case, checked, reply, case_request))
+        return _case_result(case_requests, self.replies, read, scores)
 
     def _score(self, case: Case, checked: Case, reply: Reply, case_request: CaseRequest) -> Score:
         """Return the score of *reply*; *checked* is *case* with the formats of its request."""
-        judge_scores = self._judge_scores.get(case_request.fingerprint)
-        content = score_content(case, reply, self._folder, judge_scores)
-        format_error = self._format_checker.find_error(checked, reply)
+        judge_scores = self.judge_scores.get(case_request.fingerprint)
+        content = score_content(case, reply, self.folder, judge_scores)
+        format_error = self.format_checker.find_error(checked, reply)
         if reply.has_no_answer:
             reason = no_answer_reason(case_request.request, reply)
             format_error = format_error and replace(format_error, detail=reason)
@@ -451,10 +451,10 @@ class _CaseScorer:
             return ()
         if any(rule.value == schema for rule in case.format if rule.kind == "json_schema"):
             return ()
-        known = [rule for rule in self._schema_rules if rule.value == schema]
+        known = [rule for rule in self.schema_rules if rule.value == schema]
         if not known:
             known = [Rule("json_schema", schema)]
-            self._schema_rules += known
+            self.schema_rules.extend(known)
         return tuple(known)
 
 

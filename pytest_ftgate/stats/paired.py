@@ -84,12 +84,6 @@ class ChangeCounts(Generic[Numbers]):
         unscaled: bool | NDArray[np.bool_] = self.effective == self.n
         return self.countable & whole & unscaled if self.groups is None else False
 
-    @property
-    def effective_counts(self) -> tuple[Numbers, Numbers, Numbers]:
-        """Fixed, regressed and all cases, on the scale of the effective number of cases."""
-        ratio = self.effective / self.n
-        return self.fixed * ratio, self.regressed * ratio, self.effective
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedCounts(ChangeCounts[float]):
@@ -368,7 +362,11 @@ def _score(pairs: ChangeCounts[Numbers], delta: float, *, rescaled: bool = False
 
     *rescaled* puts the counts on the scale of the effective number of cases, as a whole.
     """
-    score = tango_z(*pairs.effective_counts, delta) if rescaled else _tango_score(pairs, delta)
+    if rescaled:
+        ratio = pairs.effective / pairs.n
+        score = tango_z(pairs.fixed * ratio, pairs.regressed * ratio, pairs.effective, delta)
+    else:
+        score = _tango_score(pairs, delta)
     if pairs.countable is True or np.all(pairs.countable):
         return score
     other = z_score(pairs.delta - delta, pairs.n, pairs.spread, pairs.largest)

@@ -212,11 +212,6 @@ def point_rule_pass_probability(n: float, discordance: float, drop: float, margi
     return float(trinomial_region(limits, fixed, cases, np.array([discordance]), drop)[0])
 
 
-def point_rule_miss_probability(n: float, discordance: float, margin: float) -> float:
-    """Return the probability that a plain threshold misses a true drop as large as its margin."""
-    return point_rule_pass_probability(n, discordance, margin, margin)
-
-
 def _likely_fixed(n: float, discordance: float, drop: float) -> tuple[int, Array]:
     """Return whole cases, and the counts of fixed cases within 9 standard deviations."""
     _require_discordance(discordance, drop)
