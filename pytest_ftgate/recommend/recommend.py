@@ -62,55 +62,33 @@ def decide(
     if decision is not None:
         return decision
     tuned = [row for row in ladder.scored if row.rung == TUNED_RUNG]
-    if best is None:
-        return _decide_first_rung(tuned)
-    assessments = [assess_fine_tune(evidence, ladder, best, row) for row in tuned]
-    untried = list(untried_rungs(evidence.suite, ladder.rows, best))
-    if assessments:
-        return _decide_with_fine_tunes(evidence, ladder, best, assessments, untried)
-    return _decide_without_fine_tunes(evidence, ladder, best, untried)
+    return _decide_by_rules(evidence, ladder, best, tuned) if best else _decide_first_rung(tuned)
 
 
-def _decide_with_fine_tunes(
-    evidence: Evidence,
-    ladder: Ladder,
-    best: LadderRow,
-    assessments: Sequence[FineTuneAssessment],
-    untried: Sequence[tuple[str, Note]],
+def _decide_by_rules(
+    evidence: Evidence, ladder: Ladder, best: LadderRow, tuned: Sequence[LadderRow]
 ) -> Decision:
     suite = evidence.suite
-    serving = next((a for a in assessments if a.name == suite.serves), None)
+    # Without a fine-tune, the rules are evaluated for one that is planned.
+    rows: Sequence[LadderRow | None] = tuned or [None]
+    assessments = [assess_fine_tune(evidence, ladder, best, row) for row in rows]
+    serving = next((a for a in assessments if a.row and a.name == suite.serves), None)
     if serving and not serving.failing:
         return _decide_fine_tune(Recommendation.KEEP, ladder, best, serving, assessments)
-    justified = [assessment for assessment in assessments if not assessment.failing]
+    untried, minimum = [*untried_rungs(suite, ladder.rows, best)], gate_minimum(suite, "accuracy")
     # A minimum that is met needs no further rung; without a minimum nothing is known to be enough.
-    is_enough = gate_minimum(suite, "accuracy") is not None and meets_minimum(suite, best)
+    is_enough = minimum is not None and meets_minimum(suite, best)
+    is_top = best is ladder.rows[-1] and bool(untried)
+    if not tuned and (is_enough or (minimum is None and not is_top)):
+        return _decide_stop(ladder, best, minimum)
     if untried and not is_enough and serving is None:
         return _decide_next_rung(best, untried)
+    justified = [assessment for assessment in assessments if not assessment.failing]
     if justified:
         cheapest = min(justified, key=_cost_rank)
         return _decide_fine_tune(Recommendation.FINE_TUNE, ladder, best, cheapest, assessments)
     nearest = serving or min(assessments, key=lambda a: (len(a.failing), _cost_rank(a)))
     return _decide_not_justified(best, nearest, assessments)
-
-
-def _decide_without_fine_tunes(
-    evidence: Evidence, ladder: Ladder, best: LadderRow, untried: Sequence[tuple[str, Note]]
-) -> Decision:
-    suite = evidence.suite
-    minimum = gate_minimum(suite, "accuracy")
-    if minimum is None:
-        is_enough = best is not ladder.rows[-1] or not untried
-    else:
-        is_enough = meets_minimum(suite, best)
-    if is_enough:
-        return _decide_stop(ladder, best, minimum)
-    if untried:
-        return _decide_next_rung(best, untried)
-    planned = assess_fine_tune(evidence, ladder, best, None)
-    if planned.failing:
-        return _decide_not_justified(best, planned, [])
-    return _decide_fine_tune(Recommendation.FINE_TUNE, ladder, best, planned, [])
 
 
 # The decisions -----------------------------------------------------------------------------
