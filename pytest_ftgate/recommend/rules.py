@@ -44,9 +44,8 @@ class DecisionContext:
         examples: the number of labelled rows; None if the suite names no training data.
         git: how often the task changed.
         rag: the row with retrieval.
-        without_rag: the row above *rag*.
-        rag_gain: of *rag* over *without_rag*.
-        rag_fixes: the share of the wrong cases of *without_rag* that *rag* fixes.
+        rag_gain: of *rag* over the row above it.
+        rag_fixes: the share of the wrong cases of that row that *rag* fixes.
         with_schema: the row with a response schema.
         economics: the declared volume, or None.
         break_even: of the fine-tune with *below*; None without prices.
@@ -63,7 +62,6 @@ class DecisionContext:
     examples: int | None = None
     git: GitFacts
     rag: LadderRow | None = None
-    without_rag: LadderRow | None = None
     rag_gain: Gain | None = None
     rag_fixes: float | None = None
     with_schema: LadderRow | None = None
@@ -210,14 +208,13 @@ def _evaluate_stable(context: DecisionContext) -> _RuleResult:
 
 
 def _evaluate_knowledge(context: DecisionContext) -> _RuleResult | None:
-    rag, without_rag, gain = context.rag, context.without_rag, context.rag_gain
-    share = context.rag_fixes
-    if rag is None or without_rag is None or gain is None or share is None:
+    rag, gain, share = context.rag, context.rag_gain, context.rag_fixes
+    if rag is None or gain is None or share is None:
         return None
-    values: dict[str, NoteValue] = {"variant": without_rag.variant, "share": share}
+    values: dict[str, NoteValue] = {"rag": rag.variant, "variant": gain.over, "share": share}
     if share >= context.thresholds.knowledge and gain.certain:
-        return _against(ReasonKind.KNOWLEDGE_IS_MISSING, rag=rag.variant, **values)
-    return _for(ReasonKind.BEHAVIOUR_IS_MISSING, rag=rag.variant, **values)
+        return _against(ReasonKind.KNOWLEDGE_IS_MISSING, **values)
+    return _for(ReasonKind.BEHAVIOUR_IS_MISSING, **values)
 
 
 def _evaluate_prompt(context: DecisionContext) -> _RuleResult | None:
@@ -431,7 +428,6 @@ def _rag_fields(evidence: Evidence, ladder: Ladder) -> dict[str, Any]:
     fixed = [case_id for case_id in wrong if (results[case_id].correct or 0.0) >= _MIN_RIGHT]
     return {
         "rag": rag,
-        "without_rag": without_rag,
         "rag_gain": ladder.comparison.gains.get((without_rag.variant, rag.variant)),
         "rag_fixes": len(fixed) / len(wrong) if wrong else None,
     }

@@ -219,15 +219,14 @@ def _gaps(record: AcceptedRecord) -> Iterator[str]:
 
 def accepted_limit_line(path: Path, gate: str) -> int:
     """Return the line of the default limit of *gate* in the record at *path*."""
-    lines, start = path.read_text("utf-8").splitlines(), _key_line(path, "limits") - 1
-    named = (n for n, line in enumerate(lines[start:], start + 1) if f"{json.dumps(gate)}:" in line)
-    return next(named, 1)
+    return _key_line(path, gate, start=_key_line(path, "limits"))
 
 
-def _key_line(path: Path, key: str) -> int:
-    """Return the line of *key* in the record at *path*; the first line if it is not found."""
+def _key_line(path: Path, key: str, start: int = 1) -> int:
+    """Return the line of *key*, from *start* on, in the record at *path*; 1 if it is not found."""
     lines = enumerate(path.read_text("utf-8").splitlines(), 1)
-    return next((n for n, line in lines if line.lstrip().startswith(f'"{key}"')), 1)
+    named = (n for n, line in lines if n >= start and line.lstrip(" {").startswith(f'"{key}"'))
+    return next(named, 1)
 
 
 def accepted_path(root: Path, suite: str) -> Path:
