@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import combinations
+from operator import le
 from statistics import mean
 from typing import Any
 
@@ -286,11 +288,8 @@ def frontier_key(rows: Iterable[LadderRow]) -> str:
 
 def _beats(first: LadderRow, second: LadderRow, key: str) -> bool:
     """Return True if *first* is at least as good as *second* on both axes and better on one."""
-    (accuracy, cost), (other_accuracy, other_cost) = (
-        (row.accuracy or 0.0, float(getattr(row, key))) for row in (first, second)
-    )
-    as_good = accuracy >= other_accuracy and cost <= other_cost
-    return as_good and (accuracy, cost) != (other_accuracy, other_cost)
+    one, other = ((-(row.accuracy or 0.0), getattr(row, key)) for row in (first, second))
+    return one != other and all(map(le, one, other))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -320,10 +319,9 @@ class Ladder:
 
     def break_even(self, variant: str, compared_with: str) -> BreakEven | None:
         """Return the break-even of a fine-tune with another variant, or None without prices."""
-        for pair in self.money.break_even if self.money else ():
-            if (pair.variant, pair.compared_with) == (variant, compared_with):
-                return pair
-        return None
+        pairs = self.money.break_even if self.money else ()
+        by_names = {(pair.variant, pair.compared_with): pair for pair in pairs}
+        return by_names.get((variant, compared_with))
 
 
 def build_ladder(evidence: Evidence) -> Ladder:
@@ -364,16 +362,13 @@ def _retiring_models(evidence: Evidence) -> Sequence[Retirement]:
         if facts.get("retires"):
             key = (facts.get("model", name), facts["retires"])
             variants_by_model.setdefault(key, []).append(name)
-    retiring = []
-    for (model, when), variants in variants_by_model.items():
-        try:
+    retiring = list[Retirement]()
+    for (model, when), names in variants_by_model.items():
+        with suppress(ValueError):
             days = (date.fromisoformat(when[:10]) - evidence.today).days
-        except ValueError:
-            continue
-        if days <= evidence.suite.ladder.retirement_days:
-            names = tuple(variants)
-            retiring.append(Retirement(model=model, date=when[:10], days=days, variants=names))
-    return sorted(retiring, key=lambda retirement: retirement.days)
+            retiring.append(Retirement(model=model, date=when[:10], days=days, variants=(*names,)))
+    soon = (one for one in retiring if one.days <= evidence.suite.ladder.retirement_days)
+    return sorted(soon, key=lambda retirement: retirement.days)
 
 
 def gate_minimum(suite: Suite, kind: str) -> float | None:

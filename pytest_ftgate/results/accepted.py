@@ -343,21 +343,20 @@ def _exam_changes(
 
 def _default_limits(before: AcceptedRecord, verdicts: Sequence[Verdict]) -> dict[str, float]:
     """Return the default limits by gate; those of gates without a verdict stay."""
-    evaluated = {verdict.gate for verdict in verdicts}
+    limits = dict(before.limits)
+    for verdict in verdicts:
+        limits.pop(verdict.gate, None)
     checks = ((verdict.gate, check) for verdict in verdicts for check in verdict.checks)
-    return {gate: limit for gate, limit in before.limits.items() if gate not in evaluated} | {
-        gate: check.limit for gate, check in checks if check.has_default_limit
-    }
+    return limits | {gate: check.limit for gate, check in checks if check.has_default_limit}
 
 
 def _rooms(before: AcceptedRecord, verdicts: Sequence[Verdict]) -> dict[str, int]:
     """Return the room to think of each variant; that of variants without a verdict stays."""
-    judged = {verdict.variant for verdict in verdicts}
-    return {name: room for name, room in before.rooms.items() if name not in judged} | {
-        verdict.variant: int(verdict.facts[ROOM_FACT])
-        for verdict in verdicts
-        if ROOM_FACT in verdict.facts
-    }
+    rooms = dict(before.rooms)
+    for verdict in verdicts:
+        rooms.pop(verdict.variant, None)
+    found = ((verdict.variant, verdict.facts.get(ROOM_FACT)) for verdict in verdicts)
+    return rooms | {variant: int(room) for variant, room in found if room is not None}
 
 
 def _skill_levels(

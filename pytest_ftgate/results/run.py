@@ -416,7 +416,9 @@ def read_run(path: Path) -> Report:
     """
     try:
         document = json.loads(path.read_bytes())
-        _check_format(path, document)
+        number = document["format"] if isinstance(document, dict) else None
+        if isinstance(number, int) and number != RUN_FORMAT:
+            raise _format_error(path, number)
         report: Report = json_adapter(Report).validate_python(document)
     except OSError as error:
         raise _unreadable_error(path, f"cannot be read ({error.strerror})") from error
@@ -432,18 +434,7 @@ def _unreadable_error(path: Path, what: str) -> ConfigurationError:
     return ConfigurationError(f"{path} {what}; {remedy}")
 
 
-def _check_format(path: Path, document: Any) -> None:
-    """Raise an error if *document* has another format than the current one.
-
-    Raises:
-        ConfigurationError: the format is an older or newer one.
-        KeyError: there is no format.
-    """
-    number = document["format"] if isinstance(document, dict) else None
-    if not isinstance(number, int) or number == RUN_FORMAT:
-        return
-    if number > RUN_FORMAT:
-        raise ConfigurationError(
-            f"{path} has format {number}, newer than this version reads; upgrade"
-        )
-    raise _unreadable_error(path, f"has format {number}, older than this version reads")
+def _format_error(path: Path, number: int) -> ConfigurationError:
+    if number < RUN_FORMAT:
+        return _unreadable_error(path, f"has format {number}, older than this version reads")
+    return ConfigurationError(f"{path} has format {number}, newer than this version reads; upgrade")
