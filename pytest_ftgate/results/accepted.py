@@ -297,10 +297,7 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
     verdicts = [replace(v, flips=()) for v in report.verdicts if v.suite == suite]
     ran = {(v.gate, v.variant) for v in verdicts}
     kept = [v for v in before.verdicts if (v.gate, v.variant) not in ran and left_out(node_id(v))]
-    changes: dict[str, ExamChange] = {}
-    if before.exam is not None:
-        exam = merge_exams([before.exam.of_gates(verdict.gate for verdict in kept), exam])
-        changes = dict(_exam_changes(before, before.exam, exam))
+    exam, changes = _with_accepted_exam(exam, before, kept)
     accepted = {
         name: {case_id: AcceptedCase(*values) for case_id, values in rows.items()}
         for name, rows in cases.items()
@@ -330,15 +327,23 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
     )
 
 
-def _exam_changes(
-    before: AcceptedRecord, accepted: Exam, exam: Exam
-) -> Iterator[tuple[str, ExamChange]]:
-    """Yield each gate of which *exam* differs from the *accepted* one, about its first variant."""
+def _with_accepted_exam(
+    exam: Exam, before: AcceptedRecord, kept: Iterable[Verdict]
+) -> tuple[Exam, dict[str, ExamChange]]:
+    """Return *exam* with the accepted gates that this run left out, and how it differs.
+
+    Each gate that differs from the accepted one is compared about its first variant.
+    """
+    accepted, changes = before.exam, dict[str, ExamChange]()
+    if accepted is None:
+        return exam, changes
+    exam = merge_exams([accepted.of_gates(verdict.gate for verdict in kept), exam])
     for name, gate in exam.gates.items():
         for variant in gate.variants[:1] if name in accepted.gates else ():
             change = compare_exams(accepted, exam, name, variant, before.right(name, variant))
             if change.has_shrunk or change.came:
-                yield f"{name}[{variant}]", change
+                changes[f"{name}[{variant}]"] = change
+    return exam, changes
 
 
 def _default_limits(before: AcceptedRecord, verdicts: Sequence[Verdict]) -> dict[str, float]:

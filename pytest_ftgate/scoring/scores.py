@@ -93,8 +93,6 @@ class CaseResult:
     @property
     def has_format_error(self) -> bool:
         """Whether the format of any reply is broken."""
-        if len(self.scores) == 1:
-            return self.scores[0].format_error is not None
         return any(score.format_error is not None for score in self.scores)
 
     @property
@@ -194,20 +192,15 @@ class VariantScores:
     @cached_property
     def broken(self) -> tuple[tuple[int, CaseResult], ...]:
         """The results with a format error in any reply, each with its position."""
-        import numpy as np
-
         errors = [*map(_FORMAT_ERROR, self._scores)]
         positions = [index for index, error in enumerate(errors) if error is not None]
-        ends = np.cumsum(self._reply_counts)
-        cases = np.unique(np.searchsorted(ends, positions, side="right")).tolist()
-        return tuple((index, self.case_results[index]) for index in cases)
+        cases = self._reply_counts.cumsum().searchsorted(positions, side="right").tolist()
+        return tuple((index, self.case_results[index]) for index in dict.fromkeys(cases))
 
     @cached_property
     def repeats(self) -> _Array:
         """The number of replies of each case, at least 1."""
-        import numpy as np
-
-        return np.maximum(self._reply_counts, 1).astype(np.float64)
+        return self._reply_counts.clip(1).astype(float)
 
     @cached_property
     def is_graded(self) -> NDArray[np.bool_]:
@@ -377,14 +370,9 @@ def _case_result(
     if len(read) < len(fingerprints):
         outcomes = map(replies.__getitem__, fingerprints)
         missing = tuple([str(one) for one in outcomes if not isinstance(one, Reply)])
-    all_correct = len(scores) == 1 and scores[0] is _ALL_CORRECT[0]
-    return CaseResult(
-        case=case_requests[0].case,
-        replies=tuple(read),
-        scores=_ALL_CORRECT if all_correct else tuple(scores),
-        fingerprints=fingerprints,
-        missing_reasons=missing,
-    )
+    is_all_correct = len(scores) == 1 and scores[0] is _ALL_CORRECT[0]
+    shared = _ALL_CORRECT if is_all_correct else tuple(scores)
+    return CaseResult(case_requests[0].case, tuple(read), shared, fingerprints, missing)
 
 
 def validate_rules(cases: Collection[Case], folder: Path) -> None:

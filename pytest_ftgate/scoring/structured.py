@@ -8,7 +8,7 @@ import json
 import re
 import textwrap
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -16,13 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
-from pytest_ftgate.scoring.score import (
-    FormatError,
-    LenientReader,
-    RepairStep,
-    extract_part,
-    strip_fence,
-)
+from pytest_ftgate.scoring.score import FormatError, LenientReader, extract_part, strip_fence
 from pytest_ftgate.suite.formats import json_schema_validator
 from pytest_ftgate.suite.function_references import load_function
 from pytest_ftgate.suite.rule import Rule
@@ -93,24 +87,21 @@ def structured_reader(rule: Rule, folder: Path) -> LenientReader:
         ConfigurationError: a pydantic model cannot be imported, or is none.
     """
     value, json_repairs = rule.value, (_extract_json, _strip_trailing_commas)
-    strict: Callable[[str], FormatError | None]
-    repairs: tuple[RepairStep, ...]
+    reader = partial(LenientReader, structured=True)
     match rule.kind, value:
         case "json_schema", _:
             validator = json_schema_validator(json.dumps(value))
-            strict, repairs = partial(_json_error, validator), json_repairs
+            return reader(partial(_json_error, validator), json_repairs)
         case "pydantic", _:
-            strict, repairs = partial(_model_error, value, _load_model(value, folder)), json_repairs
+            return reader(partial(_model_error, value, _load_model(value, folder)), json_repairs)
         case "code", "json":
-            strict, repairs = partial(_json_error, None), json_repairs
+            return reader(partial(_json_error, None), json_repairs)
         case "xml", _:
-            strict, repairs = partial(_xml_error, value), (partial(_extract_elements, value),)
+            return reader(partial(_xml_error, value), (partial(_extract_elements, value),))
         case "csv", _:
             columns = value["columns"]
-            strict, repairs = partial(_csv_error, columns), (partial(_extract_csv, columns),)
-        case _:
-            strict, repairs = _CODE_CHECKS[value], ()
-    return LenientReader(strict, repairs, structured=True)
+            return reader(partial(_csv_error, columns), (partial(_extract_csv, columns),))
+    return reader(_CODE_CHECKS[value])
 
 
 def _load_model(reference: str, folder: Path) -> Any:
