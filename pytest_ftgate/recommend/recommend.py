@@ -235,18 +235,13 @@ def find_rollback(evidence: Evidence) -> Rollback | None:
             )  # fmt: skip
             if variant not in evidence.suite.variants:
                 not_in_suite = not_in_suite or replace(rollback, in_suite=False)
-            elif _passes(evidence, variant):
+            elif (now := _gate_verdicts(evidence, variant)) and all(v.holds for v in now):
                 return rollback
     return not_in_suite or Rollback(failing=serves, gates=failed, variant="")
 
 
 def _gate_verdicts(evidence: Evidence, variant: str) -> list[Verdict]:
     return [v for v in evidence.verdicts if v.variant == variant and v.gated]
-
-
-def _passes(evidence: Evidence, variant: str) -> bool:
-    verdicts = _gate_verdicts(evidence, variant)
-    return bool(verdicts) and all(verdict.holds for verdict in verdicts)
 
 
 def _passed_variants(run: AcceptedRun) -> list[str]:

@@ -83,15 +83,6 @@ def file_commits(path: Path, limit: int) -> list[Commit]:
     return [Commit(*fields) for fields in lines if len(fields) == 4]  # noqa: PLR2004
 
 
-def file_at_commit(path: Path, commit: Commit) -> str:
-    """Return the text of *path* in *commit*.
-
-    Raises:
-        GitError: the commit does not contain the file.
-    """
-    return git_output(path.parent, "show", f"{commit.hash}:./{path.name}")
-
-
 def tracked_files(folder: Path, pattern: str) -> list[Path]:
     """Return the tracked files below *folder* that match *pattern*.
 
@@ -215,7 +206,8 @@ def _committed(
         for commit in file_commits(path, limit):
             # Otherwise the commit deleted the file, or it is no record.
             with suppress(GitError, *_OTHER_SHAPE):
-                record = json.loads(file_at_commit(path, commit))
+                text = git_output(path.parent, "show", f"{commit.hash}:./{path.name}")
+                record = json.loads(text)
                 if record["format"] == RECORD_FORMAT:
                     found.append(read(commit, record))
     return tuple(found)

@@ -156,19 +156,16 @@ def _score_numeric(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
     if not numbers:
         return INCORRECT
     number = numbers[0] if options.get("pick") == "first" else numbers[-1]
-    answers = [parse_number(answer, options) for answer in accepted]
+    fixed, relative = options.get("tolerance", 0), options.get("relative", 0)
+    answers = (parse_number(answer, options) for answer in accepted)
     return binary_score(
+        # Of both tolerances the wider one counts.
         any(
-            answer is not None and abs(number - answer) <= _tolerance(answer, options)
+            abs(number - answer) <= _ROUNDING + max(fixed, relative * abs(answer))
             for answer in answers
+            if answer is not None
         )
     )
-
-
-def _tolerance(answer: float, options: Mapping[str, Any]) -> float:
-    """Return the allowed distance from *answer*: the wider one of both tolerances."""
-    wider: float = max(options.get("tolerance", 0), options.get("relative", 0) * abs(answer))
-    return _ROUNDING + wider
 
 
 TEXT_SCORERS: Mapping[str, Scorer] = {

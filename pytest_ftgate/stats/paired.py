@@ -93,6 +93,8 @@ class PairedCounts(ChangeCounts[float]):
     after: float
 
 
+#: The counts that are arrays for many suites.
+_BY_SUITE = ("delta", "fixed", "regressed", "effective", "countable", "spread")
 #: Scores may exceed their range by this much through rounding.
 _TOLERANCE = 1e-9
 #: Prior weight, in cases, of the variance of one reply a case.
@@ -137,17 +139,10 @@ def paired_counts(
     arrays = (before, after, before_repeats, after_repeats, weights)
     b, c, kb, kc, w, codes = sorted_rows(*arrays, groups=groups)
     counts = change_counts(b, c, (kb, kc), w)
+    plain = {name: getattr(counts, name).item() for name in _BY_SUITE}
+    before_mean, after_mean = float(np.mean(w * b)), float(np.mean(w * c))
     pairs = PairedCounts(
-        n=counts.n,
-        delta=float(counts.delta),
-        fixed=float(counts.fixed),
-        regressed=float(counts.regressed),
-        effective=float(counts.effective),
-        countable=bool(counts.countable),
-        spread=float(counts.spread),
-        largest=counts.largest,
-        before=float(np.mean(w * b)),
-        after=float(np.mean(w * c)),
+        n=counts.n, largest=counts.largest, before=before_mean, after=after_mean, **plain
     )
     return pairs if groups is None else _grouped(pairs, b, c, (kb, kc), w, codes.astype(np.intp))
 
