@@ -337,8 +337,7 @@ def build_ladder(evidence: Evidence) -> Ladder:
     rows = _ladder_rows(evidence, comparison, costs)
     tuned = [row.variant for row in rows if row.rung == TUNED_RUNG]
     unpriced = {row.variant: row.unknown for row in rows if row.unknown}
-    priced = {row.variant: costs[row.variant] for row in rows if row.variant in costs}
-    money = cost_by_volume(suite.economics, priced, tuned, unpriced) if suite.economics else None
+    money = cost_by_volume(suite.economics, costs, tuned, unpriced) if suite.economics else None
     retiring = tuple(_retiring_models(evidence))
     return Ladder(rows=rows, comparison=comparison, money=money, retiring=retiring)
 
@@ -346,12 +345,11 @@ def build_ladder(evidence: Evidence) -> Ladder:
 def _variant_costs(evidence: Evidence) -> dict[str, VariantCost]:
     suite, spent = evidence.suite, evidence.usd_spent
     spends = suite.economics.spend if suite.economics else {}
-    costs = {
-        name: variant_cost(
-            suite.variants[name], scores, spends.get(name, Spend()), spent.get(name, 0.0)
-        )
-        for name, scores in evidence.scores.items()
-    }
+    costs: dict[str, VariantCost | None] = {}
+    for _, variant in _measured_rungs(evidence):
+        name, scores = variant.name, evidence.scores[variant.name]
+        spend, usd_spent = spends.get(name, Spend()), spent.get(name, 0.0)
+        costs[name] = variant_cost(variant, scores, spend, usd_spent)
     return {name: cost for name, cost in costs.items() if cost is not None}
 
 
