@@ -86,12 +86,10 @@ def _pays_back(context: DecisionContext) -> bool:
     return break_even.saves_per_month > 0.0 and is_soon
 
 
-def _is_worth_the_price(context: DecisionContext) -> bool:
-    """Return True if a wrong reply has a cost, and the gain makes up for the price by it."""
-    economics, gain = context.economics, context.gain
-    if economics is None or economics.wrong_usd is None or gain is None:
-        return False
-    return gain.certain and gain.change >= _required_gain(context)
+def _is_worth_it(context: DecisionContext) -> bool:
+    """Return True if the gain is certain, and makes up for its price."""
+    gain = context.gain
+    return gain is not None and gain.certain and gain.change >= _required_gain(context)
 
 
 #: The period in which a task must be stable.
@@ -154,7 +152,7 @@ def _evaluate_gap(context: DecisionContext) -> _RuleResult | None:
         "below_accuracy": below.accuracy or 0.0,
         **gain_values(gain),
     }
-    if gain.certain and gain.change >= required:
+    if _is_worth_it(context):
         return _for(ReasonKind.GAIN_IS_WORTH_IT, **values, required=required)
     if (context.as_good or gain.certain) and _pays_back(context):
         return _for(ReasonKind.AS_GOOD_AND_CHEAPER, **values)
@@ -256,10 +254,9 @@ def _evaluate_volume(context: DecisionContext) -> _RuleResult | None:
     }
     if break_even.days is not None and _pays_back(context):
         return _for(ReasonKind.PAID_BACK, **values, days=break_even.days)
-    if _is_worth_the_price(context):
+    if _is_worth_it(context) and economics.wrong_usd is not None:
         return _for(ReasonKind.WORTH_ITS_PRICE, **values)
-    is_large = gain is not None and gain.certain and gain.change >= context.thresholds.worth
-    if gain is not None and is_large and economics.wrong_usd is None:
+    if gain is not None and _is_worth_it(context):
         extra_right = gain.change * economics.calls_per_month
         usd_each = -(break_even.saves_per_month or 0.0) / extra_right
         return _unknown(ReasonKind.PRICE_OF_GAIN, **values, price=usd_each)

@@ -295,14 +295,9 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
     before = read_record(path, suite) or AcceptedRecord(suite=suite, at="")
     # The file is committed, so it contains no text of a model.
     verdicts = [replace(v, flips=()) for v in report.verdicts if v.suite == suite]
-    ran = {(v.gate, v.variant) for v in verdicts}
-    kept = [v for v in before.verdicts if (v.gate, v.variant) not in ran and left_out(node_id(v))]
+    kept = _kept_verdicts(before, verdicts, left_out)
     exam, changes = _with_accepted_exam(exam, before, kept)
-    accepted = {
-        name: {case_id: AcceptedCase(*values) for case_id, values in rows.items()}
-        for name, rows in cases.items()
-        if rows
-    }
+    accepted = _accepted_rows(cases)
     record = AcceptedRecord(
         suite=suite,
         at=report.at,
@@ -325,6 +320,24 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
         changes=changes,
         is_read=any(gate.reads_record for gate in exam.gates.values()),
     )
+
+
+def _kept_verdicts(
+    before: AcceptedRecord, verdicts: Iterable[Verdict], left_out: Callable[[str], bool]
+) -> list[Verdict]:
+    """Return the accepted verdicts of gates that did not run, since they were *left_out*."""
+    ran = {(v.gate, v.variant) for v in verdicts}
+    return [v for v in before.verdicts if (v.gate, v.variant) not in ran and left_out(node_id(v))]
+
+
+def _accepted_rows(
+    cases: Mapping[str, Mapping[str, Sequence[Any]]],
+) -> dict[str, dict[str, AcceptedCase]]:
+    return {
+        name: {case_id: AcceptedCase(*values) for case_id, values in rows.items()}
+        for name, rows in cases.items()
+        if rows
+    }
 
 
 def _with_accepted_exam(

@@ -234,7 +234,11 @@ JudgeScores = Mapping[str, ContentScore]
 #: The kinds that find the answer anywhere in a reply.
 _SEARCHING_KINDS = ("contains", "regex", "numeric")
 
-_SCORERS: Mapping[str, Scorer] = {**_FIELD_SCORERS, "fields": score_fields, "code": score_code}
+_SCORERS: Mapping[str, Scorer] = {
+    **_FIELD_SCORERS,
+    "fields": score_fields,
+    "code": score_code,
+}
 
 
 def score_content(
