@@ -135,16 +135,8 @@ def _exam_cases(suite: Suite, gate: Gate) -> Iterator[tuple[str, ExamCase]]:
     for case in gate.own_cases or suite.cases:
         parts = (*(case.tags if "tag" in kinds else ()),)
         parts += (case.language,) if "language" in kinds and case.language else ()
-        yield (
-            case.id,
-            ExamCase(
-                case_digest(case, suite.path.parent),
-                gate.exam_weight(case),
-                case.group,
-                case.must_pass or case.must_keep,
-                parts,
-            ),
-        )
+        scored, must_pass = case_digest(case, suite.path.parent), case.must_pass or case.must_keep
+        yield case.id, ExamCase(scored, gate.exam_weight(case), case.group, must_pass, parts)
 
 
 def case_digest(case: Case, folder: Path) -> str:
@@ -193,13 +185,13 @@ def compare_exams(
         for key, case in then.items()
         if case.must_pass and key in cases and not cases[key].must_pass
     ]
+    lost = tuple(
+        LostCases(kind, len(keys), _count_right(keys, right), tuple(keys[:_MAX_NAMED]))
+        for kind, keys in _lost_cases(then, cases).items()
+    )
     return ExamChange(
         accepted=len(then),
-        lost=tuple(
-            LostCases(kind, len(keys), _count_right(keys, right), tuple(keys[:_MAX_NAMED]))
-            for kind, keys in _lost_cases(then, cases).items()
-            if keys
-        ),
+        lost=lost,
         came=len(came),
         came_ids=tuple(came[:_MAX_NAMED]),
         losses=tuple(losses),
@@ -221,7 +213,7 @@ def _lost_cases(
             lost["without weight"].append(key)
         elif today._replace(must_pass=False) != case._replace(must_pass=False):
             lost["changed"].append(key)
-    return lost
+    return {kind: keys for kind, keys in lost.items() if keys}
 
 
 def _count_right(keys: Iterable[str], right: Mapping[str, float | None]) -> int | None:
