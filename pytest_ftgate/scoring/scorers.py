@@ -26,7 +26,6 @@ from pytest_ftgate.scoring.text_scorers import (
     contains_words,
     matches_pattern,
     score_labels,
-    score_similarity,
 )
 from pytest_ftgate.suite.cases import leaf_fields
 from pytest_ftgate.suite.function_references import load_function
@@ -34,7 +33,6 @@ from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.variants import NO_TOOL
 
-_FIELD_SCORERS: Mapping[str, Scorer] = {**TEXT_SCORERS, "similarity": score_similarity}
 _ABSENT = object()
 _LIST_KINDS = ("set", "sequence")
 #: The most characters of a wrong value that a reason shows, and the most wrong fields.
@@ -109,7 +107,7 @@ def _score_field(value: Any, expected: Any, rule: Rule | None) -> ContentScore:
         return INCORRECT
     if rule.kind == "labels" and isinstance(value, list):
         return score_labels([_to_text(item) for item in value], answers, rule)
-    return _FIELD_SCORERS[rule.kind](_to_text(value).strip(), answers, rule)
+    return TEXT_SCORERS[rule.kind](_to_text(value).strip(), answers, rule)
 
 
 def _is_same_json(first: Any, second: Any) -> bool:
@@ -235,7 +233,7 @@ JudgeScores = Mapping[str, ContentScore]
 _SEARCHING_KINDS = ("contains", "regex", "numeric")
 
 _SCORERS: Mapping[str, Scorer] = {
-    **_FIELD_SCORERS,
+    **TEXT_SCORERS,
     "fields": score_fields,
     "code": score_code,
 }

@@ -168,22 +168,13 @@ def _score_numeric(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
     )
 
 
-TEXT_SCORERS: Mapping[str, Scorer] = {
-    "exact": _score_exact,
-    "choice": _score_choice,
-    "labels": _score_separated_labels,
-    "contains": _score_contains,
-    "regex": _score_regex,
-    "numeric": _score_numeric,
-}
-
 #: The most characters that are compared, from the start: the time grows with the product of both
 #: lengths.
 _MAX_CHARACTERS = 50_000
 _WORD = re.compile(r"\w+")
 
 
-def score_similarity(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
+def _score_similarity(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
     """Score *text* by its similarity to the nearest of *accepted*; with ``min``, as 0 or 1."""
     similarity = _SIMILARITIES[rule.options.get("by", "ratio")]
     value = max(similarity(text[:_MAX_CHARACTERS], answer[:_MAX_CHARACTERS]) for answer in accepted)
@@ -231,4 +222,14 @@ _SIMILARITIES: Mapping[str, Callable[[str, str], float]] = {
     "ratio": _ratio,
     "rouge": _rouge_l,
     "tfidf": _tfidf_cosine,
+}
+
+TEXT_SCORERS: Mapping[str, Scorer] = {
+    "exact": _score_exact,
+    "choice": _score_choice,
+    "labels": _score_separated_labels,
+    "contains": _score_contains,
+    "regex": _score_regex,
+    "numeric": _score_numeric,
+    "similarity": _score_similarity,
 }
