@@ -121,7 +121,7 @@ def _kappa(judge: Judge, pairs: Sequence[tuple[str, str]]) -> IntervalEstimate:
     ranked = sorted(judge.grades, key=lambda grade: judge.grades[grade])
     human_ranks, judge_ranks = ([ranked.index(pair[i]) for pair in pairs] for i in (0, 1))
     # Of two grades, weights change nothing.
-    bounds = kappa_bounds(human_ranks, judge_ranks, len(ranked), weighted=True)
+    bounds = kappa_bounds(human_ranks, judge_ranks, len(ranked))
     return IntervalEstimate(
         value=bounds.estimate, low=bounds.lower, high=bounds.upper, n=len(pairs)
     )

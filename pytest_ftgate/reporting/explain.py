@@ -18,7 +18,7 @@ from pytest_ftgate.reporting.number_text import (
 )
 from pytest_ftgate.reporting.phrases import figure_name, has_no_limit, interval, levels, size
 from pytest_ftgate.reporting.skills import skill_results_by_prompt
-from pytest_ftgate.stats.power import pass_probability, point_rule_miss_probability
+from pytest_ftgate.stats.power import pass_probability, point_rule_pass_probability
 from pytest_ftgate.stats.proportions import binomial_sf
 from pytest_ftgate.suite.gate_kinds import MIN_FAMILY_CASES
 
@@ -223,9 +223,9 @@ def _threshold_comparison(check: Check) -> Iterator[str]:
     """Yield how often a plain threshold would miss the same drop with as many cases."""
     if check.error is not None:
         return
-    n, discordance = check.effective, check.discordance or 0.0
+    n, discordance, drop = check.effective, check.discordance or 0.0, check.limit
     # A drop takes at least as many disagreements.
-    miss = point_rule_miss_probability(n, max(discordance, check.limit), check.limit)
+    miss = point_rule_pass_probability(n, max(discordance, drop), drop, margin=drop)
     yield (
         f"With {check.n} cases a plain threshold would miss a true drop of "
         f"{unsigned_points(check.limit)} points {percent(miss)} of the time; this gate misses it "

@@ -58,7 +58,7 @@ def challenge(outcome):
 
 TUNED = row("t", usd_per_month=100.0, outcomes={"accuracy": "passed"})
 BELOW = row(usd_per_month=400.0)
-RAG = {"rag": row("r"), "without_rag": row(), "rag_gain": gain()}
+RAG = {"rag": row("r"), "rag_gain": gain()}
 PAYS = {"tuned": TUNED, "below": BELOW, "economics": MONEY, "gain": gain(0.01, certain=False)}
 
 
