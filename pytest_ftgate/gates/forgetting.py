@@ -18,6 +18,7 @@ from pytest_ftgate.gates.next_steps import (
     gate_place,
     is_near,
     limit_steps,
+    missing_steps,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
 from pytest_ftgate.gates.regressions import Regressions, find_regressions, flips, interleave
@@ -31,7 +32,7 @@ from pytest_ftgate.gates.skills import (
     skill_samples,
     skill_slices,
 )
-from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, next_step
 from pytest_ftgate.gates.thoughts import no_answer_notes
 from pytest_ftgate.gates.verdict import (
     Check,
@@ -376,9 +377,9 @@ def _next_steps(
     suite: Suite, gate: ForgettingGate, verdict: Verdict, result: _ModeResult
 ) -> Iterator[NextStep]:
     if verdict.outcome is Outcome.FAILED:
-        yield NextStep(StepKind.TRAIN_AGAIN, {"variant": verdict.variant})
+        yield next_step(StepKind.TRAIN_AGAIN, variant=verdict.variant)
     elif verdict.outcome is Outcome.INCONCLUSIVE:
-        yield from _steps_if_inconclusive(suite, gate, result)
+        yield from _steps_if_inconclusive(suite, gate, verdict, result)
     if verdict.outcome is not Outcome.PASSED:
         yield from limit_steps(suite, gate, _passing_settings(verdict))
 
@@ -395,22 +396,14 @@ def _passing_settings(verdict: Verdict) -> Iterator[str]:
 
 
 def _steps_if_inconclusive(
-    suite: Suite, gate: ForgettingGate, result: _ModeResult
+    suite: Suite, gate: ForgettingGate, verdict: Verdict, result: _ModeResult
 ) -> Iterator[NextStep]:
     check = result.check
     if check.missing:
-        yield NextStep(StepKind.RUN_AGAIN, {"missing": check.missing, "suite": suite.name})
+        yield from missing_steps(suite, gate, verdict, check.missing)
     else:
         yield from case_count_steps(check, "skills case")
     for part in result.unproven_skills:
-        yield NextStep(
-            StepKind.SETTLE_SKILL,
-            {
-                "skill": part.name,
-                "n": part.n,
-                "margin": part.margin or 0.0,
-                "low": part.low,
-                "high": part.high,
-                "where": gate_place(suite, gate, "margins"),
-            },
-        )
+        found = {"n": part.n, "margin": part.margin or 0.0, "low": part.low, "high": part.high}
+        where = gate_place(suite, gate, "margins")
+        yield next_step(StepKind.SETTLE_SKILL, skill=part.name, **found, where=where)

@@ -27,7 +27,7 @@ from pytest_ftgate.gates.macro_f1 import (
 from pytest_ftgate.gates.next_steps import gate_place
 from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.gates.samples import align, samples_from_scores
-from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
+from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind, Value, next_step
 from pytest_ftgate.gates.verdict import Outcome, ShownChange, Verdict, ungated_verdict
 from pytest_ftgate.scoring.classification import label_predictions
 from pytest_ftgate.scoring.scores import VariantScores
@@ -181,6 +181,6 @@ def not_gated_verdict(
         values["key"] = gate.uncompared_key
     else:
         values["cases"] = len(gate.evaluated_cases(suite.cases))
-    step = NextStep(StepKind.ADD_MINIMUM, {"where": gate_place(suite, gate, "min")})
+    step = next_step(StepKind.ADD_MINIMUM, where=gate_place(suite, gate, "min"))
     statement = Statement(StatementKind.NOT_GATED, values)
     return replace(verdict, statement=statement, next=(step,))

@@ -30,7 +30,14 @@ from pytest_ftgate.gates.next_steps import (
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.samples import Samples, align, same_replies
-from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
+from pytest_ftgate.gates.statements import (
+    NextStep,
+    Statement,
+    StatementKind,
+    StepKind,
+    Value,
+    next_step,
+)
 from pytest_ftgate.gates.verdict import (
     Check,
     CheckKind,
@@ -81,12 +88,12 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
     if check is None or verdict.outcome is Outcome.PASSED:
         return
     if verdict.outcome is Outcome.FAILED:
-        yield NextStep(StepKind.LOWER_USAGE)
+        yield next_step(StepKind.LOWER_USAGE)
     elif not check.informative:
-        yield NextStep(StepKind.DECLARE_LIMIT, {"where": gate_place(suite, gate)})
+        yield next_step(StepKind.DECLARE_LIMIT, where=gate_place(suite, gate))
         return
     elif check.missing:
-        yield from missing_steps(suite, verdict, check.missing)
+        yield from missing_steps(suite, gate, verdict, check.missing)
     else:
         yield from case_count_steps(check, "case")
     yield from limit_steps(suite, gate, _passing_settings(blocking_checks(verdict)))
@@ -278,7 +285,7 @@ def _not_measured(
         usage_verdict(suite, gate, variant or times.variant, (), ()),
         statement=Statement(StatementKind.NOT_MEASURED, values),
         measured=False,
-        next=(NextStep(StepKind.REQUEST_TO_MEASURE, {**values, "suite": suite.name}),),
+        next=(next_step(StepKind.REQUEST_TO_MEASURE, **values, suite=suite.name),),
     )
 
 
