@@ -198,8 +198,8 @@ def look_levels(look: Look, total: Levels) -> Levels:
 def _case_blocks(suite: Suite, whole: Look) -> tuple[Look, ...]:
     """Return looks that add one block of cases each; the order of the file does not matter."""
     cases = sorted(suite.cases, key=_block_order)
-    ends = {ceil(len(cases) * number / MAX_LOOKS) for number in range(1, MAX_LOOKS + 1)}
-    ends = sorted({_end_of_group(cases, end) for end in ends})
+    blocks = [ceil(len(cases) * number / MAX_LOOKS) for number in range(1, MAX_LOOKS + 1)]
+    ends = sorted({_end_of_group(cases, end) for end in blocks})
     ids = [case.id for case in cases]
     return _numbered([replace(whole, cases=frozenset(ids[:end])) for end in ends], ends)
 
