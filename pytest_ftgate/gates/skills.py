@@ -93,6 +93,13 @@ def _part_margin(gate: ForgettingGate, part: SkillPart) -> float:
     return gate.required_part_margin(part) or max(FAMILY_MARGIN, gate.max_drop or 0.0)
 
 
+def _tested_state(
+    pairs: PairedCounts, p: float, margin: float, guess: float, levels: Levels
+) -> str:
+    can_show = pairs.before - guess > margin
+    return slice_state(pairs, p, margin, levels) if can_show else "uninformative"
+
+
 def _untested_state(pairs: PairedCounts) -> str:
     return "uninformative" if pairs.before <= MIN_RATE_TO_LOSE else "untested"
 
@@ -131,10 +138,9 @@ def _part_results(
     families = gate.evaluated_families(skill for _, skill in members)
     for family, skills in families.items():
         members["family", family] = set[str]().union(*(members["skill", name] for name in skills))
-    samples = slice_samples(before, after, members)
+    samples, slices = slice_samples(before, after, members), []
     pairs = {part: pair_samples(*both) for part, both in samples.items()}
     adjusted = adjusted_drops({part: pairs[part] for part in pairs if part in tested})
-    slices = []
     for part, counts in pairs.items():
         (kind, name), margin = part, None
         p, state = p_drop(counts), _untested_state(counts)
@@ -142,8 +148,7 @@ def _part_results(
             # Guessing reaches some of the right answers, which no loss of ability takes away.
             guess = guess_share(case for case in cases if case.id in members[part])
             margin, p = _part_margin(gate, part) * (1.0 - guess), adjusted[part]
-            can_show = counts.before - guess > margin
-            state = slice_state(counts, p, margin, levels) if can_show else "uninformative"
+            state = _tested_state(counts, p, margin, guess, levels)
         elif kind == "skill" and not gate.evaluates(name):
             state = "allowed"
         more = {
