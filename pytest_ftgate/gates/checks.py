@@ -75,11 +75,18 @@ def drop_outcome(pairs: PairedCounts, margin: float, levels: Levels) -> Outcome:
         return Outcome.INCONCLUSIVE
     if is_noninferior(pairs, margin, levels.miss):
         return Outcome.PASSED
-    drop_is_shown = p_drop(pairs) <= levels.alarm and pairs.delta <= ROUNDING - margin
-    is_beyond = p_not_beyond(pairs, margin) <= levels.beyond
-    # Few cases scatter widely, so that a drop within the limit often seems to reach it.
-    fails = drop_is_shown or is_beyond if levels.last else drop_is_shown and is_beyond
+    fails = drop_fails(pairs.delta, p_drop(pairs), p_not_beyond(pairs, margin), margin, levels)
     return Outcome.FAILED if fails else Outcome.INCONCLUSIVE
+
+
+def drop_fails(
+    change: float, p_drop: float, p_within: float, margin: float, levels: Levels
+) -> bool:
+    """Return True if *change* fails, by its p-values against no drop, and against one within."""
+    drop_is_shown = p_drop <= levels.alarm and change <= ROUNDING - margin
+    is_beyond = p_within <= levels.beyond
+    # Few cases scatter widely, so that a drop within the limit often seems to reach it.
+    return drop_is_shown or is_beyond if levels.last else drop_is_shown and is_beyond
 
 
 def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
@@ -140,15 +147,25 @@ def _shown_limit(pairs: PairedCounts, levels: Levels, guess_rate: float) -> floa
     """Return the smallest limit, in whole points, that *pairs* pass; None if none does."""
     if pairs.groups is not None and pairs.groups < MIN_GROUPS:
         return None
+    point = first_point(lambda margin: is_noninferior(pairs, margin, levels.miss))
+    limit = point / _POINTS
+    # A drop to the level of guessing cannot show.
+    can_show = pairs.before - limit > guess_rate or pairs.delta > 0.0
+    return limit if point < _POINTS and can_show else None
+
+
+def first_point(turns: Callable[[float], object]) -> int:
+    """Return the first whole point from 1 on at which *turns* is true; 100 if there is none."""
     low, high = 0, _POINTS
     while high - low > 1:
         middle = (low + high) // 2
-        passes = is_noninferior(pairs, middle / _POINTS, levels.miss)
-        low, high = (low, middle) if passes else (middle, high)
-    limit = high / _POINTS
-    # A drop to the level of guessing cannot show.
-    can_show = pairs.before - limit > guess_rate or pairs.delta > 0.0
-    return limit if high < _POINTS and can_show else None
+        low, high = (low, middle) if turns(middle / _POINTS) else (middle, high)
+    return high
+
+
+def shown_minimum(holds: Callable[[float], bool]) -> float | None:
+    """Return the largest minimum, in whole points below 1, that *holds*; None if none does."""
+    return (first_point(lambda minimum: not holds(minimum)) - 1) / _POINTS or None
 
 
 def pair_samples(before: Samples, after: Samples) -> PairedCounts:
@@ -372,8 +389,9 @@ def check_minimum(
         return replace(check, notes=(_few_groups(rate.groups),))
     outcome = _minimum_outcome(after, minimum, levels, rating)
     needed = _needed_for_minimum(rate, check) if outcome is Outcome.INCONCLUSIVE else None
-    holds = outcome is Outcome.PASSED
-    shown = None if holds or missing else _shown_minimum(rate, levels)
+    shown = None
+    if outcome is not Outcome.PASSED and not missing and levels.last:
+        shown = shown_minimum(lambda least: p_reaches(rate, least) <= levels.miss)
     return replace(check, outcome=outcome, needed=needed, shown_limit=shown)
 
 
@@ -386,16 +404,6 @@ def inconclusive_at_chance(check: Check, guess_rate: float) -> Check:
         is_below = check.shown_limit is not None and check.shown_limit < guess_rate
         return replace(check, shown_limit=None) if is_below else check
     return uninformative(check, note(NoteKind.GUESSED, rate=guess_rate))
-
-
-def _shown_minimum(rate: MeanScore, levels: Levels) -> float | None:
-    """Return the largest minimum, in whole points, that *rate* shows to hold; None if none is."""
-    low, high = 0, _POINTS
-    while levels.last and high - low > 1:
-        middle = (low + high) // 2
-        holds = p_reaches(rate, middle / _POINTS) <= levels.miss
-        low, high = (middle, high) if holds else (low, middle)
-    return low / _POINTS or None
 
 
 def highest_minimum(after: Samples) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_ftgate.gates.checks import ROUNDING, check_drop, check_minimum
+from pytest_ftgate.gates.checks import check_drop, check_minimum, drop_fails, shown_minimum
 from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import rate_figure
@@ -65,6 +64,11 @@ class JudgeEvidence:
         return any(validation.errors for validation in self.validations)
 
     @property
+    def is_qualified(self) -> bool:
+        """True if there are judges, and all of them are qualified."""
+        return bool(self.validations) and not self.is_unqualified
+
+    @property
     def human_changes(self) -> dict[str, float]:
         """The change of the human score by case id, this variant's reply minus the baseline's."""
         both = self.human_scores.keys() & self.baseline_human_scores.keys()
@@ -83,7 +87,7 @@ class JudgeEvidence:
     @property
     def uncorrected(self) -> Note | None:
         """Why verdicts rest on uncorrected grades, or None."""
-        if not self.validations or self.is_unqualified:
+        if not self.is_qualified:
             return None
         if not _all_validated(self):
             return note(NoteKind.UNEXAMINED)
@@ -158,8 +162,7 @@ def check_graded_drop(  # noqa: PLR0913 - the rule's parameters, each by name
         before = replace(before, values=1.0 - after.values)
     check_margin = partial(check_drop, before, after, against=against, kind=kind, levels=levels)
     plain = check_margin(margin=margin, guess_rate=guess_rate)
-    has_qualified_judges = evidence.validations and not evidence.is_unqualified
-    if not has_qualified_judges or plain.is_unchanged or not plain.informative:
+    if not evidence.is_qualified or plain.is_unchanged or not plain.informative:
         return plain
     if kind is CheckKind.BASELINE:
         corrected = _drop_by_labels(plain, before, after, evidence, levels)
@@ -168,10 +171,9 @@ def check_graded_drop(  # noqa: PLR0913 - the rule's parameters, each by name
     found = evidence.found_shares
     if found is None:
         return plain
-    least_shown = _least_shown(found)
-    if least_shown <= 0:
+    if _least_shown(found) <= 0:
         return _undecidable(plain)
-    return _with_true_change(check_margin(margin=margin * least_shown), margin, found)
+    return _with_true_change(check_margin(margin=margin * _least_shown(found)), margin, found)
 
 
 def _least_shown(found: _Shares) -> float:
@@ -240,24 +242,18 @@ def _drop_by_labels(
         return None
     estimate, rate = change[0], _clamp(baseline[0].mean, 0.0)
     alone = note(NoteKind.LABELS_CORRECT_DROP, labels=change[1], change=float(np.mean(changes)))
+    p_pass, p_fail = estimate.p_above(-plain.limit), estimate.p_below(0.0)
+    p_within = estimate.p_below(-plain.limit)
+    fails = drop_fails(estimate.mean, p_fail, p_within, plain.limit, levels)
+    outcome = Outcome.FAILED if fails else Outcome.INCONCLUSIVE
     return replace(
         _corrected(plain, change, alone, lowest=-1.0),
-        outcome=_drop_outcome(plain, estimate, levels),
+        outcome=Outcome.PASSED if p_pass <= levels.miss else outcome,
         before=rate,
         after=_clamp(rate + estimate.mean, 0.0),
-        p_pass=estimate.p_above(-plain.limit),
-        p_fail=estimate.p_below(0.0),
+        p_pass=p_pass,
+        p_fail=p_fail,
     )
-
-
-def _drop_outcome(plain: Check, estimate: MeanEstimate, levels: Levels) -> Outcome:
-    """Return the outcome of a drop check by *estimate*; see `drop_outcome`."""
-    if estimate.p_above(-plain.limit) <= levels.miss:
-        return Outcome.PASSED
-    is_shown = estimate.p_below(0.0) <= levels.alarm and estimate.mean <= ROUNDING - plain.limit
-    is_beyond = estimate.p_below(-plain.limit) <= levels.beyond
-    fails = is_shown or is_beyond if levels.last else is_shown and is_beyond
-    return Outcome.FAILED if fails else Outcome.INCONCLUSIVE
 
 
 def _with_figure(check: Check, figure: Figure, **more: Any) -> Check:
@@ -300,7 +296,7 @@ def _mean_by_labels(
 def graded_rate(evidence: JudgeEvidence, samples: Samples) -> Figure:
     """Return the rate of good replies, corrected by human labels as far as these can correct it."""
     plain, found = rate_figure(samples), evidence.found_shares
-    if not evidence.validations or evidence.is_unqualified:
+    if not evidence.is_qualified:
         return plain
     corrected = _mean_by_labels(samples, samples.values, evidence.human_scores)
     if corrected:
@@ -319,7 +315,7 @@ def check_graded_minimum(
 ) -> Check:
     """Return the minimum check of grades, corrected by human labels if there are enough."""
     plain = check_minimum(after, minimum=minimum, levels=levels)
-    if not evidence.validations or evidence.is_unqualified:
+    if not evidence.is_qualified:
         return plain
     found, figure = evidence.found_shares, graded_rate(evidence, after)
     corrected = _mean_by_labels(after, after.values, evidence.human_scores)
@@ -345,11 +341,10 @@ def _minimum_of_grades(
     strict_check, lenient_check = (
         check_minimum(after, minimum=minimum, levels=levels) for minimum in (strict, lenient)
     )
-    outcome = Outcome.INCONCLUSIVE
-    if strict_check.outcome is Outcome.PASSED:
-        outcome = Outcome.PASSED
-    elif lenient_check.outcome is Outcome.FAILED:
-        outcome = Outcome.FAILED
+    is_missed = lenient_check.outcome is Outcome.FAILED
+    outcome = Outcome.FAILED if is_missed else Outcome.INCONCLUSIVE
+    outcome = Outcome.PASSED if strict_check.outcome is Outcome.PASSED else outcome
+    finds = {"good": found[0].value, "bad": found[1].value}
     return _with_figure(
         plain,
         figure,
@@ -358,7 +353,7 @@ def _minimum_of_grades(
         p_fail=lenient_check.p_fail,
         needed=strict_check.needed,
         shown_limit=_shown_minimum(plain, outcome, levels, holds),
-        notes=(*plain.notes, _minimum_note(plain, *found, strict)),
+        notes=(*plain.notes, note(NoteKind.JUDGE_FINDS, **finds, rate=plain.after, needed=strict)),
     )
 
 
@@ -376,13 +371,6 @@ def _grade_minimums(
         )
     )
     return strict, lenient
-
-
-def _minimum_note(
-    plain: Check, sensitivity: IntervalEstimate, specificity: IntervalEstimate, strict: float
-) -> Note:
-    found = {"good": sensitivity.value, "bad": specificity.value}
-    return note(NoteKind.JUDGE_FINDS, **found, rate=plain.after, needed=strict)
 
 
 def _minimum_by_labels(plain: Check, corrected: _Estimate, levels: Levels) -> Check:
@@ -411,4 +399,4 @@ def _shown_minimum(
     is_kept = outcome is Outcome.PASSED and check.limit > 0.0
     if is_kept or check.missing or not levels.last:
         return None
-    return bisect_left(range(1, 100), 1, key=lambda point: not holds(point / 100)) / 100 or None
+    return shown_minimum(holds)
