@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import mean
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtr
@@ -40,20 +41,19 @@ def validate_judge(
     *labelled* has each human label with the judge's grades of the same reply, *padded* the grades
     of bad replies and of the same replies with their text doubled.
     """
+    readable = [(label, grades) for label, grades in labelled if grades.value is not None]
     validation = JudgeValidation(
         judge=judge.name,
         provider=judge.variant.provider,
         rubric=" ".join(judge.rubric.split())[:80],
         labels=len(labelled),
+        unread=len(labelled) - len(readable),
         minimum=judge.minimum,
         is_binary=judge.is_binary,
+        **(_metrics(judge, readable, padded) if readable else {}),
     )
     if not labelled:
         return validation
-    readable = [(label, grades) for label, grades in labelled if grades.value is not None]
-    validation = replace(validation, unread=len(labelled) - len(readable))
-    if readable:
-        validation = _with_metrics(validation, judge, readable, padded)
     # A reader wants to know the agreement first, so the errors always contain it.
     kappa_errors = [*_minimum_errors(validation, "kappa")]
     errors = [*_errors(validation, judge, labelled, readable)][:1]
@@ -61,12 +61,10 @@ def validate_judge(
     return replace(validation, errors=tuple(errors), warnings=tuple(_warnings(validation)))
 
 
-def _with_metrics(
-    validation: JudgeValidation,
-    judge: Judge,
-    readable: _LabelledGrades,
-    padded: Sequence[tuple[JudgeGrades, JudgeGrades]],
-) -> JudgeValidation:
+def _metrics(
+    judge: Judge, readable: _LabelledGrades, padded: Sequence[tuple[JudgeGrades, JudgeGrades]]
+) -> dict[str, Any]:
+    """Return the figures of a validation, by field."""
     pairs = [(label.grade, _mean_grade(judge, grades)) for label, grades in readable]
     repeats = [grades.self_agreement for _, grades in readable]
     orders = [grades.consistent for _, grades in readable]
@@ -76,20 +74,19 @@ def _with_metrics(
         for once, doubled in padded
         if once.value is not None and doubled.value is not None
     ]
-    return replace(
-        validation,
-        agreement=_share([human == grade for human, grade in pairs]),
-        kappa=_kappa(judge, pairs),
-        sensitivity=None if judge.is_pairwise else _found_share(judge, pairs, good=True),
-        specificity=None if judge.is_pairwise else _found_share(judge, pairs, good=False),
-        consistency=_share([is_same for is_same in orders if is_same is not None]),
-        repeats=_share([share for share in repeats if share is not None]),
-        length=length,
-        length_p=length_p,
-        padded=len(padded_values),
-        padded_up=sum(doubled > once for once, doubled in padded_values),
-        padded_down=sum(doubled < once for once, doubled in padded_values),
-    )
+    return {
+        "agreement": _share([human == grade for human, grade in pairs]),
+        "kappa": _kappa(judge, pairs),
+        "sensitivity": None if judge.is_pairwise else _found_share(judge, pairs, good=True),
+        "specificity": None if judge.is_pairwise else _found_share(judge, pairs, good=False),
+        "consistency": _share([is_same for is_same in orders if is_same is not None]),
+        "repeats": _share([share for share in repeats if share is not None]),
+        "length": length,
+        "length_p": length_p,
+        "padded": len(padded_values),
+        "padded_up": sum(doubled > once for once, doubled in padded_values),
+        "padded_down": sum(doubled < once for once, doubled in padded_values),
+    }
 
 
 def _mean_grade(judge: Judge, grades: JudgeGrades) -> str:

@@ -305,8 +305,22 @@ def estimate_power(
     if gate.max_drop is None or discordance is None:
         return estimate
     if measured is None:
-        return _with_drop(estimate, design, gate.max_drop, discordance, varies=varies)
-    return _with_measured_drop(estimate, design, gate.max_drop, measured, varies=varies)
+        certifiable = design_certifiable_limit(design, discordance)
+        passes = design_pass_probability(design, discordance, gate.max_drop)
+        needed: int | None = max(
+            0, design_cases_needed(design, discordance, gate.max_drop) - design.n
+        )
+    else:
+        certifiable = certifiable_limit(measured)
+        passes = _measured_pass_probability(design, gate.max_drop, measured)
+        needed = needed_if_unchanged(measured, gate.max_drop, design.miss)
+    return replace(
+        estimate,
+        certifiable=certifiable,
+        pass_probability=passes,
+        needed=needed,
+        repeats=_repeats_for(design, design.n + needed) if needed and varies else None,
+    )
 
 
 def estimate_minimum_power(
@@ -358,35 +372,6 @@ def _needed_for_minimum(
     except ValueError:
         return None
     return max(1, total - design.n)
-
-
-def _with_drop(
-    estimate: PowerEstimate, design: Design, margin: float, discordance: float, *, varies: bool
-) -> PowerEstimate:
-    """Return *estimate* with the power of its drop check."""
-    total = design_cases_needed(design, discordance, margin)
-    needed = max(0, total - design.n)
-    return replace(
-        estimate,
-        certifiable=design_certifiable_limit(design, discordance),
-        pass_probability=design_pass_probability(design, discordance, margin),
-        needed=needed,
-        repeats=_repeats_for(design, total) if needed and varies else None,
-    )
-
-
-def _with_measured_drop(
-    estimate: PowerEstimate, design: Design, margin: float, measured: PairedCounts, *, varies: bool
-) -> PowerEstimate:
-    """Return *estimate* with the power of a variant whose replies change as in *measured*."""
-    needed = needed_if_unchanged(measured, margin, design.miss)
-    return replace(
-        estimate,
-        certifiable=certifiable_limit(measured),
-        pass_probability=_measured_pass_probability(design, margin, measured),
-        needed=needed,
-        repeats=_repeats_for(design, design.n + needed) if needed and varies else None,
-    )
 
 
 def _measured_pass_probability(design: Design, margin: float, measured: PairedCounts) -> float:
