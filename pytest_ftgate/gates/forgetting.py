@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pytest_ftgate.gates.checks import check_drop, pair_samples
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE, Levels, shared_levels
@@ -21,7 +20,14 @@ from pytest_ftgate.gates.next_steps import (
     missing_steps,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
-from pytest_ftgate.gates.regressions import Regressions, find_regressions, flips, interleave
+from pytest_ftgate.gates.regressions import (
+    Regressions,
+    find_regressions,
+    flips,
+    interleave,
+    slice_members,
+    slice_samples,
+)
 from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.skills import (
     Loss,
@@ -49,7 +55,7 @@ from pytest_ftgate.requests.preflight import Contamination
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.resampling import SkillSample
-from pytest_ftgate.suite.gate_kinds import ForgettingGate
+from pytest_ftgate.suite.gate_kinds import ForgettingGate, SkillPart
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.skill_levels import LevelChoice, levels_note, limit_notes
 
@@ -108,7 +114,8 @@ def _evaluate_mode(
     scores, base = comparison.scores[mode]
     contamination = comparison.contamination
     excluded = contamination.case_ids if contamination else frozenset()
-    before, after = (_without(skill_samples(side), excluded) for side in (base, scores))
+    sides = [skill_samples(side) for side in (base, scores)]
+    before, after = (side.select(~np.isin(side.case_ids, [*excluded])) for side in sides)
     cases = [case for case in scores.cases if case.id not in excluded]
     slices = skill_slices(before, after, cases, gate, levels)
     counted = [case.id for case in cases if case.must_keep or gate.evaluates(str(case.skill))]
@@ -122,28 +129,19 @@ def _evaluate_mode(
     )
 
 
-def _without(samples: Samples, case_ids: frozenset[str]) -> Samples:
-    return samples.select(~np.isin(samples.case_ids, [*case_ids]))
-
-
 def _check(
     gate: ForgettingGate, scores: VariantScores, before: Samples, after: Samples, levels: Levels
 ) -> Check:
     """Return the check of the mean over the skills."""
-
-    def skills_of(samples: Samples) -> NDArray[np.str_]:
-        return np.array([str(scores.results[key].case.skill) for key in samples.case_ids])
+    cases = [scores.results[case_id].case for case_id in after.case_ids]
+    members, weights = slice_members(cases, ["skill"]), SkillWeights(gate, cases)
+    counted = [case.id for case in cases if str(case.skill) in weights.counted]
+    weighted = [side.select(np.isin(side.case_ids, counted)) for side in (before, after)]
 
     def pairing(then: Samples, now: Samples) -> PairedCounts:
-        skills = skills_of(now)
-        masks = {str(skill): skills == skill for skill in dict.fromkeys(skills)}
-        sides = {skill: (then.select(mask), now.select(mask)) for skill, mask in masks.items()}
-        return weights.mean({skill: pair_samples(*pair) for skill, pair in sides.items()})
+        sides = slice_samples(then, now, members)
+        return weights.mean({skill: pair_samples(*pair) for (_, skill), pair in sides.items()})
 
-    weights = SkillWeights(gate, (scores.results[key].case for key in after.case_ids))
-    weighted = [
-        samples.select(np.isin(skills_of(samples), weights.counted)) for samples in (before, after)
-    ]
     if gate.max_drop is None:
         raise ValueError("the limit of the gate is not computed yet")
     check = check_drop(
@@ -154,22 +152,19 @@ def _check(
         levels=levels,
         pairing=pairing,
     )
-    return _with_retention(gate, check, skills_of(before), before, after)
+    return _with_retention(gate, check, slice_samples(before, after, members))
 
 
 def _with_retention(
-    gate: ForgettingGate,
-    check: Check,
-    skills: NDArray[np.str_],
-    before: Samples,
-    after: Samples,
+    gate: ForgettingGate, check: Check, sides: Mapping[SkillPart, tuple[Samples, Samples]]
 ) -> Check:
-    """Return *check* with the mean retention, and the mean change with equal weights."""
-    answered = before.has_reply & after.has_reply
+    """Return *check* with the mean retention, and the mean change with equal weights.
+
+    *sides* are the samples of each skill.
+    """
     samples = {
-        str(skill): SkillSample(before.values[mask], after.values[mask], float(mask.sum()))
-        for skill in dict.fromkeys(skills)
-        if (mask := answered & (skills == skill)).any()
+        skill: SkillSample(before.values, after.values, float(len(after)))
+        for (_, skill), (before, after) in sides.items()
     }
     if not samples:
         return check
@@ -192,17 +187,20 @@ def broken_must_keep_ids(
     *repeated* has both scores of the cases that broke at first, from repeated requests. A case
     stays broken only if most of these replies confirm it.
     """
-    must_keep = [key for key, result in scores.results.items() if result.case.must_keep]
     then, now = (_values(side) for side in (base, scores))
-    broken = [key for key in must_keep if then.get(key, 0.0) > _HALF and now.get(key, 1.0) <= _HALF]
-    if repeated is not None:
-        # A case without a repeated reply stays broken.
-        now, then = (_values(side) for side in repeated)
-        unconfirmed = [
-            key for key in broken if now.get(key, 0.0) > _HALF or then.get(key, 1.0) <= _HALF
-        ]
-        broken = [key for key in broken if key not in unconfirmed]
-    return tuple(broken)
+    broken = [
+        key
+        for key, result in scores.results.items()
+        if result.case.must_keep and then.get(key, 0.0) > _HALF and now.get(key, 1.0) <= _HALF
+    ]
+    if repeated is None:
+        return tuple(broken)
+    # A case without a repeated reply stays broken.
+    now, then = (_values(side) for side in repeated)
+    unconfirmed = {
+        key for key in broken if now.get(key, 0.0) > _HALF or then.get(key, 1.0) <= _HALF
+    }
+    return tuple(key for key in broken if key not in unconfirmed)
 
 
 def _values(scores: VariantScores) -> dict[str, float]:
@@ -310,30 +308,26 @@ def _is_trustworthy(check: Check) -> bool:
 def _notes(
     suite: Suite, gate: ForgettingGate, comparison: SkillComparison, result: _ModeResult
 ) -> Iterator[Note]:
-    of_variant, _ = comparison.scores[result.check.under]
+    scores, base = comparison.scores[result.check.under]
     if result.check.is_unchanged:
         yield note(NoteKind.UNCHANGED)
     yield from result.check.notes
-    uninformative = [
-        part.name
-        for part in result.slices
-        if part.kind == "skill" and part.state == "uninformative"
-    ]
-    if uninformative:
-        yield note(NoteKind.WEAK_BASE, skills=tuple(uninformative))
-    yield from _case_notes(gate, comparison.choices, of_variant)
-    contamination = comparison.contamination
-    if contamination is not None:
+    weak = [part for part in result.slices if part.state == "uninformative"]
+    skills = tuple(part.name for part in weak if part.kind == "skill")
+    if skills:
+        yield note(NoteKind.WEAK_BASE, skills=skills)
+    yield from _case_notes(gate, comparison.choices, scores)
+    found = comparison.contamination
+    if found is not None:
         yield note(
             NoteKind.TRAINED_ON,
-            n=contamination.leaked,
-            file=contamination.file,
-            line=contamination.line,
-            first=contamination.first_case,
+            n=found.leaked,
+            file=found.file,
+            line=found.line,
+            first=found.first_case,
         )
     if gate.excluded_skills:
         yield note(NoteKind.NO_SANDBOX, skills=gate.excluded_skills)
-    scores, base = comparison.scores[result.check.under]
     yield from no_answer_notes(base, scores)
     yield from (drift.message for drift in skill_drifts(base, scores) if drift.message)
     yield from _format_loss_note(suite, comparison, result)
@@ -355,7 +349,6 @@ def _format_loss_note(
     suite: Suite, comparison: SkillComparison, result: _ModeResult
 ) -> Iterator[Note]:
     """Yield the number of regressed answers that look like labels: typical of narrow tuning."""
-    labels = suite.labels
     kind = next((kind for kind in result.loss_kinds if kind.kind == Loss.FORMAT), None)
     if kind is None or kind.share < _MIN_FORMAT_SHARE:
         return
@@ -366,9 +359,9 @@ def _format_loss_note(
         for key in result.regressions.regressed
         for reply in scores.results[key].replies[:1]
     ]
-    if labels:
-        exact = sum(text in labels for text in texts)
-        yield note(NoteKind.LIKE_LABELS, n=kind.cases, of=count, labels=exact)
+    if suite.labels:
+        labels = sum(text in suite.labels for text in texts)
+        yield note(NoteKind.LIKE_LABELS, n=kind.cases, of=count, labels=labels)
     else:
         yield note(NoteKind.LIKE_REPLIES, n=kind.cases, of=count)
 
