@@ -142,7 +142,10 @@ def shown_change(
 
     None without scores of the baseline, or without a case that both variants answered.
     """
-    if before is None or before is after or not _share_a_case(gate, before, after):
+    if before is None or before is after:
+        return None
+    sides = align(*(samples_from_scores(scores, gate.kind) for scores in (before, after)))
+    if not (sides[0].has_reply & sides[1].has_reply).any():
         return None
     pairs = pairs_of_scores(suite, gate, before, after)
     if pairs.n < 2:  # noqa: PLR2004 - one case shows nothing about a population
@@ -154,12 +157,6 @@ def shown_change(
         against=before.variant, before=pairs.before, after=pairs.after, low=low, high=high,
         n=int(pairs.n), key=key if variant.gated else "",
     )  # fmt: skip
-
-
-def _share_a_case(gate: RateGate, before: VariantScores, after: VariantScores) -> bool:
-    """Return True if *gate* has a score of both sides for at least one case."""
-    samples = align(*(samples_from_scores(scores, gate.kind) for scores in (before, after)))
-    return bool((samples[0].has_reply & samples[1].has_reply).any())
 
 
 def not_gated_verdict(
