@@ -383,8 +383,15 @@ def check_minimum(
         figure = rate_figure(after)
         return check_of_figure(figure, CheckKind.MINIMUM, minimum, effective=0.0, notes=(few,))
     rate = rating(answered)
-    notes = (note(NoteKind.MISSING, missing=missing, of=len(after)),) * bool(missing)
-    check = replace(_minimum_check(rate, minimum, levels), missing=missing, notes=notes)
+    check = check_of_figure(
+        figure_of_score(rate), CheckKind.MINIMUM, minimum,
+        units=rate.groups, effective=rate.n, missing=missing,
+        error=None if rate.countable else sqrt(rate.spread / rate.n),
+        p_pass=p_reaches(rate, minimum) if minimum > 0.0 else None,
+        p_fail=p_misses(rate, minimum) if minimum > 0.0 else None,
+        miss=levels.miss, alarm=levels.alarm,
+        notes=(note(NoteKind.MISSING, missing=missing, of=len(after)),) * bool(missing),
+    )  # fmt: skip
     if rate.groups is not None and rate.groups < MIN_GROUPS:
         return replace(check, notes=(_few_groups(rate.groups),))
     outcome = _minimum_outcome(after, minimum, levels, rating)
@@ -411,21 +418,6 @@ def highest_minimum(after: Samples) -> float:
     minimums = (percent / 100 for percent in range(100, 0, -1))
     passed = (m for m in minimums if check_minimum(after, minimum=m).outcome is Outcome.PASSED)
     return next(passed, 0.0)
-
-
-def _minimum_check(rate: MeanScore, minimum: float, levels: Levels) -> Check:
-    return check_of_figure(
-        figure_of_score(rate),
-        CheckKind.MINIMUM,
-        minimum,
-        units=rate.groups,
-        effective=rate.n,
-        error=None if rate.countable else sqrt(rate.spread / rate.n),
-        p_pass=p_reaches(rate, minimum) if minimum > 0.0 else None,
-        p_fail=p_misses(rate, minimum) if minimum > 0.0 else None,
-        miss=levels.miss,
-        alarm=levels.alarm,
-    )
 
 
 def _minimum_outcome(after: Samples, minimum: float, levels: Levels, rating: Rating) -> Outcome:

@@ -14,7 +14,6 @@ from math import ceil
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_CASES_FOR_COST
@@ -90,14 +89,13 @@ def _ratio(samples: Samples, amounts: FloatArray, unit: str, *, flat: bool) -> F
     """Return the ratio of two weighted means of the same cases: *samples* over *amounts*."""
     known = samples.has_reply & ~np.isnan(amounts)
     samples, missing = samples.select(known), int((~known).sum())
-    numbers, units = _units(samples)
-    weights = np.ones(len(samples)) if samples.weights is None else samples.weights
+    weights, units = samples.case_weights, np.unique(samples.units).size
     above, below = samples.values * weights, amounts[known] * weights
     total = below.sum()
     value = float(above.sum() / total) if total else 0.0
     bounds: tuple[float | None, float | None] = (value, value) if flat and total else (None, None)
     if total and not flat and units >= MIN_CASES_FOR_COST:
-        bounds = ratio_interval(above, below, CONFIDENCE, numbers)
+        bounds = ratio_interval(above, below, CONFIDENCE, samples.units)
     low, high = (None if bound == np.inf else bound for bound in bounds)
     return Figure(
         unit=unit, value=value, low=low, high=high, n=len(samples), units=units, missing=missing,
@@ -109,24 +107,18 @@ def difference_figure(before: Samples, after: Samples, unit: str) -> Figure:
     """Return the difference of the means, *before* less *after*, over the same cases."""
     saved = replace(after, values=before.values - after.values)
     missing, saved = len(saved), saved.select(saved.has_reply)
-    low, high, (numbers, units) = None, None, _units(saved)
+    low, high, units = None, None, np.unique(saved.units).size
     if len(saved) and np.ptp(saved.values) == 0.0:
         low = high = saved.mean
     elif units >= MIN_CASES_FOR_COST:
-        weights = np.ones(len(saved)) if saved.weights is None else saved.weights
+        weights = saved.case_weights
         # Differences may be negative, so that no ratio has their interval.
         spread = saved.mean + (saved.values - saved.mean) * weights / weights.mean()
-        low, high = mean_interval(spread, CONFIDENCE, numbers)
+        low, high = mean_interval(spread, CONFIDENCE, saved.units)
     return Figure(
         unit=unit, value=saved.mean, low=low, high=high, n=len(saved), units=units,
         missing=missing - len(saved), method="t",
     )  # fmt: skip
-
-
-def _units(samples: Samples) -> tuple[NDArray[np.intp], int]:
-    """Return the number of the unit of each case, and how many units there are."""
-    numbers = np.arange(len(samples)) if samples.groups is None else samples.groups
-    return numbers, np.unique(numbers).size
 
 
 def request_prices(

@@ -114,9 +114,7 @@ def _compare_prefixes(
         _common_length(tuned_text, base_text) - _common_length(repeated_text, base_text)
         for tuned_text, base_text, repeated_text in zip(tuned, base, repeated, strict=True)
     ]
-    longer = sum(difference > 0 for difference in differences)
-    shorter = sum(difference < 0 for difference in differences)
-    return longer, shorter
+    return sum(more > 0 for more in differences), sum(more < 0 for more in differences)
 
 
 def compare_with_recorded_base(

@@ -47,7 +47,9 @@ def rate_next_steps(
     if check is None and isinstance(missing, int):
         yield from missing_steps(suite, gate, verdict, missing)
     elif check is None and verdict.outcome is Outcome.PASSED:
-        yield from _accept_first_steps(suite, verdict)
+        # Variants that are compared with each other need no accepted run.
+        if not any(v.gated and v.name != verdict.variant for v in suite.variants.values()):
+            yield next_step(StepKind.ACCEPT, suite=suite.name)
     elif check is None:
         yield next_step(StepKind.CHECK_SCORE, where=gate_place(suite, gate))
     elif verdict.outcome is Outcome.INCONCLUSIVE:
@@ -64,12 +66,6 @@ def rate_next_steps(
         yield from _mistake_steps(suite, gate, verdict, format_errors)
         yield from cases_step(suite, verdict)
         yield from _accepting_steps(suite, gate, verdict)
-
-
-def _accept_first_steps(suite: Suite, verdict: Verdict) -> Iterator[NextStep]:
-    """Yield the advice to accept a first run, unless variants are compared with each other."""
-    if not any(v.gated and v.name != verdict.variant for v in suite.variants.values()):
-        yield next_step(StepKind.ACCEPT, suite=suite.name)
 
 
 # What to fix ------------------------------------------------------------------------------------

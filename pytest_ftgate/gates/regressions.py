@@ -318,7 +318,8 @@ class Regressions:
 
     def interleaved_by_format_error(self, scores: VariantScores) -> Regressions:
         """Return a copy in which the first regressed cases show all kinds of format error."""
-        kinds = {key: _format_error_kind(scores.results[key]) for key in self.regressed}
+        errors = {key: _format_error(scores.results[key]) for key in self.regressed}
+        kinds = {key: error and error.kind for key, error in errors.items()}
         return Regressions(interleave(kinds), self.fixed)
 
 
@@ -410,11 +411,6 @@ def _differing_parts(expected: str, before: str, now: str) -> Iterator[str]:
 
 def _format_error(result: CaseResult) -> FormatError | None:
     return next((score.format_error for score in result.scores if score.format_error), None)
-
-
-def _format_error_kind(result: CaseResult) -> str | None:
-    error = _format_error(result)
-    return error.kind if error else None
 
 
 def _representative_reply(result: CaseResult, *, right: bool) -> Reply | None:

@@ -99,24 +99,20 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
     yield from limit_steps(suite, gate, _passing_settings(blocking_checks(verdict)))
 
 
-def _passing_settings(checks: Sequence[Check]) -> list[str]:
+def _passing_settings(checks: Iterable[Check]) -> list[str]:
     """Return the limits that pass *checks* with the same replies; none if they cannot."""
     settings = []
     for check in sorted(checks, key=lambda check: check.before is None):
-        if check.high is None or check.missing or not check.informative:
+        high = check.high
+        if high is None or check.missing or not check.informative or not is_near(high, check.limit):
             return []
-        if not is_near(check.high, check.limit):
-            return []
-        settings.append(_passing_setting(check, check.high))
+        if check.before is not None:
+            settings.append(f"max_rise: {ceil(high * 100) / 100:g}")
+        elif check.unit == "usd":
+            settings.append(f"max_usd_per_1k: {round_up(high)}")
+        else:
+            settings.append(f"max_{check.kind}_ms: {ceil(high)}")
     return settings
-
-
-def _passing_setting(check: Check, high: float) -> str:
-    if check.before is not None:
-        return f"max_rise: {ceil(high * 100) / 100:g}"
-    if check.unit == "usd":
-        return f"max_usd_per_1k: {round_up(high)}"
-    return f"max_{check.kind}_ms: {ceil(high)}"
 
 
 #: The largest number of further cases to advise.
@@ -196,9 +192,8 @@ _LARGE_SHARE = 0.1
 
 def _dominance_notes(prices: Samples) -> Iterator[Note]:
     """Yield that one case or group holds a large share of the sum."""
-    numbers = np.arange(len(prices)) if prices.groups is None else prices.groups
-    weights = 1.0 if prices.weights is None else prices.weights
-    sums = np.bincount(np.unique(numbers, return_inverse=True)[1], prices.values * weights)
+    units = np.unique(prices.units, return_inverse=True)[1]
+    sums = np.bincount(units, prices.values * prices.case_weights)
     share = float(sums.max() / sums.sum()) if sums.sum() else 0.0
     if share > _LARGE_SHARE:
         is_case = sums.size == len(prices)
