@@ -438,14 +438,24 @@ def _needed_for_minimum(rate: MeanScore, check: Check) -> int | None:
     gap = check.after - check.limit
     if gap <= 0 or check.after * (1 - check.after) / gap**2 > _MAX_VARIANCE_RATIO:
         return None
+    needed = cases_for_minimum(check.after, check.limit, check.miss, rate)
+    return None if needed is None else max(1, needed - check.n)
+
+
+def cases_for_minimum(
+    rate: float, minimum: float, miss: float, measured: MeanScore | None
+) -> int | None:
+    """Return how many cases show 9 times in 10 that a true *rate* is above *minimum*, or None.
+
+    They vary as those of *measured*, by default as cases that are right or wrong.
+    """
     try:
-        if rate.countable:
-            needed = minimum_cases_needed(check.limit, check.after, POWER, check.miss)
-        else:
-            needed = needed_for_distance(gap, rate.spread, rate.largest, POWER, check.miss)
+        if measured is None or measured.countable:
+            return minimum_cases_needed(minimum, rate, POWER, miss)
+        spread, largest = measured.spread, measured.largest
+        return needed_for_distance(rate - minimum, spread, largest, POWER, miss)
     except ValueError:
         return None
-    return max(1, needed - check.n)
 
 
 def check_point(check: Check) -> Check:

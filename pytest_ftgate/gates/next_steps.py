@@ -158,14 +158,9 @@ def _differences(before: Variant, after: Variant) -> dict[str, Value]:
 
 def gate_place(suite: Suite, gate: Gate, *keys: str) -> str:
     """Return the place of the first of *keys* that *gate* has in its file, else of the gate."""
-    paths = [f"gates.{gate.kind}.{key}" for key in keys] if not _in_mark(gate) else []
+    paths = [f"gates.{gate.kind}.{key}" for key in keys] if not gate.function else []
     found = (suite.places[path] for path in paths if path in suite.places)
     return next(found, f"{suite.name}:{gate.line}")
-
-
-def _in_mark(gate: Gate) -> bool:
-    """Return True if the gate is a marked function, whose limits stand in its mark."""
-    return bool(getattr(gate, "function", ""))
 
 
 def limit_steps(suite: Suite, gate: Gate, settings: Iterable[str]) -> Iterator[NextStep]:
@@ -206,7 +201,9 @@ def _accepting_steps(suite: Suite, gate: RateGate, verdict: Verdict) -> Iterator
         return
     failed = verdict.outcome is Outcome.FAILED
     if kinds <= {*ACCEPTED_KINDS}:
-        anchor = _must_move_anchor(verdict)
+        # Without an anchor so far, the record that this run failed against becomes it.
+        anchors = (check for check in verdict.checks if check.kind is CheckKind.ANCHOR)
+        anchor = all(check.outcome is not Outcome.PASSED for check in anchors)
         yield next_step(StepKind.ACCEPT_RUN, suite=suite.name, anchor=anchor, failed=failed)
     elif kinds == {CheckKind.BASELINE} and failed:
         yield _baseline_step(suite, gate, verdict.variant)
@@ -218,17 +215,8 @@ def _baseline_step(suite: Suite, gate: RateGate, variant: str) -> NextStep:
     """Return the step that makes *variant* the baseline, at the key that says which one is."""
     place = suite.places.get("baseline") or suite.places.get("variants") or suite.name
     # A mark with variants of its own has no key for the baseline: it is the first one.
-    in_mark = _in_mark(gate) and place.rpartition(":")[0] == suite.name
+    in_mark = bool(gate.function) and place.rpartition(":")[0] == suite.name
     return next_step(StepKind.MAKE_BASELINE, variant=variant, in_mark=in_mark, where=place)
-
-
-def _must_move_anchor(verdict: Verdict) -> bool:
-    """Return True if the accepted results would fail against their anchor.
-
-    Without an anchor so far, the record that this run failed against becomes it.
-    """
-    anchors = [check for check in verdict.checks if check.kind is CheckKind.ANCHOR]
-    return not anchors or anchors[0].outcome is not Outcome.PASSED
 
 
 def _passing_settings(gate: RateGate, checks: Iterable[Check]) -> list[str]:

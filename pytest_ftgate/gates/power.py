@@ -17,6 +17,7 @@ from scipy.special import ndtri, stdtrit
 
 from pytest_ftgate.gates.checks import (
     ROUNDING,
+    cases_for_minimum,
     certifiable_limit,
     needed_if_unchanged,
     smoothed_discordance,
@@ -37,14 +38,12 @@ from pytest_ftgate.stats.graded import (
     group_losses,
     largest_unit,
     least_distance,
-    needed_for_distance,
 )
 from pytest_ftgate.stats.paired import PairedCounts, is_noninferior, paired_counts
 from pytest_ftgate.stats.power import (
     cases_needed,
     certifiable_margin,
     graded_pass_probability,
-    minimum_cases_needed,
     minimum_pass_probability,
     pass_probability,
 )
@@ -363,15 +362,10 @@ def _needed_for_minimum(
     """Return how many further cases show a true *rate* above *minimum* 9 times in 10, or None."""
     if rate - minimum <= ROUNDING:
         return None
-    try:
-        if measured is None or measured.countable:
-            total = minimum_cases_needed(minimum, rate, POWER, design.miss)
-            return max(1, ceil(total * design.n / design.units) - design.n)
-        spread, largest = measured.spread, measured.largest
-        total = needed_for_distance(rate - minimum, spread, largest, POWER, design.miss)
-    except ValueError:
-        return None
-    return max(1, total - design.n)
+    total = cases_for_minimum(rate, minimum, design.miss, measured)
+    if total is not None and (measured is None or measured.countable):
+        total = ceil(total * design.n / design.units)
+    return None if total is None else max(1, total - design.n)
 
 
 def _measured_pass_probability(design: Design, margin: float, measured: PairedCounts) -> float:

@@ -125,12 +125,17 @@ def samples_from_scores(scores: VariantScores, kind: str) -> Samples:
 
 
 def _samples_of_kind(scores: VariantScores, kind: str) -> Samples:
-    samples = samples_from_values(scores, _VALUES[kind](scores))
-    if kind == "accuracy":
-        return samples.select(scores.facts.scorable & (scores.facts.weights > 0))
-    return replace(samples, repeats=scores.repeats).select(
-        scores.facts.has_format & (scores.facts.weights > 0)
-    )
+    values = _VALUES[kind](scores)
+    if kind != "accuracy":
+        return format_samples(scores, values)
+    scorable = scores.facts.scorable & (scores.facts.weights > 0)
+    return samples_from_values(scores, values).select(scorable)
+
+
+def format_samples(scores: VariantScores, values: FloatArray) -> Samples:
+    """Return samples of the cases that the format gate evaluates, with *values* of all cases."""
+    samples = replace(samples_from_values(scores, values), repeats=scores.repeats)
+    return samples.select(scores.facts.has_format & (scores.facts.weights > 0))
 
 
 def samples_from_values(scores: VariantScores, values: FloatArray) -> Samples:

@@ -12,7 +12,7 @@ from pytest_ftgate.gates.checks import check_drop, uninformative
 from pytest_ftgate.gates.design import MIN_CASES_FOR_COST, Levels
 from pytest_ftgate.gates.figures import check_of_figure, rise_figure
 from pytest_ftgate.gates.notes import Note, NoteKind, note
-from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_values
+from pytest_ftgate.gates.samples import FloatArray, align, format_samples
 from pytest_ftgate.gates.usage import interval_outcome
 from pytest_ftgate.gates.verdict import Check, CheckKind
 from pytest_ftgate.requests.reply import Reply
@@ -34,7 +34,7 @@ def thought_checks(
     the cost is.
     """
     if gate.max_thought_drop is not None:
-        sides = (_select(side, _thought_shares(side)) for side in (before, after))
+        sides = (format_samples(side, _thought_shares(side)) for side in (before, after))
         margin = gate.max_thought_drop
         check = check_drop(*sides, against=before.variant, margin=margin, levels=levels)
         if not check.informative:
@@ -51,12 +51,6 @@ def thought_checks(
         yield from [check] if check.n or not unit else []
 
 
-def _select(scores: VariantScores, values: FloatArray) -> Samples:
-    """Return samples of the cases that the format gate evaluates."""
-    samples = replace(samples_from_values(scores, values), repeats=scores.repeats)
-    return samples.select(scores.facts.has_format & (scores.facts.weights > 0))
-
-
 def _thought_shares(scores: VariantScores) -> FloatArray:
     shares = (
         fmean(reply.thinks for reply in result.replies) if result.replies else np.nan
@@ -67,7 +61,9 @@ def _thought_shares(scores: VariantScores) -> FloatArray:
 
 def _length_check(before: VariantScores, after: VariantScores, limit: float, unit: str) -> Check:
     """Compare the mean length of a thought over the cases in which both sides think."""
-    then, now = align(*(_select(side, _thought_lengths(side, unit)) for side in (before, after)))
+    then, now = align(
+        *(format_samples(side, _thought_lengths(side, unit)) for side in (before, after))
+    )
     known = then.has_reply & now.has_reply
     figure, old = rise_figure(then, now, unit), then.select(known).mean
     check = check_of_figure(

@@ -405,8 +405,11 @@ def answer_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) -> It
     """Yield the findings about the answers of a training file."""
     answered = [row for row in rows if row.answer is not None]
     yield from _conflict_findings(answered)
-    yield from _format_findings(answered, rules)
-    yield from _thought_findings(answered, rules)
+    replies = {
+        row.line: read_reply(Reply(text=row.answer_text), rules.thoughts) for row in answered
+    }
+    yield from _format_findings(answered, replies, rules)
+    yield from _thought_findings(replies)
     yield from _missing_label_findings(answered, rules.labels)
     labelled = [row for row in answered if not rules.labels or row.answer in rules.labels]
     if _are_labels(labelled):
@@ -427,7 +430,7 @@ def _conflict_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
 
 
 def _format_findings(
-    answered: Sequence[TrainingRow], rules: TrainingDataRules
+    answered: Sequence[TrainingRow], replies: Mapping[int, Reply], rules: TrainingDataRules
 ) -> Iterator[Finding]:
     if not rules.format:
         return
@@ -438,8 +441,7 @@ def _format_findings(
             id=f"line {row.line}", location="the training data", input=row.example.input_text,
             score=Rule("exact"), format=rules.format,
         )  # fmt: skip
-        reply = read_reply(Reply(text=row.answer_text), rules.thoughts)
-        error = checker.find_error(case, reply)
+        error = checker.find_error(case, replies[row.line])
         if error:
             kinds[row.line] = error.kind
     if kinds:
@@ -447,15 +449,10 @@ def _format_findings(
         yield finding(FindingKind.FORMAT, kinds, answers=len(kinds), names=names, counts=counts)
 
 
-def _thought_findings(
-    answered: Sequence[TrainingRow], rules: TrainingDataRules
-) -> Iterator[Finding]:
-    replies = {
-        row.line: read_reply(Reply(text=row.answer_text), rules.thoughts) for row in answered
-    }
+def _thought_findings(replies: Mapping[int, Reply]) -> Iterator[Finding]:
     lines = [line for line, reply in replies.items() if reply.thought]
     if lines:
-        is_mixed = len(lines) < len(answered)
+        is_mixed = len(lines) < len(replies)
         kind = FindingKind.MIXED_THOUGHTS if is_mixed else FindingKind.THOUGHTS
         yield finding(kind, lines, answers=len(lines))
 
