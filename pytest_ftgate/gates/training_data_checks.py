@@ -405,11 +405,9 @@ def answer_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) -> It
     """Yield the findings about the answers of a training file."""
     answered = [row for row in rows if row.answer is not None]
     yield from _conflict_findings(answered)
-    replies = {
-        row.line: read_reply(Reply(text=row.answer_text), rules.thoughts) for row in answered
-    }
+    replies = [read_reply(Reply(text=row.answer_text), rules.thoughts) for row in answered]
     yield from _format_findings(answered, replies, rules)
-    yield from _thought_findings(replies)
+    yield from _thought_findings(answered, replies)
     yield from _missing_label_findings(answered, rules.labels)
     labelled = [row for row in answered if not rules.labels or row.answer in rules.labels]
     if _are_labels(labelled):
@@ -430,18 +428,18 @@ def _conflict_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
 
 
 def _format_findings(
-    answered: Sequence[TrainingRow], replies: Mapping[int, Reply], rules: TrainingDataRules
+    answered: Sequence[TrainingRow], replies: Sequence[Reply], rules: TrainingDataRules
 ) -> Iterator[Finding]:
     if not rules.format:
         return
     checker = FormatChecker(rules.folder)
     kinds: dict[int, str] = {}
-    for row in answered:
+    for row, reply in zip(answered, replies, strict=True):
         case = Case(
             id=f"line {row.line}", location="the training data", input=row.example.input_text,
             score=Rule("exact"), format=rules.format,
         )  # fmt: skip
-        error = checker.find_error(case, replies[row.line])
+        error = checker.find_error(case, reply)
         if error:
             kinds[row.line] = error.kind
     if kinds:
@@ -449,10 +447,12 @@ def _format_findings(
         yield finding(FindingKind.FORMAT, kinds, answers=len(kinds), names=names, counts=counts)
 
 
-def _thought_findings(replies: Mapping[int, Reply]) -> Iterator[Finding]:
-    lines = [line for line, reply in replies.items() if reply.thought]
+def _thought_findings(
+    answered: Sequence[TrainingRow], replies: Sequence[Reply]
+) -> Iterator[Finding]:
+    lines = [row.line for row, reply in zip(answered, replies, strict=True) if reply.thought]
     if lines:
-        is_mixed = len(lines) < len(replies)
+        is_mixed = len(lines) < len(answered)
         kind = FindingKind.MIXED_THOUGHTS if is_mixed else FindingKind.THOUGHTS
         yield finding(kind, lines, answers=len(lines))
 
