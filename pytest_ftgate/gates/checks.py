@@ -7,7 +7,7 @@ ruled out, fails if a real drop is shown, and is inconclusive otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil, floor, sqrt
 
 import numpy as np
@@ -89,35 +89,55 @@ def drop_fails(
     return drop_is_shown or is_beyond if levels.last else drop_is_shown and is_beyond
 
 
-def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
-    before: Samples,
-    after: Samples,
-    *,
-    against: str,
-    margin: float,
-    levels: Levels,
-    kind: CheckKind = CheckKind.BASELINE,
-    guess_rate: float = 0.0,
-    pairing: Pairing | None = None,
-) -> Check:
-    """Compare two samples case by case; *against* is the name of *before* in reports.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropRule:
+    """What a drop check holds a variant to.
 
-    *margin* is the largest allowed drop and *guess_rate* the rate that guessing reaches, both
-    shares from 0 to 1. *kind* is what *before* is. *pairing* pairs the samples; by default each
-    case counts by its weight.
+    Attributes:
+        against: the name in reports of what the variant is compared with.
+        margin: the largest allowed drop, a share from 0 to 1.
+        levels: the error rates.
+        kind: what the variant is compared with.
+        guess_rate: the rate that guessing reaches, a share from 0 to 1.
     """
-    pairing = pairing or pair_samples
+
+    against: str
+    margin: float
+    levels: Levels
+    kind: CheckKind = CheckKind.BASELINE
+    guess_rate: float = 0.0
+
+
+def pair_samples(before: Samples, after: Samples) -> PairedCounts:
+    """Return the paired counts of two aligned samples in which every case has a reply."""
+    return paired_counts(
+        before.values,
+        after.values,
+        before_repeats=before.repeats,
+        after_repeats=after.repeats,
+        groups=after.groups,
+        weights=after.weights,
+    )
+
+
+def check_drop(
+    before: Samples, after: Samples, rule: DropRule, pairing: Pairing = pair_samples
+) -> Check:
+    """Compare two samples case by case, by *rule*.
+
+    *pairing* pairs the samples; by default each case counts by its weight.
+    """
     before, after = align(before, after)
     answered = before.has_reply & after.has_reply
     n, missing = int(answered.sum()), int((~answered).sum())
     if n < 2:  # noqa: PLR2004 - one case shows nothing about a population
         few = note(NoteKind.FEW_PAIRS, n=n, of=n + missing)
         return Check(
-            kind=kind, against=against, outcome=Outcome.INCONCLUSIVE, limit=margin, n=n,
-            after=after.mean, before=before.mean, missing=missing, notes=(few,),
+            kind=rule.kind, against=rule.against, outcome=Outcome.INCONCLUSIVE, limit=rule.margin,
+            n=n, after=after.mean, before=before.mean, missing=missing, notes=(few,),
         )  # fmt: skip
     pairs = pairing(before.select(answered), after.select(answered))
-    check = replace(_drop_check(pairs, margin, levels), kind=kind, against=against, missing=missing)
+    check, levels = replace(_drop_check(pairs, rule), missing=missing), rule.levels
     is_complete = levels.last and missing <= MAX_MISSING_SHARE * len(after)
     if pairs.before == pairs.after == 0.0:
         return uninformative(check, note(NoteKind.NOTHING_RIGHT))
@@ -125,12 +145,13 @@ def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
     if is_complete and same_replies(before, after):
         return replace(check, outcome=Outcome.PASSED, is_unchanged=True)
     # A shown improvement shows that the cases can separate good replies from bad ones.
-    if pairs.before - margin <= guess_rate and (check.low or 0.0) <= 0.0:
-        return uninformative(check, note(NoteKind.AT_CHANCE, against=against, before=pairs.before))
+    if pairs.before - rule.margin <= rule.guess_rate and (check.low or 0.0) <= 0.0:
+        at_chance = note(NoteKind.AT_CHANCE, against=rule.against, before=pairs.before)
+        return uninformative(check, at_chance)
     if missing:
         return _drop_with_missing(check, before, after, levels, pairing)
     if check.outcome is not Outcome.PASSED and levels.last:
-        check = replace(check, shown_limit=_shown_limit(pairs, levels, guess_rate))
+        check = replace(check, shown_limit=_shown_limit(pairs, rule))
     return _with_needs(check, pairs)
 
 
@@ -143,14 +164,14 @@ def _few_groups(groups: int) -> Note:
     return note(NoteKind.FEW_GROUPS, n=groups, needed=MIN_GROUPS)
 
 
-def _shown_limit(pairs: PairedCounts, levels: Levels, guess_rate: float) -> float | None:
+def _shown_limit(pairs: PairedCounts, rule: DropRule) -> float | None:
     """Return the smallest limit, in whole points, that *pairs* pass; None if none does."""
     if pairs.groups is not None and pairs.groups < MIN_GROUPS:
         return None
-    point = first_point(lambda margin: is_noninferior(pairs, margin, levels.miss))
+    point = first_point(lambda margin: is_noninferior(pairs, margin, rule.levels.miss))
     limit = point / _POINTS
     # A drop to the level of guessing cannot show.
-    can_show = pairs.before - limit > guess_rate or pairs.delta > 0.0
+    can_show = pairs.before - limit > rule.guess_rate or pairs.delta > 0.0
     return limit if point < _POINTS and can_show else None
 
 
@@ -168,22 +189,11 @@ def shown_minimum(holds: Callable[[float], bool]) -> float | None:
     return (first_point(lambda minimum: not holds(minimum)) - 1) / _POINTS or None
 
 
-def pair_samples(before: Samples, after: Samples) -> PairedCounts:
-    """Return the paired counts of two aligned samples in which every case has a reply."""
-    return paired_counts(
-        before.values,
-        after.values,
-        before_repeats=before.repeats,
-        after_repeats=after.repeats,
-        groups=after.groups,
-        weights=after.weights,
-    )
-
-
-def _drop_check(pairs: PairedCounts, margin: float, levels: Levels) -> Check:
-    low, high = change_interval(pairs, CONFIDENCE)
+def _drop_check(pairs: PairedCounts, rule: DropRule) -> Check:
+    (low, high), margin, levels = change_interval(pairs, CONFIDENCE), rule.margin, rule.levels
     return Check(
-        kind=CheckKind.BASELINE,
+        kind=rule.kind,
+        against=rule.against,
         outcome=drop_outcome(pairs, margin, levels),
         limit=margin,
         n=int(pairs.n),

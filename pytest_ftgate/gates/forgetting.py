@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pytest_ftgate.gates.checks import check_drop, pair_samples
+from pytest_ftgate.gates.checks import DropRule, check_drop, pair_samples
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.diagnosis import with_endings
 from pytest_ftgate.gates.format_errors import skill_drifts
@@ -136,7 +136,7 @@ def _check(
     cases = [scores.results[case_id].case for case_id in after.case_ids]
     members, weights = slice_members(cases, ["skill"]), SkillWeights(gate, cases)
     counted = [case.id for case in cases if str(case.skill) in weights.counted]
-    weighted = [side.select(np.isin(side.case_ids, counted)) for side in (before, after)]
+    then, now = (side.select(np.isin(side.case_ids, counted)) for side in (before, after))
 
     def pairing(then: Samples, now: Samples) -> PairedCounts:
         sides = slice_samples(then, now, members)
@@ -144,14 +144,9 @@ def _check(
 
     if gate.max_drop is None:
         raise ValueError("the limit of the gate is not computed yet")
-    check = check_drop(
-        *weighted,
-        against="base",
-        kind=CheckKind.BASE,
-        margin=gate.max_drop * weights.shown,
-        levels=levels,
-        pairing=pairing,
-    )
+    margin = gate.max_drop * weights.shown
+    rule = DropRule(against="base", kind=CheckKind.BASE, margin=margin, levels=levels)
+    check = check_drop(then, now, rule, pairing)
     return _with_retention(gate, check, slice_samples(before, after, members))
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from pytest_ftgate.gates.checks import check_drop, check_minimum, drop_fails, shown_minimum
+from pytest_ftgate.gates.checks import (
+    DropRule,
+    check_drop,
+    check_minimum,
+    drop_fails,
+    shown_minimum,
+)
 from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import rate_figure
@@ -141,31 +146,23 @@ def judge_notes(evidence: JudgeEvidence) -> Iterator[Note]:
 # Drops ------------------------------------------------------------------------------------------
 
 
-def check_graded_drop(  # noqa: PLR0913 - the rule's parameters, each by name
-    evidence: JudgeEvidence,
-    before: Samples,
-    after: Samples,
-    *,
-    against: str,
-    margin: float,
-    levels: Levels,
-    kind: CheckKind = CheckKind.BASELINE,
-    guess_rate: float = 0.0,
+def check_graded_drop(
+    evidence: JudgeEvidence, before: Samples, after: Samples, rule: DropRule
 ) -> Check:
     """Return the drop check of grades, corrected by human labels if there are enough.
 
-    The parameters are those of *check_drop*, which makes the check if there are no judges. The
-    values of *before* are replaced if pairwise grades compare with them.
+    Without judges *check_drop* makes the check. The values of *before* are replaced if pairwise
+    grades compare with them.
     """
-    if evidence.is_pairwise and kind is CheckKind.BASELINE:
+    is_baseline = rule.kind is CheckKind.BASELINE
+    if evidence.is_pairwise and is_baseline:
         before, after = align(before, after)
         before = replace(before, values=1.0 - after.values)
-    check_margin = partial(check_drop, before, after, against=against, kind=kind, levels=levels)
-    plain = check_margin(margin=margin, guess_rate=guess_rate)
+    plain = check_drop(before, after, rule)
     if not evidence.is_qualified or plain.is_unchanged or not plain.informative:
         return plain
-    if kind is CheckKind.BASELINE:
-        corrected = _drop_by_labels(plain, before, after, evidence, levels)
+    if is_baseline:
+        corrected = _drop_by_labels(plain, before, after, evidence, rule.levels)
         if corrected:
             return corrected
     found = evidence.found_shares
@@ -173,7 +170,8 @@ def check_graded_drop(  # noqa: PLR0913 - the rule's parameters, each by name
         return plain
     if _least_shown(found) <= 0:
         return _undecidable(plain)
-    return _with_true_change(check_margin(margin=margin * _least_shown(found)), margin, found)
+    shown = replace(rule, margin=rule.margin * _least_shown(found), guess_rate=0.0)
+    return _with_true_change(check_drop(before, after, shown), rule.margin, found)
 
 
 def _least_shown(found: _Shares) -> float:

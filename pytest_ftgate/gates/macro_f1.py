@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.gates.checks import check_drop, check_minimum
+from pytest_ftgate.gates.checks import DropRule, check_drop, check_minimum
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.feasibility import macro_f1_shortage
 from pytest_ftgate.gates.figure import Figure
@@ -26,26 +26,16 @@ from pytest_ftgate.stats.rates import MeanScore
 
 
 def check_macro_drop(
-    before: VariantScores,
-    after: VariantScores,
-    labels: Sequence[str],
-    *,
-    against: str,
-    margin: float,
-    levels: Levels,
+    before: VariantScores, after: VariantScores, labels: Sequence[str], rule: DropRule
 ) -> Check:
     """Compare the macro-F1 of two variants on their shared cases."""
     then, now = (label_predictions(scores, labels) for scores in (before, after))
     old, new = align(_samples(before, then), _samples(after, now))
-    check = check_drop(
-        old,
-        new,
-        against=against,
-        margin=margin,
-        levels=levels,
-        guess_rate=1 / len(labels),
-        pairing=lambda before, after: macro_f1_pairs(_imputed(then, before), _imputed(now, after)),
-    )
+
+    def pairing(before: Samples, after: Samples) -> PairedCounts:
+        return macro_f1_pairs(_imputed(then, before), _imputed(now, after))
+
+    check = check_drop(old, new, replace(rule, guess_rate=1 / len(labels)), pairing)
     return check if check.is_unchanged else _if_enough(check, now, new)
 
 

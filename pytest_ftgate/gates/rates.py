@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 
-from pytest_ftgate.gates.checks import check_point, inconclusive_at_chance
+from pytest_ftgate.gates.checks import DropRule, check_point, inconclusive_at_chance
 from pytest_ftgate.gates.design import (
     MAX_MISSING_SHARE,
     Levels,
@@ -289,29 +288,26 @@ def _rate_checks(
 ) -> Iterator[Check]:
     """Yield the checks of what the gate rates, by its own rules alone."""
     scores, compared = comparison.scores, comparison.compared_scores
-    evidence, margin = comparison.judge_evidence, gate.max_drop
-    samples, labels = samples_from_scores(scores, gate.kind), suite.labels
-    if gate.metric == "macro_f1":
-        if gate.min:
-            yield check_macro_minimum(scores, labels, minimum=gate.min, levels=unshared)
-        if margin is not None and compared is not None:
-            sides = (compared, scores, labels)
-            yield check_macro_drop(*sides, against=suite.baseline, margin=margin, levels=shared)
-        return
-    if gate.min:
-        yield check_graded_minimum(evidence, samples, minimum=gate.min, levels=unshared)
-    if margin is None:
-        return
-    check_against = partial(
-        check_graded_drop,
-        evidence,
-        margin=margin,
+    evidence, labels = comparison.judge_evidence, suite.labels
+    rule = DropRule(
+        against=suite.baseline,
+        margin=gate.max_drop or 0.0,
         levels=shared,
         guess_rate=guess_rate(suite, gate),
     )
+    if gate.metric == "macro_f1":
+        if gate.min:
+            yield check_macro_minimum(scores, labels, minimum=gate.min, levels=unshared)
+        if gate.max_drop is not None and compared is not None:
+            yield check_macro_drop(compared, scores, labels, rule)
+        return
+    samples = samples_from_scores(scores, gate.kind)
+    if gate.min:
+        yield check_graded_minimum(evidence, samples, minimum=gate.min, levels=unshared)
+    if gate.max_drop is None:
+        return
     if compared is not None:
-        baseline = samples_from_scores(compared, gate.kind)
-        yield check_against(baseline, samples, against=suite.baseline)
+        yield check_graded_drop(evidence, samples_from_scores(compared, gate.kind), samples, rule)
     for kind, accepted in (
         (CheckKind.ACCEPTED, comparison.accepted),
         (CheckKind.ANCHOR, comparison.anchor),
@@ -319,7 +315,8 @@ def _rate_checks(
         # There is nothing to compare with if all accepted cases have changed, or if a judge
         # compared the accepted replies with another baseline.
         if accepted is not None and len(accepted) and not evidence.is_pairwise:
-            yield check_against(accepted, samples, against=kind.value, kind=kind)
+            of_kind = replace(rule, against=kind.value, kind=kind)
+            yield check_graded_drop(evidence, accepted, samples, of_kind)
 
 
 def _slices(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) -> tuple[Slice, ...]:

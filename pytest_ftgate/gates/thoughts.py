@@ -8,7 +8,7 @@ from statistics import fmean
 
 import numpy as np
 
-from pytest_ftgate.gates.checks import check_drop, uninformative
+from pytest_ftgate.gates.checks import DropRule, check_drop, uninformative
 from pytest_ftgate.gates.design import MIN_CASES_FOR_COST, Levels
 from pytest_ftgate.gates.figures import check_of_figure, rise_figure
 from pytest_ftgate.gates.notes import Note, NoteKind, note
@@ -34,9 +34,9 @@ def thought_checks(
     the cost is.
     """
     if gate.max_thought_drop is not None:
-        sides = (format_samples(side, _thought_shares(side)) for side in (before, after))
-        margin = gate.max_thought_drop
-        check = check_drop(*sides, against=before.variant, margin=margin, levels=levels)
+        then, now = (format_samples(side, _thought_shares(side)) for side in (before, after))
+        margin, against = gate.max_thought_drop, before.variant
+        check = check_drop(then, now, DropRule(against=against, margin=margin, levels=levels))
         if not check.informative:
             share = check.before or 0.0
             rare = note(NoteKind.RARE_THOUGHTS, baseline=before.variant, share=share)
