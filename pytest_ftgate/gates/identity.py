@@ -132,10 +132,9 @@ def compare_with_recorded_base(
     counts = {"agree": agree, "of": len(case_ids)}
     if len(case_ids) >= MIN_COMPARED_REPLIES and agree == len(case_ids):
         return _invalid(IdentityNote.SAME_AS_RECORDED, **counts)
-    left = _unproven(IdentityNote.BASE_RECORDED, **counts)
-    if len(case_ids) >= MIN_COMPARED_REPLIES:
-        return left
-    return _unanswered(probes, results, recorded=True) or left
+    few = len(case_ids) < MIN_COMPARED_REPLIES
+    silent = _unanswered(probes, results, recorded=True) if few else None
+    return silent or _unproven(IdentityNote.BASE_RECORDED, **counts)
 
 
 def _texts_by_case(case_requests: Sequence[CaseRequest], results: RequestResults) -> dict[str, str]:
@@ -294,14 +293,10 @@ def check_temperature(
 ) -> IdentityResult:
     """Check that a temperature above 0 has an effect: some repeats of a case differ."""
     texts_by_case: dict[str, list[str]] = defaultdict(list)
-    sampled = (
-        case_request
-        for case_request in case_requests
-        if case_request.request.sampling.get("temperature")
-        and case_request.request.constraint is None
-    )
-    for case_request, reply in answered(sampled, results):
-        texts_by_case[case_request.case.id].append(reply.text)
+    for case_request, reply in answered(case_requests, results):
+        request = case_request.request
+        if request.sampling.get("temperature") and request.constraint is None:
+            texts_by_case[case_request.case.id].append(reply.text)
     # A short label is the same at every temperature. Only longer texts show the sampling.
     repeats = [
         texts

@@ -65,7 +65,7 @@ def _metrics(
     judge: Judge, readable: _LabelledGrades, padded: Sequence[tuple[JudgeGrades, JudgeGrades]]
 ) -> dict[str, Any]:
     """Return the figures of a validation, by field."""
-    pairs = [(label.grade, _mean_grade(judge, grades)) for label, grades in readable]
+    pairs = [(label.grade, judge.nearest_grade(grades.value or 0.0)) for label, grades in readable]
     repeats = [grades.self_agreement for _, grades in readable]
     orders = [grades.consistent for _, grades in readable]
     length, length_p = _length_correlation(judge, readable)
@@ -87,10 +87,6 @@ def _metrics(
         "padded_up": sum(doubled > once for once, doubled in padded_values),
         "padded_down": sum(doubled < once for once, doubled in padded_values),
     }
-
-
-def _mean_grade(judge: Judge, grades: JudgeGrades) -> str:
-    return judge.nearest_grade(grades.value or 0.0)
 
 
 def _share(values: Sequence[float]) -> IntervalEstimate | None:
@@ -179,7 +175,7 @@ def _errors(
     if validation.labels < _MIN_LABELS or rarer < _MIN_LABELS_OF_A_KIND:
         needed = {"needed": _MIN_LABELS, "needed_of_a_kind": _MIN_LABELS_OF_A_KIND}
         yield note(NoteKind.FEW_LABELS, n=validation.labels, rarer=rarer, **needed)
-    given = {_mean_grade(judge, grades) for _, grades in readable}
+    given = {judge.nearest_grade(grades.value or 0.0) for _, grades in readable}
     if len(given) == 1:
         yield note(NoteKind.SAME_OF_LABELLED, grade=given.pop(), n=len(readable))
     for metric in JUDGE_METRICS:

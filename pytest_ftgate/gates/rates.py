@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from pytest_ftgate.gates.checks import DropRule, check_point, inconclusive_at_chance
@@ -181,8 +181,7 @@ def _verdict(
         **format_error_fields(gate, comparison.compared_scores, scores),
         drifts=reply_drifts(suite, gate, comparison.compared_scores, scores),
     )
-    notes = tuple(_notes(gate, comparison, verdict, look, regressions))
-    verdict = replace(verdict, notes=notes)
+    verdict = replace(verdict, notes=tuple(_notes(gate, comparison, verdict, look, regressions)))
     return with_broken_formats(verdict, gate, before, comparison.compared_scores, scores)
 
 
@@ -190,8 +189,7 @@ def _with_steps(
     suite: Suite, gate: RateGate, verdict: Verdict, comparison: Comparison, look: Look
 ) -> Verdict:
     """Return *verdict* with what its cases can show, what to do, and its judges."""
-    scores = comparison.scores
-    notes = verdict.notes
+    scores, notes = comparison.scores, verdict.notes
     if any(check.has_default_limit for check in verdict.checks):
         from pytest_ftgate.gates.power import coarse_limit
 
@@ -252,9 +250,8 @@ def _notes(
     yield from drift_notes(drifts, gate, shares, passed=passed)
 
 
-def _without_lone_must_pass(checks: Iterable[Check]) -> tuple[Check, ...]:
+def _without_lone_must_pass(checks: tuple[Check, ...]) -> tuple[Check, ...]:
     """Return the checks, or none if the only check is of must-pass cases, and it passed."""
-    checks = tuple(checks)
     alone = all(c.kind is CheckKind.MUST_PASS and c.outcome is Outcome.PASSED for c in checks)
     return () if alone else checks
 

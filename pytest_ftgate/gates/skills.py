@@ -181,9 +181,7 @@ def _slice(
 def skill_retention(samples: Sequence[SkillSample]) -> Retention | None:
     """Return the retention of *samples* together, or None if the rate before is too low."""
     total = sum(sample.weight for sample in samples)
-    if not total:
-        return None
-    before = sum(sample.weight * sample.before.mean() for sample in samples) / total
+    before = sum(sample.weight * sample.before.mean() for sample in samples) / (total or 1.0)
     # The ratio to a lower rate would be mostly noise.
     ratio = retention_ratio(samples, CONFIDENCE) if before >= MIN_RATE_TO_LOSE else None
     if ratio is None:

@@ -222,7 +222,7 @@ def _needed_cases(check: Check) -> int | None:
 
 
 def _cost_notes(scores: VariantScores, tariff: Tariff) -> Iterator[Note]:
-    replies = [reply for result in scores.results.values() for reply in result.replies]
+    replies = scores.replies
     unpriced = sum(request_price(tariff, reply.usage) is None for reply in replies)
     if unpriced:
         yield note(NoteKind.NO_TOKENS, n=unpriced, of=len(replies))
