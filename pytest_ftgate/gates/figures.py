@@ -138,7 +138,7 @@ def request_prices(
         whole = request_price(tariff, usage, batch=True) or single
         return float(single) * (1.0 - batched) + float(whole) * batched
 
-    return _case_means(scores, price, times=1000)
+    return _amounts(scores, case_means(scores, price, times=1000))
 
 
 def _with_cached_share(usage: Mapping[str, int], share: float) -> Mapping[str, int]:
@@ -156,24 +156,27 @@ INPUT_KINDS = ("input", "cache_read", "cache_write")
 
 def token_figure(scores: VariantScores) -> Figure:
     """Return the mean number of tokens of a request: input of all kinds, and output."""
-    return mean_figure(_case_means(scores, _tokens), "tokens")
+    return mean_figure(_amounts(scores, case_means(scores, _tokens)), "tokens")
 
 
 def _tokens(reply: Reply) -> int | None:
     return sum(reply.usage.get(kind, 0) for kind in (*INPUT_KINDS, "output")) or None
 
 
-def _case_means(
+def _amounts(scores: VariantScores, values: FloatArray) -> Samples:
+    return samples_from_values(scores, values).select(scores.facts.weights > 0)
+
+
+def case_means(
     scores: VariantScores, value: Callable[[Reply], float | None], times: int = 1
-) -> Samples:
+) -> FloatArray:
     """Return *times* the mean of *value* over the replies of each case; NaN if it has none."""
     cases = [
         [known for reply in result.replies if (known := value(reply)) is not None]
         for result in scores.case_results
     ]
     means = [times * sum(case) / len(case) if case else np.nan for case in cases]
-    values = np.array(means, np.float64)
-    return samples_from_values(scores, values).select(scores.facts.weights > 0)
+    return np.array(means, np.float64)
 
 
 # Latency ----------------------------------------------------------------------------------------

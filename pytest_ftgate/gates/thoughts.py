@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from statistics import fmean
-
-import numpy as np
 
 from pytest_ftgate.gates.checks import DropRule, check_drop, uninformative
 from pytest_ftgate.gates.design import MIN_CASES_FOR_COST, Levels
-from pytest_ftgate.gates.figures import check_of_figure, rise_figure
+from pytest_ftgate.gates.figures import case_means, check_of_figure, rise_figure
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.samples import FloatArray, align, format_samples
 from pytest_ftgate.gates.usage import interval_outcome
@@ -34,7 +31,10 @@ def thought_checks(
     the cost is.
     """
     if gate.max_thought_drop is not None:
-        then, now = (format_samples(side, _thought_shares(side)) for side in (before, after))
+        then, now = (
+            format_samples(side, case_means(side, lambda reply: reply.thinks))
+            for side in (before, after)
+        )
         margin, against = gate.max_thought_drop, before.variant
         check = check_drop(then, now, DropRule(against=against, margin=margin, levels=levels))
         if not check.informative:
@@ -51,19 +51,14 @@ def thought_checks(
         yield from [check] if check.n or not unit else []
 
 
-def _thought_shares(scores: VariantScores) -> FloatArray:
-    shares = (
-        fmean(reply.thinks for reply in result.replies) if result.replies else np.nan
-        for result in scores.results.values()
-    )
-    return np.array([*shares])
+def _lengths(scores: VariantScores, unit: str) -> FloatArray:
+    """Return the mean length of the thoughts of each case; NaN without a thought."""
+    return case_means(scores, lambda reply: thought_length(reply, unit) or None)
 
 
 def _length_check(before: VariantScores, after: VariantScores, limit: float, unit: str) -> Check:
     """Compare the mean length of a thought over the cases in which both sides think."""
-    then, now = align(
-        *(format_samples(side, _thought_lengths(side, unit)) for side in (before, after))
-    )
+    then, now = align(*(format_samples(side, _lengths(side, unit)) for side in (before, after)))
     known = then.has_reply & now.has_reply
     figure, old = rise_figure(then, now, unit), then.select(known).mean
     check = check_of_figure(
@@ -88,15 +83,6 @@ def length_unit(*sides: VariantScores) -> str:
 def thought_length(reply: Reply, unit: str) -> int:
     """Return the length of the thought of *reply*; 0 if it has none, or if that is unknown."""
     return reply.usage.get("thought", 0) if unit == "tokens" else len(reply.thought)
-
-
-def _thought_lengths(scores: VariantScores, unit: str) -> FloatArray:
-    """Return the mean length of the thoughts of each case; NaN without a thought."""
-    lengths = (
-        [length for reply in result.replies if (length := thought_length(reply, unit))]
-        for result in scores.results.values()
-    )
-    return np.array([fmean(case) if case else np.nan for case in lengths])
 
 
 def no_answer_notes(before: VariantScores, after: VariantScores) -> Iterator[Note]:
