@@ -85,6 +85,16 @@ def rise_figure(before: Samples, after: Samples, unit: str, *, flat: bool = Fals
     return replace(figure, value=figure.value - 1.0, low=low, high=high)
 
 
+def rise_check(
+    before: Samples, after: Samples, unit: str, limit: float, against: str, *, flat: bool = False
+) -> Check:
+    """Return a check of the rise of a mean that is not decided yet; see `rise_figure`."""
+    figure, known = rise_figure(before, after, unit, flat=flat), before.has_reply & after.has_reply
+    then, now = before.select(known).mean, after.select(known).mean
+    means = {"before": then, "after": now, "rise": figure.value if then else None}
+    return check_of_figure(figure, CheckKind.BASELINE, limit, against=against, **means)
+
+
 def _ratio(samples: Samples, amounts: FloatArray, unit: str, *, flat: bool) -> Figure:
     """Return the ratio of two weighted means of the same cases: *samples* over *amounts*."""
     known = samples.has_reply & ~np.isnan(amounts)

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from pytest_ftgate.gates.checks import DropRule, check_drop, uninformative
 from pytest_ftgate.gates.design import MIN_CASES_FOR_COST, Levels
-from pytest_ftgate.gates.figures import case_means, check_of_figure, rise_figure
+from pytest_ftgate.gates.figures import case_means, rise_check
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.samples import FloatArray, align, format_samples
 from pytest_ftgate.gates.usage import interval_outcome
-from pytest_ftgate.gates.verdict import Check, CheckKind
+from pytest_ftgate.gates.verdict import Check
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -59,15 +59,10 @@ def _lengths(scores: VariantScores, unit: str) -> FloatArray:
 def _length_check(before: VariantScores, after: VariantScores, limit: float, unit: str) -> Check:
     """Compare the mean length of a thought over the cases in which both sides think."""
     then, now = align(*(format_samples(side, _lengths(side, unit)) for side in (before, after)))
-    known = then.has_reply & now.has_reply
-    figure, old = rise_figure(then, now, unit), then.select(known).mean
-    check = check_of_figure(
-        figure, CheckKind.BASELINE, limit, against=before.variant, before=old,
-        after=now.select(known).mean, rise=figure.value if old else None, missing=0,
-        measure=_LENGTH,
-    )  # fmt: skip
-    if figure.units < MIN_CASES_FOR_COST:
-        few = note(NoteKind.FEW_THOUGHTS, n=figure.units, needed=MIN_CASES_FOR_COST)
+    check = rise_check(then, now, unit, limit, before.variant)
+    check = replace(check, missing=0, measure=_LENGTH)
+    if check.effective < MIN_CASES_FOR_COST:
+        few = note(NoteKind.FEW_THOUGHTS, n=int(check.effective), needed=MIN_CASES_FOR_COST)
         return replace(check, informative=False, notes=(few,))
     return replace(check, outcome=interval_outcome(check.low, check.high, limit))
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_FOR_COST, round_up
 from pytest_ftgate.gates.feasibility import min_cases_for_quantile, min_latency_cases
-from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import (
     ReplyTimes,
     check_of_figure,
@@ -18,7 +17,7 @@ from pytest_ftgate.gates.figures import (
     mean_figure,
     quantile_figure,
     request_prices,
-    rise_figure,
+    rise_check,
 )
 from pytest_ftgate.gates.next_steps import (
     blocking_checks,
@@ -142,7 +141,7 @@ def _mean_price_check(scores: VariantScores, tariff: Tariff, limit: float) -> Ch
     """Compare the mean price of 1,000 requests, in USD, with *limit*."""
     prices = request_prices(scores, tariff)
     figure = mean_figure(prices, "usd", flat=tariff.is_flat)
-    notes = () if tariff.is_flat else _price_notes(figure, prices.select(prices.has_reply))
+    notes = () if tariff.is_flat else _price_notes(prices.select(prices.has_reply))
     return _cost_outcome(check_of_figure(figure, CheckKind.MEAN, limit, notes=tuple(notes)))
 
 
@@ -159,30 +158,26 @@ def _cost_checks(
 def _cost_rise(suite: Suite, scores: VariantScores, baseline: VariantScores, limit: float) -> Check:
     tariffs = [suite.variants[side.variant].tariff for side in (baseline, scores)]
     before, after = align(*map(request_prices, (baseline, scores), tariffs))
-    known = before.has_reply & after.has_reply
-    then, now = before.select(known), after.select(known)
     is_flat = all(tariff.is_flat for tariff in tariffs)
-    figure = rise_figure(before, after, "usd", flat=is_flat)
-    is_free = then.mean == 0.0
-    check = check_of_figure(
-        figure, CheckKind.BASELINE, limit, against=baseline.variant,
-        before=then.mean, after=now.mean, rise=None if is_free else figure.value,
-        notes=() if is_flat or is_free else tuple(_price_notes(figure, now)),
-    )  # fmt: skip
-    if is_free and len(then):
+    check = rise_check(before, after, "usd", limit, baseline.variant, flat=is_flat)
+    known = before.has_reply & after.has_reply
+    if check.before == 0.0 and check.n:
         free = note(NoteKind.FREE_BASELINE, baseline=baseline.variant)
         return replace(check, informative=False, notes=(free,))
+    notes = () if is_flat else _price_notes(after.select(known))
+    check = replace(check, notes=tuple(notes))
     if same_replies(before, after) and known.all():
         return replace(check, low=0.0, high=0.0, outcome=Outcome.PASSED, is_unchanged=True)
     return _cost_outcome(check)
 
 
-def _price_notes(figure: Figure, prices: Samples) -> Iterator[Note]:
+def _price_notes(prices: Samples) -> Iterator[Note]:
     """Yield that the unrelated cases are few, or that the mean rests on one of them."""
-    if figure.n and figure.units < MIN_CASES_FOR_COST:
+    units = np.unique(prices.units).size
+    if len(prices) and units < MIN_CASES_FOR_COST:
         kind = NoteKind.FEW_CASES if prices.groups is None else NoteKind.FEW_GROUPS
-        yield note(kind, n=figure.units, needed=MIN_CASES_FOR_COST)
-    elif figure.n:
+        yield note(kind, n=units, needed=MIN_CASES_FOR_COST)
+    elif len(prices):
         yield from _dominance_notes(prices)
 
 
