@@ -35,6 +35,8 @@ from pytest_ftgate.stats.resampling import MeanEstimate, two_phase_mean
 _Estimate = tuple[MeanEstimate, int]
 #: The shares of good and of bad replies that a judge finds.
 _Shares = tuple[IntervalEstimate, IntervalEstimate]
+#: What nobody knows of a check whose mean labels correct, or that shows nothing.
+_UNKNOWN: Mapping[str, Any] = {"needed": None, "certifiable": None, "shown_limit": None}
 #: With fewer labels of the compared replies, the labels do not correct the judge's mean.
 MIN_CORRECTION_LABELS = 100
 
@@ -181,14 +183,8 @@ def _least_shown(found: _Shares) -> float:
 
 def _undecidable(plain: Check) -> Check:
     """Return *plain* as it is with a judge whose grades may be unrelated to the labels."""
-    return replace(
-        plain,
-        outcome=Outcome.INCONCLUSIVE,
-        needed=None,
-        certifiable=None,
-        shown_limit=None,
-        notes=(note(NoteKind.SHOWS_NOTHING),),
-    )
+    notes = (note(NoteKind.SHOWS_NOTHING),)
+    return replace(plain, outcome=Outcome.INCONCLUSIVE, notes=notes, **_UNKNOWN)
 
 
 def _with_true_change(check: Check, margin: float, found: _Shares) -> Check:
@@ -244,35 +240,20 @@ def _drop_by_labels(
     p_within = estimate.p_below(-plain.limit)
     fails = drop_fails(estimate.mean, p_fail, p_within, plain.limit, levels)
     outcome = Outcome.FAILED if fails else Outcome.INCONCLUSIVE
+    low, high = (_clamp(bound, -1.0) for bound in estimate.interval(CONFIDENCE))
     return replace(
-        _corrected(plain, change, alone, lowest=-1.0),
+        plain,
         outcome=Outcome.PASSED if p_pass <= levels.miss else outcome,
         before=rate,
         after=_clamp(rate + estimate.mean, 0.0),
+        low=low,
+        high=high,
         p_pass=p_pass,
         p_fail=p_fail,
-    )
-
-
-def _with_figure(check: Check, figure: Figure, **more: Any) -> Check:
-    low, high, method = figure.low, figure.high, figure.method
-    return replace(check, after=figure.value, low=low, high=high, method=method, **more)
-
-
-def _corrected(check: Check, estimated: _Estimate, alone: Note, lowest: float = 0.0) -> Check:
-    """Return *check* with a mean corrected by labels; *alone* is what the judge alone shows."""
-    nothing = {"needed": None, "certifiable": None, "shown_limit": None}
-    figure = _figure_by_labels(estimated[0], check.n, lowest)
-    return _with_figure(check, figure, notes=(alone,), **nothing)
-
-
-def _figure_by_labels(estimate: MeanEstimate, n: int, lowest: float) -> Figure:
-    """Return the mean of *n* cases, corrected by labels; its interval is not below *lowest*."""
-    low, high = (_clamp(bound, lowest) for bound in estimate.interval(CONFIDENCE))
-    return Figure(
-        unit="share", value=_clamp(estimate.mean, 0.0), low=low, high=high, n=n, units=n,
         method="labels",
-    )  # fmt: skip
+        notes=(alone,),
+        **_UNKNOWN,
+    )
 
 
 def _mean_by_labels(
@@ -298,7 +279,12 @@ def graded_rate(evidence: JudgeEvidence, samples: Samples) -> Figure:
         return plain
     corrected = _mean_by_labels(samples, samples.values, evidence.human_scores)
     if corrected:
-        return _figure_by_labels(corrected[0], len(samples), 0.0)
+        estimate, n = corrected[0], len(samples)
+        lowest, highest = (_clamp(bound, 0.0) for bound in estimate.interval(CONFIDENCE))
+        return Figure(
+            unit="share", value=_clamp(estimate.mean, 0.0), low=lowest, high=highest, n=n, units=n,
+            method="labels",
+        )  # fmt: skip
     if found is None or _least_shown(found) <= 0:
         return plain
     low, high = (
@@ -306,6 +292,11 @@ def graded_rate(evidence: JudgeEvidence, samples: Samples) -> Figure:
     )
     value = _true_rate(plain.value, found)
     return replace(plain, value=value, low=low, high=high, method="judge")
+
+
+def _with_figure(check: Check, figure: Figure, **more: Any) -> Check:
+    low, high, method = figure.low, figure.high, figure.method
+    return replace(check, after=figure.value, low=low, high=high, method=method, **more)
 
 
 def check_graded_minimum(
@@ -318,7 +309,7 @@ def check_graded_minimum(
     found, figure = evidence.found_shares, graded_rate(evidence, after)
     corrected = _mean_by_labels(after, after.values, evidence.human_scores)
     if corrected:
-        return _minimum_by_labels(plain, corrected, levels)
+        return _minimum_by_labels(plain, figure, corrected, levels)
     if found is None:
         return plain
     if _least_shown(found) <= 0:
@@ -371,9 +362,9 @@ def _grade_minimums(
     return strict, lenient
 
 
-def _minimum_by_labels(plain: Check, corrected: _Estimate, levels: Levels) -> Check:
+def _minimum_by_labels(plain: Check, figure: Figure, corrected: _Estimate, levels: Levels) -> Check:
     """Return the minimum check by the two-phase estimate."""
-    estimate = corrected[0]
+    estimate, labels = corrected
 
     def holds(minimum: float) -> bool:
         return minimum <= 0.0 or estimate.p_above(minimum) <= levels.miss
@@ -382,9 +373,9 @@ def _minimum_by_labels(plain: Check, corrected: _Estimate, levels: Levels) -> Ch
     outcome = Outcome.FAILED if p_fail <= levels.alarm else Outcome.INCONCLUSIVE
     outcome = Outcome.PASSED if holds(plain.limit) else outcome
     shown = _shown_minimum(plain, outcome, levels, holds)
-    alone = note(NoteKind.LABELS_CORRECT_RATE, labels=corrected[1], rate=plain.after)
-    check = _corrected(plain, corrected, alone)
-    return replace(check, outcome=outcome, p_pass=p_pass, p_fail=p_fail, shown_limit=shown)
+    alone = note(NoteKind.LABELS_CORRECT_RATE, labels=labels, rate=plain.after)
+    found = {"outcome": outcome, "p_pass": p_pass, "p_fail": p_fail, "notes": (alone,)}
+    return _with_figure(plain, figure, **found, **{**_UNKNOWN, "shown_limit": shown})
 
 
 def _shown_minimum(
