@@ -29,12 +29,12 @@ _MAX_UNREAD_SHARE = 0.05
 _BIAS_ALPHA = 0.01
 
 _LabelledGrades = Sequence[tuple[Label, JudgeGrades]]
+#: The grades of replies, and of the same replies with their text doubled.
+_PaddedGrades = Sequence[tuple[JudgeGrades, JudgeGrades]]
 
 
 def validate_judge(
-    judge: Judge,
-    labelled: _LabelledGrades,
-    padded: Sequence[tuple[JudgeGrades, JudgeGrades]],
+    judge: Judge, labelled: _LabelledGrades, padded: _PaddedGrades
 ) -> JudgeValidation:
     """Return the validation of *judge* by human labels.
 
@@ -61,9 +61,7 @@ def validate_judge(
     return replace(validation, errors=tuple(errors), warnings=tuple(_warnings(validation)))
 
 
-def _metrics(
-    judge: Judge, readable: _LabelledGrades, padded: Sequence[tuple[JudgeGrades, JudgeGrades]]
-) -> dict[str, Any]:
+def _metrics(judge: Judge, readable: _LabelledGrades, padded: _PaddedGrades) -> dict[str, Any]:
     """Return the figures of a validation, by field."""
     pairs = [(label.grade, judge.nearest_grade(grades.value or 0.0)) for label, grades in readable]
     repeats = [grades.self_agreement for _, grades in readable]

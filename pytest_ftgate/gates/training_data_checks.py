@@ -57,6 +57,9 @@ class TrainingRow:
         return [*filter(None, (example.system, example.answer)), *turns]
 
 
+_Rows = Sequence[TrainingRow]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingDataRules:
     """The rules for a training file.
@@ -140,7 +143,7 @@ _DOUBTFUL_ODDS = 10.0
 _MANY_DOUBTFUL = 0.01
 
 
-def doubtful_label_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
+def doubtful_label_findings(answered: _Rows) -> Iterator[Finding]:
     """Yield a finding with the rows for which a classifier strongly prefers another label.
 
     There is no finding if the accuracy of the classifier is less than half-way from guessing to 1.
@@ -228,7 +231,7 @@ _PERSONAL_DATA_PATTERNS = {
 _IBAN_BASE = 36
 
 
-def sensitive_data_findings(rows: Sequence[TrainingRow]) -> Iterator[Finding]:
+def sensitive_data_findings(rows: _Rows) -> Iterator[Finding]:
     """Yield a finding with the rows that seem to hold secrets, and one for personal data."""
     for about, patterns in (
         (("secret", Severity.ERROR, Remedy.REVOKE), _SECRET_PATTERNS),
@@ -243,9 +246,7 @@ def sensitive_data_findings(rows: Sequence[TrainingRow]) -> Iterator[Finding]:
             )
 
 
-def _lines_by_pattern(
-    rows: Sequence[TrainingRow], patterns: Mapping[str, str]
-) -> dict[str, list[int]]:
+def _lines_by_pattern(rows: _Rows, patterns: Mapping[str, str]) -> dict[str, list[int]]:
     """Return the lines in which each pattern matches, by its name."""
     compiled = {name: re.compile(pattern) for name, pattern in patterns.items()}
     lines_by_name = defaultdict[str, list[int]](list)
@@ -299,7 +300,7 @@ def question_key(row: TrainingRow) -> _QuestionKey:
     return (normalise_text(example.system), *turns)
 
 
-def duplicate_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) -> Iterator[Finding]:
+def duplicate_findings(rows: _Rows, rules: TrainingDataRules) -> Iterator[Finding]:
     """Yield a finding with the rows that repeat an earlier row, and one for near duplicates."""
     first_lines: dict[tuple[_QuestionKey, str], int] = {}
     duplicates: dict[int, int] = {}
@@ -317,7 +318,7 @@ def duplicate_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) ->
             yield finding(kind, repeats, rows=len(repeats), line=line, earlier=earlier)
 
 
-def _near_duplicates(rows: Sequence[TrainingRow], share: float) -> dict[int, int]:
+def _near_duplicates(rows: _Rows, share: float) -> dict[int, int]:
     """Return line -> earlier line for rows with the same answer and nearly the same question."""
     earlier_lines: dict[int, int] = {}
     for i, j in near_pairs([row.example.input_text for row in rows], share=share):
@@ -359,7 +360,7 @@ class CaseLeaks:
                 yield replace(found, count=len(cases), cases=cases)
 
 
-def find_case_leaks(rows: Sequence[TrainingRow], cases: Sequence[Case], share: float) -> CaseLeaks:
+def find_case_leaks(rows: _Rows, cases: Sequence[Case], share: float) -> CaseLeaks:
     """Return the cases that occur in the rows of a training file.
 
     *share* is the least share of common words of a near leak, 0 to 1, see *near_pairs*.
@@ -401,7 +402,7 @@ _NAME = re.compile(r"\b[^\W\d_a-z][\w'-]+")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:]\s+|\n\s*)(?:[\"'(*-]\s*)*(\w+)")
 
 
-def answer_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) -> Iterator[Finding]:
+def answer_findings(rows: _Rows, rules: TrainingDataRules) -> Iterator[Finding]:
     """Yield the findings about the answers of a training file."""
     answered = [row for row in rows if row.answer is not None]
     yield from _conflict_findings(answered)
@@ -416,7 +417,7 @@ def answer_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) -> It
     yield from _fact_findings(answered)
 
 
-def _conflict_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
+def _conflict_findings(answered: _Rows) -> Iterator[Finding]:
     by_question = defaultdict[_QuestionKey, list[TrainingRow]](list)
     for row in answered:
         by_question[question_key(row)].append(row)
@@ -428,7 +429,7 @@ def _conflict_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
 
 
 def _format_findings(
-    answered: Sequence[TrainingRow], replies: Sequence[Reply], rules: TrainingDataRules
+    answered: _Rows, replies: Sequence[Reply], rules: TrainingDataRules
 ) -> Iterator[Finding]:
     if not rules.format:
         return
@@ -447,9 +448,7 @@ def _format_findings(
         yield finding(FindingKind.FORMAT, kinds, answers=len(kinds), names=names, counts=counts)
 
 
-def _thought_findings(
-    answered: Sequence[TrainingRow], replies: Sequence[Reply]
-) -> Iterator[Finding]:
+def _thought_findings(answered: _Rows, replies: Sequence[Reply]) -> Iterator[Finding]:
     lines = [row.line for row, reply in zip(answered, replies, strict=True) if reply.thought]
     if lines:
         is_mixed = len(lines) < len(answered)
@@ -457,9 +456,7 @@ def _thought_findings(
         yield finding(kind, lines, answers=len(lines))
 
 
-def _missing_label_findings(
-    answered: Sequence[TrainingRow], labels: Sequence[str]
-) -> Iterator[Finding]:
+def _missing_label_findings(answered: _Rows, labels: Sequence[str]) -> Iterator[Finding]:
     answers = {row.answer for row in answered}
     missing = [label for label in labels if label not in answers]
     if missing:
@@ -468,14 +465,14 @@ def _missing_label_findings(
         yield replace(found, count=len(missing))
 
 
-def _are_labels(answered: Sequence[TrainingRow]) -> bool:
+def _are_labels(answered: _Rows) -> bool:
     answers = {row.answer_text for row in answered}
     if not 1 < len(answers) <= len(answered) / _MIN_ROWS_PER_LABEL:
         return False
     return max(map(len, answers)) <= _MAX_LABEL_LENGTH
 
 
-def _balance_findings(labelled: Sequence[TrainingRow]) -> Iterator[Finding]:
+def _balance_findings(labelled: _Rows) -> Iterator[Finding]:
     counts = Counter(row.answer_text for row in labelled)
     (most_frequent, most), *_, (rarest, fewest) = counts.most_common()
     if most > _MAX_LABEL_RATIO * fewest:
@@ -484,7 +481,7 @@ def _balance_findings(labelled: Sequence[TrainingRow]) -> Iterator[Finding]:
         yield finding(FindingKind.RARE_LABEL, lines, label=most_frequent, rare=rarest, **about_rows)
 
 
-def _fact_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
+def _fact_findings(answered: _Rows) -> Iterator[Finding]:
     answers = [normalise_text(row.answer_text) for row in answered]
     counts = Counter(answers)
     lines = [
