@@ -303,16 +303,7 @@ def estimate_power(
     )
     if gate.max_drop is None or discordance is None:
         return estimate
-    if measured is None:
-        certifiable = design_certifiable_limit(design, discordance)
-        passes = design_pass_probability(design, discordance, gate.max_drop)
-        needed: int | None = max(
-            0, design_cases_needed(design, discordance, gate.max_drop) - design.n
-        )
-    else:
-        certifiable = certifiable_limit(measured)
-        passes = _measured_pass_probability(design, gate.max_drop, measured)
-        needed = needed_if_unchanged(measured, gate.max_drop, design.miss)
+    certifiable, passes, needed = _drop_power(design, gate.max_drop, discordance, measured)
     return replace(
         estimate,
         certifiable=certifiable,
@@ -320,6 +311,18 @@ def estimate_power(
         needed=needed,
         repeats=_repeats_for(design, design.n + needed) if needed and varies else None,
     )
+
+
+def _drop_power(
+    design: Design, margin: float, discordance: float, measured: PairedCounts | None
+) -> tuple[float | None, float, int | None]:
+    """Return the limit that can be certified, the chance to pass, and the cases needed for it."""
+    if measured is None:
+        needed = max(0, design_cases_needed(design, discordance, margin) - design.n)
+        passes = design_pass_probability(design, discordance, margin)
+        return design_certifiable_limit(design, discordance), passes, needed
+    passes = _measured_pass_probability(design, margin, measured)
+    return certifiable_limit(measured), passes, needed_if_unchanged(measured, margin, design.miss)
 
 
 def estimate_minimum_power(

@@ -286,12 +286,8 @@ def _rate_checks(
     """Yield the checks of what the gate rates, by its own rules alone."""
     scores, compared = comparison.scores, comparison.compared_scores
     evidence, labels = comparison.judge_evidence, suite.labels
-    rule = DropRule(
-        against=suite.baseline,
-        margin=gate.max_drop or 0.0,
-        levels=shared,
-        guess_rate=guess_rate(suite, gate),
-    )
+    chance, margin = guess_rate(suite, gate), gate.max_drop or 0.0
+    rule = DropRule(against=suite.baseline, margin=margin, levels=shared, guess_rate=chance)
     if gate.metric == "macro_f1":
         if gate.min:
             yield check_macro_minimum(scores, labels, minimum=gate.min, levels=unshared)
