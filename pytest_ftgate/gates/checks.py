@@ -375,11 +375,7 @@ _MAX_VARIANCE_RATIO = 2_400
 
 
 def check_minimum(
-    after: Samples,
-    *,
-    minimum: float,
-    levels: Levels | None = None,
-    rating: Rating | None = None,
+    after: Samples, *, minimum: float, levels: Levels | None = None, rating: Rating | None = None
 ) -> Check:
     """Compare the variant's rate with a minimum; a minimum of 0 passes.
 

@@ -304,9 +304,7 @@ def check_temperature(case_requests: _Requests, results: RequestResults) -> Iden
 
 
 def check_seed(
-    case_requests: _Requests,
-    repeated_requests: _Requests,
-    results: RequestResults,
+    case_requests: _Requests, repeated_requests: _Requests, results: RequestResults
 ) -> IdentityResult:
     """Check that a seed has an effect: some replies with the same seed are equal.
 

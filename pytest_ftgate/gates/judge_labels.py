@@ -157,10 +157,7 @@ def _ranks(values: Sequence[float]) -> list[float]:
 
 
 def _errors(
-    validation: JudgeValidation,
-    judge: Judge,
-    labelled: _LabelledGrades,
-    readable: _LabelledGrades,
+    validation: JudgeValidation, judge: Judge, labelled: _LabelledGrades, readable: _LabelledGrades
 ) -> Iterator[Note]:
     """Yield the reasons why the judge is not qualified, the most important first."""
     if validation.unread > _MAX_UNREAD_SHARE * validation.labels:

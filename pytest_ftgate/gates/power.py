@@ -33,12 +33,7 @@ from pytest_ftgate.gates.design import (
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.requests.request_groups import replies_vary, side_repeats
-from pytest_ftgate.stats.graded import (
-    GroupLosses,
-    group_losses,
-    largest_unit,
-    least_distance,
-)
+from pytest_ftgate.stats.graded import GroupLosses, group_losses, largest_unit, least_distance
 from pytest_ftgate.stats.paired import PairedCounts, is_noninferior, paired_counts
 from pytest_ftgate.stats.power import (
     cases_needed,

@@ -310,10 +310,7 @@ def duplicate_findings(rows: _Rows, rules: TrainingDataRules) -> Iterator[Findin
             duplicates[row.line] = first_lines[key]
         first_lines.setdefault(key, row.line)
     near = _near_duplicates([row for row in rows if row.line not in duplicates], rules.gate.near)
-    for kind, repeats in (
-        (FindingKind.DUPLICATE, duplicates),
-        (FindingKind.NEAR_DUPLICATE, near),
-    ):
+    for kind, repeats in ((FindingKind.DUPLICATE, duplicates), (FindingKind.NEAR_DUPLICATE, near)):
         for line, earlier in list(repeats.items())[:1]:
             yield finding(kind, repeats, rows=len(repeats), line=line, earlier=earlier)
 
