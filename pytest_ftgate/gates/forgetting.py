@@ -22,6 +22,7 @@ from pytest_ftgate.gates.next_steps import (
 from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
 from pytest_ftgate.gates.regressions import (
     Regressions,
+    SliceSides,
     find_regressions,
     flips,
     interleave,
@@ -151,7 +152,7 @@ def _check(
 
 
 def _with_retention(
-    gate: ForgettingGate, check: Check, sides: Mapping[SkillPart, tuple[Samples, Samples]]
+    gate: ForgettingGate, check: Check, sides: Mapping[SkillPart, SliceSides]
 ) -> Check:
     """Return *check* with the mean retention, and the mean change with equal weights.
 

@@ -30,6 +30,11 @@ from pytest_ftgate.stats.proportions import fisher_p
 from pytest_ftgate.suite.gate_kinds import RateGate, SkillPart
 from pytest_ftgate.suite.model import Case
 
+#: The ids of the cases of each slice.
+SliceMembers = Mapping[SkillPart, Collection[str]]
+#: The samples of one slice, before and after.
+SliceSides = tuple[Samples, Samples]
+
 
 def slice_names(case: Case, kind: str) -> Sequence[str]:
     """Return the names of the slices of *kind* (``tag``, ``label``, ``skill``, ...) of a case."""
@@ -59,8 +64,8 @@ def slice_members(cases: Iterable[Case], kinds: Iterable[str]) -> dict[SkillPart
 
 
 def slice_samples(
-    before: Samples, after: Samples, members: Mapping[SkillPart, Collection[str]]
-) -> dict[SkillPart, tuple[Samples, Samples]]:
+    before: Samples, after: Samples, members: SliceMembers
+) -> dict[SkillPart, SliceSides]:
     """Return both samples of each slice, of the cases with a reply on both sides.
 
     *members* are the case ids of each slice. A slice without such a case is left out.
@@ -94,12 +99,7 @@ def slice_state(pairs: PairedCounts, adjusted: float, margin: float, levels: Lev
 
 
 def slice_of(
-    key: SkillPart,
-    samples: tuple[Samples, Samples],
-    pairs: PairedCounts,
-    p: float,
-    state: str,
-    **more: Any,
+    key: SkillPart, samples: SliceSides, pairs: PairedCounts, p: float, state: str, **more: Any
 ) -> Slice:
     """Return the result of a slice; *p* is the p-value of a drop, *more* are further fields."""
     low, high = change_interval(pairs, CONFIDENCE)
@@ -121,12 +121,7 @@ def slice_of(
 
 
 def slice_results(
-    before: Samples,
-    after: Samples,
-    members: Mapping[SkillPart, Collection[str]],
-    *,
-    margin: float,
-    levels: Levels,
+    before: Samples, after: Samples, members: SliceMembers, *, margin: float, levels: Levels
 ) -> tuple[Slice, ...]:
     """Return the result of each slice, largest drop first.
 

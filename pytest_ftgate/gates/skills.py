@@ -16,6 +16,7 @@ from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.checks import pair_samples
 from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.regressions import (
+    SliceSides,
     adjusted_drops,
     slice_members,
     slice_of,
@@ -163,12 +164,7 @@ def _part_results(
 
 
 def _slice(
-    part: SkillPart,
-    samples: tuple[Samples, Samples],
-    pairs: PairedCounts,
-    p: float,
-    state: str,
-    **more: Any,
+    part: SkillPart, samples: SliceSides, pairs: PairedCounts, p: float, state: str, **more: Any
 ) -> Slice:
     """Return the result of *part* with the cases that were kept, and with its retention."""
     before, after = (side.values for side in samples)
