@@ -17,7 +17,7 @@ from pytest_ftgate.gates.verdict import ACCEPTED_KINDS, Check, CheckKind, Outcom
 from pytest_ftgate.requests.request_groups import more_replies_vary
 from pytest_ftgate.scoring.score import NO_LABEL
 from pytest_ftgate.stats.power import pass_probability
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import RateGate, is_rate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 
 #: The largest number of repeats to advise; beyond it, more cases are better.
@@ -295,7 +295,8 @@ def _step_without_information(check: Check) -> StepKind:
 
 def missing_steps(suite: Suite, gate: Gate, verdict: Verdict, missing: int) -> Iterator[NextStep]:
     """Yield what brings *missing* replies, or grades: a file of replies grows by hand."""
-    file, is_judged = suite.variants[verdict.variant].replies, gate.reads_grades and suite.judges
+    file = suite.variants[verdict.variant].replies
+    is_judged = suite.judges and is_rate(gate) and gate.reads_grades
     if file is not None and not is_judged:
         is_price = verdict.check is not None and verdict.check.unit == "usd"
         tokens = {"tokens": True} if is_price else {}

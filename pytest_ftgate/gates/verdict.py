@@ -541,7 +541,7 @@ class Verdict:
         return self.gate == "accuracy"
 
     @property
-    def compares_skills(self) -> bool:
+    def tests_skills(self) -> bool:
         """True if the slices are general skills, and not parts of the suite's own cases."""
         return self.gate == "forgetting"
 

@@ -521,7 +521,7 @@ def _remarks(verdict: Verdict, check: Check) -> Iterator[str]:
     is_open = check.missing and check.outcome is not Outcome.PASSED
     if is_open and check.kind is not CheckKind.MUST_PASS:
         yield f"no reply to {check.missing:,} of {check.n + check.missing:,} cases"
-    if verdict.compares_skills:
+    if verdict.tests_skills:
         yield from _skill_remarks(verdict, check)
         return
     regressed = [f"{part.kind} {part.name}" for part in verdict.slices if part.state == "regressed"]

@@ -204,7 +204,7 @@ def verdict_section(
 
 def _detail_lines(verdict: Verdict, verbosity: int) -> list[str]:
     lines = [*finding_lines(verdict.findings, verbosity)]
-    if verdict.compares_skills:
+    if verdict.tests_skills:
         lines += skill_lines(verdict, verbosity)
     else:
         lines += [*_slice_table(verdict.slices), *_label_table(verdict.labels, verbosity)]

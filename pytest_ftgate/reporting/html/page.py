@@ -292,7 +292,7 @@ def _verdict_values(report: Report, verdict: Verdict) -> Mapping[str, Any]:
         "other_checks": list(other_check_lines(verdict)),
         "explanation": list(explain(verdict)),
         "judges": list(judge_tables(verdict)),
-        "slices": [] if verdict.compares_skills else slice_rows(verdict.slices),
+        "slices": [] if verdict.tests_skills else slice_rows(verdict.slices),
         "skills": [
             (one, skill_table(one), [_verdict_link(verdict, tag=part.name) for part in one.parts])
             for one in skill_results_by_prompt(verdict)
