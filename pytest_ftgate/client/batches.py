@@ -35,7 +35,7 @@ from pytest_ftgate.errors import (
     RequestRejected,
     RetryableError,
 )
-from pytest_ftgate.providers.base import BatchApi, open_batch_api
+from pytest_ftgate.providers.api import BatchApi, open_batch_api
 from pytest_ftgate.requests.request import Request
 
 
@@ -203,7 +203,7 @@ class Batches:
 class _Group:
     """Requests to one address, until the last of them is settled."""
 
-    def __init__(self, batches: Batches, api: BatchApi, requests: Sequence[Request]) -> None:
+    def __init__(self, batches: Batches, api: BatchApi[Any], requests: Sequence[Request]) -> None:
         self._batches, self._api, self._requests = batches, api, requests
         self._store, self._address = batches.cache.batches, _address(requests[0])
         self._last_errors: dict[str, str] = {}
@@ -295,9 +295,7 @@ class _Group:
         )
         self._store.save(batch)
         try:
-            return await self._with_retries(
-                lambda: self._create(batch, items, requests[0].api_version)
-            )
+            return await self._with_retries(lambda: self._create(batch, items))
         except (_RunEnded, RetryableError):
             # The batch may exist on the server; the next run looks for it.
             raise
@@ -312,11 +310,9 @@ class _Group:
             unsent.setdefault(request.model, set()).update(self._api.unsent(request))
         return {model: sorted(names) for model, names in unsent.items() if names}
 
-    async def _create(
-        self, batch: Batch, items: list[dict[str, Any]], version: str | None
-    ) -> Batch:
+    async def _create(self, batch: Batch, items: list[dict[str, Any]]) -> Batch:
         try:
-            batch_id = await self._api.create(items, batch.key, version)
+            batch_id = await self._api.create(items, batch.key)
             return self._store.save(replace(batch, id=batch_id))
         except RetryableError:
             # A connection may break after the batch was created: a second batch would be paid for.

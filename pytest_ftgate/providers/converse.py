@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,8 @@ from pytest_ftgate.errors import (
     RequestRejected,
     RetryableError,
 )
-from pytest_ftgate.providers.base import REPLY_TOOL, Provider
+from pytest_ftgate.providers.api import REPLY_TOOL, turn_reply
+from pytest_ftgate.providers.base import Provider
 from pytest_ftgate.providers.http import http_error, page_error, redirect_error, token_count
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
@@ -166,22 +166,18 @@ def parse_response(response: Mapping[str, Any], seconds: float) -> Reply:
         usage = response.get("usage", {})
     except (KeyError, TypeError, AttributeError) as error:
         raise RetryableError(f"the response has no message: {str(response)[:80]}") from error
-    stop = _STOPS.get(response.get("stopReason", ""), "end")
-    answers = [call for call in step.calls if call.name == REPLY_TOOL] if step else []
-    if answers:
-        text, step, stop = json.dumps(answers[0].arguments), None, "end"
     thoughts = (
         block["reasoningContent"].get("reasoningText", {}).get("text", "")
         for block in blocks
         if "reasoningContent" in block
     )
-    return Reply(
-        text=text,
-        stop=stop,
+    return turn_reply(
+        text,
+        step,
+        _STOPS.get(response.get("stopReason", ""), "end"),
         usage={name: token_count(usage.get(api_name)) for name, api_name in _COUNTS.items()},
         seconds=seconds,
         request_id=response.get("ResponseMetadata", {}).get("RequestId"),
-        steps=(step,) if step else (),
         thought="\n\n".join(filter(None, thoughts)),
     )
 

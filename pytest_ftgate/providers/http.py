@@ -1,10 +1,10 @@
-"""HTTP errors of providers: which are retryable, and which parameters a server rejects."""
+"""HTTP errors of providers: which are retryable; and what is read of a body."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -138,49 +138,3 @@ def _retry_after(header: str | None) -> float | None:
     with suppress(ValueError, TypeError):
         return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
     return None
-
-
-#: Words of a server that supports the setting and rejects its value, which the author must fix.
-_BAD_VALUE = re.compile(
-    r"range|must be|at (least|most)|less than|greater|between|maximum|minimum|may only|"
-    r"invalid (value|schema)|cannot both|only one|not both",
-    re.IGNORECASE,
-)
-#: Words of a server that does not support a setting. Other words about several settings may mean
-#: their combination.
-_UNSUPPORTED = re.compile(
-    r"(not|n't) (supported|permitted|allowed|accepted)|unsupported|unknown|unrecognized|extra",
-    re.IGNORECASE,
-)
-
-
-class UnsupportedParams:
-    """The settings that one model on one server rejects.
-
-    A declared setting is sent until an error message of the server names it. Each reply records
-    the settings that were left out, so a reply is never mistaken for one at temperature 0.
-    """
-
-    def __init__(self) -> None:
-        self._rejected: set[str] = set()
-
-    def supports(self, setting: str) -> bool:
-        """Return True unless the server has rejected *setting*."""
-        return setting not in self._rejected
-
-    def supported(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return *settings* without the rejected ones."""
-        return {key: value for key, value in settings.items() if self.supports(key)}
-
-    def learn(self, message: str, sent: Iterable[str]) -> bool:
-        """Record the settings that *message* rejects; return True if there are any.
-
-        *sent* are the settings in the rejected request, including those that were rejected by other
-        requests while this one was in flight.
-        """
-        named = {key for key in sent if re.search(rf"\b{re.escape(key)}\b", message)}
-        is_ambiguous = len(named) > 1 and not _UNSUPPORTED.search(message)
-        if not named or _BAD_VALUE.search(message) or is_ambiguous:
-            return False
-        self._rejected |= named
-        return True

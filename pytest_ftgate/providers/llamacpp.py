@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pytest_ftgate.adapters.chat_template import TEMPLATE_FACT, TEMPLATE_REMEDY
+from pytest_ftgate.adapters.chat_template import TEMPLATE_FACT, TEMPLATE_REMEDY, trained_template
 from pytest_ftgate.adapters.conversion import gguf_adapter
 from pytest_ftgate.adapters.lora import adapter_sha256
 from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableError
@@ -30,12 +30,7 @@ from pytest_ftgate.providers.openai import (
     chat_tools,
     choice_grammar,
 )
-from pytest_ftgate.providers.server_template import (
-    request_chats,
-    request_template,
-    template_body,
-    template_options,
-)
+from pytest_ftgate.providers.server_template import trained_prompts
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, Request, Step, Tool, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
@@ -136,13 +131,12 @@ class LlamaCppProvider:
 
     def _template_difference(self, request: Request) -> str:
         """Return where the prompts differ from those of the training; "" if they do not."""
-        template, options = request_template(request), template_options(request)
+        template = trained_template(request.adapter.path) if request.adapter else None
         if template is None:
             return ""
         prompts = [
-            (self._fetch("/apply-template", template_body(chat, options)).get("prompt"), trained)
-            for chat in request_chats(request)
-            if (trained := template.render(chat, options)) is not None
+            (self._fetch("/apply-template", body).get("prompt"), trained)
+            for body, trained in trained_prompts(request, template)
         ]
         found = template.difference(prompts)
         return f"{found}; {TEMPLATE_REMEDY}" if found else ""
