@@ -42,17 +42,10 @@ class MicroBatches:
         self._sending: asyncio.Task[None] | None = None
         self._size: int = provider.batch_size
         self.concurrency = max(provider.concurrency, 2 * self._size)
-        self.max_concurrency: int = provider.max_concurrency
 
-    @property
-    def rate_limit_headers(self) -> Mapping[str, str]:
-        """The headers of the last response."""
-        headers: Mapping[str, str] = self._provider.rate_limit_headers
-        return headers
-
-    def serves(self, request: Request) -> bool:
-        """Return True if the provider can answer *request*."""
-        return bool(self._provider.serves(request))
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the provider: what is not about batches is as it says."""
+        return getattr(self._provider, name)
 
     async def generate(self, request: Request) -> Reply:
         """Return the reply to *request*, which is sent with others."""
@@ -109,10 +102,6 @@ class MicroBatches:
             )
         return [*results]
 
-    async def close(self) -> None:
-        """Close the provider."""
-        await self._provider.close()
-
 
 def _length(request: Request) -> tuple[int, int]:
     return request.max_tokens, sum(len(text) for _, text in request.messages)
@@ -123,14 +112,6 @@ def _awaitable(error: BaseException) -> BaseException:
     is_exit = not isinstance(error, Exception | asyncio.CancelledError)
     is_exit = is_exit or isinstance(error, StopIteration)
     return ProviderRejected(f"{type(error).__name__}: {error}") if is_exit else error
-
-
-class SupportsGenerate(Protocol):
-    """Anything that generates replies: a provider, or a wrapper around one."""
-
-    async def generate(self, request: Request) -> Reply:
-        """Return the reply to *request*."""
-        raise NotImplementedError
 
 
 class Provider(Protocol):
@@ -306,7 +287,7 @@ def _is_cancelled(error: BaseException) -> bool:
     return isinstance(error, CancelledError) and task is not None and task.cancelling() > 0
 
 
-async def generate_reply(provider: SupportsGenerate, request: Request) -> Reply:
+async def generate_reply(provider: Provider, request: Request) -> Reply:
     """Send *request* and check that the result is a reply.
 
     What a plugin's provider raises is an error of the request. What a provider of the package

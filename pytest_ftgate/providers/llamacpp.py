@@ -22,20 +22,19 @@ from pytest_ftgate.adapters.conversion import gguf_adapter
 from pytest_ftgate.adapters.lora import adapter_sha256
 from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableError
 from pytest_ftgate.machine import usable_cores
-from pytest_ftgate.providers.logprobs import logprob_options, read_logprobs
+from pytest_ftgate.providers.base import Provider
+from pytest_ftgate.providers.logprobs import logprob_options
 from pytest_ftgate.providers.openai import (
     chat_messages,
-    chat_step,
-    chat_text,
     chat_tools,
     choice_grammar,
+    completion_reply,
 )
 from pytest_ftgate.providers.server_template import trained_prompts
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, Request, Step, Tool, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
 
-_STOPS = {"stop": "end", "length": "length", "tool_calls": "tool"}
 #: The start of the error type for a prompt that is too long.
 _TOO_LONG = "exceed_context_size"
 _SCHEMA_AND_TOOLS = (
@@ -50,16 +49,13 @@ _SPINS = "1000"
 _PROPERTIES_TIMEOUT = 60.0
 
 
-class LlamaCppProvider:
+class LlamaCppProvider(Provider):
     """One loaded model, with all adapters that its requests need."""
 
     def __init__(self, requests: Sequence[Request], threads: int) -> None:
         self._model = requests[0].model
-        self._adapters: list[Adapter] = list(
-            {
-                request.adapter.sha256: request.adapter for request in requests if request.adapter
-            }.values()
-        )
+        adapters = [request.adapter for request in requests if request.adapter]
+        self._adapters = {adapter.sha256: adapter for adapter in adapters}
         runtime: dict[str, Any] = {}
         for request in requests:
             # Variants share the loaded model, so the largest value of each setting applies.
@@ -87,7 +83,7 @@ class LlamaCppProvider:
         params.cache_ram_mib = 0
         params.lora_adapters = [
             xllamacpp.CommonAdapterLoraInfo(str(self._adapter_file(adapter)), adapter.scale)
-            for adapter in self._adapters
+            for adapter in self._adapters.values()
         ]
         try:
             return xllamacpp.Server(params)
@@ -143,8 +139,7 @@ class LlamaCppProvider:
 
     def serves(self, request: Request) -> bool:
         """Return True for the same weights, without an adapter or with a loaded one."""
-        digests = [adapter.sha256 for adapter in self._adapters]
-        loaded = request.adapter is None or request.adapter.sha256 in digests
+        loaded = request.adapter is None or request.adapter.sha256 in self._adapters
         return loaded and request.model == self._model
 
     async def generate(self, request: Request) -> Reply:
@@ -164,22 +159,27 @@ class LlamaCppProvider:
             except ValueError as error:
                 # The engine raises it for a malformed request, such as an invalid schema.
                 raise RequestRejected(str(error)) from error
-            reply = self._reply(raw, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+        if "error" in raw:
+            raise self._error(raw["error"])
+        reply, usage = completion_reply(raw, request, Path(self._model).name), raw.get("usage", {})
         if self._prompts_tools(request):
             text, step = parse_prompted(reply.text)
             steps, stop = ((step,), "tool") if step else ((), reply.stop)
             reply = replace(reply, text=text, steps=steps, stop=stop)
-        logprobs = read_logprobs(request, raw, Path(self._model).name)
-        return replace(reply, facts=self._facts(request), logprobs=logprobs)
+        counts = {"input": "prompt_tokens", "output": "completion_tokens"}
+        return replace(
+            reply,
+            usage={name: usage.get(api_name, 0) for name, api_name in counts.items()},
+            seconds=seconds,
+            facts=self._facts(request),
+        )
 
     def _payload(self, request: Request) -> dict[str, Any]:
         # The list names every adapter: an empty list would leave all of them active.
         adapter = request.adapter
         lora = [
-            {
-                "id": i,
-                "scale": adapter.scale if adapter and adapter.sha256 == loaded.sha256 else 0.0,
-            }
+            {"id": i, "scale": adapter.scale if adapter and adapter.sha256 == loaded else 0.0}
             for i, loaded in enumerate(self._adapters)
         ]
         return {
@@ -203,24 +203,6 @@ class LlamaCppProvider:
         if request.constraint:
             raise RequestRejected(_SCHEMA_AND_TOOLS.format(Path(self._model).name))
         return {"messages": chat_messages(request), "tools": chat_tools(request)}
-
-    def _reply(self, raw: Mapping[str, Any], seconds: float) -> Reply:
-        if "error" in raw:
-            raise self._error(raw["error"])
-        choice, usage = raw["choices"][0], raw.get("usage", {})
-        step = chat_step(choice["message"])
-        text, thought = chat_text(choice["message"])
-        return Reply(
-            text=text,
-            stop=_STOPS.get(choice.get("finish_reason"), "end"),
-            usage={
-                "input": usage.get("prompt_tokens", 0),
-                "output": usage.get("completion_tokens", 0),
-            },
-            seconds=seconds,
-            steps=(step,) if step else (),
-            thought=thought,
-        )
 
     def _error(self, error: Mapping[str, Any]) -> Exception:
         message = str(error.get("message", error))

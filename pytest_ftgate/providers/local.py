@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
+from pytest_ftgate.providers.base import Provider
 from pytest_ftgate.readers.memory import reads_once
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.requests.reply import Reply
@@ -23,7 +23,7 @@ from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS
 from pytest_ftgate.suite.training_data import read_training_rows
 
 
-class PythonProvider:
+class PythonProvider(Provider):
     """Answers with the return value of ``function(case)``, which is text; it may be async."""
 
     def __init__(self, find: Callable[[], Callable[..., Any]], name: str) -> None:
@@ -70,16 +70,14 @@ class PythonProvider:
         self._pool.shutdown(wait=False)
 
 
-class _SeveralAtOnce:
-    """What the scheduler reads of a provider that answers several cases at once."""
-
-    batch_size = 64
-    max_concurrency = 2 * batch_size
-    rate_limit_headers: Mapping[str, str] = MappingProxyType({})
+#: The most cases that are answered at once.
+_SEVERAL = 64
 
 
-class SeveralPythonProvider(_SeveralAtOnce, PythonProvider):
+class SeveralPythonProvider(PythonProvider):
     """Answers with the texts that ``function(cases)`` returns, one for each case in their order."""
+
+    batch_size, max_concurrency = _SEVERAL, 2 * _SEVERAL
 
     async def generate_many(self, requests: Sequence[Request]) -> Sequence[Reply]:
         """Return the function's results as replies.
@@ -121,9 +119,10 @@ _NAMED = 5
 _SEED = 0
 
 
-class ClassicalProvider(_SeveralAtOnce):
+class ClassicalProvider(Provider):
     """Answers cases with the labels that a classifier predicts for their inputs."""
 
+    batch_size, max_concurrency = _SEVERAL, 2 * _SEVERAL
     concurrency = PROVIDERS["classical"].concurrency
 
     def __init__(self, path: Path, model: Any) -> None:

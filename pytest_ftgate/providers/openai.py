@@ -23,7 +23,7 @@ from pytest_ftgate.providers.http import (
     redirect_error,
     token_count,
 )
-from pytest_ftgate.providers.logprobs import given_reply_payload, logprob_options, with_logprobs
+from pytest_ftgate.providers.logprobs import given_reply_payload, logprob_options, read_logprobs
 from pytest_ftgate.providers.served import (
     BareError,
     BareErrors,
@@ -136,11 +136,16 @@ _STOPS = {
 _SHOWN = 80
 
 
-def parse_completion(body: bytes, headers: Mapping[str, str]) -> Reply:
-    """Return the reply in the body of a response.
+def parse_completion(
+    body: bytes, headers: Mapping[str, str], request: Request, place: str
+) -> Reply:
+    """Return the reply to *request* in the body of a response.
+
+    *place* is the address or the model, for messages about log-probabilities.
 
     Raises:
         RetryableError: the body is not a completion.
+        RequestRejected: the log-probabilities that the request wants are missing or broken.
     """
     try:
         completion = load_json(body)
@@ -152,23 +157,27 @@ def parse_completion(body: bytes, headers: Mapping[str, str]) -> Reply:
         raise RetryableError(f"the body is no completion: {_start(body)}") from error
     if message.keys() <= {"role"} and not choice.get("finish_reason"):
         raise RetryableError(f"the body has neither content nor finish_reason: {_start(body)}")
-    text, thought = chat_text(message)
-    stop = _STOPS.get(choice.get("finish_reason") or "", "end")
-    step = chat_step(message)
-    if step and stop not in ("length", "refusal"):
-        # The last tool call of a truncated turn is incomplete.
-        stop = "tool"
-    reply = turn_reply(
-        text,
-        step,
-        stop,
+    reply = replace(
+        completion_reply(completion, request, place),
         model=completion.get("model") or None,
         usage=_usage(completion.get("usage")),
         request_id=headers.get("x-request-id"),
-        thought=thought,
     )
     refusal = message.get("refusal")
     return replace(reply, text=refusal, stop="refusal") if refusal else reply
+
+
+def completion_reply(completion: Mapping[str, Any], request: Request, place: str) -> Reply:
+    """Return the reply to *request* in *completion*, with its log-probabilities."""
+    choice = completion["choices"][0]
+    message = choice["message"]
+    text, thought = chat_text(message)
+    step, stop = chat_step(message), _STOPS.get(choice.get("finish_reason") or "", "end")
+    if step and stop not in ("length", "refusal"):
+        # The last tool call of a truncated turn is incomplete.
+        stop = "tool"
+    logprobs = read_logprobs(request, completion, place)
+    return turn_reply(text, step, stop, thought=thought, logprobs=logprobs)
 
 
 def completion_error(
@@ -390,11 +399,10 @@ class OpenAIProvider(LearningProvider):
         if is_page(body):
             raise self.server.page_error()
         try:
-            reply = parse_completion(body, response.headers)
+            reply = parse_completion(body, response.headers, request, self.server.url)
         except RetryableError as error:
             where = f"({self.server.url}, model {request.model}){self.server.path_hint}"
             raise RetryableError(f"{error} {where}") from error
-        reply = with_logprobs(reply, request, body, self.server.url)
         self.server.has_answered = True
         return reply
 

@@ -12,7 +12,6 @@ import aiohttp
 from pytest_ftgate.errors import ProviderRejected, RequestRejected, RetryableError
 from pytest_ftgate.providers.api import NO_BATCHES, BatchApi, custom_id
 from pytest_ftgate.providers.http import load_json
-from pytest_ftgate.providers.logprobs import with_logprobs
 from pytest_ftgate.providers.openai import (
     OpenAIProvider,
     completion_error,
@@ -102,8 +101,8 @@ class ChatBatches(BatchApi[OpenAIProvider]):
             rejected = completion_error(status, body, {}, has_answered=True)
             raise self._relearned(rejected, request, unsent)
         name = response.get("request_id")
-        reply = parse_completion(body, {"x-request-id": str(name)} if name else {})
-        reply = with_logprobs(reply, request, body, request.model)
+        headers = {"x-request-id": str(name)} if name else {}
+        reply = parse_completion(body, headers, request, request.model)
         provider = self._provider(request)
         facts = await provider.fetch_facts(request.model)
         return provider.finished(replace(reply, facts=facts, processing="batch"), request, unsent)
