@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.cache.sqlite import Batch
-from pytest_ftgate.client.budget import SpendingLimit
+from pytest_ftgate.client.budget import Budget
 from pytest_ftgate.client.rate_limit import RetryPolicy
 from pytest_ftgate.client.redaction import redact_reply
 from pytest_ftgate.client.results import PeerWaiter, Result, Results
@@ -109,7 +109,7 @@ class Batches:
         retry_policy: RetryPolicy,
         *,
         fresh: bool,
-        budget: SpendingLimit | None,
+        budget: Budget | None,
     ) -> None:
         self.cache, self.environ, self.results = cache, environ, results
         self.retry_policy, self.budget = retry_policy, budget

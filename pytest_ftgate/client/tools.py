@@ -8,7 +8,8 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -70,34 +71,24 @@ class _ToolThreads:
 
     async def run(self, function: Callable[[], Any]) -> Any:
         """Return what *function* returns, or raise what it raises."""
-        loop, lock = asyncio.get_running_loop(), self._lock
-        future: asyncio.Future[Any] = loop.create_future()
+        future, lock = Future[Any](), self._lock
+        # From here on nobody can cancel the future, so the thread can always set it.
+        future.set_running_or_notify_cancel()
 
         def call_function() -> None:
             with lock:
                 try:
-                    value, error = function(), None
+                    future.set_result(function())
                 # BaseException too: it belongs to the awaiting code, not to this thread.
-                except BaseException as raised:  # noqa: BLE001
-                    value, error = None, raised
-            with suppress(RuntimeError):  # the loop is closed, and the value no longer needed
-                loop.call_soon_threadsafe(_settle, future, value, error)
+                except BaseException as error:  # noqa: BLE001
+                    future.set_exception(error)
 
         threading.Thread(target=call_function, name="ftgate-tool", daemon=True).start()
         try:
-            return await future
+            return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             self._lock = threading.Lock()
             raise
-
-
-def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(value)
-    else:
-        future.set_exception(error)
 
 
 _TOOL_THREADS = _ToolThreads()
