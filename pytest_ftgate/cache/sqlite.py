@@ -218,7 +218,7 @@ def _code(error: sqlite3.Error) -> int:
 MOUNTS = Path("/proc/self/mounts")
 _NETWORK = re.compile(
     r"nfs\d?|cifs|smb\w*|9p|afs|ceph|lustre|gpfs|beegfs|glusterfs|davfs|"
-    r"fuse\.(sshfs|glusterfs|ceph\S*|s3fs|rclone|gcsfuse|goofys|blobfuse2?|davfs\d?|juicefs)",
+    r"fuse\.(sshfs|glusterfs|ceph\S*|s3fs|rclone|gcsfuse|goofys|blobfuse2?|davfs\d?|juicefs)"
 )
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 

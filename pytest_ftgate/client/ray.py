@@ -19,12 +19,7 @@ from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.rate_limit import RetryPolicy
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RetryableError
-from pytest_ftgate.providers.base import (
-    Provider,
-    ProviderFactory,
-    generate_reply,
-    open_provider,
-)
+from pytest_ftgate.providers.base import Provider, ProviderFactory, generate_reply, open_provider
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
@@ -63,10 +58,7 @@ class RayWorker:
     """
 
     def __init__(
-        self,
-        requests: Sequence[Request],
-        environ: WorkerEnvironment,
-        pickled_factory: bytes | None,
+        self, requests: Sequence[Request], environ: WorkerEnvironment, pickled_factory: bytes | None
     ) -> None:
         # SDKs read the environment of their process.
         os.environ.update(environ.values)

@@ -25,7 +25,7 @@ from pytest_ftgate.errors import (
     RequestRejected,
     RetryableError,
 )
-from pytest_ftgate.providers.api import REPLY_TOOL, LearningProvider, turn_reply
+from pytest_ftgate.providers.api import NO_AWS_CREDENTIALS, REPLY_TOOL, LearningProvider, turn_reply
 from pytest_ftgate.providers.base import declared_key
 from pytest_ftgate.providers.http import (
     error_message,
@@ -34,7 +34,6 @@ from pytest_ftgate.providers.http import (
     limited_body,
     load_json,
     page_error,
-    redirect_error,
     token_count,
 )
 from pytest_ftgate.requests.reply import Reply
@@ -74,7 +73,7 @@ def _step_turns(step: Step) -> Iterator[dict[str, Any]]:
     text = [{"type": "text", "text": step.text}] if step.text else []
     blocks = list(step.blocks) or [*text, *map(_tool_use_block, step.calls)]
     yield {"role": "assistant", "content": blocks}
-    yield {"role": "user", "content": [_tool_result_block(tool_call) for tool_call in step.calls]}
+    yield {"role": "user", "content": [*map(_tool_result_block, step.calls)]}
 
 
 def _tool_use_block(tool_call: ToolCall) -> dict[str, Any]:
@@ -87,7 +86,6 @@ def _tool_result_block(tool_call: ToolCall) -> dict[str, Any]:
     return {**block, "is_error": True} if tool_call.failed else block
 
 
-_BAD_REQUEST = 400
 _STOPS = {
     "end_turn": "end",
     "max_tokens": "length",
@@ -275,11 +273,9 @@ def translated_errors(provider: str, address: str, *, has_answered: bool = False
         yield
     except anthropic.APIStatusError as error:
         message, headers = error_message(error.body, error.message), error.response.headers
-        code = getattr(error, "error_code", "")
-        if error.status_code < _BAD_REQUEST:
-            raise redirect_error(address, headers.get("location", "")) from error
+        code, status = getattr(error, "error_code", ""), error.status_code
         raise http_error(
-            error.status_code, message, headers, code, has_answered=has_answered
+            address, status, message, headers, code, has_answered=has_answered
         ) from error
     except anthropic.APIResponseValidationError as error:
         raise RetryableError(f"the body cannot be read: {error}") from error
@@ -308,12 +304,11 @@ def _first_cause(error: BaseException) -> str:
     return str(first) or type(first).__name__
 
 
-def _missing_credentials(message: str, provider: str = "anthropic") -> str:
-    remedy = "or evaluate what is recorded with --ftgate-replies=recorded"
+def _missing_credentials(message: str, provider: str) -> str:
     if provider == "bedrock":
-        required = "AWS_REGION, and AWS_BEARER_TOKEN_BEDROCK or credentials that boto3 finds"
         # Of several places with credentials, the SDK names the one that is incomplete.
-        return f"no credentials: set {required}, {remedy} ({message.splitlines()[0]})"
+        return NO_AWS_CREDENTIALS.format(message.splitlines()[0])
+    remedy = "or evaluate what is recorded with --ftgate-replies=recorded"
     return f"no credentials: set ANTHROPIC_API_KEY, {remedy}"
 
 
@@ -363,7 +358,7 @@ def open_anthropic(requests: Sequence[Request], environ: Mapping[str, str]) -> A
         raise ConfigurationError(_missing_credentials(str(error), request.provider)) from error
     headers = {name.lower() for name in client.default_headers}
     if not client.credentials and headers.isdisjoint(("authorization", "x-api-key")):
-        raise ConfigurationError(_missing_credentials(""))
+        raise ConfigurationError(_missing_credentials("", "anthropic"))
     return AnthropicProvider(client)
 
 

@@ -8,11 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_ftgate.errors import ProviderRejected, ReplyError, RequestRejected, RetryableError
-from pytest_ftgate.providers.anthropic import (
-    AnthropicProvider,
-    open_anthropic,
-    translated_errors,
-)
+from pytest_ftgate.providers.anthropic import AnthropicProvider, open_anthropic, translated_errors
 from pytest_ftgate.providers.api import NO_BATCHES, BatchApi, custom_id
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
@@ -41,10 +37,7 @@ class MessageBatches(BatchApi[AnthropicProvider]):
         """Return the batch item of *request*: its custom id and its body."""
         payload = self._provider(request).payload(request)
         body = {key: value for key, value in payload.items() if key not in _NOT_IN_BODY}
-        return {
-            "custom_id": custom_id(request.fingerprint),
-            "params": body | payload["extra_body"],
-        }
+        return {"custom_id": custom_id(request.fingerprint), "params": body | payload["extra_body"]}
 
     async def create(
         self,

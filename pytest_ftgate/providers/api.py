@@ -109,6 +109,13 @@ class LearningProvider(Provider):
 REPLY_TOOL = "give_the_reply"
 
 
+#: The message about missing credentials of AWS; what its SDK says is filled in.
+NO_AWS_CREDENTIALS = (
+    "no credentials: set AWS_REGION, and AWS_BEARER_TOKEN_BEDROCK or credentials that boto3 finds, "
+    "or evaluate what is recorded with --ftgate-replies=recorded ({})"
+)
+
+
 def turn_reply(text: str, step: Step | None, stop: str, **details: Any) -> Reply:
     """Return one turn as a reply, whose text is what the reply tool was given, if it was called."""
     given = [call for call in step.calls if call.name == REPLY_TOOL] if step else []

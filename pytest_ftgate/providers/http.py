@@ -16,7 +16,7 @@ from pytest_ftgate.errors import ProviderRejected, ReplyError, RequestRejected, 
 
 #: Statuses that every request of the variant gets: no key, no money, no access, no such model.
 _PROVIDER_STATUSES = (401, 402, 403, 404)
-_FORBIDDEN = 403
+_BAD_REQUEST, _FORBIDDEN = 400, 403
 #: Retryable statuses below 500: timeouts, conflicts and rate limits.
 _RETRYABLE_STATUSES = (408, 409, 429)
 _SERVER_ERROR, _UNAVAILABLE = 500, 503
@@ -69,6 +69,7 @@ def token_count(value: object) -> int:
 
 
 def http_error(
+    url: str,
     status: int,
     message: str,
     headers: Mapping[str, str],
@@ -76,11 +77,13 @@ def http_error(
     *,
     has_answered: bool = False,
 ) -> ReplyError:
-    """Return the error for an HTTP response with *status*, which is at least 400.
+    """Return the error for an HTTP response from *url* with *status*, which is at least 300.
 
     *message* and *code* are the server's. *has_answered* is True if it has answered other requests
     of the variant; a 403 then concerns this request alone.
     """
+    if status < _BAD_REQUEST:
+        return _redirect_error(url, headers.get("location", ""))
     text = f"{status} {message}"
     over_limit = status in _SPENDING_STATUSES and _SPENDING_LIMIT.search(f"{code} {message}")
     if over_limit or (status in _PROVIDER_STATUSES and not (status == _FORBIDDEN and has_answered)):
@@ -92,7 +95,7 @@ def http_error(
     return RequestRejected(text)
 
 
-def redirect_error(url: str, location: str) -> ReplyError:
+def _redirect_error(url: str, location: str) -> ReplyError:
     """Return the error for a redirect from *url* to *location*, which is never followed."""
     if not location:
         return ProviderRejected(f"{url} redirects, but says not where; check base_url")

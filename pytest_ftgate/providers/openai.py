@@ -15,22 +15,9 @@ from urllib.parse import urljoin
 from pytest_ftgate.errors import ReplyError, RetryableError
 from pytest_ftgate.providers.api import REPLY_TOOL, LearningProvider, turn_reply
 from pytest_ftgate.providers.base import declared_key
-from pytest_ftgate.providers.http import (
-    error_message,
-    http_error,
-    is_page,
-    load_json,
-    redirect_error,
-    token_count,
-)
+from pytest_ftgate.providers.http import error_message, http_error, is_page, load_json, token_count
 from pytest_ftgate.providers.logprobs import given_reply_payload, logprob_options, read_logprobs
-from pytest_ftgate.providers.served import (
-    BareError,
-    BareErrors,
-    Response,
-    ServedAdapters,
-    Server,
-)
+from pytest_ftgate.providers.served import BareError, BareErrors, Response, ServedAdapters, Server
 from pytest_ftgate.providers.server_template import ServedTemplate
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
@@ -180,13 +167,12 @@ def completion_reply(completion: Mapping[str, Any], request: Request, place: str
     return turn_reply(text, step, stop, thought=thought, logprobs=logprobs)
 
 
-def completion_error(
-    status: int, body: bytes, headers: Mapping[str, str], *, has_answered: bool
-) -> ReplyError:
-    """Return the error for an HTTP response with *status*, which is at least 400.
+def completion_error(url: str, response: Response, *, has_answered: bool) -> ReplyError:
+    """Return the error for *response* from *url*, whose status is at least 300.
 
     *has_answered* is True if the server has answered other requests of the variant.
     """
+    status, body, headers = response
     try:
         content = load_json(body)
     except ValueError:
@@ -194,9 +180,10 @@ def completion_error(
     error = content.get("error") if isinstance(content, Mapping) else None
     code = error.get("code") if isinstance(error, Mapping) else None
     shown = f"with {_start(body)}" if is_page(body) else _start(body)
-    return http_error(
-        status, error_message(content, shown), headers, code, has_answered=has_answered
-    )
+    message = error_message(content, shown)
+    found = http_error(url, status, message, headers, code, has_answered=has_answered)
+    is_bare = status == _SERVER_ERROR and not has_answered and not isinstance(content, Mapping)
+    return BareError(str(found)) if is_bare else found
 
 
 #: The key of the label in the object that a server without a choice returns.
@@ -263,12 +250,6 @@ def _start(body: bytes) -> str:
     return "a web page" if is_page(body) else body.decode(errors="replace")[:_SHOWN]
 
 
-def _is_object(body: bytes) -> bool:
-    with suppress(ValueError):
-        return isinstance(load_json(body), Mapping)
-    return False
-
-
 def _usage(usage: Any) -> dict[str, int]:
     if not isinstance(usage, Mapping):
         return {}
@@ -289,7 +270,7 @@ def _token_detail(usage: Mapping[str, Any], details: str, name: str) -> int:
 
 
 _OPENAI_URL = PROVIDERS["openai-compatible"].url
-_REDIRECT, _BAD_REQUEST, _SERVER_ERROR = 300, 400, 500
+_REDIRECT, _SERVER_ERROR = 300, 500
 #: The timeout of a request for model facts, in seconds.
 _FACTS_TIMEOUT = 5.0
 
@@ -408,14 +389,9 @@ class OpenAIProvider(LearningProvider):
 
     def error(self, response: Response) -> ReplyError:
         """Return the error for *response*, which is a redirect or an error."""
-        status, body, headers = response
-        if status < _BAD_REQUEST:
-            return redirect_error(self.server.url, headers.get("location", ""))
         answered = self.server.has_answered
-        error = completion_error(status, body, headers, has_answered=answered)
-        if status == _SERVER_ERROR and not answered and not _is_object(body):
-            error = BareError(str(error))
-        return self.server.explain(error, status)
+        error = completion_error(self.server.url, response, has_answered=answered)
+        return self.server.explain(error, response.status)
 
     async def fetch_facts(self, model: str) -> Mapping[str, str]:
         """Return the facts of the model; they are fetched once, and that never fails."""

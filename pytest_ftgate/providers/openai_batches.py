@@ -18,6 +18,7 @@ from pytest_ftgate.providers.openai import (
     open_openai,
     parse_completion,
 )
+from pytest_ftgate.providers.served import Response
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
@@ -98,8 +99,9 @@ class ChatBatches(BatchApi[OpenAIProvider]):
             reasons = [error.get("code") or "no response", error.get("message")]
             raise RetryableError(": ".join(map(str, filter(None, reasons))))
         if status >= _BAD_REQUEST:
-            rejected = completion_error(status, body, {}, has_answered=True)
-            raise self._relearned(rejected, request, unsent)
+            failed = Response(status, body, {})
+            error = completion_error(self._first.server.url, failed, has_answered=True)
+            raise self._relearned(error, request, unsent)
         name = response.get("request_id")
         headers = {"x-request-id": str(name)} if name else {}
         reply = parse_completion(body, headers, request, request.model)

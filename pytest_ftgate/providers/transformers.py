@@ -185,10 +185,7 @@ def _load(path: Path, dtype: str | None, device: str) -> ChatModel:
     weights: dict[str, Any] = {"dtype": dtype or "auto"}
     if path.is_file():
         # Otherwise the weights would stay packed.
-        weights = {
-            "dtype": dtype or "float32",
-            "quantization_config": GgufConfig(dequantize=True),
-        }
+        weights = {"dtype": dtype or "float32", "quantization_config": GgufConfig(dequantize=True)}
         source["gguf_file"] = path.name
     folder = path.parent if path.is_file() else path
     name = weights_name(str(path))
