@@ -235,15 +235,12 @@ class _Group:
 
     async def _send(self, requests: Sequence[Request]) -> list[Batch]:
         """Send *requests* and return their batches; settle the requests that cannot be sent."""
-        if requests:
-            await self._api.prepare(requests)
-        if not self._api.one_model:
-            return await self._send_together(requests)
-        models: dict[str, list[Request]] = defaultdict(list)
+        await self._api.prepare(requests)
+        parts: dict[str, list[Request]] = defaultdict(list)
         for request in requests:
-            models[request.model].append(request)
-        sent = [await self._send_together(together) for together in models.values()]
-        return list(chain.from_iterable(sent))
+            parts[request.model if self._api.one_model else ""].append(request)
+        sent = [await self._send_together(part) for part in parts.values()]
+        return [*chain.from_iterable(sent)]
 
     async def _send_together(self, requests: Sequence[Request]) -> list[Batch]:
         """Send *requests*, which may be in one batch, in as few batches as possible."""

@@ -424,7 +424,10 @@ class Scheduler:
             self._callbacks.fail(error)
 
     async def _run(self, request: Request, model: _ModelState, lease: SlotLease) -> None:
-        result = await self._fetch_result(lease, request)
+        try:
+            result: Result = await self._callbacks.fetch_reply(lease, request)
+        except FtgateError as failed:
+            result = self._last_error = failed
         lease.release()
         model.active -= 1
         # Without a cache every further reply would be paid for and lost.
@@ -434,13 +437,6 @@ class Scheduler:
             self.give_up(error, model)
         self._callbacks.settle(request, result)
         self.send_waiting()
-
-    async def _fetch_result(self, lease: SlotLease, request: Request) -> Result:
-        try:
-            return await self._callbacks.fetch_reply(lease, request)
-        except FtgateError as error:
-            self._last_error = error
-            return error
 
     def _has_open_provider(self, model: _ModelState) -> bool:
         """Return True if the next request can be sent; if not, begin to open its provider."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import sys
@@ -161,7 +160,6 @@ class AnthropicProvider(LearningProvider):
         spec = PROVIDERS[self._provider]
         self.concurrency, self.max_concurrency = spec.concurrency, spec.max_concurrency
         self._has_answered = False
-        self._facts: asyncio.Task[Mapping[str, str]] | None = None
 
     async def generate(self, request: Request) -> Reply:
         """Send one request without retries; the engine retries and counts every failure.
@@ -171,7 +169,7 @@ class AnthropicProvider(LearningProvider):
             RequestRejected: the request itself is wrong.
             ProviderRejected: credentials, spending limit, unknown model.
         """
-        facts = self._fetch_facts(request.model)
+        facts = self.facts(request.model)
         reply = await self._reply_to(request)
         return replace(reply, facts=await facts)
 
@@ -218,7 +216,7 @@ class AnthropicProvider(LearningProvider):
         if not isinstance(message, Message):
             raise RetryableError(f"the result is no message: {str(message)[:80]!r}")
         reply = parse_message(message.model_dump_json().encode(), {})
-        return replace(reply, facts=await self._fetch_facts(request.model))
+        return replace(reply, facts=await self.facts(request.model))
 
     async def _post(self, payload: dict[str, Any], request: Request) -> Reply:
         address = str(self.client.base_url)
@@ -237,13 +235,7 @@ class AnthropicProvider(LearningProvider):
         self._has_answered = True
         return reply
 
-    def _fetch_facts(self, model: str) -> asyncio.Task[Mapping[str, str]]:
-        """Start the one request for the facts of the model; it never fails."""
-        if self._facts is None:
-            self._facts = asyncio.create_task(self._model_facts(model))
-        return self._facts
-
-    async def _model_facts(self, model: str) -> Mapping[str, str]:
+    async def _fetch_facts(self, model: str) -> Mapping[str, str]:
         retirement = getattr(sdk, "DEPRECATED_MODELS", {}).get(model)
         facts = {"retires": retirement} if retirement else {}
         if not isinstance(self.client, AsyncAnthropic):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from abc import abstractmethod
@@ -46,6 +47,17 @@ class LearningProvider(Provider):
 
     def __init__(self) -> None:
         self._rejected: set[str] = set()
+        self._facts: asyncio.Task[Mapping[str, str]] | None = None
+
+    def facts(self, model: str) -> asyncio.Task[Mapping[str, str]]:
+        """Start the one request for the facts of the model; it never fails."""
+        if self._facts is None:
+            self._facts = asyncio.create_task(self._fetch_facts(model))
+        return self._facts
+
+    @abstractmethod
+    async def _fetch_facts(self, model: str) -> Mapping[str, str]:
+        """Return the facts of the model; {} if none are found."""
 
     @abstractmethod
     def payload(self, request: Request) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from pytest_ftgate.providers.openai import (
     chat_messages,
     chat_tools,
     choice_grammar,
+    closed_object,
     completion_reply,
 )
 from pytest_ftgate.providers.server_template import trained_prompts
@@ -326,11 +327,11 @@ def _step_turns(steps: tuple[Step, ...]) -> Iterator[tuple[str, str]]:
 def prompted_schema(request: Request) -> dict[str, Any]:
     """Return the schema of the next turn: a tool call or an answer; the last turn is an answer."""
     definitions: dict[str, Any] = {}
-    answer = _object(
+    answer = closed_object(
         {"answer": _lift_definitions(_answer_schema(request.constraint), "answer", definitions)}
     )
     tool_calls = [
-        _object(
+        closed_object(
             {
                 "tool": {"const": tool.name},
                 "arguments": _lift_definitions(tool.parameters, tool.name, definitions),
@@ -356,11 +357,6 @@ def _answer_schema(constraint: Mapping[str, Any] | None) -> Any:
     if constraint is None:
         return {"type": "string"}
     return {"enum": constraint["choice"]} if "choice" in constraint else constraint["json_schema"]
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    closed = {"required": [*properties], "additionalProperties": False}
-    return {"type": "object", "properties": properties, **closed}
 
 
 def parse_prompted(text: str) -> tuple[str, Step | None]:

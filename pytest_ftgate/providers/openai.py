@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -219,9 +218,13 @@ def _reply_schema(constraint: Mapping[str, Any]) -> Any:
     """
     if "choice" not in constraint:
         return constraint["json_schema"]
-    label = {"type": "string", "enum": [*constraint["choice"]]}
-    closed = {"required": [_LABEL], "additionalProperties": False}
-    return {"type": "object", "properties": {_LABEL: label}, **closed}
+    return closed_object({_LABEL: {"type": "string", "enum": [*constraint["choice"]]}})
+
+
+def closed_object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of an object with all *properties* and no others."""
+    closed = {"required": [*properties], "additionalProperties": False}
+    return {"type": "object", "properties": properties, **closed}
 
 
 def _bare_label(text: str) -> str:
@@ -291,7 +294,6 @@ class OpenAIProvider(LearningProvider):
         self.server = server
         self._bare_errors = BareErrors()
         self._max_tokens_key = "max_completion_tokens" if is_openai else "max_tokens"
-        self._facts: asyncio.Task[Mapping[str, str]] | None = None
         self._adapters = ServedAdapters(server, loads=not is_openai)
         self._template = ServedTemplate(server)
 
@@ -304,7 +306,7 @@ class OpenAIProvider(LearningProvider):
             ProviderRejected: credentials, spending limit, unknown model.
         """
         model = await self._adapters.name_of(request)
-        facts = {**await self.fetch_facts(model), **await self._template.fact(request, model)}
+        facts = {**await self.facts(model), **await self._template.fact(request, model)}
         reply = await self._reply_to(request, model=model)
         # The name of a loaded adapter belongs to this run alone.
         is_own = reply.model == model != request.model
@@ -393,24 +395,18 @@ class OpenAIProvider(LearningProvider):
         error = completion_error(self.server.url, response, has_answered=answered)
         return self.server.explain(error, response.status)
 
-    async def fetch_facts(self, model: str) -> Mapping[str, str]:
-        """Return the facts of the model; they are fetched once, and that never fails."""
-        if self._facts is None:
-            self._facts = asyncio.create_task(self._model_facts(model))
-        return await self._facts
-
     async def template_difference(self, request: Request) -> str:
         """Return where the server's prompts differ from those of the training; "" if nowhere.
 
         No adapter is loaded for it: the template of a server is that of its base.
         """
-        await self.fetch_facts(request.model)
+        await self.facts(request.model)
         named, listed = request.served_model or request.model, self.server.listed
         return await self._template.difference(
             request, named if named in listed or not listed else listed[0]
         )
 
-    async def _model_facts(self, model: str) -> Mapping[str, str]:
+    async def _fetch_facts(self, model: str) -> Mapping[str, str]:
         url = self.server.url
         rows = await self._list_rows(f"{url}/models", "data", "id")
         entry = rows.get(_untagged(model), {})

@@ -48,7 +48,7 @@ class ChatBatches(BatchApi[OpenAIProvider]):
     async def prepare(self, requests: Sequence[Request]) -> None:
         """Fetch the facts of each model, on which the way to enforce a choice depends."""
         for model, request in {request.model: request for request in requests}.items():
-            await self._provider(request).fetch_facts(model)
+            await self._provider(request).facts(model)
 
     def batch_item(self, request: Request) -> dict[str, Any]:
         """Return the line of *request* in the file of a batch."""
@@ -106,7 +106,7 @@ class ChatBatches(BatchApi[OpenAIProvider]):
         headers = {"x-request-id": str(name)} if name else {}
         reply = parse_completion(body, headers, request, request.model)
         provider = self._provider(request)
-        facts = await provider.fetch_facts(request.model)
+        facts = await provider.facts(request.model)
         return provider.finished(replace(reply, facts=facts, processing="batch"), request, unsent)
 
     async def similar(

@@ -19,6 +19,9 @@ class Learning(LearningProvider):
     async def _post(self, payload, request):
         raise NotImplementedError
 
+    async def _fetch_facts(self, model):
+        return {}
+
 
 @pytest.fixture
 def sent(call):
