@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import chain
@@ -197,7 +197,7 @@ class Engine:
         if not new:
             return
         try:
-            unsettled = asyncio.run_coroutine_threadsafe(self._begin(new), self._loop).result()
+            unsettled = asyncio.run_coroutine_threadsafe(self._unsettled(new), self._loop).result()
             # In this thread only: pytest rewrites plugin modules on import, and some versions of
             # CPython cannot compile rewritten code in two threads at once.
             import_providers(unsettled)
@@ -264,30 +264,28 @@ class Engine:
         if self._ending.is_set() and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._cancel)
 
-    async def _begin(self, requests: list[Request]) -> list[Request]:
+    async def _unsettled(self, requests: list[Request]) -> list[Request]:
         """Settle the requests that need no provider; return the others."""
-        with self._recorded:
-            return [*self._unsettled(requests)]
-
-    def _unsettled(self, requests: list[Request]) -> Iterator[Request]:
-        settle = self._results.settle
+        settle, unsettled = self._results.settle, list[Request]()
         try:
             cached = self._results.cached_replies(requests)
         except CacheError as error:
             for request in requests:
                 settle(request, error)
-            return
-        for request in requests:
-            if request.fingerprint in cached:
-                settle(request, cached[request.fingerprint])
-            elif provider_spec(request.provider).recorded:
-                settle(request, self._recorded.reply_or_error(request))
-            elif message := self.refusal(request):
-                settle(request, ConfigurationError(message))
-            elif self._mode == "recorded":
-                settle(request, NotRecorded(_NOT_RECORDED))
-            else:
-                yield request
+            return []
+        with self._recorded:
+            for request in requests:
+                if request.fingerprint in cached:
+                    settle(request, cached[request.fingerprint])
+                elif provider_spec(request.provider).recorded:
+                    settle(request, self._recorded.reply_or_error(request))
+                elif message := self.refusal(request):
+                    settle(request, ConfigurationError(message))
+                elif self._mode == "recorded":
+                    settle(request, NotRecorded(_NOT_RECORDED))
+                else:
+                    unsettled.append(request)
+        return unsettled
 
     def _send(self, requests: list[Request], *, first: bool) -> None:
         batched = [request for request in requests if request.batch]

@@ -74,7 +74,8 @@ class ChatModel:
         prompts: dict[int, list[int]] = {}
         for index, request in enumerate(requests):
             try:
-                self._check_constraint(request)
+                if request.constraint:
+                    constraint_matcher(self._constraint_tokenizer, request.constraint)
                 prompts[index] = self._prompt(request, template)
             except RequestRejected as error:
                 results[index] = error
@@ -189,11 +190,6 @@ class ChatModel:
         except (TypeError, ValueError) as error:
             raise ProviderRejected(f"transformers refuses the request: {error}") from error
         return batch.replies
-
-    def _check_constraint(self, request: Request) -> None:
-        """Raise an error if replies cannot be kept to the constraint of *request*."""
-        if request.constraint:
-            constraint_matcher(self._constraint_tokenizer, request.constraint)
 
     @cached_property
     def _constraint_tokenizer(self) -> Any:

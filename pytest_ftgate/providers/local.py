@@ -172,14 +172,17 @@ def open_local(
 @reads_once(files=4)
 def _trained_model(path: Path) -> Any:
     """Return a classifier trained on all rows, with regularization from cross-validation."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import SGDClassifier
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
-    from sklearn.pipeline import make_pipeline
+    from sklearn.pipeline import make_pipeline, make_union
 
     texts, labels = _training_pairs(path)
     if problem := _too_few_rows(Counter(labels)):
         raise ConfigurationError(f"{path.name}: {problem}")
-    features = _features()
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2)
+    features = make_union(words, letters)
     table = features.fit_transform(texts).tocsr()
     # The smoothing of stochastic gradient descent is 1 / (C n).
     grid = {"alpha": [1 / (c * len(texts)) for c in _INVERSE_REGULARIZATION]}
@@ -199,15 +202,6 @@ def _too_few_rows(rows: Mapping[str, int]) -> str:
     rare = [f'"{label}" has {count}' for label, count in rows.items() if count < _FOLDS]
     named = ", ".join(rare[:_NAMED]) + ", …" * (len(rare) > _NAMED)
     return f"a classifier needs {_FOLDS} rows of each label: {named}; add rows" if rare else ""
-
-
-def _features() -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_union
-
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2)
-    return make_union(words, letters)
 
 
 def _training_pairs(path: Path) -> tuple[list[str], list[str]]:

@@ -72,22 +72,15 @@ def _part_text(content: Any) -> str:
 
 
 def _step_messages(step: Step) -> Iterator[dict[str, Any]]:
-    tool_calls = [
-        {
-            "id": tool_call.id,
-            "type": "function",
-            "function": {"name": tool_call.name, "arguments": _arguments_json(tool_call)},
-        }
-        for tool_call in step.calls
-    ]
+    tool_calls: list[dict[str, Any]] = []
+    for tool_call in step.calls:
+        # Some servers fail on invalid JSON here; the tool's result reports it to the model anyway.
+        arguments = tool_call.arguments if isinstance(tool_call.arguments, Mapping) else {}
+        function = {"name": tool_call.name, "arguments": json.dumps(arguments)}
+        tool_calls.append({"id": tool_call.id, "type": "function", "function": function})
     yield {"role": "assistant", "content": step.text, "tool_calls": tool_calls}
     for tool_call in step.calls:
         yield {"role": "tool", "tool_call_id": tool_call.id, "content": tool_call.result}
-
-
-def _arguments_json(tool_call: ToolCall) -> str:
-    # Some servers fail on invalid JSON here; the tool's result reports it to the model anyway.
-    return json.dumps(tool_call.arguments if isinstance(tool_call.arguments, Mapping) else {})
 
 
 def _tool_call(raw: Mapping[str, Any], index: int) -> ToolCall:
