@@ -16,7 +16,7 @@ from pytest_ftgate.providers.api import REPLY_TOOL, LearningProvider, turn_reply
 from pytest_ftgate.providers.base import declared_key
 from pytest_ftgate.providers.http import error_message, http_error, is_page, load_json, token_count
 from pytest_ftgate.providers.logprobs import given_reply_payload, logprob_options, read_logprobs
-from pytest_ftgate.providers.served import BareError, BareErrors, Response, ServedAdapters, Server
+from pytest_ftgate.providers.served import BareError, Response, ServedAdapters, Server
 from pytest_ftgate.providers.server_template import ServedTemplate
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
@@ -285,7 +285,6 @@ class OpenAIProvider(LearningProvider):
     def __init__(self, server: Server, *, is_openai: bool) -> None:
         super().__init__()
         self.server = server
-        self._bare_errors = BareErrors()
         self._max_tokens_key = "max_completion_tokens" if is_openai else "max_tokens"
         self._adapters = ServedAdapters(server, loads=not is_openai)
         self._template = ServedTemplate(server)
@@ -371,7 +370,7 @@ class OpenAIProvider(LearningProvider):
         response = await self.server.send("POST", "chat/completions", json=payload)
         status, body, self.rate_limit_headers = response
         if status >= _REDIRECT:
-            raise self._bare_errors.counted(self.error(response), request)
+            raise self.server.counted(self.error(response), request)
         if is_page(body):
             raise self.server.page_error()
         try:

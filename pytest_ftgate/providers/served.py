@@ -43,6 +43,14 @@ class Response(NamedTuple):
     headers: Mapping[str, str]
 
 
+#: So many bare errors, before any answer, end the variant if a request was sent again in vain.
+_MAX_BARE_ERRORS = 3
+
+
+class BareError(RetryableError):
+    """An HTTP 500 without a word on what failed, from a server that has answered nothing yet."""
+
+
 class Server:
     """One model of one server: its connection, and its errors in the user's words.
 
@@ -60,6 +68,8 @@ class Server:
         self.has_answered = False
         self.listed: tuple[str, ...] = ()
         self.owner = ""
+        #: The bare errors that each request has met.
+        self._bare_errors = Counter[str]()
 
     @cached_property
     def _session(self) -> aiohttp.ClientSession:
@@ -168,6 +178,19 @@ class Server:
         more = ", …" if len(self.listed) > _MAX_NAMED else ""
         return f"; the server lists {', '.join(self.listed[:_MAX_NAMED])}{more}: correct model"
 
+    def counted(self, error: ReplyError, request: Request) -> ReplyError:
+        """Return *error* of *request*, or if it is one bare error too many, the end of all.
+
+        A server that says no more, again and again, probably does not know the model.
+        """
+        if not isinstance(error, BareError):
+            return error
+        self._bare_errors[request.fingerprint] += 1
+        total = self._bare_errors.total()
+        if total < _MAX_BARE_ERRORS or self._bare_errors[request.fingerprint] == 1:
+            return error
+        return ProviderRejected(f"{error}; {total} times in a row")
+
     async def close(self) -> None:
         """Close the connections."""
         await self._session.close()
@@ -177,34 +200,6 @@ def _proxy(url: str) -> str | None:
     """Return the proxy from the environment; aiohttp would look it up for each request."""
     parts = urlsplit(url)
     return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
-
-
-#: So many bare errors, before any answer, end the variant if a request was sent again in vain.
-_MAX_BARE_ERRORS = 3
-
-
-class BareError(RetryableError):
-    """An HTTP 500 without a word on what failed, from a server that has answered nothing yet."""
-
-
-class BareErrors:
-    """The bare errors that each request to one model has met.
-
-    A server that says no more, again and again, probably does not know the model.
-    """
-
-    def __init__(self) -> None:
-        self._counts = Counter[str]()
-
-    def counted(self, error: ReplyError, request: Request) -> ReplyError:
-        """Return *error* of *request*, or if it is one bare error too many, the end of all."""
-        if not isinstance(error, BareError):
-            return error
-        self._counts[request.fingerprint] += 1
-        total = self._counts.total()
-        if total < _MAX_BARE_ERRORS or self._counts[request.fingerprint] == 1:
-            return error
-        return ProviderRejected(f"{error}; {total} times in a row")
 
 
 #: Timeouts of the list of models and of loading an adapter, in seconds.
