@@ -8,9 +8,9 @@ import tempfile
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pytest_ftgate.cache.claims import Claims
+from pytest_ftgate.cache.claims import RELEASE_CLAIM, Claims
 from pytest_ftgate.cache.export import write_replies
 from pytest_ftgate.cache.repair import has_only_log, repair
 from pytest_ftgate.cache.sqlite import (
@@ -191,7 +191,7 @@ class Cache:
             except (OSError, sqlite3.Error, ValueError) as error:
                 raise self._cache_error(error) from error
 
-    def _execute(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    def _execute(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         return self._run(lambda database: database.execute(sql, values))
 
     def replies(self, fingerprints: Iterable[str], *, this_run: bool = False) -> dict[str, Reply]:
@@ -201,7 +201,7 @@ class Cache:
 
         def read(database: Database) -> dict[str, Reply]:
             rows = _select_replies(database, "fingerprint, body", wanted, runs)
-            return {str(fingerprint): Reply.from_json(str(body)) for fingerprint, body in rows}
+            return {fingerprint: Reply.from_json(body) for fingerprint, body in rows}
 
         replies = self._run(read)
         committed = () if this_run else self._committed_entries(wanted, replies)
@@ -225,9 +225,9 @@ class Cache:
         rows = self._run(
             lambda database: [*_select_replies(database, "fingerprint, at, run", wanted)]
         )
-        origins = [(float(str(at)), str(run)) for _, at, run in rows]
-        committed = self._committed_entries(wanted, {str(row[0]) for row in rows})
-        return sorted([*origins, *((entry.at, entry.run) for entry in committed)])
+        committed = self._committed_entries(wanted, {name for name, _, _ in rows})
+        origins = [(entry.at, entry.run) for entry in committed]
+        return sorted([*origins, *((at, run) for _, at, run in rows)])
 
     def latest_of_model(self, model: str, limit: int = 200) -> list[Reply]:
         """Return the latest replies of a model, by the name that the server reports.
@@ -238,8 +238,7 @@ class Cache:
             "SELECT body FROM replies WHERE json_extract(body, '$.model') = ? "
             "OR json_extract(body, '$.model') GLOB ? || '-20[0-9][0-9]*' ORDER BY at DESC LIMIT ?"
         )
-        rows = self._run(lambda database: [*database.execute(sql, (model, model, limit))])
-        return [Reply.from_json(str(body)) for (body,) in rows]
+        return [Reply.from_json(body) for (body,) in self._execute(sql, (model, model, limit))]
 
     def _committed_entries(
         self, wanted: Iterable[str], stored: Container[str]
@@ -266,10 +265,9 @@ class Cache:
             model=answering_model(request),
             reply=reply,
         )
-        release = "DELETE FROM claims WHERE fingerprint = ? AND owner = ?"
         statements = (
             (f"INSERT OR REPLACE {INSERT_REPLY}", entry.row),
-            (release, (request.fingerprint, self._claims.owner)),
+            (RELEASE_CLAIM, (request.fingerprint, self._claims.owner)),
         )
         try:
             self._run(lambda database: database.execute_together(statements))
@@ -321,7 +319,7 @@ class Cache:
 
 def _select_replies(
     database: Database, columns: str, wanted: Sequence[str], runs: Sequence[str] = ()
-) -> Iterator[tuple[object, ...]]:
+) -> Iterator[tuple[Any, ...]]:
     """Yield *columns* of the *wanted* replies; if *runs* names a run, only of its replies."""
     for part, placeholders in chunks(wanted):
         sql = f"SELECT {columns} FROM replies WHERE fingerprint IN ({placeholders})"  # noqa: S608

@@ -20,6 +20,9 @@ _RENEWAL, _EXPIRY = 20.0, 60.0
 #: clocks of two machines never differ by so much if they are set at all.
 _MAX_CLOCK_DIFFERENCE = 600.0
 
+#: Releases the claim of a fingerprint and an owner.
+RELEASE_CLAIM = "DELETE FROM claims WHERE fingerprint = ? AND owner = ?"
+
 #: The owner of a claim, and its last renewal in seconds since the epoch.
 _Claim = tuple[str, float]
 
@@ -69,8 +72,7 @@ class Claims:
 
     def release(self, fingerprint: str) -> None:
         """Release a claim."""
-        sql = "DELETE FROM claims WHERE fingerprint = ? AND owner = ?"
-        self._execute(sql, (fingerprint, self.owner))
+        self._execute(RELEASE_CLAIM, (fingerprint, self.owner))
 
     def claimable(self, fingerprints: Sequence[str]) -> list[str]:
         """Return the *fingerprints* that no other live process has claimed."""
@@ -90,7 +92,7 @@ class Claims:
                 f"WHERE fingerprint IN ({placeholders})"
             )
             for fingerprint, owner, at in self._execute(sql, part):
-                yield str(fingerprint), (str(owner), float(str(at)))
+                yield fingerprint, (owner, at)
 
     def _has_expired(self, fingerprint: str, claim: _Claim) -> bool:
         owner, at = claim

@@ -48,14 +48,15 @@ class CacheEntry:
         Raises:
             TypeError, ValueError: the values are not a valid entry.
         """
-        fingerprint, run, at, body, provider, model = row
+        fingerprint, run, at, body, provider, model = map(str, row)
+        reply = Reply.from_json(body)
         return cls(
-            fingerprint=str(fingerprint),
-            run=str(run),
-            at=float(str(at)),
-            provider=str(provider),
-            model=str(model),
-            reply=Reply.from_json(str(body)),
+            fingerprint=fingerprint,
+            run=run,
+            at=float(at),
+            provider=provider,
+            model=model,
+            reply=reply,
         )
 
 
@@ -163,7 +164,7 @@ class Database:
             raise NewerFormat(f"its format {version} is newer than this version reads")
         return int(version)
 
-    def execute(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    def execute(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""
         return self._db.execute(sql, values).fetchall()
 
@@ -217,7 +218,7 @@ def _code(error: sqlite3.Error) -> int:
 MOUNTS = Path("/proc/self/mounts")
 _NETWORK = re.compile(
     r"nfs\d?|cifs|smb\w*|9p|afs|ceph|lustre|gpfs|beegfs|glusterfs|davfs|"
-    r"fuse\.(sshfs|glusterfs|ceph\S*|s3fs|rclone|gcsfuse|goofys|blobfuse2?|davfs\d?|juicefs)",
+    r"fuse\.(sshfs|glusterfs|ceph\S*|s3fs|rclone|gcsfuse|goofys|blobfuse2?|davfs\d?|juicefs)"
 )
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 

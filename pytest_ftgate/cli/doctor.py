@@ -27,7 +27,7 @@ from pytest_ftgate.gates.design import round_up_to_point
 from pytest_ftgate.gates.identity import begins_constraint, meets_constraint
 from pytest_ftgate.machine import usable_cores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
-from pytest_ftgate.providers.base import SupportsGenerate, open_provider
+from pytest_ftgate.providers.base import Provider, open_provider
 from pytest_ftgate.reporting.number_text import quantity, unsigned_points
 from pytest_ftgate.reporting.text import escape_controls, shorten
 from pytest_ftgate.requests import request as requests
@@ -283,7 +283,7 @@ async def _own_server(request: requests.Request) -> list[Diagnosis]:
     return found
 
 
-async def _schema(provider: SupportsGenerate, request: requests.Request) -> Diagnosis:
+async def _schema(provider: Provider, request: requests.Request) -> Diagnosis:
     """Return whether the server holds replies to the schema of *request*.
 
     The prompt says nothing of the schema, so that a model meets it only if the server makes it.

@@ -35,6 +35,14 @@ _READ_AT_ONCE = 1000
 _TICK = 0.5
 
 
+def task_error(task: asyncio.Task[None]) -> BaseException | None:
+    """Return what ended *task*, the exception that cancelled it as well; None if it is done."""
+    try:
+        return task.exception()
+    except asyncio.CancelledError as error:
+        return error
+
+
 class Results:
     """The results of one run: the engine's thread sets them, and other threads wait for them.
 
@@ -80,13 +88,9 @@ class Results:
         if self.failure is not None:
             raise self.failure from self.failure.cause
 
-    def watch(self, task: asyncio.Task[None]) -> None:
-        """End the run if *task* ends by an exception."""
-        task.add_done_callback(self._check_task)
-
-    def _check_task(self, task: asyncio.Task[None]) -> None:
-        # Nothing cancels it from here, so that its requests would have no result.
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    def check_task(self, task: asyncio.Task[None]) -> None:
+        """End the run if *task* ended by an exception; nothing cancels it from here."""
+        error = task_error(task)
         if error is not None:
             self.fail(error)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from pytest_ftgate.errors import ProviderRejected, RequestRejected
+from pytest_ftgate.errors import ProviderRejected
 from pytest_ftgate.providers.base import Provider
-from pytest_ftgate.providers.generation import ChatModel, compare_replies, has_fast_16_bits
+from pytest_ftgate.providers.generation import ChatModel, answer_each, has_fast_16_bits
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
@@ -62,22 +62,16 @@ class ModelInMemory(Provider):
 
     def _answer(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
         with _as_for_inference(self._chat.model, self._precision):
-            given = [request for request in requests if request.given]
-            written = [request for request in requests if not request.given]
-            compared = iter([self._compare(request) for request in given])
-            with self._side(requests[0].model):
-                made = iter(self._chat.generate(written) if written else ())
-            return [next(compared if request.given else made) for request in requests]
+            return answer_each(requests, self._write, self._distributions)
 
-    def _compare(self, request: Request) -> Reply | Exception:
-        """Return how far the distributions at a given reply are from those of the base."""
-        try:
-            tuned = self._chat.distributions([request])
-            with self._side(self.base_name):
-                base = self._chat.distributions([request])
-        except RequestRejected as error:
-            return error
-        return compare_replies([request], base, tuned)[0]
+    def _write(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
+        with self._side(requests[0].model):
+            return self._chat.generate(requests)
+
+    def _distributions(self, request: Request) -> tuple[list[int], Any, Any]:
+        tokens, tuned = self._chat.distributions(request)
+        with self._side(self.base_name):
+            return tokens, tuned, self._chat.distributions(request)[1]
 
     @contextmanager
     def _side(self, name: str) -> Iterator[None]:
