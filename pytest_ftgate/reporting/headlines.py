@@ -22,22 +22,16 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Advice, Recommendation
+from pytest_ftgate.reporting import phrases
 from pytest_ftgate.reporting.notes import named_note_text, note_text, notes_text
-from pytest_ftgate.reporting.number_text import change_size, milliseconds, percent, quantity, usd
-from pytest_ftgate.reporting.phrases import (
-    cases,
-    cause,
-    doubt,
-    figure_name,
+from pytest_ftgate.reporting.number_text import (
+    change_size,
     first_names,
-    interval,
-    is_compared,
-    levels,
-    limit,
-    measured_headline,
-    size,
-    subject,
-    worst,
+    milliseconds,
+    percent,
+    quantity,
+    usd,
+    with_more,
 )
 
 if TYPE_CHECKING:
@@ -103,9 +97,8 @@ def acceptance_lines(acceptance: Acceptance) -> Iterator[str]:
     """Yield what a run has accepted, and what left, changed and came with it."""
     counts = acceptance.not_passed.items()
     states = [f"{quantity(count, 'gate')} {state}" for state, count in counts]
-    warning = f" ({', '.join(states)})" if states else ""
-    names = ", ".join(acceptance.names)
-    yield f"accepted {names} in {acceptance.file}; commit it with the change{warning}"
+    text = f"accepted {', '.join(acceptance.names)} in {acceptance.file}; commit it with the change"
+    yield with_more(text, ", ".join(states))
     yield from _changes(acceptance.changes)
     if not acceptance.is_read:
         yield (
@@ -173,23 +166,23 @@ _MEASURED = (StatementKind.RATE, StatementKind.SKILLS, StatementKind.USAGE)
 def verdict_words(verdict: Verdict) -> VerdictWords:
     """Return every part of *verdict* in words."""
     check = verdict.check
-    label, parts = worst(verdict)
+    label, parts = phrases.worst(verdict)
     words = VerdictWords(
-        headline=headline(verdict), worst_label=label, worst=parts, cause=cause(verdict)
+        headline=headline(verdict), worst_label=label, worst=parts, cause=phrases.cause(verdict)
     )
     if check is None or verdict.statement.kind not in _MEASURED:
         return words
     rates = check.unit == "share" and check.kind is not CheckKind.MUST_PASS
     named = check.measure or check.under
-    about = f"{subject(verdict)}: " if rates and named else ""
+    about = f"{phrases.subject(verdict)}: " if rates and named else ""
     return replace(
         words,
         size=_size(verdict, check),
-        interval=interval(check),
-        limit=limit(check),
-        levels=about + levels(check, verdict.variant) if is_compared(check) else "",
-        cases=cases(verdict) if rates and not check.has_drifted else "",
-        doubt=doubt(check) if rates and verdict.outcome is Outcome.INCONCLUSIVE else "",
+        interval=phrases.interval(check),
+        limit=phrases.limit(check),
+        levels=about + phrases.levels(check, verdict.variant) if phrases.is_compared(check) else "",
+        cases=phrases.cases(verdict) if rates and not check.has_drifted else "",
+        doubt=phrases.doubt(check) if rates and verdict.outcome is Outcome.INCONCLUSIVE else "",
     )
 
 
@@ -199,14 +192,14 @@ def _size(verdict: Verdict, check: Check) -> str:
         wrong = quantity(len(check.case_ids), "must-pass case")
         return f"{wrong} {'wrong' if verdict.outcome is Outcome.FAILED else 'inconclusive'}"
     if check.unit != "share":
-        return f"{figure_name(check)} {size(check)}".rstrip()
+        return f"{phrases.figure_name(check)} {phrases.size(check)}".rstrip()
     if check.measure:
-        return f"{check.measure} {size(check)}"
+        return f"{check.measure} {phrases.size(check)}"
     if verdict.outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED:
         parts = sum(part.state == "regressed" for part in verdict.slices)
         fell = f"{quantity(parts, 'part')} fell" if parts else "must-keep cases broke"
-        return f"{fell}, overall {size(check)}"
-    return size(check)
+        return f"{fell}, overall {phrases.size(check)}"
+    return phrases.size(check)
 
 
 def headline(verdict: Verdict) -> str:
@@ -216,7 +209,7 @@ def headline(verdict: Verdict) -> str:
 
 def _skills_headline(verdict: Verdict) -> str:
     check = _deciding(verdict)
-    return notes_text(check.notes) if check.before is None else measured_headline(verdict)
+    return notes_text(check.notes) if check.before is None else phrases.measured_headline(verdict)
 
 
 def _ungated_headline(verdict: Verdict) -> str:
@@ -274,7 +267,7 @@ def shown_change_text(verdict: Verdict) -> str:
         return ""
     why = _UNCOMPARED.get(shown.key, shown.key)
     rates = f"{percent(shown.before)} → {percent(shown.after)}, {change_size(shown.change)}"
-    return f"against {shown.against} {rates}, not gated" + (f" ({why})" if why else "")
+    return with_more(f"against {shown.against} {rates}, not gated", why)
 
 
 def _not_gated_text(values: Mapping[str, Any]) -> str:
@@ -325,9 +318,9 @@ def _not_sent_text(values: Mapping[str, Any]) -> str:
 
 
 _HEADLINES: Mapping[StatementKind, Callable[[Verdict], str]] = {
-    StatementKind.RATE: measured_headline,
+    StatementKind.RATE: phrases.measured_headline,
     StatementKind.SKILLS: _skills_headline,
-    StatementKind.USAGE: measured_headline,
+    StatementKind.USAGE: phrases.measured_headline,
     StatementKind.TRAINING_DATA: _training_data_headline,
     StatementKind.UNGATED: _ungated_headline,
     StatementKind.NOTHING_TO_COMPARE: lambda verdict: _nothing_to_compare_text(_values(verdict)),

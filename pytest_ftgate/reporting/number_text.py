@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 _MINUS = "−"
@@ -169,7 +169,17 @@ def interval_text(bounds: str) -> str:
     return f"95 % CI {bounds}" if bounds else ""
 
 
+def with_more(text: str, more: str) -> str:
+    """Return *text*, and *more* in brackets after it unless that is ""."""
+    return f"{text} ({more})" if more else text
+
+
 def change_text(change: float, low: float | None, high: float | None) -> str:
     """Return a change with its interval: ``up 5 points (95 % CI 2 to 8)``."""
-    bounds = interval_text(span(low, high))
-    return f"{change_size(change)} ({bounds})" if bounds else change_size(change)
+    return with_more(change_size(change), interval_text(span(low, high)))
+
+
+def first_names(names: Sequence[str], most: int = 4) -> str:
+    """Return the first of *names*, and how many more there are: ``t006, t007 and 33 more``."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

@@ -20,6 +20,7 @@ from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
 from pytest_ftgate.reporting.number_text import (
     change_size,
     declared_percent,
+    first_names,
     interval_text,
     level,
     level_span,
@@ -29,14 +30,14 @@ from pytest_ftgate.reporting.number_text import (
     share_change,
     span,
     unsigned_points,
+    with_more,
 )
 
 #: What stands for the size of a change from a baseline that has drifted.
 _NOT_COMPARED = "not compared"
 #: What differs by less than this is equal; it is shown by no decimal.
 _VISIBLE = 0.0005
-#: The most names of a list of skills, and of cases.
-_MAX_NAMED, _MAX_CASES = 4, 3
+
 #: Fewer right answers may well be lost by chance.
 _MIN_LOST_CASES = 4
 
@@ -203,6 +204,11 @@ def interval(check: Check, digits: int | None = None) -> str:
     return interval_text(text)
 
 
+def size_with_interval(check: Check, digits: int | None = None) -> str:
+    """Return ``down 11 points (95 % CI 8 to 15)``, without brackets if there is no interval."""
+    return with_more(size(check, digits), interval(check, digits))
+
+
 def change_span(check: Check, digits: int = 0) -> str:
     """Return the bounds of a change, in points or in percent of the amount before."""
     text = span(check.low, check.high, digits)
@@ -240,8 +246,7 @@ def check_text(check: Check, variant: str = "") -> str:
     if check.kind is CheckKind.MUST_PASS:
         return must_pass_text(check)
     name = figure_name(check) if check.unit != "share" else ""
-    bounds = f"({interval(check)})" if interval(check) else ""
-    text = f"{' '.join(filter(None, (name, size(check), bounds)))}, {limit(check)}"
+    text = f"{' '.join(filter(None, (name, size_with_interval(check))))}, {limit(check)}"
     return f"{text}: {levels(check, variant)}" if is_compared(check) else text
 
 
@@ -267,31 +272,16 @@ def must_pass_text(check: Check) -> str:
 # Which cases ------------------------------------------------------------------------------------
 
 
-def cases(verdict: Verdict, *, named: bool = False) -> str:
-    """Return ``34 of 300 cases regressed, 0 fixed``; *named* adds the first ids."""
+def cases(verdict: Verdict) -> str:
+    """Return ``34 of 300 cases regressed, 0 fixed``."""
     check = verdict.check
     total = f" of {check.n:,}" if check is not None else ""
     if check is not None and check.measure:
         return f"{check.regressed:g}{total} cases lost their thought, {check.fixed:g} got one"
     noun = "case" if verdict.regressed == 1 == (check.n if check else 1) else "cases"
-    text = f"{verdict.regressed:,}{total} {noun} regressed, {verdict.fixed:,} fixed"
     if verdict.counts_wrong:
-        text = f"{verdict.regressed:,}{total} {noun} {'is' if noun == 'case' else 'are'} wrong"
-    names = [flip.case for flip in verdict.flips if flip.regressed]
-    return f"{text}: {first_cases(names, verdict.regressed)}" if named and names else text
-
-
-def first_cases(names: Sequence[str], count: int) -> str:
-    """Return the first of *names*, and how many of *count* are left: ``t006 and 33 more``."""
-    shown = names[:_MAX_CASES]
-    more = count - len(shown)
-    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
-
-
-def first_names(names: Sequence[str], most: int = _MAX_NAMED) -> str:
-    """Return the first of *names*, and how many more there are."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+        return f"{verdict.regressed:,}{total} {noun} {'is' if noun == 'case' else 'are'} wrong"
+    return f"{verdict.regressed:,}{total} {noun} regressed, {verdict.fixed:,} fixed"
 
 
 # How sure ---------------------------------------------------------------------------------------

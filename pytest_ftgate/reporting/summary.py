@@ -16,7 +16,14 @@ from pytest_ftgate.reporting.headlines import exam_phrase, headline
 from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
 from pytest_ftgate.reporting.next_steps import step_command, step_line
 from pytest_ftgate.reporting.notes import note_text
-from pytest_ftgate.reporting.number_text import amount, percent, points, quantity
+from pytest_ftgate.reporting.number_text import (
+    amount,
+    first_names,
+    percent,
+    points,
+    quantity,
+    with_more,
+)
 from pytest_ftgate.reporting.phrases import half_gone_parts, levels, limit, size
 from pytest_ftgate.reporting.suite_errors import (
     unread_files,
@@ -69,8 +76,8 @@ _COLOURS = {
 _COLOURED_WORD = re.compile(rf"(?<!\S)({'|'.join(map(re.escape, _COLOURS))})(?!\S)")
 #: The most lines of the closing section, of its notes, and of what passed.
 MAX_LINES, _MAX_NOTES, _MAX_GREEN = 24, 4, 3
-#: The most variants that are named with one result, and the most files in a line.
-_MAX_NAMED, _MAX_FILES = 4, 9
+#: The most files in a line.
+_MAX_FILES = 9
 #: How a line of an error begins that is a command to copy.
 _COMMANDS = ("pytest --ftgate", "pytest-ftgate ", "pip install ", "git ")
 #: The most lines of an error; pytest shows all of it above.
@@ -201,21 +208,17 @@ def passed_parts(verdicts: Iterable[Verdict], *, brief: bool = False) -> list[st
         if verdict.outcome is Outcome.PASSED:
             by_text = variants[verdict.suite, verdict.gate]
             by_text[_passed_text(verdict, brief=brief)].append(verdict.variant)
-    return [
-        escape_controls(f"{gate}: {', '.join(f'{_names(v)} {text}' for text, v in texts.items())}")
-        for (_, gate), texts in variants.items()
+    parts = [
+        (gate, ", ".join(f"{first_names(names)} {text}" for text, names in by_text.items()))
+        for (_, gate), by_text in variants.items()
     ]
+    return [escape_controls(f"{gate}: {text}") for gate, text in parts]
 
 
 def _place(verdict: Verdict) -> tuple[str, int, bool, str]:
     """Return a key that puts the baseline first, whatever order the gates ran in."""
     is_compared = any(check.before is not None for check in verdict.checks)
     return verdict.suite, verdict.line, is_compared, verdict.variant
-
-
-def _names(variants: Sequence[str]) -> str:
-    more = len(variants) - _MAX_NAMED
-    return ", ".join(variants[:_MAX_NAMED]) + f" and {more} more" * (more > 0)
 
 
 def _passed_text(verdict: Verdict, *, brief: bool) -> str:
@@ -231,13 +234,13 @@ def _passed_text(verdict: Verdict, *, brief: bool) -> str:
         return levels(replace(shown, against=""))
     if brief:
         change = "" if shown.is_unchanged else _change_text(verdict, shown)
-        return amount(shown.after, shown.unit) + f" ({change})" * bool(change)
+        return with_more(amount(shown.after, shown.unit), change)
     minimum = next((one for one in verdict.checks if one.kind is CheckKind.MINIMUM), None)
     # A baseline that has nothing to lose leaves the decision to the minimum.
     has_nothing = shown.before is not None and shown.before <= shown.limit
     limiting = minimum if minimum is not None and has_nothing else shown
     parts = [_change_text(verdict, shown), limit(limiting, nested=True)]
-    return f"{amount(shown.after, shown.unit)} ({', '.join(filter(None, parts))})"
+    return with_more(amount(shown.after, shown.unit), ", ".join(filter(None, parts)))
 
 
 def _change_text(verdict: Verdict, check: Check) -> str:

@@ -26,6 +26,7 @@ from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.number_text import (
     amount,
     change_size,
+    first_names,
     level,
     level_span,
     percent,
@@ -33,6 +34,7 @@ from pytest_ftgate.reporting.number_text import (
     span,
     unsigned_points,
     usd,
+    with_more,
 )
 from pytest_ftgate.reporting.phrases import change_span, decimals, has_no_limit, limit, size
 from pytest_ftgate.reporting.suite_errors import unread_files
@@ -281,29 +283,27 @@ def _after_cell(verdict: Verdict) -> str:
     if check is None:
         return ""
     bounds = "" if check.before is not None else level_span(check.low, check.high, check.unit)
-    return f"{after} ({bounds.partition(' %')[0]})" if bounds else after
+    return with_more(after, bounds.partition(" %")[0])
 
 
 def _change_cell(verdict: Verdict) -> str:
     """Return the observed change with its interval; "" without a comparison."""
     check = _shown_check(verdict)
-    if check is not None and check.has_drifted:
-        return size(check)
-    if check is not None and check.is_unchanged:
+    if check is None:
+        return ""
+    if check.before is None:
+        return change_cell(verdict.shown_change) if verdict.shown_change else ""
+    if check.is_unchanged and not check.has_drifted:
         return "unchanged"
-    if check is not None and check.before is not None:
-        if check.unit != "share":
-            bounds = change_span(check)
-            return f"{size(check)} ({bounds})" if bounds else size(check)
+    if check.unit == "share" and not check.has_drifted:
         return change_cell(check, decimals(check))
-    return change_cell(verdict.shown_change) if verdict.shown_change and check else ""
+    return with_more(size(check), "" if check.has_drifted else change_span(check))
 
 
 def change_cell(part: Check | Slice | Gain | ShownChange, digits: int = 0) -> str:
     """Return a change with its interval: ``down 9 (3 to 15)``."""
-    bounds = span(part.low, part.high, digits)
     change = change_size(part.change or 0.0, digits).removesuffix("s").removesuffix(" point")
-    return f"{change} ({bounds})" if bounds else change
+    return with_more(change, span(part.low, part.high, digits))
 
 
 def _cases_cell(verdict: Verdict) -> str:
@@ -312,7 +312,7 @@ def _cases_cell(verdict: Verdict) -> str:
     if check is None:
         return ""
     related = check.units is not None and check.units < check.n
-    return f"{check.n} ({check.units})" if related else str(check.n)
+    return with_more(str(check.n), str(check.units) if related else "")
 
 
 def _limit_cell(verdict: Verdict) -> str:
@@ -349,8 +349,7 @@ VERDICT_COLUMNS = (
 
 def rate_interval(low: float | None, high: float | None) -> str:
     """Return the interval of a rate in percent, ``(88 to 98)``; "" if there is none."""
-    bounds = level_span(low, high).removesuffix(" %")
-    return f"({bounds})" if bounds else ""
+    return with_more("", level_span(low, high).removesuffix(" %")).lstrip()
 
 
 def rate_cell(rate: float | None, low: float | None, high: float | None) -> str:
@@ -460,7 +459,7 @@ def _unpriced_list(unknown: Mapping[str, str]) -> str:
 def gates_line(report: Report) -> str:
     """Return ``1 of 6 gates failed``, or ``6 gates`` if all passed."""
     unread = [gate.node for gate in unread_files(report)]
-    not_read = f"no gate of {_first_names(unread)} could be read" if unread else ""
+    not_read = f"no gate of {first_names(unread, _MAX_NAMES)} could be read" if unread else ""
     missing = len(report.not_evaluated) - len(unread)
     total = len(report.gated_verdicts) + missing
     if not total:
@@ -498,7 +497,7 @@ def error_groups(report: Report) -> list[tuple[str, str, str]]:
         if error not in unread:
             groups[what, error.reason].append(error)
     return [
-        (_first_names([error.node for error in errors]), what, error_text(errors[0]))
+        (first_names([error.node for error in errors], _MAX_NAMES), what, error_text(errors[0]))
         for (what, _), errors in groups.items()
     ]
 
@@ -512,11 +511,6 @@ def error_text(error: NotEvaluated | FailedTest, *, once: bool = False) -> str:
         return error.reason
     reason = f"the same error as {error.same_as}" if once and error.same_as else error.reason
     return quote_following_lines(f"{error.variant}: {reason}") if error.variant else reason
-
-
-def _first_names(names: Sequence[str], most: int = _MAX_NAMES) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def shown_file(name: str) -> str:
@@ -537,7 +531,7 @@ def changes_line(changes: FileChanges, most: int = 10) -> str:
         shown_file(file.name) + (f" ({file.change})" if file.change != "changed" else "")
         for file in sorted(changes.files, key=rank)
     ]
-    return f"changed since {changes.branch}: {_first_names(names, most)}" if names else ""
+    return f"changed since {changes.branch}: {first_names(names, most)}" if names else ""
 
 
 def comparison_line(changes: FileChanges) -> str:
