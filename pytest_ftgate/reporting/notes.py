@@ -19,6 +19,7 @@ from pytest_ftgate.reporting.number_text import (
     points,
     quantity,
     signed_percent,
+    span,
     times,
     unsigned_points,
     usd,
@@ -54,6 +55,8 @@ class _Template(Formatter):
     def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if key == "gain":
             return change_text(kwargs["change"], kwargs["low"], kwargs["high"])
+        if key == "span":
+            return span(kwargs["low"], kwargs["high"])
         return super().get_value(key, args, kwargs)
 
     def format_field(self, value: Any, format_spec: str) -> Any:
@@ -73,7 +76,7 @@ def fill(words: Words, values: Mapping[str, Any]) -> str:
     A field of a template has a style of Python, such as ``{n:,}``, one of ours, such as
     ``{rate:percent}``, or a noun: ``{n:#case}``. ``{n:is/are}`` is a verb; ``{n:? and # more}``
     stands only if there are any, with the value for the hash. ``{gain}`` is the change with its
-    interval.
+    interval, ``{span}`` the interval alone.
     """
     return words(values) if callable(words) else _Template().vformat(words, (), values)
 
