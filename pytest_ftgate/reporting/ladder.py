@@ -162,6 +162,12 @@ def monitoring_sentences(advice: Advice) -> Iterator[str]:
         yield f"{when} and has left the suite: {command}"
 
 
+def closing_sentences(advice: Advice) -> Iterator[str]:
+    """Yield the sentences of *monitoring_sentences*, and one on the gaps of the evaluation."""
+    yield from monitoring_sentences(advice)
+    yield from filter(None, [coverage_gap_sentence(advice.coverage_gaps)])
+
+
 def confirmation_sentence(found: Confirmation) -> str:
     """Return whether held-out cases confirm the choice, and with which rate."""
     rate = f"right in {percent(found.accuracy)} of {found.n} held-out cases"
@@ -264,9 +270,8 @@ def ladder_lines(advice: Advice, *, full: bool = False) -> Iterator[str]:
         yield from _condition_lines(advice)
     if advice.money is not None:
         yield from _cost_lines(advice, advice.money, full=full)
-    for sentence in monitoring_sentences(advice):
+    for sentence in closing_sentences(advice):
         yield from wrap_lines(escape_controls(sentence))
-    yield from coverage_gap_lines(advice.coverage_gaps)
 
 
 def ladder_sentence(advice: Advice) -> str:

@@ -13,7 +13,7 @@ from pytest_ftgate.errors import ConfigurationError, Diagnostic, did_you_mean
 from pytest_ftgate.gates.statements import NextStep
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline, verdict_words
-from pytest_ftgate.reporting.html.case_data import cases_link
+from pytest_ftgate.reporting.html.case_data import verdict_link
 from pytest_ftgate.reporting.ladder import (
     frontier_legend,
     ladder_sentence,
@@ -130,8 +130,7 @@ def _headline_section(report: Report) -> Iterator[str]:
         words, name = verdict_words(verdict), escape_markdown(node_name(verdict))
         source = source_link(report, verdict)
         head = f"**[{name}]({source})**" if source else f"**{name}**"
-        cases_of = (verdict.suite, verdict.gate, verdict.variant, "regressed")
-        page = _page_mark(report, cases_link(*cases_of)) if verdict.regressed else ""
+        page = _page_mark(report, verdict_link(verdict, "regressed")) if verdict.regressed else ""
         text = escape_markdown("; ".join(filter(None, (words.headline, words.doubt))))
         step = f"<br>{_step_text(verdict.next[0])}" if verdict.next else ""
         yield f"{head} {verdict.outcome}: {text}{page}{step}"

@@ -209,8 +209,9 @@ def _words(
     """
 
     def words(values: _Values) -> StepWords:
-        parts = (fill(part, {**_ABSENT, **values}) for part in (text, remark, where))
-        return StepWords(*parts, (does or follows)(values), is_command=does is not None)
+        known, command = {**_ABSENT, **values}, (does or follows)(values)
+        filled = fill(text, known), fill(remark, known), fill(where, known)
+        return StepWords(*filled, command, is_command=does is not None)
 
     return words
 

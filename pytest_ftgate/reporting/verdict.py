@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_ftgate.gates.verdict import (
@@ -231,6 +231,12 @@ def verdict_facts(verdict: Verdict) -> dict[str, str]:
         if drift.what in ("thoughts", "thought length", "cut off")
     }
     return {**verdict.facts, **thoughts}
+
+
+def facts_by_variant(verdicts: Iterable[Verdict]) -> dict[str, dict[str, str]]:
+    """Return the facts of each variant that has any."""
+    facts = ((verdict.variant, verdict_facts(verdict)) for verdict in verdicts)
+    return {variant: known for variant, known in facts if known}
 
 
 def fact_lines(verdict: Verdict) -> list[str]:

@@ -6,13 +6,13 @@ import json
 import zlib
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.number_text import usd
 from pytest_ftgate.results.run import Answer, CaseRun, ConfusionMatrix, Report, SuiteRun
 from pytest_ftgate.scoring.score import NO_LABEL
@@ -65,15 +65,8 @@ class LabelChange(NamedTuple):
     cases: int
 
 
-#: Returns the link to the cases of a variant, by the names of filters.
-_Link = Callable[..., str]
-
-
-def confusion_values(report: Report, link: Callable[..., str]) -> list[Mapping[str, Any]]:
-    """Return the values of each confusion matrix, those of variants that failed first.
-
-    *link* returns the address of the cases of suite, gate and variant with further filters.
-    """
+def confusion_values(report: Report) -> list[Mapping[str, Any]]:
+    """Return the values of each confusion matrix, those of variants that failed first."""
     failed = {(v.suite, v.variant) for v in report.gated_verdicts if v.outcome is Outcome.FAILED}
     tables = [(suite, matrix) for suite in report.suites for matrix in suite.confusions]
     gated = {(s.name, v.name) for s in report.suites for v in s.variants if v.gated}
@@ -84,12 +77,12 @@ def confusion_values(report: Report, link: Callable[..., str]) -> list[Mapping[s
             (pair[0].name, pair[1].variant) not in gated,
         )
     )
-    return [_matrix_values(suite, matrix, link) for suite, matrix in tables]
+    return [_matrix_values(suite, matrix) for suite, matrix in tables]
 
 
-def _matrix_values(suite: SuiteRun, matrix: ConfusionMatrix, link: _Link) -> Mapping[str, Any]:
+def _matrix_values(suite: SuiteRun, matrix: ConfusionMatrix) -> Mapping[str, Any]:
     def cell_link(expected: str, said: str) -> str:
-        return link(suite.name, "accuracy", matrix.variant, expected=expected, said=said)
+        return cases_link(suite.name, "accuracy", matrix.variant, expected=expected, said=said)
 
     before = next((m for m in suite.confusions if m.variant == suite.baseline), None)
     compared = before is not None and before is not matrix and _has_labels(before)
@@ -200,6 +193,17 @@ def cases_link(suite: str, gate: str, variant: str, kind: str = "", **more: str)
     values = {"suite": suite, "gate": gate, "variant": variant, "kind": kind, **more}
     chosen = {key: value for key, value in values.items() if value}
     return f"#{urlencode(chosen, errors='replace', quote_via=quote, safe='')}"
+
+
+def verdict_link(verdict: Verdict, kind: str = "", **more: str) -> str:
+    """Return the address, within the page, of the cases that *verdict* is about."""
+    return cases_link(verdict.suite, verdict.gate, verdict.variant, kind, **more)
+
+
+def is_explored(report: Report, verdict: Verdict) -> bool:
+    """Return True if the cases that *verdict* is about are on the page."""
+    explored = {suite.name for suite in report.suites if suite.cases}
+    return bool(verdict.flips) and verdict.rates_cases and verdict.suite in explored
 
 
 def pack_cases(report: Report) -> CaseData:

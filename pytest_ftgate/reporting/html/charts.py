@@ -11,7 +11,7 @@ from typing import Any
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.verdict import Check, CheckKind, FormatErrorShare, Outcome, Slice, Verdict
 from pytest_ftgate.recommend.advice import CostByVolume
-from pytest_ftgate.reporting.html.case_data import cases_link
+from pytest_ftgate.reporting.html.case_data import cases_link, verdict_link
 from pytest_ftgate.reporting.ladder import monthly_cost_table
 from pytest_ftgate.reporting.number_text import (
     amount,
@@ -150,9 +150,7 @@ def _skill_chart(verdict: Verdict, results: SkillResults) -> Chart:
         {
             **_change_row(label, part, _part_colour(part)),
             "sub": part.family in families,
-            "href": cases_link(
-                verdict.suite, verdict.gate, verdict.variant, "regressed", tag=part.name
-            ),
+            "href": verdict_link(verdict, "regressed", tag=part.name),
         }
         for part, label in zip(results.parts, part_names(results), strict=True)
     ]
