@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pytest_ftgate.gates.verdict import Check, LossKind, Retention, Slice, Verdict
 from pytest_ftgate.reporting.number_text import change_size, percent, points, quantity, share_change
-from pytest_ftgate.reporting.tables import TextTable, change_cell, drift_rows, table_lines
+from pytest_ftgate.reporting.tables import TextTable, drift_rows, slice_cells, table_lines
 from pytest_ftgate.reporting.text import cell_count, line_width, wrap_lines
 from pytest_ftgate.suite.gate_kinds import MIN_FAMILY_CASES
 
@@ -113,8 +113,7 @@ def _rows(results: SkillResults) -> list[list[str]]:
     """Return a row for each family and each skill, with a cell for each of *_HEADERS*."""
     return [
         [
-            *(name, percent(part.before), percent(part.after), change_cell(part)),
-            *map(str, (part.n, part.regressed, part.fixed)),
+            *(name, *slice_cells(part)[1:], str(part.regressed), str(part.fixed)),
             *(_retention_text(part.retention), _state_text(part)),
         ]
         for part, name in zip(results.parts, part_names(results), strict=True)

@@ -93,24 +93,16 @@ def column_alignment(table: TextTable) -> list[str]:
     return ["right" if column in table.right_columns else "left" for column in columns]
 
 
-def format_table(
-    rows: Sequence[Sequence[str]], headers: Sequence[str], right_columns: Sequence[int] = ()
-) -> str:
-    """Return *rows* as text in plain columns; those with the indices *right_columns* at right."""
-    table = TextTable(headers, rows, right_columns)
-    return "\n".join(_draw(_text_rows(table), column_alignment(table)))
-
-
-def table_lines(table: TextTable, indent: int = 2) -> list[str]:
+def table_lines(table: TextTable, indent: int = 2, *, wraps: bool = True) -> list[str]:
     """Return the lines of *table* for a terminal, indented by *indent* columns.
 
-    Cells that are aligned right are never wrapped. Others are wrapped between words where a line
-    would be longer than the terminal's. If that is not enough, the first cell of each row stands
-    in a line of its own: no name is broken.
+    Cells that are aligned right are never wrapped. Others are wrapped between words, if the table
+    *wraps*, where a line would be longer than the terminal's. If that is not enough, the first
+    cell of each row stands in a line of its own: no name is broken.
     """
     rows, alignment, room = _text_rows(table), column_alignment(table), line_width() - indent
-    lines = _wrap_rows(rows, alignment, room)
-    if max(map(cell_count, lines)) > room:
+    lines = _wrap_rows(rows, alignment, room) if wraps else _draw(rows, alignment)
+    if wraps and max(map(cell_count, lines)) > room:
         names, place = (row[0] for row in rows), [_PLACE, *[""] * (len(alignment) - 2)]
         rest = [cells for row in rows for cells in (place, row[1:])]
         lines = _wrap_rows(rest, alignment[1:], room - len(_INSET))
@@ -221,6 +213,12 @@ def rank_verdicts(verdicts: Iterable[Verdict]) -> list[Verdict]:
             *(v.suite, v.variant, v.line, v.gate),
         ),
     )
+
+
+def blocking_verdicts(report: Report) -> list[Verdict]:
+    """Return the gates that did not pass, the worst first."""
+    ranked = rank_verdicts(report.gated_verdicts)
+    return [verdict for verdict in ranked if verdict.outcome is not Outcome.PASSED]
 
 
 def _without_repeated_reasons(verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
@@ -357,16 +355,18 @@ def rate_cell(rate: float | None, low: float | None, high: float | None) -> str:
     return "" if rate is None else f"{percent(rate)} {rate_interval(low, high)}".rstrip()
 
 
+def slice_cells(part: Slice) -> list[str]:
+    """Return the name of a slice, the rates before and after, the change, and the cases."""
+    return [part.name, percent(part.before), percent(part.after), change_cell(part), str(part.n)]
+
+
 def slice_rows(slices: Sequence[Slice]) -> list[list[str]]:
     """Return a row for each slice, in the order given."""
-    several_kinds = len({part.kind for part in slices}) > 1
+    kinds = {part.kind for part in slices}
+    rows = [[*slice_cells(part), part.state] for part in slices]
     return [
-        [
-            f"{part.kind} {part.name}" if several_kinds else part.name,
-            *(percent(part.before), percent(part.after), change_cell(part), str(part.n)),
-            part.state,
-        ]
-        for part in slices
+        [f"{part.kind} {name}" if len(kinds) > 1 else name, *cells]
+        for part, (name, *cells) in zip(slices, rows, strict=True)
     ]
 
 
@@ -441,13 +441,13 @@ def cost_lines(report: CostReport, *, full: bool, max_usd: float | None) -> Iter
     """
     if max_usd is not None and report.unknown:
         unpriced = _unpriced_list(report.unknown)
-        yield f"  not counted by --ftgate-max-usd, having no price: {unpriced}"
+        yield f"not counted by --ftgate-max-usd, having no price: {unpriced}"
     if full and report.variants:
         costs = [f"{name} {usd(cost)}" for name, cost in report.variants.items()]
         costs += [f"{name} {label}" for name, label in report.unknown.items()]
-        yield f"  replies cost: {', '.join(costs)}"
+        yield f"replies cost: {', '.join(costs)}"
     if report.listed:
-        yield f"  for prices of hosted models: {INSTALL_PRICES}"
+        yield f"for prices of hosted models: {INSTALL_PRICES}"
 
 
 def _unpriced_list(unknown: Mapping[str, str]) -> str:

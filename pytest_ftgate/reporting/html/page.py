@@ -56,8 +56,7 @@ _SCRIPTS = ("page.js", "charts.js", "cases.js")
 
 def _top_values(report: Report) -> Mapping[str, Any]:
     """Return the values at the top of the page: outcome, the worst gate, and the others."""
-    ranked = tables.rank_verdicts(report.gated_verdicts)
-    blocking = [verdict for verdict in ranked if verdict.outcome is not Outcome.PASSED]
+    blocking = tables.blocking_verdicts(report)
     outcome = Outcome.FAILED
     if report.verdict == "passed":
         outcome = Outcome.PASSED
@@ -73,7 +72,7 @@ def _top_values(report: Report) -> Mapping[str, Any]:
         "heading": heading,
         "worst": worst,
         "others": [verdict for verdict in blocking if verdict is not worst][:_MAX_NAMED],
-        "passed": [] if worst else ranked[:_MAX_NAMED],
+        "passed": [] if worst else tables.rank_verdicts(report.gated_verdicts)[:_MAX_NAMED],
         "always_blocks": any(verdict.always_blocks for verdict in blocking),
     }
 
@@ -96,7 +95,7 @@ def html_page(report: Report) -> str:
     """Return *report* as a page."""
     found = [(section, section.data(report)) for section in PAGE_SECTIONS]
     shown = [
-        (section, Markup(_render(section.template, report=report, data=data)))  # noqa: S704
+        (section, _render(section.template, report=report, data=data))
         for section, data in found
         if data
     ]
@@ -153,8 +152,8 @@ def _anchor(verdict: Verdict) -> str:
     return f"v{sha256(run.node_id(verdict).encode()).hexdigest()[:10]}"
 
 
-def _render(template: str, **values: Any) -> str:
-    return _templates().get_template(template).render(values)
+def _render(template: str, **values: Any) -> Markup:
+    return Markup(_templates().get_template(template).render(values))  # noqa: S704 - autoescaped
 
 
 @cache
