@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_ftgate.gates.statements import (
     ExamChange,
@@ -23,11 +23,10 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting import phrases
-from pytest_ftgate.reporting.notes import named_note_text, note_text, notes_text
+from pytest_ftgate.reporting.notes import fill, named_note_text, note_text, notes_text
 from pytest_ftgate.reporting.number_text import (
     change_size,
     first_names,
-    milliseconds,
     percent,
     quantity,
     usd,
@@ -204,7 +203,8 @@ def _size(verdict: Verdict, check: Check) -> str:
 
 def headline(verdict: Verdict) -> str:
     """Return the verdict in one line."""
-    return _HEADLINES[verdict.statement.kind](verdict)
+    words = _HEADLINES[verdict.statement.kind]
+    return words(verdict) if callable(words) else fill(words, verdict.statement.values)
 
 
 def _skills_headline(verdict: Verdict) -> str:
@@ -218,15 +218,7 @@ def _ungated_headline(verdict: Verdict) -> str:
         return percent(check.after)
     if check.unit == "usd":
         return f"{usd(check.after)} for 1,000 requests"
-    return f"p50 {milliseconds(_values(verdict)['p50'])}, p95 {milliseconds(check.after)}"
-
-
-def _not_measured_text(values: Mapping[str, Any]) -> str:
-    """Return why the latency of a variant was not measured."""
-    return (
-        f"not measured: {values['requested']:,} of {values['replies']:,} replies of "
-        f"{values['variant']} were requested in this run, and {values['needed']} cases are needed"
-    )
+    return fill("p50 {p50:ms}, p95 {p95:ms}", {**verdict.statement.values, "p95": check.after})
 
 
 #: What is wrong with the variant of an invalid gate.
@@ -234,9 +226,8 @@ NOT_WHAT_IT_CLAIMS = "not what it claims to be"
 
 
 def _training_data_headline(verdict: Verdict) -> str:
-    values = _values(verdict)
-    counts, rows = severity_counts(verdict.findings), quantity(values["rows"], "row")
-    return f"{values['file']}: {counts} in {rows}"
+    values, counts = verdict.statement.values, severity_counts(verdict.findings)
+    return fill("{file}: {counts} in {rows:#row}", {**values, "counts": counts})
 
 
 def severity_counts(findings: Sequence[Finding]) -> str:
@@ -270,8 +261,9 @@ def shown_change_text(verdict: Verdict) -> str:
     return with_more(f"against {shown.against} {rates}, not gated", why)
 
 
-def _not_gated_text(values: Mapping[str, Any]) -> str:
+def _not_gated_headline(verdict: Verdict) -> str:
     """Return what leaves nothing that could fail a gate."""
+    values = verdict.statement.values
     parts = ["min: 0"] if "minimum" in values else []
     if "cases" in values:
         parts.append(f"{quantity(values['cases'], 'case')} can show no drop")
@@ -282,13 +274,14 @@ def _not_gated_text(values: Mapping[str, Any]) -> str:
     return f"nothing can fail it: {', '.join(parts)}"
 
 
-def _no_replies_text(values: Mapping[str, Any]) -> str:
-    lack = "no reply counts its tokens" if values.get("lacks") == "tokens" else "no reply came"
+def _no_replies_headline(verdict: Verdict) -> str:
+    lacks_tokens = verdict.statement.values.get("lacks") == "tokens"
+    lack = "no reply counts its tokens" if lacks_tokens else "no reply came"
     return f"nothing to evaluate: {lack}"
 
 
-def _nothing_to_compare_text(values: Mapping[str, Any]) -> str:
-    text = "nothing to compare with yet"
+def _nothing_to_compare_headline(verdict: Verdict) -> str:
+    values, text = verdict.statement.values, "nothing to compare with yet"
     if "missing" in values:
         return f"{text}; no reply to {values['missing']:,} of {values['cases']:,} cases"
     return f"{text}; no reply is right" if values.get("rate") == 0 else text
@@ -299,10 +292,6 @@ def _unqualified_judge_headline(verdict: Verdict) -> str:
     return f"judge not qualified: {judge.judge}: {notes_text(judge.errors)}"
 
 
-def _values(verdict: Verdict) -> Mapping[str, Any]:
-    return verdict.statement.values
-
-
 def _deciding(verdict: Verdict) -> Check:
     """Return the check that decided, which these kinds of statements have."""
     if verdict.check is None:
@@ -310,30 +299,33 @@ def _deciding(verdict: Verdict) -> Check:
     return verdict.check
 
 
-def _not_sent_text(values: Mapping[str, Any]) -> str:
-    """Return why a variant without gates was not measured."""
-    reason = named_note_text("reason", values)
-    is_invalid = values.get("is_invalid")
-    return f"{NOT_WHAT_IT_CLAIMS if is_invalid else 'no request could be sent'}: {reason}"
+def _not_sent_headline(verdict: Verdict) -> str:
+    """Return why a gate, or a variant without gates, was not measured."""
+    values, kind = verdict.statement.values, verdict.statement.kind
+    is_invalid = kind is StatementKind.INVALID or values.get("is_invalid")
+    text = NOT_WHAT_IT_CLAIMS if is_invalid else "no request could be sent"
+    return f"{text}: {named_note_text('reason', values)}"
 
 
-_HEADLINES: Mapping[StatementKind, Callable[[Verdict], str]] = {
+#: The headline of each kind of statement: a template of its values, or what makes it.
+_HEADLINES: Mapping[StatementKind, str | Callable[[Verdict], str]] = {
     StatementKind.RATE: phrases.measured_headline,
     StatementKind.SKILLS: _skills_headline,
     StatementKind.USAGE: phrases.measured_headline,
     StatementKind.TRAINING_DATA: _training_data_headline,
     StatementKind.UNGATED: _ungated_headline,
-    StatementKind.NOTHING_TO_COMPARE: lambda verdict: _nothing_to_compare_text(_values(verdict)),
+    StatementKind.NOTHING_TO_COMPARE: _nothing_to_compare_headline,
     StatementKind.EXAM_HAS_SHRUNK: _exam_headline,
-    StatementKind.NOT_GATED: lambda verdict: _not_gated_text(_values(verdict)),
-    StatementKind.NOT_MEASURED: lambda verdict: _not_measured_text(_values(verdict)),
-    StatementKind.NOT_SENT: lambda verdict: _not_sent_text(_values(verdict)),
-    StatementKind.NO_REPLIES: lambda verdict: _no_replies_text(_values(verdict)),
-    StatementKind.NO_GRADES: lambda _: "nothing to evaluate: no grade came",
-    StatementKind.UNQUALIFIED_JUDGE: _unqualified_judge_headline,
-    StatementKind.INVALID: lambda verdict: (
-        f"{NOT_WHAT_IT_CLAIMS}: {named_note_text('reason', _values(verdict))}"
+    StatementKind.NOT_GATED: _not_gated_headline,
+    StatementKind.NOT_MEASURED: (
+        "not measured: {requested:,} of {replies:,} replies of {variant} were requested in this "
+        "run, and {needed} cases are needed"
     ),
+    StatementKind.NOT_SENT: _not_sent_headline,
+    StatementKind.NO_REPLIES: _no_replies_headline,
+    StatementKind.NO_GRADES: "nothing to evaluate: no grade came",
+    StatementKind.UNQUALIFIED_JUDGE: _unqualified_judge_headline,
+    StatementKind.INVALID: _not_sent_headline,
 }
 
 

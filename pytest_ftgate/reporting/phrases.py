@@ -16,7 +16,7 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
 )
-from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
+from pytest_ftgate.reporting.notes import UNCHANGED, fill, notes_text
 from pytest_ftgate.reporting.number_text import (
     change_size,
     declared_percent,
@@ -287,22 +287,28 @@ def cases(verdict: Verdict) -> str:
 # How sure ---------------------------------------------------------------------------------------
 
 
+#: What keeps a check open, by its relation to the limit.
+_DOUBTS: Mapping[Relation, str] = {
+    Relation.OPEN: "A drop of {limit:size} or more is still possible; so is no drop at all.",
+    Relation.LIKELY: "The 95 % CI excludes 0, but {asked}.",
+    Relation.REAL: (
+        "The drop is real. {n:#case} cannot show that it stays below {limit:size} points."
+    ),
+    Relation.LIKELY_BEYOND: "The 95 % CI lies beyond the limit of {limit:size}, but {asked}.",
+    Relation.MISSING: "{notes}.",
+    Relation.BLIND: "{notes}.",
+    Relation.DRIFTED: "{notes}.",
+}
+_OPEN_MINIMUM = "A true rate below {limit:size} % is still possible; so is one above it."
+
+
 def doubt(check: Check) -> str:
     """Return in a sentence what keeps *check* open; "" if it is decided."""
-    sentence = _DOUBTS.get(relation(check))
-    return sentence(check) if sentence else ""
-
-
-def _open(check: Check) -> str:
-    if check.before is None:
-        least = declared_percent(check.limit)
-        return f"A true rate below {least} is still possible; so is one above it."
-    value = unsigned_points(check.limit)
-    return f"A drop of {value} or more is still possible; so is no drop at all."
-
-
-def _likely(check: Check) -> str:
-    return f"The 95 % CI excludes 0, but {_asked(check)}."
+    kind = relation(check)
+    is_open_minimum = kind is Relation.OPEN and check.before is None
+    words = _OPEN_MINIMUM if is_open_minimum else _DOUBTS.get(kind, "")
+    values = {"limit": check.limit, "n": check.n, "notes": notes_text(check.notes)}
+    return fill(words, {**values, "asked": _asked(check)})
 
 
 def _asked(check: Check) -> str:
@@ -310,34 +316,6 @@ def _asked(check: Check) -> str:
     asked = percent(1.0 - check.alarm, 0 if round(check.alarm * 1000) % 10 == 0 else 1)
     shared = f", since {check.shared} checks share its error rate" if check.shared > 1 else ""
     return f"this suite asks for {asked}{shared}"
-
-
-def _real(check: Check) -> str:
-    value = unsigned_points(check.limit)
-    return (
-        f"The drop is real. {quantity(check.n, 'case')} cannot show that it stays below {value} "
-        "points."
-    )
-
-
-def _likely_beyond(check: Check) -> str:
-    value = unsigned_points(check.limit)
-    return f"The 95 % CI lies beyond the limit of {value}, but {_asked(check)}."
-
-
-def _notes(check: Check) -> str:
-    return notes_text(check.notes)
-
-
-_DOUBTS: Mapping[Relation, Callable[[Check], str]] = {
-    Relation.OPEN: _open,
-    Relation.LIKELY: _likely,
-    Relation.REAL: _real,
-    Relation.LIKELY_BEYOND: _likely_beyond,
-    Relation.MISSING: lambda check: f"{_notes(check)}.",
-    Relation.BLIND: lambda check: f"{_notes(check)}.",
-    Relation.DRIFTED: lambda check: f"{_notes(check)}.",
-}
 
 
 # Where, and why ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pytest_ftgate.gates.verdict import Check, LossKind, Retention, Slice, Verdict
 from pytest_ftgate.reporting.number_text import change_size, percent, points, quantity, share_change
 from pytest_ftgate.reporting.tables import TextTable, drift_rows, slice_cells, table_lines
-from pytest_ftgate.reporting.text import cell_count, line_width, wrap_lines
+from pytest_ftgate.reporting.text import fit_parts
 from pytest_ftgate.suite.gate_kinds import MIN_FAMILY_CASES
 
 _STATE_LABELS = {"uninformative": "nothing to lose", "allowed": "may be lost"}
@@ -18,17 +18,8 @@ _MIN_SLICE_CASES = 10
 _DESCRIBED = ("length", "refusals", "hedging")
 #: The columns of *skill_table*; "keeps" is the share of the base's ability that is left.
 _HEADERS = (
-    *(
-        "family · skill",
-        "before",
-        "after",
-        "change (95 % CI)",
-        "n",
-        "regressed",
-        "fixed",
-        "keeps",
-        "verdict",
-    ),
+    *("family · skill", "before", "after", "change (95 % CI)", "n"),
+    *("regressed", "fixed", "keeps", "verdict"),
 )
 
 
@@ -215,17 +206,10 @@ def _slice_changes(slices: Iterable[Slice]) -> tuple[str, ...]:
     )
 
 
-def _list_lines(head: str, items: Sequence[str]) -> Iterator[str]:
-    """Yield *head*, and *items* after it, in lines of a terminal's width."""
-    *before, line = wrap_lines(f"{head}:" if items else head)
-    yield from before
-    for index, item in enumerate(items):
-        # Room for a blank and a comma.
-        if cell_count(line) + cell_count(item) > line_width() - 2:
-            yield line
-            line = "   "
-        line += f" {item}{',' if index < len(items) - 1 else ''}"
-    yield line
+def _list_lines(head: str, items: Sequence[str]) -> list[str]:
+    """Return *head*, and *items* after it, in lines of a terminal's width."""
+    commas = [f"{item}," for item in items[:-1]]
+    return fit_parts([f"  {head}:" if items else f"  {head}", *commas, *items[-1:]], gap=" ")
 
 
 def _loss_kind_details(kinds: Sequence[LossKind]) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -144,29 +144,23 @@ def _judge_lines(verdict: Verdict) -> Iterator[str]:
 
 
 def _judge_rows(judge: JudgeValidation) -> Iterator[list[str]]:
-    shares = (
+    estimates = (
+        ("Cohen's kappa", judge.kappa, "kappa"),
         ("agreement", judge.agreement, "agreement"),
         ("finds good replies (sensitivity)", judge.sensitivity, "sensitivity"),
         ("finds bad replies (specificity)", judge.specificity, "specificity"),
         ("the same in both orders", judge.consistency, "consistency"),
         ("two samples say the same", judge.repeats, ""),
     )
-    kappa = judge.kappa
-    if kappa:
-        interval = f"({kappa.low:.2f} to {kappa.high:.2f})"
-        cells = [f"{kappa.value:.2f}", interval, str(kappa.n), _minimum_cell(judge, "kappa")]
-        yield ["Cohen's kappa", *cells]
-    for name, share, key in shares:
-        if share is not None:
-            cells = [percent(share.value), rate_interval(share.low, share.high), str(share.n)]
-            yield [name, *cells, _minimum_cell(judge, key)]
+    for name, found, key in estimates:
+        if found is not None:
+            cells = [percent(found.value), rate_interval(found.low, found.high)]
+            if key == "kappa":
+                cells = [f"{found.value:.2f}", f"({found.low:.2f} to {found.high:.2f})"]
+            minimum = judge.minimum.get(key)
+            yield [name, *cells, str(found.n), "" if minimum is None else f"{minimum:.2f}"]
     if judge.unread:
         yield ["gave no grade", str(judge.unread), "", str(judge.labels), ""]
-
-
-def _minimum_cell(judge: JudgeValidation, name: str) -> str:
-    minimum = judge.minimum.get(name)
-    return "" if minimum is None else f"{minimum:.2f}"
 
 
 #: Labels shown by verbosity; -vv shows all that the verdict carries.
