@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 _MINUS = "−"
+#: What differs by less than this is equal; it is shown by no decimal.
+VISIBLE = 0.0005
 
 
 def percent(share: float, digits: int = 0) -> str:
@@ -126,11 +128,14 @@ def change_size(change: float, digits: int = 0) -> str:
 def span(low: float | None, high: float | None, digits: int = 0) -> str:
     """Return the bounds of a change in points: ``8 to 15``, ``8 down to 1 up``; "" for none.
 
-    Where both lie on one side, the size of the change says on which.
+    Where both lie on one side, the size of the change says on which. Bounds that would read alike
+    have a decimal more.
     """
     if (low is None and high is None) or low == high:
         return ""
     down = [None if bound is None else round(-bound * 100, digits) for bound in (low, high)]
+    if low is not None and high is not None and down[0] == down[1]:
+        return span(low, high, digits + 1) if high - low >= VISIBLE else ""
     known = [bound for bound in down if bound is not None]
     if all(bound >= 0 for bound in known):
         return _bounds(down[1], down[0], digits)

@@ -18,6 +18,7 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.reporting.notes import UNCHANGED, fill, notes_text
 from pytest_ftgate.reporting.number_text import (
+    VISIBLE,
     change_size,
     declared_percent,
     first_names,
@@ -35,8 +36,6 @@ from pytest_ftgate.reporting.number_text import (
 
 #: What stands for the size of a change from a baseline that has drifted.
 _NOT_COMPARED = "not compared"
-#: What differs by less than this is equal; it is shown by no decimal.
-_VISIBLE = 0.0005
 
 #: Fewer right answers may well be lost by chance.
 _MIN_LOST_CASES = 4
@@ -126,17 +125,26 @@ def figure_name(check: Check) -> str:
 
 
 def decimals(check: Check) -> int:
-    """Return 1 if whole percent hide on which side of its limit, or of 0, a figure is, else 0."""
+    """Return 1 if whole percent hide on which side of its limit, or of 0, a figure is, else 0.
+
+    So it is where two rounded levels do not differ by as much as their change says.
+    """
     if check.unit != "share":
         return int(check.rise is not None and _hides_its_side(check.rise, check.limit))
-    value = check.after if check.before is None else abs(check.after - check.before)
-    return int(_hides_its_side(value, check.limit) or _hides_its_sign(check))
+    if check.before is None:
+        return int(_hides_its_side(check.after, check.limit))
+    change, rounded = (
+        check.after - check.before,
+        round(check.after * 100) - round(check.before * 100),
+    )
+    hides = _hides_its_side(abs(change), check.limit) or _hides_its_sign(check)
+    return int(hides or rounded != round(change * 100))
 
 
 def _hides_its_side(value: float, limit: float) -> bool:
     """Return True if whole percent hide on which side of *limit*, or whether on it, a value is."""
     is_fine = round(limit * 100, 2) % 1 > 0
-    return is_fine or (round(value * 100) == round(limit * 100) and abs(value - limit) >= _VISIBLE)
+    return is_fine or (round(value * 100) == round(limit * 100) and abs(value - limit) >= VISIBLE)
 
 
 def _hides_its_sign(check: Check) -> bool:
@@ -144,20 +152,12 @@ def _hides_its_sign(check: Check) -> bool:
     if check.before is None or check.low is None or check.high is None:
         return False
     nearest = max(check.low, -check.high)
-    return nearest >= _VISIBLE and round(nearest * 100) == 0
-
-
-def _level_digits(check: Check, digits: int) -> int:
-    """Return the decimals with which the levels agree with the size of the change."""
-    if check.before is None or check.unit != "share":
-        return digits
-    rounded = round(check.after * 100) - round(check.before * 100)
-    return digits or int(rounded != round((check.after - check.before) * 100))
+    return nearest >= VISIBLE and round(nearest * 100) == 0
 
 
 def levels(check: Check, variant: str = "") -> str:
     """Return ``current 98 % → candidate 87 %``, or without *variant* ``current 98 % → 87 %``."""
-    digits = _level_digits(check, decimals(check))
+    digits = decimals(check)
     now = level(check.after, check.unit, digits)
     if check.before is None:
         return now

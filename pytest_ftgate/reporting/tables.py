@@ -295,7 +295,7 @@ def _change_cell(verdict: Verdict) -> str:
         return "unchanged"
     if check.unit == "share" and not check.has_drifted:
         return change_cell(check, decimals(check))
-    return with_more(size(check), "" if check.has_drifted else change_span(check))
+    return with_more(size(check), "" if check.has_drifted else change_span(check, decimals(check)))
 
 
 def change_cell(part: Check | Slice | Gain | ShownChange, digits: int = 0) -> str:

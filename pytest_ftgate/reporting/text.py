@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from contextvars import ContextVar
 from difflib import SequenceMatcher
 from itertools import groupby
-from typing import Any, NamedTuple, TextIO, cast
+from typing import Any, TextIO, cast
 
 
 def escape_controls(text: str) -> str:
@@ -306,43 +306,34 @@ def word_diff(expected: str, reply: str) -> str:
     If *expected* lists several answers, the one closest to the reply is used.
     """
     words = reply.split()
-    candidates = [_WordMatch.between(answer.split(), words) for answer in expected.split(" | ")]
-    matches = [match for match in candidates if match is not None]
-    return " ".join(max(matches, key=lambda match: match.ratio).diff_words()) if matches else ""
+    matchers = [
+        SequenceMatcher(None, answer.split(), words, autojunk=False)
+        for answer in (expected.split(" | ") if len(words) <= _MAX_WORDS else ())
+    ]
+    close = filter(_is_close, matchers)
+    best = max(close, key=SequenceMatcher.ratio, default=None)
+    return " ".join(_diff_words(best)) if best else ""
 
 
-class _WordMatch(NamedTuple):
-    """Two texts as words, their similarity, and the edits from one to the other."""
+def _is_close(matcher: SequenceMatcher[str]) -> bool:
+    """Return True if the expected words, which *matcher* has first, are worth a comparison."""
+    words = len(matcher.a)
+    if not _MIN_WORDS <= words <= _MAX_WORDS or matcher.a == matcher.b:
+        return False
+    return sum(block.size for block in matcher.get_matching_blocks()) >= _MIN_SHARED * words
 
-    expected: list[str]
-    reply: list[str]
-    ratio: float
-    opcodes: Sequence[tuple[str, int, int, int, int]]
 
-    @classmethod
-    def between(cls, expected: list[str], reply: list[str]) -> _WordMatch | None:
-        comparable = _MIN_WORDS <= len(expected) <= _MAX_WORDS and len(reply) <= _MAX_WORDS
-        if not comparable or expected == reply:
-            return None
-        matcher = SequenceMatcher(None, expected, reply, autojunk=False)
-        shared = sum(block.size for block in matcher.get_matching_blocks())
-        if shared < _MIN_SHARED * len(expected):
-            return None
-        return cls(expected, reply, matcher.ratio(), matcher.get_opcodes())
-
-    def diff_words(self) -> Iterator[str]:
-        expected, reply = (
-            [_break_diff_marks(word) for word in words] for words in (self.expected, self.reply)
-        )
-        for kind, start, end, reply_start, reply_end in self.opcodes:
-            if kind == "equal":
-                equal = expected[start:end]
-                yield from [*equal[:3], "…", *equal[-3:]] if len(equal) > _MAX_EQUAL_RUN else equal
-                continue
-            if end > start:
-                yield f"[-{' '.join(expected[start:end])}-]"
-            if reply_end > reply_start:
-                yield f"{{+{' '.join(reply[reply_start:reply_end])}+}}"
+def _diff_words(matcher: SequenceMatcher[str]) -> Iterator[str]:
+    expected, reply = ([*map(_break_diff_marks, words)] for words in (matcher.a, matcher.b))
+    for kind, start, end, reply_start, reply_end in matcher.get_opcodes():
+        if kind == "equal":
+            equal = expected[start:end]
+            yield from [*equal[:3], "…", *equal[-3:]] if len(equal) > _MAX_EQUAL_RUN else equal
+            continue
+        if end > start:
+            yield f"[-{' '.join(expected[start:end])}-]"
+        if reply_end > reply_start:
+            yield f"{{+{' '.join(reply[reply_start:reply_end])}+}}"
 
 
 def _break_diff_marks(word: str) -> str:
