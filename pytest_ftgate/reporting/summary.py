@@ -415,19 +415,13 @@ def colour_parts(line: str) -> Iterator[tuple[str, dict[str, bool]]]:
 
 def _tables_by_suite(verdicts: Sequence[Verdict]) -> list[str]:
     lines: list[str] = []
-    by_suite: dict[str, list[Verdict]] = defaultdict(list)
-    for verdict in verdicts:
-        by_suite[verdict.suite].append(verdict)
-    for suite, suite_verdicts in by_suite.items():
-        several = len(by_suite) > 1
-        title = wrap_lines(escape_controls(suite), keep_long_words=True) if several else []
-        lines += ["", *title, *_verdict_table(suite_verdicts)]
+    suites = dict.fromkeys(verdict.suite for verdict in verdicts)
+    for suite in suites:
+        shown = [verdict for verdict in verdicts if verdict.suite == suite]
+        title = wrap_lines(escape_controls(suite), keep_long_words=True) if len(suites) > 1 else []
+        lines += ["", *title, *_gate_table([verdict for verdict in shown if verdict.gated])]
+        lines += [*ungated_lines(shown), *classifier_lines(shown)]
     return lines
-
-
-def _verdict_table(verdicts: Sequence[Verdict]) -> list[str]:
-    lines = _gate_table([verdict for verdict in verdicts if verdict.gated])
-    return [*lines, *ungated_lines(verdicts), *classifier_lines(verdicts)]
 
 
 def _gate_table(verdicts: Sequence[Verdict]) -> list[str]:
