@@ -84,6 +84,12 @@ def _matrix_values(suite: SuiteRun, matrix: ConfusionMatrix) -> Mapping[str, Any
     def cell_link(expected: str, said: str) -> str:
         return cases_link(suite.name, "accuracy", matrix.variant, expected=expected, said=said)
 
+    def cells(before: ConfusionMatrix | None) -> list[list[Mapping[str, Any]]]:
+        return [
+            [_cell(matrix, row, n, cell_link(label, names[n]), before) for n in shown]
+            for row, label in enumerate(matrix.labels)
+        ]
+
     before = next((m for m in suite.confusions if m.variant == suite.baseline), None)
     compared = before is not None and before is not matrix and _has_labels(before)
     changes = label_changes(suite, matrix.variant) if compared else []
@@ -97,16 +103,8 @@ def _matrix_values(suite: SuiteRun, matrix: ConfusionMatrix) -> Mapping[str, Any
         "columns": [names[n] for n in shown],
         "changes": [(c, cell_link(c.expected, c.now)) for c in changes[:_MAX_CHANGES]],
         "left_out": sum(change.cases for change in changes[_MAX_CHANGES:]),
-        "rows": [
-            [_cell(matrix, row, n, cell_link(label, names[n])) for n in shown]
-            for row, label in enumerate(matrix.labels)
-        ],
-        "deltas": [
-            [_delta(matrix, before, row, n, cell_link(label, names[n])) for n in shown]
-            for row, label in enumerate(matrix.labels)
-        ]
-        if before is not None and compared
-        else [],
+        "rows": cells(None),
+        "deltas": cells(before) if compared else [],
     }
 
 
@@ -119,27 +117,20 @@ def _says(matrix: ConfusionMatrix, column: int) -> bool:
     return any(row[column] for row in matrix.counts)
 
 
-def _cell(matrix: ConfusionMatrix, row: int, column: int, link: str) -> Mapping[str, Any]:
-    count, total = matrix.counts[row][column], max(1, sum(matrix.counts[row]))
-    return {
-        "text": str(count) if count else "",
-        "good": row == column,
-        "shade": -(-_SHADES * count // total),
-        "link": link if count else "",
-    }
-
-
-def _delta(
-    matrix: ConfusionMatrix, before: ConfusionMatrix, row: int, column: int, link: str
+def _cell(
+    matrix: ConfusionMatrix, row: int, column: int, link: str, before: ConfusionMatrix | None
 ) -> Mapping[str, Any]:
-    """Return the change of a count; more right or fewer wrong is good."""
-    change = matrix.counts[row][column] - before.counts[row][column]
-    total = max(1, sum(matrix.counts[row]))
+    """Return a count, or its change from *before*: more right or fewer wrong is good."""
+    count, total = matrix.counts[row][column], max(1, sum(matrix.counts[row]))
+    shown, text, good = count, str(count), row == column
+    if before is not None:
+        shown = count - before.counts[row][column]
+        text, good = f"{shown:+}".replace("-", "\N{MINUS SIGN}"), (shown > 0) == good
     return {
-        "text": f"{change:+}".replace("-", "\N{MINUS SIGN}") if change else "",
-        "good": (change > 0) == (row == column),
-        "shade": min(_SHADES, -(-_SHADES * abs(change) // total)),
-        "link": link if change and matrix.counts[row][column] else "",
+        "text": text if shown else "",
+        "good": good,
+        "shade": min(_SHADES, -(-_SHADES * abs(shown) // total)),
+        "link": link if shown and count else "",
     }
 
 
