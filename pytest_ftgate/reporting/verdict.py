@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from pytest_ftgate.gates.verdict import (
     Finding,
@@ -109,38 +108,28 @@ def _shown_ranges(finding: Finding, verbosity: int) -> str:
     return ", ".join(ranges[:count]) + more
 
 
-@dataclass(frozen=True, slots=True)
-class JudgeTable:
-    """The validation of one judge, without rows if it was never validated."""
-
-    title: str
-    table: TextTable
-
-    @property
-    def validation_hint(self) -> str:
-        """How to validate the judge; "" if it is validated."""
-        hint = "not validated: add human: labels.jsonl"
-        return "" if self.table.rows else hint
+#: How to validate a judge whose table has no rows.
+NOT_VALIDATED = "not validated: add human: labels.jsonl"
 
 
-def judge_tables(verdict: Verdict) -> Iterator[JudgeTable]:
-    """Yield the validation of each judge that graded the replies of a verdict."""
+def judge_tables(verdict: Verdict) -> Iterator[tuple[str, TextTable]]:
+    """Yield the title and the validation of each judge that graded the replies of a verdict.
+
+    A judge that was never validated has no rows.
+    """
     headers = ("against people", "found", "95 % CI", "labels", "min")
     for judge in verdict.judges:
         rows = [*_judge_rows(judge)] if judge.labels else []
         title = f"judge {judge.judge} ({judge.provider}): {judge.rubric}"
-        yield JudgeTable(title, TextTable(headers, rows, (1, 3, 4)))
+        yield title, TextTable(headers, rows, (1, 3, 4))
 
 
 def _judge_lines(verdict: Verdict) -> Iterator[str]:
     """Yield the lines of *judge_tables*."""
-    for table in judge_tables(verdict):
+    for title, table in judge_tables(verdict):
         yield ""
-        yield shorten(f"  {escape_controls(table.title)}", line_width()).rstrip()
-        if table.validation_hint:
-            yield f"    {table.validation_hint}"
-            continue
-        yield from table_lines(table.table, indent=4)
+        yield shorten(f"  {escape_controls(title)}", line_width()).rstrip()
+        yield from table_lines(table, indent=4) if table.rows else [f"    {NOT_VALIDATED}"]
 
 
 def _judge_rows(judge: JudgeValidation) -> Iterator[list[str]]:
