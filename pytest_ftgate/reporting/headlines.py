@@ -266,7 +266,7 @@ def _not_gated_headline(verdict: Verdict) -> str:
     values = verdict.statement.values
     parts = ["min: 0"] if "minimum" in values else []
     if "cases" in values:
-        parts.append(f"{quantity(values['cases'], 'case')} can show no drop")
+        parts.append(fill("{cases:#case} can show no drop", values))
     elif values["key"] == "baseline":
         parts.append("it is the baseline")
     else:

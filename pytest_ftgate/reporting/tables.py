@@ -93,6 +93,13 @@ def column_alignment(table: TextTable) -> list[str]:
     return ["right" if column in table.right_columns else "left" for column in columns]
 
 
+def format_table(
+    rows: Sequence[Sequence[str]], headers: Sequence[str], right_columns: Sequence[int] = ()
+) -> str:
+    """Return *rows* as text, in columns of their own width."""
+    return "\n".join(table_lines(TextTable(headers, rows, right_columns), 0, wraps=False))
+
+
 def table_lines(table: TextTable, indent: int = 2, *, wraps: bool = True) -> list[str]:
     """Return the lines of *table* for a terminal, indented by *indent* columns.
 

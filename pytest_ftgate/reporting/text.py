@@ -306,25 +306,28 @@ def word_diff(expected: str, reply: str) -> str:
     If *expected* lists several answers, the one closest to the reply is used.
     """
     words = reply.split()
-    matchers = [
-        SequenceMatcher(None, answer.split(), words, autojunk=False)
-        for answer in (expected.split(" | ") if len(words) <= _MAX_WORDS else ())
-    ]
-    close = filter(_is_close, matchers)
-    best = max(close, key=SequenceMatcher.ratio, default=None)
-    return " ".join(_diff_words(best)) if best else ""
+    answers = [answer.split() for answer in expected.split(" | ")]
+    found = [(match, answer) for answer in answers if (match := _matcher(answer, words))]
+    if not found:
+        return ""
+    closest, answer = max(found, key=lambda pair: pair[0].ratio())
+    return " ".join(_diff_words(closest, answer, words))
 
 
-def _is_close(matcher: SequenceMatcher[str]) -> bool:
-    """Return True if the expected words, which *matcher* has first, are worth a comparison."""
-    words = len(matcher.a)
-    if not _MIN_WORDS <= words <= _MAX_WORDS or matcher.a == matcher.b:
-        return False
-    return sum(block.size for block in matcher.get_matching_blocks()) >= _MIN_SHARED * words
+def _matcher(expected: list[str], reply: list[str]) -> SequenceMatcher[str] | None:
+    """Return what compares two texts as words; None if a comparison shows nothing."""
+    comparable = _MIN_WORDS <= len(expected) <= _MAX_WORDS and len(reply) <= _MAX_WORDS
+    if not comparable or expected == reply:
+        return None
+    matcher = SequenceMatcher(None, expected, reply, autojunk=False)
+    shared = sum(block.size for block in matcher.get_matching_blocks())
+    return matcher if shared >= _MIN_SHARED * len(expected) else None
 
 
-def _diff_words(matcher: SequenceMatcher[str]) -> Iterator[str]:
-    expected, reply = ([*map(_break_diff_marks, words)] for words in (matcher.a, matcher.b))
+def _diff_words(
+    matcher: SequenceMatcher[str], expected: list[str], reply: list[str]
+) -> Iterator[str]:
+    expected, reply = ([*map(_break_diff_marks, words)] for words in (expected, reply))
     for kind, start, end, reply_start, reply_end in matcher.get_opcodes():
         if kind == "equal":
             equal = expected[start:end]
