@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import chain
+from typing import Protocol
 
 from pytest_ftgate.requests.estimate import expected_cost
 from pytest_ftgate.requests.reply import Reply, reply_cost

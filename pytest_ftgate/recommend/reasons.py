@@ -1,4 +1,4 @@
-"""The kinds of reasons and notes of an advice; ``reporting.reasons`` has their words."""
+"""The kinds of reasons and notes of an advice; ``reporting.notes`` has their words."""
 
 from __future__ import annotations
 
