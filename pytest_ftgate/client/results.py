@@ -66,22 +66,20 @@ class Results:
         self._waiters: list[tuple[set[str], Event]] = []
         self._lock = Lock()
         #: The variables of the keys that requests name.
-        self._key_names: set[str | None] = {None}
+        self._key_names = set[str | None]()
         #: The exception that ended the engine, or None.
         self.failure: EngineError | None = None
 
     def fail(self, error: BaseException) -> EngineError:
         """End the run: *error* in the engine's thread was not expected, so results may not come."""
+        environ, names = self._environ, tuple(self._key_names)
         with self._lock:
-            self.failure = self.failure or EngineError(error, self._redact)
+            self.failure = self.failure or EngineError(
+                error, lambda text: redact_text(text, environ, *names)
+            )
             for _, done in self._waiters:
                 done.set()
             return self.failure
-
-    def _redact(self, text: str) -> str:
-        for name in [*self._key_names]:
-            text = redact_text(text, self._environ, name)
-        return text
 
     def check(self) -> None:
         """Raise EngineError if an unexpected exception has ended the engine."""
