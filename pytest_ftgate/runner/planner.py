@@ -36,7 +36,7 @@ from pytest_ftgate.requests.request_groups import (
     with_room,
 )
 from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.gate_kinds import data_gate, skills_gate
+from pytest_ftgate.suite.gate_kinds import compares_skills, data_gate, skills_gate
 from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.skill_levels import LevelChoice, cases_at, limit_notes, pilot_cases
@@ -254,8 +254,7 @@ class Plan:
         if self.variant.tuned and self.facts.room:
             # Exported with the others, since a later run chooses the room to think by them.
             groups += self.first_probes
-        of_skills = skills_gate(self.suite)
-        if of_skills and gate_run.gate is of_skills and self._is_piloted:
+        if compares_skills(gate_run.gate) and self._is_piloted:
             groups.append(self.pilot)
         return groups
 
