@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_ftgate.plugin.state import leaves_out, settings_key
+from pytest_ftgate.plugin.state import leaves_out, session_key, settings_key
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.runner.planner import GateRun
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.exam import Exam
+    from pytest_ftgate.scoring.scores import VariantScores
 
 
 class AcceptedGate(NamedTuple):
@@ -46,29 +47,25 @@ def accepted_of(config: pytest.Config) -> dict[str, AcceptedGate]:
     return config.stash.setdefault(_accepted_key, {})
 
 
-def store_accepted(
-    item: pytest.Item,
-    gate_run: GateRun,
-    exam: Exam,
-    cases: Mapping[str, Any],
-    name: str,
-    serves: str,
-) -> None:
-    """Store the values of *cases* that this run accepts as those of *name*.
-
-    *exam* is what decides the gates of the suite, and *serves* the variant in production, or "".
-    """
+def store_accepted(item: pytest.Item, gate_run: GateRun, scores: VariantScores | None) -> None:
+    """Store what this run accepts of *gate_run*: what decides, and the *scores* if it has some."""
+    from pytest_ftgate.results.accepted import accepted_cases
     from pytest_ftgate.results.exam import Exam
     from pytest_ftgate.results.run import json_adapter
 
     accepted, gate, suite = accepted_of(item.config), gate_run.gate, gate_run.gate_suite
+    exam = item.config.stash[session_key].records.exam(suite)
+    cases = {} if scores is None else accepted_cases(scores, item.path.parent)
+    serves = "" if gate_run.function_suite else suite.serves or suite.baseline
     limits = {gate.name: gate.max_drop} if gate.has_default_limit and gate.max_drop else {}
     part = json_adapter(Exam).dump_python(exam.of_gates([gate.name]))
     # Gates of a suite share their cases, and each worker of pytest-xdist sends them once.
     others = (one.exam["cases"] for one in accepted.values() if one.suite == suite.name)
     sent = {*chain.from_iterable(others)}
     part["cases"] = {key: rows for key, rows in part["cases"].items() if key not in sent}
-    accepted[item.nodeid] = AcceptedGate(suite.name, name, serves, cases, limits, part)
+    accepted[item.nodeid] = AcceptedGate(
+        suite.name, gate_run.accepted_name, serves, cases, limits, part
+    )
 
 
 class AcceptedGates:

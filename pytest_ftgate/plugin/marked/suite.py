@@ -24,19 +24,16 @@ from pytest_ftgate.suite.function_references import imported_files
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.gates import drop_limit, unlimited_error
 from pytest_ftgate.suite.loader import resolve_suite
-from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
+from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.weights import file_sha256
 
 
 def suite_of_mark(location: MarkLocation, mark: Mark) -> Suite | None:
     """Return the suite that *mark* names or declares; None if it has errors, which are added."""
+    find_suite = _suite_in_mark if mark.suite is None else _suite_of_file
     try:
-        return (
-            _suite_of_file(location, mark)
-            if mark.suite is not None
-            else _suite_in_mark(location, mark)
-        )
+        return find_suite(location, mark)
     except SuiteError as error:
         location.source.errors.extend(error.errors)
         return None
@@ -72,8 +69,9 @@ def _suite_in_mark(location: MarkLocation, mark: Mark) -> Suite | None:
             location.add_error(key, message)
     if mark.cases is None or mark.variants is None:
         return None
+    is_glob = isinstance(mark.cases, str | os.PathLike)
     value = {
-        "cases": _case_rows(location, mark.cases),
+        "cases": _relative_to_test(location, mark.cases) if is_glob else _as_yaml(mark.cases),
         "variants": _as_yaml(mark.variants),
         "reply": {"score": Rule("marked")},
         "gates": {"accuracy": {}},
@@ -90,12 +88,6 @@ def _suite_in_mark(location: MarkLocation, mark: Mark) -> Suite | None:
         location.session.config.stash[session_key],
         replace(suite, name=f"{suite.name}::{location.name}"),
     )
-
-
-def _case_rows(location: MarkLocation, cases: Any) -> Any:
-    if isinstance(cases, str | os.PathLike):
-        return _relative_to_test(location, cases)
-    return [_as_yaml(case) for case in cases] if isinstance(cases, Sequence) else cases
 
 
 def _as_yaml(value: Any) -> Any:
@@ -128,12 +120,9 @@ def marked_function(
         SuiteError: tags or variants are unknown, or no outcome could pass the gate.
     """
     suite = replace(suite, repeats=mark.repeats or suite.repeats)
-    cases, variants = (
-        _cases_with_tags(location, mark, suite),
-        _named_variants(location, mark, suite),
-    )
-    gates = _gates(location, mark)
-    function_suite = _function_suite(location, suite, gates, cases, variants)
+    cases = _cases_with_tags(location, mark, suite)
+    variants = _named_variants(location, mark, suite)
+    function_suite = _function_suite(location, suite, _gates(location, mark), cases, variants)
     errors = location.source.errors
     if cases and not errors:
         session = location.session.config.stash[session_key]
@@ -145,11 +134,9 @@ def marked_function(
         raise SuiteError(function_suite.name, errors)
     # The function decides as well.
     location.session.config.stash[session_key].suites.append(function_suite)
-    limited = function_suite.gates
     return MarkedFunction(
         suite=suite,
         function_suite=function_suite,
-        gates={name: replace(gates[name], **_limit(gate)) for name, gate in limited.items()},
         metrics=tuple(mark.metrics or ()),
         variants=tuple(variants.values()),
         look=_look(suite, cases),
@@ -183,11 +170,6 @@ def _gate(location: MarkLocation, limits: Mark | Metric, metric: str) -> RateGat
     if unlimited := unlimited_error(gate):
         location.source.add_error(gate.line, unlimited)
     return gate
-
-
-def _limit(gate: Gate) -> dict[str, Any]:
-    """Return the limit of *gate*, which is computed if the mark declares none."""
-    return {"max_drop": gate.max_drop, "has_default_limit": gate.has_default_limit}
 
 
 def _function_suite(
