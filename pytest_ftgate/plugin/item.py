@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -26,15 +26,15 @@ from pytest_ftgate.plugin.state import (
 )
 from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.tables import error_text
+from pytest_ftgate.reporting.text import line_width, terminal_width
+from pytest_ftgate.results.run import NotEvaluated, as_typed, node_id, to_json
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
 from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.runner.planner import GateRun, gate_runs_of
 from pytest_ftgate.runner.progress_log import RunLog
 from pytest_ftgate.runner.recommend import asks_for_advice, suite_advice
 from pytest_ftgate.suite.gate_kinds import RateGate
-
-if TYPE_CHECKING:
-    from pytest_ftgate.results.run import NotEvaluated
 
 _state_key = pytest.StashKey["GateItemState"]()
 #: Plugins that run a failed test again, unless the condition of its mark `flaky` is false.
@@ -105,9 +105,6 @@ class GateItemState:
 
     def error_text(self, reason: FtgateError | EngineError) -> str:
         """Return the message that the gate was not evaluated; its report has the parts of it."""
-        from pytest_ftgate.reporting.tables import error_text
-        from pytest_ftgate.results.run import NotEvaluated
-
         text, same_as = str(reason), ""
         if isinstance(reason, EngineError):
             self.item.config.stash[shown_key] = True
@@ -125,8 +122,6 @@ class GateItemState:
 
         It is stored in setup: an exception here is an error of the item, and no failed gate.
         """
-        from pytest_ftgate.results.run import to_json
-
         set_property(self.item, "ftgate", to_json(verdict))
 
     def _first_with(self, error: str) -> str:
@@ -148,9 +143,7 @@ class GateItemState:
         self, verdict: Verdict, explanations: Mapping[str, Sequence[str]] | None = None
     ) -> str:
         """Return the failure section of *verdict*, with the *explanations* of cases by their id."""
-        from pytest_ftgate.reporting.text import terminal_width
         from pytest_ftgate.reporting.verdict import verdict_section
-        from pytest_ftgate.results.run import as_typed, node_id
 
         settings, verbosity = self.settings, verbosity_of(self.item.config)
         verdict = as_typed(verdict, settings.typed)
@@ -165,8 +158,6 @@ def _terminal_columns(config: pytest.Config) -> int:
     """Return the columns of the terminal; a pytest-xdist worker gets them from the controller."""
     columns: int | None = getattr(config, "workerinput", {}).get("ftgate_columns")
     if columns or not config.pluginmanager.has_plugin("terminalreporter"):
-        from pytest_ftgate.reporting.text import line_width
-
         return columns or line_width()
     return config.get_terminal_writer().fullwidth
 
@@ -318,11 +309,14 @@ class GateItem(pytest.Item):
 
     def teardown(self) -> None:
         """After the last gate of a suite, measure its ungated variants and make its advice."""
-        if not self._is_last_of_whole_suite() or only_shows_setup(self.config):
-            return
-        from pytest_ftgate.results.run import to_json
-
         session, suite = self.state.session, self.gate_run.suite
+        items = (item for item in self.session.items if isinstance(item, GateItem))
+        gates = [item for item in items if item.gate_run.suite.name == suite.name]
+        is_last_of_whole_suite = len(gates) == len(gate_runs_of(suite)) and gates[-1] is self
+        # After an interruption pytest tears items down when the engine is already closed.
+        has_ended = self.session.shouldstop or self.session.shouldfail or session.closed
+        if not is_last_of_whole_suite or has_ended or only_shows_setup(self.config):
+            return
         stale = ("ftgate_measured", "ftgate_advice")
         properties = self.user_properties
         properties[:] = [pair for pair in properties if pair[0] not in stale]
@@ -330,30 +324,8 @@ class GateItem(pytest.Item):
             measured = list(measure_ungated(session, suite, on_progress))
             properties += [("ftgate_measured", to_json(verdict)) for verdict in measured]
             if self.state.settings.ladder or asks_for_advice(suite):
-                results = self._gate_results()
+                # Of the gates that ran in this process.
+                ran = [(gate.gate_run, gate.result) for gate in gates if gate.result is not None]
+                results = {(run.variant.name, run.gate.kind): result for run, result in ran}
                 advice = suite_advice(session, suite, results, measured, on_progress)
                 properties += [("ftgate_advice", to_json(advice))] if advice else []
-
-    def _gate_results(self) -> dict[tuple[str, str], GateResult]:
-        """Return the results of the suite's gates that ran in this process."""
-        return {
-            (item.gate_run.variant.name, item.gate_run.gate.kind): item.result
-            for item in self._gates_of_suite()
-            if item.result is not None
-        }
-
-    def _gates_of_suite(self) -> list[GateItem]:
-        gates = (item for item in self.session.items if isinstance(item, GateItem))
-        return [item for item in gates if item.gate_run.suite.name == self.gate_run.suite.name]
-
-    def _is_last_of_whole_suite(self) -> bool:
-        suite, gates = self.gate_run.suite, self._gates_of_suite()
-        total = sum(len(suite.gates_for(variant)) for variant in suite.variants.values())
-        return (
-            len(gates) == total
-            and gates[-1] is self
-            # After an interruption pytest tears items down when the engine is already closed.
-            and not (
-                self.session.shouldstop or self.session.shouldfail or self.state.session.closed
-            )
-        )

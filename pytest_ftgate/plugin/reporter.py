@@ -40,7 +40,7 @@ from pytest_ftgate.plugin.verdicts import (
 )
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.text import break_command, escape_controls
+from pytest_ftgate.reporting.text import break_command, encodable, escape_controls, terminal_width
 from pytest_ftgate.reporting.writers import remove_reports, write_reports
 from pytest_ftgate.results.builder import RunPart, build_report, run_facts
 from pytest_ftgate.results.run import (
@@ -163,7 +163,7 @@ class Reporter:
             self._measured += carried(report, "ftgate_measured", Verdict)
             self._advice += carried(report, "ftgate_advice", Advice)
         if report.when == "call":
-            self._accepted.add_ended(report.nodeid)
+            self._accepted.ended.add(report.nodeid)
         if verdict := self._verdicts.add_report(report):
             self._dispatch("verdict", verdict=verdict, nodeid=report.nodeid)
         elif _is_expected_failure(report):
@@ -320,7 +320,6 @@ class Reporter:
     ) -> Iterator[Callable[[Iterable[str]], None]]:
         """Yield a function that writes lines in the terminal's width, encoding and colours."""
         from pytest_ftgate.reporting.summary import colour_parts
-        from pytest_ftgate.reporting.text import encodable, terminal_width
 
         writer = self._config.get_terminal_writer()
 
@@ -358,7 +357,6 @@ class Reporter:
         if self._report is None:
             return
         from pytest_ftgate.reporting.summary import unlisted_lines
-        from pytest_ftgate.reporting.text import encodable
 
         on_build_server = any(map(os.environ.get, ("CI", "BUILD_NUMBER")))
         full = on_build_server or self._config.get_verbosity() > 1

@@ -11,6 +11,7 @@ from pytest_ftgate.plugin.cases import case_variant, unknown_case_error
 from pytest_ftgate.plugin.item import gates_in
 from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.state import is_marked_as_gate, session_key, settings_key, uses_fixture
+from pytest_ftgate.reporting.text import break_command
 from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings
@@ -106,7 +107,6 @@ def show_plan(session: pytest.Session) -> None:
 
     The session fails if a run could not evaluate a gate.
     """
-    from pytest_ftgate.reporting.text import break_command
     from pytest_ftgate.runner.preflight import blocked_gates
 
     run, settings = session.config.stash[session_key], session.config.stash[settings_key]

@@ -8,15 +8,22 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.notes import Note, note, text_note
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.source import Source
+from pytest_ftgate.recommend.advice import Advice, CoverageGaps, Evidence, GitFacts
 from pytest_ftgate.recommend.reasons import ReasonKind
-from pytest_ftgate.results.history import GitError, file_commits, git_output, require_history
+from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.results.history import (
+    GitError,
+    accepted_runs,
+    file_commits,
+    git_output,
+    require_history,
+)
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate
 from pytest_ftgate.runner.planner import full_look, gate_runs_of
 from pytest_ftgate.runner.replies import OnProgress
@@ -25,9 +32,6 @@ from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.training_data import read_training_rows
-
-if TYPE_CHECKING:
-    from pytest_ftgate.recommend.advice import Advice, CoverageGaps, Evidence, GitFacts
 
 
 def asks_for_advice(suite: Suite) -> bool:
@@ -78,10 +82,6 @@ class _Advisor:
         return advise(replace(evidence, held_out=scores))
 
     def _evidence(self, ungated: tuple[Verdict, ...]) -> Evidence:
-        from pytest_ftgate.recommend.advice import Evidence
-        from pytest_ftgate.reporting.headlines import headline
-        from pytest_ftgate.results.history import accepted_runs
-
         suite, today = self.suite, datetime.now(UTC).date()
         verdicts = (*self._verdicts(), *ungated)
         unmeasured = {v.variant: text_note(headline(v)) for v in ungated if not v.measured}
@@ -171,8 +171,6 @@ _NOT_PROMPTS = ("readme", "changelog", "contributing", "license")
 
 def coverage_gaps(suite: Suite) -> CoverageGaps:
     """Return the gaps in the evaluation of *suite*."""
-    from pytest_ftgate.recommend.advice import CoverageGaps
-
     return CoverageGaps(
         unclaimed=tuple(_unmentioned_prompts(suite)),
         thin=_rare_labels(suite),
@@ -233,8 +231,6 @@ _HISTORY_DAYS = 90
 
 def git_facts(suite: Suite, today: date) -> GitFacts:
     """Return how often the prompt, the cases and the suite changed in the last 90 days."""
-    from pytest_ftgate.recommend.advice import GitFacts
-
     prompts = {variant.prompt_path for variant in suite.variants.values() if variant.prompt_path}
     files = {"prompt": prompts, "cases": {*suite.case_files} - {suite.path}, "suite": {suite.path}}
     folder = suite.path.parent

@@ -200,7 +200,7 @@ class Attempt:
         __tracebackhide__ = True
         handled = self._handle(error)
         if not handled and isinstance(error, Exception):
-            error.add_note(f'on case "{self.case.id}" ({self.case.location})')
+            error.add_note(f"on {self._where}")
         return handled
 
     def _handle(self, error: BaseException) -> bool:

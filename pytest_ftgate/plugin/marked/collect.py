@@ -30,7 +30,7 @@ from pytest_ftgate.plugin.marked.marks import (
     argument_lines,
     set_parameters,
 )
-from pytest_ftgate.plugin.marked.suite import marked_function, suite_of_mark
+from pytest_ftgate.plugin.marked.suite import marked_function, suite_in_mark, suite_of_file
 from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.progress import wait_for_task
 from pytest_ftgate.plugin.state import errors_key, session_key, settings_key, uses_fixture
@@ -123,34 +123,40 @@ _NO_METRICS = (
 _NO_FILE = 'the suite is {!r}; write the path of a file, such as "prompts/tickets.ftgate.yaml"'
 
 
-def _read_marks(definition: pytest.Function, names: list[str]) -> MarkedFunction:
-    """Return the marked function, which takes the parameters *names*.
-
-    Raises:
-        SuiteError: the marks cannot be used; carries every error with its line and its remedy.
-    """
-    function = unwrap(definition.function)
+def _location(definition: pytest.Function) -> MarkLocation:
     root, path = definition.config.rootpath.resolve(), definition.path.resolve()
-    location = MarkLocation(
+    function = unwrap(definition.function)
+    return MarkLocation(
         session=definition.session,
         source=SuiteSource(root=root, path=path),
         function=function,
         name=definition.nodeid.partition("::")[2],
         lines=argument_lines(function),
     )
+
+
+def _read_marks(
+    location: MarkLocation, definition: pytest.Function, names: list[str]
+) -> MarkedFunction | None:
+    """Return the marked function, which takes the parameters *names*; None if it has errors.
+
+    Errors are added to *location*, or raised.
+
+    Raises:
+        SuiteError: the suite cannot be used.
+    """
     if problem := _parameter_problem(definition, names):
         location.add_error("", problem)
-        raise SuiteError(location.source.display_path(path), location.source.errors)
+        return None
     arguments = _mark_arguments(location, definition)
     mark = _validated(location, arguments)
     if "log_score" in names and "metrics" not in arguments:
         location.add_error("", _NO_METRICS)
     # Without a valid suite path, the other arguments cannot be checked.
     is_checkable = SUITE not in arguments or mark.suite is not None
-    suite = suite_of_mark(location, mark) if is_checkable else None
-    if suite is None:
-        raise SuiteError(location.source.display_path(path), location.source.errors)
-    return marked_function(location, mark, suite, planned="reply" in names)
+    find_suite = suite_in_mark if mark.suite is None else suite_of_file
+    suite = find_suite(location, mark) if is_checkable else None
+    return marked_function(location, mark, suite, planned="reply" in names) if suite else None
 
 
 def _mark_arguments(location: MarkLocation, definition: pytest.Function) -> dict[str, Any]:
@@ -205,14 +211,15 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     if "variant" in _parametrized(definition):
         # The name is a frequent one: a function that sets it keeps its own.
         names = [name for name in names if name != "variant"]
+    location, function = _location(definition), None
     try:
-        function = _read_marks(definition, names)
+        function = _read_marks(location, definition, names)
     except SuiteError as error:
-        parent = definition.parent
-        if parent is not None:
-            parent.stash.setdefault(errors_key, []).extend(error.errors)
-        return
-    metafunc.parametrize(names, [*_parameters(metafunc.config, function, names)])
+        location.source.errors.extend(error.errors)
+    if function is not None:
+        metafunc.parametrize(names, [*_parameters(metafunc.config, function, names)])
+    elif definition.parent is not None:
+        definition.parent.stash.setdefault(errors_key, []).extend(sorted(location.source.errors))
 
 
 def _parameters(config: pytest.Config, function: MarkedFunction, names: list[str]) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from pytest_ftgate.errors import SuiteError, did_you_mean
+from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.plugin.marked.marks import SUITE, Mark, MarkedFunction, MarkLocation, Metric
 from pytest_ftgate.plugin.state import session_key
@@ -29,17 +29,12 @@ from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.weights import file_sha256
 
 
-def suite_of_mark(location: MarkLocation, mark: Mark) -> Suite | None:
-    """Return the suite that *mark* names or declares; None if it has errors, which are added."""
-    find_suite = _suite_in_mark if mark.suite is None else _suite_of_file
-    try:
-        return find_suite(location, mark)
-    except SuiteError as error:
-        location.source.errors.extend(error.errors)
-        return None
+def suite_of_file(location: MarkLocation, mark: Mark) -> Suite | None:
+    """Return the suite in the file that *mark* names; add an error if there is no such file.
 
-
-def _suite_of_file(location: MarkLocation, mark: Mark) -> Suite | None:
+    Raises:
+        SuiteError: the suite cannot be used.
+    """
     file = os.fspath(mark.suite or "")
     for key in ("cases", "prompt"):
         if getattr(mark, key) is not None:
@@ -62,7 +57,12 @@ def _suite_of_file(location: MarkLocation, mark: Mark) -> Suite | None:
     return load_suite_once(location.session, path.resolve())
 
 
-def _suite_in_mark(location: MarkLocation, mark: Mark) -> Suite | None:
+def suite_in_mark(location: MarkLocation, mark: Mark) -> Suite | None:
+    """Return the suite that *mark* declares; add an error for each argument that is missing.
+
+    Raises:
+        SuiteError: the suite cannot be used.
+    """
     for key, example in (("cases", '"refunds.cases.jsonl"'), ("variants", '{"current": {...}}')):
         if getattr(mark, key) is None:
             message = f"the mark names no suite file, so it needs {key}, such as {key}={example}"
@@ -110,14 +110,14 @@ def _relative_to_test(location: MarkLocation, written: str | os.PathLike[str]) -
 
 def marked_function(
     location: MarkLocation, mark: Mark, suite: Suite, *, planned: bool
-) -> MarkedFunction:
-    """Return the function with the cases, variants and limits that its marks choose.
+) -> MarkedFunction | None:
+    """Return the function with the cases, variants and limits that its marks choose, or None.
 
     The variants answer the cases of *suite*. *planned* is True if replies are requested before the
-    function runs.
+    function runs. None: tags or variants are unknown, or an argument cannot be used.
 
     Raises:
-        SuiteError: tags or variants are unknown, or no outcome could pass the gate.
+        SuiteError: no outcome could pass the gate.
     """
     suite = replace(suite, repeats=mark.repeats or suite.repeats)
     cases = _cases_with_tags(location, mark, suite)
@@ -131,7 +131,7 @@ def marked_function(
         check_accepted_limits(session, function_suite)
         check_feasibility(function_suite)
     if errors:
-        raise SuiteError(function_suite.name, errors)
+        return None
     # The function decides as well.
     location.session.config.stash[session_key].suites.append(function_suite)
     return MarkedFunction(
