@@ -114,17 +114,6 @@ def _register_tracker(config: pytest.Config, settings: Settings) -> None:
         raise pytest.UsageError(f"--ftgate-track: {error}") from error
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Let the run go on if a reader such as ``head`` closes the pipe, and write its reports."""
-    config = session.config
-    enabled = config.stash[settings_key].enabled
-    if enabled and config.pluginmanager.has_plugin("terminalreporter"):
-        from pytest_ftgate.plugin.progress import outlast_reader
-
-        outlast_reader(config)
-
-
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Return the header line: where replies come from, and the cache file."""
     settings = config.stash[settings_key]

@@ -18,7 +18,7 @@ from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.accepted import AcceptedGates, accepted_of
 from pytest_ftgate.plugin.internal_error import BROKEN, noted, reason_of, take_from_worker
 from pytest_ftgate.plugin.item import gates_in
-from pytest_ftgate.plugin.progress import show_sentence, writer_encoding
+from pytest_ftgate.plugin.progress import outlast_reader, show_sentence, writer_encoding
 from pytest_ftgate.plugin.selection import gate_nodes, usage_error_key
 from pytest_ftgate.plugin.state import (
     broken_key,
@@ -109,6 +109,12 @@ class Reporter:
         self._fixture_used = False
         if not evaluates_nothing(config):
             remove_reports(self._settings.reports.values())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Let the run go on if a reader such as ``head`` closes the pipe, and write its reports."""
+        if self._config.pluginmanager.has_plugin("terminalreporter"):
+            outlast_reader(self._config)
 
     def pytest_collection_finish(self) -> None:
         """Note that every gate of the run is known, except with processes of pytest-xdist."""
