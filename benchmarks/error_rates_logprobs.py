@@ -19,7 +19,7 @@ from itertools import product
 import numpy as np
 from error_rates_means import ALARM, MISS, Array, Row, row_of, row_text
 
-from pytest_ftgate.gates.checks import check_drop
+from pytest_ftgate.gates.checks import DropRule, check_drop
 from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.usage import interval_outcome
@@ -97,7 +97,9 @@ def margin_rows(n: int, rng: np.random.Generator, replicates: int) -> Iterator[R
                     samples(score(logits - moved + NOISE * rng.normal(size=n)), side)
                     for moved, side in ((0.0, "a"), (shift, "b"))
                 )
-                check = check_drop(before, after, against="a", margin=LIMIT, levels=Levels())
+                check = check_drop(
+                    before, after, DropRule(against="a", margin=LIMIT, levels=Levels())
+                )
                 found.append(check.outcome is wanted)
             what = f"score {name}, limit {LIMIT:g}: a drop of {drop:g}, {wanted}"
             yield row_of(what, n, promise, found)

@@ -191,7 +191,7 @@ class Run(NamedTuple):
 
     def _predictions(self, said: Indexes) -> LabelPredictions:
         n, size = self.labels.n // self.labels.size * self.labels.size, self.labels.size
-        groups = None if size == 1 else (np.arange(n) // size).astype(np.str_)
+        groups = None if size == 1 else np.arange(n) // size
         names, ids = map(str, range(self.labels.count)), map(str, range(n))
         replies = np.repeat(said, size)
         return LabelPredictions(tuple(names), tuple(ids), self.labels.expected, replies, groups)

@@ -23,7 +23,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from self_agreement import columns, row
-from skills import asked, variants
+from skills import asked, planned, variants
 
 from pytest_ftgate import skills
 from pytest_ftgate.gates.skills import skill_samples
@@ -120,8 +120,9 @@ def measure(args: argparse.Namespace, suite: Suite, session: Session) -> None:
     if args.first:
         rows = []
         for name, variant in zip(names, chosen, strict=True):
-            requests = session.workloads.skill_requests(suite, variant, gate)
-            rows.append(row(name, columns(requests, [args.first, args.cache], suite.path.parent)))
+            plan, request = planned(session, suite, variant, gate)
+            requests, paths = plan.requests(request), [args.first, args.cache]
+            rows.append(row(name, columns(requests, paths, suite.path.parent)))
         headers = ["model", "replies", "same text", "same score", "right, first", "right, second"]
         print(f"\n{format_table(rows, headers, right_columns=range(1, 6))}")
     session.close()

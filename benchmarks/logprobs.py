@@ -33,7 +33,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from ftgate_testing.tickets import EXAMPLE, peft_matrices
 
 from pytest_ftgate import note_text
-from pytest_ftgate.gates.checks import check_drop
+from pytest_ftgate.gates.checks import DropRule, check_drop
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.divergence import evaluate_divergence
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
@@ -181,11 +181,12 @@ def scores_of(suite: Suite, name: str, replies: Replies) -> Scores:
 
 def outcome(before: Scores, after: Scores, ids: Sequence[str], kind: int, limit: float) -> Outcome:
     """Return the outcome of the drop check on the cases *ids*, by one kind of score."""
-    sides = (
+    then, now = (
         samples_from_cases({key: CaseSample(side[key][kind], 1, f"{number} {key}") for key in ids})
         for number, side in enumerate((before, after))
     )
-    return check_drop(*sides, against="before", margin=limit, levels=Levels()).outcome
+    rule = DropRule(against="before", margin=limit, levels=Levels())
+    return check_drop(then, now, rule).outcome
 
 
 def print_outcomes(before: Scores, after: Scores, what: str) -> None:

@@ -32,7 +32,13 @@ from pytest_ftgate.reporting.tables import format_table
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
 from pytest_ftgate.suite.model import Case
-from pytest_ftgate.suite.skill_levels import cases_at, choose_levels, pilot_cases, reference_cases
+from pytest_ftgate.suite.skill_levels import (
+    cases_at,
+    choose_levels,
+    limit_notes,
+    pilot_cases,
+    reference_cases,
+)
 
 LOSS = 0.15
 #: The share of the replies that a second run draws anew.
@@ -128,7 +134,8 @@ def try_levels(
     scores = {case.id: float(value) for case, value in zip(PILOT, pilot.right, strict=True)}
     choices = choose_levels(LEVELED, PILOT, scores)
     # At the ceiling nothing can be lost that costs so much.
-    chosen = {choice.family: choice for choice in choices if choice.level and not choice.note}
+    fitting = (choice for choice in choices if choice.level and not any(limit_notes([choice])))
+    chosen = {choice.family: choice for choice in fitting}
     if not chosen:
         return 0.0
     cases = cases_at(LEVELED, choices)

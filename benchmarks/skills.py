@@ -20,12 +20,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from pytest_ftgate.gates.needs import ScoreRequest
 from pytest_ftgate.gates.regressions import slice_names
 from pytest_ftgate.gates.skills import skill_samples
 from pytest_ftgate.plugin.suites import with_suite
 from pytest_ftgate.reporting.tables import format_table
-from pytest_ftgate.requests.request_groups import base_variant
-from pytest_ftgate.runner.planner import full_look
+from pytest_ftgate.requests.request_groups import base_name, base_variant
+from pytest_ftgate.runner.planner import Plan, full_look
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.cases import skill_cases
@@ -49,15 +50,29 @@ def variants(suite: Suite, args: argparse.Namespace) -> list[Variant]:
 
 def asked(session: Session, suite: Suite, variant: Variant, gate: ForgettingGate) -> VariantScores:
     """Return the scores of *variant* on the cases of *gate*."""
-    asks = session.workloads.skill_requests(suite, variant, gate)
-    session.checked_results([asks], None, suite.name)
-    return session.scores.skill_scores(suite, variant, gate)
+    plan, request = planned(session, suite, variant, gate)
+    session.replies.checked_results([plan.requests(request)], None, suite.name)
+    return session.scores.scores(plan, request)
+
+
+def planned(
+    session: Session, suite: Suite, variant: Variant, gate: ForgettingGate
+) -> tuple[Plan, ScoreRequest]:
+    """Return what *gate* asks of *variant*, and the plan that has its requests.
+
+    The plan is that of a tuned variant, so that its base has the same room to think.
+    """
+    sides = suite.variants.values()
+    tuned = next((one for one in sides if base_name(one) == variant.name), variant)
+    tuned = replace(tuned, runtime=variant.runtime)
+    plan = session.probe.plan(replace(suite, gates={gate.kind: gate}), tuned)
+    return plan, ScoreRequest(variant=variant.name, of_gate=gate.kind)
 
 
 def task(session: Session, suite: Suite, variant: Variant) -> float:
     """Return the accuracy of *variant* on the suite's own cases."""
-    asks = session.workloads.task_requests(suite, variant, full_look(suite))
-    session.checked_results([asks], None, suite.name)
+    asks = session.built.task(suite, variant, full_look(suite))
+    session.replies.checked_results([asks], None, suite.name)
     return float(session.scores.task_scores(suite, variant, full_look(suite)).correct.mean())
 
 

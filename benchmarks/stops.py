@@ -35,7 +35,7 @@ from pytest_ftgate.stats.paired import (
     p_drop,
     p_not_beyond,
 )
-from pytest_ftgate.training.stopping import STOP_ALARM, stop_level
+from pytest_ftgate.training.suite import STOP_ALARM, stop_level
 
 CHECKPOINTS, CASES, ALL_CASES, RATES = (3, 10, 30, 100), 60, 252, (0.33, 0.9)
 CHURNS, STAYS = (0.05, 0.2), (0.0, 0.9)

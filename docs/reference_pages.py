@@ -44,7 +44,7 @@ TITLES = {
     "DeclaredLatency": "gates.latency",
     "DeclaredData": "gates.data",
     "DeclaredRepeats": "repeats",
-    "DeclaredEconomics": "economics",
+    "Economics": "economics",
     "Spend": "economics.variants",
     "Thresholds": "ladder",
     "Format": "format",

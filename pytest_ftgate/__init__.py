@@ -57,34 +57,24 @@ __all__ = [
     "step_line",
 ]
 
-#: The module of each public name.
-_MODULES = {
-    "Case": "suite.model",
-    "CompareResult": "runner.compare_files",
-    "ConfigurationError": "errors",
-    "Conversation": "plugin.marked.attempt",
-    "EvaluateResult": "runner.evaluate",
-    "Ftgate": "plugin.fixture",
-    "Logprobs": "requests.logprobs",
-    "Outcome": "gates.verdict",
-    "Provider": "providers.base",
-    "ProviderRejected": "errors",
-    "Reply": "requests.reply",
-    "Report": "results.run",
-    "Request": "requests.request",
-    "RequestRejected": "errors",
-    "RetryableError": "errors",
-    "Step": "requests.request",
-    "SuiteHandle": "plugin.fixture",
-    "ToolCall": "requests.request",
-    "Variant": "suite.model",
-    "Verdict": "gates.verdict",
-    "compare": "runner.compare_files",
-    "evaluate": "runner.evaluate",
-    "gate": "plugin.marked.decorator",
-    "headline": "reporting.headlines",
-    "note_text": "reporting.notes",
-    "step_line": "reporting.next_steps",
+#: The public names of each module.
+_NAMES = {
+    "errors": ("ConfigurationError", "ProviderRejected", "RequestRejected", "RetryableError"),
+    "gates.verdict": ("Outcome", "Verdict"),
+    "plugin.fixture": ("Ftgate", "SuiteHandle"),
+    "plugin.marked.attempt": ("Conversation",),
+    "plugin.marked.decorator": ("gate",),
+    "providers.base": ("Provider",),
+    "reporting.headlines": ("headline",),
+    "reporting.next_steps": ("step_line",),
+    "reporting.notes": ("note_text",),
+    "requests.logprobs": ("Logprobs",),
+    "requests.reply": ("Reply",),
+    "requests.request": ("Request", "Step", "ToolCall"),
+    "results.run": ("Report",),
+    "runner.compare_files": ("CompareResult", "compare"),
+    "runner.evaluate": ("EvaluateResult", "evaluate"),
+    "suite.model": ("Case", "Variant"),
 }
 
 
@@ -92,6 +82,7 @@ def __getattr__(name: str) -> object:
     # Imported on demand: pytest imports this module at every start and needs none of the names.
     if name == "__version__":
         return version("pytest-ftgate")
-    if name in _MODULES:
-        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    for module, names in _NAMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(name)

@@ -216,7 +216,8 @@ def unexpected(error: BaseException) -> str:
     own = [frame for frame in present if not is_installed(frame.filename)]
     # Code of the user may break inside a function that it calls, such as one of urllib.
     last = (own or frames)[-1:]
-    place = "".join(f" at {_place(frame.filename)}:{frame.lineno}" for frame in last)
+    here = f"{Path.cwd()}{os.sep}"
+    place = "".join(f" at {frame.filename.removeprefix(here)}:{frame.lineno}" for frame in last)
     return f"unexpected {type(error).__name__}: {error}".removesuffix(": ") + place
 
 
@@ -224,11 +225,6 @@ def is_installed(path: str) -> bool:
     """Return True if code in *path* is of the standard library or of an installed package."""
     is_standard = path.startswith((get_path("stdlib"), "<frozen "))
     return is_standard or not _INSTALLED.isdisjoint(Path(path).parts)
-
-
-def _place(path: str) -> str:
-    """Return *path* as short as it can be opened from here."""
-    return path.removeprefix(f"{Path.cwd()}{os.sep}")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

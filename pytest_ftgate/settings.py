@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import takewhile
 from math import inf
 from pathlib import Path
@@ -17,10 +18,6 @@ from urllib.parse import urlsplit
 from pytest_ftgate.errors import ConfigurationError
 
 _REPLIES = ("auto", "fresh", "recorded")
-#: The options that are on or off, and have no key in the configuration.
-_FLAGS = ("enabled", "plan", "accept_anchor", "accept_failed", "ladder")
-_INCONCLUSIVE = ("fail", "warn")
-_ENGINES = ("local", "ray")
 _CACHE_FOLDER = ".ftgate"
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")
 #: Where the documentation is published: messages name its pages, and `docs/` holds their text.
@@ -184,31 +181,23 @@ class Settings:
         Raises:
             ConfigurationError: a value is not allowed, or an option lacks ``--ftgate``.
         """
-
-        def option_or_ini(name: str) -> str:
-            return str(config.getoption(f"ftgate_{name}") or config.getini(f"ftgate_{name}"))
-
         _need_enabled(config)
+        named = {option.name: option.value(config) for option in _OPTIONS}
+        values = {name: value for name, value in named.items() if name in cls.__slots__}
+        if values["safe"] and not config.getoption("ftgate_replies"):
+            values["replies"] = "recorded"  # only the command line sends requests in safe mode
+        values["accept"] |= values["accept_anchor"]
+        values["cache"] = _cache_path(config, values["cache"])
         return cls(
-            **_flags(config),
+            **values,
+            enabled=bool(config.getoption("ftgate_enabled")),
             files=tuple(config.getini("ftgate_files")),
-            replies=_one_of("replies", _replies(config), _REPLIES),
             variants=tuple(config.getoption("ftgate_variant") or ()),
             cases=tuple(config.getoption("ftgate_case") or ()),
-            inconclusive=_one_of("inconclusive", option_or_ini("inconclusive"), _INCONCLUSIVE),
-            accept=any(map(config.getoption, ("ftgate_accept", "ftgate_accept_anchor"))),
-            report_only=any(get("ftgate_report_only") for get in (config.getoption, config.getini)),
-            concurrency=_count("concurrency", option_or_ini("concurrency"), least=1),
-            **_folders(config, option_or_ini("cache")),
-            batch=bool(config.getoption("ftgate_batch") or config.getini("ftgate_batch")),
-            engine=_one_of("engine", option_or_ini("engine"), _ENGINES),
-            max_usd=_amount("max_usd", option_or_ini("max_usd")),
-            max_minutes=_amount("max_minutes", option_or_ini("max_minutes")),
-            show=_count("show", option_or_ini("show"), least=0),
+            root=config.rootpath,
+            start=config.invocation_params.dir,
             reports=_reports(config),
-            track=option_or_ini("track"),
             keys=tuple(map(KeyRule.read, config.getini("ftgate_keys"))),
-            safe=_is_safe(config),
             options=tuple(_repeated_options(config)),
             **_build_settings(os.environ, config.rootpath),
         )
@@ -233,10 +222,6 @@ class Settings:
         )
 
 
-def _flags(config: PytestConfig) -> dict[str, Any]:
-    return {name: bool(config.getoption(f"ftgate_{name}")) for name in _FLAGS}
-
-
 #: The options that a command which goes on with a run must repeat.
 _REPEATED = ("variant", "replies", "cache", "max_usd", "max_minutes", "batch", "engine", "safe")
 
@@ -249,21 +234,6 @@ def _repeated_options(config: PytestConfig) -> Iterator[str]:
         elif value:
             values = value if isinstance(value, list | tuple) else [value]
             yield from (f"{option}={shlex.quote(str(one))}" for one in values)
-
-
-def _is_safe(config: PytestConfig) -> bool:
-    return bool(config.getoption("ftgate_safe") or config.getini("ftgate_safe"))
-
-
-def _replies(config: PytestConfig) -> str:
-    """Return where replies come from; in safe mode only the command line sends requests."""
-    default = "recorded" if _is_safe(config) else config.getini("ftgate_replies")
-    return str(config.getoption("ftgate_replies") or default)
-
-
-def _folders(config: PytestConfig, cache: str) -> dict[str, Any]:
-    root, start = config.rootpath, config.invocation_params.dir
-    return {"root": root, "start": start, "cache": _cache_path(config, cache)}
 
 
 def _cache_path(config: PytestConfig, written: str) -> Path:
@@ -326,14 +296,9 @@ _USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_USER_ID")
 
 def _build_settings(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
     """Return what the build server tells: who started the run ("" elsewhere), and GitHub's own."""
-    run_by = next(filter(None, map(environ.get, _USERS)), "")
-    return {"run_by": run_by, **_github_settings(environ, root)}
-
-
-def _github_settings(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
-    """Return the settings that GitHub Actions provides; empty elsewhere."""
+    run_by = {"run_by": next(filter(None, map(environ.get, _USERS)), "")}
     if environ.get("GITHUB_ACTIONS") != "true":
-        return {}
+        return run_by
     names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
     server, repository, run = (environ.get(name, "") for name in names)
     summary = environ.get("GITHUB_STEP_SUMMARY")
@@ -343,6 +308,7 @@ def _github_settings(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
     commit = environ.get("GITHUB_SHA", "") if inside else ""
     source = f"{server}/{repository}/blob/{commit}/{prefix}".removesuffix("/.")
     return {
+        **run_by,
         "annotation_prefix": prefix,
         "source_url": source if commit else "",
         "summary": Path(summary) if summary else None,
@@ -378,7 +344,7 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
 
 
 def _count(name: str, value: str, *, least: int) -> int | None:
-    if value in ("", "None"):
+    if not value:
         return None
     if not value.isdecimal() or int(value) < least:
         remedy = f"write a whole number from {least} up"
@@ -387,7 +353,7 @@ def _count(name: str, value: str, *, least: int) -> int | None:
 
 
 def _amount(name: str, value: str) -> float | None:
-    if value in ("", "None"):
+    if not value:
         return None
     try:
         amount = float(value)
@@ -406,12 +372,30 @@ class _Option(NamedTuple):
         help: of the option.
         kind: the other arguments of ``addoption``.
         default: of the key; None if there is no such key.
+        read: returns the value of a text, given the name and the text; None for the text itself.
     """
 
     name: str
     help: str
     kind: Mapping[str, Any]
     default: str | bool | None = None
+    read: Callable[[str, str], Any] | None = None
+
+    def value(self, config: PytestConfig) -> Any:
+        """Return what the option sets, or else its key.
+
+        Raises:
+            ConfigurationError: the value is not allowed.
+        """
+        key = f"ftgate_{self.name}"
+        value = config.getoption(key)
+        if self.default is not None:
+            value = value or config.getini(key)
+        if self.kind is _FLAG:
+            return bool(value)
+        if "choices" in self.kind:
+            return _one_of(self.name, str(value), self.kind["choices"])
+        return self.read(self.name, str(value)) if self.read else value
 
 
 _FLAG = {"action": "store_true"}
@@ -437,19 +421,21 @@ _OPTIONS = (
             "evaluate no gate; may be given several times.",
             {"action": "append", "metavar": "ID"}),
     _Option("inconclusive", "What an inconclusive gate does: block the run (fail, the default) or "
-            "warn.", {"choices": _INCONCLUSIVE}, "fail"),
+            "warn.", {"choices": ("fail", "warn")}, "fail"),
     _Option("report_only", "Report all verdicts; no verdict fails a test.", _FLAG,
             default=False),
     _Option("show", "Cases to show for a gate that did not pass (default: 1; with -v 10, with -vv "
-            "all).", {"metavar": "N"}, ""),
-    _Option("concurrency", "Requests in flight at once for each model.", {"metavar": "N"}, ""),
+            "all).", {"metavar": "N"}, "", partial(_count, least=0)),
+    _Option("concurrency", "Requests in flight at once for each model.", {"metavar": "N"}, "",
+            partial(_count, least=1)),
     _Option("max_usd", "Stop sending requests once the replies of this run cost X USD; gates that "
-            "lack replies are inconclusive.", {"metavar": "X"}, ""),
-    _Option("max_minutes", "Stop sending requests after M minutes.", {"metavar": "M"}, ""),
+            "lack replies are inconclusive.", {"metavar": "X"}, "", _amount),
+    _Option("max_minutes", "Stop sending requests after M minutes.", {"metavar": "M"}, "",
+            _amount),
     _Option("batch", "Send requests to Anthropic and OpenAI in batches, which cost half and take "
             "up to a day.", _FLAG, default=False),
     _Option("engine", "What sends requests: this machine (local, the default), or a Ray cluster "
-            "(ray).", {"choices": _ENGINES}, "local"),
+            "(ray).", {"choices": ("local", "ray")}, "local"),
     _Option("safe", "For suites by strangers: run no Python that a suite names, load no weights "
             "from elsewhere, send no key to a new host, and send no request unless "
             "--ftgate-replies is given.",
@@ -476,7 +462,7 @@ def add_options(parser: Any) -> None:
     parser.addini("ftgate_files", "Globs of suite files.", type="args", default=[*_FILES])
     text = "Where keys may go besides their providers: NAME@HOST, or NAME@$VARIABLE, one a line."
     parser.addini("ftgate_keys", text, type="linelist", default=[])
-    for name, text, kind, default in _OPTIONS:
+    for name, text, kind, default, _ in _OPTIONS:
         flag = f"--ftgate-{name.replace('_', '-')}"
         group.addoption(flag, dest=f"ftgate_{name}", help=text, **kind)
         if default is not None:

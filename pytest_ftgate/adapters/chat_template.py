@@ -7,7 +7,7 @@ another way asks for replies that the training never gave.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -84,11 +84,7 @@ def _compile(text: str) -> Template:
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
     environment.filters["tojson"] = _tojson
-    functions: dict[str, Callable[[str], Any]] = {
-        "raise_exception": _raise_exception,
-        "strftime_now": _strftime_now,
-    }
-    environment.globals.update(functions)
+    environment.globals.update(raise_exception=_raise_exception, strftime_now=_strftime_now)
     return environment.from_string(text)
 
 

@@ -8,9 +8,9 @@ import tempfile
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pytest_ftgate.cache.claims import Claims
+from pytest_ftgate.cache.claims import RELEASE_CLAIM, Claims
 from pytest_ftgate.cache.export import write_replies
 from pytest_ftgate.cache.repair import has_only_log, repair
 from pytest_ftgate.cache.sqlite import (
@@ -131,6 +131,53 @@ class CacheFile:
 _T = TypeVar("_T")
 
 
+class SharedDatabase:
+    """The open database of a cache, for one operation at a time; damage is repaired when found.
+
+    *path* is the file in messages.
+
+    Raises:
+        CacheError: the file cannot be opened, read or written.
+    """
+
+    def __init__(self, path: Path, file: CacheFile) -> None:
+        self._path, self._file, self._lock = path, file, threading.RLock()
+        try:
+            self._database = file.open()
+        except (OSError, sqlite3.Error) as error:
+            raise self._error(error) from error
+
+    def _error(self, error: Exception) -> CacheError:
+        remedy = "move it away, or name another file with --ftgate-cache"
+        return CacheError(f"the cache {self._path} cannot be used: {error}; {remedy}")
+
+    def run(self, operation: Callable[[Database], _T]) -> _T:
+        """Run *operation*; if it finds damage, repair the file and run it once more."""
+        with self._lock:
+            try:
+                try:
+                    return operation(self._database)
+                # A row without a valid reply is damage too.
+                except (sqlite3.Error, ValueError) as error:
+                    if isinstance(error, sqlite3.Error) and not is_damage(error):
+                        raise
+                self._database.close()
+                self._database = self._file.open_repaired()
+                return operation(self._database)
+            except (OSError, sqlite3.Error, ValueError) as error:
+                raise self._error(error) from error
+
+    def execute(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows."""
+        return self.run(lambda database: database.execute(sql, values))
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._database.close()
+            self._file.close()
+
+
 class Cache:
     """The cached replies of one file, shared by processes.
 
@@ -160,39 +207,12 @@ class Cache:
     ) -> None:
         self.path, self.run, self._clock = path, run, clock
         self._committed_replies = committed_replies or {}
-        self._lock = threading.RLock()
         self._unstored: list[CacheEntry] = []
         self._write_error: CacheError | None = None
-        try:
-            self._file = CacheFile(path, recorded=recorded, warn=warn)
-            self._database = self._file.open()
-        except (OSError, sqlite3.Error) as error:
-            raise self._cache_error(error) from error
-        self._claims = Claims(self._execute, clock)
-        self.batches = BatchStore(self._execute)
-
-    def _cache_error(self, error: Exception) -> CacheError:
-        remedy = "move it away, or name another file with --ftgate-cache"
-        return CacheError(f"the cache {self.path} cannot be used: {error}; {remedy}")
-
-    def _run(self, operation: Callable[[Database], _T]) -> _T:
-        """Run *operation*; if it finds damage, repair the file and run it once more."""
-        with self._lock:
-            try:
-                try:
-                    return operation(self._database)
-                # A row without a valid reply is damage too.
-                except (sqlite3.Error, ValueError) as error:
-                    if isinstance(error, sqlite3.Error) and not is_damage(error):
-                        raise
-                self._database.close()
-                self._database = self._file.open_repaired()
-                return operation(self._database)
-            except (OSError, sqlite3.Error, ValueError) as error:
-                raise self._cache_error(error) from error
-
-    def _execute(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
-        return self._run(lambda database: database.execute(sql, values))
+        self._file = CacheFile(path, recorded=recorded, warn=warn)
+        self._database = SharedDatabase(path, self._file)
+        self._claims = Claims(self._database, clock)
+        self.batches = BatchStore(self._database)
 
     def replies(self, fingerprints: Iterable[str], *, this_run: bool = False) -> dict[str, Reply]:
         """Return the cached replies, by fingerprint; with *this_run*, only those of this run."""
@@ -201,9 +221,9 @@ class Cache:
 
         def read(database: Database) -> dict[str, Reply]:
             rows = _select_replies(database, "fingerprint, body", wanted, runs)
-            return {str(fingerprint): Reply.from_json(str(body)) for fingerprint, body in rows}
+            return {fingerprint: Reply.from_json(body) for fingerprint, body in rows}
 
-        replies = self._run(read)
+        replies = self._database.run(read)
         committed = () if this_run else self._committed_entries(wanted, replies)
         return replies | {entry.fingerprint: entry.reply for entry in committed}
 
@@ -211,7 +231,7 @@ class Cache:
         """Return the cached replies with their metadata, in no particular order."""
         wanted = list(fingerprints)
         columns = ", ".join(REPLY_COLUMNS)
-        entries = self._run(
+        entries = self._database.run(
             lambda database: [
                 CacheEntry.from_row(row) for row in _select_replies(database, columns, wanted)
             ]
@@ -222,12 +242,12 @@ class Cache:
     def origins(self, fingerprints: Iterable[str]) -> list[tuple[float, str]]:
         """Return the time and the run of each cached reply, the oldest first."""
         wanted = list(fingerprints)
-        rows = self._run(
+        rows = self._database.run(
             lambda database: [*_select_replies(database, "fingerprint, at, run", wanted)]
         )
-        origins = [(float(str(at)), str(run)) for _, at, run in rows]
-        committed = self._committed_entries(wanted, {str(row[0]) for row in rows})
-        return sorted([*origins, *((entry.at, entry.run) for entry in committed)])
+        committed = self._committed_entries(wanted, {name for name, _, _ in rows})
+        origins = [(entry.at, entry.run) for entry in committed]
+        return sorted([*origins, *((at, run) for _, at, run in rows)])
 
     def latest_of_model(self, model: str, limit: int = 200) -> list[Reply]:
         """Return the latest replies of a model, by the name that the server reports.
@@ -238,8 +258,9 @@ class Cache:
             "SELECT body FROM replies WHERE json_extract(body, '$.model') = ? "
             "OR json_extract(body, '$.model') GLOB ? || '-20[0-9][0-9]*' ORDER BY at DESC LIMIT ?"
         )
-        rows = self._run(lambda database: [*database.execute(sql, (model, model, limit))])
-        return [Reply.from_json(str(body)) for (body,) in rows]
+        return [
+            Reply.from_json(body) for (body,) in self._database.execute(sql, (model, model, limit))
+        ]
 
     def _committed_entries(
         self, wanted: Iterable[str], stored: Container[str]
@@ -266,13 +287,12 @@ class Cache:
             model=answering_model(request),
             reply=reply,
         )
-        release = "DELETE FROM claims WHERE fingerprint = ? AND owner = ?"
         statements = (
             (f"INSERT OR REPLACE {INSERT_REPLY}", entry.row),
-            (release, (request.fingerprint, self._claims.owner)),
+            (RELEASE_CLAIM, (request.fingerprint, self._claims.owner)),
         )
         try:
-            self._run(lambda database: database.execute_together(statements))
+            self._database.run(lambda database: database.execute_together(statements))
         except CacheError as error:
             self._unstored.append(entry)
             # From now on every claim fails, so that no further request is sent and paid for.
@@ -285,7 +305,7 @@ class Cache:
         """Add replies from elsewhere that the cache does not have; return how many were new."""
         before = self.replies(entry.fingerprint for entry in entries)
         statements = [(f"INSERT OR IGNORE {INSERT_REPLY}", entry.row) for entry in entries]
-        self._run(lambda database: database.execute_together(statements))
+        self._database.run(lambda database: database.execute_together(statements))
         return len({entry.fingerprint for entry in entries} - before.keys())
 
     def claim(self, fingerprint: str) -> bool:
@@ -314,14 +334,12 @@ class Cache:
     def close(self) -> None:
         """Close the file."""
         self._claims.close()
-        with self._lock:
-            self._database.close()
-            self._file.close()
+        self._database.close()
 
 
 def _select_replies(
     database: Database, columns: str, wanted: Sequence[str], runs: Sequence[str] = ()
-) -> Iterator[tuple[object, ...]]:
+) -> Iterator[tuple[Any, ...]]:
     """Yield *columns* of the *wanted* replies; if *runs* names a run, only of its replies."""
     for part, placeholders in chunks(wanted):
         sql = f"SELECT {columns} FROM replies WHERE fingerprint IN ({placeholders})"  # noqa: S608

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_ftgate.cache.sqlite import Execute, chunks
+from pytest_ftgate.cache.sqlite import Statements, chunks
 from pytest_ftgate.errors import CacheError
 
 #: Seconds between two renewals, and seconds without a renewal after which a claim expires.
@@ -19,6 +19,9 @@ _RENEWAL, _EXPIRY = 20.0, 60.0
 #: A claim from another machine that is this many seconds old expires without being watched. The
 #: clocks of two machines never differ by so much if they are set at all.
 _MAX_CLOCK_DIFFERENCE = 600.0
+
+#: Releases the claim of a fingerprint and an owner.
+RELEASE_CLAIM = "DELETE FROM claims WHERE fingerprint = ? AND owner = ?"
 
 #: The owner of a claim, and its last renewal in seconds since the epoch.
 _Claim = tuple[str, float]
@@ -30,17 +33,17 @@ class Claims:
     A claim of another process expires if it stays unchanged for a minute by this process's own
     monotonic clock. Clocks that differ, or are set, neither end a claim nor prolong it.
 
-    *execute* runs a statement on the cache. *clock* returns seconds since the epoch, and
+    *clock* returns seconds since the epoch, and
     *monotonic* those of a clock that is never set.
     """
 
     def __init__(
         self,
-        execute: Execute,
+        cache: Statements,
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._execute, self._clock, self._monotonic = execute, clock, monotonic
+        self._cache, self._clock, self._monotonic = cache, clock, monotonic
         # A system reuses process ids, so the id alone does not identify a process for long.
         self.owner = f"{_process_namespace()} {os.getpid()} {secrets.token_hex(4)}"
         #: Claims of other processes, and since when each has been unchanged.
@@ -52,7 +55,7 @@ class Claims:
         """Claim a request for this process; return False if another live process has claimed it."""
         self._start_renewing()
         sql = "INSERT OR IGNORE INTO claims VALUES (?, ?, ?) RETURNING 1"
-        if self._execute(sql, (fingerprint, self.owner, self._clock())):
+        if self._cache.execute(sql, (fingerprint, self.owner, self._clock())):
             return True
         claim = dict(self._read_claims([fingerprint])).get(fingerprint)
         if claim is None:
@@ -65,12 +68,11 @@ class Claims:
         # Only if unchanged: the owner may have renewed it, or a third process may have taken it.
         sql = "UPDATE claims SET owner = ?, at = ? WHERE fingerprint = ? AND owner = ? AND at = ?"
         values = (self.owner, self._clock(), fingerprint, *claim)
-        return bool(self._execute(f"{sql} RETURNING 1", values))
+        return bool(self._cache.execute(f"{sql} RETURNING 1", values))
 
     def release(self, fingerprint: str) -> None:
         """Release a claim."""
-        sql = "DELETE FROM claims WHERE fingerprint = ? AND owner = ?"
-        self._execute(sql, (fingerprint, self.owner))
+        self._cache.execute(RELEASE_CLAIM, (fingerprint, self.owner))
 
     def claimable(self, fingerprints: Sequence[str]) -> list[str]:
         """Return the *fingerprints* that no other live process has claimed."""
@@ -89,8 +91,8 @@ class Claims:
                 "SELECT fingerprint, owner, at FROM claims "  # noqa: S608
                 f"WHERE fingerprint IN ({placeholders})"
             )
-            for fingerprint, owner, at in self._execute(sql, part):
-                yield str(fingerprint), (str(owner), float(str(at)))
+            for fingerprint, owner, at in self._cache.execute(sql, part):
+                yield fingerprint, (owner, at)
 
     def _has_expired(self, fingerprint: str, claim: _Claim) -> bool:
         owner, at = claim
@@ -105,7 +107,7 @@ class Claims:
 
     def renew(self) -> None:
         """Renew all claims of this process."""
-        self._execute("UPDATE claims SET at = ? WHERE owner = ?", (self._clock(), self.owner))
+        self._cache.execute("UPDATE claims SET at = ? WHERE owner = ?", (self._clock(), self.owner))
 
     def _start_renewing(self) -> None:
         if self._thread is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -62,65 +61,54 @@ def read_replies(path: Path, name: str) -> dict[str, CacheEntry]:
     """
     if not path.is_file():
         return {}
-    reader = _RepliesReader(name)
     try:
         # Not splitlines: text may contain other characters that it treats as line ends.
         lines = path.read_text("utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(name, [Diagnostic(name, 0, f"cannot be read: {error}")]) from error
-    reader.check_header(lines)
+    problem = _header_problem(lines)
+    errors = [Diagnostic(name, 1, problem)] if problem else []
+    entries: dict[str, CacheEntry] = {}
     for number, line in enumerate(lines[1:], start=2):
-        reader.read_line(number, line)
-    if reader.errors:
-        raise SuiteError(name, fold_similar(reader.errors))
-    return reader.entries
-
-
-@dataclass(slots=True)
-class _RepliesReader:
-    """The entries read so far, with the errors found."""
-
-    name: str
-    entries: dict[str, CacheEntry] = field(default_factory=dict)
-    errors: list[Diagnostic] = field(default_factory=list)
-
-    def check_header(self, lines: list[str]) -> None:
-        """Check the first line; its count of replies shows whether the file is complete."""
-        header = _json_object(lines[0]) if lines else None
-        count = len(lines) - 1
-        if header is None or header.get("about") != _ABOUT:
-            self.add_error(1, "no file of replies; write one with pytest-ftgate cache export")
-        elif not isinstance(header.get("format"), int) or header["format"] > FORMAT:
-            message = f"format {header.get('format')} is newer than this version reads; upgrade"
-            self.add_error(1, message)
-        elif header.get("replies") != count:
-            counts = f"{header.get('replies')} replies are announced, {count} are here"
-            self.add_error(1, f"{counts}; export the file again")
-
-    def read_line(self, number: int, line: str) -> None:
-        """Read one reply."""
-        raw = _json_object(line)
-        errors = [*_entry_errors(raw)]
-        if raw is None or errors:
-            self.add_error(number, f"no reply: {errors[0]}; {_REMEDY}")
-        elif raw["fingerprint"] in self.entries:
-            fingerprint = raw["fingerprint"][:12]
-            self.add_error(number, f"fingerprint {fingerprint} is here twice; {_REMEDY}")
-        else:
-            self.add_entry(number, raw)
-
-    def add_entry(self, number: int, raw: Mapping[str, Any]) -> None:
-        """Add the entry of a line that has all its keys."""
         try:
-            reply = Reply.from_dict(raw["reply"])
+            entry = _read_entry(line)
         except ValueError as error:
-            self.add_error(number, f"no reply: {error}; {_REMEDY}")
-            return
-        texts = {key: raw[key] for key in _TEXT_KEYS}
-        self.entries[raw["fingerprint"]] = CacheEntry(**texts, at=float(raw["at"]), reply=reply)
+            problem = f"no reply: {error}"
+        else:
+            is_first = entries.setdefault(entry.fingerprint, entry) is entry
+            problem = "" if is_first else f"fingerprint {entry.fingerprint[:12]} is here twice"
+        if problem:
+            errors.append(Diagnostic(name, number, f"{problem}; {_REMEDY}"))
+    if errors:
+        raise SuiteError(name, fold_similar(errors))
+    return entries
 
-    def add_error(self, number: int, message: str) -> None:
-        self.errors.append(Diagnostic(self.name, number, message))
+
+def _header_problem(lines: list[str]) -> str:
+    """Return what is wrong with the first line, whose count shows whether the file is complete."""
+    header, count = _json_object(lines[0]), len(lines) - 1
+    if header is None or header.get("about") != _ABOUT:
+        return "no file of replies; write one with pytest-ftgate cache export"
+    if not isinstance(header.get("format"), int) or header["format"] > FORMAT:
+        return f"format {header.get('format')} is newer than this version reads; upgrade"
+    if header.get("replies") != count:
+        counts = f"{header.get('replies')} replies are announced, {count} are here"
+        return f"{counts}; export the file again"
+    return ""
+
+
+def _read_entry(line: str) -> CacheEntry:
+    """Return the entry in *line*.
+
+    Raises:
+        ValueError: there is none.
+    """
+    raw = _json_object(line)
+    problem = next(_entry_errors(raw), "")
+    if raw is None or problem:
+        raise ValueError(problem)
+    texts = {key: raw[key] for key in _TEXT_KEYS}
+    return CacheEntry(**texts, at=float(raw["at"]), reply=Reply.from_dict(raw["reply"]))
 
 
 def _json_object(line: str) -> dict[str, Any] | None:

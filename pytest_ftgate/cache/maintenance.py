@@ -60,8 +60,8 @@ def cache_stats(path: Path) -> CacheStats:
             "SELECT provider, model, count(*), sum(length(body)), min(at), max(at) "
             "FROM replies GROUP BY provider, model ORDER BY count(*) DESC, provider, model"
         )
-    models = tuple(ModelStats(*row) for row in rows)  # type: ignore[arg-type]
-    return CacheStats(_disk_bytes(path), models, int(str(claims)))
+    models = tuple(ModelStats(*row) for row in rows)
+    return CacheStats(_disk_bytes(path), models, claims)
 
 
 def prune(path: Path, *, before: float | None, max_bytes: int | None) -> tuple[int, int]:
@@ -82,7 +82,7 @@ def prune(path: Path, *, before: float | None, max_bytes: int | None) -> tuple[i
         if max_bytes is not None:
             _delete_oldest(database, path, max_bytes)
         ((count_after,),) = database.execute("SELECT count(*) FROM replies")
-    return int(str(count_before)) - int(str(count_after)), _disk_bytes(path)
+    return count_before - count_after, _disk_bytes(path)
 
 
 def _delete_oldest(database: Database, path: Path, max_bytes: int) -> None:
@@ -95,7 +95,7 @@ def _delete_oldest(database: Database, path: Path, max_bytes: int) -> None:
         ((row_bytes,),) = database.execute(
             "SELECT sum(length(body) + ?) FROM replies", (_ROW_BYTES,)
         )
-        target = float(str(row_bytes)) * min(max_bytes / _disk_bytes(path), 0.98)
+        target = row_bytes * min(max_bytes / _disk_bytes(path), 0.98)
         database.execute(
             f"DELETE FROM replies WHERE rowid IN ({oldest})",  # noqa: S608
             (_ROW_BYTES, target),

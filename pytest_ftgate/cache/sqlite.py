@@ -6,11 +6,11 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
@@ -48,14 +48,15 @@ class CacheEntry:
         Raises:
             TypeError, ValueError: the values are not a valid entry.
         """
-        fingerprint, run, at, body, provider, model = row
+        fingerprint, run, at, body, provider, model = map(str, row)
+        reply = Reply.from_json(body)
         return cls(
-            fingerprint=str(fingerprint),
-            run=str(run),
-            at=float(str(at)),
-            provider=str(provider),
-            model=str(model),
-            reply=Reply.from_json(str(body)),
+            fingerprint=fingerprint,
+            run=run,
+            at=float(at),
+            provider=provider,
+            model=model,
+            reply=reply,
         )
 
 
@@ -99,8 +100,13 @@ _TIMEOUT = 30.0
 _CHUNK = 500
 
 _Statement = tuple[str, tuple[object, ...]]
-#: Runs one statement on a file and returns its rows.
-Execute = Callable[[str, tuple[object, ...]], Sequence[tuple[Any, ...]]]
+
+
+class Statements(Protocol):
+    """What runs statements on a file."""
+
+    def execute(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows."""
 
 
 class NewerFormat(sqlite3.DatabaseError):
@@ -163,7 +169,7 @@ class Database:
             raise NewerFormat(f"its format {version} is newer than this version reads")
         return int(version)
 
-    def execute(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    def execute(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""
         return self._db.execute(sql, values).fetchall()
 
@@ -217,7 +223,7 @@ def _code(error: sqlite3.Error) -> int:
 MOUNTS = Path("/proc/self/mounts")
 _NETWORK = re.compile(
     r"nfs\d?|cifs|smb\w*|9p|afs|ceph|lustre|gpfs|beegfs|glusterfs|davfs|"
-    r"fuse\.(sshfs|glusterfs|ceph\S*|s3fs|rclone|gcsfuse|goofys|blobfuse2?|davfs\d?|juicefs)",
+    r"fuse\.(sshfs|glusterfs|ceph\S*|s3fs|rclone|gcsfuse|goofys|blobfuse2?|davfs\d?|juicefs)"
 )
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
@@ -268,10 +274,10 @@ class Batch:
 
 
 class BatchStore:
-    """The pending batches, in a table of the cache; *execute* runs a statement on it."""
+    """The pending batches, in a table of the cache."""
 
-    def __init__(self, execute: Execute) -> None:
-        self._execute = execute
+    def __init__(self, cache: Statements) -> None:
+        self._cache = cache
 
     def sent_to(self, address: str) -> list[Batch]:
         """Return the batches that were sent to *address*, the oldest first."""
@@ -285,14 +291,14 @@ class BatchStore:
                 fingerprints=tuple(fingerprints.split()),
                 unsent=json.loads(unsent),
             )
-            for key, batch_id, at, fingerprints, unsent in self._execute(sql, (address,))
+            for key, batch_id, at, fingerprints, unsent in self._cache.execute(sql, (address,))
         ]
 
     def save(self, batch: Batch) -> Batch:
         """Commit *batch* to the disk, and return it."""
         fingerprints, unsent = " ".join(batch.fingerprints), json.dumps(dict(batch.unsent))
         row = (batch.key, batch.id, batch.address, batch.at, fingerprints, unsent)
-        self._execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._cache.execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?, ?)", row)
         return batch
 
     def reduce(self, batch: Batch, remaining: Collection[str]) -> None:
@@ -304,4 +310,4 @@ class BatchStore:
 
     def delete(self, batch: Batch) -> None:
         """Delete *batch*: no more results are expected from it."""
-        self._execute("DELETE FROM batches WHERE key = ?", (batch.key,))
+        self._cache.execute("DELETE FROM batches WHERE key = ?", (batch.key,))

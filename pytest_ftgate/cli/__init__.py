@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
+
+from pytest_ftgate.errors import ConfigurationError
 
 
 class VerbOutput(NamedTuple):
@@ -10,3 +15,16 @@ class VerbOutput(NamedTuple):
 
     lines: tuple[str, ...]
     exit_code: int = 0
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of an error that it is *path* which cannot be written.
+
+    Raises:
+        ConfigurationError: the system refuses it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error

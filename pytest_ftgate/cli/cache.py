@@ -26,7 +26,7 @@ from pytest_ftgate.runner.plan import judge_requests
 from pytest_ftgate.runner.planner import full_look, gate_runs_of
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import short_path
-from pytest_ftgate.suite.gate_kinds import RateGate, skills_gate
+from pytest_ftgate.suite.gate_kinds import is_rate, skills_gate
 from pytest_ftgate.suite.model import Suite
 
 _KB, _MB = 1_000, 1_000_000
@@ -196,7 +196,7 @@ def _fingerprints(session: Session, suite: Suite) -> tuple[set[str], set[str]]:
     for gate_run in gate_runs:
         optional += session.groups(gate_run, _ALL_CASES)
         optional += session.plan(gate_run).possible(gate_run)
-        if isinstance(gate_run.gate, RateGate) and gate_run.gate.compares(gate_run.variant):
+        if is_rate(gate_run.gate) and gate_run.gate.compares(gate_run.variant):
             optional += [drift_requests(session, gate_run, at)[1] for at in gate_run.looks]
     graded = judge_requests(session, suite, variants, only_cached=True)
     required_fingerprints = {request.fingerprint for request in graded}

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.cli import VerbOutput
+from pytest_ftgate.cli import VerbOutput, writing
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.readers.yaml import read_yaml
 from pytest_ftgate.reporting.text import line_width, wrap_lines
 from pytest_ftgate.reporting.writers import remove_reports, write_report
 from pytest_ftgate.runner.compare_files import CompareResult, compare
+from pytest_ftgate.settings import REPORT_FORMATS
 
 #: The exit code of each outcome; 2 is that of an error, as of a wrong option.
 _EXIT_CODES = {Outcome.PASSED: 0, Outcome.FAILED: 1, Outcome.INCONCLUSIVE: 3}
@@ -21,21 +22,18 @@ _EXAMPLE_NAME = "NAME.ftgate.yaml"
 
 
 def compare_files(
-    base: str,
-    candidates: Sequence[str],
-    verbosity: int,
-    write: Path | None,
-    reports: Mapping[str, Path | None],
-    **options: Any,
+    base: str, candidates: Sequence[str], verbosity: int, write: Path | None, **options: Any
 ) -> VerbOutput:
     """Compare *candidates* with *base*, and write the wanted reports.
 
-    *options* are those of `compare`.
+    *options* are the paths of the reports by format, and those of `compare`.
 
     Raises:
         FtgateError: a file or an option cannot be used.
     """
-    remove_reports(path for path in reports.values() if path is not None)
+    wanted = {name: options.pop(name) for name in REPORT_FORMATS}
+    reports = {name: path for name, path in wanted.items() if path is not None}
+    remove_reports(reports.values())
     options["scorer"] = _scorer(options["scorer"])
     result = compare(base, [*candidates], **options)
     lines = [*result.lines(verbosity), *_written(result, write, reports)]
@@ -56,20 +54,15 @@ def _scorer(written: str | None) -> Any:
 
 
 def _written(
-    result: CompareResult, write: Path | None, reports: Mapping[str, Path | None]
+    result: CompareResult, write: Path | None, reports: Mapping[str, Path]
 ) -> Iterator[str]:
     """Write the suite and the reports, and yield a sentence on each."""
     for name, path in reports.items():
-        if path is not None:
-            try:
-                yield write_report(name, path, result.report)
-            except OSError as error:
-                raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+        with writing(path):
+            yield write_report(name, path, result.report)
     if write is not None:
-        try:
+        with writing(write):
             files = result.write(write)
-        except OSError as error:
-            raise ConfigurationError(f"{write} cannot be written: {error.strerror}") from error
         yield from wrap_lines(f"wrote {', '.join(map(str, files))}", 0, keep_long_words=True)
         yield f"the same verdict: pytest --ftgate {shlex.quote(str(write))}"
 

@@ -50,7 +50,10 @@ def run_demo(folder: Path, *, live: bool) -> Iterator[str]:
     source = _live_source() if live else _RECORDED
     _copy(source, folder)
     if live:
-        _prepare_model()
+        if find_spec("xllamacpp") is None:
+            message = 'demo --live needs the engine: pip install "pytest-ftgate[local]"'
+            raise ConfigurationError(message)
+        print(f"weights: {download_weights(_MODEL)}")
     else:
         print((_RECORDED / "about.txt").read_text("utf-8"))
     report = folder / _REPORT
@@ -87,11 +90,3 @@ def _live_source() -> Path:
         if path.is_dir():
             return path
     raise ConfigurationError("the live example is missing from this installation; install again")
-
-
-def _prepare_model() -> None:
-    """Download and convert the weights, if they are not there yet."""
-    if find_spec("xllamacpp") is None:
-        message = 'demo --live needs the engine: pip install "pytest-ftgate[local]"'
-        raise ConfigurationError(message)
-    print(f"weights: {download_weights(_MODEL)}")

@@ -18,11 +18,7 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from pytest_ftgate.adapters.chat_template import (
-    TEMPLATE_OPTIONS,
-    file_difference,
-    trained_template,
-)
+from pytest_ftgate.adapters.chat_template import TEMPLATE_OPTIONS, file_difference, trained_template
 from pytest_ftgate.cache.maintenance import cache_errors, cache_stats
 from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.client.redaction import redact_reply
@@ -31,7 +27,7 @@ from pytest_ftgate.gates.design import round_up_to_point
 from pytest_ftgate.gates.identity import begins_constraint, meets_constraint
 from pytest_ftgate.machine import usable_cores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
-from pytest_ftgate.providers.base import SupportsGenerate, open_provider
+from pytest_ftgate.providers.base import Provider, open_provider
 from pytest_ftgate.reporting.number_text import quantity, unsigned_points
 from pytest_ftgate.reporting.text import escape_controls, shorten
 from pytest_ftgate.requests import request as requests
@@ -118,22 +114,17 @@ def _environment() -> Diagnosis:
 
 
 def _suites(path: Path, cache: Path | None) -> Iterator[Diagnosis]:
-    if path.is_file():
-        yield from _suite(path, cache)
+    if not path.exists():
+        yield Diagnosis(Level.FAIL, f"there is no {path}", "name a suite file or a folder")
         return
-    if not path.is_dir():
-        remedy = "name a suite file or a folder"
-        yield Diagnosis(Level.FAIL, f"there is no {path}", remedy)
-        return
-    paths = [*project_files(path, "*.ftgate.y*ml")]
-    suites = [found for found in paths if found.name.endswith(".ftgate.yaml")]
-    for found in paths:
-        if found not in suites:
-            remedy = f"rename it to {found.with_suffix('.yaml').name}"
-            yield Diagnosis(Level.FAIL, f"{found} is not read: its name ends in .yml", remedy)
+    suites = [path] if path.is_file() else [*project_files(path, "*.ftgate.yaml")]
+    misnamed = [*project_files(path, "*.ftgate.yml")] if path.is_dir() else []
+    for found in misnamed:
+        remedy = f"rename it to {found.with_suffix('.yaml').name}"
+        yield Diagnosis(Level.FAIL, f"{found} is not read: its name ends in .yml", remedy)
     for found in suites:
         yield from _suite(found, cache)
-    if not paths:
+    if not suites and not misnamed:
         remedy = "write one with: pytest-ftgate init"
         yield Diagnosis(Level.WARN, f"no *.ftgate.yaml below {path.resolve()}", remedy)
 
@@ -214,18 +205,23 @@ def _variant(
     if spec.hosted:
         yield from _server(request, variant, spec) if request.base_url else _key(variant, spec)
     elif spec.weights == "gguf":
-        yield _weights(variant, Path(request.model))
-        yield from _gguf_template(request)
+        yield from _weights(request, variant)
     if spec.hosted and request.base_url is None and not has_price(variant.tariff):
         remedy = "state usd_per_1m_input and usd_per_1m_output on the variant"
         yield Diagnosis(Level.WARN, f"the prices of {variant.model} are unknown", remedy)
 
 
-def _weights(variant: Variant, weights: Path) -> Diagnosis:
+def _weights(request: requests.Request, variant: Variant) -> Iterator[Diagnosis]:
+    """Yield which weights are read, and where their chat template differs from the training's."""
+    weights = Path(request.model)
     slow, text = slow_type(weights), f"{variant.model} is read from {weights.name}"
     if slow:
-        return Diagnosis(Level.WARN, f"{text}; its type {slow} is slow on this processor")
-    return Diagnosis(Level.OK, text)
+        yield Diagnosis(Level.WARN, f"{text}; its type {slow} is slow on this processor")
+    else:
+        yield Diagnosis(Level.OK, text)
+    trained = trained_template(request.adapter.path) if request.adapter else None
+    options = request.extra.get(TEMPLATE_OPTIONS, {})
+    yield from _template(file_difference(weights, trained, options))
 
 
 def _key(variant: Variant, spec: ProviderSpec) -> Iterator[Diagnosis]:
@@ -287,7 +283,7 @@ async def _own_server(request: requests.Request) -> list[Diagnosis]:
     return found
 
 
-async def _schema(provider: SupportsGenerate, request: requests.Request) -> Diagnosis:
+async def _schema(provider: Provider, request: requests.Request) -> Diagnosis:
     """Return whether the server holds replies to the schema of *request*.
 
     The prompt says nothing of the schema, so that a model meets it only if the server makes it.
@@ -323,13 +319,6 @@ def _without_keys(text: str, request: requests.Request) -> str:
 def _template(difference: str) -> Iterator[Diagnosis]:
     if difference:
         yield Diagnosis(Level.WARN, f"another chat template: {escape_controls(difference)}")
-
-
-def _gguf_template(request: requests.Request) -> Iterator[Diagnosis]:
-    """Yield where the chat template of the weights differs from that of the adapter's training."""
-    trained = trained_template(request.adapter.path) if request.adapter else None
-    options = request.extra.get(TEMPLATE_OPTIONS, {})
-    yield from _template(file_difference(Path(request.model), trained, options))
 
 
 class _NoRedirects(HTTPRedirectHandler):

@@ -41,31 +41,21 @@ _SUFFIX = ".ftgate.yaml"
 _USUAL_JUDGE = "gpt-5.4"
 #: Keys of a provider's configuration, and those of a variant.
 _SETTINGS = {
-    "temperature": "temperature",
-    "top_p": "top_p",
+    **{key: key for key in ("temperature", "top_p", "seed", "max_tokens", "thinking")},
+    **dict.fromkeys(
+        ("maxOutputTokens", "max_output_tokens", "max_completion_tokens"), "max_tokens"
+    ),
     "topP": "top_p",
-    "seed": "seed",
-    "max_tokens": "max_tokens",
-    "maxOutputTokens": "max_tokens",
-    "max_output_tokens": "max_tokens",
-    "max_completion_tokens": "max_tokens",
     "apiBaseUrl": "base_url",
     "apiKeyEnvar": "api_key_env",
     "reasoning_effort": "effort",
-    "thinking": "thinking",
 }
 #: What stands between seller and model in an id.
 _APIS = ("chat", "completion", "completions", "messages", "responses", "converse")
 _OTHER_APIS = ("embedding", "embeddings", "image", "video", "realtime", "assistant", "moderation")
 _NOT_EMPTY = {"length": {"unit": "characters", "min": 1}}
-_PROGRAM = '''\
-"""The program that {suite} tests."""
-
-
-def answer(case):
-    """Return the reply to `case`, which has `input`, `messages` and `vars`."""
-    raise NotImplementedError("call your program here, and return its text")
-'''
+#: The program that a suite without a model calls, to fill in.
+_PROGRAM = Path(__file__).parent / "starter" / "program.py.txt"
 
 
 def import_suite(file: Path, out: Path | None, variant: str | None) -> VerbOutput:
@@ -103,17 +93,15 @@ def _variant_keys(written: str) -> dict[str, Any]:
 
 def _errors(path: Path, writer: _Writer) -> list[str]:
     """Return what is wrong with the written suite; it gets plain thresholds for few cases."""
-    for is_last in (False, True):
-        try:
-            suite = load_suite(path.absolute(), path.absolute().parent)
-            check_feasibility(with_limits(suite, {}))
-        except SuiteError as error:
-            if is_last or writer.has_thresholds:
-                return [str(one) for one in error.errors]
-            writer.has_thresholds = True
-            path.write_text(writer.text(), "utf-8")
-        else:
-            return []
+    try:
+        suite = load_suite(path.absolute(), path.absolute().parent)
+        check_feasibility(with_limits(suite, {}))
+    except SuiteError as error:
+        if writer.has_thresholds:
+            return [str(one) for one in error.errors]
+        writer.has_thresholds = True
+        path.write_text(writer.text(), "utf-8")
+        return _errors(path, writer)
     return []
 
 
@@ -153,9 +141,9 @@ class _Writer:
     has_thresholds: bool = False
     needs_program: bool = False
 
-    @property
-    def stem(self) -> str:
-        return self.path.name.removesuffix(_SUFFIX)
+    def beside(self, ending: str) -> Path:
+        """Return the file of the suite's name with another *ending*."""
+        return self.path.with_name(self.path.name.removesuffix(_SUFFIX) + ending)
 
     def prepare(self, variant: Mapping[str, Any] | None) -> None:
         """Decide on variants, prompts and the rules for replies; notes go to the suite."""
@@ -170,15 +158,15 @@ class _Writer:
         if not models:
             self.imported.note(f"no model: write your program in {self.program.name}, or --variant")
             self.needs_program = True
-            models = {"current": {"function": f"{self.program.stem}:answer"}}
-            models["current"] = {**(provider_keys("function") or {}), **models["current"]}
+            keys = provider_keys("function") or {}
+            models = {"current": {**keys, "function": f"{self.program.stem}:answer"}}
             del self.prompts[1:]
         self.cross(models)
         self.reply = self.rules()
 
     @property
     def program(self) -> Path:
-        return self.path.with_name(re.sub(r"\W", "_", self.stem) + "_program.py")
+        return self.path.with_name(re.sub(r"\W", "_", self.beside("").name) + "_program.py")
 
     def is_usable(self, prompt: ImportedPrompt) -> bool:
         """Return True if *prompt* can be rendered for all cases; missing variables are empty."""
@@ -210,11 +198,8 @@ class _Writer:
                 self.variants[variant] = {**keys, **prompt_keys}
 
     def prompt_keys(self, prompt: ImportedPrompt) -> dict[str, Any]:
-        system = {"prompt": self.system_file(prompt).name} if prompt.system else {}
+        system = {"prompt": self.beside(f".{prompt.name}.md").name} if prompt.system else {}
         return {**system, "user": prompt.user}
-
-    def system_file(self, prompt: ImportedPrompt) -> Path:
-        return self.path.with_name(f"{self.stem}.{prompt.name}.md")
 
     def rules(self) -> dict[str, Any]:
         """Return the value of ``reply``; what all cases share moves there from the cases."""
@@ -237,18 +222,18 @@ class _Writer:
         """Return the keys of the judge's model."""
         model = self.imported.judge
         keys = model_keys(self.imported, model) if model else None
-        if keys:
-            return keys
-        self.imported.note(f"the judge's model is your choice: {_USUAL_JUDGE} stands there")
-        return {**(provider_keys("openai") or {}), "model": _USUAL_JUDGE}
+        if not keys:
+            self.imported.note(f"the judge's model is your choice: {_USUAL_JUDGE} stands there")
+            keys = {**(provider_keys("openai") or {}), "model": _USUAL_JUDGE}
+        return keys
 
     def gates(self) -> dict[str, Any]:
         keys = {"min": 1, "evidence": "point"} if self.has_thresholds else {}
         cases = self.imported.cases
         is_scored = bool(self.imported.rubric) or any("expected" in case for case in cases)
         has_format = "format" in self.reply or any("format" in case for case in cases)
-        names = (["accuracy"] if is_scored else []) + (["format"] if has_format else [])
-        return dict.fromkeys(names, keys)
+        gates = {"accuracy": is_scored, "format": has_format}
+        return {gate: keys for gate, is_there in gates.items() if is_there}
 
     def notes(self) -> list[str]:
         """Return what is not carried over, each once with its count."""
@@ -269,7 +254,7 @@ class _Writer:
         only = self.prompts[0] if len(self.prompts) == 1 else None
         suite = {
             **(self.prompt_keys(only) if only else {}),
-            "cases": self.cases_file.name,
+            "cases": self.beside(".cases.jsonl").name,
             **({"reply": self.reply} if self.reply else {}),
             "variants": self.variants,
             "gates": self.gates(),
@@ -278,17 +263,14 @@ class _Writer:
             suite, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100
         )
 
-    @property
-    def cases_file(self) -> Path:
-        return self.path.with_name(f"{self.stem}.cases.jsonl")
-
     def files(self) -> dict[Path, str]:
         """Return the text of each file."""
         rows = (json.dumps(case, ensure_ascii=False, default=str) for case in self.imported.cases)
-        files = {self.path: self.text(), self.cases_file: "".join(f"{row}\n" for row in rows)}
-        files |= {self.system_file(p): f"{p.system}\n" for p in self.prompts if p.system}
+        files = {self.path: self.text()}
+        files[self.beside(".cases.jsonl")] = "".join(f"{row}\n" for row in rows)
+        files |= {self.beside(f".{p.name}.md"): f"{p.system}\n" for p in self.prompts if p.system}
         if self.needs_program:
-            files[self.program] = _PROGRAM.format(suite=self.path.name)
+            files[self.program] = _PROGRAM.read_text("utf-8").format(suite=self.path.name)
         return files
 
     def write(self) -> None:

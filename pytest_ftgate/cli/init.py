@@ -5,43 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from jinja2 import TemplateError
 
-from pytest_ftgate.cli import VerbOutput
+from pytest_ftgate.cli import VerbOutput, scaffold
 from pytest_ftgate.cli.demo import is_demo
 from pytest_ftgate.cli.import_suite import import_suite, imported_path
 from pytest_ftgate.cli.record import schema_text
-from pytest_ftgate.cli.scaffold import (
-    DATA_SUFFIXES,
-    Candidate,
-    CaseTable,
-    Limits,
-    Scaffold,
-    candidates,
-    case_files,
-    cases_for,
-    git_root,
-    is_promptfoo,
-    key_names,
-    local_servers,
-    measured_reason,
-    newest_adapter,
-    other_configs,
-    promptfoo_configs,
-    raw_rows,
-    read_cases,
-    scoring_of,
-    unknown_tables,
-    write_new,
-    write_workflow,
-)
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.gates.checks import highest_minimum
 from pytest_ftgate.gates.measures import guess_rate
@@ -49,7 +24,7 @@ from pytest_ftgate.gates.power import coarse_limit, default_limit, default_limit
 from pytest_ftgate.gates.regressions import find_regressions, flips
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
-from pytest_ftgate.readers.answer_rows import Columns
+from pytest_ftgate.readers.answer_rows import AnswerFile, Columns
 from pytest_ftgate.reporting.notes import note_text, notes_text
 from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.text import line_width, one_line, shorten
@@ -80,6 +55,12 @@ To begin with an example and put your own prompt and cases in its place:
   pytest-ftgate init --starter
 To see what a gate does first:
   pytest-ftgate demo"""
+_SMALL_MODEL = "It is a small model that shows how a gate works: put your own into variants."
+#: What is to be mended where no case is right.
+_WITHOUT_GATES = (
+    "  correct the score, the format, or the expected answers of the suite",
+    "  write a gate below gates:, such as accuracy: {}",
+)
 #: A prompt and cases to begin with.
 _STARTER = Path(__file__).parent / "starter"
 
@@ -110,7 +91,9 @@ def write_first_suite(
     if len(new) + len(new_configs) > 1:
         return VerbOutput(tuple(_choices(new, new_configs)), 1)
     if new_configs:
-        return _imported(new_configs[0], workflow=workflow)
+        imported = import_suite(new_configs[0], None, None)
+        more = scaffold.write_workflow(imported_path(new_configs[0])) if workflow else ()
+        return VerbOutput((*imported.lines, *more), imported.exit_code)
     if new:
         return _written(new[0], workflow=workflow)
     suites = [*(candidate.suite for candidate in found), *map(imported_path, configs)]
@@ -121,15 +104,15 @@ def write_first_suite(
 
 def _nothing(folder: Path) -> str:
     """Return what was looked for, and what lies below *folder* instead."""
-    found = [f"\nFound of another tool: {path}" for path in other_configs(folder)]
-    folders = {path.parent for path, _ in unknown_tables(folder)}
+    found = [f"\nFound of another tool: {path}" for path in scaffold.tool_configs(folder)]
+    folders = {path.parent for path, _ in scaffold.unknown_tables(folder)}
     found += [f"\nLeft out: {path}, which the demo wrote" for path in folders if is_demo(path)]
     return _NOTHING.format(folder=Path.cwd(), found="".join([*found, *_other_columns(folder)]))
 
 
 def _other_columns(folder: Path, prompt: str = "") -> Iterator[str]:
     """Yield what to type for each table below *folder* whose columns are not known."""
-    tables = ((p, names) for p, names in unknown_tables(folder) if not is_demo(p.parent))
+    tables = ((p, names) for p, names in scaffold.unknown_tables(folder) if not is_demo(p.parent))
     for path, names in tables:
         shown = ", ".join(names[:_SHOWN_COLUMNS])
         yield f"\nFound with other columns: {path} ({shown}); name two of them: "
@@ -140,7 +123,7 @@ def _write_starter(folder: Path) -> tuple[Path, Path]:
     """Write the prompt and the cases to begin with into *folder*."""
     folder.mkdir(exist_ok=True)
     for source in (prompt := _STARTER / "capitals.md", cases := _STARTER / "capitals.csv"):
-        write_new(folder / source.name, source.read_text("utf-8"))
+        scaffold.write_new(folder / source.name, source.read_text("utf-8"))
     return folder / prompt.name, folder / cases.name
 
 
@@ -149,48 +132,48 @@ def _write_starter(folder: Path) -> tuple[Path, Path]:
 
 def _sources(
     prompt: Path | None, cases: Path | None, columns: Columns
-) -> tuple[list[Candidate], list[Path]]:
+) -> tuple[list[scaffold.Candidate], list[Path]]:
     """Return what a suite can be made of: prompts with cases, and configurations of promptfoo.
 
     They are those that the user names, or all below this folder.
     """
-    if prompt and not cases and is_promptfoo(prompt):
+    if prompt and not cases and any(map(prompt.match, scaffold.PROMPTFOO)):
         return [], [prompt]
     if prompt or cases:
         return [_named(prompt, cases, columns)], []
-    found = [one for one in candidates(Path(), columns) if not is_demo(one.suite.parent)]
+    found = [one for one in scaffold.candidates(Path(), columns) if not is_demo(one.suite.parent)]
     # Named columns are those of a table, which a configuration is not.
-    return found, [] if columns != Columns() else promptfoo_configs(Path())
+    return found, [] if columns != Columns() else scaffold.tool_configs(Path(), scaffold.PROMPTFOO)
 
 
-def _named(prompt: Path | None, cases: Path | None, columns: Columns) -> Candidate:
+def _named(prompt: Path | None, cases: Path | None, columns: Columns) -> scaffold.Candidate:
     """Return the candidate that the user names; a file of cases may stand alone."""
     for path in filter(None, (prompt, cases)):
         if not path.is_file():
             raise ConfigurationError(f"there is no file {path}")
     if cases is not None:
-        return Candidate(prompt, read_cases(cases, columns))
-    if prompt is None or prompt.suffix in DATA_SUFFIXES:
-        return Candidate(None, read_cases(prompt or Path(), columns))
-    data = cases_for(prompt, case_files(prompt.parent, columns))
+        return scaffold.Candidate(prompt, scaffold.read_cases(cases, columns))
+    if prompt is None or prompt.suffix in scaffold.DATA_SUFFIXES:
+        return scaffold.Candidate(None, scaffold.read_cases(prompt or Path(), columns))
+    data = scaffold.cases_for(prompt, scaffold.case_files(prompt.parent, columns))
     if data is None:
         remedy = "put a .csv or .jsonl file with input and expected there, or add --cases FILE"
         other = "".join(_other_columns(prompt.parent, f" {shlex.quote(str(prompt))}"))
         raise ConfigurationError(f"no cases lie beside {prompt}; {remedy}{other}")
-    return Candidate(prompt, read_cases(data.path, columns))
+    return scaffold.Candidate(prompt, scaffold.read_cases(data.path, columns))
 
 
 def _existing(suites: list[Path], *, workflow: bool) -> Iterator[str]:
     for suite in suites:
         yield f"{suite} is there already; it was left as it is"
-    yield from write_workflow(suites[0]) if workflow else ()
+    yield from scaffold.write_workflow(suites[0]) if workflow else ()
     yield f"schema for editors: {_write_schema(suites[0])}"
     yield ""
     yield "next:"
     yield f"  pytest --ftgate {shlex.quote(str(suites[0]))}"
 
 
-def _choices(new: list[Candidate], configs: list[Path]) -> Iterator[str]:
+def _choices(new: list[scaffold.Candidate], configs: list[Path]) -> Iterator[str]:
     yield "several suites can be written; type one of these lines:"
     for candidate in new:
         path = candidate.prompt or candidate.data.path
@@ -199,17 +182,10 @@ def _choices(new: list[Candidate], configs: list[Path]) -> Iterator[str]:
         yield f"  pytest-ftgate import {shlex.quote(str(config))}  # its prompts, tests and models"
 
 
-def _imported(config: Path, *, workflow: bool) -> VerbOutput:
-    """Write the suite that a configuration of promptfoo declares."""
-    imported = import_suite(config, None, None)
-    lines = write_workflow(imported_path(config)) if workflow else ()
-    return VerbOutput((*imported.lines, *lines), imported.exit_code)
-
-
 # Writing ------------------------------------------------------------------------------------------
 
 
-def _written(candidate: Candidate, *, workflow: bool) -> VerbOutput:
+def _written(candidate: scaffold.Candidate, *, workflow: bool) -> VerbOutput:
     """Write the suite and what it needs; return what was written, and the next command.
 
     The exit code is 1 if the suite has no gate, since no case is right.
@@ -219,74 +195,52 @@ def _written(candidate: Candidate, *, workflow: bool) -> VerbOutput:
     """
     _require_columns(candidate.data)
     candidate, extra = _with_variables(candidate)
-    path = candidate.suite
-    scaffold = _scaffold(candidate, schema := _write_schema(path))
-    first = scaffold.variants[0]
+    path, data = candidate.suite, candidate.data
+    draft = _draft(candidate, schema := _write_schema(path))
+    first = draft.variants[0]
     obstacle = _obstacle(first)
-    write_new(path, scaffold.text)
+    scaffold.write_new(path, draft.text)
     try:
         limits, notes = with_suite(path, None, partial(_limits, variant=first, obstacle=obstacle))
     except FtgateError:
         path.unlink()
         raise
-    path.write_text(replace(scaffold, limits=limits).text, "utf-8")
-    lines = _lines_on(candidate, extra, schema, first, notes, workflow=workflow)
-    return VerbOutput(
-        (*lines, "", "next:", *_next_lines(scaffold, obstacle, limits)), int(not limits)
+    path.write_text(replace(draft, limits=limits).text, "utf-8")
+    lines = (
+        f"wrote {path}: {quantity(len(data.rows), 'case')} of {data.path}",
+        *(f"wrote {name}" for name in extra),
+        f"wrote {schema}, which editors read to complete and explain keys",
+        *(scaffold.write_workflow(path) if workflow else ()),
+        f"model: {first.keys['model']}, since {first.reason}",
+        *notes,
+        *[_SMALL_MODEL] * first.has_weights,
+        *("", "next:", *([] if limits else _WITHOUT_GATES)),
+        *(f"  {command}" for command in (*obstacle, draft.command)),
     )
+    return VerbOutput(lines, int(not limits))
 
 
-def _next_lines(
-    scaffold: Scaffold, obstacle: Iterable[str], limits: Mapping[str, Limits]
-) -> Iterator[str]:
-    """Yield the commands to type next; without a gate, what to mend before."""
-    if not limits:
-        yield "  correct the score, the format, or the expected answers of the suite"
-        yield "  write a gate below gates:, such as accuracy: {}"
-    yield from (f"  {command}" for command in (*obstacle, scaffold.command))
-
-
-def _lines_on(
-    candidate: Candidate,
-    extra: Iterable[Path],
-    schema: Path,
-    first: FirstVariant,
-    notes: Iterable[str],
-    *,
-    workflow: bool,
-) -> Iterator[str]:
-    """Yield what was written, and why."""
-    data, path = candidate.data, candidate.suite
-    yield f"wrote {path}: {quantity(len(data.answers.rows), 'case')} of {data.path}"
-    yield from (f"wrote {name}" for name in extra)
-    yield f"wrote {schema}, which editors read to complete and explain keys"
-    yield from write_workflow(path) if workflow else ()
-    yield f"model: {first.keys['model']}, since {first.reason}"
-    yield from notes
-    if first.has_weights:
-        yield "It is a small model that shows how a gate works: put your own into variants."
-
-
-def _require_columns(data: CaseTable) -> None:
+def _require_columns(data: AnswerFile) -> None:
     missing = [key for key in ("input", "expected") if key not in data.columns]
     if missing:
         named = ", ".join(f"--{key} COLUMN" for key in missing)
         what = " and ".join(missing)
         message = f"{data.path} has no column known to hold {what}"
-        there = ", ".join([*next(iter(raw_rows(data.path)), ())][:_SHOWN_COLUMNS])
+        there = ", ".join([*next(iter(scaffold.raw_rows(data.path)), ())][:_SHOWN_COLUMNS])
         raise ConfigurationError(f"{message}; it has {there}; name it: {named}")
 
 
-def _scaffold(candidate: Candidate, schema: Path) -> Scaffold:
+def _draft(candidate: scaffold.Candidate, schema: Path) -> scaffold.Scaffold:
     data, path = candidate.data, candidate.suite
-    variants = [*first_variants(key_names(), local_servers())]
-    return Scaffold(
+    variables = {name for name, value in os.environ.items() if value}
+    variants = [*first_variants(variables, scaffold.local_servers())]
+    return scaffold.Scaffold(
         schema=_relative(schema, path),
         command=f"pytest --ftgate {shlex.quote(str(path))}",
         prompt=_relative(candidate.prompt, path) if candidate.prompt else "",
         cases=_relative(data.path, path),
-        columns=_columns(data.columns) if data.needs_columns else {},
-        scoring=scoring_of(data.answers.rows),
+        columns=scaffold.columns_to_name(data),
+        scoring=scaffold.scoring_of(data.rows),
         variants=variants,
         tuned=_tuned(path, variants[0]),
     )
@@ -297,7 +251,7 @@ def _tuned(suite: Path, first: FirstVariant) -> Mapping[str, str]:
 
     The variant is like *first* where that is the base of the adapter.
     """
-    found = newest_adapter(git_root(suite.parent))
+    found = scaffold.newest_adapter(scaffold.git_root(suite.parent))
     if found is None:
         return {}
     adapter, known = _relative(found[0], suite), KNOWN_MODELS.get(str(first.keys["model"]))
@@ -310,11 +264,7 @@ def _relative(path: Path, suite: Path) -> str:
     return Path(os.path.relpath(path.resolve(), suite.parent.resolve())).as_posix()
 
 
-def _columns(columns: Mapping[str, str]) -> dict[str, Any]:
-    return {key: name for key, name in columns.items() if key in ("id", "input", "expected")}
-
-
-def _with_variables(candidate: Candidate) -> tuple[Candidate, list[Path]]:
+def _with_variables(candidate: scaffold.Candidate) -> tuple[scaffold.Candidate, list[Path]]:
     """Return *candidate* with cases that have the variables of its prompt, and the new files."""
     if candidate.prompt is None:
         return candidate, []
@@ -323,19 +273,18 @@ def _with_variables(candidate: Candidate) -> tuple[Candidate, list[Path]]:
     except (TemplateError, ValueError):
         return candidate, []
     unknown = names - {*CASE_VARIABLES, PASSAGES}
-    rows = raw_rows(candidate.data.path)
+    rows = scaffold.raw_rows(candidate.data.path)
     if not unknown or not rows or not all(unknown <= row.keys() for row in rows):
         return candidate, []
     path = candidate.prompt.with_name(f"{candidate.prompt.stem}.cases.jsonl")
     columns = candidate.data.columns
-    keys = ("id", "input", "expected")
     written = [
-        {key: row[columns[key]] for key in keys if columns.get(key) in row}
+        {key: row[columns[key]] for key in scaffold.CASE_KEYS if columns.get(key) in row}
         | {"vars": {name: row[name] for name in sorted(unknown)}}
         for row in rows
     ]
-    write_new(path, json_lines(written))
-    return Candidate(candidate.prompt, read_cases(path)), [path]
+    scaffold.write_new(path, json_lines(written))
+    return scaffold.Candidate(candidate.prompt, scaffold.read_cases(path)), [path]
 
 
 def _write_schema(suite: Path) -> Path:
@@ -371,7 +320,7 @@ def _obstacle(variant: FirstVariant) -> list[str]:
 
 def _limits(
     suite: Suite, session: Session, *, variant: FirstVariant, obstacle: list[str]
-) -> tuple[dict[str, Limits], list[str]]:
+) -> tuple[dict[str, scaffold.Limits], list[str]]:
     """Return the limits of the suite's gates, measured where that is free, and notes on them."""
     limits = {kind: _unmeasured_limits(suite, gate) for kind, gate in suite.gates.items()}
     is_quick = variant.is_free and not obstacle and len(suite.cases) <= _MAX_MEASURED
@@ -385,20 +334,20 @@ def _limits(
         session.close()
 
 
-def _unmeasured_limits(suite: Suite, gate: Gate) -> Limits:
+def _unmeasured_limits(suite: Suite, gate: Gate) -> scaffold.Limits:
     """Return the limits of *gate* before any case is measured: the drop that its cases can show."""
     limit, count = default_limit(suite, gate), len(gate.evaluated_cases(suite.cases))
     if limit is None:
         problem = note_text(default_limit_problem(suite, gate)[0])
-        return Limits(_A_GUESS, "a guess: the first run shows what to write", problem)
+        return scaffold.Limits(_A_GUESS, "a guess: the first run shows what to write", problem)
     coarse = notes_text(coarse_limit(suite, gate, limit))
     drop = coarse or f"the smallest that {quantity(count, 'case')} can show"
-    return Limits(drop=f"max_drop: {limit:g} by default: {drop}")
+    return scaffold.Limits(drop=f"max_drop: {limit:g} by default: {drop}")
 
 
 def _measured(
-    suite: Suite, session: Session, limits: Mapping[str, Limits]
-) -> tuple[dict[str, Limits], list[str]]:
+    suite: Suite, session: Session, limits: Mapping[str, scaffold.Limits]
+) -> tuple[dict[str, scaffold.Limits], list[str]]:
     """Return *limits* with the highest minimums that the replies of today pass, and notes.
 
     A gate whose minimum would be no more than guessing is left out.
@@ -417,7 +366,8 @@ def _measured(
         samples = samples_from_scores(scores, kind)
         minimum = highest_minimum(samples)
         right = round(float(samples.values[samples.has_reply].sum()), 6)
-        reason = measured_reason(samples.mean, right, len(samples), content=scores_content(gate))
+        content = scores_content(gate)
+        reason = scaffold.measured_reason(samples.mean, right, len(samples), content=content)
         of_kind = f"{kind} " if len(suite.gates) > 1 else ""
         if minimum and minimum >= guess_rate(suite, gate):
             reason += "; the highest that passes"

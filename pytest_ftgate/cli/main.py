@@ -20,7 +20,6 @@ from pytest_ftgate.errors import (
     unexpected,
 )
 from pytest_ftgate.reporting.text import escape_controls, lasting_output
-from pytest_ftgate.settings import REPORT_FORMATS
 
 if TYPE_CHECKING:
     from pytest_ftgate.runner.session import Session
@@ -90,12 +89,6 @@ def _call(function: str, **options: Any) -> Any:
     return getattr(import_module(f"pytest_ftgate.{module}"), name)(**options)
 
 
-def _call_with_reports(function: str, **options: Any) -> Any:
-    """Call a verb with the paths of its reports by format."""
-    reports = {name: options.pop(name) for name in REPORT_FORMATS}
-    return _call(function, reports=reports, **options)
-
-
 def _call_with_cache(function: str, cache: Path | None, **options: Any) -> Any:
     """Call a verb with the cache of ``--cache``, or of a run in this folder."""
     from pytest_ftgate.plugin.suites import settings_of_run
@@ -120,6 +113,9 @@ def _call_with_suite(function: str, suite: Path, cache: Path | None, **options: 
     return with_suite(suite, cache, lines)
 
 
+_Option = tuple[str, dict[str, Any]]
+
+
 class _Verb(NamedTuple):
     """A verb, or an action of ``cache``.
 
@@ -135,24 +131,38 @@ class _Verb(NamedTuple):
     help: str
     call: Callable[..., Any]
     function: str
-    options: tuple[tuple[str, dict[str, Any]], ...] = ()
+    options: tuple[_Option, ...] = ()
     error_code: int = 1
     epilog: str = ""
 
 
-_SUITE = ("suite", {"type": Path, "help": "the suite file"})
-_CACHE = ("--cache", {"type": Path, "help": "the cache file (default: the one of pytest --ftgate)"})
+def _option(name: str, text: str, metavar: str | None = None, **more: Any) -> _Option:
+    return name, {"help": text, **({"metavar": metavar} if metavar else {}), **more}
 
 
-def _out(name: str) -> tuple[str, dict[str, Any]]:
+def _path(name: str, text: str, metavar: str | None = None, **more: Any) -> _Option:
+    return _option(name, text, metavar, type=Path, **more)
+
+
+def _flag(name: str, text: str) -> _Option:
+    return _option(name, text, action="store_true")
+
+
+def _column(name: str, what: str) -> _Option:
+    return _option(f"--{name}", f"the column of {what}", "COLUMN")
+
+
+def _out(name: str) -> _Option:
     text = f"the output file (default: NAME.{name}.jsonl beside the suite)"
-    return "-o", {"dest": "out", "type": Path, "help": text}
+    return _path("-o", text, dest="out")
 
 
-def _column(name: str, what: str) -> tuple[str, dict[str, Any]]:
-    return f"--{name}", {"metavar": "COLUMN", "help": f"the column of {what}"}
+def _verbosity(what: str) -> _Option:
+    return _option("-v", f"show more {what}", dest="verbosity", action="count", default=0)
 
 
+_SUITE = _path("suite", "the suite file")
+_CACHE = _path("--cache", "the cache file (default: the one of pytest --ftgate)")
 _COMPARE_EXAMPLES = """\
 Files may be .jsonl, .json, .csv, .tsv or .parquet tables, or what lm-evaluation-harness, Inspect,
 promptfoo, OpenAI Evals, deepeval or pydantic-evals write. Columns are guessed; the output names
@@ -186,79 +196,65 @@ exit codes: 0 the suite loads, 1 it was written and has errors to mend, 2 nothin
 _VERBS = (
     _Verb("demo", "see a red build and what to do about it, in seconds and without a key",
         _call, "cli.demo:run_demo", (
-        ("folder",
-            {"type": Path, "nargs": "?", "default": Path("ftgate-demo"),
-             "help": "the new folder for the example (default: ftgate-demo)"}),
-        ("--live", {"action": "store_true", "help": "run the embedded model itself"}),
+        _path("folder", "the new folder for the example (default: ftgate-demo)",
+            nargs="?", default=Path("ftgate-demo")),
+        _flag("--live", "run the embedded model itself"),
     )),
     _Verb("init", "write a suite beside a prompt, with limits that its cases can show",
         _call, "cli.init:write_first_suite", (
-        ("prompt",
-            {"type": Path, "nargs": "?",
-             "help": "the prompt, or a file of cases (default: the one in this folder)"}),
-        ("--cases", {"type": Path, "metavar": "FILE", "help": "the cases (default: found)"}),
+        _path("prompt", "the prompt, or a file of cases (default: the one in this folder)",
+            nargs="?"),
+        _path("--cases", "the cases (default: found)", "FILE"),
         _column("input", "the inputs"),
         _column("expected", "the expected answers"),
-        ("--starter",
-            {"action": "store_true", "help": "also write a prompt and 30 cases to begin with"}),
-        ("--workflow", {"action": "store_true", "help": "write a GitHub workflow as well"}),
+        _flag("--starter", "also write a prompt and 30 cases to begin with"),
+        _flag("--workflow", "write a GitHub workflow as well"),
     )),
     _Verb("compare", "compare files of answers, of any tool; needs no suite",
-        _call_with_reports, "cli.compare:compare_files", (
-        ("base", {"metavar": "BASE", "help": "the answers that others are compared with"}),
-        ("candidates",
-            {"metavar": "CANDIDATE", "nargs": "+", "help": "the answers to judge"}),
+        _call, "cli.compare:compare_files", (
+        _option("base", "the answers that others are compared with", "BASE"),
+        _option("candidates", "the answers to judge", "CANDIDATE", nargs="+"),
         _column("id", "the ids that pair the rows (default: guessed; without ids, the inputs)"),
         _column("input", "the questions"),
         _column("reply", "the replies"),
         _column("expected", "the expected answers"),
         _column("score", "the file's own scores: 0 to 1, or true and false"),
-        ("--scorer",
-            {"metavar": "RULE",
-             "help": "score the replies by a rule, as in a suite: exact, choice, numeric, "
-             "contains, regex, … (default: the files' own scores, else exact, or numeric)"}),
-        ("--max-drop",
-            {"type": float, "metavar": "SHARE",
-             "help": "the largest allowed drop, such as 0.03 (default: what the cases can show)"}),
-        ("--by",
-            {"metavar": "COLUMN", "action": "append", "default": [],
-             "help": "also compare within each value of this column; may be given several times"}),
-        ("--paired-only",
-            {"action": "store_true",
-             "help": "leave out cases that CANDIDATE lacks (default: they count as no reply)"}),
-        ("--html", {"type": Path, "metavar": "FILE", "help": "write a page with every case"}),
-        ("--markdown", {"type": Path, "metavar": "FILE", "help": "write text for a comment"}),
-        ("--json", {"type": Path, "metavar": "FILE", "help": "write the run record"}),
-        ("--metrics", {"type": Path, "metavar": "FILE", "help": "write the figures for DVC"}),
-        ("--write",
-            {"type": Path, "metavar": "SUITE",
-             "help": "keep it as a gate: write a suite with the same verdict, *.ftgate.yaml"}),
-        ("-v",
-            {"dest": "verbosity", "action": "count", "default": 0, "help": "show more cases"}),
+        _option("--scorer", "score the replies by a rule, as in a suite: exact, choice, numeric, "
+            "contains, regex, … (default: the files' own scores, else exact, or numeric)", "RULE"),
+        _option("--max-drop", "the largest allowed drop, such as 0.03 (default: what the cases can "
+            "show)", "SHARE", type=float),
+        _option("--by", "also compare within each value of this column; may be given several times",
+            "COLUMN", action="append", default=[]),
+        _flag("--paired-only",
+            "leave out cases that CANDIDATE lacks (default: they count as no reply)"),
+        _path("--html", "write a page with every case", "FILE"),
+        _path("--markdown", "write text for a comment", "FILE"),
+        _path("--json", "write the run record", "FILE"),
+        _path("--metrics", "write the figures for DVC", "FILE"),
+        _path("--write", "keep it as a gate: write a suite with the same verdict, *.ftgate.yaml",
+            "SUITE"),
+        _verbosity("cases"),
     ), 2, _COMPARE_EXAMPLES),
     _Verb("import", "write a suite from another tool's configuration or dataset",
         _call, "cli.import_suite:import_suite", (
-        ("file", {"type": Path, "help": "the file or folder; see below"}),
-        ("-o",
-            {"dest": "out", "type": Path, "metavar": "SUITE",
-             "help": "the suite to write (default: NAME.ftgate.yaml beside the file)"}),
-        ("--variant",
-            {"metavar": "KEYS",
-             "help": "the model, as a variant of a suite: '{provider: …, model: …}'"}),
+        _path("file", "the file or folder; see below"),
+        _path("-o", "the suite to write (default: NAME.ftgate.yaml beside the file)", "SUITE",
+            dest="out"),
+        _option("--variant", "the model, as a variant of a suite: '{provider: …, model: …}'",
+            "KEYS"),
     ), 2, _IMPORT_EXAMPLES),
     _Verb("download", "download the weights of a local model", _call, "weights:download_weights", (
-        ("name", {"help": "such as smollm2-135m"}),
+        _option("name", "such as smollm2-135m"),
     )),
     _Verb("doctor", "check the environment, the suites, their keys and their servers",
         _call, "cli.doctor:examine", (
-        ("suite",
-            {"type": Path, "nargs": "?", "help": "a suite or a folder (default: this folder)"}),
+        _path("suite", "a suite or a folder (default: this folder)", nargs="?"),
         _CACHE,
-        ("--json", {"dest": "as_json", "action": "store_true", "help": "print JSON"}),
+        _option("--json", "print JSON", dest="as_json", action="store_true"),
     )),
     _Verb("explain", "explain the verdict of one gate of the last run",
         _call, "cli.suite:explain_gate", (
-        ("node", {"help": "as pytest prints it: prompts/x.ftgate.yaml::accuracy[variant]"}),
+        _option("node", "as pytest prints it: prompts/x.ftgate.yaml::accuracy[variant]"),
         _CACHE,
     )),
     _Verb("power", "show the drops that the gates of a suite can detect; sends no request",
@@ -266,53 +262,43 @@ _VERBS = (
     _Verb("selftest", "measure how often gates fail by chance, on repeated replies",
         _call_with_suite, "cli.suite:run_selftest", (
         _SUITE,
-        ("--repeats", {"type": int, "default": 3, "help": "replies to each case (default: 3)"}),
+        _option("--repeats", "replies to each case (default: 3)", type=int, default=3),
         _CACHE,
     )),
     _Verb("labels", "write cached replies for people to grade",
         _call_with_suite, "cli.suite:write_labels", (
         _SUITE,
         _out("labels"),
-        ("--count",
-            {"type": int, "default": 200, "help": "the least number of replies (default: 200)"}),
-        ("--seed",
-            {"type": int, "default": 0, "help": "the seed of the random draw (default: 0)"}),
+        _option("--count", "the least number of replies (default: 200)", type=int, default=200),
+        _option("--seed", "the seed of the random draw (default: 0)", type=int, default=0),
         _CACHE,
     )),
-    _Verb("data", "check a training file", _call, "cli.data:examine_data", (
-        ("file", {"type": Path, "help": "the training file"}),
-        ("--suite",
-            {"type": Path, "help": "also check against the cases and the format of a suite"}),
-        ("--against",
-            {"type": Path, "help": "a file whose rows must not be in the training file"}),
-        ("--context", {"type": int, "help": "the context length of the model, in tokens"}),
-        ("-v",
-            {"dest": "verbosity", "action": "count", "default": 0, "help": "show more lines"}),
+    _Verb("data", "check a training file", _call, "cli.suite:examine_data", (
+        _path("file", "the training file"),
+        _path("--suite", "also check against the cases and the format of a suite"),
+        _path("--against", "a file whose rows must not be in the training file"),
+        _option("--context", "the context length of the model, in tokens", type=int),
+        _verbosity("lines"),
     )),
     _Verb("history", "show who accepted which results, and when, from git",
         _call, "cli.record:history_lines", (
-        ("path",
-            {"type": Path, "nargs": "?", "default": Path(), "help": "a suite or a folder"}),
+        _path("path", "a suite or a folder", nargs="?", default=Path()),
     )),
     _Verb("schema", "print the JSON Schema of suite files or run records",
         _call, "cli.record:schema_text", (
-        ("of",
-            {"nargs": "?", "choices": ("suite", "run"), "default": "suite",
-             "help": "which of the two (default: suite)"}),
+        _option("of", "which of the two (default: suite)",
+            nargs="?", choices=("suite", "run"), default="suite"),
     )),
     _Verb("report", "make reports from a run record; sends no request",
         _call, "cli.record:report_record", (
-        ("record", {"type": Path, "help": "the file that --ftgate-json wrote"}),
-        ("--html", {"type": Path, "metavar": "PATH", "help": "a page with every case"}),
-        ("--markdown", {"type": Path, "metavar": "PATH", "help": "text for a comment"}),
-        ("--metrics", {"type": Path, "metavar": "PATH", "help": "figures, for dvc metrics"}),
-        ("--model-card",
-            {"type": Path, "metavar": "PATH",
-             "help": "write the verdicts and the model-index into a model card (README.md); the "
-             "rest of the file stays"}),
-        ("--variant", {"metavar": "NAME", "help": "the variant of the model card"}),
-        ("--track",
-            {"metavar": "NAME", "default": "", "help": "log the figures to a tracker: mlflow"}),
+        _path("record", "the file that --ftgate-json wrote"),
+        _path("--html", "a page with every case", "PATH"),
+        _path("--markdown", "text for a comment", "PATH"),
+        _path("--metrics", "figures, for dvc metrics", "PATH"),
+        _path("--model-card", "write the verdicts and the model-index into a model card "
+            "(README.md); the rest of the file stays", "PATH"),
+        _option("--variant", "the variant of the model card", "NAME"),
+        _option("--track", "log the figures to a tracker: mlflow", "NAME", default=""),
     )),
 )
 _CACHE_ACTIONS = (
@@ -320,10 +306,8 @@ _CACHE_ACTIONS = (
         _call_with_cache, "cli.cache:cache_lines", (_CACHE,)),
     _Verb("prune", "delete replies, the oldest first",
         _call_with_cache, "cli.cache:prune_cache", (
-        ("--older-than", {"metavar": "90d", "help": "delete replies older than 12h, 90d, 2w"}),
-        ("--max-mb",
-            {"type": float, "metavar": "MB",
-             "help": "delete until the file is at most this large"}),
+        _option("--older-than", "delete replies older than 12h, 90d, 2w", "90d"),
+        _option("--max-mb", "delete until the file is at most this large", "MB", type=float),
         _CACHE,
     )),
     _Verb("check", "check that the file is not damaged",
@@ -332,9 +316,7 @@ _CACHE_ACTIONS = (
         _call_with_suite, "cli.cache:export_replies", (
         _SUITE,
         _out("replies"),
-        ("--base",
-            {"metavar": "VARIANT",
-             "help": "export the replies of this variant's base to skill cases"}),
+        _option("--base", "export the replies of this variant's base to skill cases", "VARIANT"),
         _CACHE,
     )),
     _Verb("import", "add the replies of an exported file to the cache",

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+from pytest_ftgate.cli import writing
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.recommend.advice import AcceptedRun, AcceptedVerdict
 from pytest_ftgate.reporting.number_text import amount
@@ -22,11 +23,7 @@ def schema_text(of: str) -> str:
 
 
 def report_record(
-    record: Path,
-    model_card: Path | None,
-    variant: str | None,
-    track: str,
-    **paths: Path | None,
+    record: Path, model_card: Path | None, variant: str | None, track: str, **paths: Path | None
 ) -> Iterator[str]:
     """Write the reports that *paths* names, by format; without any, yield the closing section.
 
@@ -41,23 +38,19 @@ def report_record(
 
     report, tracker = read_run(record), Tracker(track) if track else None
     wanted = {name: path for name, path in paths.items() if path is not None}
-    if not (wanted or model_card or tracker):
-        yield from (*detail_lines(report), "", *summary_lines(report))
     if variant and not model_card:
         raise ConfigurationError("--variant does nothing without --model-card; add it")
+    if not (wanted or model_card or tracker):
+        yield from (*detail_lines(report), "", *summary_lines(report))
     if model_card:
-        try:
+        with writing(model_card):
             yield write_model_card(model_card, report, variant)
-        except OSError as error:
-            raise ConfigurationError(f"{model_card} cannot be written: {error.strerror}") from error
     if tracker:
         tracker.pytest_ftgate_report(report)
         yield f"logged the figures to {track}"
     for name, path in wanted.items():
-        try:
+        with writing(path):
             yield write_report(name, path, report)
-        except OSError as error:
-            raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
 
 
 _LINE_WIDTH = 80

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,8 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from jinja2 import StrictUndefined, Template
 
 from pytest_ftgate.adapters.lora import CONFIG_FILE, WEIGHTS_FILE, LoraConfig
+from pytest_ftgate.cli import writing
 from pytest_ftgate.cli.doctor import project_files, served_models
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.plugin.suites import with_suite
@@ -22,6 +23,7 @@ from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow, Columns
 from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.source import Source, declared_keys
 from pytest_ftgate.readers.table import read_rows
+from pytest_ftgate.readers.text import json_or_text
 from pytest_ftgate.reporting.number_text import percent, quantity
 from pytest_ftgate.requests.api_keys import is_loopback
 from pytest_ftgate.results.history import repository_of
@@ -31,7 +33,7 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.declaration import DeclaredCase
 from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.providers import LOCAL_PORTS, FirstVariant, weights_extra
+from pytest_ftgate.suite.providers import LOCAL_PORTS, FirstVariant, weights_engine
 from pytest_ftgate.suite.scorers import parse_number
 
 _PROMPT_SUFFIXES = (".md", ".txt", ".prompt", ".j2", ".jinja", ".jinja2")
@@ -47,34 +49,13 @@ _NO_CASES = ("train", "repl", "accepted", "label", "package", "lock", "config", 
 #: A larger file is no set of cases that a person keeps beside a prompt.
 _MAX_BYTES = 20_000_000
 #: The configurations of promptfoo that can be imported, and all of other tools.
-_PROMPTFOO = ("promptfooconfig.y*ml", "promptfooconfig.json")
-_CONFIGS = (*_PROMPTFOO, "promptfooconfig.*s", "deepeval.json", ".deepeval", "evals.json")
+PROMPTFOO = ("promptfooconfig.y*ml", "promptfooconfig.json")
+_CONFIGS = (*PROMPTFOO, "promptfooconfig.*s", "deepeval.json", ".deepeval", "evals.json")
+#: The keys of a case that a column may be named for, and columns that are all guessed.
+CASE_KEYS = ("id", "input", "expected")
+_GUESSED = Columns()
 #: Parts of the names of models that do not chat.
 _NO_CHAT = ("embed", "rerank", "whisper", "tts")
-
-
-@dataclass(frozen=True, slots=True)
-class CaseTable:
-    """A file whose rows are cases.
-
-    Attributes:
-        answers: its rows, by the columns that were guessed.
-        needs_columns: True if its columns have other names than the keys of a case.
-    """
-
-    path: Path
-    answers: AnswerFile
-    needs_columns: bool
-
-    @property
-    def columns(self) -> Mapping[str, str]:
-        """The column of each key that the file has."""
-        return self.answers.columns
-
-    @property
-    def has_expected(self) -> bool:
-        """True if any row says what is expected."""
-        return any(row.expected is not None for row in self.answers.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +67,7 @@ class Candidate:
     """
 
     prompt: Path | None
-    data: CaseTable
+    data: AnswerFile
 
     @property
     def suite(self) -> Path:
@@ -104,25 +85,30 @@ def _stem(path: Path) -> str:
     return path.name.partition(".")[0]
 
 
-def read_cases(path: Path, columns: Columns | None = None) -> CaseTable:
+def read_cases(path: Path, columns: Columns = _GUESSED) -> AnswerFile:
     """Return the cases in *path*, by the columns that are named or guessed.
 
     Raises:
         FtgateError: the file cannot be read as cases.
     """
-    columns = columns or Columns()
     answers = read_answers(path, columns, needs_reply=False)
     names = dict.fromkeys(name for row in raw_rows(path) for name in row)
     rest = [name for name in names if name not in answers.columns.values()]
     missing = [role for role in ("input", "expected") if role not in answers.columns]
-    if len(missing) == len(rest) == 1:
-        # Beside the inputs, the only other column holds what is expected; and the reverse.
-        found: dict[str, Any] = {missing[0]: rest[0]}
-        columns = replace(columns, **found)
-        answers = read_answers(path, columns, needs_reply=False)
-    is_named = all(key == column for key, column in answers.columns.items())
-    needs_columns = not is_named or answers.tool != "" or not _has_case_keys(path)
-    return CaseTable(path, answers, needs_columns)
+    if len(missing) != 1 or len(rest) != 1:
+        return answers
+    # Beside the inputs, the only other column holds what is expected; and the reverse.
+    found: dict[str, Any] = {missing[0]: rest[0]}
+    return read_answers(path, replace(columns, **found), needs_reply=False)
+
+
+def columns_to_name(data: AnswerFile) -> dict[str, str]:
+    """Return the column of each key of a case, unless all columns are called like the keys."""
+    rows, known = raw_rows(data.path), {*declared_keys(DeclaredCase)}
+    has_case_keys = bool(rows) and all(row.keys() <= known for row in rows)
+    if has_case_keys and not data.tool and all(k == name for k, name in data.columns.items()):
+        return {}
+    return {key: name for key, name in data.columns.items() if key in CASE_KEYS}
 
 
 def raw_rows(path: Path) -> list[Mapping[str, Any]]:
@@ -132,12 +118,6 @@ def raw_rows(path: Path) -> list[Mapping[str, Any]]:
     source = Source(root=path.parent, path=path)
     rows = [row.value for row in read_rows(source, path) if isinstance(row.value, Mapping)]
     return [] if source.errors else rows
-
-
-def _has_case_keys(path: Path) -> bool:
-    """Return True if every column of a table is a key of a case."""
-    rows, known = raw_rows(path), {*declared_keys(DeclaredCase)}
-    return bool(rows) and all(row.keys() <= known for row in rows)
 
 
 def _tables(folder: Path) -> Iterator[Path]:
@@ -152,28 +132,28 @@ def _tables(folder: Path) -> Iterator[Path]:
 def unknown_tables(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """Yield the tables below *folder* with the names of their columns."""
     for path in _tables(folder):
-        rows = raw_rows(path)
-        if rows:
+        if rows := raw_rows(path):
             yield path, [*rows[0]]
 
 
-def case_files(folder: Path, columns: Columns | None = None) -> list[CaseTable]:
+def case_files(folder: Path, columns: Columns = _GUESSED) -> list[AnswerFile]:
     """Return the files below *folder* that hold cases, those with expected answers first.
 
     Of named *columns* every one has to be there.
     """
-    found = []
+    found: list[AnswerFile] = []
     for path in _tables(folder):
-        try:
+        with suppress(FtgateError):
             data = read_cases(path, columns)
-        except FtgateError:
-            continue
-        if "input" in data.columns:
-            found.append(data)
-    return sorted(found, key=lambda data: not data.has_expected)
+            found += [data] if "input" in data.columns else []
+    return sorted(found, key=lambda data: not _has_expected(data))
 
 
-def candidates(folder: Path, columns: Columns | None = None) -> list[Candidate]:
+def _has_expected(data: AnswerFile) -> bool:
+    return any(row.expected is not None for row in data.rows)
+
+
+def candidates(folder: Path, columns: Columns) -> list[Candidate]:
     """Return the prompts below *folder* that have cases, or the cases alone if there is no one."""
     data = case_files(folder, columns)
     found = [
@@ -183,7 +163,7 @@ def candidates(folder: Path, columns: Columns | None = None) -> list[Candidate]:
     ]
     named = {c.data.path for c in found if c.is_named}
     found = [c for c in found if c.is_named or c.data.path not in named]
-    return found or [Candidate(None, cases) for cases in data if cases.has_expected]
+    return found or [Candidate(None, cases) for cases in data if _has_expected(cases)]
 
 
 def prompt_files(folder: Path) -> Iterator[Path]:
@@ -195,7 +175,7 @@ def prompt_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def cases_for(prompt: Path, data: Sequence[CaseTable]) -> CaseTable | None:
+def cases_for(prompt: Path, data: Sequence[AnswerFile]) -> AnswerFile | None:
     """Return the cases for *prompt*: beside it, or the only ones, of a folder of prompts."""
     beside = [cases for cases in data if cases.path.parent == prompt.parent]
     named = [cases for cases in beside if _stem(cases.path) == _stem(prompt)]
@@ -205,19 +185,9 @@ def cases_for(prompt: Path, data: Sequence[CaseTable]) -> CaseTable | None:
     return data[0] if is_prompt and len(data) == 1 else None
 
 
-def promptfoo_configs(folder: Path) -> list[Path]:
-    """Return the configurations of promptfoo below *folder* that can be imported."""
-    return [path for pattern in _PROMPTFOO for path in project_files(folder, pattern)]
-
-
-def is_promptfoo(path: Path) -> bool:
-    """Return True if *path* has the name of a configuration of promptfoo."""
-    return any(map(path.match, _PROMPTFOO))
-
-
-def other_configs(folder: Path) -> list[Path]:
+def tool_configs(folder: Path, patterns: Sequence[str] = _CONFIGS) -> list[Path]:
     """Return the configurations of other tools below *folder*."""
-    return [path for pattern in _CONFIGS for path in project_files(folder, pattern)]
+    return [path for pattern in patterns for path in project_files(folder, pattern)]
 
 
 def local_servers() -> Mapping[str, list[str]]:
@@ -225,41 +195,28 @@ def local_servers() -> Mapping[str, list[str]]:
     served = {}
     for port in LOCAL_PORTS:
         url = f"http://127.0.0.1:{port}/v1"
-        try:
+        with suppress(OSError, ValueError):
             models = served_models(url, None)
-        except (OSError, ValueError):
-            continue
-        chat = [name for name in models if not any(word in name.lower() for word in _NO_CHAT)]
-        if chat:
-            served[url] = chat
-    return served
+            served[url] = [m for m in models if not any(word in m.lower() for word in _NO_CHAT)]
+    return {url: models for url, models in served.items() if models}
 
 
 def newest_adapter(folder: Path) -> tuple[Path, str] | None:
     """Return the newest adapter that a trainer has written below *folder*, and its base."""
-    found = [
-        (path.parent, base)
-        for path in project_files(folder, CONFIG_FILE)
-        if path.with_name(WEIGHTS_FILE).is_file() and (base := _base_of(path.parent))
-    ]
+    found: list[tuple[Path, str]] = []
+    for path in project_files(folder, CONFIG_FILE):
+        # What cannot be read, or names no base, is no adapter.
+        with suppress(FtgateError):
+            base = LoraConfig.read(path.parent).base
+            found += (
+                [(path.parent, base)] if base and path.with_name(WEIGHTS_FILE).is_file() else []
+            )
     return max(found, key=lambda pair: pair[0].stat().st_mtime, default=None)
-
-
-def _base_of(adapter: Path) -> str:
-    try:
-        return LoraConfig.read(adapter).base
-    except FtgateError:
-        return ""
 
 
 def git_root(folder: Path) -> Path:
     """Return the top of the repository around *folder*, or *folder* itself outside of one."""
     return repository_of(folder.resolve()) or folder.resolve()
-
-
-def key_names() -> frozenset[str]:
-    """Return the names of the variables that are set; their values stay where they are."""
-    return frozenset(name for name, value in os.environ.items() if value)
 
 
 def write_new(path: Path, text: str) -> None:
@@ -268,24 +225,20 @@ def write_new(path: Path, text: str) -> None:
     Raises:
         ConfigurationError: it is there, or cannot be written.
     """
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
+    if path.exists():
         remedy = "nothing was overwritten; rename it, or name other files"
-        raise ConfigurationError(f"{path} is there already; {remedy}") from error
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+        raise ConfigurationError(f"{path} is there already; {remedy}")
+    with writing(path), path.open("x", encoding="utf-8") as file:
+        file.write(text)
 
 
 #: The most labels of a task that is taken for a classification, and the longest label.
 _MAX_LABELS, _MAX_LABEL_LENGTH = 20, 40
 #: A longer expected answer is not found in a reply word by word.
 _MAX_ANSWER_LENGTH = 60
-#: The columns of a comment below a gate.
-_COMMENT_WIDTH = 74
 #: The tokens that a model may think before its answer; the embedded model does not.
 _ROOM = 1_000
+_TEMPLATE = Path(__file__).parent / "suite.yaml.j2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,10 +273,6 @@ class Limits:
     drop: str = ""
 
 
-#: What the gates of a suite hold while its cases are measured: a limit that any cases can show.
-_UNMEASURED = "{min: 0.5, evidence: point}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scaffold:
     """All that stands in a new suite.
@@ -350,73 +299,20 @@ class Scaffold:
     limits: Mapping[str, Limits] | None = None
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """The gates that the suite can have: of accuracy, and of the format if there is one."""
-        return ("accuracy", "format") if self.scoring.has_format else ("accuracy",)
-
-    @property
     def text(self) -> str:
         """The suite file."""
-        return "\n".join([*self._head(), *self._variants(), *self._gates()]) + "\n"
-
-    def _head(self) -> Iterator[str]:
-        yield f"# yaml-language-server: $schema={self.schema}"
-        yield f"# Evaluate it with: {self.command}"
-        yield ""
-        if self.prompt:
-            yield f"prompt: {_scalar(self.prompt)}  # the system message"
-        yield f"cases: {_scalar(self.cases)}"
-        if self.columns:
-            yield f"columns: {_scalar(dict(self.columns))}  # what the file calls them"
-        yield "reply:"
-        yield from (f"  {line}" for line in self.scoring.lines)
-        tokens = self.scoring.tokens
-        if self.variants[0].has_weights:
-            yield f"  max_tokens: {tokens}"
-        else:
-            yield f"  max_tokens: {tokens + _ROOM}  # a model that thinks needs most of them"
-
-    def _variants(self) -> Iterator[str]:
-        first, *others = self.variants
-        yield "variants:"
-        yield "  # The first variant is the baseline, which others are compared with."
-        yield "  current:"
-        keys = dict(first.keys)
-        if first.has_weights and self.scoring.labels:
-            # The embedded model is too small to keep to a list of labels.
-            keys["response_schema"] = True
-        yield from (f"    {key}: {_scalar(value)}" for key, value in keys.items())
-        yield "  # Another prompt or model is compared with it, case by case:"
-        yield "  # candidate: {like: current, prompt: another-prompt.md}"
-        for variant in others:
-            if not variant.has_weights:
-                yield f"  # Also here, since {variant.reason}:"
-                yield f"  # other: {_scalar(dict(variant.keys))}"
-        if self.tuned:
-            needs = "; it needs pytest-ftgate[transformers]" * ("provider" in self.tuned)
-            yield f"  # The adapter that lies here{needs}:"
-            yield f"  # tuned: {_scalar(dict(self.tuned))}"
-
-    def _gates(self) -> Iterator[str]:
-        yield "gates:"
-        if self.limits is None:
-            yield from (f"  {kind}: {_UNMEASURED}" for kind in self.kinds)
-            return
-        if not self.limits:
-            yield "  # accuracy: {}   once any case is right"
-        for gate, limits in self.limits.items():
-            yield f"  {gate}:"
-            if limits.minimum is not None:
-                yield f"    min: {limits.minimum:g}  # {limits.reason}"
-            for line in textwrap.wrap(limits.drop, _COMMENT_WIDTH):
-                yield f"    # {line}"
-        if self.tuned:
-            yield "  # Whether tuned has kept the general skills of its base:"
-            yield "  # forgetting: {skills: general}"
+        template: Template = Template(
+            _TEMPLATE.read_text("utf-8"),
+            trim_blocks=True,
+            keep_trailing_newline=True,
+            undefined=StrictUndefined,
+        )
+        return template.render(suite=self, first=self.variants[0], room=_ROOM, yaml=_yaml)
 
 
-def _scalar(value: Any) -> str:
+def _yaml(value: Any) -> str:
     """Return *value* as it is written in one line of YAML."""
+    value = dict(value) if isinstance(value, Mapping) else value
     text = yaml.safe_dump(
         value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False
     )
@@ -437,7 +333,7 @@ def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
     labels = sorted({*texts})
     is_short = all(len(label) <= _MAX_LABEL_LENGTH for label in labels)
     if is_short and len(labels) <= min(_MAX_LABELS, len(rows) // 3):
-        choice = f"format: {{choice: {_scalar(labels)}}}"
+        choice = f"format: {{choice: {_yaml(labels)}}}"
         longest = max(map(len, labels))
         return Scoring((choice,), max(8, longest), tuple(labels), has_format=True)
     if all(len(text) <= _MAX_ANSWER_LENGTH for text in texts):
@@ -449,10 +345,7 @@ def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
 
 def _is_object(value: Any) -> bool:
     """Return True for a JSON object; in a cell of a table it is text."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        with suppress(ValueError):
-            value = json.loads(value)
-    return isinstance(value, Mapping)
+    return isinstance(json_or_text(value) if isinstance(value, str) else value, Mapping)
 
 
 def measured_reason(rate: float, right: float, count: int, *, content: bool = True) -> str:
@@ -483,18 +376,14 @@ class _Needs:
     """What the variants of a suite need in a job.
 
     Attributes:
-        keys: the variables of keys.
-        addresses: the variables of base URLs.
+        variables: where GitHub keeps each variable of the environment: ``secrets`` or ``vars``.
         extras: the extras of the package.
-        unreachable: the base URLs that are on this machine alone.
-        weights: the models whose weights are on this machine.
+        steps: what is left to do before the job can run, a line each.
     """
 
-    keys: tuple[str, ...]
-    addresses: tuple[str, ...]
-    extras: tuple[str, ...]
-    unreachable: tuple[str, ...]
-    weights: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    extras: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
 
 
 def write_workflow(suite: Path) -> Iterator[str]:
@@ -515,47 +404,42 @@ def write_workflow(suite: Path) -> Iterator[str]:
     try:
         needs, unknown = with_suite(suite, None, _needs), ""
     except FtgateError as error:
-        needs, unknown = _Needs((), (), (), (), ()), f"; its keys are not known: {error}"
+        needs, unknown = _Needs(), f"; its keys are not known: {error}"
     text = (folder / _NAME).read_text("utf-8")
     paths = Path(os.path.relpath(suite.parent.resolve(), root)).as_posix()
     text = text.replace("paths: prompts", f"paths: {json.dumps(paths)}")
     text = text.replace("extras: prices", f"extras: {','.join((*needs.extras, 'prices'))}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_new(path, text.replace(_ENV, _environment(needs)))
+    write_new(path, text.replace(_ENV, _environment(needs.variables)))
     yield f"wrote {shown}: replace OWNER and COMMIT in it{unknown}"
-    yield from _remaining_steps(needs)
+    yield from needs.steps
 
 
 def _needs(suite: Suite, session: Session) -> _Needs:
     variants = suite.variants.values()
     estimates, _ = estimate_variants(session, gate_runs_of(suite))
-    keys = (name for estimate in estimates for name, _ in estimate.keys)
-    extras = {v.model: weights_extra(v.provider) for v in variants}
-    urls = (v.base_url or "" for v in variants)
-    return _Needs(
-        keys=tuple(dict.fromkeys(keys)),
-        addresses=tuple(dict.fromkeys(filter(None, (v.base_url_env for v in variants)))),
-        extras=tuple(dict.fromkeys(filter(None, extras.values()))),
-        unreachable=tuple(dict.fromkeys(u for u in urls if is_loopback(urlsplit(u).hostname))),
-        weights=tuple(str(model) for model, extra in extras.items() if extra),
-    )
+    keys = dict.fromkeys((name for one in estimates for name, _ in one.keys), "secrets")
+    addresses = dict.fromkeys(filter(None, (v.base_url_env for v in variants)), "vars")
+    extras = {v.model: extra for v in variants if (extra := weights_engine(v.provider)[0])}
+    urls = dict.fromkeys(v.base_url or "" for v in variants)
+    steps = [
+        f"  add the {what} {' and '.join(names)} to the repository at GitHub"
+        for what, names in (("secret", keys), ("variable", addresses))
+        if names
+    ]
+    steps += [
+        f"  a job does not reach {url}: commit its replies with pytest-ftgate cache export"
+        for url in urls
+        if is_loopback(urlsplit(url).hostname)
+    ]
+    steps += [
+        f"  a job has no weights of {model}: add a step that downloads them" for model in extras
+    ]
+    return _Needs({**keys, **addresses}, tuple(dict.fromkeys(extras.values())), tuple(steps))
 
 
-def _environment(needs: _Needs) -> str:
-    """Return the ``env`` of the step: keys are secrets, addresses are variables."""
-    lines = [f"          {name}: ${{{{ secrets.{name} }}}}\n" for name in needs.keys]
-    lines += [f"          {name}: ${{{{ vars.{name} }}}}\n" for name in needs.addresses]
-    head = _ENV.splitlines(keepends=True)
-    return "".join([head[0], *head[1:2] * bool(needs.keys), *lines]) if lines else ""
-
-
-def _remaining_steps(needs: _Needs) -> Iterator[str]:
-    """Yield what the repository at GitHub needs before the job can run."""
-    if needs.keys:
-        yield f"  add the secret {' and '.join(needs.keys)} to the repository at GitHub"
-    if needs.addresses:
-        yield f"  add the variable {' and '.join(needs.addresses)} to the repository at GitHub"
-    for url in needs.unreachable:
-        yield f"  a job does not reach {url}: commit its replies with pytest-ftgate cache export"
-    for model in needs.weights:
-        yield f"  a job has no weights of {model}: add a step that downloads them"
+def _environment(variables: Mapping[str, str]) -> str:
+    """Return the ``env`` of the step."""
+    lines = [f"          {name}: ${{{{ {at}.{name} }}}}\n" for name, at in variables.items()]
+    head, comment, _ = _ENV.splitlines(keepends=True)
+    return "".join([head, comment * ("secrets" in variables.values()), *lines]) if lines else ""

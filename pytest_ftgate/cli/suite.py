@@ -1,4 +1,4 @@
-"""The verbs about a suite: explain, power, selftest and labels."""
+"""The verbs about a suite and its files: explain, power, selftest, labels and data."""
 
 from __future__ import annotations
 
@@ -9,14 +9,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.cli import VerbOutput
+from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
 from pytest_ftgate.gates.design import Look, plan_looks
 from pytest_ftgate.gates.needs import ScoreRequest
 from pytest_ftgate.gates.selftest import PAIRS, DrawnRuns, SelfTest, rate_selftest, skills_selftest
-from pytest_ftgate.plugin.suites import settings_of_run
+from pytest_ftgate.gates.training_data import (
+    check_training_data,
+    read_training_data,
+    training_data_rules,
+)
+from pytest_ftgate.gates.training_data_checks import TrainingDataRules
+from pytest_ftgate.gates.verdict import Severity
+from pytest_ftgate.plugin.suites import settings_of_run, with_suite
+from pytest_ftgate.readers.source import Source
 from pytest_ftgate.reporting.gate_summary import action_lines
+from pytest_ftgate.reporting.headlines import severity_counts
+from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.plan import power_lines, selftest_lines
-from pytest_ftgate.reporting.verdict import fact_lines, verdict_section
+from pytest_ftgate.reporting.verdict import fact_lines, finding_lines, verdict_section
 from pytest_ftgate.requests.request_groups import base_variant, replies_vary
 from pytest_ftgate.results.run import VERDICTS, as_typed, load_verdicts, node_id
 from pytest_ftgate.runner.file_suite import json_lines
@@ -26,8 +37,17 @@ from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import short_path
-from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate, skills_gate
+from pytest_ftgate.suite.gate_kinds import (
+    DataGate,
+    ForgettingGate,
+    RateGate,
+    data_gate,
+    is_rate,
+    skills_gate,
+)
 from pytest_ftgate.suite.model import Case, Judge, Suite, Variant
+from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.training_data import read_training_rows
 
 
 def explain_gate(node: str, cache: Path | None) -> str:
@@ -83,7 +103,7 @@ def run_selftest(suite: Suite, session: Session, *, repeats: int) -> Iterator[st
     """
     if repeats < 2:  # noqa: PLR2004 - a pair has two runs
         raise ConfigurationError("selftest needs --repeats of 2 or more")
-    gates = [gate for gate in suite.gates.values() if isinstance(gate, RateGate)]
+    gates = [gate for gate in suite.gates.values() if is_rate(gate)]
     gate_of_skills = skills_gate(suite)
     if not gates and not gate_of_skills:
         raise ConfigurationError("no gate of the suite compares replies; add accuracy: to gates")
@@ -92,30 +112,19 @@ def run_selftest(suite: Suite, session: Session, *, repeats: int) -> Iterator[st
             yield from _selftest_rates(session, suite, gates, repeats)
         if gate_of_skills:
             yield from _selftest_skills(session, suite, gate_of_skills, repeats)
-    except _NoFullCase as error:
-        reasons = filter(None, [session.replies.stop_reason, str(error)])
-        raise ConfigurationError("; ".join(reasons)) from error
     finally:
         session.close()
     yield from filter(None, [session.replies.stop_reason])
     yield from dict.fromkeys(session.replies.user_messages)
 
 
-class _NoFullCase(ConfigurationError):
-    """No case has all the replies that a self-test compares."""
-
-    def __init__(self, repeats: int) -> None:
-        super().__init__(
-            f"no case brought all {repeats} replies; run it again for those that are missing"
-        )
-
-
-def _drawn_runs(scores: VariantScores, replies: int, repeats: int) -> DrawnRuns:
+def _drawn_runs(session: Session, scores: VariantScores, replies: int, repeats: int) -> DrawnRuns:
     """Return pairs of runs with *repeats* replies to each case that brought all *replies*."""
     results = scores.results.items()
     whole = {case_id: result for case_id, result in results if len(result.scores) == replies}
     if not whole:
-        raise _NoFullCase(replies)
+        remedy = f"no case brought all {replies} replies; run it again for those that are missing"
+        raise ConfigurationError("; ".join(filter(None, [session.replies.stop_reason, remedy])))
     return DrawnRuns(VariantScores(scores.variant, whole), repeats, PAIRS)
 
 
@@ -141,7 +150,7 @@ def _selftest_rates(
     levels, tested = session.records.levels(suite), list[SelfTest]()
     for gate in gates:
         looks = plan_looks(suite, gate, replies_vary=True)
-        runs = _drawn_runs(scores, repeats, max(look.repeats for look in looks))
+        runs = _drawn_runs(session, scores, repeats, max(look.repeats for look in looks))
         tested.append(rate_selftest(suite, gate, runs, looks, levels))
     yield from selftest_lines(tested, baseline.name, repeats, levels)
 
@@ -158,7 +167,8 @@ def _selftest_skills(
     request = ScoreRequest(variant=base.name, of_gate=gate.kind, repeats=repeats)
     session.replies.checked_results([plan.requests(request)], None, suite.name)
     scores = session.scores.scores(plan, request)
-    result = skills_selftest(suite, gate, tuned, _drawn_runs(scores, repeats, 1), levels)
+    runs = _drawn_runs(session, scores, repeats, 1)
+    result = skills_selftest(suite, gate, tuned, runs, levels)
     yield from ("", *selftest_lines([result], base.name, repeats, levels))
 
 
@@ -200,35 +210,24 @@ def write_labels(
 def _unlabelled_rows(
     session: Session, suite: Suite, judge: Judge
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows without a label, by case."""
+    """Return the rows without a label, by case; a pairwise judge compares with the baseline."""
     labelled = {
         (label.case.id, label.reply.strip(), (label.second_reply or "").strip())
         for label in judge.labels
     }
-    by_case: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
     cached = {
         name: cached_replies(session, suite, variant) for name, variant in suite.variants.items()
     }
-    for name, replies in cached.items():
-        for case, text in replies:
-            pair = _pair(judge, cached[suite.baseline], case, text)
-            if pair is None or (name == suite.baseline and judge.is_pairwise):
-                continue
-            if (case.id, *pair) not in labelled:
-                by_case.setdefault(case.id, {})[pair] = _label_row(judge, case, pair)
-    return {case: [*rows.values()] for case, rows in by_case.items()}
-
-
-def _pair(
-    judge: Judge, baseline: list[tuple[Case, str]], case: Case, text: str
-) -> tuple[str, str] | None:
-    """Return the texts to grade together, or None if a pairwise judge has nothing to compare."""
-    if not judge.is_pairwise:
-        return text.strip(), ""
-    second = next((reply for other, reply in baseline if other.id == case.id), None)
-    if second is None or second.strip() == text.strip():
-        return None
-    return text.strip(), second.strip()
+    second: dict[str, str] = {}
+    for case, text in cached.pop(suite.baseline) if judge.is_pairwise else ():
+        second.setdefault(case.id, text.strip())
+    rows: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
+    for case, text in (reply for replies in cached.values() for reply in replies):
+        pair = (text.strip(), second.get(case.id, ""))
+        has_second = case.id in second and pair[0] != pair[1]
+        if (has_second or not judge.is_pairwise) and (case.id, *pair) not in labelled:
+            rows.setdefault(case.id, {})[pair] = _label_row(judge, case, pair)
+    return {case: [*found.values()] for case, found in rows.items()}
 
 
 def _label_row(judge: Judge, case: Case, pair: tuple[str, str]) -> dict[str, Any]:
@@ -249,3 +248,66 @@ def _sampled_rows(
         rows += by_case[case]
     draw.shuffle(rows)
     return rows
+
+
+# Training data ------------------------------------------------------------------------------------
+
+
+def examine_data(
+    file: Path, suite: Path | None, against: Path | None, context: int | None, verbosity: int
+) -> VerbOutput:
+    """Return the findings in a training file; the exit code is 1 if one of them is an error.
+
+    *suite* has the cases, labels and format to check the rows with. *against* has test rows for a
+    model that is trained on *file*. *context* is the context size of the model, in tokens.
+    *verbosity* is the number of lines for each finding; 0 shows the fewest.
+
+    Raises:
+        SuiteError: the suite or a row of *against* is invalid.
+        ConfigurationError: a file does not exist.
+    """
+    rules = with_suite(suite, None, _suite_rules) if suite else TrainingDataRules()
+    if against:
+        rules = replace(rules, cases=(*rules.cases, *_test_cases(against)))
+    if context:
+        rules = replace(rules, context=context)
+    data = read_training_data(_existing(file))
+    findings = check_training_data(data, rules)
+    head = f"{file}: {severity_counts(findings)} in {quantity(len(data.rows), 'row')}"
+    has_error = any(finding.severity is Severity.ERROR for finding in findings)
+    return VerbOutput((head, *finding_lines(findings, verbosity)), int(has_error))
+
+
+def _suite_rules(suite: Suite, _session: Session) -> TrainingDataRules:
+    trained = [variant for variant in suite.variants.values() if variant.training_data]
+    variant = next(iter(trained or suite.variants.values()))
+    return training_data_rules(suite, data_gate(suite) or DataGate(), variant)
+
+
+def _test_cases(path: Path) -> list[Case]:
+    source = Source(root=Path.cwd(), path=_existing(path).resolve())
+    rows = read_training_rows(source, source.path)
+    if source.errors:
+        raise SuiteError(str(path), source.errors)
+    score = Rule("exact")
+    return [
+        Case(
+            id=f"{path.name}:{row.line}",
+            location=f"{path}:{row.line}",
+            input=row.input_text,
+            score=score,
+        )
+        for row in rows
+    ]
+
+
+def _existing(path: Path) -> Path:
+    """Return *path* if it is a file.
+
+    Raises:
+        ConfigurationError: it is not; the message suggests a file with a similar name.
+    """
+    if not path.is_file():
+        names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise ConfigurationError(f"there is no file {path}{did_you_mean(path.name, names)}")
+    return path

@@ -6,14 +6,7 @@ import asyncio
 import json
 import time
 from collections import defaultdict
-from collections.abc import (
-    Awaitable,
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -23,7 +16,7 @@ from uuid import uuid4
 
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.cache.sqlite import Batch
-from pytest_ftgate.client.budget import SpendingLimit
+from pytest_ftgate.client.budget import Budget
 from pytest_ftgate.client.rate_limit import RetryPolicy
 from pytest_ftgate.client.redaction import redact_reply
 from pytest_ftgate.client.results import PeerWaiter, Result, Results
@@ -35,7 +28,7 @@ from pytest_ftgate.errors import (
     RequestRejected,
     RetryableError,
 )
-from pytest_ftgate.providers.base import BatchApi, open_batch_api
+from pytest_ftgate.providers.api import BatchApi, open_batch_api
 from pytest_ftgate.requests.request import Request
 
 
@@ -109,7 +102,7 @@ class Batches:
         retry_policy: RetryPolicy,
         *,
         fresh: bool,
-        budget: SpendingLimit | None,
+        budget: Budget | None,
     ) -> None:
         self.cache, self.environ, self.results = cache, environ, results
         self.retry_policy, self.budget = retry_policy, budget
@@ -203,7 +196,7 @@ class Batches:
 class _Group:
     """Requests to one address, until the last of them is settled."""
 
-    def __init__(self, batches: Batches, api: BatchApi, requests: Sequence[Request]) -> None:
+    def __init__(self, batches: Batches, api: BatchApi[Any], requests: Sequence[Request]) -> None:
         self._batches, self._api, self._requests = batches, api, requests
         self._store, self._address = batches.cache.batches, _address(requests[0])
         self._last_errors: dict[str, str] = {}
@@ -242,15 +235,12 @@ class _Group:
 
     async def _send(self, requests: Sequence[Request]) -> list[Batch]:
         """Send *requests* and return their batches; settle the requests that cannot be sent."""
-        if requests:
-            await self._api.prepare(requests)
-        if not self._api.one_model:
-            return await self._send_together(requests)
-        models: dict[str, list[Request]] = defaultdict(list)
+        await self._api.prepare(requests)
+        parts: dict[str, list[Request]] = defaultdict(list)
         for request in requests:
-            models[request.model].append(request)
-        sent = [await self._send_together(together) for together in models.values()]
-        return list(chain.from_iterable(sent))
+            parts[request.model if self._api.one_model else ""].append(request)
+        sent = [await self._send_together(part) for part in parts.values()]
+        return [*chain.from_iterable(sent)]
 
     async def _send_together(self, requests: Sequence[Request]) -> list[Batch]:
         """Send *requests*, which may be in one batch, in as few batches as possible."""
@@ -295,9 +285,7 @@ class _Group:
         )
         self._store.save(batch)
         try:
-            return await self._with_retries(
-                lambda: self._create(batch, items, requests[0].api_version)
-            )
+            return await self._with_retries(lambda: self._create(batch, items))
         except (_RunEnded, RetryableError):
             # The batch may exist on the server; the next run looks for it.
             raise
@@ -312,11 +300,9 @@ class _Group:
             unsent.setdefault(request.model, set()).update(self._api.unsent(request))
         return {model: sorted(names) for model, names in unsent.items() if names}
 
-    async def _create(
-        self, batch: Batch, items: list[dict[str, Any]], version: str | None
-    ) -> Batch:
+    async def _create(self, batch: Batch, items: list[dict[str, Any]]) -> Batch:
         try:
-            batch_id = await self._api.create(items, batch.key, version)
+            batch_id = await self._api.create(items, batch.key)
             return self._store.save(replace(batch, id=batch_id))
         except RetryableError:
             # A connection may break after the batch was created: a second batch would be paid for.

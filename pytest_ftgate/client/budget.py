@@ -73,19 +73,6 @@ class RecentRate:
         return count / (seconds - first) if count and seconds > first else 0.0
 
 
-class SpendingLimit(Protocol):
-    """The budget as the client uses it. All methods run in the engine's loop and must be quick."""
-
-    def stop_reason(self) -> str | None:
-        """Return why nothing more may be sent, or None if the budget is not used up."""
-
-    def affordable_count(self, requests: Sequence[Request]) -> int:
-        """Return how many of *requests*, sent together in their order, the budget covers."""
-
-    def record_cost(self, request: Request, reply: Reply) -> None:
-        """Record the cost of one request; in a tool loop, *request* is that of one turn."""
-
-
 class Sender(Protocol):
     """What sends the requests of a run."""
 
@@ -101,6 +88,8 @@ class Budget:
 
     A request in flight counts with the average cost of its model so far, since it can no longer
     be stopped. Before the first reply it counts with its expected cost.
+
+    The client calls all methods in the engine's loop, so they must be quick.
 
     *sender* sends the requests. *clock* returns seconds of a monotonic clock. The minutes count
     from now on. None is no limit.
@@ -159,7 +148,10 @@ class Budget:
         self.stopped = f"budget of {money} USD (--ftgate-max-usd) reached"
 
     def record_cost(self, request: Request, reply: Reply) -> None:
-        """Add the cost of a request; a request without a price adds nothing."""
+        """Add the cost of a request; in a tool loop, it is that of one turn.
+
+        A request without a price adds nothing.
+        """
         cost = reply_cost(request, reply)
         # A flat price covers all turns of a tool loop: it is paid with the first turn.
         is_paid = bool(request.steps) and request.tariff.per_1k is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import chain
@@ -14,7 +14,7 @@ from typing import Any
 
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.batches import Batches
-from pytest_ftgate.client.budget import Progress, SpendingLimit
+from pytest_ftgate.client.budget import Budget, Progress
 from pytest_ftgate.client.rate_limit import RetryPolicy
 from pytest_ftgate.client.redaction import redact_reply, redact_text
 from pytest_ftgate.client.results import PeerWaiter, Result, Results
@@ -107,7 +107,7 @@ class Engine:
         replies: str = "auto",
         concurrency: int | None = None,
         plugin_providers: Mapping[str, ProviderFactory] | None = None,
-        budget: SpendingLimit | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self._cache, self._environ = cache, environ
         #: Returns why a request must not be sent, or "".
@@ -197,7 +197,7 @@ class Engine:
         if not new:
             return
         try:
-            unsettled = asyncio.run_coroutine_threadsafe(self._begin(new), self._loop).result()
+            unsettled = asyncio.run_coroutine_threadsafe(self._unsettled(new), self._loop).result()
             # In this thread only: pytest rewrites plugin modules on import, and some versions of
             # CPython cannot compile rewritten code in two threads at once.
             import_providers(unsettled)
@@ -264,35 +264,34 @@ class Engine:
         if self._ending.is_set() and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._cancel)
 
-    async def _begin(self, requests: list[Request]) -> list[Request]:
+    async def _unsettled(self, requests: list[Request]) -> list[Request]:
         """Settle the requests that need no provider; return the others."""
-        with self._recorded:
-            return [*self._unsettled(requests)]
-
-    def _unsettled(self, requests: list[Request]) -> Iterator[Request]:
-        settle = self._results.settle
+        settle, unsettled = self._results.settle, list[Request]()
         try:
             cached = self._results.cached_replies(requests)
         except CacheError as error:
             for request in requests:
                 settle(request, error)
-            return
-        for request in requests:
-            if request.fingerprint in cached:
-                settle(request, cached[request.fingerprint])
-            elif provider_spec(request.provider).recorded:
-                settle(request, self._recorded.reply_or_error(request))
-            elif message := self.refusal(request):
-                settle(request, ConfigurationError(message))
-            elif self._mode == "recorded":
-                settle(request, NotRecorded(_NOT_RECORDED))
-            else:
-                yield request
+            return []
+        with self._recorded:
+            for request in requests:
+                if request.fingerprint in cached:
+                    settle(request, cached[request.fingerprint])
+                elif provider_spec(request.provider).recorded:
+                    settle(request, self._recorded.reply_or_error(request))
+                elif message := self.refusal(request):
+                    settle(request, ConfigurationError(message))
+                elif self._mode == "recorded":
+                    settle(request, NotRecorded(_NOT_RECORDED))
+                else:
+                    unsettled.append(request)
+        return unsettled
 
     def _send(self, requests: list[Request], *, first: bool) -> None:
         batched = [request for request in requests if request.batch]
         if batched:
-            self._send_batches(batched)
+            self._results.start_clock()
+            self._start(self._batches.run(batched)).add_done_callback(self._results.check_task)
         single = (request for request in requests if not request.batch)
         admitted = self._phases.admit(single, first=first)
         self._schedule(admitted[::-1] if first else admitted, first=first)
@@ -310,12 +309,12 @@ class Engine:
             # Not at once: the scheduler that settles the request is in the middle of its work.
             self._loop.call_soon(self._schedule, following)
 
-    def _send_batches(self, requests: list[Request]) -> None:
-        self._results.start_clock()
-        task = self._loop.create_task(self._batches.run(requests))
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task, which `close` waits for."""
+        task = self._loop.create_task(work)
         self._tasks.add(task)
-        self._results.watch(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _scheduler(self, request: Request) -> Scheduler:
         key = rate_limit_key(request)
@@ -328,9 +327,7 @@ class Engine:
     def _end_other_tests(self, test: str) -> None:
         """Close what called functions for a test other than *test*: its calls have returned."""
         for key in [key for key in self._schedulers if key[-1] not in ("", test)]:
-            task = self._loop.create_task(self._schedulers.pop(key).close())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._schedulers.pop(key).close())
 
     async def _open_provider(self, requests: Sequence[Request]) -> Provider:
         provider = await asyncio.to_thread(

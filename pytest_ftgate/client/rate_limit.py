@@ -323,7 +323,7 @@ class RetryPolicy:
             except RetryableError as error:
                 self.failing = request, str(error)
                 limits = backoff(error)
-                wait = self._backoff(attempt - 1, error.retry_after, limits.first, limits.longest)
+                wait = self._backoff(attempt - 1, error.retry_after, limits)
                 is_last = attempt >= limits.max_attempts or self._clock() + wait > deadline
                 if is_last or await self.run_ends_within(wait):
                     raise ReplyError(f"no reply in {attempt} attempts; last: {error}") from error
@@ -338,9 +338,8 @@ class RetryPolicy:
             await asyncio.wait_for(self._ending.wait(), seconds)
         return self._ending.is_set()
 
-    def _backoff(
-        self, retries: int, retry_after: float | None, first: float, longest: float
-    ) -> float:
+    def _backoff(self, retries: int, retry_after: float | None, limits: Backoff) -> float:
         if retry_after is not None:
             return min(retry_after, MAX_WAIT)
-        return float(min(first * 2**retries, longest) * self._random.uniform(0.75, 1.0))
+        longest = min(limits.first * 2**retries, limits.longest)
+        return float(longest * self._random.uniform(0.75, 1.0))

@@ -15,15 +15,11 @@ from importlib.util import find_spec
 from threading import Lock
 from typing import Any
 
+from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.rate_limit import RetryPolicy
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RetryableError
-from pytest_ftgate.providers.base import (
-    Provider,
-    ProviderFactory,
-    generate_reply,
-    open_provider,
-)
+from pytest_ftgate.providers.base import Provider, ProviderFactory, generate_reply, open_provider
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
@@ -36,17 +32,9 @@ class WorkerEnvironment:
     values: Mapping[str, str] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerInfo:
-    """The abilities of a worker's provider.
-
-    Attributes:
-        concurrency: the number of requests in flight.
-        served: for each kind of request, whether the provider serves it.
-    """
-
-    concurrency: int
-    served: tuple[bool, ...]
+#: The abilities of a worker's provider: the number of requests in flight, and for each kind of
+#: request, whether the provider serves it.
+WorkerInfo = tuple[int, tuple[bool, ...]]
 
 
 def provider_environment(requests: Iterable[Request], environ: Mapping[str, str]) -> dict[str, str]:
@@ -70,10 +58,7 @@ class RayWorker:
     """
 
     def __init__(
-        self,
-        requests: Sequence[Request],
-        environ: WorkerEnvironment,
-        pickled_factory: bytes | None,
+        self, requests: Sequence[Request], environ: WorkerEnvironment, pickled_factory: bytes | None
     ) -> None:
         # SDKs read the environment of their process.
         os.environ.update(environ.values)
@@ -88,7 +73,7 @@ class RayWorker:
             provider = await self._provider()
         except Exception as error:  # noqa: BLE001 - the driver handles the error
             return _portable_error(error)
-        return WorkerInfo(provider.concurrency, tuple(map(provider.serves, self._requests)))
+        return provider.concurrency, tuple(map(provider.serves, self._requests))
 
     async def generate(self, request: Request) -> Reply | Exception:
         """Send *request*, with retries; return the reply or the error."""
@@ -157,11 +142,12 @@ class _WorkerPool(Provider):
     def __init__(
         self, requests: Sequence[Request], actors: Sequence[Any], info: WorkerInfo
     ) -> None:
-        self.concurrency = info.concurrency * len(actors)
+        concurrency, served = info
+        self.concurrency = concurrency * len(actors)
         self._in_flight = dict.fromkeys(actors, 0)
         #: The time at which each worker was last found lost.
         self._lost_at: dict[Any, float] = {}
-        pairs = zip(requests, info.served, strict=True)
+        pairs = zip(requests, served, strict=True)
         self._served = {_kind(request) for request, is_served in pairs if is_served}
 
     def serves(self, request: Request) -> bool:
@@ -212,83 +198,6 @@ class _WorkerPool(Provider):
             ray.kill(actor)
 
 
-class _Cluster:
-    """The Ray cluster at ``RAY_ADDRESS``, or a new one on this machine."""
-
-    def __init__(
-        self, environ: Mapping[str, str], plugin_providers: Mapping[str, ProviderFactory]
-    ) -> None:
-        if find_spec("ray") is None:
-            raise ConfigurationError('the engine ray needs Ray: pip install "pytest-ftgate[ray]"')
-        self._environ, self._plugin_providers = environ, plugin_providers
-        self._lock, self._has_joined = Lock(), False
-        self._pools: list[_WorkerPool] = []
-
-    def open_provider(self, requests: Sequence[Request], environ: Mapping[str, str]) -> Provider:
-        """Open the provider for *requests* on as many nodes as are useful.
-
-        Raises:
-            ConfigurationError: there is no cluster or no capacity, or the provider cannot be
-                opened there.
-        """
-        import ray
-
-        with self._lock:
-            self._join()
-        kinds = list({_kind(request): _without_content(request) for request in requests}.values())
-        factory = self._plugin_providers.get(kinds[0].provider)
-        pickled_factory = _pickle_factory(kinds[0].provider, factory) if factory else None
-        variables = WorkerEnvironment(provider_environment(kinds, environ))
-        remote: Any = ray.remote(max_restarts=-1, max_task_retries=_TASK_RETRIES)(RayWorker)
-        actors = [
-            remote.options(scheduling_strategy=strategy).remote(kinds, variables, pickled_factory)
-            for strategy in self._scheduling_strategies(len(requests))
-        ]
-        pool = _WorkerPool(kinds, actors, _open_workers(actors))
-        self._pools.append(pool)
-        return pool
-
-    def _scheduling_strategies(self, requests: int) -> list[Any]:
-        """Return one strategy for each worker: it prefers a node, but accepts any other."""
-        import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-        first = len(self._pools)
-        return [
-            NodeAffinitySchedulingStrategy(nodes[(first + n) % len(nodes)]["NodeID"], soft=True)
-            for n in range(min(len(nodes), -(-requests // _REQUESTS_PER_WORKER)))
-        ]
-
-    def _join(self) -> None:
-        import ray
-
-        if ray.is_initialized():
-            return
-        # A cluster that is started here sends no usage statistics, unless the user enables them.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Without an address Ray would join the cluster that was started last on this machine.
-        address = self._environ.get("RAY_ADDRESS") or "local"
-        try:
-            _check_connection(address)
-            ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ConfigurationError(f"no Ray cluster at {address}: {error}") from error
-        self._has_joined = True
-
-    def end(self) -> None:
-        """Stop all retries of the workers."""
-        for pool in self._pools:
-            pool.end()
-
-    def leave(self) -> None:
-        """Leave the cluster, if it was joined here."""
-        if self._has_joined:
-            import ray
-
-            ray.shutdown()
-
-
 def _check_connection(address: str) -> None:
     """Connect to *address* if it is ``host:port``; Ray itself would try for minutes.
 
@@ -300,7 +209,7 @@ def _check_connection(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT).close()
 
 
-def _open_workers(actors: Sequence[Any]) -> WorkerInfo:
+def _await_workers(actors: Sequence[Any]) -> WorkerInfo:
     """Wait until all *actors* have opened their provider."""
     import ray
     from ray.exceptions import GetTimeoutError, RayError
@@ -341,21 +250,85 @@ def _pickle_factory(name: str, factory: ProviderFactory) -> bytes:
 class RayEngine(Engine):
     """Sends requests from the nodes of a Ray cluster; otherwise it is like the local engine.
 
-    The environment may hold ``RAY_ADDRESS``. The concurrency counts requests on all nodes together.
+    The cluster is that at ``RAY_ADDRESS`` in *environ*, or a new one on this machine. The
+    concurrency counts requests on all nodes together. *options* are those of the engine.
 
     Raises:
         ConfigurationError: Ray is not installed.
     """
 
+    def __init__(self, cache: Cache, environ: Mapping[str, str], **options: Any) -> None:
+        if find_spec("ray") is None:
+            raise ConfigurationError('the engine ray needs Ray: pip install "pytest-ftgate[ray]"')
+        self._lock, self._has_joined = Lock(), False
+        self._pools: list[_WorkerPool] = []
+        super().__init__(cache, environ, **options)
+
     def _provider_factories(
         self, plugin_providers: Mapping[str, ProviderFactory]
     ) -> Mapping[str, ProviderFactory]:
-        self._cluster = _Cluster(self._environ, plugin_providers)
-        remote = (name for name, spec in PROVIDERS.items() if spec.remote)
-        return dict.fromkeys((*remote, *plugin_providers), self._cluster.open_provider)
+        self._on_workers = plugin_providers
+        remote = (name for name, spec in PROVIDERS.items() if spec.reads_messages)
+        return dict.fromkeys((*remote, *plugin_providers), self._open_workers)
+
+    def _open_workers(self, requests: Sequence[Request], environ: Mapping[str, str]) -> Provider:
+        """Open the provider for *requests* on as many nodes as are useful.
+
+        Raises:
+            ConfigurationError: there is no cluster or no capacity, or the provider cannot be
+                opened there.
+        """
+        import ray
+
+        with self._lock:
+            self._join()
+        kinds = list({_kind(request): _without_content(request) for request in requests}.values())
+        factory = self._on_workers.get(kinds[0].provider)
+        pickled_factory = _pickle_factory(kinds[0].provider, factory) if factory else None
+        variables = WorkerEnvironment(provider_environment(kinds, environ))
+        remote: Any = ray.remote(max_restarts=-1, max_task_retries=_TASK_RETRIES)(RayWorker)
+        actors = [
+            remote.options(scheduling_strategy=strategy).remote(kinds, variables, pickled_factory)
+            for strategy in self._scheduling_strategies(len(requests))
+        ]
+        pool = _WorkerPool(kinds, actors, _await_workers(actors))
+        self._pools.append(pool)
+        return pool
+
+    def _scheduling_strategies(self, requests: int) -> list[Any]:
+        """Return one strategy for each worker: it prefers a node, but accepts any other."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        first = len(self._pools)
+        return [
+            NodeAffinitySchedulingStrategy(nodes[(first + n) % len(nodes)]["NodeID"], soft=True)
+            for n in range(min(len(nodes), -(-requests // _REQUESTS_PER_WORKER)))
+        ]
+
+    def _join(self) -> None:
+        import ray
+
+        if ray.is_initialized():
+            return
+        # A cluster that is started here sends no usage statistics, unless the user enables them.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Without an address Ray would join the cluster that was started last on this machine.
+        address = self._environ.get("RAY_ADDRESS") or "local"
+        try:
+            _check_connection(address)
+            ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ConfigurationError(f"no Ray cluster at {address}: {error}") from error
+        self._has_joined = True
 
     def close(self) -> None:
         """Drop waiting requests, wait for the requests in flight, and leave the cluster."""
-        self._cluster.end()
+        for pool in self._pools:
+            pool.end()
         super().close()
-        self._cluster.leave()
+        if self._has_joined:
+            import ray
+
+            ray.shutdown()

@@ -31,9 +31,12 @@ def redact(error: FtgateError, environ: Mapping[str, str], key_name: str | None 
         error.args = (message, *error.args[1:])
 
 
-def redact_text(text: str, environ: Mapping[str, str], key_name: str | None = None) -> str:
-    """Return *text* without secrets: values in *environ* whose names suggest it, and tokens."""
-    names = [name for name in environ if name == key_name or _SECRET_NAME.search(name)]
+def redact_text(text: str, environ: Mapping[str, str], *key_names: str | None) -> str:
+    """Return *text* without secrets: values in *environ* whose names suggest it, and tokens.
+
+    *key_names* name more variables whose values are secret.
+    """
+    names = [name for name in environ if name in key_names or _SECRET_NAME.search(name)]
     return _SCHEME_TOKEN.sub(r"\1 [hidden]", _without_values(text, names, environ))
 
 

@@ -35,6 +35,14 @@ _READ_AT_ONCE = 1000
 _TICK = 0.5
 
 
+def task_error(task: asyncio.Task[None]) -> BaseException | None:
+    """Return what ended *task*, the exception that cancelled it as well; None if it is done."""
+    try:
+        return task.exception()
+    except asyncio.CancelledError as error:
+        return error
+
+
 class Results:
     """The results of one run: the engine's thread sets them, and other threads wait for them.
 
@@ -58,35 +66,29 @@ class Results:
         self._waiters: list[tuple[set[str], Event]] = []
         self._lock = Lock()
         #: The variables of the keys that requests name.
-        self._key_names: set[str | None] = {None}
+        self._key_names = set[str | None]()
         #: The exception that ended the engine, or None.
         self.failure: EngineError | None = None
 
     def fail(self, error: BaseException) -> EngineError:
         """End the run: *error* in the engine's thread was not expected, so results may not come."""
+        environ, names = self._environ, tuple(self._key_names)
         with self._lock:
-            self.failure = self.failure or EngineError(error, self._redact)
+            self.failure = self.failure or EngineError(
+                error, lambda text: redact_text(text, environ, *names)
+            )
             for _, done in self._waiters:
                 done.set()
             return self.failure
-
-    def _redact(self, text: str) -> str:
-        for name in [*self._key_names]:
-            text = redact_text(text, self._environ, name)
-        return text
 
     def check(self) -> None:
         """Raise EngineError if an unexpected exception has ended the engine."""
         if self.failure is not None:
             raise self.failure from self.failure.cause
 
-    def watch(self, task: asyncio.Task[None]) -> None:
-        """End the run if *task* ends by an exception."""
-        task.add_done_callback(self._check_task)
-
-    def _check_task(self, task: asyncio.Task[None]) -> None:
-        # Nothing cancels it from here, so that its requests would have no result.
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    def check_task(self, task: asyncio.Task[None]) -> None:
+        """End the run if *task* ended by an exception; nothing cancels it from here."""
+        error = task_error(task)
         if error is not None:
             self.fail(error)
 

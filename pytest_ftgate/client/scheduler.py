@@ -17,7 +17,7 @@ from heapq import heappop, heappush
 from itertools import count
 from urllib.parse import urlsplit
 
-from pytest_ftgate.client.budget import SpendingLimit
+from pytest_ftgate.client.budget import Budget
 from pytest_ftgate.client.rate_limit import (
     LOADING,
     REFUSING,
@@ -28,7 +28,7 @@ from pytest_ftgate.client.rate_limit import (
     model_family,
     seconds_until_reset,
 )
-from pytest_ftgate.client.results import Result
+from pytest_ftgate.client.results import Result, task_error
 from pytest_ftgate.errors import (
     CacheError,
     FtgateError,
@@ -140,7 +140,7 @@ class Slots:
     def __init__(
         self,
         on_free: Callable[[], None],
-        budget: SpendingLimit | None,
+        budget: Budget | None,
         on_error: Callable[[BaseException], object],
     ) -> None:
         self._on_free, self.budget, self.on_error = on_free, budget, on_error
@@ -368,7 +368,7 @@ class Scheduler:
     """
 
     def __init__(
-        self, callbacks: SchedulerCallbacks, concurrency: int | None, budget: SpendingLimit | None
+        self, callbacks: SchedulerCallbacks, concurrency: int | None, budget: Budget | None
     ) -> None:
         self._callbacks, self._concurrency = callbacks, concurrency
         self._slots = Slots(self.send_waiting, budget, callbacks.fail)
@@ -418,12 +418,16 @@ class Scheduler:
 
     def _check_task(self, task: asyncio.Task[None]) -> None:
         """End the run if *task* ended by an exception: its request has no result."""
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
+        error = task_error(task)
+        is_wanted = self._is_cancelled and isinstance(error, asyncio.CancelledError)
+        if error is not None and not is_wanted:
             self._callbacks.fail(error)
 
     async def _run(self, request: Request, model: _ModelState, lease: SlotLease) -> None:
-        result = await self._fetch_result(lease, request)
+        try:
+            result: Result = await self._callbacks.fetch_reply(lease, request)
+        except FtgateError as failed:
+            result = self._last_error = failed
         lease.release()
         model.active -= 1
         # Without a cache every further reply would be paid for and lost.
@@ -433,21 +437,6 @@ class Scheduler:
             self.give_up(error, model)
         self._callbacks.settle(request, result)
         self.send_waiting()
-
-    async def _fetch_result(self, lease: SlotLease, request: Request) -> Result:
-        try:
-            return await self._callbacks.fetch_reply(lease, request)
-        except FtgateError as error:
-            self._last_error = error
-        except asyncio.CancelledError as error:
-            self._check_cancelled(error)
-            raise
-        return self._last_error
-
-    def _check_cancelled(self, error: asyncio.CancelledError) -> None:
-        """End the run by *error*, unless it is from `cancel`; `_check_task` cannot see which."""
-        if not self._is_cancelled:
-            self._callbacks.fail(error)
 
     def _has_open_provider(self, model: _ModelState) -> bool:
         """Return True if the next request can be sent; if not, begin to open its provider."""
@@ -469,9 +458,6 @@ class Scheduler:
                 await self._replace_provider(model, requests)
         except FtgateError as error:
             self.give_up(error, model)
-        except asyncio.CancelledError as error:
-            self._check_cancelled(error)
-            raise
         finally:
             self._opening = None
         self.send_waiting()

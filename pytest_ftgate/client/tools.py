@@ -8,7 +8,8 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -70,34 +71,24 @@ class _ToolThreads:
 
     async def run(self, function: Callable[[], Any]) -> Any:
         """Return what *function* returns, or raise what it raises."""
-        loop, lock = asyncio.get_running_loop(), self._lock
-        future: asyncio.Future[Any] = loop.create_future()
+        future, lock = Future[Any](), self._lock
+        # From here on nobody can cancel the future, so the thread can always set it.
+        future.set_running_or_notify_cancel()
 
         def call_function() -> None:
             with lock:
                 try:
-                    value, error = function(), None
+                    future.set_result(function())
                 # BaseException too: it belongs to the awaiting code, not to this thread.
-                except BaseException as raised:  # noqa: BLE001
-                    value, error = None, raised
-            with suppress(RuntimeError):  # the loop is closed, and the value no longer needed
-                loop.call_soon_threadsafe(_settle, future, value, error)
+                except BaseException as error:  # noqa: BLE001
+                    future.set_exception(error)
 
         threading.Thread(target=call_function, name="ftgate-tool", daemon=True).start()
         try:
-            return await future
+            return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             self._lock = threading.Lock()
             raise
-
-
-def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(value)
-    else:
-        future.set_exception(error)
 
 
 _TOOL_THREADS = _ToolThreads()
@@ -126,14 +117,12 @@ def _failures_for_model(name: str) -> Iterator[None]:
     except KeyboardInterrupt as error:
         raise RequestRejected(f"{name} was interrupted") from error
     except ValidationError as error:
-        raise _ToolFailure(_validation_message(error.errors(include_url=False))) from error
+        found = error.errors(include_url=False)
+        messages = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found)
+        raise _ToolFailure("; ".join(messages)) from error
     # BaseException: sys.exit and pytest.skip must not end the loop that awaits this.
     except BaseException as error:
         raise _ToolFailure(f"{type(error).__name__}: {error}") from error
-
-
-def _validation_message(errors: list[Any]) -> str:
-    return "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in errors)
 
 
 def _result_text(value: Any) -> str:
@@ -172,27 +161,19 @@ async def _run_turns(request: Request, send: Send, store: Store) -> Reply:
     """Send turns and run the requested tools until the model answers or the turns are used up."""
     replies: list[Reply] = []
     while True:
-        turn = _turn_request(request)
+        steps = [asdict(step) for step in request.steps]
+        # The request itself stands for the whole conversation.
+        turn = replace(request, fingerprint=digest([request.fingerprint, "turn", steps]))
         replies.append(await send(turn))
-        steps = replies[-1].steps if replies[-1].stop == "tool" else ()
-        if not steps or len(replies) == request.max_turns:
+        called = replies[-1].steps if replies[-1].stop == "tool" else ()
+        if not called or len(replies) == request.max_turns:
             return _merge_turns(replies, request.steps, request.served_model or request.model)
-        step = steps[0]
-        if not _has_results(step):
+        step = called[0]
+        if any(tool_call.result is None for tool_call in step.calls):
             step = await run_tools(step, request)
             # Stored with its results, so that no tool with side effects runs twice after a kill.
             store(turn, replace(replies[-1], steps=(step,)))
         request = replace(request, steps=(*request.steps, step))
-
-
-def _turn_request(request: Request) -> Request:
-    """Return the request of the next turn; *request* stands for the whole conversation."""
-    steps = [asdict(step) for step in request.steps]
-    return replace(request, fingerprint=digest([request.fingerprint, "turn", steps]))
-
-
-def _has_results(step: Step) -> bool:
-    return all(tool_call.result is not None for tool_call in step.calls)
 
 
 def _merge_turns(replies: Sequence[Reply], steps: tuple[Step, ...], model: str) -> Reply:

@@ -7,7 +7,7 @@ ruled out, fails if a real drop is shown, and is inconclusive otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil, floor, sqrt
 
 import numpy as np
@@ -75,80 +75,37 @@ def drop_outcome(pairs: PairedCounts, margin: float, levels: Levels) -> Outcome:
         return Outcome.INCONCLUSIVE
     if is_noninferior(pairs, margin, levels.miss):
         return Outcome.PASSED
-    drop_is_shown = p_drop(pairs) <= levels.alarm and pairs.delta <= ROUNDING - margin
-    is_beyond = p_not_beyond(pairs, margin) <= levels.beyond
-    # Few cases scatter widely, so that a drop within the limit often seems to reach it.
-    fails = drop_is_shown or is_beyond if levels.last else drop_is_shown and is_beyond
+    fails = drop_fails(pairs.delta, p_drop(pairs), p_not_beyond(pairs, margin), margin, levels)
     return Outcome.FAILED if fails else Outcome.INCONCLUSIVE
 
 
-def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
-    before: Samples,
-    after: Samples,
-    *,
-    against: str,
-    margin: float,
-    levels: Levels,
-    kind: CheckKind = CheckKind.BASELINE,
-    guess_rate: float = 0.0,
-    pairing: Pairing | None = None,
-) -> Check:
-    """Compare two samples case by case; *against* is the name of *before* in reports.
+def drop_fails(
+    change: float, p_drop: float, p_within: float, margin: float, levels: Levels
+) -> bool:
+    """Return True if *change* fails, by its p-values against no drop, and against one within."""
+    drop_is_shown = p_drop <= levels.alarm and change <= ROUNDING - margin
+    is_beyond = p_within <= levels.beyond
+    # Few cases scatter widely, so that a drop within the limit often seems to reach it.
+    return drop_is_shown or is_beyond if levels.last else drop_is_shown and is_beyond
 
-    *margin* is the largest allowed drop and *guess_rate* the rate that guessing reaches, both
-    shares from 0 to 1. *kind* is what *before* is. *pairing* pairs the samples; by default each
-    case counts by its weight.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropRule:
+    """What a drop check holds a variant to.
+
+    Attributes:
+        against: the name in reports of what the variant is compared with.
+        margin: the largest allowed drop, a share from 0 to 1.
+        levels: the error rates.
+        kind: what the variant is compared with.
+        guess_rate: the rate that guessing reaches, a share from 0 to 1.
     """
-    pairing = pairing or pair_samples
-    before, after = align(before, after)
-    answered = before.has_reply & after.has_reply
-    n, missing = int(answered.sum()), int((~answered).sum())
-    if n < 2:  # noqa: PLR2004 - one case shows nothing about a population
-        few = note(NoteKind.FEW_PAIRS, n=n, of=n + missing)
-        return Check(
-            kind=kind, against=against, outcome=Outcome.INCONCLUSIVE, limit=margin, n=n,
-            after=after.mean, before=before.mean, missing=missing, notes=(few,),
-        )  # fmt: skip
-    pairs = pairing(before.select(answered), after.select(answered))
-    check = replace(_drop_check(pairs, margin, levels), kind=kind, against=against, missing=missing)
-    is_complete = levels.last and missing <= MAX_MISSING_SHARE * len(after)
-    if pairs.before == pairs.after == 0.0:
-        return uninformative(check, note(NoteKind.NOTHING_RIGHT))
-    # Equal replies are no proof while others are to come: those may still differ.
-    if is_complete and same_replies(before, after):
-        return replace(check, outcome=Outcome.PASSED, is_unchanged=True)
-    # A shown improvement shows that the cases can separate good replies from bad ones.
-    if pairs.before - margin <= guess_rate and (check.low or 0.0) <= 0.0:
-        return uninformative(check, note(NoteKind.AT_CHANCE, against=against, before=pairs.before))
-    if missing:
-        return _drop_with_missing(check, before, after, levels, pairing)
-    if check.outcome is not Outcome.PASSED and levels.last:
-        check = replace(check, shown_limit=_shown_limit(pairs, levels, guess_rate))
-    return _with_needs(check, pairs)
 
-
-def uninformative(check: Check, why: Note) -> Check:
-    """Return *check* as one that cannot decide; *why* is the note on it."""
-    return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, notes=(why,))
-
-
-def _few_groups(groups: int) -> Note:
-    return note(NoteKind.FEW_GROUPS, n=groups, needed=MIN_GROUPS)
-
-
-def _shown_limit(pairs: PairedCounts, levels: Levels, guess_rate: float) -> float | None:
-    """Return the smallest limit, in whole points, that *pairs* pass; None if none does."""
-    if pairs.groups is not None and pairs.groups < MIN_GROUPS:
-        return None
-    low, high = 0, _POINTS
-    while high - low > 1:
-        middle = (low + high) // 2
-        passes = is_noninferior(pairs, middle / _POINTS, levels.miss)
-        low, high = (low, middle) if passes else (middle, high)
-    limit = high / _POINTS
-    # A drop to the level of guessing cannot show.
-    can_show = pairs.before - limit > guess_rate or pairs.delta > 0.0
-    return limit if high < _POINTS and can_show else None
+    against: str
+    margin: float
+    levels: Levels
+    kind: CheckKind = CheckKind.BASELINE
+    guess_rate: float = 0.0
 
 
 def pair_samples(before: Samples, after: Samples) -> PairedCounts:
@@ -163,10 +120,80 @@ def pair_samples(before: Samples, after: Samples) -> PairedCounts:
     )
 
 
-def _drop_check(pairs: PairedCounts, margin: float, levels: Levels) -> Check:
-    low, high = change_interval(pairs, CONFIDENCE)
+def check_drop(
+    before: Samples, after: Samples, rule: DropRule, pairing: Pairing = pair_samples
+) -> Check:
+    """Compare two samples case by case, by *rule*.
+
+    *pairing* pairs the samples; by default each case counts by its weight.
+    """
+    before, after = align(before, after)
+    answered = before.has_reply & after.has_reply
+    n, missing = int(answered.sum()), int((~answered).sum())
+    if n < 2:  # noqa: PLR2004 - one case shows nothing about a population
+        few = note(NoteKind.FEW_PAIRS, n=n, of=n + missing)
+        return Check(
+            kind=rule.kind, against=rule.against, outcome=Outcome.INCONCLUSIVE, limit=rule.margin,
+            n=n, after=after.mean, before=before.mean, missing=missing, notes=(few,),
+        )  # fmt: skip
+    pairs = pairing(before.select(answered), after.select(answered))
+    check, levels = replace(_drop_check(pairs, rule), missing=missing), rule.levels
+    is_complete = levels.last and missing <= MAX_MISSING_SHARE * len(after)
+    if pairs.before == pairs.after == 0.0:
+        return uninformative(check, note(NoteKind.NOTHING_RIGHT))
+    # Equal replies are no proof while others are to come: those may still differ.
+    if is_complete and same_replies(before, after):
+        return replace(check, outcome=Outcome.PASSED, is_unchanged=True)
+    # A shown improvement shows that the cases can separate good replies from bad ones.
+    if pairs.before - rule.margin <= rule.guess_rate and (check.low or 0.0) <= 0.0:
+        at_chance = note(NoteKind.AT_CHANCE, against=rule.against, before=pairs.before)
+        return uninformative(check, at_chance)
+    if missing:
+        return _drop_with_missing(check, before, after, levels, pairing)
+    if check.outcome is not Outcome.PASSED and levels.last:
+        check = replace(check, shown_limit=_shown_limit(pairs, rule))
+    return _with_needs(check, pairs)
+
+
+def uninformative(check: Check, why: Note) -> Check:
+    """Return *check* as one that cannot decide; *why* is the note on it."""
+    return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, notes=(why,))
+
+
+def _few_groups(groups: int) -> Note:
+    return note(NoteKind.FEW_GROUPS, n=groups, needed=MIN_GROUPS)
+
+
+def _shown_limit(pairs: PairedCounts, rule: DropRule) -> float | None:
+    """Return the smallest limit, in whole points, that *pairs* pass; None if none does."""
+    if pairs.groups is not None and pairs.groups < MIN_GROUPS:
+        return None
+    point = first_point(lambda margin: is_noninferior(pairs, margin, rule.levels.miss))
+    limit = point / _POINTS
+    # A drop to the level of guessing cannot show.
+    can_show = pairs.before - limit > rule.guess_rate or pairs.delta > 0.0
+    return limit if point < _POINTS and can_show else None
+
+
+def first_point(turns: Callable[[float], object]) -> int:
+    """Return the first whole point from 1 on at which *turns* is true; 100 if there is none."""
+    low, high = 0, _POINTS
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if turns(middle / _POINTS) else (middle, high)
+    return high
+
+
+def shown_minimum(holds: Callable[[float], bool]) -> float | None:
+    """Return the largest minimum, in whole points below 1, that *holds*; None if none does."""
+    return (first_point(lambda minimum: not holds(minimum)) - 1) / _POINTS or None
+
+
+def _drop_check(pairs: PairedCounts, rule: DropRule) -> Check:
+    (low, high), margin, levels = change_interval(pairs, CONFIDENCE), rule.margin, rule.levels
     return Check(
-        kind=CheckKind.BASELINE,
+        kind=rule.kind,
+        against=rule.against,
         outcome=drop_outcome(pairs, margin, levels),
         limit=margin,
         n=int(pairs.n),
@@ -348,11 +375,7 @@ _MAX_VARIANCE_RATIO = 2_400
 
 
 def check_minimum(
-    after: Samples,
-    *,
-    minimum: float,
-    levels: Levels | None = None,
-    rating: Rating | None = None,
+    after: Samples, *, minimum: float, levels: Levels | None = None, rating: Rating | None = None
 ) -> Check:
     """Compare the variant's rate with a minimum; a minimum of 0 passes.
 
@@ -366,14 +389,22 @@ def check_minimum(
         figure = rate_figure(after)
         return check_of_figure(figure, CheckKind.MINIMUM, minimum, effective=0.0, notes=(few,))
     rate = rating(answered)
-    notes = (note(NoteKind.MISSING, missing=missing, of=len(after)),) * bool(missing)
-    check = replace(_minimum_check(rate, minimum, levels), missing=missing, notes=notes)
+    check = check_of_figure(
+        figure_of_score(rate), CheckKind.MINIMUM, minimum,
+        units=rate.groups, effective=rate.n, missing=missing,
+        error=None if rate.countable else sqrt(rate.spread / rate.n),
+        p_pass=p_reaches(rate, minimum) if minimum > 0.0 else None,
+        p_fail=p_misses(rate, minimum) if minimum > 0.0 else None,
+        miss=levels.miss, alarm=levels.alarm,
+        notes=(note(NoteKind.MISSING, missing=missing, of=len(after)),) * bool(missing),
+    )  # fmt: skip
     if rate.groups is not None and rate.groups < MIN_GROUPS:
         return replace(check, notes=(_few_groups(rate.groups),))
     outcome = _minimum_outcome(after, minimum, levels, rating)
     needed = _needed_for_minimum(rate, check) if outcome is Outcome.INCONCLUSIVE else None
-    holds = outcome is Outcome.PASSED
-    shown = None if holds or missing else _shown_minimum(rate, levels)
+    shown = None
+    if outcome is not Outcome.PASSED and not missing and levels.last:
+        shown = shown_minimum(lambda least: p_reaches(rate, least) <= levels.miss)
     return replace(check, outcome=outcome, needed=needed, shown_limit=shown)
 
 
@@ -388,36 +419,11 @@ def inconclusive_at_chance(check: Check, guess_rate: float) -> Check:
     return uninformative(check, note(NoteKind.GUESSED, rate=guess_rate))
 
 
-def _shown_minimum(rate: MeanScore, levels: Levels) -> float | None:
-    """Return the largest minimum, in whole points, that *rate* shows to hold; None if none is."""
-    low, high = 0, _POINTS
-    while levels.last and high - low > 1:
-        middle = (low + high) // 2
-        holds = p_reaches(rate, middle / _POINTS) <= levels.miss
-        low, high = (middle, high) if holds else (low, middle)
-    return low / _POINTS or None
-
-
 def highest_minimum(after: Samples) -> float:
     """Return the highest minimum in whole percent that *after* passes; 0 if there is none."""
     minimums = (percent / 100 for percent in range(100, 0, -1))
     passed = (m for m in minimums if check_minimum(after, minimum=m).outcome is Outcome.PASSED)
     return next(passed, 0.0)
-
-
-def _minimum_check(rate: MeanScore, minimum: float, levels: Levels) -> Check:
-    return check_of_figure(
-        figure_of_score(rate),
-        CheckKind.MINIMUM,
-        minimum,
-        units=rate.groups,
-        effective=rate.n,
-        error=None if rate.countable else sqrt(rate.spread / rate.n),
-        p_pass=p_reaches(rate, minimum) if minimum > 0.0 else None,
-        p_fail=p_misses(rate, minimum) if minimum > 0.0 else None,
-        miss=levels.miss,
-        alarm=levels.alarm,
-    )
 
 
 def _minimum_outcome(after: Samples, minimum: float, levels: Levels, rating: Rating) -> Outcome:
@@ -438,14 +444,24 @@ def _needed_for_minimum(rate: MeanScore, check: Check) -> int | None:
     gap = check.after - check.limit
     if gap <= 0 or check.after * (1 - check.after) / gap**2 > _MAX_VARIANCE_RATIO:
         return None
+    needed = cases_for_minimum(check.after, check.limit, check.miss, rate)
+    return None if needed is None else max(1, needed - check.n)
+
+
+def cases_for_minimum(
+    rate: float, minimum: float, miss: float, measured: MeanScore | None
+) -> int | None:
+    """Return how many cases show 9 times in 10 that a true *rate* is above *minimum*, or None.
+
+    They vary as those of *measured*, by default as cases that are right or wrong.
+    """
     try:
-        if rate.countable:
-            needed = minimum_cases_needed(check.limit, check.after, POWER, check.miss)
-        else:
-            needed = needed_for_distance(gap, rate.spread, rate.largest, POWER, check.miss)
+        if measured is None or measured.countable:
+            return minimum_cases_needed(minimum, rate, POWER, miss)
+        spread, largest = measured.spread, measured.largest
+        return needed_for_distance(rate - minimum, spread, largest, POWER, miss)
     except ValueError:
         return None
-    return max(1, needed - check.n)
 
 
 def check_point(check: Check) -> Check:

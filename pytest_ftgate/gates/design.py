@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from math import ceil, floor, log10
 from statistics import NormalDist
@@ -119,14 +119,15 @@ def check_must_pass(scores: VariantScores, repeated: VariantScores | None) -> Ch
         if _is_wrong(result) and _is_wrong(again.get(result.case.id, result))
     ]
     missing = sum(not result.scores for result in cases)
+    n = len(cases) - missing
     outcome = Outcome.FAILED if wrong else Outcome.INCONCLUSIVE if missing else Outcome.PASSED
     return Check(
         kind=CheckKind.MUST_PASS,
         outcome=outcome,
         limit=1.0,
-        n=len(cases) - missing,
-        effective=len(cases) - missing,
-        after=(len(cases) - missing - len(wrong)) / max(1, len(cases) - missing),
+        n=n,
+        effective=n,
+        after=(n - len(wrong)) / max(1, n),
         missing=missing,
         case_ids=tuple(result.case.id for result in wrong),
     )
@@ -172,11 +173,12 @@ def plan_looks(suite: Suite, gate: Gate, *, replies_vary: bool) -> tuple[Look, .
     the baseline.
     """
     repeats = suite.repeats or 1
+    whole = Look(repeats=repeats, replies_vary=replies_vary)
     if gate.stop_early:
-        return _case_blocks(suite, repeats, replies_vary=replies_vary)
-    if gate.settle and replies_vary:
-        return _repeat_stages(repeats, gate.settle)
-    return (Look(repeats=repeats, replies_vary=replies_vary),)
+        return _case_blocks(suite, whole)
+    if gate.settle and replies_vary and gate.settle > repeats:
+        return _repeat_stages(whole, gate.settle)
+    return (whole,)
 
 
 def look_levels(look: Look, total: Levels) -> Levels:
@@ -194,23 +196,13 @@ def look_levels(look: Look, total: Levels) -> Levels:
     return Levels(miss, alarm, total.shared, last=look.number == look.of)
 
 
-def _case_blocks(suite: Suite, repeats: int, *, replies_vary: bool) -> tuple[Look, ...]:
+def _case_blocks(suite: Suite, whole: Look) -> tuple[Look, ...]:
     """Return looks that add one block of cases each; the order of the file does not matter."""
     cases = sorted(suite.cases, key=_block_order)
-    ends = sorted({ceil(len(cases) * number / MAX_LOOKS) for number in range(1, MAX_LOOKS + 1)})
-    ends = sorted({_end_of_group(cases, end) for end in ends})
-    fractions = [end / len(cases) for end in ends]
-    return tuple(
-        Look(
-            number=number,
-            of=len(ends),
-            cases=frozenset(case.id for case in cases[:end]),
-            repeats=repeats,
-            fractions=tuple(fractions[:number]),
-            replies_vary=replies_vary,
-        )
-        for number, end in enumerate(ends, start=1)
-    )
+    blocks = [ceil(len(cases) * number / MAX_LOOKS) for number in range(1, MAX_LOOKS + 1)]
+    ends = sorted({_end_of_group(cases, end) for end in blocks})
+    ids = [case.id for case in cases]
+    return _numbered([replace(whole, cases=frozenset(ids[:end])) for end in ends], ends)
 
 
 def _block_order(case: Case) -> tuple[str, str]:
@@ -226,22 +218,21 @@ def _end_of_group(cases: list[Case], end: int) -> int:
     return end
 
 
-def _repeat_stages(first: int, last: int) -> tuple[Look, ...]:
-    """Return looks with more repeats each, from *first* repeats to *last*."""
-    if last <= first:
-        return (Look(repeats=first, replies_vary=True),)
-    steps = min(MAX_LOOKS, last - first + 1)
-    counts = [round(first + (last - first) * i / (steps - 1)) for i in range(steps)]
+def _repeat_stages(whole: Look, last: int) -> tuple[Look, ...]:
+    """Return looks with more repeats each, from those of *whole* to *last*."""
+    more = last - whole.repeats
+    steps = min(MAX_LOOKS, more + 1)
+    counts = [round(whole.repeats + more * i / (steps - 1)) for i in range(steps)]
+    # Further replies to one case add less information than their number, which is conservative.
+    return _numbered([replace(whole, repeats=count) for count in counts], counts)
+
+
+def _numbered(looks: Sequence[Look], sizes: Sequence[int]) -> tuple[Look, ...]:
+    """Return *looks* with their numbers, and with information fractions by their *sizes*."""
+    fractions = tuple(size / sizes[-1] for size in sizes)
     return tuple(
-        Look(
-            number=number,
-            of=len(counts),
-            repeats=count,
-            # Further replies to one case add less information, so this is conservative.
-            fractions=tuple(repeats / last for repeats in counts[:number]),
-            replies_vary=True,
-        )
-        for number, count in enumerate(counts, start=1)
+        replace(look, number=number, of=len(looks), fractions=fractions[:number])
+        for number, look in enumerate(looks, start=1)
     )
 
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_FOR_COST, round_up
 from pytest_ftgate.gates.figures import check_of_figure, mean_figure
-from pytest_ftgate.gates.next_steps import gate_place, limit_steps
+from pytest_ftgate.gates.next_steps import gate_place, limit_steps, missing_steps
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
-from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, next_step
 from pytest_ftgate.gates.usage import interval_outcome
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict, verdict_place
 from pytest_ftgate.requests.logprobs import TOP_TOKENS, Divergence
@@ -78,8 +78,8 @@ def _next_steps(suite: Suite, gate: DivergenceGate, verdict: Verdict) -> Iterato
         return
     where = gate_place(suite, gate)
     if verdict.outcome is Outcome.FAILED:
-        yield NextStep(StepKind.TRAIN_AGAIN, {"variant": verdict.variant, "where": where})
+        yield next_step(StepKind.TRAIN_AGAIN, variant=verdict.variant, where=where)
     elif check.missing:
-        yield NextStep(StepKind.RUN_AGAIN, {"missing": check.missing, "suite": suite.name})
+        yield from missing_steps(suite, gate, verdict, check.missing)
     if check.high is not None:
         yield from limit_steps(suite, gate, [f"max_kl: {round_up(check.high)}"])

@@ -28,6 +28,8 @@ from pytest_ftgate.suite.gate_kinds import (
     LatencyGate,
     RateGate,
     SkillPart,
+    compares_skills,
+    is_rate,
     skills_gate,
 )
 from pytest_ftgate.suite.model import Case, Gate, Suite
@@ -270,9 +272,7 @@ def with_default_limits(suite: Suite, accepted_limits: Mapping[str, float]) -> S
 
 def lacks_limit(gate: Gate) -> bool:
     """Return True if *gate* limits a drop, and what its cases can show is not computed yet."""
-    limits_drop = isinstance(gate, ForgettingGate) or (
-        isinstance(gate, RateGate) and gate.limits_drop
-    )
+    limits_drop = compares_skills(gate) or (is_rate(gate) and gate.limits_drop)
     return limits_drop and gate.max_drop is None
 
 

@@ -14,7 +14,6 @@ from math import ceil
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_CASES_FOR_COST
@@ -86,18 +85,27 @@ def rise_figure(before: Samples, after: Samples, unit: str, *, flat: bool = Fals
     return replace(figure, value=figure.value - 1.0, low=low, high=high)
 
 
+def rise_check(
+    before: Samples, after: Samples, unit: str, limit: float, against: str, *, flat: bool = False
+) -> Check:
+    """Return a check of the rise of a mean that is not decided yet; see `rise_figure`."""
+    figure, known = rise_figure(before, after, unit, flat=flat), before.has_reply & after.has_reply
+    then, now = before.select(known).mean, after.select(known).mean
+    means = {"before": then, "after": now, "rise": figure.value if then else None}
+    return check_of_figure(figure, CheckKind.BASELINE, limit, against=against, **means)
+
+
 def _ratio(samples: Samples, amounts: FloatArray, unit: str, *, flat: bool) -> Figure:
     """Return the ratio of two weighted means of the same cases: *samples* over *amounts*."""
     known = samples.has_reply & ~np.isnan(amounts)
     samples, missing = samples.select(known), int((~known).sum())
-    numbers, units = _units(samples)
-    weights = np.ones(len(samples)) if samples.weights is None else samples.weights
+    weights, units = samples.case_weights, np.unique(samples.units).size
     above, below = samples.values * weights, amounts[known] * weights
     total = below.sum()
     value = float(above.sum() / total) if total else 0.0
     bounds: tuple[float | None, float | None] = (value, value) if flat and total else (None, None)
     if total and not flat and units >= MIN_CASES_FOR_COST:
-        bounds = ratio_interval(above, below, CONFIDENCE, numbers)
+        bounds = ratio_interval(above, below, CONFIDENCE, samples.units)
     low, high = (None if bound == np.inf else bound for bound in bounds)
     return Figure(
         unit=unit, value=value, low=low, high=high, n=len(samples), units=units, missing=missing,
@@ -109,24 +117,18 @@ def difference_figure(before: Samples, after: Samples, unit: str) -> Figure:
     """Return the difference of the means, *before* less *after*, over the same cases."""
     saved = replace(after, values=before.values - after.values)
     missing, saved = len(saved), saved.select(saved.has_reply)
-    low, high, (numbers, units) = None, None, _units(saved)
+    low, high, units = None, None, np.unique(saved.units).size
     if len(saved) and np.ptp(saved.values) == 0.0:
         low = high = saved.mean
     elif units >= MIN_CASES_FOR_COST:
-        weights = np.ones(len(saved)) if saved.weights is None else saved.weights
+        weights = saved.case_weights
         # Differences may be negative, so that no ratio has their interval.
         spread = saved.mean + (saved.values - saved.mean) * weights / weights.mean()
-        low, high = mean_interval(spread, CONFIDENCE, numbers)
+        low, high = mean_interval(spread, CONFIDENCE, saved.units)
     return Figure(
         unit=unit, value=saved.mean, low=low, high=high, n=len(saved), units=units,
         missing=missing - len(saved), method="t",
     )  # fmt: skip
-
-
-def _units(samples: Samples) -> tuple[NDArray[np.intp], int]:
-    """Return the number of the unit of each case, and how many units there are."""
-    numbers = np.arange(len(samples)) if samples.groups is None else samples.groups
-    return numbers, np.unique(numbers).size
 
 
 def request_prices(
@@ -146,7 +148,7 @@ def request_prices(
         whole = request_price(tariff, usage, batch=True) or single
         return float(single) * (1.0 - batched) + float(whole) * batched
 
-    return _case_means(scores, price, times=1000)
+    return _amounts(scores, case_means(scores, price, times=1000))
 
 
 def _with_cached_share(usage: Mapping[str, int], share: float) -> Mapping[str, int]:
@@ -164,24 +166,27 @@ INPUT_KINDS = ("input", "cache_read", "cache_write")
 
 def token_figure(scores: VariantScores) -> Figure:
     """Return the mean number of tokens of a request: input of all kinds, and output."""
-    return mean_figure(_case_means(scores, _tokens), "tokens")
+    return mean_figure(_amounts(scores, case_means(scores, _tokens)), "tokens")
 
 
 def _tokens(reply: Reply) -> int | None:
     return sum(reply.usage.get(kind, 0) for kind in (*INPUT_KINDS, "output")) or None
 
 
-def _case_means(
+def _amounts(scores: VariantScores, values: FloatArray) -> Samples:
+    return samples_from_values(scores, values).select(scores.facts.weights > 0)
+
+
+def case_means(
     scores: VariantScores, value: Callable[[Reply], float | None], times: int = 1
-) -> Samples:
+) -> FloatArray:
     """Return *times* the mean of *value* over the replies of each case; NaN if it has none."""
     cases = [
         [known for reply in result.replies if (known := value(reply)) is not None]
         for result in scores.case_results
     ]
     means = [times * sum(case) / len(case) if case else np.nan for case in cases]
-    values = np.array(means, np.float64)
-    return samples_from_values(scores, values).select(scores.facts.weights > 0)
+    return np.array(means, np.float64)
 
 
 # Latency ----------------------------------------------------------------------------------------

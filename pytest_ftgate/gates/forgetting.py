@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pytest_ftgate.gates.checks import check_drop, pair_samples
+from pytest_ftgate.gates.checks import DropRule, check_drop, pair_samples
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.diagnosis import with_endings
 from pytest_ftgate.gates.format_errors import skill_drifts
@@ -18,9 +17,18 @@ from pytest_ftgate.gates.next_steps import (
     gate_place,
     is_near,
     limit_steps,
+    missing_steps,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
-from pytest_ftgate.gates.regressions import Regressions, find_regressions, flips, interleave
+from pytest_ftgate.gates.regressions import (
+    Regressions,
+    SliceSides,
+    find_regressions,
+    flips,
+    interleave,
+    slice_members,
+    slice_samples,
+)
 from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.skills import (
     Loss,
@@ -31,7 +39,7 @@ from pytest_ftgate.gates.skills import (
     skill_samples,
     skill_slices,
 )
-from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, next_step
 from pytest_ftgate.gates.thoughts import no_answer_notes
 from pytest_ftgate.gates.verdict import (
     Check,
@@ -48,7 +56,7 @@ from pytest_ftgate.requests.preflight import Contamination
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.resampling import SkillSample
-from pytest_ftgate.suite.gate_kinds import ForgettingGate
+from pytest_ftgate.suite.gate_kinds import ForgettingGate, SkillPart
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.skill_levels import LevelChoice, levels_note, limit_notes
 
@@ -107,7 +115,8 @@ def _evaluate_mode(
     scores, base = comparison.scores[mode]
     contamination = comparison.contamination
     excluded = contamination.case_ids if contamination else frozenset()
-    before, after = (_without(skill_samples(side), excluded) for side in (base, scores))
+    sides = [skill_samples(side) for side in (base, scores)]
+    before, after = (side.select(~np.isin(side.case_ids, [*excluded])) for side in sides)
     cases = [case for case in scores.cases if case.id not in excluded]
     slices = skill_slices(before, after, cases, gate, levels)
     counted = [case.id for case in cases if case.must_keep or gate.evaluates(str(case.skill))]
@@ -121,54 +130,37 @@ def _evaluate_mode(
     )
 
 
-def _without(samples: Samples, case_ids: frozenset[str]) -> Samples:
-    return samples.select(~np.isin(samples.case_ids, [*case_ids]))
-
-
 def _check(
     gate: ForgettingGate, scores: VariantScores, before: Samples, after: Samples, levels: Levels
 ) -> Check:
     """Return the check of the mean over the skills."""
-
-    def skills_of(samples: Samples) -> NDArray[np.str_]:
-        return np.array([str(scores.results[key].case.skill) for key in samples.case_ids])
+    cases = [scores.results[case_id].case for case_id in after.case_ids]
+    members, weights = slice_members(cases, ["skill"]), SkillWeights(gate, cases)
+    counted = [case.id for case in cases if str(case.skill) in weights.counted]
+    then, now = (side.select(np.isin(side.case_ids, counted)) for side in (before, after))
 
     def pairing(then: Samples, now: Samples) -> PairedCounts:
-        skills = skills_of(now)
-        masks = {str(skill): skills == skill for skill in dict.fromkeys(skills)}
-        sides = {skill: (then.select(mask), now.select(mask)) for skill, mask in masks.items()}
-        return weights.mean({skill: pair_samples(*pair) for skill, pair in sides.items()})
+        sides = slice_samples(then, now, members)
+        return weights.mean({skill: pair_samples(*pair) for (_, skill), pair in sides.items()})
 
-    weights = SkillWeights(gate, (scores.results[key].case for key in after.case_ids))
-    weighted = [
-        samples.select(np.isin(skills_of(samples), weights.counted)) for samples in (before, after)
-    ]
     if gate.max_drop is None:
         raise ValueError("the limit of the gate is not computed yet")
-    check = check_drop(
-        *weighted,
-        against="base",
-        kind=CheckKind.BASE,
-        margin=gate.max_drop * weights.shown,
-        levels=levels,
-        pairing=pairing,
-    )
-    return _with_retention(gate, check, skills_of(before), before, after)
+    margin = gate.max_drop * weights.shown
+    rule = DropRule(against="base", kind=CheckKind.BASE, margin=margin, levels=levels)
+    check = check_drop(then, now, rule, pairing)
+    return _with_retention(gate, check, slice_samples(before, after, members))
 
 
 def _with_retention(
-    gate: ForgettingGate,
-    check: Check,
-    skills: NDArray[np.str_],
-    before: Samples,
-    after: Samples,
+    gate: ForgettingGate, check: Check, sides: Mapping[SkillPart, SliceSides]
 ) -> Check:
-    """Return *check* with the mean retention, and the mean change with equal weights."""
-    answered = before.has_reply & after.has_reply
+    """Return *check* with the mean retention, and the mean change with equal weights.
+
+    *sides* are the samples of each skill.
+    """
     samples = {
-        str(skill): SkillSample(before.values[mask], after.values[mask], float(mask.sum()))
-        for skill in dict.fromkeys(skills)
-        if (mask := answered & (skills == skill)).any()
+        skill: SkillSample(before.values, after.values, float(len(after)))
+        for (_, skill), (before, after) in sides.items()
     }
     if not samples:
         return check
@@ -191,17 +183,20 @@ def broken_must_keep_ids(
     *repeated* has both scores of the cases that broke at first, from repeated requests. A case
     stays broken only if most of these replies confirm it.
     """
-    must_keep = [key for key, result in scores.results.items() if result.case.must_keep]
     then, now = (_values(side) for side in (base, scores))
-    broken = [key for key in must_keep if then.get(key, 0.0) > _HALF and now.get(key, 1.0) <= _HALF]
-    if repeated is not None:
-        # A case without a repeated reply stays broken.
-        now, then = (_values(side) for side in repeated)
-        unconfirmed = [
-            key for key in broken if now.get(key, 0.0) > _HALF or then.get(key, 1.0) <= _HALF
-        ]
-        broken = [key for key in broken if key not in unconfirmed]
-    return tuple(broken)
+    broken = [
+        key
+        for key, result in scores.results.items()
+        if result.case.must_keep and then.get(key, 0.0) > _HALF and now.get(key, 1.0) <= _HALF
+    ]
+    if repeated is None:
+        return tuple(broken)
+    # A case without a repeated reply stays broken.
+    now, then = (_values(side) for side in repeated)
+    unconfirmed = {
+        key for key in broken if now.get(key, 0.0) > _HALF or then.get(key, 1.0) <= _HALF
+    }
+    return tuple(key for key in broken if key not in unconfirmed)
 
 
 def _values(scores: VariantScores) -> dict[str, float]:
@@ -309,30 +304,26 @@ def _is_trustworthy(check: Check) -> bool:
 def _notes(
     suite: Suite, gate: ForgettingGate, comparison: SkillComparison, result: _ModeResult
 ) -> Iterator[Note]:
-    of_variant, _ = comparison.scores[result.check.under]
+    scores, base = comparison.scores[result.check.under]
     if result.check.is_unchanged:
         yield note(NoteKind.UNCHANGED)
     yield from result.check.notes
-    uninformative = [
-        part.name
-        for part in result.slices
-        if part.kind == "skill" and part.state == "uninformative"
-    ]
-    if uninformative:
-        yield note(NoteKind.WEAK_BASE, skills=tuple(uninformative))
-    yield from _case_notes(gate, comparison.choices, of_variant)
-    contamination = comparison.contamination
-    if contamination is not None:
+    weak = [part for part in result.slices if part.state == "uninformative"]
+    skills = tuple(part.name for part in weak if part.kind == "skill")
+    if skills:
+        yield note(NoteKind.WEAK_BASE, skills=skills)
+    yield from _case_notes(gate, comparison.choices, scores)
+    found = comparison.contamination
+    if found is not None:
         yield note(
             NoteKind.TRAINED_ON,
-            n=contamination.leaked,
-            file=contamination.file,
-            line=contamination.line,
-            first=contamination.first_case,
+            n=found.leaked,
+            file=found.file,
+            line=found.line,
+            first=found.first_case,
         )
     if gate.excluded_skills:
         yield note(NoteKind.NO_SANDBOX, skills=gate.excluded_skills)
-    scores, base = comparison.scores[result.check.under]
     yield from no_answer_notes(base, scores)
     yield from (drift.message for drift in skill_drifts(base, scores) if drift.message)
     yield from _format_loss_note(suite, comparison, result)
@@ -354,7 +345,6 @@ def _format_loss_note(
     suite: Suite, comparison: SkillComparison, result: _ModeResult
 ) -> Iterator[Note]:
     """Yield the number of regressed answers that look like labels: typical of narrow tuning."""
-    labels = suite.labels
     kind = next((kind for kind in result.loss_kinds if kind.kind == Loss.FORMAT), None)
     if kind is None or kind.share < _MIN_FORMAT_SHARE:
         return
@@ -365,9 +355,9 @@ def _format_loss_note(
         for key in result.regressions.regressed
         for reply in scores.results[key].replies[:1]
     ]
-    if labels:
-        exact = sum(text in labels for text in texts)
-        yield note(NoteKind.LIKE_LABELS, n=kind.cases, of=count, labels=exact)
+    if suite.labels:
+        labels = sum(text in suite.labels for text in texts)
+        yield note(NoteKind.LIKE_LABELS, n=kind.cases, of=count, labels=labels)
     else:
         yield note(NoteKind.LIKE_REPLIES, n=kind.cases, of=count)
 
@@ -376,9 +366,9 @@ def _next_steps(
     suite: Suite, gate: ForgettingGate, verdict: Verdict, result: _ModeResult
 ) -> Iterator[NextStep]:
     if verdict.outcome is Outcome.FAILED:
-        yield NextStep(StepKind.TRAIN_AGAIN, {"variant": verdict.variant})
+        yield next_step(StepKind.TRAIN_AGAIN, variant=verdict.variant)
     elif verdict.outcome is Outcome.INCONCLUSIVE:
-        yield from _steps_if_inconclusive(suite, gate, result)
+        yield from _steps_if_inconclusive(suite, gate, verdict, result)
     if verdict.outcome is not Outcome.PASSED:
         yield from limit_steps(suite, gate, _passing_settings(verdict))
 
@@ -395,22 +385,14 @@ def _passing_settings(verdict: Verdict) -> Iterator[str]:
 
 
 def _steps_if_inconclusive(
-    suite: Suite, gate: ForgettingGate, result: _ModeResult
+    suite: Suite, gate: ForgettingGate, verdict: Verdict, result: _ModeResult
 ) -> Iterator[NextStep]:
     check = result.check
     if check.missing:
-        yield NextStep(StepKind.RUN_AGAIN, {"missing": check.missing, "suite": suite.name})
+        yield from missing_steps(suite, gate, verdict, check.missing)
     else:
         yield from case_count_steps(check, "skills case")
     for part in result.unproven_skills:
-        yield NextStep(
-            StepKind.SETTLE_SKILL,
-            {
-                "skill": part.name,
-                "n": part.n,
-                "margin": part.margin or 0.0,
-                "low": part.low,
-                "high": part.high,
-                "where": gate_place(suite, gate, "margins"),
-            },
-        )
+        found = {"n": part.n, "margin": part.margin or 0.0, "low": part.low, "high": part.high}
+        where = gate_place(suite, gate, "margins")
+        yield next_step(StepKind.SETTLE_SKILL, skill=part.name, **found, where=where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, islice
 from statistics import median
@@ -14,7 +14,7 @@ from pytest_ftgate.gates.note_kinds import ReplyNote
 from pytest_ftgate.gates.notes import Note, note
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import Value
-from pytest_ftgate.gates.thoughts import thought_drifts
+from pytest_ftgate.gates.thoughts import length_unit, thought_length
 from pytest_ftgate.gates.verdict import (
     ACCEPTED_KINDS,
     Check,
@@ -123,19 +123,22 @@ def _shares(now: _Counts, then: _Counts | None) -> tuple[FormatErrorShare, ...]:
 
 
 def _error_share(kind: str, now: _Counts, then: _Counts | None) -> FormatErrorShare:
-    low, high = _interval(now.cases[kind], now.n)
-    share = FormatErrorShare(
+    after, low, high = _share_of(kind, now)
+    before = _share_of(kind, then) if then is not None and then.n else (None, None, None)
+    return FormatErrorShare(
         kind=kind,
         replies=now.replies[kind],
-        after=now.cases[kind] / now.n,
+        after=after,
         low=low,
         high=high,
+        before=before[0],
+        before_low=before[1],
+        before_high=before[2],
     )
-    if then is None or not then.n:
-        return share
-    low, high = _interval(then.cases[kind], then.n)
-    before = then.cases[kind] / then.n
-    return replace(share, before=before, before_low=low, before_high=high)
+
+
+def _share_of(kind: str, counts: _Counts) -> tuple[float, float, float]:
+    return counts.cases[kind] / counts.n, *_interval(counts.cases[kind], counts.n)
 
 
 def format_error_fields(
@@ -232,36 +235,37 @@ def reply_drifts(
     reporting_gate = "format" if "format" in suite.gates else "accuracy"
     if before is None or gate.name != reporting_gate:
         return ()
-    then, now = before.reply_stats, after.reply_stats
-    thoughts = tuple(thought_drifts(before, after))
-    if min(then.written_count, now.written_count) < _MIN_REPLIES:
-        return thoughts
-    refusals = [(stats.refusal_count, stats.reply_count) for stats in (then, now)]
-    same_text = [(stats.most_common_count, stats.written_count) for stats in (then, now)]
-    return (
-        _length_drift(then, now),
-        _share_drift("refusals", *refusals),
-        _share_drift("same text", *same_text),
-        *_language_drift(before, after),
-        *_format_error_drift(before, after),
-        *thoughts,
-    )
+    return _drifts(before, after, _case_drifts(before, after))
+
+
+def _case_drifts(before: VariantScores, after: VariantScores) -> Iterator[Drift]:
+    """Yield the drifts that the replies to cases of one task can show."""
+    stats = (before.reply_stats, after.reply_stats)
+    yield _share_drift("same text", *((one.most_common_count, one.written_count) for one in stats))
+    yield from _language_drift(before, after)
+    yield from _format_error_drift(before, after)
 
 
 def skill_drifts(before: VariantScores, after: VariantScores) -> tuple[Drift, ...]:
     """Return the drift of the replies to skill cases: it is described, and decides nothing."""
+    return _drifts(before, after, _hedge_drift(before, after))
+
+
+def _hedge_drift(*sides: VariantScores) -> Iterator[Drift]:
+    yield _share_drift("hedging", *((side.hedge_count, len(side.replies)) for side in sides))
+
+
+def _drifts(
+    before: VariantScores, after: VariantScores, more: Iterator[Drift]
+) -> tuple[Drift, ...]:
+    """Return the drifts of any replies, with *more*; of few replies those of their thoughts."""
     then, now = before.reply_stats, after.reply_stats
     thoughts = tuple(thought_drifts(before, after))
     if min(then.written_count, now.written_count) < _MIN_REPLIES:
         return thoughts
     refusals = [(stats.refusal_count, stats.reply_count) for stats in (then, now)]
-    hedges = [(side.hedge_count, len(side.replies)) for side in (before, after)]
-    return (
-        _length_drift(then, now),
-        _share_drift("refusals", *refusals),
-        _share_drift("hedging", *hedges),
-        *thoughts,
-    )
+    length = _reply_length_drift(then, now)
+    return (length, _share_drift("refusals", *refusals), *more, *thoughts)
 
 
 def drift_notes(
@@ -283,37 +287,66 @@ def drift_notes(
             yield note(ReplyNote.ERROR_SHARE, what=share.kind, **rates)
 
 
-def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:
+def _reply_length_drift(then: ReplyStats, now: ReplyStats) -> Drift:
     words = [median(stats.word_counts.elements()) for stats in (then, now)]
     characters = [median(stats.character_counts.elements()) for stats in (then, now)]
     has_spaces = characters[0] < _UNSPACED_CHARS * words[0]
-    unit, (old, new) = ("words", words) if has_spaces else ("characters", characters)
+    unit, lengths = ("words", words) if has_spaces else ("characters", characters)
+    counts = (then.written_count, now.written_count)
+    return _length_drift("length", unit, lengths, counts, least=_MIN_WORDS)
+
+
+def thought_drifts(before: VariantScores, after: VariantScores) -> Iterator[Drift]:
+    """Yield how the thoughts have changed, and the share of replies that were cut off.
+
+    Nothing is yielded about what neither side does.
+    """
+    sides, unit = (before, after), length_unit(before, after)
+    counts = [len(side.replies) for side in sides]
+    thinking = [len(side.thoughts) for side in sides]
+    if any(thinking) and all(counts):
+        yield _share_drift("thoughts", *zip(thinking, counts, strict=True), both_ways=True)
+    if all(thinking) and unit:
+        lengths = [median(thought_length(reply, unit) for reply in side.thoughts) for side in sides]
+        yield _length_drift("thought length", unit, lengths, thinking)
+    cut_off = [side.stop_reasons["length"] for side in sides]
+    if any(cut_off) and all(counts):
+        yield _share_drift("cut off", *zip(cut_off, counts, strict=True), both_ways=True)
+
+
+def _length_drift(
+    what: DriftKind, unit: str, lengths: Sequence[float], counts: Sequence[int], least: int = 0
+) -> Drift:
+    """Return the drift of a median length, with a message if it is far, and at least *least*."""
+    (old, new), (n_before, n) = lengths, counts
     is_far = new >= _MIN_FACTOR * old or old >= _MIN_FACTOR * new
-    message = note(ReplyNote.LENGTH, what="replies", before=old, after=new, unit=unit)
+    is_told = is_far and abs(new - old) >= least and min(counts) >= _MIN_REPLIES
+    noun = "replies" if what == "length" else "thoughts"
+    message = note(ReplyNote.LENGTH, what=noun, before=old, after=new, unit=unit)
     return Drift(
-        what="length",
-        unit=unit,
-        before=old,
-        after=new,
-        n_before=then.written_count,
-        n=now.written_count,
-        message=message if is_far and abs(new - old) >= _MIN_WORDS else None,
-    )
+        what=what, unit=unit, before=old, after=new, n_before=n_before, n=n,
+        message=message if is_told else None,
+    )  # fmt: skip
 
 
-def _share_drift(what: DriftKind, then: tuple[int, int], now: tuple[int, int]) -> Drift:
-    """Return the drift of a share, with a message if it grew by more than chance."""
+def _share_drift(
+    what: DriftKind, then: tuple[int, int], now: tuple[int, int], *, both_ways: bool = False
+) -> Drift:
+    """Return the drift of a share, with a message if it grew by more than chance.
+
+    *both_ways* says that a share which fell has a message as well.
+    """
     old, new = then[0] / then[1], now[0] / now[1]
-    has_grown = new >= _MIN_FACTOR * old and new > _interval(*then)[1] and _interval(*now)[0] > old
+    (low, high), (low_now, high_now) = _interval(*then), _interval(*now)
+    is_told = new >= _MIN_FACTOR * old and new > high and low_now > old
+    if both_ways:
+        is_far = not (low <= new <= high or low_now <= old <= high_now)
+        is_told = is_far and min(then[1], now[1]) >= _MIN_REPLIES
+    message = note(ReplyNote.SHARE, what=what, before=old, after=new)
     return Drift(
-        what=what,
-        unit="share",
-        before=old,
-        after=new,
-        n_before=then[1],
-        n=now[1],
-        message=note(ReplyNote.SHARE, what=what, before=old, after=new) if has_grown else None,
-    )
+        what=what, unit="share", before=old, after=new, n_before=then[1], n=now[1],
+        message=message if is_told else None,
+    )  # fmt: skip
 
 
 def _interval(count: float, total: int) -> tuple[float, float]:

@@ -37,6 +37,8 @@ _END = "\0"
 ROOM_FACT = "room to think"
 #: Stands before the name of a family of skills in the fact of its level.
 LEVEL_FACT = "level of "
+#: Requests for cases, each with its case.
+_Requests = Sequence[CaseRequest]
 #: Fingerprint of a request -> its reply, or the error.
 RequestResults = Mapping[str, Reply | FtgateError]
 
@@ -65,9 +67,7 @@ def _invalid(kind: IdentityNote, **values: NoteValue) -> IdentityResult:
     return IdentityResult(Outcome.INVALID, note(kind, **values))
 
 
-def compare_with_base(
-    probes: Sequence[Sequence[CaseRequest]], results: RequestResults
-) -> IdentityResult:
+def compare_with_base(probes: Sequence[_Requests], results: RequestResults) -> IdentityResult:
     """Compare the free-text replies of a tuned variant with those of its base.
 
     Even greedy replies vary between runs: rounding in batched decoding changes a word, and the
@@ -114,13 +114,11 @@ def _compare_prefixes(
         _common_length(tuned_text, base_text) - _common_length(repeated_text, base_text)
         for tuned_text, base_text, repeated_text in zip(tuned, base, repeated, strict=True)
     ]
-    longer = sum(difference > 0 for difference in differences)
-    shorter = sum(difference < 0 for difference in differences)
-    return longer, shorter
+    return sum(more > 0 for more in differences), sum(more < 0 for more in differences)
 
 
 def compare_with_recorded_base(
-    probes: Sequence[Sequence[CaseRequest]], results: RequestResults
+    probes: Sequence[_Requests], results: RequestResults
 ) -> IdentityResult:
     """Compare the replies of a tuned variant with recorded replies of its base.
 
@@ -134,13 +132,12 @@ def compare_with_recorded_base(
     counts = {"agree": agree, "of": len(case_ids)}
     if len(case_ids) >= MIN_COMPARED_REPLIES and agree == len(case_ids):
         return _invalid(IdentityNote.SAME_AS_RECORDED, **counts)
-    left = _unproven(IdentityNote.BASE_RECORDED, **counts)
-    if len(case_ids) >= MIN_COMPARED_REPLIES:
-        return left
-    return _unanswered(probes, results, recorded=True) or left
+    few = len(case_ids) < MIN_COMPARED_REPLIES
+    silent = _unanswered(probes, results, recorded=True) if few else None
+    return silent or _unproven(IdentityNote.BASE_RECORDED, **counts)
 
 
-def _texts_by_case(case_requests: Sequence[CaseRequest], results: RequestResults) -> dict[str, str]:
+def _texts_by_case(case_requests: _Requests, results: RequestResults) -> dict[str, str]:
     """Return the answers by case; an empty reply shows nothing about the model behind it."""
     texts = (
         (case_request.case.id, reply.text.strip())
@@ -150,7 +147,7 @@ def _texts_by_case(case_requests: Sequence[CaseRequest], results: RequestResults
 
 
 def _unanswered(
-    probes: Sequence[Sequence[CaseRequest]], results: RequestResults, *, recorded: bool
+    probes: Sequence[_Requests], results: RequestResults, *, recorded: bool
 ) -> IdentityResult | None:
     """Return why replies without an answer show nothing; None if few have none.
 
@@ -197,9 +194,7 @@ _LOOSER_KEYWORDS = {"oneOf": "anyOf"}
 _NAME_KEYWORDS = ("properties", "patternProperties", "$defs", "definitions")
 
 
-def check_served_model(
-    case_requests: Sequence[CaseRequest], results: RequestResults
-) -> IdentityResult:
+def check_served_model(case_requests: _Requests, results: RequestResults) -> IdentityResult:
     """Compare the model that the server reports with the declared model.
 
     The check passes if the server reports no model, as some local servers do. All requests are to
@@ -215,7 +210,7 @@ def check_served_model(
 
 
 def check_parent_model(
-    base: str, case_requests: Sequence[CaseRequest], results: RequestResults
+    base: str, case_requests: _Requests, results: RequestResults
 ) -> IdentityResult:
     """Compare the parent that the server lists for a tuned model with the declared *base*."""
     replies = [reply for _, reply in received(case_requests, results)]
@@ -226,9 +221,7 @@ def check_parent_model(
     return _PASSED
 
 
-def check_constraint(
-    case_requests: Sequence[CaseRequest], results: RequestResults
-) -> IdentityResult:
+def check_constraint(case_requests: _Requests, results: RequestResults) -> IdentityResult:
     """Check that the server enforced the schema or the labels that one variant requested.
 
     A reply that was cut off counts as broken if no whole reply begins as it does.
@@ -291,19 +284,13 @@ def _enforced_part(schema: Any, *, keys_are_names: bool = False) -> Any:
     return {_LOOSER_KEYWORDS.get(key, key): value for key, value in enforced.items()}
 
 
-def check_temperature(
-    case_requests: Sequence[CaseRequest], results: RequestResults
-) -> IdentityResult:
+def check_temperature(case_requests: _Requests, results: RequestResults) -> IdentityResult:
     """Check that a temperature above 0 has an effect: some repeats of a case differ."""
     texts_by_case: dict[str, list[str]] = defaultdict(list)
-    sampled = (
-        case_request
-        for case_request in case_requests
-        if case_request.request.sampling.get("temperature")
-        and case_request.request.constraint is None
-    )
-    for case_request, reply in answered(sampled, results):
-        texts_by_case[case_request.case.id].append(reply.text)
+    for case_request, reply in answered(case_requests, results):
+        request = case_request.request
+        if request.sampling.get("temperature") and request.constraint is None:
+            texts_by_case[case_request.case.id].append(reply.text)
     # A short label is the same at every temperature. Only longer texts show the sampling.
     repeats = [
         texts
@@ -317,9 +304,7 @@ def check_temperature(
 
 
 def check_seed(
-    case_requests: Sequence[CaseRequest],
-    repeated_requests: Sequence[CaseRequest],
-    results: RequestResults,
+    case_requests: _Requests, repeated_requests: _Requests, results: RequestResults
 ) -> IdentityResult:
     """Check that a seed has an effect: some replies with the same seed are equal.
 
@@ -338,7 +323,7 @@ def check_seed(
 
 
 def server_notices(
-    case_requests: Sequence[CaseRequest], results: RequestResults, declared: Collection[str]
+    case_requests: _Requests, results: RequestResults, declared: Collection[str]
 ) -> Iterator[IdentityResult]:
     """Yield the settings that the server rejects, and the retirement date of the model.
 
@@ -354,7 +339,7 @@ def server_notices(
         yield _unproven(IdentityNote.RETIRES, model=model, date=date)
 
 
-def identity_facts(case_requests: Sequence[CaseRequest], results: RequestResults) -> dict[str, str]:
+def identity_facts(case_requests: _Requests, results: RequestResults) -> dict[str, str]:
     """Return the facts about one variant that the run record stores."""
     if not case_requests:
         return {}

@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import mean
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtr
@@ -28,32 +29,31 @@ _MAX_UNREAD_SHARE = 0.05
 _BIAS_ALPHA = 0.01
 
 _LabelledGrades = Sequence[tuple[Label, JudgeGrades]]
+#: The grades of replies, and of the same replies with their text doubled.
+_PaddedGrades = Sequence[tuple[JudgeGrades, JudgeGrades]]
 
 
 def validate_judge(
-    judge: Judge,
-    labelled: _LabelledGrades,
-    padded: Sequence[tuple[JudgeGrades, JudgeGrades]],
+    judge: Judge, labelled: _LabelledGrades, padded: _PaddedGrades
 ) -> JudgeValidation:
     """Return the validation of *judge* by human labels.
 
     *labelled* has each human label with the judge's grades of the same reply, *padded* the grades
     of bad replies and of the same replies with their text doubled.
     """
+    readable = [(label, grades) for label, grades in labelled if grades.value is not None]
     validation = JudgeValidation(
         judge=judge.name,
         provider=judge.variant.provider,
         rubric=" ".join(judge.rubric.split())[:80],
         labels=len(labelled),
+        unread=len(labelled) - len(readable),
         minimum=judge.minimum,
         is_binary=judge.is_binary,
+        **(_metrics(judge, readable, padded) if readable else {}),
     )
     if not labelled:
         return validation
-    readable = [(label, grades) for label, grades in labelled if grades.value is not None]
-    validation = replace(validation, unread=len(labelled) - len(readable))
-    if readable:
-        validation = _with_metrics(validation, judge, readable, padded)
     # A reader wants to know the agreement first, so the errors always contain it.
     kappa_errors = [*_minimum_errors(validation, "kappa")]
     errors = [*_errors(validation, judge, labelled, readable)][:1]
@@ -61,13 +61,9 @@ def validate_judge(
     return replace(validation, errors=tuple(errors), warnings=tuple(_warnings(validation)))
 
 
-def _with_metrics(
-    validation: JudgeValidation,
-    judge: Judge,
-    readable: _LabelledGrades,
-    padded: Sequence[tuple[JudgeGrades, JudgeGrades]],
-) -> JudgeValidation:
-    pairs = [(label.grade, _mean_grade(judge, grades)) for label, grades in readable]
+def _metrics(judge: Judge, readable: _LabelledGrades, padded: _PaddedGrades) -> dict[str, Any]:
+    """Return the figures of a validation, by field."""
+    pairs = [(label.grade, judge.nearest_grade(grades.value or 0.0)) for label, grades in readable]
     repeats = [grades.self_agreement for _, grades in readable]
     orders = [grades.consistent for _, grades in readable]
     length, length_p = _length_correlation(judge, readable)
@@ -76,24 +72,19 @@ def _with_metrics(
         for once, doubled in padded
         if once.value is not None and doubled.value is not None
     ]
-    return replace(
-        validation,
-        agreement=_share([human == grade for human, grade in pairs]),
-        kappa=_kappa(judge, pairs),
-        sensitivity=None if judge.is_pairwise else _found_share(judge, pairs, good=True),
-        specificity=None if judge.is_pairwise else _found_share(judge, pairs, good=False),
-        consistency=_share([is_same for is_same in orders if is_same is not None]),
-        repeats=_share([share for share in repeats if share is not None]),
-        length=length,
-        length_p=length_p,
-        padded=len(padded_values),
-        padded_up=sum(doubled > once for once, doubled in padded_values),
-        padded_down=sum(doubled < once for once, doubled in padded_values),
-    )
-
-
-def _mean_grade(judge: Judge, grades: JudgeGrades) -> str:
-    return judge.nearest_grade(grades.value or 0.0)
+    return {
+        "agreement": _share([human == grade for human, grade in pairs]),
+        "kappa": _kappa(judge, pairs),
+        "sensitivity": None if judge.is_pairwise else _found_share(judge, pairs, good=True),
+        "specificity": None if judge.is_pairwise else _found_share(judge, pairs, good=False),
+        "consistency": _share([is_same for is_same in orders if is_same is not None]),
+        "repeats": _share([share for share in repeats if share is not None]),
+        "length": length,
+        "length_p": length_p,
+        "padded": len(padded_values),
+        "padded_up": sum(doubled > once for once, doubled in padded_values),
+        "padded_down": sum(doubled < once for once, doubled in padded_values),
+    }
 
 
 def _share(values: Sequence[float]) -> IntervalEstimate | None:
@@ -121,7 +112,7 @@ def _kappa(judge: Judge, pairs: Sequence[tuple[str, str]]) -> IntervalEstimate:
     ranked = sorted(judge.grades, key=lambda grade: judge.grades[grade])
     human_ranks, judge_ranks = ([ranked.index(pair[i]) for pair in pairs] for i in (0, 1))
     # Of two grades, weights change nothing.
-    bounds = kappa_bounds(human_ranks, judge_ranks, len(ranked), weighted=True)
+    bounds = kappa_bounds(human_ranks, judge_ranks, len(ranked))
     return IntervalEstimate(
         value=bounds.estimate, low=bounds.lower, high=bounds.upper, n=len(pairs)
     )
@@ -166,10 +157,7 @@ def _ranks(values: Sequence[float]) -> list[float]:
 
 
 def _errors(
-    validation: JudgeValidation,
-    judge: Judge,
-    labelled: _LabelledGrades,
-    readable: _LabelledGrades,
+    validation: JudgeValidation, judge: Judge, labelled: _LabelledGrades, readable: _LabelledGrades
 ) -> Iterator[Note]:
     """Yield the reasons why the judge is not qualified, the most important first."""
     if validation.unread > _MAX_UNREAD_SHARE * validation.labels:
@@ -182,7 +170,7 @@ def _errors(
     if validation.labels < _MIN_LABELS or rarer < _MIN_LABELS_OF_A_KIND:
         needed = {"needed": _MIN_LABELS, "needed_of_a_kind": _MIN_LABELS_OF_A_KIND}
         yield note(NoteKind.FEW_LABELS, n=validation.labels, rarer=rarer, **needed)
-    given = {_mean_grade(judge, grades) for _, grades in readable}
+    given = {judge.nearest_grade(grades.value or 0.0) for _, grades in readable}
     if len(given) == 1:
         yield note(NoteKind.SAME_OF_LABELLED, grade=given.pop(), n=len(readable))
     for metric in JUDGE_METRICS:

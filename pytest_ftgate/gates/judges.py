@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from pytest_ftgate.gates.checks import ROUNDING, check_drop, check_minimum
+from pytest_ftgate.gates.checks import (
+    DropRule,
+    check_drop,
+    check_minimum,
+    drop_fails,
+    shown_minimum,
+)
 from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import rate_figure
@@ -31,6 +35,8 @@ from pytest_ftgate.stats.resampling import MeanEstimate, two_phase_mean
 _Estimate = tuple[MeanEstimate, int]
 #: The shares of good and of bad replies that a judge finds.
 _Shares = tuple[IntervalEstimate, IntervalEstimate]
+#: What nobody knows of a check whose mean labels correct, or that shows nothing.
+_UNKNOWN: Mapping[str, Any] = {"needed": None, "certifiable": None, "shown_limit": None}
 #: With fewer labels of the compared replies, the labels do not correct the judge's mean.
 MIN_CORRECTION_LABELS = 100
 
@@ -65,6 +71,11 @@ class JudgeEvidence:
         return any(validation.errors for validation in self.validations)
 
     @property
+    def is_qualified(self) -> bool:
+        """True if there are judges, and all of them are qualified."""
+        return bool(self.validations) and not self.is_unqualified
+
+    @property
     def human_changes(self) -> dict[str, float]:
         """The change of the human score by case id, this variant's reply minus the baseline's."""
         both = self.human_scores.keys() & self.baseline_human_scores.keys()
@@ -83,7 +94,7 @@ class JudgeEvidence:
     @property
     def uncorrected(self) -> Note | None:
         """Why verdicts rest on uncorrected grades, or None."""
-        if not self.validations or self.is_unqualified:
+        if not self.is_qualified:
             return None
         if not _all_validated(self):
             return note(NoteKind.UNEXAMINED)
@@ -137,41 +148,32 @@ def judge_notes(evidence: JudgeEvidence) -> Iterator[Note]:
 # Drops ------------------------------------------------------------------------------------------
 
 
-def check_graded_drop(  # noqa: PLR0913 - the rule's parameters, each by name
-    evidence: JudgeEvidence,
-    before: Samples,
-    after: Samples,
-    *,
-    against: str,
-    margin: float,
-    levels: Levels,
-    kind: CheckKind = CheckKind.BASELINE,
-    guess_rate: float = 0.0,
+def check_graded_drop(
+    evidence: JudgeEvidence, before: Samples, after: Samples, rule: DropRule
 ) -> Check:
     """Return the drop check of grades, corrected by human labels if there are enough.
 
-    The parameters are those of *check_drop*, which makes the check if there are no judges. The
-    values of *before* are replaced if pairwise grades compare with them.
+    Without judges *check_drop* makes the check. The values of *before* are replaced if pairwise
+    grades compare with them.
     """
-    if evidence.is_pairwise and kind is CheckKind.BASELINE:
+    is_baseline = rule.kind is CheckKind.BASELINE
+    if evidence.is_pairwise and is_baseline:
         before, after = align(before, after)
         before = replace(before, values=1.0 - after.values)
-    check_margin = partial(check_drop, before, after, against=against, kind=kind, levels=levels)
-    plain = check_margin(margin=margin, guess_rate=guess_rate)
-    has_qualified_judges = evidence.validations and not evidence.is_unqualified
-    if not has_qualified_judges or plain.is_unchanged or not plain.informative:
+    plain = check_drop(before, after, rule)
+    if not evidence.is_qualified or plain.is_unchanged or not plain.informative:
         return plain
-    if kind is CheckKind.BASELINE:
-        corrected = _drop_by_labels(plain, before, after, evidence, levels)
+    if is_baseline:
+        corrected = _drop_by_labels(plain, before, after, evidence, rule.levels)
         if corrected:
             return corrected
     found = evidence.found_shares
     if found is None:
         return plain
-    least_shown = _least_shown(found)
-    if least_shown <= 0:
+    if _least_shown(found) <= 0:
         return _undecidable(plain)
-    return _with_true_change(check_margin(margin=margin * least_shown), margin, found)
+    shown = replace(rule, margin=rule.margin * _least_shown(found), guess_rate=0.0)
+    return _with_true_change(check_drop(before, after, shown), rule.margin, found)
 
 
 def _least_shown(found: _Shares) -> float:
@@ -181,14 +183,8 @@ def _least_shown(found: _Shares) -> float:
 
 def _undecidable(plain: Check) -> Check:
     """Return *plain* as it is with a judge whose grades may be unrelated to the labels."""
-    return replace(
-        plain,
-        outcome=Outcome.INCONCLUSIVE,
-        needed=None,
-        certifiable=None,
-        shown_limit=None,
-        notes=(note(NoteKind.SHOWS_NOTHING),),
-    )
+    notes = (note(NoteKind.SHOWS_NOTHING),)
+    return replace(plain, outcome=Outcome.INCONCLUSIVE, notes=notes, **_UNKNOWN)
 
 
 def _with_true_change(check: Check, margin: float, found: _Shares) -> Check:
@@ -240,45 +236,24 @@ def _drop_by_labels(
         return None
     estimate, rate = change[0], _clamp(baseline[0].mean, 0.0)
     alone = note(NoteKind.LABELS_CORRECT_DROP, labels=change[1], change=float(np.mean(changes)))
+    p_pass, p_fail = estimate.p_above(-plain.limit), estimate.p_below(0.0)
+    p_within = estimate.p_below(-plain.limit)
+    fails = drop_fails(estimate.mean, p_fail, p_within, plain.limit, levels)
+    outcome = Outcome.FAILED if fails else Outcome.INCONCLUSIVE
+    low, high = (_clamp(bound, -1.0) for bound in estimate.interval(CONFIDENCE))
     return replace(
-        _corrected(plain, change, alone, lowest=-1.0),
-        outcome=_drop_outcome(plain, estimate, levels),
+        plain,
+        outcome=Outcome.PASSED if p_pass <= levels.miss else outcome,
         before=rate,
         after=_clamp(rate + estimate.mean, 0.0),
-        p_pass=estimate.p_above(-plain.limit),
-        p_fail=estimate.p_below(0.0),
-    )
-
-
-def _drop_outcome(plain: Check, estimate: MeanEstimate, levels: Levels) -> Outcome:
-    """Return the outcome of a drop check by *estimate*; see `drop_outcome`."""
-    if estimate.p_above(-plain.limit) <= levels.miss:
-        return Outcome.PASSED
-    is_shown = estimate.p_below(0.0) <= levels.alarm and estimate.mean <= ROUNDING - plain.limit
-    is_beyond = estimate.p_below(-plain.limit) <= levels.beyond
-    fails = is_shown or is_beyond if levels.last else is_shown and is_beyond
-    return Outcome.FAILED if fails else Outcome.INCONCLUSIVE
-
-
-def _with_figure(check: Check, figure: Figure, **more: Any) -> Check:
-    low, high, method = figure.low, figure.high, figure.method
-    return replace(check, after=figure.value, low=low, high=high, method=method, **more)
-
-
-def _corrected(check: Check, estimated: _Estimate, alone: Note, lowest: float = 0.0) -> Check:
-    """Return *check* with a mean corrected by labels; *alone* is what the judge alone shows."""
-    nothing = {"needed": None, "certifiable": None, "shown_limit": None}
-    figure = _figure_by_labels(estimated[0], check.n, lowest)
-    return _with_figure(check, figure, notes=(alone,), **nothing)
-
-
-def _figure_by_labels(estimate: MeanEstimate, n: int, lowest: float) -> Figure:
-    """Return the mean of *n* cases, corrected by labels; its interval is not below *lowest*."""
-    low, high = (_clamp(bound, lowest) for bound in estimate.interval(CONFIDENCE))
-    return Figure(
-        unit="share", value=_clamp(estimate.mean, 0.0), low=low, high=high, n=n, units=n,
+        low=low,
+        high=high,
+        p_pass=p_pass,
+        p_fail=p_fail,
         method="labels",
-    )  # fmt: skip
+        notes=(alone,),
+        **_UNKNOWN,
+    )
 
 
 def _mean_by_labels(
@@ -300,11 +275,16 @@ def _mean_by_labels(
 def graded_rate(evidence: JudgeEvidence, samples: Samples) -> Figure:
     """Return the rate of good replies, corrected by human labels as far as these can correct it."""
     plain, found = rate_figure(samples), evidence.found_shares
-    if not evidence.validations or evidence.is_unqualified:
+    if not evidence.is_qualified:
         return plain
     corrected = _mean_by_labels(samples, samples.values, evidence.human_scores)
     if corrected:
-        return _figure_by_labels(corrected[0], len(samples), 0.0)
+        estimate, n = corrected[0], len(samples)
+        lowest, highest = (_clamp(bound, 0.0) for bound in estimate.interval(CONFIDENCE))
+        return Figure(
+            unit="share", value=_clamp(estimate.mean, 0.0), low=lowest, high=highest, n=n, units=n,
+            method="labels",
+        )  # fmt: skip
     if found is None or _least_shown(found) <= 0:
         return plain
     low, high = (
@@ -314,17 +294,22 @@ def graded_rate(evidence: JudgeEvidence, samples: Samples) -> Figure:
     return replace(plain, value=value, low=low, high=high, method="judge")
 
 
+def _with_figure(check: Check, figure: Figure, **more: Any) -> Check:
+    low, high, method = figure.low, figure.high, figure.method
+    return replace(check, after=figure.value, low=low, high=high, method=method, **more)
+
+
 def check_graded_minimum(
     evidence: JudgeEvidence, after: Samples, *, minimum: float, levels: Levels
 ) -> Check:
     """Return the minimum check of grades, corrected by human labels if there are enough."""
     plain = check_minimum(after, minimum=minimum, levels=levels)
-    if not evidence.validations or evidence.is_unqualified:
+    if not evidence.is_qualified:
         return plain
     found, figure = evidence.found_shares, graded_rate(evidence, after)
     corrected = _mean_by_labels(after, after.values, evidence.human_scores)
     if corrected:
-        return _minimum_by_labels(plain, corrected, levels)
+        return _minimum_by_labels(plain, figure, corrected, levels)
     if found is None:
         return plain
     if _least_shown(found) <= 0:
@@ -345,11 +330,10 @@ def _minimum_of_grades(
     strict_check, lenient_check = (
         check_minimum(after, minimum=minimum, levels=levels) for minimum in (strict, lenient)
     )
-    outcome = Outcome.INCONCLUSIVE
-    if strict_check.outcome is Outcome.PASSED:
-        outcome = Outcome.PASSED
-    elif lenient_check.outcome is Outcome.FAILED:
-        outcome = Outcome.FAILED
+    is_missed = lenient_check.outcome is Outcome.FAILED
+    outcome = Outcome.FAILED if is_missed else Outcome.INCONCLUSIVE
+    outcome = Outcome.PASSED if strict_check.outcome is Outcome.PASSED else outcome
+    finds = {"good": found[0].value, "bad": found[1].value}
     return _with_figure(
         plain,
         figure,
@@ -358,7 +342,7 @@ def _minimum_of_grades(
         p_fail=lenient_check.p_fail,
         needed=strict_check.needed,
         shown_limit=_shown_minimum(plain, outcome, levels, holds),
-        notes=(*plain.notes, _minimum_note(plain, *found, strict)),
+        notes=(*plain.notes, note(NoteKind.JUDGE_FINDS, **finds, rate=plain.after, needed=strict)),
     )
 
 
@@ -378,16 +362,9 @@ def _grade_minimums(
     return strict, lenient
 
 
-def _minimum_note(
-    plain: Check, sensitivity: IntervalEstimate, specificity: IntervalEstimate, strict: float
-) -> Note:
-    found = {"good": sensitivity.value, "bad": specificity.value}
-    return note(NoteKind.JUDGE_FINDS, **found, rate=plain.after, needed=strict)
-
-
-def _minimum_by_labels(plain: Check, corrected: _Estimate, levels: Levels) -> Check:
+def _minimum_by_labels(plain: Check, figure: Figure, corrected: _Estimate, levels: Levels) -> Check:
     """Return the minimum check by the two-phase estimate."""
-    estimate = corrected[0]
+    estimate, labels = corrected
 
     def holds(minimum: float) -> bool:
         return minimum <= 0.0 or estimate.p_above(minimum) <= levels.miss
@@ -396,9 +373,9 @@ def _minimum_by_labels(plain: Check, corrected: _Estimate, levels: Levels) -> Ch
     outcome = Outcome.FAILED if p_fail <= levels.alarm else Outcome.INCONCLUSIVE
     outcome = Outcome.PASSED if holds(plain.limit) else outcome
     shown = _shown_minimum(plain, outcome, levels, holds)
-    alone = note(NoteKind.LABELS_CORRECT_RATE, labels=corrected[1], rate=plain.after)
-    check = _corrected(plain, corrected, alone)
-    return replace(check, outcome=outcome, p_pass=p_pass, p_fail=p_fail, shown_limit=shown)
+    alone = note(NoteKind.LABELS_CORRECT_RATE, labels=labels, rate=plain.after)
+    found = {"outcome": outcome, "p_pass": p_pass, "p_fail": p_fail, "notes": (alone,)}
+    return _with_figure(plain, figure, **found, **{**_UNKNOWN, "shown_limit": shown})
 
 
 def _shown_minimum(
@@ -411,4 +388,4 @@ def _shown_minimum(
     is_kept = outcome is Outcome.PASSED and check.limit > 0.0
     if is_kept or check.missing or not levels.last:
         return None
-    return bisect_left(range(1, 100), 1, key=lambda point: not holds(point / 100)) / 100 or None
+    return shown_minimum(holds)

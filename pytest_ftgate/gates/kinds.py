@@ -300,7 +300,7 @@ class _DataKind(GateKind[DataGate]):
         return evaluate_data(given.suite, gate, given.variant)
 
 
-_KINDS: dict[str, GateKind[Any]] = {
+KINDS: dict[str, GateKind[Any]] = {
     "accuracy": (_rate := _RateKind()),
     "format": _rate,
     "forgetting": _ForgettingKind(),
@@ -313,9 +313,9 @@ _KINDS: dict[str, GateKind[Any]] = {
 
 def kind_of(gate: Gate) -> GateKind[Any]:
     """Return what *gate* does: one of the kinds above, or ``KIND`` of the module of its name."""
-    if gate.kind not in _KINDS:
-        _KINDS[gate.kind] = import_module(f"pytest_ftgate.gates.{gate.kind}").KIND
-    return _KINDS[gate.kind]
+    if gate.kind not in KINDS:
+        KINDS[gate.kind] = import_module(f"pytest_ftgate.gates.{gate.kind}").KIND
+    return KINDS[gate.kind]
 
 
 def infeasible_limits(suite: Suite) -> Iterator[tuple[Gate, Problem]]:

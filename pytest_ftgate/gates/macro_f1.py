@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.gates.checks import check_drop, check_minimum
+from pytest_ftgate.gates.checks import DropRule, check_drop, check_minimum
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.feasibility import macro_f1_shortage
 from pytest_ftgate.gates.figure import Figure
-from pytest_ftgate.gates.figures import rate_figure
+from pytest_ftgate.gates.figures import Rating, rate_figure
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_values
 from pytest_ftgate.gates.verdict import Check, Outcome
 from pytest_ftgate.scoring.classification import LabelPredictions, label_predictions, macro_f1
@@ -27,26 +26,16 @@ from pytest_ftgate.stats.rates import MeanScore
 
 
 def check_macro_drop(
-    before: VariantScores,
-    after: VariantScores,
-    labels: Sequence[str],
-    *,
-    against: str,
-    margin: float,
-    levels: Levels,
+    before: VariantScores, after: VariantScores, labels: Sequence[str], rule: DropRule
 ) -> Check:
     """Compare the macro-F1 of two variants on their shared cases."""
     then, now = (label_predictions(scores, labels) for scores in (before, after))
     old, new = align(_samples(before, then), _samples(after, now))
-    check = check_drop(
-        old,
-        new,
-        against=against,
-        margin=margin,
-        levels=levels,
-        guess_rate=1 / len(labels),
-        pairing=partial(_imputed_pairs, then, now),
-    )
+
+    def pairing(before: Samples, after: Samples) -> PairedCounts:
+        return macro_f1_pairs(_imputed(then, before), _imputed(now, after))
+
+    check = check_drop(old, new, replace(rule, guess_rate=1 / len(labels)), pairing)
     return check if check.is_unchanged else _if_enough(check, now, new)
 
 
@@ -55,16 +44,15 @@ def check_macro_minimum(
 ) -> Check:
     """Compare the macro-F1 of one variant with a minimum."""
     predictions = label_predictions(after, labels)
-    samples, rating = _samples(after, predictions), partial(_imputed_score, predictions)
-    check = check_minimum(samples, minimum=minimum, levels=levels, rating=rating)
+    samples = _samples(after, predictions)
+    check = check_minimum(samples, minimum=minimum, levels=levels, rating=_rating(predictions))
     return _if_enough(check, predictions, samples)
 
 
 def macro_f1_figure(scores: VariantScores, labels: Sequence[str]) -> Figure:
     """Return the macro-F1 of one variant over the cases with a reply."""
     predictions = label_predictions(scores, labels)
-    rating = partial(_imputed_score, predictions)
-    return rate_figure(_samples(scores, predictions), rating, method="f1")
+    return rate_figure(_samples(scores, predictions), _rating(predictions), method="f1")
 
 
 def macro_f1_pairs(before: LabelPredictions, after: LabelPredictions) -> PairedCounts:
@@ -100,14 +88,8 @@ def macro_f1_score(predictions: LabelPredictions) -> MeanScore:
     )
 
 
-def _imputed_pairs(
-    then: LabelPredictions, now: LabelPredictions, before: Samples, after: Samples
-) -> PairedCounts:
-    return macro_f1_pairs(_imputed(then, before), _imputed(now, after))
-
-
-def _imputed_score(predictions: LabelPredictions, samples: Samples) -> MeanScore:
-    return macro_f1_score(_imputed(predictions, samples))
+def _rating(predictions: LabelPredictions) -> Rating:
+    return lambda samples: macro_f1_score(_imputed(predictions, samples))
 
 
 def _imputed(predictions: LabelPredictions, samples: Samples) -> LabelPredictions:
@@ -117,14 +99,11 @@ def _imputed(predictions: LabelPredictions, samples: Samples) -> LabelPrediction
 
 def _samples(scores: VariantScores, predictions: LabelPredictions) -> Samples:
     """Return, for each case that expects a label, whether the first reply has it."""
-    right = np.where(predictions.predicted == predictions.expected, 1.0, 0.0)
-    values = dict(
-        zip(predictions.case_ids, np.where(predictions.has_reply, right, np.nan), strict=True)
-    )
-    samples = samples_from_values(
-        scores, np.array([values.get(case_id, np.nan) for case_id in scores.results])
-    )
-    return samples.select(np.array([case_id in values for case_id in scores.results], dtype=bool))
+    expects_label = np.isin(scores.case_ids, predictions.case_ids)
+    values = np.full(expects_label.size, np.nan)
+    is_right = predictions.predicted == predictions.expected
+    values[expects_label] = np.where(predictions.has_reply, is_right, np.nan)
+    return samples_from_values(scores, values).select(expects_label)
 
 
 def _units(predictions: LabelPredictions) -> NDArray[np.intp]:

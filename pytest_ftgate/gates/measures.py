@@ -27,7 +27,7 @@ from pytest_ftgate.gates.macro_f1 import (
 from pytest_ftgate.gates.next_steps import gate_place
 from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.gates.samples import align, samples_from_scores
-from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
+from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind, Value, next_step
 from pytest_ftgate.gates.verdict import Outcome, ShownChange, Verdict, ungated_verdict
 from pytest_ftgate.scoring.classification import label_predictions
 from pytest_ftgate.scoring.scores import VariantScores
@@ -143,7 +143,10 @@ def shown_change(
 
     None without scores of the baseline, or without a case that both variants answered.
     """
-    if before is None or before is after or not _share_a_case(gate, before, after):
+    if before is None or before is after:
+        return None
+    sides = align(*(samples_from_scores(scores, gate.kind) for scores in (before, after)))
+    if not (sides[0].has_reply & sides[1].has_reply).any():
         return None
     pairs = pairs_of_scores(suite, gate, before, after)
     if pairs.n < 2:  # noqa: PLR2004 - one case shows nothing about a population
@@ -155,12 +158,6 @@ def shown_change(
         against=before.variant, before=pairs.before, after=pairs.after, low=low, high=high,
         n=int(pairs.n), key=key if variant.gated else "",
     )  # fmt: skip
-
-
-def _share_a_case(gate: RateGate, before: VariantScores, after: VariantScores) -> bool:
-    """Return True if *gate* has a score of both sides for at least one case."""
-    samples = align(*(samples_from_scores(scores, gate.kind) for scores in (before, after)))
-    return bool((samples[0].has_reply & samples[1].has_reply).any())
 
 
 def not_gated_verdict(
@@ -182,6 +179,6 @@ def not_gated_verdict(
         values["key"] = gate.uncompared_key
     else:
         values["cases"] = len(gate.evaluated_cases(suite.cases))
-    step = NextStep(StepKind.ADD_MINIMUM, {"where": gate_place(suite, gate, "min")})
+    step = next_step(StepKind.ADD_MINIMUM, where=gate_place(suite, gate, "min"))
     statement = Statement(StatementKind.NOT_GATED, values)
     return replace(verdict, statement=statement, next=(step,))

@@ -12,12 +12,12 @@ from math import ceil
 from pytest_ftgate.gates.checks import ROUNDING
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.notes import NoteKind
-from pytest_ftgate.gates.statements import NextStep, StepKind, Value
+from pytest_ftgate.gates.statements import NextStep, StepKind, Value, next_step
 from pytest_ftgate.gates.verdict import ACCEPTED_KINDS, Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.requests.request_groups import more_replies_vary
 from pytest_ftgate.scoring.score import NO_LABEL
 from pytest_ftgate.stats.power import pass_probability
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import RateGate, is_rate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 
 #: The largest number of repeats to advise; beyond it, more cases are better.
@@ -45,31 +45,27 @@ def rate_next_steps(
     """
     check, missing = verdict.check, verdict.statement.values.get("missing")
     if check is None and isinstance(missing, int):
-        yield from missing_steps(suite, verdict, missing)
+        yield from missing_steps(suite, gate, verdict, missing)
     elif check is None and verdict.outcome is Outcome.PASSED:
-        yield from _accept_first_steps(suite, verdict)
+        # Variants that are compared with each other need no accepted run.
+        if not any(v.gated and v.name != verdict.variant for v in suite.variants.values()):
+            yield next_step(StepKind.ACCEPT, suite=suite.name)
     elif check is None:
-        yield NextStep(StepKind.CHECK_SCORE, {"where": gate_place(suite, gate)})
+        yield next_step(StepKind.CHECK_SCORE, where=gate_place(suite, gate))
     elif verdict.outcome is Outcome.INCONCLUSIVE:
         yield from _steps_if_inconclusive(suite, gate, verdict, check, look)
     elif verdict.outcome is Outcome.FAILED and check.kind is CheckKind.MUST_PASS:
-        cases = ", ".join(check.case_ids)
+        cases, repeated = ", ".join(check.case_ids), look.replies_vary
         wrong = (flip.where for flip in verdict.flips if flip.case in check.case_ids)
-        values: dict[str, Value] = {"repeated": look.replies_vary, "where": next(wrong, "")}
-        yield NextStep(StepKind.FIX_MUST_PASS, {"cases": cases, **values})
+        where = next(wrong, "")
+        yield next_step(StepKind.FIX_MUST_PASS, cases=cases, repeated=repeated, where=where)
     elif verdict.outcome is Outcome.FAILED and check.measure:
         where = gate_place(suite, gate, "thoughts")
-        yield NextStep(StepKind.KEEP_THOUGHTS, {"variant": verdict.variant, "where": where})
+        yield next_step(StepKind.KEEP_THOUGHTS, variant=verdict.variant, where=where)
     elif verdict.outcome is Outcome.FAILED:
         yield from _mistake_steps(suite, gate, verdict, format_errors)
         yield from cases_step(suite, verdict)
         yield from _accepting_steps(suite, gate, verdict)
-
-
-def _accept_first_steps(suite: Suite, verdict: Verdict) -> Iterator[NextStep]:
-    """Yield the advice to accept a first run, unless variants are compared with each other."""
-    if not any(v.gated and v.name != verdict.variant for v in suite.variants.values()):
-        yield NextStep(StepKind.ACCEPT, {"suite": suite.name})
 
 
 # What to fix ------------------------------------------------------------------------------------
@@ -81,16 +77,16 @@ def _mistake_steps(
     """Yield the mistakes that stand out: replies cut off, a broken format, a label, a slice."""
     values, variant = verdict.statement.values, verdict.variant
     if "cut" in values:
-        cut: dict[str, Value] = {"cut": values["cut"], "of": values["regressed"]}
+        cut, of = values["cut"], values["regressed"]
         places = (f"variants.{variant}.max_tokens", "reply.max_tokens", f"variants.{variant}")
         where = next((suite.places[key] for key in places if key in suite.places), suite.name)
-        yield NextStep(StepKind.RAISE_MAX_TOKENS, {**cut, "where": where})
+        yield next_step(StepKind.RAISE_MAX_TOKENS, cut=cut, of=of, where=where)
     yield from _format_steps(gate, verdict, format_errors)
     yield from _label_steps(verdict)
     regressed = [part for part in verdict.slices if part.state == "regressed"]
     for part in sorted(regressed, key=lambda part: part.change)[:1]:
-        counts: dict[str, Value] = {"regressed": part.regressed, "n": part.n}
-        yield NextStep(StepKind.FIX_PART, {"kind": part.kind, "name": part.name, **counts})
+        counts = {"regressed": part.regressed, "n": part.n}
+        yield next_step(StepKind.FIX_PART, kind=part.kind, name=part.name, **counts)
 
 
 def _format_steps(
@@ -103,11 +99,11 @@ def _format_steps(
     is_broken = below_minimum and 2 * format_errors.total() >= verdict.regressed
     if gate.kind == "format" or is_broken:
         for kind, count in format_errors.most_common(1):
-            yield NextStep(StepKind.FIX_FORMAT, {"format_error": kind, "replies": count})
+            yield next_step(StepKind.FIX_FORMAT, format_error=kind, replies=count)
     # Replies that were cut off have a step of their own.
     elif "format_error" in values and "cut" not in values:
         error = {"format_error": values["format_error"], "replies": values["format_replies"]}
-        yield NextStep(StepKind.FIX_FORMAT, {**error, "of": "regressed cases"})
+        yield next_step(StepKind.FIX_FORMAT, **error, of="regressed cases")
 
 
 def _label_steps(verdict: Verdict) -> Iterator[NextStep]:
@@ -117,8 +113,7 @@ def _label_steps(verdict: Verdict) -> Iterator[NextStep]:
     mistakes = Counter({(label, other): n for label, other, n in taken if other != NO_LABEL})
     for (label, other), count in mistakes.most_common(1):
         if count > 1 and count >= _MIN_SHARE_OF_LABEL * verdict.regressed:
-            mistake: dict[str, Value] = {"label": label, "taken_for": other, "replies": count}
-            yield NextStep(StepKind.FIX_LABEL, mistake)
+            yield next_step(StepKind.FIX_LABEL, label=label, taken_for=other, replies=count)
 
 
 def cases_step(suite: Suite, verdict: Verdict) -> Iterator[NextStep]:
@@ -127,12 +122,13 @@ def cases_step(suite: Suite, verdict: Verdict) -> Iterator[NextStep]:
     check = verdict.check
     if not cases or check is None:
         return
-    values: dict[str, Value] = {"cases": ", ".join(cases), "count": verdict.regressed}
-    values["open"] = verdict.outcome is Outcome.INCONCLUSIVE
     before, after = (suite.variants.get(name) for name in (check.against, verdict.variant))
+    differences = dict[str, Value]()
     if check.kind is CheckKind.BASELINE and before is not None and after is not None:
-        values |= _differences(before, after)
-    yield NextStep(StepKind.FIX_CASES, values)
+        differences = _differences(before, after)
+    is_open = verdict.outcome is Outcome.INCONCLUSIVE
+    counts = {"count": verdict.regressed, "open": is_open}
+    yield next_step(StepKind.FIX_CASES, cases=", ".join(cases), **counts, **differences)
 
 
 #: The words of a suite for fields of a variant.
@@ -152,9 +148,8 @@ def _differences(before: Variant, after: Variant) -> dict[str, Value]:
     values: dict[str, Value] = {"changed": changed} if changed else {}
     if before.system and after.system and before.system != after.system:
         old, new = before.system.splitlines(), after.system.splitlines()
-        lines = [*unified_diff(old, new, n=0)][2:]
-        values |= {"added": sum(line.startswith("+") for line in lines)}
-        values |= {"removed": sum(line.startswith("-") for line in lines)}
+        signs = [line[0] for line in [*unified_diff(old, new, n=0)][2:]]
+        values |= {"added": signs.count("+"), "removed": signs.count("-")}
     return values
 
 
@@ -163,14 +158,9 @@ def _differences(before: Variant, after: Variant) -> dict[str, Value]:
 
 def gate_place(suite: Suite, gate: Gate, *keys: str) -> str:
     """Return the place of the first of *keys* that *gate* has in its file, else of the gate."""
-    paths = [f"gates.{gate.kind}.{key}" for key in keys] if not _in_mark(gate) else []
+    paths = [f"gates.{gate.kind}.{key}" for key in keys] if not gate.function else []
     found = (suite.places[path] for path in paths if path in suite.places)
     return next(found, f"{suite.name}:{gate.line}")
-
-
-def _in_mark(gate: Gate) -> bool:
-    """Return True if the gate is a marked function, whose limits stand in its mark."""
-    return bool(getattr(gate, "function", ""))
 
 
 def limit_steps(suite: Suite, gate: Gate, settings: Iterable[str]) -> Iterator[NextStep]:
@@ -179,8 +169,7 @@ def limit_steps(suite: Suite, gate: Gate, settings: Iterable[str]) -> Iterator[N
     if settings:
         keys = [re.split("[:=]", setting)[0] for setting in settings]
         where = gate_place(suite, gate, *keys[:1]) if len(keys) == 1 else gate_place(suite, gate)
-        values: dict[str, Value] = {"setting": ", ".join(settings), "where": where}
-        yield NextStep(StepKind.SET_LIMIT, values)
+        yield next_step(StepKind.SET_LIMIT, setting=", ".join(settings), where=where)
 
 
 def is_near(shown: float, declared: float, *, at_least: bool = False) -> bool:
@@ -212,8 +201,10 @@ def _accepting_steps(suite: Suite, gate: RateGate, verdict: Verdict) -> Iterator
         return
     failed = verdict.outcome is Outcome.FAILED
     if kinds <= {*ACCEPTED_KINDS}:
-        values: dict[str, Value] = {"anchor": _must_move_anchor(verdict), "failed": failed}
-        yield NextStep(StepKind.ACCEPT_RUN, {"suite": suite.name, **values})
+        # Without an anchor so far, the record that this run failed against becomes it.
+        anchors = (check for check in verdict.checks if check.kind is CheckKind.ANCHOR)
+        anchor = all(check.outcome is not Outcome.PASSED for check in anchors)
+        yield next_step(StepKind.ACCEPT_RUN, suite=suite.name, anchor=anchor, failed=failed)
     elif kinds == {CheckKind.BASELINE} and failed:
         yield _baseline_step(suite, gate, verdict.variant)
     else:
@@ -224,18 +215,8 @@ def _baseline_step(suite: Suite, gate: RateGate, variant: str) -> NextStep:
     """Return the step that makes *variant* the baseline, at the key that says which one is."""
     place = suite.places.get("baseline") or suite.places.get("variants") or suite.name
     # A mark with variants of its own has no key for the baseline: it is the first one.
-    in_mark = _in_mark(gate) and place.rpartition(":")[0] == suite.name
-    values: dict[str, Value] = {"variant": variant, "in_mark": in_mark, "where": place}
-    return NextStep(StepKind.MAKE_BASELINE, values)
-
-
-def _must_move_anchor(verdict: Verdict) -> bool:
-    """Return True if the accepted results would fail against their anchor.
-
-    Without an anchor so far, the record that this run failed against becomes it.
-    """
-    anchors = [check for check in verdict.checks if check.kind is CheckKind.ANCHOR]
-    return not anchors or anchors[0].outcome is not Outcome.PASSED
+    in_mark = bool(gate.function) and place.rpartition(":")[0] == suite.name
+    return next_step(StepKind.MAKE_BASELINE, variant=variant, in_mark=in_mark, where=place)
 
 
 def _passing_settings(gate: RateGate, checks: Iterable[Check]) -> list[str]:
@@ -266,20 +247,20 @@ def _steps_if_inconclusive(
 ) -> Iterator[NextStep]:
     """Yield what would settle an inconclusive verdict."""
     if check.has_drifted:
-        yield NextStep(StepKind.REQUEST_BOTH_AGAIN, {"suite": suite.name})
+        yield next_step(StepKind.REQUEST_BOTH_AGAIN, suite=suite.name)
     elif not check.informative:
         kind = _step_without_information(check)
-        yield NextStep(kind, {"where": gate_place(suite, gate, "min")})
+        yield next_step(kind, where=gate_place(suite, gate, "min"))
     elif check.missing:
-        yield from missing_steps(suite, verdict, check.missing)
+        yield from missing_steps(suite, gate, verdict, check.missing)
     else:
         yield from cases_step(suite, verdict)
         yield from case_count_steps(check, "case")
         repeats = _repeats_for_needed(suite, check, look)
         if repeats:
             setting = f"repeats={repeats}" if gate.function else f"settle: {repeats}"
-            values: dict[str, Value] = {"setting": setting, "repeats": repeats}
-            yield NextStep(StepKind.SETTLE, {**values, "where": gate_place(suite, gate, "settle")})
+            where = gate_place(suite, gate, "settle")
+            yield next_step(StepKind.SETTLE, setting=setting, repeats=repeats, where=where)
         yield from _baseline_steps(suite, check, look)
         yield from _accepting_steps(suite, gate, verdict)
 
@@ -290,11 +271,10 @@ def case_count_steps(check: Check, noun: str) -> Iterator[NextStep]:
     most = _MAX_MORE_CASES * check.n
     needed, unchanged = (count if count and count <= most else 0 for count in counts)
     if needed or unchanged:
-        values: dict[str, Value] = {"needed": needed, "unchanged": unchanged, "cases": noun}
-        values |= {"fails": _is_past(check), "default": check.has_default_limit}
-        yield NextStep(StepKind.ADD_CASES, values)
+        limit = {"fails": _is_past(check), "default": check.has_default_limit}
+        yield next_step(StepKind.ADD_CASES, needed=needed, unchanged=unchanged, cases=noun, **limit)
     elif any(counts):
-        yield NextStep(StepKind.DECIDE_OTHERWISE, {"n": check.n, "cases": noun})
+        yield next_step(StepKind.DECIDE_OTHERWISE, n=check.n, cases=noun)
 
 
 def _is_past(check: Check) -> bool:
@@ -313,21 +293,21 @@ def _step_without_information(check: Check) -> StepKind:
     return StepKind.DECLARE_MINIMUM if check.before or check.after else StepKind.CHECK_SCORE
 
 
-def missing_steps(suite: Suite, verdict: Verdict, missing: int) -> Iterator[NextStep]:
+def missing_steps(suite: Suite, gate: Gate, verdict: Verdict, missing: int) -> Iterator[NextStep]:
     """Yield what brings *missing* replies, or grades: a file of replies grows by hand."""
     file = suite.variants[verdict.variant].replies
-    if file is not None and not suite.judges:
-        values: dict[str, Value] = {"missing": missing, "file": file.name}
-        if verdict.check is not None and verdict.check.unit == "usd":
-            values["tokens"] = True
-        yield NextStep(StepKind.ADD_REPLIES, values)
+    is_judged = suite.judges and is_rate(gate) and gate.reads_grades
+    if file is not None and not is_judged:
+        is_price = verdict.check is not None and verdict.check.unit == "usd"
+        tokens = {"tokens": True} if is_price else {}
+        yield next_step(StepKind.ADD_REPLIES, missing=missing, file=file.name, **tokens)
         return
-    if suite.judges:
+    if is_judged:
         # A reply of a judge that holds no grade is cached, so that no run brings another one.
-        yield NextStep(StepKind.IMPROVE_JUDGE, {"ungraded": missing})
+        yield next_step(StepKind.IMPROVE_JUDGE, ungraded=missing)
     told = (note.values["n"] for note in verdict.notes if note.kind == NoteKind.UNGRADED)
     if next(told, 0) != missing:
-        yield NextStep(StepKind.RUN_AGAIN, {"missing": missing, "suite": suite.name})
+        yield next_step(StepKind.RUN_AGAIN, missing=missing, suite=suite.name)
 
 
 def _vary(suite: Suite, *variants: str) -> bool:
@@ -364,7 +344,7 @@ def _baseline_steps(suite: Suite, check: Check, look: Look) -> Iterator[NextStep
         for repeats in (now, _BASELINE_REPEATS)
     )
     if after >= before + _MIN_GAIN:
-        yield NextStep(
-            StepKind.REPEAT_BASELINE,
-            {"repeats": _BASELINE_REPEATS, "passes": after, "now": before, "where": suite.name},
+        chances = {"passes": after, "now": before}
+        yield next_step(
+            StepKind.REPEAT_BASELINE, repeats=_BASELINE_REPEATS, **chances, where=suite.name
         )

@@ -17,6 +17,7 @@ from scipy.special import ndtri, stdtrit
 
 from pytest_ftgate.gates.checks import (
     ROUNDING,
+    cases_for_minimum,
     certifiable_limit,
     needed_if_unchanged,
     smoothed_discordance,
@@ -32,19 +33,12 @@ from pytest_ftgate.gates.design import (
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.requests.request_groups import replies_vary, side_repeats
-from pytest_ftgate.stats.graded import (
-    GroupLosses,
-    group_losses,
-    largest_unit,
-    least_distance,
-    needed_for_distance,
-)
+from pytest_ftgate.stats.graded import GroupLosses, group_losses, largest_unit, least_distance
 from pytest_ftgate.stats.paired import PairedCounts, is_noninferior, paired_counts
 from pytest_ftgate.stats.power import (
     cases_needed,
     certifiable_margin,
     graded_pass_probability,
-    minimum_cases_needed,
     minimum_pass_probability,
     pass_probability,
 )
@@ -305,9 +299,26 @@ def estimate_power(
     )
     if gate.max_drop is None or discordance is None:
         return estimate
+    certifiable, passes, needed = _drop_power(design, gate.max_drop, discordance, measured)
+    return replace(
+        estimate,
+        certifiable=certifiable,
+        pass_probability=passes,
+        needed=needed,
+        repeats=_repeats_for(design, design.n + needed) if needed and varies else None,
+    )
+
+
+def _drop_power(
+    design: Design, margin: float, discordance: float, measured: PairedCounts | None
+) -> tuple[float | None, float, int | None]:
+    """Return the limit that can be certified, the chance to pass, and the cases needed for it."""
     if measured is None:
-        return _with_drop(estimate, design, gate.max_drop, discordance, varies=varies)
-    return _with_measured_drop(estimate, design, gate.max_drop, measured, varies=varies)
+        needed = max(0, design_cases_needed(design, discordance, margin) - design.n)
+        passes = design_pass_probability(design, discordance, margin)
+        return design_certifiable_limit(design, discordance), passes, needed
+    passes = _measured_pass_probability(design, margin, measured)
+    return certifiable_limit(measured), passes, needed_if_unchanged(measured, margin, design.miss)
 
 
 def estimate_minimum_power(
@@ -350,44 +361,10 @@ def _needed_for_minimum(
     """Return how many further cases show a true *rate* above *minimum* 9 times in 10, or None."""
     if rate - minimum <= ROUNDING:
         return None
-    try:
-        if measured is None or measured.countable:
-            total = minimum_cases_needed(minimum, rate, POWER, design.miss)
-            return max(1, ceil(total * design.n / design.units) - design.n)
-        spread, largest = measured.spread, measured.largest
-        total = needed_for_distance(rate - minimum, spread, largest, POWER, design.miss)
-    except ValueError:
-        return None
-    return max(1, total - design.n)
-
-
-def _with_drop(
-    estimate: PowerEstimate, design: Design, margin: float, discordance: float, *, varies: bool
-) -> PowerEstimate:
-    """Return *estimate* with the power of its drop check."""
-    total = design_cases_needed(design, discordance, margin)
-    needed = max(0, total - design.n)
-    return replace(
-        estimate,
-        certifiable=design_certifiable_limit(design, discordance),
-        pass_probability=design_pass_probability(design, discordance, margin),
-        needed=needed,
-        repeats=_repeats_for(design, total) if needed and varies else None,
-    )
-
-
-def _with_measured_drop(
-    estimate: PowerEstimate, design: Design, margin: float, measured: PairedCounts, *, varies: bool
-) -> PowerEstimate:
-    """Return *estimate* with the power of a variant whose replies change as in *measured*."""
-    needed = needed_if_unchanged(measured, margin, design.miss)
-    return replace(
-        estimate,
-        certifiable=certifiable_limit(measured),
-        pass_probability=_measured_pass_probability(design, margin, measured),
-        needed=needed,
-        repeats=_repeats_for(design, design.n + needed) if needed and varies else None,
-    )
+    total = cases_for_minimum(rate, minimum, design.miss, measured)
+    if total is not None and (measured is None or measured.countable):
+        total = ceil(total * design.n / design.units)
+    return None if total is None else max(1, total - design.n)
 
 
 def _measured_pass_probability(design: Design, margin: float, measured: PairedCounts) -> float:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 
-from pytest_ftgate.gates.checks import check_point, inconclusive_at_chance
+from pytest_ftgate.gates.checks import DropRule, check_point, inconclusive_at_chance
 from pytest_ftgate.gates.design import (
     MAX_MISSING_SHARE,
     Levels,
@@ -32,10 +31,7 @@ from pytest_ftgate.gates.judges import (
     judge_notes,
     with_judge_evidence,
 )
-from pytest_ftgate.gates.macro_f1 import (
-    check_macro_drop,
-    check_macro_minimum,
-)
+from pytest_ftgate.gates.macro_f1 import check_macro_drop, check_macro_minimum
 from pytest_ftgate.gates.measures import guess_rate, not_gated_verdict, shown_change
 from pytest_ftgate.gates.next_steps import rate_next_steps
 from pytest_ftgate.gates.notes import Note, NoteKind, note
@@ -55,7 +51,6 @@ from pytest_ftgate.gates.verdict import (
     ACCEPTED_KINDS,
     Check,
     CheckKind,
-    Drift,
     Outcome,
     Slice,
     Verdict,
@@ -171,7 +166,6 @@ def _verdict(
     outcome = Outcome.FAILED if _slices_decide(check, parts) else outcome
     before, compared = _compared_with(gate, comparison, check)
     regressions = _regressions(gate, comparison, before, check)
-    drift = reply_drifts(suite, gate, comparison.compared_scores, scores)
     verdict = Verdict(
         **verdict_place(suite, gate, scores.variant),
         outcome=outcome,
@@ -185,9 +179,9 @@ def _verdict(
         regressed=len(regressions.regressed),
         fixed=len(regressions.fixed),
         **format_error_fields(gate, comparison.compared_scores, scores),
-        drifts=tuple(drift),
-        notes=tuple(_notes(gate, comparison, checks, look, regressions, drift)),
+        drifts=reply_drifts(suite, gate, comparison.compared_scores, scores),
     )
+    verdict = replace(verdict, notes=tuple(_notes(gate, comparison, verdict, look, regressions)))
     return with_broken_formats(verdict, gate, before, comparison.compared_scores, scores)
 
 
@@ -195,8 +189,11 @@ def _with_steps(
     suite: Suite, gate: RateGate, verdict: Verdict, comparison: Comparison, look: Look
 ) -> Verdict:
     """Return *verdict* with what its cases can show, what to do, and its judges."""
-    scores = comparison.scores
-    notes = (*verdict.notes, *_coarse_limit_notes(suite, gate, verdict.checks))
+    scores, notes = comparison.scores, verdict.notes
+    if any(check.has_default_limit for check in verdict.checks):
+        from pytest_ftgate.gates.power import coarse_limit
+
+        notes = (*notes, *coarse_limit(suite, gate, gate.max_drop or 0.0))
     steps = tuple(rate_next_steps(suite, gate, verdict, look, scores.format_errors))
     verdict = replace(verdict, next=steps, notes=notes)
     verdict = with_endings(suite, verdict, comparison.compared_scores, scores)
@@ -217,14 +214,6 @@ def _missing_values(samples: Samples) -> dict[str, Value]:
     """Return how many of the cases have no reply, if they are too many; else nothing."""
     missing, cases = len(samples) - int(samples.has_reply.sum()), len(samples)
     return {"missing": missing, "cases": cases} if missing > MAX_MISSING_SHARE * cases else {}
-
-
-def _coarse_limit_notes(suite: Suite, gate: RateGate, checks: Iterable[Check]) -> Iterator[Note]:
-    """Yield what the cases can show, if a drop was compared with a coarse default limit."""
-    if any(check.has_default_limit for check in checks):
-        from pytest_ftgate.gates.power import coarse_limit
-
-        yield from coarse_limit(suite, gate, gate.max_drop or 0.0)
 
 
 def _slices_decide(check: Check | None, parts: tuple[Slice, ...]) -> bool:
@@ -250,71 +239,68 @@ def _statement(gate: RateGate, check: Check | None, comparison: Comparison) -> S
 
 
 def _notes(
-    gate: RateGate,
-    comparison: Comparison,
-    checks: tuple[Check, ...],
-    look: Look,
-    regressions: Regressions,
-    drift: tuple[Drift, ...],
+    gate: RateGate, comparison: Comparison, verdict: Verdict, look: Look, regressions: Regressions
 ) -> Iterator[Note]:
+    checks, drifts = verdict.checks, verdict.drifts
     yield from rate_notes(gate, comparison.scores, checks, look)
     yield from retrieval_notes(gate, comparison.shown_scores, regressions.regressed)
     yield from judge_notes(comparison.judge_evidence) if gate.kind == "accuracy" else ()
     passed = all(check.outcome is Outcome.PASSED for check in checks)
-    shares = error_shares(comparison.compared_scores, comparison.scores) if drift else ()
-    yield from drift_notes(drift, gate, shares, passed=passed)
+    shares = error_shares(comparison.compared_scores, comparison.scores) if drifts else ()
+    yield from drift_notes(drifts, gate, shares, passed=passed)
 
 
-def _without_lone_must_pass(checks: Iterable[Check]) -> tuple[Check, ...]:
+def _without_lone_must_pass(checks: tuple[Check, ...]) -> tuple[Check, ...]:
     """Return the checks, or none if the only check is of must-pass cases, and it passed."""
-    checks = tuple(checks)
     alone = all(c.kind is CheckKind.MUST_PASS and c.outcome is Outcome.PASSED for c in checks)
     return () if alone else checks
 
 
 def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) -> Iterator[Check]:
-    if gate.kind == "accuracy":
-        check = check_must_pass(*comparison.must_pass) if comparison.must_pass else None
-        yield from [inconclusive_if_unqualified(check, comparison.judge_evidence)] if check else []
+    judges = comparison.judge_evidence if gate.reads_grades else JudgeEvidence()
+    must_pass, drift = comparison.must_pass, comparison.baseline_drift
+    check_of_cases = check_must_pass(*must_pass) if must_pass and gate.reads_grades else None
+    if check_of_cases is not None:
+        yield inconclusive_if_unqualified(check_of_cases, judges)
     shared = comparison.levels or shared_levels(suite)
     levels = [look_levels(look, total) for total in (Levels(), shared)]
-    rate_checks = _macro_checks if gate.metric == "macro_f1" else _mean_checks
-    for rate_check in rate_checks(suite, gate, comparison, *levels):
-        check = rate_check
-        if gate.kind == "accuracy":
-            check = inconclusive_if_unqualified(rate_check, comparison.judge_evidence)
+    for rate_check in _rate_checks(suite, gate, comparison, *levels):
+        check = inconclusive_if_unqualified(rate_check, judges)
+        drifted = drift if check.kind is CheckKind.BASELINE else None
+        if gate.evidence == "point" and drifted is None:
+            check = check_point(check)
         if check.kind is CheckKind.MINIMUM:
-            point = check_point(check) if gate.evidence == "point" else check
-            yield inconclusive_at_chance(point, guess_rate(suite, gate))
-        elif comparison.baseline_drift and check.kind is CheckKind.BASELINE:
-            notes = (comparison.baseline_drift,)
-            yield replace(check, outcome=Outcome.INCONCLUSIVE, has_drifted=True, notes=notes)
+            yield inconclusive_at_chance(check, guess_rate(suite, gate))
+        elif drifted is not None:
+            outcome = Outcome.INCONCLUSIVE
+            yield replace(check, outcome=outcome, has_drifted=True, notes=(drifted,))
         else:
-            check = check_point(check) if gate.evidence == "point" else check
             yield replace(check, has_default_limit=gate.has_default_limit)
     if comparison.compared_scores is not None:
         yield from thought_checks(gate, comparison.baseline, comparison.scores, levels[1])
 
 
-def _mean_checks(
+def _rate_checks(
     suite: Suite, gate: RateGate, comparison: Comparison, unshared: Levels, shared: Levels
 ) -> Iterator[Check]:
-    samples = samples_from_scores(comparison.scores, gate.kind)
-    evidence = comparison.judge_evidence
+    """Yield the checks of what the gate rates, by its own rules alone."""
+    scores, compared = comparison.scores, comparison.compared_scores
+    evidence, labels = comparison.judge_evidence, suite.labels
+    chance, margin = guess_rate(suite, gate), gate.max_drop or 0.0
+    rule = DropRule(against=suite.baseline, margin=margin, levels=shared, guess_rate=chance)
+    if gate.metric == "macro_f1":
+        if gate.min:
+            yield check_macro_minimum(scores, labels, minimum=gate.min, levels=unshared)
+        if gate.max_drop is not None and compared is not None:
+            yield check_macro_drop(compared, scores, labels, rule)
+        return
+    samples = samples_from_scores(scores, gate.kind)
     if gate.min:
         yield check_graded_minimum(evidence, samples, minimum=gate.min, levels=unshared)
     if gate.max_drop is None:
         return
-    check_against = partial(
-        check_graded_drop,
-        evidence,
-        margin=gate.max_drop,
-        levels=shared,
-        guess_rate=guess_rate(suite, gate),
-    )
-    if comparison.scores is not comparison.baseline:
-        baseline = samples_from_scores(comparison.baseline, gate.kind)
-        yield check_against(baseline, samples, against=suite.baseline)
+    if compared is not None:
+        yield check_graded_drop(evidence, samples_from_scores(compared, gate.kind), samples, rule)
     for kind, accepted in (
         (CheckKind.ACCEPTED, comparison.accepted),
         (CheckKind.ANCHOR, comparison.anchor),
@@ -322,19 +308,8 @@ def _mean_checks(
         # There is nothing to compare with if all accepted cases have changed, or if a judge
         # compared the accepted replies with another baseline.
         if accepted is not None and len(accepted) and not evidence.is_pairwise:
-            yield check_against(accepted, samples, against=kind.value, kind=kind)
-
-
-def _macro_checks(
-    suite: Suite, gate: RateGate, comparison: Comparison, unshared: Levels, shared: Levels
-) -> Iterator[Check]:
-    before, after, labels = comparison.baseline, comparison.scores, suite.labels
-    if gate.min:
-        yield check_macro_minimum(after, labels, minimum=gate.min, levels=unshared)
-    if gate.max_drop is not None and after is not before:
-        yield check_macro_drop(
-            before, after, labels, against=suite.baseline, margin=gate.max_drop, levels=shared
-        )
+            of_kind = replace(rule, against=kind.value, kind=kind)
+            yield check_graded_drop(evidence, accepted, samples, of_kind)
 
 
 def _slices(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) -> tuple[Slice, ...]:
@@ -345,8 +320,8 @@ def _slices(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
     levels = look_levels(look, comparison.levels or shared_levels(suite))
     after = samples_from_scores(comparison.scores, gate.kind)
     # The baseline is compared with its accepted samples.
-    accepted = comparison.accepted if is_baseline and comparison.accepted else None
-    before = samples_from_scores(comparison.baseline, gate.kind) if accepted is None else accepted
+    accepted = comparison.accepted if is_baseline else None
+    before = accepted or samples_from_scores(comparison.baseline, gate.kind)
     members = slice_members(comparison.scores.cases, gate.slices)
     return slice_results(before, after, members, margin=gate.max_drop, levels=levels)
 

@@ -5,9 +5,10 @@ A change is named only if the cases with it regressed clearly more often than th
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,13 @@ from pytest_ftgate.scoring.scorers import contains_answer, expected_text, tool_c
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.stats.paired import PairedCounts, change_interval, holm, is_noninferior, p_drop
 from pytest_ftgate.stats.proportions import fisher_p
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import RateGate, SkillPart
 from pytest_ftgate.suite.model import Case
+
+#: The ids of the cases of each slice.
+SliceMembers = Mapping[SkillPart, Collection[str]]
+#: The samples of one slice, before and after.
+SliceSides = tuple[Samples, Samples]
 
 
 def slice_names(case: Case, kind: str) -> Sequence[str]:
@@ -46,65 +52,58 @@ def slice_names(case: Case, kind: str) -> Sequence[str]:
     return [name] if name else []
 
 
-def slice_members(cases: Iterable[Case], kinds: Iterable[str]) -> dict[tuple[str, str], set[str]]:
+def slice_members(cases: Iterable[Case], kinds: Iterable[str]) -> dict[SkillPart, set[str]]:
     """Return the case ids of each slice, by kind and name of the slice."""
-    members: dict[tuple[str, str], set[str]] = {}
+    members = defaultdict[SkillPart, set[str]](set)
     kinds = tuple(kinds)
     for case in cases:
         for kind in kinds:
             for name in slice_names(case, kind):
-                members.setdefault((kind, name), set()).add(case.id)
+                members[kind, name].add(case.id)
     return members
 
 
-def slice_results(
-    before: Samples,
-    after: Samples,
-    members: Mapping[tuple[str, str], set[str]],
-    *,
-    margin: float,
-    levels: Levels,
-) -> tuple[Slice, ...]:
-    """Return the result of each slice, largest drop first.
+def slice_samples(
+    before: Samples, after: Samples, members: SliceMembers
+) -> dict[SkillPart, SliceSides]:
+    """Return both samples of each slice, of the cases with a reply on both sides.
 
-    A slice is kept if a drop of *margin* is ruled out. Otherwise it is regressed if a real drop is
-    shown, after Holm's correction over all slices, and else inconclusive. *members* are the case
-    ids of each slice, by kind and name of the slice. All slices share the alarm level.
+    *members* are the case ids of each slice. A slice without such a case is left out.
     """
     before, after = align(before, after)
-    answered = before.has_reply & after.has_reply
-    masks = {
-        key: answered & np.array([case_id in ids for case_id in after.case_ids], dtype=bool)
-        for key, ids in members.items()
-    }
-    pairs = {
-        key: pair_samples(before.select(mask), after.select(mask))
-        for key, mask in masks.items()
-        if mask.any()
-    }
+    answered, samples = before.has_reply & after.has_reply, {}
+    for key, ids in members.items():
+        mask = answered & np.isin(after.case_ids, [*ids])
+        if mask.any():
+            samples[key] = (before.select(mask), after.select(mask))
+    return samples
+
+
+def adjusted_drops(pairs: Mapping[SkillPart, PairedCounts]) -> dict[SkillPart, float]:
+    """Return the p-value of a drop of each slice, after Holm's correction over all of them."""
     adjusted = holm([p_drop(counts) for counts in pairs.values()])
-    results = [
-        _slice(key, counts, float(p), margin, levels)
-        for (key, counts), p in zip(pairs.items(), adjusted, strict=True)
-    ]
-    turned = np.sign(after.values - before.values)
-    counted = (_with_counts(part, turned[masks[part.kind, part.name]]) for part in results)
-    return tuple(sorted(counted, key=lambda result: result.change))
+    return dict(zip(pairs, map(float, adjusted), strict=True))
 
 
-def _with_counts(part: Slice, turned: FloatArray) -> Slice:
-    """Return *part* with its counts; *turned* is −1 for each regressed case, 1 for a fixed one."""
-    return replace(part, regressed=int((turned < 0).sum()), fixed=int((turned > 0).sum()))
+def slice_state(pairs: PairedCounts, adjusted: float, margin: float, levels: Levels) -> str:
+    """Return ``kept`` if a drop of *margin* is ruled out, or ``regressed`` if a drop is shown.
+
+    It is ``inconclusive`` otherwise. *adjusted* is the p-value of a drop.
+    """
+    if pairs.groups is not None and pairs.groups < MIN_GROUPS:
+        return "inconclusive"
+    if is_noninferior(pairs, margin, levels.miss):
+        return "kept"
+    is_shown = adjusted <= levels.alarm and pairs.delta <= ROUNDING - margin
+    return "regressed" if is_shown else "inconclusive"
 
 
-def _slice(
-    key: tuple[str, str], pairs: PairedCounts, adjusted: float, margin: float, levels: Levels
+def slice_of(
+    key: SkillPart, samples: SliceSides, pairs: PairedCounts, p: float, state: str, **more: Any
 ) -> Slice:
+    """Return the result of a slice; *p* is the p-value of a drop, *more* are further fields."""
     low, high = change_interval(pairs, CONFIDENCE)
-    few = pairs.groups is not None and pairs.groups < MIN_GROUPS
-    kept = is_noninferior(pairs, margin, levels.miss)
-    shown = adjusted <= levels.alarm and pairs.delta <= ROUNDING - margin
-    state = "kept" if kept else ("regressed" if shown else "inconclusive")
+    before, after = (side.values for side in samples)
     return Slice(
         kind=key[0],
         name=key[1],
@@ -113,11 +112,30 @@ def _slice(
         after=pairs.after,
         low=low,
         high=high,
-        p_drop=adjusted,
-        state="inconclusive" if few else state,
-        regressed=int(pairs.regressed),
-        fixed=int(pairs.fixed),
+        p_drop=p,
+        state=state,
+        regressed=int(np.sum(after < before)),
+        fixed=int(np.sum(after > before)),
+        **more,
     )
+
+
+def slice_results(
+    before: Samples, after: Samples, members: SliceMembers, *, margin: float, levels: Levels
+) -> tuple[Slice, ...]:
+    """Return the result of each slice, largest drop first.
+
+    A slice is kept if a drop of *margin* is ruled out. Otherwise it is regressed if a real drop is
+    shown, after Holm's correction over all slices, and else inconclusive. *members* are the case
+    ids of each slice, by kind and name of the slice. All slices share the alarm level.
+    """
+    samples = slice_samples(before, after, members)
+    pairs = {key: pair_samples(*both) for key, both in samples.items()}
+    results = []
+    for key, p in adjusted_drops(pairs).items():
+        state = slice_state(pairs[key], p, margin, levels)
+        results.append(slice_of(key, samples[key], pairs[key], p, state))
+    return tuple(sorted(results, key=lambda result: result.change))
 
 
 #: The largest number of characters of a passage in a verdict.
@@ -295,7 +313,8 @@ class Regressions:
 
     def interleaved_by_format_error(self, scores: VariantScores) -> Regressions:
         """Return a copy in which the first regressed cases show all kinds of format error."""
-        kinds = {key: _format_error_kind(scores.results[key]) for key in self.regressed}
+        errors = {key: _format_error(scores.results[key]) for key in self.regressed}
+        kinds = {key: error and error.kind for key, error in errors.items()}
         return Regressions(interleave(kinds), self.fixed)
 
 
@@ -387,11 +406,6 @@ def _differing_parts(expected: str, before: str, now: str) -> Iterator[str]:
 
 def _format_error(result: CaseResult) -> FormatError | None:
     return next((score.format_error for score in result.scores if score.format_error), None)
-
-
-def _format_error_kind(result: CaseResult) -> str | None:
-    error = _format_error(result)
-    return error.kind if error else None
 
 
 def _representative_reply(result: CaseResult, *, right: bool) -> Reply | None:

@@ -69,6 +69,16 @@ class Samples:
         return ~np.isnan(self.values)
 
     @property
+    def case_weights(self) -> FloatArray:
+        """The weight of each case."""
+        return np.ones(len(self)) if self.weights is None else self.weights
+
+    @property
+    def units(self) -> NDArray[np.intp]:
+        """The number of the group of each case, or of the case itself."""
+        return np.arange(len(self)) if self.groups is None else self.groups
+
+    @property
     def mean(self) -> float:
         """The weighted mean of the cases with a reply; 0 for none."""
         answered = self.has_reply
@@ -96,8 +106,7 @@ class Samples:
         """Return the samples with *value* for each case without a reply."""
         answered = self.has_reply
         values = np.where(answered, self.values, value)
-        repeats = np.where(answered, self.repeats, 1.0)
-        return replace(self, values=values, repeats=repeats)
+        return replace(self, values=values, repeats=np.where(answered, self.repeats, 1.0))
 
 
 #: The samples of each variant, by kind: the baseline is compared with every variant.
@@ -116,20 +125,26 @@ def samples_from_scores(scores: VariantScores, kind: str) -> Samples:
 
 
 def _samples_of_kind(scores: VariantScores, kind: str) -> Samples:
-    samples = samples_from_values(scores, _VALUES[kind](scores))
-    if kind == "accuracy":
-        return samples.select(scores.facts.scorable & (scores.facts.weights > 0))
-    return replace(samples, repeats=scores.repeats).select(
-        scores.facts.has_format & (scores.facts.weights > 0)
-    )
+    values = _VALUES[kind](scores)
+    if kind != "accuracy":
+        return format_samples(scores, values)
+    scorable = scores.facts.scorable & (scores.facts.weights > 0)
+    return samples_from_values(scores, values).select(scorable)
+
+
+def format_samples(scores: VariantScores, values: FloatArray) -> Samples:
+    """Return samples of the cases that the format gate evaluates, with *values* of all cases."""
+    samples = replace(samples_from_values(scores, values), repeats=scores.repeats)
+    return samples.select(scores.facts.has_format & (scores.facts.weights > 0))
 
 
 def samples_from_values(scores: VariantScores, values: FloatArray) -> Samples:
     """Return samples of all cases of *scores* with the given *values*, NaN for unknown ones."""
+    graded = scores.is_graded
     return Samples(
         case_ids=scores.case_ids,
         values=values,
-        repeats=_independent_repeats(scores),
+        repeats=np.where(graded, 1.0, scores.repeats) if graded.any() else scores.repeats,
         groups=scores.facts.group_numbers,
         weights=_weights(scores.facts.weights),
         sources=scores.case_results,
@@ -173,12 +188,6 @@ def same_replies(before: Samples, after: Samples) -> bool:
 
 def _digest(source: CaseResult | str) -> str:
     return source if isinstance(source, str) else digest_replies(source)
-
-
-def _independent_repeats(scores: VariantScores) -> FloatArray:
-    """Return 1 for each graded case, and the number of replies of each other case."""
-    graded = scores.is_graded
-    return np.where(graded, 1.0, scores.repeats) if graded.any() else scores.repeats
 
 
 def _weights(weights: FloatArray) -> FloatArray | None:

@@ -5,17 +5,25 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.checks import ROUNDING, pair_samples
-from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, Levels
-from pytest_ftgate.gates.regressions import slice_members
-from pytest_ftgate.gates.samples import Samples, align, samples_from_values
+from pytest_ftgate.gates.checks import pair_samples
+from pytest_ftgate.gates.design import CONFIDENCE, Levels
+from pytest_ftgate.gates.regressions import (
+    SliceSides,
+    adjusted_drops,
+    slice_members,
+    slice_of,
+    slice_samples,
+    slice_state,
+)
+from pytest_ftgate.gates.samples import Samples, samples_from_values
 from pytest_ftgate.gates.verdict import MIN_RATE_TO_LOSE, LossKind, Retention, Slice
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.formats import (
@@ -26,7 +34,7 @@ from pytest_ftgate.scoring.formats import (
     looks_like_refusal,
 )
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, skill_score
-from pytest_ftgate.stats.paired import PairedCounts, change_interval, holm, is_noninferior, p_drop
+from pytest_ftgate.stats.paired import PairedCounts, p_drop
 from pytest_ftgate.stats.resampling import SkillSample, macro_difference, retention_ratio
 from pytest_ftgate.suite.gate_kinds import ForgettingGate, SkillPart
 from pytest_ftgate.suite.model import Case, Suite
@@ -81,54 +89,16 @@ class SkillWeights:
         return macro_difference([*pairs.values()], [self._weights[skill] for skill in pairs])
 
 
-def part_states(
-    gate: ForgettingGate,
-    pairs: Mapping[SkillPart, PairedCounts],
-    tested: Collection[SkillPart],
-    levels: Levels,
-    guesses: Mapping[SkillPart, float],
-) -> dict[SkillPart, tuple[str, float]]:
-    """Return the state of each family and skill, see *Slice.state*, and the p-value of its drop.
-
-    A tested part is ``kept`` if a drop of its margin is ruled out. Otherwise it is ``regressed`` if
-    a real drop is shown, with Holm's correction over the tested parts, and the observed drop
-    reaches the margin. *guesses* has the share of right answers of each part that guessing reaches.
-    """
-    adjusted = _adjusted_p_values({part: pairs[part] for part in pairs if part in tested})
-    states = {}
-    for part, counts in pairs.items():
-        if part in tested:
-            margin = part_margin(gate, part) * (1.0 - guesses[part])
-            state = _state(counts, adjusted[part], margin, levels, guesses[part])
-        elif part[0] == "skill" and not gate.evaluates(part[1]):
-            state = "allowed"
-        else:
-            state = _untested_state(counts)
-        states[part] = (state, adjusted.get(part, p_drop(counts)))
-    return states
-
-
-def _adjusted_p_values(pairs: Mapping[SkillPart, PairedCounts]) -> dict[SkillPart, float]:
-    corrected = holm([p_drop(counts) for counts in pairs.values()]) if pairs else ()
-    return {part: float(p) for part, p in zip(pairs, corrected, strict=True)}
-
-
-def part_margin(gate: ForgettingGate, part: SkillPart) -> float:
+def _part_margin(gate: ForgettingGate, part: SkillPart) -> float:
     """Return the limit of a tested family or skill."""
     return gate.required_part_margin(part) or max(FAMILY_MARGIN, gate.max_drop or 0.0)
 
 
-def _state(
-    pairs: PairedCounts, adjusted: float, margin: float, levels: Levels, guess: float
+def _tested_state(
+    pairs: PairedCounts, p: float, margin: float, guess: float, levels: Levels
 ) -> str:
-    if pairs.before - guess <= margin:
-        return "uninformative"
-    if pairs.groups is not None and pairs.groups < MIN_GROUPS:
-        return "inconclusive"
-    if is_noninferior(pairs, margin, levels.miss):
-        return "kept"
-    is_shown = adjusted <= levels.alarm and pairs.delta <= ROUNDING - margin
-    return "regressed" if is_shown else "inconclusive"
+    can_show = pairs.before - guess > margin
+    return slice_state(pairs, p, margin, levels) if can_show else "uninformative"
 
 
 def _untested_state(pairs: PairedCounts) -> str:
@@ -143,94 +113,71 @@ def skill_slices(
     Families and skills come with the largest drop first. *before* and *after* are the scores of
     base and variant on the skills *cases*. All tested families and skills share the alarm level.
     """
-    before, after = align(before, after)
-    answered = before.has_reply & after.has_reply
-    before, after = before.select(answered), after.select(answered)
     slices = [*_part_results(before, after, cases, gate, levels)]
     for kind in ("difficulty", "language"):
         members = slice_members(cases, [kind])
-        for (_, name), samples in sorted(_samples_by_part(before, after, members).items()):
+        for part, samples in sorted(slice_samples(before, after, members).items()):
             counts = pair_samples(*samples)
-            found = _untested_state(counts), p_drop(counts)
-            part = _slice((kind, name), samples, counts, found)
-            slices.append(replace(part, gated=False, weight=0.0))
+            state = _untested_state(counts)
+            found = _slice(part, samples, counts, p_drop(counts), state, gated=False, weight=0.0)
+            slices.append(found)
     return tuple(slices)
 
 
 def _part_results(
     before: Samples, after: Samples, cases: Sequence[Case], gate: ForgettingGate, levels: Levels
 ) -> list[Slice]:
-    """Return the result of each family, then that of each skill, largest drop first."""
+    """Return the result of each family, then that of each skill, largest drop first.
+
+    A tested part is ``kept`` if a drop of its margin is ruled out. Otherwise it is ``regressed`` if
+    a real drop is shown, with Holm's correction over the tested parts, and the observed drop
+    reaches the margin.
+    """
     members = slice_members(cases, ["skill"])
     # Missing replies do not change what is tested, so the number of requested cases counts.
     tested = gate.tested_parts({skill: len(ids) for (_, skill), ids in members.items()})
     families = gate.evaluated_families(skill for _, skill in members)
     for family, skills in families.items():
         members["family", family] = set[str]().union(*(members["skill", name] for name in skills))
-    samples = _samples_by_part(before, after, members)
+    samples, slices = slice_samples(before, after, members), []
     pairs = {part: pair_samples(*both) for part, both in samples.items()}
-    guesses = {
-        part: guess_share(case for case in cases if case.id in members[part]) for part in pairs
-    }
-    states = part_states(gate, pairs, tested, levels, guesses)
-    slices = [
-        replace(
-            _slice(part, samples[part], counts, states[part]),
-            family=gate.family_of(part[1]) if part[0] == "skill" else "",
-            gated=part in tested,
-            margin=part_margin(gate, part) * (1.0 - guesses[part]) if part in tested else None,
-            required=part in tested and gate.required_part_margin(part) is not None,
-            weight=sum(map(gate.weight, families[part[1]] if part[0] == "family" else part[1:])),
-        )
-        for part, counts in pairs.items()
-    ]
+    adjusted = adjusted_drops({part: pairs[part] for part in pairs if part in tested})
+    for part, counts in pairs.items():
+        (kind, name), margin = part, None
+        p, state = p_drop(counts), _untested_state(counts)
+        if part in tested:
+            # Guessing reaches some of the right answers, which no loss of ability takes away.
+            guess = guess_share(case for case in cases if case.id in members[part])
+            margin, p = _part_margin(gate, part) * (1.0 - guess), adjusted[part]
+            state = _tested_state(counts, p, margin, guess, levels)
+        elif kind == "skill" and not gate.evaluates(name):
+            state = "allowed"
+        more = {
+            "family": gate.family_of(name) if kind == "skill" else "",
+            "gated": part in tested,
+            "margin": margin,
+            "required": part in tested and gate.required_part_margin(part) is not None,
+            "weight": sum(map(gate.weight, families[name] if kind == "family" else [name])),
+        }
+        slices.append(_slice(part, samples[part], counts, p, state, **more))
     return sorted(slices, key=lambda part: (part.kind, part.change))
 
 
-def _samples_by_part(
-    before: Samples, after: Samples, members: Mapping[SkillPart, Collection[str]]
-) -> dict[SkillPart, tuple[Samples, Samples]]:
-    """Return both samples of each part that has any, given the ids of its cases."""
-    samples = {}
-    for part, ids in members.items():
-        mask = np.isin(after.case_ids, [*ids])
-        if mask.any():
-            samples[part] = (before.select(mask), after.select(mask))
-    return samples
-
-
 def _slice(
-    part: SkillPart,
-    samples: tuple[Samples, Samples],
-    pairs: PairedCounts,
-    found: tuple[str, float],
+    part: SkillPart, samples: SliceSides, pairs: PairedCounts, p: float, state: str, **more: Any
 ) -> Slice:
-    """Return the result of *part* with the state and the p-value *found*."""
-    low, high = change_interval(pairs, CONFIDENCE)
-    before, after = samples[0].values, samples[1].values
-    return Slice(
-        kind=part[0],
-        name=part[1],
-        n=int(pairs.n),
-        before=pairs.before,
-        after=pairs.after,
-        low=low,
-        high=high,
-        p_drop=found[1],
-        state=found[0],
-        kept=int(np.sum((before > 0) & (after >= before))),
-        regressed=int(np.sum(after < before)),
-        fixed=int(np.sum(after > before)),
-        retention=skill_retention([SkillSample(before, after, min(pairs.n, pairs.effective))]),
-    )
+    """Return the result of *part* with the cases that were kept, and with its retention."""
+    before, after = (side.values for side in samples)
+    kept = int(np.sum((before > 0) & (after >= before)))
+    sample = SkillSample(before, after, min(pairs.n, pairs.effective))
+    retention = skill_retention([sample])
+    return slice_of(part, samples, pairs, p, state, kept=kept, retention=retention, **more)
 
 
 def skill_retention(samples: Sequence[SkillSample]) -> Retention | None:
     """Return the retention of *samples* together, or None if the rate before is too low."""
     total = sum(sample.weight for sample in samples)
-    if not total:
-        return None
-    before = sum(sample.weight * sample.before.mean() for sample in samples) / total
+    before = sum(sample.weight * sample.before.mean() for sample in samples) / (total or 1.0)
     # The ratio to a lower rate would be mostly noise.
     ratio = retention_ratio(samples, CONFIDENCE) if before >= MIN_RATE_TO_LOSE else None
     if ratio is None:

@@ -191,6 +191,11 @@ class NextStep:
         return replace(self, values={**self.values, **values})
 
 
+def next_step(kind: StepKind, /, **values: Value) -> NextStep:
+    """Return the step of *kind* with its *values*."""
+    return NextStep(kind, values)
+
+
 class LossOfExam(StrEnum):
     """What decided when a run was accepted, and does not decide any more."""
 

@@ -6,10 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
-from pytest_ftgate.gates.notes import note, text_note
+from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
 from pytest_ftgate.gates.training_data_checks import (
     CaseLeaks,
@@ -18,6 +17,7 @@ from pytest_ftgate.gates.training_data_checks import (
     answer_findings,
     duplicate_findings,
     find_case_leaks,
+    finding,
     sensitive_data_findings,
 )
 from pytest_ftgate.gates.verdict import Finding, Outcome, Severity, Verdict, verdict_place
@@ -86,9 +86,7 @@ def _findings(data: TrainingData, rules: TrainingDataRules) -> Iterator[Finding]
             kind="broken", severity=severity, message=message, count=len(lines), lines=lines
         )
     yield from _size_findings(data, rules)
-    yield from _role_findings(data.rows)
-    yield from _length_findings(data.rows, rules.context)
-    yield from _unverified_findings(data.rows)
+    yield from _row_findings(data.rows, rules.context)
     yield from sensitive_data_findings(data.rows)
     yield from duplicate_findings(data.rows, rules)
     yield from answer_findings(data.rows, rules)
@@ -102,25 +100,24 @@ def _size_findings(data: TrainingData, rules: TrainingDataRules) -> Iterator[Fin
         return
     is_error = data.answered_row_count < rules.gate.min_rows
     wanted = rules.gate.min_rows if is_error else rules.gate.want_rows
-    yield Finding(
-        kind="size",
-        severity=Severity.ERROR if is_error else Severity.WARNING,
-        message=note(FindingKind.FEW_ROWS, rows=data.answered_row_count, wanted=wanted),
-        next=note(Remedy.SHOW_EXAMPLES if is_error else Remedy.ADD_ROWS),
-    )
+    about = ("size", Severity.ERROR, Remedy.SHOW_EXAMPLES) if is_error else None
+    rows = data.answered_row_count
+    yield finding(FindingKind.FEW_ROWS, (), about, rows=rows, wanted=wanted)
 
 
-def _role_findings(rows: Sequence[TrainingRow]) -> Iterator[Finding]:
-    lines = tuple(row.line for row in rows if _has_misplaced_turn(row))
-    if lines:
-        yield Finding(
-            kind="roles",
-            severity=Severity.ERROR,
-            message=note(FindingKind.TURNS, rows=len(lines)),
-            count=len(lines),
-            lines=lines,
-            next=note(Remedy.JOIN_TURNS),
-        )
+def _row_findings(rows: Sequence[TrainingRow], context: int | None) -> Iterator[Finding]:
+    """Yield a finding for each way in which rows are wrong by themselves."""
+    for kind, is_wrong in (
+        (FindingKind.TURNS, _has_misplaced_turn),
+        (FindingKind.UNVERIFIED, _is_unverified),
+    ):
+        lines = [row.line for row in rows if is_wrong(row)]
+        if lines:
+            yield finding(kind, lines, rows=len(lines))
+    if context is not None:
+        lines = [row.line for row in rows if sum(map(estimate_tokens, row.texts)) > context]
+        if lines:
+            yield finding(FindingKind.TOO_LONG, lines, rows=len(lines), context=context)
 
 
 def _has_misplaced_turn(row: TrainingRow) -> bool:
@@ -133,35 +130,8 @@ def _has_misplaced_turn(row: TrainingRow) -> bool:
     return any(role != ("user", "assistant")[i % 2] for i, role in enumerate(roles))
 
 
-def _length_findings(rows: Sequence[TrainingRow], context: int | None) -> Iterator[Finding]:
-    if context is None:
-        return
-    lines = tuple(row.line for row in rows if sum(map(estimate_tokens, row.texts)) > context)
-    if lines:
-        yield Finding(
-            kind="truncated",
-            severity=Severity.ERROR,
-            message=note(FindingKind.TOO_LONG, rows=len(lines), context=context),
-            count=len(lines),
-            lines=lines,
-            next=note(Remedy.SHORTEN),
-        )
-
-
-def _unverified_findings(rows: Sequence[TrainingRow]) -> Iterator[Finding]:
-    lines = tuple(row.line for row in rows if _is_unverified(row.raw))
-    if lines:
-        yield Finding(
-            kind="unverified",
-            severity=Severity.WARNING,
-            message=note(FindingKind.UNVERIFIED, rows=len(lines)),
-            count=len(lines),
-            lines=lines,
-            next=note(Remedy.REVIEW),
-        )
-
-
-def _is_unverified(raw: Any) -> bool:
+def _is_unverified(row: TrainingRow) -> bool:
+    raw = row.raw
     if not isinstance(raw, dict) or raw.get("verified_by"):
         return False
     source = str(raw.get("source", "")).lower()

@@ -6,8 +6,8 @@ import re
 import unicodedata
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,9 @@ class TrainingRow:
         return [*filter(None, (example.system, example.answer)), *turns]
 
 
+_Rows = Sequence[TrainingRow]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingDataRules:
     """The rules for a training file.
@@ -83,6 +86,52 @@ class TrainingDataRules:
         return choice_labels(self.format)
 
 
+#: The name of a finding, see ``suite.training_data.FINDINGS``, its severity and its remedy.
+_About = tuple[str, Severity, Remedy]
+_ABOUT: Mapping[FindingKind, _About] = {
+    FindingKind.FEW_ROWS: ("size", Severity.WARNING, Remedy.ADD_ROWS),
+    FindingKind.TURNS: ("roles", Severity.ERROR, Remedy.JOIN_TURNS),
+    FindingKind.TOO_LONG: ("truncated", Severity.ERROR, Remedy.SHORTEN),
+    FindingKind.UNVERIFIED: ("unverified", Severity.WARNING, Remedy.REVIEW),
+    FindingKind.DUPLICATE: ("duplicate", Severity.WARNING, Remedy.REMOVE),
+    FindingKind.NEAR_DUPLICATE: ("near duplicate", Severity.WARNING, Remedy.VARY),
+    FindingKind.LEAK: ("leak", Severity.ERROR, Remedy.TAKE_OUT),
+    FindingKind.NEAR_LEAK: ("near leak", Severity.WARNING, Remedy.TAKE_OUT),
+    FindingKind.CONFLICT: ("conflict", Severity.ERROR, Remedy.CHOOSE),
+    FindingKind.FORMAT: ("format", Severity.ERROR, Remedy.WRITE_AS_REPLIES),
+    FindingKind.THOUGHTS: ("thought", Severity.NOTE, Remedy.CHECK_THOUGHTS),
+    FindingKind.MIXED_THOUGHTS: ("thought", Severity.WARNING, Remedy.CHECK_THOUGHTS),
+    FindingKind.MISSING_LABEL: ("missing label", Severity.ERROR, Remedy.ADD_LABELS),
+    FindingKind.RARE_LABEL: ("balance", Severity.WARNING, Remedy.ADD_RARE),
+    FindingKind.DOUBTFUL_LABEL: ("doubtful label", Severity.NOTE, Remedy.READ_LABELS),
+    FindingKind.NEW_FACTS: ("facts", Severity.NOTE, Remedy.RETRIEVE),
+}
+
+
+def finding(
+    kind: FindingKind,
+    lines: Collection[int] = (),
+    about: _About | None = None,
+    /,
+    **values: NoteValue,
+) -> Finding:
+    """Return the finding of *kind* in *lines*; *values* are those of its message."""
+    name, severity, remedy = about or _ABOUT[kind]
+    return Finding(
+        kind=name,
+        severity=severity,
+        message=note(kind, **values),
+        count=len(lines),
+        lines=tuple(sorted(lines)),
+        next=note(remedy),
+    )
+
+
+def _or_warning(found: Finding, *, is_many: bool) -> Finding:
+    """Return a finding that is a note by itself, as a warning if it *is_many*."""
+    return replace(found, severity=Severity.WARNING) if is_many else found
+
+
 #: Each third of the rows is classified by a classifier that is trained on the other two.
 _FOLDS = 3
 _SEED = 0
@@ -94,7 +143,7 @@ _DOUBTFUL_ODDS = 10.0
 _MANY_DOUBTFUL = 0.01
 
 
-def doubtful_label_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
+def doubtful_label_findings(answered: _Rows) -> Iterator[Finding]:
     """Yield a finding with the rows for which a classifier strongly prefers another label.
 
     There is no finding if the accuracy of the classifier is less than half-way from guessing to 1.
@@ -120,21 +169,8 @@ def doubtful_label_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding
         label, other = str(names[labels[clearest]]), str(names[best[clearest]])
         values = {"line": rows[clearest].line, "label": label, "other": other}
         lines = [rows[i].line for i in doubtful]
-        is_many = doubtful.size / len(rows) >= _MANY_DOUBTFUL
-        yield _doubtful_label_finding(lines, values, is_many=is_many)
-
-
-def _doubtful_label_finding(
-    lines: Sequence[int], values: Mapping[str, NoteValue], *, is_many: bool
-) -> Finding:
-    return Finding(
-        kind="doubtful label",
-        severity=Severity.WARNING if is_many else Severity.NOTE,
-        message=note(FindingKind.DOUBTFUL_LABEL, rows=len(lines), **values),
-        count=len(lines),
-        lines=tuple(sorted(lines)),
-        next=note(Remedy.READ_LABELS),
-    )
+        found = finding(FindingKind.DOUBTFUL_LABEL, lines, rows=len(lines), **values)
+        yield _or_warning(found, is_many=len(lines) / len(rows) >= _MANY_DOUBTFUL)
 
 
 def _label_probabilities(texts: Sequence[str], labels: NDArray[Any]) -> NDArray[np.float64] | None:
@@ -195,17 +231,22 @@ _PERSONAL_DATA_PATTERNS = {
 _IBAN_BASE = 36
 
 
-def sensitive_data_findings(rows: Sequence[TrainingRow]) -> Iterator[Finding]:
+def sensitive_data_findings(rows: _Rows) -> Iterator[Finding]:
     """Yield a finding with the rows that seem to hold secrets, and one for personal data."""
-    secrets = _lines_by_pattern(rows, _SECRET_PATTERNS)
-    personal = _lines_by_pattern(rows, _PERSONAL_DATA_PATTERNS)
-    yield from _pattern_findings("secret", Severity.ERROR, secrets, Remedy.REVOKE)
-    yield from _pattern_findings("personal", Severity.WARNING, personal, Remedy.INVENT)
+    for about, patterns in (
+        (("secret", Severity.ERROR, Remedy.REVOKE), _SECRET_PATTERNS),
+        (("personal", Severity.WARNING, Remedy.INVENT), _PERSONAL_DATA_PATTERNS),
+    ):
+        found = _lines_by_pattern(rows, patterns)
+        lines = {line for lines in found.values() for line in lines}
+        names, counts = tuple(found), tuple(map(len, found.values()))
+        if lines:
+            yield finding(
+                FindingKind.SENSITIVE, lines, about, rows=len(lines), names=names, counts=counts
+            )
 
 
-def _lines_by_pattern(
-    rows: Sequence[TrainingRow], patterns: Mapping[str, str]
-) -> dict[str, list[int]]:
+def _lines_by_pattern(rows: _Rows, patterns: Mapping[str, str]) -> dict[str, list[int]]:
     """Return the lines in which each pattern matches, by its name."""
     compiled = {name: re.compile(pattern) for name, pattern in patterns.items()}
     lines_by_name = defaultdict[str, list[int]](list)
@@ -215,23 +256,6 @@ def _lines_by_pattern(
             if any(_has_valid_checksum(name, match.group()) for match in pattern.finditer(text)):
                 lines_by_name[name].append(row.line)
     return lines_by_name
-
-
-def _pattern_findings(
-    kind: str, severity: Severity, lines_by_name: Mapping[str, Sequence[int]], remedy: Remedy
-) -> Iterator[Finding]:
-    if lines_by_name:
-        lines = sorted({line for lines in lines_by_name.values() for line in lines})
-        counts = tuple(map(len, lines_by_name.values()))
-        names = tuple(lines_by_name)
-        yield Finding(
-            kind=kind,
-            severity=severity,
-            message=note(FindingKind.SENSITIVE, rows=len(lines), names=names, counts=counts),
-            count=len(lines),
-            lines=tuple(lines),
-            next=note(remedy),
-        )
 
 
 def _has_valid_checksum(name: str, text: str) -> bool:
@@ -276,7 +300,7 @@ def question_key(row: TrainingRow) -> _QuestionKey:
     return (normalise_text(example.system), *turns)
 
 
-def duplicate_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) -> Iterator[Finding]:
+def duplicate_findings(rows: _Rows, rules: TrainingDataRules) -> Iterator[Finding]:
     """Yield a finding with the rows that repeat an earlier row, and one for near duplicates."""
     first_lines: dict[tuple[_QuestionKey, str], int] = {}
     duplicates: dict[int, int] = {}
@@ -286,25 +310,12 @@ def duplicate_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) ->
             duplicates[row.line] = first_lines[key]
         first_lines.setdefault(key, row.line)
     near = _near_duplicates([row for row in rows if row.line not in duplicates], rules.gate.near)
-    yield from _duplicate_findings("duplicate", duplicates, FindingKind.DUPLICATE, Remedy.REMOVE)
-    yield from _duplicate_findings("near duplicate", near, FindingKind.NEAR_DUPLICATE, Remedy.VARY)
+    for kind, repeats in ((FindingKind.DUPLICATE, duplicates), (FindingKind.NEAR_DUPLICATE, near)):
+        for line, earlier in list(repeats.items())[:1]:
+            yield finding(kind, repeats, rows=len(repeats), line=line, earlier=earlier)
 
 
-def _duplicate_findings(
-    kind: str, duplicates: Mapping[int, int], message: FindingKind, remedy: Remedy
-) -> Iterator[Finding]:
-    for line, earlier in list(duplicates.items())[:1]:
-        yield Finding(
-            kind=kind,
-            severity=Severity.WARNING,
-            message=note(message, rows=len(duplicates), line=line, earlier=earlier),
-            count=len(duplicates),
-            lines=tuple(sorted(duplicates)),
-            next=note(remedy),
-        )
-
-
-def _near_duplicates(rows: Sequence[TrainingRow], share: float) -> dict[int, int]:
+def _near_duplicates(rows: _Rows, share: float) -> dict[int, int]:
     """Return line -> earlier line for rows with the same answer and nearly the same question."""
     earlier_lines: dict[int, int] = {}
     for i, j in near_pairs([row.example.input_text for row in rows], share=share):
@@ -333,28 +344,20 @@ class CaseLeaks:
 
     def findings(self, case_count: int) -> Iterator[Finding]:
         """Yield one finding per kind of leak, for a suite of *case_count* cases."""
-        yield from _leak_findings(FindingKind.LEAK, self.exact, case_count)
-        yield from _leak_findings(FindingKind.NEAR_LEAK, self.near, case_count)
+        for kind, lines_by_case in (
+            (FindingKind.LEAK, self.exact),
+            (FindingKind.NEAR_LEAK, self.near),
+        ):
+            cases = tuple(lines_by_case)
+            for first, (line, *_) in list(lines_by_case.items())[:1]:
+                lines = {line for lines in lines_by_case.values() for line in lines}
+                found = finding(
+                    kind, lines, count=len(cases), of=case_count, first=first, line=line
+                )
+                yield replace(found, count=len(cases), cases=cases)
 
 
-def _leak_findings(
-    message: FindingKind, lines_by_case: Mapping[str, Sequence[int]], case_count: int
-) -> Iterator[Finding]:
-    is_exact = message is FindingKind.LEAK
-    for first, lines in list(lines_by_case.items())[:1]:
-        count = len(lines_by_case)
-        yield Finding(
-            kind="leak" if is_exact else "near leak",
-            severity=Severity.ERROR if is_exact else Severity.WARNING,
-            message=note(message, count=count, of=case_count, first=first, line=lines[0]),
-            count=count,
-            lines=tuple(sorted({line for lines in lines_by_case.values() for line in lines})),
-            next=note(Remedy.TAKE_OUT),
-            cases=tuple(lines_by_case),
-        )
-
-
-def find_case_leaks(rows: Sequence[TrainingRow], cases: Sequence[Case], share: float) -> CaseLeaks:
+def find_case_leaks(rows: _Rows, cases: Sequence[Case], share: float) -> CaseLeaks:
     """Return the cases that occur in the rows of a training file.
 
     *share* is the least share of common words of a near leak, 0 to 1, see *near_pairs*.
@@ -396,12 +399,13 @@ _NAME = re.compile(r"\b[^\W\d_a-z][\w'-]+")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:]\s+|\n\s*)(?:[\"'(*-]\s*)*(\w+)")
 
 
-def answer_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) -> Iterator[Finding]:
+def answer_findings(rows: _Rows, rules: TrainingDataRules) -> Iterator[Finding]:
     """Yield the findings about the answers of a training file."""
     answered = [row for row in rows if row.answer is not None]
     yield from _conflict_findings(answered)
-    yield from _format_findings(answered, rules)
-    yield from _thought_findings(answered, rules)
+    replies = [read_reply(Reply(text=row.answer_text), rules.thoughts) for row in answered]
+    yield from _format_findings(answered, replies, rules)
+    yield from _thought_findings(answered, replies)
     yield from _missing_label_findings(answered, rules.labels)
     labelled = [row for row in answered if not rules.labels or row.answer in rules.labels]
     if _are_labels(labelled):
@@ -410,132 +414,81 @@ def answer_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) -> It
     yield from _fact_findings(answered)
 
 
-def _conflict_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
+def _conflict_findings(answered: _Rows) -> Iterator[Finding]:
     by_question = defaultdict[_QuestionKey, list[TrainingRow]](list)
     for row in answered:
         by_question[question_key(row)].append(row)
     conflicts = [rows for rows in by_question.values() if len({row.answer for row in rows}) > 1]
     if conflicts:
-        lines = sorted(row.line for rows in conflicts for row in rows)
-        one, other = (row.line for row in conflicts[0][:2])
-        yield Finding(
-            kind="conflict",
-            severity=Severity.ERROR,
-            message=note(FindingKind.CONFLICT, questions=len(conflicts), line=one, other=other),
-            count=len(lines),
-            lines=tuple(lines),
-            next=note(Remedy.CHOOSE),
-        )
+        lines = [row.line for rows in conflicts for row in rows]
+        values = {"questions": len(conflicts), "line": lines[0], "other": lines[1]}
+        yield finding(FindingKind.CONFLICT, lines, **values)
 
 
 def _format_findings(
-    answered: Sequence[TrainingRow], rules: TrainingDataRules
+    answered: _Rows, replies: Sequence[Reply], rules: TrainingDataRules
 ) -> Iterator[Finding]:
     if not rules.format:
         return
     checker = FormatChecker(rules.folder)
     kinds: dict[int, str] = {}
-    for row in answered:
+    for row, reply in zip(answered, replies, strict=True):
         case = Case(
             id=f"line {row.line}", location="the training data", input=row.example.input_text,
             score=Rule("exact"), format=rules.format,
         )  # fmt: skip
-        reply = read_reply(Reply(text=row.answer_text), rules.thoughts)
         error = checker.find_error(case, reply)
         if error:
             kinds[row.line] = error.kind
     if kinds:
         names, counts = zip(*Counter(kinds.values()).most_common(3), strict=True)
-        yield Finding(
-            kind="format",
-            severity=Severity.ERROR,
-            message=note(FindingKind.FORMAT, answers=len(kinds), names=names, counts=counts),
-            count=len(kinds),
-            lines=tuple(kinds),
-            next=note(Remedy.WRITE_AS_REPLIES),
-        )
+        yield finding(FindingKind.FORMAT, kinds, answers=len(kinds), names=names, counts=counts)
 
 
-def _thought_findings(
-    answered: Sequence[TrainingRow], rules: TrainingDataRules
-) -> Iterator[Finding]:
-    replies = {
-        row.line: read_reply(Reply(text=row.answer_text), rules.thoughts) for row in answered
-    }
-    lines = tuple(line for line, reply in replies.items() if reply.thought)
-    if not lines:
-        return
-    is_mixed = len(lines) < len(answered)
-    message = FindingKind.MIXED_THOUGHTS if is_mixed else FindingKind.THOUGHTS
-    yield Finding(
-        kind="thought",
-        severity=Severity.WARNING if is_mixed else Severity.NOTE,
-        message=note(message, answers=len(lines)),
-        count=len(lines),
-        lines=lines,
-        next=note(Remedy.CHECK_THOUGHTS),
-    )
+def _thought_findings(answered: _Rows, replies: Sequence[Reply]) -> Iterator[Finding]:
+    lines = [row.line for row, reply in zip(answered, replies, strict=True) if reply.thought]
+    if lines:
+        is_mixed = len(lines) < len(answered)
+        kind = FindingKind.MIXED_THOUGHTS if is_mixed else FindingKind.THOUGHTS
+        yield finding(kind, lines, answers=len(lines))
 
 
-def _missing_label_findings(
-    answered: Sequence[TrainingRow], labels: Sequence[str]
-) -> Iterator[Finding]:
+def _missing_label_findings(answered: _Rows, labels: Sequence[str]) -> Iterator[Finding]:
     answers = {row.answer for row in answered}
     missing = [label for label in labels if label not in answers]
     if missing:
         first, more = tuple(missing[:_MAX_LABELS]), len(missing) > _MAX_LABELS
-        yield Finding(
-            kind="missing label",
-            severity=Severity.ERROR,
-            message=note(FindingKind.MISSING_LABEL, count=len(missing), labels=first, more=more),
-            count=len(missing),
-            next=note(Remedy.ADD_LABELS),
-        )
+        found = finding(FindingKind.MISSING_LABEL, count=len(missing), labels=first, more=more)
+        yield replace(found, count=len(missing))
 
 
-def _are_labels(answered: Sequence[TrainingRow]) -> bool:
+def _are_labels(answered: _Rows) -> bool:
     answers = {row.answer_text for row in answered}
     if not 1 < len(answers) <= len(answered) / _MIN_ROWS_PER_LABEL:
         return False
     return max(map(len, answers)) <= _MAX_LABEL_LENGTH
 
 
-def _balance_findings(labelled: Sequence[TrainingRow]) -> Iterator[Finding]:
+def _balance_findings(labelled: _Rows) -> Iterator[Finding]:
     counts = Counter(row.answer_text for row in labelled)
     (most_frequent, most), *_, (rarest, fewest) = counts.most_common()
     if most > _MAX_LABEL_RATIO * fewest:
-        yield Finding(
-            kind="balance",
-            severity=Severity.WARNING,
-            message=note(
-                FindingKind.RARE_LABEL,
-                label=most_frequent, rows=most, rare=rarest, rare_rows=fewest,
-                times=_MAX_LABEL_RATIO,
-            ),
-            count=fewest,
-            lines=tuple(row.line for row in labelled if row.answer == rarest),
-            next=note(Remedy.ADD_RARE),
-        )  # fmt: skip
+        lines = [row.line for row in labelled if row.answer == rarest]
+        about_rows = {"rows": most, "rare_rows": fewest, "times": _MAX_LABEL_RATIO}
+        yield finding(FindingKind.RARE_LABEL, lines, label=most_frequent, rare=rarest, **about_rows)
 
 
-def _fact_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
+def _fact_findings(answered: _Rows) -> Iterator[Finding]:
     answers = [normalise_text(row.answer_text) for row in answered]
     counts = Counter(answers)
-    rows = [
-        row
+    lines = [
+        row.line
         for row, answer in zip(answered, answers, strict=True)
         if counts[answer] < _MIN_LABEL_ROWS and _has_new_fact(row)
     ]
-    if rows:
-        is_frequent = len(rows) / len(answered) >= _MANY_INVENTED
-        yield Finding(
-            kind="facts",
-            severity=Severity.WARNING if is_frequent else Severity.NOTE,
-            message=note(FindingKind.NEW_FACTS, answers=len(rows)),
-            count=len(rows),
-            lines=tuple(row.line for row in rows),
-            next=note(Remedy.RETRIEVE),
-        )
+    if lines:
+        found = finding(FindingKind.NEW_FACTS, lines, answers=len(lines))
+        yield _or_warning(found, is_many=len(lines) / len(answered) >= _MANY_INVENTED)
 
 
 def _has_new_fact(row: TrainingRow) -> bool:

@@ -10,7 +10,6 @@ import numpy as np
 
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_FOR_COST, round_up
 from pytest_ftgate.gates.feasibility import min_cases_for_quantile, min_latency_cases
-from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import (
     ReplyTimes,
     check_of_figure,
@@ -18,7 +17,7 @@ from pytest_ftgate.gates.figures import (
     mean_figure,
     quantile_figure,
     request_prices,
-    rise_figure,
+    rise_check,
 )
 from pytest_ftgate.gates.next_steps import (
     blocking_checks,
@@ -30,7 +29,14 @@ from pytest_ftgate.gates.next_steps import (
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.samples import Samples, align, same_replies
-from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
+from pytest_ftgate.gates.statements import (
+    NextStep,
+    Statement,
+    StatementKind,
+    StepKind,
+    Value,
+    next_step,
+)
 from pytest_ftgate.gates.verdict import (
     Check,
     CheckKind,
@@ -81,35 +87,31 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
     if check is None or verdict.outcome is Outcome.PASSED:
         return
     if verdict.outcome is Outcome.FAILED:
-        yield NextStep(StepKind.LOWER_USAGE)
+        yield next_step(StepKind.LOWER_USAGE)
     elif not check.informative:
-        yield NextStep(StepKind.DECLARE_LIMIT, {"where": gate_place(suite, gate)})
+        yield next_step(StepKind.DECLARE_LIMIT, where=gate_place(suite, gate))
         return
     elif check.missing:
-        yield from missing_steps(suite, verdict, check.missing)
+        yield from missing_steps(suite, gate, verdict, check.missing)
     else:
         yield from case_count_steps(check, "case")
     yield from limit_steps(suite, gate, _passing_settings(blocking_checks(verdict)))
 
 
-def _passing_settings(checks: Sequence[Check]) -> list[str]:
+def _passing_settings(checks: Iterable[Check]) -> list[str]:
     """Return the limits that pass *checks* with the same replies; none if they cannot."""
     settings = []
     for check in sorted(checks, key=lambda check: check.before is None):
-        if check.high is None or check.missing or not check.informative:
+        high = check.high
+        if high is None or check.missing or not check.informative or not is_near(high, check.limit):
             return []
-        if not is_near(check.high, check.limit):
-            return []
-        settings.append(_passing_setting(check, check.high))
+        if check.before is not None:
+            settings.append(f"max_rise: {ceil(high * 100) / 100:g}")
+        elif check.unit == "usd":
+            settings.append(f"max_usd_per_1k: {round_up(high)}")
+        else:
+            settings.append(f"max_{check.kind}_ms: {ceil(high)}")
     return settings
-
-
-def _passing_setting(check: Check, high: float) -> str:
-    if check.before is not None:
-        return f"max_rise: {ceil(high * 100) / 100:g}"
-    if check.unit == "usd":
-        return f"max_usd_per_1k: {round_up(high)}"
-    return f"max_{check.kind}_ms: {ceil(high)}"
 
 
 #: The largest number of further cases to advise.
@@ -139,7 +141,7 @@ def _mean_price_check(scores: VariantScores, tariff: Tariff, limit: float) -> Ch
     """Compare the mean price of 1,000 requests, in USD, with *limit*."""
     prices = request_prices(scores, tariff)
     figure = mean_figure(prices, "usd", flat=tariff.is_flat)
-    notes = () if tariff.is_flat else _price_notes(figure, prices.select(prices.has_reply))
+    notes = () if tariff.is_flat else _price_notes(prices.select(prices.has_reply))
     return _cost_outcome(check_of_figure(figure, CheckKind.MEAN, limit, notes=tuple(notes)))
 
 
@@ -156,30 +158,26 @@ def _cost_checks(
 def _cost_rise(suite: Suite, scores: VariantScores, baseline: VariantScores, limit: float) -> Check:
     tariffs = [suite.variants[side.variant].tariff for side in (baseline, scores)]
     before, after = align(*map(request_prices, (baseline, scores), tariffs))
-    known = before.has_reply & after.has_reply
-    then, now = before.select(known), after.select(known)
     is_flat = all(tariff.is_flat for tariff in tariffs)
-    figure = rise_figure(before, after, "usd", flat=is_flat)
-    is_free = then.mean == 0.0
-    check = check_of_figure(
-        figure, CheckKind.BASELINE, limit, against=baseline.variant,
-        before=then.mean, after=now.mean, rise=None if is_free else figure.value,
-        notes=() if is_flat or is_free else tuple(_price_notes(figure, now)),
-    )  # fmt: skip
-    if is_free and len(then):
+    check = rise_check(before, after, "usd", limit, baseline.variant, flat=is_flat)
+    known = before.has_reply & after.has_reply
+    if check.before == 0.0 and check.n:
         free = note(NoteKind.FREE_BASELINE, baseline=baseline.variant)
         return replace(check, informative=False, notes=(free,))
+    notes = () if is_flat else _price_notes(after.select(known))
+    check = replace(check, notes=tuple(notes))
     if same_replies(before, after) and known.all():
         return replace(check, low=0.0, high=0.0, outcome=Outcome.PASSED, is_unchanged=True)
     return _cost_outcome(check)
 
 
-def _price_notes(figure: Figure, prices: Samples) -> Iterator[Note]:
+def _price_notes(prices: Samples) -> Iterator[Note]:
     """Yield that the unrelated cases are few, or that the mean rests on one of them."""
-    if figure.n and figure.units < MIN_CASES_FOR_COST:
+    units = np.unique(prices.units).size
+    if len(prices) and units < MIN_CASES_FOR_COST:
         kind = NoteKind.FEW_CASES if prices.groups is None else NoteKind.FEW_GROUPS
-        yield note(kind, n=figure.units, needed=MIN_CASES_FOR_COST)
-    elif figure.n:
+        yield note(kind, n=units, needed=MIN_CASES_FOR_COST)
+    elif len(prices):
         yield from _dominance_notes(prices)
 
 
@@ -189,9 +187,8 @@ _LARGE_SHARE = 0.1
 
 def _dominance_notes(prices: Samples) -> Iterator[Note]:
     """Yield that one case or group holds a large share of the sum."""
-    numbers = np.arange(len(prices)) if prices.groups is None else prices.groups
-    weights = 1.0 if prices.weights is None else prices.weights
-    sums = np.bincount(np.unique(numbers, return_inverse=True)[1], prices.values * weights)
+    units = np.unique(prices.units, return_inverse=True)[1]
+    sums = np.bincount(units, prices.values * prices.case_weights)
     share = float(sums.max() / sums.sum()) if sums.sum() else 0.0
     if share > _LARGE_SHARE:
         is_case = sums.size == len(prices)
@@ -220,7 +217,7 @@ def _needed_cases(check: Check) -> int | None:
 
 
 def _cost_notes(scores: VariantScores, tariff: Tariff) -> Iterator[Note]:
-    replies = [reply for result in scores.results.values() for reply in result.replies]
+    replies = scores.replies
     unpriced = sum(request_price(tariff, reply.usage) is None for reply in replies)
     if unpriced:
         yield note(NoteKind.NO_TOKENS, n=unpriced, of=len(replies))
@@ -278,7 +275,7 @@ def _not_measured(
         usage_verdict(suite, gate, variant or times.variant, (), ()),
         statement=Statement(StatementKind.NOT_MEASURED, values),
         measured=False,
-        next=(NextStep(StepKind.REQUEST_TO_MEASURE, {**values, "suite": suite.name}),),
+        next=(next_step(StepKind.REQUEST_TO_MEASURE, **values, suite=suite.name),),
     )
 
 

@@ -20,7 +20,7 @@ from pytest_ftgate.reporting.text import escape_controls, quoted_lines
 from pytest_ftgate.runner.planner import GateRun, full_look
 from pytest_ftgate.scoring.scorers import expected_text
 from pytest_ftgate.scoring.scores import CaseResult
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import is_rate
 from pytest_ftgate.suite.model import Case
 
 #: Of a run: the ids of the cases of all collected suites and marked functions.
@@ -144,7 +144,7 @@ def case_items(parent: pytest.File, gate_runs: Iterable[GateRun]) -> Iterator[Ca
     """Yield an item for each chosen case of each gate of *gate_runs* that scores cases."""
     for gate_run in gate_runs:
         for case in chosen_cases(parent.config, gate_run.suite.cases):
-            if isinstance(gate_run.gate, RateGate):
+            if is_rate(gate_run.gate):
                 name = f"{gate_run.gate.kind}[{gate_run.variant.name}-{case.id}]"
                 options = {"gate_run": gate_run, "case": case}
                 yield CaseItem.from_parent(

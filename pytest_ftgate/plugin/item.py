@@ -34,7 +34,7 @@ from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.runner.planner import GateRun, gate_runs_of
 from pytest_ftgate.runner.progress_log import RunLog
 from pytest_ftgate.runner.recommend import asks_for_advice, suite_advice
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import is_rate
 
 _state_key = pytest.StashKey["GateItemState"]()
 #: Plugins that run a failed test again, unless the condition of its mark `flaky` is false.
@@ -148,8 +148,7 @@ class GateItemState:
         settings, verbosity = self.settings, verbosity_of(self.item.config)
         verdict = as_typed(verdict, settings.typed)
         fixed = (node_id(verdict), verdict.variant, settings.options)
-        is_rate = isinstance(self.gate_run.gate, RateGate)
-        command = partial(case_command, *fixed) if is_rate else None
+        command = partial(case_command, *fixed) if is_rate(self.gate_run.gate) else None
         with terminal_width(_terminal_columns(self.item.config)):
             return verdict_section(verdict, verbosity, settings.show, explanations, command)
 
@@ -279,10 +278,9 @@ class GateItem(pytest.Item):
                 )
             verdict = self.result.verdict
             if self.state.settings.accept and verdict.outcome is not Outcome.INVALID:
-                suite, variant = self.gate_run.suite, self.gate_run.variant
-                is_rate = isinstance(self.gate_run.gate, RateGate)
-                task_scores = session.scores.task_scores
-                scores = task_scores(suite, variant, self.result.look) if is_rate else None
+                scores, wanted = None, (self.gate_run.suite, self.gate_run.variant)
+                if is_rate(self.gate_run.gate):
+                    scores = session.scores.task_scores(*wanted, self.result.look)
                 store_accepted(self, self.gate_run, scores)
             self.state.store(verdict)
 

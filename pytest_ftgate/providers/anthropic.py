@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import sys
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Any
 
 import anthropic
@@ -25,16 +24,15 @@ from pytest_ftgate.errors import (
     RequestRejected,
     RetryableError,
 )
-from pytest_ftgate.providers.base import REPLY_TOOL, Provider, declared_key
+from pytest_ftgate.providers.api import NO_AWS_CREDENTIALS, REPLY_TOOL, LearningProvider, turn_reply
+from pytest_ftgate.providers.base import declared_key
 from pytest_ftgate.providers.http import (
-    UnsupportedParams,
     error_message,
     http_error,
     is_page,
     limited_body,
     load_json,
     page_error,
-    redirect_error,
     token_count,
 )
 from pytest_ftgate.requests.reply import Reply
@@ -66,8 +64,7 @@ def message_step(blocks: Sequence[Mapping[str, Any]]) -> Step | None:
     if not tool_calls:
         return None
     has_other_blocks = any(block["type"] not in ("text", "tool_use") for block in blocks)
-    text = "".join(block["text"] for block in blocks if block["type"] == "text")
-    return Step(text, tool_calls, tuple(blocks) if has_other_blocks else ())
+    return Step(_text(blocks), tool_calls, tuple(blocks) if has_other_blocks else ())
 
 
 def _step_turns(step: Step) -> Iterator[dict[str, Any]]:
@@ -75,7 +72,7 @@ def _step_turns(step: Step) -> Iterator[dict[str, Any]]:
     text = [{"type": "text", "text": step.text}] if step.text else []
     blocks = list(step.blocks) or [*text, *map(_tool_use_block, step.calls)]
     yield {"role": "assistant", "content": blocks}
-    yield {"role": "user", "content": [_tool_result_block(tool_call) for tool_call in step.calls]}
+    yield {"role": "user", "content": [*map(_tool_result_block, step.calls)]}
 
 
 def _tool_use_block(tool_call: ToolCall) -> dict[str, Any]:
@@ -88,7 +85,6 @@ def _tool_result_block(tool_call: ToolCall) -> dict[str, Any]:
     return {**block, "is_error": True} if tool_call.failed else block
 
 
-_BAD_REQUEST = 400
 _STOPS = {
     "end_turn": "end",
     "max_tokens": "length",
@@ -121,53 +117,49 @@ def parse_message(body: bytes, headers: Mapping[str, str]) -> Reply:
         raise RetryableError(f"the body is no message: {shown!r}") from error
 
 
-def _reply(message: dict[str, Any], headers: Mapping[str, str]) -> Reply:
-    step = message_step(message["content"])
-    text = "".join(block["text"] for block in message["content"] if block["type"] == "text")
-    thoughts = (block["thinking"] for block in message["content"] if block["type"] == "thinking")
-    stop = _STOPS.get(message.get("stop_reason") or "", "end")
-    reply_calls = [call for call in step.calls if call.name == REPLY_TOOL] if step else []
-    if reply_calls:
-        text, step = reply_calls[0].arguments_text, None
-        stop = "end" if stop == "tool" else stop
-    return Reply(
-        text=text,
-        stop=stop,
+def _reply(message: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:
+    blocks, usage = message["content"], message["usage"]
+    thoughts = (block["thinking"] for block in blocks if block["type"] == "thinking")
+    counts = {name: token_count(usage.get(api_name)) for name, api_name in _COUNTS.items()}
+    thinking = token_count((usage.get("output_tokens_details") or {}).get("thinking_tokens"))
+    return turn_reply(
+        _text(blocks),
+        message_step(blocks),
+        _STOPS.get(message.get("stop_reason") or "", "end"),
         model=message.get("model"),
-        usage=_usage(message["usage"]),
+        usage=counts | ({"thought": thinking} if thinking else {}),
         request_id=headers.get("request-id"),
-        steps=(step,) if step else (),
         thought="\n\n".join(filter(None, thoughts)),
     )
 
 
-def _usage(usage: Mapping[str, Any]) -> dict[str, int]:
-    thinking = token_count((usage.get("output_tokens_details") or {}).get("thinking_tokens"))
-    counts = {name: token_count(usage.get(api_name)) for name, api_name in _COUNTS.items()}
-    return counts | ({"thought": thinking} if thinking else {})
+def _text(blocks: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(block["text"] for block in blocks if block["type"] == "text")
 
 
 #: The timeout of a request for model facts, in seconds.
 _FACTS_TIMEOUT = 5.0
 #: Settings that go into the body because the SDK has no argument for them.
 _IN_BODY = ("temperature", "top_p")
-#: Settings whose names in the API differ.
-_API_NAMES = {"stop": "stop_sequences", "output_config": "output_format"}
 #: ARNs of fine-tuned models.
 _TUNED = re.compile(r"^arn:.*:(provisioned-model|custom-model|custom-model-deployment)/")
 
 
-class AnthropicProvider(Provider):
+class AnthropicProvider(LearningProvider):
     """One client for one address, key and model."""
 
+    schema_setting = "output_config"
+    api_names: Mapping[str, str] = MappingProxyType(
+        {"stop": "stop_sequences", "output_config": "output_format"}
+    )
+
     def __init__(self, client: AsyncAnthropic | AsyncAnthropicBedrock) -> None:
+        super().__init__()
         self.client = client
         self._provider = "anthropic" if isinstance(client, AsyncAnthropic) else "bedrock"
         spec = PROVIDERS[self._provider]
         self.concurrency, self.max_concurrency = spec.concurrency, spec.max_concurrency
-        self._unsupported = UnsupportedParams()
         self._has_answered = False
-        self._facts: asyncio.Task[Mapping[str, str]] | None = None
 
     async def generate(self, request: Request) -> Reply:
         """Send one request without retries; the engine retries and counts every failure.
@@ -177,26 +169,43 @@ class AnthropicProvider(Provider):
             RequestRejected: the request itself is wrong.
             ProviderRejected: credentials, spending limit, unknown model.
         """
-        facts = self._fetch_facts(request.model)
-        while True:
-            unsent, start = self.unsent(request), time.perf_counter()
-            try:
-                reply = await self._post(self.payload(request), request.model)
-            except RequestRejected as error:
-                if not self.learn_rejection(str(error), request, unsent):
-                    raise
-                continue
-            self._has_answered, seconds = True, time.perf_counter() - start
-            return replace(reply, seconds=seconds, facts=await facts, unsent=unsent)
+        facts = self.facts(request.model)
+        reply = await self._reply_to(request)
+        return replace(reply, facts=await facts)
 
     def payload(self, request: Request) -> dict[str, Any]:
         """Return the SDK's arguments for *request*, without the settings rejected so far."""
-        return _payload(request, self._unsupported)
+        system = "\n\n".join(text for role, text in request.messages if role == "system")
+        sampling = self.supported(request.sampling)
+        output = {"effort": sampling["effort"]} if "effort" in sampling else {}
+        native, forced = self._schema_options(request)
+        # The model is named in the body only: as an argument, a deprecated model makes the SDK
+        # warn, and under -W error the warning is an exception.
+        in_body = {key: sampling[key] for key in _IN_BODY if key in sampling}
+        payload: dict[str, Any] = {
+            "model": "",
+            "max_tokens": request.max_tokens,
+            "messages": message_turns(request),
+            "tools": message_tools(request) or None,
+            "system": system or None,
+            "stop_sequences": list(sampling["stop"]) if "stop" in sampling else None,
+            "thinking": sampling.get("thinking"),
+            "output_config": {**output, **native} or None,
+            **forced,
+            **_extra_options(request, {"model": request.model, **in_body}),
+        }
+        return {key: value for key, value in payload.items() if value is not None}
 
-    def unsent(self, request: Request) -> tuple[str, ...]:
-        """Return the declared settings that the payload of *request* leaves out."""
-        declared = declared_settings(request)
-        return tuple(sorted(key for key in declared if not self._unsupported.supports(key)))
+    def _schema_options(self, request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the options that enforce the schema: a native one, and those of a forced tool."""
+        if request.constraint is None:
+            return {}, {}
+        schema = anthropic.transform_schema(dict(request.constraint["json_schema"]))
+        # A request with tools of its own cannot force the reply tool.
+        if self.supports("output_config") or request.tools:
+            return {"format": {"type": "json_schema", "schema": schema}}, {}
+        tool = {"name": REPLY_TOOL, "description": "Give the reply.", "input_schema": schema}
+        return {}, {"tools": [tool], "tool_choice": {"type": "tool", "name": REPLY_TOOL}}
 
     async def read(self, message: Any, request: Request) -> Reply:
         """Return the reply in *message*, an object of the SDK.
@@ -207,18 +216,9 @@ class AnthropicProvider(Provider):
         if not isinstance(message, Message):
             raise RetryableError(f"the result is no message: {str(message)[:80]!r}")
         reply = parse_message(message.model_dump_json().encode(), {})
-        return replace(reply, facts=await self._fetch_facts(request.model))
+        return replace(reply, facts=await self.facts(request.model))
 
-    def learn_rejection(self, message: str, request: Request, unsent: Collection[str]) -> bool:
-        """Record the settings that *message* rejects; return True if the next payload differs.
-
-        *unsent* are the settings that the payload of *request* left out.
-        """
-        sent = [key for key in declared_settings(request) if key not in unsent]
-        names = [key for key, api_name in _API_NAMES.items() if api_name in message]
-        return self._unsupported.learn(f"{message} ({', '.join(names)})", sent)
-
-    async def _post(self, payload: dict[str, Any], model: str) -> Reply:
+    async def _post(self, payload: dict[str, Any], request: Request) -> Reply:
         address = str(self.client.base_url)
         with translated_errors(self._provider, address, has_answered=self._has_answered):
             try:
@@ -230,16 +230,12 @@ class AnthropicProvider(Provider):
             self.rate_limit_headers = raw.headers
             body = await raw.read()
         if is_page(body):
-            raise page_error(address, model, has_answered=self._has_answered)
-        return parse_message(body, raw.headers)
+            raise page_error(address, request.model, has_answered=self._has_answered)
+        reply = parse_message(body, raw.headers)
+        self._has_answered = True
+        return reply
 
-    def _fetch_facts(self, model: str) -> asyncio.Task[Mapping[str, str]]:
-        """Start the one request for the facts of the model; it never fails."""
-        if self._facts is None:
-            self._facts = asyncio.create_task(self._model_facts(model))
-        return self._facts
-
-    async def _model_facts(self, model: str) -> Mapping[str, str]:
+    async def _fetch_facts(self, model: str) -> Mapping[str, str]:
         retirement = getattr(sdk, "DEPRECATED_MODELS", {}).get(model)
         facts = {"retires": retirement} if retirement else {}
         if not isinstance(self.client, AsyncAnthropic):
@@ -269,11 +265,9 @@ def translated_errors(provider: str, address: str, *, has_answered: bool = False
         yield
     except anthropic.APIStatusError as error:
         message, headers = error_message(error.body, error.message), error.response.headers
-        code = getattr(error, "error_code", "")
-        if error.status_code < _BAD_REQUEST:
-            raise redirect_error(address, headers.get("location", "")) from error
+        code, status = getattr(error, "error_code", ""), error.status_code
         raise http_error(
-            error.status_code, message, headers, code, has_answered=has_answered
+            address, status, message, headers, code, has_answered=has_answered
         ) from error
     except anthropic.APIResponseValidationError as error:
         raise RetryableError(f"the body cannot be read: {error}") from error
@@ -302,55 +296,12 @@ def _first_cause(error: BaseException) -> str:
     return str(first) or type(first).__name__
 
 
-def _missing_credentials(message: str, provider: str = "anthropic") -> str:
-    remedy = "or evaluate what is recorded with --ftgate-replies=recorded"
+def _missing_credentials(message: str, provider: str) -> str:
     if provider == "bedrock":
-        required = "AWS_REGION, and AWS_BEARER_TOKEN_BEDROCK or credentials that boto3 finds"
         # Of several places with credentials, the SDK names the one that is incomplete.
-        return f"no credentials: set {required}, {remedy} ({message.splitlines()[0]})"
+        return NO_AWS_CREDENTIALS.format(message.splitlines()[0])
+    remedy = "or evaluate what is recorded with --ftgate-replies=recorded"
     return f"no credentials: set ANTHROPIC_API_KEY, {remedy}"
-
-
-def declared_settings(request: Request) -> list[str]:
-    """Return the settings of *request* that a server may reject."""
-    return [*request.sampling, *(["output_config"] if request.constraint else [])]
-
-
-def _payload(request: Request, unsupported: UnsupportedParams) -> dict[str, Any]:
-    system = "\n\n".join(text for role, text in request.messages if role == "system")
-    sampling = unsupported.supported(request.sampling)
-    output = {"effort": sampling["effort"]} if "effort" in sampling else {}
-    native, forced = _schema_options(request, unsupported)
-    # The model is named in the body only: as an argument, a deprecated model makes the SDK warn,
-    # and under -W error the warning is an exception.
-    body = {"model": request.model, **{key: sampling[key] for key in _IN_BODY if key in sampling}}
-    payload: dict[str, Any] = {
-        "model": "",
-        "max_tokens": request.max_tokens,
-        "messages": message_turns(request),
-        "tools": message_tools(request) or None,
-        "system": system or None,
-        "stop_sequences": list(sampling["stop"]) if "stop" in sampling else None,
-        "thinking": sampling.get("thinking"),
-        "output_config": {**output, **native} or None,
-        **forced,
-        **_extra_options(request, body),
-    }
-    return {key: value for key, value in payload.items() if value is not None}
-
-
-def _schema_options(
-    request: Request, unsupported: UnsupportedParams
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the options that enforce the schema: a native one, and those of a forced tool."""
-    if request.constraint is None:
-        return {}, {}
-    schema = anthropic.transform_schema(dict(request.constraint["json_schema"]))
-    # A request with tools of its own cannot force the reply tool.
-    if unsupported.supports("output_config") or request.tools:
-        return {"format": {"type": "json_schema", "schema": schema}}, {}
-    tool = {"name": REPLY_TOOL, "description": "Give the reply.", "input_schema": schema}
-    return {}, {"tools": [tool], "tool_choice": {"type": "tool", "name": REPLY_TOOL}}
 
 
 def _extra_options(request: Request, body: dict[str, Any]) -> dict[str, Any]:
@@ -399,7 +350,7 @@ def open_anthropic(requests: Sequence[Request], environ: Mapping[str, str]) -> A
         raise ConfigurationError(_missing_credentials(str(error), request.provider)) from error
     headers = {name.lower() for name in client.default_headers}
     if not client.credentials and headers.isdisjoint(("authorization", "x-api-key")):
-        raise ConfigurationError(_missing_credentials(""))
+        raise ConfigurationError(_missing_credentials("", "anthropic"))
     return AnthropicProvider(client)
 
 

@@ -7,14 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import CancelledError, current_task
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Collection,
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from inspect import isawaitable
@@ -44,17 +37,10 @@ class MicroBatches:
         self._sending: asyncio.Task[None] | None = None
         self._size: int = provider.batch_size
         self.concurrency = max(provider.concurrency, 2 * self._size)
-        self.max_concurrency: int = provider.max_concurrency
 
-    @property
-    def rate_limit_headers(self) -> Mapping[str, str]:
-        """The headers of the last response."""
-        headers: Mapping[str, str] = self._provider.rate_limit_headers
-        return headers
-
-    def serves(self, request: Request) -> bool:
-        """Return True if the provider can answer *request*."""
-        return bool(self._provider.serves(request))
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the provider: what is not about batches is as it says."""
+        return getattr(self._provider, name)
 
     async def generate(self, request: Request) -> Reply:
         """Return the reply to *request*, which is sent with others."""
@@ -111,10 +97,6 @@ class MicroBatches:
             )
         return [*results]
 
-    async def close(self) -> None:
-        """Close the provider."""
-        await self._provider.close()
-
 
 def _length(request: Request) -> tuple[int, int]:
     return request.max_tokens, sum(len(text) for _, text in request.messages)
@@ -125,14 +107,6 @@ def _awaitable(error: BaseException) -> BaseException:
     is_exit = not isinstance(error, Exception | asyncio.CancelledError)
     is_exit = is_exit or isinstance(error, StopIteration)
     return ProviderRejected(f"{type(error).__name__}: {error}") if is_exit else error
-
-
-class SupportsGenerate(Protocol):
-    """Anything that generates replies: a provider, or a wrapper around one."""
-
-    async def generate(self, request: Request) -> Reply:
-        """Return the reply to *request*."""
-        raise NotImplementedError
 
 
 class Provider(Protocol):
@@ -193,81 +167,9 @@ class Provider(Protocol):
         """Release connections, threads and loaded models."""
 
 
-#: The message about a server without batches; the reason is filled in.
-NO_BATCHES = "this address takes no batches: {}; remove batch: true or --ftgate-batch"
-
-
-class BatchApi(Protocol):
-    """The batches of one address and key.
-
-    Attributes:
-        max_requests: the most requests of one batch.
-        max_bytes: the most bytes of one batch.
-        one_model: True if the requests of a batch must all have the same model.
-    """
-
-    max_requests: int
-    max_bytes: int
-    one_model: bool
-
-    async def prepare(self, requests: Sequence[Request]) -> None:
-        """Learn what the items of *requests* depend on."""
-
-    def batch_item(self, request: Request) -> dict[str, Any]:
-        """Return the batch item of *request*: its custom id and its body."""
-
-    def unsent(self, request: Request) -> Collection[str]:
-        """Return the settings that the item of *request* leaves out."""
-
-    async def create(self, requests: list[dict[str, Any]], key: str, version: str | None) -> str:
-        """Send a batch of the items *requests* and return the provider's id of it.
-
-        *key* is our own id of the batch. *version* is the API version, or None for the default.
-
-        Raises:
-            RetryableError: the batch may exist, or may succeed if it is sent again.
-            RequestRejected: the batch as a whole is wrong.
-            ProviderRejected: the address accepts no batches.
-        """
-
-    async def state(self, batch_id: str) -> str:
-        """Return ``running``, ``ended``, or ``gone`` if the results no longer exist.
-
-        Raises:
-            RequestRejected: the batch as a whole was refused, and has no results.
-        """
-
-    def results(self, batch_id: str, fingerprints: Iterable[str]) -> AsyncIterator[tuple[str, Any]]:
-        """Yield the fingerprint and the result of each request, for those of *fingerprints*."""
-
-    async def read(self, result: Any, request: Request, unsent: Collection[str]) -> Reply:
-        """Return the reply to *request* in *result*.
-
-        *unsent* are the settings that the items for its model left out.
-
-        Raises:
-            RetryableError: the request may succeed in another batch.
-            RequestRejected: the request is wrong.
-            ProviderRejected: no request of this model can succeed.
-        """
-
-    def similar(self, key: str, requests: int, since: float, until: float) -> AsyncIterator[str]:
-        """Yield the ids of the batches that may be ours with *key*, newest first.
-
-        They have *requests* requests, and were created from *since* to *until*, in seconds since
-        the epoch.
-        """
-
-    async def close(self) -> None:
-        """Close the connections."""
-
-
 ProviderFactory = Callable[[Sequence[Request], Mapping[str, str]], Provider]
 
-#: The tool through which a model gives its reply if it accepts no schema for replies.
-REPLY_TOOL = "give_the_reply"
-
-_PACKAGE = "pytest_ftgate.providers"
+PACKAGE = "pytest_ftgate.providers"
 
 
 def declared_key(request: Request, name: str, environ: Mapping[str, str]) -> str:
@@ -291,7 +193,7 @@ def import_providers(requests: Iterable[Request]) -> None:
     modules = {spec.batch_module if batch else spec.module for spec, batch in specs}
     for name in filter(None, modules):
         with suppress(ImportError):
-            import_module(f"{_PACKAGE}.{name}")
+            import_module(f"{PACKAGE}.{name}")
 
 
 def open_provider(
@@ -314,7 +216,7 @@ def open_provider(
         raise ConfigurationError(f"no plugin offers the provider {name} here")
     # Each module imports one SDK, so only the modules in use are imported.
     try:
-        module = import_module(f"{_PACKAGE}.{module_name}")
+        module = import_module(f"{PACKAGE}.{module_name}")
     except ImportError as error:
         # The other providers' packages are installed with this one.
         package = f'"pytest-ftgate[{name}]"' if name == "transformers" else "pytest-ftgate"
@@ -332,14 +234,6 @@ def _answers_many(provider: Provider) -> bool:
 def _with_micro_batches(provider: Provider) -> Provider:
     """Return *provider*, wrapped if it answers many requests at once."""
     return cast("Provider", MicroBatches(provider)) if _answers_many(provider) else provider
-
-
-def open_batch_api(request: Request, environ: Mapping[str, str]) -> BatchApi:
-    """Open the API that takes the batches of the provider of *request*."""
-    name = provider_spec(request.provider).batch_module
-    module = import_module(f"{_PACKAGE}.{name}")
-    opened: BatchApi = getattr(module, f"open_{name}")(request, environ)
-    return opened
 
 
 def _open_plugin_provider(
@@ -388,7 +282,7 @@ def _is_cancelled(error: BaseException) -> bool:
     return isinstance(error, CancelledError) and task is not None and task.cancelling() > 0
 
 
-async def generate_reply(provider: SupportsGenerate, request: Request) -> Reply:
+async def generate_reply(provider: Provider, request: Request) -> Reply:
     """Send *request* and check that the result is a reply.
 
     What a plugin's provider raises is an error of the request. What a provider of the package

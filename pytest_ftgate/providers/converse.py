@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +16,9 @@ from pytest_ftgate.errors import (
     RequestRejected,
     RetryableError,
 )
-from pytest_ftgate.providers.base import REPLY_TOOL, Provider
-from pytest_ftgate.providers.http import http_error, page_error, redirect_error, token_count
+from pytest_ftgate.providers.api import NO_AWS_CREDENTIALS, REPLY_TOOL, turn_reply
+from pytest_ftgate.providers.base import Provider
+from pytest_ftgate.providers.http import http_error, page_error, token_count
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
@@ -41,13 +41,8 @@ _COUNTS = {
 }
 #: The settings of a request, and their names in the API.
 _SAMPLING = {"temperature": "temperature", "top_p": "topP", "stop": "stopSequences"}
-_BAD_REQUEST = 400
 #: The seconds to wait for a reply, and for a connection.
 _READ_TIMEOUT, _CONNECT_TIMEOUT = 600, 10
-_NO_CREDENTIALS = (
-    "no credentials: set AWS_REGION, and AWS_BEARER_TOKEN_BEDROCK or credentials that boto3 finds, "
-    "or evaluate what is recorded with --ftgate-replies=recorded ({})"
-)
 
 
 class ConverseProvider(Provider):
@@ -133,13 +128,11 @@ def _tools(request: Request) -> dict[str, Any]:
 
 
 def _step_turns(step: Step) -> Iterator[dict[str, Any]]:
-    # Blocks of other kinds, such as a signed thought, must come back as they were.
     text = [{"text": step.text}] if step.text else []
-    yield {
-        "role": "assistant",
-        "content": list(step.blocks) or [*text, *map(_tool_use_block, step.calls)],
-    }
-    yield {"role": "user", "content": [_tool_result_block(call) for call in step.calls]}
+    # Blocks of other kinds, such as a signed thought, must come back as they were.
+    blocks = list(step.blocks) or [*text, *map(_tool_use_block, step.calls)]
+    yield {"role": "assistant", "content": blocks}
+    yield {"role": "user", "content": [*map(_tool_result_block, step.calls)]}
 
 
 def _tool_use_block(call: ToolCall) -> dict[str, Any]:
@@ -166,22 +159,18 @@ def parse_response(response: Mapping[str, Any], seconds: float) -> Reply:
         usage = response.get("usage", {})
     except (KeyError, TypeError, AttributeError) as error:
         raise RetryableError(f"the response has no message: {str(response)[:80]}") from error
-    stop = _STOPS.get(response.get("stopReason", ""), "end")
-    answers = [call for call in step.calls if call.name == REPLY_TOOL] if step else []
-    if answers:
-        text, step, stop = json.dumps(answers[0].arguments), None, "end"
     thoughts = (
         block["reasoningContent"].get("reasoningText", {}).get("text", "")
         for block in blocks
         if "reasoningContent" in block
     )
-    return Reply(
-        text=text,
-        stop=stop,
+    return turn_reply(
+        text,
+        step,
+        _STOPS.get(response.get("stopReason", ""), "end"),
         usage={name: token_count(usage.get(api_name)) for name, api_name in _COUNTS.items()},
         seconds=seconds,
         request_id=response.get("ResponseMetadata", {}).get("RequestId"),
-        steps=(step,) if step else (),
         thought="\n\n".join(filter(None, thoughts)),
     )
 
@@ -219,13 +208,9 @@ def _translated_errors(address: str, *, has_answered: bool) -> Iterator[None]:
         exceptions.PartialCredentialsError,
         exceptions.TokenRetrievalError,
     ) as error:
-        raise ProviderRejected(_NO_CREDENTIALS.format(error)) from error
+        raise ProviderRejected(NO_AWS_CREDENTIALS.format(error)) from error
     # A refused connection is of another class than a lost one.
-    except (
-        exceptions.HTTPClientError,
-        exceptions.ConnectionError,
-        ResponseParserError,
-    ) as error:
+    except (exceptions.HTTPClientError, exceptions.ConnectionError, ResponseParserError) as error:
         raise RetryableError(f"no reply from {address}: {error}") from error
     except exceptions.BotoCoreError as error:
         raise ProviderRejected(str(error)) from error
@@ -235,10 +220,8 @@ def _server_error(error: Any, address: str, *, has_answered: bool) -> ReplyError
     """Return the error for a response with a status of 300 or more."""
     details, facts = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
     status, headers = facts.get("HTTPStatusCode", 500), facts.get("HTTPHeaders", {})
-    if status < _BAD_REQUEST:
-        return redirect_error(address, headers.get("location", ""))
     message, code = str(details.get("Message") or error), details.get("Code", "")
-    return http_error(status, message, headers, code, has_answered=has_answered)
+    return http_error(address, status, message, headers, code, has_answered=has_answered)
 
 
 def open_converse(requests: Sequence[Request], environ: Mapping[str, str]) -> ConverseProvider:
@@ -270,5 +253,5 @@ def open_converse(requests: Sequence[Request], environ: Mapping[str, str]) -> Co
             "bedrock-runtime", region_name=region, endpoint_url=request.base_url, config=settings
         )
     except exceptions.BotoCoreError as error:
-        raise ConfigurationError(_NO_CREDENTIALS.format(error)) from error
+        raise ConfigurationError(NO_AWS_CREDENTIALS.format(error)) from error
     return ConverseProvider(client)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,38 +15,56 @@ from pytest_ftgate.requests.logprobs import Divergence, rounded
 from pytest_ftgate.requests.request import Request
 
 
-class KeptFormats(LogitsProcessor):  # type: ignore[misc]
-    """Allows each row of a batch the tokens alone with which its reply keeps to its constraint.
+@dataclass(slots=True, eq=False)
+class PaddedBatch:
+    """The requests whose replies are generated together, each prompt *width* tokens with padding.
 
-    *rows* are the indices of the requests whose replies have not ended, in the order of the batch.
+    *rows* are the indices of those that have not ended; one list, which its readers share.
     """
 
-    def __init__(
-        self,
-        tokenizer: Any,
-        requests: Sequence[Request],
-        width: int,
-        ends: Sequence[int],
-        rows: Sequence[int],
-    ) -> None:
-        self._width, self._ends, self._rows = width, [*ends], rows
+    requests: Sequence[Request]
+    width: int
+    ends: Sequence[int]
+    rows: list[int] = field(init=False)
+    replies: list[list[int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rows = [*range(len(self.requests))]
+        self.replies = [[] for _ in self.requests]
+
+    def left(self, length: int) -> int:
+        """Return how many tokens may follow where *length* of prompt and reply are there."""
+        return max(self.requests[row].max_tokens for row in self.rows) - (length - self.width)
+
+    def keep(self, tokens: Any, going: Sequence[int]) -> None:
+        """Keep the *tokens* of all rows; those at the places *going* go on."""
+        for row, reply in zip(self.rows, tokens[:, self.width :].tolist(), strict=True):
+            self.replies[row] = reply
+        self.rows[:] = [self.rows[place] for place in going]
+
+
+class KeptFormats(LogitsProcessor):  # type: ignore[misc]
+    """Allows each row of a batch the tokens alone with which its reply keeps to its constraint."""
+
+    def __init__(self, tokenizer: Any, batch: PaddedBatch) -> None:
+        self._batch = batch
         self._matchers = {
             row: constraint_matcher(tokenizer, request.constraint)
-            for row, request in enumerate(requests)
+            for row, request in enumerate(batch.requests)
             if request.constraint
         }
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Return *scores* without the tokens that break a format."""
-        matchers = [(place, self._matchers.get(row)) for place, row in enumerate(self._rows)]
-        for place, matcher in matchers:
-            if matcher is None:
+        for place, row in enumerate(self._batch.rows):
+            if row not in self._matchers:
                 continue
-            if input_ids.shape[1] > self._width and not matcher.is_stopped():
+            matcher = self._matchers[row]
+            if input_ids.shape[1] > self._batch.width and not matcher.is_stopped():
                 matcher.consume_token(int(input_ids[place, -1]))
             is_allowed = torch.zeros(scores.shape[1], dtype=torch.bool)
             if matcher.is_stopped():
-                is_allowed[self._ends] = True
+                is_allowed[[*self._batch.ends]] = True
             else:
                 allowed = torch.frombuffer(
                     bytearray(matcher.compute_logit_bias()), dtype=torch.uint8
@@ -159,18 +178,11 @@ def cache_name(read: Any) -> str:
     return "cache" if "cache" in read else "past_key_values"
 
 
-def reply_distributions(
-    model: Any, prompts: Sequence[Tokens], replies: Sequence[Tokens], pad: int
-) -> list[Any]:
-    """Return the log-probabilities of all tokens at each token of each reply: (tokens, vocabulary).
-
-    Each prompt is followed by its reply.
-    """
-    rows = [[*prompt, *reply] for prompt, reply in zip(prompts, replies, strict=True)]
-    longest = max(map(len, replies))
-    logits = model(**padded(rows, pad, model.device), logits_to_keep=longest + 1).logits
+def reply_distributions(model: Any, prompt: Tokens, reply: Tokens, pad: int) -> Any:
+    """Return the log-probabilities of all tokens at each token of *reply*: (tokens, vocabulary)."""
+    inputs = padded([[*prompt, *reply]], pad, model.device)
     # Each position holds the distribution of the token after it.
-    return [logits[i, -len(reply) - 1 : -1].float() for i, reply in enumerate(replies)]
+    return model(**inputs, logits_to_keep=len(reply) + 1).logits[0, :-1].float()
 
 
 def divergence(reply: Tokens, base: Any, tuned: Any) -> Divergence:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from hashlib import sha256
 from itertools import takewhile
 from typing import Any
@@ -18,6 +19,7 @@ from pytest_ftgate.adapters.chat_template import TEMPLATE_OPTIONS
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
 from pytest_ftgate.providers.decoding import (
     KeptFormats,
+    PaddedBatch,
     cache_name,
     constraint_matcher,
     constraint_tokenizer,
@@ -39,7 +41,6 @@ _LEAST_START = 16
 _LEAST_HALVED = 4
 
 
-@dataclass(slots=True, eq=False)
 class ChatModel:
     """A model with its tokenizer; it answers batches of requests.
 
@@ -47,17 +48,14 @@ class ChatModel:
     of a batch nor the state of the process change what a seed gives.
     """
 
-    model: Any
-    tokenizer: Any
-    _reads_starts_once: bool = True
-    _constraint_tokenizer: Any = None
-
-    def __post_init__(self) -> None:
-        if not getattr(self.tokenizer, "chat_template", None):
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        if not getattr(tokenizer, "chat_template", None):
             raise ConfigurationError(
                 "the tokenizer has no chat template; save the model with the template that it was "
                 "trained with, or name the instruction-tuned model"
             )
+        self.model, self.tokenizer = model, tokenizer
+        self._reads_starts_once = True
 
     def facts(self, template: str | None = None) -> dict[str, str]:
         """Return what is worth recording; *template* replaces the tokenizer's own."""
@@ -72,24 +70,24 @@ class ChatModel:
         self, requests: Sequence[Request], template: str | None = None
     ) -> list[Reply | Exception]:
         """Return a reply or an error for each of *requests*, in their order."""
-        results: list[Reply | Exception] = []
-        prompts: list[list[int]] = []
-        for request in requests:
+        results: dict[int, Reply | Exception] = {}
+        prompts: dict[int, list[int]] = {}
+        for index, request in enumerate(requests):
             try:
-                self._check_constraint(request)
-                prompts.append(self._prompt(request, template))
-                results.append(RequestRejected("not sent"))
+                if request.constraint:
+                    constraint_matcher(self._constraint_tokenizer, request.constraint)
+                prompts[index] = self._prompt(request, template)
             except RequestRejected as error:
-                prompts.append([])
-                results.append(error)
-        sendable = [index for index, prompt in enumerate(prompts) if prompt]
+                results[index] = error
         start = time.perf_counter()
-        replies = self._within_memory([(requests[index], prompts[index]) for index in sendable])
-        seconds = (time.perf_counter() - start) / max(1, len(sendable))
+        replies = self._within_memory([(requests[index], prompts[index]) for index in prompts])
+        seconds = (time.perf_counter() - start) / max(1, len(prompts))
         facts = self.facts(template)
-        for index, reply in zip(sendable, replies, strict=True):
-            results[index] = _with_time(reply, seconds, facts)
-        return results
+        for index, reply in zip(prompts, replies, strict=True):
+            results[index] = (
+                replace(reply, seconds=seconds, facts=facts) if isinstance(reply, Reply) else reply
+            )
+        return [results[index] for index in range(len(requests))]
 
     def _prompt(self, request: Request, template: str | None) -> list[int]:
         chat = [{"role": role, "content": text} for role, text in request.messages]
@@ -103,6 +101,8 @@ class ChatModel:
                 f"the model's chat template refuses this chat: {error}"
             ) from error
         tokens: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+        if not tokens:
+            raise RequestRejected("the model's chat template makes an empty prompt of this chat")
         most = getattr(self.model.config, "max_position_embeddings", None)
         if most and len(tokens) + request.max_tokens > most:
             raise RequestRejected(
@@ -128,78 +128,58 @@ class ChatModel:
         return [*self._within_memory(pairs[:middle]), *self._within_memory(pairs[middle:])]
 
     def _answer(self, pairs: Sequence[tuple[Request, list[int]]]) -> Sequence[Reply]:
-        requests = [request for request, _ in pairs]
-        ends, pad = self._end_tokens(), self.pad_token
-        tokens = self._generate([prompt for _, prompt in pairs], requests, ends, pad)
-        logprobs = self._label_logprobs(pairs, ends[0], pad)
+        tokens, logprobs = self._generate(pairs), self._label_logprobs(pairs)
         return [
-            replace(self._reply(request, prompt, row, ends), logprobs=of_labels)
+            replace(self._reply(request, prompt, row), logprobs=of_labels)
             for (request, prompt), row, of_labels in zip(pairs, tokens, logprobs, strict=True)
         ]
 
-    @property
-    def pad_token(self) -> int:
-        """The token that fills the rows of a batch."""
-        pad: int | None = self.tokenizer.pad_token_id
-        return self._end_tokens()[0] if pad is None else pad
-
-    def _label_logprobs(
-        self, pairs: Sequence[tuple[Request, list[int]]], end: int, pad: int
-    ) -> list[Logprobs | None]:
+    def _label_logprobs(self, pairs: Sequence[tuple[Request, list[int]]]) -> list[Logprobs | None]:
         """Return the log-probabilities of the labels that each request asks for."""
         found: list[Logprobs | None] = [None] * len(pairs)
         for labels in dict.fromkeys(request.labels for request, _ in pairs if request.labels):
             rows = [i for i, (request, _) in enumerate(pairs) if request.labels == labels]
-            tokens = label_tokens(self.tokenizer, labels, end)
+            tokens = label_tokens(self.tokenizer, labels, self._ends[0])
             with torch.inference_mode():
-                values = label_logprobs(self.model, [pairs[i][1] for i in rows], tokens, pad)
+                prompts = [pairs[i][1] for i in rows]
+                values = label_logprobs(self.model, prompts, tokens, self._pad)
             for row, of_row in zip(rows, values, strict=True):
                 values_by_label = zip(labels, map(rounded, of_row), strict=True)
                 found[row] = Logprobs(labels=dict(values_by_label))
         return found
 
-    def distributions(
-        self, requests: Sequence[Request], template: str | None = None
-    ) -> list[tuple[list[int], Any]]:
-        """Return the tokens of the reply that each request gives, and their distributions."""
-        prompts = [self._prompt(request, template) for request in requests]
-        replies = [
-            self.tokenizer(
-                request.given.text if request.given else "", add_special_tokens=False
-            ).input_ids
-            for request in requests
-        ]
+    def distributions(self, request: Request, template: str | None = None) -> tuple[list[int], Any]:
+        """Return the tokens of the reply that *request* gives, and their distributions."""
+        text = request.given.text if request.given else ""
+        reply: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+        prompt = self._prompt(request, template)
         with torch.inference_mode():
-            logits = reply_distributions(self.model, prompts, replies, self.pad_token)
-        return [*zip(replies, logits, strict=True)]
+            return reply, reply_distributions(self.model, prompt, reply, self._pad)
 
-    def _generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        requests: Sequence[Request],
-        ends: Sequence[int],
-        pad: int,
-    ) -> list[list[int]]:
+    def _generate(self, pairs: Sequence[tuple[Request, list[int]]]) -> list[list[int]]:
         """Return the tokens of each reply, and what may follow its end.
 
         Once half of the rows have ended, the others go on as a smaller batch.
         """
+        requests, prompts = zip(*pairs, strict=True)
         extra = {key: value for key, value in requests[0].extra.items() if key != TEMPLATE_OPTIONS}
-        batch = _Batch(requests, max(map(len, prompts)), ends)
+        batch = PaddedBatch(requests, max(map(len, prompts)), self._ends)
         # Settings such as beams do not go on from a state.
         ending = _Ends(self.tokenizer, batch, is_halved=not extra)
-        processors = LogitsProcessorList([*self._kept_formats(batch), _Sampler(batch)])
+        is_kept = any(request.constraint for request in requests)
+        kept = [KeptFormats(self._constraint_tokenizer, batch)] if is_kept else []
+        processors = LogitsProcessorList([*kept, _Sampler(batch)])
         options = {**_GREEDY, **extra, "use_cache": True, "return_dict_in_generate": True}
         try:
             with torch.inference_mode():
-                inputs = self._inputs(prompts, pad, [] if extra else self._shared_start(prompts))
+                inputs = self._inputs(prompts, [] if extra else self._shared_start(prompts))
                 while batch.rows:
                     made = self.model.generate(
                         **inputs,
                         max_new_tokens=batch.left(inputs["input_ids"].shape[1]),
                         **options,
-                        eos_token_id=[*ends],
-                        pad_token_id=pad,
+                        eos_token_id=[*self._ends],
+                        pad_token_id=self._pad,
                         logits_processor=processors,
                         stopping_criteria=[ending],
                     )
@@ -211,30 +191,17 @@ class ChatModel:
             raise ProviderRejected(f"transformers refuses the request: {error}") from error
         return batch.replies
 
-    def _kept_formats(self, batch: _Batch) -> Iterator[LogitsProcessor]:
-        """Yield what keeps replies to the constraints of their requests, if there are any."""
-        if any(request.constraint for request in batch.requests):
-            yield KeptFormats(
-                self._constraint_tokenizer, batch.requests, batch.width, batch.ends, batch.rows
-            )
+    @cached_property
+    def _constraint_tokenizer(self) -> Any:
+        return constraint_tokenizer(self.tokenizer, self._ends)
 
-    def _check_constraint(self, request: Request) -> None:
-        """Raise an error if replies cannot be kept to the constraint of *request*."""
-        if request.constraint:
-            if self._constraint_tokenizer is None:
-                ends = self._end_tokens()
-                self._constraint_tokenizer = constraint_tokenizer(self.tokenizer, ends)
-            constraint_matcher(self._constraint_tokenizer, request.constraint)
-
-    def _inputs(
-        self, prompts: Sequence[Sequence[int]], pad: int, start: Sequence[int]
-    ) -> dict[str, Any]:
+    def _inputs(self, prompts: Sequence[Sequence[int]], start: Sequence[int]) -> dict[str, Any]:
         """Return the prompts, padded on the left so that each ends where its reply begins.
 
         The *start* of all of them, such as a system prompt, is read once; what follows it is then
         padded on its left.
         """
-        found = padded([prompt[len(start) :] for prompt in prompts], pad, self.model.device)
+        found = padded([prompt[len(start) :] for prompt in prompts], self._pad, self.model.device)
         # The model computes them from the mask.
         del found["position_ids"]
         if not start:
@@ -245,7 +212,7 @@ class ChatModel:
         # Others keep a state that a part of the rows cannot go on from, or a window of columns.
         if any(type(layer) is not DynamicLayer for layer in getattr(read[name], "layers", [None])):
             self._reads_starts_once = False
-            return self._inputs(prompts, pad, [])
+            return self._inputs(prompts, [])
         read[name].batch_repeat_interleave(len(prompts))
         tokens = tokens.expand(len(prompts), -1)
         parts = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
@@ -263,7 +230,9 @@ class ChatModel:
         start = [tokens[0] for tokens in columns][: min(map(len, prompts)) - 1]
         return start if len(prompts) > 1 and len(start) >= _LEAST_START else []
 
-    def _end_tokens(self) -> list[int]:
+    @cached_property
+    def _ends(self) -> list[int]:
+        """The tokens that end a reply."""
         configs = (getattr(self.model, "generation_config", None), self.model.config)
         found: list[Any] = [getattr(config, "eos_token_id", None) for config in configs]
         found.append(self.tokenizer.eos_token_id)
@@ -274,11 +243,15 @@ class ChatModel:
             raise ProviderRejected("neither model nor tokenizer has an end token (eos_token_id)")
         return [*dict.fromkeys(ends)]
 
-    def _reply(
-        self, request: Request, prompt: Sequence[int], made: Sequence[int], ends: Sequence[int]
-    ) -> Reply:
+    @property
+    def _pad(self) -> int:
+        """The token that fills the rows of a batch."""
+        pad: int | None = self.tokenizer.pad_token_id
+        return self._ends[0] if pad is None else pad
+
+    def _reply(self, request: Request, prompt: Sequence[int], made: Sequence[int]) -> Reply:
         made = made[: request.max_tokens]
-        end = next((index for index, token in enumerate(made) if token in ends), None)
+        end = next((index for index, token in enumerate(made) if token in self._ends), None)
         text: str = self.tokenizer.decode(made[:end], skip_special_tokens=True)
         stop = "length" if end is None else "end"
         for mark in request.sampling.get("stop", ()):
@@ -300,21 +273,38 @@ OUT_OF_MEMORY = (
 )
 
 
-def compare_replies(
+#: Returns the tokens of the reply that a request gives, and their distributions: of the tuned model
+#: and of its base.
+Distributions = Callable[[Request], tuple[list[int], Any, Any]]
+
+
+def answer_each(
     requests: Sequence[Request],
-    base: Sequence[tuple[list[int], Any]],
-    tuned: Sequence[tuple[list[int], Any]],
+    write: Callable[[Sequence[Request]], Sequence[Reply | Exception]],
+    distributions: Distributions,
 ) -> list[Reply | Exception]:
-    """Return for each of *requests* how far the distributions *tuned* are from those of *base*."""
-    pairs = zip(requests, base, tuned, strict=True)
-    return [
-        Reply(
-            text=request.given.text if request.given else "",
-            usage={"input": len(tokens)},
-            logprobs=Logprobs(divergence=divergence(tokens, before, after)),
-        )
-        for request, (tokens, before), (_, after) in pairs
-    ]
+    """Return a reply or an error for each of *requests*, in their order.
+
+    *write* answers those that give no reply; the others are compared by *distributions*.
+    """
+    # One by one: the distributions of a reply take much memory, and reading it is quick.
+    compared = iter([_compared(request, distributions) for request in requests if request.given])
+    written = [request for request in requests if not request.given]
+    made = iter(write(written) if written else ())
+    return [next(compared if request.given else made) for request in requests]
+
+
+def _compared(request: Request, distributions: Distributions) -> Reply | Exception:
+    """Return how far the distributions at the given reply are from those of the base."""
+    try:
+        tokens, tuned, base = distributions(request)
+    except RequestRejected as error:
+        return error
+    return Reply(
+        text=request.given.text if request.given else "",
+        usage={"input": len(tokens)},
+        logprobs=Logprobs(divergence=divergence(tokens, base, tuned)),
+    )
 
 
 def has_fast_16_bits() -> bool:
@@ -328,42 +318,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate" in text)
     )
-
-
-def _with_time(
-    result: Reply | Exception, seconds: float, facts: Mapping[str, str]
-) -> Reply | Exception:
-    if not isinstance(result, Reply):
-        return result
-    return replace(result, seconds=seconds, facts=facts)
-
-
-@dataclass(slots=True, eq=False)
-class _Batch:
-    """The requests whose replies are generated together, each prompt *width* tokens with padding.
-
-    *rows* are the indices of those that have not ended; one list, which its readers share.
-    """
-
-    requests: Sequence[Request]
-    width: int
-    ends: Sequence[int]
-    rows: list[int] = field(default_factory=list)
-    replies: list[list[int]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.rows = [*range(len(self.requests))]
-        self.replies = [[] for _ in self.requests]
-
-    def left(self, length: int) -> int:
-        """Return how many tokens may follow where *length* of prompt and reply are there."""
-        return max(self.requests[row].max_tokens for row in self.rows) - (length - self.width)
-
-    def keep(self, tokens: Any, going: Sequence[int]) -> None:
-        """Keep the *tokens* of all rows; those at the places *going* go on."""
-        for row, reply in zip(self.rows, tokens[:, self.width :].tolist(), strict=True):
-            self.replies[row] = reply
-        self.rows[:] = [self.rows[place] for place in going]
 
 
 def _rest(made: Any, mask: Any, going: Sequence[int]) -> dict[str, Any]:
@@ -384,7 +338,7 @@ def _rest(made: Any, mask: Any, going: Sequence[int]) -> dict[str, Any]:
 class _Sampler(LogitsProcessor):  # type: ignore[misc]
     """Adds noise to the scores of sampled requests, so that the largest is a sample."""
 
-    def __init__(self, batch: _Batch) -> None:
+    def __init__(self, batch: PaddedBatch) -> None:
         self._rows = batch.rows
         self._settings: dict[int, tuple[float, float, torch.Generator]] = {}
         for row, request in enumerate(batch.requests):
@@ -426,7 +380,7 @@ class _Ends(StoppingCriteria):  # type: ignore[misc]
     With *is_halved* all rows end once half of them have; *going* are the places of the others.
     """
 
-    def __init__(self, tokenizer: Any, batch: _Batch, *, is_halved: bool) -> None:
+    def __init__(self, tokenizer: Any, batch: PaddedBatch, *, is_halved: bool) -> None:
         self._tokenizer, self._batch, self._is_halved = tokenizer, batch, is_halved
         self._ended: set[int] = set()
         self.going: list[int] = []

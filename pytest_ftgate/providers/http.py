@@ -1,10 +1,10 @@
-"""HTTP errors of providers: which are retryable, and which parameters a server rejects."""
+"""HTTP errors of providers: which are retryable; and what is read of a body."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,7 +16,7 @@ from pytest_ftgate.errors import ProviderRejected, ReplyError, RequestRejected, 
 
 #: Statuses that every request of the variant gets: no key, no money, no access, no such model.
 _PROVIDER_STATUSES = (401, 402, 403, 404)
-_FORBIDDEN = 403
+_BAD_REQUEST, _FORBIDDEN = 400, 403
 #: Retryable statuses below 500: timeouts, conflicts and rate limits.
 _RETRYABLE_STATUSES = (408, 409, 429)
 _SERVER_ERROR, _UNAVAILABLE = 500, 503
@@ -69,6 +69,7 @@ def token_count(value: object) -> int:
 
 
 def http_error(
+    url: str,
     status: int,
     message: str,
     headers: Mapping[str, str],
@@ -76,11 +77,13 @@ def http_error(
     *,
     has_answered: bool = False,
 ) -> ReplyError:
-    """Return the error for an HTTP response with *status*, which is at least 400.
+    """Return the error for an HTTP response from *url* with *status*, which is at least 300.
 
     *message* and *code* are the server's. *has_answered* is True if it has answered other requests
     of the variant; a 403 then concerns this request alone.
     """
+    if status < _BAD_REQUEST:
+        return _redirect_error(url, headers.get("location", ""))
     text = f"{status} {message}"
     over_limit = status in _SPENDING_STATUSES and _SPENDING_LIMIT.search(f"{code} {message}")
     if over_limit or (status in _PROVIDER_STATUSES and not (status == _FORBIDDEN and has_answered)):
@@ -92,7 +95,7 @@ def http_error(
     return RequestRejected(text)
 
 
-def redirect_error(url: str, location: str) -> ReplyError:
+def _redirect_error(url: str, location: str) -> ReplyError:
     """Return the error for a redirect from *url* to *location*, which is never followed."""
     if not location:
         return ProviderRejected(f"{url} redirects, but says not where; check base_url")
@@ -138,49 +141,3 @@ def _retry_after(header: str | None) -> float | None:
     with suppress(ValueError, TypeError):
         return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
     return None
-
-
-#: Words of a server that supports the setting and rejects its value, which the author must fix.
-_BAD_VALUE = re.compile(
-    r"range|must be|at (least|most)|less than|greater|between|maximum|minimum|may only|"
-    r"invalid (value|schema)|cannot both|only one|not both",
-    re.IGNORECASE,
-)
-#: Words of a server that does not support a setting. Other words about several settings may mean
-#: their combination.
-_UNSUPPORTED = re.compile(
-    r"(not|n't) (supported|permitted|allowed|accepted)|unsupported|unknown|unrecognized|extra",
-    re.IGNORECASE,
-)
-
-
-class UnsupportedParams:
-    """The settings that one model on one server rejects.
-
-    A declared setting is sent until an error message of the server names it. Each reply records
-    the settings that were left out, so a reply is never mistaken for one at temperature 0.
-    """
-
-    def __init__(self) -> None:
-        self._rejected: set[str] = set()
-
-    def supports(self, setting: str) -> bool:
-        """Return True unless the server has rejected *setting*."""
-        return setting not in self._rejected
-
-    def supported(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return *settings* without the rejected ones."""
-        return {key: value for key, value in settings.items() if self.supports(key)}
-
-    def learn(self, message: str, sent: Iterable[str]) -> bool:
-        """Record the settings that *message* rejects; return True if there are any.
-
-        *sent* are the settings in the rejected request, including those that were rejected by other
-        requests while this one was in flight.
-        """
-        named = {key for key in sent if re.search(rf"\b{re.escape(key)}\b", message)}
-        is_ambiguous = len(named) > 1 and not _UNSUPPORTED.search(message)
-        if not named or _BAD_VALUE.search(message) or is_ambiguous:
-            return False
-        self._rejected |= named
-        return True

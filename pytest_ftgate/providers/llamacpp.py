@@ -17,30 +17,25 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pytest_ftgate.adapters.chat_template import TEMPLATE_FACT, TEMPLATE_REMEDY
+from pytest_ftgate.adapters.chat_template import TEMPLATE_FACT, TEMPLATE_REMEDY, trained_template
 from pytest_ftgate.adapters.conversion import gguf_adapter
 from pytest_ftgate.adapters.lora import adapter_sha256
 from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableError
 from pytest_ftgate.machine import usable_cores
-from pytest_ftgate.providers.logprobs import logprob_options, read_logprobs
+from pytest_ftgate.providers.base import Provider
+from pytest_ftgate.providers.logprobs import logprob_options
 from pytest_ftgate.providers.openai import (
     chat_messages,
-    chat_step,
-    chat_text,
     chat_tools,
     choice_grammar,
+    closed_object,
+    completion_reply,
 )
-from pytest_ftgate.providers.server_template import (
-    request_chats,
-    request_template,
-    template_body,
-    template_options,
-)
+from pytest_ftgate.providers.server_template import trained_prompts
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, Request, Step, Tool, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
 
-_STOPS = {"stop": "end", "length": "length", "tool_calls": "tool"}
 #: The start of the error type for a prompt that is too long.
 _TOO_LONG = "exceed_context_size"
 _SCHEMA_AND_TOOLS = (
@@ -55,16 +50,13 @@ _SPINS = "1000"
 _PROPERTIES_TIMEOUT = 60.0
 
 
-class LlamaCppProvider:
+class LlamaCppProvider(Provider):
     """One loaded model, with all adapters that its requests need."""
 
     def __init__(self, requests: Sequence[Request], threads: int) -> None:
         self._model = requests[0].model
-        self._adapters: list[Adapter] = list(
-            {
-                request.adapter.sha256: request.adapter for request in requests if request.adapter
-            }.values()
-        )
+        adapters = [request.adapter for request in requests if request.adapter]
+        self._adapters = {adapter.sha256: adapter for adapter in adapters}
         runtime: dict[str, Any] = {}
         for request in requests:
             # Variants share the loaded model, so the largest value of each setting applies.
@@ -92,7 +84,7 @@ class LlamaCppProvider:
         params.cache_ram_mib = 0
         params.lora_adapters = [
             xllamacpp.CommonAdapterLoraInfo(str(self._adapter_file(adapter)), adapter.scale)
-            for adapter in self._adapters
+            for adapter in self._adapters.values()
         ]
         try:
             return xllamacpp.Server(params)
@@ -136,21 +128,19 @@ class LlamaCppProvider:
 
     def _template_difference(self, request: Request) -> str:
         """Return where the prompts differ from those of the training; "" if they do not."""
-        template, options = request_template(request), template_options(request)
+        template = trained_template(request.adapter.path) if request.adapter else None
         if template is None:
             return ""
         prompts = [
-            (self._fetch("/apply-template", template_body(chat, options)).get("prompt"), trained)
-            for chat in request_chats(request)
-            if (trained := template.render(chat, options)) is not None
+            (self._fetch("/apply-template", body).get("prompt"), trained)
+            for body, trained in trained_prompts(request, template)
         ]
         found = template.difference(prompts)
         return f"{found}; {TEMPLATE_REMEDY}" if found else ""
 
     def serves(self, request: Request) -> bool:
         """Return True for the same weights, without an adapter or with a loaded one."""
-        digests = [adapter.sha256 for adapter in self._adapters]
-        loaded = request.adapter is None or request.adapter.sha256 in digests
+        loaded = request.adapter is None or request.adapter.sha256 in self._adapters
         return loaded and request.model == self._model
 
     async def generate(self, request: Request) -> Reply:
@@ -170,22 +160,27 @@ class LlamaCppProvider:
             except ValueError as error:
                 # The engine raises it for a malformed request, such as an invalid schema.
                 raise RequestRejected(str(error)) from error
-            reply = self._reply(raw, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+        if "error" in raw:
+            raise self._error(raw["error"])
+        reply, usage = completion_reply(raw, request, Path(self._model).name), raw.get("usage", {})
         if self._prompts_tools(request):
             text, step = parse_prompted(reply.text)
             steps, stop = ((step,), "tool") if step else ((), reply.stop)
             reply = replace(reply, text=text, steps=steps, stop=stop)
-        logprobs = read_logprobs(request, raw, Path(self._model).name)
-        return replace(reply, facts=self._facts(request), logprobs=logprobs)
+        counts = {"input": "prompt_tokens", "output": "completion_tokens"}
+        return replace(
+            reply,
+            usage={name: usage.get(api_name, 0) for name, api_name in counts.items()},
+            seconds=seconds,
+            facts=self._facts(request),
+        )
 
     def _payload(self, request: Request) -> dict[str, Any]:
         # The list names every adapter: an empty list would leave all of them active.
         adapter = request.adapter
         lora = [
-            {
-                "id": i,
-                "scale": adapter.scale if adapter and adapter.sha256 == loaded.sha256 else 0.0,
-            }
+            {"id": i, "scale": adapter.scale if adapter and adapter.sha256 == loaded else 0.0}
             for i, loaded in enumerate(self._adapters)
         ]
         return {
@@ -209,24 +204,6 @@ class LlamaCppProvider:
         if request.constraint:
             raise RequestRejected(_SCHEMA_AND_TOOLS.format(Path(self._model).name))
         return {"messages": chat_messages(request), "tools": chat_tools(request)}
-
-    def _reply(self, raw: Mapping[str, Any], seconds: float) -> Reply:
-        if "error" in raw:
-            raise self._error(raw["error"])
-        choice, usage = raw["choices"][0], raw.get("usage", {})
-        step = chat_step(choice["message"])
-        text, thought = chat_text(choice["message"])
-        return Reply(
-            text=text,
-            stop=_STOPS.get(choice.get("finish_reason"), "end"),
-            usage={
-                "input": usage.get("prompt_tokens", 0),
-                "output": usage.get("completion_tokens", 0),
-            },
-            seconds=seconds,
-            steps=(step,) if step else (),
-            thought=thought,
-        )
 
     def _error(self, error: Mapping[str, Any]) -> Exception:
         message = str(error.get("message", error))
@@ -350,11 +327,11 @@ def _step_turns(steps: tuple[Step, ...]) -> Iterator[tuple[str, str]]:
 def prompted_schema(request: Request) -> dict[str, Any]:
     """Return the schema of the next turn: a tool call or an answer; the last turn is an answer."""
     definitions: dict[str, Any] = {}
-    answer = _object(
+    answer = closed_object(
         {"answer": _lift_definitions(_answer_schema(request.constraint), "answer", definitions)}
     )
     tool_calls = [
-        _object(
+        closed_object(
             {
                 "tool": {"const": tool.name},
                 "arguments": _lift_definitions(tool.parameters, tool.name, definitions),
@@ -380,11 +357,6 @@ def _answer_schema(constraint: Mapping[str, Any] | None) -> Any:
     if constraint is None:
         return {"type": "string"}
     return {"enum": constraint["choice"]} if "choice" in constraint else constraint["json_schema"]
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    closed = {"required": [*properties], "additionalProperties": False}
-    return {"type": "object", "properties": properties, **closed}
 
 
 def parse_prompted(text: str) -> tuple[str, Step | None]:

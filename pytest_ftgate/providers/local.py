@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
+from pytest_ftgate.providers.base import Provider
 from pytest_ftgate.readers.memory import reads_once
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.requests.reply import Reply
@@ -23,7 +23,7 @@ from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS
 from pytest_ftgate.suite.training_data import read_training_rows
 
 
-class PythonProvider:
+class PythonProvider(Provider):
     """Answers with the return value of ``function(case)``, which is text; it may be async."""
 
     def __init__(self, find: Callable[[], Callable[..., Any]], name: str) -> None:
@@ -70,16 +70,14 @@ class PythonProvider:
         self._pool.shutdown(wait=False)
 
 
-class _SeveralAtOnce:
-    """What the scheduler reads of a provider that answers several cases at once."""
-
-    batch_size = 64
-    max_concurrency = 2 * batch_size
-    rate_limit_headers: Mapping[str, str] = MappingProxyType({})
+#: The most cases that are answered at once.
+_SEVERAL = 64
 
 
-class SeveralPythonProvider(_SeveralAtOnce, PythonProvider):
+class SeveralPythonProvider(PythonProvider):
     """Answers with the texts that ``function(cases)`` returns, one for each case in their order."""
+
+    batch_size, max_concurrency = _SEVERAL, 2 * _SEVERAL
 
     async def generate_many(self, requests: Sequence[Request]) -> Sequence[Reply]:
         """Return the function's results as replies.
@@ -121,9 +119,10 @@ _NAMED = 5
 _SEED = 0
 
 
-class ClassicalProvider(_SeveralAtOnce):
+class ClassicalProvider(Provider):
     """Answers cases with the labels that a classifier predicts for their inputs."""
 
+    batch_size, max_concurrency = _SEVERAL, 2 * _SEVERAL
     concurrency = PROVIDERS["classical"].concurrency
 
     def __init__(self, path: Path, model: Any) -> None:
@@ -173,14 +172,17 @@ def open_local(
 @reads_once(files=4)
 def _trained_model(path: Path) -> Any:
     """Return a classifier trained on all rows, with regularization from cross-validation."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import SGDClassifier
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
-    from sklearn.pipeline import make_pipeline
+    from sklearn.pipeline import make_pipeline, make_union
 
     texts, labels = _training_pairs(path)
     if problem := _too_few_rows(Counter(labels)):
         raise ConfigurationError(f"{path.name}: {problem}")
-    features = _features()
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2)
+    features = make_union(words, letters)
     table = features.fit_transform(texts).tocsr()
     # The smoothing of stochastic gradient descent is 1 / (C n).
     grid = {"alpha": [1 / (c * len(texts)) for c in _INVERSE_REGULARIZATION]}
@@ -200,15 +202,6 @@ def _too_few_rows(rows: Mapping[str, int]) -> str:
     rare = [f'"{label}" has {count}' for label, count in rows.items() if count < _FOLDS]
     named = ", ".join(rare[:_NAMED]) + ", …" * (len(rare) > _NAMED)
     return f"a classifier needs {_FOLDS} rows of each label: {named}; add rows" if rare else ""
-
-
-def _features() -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_union
-
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2)
-    return make_union(words, letters)
 
 
 def _training_pairs(path: Path) -> tuple[list[str], list[str]]:

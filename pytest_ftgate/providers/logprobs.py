@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from pytest_ftgate.errors import ProviderRejected, RequestRejected
-from pytest_ftgate.providers.http import load_json
 from pytest_ftgate.requests.logprobs import TOP_TOKENS, Logprobs, TokenLogprobs, rounded
-from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
 
@@ -60,13 +57,6 @@ def read_logprobs(request: Request, completion: Mapping[str, Any], place: str) -
         raise RequestRejected(
             f"{place}: its log-probabilities cannot be read: {error!r}"
         ) from error
-
-
-def with_logprobs(reply: Reply, request: Request, body: bytes, place: str) -> Reply:
-    """Return *reply* with what `read_logprobs` reads in *body*, if *request* wants any."""
-    if not (request.labels or request.given):
-        return reply
-    return replace(reply, logprobs=read_logprobs(request, load_json(body), place))
 
 
 def _deciding_tokens(

@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
+from types import MappingProxyType
 from typing import Any
-from urllib.parse import urljoin, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import urljoin
 
-import aiohttp
-
-from pytest_ftgate.errors import (
-    ProviderRejected,
-    ReplyError,
-    RequestRejected,
-    RetryableError,
-)
-from pytest_ftgate.providers.base import REPLY_TOOL, Provider, declared_key
-from pytest_ftgate.providers.http import (
-    UnsupportedParams,
-    error_message,
-    http_error,
-    is_page,
-    limited_body,
-    load_json,
-    redirect_error,
-    token_count,
-)
-from pytest_ftgate.providers.logprobs import given_reply_payload, logprob_options, with_logprobs
-from pytest_ftgate.providers.served import BareError, BareErrors, ServedAdapters, ServerAccess
+from pytest_ftgate.errors import ReplyError, RetryableError
+from pytest_ftgate.providers.api import REPLY_TOOL, LearningProvider, turn_reply
+from pytest_ftgate.providers.base import declared_key
+from pytest_ftgate.providers.http import error_message, http_error, is_page, load_json, token_count
+from pytest_ftgate.providers.logprobs import given_reply_payload, logprob_options, read_logprobs
+from pytest_ftgate.providers.served import BareError, Response, ServedAdapters, Server
 from pytest_ftgate.providers.server_template import ServedTemplate
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
@@ -90,22 +72,15 @@ def _part_text(content: Any) -> str:
 
 
 def _step_messages(step: Step) -> Iterator[dict[str, Any]]:
-    tool_calls = [
-        {
-            "id": tool_call.id,
-            "type": "function",
-            "function": {"name": tool_call.name, "arguments": _arguments_json(tool_call)},
-        }
-        for tool_call in step.calls
-    ]
+    tool_calls: list[dict[str, Any]] = []
+    for tool_call in step.calls:
+        # Some servers fail on invalid JSON here; the tool's result reports it to the model anyway.
+        arguments = tool_call.arguments if isinstance(tool_call.arguments, Mapping) else {}
+        function = {"name": tool_call.name, "arguments": json.dumps(arguments)}
+        tool_calls.append({"id": tool_call.id, "type": "function", "function": function})
     yield {"role": "assistant", "content": step.text, "tool_calls": tool_calls}
     for tool_call in step.calls:
         yield {"role": "tool", "tool_call_id": tool_call.id, "content": tool_call.result}
-
-
-def _arguments_json(tool_call: ToolCall) -> str:
-    # Some servers fail on invalid JSON here; the tool's result reports it to the model anyway.
-    return json.dumps(tool_call.arguments if isinstance(tool_call.arguments, Mapping) else {})
 
 
 def _tool_call(raw: Mapping[str, Any], index: int) -> ToolCall:
@@ -140,11 +115,16 @@ _STOPS = {
 _SHOWN = 80
 
 
-def parse_completion(body: bytes, headers: Mapping[str, str]) -> Reply:
-    """Return the reply in the body of a response.
+def parse_completion(
+    body: bytes, headers: Mapping[str, str], request: Request, place: str
+) -> Reply:
+    """Return the reply to *request* in the body of a response.
+
+    *place* is the address or the model, for messages about log-probabilities.
 
     Raises:
         RetryableError: the body is not a completion.
+        RequestRejected: the log-probabilities that the request wants are missing or broken.
     """
     try:
         completion = load_json(body)
@@ -156,34 +136,35 @@ def parse_completion(body: bytes, headers: Mapping[str, str]) -> Reply:
         raise RetryableError(f"the body is no completion: {_start(body)}") from error
     if message.keys() <= {"role"} and not choice.get("finish_reason"):
         raise RetryableError(f"the body has neither content nor finish_reason: {_start(body)}")
-    text, thought = chat_text(message)
-    stop = _STOPS.get(choice.get("finish_reason") or "", "end")
-    step = chat_step(message)
-    reply_calls = [call for call in step.calls if call.name == REPLY_TOOL] if step else []
-    if reply_calls:
-        text, step = reply_calls[0].arguments_text, None
-        stop = "end" if stop == "tool" else stop
-    if message.get("refusal"):
-        text, stop = message["refusal"], "refusal"
-    return Reply(
-        text=text,
-        # The last tool call of a truncated turn is incomplete.
-        stop="tool" if step and stop not in ("length", "refusal") else stop,
+    reply = replace(
+        completion_reply(completion, request, place),
         model=completion.get("model") or None,
         usage=_usage(completion.get("usage")),
         request_id=headers.get("x-request-id"),
-        steps=(step,) if step else (),
-        thought=thought,
     )
+    refusal = message.get("refusal")
+    return replace(reply, text=refusal, stop="refusal") if refusal else reply
 
 
-def completion_error(
-    status: int, body: bytes, headers: Mapping[str, str], *, has_answered: bool
-) -> ReplyError:
-    """Return the error for an HTTP response with *status*, which is at least 400.
+def completion_reply(completion: Mapping[str, Any], request: Request, place: str) -> Reply:
+    """Return the reply to *request* in *completion*, with its log-probabilities."""
+    choice = completion["choices"][0]
+    message = choice["message"]
+    text, thought = chat_text(message)
+    step, stop = chat_step(message), _STOPS.get(choice.get("finish_reason") or "", "end")
+    if step and stop not in ("length", "refusal"):
+        # The last tool call of a truncated turn is incomplete.
+        stop = "tool"
+    logprobs = read_logprobs(request, completion, place)
+    return turn_reply(text, step, stop, thought=thought, logprobs=logprobs)
+
+
+def completion_error(url: str, response: Response, *, has_answered: bool) -> ReplyError:
+    """Return the error for *response* from *url*, whose status is at least 300.
 
     *has_answered* is True if the server has answered other requests of the variant.
     """
+    status, body, headers = response
     try:
         content = load_json(body)
     except ValueError:
@@ -191,9 +172,10 @@ def completion_error(
     error = content.get("error") if isinstance(content, Mapping) else None
     code = error.get("code") if isinstance(error, Mapping) else None
     shown = f"with {_start(body)}" if is_page(body) else _start(body)
-    return http_error(
-        status, error_message(content, shown), headers, code, has_answered=has_answered
-    )
+    message = error_message(content, shown)
+    found = http_error(url, status, message, headers, code, has_answered=has_answered)
+    is_bare = status == _SERVER_ERROR and not has_answered and not isinstance(content, Mapping)
+    return BareError(str(found)) if is_bare else found
 
 
 #: The key of the label in the object that a server without a choice returns.
@@ -229,9 +211,13 @@ def _reply_schema(constraint: Mapping[str, Any]) -> Any:
     """
     if "choice" not in constraint:
         return constraint["json_schema"]
-    label = {"type": "string", "enum": [*constraint["choice"]]}
-    closed = {"required": [_LABEL], "additionalProperties": False}
-    return {"type": "object", "properties": {_LABEL: label}, **closed}
+    return closed_object({_LABEL: {"type": "string", "enum": [*constraint["choice"]]}})
+
+
+def closed_object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of an object with all *properties* and no others."""
+    closed = {"required": [*properties], "additionalProperties": False}
+    return {"type": "object", "properties": properties, **closed}
 
 
 def _bare_label(text: str) -> str:
@@ -260,12 +246,6 @@ def _start(body: bytes) -> str:
     return "a web page" if is_page(body) else body.decode(errors="replace")[:_SHOWN]
 
 
-def _is_object(body: bytes) -> bool:
-    with suppress(ValueError):
-        return isinstance(load_json(body), Mapping)
-    return False
-
-
 def _usage(usage: Any) -> dict[str, int]:
     if not isinstance(usage, Mapping):
         return {}
@@ -285,52 +265,29 @@ def _token_detail(usage: Mapping[str, Any], details: str, name: str) -> int:
     return token_count(counts.get(name)) if isinstance(counts, Mapping) else 0
 
 
-#: Settings whose names in the API differ.
-_API_NAMES = {"effort": "reasoning_effort"}
 _OPENAI_URL = PROVIDERS["openai-compatible"].url
-_REDIRECT, _BAD_REQUEST, _SERVER_ERROR = 300, 400, 500
-#: Timeouts of a reply and of a connection, in seconds.
-_TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=5)
+_REDIRECT, _SERVER_ERROR = 300, 500
 #: The timeout of a request for model facts, in seconds.
-_FACTS_TIMEOUT = aiohttp.ClientTimeout(total=5)
+_FACTS_TIMEOUT = 5.0
 
 
-class OpenAIProvider(Provider):
+class OpenAIProvider(LearningProvider):
     """One client for one address, key and model.
 
-    The URL of *access* has no trailing slash. *headers* are those of each request. *is_openai* is
-    True if the address is OpenAI's own.
+    *is_openai* is True if the address is OpenAI's own.
     """
 
     concurrency = PROVIDERS["openai-compatible"].concurrency
     max_concurrency = PROVIDERS["openai-compatible"].max_concurrency
+    schema_setting = "response_format"
+    api_names: Mapping[str, str] = MappingProxyType({"effort": "reasoning_effort"})
 
-    def __init__(
-        self, access: ServerAccess, headers: Mapping[str, str], *, is_openai: bool
-    ) -> None:
-        self._access, self._url, self._headers = access, access.url, dict(headers)
-        self._unsupported = UnsupportedParams()
-        self._has_answered = False
-        self._bare_errors = BareErrors()
+    def __init__(self, server: Server, *, is_openai: bool) -> None:
+        super().__init__()
+        self.server = server
         self._max_tokens_key = "max_completion_tokens" if is_openai else "max_tokens"
-        self._facts: asyncio.Task[Mapping[str, str]] | None = None
-        #: The models that the server lists, and what it states as their owner.
-        self._served: tuple[str, ...] = ()
-        self._owner = ""
-        self._adapters = ServedAdapters(access.url, lambda: self._session, loads=not is_openai)
-        self._template = ServedTemplate(access.url, lambda: self._session)
-
-    @cached_property
-    def _session(self) -> aiohttp.ClientSession:
-        """The HTTP session; created on first use because it belongs to the running event loop."""
-        # limit=0 means no limit of connections: the engine limits the requests in flight.
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=self._headers,
-            timeout=_TIMEOUT,
-            proxy=_proxy(self._url),
-        )
+        self._adapters = ServedAdapters(server, loads=not is_openai)
+        self._template = ServedTemplate(server)
 
     async def generate(self, request: Request) -> Reply:
         """Send one request without retries; the engine retries and counts every failure.
@@ -341,36 +298,26 @@ class OpenAIProvider(Provider):
             ProviderRejected: credentials, spending limit, unknown model.
         """
         model = await self._adapters.name_of(request)
-        facts = {
-            **await self.fetch_facts(model),
-            **await self._template.fact(request, model, self._owner),
-        }
-        while True:
-            unsent = self.unsent(request)
-            payload, start = {**self.payload(request), "model": model}, time.perf_counter()
-            try:
-                reply = await self._post(payload, request)
-            except RequestRejected as error:
-                if not self.learn_rejection(str(error), request, unsent):
-                    raise
-                continue
-            except BareError as error:
-                raise self._bare_errors.counted(error, request) from error
-            self._has_answered, seconds = True, time.perf_counter() - start
-            # The name of a loaded adapter belongs to this run alone.
-            is_own = reply.model == model != request.model
-            name = request.served_model or request.model if is_own else reply.model
-            reply = replace(reply, model=name, seconds=seconds, facts=facts)
-            return finished_reply(reply, request, unsent)
+        facts = {**await self.facts(model), **await self._template.fact(request, model)}
+        reply = await self._reply_to(request, model=model)
+        # The name of a loaded adapter belongs to this run alone.
+        is_own = reply.model == model != request.model
+        name = request.served_model or request.model if is_own else reply.model
+        return replace(reply, model=name, facts=facts)
 
-    def unsent(self, request: Request) -> list[str]:
+    def finished(self, reply: Reply, request: Request, unsent: Collection[str]) -> Reply:
+        """Return *reply* with the bare label of a choice and the declared settings in *unsent*."""
+        if request.constraint and "choice" in request.constraint:
+            reply = replace(reply, text=_bare_label(reply.text))
+        return super().finished(reply, request, unsent)
+
+    def unsent(self, request: Request) -> Collection[str]:
         """Return the settings that the payload of *request* leaves out.
 
         ``max_tokens`` is one of them if it is sent under its other name.
         """
-        renamed = ["max_tokens"] if self._max_tokens_key != "max_tokens" else []
-        declared = _declared_settings(request)
-        return [key for key in declared if not self._unsupported.supports(key)] + renamed
+        renamed = () if self._max_tokens_key == "max_tokens" else ("max_tokens",)
+        return {*super().unsent(request), *renamed}
 
     def learn_rejection(self, message: str, request: Request, unsent: Collection[str]) -> bool:
         """Record the settings that *message* rejects; return True if there are any.
@@ -380,14 +327,13 @@ class OpenAIProvider(Provider):
         if "max_completion_tokens" in message and "max_tokens" not in unsent:
             self._max_tokens_key = "max_completion_tokens"
             return True
-        sent = [key for key in _declared_settings(request) if key not in unsent]
-        return self._unsupported.learn(_with_setting_names(message), sent)
+        return super().learn_rejection(message, request, unsent)
 
     def payload(self, request: Request) -> dict[str, Any]:
         """Return the body of *request*, without the settings that the server rejects."""
         if request.given:
             return given_reply_payload(request, chat_messages(request))
-        sampling = self._unsupported.supported(request.sampling)
+        sampling = self.supported(request.sampling)
         if "seed" in sampling:
             # Repeats must differ from each other, and each must be the same in the next run.
             sampling["seed"] += request.repeat
@@ -396,7 +342,7 @@ class OpenAIProvider(Provider):
             "model": request.model,
             "messages": chat_messages(request),
             self._max_tokens_key: request.max_tokens,
-            **{_API_NAMES.get(key, key): value for key, value in sampling.items()},
+            **{self.api_names.get(key, key): value for key, value in sampling.items()},
         }
         if request.tools:
             payload["tools"] = chat_tools(request)
@@ -407,12 +353,12 @@ class OpenAIProvider(Provider):
         if request.constraint is None:
             return {}
         labels = request.constraint.get("choice", ())
-        choice_options = _choice_options(labels, self._owner) if labels else {}
+        choice_options = _choice_options(labels, self.server.owner) if labels else {}
         if choice_options and not request.tools:
             return choice_options
         schema = _reply_schema(request.constraint)
         # A request with tools of its own cannot force the reply tool.
-        if self._unsupported.supports("response_format") or request.tools:
+        if self.supports("response_format") or request.tools:
             # With "strict" servers reject schemas with optional or additional keys.
             reply_schema = {"name": "reply", "schema": schema, "strict": is_closed_schema(schema)}
             return {"response_format": {"type": "json_schema", "json_schema": reply_schema}}
@@ -421,124 +367,70 @@ class OpenAIProvider(Provider):
         return {"tools": [{"type": "function", "function": function}], "tool_choice": choice}
 
     async def _post(self, payload: dict[str, Any], request: Request) -> Reply:
-        status, body, headers = await self.send("POST", "chat/completions", json=payload)
-        self.rate_limit_headers = headers
+        response = await self.server.send("POST", "chat/completions", json=payload)
+        status, body, self.rate_limit_headers = response
         if status >= _REDIRECT:
-            raise self.error(status, body, headers)
+            raise self.server.counted(self.error(response), request)
         if is_page(body):
-            raise self._access.page_error(has_answered=self._has_answered)
+            raise self.server.page_error()
         try:
-            reply = parse_completion(body, headers)
+            reply = parse_completion(body, response.headers, request, self.server.url)
         except RetryableError as error:
-            where = f"({self._url}, model {request.model}){self._access.path_hint}"
+            where = f"({self.server.url}, model {request.model}){self.server.path_hint}"
             raise RetryableError(f"{error} {where}") from error
-        return with_logprobs(reply, request, body, self._url)
+        self.server.has_answered = True
+        return reply
 
-    async def send(
-        self, method: str, path: str, *, limit: int | None = None, **content: Any
-    ) -> tuple[int, bytes, Mapping[str, str]]:
-        """Send *content* to *path* and return the status, the body and the headers of the response.
-
-        The body has *limit* bytes at most.
-
-        Raises:
-            RetryableError: the connection failed.
-            ProviderRejected: nothing can be sent to this address.
-        """
-        url = f"{self._url}/{path}"
-        try:
-            # A redirect would send the prompts to an address that no suite names.
-            async with self._session.request(
-                method, url, allow_redirects=False, **content
-            ) as response:
-                body = await limited_body(response.content.iter_any(), limit)
-                return response.status, body, response.headers
-        # Of the address, a proxy or a header: an aiohttp.InvalidURL or UnicodeError as well.
-        except ValueError as error:
-            raise ProviderRejected(f"nothing can be sent to {self._url}: {error}") from error
-        except TimeoutError as error:
-            raise RetryableError(f"no reply in time from {self._url}") from error
-        except aiohttp.ClientConnectorError as error:
-            raise self._access.connection_error(
-                error.os_error, has_answered=self._has_answered
-            ) from error
-        except aiohttp.ClientError as error:
-            raise RetryableError(f"no connection to {self._url}: {error}") from error
-
-    def error(self, status: int, body: bytes, headers: Mapping[str, str]) -> ReplyError:
-        """Return the error for a response with *status*, which is a redirect or an error."""
-        if status < _BAD_REQUEST:
-            return redirect_error(self._url, headers.get("location", ""))
-        answered = self._has_answered
-        error = completion_error(status, body, headers, has_answered=answered)
-        if status == _SERVER_ERROR and not answered and not _is_object(body):
-            error = BareError(str(error))
-        return self._access.explain(error, status, self._served, has_answered=answered)
-
-    async def fetch_facts(self, model: str) -> Mapping[str, str]:
-        """Return the facts of the model; they are fetched once, and that never fails."""
-        if self._facts is None:
-            self._facts = asyncio.create_task(self._model_facts(model))
-        return await self._facts
+    def error(self, response: Response) -> ReplyError:
+        """Return the error for *response*, which is a redirect or an error."""
+        answered = self.server.has_answered
+        error = completion_error(self.server.url, response, has_answered=answered)
+        return self.server.explain(error, response.status)
 
     async def template_difference(self, request: Request) -> str:
         """Return where the server's prompts differ from those of the training; "" if nowhere.
 
         No adapter is loaded for it: the template of a server is that of its base.
         """
-        await self.fetch_facts(request.model)
-        named = request.served_model or request.model
-        model = named if named in self._served or not self._served else self._served[0]
-        return await self._template.difference(request, model, self._owner)
+        await self.facts(request.model)
+        named, listed = request.served_model or request.model, self.server.listed
+        return await self._template.difference(
+            request, named if named in listed or not listed else listed[0]
+        )
 
-    async def _model_facts(self, model: str) -> Mapping[str, str]:
-        rows = await self._list_rows(f"{self._url}/models", "data", "id")
+    async def _fetch_facts(self, model: str) -> Mapping[str, str]:
+        url = self.server.url
+        rows = await self._list_rows(f"{url}/models", "data", "id")
         entry = rows.get(_untagged(model), {})
-        self._served = tuple(rows)
+        self.server.listed = tuple(rows)
         # A server of one model lists it under a name of its own.
-        self._owner = next((str(row["owned_by"]) for row in rows.values() if "owned_by" in row), "")
+        owners = (str(row["owned_by"]) for row in rows.values() if "owned_by" in row)
+        self.server.owner = next(owners, "")
         facts = {key: entry[key] for key in ("parent", "root") if isinstance(entry.get(key), str)}
-        if self._owner == "llamacpp":
+        if self.server.owner == "llamacpp":
             facts |= await self._template.scale_fact()
         if not facts and self._max_tokens_key == "max_tokens":
             # Ollama has its own endpoint for the weights behind a tag.
-            tags = await self._list_rows(urljoin(self._url, "/api/tags"), "models", "name")
+            tags = await self._list_rows(urljoin(url, "/api/tags"), "models", "name")
             tag = tags.get(_untagged(model), {})
             facts |= {"digest": str(tag["digest"])} if "digest" in tag else {}
         return facts | _retirement(entry)
 
     async def _list_rows(self, url: str, list_key: str, key: str) -> dict[str, dict[str, Any]]:
         """Return the models in the server's list at *url*, by name; {} if it has none."""
-        try:
-            async with self._session.get(
-                url, timeout=_FACTS_TIMEOUT, allow_redirects=False
-            ) as response:
-                body = load_json(await limited_body(response.content.iter_any()))
-            return {_untagged(str(row[key])): dict(row) for row in body[list_key]}
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, ReplyError):
-            return {}
+        found = await self.server.look_up("GET", url, _FACTS_TIMEOUT)
+        with suppress(ValueError, KeyError, TypeError):
+            return {_untagged(str(row[key])): dict(row) for row in found[list_key]}
+        return {}
 
     async def close(self) -> None:
         """Unload what was loaded, and close the connections."""
         await self._adapters.unload()
-        await self._session.close()
-
-
-def finished_reply(reply: Reply, request: Request, unsent: Collection[str]) -> Reply:
-    """Return *reply* with the bare label of a choice and the declared settings in *unsent*."""
-    if request.constraint and "choice" in request.constraint:
-        reply = replace(reply, text=_bare_label(reply.text))
-    return replace(reply, unsent=tuple(sorted({*_declared_settings(request)} & {*unsent})))
+        await self.server.close()
 
 
 def _untagged(model: str) -> str:
     return model.removesuffix(":latest")
-
-
-def _proxy(url: str) -> str | None:
-    """Return the proxy from the environment; aiohttp would look it up for each request."""
-    parts = urlsplit(url)
-    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
 def _retirement(entry: Mapping[str, Any]) -> dict[str, str]:
@@ -546,16 +438,6 @@ def _retirement(entry: Mapping[str, Any]) -> dict[str, str]:
     if isinstance(date, int | float):
         date = datetime.fromtimestamp(date, UTC).date().isoformat()
     return {"retires": date} if isinstance(date, str) else {}
-
-
-def _declared_settings(request: Request) -> list[str]:
-    return [*request.sampling, *(["response_format"] if request.constraint else [])]
-
-
-def _with_setting_names(message: str) -> str:
-    """Return the server's message with the suite's names of the settings that it mentions."""
-    names = (key for key, api_name in _API_NAMES.items() if api_name in message)
-    return f"{message} ({', '.join(names)})"
 
 
 def open_openai(requests: Sequence[Request], environ: Mapping[str, str]) -> OpenAIProvider:
@@ -576,8 +458,8 @@ def open_openai(requests: Sequence[Request], environ: Mapping[str, str]) -> Open
         "Authorization": f"Bearer {key}",
         **(_account_headers(environ) if is_default else {}),
     }
-    access = ServerAccess(url.rstrip("/"), request.model, name)
-    return OpenAIProvider(access, headers, is_openai=request.base_url is None)
+    server = Server(url.rstrip("/"), request.model, name, headers)
+    return OpenAIProvider(server, is_openai=request.base_url is None)
 
 
 def _account_headers(environ: Mapping[str, str]) -> dict[str, str]:

@@ -9,28 +9,19 @@ from typing import Any
 
 import aiohttp
 
-from pytest_ftgate.errors import (
-    FtgateError,
-    ProviderRejected,
-    ReplyError,
-    RequestRejected,
-    RetryableError,
-)
-from pytest_ftgate.providers.base import NO_BATCHES
-from pytest_ftgate.providers.http import MAX_BODY, load_json
-from pytest_ftgate.providers.logprobs import with_logprobs
+from pytest_ftgate.errors import ProviderRejected, RequestRejected, RetryableError
+from pytest_ftgate.providers.api import NO_BATCHES, BatchApi, custom_id
+from pytest_ftgate.providers.http import load_json
 from pytest_ftgate.providers.openai import (
     OpenAIProvider,
     completion_error,
-    finished_reply,
     open_openai,
     parse_completion,
 )
+from pytest_ftgate.providers.served import Response
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
-#: The length of a custom id: 60 characters of a digest are unique.
-_ID_LENGTH = 60
 _ENDPOINT = "/v1/chat/completions"
 #: The metadata of a batch that holds our own id of it.
 _KEY = "ftgate"
@@ -44,8 +35,8 @@ _NO_ROUTE = (_NOT_FOUND, 405, 501)
 _SHOWN = 3
 
 
-class ChatBatches:
-    """The batches of one address and key; the methods are described in `base.BatchApi`.
+class ChatBatches(BatchApi[OpenAIProvider]):
+    """The batches of one address and key.
 
     A batch is made of a file that is uploaded, and its results are in two files: replies and
     errors. The server deletes all three after 30 days.
@@ -54,38 +45,18 @@ class ChatBatches:
     max_requests, max_bytes = 50_000, 200_000_000
     one_model = True
 
-    def __init__(self, request: Request, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self._models = {request.model: open_openai([request], environ)}
-        self._server = self._models[request.model]
-
-    def _provider(self, request: Request) -> OpenAIProvider:
-        """Return the provider that tracks the rejected settings of the request's model."""
-        if request.model not in self._models:
-            self._models[request.model] = open_openai([request], self._environ)
-        return self._models[request.model]
-
     async def prepare(self, requests: Sequence[Request]) -> None:
         """Fetch the facts of each model, on which the way to enforce a choice depends."""
         for model, request in {request.model: request for request in requests}.items():
-            await self._provider(request).fetch_facts(model)
+            await self._provider(request).facts(model)
 
     def batch_item(self, request: Request) -> dict[str, Any]:
         """Return the line of *request* in the file of a batch."""
         body = self._provider(request).payload(request)
-        custom_id = request.fingerprint[:_ID_LENGTH]
-        return {"custom_id": custom_id, "method": "POST", "url": _ENDPOINT, "body": body}
+        name = custom_id(request.fingerprint)
+        return {"custom_id": name, "method": "POST", "url": _ENDPOINT, "body": body}
 
-    def unsent(self, request: Request) -> Collection[str]:
-        """Return the settings that the item of *request* leaves out."""
-        return self._provider(request).unsent(request)
-
-    async def create(
-        self,
-        requests: list[dict[str, Any]],
-        key: str,
-        version: str | None,  # noqa: ARG002 - of the protocol
-    ) -> str:
+    async def create(self, requests: list[dict[str, Any]], key: str) -> str:
         """Upload the items *requests*, send a batch of them, and return its id."""
         lines = "".join(f"{json.dumps(item)}\n" for item in requests).encode()
         form = aiohttp.FormData({"purpose": "batch"})
@@ -111,7 +82,7 @@ class ChatBatches:
         self, batch_id: str, fingerprints: Iterable[str]
     ) -> AsyncIterator[tuple[str, Any]]:
         """Yield the fingerprint and the line of each result, the replies before the errors."""
-        names = {fingerprint[:_ID_LENGTH]: fingerprint for fingerprint in fingerprints}
+        names = {custom_id(fingerprint): fingerprint for fingerprint in fingerprints}
         batch = await self._find(batch_id)
         for file in _files(batch or {}):
             body = await self._body("GET", f"files/{file}/content", limit=_MAX_RESULTS)
@@ -128,22 +99,15 @@ class ChatBatches:
             reasons = [error.get("code") or "no response", error.get("message")]
             raise RetryableError(": ".join(map(str, filter(None, reasons))))
         if status >= _BAD_REQUEST:
-            rejected = completion_error(status, body, {}, has_answered=True)
-            raise self._relearned(rejected, request, unsent)
+            failed = Response(status, body, {})
+            error = completion_error(self._first.server.url, failed, has_answered=True)
+            raise self._relearned(error, request, unsent)
         name = response.get("request_id")
-        reply = parse_completion(body, {"x-request-id": str(name)} if name else {})
-        reply = with_logprobs(reply, request, body, request.model)
-        facts = await self._provider(request).fetch_facts(request.model)
-        return finished_reply(replace(reply, facts=facts, processing="batch"), request, unsent)
-
-    def _relearned(
-        self, error: ReplyError, request: Request, unsent: Collection[str]
-    ) -> FtgateError:
-        """Return *error*, or one that sends *request* again without the settings it names."""
-        learns = self._provider(request).learn_rejection
-        if isinstance(error, RequestRejected) and learns(str(error), request, unsent):
-            return RetryableError(str(error))
-        return error
+        headers = {"x-request-id": str(name)} if name else {}
+        reply = parse_completion(body, headers, request, request.model)
+        provider = self._provider(request)
+        facts = await provider.facts(request.model)
+        return provider.finished(replace(reply, facts=facts, processing="batch"), request, unsent)
 
     async def similar(
         self,
@@ -165,31 +129,25 @@ class ChatBatches:
                 return
             after = f"&after={page['last_id']}"
 
-    async def close(self) -> None:
-        """Close the connections."""
-        for provider in self._models.values():
-            await provider.close()
-
     async def _find(self, batch_id: str) -> dict[str, Any] | None:
-        status, body, headers = await self._server.send("GET", f"batches/{batch_id}")
-        if status == _NOT_FOUND:
+        response = await self._first.server.send("GET", f"batches/{batch_id}")
+        if response.status == _NOT_FOUND:
             return None
-        if status >= _REDIRECT:
-            raise self._server.error(status, body, headers)
-        return _object(body)
+        if response.status >= _REDIRECT:
+            raise self._first.error(response)
+        return _object(response.body)
 
     async def _json(self, method: str, path: str, **content: Any) -> dict[str, Any]:
         return _object(await self._body(method, path, **content))
 
-    async def _body(
-        self, method: str, path: str, *, limit: int = MAX_BODY, **content: Any
-    ) -> bytes:
-        status, body, headers = await self._server.send(method, path, limit=limit, **content)
-        if method == "POST" and status in _NO_ROUTE:
-            raise ProviderRejected(NO_BATCHES.format(f"it answers {status} to POST /{path}"))
-        if status >= _REDIRECT:
-            raise self._server.error(status, body, headers)
-        return body
+    async def _body(self, method: str, path: str, **content: Any) -> bytes:
+        response = await self._first.server.send(method, path, **content)
+        if method == "POST" and response.status in _NO_ROUTE:
+            reason = f"it answers {response.status} to POST /{path}"
+            raise ProviderRejected(NO_BATCHES.format(reason))
+        if response.status >= _REDIRECT:
+            raise self._first.error(response)
+        return response.body
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -224,4 +182,4 @@ def open_openai_batches(request: Request, environ: Mapping[str, str]) -> ChatBat
     Raises:
         ConfigurationError: the key is missing.
     """
-    return ChatBatches(request, environ)
+    return ChatBatches(open_openai, request, environ)

@@ -6,11 +6,12 @@ import asyncio
 import errno
 import shlex
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 from uuid import uuid4
 
 import aiohttp
@@ -26,83 +27,20 @@ _UNKNOWN_MODEL = (
 )
 #: The number of models that a message names.
 _MAX_NAMED = 8
-_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _SERVER_ERROR, _LOADING = 401, 403, 404, 500, 503
+_OK, _REDIRECT, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 300, 401, 403, 404
+_SERVER_ERROR, _LOADING = 500, 503
 
 
-@dataclass(frozen=True, slots=True)
-class ServerAccess:
-    """The access to one model of one server.
+#: Timeouts of a reply and of a connection, in seconds.
+_TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=5)
 
-    Attributes:
-        url: the base URL.
-        model: the name of the model.
-        key_name: the variable of the key that is sent; "" if none is sent.
-    """
 
-    url: str
-    model: str
-    key_name: str = ""
+class Response(NamedTuple):
+    """One HTTP response."""
 
-    @property
-    def is_local(self) -> bool:
-        """True if the server runs on this machine."""
-        return is_loopback(urlsplit(self.url).hostname)
-
-    @property
-    def path_hint(self) -> str:
-        """What may be wrong with the path of the address; "" if it is as usual."""
-        return "" if self.url.endswith("/v1") else f"; {self.url} does not end in /v1, as most do"
-
-    def connection_error(self, error: OSError, *, has_answered: bool) -> ReplyError:
-        """Return the error for a connection that failed with *error*.
-
-        A local port that refuses connections is not tried again, unless it *has_answered* before.
-        """
-        if error.errno != errno.ECONNREFUSED:
-            return RetryableError(f"no connection to {self.url} for {self.model}: {error}")
-        message = (
-            f"nothing answers at {self.url} (connection refused): start the server of "
-            f"{self.model}, or correct the address in base_url or in the variable of base_url_env"
-        )
-        is_final = self.is_local and not has_answered
-        return ProviderRejected(message) if is_final else RetryableError(message)
-
-    def page_error(self, *, has_answered: bool) -> ReplyError:
-        """Return the error for a web page in place of a reply."""
-        return page_error(self.url, self.model, self.path_hint, has_answered=has_answered)
-
-    def explain(
-        self, error: ReplyError, status: int, served: Collection[str], *, has_answered: bool
-    ) -> ReplyError:
-        """Add to *error* where it happened and what to write, in place; return it.
-
-        *status* is that of the response, and *served* are the models that the server lists.
-        """
-        hint = self._hint(status, served, has_answered=has_answered)
-        if hint or status == _NOT_FOUND:
-            error.args = (f"{error} ({self.url}, model {self.model}){hint}", *error.args[1:])
-        return error
-
-    def _hint(self, status: int, served: Collection[str], *, has_answered: bool) -> str:
-        if status in (_UNAUTHORIZED, _FORBIDDEN):
-            if self.key_name:
-                return f"; the key is that of {self.key_name}"
-            return "; no key was sent: name the variable that holds it in api_key_env"
-        if status == _NOT_FOUND:
-            return self._served_hint(served) or self.path_hint
-        if status == _LOADING:
-            return "; a server that loads its model answers so"
-        if status == _SERVER_ERROR and not has_answered:
-            return self._served_hint(served) or _UNKNOWN_MODEL
-        return ""
-
-    def _served_hint(self, served: Collection[str]) -> str:
-        """Return which models the server lists, if the model is none of them; else ""."""
-        if not served or self.model in served:
-            return ""
-        names = [*served]
-        more = ", …" if len(names) > _MAX_NAMED else ""
-        return f"; the server lists {', '.join(names[:_MAX_NAMED])}{more}: correct model"
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
 
 
 #: So many bare errors, before any answer, end the variant if a request was sent again in vain.
@@ -113,43 +51,173 @@ class BareError(RetryableError):
     """An HTTP 500 without a word on what failed, from a server that has answered nothing yet."""
 
 
-class BareErrors:
-    """The bare errors that each request to one model has met.
+class Server:
+    """One model of one server: its connection, and its errors in the user's words.
 
-    A server that says no more, again and again, probably does not know the model.
+    *headers* are those of each request.
+
+    Attributes:
+        url: the base URL, without a trailing slash.
+        has_answered: True once the server has answered a request of the variant.
+        listed: the models that the server lists.
+        owner: what the server states as the owner of its models.
     """
 
-    def __init__(self) -> None:
-        self._counts = Counter[str]()
+    def __init__(self, url: str, model: str, key_name: str, headers: Mapping[str, str]) -> None:
+        self.url, self._model, self._key_name, self._headers = url, model, key_name, headers
+        self.has_answered = False
+        self.listed: tuple[str, ...] = ()
+        self.owner = ""
+        #: The bare errors that each request has met.
+        self._bare_errors = Counter[str]()
 
-    def counted(self, error: BareError, request: Request) -> ReplyError:
-        """Return *error* of *request*, or if there were too many, one that ends the variant."""
-        self._counts[request.fingerprint] += 1
-        total = self._counts.total()
-        if total < _MAX_BARE_ERRORS or self._counts[request.fingerprint] == 1:
+    @cached_property
+    def _session(self) -> aiohttp.ClientSession:
+        """The HTTP session; created on first use because it belongs to the running event loop."""
+        # limit=0 means no limit of connections: the engine limits the requests in flight.
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=self._headers,
+            timeout=_TIMEOUT,
+            proxy=_proxy(self.url),
+        )
+
+    async def fetch(
+        self, method: str, url: str, *, limit: int | None = None, **options: Any
+    ) -> Response:
+        """Return the response to one request; its body has *limit* bytes at most.
+
+        Raises:
+            aiohttp.ClientError, TimeoutError, ValueError: there is none.
+            RequestRejected: the body is too large.
+        """
+        # A redirect would send the prompts to an address that no suite names.
+        async with self._session.request(method, url, allow_redirects=False, **options) as response:
+            body = await limited_body(response.content.iter_any(), limit)
+            return Response(response.status, body, response.headers)
+
+    async def look_up(self, method: str, url: str, seconds: float, **options: Any) -> Any:
+        """Return the JSON at *url*; None if there is none: what is looked up fails no request."""
+        try:
+            timeout = aiohttp.ClientTimeout(total=seconds)
+            response = await self.fetch(method, url, timeout=timeout, **options)
+            return load_json(response.body) if response.status == _OK else None
+        except (aiohttp.ClientError, TimeoutError, ValueError, ReplyError):
+            return None
+
+    async def send(self, method: str, path: str, **options: Any) -> Response:
+        """Return the response to a request to *path*; *options* are those of `fetch`.
+
+        Raises:
+            RetryableError: the connection failed.
+            ProviderRejected: nothing can be sent to this address.
+        """
+        try:
+            return await self.fetch(method, f"{self.url}/{path}", **options)
+        # Of the address, a proxy or a header: an aiohttp.InvalidURL or UnicodeError as well.
+        except ValueError as error:
+            raise ProviderRejected(f"nothing can be sent to {self.url}: {error}") from error
+        except TimeoutError as error:
+            raise RetryableError(f"no reply in time from {self.url}") from error
+        except aiohttp.ClientConnectorError as error:
+            raise self._connection_error(error.os_error) from error
+        except aiohttp.ClientError as error:
+            raise RetryableError(f"no connection to {self.url}: {error}") from error
+
+    @property
+    def path_hint(self) -> str:
+        """What may be wrong with the path of the address; "" if it is as usual."""
+        return "" if self.url.endswith("/v1") else f"; {self.url} does not end in /v1, as most do"
+
+    def _connection_error(self, error: OSError) -> ReplyError:
+        """Return the error for a connection that failed with *error*.
+
+        A local port that refuses connections is not tried again, unless it has answered before.
+        """
+        if error.errno != errno.ECONNREFUSED:
+            return RetryableError(f"no connection to {self.url} for {self._model}: {error}")
+        message = (
+            f"nothing answers at {self.url} (connection refused): start the server of "
+            f"{self._model}, or correct the address in base_url or in the variable of base_url_env"
+        )
+        is_final = is_loopback(urlsplit(self.url).hostname) and not self.has_answered
+        return ProviderRejected(message) if is_final else RetryableError(message)
+
+    def page_error(self) -> ReplyError:
+        """Return the error for a web page in place of a reply."""
+        return page_error(self.url, self._model, self.path_hint, has_answered=self.has_answered)
+
+    def explain(self, error: ReplyError, status: int) -> ReplyError:
+        """Add to *error* where it happened and what to write, in place; return it.
+
+        *status* is that of the response.
+        """
+        hint = self._hint(status)
+        if hint or status == _NOT_FOUND:
+            error.args = (f"{error} ({self.url}, model {self._model}){hint}", *error.args[1:])
+        return error
+
+    def _hint(self, status: int) -> str:
+        if status in (_UNAUTHORIZED, _FORBIDDEN):
+            if self._key_name:
+                return f"; the key is that of {self._key_name}"
+            return "; no key was sent: name the variable that holds it in api_key_env"
+        if status == _NOT_FOUND:
+            return self._listed_hint() or self.path_hint
+        if status == _LOADING:
+            return "; a server that loads its model answers so"
+        if status == _SERVER_ERROR and not self.has_answered:
+            return self._listed_hint() or _UNKNOWN_MODEL
+        return ""
+
+    def _listed_hint(self) -> str:
+        """Return which models the server lists, if the model is none of them; else ""."""
+        if not self.listed or self._model in self.listed:
+            return ""
+        more = ", …" if len(self.listed) > _MAX_NAMED else ""
+        return f"; the server lists {', '.join(self.listed[:_MAX_NAMED])}{more}: correct model"
+
+    def counted(self, error: ReplyError, request: Request) -> ReplyError:
+        """Return *error* of *request*, or if it is one bare error too many, the end of all.
+
+        A server that says no more, again and again, probably does not know the model.
+        """
+        if not isinstance(error, BareError):
+            return error
+        self._bare_errors[request.fingerprint] += 1
+        total = self._bare_errors.total()
+        if total < _MAX_BARE_ERRORS or self._bare_errors[request.fingerprint] == 1:
             return error
         return ProviderRejected(f"{error}; {total} times in a row")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy from the environment; aiohttp would look it up for each request."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
 #: Timeouts of the list of models and of loading an adapter, in seconds.
 _LIST_TIMEOUT, _LOAD_TIMEOUT = (aiohttp.ClientTimeout(total=seconds) for seconds in (10, 300))
-_REDIRECT = 300
 #: The ranks that vLLM can be started for.
 _VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
 class ServedAdapters:
-    """The adapters that a run has loaded into the server at *url*; `unload` removes them again.
+    """The adapters that a run has loaded into *server*; `unload` removes them again.
 
     Each has a name that no other run uses, so no other weights can answer under it, and no other
     run can remove it. A server that loads nothing may serve the adapter under its declared name.
-    *session* returns the HTTP session. Without *loads*, no request goes to the server.
+    Without *loads*, no request goes to the server.
     """
 
-    def __init__(
-        self, url: str, session: Callable[[], aiohttp.ClientSession], *, loads: bool
-    ) -> None:
-        self._url, self._session, self._loads = url, session, loads
+    def __init__(self, server: Server, *, loads: bool) -> None:
+        self._server, self._loads = server, loads
         self._names: dict[tuple[str, str], asyncio.Task[str]] = {}
         self._loaded: list[str] = []
 
@@ -182,39 +250,31 @@ class ServedAdapters:
             refusal = await self._post("load", {"lora_name": name, "lora_path": str(adapter.path)})
             listed = await self._models()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise RetryableError(f"no connection to {self._url}: {error!r}") from error
+            raise RetryableError(f"no connection to {self._server.url}: {error!r}") from error
         if name in listed:
             self._loaded.append(name)
             return name
         if model in listed:
             return model
         reason = refusal or "it does not list the adapter after loading it"
-        raise ProviderRejected(_refusal(self._url, reason, model, adapter))
+        raise ProviderRejected(_refusal(self._server.url, reason, model, adapter))
 
     async def _post(self, verb: str, body: Mapping[str, str]) -> str:
         """Load or unload an adapter; return why the server refuses, or ""."""
-        url = f"{self._url}/{verb}_lora_adapter"
-        # A redirect would lead to an address that no suite names.
-        async with self._session().post(
-            url, json=body, timeout=_LOAD_TIMEOUT, allow_redirects=False
-        ) as response:
-            content = await limited_body(response.content.iter_any())
-        text = content.decode(errors="replace")
+        url = f"{self._server.url}/{verb}_lora_adapter"
+        response = await self._server.fetch("POST", url, json=body, timeout=_LOAD_TIMEOUT)
         if response.status < _REDIRECT:
             return ""
-        message = text
+        message = text = response.body.decode(errors="replace")
         with suppress(ValueError):
-            message = error_message(load_json(content), text)
+            message = error_message(load_json(response.body), text)
         return f"{response.status} {message}"
 
     async def _models(self) -> set[str]:
-        async with self._session().get(
-            f"{self._url}/models", timeout=_LIST_TIMEOUT, allow_redirects=False
-        ) as response:
-            text = await limited_body(response.content.iter_any())
+        url = f"{self._server.url}/models"
+        response = await self._server.fetch("GET", url, timeout=_LIST_TIMEOUT)
         with suppress(ValueError, KeyError, TypeError):
-            rows: list[dict[str, Any]] = load_json(text)["data"]
-            return {str(row["id"]) for row in rows}
+            return {str(row["id"]) for row in load_json(response.body)["data"]}
         return set()
 
     async def unload(self) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-import aiohttp
 
 from pytest_ftgate.adapters.chat_template import (
     SAMPLE_CHATS,
@@ -17,28 +15,11 @@ from pytest_ftgate.adapters.chat_template import (
     ChatTemplate,
     trained_template,
 )
-from pytest_ftgate.errors import ReplyError
-from pytest_ftgate.providers.http import limited_body, load_json
+from pytest_ftgate.providers.served import Server
 from pytest_ftgate.requests.request import Request
 
-_TIMEOUT = aiohttp.ClientTimeout(total=10)
-_OK = 200
-
-
-def request_template(request: Request) -> ChatTemplate | None:
-    """Return the template with which the adapter of *request* was trained, if it is known."""
-    return trained_template(request.adapter.path) if request.adapter else None
-
-
-def request_chats(request: Request) -> list[Chat]:
-    """Return the chats on which templates are compared: that of *request*, and some samples."""
-    return [request.messages, *SAMPLE_CHATS]
-
-
-def template_options(request: Request) -> Mapping[str, Any]:
-    """Return the variables that *request* declares for the chat template."""
-    options = request.extra.get(TEMPLATE_OPTIONS)
-    return options if isinstance(options, Mapping) else {}
+#: The timeout of one look-up, in seconds.
+_TIMEOUT = 10.0
 
 
 def template_body(chat: Chat, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,43 +28,56 @@ def template_body(chat: Chat, options: Mapping[str, Any]) -> dict[str, Any]:
     return {"messages": messages, **({TEMPLATE_OPTIONS: dict(options)} if options else {})}
 
 
-class ServedTemplate:
-    """The chat template of a model at the base URL *url*, as far as its server shows prompts.
+def trained_prompts(request: Request, template: ChatTemplate) -> list[tuple[dict[str, Any], str]]:
+    """Return the chats on which templates are compared: that of *request*, and some samples.
 
-    llama.cpp's server and vLLM do, at no cost. *session* returns the HTTP session.
+    Each is the body that asks a server for its prompt, with the prompt that *template* makes of it.
+    """
+    declared = request.extra.get(TEMPLATE_OPTIONS)
+    options = declared if isinstance(declared, Mapping) else {}
+    return [
+        (template_body(chat, options), prompt)
+        for chat in (request.messages, *SAMPLE_CHATS)
+        if (prompt := template.render(chat, options)) is not None
+    ]
+
+
+class ServedTemplate:
+    """The chat template of a model at *server*, as far as the server shows prompts.
+
+    llama.cpp's server and vLLM do, at no cost.
     """
 
-    def __init__(self, url: str, session: Callable[[], aiohttp.ClientSession]) -> None:
-        self._root, self._session = url.removesuffix("/v1"), session
+    def __init__(self, server: Server) -> None:
+        self._server = server
         #: Where the prompts differ from those of a training, by the digest of its adapter.
         self._differences: dict[str, asyncio.Task[str]] = {}
 
-    async def fact(self, request: Request, model: str, owner: str) -> dict[str, str]:
+    async def fact(self, request: Request, model: str) -> dict[str, str]:
         """Return the difference as a fact, found out once for each adapter; {} without one."""
         if request.adapter is None:
             return {}
         key = request.adapter.sha256
         if key not in self._differences:
-            self._differences[key] = asyncio.create_task(self.difference(request, model, owner))
+            self._differences[key] = asyncio.create_task(self.difference(request, model))
         found = await self._differences[key]
         return {TEMPLATE_FACT: found} if found else {}
 
-    async def difference(self, request: Request, model: str, owner: str) -> str:
+    async def difference(self, request: Request, model: str) -> str:
         """Return where the prompts differ from those of the training; "" if they do not.
 
-        *model* is the server's name for the model of *request*, and *owner* what the server states
-        as the owner of its models.
+        *model* is the server's name for the model of *request*.
         """
-        template = request_template(request) if owner in ("llamacpp", "vllm") else None
+        owner, adapter = self._server.owner, request.adapter
+        if adapter is None or owner not in ("llamacpp", "vllm"):
+            return ""
+        template = trained_template(adapter.path)
         if template is None:
             return ""
-        options, prompts = template_options(request), list[tuple[str | None, str | None]]()
-        for chat in request_chats(request):
-            trained = template.render(chat, options)
-            body = template_body(chat, options)
-            served = None if trained is None else await self._prompt(body, model, owner)
-            prompts.append((served, trained))
-        found = template.difference(prompts)
+        pairs = trained_prompts(request, template)
+        found = template.difference(
+            [(await self._prompt(body, model), trained) for body, trained in pairs]
+        )
         option = "--chat-template-file" if owner == "llamacpp" else "--chat-template"
         file = template.source if template.source.endswith(".jinja") else "FILE.jinja"
         # The cache keeps the replies to the other prompts.
@@ -92,38 +86,27 @@ class ServedTemplate:
 
     async def scale_fact(self) -> dict[str, str]:
         """Return the scale at which llama.cpp's server applies an adapter, if it is unusual."""
+        rows = await self._look_up("GET", "lora-adapters")
         try:
-            async with self._session().get(
-                f"{self._root}/lora-adapters", timeout=_TIMEOUT, allow_redirects=False
-            ) as response:
-                rows = load_json(await limited_body(response.content.iter_any()))
             scales = [row["scale"] for row in rows if row["scale"] not in (0, 1)]
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, ReplyError):
+            shown = ", ".join(f"{scale:g}" for scale in scales)
+        except (KeyError, TypeError, ValueError):
             return {}
-        return {SERVED_SCALE_FACT: ", ".join(f"{scale:g}" for scale in scales)} if scales else {}
+        return {SERVED_SCALE_FACT: shown} if scales else {}
 
-    async def _prompt(self, body: Mapping[str, Any], model: str, owner: str) -> str | None:
-        if owner == "llamacpp":
-            return _text(await self._post("apply-template", body), "prompt")
-        answer = await self._post("tokenize", {"model": model, **body})
-        tokens = answer.get("tokens")
-        if not isinstance(tokens, list):
-            return None
-        return _text(await self._post("detokenize", {"model": model, "tokens": tokens}), "prompt")
+    async def _prompt(self, body: Mapping[str, Any], model: str) -> str | None:
+        if self._server.owner == "llamacpp":
+            answer = await self._look_up("POST", "apply-template", json=body)
+        else:
+            read = await self._look_up("POST", "tokenize", json={"model": model, **body})
+            tokens = read.get("tokens") if isinstance(read, Mapping) else None
+            if not isinstance(tokens, list):
+                return None
+            written = {"model": model, "tokens": tokens}
+            answer = await self._look_up("POST", "detokenize", json=written)
+        prompt = answer.get("prompt") if isinstance(answer, Mapping) else None
+        return prompt if isinstance(prompt, str) else None
 
-    async def _post(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the answer, {} if there is none: the check never fails a request."""
-        try:
-            # A redirect would send the prompts to an address that no suite names.
-            async with self._session().post(
-                f"{self._root}/{path}", json=body, timeout=_TIMEOUT, allow_redirects=False
-            ) as response:
-                answer = load_json(await limited_body(response.content.iter_any()))
-        except (aiohttp.ClientError, TimeoutError, ValueError, ReplyError):
-            return {}
-        return answer if response.status == _OK and isinstance(answer, Mapping) else {}
-
-
-def _text(answer: Mapping[str, Any], key: str) -> str | None:
-    value = answer.get(key)
-    return value if isinstance(value, str) else None
+    async def _look_up(self, method: str, path: str, **options: Any) -> Any:
+        url = f"{self._server.url.removesuffix('/v1')}/{path}"
+        return await self._server.look_up(method, url, _TIMEOUT, **options)

@@ -16,12 +16,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from pytest_ftgate.adapters.conversion import check_base
 from pytest_ftgate.adapters.lora import WEIGHTS_FILE, adapter_sha256
-from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
+from pytest_ftgate.errors import ConfigurationError, ProviderRejected
 from pytest_ftgate.providers.base import Provider
 from pytest_ftgate.providers.generation import (
     OUT_OF_MEMORY,
     ChatModel,
-    compare_replies,
+    answer_each,
     has_fast_16_bits,
     is_out_of_memory,
 )
@@ -68,12 +68,8 @@ class TransformersProvider(Provider):
         return await loop.run_in_executor(self._pool, self._answer, requests)
 
     def _answer(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
-        given = [request for request in requests if request.given]
-        written = [request for request in requests if not request.given]
         try:
-            with self._using(requests[0].adapter) as template:
-                replies = self._chat.generate(written, template) if written else []
-            compared = self._compare(given) if given else []
+            return answer_each(requests, self._write, self._distributions)
         except ConfigurationError as error:
             raise ProviderRejected(str(error)) from error
         except RuntimeError as error:
@@ -81,27 +77,18 @@ class TransformersProvider(Provider):
                 message = OUT_OF_MEMORY.format(device=self._chat.model.device)
                 raise ProviderRejected(message) from error
             raise
-        made, of_given = iter(replies), iter(compared)
-        return [next(of_given if request.given else made) for request in requests]
 
-    def _compare(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
-        """Return how far the distributions at given replies are from those of the base."""
-        if len(requests) > 1:
-            # One by one: the distributions of a reply take much memory, and reading it is quick.
-            return [reply for request in requests for reply in self._compare([request])]
-        try:
-            return self._compared(requests)
-        except RequestRejected as error:
-            return [error]
-
-    def _compared(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
+    def _write(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
         with self._using(requests[0].adapter) as template:
-            tuned = self._chat.distributions(requests, template)
-        name = requests[0].given.base if requests[0].given else ""
-        if name == self._model:
-            with self._using(None):
-                return compare_replies(requests, self._chat.distributions(requests), tuned)
-        return compare_replies(requests, self._base_at(name).distributions(requests), tuned)
+            return self._chat.generate(requests, template)
+
+    def _distributions(self, request: Request) -> tuple[list[int], Any, Any]:
+        with self._using(request.adapter) as template:
+            tokens, tuned = self._chat.distributions(request, template)
+        name = request.given.base if request.given else ""
+        with self._using(None):
+            chat = self._chat if name == self._model else self._base_at(name)
+            return tokens, tuned, chat.distributions(request)[1]
 
     def _base_at(self, name: str) -> ChatModel:
         """Return the base that is another checkpoint than the model, loaded beside it."""
@@ -198,10 +185,7 @@ def _load(path: Path, dtype: str | None, device: str) -> ChatModel:
     weights: dict[str, Any] = {"dtype": dtype or "auto"}
     if path.is_file():
         # Otherwise the weights would stay packed.
-        weights = {
-            "dtype": dtype or "float32",
-            "quantization_config": GgufConfig(dequantize=True),
-        }
+        weights = {"dtype": dtype or "float32", "quantization_config": GgufConfig(dequantize=True)}
         source["gguf_file"] = path.name
     folder = path.parent if path.is_file() else path
     name = weights_name(str(path))

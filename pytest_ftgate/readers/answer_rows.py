@@ -4,37 +4,30 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.readers.table import Row
 
 #: The roles of columns, each with the names under which tools write it, the likeliest first.
 _NAMES: Mapping[str, tuple[str, ...]] = {
-    "id": (
-        *("id", "case_id", "sample_id", "example_id", "question_id", "doc_id", "item_id"),
-        *("row_id", "test_id", "custom_id", "uid", "uuid", "key", "idx", "index"),
-    ),
-    "input": (
-        *("input", "inputs", "question", "prompt", "query", "user_input", "instruction"),
-        *("problem", "messages", "text", "sentence"),
-    ),
-    "expected": (
-        *("expected", "expected_output", "expected_answer", "reference", "reference_answer"),
-        *("target", "gold", "golden", "ground_truth", "correct_answer", "answer_key", "label"),
-    ),
-    "reply": (
-        *("reply", "response", "completion", "output", "prediction", "predicted", "pred"),
-        *("generated", "generation", "generated_text", "model_output", "model_answer"),
-        *("actual_output", "actual", "hypothesis", "candidate"),
-    ),
-    "score": (
-        *("score", "correct", "is_correct", "passed", "success", "exact_match", "acc"),
-        *("accuracy", "grade"),
-    ),
-    "tags": ("tags", "tag", "category", "topic", "subject", "task"),
+    role: tuple(names.split())
+    for role, names in {
+        "id": "id case_id sample_id example_id question_id doc_id item_id row_id test_id custom_id "
+        "uid uuid key idx index",
+        "input": "input inputs question prompt query user_input instruction problem messages text "
+        "sentence",
+        "expected": "expected expected_output expected_answer reference reference_answer target "
+        "gold golden ground_truth correct_answer answer_key label",
+        "reply": "reply response completion output prediction predicted pred generated generation "
+        "generated_text model_output model_answer actual_output actual hypothesis candidate",
+        "score": "score correct is_correct passed success exact_match acc accuracy grade",
+        "tags": "tags tag category topic subject task",
+    }.items()
 }
 #: A reply beside a column of expected answers, or an expected answer beside one of replies.
 _EITHER = "answer"
@@ -72,7 +65,6 @@ class AnswerRow:
         expected: the accepted answers, or None.
         reply: its text, or None if there is none.
         score: 0 to 1 as the file states it, or None.
-        missing: why there is no reply, or "".
         choices: the number of answers of which the model chose one, or 0.
     """
 
@@ -83,13 +75,7 @@ class AnswerRow:
     reply: str | None = None
     score: float | None = None
     tags: tuple[str, ...] = ()
-    missing: str = ""
     choices: int = 0
-
-    @property
-    def is_answered(self) -> bool:
-        """True if there is something to score."""
-        return self.reply is not None or self.score is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,14 +107,6 @@ def with_short_names(files: Sequence[AnswerFile]) -> tuple[AnswerFile, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class RawRow:
-    """One record of a file as it was parsed, and its line."""
-
-    line: int
-    value: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class RawFile:
     """The parsed content of a file.
 
@@ -140,7 +118,7 @@ class RawFile:
 
     path: Path
     name: str
-    rows: tuple[RawRow, ...] = ()
+    rows: tuple[Row, ...] = ()
     document: Mapping[str, Any] | None = None
     part: str = ""
 
@@ -250,15 +228,12 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
     names = list(dict.fromkeys(key for row in raw.rows for key in row.value))
     named = _named_columns(raw, columns, names)
     roles = [*_NAMES] if needs_reply else ["id", "input", "expected", "tags"]
-    used = {**_guessed_columns(names, named, roles), **named}
+    used = {**guess_columns(names, roles, named), **named}
     if needs_reply and used.keys().isdisjoint(("reply", "score")):
-        used = _with_text_as_reply(used, named)
-    if needs_reply and used.keys().isdisjoint(("reply", "score")):
-        shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")  # noqa: PLR2004
-        raise ConfigurationError(
-            f"{raw.name}: no column is known to hold replies or scores; name one with --reply "
-            f"or --score, in a suite with columns: {{reply: COLUMN}} (columns: {shown})"
-        )
+        # Beside ids alone, a text is the reply.
+        if "id" not in used or used.get("input") != "text" or "input" in named:
+            raise _no_replies(raw, names)
+        used["reply"] = used.pop("input")
     if columns.by:
         used["tags"] = ", ".join(columns.by)
     carried = {*used.values(), *columns.by} | {path.partition(".")[0] for path in used.values()}
@@ -268,19 +243,16 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
     return AnswerFile(path=raw.path, name=raw.name, rows=rows, columns=used, notes=tuple(notes))
 
 
-def _with_text_as_reply(used: Mapping[str, str], named: Mapping[str, str]) -> dict[str, str]:
-    """Return the columns of a table of replies alone: beside an id, a text is the reply."""
-    if "id" in used and used.get("input") == "text" and "input" not in named:
-        return {**{role: name for role, name in used.items() if role != "input"}, "reply": "text"}
-    return {**used}
+def _no_replies(raw: RawFile, names: Sequence[str]) -> ConfigurationError:
+    shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")  # noqa: PLR2004
+    return ConfigurationError(
+        f"{raw.name}: no column is known to hold replies or scores; name one with --reply "
+        f"or --score, in a suite with columns: {{reply: COLUMN}} (columns: {shown})"
+    )
 
 
 def _named_columns(raw: RawFile, columns: Columns, names: Sequence[str]) -> dict[str, str]:
-    named = {
-        role.name: str(getattr(columns, role.name))
-        for role in fields(columns)
-        if role.name != "by" and getattr(columns, role.name)
-    }
+    named = {role: path for role, path in asdict(columns).items() if path and role != "by"}
     for role, path in [*named.items(), *(("by", path) for path in columns.by)]:
         if not any(value_at(row.value, path) is not None for row in raw.rows):
             hint = did_you_mean(path, names) or f"; columns: {', '.join(names[:12])}"
@@ -288,106 +260,153 @@ def _named_columns(raw: RawFile, columns: Columns, names: Sequence[str]) -> dict
     return named
 
 
-def _guessed_columns(
-    names: Sequence[str], named: Mapping[str, str], roles: Sequence[str]
+def guess_columns(
+    names: Sequence[str], roles: Sequence[str], named: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, str]:
     """Return the column of each of *roles* that is not *named* and has one of its usual names."""
     plain = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in names}
-    taken = {*named.values()}
+    free = {key: name for key, name in plain.items() if name not in named.values()}
     guessed: dict[str, str] = {}
     for role in roles:
-        found = (plain[name] for name in _NAMES[role] if name in plain and plain[name] not in taken)
+        found = (free[name] for name in _NAMES[role] if name in free)
         first = None if role in named else next(found, None)
         if first is not None:
             guessed[role] = first
-    either = plain.get(_EITHER)
-    if either and either not in taken:
+    if _EITHER in free:
         is_expected = "reply" not in roles or "reply" in {**guessed, **named}
         role = "expected" if is_expected else "reply"
-        if role not in guessed and role not in named:
-            guessed[role] = either
+        if role not in {**guessed, **named}:
+            guessed[role] = free[_EITHER]
     return guessed
 
 
-def guess_columns(names: Sequence[str], roles: Sequence[str]) -> dict[str, str]:
-    """Return the column of each of *roles* that has one of its usual names, of those in *names*."""
-    return _guessed_columns(names, {}, roles)
-
-
-def _table_row(raw: RawFile, row: RawRow, used: Mapping[str, str], columns: Columns) -> AnswerRow:
+def _table_row(raw: RawFile, row: Row, used: Mapping[str, str], columns: Columns) -> AnswerRow:
     values = {role: value_at(row.value, path) for role, path in used.items() if role != "tags"}
-    place = f"{raw.name}:{row.line}"
-    reply = text_of(values.get("reply"))
+    tags = tags_of(row.value, columns, used.get("tags", ""))
+    return _answer_row(row.line, values, tags, f"{raw.name}:{row.line}")
+
+
+def _answer_row(
+    line: int, values: Mapping[str, Any], tags: tuple[str, ...], place: str
+) -> AnswerRow:
+    """Return a row of the *values* of its roles; *place* is where they stand, for messages."""
     expected = values.get("expected")
+    has_answer = expected not in ("", []) and text_of(expected) is not None
     return AnswerRow(
-        line=row.line,
+        line=line,
         id=text_of(values.get("id")) or "",
         input=text_of(values.get("input"), role="user") or "",
-        expected=None if expected == "" or text_of(expected) is None else expected,
-        reply=reply,
+        expected=expected if has_answer else None,
+        reply=text_of(values.get("reply")),
         score=score_of(values.get("score"), place),
-        tags=tags_of(row.value, columns, used.get("tags", "")),
-        missing="" if reply is not None else "the row has no reply",
+        tags=tags,
     )
 
 
 # Files of tools ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PickedScore:
-    """The score that is read of each sample of a tool's file.
+class ToolFormat(NamedTuple):
+    """What a tool writes for each reply to a case.
 
     Attributes:
-        name: "" if the file has no scores.
-        others: the names of the scores that are left out.
+        name: of the format.
+        sample: what messages call one reply; "" if its line names it.
+        paths: where its value of each role is, unless the user names another.
+        find: returns what a file holds; None if another tool wrote it.
+        read: returns one reply with the score of a name, which is "" if the file has none; or None
+            if it has no such score.
+        tags: where its tags are, or "".
     """
 
     name: str
-    others: tuple[str, ...] = ()
+    sample: str
+    paths: Mapping[str, str]
+    find: Callable[[RawFile], Found | None]
+    read: Callable[[Any, str], Sample | None]
+    tags: str = ""
 
 
-def pick_score(raw: RawFile, names: Iterable[str], wanted: str) -> PickedScore:
-    """Return the score of a file to read: the one that the user wants, else the first.
+class Found(NamedTuple):
+    """What a file of a tool holds.
+
+    Attributes:
+        replies: as the format's ``read`` takes them.
+        scores: the names of its scores; the first is read, unless the user names another.
+        notes: sentences on what the replies have not.
+    """
+
+    replies: Iterable[Any]
+    scores: Iterable[str]
+    notes: Iterable[str] = ()
+
+
+class Sample(NamedTuple):
+    """One reply to a case, as a tool has written it.
+
+    Attributes:
+        record: what the user may name as columns.
+        values: those of roles that the record does not hold as they are.
+        is_error: True if there is neither a reply nor a score.
+    """
+
+    record: Mapping[str, Any]
+    score: Any
+    values: Mapping[str, Any] = {}
+    is_error: bool = False
+    line: int = 1
+    choices: int = 0
+
+
+def read_tool(raw: RawFile, columns: Columns, tool: ToolFormat) -> AnswerFile | None:
+    """Return the answers of a file of *tool*, with the names of what was read; None for another.
 
     Raises:
-        ConfigurationError: the file has no such score.
+        ConfigurationError: the file does not have the score that the user names.
     """
-    found = list(dict.fromkeys(names))
-    if wanted and wanted not in found:
-        hint = did_you_mean(wanted, found) or f"; it has {', '.join(found) or 'none'}"
-        raise ConfigurationError(f'{raw.name}: --score: there is no score "{wanted}"{hint}')
-    name = wanted or next(iter(found), "")
-    return PickedScore(name, tuple(other for other in found if other != name))
-
-
-def tool_file(  # noqa: PLR0913 - the parts of the result, each by its name
-    raw: RawFile,
-    tool: str,
-    rows: Iterable[AnswerRow],
-    columns: Columns,
-    *,
-    score: PickedScore,
-    usual: Mapping[str, str],
-    notes: Iterable[str] = (),
-) -> AnswerFile:
-    """Return the answers of a file of *tool*, with the names of what was read.
-
-    *usual* is what is read for each role that the user does not name.
-    """
-    used = {role: getattr(columns, role) or name for role, name in usual.items()}
-    used |= {"score": score.name} if score.name else {}
+    held = tool.find(raw)
+    if held is None:
+        return None
+    found = [*dict.fromkeys(held.scores)]
+    # lm-evaluation-harness writes its filter behind the name of a metric.
+    short = (name for name in found if name.partition(",")[0] == columns.score)
+    score = columns.score if columns.score in found else next(short, columns.score)
+    if score and score not in found:
+        hint = did_you_mean(score, found) or f"; it has {', '.join(found) or 'none'}"
+        raise ConfigurationError(f'{raw.name}: --score: there is no score "{score}"{hint}')
+    score = score or next(iter(found), "")
+    used = {role: getattr(columns, role) or path for role, path in tool.paths.items()}
+    used |= {"score": score} if score else {}
     used |= {"tags": ", ".join(columns.by)} if columns.by else {}
-    others = f"scores not read: {', '.join(score.others)} (--score names one)"
-    all_notes = (*notes, others) if score.others else tuple(notes)
+    others = ", ".join(name for name in found if name != score)
+    samples = filter(None, (tool.read(reply, score) for reply in held.replies))
     return AnswerFile(
         path=raw.path,
         name=raw.name,
-        tool=tool,
-        rows=tuple(rows),
+        tool=tool.name,
+        rows=tuple(_tool_row(raw, columns, tool, sample) for sample in samples),
         columns=used,
-        notes=all_notes,
+        notes=(
+            *held.notes,
+            *([f"scores not read: {others} (--score names one)"] if others else ()),
+        ),
     )
+
+
+def _tool_row(raw: RawFile, columns: Columns, tool: ToolFormat, sample: Sample) -> AnswerRow:
+    values: dict[str, Any] = {"score": sample.score}
+    for role, path in tool.paths.items():
+        named = getattr(columns, role)
+        value = value_at(sample.record, named or path)
+        # A row that lacks the named column is still paired by what the tool has.
+        is_apart = not named or (role in ("id", "input") and value in (None, ""))
+        values[role] = sample.values.get(role, value) if is_apart else value
+    if sample.is_error:
+        values |= {"reply": None, "score": None}
+    place = f" {tool.sample} {text_of(values['id'])}" if tool.sample else str(sample.line)
+    tags = tags_of(sample.record, columns, tool.tags)
+    row = _answer_row(sample.line, values, tags, f"{raw.name}:{place}")
+    return replace(row, choices=sample.choices)
 
 
 def text_at(record: Mapping[str, Any], path: str, *, role: str = "assistant") -> str:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
-from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, RawFile, RawRow, read_table
-from pytest_ftgate.readers.eval_reports import read_deepeval, read_pydantic_evals
-from pytest_ftgate.readers.inspect import read_archive, read_inspect
-from pytest_ftgate.readers.lm_eval import newest_by_task, read_lm_eval, sample_files
-from pytest_ftgate.readers.openai_evals import read_openai_evals
-from pytest_ftgate.readers.promptfoo import read_promptfoo
+from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, RawFile, read_table, read_tool
+from pytest_ftgate.readers.eval_reports import DEEPEVAL, PYDANTIC_EVALS
+from pytest_ftgate.readers.inspect import INSPECT, read_archive
+from pytest_ftgate.readers.lm_eval import LM_EVAL, newest_by_task, sample_files
+from pytest_ftgate.readers.openai_evals import OPENAI_EVENTS, OPENAI_ITEMS
+from pytest_ftgate.readers.promptfoo import PROMPTFOO_RESULTS
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.readers.table import read_delimited, read_parquet, read_rows
+from pytest_ftgate.readers.table import Row, read_delimited, read_parquet, read_rows
 from pytest_ftgate.readers.text import replace_in_json, values_checked
 
 #: What may be compared: a path, or rows as mappings.
 Answers = str | os.PathLike[str] | Sequence[Mapping[str, Any]]
-#: Returns the answers of a file, or None if another tool wrote it.
-ToolReader = Callable[[RawFile, Columns], AnswerFile | None]
-
 _SUFFIXES = ".jsonl, .json, .csv, .tsv, .parquet or .eval"
 
 
@@ -45,9 +42,9 @@ def read_answers(
     raw = _read_raw(answers, name)
     if not raw.rows and raw.document is None:
         raise ConfigurationError(f"{raw.name} has no rows")
-    for read in _TOOLS:
+    for tool in _TOOLS:
         with values_checked(raw.name):
-            answer_file = read(raw, columns)
+            answer_file = read_tool(raw, columns, tool)
         if answer_file is not None:
             return _checked(answer_file, columns)
     if raw.document is not None:
@@ -59,10 +56,10 @@ def read_answers(
     return read_table(raw, columns, needs_reply=needs_reply)
 
 
-#: The readers of tools. Their files differ, so the order does not matter.
-_TOOLS: tuple[ToolReader, ...] = (
-    *(read_lm_eval, read_inspect, read_promptfoo, read_openai_evals),
-    *(read_deepeval, read_pydantic_evals),
+#: The formats of tools. Their files differ, so the order does not matter.
+_TOOLS = (
+    *(LM_EVAL, INSPECT, PROMPTFOO_RESULTS, OPENAI_ITEMS, OPENAI_EVENTS),
+    *(DEEPEVAL, PYDANTIC_EVALS),
 )
 
 
@@ -110,8 +107,8 @@ def _checked(answer_file: AnswerFile, columns: Columns) -> AnswerFile:
 
 def _read_raw(answers: Answers, name: str) -> RawFile:
     if not isinstance(answers, str | os.PathLike):
-        rows = tuple(RawRow(n, dict(row)) for n, row in enumerate(answers, start=1))
-        return RawFile(Path(name), name, rows)
+        given = enumerate(answers, start=1)
+        return RawFile(Path(name), name, tuple(Row(Path(name), n, dict(row)) for n, row in given))
     written, _, part = os.fspath(answers).partition("::")
     path = Path(written)
     if not path.exists() and path.is_symlink():
@@ -123,36 +120,32 @@ def _read_raw(answers: Answers, name: str) -> RawFile:
     if read is None:
         what = f"a {path.suffix or 'nameless'} file"
         raise ConfigurationError(f"{written} is {what}; name a file that ends in {_SUFFIXES}")
-    rows, document = read(path, written)
+    source = Source(root=path.parent, path=path)
+    content = read(source, written)
+    document = content if isinstance(content, Mapping) else None
+    rows = () if isinstance(content, Mapping) else tuple(content)
+    if source.errors:
+        raise SuiteError(written, source.errors)
     return RawFile(path, os.fspath(answers), rows, document, part)
 
 
-_Content = tuple[tuple[RawRow, ...], Mapping[str, Any] | None]
+#: The rows of a file, or the one object that it holds.
+_Content = Iterable[Row] | Mapping[str, Any]
 
 
-def _read_lines(path: Path, name: str) -> _Content:
-    """Return the rows of a `.jsonl` file, or of a list in a `.json` file."""
-    source = Source(root=path.parent, path=path)
-    rows = [row for row in read_rows(source, path, what=name) if _is_object(source, row)]
-    if source.errors:
-        raise SuiteError(name, source.errors)
-    return tuple(RawRow(row.line, row.value) for row in rows), None
+def _read_lines(source: Source, name: str) -> Iterator[Row]:
+    """Yield the rows of a `.jsonl` file, or of a list in a `.json` file."""
+    for row in read_rows(source, source.path, what=name):
+        if isinstance(row.value, Mapping):
+            yield row
+        else:
+            source.add_error(row.line, 'a row is an object, such as {"id": "1", "reply": "4"}')
 
 
-def _is_object(source: Source, row: Any) -> bool:
-    if isinstance(row.value, Mapping):
-        return True
-    source.add_error(row.line, 'a row is an object, such as {"id": "1", "reply": "4"}', row.path)
-    return False
-
-
-def _read_json(path: Path, name: str) -> _Content:
-    source = Source(root=path.parent, path=path)
-    text = source.read_text(path, 0, "answers")
-    if text is None:
-        raise SuiteError(name, source.errors)
-    if text.lstrip().startswith("["):
-        return _read_lines(path, name)
+def _read_json(source: Source, name: str) -> _Content:
+    text = source.read_text(source.path, 0, "answers")
+    if text is None or text.lstrip().startswith("["):
+        return () if text is None else _read_lines(source, name)
     try:
         document = replace_in_json(json.loads(text))
     except (ValueError, RecursionError) as error:
@@ -161,33 +154,24 @@ def _read_json(path: Path, name: str) -> _Content:
         raise ConfigurationError(f"{name} is not JSON: {error}{hint}") from error
     if not isinstance(document, Mapping):
         raise ConfigurationError(f"{name} holds no rows; write a list of objects")
-    return (), document
+    return document
 
 
-def _read_cells(path: Path, name: str) -> _Content:
-    source = Source(root=path.parent, path=path)
-    text = source.read_text(path, 0, "answers")
-    rows = [RawRow(row.line, row.value) for row in read_delimited(source, path, text or "")]
-    if source.errors:
-        raise SuiteError(name, source.errors)
-    return tuple(rows), None
+def _read_cells(source: Source, _: str) -> _Content:
+    text = source.read_text(source.path, 0, "answers")
+    return read_delimited(source, source.path, text or "")
 
 
-def _read_columns(path: Path, name: str) -> _Content:
-    rows = enumerate(read_parquet(path, name), start=1)
-    return tuple(RawRow(number, row) for number, row in rows), None
+def _read_columns(source: Source, name: str) -> _Content:
+    rows = enumerate(read_parquet(source.path, name), start=1)
+    return (Row(source.path, number, row) for number, row in rows)
 
 
-def _read_log(path: Path, name: str) -> _Content:
-    return (), read_archive(path, name)
-
-
-_READERS: Mapping[str, Callable[[Path, str], _Content]] = {
+_READERS: Mapping[str, Callable[[Source, str], _Content]] = {
     ".jsonl": _read_lines,
-    ".ndjson": _read_lines,
     ".json": _read_json,
     ".csv": _read_cells,
     ".tsv": _read_cells,
     ".parquet": _read_columns,
-    ".eval": _read_log,
+    ".eval": lambda source, name: read_archive(source.path, name),
 }

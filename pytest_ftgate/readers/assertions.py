@@ -13,6 +13,8 @@ from pytest_ftgate.readers.answer_rows import text_of
 from pytest_ftgate.readers.imported_suite import AGREES
 from pytest_ftgate.readers.text import json_or_text
 
+#: The score of a reply that has to contain all texts.
+_ALL = {"contains": {"all": True}}
 _VARIABLE = re.compile(r"\{\{-?\s*([\w.]+)\s*-?\}\}")
 #: ``output.includes('x')`` and ``output.length < 80``, the commonest of JavaScript.
 _INCLUDES = re.compile(r"output(?:\.toLowerCase\(\))?\.includes\((['\"])(.+?)\1\)")
@@ -75,34 +77,35 @@ _PRIORITY = ("exact", "fields", "contains", "regex", "similarity")
 
 def _merged(answers: Iterable[_Answer]) -> list[_Answer]:
     """Return *answers*, the most decisive first; texts that must all occur are one answer."""
-    every = [a for a in answers if a.score == {"contains": {"all": True}}]
+    every = [a for a in answers if a.score == _ALL]
     merged = [a for a in answers if a not in every]
     texts = list(dict.fromkeys(text for answer in every for text in answer.expected))
     if len(texts) == 1:
         merged.append(_Answer("contains", texts[0]))
     elif texts:
-        merged.append(_Answer({"contains": {"all": True}}, texts))
+        merged.append(_Answer(_ALL, texts))
     return sorted(merged, key=lambda answer: _PRIORITY.index(answer.kind))
 
 
 def carry_assertions(
-    assertions: Iterable[Any], variables: Mapping[str, Any], read: Callable[[str], str]
+    assertions: Iterable[Any],
+    variables: Mapping[str, Any],
+    read: Callable[[str], str],
+    rules: CarriedRules | None = None,
 ) -> CarriedRules:
-    """Return what *assertions* become; *read* returns the text behind ``file://``.
+    """Return what *assertions* become, beside *rules*.
 
-    *read* raises ConfigurationError for a file that cannot be read.
+    *read* returns the text behind ``file://``, and raises ConfigurationError for a file that cannot
+    be read.
     """
-    rules = CarriedRules()
+    rules = rules or CarriedRules()
     for assertion in assertions:
         if not isinstance(assertion, Mapping):
             rules.skipped.append(f'assertion "{assertion}" is not a mapping')
         elif assertion.get("type") == "assert-set":
             if assertion.get("threshold") is not None:
                 rules.skipped.append("threshold of an assert-set: all of its assertions must hold")
-            inner = carry_assertions(assertion.get("assert") or (), variables, read)
-            for name in ("answers", "formats", "rubrics", "skipped"):
-                getattr(rules, name).extend(getattr(inner, name))
-            rules.limits |= inner.limits
+            carry_assertions(assertion.get("assert") or (), variables, read, rules)
         else:
             _carry(rules, assertion, variables, read)
     return rules
@@ -115,7 +118,7 @@ def _carry(
     read: Callable[[str], str],
 ) -> None:
     kind = str(assertion.get("type", ""))
-    carry = _CARRY.get(kind)
+    carry = _CARRY.get(kind.replace("icontains", "contains"))
     if carry is None:
         rules.skipped.append(f"assertion {kind or 'without a type'}")
         return
@@ -149,7 +152,29 @@ def _filled(value: Any, variables: Mapping[str, Any]) -> Any:
     return _VARIABLE.sub(text, value)
 
 
-# One function for each kind: it returns "", or why the assertion is not carried over.
+# One carrier for each kind: it returns "", or why the assertion is not carried over.
+
+_Carrier = Callable[[CarriedRules, Any, Mapping[str, Any]], str]
+
+
+def _to(part: str, make: Callable[[Any], Any], problem: str = " without a value") -> _Carrier:
+    """Return a carrier that adds what *make* returns for a value to a list of `CarriedRules`.
+
+    For None it returns *problem*, with the value in place of ``{}``.
+    """
+
+    def carry(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+        made = make(value)
+        if made is None:
+            return problem.format(text_of(value) or "")
+        getattr(rules, part).append(made)
+        return ""
+
+    return carry
+
+
+def _answer_of(score: Any, texts: list[str]) -> _Answer | None:
+    return _Answer(score, texts) if texts else None
 
 
 def _texts(value: Any) -> list[str]:
@@ -169,32 +194,14 @@ def _equals(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
     return ""
 
 
-def _contains(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+def _contained(value: Any) -> _Answer | None:
     text = None if isinstance(value, list) else text_of(value)
-    if not text or not text.strip():
-        return " without a value"
-    rules.answers.append(_Answer({"contains": {"all": True}}, [text]))
-    return ""
+    return _Answer(_ALL, [text]) if text and text.strip() else None
 
 
-def _contains_all(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
-    if texts := _texts(value):
-        rules.answers.append(_Answer({"contains": {"all": True}}, texts))
-    return "" if texts else " without a value"
-
-
-def _contains_any(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
-    if texts := _texts(value):
-        rules.answers.append(_Answer("contains", texts))
-    return "" if texts else " without a value"
-
-
-def _regex(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+def _pattern(value: Any) -> _Answer | None:
     pattern = text_of(value) or ""
-    if not _is_pattern(pattern):
-        return f" {pattern}: not a pattern of Python"
-    rules.answers.append(_Answer("regex", pattern))
-    return ""
+    return _Answer("regex", pattern) if _is_pattern(pattern) else None
 
 
 def _is_pattern(pattern: str) -> bool:
@@ -202,11 +209,6 @@ def _is_pattern(pattern: str) -> bool:
         return bool(regex.compile(pattern).pattern)
     except regex.error:
         return False
-
-
-def _starts_with(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
-    rules.answers.append(_Answer("regex", "^" + re.escape(text_of(value) or "")))
-    return ""
 
 
 def _similar(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
@@ -222,44 +224,20 @@ def _is_json(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
     return " with a schema that is no mapping" if isinstance(schema, str) else ""
 
 
-def _not_contains(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+def _avoided(value: Any) -> dict[str, Any] | None:
     text = text_of(value)
-    rules.formats += [{"avoids": [text]}] if text else []
-    return "" if text else " without a value"
+    return {"avoids": [text]} if text else None
 
 
-def _not_contains_any(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
-    rules.formats.append({"avoids": _texts(value)})
-    return ""
-
-
-def _not_regex(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+def _avoided_pattern(value: Any) -> dict[str, Any] | None:
     pattern = f"(?s)^(?!.*(?:{text_of(value)}))"
-    rules.formats += [{"regex": pattern}] if _is_pattern(pattern) else []
-    return "" if _is_pattern(pattern) else " of a pattern that Python does not read"
+    return {"regex": pattern} if _is_pattern(pattern) else None
 
 
-def _not_equals(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
-    rules.formats.append({"regex": rf"^(?!\s*{re.escape(text_of(value) or '')}\s*$)"})
-    return ""
-
-
-def _word_count(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
+def _words(value: Any) -> dict[str, Any] | None:
     bounds = value if isinstance(value, Mapping) else {"min": value, "max": value}
     limits = {k: int(bounds[k]) for k in ("min", "max") if str(bounds.get(k, "")).isdecimal()}
-    rules.formats += [{"length": {"unit": "words", **limits}}] if limits else []
-    return "" if limits else " without a number"
-
-
-def _not_empty(rules: CarriedRules, *_: Any) -> str:
-    rules.formats.append({"length": {"unit": "characters", "min": 1}})
-    return ""
-
-
-def _rubric(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
-    text = "\n".join(_strings(value))
-    rules.rubrics += [text] if text else []
-    return "" if text else " without a rubric"
+    return {"length": {"unit": "words", **limits}} if limits else None
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -269,11 +247,6 @@ def _strings(value: Any) -> Iterator[str]:
     elif inner is not None and not isinstance(inner, bool | int | float):
         for item in inner:
             yield from _strings(item)
-
-
-def _factuality(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
-    rules.rubrics.append(AGREES.replace("{{ expected }}", text_of(value) or ""))
-    return ""
 
 
 def _limit(rules: CarriedRules, _: Any, assertion: Mapping[str, Any]) -> str:
@@ -294,7 +267,7 @@ def _javascript(rules: CarriedRules, value: Any, _: Mapping[str, Any]) -> str:
 def _simple_javascript(rules: CarriedRules, code: str) -> bool:
     """Return True after carrying over an expression that says what a reply contains."""
     if match := _INCLUDES.fullmatch(code):
-        rules.answers.append(_Answer({"contains": {"all": True}}, [match[2]]))
+        rules.answers.append(_Answer(_ALL, [match[2]]))
     elif match := _LENGTH.fullmatch(code):
         size, strict = int(match[2]), "=" not in match[1]
         bound = {"max": size - strict} if match[1][0] == "<" else {"min": size + strict}
@@ -302,31 +275,34 @@ def _simple_javascript(rules: CarriedRules, code: str) -> bool:
     return match is not None
 
 
-_CARRY: Mapping[str, Callable[[CarriedRules, Any, Mapping[str, Any]], str]] = {
+#: Our score knows no upper and lower case, so that icontains is read like contains.
+_CARRY: Mapping[str, _Carrier] = {
     "equals": _equals,
-    "contains": _contains,
-    "icontains": _contains,
-    "contains-all": _contains_all,
-    "icontains-all": _contains_all,
-    "contains-any": _contains_any,
-    "icontains-any": _contains_any,
-    "regex": _regex,
-    "starts-with": _starts_with,
+    "contains": _to("answers", _contained),
+    "contains-all": _to("answers", lambda value: _answer_of(_ALL, _texts(value))),
+    "contains-any": _to("answers", lambda value: _answer_of("contains", _texts(value))),
+    "regex": _to("answers", _pattern, " {}: not a pattern of Python"),
+    "starts-with": _to(
+        "answers", lambda value: _Answer("regex", "^" + re.escape(text_of(value) or ""))
+    ),
     "similar": _similar,
     "is-json": _is_json,
-    "not-contains": _not_contains,
-    "not-icontains": _not_contains,
-    "not-contains-any": _not_contains_any,
-    "not-icontains-any": _not_contains_any,
-    "not-regex": _not_regex,
-    "not-equals": _not_equals,
-    "word-count": _word_count,
-    "not-empty": _not_empty,
-    "llm-rubric": _rubric,
-    "g-eval": _rubric,
-    "model-graded-closedqa": _rubric,
-    "model-graded-factuality": _factuality,
-    "factuality": _factuality,
+    "not-contains": _to("formats", _avoided),
+    "not-contains-any": _to("formats", lambda value: {"avoids": _texts(value)}),
+    "not-regex": _to("formats", _avoided_pattern, " of a pattern that Python does not read"),
+    "not-equals": _to(
+        "formats", lambda value: {"regex": rf"^(?!\s*{re.escape(text_of(value) or '')}\s*$)"}
+    ),
+    "word-count": _to("formats", _words, " without a number"),
+    "not-empty": _to("formats", lambda _: {"length": {"unit": "characters", "min": 1}}),
+    **dict.fromkeys(
+        ("llm-rubric", "g-eval", "model-graded-closedqa"),
+        _to("rubrics", lambda value: "\n".join(_strings(value)) or None, " without a rubric"),
+    ),
+    **dict.fromkeys(
+        ("model-graded-factuality", "factuality"),
+        _to("rubrics", lambda value: AGREES.replace("{{ expected }}", text_of(value) or "")),
+    ),
     "latency": _limit,
     "cost": _limit,
     "javascript": _javascript,

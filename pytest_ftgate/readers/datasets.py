@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -16,16 +16,13 @@ from pytest_ftgate.readers.imported_suite import (
     AGREES,
     ImportedModel,
     ImportedSuite,
-    add_cases,
     expected_of,
     input_keys,
     parse_document,
     read_records,
     read_text_below,
-    set_usual_score,
 )
 from pytest_ftgate.readers.promptfoo_config import read_promptfoo_config
-from pytest_ftgate.readers.table import read_parquet
 from pytest_ftgate.readers.text import values_checked
 
 #: The splits that evaluate a model, the likeliest first.
@@ -35,29 +32,6 @@ _FILES = (".parquet", ".jsonl", ".json", ".csv")
 _ABOUT = ("dataset_dict.json", "dataset_info.json", "state.json")
 #: Folders of save_to_disk hold Arrow files alone.
 _SAVED = 'of save_to_disk save a split with dataset.to_parquet("test.parquet")'
-
-
-class FolderRows(NamedTuple):
-    """The rows of one split, and the names of all."""
-
-    rows: tuple[Mapping[str, Any], ...]
-    split: str
-    splits: tuple[str, ...]
-
-
-def read_dataset_folder(folder: Path) -> FolderRows:
-    """Return the rows of the split of *folder* that evaluates a model, such as ``test``.
-
-    Raises:
-        ConfigurationError: the folder has no data, or they cannot be read.
-    """
-    splits = _declared(folder) or _named(folder)
-    if not splits:
-        kinds = ", ".join(_FILES)
-        raise ConfigurationError(f"{folder}: a folder without {kinds}; name a file; {_SAVED}")
-    split = next((name for name in _SPLITS if name in splits), next(iter(splits)))
-    rows = (row for path in splits[split] for row in read_data_file(path))
-    return FolderRows(tuple(rows), split, tuple(splits))
 
 
 def _declared(folder: Path) -> dict[str, list[Path]]:
@@ -110,17 +84,12 @@ def _named(folder: Path) -> dict[str, list[Path]]:
     return splits
 
 
-def read_data_file(path: Path) -> Sequence[Mapping[str, Any]]:
-    """Return the rows of one file of data.
-
-    Raises:
-        ConfigurationError: the file cannot be read.
-    """
-    return read_parquet(path, str(path)) if path.suffix == ".parquet" else read_records(path)
-
-
 _DOCUMENTS = (".yaml", ".yml", ".json")
 _TABLES = (".csv", ".jsonl", ".parquet")
+_UNKNOWN = (
+    "neither a configuration of promptfoo, an eval of OpenAI Evals, goldens of deepeval, nor a "
+    "dataset of pydantic-evals"
+)
 
 
 def read_import(path: Path) -> ImportedSuite:
@@ -129,47 +98,43 @@ def read_import(path: Path) -> ImportedSuite:
     Raises:
         ConfigurationError: the file cannot be read, or is of no known tool.
     """
-    if path.is_dir():
-        return _read_folder(path)
+    suite = _read_folder(path) if path.is_dir() else _read_file(path)
+    if not suite.cases:
+        none = "its columns are none that are known" if path.is_dir() else "the file has none"
+        raise ConfigurationError(f"{path}: no case was found: {'; '.join(suite.notes) or none}")
+    return suite
+
+
+def _read_file(path: Path) -> ImportedSuite:
     if path.suffix not in (*_DOCUMENTS, *_TABLES):
-        known = ", ".join((*_DOCUMENTS, ".csv", ".jsonl", ".parquet"))
+        known = ", ".join((*_DOCUMENTS, *_TABLES))
         raise ConfigurationError(f"{path}: a suite is made from a folder, or from {known}")
-    suite: ImportedSuite | None
-    if path.suffix == ".parquet":
-        suite = _read_table(path, tuple(read_data_file(path)))
-    elif path.suffix in _DOCUMENTS:
-        document = parse_document(read_text_below(path.parent, path.name), path.name)
-        with values_checked(str(path)):
-            suite = _read_document(path, document)
-        if suite is None and path.suffix != ".json":
-            raise ConfigurationError(f"{path}: {_UNKNOWN}")
-    else:
+    if path.suffix in _TABLES:
         records = read_records(path)
         with values_checked(str(path)):
-            suite = _read_rows(path, records)
-    if suite is None or not suite.cases:
-        notes = "; ".join(suite.notes) if suite else _UNKNOWN
-        raise ConfigurationError(f"{path}: no case was found: {notes or 'the file has none'}")
+            return (_read_table if path.suffix == ".parquet" else _read_rows)(path, records)
+    document = parse_document(read_text_below(path.parent, path.name), path.name)
+    with values_checked(str(path)):
+        suite = _read_document(path, document)
+    if suite is None:
+        none = "no case was found: " * (path.suffix == ".json")
+        raise ConfigurationError(f"{path}: {none}{_UNKNOWN}")
     return suite
 
 
 def _read_folder(path: Path) -> ImportedSuite:
-    found = read_dataset_folder(path)
-    suite = _read_table(path, found.rows)
+    """Return the split of a folder that evaluates a model, such as ``test``."""
+    splits = _declared(path) or _named(path)
+    if not splits:
+        kinds = ", ".join(_FILES)
+        raise ConfigurationError(f"{path}: a folder without {kinds}; name a file; {_SAVED}")
+    split = next((name for name in _SPLITS if name in splits), next(iter(splits)))
+    suite = _read_table(path, [row for file in splits[split] for row in read_records(file)])
     suite.tool = "Hugging Face datasets"
-    others = [name for name in found.splits if name != found.split]
+    others = [name for name in splits if name != split]
     if others:
-        suite.note(f"split {found.split} was read; also there: {', '.join(others)}")
-    if not suite.cases:
-        notes = "; ".join(suite.notes) or "its columns are none that are known"
-        raise ConfigurationError(f"{path}: no case was found: {notes}")
+        suite.note(f"split {split} was read; also there: {', '.join(others)}")
     return suite
-
-
-_UNKNOWN = (
-    "neither a configuration of promptfoo, an eval of OpenAI Evals, goldens of deepeval, nor a "
-    "dataset of pydantic-evals"
-)
 
 
 def _read_document(path: Path, document: Any) -> ImportedSuite | None:
@@ -217,11 +182,9 @@ def _read_openai_eval(path: Path, specs: Sequence[Mapping[str, Any]]) -> Importe
 
 def _read_samples(rows: Sequence[Mapping[str, Any]], kind: str) -> ImportedSuite:
     suite = ImportedSuite("OpenAI Evals")
-    scores: Mapping[str, Any] = {
-        "": "contains",
+    scores = {
+        **dict.fromkeys(("", "Includes", "FuzzyMatch"), "contains"),
         "Match": "regex",
-        "Includes": "contains",
-        "FuzzyMatch": "contains",
         "JsonMatch": "fields",
     }
     suite.score = scores.get(kind)
@@ -230,8 +193,7 @@ def _read_samples(rows: Sequence[Mapping[str, Any]], kind: str) -> ImportedSuite
         suite.note(f"class {kind}: a judge grades by the ideal answer")
     if kind == "FuzzyMatch":
         suite.note("FuzzyMatch also takes a reply that is a part of the answer")
-    cases = (_sample(row, kind) for row in rows)
-    add_cases(suite, cases)
+    suite.add_cases(_sample(row, kind) for row in rows)
     return suite
 
 
@@ -269,8 +231,8 @@ def _read_goldens(rows: Iterable[Mapping[str, Any]]) -> ImportedSuite:
         name = first_of(row, ("name", "id"))
         given = {"input": text_of(row.get("input")), "vars": variables}
         cases.append({"id": name, **given, "expected": expected_of(expected)})
-    add_cases(suite, cases)
-    set_usual_score(suite)
+    suite.add_cases(cases)
+    suite.set_usual_score()
     return suite
 
 
@@ -290,9 +252,9 @@ def _read_pydantic_evals(document: Mapping[str, Any]) -> ImportedSuite:
             for evaluator in row.get("evaluators") or ():
                 _read_evaluator(suite, evaluator, case)
             cases.append(case)
-    add_cases(suite, cases)
+    suite.add_cases(cases)
     if not suite.rubric:
-        set_usual_score(suite)
+        suite.set_usual_score()
     elif suite.score:
         suite.note("EqualsExpected beside LLMJudge: the judge alone scores")
     return suite
@@ -308,9 +270,11 @@ def _read_evaluator(suite: ImportedSuite, written: Any, case: dict[str, Any]) ->
         suite.score = suite.score or "exact"
     elif name == "Equals" and case and text:
         case |= {"expected": expected_of(keys.get("value")), "score": "exact"}
+    elif name == "Contains" and case and text:
+        case.setdefault("format", []).append({"contains": [text]})
     elif name == "Contains" and text:
         rule = {"contains": [text]}
-        case.setdefault("format", []).append(rule) if case else _add_format(suite, rule)
+        suite.note(f"evaluator Contains of all cases: add it to reply.format: {rule}")
     elif name == "LLMJudge" and not case and isinstance(keys.get("rubric"), str):
         suite.rubric = str(keys["rubric"])
         model = str(keys.get("model") or "")
@@ -321,10 +285,6 @@ def _read_evaluator(suite: ImportedSuite, written: Any, case: dict[str, Any]) ->
             suite.limits["latency"] = {"max_p95_ms": seconds * 1_000}
     elif name != "IsInstance":
         suite.note(f"evaluator {name}{' of a case' if case else ''}")
-
-
-def _add_format(suite: ImportedSuite, rule: Mapping[str, Any]) -> None:
-    suite.note(f"evaluator Contains of all cases: add it to reply.format: {dict(rule)}")
 
 
 # Tables ------------------------------------------------------------------------------------------
@@ -351,30 +311,22 @@ def _read_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> ImportedSuite:
         cases.append(case)
     if unread and any(_INPUT.fullmatch(key) for row in rows for key in row):
         suite.note(f"columns {', '.join(sorted(unread))}")
-    add_cases(suite, cases)
-    set_usual_score(suite)
+    suite.add_cases(cases)
+    suite.set_usual_score()
     return suite
 
 
 def _columns(row: Mapping[str, Any], pattern: re.Pattern[str]) -> tuple[Any, list[str]]:
     """Return the value of the columns that match *pattern*, and their names."""
-    names = [name for name in row if pattern.fullmatch(name)]
-    parts = {
-        match[1]: row[name]
-        for name in names
-        if (match := pattern.fullmatch(name)) and match.lastindex
-    }
-    if parts:
-        return parts, names
-    return next((row[name] for name in names), None), names
+    names = {name: match[1] for name in row if (match := pattern.fullmatch(name))}
+    parts = {part: row[name] for name, part in names.items() if part}
+    first = next((row[name] for name in names), None)
+    return parts or first, [*names]
 
 
 def _text_values(value: Any) -> list[str]:
-    values: Iterator[Any] | Sequence[Any] = ()
-    if isinstance(value, Mapping):
-        values = iter(value.values())
-    elif isinstance(value, list):
-        values = value
-    elif isinstance(value, str):
-        values = value.replace(",", " ").split()
-    return [text for text in values if isinstance(text, str) and text]
+    if isinstance(value, str):
+        return value.replace(",", " ").split()
+    values = value.values() if isinstance(value, Mapping) else value
+    is_read = isinstance(value, Mapping | list)
+    return [text for text in values if isinstance(text, str) and text] if is_read else []

@@ -15,7 +15,7 @@ import yaml
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import joined_values, text_of
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.readers.table import read_delimited, read_rows
+from pytest_ftgate.readers.table import read_delimited, read_parquet, read_rows
 from pytest_ftgate.readers.text import json_or_text, replace_in_json
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -75,6 +75,35 @@ class ImportedSuite:
         """Add one thing that is not carried over."""
         self.notes[" ".join(text.split())] += 1
 
+    def add_cases(self, cases: Iterable[dict[str, Any]]) -> None:
+        """Add *cases*, with an id for each; those without an input are left out."""
+        ids = {case["id"] for case in self.cases}
+        for number, case in enumerate(cases, len(self.cases) + 1):
+            if not case.get("input") and not case.get("messages"):
+                self.note("a case without an input")
+                continue
+            case_id = unique(slug(str(case.get("id") or "")) or f"case-{number}", ids)
+            ids.add(case_id)
+            kept = {k: v for k, v in case.items() if v not in (None, [], {}, "")}
+            self.cases.append({"id": case_id, **{k: v for k, v in kept.items() if k != "id"}})
+
+    def set_usual_score(self) -> None:
+        """Set a score that fits its expected answers, where the tool declares none."""
+        answers = [case["expected"] for case in self.cases if "expected" in case]
+        texts = [text for one in answers for text in (one if isinstance(one, list) else [one])]
+        if not answers or self.score is not None:
+            return
+        if any(isinstance(answer, Mapping) for answer in answers):
+            for case in self.cases:
+                if "expected" in case and not isinstance(case["expected"], Mapping):
+                    case["score"] = "contains"
+            self.score = "fields"
+        elif all(len(str(text).split()) <= _SHORT_ANSWER for text in texts):
+            self.score = "contains"
+        else:
+            self.score = {"similarity": {"by": "tfidf"}}
+            self.note("the file names no metric: long answers are compared by words; a judge fits")
+
 
 # Files -------------------------------------------------------------------------------------------
 
@@ -117,7 +146,7 @@ _POINTER = b"version https://git-lfs"
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a table; cells of a CSV that hold JSON are parsed.
+    """Return the rows of a file of data; cells of a CSV that hold JSON are parsed.
 
     Raises:
         ConfigurationError: a row is broken, with its line; or the file was not downloaded.
@@ -125,21 +154,21 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     with path.open("rb") as file:
         if file.read(len(_POINTER)) == _POINTER:
             raise ConfigurationError(f"{path} is a pointer of Git LFS: git lfs pull gets the file")
+    if path.suffix == ".parquet":
+        return read_parquet(path, str(path))
     source = Source(root=path.parent, path=path)
     if path.suffix == ".csv":
         cells = read_delimited(source, path, source.read_text(path, 0, "cases") or "")
-        rows = [{k: _cell(v) for k, v in row.value.items() if v} for row in cells]
+        # Other texts that are JSON, such as a number, stay texts.
+        rows = [
+            {k: json_or_text(v) if v[0] in '{["' else v for k, v in row.value.items() if v}
+            for row in cells
+        ]
     else:
         rows = [{**row.value} for row in read_rows(source, path) if isinstance(row.value, Mapping)]
     if source.errors:
         raise ConfigurationError(str(source.errors[0]))
     return rows
-
-
-def _cell(value: str) -> Any:
-    if value[:1] not in ("{", "[", '"'):
-        return value
-    return json_or_text(value)
 
 
 # Cases -------------------------------------------------------------------------------------------
@@ -176,19 +205,6 @@ def input_keys(values: Any) -> dict[str, Any]:
     return {"input": text_of(values) or ""}
 
 
-def add_cases(suite: ImportedSuite, cases: Iterable[dict[str, Any]]) -> None:
-    """Add *cases* to *suite*, with an id for each; those without an input are left out."""
-    ids = {case["id"] for case in suite.cases}
-    for number, case in enumerate(cases, len(suite.cases) + 1):
-        if not case.get("input") and not case.get("messages"):
-            suite.note("a case without an input")
-            continue
-        case_id = unique(slug(str(case.get("id") or "")) or f"case-{number}", ids)
-        ids.add(case_id)
-        kept = {k: v for k, v in case.items() if v not in (None, [], {}, "")}
-        suite.cases.append({"id": case_id, **{k: v for k, v in kept.items() if k != "id"}})
-
-
 def expected_of(value: Any) -> Any:
     """Return an expected answer as a suite takes it: text, a mapping, or a list of text."""
     if isinstance(value, Mapping) and len(value) == 1:
@@ -200,21 +216,3 @@ def expected_of(value: Any) -> Any:
     if isinstance(value, bool | int | float):
         return str(value).lower() if isinstance(value, bool) else str(value)
     return text_of(value) or None
-
-
-def set_usual_score(suite: ImportedSuite) -> None:
-    """Give the suite a score that fits its expected answers, where the tool declares none."""
-    answers = [case["expected"] for case in suite.cases if "expected" in case]
-    texts = [text for one in answers for text in (one if isinstance(one, list) else [one])]
-    if not answers or suite.score is not None:
-        return
-    if any(isinstance(answer, Mapping) for answer in answers):
-        for case in suite.cases:
-            if "expected" in case and not isinstance(case["expected"], Mapping):
-                case["score"] = "contains"
-        suite.score = "fields"
-    elif all(len(str(text).split()) <= _SHORT_ANSWER for text in texts):
-        suite.score = "contains"
-    else:
-        suite.score = {"similarity": {"by": "tfidf"}}
-        suite.note("the file names no metric: long answers are compared by words; a judge fits")

@@ -13,23 +13,10 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.answer_rows import (
-    AnswerFile,
-    AnswerRow,
-    Columns,
-    RawFile,
-    pick_score,
-    score_of,
-    tags_of,
-    text_at,
-    text_of,
-    tool_file,
-    value_at,
-)
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, text_of, value_at
 from pytest_ftgate.readers.text import replace_in_json
 
-_NAME = "Inspect log"
-_KEYS = {"eval", "status", "samples"}
+_KEYS = {"eval", "status"}
 _SAMPLES = "samples/"
 #: How Inspect names a log: by its time, the task and an id.
 _LOG_NAME = re.compile(r"\d{4}-\d\d-\d\dT[\d+-]+_(.+)_[0-9A-Za-z]{22}")
@@ -107,22 +94,13 @@ def _decompress(archive: ZipFile, entry: ZipInfo, name: str) -> bytes:
     )
 
 
-def read_inspect(raw: RawFile, columns: Columns) -> AnswerFile | None:
-    """Return the samples of a log by one of its scorers; None if another tool wrote the file.
-
-    Raises:
-        ConfigurationError: the log does not have the scorer that the user names, or no samples.
-    """
+def _find_samples(raw: RawFile) -> Found | None:
     log = raw.document
-    if log is None or not log.keys() >= _KEYS - {"samples"} or not isinstance(log["eval"], Mapping):
+    if log is None or not log.keys() >= _KEYS or not isinstance(log["eval"], Mapping):
         return None
     samples = [sample for sample in log.get("samples") or () if isinstance(sample, Mapping)]
     names = (name for sample in samples for name in _scores(sample))
-    score = pick_score(raw, names, columns.score)
-    rows = (_row(raw, sample, score.name, columns) for sample in samples)
-    usual = {"id": "id", "input": "input", "expected": "target", "reply": "completion"}
-    notes = _notes(log, samples)
-    return tool_file(raw, _NAME, rows, columns, score=score, usual=usual, notes=notes)
+    return Found(samples, names, _notes(log, samples))
 
 
 def _notes(log: Mapping[str, Any], samples: list[Mapping[str, Any]]) -> Iterator[str]:
@@ -140,40 +118,21 @@ def _tool_calls(sample: Mapping[str, Any]) -> bool:
     return any(message.get("tool_calls") for message in messages if isinstance(message, Mapping))
 
 
-def _scores(sample: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of the scores of a sample; one with several values has a name for each."""
+def _scores(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the scores of a sample by name; one with several values has a name for each."""
+    found: dict[str, Any] = {}
     for scorer, score in (sample.get("scores") or {}).items():
         value = score.get("value") if isinstance(score, Mapping) else score
         if isinstance(value, Mapping):
-            yield from (f"{scorer}.{key}" for key in value)
+            found |= {f"{scorer}.{key}": inner for key, inner in value.items()}
         else:
-            yield scorer
+            found[scorer] = value
+    return found
 
 
-def _score(sample: Mapping[str, Any], name: str) -> Any:
-    scores = sample.get("scores") or {}
-    if name in scores:
-        return value_at(scores[name], "value")
-    scorer, _, key = name.partition(".")
-    return value_at(scores.get(scorer), f"value.{key}")
-
-
-def _row(raw: RawFile, sample: Mapping[str, Any], name: str, columns: Columns) -> AnswerRow:
-    error = sample.get("error")
+def _sample(sample: Mapping[str, Any], score: str) -> Sample:
     record = {**(sample.get("metadata") or {}), **sample, "completion": _completion(sample)}
-    case_id = text_at(record, columns.id or "id")
-    target = value_at(record, columns.expected or "target")
-    place = f"{raw.name}: sample {case_id}"
-    return AnswerRow(
-        line=1,
-        id=case_id,
-        input=text_at(record, columns.input or "input", role="user"),
-        expected=None if target in ("", []) else target,
-        reply=None if error else text_of(value_at(record, columns.reply or "completion")),
-        score=None if error else score_of(_score(sample, name), place),
-        tags=tags_of(record, columns),
-        missing=text_at(sample, "error.message") or "error" if error else "",
-    )
+    return Sample(record, _scores(sample).get(score), is_error=bool(sample.get("error")))
 
 
 def _completion(sample: Mapping[str, Any]) -> str | None:
@@ -181,3 +140,12 @@ def _completion(sample: Mapping[str, Any]) -> str | None:
     choices = output.get("choices") or [{}]
     content = text_of(value_at(choices[0], "message.content"))
     return content if content is not None else text_of(output.get("completion"))
+
+
+INSPECT = ToolFormat(
+    "Inspect log",
+    "sample",
+    {"id": "id", "input": "input", "expected": "target", "reply": "completion"},
+    _find_samples,
+    _sample,
+)

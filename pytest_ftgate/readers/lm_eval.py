@@ -7,25 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.readers.answer_rows import (
-    AnswerFile,
-    AnswerRow,
-    Columns,
-    RawFile,
-    RawRow,
-    input_in,
-    pick_score,
-    score_of,
-    tags_of,
-    text_at,
-    text_of,
-    tool_file,
-    value_at,
-)
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, input_in, text_of
+from pytest_ftgate.readers.table import Row
 
 #: The date at the end of the name of a file.
 _DATE = re.compile(r"_\d{4}-\d\d-\d\dT[\d.-]+$")
-_NAME = "lm-evaluation-harness samples"
 _KEYS = {"doc_id", "doc", "filtered_resps"}
 #: What a filter leaves of a reply in which it finds nothing.
 _INVALID = "[invalid]"
@@ -40,10 +26,7 @@ def sample_files(folder: Path) -> tuple[Path, ...]:
 
 def newest_by_task(paths: Iterable[Path]) -> dict[str, Path]:
     """Return the last of *paths* of each task, by task."""
-    files: dict[str, Path] = {}
-    for path in paths:
-        files[task_of(path)] = path
-    return files
+    return {task_of(path): path for path in paths}
 
 
 def task_of(path: Path) -> str:
@@ -51,51 +34,34 @@ def task_of(path: Path) -> str:
     return _DATE.sub("", path.stem.removeprefix("samples_"))
 
 
-def read_lm_eval(raw: RawFile, columns: Columns) -> AnswerFile | None:
-    """Return the samples of one metric and one filter; None if another tool wrote the file.
-
-    Raises:
-        ConfigurationError: the samples do not have the metric that the user names.
-    """
+def _find_samples(raw: RawFile) -> Found | None:
     if not raw.rows or not raw.rows[0].value.keys() >= _KEYS:
         return None
-    found = [
+    scores = (
         f"{metric}{_SEPARATOR}{row.value.get('filter', 'none')}"
         for row in raw.rows
         for metric in row.value.get("metrics", ())
-    ]
-    wanted = columns.score
-    if wanted and _SEPARATOR not in wanted:
-        wanted = next((name for name in found if name.partition(_SEPARATOR)[0] == wanted), wanted)
-    score = pick_score(raw, found, wanted)
-    metric, _, filter_name = score.name.partition(_SEPARATOR)
-    kept = [
-        row for row in raw.rows if not score.name or row.value.get("filter", "none") == filter_name
-    ]
-    rows = (_row(raw, row, metric, columns) for row in kept)
-    usual = {"id": "doc_id", "input": "doc", "expected": "target", "reply": "filtered_resps"}
-    return tool_file(raw, _NAME, rows, columns, score=score, usual=usual)
+    )
+    return Found(raw.rows, scores)
 
 
-def _row(raw: RawFile, row: RawRow, metric: str, columns: Columns) -> AnswerRow:
+def _sample(row: Row, score: str) -> Sample | None:
     sample = row.value
+    metric, _, filter_name = score.partition(_SEPARATOR)
+    if score and sample.get("filter", "none") != filter_name:
+        return None
     choices = [*_choices(sample)]
     target = text_of(sample.get("target"))
     if choices and target is not None and target.isdecimal() and int(target) < len(choices):
         target = choices[int(target)]
     doc = sample["doc"] if isinstance(sample["doc"], Mapping) else {"text": sample["doc"]}
-    # A column of the data set may be named as such.
-    record = {**doc, **sample}
-    prompt = text_at(record, columns.input) if columns.input else input_in(doc)
-    reply = columns.reply
-    return AnswerRow(
+    reply = _reply(sample, choices)
+    return Sample(
+        # A column of the data set may be named as such.
+        {**doc, **sample},
+        sample.get(metric),
+        {"input": input_in(doc) or _prompt(sample), "expected": target, "reply": reply},
         line=row.line,
-        id=text_at(record, columns.id or "doc_id"),
-        input=prompt or _prompt(sample),
-        expected=value_at(record, columns.expected) if columns.expected else target,
-        reply=text_of(value_at(record, reply)) if reply else _reply(sample, choices),
-        score=score_of(sample.get(metric), f"{raw.name}:{row.line}"),
-        tags=tags_of(record, columns),
         choices=len(choices),
     )
 
@@ -143,3 +109,12 @@ def _reply(sample: Mapping[str, Any], choices: Sequence[str]) -> str | None:
     # What the model wrote shows more than that the filter found nothing in it.
     raw = next(iter(sample.get("resps") or ()), None)
     return text_of(raw[0] if isinstance(raw, list) and raw else raw) or text
+
+
+LM_EVAL = ToolFormat(
+    "lm-evaluation-harness samples",
+    "",
+    {"id": "doc_id", "input": "doc", "expected": "target", "reply": "filtered_resps"},
+    _find_samples,
+    _sample,
+)

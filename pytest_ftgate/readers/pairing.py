@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow
 
 #: The rows of one file by the key of their case, several where replies are repeated.
 _Rows = Mapping[str, tuple[AnswerRow, ...]]
-#: Returns the key of a row, given the row and its index.
-_Key = Callable[[AnswerRow, int], str]
 #: The most characters of a text in an example.
 _MAX_CHARACTERS = 40
 _UNKNOWN = "no column is known to have ids or inputs (--id and --input name one)"
@@ -53,11 +52,12 @@ def pair_files(
     Raises:
         ConfigurationError: nothing pairs; the message says what to write.
     """
+    effect = "left out" if paired_only else "counted as cases without a reply"
     key, sides, notes = _keyed(files, by_id=by_id)
     repeats = min(len(rows) for side in sides for rows in side.values())
     notes += [*_repeat_notes(files, sides, repeats)]
-    notes += [*_unpaired_notes(files, sides, key, paired_only)]
-    sides, differing = _with_same_answers(files, sides, paired_only)
+    notes += [*_unpaired_notes(files, sides, key, effect)]
+    sides, differing = _with_same_answers(files, sides, effect)
     notes += differing
     ids = [*sides[0]]
     if paired_only:
@@ -73,11 +73,8 @@ def pair_files(
 def _keyed(files: Sequence[AnswerFile], *, by_id: bool) -> tuple[str, list[_Rows], list[str]]:
     """Return what pairs the rows, the rows by that key, and sentences on keys that do not."""
     notes: list[str] = []
-    keys: tuple[tuple[str, _Key], ...] = (
-        *(("id", lambda row, _: row.id), ("input", lambda row, _: row.input.strip())),
-    )
-    for key, find in keys[:1] if by_id else keys:
-        sides: list[_Rows] = [_grouped(file.rows, find) for file in files]
+    for key in ("id",) if by_id else _KEYS:
+        sides: list[_Rows] = [_grouped(file.rows, map(_KEYS[key], file.rows)) for file in files]
         problem = _problem(files, sides, key)
         if problem is None:
             if notes:
@@ -86,23 +83,34 @@ def _keyed(files: Sequence[AnswerFile], *, by_id: bool) -> tuple[str, list[_Rows
                 notes.append("the rows are paired by input, as the files have no ids")
             return key, sides, notes
         notes += [problem] if problem else []
-    if len({len(file.rows) for file in files}) == 1 and not notes and not by_id:
-        notes = [f"the rows are paired by line, as {_UNKNOWN}"]
-        return "line", [_grouped(file.rows, lambda _, index: str(index)) for file in files], notes
-    raise ConfigurationError(_nothing_pairs(notes))
+    if notes:
+        remedy = "name the column that both files share with --id COLUMN, or with --input COLUMN"
+        raise ConfigurationError(f"nothing pairs: {'; '.join(notes)}; {remedy}")
+    if by_id or len({len(file.rows) for file in files}) > 1:
+        remedy = "and the files differ in their number of rows"
+        raise ConfigurationError(f"nothing pairs: {_UNKNOWN}, {remedy}")
+    notes = [f"the rows are paired by line, as {_UNKNOWN}"]
+    return "line", [_grouped(file.rows, map(str, count())) for file in files], notes
 
 
-def _grouped(rows: Iterable[AnswerRow], find: _Key) -> dict[str, tuple[AnswerRow, ...]]:
+#: Reads the keys that pair rows, the likeliest first.
+_KEYS: Mapping[str, Callable[[AnswerRow], str]] = {
+    "id": lambda row: row.id,
+    "input": lambda row: row.input.strip(),
+}
+
+
+def _grouped(rows: Iterable[AnswerRow], keys: Iterator[str]) -> dict[str, tuple[AnswerRow, ...]]:
     groups: dict[str, list[AnswerRow]] = defaultdict(list)
-    for index, row in enumerate(rows):
-        groups[find(row, index)].append(row)
+    for row in rows:
+        groups[next(keys)].append(row)
     # Rows without a reply say nothing beside others of the same case.
-    return {key: tuple(_answered(group)) for key, group in groups.items()}
+    return {key: _answered(group) for key, group in groups.items()}
 
 
-def _answered(rows: list[AnswerRow]) -> list[AnswerRow]:
-    answered = [row for row in rows if row.is_answered]
-    return answered or rows[:1]
+def _answered(rows: list[AnswerRow]) -> tuple[AnswerRow, ...]:
+    answered = (row for row in rows if row.reply is not None or row.score is not None)
+    return tuple(answered) or (rows[0],)
 
 
 def _problem(files: Sequence[AnswerFile], sides: Sequence[_Rows], key: str) -> str | None:
@@ -143,15 +151,6 @@ def _different_inputs(base: _Rows, other: _Rows, shared: Iterable[str]) -> list[
     return [case for case, first, second in pairs if first and second and first != second]
 
 
-def _nothing_pairs(notes: Sequence[str]) -> str:
-    if not notes:
-        return f"nothing pairs: {_UNKNOWN}, and the files differ in their number of rows"
-    return (
-        f"nothing pairs: {'; '.join(notes)}; name the column that both files share with "
-        "--id COLUMN, or with --input COLUMN"
-    )
-
-
 def _repeat_notes(
     files: Sequence[AnswerFile], sides: Sequence[_Rows], repeats: int
 ) -> Iterator[str]:
@@ -167,16 +166,12 @@ def _repeat_notes(
 
 
 def _unpaired_notes(
-    files: Sequence[AnswerFile],
-    sides: Sequence[_Rows],
-    key: str,
-    paired_only: bool,  # noqa: FBT001 - passed on as it is
+    files: Sequence[AnswerFile], sides: Sequence[_Rows], key: str, effect: str
 ) -> Iterator[str]:
     base = sides[0]
     for file, side in zip(files[1:], sides[1:], strict=True):
         lacking = [_short(case) for case in base if case not in side]
         if lacking:
-            effect = "left out" if paired_only else "counted as cases without a reply"
             what = f"of {len(base):,} cases of {files[0].name} are not in {file.name}, {effect}"
             yield f"{len(lacking):,} {what}: {_examples(lacking)}"
         more = [_short(case) for case in side if case not in base]
@@ -191,9 +186,7 @@ def _unpaired_notes(
 
 
 def _with_same_answers(
-    files: Sequence[AnswerFile],
-    sides: Sequence[_Rows],
-    paired_only: bool,  # noqa: FBT001 - passed on as it is
+    files: Sequence[AnswerFile], sides: Sequence[_Rows], effect: str
 ) -> tuple[list[_Rows], list[str]]:
     """Return the rows that expect what the files before them do, and sentences on the others.
 
@@ -205,7 +198,6 @@ def _with_same_answers(
         differing = _differing_answers([*left, side])
         left.append({case: rows for case, rows in side.items() if case not in differing})
         if differing:
-            effect = "left out" if paired_only else "counted as cases without a reply"
             what = f"with another expected answer in {file.name}, {effect}"
             notes.append(f"{_cases(len(differing))} {what}: {_examples([*differing.values()])}")
         if 2 * len(differing) > len(sides[0]):

@@ -8,21 +8,16 @@ from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import (
-    AnswerFile,
-    AnswerRow,
-    Columns,
+    Found,
     RawFile,
+    Sample,
+    ToolFormat,
     joined_values,
-    pick_score,
-    score_of,
-    tags_of,
     text_at,
     text_of,
-    tool_file,
     value_at,
 )
 
-_NAME = "promptfoo results"
 _KEYS = {"testIdx", "promptIdx", "success"}
 #: Assertions whose value is an expected answer.
 _ANSWERS = ("equals", "contains", "icontains", "similar", "is-exact", "factuality", "answer")
@@ -30,10 +25,10 @@ _ANSWERS = ("equals", "contains", "icontains", "similar", "is-exact", "factualit
 _ERROR = 2
 
 
-def read_promptfoo(raw: RawFile, columns: Columns) -> AnswerFile | None:
-    """Return the results of one output; None if another tool wrote the file.
+def _find_results(raw: RawFile) -> Found | None:
+    """Return the results of one output, which is one provider with one prompt.
 
-    An output is one provider with one prompt. Of a file with several, ``PATH::NAME`` names it.
+    Of a file with several, ``PATH::NAME`` names it.
 
     Raises:
         ConfigurationError: the file has several outputs, or not the one that the user names.
@@ -45,11 +40,7 @@ def read_promptfoo(raw: RawFile, columns: Columns) -> AnswerFile | None:
     output = _chosen(raw, [*outputs])
     kept = [result for result in results if _output_key(result) == outputs[output]]
     named = (name for result in kept for name in result.get("namedScores") or {})
-    score = pick_score(raw, ("success", "score", *named), columns.score)
-    rows = (_row(raw, result, score.name, columns) for result in kept)
-    usual = {"id": "testIdx", "input": "vars", "expected": "assert", "reply": "response.output"}
-    notes = _notes(kept)
-    return tool_file(raw, _NAME, rows, columns, score=score, usual=usual, notes=notes)
+    return Found(kept, ("success", "score", *named), _notes(kept))
 
 
 def _results(raw: RawFile) -> Iterable[Mapping[str, Any]]:
@@ -85,20 +76,16 @@ def _outputs(results: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, int]]
 
 
 def _chosen(raw: RawFile, names: Sequence[str]) -> str:
-    if raw.part:
-        matches = [name for name in names if name == raw.part] or [
-            name for name in names if raw.part in name
-        ]
-        if len(matches) == 1:
-            return matches[0]
-    elif len(names) == 1:
-        return names[0]
+    exact = [name for name in names if name == raw.part]
+    matches = exact or [name for name in names if raw.part in name]
+    if len(matches) == 1:
+        return matches[0]
     path = raw.name.partition("::")[0]
     known = ", ".join(f'"{path}::{name}"' for name in names)
-    if not raw.part:
-        raise ConfigurationError(f"{path} holds {len(names)} outputs; write one of {known}")
-    what = f'no single output is called "{raw.part}"'
-    raise ConfigurationError(f"{path}: {what}; write one of {known}")
+    what = (
+        f': no single output is called "{raw.part}"' if raw.part else f" holds {len(names)} outputs"
+    )
+    raise ConfigurationError(f"{path}{what}; write one of {known}")
 
 
 def _notes(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -126,22 +113,20 @@ def _expected(result: Mapping[str, Any]) -> Any:
     return None
 
 
-def _row(raw: RawFile, result: Mapping[str, Any], score: str, columns: Columns) -> AnswerRow:
+def _sample(result: Mapping[str, Any], score: str) -> Sample:
     variables = result.get("vars") or {}
-    metadata = value_at(result, "testCase.metadata") or {}
-    record = {**metadata, **variables, **result}
-    case_id = text_at(record, columns.id or "testIdx")
-    is_error = _is_error(result)
-    value = result.get(score, (result.get("namedScores") or {}).get(score))
-    expected = value_at(record, columns.expected) if columns.expected else _expected(result)
-    reply = text_of(value_at(record, columns.reply or "response.output"))
-    return AnswerRow(
-        line=1,
-        id=case_id,
-        input=text_at(record, columns.input) if columns.input else joined_values(variables),
-        expected=expected,
-        reply=None if is_error else reply,
-        score=None if is_error else score_of(value, f"{raw.name}: test {case_id}"),
-        tags=tags_of(record, columns),
-        missing=text_of(result.get("error")) or "error" if is_error else "",
+    return Sample(
+        {**(value_at(result, "testCase.metadata") or {}), **variables, **result},
+        result.get(score, (result.get("namedScores") or {}).get(score)),
+        {"input": joined_values(variables), "expected": _expected(result)},
+        is_error=_is_error(result),
     )
+
+
+PROMPTFOO_RESULTS = ToolFormat(
+    "promptfoo results",
+    "test",
+    {"id": "testIdx", "input": "vars", "expected": "assert", "reply": "response.output"},
+    _find_results,
+    _sample,
+)

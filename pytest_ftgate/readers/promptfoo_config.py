@@ -12,12 +12,11 @@ from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import text_of
-from pytest_ftgate.readers.assertions import assertion_of_cell, carry_assertions
+from pytest_ftgate.readers.assertions import CarriedRules, assertion_of_cell, carry_assertions
 from pytest_ftgate.readers.imported_suite import (
     ImportedModel,
     ImportedPrompt,
     ImportedSuite,
-    add_cases,
     input_keys,
     parse_document,
     read_records,
@@ -28,8 +27,9 @@ from pytest_ftgate.readers.imported_suite import (
 
 _FILE = "file://"
 #: Files of cases, and those whose text is the value of a variable.
-_TABLES = (".csv", ".json", ".jsonl", ".yaml", ".yml")
-_TEXTS = (".txt", ".md", ".html", ".xml", ".json", ".yaml", ".yml", ".csv")
+_DOCUMENTS = (".json", ".yaml", ".yml")
+_TABLES = (".csv", ".jsonl", *_DOCUMENTS)
+_TEXTS = (".txt", ".md", ".html", ".xml", ".csv", *_DOCUMENTS)
 #: A test with lists as variables is one case for each combination, up to so many.
 _MOST_COMBINATIONS = 1_000
 #: Keys of a configuration that say nothing about what is tested.
@@ -51,11 +51,10 @@ class _Reader:
 
     def resolve(self, value: Any) -> Any:
         """Return *value*, or the document in the file that it names; None if there is none."""
-        is_file = isinstance(value, str) and value.startswith(_FILE)
-        if not is_file:
+        if not isinstance(value, str) or not value.startswith(_FILE):
             return value
-        if not value.endswith((".json", ".yaml", ".yml")):
-            self.suite.note(f"{value}")
+        if not value.endswith(_DOCUMENTS):
+            self.suite.note(value)
             return None
         try:
             return parse_document(self.read(value), value)
@@ -80,7 +79,7 @@ class _Reader:
     def prompt(self, text: str, label: str, *, is_labelled: bool) -> Iterator[ImportedPrompt]:
         path = text.removeprefix(_FILE)
         is_file = text.startswith(_FILE) or re.fullmatch(r"[\w./-]+\.(txt|md|json|ya?ml)", text)
-        if is_file and not path.endswith((".txt", ".md", ".json", ".yaml", ".yml", ".j2")):
+        if is_file and not path.endswith((".txt", ".md", ".j2", *_DOCUMENTS)):
             self.suite.note(f"prompt {text}: a function, or a format that is not read")
             return
         if is_file:
@@ -119,30 +118,24 @@ class _Reader:
                 yield from self.models(self.resolve(provider))
             elif isinstance(provider, str):
                 yield ImportedModel(provider, provider)
-            elif isinstance(provider, Mapping) and "id" in provider:
-                yield self.model(str(provider["id"]), provider)
             elif isinstance(provider, Mapping):
-                yield from (
-                    self.model(str(name), keys if isinstance(keys, Mapping) else {})
-                    for name, keys in provider.items()
-                )
+                named = {str(provider["id"]): provider} if "id" in provider else provider
+                yield from (self.model(str(name), _mapping(named[name])) for name in named)
 
     def model(self, name: str, keys: Mapping[str, Any]) -> ImportedModel:
         for key in ("prompts", "transform", "delay"):
             if keys.get(key):
                 self.suite.note(f"{key} of the provider {name}")
-        config = keys.get("config")
-        settings = config if isinstance(config, Mapping) else {}
-        return ImportedModel(text_of(keys.get("label")) or name, name, settings)
+        label = text_of(keys.get("label")) or name
+        return ImportedModel(label, name, _mapping(keys.get("config")))
 
     # Tests
 
     def tests(self, written: Any) -> Iterator[Mapping[str, Any]]:
-        if isinstance(written, str):
-            yield from self.test_file(written.removeprefix(_FILE))
-        elif isinstance(written, Mapping):
+        if isinstance(written, Mapping):
             self.suite.note(f"tests made by {written.get('path', 'a generator')}")
-        for test in written if isinstance(written, list) else ():
+            return
+        for test in written if isinstance(written, list) else [written]:
             if isinstance(test, str):
                 yield from self.test_file(test.removeprefix(_FILE))
             elif isinstance(test, Mapping):
@@ -160,40 +153,33 @@ class _Reader:
                 continue
             try:
                 text = read_text_below(self.folder, str(path.relative_to(self.folder)))
-                is_single = path.suffix in _TABLES[1:] and path.suffix != ".jsonl"
-                document = parse_document(text, path.name) if is_single else None
-                rows = document if isinstance(document, list) else [document]
-                rows = rows if is_single else read_records(path)
+                is_document = path.suffix in _DOCUMENTS
+                found = parse_document(text, path.name) if is_document else read_records(path)
             except ConfigurationError as error:
                 self.suite.note(f"tests of {written}: {error}")
                 continue
-            is_csv = path.suffix == ".csv"
-            mappings = [row for row in rows if isinstance(row, Mapping)]
-            yield from (_csv_test(row) if is_csv else _plain_test(row) for row in mappings)
+            read = _csv_test if path.suffix == ".csv" else _plain_test
+            rows = found if isinstance(found, list) else [found]
+            yield from (read(row) for row in rows if isinstance(row, Mapping))
 
     def scenarios(self, written: Any) -> Iterator[Mapping[str, Any]]:
         for scenario in written if isinstance(written, list) else ():
-            keys = self.resolve(scenario)
-            configs = self.tests(keys.get("config")) if isinstance(keys, Mapping) else ()
-            for config in configs:
+            keys = _mapping(self.resolve(scenario))
+            for config in self.tests(keys.get("config")):
                 yield from (_merge(config, test) for test in self.tests(keys.get("tests")) or [{}])
 
     def cases(self, test: Mapping[str, Any], rubrics: list[str]) -> Iterator[dict[str, Any]]:
         for key in ("threshold", "provider", "providers"):
             if test.get(key):
                 self.suite.note(f"{key} of a test")
-        options = test.get("options")
-        for key in options if isinstance(options, Mapping) else ():
+        for key in _mapping(test.get("options")):
             if key not in ("provider", "rubricPrompt", "_conversation"):
                 self.suite.note(f"options.{key} of a test")
-        written = test.get("vars")
-        variables = self.resolve(written) if isinstance(written, str) else written
-        for values in self.combinations(variables if isinstance(variables, Mapping) else {}):
-            if values is not None:
-                yield self.case(test, values, rubrics)
+        for values in self.combinations(_mapping(self.resolve(test.get("vars")))):
+            yield self.case(test, values, rubrics)
 
-    def combinations(self, variables: Mapping[str, Any]) -> Iterator[dict[str, Any] | None]:
-        """Yield the variables of each case of a test; None where a file cannot be read."""
+    def combinations(self, variables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield the variables of each case of a test, without those of files that are not read."""
         lists = [value if isinstance(value, list) else [value] for value in variables.values()]
         # A list of mappings, such as a conversation, is one value.
         lists = [[v] if any(isinstance(i, Mapping | list) for i in v) else v for v in lists]
@@ -204,7 +190,6 @@ class _Reader:
                 yield {name: self.variable(value) for name, value in values.items()}
             except ConfigurationError as error:
                 self.suite.note(f"a test whose variable cannot be read: {error}")
-                yield None
 
     def variable(self, value: Any) -> Any:
         if not isinstance(value, str) or not value.startswith(_FILE):
@@ -221,7 +206,7 @@ class _Reader:
             rules = carry_assertions(assertions, variables, self.read)
         except ConfigurationError as error:
             self.suite.note(f"the assertions of a test: {error}")
-            rules = carry_assertions((), variables, self.read)
+            rules = CarriedRules()
         keys = rules.keys()
         for text in rules.skipped:
             self.suite.note(text)
@@ -229,21 +214,22 @@ class _Reader:
             self.limit(kind, limit)
         description = text_of(test.get("description")) or ""
         rubrics.append("\n".join(rules.rubrics))
-        named = {"id": description} if description else {}
         given = input_keys(variables) if variables else {"input": description or "(no variables)"}
-        return {**named, **given, **keys, "tags": _tags(test.get("metadata"))}
+        values = _mapping(test.get("metadata")).values()
+        tags = [slug(value) for value in values if isinstance(value, str) and slug(value)]
+        return {"id": description, **given, **keys, "tags": tags}
 
     def assertion(self, written: Any) -> Any:
-        reference = written.get("$ref") if isinstance(written, Mapping) else None
+        reference = _mapping(written).get("$ref")
         if not isinstance(reference, str):
             return written
         return self.templates.get(reference.rpartition("/")[2], {"type": reference})
 
     def limit(self, kind: str, limit: float) -> None:
         """Keep the smallest limit: promptfoo has one for each test, a suite one for all."""
-        gate, key = {"latency": ("latency", "max_p95_ms"), "cost": ("cost", "max_usd_per_1k")}[kind]
+        key = {"latency": "max_p95_ms", "cost": "max_usd_per_1k"}[kind]
         value = limit * 1_000 if kind == "cost" else limit
-        keys = self.suite.limits.setdefault(gate, {key: value})
+        keys = self.suite.limits.setdefault(kind, {key: value})
         keys[key] = min(keys[key], value)
 
 
@@ -252,20 +238,20 @@ def read_promptfoo_config(path: Path, document: Mapping[str, Any]) -> ImportedSu
     if not {"prompts", "providers", "targets", "tests", "scenarios"} & document.keys():
         return None
     suite = ImportedSuite("promptfoo")
-    templates = document.get("assertionTemplates")
-    reader = _Reader(suite, path.parent, templates if isinstance(templates, Mapping) else {})
+    reader = _Reader(suite, path.parent, _mapping(document.get("assertionTemplates")))
     for key in document:
         if key not in (*_READ, *_SILENT):
             suite.note(f"the key {key}")
-    taken: list[str] = []
     for prompt in reader.prompts(document.get("prompts") or "{{ input }}"):
-        name = unique(slug(prompt.name) or "prompt", taken)
-        taken.append(name)
+        name = unique(slug(prompt.name) or "prompt", [one.name for one in suite.prompts])
         suite.prompts.append(ImportedPrompt(name, prompt.user, prompt.system))
     suite.models += reader.models(document.get("providers") or document.get("targets") or [])
-    default = reader.resolve(document.get("defaultTest")) or {}
-    _read_tests(reader, document, default if isinstance(default, Mapping) else {})
+    _read_tests(reader, document, _mapping(reader.resolve(document.get("defaultTest"))))
     return suite
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _read_tests(reader: _Reader, document: Mapping[str, Any], default: Mapping[str, Any]) -> None:
@@ -281,7 +267,7 @@ def _read_tests(reader: _Reader, document: Mapping[str, Any], default: Mapping[s
         if not suite.rubric:
             suite.rubric = "{{ rubric }}"
             _add_rubrics(suite, cases, rubrics)
-    add_cases(suite, cases)
+    suite.add_cases(cases)
 
 
 def _add_rubrics(
@@ -298,13 +284,9 @@ def _add_rubrics(
 def _judge(reader: _Reader, tests: Iterable[Mapping[str, Any]]) -> ImportedModel | None:
     """Return the first model that grades by a rubric, if the configuration names one."""
     for test in tests:
-        options = test.get("options")
-        named = [options.get("provider")] if isinstance(options, Mapping) else []
-        assertions = test.get("assert") or ()
-        named += [one.get("provider") for one in assertions if isinstance(one, Mapping)]
-        for provider in filter(None, named):
-            inner = provider.get("text", provider) if isinstance(provider, Mapping) else provider
-            return next(reader.models(inner), None)
+        owners = (test.get("options"), *(test.get("assert") or ()))
+        for provider in filter(None, (_mapping(owner).get("provider") for owner in owners)):
+            return next(reader.models(_mapping(provider).get("text", provider)), None)
     return None
 
 
@@ -312,9 +294,8 @@ def _merge(default: Mapping[str, Any], test: Mapping[str, Any]) -> dict[str, Any
     """Return *test* with what it takes over from the tests' default."""
     both = {**default, **test}
     for key in ("vars", "options", "metadata"):
-        first, second = default.get(key), test.get(key)
-        if isinstance(first, Mapping) and isinstance(second, Mapping):
-            both[key] = {**first, **second}
+        if isinstance(test.get(key), Mapping):
+            both[key] = {**_mapping(default.get(key)), **test[key]}
     lists = (default.get("assert"), test.get("assert"))
     both["assert"] = [one for listed in lists if isinstance(listed, list) for one in listed]
     return both
@@ -338,11 +319,6 @@ def _csv_test(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tags(metadata: Any) -> list[str]:
-    values = metadata.values() if isinstance(metadata, Mapping) else ()
-    return [slug(value) for value in values if isinstance(value, str) and slug(value)]
-
-
 def _chat(text: str, path: str) -> list[Mapping[str, Any]] | None:
     """Return the messages of a prompt that is a conversation in JSON or YAML, or None."""
     is_yaml = path.endswith((".yaml", ".yml")) or text.lstrip().startswith("- role:")
@@ -352,10 +328,9 @@ def _chat(text: str, path: str) -> list[Mapping[str, Any]] | None:
         value = parse_document(text, path) if is_yaml else json.loads(text)
     except (ConfigurationError, ValueError):
         return None
-    value = value.get("messages") if isinstance(value, Mapping) else value
-    messages = value if isinstance(value, list) else []
-    are_messages = all(isinstance(one, Mapping) and "role" in one for one in messages)
-    return messages if messages and are_messages else None
+    messages = value.get("messages") if isinstance(value, Mapping) else value
+    is_list = isinstance(messages, list) and all("role" in _mapping(one) for one in messages)
+    return messages if messages and is_list else None
 
 
 def _jinja(text: str) -> str:

@@ -259,13 +259,11 @@ def fold_similar(errors: Iterable[Diagnostic]) -> list[Diagnostic]:
     groups: dict[tuple[str, str], list[Diagnostic]] = defaultdict(list)
     for error in errors:
         groups[error.path, _VALUE.sub("", error.message)].append(error)
-    return [error for group in groups.values() for error in _first_of(group)]
-
-
-def _first_of(group: list[Diagnostic]) -> list[Diagnostic]:
-    more = len(group) - _MAX_SIMILAR
-    if more <= 0:
-        return group
-    *first, last = group[:_MAX_SIMILAR]
-    message = f"{last.message} (and {more} more line{'s' * (more > 1)} like it)"
-    return [*first, replace(last, message=message)]
+    folded: list[Diagnostic] = []
+    for group in groups.values():
+        shown, more = group[:_MAX_SIMILAR], len(group) - _MAX_SIMILAR
+        if more > 0:
+            last = f"{shown[-1].message} (and {more} more line{'s' * (more > 1)} like it)"
+            shown[-1] = replace(shown[-1], message=last)
+        folded += shown
+    return folded

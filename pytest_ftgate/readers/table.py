@@ -44,14 +44,14 @@ class Row(NamedTuple):
 
 
 def validate_row(
-    source: Source, row: Row, value: Any, model: type[_Model], what: str
+    source: Source, row: Row, model: type[_Model], what: str, context: Any = None
 ) -> _Model | None:
-    """Return *value* as a *model*, or None after adding its errors at the line of *row*.
+    """Return the value of *row* as a *model*, or None after adding its errors at its line.
 
-    *value* is that of *row*, or stands for it. *what* is the noun for the row in messages.
+    *what* is the noun for the row in messages, and *context* what the validators of *model* read.
     """
     try:
-        return model.model_validate(value)
+        return model.model_validate(row.value, context=context)
     except ValidationError as error:
         for detail in error.errors():
             raw = row.raw.get(tuple(detail["loc"]))
@@ -231,17 +231,20 @@ def _row_value(record: Mapping[str, str | None]) -> dict[str, Any]:
 
 def _cell_value(column: str, cell: str) -> Any:
     """Return the typed value of a cell, or its text for the validation to report."""
+    if column in ("must_pass", "holdout"):
+        return {"true": True, "false": False}.get(cell.strip().lower(), cell)
     try:
-        match column:
-            case "max_tokens" | "difficulty":
-                return int(cell)
-            case "weight":
-                return float(cell)
-            case "must_pass" | "holdout":
-                return {"true": True, "false": False}.get(cell.strip().lower(), cell)
+        return _NUMBERS[column](cell) if column in _NUMBERS else cell
     except ValueError:
-        pass
-    return cell
+        return cell
+
+
+#: How the columns of numbers are read.
+_NUMBERS: Mapping[str, Callable[[str], float]] = {
+    "max_tokens": int,
+    "difficulty": int,
+    "weight": float,
+}
 
 
 def _read_yaml_rows(source: Source, path: Path, text: str) -> Iterator[Row]:

@@ -162,25 +162,24 @@ def _is_plain_decimal(text: str) -> bool:
 
 def read_yaml(text: str, path: str) -> Document:
     """Return *text* parsed, with all errors in it; *path* is its file, for messages."""
-    reader = _NodeReader(path)
+    reader, line, message = _NodeReader(path), 0, "the file is empty"
     try:
         node = yaml.compose(text, _Loader)
-        value = None if node is None else reader.value(node, ())
+        if node is not None:
+            value = reader.value(node, ())
+            return Document(path, value, reader.lines, reader.raw, tuple(reader.errors))
     except _TooManyRepeatedError as error:
+        line = error.args[0]
         message = f"its aliases repeat more than {_MAX_REPEATED:,} values; write out what is needed"
-        return Document(path, None, {}, {}, (Diagnostic(path, error.args[0], message),))
     except RecursionError:
-        return Document(path, None, {}, {}, (Diagnostic(path, 0, "not YAML: nested too deeply"),))
+        message = "not YAML: nested too deeply"
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
         message = f"not YAML: {error.problem}{_hint(text, line, str(error.problem))}"
-        return Document(path, None, {}, {}, (Diagnostic(path, line, message),))
     except yaml.YAMLError as error:
-        return Document(path, None, {}, {}, (Diagnostic(path, 0, f"not YAML: {error}"),))
-    if node is None:
-        return Document(path, None, {}, {}, (Diagnostic(path, 0, "the file is empty"),))
-    return Document(path, value, reader.lines, reader.raw, tuple(reader.errors))
+        message = f"not YAML: {error}"
+    return Document(path, None, {}, {}, (Diagnostic(path, line, message),))
 
 
 #: The most characters of a line in a hint.

@@ -56,7 +56,6 @@ class LadderRow:
         p50_ms, p95_ms: percentiles of the latency; None if not timed.
         tokens: the mean number of tokens of a request: input, cached or not, and output.
         prompt_tokens: the approximate tokens of the system prompt and the examples.
-        tokens_per_word: the approximate input tokens for a word of a case.
         usd_per_1k: USD for a thousand requests as measured; *usd_low* and *usd_high* are the 95 %
             interval.
         usd_served: the same with the caching and the batches that ``economics`` declares; None if
@@ -83,7 +82,6 @@ class LadderRow:
     p95_ms: float | None = None
     tokens: float | None = None
     prompt_tokens: int | None = None
-    tokens_per_word: float | None = None
     usd_per_1k: float | None = None
     usd_low: float | None = None
     usd_high: float | None = None

@@ -7,16 +7,12 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from pytest_ftgate.gates.figure import Figure
-from pytest_ftgate.gates.figures import (
-    difference_figure,
-    mean_figure,
-    request_prices,
-)
+from pytest_ftgate.gates.figures import difference_figure, mean_figure, request_prices
 from pytest_ftgate.gates.samples import Samples, align
 from pytest_ftgate.recommend.advice import BreakEven, CostByVolume, CostSeries
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.declaration import Spend
-from pytest_ftgate.suite.model import DAYS_PER_MONTH, Economics, Variant
+from pytest_ftgate.suite.declaration import DAYS_PER_MONTH, Economics, Spend
+from pytest_ftgate.suite.model import Variant
 from pytest_ftgate.suite.prices import Tariff
 
 _MONTHS_PER_YEAR = 12
@@ -116,7 +112,12 @@ def _series(cost: VariantCost, volumes: Sequence[float]) -> CostSeries:
 
 
 def _break_even(tuned: VariantCost, other: VariantCost, calls_per_day: float) -> BreakEven:
-    savings_per_1k = _savings_per_1k(tuned, other)
+    # The mean saving for a thousand requests, paired by case, and its interval.
+    saving = difference_figure(*align(other.prices, tuned.prices), "usd")
+    if not saving.n:
+        difference = other.per_1k.value - tuned.per_1k.value
+        saving = replace(saving, value=difference, low=None, high=None)
+    savings_per_1k = (saving.value, saving.low, saving.high)
     extra_fixed = tuned.fixed - other.fixed
     volumes = [None if s is None else _break_even_volume(extra_fixed, s) for s in savings_per_1k]
     thousands = calls_per_day * DAYS_PER_MONTH / 1000
@@ -135,16 +136,6 @@ def _break_even(tuned: VariantCost, other: VariantCost, calls_per_day: float) ->
         days_high=_finite(days[1]) if bounded else None,
         saves_per_month=saved[0],
     )
-
-
-def _savings_per_1k(
-    tuned: VariantCost, other: VariantCost
-) -> tuple[float, float | None, float | None]:
-    """Return the mean saving for a thousand requests, paired by case, and its interval."""
-    saving = difference_figure(*align(other.prices, tuned.prices), "usd")
-    if not saving.n:
-        return other.per_1k.value - tuned.per_1k.value, None, None
-    return saving.value, saving.low, saving.high
 
 
 def _break_even_volume(extra_fixed: float, savings_per_1k: float) -> float:

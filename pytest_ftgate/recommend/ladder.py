@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import combinations
+from operator import le
 from statistics import mean
 from typing import Any
-
-import numpy as np
 
 from pytest_ftgate.gates.checks import pair_samples
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, MISS
 from pytest_ftgate.gates.figure import Figure
-from pytest_ftgate.gates.figures import INPUT_KINDS
 from pytest_ftgate.gates.measures import variant_figures
 from pytest_ftgate.gates.notes import Note, note
 from pytest_ftgate.gates.samples import Samples, align, same_replies, samples_from_scores
@@ -31,12 +30,13 @@ from pytest_ftgate.recommend.advice import (
 from pytest_ftgate.recommend.cost_model import VariantCost, cost_by_volume, variant_cost
 from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.requests.estimate import estimate_tokens
-from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts, change_interval, holm, p_drop, p_noninferior
-from pytest_ftgate.suite.declaration import Spend, Thresholds
+from pytest_ftgate.suite.declaration import Economics, Spend, Thresholds
 from pytest_ftgate.suite.ladder import variants_by_rung
-from pytest_ftgate.suite.model import Economics, Suite, Variant
+from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
+
+TUNED_RUNG = "fine-tuned"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,13 +54,9 @@ class _RungComparison:
     margin: float
     p_worse: Mapping[tuple[str, str], float]
 
-    def gain_over(self, variant: str, over: str) -> Gain:
-        """Return the gain of *variant* over another."""
-        return self.gains[over, variant]
-
-    def is_as_good(self, variant: str, other_variant: str) -> bool:
-        """Return True if a drop of the margin from *other_variant* to *variant* is ruled out."""
-        return self.p_worse[other_variant, variant] <= MISS
+    def is_as_good(self, variant: str, other: str) -> bool:
+        """Return True if a drop of the margin from *other* to *variant* is ruled out."""
+        return self.p_worse.get((other, variant), 1.0) <= MISS
 
 
 def _compare_rungs(samples: Mapping[str, Samples], margin: float) -> _RungComparison:
@@ -71,60 +67,56 @@ def _compare_rungs(samples: Mapping[str, Samples], margin: float) -> _RungCompar
     """
     upwards = list(combinations(samples, 2))
     downwards = [(high, low) for low, high in upwards]
+    pairs = {
+        (over, variant): _Pair.of(samples[over], samples[variant])
+        for over, variant in (*upwards, *downwards)
+    }
     gains, p_worse = dict[tuple[str, str], Gain](), dict[tuple[str, str], float]()
     # Upwards: does more effort gain anything? Downwards: is less effort as good?
     for keys in (upwards, downwards):
-        pairs = {key: _Pair.of(samples[key[0]], samples[key[1]]) for key in keys}
-        p_better = _holm([_p_better(pairs[key]) for key in keys])
-        corrected = _holm([_p_worse(pairs[key], margin) for key in keys])
+        # The gain of a variant is the drop from it to the other one.
+        p_better = holm([pairs[variant, over].p_drop() for over, variant in keys]).tolist()
+        corrected = holm([pairs[key].p_worse(margin) for key in keys]).tolist()
         gains |= {k: _gain(k[0], pairs[k], p) for k, p in zip(keys, p_better, strict=True)}
         p_worse |= dict(zip(keys, corrected, strict=True))
     return _RungComparison(gains, margin, p_worse)
 
 
-def _holm(p_values: list[float]) -> list[float]:
-    return [float(p) for p in holm(p_values)] if p_values else []
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pair:
-    """The samples of two variants on their shared cases; *counts* is None for under two cases."""
+    """Two variants on their *n* shared cases; *counts* is None for under two cases."""
 
-    before: Samples
-    after: Samples
+    n: int
     counts: PairedCounts | None
+    is_unchanged: bool
 
     @classmethod
     def of(cls, before: Samples, after: Samples) -> _Pair:
         before, after = align(before, after)
         both = before.has_reply & after.has_reply
         before, after = before.select(both), after.select(both)
-        return cls(before, after, pair_samples(before, after) if len(after) > 1 else None)
+        counts = pair_samples(before, after) if len(after) > 1 else None
+        return cls(len(after), counts, same_replies(before, after))
 
     @property
-    def has_few_groups(self) -> bool:
-        """Whether there are too few independent groups of cases for a test."""
-        counts = self.counts
-        return counts is not None and counts.groups is not None and counts.groups < MIN_GROUPS
+    def _tested(self) -> PairedCounts | None:
+        """The counts, if they have enough independent groups of cases for a test."""
+        groups = self.counts.groups if self.counts else None
+        return None if groups is not None and groups < MIN_GROUPS else self.counts
 
+    def p_drop(self) -> float:
+        counts = self._tested
+        return 1.0 if counts is None or self.is_unchanged else float(p_drop(counts))
 
-def _p_better(pair: _Pair) -> float:
-    if pair.counts is None or pair.has_few_groups or same_replies(pair.before, pair.after):
-        return 1.0
-    # The gain of *after* is the drop from *after* to *before*.
-    return float(p_drop(pair_samples(pair.after, pair.before)))
-
-
-def _p_worse(pair: _Pair, margin: float) -> float:
-    if pair.counts is None or pair.has_few_groups or not 0.0 < margin < 1.0:
-        return 1.0
-    if same_replies(pair.before, pair.after):
-        return 0.0
-    return float(p_noninferior(pair.counts, margin))
+    def p_worse(self, margin: float) -> float:
+        counts = self._tested
+        if counts is None or not 0.0 < margin < 1.0:
+            return 1.0
+        return 0.0 if self.is_unchanged else float(p_noninferior(counts, margin))
 
 
 def _gain(over: str, pair: _Pair, p: float) -> Gain:
-    counts, n = pair.counts, len(pair.after)
+    counts, n = pair.counts, pair.n
     if counts is None:
         return Gain(over=over, change=0.0, low=-1.0, high=1.0, n=n, p=1.0, certain=False)
     low, high = change_interval(counts, CONFIDENCE)
@@ -133,29 +125,22 @@ def _gain(over: str, pair: _Pair, p: float) -> Gain:
 
 
 def compare_challengers(
-    comparison: _RungComparison, challengers: Iterable[str], tuned: str | None
-) -> tuple[Challenge, ...]:
-    """Return whether each of *challengers* is as good as the fine-tune *tuned*."""
-    if tuned is None:
-        return ()
-    return tuple(
-        _challenge(comparison, challenger, tuned)
-        for challenger in challengers
-        if challenger != tuned and (tuned, challenger) in comparison.gains
-    )
-
-
-def _challenge(comparison: _RungComparison, challenger: str, tuned: str) -> Challenge:
-    p = comparison.p_worse[tuned, challenger]
-    is_worse = comparison.gain_over(tuned, challenger).certain
-    return Challenge(
-        challenger=challenger,
-        tuned=tuned,
-        gain=comparison.gain_over(challenger, tuned),
-        margin=comparison.margin,
-        p=p,
-        outcome="as good" if p <= MISS else "worse" if is_worse else "inconclusive",
-    )
+    comparison: _RungComparison, challengers: Iterable[str], tuned: str
+) -> Iterator[Challenge]:
+    """Yield whether each of *challengers* is as good as *tuned*, if both were measured."""
+    for challenger in challengers:
+        if (tuned, challenger) not in comparison.gains:
+            continue
+        p = comparison.p_worse[tuned, challenger]
+        is_worse = comparison.gains[challenger, tuned].certain
+        yield Challenge(
+            challenger=challenger,
+            tuned=tuned,
+            gain=comparison.gains[tuned, challenger],
+            margin=comparison.margin,
+            p=p,
+            outcome="as good" if p <= MISS else "worse" if is_worse else "inconclusive",
+        )
 
 
 def _measured_rungs(evidence: Evidence) -> list[tuple[str, Variant]]:
@@ -175,7 +160,7 @@ def _ladder_rows(
     rows: list[LadderRow] = []
     for rung, variant in _measured_rungs(evidence):
         row = _row(evidence, rung, variant, costs.get(variant.name))
-        gain = comparison.gains.get((rows[-1].variant, variant.name)) if rows else None
+        gain = comparison.gains.get((rows[-1].variant, row.variant)) if rows else None
         rows.append(replace(row, gain=gain))
     return _mark_frontier(rows)
 
@@ -191,7 +176,7 @@ def _row(evidence: Evidence, rung: str, variant: Variant, cost: VariantCost | No
         rung=rung,
         n=sum(bool(result.scores) for result in scores.results.values()),
         **_figure_fields(figures),
-        **_prompt_fields(variant, scores),
+        prompt_tokens=_prompt_tokens(variant),
         **(_cost_fields(evidence, figures, cost) if cost else {}),
         unknown="" if cost else variant.tariff.no_price_label,
         outcomes=_outcomes(evidence, variant),
@@ -235,14 +220,12 @@ def _figure_fields(figures: Mapping[str, Figure]) -> dict[str, Any]:
     return fields
 
 
-def _prompt_fields(variant: Variant, scores: VariantScores) -> dict[str, Any]:
+def _prompt_tokens(variant: Variant) -> int | None:
+    """Return the approximate tokens of the prompt and its examples; None if none is read."""
     has_prompt = bool(variant.system or variant.shots or variant.shot_pool)
-    prompt_tokens = estimate_tokens(variant.system or "") + _shot_tokens(variant)
-    is_read = provider_spec(variant.provider).prompted and has_prompt
-    return {
-        "prompt_tokens": prompt_tokens if is_read else None,
-        "tokens_per_word": _tokens_per_word(variant, scores),
-    }
+    if not (has_prompt and provider_spec(variant.provider).prompted):
+        return None
+    return estimate_tokens(variant.system or "") + _shot_tokens(variant)
 
 
 def _shot_tokens(variant: Variant) -> int:
@@ -253,27 +236,6 @@ def _shot_tokens(variant: Variant) -> int:
         sum(estimate_tokens(text) for _, text in shot.turns) for shot in variant.shot_pool
     )
     return round(per_shot * variant.similar_shots)
-
-
-def _tokens_per_word(variant: Variant, scores: VariantScores) -> float | None:
-    """Return the approximate input tokens for a word of a case.
-
-    It is the slope of input tokens over words. Prompt and chat template are the same in each
-    request, so that they do not affect the slope.
-    """
-    results = [result for result in scores.results.values() if result.replies]
-    tokens = np.array(
-        [sum(r.replies[0].usage.get(key, 0) for key in INPUT_KINDS) for r in results], float
-    )
-    words = np.array([len(result.case.input_text.split()) for result in results], float)
-    same_prompt = not (variant.shot_pool or variant.retrieve or variant.tools)
-    enough = len(results) >= _MIN_RESULTS
-    if not same_prompt or not enough or not tokens.all() or np.ptp(words) == 0.0:
-        return None
-    return float(np.polyfit(words, tokens, 1)[0])
-
-
-_MIN_RESULTS = 20
 
 
 def _mark_frontier(rows: Sequence[LadderRow]) -> tuple[LadderRow, ...]:
@@ -299,11 +261,8 @@ def frontier_key(rows: Iterable[LadderRow]) -> str:
 
 def _beats(first: LadderRow, second: LadderRow, key: str) -> bool:
     """Return True if *first* is at least as good as *second* on both axes and better on one."""
-    (accuracy, cost), (other_accuracy, other_cost) = (
-        (row.accuracy or 0.0, float(getattr(row, key))) for row in (first, second)
-    )
-    as_good = accuracy >= other_accuracy and cost <= other_cost
-    return as_good and (accuracy, cost) != (other_accuracy, other_cost)
+    one, other = ((-(row.accuracy or 0.0), getattr(row, key)) for row in (first, second))
+    return one != other and all(map(le, one, other))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -322,16 +281,20 @@ class Ladder:
     money: CostByVolume | None
     retiring: tuple[Retirement, ...]
 
+    @property
+    def scored(self) -> list[LadderRow]:
+        """The rows with an accuracy."""
+        return [row for row in self.rows if row.accuracy is not None]
+
     def row(self, variant: str) -> LadderRow | None:
         """Return the row of *variant*, or None if it was not measured."""
         return next((row for row in self.rows if row.variant == variant), None)
 
     def break_even(self, variant: str, compared_with: str) -> BreakEven | None:
         """Return the break-even of a fine-tune with another variant, or None without prices."""
-        for pair in self.money.break_even if self.money else ():
-            if (pair.variant, pair.compared_with) == (variant, compared_with):
-                return pair
-        return None
+        pairs = self.money.break_even if self.money else ()
+        by_names = {(pair.variant, pair.compared_with): pair for pair in pairs}
+        return by_names.get((variant, compared_with))
 
 
 def build_ladder(evidence: Evidence) -> Ladder:
@@ -345,24 +308,22 @@ def build_ladder(evidence: Evidence) -> Ladder:
     comparison = _compare_rungs(scored, suite.ladder.worth)
     costs = _variant_costs(evidence)
     rows = _ladder_rows(evidence, comparison, costs)
-    tuned = [row.variant for row in rows if row.rung == "fine-tuned"]
+    tuned = [row.variant for row in rows if row.rung == TUNED_RUNG]
     unpriced = {row.variant: row.unknown for row in rows if row.unknown}
-    priced = {row.variant: costs[row.variant] for row in rows if row.variant in costs}
-    money = cost_by_volume(suite.economics, priced, tuned, unpriced) if suite.economics else None
+    money = cost_by_volume(suite.economics, costs, tuned, unpriced) if suite.economics else None
     retiring = tuple(_retiring_models(evidence))
     return Ladder(rows=rows, comparison=comparison, money=money, retiring=retiring)
 
 
-def _variant_costs(evidence: Evidence) -> Mapping[str, VariantCost]:
-    suite = evidence.suite
-    spends = suite.economics.spend if suite.economics else {}
-    costs = {}
-    for name, scores in evidence.scores.items():
-        spend, usd_spent = spends.get(name, Spend()), evidence.usd_spent.get(name, 0.0)
-        cost = variant_cost(suite.variants[name], scores, spend, usd_spent)
-        if cost is not None:
-            costs[name] = cost
-    return costs
+def _variant_costs(evidence: Evidence) -> dict[str, VariantCost]:
+    suite, spent = evidence.suite, evidence.usd_spent
+    spends = suite.economics.variants if suite.economics else {}
+    costs: dict[str, VariantCost | None] = {}
+    for _, variant in _measured_rungs(evidence):
+        name, scores = variant.name, evidence.scores[variant.name]
+        spend, usd_spent = spends.get(name, Spend()), spent.get(name, 0.0)
+        costs[name] = variant_cost(variant, scores, spend, usd_spent)
+    return {name: cost for name, cost in costs.items() if cost is not None}
 
 
 def _retiring_models(evidence: Evidence) -> Sequence[Retirement]:
@@ -372,16 +333,13 @@ def _retiring_models(evidence: Evidence) -> Sequence[Retirement]:
         if facts.get("retires"):
             key = (facts.get("model", name), facts["retires"])
             variants_by_model.setdefault(key, []).append(name)
-    retiring = []
-    for (model, when), variants in variants_by_model.items():
-        try:
+    retiring = list[Retirement]()
+    for (model, when), names in variants_by_model.items():
+        with suppress(ValueError):
             days = (date.fromisoformat(when[:10]) - evidence.today).days
-        except ValueError:
-            continue
-        if days <= evidence.suite.ladder.retirement_days:
-            names = tuple(variants)
-            retiring.append(Retirement(model=model, date=when[:10], days=days, variants=names))
-    return sorted(retiring, key=lambda retirement: retirement.days)
+            retiring.append(Retirement(model=model, date=when[:10], days=days, variants=(*names,)))
+    soon = (one for one in retiring if one.days <= evidence.suite.ladder.retirement_days)
+    return sorted(soon, key=lambda retirement: retirement.days)
 
 
 def gate_minimum(suite: Suite, kind: str) -> float | None:
@@ -425,16 +383,13 @@ def best_rung(
 def _is_step_up(
     suite: Suite, row: LadderRow, below: LadderRow, comparison: _RungComparison
 ) -> bool:
-    gain = comparison.gain_over(row.variant, below.variant)
-    extra_cost = _extra_cost(row, below)
+    gain, extra_cost = comparison.gains[below.variant, row.variant], _extra_cost(row, below)
     if not gain.certain:
         is_cheaper = extra_cost is not None and extra_cost < 0.0
         return is_cheaper and comparison.is_as_good(row.variant, below.variant)
-    if extra_cost is not None and extra_cost <= 0.0:
-        return True
-    if extra_cost is None and row.rung == below.rung:
-        return True
-    return gain.change >= required_gain(suite.ladder, suite.economics, extra_cost)
+    is_no_more = row.rung == below.rung if extra_cost is None else extra_cost <= 0.0
+    required = required_gain(suite.ladder, suite.economics, extra_cost)
+    return is_no_more or gain.change >= required
 
 
 def _extra_cost(row: LadderRow, below: LadderRow) -> float | None:

@@ -1,4 +1,4 @@
-"""The kinds of reasons and notes of an advice; ``reporting.reasons`` has their words."""
+"""The kinds of reasons and notes of an advice; ``reporting.notes`` has their words."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ReasonKind(StrEnum):
     CHANGES_UNKNOWN = "changes unknown"
     CHANGES = "changes"
     MANY_CHANGES = "many changes"
-    # What is missing: knowledge, a shorter prompt, a format, words.
+    # What is missing: knowledge, a shorter prompt, a format.
     KNOWLEDGE_IS_MISSING = "knowledge is missing"
     BEHAVIOUR_IS_MISSING = "behaviour is missing"
     COSTLY_PROMPT = "costly prompt"
@@ -32,8 +32,6 @@ class ReasonKind(StrEnum):
     SHORT_PROMPT = "short prompt"
     FORMAT_UNDER_SCHEMA = "errors under schema"
     FORMAT_WITHOUT_SCHEMA = "errors without schema"
-    OTHER_LANGUAGE = "another language"
-    KNOWN_WORDS = "known words"
     MUST_RUN_HERE = "must run here"
     # Money.
     PRICE_UNKNOWN = "price unknown"

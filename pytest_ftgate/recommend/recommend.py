@@ -24,6 +24,7 @@ from pytest_ftgate.recommend.advice import (
     Rollback,
 )
 from pytest_ftgate.recommend.ladder import (
+    TUNED_RUNG,
     Ladder,
     best_rung,
     build_ladder,
@@ -34,10 +35,7 @@ from pytest_ftgate.recommend.ladder import (
 )
 from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.recommend.rules import FineTuneAssessment, assess_fine_tune, gain_values
-from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.model import Suite
-
-_TUNED_RUNG = "fine-tuned"
+from pytest_ftgate.stats.proportions import fisher_p
 
 
 class Decision(NamedTuple):
@@ -48,79 +46,49 @@ class Decision(NamedTuple):
     variant: str
     why: Note | None = None
     reasons: tuple[Reason, ...] = ()
-    below: str = ""
     conditions: tuple[Condition, ...] = ()
     challenges: tuple[Challenge, ...] = ()
 
 
-def decide(evidence: Evidence, ladder: Ladder, rollback: Rollback | None) -> Decision:
-    """Return the one recommendation for a ladder of at least one row.
+def decide(
+    evidence: Evidence, ladder: Ladder, best: LadderRow | None, rollback: Rollback | None
+) -> Decision:
+    """Return the one recommendation for a ladder of at least one row with an accuracy.
 
-    *rollback* is for the case that the variant that should serve fails.
+    *best* is the best untuned row. *rollback* is for the case that the variant that should serve
+    fails.
     """
-    scored = [row for row in ladder.rows if row.accuracy is not None]
-    untuned = [row for row in scored if row.rung != _TUNED_RUNG]
-    tuned = [row for row in scored if row.rung == _TUNED_RUNG]
-    best = best_rung(evidence.suite, untuned, ladder.comparison) or next(iter(untuned), None)
-    if rollback is not None:
-        decision = _decide_roll_back(ladder, rollback, best)
-        if decision is not None:
-            return decision._replace(below=best.variant if best else "")
-    if best is None:
-        return _decide_first_rung(tuned)
-    return _decide_by_rules(evidence, ladder, best, tuned)._replace(below=best.variant)
+    decision = _decide_roll_back(ladder, rollback, best) if rollback else None
+    if decision is not None:
+        return decision
+    tuned = [row for row in ladder.scored if row.rung == TUNED_RUNG]
+    return _decide_by_rules(evidence, ladder, best, tuned) if best else _decide_first_rung(tuned)
 
 
 def _decide_by_rules(
     evidence: Evidence, ladder: Ladder, best: LadderRow, tuned: Sequence[LadderRow]
 ) -> Decision:
-    assessments = [assess_fine_tune(evidence, ladder, best, row) for row in tuned]
-    untried = list(untried_rungs(evidence.suite, ladder.rows, best))
-    if assessments:
-        return _decide_with_fine_tunes(evidence, ladder, best, assessments, untried)
-    return _decide_without_fine_tunes(evidence, ladder, best, untried)
-
-
-def _decide_with_fine_tunes(
-    evidence: Evidence,
-    ladder: Ladder,
-    best: LadderRow,
-    assessments: Sequence[FineTuneAssessment],
-    untried: Sequence[tuple[str, Note]],
-) -> Decision:
     suite = evidence.suite
-    serving = next((a for a in assessments if a.name == suite.serves), None)
+    # Without a fine-tune, the rules are evaluated for one that is planned.
+    rows: Sequence[LadderRow | None] = tuned or [None]
+    assessments = [assess_fine_tune(evidence, ladder, best, row) for row in rows]
+    serving = next((a for a in assessments if a.row and a.name == suite.serves), None)
     if serving and not serving.failing:
         return _decide_fine_tune(Recommendation.KEEP, ladder, best, serving, assessments)
-    justified = [assessment for assessment in assessments if not assessment.failing]
+    untried, minimum = [*untried_rungs(suite, ladder.rows, best)], gate_minimum(suite, "accuracy")
     # A minimum that is met needs no further rung; without a minimum nothing is known to be enough.
-    is_enough = gate_minimum(suite, "accuracy") is not None and meets_minimum(suite, best)
+    is_enough = minimum is not None and meets_minimum(suite, best)
+    is_top = best is ladder.rows[-1] and bool(untried)
+    if not tuned and (is_enough or (minimum is None and not is_top)):
+        return _decide_stop(ladder, best, minimum)
     if untried and not is_enough and serving is None:
         return _decide_next_rung(best, untried)
+    justified = [assessment for assessment in assessments if not assessment.failing]
     if justified:
         cheapest = min(justified, key=_cost_rank)
         return _decide_fine_tune(Recommendation.FINE_TUNE, ladder, best, cheapest, assessments)
     nearest = serving or min(assessments, key=lambda a: (len(a.failing), _cost_rank(a)))
     return _decide_not_justified(best, nearest, assessments)
-
-
-def _decide_without_fine_tunes(
-    evidence: Evidence, ladder: Ladder, best: LadderRow, untried: Sequence[tuple[str, Note]]
-) -> Decision:
-    suite = evidence.suite
-    minimum = gate_minimum(suite, "accuracy")
-    if minimum is None:
-        is_enough = best is not ladder.rows[-1] or not untried
-    else:
-        is_enough = meets_minimum(suite, best)
-    if is_enough:
-        return _decide_stop(ladder, best, minimum)
-    if untried:
-        return _decide_next_rung(best, untried)
-    planned = assess_fine_tune(evidence, ladder, best, None)
-    if planned.failing:
-        return _decide_not_justified(best, planned, [])
-    return _decide_fine_tune(Recommendation.FINE_TUNE, ladder, best, planned, [])
 
 
 # The decisions -----------------------------------------------------------------------------
@@ -143,7 +111,7 @@ def _decide_roll_back(
 ) -> Decision | None:
     failing = ladder.row(rollback.failing)
     target = rollback.variant
-    is_tuned = failing is not None and failing.rung == _TUNED_RUNG
+    is_tuned = failing is not None and failing.rung == TUNED_RUNG
     # A variant that fails a gate is no rollback target.
     if not target and best is not None and is_tuned and not best.fails_gate:
         target = best.variant
@@ -166,7 +134,7 @@ def _decide_first_rung(tuned: Sequence[LadderRow]) -> Decision:
 
 def _decide_stop(ladder: Ladder, best: LadderRow, minimum: float | None) -> Decision:
     reason = _accuracy_reason(best, **({} if minimum is None else {"minimum": minimum}))
-    above = list(ladder.rows)[list(ladder.rows).index(best) + 1 :]
+    above = ladder.rows[ladder.rows.index(best) + 1 :]
     reasons = (reason, *_gain_reasons(ladder, best, above))
     return Decision(Recommendation.STOP, best.variant, best.variant, reasons=reasons)
 
@@ -206,7 +174,7 @@ def _decide_fine_tune(
 def _price_reasons(ladder: Ladder, best: LadderRow, chosen: FineTuneAssessment) -> Iterator[Reason]:
     """Yield the price of each untuned row that is as accurate as the chosen fine-tune."""
     for row in ladder.rows:
-        if chosen.row is None or row.rung == _TUNED_RUNG or row is best:
+        if chosen.row is None or row.rung == TUNED_RUNG or row is best:
             continue
         gain = ladder.comparison.gains.get((chosen.name, row.variant))
         tuned_usd, usd = chosen.row.usd_per_1k, row.usd_per_1k
@@ -267,18 +235,13 @@ def find_rollback(evidence: Evidence) -> Rollback | None:
             )  # fmt: skip
             if variant not in evidence.suite.variants:
                 not_in_suite = not_in_suite or replace(rollback, in_suite=False)
-            elif _passes(evidence, variant):
+            elif (now := _gate_verdicts(evidence, variant)) and all(v.holds for v in now):
                 return rollback
     return not_in_suite or Rollback(failing=serves, gates=failed, variant="")
 
 
 def _gate_verdicts(evidence: Evidence, variant: str) -> list[Verdict]:
     return [v for v in evidence.verdicts if v.variant == variant and v.gated]
-
-
-def _passes(evidence: Evidence, variant: str) -> bool:
-    verdicts = _gate_verdicts(evidence, variant)
-    return bool(verdicts) and all(verdict.holds for verdict in verdicts)
 
 
 def _passed_variants(run: AcceptedRun) -> list[str]:
@@ -288,48 +251,39 @@ def _passed_variants(run: AcceptedRun) -> list[str]:
     return sorted(passed, key=lambda name: name != run.serves)
 
 
-def confirm_on_held_out(
-    suite: Suite, chosen: VariantScores, held_out: VariantScores
-) -> Confirmation | None:
-    """Return whether held-out cases confirm the accuracy of the chosen variant.
+def _confirm_on_held_out(evidence: Evidence, variant: str) -> Confirmation | None:
+    """Return whether held-out cases confirm the accuracy of the chosen variant; None without any.
 
     Contradicted: the accuracy on them is significantly lower (Fisher's exact test, one-sided,
     0.05) or surely below the minimum. Confirmed: it is within ``worth``. Else inconclusive.
     """
+    chosen, held_out = evidence.scores.get(variant), evidence.held_out
+    if chosen is None or held_out is None:
+        return None
     # People have labelled no reply to a held-out case, so both rates are those of the grades.
     before, found = (
         rate_figure(samples_from_scores(scores, "accuracy")) for scores in (chosen, held_out)
     )
     if not before.n or not found.n:
         return None
-    p = _p_drop_on_held_out((before.value, before.n), (found.value, found.n))
-    minimum = gate_minimum(suite, "accuracy")
-    is_below = minimum is not None and found.high is not None and found.high < minimum
-    is_within = found.value >= before.value - suite.ladder.worth
-    not_contradicted = "confirmed" if is_within else "inconclusive"
-    outcome = "contradicted" if is_below or p <= MISS else not_contradicted
+    right, right_held_out = (round(figure.value * figure.n) for figure in (before, found))
+    p = fisher_p(right, before.n, right + right_held_out, before.n + found.n)
+    minimum, high = gate_minimum(evidence.suite, "accuracy"), found.high
+    outcome = "inconclusive"
+    if p <= MISS or (minimum is not None and high is not None and high < minimum):
+        outcome = "contradicted"
+    elif found.value >= before.value - evidence.suite.ladder.worth:
+        outcome = "confirmed"
     return Confirmation(
-        variant=chosen.variant,
+        variant=variant,
         n=found.n,
         accuracy=found.value,
         low=found.low or 0.0,
-        high=1.0 if found.high is None else found.high,
+        high=1.0 if high is None else high,
         before=before.value,
         p=p,
         outcome=outcome,
     )
-
-
-def _p_drop_on_held_out(before: tuple[float, int], held_out: tuple[float, int]) -> float:
-    """Return the one-sided p-value of Fisher's exact test for a drop between two rates.
-
-    Each is a rate and its number of cases.
-    """
-    from scipy.stats import hypergeom
-
-    (rate, n), (held_out_rate, held_out_n) = before, held_out
-    right, held_out_right = round(rate * n), round(held_out_rate * held_out_n)
-    return float(hypergeom.cdf(held_out_right, n + held_out_n, right + held_out_right, held_out_n))
 
 
 def advise(evidence: Evidence) -> Advice | None:
@@ -338,31 +292,27 @@ def advise(evidence: Evidence) -> Advice | None:
     The result depends on *evidence* alone, which includes the day and the git history.
     """
     ladder = build_ladder(evidence)
-    if all(row.accuracy is None for row in ladder.rows):
+    if not ladder.scored:
         return None
+    untuned = [row for row in ladder.scored if row.rung != TUNED_RUNG]
+    best = best_rung(evidence.suite, untuned, ladder.comparison) or next(iter(untuned), None)
     rollback = find_rollback(evidence)
-    decision = decide(evidence, ladder, rollback)
+    decision = decide(evidence, ladder, best, rollback)
     key = frontier_key(ladder.rows)
     return Advice(
         suite=evidence.suite.name,
         **decision._asdict(),
+        below=best.variant if best else "",
         rungs=ladder.rows,
         frontier_by="time" if key == "p50_ms" else "usd" if key else "",
         money=ladder.money,
-        confirmation=_confirmation(evidence, decision),
+        confirmation=_confirm_on_held_out(evidence, decision.variant),
         retiring=ladder.retiring,
         rollback=rollback,
         coverage_gaps=evidence.coverage_gaps,
         unmeasured=dict(evidence.unmeasured),
         notes=tuple(_notes(evidence, ladder, decision)),
     )
-
-
-def _confirmation(evidence: Evidence, decision: Decision) -> Confirmation | None:
-    chosen, held_out = evidence.scores.get(decision.variant), evidence.held_out
-    if chosen is None or not held_out:
-        return None
-    return confirm_on_held_out(evidence.suite, chosen, held_out)
 
 
 def _notes(evidence: Evidence, ladder: Ladder, decision: Decision) -> Iterator[Note]:

@@ -26,8 +26,7 @@ from pytest_ftgate.recommend.ladder import (
     required_gain,
 )
 from pytest_ftgate.recommend.reasons import ReasonKind
-from pytest_ftgate.suite.declaration import Thresholds
-from pytest_ftgate.suite.model import Economics
+from pytest_ftgate.suite.declaration import Economics, Thresholds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +43,8 @@ class DecisionContext:
         examples: the number of labelled rows; None if the suite names no training data.
         git: how often the task changed.
         rag: the row with retrieval.
-        without_rag: the row above *rag*.
-        rag_gain: of *rag* over *without_rag*.
-        rag_fixes: the share of the wrong cases of *without_rag* that *rag* fixes.
+        rag_gain: of *rag* over the row above it.
+        rag_fixes: the share of the wrong cases of that row that *rag* fixes.
         with_schema: the row with a response schema.
         economics: the declared volume, or None.
         break_even: of the fine-tune with *below*; None without prices.
@@ -63,7 +61,6 @@ class DecisionContext:
     examples: int | None = None
     git: GitFacts
     rag: LadderRow | None = None
-    without_rag: LadderRow | None = None
     rag_gain: Gain | None = None
     rag_fixes: float | None = None
     with_schema: LadderRow | None = None
@@ -88,12 +85,10 @@ def _pays_back(context: DecisionContext) -> bool:
     return break_even.saves_per_month > 0.0 and is_soon
 
 
-def _is_worth_the_price(context: DecisionContext) -> bool:
-    """Return True if a wrong reply has a cost, and the gain makes up for the price by it."""
-    economics, gain = context.economics, context.gain
-    if economics is None or economics.wrong_usd is None or gain is None:
-        return False
-    return gain.certain and gain.change >= _required_gain(context)
+def _is_worth_it(context: DecisionContext) -> bool:
+    """Return True if the gain is certain, and makes up for its price."""
+    gain = context.gain
+    return gain is not None and gain.certain and gain.change >= _required_gain(context)
 
 
 #: The period in which a task must be stable.
@@ -156,7 +151,7 @@ def _evaluate_gap(context: DecisionContext) -> _RuleResult | None:
         "below_accuracy": below.accuracy or 0.0,
         **gain_values(gain),
     }
-    if gain.certain and gain.change >= required:
+    if _is_worth_it(context):
         return _for(ReasonKind.GAIN_IS_WORTH_IT, **values, required=required)
     if (context.as_good or gain.certain) and _pays_back(context):
         return _for(ReasonKind.AS_GOOD_AND_CHEAPER, **values)
@@ -180,10 +175,8 @@ def _evaluate_gap_to_minimum(context: DecisionContext) -> _RuleResult | None:
     change = below.accuracy - minimum
     certain = (below.accuracy_high or 1.0) < minimum
     values = {"accuracy": below.accuracy, "minimum": minimum, "change": change}
-    return _RuleResult(
-        holds=certain and -change >= context.thresholds.worth,
-        note=note(ReasonKind.MINIMUM, variant=below.variant, **values),
-    )
+    holds = certain and -change >= context.thresholds.worth
+    return _RuleResult(holds, note(ReasonKind.MINIMUM, variant=below.variant, **values))
 
 
 def _evaluate_examples(context: DecisionContext) -> _RuleResult:
@@ -212,14 +205,13 @@ def _evaluate_stable(context: DecisionContext) -> _RuleResult:
 
 
 def _evaluate_knowledge(context: DecisionContext) -> _RuleResult | None:
-    rag, without_rag, gain = context.rag, context.without_rag, context.rag_gain
-    share = context.rag_fixes
-    if rag is None or without_rag is None or gain is None or share is None:
+    rag, gain, share = context.rag, context.rag_gain, context.rag_fixes
+    if rag is None or gain is None or share is None:
         return None
-    values: dict[str, NoteValue] = {"variant": without_rag.variant, "share": share}
+    values: dict[str, NoteValue] = {"rag": rag.variant, "variant": gain.over, "share": share}
     if share >= context.thresholds.knowledge and gain.certain:
-        return _against(ReasonKind.KNOWLEDGE_IS_MISSING, rag=rag.variant, **values)
-    return _for(ReasonKind.BEHAVIOUR_IS_MISSING, rag=rag.variant, **values)
+        return _against(ReasonKind.KNOWLEDGE_IS_MISSING, **values)
+    return _for(ReasonKind.BEHAVIOUR_IS_MISSING, **values)
 
 
 def _evaluate_prompt(context: DecisionContext) -> _RuleResult | None:
@@ -261,10 +253,9 @@ def _evaluate_volume(context: DecisionContext) -> _RuleResult | None:
     }
     if break_even.days is not None and _pays_back(context):
         return _for(ReasonKind.PAID_BACK, **values, days=break_even.days)
-    if _is_worth_the_price(context):
+    if _is_worth_it(context) and economics.wrong_usd is not None:
         return _for(ReasonKind.WORTH_ITS_PRICE, **values)
-    is_large = gain is not None and gain.certain and gain.change >= context.thresholds.worth
-    if gain is not None and is_large and economics.wrong_usd is None:
+    if gain is not None and _is_worth_it(context):
         extra_right = gain.change * economics.calls_per_month
         usd_each = -(break_even.saves_per_month or 0.0) / extra_right
         return _unknown(ReasonKind.PRICE_OF_GAIN, **values, price=usd_each)
@@ -286,15 +277,6 @@ def _evaluate_privacy(context: DecisionContext) -> _RuleResult | None:
     return _for(ReasonKind.MUST_RUN_HERE) if context.thresholds.local_only else None
 
 
-def _evaluate_domain(context: DecisionContext) -> _RuleResult | None:
-    tokens = context.below.tokens_per_word
-    if tokens is None:
-        return None
-    if tokens > context.thresholds.tokens_per_word:
-        return _for(ReasonKind.OTHER_LANGUAGE, tokens=tokens)
-    return _against(ReasonKind.KNOWN_WORDS, tokens=tokens)
-
-
 def _evaluate_gates(context: DecisionContext) -> _RuleResult | None:
     if context.tuned is None or not context.tuned.outcomes:
         return None
@@ -302,9 +284,8 @@ def _evaluate_gates(context: DecisionContext) -> _RuleResult | None:
     bad = [gate for gate, end in outcomes.items() if end in ("failed", "invalid", NOT_EVALUATED)]
     holds = False if bad else None if "inconclusive" in outcomes.values() else True
     listed = tuple(f"{gate} {outcomes[gate]}" for gate in bad or outcomes)
-    return _RuleResult(
-        holds, note(ReasonKind.GATES, variant=context.tuned.variant, outcomes=listed)
-    )
+    name = context.tuned.variant
+    return _RuleResult(holds, note(ReasonKind.GATES, variant=name, outcomes=listed))
 
 
 def _evaluate_challengers(context: DecisionContext) -> _RuleResult | None:
@@ -339,7 +320,6 @@ RULES = (
     FineTuneRule("format", _evaluate_format, needed=False),
     FineTuneRule("prompt", _evaluate_prompt, needed=False),
     FineTuneRule("privacy", _evaluate_privacy, needed=False),
-    FineTuneRule("domain", _evaluate_domain, needed=False),
 )
 
 #: A reply with this score or more counts as right.
@@ -384,20 +364,19 @@ def assess_fine_tune(
     *below* is the best untuned row; *row* is the fine-tune, or None if there is none yet.
     """
     suite, comparison, name = evidence.suite, ladder.comparison, row.variant if row else ""
-    key = (below.variant, name)
     context = DecisionContext(
         thresholds=suite.ladder,
         below=below,
         tuned=row,
-        gain=comparison.gains.get(key),
-        as_good=key in comparison.p_worse and comparison.is_as_good(name, below.variant),
+        gain=comparison.gains.get((below.variant, name)),
+        as_good=comparison.is_as_good(name, below.variant),
         minimum=gate_minimum(suite, "accuracy"),
         examples=evidence.examples,
         git=evidence.git,
         with_schema=_row_with_schema(evidence, ladder),
         economics=suite.economics,
-        break_even=ladder.break_even(name, below.variant) if row else None,
-        challenges=compare_challengers(comparison, suite.challengers, name or None),
+        break_even=ladder.break_even(name, below.variant),
+        challenges=tuple(compare_challengers(comparison, suite.challengers, name)),
         retiring=ladder.retiring,
         **_rag_fields(evidence, ladder),
     )
@@ -435,7 +414,6 @@ def _rag_fields(evidence: Evidence, ladder: Ladder) -> dict[str, Any]:
     fixed = [case_id for case_id in wrong if (results[case_id].correct or 0.0) >= _MIN_RIGHT]
     return {
         "rag": rag,
-        "without_rag": without_rag,
         "rag_gain": ladder.comparison.gains.get((without_rag.variant, rag.variant)),
         "rag_fixes": len(fixed) / len(wrong) if wrong else None,
     }

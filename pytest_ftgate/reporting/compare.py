@@ -11,7 +11,7 @@ from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import change_size, level, percent, quantity
 from pytest_ftgate.reporting.phrases import cases as changed_cases
-from pytest_ftgate.reporting.phrases import doubt, interval, limit, size
+from pytest_ftgate.reporting.phrases import doubt, limit, size_with_interval
 from pytest_ftgate.reporting.text import escape_controls, line_width, shorten, wrap_lines
 from pytest_ftgate.suite.providers import RECORDED
 
@@ -92,9 +92,7 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
 
 def _rates_text(check: Check) -> str:
     rates = " → ".join(level(value, digits=1) for value in (check.before or 0.0, check.after))
-    bounds = interval(check, digits=1)
-    change = f"{size(check, digits=1)} ({bounds})" if bounds else size(check)
-    return f"accuracy {rates}, {change}, {limit(check)}"
+    return f"accuracy {rates}, {size_with_interval(check, digits=1)}, {limit(check)}"
 
 
 def _worst_tag(verdict: Verdict, tag: str) -> str:

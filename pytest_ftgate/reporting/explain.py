@@ -7,6 +7,7 @@ from math import ceil
 
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Slice, Verdict
+from pytest_ftgate.reporting import phrases
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.reporting.number_text import (
@@ -15,10 +16,10 @@ from pytest_ftgate.reporting.number_text import (
     percent,
     signed_percent,
     unsigned_points,
+    with_more,
 )
-from pytest_ftgate.reporting.phrases import figure_name, has_no_limit, interval, levels, size
 from pytest_ftgate.reporting.skills import skill_results_by_prompt
-from pytest_ftgate.stats.power import pass_probability, point_rule_miss_probability
+from pytest_ftgate.stats.power import pass_probability, point_rule_pass_probability
 from pytest_ftgate.stats.proportions import binomial_sf
 from pytest_ftgate.suite.gate_kinds import MIN_FAMILY_CASES
 
@@ -92,8 +93,14 @@ def _labelled_sentences(check: Check) -> Iterator[str]:
         f"{notes_text(check.notes)}. Its mean is "
         "taken less its mean error on that part (two-phase estimate, Student's t)."
     )
-    now = f"{levels(check)}, {size(check)}" if check.before is not None else levels(check)
-    yield f"{now} ({interval(check)}), {_conclusion(check)}"
+    yield f"{_measured(check)}, {_conclusion(check)}"
+
+
+def _measured(check: Check) -> str:
+    """Return the levels, the change between them if there are two, and the interval."""
+    change = phrases.size(check) if check.before is not None else ""
+    text = ", ".join(filter(None, (phrases.levels(check), change)))
+    return with_more(text, phrases.interval(check))
 
 
 def _family_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
@@ -151,9 +158,8 @@ def _change_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
     turned = f"{verdict.regressed} regressed and {verdict.fixed} were fixed"
     if check.measure:
         turned = f"{check.regressed:g} lost their thought and {check.fixed:g} got one"
-    bounds = interval(check)
-    change = f"{size(check)} ({bounds})" if bounds else size(check)
-    yield f"{levels(check, verdict.variant)} on the same {check.n} cases, {change}: {turned}."
+    rates, change = phrases.levels(check, verdict.variant), phrases.size_with_interval(check)
+    yield f"{rates} on the same {check.n} cases, {change}: {turned}."
     if check.units is not None and check.units < check.n:
         yield f"Cases of one group are not independent, so that they count as {check.units}."
     if check.method == "f1":
@@ -223,9 +229,9 @@ def _threshold_comparison(check: Check) -> Iterator[str]:
     """Yield how often a plain threshold would miss the same drop with as many cases."""
     if check.error is not None:
         return
-    n, discordance = check.effective, check.discordance or 0.0
+    n, discordance, drop = check.effective, check.discordance or 0.0, check.limit
     # A drop takes at least as many disagreements.
-    miss = point_rule_miss_probability(n, max(discordance, check.limit), check.limit)
+    miss = point_rule_pass_probability(n, max(discordance, drop), drop, margin=drop)
     yield (
         f"With {check.n} cases a plain threshold would miss a true drop of "
         f"{unsigned_points(check.limit)} points {percent(miss)} of the time; this gate misses it "
@@ -242,8 +248,7 @@ def _minimum_sentences(check: Check) -> Iterator[str]:
     if check.units is not None and check.units < check.n:
         units = f", of which {check.units} are unrelated"
     what = "Macro-F1" if check.method == "f1" else "The rate"
-    bounds = f" ({interval(check)})" if interval(check) else ""
-    yield f"{what} is {levels(check)}{bounds}, over {check.n} cases{units}."
+    yield f"{what} is {_measured(check)}, over {check.n} cases{units}."
     if check.p_pass is not None and check.p_fail is not None:
         yield (
             f"It passes if a true rate just under {minimum} would reach this at most "
@@ -267,12 +272,10 @@ def _minimum_sentences(check: Check) -> Iterator[str]:
 
 def _usage_sentences(check: Check) -> Iterator[str]:
     """Yield how a cost or latency check was decided."""
-    change = f", {size(check)}" if check.before is not None and size(check) else ""
-    bounds = interval(check)
     verb = ":" if check.before is not None else " is"
-    measured = f"{figure_name(check)}{verb} {levels(check)}{change}" + f" ({bounds})" * bool(bounds)
+    measured = f"{phrases.figure_name(check)}{verb} {_measured(check)}"
     measured = measured[:1].upper() + measured[1:]
-    if has_no_limit(check):
+    if phrases.has_no_limit(check):
         yield f"{measured}, {check.effective:.0f} unrelated replies. No limit is set: it is shown."
         return
     limit = amount(check.limit, check.unit) if check.before is None else signed_percent(check.limit)

@@ -45,11 +45,11 @@ _THOUGHT_LINES = 12
 
 def _thought_lines(thought: str, verbosity: int) -> Iterator[str]:
     """Yield the lines that show a thought: its beginning in one line, or with -vv more of it."""
-    if thought and verbosity < _FULL_VERBOSITY:
-        folded = " ".join(escape_controls(thought).split())
-        yield from quoted_lines("thought", shorten(folded, line_width() - _INDENT))
-    elif thought:
-        yield from quoted_lines("thought", thought, max_lines=_THOUGHT_LINES)
+    if not thought:
+        return
+    is_full = verbosity >= _FULL_VERBOSITY
+    text = thought if is_full else shorten(one_line(thought), line_width() - _INDENT)
+    yield from quoted_lines("thought", text, max_lines=_THOUGHT_LINES)
 
 
 #: Passages shown by default; -vv shows all.
@@ -60,10 +60,8 @@ def _passage_lines(flip: Flip, verbosity: int) -> Iterator[str]:
     """Yield a line for each retrieved passage, and whether one of them holds the answer."""
     if not flip.passages and flip.answered_in is None:
         return
-    passages = [
-        shorten(" ".join(escape_controls(passage).split()), line_width() - _INDENT)
-        for passage in flip.passages
-    ]
+    width = line_width() - _INDENT
+    passages = [shorten(one_line(passage), width) for passage in flip.passages]
     shown = passages if verbosity > 1 else passages[:_MAX_PASSAGES]
     text = "\n".join(shown) or "none was found"
     yield from quoted_lines("passages", text, max_lines=max(1, len(shown)))

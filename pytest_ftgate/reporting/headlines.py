@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_ftgate.gates.statements import (
     ExamChange,
@@ -22,22 +22,15 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Advice, Recommendation
-from pytest_ftgate.reporting.notes import named_note_text, note_text, notes_text
-from pytest_ftgate.reporting.number_text import change_size, milliseconds, percent, quantity, usd
-from pytest_ftgate.reporting.phrases import (
-    cases,
-    cause,
-    doubt,
-    figure_name,
+from pytest_ftgate.reporting import phrases
+from pytest_ftgate.reporting.notes import fill, named_note_text, note_text, notes_text
+from pytest_ftgate.reporting.number_text import (
+    change_size,
     first_names,
-    interval,
-    is_compared,
-    levels,
-    limit,
-    measured_headline,
-    size,
-    subject,
-    worst,
+    percent,
+    quantity,
+    usd,
+    with_more,
 )
 
 if TYPE_CHECKING:
@@ -103,9 +96,8 @@ def acceptance_lines(acceptance: Acceptance) -> Iterator[str]:
     """Yield what a run has accepted, and what left, changed and came with it."""
     counts = acceptance.not_passed.items()
     states = [f"{quantity(count, 'gate')} {state}" for state, count in counts]
-    warning = f" ({', '.join(states)})" if states else ""
-    names = ", ".join(acceptance.names)
-    yield f"accepted {names} in {acceptance.file}; commit it with the change{warning}"
+    text = f"accepted {', '.join(acceptance.names)} in {acceptance.file}; commit it with the change"
+    yield with_more(text, ", ".join(states))
     yield from _changes(acceptance.changes)
     if not acceptance.is_read:
         yield (
@@ -173,23 +165,23 @@ _MEASURED = (StatementKind.RATE, StatementKind.SKILLS, StatementKind.USAGE)
 def verdict_words(verdict: Verdict) -> VerdictWords:
     """Return every part of *verdict* in words."""
     check = verdict.check
-    label, parts = worst(verdict)
+    label, parts = phrases.worst(verdict)
     words = VerdictWords(
-        headline=headline(verdict), worst_label=label, worst=parts, cause=cause(verdict)
+        headline=headline(verdict), worst_label=label, worst=parts, cause=phrases.cause(verdict)
     )
     if check is None or verdict.statement.kind not in _MEASURED:
         return words
     rates = check.unit == "share" and check.kind is not CheckKind.MUST_PASS
     named = check.measure or check.under
-    about = f"{subject(verdict)}: " if rates and named else ""
+    about = f"{phrases.subject(verdict)}: " if rates and named else ""
     return replace(
         words,
         size=_size(verdict, check),
-        interval=interval(check),
-        limit=limit(check),
-        levels=about + levels(check, verdict.variant) if is_compared(check) else "",
-        cases=cases(verdict) if rates and not check.has_drifted else "",
-        doubt=doubt(check) if rates and verdict.outcome is Outcome.INCONCLUSIVE else "",
+        interval=phrases.interval(check),
+        limit=phrases.limit(check),
+        levels=about + phrases.levels(check, verdict.variant) if phrases.is_compared(check) else "",
+        cases=phrases.cases(verdict) if rates and not check.has_drifted else "",
+        doubt=phrases.doubt(check) if rates and verdict.outcome is Outcome.INCONCLUSIVE else "",
     )
 
 
@@ -199,24 +191,25 @@ def _size(verdict: Verdict, check: Check) -> str:
         wrong = quantity(len(check.case_ids), "must-pass case")
         return f"{wrong} {'wrong' if verdict.outcome is Outcome.FAILED else 'inconclusive'}"
     if check.unit != "share":
-        return f"{figure_name(check)} {size(check)}".rstrip()
+        return f"{phrases.figure_name(check)} {phrases.size(check)}".rstrip()
     if check.measure:
-        return f"{check.measure} {size(check)}"
+        return f"{check.measure} {phrases.size(check)}"
     if verdict.outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED:
         parts = sum(part.state == "regressed" for part in verdict.slices)
         fell = f"{quantity(parts, 'part')} fell" if parts else "must-keep cases broke"
-        return f"{fell}, overall {size(check)}"
-    return size(check)
+        return f"{fell}, overall {phrases.size(check)}"
+    return phrases.size(check)
 
 
 def headline(verdict: Verdict) -> str:
     """Return the verdict in one line."""
-    return _HEADLINES[verdict.statement.kind](verdict)
+    words = _HEADLINES[verdict.statement.kind]
+    return words(verdict) if callable(words) else fill(words, verdict.statement.values)
 
 
 def _skills_headline(verdict: Verdict) -> str:
     check = _deciding(verdict)
-    return notes_text(check.notes) if check.before is None else measured_headline(verdict)
+    return notes_text(check.notes) if check.before is None else phrases.measured_headline(verdict)
 
 
 def _ungated_headline(verdict: Verdict) -> str:
@@ -225,15 +218,7 @@ def _ungated_headline(verdict: Verdict) -> str:
         return percent(check.after)
     if check.unit == "usd":
         return f"{usd(check.after)} for 1,000 requests"
-    return f"p50 {milliseconds(_values(verdict)['p50'])}, p95 {milliseconds(check.after)}"
-
-
-def _not_measured_text(values: Mapping[str, Any]) -> str:
-    """Return why the latency of a variant was not measured."""
-    return (
-        f"not measured: {values['requested']:,} of {values['replies']:,} replies of "
-        f"{values['variant']} were requested in this run, and {values['needed']} cases are needed"
-    )
+    return fill("p50 {p50:ms}, p95 {p95:ms}", {**verdict.statement.values, "p95": check.after})
 
 
 #: What is wrong with the variant of an invalid gate.
@@ -241,9 +226,8 @@ NOT_WHAT_IT_CLAIMS = "not what it claims to be"
 
 
 def _training_data_headline(verdict: Verdict) -> str:
-    values = _values(verdict)
-    counts, rows = severity_counts(verdict.findings), quantity(values["rows"], "row")
-    return f"{values['file']}: {counts} in {rows}"
+    values, counts = verdict.statement.values, severity_counts(verdict.findings)
+    return fill("{file}: {counts} in {rows:#row}", {**values, "counts": counts})
 
 
 def severity_counts(findings: Sequence[Finding]) -> str:
@@ -274,14 +258,15 @@ def shown_change_text(verdict: Verdict) -> str:
         return ""
     why = _UNCOMPARED.get(shown.key, shown.key)
     rates = f"{percent(shown.before)} → {percent(shown.after)}, {change_size(shown.change)}"
-    return f"against {shown.against} {rates}, not gated" + (f" ({why})" if why else "")
+    return with_more(f"against {shown.against} {rates}, not gated", why)
 
 
-def _not_gated_text(values: Mapping[str, Any]) -> str:
+def _not_gated_headline(verdict: Verdict) -> str:
     """Return what leaves nothing that could fail a gate."""
+    values = verdict.statement.values
     parts = ["min: 0"] if "minimum" in values else []
     if "cases" in values:
-        parts.append(f"{quantity(values['cases'], 'case')} can show no drop")
+        parts.append(fill("{cases:#case} can show no drop", values))
     elif values["key"] == "baseline":
         parts.append("it is the baseline")
     else:
@@ -289,13 +274,14 @@ def _not_gated_text(values: Mapping[str, Any]) -> str:
     return f"nothing can fail it: {', '.join(parts)}"
 
 
-def _no_replies_text(values: Mapping[str, Any]) -> str:
-    lack = "no reply counts its tokens" if values.get("lacks") == "tokens" else "no reply came"
+def _no_replies_headline(verdict: Verdict) -> str:
+    lacks_tokens = verdict.statement.values.get("lacks") == "tokens"
+    lack = "no reply counts its tokens" if lacks_tokens else "no reply came"
     return f"nothing to evaluate: {lack}"
 
 
-def _nothing_to_compare_text(values: Mapping[str, Any]) -> str:
-    text = "nothing to compare with yet"
+def _nothing_to_compare_headline(verdict: Verdict) -> str:
+    values, text = verdict.statement.values, "nothing to compare with yet"
     if "missing" in values:
         return f"{text}; no reply to {values['missing']:,} of {values['cases']:,} cases"
     return f"{text}; no reply is right" if values.get("rate") == 0 else text
@@ -306,10 +292,6 @@ def _unqualified_judge_headline(verdict: Verdict) -> str:
     return f"judge not qualified: {judge.judge}: {notes_text(judge.errors)}"
 
 
-def _values(verdict: Verdict) -> Mapping[str, Any]:
-    return verdict.statement.values
-
-
 def _deciding(verdict: Verdict) -> Check:
     """Return the check that decided, which these kinds of statements have."""
     if verdict.check is None:
@@ -317,30 +299,33 @@ def _deciding(verdict: Verdict) -> Check:
     return verdict.check
 
 
-def _not_sent_text(values: Mapping[str, Any]) -> str:
-    """Return why a variant without gates was not measured."""
-    reason = named_note_text("reason", values)
-    is_invalid = values.get("is_invalid")
-    return f"{NOT_WHAT_IT_CLAIMS if is_invalid else 'no request could be sent'}: {reason}"
+def _not_sent_headline(verdict: Verdict) -> str:
+    """Return why a gate, or a variant without gates, was not measured."""
+    values, kind = verdict.statement.values, verdict.statement.kind
+    is_invalid = kind is StatementKind.INVALID or values.get("is_invalid")
+    text = NOT_WHAT_IT_CLAIMS if is_invalid else "no request could be sent"
+    return f"{text}: {named_note_text('reason', values)}"
 
 
-_HEADLINES: Mapping[StatementKind, Callable[[Verdict], str]] = {
-    StatementKind.RATE: measured_headline,
+#: The headline of each kind of statement: a template of its values, or what makes it.
+_HEADLINES: Mapping[StatementKind, str | Callable[[Verdict], str]] = {
+    StatementKind.RATE: phrases.measured_headline,
     StatementKind.SKILLS: _skills_headline,
-    StatementKind.USAGE: measured_headline,
+    StatementKind.USAGE: phrases.measured_headline,
     StatementKind.TRAINING_DATA: _training_data_headline,
     StatementKind.UNGATED: _ungated_headline,
-    StatementKind.NOTHING_TO_COMPARE: lambda verdict: _nothing_to_compare_text(_values(verdict)),
+    StatementKind.NOTHING_TO_COMPARE: _nothing_to_compare_headline,
     StatementKind.EXAM_HAS_SHRUNK: _exam_headline,
-    StatementKind.NOT_GATED: lambda verdict: _not_gated_text(_values(verdict)),
-    StatementKind.NOT_MEASURED: lambda verdict: _not_measured_text(_values(verdict)),
-    StatementKind.NOT_SENT: lambda verdict: _not_sent_text(_values(verdict)),
-    StatementKind.NO_REPLIES: lambda verdict: _no_replies_text(_values(verdict)),
-    StatementKind.NO_GRADES: lambda _: "nothing to evaluate: no grade came",
-    StatementKind.UNQUALIFIED_JUDGE: _unqualified_judge_headline,
-    StatementKind.INVALID: lambda verdict: (
-        f"{NOT_WHAT_IT_CLAIMS}: {named_note_text('reason', _values(verdict))}"
+    StatementKind.NOT_GATED: _not_gated_headline,
+    StatementKind.NOT_MEASURED: (
+        "not measured: {requested:,} of {replies:,} replies of {variant} were requested in this "
+        "run, and {needed} cases are needed"
     ),
+    StatementKind.NOT_SENT: _not_sent_headline,
+    StatementKind.NO_REPLIES: _no_replies_headline,
+    StatementKind.NO_GRADES: "nothing to evaluate: no grade came",
+    StatementKind.UNQUALIFIED_JUDGE: _unqualified_judge_headline,
+    StatementKind.INVALID: _not_sent_headline,
 }
 
 

@@ -11,11 +11,17 @@ from pytest_ftgate.recommend.advice import (
     CostByVolume,
     CoverageGaps,
     Gain,
-    LadderRow,
 )
 from pytest_ftgate.reporting.headlines import advice_detail, advice_headline
 from pytest_ftgate.reporting.notes import note_text
-from pytest_ftgate.reporting.number_text import change_text, percent, points, quantity, usd
+from pytest_ftgate.reporting.number_text import (
+    change_text,
+    percent,
+    points,
+    quantity,
+    usd,
+    with_more,
+)
 from pytest_ftgate.reporting.tables import TextTable, change_cell, rate_cell, table_lines
 from pytest_ftgate.reporting.text import escape_controls, wrap_after, wrap_lines
 
@@ -48,20 +54,10 @@ def frontier_legend(advice: Advice) -> str:
 
 def usage_table(advice: Advice) -> TextTable:
     """Return latency, tokens and costs of each rung, without columns that were not measured."""
-    measured = {
-        header: cells
-        for header, cells in _usage_columns(advice.rungs).items()
-        if any(cell for cell in cells)
-    }
-    rows = [
-        [row.variant, row.rung, *(cells[index] for cells in measured.values())]
-        for index, row in enumerate(advice.rungs)
-    ]
-    return TextTable(["variant", "rung", *measured], rows, range(2, 2 + len(measured)))
-
-
-def _usage_columns(rungs: Sequence[LadderRow]) -> dict[str, list[str]]:
-    return {
+    rungs = advice.rungs
+    columns = {
+        "variant": [row.variant for row in rungs],
+        "rung": [row.rung for row in rungs],
         "p50 ms": [_number(row.p50_ms) for row in rungs],
         "p95 ms": [_number(row.p95_ms) for row in rungs],
         "tokens": [_number(row.tokens) for row in rungs],
@@ -69,6 +65,9 @@ def _usage_columns(rungs: Sequence[LadderRow]) -> dict[str, list[str]]:
         "USD/1k served": [_usd(row.usd_served) for row in rungs],
         "USD/month": [_usd(row.usd_per_month) for row in rungs],
     }
+    names = ("variant", "rung")
+    shown = {header: cells for header, cells in columns.items() if header in names or any(cells)}
+    return TextTable([*shown], [*zip(*shown.values(), strict=True)], range(2, len(shown)))
 
 
 def ladder_table(advice: Advice) -> TextTable:
@@ -162,6 +161,12 @@ def monitoring_sentences(advice: Advice) -> Iterator[str]:
         yield f"{when} and has left the suite: {command}"
 
 
+def closing_sentences(advice: Advice) -> Iterator[str]:
+    """Yield the sentences of *monitoring_sentences*, and one on the gaps of the evaluation."""
+    yield from monitoring_sentences(advice)
+    yield from filter(None, [coverage_gap_sentence(advice.coverage_gaps)])
+
+
 def confirmation_sentence(found: Confirmation) -> str:
     """Return whether held-out cases confirm the choice, and with which rate."""
     rate = f"right in {percent(found.accuracy)} of {found.n} held-out cases"
@@ -222,16 +227,15 @@ def _break_even_sentence(pair: BreakEven) -> str:
 def _volume_text(pair: BreakEven) -> str:
     if not pair.calls_per_day:
         return "never" if pair.calls_per_day is None else "any"
-    interval = "" if pair.low is None else f" ({pair.low:,.0f} to {_upper_bound(pair.high)})"
-    return f"{pair.calls_per_day:,.0f}{interval}"
+    interval = "" if pair.low is None else f"{pair.low:,.0f} to {_upper_bound(pair.high)}"
+    return with_more(f"{pair.calls_per_day:,.0f}", interval)
 
 
 def _days_text(pair: BreakEven) -> str:
     days = pair.days or 0.0
     text = f"{days:,.1f}" if days < 10 else f"{days:,.0f}"  # noqa: PLR2004
-    if pair.days_low is None:
-        return text
-    return f"{text} ({pair.days_low:,.1f} to {_upper_bound(pair.days_high)})"
+    low, high = pair.days_low, _upper_bound(pair.days_high)
+    return with_more(text, "" if low is None else f"{low:,.1f} to {high}")
 
 
 def _upper_bound(value: float | None) -> str:
@@ -264,9 +268,8 @@ def ladder_lines(advice: Advice, *, full: bool = False) -> Iterator[str]:
         yield from _condition_lines(advice)
     if advice.money is not None:
         yield from _cost_lines(advice, advice.money, full=full)
-    for sentence in monitoring_sentences(advice):
+    for sentence in closing_sentences(advice):
         yield from wrap_lines(escape_controls(sentence))
-    yield from coverage_gap_lines(advice.coverage_gaps)
 
 
 def ladder_sentence(advice: Advice) -> str:

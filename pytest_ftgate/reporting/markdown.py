@@ -12,8 +12,9 @@ from typing import Any
 from pytest_ftgate.errors import ConfigurationError, Diagnostic, did_you_mean
 from pytest_ftgate.gates.statements import NextStep
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.reporting import tables
 from pytest_ftgate.reporting.headlines import headline, verdict_words
-from pytest_ftgate.reporting.html.case_data import cases_link
+from pytest_ftgate.reporting.html.case_data import verdict_link
 from pytest_ftgate.reporting.ladder import (
     frontier_legend,
     ladder_sentence,
@@ -22,7 +23,7 @@ from pytest_ftgate.reporting.ladder import (
 )
 from pytest_ftgate.reporting.next_steps import step_command, step_line, step_text
 from pytest_ftgate.reporting.notes import note_text
-from pytest_ftgate.reporting.number_text import percent, quantity
+from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.phrases import half_gone_parts
 from pytest_ftgate.reporting.suite_errors import error_count, unread_files
 from pytest_ftgate.reporting.summary import (
@@ -30,20 +31,6 @@ from pytest_ftgate.reporting.summary import (
     shown_advice,
     verdict_phrase,
     verdict_word,
-)
-from pytest_ftgate.reporting.tables import (
-    TextTable,
-    change_cell,
-    changes_line,
-    column_alignment,
-    error_groups,
-    error_text,
-    outcome_label,
-    published_facts,
-    rank_verdicts,
-    source_link,
-    usage_line,
-    verdict_table,
 )
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.trackers import comparing_check
@@ -102,8 +89,8 @@ def _verdict_section(report: Report) -> Iterator[str]:
 
 def _usage_section(report: Report) -> Iterator[str]:
     run = f" · [the run]({report.facts['run']})" if "run" in report.facts else ""
-    yield usage_line(report) + run + _page_mark(report)
-    for line in filter(None, (changes_line(report.file_changes), unselected_line(report))):
+    yield tables.usage_line(report) + run + _page_mark(report)
+    for line in filter(None, (tables.changes_line(report.file_changes), unselected_line(report))):
         yield escape_markdown(line)
 
 
@@ -115,7 +102,7 @@ def _table_section(report: Report) -> Iterator[str]:
         verdicts = [v for v in report.gated_verdicts if v.suite == suite]
         if all(v.outcome is Outcome.INVALID for v in verdicts):
             continue  # Nothing is measured of them.
-        table = verdict_table(verdicts)
+        table = tables.verdict_table(verdicts)
         headers = [f"<code>{escape_markdown(suite)}</code>", *table.headers[1:]]
         yield markdown_table(table._replace(headers=headers, rows=table.rows[:_MAX_ROWS]))
         if len(table.rows) > _MAX_ROWS:
@@ -128,10 +115,9 @@ def _headline_section(report: Report) -> Iterator[str]:
     blocking = [*_blocking(report)]
     for verdict in blocking[:_MAX_OPEN]:
         words, name = verdict_words(verdict), escape_markdown(node_name(verdict))
-        source = source_link(report, verdict)
+        source = tables.source_link(report, verdict)
         head = f"**[{name}]({source})**" if source else f"**{name}**"
-        cases_of = (verdict.suite, verdict.gate, verdict.variant, "regressed")
-        page = _page_mark(report, cases_link(*cases_of)) if verdict.regressed else ""
+        page = _page_mark(report, verdict_link(verdict, "regressed")) if verdict.regressed else ""
         text = escape_markdown("; ".join(filter(None, (words.headline, words.doubt))))
         step = f"<br>{_step_text(verdict.next[0])}" if verdict.next else ""
         yield f"{head} {verdict.outcome}: {text}{page}{step}"
@@ -150,7 +136,7 @@ def _step_text(step: NextStep) -> str:
 
 def _blocking(report: Report) -> Iterator[Verdict]:
     """Yield the gates that did not pass, and those that passed with half of a skill gone."""
-    for verdict in rank_verdicts(report.gated_verdicts):
+    for verdict in tables.rank_verdicts(report.gated_verdicts):
         if verdict.outcome is not Outcome.PASSED or half_gone_parts(verdict):
             yield verdict
 
@@ -193,7 +179,7 @@ def _error_section(report: Report) -> Iterator[str]:
         more = len(file.errors) - len(errors)
         errors += [f"\n  - … and {more} more"] if more else []
         yield f"- **{escape_markdown(file.node)}** {error_count(file)}:{''.join(errors)}"
-    for names, what, reason in error_groups(report):
+    for names, what, reason in tables.error_groups(report):
         text = escape_controls(reason)
         first, _, rest = text.strip().partition("\n")
         head = f"- **{escape_markdown(names)}** {what}: {escape_markdown(first)}"
@@ -228,7 +214,7 @@ def _ladder_section(report: Report) -> Iterator[str]:
         yield "\n\n".join((title, *filter(None, parts), "</details>"))
 
 
-def markdown_table(table: TextTable) -> str:
+def markdown_table(table: tables.TextTable) -> str:
     """Return *table* with foreign text in its cells as Markdown."""
     from tabulate import tabulate
 
@@ -238,7 +224,7 @@ def markdown_table(table: TextTable) -> str:
         # As "github" is, but with the alignment of columns.
         tablefmt="pipe",
         disable_numparse=True,
-        colalign=column_alignment(table),
+        colalign=tables.column_alignment(table),
     )
 
 
@@ -247,7 +233,7 @@ def _note_section(report: Report) -> Iterator[str]:
         yield "\n".join(f"- {escape_markdown(note)}" for note in report.notes)
     facts = [
         f"{name} {escape_markdown(value)}"
-        for name, value in published_facts(report).items()
+        for name, value in tables.published_facts(report).items()
         if name not in _LEFT_OUT
     ]
     if facts:
@@ -271,8 +257,7 @@ def workflow_commands(report: Report, prefix: str = "") -> Iterator[str]:
 
     *prefix* is the folder of the suites, relative to the root of the repository.
     """
-    ranked = rank_verdicts(report.gated_verdicts)
-    blocking = [verdict for verdict in ranked if verdict.outcome is not Outcome.PASSED]
+    blocking = tables.blocking_verdicts(report)
     shown = [v for v in blocking if v.outcome is not Outcome.INCONCLUSIVE]
     missing = [one for one in report.not_evaluated if not one.errors]
     commands = [
@@ -299,7 +284,7 @@ def _verdict_command(report: Report, verdict: Verdict, prefix: str) -> str:
 def _error_command(gate: NotEvaluated | FailedTest, what: str, prefix: str) -> str:
     suite, _, name = gate.node.partition("::")
     title = f"{name or suite} {what}"
-    text = error_text(gate, once=True)
+    text = tables.error_text(gate, once=True)
     return _command("error", normpath(join(prefix, suite)), 1, title, text)
 
 
@@ -387,18 +372,13 @@ def _parts(report: Report, verdicts: list[Verdict]) -> Iterator[str]:
     tool = f"[pytest-ftgate]({DOCS_URL}) {escape_markdown(version)}".strip()
     yield "## Evaluation"
     yield f"{passed} of {quantity(len(gated), 'gate')} passed, on {report.at[:10]}, by {tool}."
-    yield markdown_table(verdict_table(verdicts, leave_out=("variant",)))
+    yield markdown_table(tables.verdict_table(verdicts, leave_out=("variant",)))
     for verdict in verdicts:
-        families = [part for part in verdict.slices if part.kind == "family"]
-        if families:
+        cells = [tables.slice_cells(part) for part in verdict.slices if part.kind == "family"]
+        if cells:
             yield f"General skills, against the untuned model ({escape_markdown(verdict.gate)}):"
-            cells = [
-                [part.name, percent(part.before), percent(part.after), change_cell(part),
-                 str(part.n)]
-                for part in families
-            ]  # fmt: skip
             headers = ["skills", "before", "after", "change (95 % CI)", "cases"]
-            yield markdown_table(TextTable(headers, cells, (1, 2, 4)))
+            yield markdown_table(tables.TextTable(headers, cells, (1, 2, 4)))
     if any(check.before is not None for verdict in verdicts for check in verdict.checks):
         yield "Before is the baseline, or the untuned model for general skills."
 
@@ -421,7 +401,7 @@ def _result(verdict: Verdict) -> dict[str, Any]:
     measured = f"general skills that are left, {verdict.gate}" if has_skills else verdict.gate
     metric: dict[str, Any] = {
         "type": verdict.gate,
-        "name": f"{measured} ({outcome_label(verdict).lower()})",
+        "name": f"{measured} ({tables.outcome_label(verdict).lower()})",
         "value": round(check.after, 4) if check else None,
     }
     return {

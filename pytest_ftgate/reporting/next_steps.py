@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from pytest_ftgate.gates.design import round_up
 from pytest_ftgate.gates.statements import NextStep, StepKind
-from pytest_ftgate.reporting.notes import named_note_text
-from pytest_ftgate.reporting.number_text import percent, quantity, span, unsigned_points
+from pytest_ftgate.reporting.notes import fill, named_note_text
+from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.settings import docs_page
 
 _Values = Mapping[str, Any]
@@ -96,11 +96,6 @@ def _cases_command(values: _Values) -> str:
     return _command({**values, "options": options}, "-vv", of="node")
 
 
-def _where(values: _Values) -> str:
-    where: str = values.get("where", "")
-    return where
-
-
 # Fix --------------------------------------------------------------------------------------------
 
 
@@ -123,34 +118,11 @@ def _changed(values: _Values) -> str:
     return f"changed: {', '.join(changed)}" if changed else ""
 
 
-def _fix_part(values: _Values) -> StepWords:
-    count = quantity(values["n"], "case")
-    return StepWords(
-        f"{values['kind']} {values['name']}: {values['regressed']} of {count} regressed"
-    )
-
-
-def _fix_must_pass(values: _Values) -> StepWords:
-    replies = "every reply" if values["repeated"] else "the reply"
-    remark = f"{replies} must be right; or remove must_pass there"
-    return StepWords(values["cases"], remark, _where(values))
-
-
 def _fix_format(values: _Values) -> StepWords:
     kind, count = values["format_error"], quantity(values["replies"], "reply")
     remedy = _FORMAT_REMEDIES.get(kind, "say in the prompt how replies must look")
     of = f" of {values['of']}" if "of" in values else ""
     return StepWords(remedy, f"the most common format error{of} is “{kind}”: {count}")
-
-
-def _fix_label(values: _Values) -> StepWords:
-    label, other, count = values["label"], values["taken_for"], quantity(values["replies"], "reply")
-    return StepWords(f"tell “{label}” from “{other}”", f"{count} took {label} for {other}")
-
-
-def _raise_max_tokens(values: _Values) -> StepWords:
-    remark = f"{values['cut']} of {values['of']} regressed replies were cut off"
-    return StepWords("raise max_tokens", remark, _where(values))
 
 
 def _check_identity(values: _Values) -> StepWords:
@@ -160,10 +132,6 @@ def _check_identity(values: _Values) -> StepWords:
             f"{text}model name that is requested; or that the merged weights are served"
         )
     return StepWords("check which model the server serves, or declare it: served_model:")
-
-
-def _train_again(_: _Values) -> StepWords:
-    return StepWords("mix general data into the training set", docs_page("forgetting"))
 
 
 def _improve_judge(values: _Values) -> StepWords:
@@ -199,18 +167,6 @@ def _add_replies(values: _Values) -> StepWords:
     return StepWords(f"add the {missing} to {values['file']}", remark)
 
 
-def _request_to_measure(values: _Values) -> StepWords:
-    remark = "the times of cached replies are not those of this run"
-    command = _command(values, "--ftgate-replies=fresh")
-    return StepWords("request all replies again", remark, command=command, is_command=True)
-
-
-def _request_both(values: _Values) -> StepWords:
-    text = "request all replies again, so that both sides are of today"
-    command = _command(values, "--ftgate-replies=fresh")
-    return StepWords(text, command=command, is_command=True)
-
-
 def _add_cases(values: _Values) -> StepWords:
     noun, chances, remarks = values["cases"], [], []
     if values["unchanged"]:
@@ -229,157 +185,150 @@ def _rounded(count: int) -> str:
     return f"{-(-count // step) * step:,}"
 
 
-def _decide_otherwise(values: _Values) -> StepWords:
-    cases = f"{values['n']:,} {values['cases']}s"
-    return StepWords(
-        "improve the replies: no affordable number of cases decides this",
-        f"it takes over five times the {cases} that there are",
-    )
-
-
-def _settle(values: _Values) -> StepWords:
-    remark = f"up to {values['repeats']} replies to a case, as long as it is inconclusive"
-    return StepWords(f"add {values['setting']}", remark, _where(values))
-
-
-def _repeat_baseline(values: _Values) -> StepWords:
-    rates = f"{percent(values['passes'])} of runs, now {percent(values['now'])}"
-    remark = f"requested once; an unchanged variant then passes in {rates}"
-    return StepWords(f"add repeats: {{baseline: {values['repeats']}}}", remark, _where(values))
-
-
-# Ship, or accept --------------------------------------------------------------------------------
-
-#: What a reader of a change must know of a limit that was moved until it passed.
-_CHOSEN = "chosen after the result; say why in the review"
-
-
-def _ship_other(values: _Values) -> StepWords:
-    gates = "its gate" if values["gates"] == 1 else f"its {values['gates']} gates"
-    verb = "keep" if values["is_baseline"] else "ship"
-    text = f"{verb} {values['variant']}, which passes {gates}"
-    # The place is of the remark: without it, it does not say what to edit there.
-    remark = f"gated: false for {values['for']}, {_where(values)}"
-    return StepWords(text, remark, command=_record_command(values))
-
-
-def _settle_skill(values: _Values) -> StepWords:
-    change, margin = span(values["low"], values["high"]), unsigned_points(values["margin"])
-    return StepWords(
-        f"raise the limit of {values['skill']} in margins:, or add cases",
-        f"its {values['n']} cases leave a change of {change} possible, and a loss of {margin} is "
-        "too much",
-        _where(values),
-    )
-
-
-def _accept_run(values: _Values) -> StepWords:
-    options = ["--ftgate-accept-anchor" if values["anchor"] else "--ftgate-accept"]
-    options += ["--ftgate-accept-failed"] * bool(values["failed"])
-    remark = "if the drop is intended; commit the record, and say why in the review"
-    command = _command(values, *options)
-    return StepWords("accept this run", remark, command=command, is_command=True)
-
-
-def _make_baseline(values: _Values) -> StepWords:
-    text = f"baseline: {values['variant']}"
-    if values["in_mark"]:
-        text = f"put {values['variant']} first in variants="
-    remark = "if the drop is intended; say why in the review"
-    return StepWords(text, remark, _where(values), _record_command(values))
-
-
-def _set_limit(values: _Values) -> StepWords:
-    return StepWords(values["setting"], _CHOSEN, _where(values), _record_command(values))
-
-
 def _record_command(values: _Values) -> str:
     """Return the command that accepts a change of what decides, where there is a record."""
     return _command(values, "--ftgate-accept", of="record") if "record" in values else ""
 
 
-def _after_fixes(values: _Values) -> str:
-    return "once no gate fails: " if values.get("after_fixes") else ""
+#: What a step need not have, for templates.
+_ABSENT = {"where": "", "after_fixes": False}
 
 
-def _accept_exam(values: _Values) -> StepWords:
-    remark = "if this is intended, and commit the record; if not, restore the cases and limits"
-    remark = f"{_after_fixes(values)}{remark}"
-    command = _command(values, "--ftgate-accept")
-    return StepWords("accept this run", remark, command=command, is_command=True)
+def _words(
+    text: str,
+    remark: str = "",
+    where: str = "",
+    *,
+    does: Callable[[_Values], str] | None = None,
+    follows: Callable[[_Values], str] = lambda _: "",
+) -> Callable[[_Values], StepWords]:
+    """Return what makes the words of a kind of step.
+
+    *text*, *remark* and *where* are templates. *does* returns the command that is the step,
+    *follows* one that follows an edit.
+    """
+
+    def words(values: _Values) -> StepWords:
+        known, command = {**_ABSENT, **values}, (does or follows)(values)
+        filled = fill(text, known), fill(remark, known), fill(where, known)
+        return StepWords(*filled, command, is_command=does is not None)
+
+    return words
 
 
-def _accept_first(values: _Values) -> StepWords:
-    text = f"{_after_fixes(values)}accept a run, so that later ones are compared with it"
-    return StepWords(text, command=_command(values, "--ftgate-accept"), is_command=True)
+def _fresh_command(values: _Values) -> str:
+    return _command(values, "--ftgate-replies=fresh")
 
 
-# See --------------------------------------------------------------------------------------------
+def _accept_command(values: _Values) -> str:
+    option = "--ftgate-accept-anchor" if values.get("anchor") else "--ftgate-accept"
+    failed = ["--ftgate-accept-failed"] * bool(values.get("failed"))
+    return _command(values, option, *failed)
 
 
-def _show_regressed(values: _Values) -> StepWords:
-    return StepWords("all regressed cases", command=_cases_command(values), is_command=True)
-
-
-def _explain(values: _Values) -> StepWords:
-    command = f'pytest-ftgate explain "{values.get("node", "")}"'
-    return StepWords("why", command=command, is_command=True)
-
+_AT = "{where}"
+_AFTER_FIXES = "{after_fixes:?once no gate fails: }"
 
 _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
-    StepKind.ACCEPT: _accept_first,
-    StepKind.ACCEPT_EXAM: _accept_exam,
-    StepKind.ACCEPT_RUN: _accept_run,
-    StepKind.ADD_CASES: _add_cases,
-    StepKind.ADD_MINIMUM: lambda values: StepWords("write a min: above 0", where=_where(values)),
-    StepKind.ADD_REPLIES: _add_replies,
+    StepKind.FIX_CASES: _fix_cases,
+    StepKind.FIX_PART: _words("{kind} {name}: {regressed} of {n:#case} regressed"),
+    StepKind.FIX_MUST_PASS: _words(
+        "{cases}", "{repeated:every reply/the reply} must be right; or remove must_pass there", _AT
+    ),
+    StepKind.FIX_FORMAT: _fix_format,
+    StepKind.FIX_LABEL: _words(
+        "tell “{label}” from “{taken_for}”", "{replies:#reply} took {label} for {taken_for}"
+    ),
+    StepKind.FIX_TRAINING_DATA: lambda values: StepWords(named_note_text("remedy", values)),
+    StepKind.RAISE_MAX_TOKENS: _words(
+        "raise max_tokens", "{cut} of {of} regressed replies were cut off", _AT
+    ),
     StepKind.CHECK_CAUSE: lambda values: StepWords(
         f"check a likely cause: {named_note_text('cause', values)}"
     ),
     StepKind.CHECK_IDENTITY: _check_identity,
-    StepKind.CHECK_SCORE: lambda values: StepWords(
-        "check the score, the format and the expected answers",
-        "no reply is right",
-        _where(values),
+    StepKind.CHECK_SCORE: _words(
+        "check the score, the format and the expected answers", "no reply is right", _AT
     ),
-    StepKind.DECIDE_OTHERWISE: _decide_otherwise,
-    StepKind.DECLARE_LIMIT: lambda values: StepWords(
-        "add a limit that needs no baseline, such as max_usd_per_1k",
-        "this comparison cannot show anything",
-        _where(values),
-    ),
-    StepKind.DECLARE_MINIMUM: lambda values: StepWords(
-        "add min: with the lowest rate that you accept",
-        "this comparison cannot show a drop",
-        _where(values),
-    ),
-    StepKind.EXPLAIN: _explain,
-    StepKind.FIX_CASES: _fix_cases,
-    StepKind.FIX_FORMAT: _fix_format,
-    StepKind.FIX_LABEL: _fix_label,
-    StepKind.FIX_MUST_PASS: _fix_must_pass,
-    StepKind.FIX_PART: _fix_part,
-    StepKind.FIX_TRAINING_DATA: lambda values: StepWords(named_note_text("remedy", values)),
-    StepKind.IMPROVE_JUDGE: _improve_judge,
-    StepKind.KEEP_THOUGHTS: lambda values: StepWords(
+    StepKind.KEEP_THOUGHTS: _words(
         "train on answers that keep the thoughts of the base",
         "if the change is intended, raise the limit under thoughts or remove it",
-        _where(values),
+        _AT,
     ),
-    StepKind.LOWER_USAGE: lambda _: StepWords("choose a smaller model or a shorter prompt"),
-    StepKind.MAKE_BASELINE: _make_baseline,
-    StepKind.RAISE_MAX_TOKENS: _raise_max_tokens,
-    StepKind.RAISE_MINIMUM: lambda values: StepWords(
-        "raise min: above the rate of guessing", where=_where(values)
-    ),
-    StepKind.REPEAT_BASELINE: _repeat_baseline,
-    StepKind.REQUEST_BOTH_AGAIN: _request_both,
-    StepKind.REQUEST_TO_MEASURE: _request_to_measure,
+    StepKind.LOWER_USAGE: _words("choose a smaller model or a shorter prompt"),
+    StepKind.TRAIN_AGAIN: _words("mix general data into the training set", docs_page("forgetting")),
+    StepKind.IMPROVE_JUDGE: _improve_judge,
     StepKind.RUN_AGAIN: _run_again,
-    StepKind.SETTLE: _settle,
-    StepKind.SETTLE_SKILL: _settle_skill,
-    StepKind.SET_LIMIT: _set_limit,
-    StepKind.SHIP_OTHER: _ship_other,
-    StepKind.SHOW_REGRESSED: _show_regressed,
-    StepKind.TRAIN_AGAIN: _train_again,
+    StepKind.ADD_REPLIES: _add_replies,
+    StepKind.REQUEST_TO_MEASURE: _words(
+        "request all replies again",
+        "the times of cached replies are not those of this run",
+        does=_fresh_command,
+    ),
+    StepKind.REQUEST_BOTH_AGAIN: _words(
+        "request all replies again, so that both sides are of today", does=_fresh_command
+    ),
+    StepKind.ADD_CASES: _add_cases,
+    StepKind.DECIDE_OTHERWISE: _words(
+        "improve the replies: no affordable number of cases decides this",
+        "it takes over five times the {n:,} {cases}s that there are",
+    ),
+    StepKind.SETTLE: _words(
+        "add {setting}", "up to {repeats} replies to a case, as long as it is inconclusive", _AT
+    ),
+    StepKind.REPEAT_BASELINE: _words(
+        "add repeats: {{baseline: {repeats}}}",
+        "requested once; an unchanged variant then passes in {passes:percent} of runs, now "
+        "{now:percent}",
+        _AT,
+    ),
+    StepKind.ADD_MINIMUM: _words("write a min: above 0", where=_AT),
+    StepKind.DECLARE_MINIMUM: _words(
+        "add min: with the lowest rate that you accept", "this comparison cannot show a drop", _AT
+    ),
+    StepKind.RAISE_MINIMUM: _words("raise min: above the rate of guessing", where=_AT),
+    StepKind.DECLARE_LIMIT: _words(
+        "add a limit that needs no baseline, such as max_usd_per_1k",
+        "this comparison cannot show anything",
+        _AT,
+    ),
+    # The place is of the remark: without it, it does not say what to edit there.
+    StepKind.SHIP_OTHER: _words(
+        "{is_baseline:keep/ship} {variant}, which passes {gates:its gate/its {gates} gates}",
+        "gated: false for {for}, {where}",
+        follows=_record_command,
+    ),
+    StepKind.SETTLE_SKILL: _words(
+        "raise the limit of {skill} in margins:, or add cases",
+        "its {n} cases leave a change of {span} possible, and a loss of {margin:size} is too much",
+        _AT,
+    ),
+    StepKind.ACCEPT: _words(
+        f"{_AFTER_FIXES}accept a run, so that later ones are compared with it", does=_accept_command
+    ),
+    StepKind.ACCEPT_EXAM: _words(
+        "accept this run",
+        f"{_AFTER_FIXES}if this is intended, and commit the record; if not, restore the cases and "
+        "limits",
+        does=_accept_command,
+    ),
+    StepKind.ACCEPT_RUN: _words(
+        "accept this run",
+        "if the drop is intended; commit the record, and say why in the review",
+        does=_accept_command,
+    ),
+    StepKind.MAKE_BASELINE: _words(
+        "{in_mark:put/baseline:} {variant}{in_mark:? first in variants=}",
+        "if the drop is intended; say why in the review",
+        _AT,
+        follows=_record_command,
+    ),
+    # What a reader of a change must know of a limit that was moved until it passed.
+    StepKind.SET_LIMIT: _words(
+        "{setting}", "chosen after the result; say why in the review", _AT, follows=_record_command
+    ),
+    StepKind.SHOW_REGRESSED: _words("all regressed cases", does=_cases_command),
+    StepKind.EXPLAIN: _words(
+        "why", does=lambda values: f'pytest-ftgate explain "{values.get("node", "")}"'
+    ),
 }

@@ -1,15 +1,362 @@
-"""The words of notes, by kind."""
+"""The words of notes, by kind: of verdicts, training data, replies and models, and of an advice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from string import Formatter
 from typing import Any
 
+from pytest_ftgate.gates.note_kinds import Cause, FindingKind, IdentityNote, Remedy, ReplyNote
 from pytest_ftgate.gates.notes import Note, NoteKind
-from pytest_ftgate.reporting.finding_notes import FINDING_WORDS
-from pytest_ftgate.reporting.reasons import REASONS
-from pytest_ftgate.reporting.reply_notes import CAUSE_WORDS, IDENTITY_WORDS, REPLY_WORDS
-from pytest_ftgate.reporting.wording import Words, fill
+from pytest_ftgate.recommend.reasons import ReasonKind
+from pytest_ftgate.reporting.number_text import (
+    amount,
+    change_text,
+    interval_text,
+    level_span,
+    milliseconds,
+    percent,
+    points,
+    quantity,
+    signed_percent,
+    span,
+    times,
+    unsigned_points,
+    usd,
+    with_more,
+)
+
+#: What words a kind has: a template, or what makes them of the values.
+Words = str | Callable[[Mapping[str, Any]], str]
+
+
+def _days(days: float) -> str:
+    return f"{days:,.0f} days" if days >= 2 else f"{days:.1f} days"  # noqa: PLR2004 - 0.2 days
+
+
+#: How a template writes a value, by what stands after the colon: ``{before:percent}``.
+_STYLES: Mapping[str, Callable[[Any], str]] = {
+    "percent": percent,
+    "points": points,
+    "size": unsigned_points,
+    "signed": signed_percent,
+    "usd": usd,
+    "ms": milliseconds,
+    "limit": lambda share: f"{share * 100:.3g}",
+    "days": _days,
+    "list": ", ".join,
+    "p": lambda p: f"p = {p:.3f}" if p >= 0.001 else "p < 0.001",  # noqa: PLR2004
+}
+
+
+class _Template(Formatter):
+    """A template whose fields may have a style, or words that depend on the value."""
+
+    def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        if key == "gain":
+            return change_text(kwargs["change"], kwargs["low"], kwargs["high"])
+        if key == "span":
+            return span(kwargs["low"], kwargs["high"])
+        return super().get_value(key, args, kwargs)
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        if format_spec.startswith("#"):
+            return quantity(value, format_spec[1:])
+        if format_spec.startswith("?"):
+            return format_spec[1:].replace("#", str(value)) if value else ""
+        if "/" in format_spec:
+            return format_spec.split("/")[value != 1]
+        style = _STYLES.get(format_spec)
+        return style(value) if style else super().format_field(value, format_spec)
+
+
+def fill(words: Words, values: Mapping[str, Any]) -> str:
+    """Return *words* with *values*.
+
+    A field of a template has a style of Python, such as ``{n:,}``, one of ours, such as
+    ``{rate:percent}``, or a noun: ``{n:#case}``. ``{n:is/are}`` is a verb; ``{n:? and # more}``
+    stands only if there are any, with the value for the hash. ``{gain}`` is the change with its
+    interval, ``{span}`` the interval alone.
+    """
+    return words(values) if callable(words) else _Template().vformat(words, (), values)
+
+
+# Training data ----------------------------------------------------------------------------------
+
+
+def _sensitive(values: Mapping[str, Any]) -> str:
+    pairs = zip(values["names"], values["counts"], strict=True)
+    verb = "seems" if values["rows"] == 1 else "seem"
+    shown = ", ".join(f"{name} ({count:,})" for name, count in pairs)
+    return f"{quantity(values['rows'], 'row')} {verb} to contain {shown}"
+
+
+def _format(values: Mapping[str, Any]) -> str:
+    pairs = zip(values["names"], values["counts"], strict=True)
+    verb = "breaks" if values["answers"] == 1 else "break"
+    shown = ", ".join(f"{name} {count:,}" for name, count in pairs)
+    return f"{quantity(values['answers'], 'answer')} {verb} the format of replies ({shown})"
+
+
+#: The words of each kind of finding, and of each remedy.
+FINDING_WORDS: Mapping[str, Words] = {
+    FindingKind.FEW_ROWS: "{rows:#row} to learn from, and {wanted:,} are wanted",
+    FindingKind.TURNS: "{rows:#conversation} {rows:has/have} turns out of order: user and "
+    "assistant must take turns, the user first",
+    FindingKind.TOO_LONG: "{rows:#row} {rows:is/are} longer than the context of {context:,} "
+    "tokens (estimated as characters / 4)",
+    FindingKind.UNVERIFIED: "{rows:#synthetic row} {rows:names/name} no reviewer",
+    FindingKind.SENSITIVE: _sensitive,
+    FindingKind.DUPLICATE: "{rows:#row} {rows:repeats/repeat} another; "
+    "the first is that of line {earlier}, in line {line}",
+    FindingKind.NEAR_DUPLICATE: "{rows:#row} nearly {rows:repeats/repeat} another that has the "
+    "same answer; the first is that of line {earlier}, in line {line}",
+    FindingKind.CONFLICT: "{questions:#question} {questions:is/are} asked with different "
+    "answers; the first in lines {line} and {other}",
+    FindingKind.FORMAT: _format,
+    FindingKind.THOUGHTS: "{answers:#answer} {answers:has/have} a thought before it",
+    FindingKind.MIXED_THOUGHTS: "{answers:#answer} {answers:has/have} a thought before it, and "
+    "the others have none",
+    FindingKind.MISSING_LABEL: "{count:#label} of the suite without a row: "
+    "{labels:list}{more:?, …}",
+    FindingKind.RARE_LABEL: "{label} has {rows:,} rows and {rare} has {rare_rows:,}: more than "
+    "{times} times as many",
+    FindingKind.DOUBTFUL_LABEL: "{rows:#row} {rows:has/have} another label than similar "
+    "rows; the clearest is line {line}: {label}, and not {other}",
+    FindingKind.NEW_FACTS: "{answers:#answer} {answers:names/name} people, places, dates or "
+    "numbers that the question does not",
+    FindingKind.LEAK: "{count:,} of {of:#case} {count:stands/stand} in the training data; "
+    "the first is {first}, in line {line}",
+    FindingKind.NEAR_LEAK: "{count:,} of {of:#case} {count:stands/stand} nearly in the training "
+    "data; the first is {first}, in line {line}",
+    Remedy.SHOW_EXAMPLES: "so few teach a style at most; show them as examples in the prompt "
+    "instead",
+    Remedy.ADD_ROWS: "more rows, or as few as these only for a narrow task",
+    Remedy.JOIN_TURNS: "join turns of the same speaker, and add the missing turns",
+    Remedy.SHORTEN: "shorten or split them: the answer comes last and is cut off first",
+    Remedy.REVIEW: 'have someone read them, and write "verified_by" beside each',
+    Remedy.REVOKE: "revoke it and take it out: a model gives away what it was trained on",
+    Remedy.INVENT: "replace it by invented data, unless you may train on it",
+    Remedy.REMOVE: "remove them",
+    Remedy.VARY: "keep one of each, or write more varied ones",
+    Remedy.CHOOSE: "choose one answer, or make the questions different",
+    Remedy.WRITE_AS_REPLIES: "a model learns the format of its answers: write them as replies "
+    "must be",
+    Remedy.CHECK_THOUGHTS: "many chat templates cut thoughts off or add empty ones: check what "
+    "the trainer makes of a row, and write thoughts in all answers or in none",
+    Remedy.ADD_LABELS: "add rows of each of these labels",
+    Remedy.ADD_RARE: "add rows of the rare labels; what is rare in training is rarely answered",
+    Remedy.READ_LABELS: "read them: a wrong label is learned as well as a right one",
+    Remedy.RETRIEVE: "facts are better retrieved than trained: new ones are learned badly, and "
+    "teach the model to invent",
+    Remedy.TAKE_OUT: "take the rows out and train again; until then these cases show nothing",
+}
+
+
+# Replies, and the model behind them -------------------------------------------------------------
+
+#: What replies do whose share has changed.
+_PREDICATES = {
+    "refusals": "are refusals",
+    "same text": "are the same text",
+    "hedging": "hedge",
+    "thoughts": "begin with a thought",
+    "cut off": "are cut off at their token limit",
+}
+
+
+def _share(values: Mapping[str, Any]) -> str:
+    after, before = percent(values["after"]), percent(values["before"])
+    return f"{after} of replies {_PREDICATES[values['what']]}, {before} before"
+
+
+def _length(values: Mapping[str, Any]) -> str:
+    old, new = values["before"], values["after"]
+    medians = f"(median {old:,.0f} → {amount(new, values['unit'])})"
+    return f"{values['what']} are {times(new / old)} as long as before {medians}"
+
+
+#: The words of each kind of note about replies.
+REPLY_WORDS: Mapping[str, Words] = {
+    ReplyNote.SHARE: _share,
+    ReplyNote.LENGTH: _length,
+    ReplyNote.LANGUAGE: "{share:percent} of replies changed their language, "
+    "most from {before} to {after}",
+    ReplyNote.ERROR_MIX: "the mix of format errors has changed (Stuart-Maxwell test, {p:p})",
+    ReplyNote.ERROR_SHARE: "format error “{what}”: {after:percent} of replies, "
+    "{before:percent} before",
+    ReplyNote.NOT_RETRIEVED: "retrieval: no passage contains the expected answer for {count} of "
+    "{of} regressed {of:case/cases}",
+    ReplyNote.BROKEN_FORMATS: "{count:,} of {of:,} cases broke their format, {hits:,} of the "
+    "{regressed:,} regressed ones among them",
+    ReplyNote.UNLINKED_FORMATS: "{count:,} of {of:,} cases broke their format, regressed ones no "
+    "more often; the score does not depend on it",
+}
+
+_SAME = "replies no different from the base model's: "
+_REPEATS = (
+    "{agree} of {of} replies are the base model's; the base repeats itself on {base_agrees} of {of}"
+)
+_UNPROVEN = "tuned model not proven{recorded:?, its base is recorded}: "
+_EQUAL = "{agree} of {of} replies equal those of the base"
+_CUT_OFF = f"{_UNPROVEN}{{count}} of {{of}} replies were cut off without an answer; "
+_BROKEN_SCHEMA = "the schema is broken in {broken} of {of} {whole:?whole }replies"
+_MORE_TOKENS = "raise max_tokens of the forgetting gate"
+
+
+#: The words of each kind of note about the model behind the replies.
+IDENTITY_WORDS: Mapping[str, Words] = {
+    IdentityNote.PROVEN: "identity proven: {differ} of {of} replies differ from the base model's",
+    IdentityNote.SAME_BY_ADAPTER: f"{_SAME}{_REPEATS}; the adapter has no effect",
+    IdentityNote.SAME_BY_FILES: f"{_SAME}{_REPEATS}; "
+    "a merge without effect, or an exact copy of the base, replies like this",
+    IdentityNote.SAME_BY_HOST: f"{_SAME}{_REPEATS}; "
+    "the fine-tune has no effect, or its base answers in its place",
+    IdentityNote.SAME_BY_SERVER: f"{_SAME}{_REPEATS}; "
+    "the tuned model may not be loaded (does /v1/models list {model}, and at which scale is its "
+    "adapter?), or the server may apply it to the base as well (is the base the same with "
+    "--ftgate-concurrency=1?)",
+    IdentityNote.SAME_AS_RECORDED: f"{_SAME}{_EQUAL}",
+    IdentityNote.BASE_VARIES: f"tuned model not proven: {_REPEATS}",
+    IdentityNote.BASE_RECORDED: f"tuned model not proven, its base is recorded: {_EQUAL}",
+    IdentityNote.FEW_REPLIES: "tuned model not proven: {count} replies, {needed} are needed",
+    IdentityNote.EMPTY_REPLIES: f"{_UNPROVEN}{{count}} of {{of}} replies are empty",
+    IdentityNote.CUT_OFF_REPLIES: f"{_CUT_OFF}{_MORE_TOKENS}",
+    IdentityNote.CUT_OFF_THOUGHTS: f"{_CUT_OFF}the model thinks; {_MORE_TOKENS}"
+    "{switch:?, or write #}",
+    IdentityNote.OTHER_PARENT: "the server lists {parent} as its parent, declared base {base}",
+    IdentityNote.BROKEN_SCHEMA: _BROKEN_SCHEMA,
+    IdentityNote.IGNORED_SCHEMA: f"{_BROKEN_SCHEMA}: the server did not enforce it",
+    IdentityNote.NO_TEMPERATURE: "temperature {temperature:g} shows no effect: "
+    "{cases} cases have equal repeats",
+    IdentityNote.NO_SEED: "seed {seed} has no effect: "
+    "none of {requests} repeated requests brought an equal reply",
+    IdentityNote.REJECTED: "{model} takes no {setting}; the replies came without it",
+    IdentityNote.REPLACED: "{model} takes no {setting}; a tool that the model must use stood in "
+    "for it",
+    IdentityNote.RETIRES: "{model} retires on {date}",
+    IdentityNote.BASELINE_DRIFTED: "the recorded baseline has drifted: {before:percent} → "
+    "{after:percent} on {cases} repeated cases; it is not compared",
+}
+
+_OF = "{count} of {of} replies"
+_TRAINED_END = "its chat template or its end token may differ from those in training"
+
+#: The words of each likely cause, with a remedy.
+CAUSE_WORDS: Mapping[str, Words] = {
+    Cause.TEMPLATE: "another chat template: {difference}",
+    Cause.SCALE: "the adapter has {times:g} times the weight of its training; remove scale",
+    Cause.CONVERTED_SCALE: "{file} has {times:.3g} times the weight of its training, by the "
+    "adapter_config.json beside it; name the folder as adapter, or convert it again",
+    Cause.SERVED_SCALE: "the server applies its adapter at scale {scale}; start it with --lora "
+    "instead of --lora-scaled, or write extra: {{lora: [{{id: 0, scale: 1}}]}}",
+    Cause.OTHER_BASE: "the adapter was trained on {base}, and the model is {model}; check that "
+    "these are the same weights",
+    Cause.QUANTISED: "{model} is quantised to {type}; a file of 8 or 16 bits shows what that costs",
+    Cause.ENDS_AT_ONCE: f"{_OF} are empty: the model ends at once; {_TRAINED_END}",
+    Cause.EMPTY: f"{_OF} are empty: look at stop: and at the server's chat template",
+    Cause.RUNS_ON: f"{_OF} give an answer and run on to max_tokens: the model does not end; "
+    f"{_TRAINED_END}",
+    Cause.GOES_ON: f"{_OF} give an answer and run on to max_tokens: ask for the answer and nothing "
+    "else, or set stop:",
+    Cause.CUT_OFF: f"{_OF} run to max_tokens, {{before:percent}} before: the model may not end; "
+    f"{_TRAINED_END}",
+    Cause.THOUGHT: "the thought of {count} of {of} replies did not end: raise max_tokens, or "
+    "switch thinking off",
+}
+
+
+# Advice -----------------------------------------------------------------------------------------
+
+
+def _accuracy(values: Mapping[str, Any]) -> str:
+    text = f"{values['variant']} is right in {percent(values['accuracy'])}"
+    if "low" in values:
+        text = with_more(text, interval_text(level_span(values["low"], values["high"])))
+    return f"{text}; the minimum is {percent(values['minimum'])}" if "minimum" in values else text
+
+
+def _fails_gates(values: Mapping[str, Any]) -> str:
+    rate = f", is right in {percent(values['accuracy'])}" if "accuracy" in values else ""
+    return f"{values['variant']} is meant to serve{rate} and fails {', '.join(values['gates'])}"
+
+
+def _changes(values: Mapping[str, Any]) -> str:
+    count = f"{quantity(values['commits'], 'change')} in {quantity(values['days'], 'day')}"
+    young = ", all that it has" * values["is_young"]
+    kinds = (f"{kind} {values[kind]}" for kind in ("prompt", "cases", "suite") if kind in values)
+    return with_more(count + young, ", ".join(kinds) if values["commits"] else "")
+
+
+def _many_changes(values: Mapping[str, Any]) -> str:
+    return f"{_changes(values)}: over {values['most']}, each may mean to train again"
+
+
+_RIGHT = "{variant} is right in {accuracy:percent}"
+_GAP = "{variant} {accuracy:percent} against {below} {below_accuracy:percent}: {gain}"
+_TIMES = "{variant} costs {times:,.0f} times as much a request as {tuned}"
+_FIXES = "retrieval ({rag}) fixes {share:percent} of the failures of {variant}: "
+_PROMPT = "the prompt of {variant} has about {tokens:,} tokens: "
+_FORMAT = "{share:percent} of the replies of {variant} have a format error"
+_COSTS = "{usd:usd} a month against {below_usd:usd} of {below} at {calls_per_day:,.0f} a day"
+
+REASONS: Mapping[str, Words] = {
+    ReasonKind.GAIN_IS_WORTH_IT: _GAP
+    + "; a gain of {required:size} points or more is worth it alone",
+    ReasonKind.AS_GOOD_AND_CHEAPER: _GAP + ": as good, and cheaper",
+    ReasonKind.GAIN_TOO_SMALL: _GAP + ", worth it from {required:size} points",
+    ReasonKind.NOT_SHOWN_AS_GOOD: _GAP + ", cheaper, but not shown to be as good",
+    ReasonKind.MAY_BE_CHANCE: _GAP + ", which may be chance",
+    ReasonKind.NO_GAIN: _GAP + ", no gain",
+    ReasonKind.MINIMUM: _RIGHT + ", the suite requires {minimum:percent}: {change:points} points",
+    ReasonKind.NO_TRAINING_DATA: "no training_data is named; {wanted} labelled rows are wanted",
+    ReasonKind.TOO_FEW_ROWS: "{rows:,} labelled rows: under {fewest} teach a style at most",
+    ReasonKind.FEW_ROWS: "{rows:,} labelled rows; {wanted:,} or more are better",
+    ReasonKind.ENOUGH_ROWS: "{rows:,} labelled rows",
+    ReasonKind.CHANGES_UNKNOWN: "how often the task changes is not known: {reason}",
+    ReasonKind.CHANGES: _changes,
+    ReasonKind.MANY_CHANGES: _many_changes,
+    ReasonKind.KNOWLEDGE_IS_MISSING: _FIXES + "knowledge is missing, and retrieval supplies it",
+    ReasonKind.BEHAVIOUR_IS_MISSING: _FIXES + "behaviour is missing",
+    ReasonKind.COSTLY_PROMPT: _PROMPT + "a fine-tune does not read them, and does not pay for them",
+    ReasonKind.LONG_PROMPT: _PROMPT + "rules this long contradict each other; shorten it first",
+    ReasonKind.SHORT_PROMPT: _PROMPT + "there is little to save",
+    ReasonKind.FORMAT_UNDER_SCHEMA: _FORMAT + " under a schema",
+    ReasonKind.FORMAT_WITHOUT_SCHEMA: _FORMAT + " without a schema",
+    ReasonKind.MUST_RUN_HERE: (
+        "the model must run here, which rules out a stronger one that is hosted"
+    ),
+    ReasonKind.PRICE_UNKNOWN: "whether the volume pays is not known: a price is {price}",
+    ReasonKind.PAID_BACK: _COSTS + "; paid back in {days:days}",
+    ReasonKind.PAID_BACK_LATE: _COSTS + "; paid back in {days:days}, over {most:g}",
+    ReasonKind.WORTH_ITS_PRICE: _COSTS + "; its gain is worth that",
+    ReasonKind.PRICE_OF_GAIN: _COSTS + ": {price:usd} for each reply more that is right",
+    ReasonKind.NEVER_CHEAPER: _COSTS + "; cheaper at no volume",
+    ReasonKind.CHEAPER_FROM: _COSTS + "; cheaper from {break_even:,.0f} a day on",
+    ReasonKind.GATES: "gates of {variant}: {outcomes:list}",
+    ReasonKind.CHALLENGER_IS_AS_GOOD: "{variant} without tuning is as good: {gain}",
+    ReasonKind.NO_CHALLENGER: "no challenger is shown to be as good: {outcomes:list}",
+    ReasonKind.RETIRES: "{model} retires in {days} days, on {date}: train again",
+    ReasonKind.ACCURACY: _accuracy,
+    ReasonKind.GAIN: _RIGHT + ": {gain} over {over}",
+    ReasonKind.COSTS_MORE: _TIMES + ": {gain}, which may be chance",
+    ReasonKind.REJECTED: "not {variant}: {reason}",
+    ReasonKind.FAILS_GATES: _fails_gates,
+    ReasonKind.ONLY_FINE_TUNES: "{variants:list} cannot be compared with an untuned rung",
+    ReasonKind.NO_EXAMPLES: "no variant shows examples",
+    ReasonKind.NO_STRONGER_MODEL: "no variant uses a stronger model",
+    ReasonKind.FORMAT_ERRORS: _FORMAT,
+    ReasonKind.NO_RETRIEVAL: "answers are free text, and no variant retrieves anything",
+    ReasonKind.NO_TOOLS: "the suite scores calls of tools, and no variant has any",
+    ReasonKind.JUDGED: "gains, and rates that no labels correct, are what a judge model says",
+    ReasonKind.UNMEASURED: "{variant} could not be measured: {reason}",
+    ReasonKind.UNANSWERED: "no reply came",
+    ReasonKind.UNSCORED: "without an accuracy, and so not climbed: {variants:list}",
+    ReasonKind.HELD_OUT_NOT_SENT: "the held-out cases could not be sent to {variant}: {reason}",
+}
+
+
+# Verdicts ---------------------------------------------------------------------------------------
 
 #: The words for a check with *is_unchanged*.
 UNCHANGED = "unchanged (same replies)"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 _MINUS = "−"
+#: What differs by less than this is equal; it is shown by no decimal.
+VISIBLE = 0.0005
 
 
 def percent(share: float, digits: int = 0) -> str:
@@ -126,11 +128,14 @@ def change_size(change: float, digits: int = 0) -> str:
 def span(low: float | None, high: float | None, digits: int = 0) -> str:
     """Return the bounds of a change in points: ``8 to 15``, ``8 down to 1 up``; "" for none.
 
-    Where both lie on one side, the size of the change says on which.
+    Where both lie on one side, the size of the change says on which. Bounds that would read alike
+    have a decimal more.
     """
     if (low is None and high is None) or low == high:
         return ""
     down = [None if bound is None else round(-bound * 100, digits) for bound in (low, high)]
+    if low is not None and high is not None and down[0] == down[1]:
+        return span(low, high, digits + 1) if high - low >= VISIBLE else ""
     known = [bound for bound in down if bound is not None]
     if all(bound >= 0 for bound in known):
         return _bounds(down[1], down[0], digits)
@@ -169,7 +174,17 @@ def interval_text(bounds: str) -> str:
     return f"95 % CI {bounds}" if bounds else ""
 
 
+def with_more(text: str, more: str) -> str:
+    """Return *text*, and *more* in brackets after it unless that is ""."""
+    return f"{text} ({more})" if more else text
+
+
 def change_text(change: float, low: float | None, high: float | None) -> str:
     """Return a change with its interval: ``up 5 points (95 % CI 2 to 8)``."""
-    bounds = interval_text(span(low, high))
-    return f"{change_size(change)} ({bounds})" if bounds else change_size(change)
+    return with_more(change_size(change), interval_text(span(low, high)))
+
+
+def first_names(names: Sequence[str], most: int = 4) -> str:
+    """Return the first of *names*, and how many more there are: ``t006, t007 and 33 more``."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

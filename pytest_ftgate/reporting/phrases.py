@@ -16,10 +16,12 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
 )
-from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
+from pytest_ftgate.reporting.notes import UNCHANGED, fill, notes_text
 from pytest_ftgate.reporting.number_text import (
+    VISIBLE,
     change_size,
     declared_percent,
+    first_names,
     interval_text,
     level,
     level_span,
@@ -29,14 +31,12 @@ from pytest_ftgate.reporting.number_text import (
     share_change,
     span,
     unsigned_points,
+    with_more,
 )
 
 #: What stands for the size of a change from a baseline that has drifted.
 _NOT_COMPARED = "not compared"
-#: What differs by less than this is equal; it is shown by no decimal.
-_VISIBLE = 0.0005
-#: The most names of a list of skills, and of cases.
-_MAX_NAMED, _MAX_CASES = 4, 3
+
 #: Fewer right answers may well be lost by chance.
 _MIN_LOST_CASES = 4
 
@@ -125,17 +125,26 @@ def figure_name(check: Check) -> str:
 
 
 def decimals(check: Check) -> int:
-    """Return 1 if whole percent hide on which side of its limit, or of 0, a figure is, else 0."""
+    """Return 1 if whole percent hide on which side of its limit, or of 0, a figure is, else 0.
+
+    So it is where two rounded levels do not differ by as much as their change says.
+    """
     if check.unit != "share":
         return int(check.rise is not None and _hides_its_side(check.rise, check.limit))
-    value = check.after if check.before is None else abs(check.after - check.before)
-    return int(_hides_its_side(value, check.limit) or _hides_its_sign(check))
+    if check.before is None:
+        return int(_hides_its_side(check.after, check.limit))
+    change, rounded = (
+        check.after - check.before,
+        round(check.after * 100) - round(check.before * 100),
+    )
+    hides = _hides_its_side(abs(change), check.limit) or _hides_its_sign(check)
+    return int(hides or rounded != round(change * 100))
 
 
 def _hides_its_side(value: float, limit: float) -> bool:
     """Return True if whole percent hide on which side of *limit*, or whether on it, a value is."""
     is_fine = round(limit * 100, 2) % 1 > 0
-    return is_fine or (round(value * 100) == round(limit * 100) and abs(value - limit) >= _VISIBLE)
+    return is_fine or (round(value * 100) == round(limit * 100) and abs(value - limit) >= VISIBLE)
 
 
 def _hides_its_sign(check: Check) -> bool:
@@ -143,20 +152,12 @@ def _hides_its_sign(check: Check) -> bool:
     if check.before is None or check.low is None or check.high is None:
         return False
     nearest = max(check.low, -check.high)
-    return nearest >= _VISIBLE and round(nearest * 100) == 0
-
-
-def _level_digits(check: Check, digits: int) -> int:
-    """Return the decimals with which the levels agree with the size of the change."""
-    if check.before is None or check.unit != "share":
-        return digits
-    rounded = round(check.after * 100) - round(check.before * 100)
-    return digits or int(rounded != round((check.after - check.before) * 100))
+    return nearest >= VISIBLE and round(nearest * 100) == 0
 
 
 def levels(check: Check, variant: str = "") -> str:
     """Return ``current 98 % → candidate 87 %``, or without *variant* ``current 98 % → 87 %``."""
-    digits = _level_digits(check, decimals(check))
+    digits = decimals(check)
     now = level(check.after, check.unit, digits)
     if check.before is None:
         return now
@@ -203,6 +204,11 @@ def interval(check: Check, digits: int | None = None) -> str:
     return interval_text(text)
 
 
+def size_with_interval(check: Check, digits: int | None = None) -> str:
+    """Return ``down 11 points (95 % CI 8 to 15)``, without brackets if there is no interval."""
+    return with_more(size(check, digits), interval(check, digits))
+
+
 def change_span(check: Check, digits: int = 0) -> str:
     """Return the bounds of a change, in points or in percent of the amount before."""
     text = span(check.low, check.high, digits)
@@ -240,8 +246,7 @@ def check_text(check: Check, variant: str = "") -> str:
     if check.kind is CheckKind.MUST_PASS:
         return must_pass_text(check)
     name = figure_name(check) if check.unit != "share" else ""
-    bounds = f"({interval(check)})" if interval(check) else ""
-    text = f"{' '.join(filter(None, (name, size(check), bounds)))}, {limit(check)}"
+    text = f"{' '.join(filter(None, (name, size_with_interval(check))))}, {limit(check)}"
     return f"{text}: {levels(check, variant)}" if is_compared(check) else text
 
 
@@ -267,52 +272,43 @@ def must_pass_text(check: Check) -> str:
 # Which cases ------------------------------------------------------------------------------------
 
 
-def cases(verdict: Verdict, *, named: bool = False) -> str:
-    """Return ``34 of 300 cases regressed, 0 fixed``; *named* adds the first ids."""
+def cases(verdict: Verdict) -> str:
+    """Return ``34 of 300 cases regressed, 0 fixed``."""
     check = verdict.check
     total = f" of {check.n:,}" if check is not None else ""
     if check is not None and check.measure:
         return f"{check.regressed:g}{total} cases lost their thought, {check.fixed:g} got one"
     noun = "case" if verdict.regressed == 1 == (check.n if check else 1) else "cases"
-    text = f"{verdict.regressed:,}{total} {noun} regressed, {verdict.fixed:,} fixed"
     if verdict.counts_wrong:
-        text = f"{verdict.regressed:,}{total} {noun} {'is' if noun == 'case' else 'are'} wrong"
-    names = [flip.case for flip in verdict.flips if flip.regressed]
-    return f"{text}: {first_cases(names, verdict.regressed)}" if named and names else text
-
-
-def first_cases(names: Sequence[str], count: int) -> str:
-    """Return the first of *names*, and how many of *count* are left: ``t006 and 33 more``."""
-    shown = names[:_MAX_CASES]
-    more = count - len(shown)
-    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
-
-
-def first_names(names: Sequence[str], most: int = _MAX_NAMED) -> str:
-    """Return the first of *names*, and how many more there are."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+        return f"{verdict.regressed:,}{total} {noun} {'is' if noun == 'case' else 'are'} wrong"
+    return f"{verdict.regressed:,}{total} {noun} regressed, {verdict.fixed:,} fixed"
 
 
 # How sure ---------------------------------------------------------------------------------------
 
 
+#: What keeps a check open, by its relation to the limit.
+_DOUBTS: Mapping[Relation, str] = {
+    Relation.OPEN: "A drop of {limit:size} or more is still possible; so is no drop at all.",
+    Relation.LIKELY: "The 95 % CI excludes 0, but {asked}.",
+    Relation.REAL: (
+        "The drop is real. {n:#case} cannot show that it stays below {limit:size} points."
+    ),
+    Relation.LIKELY_BEYOND: "The 95 % CI lies beyond the limit of {limit:size}, but {asked}.",
+    Relation.MISSING: "{notes}.",
+    Relation.BLIND: "{notes}.",
+    Relation.DRIFTED: "{notes}.",
+}
+_OPEN_MINIMUM = "A true rate below {limit:size} % is still possible; so is one above it."
+
+
 def doubt(check: Check) -> str:
     """Return in a sentence what keeps *check* open; "" if it is decided."""
-    sentence = _DOUBTS.get(relation(check))
-    return sentence(check) if sentence else ""
-
-
-def _open(check: Check) -> str:
-    if check.before is None:
-        least = declared_percent(check.limit)
-        return f"A true rate below {least} is still possible; so is one above it."
-    value = unsigned_points(check.limit)
-    return f"A drop of {value} or more is still possible; so is no drop at all."
-
-
-def _likely(check: Check) -> str:
-    return f"The 95 % CI excludes 0, but {_asked(check)}."
+    kind = relation(check)
+    is_open_minimum = kind is Relation.OPEN and check.before is None
+    words = _OPEN_MINIMUM if is_open_minimum else _DOUBTS.get(kind, "")
+    values = {"limit": check.limit, "n": check.n, "notes": notes_text(check.notes)}
+    return fill(words, {**values, "asked": _asked(check)})
 
 
 def _asked(check: Check) -> str:
@@ -320,34 +316,6 @@ def _asked(check: Check) -> str:
     asked = percent(1.0 - check.alarm, 0 if round(check.alarm * 1000) % 10 == 0 else 1)
     shared = f", since {check.shared} checks share its error rate" if check.shared > 1 else ""
     return f"this suite asks for {asked}{shared}"
-
-
-def _real(check: Check) -> str:
-    value = unsigned_points(check.limit)
-    return (
-        f"The drop is real. {quantity(check.n, 'case')} cannot show that it stays below {value} "
-        "points."
-    )
-
-
-def _likely_beyond(check: Check) -> str:
-    value = unsigned_points(check.limit)
-    return f"The 95 % CI lies beyond the limit of {value}, but {_asked(check)}."
-
-
-def _notes(check: Check) -> str:
-    return notes_text(check.notes)
-
-
-_DOUBTS: Mapping[Relation, Callable[[Check], str]] = {
-    Relation.OPEN: _open,
-    Relation.LIKELY: _likely,
-    Relation.REAL: _real,
-    Relation.LIKELY_BEYOND: _likely_beyond,
-    Relation.MISSING: lambda check: f"{_notes(check)}.",
-    Relation.BLIND: lambda check: f"{_notes(check)}.",
-    Relation.DRIFTED: lambda check: f"{_notes(check)}.",
-}
 
 
 # Where, and why ---------------------------------------------------------------------------------

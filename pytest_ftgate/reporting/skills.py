@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pytest_ftgate.gates.verdict import Check, LossKind, Retention, Slice, Verdict
+from pytest_ftgate.gates.verdict import Check, Retention, Slice, Verdict
 from pytest_ftgate.reporting.number_text import change_size, percent, points, quantity, share_change
-from pytest_ftgate.reporting.tables import TextTable, change_cell, drift_rows, table_lines
-from pytest_ftgate.reporting.text import cell_count, line_width, wrap_lines
+from pytest_ftgate.reporting.tables import TextTable, drift_rows, slice_cells, table_lines
+from pytest_ftgate.reporting.text import fit_parts
 from pytest_ftgate.suite.gate_kinds import MIN_FAMILY_CASES
 
 _STATE_LABELS = {"uninformative": "nothing to lose", "allowed": "may be lost"}
@@ -18,18 +18,13 @@ _MIN_SLICE_CASES = 10
 _DESCRIBED = ("length", "refusals", "hedging")
 #: The columns of *skill_table*; "keeps" is the share of the base's ability that is left.
 _HEADERS = (
-    *(
-        "family · skill",
-        "before",
-        "after",
-        "change (95 % CI)",
-        "n",
-        "regressed",
-        "fixed",
-        "keeps",
-        "verdict",
-    ),
+    *("family · skill", "before", "after", "change (95 % CI)", "n"),
+    *("regressed", "fixed", "keeps", "verdict"),
 )
+
+
+#: A result over all skills: its head, and a list of items.
+_Detail = tuple[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +34,12 @@ class SkillResults:
     Attributes:
         under: the prompt under which skills were tested; "" for none.
         parts: each family with its skills after it; a family of one skill is one part.
-        details: results over all skills, each a head and a list of items.
+        details: results over all skills.
     """
 
     under: str
     parts: tuple[Slice, ...]
-    details: tuple[tuple[str, tuple[str, ...]], ...]
+    details: tuple[_Detail, ...] = ()
 
     @property
     def members(self) -> tuple[Slice, ...]:
@@ -74,18 +69,32 @@ def skill_results_by_prompt(verdict: Verdict) -> Iterator[SkillResults]:
         parts = tuple(_ordered_parts(slices))
         if not parts:
             continue
-        across = [
-            (f"by {kind}", _slice_changes(part for part in slices if part.kind == kind))
-            for kind in ("difficulty", "language")
-        ]
-        kinds = [kind for kind in verdict.loss_kinds if kind.under == check.under]
-        details = (
-            *_overall_details(check),
-            *((head, changes) for head, changes in across if changes),
-            *_loss_kind_details(kinds),
+        results = SkillResults(check.under, parts)
+        yield replace(results, details=tuple(_details(verdict, check, results)))
+
+
+def _details(verdict: Verdict, check: Check, results: SkillResults) -> Iterator[_Detail]:
+    names = tuple(part.name for part in results.untested)
+    if results.untested == results.evaluated:
+        yield f"only the mean is tested; a family is tested from {MIN_FAMILY_CASES} cases on", ()
+    elif names:
+        yield f"tested only as a part of the mean, with under {MIN_FAMILY_CASES} cases", names
+    if check.retention is not None:
+        yield f"keeps {_retention_text(check.retention)} of what the base can do", ()
+    if check.transfer is not None and points(check.transfer) != points(check.change or 0.0):
+        yield f"backward transfer: {change_size(check.transfer)}, each skill counting the same", ()
+    for kind in ("difficulty", "language"):
+        changes = tuple(
+            f"{part.name}: {share_change(part.before, part.after)}"
+            for part in verdict.slices
+            if (part.kind, part.under) == (kind, check.under) and part.n >= _MIN_SLICE_CASES
         )
-        results = SkillResults(check.under, parts, details)
-        yield replace(results, details=(*_untested_details(results), *details))
+        if changes:
+            yield f"by {kind}", changes
+    kinds = [kind for kind in verdict.loss_kinds if kind.under == check.under]
+    if kinds:
+        head = quantity(sum(kind.cases for kind in kinds), "regressed answer")
+        yield head, tuple(f"{kind.cases} {kind.kind}" for kind in kinds)
 
 
 def _ordered_parts(slices: Sequence[Slice]) -> Iterator[Slice]:
@@ -113,8 +122,7 @@ def _rows(results: SkillResults) -> list[list[str]]:
     """Return a row for each family and each skill, with a cell for each of *_HEADERS*."""
     return [
         [
-            *(name, percent(part.before), percent(part.after), change_cell(part)),
-            *map(str, (part.n, part.regressed, part.fixed)),
+            *(name, *slice_cells(part)[1:], str(part.regressed), str(part.fixed)),
             *(_retention_text(part.retention), _state_text(part)),
         ]
         for part, name in zip(results.parts, part_names(results), strict=True)
@@ -192,44 +200,7 @@ def _retention_text(retention: Retention | None) -> str:
     return f"{percent(retention.share)} ({retention.low * 100:.0f} to {high})"
 
 
-def _untested_details(results: SkillResults) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the families that are too small for a test of their own."""
-    names = tuple(part.name for part in results.untested)
-    if results.untested == results.evaluated:
-        yield f"only the mean is tested; a family is tested from {MIN_FAMILY_CASES} cases on", ()
-    elif names:
-        yield f"tested only as a part of the mean, with under {MIN_FAMILY_CASES} cases", names
-
-
-def _overall_details(check: Check) -> Iterator[tuple[str, tuple[str, ...]]]:
-    if check.retention is not None:
-        yield f"keeps {_retention_text(check.retention)} of what the base can do", ()
-    if check.transfer is not None and points(check.transfer) != points(check.change or 0.0):
-        yield f"backward transfer: {change_size(check.transfer)}, each skill counting the same", ()
-
-
-def _slice_changes(slices: Iterable[Slice]) -> tuple[str, ...]:
-    return tuple(
-        f"{part.name}: {share_change(part.before, part.after)}"
-        for part in slices
-        if part.n >= _MIN_SLICE_CASES
-    )
-
-
-def _list_lines(head: str, items: Sequence[str]) -> Iterator[str]:
-    """Yield *head*, and *items* after it, in lines of a terminal's width."""
-    *before, line = wrap_lines(f"{head}:" if items else head)
-    yield from before
-    for index, item in enumerate(items):
-        # Room for a blank and a comma.
-        if cell_count(line) + cell_count(item) > line_width() - 2:
-            yield line
-            line = "   "
-        line += f" {item}{',' if index < len(items) - 1 else ''}"
-    yield line
-
-
-def _loss_kind_details(kinds: Sequence[LossKind]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    if kinds:
-        head = quantity(sum(kind.cases for kind in kinds), "regressed answer")
-        yield head, tuple(f"{kind.cases} {kind.kind}" for kind in kinds)
+def _list_lines(head: str, items: Sequence[str]) -> list[str]:
+    """Return *head*, and *items* after it, in lines of a terminal's width."""
+    commas = [f"{item}," for item in items[:-1]]
+    return fit_parts([f"  {head}:" if items else f"  {head}", *commas, *items[-1:]], gap=" ")

@@ -11,30 +11,22 @@ from pytest_ftgate.gates.design import round_up
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
+from pytest_ftgate.reporting import tables
 from pytest_ftgate.reporting.gate_summary import action_lines, gate_lines, head_parts, rerun_line
 from pytest_ftgate.reporting.headlines import exam_phrase, headline
 from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
 from pytest_ftgate.reporting.next_steps import step_command, step_line
 from pytest_ftgate.reporting.notes import note_text
-from pytest_ftgate.reporting.number_text import amount, percent, points, quantity
+from pytest_ftgate.reporting.number_text import (
+    amount,
+    first_names,
+    percent,
+    points,
+    quantity,
+    with_more,
+)
 from pytest_ftgate.reporting.phrases import half_gone_parts, levels, limit, size
-from pytest_ftgate.reporting.suite_errors import (
-    unread_files,
-    unread_line,
-    unread_lines,
-)
-from pytest_ftgate.reporting.tables import (
-    changes_line,
-    comparison_line,
-    cost_lines,
-    error_groups,
-    format_table,
-    gates_line,
-    rank_verdicts,
-    table_lines,
-    usage_line,
-    verdict_table,
-)
+from pytest_ftgate.reporting.suite_errors import unread_files, unread_line, unread_lines
 from pytest_ftgate.reporting.text import (
     break_command,
     cell_count,
@@ -69,8 +61,8 @@ _COLOURS = {
 _COLOURED_WORD = re.compile(rf"(?<!\S)({'|'.join(map(re.escape, _COLOURS))})(?!\S)")
 #: The most lines of the closing section, of its notes, and of what passed.
 MAX_LINES, _MAX_NOTES, _MAX_GREEN = 24, 4, 3
-#: The most variants that are named with one result, and the most files in a line.
-_MAX_NAMED, _MAX_FILES = 4, 9
+#: The most files in a line.
+_MAX_FILES = 9
 #: How a line of an error begins that is a command to copy.
 _COMMANDS = ("pytest --ftgate", "pytest-ftgate ", "pip install ", "git ")
 #: The most lines of an error; pytest shows all of it above.
@@ -87,7 +79,7 @@ def summary_lines(report: Report, verbosity: int = 0) -> list[str]:
     """
     lines = [*_verdict_lines(report)] if report.gated_verdicts or report.errors else []
     if verbosity < 0:
-        tail = [*wrap_lines(usage_line(report), 0), *_selection_lines(report)]
+        tail = [*wrap_lines(tables.usage_line(report), 0), *_selection_lines(report)]
         tail += message_lines(report.notes)
         return [*lines, *_short_lines(report), *tail] if lines else tail
     tail, notes = [*_tail_lines(report)], _closing_notes(report)
@@ -123,13 +115,13 @@ def _verbose_lines(report: Report, verbosity: int) -> Iterator[str]:
     notes = [*_note_lines([v for v in report.gated_verdicts if v.outcome is Outcome.PASSED])]
     yield from ["", *notes] if notes else []
     if report.gated_verdicts:
-        yield from _wrap_all(cost_lines(report.cost, full=True, max_usd=report.max_usd))
-    if compared := comparison_line(report.file_changes):
+        yield from _wrap_all(tables.cost_lines(report.cost, full=True, max_usd=report.max_usd))
+    if compared := tables.comparison_line(report.file_changes):
         yield from ("", *wrap_lines(compared))
 
 
 def _wrap_all(lines: Iterable[str]) -> list[str]:
-    return [wrapped for line in lines for wrapped in wrap_lines(line.strip())]
+    return [wrapped for line in lines for wrapped in wrap_lines(line)]
 
 
 # The verdict ------------------------------------------------------------------------------------
@@ -160,7 +152,7 @@ def verdict_phrase(report: Report) -> str:
         return f"{count} of {total}: {reason}; blocks the build"
     if report.verdict == "passed" and count:
         return f"{count} of {total} inconclusive (allowed: --ftgate-inconclusive=warn)"
-    return gates_line(report)
+    return tables.gates_line(report)
 
 
 def _verdict_lines(report: Report) -> list[str]:
@@ -201,21 +193,17 @@ def passed_parts(verdicts: Iterable[Verdict], *, brief: bool = False) -> list[st
         if verdict.outcome is Outcome.PASSED:
             by_text = variants[verdict.suite, verdict.gate]
             by_text[_passed_text(verdict, brief=brief)].append(verdict.variant)
-    return [
-        escape_controls(f"{gate}: {', '.join(f'{_names(v)} {text}' for text, v in texts.items())}")
-        for (_, gate), texts in variants.items()
+    parts = [
+        (gate, ", ".join(f"{first_names(names)} {text}" for text, names in by_text.items()))
+        for (_, gate), by_text in variants.items()
     ]
+    return [escape_controls(f"{gate}: {text}") for gate, text in parts]
 
 
 def _place(verdict: Verdict) -> tuple[str, int, bool, str]:
     """Return a key that puts the baseline first, whatever order the gates ran in."""
     is_compared = any(check.before is not None for check in verdict.checks)
     return verdict.suite, verdict.line, is_compared, verdict.variant
-
-
-def _names(variants: Sequence[str]) -> str:
-    more = len(variants) - _MAX_NAMED
-    return ", ".join(variants[:_MAX_NAMED]) + f" and {more} more" * (more > 0)
 
 
 def _passed_text(verdict: Verdict, *, brief: bool) -> str:
@@ -231,13 +219,13 @@ def _passed_text(verdict: Verdict, *, brief: bool) -> str:
         return levels(replace(shown, against=""))
     if brief:
         change = "" if shown.is_unchanged else _change_text(verdict, shown)
-        return amount(shown.after, shown.unit) + f" ({change})" * bool(change)
+        return with_more(amount(shown.after, shown.unit), change)
     minimum = next((one for one in verdict.checks if one.kind is CheckKind.MINIMUM), None)
     # A baseline that has nothing to lose leaves the decision to the minimum.
     has_nothing = shown.before is not None and shown.before <= shown.limit
     limiting = minimum if minimum is not None and has_nothing else shown
     parts = [_change_text(verdict, shown), limit(limiting, nested=True)]
-    return f"{amount(shown.after, shown.unit)} ({', '.join(filter(None, parts))})"
+    return with_more(amount(shown.after, shown.unit), ", ".join(filter(None, parts)))
 
 
 def _change_text(verdict: Verdict, check: Check) -> str:
@@ -257,16 +245,15 @@ def _change_text(verdict: Verdict, check: Check) -> str:
 
 def _short_lines(report: Report) -> Iterator[str]:
     """Yield a line for each gate that did not pass."""
-    for verdict in rank_verdicts(report.gated_verdicts):
-        if verdict.outcome is not Outcome.PASSED:
-            yield from fit_parts(head_parts(verdict, gate_name(report, verdict)))
-            for step in verdict.next[:1]:
-                yield from action_lines(step, step.role, remarks=False)
+    for verdict in tables.blocking_verdicts(report):
+        yield from fit_parts(head_parts(verdict, gate_name(report, verdict)))
+        for step in verdict.next[:1]:
+            yield from action_lines(step, step.role, remarks=False)
         if verdict.outcome is Outcome.INVALID:
             yield from wrap_lines(escape_controls(headline(verdict)), 4)
     for file in unread_files(report):
         yield from wrap_lines(escape_controls(unread_line(file)), 0, keep_long_words=True)
-    for names, what, reason in error_groups(report):
+    for names, what, reason in tables.error_groups(report):
         first = escape_controls(reason.strip()).partition("\n")[0]
         yield from wrap_lines(f"✗ {what}: {escape_controls(names)}: {first}", 0)
 
@@ -274,8 +261,8 @@ def _short_lines(report: Report) -> Iterator[str]:
 def _block_lines(report: Report, room: int) -> list[str]:
     """Return the blocks of the gates that did not pass, the worst first, in *room* lines."""
     groups = [[*unread_lines(report, file)] for file in unread_files(report)]
-    groups += [_error_lines(report, *group) for group in error_groups(report)]
-    blocking = [v for v in rank_verdicts(report.gated_verdicts) if v.outcome is not Outcome.PASSED]
+    groups += [_error_lines(report, *group) for group in tables.error_groups(report)]
+    blocking = tables.blocking_verdicts(report)
     lines: list[str] = []
     # An error that kept gates from being evaluated is mostly the cause of the rest.
     for index, group in enumerate(groups[:2]):
@@ -332,7 +319,7 @@ def _tail_lines(report: Report) -> Iterator[str]:
     yield from _joined(lines, _limited(ungated_summary(report), _MAX_GREEN))
     yield from _half_gone_lines(passed)
     if report.requests.replies or report.requests.sent:
-        yield from fit_parts(usage_line(report).split(" · "), 2, gap=" · ")
+        yield from fit_parts(tables.usage_line(report).split(" · "), 2, gap=" · ")
     yield from _selection_lines(report)
     for advice in shown_advice(report):
         yield from wrap_lines(f"ladder: {ladder_sentence(advice)} (--ftgate-ladder explains)", 0)
@@ -351,9 +338,9 @@ def _selection_lines(report: Report) -> list[str]:
 
     Files are those that differ from the base branch; -v shows all.
     """
-    lines = (changes_line(report.file_changes, most) for most in range(_MAX_FILES, 0, -1))
+    lines = (tables.changes_line(report.file_changes, most) for most in range(_MAX_FILES, 0, -1))
     line = next((line for line in lines if cell_count(line) <= line_width()), "")
-    line = line or shorten(changes_line(report.file_changes, 1), line_width())
+    line = line or shorten(tables.changes_line(report.file_changes, 1), line_width())
     return [*filter(None, (line, shorten(unselected_line(report), line_width())))]
 
 
@@ -384,7 +371,7 @@ def _passed_notes(report: Report) -> list[str]:
 def _closing_notes(report: Report) -> list[str]:
     """Return the lines on costs, on the run, and if nothing blocks, on gates that passed."""
     notes = [] if _is_blocked(report) else _passed_notes(report)
-    costs = cost_lines(report.cost, full=False, max_usd=report.max_usd)
+    costs = tables.cost_lines(report.cost, full=False, max_usd=report.max_usd)
     return [
         *_wrap_all(costs if report.gated_verdicts else ()),
         *notes,
@@ -411,8 +398,8 @@ def unlisted_lines(report: Report, width: int | None = None) -> Iterator[str]:
 
     A headline is cut to fit *width* columns, as pytest does; None for no limit.
     """
-    for verdict in rank_verdicts(report.gated_verdicts):
-        if verdict.outcome in (Outcome.INVALID, Outcome.INCONCLUSIVE):
+    for verdict in tables.blocking_verdicts(report):
+        if verdict.outcome is not Outcome.FAILED:
             head = f"{verdict.outcome.upper()} {node_id(verdict)}"
             line = f"{head} - {escape_controls(headline(verdict))}"
             if width is not None and cell_count(line) > width:
@@ -428,19 +415,13 @@ def colour_parts(line: str) -> Iterator[tuple[str, dict[str, bool]]]:
 
 def _tables_by_suite(verdicts: Sequence[Verdict]) -> list[str]:
     lines: list[str] = []
-    by_suite: dict[str, list[Verdict]] = defaultdict(list)
-    for verdict in verdicts:
-        by_suite[verdict.suite].append(verdict)
-    for suite, suite_verdicts in by_suite.items():
-        several = len(by_suite) > 1
-        title = wrap_lines(escape_controls(suite), keep_long_words=True) if several else []
-        lines += ["", *title, *_verdict_table(suite_verdicts)]
+    suites = dict.fromkeys(verdict.suite for verdict in verdicts)
+    for suite in suites:
+        shown = [verdict for verdict in verdicts if verdict.suite == suite]
+        title = wrap_lines(escape_controls(suite), keep_long_words=True) if len(suites) > 1 else []
+        lines += ["", *title, *_gate_table([verdict for verdict in shown if verdict.gated])]
+        lines += [*ungated_lines(shown), *classifier_lines(shown)]
     return lines
-
-
-def _verdict_table(verdicts: Sequence[Verdict]) -> list[str]:
-    lines = _gate_table([verdict for verdict in verdicts if verdict.gated])
-    return [*lines, *ungated_lines(verdicts), *classifier_lines(verdicts)]
 
 
 def _gate_table(verdicts: Sequence[Verdict]) -> list[str]:
@@ -448,16 +429,15 @@ def _gate_table(verdicts: Sequence[Verdict]) -> list[str]:
 
     Tried in this order: all in words, short cells, no limits, wrapped names.
     """
-    short = verdict_table(verdicts, short=True)
-    bare = verdict_table(verdicts, leave_out=("limit",), short=True)
-    lines: list[str] = []
-    for table in (verdict_table(verdicts), short, bare) if verdicts else ():
-        lines = [f"  {line}" for line in format_table(table.rows, *table[::2]).split("\n")]
-        if max(map(cell_count, lines)) <= line_width():
-            return lines
-    for table in (short, bare) if verdicts else ():
-        # An interval must not be wrapped.
-        lines = table_lines(table._replace(right_columns=(*table.right_columns, 4)))
+    if not verdicts:
+        return []
+    short = tables.verdict_table(verdicts, short=True)
+    bare = tables.verdict_table(verdicts, leave_out=("limit",), short=True)
+    # An interval must not be wrapped.
+    whole = [one._replace(right_columns=(*one.right_columns, 4)) for one in (short, bare)]
+    tried = [(one, False) for one in (tables.verdict_table(verdicts), short, bare)]
+    for table, wraps in (*tried, *((one, True) for one in whole)):
+        lines = tables.table_lines(table, wraps=wraps)
         if max(map(cell_count, lines)) <= line_width():
             break
     return lines

@@ -26,6 +26,7 @@ from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.number_text import (
     amount,
     change_size,
+    first_names,
     level,
     level_span,
     percent,
@@ -33,6 +34,7 @@ from pytest_ftgate.reporting.number_text import (
     span,
     unsigned_points,
     usd,
+    with_more,
 )
 from pytest_ftgate.reporting.phrases import change_span, decimals, has_no_limit, limit, size
 from pytest_ftgate.reporting.suite_errors import unread_files
@@ -94,21 +96,20 @@ def column_alignment(table: TextTable) -> list[str]:
 def format_table(
     rows: Sequence[Sequence[str]], headers: Sequence[str], right_columns: Sequence[int] = ()
 ) -> str:
-    """Return *rows* as text in plain columns; those with the indices *right_columns* at right."""
-    table = TextTable(headers, rows, right_columns)
-    return "\n".join(_draw(_text_rows(table), column_alignment(table)))
+    """Return *rows* as text, in columns of their own width."""
+    return "\n".join(table_lines(TextTable(headers, rows, right_columns), 0, wraps=False))
 
 
-def table_lines(table: TextTable, indent: int = 2) -> list[str]:
+def table_lines(table: TextTable, indent: int = 2, *, wraps: bool = True) -> list[str]:
     """Return the lines of *table* for a terminal, indented by *indent* columns.
 
-    Cells that are aligned right are never wrapped. Others are wrapped between words where a line
-    would be longer than the terminal's. If that is not enough, the first cell of each row stands
-    in a line of its own: no name is broken.
+    Cells that are aligned right are never wrapped. Others are wrapped between words, if the table
+    *wraps*, where a line would be longer than the terminal's. If that is not enough, the first
+    cell of each row stands in a line of its own: no name is broken.
     """
     rows, alignment, room = _text_rows(table), column_alignment(table), line_width() - indent
-    lines = _wrap_rows(rows, alignment, room)
-    if max(map(cell_count, lines)) > room:
+    lines = _wrap_rows(rows, alignment, room) if wraps else _draw(rows, alignment)
+    if wraps and max(map(cell_count, lines)) > room:
         names, place = (row[0] for row in rows), [_PLACE, *[""] * (len(alignment) - 2)]
         rest = [cells for row in rows for cells in (place, row[1:])]
         lines = _wrap_rows(rest, alignment[1:], room - len(_INSET))
@@ -221,6 +222,12 @@ def rank_verdicts(verdicts: Iterable[Verdict]) -> list[Verdict]:
     )
 
 
+def blocking_verdicts(report: Report) -> list[Verdict]:
+    """Return the gates that did not pass, the worst first."""
+    ranked = rank_verdicts(report.gated_verdicts)
+    return [verdict for verdict in ranked if verdict.outcome is not Outcome.PASSED]
+
+
 def _without_repeated_reasons(verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
     """Yield *verdicts*, with the gates of each invalid variant as one that has all their names."""
     invalid: dict[tuple[str, str, str], list[Verdict]] = defaultdict(list)
@@ -281,29 +288,27 @@ def _after_cell(verdict: Verdict) -> str:
     if check is None:
         return ""
     bounds = "" if check.before is not None else level_span(check.low, check.high, check.unit)
-    return f"{after} ({bounds.partition(' %')[0]})" if bounds else after
+    return with_more(after, bounds.partition(" %")[0])
 
 
 def _change_cell(verdict: Verdict) -> str:
     """Return the observed change with its interval; "" without a comparison."""
     check = _shown_check(verdict)
-    if check is not None and check.has_drifted:
-        return size(check)
-    if check is not None and check.is_unchanged:
+    if check is None:
+        return ""
+    if check.before is None:
+        return change_cell(verdict.shown_change) if verdict.shown_change else ""
+    if check.is_unchanged and not check.has_drifted:
         return "unchanged"
-    if check is not None and check.before is not None:
-        if check.unit != "share":
-            bounds = change_span(check)
-            return f"{size(check)} ({bounds})" if bounds else size(check)
+    if check.unit == "share" and not check.has_drifted:
         return change_cell(check, decimals(check))
-    return change_cell(verdict.shown_change) if verdict.shown_change and check else ""
+    return with_more(size(check), "" if check.has_drifted else change_span(check, decimals(check)))
 
 
 def change_cell(part: Check | Slice | Gain | ShownChange, digits: int = 0) -> str:
     """Return a change with its interval: ``down 9 (3 to 15)``."""
-    bounds = span(part.low, part.high, digits)
     change = change_size(part.change or 0.0, digits).removesuffix("s").removesuffix(" point")
-    return f"{change} ({bounds})" if bounds else change
+    return with_more(change, span(part.low, part.high, digits))
 
 
 def _cases_cell(verdict: Verdict) -> str:
@@ -312,7 +317,7 @@ def _cases_cell(verdict: Verdict) -> str:
     if check is None:
         return ""
     related = check.units is not None and check.units < check.n
-    return f"{check.n} ({check.units})" if related else str(check.n)
+    return with_more(str(check.n), str(check.units) if related else "")
 
 
 def _limit_cell(verdict: Verdict) -> str:
@@ -349,8 +354,7 @@ VERDICT_COLUMNS = (
 
 def rate_interval(low: float | None, high: float | None) -> str:
     """Return the interval of a rate in percent, ``(88 to 98)``; "" if there is none."""
-    bounds = level_span(low, high).removesuffix(" %")
-    return f"({bounds})" if bounds else ""
+    return with_more("", level_span(low, high).removesuffix(" %")).lstrip()
 
 
 def rate_cell(rate: float | None, low: float | None, high: float | None) -> str:
@@ -358,16 +362,18 @@ def rate_cell(rate: float | None, low: float | None, high: float | None) -> str:
     return "" if rate is None else f"{percent(rate)} {rate_interval(low, high)}".rstrip()
 
 
+def slice_cells(part: Slice) -> list[str]:
+    """Return the name of a slice, the rates before and after, the change, and the cases."""
+    return [part.name, percent(part.before), percent(part.after), change_cell(part), str(part.n)]
+
+
 def slice_rows(slices: Sequence[Slice]) -> list[list[str]]:
     """Return a row for each slice, in the order given."""
-    several_kinds = len({part.kind for part in slices}) > 1
+    kinds = {part.kind for part in slices}
+    rows = [[*slice_cells(part), part.state] for part in slices]
     return [
-        [
-            f"{part.kind} {part.name}" if several_kinds else part.name,
-            *(percent(part.before), percent(part.after), change_cell(part), str(part.n)),
-            part.state,
-        ]
-        for part in slices
+        [f"{part.kind} {name}" if len(kinds) > 1 else name, *cells]
+        for part, (name, *cells) in zip(slices, rows, strict=True)
     ]
 
 
@@ -442,13 +448,13 @@ def cost_lines(report: CostReport, *, full: bool, max_usd: float | None) -> Iter
     """
     if max_usd is not None and report.unknown:
         unpriced = _unpriced_list(report.unknown)
-        yield f"  not counted by --ftgate-max-usd, having no price: {unpriced}"
+        yield f"not counted by --ftgate-max-usd, having no price: {unpriced}"
     if full and report.variants:
         costs = [f"{name} {usd(cost)}" for name, cost in report.variants.items()]
         costs += [f"{name} {label}" for name, label in report.unknown.items()]
-        yield f"  replies cost: {', '.join(costs)}"
+        yield f"replies cost: {', '.join(costs)}"
     if report.listed:
-        yield f"  for prices of hosted models: {INSTALL_PRICES}"
+        yield f"for prices of hosted models: {INSTALL_PRICES}"
 
 
 def _unpriced_list(unknown: Mapping[str, str]) -> str:
@@ -460,7 +466,7 @@ def _unpriced_list(unknown: Mapping[str, str]) -> str:
 def gates_line(report: Report) -> str:
     """Return ``1 of 6 gates failed``, or ``6 gates`` if all passed."""
     unread = [gate.node for gate in unread_files(report)]
-    not_read = f"no gate of {_first_names(unread)} could be read" if unread else ""
+    not_read = f"no gate of {first_names(unread, _MAX_NAMES)} could be read" if unread else ""
     missing = len(report.not_evaluated) - len(unread)
     total = len(report.gated_verdicts) + missing
     if not total:
@@ -498,7 +504,7 @@ def error_groups(report: Report) -> list[tuple[str, str, str]]:
         if error not in unread:
             groups[what, error.reason].append(error)
     return [
-        (_first_names([error.node for error in errors]), what, error_text(errors[0]))
+        (first_names([error.node for error in errors], _MAX_NAMES), what, error_text(errors[0]))
         for (what, _), errors in groups.items()
     ]
 
@@ -512,11 +518,6 @@ def error_text(error: NotEvaluated | FailedTest, *, once: bool = False) -> str:
         return error.reason
     reason = f"the same error as {error.same_as}" if once and error.same_as else error.reason
     return quote_following_lines(f"{error.variant}: {reason}") if error.variant else reason
-
-
-def _first_names(names: Sequence[str], most: int = _MAX_NAMES) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def shown_file(name: str) -> str:
@@ -537,7 +538,7 @@ def changes_line(changes: FileChanges, most: int = 10) -> str:
         shown_file(file.name) + (f" ({file.change})" if file.change != "changed" else "")
         for file in sorted(changes.files, key=rank)
     ]
-    return f"changed since {changes.branch}: {_first_names(names, most)}" if names else ""
+    return f"changed since {changes.branch}: {first_names(names, most)}" if names else ""
 
 
 def comparison_line(changes: FileChanges) -> str:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from contextvars import ContextVar
 from difflib import SequenceMatcher
 from itertools import groupby
-from typing import Any, NamedTuple, TextIO, cast
+from typing import Any, TextIO, cast
 
 
 def escape_controls(text: str) -> str:
@@ -306,43 +306,37 @@ def word_diff(expected: str, reply: str) -> str:
     If *expected* lists several answers, the one closest to the reply is used.
     """
     words = reply.split()
-    candidates = [_WordMatch.between(answer.split(), words) for answer in expected.split(" | ")]
-    matches = [match for match in candidates if match is not None]
-    return " ".join(max(matches, key=lambda match: match.ratio).diff_words()) if matches else ""
+    answers = [answer.split() for answer in expected.split(" | ")]
+    found = [(match, answer) for answer in answers if (match := _matcher(answer, words))]
+    if not found:
+        return ""
+    closest, answer = max(found, key=lambda pair: pair[0].ratio())
+    return " ".join(_diff_words(closest, answer, words))
 
 
-class _WordMatch(NamedTuple):
-    """Two texts as words, their similarity, and the edits from one to the other."""
+def _matcher(expected: list[str], reply: list[str]) -> SequenceMatcher[str] | None:
+    """Return what compares two texts as words; None if a comparison shows nothing."""
+    comparable = _MIN_WORDS <= len(expected) <= _MAX_WORDS and len(reply) <= _MAX_WORDS
+    if not comparable or expected == reply:
+        return None
+    matcher = SequenceMatcher(None, expected, reply, autojunk=False)
+    shared = sum(block.size for block in matcher.get_matching_blocks())
+    return matcher if shared >= _MIN_SHARED * len(expected) else None
 
-    expected: list[str]
-    reply: list[str]
-    ratio: float
-    opcodes: Sequence[tuple[str, int, int, int, int]]
 
-    @classmethod
-    def between(cls, expected: list[str], reply: list[str]) -> _WordMatch | None:
-        comparable = _MIN_WORDS <= len(expected) <= _MAX_WORDS and len(reply) <= _MAX_WORDS
-        if not comparable or expected == reply:
-            return None
-        matcher = SequenceMatcher(None, expected, reply, autojunk=False)
-        shared = sum(block.size for block in matcher.get_matching_blocks())
-        if shared < _MIN_SHARED * len(expected):
-            return None
-        return cls(expected, reply, matcher.ratio(), matcher.get_opcodes())
-
-    def diff_words(self) -> Iterator[str]:
-        expected, reply = (
-            [_break_diff_marks(word) for word in words] for words in (self.expected, self.reply)
-        )
-        for kind, start, end, reply_start, reply_end in self.opcodes:
-            if kind == "equal":
-                equal = expected[start:end]
-                yield from [*equal[:3], "…", *equal[-3:]] if len(equal) > _MAX_EQUAL_RUN else equal
-                continue
-            if end > start:
-                yield f"[-{' '.join(expected[start:end])}-]"
-            if reply_end > reply_start:
-                yield f"{{+{' '.join(reply[reply_start:reply_end])}+}}"
+def _diff_words(
+    matcher: SequenceMatcher[str], expected: list[str], reply: list[str]
+) -> Iterator[str]:
+    expected, reply = ([*map(_break_diff_marks, words)] for words in (expected, reply))
+    for kind, start, end, reply_start, reply_end in matcher.get_opcodes():
+        if kind == "equal":
+            equal = expected[start:end]
+            yield from [*equal[:3], "…", *equal[-3:]] if len(equal) > _MAX_EQUAL_RUN else equal
+            continue
+        if end > start:
+            yield f"[-{' '.join(expected[start:end])}-]"
+        if reply_end > reply_start:
+            yield f"{{+{' '.join(reply[reply_start:reply_end])}+}}"
 
 
 def _break_diff_marks(word: str) -> str:

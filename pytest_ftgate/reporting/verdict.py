@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from pytest_ftgate.gates.verdict import (
     Finding,
@@ -109,64 +108,48 @@ def _shown_ranges(finding: Finding, verbosity: int) -> str:
     return ", ".join(ranges[:count]) + more
 
 
-@dataclass(frozen=True, slots=True)
-class JudgeTable:
-    """The validation of one judge, without rows if it was never validated."""
-
-    title: str
-    table: TextTable
-
-    @property
-    def validation_hint(self) -> str:
-        """How to validate the judge; "" if it is validated."""
-        hint = "not validated: add human: labels.jsonl"
-        return "" if self.table.rows else hint
+#: How to validate a judge whose table has no rows.
+NOT_VALIDATED = "not validated: add human: labels.jsonl"
 
 
-def judge_tables(verdict: Verdict) -> Iterator[JudgeTable]:
-    """Yield the validation of each judge that graded the replies of a verdict."""
+def judge_tables(verdict: Verdict) -> Iterator[tuple[str, TextTable]]:
+    """Yield the title and the validation of each judge that graded the replies of a verdict.
+
+    A judge that was never validated has no rows.
+    """
     headers = ("against people", "found", "95 % CI", "labels", "min")
     for judge in verdict.judges:
         rows = [*_judge_rows(judge)] if judge.labels else []
         title = f"judge {judge.judge} ({judge.provider}): {judge.rubric}"
-        yield JudgeTable(title, TextTable(headers, rows, (1, 3, 4)))
+        yield title, TextTable(headers, rows, (1, 3, 4))
 
 
 def _judge_lines(verdict: Verdict) -> Iterator[str]:
     """Yield the lines of *judge_tables*."""
-    for table in judge_tables(verdict):
+    for title, table in judge_tables(verdict):
         yield ""
-        yield shorten(f"  {escape_controls(table.title)}", line_width()).rstrip()
-        if table.validation_hint:
-            yield f"    {table.validation_hint}"
-            continue
-        yield from table_lines(table.table, indent=4)
+        yield shorten(f"  {escape_controls(title)}", line_width()).rstrip()
+        yield from table_lines(table, indent=4) if table.rows else [f"    {NOT_VALIDATED}"]
 
 
 def _judge_rows(judge: JudgeValidation) -> Iterator[list[str]]:
-    shares = (
+    estimates = (
+        ("Cohen's kappa", judge.kappa, "kappa"),
         ("agreement", judge.agreement, "agreement"),
         ("finds good replies (sensitivity)", judge.sensitivity, "sensitivity"),
         ("finds bad replies (specificity)", judge.specificity, "specificity"),
         ("the same in both orders", judge.consistency, "consistency"),
         ("two samples say the same", judge.repeats, ""),
     )
-    kappa = judge.kappa
-    if kappa:
-        interval = f"({kappa.low:.2f} to {kappa.high:.2f})"
-        cells = [f"{kappa.value:.2f}", interval, str(kappa.n), _minimum_cell(judge, "kappa")]
-        yield ["Cohen's kappa", *cells]
-    for name, share, key in shares:
-        if share is not None:
-            cells = [percent(share.value), rate_interval(share.low, share.high), str(share.n)]
-            yield [name, *cells, _minimum_cell(judge, key)]
+    for name, found, key in estimates:
+        if found is not None:
+            cells = [percent(found.value), rate_interval(found.low, found.high)]
+            if key == "kappa":
+                cells = [f"{found.value:.2f}", f"({found.low:.2f} to {found.high:.2f})"]
+            minimum = judge.minimum.get(key)
+            yield [name, *cells, str(found.n), "" if minimum is None else f"{minimum:.2f}"]
     if judge.unread:
         yield ["gave no grade", str(judge.unread), "", str(judge.labels), ""]
-
-
-def _minimum_cell(judge: JudgeValidation, name: str) -> str:
-    minimum = judge.minimum.get(name)
-    return "" if minimum is None else f"{minimum:.2f}"
 
 
 #: Labels shown by verbosity; -vv shows all that the verdict carries.
@@ -231,6 +214,12 @@ def verdict_facts(verdict: Verdict) -> dict[str, str]:
         if drift.what in ("thoughts", "thought length", "cut off")
     }
     return {**verdict.facts, **thoughts}
+
+
+def facts_by_variant(verdicts: Iterable[Verdict]) -> dict[str, dict[str, str]]:
+    """Return the facts of each variant that has any."""
+    facts = ((verdict.variant, verdict_facts(verdict)) for verdict in verdicts)
+    return {variant: known for variant, known in facts if known}
 
 
 def fact_lines(verdict: Verdict) -> list[str]:

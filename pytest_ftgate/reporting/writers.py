@@ -21,6 +21,7 @@ from pytest_ftgate.reporting.ladder import confirmation_sentence
 from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.phrases import relation
+from pytest_ftgate.reporting.trackers import write_metrics
 from pytest_ftgate.results.run import Report, json_adapter
 
 #: GitHub's limits: bytes of a step summary, shared with other steps, and characters of a comment.
@@ -139,12 +140,6 @@ def _write_markdown(path: Path, report: Report) -> None:
     path.write_text(markdown_report(report, _MAX_COMMENT), "utf-8")
 
 
-def _write_metrics(path: Path, report: Report) -> None:
-    from pytest_ftgate.reporting.trackers import write_metrics
-
-    write_metrics(path, report)
-
-
 def _write_html(path: Path, report: Report) -> None:
     from pytest_ftgate.reporting.html.page import html_page
 
@@ -155,7 +150,7 @@ _WRITERS: Mapping[str, Callable[[Path, Report], None]] = {
     "json": write_run,
     "markdown": _write_markdown,
     "html": _write_html,
-    "metrics": _write_metrics,
+    "metrics": write_metrics,
 }
 
 

@@ -21,7 +21,7 @@ from pytest_ftgate.results.exam import Exam, case_digest, compare_exams, merge_e
 from pytest_ftgate.results.history import RECORD_FORMAT, check_format
 from pytest_ftgate.results.run import Report, from_json, json_adapter, node_id, node_name
 from pytest_ftgate.scoring.scores import VariantScores, digest_replies
-from pytest_ftgate.suite.model import Case, Suite
+from pytest_ftgate.suite.model import Suite
 
 
 class AcceptedCase(NamedTuple):
@@ -219,15 +219,14 @@ def _gaps(record: AcceptedRecord) -> Iterator[str]:
 
 def accepted_limit_line(path: Path, gate: str) -> int:
     """Return the line of the default limit of *gate* in the record at *path*."""
-    lines, start = path.read_text("utf-8").splitlines(), _key_line(path, "limits") - 1
-    named = (n for n, line in enumerate(lines[start:], start + 1) if f"{json.dumps(gate)}:" in line)
-    return next(named, 1)
+    return _key_line(path, gate, start=_key_line(path, "limits"))
 
 
-def _key_line(path: Path, key: str) -> int:
-    """Return the line of *key* in the record at *path*; the first line if it is not found."""
+def _key_line(path: Path, key: str, start: int = 1) -> int:
+    """Return the line of *key*, from *start* on, in the record at *path*; 1 if it is not found."""
     lines = enumerate(path.read_text("utf-8").splitlines(), 1)
-    return next((n for n, line in lines if line.lstrip().startswith(f'"{key}"')), 1)
+    named = (n for n, line in lines if n >= start and line.lstrip(" {").startswith(f'"{key}"'))
+    return next(named, 1)
 
 
 def accepted_path(root: Path, suite: str) -> Path:
@@ -293,13 +292,12 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
     of every gate that did not run.
     """
     path = accepted_path(root, suite)
-    before = read_record(path, suite)
+    before = read_record(path, suite) or AcceptedRecord(suite=suite, at="")
     # The file is committed, so it contains no text of a model.
-    found = (verdict for verdict in report.verdicts if verdict.suite == suite)
-    verdicts = tuple(replace(verdict, flips=()) for verdict in found)
-    kept = (*_kept_verdicts(before, verdicts, left_out),)
-    exam = _with_kept_gates(exam, before, kept)
-    changes = _exam_changes(before, exam)
+    verdicts = [replace(v, flips=()) for v in report.verdicts if v.suite == suite]
+    kept = _kept_verdicts(before, verdicts, left_out)
+    exam, changes = _with_accepted_exam(exam, before, kept)
+    accepted = _accepted_rows(cases)
     record = AcceptedRecord(
         suite=suite,
         at=report.at,
@@ -311,7 +309,8 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
         skill_levels=_skill_levels(before, verdicts),
         exam=exam,
         changes=changes,
-        **_accepted_results(before, cases, moves_anchor=moves_anchor),
+        variants={**before.variants, **accepted},
+        anchors=_anchors(before, accepted, moves_anchor=moves_anchor),
     )
     write_record(path, record)
     return Acceptance(
@@ -323,83 +322,66 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
     )
 
 
-def _accepted_results(
-    before: AcceptedRecord | None,
+def _kept_verdicts(
+    before: AcceptedRecord, verdicts: Iterable[Verdict], left_out: Callable[[str], bool]
+) -> list[Verdict]:
+    """Return the accepted verdicts of gates that did not run, since they were *left_out*."""
+    ran = {(v.gate, v.variant) for v in verdicts}
+    return [v for v in before.verdicts if (v.gate, v.variant) not in ran and left_out(node_id(v))]
+
+
+def _accepted_rows(
     cases: Mapping[str, Mapping[str, Sequence[Any]]],
-    *,
-    moves_anchor: bool,
-) -> dict[str, Any]:
-    """Return the accepted cases of all variants, those of this run included, and the anchors."""
-    accepted = {
+) -> dict[str, dict[str, AcceptedCase]]:
+    return {
         name: {case_id: AcceptedCase(*values) for case_id, values in rows.items()}
         for name, rows in cases.items()
         if rows
     }
-    anchors = _anchors(before, accepted, moves_anchor=moves_anchor) if before else {}
-    return {"variants": {**(before.variants if before else {}), **accepted}, "anchors": anchors}
 
 
-def _with_kept_gates(exam: Exam, before: AcceptedRecord | None, kept: Iterable[Verdict]) -> Exam:
-    """Return *exam* with the accepted gates that this run left out."""
-    if before is None or before.exam is None:
-        return exam
-    return merge_exams([before.exam.of_gates(verdict.gate for verdict in kept), exam])
+def _with_accepted_exam(
+    exam: Exam, before: AcceptedRecord, kept: Iterable[Verdict]
+) -> tuple[Exam, dict[str, ExamChange]]:
+    """Return *exam* with the accepted gates that this run left out, and how it differs.
 
-
-def _exam_changes(before: AcceptedRecord | None, exam: Exam) -> dict[str, ExamChange]:
-    """Return how *exam* differs from the accepted one: by gate, about its first variant.
-
-    Gates without a change are left out.
+    Each gate that differs from the accepted one is compared about its first variant.
     """
-    if before is None or before.exam is None:
-        return {}
-    changes = {
-        f"{name}[{variant}]": compare_exams(
-            before.exam, exam, name, variant, before.right(name, variant)
-        )
-        for name, gate in exam.gates.items()
-        for variant in gate.variants[:1]
-        if name in before.exam.gates
-    }
-    return {name: one for name, one in changes.items() if one.has_shrunk or one.came}
+    accepted, changes = before.exam, dict[str, ExamChange]()
+    if accepted is None:
+        return exam, changes
+    exam = merge_exams([accepted.of_gates(verdict.gate for verdict in kept), exam])
+    for name, gate in exam.gates.items():
+        for variant in gate.variants[:1] if name in accepted.gates else ():
+            change = compare_exams(accepted, exam, name, variant, before.right(name, variant))
+            if change.has_shrunk or change.came:
+                changes[f"{name}[{variant}]"] = change
+    return exam, changes
 
 
-def _kept_verdicts(
-    before: AcceptedRecord | None, verdicts: Iterable[Verdict], left_out: Callable[[str], bool]
-) -> Iterator[Verdict]:
-    """Yield the accepted verdicts of gates that did not run, since they were *left_out*."""
-    ran = {(verdict.gate, verdict.variant) for verdict in verdicts}
-    for verdict in before.verdicts if before else ():
-        if (verdict.gate, verdict.variant) not in ran and left_out(node_id(verdict)):
-            yield verdict
-
-
-def _default_limits(before: AcceptedRecord | None, verdicts: Sequence[Verdict]) -> dict[str, float]:
+def _default_limits(before: AcceptedRecord, verdicts: Sequence[Verdict]) -> dict[str, float]:
     """Return the default limits by gate; those of gates without a verdict stay."""
-    evaluated = {verdict.gate for verdict in verdicts}
-    kept = before.limits if before else {}
+    limits = dict(before.limits)
+    for verdict in verdicts:
+        limits.pop(verdict.gate, None)
     checks = ((verdict.gate, check) for verdict in verdicts for check in verdict.checks)
-    return {gate: limit for gate, limit in kept.items() if gate not in evaluated} | {
-        gate: check.limit for gate, check in checks if check.has_default_limit
-    }
+    return limits | {gate: check.limit for gate, check in checks if check.has_default_limit}
 
 
-def _rooms(before: AcceptedRecord | None, verdicts: Sequence[Verdict]) -> dict[str, int]:
+def _rooms(before: AcceptedRecord, verdicts: Sequence[Verdict]) -> dict[str, int]:
     """Return the room to think of each variant; that of variants without a verdict stays."""
-    judged = {verdict.variant for verdict in verdicts}
-    kept = before.rooms if before else {}
-    return {name: room for name, room in kept.items() if name not in judged} | {
-        verdict.variant: int(verdict.facts[ROOM_FACT])
-        for verdict in verdicts
-        if ROOM_FACT in verdict.facts
-    }
+    rooms = dict(before.rooms)
+    for verdict in verdicts:
+        rooms.pop(verdict.variant, None)
+    found = ((verdict.variant, verdict.facts.get(ROOM_FACT)) for verdict in verdicts)
+    return rooms | {variant: int(room) for variant, room in found if room is not None}
 
 
 def _skill_levels(
-    before: AcceptedRecord | None, verdicts: Sequence[Verdict]
+    before: AcceptedRecord, verdicts: Sequence[Verdict]
 ) -> dict[str, Mapping[str, int]]:
     """Return the levels of skills by variant; those of variants without new ones stay."""
-    levels = dict(before.skill_levels) if before else {}
+    levels = dict(before.skill_levels)
     for verdict in verdicts:
         found = {
             fact.removeprefix(LEVEL_FACT): int(value)
@@ -434,23 +416,17 @@ def accepted_samples(
     """
     last = record.variants.get(variant) if record else None
     anchor = record.anchors.get(variant) if record else None
-    return (
-        None if last is None else _samples(last, suite, kind),
-        None if anchor is None else _samples(anchor.cases, suite, kind),
-    )
+    first = anchor.cases if anchor else None
+    return _samples(last, suite, kind), _samples(first, suite, kind)
 
 
-def _samples(rows: Mapping[str, AcceptedCase], suite: Suite, kind: str) -> Samples:
-    folder = suite.path.parent
-    return samples_from_cases(
-        {
-            case.id: _case_sample(rows[case.id], case, kind)
-            for case in suite.cases
-            if case.id in rows and rows[case.id].case_digest == case_digest(case, folder)
-        }
-    )
-
-
-def _case_sample(accepted: AcceptedCase, case: Case, kind: str) -> CaseSample:
-    value = accepted.correct if kind == "accuracy" else accepted.valid
-    return CaseSample(value, accepted.repeats, accepted.replies_digest, case.group, case.weight)
+def _samples(rows: Mapping[str, AcceptedCase] | None, suite: Suite, kind: str) -> Samples | None:
+    if rows is None:
+        return None
+    samples: dict[str, CaseSample] = {}
+    for case in suite.cases:
+        row = rows.get(case.id)
+        if row and row.case_digest == case_digest(case, suite.path.parent):
+            value, digest = row.correct if kind == "accuracy" else row.valid, row.replies_digest
+            samples[case.id] = CaseSample(value, row.repeats, digest, case.group, case.weight)
+    return samples_from_cases(samples)

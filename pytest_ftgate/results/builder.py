@@ -7,6 +7,7 @@ import platform
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -144,26 +145,20 @@ def run_facts(
 
 
 def _suite_digests(root: Path, parts: Iterable[RunPart]) -> str:
-    paths = {run.name: root / run.name for part in parts for run in part.suites}
+    names = dict.fromkeys(run.name for part in parts for run in part.suites)
     return ", ".join(
-        f"{name} (sha256 {file_sha256(path)[:_DIGEST]})"
-        for name, path in paths.items()
-        if path.is_file()
+        f"{name} (sha256 {file_sha256(root / name)[:_DIGEST]})"
+        for name in names
+        if (root / name).is_file()
     )
 
 
 def _git_facts(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield who ran it, on a build server the user there, and the commit."""
     root = settings.root
-    try:
-        name = settings.run_by or git_output(root, "config", "user.name").strip()
-        if name:
-            yield "run by", name
-    except GitError:
-        pass
-    try:
+    with suppress(GitError):
+        yield "run by", settings.run_by or git_output(root, "config", "user.name").strip()
+    with suppress(GitError):
         commit = git_output(root, "log", "-n1", "--format=%h %s").strip()
         changed = git_output(root, "status", "--porcelain", "--untracked-files=no").strip()
-    except GitError:
-        return
-    yield "commit", f"{commit}{' (with changes that are not committed)' * bool(changed)}"
+        yield "commit", f"{commit}{' (with changes that are not committed)' * bool(changed)}"

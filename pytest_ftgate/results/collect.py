@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
@@ -15,16 +16,14 @@ from pytest_ftgate.gates.measures import variant_figures
 from pytest_ftgate.gates.skills import skill_reply_scores
 from pytest_ftgate.requests.request_groups import base_name
 from pytest_ftgate.results.run import Answer, CaseRun, ConfusionMatrix, SuiteRun, VariantRun
-from pytest_ftgate.scoring.classification import label_predictions
+from pytest_ftgate.scoring.classification import count_pairs, label_predictions
 from pytest_ftgate.scoring.scorers import expected_text, tool_call_text
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
-from pytest_ftgate.suite.model import Case, Suite, Variant
+from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.prices import request_price
 
 #: Which cases a variant answers.
 CaseSet = Literal["task", "skills", "held out"]
-#: By case set and variant, the results by case id.
-_Results = Mapping[tuple[CaseSet, str], Mapping[str, CaseResult]]
 #: The most characters of a text in the record.
 _MAX_CHARACTERS = 20_000
 
@@ -40,16 +39,16 @@ def collect_suite_run(
     those of its scores with most cases, as its gates evaluate them; *judges* is the evidence about
     the judges that graded them.
     """
-    results: dict[tuple[CaseSet, str], dict[str, CaseResult]] = {}
+    results: dict[tuple[CaseSet, str], dict[str, CaseResult]] = defaultdict(dict)
     fullest: dict[str, VariantScores] = {}
     for case_set, variant_scores in scores:
         name = variant_scores.variant
         if case_set == "task":
             fullest[name] = max(fullest.get(name, variant_scores), variant_scores, key=_size)
-        merged = results.setdefault((case_set, name), {})
         for case_id, result in variant_scores.results.items():
-            if case_id not in merged or len(result.scores) >= len(merged[case_id].scores):
-                merged[case_id] = result
+            of_case = results[case_set, case_id]
+            if name not in of_case or len(result.scores) >= len(of_case[name].scores):
+                of_case[name] = result
     known = judges or {}
     return SuiteRun(
         name=suite.name,
@@ -58,7 +57,9 @@ def collect_suite_run(
         variants=tuple(
             _variant_run(suite, chosen, known.get(chosen)) for chosen in fullest.values()
         ),
-        cases=tuple(_case_runs(suite, results)),
+        cases=tuple(
+            _case_run(suite, case_set, of_case) for (case_set, _), of_case in results.items()
+        ),
         confusions=tuple(
             chain.from_iterable(_confusion(suite, chosen) for chosen in fullest.values())
         ),
@@ -78,13 +79,15 @@ def merge_suite_runs(runs: Iterable[SuiteRun]) -> SuiteRun:
     runs = list(runs)
     cases: dict[tuple[str, str], CaseRun] = {}
     for case in chain.from_iterable(run.cases for run in runs):
-        merged = cases.setdefault((case.case_set, case.id), case)
-        answers = _merge_answers(merged.answers, case.answers)
+        answers = dict(cases.get((case.case_set, case.id), case).answers)
+        for name, answer in case.answers.items():
+            # Of two alike the first stays.
+            answers[name] = max(answers.get(name, answer), answer, key=lambda one: one.repeats)
         cases[case.case_set, case.id] = replace(case, answers=answers)
     variant_by_name: dict[str, VariantRun] = {}
     for variant in chain.from_iterable(run.variants for run in runs):
         known = variant_by_name.setdefault(variant.name, variant)
-        # Of two alike the first stays. Judges may have graded the replies in one process alone.
+        # Judges may have graded the replies in one process alone.
         fullest = max(known, variant, key=lambda one: (one.replies, len(one.figures)))
         variant_by_name[variant.name] = fullest
     tables = chain.from_iterable(run.confusions for run in runs)
@@ -97,42 +100,27 @@ def merge_suite_runs(runs: Iterable[SuiteRun]) -> SuiteRun:
     )
 
 
-def _merge_answers(first: Mapping[str, Answer], second: Mapping[str, Answer]) -> dict[str, Answer]:
-    """Return for each variant the answer with most repeats."""
-    merged = dict(first)
-    for variant, answer in second.items():
-        if variant not in merged or answer.repeats > merged[variant].repeats:
-            merged[variant] = answer
-    return merged
+def _case_run(suite: Suite, case_set: CaseSet, results: Mapping[str, CaseResult]) -> CaseRun:
+    """Return one case with its *results* by variant."""
+    case = next(iter(results.values())).case
+    return CaseRun(
+        id=case.id,
+        case_set=case_set,
+        location=case.location,
+        input=_storable(case.input_text),
+        expected=_storable(expected_text(case)),
+        tags=case.tags,
+        skill=case.skill or "",
+        difficulty=case.difficulty,
+        language=case.language or "",
+        answers={
+            name: _answer(suite.variants.get(name), result, case_set)
+            for name, result in results.items()
+        },
+    )
 
 
-def _case_runs(suite: Suite, results: _Results) -> Iterable[CaseRun]:
-    cases: dict[tuple[CaseSet, str], Case] = {}
-    answers: dict[tuple[CaseSet, str], dict[str, Answer]] = {}
-    for (case_set, variant), by_case in results.items():
-        for case_id, result in by_case.items():
-            cases.setdefault((case_set, case_id), result.case)
-            answer = _answer(suite.variants.get(variant), result)
-            # As in its gate, a reply to a skills case is correct only with a valid format.
-            if case_set == "skills" and result.replies:
-                answer = replace(answer, correct=fmean(skill_reply_scores(result)))
-            answers.setdefault((case_set, case_id), {})[variant] = answer
-    for (case_set, case_id), case in cases.items():
-        yield CaseRun(
-            id=case_id,
-            case_set=case_set,
-            location=case.location,
-            input=_storable(case.input_text),
-            expected=_storable(expected_text(case)),
-            tags=case.tags,
-            skill=case.skill or "",
-            difficulty=case.difficulty,
-            language=case.language or "",
-            answers=answers[case_set, case_id],
-        )
-
-
-def _answer(variant: Variant | None, result: CaseResult) -> Answer:
+def _answer(variant: Variant | None, result: CaseResult, case_set: CaseSet) -> Answer:
     """Return the first reply of *result*; without a price if *variant* is None, as for a base."""
     if not result.replies:
         reason = next(iter(result.missing_reasons), "no reply")
@@ -142,7 +130,8 @@ def _answer(variant: Variant | None, result: CaseResult) -> Answer:
     cost = request_price(variant.tariff, reply.usage) if variant else None
     return Answer(
         text=_storable(reply.text),
-        correct=result.correct,
+        # As in its gate, a reply to a skills case is correct only with a valid format.
+        correct=fmean(skill_reply_scores(result)) if case_set == "skills" else result.correct,
         valid=result.valid,
         repeats=len(result.scores),
         format_error=_storable(f"{error.kind}: {error.detail}".rstrip(": ")) if error else "",
@@ -186,8 +175,6 @@ def _confusion(suite: Suite, scores: VariantScores) -> Iterable[ConfusionMatrix]
     predictions = label_predictions(scores, labels)
     if not predictions.case_ids:
         return
-    answered = predictions.select(predictions.has_reply)
-    table = np.zeros((len(labels), len(labels) + 1), dtype=int)
-    np.add.at(table, (answered.expected, answered.predicted), 1)
-    counts = tuple(tuple(int(count) for count in row) for row in table)
+    table = count_pairs(predictions.select(predictions.has_reply))[:-1]
+    counts = tuple(map(tuple, table.tolist()))
     yield ConfusionMatrix(variant=scores.variant, labels=labels, counts=counts)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pytest_ftgate.gates.statements import ExamChange, ExamLoss, LossOfExam, LostCases
 from pytest_ftgate.suite.function_references import source_files
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import is_rate
 from pytest_ftgate.suite.model import Case, Gate, Suite, digest
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.weights import file_sha256
@@ -78,12 +78,10 @@ class Exam:
         self, *, gates: frozenset[str] = frozenset(), cases: frozenset[str] = frozenset()
     ) -> Exam:
         """Return the exam without some gates, or without some cases."""
-        tables = self.cases
-        if cases:
-            tables = {
-                name: {key: case for key, case in table.items() if key not in cases}
-                for name, table in tables.items()
-            }
+        tables = {
+            name: {key: case for key, case in table.items() if key not in cases}
+            for name, table in self.cases.items()
+        }
         left = {name: gate for name, gate in self.gates.items() if name not in gates}
         return Exam(gates=left, cases=tables)
 
@@ -125,7 +123,7 @@ def exam_of(suite: Suite) -> Exam:
 
 def _judge_limits(suite: Suite, gate: Gate) -> dict[str, float | str]:
     """Return what the judges of *suite* must reach before *gate* reads their grades."""
-    judges = suite.judges if isinstance(gate, RateGate) and gate.is_graded else ()
+    judges = suite.judges if is_rate(gate) and gate.is_graded else ()
     limits: dict[str, float | str] = {
         f"judge {key}": value for judge in judges for key, value in judge.minimum.items()
     }
@@ -138,16 +136,8 @@ def _exam_cases(suite: Suite, gate: Gate) -> Iterator[tuple[str, ExamCase]]:
     for case in gate.own_cases or suite.cases:
         parts = (*(case.tags if "tag" in kinds else ()),)
         parts += (case.language,) if "language" in kinds and case.language else ()
-        yield (
-            case.id,
-            ExamCase(
-                case_digest(case, suite.path.parent),
-                gate.exam_weight(case),
-                case.group,
-                case.must_pass or case.must_keep,
-                parts,
-            ),
-        )
+        scored, must_pass = case_digest(case, suite.path.parent), case.must_pass or case.must_keep
+        yield case.id, ExamCase(scored, gate.exam_weight(case), case.group, must_pass, parts)
 
 
 def case_digest(case: Case, folder: Path) -> str:
@@ -184,26 +174,27 @@ def compare_exams(
 
     *right* are the accepted scores of the variant by case, 0 to 1.
     """
-    accepted = before.gates.get(gate)
-    then = before.cases.get(accepted.cases, {}) if accepted else {}
+    accepted, losses = before.gates.get(gate), [*_suite_losses(before, now)]
+    if accepted is None:
+        return ExamChange(losses=tuple(losses))
+    then = before.cases.get(accepted.cases, {})
     cases = now.cases.get(now.gates[gate].cases, {})
     came = [key for key, case in cases.items() if key not in then and case.weight > 0]
-    losses = [*_suite_losses(before, now)]
-    losses += _gate_losses(accepted, now.gates[gate], variant) if accepted else []
+    losses += _gate_losses(accepted, now.gates[gate], variant)
     losses += [
         ExamLoss(LossOfExam.MUST_PASS, key)
         for key, case in then.items()
         if case.must_pass and key in cases and not cases[key].must_pass
     ]
+    lost = tuple(
+        LostCases(kind, len(keys), _count_right(keys, right), tuple(keys[:_MAX_NAMED]))
+        for kind, keys in _lost_cases(then, cases).items()
+    )
     return ExamChange(
         accepted=len(then),
-        lost=tuple(
-            LostCases(kind, len(keys), _count_right(keys, right), tuple(keys[:_MAX_NAMED]))
-            for kind, keys in _lost_cases(then, cases).items()
-            if keys
-        ),
-        came=len(came) if accepted else 0,
-        came_ids=tuple(came[:_MAX_NAMED]) if accepted else (),
+        lost=lost,
+        came=len(came),
+        came_ids=tuple(came[:_MAX_NAMED]),
         losses=tuple(losses),
     )
 
@@ -223,7 +214,7 @@ def _lost_cases(
             lost["without weight"].append(key)
         elif today._replace(must_pass=False) != case._replace(must_pass=False):
             lost["changed"].append(key)
-    return lost
+    return {kind: keys for kind, keys in lost.items() if keys}
 
 
 def _count_right(keys: Iterable[str], right: Mapping[str, float | None]) -> int | None:

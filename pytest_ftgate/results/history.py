@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,15 +81,6 @@ def file_commits(path: Path, limit: int) -> list[Commit]:
     output = git_output(path.parent, "log", f"-{limit}", form, "--", path.name)
     lines = (line.split("\t", 3) for line in output.splitlines())
     return [Commit(*fields) for fields in lines if len(fields) == 4]  # noqa: PLR2004
-
-
-def file_at_commit(path: Path, commit: Commit) -> str:
-    """Return the text of *path* in *commit*.
-
-    Raises:
-        GitError: the commit does not contain the file.
-    """
-    return git_output(path.parent, "show", f"{commit.hash}:./{path.name}")
 
 
 def tracked_files(folder: Path, pattern: str) -> list[Path]:
@@ -169,13 +160,16 @@ def accepted_history(path: Path) -> tuple[AcceptedPoint, ...]:
     """Return the mean scores in the committed versions of the record at *path*, oldest first."""
     from pytest_ftgate.results.run import AcceptedPoint
 
-    points = [
-        AcceptedPoint(
-            at=commit.at, commit=commit.hash, subject=commit.subject, accuracy=correct, format=valid
+    def point(commit: Commit, record: Mapping[str, Any]) -> AcceptedPoint:
+        return AcceptedPoint(
+            at=commit.at,
+            commit=commit.hash,
+            subject=commit.subject,
+            accuracy=_means(record, 0),
+            format=_means(record, 1),
         )
-        for commit, (correct, valid) in _committed(path, _MAX_POINTS, _mean_scores)
-    ]
-    return tuple(reversed(points))
+
+    return _committed(path, _MAX_POINTS, point)[::-1]
 
 
 def anchor_dates(path: Path) -> dict[str, str]:
@@ -200,33 +194,33 @@ def anchor_dates(path: Path) -> dict[str, str]:
 
 def accepted_runs(path: Path) -> tuple[AcceptedRun, ...]:
     """Return the accepted runs in the history of the record at *path*, the newest first."""
-    return tuple(
-        AcceptedRun(
-            commit=commit.hash, at=commit.at[:10], by=commit.author, serves=serves, gates=gates
-        )
-        for commit, (serves, gates) in _committed(path, _MAX_RUNS, _serves_and_gates)
-    )
+    return _committed(path, _MAX_RUNS, _accepted_run)
 
 
 def _committed(
-    path: Path, limit: int, read: Callable[[Mapping[str, Any]], _T]
-) -> Iterator[tuple[Commit, _T]]:
-    """Yield what *read* returns of the committed records in the current format, newest first."""
-    try:
-        commits = file_commits(path, limit)
-    except GitError:
-        return
-    for commit in commits:
-        # Otherwise the commit deleted the file, or it is no record.
-        with suppress(GitError, *_OTHER_SHAPE):
-            record = json.loads(file_at_commit(path, commit))
-            if record["format"] == RECORD_FORMAT:
-                yield commit, read(record)
+    path: Path, limit: int, read: Callable[[Commit, Mapping[str, Any]], _T]
+) -> tuple[_T, ...]:
+    """Return what *read* returns of the committed records in the current format, newest first."""
+    found = list[_T]()
+    with suppress(GitError):
+        for commit in file_commits(path, limit):
+            # Otherwise the commit deleted the file, or it is no record.
+            with suppress(GitError, *_OTHER_SHAPE):
+                text = git_output(path.parent, "show", f"{commit.hash}:./{path.name}")
+                record = json.loads(text)
+                if record["format"] == RECORD_FORMAT:
+                    found.append(read(commit, record))
+    return tuple(found)
 
 
-def _serves_and_gates(record: Mapping[str, Any]) -> tuple[str, tuple[AcceptedVerdict, ...]]:
-    gates = (_gate(verdict) for verdict in record["verdicts"] if verdict["gated"])
-    return str(record["serves"]), tuple(gates)
+def _accepted_run(commit: Commit, record: Mapping[str, Any]) -> AcceptedRun:
+    return AcceptedRun(
+        commit=commit.hash,
+        at=commit.at[:10],
+        by=commit.author,
+        serves=str(record["serves"]),
+        gates=tuple(_gate(verdict) for verdict in record["verdicts"] if verdict["gated"]),
+    )
 
 
 def _gate(verdict: Mapping[str, Any]) -> AcceptedVerdict:
@@ -241,15 +235,10 @@ def _gate(verdict: Mapping[str, Any]) -> AcceptedVerdict:
     )
 
 
-def _mean_scores(record: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the mean of ``correct`` and of ``valid`` of the variants that have any."""
-    variants = {name: [*cases.values()] for name, cases in record["variants"].items()}
-    return _means(variants, 0), _means(variants, 1)
-
-
-def _means(variants: Mapping[str, Sequence[Sequence[Any]]], column: int) -> dict[str, float]:
+def _means(record: Mapping[str, Any], column: int) -> dict[str, float]:
+    """Return the mean of a column of the accepted cases, for the variants that have any."""
     values = {
-        name: [float(row[column]) for row in rows if row[column] is not None]
-        for name, rows in variants.items()
+        name: [float(row[column]) for row in cases.values() if row[column] is not None]
+        for name, cases in record["variants"].items()
     }
     return {name: sum(scores) / len(scores) for name, scores in values.items() if scores}

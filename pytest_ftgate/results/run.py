@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.errors import ConfigurationError, Diagnostic
 from pytest_ftgate.gates.figure import Figure
-from pytest_ftgate.gates.statements import StatementKind, Value
+from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.text import replace_in_json
 from pytest_ftgate.recommend.advice import Advice
@@ -81,24 +81,21 @@ def node_id(verdict: Verdict) -> str:
     return verdict.node or f"{verdict.suite}::{verdict.gate}[{verdict.variant}]"
 
 
+#: The values of a next step that are paths or node ids.
+_PATHS = ("node", "record", "suite", "where")
+
+
 def as_typed(verdict: Verdict, typed: Callable[[str], str]) -> Verdict:
     """Return *verdict* with its node id, and the commands that hold it, as the user types them.
 
     *typed* returns a node id, relative to the root directory, relative to the folder where the
     command was started.
     """
-    node = typed(node_id(verdict))
-    steps = [replace(step, values=_values_as_typed(step.values, typed)) for step in verdict.next]
-    return replace(verdict, node=node, next=tuple(steps))
-
-
-def _values_as_typed(
-    values: Mapping[str, Value], typed: Callable[[str], str]
-) -> Mapping[str, Value]:
-    """Return the values of a next step, with its paths and node ids as the user types them."""
-    paths = ("node", "record", "suite", "where")
-    names = {key: str(values[key]) for key in paths if key in values}
-    return {**values, **{key: typed(name) for key, name in names.items()}}
+    steps = [
+        step.add(**{key: typed(str(step.values[key])) for key in _PATHS if key in step.values})
+        for step in verdict.next
+    ]
+    return replace(verdict, node=typed(node_id(verdict)), next=tuple(steps))
 
 
 def node_name(verdict: Verdict) -> str:
@@ -419,7 +416,9 @@ def read_run(path: Path) -> Report:
     """
     try:
         document = json.loads(path.read_bytes())
-        _check_format(path, document)
+        number = document["format"] if isinstance(document, dict) else None
+        if isinstance(number, int) and number != RUN_FORMAT:
+            raise _format_error(path, number)
         report: Report = json_adapter(Report).validate_python(document)
     except OSError as error:
         raise _unreadable_error(path, f"cannot be read ({error.strerror})") from error
@@ -435,18 +434,7 @@ def _unreadable_error(path: Path, what: str) -> ConfigurationError:
     return ConfigurationError(f"{path} {what}; {remedy}")
 
 
-def _check_format(path: Path, document: Any) -> None:
-    """Raise an error if *document* has another format than the current one.
-
-    Raises:
-        ConfigurationError: the format is an older or newer one.
-        KeyError: there is no format.
-    """
-    number = document["format"] if isinstance(document, dict) else None
-    if not isinstance(number, int) or number == RUN_FORMAT:
-        return
-    if number > RUN_FORMAT:
-        raise ConfigurationError(
-            f"{path} has format {number}, newer than this version reads; upgrade"
-        )
-    raise _unreadable_error(path, f"has format {number}, older than this version reads")
+def _format_error(path: Path, number: int) -> ConfigurationError:
+    if number < RUN_FORMAT:
+        return _unreadable_error(path, f"has format {number}, older than this version reads")
+    return ConfigurationError(f"{path} has format {number}, newer than this version reads; upgrade")

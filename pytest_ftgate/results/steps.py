@@ -19,6 +19,7 @@ _ORDER = [*StepRole]
 _EDITS = (StepKind.SET_LIMIT, StepKind.MAKE_BASELINE, StepKind.SHIP_OTHER)
 #: The steps that accept a run; one with a gate that failed is not accepted.
 _ACCEPTING = (StepKind.ACCEPT, StepKind.ACCEPT_EXAM)
+_REFUSED = (Outcome.FAILED, Outcome.INVALID)
 #: The steps that are added here.
 _OF_THE_RUN = (StepKind.SHIP_OTHER, StepKind.SHOW_REGRESSED, StepKind.EXPLAIN)
 #: Stands in the reason of a run that money stopped.
@@ -46,17 +47,12 @@ def _steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
         if step.kind in _EDITS and verdict.exam is not None:
             completed = completed.add(record=verdict.suite)
         if step.kind in _ACCEPTING:
-            completed = completed.add(after_fixes=_has_failed(report, verdict.suite))
+            # A gate that failed keeps its run from being accepted.
+            gated = (one for one in report.gated_verdicts if one.suite == verdict.suite)
+            completed = completed.add(after_fixes=any(one.outcome in _REFUSED for one in gated))
         if step.kind is StepKind.RUN_AGAIN and _MONEY in report.cost.stopped:
             completed = completed.add(max_usd=more_budget(report))
         yield completed
-
-
-def _has_failed(report: Report, suite: str) -> bool:
-    """Return True if a gate of *suite* keeps its run from being accepted."""
-    refused = (Outcome.FAILED, Outcome.INVALID)
-    mine = (verdict for verdict in report.gated_verdicts if verdict.suite == suite)
-    return any(verdict.outcome in refused for verdict in mine)
 
 
 def _urgency(report: Report, step: NextStep) -> tuple[bool, bool]:

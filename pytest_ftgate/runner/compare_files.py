@@ -158,11 +158,9 @@ def _require_others(base: Answers, candidates: Sequence[Answers]) -> None:
 def _evaluate(
     files: tuple[AnswerFile, ...], compared: ComparedSuite, paired: PairedRows, started: float
 ) -> CompareResult:
-    suite = compared.suite
+    suite, folder = compared.suite, compared.suite.path.parent
     scores = {
-        name: score_replies(
-            name, compared.requests(name), compared.results(name), suite.path.parent
-        )
+        name: score_replies(name, compared.requests(name), compared.results(name), folder)
         for name in suite.variants
     }
     for file, side in zip(files, scores.values(), strict=True):
@@ -177,8 +175,7 @@ def _evaluate(
         if variant.gated
     )
     verdicts = tuple(_with_settling_steps(kind_of(gate).evaluate(gate, each)) for each in given)
-    same = equal_inputs(suite.cases)
-    notes = (*paired.notes, *([same] if same else []), *_file_notes(files))
+    notes = (*paired.notes, *filter(None, [equal_inputs(suite.cases)]), *_file_notes(files))
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
     return CompareResult(
         files=files,

@@ -33,7 +33,7 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.suite import with_exam
 from pytest_ftgate.scoring.logprobs import token_divergence
 from pytest_ftgate.scoring.scores import VariantScores, validate_rules
-from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate
+from pytest_ftgate.suite.gate_kinds import compares_skills, is_rate
 from pytest_ftgate.suite.model import Suite
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def request_first_look(
             _validate_scorers(session, gate_run)
     if submit_with:
         session.submit(submit_with)
-    elif isinstance(gate_run.gate, ForgettingGate) and not session.is_submitted(gate_run):
+    elif compares_skills(gate_run.gate) and not session.is_submitted(gate_run):
         session.probe.ask_pilots([(gate_run.suite, gate_run.variant)])
     session.records.of(gate_run.gate_suite)
     try:
@@ -299,7 +299,7 @@ def given_at(session: Session, gate_run: GateRun, look: Look, source: ScoreSourc
     """Return what the evaluation of *gate_run* at *look* reads, with the scores of *source*."""
     suite, gate = gate_run.gate_suite, gate_run.gate
     accepted, anchor = session.records.samples(suite, gate_run.accepted_name, gate.kind)
-    has_levels = isinstance(gate, ForgettingGate)
+    has_levels = compares_skills(gate)
     return Given(
         suite=suite,
         variant=gate_run.variant,
@@ -346,7 +346,7 @@ def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
 def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[Note]:
     """Yield a note on the cases that do not count because the variant was trained on them."""
     suite, variant = gate_run.suite, gate_run.variant
-    if not isinstance(gate_run.gate, RateGate):
+    if not is_rate(gate_run.gate):
         return
     contaminated = session.built.contaminated_cases(suite, variant)
     if contaminated and variant.training_data:
@@ -414,9 +414,7 @@ def interrupted_notes(session: Session, gates: Iterable[GateRun]) -> Iterator[st
     submitted = {
         (gate_run.gate_suite.name, gate_run.variant.name): gate_run
         for gate_run in gates
-        if isinstance(gate_run.gate, RateGate)
-        and gate_run.planned
-        and session.is_submitted(gate_run)
+        if is_rate(gate_run.gate) and gate_run.planned and session.is_submitted(gate_run)
     }
     if submitted and progress.failed:
         count = f"{progress.failed:,} of {progress.to_send:,} requests were not answered"

@@ -16,7 +16,7 @@ from pytest_ftgate.requests.request import (
 from pytest_ftgate.runner.planner import BuiltRequests, GateRun, Plan, full_look
 from pytest_ftgate.runner.probe import Probe, leveled_skills
 from pytest_ftgate.runner.replies import Replies
-from pytest_ftgate.suite.gate_kinds import ForgettingGate
+from pytest_ftgate.suite.gate_kinds import compares_skills
 from pytest_ftgate.suite.providers import provider_spec
 
 _GateKey = tuple[str, str, object]
@@ -104,7 +104,7 @@ class Submissions:
     ) -> None:
         """Submit all requests of *gates*, of which none waits; *before* were submitted last."""
         self._probe.ask_pilots(
-            (run.suite, run.variant) for run in gates if isinstance(run.gate, ForgettingGate)
+            (run.suite, run.variant) for run in gates if compares_skills(run.gate)
         )
         new = [*self._requests_of(gates)]
         measured = self._measured_baselines([*self._gates.values()]) if new else ()

@@ -48,7 +48,7 @@ from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.replies import OnProgress
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.cases import equal_inputs
-from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate
+from pytest_ftgate.suite.gate_kinds import compares_skills, is_rate
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
@@ -185,7 +185,7 @@ def _identities(
     ]
     found += reported_identities(variant, unplanned, results) if unplanned else []
     found += tuned_identities(session, suite, variant, on_progress)
-    if isinstance(gate_run.gate, RateGate) and gate_run.planned:
+    if is_rate(gate_run.gate) and gate_run.planned:
         first = session.built.task(suite, variant, gate_run.looks[0])
         found.append(check_seed(*same_seed_requests(first), results))
     return [identity for at, identity in enumerate(found) if identity not in found[:at]]
@@ -258,7 +258,7 @@ def _variant_facts(
     same = equal_inputs(gate_run.gate.evaluated_cases(gate_run.gate_suite.cases))
     more = {"equal inputs": same} if same else {}
     more |= {ROOM_FACT: str(facts.room)} if facts.room else {}
-    if isinstance(gate_run.gate, ForgettingGate):
+    if compares_skills(gate_run.gate):
         more |= {f"{LEVEL_FACT}{one.family}": str(one.level or 0) for one in facts.levels}
     more |= _template_fact(session, gate_run.suite, variant)
     requests = _variant_requests(session, gate_run, unplanned)

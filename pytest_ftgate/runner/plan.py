@@ -56,7 +56,7 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.score import ContentScore
 from pytest_ftgate.scoring.scorers import is_refused_or_truncated
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
-from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate, skills_gate
+from pytest_ftgate.suite.gate_kinds import compares_skills, is_rate, skills_gate
 from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.skill_levels import levels_note, possible_cases
@@ -381,7 +381,7 @@ def contaminations(gates: Sequence[GateRun]) -> Iterator[Contamination]:
         if contamination:
             yield contamination
     for gate_run in gates:
-        if not isinstance(gate_run.gate, ForgettingGate):
+        if not compares_skills(gate_run.gate):
             continue
         contamination = find_skill_contamination(possible_cases(gate_run.gate), gate_run.variant)
         if contamination:
@@ -429,12 +429,7 @@ def limit_lines(gates: Sequence[GateRun]) -> Iterator[str]:
 
 def _limit_note(suite: Suite, gate: Gate) -> str:
     """Return what the limits of *gate* leave out, or ""."""
-    if (
-        isinstance(gate, RateGate)
-        and not gate.min
-        and not gate.has_comparison
-        and not gate.limits_drop
-    ):
+    if is_rate(gate) and not gate.min and not gate.has_comparison and not gate.limits_drop:
         return "nothing can fail it; write a min: above 0"
     if gate.evidence == "point":
         return "the observed rate decides (evidence: point), without an allowance for chance"
@@ -494,7 +489,7 @@ def _measurable_scores(
 ) -> VariantScores | None:
     """Return the scores of *variant* for a gate on rates, if all of its replies are known."""
     # Only a marked function can score its cached replies.
-    if not isinstance(gate_run.gate, RateGate) or gate_run.function_suite:
+    if not is_rate(gate_run.gate) or gate_run.function_suite:
         return None
     return _cached_scores(session, gate_run.suite, variant)
 

@@ -36,7 +36,7 @@ from pytest_ftgate.requests.request_groups import (
     with_room,
 )
 from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.gate_kinds import data_gate, skills_gate
+from pytest_ftgate.suite.gate_kinds import compares_skills, data_gate, skills_gate
 from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.skill_levels import LevelChoice, cases_at, limit_notes, pilot_cases
@@ -216,10 +216,12 @@ class TunedFacts:
     Attributes:
         room: the tokens that both may think in before they answer a case of skills.
         levels: the levels of the families of skills that have some, as the base chose them.
+        is_kept: True if an earlier run of this process has chosen the room.
     """
 
     room: int = 0
     levels: tuple[LevelChoice, ...] = ()
+    is_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,9 +253,8 @@ class Plan:
             groups += self.probe_stages[0]
         if self.variant.tuned and self.facts.room:
             # Exported with the others, since a later run chooses the room to think by them.
-            groups += self.first_probes()
-        of_skills = skills_gate(self.suite)
-        if of_skills and gate_run.gate is of_skills and self._is_piloted:
+            groups += self.first_probes
+        if compares_skills(gate_run.gate) and self._is_piloted:
             groups.append(self.pilot)
         return groups
 
@@ -314,14 +315,15 @@ class Plan:
 
     # Tuned variants -----------------------------------------------------------------------
 
-    def first_probes(self, *, is_chosen: bool = False) -> tuple[Workload, ...]:
-        """Return a few requests to a tuned variant and its base that show whether they think.
+    @property
+    def first_probes(self) -> tuple[Workload, ...]:
+        """A few requests to a tuned variant and its base that show whether they think.
 
         They leave no room to think; none are needed if the suite itself decides, or if an earlier
         run has chosen.
         """
         gate, variant = skills_gate(self.suite), self.variant
-        is_chosen = is_chosen or is_known_to_think(variant)
+        is_chosen = self.facts.is_kept or is_known_to_think(variant)
         if not provider_spec(variant.provider).prompted or (gate and gate.max_tokens) or is_chosen:
             return ()
         groups = self._identity_probes(room=0, levels=False)

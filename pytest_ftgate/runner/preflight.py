@@ -19,7 +19,7 @@ from pytest_ftgate.requests.request import Request, distinct_requests
 from pytest_ftgate.runner.plan import judge_requests
 from pytest_ftgate.runner.planner import GateRun, full_look
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.suite.providers import provider_spec, weights_engine, weights_extra
+from pytest_ftgate.suite.providers import provider_spec, weights_engine
 
 #: Stands for a reply that is there, or that may come.
 _REPLY = Reply(text="")
@@ -99,11 +99,11 @@ class _Preflight:
 
 def sending_error(session: Session, request: Request) -> str:
     """Return why *request* cannot be sent from here: a key or a package is missing; or ""."""
-    name, engine = request.provider, weights_engine(request.provider)
+    name, (extra, engine) = request.provider, weights_engine(request.provider)
     if message := session.replies.key_error(key_use(request, os.environ)):
         return message
     if engine and find_spec(engine) is None:
-        install = f'pip install "pytest-ftgate[{weights_extra(name)}]"'
+        install = f'pip install "pytest-ftgate[{extra}]"'
         return f"provider {name} needs {engine}: {install}"
     # Loading weights takes long, and a plugin's provider may do anything.
     if not provider_spec(name).hosted:

@@ -53,10 +53,10 @@ class Probe:
             FtgateError: as for `plan`.
         """
         key = (suite.name, variant.name)
-        plan = Plan(suite, variant, TunedFacts(), self._built)
+        plan = self._first_plan(suite, variant)
         if key not in self._rooms:
             self._rooms[key] = self._choose_room(plan)
-        plan = replace(plan, facts=TunedFacts(self._rooms[key]))
+        plan = replace(plan, facts=replace(plan.facts, room=self._rooms[key]))
         if leveled_skills(suite) and key not in self._levels:
             self._levels[key] = self._choose_levels(plan)
         return replace(plan.facts, levels=self._levels.get(key, ()))
@@ -69,9 +69,12 @@ class Probe:
 
     def first_probes(self, suite: Suite, variant: Variant) -> tuple[Workload, ...]:
         """Return the requests that show whether *variant*, which is tuned, and its base think."""
-        is_chosen = (suite.name, variant.name) in self._kept_rooms
-        plan = Plan(suite, variant, TunedFacts(), self._built)
-        return plan.first_probes(is_chosen=is_chosen)
+        return self._first_plan(suite, variant).first_probes
+
+    def _first_plan(self, suite: Suite, variant: Variant) -> Plan:
+        """Return the plan of what is sent before anything is known."""
+        is_kept = (suite.name, variant.name) in self._kept_rooms
+        return Plan(suite, variant, TunedFacts(is_kept=is_kept), self._built)
 
     def ask_first_probes(self, variants: _Variants) -> None:
         """Wait for the replies that show whether tuned variants think; once for each."""
@@ -115,7 +118,7 @@ class Probe:
             return record.rooms[plan.variant.name]
         if is_known_to_think(plan.variant):
             return ROOM_TO_THINK
-        probes = [*chain.from_iterable(self.first_probes(plan.suite, plan.variant))]
+        probes = [*chain.from_iterable(plan.first_probes)]
         replies = answered(probes, self._replies.known_replies(probes))
         return ROOM_TO_THINK if any(reply.thinks for _, reply in replies) else 0
 

@@ -21,7 +21,7 @@ from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.probe import leveled_skills
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scorers import score_content
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import is_rate
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.providers import provider_spec
 
@@ -172,11 +172,7 @@ class RunLog:
     def _variant_logs(self) -> Iterator[_VariantLog]:
         """Yield the log of each variant that has requests to send for the suite's own cases."""
         results = self._session.replies.engine.results
-        suites = {
-            run.suite.key: run
-            for run in self._gates
-            if run.planned and isinstance(run.gate, RateGate)
-        }
+        suites = {run.suite.key: run for run in self._gates if run.planned and is_rate(run.gate)}
         for run in suites.values():
             for variant in run.suite.variants.values():
                 requests: Sequence[CaseRequest] = ()

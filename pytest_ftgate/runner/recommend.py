@@ -29,7 +29,7 @@ from pytest_ftgate.runner.planner import full_look, gate_runs_of
 from pytest_ftgate.runner.replies import OnProgress
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import is_rate
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.training_data import read_training_rows
 
@@ -137,7 +137,7 @@ class _Advisor:
         looks = [
             self.results[variant.name, gate.kind].look
             for gate in self.suite.gates_for(variant)
-            if isinstance(gate, RateGate) and (variant.name, gate.kind) in self.results
+            if is_rate(gate) and (variant.name, gate.kind) in self.results
         ]
         return max(looks, key=_look_size) if looks else full_look(self.suite)
 

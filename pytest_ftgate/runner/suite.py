@@ -17,7 +17,7 @@ from pytest_ftgate.runner.feasibility import with_limits
 from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.cases import equal_inputs
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import is_rate
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.safe_mode import check_safe
 from pytest_ftgate.suite.variants import with_batching
@@ -70,7 +70,7 @@ def _exam_change(
         return ExamChange(is_older=True)
     name, variant = gate_run.name, gate_run.variant
     right, uncounted = record.right(name, variant.name), frozenset[str]()
-    if isinstance(gate_run.gate, RateGate):
+    if is_rate(gate_run.gate):
         # Those that were trained on before were not accepted.
         uncounted = session.built.contaminated_cases(gate_run.suite, variant) & right.keys()
     before = record.exam.without(gates=hidden - {name})

@@ -121,18 +121,12 @@ class CaseFacts:
         return np.array([case.weight for case in self.cases], np.float64)
 
     @cached_property
-    def groups(self) -> tuple[str | None, ...]:
-        """The group of each case; empty if no case has one."""
-        groups = tuple(case.group for case in self.cases)
-        return groups if any(groups) else ()
-
-    @cached_property
     def group_numbers(self) -> NDArray[np.intp] | None:
         """The number of the group of each case, unique for a case without one.
 
         None if no case has a group. Numbers follow the order of the names.
         """
-        return number_groups(self.ids, self.groups)
+        return number_groups(self.ids, [case.group for case in self.cases])
 
 
 #: By the ids of the cases; freed with the last scores that use them.

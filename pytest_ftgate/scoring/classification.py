@@ -22,14 +22,14 @@ class LabelPredictions:
     Attributes:
         expected: of shape (n,).
         predicted: of shape (n,); ``len(labels)`` for a reply that is no label, -1 for no reply.
-        groups: of shape (n,), the groups of related cases, or None.
+        groups: of shape (n,), the numbers of the groups of related cases, or None.
     """
 
     labels: tuple[str, ...]
     case_ids: tuple[str, ...]
     expected: NDArray[np.intp]
     predicted: NDArray[np.intp]
-    groups: NDArray[np.str_] | None = None
+    groups: NDArray[np.intp] | None = None
 
     @property
     def has_reply(self) -> NDArray[np.bool_]:
@@ -69,20 +69,19 @@ def label_predictions(scores: VariantScores, labels: Sequence[str]) -> LabelPred
     """
     indexes = {label: index for index, label in enumerate(labels)}
     rows = [
-        (case_id, indexes[label], _predicted(result, label, indexes), result.case.group)
-        for case_id, result in scores.results.items()
+        (number, indexes[label], _predicted(result, label, indexes))
+        for number, result in enumerate(scores.case_results)
         for label in [result.case.expected_label(indexes)]
         if label is not None
     ]
-    has_groups = any(result.case.group for result in scores.results.values())
-    # A case without a group is a group of its own.
-    groups = [group or f"\0{case_id}" for case_id, _, _, group in rows] if has_groups else None
+    numbers, expected, predicted = np.array(rows, np.intp).reshape(-1, 3).T
+    groups = scores.facts.group_numbers
     return LabelPredictions(
         tuple(labels),
-        tuple(case_id for case_id, _, _, _ in rows),
-        np.array([expected for _, expected, _, _ in rows], dtype=np.intp),
-        np.array([predicted for _, _, predicted, _ in rows], dtype=np.intp),
-        None if groups is None else np.array(groups),
+        tuple(scores.case_ids[number] for number in numbers),
+        expected,
+        predicted,
+        None if groups is None else groups[numbers],
     )
 
 
@@ -107,7 +106,7 @@ def label_metrics(
         return ()
     f1_before = {metrics.label: metrics.f1 for metrics in label_metrics(before)} if before else {}
     names = (*predictions.labels, NO_LABEL)
-    table = _count_pairs(predictions.expected, predictions.predicted, len(names))
+    table = count_pairs(predictions)
     by_label = (
         LabelMetrics(
             label=name,
@@ -125,11 +124,13 @@ def label_metrics(
 
 
 # Only tests use scikit-learn's metrics, which are slow to import.
-def _count_pairs(
-    first: Sequence[int] | NDArray[np.intp], second: Sequence[int] | NDArray[np.intp], size: int
-) -> NDArray[np.intp]:
-    """Return how often each pair of indexes below *size* occurs, of shape (size, size)."""
-    pairs = np.asarray(first) * size + np.asarray(second)
+def count_pairs(predictions: LabelPredictions) -> NDArray[np.intp]:
+    """Return how often each pair of labels occurs if every case has a reply.
+
+    The shape is (k + 1, k + 1) for k labels; the last row and column are those of no label.
+    """
+    size = len(predictions.labels) + 1
+    pairs = predictions.expected * size + predictions.predicted
     return np.bincount(pairs, minlength=size * size).reshape(size, size)
 
 

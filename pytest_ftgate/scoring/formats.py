@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from importlib.util import find_spec
@@ -232,16 +232,6 @@ class FormatChecker:
         #: By the key of the rule, since thousands of cases share a rule.
         self._checks: dict[tuple[str, Path], _RuleCheck] = {}
 
-    def prepare(self, rules: Iterable[Rule]) -> None:
-        """Raise an error if one of *rules* cannot be used. Called before the first request.
-
-        Raises:
-            ScorerError: a JSON Schema is invalid.
-            ConfigurationError: a function or a model cannot be imported.
-        """
-        for rule in rules:
-            self._check(rule, self._folder)
-
     def find_error(self, case: Case, reply: Reply) -> FormatError | None:
         """Return how *reply* breaks the formats of *case*, or None if it is valid.
 
@@ -265,11 +255,17 @@ class FormatChecker:
     def _check(self, rule: Rule, folder: Path) -> _RuleCheck:
         check = self._checks.get((rule.key, folder))
         if check is None:
-            check = self._checks[rule.key, folder] = _rule_check(rule, folder)
+            check = self._checks[rule.key, folder] = rule_check(rule, folder)
         return check
 
 
-def _rule_check(rule: Rule, folder: Path) -> _RuleCheck:
+def rule_check(rule: Rule, folder: Path) -> _RuleCheck:
+    """Return the check of *rule*; its functions and models are searched in *folder* first.
+
+    Raises:
+        ScorerError: a JSON Schema is invalid.
+        ConfigurationError: a function or a model cannot be imported.
+    """
     if rule.kind in ("python", "offered"):
         reference = str(rule.value)
         function = rule.function or load_function(reference, folder)

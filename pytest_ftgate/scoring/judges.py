@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.requests.judges import JudgeRequest
 from pytest_ftgate.requests.reply import Reply, read_reply
-from pytest_ftgate.scoring.score import ContentScore
+from pytest_ftgate.scoring.score import ContentScore, mean
 from pytest_ftgate.scoring.structured import find_json
 from pytest_ftgate.suite.model import Judge
 
@@ -52,13 +52,10 @@ class JudgeGrades:
     @property
     def value(self) -> float | None:
         """The mean value of the grades, both orders with equal weight; None without a grade."""
-        means = [self._mean_value(swapped=swapped) for swapped in (False, True)]
-        known = [mean for mean in means if mean is not None]
-        return sum(known) / len(known) if known else None
+        return mean(self._mean_value(swapped=swapped) for swapped in (False, True))
 
     def _mean_value(self, *, swapped: bool) -> float | None:
-        values = [self.judge.grades[grade] for grade in self._grades_in_order(swapped=swapped)]
-        return sum(values) / len(values) if values else None
+        return mean(self.judge.grades[grade] for grade in self._grades_in_order(swapped=swapped))
 
     def _grades_in_order(self, *, swapped: bool) -> list[str]:
         pairs = zip(self.grades, self.swapped, strict=True)
@@ -75,9 +72,7 @@ class JudgeGrades:
     @property
     def self_agreement(self) -> float | None:
         """The share of pairs of samples with the same grade; None without repeated samples."""
-        shares = [self._sample_agreement(swapped=swapped) for swapped in (False, True)]
-        known = [share for share in shares if share is not None]
-        return sum(known) / len(known) if known else None
+        return mean(self._sample_agreement(swapped=swapped) for swapped in (False, True))
 
     def _sample_agreement(self, *, swapped: bool) -> float | None:
         grades = self._grades_in_order(swapped=swapped)
@@ -128,8 +123,7 @@ def _typical_reason(judge: Judge, readable: Sequence[tuple[str, bool, str]]) -> 
     """Return the first reason for the grade that is nearest to the mean of all."""
     if not readable:
         return ""
-    mean = sum(judge.grades[grade] for grade, _, _ in readable) / len(readable)
-    nearest = judge.nearest_grade(mean)
+    nearest = judge.nearest_grade(mean(judge.grades[grade] for grade, _, _ in readable) or 0.0)
     return next((reason for grade, _, reason in readable if grade == nearest), readable[0][2])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -41,6 +41,12 @@ class ContentScore(NamedTuple):
 
     value: float | None
     reason: str = ""
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of *values* that are known, or None if none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 CORRECT = ContentScore(1.0)

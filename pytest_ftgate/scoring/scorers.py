@@ -26,7 +26,6 @@ from pytest_ftgate.scoring.text_scorers import (
     contains_words,
     matches_pattern,
     score_labels,
-    score_similarity,
 )
 from pytest_ftgate.suite.cases import leaf_fields
 from pytest_ftgate.suite.function_references import load_function
@@ -34,7 +33,6 @@ from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.variants import NO_TOOL
 
-_FIELD_SCORERS: Mapping[str, Scorer] = {**TEXT_SCORERS, "similarity": score_similarity}
 _ABSENT = object()
 _LIST_KINDS = ("set", "sequence")
 #: The most characters of a wrong value that a reason shows, and the most wrong fields.
@@ -109,7 +107,7 @@ def _score_field(value: Any, expected: Any, rule: Rule | None) -> ContentScore:
         return INCORRECT
     if rule.kind == "labels" and isinstance(value, list):
         return score_labels([_to_text(item) for item in value], answers, rule)
-    return _FIELD_SCORERS[rule.kind](_to_text(value).strip(), answers, rule)
+    return TEXT_SCORERS[rule.kind](_to_text(value).strip(), answers, rule)
 
 
 def _is_same_json(first: Any, second: Any) -> bool:
@@ -191,16 +189,14 @@ def expected_text(case: Case) -> str:
     if case.expected is None:
         return ""
     kinds = {rule.kind for rule in case.score.parts}
-    to_text = _call_answer_text if "tool_call" in kinds else _answer_text
-    return (", " if "labels" in kinds else " | ").join(map(to_text, case.answers))
+    texts = (_answer_text(answer, is_call="tool_call" in kinds) for answer in case.answers)
+    return (", " if "labels" in kinds else " | ").join(texts)
 
 
-def _call_answer_text(answer: Any) -> str:
-    return _signature(*_name_and_arguments(answer)) if isinstance(answer, Mapping) else str(answer)
-
-
-def _answer_text(answer: Any) -> str:
-    return _to_json(answer) if isinstance(answer, Mapping) else str(answer)
+def _answer_text(answer: Any, *, is_call: bool) -> str:
+    if not isinstance(answer, Mapping):
+        return str(answer)
+    return _signature(*_name_and_arguments(answer)) if is_call else _to_json(answer)
 
 
 def tool_call_text(call: ToolCall) -> str:
@@ -238,7 +234,6 @@ _SEARCHING_KINDS = ("contains", "regex", "numeric")
 
 _SCORERS: Mapping[str, Scorer] = {
     **TEXT_SCORERS,
-    "similarity": score_similarity,
     "fields": score_fields,
     "code": score_code,
 }
@@ -258,8 +253,7 @@ def score_content(
     Raises:
         ScorerError: the scorer failed, took too long, or returned something that is no score.
     """
-    folder = case.folder or folder
-    judge_scores = judge_scores or {}
+    folder, judge_scores = case.folder or folder, judge_scores or {}
     if case.score.kind == "mean":
         return _mean_score(case, reply, folder, judge_scores)
     return _score_by_rule(case.score, case, reply, folder, judge_scores)
@@ -304,17 +298,17 @@ def _score_by_content(
 ) -> ContentScore:
     if rule.kind == "recorded":
         return _recorded_score(rule, case, reply)
+    is_lost = is_refused_or_truncated(reply, case)
     if rule.kind == "judge":
-        default = INCORRECT if is_refused_or_truncated(reply, case) else UNSCORED
-        return judge_scores.get(rule.key, default)
-    if is_refused_or_truncated(reply, case):
+        return judge_scores.get(rule.key, INCORRECT if is_lost else UNSCORED)
+    if is_lost:
         return INCORRECT
-    return _score_by_kind(rule, case, reply)
-
-
-def _score_by_kind(rule: Rule, case: Case, reply: Reply) -> ContentScore:
     if rule.kind == "tool_call":
         return binary_score(matches_tool_call(reply.tool_calls, case.answers))
+    return _score_text(rule, case, reply)
+
+
+def _score_text(rule: Rule, case: Case, reply: Reply) -> ContentScore:
     text = reply.text.strip()
     try:
         score = _SCORERS[rule.kind](text, case.answers, rule)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from operator import attrgetter
@@ -17,9 +17,9 @@ from pytest_ftgate.machine import usable_cores
 from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.scoring.case_facts import CaseFacts, ReplyStats, case_facts, reply_stats
-from pytest_ftgate.scoring.formats import FormatChecker, looks_like_hedge
+from pytest_ftgate.scoring.formats import FormatChecker, looks_like_hedge, rule_check
 from pytest_ftgate.scoring.sandbox import CACHED_RUNS, TimeLimit, require_sandbox
-from pytest_ftgate.scoring.score import CORRECT, FormatError
+from pytest_ftgate.scoring.score import CORRECT, FormatError, mean
 from pytest_ftgate.scoring.scorers import JudgeScores, repeats_question, score_content
 from pytest_ftgate.suite.function_references import load_function
 from pytest_ftgate.suite.model import Case, digest
@@ -88,24 +88,22 @@ class CaseResult:
         """The mean content score of the repeats, 0 to 1."""
         if len(self.scores) == 1:
             return self.scores[0].correct
-        return _mean([score.correct for score in self.scores if score.correct is not None])
+        return mean(score.correct for score in self.scores)
 
     @property
     def has_format_error(self) -> bool:
         """Whether the format of any reply is broken."""
-        if len(self.scores) == 1:
-            return self.scores[0].format_error is not None
         return any(score.format_error is not None for score in self.scores)
 
     @property
     def valid(self) -> float | None:
         """The share of repeats whose format is valid; None if the case requires no format."""
-        return _mean([score.valid for score in self.scores]) if self.case.format else None
+        return mean(score.valid for score in self.scores) if self.case.format else None
 
     @property
     def lenient_valid(self) -> float | None:
         """The share of repeats whose format is valid for a lenient reader; None as in *valid*."""
-        return _mean([score.lenient_valid for score in self.scores]) if self.case.format else None
+        return mean(score.lenient_valid for score in self.scores) if self.case.format else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,20 +192,15 @@ class VariantScores:
     @cached_property
     def broken(self) -> tuple[tuple[int, CaseResult], ...]:
         """The results with a format error in any reply, each with its position."""
-        import numpy as np
-
         errors = [*map(_FORMAT_ERROR, self._scores)]
         positions = [index for index, error in enumerate(errors) if error is not None]
-        ends = np.cumsum(self._reply_counts)
-        cases = np.unique(np.searchsorted(ends, positions, side="right")).tolist()
-        return tuple((index, self.case_results[index]) for index in cases)
+        cases = self._reply_counts.cumsum().searchsorted(positions, side="right").tolist()
+        return tuple((index, self.case_results[index]) for index in dict.fromkeys(cases))
 
     @cached_property
     def repeats(self) -> _Array:
         """The number of replies of each case, at least 1."""
-        import numpy as np
-
-        return np.maximum(self._reply_counts, 1).astype(np.float64)
+        return self._reply_counts.clip(1).astype(float)
 
     @cached_property
     def is_graded(self) -> NDArray[np.bool_]:
@@ -284,10 +277,6 @@ def shared_ids(before: VariantScores, after: VariantScores) -> Sequence[str]:
     return [case_id for case_id in after.case_ids if case_id in before.results]
 
 
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
 def digest_replies(result: CaseResult) -> str:
     """Return a digest of the requests and replies of *result*, as 16 hexadecimal digits."""
     return digest([result.fingerprints, [_reply_content(reply) for reply in result.replies]])[:16]
@@ -317,7 +306,7 @@ def score_replies(
         ScorerError: a scorer failed. Such a reply never counts as incorrect.
     """
     with TimeLimit() as limit:
-        scorer = _CaseScorer(replies, folder, limit, judge_scores or {})
+        scorer = _CaseScorer(replies, folder, limit, judge_scores or {}, FormatChecker(folder))
         _run_code(case_requests, replies, folder)
         groups = _group_by_case(case_requests)
         return VariantScores(variant, {key: scorer.score_case(group) for key, group in groups})
@@ -347,14 +336,11 @@ def unscored_results(
     replies: Mapping[str, Reply | FtgateError],
 ) -> VariantScores:
     """Return the replies by case, not scored yet."""
-    groups = _group_by_case(case_requests)
-    return VariantScores(
-        variant,
-        {
-            key: _case_result(group, replies, [reply for _, reply in answered(group, replies)])
-            for key, group in groups
-        },
-    )
+    results = {
+        key: _case_result(group, replies, [reply for _, reply in answered(group, replies)])
+        for key, group in _group_by_case(case_requests)
+    }
+    return VariantScores(variant, results)
 
 
 def _group_by_case(
@@ -384,14 +370,9 @@ def _case_result(
     if len(read) < len(fingerprints):
         outcomes = map(replies.__getitem__, fingerprints)
         missing = tuple([str(one) for one in outcomes if not isinstance(one, Reply)])
-    all_correct = len(scores) == 1 and scores[0] is _ALL_CORRECT[0]
-    return CaseResult(
-        case=case_requests[0].case,
-        replies=tuple(read),
-        scores=_ALL_CORRECT if all_correct else tuple(scores),
-        fingerprints=fingerprints,
-        missing_reasons=missing,
-    )
+    is_all_correct = len(scores) == 1 and scores[0] is _ALL_CORRECT[0]
+    shared = _ALL_CORRECT if is_all_correct else tuple(scores)
+    return CaseResult(case_requests[0].case, tuple(read), shared, fingerprints, missing)
 
 
 def validate_rules(cases: Collection[Case], folder: Path) -> None:
@@ -403,49 +384,45 @@ def validate_rules(cases: Collection[Case], folder: Path) -> None:
     """
     for case_folder in {case.folder or folder for case in cases}:
         cases_here = [case for case in cases if (case.folder or folder) == case_folder]
-        formats = {rule.key: rule for case in cases_here for rule in case.format}
-        FormatChecker(case_folder).prepare(formats.values())
+        for rule in {rule.key: rule for case in cases_here for rule in case.format}.values():
+            rule_check(rule, case_folder)
         scores = {case.score.key: case.score for case in cases_here}
-        _validate_score_rules(scores.values(), case_folder)
+        for rule in chain.from_iterable(score.parts for score in scores.values()):
+            if rule.kind == "python":
+                load_function(str(rule.value), case_folder)
+            elif rule.kind == "code" and "sandbox" not in rule.options:
+                require_sandbox()
 
 
-def _validate_score_rules(rules: Iterable[Rule], folder: Path) -> None:
-    for rule in chain.from_iterable(rule.parts for rule in rules):
-        if rule.kind == "python":
-            load_function(str(rule.value), folder)
-        elif rule.kind == "code" and "sandbox" not in rule.options:
-            require_sandbox()
-
-
+@dataclass(frozen=True, slots=True)
 class _CaseScorer:
-    """Scores the replies of one variant, case by case; the cases share one format checker."""
+    """Scores the replies of one variant, case by case; the cases share one format checker.
 
-    def __init__(
-        self,
-        replies: Mapping[str, Reply | FtgateError],
-        folder: Path,
-        limit: TimeLimit,
-        judge_scores: Mapping[str, JudgeScores],
-    ) -> None:
-        self._replies, self._folder, self._limit = replies, folder, limit
-        self._judge_scores, self._format_checker = judge_scores, FormatChecker(folder)
-        #: The rules of schemas that requests carry: few, since a variant has at most one.
-        self._schema_rules: list[Rule] = []
+    Attributes:
+        schema_rules: of the schemas that requests carry: few, since a variant has at most one.
+    """
+
+    replies: Mapping[str, Reply | FtgateError]
+    folder: Path
+    limit: TimeLimit
+    judge_scores: Mapping[str, JudgeScores]
+    format_checker: FormatChecker
+    schema_rules: list[Rule] = field(default_factory=list)
 
     def score_case(self, case_requests: list[CaseRequest]) -> CaseResult:
         case, schema_rules = case_requests[0].case, self._constraint_rules(case_requests[0])
         checked = replace(case, format=(*case.format, *schema_rules)) if schema_rules else case
         read, scores = list[Reply](), list[Score]()
-        for case_request, reply in answered(case_requests, self._replies):
+        for case_request, reply in answered(case_requests, self.replies):
             read.append(reply)
-            scores.append(self._limit.run(checked, self._score, case, checked, reply, case_request))
-        return _case_result(case_requests, self._replies, read, scores)
+            scores.append(self.limit.run(checked, self._score, case, checked, reply, case_request))
+        return _case_result(case_requests, self.replies, read, scores)
 
     def _score(self, case: Case, checked: Case, reply: Reply, case_request: CaseRequest) -> Score:
         """Return the score of *reply*; *checked* is *case* with the formats of its request."""
-        judge_scores = self._judge_scores.get(case_request.fingerprint)
-        content = score_content(case, reply, self._folder, judge_scores)
-        format_error = self._format_checker.find_error(checked, reply)
+        judge_scores = self.judge_scores.get(case_request.fingerprint)
+        content = score_content(case, reply, self.folder, judge_scores)
+        format_error = self.format_checker.find_error(checked, reply)
         if reply.has_no_answer:
             reason = no_answer_reason(case_request.request, reply)
             format_error = format_error and replace(format_error, detail=reason)
@@ -462,11 +439,11 @@ class _CaseScorer:
             return ()
         if any(rule.value == schema for rule in case.format if rule.kind == "json_schema"):
             return ()
-        for rule in self._schema_rules:
-            if rule.value == schema:
-                return (rule,)
-        self._schema_rules.append(Rule("json_schema", schema))
-        return (self._schema_rules[-1],)
+        known = [rule for rule in self.schema_rules if rule.value == schema]
+        if not known:
+            known = [Rule("json_schema", schema)]
+            self.schema_rules.extend(known)
+        return tuple(known)
 
 
 def no_answer_reason(request: Request, reply: Reply) -> str:

@@ -137,21 +137,16 @@ def _are_accepted(values: Mapping[str, Any], accepted: Mapping[str, Any]) -> boo
     if not values.keys() <= accepted.keys():
         return False
     return all(
-        _is_accepted(values[key], choices) if key in values else "" in choices
+        any(_is_same(values[key], choice) for choice in choices) if key in values else "" in choices
         for key, choices in accepted.items()
     )
-
-
-def _is_accepted(value: Any, choices: list[Any]) -> bool:
-    return any(_is_same(value, choice) for choice in choices)
 
 
 def _is_same(value: Any, choice: Any) -> bool:
     if isinstance(value, Mapping) and isinstance(choice, Mapping):
         # The values of an accepted object are lists of accepted values.
-        return _are_accepted(
-            value, {key: part if isinstance(part, list) else [part] for key, part in choice.items()}
-        )
+        parts = {key: part if isinstance(part, list) else [part] for key, part in choice.items()}
+        return _are_accepted(value, parts)
     if isinstance(value, list) and isinstance(choice, list):
         return len(value) == len(choice) and all(map(_is_same, value, choice))
     if isinstance(value, str) and isinstance(choice, str):

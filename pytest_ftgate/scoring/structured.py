@@ -8,7 +8,7 @@ import json
 import re
 import textwrap
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -16,13 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
-from pytest_ftgate.scoring.score import (
-    FormatError,
-    LenientReader,
-    RepairStep,
-    extract_part,
-    strip_fence,
-)
+from pytest_ftgate.scoring.score import FormatError, LenientReader, extract_part, strip_fence
 from pytest_ftgate.suite.formats import json_schema_validator
 from pytest_ftgate.suite.function_references import load_function
 from pytest_ftgate.suite.rule import Rule
@@ -93,24 +87,21 @@ def structured_reader(rule: Rule, folder: Path) -> LenientReader:
         ConfigurationError: a pydantic model cannot be imported, or is none.
     """
     value, json_repairs = rule.value, (_extract_json, _strip_trailing_commas)
-    strict: Callable[[str], FormatError | None]
-    repairs: tuple[RepairStep, ...]
+    reader = partial(LenientReader, structured=True)
     match rule.kind, value:
         case "json_schema", _:
             validator = json_schema_validator(json.dumps(value))
-            strict, repairs = partial(_json_error, validator), json_repairs
+            return reader(partial(_json_error, validator), json_repairs)
         case "pydantic", _:
-            strict, repairs = partial(_model_error, value, _load_model(value, folder)), json_repairs
+            return reader(partial(_model_error, value, _load_model(value, folder)), json_repairs)
         case "code", "json":
-            strict, repairs = partial(_json_error, None), json_repairs
+            return reader(partial(_json_error, None), json_repairs)
         case "xml", _:
-            strict, repairs = partial(_xml_error, value), (partial(_extract_elements, value),)
+            return reader(partial(_xml_error, value), (partial(_extract_elements, value),))
         case "csv", _:
             columns = value["columns"]
-            strict, repairs = partial(_csv_error, columns), (partial(_extract_csv, columns),)
-        case _:
-            strict, repairs = _CODE_CHECKS[value], ()
-    return LenientReader(strict, repairs, structured=True)
+            return reader(partial(_csv_error, columns), (partial(_extract_csv, columns),))
+    return reader(_CODE_CHECKS[value])
 
 
 def _load_model(reference: str, folder: Path) -> Any:
@@ -224,47 +215,24 @@ _DIVIDER_CELL = re.compile(r":?-+:?")
 # XML ------------------------------------------------------------------------------------------
 
 
-class _XmlTarget:
-    """Collects, for the parser, the tags in their order, and text outside of every element."""
-
-    def __init__(self) -> None:
-        self.tags: list[str] = []
-        #: The number of texts outside of every element.
-        self.outside = 0
-        self._depth = 0
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        del attributes
-        self._depth += 1
-        self.tags.append(tag)
-
-    def end(self, tag: str) -> None:
-        del tag
-        self._depth -= 1
-
-    def data(self, text: str) -> None:
-        # The first element is the one that is put around the whole reply.
-        self.outside += self._depth == 1 and bool(text.strip())
-
-
 def _xml_error(tags: Sequence[str], text: str) -> FormatError | None:
     """Require elements with *tags*, in this order, and no text outside."""
     body = text.partition("?>")[2] if text.startswith("<?xml") else text
     body = body.replace("\r\n", "\n").replace("\r", "\n")
-    target = _XmlTarget()
+    document = f"<reply>{body}\n</reply>".encode(errors="surrogatepass")
     try:
         # Inside an element, XML cannot declare entities. So no entity can expand without limit.
-        parser = ET.XMLParser(target=target)  # noqa: S314
-        parser.feed(f"<reply>{body}\n</reply>".encode(errors="surrogatepass"))
-        parser.close()
+        reply = ET.fromstring(document)  # noqa: S314
     except ET.ParseError as error:
         # An error only in the added last line means that an element is still open.
         truncated = error.position[0] == body.count("\n") + 2
         return FormatError("truncated" if truncated else "invalid syntax", str(error))
-    if target.outside and not set(tags).difference(target.tags):
+    found = [element.tag for element in reply.iter()]
+    outside = "".join(filter(None, (reply.text, *(element.tail for element in reply))))
+    if outside.strip() and not set(tags).difference(found):
         # Text before the elements gets its kind from the repair that removes it.
         return FormatError("trailing text", "there is text outside the elements")
-    return _tag_order_error(tags, target.tags)
+    return _tag_order_error(tags, found)
 
 
 def _tag_order_error(tags: Sequence[str], found: Sequence[str]) -> FormatError | None:
@@ -316,22 +284,23 @@ def _extract_csv(columns: Sequence[str], text: str) -> tuple[str, str]:
 def markdown_error(value: Any, text: str) -> FormatError | None:
     """Return how *text* breaks the ``markdown`` rule *value*, a table of its columns, or None."""
     columns, lines = value["table"], _lines_outside_fences(text)
+    rows = [_cells(line) for line in lines]
     headers = [
-        (_cells(line), index)
-        for index, line in enumerate(lines[:-1])
-        if "|" in line
-        and _is_divider(lines[index + 1])
-        and len(_cells(line)) == len(_cells(lines[index + 1]))
+        index
+        for index, (row, divider) in enumerate(pairwise(rows))
+        if "|" in lines[index]
+        and all(map(_DIVIDER_CELL.fullmatch, divider))
+        and len(row) == len(divider)
     ]
     if not headers:
         return FormatError("markdown", "there is no table")
-    header, index = next((pair for pair in headers if pair[0] == columns), headers[0])
-    for number, line in enumerate(lines[index + 2 :], start=1):
-        if "|" not in line:
+    header = next((index for index in headers if rows[index] == columns), headers[0])
+    for number, row in enumerate(rows[header + 2 :], start=1):
+        if "|" not in lines[header + 1 + number]:
             break
-        if len(_cells(line)) != len(header):
-            return FormatError("invalid syntax", f"row {number} has {len(_cells(line))} cells")
-    return _header_error(columns, header, "markdown")
+        if len(row) != len(rows[header]):
+            return FormatError("invalid syntax", f"row {number} has {len(row)} cells")
+    return _header_error(columns, rows[header], "markdown")
 
 
 def _lines_outside_fences(text: str) -> list[str]:
@@ -340,10 +309,6 @@ def _lines_outside_fences(text: str) -> list[str]:
         inside ^= line.startswith("```")
         lines += [] if inside else [line]
     return lines
-
-
-def _is_divider(line: str) -> bool:
-    return "-" in line and all(_DIVIDER_CELL.fullmatch(cell) for cell in _cells(line))
 
 
 def _cells(line: str) -> list[str]:

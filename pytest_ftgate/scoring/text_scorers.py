@@ -156,29 +156,17 @@ def _score_numeric(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
     if not numbers:
         return INCORRECT
     number = numbers[0] if options.get("pick") == "first" else numbers[-1]
-    answers = [parse_number(answer, options) for answer in accepted]
+    fixed, relative = options.get("tolerance", 0), options.get("relative", 0)
+    answers = (parse_number(answer, options) for answer in accepted)
     return binary_score(
+        # Of both tolerances the wider one counts.
         any(
-            answer is not None and abs(number - answer) <= _tolerance(answer, options)
+            abs(number - answer) <= _ROUNDING + max(fixed, relative * abs(answer))
             for answer in answers
+            if answer is not None
         )
     )
 
-
-def _tolerance(answer: float, options: Mapping[str, Any]) -> float:
-    """Return the allowed distance from *answer*: the wider one of both tolerances."""
-    wider: float = max(options.get("tolerance", 0), options.get("relative", 0) * abs(answer))
-    return _ROUNDING + wider
-
-
-TEXT_SCORERS: Mapping[str, Scorer] = {
-    "exact": _score_exact,
-    "choice": _score_choice,
-    "labels": _score_separated_labels,
-    "contains": _score_contains,
-    "regex": _score_regex,
-    "numeric": _score_numeric,
-}
 
 #: The most characters that are compared, from the start: the time grows with the product of both
 #: lengths.
@@ -186,7 +174,7 @@ _MAX_CHARACTERS = 50_000
 _WORD = re.compile(r"\w+")
 
 
-def score_similarity(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
+def _score_similarity(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
     """Score *text* by its similarity to the nearest of *accepted*; with ``min``, as 0 or 1."""
     similarity = _SIMILARITIES[rule.options.get("by", "ratio")]
     value = max(similarity(text[:_MAX_CHARACTERS], answer[:_MAX_CHARACTERS]) for answer in accepted)
@@ -234,4 +222,14 @@ _SIMILARITIES: Mapping[str, Callable[[str, str], float]] = {
     "ratio": _ratio,
     "rouge": _rouge_l,
     "tfidf": _tfidf_cosine,
+}
+
+TEXT_SCORERS: Mapping[str, Scorer] = {
+    "exact": _score_exact,
+    "choice": _score_choice,
+    "labels": _score_separated_labels,
+    "contains": _score_contains,
+    "regex": _score_regex,
+    "numeric": _score_numeric,
+    "similarity": _score_similarity,
 }

@@ -54,12 +54,9 @@ def set_names() -> tuple[str, ...]:
 
 def leveled_families(names: Sequence[str]) -> tuple[str, ...]:
     """Return the families with levels that *names* mean, each once."""
-    wanted = (
-        LEVELED_FAMILIES if name == LEVELED_SET else (name,)
-        for name in names
-        if name == LEVELED_SET or name in LEVELED_FAMILIES
-    )
-    return tuple(dict.fromkeys(family for group in wanted for family in group))
+    groups = (LEVELED_FAMILIES if name == LEVELED_SET else (name,) for name in names)
+    families = (name for group in groups for name in group if name in LEVELED_FAMILIES)
+    return tuple(dict.fromkeys(families))
 
 
 def leveled_family(skill: str) -> str | None:

@@ -20,6 +20,7 @@ _LAST = (
     *("Olsen", "Berger", "Rossi", "Novak", "Haddad", "Moreau", "Tanaka", "Silva", "Kovacs"),
     *("Lindgren", "Okafor", "Petrov", "Santos", "Weber", "Dubois", "Ferrari", "Jensen", "Castro"),
 )
+_NAMES = [f"{first} {last}" for first in _FIRST for last in _LAST]
 _GOODS = (
     *("lamps", "chairs", "kettles", "ropes", "mirrors", "drums", "tiles", "clocks", "blankets"),
     *("ladders", "violins", "baskets"),
@@ -106,7 +107,7 @@ def _lookup(draws: _Draws, level: int) -> dict[str, Any]:
     others += [_entry(draws, _name(draws), goods[0]) for _ in range(level)]
     special = draws.shuffle([*others, _entry(draws, name, goods[0], number)])
     question = f"How many {goods[0]} did {name} send? {_NUMBER_ONLY}"
-    return _question(_ledger(draws, level, special) + question, number)
+    return _row(number, input=_ledger(draws, level, special) + question)
 
 
 def _sum(draws: _Draws, level: int) -> dict[str, Any]:
@@ -114,12 +115,12 @@ def _sum(draws: _Draws, level: int) -> dict[str, Any]:
     numbers = [2 + draws.below(90) for _ in range(_SUMMED[level])]
     special = [_entry(draws, _name(draws), goods, number) for number in numbers]
     question = f"How many {goods} were sent in all entries together? {_NUMBER_ONLY}"
-    return _question(_ledger(draws, level, special) + question, sum(numbers))
+    return _row(sum(numbers), input=_ledger(draws, level, special) + question)
 
 
 def _chain(draws: _Draws, level: int) -> dict[str, Any]:
     hops = _HOPS[level]
-    names = draws.shuffle([f"{first} {last}" for first in _FIRST for last in _LAST])
+    names = draws.shuffle(_NAMES)
     colours = draws.shuffle(["red", "blue", "green"])
     special = list[tuple[float, str]]()
     for index, colour in enumerate(colours):
@@ -130,12 +131,11 @@ def _chain(draws: _Draws, level: int) -> dict[str, Any]:
         ]
     lines = [text for _, text in sorted(special)]
     question = f"Who had the {colours[0]} parcel at the end? {_NAME_ONLY}"
-    text = _ledger(draws, level, lines) + question
-    return {"input": text, "expected": names[hops], "score": "contains", "max_tokens": 32}
+    return _row(names[hops], "contains", input=_ledger(draws, level, lines) + question)
 
 
-def _question(text: str, answer: int) -> dict[str, Any]:
-    return {"input": text, "expected": str(answer), "score": _NUMBER, "max_tokens": 32}
+def _row(answer: object, score: str | dict[str, str] = _NUMBER, **asked: Any) -> dict[str, Any]:
+    return {**asked, "expected": str(answer), "score": score, "max_tokens": 32}
 
 
 def _stock(draws: _Draws, level: int) -> dict[str, Any]:
@@ -157,16 +157,15 @@ def _stock(draws: _Draws, level: int) -> dict[str, Any]:
             stock[kind] = number + 20
             told.append(f"I counted the {kind} again: there are {number + 20}.")
     asked = kinds[0]
-    question = f"How many {asked} do we have now?"
-    answer = stock[asked]
+    question, answer = f"How many {asked} do we have now?", stock[asked]
     if level > 1:
         question, answer = "How many pieces of all kinds do we have now?", sum(stock.values())
-    return _conversation(told, f"{question} {_NUMBER_ONLY}", str(answer))
+    return _row(answer, messages=_conversation(told, f"{question} {_NUMBER_ONLY}"))
 
 
 def _appointments(draws: _Draws, level: int) -> dict[str, Any]:
     """Return a conversation about appointments that are moved and exchanged."""
-    names = draws.shuffle([f"{first} {last}" for first in _FIRST for last in _LAST])[: 3 + level]
+    names = draws.shuffle(_NAMES)[: 3 + level]
     times = [f"{hour}:00" for hour in range(8, 8 + len(names))]
     plan = dict(zip(times, names, strict=True))
     listed = ", ".join(f"{name} at {time}" for time, name in plan.items())
@@ -176,24 +175,16 @@ def _appointments(draws: _Draws, level: int) -> dict[str, Any]:
         told.append(f"{plan[one]} and {plan[other]} exchange their times.")
         plan[one], plan[other] = plan[other], plan[one]
     time = draws.one_of(times)
-    return _conversation(told, f"Who comes at {time}? {_NAME_ONLY}", plan[time], "contains")
+    messages = _conversation(told, f"Who comes at {time}? {_NAME_ONLY}")
+    return _row(plan[time], "contains", messages=messages)
 
 
-def _conversation(
-    told: Sequence[str], question: str, answer: str, score: str | None = None
-) -> dict[str, Any]:
-    turns = [
-        {"role": role, "content": text}
-        for message in told
-        for role, text in (("user", message), ("assistant", "Noted."))
-    ]
-    messages = [*turns, {"role": "user", "content": question}]
-    return {
-        "messages": messages,
-        "expected": answer,
-        "score": score or _NUMBER,
-        "max_tokens": 32,
-    }
+def _conversation(told: Sequence[str], question: str) -> list[dict[str, str]]:
+    messages = list[dict[str, str]]()
+    for text in told:
+        messages.append({"role": "user", "content": text})
+        messages.append({"role": "assistant", "content": "Noted."})
+    return [*messages, {"role": "user", "content": question}]
 
 
 _KINDS: Mapping[str, Callable[[_Draws, int], dict[str, Any]]] = {

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from scipy.special import betainc, ndtri
+from scipy.special import betainc, ndtr, ndtri, stdtr, stdtrit
 
 from pytest_ftgate.stats.proportions import Numbers
 
@@ -65,6 +65,34 @@ def largest_unit(weights: Array, labels: NDArray[np.intp] | None) -> float:
     return max(mean_weight, min(mean_size * largest, heaviest), heaviest / _SHOWN_UNITS)
 
 
+def quantile(level: float, groups: int | None) -> float:
+    """Return the quantile of the statistic; with *groups*, of t on groups - 1 degrees of freedom.
+
+    It is infinite for a single group, which shows nothing.
+    """
+    if groups is None:
+        return float(ndtri(level))
+    return float(stdtrit(groups - 1.0, level)) if groups > 1 else math.inf
+
+
+def tail(z: Numbers, groups: int | None) -> Numbers:
+    """Return the probability of a statistic below *z*, see `quantile`; 1 for a single group."""
+    if groups is None:
+        p = np.asarray(ndtr(z))
+    else:
+        p = np.asarray(stdtr(groups - 1.0, z) if groups > 1 else np.ones_like(z))
+    return cast("Numbers", p if p.ndim else float(p))
+
+
+def chance_beyond(distance: float, spread: float, n: float) -> float:
+    """Return the chance that a mean of n scores of variance *spread* exceeds a lower number.
+
+    The mean is taken as normal; *distance* is that of its expectation from the number.
+    """
+    error = math.sqrt(spread / n)
+    return float(ndtr(distance / error)) if error else float(distance >= 0.0)
+
+
 def z_score(distance: Numbers, n: float, spread: Numbers | float, largest: float) -> Numbers:
     """Return the statistic of a mean at *distance* from the hypothesis; 0 at no distance.
 
@@ -103,8 +131,7 @@ def needed_for_distance(
         ValueError: *distance* is not positive.
     """
     if distance <= 0.0:
-        msg = f"no number of cases shows a distance of {distance}"
-        raise ValueError(msg)
+        raise ValueError(f"no number of cases shows a distance of {distance}")
     quantile, shortfall = -float(ndtri(alpha)), float(ndtri(power)) * math.sqrt(spread)
 
     def is_enough(n: int) -> bool:

@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Generic, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from pytest_ftgate.stats import EXACT_BELOW
-from pytest_ftgate.stats.graded import GroupLosses, group_losses, largest_unit, z_score
+from pytest_ftgate.stats.graded import (
+    GroupLosses,
+    group_losses,
+    largest_unit,
+    quantile,
+    tail,
+    z_score,
+)
 from pytest_ftgate.stats.proportions import (
     Numbers,
     critical_z,
@@ -78,12 +84,6 @@ class ChangeCounts(Generic[Numbers]):
         unscaled: bool | NDArray[np.bool_] = self.effective == self.n
         return self.countable & whole & unscaled if self.groups is None else False
 
-    @property
-    def effective_counts(self) -> tuple[Numbers, Numbers, Numbers]:
-        """Fixed, regressed and all cases, on the scale of the effective number of cases."""
-        ratio = self.effective / self.n
-        return self.fixed * ratio, self.regressed * ratio, self.effective
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedCounts(ChangeCounts[float]):
@@ -93,6 +93,8 @@ class PairedCounts(ChangeCounts[float]):
     after: float
 
 
+#: The counts that are arrays for many suites.
+_BY_SUITE = ("delta", "fixed", "regressed", "effective", "countable", "spread")
 #: Scores may exceed their range by this much through rounding.
 _TOLERANCE = 1e-9
 #: Prior weight, in cases, of the variance of one reply a case.
@@ -137,17 +139,10 @@ def paired_counts(
     arrays = (before, after, before_repeats, after_repeats, weights)
     b, c, kb, kc, w, codes = sorted_rows(*arrays, groups=groups)
     counts = change_counts(b, c, (kb, kc), w)
+    plain = {name: getattr(counts, name).item() for name in _BY_SUITE}
+    before_mean, after_mean = float(np.mean(w * b)), float(np.mean(w * c))
     pairs = PairedCounts(
-        n=counts.n,
-        delta=float(counts.delta),
-        fixed=float(counts.fixed),
-        regressed=float(counts.regressed),
-        effective=float(counts.effective),
-        countable=bool(counts.countable),
-        spread=float(counts.spread),
-        largest=counts.largest,
-        before=float(np.mean(w * b)),
-        after=float(np.mean(w * c)),
+        n=counts.n, largest=counts.largest, before=before_mean, after=after_mean, **plain
     )
     return pairs if groups is None else _grouped(pairs, b, c, (kb, kc), w, codes.astype(np.intp))
 
@@ -274,8 +269,8 @@ def change_interval(pairs: PairedCounts, confidence: float) -> tuple[float, floa
         ValueError: unless 0 < confidence < 1.
     """
     require_share("confidence", confidence)
-    quantile = _quantile(pairs, (1.0 + confidence) / 2.0)
-    return _interval_end(pairs, quantile, -1.0), _interval_end(pairs, -quantile, 1.0)
+    level = quantile((1.0 + confidence) / 2.0, pairs.groups)
+    return _interval_end(pairs, level, -1.0), _interval_end(pairs, -level, 1.0)
 
 
 def is_noninferior(
@@ -314,7 +309,7 @@ def p_noninferior(pairs: PairedCounts, margin: float) -> float:
 
 def _noninferior_tail(pairs: ChangeCounts[Numbers], margin: float) -> Numbers:
     require_share("margin", margin)
-    found = _tail(pairs, -_score(pairs, -margin))
+    found = tail(-_score(pairs, -margin), pairs.groups)
     if pairs.whole is None:
         return found
     p = np.maximum(np.asarray(found), _p_whole_groups(pairs, -margin))
@@ -336,7 +331,7 @@ def p_drop(pairs: ChangeCounts[Numbers]) -> Numbers:
     The test is McNemar's one-sided mid-p for plain counts, otherwise the test of `p_noninferior`
     at 0. The value is 1 when nothing changed.
     """
-    score = _tail(pairs, _score(pairs, 0.0, rescaled=True))
+    score = tail(_score(pairs, 0.0, rescaled=True), pairs.groups)
     exact, changed = pairs.allows_exact_test, pairs.fixed + pairs.regressed > 0.0
     # The mid-p test refuses fractions, so it gets zero counts where it does not apply.
     counts = [np.where(exact, count, 0.0) for count in (pairs.fixed, pairs.regressed)]
@@ -354,7 +349,7 @@ def p_not_beyond(pairs: ChangeCounts[Numbers], margin: float) -> Numbers:
         ValueError: unless 0 < margin < 1.
     """
     require_share("margin", margin)
-    return _tail(pairs, _score(pairs, -margin))
+    return tail(_score(pairs, -margin), pairs.groups)
 
 
 def _score(pairs: ChangeCounts[Numbers], delta: float, *, rescaled: bool = False) -> Numbers:
@@ -362,7 +357,11 @@ def _score(pairs: ChangeCounts[Numbers], delta: float, *, rescaled: bool = False
 
     *rescaled* puts the counts on the scale of the effective number of cases, as a whole.
     """
-    score = tango_z(*pairs.effective_counts, delta) if rescaled else _tango_score(pairs, delta)
+    if rescaled:
+        ratio = pairs.effective / pairs.n
+        score = tango_z(pairs.fixed * ratio, pairs.regressed * ratio, pairs.effective, delta)
+    else:
+        score = _tango_score(pairs, delta)
     if pairs.countable is True or np.all(pairs.countable):
         return score
     other = z_score(pairs.delta - delta, pairs.n, pairs.spread, pairs.largest)
@@ -389,36 +388,22 @@ def _tango_score(pairs: ChangeCounts[Numbers], delta: float) -> Numbers:
     return cast("Numbers", np.where(distance == 0.0, 0.0, z)[()])
 
 
-def _interval_end(pairs: PairedCounts, quantile: float, end: float) -> float:
-    """Return the difference between the estimate and *end* where the statistic is *quantile*."""
+def _interval_end(pairs: PairedCounts, level: float, end: float) -> float:
+    """Return the difference between the estimate and *end* where the statistic is *level*."""
     near, far = pairs.delta, end * (1.0 - 1e-12)
-    if not np.isfinite(quantile) or near * end >= abs(far):
+    if not np.isfinite(level) or near * end >= abs(far):
         return end
 
     def excess(delta: float) -> float:
         score = float(_score(pairs, delta))
         if pairs.whole is not None and end < 0.0:
             p = np.clip(_p_whole_groups(pairs, delta), _LEAST_P, 1.0 - _LEAST_P)
-            score = min(score, -_quantile(pairs, float(p)))
-        return score - quantile
+            score = min(score, -quantile(float(p), pairs.groups))
+        return score - level
 
     if excess(near) * excess(far) >= 0.0:
         return end
     return find_root(excess, near, far, xtol=1e-12)
-
-
-def _quantile(pairs: PairedCounts, level: float) -> float:
-    if pairs.groups is None:
-        return float(ndtri(level))
-    return float(stdtrit(pairs.groups - 1.0, level)) if pairs.groups > 1 else np.inf
-
-
-def _tail(pairs: ChangeCounts[Numbers], z: Numbers) -> Numbers:
-    if pairs.groups is None:
-        p = np.asarray(ndtr(z))
-    else:
-        p = np.asarray(stdtr(pairs.groups - 1.0, z) if pairs.groups > 1 else np.ones_like(z))
-    return cast("Numbers", p if p.ndim else float(p))
 
 
 def _checked_values(values: ArrayLike, name: str, low: float, high: float) -> Array:
@@ -426,8 +411,7 @@ def _checked_values(values: ArrayLike, name: str, low: float, high: float) -> Ar
     # A later check of the shapes refuses an empty array.
     least, most = (array.min(), array.max()) if array.size else (low, high)
     if array.ndim > 1 or not (least >= low - _TOLERANCE and most <= high + _TOLERANCE):
-        msg = f"{name} must be one number a case, from {low:g} to {high:g}"
-        raise ValueError(msg)
+        raise ValueError(f"{name} must be one number a case, from {low:g} to {high:g}")
     return array if least >= low and most <= high else np.clip(array, low, high)
 
 
@@ -477,8 +461,7 @@ def holm(p: Sequence[float] | Array) -> Array:
     """
     values = np.asarray(p, np.float64)
     if values.ndim != 1 or not np.all((values >= 0.0) & (values <= 1.0)):
-        msg = "p-values must be a one-dimensional array of numbers from 0 to 1"
-        raise ValueError(msg)
+        raise ValueError("p-values must be a one-dimensional array of numbers from 0 to 1")
     order = np.argsort(values, kind="stable")
     adjusted = np.empty_like(values)
     factors = values.size - np.arange(values.size)

@@ -7,21 +7,24 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import ndtri
 
 from pytest_ftgate.stats import EXACT_BELOW
-from pytest_ftgate.stats.graded import least_distance, needed_for_distance
+from pytest_ftgate.stats.graded import chance_beyond, least_distance, needed_for_distance, quantile
 from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.proportions import (
     binomial_sf,
     critical_z,
     find_root,
+    last_whole,
     max_regressed,
     require_share,
     trinomial_region,
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from pytest_ftgate.stats.proportions import Array
 
 #: Absorbs rounding before a ceiling or a floor is taken.
@@ -80,8 +83,7 @@ def certifiable_margin(
     require_share("power", power)
     low, high = 0.0, 1.0 - _TOLERANCE
     if pass_probability(n, discordance, 0.0, high, alpha) < power:
-        msg = f"no margin is passed with power {power} by {n:g} cases"
-        raise ValueError(msg)
+        raise ValueError(f"no margin is passed with power {power} by {n:g} cases")
     while high - low > 1e-4:  # noqa: PLR2004 - finer than any margin in use
         middle = (low + high) / 2.0
         enough = pass_probability(n, discordance, 0.0, middle, alpha) >= power
@@ -97,8 +99,7 @@ def fail_cases_needed(
     Connor (1987), Biometrics 43:207-211.
     """
     if not 0.0 < drop <= discordance <= 1.0:
-        msg = f"a drop of {drop} needs a discordance of at least that and at most 1"
-        raise ValueError(msg)
+        raise ValueError(f"a drop of {drop} needs a discordance of at least that and at most 1")
     return math.ceil(_connor_cases(drop, discordance, power, alpha) - _TOLERANCE)
 
 
@@ -114,8 +115,7 @@ def detectable_drop(n: float, discordance: float, power: float = 0.9, alpha: flo
         return _connor_cases(drop, max(discordance, drop), power, alpha) - n
 
     if excess(1.0) > 0.0:
-        msg = f"no drop can be proved with {n:g} cases"
-        raise ValueError(msg)
+        raise ValueError(f"no drop can be proved with {n:g} cases")
     return find_root(excess, 1e-9, 1.0, xtol=1e-9)
 
 
@@ -131,8 +131,7 @@ def minimum_cases_needed(
     require_share("power", power)
     _upper_z(alpha)
     if not minimum < rate <= 1.0:
-        msg = f"a rate of {rate} can never be shown to reach a minimum of {minimum}"
-        raise ValueError(msg)
+        raise ValueError(f"a rate of {rate} can never be shown to reach a minimum of {minimum}")
     for start in range(_fewest_possible(minimum, rate, power, alpha), _MAX_CASES, _BLOCK):
         n = np.arange(start, start + _BLOCK, dtype=np.float64)
         enough = binomial_sf(_fewest_successes(n, minimum, alpha) - 1.0, n, rate) >= power
@@ -173,8 +172,7 @@ def graded_certifiable_margin(pairs: PairedCounts, power: float, alpha: float = 
 
 def graded_pass_probability(pairs: PairedCounts, margin: float, alpha: float = 0.05) -> float:
     """Return the probability that an unchanged variant passes *margin*; see above for *pairs*."""
-    distance, error = margin - _shown_distance(pairs, alpha), math.sqrt(pairs.spread / pairs.n)
-    return float(ndtr(distance / error)) if error else float(distance >= 0.0)
+    return chance_beyond(margin - _shown_distance(pairs, alpha), pairs.spread, pairs.n)
 
 
 def graded_detectable_drop(pairs: PairedCounts, power: float, alpha: float, margin: float) -> float:
@@ -195,17 +193,15 @@ def graded_cases_needed(
 
 
 def _shown_distance(pairs: PairedCounts, alpha: float) -> float:
-    quantile = _upper_z(alpha)
-    if pairs.groups is not None and pairs.groups > 1:
-        quantile = -float(stdtrit(pairs.groups - 1.0, alpha))
-    return least_distance(pairs.n, pairs.spread, pairs.largest, quantile)
+    require_share("alpha", alpha)
+    groups = None if pairs.groups == 1 else pairs.groups
+    return least_distance(pairs.n, pairs.spread, pairs.largest, -quantile(alpha, groups))
 
 
 def flip_rate(pass_chance: float) -> float:
     """Return the probability that two independent runs of one gate disagree: 2 p (1 - p)."""
     if not 0.0 <= pass_chance <= 1.0:
-        msg = f"a chance lies between 0 and 1, got {pass_chance}"
-        raise ValueError(msg)
+        raise ValueError(f"a chance lies between 0 and 1, got {pass_chance}")
     return 2.0 * pass_chance * (1.0 - pass_chance)
 
 
@@ -216,17 +212,11 @@ def point_rule_pass_probability(n: float, discordance: float, drop: float, margi
     return float(trinomial_region(limits, fixed, cases, np.array([discordance]), drop)[0])
 
 
-def point_rule_miss_probability(n: float, discordance: float, margin: float) -> float:
-    """Return the probability that a plain threshold misses a true drop as large as its margin."""
-    return point_rule_pass_probability(n, discordance, margin, margin)
-
-
 def _likely_fixed(n: float, discordance: float, drop: float) -> tuple[int, Array]:
     """Return whole cases, and the counts of fixed cases within 9 standard deviations."""
     _require_discordance(discordance, drop)
     if not 1.0 <= n < math.inf:
-        msg = f"at least one case is needed, got {n}"
-        raise ValueError(msg)
+        raise ValueError(f"at least one case is needed, got {n}")
     cases = int(n)
     mean = cases * (discordance - drop) / 2.0
     half_width = _DEVIATIONS * math.sqrt(mean) + _DEVIATIONS**2
@@ -236,8 +226,7 @@ def _likely_fixed(n: float, discordance: float, drop: float) -> tuple[int, Array
 
 def _require_discordance(discordance: float, drop: float) -> None:
     if not abs(drop) <= discordance <= 1.0:
-        msg = f"a drop of {drop} needs a discordance of at least that and at most 1"
-        raise ValueError(msg)
+        raise ValueError(f"a drop of {drop} needs a discordance of at least that and at most 1")
 
 
 def _least_z(cases: int, margin: float, alpha: float) -> float:
@@ -259,8 +248,7 @@ def _approximate_cases(
     require_share("power", power)
     _require_discordance(discordance, drop)
     if drop >= margin:
-        msg = f"a drop of {drop} never passes a margin of {margin} with power"
-        raise ValueError(msg)
+        raise ValueError(f"a drop of {drop} never passes a margin of {margin} with power")
     regressed_share, spread = (discordance + drop) / 2.0, margin * (1.0 + margin)
     b = discordance + (2.0 + drop) * margin
     cell = (math.sqrt(b * b - 8.0 * regressed_share * spread) + b) / 4.0
@@ -278,10 +266,8 @@ def _connor_cases(drop: float, discordance: float, power: float, alpha: float) -
 
 def _fewest_successes(n: Array, minimum: float, alpha: float) -> Array:
     """Return the fewest successes whose exact lower bound reaches *minimum*; n + 1 if none."""
-    low, high = np.zeros_like(n), n + 1.0
-    while np.any(high - low > 1.0):
-        middle = np.floor((low + high) / 2.0)
-        shown = binomial_sf(middle - 1.0, n, minimum) <= alpha
-        move = high - low > 1.0
-        low, high = np.where(move & ~shown, middle, low), np.where(move & shown, middle, high)
-    return high
+
+    def is_too_few(successes: Array) -> NDArray[np.bool_]:
+        return binomial_sf(successes - 1.0, n, minimum) > alpha
+
+    return last_whole(is_too_few, np.zeros_like(n), n + 1.0) + 1.0

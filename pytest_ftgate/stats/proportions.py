@@ -74,8 +74,7 @@ _NEGLIGIBLE = 1e-17
 def require_share(name: str, value: float) -> None:
     """Raise ValueError, naming *name*, unless *value* lies strictly between 0 and 1."""
     if not 0.0 < value < 1.0:
-        msg = f"{name} must lie strictly between 0 and 1, got {value}"
-        raise ValueError(msg)
+        raise ValueError(f"{name} must lie strictly between 0 and 1, got {value}")
 
 
 def binomial_pmf(k: float | Array, n: float | Array, p: float | Array) -> Array:
@@ -91,10 +90,7 @@ def _log_choose(n: float | Array, k: float | Array) -> Array:
 
 def binomial_cdf(k: float | Array, n: float | Array, p: float | Array) -> Array:
     """Return P(X <= k) for X ~ Binomial(n, p): 0 below the support and 1 above it."""
-    k, n, p = (np.asarray(value, np.float64) for value in (k, n, p))
-    inside = (k >= 0.0) & (k < n)
-    tail = betainc(np.where(inside, n - k, 1.0), np.where(inside, k + 1.0, 1.0), 1.0 - p)
-    return np.where(inside, tail, np.where(k < 0.0, 0.0, 1.0))
+    return binomial_sf(n - k - 1.0, n, 1.0 - p)
 
 
 def binomial_sf(k: float | Array, n: float | Array, p: float | Array) -> Array:
@@ -248,12 +244,22 @@ def max_regressed(fixed: Array, n: int, margin: float, critical: float) -> Array
     It passes at *critical* or more; -1 where zero regressed cases are already too many. Bisection
     is valid because the statistic falls with the number of regressed cases.
     """
-    low, high = np.full_like(fixed, -1.0), n - fixed + 1.0
-    while np.any(high - low > 1.0):
+
+    def passes(regressed: Array) -> NDArray[np.bool_]:
+        return tango_z(fixed, np.maximum(regressed, 0.0), float(n), -margin) >= critical
+
+    return last_whole(passes, np.full_like(fixed, -1.0), n - fixed + 1.0)
+
+
+def last_whole(holds: Callable[[Array], NDArray[np.bool_]], low: Array, high: Array) -> Array:
+    """Return the last whole numbers for which *holds* is true, from *low* to below *high*.
+
+    Beyond them it must be false.
+    """
+    while np.any(move := high - low > 1.0):
         middle = np.floor((low + high) / 2.0)
-        passes = tango_z(fixed, np.maximum(middle, 0.0), float(n), -margin) >= critical
-        move = high - low > 1.0
-        low, high = np.where(move & passes, middle, low), np.where(move & ~passes, middle, high)
+        is_held = holds(middle)
+        low, high = np.where(move & is_held, middle, low), np.where(move & ~is_held, middle, high)
     return low
 
 
@@ -344,6 +350,5 @@ def _checked_counts(
     require_share("alpha", alpha)
     count, total = np.broadcast_arrays(np.asarray(successes, np.float64), np.asarray(n, np.float64))
     if not np.all((total > 0.0) & (count >= -_TOLERANCE) & (count <= total + _TOLERANCE)):
-        msg = "successes must lie between 0 and n, and n must be positive"
-        raise ValueError(msg)
+        raise ValueError("successes must lie between 0 and n, and n must be positive")
     return np.clip(count, 0.0, total), total

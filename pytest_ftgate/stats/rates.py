@@ -10,9 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from pytest_ftgate.stats.graded import largest_unit, least_distance, z_score
+from pytest_ftgate.stats.graded import (
+    chance_beyond,
+    largest_unit,
+    least_distance,
+    quantile,
+    tail,
+    z_score,
+)
 from pytest_ftgate.stats.paired import sorted_rows
 from pytest_ftgate.stats.proportions import (
     binomial_cdf,
@@ -97,7 +103,7 @@ def p_reaches(rate: MeanScore, minimum: float) -> float:
     _require_minimum(minimum)
     if rate.countable:
         return float(binomial_sf(rate.right - 1.0, float(rate.n), minimum))
-    return _tail(rate, -_score(rate, minimum))
+    return tail(-_score(rate, minimum), rate.groups)
 
 
 def p_misses(rate: MeanScore, minimum: float) -> float:
@@ -109,7 +115,7 @@ def p_misses(rate: MeanScore, minimum: float) -> float:
     _require_minimum(minimum)
     if rate.countable:
         return float(binomial_cdf(rate.right, float(rate.n), minimum))
-    return _tail(rate, _score(rate, minimum))
+    return tail(_score(rate, minimum), rate.groups)
 
 
 def score_interval(rate: MeanScore, confidence: float) -> tuple[float, float]:
@@ -125,14 +131,10 @@ def score_interval(rate: MeanScore, confidence: float) -> tuple[float, float]:
     if rate.countable:
         low, high = clopper_pearson(rate.right, float(rate.n), confidence)
         return float(low), float(high)
-    level = (1.0 + confidence) / 2.0
-    if rate.groups is None:
-        quantile = float(ndtri(level))
-    elif rate.groups > 1:
-        quantile = float(stdtrit(rate.groups - 1.0, level))
-    else:
+    if rate.groups == 1:
         return 0.0, 1.0
-    reach = least_distance(rate.n, rate.spread, rate.largest, quantile)
+    level = quantile((1.0 + confidence) / 2.0, rate.groups)
+    reach = least_distance(rate.n, rate.spread, rate.largest, level)
     return max(0.0, rate.rate - reach), min(1.0, rate.rate + reach)
 
 
@@ -142,23 +144,15 @@ def rate_pass_probability(rate: MeanScore, minimum: float, alpha: float = 0.05) 
     The observed rate is taken as normal.
     """
     _require_minimum(minimum)
-    quantile = -float(ndtri(alpha) if rate.groups is None else stdtrit(rate.groups - 1.0, alpha))
-    shown = least_distance(rate.n, rate.spread, rate.largest, quantile)
-    distance, error = rate.rate - minimum - shown, float(np.sqrt(rate.spread / rate.n))
-    return float(ndtr(distance / error)) if error else float(distance >= 0.0)
+    level = -quantile(alpha, rate.groups)
+    shown = least_distance(rate.n, rate.spread, rate.largest, level)
+    return chance_beyond(rate.rate - minimum - shown, rate.spread, rate.n)
 
 
 def _require_minimum(minimum: float) -> None:
     if not 0.0 < minimum <= 1.0:
-        msg = f"a minimum lies above 0 and at most at 1, got {minimum}"
-        raise ValueError(msg)
+        raise ValueError(f"a minimum lies above 0 and at most at 1, got {minimum}")
 
 
 def _score(rate: MeanScore, minimum: float) -> float:
     return z_score(rate.rate - minimum, float(rate.n), rate.spread, rate.largest)
-
-
-def _tail(rate: MeanScore, z: float) -> float:
-    if rate.groups is None:
-        return float(ndtr(z))
-    return float(stdtr(rate.groups - 1.0, z)) if rate.groups > 1 else 1.0

@@ -79,7 +79,6 @@ def bootstrap_bounds(
     *,
     rng: np.random.Generator,
     alpha: float = 0.05,
-    groups: ArrayLike | None = None,
     resamples: int = 10_000,
 ) -> Bounds:
     """Return bounds of any metric's difference, candidate minus baseline.
@@ -93,22 +92,17 @@ def bootstrap_bounds(
         n: number of cases.
         rng: the source of random numbers.
         alpha: one-sided error of each bound, a share.
-        groups: a group label for each case, shape (n,). Whole groups are drawn.
         resamples: number of bootstrap draws.
 
     Raises:
-        ValueError: no cases, *alpha* outside 0 to 1, or not one group label a case.
+        ValueError: no cases, or *alpha* outside 0 to 1.
     """
     require_share("alpha", alpha)
-    labels = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
-    if n < 1 or labels.shape != (n,):
-        msg = f"groups must be one a case, of at least one case; got {labels.shape} for {n}"
-        raise ValueError(msg)
-    count = int(labels.max()) + 1
-    shares = np.full(count, 1.0 / count)
+    if n < 1:
+        raise ValueError("there must be at least one case")
+    shares = np.full(n, 1.0 / n)
     batches = np.array_split(np.arange(resamples), 1 + resamples * n // _BATCH_CELLS)
-    sizes = [len(batch) for batch in batches]
-    draws = (rng.multinomial(count, shares, size)[:, labels] for size in sizes if size)
+    draws = (rng.multinomial(n, shares, len(batch)) for batch in batches if len(batch))
     values = np.concatenate([difference(counts.astype(np.float64)) for counts in draws])
     lower, upper = map(float, np.quantile(values, [alpha, 1.0 - alpha]))
     return Bounds(estimate=float(difference(np.ones((1, n)))[0]), lower=lower, upper=upper)
@@ -126,8 +120,7 @@ def stuart_maxwell(table: ArrayLike) -> ChiSquare:
     """
     counts = np.asarray(table, np.float64)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not np.all(counts >= 0.0):  # noqa: PLR2004
-        msg = "a table of changes must be square and hold counts"
-        raise ValueError(msg)
+        raise ValueError("a table of changes must be square and hold counts")
     rows, columns = counts.sum(axis=1), counts.sum(axis=0)
     covariance = np.diag(rows + columns) - counts - counts.T
     shift = rows - columns
@@ -148,8 +141,7 @@ def clustered_se(values: ArrayLike, groups: ArrayLike) -> float:
     """
     scores, (labels, codes) = np.asarray(values, float), np.unique(groups, return_inverse=True)
     if scores.shape != codes.shape or labels.size < 2:  # noqa: PLR2004 - a spread needs two
-        msg = "a standard error needs one group a case and at least two groups"
-        raise ValueError(msg)
+        raise ValueError("a standard error needs one group a case and at least two groups")
     sums = np.bincount(codes, scores - scores.mean())
     factor = labels.size / (labels.size - 1.0)
     return float(np.sqrt(factor * np.sum(sums**2)) / scores.size)
@@ -241,11 +233,9 @@ def two_phase_mean(grades: ArrayLike, labels: ArrayLike, labelled: ArrayLike) ->
     positions = np.asarray(labelled)
     distinct = positions.size == np.unique(positions).size
     if not distinct or not np.all((positions >= 0) & (positions < f.size)):
-        msg = "labelled positions must be distinct and within the graded cases"
-        raise ValueError(msg)
+        raise ValueError("labelled positions must be distinct and within the graded cases")
     if y.ndim != 1 or y.shape != positions.shape or y.size < 2:  # noqa: PLR2004 - a spread needs two
-        msg = "labels and positions must match case by case, at least two of them"
-        raise ValueError(msg)
+        raise ValueError("labels and positions must match case by case, at least two of them")
     error = y - f[positions]
     unlabelled_factor = 1.0 / y.size - 1.0 / f.size
     variance = np.var(y, ddof=1) / f.size + unlabelled_factor * np.var(error, ddof=1)
@@ -254,27 +244,20 @@ def two_phase_mean(grades: ArrayLike, labels: ArrayLike, labelled: ArrayLike) ->
 
 
 _RESAMPLES = 4000
+#: The error of each bound: both together are a 95 % interval.
+_SIDE = 0.025
 
 
-def kappa_bounds(
-    first: ArrayLike,
-    second: ArrayLike,
-    grade_count: int,
-    *,
-    weighted: bool = False,
-    alpha: float = 0.025,
-) -> Bounds:
+def kappa_bounds(first: ArrayLike, second: ArrayLike, grade_count: int) -> Bounds:
     """Return Cohen's kappa with bootstrap bounds over the rated replies (fixed seed).
 
-    Kappa is 0 where both raters give one and the same grade to everything. Cohen (1960); weights:
-    Cohen (1968).
+    A disagreement weighs the square of its distance. Kappa is 0 where both raters give one and the
+    same grade to everything. Cohen (1960); weights: Cohen (1968).
 
     Args:
         first: the first rater's grades as ordinal positions from 0, shape (n,).
         second: the second rater's grades of the same replies, shape (n,).
         grade_count: number of possible grades.
-        weighted: weigh a disagreement by the square of its distance.
-        alpha: one-sided error of each bound, a share.
 
     Raises:
         ValueError: there are no ratings.
@@ -283,8 +266,7 @@ def kappa_bounds(
     cells = np.zeros((rows.size, grade_count * grade_count))
     cells[np.arange(rows.size), rows * grade_count + columns] = 1.0
     positions = np.arange(grade_count)
-    distance = np.abs(np.subtract.outer(positions, positions)).astype(np.float64)
-    costs = distance**2 if weighted else (distance > 0).astype(np.float64)
+    costs = np.subtract.outer(positions, positions).astype(np.float64) ** 2
 
     def kappa(counts: Array) -> Array:
         tables = (counts @ cells).reshape(-1, grade_count, grade_count)
@@ -294,7 +276,7 @@ def kappa_bounds(
         return np.where(chance > 0, 1.0 - observed / np.where(chance > 0, chance, 1.0), 0.0)
 
     rng = np.random.default_rng(0)
-    return bootstrap_bounds(kappa, rows.size, rng=rng, alpha=alpha, resamples=_RESAMPLES)
+    return bootstrap_bounds(kappa, rows.size, rng=rng, alpha=_SIDE, resamples=_RESAMPLES)
 
 
 class SkillSample(NamedTuple):
@@ -332,8 +314,7 @@ def retention_ratio(
     require_share("confidence", confidence)
     weights = np.array([sample.weight for sample in samples], dtype=np.float64)
     if not weights.sum() > 0.0:
-        msg = "a ratio needs a sample with a weight above 0"
-        raise ValueError(msg)
+        raise ValueError("a ratio needs a sample with a weight above 0")
     weights /= weights.sum()
     before, after = (_mean(samples, weights, side, confidence) for side in ("before", "after"))
     if before.mean <= 0.0:

@@ -17,7 +17,7 @@ _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(256)
 _MAX_DEVIATION = 9.0
 
 
-def obrien_fleming_bounds(alpha: float, looks: int | ArrayLike) -> Array:
+def obrien_fleming_bounds(alpha: float, looks: ArrayLike) -> Array:
     """Return the upper z bound of each look, for a total one-sided error of *alpha*.
 
     The error spent by fraction t is 2 (1 - Phi(z_{alpha/2} / sqrt(t))) (Lan & DeMets 1983,
@@ -26,16 +26,17 @@ def obrien_fleming_bounds(alpha: float, looks: int | ArrayLike) -> Array:
 
     Args:
         alpha: the one-sided error, a share.
-        looks: number of equally spaced looks, or the information fractions: increasing, in
-            (0, 1], usually ending at 1.
+        looks: the information fractions of the looks: increasing, in (0, 1], usually ending at 1.
 
     Raises:
         ValueError: *alpha* is outside 0 to 1, there are no looks, or fractions are invalid.
     """
     require_share("alpha", alpha)
-    fractions = _fractions(looks)
+    fractions = np.asarray(looks, np.float64)
+    steps = np.diff(np.atleast_1d(fractions), prepend=0.0)
+    if fractions.ndim != 1 or not fractions.size or steps.min() <= 0.0 or fractions[-1] > 1.0:
+        raise ValueError(f"looks must be increasing fractions in (0, 1], got {fractions}")
     spent = 2.0 * ndtr(ndtri(alpha / 2.0) / np.sqrt(fractions))
-    steps = np.diff(fractions, prepend=0.0)
     scores, masses = np.zeros(1), np.ones(1)
     bounds = np.empty_like(fractions)
     for j, share in enumerate(np.diff(spent, prepend=0.0)):
@@ -44,17 +45,6 @@ def obrien_fleming_bounds(alpha: float, looks: int | ArrayLike) -> Array:
         bounds[j] = boundary / np.sqrt(fractions[j])
         scores, masses = _continuing_scores(scores, masses, scale, boundary)
     return bounds
-
-
-def _fractions(looks: int | ArrayLike) -> Array:
-    values = np.asarray(looks, np.float64)
-    count = int(values) if values.ndim == 0 else 0
-    fractions = np.arange(1.0, count + 1.0) / count if count > 0 else values
-    rising = fractions.ndim == 1 and fractions.size > 0 and np.all(np.diff(fractions) > 0.0)
-    if not rising or fractions[0] <= 0.0 or fractions[-1] > 1.0:
-        msg = f"looks must be a count from 1 or increasing fractions in (0, 1], got {values}"
-        raise ValueError(msg)
-    return fractions
 
 
 def _crossing_score(scores: Array, masses: Array, scale: float, share: float) -> float:

@@ -45,9 +45,7 @@ def _mapping_errors(merged: DeclaredVariant, base: DeclaredBase) -> Iterator[str
     provider = merged.provider or ""
     for _, message in misplaced_keys(provider, written):
         yield f"base: {message}"
-    for message in extra_errors(
-        written.get("extra", {}), in_process=bool(provider_spec(provider).weights)
-    ):
+    for message in extra_errors(written.get("extra", {}), provider):
         yield f"base: {message}"
     if error := address_error(base.base_url):
         yield f"base: {error}"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from operator import attrgetter
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -86,9 +85,8 @@ def _number_error(answers: list[Any], score: Rule) -> str | None:
 
 
 def _regex_error(answers: list[Any], score: Rule) -> str | None:
-    errors = (error for error in map(pattern_error, filter(_is_text, answers)) if error)
-    error = _found_text_error(answers, score)
-    return error or next((f"expected: {error}" for error in errors), None)
+    errors = filter(None, map(pattern_error, answers))
+    return _found_text_error(answers, score) or next((f"expected: {e}" for e in errors), None)
 
 
 def _found_text_error(answers: list[Any], score: Rule) -> str | None:
@@ -97,10 +95,6 @@ def _found_text_error(answers: list[Any], score: Rule) -> str | None:
     if error or all(answer.strip() for answer in answers):
         return error
     return f"expected is empty, and score: {score.kind} finds that in every reply; name a text"
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
 
 
 def _code_error(answers: list[Any], score: Rule) -> str | None:
@@ -216,20 +210,17 @@ def to_cases(source: SuiteSource, rows: Iterable[Row], reply: ReplyRules) -> tup
     error_count = len(source.errors)
     foreign: set[Path] = set()
     for row in rows:
-        problem = _foreign_columns(row.value)
-        if problem:
+        if problem := _foreign_columns(row.value):
             if row.path not in foreign:
                 source.add_error(1 if row.path.suffix == ".csv" else row.line, problem, row.path)
             foreign.add(row.path)
             continue
         case = _parse_case(source, row, reply)
-        if case is None:
-            continue
-        if case.id in cases:
+        if case and case.id in cases:
             message = f'id "{case.id}" is taken by {cases[case.id].location}; ids must be unique'
             source.add_error(row.line, message, row.path)
-            continue
-        cases[case.id] = case
+        elif case:
+            cases[case.id] = case
     source.errors[error_count:] = fold_similar(source.errors[error_count:])
     return _group_duplicates(cases.values())
 
@@ -253,13 +244,14 @@ def equal_inputs(cases: Iterable[Case]) -> str:
 
 def _group_duplicates(cases: Collection[Case]) -> tuple[Case, ...]:
     """Return *cases* with identical inputs in one group, since they are not independent."""
-    inputs = [digest([case.input, case.messages, dict(case.vars)]) for case in cases]
-    counts = Counter(inputs)
-    first = {key: case.id for key, case in zip(reversed(inputs), reversed([*cases]), strict=True)}
-    groups = [f"{_SAME_INPUT}{first[key]}" if counts[key] > 1 else None for key in inputs]
-    pairs = zip(cases, groups, strict=True)
+    by_input = defaultdict[str, list[Case]](list)
+    for case in cases:
+        by_input[digest([case.input, case.messages, dict(case.vars)])].append(case)
+    alike = [group for group in by_input.values() if len(group) > 1]
+    groups = {case.id: f"{_SAME_INPUT}{group[0].id}" for group in alike for case in group}
     return tuple(
-        replace(case, group=group) if group and not case.group else case for case, group in pairs
+        replace(case, group=groups[case.id]) if case.id in groups and not case.group else case
+        for case in cases
     )
 
 
@@ -284,22 +276,21 @@ def _foreign_columns(value: Any) -> str:
 _MAPPING_KINDS = ("fields", "tool_call")
 
 
-def _with_mapping(row: Row, reply: ReplyRules) -> Any:
-    """Return the value of *row*, with the JSON in a cell as a mapping if it is scored as one."""
-    value = row.value
+def _with_mapping(row: Row, reply: ReplyRules) -> Row:
+    """Return *row* with the JSON in a cell as a mapping if it is scored as one."""
     is_scored = any(part.kind in _MAPPING_KINDS for part in reply.score.parts)
-    if not is_scored or row.path.suffix != ".csv" or not isinstance(value, Mapping):
-        return value
-    text = value.get("expected")
+    if not is_scored or row.path.suffix != ".csv" or not isinstance(row.value, Mapping):
+        return row
+    text = row.value.get("expected")
     # What `columns` read is a mapping already.
     if isinstance(text, str) and text.startswith("{"):
-        return {**value, "expected": json_or_text(text)}
-    return value
+        return row._replace(value={**row.value, "expected": json_or_text(text)})
+    return row
 
 
 def _parse_case(source: SuiteSource, row: Row, reply: ReplyRules) -> Case | None:
-    value = source.plugins.resolve_rules(_with_mapping(row, reply))
-    declared = validate_row(source, row, value, DeclaredCase, "case")
+    row = _with_mapping(row, reply)
+    declared = validate_row(source, row, DeclaredCase, "case", source.plugins)
     if declared is None:
         return None
     problem = _case_error(declared, reply) or _rule_error(declared, source.path.parent)
@@ -310,13 +301,20 @@ def _parse_case(source: SuiteSource, row: Row, reply: ReplyRules) -> Case | None
     if declared.format or declared.score:
         # A path in a case is relative to the file of the case.
         row_source = replace(source, path=row.path)
-        resolved = (
-            resolve_format(row_source, r, lambda *_: row.line) for r in declared.format or ()
-        )
+        resolved = (resolve_format(row_source, r, lambda *_: row.line) for r in declared.format)
         formats = tuple(resolved) or formats
         score = resolve_score(row_source, declared.score, row.line) if declared.score else score
+    messages = tuple((message.role, message.content) for message in declared.messages)
+    resolved_keys = {
+        # Replies carry the id too; interning it saves a third of their memory.
+        "id": intern(declared.id or digest([declared.input, messages, declared.vars])[:8]),
+        "messages": messages,
+        "vars": declared.vars or _NO_VARS,
+        "score": score,
+        "format": formats,
+    }
     location = f"{source.display_path(row.path)}:{row.line}"
-    return _build_case(declared, location, score, formats)
+    return Case(location=location, **{**vars(declared), **resolved_keys})
 
 
 def _case_error(case: DeclaredCase, reply: ReplyRules) -> str | None:
@@ -324,14 +322,13 @@ def _case_error(case: DeclaredCase, reply: ReplyRules) -> str | None:
     if case.score and any(part.kind == "judge" for part in case.score.parts):
         remedy = "what differs from case to case goes into vars, which the rubric may name"
         return f"score: a judge belongs to reply.score; {remedy}"
-    error = _must_error(case, score, has_format=bool(case.format or reply.format))
-    if error:
+    formats = case.format or reply.format
+    if error := _must_error(case, score, has_format=bool(formats)):
         return error
     if not case.input and not case.messages:
         return 'a case needs "input" or "messages"'
     if case.input and case.messages:
         return 'a case has "input" or "messages", not both; put the input into the messages'
-    formats = case.format or reply.format
     error = synonym_error(case.score, formats) if case.score else None
     return error or expected_error(case.expected, score, formats)
 
@@ -352,32 +349,14 @@ def _must_error(case: DeclaredCase, score: Rule, *, has_format: bool) -> str | N
 def _rule_error(case: DeclaredCase, folder: Path) -> str | None:
     """Return why a function that the case names cannot be used, or None."""
     rules = [("score", case.score)] if case.score else []
-    for key, rule in (*rules, *(("format", rule) for rule in case.format or ())):
-        error = function_error(rule, folder)
-        if error:
+    for key, rule in (*rules, *(("format", rule) for rule in case.format)):
+        if error := function_error(rule, folder):
             return f"{key}: {error}"
     return None
 
 
-#: Keys whose values are copied unchanged.
-_COPIED_KEYS = DeclaredCase.model_fields.keys() - {"id", "messages", "vars", "score", "format"}
-_copied_values = attrgetter(*_COPIED_KEYS)
 #: Shared by all cases without vars, to save memory.
 _NO_VARS: dict[str, Any] = {}
-
-
-def _build_case(case: DeclaredCase, location: str, score: Rule, formats: tuple[Rule, ...]) -> Case:
-    messages = tuple((message.role, message.content) for message in case.messages)
-    return Case(
-        # Replies carry the id too; interning it saves a third of their memory.
-        id=intern(case.id or digest([case.input, messages, case.vars])[:8]),
-        location=location,
-        messages=messages,
-        vars=case.vars or _NO_VARS,
-        score=score,
-        format=formats,
-        **dict(zip(_COPIED_KEYS, _copied_values(case), strict=True)),
-    )
 
 
 def render_cases(
@@ -418,12 +397,9 @@ def skill_cases(
     names_by_path = {path: name for name, path in plugin_skills}
     paths = skills.skill_files(names, dict(plugin_skills))
     source = SuiteSource(root=paths[0].parent, path=paths[0])
-    reply = ReplyRules(score=Rule("contains"), max_tokens=32)
     rows = (row for path in paths for row in read_rows(source, path))
     named_rows = (_with_skill_name(row, names_by_path.get(row.path)) for row in rows)
-    cases = to_cases(source, named_rows, reply)
-    if source.errors:
-        raise SuiteError("skills", source.errors)
+    cases = _cases_of_skills(source, named_rows)
     return tuple(case for case in cases if _is_selected(case, names))
 
 
@@ -436,6 +412,10 @@ def leveled_cases(family: str, level: int | None) -> tuple[Case, ...]:
     path = skills.level_file(family, level)
     source = SuiteSource(root=path.parent, path=path)
     rows = (Row(path, line, value) for line, value in read_rendered_rows(path))
+    return _cases_of_skills(source, rows)
+
+
+def _cases_of_skills(source: SuiteSource, rows: Iterable[Row]) -> tuple[Case, ...]:
     cases = to_cases(source, rows, ReplyRules(score=Rule("contains"), max_tokens=32))
     if source.errors:
         raise SuiteError("skills", source.errors)

@@ -95,12 +95,23 @@ class Spend(_Numbers):
     cached: Share = 0.0
 
 
-class DeclaredEconomics(Spend):
+#: Converts a volume per day to a volume per month.
+DAYS_PER_MONTH = 30
+
+
+class Economics(Spend):
     """The number of requests per day, and the costs of variants besides them."""
 
     calls_per_day: Positive
+    #: USD that a wrong reply costs, or None if not declared.
     wrong_usd: NonNegative | None = None
+    #: In a resolved suite, with those that are declared for all.
     variants: dict[str, Spend] = Field(default_factory=dict)
+
+    @property
+    def calls_per_month(self) -> float:
+        """The number of requests in thirty days."""
+        return self.calls_per_day * DAYS_PER_MONTH
 
 
 class Thresholds(_Numbers):
@@ -116,7 +127,6 @@ class Thresholds(_Numbers):
     knowledge: Share = 0.5
     payback_days: Positive = 180.0
     retirement_days: Count = 90
-    tokens_per_word: Positive = 2.0
     local_only: StrictBool = False
 
 
@@ -132,6 +142,10 @@ class DeclaredData(Declared):
 
 def _union_tag(value: Any) -> str:
     return UNION_TAGS[isinstance(value, str)]
+
+
+def _mapping_tag(value: Any) -> str:
+    return UNION_TAGS[not isinstance(value, Mapping | Declared)]
 
 
 class Message(Declared):
@@ -242,14 +256,10 @@ class DeclaredBase(Declared):
     extra: dict[str, JsonValue] | None = None
 
 
-def _base_tag(value: Any) -> str:
-    return UNION_TAGS[not isinstance(value, Mapping | DeclaredBase)]
-
-
 #: The keys of a model, or the name of a variant or of a model.
 _Base = Annotated[
     Annotated[DeclaredBase, Tag(UNION_TAGS[0])] | Annotated[str, Tag(UNION_TAGS[1])],
-    Discriminator(_base_tag),
+    Discriminator(_mapping_tag),
 ]
 
 
@@ -425,14 +435,10 @@ class DeclaredRepeats(Declared):
     variants: Count = 1
 
 
-def _repeats_tag(value: Any) -> str:
-    return UNION_TAGS[not isinstance(value, Mapping | DeclaredRepeats)]
-
-
 _Repeats = Annotated[
     Annotated[DeclaredRepeats, Tag(UNION_TAGS[0])]
     | Annotated[Literal["auto"] | Count, Tag(UNION_TAGS[1])],
-    Discriminator(_repeats_tag),
+    Discriminator(_mapping_tag),
 ]
 
 
@@ -450,7 +456,7 @@ class DeclaredSuite(Declared):
     repeats: _Repeats = 1
     serves: str | None = None
     challengers: tuple[str, ...] = ()
-    economics: DeclaredEconomics | None = None
+    economics: Economics | None = None
     ladder: Thresholds = Thresholds()
 
 

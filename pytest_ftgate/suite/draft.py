@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from pytest_ftgate.adapters.lora import adapter_path
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.yaml import Document, KeyPath
 from pytest_ftgate.suite.declaration import DeclaredSuite, DeclaredVariant
 from pytest_ftgate.suite.model import Case, ReplyRules
-from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.scorers import RuleFunction
 
-#: Scores or checks a reply: called with a case, a reply and the options in the suite.
-ScorerFunction = Callable[..., Any]
 #: Returns USD per million input and output tokens by provider and model, or None if unknown.
 PriceFunction = Callable[[str, str], tuple[float, float] | None]
 _NO_DOCUMENT = Document("", None, {}, {})
@@ -35,20 +29,10 @@ class PluginContributions:
     """
 
     providers: Collection[str] | None = ()
-    scorers: Mapping[str, ScorerFunction] = field(default_factory=dict)
-    formats: Mapping[str, ScorerFunction] = field(default_factory=dict)
+    scorers: Mapping[str, RuleFunction] = field(default_factory=dict)
+    formats: Mapping[str, RuleFunction] = field(default_factory=dict)
     skills: Mapping[str, Path] = field(default_factory=dict)
     price: PriceFunction | None = None
-
-    def resolve_rules(self, value: Any) -> Any:
-        """Return *value*, a case or ``reply``, with a `Rule` for each name of a plugin.
-
-        Other names stay as they are, for the validation.
-        """
-        if not isinstance(value, Mapping) or not (self.scorers or self.formats):
-            return value
-        functions = {"score": self.scorers, "format": self.formats}
-        return {key: _rules(functions.get(key, {}), entry) for key, entry in value.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +53,6 @@ class SuiteSource(Source):
     def add_error_at(self, key_path: KeyPath, message: str) -> None:
         """Add an error at *key_path* of the suite file."""
         self.add_error(self.document.line(key_path), message)
-
-
-def _rules(functions: Mapping[str, ScorerFunction], written: Any) -> Any:
-    if isinstance(written, list):
-        return [_rules(functions, item) for item in written]
-    if isinstance(written, Mapping):
-        # A name with its options; in a list of scores also a weight.
-        entries = {key: _rule_or_value(functions, key, value) for key, value in written.items()}
-        rules = [entry for entry in entries.values() if isinstance(entry, Rule)]
-        return rules[0] if rules and len(written) == 1 else entries
-    return _rule_or_value(functions, written, None) or written
-
-
-def _rule_or_value(functions: Mapping[str, ScorerFunction], name: Any, value: Any) -> Any:
-    """Return the rule of *name* with *value* as its options, or *value* if no plugin has it."""
-    if not isinstance(name, str) or name not in functions:
-        return value
-    options = dict(value) if isinstance(value, Mapping) else {}
-    function = partial(functions[name], **options) if options else functions[name]
-    return Rule("offered", name, options, function)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,36 +117,12 @@ class VariantLocation:
         if not written or key in self.declared.model_fields_set:
             self.add_error(key, message)
 
-    def find_file(self, written: str | None, key: str, *, folders: bool = False) -> Path | None:
+    def find_file(self, written: str | None, key: str, **places: bool) -> Path | None:
         """Return the file that *key* names, or None after adding an error.
 
-        With *folders* it may be a folder.
+        *places* says whether it may be a folder, or lie anywhere, see `Source.find_file`.
         """
         if written is None:
             return None
         what = f"{self.display_name}: {key}"
-        return self.source.find_file(written, self.line(key), what, folders=folders)
-
-    def find_adapter(self, written: str | None) -> Path | None:
-        """Return the file or folder of the adapter, or None after adding an error."""
-        if written is None:
-            return None
-        what, line = f"{self.display_name}: adapter", self.line("adapter")
-        path = self.source.find_file(written, line, what, anywhere=True, folders=True)
-        return adapter_path(path) if path else None
-
-    def read_schema(self, written: str, key: str) -> Mapping[str, Any] | None:
-        """Return the JSON Schema in the file that *key* names, or None after adding an error."""
-        path = self.find_file(written, key)
-        text = self.source.read_text(path, self.line(key), key) if path else None
-        if text is None:
-            return None
-        try:
-            schema = json.loads(text)
-        except ValueError as error:
-            self.add_error(key, f"{key}: {written} is not JSON: {error}")
-            return None
-        if not isinstance(schema, dict):
-            self.add_error(key, f"{key}: {written} is no schema; one is a JSON object")
-            return None
-        return schema
+        return self.source.find_file(written, self.line(key), what, **places)

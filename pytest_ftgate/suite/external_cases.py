@@ -15,7 +15,7 @@ from pytest_ftgate.readers.inspect import task_of_log
 from pytest_ftgate.readers.lm_eval import newest_by_task, sample_files, task_of
 from pytest_ftgate.readers.memory import reads_once
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.readers.table import Row
+from pytest_ftgate.readers.table import Row, read_rows
 from pytest_ftgate.readers.text import json_or_text
 from pytest_ftgate.suite.model import Case
 
@@ -94,18 +94,16 @@ def _cases_of_log(
             yield row, case_value(key, replace(row, tags=()), "python") | {"skill": skill} | more
 
 
-def are_answers(path: Path, columns: Columns | None) -> bool:
-    """Return True if a file of cases is read by its *columns*, and not as cases."""
-    return columns is not None or path.suffix.lower() in _SUFFIXES
-
-
-def answer_cases(
+def case_rows(
     source: Source, path: Path, line: int, columns: Columns | None, kind: str
 ) -> Iterator[Row]:
-    """Yield the cases of a file of answers, each once, for a score of *kind*.
+    """Yield the cases of a file for a score of *kind*; of a file with *columns*, each case once.
 
     *line* is the line of the suite that names the file. Errors go to *source*.
     """
+    if columns is None and path.suffix.lower() not in _SUFFIXES:
+        yield from read_rows(source, path, line)
+        return
     columns = columns or Columns()
     wanted = Columns(id=columns.id, input=columns.input, expected=columns.expected, by=columns.by)
     try:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from math import ceil
 from pathlib import Path
-from typing import Any
 
 from jinja2 import TemplateError
 
@@ -67,10 +67,6 @@ def _vectorized(pool: tuple[Shot, ...]):  # type: ignore[no-untyped-def]  # noqa
     return vectorizer, vectorizer.fit_transform(shot.input_text for shot in pool)
 
 
-#: The number of texts that are compared in one step, which limits the memory.
-_BLOCK_SIZE = 512
-
-
 def normalised_words(text: str) -> tuple[str, ...]:
     """Return the sorted words of *text* in lower case, without punctuation."""
     # A text without words, such as a single sign, stands for itself.
@@ -90,43 +86,17 @@ def find_leaks(
     With *near*, near duplicates count too, if the example has an answer that the case expects.
     """
     cases_by_words = {normalised_words(case.input_text): case for case in cases}
-    examples = list(examples)
-    similar_cases = _similar_cases(examples, cases) if near else {}
+    examples, near_cases = [*examples], dict[int, Case]()
+    shown = [example.input_text for example in examples] if near else []
+    for number, index in near_pairs([case.input_text for case in cases], shown):
+        case = cases[number]
+        if case.expected is None or examples[index].answer in [str(a) for a in case.answers]:
+            near_cases.setdefault(index, case)
     for index, example in enumerate(examples):
-        if (case := cases_by_words.get(normalised_words(example.input_text))) is not None:
-            yield example, case, "is"
-            continue
-        case = next((c for c in similar_cases.get(index, ()) if _has_answer_of(example, c)), None)
-        if case is not None:
-            yield example, case, "is nearly"
-
-
-def _similar_cases(
-    examples: Iterable[TrainingExample], cases: Iterable[Case]
-) -> Mapping[int, list[Case]]:
-    """Return by the index of an example the cases that share four in five words with it.
-
-    Unlike `near_pairs`, this needs no import, which would slow the collection of tests down.
-    """
-    example_words = [set(word_sequence(example.input_text)) for example in examples]
-    by_word, similar = defaultdict[str, set[int]](set), defaultdict[int, list[Case]](list)
-    for index, words in enumerate(example_words):
-        for word in words:
-            by_word[word].add(index)
-    for case in cases:
-        case_words = set(word_sequence(case.input_text))
-        # A similar example lacks at most a fifth of the words, so it has one of these.
-        rarest = sorted(case_words, key=lambda word: len(by_word.get(word, ())))
-        rarest = rarest[: len(rarest) // 5 + 1]
-        for index in {index for word in rarest for index in by_word.get(word, ())}:
-            words = example_words[index]
-            if 5 * len(words & case_words) >= 4 * len(words | case_words):
-                similar[index].append(case)
-    return similar
-
-
-def _has_answer_of(example: TrainingExample, case: Case) -> bool:
-    return case.expected is None or example.answer in [str(a) for a in case.answers]
+        if (same := cases_by_words.get(normalised_words(example.input_text))) is not None:
+            yield example, same, "is"
+        elif index in near_cases:
+            yield example, near_cases[index], "is nearly"
 
 
 def near_pairs(
@@ -136,28 +106,29 @@ def near_pairs(
 
     Each text is compared with *references*, by default with the earlier texts. *share* is 0 to 1.
 
-    The result is exact: sparse matrices count the common words of all pairs. The time grows with
-    the number of texts that contain a word, and does not depend on the similarity of the texts.
+    The result is exact: two similar texts share one of the rarest words of each, since neither
+    lacks more than a few words of the other. It needs no import, which would slow the collection
+    of tests down.
     """
-    import numpy as np
-    from sklearn.feature_extraction.text import CountVectorizer
+    words = [set(word_sequence(text)) for text in texts]
+    others = words if references is None else [set(word_sequence(text)) for text in references]
+    counts = Counter(word for of_text in (*words, *others) for word in of_text)
 
-    vectorizer: Any = CountVectorizer(analyzer=word_sequence, binary=True, dtype=np.int32)
-    try:
-        rows: Any = vectorizer.fit_transform([*texts, *(references or ())])
-    except ValueError:  # the texts contain no word
-        return
-    matrix = rows[: len(texts)]
-    reference_matrix = matrix if references is None else rows[len(texts) :]
-    sizes, reference_sizes = np.diff(matrix.indptr), np.diff(reference_matrix.indptr)
-    transposed = reference_matrix.T.tocsr()
-    for start in range(0, len(texts), _BLOCK_SIZE):
-        products = (matrix[start : start + _BLOCK_SIZE] @ transposed).tocoo()
-        row, column, common = products.row + start, products.col, products.data
-        near = common >= share * (sizes[row] + reference_sizes[column] - common) - 1e-9
-        if references is None:
-            near &= column < row
-        yield from zip(row[near].tolist(), column[near].tolist(), strict=True)
+    def rarest(of_text: set[str]) -> list[str]:
+        most_lacking = len(of_text) - ceil(share * len(of_text) - 1e-9)
+        return sorted(of_text, key=lambda word: (counts[word], word))[: most_lacking + 1]
+
+    by_word = defaultdict[str, list[int]](list)
+    for index, of_other in enumerate(others):
+        for word in rarest(of_other):
+            by_word[word].append(index)
+    for index, own in enumerate(words):
+        found = {other for word in rarest(own) for other in by_word.get(word, ())}
+        for other in sorted(found):
+            common, is_earlier = len(own & others[other]), other < index
+            least = share * (len(own) + len(others[other]) - common) - 1e-9
+            if common >= least and (is_earlier or references is not None):
+                yield index, other
 
 
 def resolve_shots(
@@ -201,8 +172,7 @@ def _check_labels(
     for example in examples:
         if example.answer is None:
             continue
-        message = unknown_label_error([example.answer], reply.format)
-        if message:
+        if message := unknown_label_error([example.answer], reply.format):
             source.add_error(example.line, message, path)
 
 
@@ -212,8 +182,7 @@ def _render_turns(
     """Return the turns of one example, its answer last, or nothing on an error."""
     place = f"{location.source.display_path(path)}:{example.line}"
     if example.answer is None:
-        message = f'example {place} has no "expected", so nothing to show'
-        location.add_error("examples", message)
+        location.add_error("examples", f'example {place} has no "expected", so nothing to show')
         return ()
     text = example.input_text
     # An example has no passages, even if the template has a place for them.

@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
@@ -34,7 +35,7 @@ from pytest_ftgate.readers.source import (
 )
 from pytest_ftgate.suite.function_references import reference_syntax_error
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.scorers import parse_function, pattern_error, split_kind
+from pytest_ftgate.suite.scorers import offered_rule, parse_function, pattern_error, split_kind
 
 #: The language codes of py3langid.
 _CODES = (
@@ -104,16 +105,14 @@ def _require_package(package: str, extra: str, what: str) -> None:
 
 
 def _check_model(value: str) -> str:
-    message = reference_syntax_error(value)
-    if message:
+    if message := reference_syntax_error(value):
         message = message.replace("no function", "no model").replace(":function", ":Model")
         raise rule_error(message)
     return value
 
 
 def _check_pattern(value: str) -> str:
-    message = pattern_error(value)
-    if message:
+    if message := pattern_error(value):
         raise rule_error(message)
     return value
 
@@ -157,48 +156,34 @@ class _FormatKind:
     example: str
 
 
-_Code = Literal["python", "json", "yaml", "sql"]
 _TEXT_OR_OBJECT = WithJsonSchema({"type": ["string", "object"]})
+_Schema = Annotated[Any, AfterValidator(_check_schema), _TEXT_OR_OBJECT]
+_Model = Annotated[str, AfterValidator(_check_model)]
+_Pattern = Annotated[str, AfterValidator(_check_pattern)]
+_Code = Annotated[Literal["python", "json", "yaml", "sql"], AfterValidator(_check_code)]
+_Language = Annotated[str, AfterValidator(_check_language)]
+_Tool = Annotated[_ToolCall, BeforeValidator(_parse_tool_call), _TEXT_OR_OBJECT]
+_Function = Annotated[Any, BeforeValidator(parse_function), _TEXT_OR_OBJECT]
 
 #: format kind -> the value that it takes
 FORMAT_KINDS: Mapping[str, _FormatKind] = {
     "choice": _FormatKind(Texts, "a list of labels", "{choice: [a, b]}"),
     "json_schema": _FormatKind(
-        Annotated[Any, AfterValidator(_check_schema), _TEXT_OR_OBJECT],
-        "a schema or the path of one",
-        "{json_schema: ticket.schema.json}",
+        _Schema, "a schema or the path of one", "{json_schema: ticket.schema.json}"
     ),
-    "pydantic": _FormatKind(
-        Annotated[str, AfterValidator(_check_model)],
-        "a model",
-        '{pydantic: "package.module:Model"}',
-    ),
-    "regex": _FormatKind(
-        Annotated[str, AfterValidator(_check_pattern)], "a pattern", '{regex: "^[A-Z]+$"}'
-    ),
+    "pydantic": _FormatKind(_Model, "a model", '{pydantic: "package.module:Model"}'),
+    "regex": _FormatKind(_Pattern, "a pattern", '{regex: "^[A-Z]+$"}'),
     "lines": _FormatKind(_Lines, "a mapping", '{lines: {max: 5, prefix: "- "}}'),
     "xml": _FormatKind(Texts, "a list of tags", "{xml: [reason, answer]}"),
     "csv": _FormatKind(_Csv, "a mapping", "{csv: {columns: [name, price]}}"),
     "markdown": _FormatKind(_Markdown, "a mapping", "{markdown: {table: [name, price]}}"),
-    "code": _FormatKind(
-        Annotated[_Code, AfterValidator(_check_code)], "python, json, yaml or sql", "{code: python}"
-    ),
+    "code": _FormatKind(_Code, "python, json, yaml or sql", "{code: python}"),
     "length": _FormatKind(_Length, "a mapping", "{length: {unit: words, max: 50}}"),
-    "language": _FormatKind(
-        Annotated[str, AfterValidator(_check_language)], "the code of a language", "{language: de}"
-    ),
+    "language": _FormatKind(_Language, "the code of a language", "{language: de}"),
     "contains": _FormatKind(Texts, "a list of texts", "{contains: [refund]}"),
     "avoids": _FormatKind(Texts, "a list of texts", "{avoids: [guarantee]}"),
-    "tool_call": _FormatKind(
-        Annotated[_ToolCall, BeforeValidator(_parse_tool_call), _TEXT_OR_OBJECT],
-        "the name of a tool",
-        "{tool_call: lookup_order}",
-    ),
-    "python": _FormatKind(
-        Annotated[Any, BeforeValidator(parse_function), _TEXT_OR_OBJECT],
-        "a function",
-        '{python: "package.module:function"}',
-    ),
+    "tool_call": _FormatKind(_Tool, "the name of a tool", "{tool_call: lookup_order}"),
+    "python": _FormatKind(_Function, "a function", '{python: "package.module:function"}'),
 }
 
 
@@ -207,9 +192,10 @@ def _adapter(kind: str) -> TypeAdapter[Any]:
     return TypeAdapter(FORMAT_KINDS[kind].type)
 
 
-def _parse_format(raw: Any) -> Rule:
-    if isinstance(raw, Rule):
-        return raw
+def _parse_format(raw: Any, info: ValidationInfo) -> Rule:
+    offered = offered_rule(raw, info.context.formats) if info.context else None
+    if offered:
+        return offered
     usage = "format is one name with its value, such as {choice: [refund, other]}"
     kind, value = split_kind(raw, FORMAT_KINDS, "format", f"{usage}; several go into a list")
     try:
@@ -323,15 +309,7 @@ def _load_schema(
     """Return the schema *value*, or the one in the file that *value* names, or {} on an error."""
     key, schema = ".".join(keys), value
     if isinstance(value, str):
-        path = source.find_file(value, line(*keys), key)
-        text = source.read_text(path, line(*keys), key) if path else None
-        if text is None:
-            return {}
-        try:
-            schema = json.loads(text)
-        except ValueError as error:
-            source.add_error(line(*keys), f"{key}: {value} is not JSON: {error}")
-            return {}
+        schema = read_json_file(source, value, line(*keys), key)
     error_at = _schema_error(schema)
     if error_at:
         path_in_schema, message = error_at
@@ -341,3 +319,19 @@ def _load_schema(
         source.add_error(line(*keys, *path_in_schema), f"{key}: {name}: {place}{message}")
         return {}
     return schema
+
+
+def read_json_file(source: Source, written: str, line: int, what: str) -> Any:
+    """Return the JSON in the file at *written*, or {} after adding an error.
+
+    *line* is its line in the suite, and *what* its key, for messages.
+    """
+    path = source.find_file(written, line, what)
+    text = source.read_text(path, line, what) if path else None
+    if text is None:
+        return {}
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        source.add_error(line, f"{what}: {written} is not JSON: {error}")
+        return {}

@@ -39,10 +39,8 @@ def _key_of(name: str, file: Path) -> str:
 
     A second copy would miss what fixtures have patched in the first.
     """
-    for key in (name, _keys.get(file, name)):
-        if _is_of_file(key, file):
-            return key
-    found = next((key for key in [*sys.modules] if _is_of_file(key, file)), "")
+    likely_first = (name, _keys.get(file, name), *sys.modules)
+    found = next((key for key in likely_first if _is_of_file(key, file)), "")
     if found:
         _keys[file] = found
     return found
@@ -160,10 +158,9 @@ def source_files(reference: str, folder: Path) -> tuple[Path, ...]:
     name = reference.partition(":")[0]
     file = folder / f"{name.replace('.', '/')}.py"
     if not file.is_file():
-        try:
+        spec = None
+        with suppress(ModuleNotFoundError):
             spec = find_spec(name)
-        except ModuleNotFoundError:
-            spec = None
         if spec is None:
             raise ConfigurationError(
                 f"{reference}: there is no module {name}; put {name}.py beside the suite, "
@@ -215,8 +212,7 @@ def reference_error(reference: str, folder: Path) -> str | None:
     Only a module in *folder*, that of the suite, is checked. Others are first imported during the
     run.
     """
-    message = reference_syntax_error(reference)
-    if message:
+    if message := reference_syntax_error(reference):
         return message
     module, _, name = reference.partition(":")
     file = folder / f"{module.replace('.', '/')}.py"
@@ -245,12 +241,8 @@ def _iter_names(node: ast.AST) -> Iterator[str]:
     """Yield the names that a module defines, and the dynamic names that it uses."""
     for child in ast.iter_child_nodes(node):
         match child:
-            case (
-                ast.FunctionDef(name=name)
-                | ast.AsyncFunctionDef(name=name)
-                | ast.ClassDef(name=name)
-            ):
-                yield name
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield child.name
             case ast.Lambda():
                 pass
             case ast.alias(name=name, asname=alias):

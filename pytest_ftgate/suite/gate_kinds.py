@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, TypeGuard
 
 from pytest_ftgate import skills
 from pytest_ftgate.suite.declaration import DeclaredData
@@ -332,7 +332,7 @@ class DivergenceGate(Gate):
 
 
 #: The kinds that are declared by their limits alone; a module of ``gates`` of this name has KIND.
-PLAIN_GATES: Mapping[str, type[Gate]] = {
+PLAIN_GATES: Mapping[str, Callable[..., Gate]] = {
     "cost": CostGate,
     "latency": LatencyGate,
 }
@@ -368,9 +368,29 @@ class DataGate(Gate):
         return variant.training_data is not None
 
 
+def is_rate(gate: Gate) -> TypeGuard[RateGate]:
+    """Return True if *gate* limits the share of right replies, or of valid ones."""
+    return isinstance(gate, RateGate)
+
+
+def compares_skills(gate: Gate) -> TypeGuard[ForgettingGate]:
+    """Return True if *gate* compares the skills of a tuned variant with those of its base."""
+    return isinstance(gate, ForgettingGate)
+
+
+def reads_distributions(gate: Gate) -> TypeGuard[DivergenceGate]:
+    """Return True if *gate* compares the distributions of a tuned variant with its base's."""
+    return isinstance(gate, DivergenceGate)
+
+
+def reads_contents(gate: Gate) -> bool:
+    """Return True if *gate* rests on what replies say, and not on what they cost or took."""
+    return not isinstance(gate, CostGate | LatencyGate | DataGate)
+
+
 def scores_content(gate: Gate) -> bool:
     """Return True if *gate* evaluates content scores, of the suite's cases or of skills."""
-    return isinstance(gate, ForgettingGate) or (isinstance(gate, RateGate) and gate.reads_grades)
+    return compares_skills(gate) or (is_rate(gate) and gate.reads_grades)
 
 
 def skills_gate(suite: Suite) -> ForgettingGate | None:

@@ -13,7 +13,6 @@ from pytest_ftgate.errors import SuiteError, did_you_mean
 from pytest_ftgate.readers.table import Row
 from pytest_ftgate.suite.cases import skill_cases, to_cases
 from pytest_ftgate.suite.declaration import (
-    Declared,
     DeclaredData,
     DeclaredDivergence,
     DeclaredForgetting,
@@ -33,6 +32,8 @@ from pytest_ftgate.suite.gate_kinds import (
     DivergenceGate,
     ForgettingGate,
     RateGate,
+    compares_skills,
+    reads_distributions,
 )
 from pytest_ftgate.suite.ladder import unpriced_error
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Variant
@@ -64,7 +65,7 @@ def margin_errors(cases: Iterable[Case], variants: Mapping[str, Variant]) -> Ite
 def divergence_errors(gate: Gate, variants: Iterable[Variant]) -> Iterator[str]:
     """Yield why the distributions of the gated variants cannot be compared with their bases'."""
     for variant in variants:
-        if not (variant.gated and isinstance(gate, DivergenceGate) and gate.applies_to(variant)):
+        if not (variant.gated and reads_distributions(gate) and gate.applies_to(variant)):
             continue
         if provider_spec(variant.provider).logprobs not in _OF_GIVEN:
             yield (
@@ -98,184 +99,189 @@ def _add_error(source: SuiteSource, message: str, *keys: str | int) -> None:
     source.add_error_at((*_KEY_PATH, *keys), f"forgetting: {message}")
 
 
-def _resolve_forgetting(
-    source: SuiteSource, declared: DeclaredForgetting, read_skill: SkillReader
-) -> ForgettingGate | None:
-    """Return the forgetting gate, or None if its skills cannot be read. Errors go to *source*."""
-    errors_before = len(source.errors)
-    bundled, own = _skill_cases(source, declared, read_skill)
-    if len(source.errors) > errors_before:
-        return None
-    leveled = skills.leveled_families(_skill_names(declared))
-    of_levels = reference_cases(leveled)
-    cases = (*_with_must_keep(source, (*bundled, *own), declared.must_keep), *of_levels)
-    tested, named = _skills_of(cases), _skills_of((*bundled, *of_levels))
-    families = _resolve_families(source, declared, named, _skills_of(own))
-    by_family = _skills_by_family(families, tested)
-    _check_skill_keys(source, declared, tested, by_family)
-    return ForgettingGate(
-        line=source.line(*_KEY_PATH),
-        cases=cases,
-        leveled=leveled,
-        families=families,
-        margins={key: limit for key, limit in declared.margins.items() if key in tested},
-        family_margins={key: limit for key, limit in declared.margins.items() if key in by_family},
-        weights=_resolve_weights(declared, by_family),
-        **declared.model_dump(include={"max_drop", "each", "max_tokens"}),
-        may_lose=tuple(dict.fromkeys(declared.may_lose)),
-        under_prompt=declared.under == "prompt",
-    )
+class _ForgettingResolver:
+    """Resolves the forgetting gate, and adds errors at its keys."""
 
+    def __init__(
+        self, source: SuiteSource, declared: DeclaredForgetting, read_skill: SkillReader
+    ) -> None:
+        self.source, self.declared, self.read_skill = source, declared, read_skill
+        self.listed = declared.skills if isinstance(declared.skills, tuple) else (declared.skills,)
+        self.names = tuple(name for name in self.listed if isinstance(name, str))
+        self.leveled = skills.leveled_families(self.names)
+        self.line = source.line(*_KEY_PATH, "skills")
 
-def _named_skills(declared: DeclaredForgetting) -> tuple[str | DeclaredLog, ...]:
-    return declared.skills if isinstance(declared.skills, tuple) else (declared.skills,)
+    def add_error(self, message: str, *keys: str | int) -> None:
+        _add_error(self.source, message, *keys)
 
+    def gate(self) -> ForgettingGate | None:
+        """Return the gate, or None if its skills cannot be read."""
+        declared, errors_before = self.declared, len(self.source.errors)
+        bundled, own = self.skill_cases()
+        if len(self.source.errors) > errors_before:
+            return None
+        of_levels = reference_cases(self.leveled)
+        cases = (*self.with_must_keep((*bundled, *own)), *of_levels)
+        tested, named = _skills_of(cases), _skills_of((*bundled, *of_levels))
+        families = self.families(named, _skills_of(own))
+        by_family = _skills_by_family(families, tested)
+        self.check_keys(tested, by_family)
+        return ForgettingGate(
+            line=self.source.line(*_KEY_PATH),
+            cases=cases,
+            leveled=self.leveled,
+            families=families,
+            margins={key: limit for key, limit in declared.margins.items() if key in tested},
+            family_margins={k: limit for k, limit in declared.margins.items() if k in by_family},
+            weights=self.weights(by_family),
+            **declared.model_dump(include={"max_drop", "each", "max_tokens"}),
+            may_lose=tuple(dict.fromkeys(declared.may_lose)),
+            under_prompt=declared.under == "prompt",
+        )
 
-def _skill_names(declared: DeclaredForgetting) -> tuple[str, ...]:
-    return tuple(name for name in _named_skills(declared) if isinstance(name, str))
+    # Cases of skills
 
+    def skill_cases(self) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+        """Return the cases of named skills, and those of suites and logs that are used as skills.
 
-def _log_cases(source: SuiteSource, log: DeclaredLog) -> tuple[Case, ...]:
-    """Return the cases of a log of another harness, each with the scores that stand in it."""
-    line = source.line(*_KEY_PATH, "skills")
-    path = source.find_file(log.path, line, "forgetting: skills", folders=True)
-    if path is None:
-        return ()
-    rows = (Row(path, row.line, value) for row, value in log_cases(source, path, line, log.tool))
-    reply = ReplyRules(score=Rule("recorded", options={"partial": True}), max_tokens=32)
-    return tuple(replace(case, group=None) for case in to_cases(source, rows, reply))
+        The latter are left out if an id, or the name of a skill, is in use already.
+        """
+        if not self.listed:
+            self.add_error("skills: the list is empty; write skills: general", "skills")
+            return (), ()
+        bundled = self.bundled_cases(tuple(name for name in self.names if not _is_path(name)))
+        own = [case for name in self.names if _is_path(name) for case in self.suite_cases(name)]
+        logs = (log for log in self.listed if isinstance(log, DeclaredLog))
+        own += [case for log in logs for case in self.log_cases(log)]
+        cases_by_id, of_package = dict[str, Case](), _skills_of(bundled)
+        for case in own:
+            if case.skill in of_package or skills.leveled_family(str(case.skill)) in self.leveled:
+                message = f'skill "{case.skill}" of {case.location} has the name of another one'
+                self.add_error(f"{message} in use; rename it", "skills")
+                return bundled, ()
+            if cases_by_id.setdefault(case.id, case) is not case:
+                message = f"skills: {case.id} is named by two suites; rename one file"
+                self.add_error(message, "skills")
+                return bundled, ()
+        return bundled, tuple(own)
 
+    def bundled_cases(self, names: tuple[str, ...]) -> tuple[Case, ...]:
+        """Return the cases of the named sets and skills, from the package or from plugins."""
+        plugin_skills = self.source.plugins.skills
+        known = (*skills.set_names(), *skills.skill_names(plugin_skills))
+        unknown = [name for name in names if name not in known]
+        others = f"; known: {', '.join(known)}, or the path of a suite"
+        for name in unknown:
+            hint = did_you_mean(name, known) or others
+            self.add_error(f'no skill "{name}"{hint}', "skills")
+        fixed = tuple(name for name in names if not skills.leveled_families([name]))
+        if unknown or not fixed:
+            return ()
+        try:
+            return skill_cases(fixed, tuple(plugin_skills.items()))
+        except SuiteError as error:
+            self.source.errors.extend(error.errors)
+            return ()
 
-def _skills_of(cases: Iterable[Case]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(case.skill) for case in cases))
+    def suite_cases(self, pattern: str) -> Iterator[Case]:
+        """Yield the cases of the suites that match *pattern*, with the file name in each id."""
+        for path in self.source.find_files(pattern, self.line, "forgetting: skills"):
+            if path == self.source.path:
+                message = "skills: a suite cannot be a skill of its own; name another"
+                self.add_error(message, "skills")
+                continue
+            stem, errors_before = path.name.removesuffix(".ftgate.yaml"), len(self.source.errors)
+            cases = [case for case in self.read_skill(path) if case.is_scorable or case.format]
+            for case in cases:
+                group, skill = case.group and f"{stem}/{case.group}", case.skill or stem
+                id_ = f"{stem}/{case.id}"
+                yield replace(case, id=id_, skill=skill, group=group, folder=path.parent)
+            if not cases and len(self.source.errors) == errors_before:
+                message = f"no case of {self.source.display_path(path)} expects anything"
+                self.add_error(f"skills: {message}", "skills")
 
+    def log_cases(self, log: DeclaredLog) -> Iterator[Case]:
+        """Yield the cases of a log of another harness, each with the scores that stand in it."""
+        path = self.source.find_file(log.path, self.line, "forgetting: skills", folders=True)
+        if path is not None:
+            found = log_cases(self.source, path, self.line, log.tool)
+            rows = (Row(path, row.line, value) for row, value in found)
+            reply = ReplyRules(score=Rule("recorded", options={"partial": True}), max_tokens=32)
+            for case in to_cases(self.source, rows, reply):
+                yield replace(case, group=None)
 
-# Cases of skills --------------------------------------------------------------------------------
+    def with_must_keep(self, cases: tuple[Case, ...]) -> tuple[Case, ...]:
+        """Return *cases* with ``must_keep`` set on those that the gate names."""
+        ids, known_ids = self.declared.must_keep, {case.id for case in cases}
+        for index, case_id in enumerate(ids):
+            if case_id not in known_ids:
+                hint = did_you_mean(case_id, known_ids) or "; ids are such as arithmetic-001"
+                message = f'must_keep: no skills case has the id "{case_id}"{hint}'
+                self.add_error(message, "must_keep", index)
+        return tuple(replace(case, must_keep=True) if case.id in ids else case for case in cases)
 
+    # Keys that name skills
 
-def _skill_cases(
-    source: SuiteSource, declared: DeclaredForgetting, read_skill: SkillReader
-) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """Return the cases of named skills, and those of suites that are used as skills."""
-    names = _skill_names(declared)
-    if not _named_skills(declared):
-        _add_error(source, "skills: the list is empty; write skills: general", "skills")
-        return (), ()
-    patterns = [name for name in names if _is_path(name)]
-    bundled_names = tuple(name for name in names if not _is_path(name))
-    bundled = _bundled_cases(source, bundled_names)
-    leveled = [
-        skill
-        for family in skills.leveled_families(bundled_names)
-        for skill in skills.LEVELED_FAMILIES[family]
-    ]
-    own = [case for pattern in patterns for case in _suite_cases(source, pattern, read_skill)]
-    logs = (log for log in _named_skills(declared) if isinstance(log, DeclaredLog))
-    own += [case for log in logs for case in _log_cases(source, log)]
-    return bundled, _check_conflicts(source, own, (*_skills_of(bundled), *leveled))
+    def check_keys(self, tested: Collection[str], by_family: Mapping[str, Sequence[str]]) -> None:
+        """Add an error for each key that names an untested skill, and for keys that contradict."""
+        lost, weights = self.declared.may_lose, self.weights(by_family)
+        for key in ("may_lose", "margins", "weights"):
+            of_lost = key == "may_lose"
+            known = tested if of_lost else (*tested, *by_family)
+            for index, skill in enumerate(getattr(self.declared, key)):
+                item_key = index if of_lost else skill
+                if skill not in known:
+                    hint = did_you_mean(skill, tested) or f"; tested: {', '.join(known)}"
+                    self.add_error(f'{key}: no skill "{skill}" is tested{hint}', key, item_key)
+                elif not of_lost and skill in lost:
+                    message = f"{key}: {skill} may be lost, so this has no effect; remove one"
+                    self.add_error(message, key, item_key)
+        evaluated = [skill for skill in tested if skill not in lost]
+        if tested and not evaluated:
+            message = "may_lose: every skill may be lost, so nothing would be evaluated"
+            self.add_error(message, "may_lose")
+        elif tested and not any(weights.get(skill, 1.0) for skill in evaluated):
+            message = "weights: every weight is 0, so there is no mean; leave one above"
+            self.add_error(message, "weights")
 
+    def weights(self, by_family: Mapping[str, Sequence[str]]) -> dict[str, float]:
+        """Return the weight of each skill that has one of its own, or whose family has."""
+        weights = self.declared.weights
+        of_families = {
+            skill: weight * skills.default_weight(skill)
+            for name, weight in weights.items()
+            for skill in by_family.get(name, ())
+        }
+        return of_families | {name: w for name, w in weights.items() if name not in by_family}
 
-def _bundled_cases(source: SuiteSource, names: tuple[str, ...]) -> tuple[Case, ...]:
-    """Return the cases of the named sets and skills, from the package or from plugins."""
-    plugin_skills = source.plugins.skills
-    known = (*skills.set_names(), *skills.skill_names(plugin_skills))
-    unknown = [name for name in names if name not in known]
-    for name in unknown:
-        hint = did_you_mean(name, known)
-        hint = hint or f"; known: {', '.join(known)}, or the path of a suite"
-        _add_error(source, f'no skill "{name}"{hint}', "skills")
-    fixed = tuple(name for name in names if not skills.leveled_families([name]))
-    if unknown or not fixed:
-        return ()
-    try:
-        return skill_cases(fixed, tuple(plugin_skills.items()))
-    except SuiteError as error:
-        source.errors.extend(error.errors)
-        return ()
+    def families(self, bundled: Collection[str], own: Collection[str]) -> dict[str, str]:
+        """Return the family of each skill that a family lists, and of each of the team's *own*."""
+        tested, listed = {*bundled, *own}, dict[str, str]()
+        for family, names in self.declared.families.items():
+            for index, skill in enumerate(names):
+                message = ""
+                if skill not in tested:
+                    hint = did_you_mean(skill, tested) or f"; tested: {', '.join((*bundled, *own))}"
+                    message = f'no skill "{skill}" is tested{hint}'
+                elif listed.setdefault(skill, family) != family:
+                    message = f"{skill} is in {listed[skill]} and in {family}; keep one"
+                if message:
+                    self.add_error(f"families: {message}", "families", family, index)
+        families = {skill: skill for skill in own} | listed
+        of = {skill: families.get(skill) or skills.family_of(skill) for skill in tested}
+        for skill in sorted(tested - listed.keys()):
+            if of[skill] == skill and any(of[other] == skill for other in tested - {skill}):
+                remedy = f"rename it, or write families: {{{skill}: [{skill}]}} to join it"
+                self.add_error(f'skill "{skill}" has the name of a family; {remedy}', "skills")
+        return families
 
 
 def _is_path(name: str) -> bool:
     return "/" in name or name.endswith((".yaml", ".yml"))
 
 
-def _suite_cases(source: SuiteSource, pattern: str, read_skill: SkillReader) -> Iterator[Case]:
-    """Yield the cases of the suites that match *pattern*, with the file name in each id."""
-    line = source.line(*_KEY_PATH, "skills")
-    for path in source.find_files(pattern, line, "forgetting: skills"):
-        if path == source.path:
-            message = "skills: a suite cannot be a skill of its own; name another"
-            _add_error(source, message, "skills")
-            continue
-        stem, errors_before = path.name.removesuffix(".ftgate.yaml"), len(source.errors)
-        cases = [case for case in read_skill(path) if case.is_scorable or case.format]
-        for case in cases:
-            group = f"{stem}/{case.group}" if case.group else None
-            skill = case.skill or stem
-            yield replace(
-                case, id=f"{stem}/{case.id}", skill=skill, group=group, folder=path.parent
-            )
-        if not cases and len(source.errors) == errors_before:
-            message = f"skills: no case of {source.display_path(path)} expects anything"
-            _add_error(source, message, "skills")
-
-
-def _check_conflicts(
-    source: SuiteSource, suite_cases: Iterable[Case], bundled: Collection[str]
-) -> tuple[Case, ...]:
-    """Return *suite_cases*, or nothing if an id, or a skill of *bundled*, is in use already."""
-    cases_by_id: dict[str, Case] = {}
-    for case in suite_cases:
-        if case.skill in bundled:
-            message = f'skill "{case.skill}" of {case.location} has the name of another one in use'
-            _add_error(source, f"{message}; rename it", "skills")
-            return ()
-        if case.id in cases_by_id:
-            message = f"skills: {case.id} is named by two suites; rename one file"
-            _add_error(source, message, "skills")
-            return ()
-        cases_by_id[case.id] = case
-    return tuple(cases_by_id.values())
-
-
-def _with_must_keep(
-    source: SuiteSource, cases: tuple[Case, ...], ids: Sequence[str]
-) -> tuple[Case, ...]:
-    """Return *cases* with ``must_keep`` set on those in *ids*."""
-    known_ids = {case.id for case in cases}
-    for index, case_id in enumerate(ids):
-        if case_id not in known_ids:
-            hint = did_you_mean(case_id, known_ids) or "; ids are such as arithmetic-001"
-            message = f'must_keep: no skills case has the id "{case_id}"{hint}'
-            _add_error(source, message, "must_keep", index)
-    return tuple(replace(case, must_keep=True) if case.id in ids else case for case in cases)
-
-
-# Keys that name skills --------------------------------------------------------------------------
-
-
-def _check_skill_keys(
-    source: SuiteSource,
-    declared: DeclaredForgetting,
-    tested: Collection[str],
-    families: Mapping[str, Sequence[str]],
-) -> None:
-    """Add an error for each key that names an untested skill, and for keys that contradict."""
-    skills_by_key: dict[str, Iterable[str]] = {
-        "may_lose": declared.may_lose,
-        "margins": declared.margins,
-        "weights": declared.weights,
-    }
-    for key, names in skills_by_key.items():
-        for index, skill in enumerate(names):
-            item_key = index if key == "may_lose" else skill
-            known = tested if key == "may_lose" else (*tested, *families)
-            if skill not in known:
-                hint = did_you_mean(skill, tested) or f"; tested: {', '.join(known)}"
-                _add_error(source, f'{key}: no skill "{skill}" is tested{hint}', key, item_key)
-            elif key != "may_lose" and skill in declared.may_lose:
-                message = f"{key}: {skill} may be lost, so this has no effect; remove one"
-                _add_error(source, message, key, item_key)
-    _check_evaluated_skills(source, declared, tested, _resolve_weights(declared, families))
+def _skills_of(cases: Iterable[Case]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(case.skill) for case in cases))
 
 
 def _skills_by_family(
@@ -288,74 +294,15 @@ def _skills_by_family(
     return {name: tuple(of) for name, of in by_family.items() if name not in {*tested}}
 
 
-def _resolve_weights(
-    declared: DeclaredForgetting, by_family: Mapping[str, Sequence[str]]
-) -> dict[str, float]:
-    """Return the weight of each skill that has one of its own, or whose family has."""
-    of_families = {
-        skill: weight * skills.default_weight(skill)
-        for name, weight in declared.weights.items()
-        for skill in by_family.get(name, ())
-    }
-    own = {name: weight for name, weight in declared.weights.items() if name not in by_family}
-    return of_families | own
-
-
-def _resolve_families(
-    source: SuiteSource,
-    declared: DeclaredForgetting,
-    bundled: Collection[str],
-    own: Collection[str],
-) -> dict[str, str]:
-    """Return the family of each skill that is listed in one, and of each of the team's *own*."""
-    tested, listed = {*bundled, *own}, dict[str, str]()
-    for family, names in declared.families.items():
-        for index, skill in enumerate(names):
-            if skill not in tested:
-                hint = did_you_mean(skill, tested) or f"; tested: {', '.join((*bundled, *own))}"
-                message = f'families: no skill "{skill}" is tested{hint}'
-                _add_error(source, message, "families", family, index)
-            elif listed.setdefault(skill, family) != family:
-                message = f"families: {skill} is in {listed[skill]} and in {family}; keep one"
-                _add_error(source, message, "families", family, index)
-    families = {skill: skill for skill in own} | listed
-    of = {skill: families.get(skill) or skills.family_of(skill) for skill in tested}
-    for skill in sorted(tested - listed.keys()):
-        if of[skill] == skill and any(of[other] == skill for other in tested - {skill}):
-            message = f'skill "{skill}" has the name of a family; rename it, or write'
-            _add_error(source, f"{message} families: {{{skill}: [{skill}]}} to join it", "skills")
-    return families
-
-
-def _check_evaluated_skills(
-    source: SuiteSource,
-    declared: DeclaredForgetting,
-    tested: Collection[str],
-    weights: Mapping[str, float],
-) -> None:
-    evaluated = [skill for skill in tested if skill not in declared.may_lose]
-    if tested and not evaluated:
-        message = "may_lose: every skill may be lost, so nothing would be evaluated"
-        _add_error(source, message, "may_lose")
-    elif tested and not any(weights.get(skill, 1.0) for skill in evaluated):
-        message = "weights: every weight is 0, so there is no mean; leave one above"
-        _add_error(source, message, "weights")
-
-
 def check_gates(
-    source: SuiteSource,
-    gates: Mapping[str, Gate],
-    variants: Mapping[str, Variant],
-    baseline: str,
+    source: SuiteSource, gates: Mapping[str, Gate], variants: Mapping[str, Variant], baseline: str
 ) -> None:
     """Add an error for each gate that the variants of the suite cannot be held to."""
     for gate in gates.values():
-        if isinstance(gate, ForgettingGate) and gate.under_prompt:
+        if compares_skills(gate) and gate.under_prompt:
             _check_skill_prompts(source, variants.values())
         error = unpriced_error(gate, variants, baseline) if isinstance(gate, CostGate) else ""
-        if error:
-            source.add_error(gate.line, f"{gate.kind}: {error}")
-        for message in divergence_errors(gate, variants.values()):
+        for message in (*filter(None, [error]), *divergence_errors(gate, variants.values())):
             source.add_error(gate.line, f"{gate.kind}: {message}")
     gated = [variant for variant in variants.values() if variant.gated]
     if source.errors:
@@ -398,17 +345,14 @@ def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Ga
     source, declared = suite.source, suite.declared.gates
     written, gates = source.document.value["gates"], dict[str, Gate]()
     for kind in ("accuracy", "format"):
-        declared_rate: DeclaredRate | None = getattr(declared, kind)
-        if declared_rate is None and kind in written:
-            declared_rate = DeclaredRate()
-        if declared_rate is None:
-            continue
-        gates[kind] = gate = _rate_gate(kind, declared_rate, source)
-        for key, message in _rate_gate_errors(gate, suite):
-            source.add_error_at(("gates", kind, key), f"{kind}: {message}")
+        if kind in written:
+            gate = _rate_gate(kind, getattr(declared, kind) or DeclaredRate(), source)
+            for key, message in _rate_gate_errors(gate, suite):
+                source.add_error_at(("gates", kind, key), f"{kind}: {message}")
+            gates[kind] = gate
     if "forgetting" in written:
         declared_forgetting = declared.forgetting or DeclaredForgetting()
-        forgetting = _resolve_forgetting(source, declared_forgetting, read_skill)
+        forgetting = _ForgettingResolver(source, declared_forgetting, read_skill).gate()
         if forgetting:
             gates["forgetting"] = forgetting
     if "divergence" in written:
@@ -417,8 +361,7 @@ def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Ga
     if "data" in written:
         gates["data"] = _data_gate(source, declared.data or DeclaredData())
     if not gates and not source.errors:
-        message = "gates: none declared; write accuracy: {min: 0.8}"
-        source.add_error_at(("gates",), message)
+        source.add_error_at(("gates",), "gates: none declared; write accuracy: {min: 0.8}")
     return gates
 
 
@@ -426,7 +369,7 @@ def _plain_gates(source: SuiteSource, declared: DeclaredGates) -> dict[str, Gate
     """Return the gates that are limits alone. A gate without a limit is an error."""
     written, gates = source.document.value["gates"], dict[str, Gate]()
     for kind, gate_type in PLAIN_GATES.items():
-        declared_gate: Declared | None = getattr(declared, kind)
+        declared_gate = getattr(declared, kind)
         limits = declared_gate.model_dump() if declared_gate else {}
         line = source.line("gates", kind)
         if any(limit is not None for limit in limits.values()):
@@ -478,8 +421,7 @@ def unlimited_error(gate: RateGate, *, must_pass: bool = False) -> str:
 
     *must_pass* is True if the gate has cases that must pass.
     """
-    thoughts = (gate.max_thought_drop, gate.max_thought_rise)
-    limits = (gate.min, gate.max_drop, *thoughts)
+    limits = (gate.min, gate.max_drop, gate.max_thought_drop, gate.max_thought_rise)
     if gate.limits_drop or must_pass or any(limit is not None for limit in limits):
         return ""
     key = gate.uncompared_key
@@ -497,8 +439,7 @@ def _rate_gate_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, 
     if gate.kind == "format" and cases and not any(case.format for case in cases):
         yield "", "the suite declares no reply.format"
     must_pass = gate.reads_grades and any(case.must_pass for case in cases)
-    unlimited = unlimited_error(gate, must_pass=must_pass)
-    if unlimited:
+    if unlimited := unlimited_error(gate, must_pass=must_pass):
         yield "", unlimited
     is_pairwise = gate.kind == "accuracy" and grades_pairs(score)
     if is_pairwise and gate.min is not None:

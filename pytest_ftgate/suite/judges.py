@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,21 +26,14 @@ from pytest_ftgate.suite.declaration import (
     DeclaredVariant,
 )
 from pytest_ftgate.suite.draft import SuiteDraft, SuiteSource, VariantLocation
-from pytest_ftgate.suite.model import (
-    DEFAULT_GRADES,
-    PAIRWISE_GRADES,
-    Case,
-    Judge,
-    Label,
-    Variant,
-)
+from pytest_ftgate.suite.model import DEFAULT_GRADES, PAIRWISE_GRADES, Case, Judge, Label, Variant
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.templates import (
     case_variables,
-    check_template,
     placeholder_message,
     render_template,
+    template_errors,
     unfilled_placeholders,
 )
 from pytest_ftgate.suite.variants import resolve_variant
@@ -52,11 +45,11 @@ def grade_schema(grades: Mapping[str, float], max_reason: int | None = None) -> 
     *max_reason* is the most characters of a reason, or None for no limit. Set it only where the
     provider can enforce it.
     """
-    reason: dict[str, Any] = {"type": "string"}
+    limit = {"maxLength": max_reason} if max_reason else {}
     return {
         "type": "object",
         "properties": {
-            "reason": {**reason, "maxLength": max_reason} if max_reason else reason,
+            "reason": {"type": "string", **limit},
             "grade": {"type": "string", "enum": list(grades)},
         },
         "required": ["reason", "grade"],
@@ -93,9 +86,7 @@ _FORBIDDEN_KEYS = {
     **dict.fromkeys(("retrieve", "tools", "max_turns"), "it sees the reply, the case, the rubric"),
     **dict.fromkeys(("response_schema", "training_data"), "its answers have a form of their own"),
     "like": "write its own provider and model, so that a variant's change cannot change it",
-    "gated": "no gate evaluates it; labels do (human)",
-    "compared": "no gate evaluates it; labels do (human)",
-    "base": "no gate evaluates it; labels do (human)",
+    **dict.fromkeys(("gated", "compared", "base"), "no gate evaluates it; labels do (human)"),
     "batch": "it grades replies of this run, which cannot wait a day",
 }
 #: Keys that cannot change a grade. They stay out of the rule, and so out of its digest.
@@ -143,8 +134,8 @@ def _extract_judge(
     try:
         declared = DeclaredJudge.model_validate(rule.options)
     except ValidationError as error:
-        for detail in _first_error_per_key(error.errors()):
-            _add_validation_error(source, key_path, detail)
+        for detail in error.errors():
+            _add_validation_error(source, key_path, dict(detail))
         return rule, None
     rubric = _read_rubric(source, declared, key_path)
     model = {key: value for key, value in declared.model.items() if key not in _KEYS_WITHOUT_EFFECT}
@@ -158,28 +149,16 @@ def _extract_judge(
     return judge_rule, JudgeDeclaration(judge_rule, declared, key_path)
 
 
-def _first_error_per_key(errors: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """Yield one error per key. A rubric that is neither text nor a file produces two."""
-    seen = set()
-    for error in errors:
-        key = error["loc"][:1] if error["loc"] and error["loc"][0] == "rubric" else error["loc"]
-        if key not in seen:
-            seen.add(key)
-            yield dict(error)
-
-
 def _add_validation_error(source: SuiteSource, key_path: KeyPath, error: Mapping[str, Any]) -> None:
-    inner_path = tuple(error["loc"])
-    error_path = (*key_path, *inner_path)
-    if inner_path[:1] == ("rubric",) and error["type"] != "missing":
-        source.add_error_at(error_path, "judge: rubric is text, or a file: {from: rubric.md}")
-        return
-    known = declared_keys(DeclaredMinimum if inner_path[:1] == ("min",) else DeclaredJudge)
+    error_path = (*key_path, *error["loc"])
+    known = declared_keys(DeclaredMinimum if error["loc"][:1] == ("min",) else DeclaredJudge)
     message = validation_message(error, known, source.document.raw.get(error_path))
-    example = "; a judge is {rubric: ..., model: {provider: ..., model: ...}}"
-    source.add_error_at(
-        error_path, f"judge: {message}{example if error['type'] == 'missing' else ''}"
-    )
+    if error["type"] == "missing":
+        message += "; a judge is {rubric: ..., model: {provider: ..., model: ...}}"
+    elif error["loc"][:1] == ("rubric",):
+        # One that is neither has two errors, which become one.
+        message = "rubric is text, or a file: {from: rubric.md}"
+    source.add_error_at(error_path, f"judge: {message}")
 
 
 def _read_rubric(source: SuiteSource, declared: DeclaredJudge, key_path: KeyPath) -> str:
@@ -189,8 +168,7 @@ def _read_rubric(source: SuiteSource, declared: DeclaredJudge, key_path: KeyPath
         return (source.read_text(path, line, "judge: rubric") if path else None) or ""
     rubric = declared.rubric.strip()
     if " " not in rubric and rubric.endswith((".md", ".txt")):
-        message = f"judge: rubric is a text; for a file write {{from: {rubric}}}"
-        source.add_error(line, message)
+        source.add_error(line, f"judge: rubric is a text; for a file write {{from: {rubric}}}")
     return declared.rubric
 
 
@@ -242,7 +220,8 @@ class _JudgeResolver:
         """Add an error for each case that *rubric* cannot be rendered for."""
         source, cases = self.source, self.suite.cases
         line, errors_before = source.line(*self.key_path, "rubric"), len(source.errors)
-        check_template(source, line, "judge: rubric", rubric, cases, of_rubric=True)
+        for _, message in template_errors(rubric, cases, of_rubric=True):
+            source.add_error(line, f"judge: rubric: {message}")
         if len(source.errors) > errors_before:
             return
         graded = [case for case in cases if self.rule in case.score.parts]
@@ -250,8 +229,7 @@ class _JudgeResolver:
             try:
                 render_rubric(rubric, case)
             except TemplateError as error:
-                message = f"judge: the rubric fails for this case: {error}"
-                source.errors.append(case.error(message))
+                source.errors.append(case.error(f"judge: the rubric fails for this case: {error}"))
         source.errors[errors_before:] = fold_similar(source.errors[errors_before:])
         names = case_variables(cases) | {"expected"}
         if found := unfilled_placeholders(rubric, (), names, cases):
@@ -298,11 +276,9 @@ class _JudgeResolver:
         if self.has_unsuitable_keys(location, declared):
             return None
         variant = resolve_variant(location)
-        max_tokens = declared.max_tokens
-        limit = _REASON_CHARS_PER_TOKEN * max_tokens if max_tokens else _MAX_REASON_CHARS
-        max_reason = (
-            min(_MAX_REASON_CHARS, limit) if provider_spec(declared.provider).local else None
-        )
+        is_local = provider_spec(declared.provider).local
+        limit = _REASON_CHARS_PER_TOKEN * (declared.max_tokens or _MAX_REASON_CHARS)
+        max_reason = min(_MAX_REASON_CHARS, limit) if is_local else None
         return replace(variant, schema=grade_schema(self.grades, max_reason)) if variant else None
 
     def has_unsuitable_keys(self, location: VariantLocation, declared: DeclaredVariant) -> bool:
@@ -333,11 +309,10 @@ class _JudgeResolver:
         return tuple(labels)
 
     def parse_label(self, row: Row) -> Label | None:
-        label = validate_row(self.source, row, row.value, _LabelRow, "label")
+        label = validate_row(self.source, row, _LabelRow, "label")
         if label is None:
             return None
-        problem = self.label_error(label)
-        if problem:
+        if problem := self.label_error(label):
             self.source.add_error(row.line, f"in a label: {problem}", row.path)
             return None
         return Label(

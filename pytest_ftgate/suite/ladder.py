@@ -8,15 +8,11 @@ from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from pytest_ftgate.errors import did_you_mean
-from pytest_ftgate.suite.declaration import (
-    DeclaredEconomics,
-    DeclaredVariant,
-    Rung,
-    Spend,
-)
+from pytest_ftgate.readers.yaml import KeyPath
+from pytest_ftgate.suite.declaration import DeclaredVariant, Economics, Rung, Spend
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.gate_kinds import CostGate
-from pytest_ftgate.suite.model import Economics, Variant
+from pytest_ftgate.suite.model import Variant
 from pytest_ftgate.suite.prices import (
     INSTALL_PRICES,
     Tariff,
@@ -61,9 +57,9 @@ def variants_by_rung(variants: Mapping[str, Variant], baseline: str) -> list[tup
 
 
 #: Costs that only a fine-tuned variant has, unless declared for a variant by its name.
-_FINE_TUNED_ONLY = (
-    *("training_usd", "hosting_usd_per_month", "adapters_on_server", "retrainings_per_year"),
-)
+_FINE_TUNED_ONLY = {
+    *("training_usd", "hosting_usd_per_month", "adapters_on_server", "retrainings_per_year")
+}
 
 
 def resolve_ladder(
@@ -72,28 +68,21 @@ def resolve_ladder(
     """Return the fields of `Suite` that belong to the ladder; *baseline* is a variant's name."""
     _check_variant_names(suite)
     declared, economics = suite.declared, suite.declared.economics
-    rungs = {
-        name: rung_of(variant, variants[baseline])
+    current = variants.get(baseline)
+    spend = {
+        name: _resolve_spend(economics, name, rung_of(variant, current))
         for name, variant in variants.items()
-        if baseline in variants
+        if economics and current
     }
     return {
         "serves": declared.serves or "",
         "challengers": tuple(dict.fromkeys(declared.challengers)),
-        "economics": _resolve_economics(economics, rungs) if economics else None,
+        "economics": economics and economics.model_copy(update={"variants": spend}),
         "ladder": declared.ladder,
     }
 
 
-def _resolve_economics(declared: DeclaredEconomics, rungs: Mapping[str, str]) -> Economics:
-    return Economics(
-        calls_per_day=declared.calls_per_day,
-        wrong_usd=declared.wrong_usd,
-        spend={name: _resolve_spend(declared, name, rung) for name, rung in rungs.items()},
-    )
-
-
-def _resolve_spend(declared: DeclaredEconomics, name: str, rung: str) -> Spend:
+def _resolve_spend(declared: Economics, name: str, rung: str) -> Spend:
     """Return the costs of one variant. Its own keys override those declared for all variants."""
     keys = Spend.model_fields.keys() - (() if rung == "fine-tuned" else _FINE_TUNED_ONLY)
     for_all = declared.model_dump(include=keys, exclude_unset=True)
@@ -105,14 +94,15 @@ def _check_variant_names(suite: SuiteDraft) -> None:
     """Add an error for each unknown variant in ``serves``, ``challengers`` and ``economics``."""
     declared = suite.declared
     spend = declared.economics.variants if declared.economics else {}
-    references = [
-        *((("serves",), declared.serves) for _ in range(declared.serves is not None)),
+    references: list[tuple[KeyPath, str]] = [
         *((("challengers", index), name) for index, name in enumerate(declared.challengers)),
         *((("economics", "variants", name), name) for name in spend),
     ]
+    if declared.serves is not None:
+        references.append((("serves",), declared.serves))
     for key_path, name in references:
         if name not in declared.variants:
-            hint = did_you_mean(str(name), declared.variants)
+            hint = did_you_mean(name, declared.variants)
             suite.source.add_error_at(key_path, f'{key_path[0]}: "{name}" is no variant{hint}')
 
 
@@ -182,8 +172,7 @@ def _price_errors(merged: DeclaredVariant) -> Iterator[tuple[str, str]]:
     token_keys = [key for key in written if key in _TOKEN_PRICES]
     rival_keys = [*token_keys[:1], *(key for key in written if key not in _TOKEN_PRICES)]
     if len(rival_keys) > 1:
-        message = f"{' and '.join(rival_keys)} each set the price of a request; keep one"
-        yield rival_keys[1], message
+        yield rival_keys[1], f"{' and '.join(rival_keys)} each set the price of a request; keep one"
     elif len(token_keys) == 1:
         (key,) = token_keys
         (missing_key,) = set(_TOKEN_PRICES) - {key}
@@ -202,13 +191,11 @@ def unpriced_error(gate: CostGate, variants: Mapping[str, Variant], baseline: st
     needed = {name: variant for name, variant in variants.items() if variant.gated}
     if gate.max_rise is not None and baseline in variants:
         needed[baseline] = variants[baseline]
-    unpriced = {name: v for name, v in needed.items() if not has_price(v.tariff)}
+    unpriced = [variant for variant in needed.values() if not has_price(variant.tariff)]
     if not unpriced:
         return ""
-    names = ", ".join(f'"{name}" ({variant.provider})' for name, variant in unpriced.items())
+    names = ", ".join(f'"{variant.name}" ({variant.provider})' for variant in unpriced)
     remedy = "declare usd_per_1k, or usd_per_1m_input and usd_per_1m_output, or price_model"
-    may_be_listed = any(variant.tariff.model for variant in unpriced.values())
-    install = ""
-    if may_be_listed and listed_models() is None:
-        install = f"; for what is hosted: {INSTALL_PRICES}"
+    may_be_listed = any(variant.tariff.model for variant in unpriced) and listed_models() is None
+    install = f"; for what is hosted: {INSTALL_PRICES}" if may_be_listed else ""
     return f"no price is known of {names}; {remedy} there{install}"

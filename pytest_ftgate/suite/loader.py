@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pytest_ftgate.errors import Diagnostic, SuiteError, did_you_mean
 from pytest_ftgate.readers.answer_rows import Columns
 from pytest_ftgate.readers.source import declared_keys, validation_message
-from pytest_ftgate.readers.table import read_rows, rows_at
+from pytest_ftgate.readers.table import rows_at
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
 from pytest_ftgate.settings import docs_page
 from pytest_ftgate.suite.cases import render_cases, synonym_error, to_cases, unused_field_error
@@ -28,7 +29,7 @@ from pytest_ftgate.suite.declaration import (
     split_marks,
 )
 from pytest_ftgate.suite.draft import PluginContributions, SuiteDraft, SuiteSource
-from pytest_ftgate.suite.external_cases import answer_cases, are_answers
+from pytest_ftgate.suite.external_cases import case_rows
 from pytest_ftgate.suite.formats import FORMAT_KINDS, resolve_format
 from pytest_ftgate.suite.gates import check_gates, margin_errors, resolve_gates
 from pytest_ftgate.suite.judges import JudgeDeclaration, extract_judges, resolve_judges
@@ -56,10 +57,8 @@ def model_at(key_path: Iterable[str | int]) -> type[BaseModel]:
 
 def _inner_model(model: type[BaseModel], key: str) -> type[BaseModel] | None:
     field = next((f for name, f in model.model_fields.items() if key in (f.alias, name)), None)
-    for kind in _types_in(field.annotation) if field else ():
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None
+    kinds = _types_in(field.annotation) if field else ()
+    return next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
 
 
 def _types_in(annotation: Any) -> Iterable[Any]:
@@ -78,15 +77,10 @@ def key_address(*key_path: str | int) -> str:
     for end in range(len(key_path), 0, -1):
         key, model = str(key_path[end - 1]), model_at(key_path[: end - 1])
         if key in declared_keys(model):
-            rule = _rule_anchor(key, key_path[end:])
-            return docs_page(PAGE, rule or anchor(model.__name__, key))
+            # A kind of rule, below ``score`` or ``format``, has an entry of its own.
+            kind = next((str(part) for part in key_path[end:] if part in _RULES.get(key, ())), "")
+            return docs_page(PAGE, anchor(key, kind) if kind else anchor(model.__name__, key))
     return docs_page(PAGE)
-
-
-def _rule_anchor(key: str, inner: KeyPath) -> str:
-    """Return the anchor of the kind of rule in *inner*, the keys below ``score`` or ``format``."""
-    kind = next((str(part) for part in inner if part in _RULES.get(key, ())), "")
-    return anchor(key, kind) if kind else ""
 
 
 def with_addresses(errors: Iterable[Diagnostic], document: Document) -> list[Diagnostic]:
@@ -133,11 +127,9 @@ def read_declared(source: SuiteSource) -> DeclaredSuite | None:
         return None
     # Cases within the suite file are validated later, like those of case files.
     mapping = {**value, "cases": ""} if isinstance(value.get("cases"), list) else value
-    if "reply" in mapping:
-        mapping = {**mapping, "reply": source.plugins.resolve_rules(mapping["reply"])}
     while True:
         try:
-            return DeclaredSuite.model_validate(mapping)
+            return DeclaredSuite.model_validate(mapping, context=source.plugins)
         except ValidationError as error:
             is_complete = True
             for key_path, detail in _details_by_path(source.document, error).items():
@@ -173,7 +165,10 @@ def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
     is_number = detail["type"] == "model_type" and isinstance(detail["input"], float)
     if is_number and "min" in declared_keys(model_at(key_path)):
         message += f"; write {key_path[-1]}: {{min: {detail['input']:g}}}"
-    source.add_error_at(key_path, _variant_prefix(key_path) + message)
+    match key_path:
+        case ("variants", name, _, *_):
+            message = f'variant "{name}": {message}'
+    source.add_error_at(key_path, message)
 
 
 def _without(value: Any, key_path: KeyPath) -> Any:
@@ -185,13 +180,6 @@ def _without(value: Any, key_path: KeyPath) -> Any:
         rest = {k: v for k, v in value.items() if k != key}
         return {**rest, key: _without(value[key], tuple(deeper))} if deeper else rest
     return type(value)() if isinstance(value, dict | list) else None
-
-
-def _variant_prefix(key_path: KeyPath) -> str:
-    match key_path:
-        case ("variants", name, _, *_):
-            return f'variant "{name}": '
-    return ""
 
 
 _SERVER_SETTINGS = ("top_k", "min_p")
@@ -374,18 +362,15 @@ def _resolve_reply(
     written = declared.reply.score or Rule("python" if has_error else default)
     line = source.line("reply", "score")
     score, judges = extract_judges(source, resolve_score(source, written, line))
-    message = synonym_error(score, rules)
-    if message:
+    if message := synonym_error(score, rules):
         source.add_error(line, f"reply.score: {message}")
     located_rules = [("score", score, line)]
     located_rules += [("format", r, _format_line(source, i, r.kind)) for i, r in enumerate(rules)]
     for key, rule, line in located_rules:
-        message = function_error(rule, source.path.parent)
-        if message:
+        if message := function_error(rule, source.path.parent):
             source.add_error(line, f"reply.{key}: {message}")
-    keys = {"max_tokens": declared.reply.max_tokens or 1024}
-    thoughts = _thought_marks(declared.reply)
-    return ReplyRules(format=rules, score=score, **keys, thoughts=thoughts), judges
+    tokens, thoughts = declared.reply.max_tokens or 1024, _thought_marks(declared.reply)
+    return ReplyRules(format=rules, score=score, max_tokens=tokens, thoughts=thoughts), judges
 
 
 def _thought_marks(declared: DeclaredReply) -> ThoughtMarks | None:
@@ -429,22 +414,14 @@ def _read_cases(
     else:
         paths = source.find_files(str(declared.cases), line, "cases")
         columns, kind = _columns(declared), reply.score.kind
-        rows = (
-            row
-            for path in paths
-            for row in (
-                answer_cases(source, path, line, columns, kind)
-                if are_answers(path, columns)
-                else read_rows(source, path, line)
-            )
-        )
+        found = (case_rows(source, path, line, columns, kind) for path in paths)
+        rows = chain.from_iterable(found)
     cases = to_cases(source, rows, reply)
     if all(case.holdout for case in cases) and len(source.errors) == error_count:
         problem = "all are holdout; leave some without it"
         source.add_error(line, f"cases: {problem if cases else _emptiness(source, declared)}")
     is_valid = len(source.errors) == error_count
-    message = unused_field_error(reply.score, cases) if is_valid else None
-    if message:
+    if is_valid and (message := unused_field_error(reply.score, cases)):
         source.add_error_at(("reply", "score"), f"reply.score: {message}")
     check_template(source, source.line("user"), "user", declared.user, cases)
     return cases

@@ -17,7 +17,7 @@ from pytest_ftgate.suite.rule import Rule, choice_labels
 
 if TYPE_CHECKING:
     # A case alone, as in a test function, must not import pydantic.
-    from pytest_ftgate.suite.declaration import Spend, Thresholds
+    from pytest_ftgate.suite.declaration import Economics, Thresholds
 
 #: The default grades of a judge, with their scores.
 DEFAULT_GRADES: Mapping[str, float] = {"good": 1.0, "bad": 0.0}
@@ -83,30 +83,6 @@ class Judge:
     def nearest_grade(self, value: float) -> str:
         """Return the grade whose score is nearest to *value*; of two, the first declared."""
         return min(self.grades, key=lambda grade: abs(self.grades[grade] - value))
-
-
-#: Converts a volume per day to a volume per month.
-DAYS_PER_MONTH = 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Economics:
-    """The volume of the product and the costs of its variants.
-
-    Attributes:
-        calls_per_day: number of requests per day.
-        wrong_usd: USD that a wrong reply costs, or None if not declared.
-        spend: the costs of each variant besides its requests.
-    """
-
-    calls_per_day: float
-    wrong_usd: float | None = None
-    spend: Mapping[str, Spend] = field(default_factory=dict)
-
-    @property
-    def calls_per_month(self) -> float:
-        """The number of requests in thirty days."""
-        return self.calls_per_day * DAYS_PER_MONTH
 
 
 class Gate:

@@ -47,7 +47,6 @@ class ProviderSpec:
         hosted: True if it sends requests to a server.
         local: True if its model, if any, runs on this machine.
         prompted: True if it answers a prompt, False if it answers the case itself.
-        reads_messages: True if it can answer other messages than those of the suite's cases.
         calls_code: True if it calls a function of the project, which a test may have patched.
         adapter: how it takes an adapter. ``gguf``: on top of the weights in ``model``, as a GGUF
             file; a trainer's folder is converted. ``peft``: on top of the weights in ``model``, as
@@ -73,7 +72,6 @@ class ProviderSpec:
         adds_v1: True if it adds ``/v1`` to the base URL.
         sdk_variables: the prefixes of the variables that its SDK reads by itself.
         model_affixes: a regular expression for the parts that it adds to the names of models.
-        remote: True if it profits from other machines; others only read files.
         enforces: the kinds of format that it can enforce.
         efforts: the values of ``effort`` that it reads besides those that all read.
         thought_switch: the line of a variant that switches the thinking of its model off.
@@ -89,7 +87,6 @@ class ProviderSpec:
     hosted: bool = False
     local: bool = False
     prompted: bool = True
-    reads_messages: bool = True
     calls_code: bool = False
     adapter: Literal["gguf", "peft", "served", "path", ""] = "path"
     recorded: bool = False
@@ -107,19 +104,24 @@ class ProviderSpec:
     adds_v1: bool = False
     sdk_variables: tuple[str, ...] = ()
     model_affixes: str = ""
-    remote: bool = True
     enforces: tuple[str, ...] = ("choice", "json_schema")
     efforts: tuple[str, ...] = OPTIONAL_EFFORTS
     thought_switch: str = ""
     logprobs: Literal["full", "given", "own", ""] = "full"
 
+    @property
+    def reads_messages(self) -> bool:
+        """True if it can answer other messages than those of the suite's cases."""
+        return not (self.recorded or self.classifier)
 
-#: The provider of a hosted API that takes no adapter, and can hold replies to a JSON schema.
+
+#: A provider that takes no adapter and gives no log-probabilities.
+_plain = partial(ProviderSpec, adapter="", logprobs="")
+#: One of a hosted API that can hold replies to a JSON schema.
 _hosted = partial(
-    ProviderSpec,
+    _plain,
     required=("model",),
     hosted=True,
-    adapter="",
     concurrency=8,
     enforces=("json_schema",),
     efforts=(),
@@ -144,7 +146,6 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         adds_v1=True,
         sdk_variables=("ANTHROPIC_",),
         thought_switch=_API_SWITCH,
-        logprobs="",
     ),
     "bedrock": _hosted(
         module="anthropic",
@@ -156,7 +157,6 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         sdk_variables=("ANTHROPIC_", "AWS_"),
         model_affixes=r"^([a-z-]+\.)?anthropic\.|-v\d+(:\d+)?$",
         thought_switch=_API_SWITCH,
-        logprobs="",
     ),
     "bedrock-converse": _hosted(
         module="converse",
@@ -168,19 +168,15 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         sdk_variables=("AWS_",),
         model_affixes=r"^([a-z-]+\.)?[a-z0-9]+\.|-v\d+(:\d+)?$",
     ),
-    "classical": ProviderSpec(
+    "classical": _plain(
         module="local",
         required=("training_data",),
         reads=(),
         local=True,
         prompted=False,
-        reads_messages=False,
-        adapter="",
         classifier=True,
         deterministic=True,
         concurrency=1,
-        remote=False,
-        logprobs="",
     ),
     "llamacpp": ProviderSpec(
         module="llamacpp",
@@ -214,29 +210,23 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         logprobs="given",
     ),
     # An async function runs at the concurrency of a plugin's provider.
-    "python": ProviderSpec(
+    "python": _plain(
         module="local",
         required=("function",),
         reads=("function", "base_replies"),
         local=True,
         prompted=False,
         calls_code=True,
-        adapter="",
         concurrency=1,
-        logprobs="",
     ),
-    RECORDED: ProviderSpec(
+    RECORDED: _plain(
         module="recorded",
         required=("replies",),
         reads=("replies", "base_replies", *_PRICE_KEYS),
         prompted=False,
-        reads_messages=False,
-        adapter="",
         recorded=True,
         deterministic=True,
         concurrency=64,
-        remote=False,
-        logprobs="",
     ),
     "transformers": ProviderSpec(
         module="transformers",
@@ -253,7 +243,6 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         concurrency=32,
         efforts=(),
         thought_switch=_TEMPLATE_SWITCH,
-        logprobs="full",
     ),
 }
 PLUGIN_PROVIDER = ProviderSpec()
@@ -264,6 +253,8 @@ def provider_spec(name: str | None) -> ProviderSpec:
     return PROVIDERS.get(name or "", PLUGIN_PROVIDER)
 
 
+#: The provider of chat completions.
+_SERVED = {"provider": "openai-compatible"}
 #: Servers and hosted APIs of chat completions: their usual address, and the variable of the key.
 _SERVERS: Mapping[str, tuple[str, str]] = {
     "openai": ("", ""),
@@ -284,14 +275,11 @@ _SERVERS: Mapping[str, tuple[str, str]] = {
     "deepseek": ("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
     "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
     "xai": ("https://api.x.ai/v1", "XAI_API_KEY"),
-    "gemini": (
-        "https://generativelanguage.googleapis.com/v1beta/openai",
-        "GEMINI_API_KEY",
-    ),
+    "gemini": ("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
     "huggingface": ("https://router.huggingface.co/v1", "HF_TOKEN"),
 }
 #: Other names of them, and of this package's own providers.
-_ALIASES = {
+_OTHER_NAMES = {
     "azure-openai": "azure",
     "together-ai": "together",
     "mistralai": "mistral",
@@ -301,8 +289,6 @@ _ALIASES = {
     "grok": "xai",
     "text-generation-inference": "tgi",
     "llamacpp-server": "llama-server",
-}
-_OWN_NAMES = {
     "claude": "anthropic",
     "aws": "bedrock",
     "amazon-bedrock": "bedrock",
@@ -336,14 +322,18 @@ def is_known_key(name: str, host: str) -> bool:
 
 def provider_keys(name: str) -> dict[str, str] | None:
     """Return the keys of a variant whose provider is known by the other *name*, or None."""
-    plain = name.lower().replace("_", "-")
-    if own := plain if plain in PROVIDERS else _OWN_NAMES.get(plain):
-        return {"provider": own}
-    url, key = _SERVERS.get(_ALIASES.get(plain, plain), (None, ""))
-    if url is None:
+    known = _OTHER_NAMES.get(_normalised(name), _normalised(name))
+    if known in PROVIDERS:
+        return {"provider": known}
+    if known not in _SERVERS:
         return None
-    keys = {"provider": "openai-compatible", "base_url": url, "api_key_env": key}
+    url, key = _SERVERS[known]
+    keys = {**_SERVED, "base_url": url, "api_key_env": key}
     return {name: value for name, value in keys.items() if value}
+
+
+def _normalised(name: str) -> str:
+    return name.lower().replace("_", "-")
 
 
 def provider_alias(name: str) -> str:
@@ -351,7 +341,7 @@ def provider_alias(name: str) -> str:
     keys = provider_keys(name)
     if keys is None:
         return ""
-    if len(keys) == 1 and name.lower().replace("_", "-") in _OWN_NAMES:
+    if _OTHER_NAMES.get(_normalised(name)) in PROVIDERS:
         return f"; write provider: {keys['provider']}"
     return f"; for {name} write {', '.join(f'{key}: {value}' for key, value in keys.items())}"
 
@@ -375,7 +365,7 @@ class FirstVariant:
 #: The models that a new suite uses where their key is set.
 _FIRST_MODELS = {
     "ANTHROPIC_API_KEY": {"provider": "anthropic", "model": "claude-haiku-5-5"},
-    "OPENAI_API_KEY": {"provider": "openai-compatible", "model": "gpt-5.4-mini"},
+    "OPENAI_API_KEY": {**_SERVED, "model": "gpt-5.4-mini"},
 }
 #: The ports of this machine on which servers of chat completions usually listen.
 LOCAL_PORTS = (8000, 8080, 11434, 1234)
@@ -390,21 +380,16 @@ def first_variants(
     that answers on this machine, by base URL.
     """
     for url, models in served.items():
-        keys: dict[str, str | int | bool] = {
-            "provider": "openai-compatible",
-            "base_url": url,
-            "model": models[0],
-            "temperature": 0,
-        }
-        yield FirstVariant(keys, f"it answers at {url}", is_free=True)
+        address = {**_SERVED, "base_url": url, "model": models[0]}
+        yield FirstVariant({**address, "temperature": 0}, f"it answers at {url}", is_free=True)
     for name, model in _FIRST_MODELS.items():
         if name in variables:
             yield FirstVariant(model, f"{name} is set")
     for url, name in _SERVERS.values():
         if name in variables:
-            keys = {"provider": "openai-compatible", "base_url": url, "model": "MODEL"}
-            yield FirstVariant(keys | {"api_key_env": name}, f"{name} is set; write its name")
-    embedded: dict[str, str | int | bool] = {"provider": "llamacpp", "model": "smollm2-135m"}
+            keys = {**_SERVED, "base_url": url, "model": "MODEL", "api_key_env": name}
+            yield FirstVariant(keys, f"{name} is set; write its name")
+    embedded = {"provider": "llamacpp", "model": "smollm2-135m"}
     yield FirstVariant(embedded, "it runs in this process", is_free=True, has_weights=True)
 
 
@@ -412,14 +397,9 @@ def first_variants(
 _ENGINES = {"gguf": ("local", "xllamacpp"), "checkpoint": ("transformers", "transformers")}
 
 
-def weights_extra(provider: str) -> str:
-    """Return the extra of the package that reads the weights of *provider*; "" if it has none."""
-    return _ENGINES.get(provider_spec(provider).weights, ("", ""))[0]
-
-
-def weights_engine(provider: str) -> str:
-    """Return the module that reads the weights of *provider*; "" if it has none."""
-    return _ENGINES.get(provider_spec(provider).weights, ("", ""))[1]
+def weights_engine(provider: str) -> tuple[str, str]:
+    """Return the extra and the module that read the weights of *provider*, or twice ""."""
+    return _ENGINES.get(provider_spec(provider).weights, ("", ""))
 
 
 def adapter_variant(base: str, adapter: str) -> Mapping[str, str]:
@@ -463,14 +443,11 @@ def _join_names(names: Sequence[str]) -> str:
 _OWN_KEYS: Mapping[str, str] = {
     "model": "write it as the variant's model",
     "messages": "they come from prompt, user and examples",
-    "stream": "replies are read as a whole; remove it",
-    "stream_options": "replies are read as a whole; remove it",
     "n": "write repeats in the suite",
     "reasoning_effort": "write it as the variant's effort",
     "response_format": "write response_schema: true",
-    "functions": "write tools",
-    "function_call": "write tools",
-    "tool_choice": "write tools",
+    **dict.fromkeys(("stream", "stream_options"), "replies are read as a whole; remove it"),
+    **dict.fromkeys(("functions", "function_call", "tool_choice"), "write tools"),
     **dict.fromkeys(("max_completion_tokens", "n_predict"), "write it as the variant's max_tokens"),
     **{
         key: f"write it as the variant's {key}"
@@ -497,19 +474,18 @@ _SECRET_VALUE = re.compile(
 )
 
 
-def extra_errors(extra: Mapping[str, Any], *, in_process: bool) -> Iterator[str]:
+def extra_errors(extra: Mapping[str, Any], provider: str | None) -> Iterator[str]:
     """Yield an error for each key of *extra* that the product sets, and for each secret.
 
-    *in_process* is True if the provider loads adapters itself. A message never has a value in it.
+    A message never has a value in it.
     """
     own_keys = dict(_OWN_KEYS)
-    if in_process:
+    if provider_spec(provider).weights:
         own_keys["lora"] = "write it as the variant's adapter and scale"
     for key in extra:
         if key in own_keys:
             yield f"extra: {key} is set by pytest-ftgate; {own_keys[key]}"
-    secret = next(_secret_keys(extra), None)
-    if secret:
+    if secret := next(_secret_keys(extra), None):
         yield (
             f"extra: {secret} looks like a credential, and the suite and the reports show extra; "
             "put it into a variable, and name that in api_key_env"

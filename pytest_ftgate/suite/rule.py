@@ -11,6 +11,9 @@ from typing import Any
 
 from pytest_ftgate.suite.function_references import reference_error
 
+#: Kinds of rules that run Python of the repository.
+PYTHON_KINDS = ("python", "pydantic")
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -97,7 +100,6 @@ def function_error(rule: Rule, folder: Path) -> str | None:
 
     *rule* may be of any kind. *folder* is that of the suite.
     """
-    kinds = ("python", "pydantic")
-    references = [part.value for part in rule.parts if part.kind in kinds]
+    references = (part.value for part in rule.parts if part.kind in PYTHON_KINDS)
     errors = (reference_error(value, folder) for value in references if value is not None)
-    return next((error for error in errors if error), None)
+    return next(filter(None, errors), None)

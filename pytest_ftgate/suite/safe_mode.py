@@ -10,13 +10,11 @@ from typing import Any
 from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
-from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.rule import PYTHON_KINDS, Rule
 from pytest_ftgate.weights import KNOWN_MODELS
 
 #: The most cases of a suite, replies to each case, and replies of all variants together.
 MAX_CASES, MAX_REPEATS, MAX_REPLIES = 20_000, 100, 200_000
-#: Kinds of rules that run Python of the repository.
-_PYTHON_KINDS = ("python", "pydantic")
 _ENDING = "--ftgate-safe does not allow it"
 
 
@@ -76,10 +74,8 @@ def _rule_errors(suite: Suite) -> Iterator[Diagnostic]:
 
 
 def _all_cases(suite: Suite) -> Iterator[Case]:
-    yield from suite.cases
-    yield from suite.holdout
-    for gate in suite.gates.values():
-        yield from gate.own_cases
+    of_gates = (gate.own_cases for gate in suite.gates.values())
+    return chain(suite.cases, suite.holdout, *of_gates)
 
 
 def _rule_messages(rule: Rule, seen: set[str]) -> Iterator[str]:
@@ -87,7 +83,7 @@ def _rule_messages(rule: Rule, seen: set[str]) -> Iterator[str]:
         return
     seen.add(rule.key)
     for part in _nested_rules(rule):
-        if part.kind in _PYTHON_KINDS:
+        if part.kind in PYTHON_KINDS:
             yield f"{part.kind}: {part.value} is Python"
         elif part.kind == "offered":
             yield f"{part.value} is a plugin's"
@@ -111,8 +107,7 @@ def _size_errors(suite: Suite) -> Iterator[str]:
     cases = sum(1 for _ in _all_cases(suite))
     repeats = max(suite.repeats or 1, suite.baseline_repeats)
     replies = cases * repeats * len(suite.variants)
-    counts = {"cases": (cases, MAX_CASES), "repeats": (repeats, MAX_REPEATS)}
-    counts["replies"] = (replies, MAX_REPLIES)
-    for name, (count, most) in counts.items():
+    limits = {"cases": MAX_CASES, "repeats": MAX_REPEATS, "replies": MAX_REPLIES}
+    for (name, most), count in zip(limits.items(), (cases, repeats, replies), strict=True):
         if count > most:
             yield f"{count:,} {name}; --ftgate-safe allows {most:,}"

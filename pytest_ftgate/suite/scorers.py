@@ -7,12 +7,12 @@ import math
 import re
 import unicodedata
 import warnings
-from collections.abc import Collection, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, ValidationError
+from pydantic import BeforeValidator, Field, StrictBool, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import ScorerError, did_you_mean
@@ -108,34 +108,46 @@ FIELD_SCORE_KINDS = (
 )
 
 _NEEDS_RAPIDFUZZ = 'it needs rapidfuzz: pip install "pytest-ftgate[similarity]"'
-_EXAMPLES = {
-    "judge": "{judge: {rubric: The reply is polite., model: {provider: ..., model: ...}}}",
-    "python": '{python: "package.module:function"}',
-    "fields": "{fields: {total: {numeric: {tolerance: 0.01}}, items: {set: true}}}",
-}
+_JUDGE_EXAMPLE = "{judge: {rubric: The reply is polite., model: {provider: ..., model: ...}}}"
+_FIELDS_EXAMPLE = "{fields: {total: {numeric: {tolerance: 0.01}}, items: {set: true}}}"
 
 
-def _parse_score(raw: Any) -> Rule | None:
+def _parse_score(raw: Any, info: ValidationInfo) -> Rule | None:
     if raw is None or isinstance(raw, Rule):
         return raw
+    functions = info.context.scorers if info.context else {}
     if not isinstance(raw, list):
-        return _parse_rule(*_split_score(raw))
+        return offered_rule(raw, functions) or _parse_rule(*_split_score(raw))
     if not raw:
         raise rule_error("score is an empty list; name a score")
-    return Rule("mean", tuple(_parse_weighted(part) for part in raw))
+    return Rule("mean", tuple(_parse_weighted(part, functions) for part in raw))
 
 
-def _parse_weighted(raw: Any) -> tuple[Rule, float]:
+def _parse_weighted(raw: Any, functions: Mapping[str, RuleFunction]) -> tuple[Rule, float]:
     """Return one score of a list, and its weight."""
     weight = raw.get("weight", 1) if isinstance(raw, Mapping) else 1
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
         raise rule_error(f"weight must be a number above 0, not {weight}")
     score = {k: v for k, v in raw.items() if k != "weight"} if isinstance(raw, Mapping) else raw
-    values = [*score.values()] if isinstance(score, Mapping) else [score]
-    # A rule that a plugin contributes is resolved already.
-    if len(values) == 1 and isinstance(values[0], Rule):
-        return values[0], float(weight)
-    return _parse_rule(*_split_score(score)), float(weight)
+    return offered_rule(score, functions) or _parse_rule(*_split_score(score)), float(weight)
+
+
+#: A function of a plugin: called with a case, a reply and the options in the suite.
+RuleFunction = Callable[..., Any]
+
+
+def offered_rule(raw: Any, functions: Mapping[str, RuleFunction]) -> Rule | None:
+    """Return the rule of one of the *functions* of plugins if *raw* names one.
+
+    *raw* is the name of a function, or a mapping of the name to its options.
+    """
+    is_mapping = isinstance(raw, Mapping) and len(raw) == 1
+    name, value = next(iter(raw.items())) if is_mapping else (raw, None)
+    if not isinstance(name, str) or name not in functions:
+        return None
+    options = dict(value) if isinstance(value, Mapping) else {}
+    function = partial(functions[name], **options) if options else functions[name]
+    return Rule("offered", name, options, function)
 
 
 def _split_score(raw: Any, kinds: tuple[str, ...] = SCORE_KINDS) -> tuple[str, Any]:
@@ -165,7 +177,10 @@ def _parse_rule(kind: str, value: Any) -> Rule:
     if kind == "python":
         return parse_function(value)
     if kind == "judge":
-        return _parse_judge(value)
+        if not isinstance(value, Mapping):
+            raise rule_error(f"judge needs a rubric and a model, such as {_JUDGE_EXAMPLE}")
+        # `extract_judges` checks its keys, with their lines.
+        return Rule(kind, None, dict(value))
     if kind == "fields":
         return Rule(kind, None, _parse_fields(value))
     written_options = {} if value is None else value
@@ -173,8 +188,7 @@ def _parse_rule(kind: str, value: Any) -> Rule:
         options = SCORE_OPTIONS[kind].model_validate(written_options)
     except ValidationError as error:
         raise rule_error(_options_error(kind, dict(error.errors()[0]))) from error
-    conflict = _options_conflict(options)
-    if conflict:
+    if conflict := _options_conflict(options):
         raise rule_error(f"score {kind}: {conflict}")
     return Rule(kind, None, written_options)
 
@@ -209,13 +223,6 @@ def _ambiguous_synonym(options: _Choice) -> str | None:
     return None
 
 
-def _parse_judge(value: Any) -> Rule:
-    """Return the rule with its keys unchecked. `extract_judges` checks them, with their lines."""
-    if not isinstance(value, Mapping):
-        raise rule_error(f"judge needs a rubric and a model, such as {_EXAMPLES['judge']}")
-    return Rule("judge", None, dict(value))
-
-
 #: The longest timeout of a function that scores a reply, in seconds.
 _MAX_SECONDS = 600
 
@@ -239,16 +246,14 @@ def parse_function(written: Any) -> Rule:
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not is_number or not 0 < seconds <= _MAX_SECONDS:
         raise rule_error(f"python: seconds must be above 0 and at most 600, not {seconds}")
-    message = reference_syntax_error(reference)
-    if message:
+    if message := reference_syntax_error(reference):
         raise rule_error(f"python: {message}")
     return Rule("python", reference, options)
 
 
 def _parse_fields(value: Any) -> dict[str, Rule]:
     if value is not None and not isinstance(value, Mapping):
-        example = _EXAMPLES["fields"]
-        raise rule_error(f"fields needs a score for each field, such as {example}")
+        raise rule_error(f"fields needs a score for each field, such as {_FIELDS_EXAMPLE}")
     try:
         return {str(path): _parse_field(raw) for path, raw in (value or {}).items()}
     except PydanticCustomError as error:
@@ -292,8 +297,7 @@ def resolve_score(source: Source, rule: Rule, line: int) -> Rule:
     written_path = rule.options["tests"]
     path = source.find_file(written_path, line, "code: tests")
     code = source.read_text(path, line, "code: tests") if path else None
-    message = python_syntax_error(code or "")
-    if message:
+    if message := python_syntax_error(code or ""):
         source.add_error(line, f"code: tests: {written_path} is not Python: {message}")
     return Rule(rule.kind, code or "", rule.options)
 
@@ -326,7 +330,7 @@ def find_numbers(text: str, options: Mapping[str, Any]) -> list[float]:
     numbers that have a unit next to them.
     """
     units = tuple(options.get("unit") or ())
-    pattern = _number_pattern(*_notation(options), units)
+    pattern = _number_pattern(_notation(options), units)
     matches = (m for m in pattern.finditer(text) if not units or m["pre"] or m["post"])
     return [value for match in matches if (value := _signed_value(match)) is not None]
 
@@ -337,7 +341,7 @@ def parse_number(written: object, options: Mapping[str, Any]) -> float | None:
     *options* are the validated options of ``numeric``.
     """
     if isinstance(written, str):
-        match = _number_pattern(*_notation(options), ()).fullmatch(written.strip())
+        match = _number_pattern(_notation(options), ()).fullmatch(written.strip())
         value = _signed_value(match) if match else _to_float(written.replace(",", ""))
     else:
         value = _to_float(written)
@@ -361,12 +365,10 @@ def _notation(options: Mapping[str, Any]) -> tuple[str, str, bool, bool]:
 
 @lru_cache(maxsize=256)
 def _number_pattern(
-    decimal: str,
-    thousands: str,
-    fractions: bool,  # noqa: FBT001 - part of the cache key
-    percent: bool,  # noqa: FBT001
-    units: tuple[str, ...],
+    notation: tuple[str, str, bool, bool], units: tuple[str, ...]
 ) -> re.Pattern[str]:
+    """Return the pattern of a number in a *notation*, see `_notation`, with *units* beside it."""
+    decimal, thousands, fractions, percent = notation
     separators, point = re.escape(thousands), re.escape(decimal)
     grouped = rf"\d{{1,3}}(?:[{separators}]\d{{3}})+(?!\d)"
     plain = rf"(?:(?P<front>{grouped}|\d+)(?:{point}(?P<part>\d+))?|{point}(?P<tail>\d+))"

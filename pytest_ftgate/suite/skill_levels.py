@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 from pytest_ftgate import skills
 from pytest_ftgate.suite.cases import leveled_cases
@@ -40,11 +41,6 @@ class LevelChoice:
         """The rate in percent, or ""."""
         return "" if self.rate is None else f"{100 * self.rate:.0f} %"
 
-    @property
-    def note(self) -> str:
-        """What cannot be seen at this level, in a sentence; "" if the level fits."""
-        return next(limit_notes([self]), "")
-
 
 def limit_notes(choices: Iterable[LevelChoice]) -> Iterator[str]:
     """Yield what cannot be seen at the levels, in a sentence for all families of which it holds."""
@@ -79,15 +75,12 @@ def limit_notes(choices: Iterable[LevelChoice]) -> Iterator[str]:
 
 def _rates_text(choices: Iterable[LevelChoice]) -> str:
     """Return the rates of the base in percent, or "" where they are not known."""
-    known = sorted((choice for choice in choices if choice.rate is not None), key=_rate)
+    rated = (choice for choice in choices if choice.rate is not None)
+    known = sorted(rated, key=attrgetter("rate"))
     if not known:
         return ""
     low, high = known[0].rate_text, known[-1].rate_text
     return high if low == high else f"{low.removesuffix(' %')} to {high}"
-
-
-def _rate(choice: LevelChoice) -> float:
-    return choice.rate or 0.0
 
 
 def levels_note(choices: Iterable[LevelChoice]) -> str:

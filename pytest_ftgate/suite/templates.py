@@ -117,53 +117,38 @@ def case_variables(cases: Iterable[Case]) -> set[str]:
     return {*CASE_VARIABLES, *(key for case in cases for key in case.vars)}
 
 
-def unknown_variables(
+def check_template(
+    source: Source, line: int, key: str, template: str, cases: Sequence[Case]
+) -> None:
+    """Add an error for each cause why a *template* in the suite file cannot be rendered.
+
+    *line* is the line of the template, and *key* its name in messages.
+    """
+    for _, message in template_errors(template, cases):
+        source.add_error(line, f"{key}: {message}")
+
+
+def template_errors(
     template: str, cases: Sequence[Case], *, of_rubric: bool = False
-) -> dict[str, str]:
-    """Return a message for each variable of *template* that no case has; none without cases.
+) -> Iterator[tuple[int, str]]:
+    """Yield the line within *template* and the message of each error for *cases*.
 
     A prompt may name retrieved passages, a rubric the expected answers.
-
-    Raises:
-        TemplateError: the template does not parse.
-    """
-    known = case_variables(cases)
-    known |= {"expected"} if of_rubric else set()
-    unknown = template_variables(template) - known - (set() if of_rubric else {PASSAGES})
-    others = f"; cases have {', '.join(sorted(known))}"
-    return {
-        name: f'no case has "{name}"{did_you_mean(name, known) or others}'
-        for name in sorted(unknown if cases else ())
-    }
-
-
-def syntax_message(error: TemplateError) -> str:
-    """Return why a text is no template, and how to write braces that are meant as they are."""
-    braces = "{{ opens a variable and {% a statement"
-    return f"not a template: {error}; {braces}: put literal ones into {{% raw %}}…{{% endraw %}}"
-
-
-def check_template(
-    source: Source,
-    line: int,
-    key: str,
-    template: str,
-    cases: tuple[Case, ...],
-    *,
-    of_rubric: bool = False,
-) -> None:
-    """Add an error if a *template* in the suite file cannot be rendered for *cases*.
-
-    *line* is the line of the template, and *key* its name in messages. For *of_rubric*, see
-    *unknown_variables*.
     """
     try:
-        unknown = unknown_variables(template, cases, of_rubric=of_rubric)
+        used = template_variables(template)
     except TemplateError as error:
-        source.add_error(line, f"{key}: {syntax_message(error)}")
+        # Braces that are meant as they are have to be marked.
+        braces = "{{ opens a variable and {% a statement"
+        remedy = f"{braces}: put literal ones into {{% raw %}}…{{% endraw %}}"
+        yield getattr(error, "lineno", 0) or 0, f"not a template: {error}; {remedy}"
         return
-    for message in unknown.values():
-        source.add_error(line, f"{key}: {message}")
+    known = case_variables(cases) | ({"expected"} if of_rubric else set())
+    others = f"; cases have {', '.join(sorted(known))}"
+    lines = template.split("\n")
+    for name in sorted(used - known - (set() if of_rubric else {PASSAGES}) if cases else ()):
+        line = next((n for n, text in enumerate(lines, 1) if name in text), 0)
+        yield line, f'no case has "{name}"{did_you_mean(name, known) or others}'
 
 
 #: Marks that hardly anything but a template has.

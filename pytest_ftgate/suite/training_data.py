@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from sys import intern
@@ -148,9 +149,12 @@ def _parse_contents_row(row: _JsonRow) -> _ParsedRow:
     return _last_message_as_answer(messages)
 
 
-def _parse_text_pair_row(row: _JsonRow) -> _ParsedRow:
-    messages = [_Message("user", _check_text(row["input_text"], "input_text"))]
-    return _ParsedRow(messages, _answer_text(row["output_text"], "output_text"))
+def _parse_text_row(
+    row: _JsonRow, text: str = "input_text", answer: str = "output_text"
+) -> _ParsedRow:
+    """Parse a row whose text and answer stand at the keys *text* and, if not empty, *answer*."""
+    messages = [_Message("user", _check_text(row[text], text))]
+    return _ParsedRow(messages, _answer_text(row[answer], answer) if answer else None)
 
 
 def _parse_preference_row(row: _JsonRow) -> _ParsedRow:
@@ -166,7 +170,7 @@ def _parse_preference_row(row: _JsonRow) -> _ParsedRow:
 def _parse_chosen_row(row: _JsonRow) -> _ParsedRow:
     chosen, prompt = row["chosen"], row.get("prompt")
     if isinstance(chosen, str) and prompt is None:
-        return _parse_text_row({"text": chosen})
+        return _parse_text_row({"text": chosen}, "text", "")
     messages = _parse_text_or_messages(chosen, "chosen")
     # Some data sets repeat the whole conversation in `chosen`.
     is_whole = prompt is None or messages[0].role != "assistant"
@@ -195,10 +199,9 @@ def _parse_instruction_row(row: _JsonRow) -> _ParsedRow:
 
 
 def _parse_input_row(row: _JsonRow) -> _ParsedRow:
-    messages = [_Message("user", _check_text(row["input"], "input"))]
     for key in ("expected", "output"):
         if row.get(key) is not None:
-            return _ParsedRow(messages, _answer_text(row[key], key))
+            return _parse_text_row(row, "input", key)
     for key in (str(key) for key in row if key not in ("expected", "output")):
         if hint := did_you_mean(key, ["expected"]):
             raise TrainingRowError(f'unknown key "{key}"{hint}')
@@ -206,15 +209,7 @@ def _parse_input_row(row: _JsonRow) -> _ParsedRow:
             raise TrainingRowError(
                 f'beside "input" the answer is called "expected", and not "{key}"'
             )
-    return _ParsedRow(messages, None)
-
-
-def _parse_labelled_text_row(row: _JsonRow) -> _ParsedRow:
-    return _ParsedRow(_parse_text_row(row).messages, _answer_text(row["label"], "label"))
-
-
-def _parse_text_row(row: _JsonRow) -> _ParsedRow:
-    return _ParsedRow([_Message("user", _check_text(row["text"], "text"))], None)
+    return _parse_text_row(row, "input", "")
 
 
 def _reject_unknown_row(row: _JsonRow) -> _ParsedRow:
@@ -236,10 +231,10 @@ _ROW_FORMATS: Mapping[tuple[str, ...], Callable[[_JsonRow], _ParsedRow]] = {
     ("instruction", "output"): _parse_instruction_row,
     ("prompt", "completion"): _parse_completion_row,
     ("contents",): _parse_contents_row,
-    ("input_text", "output_text"): _parse_text_pair_row,
+    ("input_text", "output_text"): _parse_text_row,
     ("input",): _parse_input_row,
-    ("text", "label"): _parse_labelled_text_row,
-    ("text",): _parse_text_row,
+    ("text", "label"): partial(_parse_text_row, text="text", answer="label"),
+    ("text",): partial(_parse_text_row, text="text", answer=""),
 }
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from jinja2 import TemplateError
-from pydantic import ValidationError
 
-from pytest_ftgate.adapters.lora import missing_config, peft_problem, unusable_reason
+from pytest_ftgate.adapters.lora import adapter_path, missing_config, peft_problem, unusable_reason
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.suite.base_variants import (
     NO_SCHEME,
@@ -27,6 +26,7 @@ from pytest_ftgate.suite.base_variants import (
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.few_shot import resolve_shots
+from pytest_ftgate.suite.formats import read_json_file
 from pytest_ftgate.suite.function_references import reference_error
 from pytest_ftgate.suite.ladder import PRICE_KEYS, resolve_tariff
 from pytest_ftgate.suite.model import Case, Retrieval, Suite, Variant
@@ -45,10 +45,9 @@ from pytest_ftgate.suite.templates import (
     case_variables,
     check_template,
     placeholder_message,
-    syntax_message,
+    template_errors,
     template_variables,
     unfilled_placeholders,
-    unknown_variables,
 )
 from pytest_ftgate.suite.training_data import read_training_rows
 
@@ -72,17 +71,13 @@ def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None
     if broken := broken_address(url):
         raise ConfigurationError(f"{name}: {broken}" if name else broken)
     parts = urlsplit(url)
-    clean_parts = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
-    _check_base_url(variant, clean_parts)
-    return urlunsplit(clean_parts)
-
-
-def _check_base_url(variant: Variant, parts: SplitResult) -> None:
     if parts.scheme not in ("http", "https"):
         raise ConfigurationError(NO_SCHEME)
+    parts = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+    url = urlunsplit(parts)
     if provider_spec(variant.provider).adds_v1 and parts.path.rstrip("/").endswith("/v1"):
-        message = f"{urlunsplit(parts)}: the Messages API adds /v1 itself; remove it"
-        raise ConfigurationError(message)
+        raise ConfigurationError(f"{url}: the Messages API adds /v1 itself; remove it")
+    return url
 
 
 def _check_batch(location: VariantLocation, merged: DeclaredVariant) -> None:
@@ -194,8 +189,7 @@ def _check_tools(location: VariantLocation, merged: DeclaredVariant) -> None:
 
 def _tool_errors(references: tuple[str, ...], folder: Path) -> Iterator[str]:
     for reference in references:
-        error = reference_error(reference, folder)
-        if error:
+        if error := reference_error(reference, folder):
             yield f"tools: {error}"
         elif not _TOOL_REFERENCE.fullmatch(reference):
             yield f'tools: "{reference}" is no name that APIs take: letters, digits, _, at most 64'
@@ -286,7 +280,7 @@ def resolve_variants(suite: SuiteDraft) -> dict[str, Variant]:
     declared = suite.declared.variants
     written = {name: _written_keys(variant) for name, variant in declared.items()}
     resolved = {
-        name: _VariantResolver(VariantLocation(suite, name, variant), written).variant()
+        name: _VariantResolver(suite, name, variant, written=written).variant()
         for name, variant in declared.items()
     }
     return with_named_bases(suite, {name: v for name, v in resolved.items() if v})
@@ -297,69 +291,62 @@ def resolve_variant(location: VariantLocation) -> Variant | None:
 
     Its prompt is its own: the suite's prompt does not apply.
     """
-    suite_of_one = location.suite.declared.model_copy(
-        update={"variants": {location.name: location.declared}, "prompt": None}
-    )
-    location = replace(location, suite=replace(location.suite, declared=suite_of_one))
-    return _VariantResolver(location, {location.name: _written_keys(location.declared)}).variant()
+    name, variant = location.name, location.declared
+    alone = location.suite.declared.model_copy(update={"variants": {name: variant}, "prompt": None})
+    suite, written = replace(location.suite, declared=alone), {name: _written_keys(variant)}
+    outer_path, outer_name = location.outer_path, location.outer_name
+    return _VariantResolver(suite, name, variant, outer_path, outer_name, written).variant()
 
 
 def _written_keys(variant: DeclaredVariant) -> dict[str, Any]:
     return variant.model_dump(by_alias=True, exclude_unset=True)
 
 
-class _VariantResolver:
-    """Resolves one variant, and adds errors at its keys."""
+#: How to use providers from plugins, where a command does not load plugins.
+_OF_PLUGINS = "; only pytest knows those of its plugins: use pytest --ftgate --ftgate-plan"
 
-    def __init__(self, location: VariantLocation, written: _Written) -> None:
-        self.location, self.declared_suite = location, location.suite.declared
-        self.written = written
-        self.cases, self.formats = location.suite.cases, location.suite.reply.format
-        #: The names of providers from plugins, or None if they are not known.
-        self.plugin_providers = location.source.plugins.providers
-        self.name, self.declared = location.name, location.declared
-        self.add_error = location.add_error
+
+@dataclass(frozen=True, slots=True)
+class _VariantResolver(VariantLocation):
+    """Resolves one variant, and adds errors at its keys; *written* has those of all variants."""
+
+    written: _Written = field(default_factory=dict)
 
     def variant(self) -> Variant | None:
         """Return the variant, or None if an error leaves no usable one."""
         merged = self.merge_keys()
         if merged is None:
             return None
-        suite_prompt = self.declared_suite.prompt
-        prompt = merged.prompt or (
-            suite_prompt if "prompt" not in merged.model_fields_set else None
-        )
-        system, path = self.read_prompt(prompt)
+        system, path = self.read_prompt(merged.prompt)
         if not self.check_keys(merged):
             return None
-        if self.declared.user is not None:
-            key = f"{self.location.display_name}: user"
-            line = self.location.line("user")
-            check_template(self.location.source, line, key, self.declared.user, self.cases)
+        if (user := self.declared.user) is not None:
+            key = f"{self.display_name}: user"
+            check_template(self.source, self.line("user"), key, user, self.suite.cases)
         self.check_placeholders(merged, system, path)
         return self.build(merged, system, path)
 
     def build(self, merged: DeclaredVariant, system: str | None, path: Path | None) -> Variant:
-        location, user = self.location, self.user(merged)
+        user = merged.user or ""
         return Variant(
             name=self.name,
-            line=location.line(),
+            line=self.line(),
             provider=merged.provider or "",
             model=merged.model or "",
             system=system,
             user=user,
             **self.shots(merged, user),
             **self.output_constraint(merged),
-            retrieve=_resolve_retrieval(location, merged, (system, user)),
-            adapter=self.find_adapter(merged),
+            retrieve=_resolve_retrieval(self, merged, (system, user)),
+            adapter=self.adapter(merged),
             **resolve_base(merged),
             training_data=self.find_training_data(merged),
             sampling=_written_values(merged, _SAMPLING_KEYS),
-            replies=location.find_file(merged.replies, "replies", folders=True),
-            base_replies=location.find_file(merged.base_replies, "base_replies", folders=True),
+            replies=self.find_file(merged.replies, "replies", folders=True),
+            base_replies=self.find_file(merged.base_replies, "base_replies", folders=True),
             runtime=_written_values(merged, _RUNTIME_KEYS),
             max_turns=merged.max_turns or 8,
-            tariff=resolve_tariff(location, merged),
+            tariff=resolve_tariff(self, merged),
             rung=merged.rung or "",
             prompt_path=path,
             **{key: getattr(merged, key) for key in _COPIED_KEYS},
@@ -371,26 +358,26 @@ class _VariantResolver:
         examples = merged.examples
         if examples is None:
             return {}
-        shots = resolve_shots(self.location, examples, user)
+        shots = resolve_shots(self, examples, user)
         if examples.choose == "similar":
             return {"shot_pool": tuple(shots), "similar_shots": examples.shots}
         return {"shots": tuple(turn for shot in shots for turn in shot.turns)}
 
     def options(self, merged: DeclaredVariant) -> dict[str, Any]:
         """Return settings that one provider alone reads, or the columns of recorded replies."""
-        columns = self.declared_suite.columns
+        columns = self.suite.declared.columns
         if merged.replies is None or columns is None:
             return {**merged.options, **_written_values(merged, ("dtype",))}
         return {"columns": columns.model_dump(exclude={"tags"}, exclude_none=True)}
 
     def find_training_data(self, merged: DeclaredVariant) -> Path | None:
-        path = self.location.find_file(merged.training_data, "training_data")
+        path = self.find_file(merged.training_data, "training_data")
         if path:
-            read_training_rows(self.location.source, path)
+            read_training_rows(self.source, path)
         return path
 
     def merge_keys(self) -> DeclaredVariant | None:
-        """Return the variant's keys with those inherited through ``like``."""
+        """Return the variant's keys with those inherited through ``like``, or from the suite."""
         try:
             keys = inherited_keys(self.written, self.name)
         except ConfigurationError as error:
@@ -399,63 +386,54 @@ class _VariantResolver:
         # Inherited keys that the provider of the variant does not read are dropped.
         own, provider = self.declared.model_fields_set, keys.get("provider")
         keys = {k: value for k, value in keys.items() if k in own or reads_key(provider, k)}
-        try:
-            return DeclaredVariant.model_validate(keys)
-        except ValidationError:  # pragma: no cover - each variant is valid by itself
-            return None
+        user = keys.get("user") or self.suite.declared.user
+        keys = {"prompt": self.suite.declared.prompt, **keys, "user": user}
+        return DeclaredVariant.model_validate(keys)
 
     def check_keys(self, merged: DeclaredVariant) -> bool:
         """Check the provider and its keys. Return False if the variant cannot be built."""
         provider = merged.provider
-        known = (*PROVIDERS, *(self.plugin_providers or ()))
+        known = (*PROVIDERS, *(self.source.plugins.providers or ()))
         if provider is None:
-            self.location.add_missing("provider", f"provider is missing; one of {', '.join(known)}")
+            self.add_missing("provider", f"provider is missing; one of {', '.join(known)}")
             return False
         if provider not in known:
             hint = provider_alias(provider) or did_you_mean(provider, known)
-            hint = hint or f"; known: {', '.join(known)}{self.plugin_hint()}"
+            more = _OF_PLUGINS if self.source.plugins.providers is None else ""
+            hint = hint or f"; known: {', '.join(known)}{more}"
             self.add_error("provider", f'unknown provider "{provider}"{hint}')
             return False
         missing = [key for key in provider_spec(provider).required if not getattr(merged, key)]
         for key in missing:
-            self.location.add_missing(key, f"provider {provider} needs {key}")
-        self.check_function(provider)
+            self.add_missing(key, f"provider {provider} needs {key}")
+        function = self.declared.function if reads_key(provider, "function") else None
+        if function and (error := reference_error(function, self.source.path.parent)):
+            self.add_error("function", f"function: {error}")
         for key, message in misplaced_keys(provider, self.declared.model_fields_set):
             self.add_error(key, message)
         self.check_server_settings(merged)
         self.check_tuning(merged)
-        _check_tools(self.location, merged)
-        _check_batch(self.location, merged)
+        _check_tools(self, merged)
+        _check_batch(self, merged)
         self.check_compared()
         if error := address_error(self.declared.base_url):
-            self.location.add_error("base_url", error)
+            self.add_error("base_url", error)
         return not missing
-
-    def check_function(self, provider: str) -> None:
-        if self.declared.function and reads_key(provider, "function"):
-            error = reference_error(self.declared.function, self.location.source.path.parent)
-            if error:
-                self.add_error("function", f"function: {error}")
 
     def check_compared(self) -> None:
         """Check that a variant that is not compared has anything else that can fail it."""
-        baseline = self.declared_suite.baseline or next(iter(self.declared_suite.variants))
+        baseline = self.suite.declared.baseline or next(iter(self.suite.declared.variants))
         if not self.declared.compared and self.name == baseline:
             self.add_error("compared", "compared: this is the baseline, so remove compared: false")
-        elif not self.declared.compared and grades_pairs(self.location.suite.reply.score):
+        elif not self.declared.compared and grades_pairs(self.suite.reply.score):
             message = "compared: the judge only compares with the baseline; write gated: false"
             self.add_error("compared", message)
-
-    def plugin_hint(self) -> str:
-        """Return how to use providers from plugins, if this command does not load plugins."""
-        hint = "; only pytest knows those of its plugins: use pytest --ftgate --ftgate-plan"
-        return hint if self.plugin_providers is None else ""
 
     def check_server_settings(self, merged: DeclaredVariant) -> None:
         """Check ``extra``, and ``effort`` against what the provider reads."""
         spec = provider_spec(merged.provider)
         if "extra" in self.declared.model_fields_set and reads_key(merged.provider, "extra"):
-            for message in extra_errors(merged.extra, in_process=bool(spec.weights)):
+            for message in extra_errors(merged.extra, merged.provider):
                 self.add_error("extra", message)
         effort = self.declared.effort
         if effort in OPTIONAL_EFFORTS and effort not in spec.efforts:
@@ -477,7 +455,7 @@ class _VariantResolver:
             self.add_error("adapter", message)
         if merged.base is None:
             return
-        for message in base_errors(merged, self.name, self.declared_suite.variants):
+        for message in base_errors(merged, self.name, self.suite.declared.variants):
             self.add_error("base", message)
         if not spec.prompted:
             message = f"base: provider {merged.provider} has no untuned model to compare with"
@@ -485,62 +463,44 @@ class _VariantResolver:
 
     def read_prompt(self, written_path: str | None) -> tuple[str | None, Path | None]:
         """Return the system prompt and its file."""
-        source, is_own = self.location.source, self.declared.prompt is not None
-        line = self.location.line("prompt") if is_own else source.line("prompt")
-        path = source.find_file(written_path, line, "prompt") if written_path is not None else None
+        source, is_own = self.source, self.declared.prompt is not None
+        line = self.line("prompt") if is_own else source.line("prompt")
+        path = source.find_file(written_path, line, "prompt") if written_path else None
         text = source.read_text(path, line, "prompt") if path else None
-        if text is None or path is None:
+        if text is None:
             return None, path
-        self.check_prompt(text, path)
-        return text.removesuffix("\n"), path
-
-    def check_prompt(self, text: str, path: Path) -> None:
-        """Add an error for each variable of the prompt that no case has."""
-        source = self.location.source
-        try:
-            unknown = unknown_variables(text, self.cases)
-        except TemplateError as error:
-            line_number = getattr(error, "lineno", 0) or 0
-            source.add_error(line_number, syntax_message(error), path)
-            return
-        lines = text.split("\n")
-        for name, message in unknown.items():
-            line_number = next((n for n, line in enumerate(lines, 1) if name in line), 0)
+        for line_number, message in template_errors(text, self.suite.cases):
             source.add_error(line_number, message, path)
+        return text.removesuffix("\n"), path
 
     def check_placeholders(
         self, merged: DeclaredVariant, system: str | None, path: Path | None
     ) -> None:
         """Add a warning for each template whose placeholders would be sent as they stand."""
-        spec, source = provider_spec(merged.provider), self.location.source
+        spec, source = provider_spec(merged.provider), self.source
         if spec.recorded or not spec.prompted:
             return
-        user = "" if all(case.messages for case in self.cases) else self.user(merged)
-        names = case_variables(self.cases) | ({PASSAGES} if merged.retrieve else set())
+        user = "" if all(case.messages for case in self.suite.cases) else merged.user or ""
+        names = case_variables(self.suite.cases) | ({PASSAGES} if merged.retrieve else set())
         for template, other, file in ((system or "", user, path), (user, system or "", None)):
-            found = unfilled_placeholders(template, [other], names, self.cases)
-            if found:
+            if found := unfilled_placeholders(template, [other], names, self.suite.cases):
                 line = found[0].line if file else self.user_line()
                 key = "" if file else "user: "
                 source.add_warning(line, f"{key}{placeholder_message(found)}", file)
 
-    def user(self, merged: DeclaredVariant) -> str:
-        return merged.user or self.declared_suite.user
-
     def user_line(self) -> int:
         """Return the line of the user message's template, which may be inherited."""
-        source, chain = self.location.source, _like_chain(self.written, self.name)
+        source, chain = self.source, _like_chain(self.written, self.name)
         owner = next((name for name in chain if "user" in self.written[name]), None)
         return source.line("variants", owner, "user") if owner else source.line("user")
 
-    def find_adapter(self, merged: DeclaredVariant) -> Path | None:
-        path = self.location.find_adapter(merged.adapter)
+    def adapter(self, merged: DeclaredVariant) -> Path | None:
+        path = self.find_file(merged.adapter, "adapter", anywhere=True, folders=True)
+        path = adapter_path(path) if path else None
         checks = {"gguf": unusable_reason, "peft": peft_problem, "served": missing_config}
         check = checks.get(provider_spec(merged.provider).adapter)
-        if path and check:
-            reason = check(path)
-            if reason:
-                self.add_error("adapter", f"adapter: {merged.adapter} {reason}")
+        if path and check and (reason := check(path)):
+            self.add_error("adapter", f"adapter: {merged.adapter} {reason}")
         return path
 
     def output_constraint(self, merged: DeclaredVariant) -> dict[str, Any]:
@@ -550,8 +510,13 @@ class _VariantResolver:
         """
         declared = merged.response_schema
         if isinstance(declared, str):
-            return {"schema": self.location.read_schema(declared, "response_schema")}
-        kinds = [rule.kind for rule in self.formats]
+            line, what = self.line("response_schema"), f"{self.display_name}: response_schema"
+            schema = read_json_file(self.source, declared, line, what)
+            if not isinstance(schema, dict):
+                message = f"{what}: {declared} is no schema; one is a JSON object"
+                self.source.add_error(line, message)
+            return {"schema": schema}
+        kinds = [rule.kind for rule in self.suite.reply.format]
         usable = provider_spec(merged.provider).enforces
         if declared and not set(usable) & set(kinds):
             message = f"response_schema needs a reply.format of {' or '.join(usable)}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,16 +25,14 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.training.memory import ModelInMemory
-from pytest_ftgate.training.stopping import (
+from pytest_ftgate.training.suite import (
+    IN_MEMORY,
     doubtful_gates,
+    extra_of,
+    in_memory_content,
     may_exceed,
     planned_checkpoints,
     stopping_gates,
-)
-from pytest_ftgate.training.suite import (
-    IN_MEMORY,
-    extra_of,
-    in_memory_content,
     trained_variant,
     with_fewer_cases,
     with_weights,
@@ -246,10 +245,8 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         self, provider: ModelInMemory, cases: int | None, whole: Collection[str] = ()
     ) -> EvaluateResult:
         """Evaluate the gates, on *cases* cases unless they are among *whole*."""
-        settings = Settings.of_evaluation(self._project.root)
-        with self._project.open_session(settings, {IN_MEMORY: provider}) as (session, load):
-            suite = self._suite(load, provider)
-            suite = suite if cases is None else with_fewer_cases(suite, cases, whole)
+        with self._opened(provider) as (session, loaded):
+            suite = loaded if cases is None else with_fewer_cases(loaded, cases, whole)
             variant = suite.variants[self.variant]
             if self._room is not None:
                 session.probe.keep_room(suite, variant, self._room)
@@ -257,18 +254,21 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
             self._room = session.probe.facts(suite, variant).room
             return result
 
-    def _suite(self, load: Any, provider: ModelInMemory) -> Suite:
-        suite: Suite = load(lambda content: in_memory_content(content, self.variant))
-        names = (provider.name, provider.base_name)
-        suite = with_weights(suite, self.variant, *names, self._extra)
-        return suite if provider.has_adapter else without_base_readings(suite)
+    @contextmanager
+    def _opened(self, provider: ModelInMemory) -> Iterator[tuple[Session, Suite]]:
+        """Open a session that *provider* answers, and load the suite with its names."""
+        settings = Settings.of_evaluation(self._project.root)
+        with self._project.open_session(settings, {IN_MEMORY: provider}) as (session, load):
+            suite = load(lambda content: in_memory_content(content, self.variant))
+            names = (provider.name, provider.base_name)
+            suite = with_weights(suite, self.variant, *names, self._extra)
+            yield session, suite if provider.has_adapter else without_base_readings(suite)
 
     def _ask_base(self, provider: ModelInMemory) -> None:
         """Ask for all replies of the base, which the cache keeps."""
         provider.name_weights()
-        settings = Settings.of_evaluation(self._project.root)
-        with self._project.open_session(settings, {IN_MEMORY: provider}) as (session, load):
-            for requests in _base_requests(session, self._suite(load, provider), self.variant):
+        with self._opened(provider) as (session, suite):
+            for requests in _base_requests(session, suite, self.variant):
                 session.replies.results(requests)
 
     def _log(self, state: Any, checkpoint: EvaluatedCheckpoint) -> None:

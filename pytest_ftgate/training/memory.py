@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from typing import Any
 
 import torch
 
-from pytest_ftgate.errors import ProviderRejected, RequestRejected
+from pytest_ftgate.errors import ProviderRejected
 from pytest_ftgate.providers.base import Provider
-from pytest_ftgate.providers.generation import ChatModel, compare_replies, has_fast_16_bits
+from pytest_ftgate.providers.generation import ChatModel, answer_each, has_fast_16_bits
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
@@ -62,37 +62,28 @@ class ModelInMemory(Provider):
 
     def _answer(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
         with _as_for_inference(self._chat.model, self._precision):
-            given = [request for request in requests if request.given]
-            written = [request for request in requests if not request.given]
-            compared = iter([self._compare(request) for request in given])
-            with self._side(requests[0].model):
-                made = iter(self._chat.generate(written) if written else ())
-            return [next(compared if request.given else made) for request in requests]
+            return answer_each(requests, self._write, self._distributions)
 
-    def _compare(self, request: Request) -> Reply | Exception:
-        """Return how far the distributions at a given reply are from those of the base."""
-        try:
-            tuned = self._chat.distributions([request])
-            with self._side(self.base_name):
-                base = self._chat.distributions([request])
-        except RequestRejected as error:
-            return error
-        return compare_replies([request], base, tuned)[0]
+    def _write(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
+        with self._side(requests[0].model):
+            return self._chat.generate(requests)
+
+    def _distributions(self, request: Request) -> tuple[list[int], Any, Any]:
+        tokens, tuned = self._chat.distributions(request)
+        with self._side(self.base_name):
+            return tokens, tuned, self._chat.distributions(request)[1]
 
     @contextmanager
     def _side(self, name: str) -> Iterator[None]:
         """Switch the adapter off for the base."""
-        if name != self.base_name:
-            yield
-        elif self.has_adapter:
-            with self._chat.model.disable_adapter():
-                yield
-        elif self.is_trained:
+        is_base = name == self.base_name
+        if is_base and self.is_trained and not self.has_adapter:
             raise ProviderRejected(
                 "the model has no adapter, so its base is gone once it is trained; its replies are "
                 "requested before, at the beginning of the training"
             )
-        else:
+        switched = is_base and self.has_adapter
+        with self._chat.model.disable_adapter() if switched else nullcontext():
             yield
 
     async def close(self) -> None:
@@ -109,11 +100,8 @@ def _as_for_inference(model: Any, precision: torch.dtype | None) -> Iterator[Non
     was_training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        if precision is None:
+        with torch.autocast(model.device.type, precision) if precision else nullcontext():
             yield
-        else:
-            with torch.autocast(model.device.type, precision):
-                yield
     finally:
         for module, training in was_training.items():
             module.training = training
@@ -122,9 +110,7 @@ def _as_for_inference(model: Any, precision: torch.dtype | None) -> Iterator[Non
 def weights_digest(model: Any, *, trained: bool) -> str:
     """Return a digest of the weights of *model* that are trained, or of those that are not."""
     found = sha256()
-    parameters: Mapping[str, Any] = dict(model.named_parameters())
-    for name in sorted(parameters):
-        value = parameters[name]
+    for name, value in sorted(model.named_parameters()):
         if value.requires_grad is trained:
             found.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
             flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)

@@ -10,7 +10,7 @@ import pytest
 from ftgate_testing.reports import failing_run
 
 from pytest_ftgate.reporting.markdown import markdown_report
-from pytest_ftgate.settings import _github_settings
+from pytest_ftgate.settings import _build_settings
 
 ON_GITHUB = replace(failing_run(), facts={"run": "https://github.example/shop/desk/actions/runs/1"})
 STEPS = Path(__file__).parents[2] / "action" / "steps.py"
@@ -60,9 +60,9 @@ def test_gates_are_linked_to_their_lines_at_the_commit_of_the_run():
         "GITHUB_SHA": "abc123",
         "GITHUB_WORKSPACE": "/work/desk",
     }
-    source = _github_settings(environ, Path("/work/desk"))["source_url"]
+    source = _build_settings(environ, Path("/work/desk"))["source_url"]
     assert source == "https://github.example/shop/desk/blob/abc123"
-    assert _github_settings(environ, Path("/work/desk/a"))["source_url"] == f"{source}/a"
+    assert _build_settings(environ, Path("/work/desk/a"))["source_url"] == f"{source}/a"
 
     run = failing_run()
     text = markdown_report(replace(run, facts={"source": source}), 60_000)

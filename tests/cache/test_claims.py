@@ -54,7 +54,7 @@ def claims(tmp_path, clock, monotonic, request):
 
     def opened(place: str = "", clock=clock) -> Claims:
         database = Database(path)
-        opened_claims = Claims(database.execute, clock, monotonic)
+        opened_claims = Claims(database, clock, monotonic)
         if place:
             opened_claims.owner = f"{place} pid:[1] 4711 abcd"
         request.addfinalizer(database.close)

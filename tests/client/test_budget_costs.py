@@ -77,7 +77,7 @@ def test_each_variant_is_told_where_the_user_wants_to_know_more(call):
     report = cost_report(0.0, [("one", exchanges(call, "a")), ("two", exchanges(call, "b", "c"))])
 
     assert list(cost_lines(report, full=True, max_usd=None)) == [
-        "  replies cost: one 0.01 USD, two 0.02 USD"
+        "replies cost: one 0.01 USD, two 0.02 USD"
     ]
     assert list(cost_lines(report, full=False, max_usd=None)) == []
 
@@ -85,7 +85,7 @@ def test_each_variant_is_told_where_the_user_wants_to_know_more(call):
 def test_a_budget_that_some_calls_escape_says_so():
     told = list(cost_lines(CostReport(unknown={"here": "local"}), full=False, max_usd=1.0))
 
-    assert told == ["  not counted by --ftgate-max-usd, having no price: here (local)"]
+    assert told == ["not counted by --ftgate-max-usd, having no price: here (local)"]
 
 
 def test_without_the_list_it_is_said_how_prices_are_had(call, no_price_list):
@@ -95,5 +95,5 @@ def test_without_the_list_it_is_said_how_prices_are_had(call, no_price_list):
 
     assert cost_phrase(report) == "unpriced"
     assert list(cost_lines(report, full=False, max_usd=None)) == [
-        '  for prices of hosted models: pip install "pytest-ftgate[prices]"'
+        'for prices of hosted models: pip install "pytest-ftgate[prices]"'
     ]

@@ -15,7 +15,7 @@ from ftgate_testing.scripted import Scripted, outcome, trouble
 from pytest_ftgate.client import engine as module
 from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.client.rate_limit import RetryPolicy
+from pytest_ftgate.client.rate_limit import UNREACHABLE, RetryPolicy
 from pytest_ftgate.errors import (
     CacheError,
     ConfigurationError,
@@ -188,9 +188,12 @@ def test_a_trouble_that_does_not_pass_ends_after_six_attempts(start, call, provi
 def paused(monkeypatch):
     """Note what the pauses are made from, and make none."""
     made: list[tuple[float, float]] = []
-    monkeypatch.setattr(
-        RetryPolicy, "_backoff", lambda _, __, ___, *told: made.append(told) or 0.001
-    )
+
+    def backoff(self, retries, retry_after, limits) -> float:
+        made.append((limits.first, limits.longest))
+        return 0.001
+
+    monkeypatch.setattr(RetryPolicy, "_backoff", backoff)
     return made
 
 
@@ -226,13 +229,13 @@ def backoff(cache):
 
 @pytest.mark.parametrize(("attempt", "most"), [(0, 0.5), (1, 1), (2, 2), (3, 4), (4, 8), (9, 8)])
 def test_pauses_double_up_to_the_longest_and_are_spread(backoff, attempt, most):
-    pauses = {backoff(attempt, None, 0.5, 8.0) for _ in range(20)}
+    pauses = {backoff(attempt, None, UNREACHABLE) for _ in range(20)}
     assert 0.75 * most <= min(pauses) < max(pauses) <= most
 
 
 @pytest.mark.parametrize(("asked_for", "waited"), [(0.0, 0.0), (7.5, 7.5), (4_294_967, 60.0)])
 def test_the_wait_that_a_server_asks_for_is_honoured_up_to_a_minute(backoff, asked_for, waited):
-    assert backoff(0, asked_for, 0.5, 8.0) == waited
+    assert backoff(0, asked_for, UNREACHABLE) == waited
 
 
 # Trouble

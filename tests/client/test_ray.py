@@ -246,7 +246,7 @@ def test_closing_gives_up_what_was_not_sent_and_waits_for_no_further_attempt(sta
     calls = [call(str(n), provider="busy") for n in range(5)]
     engine = start(plugin_providers={"busy": Busy})
     engine.submit(calls)
-    soon(lambda: bool(engine._cluster._pools), seconds=60)
+    soon(lambda: bool(engine._pools), seconds=60)
     began = time.monotonic()
     engine.close()
 

@@ -34,7 +34,7 @@ def theirs(open_cache, calls):
 def statements(cache):
     """What the cache of this process is asked in SQL."""
     seen: list[str] = []
-    cache._database._db.set_trace_callback(seen.append)
+    cache._database._database._db.set_trace_callback(seen.append)
     return seen
 
 
@@ -111,7 +111,7 @@ def test_the_end_of_the_run_is_told_to_all(cache, theirs, calls):
 
 def test_a_cache_that_cannot_be_read_is_told_to_all(cache, theirs, calls):
     async def close(_):
-        cache._database.close()
+        cache._database._database.close()
 
     found = waiting(cache, calls, close)
 

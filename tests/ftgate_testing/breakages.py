@@ -350,7 +350,7 @@ PLACES = (
             *("SystemExit(0)", "RecursionError", "asyncio.CancelledError", "KeyboardInterrupt"),
         )
     ),
-    ("client.engine", "Engine._begin", 1, "ZeroDivisionError"),
+    ("client.engine", "Engine._unsettled", 1, "ZeroDivisionError"),
     ("client.engine", "redact_reply", 4, "KeyError"),
     ("client.engine", "Engine._finish", 1, "ZeroDivisionError"),
 )

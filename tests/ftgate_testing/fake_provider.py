@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_ftgate.providers.base import Provider
 from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Request
 from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings
@@ -38,6 +40,7 @@ class House:
         served: the model that answers, by the declared one.
         like_base: tuned models that answer as their base does.
         retires: the day on which the models retire.
+        says: what models answer to a request that is no ticket; None: who they are.
         asked: the model and the text of each request.
     """
 
@@ -46,6 +49,7 @@ class House:
     served: dict[str, str] = field(default_factory=dict)
     like_base: set[str] = field(default_factory=set)
     retires: str = "2027-01-31"
+    says: Callable[[Request], str] | None = None
     asked: list[tuple[str, str]] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
 
@@ -93,6 +97,8 @@ class House:
                 house.asked.append((request.model, text))
                 served = house.served.get(request.model, request.model)
                 facts = {"retires": house.retires, "region": "eu"}
+                if house.says and not text.startswith("Ticket "):
+                    return Reply(text=house.says(request), model=served, facts=facts)
                 if not text.startswith("Ticket "):
                     prose = "so it is" if request.model in house.like_base else request.model
                     return Reply(text=prose, model=served, facts=facts)

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import pytest
 from ftgate_testing.notes import kinds
 
-from pytest_ftgate.gates.checks import check_drop
+from pytest_ftgate.gates.checks import DropRule, check_drop
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
@@ -23,7 +23,7 @@ def side(values: Sequence[float | None], name: str, *, groups: int | None = None
 
 def compared(before: Sequence[float | None], after: Sequence[float | None], **rule) -> Check:
     given = {"against": "current", "margin": 0.05, "levels": Levels(), **rule}
-    return check_drop(side(before, "b"), side(after, "a"), **given)
+    return check_drop(side(before, "b"), side(after, "a"), DropRule(**given))
 
 
 def scores(right: int, wrong: int) -> list[float | None]:
@@ -54,7 +54,7 @@ def test_equal_results_on_few_cases_tell_nothing_and_say_how_many_are_missing() 
 def test_the_same_requests_and_replies_pass_however_few_they_are() -> None:
     once = side(scores(4, 1), "same")
 
-    check = check_drop(once, once, against="accepted", margin=0.05, levels=Levels())
+    check = check_drop(once, once, DropRule(against="accepted", margin=0.05, levels=Levels()))
 
     assert (check.outcome, check.is_unchanged) == (Outcome.PASSED, True)
 
@@ -65,7 +65,7 @@ def test_the_same_requests_pass_as_unchanged_unless_too_many_brought_no_reply(
 ) -> None:
     once = side([*scores(100 - missing, 0), *[None] * missing], "same")
 
-    check = check_drop(once, once, against="current", margin=0.15, levels=Levels())
+    check = check_drop(once, once, DropRule(against="current", margin=0.15, levels=Levels()))
 
     assert check.outcome is outcome
     assert check.is_unchanged is (outcome is Outcome.PASSED)
@@ -124,7 +124,7 @@ def test_replies_missing_on_one_side_alone_leave_the_verdict_inconclusive() -> N
 def test_fewer_than_ten_groups_show_nothing() -> None:
     before, after = (side(scores(100, 0), name, groups=5) for name in "ba")
 
-    check = check_drop(before, after, against="current", margin=0.05, levels=Levels())
+    check = check_drop(before, after, DropRule(against="current", margin=0.05, levels=Levels()))
 
     assert check.outcome is Outcome.INCONCLUSIVE
     assert check.notes == (note(NoteKind.FEW_GROUPS, n=5, needed=10),)
@@ -133,7 +133,7 @@ def test_fewer_than_ten_groups_show_nothing() -> None:
 def test_ten_groups_are_enough_to_fail() -> None:
     before, after = side(scores(100, 0), "b", groups=10), side(scores(0, 100), "a", groups=10)
 
-    check = check_drop(before, after, against="current", margin=0.05, levels=Levels())
+    check = check_drop(before, after, DropRule(against="current", margin=0.05, levels=Levels()))
 
     assert check.outcome is Outcome.FAILED
 
@@ -157,7 +157,7 @@ def test_where_one_group_holds_most_of_the_cases_and_broke_no_limit_can_be_shown
         )
 
     before, after = grouped([1.0] * 50, "b"), grouped([1.0] * 9 + [0.0] * 41, "a")
-    check = check_drop(before, after, against="current", margin=0.2, levels=Levels())
+    check = check_drop(before, after, DropRule(against="current", margin=0.2, levels=Levels()))
 
     assert check.outcome is Outcome.INCONCLUSIVE
     assert check.certifiable is None
@@ -168,9 +168,7 @@ def test_cases_that_only_one_side_has_are_left_out() -> None:
     check = check_drop(
         side(scores(100, 0), "b"),
         side(scores(80, 0), "a"),
-        against="x",
-        margin=0.05,
-        levels=Levels(),
+        DropRule(against="x", margin=0.05, levels=Levels()),
     )
 
     assert check.n == 80

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from ftgate_testing.score_columns import variant_scores
 
-from pytest_ftgate.gates.checks import check_drop
+from pytest_ftgate.gates.checks import DropRule, check_drop
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
 from pytest_ftgate.gates.verdict import Outcome
@@ -28,7 +28,9 @@ def evaluated(before, after, *, repeats=1, margin=0.05, weights=None, chance=0.0
         )
         for name, values in (("before", before), ("after", after))
     )
-    return check_drop(*sides, against="current", margin=margin, levels=Levels(), guess_rate=chance)
+    return check_drop(
+        *sides, DropRule(against="current", margin=margin, levels=Levels(), guess_rate=chance)
+    )
 
 
 @pytest.mark.parametrize("n", [0, 1])

@@ -10,6 +10,7 @@ from scipy import stats
 
 from pytest_ftgate.gates.checks import (
     ROUNDING,
+    DropRule,
     chance_flip_rate,
     check_drop,
     check_minimum,
@@ -56,7 +57,9 @@ def samples(values, name: str = "a", groups: int | None = None) -> Samples:
 
 def drop(before, after, *, margin=0.05, levels=LEVELS, groups=None, **more) -> Check:
     first, second = samples(before, "b", groups), samples(after, "a", groups)
-    return check_drop(first, second, against="current", margin=margin, levels=levels, **more)
+    return check_drop(
+        first, second, DropRule(against="current", margin=margin, levels=levels, **more)
+    )
 
 
 def paired(before, after, groups=None):

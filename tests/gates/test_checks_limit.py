@@ -11,7 +11,7 @@ from ftgate_testing.score_columns import variant_scores
 from scipy import stats
 from scipy.optimize import brentq
 
-from pytest_ftgate.gates.checks import check_drop, drop_outcome
+from pytest_ftgate.gates.checks import DropRule, check_drop, drop_outcome
 from pytest_ftgate.gates.design import ALARM, BEYOND, Levels
 from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
@@ -47,10 +47,9 @@ def compared(before, after, *, margin=0.05, levels=None, guess_rate=0.0, **colum
     return check_drop(
         side(before, "before", **columns),
         side(after, "after", **columns),
-        against="current",
-        margin=margin,
-        levels=levels or Levels(),
-        guess_rate=guess_rate,
+        DropRule(
+            against="current", margin=margin, levels=levels or Levels(), guess_rate=guess_rate
+        ),
     )
 
 
@@ -205,9 +204,7 @@ def test_five_copies_of_each_graded_reply_show_what_one_shows(lost, outcome):
     once, copied = (
         check_drop(
             *(samples_from_scores(copies_of(one, count), "accuracy") for one in (before, after)),
-            against="b",
-            margin=0.1,
-            levels=Levels(),
+            DropRule(against="b", margin=0.1, levels=Levels()),
         )
         for count in (1, 5)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pytest_ftgate.gates.checks import check_drop, drop_outcome, pair_samples
+from pytest_ftgate.gates.checks import DropRule, check_drop, drop_outcome, pair_samples
 from pytest_ftgate.gates.design import TYPICAL_DISCORDANCE, Levels
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Outcome
@@ -25,7 +25,7 @@ def test_the_named_cases_settle_nine_in_ten_runs_that_behave_like_the_seen_ones(
     after[:regressed] = 0.0
     before[regressed : regressed + fixed] = 0.0
     check = check_drop(
-        side(before, "b"), side(after, "a"), against="b", margin=LIMIT, levels=Levels()
+        side(before, "b"), side(after, "a"), DropRule(against="b", margin=LIMIT, levels=Levels())
     )
     assert check.outcome is Outcome.INCONCLUSIVE
     # The step plans for half of the seen drop, and the disagreement shrunk to the typical one.

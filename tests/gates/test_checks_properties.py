@@ -7,7 +7,7 @@ from ftgate_testing.properties import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ftgate.gates.checks import check_drop, check_minimum
+from pytest_ftgate.gates.checks import DropRule, check_drop, check_minimum
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.verdict import Outcome
@@ -46,7 +46,7 @@ def evaluated(pairs, margin, order=None, *, repeats=1, weights=(1.0,), groups=(N
         )
         for which in (0, 1)
     )
-    return check_drop(before, after, against="current", margin=margin, levels=Levels())
+    return check_drop(before, after, DropRule(against="current", margin=margin, levels=Levels()))
 
 
 #: What else the cases of a suite may have: weights, groups and repeats.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,8 +39,11 @@ def cases(values, *, groups: int = 0, left_out: float = 0.0):
     ]  # fmt: skip
 
 
+SUITE = suite(SHOWN, variants=("current", "tuned"))
+
+
 def verdict(gate, values, **changes):
-    return evaluate_divergence(suite(SHOWN), gate, "tuned", cases(values, **changes))
+    return evaluate_divergence(SUITE, gate, "tuned", cases(values, **changes))
 
 
 def test_the_figure_is_the_mean_over_cases_with_its_interval():
@@ -226,6 +230,15 @@ def test_what_is_missing_is_asked_again_before_a_limit_is_offered():
         NextStep(StepKind.RUN_AGAIN, {"missing": 10, "suite": "suite.ftgate.yaml"}),
         NextStep(StepKind.SET_LIMIT, {"setting": "max_kl: 0.0162", **LIMIT}),
     )
+
+
+def test_recorded_replies_that_are_missing_are_added_to_their_file():
+    tuned = replace(SUITE.variants["tuned"], replies=Path("a/b.jsonl"))
+    recorded = replace(SUITE, variants={**SUITE.variants, "tuned": tuned}, judges={"tone": None})
+
+    found = evaluate_divergence(recorded, GATED, "tuned", cases([0.01] * 29 + [None]))
+
+    assert found.next[0] == NextStep(StepKind.ADD_REPLIES, {"missing": 1, "file": "b.jsonl"})
 
 
 def test_a_divergence_is_never_below_zero():

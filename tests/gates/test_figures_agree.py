@@ -146,7 +146,7 @@ class Run:
             known = (self.judges or {}).get(scores, JudgeEvidence())
             comparison = Comparison(scores, scores, judge_evidence=known)
             for gate in self.suite.gates.values():
-                if gate.is_rate:
+                if isinstance(gate, RateGate):
                     plain = replace(comparison, judge_evidence=JudgeEvidence())
                     own = comparison if gate.kind == "accuracy" else plain
                     yield evaluate_rate(self.suite, gate, own)

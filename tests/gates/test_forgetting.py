@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from ftgate_testing.notes import texts
@@ -438,6 +439,12 @@ def test_a_regressed_family_decides_nothing_beside_too_many_missing_replies(
     if outcome == "inconclusive":
         assert verdict.next[0] == NextStep(
             StepKind.RUN_AGAIN, {"missing": 15, "suite": "suite.ftgate.yaml"}
+        )
+        made = suite(gate)
+        new = replace(made.variants["new"], replies=Path("a/b.jsonl"))
+        recorded = replace(made, variants={**made.variants, "new": new})
+        assert evaluate_forgetting(recorded, gate, SkillComparison(scores)).next[0] == NextStep(
+            StepKind.ADD_REPLIES, {"missing": 15, "file": "b.jsonl"}
         )
 
 

@@ -191,7 +191,7 @@ def test_with_more_than_two_grades_a_small_disagreement_counts_less():
     assert near.kappa.value > far.kappa.value
     assert near.found_shares is None
     ranks = [[2] * 30 + [0] * 30 + [1] * 30, [1] * 30 + [0] * 30 + [1] * 30]
-    bounds = kappa_bounds(*ranks, 3, weighted=True)
+    bounds = kappa_bounds(*ranks, 3)
     assert (near.kappa.low, near.kappa.high) == pytest.approx((bounds.lower, bounds.upper))
 
 

@@ -10,6 +10,7 @@ from ftgate_testing.judge_evidence import LEVELS, evidence, interval, samples, v
 from ftgate_testing.notes import kinds
 from ftgate_testing.score_columns import suite, variant_scores
 
+from pytest_ftgate.gates.checks import DropRule
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.judges import (
     JudgeEvidence,
@@ -42,10 +43,7 @@ def compared(judge_evidence, before, after, margin=0.1, levels=LEVELS, **more):
         judge_evidence,
         samples(before, "b"),
         samples(after, "a"),
-        against="current",
-        margin=margin,
-        levels=levels,
-        **more,
+        DropRule(against="current", margin=margin, levels=levels, **more),
     )
 
 
@@ -155,7 +153,7 @@ def test_a_judge_as_good_as_a_coin_is_not_divided_by():
 def test_the_same_replies_are_unchanged_with_any_judge():
     replies = samples([1, 0] * 50)
     check = check_graded_drop(
-        evidence(), replies, replies, against="current", margin=0.1, levels=LEVELS
+        evidence(), replies, replies, DropRule(against="current", margin=0.1, levels=LEVELS)
     )
 
     assert (check.outcome, check.is_unchanged) == (Outcome.PASSED, True)
@@ -271,7 +269,9 @@ def test_labels_correct_only_plain_samples_in_which_every_case_has_a_reply(more)
     values = [1] * 250 + [0] * 49 + [1 if more else None]
     before, after = (samples(values, name, **(more or {})) for name in "ba")
 
-    drop = check_graded_drop(judged, before, after, against="x", margin=0.1, levels=LEVELS)
+    drop = check_graded_drop(
+        judged, before, after, DropRule(against="x", margin=0.1, levels=LEVELS)
+    )
     minimum = check_graded_minimum(judged, after, minimum=0.5, levels=LEVELS)
 
     assert (drop.method, minimum.method) == ("judge", "judge")
@@ -283,7 +283,7 @@ def test_labels_do_not_correct_a_drop_from_related_cases():
     before = samples([1] * 200, "b", group="g")
 
     check = check_graded_drop(
-        judged, before, samples([1] * 200, "a"), against="x", margin=0.1, levels=LEVELS
+        judged, before, samples([1] * 200, "a"), DropRule(against="x", margin=0.1, levels=LEVELS)
     )
 
     assert check.method == "judge"
@@ -508,7 +508,7 @@ def test_a_drop_from_what_was_accepted_is_not_corrected_by_labels_of_the_baselin
     labelled = evidence(human_scores=human, baseline_human_scores=human)
     check = check_graded_drop(
         labelled, samples([1] * 200, "b"), samples([1] * 120 + [0] * 80, "a"),
-        against="accepted", margin=0.1, levels=LEVELS, kind=CheckKind.ACCEPTED,
+        DropRule(against="accepted", margin=0.1, levels=LEVELS, kind=CheckKind.ACCEPTED),
     )  # fmt: skip
 
     assert (check.method, check.kind, check.against) == ("judge", CheckKind.ACCEPTED, "accepted")

@@ -11,6 +11,7 @@ from ftgate_testing.score_columns import suite, variant_scores
 from scipy import stats
 from sklearn.metrics import f1_score
 
+from pytest_ftgate.gates.checks import DropRule
 from pytest_ftgate.gates.design import MIN_CASES_FOR_F1, Levels
 from pytest_ftgate.gates.macro_f1 import (
     check_macro_drop,
@@ -72,7 +73,7 @@ def scores_of(variant, expected, said, groups=None):
 
 def drop_check(expected, before, after, *, margin=0.1, groups=None):
     sides = (scores_of(*side, groups) for side in (("b", expected, before), ("a", expected, after)))
-    return check_macro_drop(*sides, LABELS, against="b", margin=margin, levels=Levels())
+    return check_macro_drop(*sides, LABELS, DropRule(against="b", margin=margin, levels=Levels()))
 
 
 def reference_f1(expected, said):
@@ -213,7 +214,9 @@ def test_a_check_tells_its_cases_with_a_label_and_its_levels():
     sides = labelled("old", pairs), labelled("new", [*flipped(12), ("no label", REFUND)])
     levels = Levels(miss=0.04, alarm=0.02)
 
-    drop = check_macro_drop(*sides, (REFUND, LATE), against="old", margin=0.1, levels=levels)
+    drop = check_macro_drop(
+        *sides, (REFUND, LATE), DropRule(against="old", margin=0.1, levels=levels)
+    )
     least = check_macro_minimum(sides[1], (REFUND, LATE), minimum=0.9, levels=levels)
 
     common = {
@@ -241,7 +244,7 @@ def test_missing_replies_count_as_the_worst_only_for_the_outcome(limit, outcome)
     answered = [labelled("x", pairs[6:]) for pairs in (BALANCED, flipped(8))]
 
     drop, complete = (
-        check_macro_drop(*sides, labels, against="old", margin=limit, levels=levels)
+        check_macro_drop(*sides, labels, DropRule(against="old", margin=limit, levels=levels))
         for sides in ((old, new), answered)
     )
     least = check_macro_minimum(new, labels, minimum=1 - limit, levels=levels)
@@ -267,7 +270,9 @@ def test_a_minimum_fails_only_if_missing_replies_could_not_turn_it(least, outcom
 def test_a_single_case_is_told_with_what_it_is():
     old, new = labelled("old", [(REFUND, REFUND)]), labelled("new", [(REFUND, LATE)])
 
-    check = check_macro_drop(old, new, (REFUND, LATE), against="old", margin=0.5, levels=Levels())
+    check = check_macro_drop(
+        old, new, (REFUND, LATE), DropRule(against="old", margin=0.5, levels=Levels())
+    )
 
     assert (check.n, check.before, check.after, check.outcome) == (
         1, 1.0, 0.0, Outcome.INCONCLUSIVE,
@@ -341,7 +346,9 @@ def test_a_drop_beyond_the_limit_fails_at_the_last_look_only():
     never = Levels(alarm=1e-300)
     outcomes = [
         check_macro_drop(
-            *sides, (REFUND, LATE), against="b", margin=0.05, levels=replace(never, last=last)
+            *sides,
+            (REFUND, LATE),
+            DropRule(against="b", margin=0.05, levels=replace(never, last=last)),
         ).outcome
         for last in (True, False)
     ]

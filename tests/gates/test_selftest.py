@@ -7,15 +7,14 @@ from dataclasses import replace
 import pytest
 from ftgate_testing.score_columns import case_result, suite
 
+from pytest_ftgate.gates import forgetting, rates
 from pytest_ftgate.gates.design import Levels, Look
-from pytest_ftgate.gates.forgetting import evaluate_forgetting
-from pytest_ftgate.gates.rates import evaluate_rate
 from pytest_ftgate.gates.selftest import DrawnRuns, SelfTest, rate_selftest, skills_selftest
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
-from pytest_ftgate.suite.gate_kinds import CostGate, ForgettingGate, RateGate
+from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate
 
 
 def repeated(index: int, values: list[float], **keys) -> CaseResult:
@@ -39,6 +38,11 @@ def scores(count: int, wrong: int, replies: int = 4, **keys) -> VariantScores:
 
 def run(gate: RateGate, runs: DrawnRuns, looks: tuple[Look, ...] = (Look(),)):
     return rate_selftest(suite(gate), gate, runs, looks, Levels())
+
+
+def skills_run(gate: ForgettingGate, runs: DrawnRuns, **levels):
+    made = suite(gate)
+    return skills_selftest(made, gate, made.variants["new"], runs, Levels(**levels))
 
 
 GATE = RateGate(kind="accuracy", line=1, max_drop=0.05)
@@ -100,13 +104,6 @@ def test_a_format_gate_is_tested_on_its_own_scores():
     assert found.discordance == pytest.approx(0.5, abs=0.1)
 
 
-def test_a_gate_without_a_rate_is_refused():
-    drawn = DrawnRuns(scores(10, 0), repeats=1, pairs=1)
-
-    with pytest.raises(TypeError, match=r"^cost evaluates no rate$"):
-        rate_selftest(suite(GATE), CostGate(line=1, max_rise=0.1), drawn, (Look(),), Levels())
-
-
 def test_what_neither_passed_nor_failed_is_inconclusive():
     found = run(GATE, DrawnRuns(scores(20, 0), repeats=1, pairs=5))
 
@@ -121,7 +118,7 @@ def test_forgetting_is_tested_on_drawn_runs_of_the_base():
     gate = ForgettingGate(line=1, cases=(), max_drop=0.1)
     runs = DrawnRuns(VariantScores("base", results), repeats=1, pairs=3)
 
-    assert skills_selftest(suite(gate), gate, runs, Levels()).passed == 1.0
+    assert skills_run(gate, runs).passed == 1.0
 
 
 # --- the draws -----------------------------------------------------------------------------------
@@ -194,16 +191,16 @@ def seen(monkeypatch):
     """Return what the self-test evaluates: each comparison and look with its verdict."""
     calls = []
 
-    def spy(name, evaluate):
+    def spy(module, evaluate):
         def spied(suite, gate, comparison, *look):
             verdict = evaluate(suite, gate, comparison, *look)
             calls.append((comparison, *look, verdict))
             return verdict
 
-        monkeypatch.setattr(f"pytest_ftgate.gates.selftest.{name}", spied)
+        monkeypatch.setattr(module, evaluate.__name__, spied)
 
-    spy("evaluate_rate", evaluate_rate)
-    spy("evaluate_forgetting", evaluate_forgetting)
+    spy(rates, rates.evaluate_rate)
+    spy(forgetting, forgetting.evaluate_forgetting)
     return calls
 
 
@@ -285,13 +282,12 @@ def test_forgetting_is_tested_in_every_prompt_mode_with_the_regressed_skills(see
     asked = tuple(one.case for one in rows.values())
     gate = ForgettingGate(line=1, cases=asked, max_drop=0.1, each=0.02, under_prompt=True)
     runs = DrawnRuns(VariantScores("base", rows), repeats=1, pairs=3)
-    levels = Levels(alarm=0.4)
 
-    found = skills_selftest(suite(gate), gate, runs, levels)
+    found = skills_run(gate, runs, alarm=0.4)
 
     for (comparison, _), (before, after) in zip(seen, runs, strict=True):
         assert [*comparison.scores] == ["", "prompt"]
-        assert comparison.levels == levels
+        assert comparison.levels == Levels(alarm=0.4)
         for new, old in comparison.scores.values():
             assert [*new.results] == [*after.results]
             assert [*map(texts, new.results.values())] == [*map(texts, after.results.values())]

@@ -33,10 +33,10 @@ for name in ("REFUSING", "REPLYING", "UNREACHABLE"):
     setattr(scheduler, name, rate_limit.Backoff(2, 0.001, 0.001))
 send = aiohttp.ClientSession.request
 
-def hasty(self, method, url, *, json, **options):
-    number = int(json["messages"][-1]["content"].split()[1])
-    if json["model"] == "slow drip" and number >= {SOUND}:
-        options["timeout"] = aiohttp.ClientTimeout(total=0.2)
+def hasty(self, method, url, *, json=None, **options):
+    if json and json["model"] == "slow drip":
+        if int(json["messages"][-1]["content"].split()[1]) >= {SOUND}:
+            options["timeout"] = aiohttp.ClientTimeout(total=0.2)
     return send(self, method, url, json=json, **options)
 
 aiohttp.ClientSession.request = hasty

@@ -150,7 +150,7 @@ def test_whatever_a_provider_of_the_package_raises_by_mistake(served, monkeypatc
     assert_internal_error(served[0], result, error)
 
 
-@pytest.mark.parametrize("name", ["_begin", "_finish"])
+@pytest.mark.parametrize("name", ["_unsettled", "_finish"])
 def test_where_the_engine_breaks_as_it_begins_or_ends(served, monkeypatch, name):
     error = ZeroDivisionError("boom")
     monkeypatch.setattr(Engine, name, raising_later(error, original=getattr(Engine, name)))
@@ -298,7 +298,7 @@ def test_evaluate_raises_and_has_no_result(recorded, monkeypatch, room):
         evaluate(recorded.path("tickets.ftgate.yaml"))
 
 
-@pytest.mark.parametrize("name", ["_begin", "_finish"])
+@pytest.mark.parametrize("name", ["_unsettled", "_finish"])
 def test_evaluate_raises_where_the_engine_breaks(served, monkeypatch, name):
     error = ZeroDivisionError("boom")
     monkeypatch.setattr(Engine, name, raising_later(error, original=getattr(Engine, name)))
@@ -359,7 +359,7 @@ VERBS = {
     "compare": (("compare", "a.jsonl", "b.jsonl"), place("runner.compare_files", "score_replies")),
     "doctor": (("doctor",), place("cli.doctor", "power_estimates")),
     "power": (("power", "tickets.ftgate.yaml"), place("cli.suite", "power_estimates")),
-    "data": (("data", "a.jsonl"), place("cli.data", "check_training_data")),
+    "data": (("data", "a.jsonl"), place("cli.suite", "check_training_data")),
     "report": (("report", "run.json"), place("reporting.summary", "summary_lines")),
     "cache check": (("cache", "check"), place("cli.cache", "cache_errors")),
 }

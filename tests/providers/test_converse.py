@@ -17,7 +17,7 @@ from pytest_ftgate.errors import (
     RequestRejected,
     RetryableError,
 )
-from pytest_ftgate.providers.base import REPLY_TOOL
+from pytest_ftgate.providers.api import REPLY_TOOL
 from pytest_ftgate.providers.converse import open_converse
 from pytest_ftgate.requests.request import Request, Step, Tool, ToolCall
 

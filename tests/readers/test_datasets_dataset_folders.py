@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.datasets import read_dataset_folder, read_import
+from pytest_ftgate.readers.datasets import read_import
 
 ROWS = [{"question": "Where is my money?", "answer": "refund"}, {"question": "b", "answer": "c"}]
 
@@ -41,17 +41,17 @@ def test_the_card_of_a_repository_says_which_files_are_a_split(tmp_path):
         "utf-8",
     )
 
-    found = read_dataset_folder(tmp_path)
+    suite = read_import(tmp_path)
 
-    assert [row["question"] for row in found.rows] == ["wo"]
-    assert (found.split, found.splits) == ("validation", ("validation",))
+    assert [case["input"] for case in suite.cases] == ["wo"]
+    assert [*suite.notes] == []
 
 
 def test_files_without_the_name_of_a_split_are_one(tmp_path):
     write(tmp_path / "cases.jsonl")
     (tmp_path / "dataset_info.json").write_text("{}", "utf-8")
 
-    assert len(read_dataset_folder(tmp_path).rows) == 2
+    assert len(read_import(tmp_path).cases) == 2
 
 
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
@@ -61,7 +61,7 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
     (inner / "test.jsonl").symlink_to(tmp_path / "secret.jsonl")
 
     with pytest.raises(ConfigurationError, match="a folder without"):
-        read_dataset_folder(inner)
+        read_import(inner)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,6 @@ def test_a_failed_sample_has_no_reply_and_a_log_that_ended_early_says_so(tmp_pat
     file = read(tmp_path, {**LOG, "status": "error", "samples": [LOG["samples"][0], failed]})
 
     assert (file.rows[1].reply, file.rows[1].score) == (None, None)
-    assert file.rows[1].missing == "no connection"
     assert file.notes[0] == "the evaluation ended with the status error: samples may be missing"
     assert file.notes[1] == "1 of 2 samples ended with an error: they have no reply"
 

@@ -86,3 +86,9 @@ def test_a_folder_of_several_models_says_which_to_name(tmp_path):
         read_answers(tmp_path, Columns())
     with pytest.raises(ConfigurationError, match="is a folder; name a file"):
         read_answers(DATA, Columns())
+
+
+def test_rows_without_the_named_column_keep_the_question_of_their_data_set():
+    file = read_answers(DATA / "lm_eval_words.jsonl", Columns(input="absent"))
+
+    assert all(row.input for row in file.rows)

@@ -60,6 +60,10 @@ def test_changes_are_said_in_signed_points(change: float, said: str) -> None:
         (-0.1, None, "10 or less"),
         (None, None, ""),
         (0.0, 0.0, ""),
+        # Bounds that would read alike have a decimal more, as far as it is worth one.
+        (0.0996, 0.1043, "10.0 to 10.4"),
+        (-0.002, 0.003, "0.2 down to 0.3 up"),
+        (-0.0001, 0.0003, ""),
     ],
 )
 def test_an_interval_of_a_change_names_its_directions_where_they_differ(low, high, said) -> None:

@@ -116,7 +116,7 @@ def test_a_check_has_its_size_interval_limit_and_levels_in_one_notation(check, e
         # The levels agree with the size.
         (
             replace(DROP, before=0.3333, after=0.2857, low=-0.09, high=0.0, limit=0.1),
-            "down 5 points (95 % CI 0 to 9), limit 10: current 33.3 % → 28.6 %",
+            "down 4.8 points (95 % CI 0.0 to 9.0), limit 10: current 33.3 % → 28.6 %",
         ),
     ],
 )  # fmt: skip

@@ -21,7 +21,12 @@ def submitted() -> list[str]:
 
 
 @pytest.fixture
-def submissions(tuned, submitted) -> Submissions:
+def session(tuned):
+    return tuned.session()
+
+
+@pytest.fixture
+def submissions(session, submitted, monkeypatch) -> Submissions:
     seen = set()
 
     def submit(requests, *, first=False):
@@ -31,7 +36,8 @@ def submissions(tuned, submitted) -> Submissions:
         seen.update(new)
         submitted.extend(map(str.upper, names) if first else names)
 
-    return Submissions(tuned.session().workloads, submit, lambda _: None)
+    monkeypatch.setattr(session.replies, "submit", submit)
+    return Submissions(session.built, session.probe, session.replies)
 
 
 def gates(house):
@@ -42,17 +48,19 @@ def gates(house):
     ]
 
 
-def test_only_the_probes_of_an_unproven_variant_are_submitted(tuned, submissions, submitted):
+def test_only_the_probes_of_an_unproven_variant_are_submitted(
+    tuned, session, submissions, submitted
+):
     submissions.submit(gates(tuned))
 
     assert submitted == ["parent"] * 30 + ["draft"] * 15 + ["current"] * CASES
-    assert submissions.held == CASES
+    assert session.replies.held == CASES
     of_draft, of_current = gates(tuned)[0], gates(tuned)[2]
     assert not submissions.is_submitted(of_draft)
     assert submissions.is_submitted(of_current)
 
 
-def test_the_rest_of_a_proven_variant_goes_first(tuned, submissions, submitted):
+def test_the_rest_of_a_proven_variant_goes_first(tuned, session, submissions, submitted):
     submissions.submit(gates(tuned))
     submitted.clear()
 
@@ -60,10 +68,12 @@ def test_the_rest_of_a_proven_variant_goes_first(tuned, submissions, submitted):
 
     assert {*submitted} <= {"DRAFT", "PARENT", "CURRENT"}
     assert submitted.count("DRAFT") >= CASES
-    assert submissions.held == 0
+    assert session.replies.held == 0
 
 
-def test_nothing_more_is_submitted_of_a_variant_that_is_invalid(tuned, submissions, submitted):
+def test_nothing_more_is_submitted_of_a_variant_that_is_invalid(
+    tuned, session, submissions, submitted
+):
     submissions.submit(gates(tuned))
     submitted.clear()
 
@@ -71,4 +81,4 @@ def test_nothing_more_is_submitted_of_a_variant_that_is_invalid(tuned, submissio
     submissions.submit(gates(tuned))
 
     assert submitted == []
-    assert submissions.held == 0
+    assert session.replies.held == 0

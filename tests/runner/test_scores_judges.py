@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ftgate_testing.judge_suites import suite_with_judge, write_rows
 
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request_groups import task_requests
-from pytest_ftgate.runner.planner import Workloads
+from pytest_ftgate.runner.planner import BuiltRequests
 from pytest_ftgate.runner.scores import JudgeRunner
 from pytest_ftgate.scoring.scores import score_replies
 
@@ -20,11 +22,26 @@ GOOD = Reply(text='{"reason": "so", "grade": "good"}')
 BAD = Reply(text='{"reason": "so", "grade": "bad"}')
 
 
-def replies_of(case_requests, *_, reply=GOOD):
+def replies_of(case_requests, reply=GOOD):
     return {case_request.request.fingerprint: reply for case_request in case_requests}
 
 
-def grade_doubled_texts_otherwise(case_requests, *_):
+@dataclass
+class Answers:
+    """Stands in for the replies of a run: *answer* brings those to each group of requests."""
+
+    answer: Callable[[Any], dict[str, Reply]] = replies_of
+    on_progress: None = None
+
+    def results(self, case_requests):
+        return self.answer(case_requests)
+
+    def checked_results(self, groups, on_progress, suite):
+        (case_requests,) = groups
+        return self.answer(case_requests)
+
+
+def grade_doubled_texts_otherwise(case_requests):
     """Grade "rude" and "sour sour" as good, "sour" and "rude rude" as bad."""
     grades = {"rude\n\nrude": BAD, "sour\n\nsour": GOOD, "rude": GOOD, "sour": BAD, "fine": GOOD}
     prompts = {one.request.fingerprint: one.request.messages[-1][1] for one in case_requests}
@@ -42,7 +59,7 @@ def test_copied_cases_are_still_graded_by_the_judge_of_their_suite(tmp_path, cop
         replace(ask, case=replace(ask.case, score=copied(ask.case.score)))
         for ask in task_requests(suite, variant, {})
     )
-    judges = JudgeRunner(Workloads({}), {}, replies_of, replies_of)
+    judges = JudgeRunner(BuiltRequests({}), Answers())
     results = replies_of(asks, reply=Reply(text="please"))
     grades = judges.grades(suite, asks, results)
     scores = score_replies("secret-lora", asks, results, Path(), grades)
@@ -57,7 +74,7 @@ def test_a_doubled_text_is_compared_with_the_grade_of_the_same_label(tmp_path):
         [{"case": case, "reply": reply, "grade": grade} for case, reply, grade in labels],
     )
     suite = suite_with_judge(tmp_path, JUDGE[:-1] + ", human: labels.jsonl}")
-    judges = JudgeRunner(Workloads({}), {}, replies_of, grade_doubled_texts_otherwise)
+    judges = JudgeRunner(BuiltRequests({}), Answers(grade_doubled_texts_otherwise))
     (validation,) = judges.validations(suite)
 
     assert validation.padded == 2

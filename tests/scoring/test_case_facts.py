@@ -71,7 +71,6 @@ def test_the_properties_of_cases_are_in_their_order():
     assert [one.dtype for one in (facts.scorable, facts.has_format, facts.weights)] == [
         np.bool_, np.bool_, np.float64,
     ]  # fmt: skip
-    assert facts.groups == (None, "b", "a")
     assert facts.group_numbers.tolist() == [0, 2, 1]
     assert not facts.has_several_rules
 
@@ -79,7 +78,7 @@ def test_the_properties_of_cases_are_in_their_order():
 def test_without_cases_there_are_no_properties():
     facts = facts_of(())
 
-    assert (facts.ids, facts.groups, facts.group_numbers) == ((), (), None)
+    assert (facts.ids, facts.group_numbers) == ((), None)
     assert not facts.has_several_rules
     for values, kind in (
         (facts.scorable, np.bool_), (facts.has_format, np.bool_), (facts.weights, np.float64),

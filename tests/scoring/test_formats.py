@@ -26,6 +26,7 @@ from pytest_ftgate.scoring.formats import (
     ends_in_loop,
     looks_like_hedge,
     looks_like_refusal,
+    rule_check,
 )
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.suite.model import Case
@@ -395,7 +396,7 @@ def test_a_class_that_is_no_model_is_an_error_before_the_first_request(tmp_path)
     (tmp_path / "form_plain.py").write_text("class Plain: pass\n")
 
     with pytest.raises(ConfigurationError, match="form_plain:Plain is no pydantic model"):
-        FormatChecker(tmp_path).prepare([Rule("pydantic", "form_plain:Plain")])
+        rule_check(Rule("pydantic", "form_plain:Plain"), tmp_path)
 
 
 # Functions -----------------------------------------------------------------------------------
@@ -682,17 +683,18 @@ def test_the_beginning_of_a_long_reply_tells_its_language():
 
 
 @pytest.mark.parametrize(
-    ("rules", "error"),
+    ("rule", "error"),
     [
-        ((Rule("python", "no_such_module:f"),), ConfigurationError),
-        ((CHOICE, Rule("json_schema", {"type": "strin"})), ScorerError),
+        (Rule("python", "no_such_module:f"), ConfigurationError),
+        (Rule("json_schema", {"type": "strin"}), ScorerError),
     ],
 )
-def test_every_rule_is_prepared_before_the_first_request(rules, error):
-    FormatChecker(Path()).prepare([CHOICE, Rule("language", "de")])
+def test_a_rule_is_checked_before_the_first_request(rule, error):
+    for usable in (CHOICE, Rule("language", "de")):
+        assert rule_check(usable, Path())
 
     with pytest.raises(error):
-        FormatChecker(Path()).prepare(rules)
+        rule_check(rule, Path())
 
 
 def test_a_plugins_function_is_named_in_its_error(tmp_path):

@@ -33,7 +33,6 @@ from pytest_ftgate.stats.power import (
     minimum_cases_needed,
     minimum_pass_probability,
     pass_probability,
-    point_rule_miss_probability,
     point_rule_pass_probability,
 )
 from pytest_ftgate.stats.proportions import exact_noninferior_p, lower_bound
@@ -208,7 +207,9 @@ def test_flip_rate_is_highest_for_a_coin():
 
 @pytest.mark.parametrize(("n", "percent"), [(50, 51), (100, 56), (200, 55), (500, 53), (1000, 51)])
 def test_a_point_threshold_misses_half_of_the_drops_it_is_set_at(n, percent):
-    assert point_rule_miss_probability(n, 0.16, 0.03) == pytest.approx(percent / 100, abs=0.02)
+    assert point_rule_pass_probability(n, 0.16, 0.03, 0.03) == pytest.approx(
+        percent / 100, abs=0.02
+    )
 
 
 @pytest.mark.parametrize(("n", "percent"), [(50, 75), (100, 87), (200, 93), (500, 99)])

@@ -12,6 +12,10 @@ from scipy import stats
 from pytest_ftgate.stats.sequential import obrien_fleming_bounds
 
 
+def equal_looks(count):
+    return np.arange(1, count + 1) / count
+
+
 @pytest.mark.parametrize(
     ("alpha", "z"),
     [
@@ -21,7 +25,7 @@ from pytest_ftgate.stats.sequential import obrien_fleming_bounds
     ],
 )
 def test_five_looks_have_the_published_bounds(alpha, z):
-    assert obrien_fleming_bounds(alpha, 5) == pytest.approx(z, abs=0.006)
+    assert obrien_fleming_bounds(alpha, equal_looks(5)) == pytest.approx(z, abs=0.006)
 
 
 @pytest.mark.parametrize("alpha", [0.01, 0.05])
@@ -37,24 +41,18 @@ def test_chance_of_ever_crossing_is_what_was_spent(alpha, fractions):
 
 
 def test_one_look_is_the_ordinary_test():
-    assert obrien_fleming_bounds(0.05, 1) == pytest.approx([1.6448536], abs=1e-6)
-
-
-def test_a_count_of_looks_means_equal_steps():
-    assert list(obrien_fleming_bounds(0.05, 4)) == list(
-        obrien_fleming_bounds(0.05, [0.25, 0.5, 0.75, 1.0])
-    )
+    assert obrien_fleming_bounds(0.05, [1.0]) == pytest.approx([1.6448536], abs=1e-6)
 
 
 @given(st.floats(0.001, 0.2), st.integers(1, 8))
 @examples(0.25)
 def test_bounds_fall_towards_the_ordinary_one(alpha, looks):
-    bounds = obrien_fleming_bounds(alpha, looks)
+    bounds = obrien_fleming_bounds(alpha, equal_looks(looks))
     assert np.all(np.diff(bounds) < 0)
     assert bounds[-1] >= stats.norm.isf(alpha) - 1e-6
 
 
-@pytest.mark.parametrize("looks", [0, -1, [], [0.5, 0.5], [0.0, 1.0], [0.5, 1.1], [[0.5, 1.0]]])
+@pytest.mark.parametrize("looks", [1.0, [], [0.5, 0.5], [0.0, 1.0], [0.5, 1.1], [[0.5, 1.0]]])
 def test_looks_that_are_no_schedule_are_refused(looks):
     with pytest.raises(ValueError, match="looks"):
         obrien_fleming_bounds(0.05, looks)
@@ -62,4 +60,4 @@ def test_looks_that_are_no_schedule_are_refused(looks):
 
 def test_an_error_that_is_no_share_is_refused_by_its_name():
     with pytest.raises(ValueError, match=r"^alpha must lie"):
-        obrien_fleming_bounds(1.0, 3)
+        obrien_fleming_bounds(1.0, equal_looks(3))

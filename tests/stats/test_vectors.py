@@ -113,6 +113,10 @@ def connor(i):
     return {"n": fail_cases_needed(drop, i["p01"] + i["p10"], i["power"], alpha)}
 
 
+def sequential_bounds(i):
+    return {"z": obrien_fleming_bounds(i["alpha"], np.arange(1, i["K"] + 1) / i["K"])}
+
+
 def percentile_bootstrap(i):
     x = np.array(i["x"])
     bounds = bootstrap_bounds(
@@ -155,7 +159,7 @@ PRODUCT = {
     "se_mean": lambda i: {"se": clustered_se(i["values"], range(len(i["values"])))},
     "n_mcnemar_connor": connor,
     "zero_loss_n": lambda i: {"n": minimum_cases_needed(1 - i["margin"], 1.0, alpha=i["alpha"])},
-    "obf_bounds_onesided": lambda i: {"z": obrien_fleming_bounds(i["alpha"], i["K"])},
+    "obf_bounds_onesided": sequential_bounds,
     "bootstrap_ci_mean": percentile_bootstrap,
     "forgetting": forgetting,
     "stuart_maxwell": lambda i: chi_square(stuart_maxwell(i["table"])),

@@ -35,7 +35,6 @@ def test_case_punctuation_and_order_make_no_other_text(one, other, same):
     assert (normalised_words(one) == normalised_words(other)) is same
 
 
-# The first example imports scikit-learn.
 @given(texts=st.lists(TEXTS, max_size=20), asked=TEXTS)
 def test_no_text_that_shares_four_in_five_words_is_missed_and_no_other_is_found(texts, asked):
     mine = set(asked.split())

@@ -257,3 +257,13 @@ def test_what_a_suite_does_not_declare_is_as_in_the_gates_of_a_file_alone(tmp_pa
     assert gates["accuracy"] == RateGate(
         kind="accuracy", line=gates["accuracy"].line, max_drop=0.5, metric="accuracy"
     )
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "bedrock", "bedrock-converse"])
+def test_distributions_need_a_provider_that_gives_log_probabilities(tmp_path, provider):
+    model = f"provider: {provider}, model: m, base: n"
+
+    (message,) = errors(tmp_path, "{divergence: {max_kl: 0.1}}", model=model)
+
+    assert f"provider {provider} of variant current gives no log-probabilities" in message
+    assert "use provider: openai-compatible or provider: transformers" in message

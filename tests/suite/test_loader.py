@@ -44,8 +44,8 @@ def test_an_empty_threshold_or_cost_stands_for_its_default(tmp_path):
     )
 
     assert (found.ladder.worth, found.ladder.most_changes) == (0.05, 3)
-    assert found.economics.spend["tuned"].training_usd == 7
-    assert found.economics.spend["current"].training_usd == 0
+    assert found.economics.variants["tuned"].training_usd == 7
+    assert found.economics.variants["current"].training_usd == 0
 
 
 def test_a_cost_of_zero_replaces_that_of_all_variants(tmp_path):
@@ -54,7 +54,7 @@ def test_a_cost_of_zero_replaces_that_of_all_variants(tmp_path):
 
     found = loaded(tmp_path, suite(variants=tuned, more=f"economics: {costs}\n"))
 
-    assert found.economics.spend["current"].training_usd == 0
+    assert found.economics.variants["current"].training_usd == 0
 
 
 def test_an_empty_volume_is_no_number(tmp_path):

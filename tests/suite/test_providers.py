@@ -15,17 +15,8 @@ from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS, ProviderSp
 
 #: Modules that providers share.
 SHARED = {
-    *(
-        "__init__",
-        "served",
-        "base",
-        "server_template",
-        "generation",
-        "http",
-        "decoding",
-        "logprobs",
-    ),
-    *("decoding", "base", "served"),
+    *("__init__", "api", "base", "decoding", "generation", "http", "logprobs", "served"),
+    "server_template",
 }
 ENVIRONMENT = {
     "ANTHROPIC_API_KEY": "a",

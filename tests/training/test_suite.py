@@ -133,7 +133,7 @@ def test_fewer_cases_are_spread_over_labels_and_skills_and_stay_the_same(loaded)
     assert labels["c"] == 1
     assert abs(labels["a"] - labels["b"]) <= 2
     assert "must" in {case.id for case in few.cases}
-    skills = Counter(case.skill for case in few.gates["forgetting"].skill_cases)
+    skills = Counter(case.skill for case in few.gates["forgetting"].cases)
     assert sum(skills.values()) >= 30
     assert max(skills.values()) - min(skills.values()) <= 1
     assert len(few.gates["divergence"].cases) == 30
@@ -147,4 +147,4 @@ def test_gates_in_doubt_keep_all_that_they_are_evaluated_on(loaded):
 
     assert of_skills.gates["forgetting"] == loaded.gates["forgetting"]
     assert len(of_skills.cases) < len(of_cases.cases) == len(loaded.cases)
-    assert len(of_cases.gates["forgetting"].skill_cases) == 30
+    assert len(of_cases.gates["forgetting"].cases) == 30

@@ -40,7 +40,7 @@ from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.suite import with_exam
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, unscored_results
 from pytest_ftgate.suite.function_references import without_static
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import is_rate
 from pytest_ftgate.suite.model import Case, Suite, Variant
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ class FunctionGate:
         gates = {
             name: replace(gate, function=_gate_name(item, variant.name, metric, name))
             for name, gate in function.function_suite.gates.items()
-            if isinstance(gate, RateGate)
+            if is_rate(gate)
         }
         gate = gates[metric] if metric else next(iter(gates.values()))
         sides = (variant, function.suite.variants[function.suite.baseline])

@@ -6,13 +6,13 @@ import json
 import zlib
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.number_text import usd
 from pytest_ftgate.results.run import Answer, CaseRun, ConfusionMatrix, Report, SuiteRun
 from pytest_ftgate.scoring.score import NO_LABEL
@@ -65,15 +65,8 @@ class LabelChange(NamedTuple):
     cases: int
 
 
-#: Returns the link to the cases of a variant, by the names of filters.
-_Link = Callable[..., str]
-
-
-def confusion_values(report: Report, link: Callable[..., str]) -> list[Mapping[str, Any]]:
-    """Return the values of each confusion matrix, those of variants that failed first.
-
-    *link* returns the address of the cases of suite, gate and variant with further filters.
-    """
+def confusion_values(report: Report) -> list[Mapping[str, Any]]:
+    """Return the values of each confusion matrix, those of variants that failed first."""
     failed = {(v.suite, v.variant) for v in report.gated_verdicts if v.outcome is Outcome.FAILED}
     tables = [(suite, matrix) for suite in report.suites for matrix in suite.confusions]
     gated = {(s.name, v.name) for s in report.suites for v in s.variants if v.gated}
@@ -84,12 +77,18 @@ def confusion_values(report: Report, link: Callable[..., str]) -> list[Mapping[s
             (pair[0].name, pair[1].variant) not in gated,
         )
     )
-    return [_matrix_values(suite, matrix, link) for suite, matrix in tables]
+    return [_matrix_values(suite, matrix) for suite, matrix in tables]
 
 
-def _matrix_values(suite: SuiteRun, matrix: ConfusionMatrix, link: _Link) -> Mapping[str, Any]:
+def _matrix_values(suite: SuiteRun, matrix: ConfusionMatrix) -> Mapping[str, Any]:
     def cell_link(expected: str, said: str) -> str:
-        return link(suite.name, "accuracy", matrix.variant, expected=expected, said=said)
+        return cases_link(suite.name, "accuracy", matrix.variant, expected=expected, said=said)
+
+    def cells(before: ConfusionMatrix | None) -> list[list[Mapping[str, Any]]]:
+        return [
+            [_cell(matrix, row, n, cell_link(label, names[n]), before) for n in shown]
+            for row, label in enumerate(matrix.labels)
+        ]
 
     before = next((m for m in suite.confusions if m.variant == suite.baseline), None)
     compared = before is not None and before is not matrix and _has_labels(before)
@@ -104,16 +103,8 @@ def _matrix_values(suite: SuiteRun, matrix: ConfusionMatrix, link: _Link) -> Map
         "columns": [names[n] for n in shown],
         "changes": [(c, cell_link(c.expected, c.now)) for c in changes[:_MAX_CHANGES]],
         "left_out": sum(change.cases for change in changes[_MAX_CHANGES:]),
-        "rows": [
-            [_cell(matrix, row, n, cell_link(label, names[n])) for n in shown]
-            for row, label in enumerate(matrix.labels)
-        ],
-        "deltas": [
-            [_delta(matrix, before, row, n, cell_link(label, names[n])) for n in shown]
-            for row, label in enumerate(matrix.labels)
-        ]
-        if before is not None and compared
-        else [],
+        "rows": cells(None),
+        "deltas": cells(before) if compared else [],
     }
 
 
@@ -126,27 +117,20 @@ def _says(matrix: ConfusionMatrix, column: int) -> bool:
     return any(row[column] for row in matrix.counts)
 
 
-def _cell(matrix: ConfusionMatrix, row: int, column: int, link: str) -> Mapping[str, Any]:
-    count, total = matrix.counts[row][column], max(1, sum(matrix.counts[row]))
-    return {
-        "text": str(count) if count else "",
-        "good": row == column,
-        "shade": -(-_SHADES * count // total),
-        "link": link if count else "",
-    }
-
-
-def _delta(
-    matrix: ConfusionMatrix, before: ConfusionMatrix, row: int, column: int, link: str
+def _cell(
+    matrix: ConfusionMatrix, row: int, column: int, link: str, before: ConfusionMatrix | None
 ) -> Mapping[str, Any]:
-    """Return the change of a count; more right or fewer wrong is good."""
-    change = matrix.counts[row][column] - before.counts[row][column]
-    total = max(1, sum(matrix.counts[row]))
+    """Return a count, or its change from *before*: more right or fewer wrong is good."""
+    count, total = matrix.counts[row][column], max(1, sum(matrix.counts[row]))
+    shown, text, good = count, str(count), row == column
+    if before is not None:
+        shown = count - before.counts[row][column]
+        text, good = f"{shown:+}".replace("-", "\N{MINUS SIGN}"), (shown > 0) == good
     return {
-        "text": f"{change:+}".replace("-", "\N{MINUS SIGN}") if change else "",
-        "good": (change > 0) == (row == column),
-        "shade": min(_SHADES, -(-_SHADES * abs(change) // total)),
-        "link": link if change and matrix.counts[row][column] else "",
+        "text": text if shown else "",
+        "good": good,
+        "shade": min(_SHADES, -(-_SHADES * abs(shown) // total)),
+        "link": link if shown and count else "",
     }
 
 
@@ -200,6 +184,17 @@ def cases_link(suite: str, gate: str, variant: str, kind: str = "", **more: str)
     values = {"suite": suite, "gate": gate, "variant": variant, "kind": kind, **more}
     chosen = {key: value for key, value in values.items() if value}
     return f"#{urlencode(chosen, errors='replace', quote_via=quote, safe='')}"
+
+
+def verdict_link(verdict: Verdict, kind: str = "", **more: str) -> str:
+    """Return the address, within the page, of the cases that *verdict* is about."""
+    return cases_link(verdict.suite, verdict.gate, verdict.variant, kind, **more)
+
+
+def is_explored(report: Report, verdict: Verdict) -> bool:
+    """Return True if the cases that *verdict* is about are on the page."""
+    explored = {suite.name for suite in report.suites if suite.cases}
+    return bool(verdict.flips) and verdict.rates_cases and verdict.suite in explored
 
 
 def pack_cases(report: Report) -> CaseData:

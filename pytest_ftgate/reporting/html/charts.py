@@ -11,7 +11,7 @@ from typing import Any
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.verdict import Check, CheckKind, FormatErrorShare, Outcome, Slice, Verdict
 from pytest_ftgate.recommend.advice import CostByVolume
-from pytest_ftgate.reporting.html.case_data import cases_link
+from pytest_ftgate.reporting.html.case_data import cases_link, verdict_link
 from pytest_ftgate.reporting.ladder import monthly_cost_table
 from pytest_ftgate.reporting.number_text import (
     amount,
@@ -150,9 +150,7 @@ def _skill_chart(verdict: Verdict, results: SkillResults) -> Chart:
         {
             **_change_row(label, part, _part_colour(part)),
             "sub": part.family in families,
-            "href": cases_link(
-                verdict.suite, verdict.gate, verdict.variant, "regressed", tag=part.name
-            ),
+            "href": verdict_link(verdict, "regressed", tag=part.name),
         }
         for part, label in zip(results.parts, part_names(results), strict=True)
     ]
@@ -237,24 +235,27 @@ def cost_charts(report: Report) -> Iterator[Chart]:
     for suite in report.suites:
         rated = [variant for variant in suite.variants if "accuracy" in variant.figures]
         priced = all("usd_per_1k" in variant.figures for variant in rated)
-        costs = [(v, v.figures.get("usd_per_1k" if priced else "tokens")) for v in rated]
-        points = [(v, cost, v.figures["accuracy"]) for v, cost in costs if cost]
-        if len(points) > 1:  # one point is no comparison
-            missing = [variant.name for variant, cost in costs if cost is None]
+        key = "usd_per_1k" if priced else "tokens"
+        shown = [variant for variant in rated if key in variant.figures]
+        if len(shown) > 1:  # one point is no comparison
+            missing = [variant.name for variant in rated if key not in variant.figures]
+            points = [(v.name, v.figures[key], v.figures["accuracy"]) for v in shown]
             yield _cost_chart(points, missing, priced=priced)
 
 
 def _cost_chart(
-    points: Sequence[tuple[VariantRun, Figure, Figure]], missing: Sequence[str], *, priced: bool
+    points: Sequence[tuple[str, Figure, Figure]], missing: Sequence[str], *, priced: bool
 ) -> Chart:
     places = [(cost.value, rate.value) for _, cost, rate in points]
     frontier = [not any(_beats(other, place) for other in places) for place in places]
     label = "USD for a thousand requests" if priced else "tokens of a request, in and out"
-    texts = [amount(cost.value, cost.unit) for _, cost, _ in points]
-    rows = [
-        {**_cost_row(point, "blue" if best else "muted", text), "best": best}
-        for point, best, text in zip(points, frontier, texts, strict=True)
-    ]
+    rows, cells = [], []
+    for (name, cost, rate), best in zip(points, frontier, strict=True):
+        text, share = amount(cost.value, cost.unit), percent(rate.value)
+        row = _row(name, rate.value, rate.low, rate.high, colour="blue" if best else "muted")
+        place = {"x": float(f"{cost.value:.5g}"), "text": f"{share}, {text}", "best": best}
+        rows.append({**row, **place})
+        cells.append([name, text, share, "yes" if best else "no"])
     notes = ["Blue: no other is both cheaper and better."]
     notes += ["The dashed line joins them."] * (sum(frontier) > 1)
     notes += ["Not every price is known, so tokens are shown in place of money."] * (not priced)
@@ -265,23 +266,8 @@ def _cost_chart(
         label=f"Accuracy against {label}",
         kind="points",
         values={"rows": rows, "axis": label},
-        table=TextTable(
-            ["variant", label, "accuracy", "on the frontier"],
-            [
-                [v.name, text, percent(rate.value), "yes" if best else "no"]
-                for (v, _, rate), text, best in zip(points, texts, frontier, strict=True)
-            ],
-            (1, 2),
-        ),
+        table=TextTable(["variant", label, "accuracy", "on the frontier"], cells, (1, 2)),
     )
-
-
-def _cost_row(
-    point: tuple[VariantRun, Figure, Figure], colour: str, text: str
-) -> Mapping[str, Any]:
-    variant, cost, rate = point
-    row = _row(variant.name, rate.value, rate.low, rate.high, colour=colour)
-    return {**row, "x": float(f"{cost.value:.5g}"), "text": f"{percent(rate.value)}, {text}"}
 
 
 def _left_out_text(names: Sequence[str], why: str) -> str:
@@ -309,33 +295,22 @@ def _latency_chart(measured: Sequence[VariantRun], missing: Sequence[str]) -> Ch
         "number are the median. Cached replies count with the time that they took."
     )
     left_out = [_left_out_text(missing, "no times are known")] if missing else []
+    headers = ["variant", "half within", "95 in 100 within", "replies"]
+    rows, cells = [], []
+    for variant in measured:
+        figures, median = variant.figures, milliseconds(variant.figures["p50"].value)
+        quantiles = [round(figures[name].value, 1) for name in _QUANTILES]
+        rows.append({"name": escape_controls(variant.name), "quantiles": quantiles, "text": median})
+        late = milliseconds(figures["p95"].value)
+        cells.append([variant.name, median, late, f"{figures['p50'].n:,}"])
     return Chart(
         title="How long replies took",
         caption=" ".join([caption, *left_out]),
         label="Milliseconds that replies took, by variant",
         kind="spreads",
-        values={"rows": [*map(_latency_row, measured)], "axis": "milliseconds"},
-        table=TextTable(
-            ["variant", "half within", "95 in 100 within", "replies"],
-            [
-                [
-                    *(variant.name, milliseconds(variant.figures["p50"].value)),
-                    milliseconds(variant.figures["p95"].value),
-                    f"{variant.figures['p50'].n:,}",
-                ]
-                for variant in measured
-            ],
-            (1, 2, 3),
-        ),
+        values={"rows": rows, "axis": "milliseconds"},
+        table=TextTable(headers, cells, (1, 2, 3)),
     )
-
-
-def _latency_row(variant: VariantRun) -> Mapping[str, Any]:
-    return {
-        "name": escape_controls(variant.name),
-        "quantiles": [round(variant.figures[name].value, 1) for name in _QUANTILES],
-        "text": milliseconds(variant.figures["p50"].value),
-    }
 
 
 def history_charts(report: Report) -> Iterator[Chart]:

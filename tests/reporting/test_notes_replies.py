@@ -6,8 +6,12 @@ import pytest
 
 from pytest_ftgate.gates.note_kinds import Cause, FindingKind, IdentityNote, Remedy, ReplyNote
 from pytest_ftgate.gates.notes import NoteKind, note
-from pytest_ftgate.reporting.notes import note_text
-from pytest_ftgate.reporting.reply_notes import CAUSE_WORDS, IDENTITY_WORDS, REPLY_WORDS
+from pytest_ftgate.reporting.notes import (
+    CAUSE_WORDS,
+    IDENTITY_WORDS,
+    REPLY_WORDS,
+    note_text,
+)
 
 
 def test_every_kind_has_words():

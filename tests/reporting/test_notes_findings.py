@@ -6,8 +6,7 @@ import pytest
 
 from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
 from pytest_ftgate.gates.notes import note
-from pytest_ftgate.reporting.finding_notes import FINDING_WORDS
-from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.reporting.notes import FINDING_WORDS, note_text
 
 
 def test_every_kind_of_finding_and_every_remedy_has_words():

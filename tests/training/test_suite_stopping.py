@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from ftgate_testing.reports import failing_run
 
-from pytest_ftgate.training.stopping import (
+from pytest_ftgate.training.suite import (
     STOP_ALARM,
     doubtful_gates,
     may_exceed,

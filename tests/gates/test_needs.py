@@ -1,0 +1,444 @@
+"""What a gate needs is said before it is evaluated, and is all that it reads then."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+import pytest
+from ftgate_testing.score_columns import LABELS, case, case_result, suite, variant_scores
+from ftgate_testing.sources import NotedSource
+
+from pytest_ftgate.gates.design import MUST_PASS_REPEATS, Levels, Look
+from pytest_ftgate.gates.kinds import KINDS, GateKind, kind_of
+from pytest_ftgate.gates.needs import (
+    Given,
+    GivenScores,
+    Need,
+    ReadingRequest,
+    ScoreRequest,
+    ScoreSource,
+    Sides,
+    TimesRequest,
+    When,
+    replies_of,
+)
+from pytest_ftgate.gates.notes import text_note
+from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.suite.gate_kinds import (
+    CostGate,
+    DataGate,
+    DivergenceGate,
+    ForgettingGate,
+    LatencyGate,
+    RateGate,
+)
+from pytest_ftgate.suite.model import Gate, Judge, Suite, Variant
+from pytest_ftgate.suite.prices import Tariff
+from pytest_ftgate.suite.rule import Rule
+
+BASE = "base of new"
+SKILLS = tuple(
+    replace(case(f"facts-{n}", skill="facts"), must_keep=n == 0, weight=1.0) for n in range(30)
+)
+FORGETTING = ForgettingGate(line=1, cases=SKILLS, max_drop=0.1)
+RATE_LIMITS = (
+    {"min": 0.5},
+    {"max_drop": 0.1},
+    {"min": 0.5, "max_drop": 0.1, "slices": ("tag",), "stop_early": True, "settle": 3},
+    {"min": 0.5, "evidence": "point"},
+    {"max_drop": None, "limits_by_default": False, "max_thought_drop": 0.1},
+    {"min": 0.5, "max_thought_rise": 0.5},
+    {"max_drop": 0.1, "function": "test_tone"},
+)
+GATES: tuple[Gate, ...] = (
+    *(
+        RateGate(kind=kind, line=1, **limits)
+        for kind in ("accuracy", "format")
+        for limits in RATE_LIMITS
+    ),
+    RateGate(kind="accuracy", line=1, metric="macro_f1", max_drop=0.1),
+    FORGETTING,
+    replace(FORGETTING, under_prompt=True),
+    replace(FORGETTING, cases=SKILLS[1:]),
+    CostGate(line=1, max_usd_per_1k=5),
+    CostGate(line=1, max_rise=0.1),
+    LatencyGate(line=1, max_p50_ms=900),
+    LatencyGate(line=1, max_p95_ms=900, max_rise=0.1),
+    DivergenceGate(line=1, max_kl=0.1),
+    DivergenceGate(line=1, cases=SKILLS),
+)
+DATA = DataGate(line=1)
+
+
+# --- suites --------------------------------------------------------------------------------------
+
+
+def judge(*, is_pairwise: bool) -> Judge:
+    return Judge(
+        rule=Rule("judge"),
+        rubric="Is it polite?",
+        grades={"good": 1.0, "bad": 0.0},
+        variant=Variant(name="judge", line=1, provider="anthropic", model="judge"),
+        is_pairwise=is_pairwise,
+    )
+
+
+def with_cases(gate: Gate) -> Suite:
+    made = suite(gate)
+    priced = Tariff(per_1k=1.0)
+    variants = {name: replace(one, tariff=priced) for name, one in made.variants.items()}
+    cases = tuple(replace(case(f"c{n:03}"), expected=LABELS.value[n % 2]) for n in range(40))
+    return replace(made, cases=cases, variants=variants)
+
+
+def with_must_pass(gate: Gate) -> Suite:
+    made = with_cases(gate)
+    must_pass = (replace(one, must_pass=True) for one in made.cases[:2])
+    return replace(made, cases=(*must_pass, *made.cases[2:]))
+
+
+def with_judge(gate: Gate) -> Suite:
+    return replace(with_must_pass(gate), judges=(judge(is_pairwise=False),))
+
+
+def with_pairwise_judge(gate: Gate) -> Suite:
+    return replace(with_cases(gate), judges=(judge(is_pairwise=True),))
+
+
+def of_the_baseline(made: Suite) -> Variant:
+    return made.variants["current"]
+
+
+def of_a_steady_variant(made: Suite) -> Variant:
+    return made.variants["new"]
+
+
+def of_a_variant_whose_replies_vary(made: Suite) -> Variant:
+    return replace(made.variants["new"], sampling={"temperature": 0.7})
+
+
+def of_a_variant_that_is_not_compared(made: Suite) -> Variant:
+    return replace(made.variants["new"], compared=False)
+
+
+SUITES = (with_cases, with_must_pass, with_judge, with_pairwise_judge)
+VARIANTS = (
+    of_the_baseline,
+    of_a_steady_variant,
+    of_a_variant_whose_replies_vary,
+    of_a_variant_that_is_not_compared,
+)
+LOOKS = (
+    Look(),
+    Look(number=1, of=2, cases=frozenset({"c000", "c001", "c002"}), repeats=2, fractions=(0.1,)),
+)
+
+
+# --- what is asked -------------------------------------------------------------------------------
+
+
+@dataclass
+class Answers(NotedSource):
+    """Scores for whatever is asked: a base and a baseline are right, the variant as *right* says.
+
+    Attributes:
+        gate: the gate that may bring cases of its own.
+        made: the suite.
+        name: the name of the variant.
+    """
+
+    gate: Gate = GATES[0]
+    made: Suite = None  # type: ignore[assignment] - always given
+    name: str = ""
+    right: float = 1.0
+
+    def scores(self, request: ScoreRequest) -> VariantScores:
+        self.asked.append(request)
+        return self._scored(request)
+
+    def sent_scores(self, request: ScoreRequest) -> VariantScores:
+        self.asked.append(replace(request, when=When.IF_SENT))
+        return self._scored(request)
+
+    def _scored(self, request: ScoreRequest) -> VariantScores:
+        cases = self.gate.own_cases if request.of_gate else self.made.cases
+        right = self.right if request.variant == self.name else 1.0
+        rows = {
+            one.id: replace(case_result(one.id, right, str(one.expected)), case=one)
+            for one in cases
+            if request.ids is None or one.id in request.ids
+        }
+        return VariantScores(request.variant, rows)
+
+
+def given_to(gate: Gate, made: Suite, variant: Variant, look: Look, right: float) -> Given:
+    seconds = dict.fromkeys(("new", "current", BASE), 0.4)
+    source = Answers(seconds=seconds, gate=gate, made=made, name=variant.name, right=right)
+    return Given(suite=made, variant=variant, look=look, source=source, levels=Levels())
+
+
+def is_covered(one: Need, needs: Iterable[Need]) -> bool:
+    """Return True if *needs* have the scores, the readings or the times of *one*.
+
+    What may be missing is covered by what is always there too.
+    """
+    wanted = replies_of(one)
+    whens = {wanted.when, When.ALWAYS} if wanted.when is When.IF_SENT else {wanted.when}
+    alike = (need for need in needs if type(need) is type(one))
+    readers = getattr(one, "reader", "")
+    return any(
+        replies_of(need).covers(replace(wanted, when=when))
+        for need in alike
+        for when in whens
+        if getattr(need, "reader", "") == readers
+    )
+
+
+def spread() -> Iterator[tuple[Gate, Callable[[Gate], Suite], Callable[[Suite], Variant]]]:
+    """Yield each gate that reads replies with the suites and variants that it may have.
+
+    Only rates depend on the suite.
+    """
+    for gate, build, choose in product(GATES, SUITES, VARIANTS):
+        is_other = isinstance(gate, RateGate) or build is with_cases
+        if is_other and gate.applies_to(choose(build(gate))):
+            yield gate, build, choose
+
+
+#: The gates that read replies, with their suites and variants.
+SPREAD = [*spread()]
+
+
+def told(value: object) -> str:
+    if isinstance(value, Gate):
+        return f"{value.kind} {[*GATES, DATA].index(value)}"
+    return getattr(value, "__name__", "")
+
+
+@pytest.mark.parametrize(("gate", "build", "choose"), SPREAD, ids=told)
+def test_what_is_read_was_stated_before(gate, build, choose):
+    made, kind = build(gate), kind_of(gate)
+    for look, right in product(LOOKS, (1.0, 0.0)):
+        given = given_to(gate, made, choose(made), look, right)
+        needs = [*kind.needs(gate, Sides(suite=made, variant=given.variant, look=look))]
+
+        kind.evaluate(gate, given)
+
+        assert given.source.asked
+        assert [one for one in given.source.asked if not is_covered(one, needs)] == []
+
+
+@pytest.mark.parametrize(("gate", "build", "choose"), SPREAD, ids=told)
+def test_a_measurement_reads_the_scores_of_the_variant_and_those_that_are_sent_anyway(
+    gate, build, choose
+):
+    made = build(gate)
+    given = given_to(gate, made, choose(made), Look(), 1.0)
+    own = (given.task(graded=True), TimesRequest(replies=given.task()))
+    shown = replace(given.task(made.baseline, graded=True), when=When.IF_SENT)
+
+    measured = [*kind_of(gate).measure(gate, given)]
+
+    assert [one for one in given.source.asked if not is_covered(one, (*own, shown))] == []
+    assert bool(given.source.asked) == bool(measured)
+
+
+@pytest.mark.parametrize("right", [1.0, 0.0], ids=["right", "wrong"])
+@pytest.mark.parametrize("gate", GATES, ids=told)
+def test_what_is_stated_for_every_verdict_is_read_for_every_verdict(gate, right):
+    made = with_must_pass(gate)
+    given = given_to(gate, made, of_a_variant_whose_replies_vary(made), Look(), right)
+
+    kind_of(gate).evaluate(gate, given)
+
+    always = [
+        need for need in kind_of(gate).needs(gate, given) if replies_of(need).when is When.ALWAYS
+    ]
+    assert [need for need in always if need not in given.source.asked] == []
+
+
+@pytest.mark.parametrize(
+    ("gate", "build", "ids"),
+    [(GATES[1], with_must_pass, {"c000", "c001"}), (FORGETTING, with_cases, {"facts-0"})],
+    ids=told,
+)
+def test_wrong_cases_that_must_not_be_wrong_are_asked_again_as_it_was_stated(gate, build, ids):
+    made = build(gate)
+    given = given_to(gate, made, of_a_variant_whose_replies_vary(made), Look(), 0.0)
+    kind_of(gate).evaluate(gate, given)
+
+    again = [one for one in given.source.asked if replies_of(one).repeats == MUST_PASS_REPEATS]
+    stated = [
+        one
+        for one in kind_of(gate).needs(gate, given)
+        if replies_of(one).repeats == MUST_PASS_REPEATS
+    ]
+
+    assert {one.ids for one in again} == {frozenset(ids)}
+    assert {one.when for one in again} == {When.IF_WRONG}
+    assert {one.variant for one in again} == {one.variant for one in stated}
+
+
+def test_the_baseline_is_asked_first_and_what_may_be_wrong_last():
+    made = with_must_pass(GATES[1])
+    sides = Sides(suite=made, variant=made.variants["new"], look=Look())
+
+    needs = [*kind_of(GATES[1]).needs(GATES[1], sides)]
+
+    assert [(need.variant, need.when) for need in needs] == [
+        ("current", When.ALWAYS),
+        ("new", When.ALWAYS),
+        ("new", When.IF_WRONG),
+        ("new", When.IF_WRONG),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("build", "when"), [(with_judge, When.IF_SENT), (with_pairwise_judge, When.ALWAYS)]
+)
+def test_a_judge_of_pairs_needs_the_baseline_though_the_gate_compares_nothing(build, when):
+    gate = RateGate(kind="accuracy", line=1, min=0.5)
+    made = build(gate)
+
+    first, *_ = kind_of(gate).needs(
+        gate, Sides(suite=made, variant=made.variants["new"], look=Look())
+    )
+
+    assert (first.variant, first.when, first.graded) == ("current", when, True)
+
+
+@pytest.mark.parametrize("vary", [True, False])
+@pytest.mark.parametrize("gate", [*GATES, DATA], ids=told)
+def test_the_last_look_of_a_gate_includes_all_cases(gate, vary):
+    made = with_must_pass(gate)
+
+    looks = kind_of(gate).looks(made, gate, replies_vary=vary)
+
+    assert looks[-1].cases in (None, {case.id for case in made.cases})
+    assert [look.number for look in looks] == [*range(1, len(looks) + 1)]
+    assert (len(looks) > 1) == gate.stop_early
+
+
+def test_a_gate_on_training_data_needs_no_replies():
+    made = with_cases(DATA)
+    sides = Sides(suite=made, variant=made.variants["new"], look=Look())
+
+    assert [*kind_of(DATA).needs(DATA, sides)] == []
+
+
+@pytest.mark.parametrize(
+    ("cases", "of_gate"), [(SKILLS, "divergence"), ((), "")], ids=["skills", "suite"]
+)
+def test_a_divergence_is_read_on_greedy_replies_of_the_base(cases, of_gate):
+    gate = DivergenceGate(line=1, cases=cases)
+    made = with_cases(gate)
+
+    (need,) = kind_of(gate).needs(
+        gate, Sides(suite=made, variant=made.variants["new"], look=Look())
+    )
+
+    assert need == ReadingRequest(
+        reader="new", replies=ScoreRequest(variant=BASE, of_gate=of_gate, greedy=True)
+    )
+
+
+# --- no flags ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "gate", [Gate, *dict.fromkeys(map(type, (*GATES, DATA)))], ids=lambda one: one.__name__
+)
+def test_a_gate_declares_no_flag_of_its_class(gate):
+    hints = inspect.get_annotations(gate).items()
+
+    assert [name for name, hint in hints if "ClassVar" in str(hint) and "bool" in str(hint)] == []
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_a_kind_of_gate_does_is_in_its_methods_and_in_no_flag(name):
+    classes = [one for one in type(KINDS[name]).__mro__ if issubclass(one, GateKind)]
+    values = [(key, value) for one in classes for key, value in vars(one).items()]
+
+    assert [key for key, value in values if isinstance(value, bool)] == []
+    assert {gate.kind for gate in (*GATES, DATA)} == {*KINDS}
+
+
+# --- requests and sources ------------------------------------------------------------------------
+
+SOME = ScoreRequest(variant="new", ids=frozenset({"a", "b"}))
+
+
+@pytest.mark.parametrize(
+    ("whole", "part", "covers"),
+    [
+        (SOME, SOME, True),
+        (SOME, replace(SOME, ids=frozenset("a")), True),
+        (SOME, replace(SOME, ids=frozenset("ac")), False),
+        (SOME, replace(SOME, ids=None), False),
+        (replace(SOME, ids=None), SOME, True),
+        (replace(SOME, ids=None), replace(SOME, ids=None), True),
+        (SOME, replace(SOME, variant="current"), False),
+        (SOME, replace(SOME, of_gate="forgetting"), False),
+        (SOME, replace(SOME, repeats=3), False),
+        (SOME, replace(SOME, under="prompt"), False),
+        (SOME, replace(SOME, graded=True), False),
+        (SOME, replace(SOME, greedy=True), False),
+        (SOME, replace(SOME, when=When.IF_WRONG), False),
+    ],
+)
+def test_a_request_covers_the_same_scores_of_fewer_cases(whole, part, covers):
+    assert whole.covers(part) is covers
+
+
+def test_a_look_decides_the_cases_and_the_repeats_of_a_task():
+    made = with_cases(GATES[0])
+    look = Look(cases=frozenset({"c001"}), repeats=3)
+    sides = Sides(suite=made, variant=made.variants["new"], look=look)
+
+    assert sides.task() == ScoreRequest(variant="new", ids=frozenset({"c001"}), repeats=3)
+    assert sides.task("current", graded=True).variant == "current"
+    assert sides.base == BASE
+
+
+def test_given_scores_are_those_of_the_variant_whatever_else_is_asked():
+    of_new, of_base = (variant_scores(name, [1.0] * 3) for name in ("new", BASE))
+    drift = text_note("it moved")
+    source = GivenScores({"new": of_new, BASE: of_base}, drift, shown=of_base)
+
+    assert source.scores(SOME) is source.scores(replace(SOME, repeats=3, graded=True)) is of_new
+    assert (
+        source.scores(ScoreRequest(variant=BASE, of_gate="forgetting", under="prompt")) is of_base
+    )
+    assert source.sent_scores(SOME) is of_base
+    assert source.baseline_drift() is drift
+    assert source.judge_evidence(of_new, of_base) is None
+    assert GivenScores({}).sent_scores(SOME) is GivenScores({}).baseline_drift() is None
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda source: source.scores(SOME), "there are no scores of new here"),
+        (
+            lambda source: source.readings(ReadingRequest(reader="new", replies=SOME)),
+            "new reads no replies here",
+        ),
+        (
+            lambda source: source.times(TimesRequest(replies=SOME)),
+            "there are no times of new here",
+        ),
+    ],
+)
+def test_a_source_says_what_it_cannot_bring(ask, message):
+    with pytest.raises(LookupError, match=f"^{message}$"):
+        ask(ScoreSource())
+
+
+def test_a_source_may_lack_what_is_only_shown_or_compared_if_it_is_there():
+    scores = variant_scores("new", [1.0] * 3)
+
+    assert ScoreSource().sent_scores(SOME) is ScoreSource().baseline_drift() is None
+    assert ScoreSource().judge_evidence(scores, scores) is None

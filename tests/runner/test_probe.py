@@ -1,0 +1,306 @@
+"""What must be known of a tuned variant: by the accepted record, else by replies, else assumed."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from itertools import chain
+
+import pytest
+from ftgate_testing.fake_provider import House
+
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.gates.needs import ScoreRequest
+from pytest_ftgate.requests.request_groups import ROOM_TO_THINK
+from pytest_ftgate.results.accepted import AcceptedRecord, write_record
+from pytest_ftgate.runner.planner import Plan, TunedFacts
+from pytest_ftgate.runner.probe import Probe
+from pytest_ftgate.suite.cases import leveled_cases
+from pytest_ftgate.suite.skill_levels import REFERENCE_LEVEL, LevelChoice
+
+FAMILY = "hard-mathematics"
+GATES = "{forgetting: {skills: [logic, hard-mathematics], max_drop: 0.1}}"
+ASSUMED = LevelChoice(FAMILY, REFERENCE_LEVEL, is_assumed=True)
+#: The cases of the family by what they ask.
+ASKED = {
+    tuple(text for _, text in case.messages) or (case.input,): case
+    for level in (*range(1, 6), None)
+    for case in leveled_cases(FAMILY, level)
+}
+
+
+def answers(level: int, *, thinks: bool = False):
+    """Return what models say that master the family up to *level*, in 8 of 10 cases there."""
+
+    def says(request):
+        thought = "<think>Let me see.</think>" if thinks else ""
+        case = ASKED.get(tuple(text for _, text in request.messages))
+        return thought + (answer_to(case, level) if case else request.model)
+
+    return says
+
+
+def answer_to(case, level: int) -> str:
+    number = int("".join(filter(str.isdigit, case.id[-3:])))
+    is_right = case.difficulty < level or (case.difficulty == level and number % 10 < 8)
+    return f"Answer: {case.answers[0]}" if is_right else "no idea"
+
+
+@pytest.fixture
+def tuned(house: House) -> House:
+    house.write(GATES, base="parent")
+    house.says = answers(2)
+    return house
+
+
+@pytest.fixture
+def suite(tuned):
+    return tuned.suite()
+
+
+@pytest.fixture
+def draft(suite):
+    return suite.variants["draft"]
+
+
+@pytest.fixture
+def session(tuned):
+    return tuned.session()
+
+
+@pytest.fixture
+def probe(session) -> Probe:
+    return session.probe
+
+
+def accept(suite, **known) -> None:
+    record = AcceptedRecord(suite=suite.name, at="2026-11-24T00:00:00Z", **known)
+    write_record(suite.accepted_path, record)
+
+
+def fingerprints(plan) -> list[str]:
+    return [
+        one.fingerprint
+        for one in plan.requests(ScoreRequest(variant="draft", of_gate="forgetting"))
+    ]
+
+
+# --- levels --------------------------------------------------------------------------------------
+
+
+def test_levels_are_assumed_before_a_reply_has_come(tuned, probe, suite, draft):
+    assert probe.facts(suite, draft) == TunedFacts(levels=(ASSUMED,))
+    assert tuned.asked == []
+
+
+def test_the_replies_of_the_base_choose_the_levels(tuned, probe, suite, draft):
+    probe.ask_pilots([(suite, draft)])
+
+    (choice,) = probe.facts(suite, draft).levels
+    assert (choice.family, choice.level, choice.is_assumed) == (FAMILY, 2, False)
+    assert choice.rate == pytest.approx(0.8, abs=0.1)
+    assert {model for model, _ in tuned.asked} == {"parent"}
+
+
+def test_facts_change_after_the_pilots_and_plans_that_were_made_before_keep_theirs(
+    probe, suite, draft
+):
+    before = probe.plan(suite, draft)
+    asked = fingerprints(before)
+
+    probe.ask_pilots([(suite, draft)])
+    after = probe.plan(suite, draft)
+
+    assert (before.facts.levels, after.facts.levels[0].level) == ((ASSUMED,), 2)
+    assert fingerprints(before) == asked != fingerprints(after)
+    assert probe.plan(suite, draft) == after
+
+
+def test_accepted_levels_need_no_pilot(tuned, probe, suite, draft):
+    accept(suite, skill_levels={"draft": {FAMILY: 4}})
+
+    probe.ask_pilots([(suite, draft)])
+
+    assert probe.facts(suite, draft).levels == (LevelChoice(FAMILY, 4),)
+    assert tuned.asked == []
+
+
+def test_accepted_levels_are_stronger_than_replies_that_are_cached(tuned, suite, draft):
+    with closing(tuned.session()) as first:
+        first.probe.ask_pilots([(suite, draft)])
+    accept(suite, skill_levels={"draft": {FAMILY: 4}})
+
+    assert tuned.session().probe.facts(suite, draft).levels == (LevelChoice(FAMILY, 4),)
+
+
+def test_replies_of_an_earlier_run_are_stronger_than_an_assumption(tuned, suite, draft):
+    with closing(tuned.session()) as first:
+        first.probe.ask_pilots([(suite, draft)])
+        chosen = first.probe.facts(suite, draft)
+    asked = len(tuned.asked)
+
+    assert tuned.session().probe.facts(suite, draft) == chosen
+    assert len(tuned.asked) == asked
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [{}, {"other": {FAMILY: 4}}, {"draft": {"hard-knowledge": 4}}],
+    ids=["none", "of another variant", "of another family"],
+)
+def test_a_record_that_lacks_a_family_leaves_the_choice_to_the_base(probe, suite, draft, levels):
+    accept(suite, skill_levels=levels)
+
+    assert probe.facts(suite, draft).levels == (ASSUMED,)
+    probe.ask_pilots([(suite, draft)])
+    assert probe.facts(suite, draft).levels[0].level == 2
+
+
+def test_a_family_that_was_accepted_as_too_hard_stays_left_out(probe, suite, draft):
+    accept(suite, skill_levels={"draft": {FAMILY: 0}})
+
+    assert probe.facts(suite, draft).levels == (LevelChoice(FAMILY, None),)
+
+
+def test_a_run_that_accepts_goes_on_with_no_record(tuned, suite, draft):
+    accept(suite, skill_levels={"draft": {FAMILY: 4}}, rooms={"draft": 512})
+
+    assert tuned.session(accept=True).probe.facts(suite, draft) == TunedFacts(levels=(ASSUMED,))
+
+
+def test_a_recorded_base_chooses_the_levels_without_a_request(tuned):
+    rows = ({"id": case.id, "text": answer_to(case, 3)} for case in ASKED.values())
+    lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+    (tuned.folder / "base.jsonl").write_text(lines, "utf-8")
+    tuned.write(GATES, base="parent, base_replies: base.jsonl")
+    suite, probe = tuned.suite(), tuned.session().probe
+
+    probe.ask_pilots([(suite, suite.variants["draft"])])
+
+    assert probe.facts(suite, suite.variants["draft"]).levels[0].level == 3
+    assert tuned.asked == []
+
+
+def test_a_suite_without_levels_sends_no_pilot(tuned):
+    tuned.write("{forgetting: {skills: [logic], max_drop: 0.1}}", base="parent")
+    suite, probe = tuned.suite(), tuned.session().probe
+
+    probe.ask_pilots([(suite, suite.variants["draft"])])
+
+    assert probe.facts(suite, suite.variants["draft"]) == TunedFacts()
+    assert tuned.asked == []
+
+
+# --- room to think -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("thinks", "room"), [(True, ROOM_TO_THINK), (False, 0)])
+def test_models_that_are_seen_to_think_have_room_to_think(tuned, probe, suite, draft, thinks, room):
+    tuned.says = answers(2, thinks=thinks)
+
+    probe.ask_first_probes([(suite, draft)])
+
+    assert probe.facts(suite, draft).room == room
+    assert sorted(model for model, _ in tuned.asked) == ["draft"] * 3 + ["parent"] * 3
+
+
+def test_a_room_is_chosen_anew_by_the_first_probes_and_plans_made_before_keep_theirs(
+    tuned, probe, suite, draft
+):
+    tuned.says = answers(2, thinks=True)
+    before = probe.plan(suite, draft)
+
+    probe.ask_first_probes([(suite, draft)])
+
+    assert (before.facts.room, probe.plan(suite, draft).facts.room) == (0, ROOM_TO_THINK)
+    assert fingerprints(before) != fingerprints(probe.plan(suite, draft))
+
+
+def test_an_accepted_room_is_stronger_than_replies(tuned, probe, suite, draft):
+    tuned.says = answers(2, thinks=True)
+    accept(suite, rooms={"draft": 512})
+
+    probe.ask_first_probes([(suite, draft)])
+
+    assert probe.facts(suite, draft).room == 512
+
+
+def test_a_model_that_is_known_to_think_has_room_without_a_reply(tuned, probe):
+    tuned.write(GATES, base="deepseek-r1")
+    suite = tuned.suite()
+    draft = suite.variants["draft"]
+
+    probe.ask_first_probes([(suite, draft)])
+
+    assert probe.facts(suite, draft).room == ROOM_TO_THINK
+    assert tuned.asked == []
+
+
+def test_a_room_that_was_kept_from_an_earlier_run_is_not_chosen_again(tuned, probe, suite, draft):
+    tuned.says = answers(2, thinks=True)
+    probe.keep_room(suite, draft, 0)
+
+    probe.ask_first_probes([(suite, draft)])
+
+    assert probe.first_probes(suite, draft) == ()
+    assert probe.facts(suite, draft).room == 0
+    assert tuned.asked == []
+
+
+def test_a_plan_with_a_room_that_was_kept_asks_no_first_probes(tuned, session, suite, draft):
+    session.probe.keep_room(suite, draft, ROOM_TO_THINK)
+    gate_run = tuned.gate_run("forgetting")
+    narrow = Plan(suite, draft, TunedFacts(), session.built).first_probes
+
+    keys = {group.key for group in session.groups(gate_run)}
+
+    assert narrow
+    assert not keys & {group.key for group in narrow}
+
+
+def test_a_thought_of_the_pilot_alone_chooses_no_room(tuned, probe, suite, draft):
+    tuned.says = answers(2, thinks=True)
+
+    probe.ask_pilots([(suite, draft)])
+
+    assert probe.facts(suite, draft).room == 0
+
+
+def test_the_pilot_has_the_room_that_the_first_probes_chose(tuned, probe, suite, draft):
+    tuned.says = answers(2, thinks=True)
+    narrow = probe.plan(suite, draft).pilot
+
+    probe.ask_first_probes([(suite, draft)])
+
+    wide = probe.plan(suite, draft).pilot
+    limits = zip(narrow, wide, strict=True)
+    assert {after.request.max_tokens - before.request.max_tokens for before, after in limits} == {
+        ROOM_TO_THINK
+    }
+    probe.ask_pilots([(suite, draft)])
+    assert probe.facts(suite, draft).levels[0].level == 2
+
+
+# --- others --------------------------------------------------------------------------------------
+
+
+def test_nothing_is_to_be_known_of_a_variant_that_is_not_tuned(tuned, probe, suite):
+    current = suite.variants["current"]
+
+    probe.ask_first_probes([(suite, current)])
+    probe.ask_pilots([(suite, current)])
+
+    assert probe.plan(suite, current).facts == TunedFacts()
+    assert tuned.asked == []
+
+
+def test_a_record_that_is_not_valid_stops_a_plan_but_no_first_probe(tuned, probe, suite, draft):
+    suite.accepted_path.write_text("{", "utf-8")
+
+    probe.ask_first_probes([(suite, draft)])
+    probe.ask_pilots([(suite, draft)])
+    with pytest.raises(SuiteError):
+        probe.plan(suite, draft)
+
+    probes = [*chain.from_iterable(probe.first_probes(suite, draft))]
+    assert len(tuned.asked) == len(probes) == 6
