@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_ftgate.plugin.state import leaves_out, settings_key
-from pytest_ftgate.results.run import Report
+from pytest_ftgate.plugin.state import leaves_out, session_key, settings_key
+from pytest_ftgate.results.exam import Exam, merge_exams
+from pytest_ftgate.results.run import Report, json_adapter
 from pytest_ftgate.runner.planner import GateRun
 
 if TYPE_CHECKING:
-    from pytest_ftgate.results.exam import Exam
+    from pytest_ftgate.scoring.scores import VariantScores
 
 
 class AcceptedGate(NamedTuple):
@@ -46,29 +47,23 @@ def accepted_of(config: pytest.Config) -> dict[str, AcceptedGate]:
     return config.stash.setdefault(_accepted_key, {})
 
 
-def store_accepted(
-    item: pytest.Item,
-    gate_run: GateRun,
-    exam: Exam,
-    cases: Mapping[str, Any],
-    name: str,
-    serves: str,
-) -> None:
-    """Store the values of *cases* that this run accepts as those of *name*.
-
-    *exam* is what decides the gates of the suite, and *serves* the variant in production, or "".
-    """
-    from pytest_ftgate.results.exam import Exam
-    from pytest_ftgate.results.run import json_adapter
+def store_accepted(item: pytest.Item, gate_run: GateRun, scores: VariantScores | None) -> None:
+    """Store what this run accepts of *gate_run*: what decides, and the *scores* if it has some."""
+    from pytest_ftgate.results.accepted import accepted_cases  # imports SciPy
 
     accepted, gate, suite = accepted_of(item.config), gate_run.gate, gate_run.gate_suite
+    exam = item.config.stash[session_key].records.exam(suite)
+    cases = {} if scores is None else accepted_cases(scores, item.path.parent)
+    serves = "" if gate_run.function_suite else suite.serves or suite.baseline
     limits = {gate.name: gate.max_drop} if gate.has_default_limit and gate.max_drop else {}
     part = json_adapter(Exam).dump_python(exam.of_gates([gate.name]))
     # Gates of a suite share their cases, and each worker of pytest-xdist sends them once.
     others = (one.exam["cases"] for one in accepted.values() if one.suite == suite.name)
     sent = {*chain.from_iterable(others)}
     part["cases"] = {key: rows for key, rows in part["cases"].items() if key not in sent}
-    accepted[item.nodeid] = AcceptedGate(suite.name, name, serves, cases, limits, part)
+    accepted[item.nodeid] = AcceptedGate(
+        suite.name, gate_run.accepted_name, serves, cases, limits, part
+    )
 
 
 class AcceptedGates:
@@ -77,16 +72,12 @@ class AcceptedGates:
     def __init__(self, config: pytest.Config) -> None:
         self._config, self._settings = config, config.stash[settings_key]
         self._gates: dict[str, AcceptedGate] = {}
-        #: The gates whose test has ended.
-        self._ended: set[str] = set()
+        #: The tests that have ended; gates of others are not accepted.
+        self.ended: set[str] = set()
 
     def add(self, gates: Mapping[str, Iterable[Any]]) -> None:
         """Add what one process accepts, by node id."""
         self._gates |= {node: AcceptedGate(*values) for node, values in gates.items()}
-
-    def add_ended(self, node: str) -> None:
-        """Record that the test of a gate has ended."""
-        self._ended.add(node)
 
     def write(self, report: Report) -> list[str]:
         """Write the records of the suites in *report*; return sentences about them.
@@ -128,22 +119,19 @@ class AcceptedGates:
         for node, gate in self._gates.items():
             earlier = cases[gate.suite].get(gate.name, {})
             # Gates of one variant may use fewer replies than others; the most replies are stored.
-            if node in self._ended and _count_replies(gate.cases) >= _count_replies(earlier):
+            if node in self.ended and _count_replies(gate.cases) >= _count_replies(earlier):
                 cases[gate.suite][gate.name] = gate.cases
         return {suite: by_name for suite, by_name in cases.items() if by_name}
 
     def _exam(self, suite: str) -> Exam:
         """Return what decides the gates of *suite* that have run."""
-        from pytest_ftgate.results.exam import Exam, merge_exams
-        from pytest_ftgate.results.run import json_adapter
-
         adapter = json_adapter(Exam)
         parts = {
             node: adapter.validate_python(gate.exam)
             for node, gate in self._gates.items()
             if gate.suite == suite
         }
-        ran = {name for node in parts.keys() & self._ended for name in parts[node].gates}
+        ran = {name for node in parts.keys() & self.ended for name in parts[node].gates}
         return merge_exams(parts.values()).of_gates(sorted(ran))
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_ftgate.errors import EngineError, FtgateError, did_you_mean
-from pytest_ftgate.plugin.progress import live_progress
-from pytest_ftgate.plugin.state import session_key, settings_key
+from pytest_ftgate.plugin.progress import wait_for_task
+from pytest_ftgate.plugin.state import only_shows_setup, session_key, settings_key
 from pytest_ftgate.reporting.next_steps import options_of_node
 from pytest_ftgate.reporting.text import escape_controls, quoted_lines
 from pytest_ftgate.runner.planner import GateRun, full_look
-from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scorers import expected_text
 from pytest_ftgate.scoring.scores import CaseResult
 from pytest_ftgate.suite.gate_kinds import is_rate
@@ -79,12 +79,31 @@ class WrongCase(AssertionError):
     """Fails an item whose case is wrong."""
 
 
+def set_up(
+    config: pytest.Config,
+    evaluate: Callable[[], None],
+    error_text: Callable[[FtgateError | EngineError], str],
+) -> None:
+    """Call *evaluate* in the setup of an item; fail with *error_text* if it raises an error."""
+    if only_shows_setup(config):
+        return
+    error: FtgateError | EngineError | None = None
+    try:
+        evaluate()
+    except (FtgateError, EngineError) as raised:
+        error = raised
+    # Within the handler, pytest would show the error as well, with the same text.
+    if error is not None:
+        pytest.fail(error_text(error), pytrace=False)
+
+
 class CaseItem(pytest.Item):
     """One case of one variant of a gate in a suite file."""
 
     def __init__(self, *, gate_run: GateRun, case: Case, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._gate_run, self._case = gate_run, case
+        self._look = replace(full_look(gate_run.suite), cases=frozenset({case.id}))
         set_case_variant(self, gate_run.variant.name)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
@@ -95,30 +114,16 @@ class CaseItem(pytest.Item):
 
     def setup(self) -> None:
         """Get the replies to the case."""
-        if self.config.getoption("setuponly", default=False):
-            return
-        suite, variant = self._gate_run.suite, self._gate_run.variant
-        try:
-            with self._session.replies.internal_errors(), live_progress(self.config) as on_progress:
-                requests = self._session.built.task(suite, variant, self._look)
-                self._session.replies.checked_results([requests], on_progress, suite.name)
-        except (FtgateError, EngineError) as error:
-            pytest.fail(str(error), pytrace=False)
-
-    @property
-    def _session(self) -> Session:
-        return self.config.stash[session_key]
-
-    @property
-    def _look(self) -> Any:
-        return replace(full_look(self._gate_run.suite), cases=frozenset({self._case.id}))
+        wanted = (self._gate_run.suite, self._gate_run.variant, self._look)
+        set_up(self.config, partial(wait_for_task, self.config, *wanted), str)
 
     def runtest(self) -> None:
         """Score the replies; raise WrongCase if one is wrong."""
         __tracebackhide__ = True
         suite, variant = self._gate_run.suite, self._gate_run.variant
-        with self._session.replies.internal_errors():
-            scores = self._session.scores.task_scores(suite, variant, self._look)
+        session = self.config.stash[session_key]
+        with session.replies.internal_errors():
+            scores = session.scores.task_scores(suite, variant, self._look)
         result = scores.results.get(self._case.id)
         if result is None:
             pytest.skip(f"{variant.name} was trained on this case")

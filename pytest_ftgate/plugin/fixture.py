@@ -14,14 +14,13 @@ import pytest
 from pytest_ftgate.errors import ConfigurationError, EngineError, FtgateError, did_you_mean
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.plugin.patching import patching_key
-from pytest_ftgate.plugin.progress import live_progress
+from pytest_ftgate.plugin.progress import live_progress, wait_for_task
 from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.requests.reply import Reply, read_reply
 from pytest_ftgate.runner.evaluate_gate import evaluate_gate
 from pytest_ftgate.runner.planner import GateRun, full_look
-from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.model import Case, Suite, Variant, digest
 
 if TYPE_CHECKING:
@@ -83,12 +82,9 @@ class SuiteHandle:
 
     def __init__(self, session: pytest.Session, suite: Suite) -> None:
         self._config, self._suite = session.config, suite
+        self._session = session.config.stash[session_key]
         self.cases: Mapping[str, Case] = {case.id: case for case in suite.cases}
         self.variants: tuple[str, ...] = tuple(suite.variants)
-
-    @property
-    def _session(self) -> Session:
-        return self._config.stash[session_key]
 
     @property
     def _own_suite(self) -> Suite:
@@ -131,10 +127,8 @@ class SuiteHandle:
     def _scores(self, variant: Variant) -> VariantScores:
         suite = self._own_suite
         look = full_look(suite)
+        wait_for_task(self._config, suite, variant, look)
         with self._session.replies.internal_errors():
-            with live_progress(self._config) as on_progress:
-                requests = self._session.built.task(suite, variant, look)
-                self._session.replies.checked_results([requests], on_progress, suite.name)
             return self._session.scores.task_scores(suite, variant, look)
 
     @_shown_at_the_test

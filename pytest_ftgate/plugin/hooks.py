@@ -11,7 +11,6 @@ import pytest
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.plugin.state import (
     MISNAMED,
-    deselected_key,
     errors_key,
     is_marked_as_gate,
     left_out_key,
@@ -115,17 +114,6 @@ def _register_tracker(config: pytest.Config, settings: Settings) -> None:
         raise pytest.UsageError(f"--ftgate-track: {error}") from error
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Let the run go on if a reader such as ``head`` closes the pipe, and write its reports."""
-    config = session.config
-    enabled = config.stash[settings_key].enabled
-    if enabled and config.pluginmanager.has_plugin("terminalreporter"):
-        from pytest_ftgate.plugin.progress import outlast_reader
-
-        outlast_reader(config)
-
-
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Return the header line: where replies come from, and the cache file."""
     settings = config.stash[settings_key]
@@ -210,12 +198,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     """Note that the run leaves out tests on purpose."""
-    for item in items[:1]:
-        item.config.stash[deselected_key] = True
-        if item.config.stash[settings_key].enabled:
-            from pytest_ftgate.plugin.selection import gate_nodes
+    if items and items[0].config.stash[settings_key].enabled:
+        from pytest_ftgate.plugin.selection import gate_nodes
 
-            item.config.stash.setdefault(left_out_key, []).extend(gate_nodes([*items]))
+        items[0].config.stash.setdefault(left_out_key, []).extend(gate_nodes(items))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -265,11 +251,10 @@ def pytest_runtest_makereport(
     """Show the verdict of a marked function in place of a traceback; end a run that is broken."""
     report = yield
     if call.excinfo and item.config.stash[settings_key].enabled:
-        from pytest_ftgate.plugin.item import carry_error, end_broken_run
-        from pytest_ftgate.plugin.marked.collect import show_verdict
+        from pytest_ftgate.plugin.item import BlockingVerdict, carry_error, end_broken_run
 
-        if call.when == "call":
-            show_verdict(item, call, report)
+        if isinstance(call.excinfo.value, BlockingVerdict):
+            report.longrepr = call.excinfo.value.section
         carry_error(item, report)
         end_broken_run(item)
     return report
@@ -342,33 +327,3 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         from pytest_ftgate.plugin.reporter import finish_run
 
         finish_run(session, session.config.stash.get(reporter_key, None))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """Tell a pytest-xdist worker how wide the terminal is."""
-    if node.config.pluginmanager.has_plugin("terminalreporter"):
-        node.workerinput["ftgate_columns"] = node.config.get_terminal_writer().fullwidth
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    """Collect the request counts, messages and cases of a pytest-xdist worker."""
-    output = getattr(node, "workeroutput", {})
-    reporter = node.config.stash.get(reporter_key, None)
-    if reporter is not None:
-        from pytest_ftgate.plugin.internal_error import take_from_worker
-
-        take_from_worker(node.config, output)
-    if "ftgate_usage_error" in output:
-        from pytest_ftgate.plugin.selection import usage_error_key
-
-        node.config.stash[usage_error_key] = output["ftgate_usage_error"]
-    if "ftgate_part" in output and reporter is not None:
-        from pytest_ftgate.runner.record import read_accepted, receive_part
-
-        accepted = read_accepted(output["ftgate_accepted"])
-        reporter.add_process(receive_part(output["ftgate_part"]), output["ftgate_gates"], accepted)
-        if output["ftgate_deselected"]:
-            node.config.stash[deselected_key] = True
-            node.config.stash.setdefault(left_out_key, []).extend(output["ftgate_left_out"])

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from pytest_ftgate.errors import EngineError, FtgateError, SuiteError
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.accepted import store_accepted
-from pytest_ftgate.plugin.cases import CaseItem, case_command, case_items
+from pytest_ftgate.plugin.cases import CaseItem, case_command, case_items, set_up
 from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.progress import live_progress, run_log_key
 from pytest_ftgate.plugin.state import (
     errors_key,
+    only_shows_setup,
     session_key,
     settings_key,
     shown_key,
@@ -25,18 +26,15 @@ from pytest_ftgate.plugin.state import (
 )
 from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.tables import error_text
+from pytest_ftgate.reporting.text import line_width, terminal_width
+from pytest_ftgate.results.run import NotEvaluated, as_typed, node_id, to_json
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
 from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.runner.planner import GateRun, gate_runs_of
 from pytest_ftgate.runner.progress_log import RunLog
 from pytest_ftgate.runner.recommend import asks_for_advice, suite_advice
-from pytest_ftgate.runner.session import Session
-from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.gate_kinds import is_rate
-
-if TYPE_CHECKING:
-    from pytest_ftgate.results.run import NotEvaluated
-    from pytest_ftgate.scoring.scores import VariantScores
 
 _state_key = pytest.StashKey["GateItemState"]()
 #: Plugins that run a failed test again, unless the condition of its mark `flaky` is false.
@@ -48,10 +46,10 @@ _shown_errors_key = pytest.StashKey[dict[str, str]]()
 # An AssertionError, so that others see a failed test in it, not a broken one: xfail(raises=...),
 # Allure, the test explorers of editors.
 class BlockingVerdict(AssertionError):
-    """Ends an item whose verdict fails the build; carries the verdict to the failure section."""
+    """Ends an item whose verdict fails the build; carries the failure section."""
 
-    def __init__(self, verdict: Verdict) -> None:
-        self.verdict = verdict
+    def __init__(self, verdict: Verdict, section: str) -> None:
+        self.section = section
         super().__init__(headline(verdict))
 
 
@@ -70,6 +68,8 @@ class GateItemState:
         waits_for: frozenset[str] | None = frozenset(),
     ) -> None:
         self.item, self.gate_run, self.waits_for = item, gate_run, waits_for
+        self.session = item.config.stash[session_key]
+        self.settings = item.config.stash[settings_key]
         #: The error that was shown last, until a report carries it.
         self.error: NotEvaluated | None = None
         item.stash[_state_key] = self
@@ -79,21 +79,6 @@ class GateItemState:
         if any(map(has_plugin, _RERUN_PLUGINS)) and not has_plugin("flaky"):
             item.add_marker(pytest.mark.flaky(reruns=0, condition=False), append=False)
 
-    @property
-    def session(self) -> Session:
-        """The session of this run."""
-        return self.item.config.stash[session_key]
-
-    @property
-    def only_shows_setup(self) -> bool:
-        """Whether pytest only shows how tests are set up (``--setup-only``)."""
-        return bool(self.item.config.getoption("setuponly", default=False))
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of this run."""
-        return self.item.config.stash[settings_key]
-
     def gates_to_submit(self) -> list[GateRun]:
         """Return the gates to submit with this one: all that can be planned by now, or none."""
         if self.session.is_submitted(self.gate_run):
@@ -101,8 +86,8 @@ class GateItemState:
         # A pytest-xdist worker learns one by one which gates it runs, so it plans one by one.
         if self.waits_for is None or hasattr(self.item.config, "workerinput"):
             return [self.gate_run]
-        states = [state for item in self.item.session.items if (state := state_of(item))]
-        return [state.gate_run for state in states if state is self or self._may_send(state)]
+        states = map(state_of, self.item.session.items)
+        return [one.gate_run for one in states if one and (one is self or self._may_send(one))]
 
     def _may_send(self, other: GateItemState) -> bool:
         """Return True if the requests of *other* may be sent together with those of this gate."""
@@ -116,29 +101,18 @@ class GateItemState:
 
     def set_up(self, evaluate: Callable[[], None]) -> None:
         """Call *evaluate*; fail the item if it raises an error."""
-        if self.only_shows_setup:
-            return
-        reason: object = None
-        same_as = ""
-        try:
-            evaluate()
-        except FtgateError as error:
-            reason, same_as = error, self._first_with(error)
-        except EngineError as error:
-            reason = error
-        if reason:
-            pytest.fail(self.error_text(reason, same_as), pytrace=False)
+        set_up(self.item.config, evaluate, self.error_text)
 
-    def error_text(self, reason: object, same_as: str = "") -> str:
+    def error_text(self, reason: FtgateError | EngineError) -> str:
         """Return the message that the gate was not evaluated; its report has the parts of it."""
-        from pytest_ftgate.reporting.tables import error_text
-        from pytest_ftgate.results.run import NotEvaluated
-
+        text, same_as = str(reason), ""
         if isinstance(reason, EngineError):
             self.item.config.stash[shown_key] = True
-            reason = f"{reason}\n{reason.traceback}"
+            text = f"{reason}\n{reason.traceback}"
+        else:
+            same_as = self._first_with(text)
         # A lone surrogate, of which there is no UTF-8, is shown as its escape.
-        text = str(reason).encode("utf-8", "backslashreplace").decode()
+        text = text.encode("utf-8", "backslashreplace").decode()
         node, variant = self.item.nodeid, self.gate_run.variant.name
         self.error = NotEvaluated(node=node, reason=text, variant=variant, same_as=same_as)
         return error_text(self.error, once=True)
@@ -148,26 +122,13 @@ class GateItemState:
 
         It is stored in setup: an exception here is an error of the item, and no failed gate.
         """
-        from pytest_ftgate.results.run import to_json
-
         set_property(self.item, "ftgate", to_json(verdict))
 
-    def _first_with(self, error: FtgateError) -> str:
+    def _first_with(self, error: str) -> str:
         """Return the other item that has shown *error*, or "": one error may hit all gates."""
         shown = self.item.config.stash.setdefault(_shown_errors_key, {})
-        first = shown.setdefault(str(error), self.item.nodeid)
+        first = shown.setdefault(error, self.item.nodeid)
         return "" if first == self.item.nodeid else first
-
-    def store_accepted_cases(self, scores: VariantScores, name: str, serves: str) -> None:
-        """Store the scores that this run accepts as those of *name*; *serves* is in production."""
-        from pytest_ftgate.results.accepted import accepted_cases
-
-        self.store_accepted(accepted_cases(scores, self.item.path.parent), name, serves)
-
-    def store_accepted(self, cases: Mapping[str, Any], name: str, serves: str) -> None:
-        """Store the values of *cases* that this run accepts as those of *name*."""
-        exam = self.session.records.exam(self.gate_run.gate_suite)
-        store_accepted(self.item, self.gate_run, exam, cases, name, serves)
 
     def blocks(self, verdict: Verdict) -> bool:
         """Return True if *verdict* fails the build; no option lets an invalid variant pass."""
@@ -182,9 +143,7 @@ class GateItemState:
         self, verdict: Verdict, explanations: Mapping[str, Sequence[str]] | None = None
     ) -> str:
         """Return the failure section of *verdict*, with the *explanations* of cases by their id."""
-        from pytest_ftgate.reporting.text import terminal_width
         from pytest_ftgate.reporting.verdict import verdict_section
-        from pytest_ftgate.results.run import as_typed, node_id
 
         settings, verbosity = self.settings, verbosity_of(self.item.config)
         verdict = as_typed(verdict, settings.typed)
@@ -198,8 +157,6 @@ def _terminal_columns(config: pytest.Config) -> int:
     """Return the columns of the terminal; a pytest-xdist worker gets them from the controller."""
     columns: int | None = getattr(config, "workerinput", {}).get("ftgate_columns")
     if columns or not config.pluginmanager.has_plugin("terminalreporter"):
-        from pytest_ftgate.reporting.text import line_width
-
         return columns or line_width()
     return config.get_terminal_writer().fullwidth
 
@@ -238,15 +195,9 @@ def run_once(item: pytest.Item, nextitem: pytest.Item | None) -> object:
     return runner.pytest_runtest_protocol(item, nextitem)
 
 
-def gate_run_of(item: pytest.Item) -> GateRun | None:
-    """Return the gate of *item*; None for any other item."""
-    state = state_of(item)
-    return state.gate_run if state else None
-
-
-def gate_runs_in(items: list[pytest.Item]) -> list[GateRun]:
-    """Return the gates among *items*."""
-    return [gate_run for item in items if (gate_run := gate_run_of(item))]
+def gates_in(items: Iterable[pytest.Item]) -> dict[pytest.Item, GateRun]:
+    """Return the gates among *items*, each by its item."""
+    return {item: state.gate_run for item in items if (state := state_of(item))}
 
 
 def end_broken_run(item: pytest.Item) -> None:
@@ -258,7 +209,7 @@ def end_broken_run(item: pytest.Item) -> None:
 
 def begin_run_log(session: pytest.Session) -> None:
     """Prepare what a run of the gates of *session* shows while it waits for replies."""
-    gate_runs = [run for run in gate_runs_in(session.items) if run.sends_requests]
+    gate_runs = [run for run in gates_in(session.items).values() if run.sends_requests]
     if gate_runs:
         session.config.stash[run_log_key] = RunLog(session.config.stash[session_key], gate_runs)
 
@@ -326,20 +277,12 @@ class GateItem(pytest.Item):
                     session, self.gate_run, submit_with=gates, on_progress=on_progress
                 )
             verdict = self.result.verdict
-            is_valid = verdict.outcome is not Outcome.INVALID
-            if is_valid and self.state.settings.accept:
-                self._store_accepted(self.result)
+            if self.state.settings.accept and verdict.outcome is not Outcome.INVALID:
+                scores, wanted = None, (self.gate_run.suite, self.gate_run.variant)
+                if is_rate(self.gate_run.gate):
+                    scores = session.scores.task_scores(*wanted, self.result.look)
+                store_accepted(self, self.gate_run, scores)
             self.state.store(verdict)
-
-    def _store_accepted(self, result: GateResult) -> None:
-        suite, gate, look = self.gate_run.suite, self.gate_run.gate, result.look
-        name, serves = self.gate_run.variant.name, suite.serves or suite.baseline
-        if is_rate(gate):
-            scores = self.state.session.scores.task_scores(suite, self.gate_run.variant, look)
-            self.state.store_accepted_cases(scores, name, serves)
-        else:
-            # The record keeps what decides, and what a base chose: levels and the room to think.
-            self.state.store_accepted({}, name, serves)
 
     # Verdict --------------------------------------------------------------------------------
 
@@ -347,14 +290,15 @@ class GateItem(pytest.Item):
         """Raise BlockingVerdict if the verdict fails the build."""
         if self.result is None:
             raise RuntimeError("the gate is evaluated in its setup, which did not run")
-        skip_ungated(self.result.verdict)
-        if self.state.blocks(self.result.verdict):
-            raise BlockingVerdict(self.result.verdict)
+        verdict = self.result.verdict
+        skip_ungated(verdict)
+        if self.state.blocks(verdict):
+            raise BlockingVerdict(verdict, self.state.section(verdict))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the section of a verdict; for any other failure, what pytest shows."""
         if isinstance(excinfo.value, BlockingVerdict):
-            return self.state.section(excinfo.value.verdict)
+            return excinfo.value.section
         if isinstance(excinfo.value, FtgateError | EngineError):
             return self.state.error_text(excinfo.value)
         return super().repr_failure(excinfo, style)
@@ -363,11 +307,14 @@ class GateItem(pytest.Item):
 
     def teardown(self) -> None:
         """After the last gate of a suite, measure its ungated variants and make its advice."""
-        if not self._is_last_of_whole_suite() or self.state.only_shows_setup:
-            return
-        from pytest_ftgate.results.run import to_json
-
         session, suite = self.state.session, self.gate_run.suite
+        items = (item for item in self.session.items if isinstance(item, GateItem))
+        gates = [item for item in items if item.gate_run.suite.name == suite.name]
+        is_last_of_whole_suite = len(gates) == len(gate_runs_of(suite)) and gates[-1] is self
+        # After an interruption pytest tears items down when the engine is already closed.
+        has_ended = self.session.shouldstop or self.session.shouldfail or session.closed
+        if not is_last_of_whole_suite or has_ended or only_shows_setup(self.config):
+            return
         stale = ("ftgate_measured", "ftgate_advice")
         properties = self.user_properties
         properties[:] = [pair for pair in properties if pair[0] not in stale]
@@ -375,30 +322,8 @@ class GateItem(pytest.Item):
             measured = list(measure_ungated(session, suite, on_progress))
             properties += [("ftgate_measured", to_json(verdict)) for verdict in measured]
             if self.state.settings.ladder or asks_for_advice(suite):
-                results = self._gate_results()
+                # Of the gates that ran in this process.
+                ran = [(gate.gate_run, gate.result) for gate in gates if gate.result is not None]
+                results = {(run.variant.name, run.gate.kind): result for run, result in ran}
                 advice = suite_advice(session, suite, results, measured, on_progress)
                 properties += [("ftgate_advice", to_json(advice))] if advice else []
-
-    def _gate_results(self) -> dict[tuple[str, str], GateResult]:
-        """Return the results of the suite's gates that ran in this process."""
-        return {
-            (item.gate_run.variant.name, item.gate_run.gate.kind): item.result
-            for item in self._gates_of_suite()
-            if item.result is not None
-        }
-
-    def _gates_of_suite(self) -> list[GateItem]:
-        gates = (item for item in self.session.items if isinstance(item, GateItem))
-        return [item for item in gates if item.gate_run.suite.name == self.gate_run.suite.name]
-
-    def _is_last_of_whole_suite(self) -> bool:
-        suite, gates = self.gate_run.suite, self._gates_of_suite()
-        total = sum(len(suite.gates_for(variant)) for variant in suite.variants.values())
-        return (
-            len(gates) == total
-            and gates[-1] is self
-            # After an interruption pytest tears items down when the engine is already closed.
-            and not (
-                self.session.shouldstop or self.session.shouldfail or self.state.session.closed
-            )
-        )

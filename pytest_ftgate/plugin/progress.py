@@ -25,7 +25,9 @@ from pytest_ftgate.runner.progress_log import progress_line
 from pytest_ftgate.runner.replies import OnProgress
 
 if TYPE_CHECKING:
+    from pytest_ftgate.gates.design import Look
     from pytest_ftgate.runner.progress_log import RunLog
+    from pytest_ftgate.suite.model import Suite, Variant
 
 #: Seconds between two progress lines if the output is not a terminal.
 _PLAIN_INTERVAL = 30.0
@@ -64,6 +66,19 @@ def live_progress(config: pytest.Config) -> Iterator[OnProgress | None]:
             yield line
         finally:
             line.end()
+
+
+def wait_for_task(config: pytest.Config, suite: Suite, variant: Variant, look: Look) -> None:
+    """Send the requests of *variant* for the cases of *suite* at *look*, and wait for replies.
+
+    Raises:
+        FtgateError: they cannot be sent, or too few replies came.
+        EngineError: an unexpected exception ended the run.
+    """
+    session = config.stash[session_key]
+    with session.replies.internal_errors(), live_progress(config) as on_progress:
+        requests = session.built.task(suite, variant, look)
+        session.replies.checked_results([requests], on_progress, suite.name)
 
 
 @contextmanager

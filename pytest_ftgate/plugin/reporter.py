@@ -16,13 +16,12 @@ import pytest
 
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.accepted import AcceptedGates, accepted_of
-from pytest_ftgate.plugin.internal_error import BROKEN, noted, reason_of
-from pytest_ftgate.plugin.item import gate_runs_in
-from pytest_ftgate.plugin.progress import show_sentence, writer_encoding
+from pytest_ftgate.plugin.internal_error import BROKEN, noted, reason_of, take_from_worker
+from pytest_ftgate.plugin.item import gates_in
+from pytest_ftgate.plugin.progress import outlast_reader, show_sentence, writer_encoding
 from pytest_ftgate.plugin.selection import gate_nodes, usage_error_key
 from pytest_ftgate.plugin.state import (
     broken_key,
-    deselected_key,
     evaluates_nothing,
     left_out_key,
     session_key,
@@ -41,7 +40,7 @@ from pytest_ftgate.plugin.verdicts import (
 )
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.text import break_command, escape_controls
+from pytest_ftgate.reporting.text import break_command, encodable, escape_controls, terminal_width
 from pytest_ftgate.reporting.writers import remove_reports, write_reports
 from pytest_ftgate.results.builder import RunPart, build_report, run_facts
 from pytest_ftgate.results.run import (
@@ -57,7 +56,14 @@ from pytest_ftgate.runner.evaluate_gate import interrupted_notes
 from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.plugins import report_to_plugins
 from pytest_ftgate.runner.provenance import file_changes
-from pytest_ftgate.runner.record import collect_suite_runs, run_part, send_part, write_accepted
+from pytest_ftgate.runner.record import (
+    collect_suite_runs,
+    read_accepted,
+    receive_part,
+    run_part,
+    send_part,
+    write_accepted,
+)
 from pytest_ftgate.runner.session import Session
 
 #: A plugin that already annotates the line of each gate that fails.
@@ -104,6 +110,12 @@ class Reporter:
         if not evaluates_nothing(config):
             remove_reports(self._settings.reports.values())
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Let the run go on if a reader such as ``head`` closes the pipe, and write its reports."""
+        if self._config.pluginmanager.has_plugin("terminalreporter"):
+            outlast_reader(self._config)
+
     def pytest_collection_finish(self) -> None:
         """Note that every gate of the run is known, except with processes of pytest-xdist."""
         self._verdicts.is_collected = True
@@ -120,6 +132,25 @@ class Reporter:
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
         """Record the tests that a worker of pytest-xdist has selected."""
         self._verdicts.add_tests(ids)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker of pytest-xdist how wide the terminal is."""
+        if self._config.pluginmanager.has_plugin("terminalreporter"):
+            node.workerinput["ftgate_columns"] = self._config.get_terminal_writer().fullwidth
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Collect the request counts, messages and cases of a worker of pytest-xdist."""
+        output, stash = getattr(node, "workeroutput", {}), self._config.stash
+        take_from_worker(self._config, output)
+        if "ftgate_usage_error" in output:
+            stash[usage_error_key] = output["ftgate_usage_error"]
+        if "ftgate_part" in output:
+            accepted = read_accepted(output["ftgate_accepted"])
+            self.add_process(receive_part(output["ftgate_part"]), output["ftgate_gates"], accepted)
+            if (left_out := output["ftgate_left_out"]) is not None:
+                stash.setdefault(left_out_key, []).extend(left_out)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -138,7 +169,7 @@ class Reporter:
             self._measured += carried(report, "ftgate_measured", Verdict)
             self._advice += carried(report, "ftgate_advice", Advice)
         if report.when == "call":
-            self._accepted.add_ended(report.nodeid)
+            self._accepted.ended.add(report.nodeid)
         if verdict := self._verdicts.add_report(report):
             self._dispatch("verdict", verdict=verdict, nodeid=report.nodeid)
         elif _is_expected_failure(report):
@@ -203,15 +234,10 @@ class Reporter:
     @property
     def exit_code(self) -> pytest.ExitCode:
         """The exit code of a run whose tests have passed."""
-        if self.misses_gates:
+        if self._verdicts.not_evaluated:
             return pytest.ExitCode.TESTS_FAILED
         is_empty = self.expects_gates
         return pytest.ExitCode.NO_TESTS_COLLECTED if is_empty else pytest.ExitCode.OK
-
-    @property
-    def misses_gates(self) -> bool:
-        """Whether gates were not evaluated."""
-        return bool(self._verdicts.not_evaluated)
 
     def _run_record(self) -> Report:
         settings = self._settings
@@ -266,7 +292,7 @@ class Reporter:
         with self._lines(terminalreporter) as write:
             terminalreporter.section("ftgate")
             write(summary_lines(report, verbosity))
-            failed = self.misses_gates or terminalreporter.stats.get("error")
+            failed = report.not_evaluated or terminalreporter.stats.get("error")
             if any(gate.errors for gate in report.not_evaluated):
                 pass  # The block of its file says so.
             elif not self._verdicts.has_gated and (failed or not self._fixture_used):
@@ -300,7 +326,6 @@ class Reporter:
     ) -> Iterator[Callable[[Iterable[str]], None]]:
         """Yield a function that writes lines in the terminal's width, encoding and colours."""
         from pytest_ftgate.reporting.summary import colour_parts
-        from pytest_ftgate.reporting.text import encodable, terminal_width
 
         writer = self._config.get_terminal_writer()
 
@@ -338,7 +363,6 @@ class Reporter:
         if self._report is None:
             return
         from pytest_ftgate.reporting.summary import unlisted_lines
-        from pytest_ftgate.reporting.text import encodable
 
         on_build_server = any(map(os.environ.get, ("CI", "BUILD_NUMBER")))
         full = on_build_server or self._config.get_verbosity() > 1
@@ -469,7 +493,7 @@ def _finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
     if usage_error_key in config.stash or evaluates_nothing(config):
         run.close()
         return
-    gate_runs, nodes = gate_runs_in(session.items), gate_nodes(session.items)
+    gate_runs, nodes = [*gates_in(session.items).values()], gate_nodes(session.items)
     with noted(config):
         run.close()
     if reporter is None:
@@ -513,6 +537,5 @@ def _send_to_reporter(config: pytest.Config, part: RunPart, nodes: list[str]) ->
         "ftgate_part": send_part(part, folder),
         "ftgate_gates": nodes,
         "ftgate_accepted": write_accepted(folder, accepted_of(config)),
-        "ftgate_deselected": config.stash.get(deselected_key, False),
-        "ftgate_left_out": config.stash.get(left_out_key, []),
+        "ftgate_left_out": config.stash.get(left_out_key, None),
     }

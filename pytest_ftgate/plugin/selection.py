@@ -8,10 +8,10 @@ import pytest
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.plugin.cases import case_variant, unknown_case_error
-from pytest_ftgate.plugin.item import gate_run_of
-from pytest_ftgate.plugin.marked.item import function_gate_of
+from pytest_ftgate.plugin.item import gates_in
 from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.state import is_marked_as_gate, session_key, settings_key, uses_fixture
+from pytest_ftgate.reporting.text import break_command
 from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings
@@ -27,52 +27,54 @@ def arrange_items(config: pytest.Config, settings: Settings, items: list[pytest.
         pytest.UsageError: a named variant is in no suite, or has no gates; a named case is in no
             suite. A worker of pytest-xdist, which must not raise it, notes it and runs nothing.
     """
+    choose = _chosen_cases if settings.cases else _arranged_gates
     try:
-        arrange = _keep_cases if settings.cases else _arrange_gates
-        arrange(config, settings, items)
+        chosen = choose(config, settings, items)
     except pytest.UsageError as error:
         if not hasattr(config, "workerinput"):
             raise
         config.stash[usage_error_key], items[:] = str(error), []
+        return
+    kept = {*chosen}
+    if deselected := [item for item in items if item not in kept]:
+        config.hook.pytest_deselected(items=deselected)
+    items[:] = chosen
 
 
-def _keep_cases(config: pytest.Config, settings: Settings, items: list[pytest.Item]) -> None:
-    """Keep the items that run a single case of a chosen variant.
+def _chosen_cases(
+    config: pytest.Config, settings: Settings, items: Sequence[pytest.Item]
+) -> list[pytest.Item]:
+    """Return the items that run a single case of a chosen variant.
 
     Raises:
         pytest.UsageError: a case is in no suite.
     """
     if error := unknown_case_error(config):
         raise pytest.UsageError(error)
-    chosen = [
+    return [
         item
         for item in items
         if (variant := case_variant(item))
         and (not settings.variants or variant in settings.variants)
     ]
-    deselected = [item for item in items if item not in chosen]
-    if deselected:
-        config.hook.pytest_deselected(items=deselected)
-    items[:] = chosen
 
 
-def _arrange_gates(config: pytest.Config, settings: Settings, items: list[pytest.Item]) -> None:
-    gates = [(item, gate_run) for item in items if (gate_run := gate_run_of(item))]
-    gated = {gate_run.variant.name for _, gate_run in gates}
-    known = {name for _, gate_run in gates for name in gate_run.suite.variants}
+def _arranged_gates(
+    config: pytest.Config, settings: Settings, items: Sequence[pytest.Item]
+) -> list[pytest.Item]:
+    gates = gates_in(items)
+    gated = {gate_run.variant.name for gate_run in gates.values()}
+    known = {name for gate_run in gates.values() for name in gate_run.suite.variants}
     for name in settings.variants if gates else ():
         if name not in gated:
             unknown = f"is in no suite{did_you_mean(name, known)}"
             reason = "is not gated" if name in known else unknown
             raise pytest.UsageError(f'--ftgate-variant: "{name}" {reason}')
     chosen = settings.variants or gated
-    selected = [item for item, gate_run in gates if gate_run.variant.name in chosen]
-    deselected = [item for item, gate_run in gates if gate_run.variant.name not in chosen]
-    if deselected:
-        config.hook.pytest_deselected(items=deselected)
-    others = [item for item in items if not gate_run_of(item)]
+    selected = [item for item, gate_run in gates.items() if gate_run.variant.name in chosen]
+    others = [item for item in items if item not in gates]
     early = _early_gates(config, [*others, *selected])
-    items[:] = [*early, *others, *(item for item in selected if item not in early)]
+    return [*early, *others, *(item for item in selected if item not in early)]
 
 
 def _early_gates(config: pytest.Config, items: list[pytest.Item]) -> Mapping[pytest.Item, GateRun]:
@@ -80,10 +82,9 @@ def _early_gates(config: pytest.Config, items: list[pytest.Item]) -> Mapping[pyt
 
     Such a fixture may have patched the function, so these gates come before all fixtures.
     """
-    gates = ((item, gate_run) for item in items if (gate_run := gate_run_of(item)))
     early = {
         item: gate_run
-        for item, gate_run in gates
+        for item, gate_run in gates_in(items).items()
         if gate_run.suite.calls_code and not gate_run.suite.only_for
     }
     files, patching = {item.path for item in early}, config.stash[patching_key]
@@ -91,12 +92,13 @@ def _early_gates(config: pytest.Config, items: list[pytest.Item]) -> Mapping[pyt
     return early if is_needed else {}
 
 
-def gate_nodes(items: list[pytest.Item]) -> list[str]:
+def gate_nodes(items: Sequence[pytest.Item]) -> list[str]:
     """Return the node ids of the gates among *items*, and of tests marked as one that are none."""
+    gates = gates_in(items)
     return [
         item.nodeid
         for item in items
-        if gate_run_of(item) or (is_marked_as_gate(item) and not uses_fixture(item))
+        if item in gates or (is_marked_as_gate(item) and not uses_fixture(item))
     ]
 
 
@@ -105,22 +107,22 @@ def show_plan(session: pytest.Session) -> None:
 
     The session fails if a run could not evaluate a gate.
     """
-    from pytest_ftgate.reporting.text import break_command
     from pytest_ftgate.runner.preflight import blocked_gates
 
     run, settings = session.config.stash[session_key], session.config.stash[settings_key]
-    items = [(item, gate_run) for item in session.items if (gate_run := gate_run_of(item))]
-    blocked = blocked_gates(run, {settings.typed(item.nodeid): gate for item, gate in items})
+    gates = gates_in(session.items)
+    named = {settings.typed(item.nodeid): gate_run for item, gate_run in gates.items()}
+    blocked = blocked_gates(run, named)
     session.testsfailed += sum(map(len, blocked.values()))
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
         return
     reporter.section("ftgate plan")
-    if not items:
+    if not gates:
         reporter.write_line("no gate was collected, so the run would send no request")
         return
-    gate_runs = [gate_run for _, gate_run in items]
-    for line in _plan_lines(run, gate_runs, blocked, _patched_lines(session)):
+    patched = _patched_lines(session.config, gates)
+    for line in _plan_lines(run, [*gates.values()], blocked, patched):
         reporter.write_line(break_command(line))
 
 
@@ -147,12 +149,13 @@ def _plan_lines(
         yield from plan.blocked_lines(blocked, len(gate_runs))
 
 
-def _patched_lines(session: pytest.Session) -> Iterator[str]:
+def _patched_lines(config: pytest.Config, gates: Mapping[pytest.Item, GateRun]) -> Iterator[str]:
     """Yield a line for each test that makes replies of functions under its own fixtures."""
+    patching = config.stash[patching_key]
     lines = {
-        gate_run.suite.only_for: session.config.stash[patching_key].names(gate.patches)
-        for item in session.items
-        if (gate := function_gate_of(item)) and (gate_run := gate.state.gate_run).suite.only_for
+        gate_run.suite.only_for: patching.names(patching.of_item(item))
+        for item, gate_run in gates.items()
+        if gate_run.suite.only_for
     }
     for test, fixtures in lines.items():
         yield f"  python: called in every run for {test} alone:"

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 settings_key = pytest.StashKey[Settings]()
 #: The session of the run, with ``--ftgate``.
 session_key: pytest.StashKey[Session] = pytest.StashKey()
-#: Of a run: True once options or a plugin left out a test.
-deselected_key = pytest.StashKey[bool]()
-#: The node ids of the gates among them.
+#: Of a run in which options or a plugin left out tests: the node ids of the gates among them.
 left_out_key = pytest.StashKey[list[str]]()
 #: True once the run has collected a function that is marked as a gate.
 marked_key = pytest.StashKey[bool]()
@@ -44,6 +42,11 @@ def evaluates_nothing(config: pytest.Config) -> bool:
     return only_looks or settings.plan or bool(settings.cases)
 
 
+def only_shows_setup(config: pytest.Config) -> bool:
+    """Return True if pytest only shows how tests are set up (``--setup-only``)."""
+    return bool(config.getoption("setuponly", default=False))
+
+
 def takes_whole_project(config: pytest.Config) -> bool:
     """Return True if the command line of *config* leaves out no part of the project."""
     started_at_root = config.invocation_params.dir == config.rootpath
@@ -51,7 +54,7 @@ def takes_whole_project(config: pytest.Config) -> bool:
     everything = source is sources.TESTPATHS or (
         source is sources.INVOCATION_DIR and started_at_root
     )
-    return everything and not config.stash.get(deselected_key, False)
+    return everything and left_out_key not in config.stash
 
 
 def verbosity_of(config: pytest.Config) -> int:
@@ -64,7 +67,7 @@ def verbosity_of(config: pytest.Config) -> int:
 
 def leaves_out(config: pytest.Config, node: str) -> bool:
     """Return True if the command line of *config* may leave out the gate with the id *node*."""
-    if config.stash.get(deselected_key, False) or any("::" in arg for arg in config.args):
+    if left_out_key in config.stash or any("::" in arg for arg in config.args):
         return True
     # A marked function is a gate of its suite, but lies in a file of its own.
     file = (config.rootpath / node.partition("::")[0]).resolve()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -155,17 +155,13 @@ def with_suite(path: Path, cache: Path | None, use: Callable[[Suite, Session], _
         if path.is_dir():
             named = map(session.settings.typed, unselected_suites(config, ()))
             found = [one for one in named if Path(one).resolve().is_relative_to(path.resolve())]
-            raise ConfigurationError(f"{path} is a folder; name a suite{_below(found)}")
+            listed = f" in it: {', '.join(found[:_MAX_NAMED])}" if found else ""
+            raise ConfigurationError(f"{path} is a folder; name a suite{listed}")
         suite = load_suite_once(pytest.Session.from_config(config), path.absolute())
         check_feasibility(suite)
         return use(suite, session)
 
     return _with_config(path, use_config)
-
-
-def _below(suites: Sequence[str]) -> str:
-    """Return the first of *suites* as the end of a sentence that asks for one."""
-    return f" in it: {', '.join(suites[:_MAX_NAMED])}" if suites else ""
 
 
 #: The most suites that a message names.

@@ -15,6 +15,7 @@ from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.progress import writer_encoding
 from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.readers.text import replace_lone_surrogates
+from pytest_ftgate.reporting.text import encodable
 from pytest_ftgate.results.run import FailedTest, NotEvaluated, from_json
 
 _T = TypeVar("_T")
@@ -266,7 +267,5 @@ class FailureSection:
 
     def toterminal(self, tw: Any) -> None:
         """Write the section, line by line, as the terminal's encoding can."""
-        from pytest_ftgate.reporting.text import encodable
-
         for line in self._text.split("\n"):
             tw.line(encodable(line, writer_encoding(tw)))

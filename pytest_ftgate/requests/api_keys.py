@@ -51,10 +51,9 @@ class KeyUse:
         if not environ.get(self.name, "").isprintable():
             return f"{self.name} has a line break or another control character; set it without"
         parts = urlsplit(self.url)
-        if not self.is_own_address or safe:
-            is_open = parts.scheme == "http" and not is_loopback(parts.hostname)
-            if is_open:
-                return f"{self.name} would go to {self.host} over plain http; write https"
+        is_open = parts.scheme == "http" and not is_loopback(parts.hostname)
+        if is_open and (safe or not self.is_own_address):
+            return f"{self.name} would go to {self.host} over plain http; write https"
         if self.is_own_address and (self.is_own_key or not safe):
             return ""
         if is_known_key(self.name, parts.hostname or ""):

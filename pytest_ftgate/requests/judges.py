@@ -109,7 +109,8 @@ def _blocks(case: Case, replies: list[str]) -> Iterator[str]:
     if case.expected is not None:
         parts.append(("a right answer", "\n".join(map(str, case.answers))))
     parts += zip(names, replies, strict=True)
-    blocks = [(name, _without_turn_markers(_shortened(text))) for name, text in parts]
+    # A space inside each marker.
+    blocks = [(name, _TURN_MARKERS.sub(r"\g<0> ", _shortened(text))) for name, text in parts]
     code = _block_code([text for _, text in blocks])
     yield from (f"[{name} {code}]\n{text}\n[end of {name} {code}]" for name, text in blocks)
     yield f"Grade the {names[0]}."
@@ -121,11 +122,6 @@ def _block_code(texts: list[str]) -> str:
     while any(code in text for text in texts):
         code = digest([code, texts])[:16]
     return code
-
-
-def _without_turn_markers(text: str) -> str:
-    """Return *text* with a space inside each turn marker of a chat template."""
-    return _TURN_MARKERS.sub(lambda match: f"{match[0]} ", text)
 
 
 def _shortened(text: str) -> str:

@@ -82,16 +82,12 @@ class Logprobs:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the fields as values of JSON, without empty ones."""
-        plain: dict[str, Any] = {}
-        if self.tokens:
-            plain["tokens"] = [
-                [token.text, token.logprob, dict(token.top)] for token in self.tokens
-            ]
-        if self.labels:
-            plain["labels"] = dict(self.labels)
-        if self.divergence:
-            plain["divergence"] = [*self.divergence]
-        return plain
+        plain = {
+            "tokens": [[token.text, token.logprob, dict(token.top)] for token in self.tokens],
+            "labels": dict(self.labels),
+            "divergence": [*(self.divergence or ())],
+        }
+        return {name: value for name, value in plain.items() if value}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Logprobs:

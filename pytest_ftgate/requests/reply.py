@@ -24,16 +24,6 @@ from pytest_ftgate.suite.model import ThoughtMarks
 from pytest_ftgate.suite.prices import request_price
 from pytest_ftgate.suite.providers import provider_spec
 
-#: The marks that chat templates of reasoning models use.
-_KNOWN_MARKS: ThoughtMarks = (
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),
-    ("<thought>", "</thought>"),
-    ("<reasoning>", "</reasoning>"),
-    ("<seed:think>", "</seed:think>"),
-    ("[THINK]", "[/THINK]"),
-    ("◁think▷", "◁/think▷"),
-)
 #: Marks that some chat templates open in the prompt, so that only the closing one is in the reply.
 #: The others may stand in an answer, such as XML that the prompt asks for.
 _OPENED_BY_TEMPLATE: ThoughtMarks = (
@@ -41,6 +31,13 @@ _OPENED_BY_TEMPLATE: ThoughtMarks = (
     ("<seed:think>", "</seed:think>"),
     ("[THINK]", "[/THINK]"),
     ("◁think▷", "◁/think▷"),
+)
+#: The marks that chat templates of reasoning models use.
+_KNOWN_MARKS: ThoughtMarks = (
+    *_OPENED_BY_TEMPLATE,
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
 )
 _CLOSED_IN_REPLY = tuple(closing for _, closing in _OPENED_BY_TEMPLATE)
 #: The channels of the harmony format, in which gpt-oss answers.

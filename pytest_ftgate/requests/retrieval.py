@@ -132,8 +132,11 @@ def retrieve_passages(
         ConfigurationError: a file or the function is missing, or the function fails or returns
             something other than passages.
     """
-    if retrieve.function:
-        return _by_function(retrieve.function, cases, folder)
+    if reference := retrieve.function:
+        find = load_function(reference, folder)
+        # One event loop for all cases: a client that an async function stores belongs to its loop.
+        with asyncio.Runner() as runner:
+            return {case.id: _call_function(reference, find, case, runner) for case in cases}
     # Relative to the suite: the root directory depends on how pytest was started.
     names = [Path(os.path.relpath(path, folder)).as_posix() for path in retrieve.paths]
     try:
@@ -175,13 +178,6 @@ def _index(documents: _Documents, chunk: int) -> tuple[list[Passage], Any, Any]:
         return passages, vectorizer, vectorizer.fit_transform(passage.text for passage in passages)
     except ValueError:  # the documents contain no word
         return [], vectorizer, None
-
-
-def _by_function(reference: str, cases: Sequence[Case], folder: Path) -> Mapping[str, Passages]:
-    find = load_function(reference, folder)
-    # One event loop for all cases: a client that an async function stores belongs to its loop.
-    with asyncio.Runner() as runner:
-        return {case.id: _call_function(reference, find, case, runner) for case in cases}
 
 
 def _call_function(

@@ -21,7 +21,7 @@ from pytest_ftgate.results.builder import build_report, run_facts
 from pytest_ftgate.results.run import NotEvaluated, Report, node_id
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
 from pytest_ftgate.runner.feasibility import check_feasibility
-from pytest_ftgate.runner.planner import GateRun
+from pytest_ftgate.runner.planner import GateRun, gate_runs_of
 from pytest_ftgate.runner.plugins import (
     Owners,
     load_plugins,
@@ -352,11 +352,8 @@ def _chosen_gates(suite: Suite, names: Sequence[str]) -> list[GateRun]:
         if name not in gated:
             reason = "is not gated" if name in suite.variants else "is not in the suite"
             raise ConfigurationError(f'variant "{name}" {reason}{did_you_mean(name, gated)}')
-    return [
-        GateRun(suite, gate, suite.variants[name])
-        for name in (names or gated)
-        for gate in suite.gates_for(suite.variants[name])
-    ]
+    gate_runs = gate_runs_of(suite)
+    return [run for name in names or gated for run in gate_runs if run.variant.name == name]
 
 
 def _scores_by_variant(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,28 +56,23 @@ class ComparedSuite:
         """Return a request for each reply of *variant*, and for each case without one."""
         # As with a file of replies, two sides have the same requests if all replies are equal.
         shared = digest(self.reply_rows[variant])
-        counts: dict[str, int] = {}
-        for row in self.reply_rows[variant]:
-            counts[row["id"]] = counts.get(row["id"], 0) + 1
+        counts = Counter(row["id"] for row in self.reply_rows[variant])
         return tuple(
             CaseRequest(case, repeat, _request(case, repeat, shared))
             for case in self.suite.cases
-            for repeat in range(max(1, counts.get(case.id, 0)))
+            for repeat in range(max(1, counts[case.id]))
         )
 
     def results(self, variant: str) -> dict[str, Reply | FtgateError]:
         """Return the reply to each request of *variant*, or why there is none."""
-        replies: dict[str, list[Reply]] = {}
+        given: dict[str, list[Reply | FtgateError]] = defaultdict(list)
         for row in self.reply_rows[variant]:
-            reply = Reply(text=row["text"], score=row.get("score"))
-            replies.setdefault(row["id"], []).append(reply)
-        results: dict[str, Reply | FtgateError] = {}
-        for case_request in self.requests(variant):
-            given = replies.get(case_request.case.id)
-            missing = RequestRejected(f"{variant} has no reply")
-            reply_or_error = given[case_request.repeat] if given else missing
-            results[case_request.fingerprint] = reply_or_error
-        return results
+            given[row["id"]].append(Reply(text=row["text"], score=row.get("score")))
+        missing = [RequestRejected(f"{variant} has no reply")]
+        return {
+            case_request.fingerprint: (given[case_request.case.id] or missing)[case_request.repeat]
+            for case_request in self.requests(variant)
+        }
 
     def write(self, path: Path, origin: str) -> list[Path]:
         """Write the suite to *path*, and cases and replies beside it; *origin* is for a comment.

@@ -22,7 +22,7 @@ from pytest_ftgate.runner.probe import leveled_skills
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.suite.gate_kinds import is_rate
-from pytest_ftgate.suite.model import Suite, Variant
+from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.providers import provider_spec
 
 #: The cells of the bar.
@@ -175,7 +175,9 @@ class RunLog:
         suites = {run.suite.key: run for run in self._gates if run.planned and is_rate(run.gate)}
         for run in suites.values():
             for variant in run.suite.variants.values():
-                requests = self._task_requests(run, variant)
+                requests: Sequence[CaseRequest] = ()
+                with suppress(FtgateError):
+                    requests = self._session.built.task(run.suite, variant, run.looks[0])
                 by_key = {request.fingerprint: request for request in requests}
                 waiting = {key: one for key, one in by_key.items() if key not in results}
                 if waiting:
@@ -183,12 +185,6 @@ class RunLog:
                     log.take(self._session)
                     log.shown = log.arrived
                     yield log
-
-    def _task_requests(self, run: GateRun, variant: Variant) -> Sequence[CaseRequest]:
-        look = run.looks[0]
-        with suppress(FtgateError):
-            return self._session.built.task(run.suite, variant, look)
-        return ()
 
 
 def _variant_text(variant: _VariantLog) -> str:

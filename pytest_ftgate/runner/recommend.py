@@ -5,32 +5,33 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.notes import Note, note, text_note
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.source import Source
+from pytest_ftgate.recommend.advice import Advice, CoverageGaps, Evidence, GitFacts
 from pytest_ftgate.recommend.reasons import ReasonKind
-from pytest_ftgate.results.history import GitError, file_commits, git_output, require_history
+from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.results.history import (
+    GitError,
+    accepted_runs,
+    file_commits,
+    git_output,
+    require_history,
+)
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate
-from pytest_ftgate.runner.planner import GateRun, full_look
+from pytest_ftgate.runner.planner import full_look, gate_runs_of
 from pytest_ftgate.runner.replies import OnProgress
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import is_rate
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.training_data import read_training_rows
-
-if TYPE_CHECKING:
-    from pytest_ftgate.recommend.advice import Advice, CoverageGaps, Evidence, GitFacts
-
-#: Gate results by variant and gate.
-_GateResults = Mapping[tuple[str, str], GateResult]
 
 
 def asks_for_advice(suite: Suite) -> bool:
@@ -42,88 +43,109 @@ def asks_for_advice(suite: Suite) -> bool:
 def suite_advice(
     session: Session,
     suite: Suite,
-    known: _GateResults,
+    known: Mapping[tuple[str, str], GateResult],
     ungated: Iterable[Verdict],
     on_progress: OnProgress | None,
 ) -> Advice | None:
     """Return the advice on *suite*; all of its gates must be selected.
 
-    *known* are the gate results of this process; the gates of other workers are evaluated again, on
-    the same replies. *ungated* are the measurements of variants without gates. *on_progress* is
-    called while held-out cases run.
+    *known* are the gate results of this process, by variant and gate; the gates of other workers
+    are evaluated again, on the same replies. *ungated* are the measurements of variants without
+    gates. *on_progress* is called while held-out cases run.
     """
-    from pytest_ftgate.recommend.recommend import advise
-
-    evidence = _collect_evidence(session, suite, known, tuple(ungated), on_progress)
-    advice = advise(evidence)
-    if advice is None or not suite.holdout:
-        return advice
-    try:
-        held_out = _held_out_scores(session, suite, suite.variants[advice.variant], on_progress)
-    except FtgateError as error:
-        kind, variant = ReasonKind.HELD_OUT_NOT_SENT, advice.variant
-        unsent = note(kind, variant=variant, reason=str(error))
-        return replace(advice, notes=(*advice.notes, unsent))
-    return advise(replace(evidence, held_out=held_out))
+    return _Advisor(session, suite, dict(known), on_progress).advice(tuple(ungated))
 
 
-def _collect_evidence(
-    session: Session,
-    suite: Suite,
-    known: _GateResults,
-    ungated: tuple[Verdict, ...],
-    on_progress: OnProgress | None,
-) -> Evidence:
-    from pytest_ftgate.recommend.advice import Evidence
-    from pytest_ftgate.reporting.headlines import headline
-    from pytest_ftgate.results.history import accepted_runs
+@dataclass(frozen=True, slots=True)
+class _Advisor:
+    """Gathers the evidence on one suite; `suite_advice` has the arguments."""
 
-    today = datetime.now(UTC).date()
-    gate_results = dict(_gate_results(session, suite, known, on_progress))
-    verdicts = (*(result.verdict for result in gate_results.values()), *ungated)
-    unmeasured = {v.variant: text_note(headline(v)) for v in ungated if not v.measured}
-    scores = _all_scores(session, suite, gate_results, unmeasured, on_progress)
-    counts = {name: _labelled_row_count(variant) for name, variant in suite.variants.items()}
-    training_rows = {name: count for name, count in counts.items() if count is not None}
-    return Evidence(
-        suite=suite,
-        scores=scores,
-        verdicts=verdicts,
-        today=today,
-        facts={v.variant: v.facts for v in verdicts if v.facts},
-        usd_spent=session.cost_report().variants,
-        training_rows=training_rows,
-        examples=max(training_rows.values(), default=None),
-        unmeasured=unmeasured,
-        git=git_facts(suite, today),
-        history=accepted_runs(suite.accepted_path),
-        coverage_gaps=coverage_gaps(suite),
-        judges=session.scores.judge_evidence,
-    )
+    session: Session
+    suite: Suite
+    results: dict[tuple[str, str], GateResult]
+    on_progress: OnProgress | None
 
+    def advice(self, ungated: tuple[Verdict, ...]) -> Advice | None:
+        from pytest_ftgate.recommend.recommend import advise
 
-def _all_scores(
-    session: Session,
-    suite: Suite,
-    gate_results: _GateResults,
-    unmeasured: dict[str, Note],
-    on_progress: OnProgress | None,
-) -> dict[str, VariantScores]:
-    """Return the scores of each variant; reasons for missing scores are added to *unmeasured*."""
-    by_variant: dict[str, VariantScores] = {}
-    for name, variant in suite.variants.items():
-        if name in unmeasured:
-            continue
+        evidence = self._evidence(ungated)
+        advice = advise(evidence)
+        if advice is None or not self.suite.holdout:
+            return advice
+        variant, held_out = self.suite.variants[advice.variant], self.suite.holdout_suite
         try:
-            scores = _variant_scores(session, suite, variant, gate_results, on_progress)
+            scores = self._scores(held_out, variant, full_look(held_out))
         except FtgateError as error:
-            unmeasured[name] = text_note(str(error))
-            continue
-        if len(scores.unanswered) < len(scores.results):
-            by_variant[name] = scores
-        else:
-            unmeasured[name] = note(ReasonKind.UNANSWERED)
-    return by_variant
+            kind, reason = ReasonKind.HELD_OUT_NOT_SENT, str(error)
+            unsent = note(kind, variant=advice.variant, reason=reason)
+            return replace(advice, notes=(*advice.notes, unsent))
+        return advise(replace(evidence, held_out=scores))
+
+    def _evidence(self, ungated: tuple[Verdict, ...]) -> Evidence:
+        suite, today = self.suite, datetime.now(UTC).date()
+        verdicts = (*self._verdicts(), *ungated)
+        unmeasured = {v.variant: text_note(headline(v)) for v in ungated if not v.measured}
+        scores = self._all_scores(unmeasured)
+        counts = {name: _labelled_row_count(variant) for name, variant in suite.variants.items()}
+        training_rows = {name: count for name, count in counts.items() if count is not None}
+        return Evidence(
+            suite=suite,
+            scores=scores,
+            verdicts=verdicts,
+            today=today,
+            facts={v.variant: v.facts for v in verdicts if v.facts},
+            usd_spent=self.session.cost_report().variants,
+            training_rows=training_rows,
+            examples=max(training_rows.values(), default=None),
+            unmeasured=unmeasured,
+            git=git_facts(suite, today),
+            history=accepted_runs(suite.accepted_path),
+            coverage_gaps=coverage_gaps(suite),
+            judges=self.session.scores.judge_evidence,
+        )
+
+    def _verdicts(self) -> Iterator[Verdict]:
+        """Yield the verdicts of the gates; those that another process evaluates are found again."""
+        session, on_progress = self.session, self.on_progress
+        for gate_run in gate_runs_of(self.suite):
+            key = (gate_run.variant.name, gate_run.gate.kind)
+            # A gate that fails with an error here has no verdict in the other worker either.
+            with suppress(FtgateError):
+                if key not in self.results:
+                    self.results[key] = evaluate_gate(session, gate_run, on_progress=on_progress)
+                yield self.results[key].verdict
+
+    def _all_scores(self, unmeasured: dict[str, Note]) -> dict[str, VariantScores]:
+        """Return the scores of each variant; add the reasons for missing ones to *unmeasured*."""
+        by_variant: dict[str, VariantScores] = {}
+        for name, variant in self.suite.variants.items():
+            if name in unmeasured:
+                continue
+            try:
+                scores = self._scores(self.suite, variant, self._largest_look(variant))
+            except FtgateError as error:
+                unmeasured[name] = text_note(str(error))
+                continue
+            if len(scores.unanswered) < len(scores.results):
+                by_variant[name] = scores
+            else:
+                unmeasured[name] = note(ReasonKind.UNANSWERED)
+        return by_variant
+
+    def _largest_look(self, variant: Variant) -> Look:
+        """Return the largest look of the gates of *variant* on the cases of the suite."""
+        looks = [
+            self.results[variant.name, gate.kind].look
+            for gate in self.suite.gates_for(variant)
+            if is_rate(gate) and (variant.name, gate.kind) in self.results
+        ]
+        return max(looks, key=_look_size) if looks else full_look(self.suite)
+
+    def _scores(self, suite: Suite, variant: Variant, look: Look) -> VariantScores:
+        """Return the scores of *variant*, whose replies may still be missing."""
+        requests = self.session.built.task(suite, variant, look)
+        self.session.replies.checked_results([requests], self.on_progress, self.suite.name)
+        return self.session.scores.task_scores(suite, variant, look)
 
 
 def _labelled_row_count(variant: Variant) -> int | None:
@@ -135,53 +157,8 @@ def _labelled_row_count(variant: Variant) -> int | None:
     return sum(row.usable and row.answer is not None for row in rows)
 
 
-def _gate_results(
-    session: Session, suite: Suite, known: _GateResults, on_progress: OnProgress | None
-) -> Iterable[tuple[tuple[str, str], GateResult]]:
-    for variant in suite.variants.values():
-        for gate in suite.gates_for(variant):
-            key = (variant.name, gate.kind)
-            if key in known:
-                yield key, known[key]
-                continue
-            # A gate that fails with an error here has no verdict in the other worker either.
-            with suppress(FtgateError):
-                gate_run = GateRun(suite, gate, variant)
-                yield key, evaluate_gate(session, gate_run, on_progress=on_progress)
-
-
-def _variant_scores(
-    session: Session,
-    suite: Suite,
-    variant: Variant,
-    gate_results: _GateResults,
-    on_progress: OnProgress | None,
-) -> VariantScores:
-    """Return the scores of a variant on the largest look of its gates."""
-    looks = [
-        gate_results[variant.name, gate.kind].look
-        for gate in suite.gates_for(variant)
-        if is_rate(gate) and (variant.name, gate.kind) in gate_results
-    ]
-    look = max(looks, key=_look_size) if looks else full_look(suite)
-    case_requests = session.built.task(suite, variant, look)
-    session.replies.checked_results([case_requests], on_progress, suite.name)
-    return session.scores.task_scores(suite, variant, look)
-
-
 def _look_size(look: Look) -> tuple[float, int]:
     return (float("inf") if look.cases is None else len(look.cases), look.repeats)
-
-
-def _held_out_scores(
-    session: Session, suite: Suite, variant: Variant, on_progress: OnProgress | None
-) -> VariantScores:
-    """Return the scores of the chosen variant on the held-out cases."""
-    held_out = suite.holdout_suite
-    look = full_look(held_out)
-    case_requests = session.built.task(held_out, variant, look)
-    session.replies.checked_results([case_requests], on_progress, suite.name)
-    return session.scores.task_scores(held_out, variant, look)
 
 
 #: With fewer cases, a label that is always right may still be wrong in a quarter (0.05^(1/10)).
@@ -194,8 +171,6 @@ _NOT_PROMPTS = ("readme", "changelog", "contributing", "license")
 
 def coverage_gaps(suite: Suite) -> CoverageGaps:
     """Return the gaps in the evaluation of *suite*."""
-    from pytest_ftgate.recommend.advice import CoverageGaps
-
     return CoverageGaps(
         unclaimed=tuple(_unmentioned_prompts(suite)),
         thin=_rare_labels(suite),
@@ -256,8 +231,6 @@ _HISTORY_DAYS = 90
 
 def git_facts(suite: Suite, today: date) -> GitFacts:
     """Return how often the prompt, the cases and the suite changed in the last 90 days."""
-    from pytest_ftgate.recommend.advice import GitFacts
-
     prompts = {variant.prompt_path for variant in suite.variants.values() if variant.prompt_path}
     files = {"prompt": prompts, "cases": {*suite.case_files} - {suite.path}, "suite": {suite.path}}
     folder = suite.path.parent

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -319,7 +318,7 @@ def unwritable(monkeypatch):
     def fail(value):
         raise ValueError("this cannot be written")
 
-    monkeypatch.setattr(sys.modules["pytest_ftgate.results.run"], "to_json", fail)
+    monkeypatch.setattr("pytest_ftgate.plugin.item.to_json", fail)
 
 
 def test_a_verdict_that_cannot_be_written_is_an_internal_error_and_no_failed_gate(red, unwritable):

@@ -16,12 +16,14 @@ import pytest
 
 from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import ScorerError, did_you_mean
+from pytest_ftgate.plugin.marked.marks import Placeholder
 from pytest_ftgate.plugin.state import verbosity_of
 from pytest_ftgate.reporting.text import escape_controls, quoted_lines
 from pytest_ftgate.requests.reply import Reply, read_reply
 from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import Score
-from pytest_ftgate.suite.model import Case, Turn, Variant
+from pytest_ftgate.suite.model import Case, Suite, Turn, Variant
 
 #: Builds the request of a turn from a case, its opening, the later turns, and the repeat.
 _BuildTurn = Callable[[Case, str | None, Sequence[Turn], int], CaseRequest]
@@ -127,14 +129,19 @@ class Attempt:
     """The arguments of one run of the function, and its outcome.
 
     As a context manager it handles what the function raises: a failed assertion makes the reply
-    wrong, a skip leaves the case out, any other exception is an error. *variant* gives the reply.
-    *reply* is None if the function asks by itself; *conversation* is its ``ask`` argument.
+    wrong, a skip leaves the case out, any other exception is an error. *placeholder* stands for the
+    arguments in fixtures. *variant* gives the reply; *reply* is None if the function asks itself.
     """
 
+    #: The function's ``ask`` argument, if it takes one.
+    ask: Conversation | None = None
+
     def __init__(
-        self, variant: Variant, case: Case, reply: Reply | None, conversation: Conversation | None
+        self, placeholder: Placeholder, variant: Variant, case: Case, reply: Reply | None
     ) -> None:
-        self.variant, self.case, self.reply, self.ask = variant, case, reply, conversation
+        self.variant, self.case, self.reply = variant, case, reply
+        #: Which of several scores counts, and the names of all; empty for a single score.
+        self.metric, self.metrics = placeholder.ftgate_metric, placeholder.ftgate_function.metrics
         self.score_value: float | None = None
         self.failures: list[tuple[str, pytest.ExceptionInfo[BaseException]]] = []
         #: The reason for which the function skipped the case, or None.
@@ -143,17 +150,32 @@ class Attempt:
         self.missing_reason: str | None = None
         #: The request that the function waits for, or None.
         self.pending_request: CaseRequest | None = None
-        #: Which of several scores counts, and the names of all; empty for a single score.
-        self.metric, self.metrics = "", tuple[str, ...]()
         #: The scores that the function has logged, by metric.
         self._logged: dict[str, float] = {}
         #: What the function printed.
         self.output = ""
 
+    def converse(
+        self,
+        session: Session,
+        suite: Suite,
+        repeat: int,
+        send: Callable[[CaseRequest], Result] | None = None,
+    ) -> None:
+        """Let the function ask the variant; the arguments are those of `Conversation`."""
+        build_turn = session.built.turn_builder(suite, self.variant)
+        results = session.replies.engine.results
+        self.ask = Conversation(self.case, build_turn, results, self.reply, repeat, send)
+
     @property
     def subtests(self) -> _AttemptSubtests:
         """The function's ``subtests`` argument, in place of pytest's fixture."""
         return _AttemptSubtests(self)
+
+    @property
+    def requests(self) -> Sequence[CaseRequest]:
+        """The requests of the conversation."""
+        return self.ask.requests if self.ask else ()
 
     @property
     def scored_reply(self) -> Reply | None:
@@ -178,7 +200,7 @@ class Attempt:
         __tracebackhide__ = True
         handled = self._handle(error)
         if not handled and isinstance(error, Exception):
-            error.add_note(f'on case "{self.case.id}" ({self.case.location})')
+            error.add_note(f"on {self._where}")
         return handled
 
     def _handle(self, error: BaseException) -> bool:

@@ -14,11 +14,11 @@ import pytest
 from pydantic import ValidationError
 
 from pytest_ftgate.client.results import Result
-from pytest_ftgate.errors import Diagnostic, EngineError, FtgateError, SuiteError
-from pytest_ftgate.plugin.cases import chosen_cases, set_case_variant
-from pytest_ftgate.plugin.item import BlockingVerdict, set_property, state_of
-from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation, run_on_attempts
-from pytest_ftgate.plugin.marked.item import FunctionGate, function_gate_of, placeholder_of
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.plugin.cases import case_variant, chosen_cases, set_case_variant, set_up
+from pytest_ftgate.plugin.item import set_property, state_of
+from pytest_ftgate.plugin.marked.attempt import Attempt, run_on_attempts
+from pytest_ftgate.plugin.marked.item import FunctionGate, placeholder_of
 from pytest_ftgate.plugin.marked.marks import (
     PARAMETERS,
     SUITE,
@@ -30,9 +30,9 @@ from pytest_ftgate.plugin.marked.marks import (
     argument_lines,
     set_parameters,
 )
-from pytest_ftgate.plugin.marked.suite import marked_function, suite_of_mark
+from pytest_ftgate.plugin.marked.suite import marked_function, suite_in_mark, suite_of_file
 from pytest_ftgate.plugin.patching import patching_key
-from pytest_ftgate.plugin.progress import live_progress
+from pytest_ftgate.plugin.progress import wait_for_task
 from pytest_ftgate.plugin.state import errors_key, session_key, settings_key, uses_fixture
 from pytest_ftgate.readers.source import declared_keys, validation_message
 from pytest_ftgate.requests.reply import Reply
@@ -41,7 +41,8 @@ from pytest_ftgate.suite.draft import SuiteSource
 from pytest_ftgate.suite.function_references import without_static
 from pytest_ftgate.suite.model import Case, Suite
 
-_function_case_key = pytest.StashKey["FunctionCase"]()
+#: Of an item: what runs its function.
+_function_key = pytest.StashKey["FunctionGate | FunctionCase"]()
 
 
 class FunctionCase:
@@ -52,24 +53,19 @@ class FunctionCase:
     """
 
     def __init__(self, item: pytest.Function, placeholder: Placeholder, case: Case) -> None:
-        self._item, self._case, self._metric = item, case, placeholder.ftgate_metric
+        self._item, self._case, self._placeholder = item, case, placeholder
         self._function, self._variant = placeholder.ftgate_function, placeholder.ftgate_variant
         self._patches = bool(item.config.stash[patching_key].of_item(item))
         self._session = item.config.stash[session_key]
-        item.stash[_function_case_key] = self
         set_case_variant(item, self._variant.name)
 
     def setup(self) -> None:
         """Get the replies to the case."""
-        if self._item.config.getoption("setuponly", default=False):
-            return
-        try:
-            with self._session.replies.internal_errors():
-                attempts = [self._attempt(reply, n) for n, reply in enumerate(self._replies())]
-        except (FtgateError, EngineError) as error:
-            pytest.fail(f"{self._variant.name}: {error}", pytrace=False)
-        for attempt in attempts:
-            attempt.metric, attempt.metrics = self._metric, self._function.metrics
+        set_up(self._item.config, self._prepare, lambda error: f"{self._variant.name}: {error}")
+
+    def _prepare(self) -> None:
+        with self._session.replies.internal_errors():
+            attempts = [self._attempt(reply, n) for n, reply in enumerate(self._replies())]
         original = without_static(self._item.obj)
         # The subtests of a single case are pytest's own.
         names = [name for name in set_parameters(self._item) if name != "subtests"]
@@ -82,9 +78,7 @@ class FunctionCase:
         suite, look = self._function.suite, self._function.look
         suite = self._own_suite() if self._patches else suite
         look = replace(look, cases=frozenset({self._case.id}))
-        requests = self._session.built.task(suite, self._variant, look)
-        with live_progress(self._item.config) as on_progress:
-            self._session.replies.checked_results([requests], on_progress, suite.name)
+        wait_for_task(self._item.config, suite, self._variant, look)
         scores = self._session.scores.unscored(suite, self._variant, look)
         if self._case.id not in scores.results:
             pytest.skip(f"{self._variant.name} was trained on this case")
@@ -94,25 +88,17 @@ class FunctionCase:
         return [*result.replies]
 
     def _attempt(self, reply: Reply | None, repeat: int) -> Attempt:
-        if "ask" not in self._item.fixturenames:
-            return Attempt(self._variant, self._case, reply, None)
-        # The function may patch what it asks.
-        build_turn = self._session.built.turn_builder(self._own_suite(), self._variant)
-        results = self._session.replies.engine.results
-        conversation = Conversation(self._case, build_turn, results, reply, repeat)
-        conversation.send = self._send
-        return Attempt(self._variant, self._case, reply, conversation)
+        attempt = Attempt(self._placeholder, self._variant, self._case, reply)
+        if "ask" in self._item.fixturenames:
+            # The function may patch what it asks.
+            attempt.converse(self._session, self._own_suite(), repeat, self._send)
+        return attempt
 
     def _own_suite(self) -> Suite:
         return self._function.suite.for_test(self._item.nodeid, reads_cache=not self._patches)
 
     def _send(self, request: CaseRequest) -> Result:
         return self._session.replies.results([request])[request.request.fingerprint]
-
-
-def function_case_of(item: pytest.Item) -> FunctionCase | None:
-    """Return the case that *item* runs a marked function on, or None."""
-    return item.stash.get(_function_case_key, None)
 
 
 def _begun(
@@ -137,31 +123,40 @@ _NO_METRICS = (
 _NO_FILE = 'the suite is {!r}; write the path of a file, such as "prompts/tickets.ftgate.yaml"'
 
 
-def _read_marks(definition: pytest.Function, names: list[str]) -> MarkedFunction:
-    """Return the marked function, which takes the parameters *names*.
-
-    Raises:
-        SuiteError: the marks cannot be used; carries every error with its line and its remedy.
-    """
-    function = unwrap(definition.function)
+def _location(definition: pytest.Function) -> MarkLocation:
     root, path = definition.config.rootpath.resolve(), definition.path.resolve()
-    location = MarkLocation(
+    function = unwrap(definition.function)
+    return MarkLocation(
         session=definition.session,
         source=SuiteSource(root=root, path=path),
         function=function,
         name=definition.nodeid.partition("::")[2],
         lines=argument_lines(function),
     )
+
+
+def _read_marks(
+    location: MarkLocation, definition: pytest.Function, names: list[str]
+) -> MarkedFunction | None:
+    """Return the marked function, which takes the parameters *names*; None if it has errors.
+
+    Errors are added to *location*, or raised.
+
+    Raises:
+        SuiteError: the suite cannot be used.
+    """
+    if problem := _parameter_problem(definition, names):
+        location.add_error("", problem)
+        return None
     arguments = _mark_arguments(location, definition)
     mark = _validated(location, arguments)
     if "log_score" in names and "metrics" not in arguments:
         location.add_error("", _NO_METRICS)
     # Without a valid suite path, the other arguments cannot be checked.
     is_checkable = SUITE not in arguments or mark.suite is not None
-    suite = suite_of_mark(location, mark) if is_checkable else None
-    if suite is None:
-        raise SuiteError(location.source.display_path(path), location.source.errors)
-    return marked_function(location, mark, suite, planned="reply" in names)
+    find_suite = suite_in_mark if mark.suite is None else suite_of_file
+    suite = find_suite(location, mark) if is_checkable else None
+    return marked_function(location, mark, suite, planned="reply" in names) if suite else None
 
 
 def _mark_arguments(location: MarkLocation, definition: pytest.Function) -> dict[str, Any]:
@@ -216,15 +211,15 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     if "variant" in _parametrized(definition):
         # The name is a frequent one: a function that sets it keeps its own.
         names = [name for name in names if name != "variant"]
+    location, function = _location(definition), None
     try:
-        _check_parameters(definition, names)
-        function = _read_marks(definition, names)
+        function = _read_marks(location, definition, names)
     except SuiteError as error:
-        parent = definition.parent
-        if parent is not None:
-            parent.stash.setdefault(errors_key, []).extend(error.errors)
-        return
-    metafunc.parametrize(names, [*_parameters(metafunc.config, function, names)])
+        location.source.errors.extend(error.errors)
+    if function is not None:
+        metafunc.parametrize(names, [*_parameters(metafunc.config, function, names)])
+    elif definition.parent is not None:
+        definition.parent.stash.setdefault(errors_key, []).extend(sorted(location.source.errors))
 
 
 def _parameters(config: pytest.Config, function: MarkedFunction, names: list[str]) -> Iterator[Any]:
@@ -242,25 +237,15 @@ def _parameters(config: pytest.Config, function: MarkedFunction, names: list[str
         yield pytest.param(*values, id="-".join(filter(None, parts)))
 
 
-def _check_parameters(definition: pytest.Function, names: list[str]) -> None:
-    """Check the parameters of a marked function.
-
-    Raises:
-        SuiteError: it takes no reply, or ``parametrize`` gives it another one.
-    """
-    parametrized = _parametrized(definition)
-    message = ""
+def _parameter_problem(definition: pytest.Function, names: list[str]) -> str:
+    """Return "" unless a marked function takes no reply, or ``parametrize`` gives another one."""
     if not names:
         name = definition.name
-        message = f"{name} takes neither reply nor ask; write def {name}(case, reply)"
-    elif parametrized & {*names}:
-        name = min(parametrized & {*names})
-        message = f"parametrize gives {name}, which the ftgate mark gives too; rename the parameter"
-    if message:
-        source = SuiteSource(root=definition.config.rootpath, path=definition.path)
-        path = source.display_path(definition.path)
-        line = argument_lines(definition.function)[()]
-        raise SuiteError(path, [Diagnostic(path, line, message)])
+        return f"{name} takes neither reply nor ask; write def {name}(case, reply)"
+    if given_twice := _parametrized(definition) & {*names}:
+        name = min(given_twice)
+        return f"parametrize gives {name}, which the ftgate mark gives too; rename the parameter"
+    return ""
 
 
 def _parametrized(definition: pytest.Function) -> set[str]:
@@ -299,16 +284,15 @@ def make_gate(item: pytest.Item) -> None:
             # The mark of a static method outside a class does not reach its items.
             item.add_marker("ftgate")
         case = placeholder.ftgate_case
-        if case is None:
-            FunctionGate(item, placeholder)
-        else:
-            FunctionCase(item, placeholder, case)
+        item.stash[_function_key] = (
+            FunctionCase(item, placeholder, case) if case else FunctionGate(item, placeholder)
+        )
 
 
 def before_setup(item: pytest.Item) -> None:
     """Before the fixtures of *item* are set up, fail it if it is marked and not a gate."""
     __tracebackhide__ = True
-    if function_case_of(item) is not None:
+    if case_variant(item) is not None:
         return
     state = state_of(item)
     if state is None and uses_fixture(item):
@@ -322,14 +306,6 @@ def before_setup(item: pytest.Item) -> None:
 
 def after_setup(item: pytest.Item) -> None:
     """After the fixtures of *item* are set up, ask and score."""
-    gate = function_gate_of(item) or function_case_of(item)
-    if gate is not None:
-        gate.setup()
-
-
-def show_verdict(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-    """Replace the traceback of a marked function by the section of its verdict."""
-    gate = function_gate_of(item)
-    error = call.excinfo.value if call.excinfo else None
-    if gate is not None and isinstance(error, BlockingVerdict):
-        report.longrepr = gate.section
+    function = item.stash.get(_function_key, None)
+    if function is not None:
+        function.setup()

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from inspect import signature, unwrap
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from pytest_ftgate.errors import ScorerError
-from pytest_ftgate.gates.design import MAX_MISSING_SHARE, Look
+from pytest_ftgate.gates.design import MAX_MISSING_SHARE
 from pytest_ftgate.gates.needs import GivenScores
 from pytest_ftgate.gates.notes import Note, text_note
 from pytest_ftgate.gates.verdict import Verdict
-from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState, skip_ungated
+from pytest_ftgate.plugin.accepted import store_accepted
+from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState, gates_in, skip_ungated
 from pytest_ftgate.plugin.marked.attempt import (
     Attempt,
-    Conversation,
     failure_lines,
     run_on_attempts,
 )
@@ -27,6 +27,7 @@ from pytest_ftgate.plugin.marked.marks import Placeholder, set_parameters
 from pytest_ftgate.plugin.patching import finish_calls, patching_key
 from pytest_ftgate.plugin.progress import live_progress, take_output
 from pytest_ftgate.plugin.state import leaves_out
+from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.request_groups import replies_vary
 from pytest_ftgate.results.run import node_id
@@ -39,6 +40,7 @@ from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.suite import with_exam
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, unscored_results
 from pytest_ftgate.suite.function_references import without_static
+from pytest_ftgate.suite.gate_kinds import is_rate
 from pytest_ftgate.suite.model import Case, Suite, Variant
 
 if TYPE_CHECKING:
@@ -51,31 +53,27 @@ _MAX_TURNS = 50
 _baselines_key = pytest.StashKey[dict[tuple[str, str], VariantScores]]()
 
 
-@dataclass(slots=True)
-class _CaseAttempts:
-    """The runs of the function on one case, and its requests without a reply."""
+class _CaseAttempts(NamedTuple):
+    """The runs of the function on one case, and its replies, which are not scored."""
 
-    case: Case
+    replies: CaseResult
     attempts: list[Attempt]
-    fingerprints: tuple[str, ...] = ()
-    missing_reasons: tuple[str, ...] = ()
 
-
-@dataclass(slots=True)
-class _VariantAttempts:
-    """The runs of the function on the cases of one variant."""
-
-    variant: str
-    cases: list[_CaseAttempts] = field(default_factory=list)
-
-    @property
-    def attempts(self) -> Iterator[Attempt]:
-        return chain.from_iterable(case.attempts for case in self.cases)
-
-    def scores(self, cases: Mapping[str, Case]) -> VariantScores:
-        """Return the scores without skipped cases; *cases* are those of the function's suite."""
-        results = (_case_result(attempts, cases[attempts.case.id]) for attempts in self.cases)
-        return VariantScores(self.variant, {result.case.id: result for result in results if result})
+    def scored(self, case: Case) -> CaseResult | None:
+        """Return the scores of *case*, that of the function's suite; None if it was skipped."""
+        scored = [attempt for attempt in self.attempts if attempt.score_value is not None]
+        unanswered = [a.missing_reason for a in self.attempts if a.missing_reason]
+        missing_reasons = (*self.replies.missing_reasons, *unanswered)
+        if not scored and not missing_reasons:
+            return None
+        turns = [one.fingerprint for attempt in scored for one in attempt.requests]
+        return CaseResult(
+            case=case,
+            replies=tuple([reply for attempt in scored if (reply := attempt.scored_reply)]),
+            scores=tuple([attempt.score for attempt in scored]),
+            fingerprints=(*self.replies.fingerprints, *turns),
+            missing_reasons=missing_reasons,
+        )
 
 
 class _FunctionRunner:
@@ -84,12 +82,20 @@ class _FunctionRunner:
     def __init__(
         self, state: GateItemState, placeholder: Placeholder, *, is_conversation: bool
     ) -> None:
-        self._metric = placeholder.ftgate_metric
-        self._metrics = placeholder.ftgate_function.metrics
+        self._placeholder = placeholder
         #: True if the function takes ``ask``.
         self._is_conversation = is_conversation
-        self._state = state
-        self._attempts: dict[str, _VariantAttempts] = {}
+        self._config, self._session = state.item.config, state.session
+        self._gate_run = gate_run = state.gate_run
+        #: The only look of the function.
+        self.look = gate_run.looks[0]
+        self._baseline = gate_run.suite.variants[gate_run.suite.baseline]
+        self._is_baseline = gate_run.variant.name == self._baseline.name
+        self._compares = gate_run.gate.compares(gate_run.variant) and not self._is_baseline
+        self._gate_key = gate_run.gate_suite.name, gate_run.name
+        self._baseline_scores = self._config.stash.setdefault(_baselines_key, {})
+        #: The runs by case: of the variant, of the baseline, and of repeated requests to it.
+        self._attempts: dict[str, list[_CaseAttempts]] = {}
         self._scores: dict[str, VariantScores] = {}
         self._requests: dict[str, CaseRequest] = {}
         #: True once the function has run on every reply.
@@ -99,59 +105,50 @@ class _FunctionRunner:
         """Collect the replies on which the function will run."""
         from pytest_ftgate.runner.identity import drift_requests
 
-        gate_run, session = self._state.gate_run, self._state.session
-        suite, look = gate_run.suite, self.look
-        baseline = suite.variants[suite.baseline]
+        gate_run, session, look = self._gate_run, self._session, self.look
         self._attempts = {"variant": self._attempts_for(gate_run.variant)}
-        compares = gate_run.gate.compares(gate_run.variant)
-        if not compares or gate_run.variant.name == baseline.name:
+        if not self._compares:
             return
         if self._gate_key not in self._baseline_scores:
-            self._attempts["baseline"] = self._attempts_for(baseline)
-        old, repeated = drift_requests(session, gate_run, look) if gate_run.planned else ((), ())
-        for name, drift_group in (("then", old), ("now", repeated)):
-            requests = tuple(r for r in drift_group if look.includes(r.case.id, 0))
-            if requests:
-                scores = unscored_results(
-                    baseline.name, requests, session.replies.results(requests)
-                )
-                self._attempts[name] = self._attempts_on_scores(baseline, scores)
+            self._attempts["baseline"] = self._attempts_for(self._baseline)
+        if not gate_run.planned:
+            return
+        groups = drift_requests(session, gate_run, look)
+        for name, group in zip(("then", "now"), groups, strict=True):
+            if requests := tuple(one for one in group if look.includes(one.case.id, 0)):
+                results = session.replies.results(requests)
+                replies = unscored_results(self._baseline.name, requests, results)
+                self._attempts[name] = self._attempts_on(self._baseline, replies)
 
-    def _attempts_for(self, variant: Variant) -> _VariantAttempts:
-        session, look = self._state.session, self.look
-        suite = self._state.gate_run.suite
-        if self._state.gate_run.planned:
-            unscored = session.scores.unscored(suite, variant, look)
-            return self._attempts_on_scores(variant, unscored)
-        repeats = look.repeats if replies_vary(variant) else 1
+    def _attempts_for(self, variant: Variant) -> list[_CaseAttempts]:
+        session, suite, look = self._session, self._gate_run.suite, self.look
+        if self._gate_run.planned:
+            return self._attempts_on(variant, session.scores.unscored(suite, variant, look))
+        repeats = range(look.repeats if replies_vary(variant) else 1)
         contaminated = session.built.contaminated_cases(suite, variant)
-        cases = [
-            _CaseAttempts(case, [self._attempt(variant, case, n) for n in range(repeats)])
+        return [
+            _CaseAttempts(
+                CaseResult(case, (), (), ()), [self._attempt(variant, case, n) for n in repeats]
+            )
             for case in suite.cases
             if look.includes(case.id, 0) and case.id not in contaminated
         ]
-        return _VariantAttempts(variant.name, cases)
 
-    def _attempts_on_scores(self, variant: Variant, scores: VariantScores) -> _VariantAttempts:
-        cases = []
-        for result in scores.results.values():
-            case, repeats = result.case, range(len(result.replies))
-            attempts = [self._attempt(variant, case, n, result) for n in repeats]
-            cases.append(_CaseAttempts(case, attempts, result.fingerprints, result.missing_reasons))
-        return _VariantAttempts(variant.name, cases)
+    def _attempts_on(self, variant: Variant, replies: VariantScores) -> list[_CaseAttempts]:
+        return [
+            _CaseAttempts(
+                result,
+                [self._attempt(variant, result.case, *each) for each in enumerate(result.replies)],
+            )
+            for result in replies.results.values()
+        ]
 
     def _attempt(
-        self, variant: Variant, case: Case, repeat: int, result: CaseResult | None = None
+        self, variant: Variant, case: Case, repeat: int, reply: Reply | None = None
     ) -> Attempt:
-        session, conversation = self._state.session, None
-        reply = result.replies[repeat] if result else None
+        attempt = Attempt(self._placeholder, variant, case, reply)
         if self._is_conversation:
-            build_turn = session.built.turn_builder(self._state.gate_run.suite, variant)
-            conversation = Conversation(
-                case, build_turn, session.replies.engine.results, reply, repeat
-            )
-        attempt = Attempt(variant, case, reply, conversation)
-        attempt.metric, attempt.metrics = self._metric, self._metrics
+            attempt.converse(self._session, self._gate_run.suite, repeat)
         return attempt
 
     # Running --------------------------------------------------------------------------------
@@ -163,7 +160,7 @@ class _FunctionRunner:
             RepliesMissing: too few turns brought a reply to evaluate the gate.
             ScorerError: the function skips every case, or a conversation does not end.
         """
-        waiting = [*chain.from_iterable(group.attempts for group in self._attempts.values())]
+        waiting = [*_runs(chain.from_iterable(self._attempts.values()))]
         for _ in range(_MAX_TURNS):
             yield from waiting
             waiting = [attempt for attempt in waiting if attempt.pending_request]
@@ -179,23 +176,25 @@ class _FunctionRunner:
 
     def _send(self, requests: Sequence[CaseRequest]) -> None:
         self._requests |= {request.request.fingerprint: request for request in requests}
-        requests, suite = tuple(self._requests.values()), self._state.gate_run.suite
-        with live_progress(self._state.item.config) as on_progress:
-            self._state.session.replies.checked_results([requests], on_progress, suite.name)
+        requests, suite = tuple(self._requests.values()), self._gate_run.suite.name
+        with live_progress(self._config) as on_progress:
+            self._session.replies.checked_results([requests], on_progress, suite)
 
     def _finish(self) -> None:
-        gate_run = self._state.gate_run
-        cases = {case.id: case for case in gate_run.gate_suite.cases}
-        self._scores = {name: group.scores(cases) for name, group in self._attempts.items()}
+        cases = {case.id: case for case in self._gate_run.gate_suite.cases}
+        for name, group in self._attempts.items():
+            variant = self._gate_run.variant if name == "variant" else self._baseline
+            results = (one.scored(cases[one.replies.case.id]) for one in group)
+            by_case = {result.case.id: result for result in results if result}
+            self._scores[name] = VariantScores(variant.name, by_case)
+            if self._is_conversation:
+                requests = [one for attempt in _runs(group) for one in attempt.requests]
+                self._session.scores.scored_requests.append((variant.name, requests))
         if not self.scores.results:
             attempts = self.attempts_of_variant
             reason = next((a.skip_reason for a in attempts if a.skip_reason), "")
             raise ScorerError(f"the function left out all {len(attempts)} cases: {reason}")
-        for group in self._attempts.values() if self._is_conversation else ():
-            requests = [r for attempt in group.attempts for r in _requests_of(attempt)]
-            self._state.session.scores.scored_requests.append((group.variant, requests))
-        is_baseline = gate_run.variant.name == gate_run.suite.baseline
-        baseline = self.scores if is_baseline else self._scores.get("baseline")
+        baseline = self.scores if self._is_baseline else self._scores.get("baseline")
         if baseline is not None:
             self._baseline_scores[self._gate_key] = baseline
         self.is_finished = True
@@ -204,30 +203,17 @@ class _FunctionRunner:
         """Free what only a failure shows: a run may have many functions with many cases."""
         self._attempts, self._scores, self._requests = {}, {}, {}
 
-    @property
-    def _gate_key(self) -> tuple[str, str]:
-        return self._state.gate_run.gate_suite.name, self._state.gate_run.name
-
-    @property
-    def _baseline_scores(self) -> dict[tuple[str, str], VariantScores]:
-        return self._state.item.config.stash.setdefault(_baselines_key, {})
-
     # Results --------------------------------------------------------------------------------
 
     @property
     def requests(self) -> tuple[CaseRequest, ...]:
         """The requests of the function's own conversations with the variant."""
-        return tuple(r for attempt in self.attempts_of_variant for r in _requests_of(attempt))
-
-    @property
-    def look(self) -> Look:
-        """The only look of the function."""
-        return self._state.gate_run.looks[0]
+        return tuple(one for attempt in self.attempts_of_variant for one in attempt.requests)
 
     @property
     def attempts_of_variant(self) -> list[Attempt]:
         """The attempts on the variant's own replies."""
-        return [*self._attempts["variant"].attempts]
+        return [*_runs(self._attempts["variant"])]
 
     @property
     def skip_reasons(self) -> Mapping[str, str]:
@@ -243,13 +229,7 @@ class _FunctionRunner:
     @property
     def compared_scores(self) -> VariantScores | None:
         """The scores of the baseline that the gate compares with; None if it compares nothing."""
-        gate_run = self._state.gate_run
-        compares = gate_run.gate.compares(gate_run.variant) and not self._is_baseline
-        return self._baseline_scores[self._gate_key] if compares else None
-
-    @property
-    def _is_baseline(self) -> bool:
-        return self._state.gate_run.variant.name == self._state.gate_run.suite.baseline
+        return self._baseline_scores[self._gate_key] if self._compares else None
 
     def given_scores(self) -> GivenScores:
         """Return the scores of the variant and of its baseline."""
@@ -261,9 +241,8 @@ class _FunctionRunner:
             shown = self._baseline_scores.get(self._gate_key)
         pair = [self._scores[name] for name in ("then", "now") if name in self._scores]
         samples = [samples_from_scores(scores, "accuracy") for scores in pair]
-        baseline = self._state.gate_run.suite.baseline
         return GivenScores(
-            {baseline: compared or self.scores, self.scores.variant: self.scores},
+            {self._baseline.name: compared or self.scores, self.scores.variant: self.scores},
             drift=drift_note(*samples) if samples else None,
             shown=shown,
         )
@@ -278,29 +257,8 @@ class _FunctionRunner:
         return {attempt.case.id: attempt for attempt in reversed(failures)}
 
 
-def _requests_of(attempt: Attempt) -> Sequence[CaseRequest]:
-    """Return the requests of the attempt's conversation."""
-    return attempt.ask.requests if attempt.ask else ()
-
-
-def _case_result(attempts: _CaseAttempts, case: Case) -> CaseResult | None:
-    """Return the scores of one case; None if the function skipped it."""
-    scored = [attempt for attempt in attempts.attempts if attempt.score_value is not None]
-    unanswered = [a.missing_reason for a in attempts.attempts if a.missing_reason]
-    missing_reasons = (*attempts.missing_reasons, *unanswered)
-    if not scored and not missing_reasons:
-        return None
-    turns = [r.request.fingerprint for attempt in scored for r in _requests_of(attempt)]
-    return CaseResult(
-        case=case,
-        replies=tuple([reply for attempt in scored if (reply := attempt.scored_reply)]),
-        scores=tuple([attempt.score for attempt in scored]),
-        fingerprints=(*attempts.fingerprints, *turns),
-        missing_reasons=missing_reasons,
-    )
-
-
-_gate_key = pytest.StashKey["FunctionGate"]()
+def _runs(cases: Iterable[_CaseAttempts]) -> Iterator[Attempt]:
+    return chain.from_iterable(case.attempts for case in cases)
 
 
 class FunctionGate:
@@ -316,40 +274,31 @@ class FunctionGate:
         self.item, metric = item, placeholder.ftgate_metric
         gates = {
             name: replace(gate, function=_gate_name(item, variant.name, metric, name))
-            for name, gate in function.gates.items()
+            for name, gate in function.function_suite.gates.items()
+            if is_rate(gate)
         }
         gate = gates[metric] if metric else next(iter(gates.values()))
-        baseline = function.suite.variants[function.suite.baseline]
-        varies = replies_vary(variant) or replies_vary(baseline)
+        sides = (variant, function.suite.variants[function.suite.baseline])
         gate_run = GateRun(
             suite=self._own_suite(function.suite, placeholder),
             gate=gate,
             variant=variant,
-            look=replace(function.look, replies_vary=varies),
+            look=replace(function.look, replies_vary=any(map(replies_vary, sides))),
             function_suite=replace(function.function_suite, gates=gates),
             planned=function.planned,
         )
-        self.gate = gate
         self.state = GateItemState(item, gate_run, waits_for=_fixtures_before_requests(item))
         talks = "ask" in item.fixturenames
         self.runner = _FunctionRunner(self.state, placeholder, is_conversation=talks)
-        #: The failure section: the verdict, then the failed assertions of its cases.
-        self.section = ""
         self._wrapped = False
         #: The verdict, once the function has run on every reply.
         self._verdict: Verdict | None = None
         self._blocking: BlockingVerdict | None = None
         self._identity: IdentityReport | None = None
-        item.stash[_gate_key] = self
-
-    @property
-    def patches(self) -> list[pytest.FixtureDef[Any]]:
-        """The fixtures that may patch a function which the gate calls."""
-        return self.item.config.stash[patching_key].of_item(self.item)
 
     def _own_suite(self, suite: Suite, placeholder: Placeholder) -> Suite:
         """Return *suite*; with fixtures that may patch, the variants of the function share it."""
-        if not self.patches:
+        if not self.item.config.stash[patching_key].of_item(self.item):
             return suite
         name = _gate_name(self.item, placeholder.ftgate_variant.name, placeholder.ftgate_metric, "")
         return suite.for_test(f"{self.item.nodeid.partition('::')[0]}::{name}", reads_cache=False)
@@ -461,7 +410,7 @@ class FunctionGate:
 
         *section* is shown if the verdict blocks; "" if it does not.
         """
-        self._blocking, self.section = BlockingVerdict(verdict) if section else None, section
+        self._blocking = BlockingVerdict(verdict, section) if section else None
         self.runner.discard()
         self._verdict = verdict
         self.state.store(verdict)
@@ -480,7 +429,7 @@ class FunctionGate:
         notes = (*verdict.notes, *self._skip_notes())
         verdict = replace(verdict, node=self.item.nodeid, notes=notes)
         if self.state.settings.accept:
-            self.state.store_accepted_cases(self.runner.scores, gate_run.accepted_name, "")
+            store_accepted(self.item, gate_run, self.runner.scores)
         verdict = self._identity.add_to(verdict) if self._identity else verdict
         record = session.records.of(gate_run.gate_suite)
         return with_exam(session, gate_run, verdict, self._left_out(record))
@@ -494,7 +443,7 @@ class FunctionGate:
         gate_run, records = self.state.gate_run, self.state.session.records
         compared = self.runner.compared_scores
         before = {compared.variant: compared.case_ids} if compared else {}
-        names = (gate_run.accepted_name, self.gate.kind)
+        names = (gate_run.accepted_name, gate_run.gate.kind)
         accepted, _ = records.samples(gate_run.gate_suite, *names)
         if accepted is not None and not self.state.settings.accept:
             before["the accepted run"] = accepted.case_ids
@@ -510,8 +459,7 @@ class FunctionGate:
 
     def _left_out(self, record: AcceptedRecord | None) -> frozenset[str]:
         """Return the accepted gates of this module that are in the run, or that it leaves out."""
-        items = self.item.session.items
-        present = {g.gate.name for item in items if (g := function_gate_of(item))}
+        present = {gate_run.name for gate_run in gates_in(self.item.session.items).values()}
         accepted = {node_id(verdict): verdict.gate for verdict in record.verdicts} if record else {}
         return frozenset(
             gate
@@ -539,11 +487,6 @@ def placeholder_of(item: pytest.Item) -> Placeholder | None:
     """Return the placeholder among the parameters of *item*; None if it has none."""
     params: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
     return next((value for value in params.values() if isinstance(value, Placeholder)), None)
-
-
-def function_gate_of(item: pytest.Item) -> FunctionGate | None:
-    """Return the function gate of *item*, or None."""
-    return item.stash.get(_gate_key, None)
 
 
 def _gate_name(item: pytest.Function, variant: str, metric: str, other: str) -> str:

@@ -20,7 +20,6 @@ from pytest_ftgate.readers.source import Count, Share
 from pytest_ftgate.readers.yaml import KeyPath
 from pytest_ftgate.suite.declaration import MaxDrop
 from pytest_ftgate.suite.draft import SuiteSource
-from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Case, Suite, Variant
 
 
@@ -194,8 +193,8 @@ class MarkedFunction:
 
     Attributes:
         suite: the suite whose cases the variants answer.
-        function_suite: the suite that the gate sees: its cases, scored by the function.
-        gates: the limits of the gate by its kind, or those of each metric by its name.
+        function_suite: the suite that the gate sees: its cases, scored by the function. It has one
+            gate by its kind, or one of each metric by its name.
         variants: the variants that are evaluated.
         look: the cases that are used, and the repeats of each.
         planned: True if the function takes replies, which are requested before it runs.
@@ -204,7 +203,6 @@ class MarkedFunction:
 
     suite: Suite
     function_suite: Suite
-    gates: Mapping[str, RateGate]
     variants: tuple[Variant, ...]
     look: Look
     planned: bool

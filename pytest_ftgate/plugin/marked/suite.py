@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from pytest_ftgate.errors import SuiteError, did_you_mean
+from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.plugin.marked.marks import SUITE, Mark, MarkedFunction, MarkLocation, Metric
 from pytest_ftgate.plugin.state import session_key
@@ -24,25 +24,17 @@ from pytest_ftgate.suite.function_references import imported_files
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.gates import drop_limit, unlimited_error
 from pytest_ftgate.suite.loader import resolve_suite
-from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
+from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.weights import file_sha256
 
 
-def suite_of_mark(location: MarkLocation, mark: Mark) -> Suite | None:
-    """Return the suite that *mark* names or declares; None if it has errors, which are added."""
-    try:
-        return (
-            _suite_of_file(location, mark)
-            if mark.suite is not None
-            else _suite_in_mark(location, mark)
-        )
-    except SuiteError as error:
-        location.source.errors.extend(error.errors)
-        return None
+def suite_of_file(location: MarkLocation, mark: Mark) -> Suite | None:
+    """Return the suite in the file that *mark* names; add an error if there is no such file.
 
-
-def _suite_of_file(location: MarkLocation, mark: Mark) -> Suite | None:
+    Raises:
+        SuiteError: the suite cannot be used.
+    """
     file = os.fspath(mark.suite or "")
     for key in ("cases", "prompt"):
         if getattr(mark, key) is not None:
@@ -65,15 +57,21 @@ def _suite_of_file(location: MarkLocation, mark: Mark) -> Suite | None:
     return load_suite_once(location.session, path.resolve())
 
 
-def _suite_in_mark(location: MarkLocation, mark: Mark) -> Suite | None:
+def suite_in_mark(location: MarkLocation, mark: Mark) -> Suite | None:
+    """Return the suite that *mark* declares; add an error for each argument that is missing.
+
+    Raises:
+        SuiteError: the suite cannot be used.
+    """
     for key, example in (("cases", '"refunds.cases.jsonl"'), ("variants", '{"current": {...}}')):
         if getattr(mark, key) is None:
             message = f"the mark names no suite file, so it needs {key}, such as {key}={example}"
             location.add_error(key, message)
     if mark.cases is None or mark.variants is None:
         return None
+    is_glob = isinstance(mark.cases, str | os.PathLike)
     value = {
-        "cases": _case_rows(location, mark.cases),
+        "cases": _relative_to_test(location, mark.cases) if is_glob else _as_yaml(mark.cases),
         "variants": _as_yaml(mark.variants),
         "reply": {"score": Rule("marked")},
         "gates": {"accuracy": {}},
@@ -90,12 +88,6 @@ def _suite_in_mark(location: MarkLocation, mark: Mark) -> Suite | None:
         location.session.config.stash[session_key],
         replace(suite, name=f"{suite.name}::{location.name}"),
     )
-
-
-def _case_rows(location: MarkLocation, cases: Any) -> Any:
-    if isinstance(cases, str | os.PathLike):
-        return _relative_to_test(location, cases)
-    return [_as_yaml(case) for case in cases] if isinstance(cases, Sequence) else cases
 
 
 def _as_yaml(value: Any) -> Any:
@@ -118,22 +110,19 @@ def _relative_to_test(location: MarkLocation, written: str | os.PathLike[str]) -
 
 def marked_function(
     location: MarkLocation, mark: Mark, suite: Suite, *, planned: bool
-) -> MarkedFunction:
-    """Return the function with the cases, variants and limits that its marks choose.
+) -> MarkedFunction | None:
+    """Return the function with the cases, variants and limits that its marks choose, or None.
 
     The variants answer the cases of *suite*. *planned* is True if replies are requested before the
-    function runs.
+    function runs. None: tags or variants are unknown, or an argument cannot be used.
 
     Raises:
-        SuiteError: tags or variants are unknown, or no outcome could pass the gate.
+        SuiteError: no outcome could pass the gate.
     """
     suite = replace(suite, repeats=mark.repeats or suite.repeats)
-    cases, variants = (
-        _cases_with_tags(location, mark, suite),
-        _named_variants(location, mark, suite),
-    )
-    gates = _gates(location, mark)
-    function_suite = _function_suite(location, suite, gates, cases, variants)
+    cases = _cases_with_tags(location, mark, suite)
+    variants = _named_variants(location, mark, suite)
+    function_suite = _function_suite(location, suite, _gates(location, mark), cases, variants)
     errors = location.source.errors
     if cases and not errors:
         session = location.session.config.stash[session_key]
@@ -142,14 +131,12 @@ def marked_function(
         check_accepted_limits(session, function_suite)
         check_feasibility(function_suite)
     if errors:
-        raise SuiteError(function_suite.name, errors)
+        return None
     # The function decides as well.
     location.session.config.stash[session_key].suites.append(function_suite)
-    limited = function_suite.gates
     return MarkedFunction(
         suite=suite,
         function_suite=function_suite,
-        gates={name: replace(gates[name], **_limit(gate)) for name, gate in limited.items()},
         metrics=tuple(mark.metrics or ()),
         variants=tuple(variants.values()),
         look=_look(suite, cases),
@@ -183,11 +170,6 @@ def _gate(location: MarkLocation, limits: Mark | Metric, metric: str) -> RateGat
     if unlimited := unlimited_error(gate):
         location.source.add_error(gate.line, unlimited)
     return gate
-
-
-def _limit(gate: Gate) -> dict[str, Any]:
-    """Return the limit of *gate*, which is computed if the mark declares none."""
-    return {"max_drop": gate.max_drop, "has_default_limit": gate.has_default_limit}
 
 
 def _function_suite(
