@@ -51,7 +51,7 @@ def variants(suite: Suite, args: argparse.Namespace) -> list[Variant]:
 def asked(session: Session, suite: Suite, variant: Variant, gate: ForgettingGate) -> VariantScores:
     """Return the scores of *variant* on the cases of *gate*."""
     plan, request = planned(session, suite, variant, gate)
-    session.replies.checked_results([plan.requests(request)], None, suite.name)
+    session.replies.checked_results([plan.requests(request)], suite.name)
     return session.scores.scores(plan, request)
 
 
@@ -72,7 +72,7 @@ def planned(
 def task(session: Session, suite: Suite, variant: Variant) -> float:
     """Return the accuracy of *variant* on the suite's own cases."""
     asks = session.built.task(suite, variant, full_look(suite))
-    session.replies.checked_results([asks], None, suite.name)
+    session.replies.checked_results([asks], suite.name)
     return float(session.scores.task_scores(suite, variant, full_look(suite)).correct.mean())
 
 

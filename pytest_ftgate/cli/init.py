@@ -359,7 +359,7 @@ def _measured(
     count = quantity(len(suite.cases), "case")
     print(f"measuring {variant.model} once on {count} …", file=sys.stderr, flush=True)
     requests = session.built.task(suite, variant, look)
-    session.replies.checked_results([requests], None, suite.name)
+    session.replies.checked_results([requests], suite.name)
     scores = session.scores.task_scores(suite, variant, look)
     measured, notes = dict(limits), []
     for kind, gate in suite.gates.items():

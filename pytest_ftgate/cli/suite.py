@@ -142,9 +142,7 @@ def _selftest_rates(
     baseline, look = suite.variants[suite.baseline], Look(repeats=repeats)
     _require_varying(baseline)
     repeated = replace(suite, repeats=repeats)
-    session.replies.checked_results(
-        [session.built.task(repeated, baseline, look)], None, suite.name
-    )
+    session.replies.checked_results([session.built.task(repeated, baseline, look)], suite.name)
     graded = any(gate.reads_grades for gate in gates)
     scores = session.scores.task_scores(repeated, baseline, look, graded=graded)
     levels, tested = session.records.levels(suite), list[SelfTest]()
@@ -165,7 +163,7 @@ def _selftest_skills(
     _require_varying(base)
     plan = session.probe.plan(suite, tuned)
     request = ScoreRequest(variant=base.name, of_gate=gate.kind, repeats=repeats)
-    session.replies.checked_results([plan.requests(request)], None, suite.name)
+    session.replies.checked_results([plan.requests(request)], suite.name)
     scores = session.scores.scores(plan, request)
     runs = _drawn_runs(session, scores, repeats, 1)
     result = skills_selftest(suite, gate, tuned, runs, levels)

@@ -144,8 +144,8 @@ class SuiteHandle:
         gated = replace(self._variant(variant), gated=True)
         gates = {gate.kind: gate for gate in self._suite.gates_for(gated)}
         gate_run = GateRun(self._own_suite, _by_name(gate, gates, "gate"), self._variant(variant))
-        with self._session.replies.internal_errors(), live_progress(self._config) as on_progress:
-            verdict = evaluate_gate(self._session, gate_run, on_progress=on_progress).verdict
+        with self._session.replies.internal_errors(), live_progress(self._config):
+            verdict = evaluate_gate(self._session, gate_run).verdict
         if not verdict.gated:
             # Its outcome is that nothing has failed it, and a test would read that as a pass.
             raise ConfigurationError(f"{gate}[{variant}]: {headline(verdict)}")

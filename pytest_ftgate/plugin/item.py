@@ -272,10 +272,8 @@ class GateItem(pytest.Item):
     def _evaluate(self) -> None:
         session, gates = self.state.session, self.state.gates_to_submit()
         with session.replies.internal_errors():
-            with live_progress(self.config) as on_progress:
-                self.result = evaluate_gate(
-                    session, self.gate_run, submit_with=gates, on_progress=on_progress
-                )
+            with live_progress(self.config):
+                self.result = evaluate_gate(session, self.gate_run, submit_with=gates)
             verdict = self.result.verdict
             if self.state.settings.accept and verdict.outcome is not Outcome.INVALID:
                 scores, wanted = None, (self.gate_run.suite, self.gate_run.variant)
@@ -318,12 +316,12 @@ class GateItem(pytest.Item):
         stale = ("ftgate_measured", "ftgate_advice")
         properties = self.user_properties
         properties[:] = [pair for pair in properties if pair[0] not in stale]
-        with session.replies.internal_errors(), live_progress(self.config) as on_progress:
-            measured = list(measure_ungated(session, suite, on_progress))
+        with session.replies.internal_errors(), live_progress(self.config):
+            measured = list(measure_ungated(session, suite))
             properties += [("ftgate_measured", to_json(verdict)) for verdict in measured]
             if self.state.settings.ladder or asks_for_advice(suite):
                 # Of the gates that ran in this process.
                 ran = [(gate.gate_run, gate.result) for gate in gates if gate.result is not None]
                 results = {(run.variant.name, run.gate.kind): result for run, result in ran}
-                advice = suite_advice(session, suite, results, measured, on_progress)
+                advice = suite_advice(session, suite, results, measured)
                 properties += [("ftgate_advice", to_json(advice))] if advice else []

@@ -36,8 +36,8 @@ def finish_calls(config: pytest.Config) -> None:
     """Wait for the functions that are being called, before a test may patch them."""
     session = config.stash[session_key]
     if session.replies.pending_calls:
-        with live_progress(config) as on_progress:
-            session.finish_calls(on_progress)
+        with live_progress(config):
+            session.finish_calls()
 
 
 class PatchingFixtures:

@@ -22,7 +22,6 @@ from pytest_ftgate.reporting.text import (
     shorten,
 )
 from pytest_ftgate.runner.progress_log import progress_line
-from pytest_ftgate.runner.replies import OnProgress
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.design import Look
@@ -54,16 +53,17 @@ def show_sentence(config: pytest.Config, text: str) -> None:
 
 
 @contextmanager
-def live_progress(config: pytest.Config) -> Iterator[OnProgress | None]:
-    """Yield a callback that shows the progress, or None in quiet runs and xdist workers."""
+def live_progress(config: pytest.Config) -> Iterator[None]:
+    """Show the progress while the run waits in this context, but for quiet runs and xdist."""
     reporter = _reporter(config)
     with _ends_once(config), _terminable():
         if reporter is None:
-            yield None
+            yield
             return
         line = _ProgressLine(config, reporter)
         try:
-            yield line
+            with config.stash[session_key].replies.show_progress(line):
+                yield
         finally:
             line.end()
 
@@ -76,9 +76,9 @@ def wait_for_task(config: pytest.Config, suite: Suite, variant: Variant, look: L
         EngineError: an unexpected exception ended the run.
     """
     session = config.stash[session_key]
-    with session.replies.internal_errors(), live_progress(config) as on_progress:
+    with session.replies.internal_errors(), live_progress(config):
         requests = session.built.task(suite, variant, look)
-        session.replies.checked_results([requests], on_progress, suite.name)
+        session.replies.checked_results([requests], suite.name)
 
 
 @contextmanager

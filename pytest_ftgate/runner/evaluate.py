@@ -320,11 +320,11 @@ class _Run:
             self.messages += self.tell("verdict", verdict=result.verdict, nodeid=node)
 
     def measure_and_advise(self) -> None:
-        self.measured += measure_ungated(self.session, self.suite, None)
+        self.measured += measure_ungated(self.session, self.suite)
         if not asks_for_advice(self.suite):
             return
         try:
-            advice = suite_advice(self.session, self.suite, self.results, self.measured, None)
+            advice = suite_advice(self.session, self.suite, self.results, self.measured)
         except FtgateError as error:
             self.messages.append(f"no advice: {error}")
         else:

@@ -27,7 +27,6 @@ from pytest_ftgate.requests.logprobs import Divergence
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.runner.planner import GateRun, Plan, full_look
-from pytest_ftgate.runner.replies import OnProgress
 from pytest_ftgate.runner.scores import human_scores
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.suite import with_exam
@@ -50,9 +49,9 @@ def case_divergences(session: Session, plan: Plan, request: ReadingRequest) -> l
         FtgateError: the replies did not come, or the provider gives no log-probabilities.
     """
     (base, tuned), suite = plan.readings(request), plan.suite.name
-    results = session.replies.checked_results([base], None, suite)
+    results = session.replies.checked_results([base], suite)
     reading = reading_requests(base, tuned, results)
-    results = session.replies.checked_results([[*chain.from_iterable(reading)]], None, suite)
+    results = session.replies.checked_results([[*chain.from_iterable(reading)]], suite)
     return [(requests[-1].case, _divergence(requests, results)) for requests in reading]
 
 
@@ -89,14 +88,12 @@ def evaluate_gate(
     gate_run: GateRun,
     *,
     submit_with: Iterable[GateRun] = (),
-    on_progress: OnProgress | None = None,
 ) -> GateResult:
     """Evaluate a gate of a suite file, look by look, until further replies cannot change it.
 
     The outcome is INVALID if the variant is not what it claims to be. A run that writes accepted
     records asks all cases, however early the verdict is clear. *submit_with* are the gates whose
-    requests are submitted at once, *gate_run* included. *on_progress* is called while it waits for
-    replies, those of judges included.
+    requests are submitted at once, *gate_run* included.
 
     Raises:
         FtgateError: a scorer cannot be used, requests cannot be sent, or too few replies came.
@@ -105,29 +102,21 @@ def evaluate_gate(
     if not gate_run.sends_requests:
         verdict = evaluate_look(session, gate_run, looks[0])
         return GateResult(with_exam(session, gate_run, verdict), looks[0])
-    identity = request_first_look(
-        session, gate_run, submit_with=submit_with, on_progress=on_progress
-    )
+    identity = request_first_look(session, gate_run, submit_with)
     if invalid := identity.invalid_verdict(gate_run):
         return GateResult(invalid, looks[0])
-    with session.replies.show_progress(on_progress):
-        for look in looks:
-            requests = session.groups(gate_run, look)
-            session.replies.checked_results(requests, on_progress, gate_run.suite.name)
-            verdict = evaluate_look(session, gate_run, look)
-            needs_all = session.settings.accept and look.cases is not None
-            is_decided = verdict.outcome in (Outcome.PASSED, Outcome.FAILED)
-            if is_decided and not needs_all:
-                break
+    for look in looks:
+        session.replies.checked_results(session.groups(gate_run, look), gate_run.suite.name)
+        verdict = evaluate_look(session, gate_run, look)
+        needs_all = session.settings.accept and look.cases is not None
+        is_decided = verdict.outcome in (Outcome.PASSED, Outcome.FAILED)
+        if is_decided and not needs_all:
+            break
     return GateResult(with_exam(session, gate_run, identity.add_to(verdict)), look)
 
 
 def request_first_look(
-    session: Session,
-    gate_run: GateRun,
-    *,
-    submit_with: Iterable[GateRun] = (),
-    on_progress: OnProgress | None = None,
+    session: Session, gate_run: GateRun, submit_with: Iterable[GateRun] = ()
 ) -> IdentityReport:
     """Send the requests of a gate, wait for its first look, and check the variant's identity.
 
@@ -136,15 +125,14 @@ def request_first_look(
     """
     # A marked function scores its replies itself.
     if gate_run.function_suite is None:
-        with session.replies.show_progress(on_progress):
-            _validate_scorers(session, gate_run)
+        _validate_scorers(session, gate_run)
     if submit_with:
         session.submit(submit_with)
     elif compares_skills(gate_run.gate) and not session.is_submitted(gate_run):
         session.probe.ask_pilots([(gate_run.suite, gate_run.variant)])
     session.records.of(gate_run.gate_suite)
     try:
-        return _check_identity(session, gate_run, on_progress)
+        return _check_identity(session, gate_run)
     except RepliesMissing as error:
         if not isinstance(error.__cause__, WrongModel):
             raise
@@ -153,23 +141,19 @@ def request_first_look(
         return wrong_model_report(session, gate_run, str(error.__cause__))
 
 
-def _check_identity(
-    session: Session, gate_run: GateRun, on_progress: OnProgress | None
-) -> IdentityReport:
+def _check_identity(session: Session, gate_run: GateRun) -> IdentityReport:
     """Wait for the identity probes, then for the other requests of the first look."""
-    report = _prove(session, gate_run, on_progress)
+    report = _prove(session, gate_run)
     if report is not None and report.invalid_reason:
         return report
     requests, suite = session.groups(gate_run), gate_run.suite.name
-    results = session.replies.checked_results(requests, on_progress, suite)
+    results = session.replies.checked_results(requests, suite)
     from pytest_ftgate.runner.identity import check_identity  # likewise
 
-    return check_identity(session, gate_run, results, on_progress=on_progress)
+    return check_identity(session, gate_run, results)
 
 
-def _prove(
-    session: Session, gate_run: GateRun, on_progress: OnProgress | None
-) -> IdentityReport | None:
+def _prove(session: Session, gate_run: GateRun) -> IdentityReport | None:
     """Return whether a tuned variant differs from its base; None if no request shows it.
 
     Only then are its other requests sent.
@@ -177,11 +161,11 @@ def _prove(
     probes = session.plan(gate_run).identity_probes(gate_run)
     if not probes:
         return None
-    session.replies.checked_results([probes], on_progress, gate_run.suite.name)
+    session.replies.checked_results([probes], gate_run.suite.name)
     # Imports SciPy, which another thread has imported while this one waited for replies.
     from pytest_ftgate.runner.identity import check_tuned_identity
 
-    report = check_tuned_identity(session, gate_run, on_progress)
+    report = check_tuned_identity(session, gate_run)
     session.submit_proven(gate_run, is_valid=not report.invalid_reason)
     return report
 
@@ -190,7 +174,7 @@ def request_all(session: Session, gates: Iterable[GateRun]) -> None:
     """Wait for the first looks of *gates*; each gate reports by itself what has failed."""
     for gate_run in gates:
         with suppress(FtgateError):
-            report = _prove(session, gate_run, None)
+            report = _prove(session, gate_run)
             if report is not None and report.invalid_reason:
                 continue
             for requests in session.groups(gate_run):
@@ -357,9 +341,7 @@ def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[Note]:
         yield text_note(f"{count}: {why}: {named}")
 
 
-def measure_ungated(
-    session: Session, suite: Suite, on_progress: OnProgress | None
-) -> Iterator[Verdict]:
+def measure_ungated(session: Session, suite: Suite) -> Iterator[Verdict]:
     """Yield the measurements of the variants without gates."""
     from pytest_ftgate.gates.measures import unmeasured_verdict
     from pytest_ftgate.runner.identity import check_ungated_identity
@@ -372,11 +354,9 @@ def measure_ungated(
             session.probe.ask_first_probes([(suite, variant)])
             requests = session.built.task(suite, variant, look)
             probes = session.probe.plan(suite, variant).probe_stages[0] if variant.tuned else ()
-            results = session.replies.checked_results([requests, *probes], on_progress, suite.name)
+            results = session.replies.checked_results([requests, *probes], suite.name)
             scores = session.scores.task_scores(suite, variant, look)
-            identity = check_ungated_identity(
-                session, suite, variant, requests, results, on_progress
-            )
+            identity = check_ungated_identity(session, suite, variant, requests, results)
         except FtgateError as error:
             yield unmeasured_verdict(suite, variant, text_note(str(error)))
             continue

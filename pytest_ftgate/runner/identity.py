@@ -45,7 +45,6 @@ from pytest_ftgate.requests.request_groups import (
     same_seed_requests,
 )
 from pytest_ftgate.runner.planner import GateRun
-from pytest_ftgate.runner.replies import OnProgress
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.cases import equal_inputs
 from pytest_ftgate.suite.gate_kinds import compares_skills, is_rate
@@ -103,35 +102,32 @@ def check_identity(
     gate_run: GateRun,
     results: RequestResults,
     unplanned: Sequence[CaseRequest] = (),
-    on_progress: OnProgress | None = None,
 ) -> IdentityReport:
     """Return what the replies show about the identity of the variant and its reference.
 
     *results* are those of all requests, by fingerprint. *unplanned* are requests to the variant
-    that are not part of the plan. *on_progress* is called while it waits for further replies.
+    that are not part of the plan.
 
     Raises:
         FtgateError: the first replies do not show that a tuned model answered, and further ones
             did not come.
     """
     facts = _variant_facts(session, gate_run, results, unplanned)
-    report = _report(_identities(session, gate_run, results, unplanned, on_progress), facts)
+    report = _report(_identities(session, gate_run, results, unplanned), facts)
     requests = _variant_requests(session, gate_run, unplanned)
     if not gate_run.variant.tuned or not requests:
         return report
     return replace(report, causes=tuple(likely_causes(requests[0].request, facts)))
 
 
-def check_tuned_identity(
-    session: Session, gate_run: GateRun, on_progress: OnProgress | None
-) -> IdentityReport:
+def check_tuned_identity(session: Session, gate_run: GateRun) -> IdentityReport:
     """Return whether a tuned variant differs from its base; the report of others is empty.
 
     Raises:
         FtgateError: as for check_identity.
     """
     suite, variant = gate_run.suite, gate_run.variant
-    checks = [*tuned_identities(session, suite, variant, on_progress)]
+    checks = [*tuned_identities(session, suite, variant)]
     probes = session.plan(gate_run).identity_probes(gate_run)
     return _report(checks, identity_facts(probes[-1:], session.replies.engine.results))
 
@@ -148,7 +144,6 @@ def check_ungated_identity(
     variant: Variant,
     case_requests: Sequence[CaseRequest],
     results: RequestResults,
-    on_progress: OnProgress | None = None,
 ) -> IdentityReport:
     """Return what the replies show about the identity of a variant without gates.
 
@@ -157,7 +152,7 @@ def check_ungated_identity(
     """
     checks = [
         *reported_identities(variant, case_requests, results),
-        *tuned_identities(session, suite, variant, on_progress),
+        *tuned_identities(session, suite, variant),
     ]
     return _report(checks, identity_facts(case_requests, results))
 
@@ -174,7 +169,6 @@ def _identities(
     gate_run: GateRun,
     results: RequestResults,
     unplanned: Sequence[CaseRequest],
-    on_progress: OnProgress | None,
 ) -> list[IdentityResult]:
     suite, variant = gate_run.suite, gate_run.variant
     found = [
@@ -184,7 +178,7 @@ def _identities(
         for identity in _cached_identities(session, gate_run, case_requests)
     ]
     found += reported_identities(variant, unplanned, results) if unplanned else []
-    found += tuned_identities(session, suite, variant, on_progress)
+    found += tuned_identities(session, suite, variant)
     if is_rate(gate_run.gate) and gate_run.planned:
         first = session.built.task(suite, variant, gate_run.looks[0])
         found.append(check_seed(*same_seed_requests(first), results))
@@ -213,16 +207,14 @@ def reported_identities(
     yield from server_notices(case_requests, results, settings)
 
 
-def tuned_identities(
-    session: Session, suite: Suite, variant: Variant, on_progress: OnProgress | None
-) -> Iterator[IdentityResult]:
+def tuned_identities(session: Session, suite: Suite, variant: Variant) -> Iterator[IdentityResult]:
     """Yield whether a tuned variant differs from its base; nothing for an untuned variant."""
     if not variant.tuned or variant.is_proven:
         return
     stages = session.probe.plan(suite, variant).probe_stages
     compare = compare_with_base if variant.base_replies is None else compare_with_recorded_base
     for probes in stages:
-        results = session.replies.checked_results(probes, on_progress, suite.name)
+        results = session.replies.checked_results(probes, suite.name)
         identity = compare(probes, results)
         if identity.outcome is Outcome.PASSED:
             session.identities[suite.name, variant.name, ""] = (identity,)

@@ -104,8 +104,10 @@ class Probe:
         groups = list(groups)
         requests = distinct_requests(chain.from_iterable(groups))
         self._replies.engine.submit(group_by_adapter(requests))
-        for group in groups:
-            self._replies.results(group)
+        # The first line of a log counts what is sent afterwards.
+        with self._replies.show_progress(None):
+            for group in groups:
+                self._replies.results(group)
 
     def _choose_room(self, plan: Plan) -> int:
         """Return the tokens that a tuned variant and its base may think in.

@@ -26,7 +26,6 @@ from pytest_ftgate.results.history import (
 )
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate
 from pytest_ftgate.runner.planner import full_look, gate_runs_of
-from pytest_ftgate.runner.replies import OnProgress
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import is_rate
@@ -45,15 +44,14 @@ def suite_advice(
     suite: Suite,
     known: Mapping[tuple[str, str], GateResult],
     ungated: Iterable[Verdict],
-    on_progress: OnProgress | None,
 ) -> Advice | None:
     """Return the advice on *suite*; all of its gates must be selected.
 
     *known* are the gate results of this process, by variant and gate; the gates of other workers
     are evaluated again, on the same replies. *ungated* are the measurements of variants without
-    gates. *on_progress* is called while held-out cases run.
+    gates.
     """
-    return _Advisor(session, suite, dict(known), on_progress).advice(tuple(ungated))
+    return _Advisor(session, suite, dict(known)).advice(tuple(ungated))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,6 @@ class _Advisor:
     session: Session
     suite: Suite
     results: dict[tuple[str, str], GateResult]
-    on_progress: OnProgress | None
 
     def advice(self, ungated: tuple[Verdict, ...]) -> Advice | None:
         from pytest_ftgate.recommend.recommend import advise
@@ -106,13 +103,13 @@ class _Advisor:
 
     def _verdicts(self) -> Iterator[Verdict]:
         """Yield the verdicts of the gates; those that another process evaluates are found again."""
-        session, on_progress = self.session, self.on_progress
+        session = self.session
         for gate_run in gate_runs_of(self.suite):
             key = (gate_run.variant.name, gate_run.gate.kind)
             # A gate that fails with an error here has no verdict in the other worker either.
             with suppress(FtgateError):
                 if key not in self.results:
-                    self.results[key] = evaluate_gate(session, gate_run, on_progress=on_progress)
+                    self.results[key] = evaluate_gate(session, gate_run)
                 yield self.results[key].verdict
 
     def _all_scores(self, unmeasured: dict[str, Note]) -> dict[str, VariantScores]:
@@ -144,7 +141,7 @@ class _Advisor:
     def _scores(self, suite: Suite, variant: Variant, look: Look) -> VariantScores:
         """Return the scores of *variant*, whose replies may still be missing."""
         requests = self.session.built.task(suite, variant, look)
-        self.session.replies.checked_results([requests], self.on_progress, self.suite.name)
+        self.session.replies.checked_results([requests], self.suite.name)
         return self.session.scores.task_scores(suite, variant, look)
 
 

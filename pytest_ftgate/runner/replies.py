@@ -63,8 +63,8 @@ class Replies:
         self._importing: Thread | None = None
         limits = {"max_usd": settings.max_usd, "max_minutes": settings.max_minutes}
         self.budget = Budget(self, time.monotonic, **limits)
-        #: Called with the progress while the run waits for judges.
-        self.on_progress: OnProgress | None = None
+        #: Called with the progress while the run waits for replies, or None.
+        self._on_progress: OnProgress | None = None
         #: How many requests are planned, and wait until the identity of a variant is shown.
         self.held = 0
         #: Committed replies, by fingerprint; grows during collection.
@@ -266,26 +266,22 @@ class Replies:
         """Submit *requests* in the order of the run, at the end of the queue or *first*."""
         self.engine.submit(self._order_requests(requests), first=first)
 
-    def results(
-        self, case_requests: Sequence[CaseRequest], on_progress: OnProgress | None = None
-    ) -> Mapping[str, Result]:
+    def results(self, case_requests: Sequence[CaseRequest]) -> Mapping[str, Result]:
         """Wait for *case_requests* and return all results, however many failed."""
         workload = Workload.of(case_requests)
         if workload.key not in self.awaited:
             self.awaited[workload.key] = workload
-            self.wait([case_request.request for case_request in workload], on_progress)
+            self.wait([case_request.request for case_request in workload])
             self.finish_imports()
         return self.engine.results
 
-    def wait(self, requests: Sequence[Request], on_progress: OnProgress | None) -> None:
+    def wait(self, requests: Sequence[Request]) -> None:
         """Wait for the results of *requests*."""
-        self.engine.wait(requests, on_progress and (lambda _: on_progress(self.progress)))
+        show = self._on_progress
+        self.engine.wait(requests, show and (lambda _: show(self.progress)))
 
     def checked_results(
-        self,
-        groups: Sequence[Sequence[CaseRequest]],
-        on_progress: OnProgress | None,
-        suite: str,
+        self, groups: Sequence[Sequence[CaseRequest]], suite: str
     ) -> Mapping[str, Result]:
         """Wait for *groups* and return all results so far, by fingerprint.
 
@@ -298,7 +294,7 @@ class Replies:
         """
         workloads = [Workload.of(group) for group in groups]
         for workload in workloads:
-            self.results(workload, on_progress)
+            self.results(workload)
         results = self.engine.results
         # Gates of a suite share most groups, and an error is raised for the first gate only.
         new = [group for group in workloads if group.key not in self._checked]
@@ -313,9 +309,9 @@ class Replies:
 
     @contextmanager
     def show_progress(self, on_progress: OnProgress | None) -> Iterator[None]:
-        """Call *on_progress* while the run waits for judges in this context."""
-        self.on_progress = on_progress
+        """Call *on_progress* while the run waits in this context."""
+        before, self._on_progress = self._on_progress, on_progress
         try:
             yield
         finally:
-            self.on_progress = None
+            self._on_progress = before

@@ -17,7 +17,6 @@ from pytest_ftgate.requests.judges import JudgeInput, JudgePrompter, JudgeReques
 from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.runner.planner import BuiltRequests, Plan
-from pytest_ftgate.runner.replies import OnProgress
 from pytest_ftgate.scoring.score import CORRECT, INCORRECT, ContentScore
 from pytest_ftgate.scoring.scorers import is_refused_or_truncated
 from pytest_ftgate.scoring.scores import VariantScores, score_replies, unscored_results
@@ -31,14 +30,11 @@ if TYPE_CHECKING:
 class WaitsForReplies(Protocol):
     """What waits for requests and returns their results, by fingerprint."""
 
-    #: Called with the progress while the run waits for judges.
-    on_progress: OnProgress | None
-
     def results(self, case_requests: Sequence[CaseRequest], /) -> Mapping[str, Result]:
         """Return the results, however many failed."""
 
     def checked_results(
-        self, groups: Sequence[Sequence[CaseRequest]], on_progress: OnProgress | None, suite: str
+        self, groups: Sequence[Sequence[CaseRequest]], suite: str
     ) -> Mapping[str, Result]:
         """Return the results; RepliesMissing if too many of a group failed."""
 
@@ -164,8 +160,7 @@ class JudgeRunner:
         if not case_requests:
             return {}
         try:
-            replies = self._replies
-            return replies.checked_results([case_requests], replies.on_progress, suite)
+            return self._replies.checked_results([case_requests], suite)
         except RepliesMissing as error:
             raise RepliesMissing(f"the judge: {error}") from error
 

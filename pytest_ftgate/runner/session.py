@@ -21,7 +21,7 @@ from pytest_ftgate.runner.accepted_records import AcceptedRecords
 from pytest_ftgate.runner.gate_requests import Submissions
 from pytest_ftgate.runner.planner import BuiltRequests, GateRun, Plan
 from pytest_ftgate.runner.probe import Probe
-from pytest_ftgate.runner.replies import OnProgress, Replies
+from pytest_ftgate.runner.replies import Replies
 from pytest_ftgate.runner.scores import JudgeRunner, ScoreCache
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import Settings
@@ -92,11 +92,11 @@ class Session:
         # Without requests nothing must be known of a tuned variant.
         return self.plan(gate_run).groups(gate_run, look) if gate_run.sends_requests else []
 
-    def finish_calls(self, on_progress: OnProgress | None) -> None:
+    def finish_calls(self) -> None:
         """Wait for the functions that are being called: what a test patches would change them."""
         # Each gate reports an engine that has failed.
         with suppress(EngineError):
-            self.replies.wait(self.replies.pending_calls, on_progress)
+            self.replies.wait(self.replies.pending_calls)
 
     def count_saved_requests(self, gates: Iterable[GateRun]) -> int:
         """Return how many requests were never sent because gates of *gates* stopped early."""

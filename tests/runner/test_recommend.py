@@ -15,7 +15,7 @@ def test_gates_that_other_processes_evaluated_have_facts_too(house):
     house.retires = (datetime.now(UTC) + timedelta(days=5)).date().isoformat()
     house.write("{accuracy: {max_drop: 0.05}}")
 
-    advice = suite_advice(house.session(), house.suite(), known={}, ungated=(), on_progress=None)
+    advice = suite_advice(house.session(), house.suite(), known={}, ungated=())
 
     assert advice is not None
     assert {name for model in advice.retiring for name in model.variants} == {"current", "draft"}

@@ -31,12 +31,11 @@ class Answers:
     """Stands in for the replies of a run: *answer* brings those to each group of requests."""
 
     answer: Callable[[Any], dict[str, Reply]] = replies_of
-    on_progress: None = None
 
     def results(self, case_requests):
         return self.answer(case_requests)
 
-    def checked_results(self, groups, on_progress, suite):
+    def checked_results(self, groups, suite):
         (case_requests,) = groups
         return self.answer(case_requests)
 

@@ -177,8 +177,8 @@ class _FunctionRunner:
     def _send(self, requests: Sequence[CaseRequest]) -> None:
         self._requests |= {request.request.fingerprint: request for request in requests}
         requests, suite = tuple(self._requests.values()), self._gate_run.suite.name
-        with live_progress(self._config) as on_progress:
-            self._session.replies.checked_results([requests], on_progress, suite)
+        with live_progress(self._config):
+            self._session.replies.checked_results([requests], suite)
 
     def _finish(self) -> None:
         cases = {case.id: case for case in self._gate_run.gate_suite.cases}
@@ -320,10 +320,8 @@ class FunctionGate:
     def _prepare(self) -> None:
         session, gates = self.state.session, self.state.gates_to_submit()
         with session.replies.internal_errors():
-            with live_progress(self.item.config) as on_progress:
-                identity = request_first_look(
-                    session, self.state.gate_run, submit_with=gates, on_progress=on_progress
-                )
+            with live_progress(self.item.config):
+                identity = request_first_look(session, self.state.gate_run, gates)
             if self.state.waits_for:
                 # The fixtures of this item stand until it ends, and the other gates rely on them.
                 request_all(session, gates)
