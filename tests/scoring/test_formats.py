@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.properties import examples
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,7 +61,7 @@ def read(text, *rules, stop="end", folder=None, steps=(), expected=None):
     return FormatChecker(folder or Path()).find_error(asked, reply)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "detail"),
     [
         ('{"label": "c"}', '/label: "c" is not one of "a" or "b"'),
@@ -97,7 +98,7 @@ def test_a_truncated_loop_is_a_loop_since_a_higher_limit_would_not_end_it():
     assert read("and so on, " * 50, LABEL, stop="length").kind == "repetition loop"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "kind"),
     [
         ("refund\nand then", "trailing text"),
@@ -128,12 +129,12 @@ def test_a_whole_answer_before_the_limit_leaves_trailing_text_that_no_higher_lim
     assert read(text, labels, stop="length", expected="right").kind == kind
 
 
-@pytest.mark.parametrize("text", ["I cannot help with that", "refund", ""])
+@every_row("text", ["I cannot help with that", "refund", ""])
 def test_a_refusal_is_a_refusal_whatever_it_says(text):
     assert read(text, CHOICE, stop="refusal").kind == "refusal"
 
 
-@pytest.mark.parametrize("stop", ["end", "length", "refusal"])
+@every_row("stop", ["end", "length", "refusal"])
 def test_without_a_required_format_there_is_no_error(stop):
     assert read("anything", stop=stop) is None
 
@@ -252,7 +253,7 @@ KEYWORDS = {
 }
 
 
-@pytest.mark.parametrize("keyword", KEYWORDS)
+@every_row("keyword", KEYWORDS)
 def test_every_keyword_of_a_schema_is_checked(keyword):
     schema, right, wrong, kind = KEYWORDS[keyword]
     rule = Rule("json_schema", schema)
@@ -262,7 +263,7 @@ def test_every_keyword_of_a_schema_is_checked(keyword):
     assert read(json.dumps(wrong), rule).kind == kind
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("draft", "schema"),
     [
         ("http://json-schema.org/draft-07/schema#", {"items": [{"type": "null"}]}),
@@ -277,9 +278,7 @@ def test_a_schema_is_read_by_the_draft_that_it_names(draft, schema):
     assert read("[1]", rule).kind == "wrong type"
 
 
-@pytest.mark.parametrize(
-    "uri", ["https://192.0.2.1/ticket.json", "http://localhost:9/x", "file:///etc/hostname"]
-)
+@every_row("uri", ["https://192.0.2.1/ticket.json", "http://localhost:9/x", "file:///etc/hostname"])
 def test_a_schema_elsewhere_is_never_fetched(uri):
     with pytest.raises(ScorerError, match="nothing is fetched"):
         read("1", Rule("json_schema", {"$ref": uri}))
@@ -307,7 +306,7 @@ def test_a_tool_call_makes_a_reply_without_text_valid():
     assert read("", LOOKUP, steps=used("lookup", {})) is None
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("steps", "detail"),
     [((), "lookup was not called"), (used("refund", {}), "lookup was not called, but refund")],
 )
@@ -317,7 +316,7 @@ def test_a_missing_tool_call_is_a_format_error_that_names_the_others(steps, deta
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("arguments", "kind"),
     [
         ({"id": 1}, None),
@@ -414,12 +413,12 @@ def checked(folder, name, text):
     return read(text, Rule("python", f"form_checks:{name}"), folder=folder)
 
 
-@pytest.mark.parametrize("name", ["short", "reason"])
+@every_row("name", ["short", "reason"])
 def test_a_function_can_accept_a_format(tmp_path, name):
     assert checked(tmp_path, name, "abc") is None
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "detail"),
     [("short", "form_checks:short"), ("reason", "too long"), ("silent", "form_checks:silent")],
 )
@@ -438,7 +437,7 @@ def test_a_function_that_fails_is_an_error_at_the_case_and_never_a_format_error(
 # Hostile replies and patterns ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pattern", [r"^(a|a)*$", r"^(a|aa)+$", r"(.*a){20}\d"])
+@every_row("pattern", [r"^(a|a)*$", r"^(a|aa)+$", r"(.*a){20}\d"])
 def test_a_pattern_that_would_search_for_ever_is_an_error_after_a_second(pattern):
     started = time.monotonic()
     with pytest.raises(ScorerError, match="took longer than 1 s on a reply; write it"):
@@ -471,7 +470,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=[f"{n}-{t[:6]!r}" for n, t in enumerate(HOSTILE)])
+@every_row("text", HOSTILE)
 def test_every_rule_reads_a_long_reply_fast(text):
     started = time.process_time()
     for rule in EVERY_TEXT_RULE:
@@ -587,7 +586,7 @@ SAID = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rule", "text", "kind", "detail"), SAID)
+@every_row(("rule", "text", "kind", "detail"), SAID)
 def test_an_error_says_what_is_wrong(rule, text, kind, detail):
     assert read(text, rule) == FormatError(kind, detail, rules=(rule.kind,))
 
@@ -608,7 +607,7 @@ HELD = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "text"), HELD)
+@every_row(("rule", "text"), HELD)
 def test_a_reply_within_its_limits_has_no_error(rule, text):
     assert read(text, rule) is None
 
@@ -634,7 +633,7 @@ def test_several_errors_are_told_as_the_first_one():
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "loops"),
     [
         ("abcdef" * 4, True),
@@ -656,7 +655,7 @@ def test_a_loop_fills_the_end_of_a_text_with_at_least_four_turns(text, loops):
     assert ends_in_loop(text) is loops
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "refuses", "hedges"),
     [
         ("I'm sorry, but I can’t help.", True, False),
@@ -682,7 +681,7 @@ def test_the_beginning_of_a_long_reply_tells_its_language():
     assert detect_language("17") == ""
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("rule", "error"),
     [
         (Rule("python", "no_such_module:f"), ConfigurationError),

@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.requests.reply import Reply
@@ -641,7 +642,7 @@ FORKS = {
 }
 
 
-@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
+@every_row("fork", FORKS.values())
 def test_no_process_outlives_its_time_even_without_a_sandbox(tmp_path, fork):
     beat = tmp_path / "beat"
     begun = time.monotonic()
@@ -704,8 +705,8 @@ open('b', 'wb').write(bytes(left - left // 2))
 MANY = "for n in range({} + 8): open(str(n), 'w').close()"
 
 
-@pytest.mark.parametrize(("more", "told"), [(0, "done"), (1, "wrote more than 2 MB or 10 files")])
-@pytest.mark.parametrize("fill", [FILL, MANY], ids=["bytes", "files"])
+@every_row(("more", "told"), [(0, "done"), (1, "wrote more than 2 MB or 10 files")])
+@every_row("fill", [FILL, MANY], ids=["bytes", "files"])
 def test_a_run_may_write_up_to_its_limit(monkeypatch, fill, more, told):
     monkeypatch.setattr(sandbox, "_MAX_BYTES", 2 << 20)
     monkeypatch.setattr(sandbox, "_MAX_FILES", 10)
@@ -820,7 +821,7 @@ def test_a_restriction_that_the_kernel_rejects_is_an_error(tmp_path, elsewhere):
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("system", "kind", "version", "can"),
     [
         ("linux", "x86_64", 1, True),

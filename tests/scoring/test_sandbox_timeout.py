@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.requests.reply import Reply
@@ -185,7 +186,7 @@ def test_an_alarm_between_two_replies_stops_nothing(monkeypatch):
         ring()
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("score", "form", "allowed"),
     [
         (Rule("exact"), (), 0.0),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.requests.reply import Reply
@@ -75,17 +76,17 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "expected", "text", "options"), RIGHT)
+@every_row(("kind", "expected", "text", "options"), RIGHT)
 def test_a_correct_reply_scores_one(kind, expected, text, options):
     assert scored(kind, expected, text, options) == 1.0
 
 
-@pytest.mark.parametrize(("kind", "expected", "text", "options"), WRONG)
+@every_row(("kind", "expected", "text", "options"), WRONG)
 def test_an_incorrect_reply_scores_zero(kind, expected, text, options):
     assert scored(kind, expected, text, options) == 0.0
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("kind", "expected", "text", "value"),
     [
         ("contains", "refund", "Is it billing or refund?", 0.0),
@@ -104,7 +105,7 @@ def test_a_question_that_is_only_repeated_is_no_answer_that_was_found(kind, expe
     assert score_content(case, Reply(text=text), Path()).value == pytest.approx(value)
 
 
-@pytest.mark.parametrize("kind", ["exact", "choice", "contains", "regex", "numeric"])
+@every_row("kind", ["exact", "choice", "contains", "regex", "numeric"])
 def test_without_an_expected_answer_there_is_no_score(kind):
     assert scored(kind, None, "anything") is None
 
@@ -134,9 +135,7 @@ def score_by_function(folder, name, expected="b", text="b"):
     return score_content(case, Reply(text=text), folder).value
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "value"), [("half", "b", 0.5), ("same", "b", 1.0), ("same", "c", 0.0)]
-)
+@every_row(("name", "text", "value"), [("half", "b", 0.5), ("same", "b", 1.0), ("same", "c", 0.0)])
 def test_a_function_gives_its_own_score(tmp_path, name, text, value):
     assert score_by_function(tmp_path, name, text=text) == value
 
@@ -145,7 +144,7 @@ def test_a_function_scores_a_case_without_an_expected_answer(tmp_path):
     assert score_by_function(tmp_path, "half", expected=None) == 0.5
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "what"),
     [("broken", "ZeroDivisionError"), ("nothing", "TypeError"), ("words", "ValueError")],
 )
@@ -158,7 +157,7 @@ def test_a_function_that_fails_is_an_error_at_the_case_and_never_an_incorrect_re
         score_by_function(tmp_path, name)
 
 
-@pytest.mark.parametrize("name", ["above", "below", "nan"])
+@every_row("name", ["above", "below", "nan"])
 def test_a_number_that_is_no_score_is_an_error(tmp_path, name):
     with pytest.raises(ScorerError, match='for case "a"; a score is 0 to 1'):
         score_by_function(tmp_path, name)
@@ -185,7 +184,7 @@ STANDS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "expected", "found"), STANDS)
+@every_row(("kind", "expected", "found"), STANDS)
 def test_an_answer_is_searched_in_texts_only_if_it_can_be_quoted(kind, expected, found):
     case = Case(id="a", location="c.jsonl:1", input="q", expected=expected, score=Rule(kind))
 
@@ -256,7 +255,7 @@ def test_scores_without_an_expected_answer_are_left_out_of_a_mean():
     assert mean_of((EXACT, 1.0), (CONTAINS, 1.0), expected=None) == (None, "")
 
 
-@pytest.mark.parametrize("stop", ["refusal", "length"])
+@every_row("stop", ["refusal", "length"])
 def test_a_judge_need_not_grade_a_reply_that_is_wrong_in_any_case(stop):
     assert mean_of((JUDGE, 1.0), stop=stop) == (0.0, "judge 0")
     case = Case(id="a", location="c.jsonl:1", input="q", score=JUDGE)
@@ -329,7 +328,7 @@ def test_a_function_of_a_case_is_searched_in_its_own_folder(tmp_path):
         assert score_content(case, Reply(text="a"), tmp_path).value == 0.25
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("kind", "expected", "line"),
     [
         ("exact", None, ""),

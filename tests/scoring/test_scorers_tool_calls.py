@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Step, ToolCall
@@ -50,12 +50,12 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("expected", "uses"), RIGHT.values(), ids=RIGHT)
+@every_row(("expected", "uses"), RIGHT.values())
 def test_an_expected_tool_call_is_correct(expected, uses):
     assert scored(expected, *uses) == 1.0
 
 
-@pytest.mark.parametrize(("expected", "uses"), WRONG.values(), ids=WRONG)
+@every_row(("expected", "uses"), WRONG.values())
 def test_an_unexpected_tool_call_is_incorrect(expected, uses):
     assert scored(expected, *uses) == 0.0
 
@@ -84,7 +84,7 @@ SHOWN = {
 }
 
 
-@pytest.mark.parametrize(("given", "result", "line"), SHOWN.values(), ids=SHOWN)
+@every_row(("given", "result", "line"), SHOWN.values())
 def test_a_tool_call_is_shown_with_its_result(given, result, line):
     assert tool_call_text(ToolCall(name="f", arguments=given, result=result)) == line
 
@@ -95,7 +95,7 @@ def test_a_failed_tool_call_is_shown_as_failed():
     assert tool_call_text(use) == "f() failed: KeyError: 3"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("answer", "line"),
     [(call("f", a="b"), 'f(a="b")'), ({"name": "f"}, "f()"), ("f", "f"), ("none", "none")],
 )

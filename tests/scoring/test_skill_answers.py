@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.skill_answers import (
@@ -23,7 +23,7 @@ def case(expected):
     return SimpleNamespace(expected=expected, answers=answers)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("expected", "text", "right"),
     [
         ("50", "61e = 3050, so e = 50.\nAnswer: 50", True),
@@ -78,7 +78,7 @@ def test_the_result_is_read_at_the_end_in_many_notations(expected, text, right):
     assert final(case(expected), Reply(text=text)) is right
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "right"),
     [
         ("Answer: RIVER sun", True),
@@ -101,7 +101,7 @@ ONE = {"name": "f", "arguments": {"x": 1}}
 TWO = [{"f": {"x": [1]}}, {"f": {"x": [1, 2]}}]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("expected", "made", "right"),
     [
         (CALL, [{"name": "find", "arguments": {"city": "rome", "days": 3}}], True),
@@ -151,7 +151,7 @@ def test_calls_are_right_if_they_are_exactly_the_accepted_ones(expected, made, r
     assert calls(case(json.dumps(expected)), Reply(text=text)) is right
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "right"),
     [
         ('{"b": [1], "a": true}', True),
@@ -179,7 +179,7 @@ RULES = [
 GOOD = "the river sings\na river, sea"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "stop", "right"),
     [
         (GOOD, "end", True),
@@ -199,7 +199,7 @@ def test_a_text_is_right_if_it_holds_to_every_rule(text, stop, right):
     assert rules(case(json.dumps(RULES)), Reply(text=text, stop=stop)) is right
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "right"),
     [
         ("Ivory Coast\nUNKNOWN\n4,312", True),
@@ -250,7 +250,7 @@ ONE_RULE = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "text", "right"), ONE_RULE)
+@every_row(("rule", "text", "right"), ONE_RULE)
 def test_a_rule_holds_for_a_text_or_does_not(rule, text, right):
     assert rules(case(json.dumps([rule])), Reply(text=text)) is right
 
@@ -262,7 +262,7 @@ def test_a_text_of_one_word_or_of_a_refusal_holds_to_no_rule():
     assert rules(case("[]"), Reply(text="two words", stop="length")) is False
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "right"),
     [
         ("four", True),
@@ -282,7 +282,7 @@ def test_an_answer_may_stand_among_eight_other_words(text, right):
     assert every_line(case('[["four", "4"]]'), Reply(text=text)) is right
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "right"),
     [
         ("I cannot\n1. a\n2. b", True),

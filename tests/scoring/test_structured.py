@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.scoring.score import FormatError
@@ -167,11 +168,7 @@ def read(rule, text):
     return structured_reader(rule, Path()).find_error(text)
 
 
-@pytest.mark.parametrize(
-    ("rule", "text", "kind", "detail"),
-    ERRORS,
-    ids=[f"{n}-{rule.kind}-{text[:24]!r}" for n, (rule, text, *_) in enumerate(ERRORS)],
-)
+@every_row(("rule", "text", "kind", "detail"), ERRORS)
 def test_an_error_of_a_structured_reply_says_what_is_wrong_where(rule, text, kind, detail):
     assert read(rule, text) == FormatError(kind, detail)
 
@@ -251,11 +248,7 @@ REPAIRED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("rule", "text", "kind"),
-    REPAIRED,
-    ids=[f"{n}-{rule.kind}-{text[:24]!r}" for n, (rule, text, _) in enumerate(REPAIRED)],
-)
+@every_row(("rule", "text", "kind"), REPAIRED)
 def test_a_lenient_reader_finds_the_structure_in_a_reply(rule, text, kind):
     assert read(rule, text) == FormatError(kind, lenient=True)
 
@@ -273,7 +266,7 @@ NOT_REPAIRED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rule", "text", "kind", "detail"), NOT_REPAIRED)
+@every_row(("rule", "text", "kind", "detail"), NOT_REPAIRED)
 def test_what_no_repair_makes_valid_keeps_its_detail(rule, text, kind, detail):
     assert read(rule, text) == FormatError(kind, detail)
 
@@ -296,7 +289,7 @@ VALID = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "text"), VALID)
+@every_row(("rule", "text"), VALID)
 def test_a_structured_reply_of_its_format_has_no_error(rule, text):
     assert read(rule, text) is None
 
@@ -304,7 +297,7 @@ def test_a_structured_reply_of_its_format_has_no_error(rule, text):
 # What judges read ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "found"),
     [
         ('{"a": 1}', {"a": 1}),
@@ -325,7 +318,7 @@ def test_json_is_found_as_a_lenient_reader_finds_it(text, found):
 # Markdown --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "block"),
     [
         ("no code", None),
@@ -352,12 +345,12 @@ def test_the_last_code_block_reaches_to_its_fence_or_to_the_end(text, block):
     assert last_code_block(text) == block
 
 
-@pytest.mark.parametrize(("text", "told"), TABLES)
+@every_row(("text", "told"), TABLES)
 def test_a_table_has_the_declared_columns_and_rows_of_as_many_cells(text, told):
     assert markdown_error(MARKDOWN, text) == (told and FormatError(*told))
 
 
-@pytest.mark.parametrize("rule", [XML, YAML, Rule("code", "json"), CSV])
+@every_row("rule", [XML, YAML, Rule("code", "json"), CSV])
 def test_half_of_a_surrogate_pair_is_an_error_of_the_reply(rule):
     text = {"xml": "<reason>\ud800</reason><answer/>", "csv": "\ud800"}.get(rule.kind, "a: \ud800")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.properties import examples
+from ftgate_testing.tables import every_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
@@ -407,7 +408,7 @@ SEVERAL = [
 ROWS = [*EXACT, *CHOICES, *LABELS, *WORDS, *NUMBERS, *FIELDS, *SIMILAR, *SEVERAL]
 
 
-@pytest.mark.parametrize(("score", "expected", "text", "value"), ROWS)
+@every_row(("score", "expected", "text", "value"), ROWS)
 def test_a_reply_has_the_score_of_its_scorer(score, expected, text, value):
     assert score_text(score, expected, text).value == pytest.approx(value)
 
@@ -454,7 +455,7 @@ WHYS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("score", "expected", "text", "why"), WHYS)
+@every_row(("score", "expected", "text", "why"), WHYS)
 def test_the_reason_says_what_the_two_texts_do_not_show(score, expected, text, why):
     assert score_text(score, expected, text).reason == why
 
@@ -507,7 +508,7 @@ def test_only_the_first_characters_of_long_texts_are_compared():
 # Errors and time -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("score", ["regex", {"fields": {"a": "regex"}}, ["regex", "exact"]])
+@every_row("score", ["regex", {"fields": {"a": "regex"}}, ["regex", "exact"]])
 def test_a_pattern_that_hangs_is_an_error_of_the_case_and_never_an_incorrect_reply(score):
     text = "a" * 5000 + "b"
     inside = isinstance(score, dict)

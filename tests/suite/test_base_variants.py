@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.requests.request_groups import base_variant, skill_requests
@@ -143,7 +144,7 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("written", "message"), ERRORS)
+@every_row(("written", "message"), ERRORS)
 def test_a_base_that_cannot_be_one_is_an_error(tmp_path, written, message):
     others = [f"twin: {{{TUNED}}}", "claude: {provider: anthropic, model: m}"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.cases import equal_inputs
@@ -46,7 +47,7 @@ SAME = {
 }
 
 
-@pytest.mark.parametrize("name", SAME)
+@every_row("name", SAME)
 def test_a_case_is_the_same_from_every_kind_of_file(tmp_path, name):
     (case,) = cases(tmp_path, name, **{name.replace(".", "__"): SAME[name]})
 
@@ -130,7 +131,7 @@ def test_every_broken_line_is_named_by_its_number_and_the_others_are_read_on(tmp
 CONFLICT = "<<<<<<< HEAD\n{0}\n=======\n{1}\n>>>>>>> branch\n"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "text"),
     [
         ("c.jsonl", CONFLICT.format(GOOD, '{"input": "c", "expected": "d"}')),
@@ -205,7 +206,7 @@ def test_a_yaml_file_of_cases_must_be_a_list(tmp_path):
     assert found == ["c.yaml:1: a .yaml file is a list of rows"]
 
 
-@pytest.mark.parametrize(("name", "suffix"), [("c.txt", ".txt"), ("data", "no")])
+@every_row(("name", "suffix"), [("c.txt", ".txt"), ("data", "no")])
 def test_a_file_of_another_kind_is_refused(tmp_path, name, suffix):
     found = errors(tmp_path, name, **{name.replace(".", "__"): "a"})
 
@@ -225,7 +226,7 @@ def test_a_file_that_is_not_utf8_says_from_which_line_on(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "text", "why"),
     [
         ("c.jsonl", "", "is empty"),
@@ -318,12 +319,12 @@ CASE_ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("written", "more", "message"), CASE_ERRORS)
+@every_row(("written", "more", "message"), CASE_ERRORS)
 def test_a_case_that_cannot_be_used_says_what_to_write(tmp_path, written, more, message):
     assert errors(tmp_path, f"[{written}]", more) == [f"s.ftgate.yaml:1: {message}"]
 
 
-@pytest.mark.parametrize("written", ['{score: regex, expected: "("}', '{format: {regex: "("}}'])
+@every_row("written", ['{score: regex, expected: "("}', '{format: {regex: "("}}'])
 def test_a_pattern_in_a_case_that_does_not_compile_is_an_error_and_no_crash_later(
     tmp_path, written
 ):
@@ -353,7 +354,7 @@ def test_a_schema_that_a_case_names_and_that_is_not_there_has_the_line_of_the_ca
     ]
 
 
-@pytest.mark.parametrize("expected", ["5", "[5, x]", "text"])
+@every_row("expected", ["5", "[5, x]", "text"])
 def test_what_a_python_scorer_expects_is_its_own_affair(tmp_path, expected):
     more = 'reply: {score: {python: "marks:close"}}'
 

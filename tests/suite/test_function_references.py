@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.function_references import reference_error, source_files
@@ -35,17 +36,17 @@ def error(folder, code, reference="bots:worse"):
     return reference_error(reference, folder)
 
 
-@pytest.mark.parametrize("how", THERE)
+@every_row("how", THERE)
 def test_a_name_at_the_top_of_the_file_is_there(tmp_path, how):
     assert error(tmp_path, THERE[how]) is None
 
 
-@pytest.mark.parametrize("how", PERHAPS)
+@every_row("how", PERHAPS)
 def test_where_names_may_come_from_elsewhere_the_import_decides(tmp_path, how):
     assert error(tmp_path, PERHAPS[how]) is None
 
 
-@pytest.mark.parametrize(
+@every_row(
     "code",
     [
         "def other():\n    worse = 1\n    def worse(case): ...",
@@ -74,7 +75,7 @@ def test_a_file_that_has_been_mended_is_read_again(tmp_path):
     assert error(tmp_path, "def worse(case): ...\n\n") is None
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("code", "told"),
     [
         ("def worse(case):\n    return (\n", "bots.py:2 is not Python: '(' was never closed"),
@@ -101,7 +102,7 @@ def test_a_module_that_is_not_beside_the_suite_is_left_to_the_import(tmp_path):
     assert reference_error("json:no_such_function", tmp_path) is None
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("written", "instead"),
     [
         ("bots.worse", "bots:worse"),
@@ -172,7 +173,7 @@ def test_the_functions_of_a_case_file_elsewhere_are_those_beside_the_suite(tmp_p
     assert len(load_suite(path, tmp_path).cases) == 1
 
 
-@pytest.mark.parametrize("key", ["score", "format"])
+@every_row("key", ["score", "format"])
 def test_a_rule_of_another_form_is_told_how_to_be_written(tmp_path, key):
     path = tmp_path / "s.ftgate.yaml"
     rule = f"reply: {{{key}: {{python: bots.mark}}}}"
@@ -182,7 +183,7 @@ def test_a_rule_of_another_form_is_told_how_to_be_written(tmp_path, key):
         load_suite(path, tmp_path)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("module", "imports"),
     [
         ("app.pipeline", "from app.prompts import PROMPT"),

@@ -8,6 +8,7 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.suite.function_references import load_function, source_files
@@ -116,9 +117,7 @@ def test_a_name_that_is_no_function_is_refused(tmp_path):
         load_function("reference_value:reply", tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("code", "what"), [("def (\n", "SyntaxError"), ("1 / 0\n", "ZeroDivisionError")]
-)
+@every_row(("code", "what"), [("def (\n", "SyntaxError"), ("1 / 0\n", "ZeroDivisionError")])
 def test_a_module_that_breaks_on_import_is_unavailable_and_says_why(tmp_path, code, what):
     module(tmp_path, f"reference_{what.lower()}", code)
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.power import MAX_REPEATS, needed_repeats
@@ -31,7 +32,7 @@ def errors(folder, gates, **rest):
     return [error.message for error in caught.value.errors]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("gate", "told"),
     [
         ("max_drop: 0.5, stop_early: true, settle: 5", "keep one of them"),
@@ -101,7 +102,7 @@ def test_how_often_to_repeat_is_a_number_or_auto(tmp_path):
     assert message.startswith("repeats must be")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("drop", "model", "repeats"),
     [
         (0.5, "provider: anthropic, model: m", 4),
@@ -135,7 +136,7 @@ def macro_f1_suite(folder, limit, **counts):
     return suite(folder, f"{{accuracy: {{{limit}, metric: macro_f1}}}}", cases=cases)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("limit", "counts", "told"),
     [
         (
@@ -172,7 +173,7 @@ def test_macro_f1_is_refused_with_the_cases_that_it_takes(tmp_path, limit, count
     assert told in error.message
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("limit", "counts"),
     [
         ("max_drop: 0.05", {"refund": 174, "other": 26}),
@@ -234,7 +235,7 @@ def test_the_format_gate_limits_thoughts_against_the_baseline(tmp_path):
     assert (gate.drop_checks(0), gate.drop_checks(1)) == (0, 1)
 
 
-@pytest.mark.parametrize("limits", ["{}", "{max_drop: , max_rise: }"])
+@every_row("limits", ["{}", "{max_drop: , max_rise: }"])
 def test_thoughts_without_a_limit_are_refused(tmp_path, limits):
     (message,) = errors(tmp_path, f"{{format: {{thoughts: {limits}}}}}")
 
@@ -259,7 +260,7 @@ def test_what_a_suite_does_not_declare_is_as_in_the_gates_of_a_file_alone(tmp_pa
     )
 
 
-@pytest.mark.parametrize("provider", ["anthropic", "bedrock", "bedrock-converse"])
+@every_row("provider", ["anthropic", "bedrock", "bedrock-converse"])
 def test_distributions_need_a_provider_that_gives_log_probabilities(tmp_path, provider):
     model = f"provider: {provider}, model: m, base: n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ftgate_testing.judge_suites import suite_with_judge
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.loader import load_suite
@@ -38,7 +39,7 @@ def test_the_model_takes_the_keys_of_a_variant(tmp_path):
     assert variant.sampling == {"temperature": 0, "seed": 3}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "message"),
     [
         ("{}", 'judge: "rubric" is missing; a judge is {rubric: ..., model:'),
@@ -133,7 +134,7 @@ def test_labels_are_read_with_the_case_that_they_are_of(tmp_path):
     assert dict(made.minimum) == {"kappa": 0.4}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("row", "more", "message"),
     [
         ('{"case": "c9", "reply": "x", "grade": "good"}', "", 'there is no case "c9" in the suite'),

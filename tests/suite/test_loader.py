@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.loader import load_suite
@@ -75,7 +76,7 @@ def test_the_smallest_suite_has_its_defaults(tmp_path):
     assert found.accepted_path == found.path.with_name("s.accepted.json")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("written", "marks"),
     [
         ('"<a>…</a>"', (("<a>", "</a>"),)),
@@ -91,7 +92,7 @@ def test_a_suite_declares_the_marks_around_a_thought(tmp_path, written, marks):
     assert found.reply.thoughts == marks
 
 
-@pytest.mark.parametrize("written", ['"<think>"', '"…</think>"'])
+@every_row("written", ['"<think>"', '"…</think>"'])
 def test_one_mark_alone_is_no_thought(tmp_path, written):
     (message,) = errors(tmp_path, suite(more=f"reply: {{thoughts: {written}}}\n"))
 
@@ -147,7 +148,7 @@ def test_the_first_variant_is_the_baseline_unless_another_is_named(tmp_path):
     assert loaded(tmp_path, suite(variants=variants, more="baseline: b\n")).baseline == "b"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("gates", "kind", "least", "drop"),
     [
         ("{accuracy: {}}", "accuracy", None, None),
@@ -175,7 +176,7 @@ def test_the_forgetting_gate_holds_the_cases_of_its_skills(tmp_path):
     assert gate.max_drop == 0.2
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("variants", "message"),
     [
         ("{a: {provider: anthropic, model: m}}", "forgetting: no gated variant is tuned"),
@@ -240,7 +241,7 @@ NEAR = [
 ]
 
 
-@pytest.mark.parametrize(("text", "message"), NEAR)
+@every_row(("text", "message"), NEAR)
 def test_a_misspelt_name_is_met_with_the_nearest_one(tmp_path, text, message):
     assert errors(tmp_path, text) == [message]
 
@@ -261,7 +262,7 @@ MISPLACED = [
 ]
 
 
-@pytest.mark.parametrize(("written", "message"), MISPLACED)
+@every_row(("written", "message"), MISPLACED)
 def test_a_key_in_the_wrong_place_is_told_its_own(tmp_path, written, message):
     assert errors(tmp_path, suite(more=f"{written}\n")) == [message]
 
@@ -305,7 +306,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("text", "message"), WRONG)
+@every_row(("text", "message"), WRONG)
 def test_what_cannot_be_used_is_one_error_and_causes_no_second_one(tmp_path, text, message):
     assert errors(tmp_path, text) == [message]
 
@@ -352,7 +353,7 @@ def test_an_error_in_the_prompt_is_reported_even_where_no_variant_can_be_used(tm
 # Files ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("key", "more"),
     [
         ("cases", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.loader import load_suite
@@ -50,7 +51,7 @@ def refused(folder):
     return caught.value
 
 
-@pytest.mark.parametrize(("place", "message"), PLANTED)
+@every_row(("place", "message"), PLANTED)
 def test_each_planted_error_is_in_the_one_message_with_its_line(tmp_path, place, message):
     found = [line for line in str(refused(tmp_path)).split("\n") if message in line]
 

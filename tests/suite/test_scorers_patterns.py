@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.suite.scorers import pattern_error, search_pattern
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("pattern", "text", "found"),
     [
         (r"\d+", "order 17", "17"),
@@ -27,15 +28,13 @@ def test_a_pattern_is_found_where_it_stands_first(pattern, text, found):
     assert (match.group() if match else None) == found
 
 
-@pytest.mark.parametrize(
-    ("pattern", "text"), [("(a+)+$", "a" * 5000 + "b"), (r"(?:a|aa)+$", "a" * 5000 + "b")]
-)
+@every_row(("pattern", "text"), [("(a+)+$", "a" * 5000 + "b"), (r"(?:a|aa)+$", "a" * 5000 + "b")])
 def test_a_pattern_that_hangs_is_an_error_after_a_second(pattern, text):
     with pytest.raises(ScorerError, match="took longer than 1 s on a reply; write it without"):
         search_pattern(pattern, text)
 
 
-@pytest.mark.parametrize("pattern", ["(", "[a", "a{2,1}", "(?P<a>b)(?P<a", "*a", r"\1"])
+@every_row("pattern", ["(", "[a", "a{2,1}", "(?P<a>b)(?P<a", "*a", r"\1"])
 def test_a_text_that_is_no_pattern_is_told(pattern):
     assert pattern_error(pattern).startswith(f"{pattern!r} is not a pattern: ")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.declaration import DeclaredVariant
@@ -64,7 +65,7 @@ def test_a_variant_may_be_like_one_that_stands_below_it(tmp_path):
     assert loaded(tmp_path, ["two: {like: one}", CLAUDE])["two"].model == "m"
 
 
-@pytest.mark.parametrize("key", ["gated", "compared"])
+@every_row("key", ["gated", "compared"])
 def test_whether_it_is_gated_or_compared_is_not_inherited(tmp_path, key):
     found = loaded(tmp_path, [CLAUDE, f"other: {{like: one, {key}: false}}", "two: {like: other}"])
 
@@ -86,7 +87,7 @@ def test_what_only_another_provider_understands_is_not_inherited(tmp_path):
     assert found["two"].max_tokens == 5
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("variants", "circles"),
     [
         (["a: {like: a}"], ['4: variant "a": like: a -> a is a circle']),
@@ -118,17 +119,15 @@ def test_an_unknown_provider_is_met_with_the_nearest(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("written", ["{model: m}", "{provider: , model: m}"])
+@every_row("written", ["{model: m}", "{provider: , model: m}"])
 def test_a_variant_without_a_provider_is_told_which_there_are(tmp_path, written):
     assert errors(tmp_path, f"one: {written}") == [
         f'4: variant "one": provider is missing; one of {", ".join(PROVIDERS)}'
     ]
 
 
-@pytest.mark.parametrize(
-    ("provider", "key"), [(p, k) for p, spec in PROVIDERS.items() for k in spec.required]
-)
-@pytest.mark.parametrize("written", ["", ', {key}: ""', ", {key}: "])
+@every_row(("provider", "key"), [(p, k) for p, spec in PROVIDERS.items() for k in spec.required])
+@every_row("written", ["", ', {key}: ""', ", {key}: "])
 def test_what_a_provider_cannot_do_without_is_named(tmp_path, provider, key, written):
     variant = f"one: {{provider: {provider}{written.format(key=key)}}}"
 
@@ -153,7 +152,7 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize(("provider", "key", "value", "only"), FOREIGN)
+@every_row(("provider", "key", "value", "only"), FOREIGN)
 def test_a_key_of_another_provider_is_refused_and_not_ignored(tmp_path, provider, key, value, only):
     variant = f"one: {{provider: {provider}, model: m, {key}: {value}}}"
 
@@ -180,14 +179,14 @@ ELSEWHERE = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value"), ELSEWHERE)
+@every_row(("key", "value"), ELSEWHERE)
 def test_a_provider_from_elsewhere_may_be_told_what_any_model_is(tmp_path, key, value):
     found = loaded(tmp_path, [f"one: {{{HOUSE}, {key}: {value}}}"], others=["house"], p__md="Hi")
 
     assert found["one"].provider == "house"
 
 
-@pytest.mark.parametrize("key", ["slots", "function", "replies"])
+@every_row("key", ["slots", "function", "replies"])
 def test_it_is_not_told_what_only_one_of_ours_can_do(tmp_path, key):
     value = '"a:b"' if key == "function" else 2 if key == "slots" else "a.gguf"
     path = tmp_path / "s.ftgate.yaml"
@@ -249,14 +248,14 @@ TUNED_FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "message"), TUNED_FAULTS)
+@every_row(("keys", "message"), TUNED_FAULTS)
 def test_a_fine_tune_that_makes_no_sense_is_refused(tmp_path, keys, message):
     assert errors(tmp_path, f"one: {{{keys}}}", t__jsonl=TRAIN, a__gguf="GGUF") == [
         f'4: variant "one": {message}'
     ]
 
 
-@pytest.mark.parametrize(
+@every_row(
     "keys",
     ["provider: llamacpp, model: m, adapter: a.gguf", "provider: anthropic, model: m, base: n"],
 )
@@ -345,7 +344,7 @@ def test_a_folder_without_an_adapter_is_an_error_on_a_server_too(tmp_path, peft)
     assert error.startswith('4: variant "one": adapter: out has no adapter_config.json; name the')
 
 
-@pytest.mark.parametrize("spec", [*PROVIDERS.values(), PLUGIN_PROVIDER])
+@every_row("spec", [*PROVIDERS.values(), PLUGIN_PROVIDER])
 def test_a_provider_that_takes_adapters_reads_the_key(spec):
     assert ("adapter" in spec.reads) == bool(spec.adapter)
 
@@ -361,7 +360,7 @@ def test_an_adapter_may_lie_outside_the_root_for_weights_are_not_committed(tmp_p
     assert found["one"].adapter == adapter.resolve()
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("key", "written"),
     [
         ("replies", "one: {provider: recorded, replies: ../r.jsonl}"),
@@ -460,7 +459,7 @@ def test_random_examples_are_the_same_for_the_same_seed_and_others_for_another(t
     assert found["a"].shots != found["c"].shots
 
 
-@pytest.mark.parametrize("asked", ["Where is it", "where  IS\\n it"])
+@every_row("asked", ["Where is it", "where  IS\\n it"])
 def test_an_example_that_is_an_eval_case_is_refused_with_both_places(tmp_path, asked):
     row = f'{{"input": "{asked}", "expected": "b"}}'
 
@@ -482,9 +481,7 @@ def test_an_example_of_nearly_the_words_and_the_answer_of_a_case_is_refused(tmp_
     ]
 
 
-@pytest.mark.parametrize(
-    ("written", "answer"), [("shots: 2", "c"), ("shots: 2, choose: similar", "b")]
-)
+@every_row(("written", "answer"), [("shots: 2", "c"), ("shots: 2, choose: similar", "b")])
 def test_nearly_the_words_of_a_case_give_nothing_away_with_another_answer_or_unshown(
     tmp_path, written, answer
 ):
@@ -632,7 +629,7 @@ ALIASES = [
 ]
 
 
-@pytest.mark.parametrize(("provider", "keys"), ALIASES)
+@every_row(("provider", "keys"), ALIASES)
 def test_a_server_or_an_api_that_is_named_as_provider_is_answered_by_the_keys_for_it(
     tmp_path, provider, keys
 ):
@@ -649,7 +646,7 @@ variants:
 """
 
 
-@pytest.mark.parametrize("provider", ["openai-compatible", "llamacpp", "transformers"])
+@every_row("provider", ["openai-compatible", "llamacpp", "transformers"])
 def test_a_provider_that_can_enforce_labels_may_be_asked_to(tmp_path, provider):
     variant = f"one: {{provider: {provider}, model: m, response_schema: true}}"
 
@@ -676,7 +673,7 @@ KEY_FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("written", "message"), KEY_FAULTS)
+@every_row(("written", "message"), KEY_FAULTS)
 def test_a_key_that_is_wrong_is_one_error(tmp_path, written, message):
     assert errors(tmp_path, f"one: {{provider: anthropic, model: m, {written}}}") == [
         f'4: variant "one": {message}'
