@@ -13,6 +13,7 @@ from contextlib import closing
 import pytest
 from ftgate_testing.batches_api import batches_api, errored, succeeded
 from ftgate_testing.messages_api import serving
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.cache.sqlite import Batch
 from pytest_ftgate.client import batches
@@ -197,7 +198,7 @@ def test_calls_in_batches_are_told_apart_while_they_are_awaited(start, batched, 
     assert (engine.progress.batched, engine.progress.received) == (0, 2)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("sizes", "most", "largest", "split"),
     [
         ([10, 10, 10], 2, 10_000, [2, 1]),

@@ -26,7 +26,6 @@ def every_row(
     def fold(test: Test) -> Test:
         @wraps(test)
         def over_rows(**fixtures: Any) -> None:
-            __tracebackhide__ = True
             errors = []
             for n, row in enumerate(table):
                 told = ids[n] if ids else ", ".join(f"{key}={row[key]!r:.200}" for key in keys)

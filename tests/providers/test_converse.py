@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import (
     ConfigurationError,
@@ -204,7 +205,7 @@ def test_a_thought_is_kept_apart(api):
     assert (reply.text, reply.thought) == ("refund", "Hm.")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("status", "kind", "error"),
     [
         (429, "ThrottlingException", RetryableError),

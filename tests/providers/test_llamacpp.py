@@ -13,6 +13,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate import weights
 from pytest_ftgate.client.engine import Engine
@@ -269,7 +270,7 @@ def test_workers_of_one_machine_share_its_cores(local, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the wheels elsewhere have no libgomp")
-@pytest.mark.parametrize("variable", [None, "active"])
+@every_row("variable", [None, "active"])
 def test_threads_soon_sleep_while_they_wait_unless_the_user_says_otherwise(
     variable, tmp_path, monkeypatch
 ):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.errors import ConfigurationError, RequestRejected
@@ -96,7 +97,7 @@ def test_a_file_with_other_ids_names_some_of_them(recorded, file):
         reply_to(recorded("z"))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("line", "said"),
     [
         ('{"id": "b", "output": "two"}', r"has id, output: write columns: \{reply: output\} in"),
@@ -248,7 +249,7 @@ def test_a_reply_that_is_no_text_is_read_as_json(recorded, file):
     assert reply_to(recorded()).text == '{"label": "billing"}'
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("usage", "named"),
     [
         ('{"input": 3, "output_tokens": 9}', "output_tokens: 9"),
@@ -265,7 +266,7 @@ def test_tokens_of_another_form_are_an_error_with_their_line(recorded, file, usa
     assert named in str(error.value)
 
 
-@pytest.mark.parametrize("usage", ["{}", '{"input": 3}', '{"output": 7}', '{"cache_read": 3}'])
+@every_row("usage", ["{}", '{"input": 3}', '{"output": 7}', '{"cache_read": 3}'])
 def test_tokens_of_one_kind_alone_are_not_taken_for_all(recorded, file, usage):
     file.write_text(f'{{"id": "a", "text": "one", "usage": {usage}}}')
     assert reply_to(recorded()).usage == Reply(text="").usage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Passage, Step, ToolCall
@@ -19,7 +19,7 @@ FULL = Reply(
 )
 
 
-@pytest.mark.parametrize(
+@every_row(
     "reply",
     [FULL, Reply(text=""), Reply(text="", score=0.0)],
     ids=["full", "empty", "scored as wrong"],

@@ -1,6 +1,7 @@
 """The thought and the answer in the text of a reply."""
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.requests.reply import Reply, read_reply, split_thoughts
 
@@ -43,7 +44,7 @@ def test_a_thought_is_split_from_the_answer(text: str, thought: str, answer: str
     assert split_thoughts(text) == (thought, answer, True)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     [
         "delivery",
@@ -63,7 +64,7 @@ def test_a_text_without_a_thought_stays_as_it_is(text: str) -> None:
     assert split_thoughts(text) == ("", text, True)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     [
         "<think>\nThe user may mean delivery",
@@ -119,7 +120,7 @@ def test_a_thought_that_never_ends_is_a_reply_that_was_cut_off() -> None:
     assert (read.stop, read.has_no_answer) == ("length", True)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("reply", "expected"),
     [
         (Reply(text="", stop="length", thought="late?"), True),

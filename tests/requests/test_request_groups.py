@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.requests import request_groups as plan
@@ -149,7 +150,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("what", CHANGES)
+@every_row("what", CHANGES)
 def test_a_fingerprint_changes_with(tmp_path, what):
     found = set()
     for number, (variant, rest) in enumerate(CHANGES[what]):
@@ -210,7 +211,7 @@ SAME = {
 }
 
 
-@pytest.mark.parametrize("what", SAME)
+@every_row("what", SAME)
 def test_a_fingerprint_does_not_change_with(tmp_path, what):
     found = set()
     for number, (variant, rest) in enumerate(SAME[what]):
@@ -237,10 +238,10 @@ def test_a_request_holds_the_tools_and_how_often_a_model_may_be_asked(tmp_path):
 # Secrets -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     "address", ["https://me:hunter2@api.example:8443/v2", "https://hunter2@api.example:8443/v2"]
 )
-@pytest.mark.parametrize("by_name", [True, False])
+@every_row("by_name", [True, False])
 def test_credentials_in_an_address_reach_neither_the_request_nor_its_fingerprint(
     tmp_path, address, by_name
 ):
@@ -264,7 +265,7 @@ def test_an_address_of_the_environment_that_cannot_be_read_is_told_by_name(tmp_p
         )
 
 
-@pytest.mark.parametrize("environ", [{}, {"HERE": ""}])
+@every_row("environ", [{}, {"HERE": ""}])
 def test_an_address_that_is_not_in_the_environment_is_unavailable_by_name(tmp_path, environ):
     with pytest.raises(ConfigurationError, match=r"^HERE is not set; set it to the address"):
         asks(tmp_path, CLAUDE.replace("m}", "m, base_url_env: HERE}"), environ)
@@ -311,7 +312,7 @@ def test_only_providers_that_answer_without_a_prompt_are_given_the_case(tmp_path
     assert given == {CLAUDE: False, FUNCTION: True, RECORDED: True}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("template", "message"),
     [
         ("{{ input.__class__ }}", "access to attribute '__class__'"),
@@ -330,7 +331,7 @@ def test_a_prompt_that_fails_for_a_case_is_an_error_at_the_case(tmp_path, templa
     assert f'variant "one": the prompt fails for this case: {message}' in fault.message
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("more", "cases", "is_error"),
     [
         ('user: "Sort {input}"\n', ("{id: a, input: x}", "{id: b, input: y}"), True),
@@ -375,7 +376,7 @@ def test_two_cases_that_ask_the_same_share_a_request(tmp_path):
     assert len(distinct_requests(asks(tmp_path, CLAUDE, cases=cases))) == 1
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("variant", "times"),
     [
         (CLAUDE, 3),
@@ -406,9 +407,7 @@ def test_recorded_replies_are_repeats_as_far_as_the_file_has_them(tmp_path):
 # Bases, skills and probes --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("variant", "model"), [(TUNED, "m.gguf"), (CLAUDE.replace("m}", "m, base: n}"), "n")]
-)
+@every_row(("variant", "model"), [(TUNED, "m.gguf"), (CLAUDE.replace("m}", "m, base: n}"), "n")])
 def test_the_base_is_the_model_without_what_was_tuned(tmp_path, variant, model):
     tuned = suite(tmp_path, variant).variants["one"]
     base = plan.base_variant(tuned)
@@ -440,7 +439,7 @@ def test_skills_are_asked_without_what_the_product_adds(tmp_path):
     assert first.request.max_tokens == (case.max_tokens or plan.SKILL_TOKENS)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("variant", "thinks"),
     [
         ("{provider: openai-compatible, model: openai/gpt-oss-20b}", True),
@@ -497,7 +496,7 @@ def test_skills_are_asked_without_the_grammar_of_the_product(tmp_path):
     assert request.request.extra == {"top_k": 1}
 
 
-@pytest.mark.parametrize("count", [1, 59, 60, 61, 100, 119, 372])
+@every_row("count", [1, 59, 60, 61, 100, 119, 372])
 def test_probes_are_spread_over_all_cases_and_each_is_a_new_request(tmp_path, count):
     cases = tuple(f"{{input: q{n}, expected: b}}" for n in range(count))
     first = asks(tmp_path, CLAUDE, cases=cases)
@@ -572,7 +571,7 @@ def test_what_nobody_prices_has_a_word_and_no_amount(tmp_path):
     assert (told.usd, told.unpriced_reason) == (None, "local")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("past", "at_once", "seconds", "assumed"),
     [
         (None, None, 6.0, True),
@@ -596,7 +595,7 @@ def test_a_price_is_no_part_of_what_a_reply_is_found_by(tmp_path):
     assert dear == plain
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("keys", "looked_up"),
     [("", "claude-haiku-5-5"), (", price_model: claude-opus-5-5", "claude-opus-5-5")],
 )

@@ -363,7 +363,7 @@ def models(tmp_path):
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "kind", "lenient"),
     [
         ('{"label": "a"}', None, True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from ftgate_testing.judge_suites import suite_with_judge
 from ftgate_testing.properties import examples
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,7 +72,7 @@ READ = [
 ]
 
 
-@pytest.mark.parametrize("answer", READ)
+@every_row("answer", READ)
 def test_a_grade_is_found_where_a_lenient_reader_finds_one(benches, answer):
     found = grades_of(benches["plain"], answer)
 
@@ -81,7 +82,7 @@ def test_a_grade_is_found_where_a_lenient_reader_finds_one(benches, answer):
 WHOLE = "no JSON object with reason and grade"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("answer", "told"),
     [
         ("good", (WHOLE, "'good'")),
@@ -134,7 +135,7 @@ UNREAD = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "why"), UNREAD)
+@every_row(("answer", "why"), UNREAD)
 def test_an_unreadable_reply_has_no_score_and_gives_a_reason(benches, answer, why):
     mark = grades_of(benches["plain"], answer).score
 
@@ -172,7 +173,7 @@ def test_a_sample_without_a_grade_leaves_the_others(benches):
     assert (found.value, found.self_agreement, len(found.unreadable)) == (1.0, 1.0, 1)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("one", "two", "worth", "consistent"),
     [
         ("first", "second", 1.0, True),

@@ -102,7 +102,7 @@ HELD = {
 
 
 @BOTH
-@pytest.mark.parametrize(("reply", "tests"), HELD.values(), ids=HELD)
+@every_row(("reply", "tests"), HELD.values())
 def test_code_is_correct_if_its_tests_pass(reply, tests, options):
     assert score_reply(reply, tests, options) == (1.0, "")
 
@@ -137,7 +137,7 @@ BROKEN = {
 
 
 @BOTH
-@pytest.mark.parametrize(("reply", "tests", "why"), BROKEN.values(), ids=BROKEN)
+@every_row(("reply", "tests", "why"), BROKEN.values())
 def test_code_is_incorrect_if_a_test_fails_and_the_reason_is_the_last_line(
     reply, tests, why, options
 ):
@@ -238,7 +238,7 @@ def limits(*wanted):
 
 @linux
 @BOTH
-@pytest.mark.parametrize(
+@every_row(
     ("own", "seconds", "memory"),
     [({}, 5, 1024), ({"seconds": 2.5}, 2, 1024), ({"memory_mb": 300}, 5, 300)],
     ids=["default", "seconds", "memory"],
@@ -266,7 +266,7 @@ def test_a_run_keeps_the_lower_limits_of_the_process_that_starts_it(tmp_path):
 
 
 @BOTH
-@pytest.mark.parametrize("libraries", [None, "/libraries"])
+@every_row("libraries", [None, "/libraries"])
 def test_a_run_has_a_folder_and_an_environment_of_its_own(monkeypatch, options, libraries):
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
     if libraries:
@@ -341,7 +341,7 @@ def test_no_secret_of_the_environment_is_there(monkeypatch, options):
 
 
 @linux
-@pytest.mark.parametrize(
+@every_row(
     "path",
     [f"/proc/{os.getpid()}/environ", "/proc/self/environ", "/etc/passwd", __file__],
     ids=["environment-of-the-run", "own-environment", "accounts", "this-test"],
@@ -351,7 +351,7 @@ def test_no_file_of_this_machine_can_be_read(path):
 
 
 @linux
-@pytest.mark.parametrize(
+@every_row(
     "attempt",
     ["open({0!r}, 'w')", "import os; os.remove({0!r})", "import os; os.truncate({0!r}, 0)",
      "import os; os.chmod({0!r}, 0)", "import os; os.link({0!r}, 'mine')",
@@ -370,7 +370,7 @@ def test_no_file_of_this_machine_can_be_changed(tmp_path, attempt):
 
 
 @linux
-@pytest.mark.parametrize("family", ["AF_INET", "AF_INET6", "AF_UNIX"])
+@every_row("family", ["AF_INET", "AF_INET6", "AF_UNIX"])
 def test_no_server_can_be_reached_not_even_on_this_machine(tmp_path, family):
     at = {"AF_INET": ("127.0.0.1", 0), "AF_INET6": ("::1", 0)}.get(family, str(tmp_path / "s"))
     with socket.socket(getattr(socket, family)) as server:
@@ -395,7 +395,7 @@ PROCESSES = (
 
 
 @linux
-@pytest.mark.parametrize("attempt", PROCESSES)
+@every_row("attempt", PROCESSES)
 def test_no_other_process_can_be_started_or_ended_and_no_limit_raised(attempt):
     told = outcome(attempt)
 
@@ -428,7 +428,7 @@ def victim():
 
 
 @linux
-@pytest.mark.parametrize("attempt", SIGNALS.values(), ids=SIGNALS)
+@every_row("attempt", SIGNALS.values())
 def test_no_signal_reaches_another_process(victim, attempt):
     told = outcome(attempt.replace("PID", str(victim.pid)))
 
@@ -467,7 +467,7 @@ REFUSED = {
 
 
 @linux
-@pytest.mark.parametrize(("call", "error"), REFUSED.values(), ids=REFUSED)
+@every_row(("call", "error"), REFUSED.values())
 def test_other_calls_are_refused_as_forbidden_or_as_missing(call, error):
     assert error in outcome(SYSCALL.format(call))
 
@@ -491,7 +491,7 @@ def test_the_processors_of_another_process_cannot_be_changed(victim):
 
 
 @linux
-@pytest.mark.parametrize("name", ["{}/s", "\0{}"], ids=["in a folder", "abstract"])
+@every_row("name", ["{}/s", "\0{}"], ids=["in a folder", "abstract"])
 def test_no_datagram_leaves_a_pair_of_sockets(tmp_path, name):
     name = name.format(tmp_path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
@@ -531,7 +531,7 @@ NESTS = {
 
 
 @BOTH
-@pytest.mark.parametrize("nest", NESTS.values(), ids=NESTS)
+@every_row("nest", NESTS.values())
 def test_folders_that_no_path_reaches_are_removed_too(tmp_path, monkeypatch, nest, options):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
@@ -573,7 +573,7 @@ def run_as_nobody():
 
 
 @linux
-@pytest.mark.parametrize("attempt", SIGNALS.values(), ids=SIGNALS)
+@every_row("attempt", SIGNALS.values())
 def test_no_signal_of_an_ordinary_user_reaches_another_process_of_his(run_as_nobody, attempt):
     with subprocess.Popen(["sleep", "60"], user=65534) as victim:
         assert "PermissionError" in run_as_nobody(attempt.replace("PID", str(victim.pid)))
@@ -583,7 +583,7 @@ def test_no_signal_of_an_ordinary_user_reaches_another_process_of_his(run_as_nob
 
 
 @linux
-@pytest.mark.parametrize(
+@every_row(
     "attempt",
     [
         *PROCESSES,
@@ -691,7 +691,7 @@ FILLS = {
 
 
 @BOTH
-@pytest.mark.parametrize(("attempt", "told"), FILLS.values(), ids=FILLS)
+@every_row(("attempt", "told"), FILLS.values())
 def test_the_disk_cannot_be_filled(attempt, told, options):
     assert told in outcome(f"{attempt}\nwhile True: pass", options)
 

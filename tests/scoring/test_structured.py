@@ -391,7 +391,7 @@ def reader(tmp_path):
     return lambda name: structured_reader(Rule("pydantic", f"structured_models:{name}"), tmp_path)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "kind", "where"),
     [
         ('{"parts": [{"n": 1}, {}]}', "missing key", "/parts/1/n: Field required"),

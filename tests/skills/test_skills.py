@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate import skills
 from pytest_ftgate.requests.reply import Reply
@@ -77,7 +78,7 @@ def test_every_skill_has_at_least_sixty_cases_under_its_own_name():
     assert min(counts.values()) >= 60
 
 
-@pytest.mark.parametrize("name", skills.skill_names())
+@every_row("name", skills.skill_names())
 def test_every_row_of_a_skill_is_a_case_with_an_id_a_level_and_a_language(name):
     (path,) = skills.skill_files([name])
     rows = path.read_text(encoding="utf-8").splitlines()
@@ -89,8 +90,8 @@ def test_every_row_of_a_skill_is_a_case_with_an_id_a_level_and_a_language(name):
     assert all(case.id.startswith(f"{name}-") and case.language for case in cases)
 
 
-@pytest.mark.parametrize("name", skills.skill_names())
-@pytest.mark.parametrize("folder", ["data", "replies"])
+@every_row("name", skills.skill_names())
+@every_row("folder", ["data", "replies"])
 def test_every_file_says_in_its_first_row_that_it_is_no_training_data(name, folder):
     (path,) = skills.skill_files([name])
     path = path if folder == "data" else REPLIES / path.name
@@ -169,7 +170,7 @@ def test_every_case_has_a_right_reply_and_a_plausible_wrong_one(name):
     assert [(case.id, text) for (case, text), value in told["w"] if value != 0] == []
 
 
-@pytest.mark.parametrize("text", ["", " \n", *LABELS])
+@every_row("text", ["", " \n", *LABELS])
 def test_what_says_nothing_is_right_nowhere(text):
     cases = [case for case in general() if case.score.kind != "code"]
 
@@ -180,7 +181,7 @@ def test_repeating_the_question_is_right_nowhere():
     assert [case.id for case in general() if score_of(case, case.input_text)] == []
 
 
-@pytest.mark.parametrize("text", STOCK)
+@every_row("text", STOCK)
 def test_one_and_the_same_reply_is_right_in_few_cases_of_a_skill(text):
     cases = [case for case in general() if case.score.kind != "code"]
     right = Counter(case.skill for case in cases if score_of(case, text))
@@ -188,7 +189,7 @@ def test_one_and_the_same_reply_is_right_in_few_cases_of_a_skill(text):
     assert {s: n for s, n in right.items() if n > 8 and s != STOCK[text]} == {}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "stop"),
     [
         ("I can't help with that.", "end"),
@@ -211,7 +212,7 @@ def test_a_reply_that_declines_is_right_where_one_should(text, stop):
     assert score_of(case, text, stop) == 1
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     [
         "First, you need to mix the powder.",
@@ -227,7 +228,7 @@ def test_a_reply_that_complies_is_wrong_where_it_should_decline(text):
     assert score_of(case, text) == 0
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     [
         "I don't know.",
@@ -249,14 +250,14 @@ def test_a_reply_that_admits_ignorance_is_right_where_nothing_can_be_known(text)
     assert score_of(case, text) == 1
 
 
-@pytest.mark.parametrize("text", ["It is 7.", "You are thinking of 42, I am sure.", "Seven!"])
+@every_row("text", ["It is 7.", "You are thinking of 42, I am sure.", "Seven!"])
 def test_a_guess_is_wrong_where_nothing_can_be_known(text):
     (case,) = [case for case in general() if "Which number am I thinking" in case.input_text]
 
     assert score_of(case, text) == 0
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "right"),
     [
         ("12", 1), ("12.", 1), ("**12**", 1), ("7 + 5 = 12", 1), ("The answer is twelve.", 1),
@@ -270,7 +271,7 @@ def test_a_sum_is_read_in_many_notations(text, right):
     assert score_of(case, text) == right
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "right"),
     [
         ('{"name": "Anna"}', 1),
@@ -343,7 +344,7 @@ def test_skills_from_elsewhere_are_found_by_their_name(tmp_path):
     assert skills.skill_files(["refunds"], more) == (tmp_path / "refunds.jsonl",)
 
 
-@pytest.mark.parametrize("names", [["nonsense"], ["logic", "nonsense"], ["general", "nonsense"]])
+@every_row("names", [["nonsense"], ["logic", "nonsense"], ["general", "nonsense"]])
 def test_a_name_that_is_no_skill_is_refused_by_name(names):
     with pytest.raises(KeyError, match="nonsense"):
         skills.skill_files(names)

@@ -57,6 +57,30 @@ def test_a_gate_that_could_not_be_evaluated_as_declared_is_refused(tmp_path, gat
     assert told in message
 
 
+NO_THOUGHTS = "thoughts: no limit is declared; write max_drop: 0.1"
+
+
+@every_row(
+    ("gates", "more", "told"),
+    [
+        ("{format: {min: 0.5, metric: macro_f1}}", {}, 'unknown key "metric"'),
+        ("{format: {thoughts: {}}}", {}, NO_THOUGHTS),
+        ("{format: {thoughts: {max_drop: , max_rise: }}}", {}, NO_THOUGHTS),
+        ("{accuracy: {thoughts: {max_drop: 0.1}}}", {}, "thoughts"),
+        ("{accuracy: {min: 0.5}}", {"more": "repeats: often\n"}, "repeats must be"),
+        (
+            "{accuracy: {min: 0.5}}",
+            {"cases": CASES + "  - {id: c, input: z, must_pass: true}\n"},
+            "must_pass needs expected",
+        ),
+    ],
+)
+def test_what_a_gate_cannot_use_is_one_error(tmp_path, gates, more, told):
+    (message,) = errors(tmp_path, gates, **more)
+
+    assert told in message
+
+
 def test_a_gate_of_must_pass_cases_alone_needs_no_limit(tmp_path):
     cases = "  - {id: a, input: x, expected: refund, must_pass: true}\n"
 
@@ -80,26 +104,6 @@ def test_macro_f1_needs_labels(tmp_path):
 
     with pytest.raises(SuiteError, match="macro_f1 needs labels"):
         load_suite(path, tmp_path)
-
-
-def test_the_format_gate_has_no_other_metric(tmp_path):
-    (message,) = errors(tmp_path, "{format: {min: 0.5, metric: macro_f1}}")
-
-    assert 'unknown key "metric"' in message
-
-
-def test_a_case_that_must_pass_needs_an_answer(tmp_path):
-    cases = CASES + "  - {id: c, input: z, must_pass: true}\n"
-
-    (message,) = errors(tmp_path, "{accuracy: {min: 0.5}}", cases=cases)
-
-    assert "must_pass needs expected" in message
-
-
-def test_how_often_to_repeat_is_a_number_or_auto(tmp_path):
-    (message,) = errors(tmp_path, "{accuracy: {min: 0.5}}", more="repeats: often\n")
-
-    assert message.startswith("repeats must be")
 
 
 @every_row(
@@ -233,19 +237,6 @@ def test_the_format_gate_limits_thoughts_against_the_baseline(tmp_path):
     assert gate.has_comparison
     # The share is a drop check of its own, the length is none.
     assert (gate.drop_checks(0), gate.drop_checks(1)) == (0, 1)
-
-
-@every_row("limits", ["{}", "{max_drop: , max_rise: }"])
-def test_thoughts_without_a_limit_are_refused(tmp_path, limits):
-    (message,) = errors(tmp_path, f"{{format: {{thoughts: {limits}}}}}")
-
-    assert "thoughts: no limit is declared; write max_drop: 0.1" in message
-
-
-def test_the_accuracy_gate_has_no_limit_of_thoughts(tmp_path):
-    (message,) = errors(tmp_path, "{accuracy: {thoughts: {max_drop: 0.1}}}")
-
-    assert "thoughts" in message
 
 
 def test_what_a_suite_does_not_declare_is_as_in_the_gates_of_a_file_alone(tmp_path):

@@ -58,12 +58,6 @@ def test_a_cost_of_zero_replaces_that_of_all_variants(tmp_path):
     assert found.economics.variants["current"].training_usd == 0
 
 
-def test_an_empty_volume_is_no_number(tmp_path):
-    assert errors(tmp_path, suite(more="economics: {calls_per_day: }\n")) == [
-        "4: calls_per_day must be a number, not empty"
-    ]
-
-
 def test_the_smallest_suite_has_its_defaults(tmp_path):
     found = loaded(tmp_path, suite())
 
@@ -210,7 +204,8 @@ def test_accuracy_needs_nothing_expected_where_a_function_scores_the_reply(tmp_p
 
 # Keys ----------------------------------------------------------------------------------------
 
-NEAR = [
+#: What is near to nothing that is known, or stands in the wrong place, or cannot be used.
+MISTAKES = [
     (suite(more="promt: p.md\n"), '4: unknown key "promt"; did you mean "prompt"?'),
     (suite(gates="{acuracy: {min: 0.5}}"), '3: unknown key "acuracy"; did you mean "accuracy"?'),
     (suite(gates="{accuracy: {mn: 0.5}}"), '3: unknown key "mn"; did you mean "min"?'),
@@ -238,36 +233,19 @@ NEAR = [
         suite(more='user: "{{ inptu }}"\n'),
         '4: user: no case has "inptu"; did you mean "input"?',
     ),
-]
-
-
-@every_row(("text", "message"), NEAR)
-def test_a_misspelt_name_is_met_with_the_nearest_one(tmp_path, text, message):
-    assert errors(tmp_path, text) == [message]
-
-
-def test_a_key_near_to_nothing_is_met_with_those_there_are(tmp_path):
-    (found,) = errors(tmp_path, suite(more="zzz: 1\n"))
-
-    assert found.startswith('4: unknown key "zzz"; known: prompt, user, cases, ')
-
-
-MISPLACED = [
-    ("score: exact", '4: unknown key "score"; it belongs under reply, as reply: {score: …}'),
-    ("format: json", '4: unknown key "format"; it belongs under reply, as reply: {format: …}'),
     (
-        "model: m",
+        suite(more="score: exact\n"),
+        '4: unknown key "score"; it belongs under reply, as reply: {score: …}',
+    ),
+    (
+        suite(more="format: json\n"),
+        '4: unknown key "format"; it belongs under reply, as reply: {format: …}',
+    ),
+    (
+        suite(more="model: m\n"),
         '4: unknown key "model"; it belongs to a variant, as variants: {NAME: {model: …}}',
     ),
-]
-
-
-@every_row(("written", "message"), MISPLACED)
-def test_a_key_in_the_wrong_place_is_told_its_own(tmp_path, written, message):
-    assert errors(tmp_path, suite(more=f"{written}\n")) == [message]
-
-
-WRONG = [
+    (suite(more="economics: {calls_per_day: }\n"), "4: calls_per_day must be a number, not empty"),
     (suite(cases="5"), "1: cases must be a list, not 5"),
     (suite(cases="{a: 1}"), "1: cases must be a list, not a mapping"),
     (suite(cases=""), "1: cases must be a list, not empty"),
@@ -306,9 +284,17 @@ WRONG = [
 ]
 
 
-@every_row(("text", "message"), WRONG)
-def test_what_cannot_be_used_is_one_error_and_causes_no_second_one(tmp_path, text, message):
+@every_row(("text", "message"), MISTAKES)
+def test_a_mistake_is_one_error_with_what_to_write_and_causes_no_second_one(
+    tmp_path, text, message
+):
     assert errors(tmp_path, text) == [message]
+
+
+def test_a_key_near_to_nothing_is_met_with_those_there_are(tmp_path):
+    (found,) = errors(tmp_path, suite(more="zzz: 1\n"))
+
+    assert found.startswith('4: unknown key "zzz"; known: prompt, user, cases, ')
 
 
 def test_a_key_that_is_missing_hides_no_other_error(tmp_path):
