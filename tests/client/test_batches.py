@@ -12,6 +12,7 @@ from contextlib import closing
 
 import pytest
 from ftgate_testing.batches_api import batches_api, errored, succeeded
+from ftgate_testing.batching import answers_of, on_their_way, texts_of
 from ftgate_testing.messages_api import serving
 from ftgate_testing.tables import every_row
 
@@ -89,23 +90,6 @@ def start(open_cache, request):
         return engine
 
     return started
-
-
-def answers_of(engine, calls) -> list:
-    found = engine.wait(calls)
-    return [found[one.fingerprint] for one in calls]
-
-
-def texts_of(engine, calls) -> list[str]:
-    return [getattr(answer, "text", str(answer)) for answer in answers_of(engine, calls)]
-
-
-def on_their_way(engine) -> int:
-    """Return how many batches the cache knows of once the run has ended."""
-    engine.close()
-    with closing(sqlite3.connect(engine._cache.path)) as database:
-        (count,) = database.execute("SELECT count(*) FROM batches").fetchone()
-    return count
 
 
 # What is sent, and what comes back

@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
-from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import (
     ConfigurationError,
@@ -205,7 +204,7 @@ def test_a_thought_is_kept_apart(api):
     assert (reply.text, reply.thought) == ("refund", "Hm.")
 
 
-@every_row(
+@pytest.mark.parametrize(
     ("status", "kind", "error"),
     [
         (429, "ThrottlingException", RetryableError),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 import pytest
-from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
@@ -97,7 +96,7 @@ def test_a_plain_function_never_runs_twice_at_once(asked):
     assert [reply.text for reply in asked("alone", *"abcdefgh")] == ["1"] * 8
 
 
-@every_row("name", ["several", "several_async"])
+@pytest.mark.parametrize("name", ["several", "several_async"])
 def test_a_function_that_takes_cases_gets_several_at_once(asked, name):
     assert [reply.text for reply in asked(name, *"abc")] == ["a of 3", "b of 3", "c of 3"]
 
@@ -109,7 +108,7 @@ def test_a_function_that_takes_cases_must_answer_each_of_them(asked):
     assert "it must return a list with a text for each of them" in str(answers[0])
 
 
-@every_row(
+@pytest.mark.parametrize(
     ("name", "said"),
     [
         ("breaks", "KeyError: 'price'"),

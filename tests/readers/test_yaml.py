@@ -47,12 +47,8 @@ def messages(text):
 
 
 @every_row(("written", "message"), TRAPS)
-def test_a_value_that_yaml_misreads_is_refused_with_its_line(written, message):
+def test_a_value_or_a_list_item_that_yaml_misreads_is_refused_with_its_line(written, message):
     assert messages(f"# a comment\nlabel: {written}\n") == [f"s.yaml:2: label: {message}"]
-
-
-@every_row(("written", "message"), TRAPS)
-def test_a_list_item_that_yaml_misreads_is_refused_with_its_own_line(written, message):
     assert messages(f"labels:\n  - fine\n  - {written}\n") == [f"s.yaml:3: {message}"]
 
 

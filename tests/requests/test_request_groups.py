@@ -74,152 +74,119 @@ PROMPT = "prompt: p.md\n"
 SHOTS = "one: {provider: anthropic, model: m, examples: {from: t.jsonl}}"
 SCHEMA = "one: {provider: llamacpp, model: m.gguf, response_schema: true}"
 CHOICE = "reply: {format: {choice: [b, c]}}\n"
+OTHER = {"a__gguf": "GGUF other adapter"}
+
+
+def more(variant, keys):
+    """Return *variant* with further *keys*."""
+    return f"{variant[:-1]}, {keys}}}"
+
+
+def one_case(more="", key="a", said="hello", expected="b"):
+    return {"cases": (f"{{id: {key}, input: {said}, expected: {expected}{more}}}",)}
+
+
+AT_X = more(CLAUDE, 'base_url: "http://x"')
+TWO_FUNCTIONS = {"answers__py": "def reply(c): ...\ndef other(c): ...\n"}
+#: What differs, and two variants, each with what else the suite and its files have.
 CHANGES = {
-    "the model": ((CLAUDE, {}), (CLAUDE.replace("model: m", "model: n"), {})),
-    "the provider": (
-        (CLAUDE, {}),
-        (CLAUDE.replace("anthropic", "llamacpp").replace("m}", "m.gguf}"), {}),
-    ),
+    "the model": (CLAUDE, CLAUDE.replace("model: m", "model: n")),
+    "the provider": (CLAUDE, CLAUDE.replace("anthropic", "llamacpp").replace("m}", "m.gguf}")),
     "the prompt": ((CLAUDE, {"more": PROMPT}), (CLAUDE, {"more": PROMPT, "p__md": "Be terse.\n"})),
-    "whether there is a prompt": ((CLAUDE, {}), (CLAUDE, {"more": PROMPT})),
-    "the user message": ((CLAUDE, {}), (CLAUDE, {"more": 'user: "Q: {{ input }}"\n'})),
-    "the input": ((CLAUDE, {}), (CLAUDE, {"cases": ("{id: a, input: bye, expected: b}",)})),
-    "the examples": ((SHOTS, {}), (SHOTS, {"t__jsonl": '{"input": "q", "expected": "other"}'})),
-    "whether there are examples": ((CLAUDE, {}), (SHOTS, {})),
-    "the weights": ((LOCAL, {}), (LOCAL, {"m__gguf": "other weights"})),
-    "the adapter": ((TUNED, {}), (TUNED, {"a__gguf": "GGUF other adapter"})),
-    "whether there is an adapter": ((LOCAL, {}), (TUNED, {})),
-    "the adapter of a plugin's provider": (
-        (HOUSE_TUNED, {}),
-        (HOUSE_TUNED, {"a__gguf": "GGUF other adapter"}),
-    ),
-    "the scale of a plugin's provider": (
-        (HOUSE_TUNED, {}),
-        (HOUSE_TUNED.replace("a.gguf", "a.gguf, scale: 0.5"), {}),
-    ),
-    "the adapter on a server": (
-        (SERVED_TUNED, {}),
-        (SERVED_TUNED, {"a__gguf": "GGUF other adapter"}),
-    ),
-    "whether a server has an adapter": ((SERVED, {}), (SERVED_TUNED, {})),
-    "the scale": ((TUNED, {}), (TUNED.replace("a.gguf", "a.gguf, scale: 0.5"), {})),
-    "the temperature": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, temperature: 0.5}"), {})),
+    "whether there is a prompt": (CLAUDE, (CLAUDE, {"more": PROMPT})),
+    "the user message": (CLAUDE, (CLAUDE, {"more": 'user: "Q: {{ input }}"\n'})),
+    "the input": (CLAUDE, (CLAUDE, one_case(said="bye"))),
+    "the examples": (SHOTS, (SHOTS, {"t__jsonl": '{"input": "q", "expected": "other"}'})),
+    "whether there are examples": (CLAUDE, SHOTS),
+    "the weights": (LOCAL, (LOCAL, {"m__gguf": "other weights"})),
+    "the adapter": (TUNED, (TUNED, OTHER)),
+    "whether there is an adapter": (LOCAL, TUNED),
+    "the adapter of a plugin's provider": (HOUSE_TUNED, (HOUSE_TUNED, OTHER)),
+    "the scale of a plugin's provider": (HOUSE_TUNED, more(HOUSE_TUNED, "scale: 0.5")),
+    "the adapter on a server": (SERVED_TUNED, (SERVED_TUNED, OTHER)),
+    "whether a server has an adapter": (SERVED, SERVED_TUNED),
+    "the scale": (TUNED, more(TUNED, "scale: 0.5")),
+    "the temperature": (CLAUDE, more(CLAUDE, "temperature: 0.5")),
     "the options": (
-        (HOUSE.replace("m}", "m, options: {region: north}}"), {}),
-        (HOUSE.replace("m}", "m, options: {region: south}}"), {}),
+        more(HOUSE, "options: {region: north}"),
+        more(HOUSE, "options: {region: south}"),
     ),
-    "whether there is extra": ((LOCAL, {}), (TOP_K, {})),
-    "the extra": ((TOP_K, {}), (TOP_K.replace("top_k: 1", "top_k: 2"), {})),
-    "the name of a provider from elsewhere": ((HOUSE, {}), (CLAUDE, {})),
-    "the seed": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, seed: 7}"), {})),
-    "the stop words": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, stop: [x]}"), {})),
-    "the effort": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, effort: low}"), {})),
-    "the length": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, max_tokens: 9}"), {})),
-    "the suite's length": ((CLAUDE, {}), (CLAUDE, {"more": "reply: {max_tokens: 9}\n"})),
+    "whether there is extra": (LOCAL, TOP_K),
+    "the extra": (TOP_K, TOP_K.replace("top_k: 1", "top_k: 2")),
+    "the name of a provider from elsewhere": (HOUSE, CLAUDE),
+    "the seed": (LOCAL, more(LOCAL, "seed: 7")),
+    "the stop words": (CLAUDE, more(CLAUDE, "stop: [x]")),
+    "the effort": (CLAUDE, more(CLAUDE, "effort: low")),
+    "the length": (CLAUDE, more(CLAUDE, "max_tokens: 9")),
+    "the suite's length": (CLAUDE, (CLAUDE, {"more": "reply: {max_tokens: 9}\n"})),
     "whether it is constrained": ((LOCAL, {"more": CHOICE}), (SCHEMA, {"more": CHOICE})),
     "the constraint": ((SCHEMA, {"more": CHOICE}), (SCHEMA, {"more": CHOICE.replace("c]", "d]")})),
-    "the address": ((CLAUDE, {}), (CLAUDE.replace("m}", 'm, base_url: "http://x"}'), {})),
-    "the function's name": (
-        (FUNCTION, {}),
-        (
-            FUNCTION.replace("reply", "other"),
-            {"answers__py": "def reply(c): ...\ndef other(c): ...\n"},
-        ),
-    ),
+    "the address": (CLAUDE, AT_X),
+    "the function's name": (FUNCTION, (FUNCTION.replace("reply", "other"), TWO_FUNCTIONS)),
     "the function's source": (
-        (FUNCTION, {}),
+        FUNCTION,
         (FUNCTION, {"answers__py": "def reply(case):\n    return 'other'\n"}),
     ),
-    "the recorded file": (
-        (RECORDED, {}),
-        (RECORDED, {"r__jsonl": '{"id": "a", "text": "other"}\n'}),
-    ),
-    "whether there are tools": ((CLAUDE, {}), (AGENT, {})),
-    "which tools there are": ((AGENT, {}), (AGENT.replace("look", "find"), {})),
-    "how many tools there are": ((AGENT, {}), (AGENT.replace('look"', 'look", "shop:find"'), {})),
+    "the recorded file": (RECORDED, (RECORDED, {"r__jsonl": '{"id": "a", "text": "other"}\n'})),
+    "whether there are tools": (CLAUDE, AGENT),
+    "which tools there are": (AGENT, AGENT.replace("look", "find")),
+    "how many tools there are": (AGENT, AGENT.replace('look"', 'look", "shop:find"')),
     "what is told of a tool": (
-        (AGENT, {}),
+        AGENT,
         (AGENT, {"shop__py": FILES["shop.py"].replace("Look", "Search")}),
     ),
-    "what a tool imports from beside it": ((AGENT, {}), (AGENT, {"stock__py": "LEFT = 4\n"})),
-    "how often it may be asked": ((AGENT, {}), (AGENT.replace("]}", "], max_turns: 2}"), {})),
-    "the values of a case for a function": (
-        (FUNCTION, {}),
-        (FUNCTION, {"cases": ("{id: a, input: hello, expected: b, vars: {t: z}}",)}),
-    ),
+    "what a tool imports from beside it": (AGENT, (AGENT, {"stock__py": "LEFT = 4\n"})),
+    "how often it may be asked": (AGENT, more(AGENT, "max_turns: 2")),
+    "the values of a case for a function": (FUNCTION, (FUNCTION, one_case(", vars: {t: z}"))),
 }
-
-
-@every_row("what", CHANGES)
-def test_a_fingerprint_changes_with(tmp_path, what):
-    found = set()
-    for number, (variant, rest) in enumerate(CHANGES[what]):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        found.add(fingerprint(folder, variant, **rest))
-
-    assert len(found) == 2
-
-
 SAME = {
-    "the variant's name": ((CLAUDE, {}), (CLAUDE.replace("one:", "two:"), {})),
-    "whether it is gated": ((CLAUDE, {}), (UNGATED, {})),
-    "whether it is asked in a batch": (
-        (CLAUDE, {}),
-        (CLAUDE.replace("m}", "m, batch: true}"), {}),
-    ),
-    "the slots": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, slots: 3}"), {})),
-    "the threads": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, threads: 3}"), {})),
-    "the place of the case": ((CLAUDE, {}), (CLAUDE, {"more": "# a comment\n\n"})),
-    "the name of the key's variable": (
-        (CLAUDE, {}),
-        (CLAUDE.replace("m}", "m, api_key_env: KEY}"), {}),
-    ),
-    "the id of the case": (
-        (CLAUDE, {}),
-        (CLAUDE, {"cases": ("{id: z, input: hello, expected: b}",)}),
-    ),
-    "what is expected": (
-        (CLAUDE, {}),
-        (CLAUDE, {"cases": ("{id: a, input: hello, expected: c}",)}),
-    ),
-    "the tags": (
-        (CLAUDE, {}),
-        (CLAUDE, {"cases": ("{id: a, input: hello, expected: b, tags: [x]}",)}),
-    ),
+    "the variant's name": (CLAUDE, CLAUDE.replace("one:", "two:")),
+    "whether it is gated": (CLAUDE, UNGATED),
+    "whether it is asked in a batch": (CLAUDE, more(CLAUDE, "batch: true")),
+    "the slots": (LOCAL, more(LOCAL, "slots: 3")),
+    "the threads": (LOCAL, more(LOCAL, "threads: 3")),
+    "the place of the case": (CLAUDE, (CLAUDE, {"more": "# a comment\n\n"})),
+    "the name of the key's variable": (CLAUDE, more(CLAUDE, "api_key_env: KEY")),
+    "the id of the case": (CLAUDE, (CLAUDE, one_case(key="z"))),
+    "what is expected": (CLAUDE, (CLAUDE, one_case(expected="c"))),
+    "the tags": (CLAUDE, (CLAUDE, one_case(", tags: [x]"))),
     "the name of the prompt's file": (
         (CLAUDE, {"more": PROMPT}),
         (CLAUDE, {"more": "prompt: q.md\n", "q__md": FILES["p.md"]}),
     ),
     "the name of the weights' file": (
-        (LOCAL, {}),
+        LOCAL,
         (LOCAL.replace("m.gguf", "n.gguf"), {"n__gguf": "weights"}),
     ),
     "the name of the adapter's file": (
-        (TUNED, {}),
+        TUNED,
         (TUNED.replace("a.gguf", "b.gguf"), {"b__gguf": "GGUF adapter"}),
     ),
-    "a format that nothing is held to": ((CLAUDE, {}), (CLAUDE, {"more": CHOICE})),
-    "greedy sampling said or not": (
-        (LOCAL, {}),
-        (LOCAL.replace("gguf}", "gguf, temperature: 0}"), {}),
-    ),
+    "a format that nothing is held to": (CLAUDE, (CLAUDE, {"more": CHOICE})),
+    "greedy sampling said or not": (LOCAL, more(LOCAL, "temperature: 0")),
     "where the address stands": (
-        (CLAUDE.replace("m}", 'm, base_url: "http://x"}'), {}),
-        (CLAUDE.replace("m}", "m, base_url_env: HERE}"), {"environ": {"HERE": "http://x"}}),
+        AT_X,
+        (more(CLAUDE, "base_url_env: HERE"), {"environ": {"HERE": "http://x"}}),
     ),
 }
 
 
-@every_row("what", SAME)
-def test_a_fingerprint_does_not_change_with(tmp_path, what):
+@every_row(
+    ("what", "both", "distinct"),
+    [
+        *((what, both, 2) for what, both in CHANGES.items()),
+        *((what, both, 1) for what, both in SAME.items()),
+    ],
+)
+def test_a_fingerprint_changes_with_what_can_change_a_reply_alone(tmp_path, what, both, distinct):
     found = set()
-    for number, (variant, rest) in enumerate(SAME[what]):
+    for number, one in enumerate(both):
+        variant, rest = one if isinstance(one, tuple) else (one, {})
         folder = tmp_path / str(number)
         folder.mkdir()
         found.add(fingerprint(folder, variant, **rest))
 
-    assert len(found) == 1
+    assert len(found) == distinct
 
 
 def test_the_settings_of_the_machine_reach_the_request_all_the_same(tmp_path):

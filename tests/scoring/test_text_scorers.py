@@ -520,12 +520,15 @@ def test_only_the_first_characters_of_long_texts_are_compared():
 
 
 @every_row("score", ["regex", {"fields": {"a": "regex"}}, ["regex", "exact"]])
-def test_a_pattern_that_hangs_is_an_error_of_the_case_and_never_an_incorrect_reply(score):
+def test_a_pattern_that_hangs_is_an_error_of_the_case_and_never_an_incorrect_reply(
+    monkeypatch, score
+):
+    monkeypatch.setattr("pytest_ftgate.suite.scorers._PATTERN_TIMEOUT", 0.1)
     text = "a" * 5000 + "b"
     inside = isinstance(score, dict)
     expected, reply = ({"a": "(a+)+$"}, json.dumps({"a": text})) if inside else ("(a+)+$", text)
 
-    with pytest.raises(ScorerError, match=r'broke on case "a" \(c\.jsonl:1\): .* longer than 1 s'):
+    with pytest.raises(ScorerError, match=r'broke on case "a" \(c\.jsonl:1\): .* than 0\.1 s'):
         score_text(score, expected, reply)
 
 
@@ -533,13 +536,13 @@ def test_a_hundred_thousand_labels_and_words_are_scored_fast():
     rules = [TypeAdapter(DeclaredScore).validate_python(score) for score in (CHOICE, "exact")]
     cases = [Case(id="a", location="c:1", input="q", expected="refund", score=r) for r in rules]
     replies = [Reply(text=text) for text in ("refund", "Money back.", "billing", "none of these")]
-    begun = time.perf_counter()
+    begun = time.process_time()
     for case in cases:
         for reply in replies * 12_500:
             score_content(case, reply, Path())
 
     # A quiet machine takes a fifth of this.
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 KINDS = st.sampled_from([row[:2] for row in ROWS])
@@ -552,7 +555,7 @@ PIECES = st.sampled_from(["1/2", "€", "-", "1.234,5", "```json\n", "~~~", "{}"
 TEXTS = st.text(max_size=60) | JSONS | st.lists(PIECES | st.characters(), max_size=12).map("".join)
 
 
-@settings(examples(4), deadline=1500)
+@settings(examples(2), deadline=1500)
 @given(KINDS, TEXTS)
 def test_the_score_of_any_text_is_between_0_and_1(kind, text):
     assert 0 <= score_text(*kind, text).value <= 1

@@ -389,7 +389,7 @@ VALUES = st.recursive(
 LINES = VALUES.map(json.dumps) | st.text() | st.sampled_from(("[" * 100_000, '{"a":' * 100_000))
 
 
-@examples(3)
+@examples(2)
 @given(line=LINES, suffix=st.sampled_from((".jsonl", ".json", ".csv", ".yaml")))
 def test_whatever_stands_in_a_line_it_is_at_worst_an_error(tmp_path_factory, line, suffix):
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"
