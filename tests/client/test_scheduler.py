@@ -231,14 +231,6 @@ def test_a_call_that_is_tried_again_is_checked_again(start, call, providers):
     assert providers["m"].asked == ["a", "b"]
 
 
-def test_what_the_cache_has_needs_no_budget(start, call):
-    first = start()
-    first.wait([call("a")])
-    first.close()
-
-    assert outcome(start("run-2", budget=Allowance(0)).wait([call("a")]), [call("a")]) == ["a"]
-
-
 def test_a_provider_is_opened_for_no_request_that_was_given_up_in_the_meantime(call):
     opened, failed, settled = [], [], []
 

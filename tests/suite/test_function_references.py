@@ -22,8 +22,9 @@ THERE = {
     "under a condition": "if True:\n    def worse(case): ...",
     "in a try": "try:\n    from json import worse\nexcept ImportError:\n    worse = None",
     "in a loop": "for worse in [print]: pass",
-}
-PERHAPS = {
+    "in a file that is read and not run": "def worse(case): ...\nraise SystemExit",
+    "in a file that Python only warns of": "def worse(case): return '\\d'\n",
+    # Where names may come from elsewhere, the import decides.
     "star import": "from json import *",
     "names on demand": "def __getattr__(name): ...",
     "names by a dictionary": "globals()['worse'] = print",
@@ -31,9 +32,9 @@ PERHAPS = {
 }
 
 
-def error(folder, code, reference="bots:worse"):
+def error(folder, code):
     (folder / "bots.py").write_text(code, "utf-8")
-    return reference_error(reference, folder)
+    return reference_error("bots:worse", folder)
 
 
 @every_row("how", THERE)
@@ -41,53 +42,30 @@ def test_a_name_at_the_top_of_the_file_is_there(tmp_path, how):
     assert error(tmp_path, THERE[how]) is None
 
 
-@every_row("how", PERHAPS)
-def test_where_names_may_come_from_elsewhere_the_import_decides(tmp_path, how):
-    assert error(tmp_path, PERHAPS[how]) is None
+NOT_THERE = 'bots.py has no "worse"'
 
 
 @every_row(
-    "code",
+    ("code", "told"),
     [
-        "def other():\n    worse = 1\n    def worse(case): ...",
-        "class Bots:\n    def worse(self): ...",
-        "print(worse)",
-        "other = lambda: (worse := 1)",
+        # It only stands inside.
+        ("def other():\n    worse = 1\n    def worse(case): ...", NOT_THERE),
+        ("class Bots:\n    def worse(self): ...", NOT_THERE),
+        ("print(worse)", NOT_THERE),
+        ("other = lambda: (worse := 1)", NOT_THERE),
+        ("def wrose(case): ...", f'{NOT_THERE}; did you mean "wrose"?'),
+        ("def worse(case):\n    return (\n", "bots.py:2 is not Python: '(' was never closed"),
+        ("x = 'a\0b'", "bots.py is not Python: source code string cannot contain null bytes"),
     ],
 )
-def test_a_name_that_only_stands_inside_is_not_there(tmp_path, code):
-    assert error(tmp_path, code) == 'bots:worse: bots.py has no "worse"'
-
-
-def test_a_misspelt_name_is_met_with_the_nearest(tmp_path):
-    assert error(tmp_path, "def worse(case): ...", "bots:wrose") == (
-        'bots:wrose: bots.py has no "wrose"; did you mean "worse"?'
-    )
-
-
-def test_the_file_is_read_and_not_run(tmp_path):
-    assert error(tmp_path, "def worse(case): ...\nraise SystemExit") is None
+def test_a_name_that_is_not_there_is_an_error_with_the_nearest_one(tmp_path, code, told):
+    assert error(tmp_path, code) == f"bots:worse: {told}"
 
 
 def test_a_file_that_has_been_mended_is_read_again(tmp_path):
     assert error(tmp_path, "def better(case): ...\n")
 
     assert error(tmp_path, "def worse(case): ...\n\n") is None
-
-
-@every_row(
-    ("code", "told"),
-    [
-        ("def worse(case):\n    return (\n", "bots.py:2 is not Python: '(' was never closed"),
-        ("x = 'a\0b'", "bots.py is not Python: source code string cannot contain null bytes"),
-    ],
-)
-def test_a_file_that_is_not_python_is_an_error(tmp_path, code, told):
-    assert error(tmp_path, code) == f"bots:worse: {told}"
-
-
-def test_what_python_only_warns_of_is_none(tmp_path):
-    assert error(tmp_path, "def worse(case): return '\\d'\n") is None
 
 
 def test_a_dotted_module_is_a_file_in_its_folder(tmp_path):
