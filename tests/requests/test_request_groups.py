@@ -513,29 +513,16 @@ def priced(folder, count=32, **changes):
     return distinct_requests(asks(folder, variant, cases=cases))
 
 
-def test_without_earlier_replies_a_request_is_priced_as_long_as_it_may_be(tmp_path):
-    told = estimate_requests("one", priced(tmp_path), set())
+@every_row(
+    ("past", "tokens", "usd"),
+    [(None, 32 * 102, "3.264"), (ReplyHistory(output_tokens=8.0), 32 * 10, "0.32")],
+)
+def test_a_request_is_priced_as_long_as_earlier_replies_were_or_as_it_may_be(
+    tmp_path, past, tokens, usd
+):
+    told = estimate_requests("one", priced(tmp_path), set(), past)
 
-    assert (told.tokens, told.usd, told.unpriced_reason) == (32 * 102, Decimal("3.264"), "")
-
-
-def test_earlier_replies_tell_how_long_the_next_ones_will_be(tmp_path):
-    told = estimate_requests("one", priced(tmp_path), set(), ReplyHistory(output_tokens=8.0))
-
-    assert (told.tokens, told.usd) == (32 * 10, Decimal("0.32"))
-
-
-def test_what_is_kept_costs_nothing_more(tmp_path):
-    calls = priced(tmp_path)
-    told = estimate_requests("one", calls, {call.fingerprint for call in calls})
-
-    assert (told.to_send, told.usd, told.seconds) == (0, 0, 0.0)
-
-
-def test_what_nobody_prices_has_a_word_and_no_amount(tmp_path):
-    told = estimate_requests("one", distinct_requests(asks(tmp_path, FUNCTION)), set())
-
-    assert (told.usd, told.unpriced_reason) == (None, "local")
+    assert (told.tokens, told.usd, told.unpriced_reason) == (tokens, Decimal(usd), "")
 
 
 @every_row(
@@ -553,6 +540,19 @@ def test_time_is_that_of_earlier_replies_over_the_requests_at_once(
     told = estimate_requests("one", priced(tmp_path), set(), past, at_once)
 
     assert (told.seconds, told.seconds_assumed) == (seconds, assumed)
+
+
+def test_what_is_kept_costs_nothing_more(tmp_path):
+    calls = priced(tmp_path)
+    told = estimate_requests("one", calls, {call.fingerprint for call in calls})
+
+    assert (told.to_send, told.usd, told.seconds) == (0, 0, 0.0)
+
+
+def test_what_nobody_prices_has_a_word_and_no_amount(tmp_path):
+    told = estimate_requests("one", distinct_requests(asks(tmp_path, FUNCTION)), set())
+
+    assert (told.usd, told.unpriced_reason) == (None, "local")
 
 
 def test_a_price_is_no_part_of_what_a_reply_is_found_by(tmp_path):
