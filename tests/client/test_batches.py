@@ -406,25 +406,16 @@ def noted(path) -> bool:
     return bool(rows)
 
 
-def test_the_batch_of_a_killed_run_is_picked_up_and_not_paid_for_again(
+def test_the_batch_of_a_killed_run_is_picked_up_and_only_what_it_did_not_send_is_sent(
     killed, start, batched, api, tmp_path
 ):
     killed(when=lambda: bool(api.created) and noted(tmp_path / "replies.sqlite"))
     api.becomes = lambda name, params: succeeded("picked up")
     engine = start("run-2")
 
-    assert texts_of(engine, batched("a", "b")) == ["picked up"] * 2
-    assert len(api.created) == 1
-    assert on_their_way(engine) == 0
-
-
-def test_what_a_killed_run_did_not_send_goes_in_a_batch_of_its_own(
-    killed, start, batched, api, tmp_path
-):
-    killed(when=lambda: bool(api.created) and noted(tmp_path / "replies.sqlite"))
-
-    assert len(answers_of(start("run-2"), batched("a", "b", "c"))) == 3
+    assert texts_of(engine, batched("a", "b", "c")) == ["picked up"] * 3
     assert [len(batch) for batch in api.created.values()] == [2, 1]
+    assert on_their_way(engine) == 0
 
 
 def test_a_fresh_run_too_picks_up_what_was_sent_today(killed, start, batched, api, tmp_path):

@@ -251,8 +251,8 @@ def test_an_adapter_that_is_not_there_is_unavailable(local, tmp_path, strong):
 def test_what_an_adapter_was_asked_before_leaves_no_trace_in_the_replies_of_the_base(
     provider, plain, local, strong
 ):
-    prompts = [f"Tell me a fact about the number {n}." for n in range(2, 12)]
-    calls = [local(prompt, max_tokens=12) for prompt in prompts]
+    prompts = [f"Tell me a fact about the number {n}." for n in range(2, 7)]
+    calls = [local(prompt, max_tokens=8) for prompt in prompts]
 
     replies(provider, *(replace(call, adapter=strong) for call in calls))
 
