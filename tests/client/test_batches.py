@@ -190,7 +190,6 @@ def test_calls_in_batches_are_told_apart_while_they_are_awaited(start, batched, 
         ([900, 10], 9, 600, [1, 1]),
         ([], 9, 600, []),
     ],
-    ids=["by-number", "by-size", "larger-than-a-batch", "nothing"],
 )
 def test_requests_are_split_by_what_a_batch_takes(sizes, most, largest, split):
     requests = [{"custom_id": str(i), "params": "x" * size} for i, size in enumerate(sizes)]

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from contextlib import closing
 
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.errors import ReplyError
+from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
 
-def answers_of(engine: Engine, calls: Iterable[Request]) -> list[Reply | ReplyError]:
+def answers_of(engine: Engine, calls: Iterable[Request]) -> list[Reply | FtgateError]:
     """Return what *engine* has for each of *calls*, once it has all."""
     calls = [*calls]
     found = engine.wait(calls)

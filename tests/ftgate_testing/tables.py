@@ -12,9 +12,7 @@ import pytest
 Test = Callable[..., None]
 
 
-def every_row(
-    names: str | Sequence[str], rows: Iterable[Any], ids: Sequence[str] = ()
-) -> Callable[[Test], Test]:
+def every_row(names: str | Sequence[str], rows: Iterable[Any]) -> Callable[[Test], Test]:
     """Call a test with each of *rows*, read as ``parametrize`` reads them, in one item.
 
     Each row has a ``tmp_path`` and a ``monkeypatch`` of its own; all share the other fixtures.
@@ -26,12 +24,8 @@ def every_row(
     def fold(test: Test) -> Test:
         @wraps(test)
         def over_rows(**fixtures: Any) -> None:
-            errors = []
-            for n, row in enumerate(table):
-                told = ids[n] if ids else ", ".join(f"{key}={row[key]!r:.200}" for key in keys)
-                if error := _error(test, _of_its_own(fixtures, n), row, f"row {n}: {told}"):
-                    errors.append(error)
-            if errors:
+            tried = (_error(test, fixtures, row, number) for number, row in enumerate(table))
+            if errors := [error for error in tried if error]:
                 raise BaseExceptionGroup(f"{len(errors)} of {len(table)} rows fail", errors)
 
         signature = inspect.signature(test)
@@ -48,23 +42,21 @@ def _by_name(keys: Sequence[str], row: Any) -> dict[str, Any]:
     return dict(zip(keys, values, strict=True))
 
 
-def _of_its_own(fixtures: Mapping[str, Any], row: int) -> dict[str, Any]:
-    own = dict(fixtures)
-    if "tmp_path" in own:
-        own["tmp_path"] = own["tmp_path"] / f"row{row}"
-        own["tmp_path"].mkdir()
-    return own
-
-
 def _error(
-    test: Test, fixtures: dict[str, Any], row: Mapping[str, Any], told: str
+    test: Test, fixtures: Mapping[str, Any], row: Mapping[str, Any], number: int
 ) -> BaseException | None:
+    """Return what *test* raises with a row, and a note of the row in it."""
+    own = dict(fixtures)
     with pytest.MonkeyPatch.context() as patch:
-        if "monkeypatch" in fixtures:
-            fixtures["monkeypatch"] = patch
+        if "monkeypatch" in own:
+            own["monkeypatch"] = patch
+        if "tmp_path" in own:
+            own["tmp_path"] = own["tmp_path"] / f"row{number}"
+            own["tmp_path"].mkdir()
         try:
-            test(**fixtures, **row)
+            test(**own, **row)
         except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - all rows are tried
-            error.add_note(told)
+            values = ", ".join(f"{key}={value!r:.200}" for key, value in row.items())
+            error.add_note(f"row {number}: {values}")
             return error
     return None

@@ -90,7 +90,6 @@ def test_the_payload_holds_what_the_request_declares_and_nothing_else(asked, api
         ({"stop": ["END"]}, {"stop_sequences": ["END"]}),
         ({"effort": "low"}, {"output_config": {"effort": "low"}}),
     ],
-    ids=["in-the-body", "stop", "effort"],
 )
 def test_each_setting_goes_where_the_api_reads_it(asked, api, sampling, sent):
     api.requests.clear()
@@ -242,7 +241,6 @@ def test_a_body_shorter_than_announced_is_worth_another_request(asked, api):
         (b"[]", "application/json"),
         (b"null", "application/json"),
     ],
-    ids=["cut", "empty", "no-message", "list", "null"],
 )
 def test_a_body_that_is_no_message_is_worth_another_request(asked, api, body, kind):
     api.raw(body, **{"content-type": kind})

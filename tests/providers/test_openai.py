@@ -121,7 +121,6 @@ def test_the_payload_holds_what_the_request_declares_and_nothing_else(asked, api
         ({"stop": ["END"]}, {"stop": ["END"]}),
         ({"effort": "low"}, {"reasoning_effort": "low"}),
     ],
-    ids=["plain", "stop", "effort"],
 )
 def test_each_setting_goes_where_the_api_reads_it(asked, api, sampling, sent):
     api.requests.clear()
@@ -273,7 +272,6 @@ def test_a_forced_reply_that_was_cut_off_is_reported_as_such(made, api):
         ({**SCHEMA, "required": []}, False),
         ({**SCHEMA, "properties": {"label": {"type": "object"}}}, False),
     ],
-    ids=["closed", "open", "optional", "open-within"],
 )
 def test_a_schema_is_called_strict_only_where_it_leaves_nothing_open(asked, api, schema, strict):
     api.requests.clear()
@@ -394,7 +392,6 @@ def test_a_lost_connection_is_worth_another_request(asked, api):
         *(b'{"id": "chat-1", "choi', b"", b"{}", b"[]", b"null", b'{"choices": []}'),
         b'{"choices": [{"finish_reason": null, "message": {"content": null}}]}',
     ],
-    ids=["cut", "empty", "no-completion", "list", "null", "no-choice", "no-content"],
 )
 def test_a_body_that_is_no_completion_is_worth_another_request(asked, api, body):
     api.raw(body)

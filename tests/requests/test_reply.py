@@ -19,11 +19,7 @@ FULL = Reply(
 )
 
 
-@every_row(
-    "reply",
-    [FULL, Reply(text=""), Reply(text="", score=0.0)],
-    ids=["full", "empty", "scored as wrong"],
-)
+@every_row("reply", [FULL, Reply(text=""), Reply(text="", score=0.0)])
 def test_a_reply_comes_back_as_it_was(reply):
     assert Reply.from_json(reply.to_json()) == reply
 

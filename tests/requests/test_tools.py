@@ -185,7 +185,7 @@ def use(order_id: str, note: str = ""):
 '''
 
 
-@every_row("code", [GOOGLE, SPHINX, NUMPY], ids=["google", "sphinx", "numpy"])
+@every_row("code", [GOOGLE, SPHINX, NUMPY])
 def test_a_docstring_tells_what_the_function_and_its_arguments_are(tmp_path, code):
     found = told(tmp_path, code)
     properties = found.parameters["properties"]

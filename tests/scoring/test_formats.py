@@ -350,26 +350,26 @@ def test_a_pattern_that_would_search_for_ever_is_an_error(monkeypatch):
 
 
 HOSTILE = [
-    "[" * 40_000,
-    '{"a":' * 40_000,
-    "<a>" * 60_000,
-    "```json\n" * 20_000,
-    "\n```" * 40_000,
-    "|" * 40_000,
-    "|a|b|\n|-|-|\n" * 16_000,
-    "," * 40_000,
-    ", " * 20_000,
-    '"' * 40_000,
-    "a,b\n" * 40_000,
-    "." * 40_000,
-    " ." * 20_000,
-    "a " * 20_000 + "b",
-    "{" + " " * 40_000 + "x",
-    "-" * 40_000,
-    "(" * 40_000,
+    "[" * 20_000,
+    '{"a":' * 20_000,
+    "<a>" * 30_000,
+    "```json\n" * 10_000,
+    "\n```" * 20_000,
+    "|" * 20_000,
+    "|a|b|\n|-|-|\n" * 8_000,
+    "," * 20_000,
+    ", " * 10_000,
+    '"' * 20_000,
+    "a,b\n" * 20_000,
+    "." * 20_000,
+    " ." * 10_000,
+    "a " * 10_000 + "b",
+    "{" + " " * 20_000 + "x",
+    "-" * 20_000,
+    "(" * 20_000,
     "\ud800" * 1000,
-    "\x00" * 40_000,
-    "😀" * 10_000,
+    "\x00" * 20_000,
+    "😀" * 5_000,
 ]
 
 
@@ -379,7 +379,7 @@ def test_every_rule_reads_a_long_reply_fast(text):
     for rule in EVERY_TEXT_RULE:
         read(text, rule)
 
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 2.5
 
 
 #: What replies are made of, so that what is drawn comes near to what is read.

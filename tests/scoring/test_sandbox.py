@@ -241,7 +241,6 @@ def limits(*wanted):
 @every_row(
     ("own", "seconds", "memory"),
     [({}, 5, 1024), ({"seconds": 2.5}, 2, 1024), ({"memory_mb": 300}, 5, 300)],
-    ids=["default", "seconds", "memory"],
 )
 def test_a_run_has_the_limits_of_its_rule(options, own, seconds, memory):
     wanted = limits(seconds + 2, 4 << 20, 0, 64, memory << 20)
@@ -341,11 +340,7 @@ def test_no_secret_of_the_environment_is_there(monkeypatch, options):
 
 
 @linux
-@every_row(
-    "path",
-    [f"/proc/{os.getpid()}/environ", "/proc/self/environ", "/etc/passwd", __file__],
-    ids=["environment-of-the-run", "own-environment", "accounts", "this-test"],
-)
+@every_row("path", [f"/proc/{os.getpid()}/environ", "/proc/self/environ", "/etc/passwd", __file__])
 def test_no_file_of_this_machine_can_be_read(path):
     assert "PermissionError" in outcome(f"open({path!r}).read()")
 
@@ -491,7 +486,7 @@ def test_the_processors_of_another_process_cannot_be_changed(victim):
 
 
 @linux
-@every_row("name", ["{}/s", "\0{}"], ids=["in a folder", "abstract"])
+@every_row("name", ["{}/s", "\0{}"])
 def test_no_datagram_leaves_a_pair_of_sockets(tmp_path, name):
     name = name.format(tmp_path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
@@ -706,7 +701,7 @@ MANY = "for n in range({} + 8): open(str(n), 'w').close()"
 
 
 @every_row(("more", "told"), [(0, "done"), (1, "wrote more than 2 MB or 10 files")])
-@every_row("fill", [FILL, MANY], ids=["bytes", "files"])
+@every_row("fill", [FILL, MANY])
 def test_a_run_may_write_up_to_its_limit(monkeypatch, fill, more, told):
     monkeypatch.setattr(sandbox, "_MAX_BYTES", 2 << 20)
     monkeypatch.setattr(sandbox, "_MAX_FILES", 10)

@@ -416,7 +416,7 @@ def test_the_replies_of_a_variant_are_in_the_order_of_its_cases():
     assert variant(one, other).stop_reasons == {"end": 3}
 
 
-@every_row("thinking", [{"thought": "hm"}, {"usage": {"thought": 3}}], ids=["told", "counted"])
+@every_row("thinking", [{"thought": "hm"}, {"usage": {"thought": 3}}])
 def test_the_thoughts_of_a_variant_are_the_replies_that_think(thinking):
     thought = Reply(text="a", **thinking)
     replies = (thought, reply("b"), Reply(text="c", usage={"thought": 0}))
