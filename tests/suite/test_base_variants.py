@@ -101,15 +101,10 @@ def test_an_adapter_that_a_request_turns_off_makes_a_base_of_the_same_model(tmp_
     assert sides[0][0].fingerprint != sides[1][0].fingerprint
 
 
+ITSELF = "base: it is the model itself; give it a model, an address or extra of its own"
 ERRORS = [
-    (
-        "{}",
-        "base: it is the model itself; give it a model, an address or extra of its own",
-    ),
-    (
-        "{model: tuned, served_model: x}",
-        "base: it is the model itself; give it a model, an address or extra of its own",
-    ),
+    ("{}", ITSELF),
+    ("{model: tuned, served_model: x}", ITSELF),
     (
         "{model: x, extra: {stream: true}}",
         "base: extra: stream is set by pytest-ftgate; replies are read as a whole; remove it",
