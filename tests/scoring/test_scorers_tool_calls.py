@@ -50,26 +50,19 @@ WRONG = {
 }
 
 
-@every_row(("expected", "uses"), RIGHT.values())
-def test_an_expected_tool_call_is_correct(expected, uses):
-    assert scored(expected, *uses) == 1.0
-
-
-@every_row(("expected", "uses"), WRONG.values())
-def test_an_unexpected_tool_call_is_incorrect(expected, uses):
-    assert scored(expected, *uses) == 0.0
-
-
-def test_a_tool_call_at_the_last_turn_counts():
-    assert scored("lookup", LOOKUP, stop="tool") == 1.0
-
-
-def test_a_refusal_is_incorrect_even_if_no_tool_call_is_expected():
-    assert scored("none", stop="refusal") == 0.0
-
-
-def test_without_an_expected_answer_there_is_no_score():
-    assert scored(None, LOOKUP) is None
+@every_row(
+    ("expected", "uses", "stop", "value"),
+    [
+        *((*row, "end", 1.0) for row in RIGHT.values()),
+        *((*row, "end", 0.0) for row in WRONG.values()),
+        # At the last turn.
+        ("lookup", [LOOKUP], "tool", 1.0),
+        ("none", [], "refusal", 0.0),
+        (None, [LOOKUP], "end", None),
+    ],
+)
+def test_a_reply_is_right_if_it_made_the_expected_tool_call(expected, uses, stop, value):
+    assert scored(expected, *uses, stop=stop) == value
 
 
 # Shown ---------------------------------------------------------------------------------------
