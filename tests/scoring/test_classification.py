@@ -6,11 +6,7 @@ from ftgate_testing.score_columns import case, variant_scores
 from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import (
-    confusion_matrix,
-    f1_score,
-    precision_recall_fscore_support,
-)
+from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.classification import (

@@ -333,8 +333,7 @@ def test_a_function_accepts_a_format_or_rejects_it_and_gives_a_reason(tmp_path, 
 
 def test_a_function_that_fails_is_an_error_at_the_case_and_never_a_format_error(tmp_path):
     with pytest.raises(
-        ScorerError,
-        match=r'form_checks:broken broke on case "a" \(c\.jsonl:7\): ZeroDivisionError',
+        ScorerError, match=r'form_checks:broken broke on case "a" \(c\.jsonl:7\): ZeroDivisionError'
     ):
         checked(tmp_path, "broken", "abc")
 

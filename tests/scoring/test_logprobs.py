@@ -10,12 +10,7 @@ from ftgate_testing.tables import every_row
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.requests.logprobs import Logprobs, TokenLogprobs
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.logprobs import (
-    label_shares,
-    perplexity,
-    score_margin,
-    token_divergence,
-)
+from pytest_ftgate.scoring.logprobs import label_shares, perplexity, score_margin, token_divergence
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 

@@ -451,11 +451,7 @@ def test_unscored_results_hold_the_replies_by_case():
     assert found.variant == "one"
     assert {**found.results} == {
         "1": CaseResult(
-            asks[0].case,
-            (Reply(text="a", thought="b"),),
-            (),
-            ("1-0", "1-1"),
-            ("busy",),
+            asks[0].case, (Reply(text="a", thought="b"),), (), ("1-0", "1-1"), ("busy",)
         ),
         "2": CaseResult(asks[1].case, (reply(""),), (), ("2-0",)),
     }

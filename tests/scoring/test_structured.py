@@ -88,12 +88,7 @@ XML_ERRORS = [
     (XML, "<reason>\r\n1\r</reason><answer>", "truncated", "mismatched tag: line 4, column 2"),
     (XML, "<reason>r\n</answer>", "invalid syntax", "mismatched tag: line 2, column 2"),
     (XML, "<reason/><answer>a</reason>", "invalid syntax", "mismatched tag: line 1, column 27"),
-    (
-        XML,
-        "<reason/><answer",
-        "truncated",
-        "not well-formed (invalid token): line 2, column 0",
-    ),
+    (XML, "<reason/><answer", "truncated", "not well-formed (invalid token): line 2, column 0"),
     (XML, "<reason/> then <answer/>", "trailing text", "there is text outside the elements"),
     (XML, "x <reason/> y <answer/> z", "preamble", "there is text outside the elements"),
     (XML, "<answer/> x", "trailing text", "there is no <reason>"),

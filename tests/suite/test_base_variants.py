@@ -132,10 +132,7 @@ ERRORS = [
             "openai-compatible"
         ),
     ),
-    (
-        "twin",
-        "base: variant twin has the same model at the same address; name the untuned one",
-    ),
+    ("twin", "base: variant twin has the same model at the same address; name the untuned one"),
 ]
 
 

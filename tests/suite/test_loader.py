@@ -213,10 +213,7 @@ MISTAKES = [
         suite(variants="{current: {provider: anthropic, modell: m, model: m}}"),
         '2: variant "current": unknown key "modell"; did you mean "model"?',
     ),
-    (
-        suite(more="reply: {scor: exact}\n"),
-        '4: unknown key "scor"; did you mean "score"?',
-    ),
+    (suite(more="reply: {scor: exact}\n"), '4: unknown key "scor"; did you mean "score"?'),
     (
         suite(more="baseline: curent\n"),
         '4: baseline "curent" is no variant; did you mean "current"?',
@@ -229,10 +226,7 @@ MISTAKES = [
         suite(gates="{forgetting: {skills: [general, arithmatic]}}"),
         '3: forgetting: no skill "arithmatic"; did you mean "arithmetic"?',
     ),
-    (
-        suite(more='user: "{{ inptu }}"\n'),
-        '4: user: no case has "inptu"; did you mean "input"?',
-    ),
+    (suite(more='user: "{{ inptu }}"\n'), '4: user: no case has "inptu"; did you mean "input"?'),
     (
         suite(more="score: exact\n"),
         '4: unknown key "score"; it belongs under reply, as reply: {score: …}',
@@ -267,10 +261,7 @@ MISTAKES = [
         suite(gates="{forgetting: {skills: []}}"),
         "3: forgetting: skills: the list is empty; write skills: general",
     ),
-    (
-        suite(gates="{format: {min: 0.5}}"),
-        "3: format: the suite declares no reply.format",
-    ),
+    (suite(gates="{format: {min: 0.5}}"), "3: format: the suite declares no reply.format"),
     (suite(cases="[{input: a}]"), '3: accuracy: no case has "expected"'),
     (suite(more="repeats: 0\n"), "4: repeats is 0, but must be greater than or equal to 1"),
     (suite(more="prompt: p.md\n"), "4: prompt: p.md does not exist (looked in ./)"),

@@ -190,10 +190,7 @@ def test_passages_are_a_variable_where_they_are_retrieved(tmp_path):
 
 @every_row(
     "variant",
-    [
-        "one: {provider: recorded, replies: r.jsonl}",
-        "one: {provider: python, function: 'f:f'}",
-    ],
+    ["one: {provider: recorded, replies: r.jsonl}", "one: {provider: python, function: 'f:f'}"],
 )
 def test_a_variant_that_is_sent_no_prompt_has_no_warning(tmp_path, variant):
     (tmp_path / "r.jsonl").write_text('{"id": "a", "text": "b"}\n', "utf-8")

@@ -196,10 +196,7 @@ def test_a_conversation_keeps_its_turns_and_its_last_message_is_the_answer(read)
 
     ((found,), _) = read(json.dumps(row))
 
-    assert found.turns == (
-        *(("user", ASKED), ("assistant", ANSWER)),
-        ("user", "And my refund?"),
-    )
+    assert found.turns == (*(("user", ASKED), ("assistant", ANSWER)), ("user", "And my refund?"))
     assert (found.input_text, found.answer) == ("And my refund?", "no")
 
 

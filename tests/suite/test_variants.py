@@ -139,10 +139,7 @@ REFUSED = [
         )
     ),
     (f"{MODEL}, options: {{a: 1}}", OF_PLUGINS.format("anthropic", "remove it")),
-    (
-        f"{SERVER}, model: m, options: {{top_k: 1}}",
-        OF_PLUGINS.format(COMPATIBLE, "write extra"),
-    ),
+    (f"{SERVER}, model: m, options: {{top_k: 1}}", OF_PLUGINS.format(COMPATIBLE, "write extra")),
     (
         f"{SERVER}, model: m, thinking: {{type: disabled}}",
         f"thinking means nothing to provider {COMPATIBLE}, only to anthropic and bedrock; {WRITE}",
@@ -160,14 +157,8 @@ REFUSED = [
         "provider: llamacpp, model: m, adapter: a.gguf, base: n",
         "base: with an adapter the base is the model without it; remove base",
     ),
-    (
-        'provider: python, function: "a:b", base: m',
-        f"base: provider python {NO_MODEL}",
-    ),
-    (
-        "provider: recorded, replies: t.jsonl, base: m",
-        f"base: provider recorded {NO_MODEL}",
-    ),
+    ('provider: python, function: "a:b", base: m', f"base: provider python {NO_MODEL}"),
+    ("provider: recorded, replies: t.jsonl, base: m", f"base: provider recorded {NO_MODEL}"),
     # Keys.
     (f"{MODEL}, modle: n", 'unknown key "modle"; did you mean "model"?'),
     (f"{MODEL}, temperature: hot", 'temperature must be a number, not "hot"'),
