@@ -376,10 +376,7 @@ def test_models_that_share_a_limit_are_one_family(models, shared):
             },
             0.0,
         ),
-        (
-            {"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": "1m30.5s"},
-            90.5,
-        ),
+        ({"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": "1m30.5s"}, 90.5),
         ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "120ms"}, 0.12),
         ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "soon"}, 0.0),
         ({"x-ratelimit-remaining-requests": "0"}, 0.0),

@@ -75,8 +75,7 @@ def test_a_call_is_not_tried_again_after_ten_minutes(call):
 
 
 @pytest.mark.parametrize(
-    ("error", "attempts"),
-    [(BUSY, 10), (RetryableError("429", limited=True), 60)],
+    ("error", "attempts"), [(BUSY, 10), (RetryableError("429", limited=True), 60)]
 )
 def test_a_request_that_a_replying_server_refuses_is_retried_longer_than_one_that_fails(
     start, call, providers, monkeypatch, error, attempts

@@ -153,10 +153,7 @@ def result(talk, name, given) -> ToolCall:
 def test_a_call_without_tools_is_sent_once_and_as_it_is(talk, agent, stored):
     reply, model = talk(Reply(text="hello"), tools=(), max_turns=1)
 
-    assert (reply, model.asked) == (
-        Reply(text="hello"),
-        [replace(agent, tools=(), max_turns=1)],
-    )
+    assert (reply, model.asked) == (Reply(text="hello"), [replace(agent, tools=(), max_turns=1)])
     assert stored == {}
 
 

@@ -32,11 +32,7 @@ def carried(*assertions, **variables):
         ("regex", r"\d+", {"score": "regex", "expected": r"\d+"}),
         ("starts-with", "Dear (Sir)", {"score": "regex", "expected": r"^Dear\ \(Sir\)"}),
         ("is-json", None, {"format": [{"json_schema": {}}]}),
-        (
-            "is-json",
-            '{"required": ["a"]}',
-            {"format": [{"json_schema": {"required": ["a"]}}]},
-        ),
+        ("is-json", '{"required": ["a"]}', {"format": [{"json_schema": {"required": ["a"]}}]}),
         ("not-contains", "sorry", {"format": [{"avoids": ["sorry"]}]}),
         ("word-count", {"max": 9}, {"format": [{"length": {"unit": "words", "max": 9}}]}),
         (

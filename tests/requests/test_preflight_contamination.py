@@ -94,14 +94,11 @@ def test_the_plan_counts_the_cases_and_names_the_first(leaked, told):
     one = Contamination("tuned", "t.jsonl", cases=1000, leaked=leaked, first_case="a", line=2)
 
     assert [*contamination_lines([one])] == [
-        f"  tuned: {told}: the model may repeat them from memory",
+        f"  tuned: {told}: the model may repeat them from memory"
     ]
 
 
-@every_row(
-    "family",
-    ["hard-conversation", "hard-honesty", "hard-long-context", "hard-mathematics"],
-)
+@every_row("family", ["hard-conversation", "hard-honesty", "hard-long-context", "hard-mathematics"])
 def test_a_case_of_a_level_is_found_whole_in_the_training_data(tmp_path, family):
     first, other, *_ = leveled_cases(family, 1)
     turns = first.messages or (("user", first.input),)

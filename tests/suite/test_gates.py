@@ -57,6 +57,12 @@ def test_a_gate_that_could_not_be_evaluated_as_declared_is_refused(tmp_path, gat
     assert told in message
 
 
+def test_how_often_to_repeat_is_a_number_or_auto(tmp_path):
+    (message,) = errors(tmp_path, "{accuracy: {min: 0.5}}", more="repeats: often\n")
+
+    assert message.startswith("repeats must be")
+
+
 NO_THOUGHTS = "thoughts: no limit is declared; write max_drop: 0.1"
 
 
@@ -67,7 +73,6 @@ NO_THOUGHTS = "thoughts: no limit is declared; write max_drop: 0.1"
         ("{format: {thoughts: {}}}", {}, NO_THOUGHTS),
         ("{format: {thoughts: {max_drop: , max_rise: }}}", {}, NO_THOUGHTS),
         ("{accuracy: {thoughts: {max_drop: 0.1}}}", {}, "thoughts"),
-        ("{accuracy: {min: 0.5}}", {"more": "repeats: often\n"}, "repeats must be"),
         (
             "{accuracy: {min: 0.5}}",
             {"cases": CASES + "  - {id: c, input: z, must_pass: true}\n"},
