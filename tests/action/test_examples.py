@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 
-import pytest
 import yaml
 from ftgate_testing.github import ROOT
+from ftgate_testing.tables import every_row
 
 #: Notes what it is told, and lists the issue that a test put there.
 GH = """\
@@ -17,8 +17,8 @@ if [ "$1 $2" = "issue list" ]; then echo "$ISSUE"; fi
 """
 
 
-@pytest.mark.parametrize("name", ["nightly", "base-watch"])
-@pytest.mark.parametrize("issue", ["", "12"])
+@every_row("name", ["nightly", "base-watch"])
+@every_row("issue", ["", "12"])
 def test_one_issue_is_kept(tmp_path, name, issue):
     jobs = yaml.safe_load((ROOT / "examples" / "workflows" / f"{name}.yml").read_text("utf-8"))
     (job,) = jobs["jobs"].values()

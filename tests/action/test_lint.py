@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ftgate_testing.github import ACTION, ROOT
+from ftgate_testing.tables import every_row
 
 EXAMPLES = sorted((ROOT / "examples" / "workflows").glob("*.yml"))
 WORKFLOWS = [*EXAMPLES, *sorted((ROOT / ".github" / "workflows").glob("*.yml"))]
@@ -69,7 +70,7 @@ def test_the_schemas_of_github_are_met(repository, kind):
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("path", [ACTION, *WORKFLOWS], ids=lambda path: str(path.relative_to(ROOT)))
+@every_row("path", [ACTION, *WORKFLOWS])
 def test_every_action_is_pinned_by_its_commit_with_its_version_beside(path):
     used = re.findall(r"uses: (.*)", path.read_text("utf-8"))
 
@@ -86,7 +87,7 @@ def test_inputs_reach_scripts_through_the_environment_alone():
     assert not [one for one in scripts if "${{" in one]
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+@every_row("path", EXAMPLES)
 def test_the_examples_give_inputs_that_the_action_has(path):
     known = yaml.safe_load(ACTION.read_text("utf-8"))["inputs"]
     jobs = yaml.safe_load(path.read_text("utf-8"))["jobs"].values()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
+from ftgate_testing.tables import every_row
 from gguf import GGUFWriter
 
 from pytest_ftgate.adapters.chat_template import (
@@ -57,7 +57,7 @@ def test_a_chat_is_rendered_up_to_the_reply():
     assert prompt == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "prompt"),
     [
         ("{{ bos_token }}{{ messages[0].content }}", "<s>Hi"),
@@ -90,7 +90,7 @@ def test_the_template_of_a_training_lies_in_the_folder_of_the_adapter(tmp_path):
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     "value",
     [CHATML, [{"name": "tool_use", "template": "x"}, {"name": "default", "template": CHATML}]],
 )
@@ -112,7 +112,7 @@ def test_an_adapter_without_a_template_was_trained_with_that_of_its_base(tmp_pat
     assert found.source == f"{base}/chat_template.jinja"
 
 
-@pytest.mark.parametrize("base", ["org/nowhere", "", None])
+@every_row("base", ["org/nowhere", "", None])
 def test_without_either_the_template_is_not_known(tmp_path, base):
     assert (
         trained_template(write_folder(tmp_path / "out", "", base_model_name_or_path=base)) is None
@@ -152,9 +152,7 @@ def test_a_prompt_that_ends_early_differs():
     )
 
 
-@pytest.mark.parametrize(
-    ("served", "trained"), [("<s>Hi", "<s>Hi"), ("Hi", "<s>Hi"), (None, "Hi"), ("Hi", None)]
-)
+@every_row(("served", "trained"), [("<s>Hi", "<s>Hi"), ("Hi", "<s>Hi"), (None, "Hi"), ("Hi", None)])
 def test_a_first_token_that_the_tokenizer_adds_and_an_unknown_prompt_are_no_difference(
     served, trained
 ):

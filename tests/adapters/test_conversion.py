@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 from ftgate_testing.tickets import EXAMPLE, peft_matrices
 from gguf import GGUFReader, GGUFWriter
 from safetensors import TensorSpec, serialize_file
@@ -141,7 +142,7 @@ def test_an_adapter_of_the_example_survives_the_way_to_peft_and_back(tmp_path, m
         assert np.array_equal(made.tensors[tensor.name], tensor.data)
 
 
-@pytest.mark.parametrize("part", ["attn_v", "ffn_up"])
+@every_row("part", ["attn_v", "ffn_up"])
 def test_matrices_that_nothing_rotates_are_added_as_peft_adds_them(tmp_path, model, part):
     arrays = matrices()
 
@@ -306,7 +307,7 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("name", FOREIGN)
+@every_row("name", FOREIGN)
 def test_a_tensor_that_is_no_lora_matrix_is_refused_by_name(tmp_path, model, name):
     arrays = {**matrices("attn_v"), name: np.zeros((2, 2), np.float32)}
 
@@ -315,7 +316,7 @@ def test_a_tensor_that_is_no_lora_matrix_is_refused_by_name(tmp_path, model, nam
     assert message.startswith(f"adapter a: {FOREIGN[name]} ({name}); merge the adapter into")
 
 
-@pytest.mark.parametrize("module", ["lm_head", "model.layers.0.mlp.experts.3.up_proj"])
+@every_row("module", ["lm_head", "model.layers.0.mlp.experts.3.up_proj"])
 def test_a_module_that_the_base_lacks_is_refused_by_name(tmp_path, model, module):
     arrays = {
         f"base_model.model.{module}.lora_{side}.weight": np.zeros((RANK, RANK), np.float32)
@@ -336,7 +337,7 @@ def test_half_of_a_module_is_refused(tmp_path, model):
     )
 
 
-@pytest.mark.parametrize("content", [b"", b"not safetensors", b"\xff" * 64])
+@every_row("content", [b"", b"not safetensors", b"\xff" * 64])
 def test_damaged_weights_are_one_sentence(tmp_path, model, content):
     folder = write_adapter(tmp_path / "a")
     (folder / "adapter_model.safetensors").write_bytes(content)
@@ -376,7 +377,7 @@ SAME = [
 ]
 
 
-@pytest.mark.parametrize(("trained_on", "name"), OTHERS)
+@every_row(("trained_on", "name"), OTHERS)
 def test_an_adapter_whose_config_names_another_model_is_refused(tmp_path, trained_on, name):
     model = write_model(tmp_path / "m.gguf", name=name)
 
@@ -387,7 +388,7 @@ def test_an_adapter_whose_config_names_another_model_is_refused(tmp_path, traine
     assert message.endswith("If that is the same model, correct base_model_name_or_path")
 
 
-@pytest.mark.parametrize(("trained_on", "name"), SAME)
+@every_row(("trained_on", "name"), SAME)
 def test_a_name_that_proves_nothing_is_no_error(tmp_path, trained_on, name):
     model = write_model(tmp_path / "m.gguf", name=name)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
+from ftgate_testing.tables import every_row
 from ftgate_testing.tickets import EXAMPLE
 
 from pytest_ftgate.adapters.lora import (
@@ -90,7 +90,7 @@ SCALES = [
 ]
 
 
-@pytest.mark.parametrize(("config", "scale", "text"), SCALES)
+@every_row(("config", "scale", "text"), SCALES)
 def test_the_scale_of_a_folder_is_a_fact(tmp_path, config, scale, text):
     folder = write_folder(tmp_path / "out", **config)
 
@@ -152,7 +152,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("config", "why"), REFUSED)
+@every_row(("config", "why"), REFUSED)
 def test_an_adapter_that_is_more_than_lora_is_refused_with_what_to_do_instead(
     tmp_path, config, why
 ):
@@ -195,7 +195,7 @@ def test_an_adapter_without_weights_or_with_a_pickle_says_how_to_save_it(tmp_pat
     )
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{"])
+@every_row("text", ["", "[]", "{"])
 def test_a_config_that_is_no_object_is_an_error(tmp_path, text):
     folder = write_folder(tmp_path / "out")
     (folder / "adapter_config.json").write_text(text)

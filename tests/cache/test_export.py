@@ -6,6 +6,7 @@ import json
 import random
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.cache.export import read_replies, write_replies
 from pytest_ftgate.cache.sqlite import CacheEntry
@@ -106,7 +107,7 @@ def test_line_ends_of_another_platform_are_no_error(path):
     assert len(read_replies(path, NAME)) == 3
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("line", "wrong"),
     [
         ('{"fingerprint": "', "not an object in JSON"),
@@ -149,7 +150,7 @@ def test_a_reply_that_is_there_twice_is_an_error(errors, path):
     assert "is here twice" in error
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("head", "wrong"),
     [
         ("{}", "no file of replies; write one with pytest-ftgate cache export"),

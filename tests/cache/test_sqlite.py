@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.cache import cache
 from pytest_ftgate.cache.sqlite import MOUNTS, network_filesystem
@@ -31,7 +32,7 @@ def mounts(tmp_path):
     return path
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("folder", "kind"),
     [
         ("/srv/project/.ftgate", None),

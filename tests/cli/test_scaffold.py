@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 import yaml
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.cli.scaffold import Scaffold, Scoring, measured_reason, scoring_of
 from pytest_ftgate.readers.answer_rows import AnswerRow
@@ -22,7 +22,7 @@ def test_few_short_answers_are_labels_and_yaml_reads_each_as_text():
     assert reply(*("no", "yes", "other") * 4) == {"format": labels, "max_tokens": 8}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("expected", "key", "value"),
     [
         (["12", "7.5", "1,200"], "score", "numeric"),
@@ -39,7 +39,7 @@ def test_the_score_follows_from_what_is_expected(expected, key, value):
     assert reply(*expected)[key] == value
 
 
-@pytest.mark.parametrize(("variables", "tokens"), [({"ANTHROPIC_API_KEY"}, 1_008), (set(), 8)])
+@every_row(("variables", "tokens"), [({"ANTHROPIC_API_KEY"}, 1_008), (set(), 8)])
 def test_a_model_that_may_think_has_room_for_it(variables, tokens):
     scaffold = Scaffold(
         schema="s.json",

@@ -12,7 +12,9 @@ from contextlib import closing
 
 import pytest
 from ftgate_testing.batches_api import batches_api, errored, succeeded
+from ftgate_testing.batching import answers_of, on_their_way, texts_of
 from ftgate_testing.messages_api import serving
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.cache.sqlite import Batch
 from pytest_ftgate.client import batches
@@ -88,23 +90,6 @@ def start(open_cache, request):
         return engine
 
     return started
-
-
-def answers_of(engine, calls) -> list:
-    found = engine.wait(calls)
-    return [found[one.fingerprint] for one in calls]
-
-
-def texts_of(engine, calls) -> list[str]:
-    return [getattr(answer, "text", str(answer)) for answer in answers_of(engine, calls)]
-
-
-def on_their_way(engine) -> int:
-    """Return how many batches the cache knows of once the run has ended."""
-    engine.close()
-    with closing(sqlite3.connect(engine._cache.path)) as database:
-        (count,) = database.execute("SELECT count(*) FROM batches").fetchone()
-    return count
 
 
 # What is sent, and what comes back
@@ -197,7 +182,7 @@ def test_calls_in_batches_are_told_apart_while_they_are_awaited(start, batched, 
     assert (engine.progress.batched, engine.progress.received) == (0, 2)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("sizes", "most", "largest", "split"),
     [
         ([10, 10, 10], 2, 10_000, [2, 1]),
@@ -205,7 +190,6 @@ def test_calls_in_batches_are_told_apart_while_they_are_awaited(start, batched, 
         ([900, 10], 9, 600, [1, 1]),
         ([], 9, 600, []),
     ],
-    ids=["by-number", "by-size", "larger-than-a-batch", "nothing"],
 )
 def test_requests_are_split_by_what_a_batch_takes(sizes, most, largest, split):
     requests = [{"custom_id": str(i), "params": "x" * size} for i, size in enumerate(sizes)]
@@ -421,25 +405,16 @@ def noted(path) -> bool:
     return bool(rows)
 
 
-def test_the_batch_of_a_killed_run_is_picked_up_and_not_paid_for_again(
+def test_the_batch_of_a_killed_run_is_picked_up_and_only_what_it_did_not_send_is_sent(
     killed, start, batched, api, tmp_path
 ):
     killed(when=lambda: bool(api.created) and noted(tmp_path / "replies.sqlite"))
     api.becomes = lambda name, params: succeeded("picked up")
     engine = start("run-2")
 
-    assert texts_of(engine, batched("a", "b")) == ["picked up"] * 2
-    assert len(api.created) == 1
-    assert on_their_way(engine) == 0
-
-
-def test_what_a_killed_run_did_not_send_goes_in_a_batch_of_its_own(
-    killed, start, batched, api, tmp_path
-):
-    killed(when=lambda: bool(api.created) and noted(tmp_path / "replies.sqlite"))
-
-    assert len(answers_of(start("run-2"), batched("a", "b", "c"))) == 3
+    assert texts_of(engine, batched("a", "b", "c")) == ["picked up"] * 3
     assert [len(batch) for batch in api.created.values()] == [2, 1]
+    assert on_their_way(engine) == 0
 
 
 def test_a_fresh_run_too_picks_up_what_was_sent_today(killed, start, batched, api, tmp_path):

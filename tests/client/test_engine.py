@@ -11,6 +11,7 @@ from contextlib import closing
 
 import pytest
 from ftgate_testing.scripted import Scripted, outcome, trouble
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client import engine as module
 from pytest_ftgate.client.budget import Progress
@@ -227,13 +228,13 @@ def backoff(cache):
     engine.close()
 
 
-@pytest.mark.parametrize(("attempt", "most"), [(0, 0.5), (1, 1), (2, 2), (3, 4), (4, 8), (9, 8)])
+@every_row(("attempt", "most"), [(0, 0.5), (1, 1), (2, 2), (3, 4), (4, 8), (9, 8)])
 def test_pauses_double_up_to_the_longest_and_are_spread(backoff, attempt, most):
     pauses = {backoff(attempt, None, UNREACHABLE) for _ in range(20)}
     assert 0.75 * most <= min(pauses) < max(pauses) <= most
 
 
-@pytest.mark.parametrize(("asked_for", "waited"), [(0.0, 0.0), (7.5, 7.5), (4_294_967, 60.0)])
+@every_row(("asked_for", "waited"), [(0.0, 0.0), (7.5, 7.5), (4_294_967, 60.0)])
 def test_the_wait_that_a_server_asks_for_is_honoured_up_to_a_minute(backoff, asked_for, waited):
     assert backoff(0, asked_for, UNREACHABLE) == waited
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 from ftgate_testing.scripted import Scripted, outcome, trouble
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client import batches as batches_module
@@ -70,28 +71,30 @@ PLACES = [
 
 
 @pytest.fixture
-def broken_engine(start, call, monkeypatch):
+def broken_engine(start, call):
     """Return a function that starts an engine, one place of which raises after the first reply."""
 
-    def started(place, raises) -> Engine:
+    def started(patch, place, raises) -> Engine:
         engine: Engine = start()
         engine.wait([call("first")])
-        monkeypatch.setattr(*place, raises)
+        patch.setattr(*place, raises)
         return engine
 
     return started
 
 
-@pytest.mark.parametrize("raises", [broken, leaves])
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: f"{place[0].__name__}.{place[1]}")
+@every_row("raises", [broken, leaves])
+@every_row("place", PLACES)
 def test_an_unexpected_exception_ends_the_wait_and_every_later_one(
-    broken_engine, call, open_cache, place, raises
+    broken_engine, call, monkeypatch, open_cache, place, raises
 ):
-    engine = broken_engine(place, raises)
+    engine = broken_engine(monkeypatch, place, raises)
+    # No row reads the replies of another one.
+    row = f"of {place[1]} and {raises.__name__}"
 
     # A reply may come although what follows it breaks.
-    within_reason(lambda: engine.wait([call("second")]))
-    error = within_reason(lambda: engine.wait([call("third")]))
+    within_reason(lambda: engine.wait([call(f"second {row}")]))
+    error = within_reason(lambda: engine.wait([call(f"third {row}")]))
     within_reason(engine.close)
 
     assert isinstance(error, EngineError), error
@@ -128,9 +131,9 @@ ON_THE_WAY = [(Cache, "claim"), (Cache, "store"), (engine_module, "redact_reply"
 ON_THE_WAY += [(SlotLease, "_send_within_budget"), (RateLimiter, "record_reply")]
 
 
-@pytest.mark.parametrize("error", MISTAKES, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("place", ON_THE_WAY, ids=lambda place: place[1])
-@pytest.mark.parametrize("provider", ["python", "one of a plugin"])
+@every_row("error", MISTAKES)
+@every_row("place", ON_THE_WAY)
+@every_row("provider", ["python", "one of a plugin"])
 def test_an_error_on_the_way_of_a_reply_is_never_a_missing_reply(
     start, call, monkeypatch, provider, place, error
 ):
@@ -141,7 +144,8 @@ def test_an_error_on_the_way_of_a_reply_is_never_a_missing_reply(
     engine.wait([call("first")])
     monkeypatch.setattr(*place, raises)
 
-    raised = within_reason(lambda: engine.wait([call("second", provider=provider)]))
+    second = call(f"{type(error).__name__} in {place[1]}", provider=provider)
+    raised = within_reason(lambda: engine.wait([second]))
     monkeypatch.undo()
     within_reason(engine.close)
 
@@ -149,23 +153,28 @@ def test_an_error_on_the_way_of_a_reply_is_never_a_missing_reply(
     assert {type(result) for result in engine.results.values()} == {Reply}
 
 
-def test_a_batch_that_is_cancelled_is_no_wait(start, call, monkeypatch):
-    async def cancelled(*_: object) -> None:
-        raise asyncio.CancelledError
+async def cancelled(*_: object) -> None:
+    raise asyncio.CancelledError
 
-    monkeypatch.setattr(Batches, "_run_group", cancelled)
+
+#: What may break before any reply, and the request that meets it.
+BREAKS = [
+    ((engine_module, "import_providers"), broken, {}),
+    ((RecordedReplies, "reply"), broken, {"provider": "recorded"}),
+    ((Batches, "_run_group"), broken, {"provider": "anthropic", "batch": True}),
+    ((Batches, "_run_group"), cancelled, {"provider": "anthropic", "batch": True}),
+    ((batches_module, "open_batch_api"), broken, {"provider": "anthropic", "batch": True}),
+]
+
+
+@every_row(("place", "raises", "asked"), BREAKS)
+def test_what_breaks_before_any_reply_ends_the_run(start, call, monkeypatch, place, raises, asked):
+    monkeypatch.setattr(*place, raises)
     engine = start()
 
-    batched = call("a", provider="anthropic", batch=True)
-    assert isinstance(within_reason(lambda: engine.wait([batched])), EngineError)
-
-
-def test_a_batch_api_that_breaks_is_no_missing_reply(start, call, monkeypatch):
-    monkeypatch.setattr(batches_module, "open_batch_api", broken)
-    engine = start()
-
-    batched = call("a", provider="anthropic", batch=True)
-    assert isinstance(within_reason(lambda: engine.wait([batched])), EngineError)
+    for _ in range(2):
+        assert isinstance(within_reason(lambda: engine.wait([call("a", **asked)])), EngineError)
+    within_reason(engine.close)
 
 
 @pytest.mark.parametrize("error", [LookupError("boom"), SystemExit(0)])
@@ -196,8 +205,10 @@ def test_no_key_is_in_what_is_told_of_a_failure(start, call, providers):
     assert not [value for value in secrets.values() if value in f"{error}{error.traceback}"]
 
 
-def test_what_breaks_in_a_library_is_told_at_the_line_that_calls_it(broken_engine, call):
-    engine = broken_engine((Engine, "_send"), misreads)
+def test_what_breaks_in_a_library_is_told_at_the_line_that_calls_it(
+    broken_engine, call, monkeypatch
+):
+    engine = broken_engine(monkeypatch, (Engine, "_send"), misreads)
 
     error = within_reason(lambda: engine.wait([call("second")]))
 
@@ -245,33 +256,8 @@ def test_a_key_that_cannot_be_looked_up_ends_the_run(start, call):
     engine = start()
     engine.refusal = broken
 
-    assert isinstance(within_reason(lambda: engine.wait([call("a")])), EngineError)
-    assert isinstance(within_reason(lambda: engine.wait([call("a")])), EngineError)
-
-
-def test_an_import_that_breaks_ends_the_run(start, call, monkeypatch):
-    monkeypatch.setattr(engine_module, "import_providers", broken)
-    engine = start()
-
-    assert isinstance(within_reason(lambda: engine.wait([call("a")])), EngineError)
-    assert isinstance(within_reason(lambda: engine.wait([call("a")])), EngineError)
-
-
-def test_a_file_of_replies_that_breaks_the_reader_ends_the_run(start, call, monkeypatch):
-    monkeypatch.setattr(RecordedReplies, "reply", broken)
-    engine = start()
-
-    recorded = call("a", provider="recorded")
-    assert isinstance(within_reason(lambda: engine.wait([recorded])), EngineError)
-    assert isinstance(within_reason(lambda: engine.wait([recorded])), EngineError)
-
-
-def test_a_batch_that_breaks_ends_the_run(start, call, monkeypatch):
-    monkeypatch.setattr(Batches, "_run_group", broken)
-    engine = start()
-
-    batched = call("a", provider="anthropic", batch=True)
-    assert isinstance(within_reason(lambda: engine.wait([batched])), EngineError)
+    for _ in range(2):
+        assert isinstance(within_reason(lambda: engine.wait([call("a")])), EngineError)
 
 
 def test_a_look_for_the_replies_of_others_that_breaks_ends_the_run(

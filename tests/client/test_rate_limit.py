@@ -9,6 +9,7 @@ from itertools import pairwise
 from statistics import median
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client.rate_limit import RateLimiter, model_family, seconds_until_reset
 
@@ -196,8 +197,8 @@ def test_a_refused_request_keeps_its_place_as_long_as_a_reply_takes():
     assert limiter.has_capacity(2.0 + REPLY)
 
 
-@pytest.mark.parametrize("retry_after", [None, 1.0])
-@pytest.mark.parametrize(("share", "most"), [(0.05, 1.25), (0.1, 1.5), (0.25, 2.0), (0.4, 3.0)])
+@every_row("retry_after", [None, 1.0])
+@every_row(("share", "most"), [(0.05, 1.25), (0.1, 1.5), (0.25, 2.0), (0.4, 3.0)])
 def test_refusals_at_random_cost_little_time(share, most, retry_after):
     undisturbed = Server(RateLimiter(8, 128)).answer(1_000)
     disturbed = [
@@ -221,10 +222,8 @@ def test_refusals_at_random_do_not_bring_the_level_down():
     assert median(levels) == 50
 
 
-@pytest.mark.parametrize("retry_after", [None, 1.0])
-@pytest.mark.parametrize(
-    ("rate", "burst"), [(100, 50), (30, 10), (10, 10), (10, 1), (2, 1), (0.5, 1)]
-)
+@every_row("retry_after", [None, 1.0])
+@every_row(("rate", "burst"), [(100, 50), (30, 10), (10, 10), (10, 1), (2, 1), (0.5, 1)])
 def test_a_server_with_a_limit_refuses_few_requests_once_it_is_known(rate, burst, retry_after):
     requests = 300 if rate < 1 else 1_000
     server = Server(RateLimiter(8, 128), token_bucket(rate, burst), retry_after)
@@ -233,22 +232,22 @@ def test_a_server_with_a_limit_refuses_few_requests_once_it_is_known(rate, burst
     assert server.refused(start=min(400, requests // 3)) < 0.2
 
 
-@pytest.mark.parametrize(("rate", "burst"), [(30, 30), (10, 10), (2, 5)])
+@every_row(("rate", "burst"), [(30, 30), (10, 10), (2, 5)])
 def test_a_server_with_a_limit_is_used_nearly_to_its_limit(rate, burst):
     server = Server(RateLimiter(8, 128), token_bucket(rate, burst))
 
     assert server.answer(1_000) < 1.4 * 1_000 / rate
 
 
-@pytest.mark.parametrize("retry_after", [None, end_of_window])
-@pytest.mark.parametrize("number", [60, 300])
+@every_row("retry_after", [None, end_of_window])
+@every_row("number", [60, 300])
 def test_a_server_with_a_limit_for_each_minute_is_used_in_each_minute(number, retry_after):
     server = Server(RateLimiter(8, 128), fixed_window(number), retry_after)
 
     assert server.answer(1_000) < 1.5 * 60 * (999 // number)
 
 
-@pytest.mark.parametrize("retry_after", [None, 5.0])
+@every_row("retry_after", [None, 5.0])
 def test_a_server_that_was_overloaded_is_used_again_within_seconds(retry_after):
     server = Server(RateLimiter(8, 128), lambda now: not 5 < now < 25, retry_after)
     server.answer(3_000)
@@ -319,7 +318,7 @@ def test_a_call_that_was_not_sent_gives_its_place_back():
     assert limiter.has_capacity(0.0)
 
 
-@pytest.mark.parametrize(("asked_for", "waited"), [(3.0, 3.0), (0.0, 0.0), (86_400.0, 60.0)])
+@every_row(("asked_for", "waited"), [(3.0, 3.0), (0.0, 0.0), (86_400.0, 60.0)])
 def test_nobody_sends_before_the_wait_that_a_server_asks_for_is_over(asked_for, waited):
     limiter = RateLimiter(8, 8)
     limiter.acquire(100.0)
@@ -337,7 +336,7 @@ def test_a_shorter_wait_does_not_end_a_longer_one():
     assert not limiter.has_capacity(29.0)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("models", "shared"),
     [
         (["claude-opus-4-5-20251101", "claude-opus-4-1", "claude-opus-4-5"], "claude-opus-4"),
@@ -352,7 +351,7 @@ def test_models_that_share_a_limit_are_one_family(models, shared):
     assert {model_family(model) for model in models} == {shared}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("headers", "seconds"),
     [
         ({}, 0.0),
@@ -377,10 +376,7 @@ def test_models_that_share_a_limit_are_one_family(models, shared):
             },
             0.0,
         ),
-        (
-            {"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": "1m30.5s"},
-            90.5,
-        ),
+        ({"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": "1m30.5s"}, 90.5),
         ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "120ms"}, 0.12),
         ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "soon"}, 0.0),
         ({"x-ratelimit-remaining-requests": "0"}, 0.0),
@@ -391,7 +387,7 @@ def test_a_server_with_few_requests_left_is_left_alone_until_it_has_more(headers
     assert seconds_until_reset(headers, NOW) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("left", "seconds"),
     [
         ({"input": "900", "output": "0"}, 20.0),

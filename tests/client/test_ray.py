@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from ftgate_testing.batching import answers_of
 from ftgate_testing.chat_server import Said, chat_server
 
 from pytest_ftgate import Provider, ProviderRejected, Reply, RetryableError
@@ -58,11 +59,6 @@ def asked(call):
         return [call(f"case {n}", **where) for n in range(count)]
 
     return made
-
-
-def answers_of(engine, calls) -> list:
-    found = engine.wait(calls)
-    return [found[one.fingerprint] for one in calls]
 
 
 def echo(request) -> Said:

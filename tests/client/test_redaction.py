@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode, urlsafe_b64encode
 from urllib.parse import quote
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client.redaction import redact, redact_reply
 from pytest_ftgate.errors import ProviderRejected, RetryableError
@@ -21,7 +21,7 @@ def redacted(message: str, key_name: str | None = None) -> str:
     return str(error)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("said", "left"),
     [
         ("no such key: sk-very-secret!", "no such key: [TEAM_KEY]!"),
@@ -73,7 +73,7 @@ def request_with(key_name: str | None = "TEAM", provider: str = "anthropic") -> 
     )
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@every_row("form", FORMS.values())
 def test_a_key_is_taken_out_of_a_reply_however_the_server_repeats_it(form):
     step = Step("", (ToolCall(name="look", arguments={"header": form}, id="c1"),))
     said = Reply(text=f"got {form}!", thought=form, facts={"x": form}, steps=(step,), seconds=1.5)

@@ -75,8 +75,7 @@ def test_a_call_is_not_tried_again_after_ten_minutes(call):
 
 
 @pytest.mark.parametrize(
-    ("error", "attempts"),
-    [(BUSY, 10), (RetryableError("429", limited=True), 60)],
+    ("error", "attempts"), [(BUSY, 10), (RetryableError("429", limited=True), 60)]
 )
 def test_a_request_that_a_replying_server_refuses_is_retried_longer_than_one_that_fails(
     start, call, providers, monkeypatch, error, attempts
@@ -229,14 +228,6 @@ def test_a_call_that_is_tried_again_is_checked_again(start, call, providers):
 
     assert (type(refused), answered) == (OutOfBudget, "b")
     assert providers["m"].asked == ["a", "b"]
-
-
-def test_what_the_cache_has_needs_no_budget(start, call):
-    first = start()
-    first.wait([call("a")])
-    first.close()
-
-    assert outcome(start("run-2", budget=Allowance(0)).wait([call("a")]), [call("a")]) == ["a"]
 
 
 def test_a_provider_is_opened_for_no_request_that_was_given_up_in_the_meantime(call):

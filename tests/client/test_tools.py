@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client import engine as module
 from pytest_ftgate.client.engine import Engine
@@ -152,10 +153,7 @@ def result(talk, name, given) -> ToolCall:
 def test_a_call_without_tools_is_sent_once_and_as_it_is(talk, agent, stored):
     reply, model = talk(Reply(text="hello"), tools=(), max_turns=1)
 
-    assert (reply, model.asked) == (
-        Reply(text="hello"),
-        [replace(agent, tools=(), max_turns=1)],
-    )
+    assert (reply, model.asked) == (Reply(text="hello"), [replace(agent, tools=(), max_turns=1)])
     assert stored == {}
 
 
@@ -195,7 +193,7 @@ def test_usage_and_seconds_are_those_of_all_turns_and_the_rest_that_of_the_last(
     assert (reply.seconds, reply.request_id) == (1.5, "r2")
 
 
-@pytest.mark.parametrize("most", [1, 3])
+@every_row("most", [1, 3])
 def test_a_model_that_never_answers_is_asked_as_often_as_it_may_be(talk, most):
     reply, model = talk(*[wants(("nothing", {}))] * most, max_turns=most)
 
@@ -232,7 +230,7 @@ RESULTS = {
 }
 
 
-@pytest.mark.parametrize(("name", "given", "said"), RESULTS.values(), ids=RESULTS)
+@every_row(("name", "given", "said"), RESULTS.values())
 def test_a_result_is_what_the_tool_returned(talk, name, given, said):
     use = result(talk, name, given)
 
@@ -263,7 +261,7 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize(("name", "given", "told"), FAILURES.values(), ids=FAILURES)
+@every_row(("name", "given", "told"), FAILURES.values())
 def test_a_use_that_fails_is_told_to_the_model_and_is_no_error(talk, name, given, told):
     use = result(talk, name, given)
 

@@ -9,6 +9,7 @@ import warnings
 
 import anthropic
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.rate_limit import RetryPolicy
@@ -82,16 +83,16 @@ def test_the_payload_holds_what_the_request_declares_and_nothing_else(asked, api
     ]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("sampling", "sent"),
     [
         ({"temperature": 0.0, "top_p": 0.5}, {"temperature": 0.0, "top_p": 0.5}),
         ({"stop": ["END"]}, {"stop_sequences": ["END"]}),
         ({"effort": "low"}, {"output_config": {"effort": "low"}}),
     ],
-    ids=["in-the-body", "stop", "effort"],
 )
 def test_each_setting_goes_where_the_api_reads_it(asked, api, sampling, sent):
+    api.requests.clear()
     asked(sampling=sampling)
     assert sent.items() <= api.requests[0].items()
 
@@ -111,7 +112,7 @@ def test_the_key_is_read_where_the_request_says(asked, api):
     assert KEY in api.headers[0]["authorization"]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("said", "means"),
     [
         ("end_turn", "end"),
@@ -145,8 +146,9 @@ def test_only_text_blocks_are_the_text(asked, api):
     assert (reply.text, reply.thought) == ("ab", "hm")
 
 
-@pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529])
+@every_row("status", [408, 409, 429, 500, 503, 529])
 def test_trouble_that_passes_is_worth_another_request(asked, api, status):
+    api.requests.clear()
     api.error(status, "trouble")
     with pytest.raises(RetryableError, match=str(status)) as caught:
         asked()
@@ -154,7 +156,7 @@ def test_trouble_that_passes_is_worth_another_request(asked, api, status):
     assert len(api.requests) == 1
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("header", "seconds"),
     [("7", 7.0), ("0.5", 0.5), ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0), ("soon", None)],
 )
@@ -165,7 +167,7 @@ def test_the_wait_that_the_server_asks_for_is_handed_on(asked, api, header, seco
     assert caught.value.retry_after == seconds
 
 
-@pytest.mark.parametrize("status", [401, 402, 403, 404])
+@every_row("status", [401, 402, 403, 404])
 def test_what_every_request_will_meet_rejects_the_provider(asked, api, status):
     api.error(status, "never")
     with pytest.raises(ProviderRejected, match=f"{status} .*never"):
@@ -198,7 +200,7 @@ def test_what_is_left_of_a_rate_limit_is_handed_on(to_api, api):
     assert left.items() <= dict(asyncio.run(ask())).items()
 
 
-@pytest.mark.parametrize("status", [400, 413, 422])
+@every_row("status", [400, 413, 422])
 def test_a_wrong_request_is_refused_alone(asked, api, status):
     api.error(status, "invalid_request_error")
     with pytest.raises(RequestRejected, match="no: invalid_request_error") as caught:
@@ -230,7 +232,7 @@ def test_a_body_shorter_than_announced_is_worth_another_request(asked, api):
         asked()
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("body", "kind"),
     [
         (b'{"id": "msg_1", "content": [{"type": "te', "application/json"),
@@ -239,7 +241,6 @@ def test_a_body_shorter_than_announced_is_worth_another_request(asked, api):
         (b"[]", "application/json"),
         (b"null", "application/json"),
     ],
-    ids=["cut", "empty", "no-message", "list", "null"],
 )
 def test_a_body_that_is_no_message_is_worth_another_request(asked, api, body, kind):
     api.raw(body, **{"content-type": kind})
@@ -271,8 +272,9 @@ def test_an_error_that_is_a_web_page_is_told_without_it(asked, api):
         asked()
 
 
-@pytest.mark.parametrize("model", ["claude-opus-4-5", "claude-sonnet-4-5"])
+@every_row("model", ["claude-opus-4-5", "claude-sonnet-4-5"])
 def test_a_deprecated_model_answers_even_where_warnings_are_errors(asked, api, model):
+    api.requests.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         reply = asked(model=model)
@@ -436,7 +438,7 @@ def test_no_credentials_at_all_are_an_error_before_a_request(call, api):
         open_anthropic([made], {})
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "value"),
     [
         ("ANTHROPIC_API_KEY", KEY),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.providers.api import LearningProvider
 
@@ -28,7 +29,7 @@ def sent(call):
     return call(sampling=dict.fromkeys(SENT, 1))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("said", "left_out"),
     [
         ("400 temperature: Extra inputs are not permitted", {"temperature"}),
@@ -43,7 +44,7 @@ def test_a_setting_that_a_refusal_names_is_left_out(sent, said, left_out):
     assert set(learned.payload(sent)) == set(SENT) - left_out
 
 
-@pytest.mark.parametrize(
+@every_row(
     "said",
     [
         "the prompt is too long",

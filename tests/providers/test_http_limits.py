@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ProviderRejected, RequestRejected, RetryableError
 from pytest_ftgate.providers import http
@@ -71,8 +72,8 @@ def answer(request, call, monkeypatch):
     server.server_close()
 
 
-@pytest.mark.parametrize("status", [200, 400, 500])
-@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+@every_row("status", [200, 400, 500])
+@every_row("packed", [False, True])
 def test_a_body_that_is_too_large_is_an_error_once_it_is(answer, packed, status):
     body = b" " * (3 * LIMIT)
     headers = {"content-encoding": "gzip"} if packed else {}
@@ -81,7 +82,7 @@ def test_a_body_that_is_too_large_is_an_error_once_it_is(answer, packed, status)
         answer(gzip.compress(body) if packed else body, status, **headers)
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+@every_row("packed", [False, True])
 def test_a_body_within_the_limit_is_read(answer, packed):
     body = json.dumps(answer.body).encode()
     headers = {"content-encoding": "gzip"} if packed else {}
@@ -89,7 +90,7 @@ def test_a_body_within_the_limit_is_read(answer, packed):
     assert answer(gzip.compress(body) if packed else body, **headers).text == "hello"
 
 
-@pytest.mark.parametrize("body", [b"[" * 50_000, b'{"a": ' * 15_000, b"1" * 5_000])
+@every_row("body", [b"[" * 50_000, b'{"a": ' * 15_000, b"1" * 5_000])
 def test_a_body_that_no_parser_takes_is_an_error(answer, body):
     with pytest.raises(RetryableError):
         answer(body)
@@ -105,7 +106,7 @@ def test_a_redirect_to_nowhere_says_so(answer):
         answer(b"", 302)
 
 
-@pytest.mark.parametrize("value", [-1, 10**30, "12", 1.5e300, None, [], {}])
+@every_row("value", [-1, 10**30, "12", 1.5e300, None, [], {}])
 def test_a_count_that_tokens_cannot_have_is_none(value):
     assert token_count(value) == 0
     assert token_count(12) == 12

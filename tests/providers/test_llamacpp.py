@@ -13,6 +13,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate import weights
 from pytest_ftgate.client.engine import Engine
@@ -250,8 +251,8 @@ def test_an_adapter_that_is_not_there_is_unavailable(local, tmp_path, strong):
 def test_what_an_adapter_was_asked_before_leaves_no_trace_in_the_replies_of_the_base(
     provider, plain, local, strong
 ):
-    prompts = [f"Tell me a fact about the number {n}." for n in range(2, 12)]
-    calls = [local(prompt, max_tokens=12) for prompt in prompts]
+    prompts = [f"Tell me a fact about the number {n}." for n in range(2, 7)]
+    calls = [local(prompt, max_tokens=8) for prompt in prompts]
 
     replies(provider, *(replace(call, adapter=strong) for call in calls))
 
@@ -269,7 +270,7 @@ def test_workers_of_one_machine_share_its_cores(local, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the wheels elsewhere have no libgomp")
-@pytest.mark.parametrize("variable", [None, "active"])
+@every_row("variable", [None, "active"])
 def test_threads_soon_sleep_while_they_wait_unless_the_user_says_otherwise(
     variable, tmp_path, monkeypatch
 ):

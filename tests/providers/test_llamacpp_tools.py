@@ -6,6 +6,7 @@ import json
 
 import jsonschema_rs
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.providers.llamacpp import parse_prompted, prompted_messages, prompted_schema
 from pytest_ftgate.requests.request import Step, Tool, ToolCall
@@ -58,7 +59,7 @@ TURNS = [
 ]
 
 
-@pytest.mark.parametrize(("said", "first", "last"), TURNS)
+@every_row(("said", "first", "last"), TURNS)
 def test_a_turn_is_a_use_or_an_answer_and_the_last_one_an_answer(asked, said, first, last):
     held = {"constraint": {"choice": ["refund", "other"]}}
     begun = prompted_schema(asked(**held))
@@ -74,7 +75,7 @@ def test_a_single_turn_may_use_a_tool(asked):
     assert jsonschema_rs.is_valid(single, {"tool": "search", "arguments": {"words": "a"}})
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "answer"),
     [
         ('{"answer": "refund"}', "refund"),

@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.providers.local import open_local
@@ -84,7 +85,7 @@ def test_a_label_with_too_few_rows_is_named(asked, file):
         open_local([asked()], {})
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "told"),
     [
         (row("refund", "one") + "\n" + row("login", "two"), '"refund" has 1, "login" has 1; add'),

@@ -8,6 +8,7 @@ import os
 import re
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import (
     ConfigurationError,
@@ -75,7 +76,7 @@ def test_a_completion_becomes_a_reply(asked, api):
     assert reply.seconds > 0
 
 
-@pytest.mark.parametrize("key", ["reasoning_content", "reasoning"])
+@every_row("key", ["reasoning_content", "reasoning"])
 def test_a_thought_beside_the_text_stays_apart(asked, api, key):
     api.completion("delivery", message={key: "A parcel."})
 
@@ -113,16 +114,16 @@ def test_the_payload_holds_what_the_request_declares_and_nothing_else(asked, api
     ]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("sampling", "sent"),
     [
         ({"temperature": 0.0, "top_p": 0.5}, {"temperature": 0.0, "top_p": 0.5}),
         ({"stop": ["END"]}, {"stop": ["END"]}),
         ({"effort": "low"}, {"reasoning_effort": "low"}),
     ],
-    ids=["plain", "stop", "effort"],
 )
 def test_each_setting_goes_where_the_api_reads_it(asked, api, sampling, sent):
+    api.requests.clear()
     asked(sampling=sampling)
 
     assert sent.items() <= api.requests[0].items()
@@ -158,7 +159,7 @@ OBJECT = {
 }
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("owner", "sent"),
     [
         ("vllm", {"structured_outputs": {"choice": LABELS}, "guided_choice": LABELS}),
@@ -166,6 +167,7 @@ OBJECT = {
     ],
 )
 def test_labels_are_enforced_as_they_are_where_the_server_can(asked, api, owner, sent):
+    api.requests.clear()
     api.pages["/v1/models"] = {"data": [{"id": "another-name", "owned_by": owner}]}
     api.completion("refund")
 
@@ -174,7 +176,7 @@ def test_labels_are_enforced_as_they_are_where_the_server_can(asked, api, owner,
     assert "response_format" not in api.requests[0]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "label"),
     [
         ('{"label": "refund"}', "refund"),
@@ -184,6 +186,7 @@ def test_labels_are_enforced_as_they_are_where_the_server_can(asked, api, owner,
     ],
 )
 def test_elsewhere_a_label_is_asked_for_in_an_object_and_taken_out_of_it(asked, api, text, label):
+    api.requests.clear()
     api.completion(text)
 
     assert asked(constraint={"choice": LABELS}).text == label
@@ -261,7 +264,7 @@ def test_a_forced_reply_that_was_cut_off_is_reported_as_such(made, api):
     assert (reply.text, reply.stop) == ('{"label": "', "length")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("schema", "strict"),
     [
         (SCHEMA, True),
@@ -269,9 +272,9 @@ def test_a_forced_reply_that_was_cut_off_is_reported_as_such(made, api):
         ({**SCHEMA, "required": []}, False),
         ({**SCHEMA, "properties": {"label": {"type": "object"}}}, False),
     ],
-    ids=["closed", "open", "optional", "open-within"],
 )
 def test_a_schema_is_called_strict_only_where_it_leaves_nothing_open(asked, api, schema, strict):
+    api.requests.clear()
     asked(constraint={"json_schema": schema})
 
     assert api.requests[0]["response_format"]["json_schema"]["strict"] is strict
@@ -299,7 +302,7 @@ def test_a_server_that_wants_the_limit_by_its_new_name_gets_it(made, api):
     assert [request.get("max_completion_tokens") for request in api.requests] == [None, 5, 5]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("said", "means"),
     [
         ("stop", "end"),
@@ -321,8 +324,9 @@ def test_a_refusal_is_counted_apart_from_an_answer(asked, api):
     assert (reply.text, reply.stop) == ("I cannot help with that.", "refusal")
 
 
-@pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
+@every_row("status", [408, 409, 429, 500, 503])
 def test_trouble_that_passes_is_worth_another_request(asked, api, status):
+    api.requests.clear()
     api.error(status, "trouble", retry_after="7")
     with pytest.raises(RetryableError, match=str(status)) as caught:
         asked()
@@ -330,7 +334,7 @@ def test_trouble_that_passes_is_worth_another_request(asked, api, status):
     assert len(api.requests) == 1
 
 
-@pytest.mark.parametrize("status", [401, 402, 403, 404])
+@every_row("status", [401, 402, 403, 404])
 def test_what_every_request_will_meet_rejects_the_provider(asked, api, status):
     api.error(status, "never")
     with pytest.raises(ProviderRejected, match=f"{status} .*never"):
@@ -351,7 +355,7 @@ def test_a_quota_for_the_day_rejects_the_provider_since_no_waiting_lifts_it(aske
         asked()
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("body", "told"),
     [
         (b'{"detail": "no"}', '{"detail": "no"}'),
@@ -368,7 +372,7 @@ def test_an_error_in_another_shape_is_shown_as_it_came(asked, api, body, told):
     assert str(caught.value) == f"400 {told}"
 
 
-@pytest.mark.parametrize("status", [400, 413, 422])
+@every_row("status", [400, 413, 422])
 def test_a_wrong_request_is_refused_alone(asked, api, status):
     api.error(status, "invalid_request_error")
     with pytest.raises(RequestRejected) as caught:
@@ -382,13 +386,12 @@ def test_a_lost_connection_is_worth_another_request(asked, api):
         asked()
 
 
-@pytest.mark.parametrize(
+@every_row(
     "body",
     [
         *(b'{"id": "chat-1", "choi', b"", b"{}", b"[]", b"null", b'{"choices": []}'),
         b'{"choices": [{"finish_reason": null, "message": {"content": null}}]}',
     ],
-    ids=["cut", "empty", "no-completion", "list", "null", "no-choice", "no-content"],
 )
 def test_a_body_that_is_no_completion_is_worth_another_request(asked, api, body):
     api.raw(body)
@@ -396,7 +399,7 @@ def test_a_body_that_is_no_completion_is_worth_another_request(asked, api, body)
         asked()
 
 
-@pytest.mark.parametrize("url", ["localhost/v1", "http://a..b/v1", f"http://{'a' * 70}.example/v1"])
+@every_row("url", ["localhost/v1", "http://a..b/v1", f"http://{'a' * 70}.example/v1"])
 def test_what_is_no_address_rejects_the_provider(asked, url):
     with pytest.raises(ProviderRejected, match=re.escape(f"nothing can be sent to {url}: ")):
         asked(base_url=url)
@@ -469,7 +472,7 @@ def test_the_day_on_which_a_model_is_shut_down_is_kept(asked, api):
     assert asked().facts == {"root": "r", "retires": "2027-01-14"}
 
 
-@pytest.mark.parametrize("page", [None, [], {"data": None}, {"data": [{}]}, "no"])
+@every_row("page", [None, [], {"data": None}, {"data": [{}]}, "no"])
 def test_a_server_that_lists_no_models_answers_all_the_same(asked, api, page):
     api.pages["/v1/models"] = page
 

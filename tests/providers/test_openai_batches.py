@@ -7,6 +7,7 @@ import time
 from contextlib import closing
 
 import pytest
+from ftgate_testing.batching import answers_of, on_their_way, texts_of
 from ftgate_testing.chat_batches_api import chat_batches_api, completed, echo, expired, refused
 from ftgate_testing.chat_server import Said, chat_server
 
@@ -55,22 +56,6 @@ def start(open_cache, request):
     return started
 
 
-def answers_of(engine, calls) -> list:
-    found = engine.wait(calls)
-    return [found[one.fingerprint] for one in calls]
-
-
-def texts_of(engine, calls) -> list[str]:
-    return [getattr(answer, "text", str(answer)) for answer in answers_of(engine, calls)]
-
-
-def pending(engine) -> int:
-    engine.close()
-    with closing(sqlite3.connect(engine._cache.path)) as database:
-        (count,) = database.execute("SELECT count(*) FROM batches").fetchone()
-    return count
-
-
 def test_a_plan_is_one_file_and_one_batch_whose_results_come_in_any_order(start, batched, api):
     engine = start()
 
@@ -79,7 +64,7 @@ def test_a_plan_is_one_file_and_one_batch_whose_results_come_in_any_order(start,
     assert (batch["endpoint"], batch["completion_window"]) == ("/v1/chat/completions", "24h")
     assert api.sizes == [3]
     assert all(ENVIRON["TEAM_KEY"] in headers["authorization"] for headers in api.headers)
-    assert pending(engine) == 0
+    assert on_their_way(engine) == 0
 
 
 def test_the_request_in_a_batch_is_that_of_a_plain_call(start, batched, api):
@@ -187,7 +172,7 @@ def test_a_batch_that_fails_the_validation_says_why_and_is_forgotten(start, batc
     assert {str(answer) for answer in answers} == {
         "batch batch_1 was refused: Enqueued token limit reached."
     }
-    assert pending(engine) == 0
+    assert on_their_way(engine) == 0
 
 
 def test_a_server_without_batches_is_named_with_what_to_remove(start, batched, api):
@@ -264,4 +249,4 @@ def test_results_that_are_gone_are_requested_again(start, batched, api):
     )
 
     assert texts_of(engine, calls) == ["a"]
-    assert pending(engine) == 0
+    assert on_their_way(engine) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.providers.openai import chat_messages, chat_step, chat_tools
 from pytest_ftgate.requests.request import Step, Tool, ToolCall
@@ -70,7 +70,7 @@ def test_arguments_that_were_no_json_go_out_as_json_all_the_same(call):
     assert turn["tool_calls"][0]["function"]["arguments"] == "{}"
 
 
-@pytest.mark.parametrize("message", [{"content": "Hello"}, {"tool_calls": None}, {}])
+@every_row("message", [{"content": "Hello"}, {"tool_calls": None}, {}])
 def test_a_message_without_uses_is_no_step(message):
     assert chat_step(message) is None
 
@@ -82,7 +82,7 @@ def test_a_message_with_uses_is_a_step_with_its_text():
     assert step == Step("Let me see.", (use,))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("written", "read"),
     [
         ('{"order_id": "17"}', {"order_id": "17"}),

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.errors import ConfigurationError, RequestRejected
@@ -39,35 +40,66 @@ def reply_to(call) -> Reply:
         return files.reply(call)
 
 
-def test_a_case_is_answered_by_the_line_with_its_id(recorded, file):
-    file.write_text('{"id": "a", "text": "one"}\n\n{"id": "b", "text": "two"}\n')
-    assert reply_to(recorded("b")) == Reply(text="two")
+ONE = '{"id": "a", "text": "one"}'
+KNOWN = {"stop": "length", "model": "m-1", "seconds": 0.5, "usage": {"input": 3, "output": 7}}
+FULL = {"id": "a", "text": "one", **KNOWN, "thought": "hm", "trace": "not ours"}
+#: (the lines of the file, the case, its reply)
+READ = [
+    (f'{ONE}\n\n{{"id": "b", "text": "two"}}\n', "b", Reply(text="two")),
+    (json.dumps(FULL), "a", Reply(text="one", **KNOWN, thought="hm")),
+    ('{"id": 17, "text": "one"}', "17", Reply(text="one")),
+    # Half a character is replaced, and a line separator breaks no line.
+    ('{"id": "a\\ud83d", "text": "so far \\ud83d"}', "a\ufffd", Reply(text="so far \ufffd")),
+    ('{"id": "a", "text": "1\u20282\x853"}\r\n', "a", Reply(text="1\u20282\x853")),
+    ('{"id": "a", "text": {"label": "b"}}', "a", Reply(text='{"label": "b"}')),
+    ('{"id": "a", "text": "x", "score": true}', "a", Reply(text="x", score=1.0)),
+    # What tools write beside an error is no reply, and hides no other.
+    (f'{{"id": "b", "text": null, "error": "503"}}\n{ONE}\n', "a", Reply(text="one")),
+    # Tokens of one kind alone are not taken for all.
+    *(
+        (f'{{"id": "a", "text": "one", "usage": {usage}}}', "a", Reply(text="one"))
+        for usage in ("{}", '{"input": 3}', '{"output": 7}', '{"cache_read": 3}')
+    ),
+]
 
 
-def test_a_line_may_say_how_the_reply_ended_what_it_used_and_more(recorded, file):
-    file.write_text(
-        '{"id": "a", "text": "one", "stop": "length", "model": "m-1", "seconds": 0.5,'
-        ' "usage": {"input": 3, "output": 7}, "thought": "hm", "trace": "not ours"}'
-    )
-    known = Reply(
-        text="one", stop="length", model="m-1", seconds=0.5, usage={"input": 3, "output": 7}
-    )
-    assert reply_to(recorded()) == replace(known, thought="hm")
+@every_row(("lines", "case", "reply"), READ)
+def test_a_case_is_answered_by_the_line_with_its_id(recorded, file, lines, case, reply):
+    file.write_text(lines, "utf-8")
+
+    assert reply_to(recorded(case)) == reply
 
 
-def test_an_id_that_is_a_number_answers_the_case_of_that_name(recorded, file):
-    file.write_text('{"id": 17, "text": "one"}')
-    assert reply_to(recorded("17")).text == "one"
+NINE = "".join(f'{{"id": "x{n}", "text": "one"}}\n' for n in range(9))
+NULL = '{"id": "z", "text": null, "error": "503"}\n{"id": "b", "text": "two"}\n'
+#: (the lines of the file, the error to a case that has no reply there, what it says)
+REFUSED = [
+    (ONE, RequestRejected, r'replies\.jsonl has no reply for case "z"'),
+    (NINE, RequestRejected, 'no reply for case "z"; it has x0, x1, x2, …'),
+    (NULL, RequestRejected, 'no reply for case "z"; it has b'),
+    (
+        f'{ONE}\n{{"id": "b", "output": "two"}}',
+        ConfigurationError,
+        r"has id, output: write columns: \{reply: output\} in",
+    ),
+    (f"{ONE}\n{{text}}", ConfigurationError, r"replies\.jsonl:2: not JSON"),
+    (f'{ONE}\n{{"id": "b"}}', ConfigurationError, r"replies\.jsonl:2: a recorded reply is \{"),
+    (f'{ONE}\n["b", "two"]', ConfigurationError, r"replies\.jsonl:2: a recorded reply is \{"),
+    (
+        '{"id": "z", "text": "x", "score": 7}\n',
+        ConfigurationError,
+        r"replies\.jsonl:1: the score is 7; a score is 0",
+    ),
+]
 
 
-def test_half_a_character_in_an_id_and_in_a_text_is_replaced(recorded, file):
-    file.write_text('{"id": "a\\ud83d", "text": "so far \\ud83d"}')
-    assert reply_to(recorded("a\ufffd")) == Reply(text="so far \ufffd")
-
-
-def test_line_separators_inside_a_text_do_not_break_the_line(recorded, file):
-    file.write_text('{"id": "a", "text": "one\u2028two\x85three"}\r\n', encoding="utf-8")
-    assert reply_to(recorded()).text == "one\u2028two\x85three"
+@every_row(("lines", "error", "said"), REFUSED)
+def test_a_case_without_a_line_or_with_a_line_that_cannot_be_read_is_refused(
+    recorded, file, lines, error, said
+):
+    file.write_text(lines)
+    with pytest.raises(error, match=said):
+        reply_to(recorded("z"))
 
 
 def test_a_second_line_of_an_id_is_its_second_reply(recorded, file):
@@ -82,33 +114,6 @@ def test_an_edited_file_is_read_again(recorded, file):
     file.write_text('{"id": "a", "text": "new"}')
     os.utime(file, ns=(0, 0))
     assert (before, reply_to(recorded()).text) == ("old", "new")
-
-
-def test_a_case_without_a_line_is_refused_by_name(recorded, file):
-    file.write_text('{"id": "a", "text": "one"}')
-    with pytest.raises(RequestRejected, match=r'replies\.jsonl has no reply for case "z"'):
-        reply_to(recorded("z"))
-
-
-def test_a_file_with_other_ids_names_some_of_them(recorded, file):
-    file.write_text("".join(f'{{"id": "x{n}", "text": "one"}}\n' for n in range(9)))
-    with pytest.raises(RequestRejected, match='no reply for case "z"; it has x0, x1, x2, …'):
-        reply_to(recorded("z"))
-
-
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ('{"id": "b", "output": "two"}', r"has id, output: write columns: \{reply: output\} in"),
-        ("{text}", r"replies\.jsonl:2: not JSON"),
-        ('{"id": "b"}', r"replies\.jsonl:2: a recorded reply is \{"),
-        ('["b", "two"]', r"replies\.jsonl:2: a recorded reply is \{"),
-    ],
-)
-def test_a_line_that_cannot_be_read_is_named(recorded, file, line, said):
-    file.write_text(f'{{"id": "a", "text": "one"}}\n{line}\n')
-    with pytest.raises(ConfigurationError, match=said):
-        reply_to(recorded())
 
 
 @pytest.mark.parametrize("mode", ["auto", "fresh", "recorded"])
@@ -223,32 +228,7 @@ def test_a_missing_file_is_an_error_of_the_request(recorded, cache):
     assert not isinstance(answer, Reply)
 
 
-def test_a_line_may_state_the_score_of_the_reply(file, recorded):
-    file.write_text('{"id": "a", "text": "x", "score": true}\n{"id": "b", "text": "y"}\n', "utf-8")
-
-    assert [reply_to(recorded(case)).score for case in ("a", "b")] == [1.0, None]
-
-
-def test_a_score_above_one_is_an_error_at_its_line(file, recorded):
-    file.write_text('{"id": "a", "text": "x", "score": 7}\n', "utf-8")
-
-    with pytest.raises(ConfigurationError, match=r"replies\.jsonl:1: the score is 7; a score is 0"):
-        reply_to(recorded())
-
-
-def test_null_is_no_reply_as_tools_write_it_beside_an_error(recorded, file):
-    file.write_text('{"id": "a", "text": null, "error": "503"}\n{"id": "b", "text": "two"}\n')
-    with pytest.raises(RequestRejected, match=r'no reply for case "a"; it has b'):
-        reply_to(recorded())
-    assert reply_to(recorded("b")).text == "two"
-
-
-def test_a_reply_that_is_no_text_is_read_as_json(recorded, file):
-    file.write_text('{"id": "a", "text": {"label": "billing"}}')
-    assert reply_to(recorded()).text == '{"label": "billing"}'
-
-
-@pytest.mark.parametrize(
+@every_row(
     ("usage", "named"),
     [
         ('{"input": 3, "output_tokens": 9}', "output_tokens: 9"),
@@ -263,9 +243,3 @@ def test_tokens_of_another_form_are_an_error_with_their_line(recorded, file, usa
     with pytest.raises(ConfigurationError, match="jsonl:1: usage: ") as error:
         reply_to(recorded())
     assert named in str(error.value)
-
-
-@pytest.mark.parametrize("usage", ["{}", '{"input": 3}', '{"output": 7}', '{"cache_read": 3}'])
-def test_tokens_of_one_kind_alone_are_not_taken_for_all(recorded, file, usage):
-    file.write_text(f'{{"id": "a", "text": "one", "usage": {usage}}}')
-    assert reply_to(recorded()).usage == Reply(text="").usage

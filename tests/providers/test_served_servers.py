@@ -8,6 +8,7 @@ import os
 import socket
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ProviderRejected, ReplyError, RetryableError
 from pytest_ftgate.providers.openai import open_openai
@@ -61,7 +62,7 @@ def test_a_local_port_that_refuses_connections_is_not_tried_again(asked, free_po
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("status", "key", "hint"),
     [
         (401, "TEAM_KEY", "the key is that of TEAM_KEY"),
@@ -77,7 +78,7 @@ def test_a_key_that_is_refused_is_named_by_its_variable(asked, api, status, key,
     assert "sk-1234567890" not in str(error)
 
 
-@pytest.mark.parametrize("status", [404, 500])
+@every_row("status", [404, 500])
 def test_an_unknown_model_is_shown_with_those_that_the_server_lists(asked, api, status):
     api.pages["/v1/models"] = {"data": [{"id": f"m{n}"} for n in range(10)]}
     api.raw(b"Internal Server Error", status)
@@ -188,8 +189,9 @@ def test_a_reply_without_a_text_says_which_server_and_model_sent_it(asked, api):
     assert message.endswith(f" ({api.url}/v1, model qwen)")
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@every_row("status", [301, 302, 307, 308])
 def test_no_prompt_goes_where_a_server_redirects_to(asked, api, status):
+    api.requests.clear()
     api.raw(b"", status, location=f"{api.url.replace('127.0.0.1', 'localhost')}/else?key=1")
     error = asked()
 
@@ -199,7 +201,7 @@ def test_no_prompt_goes_where_a_server_redirects_to(asked, api, status):
     assert len(api.requests) == 1
 
 
-@pytest.mark.parametrize("wait", ["nan", "inf", "-3"])
+@every_row("wait", ["nan", "inf", "-3"])
 def test_a_wait_that_is_no_time_is_no_wait(asked, api, wait):
     api.error(429, "slow down", retry_after=wait)
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.adapters.lora import adapter_sha256
 from pytest_ftgate.providers.openai import open_openai
@@ -99,7 +100,7 @@ def test_variables_of_the_template_are_those_of_the_suite(asked, api):
     assert [body["chat_template_kwargs"] for body in sent] == [{"enable_thinking": False}] * 4
 
 
-@pytest.mark.parametrize("answer", [{}, {"prompt": None}, {"error": "no"}, []])
+@every_row("answer", [{}, {"prompt": None}, {"error": "no"}, []])
 def test_a_server_that_shows_no_prompt_is_not_compared(asked, api, answer):
     api.pages["/v1/models"] = {"data": [{"id": "m", "owned_by": "llamacpp"}]}
     api.pages["/apply-template"] = lambda _: answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, SuiteError
 from pytest_ftgate.readers.answer_rows import AnswerRow, Columns
@@ -18,7 +19,7 @@ def read(path, content, **columns):
     return read_answers(path, Columns(**columns))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "content"),
     [
         ("a.csv", "id,question,expected,answer,topic\n7,2 + 2,4,four,sums\n"),
@@ -94,7 +95,7 @@ def test_messages_count_by_their_last_text(tmp_path):
     assert (row.input, row.reply) == ("2 + 2", "four")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("written", "score"),
     [("true", 1), (False, 0), ("C", 1), ("P", 0.5), ("0.25", 0.25), (None, None), ("", None)],
 )
@@ -104,7 +105,7 @@ def test_scores_are_numbers_or_words(tmp_path, written, score):
     assert read(tmp_path / "a.jsonl", json.dumps(row)).rows[0].score == score
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "content", "message"),
     [
         ("a.jsonl", '{"id": 1}\n{"id": 2, "x": }\n[3]\n', r"a\.jsonl:2: not JSON"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.assertions import assertion_of_cell, carry_assertions
@@ -16,7 +16,7 @@ def carried(*assertions, **variables):
     return carry_assertions(assertions, variables, no_file)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("kind", "value", "keys"),
     [
         ("equals", "refund", {"score": "exact", "expected": "refund"}),
@@ -32,11 +32,7 @@ def carried(*assertions, **variables):
         ("regex", r"\d+", {"score": "regex", "expected": r"\d+"}),
         ("starts-with", "Dear (Sir)", {"score": "regex", "expected": r"^Dear\ \(Sir\)"}),
         ("is-json", None, {"format": [{"json_schema": {}}]}),
-        (
-            "is-json",
-            '{"required": ["a"]}',
-            {"format": [{"json_schema": {"required": ["a"]}}]},
-        ),
+        ("is-json", '{"required": ["a"]}', {"format": [{"json_schema": {"required": ["a"]}}]}),
         ("not-contains", "sorry", {"format": [{"avoids": ["sorry"]}]}),
         ("word-count", {"max": 9}, {"format": [{"length": {"unit": "words", "max": 9}}]}),
         (
@@ -88,7 +84,7 @@ def test_beside_a_rubric_answers_are_formats_since_the_judge_scores():
     assert rules.keys() == {"format": [{"regex": r"^\s*(?:yes)\s*$"}]}
 
 
-@pytest.mark.parametrize(
+@every_row(
     "assertion",
     [
         {"type": "javascript", "value": "score(output) > 3"},
@@ -107,7 +103,7 @@ def test_what_cannot_be_carried_over_is_named(assertion):
     assert len(rules.skipped) == 1
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("cell", "assertion"),
     [
         ("Paris", {"type": "equals", "value": "Paris"}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.datasets import read_import
@@ -93,7 +94,7 @@ evaluators: [EqualsExpected, {LLMJudge: It is polite}]
     assert list(suite.notes) == ["EqualsExpected beside LLMJudge: the judge alone scores"]
 
 
-@pytest.mark.parametrize(
+@every_row(
     "table",
     [
         'id,inputs,outputs\na,"{""question"": ""2+2?""}","{""answer"": ""4""}"\n',
@@ -134,7 +135,7 @@ def test_long_answers_are_compared_by_their_words(tmp_path):
     assert read_import(path).score == {"similarity": {"by": "tfidf"}}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "content", "message"),
     [
         ("x.toml", "", "a suite is made from a folder, or from .yaml"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.datasets import read_import
@@ -64,7 +65,7 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
         read_import(inner)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("files", "told"),
     [
         ({"notes.txt": "x"}, "a folder without .parquet"),
@@ -114,7 +115,7 @@ def test_what_the_library_writes_about_the_data_is_not_read_as_data(tmp_path):
     assert (case["input"], case["expected"]) == ("2+2?", "4")
 
 
-@pytest.mark.parametrize("name", ["", "test.parquet"])
+@every_row("name", ["", "test.parquet"])
 def test_without_pyarrow_the_message_says_what_to_install(tmp_path, monkeypatch, name):
     (tmp_path / "test.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)

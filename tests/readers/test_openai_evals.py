@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.readers.answer_rows import AnswerRow, Columns
 from pytest_ftgate.readers.answers import read_answers
@@ -32,7 +32,7 @@ def read(tmp_path, name, content, **columns):
     return read_answers(path, Columns(**columns))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "content"),
     [
         ("items.json", json.dumps({"object": "list", "data": [ITEM], "has_more": False})),

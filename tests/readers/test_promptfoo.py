@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import Columns
@@ -28,7 +29,7 @@ def test_one_of_several_outputs_is_named_after_the_path():
     assert old.notes == ("scores not read: score (--score names one)",)
 
 
-@pytest.mark.parametrize("name", ["", "::model", "::other"])
+@every_row("name", ["", "::model", "::other"])
 def test_a_file_with_several_outputs_says_how_to_name_one(name):
     with pytest.raises(ConfigurationError, match=r'promptfoo\.json::old-model", ".*::new-model"'):
         read_answers(f"{FILE}{name}", Columns())

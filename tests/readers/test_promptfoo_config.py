@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.readers.datasets import read_import
 
@@ -60,7 +60,7 @@ def test_tests_take_over_the_default_and_lists_of_values_are_cases_each(tmp_path
     assert all(case["format"] == [{"avoids": ["sorry"]}] for case in suite.cases)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("tests", "files"),
     [
         ("file://t.csv", {"t_csv": "x,__expected,__description\n1,contains: one,Case one\n"}),

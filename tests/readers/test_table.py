@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.readers.answer_rows import Columns
@@ -20,7 +21,7 @@ def read(text):
     return rows, [(error.line, error.message) for error in source.errors]
 
 
-@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+@every_row("mark", [",", ";", "\t", "|"])
 def test_the_header_says_what_separates_the_cells(mark):
     rows, errors = read(f"id{mark}reply\n1{mark}four\n2{mark}\n")
 
@@ -45,7 +46,7 @@ def test_columns_without_a_name_are_no_error():
     assert read("a,,\n1,,\n") == ([(2, {"a": "1", "": None})], [])
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "line"),
     [
         ('id,"reply"x\n1,2\n', 1),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-import pytest
 import yaml
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.readers import yaml as reader
 from pytest_ftgate.readers.source import Source
@@ -26,7 +26,7 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("text", TEXTS, ids=ascii)
+@every_row("text", TEXTS)
 def test_lone_halves_are_replaced_and_all_else_stays(text):
     assert replace_lone_surrogates(text) == TEXTS[text]
 
@@ -51,7 +51,7 @@ def test_only_the_named_fields_of_a_dataclass_change():
     assert Two() == Two("\ufffd", HALF)
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".json"])
+@every_row("suffix", [".jsonl", ".json"])
 def test_rows_come_without_halves(tmp_path, suffix):
     row = {"id": f"a{HALF}", "tags": [HALF]}
     path = tmp_path / f"rows{suffix}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.readers.yaml import read_yaml
 
@@ -46,24 +46,20 @@ def messages(text):
     return [str(error) for error in read_yaml(text, "s.yaml").errors]
 
 
-@pytest.mark.parametrize(("written", "message"), TRAPS)
-def test_a_value_that_yaml_misreads_is_refused_with_its_line(written, message):
+@every_row(("written", "message"), TRAPS)
+def test_a_value_or_a_list_item_that_yaml_misreads_is_refused_with_its_line(written, message):
     assert messages(f"# a comment\nlabel: {written}\n") == [f"s.yaml:2: label: {message}"]
-
-
-@pytest.mark.parametrize(("written", "message"), TRAPS)
-def test_a_list_item_that_yaml_misreads_is_refused_with_its_own_line(written, message):
     assert messages(f"labels:\n  - fine\n  - {written}\n") == [f"s.yaml:3: {message}"]
 
 
-@pytest.mark.parametrize(("written", "value"), PLAIN)
+@every_row(("written", "value"), PLAIN)
 def test_a_value_that_is_what_it_looks_like_is_read(written, value):
     document = read_yaml(f"label: {written}\n", "s.yaml")
 
     assert (document.errors, document.value) == ((), {"label": value})
 
 
-@pytest.mark.parametrize("key", ["no", "on", "1", "1_000", "2026-01-05", "null", "<<"])
+@every_row("key", ["no", "on", "1", "1_000", "2026-01-05", "null", "<<"])
 def test_a_bare_key_that_is_not_text_to_yaml_is_refused_with_its_line(key):
     assert messages(f"fine: a\n{key}: b\n") == [
         f's.yaml:2: the key {key} is not text to YAML; write "{key}"'
@@ -97,7 +93,7 @@ def test_every_trap_of_a_file_is_found_in_one_reading():
     assert [error.line for error in errors] == [1, 2, 3, 3, 4]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "line"),
     [("a: [1, 2\nb: 3\n", 2), ("a: b\n\tc: d\n", 2), ('a: "b\n', 2), ("a: 1\n---\nb: 2\n", 2)],
 )
@@ -121,7 +117,7 @@ def test_a_file_with_a_control_character_is_an_error_and_no_crash():
     assert error.message.startswith("not YAML: ")
 
 
-@pytest.mark.parametrize("text", ["", "\n", "# only a comment\n"])
+@every_row("text", ["", "\n", "# only a comment\n"])
 def test_an_empty_file_says_so(text):
     assert messages(text) == ["s.yaml: the file is empty"]
 
@@ -132,7 +128,7 @@ def test_an_anchor_is_read_where_it_is_used():
     assert (document.errors, document.value["b"]) == ((), {"min": 1})
 
 
-@pytest.mark.parametrize("text", ["a: &x [*x]\n", "a: &x {b: *x}\n", "a: &x {b: [c, *x]}\n"])
+@every_row("text", ["a: &x [*x]\n", "a: &x {b: *x}\n", "a: &x {b: [c, *x]}\n"])
 def test_an_anchor_that_holds_itself_is_refused(text):
     (error,) = read_yaml(text, "s.yaml").errors
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.requests.api_keys import key_use
 from pytest_ftgate.requests.request import Request
@@ -23,7 +23,7 @@ def refusal(rules=(), environ=(), *, safe=False, **changes):
     return use and use.error([KeyRule.read(rule) for rule in rules], dict(environ), safe=safe)
 
 
-@pytest.mark.parametrize("provider", [OPENAI, ANTHROPIC, BEDROCK])
+@every_row("provider", [OPENAI, ANTHROPIC, BEDROCK])
 def test_a_key_goes_to_no_address_that_only_a_suite_names(provider):
     name = "AWS_BEARER_TOKEN_BEDROCK" if provider == BEDROCK else "HOME"
     why = refusal(provider=provider, base_url=EVIL, api_key_env=name)
@@ -53,7 +53,7 @@ def test_a_rule_may_name_the_variable_that_holds_the_address():
     assert refusal(rules, {}, **sent)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("url", "refused"),
     [("http://llm.example/v1", True), ("http://127.0.0.1:1/v1", False), ("http://[::1]/v1", False),
      ("http://localhost/v1", False), ("http://127.0.0.1.evil.example/v1", True)],
@@ -89,7 +89,7 @@ def test_safe_mode_sends_a_provider_its_own_key_alone():
     assert refusal(safe=True, api_key_env="AWS_SECRET_ACCESS_KEY")
 
 
-@pytest.mark.parametrize("key", ["sk-1\n", "sk-1\r\nX-Other: a", "\x00"])
+@every_row("key", ["sk-1\n", "sk-1\r\nX-Other: a", "\x00"])
 def test_a_key_that_no_header_can_hold_is_sent_nowhere(key):
     why = refusal(environ={"OPENAI_API_KEY": key})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client.rate_limit import RateLimiter
 from pytest_ftgate.requests.estimate import ReplyHistory, estimate_requests
@@ -34,8 +34,8 @@ def round_trips(provider: str, count: int) -> int:
     return trips
 
 
-@pytest.mark.parametrize("count", [1, 8, 9, 128, 640])
-@pytest.mark.parametrize("provider", [*PROVIDERS, "house"])
+@every_row("count", [1, 8, 9, 128, 640])
+@every_row("provider", [*PROVIDERS, "house"])
 def test_the_estimate_is_the_round_trips_of_the_rate_limiter(provider, count):
     estimate = estimate_requests("one", requests(provider, count), (), ReplyHistory(seconds=1.0))
 

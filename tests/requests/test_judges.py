@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from ftgate_testing.judge_suites import suite_with_judge
 from ftgate_testing.properties import examples
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,7 +110,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("reply", HOSTILE)
+@every_row("reply", HOSTILE)
 def test_a_reply_cannot_leave_its_block(plain, reply):
     ((_, (_, material)),) = shown(plain, reply)
     found = blocks(material)
@@ -119,7 +120,7 @@ def test_a_reply_cannot_leave_its_block(plain, reply):
     assert material.endswith("\n\nGrade the reply.")
 
 
-@pytest.mark.parametrize("mark", ["<|im_end|>", "</s>", "[/INST]", "<end_of_turn>"])
+@every_row("mark", ["<|im_end|>", "</s>", "[/INST]", "<end_of_turn>"])
 def test_a_reply_cannot_end_the_turn_of_a_chat_template(plain, mark):
     ((_, (_, material)),) = shown(plain, f"ok{mark}")
 
@@ -204,7 +205,7 @@ def yardstick(folder: Path, judge: str) -> str:
     return suite_with_judge(folder, judge).cases[0].digest
 
 
-@pytest.mark.parametrize(
+@every_row(
     "other",
     [
         f"{{rubric: It is very polite., {MODEL}}}",
@@ -218,7 +219,7 @@ def test_another_judge_or_rubric_is_another_case_digest(tmp_path, other):
     assert yardstick(tmp_path, other) != yardstick(tmp_path, PLAIN)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "same",
     [
         f"{{rubric: It is polite., {MODEL[:-1]}, api_key_env: OTHER_KEY}}}}",

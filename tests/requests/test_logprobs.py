@@ -4,6 +4,7 @@ import json
 from math import inf
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.requests.logprobs import Divergence, Logprobs, TokenLogprobs, rounded
 from pytest_ftgate.requests.reply import Reply
@@ -11,7 +12,7 @@ from pytest_ftgate.requests.reply import Reply
 TOKENS = (TokenLogprobs("ref", -0.25, {"ref": -0.25, "bill": -1.5}), TokenLogprobs("und", 0.0))
 
 
-@pytest.mark.parametrize(
+@every_row(
     "logprobs",
     [
         Logprobs(tokens=TOKENS),
@@ -34,7 +35,7 @@ def test_log_probabilities_are_short_and_finite():
     assert rounded(-inf) == -10000.0
 
 
-@pytest.mark.parametrize("broken", [[], {"tokens": [1]}, {"divergence": [1, 2]}, {"labels": 3}])
+@every_row("broken", [[], {"tokens": [1]}, {"divergence": [1, 2]}, {"labels": 3}])
 def test_broken_log_probabilities_are_no_reply(broken):
     with pytest.raises(ValueError, match="no reply"):
         Reply.from_dict({"text": "x", "logprobs": broken})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.reporting.plan import contamination_lines
 from pytest_ftgate.requests.preflight import (
@@ -44,7 +45,7 @@ OTHER = {"prompt": "Close my account", "completion": "w"}
 IN = "where is the parcel, that I ordered"
 
 
-@pytest.mark.parametrize(
+@every_row(
     "row",
     [
         {"input": IN, "expected": "x"},
@@ -73,9 +74,7 @@ def test_a_case_counts_once_with_the_first_line_that_holds_it(found):
     )
 
 
-@pytest.mark.parametrize(
-    "row", [OTHER, {"text": "He said: cancel it. Money back, please, he said."}]
-)
+@every_row("row", [OTHER, {"text": "He said: cancel it. Money back, please, he said."}])
 def test_other_rows_and_short_texts_within_longer_ones_are_no_leak(found, row):
     assert found(row) is None
 
@@ -84,7 +83,7 @@ def test_a_variant_without_training_data_leaks_nothing(found):
     assert found({"input": IN, "expected": "x"}, variant="current") is None
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("leaked", "told"),
     [
         (1, "1 of 1,000 cases is in t.jsonl, a (line 2)"),
@@ -95,14 +94,11 @@ def test_the_plan_counts_the_cases_and_names_the_first(leaked, told):
     one = Contamination("tuned", "t.jsonl", cases=1000, leaked=leaked, first_case="a", line=2)
 
     assert [*contamination_lines([one])] == [
-        f"  tuned: {told}: the model may repeat them from memory",
+        f"  tuned: {told}: the model may repeat them from memory"
     ]
 
 
-@pytest.mark.parametrize(
-    "family",
-    ["hard-conversation", "hard-honesty", "hard-long-context", "hard-mathematics"],
-)
+@every_row("family", ["hard-conversation", "hard-honesty", "hard-long-context", "hard-mathematics"])
 def test_a_case_of_a_level_is_found_whole_in_the_training_data(tmp_path, family):
     first, other, *_ = leveled_cases(family, 1)
     turns = first.messages or (("user", first.input),)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import gguf
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate import weights
 from pytest_ftgate.requests import request_groups as plan
@@ -82,7 +83,7 @@ def test_a_suite_without_a_prompt_is_left_alone(found):
 # Length --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("characters", "told"), [(4_003, False), (4_004, True)])
+@every_row(("characters", "told"), [(4_003, False), (4_004, True)])
 def test_a_prompt_is_long_from_a_thousand_tokens_on(found, characters, told):
     assert bool(found("x" * characters)) == told
 
@@ -145,7 +146,7 @@ NO_CASE = {
 }
 
 
-@pytest.mark.parametrize("what", NO_CASE)
+@every_row("what", NO_CASE)
 def test_what_is_no_case_of_the_prompt_is_left_alone(found, what):
     cases = [{**case, "vars": {"same": case["input"]}} for case in CASES]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Passage, Step, ToolCall
@@ -19,11 +19,7 @@ FULL = Reply(
 )
 
 
-@pytest.mark.parametrize(
-    "reply",
-    [FULL, Reply(text=""), Reply(text="", score=0.0)],
-    ids=["full", "empty", "scored as wrong"],
-)
+@every_row("reply", [FULL, Reply(text=""), Reply(text="", score=0.0)])
 def test_a_reply_comes_back_as_it_was(reply):
     assert Reply.from_json(reply.to_json()) == reply
 

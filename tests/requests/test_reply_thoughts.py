@@ -1,6 +1,6 @@
 """The thought and the answer in the text of a reply."""
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.requests.reply import Reply, read_reply, split_thoughts
 
@@ -11,39 +11,33 @@ HARMONY = (
 )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "thought", "answer"),
     [
-        pytest.param("<think>\nlate?\n</think>\n\ndelivery", "late?", "delivery", id="think"),
-        pytest.param("<thinking>late?</thinking>delivery", "late?", "delivery", id="thinking"),
-        pytest.param("<thought>late?</thought>delivery", "late?", "delivery", id="thought"),
-        pytest.param("<reasoning>late?</reasoning> delivery", "late?", "delivery", id="reasoning"),
-        pytest.param("<seed:think>late?</seed:think>delivery", "late?", "delivery", id="seed"),
-        pytest.param("[THINK]late?[/THINK]delivery", "late?", "delivery", id="mistral"),
-        pytest.param("◁think▷late?◁/think▷delivery", "late?", "delivery", id="kimi"),
-        pytest.param("late?\n</think>\n\ndelivery", "late?", "delivery", id="template opened it"),
-        pytest.param("late?[/THINK]delivery", "late?", "delivery", id="template opened mistral's"),
-        pytest.param(HARMONY, "Is it late?", "delivery", id="harmony"),
-        pytest.param(
-            "analysisIs it late?assistantfinaldelivery",
-            "Is it late?",
-            "delivery",
-            id="harmony without special tokens",
-        ),
-        pytest.param("<think>\n\n</think>\n\ndelivery", "", "delivery", id="nothing thought"),
-        pytest.param(
-            "<think>a</think>\n<think>b</think>\ndelivery", "a\n\nb", "delivery", id="two thoughts"
-        ),
-        pytest.param(
-            "<think>close with </think>delivery", "close with", "delivery", id="first closing mark"
-        ),
+        ("<think>\nlate?\n</think>\n\ndelivery", "late?", "delivery"),
+        ("<thinking>late?</thinking>delivery", "late?", "delivery"),
+        ("<thought>late?</thought>delivery", "late?", "delivery"),
+        ("<reasoning>late?</reasoning> delivery", "late?", "delivery"),
+        ("<seed:think>late?</seed:think>delivery", "late?", "delivery"),
+        ("[THINK]late?[/THINK]delivery", "late?", "delivery"),
+        ("◁think▷late?◁/think▷delivery", "late?", "delivery"),
+        # A template opened it.
+        ("late?\n</think>\n\ndelivery", "late?", "delivery"),
+        ("late?[/THINK]delivery", "late?", "delivery"),
+        # Harmony, with special tokens and without.
+        (HARMONY, "Is it late?", "delivery"),
+        ("analysisIs it late?assistantfinaldelivery", "Is it late?", "delivery"),
+        ("<think>\n\n</think>\n\ndelivery", "", "delivery"),
+        ("<think>a</think>\n<think>b</think>\ndelivery", "a\n\nb", "delivery"),
+        # The first closing mark ends it.
+        ("<think>close with </think>delivery", "close with", "delivery"),
     ],
 )
 def test_a_thought_is_split_from_the_answer(text: str, thought: str, answer: str) -> None:
     assert split_thoughts(text) == (thought, answer, True)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     [
         "delivery",
@@ -63,7 +57,7 @@ def test_a_text_without_a_thought_stays_as_it_is(text: str) -> None:
     assert split_thoughts(text) == ("", text, True)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     [
         "<think>\nThe user may mean delivery",
@@ -119,7 +113,7 @@ def test_a_thought_that_never_ends_is_a_reply_that_was_cut_off() -> None:
     assert (read.stop, read.has_no_answer) == ("length", True)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("reply", "expected"),
     [
         (Reply(text="", stop="length", thought="late?"), True),

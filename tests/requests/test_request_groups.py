@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.requests import request_groups as plan
@@ -73,152 +74,119 @@ PROMPT = "prompt: p.md\n"
 SHOTS = "one: {provider: anthropic, model: m, examples: {from: t.jsonl}}"
 SCHEMA = "one: {provider: llamacpp, model: m.gguf, response_schema: true}"
 CHOICE = "reply: {format: {choice: [b, c]}}\n"
+OTHER = {"a__gguf": "GGUF other adapter"}
+
+
+def more(variant, keys):
+    """Return *variant* with further *keys*."""
+    return f"{variant[:-1]}, {keys}}}"
+
+
+def one_case(more="", key="a", said="hello", expected="b"):
+    return {"cases": (f"{{id: {key}, input: {said}, expected: {expected}{more}}}",)}
+
+
+AT_X = more(CLAUDE, 'base_url: "http://x"')
+TWO_FUNCTIONS = {"answers__py": "def reply(c): ...\ndef other(c): ...\n"}
+#: What differs, and two variants, each with what else the suite and its files have.
 CHANGES = {
-    "the model": ((CLAUDE, {}), (CLAUDE.replace("model: m", "model: n"), {})),
-    "the provider": (
-        (CLAUDE, {}),
-        (CLAUDE.replace("anthropic", "llamacpp").replace("m}", "m.gguf}"), {}),
-    ),
+    "the model": (CLAUDE, CLAUDE.replace("model: m", "model: n")),
+    "the provider": (CLAUDE, CLAUDE.replace("anthropic", "llamacpp").replace("m}", "m.gguf}")),
     "the prompt": ((CLAUDE, {"more": PROMPT}), (CLAUDE, {"more": PROMPT, "p__md": "Be terse.\n"})),
-    "whether there is a prompt": ((CLAUDE, {}), (CLAUDE, {"more": PROMPT})),
-    "the user message": ((CLAUDE, {}), (CLAUDE, {"more": 'user: "Q: {{ input }}"\n'})),
-    "the input": ((CLAUDE, {}), (CLAUDE, {"cases": ("{id: a, input: bye, expected: b}",)})),
-    "the examples": ((SHOTS, {}), (SHOTS, {"t__jsonl": '{"input": "q", "expected": "other"}'})),
-    "whether there are examples": ((CLAUDE, {}), (SHOTS, {})),
-    "the weights": ((LOCAL, {}), (LOCAL, {"m__gguf": "other weights"})),
-    "the adapter": ((TUNED, {}), (TUNED, {"a__gguf": "GGUF other adapter"})),
-    "whether there is an adapter": ((LOCAL, {}), (TUNED, {})),
-    "the adapter of a plugin's provider": (
-        (HOUSE_TUNED, {}),
-        (HOUSE_TUNED, {"a__gguf": "GGUF other adapter"}),
-    ),
-    "the scale of a plugin's provider": (
-        (HOUSE_TUNED, {}),
-        (HOUSE_TUNED.replace("a.gguf", "a.gguf, scale: 0.5"), {}),
-    ),
-    "the adapter on a server": (
-        (SERVED_TUNED, {}),
-        (SERVED_TUNED, {"a__gguf": "GGUF other adapter"}),
-    ),
-    "whether a server has an adapter": ((SERVED, {}), (SERVED_TUNED, {})),
-    "the scale": ((TUNED, {}), (TUNED.replace("a.gguf", "a.gguf, scale: 0.5"), {})),
-    "the temperature": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, temperature: 0.5}"), {})),
+    "whether there is a prompt": (CLAUDE, (CLAUDE, {"more": PROMPT})),
+    "the user message": (CLAUDE, (CLAUDE, {"more": 'user: "Q: {{ input }}"\n'})),
+    "the input": (CLAUDE, (CLAUDE, one_case(said="bye"))),
+    "the examples": (SHOTS, (SHOTS, {"t__jsonl": '{"input": "q", "expected": "other"}'})),
+    "whether there are examples": (CLAUDE, SHOTS),
+    "the weights": (LOCAL, (LOCAL, {"m__gguf": "other weights"})),
+    "the adapter": (TUNED, (TUNED, OTHER)),
+    "whether there is an adapter": (LOCAL, TUNED),
+    "the adapter of a plugin's provider": (HOUSE_TUNED, (HOUSE_TUNED, OTHER)),
+    "the scale of a plugin's provider": (HOUSE_TUNED, more(HOUSE_TUNED, "scale: 0.5")),
+    "the adapter on a server": (SERVED_TUNED, (SERVED_TUNED, OTHER)),
+    "whether a server has an adapter": (SERVED, SERVED_TUNED),
+    "the scale": (TUNED, more(TUNED, "scale: 0.5")),
+    "the temperature": (CLAUDE, more(CLAUDE, "temperature: 0.5")),
     "the options": (
-        (HOUSE.replace("m}", "m, options: {region: north}}"), {}),
-        (HOUSE.replace("m}", "m, options: {region: south}}"), {}),
+        more(HOUSE, "options: {region: north}"),
+        more(HOUSE, "options: {region: south}"),
     ),
-    "whether there is extra": ((LOCAL, {}), (TOP_K, {})),
-    "the extra": ((TOP_K, {}), (TOP_K.replace("top_k: 1", "top_k: 2"), {})),
-    "the name of a provider from elsewhere": ((HOUSE, {}), (CLAUDE, {})),
-    "the seed": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, seed: 7}"), {})),
-    "the stop words": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, stop: [x]}"), {})),
-    "the effort": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, effort: low}"), {})),
-    "the length": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, max_tokens: 9}"), {})),
-    "the suite's length": ((CLAUDE, {}), (CLAUDE, {"more": "reply: {max_tokens: 9}\n"})),
+    "whether there is extra": (LOCAL, TOP_K),
+    "the extra": (TOP_K, TOP_K.replace("top_k: 1", "top_k: 2")),
+    "the name of a provider from elsewhere": (HOUSE, CLAUDE),
+    "the seed": (LOCAL, more(LOCAL, "seed: 7")),
+    "the stop words": (CLAUDE, more(CLAUDE, "stop: [x]")),
+    "the effort": (CLAUDE, more(CLAUDE, "effort: low")),
+    "the length": (CLAUDE, more(CLAUDE, "max_tokens: 9")),
+    "the suite's length": (CLAUDE, (CLAUDE, {"more": "reply: {max_tokens: 9}\n"})),
     "whether it is constrained": ((LOCAL, {"more": CHOICE}), (SCHEMA, {"more": CHOICE})),
     "the constraint": ((SCHEMA, {"more": CHOICE}), (SCHEMA, {"more": CHOICE.replace("c]", "d]")})),
-    "the address": ((CLAUDE, {}), (CLAUDE.replace("m}", 'm, base_url: "http://x"}'), {})),
-    "the function's name": (
-        (FUNCTION, {}),
-        (
-            FUNCTION.replace("reply", "other"),
-            {"answers__py": "def reply(c): ...\ndef other(c): ...\n"},
-        ),
-    ),
+    "the address": (CLAUDE, AT_X),
+    "the function's name": (FUNCTION, (FUNCTION.replace("reply", "other"), TWO_FUNCTIONS)),
     "the function's source": (
-        (FUNCTION, {}),
+        FUNCTION,
         (FUNCTION, {"answers__py": "def reply(case):\n    return 'other'\n"}),
     ),
-    "the recorded file": (
-        (RECORDED, {}),
-        (RECORDED, {"r__jsonl": '{"id": "a", "text": "other"}\n'}),
-    ),
-    "whether there are tools": ((CLAUDE, {}), (AGENT, {})),
-    "which tools there are": ((AGENT, {}), (AGENT.replace("look", "find"), {})),
-    "how many tools there are": ((AGENT, {}), (AGENT.replace('look"', 'look", "shop:find"'), {})),
+    "the recorded file": (RECORDED, (RECORDED, {"r__jsonl": '{"id": "a", "text": "other"}\n'})),
+    "whether there are tools": (CLAUDE, AGENT),
+    "which tools there are": (AGENT, AGENT.replace("look", "find")),
+    "how many tools there are": (AGENT, AGENT.replace('look"', 'look", "shop:find"')),
     "what is told of a tool": (
-        (AGENT, {}),
+        AGENT,
         (AGENT, {"shop__py": FILES["shop.py"].replace("Look", "Search")}),
     ),
-    "what a tool imports from beside it": ((AGENT, {}), (AGENT, {"stock__py": "LEFT = 4\n"})),
-    "how often it may be asked": ((AGENT, {}), (AGENT.replace("]}", "], max_turns: 2}"), {})),
-    "the values of a case for a function": (
-        (FUNCTION, {}),
-        (FUNCTION, {"cases": ("{id: a, input: hello, expected: b, vars: {t: z}}",)}),
-    ),
+    "what a tool imports from beside it": (AGENT, (AGENT, {"stock__py": "LEFT = 4\n"})),
+    "how often it may be asked": (AGENT, more(AGENT, "max_turns: 2")),
+    "the values of a case for a function": (FUNCTION, (FUNCTION, one_case(", vars: {t: z}"))),
 }
-
-
-@pytest.mark.parametrize("what", CHANGES)
-def test_a_fingerprint_changes_with(tmp_path, what):
-    found = set()
-    for number, (variant, rest) in enumerate(CHANGES[what]):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        found.add(fingerprint(folder, variant, **rest))
-
-    assert len(found) == 2
-
-
 SAME = {
-    "the variant's name": ((CLAUDE, {}), (CLAUDE.replace("one:", "two:"), {})),
-    "whether it is gated": ((CLAUDE, {}), (UNGATED, {})),
-    "whether it is asked in a batch": (
-        (CLAUDE, {}),
-        (CLAUDE.replace("m}", "m, batch: true}"), {}),
-    ),
-    "the slots": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, slots: 3}"), {})),
-    "the threads": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, threads: 3}"), {})),
-    "the place of the case": ((CLAUDE, {}), (CLAUDE, {"more": "# a comment\n\n"})),
-    "the name of the key's variable": (
-        (CLAUDE, {}),
-        (CLAUDE.replace("m}", "m, api_key_env: KEY}"), {}),
-    ),
-    "the id of the case": (
-        (CLAUDE, {}),
-        (CLAUDE, {"cases": ("{id: z, input: hello, expected: b}",)}),
-    ),
-    "what is expected": (
-        (CLAUDE, {}),
-        (CLAUDE, {"cases": ("{id: a, input: hello, expected: c}",)}),
-    ),
-    "the tags": (
-        (CLAUDE, {}),
-        (CLAUDE, {"cases": ("{id: a, input: hello, expected: b, tags: [x]}",)}),
-    ),
+    "the variant's name": (CLAUDE, CLAUDE.replace("one:", "two:")),
+    "whether it is gated": (CLAUDE, UNGATED),
+    "whether it is asked in a batch": (CLAUDE, more(CLAUDE, "batch: true")),
+    "the slots": (LOCAL, more(LOCAL, "slots: 3")),
+    "the threads": (LOCAL, more(LOCAL, "threads: 3")),
+    "the place of the case": (CLAUDE, (CLAUDE, {"more": "# a comment\n\n"})),
+    "the name of the key's variable": (CLAUDE, more(CLAUDE, "api_key_env: KEY")),
+    "the id of the case": (CLAUDE, (CLAUDE, one_case(key="z"))),
+    "what is expected": (CLAUDE, (CLAUDE, one_case(expected="c"))),
+    "the tags": (CLAUDE, (CLAUDE, one_case(", tags: [x]"))),
     "the name of the prompt's file": (
         (CLAUDE, {"more": PROMPT}),
         (CLAUDE, {"more": "prompt: q.md\n", "q__md": FILES["p.md"]}),
     ),
     "the name of the weights' file": (
-        (LOCAL, {}),
+        LOCAL,
         (LOCAL.replace("m.gguf", "n.gguf"), {"n__gguf": "weights"}),
     ),
     "the name of the adapter's file": (
-        (TUNED, {}),
+        TUNED,
         (TUNED.replace("a.gguf", "b.gguf"), {"b__gguf": "GGUF adapter"}),
     ),
-    "a format that nothing is held to": ((CLAUDE, {}), (CLAUDE, {"more": CHOICE})),
-    "greedy sampling said or not": (
-        (LOCAL, {}),
-        (LOCAL.replace("gguf}", "gguf, temperature: 0}"), {}),
-    ),
+    "a format that nothing is held to": (CLAUDE, (CLAUDE, {"more": CHOICE})),
+    "greedy sampling said or not": (LOCAL, more(LOCAL, "temperature: 0")),
     "where the address stands": (
-        (CLAUDE.replace("m}", 'm, base_url: "http://x"}'), {}),
-        (CLAUDE.replace("m}", "m, base_url_env: HERE}"), {"environ": {"HERE": "http://x"}}),
+        AT_X,
+        (more(CLAUDE, "base_url_env: HERE"), {"environ": {"HERE": "http://x"}}),
     ),
 }
 
 
-@pytest.mark.parametrize("what", SAME)
-def test_a_fingerprint_does_not_change_with(tmp_path, what):
+@every_row(
+    ("what", "both", "distinct"),
+    [
+        *((what, both, 2) for what, both in CHANGES.items()),
+        *((what, both, 1) for what, both in SAME.items()),
+    ],
+)
+def test_a_fingerprint_changes_with_what_can_change_a_reply_alone(tmp_path, what, both, distinct):
     found = set()
-    for number, (variant, rest) in enumerate(SAME[what]):
+    for number, one in enumerate(both):
+        variant, rest = one if isinstance(one, tuple) else (one, {})
         folder = tmp_path / str(number)
         folder.mkdir()
         found.add(fingerprint(folder, variant, **rest))
 
-    assert len(found) == 1
+    assert len(found) == distinct
 
 
 def test_the_settings_of_the_machine_reach_the_request_all_the_same(tmp_path):
@@ -237,10 +205,10 @@ def test_a_request_holds_the_tools_and_how_often_a_model_may_be_asked(tmp_path):
 # Secrets -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     "address", ["https://me:hunter2@api.example:8443/v2", "https://hunter2@api.example:8443/v2"]
 )
-@pytest.mark.parametrize("by_name", [True, False])
+@every_row("by_name", [True, False])
 def test_credentials_in_an_address_reach_neither_the_request_nor_its_fingerprint(
     tmp_path, address, by_name
 ):
@@ -264,7 +232,7 @@ def test_an_address_of_the_environment_that_cannot_be_read_is_told_by_name(tmp_p
         )
 
 
-@pytest.mark.parametrize("environ", [{}, {"HERE": ""}])
+@every_row("environ", [{}, {"HERE": ""}])
 def test_an_address_that_is_not_in_the_environment_is_unavailable_by_name(tmp_path, environ):
     with pytest.raises(ConfigurationError, match=r"^HERE is not set; set it to the address"):
         asks(tmp_path, CLAUDE.replace("m}", "m, base_url_env: HERE}"), environ)
@@ -311,7 +279,7 @@ def test_only_providers_that_answer_without_a_prompt_are_given_the_case(tmp_path
     assert given == {CLAUDE: False, FUNCTION: True, RECORDED: True}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("template", "message"),
     [
         ("{{ input.__class__ }}", "access to attribute '__class__'"),
@@ -330,7 +298,7 @@ def test_a_prompt_that_fails_for_a_case_is_an_error_at_the_case(tmp_path, templa
     assert f'variant "one": the prompt fails for this case: {message}' in fault.message
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("more", "cases", "is_error"),
     [
         ('user: "Sort {input}"\n', ("{id: a, input: x}", "{id: b, input: y}"), True),
@@ -375,7 +343,7 @@ def test_two_cases_that_ask_the_same_share_a_request(tmp_path):
     assert len(distinct_requests(asks(tmp_path, CLAUDE, cases=cases))) == 1
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("variant", "times"),
     [
         (CLAUDE, 3),
@@ -406,9 +374,7 @@ def test_recorded_replies_are_repeats_as_far_as_the_file_has_them(tmp_path):
 # Bases, skills and probes --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("variant", "model"), [(TUNED, "m.gguf"), (CLAUDE.replace("m}", "m, base: n}"), "n")]
-)
+@every_row(("variant", "model"), [(TUNED, "m.gguf"), (CLAUDE.replace("m}", "m, base: n}"), "n")])
 def test_the_base_is_the_model_without_what_was_tuned(tmp_path, variant, model):
     tuned = suite(tmp_path, variant).variants["one"]
     base = plan.base_variant(tuned)
@@ -440,7 +406,7 @@ def test_skills_are_asked_without_what_the_product_adds(tmp_path):
     assert first.request.max_tokens == (case.max_tokens or plan.SKILL_TOKENS)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("variant", "thinks"),
     [
         ("{provider: openai-compatible, model: openai/gpt-oss-20b}", True),
@@ -497,7 +463,7 @@ def test_skills_are_asked_without_the_grammar_of_the_product(tmp_path):
     assert request.request.extra == {"top_k": 1}
 
 
-@pytest.mark.parametrize("count", [1, 59, 60, 61, 100, 119, 372])
+@every_row("count", [1, 59, 60, 61, 100, 119, 372])
 def test_probes_are_spread_over_all_cases_and_each_is_a_new_request(tmp_path, count):
     cases = tuple(f"{{input: q{n}, expected: b}}" for n in range(count))
     first = asks(tmp_path, CLAUDE, cases=cases)
@@ -547,32 +513,19 @@ def priced(folder, count=32, **changes):
     return distinct_requests(asks(folder, variant, cases=cases))
 
 
-def test_without_earlier_replies_a_request_is_priced_as_long_as_it_may_be(tmp_path):
-    told = estimate_requests("one", priced(tmp_path), set())
+@every_row(
+    ("past", "tokens", "usd"),
+    [(None, 32 * 102, "3.264"), (ReplyHistory(output_tokens=8.0), 32 * 10, "0.32")],
+)
+def test_a_request_is_priced_as_long_as_earlier_replies_were_or_as_it_may_be(
+    tmp_path, past, tokens, usd
+):
+    told = estimate_requests("one", priced(tmp_path), set(), past)
 
-    assert (told.tokens, told.usd, told.unpriced_reason) == (32 * 102, Decimal("3.264"), "")
-
-
-def test_earlier_replies_tell_how_long_the_next_ones_will_be(tmp_path):
-    told = estimate_requests("one", priced(tmp_path), set(), ReplyHistory(output_tokens=8.0))
-
-    assert (told.tokens, told.usd) == (32 * 10, Decimal("0.32"))
-
-
-def test_what_is_kept_costs_nothing_more(tmp_path):
-    calls = priced(tmp_path)
-    told = estimate_requests("one", calls, {call.fingerprint for call in calls})
-
-    assert (told.to_send, told.usd, told.seconds) == (0, 0, 0.0)
+    assert (told.tokens, told.usd, told.unpriced_reason) == (tokens, Decimal(usd), "")
 
 
-def test_what_nobody_prices_has_a_word_and_no_amount(tmp_path):
-    told = estimate_requests("one", distinct_requests(asks(tmp_path, FUNCTION)), set())
-
-    assert (told.usd, told.unpriced_reason) == (None, "local")
-
-
-@pytest.mark.parametrize(
+@every_row(
     ("past", "at_once", "seconds", "assumed"),
     [
         (None, None, 6.0, True),
@@ -589,6 +542,19 @@ def test_time_is_that_of_earlier_replies_over_the_requests_at_once(
     assert (told.seconds, told.seconds_assumed) == (seconds, assumed)
 
 
+def test_what_is_kept_costs_nothing_more(tmp_path):
+    calls = priced(tmp_path)
+    told = estimate_requests("one", calls, {call.fingerprint for call in calls})
+
+    assert (told.to_send, told.usd, told.seconds) == (0, 0, 0.0)
+
+
+def test_what_nobody_prices_has_a_word_and_no_amount(tmp_path):
+    told = estimate_requests("one", distinct_requests(asks(tmp_path, FUNCTION)), set())
+
+    assert (told.usd, told.unpriced_reason) == (None, "local")
+
+
 def test_a_price_is_no_part_of_what_a_reply_is_found_by(tmp_path):
     dear, plain = (fingerprint(tmp_path, CLAUDE.replace("m}", f"m{keys}}}"))
                    for keys in (", usd_per_1k: 3", ""))  # fmt: skip
@@ -596,7 +562,7 @@ def test_a_price_is_no_part_of_what_a_reply_is_found_by(tmp_path):
     assert dear == plain
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("keys", "looked_up"),
     [("", "claude-haiku-5-5"), (", price_model: claude-opus-5-5", "claude-opus-5-5")],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -147,7 +148,7 @@ def test_where_pytest_is_started_changes_no_request(tmp_path):
     assert calls[0] == calls[1]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("template", "shown"),
     [
         ("{{ passages }}|{{ input }}", "[1] docs/refunds.md\n{text}|{asked}"),
@@ -230,7 +231,7 @@ def test_files_without_words_leave_every_case_as_it_is(tmp_path):
 # A function of the team's own ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["find", "find_later"])
+@every_row("name", ["find", "find_later"])
 def test_a_function_gives_texts_or_texts_with_their_source(tmp_path, name):
     first, _ = asks(tmp_path, f'"finder:{name}"')
 
@@ -248,9 +249,7 @@ def test_a_function_is_called_once_for_a_case_however_often_it_is_asked(tmp_path
     assert [ask.request.passages[0].text for ask in found] == ["2", "2", "2", "4", "4", "4"]
 
 
-@pytest.mark.parametrize(
-    ("name", "said"), [("broken", "KeyError: 'price'"), ("exits", "SystemExit: bye")]
-)
+@every_row(("name", "said"), [("broken", "KeyError: 'price'"), ("exits", "SystemExit: bye")])
 def test_whatever_a_function_raises_is_one_error_that_names_function_and_case(tmp_path, name, said):
     with pytest.raises(ConfigurationError) as caught:
         asks(tmp_path, f'"finder:{name}"')
@@ -260,7 +259,7 @@ def test_whatever_a_function_raises_is_one_error_that_names_function_and_case(tm
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("returned", "said"),
     [
         ("'text'", "returned str"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,7 +94,7 @@ def test_a_comment_in_a_block_of_code_is_no_heading():
     assert texts(text) == [text]
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "  \n\t"])
+@every_row("text", ["", "\n\n", "  \n\t"])
 def test_a_document_without_words_has_no_passages(text):
     assert texts(text) == []
 

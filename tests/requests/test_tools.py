@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.requests.tools import build_tool
@@ -40,15 +41,10 @@ class Opaque:
 """
 
 
-@pytest.fixture
-def told(tmp_path):
+def told(folder, code):
     """Return the tool that a piece of code defines under the name ``use``."""
-
-    def told(code: str, head: str = HEAD):
-        (tmp_path / "shop_tools.py").write_text(head + code, "utf-8")
-        return build_tool("shop_tools:use", tmp_path)
-
-    return told
+    (folder / "shop_tools.py").write_text(HEAD + code, "utf-8")
+    return build_tool("shop_tools:use", folder)
 
 
 TEXT = {"type": "string"}
@@ -69,9 +65,9 @@ SIGNATURES = {
 }
 
 
-@pytest.mark.parametrize(("signature", "schema"), SIGNATURES.items(), ids=SIGNATURES)
-def test_an_argument_that_must_be_given_is_described_by_its_type(told, signature, schema):
-    assert told(f"def use({signature}): ...").parameters == {
+@every_row(("signature", "schema"), SIGNATURES.items())
+def test_an_argument_that_must_be_given_is_described_by_its_type(tmp_path, signature, schema):
+    assert told(tmp_path, f"def use({signature}): ...").parameters == {
         "type": "object",
         "properties": {"a": schema},
         "required": ["a"],
@@ -79,14 +75,14 @@ def test_an_argument_that_must_be_given_is_described_by_its_type(told, signature
     }
 
 
-def test_an_argument_with_a_default_may_be_left_out(told):
-    schema = told("def use(a: str, b: int = 3, *, c: str | None = None): ...").parameters
+def test_an_argument_with_a_default_may_be_left_out(tmp_path):
+    schema = told(tmp_path, "def use(a: str, b: int = 3, *, c: str | None = None): ...").parameters
 
     assert schema["required"] == ["a"]
     assert [schema["properties"][name]["default"] for name in "bc"] == [3, None]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("kind", "schema"),
     [
         ("Carrier", {"type": "string", "enum": ["post", "courier"]}),
@@ -94,31 +90,34 @@ def test_an_argument_with_a_default_may_be_left_out(told):
         ("Place", {"type": "object", "required": ["town"]}),
     ],
 )
-def test_a_type_of_the_teams_own_is_described_beside_the_arguments(told, kind, schema):
-    found = told(f"def use(a: {kind}): ...").parameters
+def test_a_type_of_the_teams_own_is_described_beside_the_arguments(tmp_path, kind, schema):
+    found = told(tmp_path, f"def use(a: {kind}): ...").parameters
 
     assert found["properties"]["a"] == {"$ref": f"#/$defs/{kind}"}
     assert schema.items() <= found["$defs"][kind].items()
 
 
-@pytest.mark.parametrize("code", ["def use(): ...", "async def use(): ..."])
-def test_a_function_without_arguments_takes_an_empty_object(told, code):
+@every_row("code", ["def use(): ...", "async def use(): ..."])
+def test_a_function_without_arguments_takes_an_empty_object(tmp_path, code):
     schema = {"type": "object", "properties": {}, "additionalProperties": False}
 
-    assert told(code).parameters == schema
+    assert told(tmp_path, code).parameters == schema
 
 
-def test_an_async_function_is_described_like_any_other(told):
-    assert told("async def use(a: str): ...").parameters == told("def use(a: str): ...").parameters
+def test_an_async_function_is_described_like_any_other(tmp_path):
+    assert (
+        told(tmp_path, "async def use(a: str): ...").parameters
+        == told(tmp_path, "def use(a: str): ...").parameters
+    )
 
 
-def test_names_that_mean_something_to_pydantic_are_arguments_like_others(told):
-    schema = told("def use(json: str, model_dump: str, _private: str): ...").parameters
+def test_names_that_mean_something_to_pydantic_are_arguments_like_others(tmp_path):
+    schema = told(tmp_path, "def use(json: str, model_dump: str, _private: str): ...").parameters
 
     assert schema["required"] == ["json", "model_dump", "_private"]
 
 
-def test_annotations_written_as_text_are_read_where_the_function_stands(told, tmp_path):
+def test_annotations_written_as_text_are_read_where_the_function_stands(tmp_path):
     for folder, values in (("one", "first"), ("two", "second")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "shop_kinds.py").write_text(
@@ -134,13 +133,13 @@ def test_annotations_written_as_text_are_read_where_the_function_stands(told, tm
     assert [one["$defs"]["Kind"]["enum"] for one in found] == [["first"], ["second"]]
 
 
-def test_a_decorated_function_is_described_by_its_own_signature(told):
+def test_a_decorated_function_is_described_by_its_own_signature(tmp_path):
     code = (
         "def logged(f):\n    @wraps(f)\n    def inner(*a, **k):\n        return f(*a, **k)\n"
         "    return inner\n\n@logged\ndef use(a: str): ...\n"
     )
 
-    assert told(code).parameters["required"] == ["a"]
+    assert told(tmp_path, code).parameters["required"] == ["a"]
 
 
 # Docstrings ----------------------------------------------------------------------------------
@@ -186,9 +185,9 @@ def use(order_id: str, note: str = ""):
 '''
 
 
-@pytest.mark.parametrize("code", [GOOGLE, SPHINX, NUMPY], ids=["google", "sphinx", "numpy"])
-def test_a_docstring_tells_what_the_function_and_its_arguments_are(told, code):
-    found = told(code)
+@every_row("code", [GOOGLE, SPHINX, NUMPY])
+def test_a_docstring_tells_what_the_function_and_its_arguments_are(tmp_path, code):
+    found = told(tmp_path, code)
     properties = found.parameters["properties"]
 
     assert found.description == "Pay an order back.\n\nIt is paid to the card it came from."
@@ -196,17 +195,17 @@ def test_a_docstring_tells_what_the_function_and_its_arguments_are(told, code):
     assert properties["note"]["description"] == "shown to the customer."
 
 
-def test_what_an_annotation_says_of_an_argument_goes_before_the_docstring(told):
+def test_what_an_annotation_says_of_an_argument_goes_before_the_docstring(tmp_path):
     code = (
         "def use(a: Annotated[str, Field(description='mine')]):\n"
         '    """Do.\n\n    Args:\n        a: theirs.\n    """\n'
     )
 
-    assert told(code).parameters["properties"]["a"]["description"] == "mine"
+    assert told(tmp_path, code).parameters["properties"]["a"]["description"] == "mine"
 
 
-def test_a_function_without_a_docstring_is_described_by_its_name(told):
-    found = told("def use(a: str): ...")
+def test_a_function_without_a_docstring_is_described_by_its_name(tmp_path):
+    found = told(tmp_path, "def use(a: str): ...")
 
     assert (found.name, found.description, found.reference) == ("use", "", "shop_tools:use")
 
@@ -227,7 +226,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("code", "message"), WRONG.items(), ids=WRONG)
-def test_what_no_model_can_use_is_a_configuration_error_with_what_to_write(told, code, message):
+@every_row(("code", "message"), WRONG.items())
+def test_what_no_model_can_use_is_a_configuration_error_with_what_to_write(tmp_path, code, message):
     with pytest.raises(ConfigurationError, match=f"shop_tools.*{message}"):
-        told(code)
+        told(tmp_path, code)

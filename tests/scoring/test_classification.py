@@ -3,13 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ftgate_testing.score_columns import case, variant_scores
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import (
-    confusion_matrix,
-    f1_score,
-    precision_recall_fscore_support,
-)
+from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.classification import (
@@ -45,14 +42,14 @@ def reference_f1(predictions, weights):
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@every_row("seed", range(3))
 def test_macro_f1_is_that_of_scikit_learn(seed):
     made = random_predictions(np.random.default_rng(seed))
 
     assert macro_f1(made).value == pytest.approx(reference_f1(made, np.ones(200)))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@every_row("seed", range(3))
 def test_the_influence_of_a_case_is_how_much_its_weight_moves_macro_f1(seed):
     made = random_predictions(np.random.default_rng(seed), n=60)
     steps = 1e-6 * np.eye(60)

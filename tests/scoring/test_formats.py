@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.properties import examples
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,21 +61,6 @@ def read(text, *rules, stop="end", folder=None, steps=(), expected=None):
     return FormatChecker(folder or Path()).find_error(asked, reply)
 
 
-@pytest.mark.parametrize(
-    ("text", "detail"),
-    [
-        ('{"label": "c"}', '/label: "c" is not one of "a" or "b"'),
-        ("{}", '/: "label" is a required property'),
-    ],
-)
-def test_a_broken_schema_says_where_and_what(text, detail):
-    assert read(text, LABEL).detail == detail
-
-
-def test_a_long_format_error_is_cut_short():
-    assert len(read('{"label": "' + "x" * 10_000 + '"}', LABEL).detail) <= 200
-
-
 # The reply as a whole ------------------------------------------------------------------------
 
 
@@ -85,57 +71,35 @@ def test_a_truncated_reply_with_a_format_error_is_truncated_and_keeps_the_detail
     assert found.detail.startswith("Expecting value")
 
 
-def test_a_truncated_reply_with_a_valid_format_has_no_error():
-    assert read("refund", CHOICE, stop="length") is None
+LABELS = Rule("choice", ["refund", "login", "refund partly"])
+#: (rules, reply, how it ended, its error): no higher limit ends text that trails a whole answer.
+ENDED = [
+    ((CHOICE,), "refund", "length", None),
+    ((CHOICE,), "", "length", "truncated"),
+    # A higher limit would not end a loop.
+    ((LABEL,), "and so on, " * 50, "length", "repetition loop"),
+    ((LABELS,), "refund\nand then", "length", "trailing text"),
+    ((LABELS,), "**Refund**, since login failed", "length", "trailing text"),
+    ((LABELS,), "right, because", "length", "trailing text"),  # it is what is expected
+    ((LABELS,), "refund_item_item", "length", "trailing text"),
+    ((LABELS,), "refundrefundref", "length", "trailing text"),
+    ((LABELS,), "I think refund", "length", "truncated"),
+    ((LABELS,), "refunding", "length", "truncated"),
+    ((LABELS,), "log", "length", "truncated"),
+    ((LABELS,), "refund part", "length", "truncated"),
+    *(
+        ((CHOICE,), said, "refusal", "refusal")
+        for said in ("I cannot help with that", "refund", "")
+    ),
+    *(((), "anything", stop, None) for stop in ("end", "length", "refusal")),
+]
 
 
-def test_an_empty_truncated_reply_is_truncated():
-    assert read("", CHOICE, stop="length").kind == "truncated"
+@every_row(("rules", "text", "stop", "kind"), ENDED)
+def test_how_a_reply_ended_decides_what_is_wrong_with_it(rules, text, stop, kind):
+    found = read(text, *rules, stop=stop, expected="right")
 
-
-def test_a_truncated_loop_is_a_loop_since_a_higher_limit_would_not_end_it():
-    assert read("and so on, " * 50, LABEL, stop="length").kind == "repetition loop"
-
-
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ("refund\nand then", "trailing text"),
-        ("**Refund**, since login failed", "trailing text"),
-        ("right, because", "trailing text"),
-        ("refund_item_item", "trailing text"),
-        ("refundrefundref", "trailing text"),
-        ("I think refund", "truncated"),
-        ("refunding", "truncated"),
-        ("log", "truncated"),
-        ("refund part", "truncated"),
-    ],
-    ids=[
-        "label",
-        "two labels",
-        "expected",
-        "glued",
-        "again",
-        "later",
-        "other word",
-        "begun",
-        "longer label",
-    ],
-)
-def test_a_whole_answer_before_the_limit_leaves_trailing_text_that_no_higher_limit_ends(text, kind):
-    labels = Rule("choice", ["refund", "login", "refund partly"])
-
-    assert read(text, labels, stop="length", expected="right").kind == kind
-
-
-@pytest.mark.parametrize("text", ["I cannot help with that", "refund", ""])
-def test_a_refusal_is_a_refusal_whatever_it_says(text):
-    assert read(text, CHOICE, stop="refusal").kind == "refusal"
-
-
-@pytest.mark.parametrize("stop", ["end", "length", "refusal"])
-def test_without_a_required_format_there_is_no_error(stop):
-    assert read("anything", stop=stop) is None
+    assert (found and found.kind) == kind
 
 
 # Several rules -------------------------------------------------------------------------------
@@ -159,110 +123,60 @@ def test_a_reply_is_lenient_only_if_every_rule_can_be_repaired():
 
 # Schemas -------------------------------------------------------------------------------------
 
-#: keyword -> (the rest of the schema, a value that holds, one that does not, the kind of fault)
-KEYWORDS = {
-    "type": ({"type": "integer"}, 1, "a", "wrong type"),
-    "enum": ({"enum": [1, "a"]}, 1, 2, "not in enumeration"),
-    "const": ({"const": 1}, 1, 2, "not in enumeration"),
-    "required": ({"required": ["a"]}, {"a": 1}, {}, "missing key"),
-    "dependentRequired": (
-        {"dependentRequired": {"a": ["b"]}},
-        {"a": 1, "b": 1},
-        {"a": 1},
-        "missing key",
-    ),
-    "additionalProperties": (
-        {"properties": {"a": {}}, "additionalProperties": False},
-        {"a": 1},
-        {"b": 1},
-        "extra key",
-    ),
-    "unevaluatedProperties": (
-        {"allOf": [{"properties": {"a": {}}}], "unevaluatedProperties": False},
-        {"a": 1},
-        {"b": 1},
-        "extra key",
-    ),
-    "properties": ({"properties": {"a": {"type": "null"}}}, {"a": None}, {"a": 1}, "wrong type"),
-    "patternProperties": (
-        {"patternProperties": {"^a": {"type": "null"}}},
-        {"ab": None},
-        {"ab": 1},
-        "wrong type",
-    ),
-    "propertyNames": ({"propertyNames": {"maxLength": 1}}, {"a": 1}, {"ab": 1}, "json_schema"),
-    "minProperties": ({"minProperties": 1}, {"a": 1}, {}, "json_schema"),
-    "maxProperties": ({"maxProperties": 0}, {}, {"a": 1}, "json_schema"),
-    "dependentSchemas": (
-        {"dependentSchemas": {"a": {"required": ["b"]}}},
-        {"b": 1},
-        {"a": 1},
-        "missing key",
-    ),
-    "items": ({"items": {"type": "null"}}, [None], [1], "wrong type"),
-    "prefixItems": ({"prefixItems": [{"type": "null"}]}, [None, 1], [1], "wrong type"),
-    "unevaluatedItems": (
-        {"prefixItems": [{}], "unevaluatedItems": False},
-        [1],
-        [1, 2],
-        "json_schema",
-    ),
-    "contains": ({"contains": {"const": 1}}, [2, 1], [2], "json_schema"),
-    "minContains": (
-        {"contains": {"const": 1}, "minContains": 2},
-        [1, 1],
-        [1],
-        "json_schema",
-    ),
-    "maxContains": (
-        {"contains": {"const": 1}, "maxContains": 1},
-        [1],
-        [1, 1],
-        "json_schema",
-    ),
-    "minItems": ({"minItems": 1}, [1], [], "json_schema"),
-    "maxItems": ({"maxItems": 1}, [1], [1, 2], "json_schema"),
-    "uniqueItems": ({"uniqueItems": True}, [1, 2], [1, 1], "json_schema"),
-    "minimum": ({"minimum": 1}, 1, 0, "json_schema"),
-    "exclusiveMinimum": ({"exclusiveMinimum": 1}, 2, 1, "json_schema"),
-    "maximum": ({"maximum": 1}, 1, 2, "json_schema"),
-    "exclusiveMaximum": ({"exclusiveMaximum": 1}, 0, 1, "json_schema"),
-    "multipleOf": ({"multipleOf": 0.1}, 0.3, 0.35, "json_schema"),
-    "minLength": ({"minLength": 1}, "😀", "", "json_schema"),
-    "maxLength": ({"maxLength": 1}, "😀", "ab", "json_schema"),
-    "pattern": ({"pattern": "^a"}, "ab", "b", "json_schema"),
-    "allOf": ({"allOf": [{"minimum": 1}, {"type": "integer"}]}, 1, 1.5, "wrong type"),
-    "anyOf": ({"anyOf": [{"const": 1}, {"const": 2}]}, 2, 3, "json_schema"),
-    "oneOf": ({"oneOf": [{"minimum": 1}, {"minimum": 2}]}, 1, 3, "json_schema"),
-    "not": ({"not": {"const": 1}}, 2, 1, "json_schema"),
-    "if": ({"if": {"const": 1}, "then": False, "else": True}, 2, 1, "json_schema"),
-    "$ref": ({"$defs": {"n": {"type": "null"}}, "$ref": "#/$defs/n"}, None, 1, "wrong type"),
-    "$anchor": (
-        {"$defs": {"n": {"$anchor": "x", "type": "null"}}, "$ref": "#x"},
-        None,
-        1,
-        "wrong type",
-    ),
-    "$dynamicRef": (
-        {"$dynamicAnchor": "x", "type": ["array", "null"], "items": {"$dynamicRef": "#x"}},
-        [[None]],
-        [[1]],
-        "wrong type",
-    ),
-}
+#: (schema, a value that holds, one that does not, the kind of fault): a row for each keyword.
+KEYWORDS = [
+    ({"type": "integer"}, 1, "a", "wrong type"),
+    ({"enum": [1, "a"]}, 1, 2, "not in enumeration"),
+    ({"const": 1}, 1, 2, "not in enumeration"),
+    ({"required": ["a"]}, {"a": 1}, {}, "missing key"),
+    ({"dependentRequired": {"a": ["b"]}}, {"a": 1, "b": 1}, {"a": 1}, "missing key"),
+    ({"properties": {"a": {}}, "additionalProperties": False}, {"a": 1}, {"b": 1}, "extra key"),
+    ({"allOf": [{"properties": {"a": {}}}], "unevaluatedProperties": False},
+     {"a": 1}, {"b": 1}, "extra key"),
+    ({"properties": {"a": {"type": "null"}}}, {"a": None}, {"a": 1}, "wrong type"),
+    ({"patternProperties": {"^a": {"type": "null"}}}, {"ab": None}, {"ab": 1}, "wrong type"),
+    ({"propertyNames": {"maxLength": 1}}, {"a": 1}, {"ab": 1}, "json_schema"),
+    ({"minProperties": 1}, {"a": 1}, {}, "json_schema"),
+    ({"maxProperties": 0}, {}, {"a": 1}, "json_schema"),
+    ({"dependentSchemas": {"a": {"required": ["b"]}}}, {"b": 1}, {"a": 1}, "missing key"),
+    ({"items": {"type": "null"}}, [None], [1], "wrong type"),
+    ({"prefixItems": [{"type": "null"}]}, [None, 1], [1], "wrong type"),
+    ({"prefixItems": [{}], "unevaluatedItems": False}, [1], [1, 2], "json_schema"),
+    ({"contains": {"const": 1}}, [2, 1], [2], "json_schema"),
+    ({"contains": {"const": 1}, "minContains": 2}, [1, 1], [1], "json_schema"),
+    ({"contains": {"const": 1}, "maxContains": 1}, [1], [1, 1], "json_schema"),
+    ({"minItems": 1}, [1], [], "json_schema"),
+    ({"maxItems": 1}, [1], [1, 2], "json_schema"),
+    ({"uniqueItems": True}, [1, 2], [1, 1], "json_schema"),
+    ({"minimum": 1}, 1, 0, "json_schema"),
+    ({"exclusiveMinimum": 1}, 2, 1, "json_schema"),
+    ({"maximum": 1}, 1, 2, "json_schema"),
+    ({"exclusiveMaximum": 1}, 0, 1, "json_schema"),
+    ({"multipleOf": 0.1}, 0.3, 0.35, "json_schema"),
+    ({"minLength": 1}, "😀", "", "json_schema"),
+    ({"maxLength": 1}, "😀", "ab", "json_schema"),
+    ({"pattern": "^a"}, "ab", "b", "json_schema"),
+    ({"allOf": [{"minimum": 1}, {"type": "integer"}]}, 1, 1.5, "wrong type"),
+    ({"anyOf": [{"const": 1}, {"const": 2}]}, 2, 3, "json_schema"),
+    ({"oneOf": [{"minimum": 1}, {"minimum": 2}]}, 1, 3, "json_schema"),
+    ({"not": {"const": 1}}, 2, 1, "json_schema"),
+    ({"if": {"const": 1}, "then": False, "else": True}, 2, 1, "json_schema"),
+    ({"$defs": {"n": {"type": "null"}}, "$ref": "#/$defs/n"}, None, 1, "wrong type"),
+    ({"$defs": {"n": {"$anchor": "x", "type": "null"}}, "$ref": "#x"}, None, 1, "wrong type"),
+    ({"$dynamicAnchor": "x", "type": ["array", "null"], "items": {"$dynamicRef": "#x"}},
+     [[None]], [[1]], "wrong type"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("keyword", KEYWORDS)
-def test_every_keyword_of_a_schema_is_checked(keyword):
-    schema, right, wrong, kind = KEYWORDS[keyword]
+@every_row(("schema", "right", "wrong", "kind"), KEYWORDS)
+def test_every_keyword_of_a_schema_is_checked(schema, right, wrong, kind):
     rule = Rule("json_schema", schema)
 
-    assert keyword in json.dumps(schema)
     assert read(json.dumps(right), rule) is None
     assert read(json.dumps(wrong), rule).kind == kind
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("draft", "schema"),
     [
         ("http://json-schema.org/draft-07/schema#", {"items": [{"type": "null"}]}),
@@ -277,9 +191,7 @@ def test_a_schema_is_read_by_the_draft_that_it_names(draft, schema):
     assert read("[1]", rule).kind == "wrong type"
 
 
-@pytest.mark.parametrize(
-    "uri", ["https://192.0.2.1/ticket.json", "http://localhost:9/x", "file:///etc/hostname"]
-)
+@every_row("uri", ["https://192.0.2.1/ticket.json", "http://localhost:9/x", "file:///etc/hostname"])
 def test_a_schema_elsewhere_is_never_fetched(uri):
     with pytest.raises(ScorerError, match="nothing is fetched"):
         read("1", Rule("json_schema", {"$ref": uri}))
@@ -303,33 +215,22 @@ def used(name, arguments):
     return (Step("", (ToolCall(name=name, arguments=arguments),)),)
 
 
-def test_a_tool_call_makes_a_reply_without_text_valid():
-    assert read("", LOOKUP, steps=used("lookup", {})) is None
-
-
-@pytest.mark.parametrize(
-    ("steps", "detail"),
-    [((), "lookup was not called"), (used("refund", {}), "lookup was not called, but refund")],
-)
-def test_a_missing_tool_call_is_a_format_error_that_names_the_others(steps, detail):
-    assert read("done", LOOKUP, steps=steps) == FormatError(
-        "tool_call", detail, rules=("tool_call",)
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "kind"),
+@every_row(
+    ("rule", "steps", "found"),
     [
-        ({"id": 1}, None),
-        ({}, "missing key"),
-        ("no JSON", None),
-        ({"id": "\ud800"}, None),
+        (LOOKUP, used("lookup", {}), None),
+        (LOOKUP, (), ("tool_call", "lookup was not called")),
+        (LOOKUP, used("refund", {}), ("tool_call", "lookup was not called, but refund")),
+        (NUMBERED, used("lookup", {"id": 1}), None),
+        (NUMBERED, used("lookup", {}), ("missing key", '/: "id" is a required property')),
+        (NUMBERED, used("lookup", "no JSON"), None),
+        (NUMBERED, used("lookup", {"id": "\ud800"}), None),
     ],
 )
-def test_the_arguments_of_a_tool_call_are_checked_by_a_schema(arguments, kind):
-    found = read("", NUMBERED, steps=used("lookup", arguments))
+def test_a_tool_must_be_called_and_its_arguments_hold_to_their_schema(rule, steps, found):
+    error = read("", rule, steps=steps)
 
-    assert (found and found.kind) == kind
+    assert error == (found and FormatError(*found, rules=("tool_call",)))
 
 
 # Models --------------------------------------------------------------------------------------
@@ -364,7 +265,7 @@ def models(tmp_path):
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "kind", "lenient"),
     [
         ('{"label": "a"}', None, True),
@@ -414,23 +315,25 @@ def checked(folder, name, text):
     return read(text, Rule("python", f"form_checks:{name}"), folder=folder)
 
 
-@pytest.mark.parametrize("name", ["short", "reason"])
-def test_a_function_can_accept_a_format(tmp_path, name):
-    assert checked(tmp_path, name, "abc") is None
-
-
-@pytest.mark.parametrize(
-    ("name", "detail"),
-    [("short", "form_checks:short"), ("reason", "too long"), ("silent", "form_checks:silent")],
+@every_row(
+    ("name", "text", "detail"),
+    [
+        ("short", "abc", None),
+        ("reason", "abc", None),
+        ("short", "abcdefgh", "form_checks:short"),
+        ("reason", "abcdefgh", "too long"),
+        ("silent", "abcdefgh", "form_checks:silent"),
+    ],
 )
-def test_a_function_can_reject_a_format_and_give_a_reason(tmp_path, name, detail):
-    assert checked(tmp_path, name, "abcdefgh") == FormatError("python", detail, rules=("python",))
+def test_a_function_accepts_a_format_or_rejects_it_and_gives_a_reason(tmp_path, name, text, detail):
+    error = checked(tmp_path, name, text)
+
+    assert error == (detail and FormatError("python", detail, rules=("python",)))
 
 
 def test_a_function_that_fails_is_an_error_at_the_case_and_never_a_format_error(tmp_path):
     with pytest.raises(
-        ScorerError,
-        match=r'form_checks:broken broke on case "a" \(c\.jsonl:7\): ZeroDivisionError',
+        ScorerError, match=r'form_checks:broken broke on case "a" \(c\.jsonl:7\): ZeroDivisionError'
     ):
         checked(tmp_path, "broken", "abc")
 
@@ -438,46 +341,44 @@ def test_a_function_that_fails_is_an_error_at_the_case_and_never_a_format_error(
 # Hostile replies and patterns ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pattern", [r"^(a|a)*$", r"^(a|aa)+$", r"(.*a){20}\d"])
-def test_a_pattern_that_would_search_for_ever_is_an_error_after_a_second(pattern):
-    started = time.monotonic()
-    with pytest.raises(ScorerError, match="took longer than 1 s on a reply; write it"):
-        read("a" * 5000 + "x" * 5000 + "!", Rule("regex", pattern))
+def test_a_pattern_that_would_search_for_ever_is_an_error(monkeypatch):
+    monkeypatch.setattr("pytest_ftgate.suite.scorers._PATTERN_TIMEOUT", 0.1)
 
-    assert time.monotonic() - started < 30
+    with pytest.raises(ScorerError, match=r"took longer than 0\.1 s on a reply; write it"):
+        read("a" * 5000 + "x" * 5000 + "!", Rule("regex", r"^(a|a)*$"))
 
 
 HOSTILE = [
-    "[" * 40_000,
-    '{"a":' * 40_000,
-    "<a>" * 60_000,
-    "```json\n" * 20_000,
-    "\n```" * 40_000,
-    "|" * 40_000,
-    "|a|b|\n|-|-|\n" * 16_000,
-    "," * 40_000,
-    ", " * 20_000,
-    '"' * 40_000,
-    "a,b\n" * 40_000,
-    "." * 40_000,
-    " ." * 20_000,
-    "a " * 20_000 + "b",
-    "{" + " " * 40_000 + "x",
-    "-" * 40_000,
-    "(" * 40_000,
+    "[" * 20_000,
+    '{"a":' * 20_000,
+    "<a>" * 30_000,
+    "```json\n" * 10_000,
+    "\n```" * 20_000,
+    "|" * 20_000,
+    "|a|b|\n|-|-|\n" * 8_000,
+    "," * 20_000,
+    ", " * 10_000,
+    '"' * 20_000,
+    "a,b\n" * 20_000,
+    "." * 20_000,
+    " ." * 10_000,
+    "a " * 10_000 + "b",
+    "{" + " " * 20_000 + "x",
+    "-" * 20_000,
+    "(" * 20_000,
     "\ud800" * 1000,
-    "\x00" * 40_000,
-    "😀" * 10_000,
+    "\x00" * 20_000,
+    "😀" * 5_000,
 ]
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=[f"{n}-{t[:6]!r}" for n, t in enumerate(HOSTILE)])
+@every_row("text", HOSTILE)
 def test_every_rule_reads_a_long_reply_fast(text):
     started = time.process_time()
     for rule in EVERY_TEXT_RULE:
         read(text, rule)
 
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 2.5
 
 
 #: What replies are made of, so that what is drawn comes near to what is read.
@@ -490,7 +391,7 @@ PIECES = st.sampled_from(
 TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=12).map("".join))
 
 
-@examples(1.5)
+@examples(1)
 @given(text=TEXTS, stop=st.sampled_from(["end", "length", "stop", "refusal", "tool"]))
 def test_any_reply_to_any_rule_is_valid_or_a_format_error(text, stop):
     forms = FormatChecker(Path())
@@ -504,10 +405,10 @@ def test_many_replies_are_read_within_seconds():
     forms, one = FormatChecker(Path()), case(CHOICE, LABEL)
     replies = [Reply(text='{"label": "a"}'), Reply(text="refund")]
     started = time.process_time()
-    for n in range(30_000):
+    for n in range(10_000):
         forms.find_error(one, replies[n % 2])
 
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 5 / 3
 
 
 def test_equal_rules_are_prepared_once(monkeypatch):
@@ -584,33 +485,25 @@ SAID = [
     (Rule("markdown", {"table": ["name", "price"]}), "a, b", "markdown", "there is no table"),
     (CHOICE, "", "empty", ""),
     (CHOICE, "I cannot help", "refusal", "labels: refund, billing"),
+    # Within the limits.
+    (CHOICE, "billing", None, None),
+    (LINES, "- a\n\n- b", None, None),
+    (LINES, "- a\n- b\n- abc", None, None),
+    (Rule("lines", {"longest": 3}), "abc\r\nabc\r", None, None),
+    (Rule("length", {"unit": "characters", "min": 3, "max": 3}), " abc ", None, None),
+    (Rule("length", {"unit": "sentences", "min": 1, "max": 1}), "no end", None, None),
+    (Rule("contains", ["+1"]), "a+1 b", None, None),
+    (Rule("contains", ["Größe"]), "die GRÖßE.", None, None),
+    (Rule("contains", ["cat"]), "cats cat cats", None, None),
+    (Rule("contains", ["猫"]), "黒猫です", None, None),
+    (Rule("avoids", ["cat"]), "concatenate", None, None),
+    (Rule("language", "en"), "Your refund arrives tomorrow.", None, None),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rule", "text", "kind", "detail"), SAID)
-def test_an_error_says_what_is_wrong(rule, text, kind, detail):
-    assert read(text, rule) == FormatError(kind, detail, rules=(rule.kind,))
-
-
-HELD = [
-    (CHOICE, "billing"),
-    (LINES, "- a\n\n- b"),
-    (LINES, "- a\n- b\n- abc"),
-    (Rule("lines", {"longest": 3}), "abc\r\nabc\r"),
-    (Rule("length", {"unit": "characters", "min": 3, "max": 3}), " abc "),
-    (Rule("length", {"unit": "sentences", "min": 1, "max": 1}), "no end"),
-    (Rule("contains", ["+1"]), "a+1 b"),
-    (Rule("contains", ["Größe"]), "die GRÖßE."),
-    (Rule("contains", ["cat"]), "cats cat cats"),
-    (Rule("contains", ["猫"]), "黒猫です"),
-    (Rule("avoids", ["cat"]), "concatenate"),
-    (Rule("language", "en"), "Your refund arrives tomorrow."),
-]
-
-
-@pytest.mark.parametrize(("rule", "text"), HELD)
-def test_a_reply_within_its_limits_has_no_error(rule, text):
-    assert read(text, rule) is None
+@every_row(("rule", "text", "kind", "detail"), SAID)
+def test_an_error_says_what_is_wrong_and_within_the_limits_there_is_none(rule, text, kind, detail):
+    assert read(text, rule) == (kind and FormatError(kind, detail, rules=(rule.kind,)))
 
 
 def test_several_errors_are_told_as_the_first_one():
@@ -634,7 +527,7 @@ def test_several_errors_are_told_as_the_first_one():
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "loops"),
     [
         ("abcdef" * 4, True),
@@ -656,7 +549,7 @@ def test_a_loop_fills_the_end_of_a_text_with_at_least_four_turns(text, loops):
     assert ends_in_loop(text) is loops
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "refuses", "hedges"),
     [
         ("I'm sorry, but I can’t help.", True, False),
@@ -682,7 +575,7 @@ def test_the_beginning_of_a_long_reply_tells_its_language():
     assert detect_language("17") == ""
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("rule", "error"),
     [
         (Rule("python", "no_such_module:f"), ConfigurationError),

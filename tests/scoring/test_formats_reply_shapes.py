@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.formats import FormatChecker
@@ -309,11 +309,7 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("rule", "text", "kind", "lenient"),
-    SHAPES,
-    ids=[f"{n}-{r.kind}-{t[:24]!r}" for n, (r, t, *_) in enumerate(SHAPES)],
-)
+@every_row(("rule", "text", "kind", "lenient"), SHAPES)
 def test_a_reply_has_at_most_one_format_error_strict_or_lenient(rule, text, kind, lenient):
     error = read(rule, text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from ftgate_testing.judge_suites import suite_with_judge
 from ftgate_testing.properties import examples
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,7 +72,7 @@ READ = [
 ]
 
 
-@pytest.mark.parametrize("answer", READ)
+@every_row("answer", READ)
 def test_a_grade_is_found_where_a_lenient_reader_finds_one(benches, answer):
     found = grades_of(benches["plain"], answer)
 
@@ -79,9 +80,10 @@ def test_a_grade_is_found_where_a_lenient_reader_finds_one(benches, answer):
 
 
 WHOLE = "no JSON object with reason and grade"
+DEEP = "[" * 100_000
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("answer", "told"),
     [
         ("good", (WHOLE, "'good'")),
@@ -91,8 +93,12 @@ WHOLE = "no JSON object with reason and grade"
         ('{"reason": "so"}', (WHOLE, repr('{"reason": "so"}'))),
         (Reply(text="so", stop="length"), (f"{WHOLE} (cut off at its token limit)", "'so'")),
         (Reply(text="so", stop="refusal"), ("it refused", "")),
-        (OutOfBudget("the money is used up"), ("the money is used up", "")),
         (OutOfBudget("x" * 600), ("x" * 500, "")),
+        (OutOfBudget("the money is used up"), ("the money is used up", "")),
+        (Reply(text=graded("good"), stop="refusal"), ("it refused", "")),
+        *((said, (WHOLE, repr(said[:80]))) for said in ('"good"', "[1]", '{"reason": "so', DEEP)),
+        ('{"reason": "so", "grade": 1}', ("the grade is 1, none of good, bad", "")),
+        ('{"reason": "so", "grade": null}', ("the grade is null, none of good, bad", "")),
         (graded("x" * 90), (f'the grade is "{"x" * 79}, none of good, bad', "")),
         (graded("Good"), ('the grade is "Good", none of good, bad', "")),
         ('{"reason": "so", "grade": ["good"]}', ('the grade is ["good"], none of good, bad', "")),
@@ -113,34 +119,6 @@ def test_the_grades_of_a_pairwise_judge_are_other_words(benches):
     assert found.unreadable == (('the grade is "good", none of first, tie, second', ""),)
     assert (found.grades, found.swapped) == (("second",), (True,))
     assert (found.value, found.consistent, found.self_agreement) == (0.0, None, None)
-
-
-UNREAD = [
-    ("", "no JSON object with reason and grade"),
-    ("good", "no JSON object with reason and grade: 'good'"),
-    ('"good"', "no JSON object"),
-    ("[1]", "no JSON object"),
-    ('{"grade": "good"}', "no JSON object with reason and grade"),
-    (graded("Good"), 'the grade is "Good", none of good, bad'),
-    (graded("excellent"), 'the grade is "excellent", none of good, bad'),
-    ('{"reason": "so", "grade": 1}', "the grade is 1, none of"),
-    ('{"reason": "so", "grade": ["good"]}', "none of good, bad"),
-    ('{"reason": "so", "grade": null}', "the grade is null"),
-    ('{"reason": "so', "no JSON object"),
-    ("[" * 100_000, "no JSON object"),
-    (Reply(text=graded("good"), stop="refusal"), "it refused"),
-    (Reply(text='{"reason": "so and', stop="length"), "cut off at its token limit"),
-    (OutOfBudget("the money is used up"), "the money is used up"),
-]
-
-
-@pytest.mark.parametrize(("answer", "why"), UNREAD)
-def test_an_unreadable_reply_has_no_score_and_gives_a_reason(benches, answer, why):
-    mark = grades_of(benches["plain"], answer).score
-
-    assert mark.value is None
-    assert mark.reason.startswith("claude-judge gave no grade: ")
-    assert why in mark.reason
 
 
 def test_a_lower_grade_comes_with_its_reason(benches):
@@ -172,7 +150,7 @@ def test_a_sample_without_a_grade_leaves_the_others(benches):
     assert (found.value, found.self_agreement, len(found.unreadable)) == (1.0, 1.0, 1)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("one", "two", "worth", "consistent"),
     [
         ("first", "second", 1.0, True),

@@ -5,16 +5,12 @@ from math import exp, inf, log
 
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.requests.logprobs import Logprobs, TokenLogprobs
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.logprobs import (
-    label_shares,
-    perplexity,
-    score_margin,
-    token_divergence,
-)
+from pytest_ftgate.scoring.logprobs import label_shares, perplexity, score_margin, token_divergence
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -97,7 +93,7 @@ def test_a_reply_far_from_all_labels_scores_nothing():
     assert score_margin(CASE, written(token("Sure", Sure=1.0))) == (0.0, "")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("reply", "message"),
     [
         (

@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.requests.reply import Reply
@@ -101,7 +102,7 @@ HELD = {
 
 
 @BOTH
-@pytest.mark.parametrize(("reply", "tests"), HELD.values(), ids=HELD)
+@every_row(("reply", "tests"), HELD.values())
 def test_code_is_correct_if_its_tests_pass(reply, tests, options):
     assert score_reply(reply, tests, options) == (1.0, "")
 
@@ -136,7 +137,7 @@ BROKEN = {
 
 
 @BOTH
-@pytest.mark.parametrize(("reply", "tests", "why"), BROKEN.values(), ids=BROKEN)
+@every_row(("reply", "tests", "why"), BROKEN.values())
 def test_code_is_incorrect_if_a_test_fails_and_the_reason_is_the_last_line(
     reply, tests, why, options
 ):
@@ -237,10 +238,9 @@ def limits(*wanted):
 
 @linux
 @BOTH
-@pytest.mark.parametrize(
+@every_row(
     ("own", "seconds", "memory"),
     [({}, 5, 1024), ({"seconds": 2.5}, 2, 1024), ({"memory_mb": 300}, 5, 300)],
-    ids=["default", "seconds", "memory"],
 )
 def test_a_run_has_the_limits_of_its_rule(options, own, seconds, memory):
     wanted = limits(seconds + 2, 4 << 20, 0, 64, memory << 20)
@@ -265,7 +265,7 @@ def test_a_run_keeps_the_lower_limits_of_the_process_that_starts_it(tmp_path):
 
 
 @BOTH
-@pytest.mark.parametrize("libraries", [None, "/libraries"])
+@every_row("libraries", [None, "/libraries"])
 def test_a_run_has_a_folder_and_an_environment_of_its_own(monkeypatch, options, libraries):
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
     if libraries:
@@ -340,17 +340,13 @@ def test_no_secret_of_the_environment_is_there(monkeypatch, options):
 
 
 @linux
-@pytest.mark.parametrize(
-    "path",
-    [f"/proc/{os.getpid()}/environ", "/proc/self/environ", "/etc/passwd", __file__],
-    ids=["environment-of-the-run", "own-environment", "accounts", "this-test"],
-)
+@every_row("path", [f"/proc/{os.getpid()}/environ", "/proc/self/environ", "/etc/passwd", __file__])
 def test_no_file_of_this_machine_can_be_read(path):
     assert "PermissionError" in outcome(f"open({path!r}).read()")
 
 
 @linux
-@pytest.mark.parametrize(
+@every_row(
     "attempt",
     ["open({0!r}, 'w')", "import os; os.remove({0!r})", "import os; os.truncate({0!r}, 0)",
      "import os; os.chmod({0!r}, 0)", "import os; os.link({0!r}, 'mine')",
@@ -369,7 +365,7 @@ def test_no_file_of_this_machine_can_be_changed(tmp_path, attempt):
 
 
 @linux
-@pytest.mark.parametrize("family", ["AF_INET", "AF_INET6", "AF_UNIX"])
+@every_row("family", ["AF_INET", "AF_INET6", "AF_UNIX"])
 def test_no_server_can_be_reached_not_even_on_this_machine(tmp_path, family):
     at = {"AF_INET": ("127.0.0.1", 0), "AF_INET6": ("::1", 0)}.get(family, str(tmp_path / "s"))
     with socket.socket(getattr(socket, family)) as server:
@@ -394,7 +390,7 @@ PROCESSES = (
 
 
 @linux
-@pytest.mark.parametrize("attempt", PROCESSES)
+@every_row("attempt", PROCESSES)
 def test_no_other_process_can_be_started_or_ended_and_no_limit_raised(attempt):
     told = outcome(attempt)
 
@@ -427,7 +423,7 @@ def victim():
 
 
 @linux
-@pytest.mark.parametrize("attempt", SIGNALS.values(), ids=SIGNALS)
+@every_row("attempt", SIGNALS.values())
 def test_no_signal_reaches_another_process(victim, attempt):
     told = outcome(attempt.replace("PID", str(victim.pid)))
 
@@ -466,7 +462,7 @@ REFUSED = {
 
 
 @linux
-@pytest.mark.parametrize(("call", "error"), REFUSED.values(), ids=REFUSED)
+@every_row(("call", "error"), REFUSED.values())
 def test_other_calls_are_refused_as_forbidden_or_as_missing(call, error):
     assert error in outcome(SYSCALL.format(call))
 
@@ -490,7 +486,7 @@ def test_the_processors_of_another_process_cannot_be_changed(victim):
 
 
 @linux
-@pytest.mark.parametrize("name", ["{}/s", "\0{}"], ids=["in a folder", "abstract"])
+@every_row("name", ["{}/s", "\0{}"])
 def test_no_datagram_leaves_a_pair_of_sockets(tmp_path, name):
     name = name.format(tmp_path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
@@ -530,7 +526,7 @@ NESTS = {
 
 
 @BOTH
-@pytest.mark.parametrize("nest", NESTS.values(), ids=NESTS)
+@every_row("nest", NESTS.values())
 def test_folders_that_no_path_reaches_are_removed_too(tmp_path, monkeypatch, nest, options):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
@@ -572,7 +568,7 @@ def run_as_nobody():
 
 
 @linux
-@pytest.mark.parametrize("attempt", SIGNALS.values(), ids=SIGNALS)
+@every_row("attempt", SIGNALS.values())
 def test_no_signal_of_an_ordinary_user_reaches_another_process_of_his(run_as_nobody, attempt):
     with subprocess.Popen(["sleep", "60"], user=65534) as victim:
         assert "PermissionError" in run_as_nobody(attempt.replace("PID", str(victim.pid)))
@@ -582,7 +578,7 @@ def test_no_signal_of_an_ordinary_user_reaches_another_process_of_his(run_as_nob
 
 
 @linux
-@pytest.mark.parametrize(
+@every_row(
     "attempt",
     [
         *PROCESSES,
@@ -641,7 +637,7 @@ FORKS = {
 }
 
 
-@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
+@every_row("fork", FORKS.values())
 def test_no_process_outlives_its_time_even_without_a_sandbox(tmp_path, fork):
     beat = tmp_path / "beat"
     begun = time.monotonic()
@@ -690,7 +686,7 @@ FILLS = {
 
 
 @BOTH
-@pytest.mark.parametrize(("attempt", "told"), FILLS.values(), ids=FILLS)
+@every_row(("attempt", "told"), FILLS.values())
 def test_the_disk_cannot_be_filled(attempt, told, options):
     assert told in outcome(f"{attempt}\nwhile True: pass", options)
 
@@ -704,8 +700,8 @@ open('b', 'wb').write(bytes(left - left // 2))
 MANY = "for n in range({} + 8): open(str(n), 'w').close()"
 
 
-@pytest.mark.parametrize(("more", "told"), [(0, "done"), (1, "wrote more than 2 MB or 10 files")])
-@pytest.mark.parametrize("fill", [FILL, MANY], ids=["bytes", "files"])
+@every_row(("more", "told"), [(0, "done"), (1, "wrote more than 2 MB or 10 files")])
+@every_row("fill", [FILL, MANY])
 def test_a_run_may_write_up_to_its_limit(monkeypatch, fill, more, told):
     monkeypatch.setattr(sandbox, "_MAX_BYTES", 2 << 20)
     monkeypatch.setattr(sandbox, "_MAX_FILES", 10)
@@ -820,7 +816,7 @@ def test_a_restriction_that_the_kernel_rejects_is_an_error(tmp_path, elsewhere):
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("system", "kind", "version", "can"),
     [
         ("linux", "x86_64", 1, True),

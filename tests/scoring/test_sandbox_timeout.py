@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.requests.reply import Reply
@@ -66,34 +68,28 @@ def column(tmp_path, monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("name", ["busy", "asleep", "stubborn", "searching"])
-def test_a_function_that_does_not_come_to_an_end_is_stopped(column, name):
-    told = r'^score: python took longer than 0\.2 s on case "a" \(c\.jsonl:7\); make it quicker'
-
-    with pytest.raises(ScorerError, match=told):
-        column(Rule("python", f"slow_marks:{name}"))
+BUSY = Rule("python", "slow_marks:busy")
+#: A plugin's function has options of its own.
+OFFERED = Rule("offered", "slow", {"seconds": "few"}, lambda case, reply: time.sleep(600))
 
 
-def test_a_function_that_swallows_the_timeout_is_stopped_again(column):
-    with pytest.raises(ScorerError, match="took longer"):
-        column(Rule("python", "slow_marks:swallowing"))
+@every_row(
+    ("score", "form", "told"),
+    [
+        *(
+            (Rule("python", f"slow_marks:{name}"), (), r"^score: python took longer than 0\.2 s on")
+            for name in ("busy", "asleep", "stubborn", "searching", "swallowing")
+        ),
+        (Rule("exact"), (BUSY,), "^score: exact, format: python took longer"),
+        (replace(BUSY, options={"seconds": 0.1}), (), r"took longer than 0\.3 s"),
+        (OFFERED, (), r"^score: slow took longer than 0\.2 s"),
+    ],
+)
+def test_a_function_that_does_not_come_to_an_end_is_stopped(column, score, form, told):
+    with pytest.raises(ScorerError, match=told) as raised:
+        column(score, form)
 
-
-def test_a_format_function_is_stopped_too(column):
-    with pytest.raises(ScorerError, match="score: exact, format: python took longer"):
-        column(Rule("exact"), (Rule("python", "slow_marks:busy"),))
-
-
-def test_a_function_can_declare_more_seconds(column):
-    with pytest.raises(ScorerError, match=r"took longer than 0\.3 s"):
-        column(Rule("python", "slow_marks:busy", {"seconds": 0.1}))
-
-
-def test_the_options_of_a_plugin_s_function_are_its_own(column):
-    busy = Rule("offered", "slow", {"seconds": "few"}, lambda case, reply: time.sleep(600))
-
-    with pytest.raises(ScorerError, match=r"score: slow took longer than 0\.2 s"):
-        column(busy)
+    assert 'case "a" (c.jsonl:7); make it quicker' in str(raised.value)
 
 
 def test_a_fast_function_is_not_stopped(column):
@@ -185,7 +181,7 @@ def test_an_alarm_between_two_replies_stops_nothing(monkeypatch):
         ring()
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("score", "form", "allowed"),
     [
         (Rule("exact"), (), 0.0),

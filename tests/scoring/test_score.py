@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.scoring.score import (
     CORRECT,
@@ -24,7 +24,7 @@ def test_a_reply_is_correct_or_not():
 FENCE = "```"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "content"),
     [
         ("no fence", "no fence"),
@@ -76,7 +76,7 @@ def reader(valid, *, structured=False, kind="bad"):
     )
 
 
-@pytest.mark.parametrize("structured", [False, True])
+@every_row("structured", [False, True])
 def test_the_first_repair_that_changed_a_text_gives_its_kind(structured):
     found = {
         text: reader("a", structured=structured).find_error(text)

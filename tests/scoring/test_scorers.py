@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.requests.reply import Reply
@@ -20,72 +21,7 @@ def scored(kind, expected, text, options=None, stop="end"):
     return score_content(case, Reply(text=text, stop=stop), Path()).value
 
 
-RIGHT = [
-    ("exact", "Berlin", "Berlin", {}),
-    ("exact", "Berlin", "  Berlin\n", {}),
-    ("exact", ["Berlin", "Bonn"], "Bonn", {}),
-    ("exact", "Straße", "STRASSE", {"ignore_case": True}),
-    ("choice", "refund", "refund", {}),
-    ("choice", "refund", '"Refund."', {}),
-    ("choice", "refund", "**refund**", {}),
-    ("choice", ["refund", "billing"], "Billing!", {}),
-    ("contains", "Paris", "It is Paris, of course.", {}),
-    ("contains", "paris", "PARIS", {}),
-    ("contains", ["six", "6"], "At 6.", {}),
-    ("contains", ["bridge", "fog"], "Fog lay on the bridge.", {"all": True}),
-    ("contains", "C++", "I like C++.", {}),
-    ("contains", "née", "She is née Curie", {}),
-    ("regex", r"^\d{4}$", "1984", {}),
-    ("regex", ["^a", "^b"], "banana", {}),
-    ("regex", "(?i)yes", "Oh YES", {}),
-    ("numeric", 42, "42", {}),
-    ("numeric", "42", "The answer is 42.", {}),
-    ("numeric", 1234.5, "That makes 1,234.5 euros", {}),
-    ("numeric", "1,234", "1234", {}),
-    ("numeric", 42, "First 7, then 42", {}),
-    ("numeric", 7, "First 7, then 42", {"pick": "first"}),
-    ("numeric", 0.3, "0.30000000000000004", {}),
-    ("numeric", 10, "about 10.5", {"tolerance": 0.5}),
-    ("numeric", -5, "It is -5 degrees", {}),
-    ("numeric", -5, "It is −5 degrees", {}),
-    ("numeric", 12, "between 10-12", {}),
-    ("numeric", 0.5, "about .5", {}),
-    ("numeric", [3, 4], "4", {}),
-]
-
-WRONG = [
-    ("exact", "Berlin", "berlin", {}),
-    ("exact", "Berlin", "Berlin.", {}),
-    ("exact", "Berlin", "", {}),
-    ("choice", "refund", "a refund", {}),
-    ("choice", "refund", "refunds", {}),
-    ("choice", "refund", "refund or billing", {}),
-    ("contains", "art", "a party", {}),
-    ("contains", ["bridge", "fog"], "The bridge.", {"all": True}),
-    ("contains", "6", "16", {}),
-    ("contains", "a.c", "abc", {}),
-    ("regex", r"^\d{4}$", "year 1984", {}),
-    ("numeric", 42, "forty-two", {}),
-    ("numeric", 42, "", {}),
-    ("numeric", 42, "42 or 43", {}),
-    ("numeric", 10, "10.51", {"tolerance": 0.5}),
-    ("numeric", 5, "It is −5 degrees", {}),
-    ("numeric", -12, "between 10-12", {}),
-    ("numeric", 5, "about .5", {}),
-]
-
-
-@pytest.mark.parametrize(("kind", "expected", "text", "options"), RIGHT)
-def test_a_correct_reply_scores_one(kind, expected, text, options):
-    assert scored(kind, expected, text, options) == 1.0
-
-
-@pytest.mark.parametrize(("kind", "expected", "text", "options"), WRONG)
-def test_an_incorrect_reply_scores_zero(kind, expected, text, options):
-    assert scored(kind, expected, text, options) == 0.0
-
-
-@pytest.mark.parametrize(
+@every_row(
     ("kind", "expected", "text", "value"),
     [
         ("contains", "refund", "Is it billing or refund?", 0.0),
@@ -104,7 +40,7 @@ def test_a_question_that_is_only_repeated_is_no_answer_that_was_found(kind, expe
     assert score_content(case, Reply(text=text), Path()).value == pytest.approx(value)
 
 
-@pytest.mark.parametrize("kind", ["exact", "choice", "contains", "regex", "numeric"])
+@every_row("kind", ["exact", "choice", "contains", "regex", "numeric"])
 def test_without_an_expected_answer_there_is_no_score(kind):
     assert scored(kind, None, "anything") is None
 
@@ -134,9 +70,7 @@ def score_by_function(folder, name, expected="b", text="b"):
     return score_content(case, Reply(text=text), folder).value
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "value"), [("half", "b", 0.5), ("same", "b", 1.0), ("same", "c", 0.0)]
-)
+@every_row(("name", "text", "value"), [("half", "b", 0.5), ("same", "b", 1.0), ("same", "c", 0.0)])
 def test_a_function_gives_its_own_score(tmp_path, name, text, value):
     assert score_by_function(tmp_path, name, text=text) == value
 
@@ -145,7 +79,7 @@ def test_a_function_scores_a_case_without_an_expected_answer(tmp_path):
     assert score_by_function(tmp_path, "half", expected=None) == 0.5
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "what"),
     [("broken", "ZeroDivisionError"), ("nothing", "TypeError"), ("words", "ValueError")],
 )
@@ -158,7 +92,7 @@ def test_a_function_that_fails_is_an_error_at_the_case_and_never_an_incorrect_re
         score_by_function(tmp_path, name)
 
 
-@pytest.mark.parametrize("name", ["above", "below", "nan"])
+@every_row("name", ["above", "below", "nan"])
 def test_a_number_that_is_no_score_is_an_error(tmp_path, name):
     with pytest.raises(ScorerError, match='for case "a"; a score is 0 to 1'):
         score_by_function(tmp_path, name)
@@ -185,7 +119,7 @@ STANDS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "expected", "found"), STANDS)
+@every_row(("kind", "expected", "found"), STANDS)
 def test_an_answer_is_searched_in_texts_only_if_it_can_be_quoted(kind, expected, found):
     case = Case(id="a", location="c.jsonl:1", input="q", expected=expected, score=Rule(kind))
 
@@ -256,7 +190,7 @@ def test_scores_without_an_expected_answer_are_left_out_of_a_mean():
     assert mean_of((EXACT, 1.0), (CONTAINS, 1.0), expected=None) == (None, "")
 
 
-@pytest.mark.parametrize("stop", ["refusal", "length"])
+@every_row("stop", ["refusal", "length"])
 def test_a_judge_need_not_grade_a_reply_that_is_wrong_in_any_case(stop):
     assert mean_of((JUDGE, 1.0), stop=stop) == (0.0, "judge 0")
     case = Case(id="a", location="c.jsonl:1", input="q", score=JUDGE)
@@ -329,7 +263,7 @@ def test_a_function_of_a_case_is_searched_in_its_own_folder(tmp_path):
         assert score_content(case, Reply(text="a"), tmp_path).value == 0.25
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("kind", "expected", "line"),
     [
         ("exact", None, ""),

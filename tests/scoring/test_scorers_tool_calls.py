@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Step, ToolCall
@@ -50,26 +50,19 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("expected", "uses"), RIGHT.values(), ids=RIGHT)
-def test_an_expected_tool_call_is_correct(expected, uses):
-    assert scored(expected, *uses) == 1.0
-
-
-@pytest.mark.parametrize(("expected", "uses"), WRONG.values(), ids=WRONG)
-def test_an_unexpected_tool_call_is_incorrect(expected, uses):
-    assert scored(expected, *uses) == 0.0
-
-
-def test_a_tool_call_at_the_last_turn_counts():
-    assert scored("lookup", LOOKUP, stop="tool") == 1.0
-
-
-def test_a_refusal_is_incorrect_even_if_no_tool_call_is_expected():
-    assert scored("none", stop="refusal") == 0.0
-
-
-def test_without_an_expected_answer_there_is_no_score():
-    assert scored(None, LOOKUP) is None
+@every_row(
+    ("expected", "uses", "stop", "value"),
+    [
+        *((*row, "end", 1.0) for row in RIGHT.values()),
+        *((*row, "end", 0.0) for row in WRONG.values()),
+        # At the last turn.
+        ("lookup", [LOOKUP], "tool", 1.0),
+        ("none", [], "refusal", 0.0),
+        (None, [LOOKUP], "end", None),
+    ],
+)
+def test_a_reply_is_right_if_it_made_the_expected_tool_call(expected, uses, stop, value):
+    assert scored(expected, *uses, stop=stop) == value
 
 
 # Shown ---------------------------------------------------------------------------------------
@@ -84,7 +77,7 @@ SHOWN = {
 }
 
 
-@pytest.mark.parametrize(("given", "result", "line"), SHOWN.values(), ids=SHOWN)
+@every_row(("given", "result", "line"), SHOWN.values())
 def test_a_tool_call_is_shown_with_its_result(given, result, line):
     assert tool_call_text(ToolCall(name="f", arguments=given, result=result)) == line
 
@@ -95,7 +88,7 @@ def test_a_failed_tool_call_is_shown_as_failed():
     assert tool_call_text(use) == "f() failed: KeyError: 3"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("answer", "line"),
     [(call("f", a="b"), 'f(a="b")'), ({"name": "f"}, "f()"), ("f", "f"), ("none", "none")],
 )

@@ -10,6 +10,7 @@ from threading import current_thread
 
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError, RequestRejected, ScorerError
 from pytest_ftgate.requests.reply import Reply
@@ -203,7 +204,7 @@ def told(text, one=None, **changes):
     return found.replies[0], found.scores[0]
 
 
-@pytest.mark.parametrize("text", ["<think>a or b?</think>\n\na", "a or b?</think>a"])
+@every_row("text", ["<think>a or b?</think>\n\na", "a or b?</think>a"])
 def test_a_thought_is_no_part_of_the_answer_that_is_scored(text):
     read, score = told(text)
 
@@ -211,7 +212,7 @@ def test_a_thought_is_no_part_of_the_answer_that_is_scored(text):
     assert (score.correct, score.format_error) == (1.0, None)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "more"),
     [
         ("<think>it is a, since", {}),
@@ -415,9 +416,7 @@ def test_the_replies_of_a_variant_are_in_the_order_of_its_cases():
     assert variant(one, other).stop_reasons == {"end": 3}
 
 
-@pytest.mark.parametrize(
-    "thinking", [{"thought": "hm"}, {"usage": {"thought": 3}}], ids=["told", "counted"]
-)
+@every_row("thinking", [{"thought": "hm"}, {"usage": {"thought": 3}}])
 def test_the_thoughts_of_a_variant_are_the_replies_that_think(thinking):
     thought = Reply(text="a", **thinking)
     replies = (thought, reply("b"), Reply(text="c", usage={"thought": 0}))
@@ -452,11 +451,7 @@ def test_unscored_results_hold_the_replies_by_case():
     assert found.variant == "one"
     assert {**found.results} == {
         "1": CaseResult(
-            asks[0].case,
-            (Reply(text="a", thought="b"),),
-            (),
-            ("1-0", "1-1"),
-            ("busy",),
+            asks[0].case, (Reply(text="a", thought="b"),), (), ("1-0", "1-1"), ("busy",)
         ),
         "2": CaseResult(asks[1].case, (reply(""),), (), ("2-0",)),
     }
@@ -554,7 +549,7 @@ LINES = (Rule("lines", {"max": 3}),)
 LENGTH = (Rule("length", {"unit": "words", "max": 3}),)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("form", "answer", "score", "value"),
     [
         ((), reply("x"), Score(0.5, None), 0.5),
@@ -588,7 +583,7 @@ def test_a_recorded_score_of_a_skill_counts_even_if_the_reply_repeats_the_questi
 # Before the first request ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("one", "error"),
     [
         (case("1", kind="python", value="no_such_module:f"), ConfigurationError),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.skill_answers import (
@@ -23,7 +23,7 @@ def case(expected):
     return SimpleNamespace(expected=expected, answers=answers)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("expected", "text", "right"),
     [
         ("50", "61e = 3050, so e = 50.\nAnswer: 50", True),
@@ -78,7 +78,7 @@ def test_the_result_is_read_at_the_end_in_many_notations(expected, text, right):
     assert final(case(expected), Reply(text=text)) is right
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "right"),
     [
         ("Answer: RIVER sun", True),
@@ -101,7 +101,7 @@ ONE = {"name": "f", "arguments": {"x": 1}}
 TWO = [{"f": {"x": [1]}}, {"f": {"x": [1, 2]}}]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("expected", "made", "right"),
     [
         (CALL, [{"name": "find", "arguments": {"city": "rome", "days": 3}}], True),
@@ -151,7 +151,7 @@ def test_calls_are_right_if_they_are_exactly_the_accepted_ones(expected, made, r
     assert calls(case(json.dumps(expected)), Reply(text=text)) is right
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "right"),
     [
         ('{"b": [1], "a": true}', True),
@@ -179,7 +179,7 @@ RULES = [
 GOOD = "the river sings\na river, sea"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "stop", "right"),
     [
         (GOOD, "end", True),
@@ -199,7 +199,7 @@ def test_a_text_is_right_if_it_holds_to_every_rule(text, stop, right):
     assert rules(case(json.dumps(RULES)), Reply(text=text, stop=stop)) is right
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "right"),
     [
         ("Ivory Coast\nUNKNOWN\n4,312", True),
@@ -250,7 +250,7 @@ ONE_RULE = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "text", "right"), ONE_RULE)
+@every_row(("rule", "text", "right"), ONE_RULE)
 def test_a_rule_holds_for_a_text_or_does_not(rule, text, right):
     assert rules(case(json.dumps([rule])), Reply(text=text)) is right
 
@@ -262,51 +262,44 @@ def test_a_text_of_one_word_or_of_a_refusal_holds_to_no_rule():
     assert rules(case("[]"), Reply(text="two words", stop="length")) is False
 
 
-@pytest.mark.parametrize(
-    ("text", "right"),
-    [
-        ("four", True),
-        ("1 2 3 4 5 6 7 8 four", True),
-        ("four 1 2 3 4 5 6 7 8", True),
-        ("1 2 3 4 5 6 7 8 9 four", False),
-        ("It is four in all", True),
-        ("fourteen", False),
-        ("4", True),
-        ("12) four", True),
-        ("123) four", True),
-        ("unknown four", False),
-        ("refuse", False),
-    ],
-)
-def test_an_answer_may_stand_among_eight_other_words(text, right):
-    assert every_line(case('[["four", "4"]]'), Reply(text=text)) is right
+TWO_QUESTIONS, DECLARED = '[["a"], ["b"]]', '[["UNKNOWN", "a"]]'
+LINES = [
+    # An answer may stand among eight other words.
+    *(
+        ('[["four", "4"]]', text, right)
+        for text, right in (
+            ("four", True),
+            ("1 2 3 4 5 6 7 8 four", True),
+            ("four 1 2 3 4 5 6 7 8", True),
+            ("1 2 3 4 5 6 7 8 9 four", False),
+            ("It is four in all", True),
+            ("fourteen", False),
+            ("4", True),
+            ("12) four", True),
+            ("123) four", True),
+            ("unknown four", False),
+            ("refuse", False),
+        )
+    ),
+    # Numbered lines count alone if they are as many as the questions.
+    (TWO_QUESTIONS, "I cannot\n1. a\n2. b", True),
+    (TWO_QUESTIONS, "I cannot\n a\n b", False),
+    (TWO_QUESTIONS, "a\nb", True),
+    (TWO_QUESTIONS, "b\na", False),
+    (TWO_QUESTIONS, "1. a\n2. b\n3. c", False),
+    (TWO_QUESTIONS, "1. 2. a\n2. b", True),
+    (TWO_QUESTIONS, "1.a\n2.b", True),
+    (TWO_QUESTIONS, "1. a\nb", True),
+    # Only the number at the beginning of a line is removed.
+    ('[["no 2 b"]]', "1. no 2. b", True),
+    # A declared word is the whole answer.
+    (DECLARED, "Unknown.", True),
+    (DECLARED, "a", False),
+    ('[["refuse"]]', "REFUSE", True),
+    ('[["a", "unknown"]]', "unknown", False),
+]
 
 
-@pytest.mark.parametrize(
-    ("text", "right"),
-    [
-        ("I cannot\n1. a\n2. b", True),
-        ("I cannot\n a\n b", False),
-        ("a\nb", True),
-        ("b\na", False),
-        ("1. a\n2. b\n3. c", False),
-        ("1. 2. a\n2. b", True),
-        ("1.a\n2.b", True),
-        ("1. a\nb", True),
-    ],
-)
-def test_numbered_lines_count_alone_if_they_are_as_many_as_the_questions(text, right):
-    assert every_line(case('[["a"], ["b"]]'), Reply(text=text)) is right
-
-
-def test_only_the_number_at_the_beginning_of_a_line_is_removed():
-    assert every_line(case('[["no 2 b"]]'), Reply(text="1. no 2. b")) is True
-
-
-def test_a_declared_word_is_the_whole_answer():
-    declared = case('[["UNKNOWN", "a"]]')
-
-    assert every_line(declared, Reply(text="Unknown.")) is True
-    assert every_line(declared, Reply(text="a")) is False
-    assert every_line(case('[["refuse"]]'), Reply(text="REFUSE")) is True
-    assert every_line(case('[["a", "unknown"]]'), Reply(text="unknown")) is False
+@every_row(("expected", "text", "right"), LINES)
+def test_each_line_is_read_for_its_answer(expected, text, right):
+    assert every_line(case(expected), Reply(text=text)) is right

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.skill_scorers import (
@@ -93,7 +93,7 @@ NUMBERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("expected", "question", "text", "right"), NUMBERS)
+@every_row(("expected", "question", "text", "right"), NUMBERS)
 def test_a_whole_number_counts_in_digits_or_words(expected, question, text, right):
     assert number(case(expected, question), Reply(text=text)) is right
 
@@ -116,7 +116,7 @@ FIRST = [
 ]
 
 
-@pytest.mark.parametrize(("expected", "others", "text", "right"), FIRST)
+@every_row(("expected", "others", "text", "right"), FIRST)
 def test_an_expected_answer_counts_if_no_other_answer_comes_before_it(
     expected, others, text, right
 ):
@@ -141,7 +141,7 @@ DECLINED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "declined"), DECLINED)
+@every_row(("text", "declined"), DECLINED)
 def test_a_reply_declines_in_many_words_but_not_in_those_of_the_question(text, declined):
     assert declines(case(question=QUESTION), Reply(text=text)) is declined
 
@@ -166,14 +166,14 @@ ADMITTED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "admitted"), ADMITTED)
+@every_row(("text", "admitted"), ADMITTED)
 def test_a_reply_admits_in_many_words_but_not_in_those_of_the_question(text, admitted):
     asked = "Do you not know it?"
 
     assert admits(case(question=asked), Reply(text=text)) is admitted
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "right"),
     [
         ("apple, Banana, cherry", True),
@@ -192,7 +192,7 @@ def test_items_are_alphabetical_whatever_their_case(text, right):
     assert alphabetical(case(), Reply(text=text)) is right
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "right"),
     [
         ("a bb, ccc", True),

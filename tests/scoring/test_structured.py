@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.scoring.score import FormatError
@@ -87,12 +88,7 @@ XML_ERRORS = [
     (XML, "<reason>\r\n1\r</reason><answer>", "truncated", "mismatched tag: line 4, column 2"),
     (XML, "<reason>r\n</answer>", "invalid syntax", "mismatched tag: line 2, column 2"),
     (XML, "<reason/><answer>a</reason>", "invalid syntax", "mismatched tag: line 1, column 27"),
-    (
-        XML,
-        "<reason/><answer",
-        "truncated",
-        "not well-formed (invalid token): line 2, column 0",
-    ),
+    (XML, "<reason/><answer", "truncated", "not well-formed (invalid token): line 2, column 0"),
     (XML, "<reason/> then <answer/>", "trailing text", "there is text outside the elements"),
     (XML, "x <reason/> y <answer/> z", "preamble", "there is text outside the elements"),
     (XML, "<answer/> x", "trailing text", "there is no <reason>"),
@@ -165,15 +161,6 @@ ERRORS = [*JSON_ERRORS, *XML_ERRORS, *CSV_ERRORS, *CODE_ERRORS]
 
 def read(rule, text):
     return structured_reader(rule, Path()).find_error(text)
-
-
-@pytest.mark.parametrize(
-    ("rule", "text", "kind", "detail"),
-    ERRORS,
-    ids=[f"{n}-{rule.kind}-{text[:24]!r}" for n, (rule, text, *_) in enumerate(ERRORS)],
-)
-def test_an_error_of_a_structured_reply_says_what_is_wrong_where(rule, text, kind, detail):
-    assert read(rule, text) == FormatError(kind, detail)
 
 
 LONG = "x" * 300
@@ -251,11 +238,7 @@ REPAIRED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("rule", "text", "kind"),
-    REPAIRED,
-    ids=[f"{n}-{rule.kind}-{text[:24]!r}" for n, (rule, text, _) in enumerate(REPAIRED)],
-)
+@every_row(("rule", "text", "kind"), REPAIRED)
 def test_a_lenient_reader_finds_the_structure_in_a_reply(rule, text, kind):
     assert read(rule, text) == FormatError(kind, lenient=True)
 
@@ -273,8 +256,8 @@ NOT_REPAIRED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rule", "text", "kind", "detail"), NOT_REPAIRED)
-def test_what_no_repair_makes_valid_keeps_its_detail(rule, text, kind, detail):
+@every_row(("rule", "text", "kind", "detail"), [*ERRORS, *NOT_REPAIRED])
+def test_an_error_of_a_structured_reply_says_what_is_wrong_where(rule, text, kind, detail):
     assert read(rule, text) == FormatError(kind, detail)
 
 
@@ -296,7 +279,7 @@ VALID = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "text"), VALID)
+@every_row(("rule", "text"), VALID)
 def test_a_structured_reply_of_its_format_has_no_error(rule, text):
     assert read(rule, text) is None
 
@@ -304,7 +287,7 @@ def test_a_structured_reply_of_its_format_has_no_error(rule, text):
 # What judges read ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "found"),
     [
         ('{"a": 1}', {"a": 1}),
@@ -325,7 +308,7 @@ def test_json_is_found_as_a_lenient_reader_finds_it(text, found):
 # Markdown --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "block"),
     [
         ("no code", None),
@@ -352,12 +335,12 @@ def test_the_last_code_block_reaches_to_its_fence_or_to_the_end(text, block):
     assert last_code_block(text) == block
 
 
-@pytest.mark.parametrize(("text", "told"), TABLES)
+@every_row(("text", "told"), TABLES)
 def test_a_table_has_the_declared_columns_and_rows_of_as_many_cells(text, told):
     assert markdown_error(MARKDOWN, text) == (told and FormatError(*told))
 
 
-@pytest.mark.parametrize("rule", [XML, YAML, Rule("code", "json"), CSV])
+@every_row("rule", [XML, YAML, Rule("code", "json"), CSV])
 def test_half_of_a_surrogate_pair_is_an_error_of_the_reply(rule):
     text = {"xml": "<reason>\ud800</reason><answer/>", "csv": "\ud800"}.get(rule.kind, "a: \ud800")
 
@@ -398,7 +381,7 @@ def reader(tmp_path):
     return lambda name: structured_reader(Rule("pydantic", f"structured_models:{name}"), tmp_path)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "kind", "where"),
     [
         ('{"parts": [{"n": 1}, {}]}', "missing key", "/parts/1/n: Field required"),

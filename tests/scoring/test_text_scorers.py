@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.properties import examples
+from ftgate_testing.tables import every_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
@@ -42,6 +43,7 @@ EXACT = [
     ("exact", "Berlin", "\n\tBerlin \r\n", 1),
     ("exact", "Berlin", "berlin", 0),
     ("exact", "Berlin", "Berlin.", 0),
+    ("exact", "Berlin", "", 0),
     ("exact", ["Bonn", "Berlin"], "Berlin", 1),
     ("exact", "東京", "東京", 1),
     ("exact", "東京", "京都", 0),
@@ -84,9 +86,13 @@ CHOICES = [
     ("choice", "refund", "`REFUND`", 1),
     ("choice", "refund", "'refund',", 1),
     ("choice", "refund", "refund please", 0),
+    ("choice", "refund", "a refund", 0),
+    ("choice", "refund", "refunds", 0),
+    ("choice", "refund", "refund or billing", 0),
     ("choice", "refund", "", 0),
     ("choice", "refund", "refund\nbilling", 0),
     ("choice", ["billing", "refund"], "Refund", 1),
+    ("choice", ["refund", "billing"], "Billing!", 1),
     ("choice", "возврат", "ВОЗВРАТ!", 1),
     ("choice", "返金", "「返金」", 0),
     ("choice", "👍", "👍", 1),
@@ -194,17 +200,23 @@ NUMBERS = [
     ("numeric", 42, "", 0),
     ("numeric", 42, "forty-two", 0),
     ("numeric", 42, "42 or 43", 0),
+    ("numeric", 42, "First 7, then 42", 1),
     ("numeric", [42, 43], "42 or 43", 1),
+    ("numeric", [3, 4], "4", 1),
     ("numeric", 1234.5, "That makes 1,234.5 euros", 1),
     ("numeric", 1234567, "1,234,567", 1),
     ("numeric", "1,234", "1234", 1),
+    ("numeric", "42", "The answer is 42.", 1),
     ("numeric", 2345, "1,2345", 1),
     ("numeric", 0.3, "0.30000000000000004", 1),
     ("numeric", -5, "It is -5 degrees", 1),
     ("numeric", -5, "It is −5 degrees", 1),
+    ("numeric", 5, "It is −5 degrees", 0),
     ("numeric", 5, "+5", 1),
     ("numeric", 12, "between 10-12", 1),
+    ("numeric", -12, "between 10-12", 0),
     ("numeric", 0.5, "about .5", 1),
+    ("numeric", 5, "about .5", 0),
     ("numeric", 3, "٣", 1),
     ("numeric", 120, "１２０円", 1),
     ("numeric", 7, "**7**", 1),
@@ -407,7 +419,7 @@ SEVERAL = [
 ROWS = [*EXACT, *CHOICES, *LABELS, *WORDS, *NUMBERS, *FIELDS, *SIMILAR, *SEVERAL]
 
 
-@pytest.mark.parametrize(("score", "expected", "text", "value"), ROWS)
+@every_row(("score", "expected", "text", "value"), ROWS)
 def test_a_reply_has_the_score_of_its_scorer(score, expected, text, value):
     assert score_text(score, expected, text).value == pytest.approx(value)
 
@@ -454,7 +466,7 @@ WHYS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("score", "expected", "text", "why"), WHYS)
+@every_row(("score", "expected", "text", "why"), WHYS)
 def test_the_reason_says_what_the_two_texts_do_not_show(score, expected, text, why):
     assert score_text(score, expected, text).reason == why
 
@@ -507,13 +519,16 @@ def test_only_the_first_characters_of_long_texts_are_compared():
 # Errors and time -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("score", ["regex", {"fields": {"a": "regex"}}, ["regex", "exact"]])
-def test_a_pattern_that_hangs_is_an_error_of_the_case_and_never_an_incorrect_reply(score):
+@every_row("score", ["regex", {"fields": {"a": "regex"}}, ["regex", "exact"]])
+def test_a_pattern_that_hangs_is_an_error_of_the_case_and_never_an_incorrect_reply(
+    monkeypatch, score
+):
+    monkeypatch.setattr("pytest_ftgate.suite.scorers._PATTERN_TIMEOUT", 0.1)
     text = "a" * 5000 + "b"
     inside = isinstance(score, dict)
     expected, reply = ({"a": "(a+)+$"}, json.dumps({"a": text})) if inside else ("(a+)+$", text)
 
-    with pytest.raises(ScorerError, match=r'broke on case "a" \(c\.jsonl:1\): .* longer than 1 s'):
+    with pytest.raises(ScorerError, match=r'broke on case "a" \(c\.jsonl:1\): .* than 0\.1 s'):
         score_text(score, expected, reply)
 
 
@@ -521,13 +536,13 @@ def test_a_hundred_thousand_labels_and_words_are_scored_fast():
     rules = [TypeAdapter(DeclaredScore).validate_python(score) for score in (CHOICE, "exact")]
     cases = [Case(id="a", location="c:1", input="q", expected="refund", score=r) for r in rules]
     replies = [Reply(text=text) for text in ("refund", "Money back.", "billing", "none of these")]
-    begun = time.perf_counter()
+    begun = time.process_time()
     for case in cases:
         for reply in replies * 12_500:
             score_content(case, reply, Path())
 
     # A quiet machine takes a fifth of this.
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 KINDS = st.sampled_from([row[:2] for row in ROWS])
@@ -540,7 +555,7 @@ PIECES = st.sampled_from(["1/2", "€", "-", "1.234,5", "```json\n", "~~~", "{}"
 TEXTS = st.text(max_size=60) | JSONS | st.lists(PIECES | st.characters(), max_size=12).map("".join)
 
 
-@settings(examples(4), deadline=1500)
+@settings(examples(2), deadline=1500)
 @given(KINDS, TEXTS)
 def test_the_score_of_any_text_is_between_0_and_1(kind, text):
     assert 0 <= score_text(*kind, text).value <= 1

@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate import skills
 from pytest_ftgate.requests.reply import Reply
@@ -51,7 +51,7 @@ def test_the_data_are_small_enough_for_the_wheel():
     assert sum(path.stat().st_size for path in HARD.iterdir()) < 20_000_000
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@every_row("family", FAMILIES)
 def test_every_file_names_the_source_and_the_licence_of_each_skill(family):
     for level in (*skills.LEVELS, None):
         head = rows(skills.level_file(family, level))[0]
@@ -75,7 +75,7 @@ def test_the_notice_beside_the_data_names_every_source_and_licence():
         assert [word for word in words if word not in notice] == []
 
 
-@pytest.mark.parametrize(("family", "level"), SAMPLE)
+@every_row(("family", "level"), SAMPLE)
 def test_a_level_has_160_cases_of_all_skills_of_its_family(family, level):
     cases = leveled_cases(family, level)
 
@@ -85,7 +85,7 @@ def test_a_level_has_160_cases_of_all_skills_of_its_family(family, level):
     assert all(case.is_scorable and case.language and case.max_tokens for case in cases)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "family",
     ["hard-code", "hard-knowledge", "hard-conversation", "hard-honesty", "hard-rephrasing"],
 )
@@ -105,7 +105,7 @@ def test_skills_with_levels_have_names_of_their_own():
     assert not {*leveled, *FAMILIES} & {*skills.skill_names(), *skills.FAMILIES}
 
 
-@pytest.mark.parametrize(("family", "level"), SAMPLE)
+@every_row(("family", "level"), SAMPLE)
 def test_what_says_nothing_is_right_nowhere(family, level):
     cases = [case for case in leveled_cases(family, level) if case.score.kind != "code"]
     texts = ("", "I don't know.", "Sorry, I can't help with that.", "[]", "{}")
@@ -113,14 +113,14 @@ def test_what_says_nothing_is_right_nowhere(family, level):
     assert [(case.id, text) for case in cases for text in texts if score(case, text)] == []
 
 
-@pytest.mark.parametrize(("family", "level"), SAMPLE)
+@every_row(("family", "level"), SAMPLE)
 def test_repeating_the_question_is_right_nowhere(family, level):
     cases = [case for case in leveled_cases(family, level) if case.score.kind == "python"]
 
     assert [case.id for case in cases if score(case, case.input_text)] == []
 
 
-@pytest.mark.parametrize(("family", "level"), SAMPLE)
+@every_row(("family", "level"), SAMPLE)
 def test_the_expected_result_is_right(family, level):
     """Texts that hold to rules and calls have tests of their own in tests/scoring."""
     cases = [
@@ -140,7 +140,7 @@ def right_reply(case):
     return "\n".join(f"{number}. {answer}" for number, answer in enumerate(answers, 1))
 
 
-@pytest.mark.parametrize("level", skills.LEVELS)
+@every_row("level", skills.LEVELS)
 def test_neither_a_declared_word_nor_an_answer_on_each_line_is_honest(level):
     cases = leveled_cases("hard-honesty", level)
     sizes = [len(json.loads(case.expected)) for case in cases]

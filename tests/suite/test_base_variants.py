@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.requests.request_groups import base_variant, skill_requests
@@ -100,15 +101,10 @@ def test_an_adapter_that_a_request_turns_off_makes_a_base_of_the_same_model(tmp_
     assert sides[0][0].fingerprint != sides[1][0].fingerprint
 
 
+ITSELF = "base: it is the model itself; give it a model, an address or extra of its own"
 ERRORS = [
-    (
-        "{}",
-        "base: it is the model itself; give it a model, an address or extra of its own",
-    ),
-    (
-        "{model: tuned, served_model: x}",
-        "base: it is the model itself; give it a model, an address or extra of its own",
-    ),
+    ("{}", ITSELF),
+    ("{model: tuned, served_model: x}", ITSELF),
     (
         "{model: x, extra: {stream: true}}",
         "base: extra: stream is set by pytest-ftgate; replies are read as a whole; remove it",
@@ -136,14 +132,11 @@ ERRORS = [
             "openai-compatible"
         ),
     ),
-    (
-        "twin",
-        "base: variant twin has the same model at the same address; name the untuned one",
-    ),
+    ("twin", "base: variant twin has the same model at the same address; name the untuned one"),
 ]
 
 
-@pytest.mark.parametrize(("written", "message"), ERRORS)
+@every_row(("written", "message"), ERRORS)
 def test_a_base_that_cannot_be_one_is_an_error(tmp_path, written, message):
     others = [f"twin: {{{TUNED}}}", "claude: {provider: anthropic, model: m}"]
 

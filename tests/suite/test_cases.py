@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.cases import equal_inputs
@@ -46,7 +47,7 @@ SAME = {
 }
 
 
-@pytest.mark.parametrize("name", SAME)
+@every_row("name", SAME)
 def test_a_case_is_the_same_from_every_kind_of_file(tmp_path, name):
     (case,) = cases(tmp_path, name, **{name.replace(".", "__"): SAME[name]})
 
@@ -65,10 +66,6 @@ def test_a_glob_reads_its_files_in_the_order_of_their_names(tmp_path):
     rows = {f"{n}__jsonl": json.dumps({"input": n, "expected": n}) for n in ("b", "a", "c")}
 
     assert [case.input for case in cases(tmp_path, '"*.jsonl"', **rows)] == ["a", "b", "c"]
-
-
-def test_a_glob_that_matches_nothing_is_refused(tmp_path):
-    assert errors(tmp_path, '"*.jsonl"') == ["s.ftgate.yaml:1: cases: no file matches *.jsonl"]
 
 
 def test_a_case_without_an_id_has_one_that_depends_on_its_input_alone(tmp_path):
@@ -130,7 +127,7 @@ def test_every_broken_line_is_named_by_its_number_and_the_others_are_read_on(tmp
 CONFLICT = "<<<<<<< HEAD\n{0}\n=======\n{1}\n>>>>>>> branch\n"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "text"),
     [
         ("c.jsonl", CONFLICT.format(GOOD, '{"input": "c", "expected": "d"}')),
@@ -150,71 +147,69 @@ def test_each_conflict_marker_is_named_and_is_never_a_case(tmp_path, name, text)
     ]
 
 
-def test_a_quote_that_is_not_closed_does_not_swallow_the_cases_after_it(tmp_path):
-    text = 'input,expected\na,b\n"c,d\ne,f\n'
+KINDS = "use .jsonl, .json, .csv, .tsv, .parquet or .yaml"
+BARE = "YAML reads the bare word no as false"
+TAKEN = '{"id": "a", "input": "q", "expected": "x"}'
+#: What the suite names, the files that there are, and what is told.
+UNUSABLE = [
+    ('"*.jsonl"', {}, "s.ftgate.yaml:1: cases: no file matches *.jsonl"),
+    # It does not swallow the cases after it.
+    (
+        "c.csv",
+        {"c.csv": 'input,expected\na,b\n"c,d\ne,f\n'},
+        'c.csv:3: not CSV: a quote opens here and is not closed; close it with "',
+    ),
+    (
+        "c.csv",
+        {"c.csv": "input,expected\na,b,c\n"},
+        "c.csv:2: more cells than the header has columns: quote the text that holds the delimiter",
+    ),
+    (
+        "c.jsonl",
+        {"c.jsonl": '{"input": "a", "expected": "b", "expected": "c"}'},
+        'c.jsonl:1: not JSON: key "expected" appears here twice; keep one',
+    ),
+    (
+        "c.jsonl",
+        {"c.jsonl": f"{TAKEN}\n{GOOD}\n{TAKEN}"},
+        'c.jsonl:3: id "a" is taken by c.jsonl:1; ids must be unique',
+    ),
+    (
+        '"*.jsonl"',
+        {"one.jsonl": TAKEN, "two.jsonl": TAKEN},
+        'two.jsonl:1: id "a" is taken by one.jsonl:1; ids must be unique',
+    ),
+    (
+        "c.yaml",
+        {"c.yaml": "- input: a\n  expected: no\n"},
+        f'c.yaml:2: expected: {BARE}: write "no" for the text, or false',
+    ),
+    ("c.yaml", {"c.yaml": "input: a\n"}, "c.yaml:1: a .yaml file is a list of rows"),
+    ("c.txt", {"c.txt": "a"}, f"s.ftgate.yaml:1: cases: c.txt: .txt suffix; {KINDS}"),
+    ("data", {"data": "a"}, f"s.ftgate.yaml:1: cases: data: no suffix; {KINDS}"),
+    ("c.jsonl", {"c.jsonl": ""}, "s.ftgate.yaml:1: cases: c.jsonl is empty"),
+    ("c.jsonl", {"c.jsonl": "\n\n"}, "s.ftgate.yaml:1: cases: c.jsonl is empty"),
+    (
+        "c.jsonl",
+        {"c.jsonl": '{"about": "nothing yet"}\n'},
+        "s.ftgate.yaml:1: cases: c.jsonl holds no case",
+    ),
+    (
+        "c.csv",
+        {"c.csv": "id,input,expected\n"},
+        "s.ftgate.yaml:1: cases: c.csv has a header and no row",
+    ),
+    (
+        "c.jsonl",
+        {"c.jsonl": '\n{"input": "a", "expected": "b", "format": {"json_schema": "t.json"}}'},
+        "c.jsonl:2: json_schema: t.json does not exist (looked in ./)",
+    ),
+]
 
-    assert errors(tmp_path, "c.csv", c__csv=text) == [
-        'c.csv:3: not CSV: a quote opens here and is not closed; close it with "'
-    ]
 
-
-def test_a_csv_row_with_too_many_cells_is_named(tmp_path):
-    assert errors(tmp_path, "c.csv", c__csv="input,expected\na,b,c\n") == [
-        "c.csv:2: more cells than the header has columns: quote the text that holds the delimiter"
-    ]
-
-
-def test_a_key_that_stands_twice_in_a_json_line_is_refused(tmp_path):
-    text = '{"input": "a", "expected": "b", "expected": "c"}'
-
-    assert errors(tmp_path, "c.jsonl", c__jsonl=text) == [
-        'c.jsonl:1: not JSON: key "expected" appears here twice; keep one'
-    ]
-
-
-def test_an_id_that_is_taken_names_both_places(tmp_path):
-    rows = "\n".join(json.dumps({"id": i, "input": i, "expected": "x"}) for i in ("a", "b", "a"))
-
-    assert errors(tmp_path, "c.jsonl", c__jsonl=rows) == [
-        'c.jsonl:3: id "a" is taken by c.jsonl:1; ids must be unique'
-    ]
-
-
-def test_an_id_that_is_taken_in_another_file_of_the_glob_names_both_files(tmp_path):
-    row = '{"id": "a", "input": "q", "expected": "x"}'
-
-    assert errors(tmp_path, '"*.jsonl"', one__jsonl=row, two__jsonl=row) == [
-        'two.jsonl:1: id "a" is taken by one.jsonl:1; ids must be unique'
-    ]
-
-
-def test_a_trap_in_a_file_of_cases_has_the_line_of_that_file(tmp_path):
-    text = "- input: a\n  expected: no\n"
-
-    assert errors(tmp_path, "c.yaml", c__yaml=text) == [
-        (
-            "c.yaml:2: expected: YAML reads the bare word no as false: "
-            'write "no" for the text, or false'
-        )
-    ]
-
-
-def test_a_yaml_file_of_cases_must_be_a_list(tmp_path):
-    found = errors(tmp_path, "c.yaml", c__yaml="input: a\n")
-
-    assert found == ["c.yaml:1: a .yaml file is a list of rows"]
-
-
-@pytest.mark.parametrize(("name", "suffix"), [("c.txt", ".txt"), ("data", "no")])
-def test_a_file_of_another_kind_is_refused(tmp_path, name, suffix):
-    found = errors(tmp_path, name, **{name.replace(".", "__"): "a"})
-
-    assert found == [
-        (
-            f"s.ftgate.yaml:1: cases: {name}: {suffix} suffix; use .jsonl, .json, .csv, .tsv, "
-            ".parquet or .yaml"
-        )
-    ]
+@every_row(("written", "files", "message"), UNUSABLE)
+def test_a_file_that_cannot_be_used_is_one_error_at_its_line(tmp_path, written, files, message):
+    assert errors(tmp_path, written, **files) == [message]
 
 
 def test_a_file_that_is_not_utf8_says_from_which_line_on(tmp_path):
@@ -223,21 +218,6 @@ def test_a_file_that_is_not_utf8_says_from_which_line_on(tmp_path):
     assert errors(tmp_path, "c.jsonl") == [
         "c.jsonl:2: cases: the file is not UTF-8 from here on: save it as UTF-8"
     ]
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "why"),
-    [
-        ("c.jsonl", "", "is empty"),
-        ("c.jsonl", "\n\n", "is empty"),
-        ("c.jsonl", '{"about": "nothing yet"}\n', "holds no case"),
-        ("c.csv", "id,input,expected\n", "has a header and no row"),
-    ],
-)
-def test_a_file_without_a_case_is_refused(tmp_path, name, text, why):
-    (tmp_path / name).write_text(text)
-
-    assert errors(tmp_path, name) == [f"s.ftgate.yaml:1: cases: {name} {why}"]
 
 
 def test_hundreds_of_errors_that_are_alike_are_shown_three_times_and_counted(tmp_path):
@@ -318,12 +298,12 @@ CASE_ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("written", "more", "message"), CASE_ERRORS)
+@every_row(("written", "more", "message"), CASE_ERRORS)
 def test_a_case_that_cannot_be_used_says_what_to_write(tmp_path, written, more, message):
     assert errors(tmp_path, f"[{written}]", more) == [f"s.ftgate.yaml:1: {message}"]
 
 
-@pytest.mark.parametrize("written", ['{score: regex, expected: "("}', '{format: {regex: "("}}'])
+@every_row("written", ['{score: regex, expected: "("}', '{format: {regex: "("}}'])
 def test_a_pattern_in_a_case_that_does_not_compile_is_an_error_and_no_crash_later(
     tmp_path, written
 ):
@@ -345,15 +325,7 @@ def test_a_schema_that_a_case_names_lies_beside_the_file_of_the_case(tmp_path):
     assert case.format[0].value == {"type": "object"}
 
 
-def test_a_schema_that_a_case_names_and_that_is_not_there_has_the_line_of_the_case(tmp_path):
-    row = json.dumps({"input": "a", "expected": "b", "format": {"json_schema": "t.json"}})
-
-    assert errors(tmp_path, "c.jsonl", c__jsonl=f"\n{row}") == [
-        "c.jsonl:2: json_schema: t.json does not exist (looked in ./)"
-    ]
-
-
-@pytest.mark.parametrize("expected", ["5", "[5, x]", "text"])
+@every_row("expected", ["5", "[5, x]", "text"])
 def test_what_a_python_scorer_expects_is_its_own_affair(tmp_path, expected):
     more = 'reply: {score: {python: "marks:close"}}'
 

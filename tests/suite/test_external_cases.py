@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.answer_files import answer_rows, write_rows
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import RequestRejected, SuiteError
 from pytest_ftgate.providers.recorded import RecordedReplies
@@ -138,7 +139,7 @@ def test_other_columns_are_other_requests(tmp_path):
     assert len(prints) == 6
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("columns", "message"),
     [
         ("{input: ask}", r"s\.ftgate\.yaml:1: cases: .*input: no row has a \"ask\""),

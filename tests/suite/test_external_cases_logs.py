@@ -9,6 +9,7 @@ from shutil import copy
 
 import pytest
 from ftgate_testing.notes import texts
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
@@ -97,7 +98,7 @@ def test_a_log_that_inspect_has_named_is_the_skill_of_its_task(logs, tmp_path):
     assert found == scores(suite, base_variant(suite.variants["new"]))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("skills", "base", "prefix"),
     [("{lm-eval: base}", "base", "words/"), ("{inspect: base.json}", "base.json", "base/")],
 )
@@ -135,7 +136,7 @@ def recorded_replies(requests):
         return {request.fingerprint: recorded.reply(request.request) for request in requests}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("skills", "message"),
     [
         ("{lm_eval: base}", "name a log as {lm-eval: FOLDER} or {inspect: FILE}"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-import pytest
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ def case(number, text):
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("one", "other", "same"),
     [
         ("Where is it?", "is it WHERE", True),

@@ -7,6 +7,7 @@ import sys
 
 import jsonschema_rs
 import pytest
+from ftgate_testing.tables import every_row
 from pydantic import TypeAdapter, ValidationError
 
 from pytest_ftgate.cli.record import schema_text
@@ -49,7 +50,7 @@ WRITTEN = [
 ]
 
 
-@pytest.mark.parametrize(("raw", "value"), WRITTEN)
+@every_row(("raw", "value"), WRITTEN)
 def test_a_format_is_read_and_keeps_what_was_written(raw, value):
     ((kind, written),) = raw.items()
 
@@ -60,7 +61,7 @@ def test_every_kind_of_format_is_written_here():
     assert {kind for raw, _ in WRITTEN for kind in raw} == set(FORMAT_KINDS)
 
 
-@pytest.mark.parametrize("raw", [raw for raw, _ in WRITTEN])
+@every_row("raw", [raw for raw, _ in WRITTEN])
 def test_the_schema_for_editors_takes_what_is_read(raw):
     schema = json.loads(schema_text("suite"))["$defs"]["Format"]
 
@@ -117,7 +118,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("raw", "message"), FAULTS)
+@every_row(("raw", "message"), FAULTS)
 def test_a_format_that_cannot_be_used_says_what_to_write(raw, message):
     assert refusal(raw)[0].startswith(message)
 
@@ -126,7 +127,7 @@ def test_every_format_of_a_list_that_is_wrong_is_said():
     assert len(refusal([{"choice": []}, {"regex": "a"}, {"regex": "("}])) == 2
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("package", "raw", "extra"),
     [("sqlglot", {"code": "sql"}, "sql"), ("py3langid", {"language": "de"}, "language")],
 )
@@ -187,7 +188,7 @@ def test_a_schema_that_is_none_is_told_at_the_line_where_it_is_wrong(tmp_path):
     assert found.endswith('"strin" is no type; did you mean "string"?')
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("schema", "told"),
     [
         ("{minLength: -1}", "at /minLength: -1 is less than the minimum of 0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.function_references import reference_error, source_files
@@ -21,8 +22,9 @@ THERE = {
     "under a condition": "if True:\n    def worse(case): ...",
     "in a try": "try:\n    from json import worse\nexcept ImportError:\n    worse = None",
     "in a loop": "for worse in [print]: pass",
-}
-PERHAPS = {
+    "in a file that is read and not run": "def worse(case): ...\nraise SystemExit",
+    "in a file that Python only warns of": "def worse(case): return '\\d'\n",
+    # Where names may come from elsewhere, the import decides.
     "star import": "from json import *",
     "names on demand": "def __getattr__(name): ...",
     "names by a dictionary": "globals()['worse'] = print",
@@ -30,63 +32,40 @@ PERHAPS = {
 }
 
 
-def error(folder, code, reference="bots:worse"):
+def error(folder, code):
     (folder / "bots.py").write_text(code, "utf-8")
-    return reference_error(reference, folder)
+    return reference_error("bots:worse", folder)
 
 
-@pytest.mark.parametrize("how", THERE)
+@every_row("how", THERE)
 def test_a_name_at_the_top_of_the_file_is_there(tmp_path, how):
     assert error(tmp_path, THERE[how]) is None
 
 
-@pytest.mark.parametrize("how", PERHAPS)
-def test_where_names_may_come_from_elsewhere_the_import_decides(tmp_path, how):
-    assert error(tmp_path, PERHAPS[how]) is None
+NOT_THERE = 'bots.py has no "worse"'
 
 
-@pytest.mark.parametrize(
-    "code",
+@every_row(
+    ("code", "told"),
     [
-        "def other():\n    worse = 1\n    def worse(case): ...",
-        "class Bots:\n    def worse(self): ...",
-        "print(worse)",
-        "other = lambda: (worse := 1)",
+        # It only stands inside.
+        ("def other():\n    worse = 1\n    def worse(case): ...", NOT_THERE),
+        ("class Bots:\n    def worse(self): ...", NOT_THERE),
+        ("print(worse)", NOT_THERE),
+        ("other = lambda: (worse := 1)", NOT_THERE),
+        ("def wrose(case): ...", f'{NOT_THERE}; did you mean "wrose"?'),
+        ("def worse(case):\n    return (\n", "bots.py:2 is not Python: '(' was never closed"),
+        ("x = 'a\0b'", "bots.py is not Python: source code string cannot contain null bytes"),
     ],
 )
-def test_a_name_that_only_stands_inside_is_not_there(tmp_path, code):
-    assert error(tmp_path, code) == 'bots:worse: bots.py has no "worse"'
-
-
-def test_a_misspelt_name_is_met_with_the_nearest(tmp_path):
-    assert error(tmp_path, "def worse(case): ...", "bots:wrose") == (
-        'bots:wrose: bots.py has no "wrose"; did you mean "worse"?'
-    )
-
-
-def test_the_file_is_read_and_not_run(tmp_path):
-    assert error(tmp_path, "def worse(case): ...\nraise SystemExit") is None
+def test_a_name_that_is_not_there_is_an_error_with_the_nearest_one(tmp_path, code, told):
+    assert error(tmp_path, code) == f"bots:worse: {told}"
 
 
 def test_a_file_that_has_been_mended_is_read_again(tmp_path):
     assert error(tmp_path, "def better(case): ...\n")
 
     assert error(tmp_path, "def worse(case): ...\n\n") is None
-
-
-@pytest.mark.parametrize(
-    ("code", "told"),
-    [
-        ("def worse(case):\n    return (\n", "bots.py:2 is not Python: '(' was never closed"),
-        ("x = 'a\0b'", "bots.py is not Python: source code string cannot contain null bytes"),
-    ],
-)
-def test_a_file_that_is_not_python_is_an_error(tmp_path, code, told):
-    assert error(tmp_path, code) == f"bots:worse: {told}"
-
-
-def test_what_python_only_warns_of_is_none(tmp_path):
-    assert error(tmp_path, "def worse(case): return '\\d'\n") is None
 
 
 def test_a_dotted_module_is_a_file_in_its_folder(tmp_path):
@@ -101,7 +80,7 @@ def test_a_module_that_is_not_beside_the_suite_is_left_to_the_import(tmp_path):
     assert reference_error("json:no_such_function", tmp_path) is None
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("written", "instead"),
     [
         ("bots.worse", "bots:worse"),
@@ -172,7 +151,7 @@ def test_the_functions_of_a_case_file_elsewhere_are_those_beside_the_suite(tmp_p
     assert len(load_suite(path, tmp_path).cases) == 1
 
 
-@pytest.mark.parametrize("key", ["score", "format"])
+@every_row("key", ["score", "format"])
 def test_a_rule_of_another_form_is_told_how_to_be_written(tmp_path, key):
     path = tmp_path / "s.ftgate.yaml"
     rule = f"reply: {{{key}: {{python: bots.mark}}}}"
@@ -182,7 +161,7 @@ def test_a_rule_of_another_form_is_told_how_to_be_written(tmp_path, key):
         load_suite(path, tmp_path)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("module", "imports"),
     [
         ("app.pipeline", "from app.prompts import PROMPT"),

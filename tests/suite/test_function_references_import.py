@@ -8,6 +8,7 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.suite.function_references import load_function, source_files
@@ -93,34 +94,19 @@ def test_an_installed_module_is_found_where_none_lies_beside(tmp_path):
     assert load_function("json:dumps", tmp_path) is json.dumps
 
 
-def test_a_module_that_is_nowhere_says_where_to_put_it(tmp_path):
-    with pytest.raises(
-        ConfigurationError, match=r"put no_such_mod\.py beside the suite, or install"
-    ):
-        load_function("no_such_mod:reply", tmp_path)
-
-
-def test_a_misspelt_function_is_met_with_the_nearest_one(tmp_path):
-    module(tmp_path, "reference_near", "def classify(case): return 'a'\n")
-
-    with pytest.raises(
-        ConfigurationError, match='has no function "clasify"; did you mean "classify"'
-    ):
-        load_function("reference_near:clasify", tmp_path)
-
-
-def test_a_name_that_is_no_function_is_refused(tmp_path):
-    module(tmp_path, "reference_value", "reply = 'a'\n")
-
-    with pytest.raises(ConfigurationError, match='has no function "reply"'):
-        load_function("reference_value:reply", tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("code", "what"), [("def (\n", "SyntaxError"), ("1 / 0\n", "ZeroDivisionError")]
+@every_row(
+    ("name", "code", "message"),
+    [
+        ("near", "def classify(case): ...", 'has no function "clasify"; did you mean "classify"'),
+        ("value", "clasify = 'a'\n", 'has no function "clasify"'),
+        ("form", "def (\n", "breaks while it is imported: SyntaxError"),
+        ("broken", "1 / 0\n", "breaks while it is imported: ZeroDivisionError"),
+        ("nowhere", None, r"put reference_nowhere\.py beside the suite, or install"),
+    ],
 )
-def test_a_module_that_breaks_on_import_is_unavailable_and_says_why(tmp_path, code, what):
-    module(tmp_path, f"reference_{what.lower()}", code)
+def test_a_function_that_cannot_be_loaded_is_an_error_that_says_why(tmp_path, name, code, message):
+    if code:
+        module(tmp_path, f"reference_{name}", code)
 
-    with pytest.raises(ConfigurationError, match=f"breaks while it is imported: {what}"):
-        load_function(f"reference_{what.lower()}:reply", tmp_path)
+    with pytest.raises(ConfigurationError, match=message):
+        load_function(f"reference_{name}:clasify", tmp_path)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.power import MAX_REPEATS, needed_repeats
@@ -31,7 +32,7 @@ def errors(folder, gates, **rest):
     return [error.message for error in caught.value.errors]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("gate", "told"),
     [
         ("max_drop: 0.5, stop_early: true, settle: 5", "keep one of them"),
@@ -52,6 +53,35 @@ def errors(folder, gates, **rest):
 )
 def test_a_gate_that_could_not_be_evaluated_as_declared_is_refused(tmp_path, gate, told):
     (message,) = errors(tmp_path, f"{{accuracy: {{{gate}}}}}")
+
+    assert told in message
+
+
+def test_how_often_to_repeat_is_a_number_or_auto(tmp_path):
+    (message,) = errors(tmp_path, "{accuracy: {min: 0.5}}", more="repeats: often\n")
+
+    assert message.startswith("repeats must be")
+
+
+NO_THOUGHTS = "thoughts: no limit is declared; write max_drop: 0.1"
+
+
+@every_row(
+    ("gates", "more", "told"),
+    [
+        ("{format: {min: 0.5, metric: macro_f1}}", {}, 'unknown key "metric"'),
+        ("{format: {thoughts: {}}}", {}, NO_THOUGHTS),
+        ("{format: {thoughts: {max_drop: , max_rise: }}}", {}, NO_THOUGHTS),
+        ("{accuracy: {thoughts: {max_drop: 0.1}}}", {}, "thoughts"),
+        (
+            "{accuracy: {min: 0.5}}",
+            {"cases": CASES + "  - {id: c, input: z, must_pass: true}\n"},
+            "must_pass needs expected",
+        ),
+    ],
+)
+def test_what_a_gate_cannot_use_is_one_error(tmp_path, gates, more, told):
+    (message,) = errors(tmp_path, gates, **more)
 
     assert told in message
 
@@ -81,27 +111,7 @@ def test_macro_f1_needs_labels(tmp_path):
         load_suite(path, tmp_path)
 
 
-def test_the_format_gate_has_no_other_metric(tmp_path):
-    (message,) = errors(tmp_path, "{format: {min: 0.5, metric: macro_f1}}")
-
-    assert 'unknown key "metric"' in message
-
-
-def test_a_case_that_must_pass_needs_an_answer(tmp_path):
-    cases = CASES + "  - {id: c, input: z, must_pass: true}\n"
-
-    (message,) = errors(tmp_path, "{accuracy: {min: 0.5}}", cases=cases)
-
-    assert "must_pass needs expected" in message
-
-
-def test_how_often_to_repeat_is_a_number_or_auto(tmp_path):
-    (message,) = errors(tmp_path, "{accuracy: {min: 0.5}}", more="repeats: often\n")
-
-    assert message.startswith("repeats must be")
-
-
-@pytest.mark.parametrize(
+@every_row(
     ("drop", "model", "repeats"),
     [
         (0.5, "provider: anthropic, model: m", 4),
@@ -135,7 +145,7 @@ def macro_f1_suite(folder, limit, **counts):
     return suite(folder, f"{{accuracy: {{{limit}, metric: macro_f1}}}}", cases=cases)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("limit", "counts", "told"),
     [
         (
@@ -172,7 +182,7 @@ def test_macro_f1_is_refused_with_the_cases_that_it_takes(tmp_path, limit, count
     assert told in error.message
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("limit", "counts"),
     [
         ("max_drop: 0.05", {"refund": 174, "other": 26}),
@@ -234,19 +244,6 @@ def test_the_format_gate_limits_thoughts_against_the_baseline(tmp_path):
     assert (gate.drop_checks(0), gate.drop_checks(1)) == (0, 1)
 
 
-@pytest.mark.parametrize("limits", ["{}", "{max_drop: , max_rise: }"])
-def test_thoughts_without_a_limit_are_refused(tmp_path, limits):
-    (message,) = errors(tmp_path, f"{{format: {{thoughts: {limits}}}}}")
-
-    assert "thoughts: no limit is declared; write max_drop: 0.1" in message
-
-
-def test_the_accuracy_gate_has_no_limit_of_thoughts(tmp_path):
-    (message,) = errors(tmp_path, "{accuracy: {thoughts: {max_drop: 0.1}}}")
-
-    assert "thoughts" in message
-
-
 def test_what_a_suite_does_not_declare_is_as_in_the_gates_of_a_file_alone(tmp_path):
     (tmp_path / "t.jsonl").write_text('{"input": "q", "expected": "refund"}\n', "utf-8")
     model = "provider: classical, training_data: t.jsonl"
@@ -259,7 +256,7 @@ def test_what_a_suite_does_not_declare_is_as_in_the_gates_of_a_file_alone(tmp_pa
     )
 
 
-@pytest.mark.parametrize("provider", ["anthropic", "bedrock", "bedrock-converse"])
+@every_row("provider", ["anthropic", "bedrock", "bedrock-converse"])
 def test_distributions_need_a_provider_that_gives_log_probabilities(tmp_path, provider):
     model = f"provider: {provider}, model: m, base: n"
 

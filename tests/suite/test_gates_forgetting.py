@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate import skills
 from pytest_ftgate.errors import SuiteError
@@ -45,7 +46,7 @@ def errors(folder, keys, **more):
 # Skills of the package --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("keys", "count"),
     [
         ("", len(skills.skill_names())),
@@ -189,7 +190,7 @@ def test_a_skill_with_the_name_of_a_family_joins_it_where_that_is_written(tmp_pa
 # Every misuse -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("keys", "message"),
     [
         ("skills: []", "skills: the list is empty; write skills: general"),
@@ -273,7 +274,7 @@ def test_must_keep_needs_something_to_be_wrong_about(tmp_path):
     assert "must_keep needs expected or a format: without it no reply is wrong" in found
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("variant", "message"),
     [
         ("provider: recorded, replies: r.jsonl, base: m", "write base_replies: and a file"),

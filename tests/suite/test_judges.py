@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ftgate_testing.judge_suites import suite_with_judge
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.loader import load_suite
@@ -38,7 +39,7 @@ def test_the_model_takes_the_keys_of_a_variant(tmp_path):
     assert variant.sampling == {"temperature": 0, "seed": 3}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "message"),
     [
         ("{}", 'judge: "rubric" is missing; a judge is {rubric: ..., model:'),
@@ -73,10 +74,7 @@ def test_the_model_takes_the_keys_of_a_variant(tmp_path):
             f"{{rubric: r, {MODEL}, compare: baseline, grades: {{a: 1, b: 0}}}}",
             "judge: grades: with compare they are first, tie, second; remove them",
         ),
-        (
-            f"{{rubric: r, {MODEL}, min: {{kappa: 0.5}}}}",
-            "judge: min needs human: and a file",
-        ),
+        (f"{{rubric: r, {MODEL}, min: {{kappa: 0.5}}}}", "judge: min needs human: and a file"),
         (f"{{rubric: r, {MODEL}, human: no.jsonl}}", "judge: human: no.jsonl does not exist"),
         ("polite", "judge needs a rubric and a model, such as {judge: {rubric:"),
     ],
@@ -109,9 +107,7 @@ def test_a_judge_of_a_single_case_is_refused_with_what_to_do_instead(tmp_path):
 def test_a_minimum_means_nothing_to_a_judge_that_compares(tmp_path):
     with pytest.raises(SuiteError, match="min: a judge with compare gives no rate of its own"):
         suite_with_judge(
-            tmp_path,
-            f"{{rubric: r, {MODEL}, compare: baseline}}",
-            gates="{accuracy: {min: 0.5}}",
+            tmp_path, f"{{rubric: r, {MODEL}, compare: baseline}}", gates="{accuracy: {min: 0.5}}"
         )
 
 
@@ -133,7 +129,7 @@ def test_labels_are_read_with_the_case_that_they_are_of(tmp_path):
     assert dict(made.minimum) == {"kappa": 0.4}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("row", "more", "message"),
     [
         ('{"case": "c9", "reply": "x", "grade": "good"}', "", 'there is no case "c9" in the suite'),

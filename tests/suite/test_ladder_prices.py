@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.loader import load_suite
@@ -42,7 +43,7 @@ def errors(folder, *variants, gates=ACCURACY):
 # Whose price it is ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("keys", "tariff"),
     [
         (HAIKU, Tariff(model="claude-haiku-5-5", seller="anthropic")),
@@ -73,7 +74,7 @@ def test_a_variant_like_another_has_its_price(tmp_path):
     assert one == two
 
 
-@pytest.mark.parametrize("own", ["model: m", "base_url: 'http://127.0.0.1:9'", "usd_per_1k: 1"])
+@every_row("own", ["model: m", "base_url: 'http://127.0.0.1:9'", "usd_per_1k: 1"])
 def test_a_price_does_not_follow_to_another_model_or_place_or_beside_another_price(tmp_path, own):
     _, two = tariffs(tmp_path, f"one: {{{HAIKU}, {RATES}}}", f"two: {{like: one, {own}}}")
 
@@ -83,7 +84,7 @@ def test_a_price_does_not_follow_to_another_model_or_place_or_beside_another_pri
 # What contradicts ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("keys", "told"),
     [
         (f"{HAIKU}, {RATES}, usd_per_1k: 3", ("usd_per_1m_input and usd_per_1k each set the price "
@@ -113,7 +114,7 @@ def test_an_inherited_contradiction_is_said_once(tmp_path):
 # What a gate on money or time needs ----------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("gates", "told"),
     [
         ("{cost: }", "2: cost: no limit is declared; write max_usd_per_1k: 0.50"),

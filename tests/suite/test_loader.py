@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.loader import load_suite
@@ -57,12 +58,6 @@ def test_a_cost_of_zero_replaces_that_of_all_variants(tmp_path):
     assert found.economics.variants["current"].training_usd == 0
 
 
-def test_an_empty_volume_is_no_number(tmp_path):
-    assert errors(tmp_path, suite(more="economics: {calls_per_day: }\n")) == [
-        "4: calls_per_day must be a number, not empty"
-    ]
-
-
 def test_the_smallest_suite_has_its_defaults(tmp_path):
     found = loaded(tmp_path, suite())
 
@@ -75,7 +70,7 @@ def test_the_smallest_suite_has_its_defaults(tmp_path):
     assert found.accepted_path == found.path.with_name("s.accepted.json")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("written", "marks"),
     [
         ('"<a>…</a>"', (("<a>", "</a>"),)),
@@ -91,7 +86,7 @@ def test_a_suite_declares_the_marks_around_a_thought(tmp_path, written, marks):
     assert found.reply.thoughts == marks
 
 
-@pytest.mark.parametrize("written", ['"<think>"', '"…</think>"'])
+@every_row("written", ['"<think>"', '"…</think>"'])
 def test_one_mark_alone_is_no_thought(tmp_path, written):
     (message,) = errors(tmp_path, suite(more=f"reply: {{thoughts: {written}}}\n"))
 
@@ -147,7 +142,7 @@ def test_the_first_variant_is_the_baseline_unless_another_is_named(tmp_path):
     assert loaded(tmp_path, suite(variants=variants, more="baseline: b\n")).baseline == "b"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("gates", "kind", "least", "drop"),
     [
         ("{accuracy: {}}", "accuracy", None, None),
@@ -175,7 +170,7 @@ def test_the_forgetting_gate_holds_the_cases_of_its_skills(tmp_path):
     assert gate.max_drop == 0.2
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("variants", "message"),
     [
         ("{a: {provider: anthropic, model: m}}", "forgetting: no gated variant is tuned"),
@@ -209,7 +204,8 @@ def test_accuracy_needs_nothing_expected_where_a_function_scores_the_reply(tmp_p
 
 # Keys ----------------------------------------------------------------------------------------
 
-NEAR = [
+#: What is near to nothing that is known, or stands in the wrong place, or cannot be used.
+MISTAKES = [
     (suite(more="promt: p.md\n"), '4: unknown key "promt"; did you mean "prompt"?'),
     (suite(gates="{acuracy: {min: 0.5}}"), '3: unknown key "acuracy"; did you mean "accuracy"?'),
     (suite(gates="{accuracy: {mn: 0.5}}"), '3: unknown key "mn"; did you mean "min"?'),
@@ -217,10 +213,7 @@ NEAR = [
         suite(variants="{current: {provider: anthropic, modell: m, model: m}}"),
         '2: variant "current": unknown key "modell"; did you mean "model"?',
     ),
-    (
-        suite(more="reply: {scor: exact}\n"),
-        '4: unknown key "scor"; did you mean "score"?',
-    ),
+    (suite(more="reply: {scor: exact}\n"), '4: unknown key "scor"; did you mean "score"?'),
     (
         suite(more="baseline: curent\n"),
         '4: baseline "curent" is no variant; did you mean "current"?',
@@ -233,40 +226,20 @@ NEAR = [
         suite(gates="{forgetting: {skills: [general, arithmatic]}}"),
         '3: forgetting: no skill "arithmatic"; did you mean "arithmetic"?',
     ),
+    (suite(more='user: "{{ inptu }}"\n'), '4: user: no case has "inptu"; did you mean "input"?'),
     (
-        suite(more='user: "{{ inptu }}"\n'),
-        '4: user: no case has "inptu"; did you mean "input"?',
+        suite(more="score: exact\n"),
+        '4: unknown key "score"; it belongs under reply, as reply: {score: …}',
     ),
-]
-
-
-@pytest.mark.parametrize(("text", "message"), NEAR)
-def test_a_misspelt_name_is_met_with_the_nearest_one(tmp_path, text, message):
-    assert errors(tmp_path, text) == [message]
-
-
-def test_a_key_near_to_nothing_is_met_with_those_there_are(tmp_path):
-    (found,) = errors(tmp_path, suite(more="zzz: 1\n"))
-
-    assert found.startswith('4: unknown key "zzz"; known: prompt, user, cases, ')
-
-
-MISPLACED = [
-    ("score: exact", '4: unknown key "score"; it belongs under reply, as reply: {score: …}'),
-    ("format: json", '4: unknown key "format"; it belongs under reply, as reply: {format: …}'),
     (
-        "model: m",
+        suite(more="format: json\n"),
+        '4: unknown key "format"; it belongs under reply, as reply: {format: …}',
+    ),
+    (
+        suite(more="model: m\n"),
         '4: unknown key "model"; it belongs to a variant, as variants: {NAME: {model: …}}',
     ),
-]
-
-
-@pytest.mark.parametrize(("written", "message"), MISPLACED)
-def test_a_key_in_the_wrong_place_is_told_its_own(tmp_path, written, message):
-    assert errors(tmp_path, suite(more=f"{written}\n")) == [message]
-
-
-WRONG = [
+    (suite(more="economics: {calls_per_day: }\n"), "4: calls_per_day must be a number, not empty"),
     (suite(cases="5"), "1: cases must be a list, not 5"),
     (suite(cases="{a: 1}"), "1: cases must be a list, not a mapping"),
     (suite(cases=""), "1: cases must be a list, not empty"),
@@ -288,10 +261,7 @@ WRONG = [
         suite(gates="{forgetting: {skills: []}}"),
         "3: forgetting: skills: the list is empty; write skills: general",
     ),
-    (
-        suite(gates="{format: {min: 0.5}}"),
-        "3: format: the suite declares no reply.format",
-    ),
+    (suite(gates="{format: {min: 0.5}}"), "3: format: the suite declares no reply.format"),
     (suite(cases="[{input: a}]"), '3: accuracy: no case has "expected"'),
     (suite(more="repeats: 0\n"), "4: repeats is 0, but must be greater than or equal to 1"),
     (suite(more="prompt: p.md\n"), "4: prompt: p.md does not exist (looked in ./)"),
@@ -305,9 +275,17 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("text", "message"), WRONG)
-def test_what_cannot_be_used_is_one_error_and_causes_no_second_one(tmp_path, text, message):
+@every_row(("text", "message"), MISTAKES)
+def test_a_mistake_is_one_error_with_what_to_write_and_causes_no_second_one(
+    tmp_path, text, message
+):
     assert errors(tmp_path, text) == [message]
+
+
+def test_a_key_near_to_nothing_is_met_with_those_there_are(tmp_path):
+    (found,) = errors(tmp_path, suite(more="zzz: 1\n"))
+
+    assert found.startswith('4: unknown key "zzz"; known: prompt, user, cases, ')
 
 
 def test_a_key_that_is_missing_hides_no_other_error(tmp_path):
@@ -352,7 +330,7 @@ def test_an_error_in_the_prompt_is_reported_even_where_no_variant_can_be_used(tm
 # Files ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("key", "more"),
     [
         ("cases", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.settings import DOCS_URL
@@ -33,7 +34,7 @@ def addresses(folder, **parts):
     return [error.address.removeprefix(PAGE) for error in caught.value.errors]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("parts", "anchor"),
     [
         ({"prompt": "none.md"}, "#suite-prompt"),

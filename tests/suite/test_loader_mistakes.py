@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.loader import load_suite
@@ -37,7 +38,7 @@ def error(folder, **mistake):
     return str(one)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("header", "names", "columns"),
     [
         ("id,text,label", "id, text, label", "input: text, expected: label"),
@@ -70,14 +71,14 @@ def test_a_comma_after_an_object_is_named(tmp_path):
     assert message == "c.jsonl:1: not JSON: a comma follows the object; remove it"
 
 
-@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+@every_row("delimiter", [";", "\t", "|"])
 def test_a_table_with_another_delimiter_loads(tmp_path, delimiter):
     suite = load(tmp_path, files={"c.csv": CSV.replace(",", delimiter)})
 
     assert suite.cases[1].input == "text 1"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("old", "new", "message"),
     [
         ("min: 0.2", "min: 85%", '7: min must be a number, not "85%"; for 85 % write 0.85'),
@@ -197,7 +198,7 @@ def test_the_braces_load_as_the_error_says(tmp_path):
     assert suite.variants["current"].system is not None
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "content", "message"),
     [
         (

@@ -6,6 +6,7 @@ import socket
 from decimal import Decimal
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.suite import prices
 from pytest_ftgate.suite.prices import Tariff, has_price, listed_models, request_price
@@ -56,7 +57,7 @@ def test_prices_are_known_without_a_network(monkeypatch):
     assert has_price(HAIKU)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "tariff",
     [
         Tariff(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
+from ftgate_testing.tables import every_row
 
 import pytest_ftgate
 from pytest_ftgate import Provider
@@ -49,14 +49,14 @@ def test_each_provider_has_a_module_and_each_module_a_provider():
     assert all(spec.module for spec in PROVIDERS.values())
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@every_row("provider", PROVIDERS)
 def test_keys_of_a_provider_are_keys_of_a_variant(provider):
     spec = PROVIDERS[provider]
 
     assert {*spec.required, *spec.reads} <= set(DeclaredVariant.model_fields)
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@every_row("provider", PROVIDERS)
 def test_a_provider_sends_batches_if_and_only_if_it_reads_their_key(provider):
     spec = PROVIDERS[provider]
 
@@ -68,7 +68,7 @@ def test_a_provider_of_a_plugin_has_the_defaults():
     assert (Provider.concurrency, Provider.max_concurrency) == (16, 0)
 
 
-@pytest.mark.parametrize("provider", ["anthropic", "bedrock", "openai-compatible"])
+@every_row("provider", ["anthropic", "bedrock", "openai-compatible"])
 def test_an_open_provider_has_the_concurrency_of_its_entry(provider, monkeypatch):
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.loader import load_suite
@@ -59,7 +60,7 @@ OWN_KEYS = [
 ]
 
 
-@pytest.mark.parametrize(("written", "message"), OWN_KEYS)
+@every_row(("written", "message"), OWN_KEYS)
 def test_a_key_that_the_product_sets_is_no_extra(tmp_path, written, message):
     assert errors(tmp_path, f"one: {{{SERVER}, extra: {{{written}}}}}") == [
         f'4: variant "one": extra: {message}'
@@ -74,7 +75,7 @@ def test_only_a_server_is_told_by_extra_which_adapters_to_use(tmp_path):
     assert found.endswith("write it as the variant's adapter and scale")
 
 
-@pytest.mark.parametrize("key", ["repetition_penalty", "top_k", "min_p"])
+@every_row("key", ["repetition_penalty", "top_k", "min_p"])
 def test_a_setting_of_a_server_that_is_written_as_a_key_is_an_extra(tmp_path, key):
     (found,) = errors(tmp_path, f"one: {{{SERVER}, {key}: 1.1}}")
 
@@ -99,7 +100,7 @@ SECRETS = [
 ]
 
 
-@pytest.mark.parametrize(("written", "place"), SECRETS)
+@every_row(("written", "place"), SECRETS)
 def test_a_credential_is_no_extra_and_is_not_repeated(tmp_path, written, place):
     (found,) = errors(tmp_path, f"one: {{{SERVER}, extra: {{{written}}}}}")
 
@@ -115,7 +116,7 @@ def test_words_about_tokens_are_no_credentials(tmp_path):
     )
 
 
-@pytest.mark.parametrize("effort", ["none", "minimal"])
+@every_row("effort", ["none", "minimal"])
 def test_an_effort_that_only_some_servers_read_is_an_error_at_the_others(tmp_path, effort):
     assert loaded(tmp_path, [f"one: {{{SERVER}, effort: {effort}}}"])["one"].sampling == {
         "effort": effort

@@ -9,7 +9,7 @@ from datetime import date
 from functools import partial
 from itertools import combinations
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.suite.rule import Rule
 
@@ -44,8 +44,8 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("copied", [replace, deepcopy, pickled])
-@pytest.mark.parametrize("name", RULES)
+@every_row("copied", [replace, deepcopy, pickled])
+@every_row("name", RULES)
 def test_a_copy_of_a_rule_has_its_key(name, copied):
     rule = RULES[name]
     before, key = copied(rule), rule.key

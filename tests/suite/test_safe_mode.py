@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite import safe_mode
@@ -58,7 +59,7 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize(("variant", "message"), VARIANTS.items(), ids=VARIANTS.values())
+@every_row(("variant", "message"), VARIANTS.items())
 def test_a_variant_names_no_code_no_plugin_and_no_weights_elsewhere(suite, variant, message):
     if "adapter" in variant:
         read = suite("provider: llamacpp, model: m.gguf")
@@ -83,7 +84,7 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize(("rule", "message"), RULES.items(), ids=RULES)
+@every_row(("rule", "message"), RULES.items())
 def test_a_rule_runs_no_code_outside_the_sandbox(suite, rule, message):
     assert any(message in error for error in errors_of(suite(reply=rule)))
     assert any(message in error for error in errors_of(suite(case=f", {rule}")))

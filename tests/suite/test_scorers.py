@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 from pydantic import TypeAdapter, ValidationError
 
 from pytest_ftgate.errors import SuiteError
@@ -21,7 +22,7 @@ def read(kind, raw):
     return TypeAdapter(kind).validate_python(raw)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in SCORE_KINDS if kind not in ("python", "judge")])
+@every_row("kind", [kind for kind in SCORE_KINDS if kind not in ("python", "judge")])
 def test_a_score_is_named_by_a_word(kind):
     assert read(DeclaredScore, kind) == Rule(kind)
 
@@ -38,7 +39,7 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("raw", OPTIONS)
+@every_row("raw", OPTIONS)
 def test_a_score_may_carry_its_options(raw):
     ((kind, options),) = raw.items()
 
@@ -129,17 +130,17 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("raw", "message"), FAULTS)
+@every_row(("raw", "message"), FAULTS)
 def test_a_score_that_cannot_be_used_says_what_to_write(raw, message):
     assert refusal(DeclaredScore, raw).startswith(message)
 
 
-@pytest.mark.parametrize("raw", ["a", 5, 0.5, ["a", "b"], [1, 2], {"a": [True]}, [{"a": 1}], None])
+@every_row("raw", ["a", 5, 0.5, ["a", "b"], [1, 2], {"a": [True]}, [{"a": 1}], None])
 def test_an_answer_is_text_or_a_number_or_a_mapping_or_a_list_of_these(raw):
     assert read(DeclaredExpected, raw) == raw
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("raw", "message"),
     [
         (True, 'expected is true, but an answer is text or a number: write "true"'),
@@ -219,14 +220,14 @@ UNFIT = [
 ]
 
 
-@pytest.mark.parametrize(("score", "expected", "message"), UNFIT)
+@every_row(("score", "expected", "message"), UNFIT)
 def test_what_a_score_cannot_read_is_an_error_at_its_line(tmp_path, score, expected, message):
     found = errors(tmp_path, score, expected, bad="def f(:", marks="def some(): pass")
 
     assert found[0].startswith(message)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("score", "expected"),
     [
         ("{labels: {none: none}}", "[]"),
@@ -258,7 +259,7 @@ STRANGE = [
 ]
 
 
-@pytest.mark.parametrize(("score", "message"), STRANGE)
+@every_row(("score", "message"), STRANGE)
 def test_synonyms_are_of_labels_and_are_none(tmp_path, score, message):
     assert errors(tmp_path, score, "refund", FORM) == [f"1: {message}"]
 

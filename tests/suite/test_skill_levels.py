@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate import skills
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
@@ -34,7 +34,7 @@ def chosen(*right):
     return choice
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("right", "level", "told"),
     [
         ((20, 18, 12, 6, 2), 4, ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.suite.templates import TemplateError, render_template, template_variables
 
@@ -31,13 +32,13 @@ def test_an_undefined_name_is_an_error_and_never_an_empty_string():
         render_template("{{ tone }}", {"input": "a"})
 
 
-@pytest.mark.parametrize("template", ESCAPES)
+@every_row("template", ESCAPES)
 def test_a_template_that_reaches_for_python_is_refused(template):
     with pytest.raises(TemplateError):
         render_template(template, {"input": "a", "tags": [], "vars": {}})
 
 
-@pytest.mark.parametrize(
+@every_row(
     "template",
     [
         "{{ 1 / 0 }}",
@@ -62,7 +63,7 @@ def test_a_template_that_does_not_parse_is_an_error():
         template_variables("{{ input }")
 
 
-@pytest.mark.parametrize("value", ["<b>", "", None, 7, ["a", 'b"'], {"k": 1}])
+@every_row("value", ["<b>", "", None, 7, ["a", 'b"'], {"k": 1}])
 def test_a_template_of_names_alone_says_of_every_value_what_a_filter_would_find(value):
     values = {"input": value, "tone": "calm"}
 

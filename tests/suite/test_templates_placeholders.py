@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.model import Case
@@ -51,7 +51,7 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize("template", MISTAKES)
+@every_row("template", MISTAKES)
 def test_a_mark_of_another_language_without_one_of_ours_is_a_mistake(template):
     assert found(template)
 
@@ -92,12 +92,12 @@ MEANT = [
 ]
 
 
-@pytest.mark.parametrize("template", MEANT)
+@every_row("template", MEANT)
 def test_what_a_prompt_means_as_it_stands_is_no_mistake(template):
     assert found(template) == []
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("system", "user"),
     [
         ("The order is in <input>.", "<input>{{ input }}</input>"),
@@ -188,12 +188,9 @@ def test_passages_are_a_variable_where_they_are_retrieved(tmp_path):
     assert warnings(tmp_path, CLAUDE, prompt="By {passages}:") == []
 
 
-@pytest.mark.parametrize(
+@every_row(
     "variant",
-    [
-        "one: {provider: recorded, replies: r.jsonl}",
-        "one: {provider: python, function: 'f:f'}",
-    ],
+    ["one: {provider: recorded, replies: r.jsonl}", "one: {provider: python, function: 'f:f'}"],
 )
 def test_a_variant_that_is_sent_no_prompt_has_no_warning(tmp_path, variant):
     (tmp_path / "r.jsonl").write_text('{"id": "a", "text": "b"}\n', "utf-8")

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from ftgate_testing.properties import examples
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,7 +133,7 @@ def read(tmp_path):
     return reading
 
 
-@pytest.mark.parametrize("row_format", FORMATS)
+@every_row("row_format", FORMATS)
 def test_a_row_of_every_format_gives_the_same_example(read, row_format):
     row, has_system = FORMATS[row_format]
 
@@ -150,14 +151,14 @@ TABLES = {
 }
 
 
-@pytest.mark.parametrize("header", TABLES)
+@every_row("header", TABLES)
 def test_a_table_has_the_columns_of_a_format(read, header):
     ((found,), errors) = read(f"{header}\n{TABLES[header]}\n", "t.csv")
 
     assert (found.line, found.input_text, found.answer, errors) == (2, ASKED, ANSWER, [])
 
 
-@pytest.mark.parametrize("indent", [None, 2])
+@every_row("indent", [None, 2])
 def test_a_json_list_of_rows_is_read_with_the_line_of_each(read, indent):
     rows = [{"instruction": ASKED, "output": ANSWER}, {"text": ASKED, "label": ANSWER}]
 
@@ -174,7 +175,7 @@ def test_a_yaml_list_of_cases_is_read(read):
     assert [(one.line, one.input_text, one.answer) for one in found] == [(1, ASKED, ANSWER)]
 
 
-@pytest.mark.parametrize("key", ["target", "answer", "label", "response"])
+@every_row("key", ["target", "answer", "label", "response"])
 def test_an_answer_under_another_name_is_not_taken_for_none(read, key):
     _, (error,) = read(json.dumps({"input": ASKED, key: ANSWER}))
 
@@ -195,21 +196,18 @@ def test_a_conversation_keeps_its_turns_and_its_last_message_is_the_answer(read)
 
     ((found,), _) = read(json.dumps(row))
 
-    assert found.turns == (
-        *(("user", ASKED), ("assistant", ANSWER)),
-        ("user", "And my refund?"),
-    )
+    assert found.turns == (*(("user", ASKED), ("assistant", ANSWER)), ("user", "And my refund?"))
     assert (found.input_text, found.answer) == ("And my refund?", "no")
 
 
-@pytest.mark.parametrize(("label", "answer"), [(3, "3"), (0.5, "0.5"), (True, "true")])
+@every_row(("label", "answer"), [(3, "3"), (0.5, "0.5"), (True, "true")])
 def test_a_label_that_is_no_text_is_read_as_it_is_written(read, label, answer):
     ((found,), _) = read(json.dumps({"text": ASKED, "label": label}))
 
     assert found.answer == answer
 
 
-@pytest.mark.parametrize(
+@every_row(
     "row",
     [
         {"text": "<s>[INST] Where is my parcel? [/INST] delivery"},
@@ -246,7 +244,7 @@ NOT_TO_FOLLOW = {
 }
 
 
-@pytest.mark.parametrize("name", NOT_TO_FOLLOW)
+@every_row("name", NOT_TO_FOLLOW)
 def test_what_is_not_to_be_followed_or_is_more_than_text_is_not_usable(read, name):
     ((found,), errors) = read(json.dumps(NOT_TO_FOLLOW[name]))
 
@@ -297,7 +295,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("line", "message"), BROKEN)
+@every_row(("line", "message"), BROKEN)
 def test_a_broken_line_says_what_to_write_and_the_others_are_read_on(read, line, message):
     found, errors = read(f"{GOOD}\n{line}\n{GOOD}\n")
 
@@ -322,7 +320,7 @@ CONFLICTS = {
 }
 
 
-@pytest.mark.parametrize("name", CONFLICTS)
+@every_row("name", CONFLICTS)
 def test_a_conflict_marker_is_refused_with_its_line_in_every_kind_of_file(read, name):
     text, lines = CONFLICTS[name]
 
@@ -332,7 +330,7 @@ def test_a_conflict_marker_is_refused_with_its_line_in_every_kind_of_file(read, 
     assert errors == [f"{name}:{line}: {told}" for line in lines]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "message"),
     [
         (GOOD, "t.json:1: a .json file is a list of rows"),
@@ -388,7 +386,7 @@ VALUES = st.recursive(
 LINES = VALUES.map(json.dumps) | st.text() | st.sampled_from(("[" * 100_000, '{"a":' * 100_000))
 
 
-@examples(3)
+@examples(2)
 @given(line=LINES, suffix=st.sampled_from((".jsonl", ".json", ".csv", ".yaml")))
 def test_whatever_stands_in_a_line_it_is_at_worst_an_error(tmp_path_factory, line, suffix):
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.declaration import DeclaredVariant
@@ -64,7 +65,7 @@ def test_a_variant_may_be_like_one_that_stands_below_it(tmp_path):
     assert loaded(tmp_path, ["two: {like: one}", CLAUDE])["two"].model == "m"
 
 
-@pytest.mark.parametrize("key", ["gated", "compared"])
+@every_row("key", ["gated", "compared"])
 def test_whether_it_is_gated_or_compared_is_not_inherited(tmp_path, key):
     found = loaded(tmp_path, [CLAUDE, f"other: {{like: one, {key}: false}}", "two: {like: other}"])
 
@@ -86,10 +87,14 @@ def test_what_only_another_provider_understands_is_not_inherited(tmp_path):
     assert found["two"].max_tokens == 5
 
 
-@pytest.mark.parametrize(
-    ("variants", "circles"),
+@every_row(
+    ("variants", "told"),
     [
         (["a: {like: a}"], ['4: variant "a": like: a -> a is a circle']),
+        (
+            [CLAUDE.replace("one", "current"), "b: {like: curent}"],
+            ['5: variant "b": like: there is no variant "curent"; did you mean "current"?'],
+        ),
         (
             ["a: {like: b}", "b: {like: a}"],
             [
@@ -99,36 +104,94 @@ def test_what_only_another_provider_understands_is_not_inherited(tmp_path):
         ),
     ],
 )
-def test_a_circle_of_likes_is_drawn(tmp_path, variants, circles):
-    assert errors(tmp_path, *variants) == circles
-
-
-def test_a_like_that_names_no_variant_is_met_with_the_nearest(tmp_path):
-    assert errors(tmp_path, "current: {provider: anthropic, model: m}", "b: {like: curent}") == [
-        '5: variant "b": like: there is no variant "curent"; did you mean "current"?'
-    ]
+def test_a_like_that_names_no_variant_or_leads_in_a_circle_is_refused(tmp_path, variants, told):
+    assert errors(tmp_path, *variants) == told
 
 
 # Providers -----------------------------------------------------------------------------------
 
 
-def test_an_unknown_provider_is_met_with_the_nearest(tmp_path):
-    assert errors(tmp_path, "one: {provider: antropic, model: m}") == [
-        '4: variant "one": unknown provider "antropic"; did you mean "anthropic"?'
+MODEL = "provider: anthropic, model: m"
+COMPATIBLE = "openai-compatible"
+SERVER = f"provider: {COMPATIBLE}"
+NO_PROVIDER = f"provider is missing; one of {', '.join(PROVIDERS)}"
+TOGETHER = "base_url: https://api.together.xyz/v1, api_key_env: TOGETHER_API_KEY"
+WRITE = "write effort"
+OF_PLUGINS = "options means nothing to provider {}, only to providers of plugins; {}"
+#: The keys of a variant, and what is told of them in its line.
+REFUSED = [
+    ("provider: antropic, model: m", 'unknown provider "antropic"; did you mean "anthropic"?'),
+    ("model: m", NO_PROVIDER),
+    ("provider: , model: m", NO_PROVIDER),
+    ("provider: recorded, replies: r.jsonl", "replies: r.jsonl does not exist (looked in ./)"),
+    (f'{MODEL}, user: "{{{{ toen }}}}"', 'user: no case has "toen"; did you mean "tone"?'),
+    (
+        f"{MODEL}, response_schema: true",
+        "response_schema needs a reply.format of json_schema with provider anthropic",
+    ),
+    # A server or an API is answered by the keys for it.
+    *(
+        (f"provider: {name}, model: m", f'unknown provider "{name}"; for {name} write {keys}')
+        for name, keys in (
+            ("ollama", f"{SERVER}, base_url: http://127.0.0.1:11434/v1"),
+            ("OpenAI", SERVER),
+            ("together_ai", f"{SERVER}, {TOGETHER}"),
+        )
+    ),
+    (f"{MODEL}, options: {{a: 1}}", OF_PLUGINS.format("anthropic", "remove it")),
+    (f"{SERVER}, model: m, options: {{top_k: 1}}", OF_PLUGINS.format(COMPATIBLE, "write extra")),
+    (
+        f"{SERVER}, model: m, thinking: {{type: disabled}}",
+        f"thinking means nothing to provider {COMPATIBLE}, only to anthropic and bedrock; {WRITE}",
+    ),
+    # Fine-tunes that make no sense.
+    (
+        "provider: anthropic, model: m, training_data: t.jsonl",
+        "training_data needs an adapter or a base; add one, or remove training_data",
+    ),
+    (
+        "provider: anthropic, model: m, base: m",
+        'base "m" is the model itself; name the tuned model',
+    ),
+    (
+        "provider: llamacpp, model: m, adapter: a.gguf, base: n",
+        "base: with an adapter the base is the model without it; remove base",
+    ),
+    ('provider: python, function: "a:b", base: m', f"base: provider python {NO_MODEL}"),
+    ("provider: recorded, replies: t.jsonl, base: m", f"base: provider recorded {NO_MODEL}"),
+    # Keys.
+    (f"{MODEL}, modle: n", 'unknown key "modle"; did you mean "model"?'),
+    (f"{MODEL}, temperature: hot", 'temperature must be a number, not "hot"'),
+    (f"{MODEL}, max_tokens: 0", "max_tokens is 0, but must be greater than or equal to 1"),
+    (f"{MODEL}, seed: 1.5", "seed must be a whole number, not 1.5"),
+    (f"{MODEL}, gated: 1", "gated must be true or false, not 1"),
+    (f"{MODEL}, stop: [1]", 'stop is 1, but text is wanted here: write "1"'),
+    (f"{MODEL}, prompt: 5", 'prompt is 5, but text is wanted here: write "5"'),
+    (
+        f"{MODEL}, effort: some",
+        (
+            "effort is \"some\", but must be one of 'none', 'minimal', 'low', 'medium', 'high', "
+            "'xhigh' or 'max'"
+        ),
+    ),
+]
+
+
+@every_row(("keys", "message"), REFUSED)
+def test_a_variant_that_cannot_be_used_is_one_error_with_what_to_write(tmp_path, keys, message):
+    assert errors(tmp_path, f"one: {{{keys}}}", t__jsonl=TRAIN, a__gguf="GGUF") == [
+        f'4: variant "one": {message}'
     ]
 
 
-@pytest.mark.parametrize("written", ["{model: m}", "{provider: , model: m}"])
-def test_a_variant_without_a_provider_is_told_which_there_are(tmp_path, written):
-    assert errors(tmp_path, f"one: {written}") == [
-        f'4: variant "one": provider is missing; one of {", ".join(PROVIDERS)}'
-    ]
+def test_a_user_message_that_is_no_template_is_refused_at_its_line(tmp_path):
+    (found,) = errors(tmp_path, f'one: {{{MODEL}, user: "{{{{ input"}}')
+
+    assert found.startswith('4: variant "one": user: not a template: ')
 
 
-@pytest.mark.parametrize(
-    ("provider", "key"), [(p, k) for p, spec in PROVIDERS.items() for k in spec.required]
-)
-@pytest.mark.parametrize("written", ["", ', {key}: ""', ", {key}: "])
+@every_row(("provider", "key"), [(p, k) for p, spec in PROVIDERS.items() for k in spec.required])
+@every_row("written", ["", ', {key}: ""', ", {key}: "])
 def test_what_a_provider_cannot_do_without_is_named(tmp_path, provider, key, written):
     variant = f"one: {{provider: {provider}{written.format(key=key)}}}"
 
@@ -153,7 +216,7 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize(("provider", "key", "value", "only"), FOREIGN)
+@every_row(("provider", "key", "value", "only"), FOREIGN)
 def test_a_key_of_another_provider_is_refused_and_not_ignored(tmp_path, provider, key, value, only):
     variant = f"one: {{provider: {provider}, model: m, {key}: {value}}}"
 
@@ -180,14 +243,14 @@ ELSEWHERE = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value"), ELSEWHERE)
+@every_row(("key", "value"), ELSEWHERE)
 def test_a_provider_from_elsewhere_may_be_told_what_any_model_is(tmp_path, key, value):
     found = loaded(tmp_path, [f"one: {{{HOUSE}, {key}: {value}}}"], others=["house"], p__md="Hi")
 
     assert found["one"].provider == "house"
 
 
-@pytest.mark.parametrize("key", ["slots", "function", "replies"])
+@every_row("key", ["slots", "function", "replies"])
 def test_it_is_not_told_what_only_one_of_ours_can_do(tmp_path, key):
     value = '"a:b"' if key == "function" else 2 if key == "slots" else "a.gguf"
     path = tmp_path / "s.ftgate.yaml"
@@ -206,57 +269,7 @@ def test_what_it_alone_understands_is_kept_as_written(tmp_path):
     assert found["one"].options == {"region": "north", "depth": [1, 2]}
 
 
-def test_options_mean_nothing_to_the_providers_of_the_package(tmp_path):
-    (found,) = errors(tmp_path, "one: {provider: anthropic, model: m, options: {a: 1}}")
-
-    assert found.endswith("provider anthropic, only to providers of plugins; remove it")
-
-
-def test_options_of_a_server_are_called_extra(tmp_path):
-    (found,) = errors(tmp_path, "one: {provider: openai-compatible, model: m, options: {top_k: 1}}")
-
-    assert found.endswith("only to providers of plugins; write extra")
-
-
-def test_how_much_a_model_thinks_at_a_server_is_its_effort(tmp_path):
-    written = "one: {provider: openai-compatible, model: m, thinking: {type: disabled}}"
-
-    (found,) = errors(tmp_path, written)
-    assert found.endswith("only to anthropic and bedrock; write effort")
-
-
-TUNED_FAULTS = [
-    (
-        "provider: anthropic, model: m, training_data: t.jsonl",
-        "training_data needs an adapter or a base; add one, or remove training_data",
-    ),
-    (
-        "provider: anthropic, model: m, base: m",
-        'base "m" is the model itself; name the tuned model',
-    ),
-    (
-        "provider: llamacpp, model: m, adapter: a.gguf, base: n",
-        "base: with an adapter the base is the model without it; remove base",
-    ),
-    (
-        'provider: python, function: "a:b", base: m',
-        f"base: provider python {NO_MODEL}",
-    ),
-    (
-        "provider: recorded, replies: t.jsonl, base: m",
-        f"base: provider recorded {NO_MODEL}",
-    ),
-]
-
-
-@pytest.mark.parametrize(("keys", "message"), TUNED_FAULTS)
-def test_a_fine_tune_that_makes_no_sense_is_refused(tmp_path, keys, message):
-    assert errors(tmp_path, f"one: {{{keys}}}", t__jsonl=TRAIN, a__gguf="GGUF") == [
-        f'4: variant "one": {message}'
-    ]
-
-
-@pytest.mark.parametrize(
+@every_row(
     "keys",
     ["provider: llamacpp, model: m, adapter: a.gguf", "provider: anthropic, model: m, base: n"],
 )
@@ -284,32 +297,34 @@ PEFT = {
 }
 
 
-@pytest.fixture
-def peft(tmp_path):
+def peft(folder):
     """Write an adapter as trainers do, and return its folder."""
-    (tmp_path / "out").mkdir()
+    (folder / "out").mkdir()
     for name, text in PEFT.items():
-        (tmp_path / name).write_text(text)
-    return (tmp_path / "out").resolve()
+        (folder / name).write_text(text)
+    return (folder / "out").resolve()
 
 
-@pytest.mark.parametrize("written", ["out", "out/", "out/adapter_model.safetensors"])
-def test_an_adapter_may_be_the_folder_that_a_trainer_writes(tmp_path, peft, written):
+@every_row("written", ["out", "out/", "out/adapter_model.safetensors"])
+def test_an_adapter_may_be_the_folder_that_a_trainer_writes(tmp_path, written):
+    adapter = peft(tmp_path)
     found = loaded(tmp_path, [f"one: {{provider: llamacpp, model: m, adapter: {written}}}"])
 
-    assert (found["one"].adapter, found["one"].tuned) == (peft, True)
+    assert (found["one"].adapter, found["one"].tuned) == (adapter, True)
 
 
-def test_a_folder_that_llamacpp_cannot_use_is_an_error_with_its_line(tmp_path, peft):
-    (peft / "adapter_config.json").write_text('{"peft_type": "IA3"}')
+def test_a_folder_that_llamacpp_cannot_use_is_an_error_with_its_line(tmp_path):
+    adapter = peft(tmp_path)
+    (adapter / "adapter_config.json").write_text('{"peft_type": "IA3"}')
 
     (error,) = errors(tmp_path, "one: {provider: llamacpp, model: m, adapter: out}")
 
     assert error.startswith('4: variant "one": adapter: out cannot be used as an adapter: its peft')
 
 
-@pytest.mark.parametrize("written", ["out", "out/adapter_config.json"])
-def test_a_plugins_provider_takes_any_adapter_and_its_scale(tmp_path, peft, written):
+@every_row("written", ["out", "out/adapter_config.json"])
+def test_a_plugins_provider_takes_any_adapter_and_its_scale(tmp_path, written):
+    peft(tmp_path)
     variant = f"one: {{{HOUSE}, adapter: {written}, scale: 0.5}}"
 
     found = loaded(tmp_path, [variant], others=["house"])["one"]
@@ -320,32 +335,35 @@ def test_a_plugins_provider_takes_any_adapter_and_its_scale(tmp_path, peft, writ
 SERVED = "provider: openai-compatible, model: tickets-v7, adapter: out"
 
 
-def test_an_adapter_on_a_server_has_a_name_of_its_own_beside_its_base(tmp_path, peft):
+def test_an_adapter_on_a_server_has_a_name_of_its_own_beside_its_base(tmp_path):
+    adapter = peft(tmp_path)
     found = loaded(tmp_path, [f"one: {{{SERVED}, base: llama}}"])["one"]
 
-    assert (found.adapter, found.base, found.tuned) == (peft, "llama", True)
+    assert (found.adapter, found.base, found.tuned) == (adapter, "llama", True)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("more", "message"),
     [
         ("", "adapter without base: name its untuned model at the same server, base: NAME"),
         (", base: tickets-v7", 'base "tickets-v7" is the model itself; name the tuned model'),
     ],
 )
-def test_an_adapter_on_a_server_needs_the_name_of_its_base(tmp_path, peft, more, message):
+def test_an_adapter_on_a_server_needs_the_name_of_its_base(tmp_path, more, message):
+    peft(tmp_path)
     assert errors(tmp_path, f"one: {{{SERVED}{more}}}") == [f'4: variant "one": {message}']
 
 
-def test_a_folder_without_an_adapter_is_an_error_on_a_server_too(tmp_path, peft):
-    (peft / "adapter_config.json").unlink()
+def test_a_folder_without_an_adapter_is_an_error_on_a_server_too(tmp_path):
+    adapter = peft(tmp_path)
+    (adapter / "adapter_config.json").unlink()
 
     (error,) = errors(tmp_path, f"one: {{{SERVED}, base: llama}}")
 
     assert error.startswith('4: variant "one": adapter: out has no adapter_config.json; name the')
 
 
-@pytest.mark.parametrize("spec", [*PROVIDERS.values(), PLUGIN_PROVIDER])
+@every_row("spec", [*PROVIDERS.values(), PLUGIN_PROVIDER])
 def test_a_provider_that_takes_adapters_reads_the_key(spec):
     assert ("adapter" in spec.reads) == bool(spec.adapter)
 
@@ -361,7 +379,7 @@ def test_an_adapter_may_lie_outside_the_root_for_weights_are_not_committed(tmp_p
     assert found["one"].adapter == adapter.resolve()
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("key", "written"),
     [
         ("replies", "one: {provider: recorded, replies: ../r.jsonl}"),
@@ -378,12 +396,6 @@ def test_any_other_file_outside_the_root_is_refused(tmp_path, key, written):
 
     assert errors(root, written) == [
         f'4: variant "one": {key}: ../r.jsonl lies outside {root.resolve()}; move it below'
-    ]
-
-
-def test_a_file_that_does_not_exist_says_where_it_was_looked_for(tmp_path):
-    assert errors(tmp_path, "one: {provider: recorded, replies: r.jsonl}") == [
-        '4: variant "one": replies: r.jsonl does not exist (looked in ./)'
     ]
 
 
@@ -412,20 +424,6 @@ def test_a_prompt_that_is_no_template_has_the_line_of_the_prompt(tmp_path):
     (found,) = errors(tmp_path, variant, p__md="Hello\n{% if %}\n")
 
     assert found.startswith("p.md:2: not a template: ")
-
-
-def test_a_user_message_with_an_undefined_name_is_refused_at_its_line(tmp_path):
-    variant = 'one: {provider: anthropic, model: m, user: "{{ toen }}"}'
-
-    assert errors(tmp_path, variant) == [
-        '4: variant "one": user: no case has "toen"; did you mean "tone"?'
-    ]
-
-
-def test_a_user_message_that_is_no_template_is_refused_at_its_line(tmp_path):
-    (found,) = errors(tmp_path, 'one: {provider: anthropic, model: m, user: "{{ input"}')
-
-    assert found.startswith('4: variant "one": user: not a template: ')
 
 
 # Examples ------------------------------------------------------------------------------------
@@ -460,31 +458,52 @@ def test_random_examples_are_the_same_for_the_same_seed_and_others_for_another(t
     assert found["a"].shots != found["c"].shots
 
 
-@pytest.mark.parametrize("asked", ["Where is it", "where  IS\\n it"])
-def test_an_example_that_is_an_eval_case_is_refused_with_both_places(tmp_path, asked):
-    row = f'{{"input": "{asked}", "expected": "b"}}'
-
-    assert errors(tmp_path, f"one: {EXAMPLES}", t__jsonl=row) == [
-        '4: variant "one": example t.jsonl:1 is the eval case s.ftgate.yaml:1; remove one'
-    ]
-
-
 LONG = "Please tell me where the parcel is that I ordered on Monday"
 OF_LONG = f"cases: [{{input: {LONG}, expected: b}}]\ngates: {{accuracy: {{min: 0.5}}}}\nvariants:\n"
 NEARLY = LONG.replace("Please", "Now")
 
 
-def test_an_example_of_nearly_the_words_and_the_answer_of_a_case_is_refused(tmp_path):
-    row = json.dumps({"input": NEARLY, "expected": "b"})
+WITH_TONE = f'{EXAMPLES[:-1]}, user: "{{{{ tone }}}}"}}'
+#: The variant, the head of the suite, the row of the file, and what is told of the row.
+UNSHOWN = [
+    *(
+        (
+            EXAMPLES,
+            HEAD,
+            {"input": asked, "expected": "b"},
+            ":1 is the eval case s.ftgate.yaml:1; remove one",
+        )
+        for asked in ("Where is it", "where  IS\n it")
+    ),
+    (
+        EXAMPLES,
+        OF_LONG,
+        {"input": NEARLY, "expected": "b"},
+        ":1 is nearly the eval case s.ftgate.yaml:1; remove one",
+    ),
+    (EXAMPLES, HEAD, {"input": "q"}, ':1 has no "expected", so nothing to show'),
+    (WITH_TONE, HEAD, {"input": "q", "expected": "a"}, ":1 cannot be shown: 'tone' is undefined"),
+]
 
-    assert errors(tmp_path, f"one: {EXAMPLES}", head=OF_LONG, t__jsonl=row) == [
-        '4: variant "one": example t.jsonl:1 is nearly the eval case s.ftgate.yaml:1; remove one'
+
+@every_row(("variant", "head", "row", "message"), UNSHOWN)
+def test_an_example_that_gives_a_case_away_or_cannot_be_shown_is_refused(
+    tmp_path, variant, head, row, message
+):
+    assert errors(tmp_path, f"one: {variant}", head=head, t__jsonl=json.dumps(row)) == [
+        f'4: variant "one": example t.jsonl{message}'
     ]
 
 
-@pytest.mark.parametrize(
-    ("written", "answer"), [("shots: 2", "c"), ("shots: 2, choose: similar", "b")]
-)
+def test_a_file_with_nothing_to_learn_from_is_refused(tmp_path):
+    row = json.dumps({"prompt": "q", "completion": "a", "label": False})
+
+    assert errors(tmp_path, f"one: {EXAMPLES}", t__jsonl=row) == [
+        '4: variant "one": examples: t.jsonl has no row to learn from'
+    ]
+
+
+@every_row(("written", "answer"), [("shots: 2", "c"), ("shots: 2, choose: similar", "b")])
 def test_nearly_the_words_of_a_case_give_nothing_away_with_another_answer_or_unshown(
     tmp_path, written, answer
 ):
@@ -492,20 +511,6 @@ def test_nearly_the_words_of_a_case_give_nothing_away_with_another_answer_or_uns
     variant = f"one: {EXAMPLES.replace('shots: 2', written)}"
 
     assert loaded(tmp_path, [variant], head=OF_LONG, t__jsonl=row)["one"]
-
-
-def test_an_example_without_an_answer_is_refused_and_never_shown_as_none(tmp_path):
-    assert errors(tmp_path, f"one: {EXAMPLES}", t__jsonl='{"input": "q"}') == [
-        '4: variant "one": example t.jsonl:1 has no "expected", so nothing to show'
-    ]
-
-
-def test_an_example_that_lacks_a_name_of_the_user_message_is_an_error_and_no_crash(tmp_path):
-    variant = f'one: {EXAMPLES[:-1]}, user: "{{{{ tone }}}}"}}'
-
-    assert errors(tmp_path, variant, t__jsonl='{"input": "q", "expected": "a"}') == [
-        "4: variant \"one\": example t.jsonl:1 cannot be shown: 'tone' is undefined"
-    ]
 
 
 def said(role, text):
@@ -540,14 +545,6 @@ def test_a_rejected_answer_is_never_shown(tmp_path):
     found = loaded(tmp_path, [f"one: {EXAMPLES}"], t__jsonl="\n".join(map(json.dumps, rows)))
 
     assert shown(found["one"].shots) == ["q3", "q4"]
-
-
-def test_a_file_with_nothing_to_learn_from_is_refused(tmp_path):
-    row = json.dumps({"prompt": "q", "completion": "a", "label": False})
-
-    assert errors(tmp_path, f"one: {EXAMPLES}", t__jsonl=row) == [
-        '4: variant "one": examples: t.jsonl has no row to learn from'
-    ]
 
 
 def test_an_example_with_a_label_that_the_suite_does_not_have_is_refused_at_its_line(tmp_path):
@@ -610,37 +607,6 @@ def test_an_example_that_is_nearly_the_case_is_not_shown_with_it(tmp_path):
     assert "late parcel" not in [shot.input_text for shot in found]
 
 
-def test_a_response_schema_needs_a_format_that_a_provider_can_hold_to(tmp_path):
-    assert errors(tmp_path, "one: {provider: anthropic, model: m, response_schema: true}") == [
-        (
-            '4: variant "one": response_schema needs a reply.format of json_schema '
-            "with provider anthropic"
-        )
-    ]
-
-
-ALIASES = [
-    ("ollama", "provider: openai-compatible, base_url: http://127.0.0.1:11434/v1"),
-    ("OpenAI", "provider: openai-compatible"),
-    (
-        "together_ai",
-        (
-            "provider: openai-compatible, base_url: https://api.together.xyz/v1, "
-            "api_key_env: TOGETHER_API_KEY"
-        ),
-    ),
-]
-
-
-@pytest.mark.parametrize(("provider", "keys"), ALIASES)
-def test_a_server_or_an_api_that_is_named_as_provider_is_answered_by_the_keys_for_it(
-    tmp_path, provider, keys
-):
-    assert errors(tmp_path, f"one: {{provider: {provider}, model: m}}") == [
-        f'4: variant "one": unknown provider "{provider}"; for {provider} write {keys}'
-    ]
-
-
 LABELS = """\
 reply: {format: {choice: [a, b]}}
 cases: [{input: Where is it, expected: b}]
@@ -649,7 +615,7 @@ variants:
 """
 
 
-@pytest.mark.parametrize("provider", ["openai-compatible", "llamacpp", "transformers"])
+@every_row("provider", ["openai-compatible", "llamacpp", "transformers"])
 def test_a_provider_that_can_enforce_labels_may_be_asked_to(tmp_path, provider):
     variant = f"one: {{provider: {provider}, model: m, response_schema: true}}"
 
@@ -657,30 +623,6 @@ def test_a_provider_that_can_enforce_labels_may_be_asked_to(tmp_path, provider):
 
 
 # Keys ----------------------------------------------------------------------------------------
-
-KEY_FAULTS = [
-    ("modle: n", 'unknown key "modle"; did you mean "model"?'),
-    ("temperature: hot", 'temperature must be a number, not "hot"'),
-    ("max_tokens: 0", "max_tokens is 0, but must be greater than or equal to 1"),
-    ("seed: 1.5", "seed must be a whole number, not 1.5"),
-    ("gated: 1", "gated must be true or false, not 1"),
-    ("stop: [1]", 'stop is 1, but text is wanted here: write "1"'),
-    ("prompt: 5", 'prompt is 5, but text is wanted here: write "5"'),
-    (
-        "effort: some",
-        (
-            "effort is \"some\", but must be one of 'none', 'minimal', 'low', 'medium', 'high', "
-            "'xhigh' or 'max'"
-        ),
-    ),
-]
-
-
-@pytest.mark.parametrize(("written", "message"), KEY_FAULTS)
-def test_a_key_that_is_wrong_is_one_error(tmp_path, written, message):
-    assert errors(tmp_path, f"one: {{provider: anthropic, model: m, {written}}}") == [
-        f'4: variant "one": {message}'
-    ]
 
 
 def test_every_sampling_key_reaches_the_variant(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.draft import PluginContributions
@@ -33,7 +34,7 @@ def test_a_variant_is_asked_in_batches_only_where_it_says_so(tmp_path):
     assert [variant.batch for variant in suite.variants.values()] == [False, True]
 
 
-@pytest.mark.parametrize("provider", ["bedrock", "llamacpp", "house"])
+@every_row("provider", ["bedrock", "llamacpp", "house"])
 def test_a_batch_elsewhere_is_an_error(tmp_path, provider):
     (error,) = errors(tmp_path, f"one: {{provider: {provider}, model: m, batch: true}}")
 
@@ -50,7 +51,7 @@ def test_an_inherited_batch_is_left_out_at_another_provider(tmp_path):
     assert not suite.variants["two"].batch
 
 
-@pytest.mark.parametrize(("own", "line"), [("batch: true", 5), ('tools: ["a:b"]', 5)])
+@every_row(("own", "line"), [("batch: true", 5), ('tools: ["a:b"]', 5)])
 def test_a_batch_with_tools_is_an_error_at_the_key_that_makes_it_one(tmp_path, own, line):
     other = 'tools: ["a:b"]' if "batch" in own else "batch: true"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.loader import load_suite
@@ -44,7 +45,7 @@ def errors(loaded, *variants, **rest):
     return [str(error).removeprefix("prompts/s.ftgate.yaml:") for error in caught.value.errors]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("written", "files"),
     [
         ('"../docs/**/*.md"', ["docs/a.md", "deep/b.md"]),
@@ -76,7 +77,7 @@ def test_what_is_retrieved_is_inherited_and_can_be_taken_back(desk):
     assert [bool(one.retrieve) for one in found.values()] == [True, True, False]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("written", "message"),
     [
         ('{from: "../docs/*.rst"}', "retrieve: from: no file matches ../docs/*.rst"),

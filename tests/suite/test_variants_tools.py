@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.loader import load_suite
@@ -45,7 +46,7 @@ def test_tools_and_turns_are_inherited(tmp_path):
     assert (found.tools, found.max_turns) == (("shop:lookup",), 3)
 
 
-@pytest.mark.parametrize("written", ["lookup", "shop.lookup", "shop:", ":lookup", "a:b:c", "a:b-c"])
+@every_row("written", ["lookup", "shop.lookup", "shop:", ":lookup", "a:b:c", "a:b-c"])
 def test_a_tool_that_names_no_function_is_an_error(tmp_path, written):
     (error,) = errors(tmp_path, agent(f'["{written}"]'))
 
@@ -72,7 +73,7 @@ def test_turns_without_tools_are_an_error_where_they_stand(tmp_path):
     assert found == [f'5: variant "one": {told}']
 
 
-@pytest.mark.parametrize("provider", ["python, function: 'a:b'", "recorded, replies: r.jsonl"])
+@every_row("provider", ["python, function: 'a:b'", "recorded, replies: r.jsonl"])
 def test_tools_mean_nothing_to_a_provider_without_a_model(tmp_path, provider):
     (tmp_path / "r.jsonl").write_text("", "utf-8")
 
@@ -86,7 +87,7 @@ def test_tools_mean_nothing_to_a_provider_without_a_model(tmp_path, provider):
 LOOKUP = agent('["shop:lookup"]')
 
 
-@pytest.mark.parametrize(
+@every_row(
     "expected",
     [
         "lookup",
@@ -100,7 +101,7 @@ def test_a_case_may_expect_a_tool_or_none(tmp_path, expected):
     assert loaded(tmp_path, LOOKUP, case=f"{{input: a, expected: {expected}}}").cases
 
 
-@pytest.mark.parametrize("expected", ["lokup", "{name: lokup}", "[none, lokup]"])
+@every_row("expected", ["lokup", "{name: lokup}", "[none, lokup]"])
 def test_a_case_that_expects_a_tool_that_no_variant_has_is_an_error(tmp_path, expected):
     (error,) = errors(tmp_path, LOOKUP, case=f"{{input: a, expected: {expected}}}")
 
@@ -117,7 +118,7 @@ def test_a_tool_that_names_no_function_is_not_missed_by_cases_as_well(tmp_path):
     assert "is no function" in error
 
 
-@pytest.mark.parametrize("score", ["exact", "contains", "numeric"])
+@every_row("score", ["exact", "contains", "numeric"])
 def test_a_call_is_expected_with_no_other_score(tmp_path, score):
     (error,) = errors(tmp_path, LOOKUP, case="{input: a, expected: {name: b}}", score=score)
 

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate import ConfigurationError
 from pytest_ftgate.suite.draft import PluginContributions
@@ -75,7 +76,7 @@ def test_the_trained_variant_is_the_tuned_one_unless_it_is_named():
         trained_variant(two, None)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("variants", "reason"),
     [
         ({"a": {"like": "b"}, "b": {"like": "a"}}, "like: a -> b -> a is a circle"),

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from ftgate_testing.reports import failing_run
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.training.suite import (
     STOP_ALARM,
@@ -18,7 +19,7 @@ from pytest_ftgate.training.suite import (
 )
 
 
-@pytest.mark.parametrize("planned", [1, 3, 30])
+@every_row("planned", [1, 3, 30])
 def test_the_levels_of_all_checkpoints_add_up_to_the_promise(planned):
     levels = [stop_level(number, planned, checks=2) for number in range(1, planned + 1)]
 
@@ -57,7 +58,7 @@ def test_a_drop_that_may_exceed_its_limit_is_a_doubt_before_it_is_shown():
     assert doubtful_gates([forgetting], ["accuracy"]) == []
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("every", "strategy", "count"), [(50, "no", 4), ("epoch", "no", 3), ("save", "steps", 7)]
 )
 def test_the_trainer_says_how_many_checkpoints_there_will_be(every, strategy, count):

@@ -1,0 +1,32 @@
+"""What became of requests that were sent in batches."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+
+from pytest_ftgate.client.engine import Engine
+from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Request
+
+
+def answers_of(engine: Engine, calls: Iterable[Request]) -> list[Reply | FtgateError]:
+    """Return what *engine* has for each of *calls*, once it has all."""
+    calls = [*calls]
+    found = engine.wait(calls)
+    return [found[one.fingerprint] for one in calls]
+
+
+def texts_of(engine: Engine, calls: Iterable[Request]) -> list[str]:
+    """Return the text of each answer, or of its error."""
+    return [getattr(answer, "text", str(answer)) for answer in answers_of(engine, calls)]
+
+
+def on_their_way(engine: Engine) -> int:
+    """Return how many batches the cache knows of once the run has ended."""
+    engine.close()
+    with closing(sqlite3.connect(engine._cache.path)) as database:
+        (count,) = database.execute("SELECT count(*) FROM batches").fetchone()
+    return int(count)
