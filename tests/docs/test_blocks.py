@@ -159,13 +159,12 @@ def shell(block: Block) -> bool:
     return block.language in ("", "console") and not block.mark
 
 
-TYPED = [
-    pytest.param(command, id=f"{ids(block)} {' '.join(command)[:50]}")
-    for block in BLOCKS
-    if block.language in ("groovy", "yaml")
-    or (shell(block) and (block.text.startswith("$ ") or is_typed(block)))
-    for command in commands(block)
-]
+def typed() -> Iterator[tuple[str, str, list[str]]]:
+    """Yield each command of the documentation: its place, the program, and the words behind it."""
+    for block in BLOCKS:
+        is_shell = shell(block) and (block.text.startswith("$ ") or is_typed(block))
+        if block.language in ("groovy", "yaml") or is_shell:
+            yield from ((ids(block), program, words) for program, *words in commands(block))
 
 
 class _Options:
@@ -184,56 +183,83 @@ class _Options:
         """Take no key."""
 
 
-@pytest.mark.parametrize("command", TYPED)
-def test_a_command_of_the_documentation_can_be_typed(command):
-    program, *words = command
-    if program == "pytest":
-        options = _Options()
-        add_options(options)
-        for word in words:
-            name, equals, value = word.partition("=")
-            if name.startswith("--ftgate") and name != "--ftgate":
-                choices = options.known[name].get("choices", (value,))
-                assert not equals or value in choices, word
-    elif program == "pytest-ftgate":
-        cli._parser().parse_args(words)
-    else:
-        assert program in OTHER_PROGRAMS
+def wrong_words(program: str, words: list[str]) -> list[str]:
+    """Return what of a command a user could not type."""
+    if program == "pytest-ftgate":
+        try:
+            cli._parser().parse_args(words)
+        except SystemExit:
+            return words
+        return []
+    if program != "pytest":
+        return [] if program in OTHER_PROGRAMS else [program]
+    options = _Options()
+    add_options(options)
+    found = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name.startswith("--ftgate") and name != "--ftgate":
+            choices = options.known.get(name, {"choices": ()}).get("choices", (value,))
+            if name not in options.known or (equals and value not in choices):
+                found.append(word)
+    return found
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "yaml"], ids=ids)
-def test_a_suite_of_the_documentation_is_valid_by_the_schema(block):
-    value = yaml.safe_load(block.text)
-    if not reason(block, OTHER_FILES):
-        errors = jsonschema_rs.validator_for(json.loads(schema_text("suite"))).iter_errors(
-            {**FRAME, **value}
-        )
-        assert [error.message for error in errors] == []
+def test_every_command_of_the_documentation_can_be_typed():
+    wrong = {
+        f"{place} {program}": found
+        for place, program, words in typed()
+        if (found := wrong_words(program, words))
+    }
+
+    assert wrong == {}
+    assert {program for _, program, _ in typed()} >= {"pytest", "pytest-ftgate"}
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python"], ids=ids)
-def test_python_of_the_documentation_compiles_and_something_runs_it(block):
-    compile(block.text, block.page, "exec")
+def test_every_suite_of_the_documentation_is_valid_by_the_schema():
+    schema = jsonschema_rs.validator_for(json.loads(schema_text("suite")))
+    read = {
+        ids(block): yaml.safe_load(block.text)
+        for block in BLOCKS
+        if block.language == "yaml" and not reason(block, OTHER_FILES)
+    }
 
-    assert reason(block, PYTHON)
+    errors = {
+        place: [error.message for error in schema.iter_errors({**FRAME, **value})]
+        for place, value in read.items()
+    }
+    assert errors == {place: [] for place in read}
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=ids)
-def test_every_block_is_run_or_checked_or_says_why_not(block):
+def test_all_python_of_the_documentation_compiles_and_something_runs_it():
+    python = [block for block in BLOCKS if block.language == "python"]
+    for block in python:
+        compile(block.text, ids(block), "exec")
+
+    assert [ids(block) for block in python if not reason(block, PYTHON)] == []
+
+
+def is_accounted_for(block: Block) -> bool:
+    """Whether a block has the form of its language, and a test or a reason."""
     match block.language:
         case "yaml" | "python":
-            return  # the tests above
+            return True  # the tests above
         case "toml":
-            assert tomllib.loads(block.text)
+            return bool(tomllib.loads(block.text))
         case "ini":
             configparser.ConfigParser(interpolation=None).read_string(block.text)
+            return True
         case "json":
-            assert [json.loads(line) for line in block.text.splitlines()]
+            return bool([json.loads(line) for line in block.text.splitlines()])
         case "csv" | "groovy" | "text":
-            assert reason(block, OTHER_FILES) or block.page == "docs/start.md"
+            return bool(reason(block, OTHER_FILES)) or block.page == "docs/start.md"
         case _:
             is_made = block.mark or is_typed(block)
-            assert is_made or reason(block, PRINTED) or reason(block, OTHER_FILES)
+            return bool(is_made or reason(block, PRINTED) or reason(block, OTHER_FILES))
+
+
+def test_every_block_is_run_or_checked_or_says_why_not():
+    assert [ids(block) for block in BLOCKS if not is_accounted_for(block)] == []
 
 
 def test_every_line_of_the_tables_is_about_a_block_and_names_a_test_that_exists():
