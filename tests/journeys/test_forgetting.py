@@ -100,12 +100,8 @@ def test_the_base_itself_in_place_of_a_fine_tune_is_invalid(recorded):
     assert result.parseoutcomes() == {"invalid": 1}
     result.stdout.fnmatch_lines(["*replies no different from the base model's: 201 of 201*"])
 
-    recorded().run().assert_outcomes(passed=1)
-
 
 def test_a_skill_may_be_given_up(recorded):
-    assert recorded(wrong=("memory",)).run().ret == 1
-
     result = recorded(wrong=("memory",), keys=f"{KEYS}, may_lose: [memory]").run("-v")
 
     result.assert_outcomes(passed=1)
