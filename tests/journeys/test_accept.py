@@ -67,8 +67,8 @@ def test_the_next_run_is_compared_with_the_accepted_one_and_quotes_the_cases_los
     result.stdout.fnmatch_lines(
         [
             "  passed before, fails now (1 of 28, *",
-            "NOT ACCEPTED: *",
             "    accepted 98 % → current 70 %   28 of 100 cases regressed*",
+            "NOT ACCEPTED: *",
         ]
     )
     # The record of before stays.

@@ -492,11 +492,10 @@ def test_ordinary(ftgate):
 """
 
 
-@pytest.mark.parametrize("order", [[TEST, SUITE], [SUITE, TEST]], ids=" ".join)
-def test_what_the_fixture_ftgate_brings_a_test_that_patches_stays_with_it(faking, order):
+def test_what_the_fixture_ftgate_brings_a_test_that_patches_stays_with_it(faking):
     desk = faking(ASKS + IN_FIXTURE)
 
-    for _ in range(2):
+    for order in ([TEST, SUITE], [SUITE, TEST]):
         desk.run(*order).assert_outcomes(passed=1, failed=1)
         assert outcomes(desk) == {"accuracy": "failed"}
 
@@ -512,12 +511,11 @@ def test_ordinary(monkeypatch):
 """
 
 
-@pytest.mark.parametrize("order", [[TEST, SUITE], [SUITE, TEST]], ids=" ".join)
-def test_what_a_test_that_patches_evaluates_stays_with_it(faking, order, monkeypatch):
+def test_what_a_test_that_patches_evaluates_stays_with_it(faking, monkeypatch):
     desk = faking(EVALUATES)
     monkeypatch.chdir(desk.path(""))
 
-    for _ in range(2):
+    for order in ([TEST, SUITE], [SUITE, TEST]):
         desk.run(*order).assert_outcomes(passed=1, failed=1)
         assert outcomes(desk) == {"accuracy": "failed"}
 

@@ -59,8 +59,8 @@ FLAGS = {
         ALL,
         [
             "      │ >       assert reply.text == case.expected",
-            "*stopping after 2 failures*",
             "BLOCKED  2 of 4 gates failed*",
+            "*stopping after 2 failures*",
         ],
     ),
     ("--collect-only -q",): (
