@@ -54,6 +54,7 @@ def reply_as_expected(row):
     return row | {"expected": "refund" if row["expected"] == "billing" else "billing"}
 
 
+#: One of each source; tests/results/test_exam.py has every kind of loss.
 WAYS = {
     "failing cases deleted": (
         edit_failing(lambda row: None),
@@ -69,14 +70,6 @@ WAYS = {
     ),
     "wrong replies expected": (
         edit_failing(reply_as_expected),
-        "20 of 100 accepted cases have changed; 0 of them were right: *",
-    ),
-    "less weight": (
-        edit_failing(lambda row: row | {"weight": 0.1}),
-        "20 of 100 accepted cases have changed; 0 of them were right: *",
-    ),
-    "one group": (
-        edit_failing(lambda row: row | {"group": f"g{int(row['id'][1:]) // 2}"}),
         "20 of 100 accepted cases have changed; 0 of them were right: *",
     ),
     "a case need not pass": (
@@ -100,18 +93,6 @@ WAYS = {
     "a smaller minimum": (
         edit_suite("min: 0.6", "min: 0.5"),
         "min: 0.6 is now 0.5, which lets more pass than what was accepted",
-    ),
-    "no minimum": (
-        edit_suite("min: 0.6, ", ""),
-        "min: 0.6 is now none, which lets more pass than what was accepted",
-    ),
-    "a larger limit": (
-        edit_suite("{min: 0.6, max_drop: 0.1}", "{min: 0.6, max_drop: 0.2}"),
-        "max_drop: 0.1 is now 0.2, which lets more pass than what was accepted",
-    ),
-    "no comparison": (
-        edit_suite("{min: 0.6, max_drop: 0.1}", "{min: 0.6, max_drop: none}"),
-        "max_drop: 0.1 is now none, which lets more pass than what was accepted",
     ),
     "a variant is not compared": (
         edit_suite("replies: new.jsonl}", "replies: new.jsonl, compared: false}"),
