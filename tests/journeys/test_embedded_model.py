@@ -120,9 +120,11 @@ def test_a_run_says_that_it_converts_weights_unless_it_is_quiet(
 ) -> None:
     pytester.makeconftest(CONVERTING)
     pytester.makepyfile("def test_it(): pass")
+    # A worker writes to the stream of the process.
+    run = pytester.runpytest_subprocess if workers else pytester.runpytest_inprocess
 
     for quiet, times in (("-q", 1), ("-qq", 0)):
-        result = pytester.runpytest_subprocess("--ftgate", quiet, *workers)
+        result = run("--ftgate", quiet, *workers)
 
         result.stdout.fnmatch_lines([".*100%*"])
         shown = result.outlines + result.errlines
