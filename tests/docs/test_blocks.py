@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jsonschema_rs
-import pytest
 import yaml
 
 from pytest_ftgate.cli import main as cli
@@ -159,13 +158,12 @@ def shell(block: Block) -> bool:
     return block.language in ("", "console") and not block.mark
 
 
-TYPED = [
-    pytest.param(command, id=f"{ids(block)} {' '.join(command)[:50]}")
-    for block in BLOCKS
-    if block.language in ("groovy", "yaml")
-    or (shell(block) and (block.text.startswith("$ ") or is_typed(block)))
-    for command in commands(block)
-]
+def typed() -> Iterator[tuple[str, str, list[str]]]:
+    """Yield each command of the documentation: its place, the program, and the words behind it."""
+    for block in BLOCKS:
+        is_shell = shell(block) and (block.text.startswith("$ ") or is_typed(block))
+        if block.language in ("groovy", "yaml") or is_shell:
+            yield from ((ids(block), program, words) for program, *words in commands(block))
 
 
 class _Options:
@@ -184,56 +182,83 @@ class _Options:
         """Take no key."""
 
 
-@pytest.mark.parametrize("command", TYPED)
-def test_a_command_of_the_documentation_can_be_typed(command):
-    program, *words = command
-    if program == "pytest":
-        options = _Options()
-        add_options(options)
-        for word in words:
-            name, equals, value = word.partition("=")
-            if name.startswith("--ftgate") and name != "--ftgate":
-                choices = options.known[name].get("choices", (value,))
-                assert not equals or value in choices, word
-    elif program == "pytest-ftgate":
-        cli._parser().parse_args(words)
-    else:
-        assert program in OTHER_PROGRAMS
+def wrong_words(program: str, words: list[str]) -> list[str]:
+    """Return what of a command a user could not type."""
+    if program == "pytest-ftgate":
+        try:
+            cli._parser().parse_args(words)
+        except SystemExit:
+            return words
+        return []
+    if program != "pytest":
+        return [] if program in OTHER_PROGRAMS else [program]
+    options = _Options()
+    add_options(options)
+    found = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name.startswith("--ftgate") and name != "--ftgate":
+            choices = options.known.get(name, {"choices": ()}).get("choices", (value,))
+            if name not in options.known or (equals and value not in choices):
+                found.append(word)
+    return found
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "yaml"], ids=ids)
-def test_a_suite_of_the_documentation_is_valid_by_the_schema(block):
-    value = yaml.safe_load(block.text)
-    if not reason(block, OTHER_FILES):
-        errors = jsonschema_rs.validator_for(json.loads(schema_text("suite"))).iter_errors(
-            {**FRAME, **value}
-        )
-        assert [error.message for error in errors] == []
+def test_every_command_of_the_documentation_can_be_typed():
+    wrong = {
+        f"{place} {program}": found
+        for place, program, words in typed()
+        if (found := wrong_words(program, words))
+    }
+
+    assert wrong == {}
+    assert {program for _, program, _ in typed()} >= {"pytest", "pytest-ftgate"}
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python"], ids=ids)
-def test_python_of_the_documentation_compiles_and_something_runs_it(block):
-    compile(block.text, block.page, "exec")
+def test_every_suite_of_the_documentation_is_valid_by_the_schema():
+    schema = jsonschema_rs.validator_for(json.loads(schema_text("suite")))
+    read = {
+        ids(block): yaml.safe_load(block.text)
+        for block in BLOCKS
+        if block.language == "yaml" and not reason(block, OTHER_FILES)
+    }
 
-    assert reason(block, PYTHON)
+    errors = {
+        place: [error.message for error in schema.iter_errors({**FRAME, **value})]
+        for place, value in read.items()
+    }
+    assert errors == {place: [] for place in read}
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=ids)
-def test_every_block_is_run_or_checked_or_says_why_not(block):
+def test_all_python_of_the_documentation_compiles_and_something_runs_it():
+    python = [block for block in BLOCKS if block.language == "python"]
+    for block in python:
+        compile(block.text, ids(block), "exec")
+
+    assert [ids(block) for block in python if not reason(block, PYTHON)] == []
+
+
+def is_accounted_for(block: Block) -> bool:
+    """Whether a block has the form of its language, and a test or a reason."""
     match block.language:
         case "yaml" | "python":
-            return  # the tests above
+            return True  # the tests above
         case "toml":
-            assert tomllib.loads(block.text)
+            return bool(tomllib.loads(block.text))
         case "ini":
             configparser.ConfigParser(interpolation=None).read_string(block.text)
+            return True
         case "json":
-            assert [json.loads(line) for line in block.text.splitlines()]
+            return bool([json.loads(line) for line in block.text.splitlines()])
         case "csv" | "groovy" | "text":
-            assert reason(block, OTHER_FILES) or block.page == "docs/start.md"
+            return bool(reason(block, OTHER_FILES)) or block.page == "docs/start.md"
         case _:
             is_made = block.mark or is_typed(block)
-            assert is_made or reason(block, PRINTED) or reason(block, OTHER_FILES)
+            return bool(is_made or reason(block, PRINTED) or reason(block, OTHER_FILES))
+
+
+def test_every_block_is_run_or_checked_or_says_why_not():
+    assert [ids(block) for block in BLOCKS if not is_accounted_for(block)] == []
 
 
 def test_every_line_of_the_tables_is_about_a_block_and_names_a_test_that_exists():
@@ -243,35 +268,23 @@ def test_every_line_of_the_tables_is_about_a_block_and_names_a_test_that_exists(
             assert not why.startswith("tests/") or (ROOT / why).is_file(), why
 
 
-@pytest.mark.parametrize(
-    ("start", "head", "schema"),
-    [
-        ("docs/ci.md: jobs:", "on: push\n", "github-workflows"),
-        ("docs/how-to/gpu-runners.md: name:", "", "github-workflows"),
-        ("docs/gitlab.md: gates:", "", "gitlab-ci"),
-    ],
-)
-def test_a_workflow_of_the_documentation_has_the_form_of_its_service(tmp_path, start, head, schema):
-    (block,) = [one for one in BLOCKS if one.name.startswith(start)]
-    path = tmp_path / "workflow.yml"
-    path.write_text(f"{head}{block.text}", "utf-8")
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}"]
-
-    done = subprocess.run([*command, str(path)], capture_output=True, text=True, check=False)
-
-    assert done.returncode == 0, done.stdout
+#: Workflows, what stands before them in a file, and the form that they have.
+WORKFLOWS = {
+    "docs/ci.md: jobs:": ("on: push\n", "github-workflows"),
+    "docs/how-to/gpu-runners.md: name:": ("", "github-workflows"),
+    "docs/gitlab.md: gates:": ("", "gitlab-ci"),
+}
 
 
-def test_every_extra_that_the_documentation_installs_exists():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
-    texts = [path.read_text("utf-8") for path in pages]
-    named = {
-        extra
-        for text in texts
-        for names in re.findall(r"(?:pytest-ftgate|-e \"\.)\[([\w,]+)\]", text)
-        for extra in names.split(",")
-    }
-    (listed,) = re.findall(r"Extras: (.*?)\.\n", (ROOT / "docs/index.md").read_text(), re.DOTALL)
+def test_the_workflows_of_the_documentation_have_the_form_of_their_service(tmp_path):
+    paths: dict[str, list[Path]] = {}
+    for number, (start, (head, schema)) in enumerate(WORKFLOWS.items()):
+        (block,) = [one for one in BLOCKS if one.name.startswith(start)]
+        path = tmp_path / f"{number}.yml"
+        path.write_text(f"{head}{block.text}", "utf-8")
+        paths.setdefault(schema, []).append(path)
 
-    assert named | {*re.findall(r"`(\w+)`", listed)} <= {*project["optional-dependencies"]}
+    for schema, files in paths.items():
+        command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}"]
+        done = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout

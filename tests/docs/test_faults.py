@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
 from ftgate_testing.faults import LOCAL_FAULTS, PROMISES, nodes, page
 
 ROOT = Path(__file__).parents[2]
@@ -20,8 +19,11 @@ def test_every_fault_has_a_cell_for_each_promise():
     assert {len(row.cells) for row in LOCAL_FAULTS} == {len(PROMISES)}
 
 
-@pytest.mark.parametrize("node", sorted({*nodes()}))
-def test_each_cell_names_a_test(node):
-    path, _, name = node.partition("::")
+def test_each_cell_names_a_test():
+    named = [node.split("::") for node in sorted({*nodes()})]
 
-    assert re.search(rf"^def {name}\(", (ROOT / path).read_text("utf-8"), re.MULTILINE)
+    assert [
+        (path, name)
+        for path, name in named
+        if not re.search(rf"^def {name}\(", (ROOT / path).read_text("utf-8"), re.MULTILINE)
+    ] == []

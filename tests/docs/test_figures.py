@@ -8,8 +8,6 @@ from importlib.util import module_from_spec, spec_from_file_location
 from itertools import chain
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -32,24 +30,31 @@ LINES_OF_A_ROW = 8
 MENTIONED = re.compile(r"(benchmarks/\w+\.py)")
 
 
-@pytest.mark.parametrize("name", SHOWN)
-def test_a_document_shows_what_the_command_printed(name):
-    assert SHOWN[name] == RUN.block(RUN.kept()[name])
+def test_the_documents_show_what_the_commands_printed():
+    kept = RUN.kept()
+
+    assert {name: RUN.block(kept[name]) for name in SHOWN} == SHOWN
 
 
-@pytest.mark.parametrize(("name", "passage"), QUOTED)
-def test_each_number_that_a_document_quotes_is_one_that_the_command_printed(name, passage):
+def test_each_number_that_a_document_quotes_is_one_that_the_command_printed():
+    found = [(name, passage, not_printed(name, passage)) for name, passage in QUOTED]
+
+    assert found == [(name, passage, []) for name, passage in QUOTED]
+
+
+def not_printed(name, passage):
+    """Return the rows of a passage, or the passage, whose numbers the command did not print."""
     printed = [*map(numbers_of, RUN.kept()[name]["printed"])]
     rows = [line for line in passage.splitlines() if re.search(r"\|.*\d", line)]
     # The numbers of a row stand in lines that follow each other, those of a sentence anywhere.
     near = LINES_OF_A_ROW if rows else len(printed)
     parts = [[*chain.from_iterable(printed[start : start + near])] for start in range(len(printed))]
 
-    assert [
+    return [
         row
         for row in rows or [passage]
         if not any(all(is_among(n, part) for n in NUMBER.findall(row)) for part in parts)
-    ] == []
+    ]
 
 
 def numbers_of(line):
@@ -81,8 +86,8 @@ def test_a_figure_is_kept_for_the_command_that_measures_it():
     }
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_benchmark_that_a_document_names_is_there(page):
-    named = MENTIONED.findall(page.read_text("utf-8"))
+def test_every_benchmark_that_a_document_names_is_there():
+    named = {path for page in PAGES for path in MENTIONED.findall(page.read_text("utf-8"))}
 
+    assert named
     assert [path for path in named if not (ROOT / path).is_file()] == []

@@ -47,7 +47,7 @@ def test_an_example_prints_what_the_page_says(pytester, monkeypatch, hook):
     monkeypatch.setenv("COLUMNS", "80")
     typed, *printed = blocks["console"].splitlines()
 
-    result = pytester.runpytest_subprocess(*shlex.split(typed)[2:])
+    result = pytester.runpytest_inprocess(*shlex.split(typed)[2:])
 
     # A star is the only wildcard.
     result.stdout.fnmatch_lines([line.replace("[", "[[]") for line in printed])

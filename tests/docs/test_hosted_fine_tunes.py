@@ -26,7 +26,7 @@ HOSTED = re.findall(
     r"\(providers/([\w-]+)\.md\)", (HOW_TO / "hosted-fine-tunes.md").read_text("utf-8")
 )
 BLOCKS = [
-    pytest.param(block, page.stem in HOSTED, id=f"{page.stem}-{place}")
+    (f"{page.stem}-{place}", block)
     for page in sorted((HOW_TO / "providers").glob("*.md"))
     for place, block in enumerate(
         re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
@@ -42,25 +42,36 @@ TUNED = "tinker://0034d8c9/sampler_weights/000080"
 BASE = "meta-llama/Llama-3.1-8B"
 
 
-@pytest.mark.parametrize(("block", "is_hosted"), BLOCKS)
-def test_each_variant_of_a_page_loads_with_its_base(tmp_path, block, is_hosted):
-    path = tmp_path / "tickets.ftgate.yaml"
-    if "provider: llamacpp" in block:  # reads the adapter
-        block = block.replace("out/checkpoint-500", str(ADAPTER))
-    path.write_text(
-        f"{FRAME}gates: {FORGETTING if 'tuned:' in block else ACCURACY}\n{block}", "utf-8"
-    )
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A folder with the files that the blocks name."""
     for name in ("tickets.md", "tickets-v2.md"):
         (tmp_path / name).write_text("Answer with one label.", "utf-8")
     adapter = tmp_path / "out" / "checkpoint-500"
     adapter.mkdir(parents=True)
     (adapter / "adapter_config.json").write_text("{}", "utf-8")
     (adapter / "adapter_model.safetensors").write_bytes(b"")
+    return tmp_path
+
+
+def variants(folder: Path, block: str) -> dict:
+    """Return the variants of a suite with *block* in it."""
+    path = folder / "tickets.ftgate.yaml"
+    if "provider: llamacpp" in block:  # reads the adapter
+        block = block.replace("out/checkpoint-500", str(ADAPTER))
+    gates = FORGETTING if "tuned:" in block else ACCURACY
+    path.write_text(f"{FRAME}gates: {gates}\n{block}", "utf-8")
     others = {"bedrock-converse"} - PROVIDERS.keys()
+    return load_suite(path, folder, PluginContributions(providers=others)).variants
 
-    suite = load_suite(path, tmp_path, PluginContributions(providers=others))
 
-    assert suite.variants["tuned"].base if is_hosted else suite.variants
+def test_each_variant_of_a_page_loads_with_its_base(folder):
+    loaded = {place: variants(folder, block) for place, block in BLOCKS}
+
+    assert [place for place, found in loaded.items() if not found] == []
+    hosted = [place for place in loaded if place.rpartition("-")[0] in HOSTED]
+    assert [place for place in hosted if not loaded[place]["tuned"].base] == []
+    assert len(hosted) >= len(HOSTED)
 
 
 def test_each_hosted_service_has_a_page():

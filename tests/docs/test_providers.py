@@ -66,7 +66,7 @@ def written(pytester):
 
 
 def test_the_conftest_and_the_suite_of_the_page_work_together(written, gateway):
-    result = written.runpytest_subprocess("--ftgate")
+    result = written.runpytest_inprocess("--ftgate")
 
     result.assert_outcomes(passed=1)
     system, user = gateway.requests[0]["messages"]
@@ -91,7 +91,7 @@ def test_the_code_of_the_page_is_a_plugin_of_pytest_as_the_page_says(written, ga
     monkeypatch.setenv("PYTHONPATH", str(written.path), prepend=":")
     load_installed(monkeypatch)
 
-    written.runpytest_subprocess("--ftgate").assert_outcomes(passed=1)
+    written.runpytest_inprocess("--ftgate").assert_outcomes(passed=1)
 
 
 def test_the_provider_of_the_page_is_short(written):

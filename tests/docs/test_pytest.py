@@ -59,7 +59,7 @@ def test_the_first_example_prints_what_the_page_says(desk):
     (desk.path / "tests" / "test_tone.py").write_text(block("# tests/test_tone.py"))
     typed, *printed = block("$ pytest --ftgate tests/test_tone.py -v").splitlines()
 
-    result = desk.runpytest_subprocess(
+    result = desk.runpytest_inprocess(
         *typed.split()[2:], "--ftgate-variant=current", "--ftgate-variant=worse"
     )
 
@@ -70,14 +70,14 @@ def test_the_conversation_and_the_fixture_work_as_they_stand(desk):
     for name in ("test_remembers_the_order", "test_the_new_prompt_is_no_slower"):
         (desk.path / "tests" / f"{name}.py").write_text("import pytest\n\n" + block(f"def {name}"))
 
-    desk.runpytest_subprocess("--ftgate", "tests").assert_outcomes(passed=2)
+    desk.runpytest_inprocess("--ftgate", "tests").assert_outcomes(passed=2)
 
 
 def test_the_mark_that_needs_no_suite_is_collected(desk):
     module = "import pytest\n\n" + block("def test_is_even")
     (desk.path / "tests" / "test_even.py").write_text(module)
 
-    result = desk.runpytest_subprocess("--ftgate", "tests", "--collect-only", "-q")
+    result = desk.runpytest_inprocess("--ftgate", "tests", "--collect-only", "-q")
 
     result.stdout.fnmatch_lines(["*::test_is_even[[]current]", "*::test_is_even[[]lora-v7]"])
 
@@ -88,6 +88,6 @@ def test_mistakes_are_told_as_the_page_says(desk):
         "    variants=['curent'],\n)\ndef test_it(case, reply): pass\n"
     )
 
-    result = desk.runpytest_subprocess("--ftgate", "tests")
+    result = desk.runpytest_inprocess("--ftgate", "tests")
 
     result.stdout.fnmatch_lines(block("tests/test_tone.py: 2 errors").splitlines())

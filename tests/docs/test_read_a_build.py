@@ -121,44 +121,34 @@ def test_every_row_of_the_screens_is_explained():
     assert {*re.findall(r"^\| `(.+?)` \|", PAGE, re.MULTILINE)} == {*shown, "e.g."}
 
 
-def test_the_command_below_fix_shows_all_cases(failed):
+def test_the_commands_of_the_failed_build_show_all_cases_and_explain_it(failed, capsys):
     (command,) = step(FAILED, "fix", r"(pytest --ftgate .*)")
+    (explain,) = re.findall(r"`(pytest-ftgate explain .*?)`", PAGE)
 
     result = failed.runpytest_inprocess(*shlex.split(command)[1:])
-
-    assert len({*re.findall(r"^    (t\d{3})  Ticket", result.stdout.str(), re.MULTILINE)}) == 33
-
-
-def test_a_prompt_that_is_changed_back_passes(failed):
-    (failed.path / "tickets-v2.md").write_text(PROMPTS["tickets"] + "Be brief.\n", "utf-8")
-
-    assert run(failed, "candidate").ret == 0
-
-
-def test_the_build_is_green_without_the_failed_variant(failed):
-    key, variant = step(FAILED, "or", r"\((\S+ \S+) for (\w+), tickets.ftgate.yaml:6\)")
-    assert SUITE.splitlines()[5].startswith(f"  {variant}:")
-
-    edit(failed, "tickets-v2.md}", f"tickets-v2.md, {key}}}")
-
-    assert run(failed, "current").ret == 0
-
-
-def test_the_build_is_green_once_the_candidate_is_the_baseline(failed):
-    (key,) = step(FAILED, "accept", r"accept  (\S+ \S+)   tickets.ftgate.yaml:4")
-    assert SUITE.splitlines()[3] == "variants:"
-
-    edit(failed, "variants:", f"{key}\nvariants:")
-
-    assert run(failed, "candidate").ret == 0
-
-
-def test_the_verdict_is_explained(failed, capsys):
-    (command,) = re.findall(r"`(pytest-ftgate explain .*?)`", PAGE)
     capsys.readouterr()
 
-    assert main(shlex.split(command)[1:]) == 0
+    assert len({*re.findall(r"^    (t\d{3})  Ticket", result.stdout.str(), re.MULTILINE)}) == 33
+    assert main(shlex.split(explain)[1:]) == 0
     assert "surely enough to fail the gate" in capsys.readouterr().out
+
+
+def test_each_way_out_of_the_failed_build_ends_it(failed):
+    key, variant = step(FAILED, "or", r"\((\S+ \S+) for (\w+), tickets.ftgate.yaml:6\)")
+    (baseline,) = step(FAILED, "accept", r"accept  (\S+ \S+)   tickets.ftgate.yaml:4")
+    assert SUITE.splitlines()[5].startswith(f"  {variant}:")
+    assert SUITE.splitlines()[3] == "variants:"
+
+    edit(failed, "tickets-v2.md}", f"tickets-v2.md, {key}}}")
+    assert run(failed, "current").ret == 0
+    (failed.path / "tickets.ftgate.yaml").write_text(SUITE, "utf-8")
+
+    edit(failed, "variants:", f"{baseline}\nvariants:")
+    assert run(failed, "candidate").ret == 0
+    (failed.path / "tickets.ftgate.yaml").write_text(SUITE, "utf-8")
+
+    (failed.path / "tickets-v2.md").write_text(PROMPTS["tickets"] + "Be brief.\n", "utf-8")
+    assert run(failed, "candidate").ret == 0
 
 
 def test_the_few_cases_that_are_fixed_pass(inconclusive):
@@ -172,32 +162,22 @@ def test_the_few_cases_that_are_fixed_pass(inconclusive):
     assert run(inconclusive, "draft", "--ftgate-replies=fresh").ret == 0
 
 
-def test_the_cases_that_are_added_settle_the_gate_for_an_unchanged_draft(inconclusive):
-    (more,) = step(INCONCLUSIVE, "fix", r"about (\d+) more if nothing has changed")
-
-    write_cases(inconclusive, 100 + int(more))
-
-    assert run(inconclusive, "draft").ret == 0
-
-
-def test_the_plan_names_the_cases_that_an_unchanged_draft_takes(inconclusive):
+def test_the_cases_that_are_added_settle_the_gate_for_an_unchanged_draft_as_planned(inconclusive):
     (more,) = step(INCONCLUSIVE, "fix", r"about (\d+) more if nothing has changed")
 
     plan = run(inconclusive, "draft", "--ftgate-plan")
 
     plan.stdout.fnmatch_lines([f"*accuracy[[]draft]*+{more} *"])
+    write_cases(inconclusive, 100 + int(more))
+    assert run(inconclusive, "draft").ret == 0
 
 
-def test_the_limit_that_is_accepted_passes(inconclusive):
+def test_the_option_and_the_limit_that_is_accepted_let_it_pass(inconclusive):
+    (option,) = re.findall(r"^`(--ftgate-inconclusive=\w+)` shows", PAGE, re.MULTILINE)
     (limit,) = step(INCONCLUSIVE, "accept", r"accept  (\S+ \S+)   tickets.ftgate.yaml:9")
+    assert option in INCONCLUSIVE
+    assert run(inconclusive, "draft", option).ret == 0
 
     edit(inconclusive, "max_drop: 0.05", limit)
 
     assert run(inconclusive, "draft").ret == 0
-
-
-def test_the_option_lets_it_pass(inconclusive):
-    (option,) = re.findall(r"^`(--ftgate-inconclusive=\w+)` shows", PAGE, re.MULTILINE)
-
-    assert option in INCONCLUSIVE
-    assert run(inconclusive, "draft", option).ret == 0

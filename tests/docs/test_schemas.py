@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import jsonschema_rs
-import pytest
 import yaml
 
 from pytest_ftgate.cli.record import schema_text
@@ -30,59 +29,49 @@ gates: {accuracy: {min: 0.85}}
 """
 
 
+SCHEMA = jsonschema_rs.validator_for(json.loads(suite_schema()))
+
+
 def accepts(text):
-    return jsonschema_rs.validator_for(json.loads(suite_schema())).is_valid(yaml.safe_load(text))
+    return SCHEMA.is_valid(yaml.safe_load(text))
 
 
-@pytest.mark.parametrize(("of", "made"), [("suite", suite_schema), ("run", run_schema)])
-def test_a_shipped_schema_is_the_one_that_the_classes_make(of, made):
+TAKEN = [
+    EXAMPLE.read_text("utf-8"),
+    MINIMAL,
+    MINIMAL.replace("tickets.cases.jsonl", "[{input: a, expected: b, tags: [x]}]"),
+    f"{MINIMAL}reply: {{format: {{choice: [a, b]}}, score: choice}}\n",
+    f"{MINIMAL}reply: {{format: [{{regex: a}}, {{json_schema: {{type: object}}}}]}}\n",
+    f"{MINIMAL}reply: {{score: {{numeric: {{tolerance: 0.1}}}}}}\n",
+    f"{MINIMAL}reply: {{score: {{fields: {{total: numeric, items: {{set: true}}}}}}}}\n",
+    f"{MINIMAL}reply: {{score: [exact, {{similarity: {{by: rouge}}, weight: 2}}]}}\n",
+    f"{MINIMAL}repeats: 3\nbaseline: current\nprompt: tickets.md\n",
+]
+REFUSED = [
+    f"{MINIMAL}promt: tickets.md\n",
+    MINIMAL.replace("model:", "modell:"),
+    MINIMAL.replace("min:", "minimum:"),
+    MINIMAL.replace("accuracy:", "acuracy:"),
+    MINIMAL.replace("anthropic", "antropic"),
+    MINIMAL.replace("0.85", "85"),
+    MINIMAL.replace("gates:", "baseline:"),
+    f"{MINIMAL}reply: {{format: {{choise: [a]}}}}\n",
+    f"{MINIMAL}reply: {{score: exakt}}\n",
+    f"{MINIMAL}reply: {{score: {{numeric: {{tolerance: -1}}}}}}\n",
+    f"{MINIMAL}reply: {{score: [{{exact: {{}}, weight: 0}}]}}\n",
+    f"{MINIMAL}repeats: 0\n",
+]
+
+
+def test_the_shipped_schemas_are_those_that_the_classes_make():
     # After a change: python docs/site.py reference
-    assert schema_text(of) + "\n" == made()
+    assert schema_text("suite") + "\n" == suite_schema()
+    assert schema_text("run") + "\n" == run_schema()
 
 
-def test_the_example_suite_validates():
-    assert accepts(EXAMPLE.read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        "",
-        "reply: {format: {choice: [a, b]}, score: choice}\n",
-        "reply: {format: [{regex: a}, {json_schema: {type: object}}]}\n",
-        "reply: {score: {numeric: {tolerance: 0.1}}}\n",
-        "reply: {score: {fields: {total: numeric, items: {set: true}}}}\n",
-        "reply: {score: [exact, {similarity: {by: rouge}, weight: 2}]}\n",
-        "repeats: 3\nbaseline: current\nprompt: tickets.md\n",
-    ],
-)
-def test_a_suite_that_the_loader_takes_validates(more):
-    assert accepts(MINIMAL + more)
-
-
-def test_cases_in_place_validate():
-    assert accepts(MINIMAL.replace("tickets.cases.jsonl", "[{input: a, expected: b, tags: [x]}]"))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"{MINIMAL}promt: tickets.md\n",
-        MINIMAL.replace("model:", "modell:"),
-        MINIMAL.replace("min:", "minimum:"),
-        MINIMAL.replace("accuracy:", "acuracy:"),
-        MINIMAL.replace("anthropic", "antropic"),
-        MINIMAL.replace("0.85", "85"),
-        MINIMAL.replace("gates:", "baseline:"),
-        f"{MINIMAL}reply: {{format: {{choise: [a]}}}}\n",
-        f"{MINIMAL}reply: {{score: exakt}}\n",
-        f"{MINIMAL}reply: {{score: {{numeric: {{tolerance: -1}}}}}}\n",
-        f"{MINIMAL}reply: {{score: [{{exact: {{}}, weight: 0}}]}}\n",
-        f"{MINIMAL}repeats: 0\n",
-    ],
-)
-def test_a_suite_that_the_loader_refuses_does_not_validate(text):
-    assert not accepts(text)
+def test_suites_that_the_loader_takes_validate_and_those_that_it_refuses_do_not():
+    assert [text for text in TAKEN if not accepts(text)] == []
+    assert [text for text in REFUSED if accepts(text)] == []
 
 
 def keys_of_schema():

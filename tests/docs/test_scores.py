@@ -47,28 +47,34 @@ def case(**parts: Any) -> Case:
     return Case(id="a", location="c.jsonl:1", input="q", **parts)
 
 
-@pytest.mark.parametrize(
-    ("score", "expected", "reply", "value"), rows("| score | expected | reply | value |")
-)
-def test_a_reply_has_the_score_that_the_page_states(score, expected, reply, value):
+def score_of(score: str, expected: str, reply: str) -> float:
     read = TypeAdapter(DeclaredScore).validate_python(rule(score))
     plain = "regex" in score
     one = case(expected=expected if plain else yaml.safe_load(expected), score=read)
+    return score_content(one, Reply(text=reply), Path()).value
 
-    assert score_content(one, Reply(text=reply), Path()).value == pytest.approx(float(value))
+
+def test_every_reply_has_the_score_that_the_page_states():
+    stated = {(*row,): float(value) for *row, value in rows("| score | expected | reply | value |")}
+
+    assert {row: score_of(*row) for row in stated} == pytest.approx(stated)
 
 
-@pytest.mark.parametrize(
-    ("form", "reply", "kind", "lenient"), rows("| format | reply | format error | lenient |")
-)
-def test_a_reply_has_the_format_error_that_the_page_states(form, reply, kind, lenient):
+def format_error_of(form: str, reply: str) -> tuple[str, bool]:
+    """Return the kind of a format error, or "", and whether a lenient reading lets it pass."""
     read = TypeAdapter(DeclaredFormat).validate_python(rule(form))
     error = FormatChecker(Path()).find_error(
         case(score=Rule("exact"), format=read), Reply(text=reply)
     )
+    return (error.kind, error.lenient) if error else ("", True)
 
-    assert (error.kind if error else "") == kind
-    assert (error is None or error.lenient) is (lenient == "yes")
+
+def test_every_reply_has_the_format_error_that_the_page_states():
+    stated = rows("| format | reply | format error | lenient |")
+
+    assert [[form, reply, *format_error_of(form, reply)] for form, reply, *_ in stated] == [
+        [form, reply, kind, lenient == "yes"] for form, reply, kind, lenient in stated
+    ]
 
 
 def named(head: str) -> Iterator[str]:

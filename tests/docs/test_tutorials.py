@@ -131,9 +131,9 @@ def test_the_ladder_is_climbed_as_the_page_says(pytester, monkeypatch):
 
     with chat_server(answer_of(skills)) as server:
         monkeypatch.setenv("LADDER_URL", server.url)
-        planned = pytester.runpytest_subprocess(*plan)
+        planned = pytester.runpytest_inprocess(*plan)
         assert server.requests == []
-        climbed = pytester.runpytest_subprocess(*climb)
+        climbed = pytester.runpytest_inprocess(*climb)
 
     assert planned.ret == pytest.ExitCode.OK
     climbed.stdout.fnmatch_lines(

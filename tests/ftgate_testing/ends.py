@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from ftgate_testing.ended_runs import (
@@ -81,6 +82,10 @@ class End:
     made: Callable[[], Verdict | Report]
     tests: tuple[str, ...]
     remark: str = ""
+
+    def __post_init__(self) -> None:
+        # It takes a run to make one.
+        object.__setattr__(self, "made", cache(self.made))
 
     def screen(self) -> str:
         """Return what the closing section shows."""

@@ -48,7 +48,7 @@ def current(api, more=""):
     return {"current": VARIANT.format(api.url, more)}
 
 
-def test_a_variant_in_batches_is_judged_like_any_other(desk, api):
+def test_a_variant_in_batches_is_judged_like_any_other_and_the_next_run_has_its_replies(desk, api):
     desk.suite_of(current(api, ", batch: true"))
 
     result = desk.run()
@@ -56,6 +56,10 @@ def test_a_variant_in_batches_is_judged_like_any_other(desk, api):
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["PASSED  1 gate*", "100 replies: * cached, 100 requested*"])
     assert [len(batch) for batch in api.created.values()] == [100]
+    desk.suite_of(current(api))
+    result = desk.run()
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["PASSED  1 gate*", "100 replies: * cached, 0 requested*"])
 
 
 def test_two_suites_of_a_run_go_in_one_batch(desk, api):
@@ -76,16 +80,6 @@ def test_the_configuration_may_ask_for_batches(desk, api):
     desk.run().assert_outcomes(passed=1)
 
     assert len(api.created) == 1
-
-
-def test_the_next_run_without_batches_uses_the_same_replies(desk, api):
-    desk.suite_of(current(api))
-    desk.run("--ftgate-batch")
-
-    result = desk.run()
-
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["PASSED  1 gate*", "100 replies: * cached, 0 requested*"])
 
 
 def test_a_batch_costs_half_and_is_held_to_the_budget(desk, api):

@@ -136,29 +136,28 @@ def write(desk, *, variant, prompt, score="exact"):
     desk.path("tickets.ftgate.yaml").write_text("\n".join(lines) + "\n", "utf-8")
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
 def test_what_keeps_a_gate_from_being_evaluated_is_an_error_of_doctor_plan_and_run(
-    desk, told, mistake, way
+    desk, told, mistake
 ):
     write(desk, variant=mistake.variant, prompt=mistake.prompt, score=mistake.score)
     if mistake.prepare:
         mistake.prepare(desk)
 
-    code, printed = told(way)
+    for way in WAYS:
+        code, printed = told(way)
 
-    assert code in (1, 2)
-    assert mistake.said in printed
+        assert code in (1, 2), way
+        assert mistake.said in printed, way
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_suite_without_a_mistake_is_none_for_doctor_plan_and_run(desk, told, way):
+def test_a_suite_without_a_mistake_is_none_for_doctor_plan_and_run(desk, told):
     write(desk, variant=RECORDED, prompt="Sort the ticket.")
 
-    code, printed = told(way)
+    said = {way: told(way) for way in WAYS}
 
-    assert code == 0
-    assert "not be evaluated" not in printed
+    assert {way: code for way, (code, _) in said.items()} == dict.fromkeys(WAYS, 0), said
+    assert not any("not be evaluated" in printed for _, printed in said.values())
 
 
 PLACEHOLDER = "p.md:1: {input} is sent as it stands: write {{ input }}, or {% raw %}{input}"
@@ -181,20 +180,16 @@ def literal(desk):
     write(desk, variant="provider: sorter, model: m", prompt="Sort this ticket: {input}")
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_placeholder_that_is_sent_as_it_stands_is_a_warning_of_doctor_plan_and_run(
-    desk, told, literal, way
+def test_a_placeholder_that_is_sent_as_it_stands_is_a_warning_everywhere_and_in_every_report(
+    desk, told, literal
 ):
-    code, printed = told(way)
-
-    assert code == 0
-    assert printed.count(PLACEHOLDER) == 1
-
-
-def test_a_placeholder_that_is_sent_as_it_stands_is_in_every_report(desk, told, literal):
     kinds = ("json", "markdown", "html")
-    told("run", *(f"--ftgate-{kind}=report.{kind}" for kind in kinds))
+    reports = [f"--ftgate-{kind}=report.{kind}" for kind in kinds]
 
+    said = {way: told(way, *reports if way == "run" else ()) for way in WAYS}
+
+    warned = {way: (code, printed.count(PLACEHOLDER)) for way, (code, printed) in said.items()}
+    assert warned == dict.fromkeys(WAYS, (0, 1)), said
     for kind in kinds:
         text = unescape(desk.path(f"report.{kind}").read_text("utf-8"))
         assert "{input} is sent as it stands" in text

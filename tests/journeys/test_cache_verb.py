@@ -52,7 +52,9 @@ def damage(desk):
     path.write_bytes(content[:start] + os.urandom(4096) + content[start + 4096 :])
 
 
-def test_show_counts_cached_replies_by_provider_and_model(run_cache):
+def test_show_counts_cached_replies_by_provider_and_model_and_requests_in_flight(
+    run_cache, evaluated
+):
     code, printed = run_cache("show")
 
     head, columns, row = printed.splitlines()
@@ -61,11 +63,7 @@ def test_show_counts_cached_replies_by_provider_and_model(run_cache):
     assert head.endswith(" kB, 100 replies")
     assert columns.split() == ["model", "provider", "replies", "size", "oldest", "newest"]
     assert row.split()[:3] == ["answers:answer", "python", "100"]
-
-
-def test_show_counts_requests_in_flight(run_cache, evaluated):
     in_cache(evaluated, "INSERT INTO claims VALUES ('f', 'elsewhere', 0)")
-
     assert ", 1 in flight or left by a killed run\n" in run_cache("show")[1]
 
 
@@ -98,26 +96,19 @@ def test_an_accepted_record_needs_no_replies(run_cache, evaluated):
     assert "accepted" in str(evaluated.verdicts())
 
 
-@pytest.mark.parametrize(
-    ("args", "remedy"),
-    [
-        ([], "say what to forget: --older-than 90d, --max-mb 200, or both"),
-        (["--older-than", "90"], "--older-than: 90 is no length of time; write 12h, 90d or 2w"),
-    ],
-)
-def test_a_prune_without_a_limit_deletes_nothing(run_cache, evaluated, args, remedy):
-    code, printed = run_cache("prune", *args)
+def test_a_prune_without_a_limit_deletes_nothing(run_cache, evaluated):
+    none = "say what to forget: --older-than 90d, --max-mb 200, or both"
+    bare = "--older-than: 90 is no length of time; write 12h, 90d or 2w"
 
-    assert (code, printed.strip()) == (1, remedy)
+    assert run_cache("prune") == (1, f"{none}\n")
+    assert run_cache("prune", "--older-than", "90") == (1, f"{bare}\n")
     evaluated.run()
     assert len(evaluated.asked()) == 100
 
 
-def test_check_says_that_a_sound_file_is_whole(run_cache):
-    assert run_cache("check") == (0, f"{CACHE} is whole: all of its 100 replies can be read\n")
-
-
-def test_check_says_what_is_wrong_and_what_will_be_done(run_cache, evaluated):
+def test_check_says_whether_a_file_is_whole_and_what_will_be_done(run_cache, evaluated):
+    whole = f"{CACHE} is whole: all of its 100 replies can be read\n"
+    assert run_cache("check") == (0, whole)
     damage(evaluated)
 
     code, printed = run_cache("check")
@@ -127,12 +118,11 @@ def test_check_says_what_is_wrong_and_what_will_be_done(run_cache, evaluated):
     assert "the next run that meets the damage saves what can be read" in printed
 
 
-@pytest.mark.parametrize("what", ["show", "check", "prune"])
-def test_without_a_cache_none_is_made(run_cache, evaluated, what):
-    code, printed = run_cache(what, "--cache", "none.sqlite", *["--max-mb=1"] * (what == "prune"))
-
-    assert code == 1
-    assert "there is no cache none.sqlite; pytest --ftgate writes it" in printed
+def test_without_a_cache_none_is_made(run_cache, evaluated):
+    missing = "there is no cache none.sqlite; pytest --ftgate writes it"
+    for what in (["show"], ["check"], ["prune", "--max-mb=1"]):
+        code, printed = run_cache(*what, "--cache", "none.sqlite")
+        assert (code, missing in printed) == (1, True), what
     assert not evaluated.path("none.sqlite").exists()
 
 

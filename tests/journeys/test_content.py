@@ -65,13 +65,6 @@ def test_a_failing_assertion_is_told(judged):
     )
 
 
-def test_the_likeness_is_told(judged):
-    result = judged("{similarity: {min: 0.8}}", "Refund the order.", "Refund my order.", "No.")
-
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["      │ wrong     similarity 0.20, below 0.8"])
-
-
 def test_what_a_reply_puts_into_the_reason_cannot_act_on_the_terminal(judged):
     hostile = "raise ValueError('\x1b[2J\\n::error::gone')"
 

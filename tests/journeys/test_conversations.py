@@ -43,7 +43,7 @@ def run(desk, *args):
     return desk.run("test_marked.py", *args)
 
 
-def test_a_variant_that_forgets_between_two_turns_fails(talking):
+def test_a_variant_that_forgets_between_two_turns_fails_and_each_turn_is_asked_once(talking):
     result = run(talking)
 
     result.assert_outcomes(passed=1, failed=1)
@@ -58,15 +58,8 @@ def test_a_variant_that_forgets_between_two_turns_fails(talking):
             "      │ test_marked.py:8: in test_it",
         ]
     )
-
-
-def test_each_turn_is_asked_once_and_kept(talking):
-    run(talking)
     assert len(talking.asked()) == 2 * 2 * talking.cases
-
-    result = run(talking, "--ftgate-replies=recorded")
-
-    result.assert_outcomes(passed=1, failed=1)
+    run(talking, "--ftgate-replies=recorded").assert_outcomes(passed=1, failed=1)
     assert len(talking.asked()) == 2 * 2 * talking.cases
 
 

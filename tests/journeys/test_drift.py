@@ -38,14 +38,9 @@ def recorded(desk):
     return desk
 
 
-def test_a_tenth_of_an_old_baseline_is_asked_anew(recorded):
+def test_a_tenth_of_an_old_baseline_is_asked_anew_once(recorded):
     recorded.run().assert_outcomes(passed=2)
-
     assert len(recorded.asked()) == 20
-
-
-def test_a_second_run_does_not_ask_it_again(recorded):
-    recorded.run()
 
     result = recorded.run()
 
@@ -53,7 +48,7 @@ def test_a_second_run_does_not_ask_it_again(recorded):
     assert len(recorded.asked()) == 20
 
 
-def test_a_drifted_baseline_is_said_so_and_not_compared(recorded):
+def test_the_command_for_a_drifted_baseline_compares_replies_of_one_day(recorded):
     recorded.path("worse").touch()
 
     result = recorded.run()
@@ -66,11 +61,7 @@ def test_a_drifted_baseline_is_said_so_and_not_compared(recorded):
             "    fix     pytest --ftgate --ftgate-replies=fresh tickets.ftgate.yaml",
         ]
     )
-
-
-def test_the_command_for_a_drifted_baseline_compares_replies_of_one_day(recorded):
-    recorded.path("worse").touch()
-    command = next(line.split() for line in recorded.run().outlines if " fix " in line)
+    command = next(line.split() for line in result.outlines if " fix " in line)
 
     recorded.run(*command[3:])
 

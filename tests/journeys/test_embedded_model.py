@@ -114,20 +114,21 @@ def pytest_runtest_setup(item):
 """
 
 
-@pytest.mark.parametrize(
-    ("options", "times"), [(["-q"], 1), (["-q", "-n1"], 1), (["-qq"], 0), (["-qq", "-n1"], 0)]
-)
+@pytest.mark.parametrize("workers", [[], ["-n1"]], ids=["alone", "xdist"])
 def test_a_run_says_that_it_converts_weights_unless_it_is_quiet(
-    pytester: pytest.Pytester, options: list[str], times: int
+    pytester: pytest.Pytester, workers: list[str]
 ) -> None:
     pytester.makeconftest(CONVERTING)
     pytester.makepyfile("def test_it(): pass")
+    # A worker writes to the stream of the process.
+    run = pytester.runpytest_subprocess if workers else pytester.runpytest_inprocess
 
-    result = pytester.runpytest_subprocess("--ftgate", *options)
+    for quiet, times in (("-q", 1), ("-qq", 0)):
+        result = run("--ftgate", quiet, *workers)
 
-    result.stdout.fnmatch_lines([".*100%*"])
-    shown = result.outlines + result.errlines
-    assert shown.count("ftgate: converting tiny") == times
+        result.stdout.fnmatch_lines([".*100%*"])
+        shown = result.outlines + result.errlines
+        assert shown.count("ftgate: converting tiny") == times
 
 
 @pytest.mark.heavy

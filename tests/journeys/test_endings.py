@@ -65,8 +65,7 @@ def advice(desk, monkeypatch):
     return judge
 
 
-@pytest.mark.parametrize("base", ["base", "rambling"])
-@pytest.mark.parametrize("tuned", ["endless", "glued"])
+@pytest.mark.parametrize(("tuned", "base"), [("endless", "base"), ("glued", "rambling")])
 def test_a_model_that_answers_and_does_not_end_has_a_cause_and_needs_no_more_tokens(
     advice, tuned, base
 ):

@@ -22,7 +22,7 @@ def score(case, reply):
 """
 
 
-def test_a_few_missing_replies_are_told_and_the_gate_is_judged(desk):
+def test_a_few_missing_replies_are_told_and_are_no_wrong_answers(desk):
     desk.suite("{accuracy: {min: 0.7}}", current=0)
     desk.replies("current", missing=3)
 
@@ -30,14 +30,6 @@ def test_a_few_missing_replies_are_told_and_the_gate_is_judged(desk):
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*no reply to 3 of 100 cases; first: *"])
-
-
-def test_missing_replies_are_never_wrong_answers(desk):
-    desk.suite("{accuracy: {min: 0.7}}", current=0)
-    desk.replies("current", missing=3)
-
-    desk.run()
-
     (check,) = desk.verdicts()["accuracy[current]"]["checks"]
     assert (check["n"], check["after"], check["missing"]) == (97, 1.0, 3)
 
@@ -60,6 +52,8 @@ def test_a_variant_without_most_of_its_replies_is_an_error(desk):
 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["current: 60 of 100 requests brought no reply; the first: *"])
+    # The selection is not to blame.
+    result.stdout.no_fnmatch_line("no gate was evaluated; name a suite, or check -k *")
 
 
 def test_a_module_that_is_nowhere_is_named_with_where_to_put_it(desk):
@@ -87,62 +81,27 @@ def half_broken(desk):
     return desk
 
 
-def test_a_function_that_raises_is_an_error_of_its_variant_alone(half_broken):
-    result = half_broken.run()
-
-    result.assert_outcomes(passed=1, errors=1)
-    assert result.ret == 1
-
-
-def test_the_error_says_what_was_raised(half_broken):
-    result = half_broken.run()
-
-    result.stdout.fnmatch_lines(["*broken:answer raised RuntimeError: the tunnel is down"])
-    result.stdout.no_fnmatch_line("*Traceback*")
-
-
-@pytest.fixture
-def half_gone(desk):
-    """A desk with a variant whose function is nowhere beside one that is well."""
+def test_a_function_that_is_nowhere_is_an_error_of_its_variant_alone_and_is_told_once(desk):
     desk.asking_suite(gone='{provider: python, function: "missing:answer"}')
-    return desk
 
-
-def test_a_function_that_is_nowhere_is_an_error_of_its_variant_alone(half_gone):
-    result = half_gone.run()
+    result = desk.run("-ra")
 
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["gone: missing:answer: *; put missing.py beside the suite, *"])
-
-
-def test_the_closing_section_does_not_call_a_run_with_errors_passed(half_gone):
-    result = half_gone.run()
-
     result.stdout.no_fnmatch_line("PASSED *")
-
-
-def test_an_error_is_told_once(half_gone):
-    result = half_gone.run("-ra")
-
     result.stdout.no_fnmatch_line("During handling of the above exception*")
 
 
-def test_a_run_of_errors_alone_is_not_blamed_on_the_selection(desk):
-    desk.suite(current=0)
-    desk.replies("current", missing=60)
-
-    result = desk.run()
-
-    result.stdout.no_fnmatch_line("no gate was evaluated; name a suite, or check -k *")
-
-
 def test_an_error_is_asked_again_in_the_next_run(half_broken):
-    half_broken.run()
-    half_broken.path("mended").touch()
-
     result = half_broken.run()
 
-    result.assert_outcomes(passed=2)
+    # It is one of its variant alone, and says what was raised.
+    result.assert_outcomes(passed=1, errors=1)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*broken:answer raised RuntimeError: the tunnel is down"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    half_broken.path("mended").touch()
+    half_broken.run().assert_outcomes(passed=2)
 
 
 def test_a_scorer_that_breaks_is_an_error_and_not_a_failed_gate(desk):

@@ -18,6 +18,8 @@ from ftgate_testing.faked_client import (
     write_faked,
 )
 
+from pytest_ftgate.cli.main import main
+
 AUTOUSE = """\
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
@@ -67,29 +69,24 @@ def teardown_module():
     answers.CLIENT = "real"
 
 """
-#: How a test fakes the client: what stands in its module, and in conftest.py.
+#: How a test fakes the client in its own module.
 WAYS = {
-    "monkeypatch that the function names": (
-        NAMED + FUNCTION.replace("reply", "reply, fake", 1),
-        "",
-    ),
-    "autouse in the module": (AUTOUSE + FUNCTION, ""),
-    "autouse in conftest.py": (FUNCTION, AUTOUSE),
-    "the function itself": (AUTOUSE.replace(*OF_FUNCTION) + FUNCTION, ""),
-    "usefixtures": (NAMED + FUNCTION.replace("def ", f"{USES}\ndef "), ""),
-    "setup_method": (
-        METHOD.format(setup="setup_method(self)", teardown="teardown_method(self)"),
-        "",
-    ),
-    "setup_class": (
-        METHOD.format(setup="setup_class(cls)", teardown="teardown_class(cls)"),
-        "",
-    ),
-    "setup_module": (MODULE + FUNCTION, ""),
-    "of a class": (STARTS.format(scope="class", patch=CONTEXT) + IN_CLASS, ""),
-    "of a module, by mock": (PATCHED_BY_MOCK + FUNCTION, ""),
-    "of a package": (FUNCTION, STARTS.format(scope="package", patch=CONTEXT)),
-    "of the session": (FUNCTION, STARTS.format(scope="session", patch=CONTEXT)),
+    "monkeypatch that the function names": NAMED + FUNCTION.replace("reply", "reply, fake", 1),
+    "autouse in the module": AUTOUSE + FUNCTION,
+    "the function itself": AUTOUSE.replace(*OF_FUNCTION) + FUNCTION,
+    "usefixtures": NAMED + FUNCTION.replace("def ", f"{USES}\ndef "),
+    "setup_method": METHOD.format(setup="setup_method(self)", teardown="teardown_method(self)"),
+    "setup_class": METHOD.format(setup="setup_class(cls)", teardown="teardown_class(cls)"),
+    "setup_module": MODULE + FUNCTION,
+    "of a class": STARTS.format(scope="class", patch=CONTEXT) + IN_CLASS,
+    "of a module, by mock": PATCHED_BY_MOCK + FUNCTION,
+}
+IN_MODULE = WAYS["autouse in the module"]
+#: The same in conftest.py.
+IN_CONFTEST = {
+    "of each function": AUTOUSE,
+    "of a package": STARTS.format(scope="package", patch=CONTEXT),
+    "of the session": STARTS.format(scope="session", patch=CONTEXT),
 }
 
 
@@ -98,43 +95,56 @@ def faking(desk):
     return partial(write_faked, desk)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_no_reply_of_a_faked_client_reaches_the_gate_of_its_suite(faking, way):
-    desk = faking(*WAYS[way])
+def write_modules(desk, modules):
+    """Write each of *modules* with a test name of its own; return the arguments that name them."""
+    for number, text in enumerate(modules):
+        name = f"test_way_{number}"
+        desk.path(f"{name}.py").write_text(HEAD + text.replace("test_faked", name), "utf-8")
+    return [f"test_way_{number}.py" for number in range(len(modules))]
+
+
+def test_no_reply_of_a_client_that_a_module_fakes_reaches_the_gate_of_its_suite(faking):
+    desk = faking("")
+    named = write_modules(desk, WAYS.values())
+
+    desk.run(*named, SUITE)
+
+    passed = {name.removesuffix(".py"): "passed" for name in named}
+    assert outcomes(desk) == {"accuracy": "failed", **passed}
+    # Each module has asked its own fake, but one: its function is a fake that notes nothing.
+    assert desk.asked().count("fake") == (len(WAYS) - 1) * desk.cases
+    assert desk.asked().count("real") == desk.cases
+    # And in the next run, which has the cache of this one.
+    desk.run(SUITE)
+    assert outcomes(desk) == {"accuracy": "failed"}
+
+
+@pytest.mark.parametrize("scope", IN_CONFTEST)
+def test_no_reply_of_a_client_that_a_conftest_fakes_reaches_the_gate_of_its_suite(faking, scope):
+    desk = faking(FUNCTION, IN_CONFTEST[scope])
 
     desk.run(TEST, SUITE)
 
-    # Here and in the next run, which has the cache of this one.
     assert outcomes(desk) == RIGHT
     desk.run(SUITE)
     assert outcomes(desk) == {"accuracy": "failed"}
 
 
-@pytest.mark.parametrize("replies", ["auto", "fresh"])
 @pytest.mark.parametrize("order", [[TEST, SUITE], [SUITE, TEST], []], ids=" ".join)
-def test_whatever_comes_first_each_is_evaluated_on_its_own_replies(faking, order, replies):
-    desk = faking(*WAYS["autouse in the module"])
+def test_whatever_comes_first_each_is_evaluated_on_its_own_replies(faking, order):
+    desk = faking(IN_MODULE)
 
-    for _ in range(2):
+    for replies in ("auto", "auto", "fresh"):
         desk.run(*order, f"--ftgate-replies={replies}")
         assert outcomes(desk) == RIGHT
 
 
-def test_faked_replies_are_made_in_every_run_and_real_ones_once(faking):
-    desk = faking(*WAYS["autouse in the module"])
-
-    for _ in range(2):
-        desk.run()
-
+def test_faked_replies_are_made_in_every_run_and_leave_by_no_export(faking, monkeypatch, capsys):
+    desk = faking(IN_MODULE)
+    desk.run()
+    desk.run()
     assert desk.asked().count("real") == desk.cases
     assert desk.asked().count("fake") == 2 * desk.cases
-
-
-def test_no_faked_reply_leaves_by_an_export(faking, monkeypatch, capsys):
-    from pytest_ftgate.cli.main import main
-
-    desk = faking(*WAYS["autouse in the module"])
-    desk.run()
     monkeypatch.chdir(desk.pytester.path)
 
     assert main(["cache", "export", SUITE]) == 0
@@ -175,14 +185,15 @@ NO_PATCH = {
 }
 
 
-@pytest.mark.parametrize("way", NO_PATCH)
-def test_without_such_a_fixture_the_replies_are_those_of_the_suite(faking, way):
-    desk = faking(NO_PATCH[way])
+def test_without_such_a_fixture_the_replies_are_those_of_the_suite(faking):
+    desk = faking("")
+    named = write_modules(desk, NO_PATCH.values())
 
-    desk.run(TEST, SUITE)
+    desk.run(*named, SUITE)
 
     # The patch of a function stands while it runs, and its replies are made before that.
-    assert outcomes(desk) == {"accuracy": "failed", "test_faked": "failed"}
+    failed = {name.removesuffix(".py"): "failed" for name in named}
+    assert outcomes(desk) == {"accuracy": "failed", **failed}
     assert desk.asked() == ["real"] * desk.cases
 
 
@@ -204,20 +215,15 @@ def test_fixtures_of_installed_plugins_that_apply_by_themselves_cost_no_cache(pl
     assert plugged.asked() == ["real"] * plugged.cases
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("(case, reply)", "(case, reply, httpx_mock)"),
-        ("@faked", '@faked\n@pytest.mark.usefixtures("httpx_mock")'),
-    ],
-    ids=["parameter", "usefixtures"],
-)
-def test_a_fixture_of_an_installed_plugin_counts_where_the_test_names_it(plugged, old, new):
-    plugged.path(TEST).write_text(HEAD + FUNCTION.replace(old, new))
+def test_a_fixture_of_an_installed_plugin_counts_where_the_test_names_it(plugged):
+    by_name = FUNCTION.replace("(case, reply)", "(case, reply, httpx_mock)")
+    by_mark = FUNCTION.replace("@faked", '@faked\n@pytest.mark.usefixtures("httpx_mock")')
+    named = write_modules(plugged, [by_name, by_mark])
 
-    plugged.run("-p", "djangoish", TEST, SUITE)
+    plugged.run("-p", "djangoish", *named, SUITE)
 
-    assert outcomes(plugged) == RIGHT
+    told = outcomes(plugged)
+    assert told == {"accuracy": "failed", "test_way_0": "passed", "test_way_1": "passed"}
 
 
 def test_a_plugin_of_the_project_that_is_not_installed_counts(faking):
@@ -285,7 +291,7 @@ def test_a_conversation_under_a_fixture_stays_with_its_test(faking):
 
 
 def test_what_is_accepted_of_a_faked_client_is_the_record_of_its_own_test(faking):
-    desk = faking(*WAYS["autouse in the module"])
+    desk = faking(IN_MODULE)
 
     desk.run("--ftgate-accept", "--ftgate-accept-failed")
 
@@ -313,8 +319,9 @@ def pytest_collection_modifyitems(items):
 """
 
 
-@pytest.mark.parametrize("processes", [(), ("-n", "1")], ids=["alone", "xdist"])
-@pytest.mark.parametrize("scope", ["session", "package"])
+@pytest.mark.parametrize(
+    ("scope", "processes"), [("session", ()), ("package", ()), ("session", ("-n", "1"))]
+)
 def test_a_fixture_that_stays_does_not_turn_the_gate_of_a_suite_green(faking, scope, processes):
     # It undoes nothing, so it would still stand if it were torn down.
     desk = faking(USES_IT, WIDE.format(scope=scope, body=FAKES))
@@ -485,11 +492,10 @@ def test_ordinary(ftgate):
 """
 
 
-@pytest.mark.parametrize("order", [[TEST, SUITE], [SUITE, TEST]], ids=" ".join)
-def test_what_the_fixture_ftgate_brings_a_test_that_patches_stays_with_it(faking, order):
+def test_what_the_fixture_ftgate_brings_a_test_that_patches_stays_with_it(faking):
     desk = faking(ASKS + IN_FIXTURE)
 
-    for _ in range(2):
+    for order in ([TEST, SUITE], [SUITE, TEST]):
         desk.run(*order).assert_outcomes(passed=1, failed=1)
         assert outcomes(desk) == {"accuracy": "failed"}
 
@@ -505,12 +511,11 @@ def test_ordinary(monkeypatch):
 """
 
 
-@pytest.mark.parametrize("order", [[TEST, SUITE], [SUITE, TEST]], ids=" ".join)
-def test_what_a_test_that_patches_evaluates_stays_with_it(faking, order, monkeypatch):
+def test_what_a_test_that_patches_evaluates_stays_with_it(faking, monkeypatch):
     desk = faking(EVALUATES)
     monkeypatch.chdir(desk.path(""))
 
-    for _ in range(2):
+    for order in ([TEST, SUITE], [SUITE, TEST]):
         desk.run(*order).assert_outcomes(passed=1, failed=1)
         assert outcomes(desk) == {"accuracy": "failed"}
 
@@ -583,38 +588,31 @@ def test_a_single_case_under_a_fake_leaves_nothing_behind(faking, module):
 # What is said of it -------------------------------------------------------------------------------
 
 
-def test_the_plan_says_which_test_makes_its_replies_in_every_run(faking):
-    desk = faking(*WAYS["autouse in the module"])
+def test_plan_and_recorded_run_say_which_test_makes_its_replies_in_every_run(faking):
+    desk = faking(IN_MODULE)
     desk.run()
 
-    result = desk.run("--ftgate-plan")
+    plan = desk.run("--ftgate-plan")
+    recorded = desk.run("--ftgate-replies=recorded")
 
-    result.stdout.fnmatch_lines(
+    plan.stdout.fnmatch_lines(
         [
             f"  current * {2 * desk.cases} * {desk.cases} * {desk.cases} *",
             "  python: called in every run for test_faked.py::test_faked alone:",
             "    fake (test_faked.py:7) may patch the function",
         ]
     )
-
-
-def test_the_plan_says_nothing_of_it_where_no_function_is_called(faking):
-    desk = faking(*WAYS["autouse in the module"])
-    desk.suite(GATES, current=0)
-
-    desk.run("--ftgate-plan").stdout.no_fnmatch_line("*python:*")
-
-
-def test_a_run_on_recorded_replies_says_that_these_are_never_recorded(faking):
-    desk = faking(*WAYS["autouse in the module"])
-    desk.run()
-
-    result = desk.run("--ftgate-replies=recorded")
-
-    result.assert_outcomes(failed=1, errors=1)
-    result.stdout.fnmatch_lines(
+    recorded.assert_outcomes(failed=1, errors=1)
+    recorded.stdout.fnmatch_lines(
         [
             "*the replies of answers:answer are never recorded here, since fixtures*",
             "*pytest --ftgate test_faked.py::test_faked",
         ]
     )
+
+
+def test_the_plan_says_nothing_of_it_where_no_function_is_called(faking):
+    desk = faking(IN_MODULE)
+    desk.suite(GATES, current=0)
+
+    desk.run("--ftgate-plan").stdout.no_fnmatch_line("*python:*")

@@ -34,25 +34,31 @@ def fences(desk):
     return desk
 
 
-def test_accuracy_passes_and_format_fails(fences):
-    fences.run("-v").stdout.fnmatch_lines(
-        [
-            "*::accuracy[[]chatty] PASSED*",
-            "*::format[[]chatty] FAILED*",
-        ]
-    )
+def test_accuracy_passes_and_format_fails_with_three_replies_of_the_kind_where_more_is_wanted(
+    fences,
+):
+    result = fences.run("-v")
+
+    result.stdout.fnmatch_lines(["*::accuracy[[]chatty] PASSED*", "*::format[[]chatty] FAILED*"])
+    result.stdout.fnmatch_lines(["  passed before, fails now (3 of 41, -vv shows more)"])
 
 
-def test_the_headline_says_what_the_model_began_to_do(fences):
-    fences.run()
+def too_wide(lines):
+    """Return the lines of the section on the format that are wider than a terminal."""
+    begin = next(n for n, line in enumerate(lines) if line.startswith("replies in the right "))
+    section = lines[begin : next(n for n, line in enumerate(lines) if "generated xml" in line)]
+    assert len(section) > 20
+    # A command is in one line, so that it can be copied.
+    return [x for x in section if len(x) > 80 and not x.startswith("      pytest ")]
+
+
+def test_headline_and_section_say_what_the_model_began_to_do_before_and_now_with_one_reply(fences):
+    result = fences.run()
 
     headline = fences.verdicts()["format[chatty]"]["headline"]
     assert headline.startswith("replies in the right format down 20 points ")
     assert headline.endswith("; fenced: the model began to fence its JSON, 41 of 200 replies")
-
-
-def test_the_section_shows_the_share_of_the_fault_before_and_now_and_one_reply(fences):
-    result = fences.run()
+    assert too_wide(result.stdout.lines) == []
 
     result.stdout.fnmatch_lines(
         [
@@ -79,36 +85,17 @@ def test_the_section_shows_the_share_of_the_fault_before_and_now_and_one_reply(f
     )
 
 
-def test_more_words_show_three_replies_of_the_kind(fences):
-    fences.run("-v").stdout.fnmatch_lines(["  passed before, fails now (3 of 41, -vv shows more)"])
-
-
-def test_no_line_of_the_section_is_wider_than_a_terminal(fences):
-    lines = fences.run().stdout.lines
-    begin = next(n for n, line in enumerate(lines) if line.startswith("replies in the right "))
-    section = lines[begin : next(n for n, line in enumerate(lines) if "generated xml" in line)]
-
-    assert len(section) > 20
-    # A command is in one line, so that it can be copied.
-    assert [x for x in section if len(x) > 80 and not x.startswith("      pytest ")] == []
-
-
-def test_both_readings_are_kept_of_each_case(fences):
-    fences.run("--ftgate-accept", "--ftgate-accept-failed")
-    record = json.loads(fences.path("tickets.accepted.json").read_text("utf-8"))
-    kept = record["variants"]["chatty"]["t000"]
-
-    assert (kept[1], kept[-1]) == (0.0, 1.0)
-
-
-def test_a_record_of_before_there_were_two_readings_is_still_read(fences):
+def test_both_readings_are_kept_of_each_case_and_a_record_without_them_is_still_read(fences):
     fences.run("--ftgate-accept", "--ftgate-accept-failed")
     path = fences.path("tickets.accepted.json")
     record = json.loads(path.read_text("utf-8"))
+    kept = record["variants"]["chatty"]["t000"]
+    assert (kept[1], kept[-1]) == (0.0, 1.0)
     for cells in record["variants"].values():
         cells.update({key: cell[:5] for key, cell in cells.items()})
     path.write_text(json.dumps(record), "utf-8")
 
     fences.run()
+
     checks = fences.verdicts()["format[chatty]"]["checks"]
     assert [check["kind"] for check in checks] == ["baseline", "accepted"]

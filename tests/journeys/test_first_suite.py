@@ -60,30 +60,18 @@ def test_the_first_run_says_how_to_accept_it_where_there_is_nothing_to_compare_w
     result.stdout.fnmatch_lines(["*--ftgate-accept*"])
 
 
-def test_a_forgotten_flag_is_named_for_a_suite_that_pytest_does_not_find(desk):
+def test_a_forgotten_flag_is_named_unless_the_run_has_tests_of_its_own(desk):
     desk.suite(current=2)
 
-    result = desk.pytester.runpytest("tickets.ftgate.yaml")
-
-    result.stderr.fnmatch_lines(["ERROR: tickets.ftgate.yaml is a suite: add --ftgate"])
-    assert result.ret == 4
-
-
-def test_a_forgotten_flag_is_named_where_no_test_ran(desk):
-    desk.suite(current=2)
-
-    result = desk.pytester.runpytest(".")
-
-    result.stdout.fnmatch_lines(["1 suite was not evaluated: add --ftgate"])
-
-
-def test_a_run_with_tests_of_its_own_says_nothing_about_suites(desk):
-    desk.suite(current=2)
+    named = desk.pytester.runpytest("tickets.ftgate.yaml")
+    untested = desk.pytester.runpytest(".")
     desk.pytester.makepyfile("def test_one(): pass")
+    tested = desk.pytester.runpytest(".")
 
-    result = desk.pytester.runpytest(".")
-
-    result.stdout.no_fnmatch_line("*--ftgate*")
+    named.stderr.fnmatch_lines(["ERROR: tickets.ftgate.yaml is a suite: add --ftgate"])
+    assert named.ret == 4
+    untested.stdout.fnmatch_lines(["1 suite was not evaluated: add --ftgate"])
+    tested.stdout.no_fnmatch_line("*--ftgate*")
 
 
 def test_a_name_that_is_almost_that_of_a_suite_is_an_error_with_the_right_name(desk):
@@ -111,17 +99,14 @@ def test_a_yaml_file_that_is_named_like_no_suite_is_answered_with_a_name(desk):
     )
 
 
-def test_a_gate_that_a_suite_does_not_have_is_answered_with_how_to_list_them(desk):
+def test_a_gate_or_a_file_that_does_not_exist_is_answered_and_nothing_is_evaluated(desk):
     desk.suite(current=2)
 
-    result = desk.pytester.runpytest("--ftgate", "tickets.ftgate.yaml::accuracy[curent]")
+    gate = desk.run("tickets.ftgate.yaml::accuracy[curent]")
+    file = desk.run("nope.ftgate.yaml")
 
-    result.stderr.fnmatch_lines(["ERROR: tickets.ftgate.yaml has no gate accuracy?curent?;*"])
-
-
-def test_of_a_path_that_does_not_exist_pytest_alone_speaks(desk):
-    result = desk.run("nope.ftgate.yaml")
-
-    result.stderr.fnmatch_lines(["ERROR: file or directory not found: nope.ftgate.yaml"])
-    result.stdout.no_fnmatch_line("*ftgate ===*")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    gate.stderr.fnmatch_lines(["ERROR: tickets.ftgate.yaml has no gate accuracy?curent?;*"])
+    # Of a path that does not exist pytest alone speaks.
+    file.stderr.fnmatch_lines(["ERROR: file or directory not found: nope.ftgate.yaml"])
+    file.stdout.no_fnmatch_line("*ftgate ===*")
+    assert file.ret == pytest.ExitCode.USAGE_ERROR

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import xml.etree.ElementTree as ET
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -40,29 +41,55 @@ def both(desk):
 
 #: Whether plugins have their say though no summary is wanted.
 SUMMED = pytest.version_tuple >= (9, 2)
-#: A flag, as a user types it, the outcomes, and lines of what is printed.
+#: Flags, as a user types them, the outcomes, and lines of what is printed.
 FLAGS = {
-    "-k worse": ({"failed": 2, "deselected": 3}, []),
-    "-m ftgate": ({"passed": 2, "failed": 2, "deselected": 1}, []),
-    "-x": ({"passed": 2, "failed": 1}, ["*stopping after 1 failures*"]),
-    "--maxfail=2": (ALL, ["*stopping after 2 failures*"]),
-    "--collect-only -q": ({}, ["test_it.py::test_plain", "tickets.ftgate.yaml::accuracy[[]worse]"]),
-    "--setup-plan": ({}, ["*test_it.py::test_it[[]worse] (fixtures used: case, reply)"]),
-    "--setup-only": ({}, ["*test_it.py::test_it[[]worse] (fixtures used: case, reply)"]),
-    "--setup-show": (ALL, ["*test_it.py::test_it[[]worse] (fixtures used: case, reply)*F"]),
-    "--durations=0 -vv": (ALL, ["*s setup    test_it.py::test_it[[]current]"]),
-    "-q": (ALL, ["..F.F*", "BLOCKED  2 of 4 gates failed*"]),
-    "-v": (ALL, ["test_it.py::test_it[[]worse] FAILED*", "  passed before, fails now (10 of 28*"]),
-    "-vv": (ALL, ["  passed before, fails now (28 of 28)"]),
-    "--tb=long": (ALL, ["      │ >       assert reply.text == case.expected"]),
-    "--tb=short": (ALL, ["      │ test_it.py:8: in test_it"]),
-    "--tb=native": (ALL, ['      │   File "*test_it.py", line 8, in test_it']),
-    "--tb=line": (ALL, ["*it: down 28 points *limit 5: current 98 % → *"]),
-    "--tb=no": (ALL, ["FAILED test_it.py::test_it[[]worse] - it: down 28 points *"]),
-    "--showlocals": (ALL, ["      │ *case       = Case(id='t002'*"]),
-    "--no-header": (ALL, ["BLOCKED  2 of 4 gates failed*"]),
-    "--no-summary": (ALL, ["BLOCKED  2 of 4 gates failed*" if SUMMED else "*2 failed, 3 passed*"]),
-    "--color=yes": (
+    ("-k worse", "-v"): (
+        {"failed": 2, "deselected": 3},
+        ["test_it.py::test_it[[]worse] FAILED*", "  passed before, fails now (10 of 28*"],
+    ),
+    ("-m ftgate", "--showlocals"): (
+        {"passed": 2, "failed": 2, "deselected": 1},
+        ["      │ *case       = Case(id='t002'*"],
+    ),
+    ("-x", "--tb=native"): (
+        {"passed": 2, "failed": 1},
+        ['      │   File "*test_it.py", line 8, in test_it', "*stopping after 1 failures*"],
+    ),
+    ("--maxfail=2", "--tb=long", "--no-header"): (
+        ALL,
+        [
+            "      │ >       assert reply.text == case.expected",
+            "BLOCKED  2 of 4 gates failed*",
+            "*stopping after 2 failures*",
+        ],
+    ),
+    ("--collect-only -q",): (
+        {},
+        ["test_it.py::test_plain", "tickets.ftgate.yaml::accuracy[[]worse]"],
+    ),
+    ("--setup-plan",): ({}, ["*test_it.py::test_it[[]worse] (fixtures used: case, reply)"]),
+    ("--setup-only",): ({}, ["*test_it.py::test_it[[]worse] (fixtures used: case, reply)"]),
+    ("--setup-show", "--tb=short"): (
+        ALL,
+        [
+            "*test_it.py::test_it[[]worse] (fixtures used: case, reply)*F",
+            "      │ test_it.py:8: in test_it",
+        ],
+    ),
+    ("--durations=0 -vv",): (
+        ALL,
+        ["  passed before, fails now (28 of 28)", "*s setup    test_it.py::test_it[[]current]"],
+    ),
+    ("-q", "--tb=line"): (
+        ALL,
+        ["..F.F*", "*it: down 28 points *limit 5: current 98 % → *", "BLOCKED  2 of 4 gates*"],
+    ),
+    ("--tb=no",): (ALL, ["FAILED test_it.py::test_it[[]worse] - it: down 28 points *"]),
+    ("--no-summary",): (
+        ALL,
+        ["BLOCKED  2 of 4 gates failed*" if SUMMED else "*2 failed, 3 passed*"],
+    ),
+    ("--color=yes",): (
         {},
         ["      │ E     - billing", "*\x1b[[]1mBLOCKED\x1b[[]0m  2 of 4 gates failed*"],
     ),
@@ -76,16 +103,16 @@ TOGETHER = (
 )
 
 
-@pytest.mark.parametrize("flag", FLAGS)
-def test_a_flag_does_what_it_does_with_tests(both, flag):
-    outcomes, lines = FLAGS[flag]
+@pytest.mark.parametrize("flags", FLAGS, ids=" ".join)
+def test_a_flag_does_what_it_does_with_tests(both, flags):
+    outcomes, lines = FLAGS[flags]
 
-    result = both.run(*flag.split())
+    result = both.run(*" ".join(flags).split())
 
     if outcomes:
         result.assert_outcomes(**outcomes)
     result.stdout.fnmatch_lines(lines)
-    assert result.ret == (1 if outcomes.get("failed") or "color" in flag else 0)
+    assert result.ret == (1 if outcomes.get("failed") or "--color=yes" in flags else 0)
 
 
 def test_flags_that_are_no_matter_of_gates_change_nothing(both):
@@ -215,4 +242,4 @@ def test_the_page_has_a_row_for_each_flag_that_is_tested():
     cells = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
     named = {flag for cell in cells for flag in re.findall("`(.*?)`", cell)}
 
-    assert named == {*FLAGS, *TOGETHER, *ELSEWHERE}
+    assert named == {*chain.from_iterable(FLAGS), "-vv", *TOGETHER, *ELSEWHERE}

@@ -100,12 +100,8 @@ def test_the_base_itself_in_place_of_a_fine_tune_is_invalid(recorded):
     assert result.parseoutcomes() == {"invalid": 1}
     result.stdout.fnmatch_lines(["*replies no different from the base model's: 201 of 201*"])
 
-    recorded().run().assert_outcomes(passed=1)
-
 
 def test_a_skill_may_be_given_up(recorded):
-    assert recorded(wrong=("memory",)).run().ret == 1
-
     result = recorded(wrong=("memory",), keys=f"{KEYS}, may_lose: [memory]").run("-v")
 
     result.assert_outcomes(passed=1)
@@ -280,20 +276,16 @@ def test_what_a_base_said_can_be_kept_for_when_it_retires(desk, monkeypatch, cap
     assert {request["model"] for request in server.requests[asked:]} == {"tuned"}
 
 
-@pytest.mark.parametrize(
-    ("variant", "told"),
-    [
-        ("tunde", 'has no variant "tunde"; did you mean "tuned"?'),
-        ("tuned", "has no reply of the base; run pytest --ftgate s.ftgate.yaml first"),
-    ],
-)
-def test_a_base_that_said_nothing_cannot_be_kept(desk, monkeypatch, capsys, variant, told):
+def test_a_base_that_said_nothing_cannot_be_kept(desk, monkeypatch, capsys):
     desk.path("short.md").write_text("Sort the ticket.\n", "utf-8")
     monkeypatch.chdir(desk.path("."))
     text = SERVED.replace("URL", "http://127.0.0.1:9/v1").replace("UNDER", "own")
     desk.path("s.ftgate.yaml").write_text(text, "utf-8")
 
-    assert main(["cache", "export", "s.ftgate.yaml", "--base", variant]) == 1
+    assert main(["cache", "export", "s.ftgate.yaml", "--base", "tunde"]) == 1
+    assert 'has no variant "tunde"; did you mean "tuned"?' in capsys.readouterr().err
+    assert main(["cache", "export", "s.ftgate.yaml", "--base", "tuned"]) == 1
+    told = "has no reply of the base; run pytest --ftgate s.ftgate.yaml first"
     assert told in capsys.readouterr().err
 
 

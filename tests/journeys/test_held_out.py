@@ -34,11 +34,11 @@ def ladder(desk):
     return written
 
 
-def test_held_out_cases_are_asked_of_the_chosen_rung_alone(desk, ladder):
+def test_held_out_cases_are_asked_of_the_chosen_rung_alone_and_stand_in_the_record(desk, ladder):
     ladder(held_out=20)
 
     plan = desk.run("--ftgate-plan")
-    result = desk.run("-v")
+    result = desk.run("-v", "--ftgate-json=run.json")
 
     # Eighty cases of each rung, and twenty more of the one that was chosen.
     held_out = "  20 cases more of tickets.ftgate.yaml: held out, for the chosen rung only"
@@ -49,15 +49,8 @@ def test_held_out_cases_are_asked_of_the_chosen_rung_alone(desk, ladder):
     advice = advice_of(desk)
     assert {row.n for row in advice.rungs} == {80}
     assert (advice.confirmation.variant, advice.confirmation.n) == (advice.variant, 20)
-
-
-def test_held_out_cases_stand_with_their_suite_in_the_record(desk, ladder):
-    ladder(held_out=20)
-    desk.run("--ftgate-json=run.json")
-
     (suite,) = json.loads(desk.path("run.json").read_text())["suites"]
     held = [one for one in suite["cases"] if one["case_set"] == "held out"]
-
     assert suite["name"] == "tickets.ftgate.yaml"
     assert (len(held), len(suite["cases"])) == (20, 100)
     assert {*(len(one["answers"]) for one in held)} == {1}
@@ -115,24 +108,31 @@ def test_part_of_a_suite_has_no_ladder_and_says_so_where_it_is_wanted(desk):
     part.stdout.fnmatch_lines(["  no ladder: run all gates of a suite*"])
 
 
-@pytest.mark.parametrize(
-    ("written", "told"),
-    [
-        ("serves: tunde\n", '*: serves: "tunde" is no variant; did you mean "tuned"?*'),
-        ("challengers: [nwer]\n", '*: challengers: "nwer" is no variant; did you mean "newer"?*'),
-        ("economics: {}\n", '*: "calls_per_day" is missing*'),
-        ("economics: {calls_per_day: 0}\n", "*: calls_per_day is 0, but must be greater than 0*"),
-        (
-            "economics:\n  calls_per_day: 9\n  variants: {tune: {training_usd: 4}}\n",
-            '*: economics: "tune" is no variant; did you mean "tuned"?*',
-        ),
-        ("ladder: {worht: 0.1}\n", '*: unknown key "worht"; did you mean "worth"?*'),
-    ],
-)
-def test_what_is_written_wrongly_is_named_with_its_line(desk, ladder, written, told):
-    ladder(more=written)
+#: What is appended to a suite of seven lines, and what is said of it, with its line.
+WRONG = {
+    "serves: tunde\n": '8: serves: "tunde" is no variant; did you mean "tuned"?*',
+    "challengers: [nwer]\n": '8: challengers: "nwer" is no variant; did you mean "newer"?*',
+    "economics: {}\n": '8: "calls_per_day" is missing*',
+    "economics: {calls_per_day: 0}\n": "8: calls_per_day is 0, but must be greater than 0*",
+    "economics:\n  calls_per_day: 9\n  variants: {tune: {training_usd: 4}}\n": (
+        '10: economics: "tune" is no variant; did you mean "tuned"?*'
+    ),
+    "ladder: {worht: 0.1}\n": '8: unknown key "worht"; did you mean "worth"?*',
+}
 
-    desk.run().stdout.fnmatch_lines([told])
+
+def test_what_is_written_wrongly_is_named_with_its_line(desk, ladder):
+    ladder()
+    path = desk.path("tickets.ftgate.yaml")
+    for number, wrong in enumerate(WRONG):
+        desk.path(f"s{number}.ftgate.yaml").write_text(path.read_text() + wrong)
+    path.unlink()
+
+    result = desk.run()
+
+    result.assert_outcomes(errors=len(WRONG))
+    told = [f"  s{number}.ftgate.yaml:{one}" for number, one in enumerate(WRONG.values())]
+    result.stdout.fnmatch_lines(told)
 
 
 def test_cases_that_are_all_held_out_are_a_fault(desk, ladder):

@@ -14,58 +14,40 @@ def unsettled(desk):
     return desk
 
 
-def test_inconclusive_is_a_status_of_its_own(unsettled):
-    result = unsettled.run("-v")
-
-    result.stdout.fnmatch_lines(["tickets.ftgate.yaml::accuracy[[]draft] INCONCLUSIVE*"])
-
-
-def test_inconclusive_gates_are_counted_apart(unsettled):
-    result = unsettled.run()
-
-    result.stdout.fnmatch_lines(["=* 1 passed, 1 inconclusive in *"])
-
-
-def test_the_short_summary_has_one_heading(unsettled):
-    result = unsettled.run("-rA")
-
-    assert str(result.stdout).count("short test summary info") == 1
-    result.stdout.fnmatch_lines(["PASSED tickets.*", "INCONCLUSIVE tickets.*"])
-
-
-def test_an_inconclusive_gate_blocks(unsettled):
-    result = unsettled.run()
-
-    result.stdout.fnmatch_lines(
-        ["INCONCLUSIVE  1 of 2 gates; blocks, --ftgate-inconclusive=warn lets it pass"]
-    )
-    assert result.ret == 1
-
-
-def test_an_inconclusive_gate_names_the_cases_that_would_settle_it(unsettled):
-    result = unsettled.run()
+def test_inconclusive_is_a_status_of_its_own_under_one_heading_with_its_cases(unsettled):
+    result = unsettled.run("-v", "-rA")
 
     result.stdout.fnmatch_lines(
         [
+            "tickets.ftgate.yaml::accuracy[[]draft] INCONCLUSIVE*",
+            "  tickets.ftgate.yaml::accuracy[[]draft]",
+            "  passed before, fails now (3 of 3)",
+            "PASSED tickets.*",
+            "INCONCLUSIVE tickets.*",
+            "=* ftgate =*",
+        ]
+    )
+    assert str(result.stdout).count("short test summary info") == 1
+
+
+def test_an_inconclusive_gate_blocks_and_names_the_cases_that_would_settle_it(unsettled):
+    result = unsettled.run()
+
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "INCONCLUSIVE  1 of 2 gates; blocks, --ftgate-inconclusive=warn lets it pass",
             "? accuracy?draft?   DOWN 3 POINTS   (95 % CI 8 down to 1 up)   limit 5",
             "    current 98 % → draft 95 %   3 of 100 cases regressed, 0 fixed",
             "    A drop of 5 or more is still possible; so is no drop at all.",
             "    fix     add cases: about * more if nothing has changed, about *",
+            "=* 1 passed, 1 inconclusive in *",
         ]
     )
+    result.stdout.no_fnmatch_line("*a drop of +*")
     steps = unsettled.verdicts()["accuracy[draft]"]["next"]
     (values,) = (step["values"] for step in steps if step["kind"] == StepKind.ADD_CASES)
     assert 0 < values["unchanged"] < values["needed"]
-
-
-def test_an_inconclusive_gate_shows_its_cases_with_v(unsettled):
-    unsettled.run("-v").stdout.fnmatch_lines(
-        [
-            "  tickets.ftgate.yaml::accuracy[[]draft]",
-            "  passed before, fails now (3 of 3)",
-            "=* ftgate =*",
-        ]
-    )
 
 
 def test_a_real_drop_within_the_limit_is_called_real(desk):
@@ -77,10 +59,17 @@ def test_a_real_drop_within_the_limit_is_called_real(desk):
     )
 
 
-def test_a_margin_is_told_without_a_plus_sign(unsettled):
-    result = unsettled.run()
+@pytest.fixture
+def configured(unsettled):
+    """The desk with a word in its configuration for gates without evidence."""
 
-    result.stdout.no_fnmatch_line("*a drop of +*")
+    def write(word):
+        unsettled.pytester.makepyprojecttoml(
+            f'[tool.pytest.ini_options]\nftgate_inconclusive = "{word}"\n'
+        )
+        return unsettled
+
+    return write
 
 
 def test_a_warning_does_not_block_where_the_command_line_says_so(unsettled):
@@ -92,33 +81,16 @@ def test_a_warning_does_not_block_where_the_command_line_says_so(unsettled):
     assert result.ret == 0
 
 
-def test_a_warning_does_not_block_where_the_configuration_says_so(unsettled):
-    unsettled.pytester.makepyprojecttoml(
-        '[tool.pytest.ini_options]\nftgate_inconclusive = "warn"\n'
-    )
-
-    result = unsettled.run()
+def test_the_configuration_says_whether_a_warning_blocks_unless_the_command_line_does(configured):
+    result = configured("warn").run()
 
     result.stdout.fnmatch_lines(["PASSED  1 of 2 gates inconclusive*"])
     assert result.ret == 0
+    assert configured("warn").run("--ftgate-inconclusive=fail").ret == 1
 
 
-def test_the_command_line_wins_over_the_configuration(unsettled):
-    unsettled.pytester.makepyprojecttoml(
-        '[tool.pytest.ini_options]\nftgate_inconclusive = "warn"\n'
-    )
-
-    result = unsettled.run("--ftgate-inconclusive=fail")
-
-    assert result.ret == 1
-
-
-def test_a_wrong_word_in_the_configuration_is_a_usage_error(unsettled):
-    unsettled.pytester.makepyprojecttoml(
-        '[tool.pytest.ini_options]\nftgate_inconclusive = "ignore"\n'
-    )
-
-    result = unsettled.run()
+def test_a_wrong_word_in_the_configuration_is_a_usage_error(configured):
+    result = configured("ignore").run()
 
     result.stderr.fnmatch_lines(["ERROR: ftgate_inconclusive is ignore; write one of fail, warn"])
     assert result.ret == 4

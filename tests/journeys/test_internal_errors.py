@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
 import sys
@@ -19,7 +18,6 @@ from pytest_ftgate.cli.main import INTERNAL_ERROR
 from pytest_ftgate.cli.main import main as run_verb
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.results import Results
-from pytest_ftgate.client.scheduler import Scheduler
 from pytest_ftgate.errors import EngineError
 from pytest_ftgate.plugin.verdicts import GateVerdicts
 from pytest_ftgate.runner.session import Session
@@ -108,16 +106,13 @@ def assert_internal_error(desk, result, error):
 
 # The engine -----------------------------------------------------------------------------------
 
-#: What a run calls for each reply or once, and after how many calls it breaks.
+#: What a run calls for each reply, in a provider of the package, in the engine and in the cache,
+#: and after how many calls it breaks. tests/client/test_engine_failures.py has more places.
 ENGINE = {
-    "settle": (Results, "settle", 4),
-    "send_waiting": (Scheduler, "send_waiting", 2),
-    "store": (Cache, "store", 3),
-    "claim": (Cache, "claim", 3),
     "parse": (*place("providers.openai", "parse_completion"), 3),
-    "redact": (*place("client.engine", "redact_reply"), 3),
+    "settle": (Results, "settle", 4),
+    "store": (Cache, "store", 3),
 }
-ERRORS = [MemoryError("boom"), RecursionError("boom"), SystemExit(0), asyncio.CancelledError()]
 
 
 @pytest.mark.parametrize("name", ENGINE)
@@ -140,7 +135,7 @@ def test_where_a_reply_is_lost_by_mistake_no_gate_lacks_evidence(served, name):
     assert len(server.requests) - sent == CASES - len(kept)
 
 
-@pytest.mark.parametrize("error", [*ERRORS, KeyboardInterrupt()], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("error", [SystemExit(0), KeyboardInterrupt()], ids=repr)
 def test_whatever_a_provider_of_the_package_raises_by_mistake(served, monkeypatch, error):
     module, name, after = ENGINE["parse"]
     monkeypatch.setattr(module, name, raising(error, after, original=getattr(module, name)))
@@ -151,13 +146,18 @@ def test_whatever_a_provider_of_the_package_raises_by_mistake(served, monkeypatc
 
 
 @pytest.mark.parametrize("name", ["_unsettled", "_finish"])
-def test_where_the_engine_breaks_as_it_begins_or_ends(served, monkeypatch, name):
+def test_where_the_engine_breaks_as_it_begins_or_ends_nothing_has_a_result(
+    served, monkeypatch, name
+):
+    desk, _ = served
     error = ZeroDivisionError("boom")
     monkeypatch.setattr(Engine, name, raising_later(error, original=getattr(Engine, name)))
 
-    result = served[0].run(*QUIET)
+    result = desk.run(*QUIET)
 
-    assert_internal_error(served[0], result, error)
+    assert_internal_error(desk, result, error)
+    with pytest.raises(EngineError, match="unexpected ZeroDivisionError: boom at"):
+        evaluate(desk.path("tickets.ftgate.yaml"))
 
 
 # The other rooms ------------------------------------------------------------------------------
@@ -290,21 +290,12 @@ def test_a_single_case(recorded, monkeypatch):
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
 
 
-@pytest.mark.parametrize("room", ["scoring", "gates"])
-def test_evaluate_raises_and_has_no_result(recorded, monkeypatch, room):
-    monkeypatch.setattr(*ROOMS[room], raising(KeyError("boom")))
-
-    with pytest.raises(EngineError, match="unexpected KeyError: 'boom' at"):
-        evaluate(recorded.path("tickets.ftgate.yaml"))
-
-
-@pytest.mark.parametrize("name", ["_unsettled", "_finish"])
-def test_evaluate_raises_where_the_engine_breaks(served, monkeypatch, name):
-    error = ZeroDivisionError("boom")
-    monkeypatch.setattr(Engine, name, raising_later(error, original=getattr(Engine, name)))
-
-    with pytest.raises(EngineError, match="unexpected ZeroDivisionError: boom at"):
-        evaluate(served[0].path("tickets.ftgate.yaml"))
+def test_evaluate_raises_and_has_no_result(recorded):
+    for room in ("scoring", "gates"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(*ROOMS[room], raising(KeyError("boom")))
+            with pytest.raises(EngineError, match="unexpected KeyError: 'boom' at"):
+                evaluate(recorded.path("tickets.ftgate.yaml"))
 
 
 #: Breaks a process of pytest-xdist: while a gate is evaluated, at its end, or as it reports.
@@ -365,23 +356,25 @@ VERBS = {
 }
 
 
-@pytest.mark.parametrize("error", [KeyError("boom"), MemoryError(), SystemExit(0)], ids=repr)
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_ends_with_a_code_of_its_own(recorded, monkeypatch, capsys, verb, error):
+def test_every_verb_ends_with_a_code_of_its_own(recorded, monkeypatch, capsys):
     rows = [{"id": n, "input": f"q{n}", "expected": "x", "reply": "x"} for n in range(100)]
     for name in ("a.jsonl", "b.jsonl"):
         recorded.write_rows(name, rows)
     recorded.run("--ftgate-json=run.json")
     capsys.readouterr()
-    arguments, broken = VERBS[verb]
-    monkeypatch.setattr(*broken, raising(error))
+    ended = {}
 
-    code = run_verb(arguments)
+    for verb, (arguments, broken) in VERBS.items():
+        for error in (KeyError("boom"), MemoryError(), SystemExit(0)):
+            with monkeypatch.context() as patch:
+                patch.setattr(*broken, raising(error))
+                code = run_verb(arguments)
+            head, *_, last = capsys.readouterr().err.splitlines()
+            is_named = f"unexpected {type(error).__name__}" in last
+            ended[verb, type(error)] = (code, head.startswith("Traceback"), is_named)
 
-    printed = capsys.readouterr()
-    assert code == INTERNAL_ERROR
-    assert f"unexpected {type(error).__name__}" in printed.err.splitlines()[-1]
-    assert printed.err.startswith("Traceback")
+    assert ended == dict.fromkeys(ended, (INTERNAL_ERROR, True, True))
+    assert len(ended) == 3 * len(VERBS)
 
 
 def test_no_key_is_in_what_a_verb_says_of_it(recorded, monkeypatch, capsys):
@@ -415,31 +408,52 @@ def test_no_key_is_in_what_a_run_says_of_it(served, monkeypatch):
 # Code of the user -----------------------------------------------------------------------------
 
 #: What breaks is the user's: each is an error of its gate, which names it.
-OWN = {
-    "a provider": "def answer(case):\n    raise {}\n",
-    "a scorer": "def answer(case):\n    return case.expected\n\ndef marks(*_):\n    raise {}\n",
-}
+OWN = """\
+MISTAKES = {"one": KeyError, "two": MemoryError, "three": SystemExit}
+
+def one(case):
+    raise KeyError("mine")
+
+def two(case):
+    raise MemoryError("mine")
+
+def three(case):
+    raise SystemExit("mine")
+
+def marks(case, reply):
+    raise MISTAKES[reply.text]("mine")
+"""
+NAMES = ("one", "two", "three")
 
 
-@pytest.mark.parametrize("error", ["KeyError('mine')", "MemoryError('mine')", "SystemExit('mine')"])
-@pytest.mark.parametrize("own", OWN)
-def test_what_the_users_code_raises_is_an_error_of_its_gate(desk, own, error):
+@pytest.mark.parametrize("own", ["a provider", "a scorer"])
+def test_what_the_users_code_raises_is_an_error_of_its_gate(desk, own):
     desk.cases = CASES
-    desk.asking_suite(OWN[own].format(error), gates=GATES)
+    desk.path("answers.py").write_text(OWN, "utf-8")
+    for name in NAMES:
+        desk.write_rows(f"{name}.jsonl", [{"id": f"t{n:03}", "text": name} for n in range(CASES)])
+    variant = {
+        "a provider": '{{provider: python, function: "answers:{}"}}',
+        "a scorer": "{{provider: recorded, replies: {}.jsonl}}",
+    }[own]
+    # None is compared with a baseline, whose error would be that of all.
+    gates = "{accuracy: {min: 0.5, max_drop: none}}"
+    desk.suite_of({name: variant.format(name) for name in NAMES}, gates)
     if own == "a scorer":
         suite = desk.path("tickets.ftgate.yaml")
-        text = suite.read_text("utf-8").replace(
-            "reply: {", 'reply: {score: {python: "answers:marks"}, '
-        )
-        suite.write_text(text, "utf-8")
+        scored = 'reply: {score: {python: "answers:marks"}, '
+        suite.write_text(suite.read_text("utf-8").replace("reply: {", scored), "utf-8")
 
     result = desk.run(*QUIET)
 
-    verdict, first, _ = faces(desk)
+    verdict, first, errors = faces(desk)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert (verdict, "not evaluated" in first) == ("blocked", True)
-    assert "mine" in result.stdout.str()
-    assert "unexpected" not in result.stdout.str()
+    assert (verdict, "not evaluated" in first, len(errors)) == ("blocked", True, len(NAMES))
+    printed = result.stdout.str()
+    for error in ("KeyError", "MemoryError", "SystemExit"):
+        assert f"{error}: " in printed
+    assert printed.count("mine") >= len(NAMES)
+    assert "unexpected" not in printed
 
 
 def test_what_a_marked_function_raises_is_an_error_of_its_gate(recorded):

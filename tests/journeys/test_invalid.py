@@ -68,6 +68,15 @@ def asked(desk):
     return desk.path("asked.txt").read_text("utf-8").splitlines()
 
 
+HEAD = "✗ accuracy[tuned], forgetting[tuned]   INVALID: not what it claims to be"
+
+
+def assert_one_block(result):
+    """Assert that the gates of a variant share one block and one reason."""
+    closing = result.stdout.str().partition("= ftgate =")[2]
+    assert closing.count(HEAD) == closing.count(REASON) == closing.count("INVALID") == 1
+
+
 def test_invalid_is_a_status_of_its_own_and_the_run_fails(house):
     result = house().run("-v", "-rA")
 
@@ -82,38 +91,25 @@ def test_invalid_is_a_status_of_its_own_and_the_run_fails(house):
     result.stdout.no_fnmatch_line("*ERROR*")
 
 
-def test_the_letter_of_an_invalid_gate_is_an_exclamation_mark(house):
-    house().run().stdout.fnmatch_lines(["tickets.ftgate.yaml !! *"])
-
-
 @pytest.mark.parametrize("option", ["--ftgate-report-only", "--ftgate-inconclusive=warn"])
 def test_no_option_lets_an_invalid_variant_pass(house, option):
-    assert house().run(option).ret == pytest.ExitCode.TESTS_FAILED
+    result = house().run("-q", option)
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert_one_block(result)
 
 
-def test_junit_has_a_failure_with_the_reason(house):
-    house().run("--junitxml=junit.xml")
+def test_an_invalid_gate_has_a_letter_and_one_reason_in_every_report(house):
+    desk = house()
 
-    cases = ET.parse(house().path("junit.xml")).getroot().iter("testcase")
+    result = desk.run("--ftgate-markdown=comment.md", "--ftgate-html=page.html")
+
+    result.stdout.fnmatch_lines(["tickets.ftgate.yaml !! *"])
+    assert_one_block(result)
+    cases = ET.parse(desk.path("junit.xml")).getroot().iter("testcase")
     messages = [[(part.tag, part.get("message")) for part in one][-1] for one in cases]
     assert [tag for tag, _ in messages] == ["failure", "failure"]
     assert all(text.startswith(f"not what it claims to be: {REASON}") for _, text in messages)
-
-
-@pytest.mark.parametrize("verbosity", [[], ["-q"]])
-def test_the_gates_of_a_variant_share_one_block_and_one_reason(house, verbosity):
-    result = house().run(*verbosity)
-
-    closing = result.stdout.str().partition("= ftgate =")[2]
-    head = "✗ accuracy[tuned], forgetting[tuned]   INVALID: not what it claims to be"
-    assert closing.count(head) == closing.count(REASON) == closing.count("INVALID") == 1
-
-
-def test_comment_and_page_say_the_reason_once_in_each_part_and_draw_no_empty_table(house):
-    desk = house()
-
-    desk.run("--ftgate-markdown=comment.md", "--ftgate-html=page.html")
-
     comment, page = (desk.path(name).read_text("utf-8") for name in ("comment.md", "page.html"))
     assert comment.count(REASON) == 1
     assert "| gate" not in comment
