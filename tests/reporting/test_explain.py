@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.rows import each_row
 from ftgate_testing.score_columns import suite, variant_scores
 
 from pytest_ftgate.gates.design import Design, Levels
@@ -22,8 +22,8 @@ def explained(regressed: int, cases: int, limit: float, levels: Levels) -> tuple
     return verdict.outcome, " ".join(explain(verdict))
 
 
-@pytest.mark.parametrize(
-    ("regressed", "cases", "limit", "levels", "outcome", "said"),
+@each_row(
+    "regressed, cases, limit, levels, outcome, said",
     [
         (
             *(8, 20, 0.15, Levels(alarm=0.01 / 8, shared=8), Outcome.INCONCLUSIVE),
@@ -43,7 +43,6 @@ def explained(regressed: int, cases: int, limit: float, levels: Levels) -> tuple
         ),
         (0, 100, 0.05, Levels(), Outcome.PASSED, "So this check passed."),
     ],
-    ids=["beyond", "within", "failed", "passed"],
 )
 def test_the_conclusion_follows_from_where_the_interval_lies(
     regressed, cases, limit, levels, outcome, said
@@ -67,7 +66,7 @@ def test_how_often_an_unchanged_variant_passes_is_the_figure_of_the_plan():
     assert f"It passes an unchanged variant {percent(planned)} of the time." in text
 
 
-@pytest.mark.parametrize(("right", "is_said"), [(1.0, False), (0.0, True)])
+@each_row("right, is_said", [(1.0, False), (0.0, True)])
 def test_a_first_run_explains_what_later_ones_need(right, is_said):
     gate, scores = (
         RateGate(kind="accuracy", line=7, max_drop=0.1),

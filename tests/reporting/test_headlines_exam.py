@@ -1,4 +1,4 @@
-import pytest
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.gates.statements import ExamChange, ExamLoss, LossOfExam, LostCases
 from pytest_ftgate.reporting.headlines import acceptance_lines, exam_phrase, exam_sentences
@@ -22,8 +22,8 @@ def test_one_case_is_told_in_the_singular_and_without_a_score_that_is_not_known(
     ]
 
 
-@pytest.mark.parametrize(
-    ("loss", "sentence"),
+@each_row(
+    "loss, sentence",
     [
         (ExamLoss(LossOfExam.GATE, "format"), "the accepted gate format is gone"),
         (

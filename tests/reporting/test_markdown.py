@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-import pytest
 from ftgate_testing.reports import (
     HOSTILE,
     failing_run,
@@ -13,6 +12,7 @@ from ftgate_testing.reports import (
     inconclusive_verdict,
     report,
 )
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.plugin.verdicts import NOT_RUN
@@ -79,7 +79,7 @@ def test_flips_are_folded():
     assert text.count("<details>") == text.count("</details>") == 3
 
 
-@pytest.mark.parametrize("nasty", HOSTILE)
+@each_row("nasty", HOSTILE)
 def test_what_a_model_says_stays_in_code(nasty):
     hostile = HOSTILE[nasty]
     tame = "```" if hostile.startswith("```") else "no"
@@ -89,7 +89,7 @@ def test_what_a_model_says_stays_in_code(nasty):
     assert not {"\x1b", "\x00", "\u202e", "\u2028"} & set(loud)
 
 
-@pytest.mark.parametrize("nasty", HOSTILE)
+@each_row("nasty", HOSTILE)
 def test_what_a_server_says_with_its_error_cannot_act(nasty):
     text = outside_of_code(
         markdown_report(report(not_evaluated=(gate_not_evaluated(HOSTILE[nasty]),)), 2_000_000)
@@ -120,7 +120,7 @@ def test_a_code_block_outlasts_the_fences_within():
     assert code_block("````\nx").startswith("`````text\n")
 
 
-@pytest.mark.parametrize("limit", [1_000, 3_000, 8_000])
+@each_row("limit", [1_000, 3_000, 8_000])
 def test_what_does_not_fit_is_counted_and_no_table_is_cut(limit):
     many = failing_run().verdicts[0]
     text = markdown_report(report(*(replace(many, variant=f"v{n}") for n in range(30))), limit)
@@ -169,7 +169,7 @@ def test_a_red_run_speaks_of_a_ladder_only_to_roll_back(advice):
     assert "Ladder of" in back
 
 
-@pytest.mark.parametrize("nasty", HOSTILE)
+@each_row("nasty", HOSTILE)
 def test_what_stands_in_an_advice_cannot_act(nasty, advice):
     said = HOSTILE[nasty]
     foul = replace(advice, suite=said, subject=said, variant=said, notes=(text_note(said),))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.rows import each_row
 
 import pytest_ftgate
 from pytest_ftgate.gates.statements import NextStep, StepKind
@@ -21,7 +21,7 @@ VALUES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", StepKind)
+@each_row("kind", StepKind)
 def test_every_kind_of_step_has_a_sentence(kind):
     assert step_text(NextStep(kind, VALUES))
 
@@ -34,8 +34,8 @@ def test_a_command_stands_after_its_sentence():
     assert pytest_ftgate.step_line(step) == step_line(step)
 
 
-@pytest.mark.parametrize(
-    ("kind", "changed", "expected"),
+@each_row(
+    "kind, changed, expected",
     [
         (
             StepKind.SET_LIMIT,
@@ -119,8 +119,8 @@ def test_an_edit_says_what_it_brings_and_where(kind, changed, expected):
     assert step_text(NextStep(kind, VALUES | changed)) == expected
 
 
-@pytest.mark.parametrize(
-    ("kind", "changed", "expected"),
+@each_row(
+    "kind, changed, expected",
     [
         (StepKind.RUN_AGAIN, {}, "pytest --ftgate s.ftgate.yaml"),
         (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import pytest
+from ftgate_testing.rows import each_row
 
 import pytest_ftgate
 from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
@@ -346,7 +346,7 @@ ROWS: list[tuple[Note, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("told", "words"), ROWS, ids=[told.kind for told, _ in ROWS])
+@each_row("told, words", ROWS)
 def test_a_note_is_worded_by_its_kind(told, words):
     assert note_text(told) == words
 

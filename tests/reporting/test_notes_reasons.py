@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.gates.note_kinds import Cause, FindingKind, IdentityNote, Remedy, ReplyNote
 from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
@@ -111,7 +111,7 @@ WORDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("reason", "text"), WORDS, ids=[reason.kind for reason, _ in WORDS])
+@each_row("reason, text", WORDS)
 def test_a_reason_has_its_words_also_after_the_way_between_two_processes(reason, text):
     carried = from_json(Note, to_json(reason))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.gates.note_kinds import Cause, FindingKind, IdentityNote, Remedy, ReplyNote
 from pytest_ftgate.gates.notes import NoteKind, note
@@ -20,8 +20,8 @@ def test_every_kind_has_words():
     assert {*CAUSE_WORDS} == {*Cause}
 
 
-@pytest.mark.parametrize(
-    ("kind", "values", "text"),
+@each_row(
+    "kind, values, text",
     [
         (ReplyNote.SHARE, {"what": "refusals", "before": 0.5, "after": 0.75},
          "75 % of replies are refusals, 50 % before"),
@@ -72,8 +72,8 @@ SWITCH = "extra: {chat_template_kwargs: {enable_thinking: false}}"
 LIMIT = "raise max_tokens of the forgetting gate"
 
 
-@pytest.mark.parametrize(
-    ("kind", "values", "text"),
+@each_row(
+    "kind, values, text",
     [
         (IdentityNote.PROVEN, {"differ": 40, "of": 60},
          "identity proven: 40 of 60 replies differ from the base model's"),
@@ -134,8 +134,8 @@ ENDED = {"count": 18, "of": 20}
 TRAINED = "its chat template or its end token may differ from those in training"
 
 
-@pytest.mark.parametrize(
-    ("kind", "values", "text"),
+@each_row(
+    "kind, values, text",
     [
         (Cause.TEMPLATE, {"difference": "after “a” …"}, "another chat template: after “a” …"),
         (Cause.SCALE, {"times": 2.0},

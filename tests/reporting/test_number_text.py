@@ -1,4 +1,4 @@
-import pytest
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.gates.design import round_up, round_up_to_point
 from pytest_ftgate.reporting.number_text import (
@@ -22,8 +22,8 @@ from pytest_ftgate.reporting.number_text import (
 from pytest_ftgate.results.builder import duration
 
 
-@pytest.mark.parametrize(
-    ("share", "said"),
+@each_row(
+    "share, said",
     [
         (0.614, "61 %"),
         (0.0, "0 %"),
@@ -42,15 +42,13 @@ def test_shares_are_said_in_per_cent_and_never_rounded_to_the_ends(share: float,
     assert percent(share) == said
 
 
-@pytest.mark.parametrize(
-    ("change", "said"), [(-0.47, "−47"), (0.02, "+2"), (0.0, "0"), (-0.001, "0")]
-)
+@each_row("change, said", [(-0.47, "−47"), (0.02, "+2"), (0.0, "0"), (-0.001, "0")])
 def test_changes_are_said_in_signed_points(change: float, said: str) -> None:
     assert points(change) == said
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "said"),
+@each_row(
+    "low, high, said",
     [
         (-0.53, -0.40, "40 to 53"),
         (0.04, 0.16, "4 to 16"),
@@ -70,8 +68,8 @@ def test_an_interval_of_a_change_names_its_directions_where_they_differ(low, hig
     assert span(low, high) == said
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "unit", "said"),
+@each_row(
+    "low, high, unit, said",
     [
         (0.6, 0.79, "share", "60 to 79 %"),
         (0.4, 0.44, "usd", "0.40 to 0.44 USD"),
@@ -93,20 +91,18 @@ def test_two_shares_have_one_sign_of_per_cent() -> None:
     assert share_change(0.614, 0.2401) == "61 → 24 %"
 
 
-@pytest.mark.parametrize(("share", "said"), [(-0.05, "5"), (0.025, "2.5"), (0.0045, "0.45")])
+@each_row("share, said", [(-0.05, "5"), (0.025, "2.5"), (0.0045, "0.45")])
 def test_a_limit_has_no_sign_and_its_declared_decimals(share: float, said: str) -> None:
     assert unsigned_points(share) == said
 
 
-@pytest.mark.parametrize(
-    ("share", "rounded"), [(0.0521, 0.06), (0.05, 0.05), (0.0500001, 0.06), (0.07, 0.07)]
-)
+@each_row("share, rounded", [(0.0521, 0.06), (0.05, 0.05), (0.0500001, 0.06), (0.07, 0.07)])
 def test_a_limit_is_rounded_up_to_whole_points(share: float, rounded: float) -> None:
     assert round_up_to_point(share) == rounded
 
 
-@pytest.mark.parametrize(
-    ("number", "noun", "said"),
+@each_row(
+    "number, noun, said",
     [
         (1, "case", "1 case"),
         (0, "case", "0 cases"),
@@ -120,8 +116,8 @@ def test_a_number_stands_with_its_noun(number: int, noun: str, said: str) -> Non
     assert quantity(number, noun) == said
 
 
-@pytest.mark.parametrize(
-    ("value", "said"),
+@each_row(
+    "value, said",
     [
         (0.05213, "0.0522"),
         (0.052, "0.052"),
@@ -139,8 +135,8 @@ def test_a_divergence_has_three_figures() -> None:
     assert nats(0.031249) == "0.0312 nats a token"
 
 
-@pytest.mark.parametrize(
-    ("value", "unit", "said"),
+@each_row(
+    "value, unit, said",
     [
         (0.25, "share", "25 %"),
         (0.25, "usd", "0.25 USD"),
@@ -155,8 +151,8 @@ def test_an_amount_is_said_in_its_unit(value: float, unit: str, said: str) -> No
     assert amount(value, unit) == said
 
 
-@pytest.mark.parametrize(
-    ("ratio", "said"),
+@each_row(
+    "ratio, said",
     [
         (12.34, "12.3 times"),
         (2.33, "2.3 times"),
@@ -181,8 +177,8 @@ def test_a_ratio_of_lengths_is_said_in_plain_words(ratio: float, said: str) -> N
     assert times(ratio) == said
 
 
-@pytest.mark.parametrize(
-    ("money", "said"),
+@each_row(
+    "money, said",
     [
         (0, "0.00 USD"),
         (0.42, "0.42 USD"),
@@ -201,15 +197,15 @@ def test_money_is_said_in_dollars_and_never_rounded_to_nothing(money: float, sai
     assert usd(money) == said
 
 
-@pytest.mark.parametrize(
-    ("time", "said"), [(0.123, "0.12 ms"), (9.4, "9.4 ms"), (812.4, "812 ms"), (1500.0, "1,500 ms")]
+@each_row(
+    "time, said", [(0.123, "0.12 ms"), (9.4, "9.4 ms"), (812.4, "812 ms"), (1500.0, "1,500 ms")]
 )
 def test_latency_is_said_in_milliseconds(time: float, said: str) -> None:
     assert milliseconds(time) == said
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"),
+@each_row(
+    "seconds, said",
     [
         (9.4, "0:09"),
         (59.6, "1:00"),
@@ -227,8 +223,8 @@ def test_a_rise_is_signed() -> None:
     assert (signed_percent(0.234), signed_percent(-0.1)) == ("+23 %", "−10 %")
 
 
-@pytest.mark.parametrize(
-    ("change", "digits", "said"),
+@each_row(
+    "change, digits, said",
     [
         (-0.0263, 1, "down 2.6 points"),
         (0.0049, 1, "up 0.5 points"),

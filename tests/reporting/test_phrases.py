@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.reports import failing_run, inconclusive_verdict
+from ftgate_testing.rows import each_row
 
 import pytest_ftgate
 from pytest_ftgate.gates.notes import text_note
@@ -44,8 +45,8 @@ COST = replace(
 )
 
 
-@pytest.mark.parametrize(
-    ("check", "expected"),
+@each_row(
+    "check, expected",
     [
         (DROP, "down 11 points (95 % CI 8 to 15), limit 5: current 98 % → 87 %"),
         (
@@ -89,8 +90,8 @@ def test_a_check_has_its_size_interval_limit_and_levels_in_one_notation(check, e
     assert check_text(check) == expected
 
 
-@pytest.mark.parametrize(
-    ("check", "expected"),
+@each_row(
+    "check, expected",
     [
         # Whole points would say that a drop of 3 is beyond a limit of 3.
         (
@@ -131,8 +132,8 @@ def test_the_sides_of_a_drop_have_their_names():
     assert other_check(RATE) == check_text(RATE)
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
+@each_row(
+    "values, expected",
     [
         ({"has_drifted": True}, Relation.DRIFTED),
         ({"informative": False}, Relation.BLIND),
@@ -151,8 +152,8 @@ def test_every_check_relates_to_its_limit_in_one_way(values, expected):
     assert relation(replace(DROP, **{"outcome": OPEN, "alarm": 0.01, **values})) is expected
 
 
-@pytest.mark.parametrize(
-    ("fields", "expected"),
+@each_row(
+    "fields, expected",
     [
         (
             {"low": -0.08, "high": 0.01, "p_fail": 0.2},
@@ -198,8 +199,8 @@ def test_an_inconclusive_check_says_what_is_still_possible(fields, expected):
     assert doubt(replace(open_check, **fields)) == expected
 
 
-@pytest.mark.parametrize(
-    ("regressed", "fixed", "check", "expected"),
+@each_row(
+    "regressed, fixed, check, expected",
     [
         (34, 0, DROP, "34 of 300 cases regressed, 0 fixed"),
         (1, 2, replace(DROP, n=1), "1 of 1 case regressed, 2 fixed"),
@@ -240,8 +241,8 @@ def test_what_got_worse_most_is_named_first_and_nothing_where_all_fell_alike():
     )
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
+@each_row(
+    "values, expected",
     [
         (("fenced", "json_schema", True), "fenced: the model began to fence its JSON"),
         (("fenced", "code", True), "fenced: the model began to fence its code"),
@@ -281,8 +282,8 @@ CUT_TEXT = "9 of 12 regressed cases were cut off by max_tokens (3 of the other 5
 BROKEN_TEXT = "8 of 12 regressed cases broke their format (0 of the other 588)"
 
 
-@pytest.mark.parametrize(
-    ("values", "shared", "others"),
+@each_row(
+    "values, shared, others",
     [
         (CUT, CUT_TEXT, "that ended as they should"),
         (BROKEN, BROKEN_TEXT, "that kept it"),
