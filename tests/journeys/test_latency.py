@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.rows import each_row
 
 SLOW = """\
 import time
@@ -22,7 +23,7 @@ def quick(case):
 FIRST = "{latency: {max_p50_ms: 5000, max_p95_ms: 5000}}"
 
 
-@pytest.mark.parametrize(("limit", "outcome"), [(5000, "passed"), (5, "failed")])
+@each_row("limit, outcome", [(5000, "passed"), (5, "failed")])
 def test_replies_of_this_run_are_held_to_the_limit(desk, limit, outcome):
     desk.asking_suite(SLOW, gates=f"{{latency: {{max_p95_ms: {limit}}}}}")
 
@@ -48,19 +49,11 @@ def test_a_quicker_model_passes_the_limit_that_a_slow_one_failed(desk, function,
     assert (slow.ret, desk.run().ret) == (1, 0)
 
 
-def test_a_note_says_how_many_calls_disturbed_each_other(desk):
+def test_replies_from_the_cache_are_not_measured_until_they_are_asked_anew(desk):
     desk.asking_suite(SLOW, gates=FIRST)
-
-    result = desk.run()
-
-    result.stdout.fnmatch_lines(
+    desk.run().stdout.fnmatch_lines(
         ["  latency[[]current]: measured with up to 1 request in flight at once"]
     )
-
-
-def test_replies_from_the_cache_are_not_measured_and_the_gate_says_so(desk):
-    desk.asking_suite(SLOW, gates=FIRST)
-    desk.run()
 
     result = desk.run("-v")
 
@@ -70,11 +63,6 @@ def test_replies_from_the_cache_are_not_measured_and_the_gate_says_so(desk):
     told = " ".join(" ".join(result.outlines).split())
     assert "not measured: 0 of 100 replies of current were requested in this run" in told
     assert "--ftgate-replies=fresh" in told
-
-
-def test_asked_anew_they_are_measured_again(desk):
-    desk.asking_suite(SLOW, gates=FIRST)
-    desk.run()
 
     desk.run("--ftgate-replies=fresh")
 

@@ -59,24 +59,17 @@ def suite_in(desk, folder, provider, offered):
     moved(desk, folder, *SUITE)
 
 
-def test_a_provider_of_a_conftest_is_asked_and_judged(gateway):
+def test_a_provider_of_a_conftest_is_planned_and_judged_and_its_replies_are_kept(gateway):
     gateway.suite_of(
         {"current": "{provider: house, model: m}", "soon": "{like: current, model: soon}"}
     )
 
-    result = gateway.run()
+    gateway.run("--ftgate-plan").stdout.fnmatch_lines(["  current * 100 * 0 * 100 *"])
+    assert gateway.asked() == []
+    gateway.run().assert_outcomes(passed=1, failed=1)
+    gateway.run().assert_outcomes(passed=1, failed=1)
 
-    result.assert_outcomes(passed=1, failed=1)
     assert len(gateway.asked()) == 2 * gateway.cases
-
-
-def test_its_replies_are_kept_as_those_of_any_other(gateway):
-    gateway.suite_of({"current": "{provider: house, model: m}"})
-    gateway.run()
-
-    gateway.run().assert_outcomes(passed=1)
-
-    assert len(gateway.asked()) == gateway.cases
 
 
 def test_other_options_are_another_question(gateway):
@@ -87,15 +80,6 @@ def test_other_options_are_another_question(gateway):
         gateway.run()
 
     assert [line.split()[1] for line in gateway.asked()].count("south") == gateway.cases
-
-
-def test_a_plan_counts_what_it_would_be_asked(gateway):
-    gateway.suite_of({"current": "{provider: house, model: m}"})
-
-    result = gateway.run("--ftgate-plan")
-
-    result.stdout.fnmatch_lines(["  current * 100 * 0 * 100 *"])
-    assert gateway.asked() == []
 
 
 def test_two_folders_have_a_provider_each(desk):
