@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from ftgate_testing.rows import each_row
 
 SLOW = """\
 import time
@@ -23,7 +22,7 @@ def quick(case):
 FIRST = "{latency: {max_p50_ms: 5000, max_p95_ms: 5000}}"
 
 
-@each_row("limit, outcome", [(5000, "passed"), (5, "failed")])
+@pytest.mark.parametrize(("limit", "outcome"), [(5000, "passed"), (5, "failed")])
 def test_replies_of_this_run_are_held_to_the_limit(desk, limit, outcome):
     desk.asking_suite(SLOW, gates=f"{{latency: {{max_p95_ms: {limit}}}}}")
 

@@ -39,8 +39,11 @@ def offering(desk):
 def reply(desk, written):
     """Write *written* in place of the suite's rules for replies."""
     suite = desk.path("tickets.ftgate.yaml")
-    text = suite.read_text().replace("reply: {format: {choice: [billing, refund]}}", written)
-    suite.write_text(text)
+    before, rules, after = suite.read_text().partition(
+        "reply: {format: {choice: [billing, refund]}}"
+    )
+    assert rules
+    suite.write_text(f"{before}{written}{after}")
 
 
 def rate(desk, gate="accuracy"):
@@ -57,6 +60,7 @@ def rate(desk, gate="accuracy"):
     ],
 )
 def test_a_scorer_may_be_named_alone_with_options_and_in_a_list(offering, score, expected):
+    offering.suite(current=20, gates=GATES)
     reply(offering, f"reply: {{score: {score}}}")
 
     offering.run()

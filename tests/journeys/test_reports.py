@@ -294,19 +294,12 @@ def test_a_gate_that_cannot_tell_is_in_the_short_summary_below_failures_where_th
     assert not [one for one in without.outlines if one.startswith("INCONCLUSIVE tick")]
 
 
-@each_row(
-    "words, has, lacks",
-    [
-        ("-q", ["    fix     ", "FAILED"], ["passed before", "label ", "passed     min"]),
-        (
-            "",
-            ["    fix     ", "passed before, fails now (1 of 28", "✓ 1 passed "],
-            ["It passes if"],
-        ),
-        ("-v", ["passed before, fails now (10 of 28", "It passes if"], []),
-        ("-vv", ["passed before, fails now (28 of 28)", "It passes if"], []),
-    ],
-)
+@each_row("words, has, lacks", [
+    ("-q", ["    fix     ", "FAILED"], ["passed before", "label ", "passed     min"]),
+    ("", ["    fix     ", "passed before, fails now (1 of 28", "✓ 1 passed "], ["It passes if"]),
+    ("-v", ["passed before, fails now (10 of 28", "It passes if"], []),
+    ("-vv", ["passed before, fails now (28 of 28)", "It passes if"], []),
+])  # fmt: skip
 def test_more_is_told_the_more_is_asked_for(red, words, has, lacks):
     text = red.run("-p", "no:xdist", *filter(None, [words])).stdout.str()
 

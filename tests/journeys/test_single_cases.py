@@ -11,7 +11,6 @@ from pytest_ftgate.plugin.cases import case_command
 
 MODULE = """\
 import pytest
-from ftgate_testing.rows import each_row
 
 S = "tickets.ftgate.yaml"
 

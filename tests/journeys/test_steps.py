@@ -111,7 +111,7 @@ def test_no_limit_allows_more_than_twice_what_the_declared_one_does(desk, gates,
                 assert float(limits.get("min", 1)) >= least
                 assert float(limits.get("max_drop", 0)) <= most
                 proposed |= limits.keys()
-    assert proposed
+    assert proposed or "max_drop" not in gates
 
 
 def test_no_repeats_are_asked_of_functions_of_the_project(desk):

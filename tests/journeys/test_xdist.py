@@ -60,17 +60,13 @@ def test_it(case, reply):
 """
 
 
-@pytest.mark.parametrize(
-    ("breaks", "is_late", "line"),
-    [
-        pytest.param("return False", True, "BLOCKED  1 of 1 gate failed*", marks=pytest.mark.heavy),
-        ("return False", False, "BLOCKED  1 of 1 gate failed*"),
-        pytest.param(
-            "raise OSError", True, "BLOCKED  1 of 1 gate not evaluated*", marks=pytest.mark.heavy
-        ),
-        ("raise OSError", False, "BLOCKED  1 of 1 gate not evaluated*"),
-    ],
-)
+@pytest.mark.parametrize(("breaks", "is_late", "line"), [
+    pytest.param("return False", True, "BLOCKED  1 of 1 gate failed*", marks=pytest.mark.heavy),
+    ("return False", False, "BLOCKED  1 of 1 gate failed*"),
+    pytest.param("raise OSError", True, "BLOCKED  1 of 1 gate not evaluated*",
+     marks=pytest.mark.heavy),
+    ("raise OSError", False, "BLOCKED  1 of 1 gate not evaluated*"),
+])  # fmt: skip
 def test_of_processes_that_all_evaluate_a_gate_the_worst_result_counts(desk, breaks, is_late, line):
     desk.suite(current=0)
     desk.path("test_it.py").write_text(DIFFERS.format(breaks=breaks, is_late=is_late), "utf-8")

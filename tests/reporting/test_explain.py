@@ -22,28 +22,15 @@ def explained(regressed: int, cases: int, limit: float, levels: Levels) -> tuple
     return verdict.outcome, " ".join(explain(verdict))
 
 
-@each_row(
-    "regressed, cases, limit, levels, outcome, said",
-    [
-        (
-            *(8, 20, 0.15, Levels(alarm=0.01 / 8, shared=8), Outcome.INCONCLUSIVE),
-            "The 95 % CI lies beyond the limit, but not surely enough to fail the gate",
-        ),
-        (
-            *(10, 500, 0.03, Levels(), Outcome.INCONCLUSIVE),
-            "The drop is real, and may or may not stay within the limit",
-        ),
-        (
-            30,
-            100,
-            0.05,
-            Levels(),
-            Outcome.FAILED,
-            "The 95 % CI lies beyond the limit, surely enough to fail the gate.",
-        ),
-        (0, 100, 0.05, Levels(), Outcome.PASSED, "So this check passed."),
-    ],
-)
+@each_row("regressed, cases, limit, levels, outcome, said", [
+    (*(8, 20, 0.15, Levels(alarm=0.01 / 8, shared=8), Outcome.INCONCLUSIVE),
+     "The 95 % CI lies beyond the limit, but not surely enough to fail the gate"),
+    (*(10, 500, 0.03, Levels(), Outcome.INCONCLUSIVE),
+     "The drop is real, and may or may not stay within the limit"),
+    (30, 100, 0.05, Levels(), Outcome.FAILED,
+     "The 95 % CI lies beyond the limit, surely enough to fail the gate."),
+    (0, 100, 0.05, Levels(), Outcome.PASSED, "So this check passed."),
+])  # fmt: skip
 def test_the_conclusion_follows_from_where_the_interval_lies(
     regressed, cases, limit, levels, outcome, said
 ):

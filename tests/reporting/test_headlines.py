@@ -160,32 +160,19 @@ ADVICE = Advice(
 FAILING = Condition(name="gap", note=note(ReasonKind.JUDGED), holds=False, needed=True)
 
 
-@each_row(
-    "recommendation, fields, expected",
-    [
-        (Recommendation.STOP, {}, "stop here: prompt"),
-        (
-            Recommendation.NEXT,
-            {"subject": "few-shot", "why": note(ReasonKind.NO_EXAMPLES)},
-            "try the next rung first: few-shot, since no variant shows examples",
-        ),
-        (
-            Recommendation.FINE_TUNE,
-            {"subject": "a fine-tune"},
-            "fine-tune: no other rung reaches the minimum",
-        ),
-        (
-            Recommendation.NOT_JUSTIFIED,
-            {"conditions": (FAILING, replace(FAILING, name="format", needed=False))},
-            "fine-tuning not justified (gap): serve prompt",
-        ),
-        (
-            Recommendation.ROLL_BACK,
-            {"rollback": Rollback(failing="lora", gates=("accuracy",), variant="")},
-            "roll back: from lora to prompt",
-        ),
-    ],
-)
+@each_row("recommendation, fields, expected", [
+    (Recommendation.STOP, {}, "stop here: prompt"),
+    (Recommendation.NEXT, {"subject": "few-shot", "why": note(ReasonKind.NO_EXAMPLES)},
+     "try the next rung first: few-shot, since no variant shows examples"),
+    (Recommendation.FINE_TUNE, {"subject": "a fine-tune"},
+     "fine-tune: no other rung reaches the minimum"),
+    (Recommendation.NOT_JUSTIFIED,
+     {"conditions": (FAILING, replace(FAILING, name="format", needed=False))},
+     "fine-tuning not justified (gap): serve prompt"),
+    (Recommendation.ROLL_BACK,
+     {"rollback": Rollback(failing="lora", gates=("accuracy",), variant="")},
+     "roll back: from lora to prompt"),
+])  # fmt: skip
 def test_an_advice_says_what_it_is_about(recommendation, fields, expected):
     advice = replace(ADVICE, recommendation=recommendation, **fields)
 

@@ -194,17 +194,11 @@ def test_a_path_is_left_whole_where_it_is_longer_than_a_line():
     assert any(path in line for line in summary_lines(report(GOOD, notes=(f"damaged: {path}",))))
 
 
-@each_row(
-    "width, said",
-    [
-        (
-            None,
-            "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy down 4.0 points (95 % CI ",
-        ),
-        (80, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy down 4.0 points (95 % …"),
-        (50, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new]"),
-    ],
-)
+@each_row("width, said", [
+    (None, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy down 4.0 points (95 % CI "),
+    (80, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy down 4.0 points (95 % …"),
+    (50, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new]"),
+])  # fmt: skip
 def test_a_line_of_the_short_summary_is_cut_as_pytests_own_are(width, said):
     (line,) = unlisted_lines(report(inconclusive_verdict()), width)
 
