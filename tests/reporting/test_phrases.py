@@ -123,47 +123,25 @@ def test_every_check_relates_to_its_limit_in_one_way(values, expected):
     assert relation(replace(DROP, **{"outcome": OPEN, "alarm": 0.01, **values})) is expected
 
 
-@each_row(
-    "fields, expected",
-    [
-        (
-            {"low": -0.08, "high": 0.01, "p_fail": 0.2},
-            "A drop of 5 or more is still possible; so is no drop at all.",
-        ),
-        (
-            {"low": -0.06, "high": -0.02, "p_fail": 0.001},
-            "The drop is real. 300 cases cannot show that it stays below 5 points.",
-        ),
-        (
-            {"low": -0.2, "high": -0.06, "p_fail": 0.02},
-            "The 95 % CI lies beyond the limit of 5, but this suite asks for 99 %.",
-        ),
-        (
-            {"low": -0.07, "high": -0.01, "p_fail": 0.02},
-            "The 95 % CI excludes 0, but this suite asks for 99 %.",
-        ),
-        (
-            {"low": -0.07, "high": -0.01, "p_fail": 0.02, "alarm": 0.0025, "shared": 4},
-            (
-                "The 95 % CI excludes 0, but this suite asks for 99.8 %, since 4 checks share its "
-                "error rate."
-            ),
-        ),
-        (
-            {"kind": CheckKind.MINIMUM, "before": None, "limit": 0.85},
-            "A true rate below 85 % is still possible; so is one above it.",
-        ),
-        (
-            {"missing": 3, "notes": (text_note("3 of 100 cases brought no reply"),)},
-            "3 of 100 cases brought no reply.",
-        ),
-        (
-            {"informative": False, "notes": (text_note("current is at 2 %"),)},
-            "current is at 2 %.",
-        ),
-        ({"outcome": Outcome.FAILED}, ""),
-    ],
-)
+@each_row("fields, expected", [
+    ({"low": -0.08, "high": 0.01, "p_fail": 0.2},
+     "A drop of 5 or more is still possible; so is no drop at all."),
+    ({"low": -0.06, "high": -0.02, "p_fail": 0.001},
+     "The drop is real. 300 cases cannot show that it stays below 5 points."),
+    ({"low": -0.2, "high": -0.06, "p_fail": 0.02},
+     "The 95 % CI lies beyond the limit of 5, but this suite asks for 99 %."),
+    ({"low": -0.07, "high": -0.01, "p_fail": 0.02},
+     "The 95 % CI excludes 0, but this suite asks for 99 %."),
+    ({"low": -0.07, "high": -0.01, "p_fail": 0.02, "alarm": 0.0025, "shared": 4},
+     ("The 95 % CI excludes 0, but this suite asks for 99.8 %, since 4 checks share its error "
+      "rate.")),
+    ({"kind": CheckKind.MINIMUM, "before": None, "limit": 0.85},
+     "A true rate below 85 % is still possible; so is one above it."),
+    ({"missing": 3, "notes": (text_note("3 of 100 cases brought no reply"),)},
+     "3 of 100 cases brought no reply."),
+    ({"informative": False, "notes": (text_note("current is at 2 %"),)}, "current is at 2 %."),
+    ({"outcome": Outcome.FAILED}, ""),
+])  # fmt: skip
 def test_an_inconclusive_check_says_what_is_still_possible(fields, expected):
     open_check = replace(DROP, outcome=OPEN, alarm=0.01, shared=1)
 
