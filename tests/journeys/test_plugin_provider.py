@@ -92,26 +92,21 @@ def test_two_folders_have_a_provider_each(desk):
     assert desk.path("two/asked.txt").exists()
 
 
-def test_a_suite_knows_only_the_providers_above_it(desk):
+@pytest.mark.parametrize(
+    ("offered", "told"),
+    [
+        (None, '/tickets.ftgate.yaml:4: variant "current": unknown provider "house"; known: *'),
+        # Replies are kept under the name.
+        ("house", '/conftest.py: provider "house" is offered by one/conftest.py as well; rename *'),
+    ],
+)
+def test_a_provider_of_another_folder_is_not_known_and_its_name_not_taken(desk, offered, told):
     suite_in(desk, "one", "house", "house")
-    suite_in(desk, "two", "house", None)
+    suite_in(desk, "two", "house", offered)
 
     result = desk.run()
 
-    result.stdout.fnmatch_lines(
-        ['  two/tickets.ftgate.yaml:4: variant "current": unknown provider "house"; known: *']
-    )
-    assert result.ret == pytest.ExitCode.INTERRUPTED
-
-
-def test_a_name_that_two_folders_offer_is_refused_since_replies_are_kept_under_it(desk):
-    suite_in(desk, "one", "house", "house")
-    suite_in(desk, "two", "house", "house")
-
-    result = desk.run()
-
-    told = '  two/conftest.py: provider "house" is offered by one/conftest.py as well; rename *'
-    result.stdout.fnmatch_lines([told])
+    result.stdout.fnmatch_lines([f"  two{told}"])
     assert result.ret == pytest.ExitCode.INTERRUPTED
 
 

@@ -50,7 +50,7 @@ SUITE = "tickets.ftgate.yaml"
 def run_verb(desk, monkeypatch, capsys):
     """Run a verb in the folder of the suite; return its exit code and its output."""
     monkeypatch.chdir(desk.pytester.path)
-    monkeypatch.setattr("pytest_ftgate.cli.suite.PAIRS", 50)  # fewer take less time
+    monkeypatch.setattr("pytest_ftgate.cli.suite.PAIRS", 15)  # fewer take less time
 
     def run(*args):
         code = main(args)

@@ -14,27 +14,16 @@ from pytest_ftgate.reporting.text import cell_count
 USES = [f"look({number}) -> {number}" for number in range(5)]
 
 
-def test_a_use_is_a_line_behind_a_bar():
-    assert list(tool_call_lines(USES[:2], 0)) == [
-        "      │ called    look(0) -> 0",
-        "      │           look(1) -> 1",
-    ]
-
-
-def test_no_use_is_no_line():
-    assert list(tool_call_lines([], 0)) == []
-
-
-@each_row("verbosity", [-1, 0, 1])
-def test_three_uses_are_shown_and_how_many_there_are_more(verbosity):
-    *shown, more = tool_call_lines(USES, verbosity)
-
-    assert [line.split()[-1] for line in shown] == ["0", "1", "2"]
-    assert more == "      │           (2 more calls: -vv)"
-
-
-def test_all_uses_are_shown_where_all_is_asked_for():
-    assert len(list(tool_call_lines(USES, 2))) == 5
+def test_three_uses_are_shown_behind_a_bar_and_all_where_all_is_asked_for():
+    first, second = "      │ called    look(0) -> 0", "      │           look(1) -> 1"
+    assert [*tool_call_lines([], 0)] == []
+    assert [*tool_call_lines(USES[:2], 0)] == [first, second]
+    for verbosity in (-1, 0, 1):
+        assert [*tool_call_lines(USES, verbosity)] == [
+            *(first, second, "      │           look(2) -> 2"),
+            "      │           (2 more calls: -vv)",
+        ]
+    assert len([*tool_call_lines(USES, 2)]) == 5
 
 
 def test_a_long_use_is_cut_to_its_line_unless_all_is_asked_for():

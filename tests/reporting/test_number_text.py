@@ -22,22 +22,11 @@ from pytest_ftgate.reporting.number_text import (
 from pytest_ftgate.results.builder import duration
 
 
-@each_row(
-    "share, said",
-    [
-        (0.614, "61 %"),
-        (0.0, "0 %"),
-        (1.0, "100 %"),
-        (0.996, "99.6 %"),
-        (0.004, "0.4 %"),
-        (0.0004, "0 %"),
-        (0.0006, "0.1 %"),
-        (0.9994, "99.9 %"),
-        (0.9996, "100 %"),
-        (0.012, "1 %"),
-        (0.988, "99 %"),
-    ],
-)
+@each_row("share, said", [
+    (0.614, "61 %"), (0.0, "0 %"), (1.0, "100 %"), (0.996, "99.6 %"), (0.004, "0.4 %"),
+    (0.0004, "0 %"), (0.0006, "0.1 %"), (0.9994, "99.9 %"), (0.9996, "100 %"), (0.012, "1 %"),
+    (0.988, "99 %"),
+])  # fmt: skip
 def test_shares_are_said_in_per_cent_and_never_rounded_to_the_ends(share: float, said: str) -> None:
     assert percent(share) == said
 
@@ -101,32 +90,18 @@ def test_a_limit_is_rounded_up_to_whole_points(share: float, rounded: float) -> 
     assert round_up_to_point(share) == rounded
 
 
-@each_row(
-    "number, noun, said",
-    [
-        (1, "case", "1 case"),
-        (0, "case", "0 cases"),
-        (1200, "case", "1,200 cases"),
-        (2, "reply", "2 replies"),
-        (1, "reply", "1 reply"),
-        (2, "day", "2 days"),
-    ],
-)
+@each_row("number, noun, said", [
+    (1, "case", "1 case"), (0, "case", "0 cases"), (1200, "case", "1,200 cases"),
+    (2, "reply", "2 replies"), (1, "reply", "1 reply"), (2, "day", "2 days"),
+])  # fmt: skip
 def test_a_number_stands_with_its_noun(number: int, noun: str, said: str) -> None:
     assert quantity(number, noun) == said
 
 
-@each_row(
-    "value, said",
-    [
-        (0.05213, "0.0522"),
-        (0.052, "0.052"),
-        (1234.0, "1240"),
-        (1.001, "1.01"),
-        (100.0, "100"),
-        (0.0, "0"),
-    ],
-)
+@each_row("value, said", [
+    (0.05213, "0.0522"), (0.052, "0.052"), (1234.0, "1240"), (1.001, "1.01"), (100.0, "100"),
+    (0.0, "0"),
+])  # fmt: skip
 def test_a_limit_to_write_is_rounded_up_to_three_figures(value: float, said: str) -> None:
     assert round_up(value) == said
 
@@ -151,48 +126,21 @@ def test_an_amount_is_said_in_its_unit(value: float, unit: str, said: str) -> No
     assert amount(value, unit) == said
 
 
-@each_row(
-    "ratio, said",
-    [
-        (12.34, "12.3 times"),
-        (2.33, "2.3 times"),
-        (3.0, "3 times"),
-        (1.98, "twice"),
-        (1.0, "1 times"),
-        (0.5, "half"),
-        (0.43, "43 %"),
-        (0.34, "a third"),
-        (0.26, "a quarter"),
-        (0.2, "a fifth"),
-        (0.1, "a tenth"),
-        (0.47, "47 %"),
-        (0.53, "53 %"),
-        (1234.0, "1,234 times"),
-        (1 / 9, "11 %"),
-        (0.05, "5 %"),
-        (0.0, "0 %"),
-    ],
-)
+@each_row("ratio, said", [
+    (12.34, "12.3 times"), (2.33, "2.3 times"), (3.0, "3 times"), (1.98, "twice"), (1.0, "1 times"),
+    (0.5, "half"), (0.43, "43 %"), (0.34, "a third"), (0.26, "a quarter"), (0.2, "a fifth"),
+    (0.1, "a tenth"), (0.47, "47 %"), (0.53, "53 %"), (1234.0, "1,234 times"), (1 / 9, "11 %"),
+    (0.05, "5 %"), (0.0, "0 %"),
+])  # fmt: skip
 def test_a_ratio_of_lengths_is_said_in_plain_words(ratio: float, said: str) -> None:
     assert times(ratio) == said
 
 
-@each_row(
-    "money, said",
-    [
-        (0, "0.00 USD"),
-        (0.42, "0.42 USD"),
-        (0.125, "0.125 USD"),
-        (0.0123456, "0.0123 USD"),
-        (0.00000071, "0.00000071 USD"),
-        (0.9999, "1.00 USD"),
-        (0.999, "0.999 USD"),
-        (0.5, "0.50 USD"),
-        (1, "1.00 USD"),
-        (1.006, "1.01 USD"),
-        (1234.567, "1,234.57 USD"),
-    ],
-)
+@each_row("money, said", [
+    (0, "0.00 USD"), (0.42, "0.42 USD"), (0.125, "0.125 USD"), (0.0123456, "0.0123 USD"),
+    (0.00000071, "0.00000071 USD"), (0.9999, "1.00 USD"), (0.999, "0.999 USD"), (0.5, "0.50 USD"),
+    (1, "1.00 USD"), (1.006, "1.01 USD"), (1234.567, "1,234.57 USD"),
+])  # fmt: skip
 def test_money_is_said_in_dollars_and_never_rounded_to_nothing(money: float, said: str) -> None:
     assert usd(money) == said
 
@@ -204,17 +152,10 @@ def test_latency_is_said_in_milliseconds(time: float, said: str) -> None:
     assert milliseconds(time) == said
 
 
-@each_row(
-    "seconds, said",
-    [
-        (9.4, "0:09"),
-        (59.6, "1:00"),
-        (251.0, "4:11"),
-        (3599.4, "59:59"),
-        (3600.0, "1:00:00"),
-        (3661.0, "1:01:01"),
-    ],
-)
+@each_row("seconds, said", [
+    (9.4, "0:09"), (59.6, "1:00"), (251.0, "4:11"), (3599.4, "59:59"), (3600.0, "1:00:00"),
+    (3661.0, "1:01:01"),
+])  # fmt: skip
 def test_a_length_of_time_is_said_as_on_a_clock(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
@@ -223,16 +164,10 @@ def test_a_rise_is_signed() -> None:
     assert (signed_percent(0.234), signed_percent(-0.1)) == ("+23 %", "−10 %")
 
 
-@each_row(
-    "change, digits, said",
-    [
-        (-0.0263, 1, "down 2.6 points"),
-        (0.0049, 1, "up 0.5 points"),
-        (0.0049, 0, "no change"),
-        (-0.01, 0, "down 1 point"),
-        (0.0001, 1, "no change"),
-    ],
-)
+@each_row("change, digits, said", [
+    (-0.0263, 1, "down 2.6 points"), (0.0049, 1, "up 0.5 points"), (0.0049, 0, "no change"),
+    (-0.01, 0, "down 1 point"), (0.0001, 1, "no change"),
+])  # fmt: skip
 def test_a_change_has_a_direction_and_decimals_where_asked(change, digits, said) -> None:
     assert change_size(change, digits) == said
 
