@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ftgate_testing.reports import (
     HOSTILE,
+    HOSTILE_NAMES,
     failing_run,
     gate_not_evaluated,
     inconclusive_verdict,
@@ -78,10 +79,12 @@ def test_what_a_model_says_stays_in_code(nasty):
     assert not {"\x1b", "\x00", "\u202e", "\u2028"} & set(loud)
 
 
-@each_row("nasty", HOSTILE)
+@each_row("nasty", HOSTILE_NAMES)
 def test_what_a_server_says_with_its_error_cannot_act(nasty):
     text = outside_of_code(
-        markdown_report(report(not_evaluated=(gate_not_evaluated(HOSTILE[nasty]),)), 2_000_000)
+        markdown_report(
+            report(not_evaluated=(gate_not_evaluated(HOSTILE_NAMES[nasty]),)), 2_000_000
+        )
     )
 
     for mark in ("<script", "<img", "<svg", "</details><", "| a |", "](", " @e", " #1", "<!--"):
@@ -158,9 +161,9 @@ def test_a_red_run_speaks_of_a_ladder_only_to_roll_back(advice):
     assert "Ladder of" in back
 
 
-@each_row("nasty", HOSTILE)
+@each_row("nasty", HOSTILE_NAMES)
 def test_what_stands_in_an_advice_cannot_act(nasty, advice):
-    said = HOSTILE[nasty]
+    said = HOSTILE_NAMES[nasty]
     foul = replace(advice, suite=said, subject=said, variant=said, notes=(text_note(said),))
     text = outside_of_code(markdown_report(report(advice=(foul,)), 9_000_000))
 

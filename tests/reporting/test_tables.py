@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftgate_testing.reports import HOSTILE, failing_run, report
+from ftgate_testing.reports import HOSTILE_NAMES, failing_run, report
 from ftgate_testing.rows import each_row
 
 from pytest_ftgate.reporting.html.page import html_page
@@ -146,9 +146,9 @@ def test_long_names_do_not_push_the_verdicts_out_of_a_comment():
     assert "left out for their length" not in comment
 
 
-@each_row("nasty", [*HOSTILE, "line"])
+@each_row("nasty", [*HOSTILE_NAMES, "line"])
 def test_the_name_of_a_file_cannot_act_in_any_report(nasty):
-    name = {**HOSTILE, "line": "p.md\n::error::owned"}[nasty]
+    name = {**HOSTILE_NAMES, "line": "p.md\n::error::owned"}[nasty]
     record = report(*FAILED, file_changes=changed(name))
 
     terminal = [*summary_lines(record), *detail_lines(record)]
