@@ -17,6 +17,9 @@ from ftgate_testing.repositories import Repository
 from ftgate_testing.ways import LABELS, OPTIONS, SUITE, WAYS, Project, launch_process, launch_unread
 
 Change = Callable[[Project], None]
+#: The ways that share least of their code. The others are those of a suite with another beginning
+#: or another end: each push tries a few breakages in them, and a nightly run all.
+_LIGHT = ("suite", "marked function", "compare")
 #: The ways that take few seconds; each process of xdist takes as long as all of these.
 _QUICK = tuple(way for way in WAYS if way != "xdist")
 
@@ -37,7 +40,7 @@ class Broken:
     told: str
     given: Change = lambda _: None
     impossible: Mapping[str, str] = field(default_factory=dict)
-    light: tuple[str, ...] = _QUICK
+    light: tuple[str, ...] = _LIGHT
 
 
 def each(*changes: Change) -> Change:
@@ -448,7 +451,7 @@ BROKEN: dict[str, Broken] = {
     ),
     "a training file with failing cases": Broken(train_on_failing_cases, _GONE, trained, NO_SUITE),
     "everything empty": Broken(says("current", "draft")(lambda _: ""), "60 of 60 cases are wrong"),
-    "replies missing": Broken(lose_replies, "no reply to 24 of 60 cases"),
+    "replies missing": Broken(lose_replies, "no reply to 24 of 60 cases", light=_QUICK),
     "replies missing in a first run": Broken(
         lose_replies, "nothing to compare with yet no reply to 24 of 60", first_run, NO_RECORD
     ),
@@ -466,7 +469,9 @@ BROKEN: dict[str, Broken] = {
         says("draft")(lambda case: case["input"]), "DOWN 100 POINTS", asks_which, OF_FUNCTION
     ),
     "a function that leaves out what fails": Broken(leave_out, "", impossible=ONLY_FUNCTION),
-    "a faked client": Broken(fake_client, _FELL, each(calls_code, requests_once), NO_CLIENT),
+    "a faked client": Broken(
+        fake_client, _FELL, each(calls_code, requests_once), NO_CLIENT, light=_QUICK
+    ),
     "a forged cache": Broken(forge_cache, "git tracks", in_repository, NO_CLIENT),
     "a forged limit in the record": Broken(
         each(fails, forge_record(limits={"accuracy": 0.9, "test_it": 0.9})),
@@ -486,7 +491,7 @@ BROKEN: dict[str, Broken] = {
     "a placeholder that is sent as it stands": Broken(
         sends("Sort {input}"), "cases send the same request", sends("Sort {{ input }}"), NO_SUITE
     ),
-    "a suite that does not parse": Broken(unreadable, "tickets.ftgate.yaml: 1 error"),
+    "a suite that does not parse": Broken(unreadable, "tickets.ftgate.yaml: 1 error", light=_QUICK),
     "a budget that stops the run": Broken(
         options("--ftgate-max-minutes=0.000001"), _NOTHING_SENT, calls_code, NO_BUDGET
     ),

@@ -47,6 +47,8 @@ HOSTILE = {
     "template": "{{ 7 * 7 }} {% raw %} ${{ secrets.KEY }}",
     "huge": "x" * 1_000_000,
 }
+#: The same for names and sentences, of which none has a megabyte.
+HOSTILE_NAMES = {**HOSTILE, "huge": "x" * 100_000}
 
 ACCURACY = RateGate(kind="accuracy", line=7, max_drop=0.05, min=0.5)
 FORMAT = RateGate(kind="format", line=8, min=0.9, max_drop=0.05)

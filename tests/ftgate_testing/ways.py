@@ -139,8 +139,12 @@ class Project:
 
     def write(self) -> None:
         """Write the files of the project."""
+        for name, text in self._texts().items():
+            self.path(name).write_text(text, "utf-8")
+
+    def _texts(self) -> dict[str, str]:
         rows = [{"id": key, **case} for key, case in self.cases.items()]
-        texts = {
+        return {
             SUITE: json.dumps(self.suite, indent=1),
             "tickets.cases.jsonl": _lines(rows),
             MODULE: self._code(),
@@ -148,8 +152,6 @@ class Project:
             **self.way.files(self),
             **self.files,
         }
-        for name, text in texts.items():
-            self.path(name).write_text(text, "utf-8")
 
     def _code(self) -> str:
         code = CODE.format(replies=self.replies, first=self.first)
@@ -166,10 +168,23 @@ class Project:
         ]
 
     def accept(self) -> None:
-        """Accept a run of the project as it is."""
+        """Accept a run of the project as it is; what such a run leaves is made once."""
         self.write()
-        run = self.pytester.runpytest_inprocess(*OPTIONS, "--ftgate-accept", self.way.accepted)
-        assert run.ret == 0, run.stdout.str()
+        if self.is_of_files:
+            return
+        key = (self.way.accepted, *sorted(self._texts().items()))
+        if key not in _LEFT:
+            run = self.pytester.runpytest_inprocess(*OPTIONS, "--ftgate-accept", self.way.accepted)
+            assert run.ret == 0, run.stdout.str()
+            _LEFT[key] = {name: self.path(name).read_bytes() for name in self._left()}
+        for name, content in _LEFT[key].items():
+            self.path(name).parent.mkdir(exist_ok=True)
+            self.path(name).write_bytes(content)
+
+    def _left(self) -> list[str]:
+        """Return the files that a run leaves: the record, and what it keeps to itself."""
+        found = [*self.path(".").glob("*.accepted.json"), *self.path(".").glob(".ftgate/*")]
+        return [str(path.relative_to(self.path("."))) for path in found]
 
     def run(self) -> Seen:
         """Evaluate the project in its way; reports of an earlier run are there."""
@@ -178,6 +193,10 @@ class Project:
         for name, text in STALE.items() if self.way.command[0] != "python" else ():
             self.path(name).write_text(text, "utf-8")
         return self.way.run(self)
+
+
+#: What a run that was accepted left, by what it was made of.
+_LEFT: dict[tuple[object, ...], dict[str, bytes]] = {}
 
 
 def _lines(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from contextlib import suppress
 
 import pytest
@@ -91,7 +92,7 @@ def typed(judged, capsys):
 HUMAN = "human: labels.jsonl"
 
 
-def test_a_drop_that_the_judge_sees_fails_and_its_reasons_are_shown(judged):
+def test_a_drop_that_the_judge_sees_fails_with_reasons_and_a_second_run_asks_it_nothing(judged):
     judged.label("current", "worse")
     result = judged.run(more=HUMAN)
 
@@ -105,6 +106,12 @@ def test_a_drop_that_the_judge_sees_fails_and_its_reasons_are_shown(judged):
         ]
     )
     assert "judge-relative" not in str(result.stdout)
+    first, asked = judged.desk.verdicts(), judged.asked
+    judged.run(more=HUMAN)
+
+    # Each reply once, and ten of the bad ones once more, said twice; labels are of these replies.
+    assert asked == judged.asked == 2 * COUNT + 10
+    assert judged.desk.verdicts() == first
 
 
 def test_the_rate_that_labels_correct_is_that_of_the_verdict_in_the_record_and_the_ladder(judged):
@@ -124,34 +131,30 @@ def test_the_rate_that_labels_correct_is_that_of_the_verdict_in_the_record_and_t
         assert check["method"] == figure["method"] == "labels"
 
 
-def test_a_second_run_asks_the_judge_nothing_and_reaches_the_same_verdicts(judged):
-    judged.label("current", "worse")
-    judged.run(more=HUMAN)
-    first, asked = judged.desk.verdicts(), judged.asked
-    judged.run(more=HUMAN)
-
-    # Each reply once, and ten of the bad ones once more, said twice; labels are of these replies.
-    assert asked == judged.asked == 2 * COUNT + 10
-    assert judged.desk.verdicts() == first
-
-
-def test_a_judge_that_nobody_examined_is_told_of_with_every_verdict(judged):
-    result = judged.run()
+def test_a_judge_that_nobody_examined_is_told_of_with_every_verdict_and_its_cost_apart(judged):
+    result = judged.run("-v")
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         ["accuracy down * limit 10*", "  (judge-relative)", "*not validated: add human: *"]
     )
+    result.stdout.fnmatch_lines(["*replies cost: the judge 0.40 USD*"])
     assert all("judge-relative" in " ".join(v["notes"]) for v in judged.desk.verdicts().values())
 
 
 @pytest.mark.parametrize("name", ["kind", "mumbling", "sometimes"])
 def test_one_that_is_not_fit_to_judge_decides_nothing(judged, name):
+    if name == "sometimes":
+        # Replies without a grade are missing and never wrong.
+        result = judged.run(name=name)
+        assert judged.desk.verdicts()["accuracy[worse]"]["outcome"] == "inconclusive"
+        result.stdout.fnmatch_lines(
+            [f"*no grade for * of 100 replies: judges_here:{name} gave no*"]
+        )
     judged.label("current", "worse")
     result = judged.run("-v", name=name, more=HUMAN)
-    outcomes = {one["outcome"] for one in judged.desk.verdicts().values()}
 
-    assert outcomes == {"inconclusive"}
+    assert {one["outcome"] for one in judged.desk.verdicts().values()} == {"inconclusive"}
     result.stdout.fnmatch_lines(["[?] accuracy*", "*judge not qualified: judges_here:*"])
 
 
@@ -175,14 +178,6 @@ def test_a_judge_that_gives_no_grade_is_replaced_since_its_replies_are_cached(ju
     assert judged.desk.run().ret == first.ret == 1
     assert judged.asked == asked
     assert judged.run(gates=gates).ret == 0
-
-
-def test_replies_without_a_grade_are_missing_and_said_and_never_wrong(judged):
-    result = judged.run(name="sometimes")
-    told = judged.desk.verdicts()["accuracy[worse]"]
-
-    assert told["outcome"] == "inconclusive"
-    result.stdout.fnmatch_lines(["*no grade for * of 100 replies: judges_here:sometimes gave no*"])
 
 
 def test_a_judge_is_examined_before_any_variant_is_asked(judged):
@@ -226,12 +221,6 @@ def test_judges_are_asked_for_no_gate_that_does_not_read_their_grades(judged):
     assert judged.asked == 0
 
 
-def test_what_judging_costs_is_told_apart_and_is_no_cost_of_a_variant(judged):
-    result = judged.run("-v")
-
-    result.stdout.fnmatch_lines(["*replies cost: the judge 0.40 USD*"])
-
-
 def test_a_budget_stops_the_judge_and_keeps_what_was_paid_for(judged):
     result = judged.run("--ftgate-max-usd=0.2")
     asked = judged.asked
@@ -251,10 +240,25 @@ def test_the_plan_tells_what_judging_would_take_and_asks_nothing(judged):
     assert judged.asked == 0
 
 
-def test_replies_that_are_committed_hold_the_grades_too(judged, typed):
+def test_replies_are_written_for_people_unnamed_and_committed_ones_hold_the_grades_too(
+    judged, typed
+):
     judged.run()
     desk = judged.desk
     before = {name: one["outcome"] for name, one in desk.verdicts().items()}
+    told = typed("labels", "s.ftgate.yaml", "--count", "80")
+    rows = [json.loads(line) for line in desk.path("s.labels.jsonl").read_text().splitlines()]
+
+    assert told.splitlines()[:3] == [
+        "80 replies written to s.labels.jsonl",
+        'for each write "grade": "good" or "bad", by this rubric and without asking the judge:',
+        "  The reply says please.",
+    ]
+    assert {tuple(row) for row in rows} == {("case", "input", "reply", "grade")}
+    # Whole cases, so that what people say of both variants can be compared.
+    assert len({row["case"] for row in rows}) == 40
+    assert "is there already" in typed("labels", "s.ftgate.yaml")
+
     assert typed("cache", "export", "s.ftgate.yaml").startswith("200 replies written to s.replies")
     (desk.path(".ftgate") / "cache.sqlite").unlink()
     desk.run("--ftgate-replies=recorded")
@@ -284,7 +288,11 @@ def test_two_replies_are_compared_in_both_orders(judged):
     result = judged.run(name="better", more="compare: baseline")
 
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["preferred down * points * limit 10: current * % → *"])
+    # Wide numbers may take a second line of the terminal.
+    assert re.fullmatch(
+        "preferred down .* points .* limit 10: current .* % → .*",
+        judged.desk.verdicts()["accuracy[worse]"]["headline"],
+    )
 
 
 def test_a_judge_that_prefers_a_place_shows_nothing(judged):
@@ -292,24 +300,6 @@ def test_a_judge_that_prefers_a_place_shows_nothing(judged):
     check = judged.desk.verdicts()["accuracy[worse]"]["checks"][0]
 
     assert (check["before"], check["after"]) == (0.5, 0.5)
-
-
-def test_replies_are_written_for_people_without_saying_whose_they_are(judged, typed):
-    judged.run()
-    told = typed("labels", "s.ftgate.yaml", "--count", "80")
-    rows = [
-        json.loads(line) for line in judged.desk.path("s.labels.jsonl").read_text().splitlines()
-    ]
-
-    assert told.splitlines()[:3] == [
-        "80 replies written to s.labels.jsonl",
-        'for each write "grade": "good" or "bad", by this rubric and without asking the judge:',
-        "  The reply says please.",
-    ]
-    assert {tuple(row) for row in rows} == {("case", "input", "reply", "grade")}
-    # Whole cases, so that what people say of both variants can be compared.
-    assert len({row["case"] for row in rows}) == 40
-    assert "is there already" in typed("labels", "s.ftgate.yaml")
 
 
 def test_labels_without_grades_yet_are_a_fault_that_says_what_to_write(judged):

@@ -46,16 +46,13 @@ def killed(desk):
     return desk
 
 
-def test_a_killed_run_has_no_verdict_and_every_reply_that_came(killed):
+def test_a_killed_run_has_no_verdict_and_keeps_its_replies_and_the_next_asks_the_others(killed):
     assert killed.path("code").read_text() == str(-signal.SIGKILL)
     assert not killed.path("junit.xml").exists()
     with closing(sqlite3.connect(killed.path(".ftgate/cache.sqlite"))) as cache:
         (count,) = cache.execute("SELECT count(*) FROM replies").fetchone()
-
     assert count == ANSWERED
 
-
-def test_the_next_run_asks_only_what_is_missing(killed):
     result = killed.run()
 
     result.assert_outcomes(passed=1)

@@ -48,19 +48,11 @@ def test_a_quicker_model_passes_the_limit_that_a_slow_one_failed(desk, function,
     assert (slow.ret, desk.run().ret) == (1, 0)
 
 
-def test_a_note_says_how_many_calls_disturbed_each_other(desk):
+def test_replies_from_the_cache_are_not_measured_until_they_are_asked_anew(desk):
     desk.asking_suite(SLOW, gates=FIRST)
-
-    result = desk.run()
-
-    result.stdout.fnmatch_lines(
+    desk.run().stdout.fnmatch_lines(
         ["  latency[[]current]: measured with up to 1 request in flight at once"]
     )
-
-
-def test_replies_from_the_cache_are_not_measured_and_the_gate_says_so(desk):
-    desk.asking_suite(SLOW, gates=FIRST)
-    desk.run()
 
     result = desk.run("-v")
 
@@ -70,11 +62,6 @@ def test_replies_from_the_cache_are_not_measured_and_the_gate_says_so(desk):
     told = " ".join(" ".join(result.outlines).split())
     assert "not measured: 0 of 100 replies of current were requested in this run" in told
     assert "--ftgate-replies=fresh" in told
-
-
-def test_asked_anew_they_are_measured_again(desk):
-    desk.asking_suite(SLOW, gates=FIRST)
-    desk.run()
 
     desk.run("--ftgate-replies=fresh")
 

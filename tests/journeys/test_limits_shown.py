@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.cli.main import main
 
@@ -10,8 +10,8 @@ SUITE = "tickets.ftgate.yaml"
 TOLD = "{provider: recorded, replies: %s.jsonl%s}"
 
 
-@pytest.mark.parametrize(
-    ("cases", "gates", "line"),
+@each_row(
+    "cases, gates, line",
     [
         (30, "{accuracy: {min: 0.8}}", "accuracy: 30 cases can only show drops of 21 points or *"),
         (8, "{accuracy: {min: 0.6}}", "accuracy: 8 cases cannot show that a drop stays below 40 *"),

@@ -50,23 +50,15 @@ def open_gate(desk):
     return desk
 
 
-def test_a_gate_that_may_settle_asks_on_until_it_knows(desk):
+def test_a_gate_that_may_settle_asks_on_until_it_knows_and_nothing_the_next_time(desk):
     desk.asking_suite(NOISY, gates="{accuracy: {max_drop: 0.05, settle: 10}}", draft=DRAFT)
 
-    result = desk.run()
+    desk.run().assert_outcomes(passed=2)
 
-    result.assert_outcomes(passed=2)
     assert "decided at look" in told(desk)
-    assert len(desk.asked()) < 2 * 10 * desk.cases
-
-
-def test_a_run_that_settled_is_the_same_the_next_time_and_asks_nothing(desk):
-    desk.asking_suite(NOISY, gates="{accuracy: {max_drop: 0.05, settle: 10}}", draft=DRAFT)
-    desk.run()
     first, asked = desk.verdicts(), desk.asked()
-
+    assert len(asked) < 2 * 10 * desk.cases
     desk.run()
-
     assert (desk.verdicts(), desk.asked()) == (first, asked)
 
 
@@ -83,7 +75,7 @@ def test_replies_of_a_run_that_could_not_tell_are_pooled_and_not_asked_again(ope
     assert set(repeats.values()) == {max(repeats.values())}
 
 
-def test_a_clear_failure_stops_early_and_leaves_the_rest_unasked(desk):
+def test_a_clear_failure_stops_early_and_leaves_the_rest_unasked_also_in_a_second_run(desk):
     desk.cases = 200
     gates = "{accuracy: {max_drop: 0.05, stop_early: true}}"
     desk.asking_suite(NOISY, gates=gates, broken=BROKEN)
@@ -95,6 +87,9 @@ def test_a_clear_failure_stops_early_and_leaves_the_rest_unasked(desk):
     result.stdout.fnmatch_lines(["BLOCKED *", "*320 saved by stopping early"])
     # The baseline alone has nothing to compare with, and is asked no further either.
     assert len(desk.asked()) == 2 * 40
+    first = desk.verdicts()
+    desk.run().stdout.fnmatch_lines(["BLOCKED *", "* 0 requested*"])
+    assert desk.verdicts() == first
 
 
 #: Three variants of a model on this machine, which differ by their longest replies.
@@ -147,19 +142,6 @@ def test_a_baseline_on_this_machine_without_a_gate_is_requested_with_the_first_g
 @pytest.mark.parametrize("chosen", ["draft and not test_it", "draft or test_it"])
 def test_a_part_of_a_suite_requests_no_baseline_that_nothing_compares_with(submitted, chosen):
     assert {name for name, _ in submitted("-k", chosen)} == {"draft"}
-
-
-def test_stopping_early_reaches_the_same_verdict_in_a_second_run(desk):
-    desk.cases = 200
-    gates = "{accuracy: {max_drop: 0.05, stop_early: true}}"
-    desk.asking_suite(NOISY, gates=gates, broken=BROKEN)
-    desk.run()
-    first = desk.verdicts()
-
-    result = desk.run()
-
-    assert desk.verdicts() == first
-    result.stdout.fnmatch_lines(["BLOCKED *", "* 0 requested*"])
 
 
 def test_more_repeats_cannot_settle_replies_that_do_not_vary(desk):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.cli.main import main
 from pytest_ftgate.results.run import read_run
@@ -34,7 +35,7 @@ def write(desk, functions, mark="min=0.5"):
     desk.path("test_marked.py").write_text("import pytest\n\n" + "\n".join(parts), "utf-8")
 
 
-def test_its_items_are_its_variants(two):
+def test_its_items_are_its_variants_of_which_one_can_be_chosen(two):
     two.marked(RIGHT)
 
     result = run(two, "-v")
@@ -42,6 +43,7 @@ def test_its_items_are_its_variants(two):
     result.stdout.fnmatch_lines(
         ["test_marked.py::test_it[[]current] PASSED*", "test_marked.py::test_it[[]worse] FAILED*"]
     )
+    run(two, "--ftgate-variant=current").assert_outcomes(passed=1, deselected=1)
 
 
 def test_a_failure_shows_the_verdict_and_then_what_pytest_makes_of_the_worst_cases(two):
@@ -63,19 +65,19 @@ def test_a_failure_shows_the_verdict_and_then_what_pytest_makes_of_the_worst_cas
     )
 
 
-@pytest.mark.parametrize(("number", "shown"), [("0", 0), ("1", 1), ("5", 5)])
-def test_how_many_cases_it_shows_is_an_option(two, number, shown):
+@each_row(
+    "node, shown, line",
+    [
+        *(("test_marked.py", number, "test_marked.py:5: in test_it") for number in (0, 1, 5)),
+        ("tickets.ftgate.yaml", 5, "│ expected"),
+    ],
+)
+def test_how_many_cases_are_shown_is_an_option_for_functions_and_suites(two, node, shown, line):
     two.marked(RIGHT)
 
-    result = run(two, f"--ftgate-show={number}")
+    result = two.run(node, f"--ftgate-show={shown}")
 
-    assert sum("test_marked.py:5: in test_it" in line for line in result.outlines) == shown
-
-
-def test_the_number_of_shown_cases_holds_for_suites_as_well(two):
-    result = two.run("--ftgate-show=5")
-
-    assert sum("│ expected" in line for line in result.outlines) == 5
+    assert sum(line in one for one in result.outlines) == shown
 
 
 WAYS = (
@@ -124,10 +126,10 @@ def test_a_floor_shows_the_replies_that_are_wrong_though_the_baselines_are_too(d
 # What is no verdict ---------------------------------------------------------------------------
 
 
-def test_an_error_in_the_function_is_an_error_and_names_the_case(two):
+def test_an_error_in_the_function_is_an_error_and_names_the_case_in_reports_too(two):
     two.marked("def test_it(case, reply):\n    return {}[case.id]\n")
 
-    result = run(two)
+    result = run(two, "--ftgate-json=run.json")
 
     result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(
@@ -139,13 +141,6 @@ def test_an_error_in_the_function_is_an_error_and_names_the_case(two):
             "no gate was evaluated; *",
         ]
     )
-
-
-def test_reports_name_the_error_and_not_the_way_to_it(two):
-    two.marked("def test_it(case, reply):\n    return {}[case.id]\n")
-
-    run(two, "--ftgate-json=run.json")
-
     told = {one.node: one.reason for one in read_run(two.path("run.json")).not_evaluated}
     assert told["test_marked.py::test_it[worse]"] == (
         "KeyError: 't000'\non case \"t000\" (tickets.cases.jsonl:1)\ntest_marked.py:5"
@@ -263,17 +258,6 @@ def test_trouble_with_one_variant_is_an_error_of_its_gates_alone(desk):
     result.stdout.fnmatch_lines(["hosted: *NO_SUCH_KEY*"])
 
 
-def test_without_the_option_it_is_skipped_and_asks_nothing(desk):
-    desk.asking_suite()
-    desk.marked(RIGHT)
-
-    result = desk.pytester.runpytest_inprocess("-rs")
-
-    result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED * evaluated with --ftgate only"])
-    assert desk.asked() == []
-
-
 def test_a_gate_that_something_else_spoils_is_not_counted_as_passed(two):
     two.path("conftest.py").write_text(
         "import pytest\n@pytest.fixture\ndef bad():\n    yield\n    raise OSError('no')\n"
@@ -373,9 +357,7 @@ def test_the_parameter_of_a_fixture_stands_before_the_variant(two):
         "min=0.5",
     )
 
-    result = run(two, "-v")
-
-    result.stdout.fnmatch_lines(["*::test_it[[]x-current-formal] PASSED*"])
+    run(two, "-v").stdout.fnmatch_lines(["*::test_it[[]x-current-formal] PASSED*"])
 
 
 def test_the_gate_that_a_failure_names_can_be_explained(two, monkeypatch, capsys):
@@ -499,42 +481,34 @@ def test_a_method_of_a_unittest_class_is_told_that_it_cannot_be_a_gate(two):
 # With the rest of the plugin ------------------------------------------------------------------
 
 
-def test_its_calls_are_those_of_the_suite_and_asked_once(desk):
+def test_its_calls_are_those_of_the_suite_and_asked_once_and_not_for_a_plan(desk):
     desk.asking_suite()
     desk.marked(RIGHT, "min=0.5")
 
-    desk.run().assert_outcomes(passed=2)
+    skipped = desk.pytester.runpytest_inprocess("-rs")
+    planned = run(desk, "--ftgate-plan")
 
+    skipped.assert_outcomes(skipped=1)
+    skipped.stdout.fnmatch_lines(["SKIPPED * evaluated with --ftgate only"])
+    planned.stdout.fnmatch_lines(["  current * 100 * 0 * 100 *", "  test_it[[]current] * 100 *"])
+    assert desk.asked() == []
+    desk.run().assert_outcomes(passed=2)
     assert len(desk.asked()) == desk.cases
 
 
-def test_a_variant_can_be_chosen_by_its_name(two):
-    two.marked(RIGHT)
-
-    run(two, "--ftgate-variant=current").assert_outcomes(passed=1, deselected=1)
-
-
-def test_what_was_accepted_of_it_is_what_later_runs_are_compared_with(desk):
+def test_what_was_accepted_of_it_is_compared_with_until_its_body_is_another(desk):
     desk.suite(current=2)
     desk.marked(RIGHT)
     run(desk, "--ftgate-accept").assert_outcomes(passed=1)
-    desk.replies("current", wrong=30)
-
-    result = run(desk)
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["it: down 28 points * limit 5: accepted 98 % → *"])
-
-
-def test_another_body_of_a_function_must_be_accepted_again(desk):
-    desk.suite(current=2)
-    desk.marked(RIGHT)
-    run(desk, "--ftgate-accept")
     desk.marked(RIGHT.replace("==", "!="))
 
-    result = run(desk)
+    run(desk).stdout.fnmatch_lines(["*100 of 100 accepted cases have changed*"])
 
-    result.stdout.fnmatch_lines(["*100 of 100 accepted cases have changed*"])
+    desk.marked(f"{RIGHT}\n\n# A comment.\n\ndef test_other(): pass\n")
+    desk.replies("current", wrong=30)
+    result = run(desk)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["it: down 28 points * limit 5: accepted 98 % → *"])
 
 
 def test_each_function_of_a_module_has_its_own_accepted_scores(desk):
@@ -548,46 +522,16 @@ def test_each_function_of_a_module_has_its_own_accepted_scores(desk):
     assert '"test_other[current]": {' in accepted
 
 
-def test_the_plan_counts_it_and_asks_nothing(desk):
-    desk.asking_suite()
-    desk.marked(RIGHT)
-
-    result = run(desk, "--ftgate-plan")
-
-    result.stdout.fnmatch_lines(["  current * 100 * 0 * 100 *", "  test_it[[]current] * 100 * 5 *"])
-    assert desk.asked() == []
-
-
-def test_several_processes_reach_the_verdicts_of_one(two):
+def test_verdicts_are_those_of_one_process_in_several_and_of_all_variants_in_a_selection(two):
     two.marked(RIGHT)
     run(two)
     alone = two.verdicts()
 
     run(two, "-n", "2").assert_outcomes(passed=1, failed=1)
-
     assert two.verdicts() == alone
 
-
-def test_a_verdict_is_the_same_whichever_of_its_variants_are_selected(two):
-    two.marked(RIGHT)
-    run(two)
-    whole = two.verdicts()["test_it[worse]"]
-
     run(two, "-k", "worse")
-
-    assert two.verdicts()["test_it[worse]"] == whole
-
-
-def test_the_verb_explain_knows_it_by_its_node_id(two, monkeypatch, capsys):
-    two.marked(RIGHT)
-    run(two)
-    monkeypatch.chdir(two.pytester.path)
-
-    code = main(["explain", "test_marked.py::test_it[worse]"])
-
-    told = capsys.readouterr().out
-    assert code == 0
-    assert "it: down 28 points (95 % CI 20 to 37), limit 5: current 98 % → worse 70 %" in told
+    assert two.verdicts()["test_it[worse]"] == alone["test_it[worse]"]
 
 
 def test_one_that_passes_though_it_is_expected_to_fail_keeps_its_verdict(two):
@@ -610,16 +554,4 @@ def test_what_the_module_of_a_marked_function_imports_belongs_to_the_exam(desk):
     desk.run().assert_outcomes(passed=2)
     desk.path("rules.py").write_text("def right(case, reply): return bool(reply.text)\n")
 
-    result = desk.run()
-
-    assert "accepted cases have changed" in result.stdout.str()
-
-
-def test_another_test_in_the_module_changes_no_exam(desk):
-    desk.suite(current=0)
-    body = "def test_it(case, reply):\n    assert reply.text == case.expected\n"
-    desk.marked(body)
-    desk.run("--ftgate-accept")
-    desk.marked(f"{body}\n\n# A comment.\n\ndef test_other(): pass\n")
-
-    assert "accepted cases have changed" not in desk.run().stdout.str()
+    assert "accepted cases have changed" in desk.run().stdout.str()

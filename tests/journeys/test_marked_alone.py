@@ -45,7 +45,7 @@ def asked(desk):
     return desk.path("tests/asked.txt").read_text().split()
 
 
-def test_cases_and_variants_stand_in_the_mark(alone):
+def test_cases_and_variants_stand_in_the_mark_at_whose_line_a_case_is_found(alone):
     result = alone.run("-v")
 
     result.assert_outcomes(passed=1, failed=1)
@@ -53,13 +53,8 @@ def test_cases_and_variants_stand_in_the_mark(alone):
         ["tests/test_alone.py::test_shouts[[]good] PASSED*", "*::test_shouts[[]poor] FAILED*"]
     )
     assert len(asked(alone)) == 100
-
-
-def test_a_case_is_found_by_the_line_of_the_mark(alone):
     alone.path("tests/test_alone.py").write_text(ALONE.replace("reply.text.isupper()", "{}[1]"))
-
     result = alone.run("-k", "good")
-
     result.stdout.fnmatch_lines(['E       on case "c0" (tests/test_alone.py:6)'])
 
 

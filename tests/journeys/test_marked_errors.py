@@ -35,14 +35,10 @@ MARK = '@pytest.mark.ftgate("tickets.ftgate.yaml")\n'
 #: A whole module, the line that is named, and what is told of it.
 MODULES = (
     (f"{MARK}def test_it(case): pass\n", 3, "test_it takes neither reply nor ask; write def *"),
-    (
-        f'@pytest.mark.parametrize("case", [1])\n{MARK}{TEST}',
-        *(4, "parametrize gives case, which the ftgate mark gives too; rename the parameter"),
-    ),
-    (
-        f"pytestmark = [pytest.mark.ftgate(\n    'tickets.ftgate.yaml',\n    min=7,\n)]\n{TEST}",
-        *(5, "min is 7, but must be less than or equal to 1*"),
-    ),
+    (f'@pytest.mark.parametrize("case", [1])\n{MARK}{TEST}',
+     *(4, "parametrize gives case, which the ftgate mark gives too; rename the parameter")),
+    (f"pytestmark = [pytest.mark.ftgate(\n    'tickets.ftgate.yaml',\n    min=7,\n)]\n{TEST}",
+     *(5, "min is 7, but must be less than or equal to 1*")),
     (
         (
             "@pytest.mark.ftgate(\n    cases=[{'input': 'hi'}],\n    variants={\n        'a': {\n"
@@ -58,12 +54,10 @@ MODULES = (
         *(4, "min is 7, *"),
     ),
     (f"gate = {MARK[1:-2]}, min=7)\n\n@gate\n{TEST}", 5, "min is 7, *"),
-    (
-        f"from pytest_ftgate import gate\n@gate(\n    'tickets.ftgate.yaml',\n    min=7)\n{TEST}",
-        *(6, "min is 7, *"),
-    ),
+    (f"from pytest_ftgate import gate\n@gate(\n    'tickets.ftgate.yaml',\n    min=7)\n{TEST}",
+     *(6, "min is 7, *")),
     (f"{MARK}{MARK}{TEST}", 4, "the function has two ftgate marks; write one, or a function *"),
-)
+)  # fmt: skip
 
 
 @pytest.fixture

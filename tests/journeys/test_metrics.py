@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.rows import each_row
 
 MODULE = """\
 import pytest
@@ -58,8 +59,8 @@ def test_one_case_is_run_for_each_metric(scored):
     result.stdout.fnmatch_lines(["test_it.py::test_it[[]worse-t003-right] FAILED*"])
 
 
-@pytest.mark.parametrize(
-    ("written", "instead", "message"),
+@each_row(
+    "written, instead, message",
     [
         ('"short": len', '"sort": len', "*; return a mapping with a score for right, short*"),
         ('{"min": 0.9}', '{"mim": 0.9}', 'metrics: unknown key "mim"; did you mean "min"?'),
@@ -106,8 +107,8 @@ def test_a_logged_score_fails_the_test_of_its_case(scored):
     result.assert_outcomes(passed=1, failed=1)
 
 
-@pytest.mark.parametrize(
-    ("written", "instead", "message"),
+@each_row(
+    "written, instead, message",
     [
         ('"short", 0.95', '"sort", 0.95', "log_score('sort', 0.95) for case*; did you mean*"),
         ('"short", 0.95', '"short", 95', "log_score('short', 95) for case*: a score is True, *"),

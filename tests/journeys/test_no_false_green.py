@@ -18,15 +18,25 @@ from ftgate_testing.repositories import Repository
 from ftgate_testing.ways import SUITE, WAYS, Project
 
 
-def cell(name: str, way: str) -> Any:
-    marks = () if way in BROKEN[name].light else pytest.mark.heavy
-    return pytest.param(name, way, marks=marks)
+def cell(name: str, way: str, *, light: bool) -> Any:
+    return pytest.param(name, way, marks=() if light else pytest.mark.heavy)
 
 
-CELLS = [cell(name, way) for name in BROKEN for way in WAYS if way not in BROKEN[name].impossible]
-#: What is given before something breaks, each once, and in which ways.
-GIVEN = {one.given: name for name, one in reversed(BROKEN.items())}
-TWINS = [one for one in CELLS if one.values[0] in GIVEN.values()]
+CELLS = [
+    cell(name, way, light=way in one.light)
+    for name, one in BROKEN.items()
+    for way in WAYS
+    if way not in one.impossible
+]
+#: What is given before something breaks, each once: in the suite on each push, and the first of
+#: them in every way.
+GIVEN = [*{one.given: name for name, one in reversed(BROKEN.items())}.values()]
+TWINS = [
+    cell(name, way, light=way == "suite" or name == GIVEN[-1])
+    for name in GIVEN
+    for way in WAYS
+    if way not in BROKEN[name].impossible
+]
 
 
 @pytest.fixture

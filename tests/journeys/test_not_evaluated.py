@@ -6,6 +6,7 @@ import json
 import xml.etree.ElementTree as ET
 
 import pytest
+from ftgate_testing.rows import each_row
 
 REPORTS = ("--ftgate-json=run.json", "--ftgate-html=report.html", "--ftgate-markdown=report.md")
 RIGHT = "def test_it(case, reply):\n    assert reply.text == case.expected\n"
@@ -38,7 +39,14 @@ LOST = {
 }
 
 
-@pytest.mark.parametrize(("lost", "processes"), [*((one, ()) for one in LOST), (IMPORT, ("-n1",))])
+def with_a_worker(one):
+    """Return a row of *one* with a worker, which takes longer than all rows without any."""
+    return pytest.param(one, ("-n1",), marks=pytest.mark.heavy)
+
+
+@pytest.mark.parametrize(
+    ("lost", "processes"), [*((one, ()) for one in LOST), with_a_worker(IMPORT)]
+)
 def test_a_module_that_is_not_collected_blocks_in_every_report(desk, lost, processes):
     desk.suite(current=2)
     text, reason = LOST[lost]
@@ -112,7 +120,9 @@ def test_a_gate_whose_worker_dies_blocks_beside_gates_that_pass(desk):
     assert "crashed while running" in error.get("message", "")
 
 
-@pytest.mark.parametrize("restarts", [(), ("--max-worker-restart=0",)], ids=["replaced", "all die"])
+@pytest.mark.parametrize(
+    "restarts", [pytest.param((), marks=pytest.mark.heavy), ("--max-worker-restart=0",)]
+)
 def test_where_every_gate_dies_the_selection_is_not_blamed(desk, restarts):
     desk.suite(current=2)
     desk.marked(DYING)
@@ -174,7 +184,7 @@ ENDING = {
 }
 
 
-@pytest.mark.parametrize("how", ENDING)
+@each_row("how", ENDING)
 def test_a_run_that_a_plugin_ends_early_is_blocked_whatever_its_exit_code(red, how):
     red.path("conftest.py").write_text(f"import pytest\n\n{ENDING[how]}\n")
 
@@ -201,7 +211,7 @@ def pytest_collection_modifyitems(config, items):
     ("how", "processes"),
     [
         *((how, ()) for how in ("-k=current", "--ftgate-variant=current", "a plugin")),
-        ("a plugin", ("-n1",)),
+        with_a_worker("a plugin"),
     ],
 )
 def test_a_gate_that_was_not_selected_is_not_missed(red, how, processes):
@@ -214,7 +224,7 @@ def test_a_gate_that_was_not_selected_is_not_missed(red, how, processes):
     assert missing(red) == ("passed", {})
 
 
-@pytest.mark.parametrize("mark", ["skip", "xfail"])
+@each_row("mark", ["skip", "xfail"])
 def test_a_gate_that_is_skipped_or_expected_to_fail_is_not_missed(red, mark):
     red.marked(f"@pytest.mark.{mark}\n{RIGHT}")
 
@@ -263,14 +273,13 @@ def test_a_gate_that_passes_against_its_strict_xfail_mark_fails_as_a_test_in_eve
     assert failure.get("message").endswith(f"the gate {REMOVE}")
 
 
-@pytest.mark.parametrize(
-    ("mark", "variant", "ended"),
+@each_row(
+    "mark, variant, ended",
     [
         (STRICT, "worse", {"xfailed": 1}),
         ("@pytest.mark.xfail\n", "worse", {"xfailed": 1}),
         ("@pytest.mark.xfail\n", "current", {"xpassed": 1}),
     ],
-    ids=["strict and fails", "fails", "passes"],
 )
 def test_an_xfail_mark_that_is_right_or_not_strict_blocks_nothing(red, mark, variant, ended):
     red.marked(f"{mark}{RIGHT}")

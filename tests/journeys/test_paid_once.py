@@ -62,7 +62,13 @@ def outcomes(desk):
     return {name: (one["outcome"], one["headline"]) for name, one in desk.verdicts().items()}
 
 
-@pytest.mark.parametrize("mode", ["load", "loadscope", "loadfile", "worksteal"])
+def heavy(mode):
+    return pytest.param(mode, marks=pytest.mark.heavy)
+
+
+@pytest.mark.parametrize(
+    "mode", ["load", "worksteal", *(heavy(one) for one in ("loadscope", "loadfile"))]
+)
 def test_workers_send_each_call_once_and_reach_the_verdicts_of_one_process(served, mode):
     desk, server, calls = served
     result = desk.run("-n", "2", "--dist", mode)

@@ -28,30 +28,34 @@ def row(desk, result):
     return tuple(line.split()[1:4])
 
 
-def test_a_plan_shows_what_would_be_asked(desk):
+def test_a_plan_shows_what_would_be_asked_and_certified_and_asks_nothing(desk):
     desk.asking_suite()
 
     result = desk.run("--ftgate-plan")
+    spread = desk.run("-p", "xdist", "-n", "2", "--ftgate-plan")
 
-    result.stdout.fnmatch_lines(["  variant * requests * in cache * to send *"])
-    assert row(desk, result) == ("100", "0", "100")
+    result.stdout.fnmatch_lines(
+        [
+            "  variant * requests * in cache * to send *",
+            "  gate * cases * limit * for 90 % * assumed * passes * add",
+            "  accuracy?current? * 100 * 5 * 10 * 10 % differ * % * +*",
+            "  for 90 %:   the smallest drop limit that 9 in 10 unchanged variants pass; with",
+            "  assumed:    how many cases differ between two runs (* measured, else typical);*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*lint:*")
+    for plan in (result, spread):
+        assert (plan.ret, row(desk, plan)) == (0, ("100", "0", "100"))
+    assert (desk.asked(), desk.verdicts()) == ([], {})
 
 
-def test_a_plan_asks_nothing_and_evaluates_nothing(desk):
-    desk.asking_suite()
-
-    result = desk.run("--ftgate-plan")
-
-    assert (result.ret, desk.asked(), desk.verdicts()) == (0, [], {})
-
-
-def test_a_plan_counts_what_the_cache_has(desk):
+def test_a_plan_counts_what_the_cache_has_unless_replies_are_to_be_fresh(desk):
     desk.asking_suite()
     desk.run()
 
-    result = desk.run("--ftgate-plan")
+    result, fresh = desk.run("--ftgate-plan"), desk.run("--ftgate-plan", "--ftgate-replies=fresh")
 
-    assert row(desk, result) == ("100", "100", "0")
+    assert (row(desk, result), row(desk, fresh)) == (("100", "100", "0"), ("100", "0", "100"))
 
 
 def test_a_plan_counts_the_requests_of_suites_and_of_marked_functions_once(desk):
@@ -75,21 +79,6 @@ def test_a_plan_tells_at_most_what_a_conversation_begins_with(desk):
     result = desk.run("test_marked.py", "--ftgate-plan")
 
     assert row(desk, result) == ("100", "0", "100")
-
-
-def test_a_plan_says_what_the_gates_could_certify(desk):
-    desk.asking_suite()
-
-    result = desk.run("--ftgate-plan")
-
-    result.stdout.fnmatch_lines(
-        [
-            "  gate * cases * limit * for 90 % * assumed * passes * add",
-            "  accuracy?current? * 100 * 5 * 10 * 10 % differ * % * +*",
-            "  for 90 %:   the smallest drop limit that 9 in 10 unchanged variants pass; with",
-            "  assumed:    how many cases differ between two runs (* measured, else typical);*",
-        ]
-    )
 
 
 def test_a_plan_takes_the_disagreement_that_cached_replies_show(desk):
@@ -129,6 +118,8 @@ def test_a_variant_that_cannot_be_planned_is_named_and_the_others_are_shown(desk
         ]
     )
     assert len([line for line in result.outlines if "missing:answer" in line]) == 1
+    silent = desk.run("--ftgate-plan", "-p", "no:terminal")
+    assert silent.ret == pytest.ExitCode.TESTS_FAILED
 
 
 def test_an_ungated_variant_that_cannot_be_planned_blocks_no_gate(desk):
@@ -139,30 +130,6 @@ def test_an_ungated_variant_that_cannot_be_planned_blocks_no_gate(desk):
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(["  gone: missing:answer: there is no module *"])
     result.stdout.no_fnmatch_line("BLOCKED*")
-
-
-def test_a_blocked_gate_fails_a_plan_that_prints_nothing(desk):
-    desk.asking_suite(gone='{provider: python, function: "missing:answer"}')
-
-    assert desk.run("--ftgate-plan", "-p", "no:terminal").ret == pytest.ExitCode.TESTS_FAILED
-
-
-def test_a_plan_with_processes_asks_nothing_either(desk):
-    desk.asking_suite()
-
-    result = desk.run("-p", "xdist", "-n", "2", "--ftgate-plan")
-
-    assert (result.ret, desk.asked()) == (0, [])
-    assert row(desk, result) == ("100", "0", "100")
-
-
-def test_a_plan_of_fresh_replies_takes_none_from_the_cache(desk):
-    desk.asking_suite()
-    desk.run()
-
-    result = desk.run("--ftgate-plan", "--ftgate-replies=fresh")
-
-    assert row(desk, result) == ("100", "0", "100")
 
 
 PRICED = "{provider: anthropic, model: claude-opus-5-5, max_tokens: 100}"
@@ -224,12 +191,6 @@ def test_a_plan_warns_of_examples_that_leave_labels_out(desk):
 
     told = "the examples show 1 of 2 labels that the cases expect; without billing"
     result.stdout.fnmatch_lines([f"  lint: few, same: {told}"])
-
-
-def test_a_plan_of_what_is_well_has_no_warning(desk):
-    desk.asking_suite()
-
-    desk.run("--ftgate-plan").stdout.no_fnmatch_line("*lint:*")
 
 
 #: Notes that it was imported.

@@ -59,24 +59,17 @@ def suite_in(desk, folder, provider, offered):
     moved(desk, folder, *SUITE)
 
 
-def test_a_provider_of_a_conftest_is_asked_and_judged(gateway):
+def test_a_provider_of_a_conftest_is_planned_and_judged_and_its_replies_are_kept(gateway):
     gateway.suite_of(
         {"current": "{provider: house, model: m}", "soon": "{like: current, model: soon}"}
     )
 
-    result = gateway.run()
+    gateway.run("--ftgate-plan").stdout.fnmatch_lines(["  current * 100 * 0 * 100 *"])
+    assert gateway.asked() == []
+    gateway.run().assert_outcomes(passed=1, failed=1)
+    gateway.run().assert_outcomes(passed=1, failed=1)
 
-    result.assert_outcomes(passed=1, failed=1)
     assert len(gateway.asked()) == 2 * gateway.cases
-
-
-def test_its_replies_are_kept_as_those_of_any_other(gateway):
-    gateway.suite_of({"current": "{provider: house, model: m}"})
-    gateway.run()
-
-    gateway.run().assert_outcomes(passed=1)
-
-    assert len(gateway.asked()) == gateway.cases
 
 
 def test_other_options_are_another_question(gateway):
@@ -89,15 +82,6 @@ def test_other_options_are_another_question(gateway):
     assert [line.split()[1] for line in gateway.asked()].count("south") == gateway.cases
 
 
-def test_a_plan_counts_what_it_would_be_asked(gateway):
-    gateway.suite_of({"current": "{provider: house, model: m}"})
-
-    result = gateway.run("--ftgate-plan")
-
-    result.stdout.fnmatch_lines(["  current * 100 * 0 * 100 *"])
-    assert gateway.asked() == []
-
-
 def test_two_folders_have_a_provider_each(desk):
     suite_in(desk, "one", "house", "house")
     suite_in(desk, "two", "barn", "barn")
@@ -108,26 +92,21 @@ def test_two_folders_have_a_provider_each(desk):
     assert desk.path("two/asked.txt").exists()
 
 
-def test_a_suite_knows_only_the_providers_above_it(desk):
+@pytest.mark.parametrize(
+    ("offered", "told"),
+    [
+        (None, '/tickets.ftgate.yaml:4: variant "current": unknown provider "house"; known: *'),
+        # Replies are kept under the name.
+        ("house", '/conftest.py: provider "house" is offered by one/conftest.py as well; rename *'),
+    ],
+)
+def test_a_provider_of_another_folder_is_not_known_and_its_name_not_taken(desk, offered, told):
     suite_in(desk, "one", "house", "house")
-    suite_in(desk, "two", "house", None)
+    suite_in(desk, "two", "house", offered)
 
     result = desk.run()
 
-    result.stdout.fnmatch_lines(
-        ['  two/tickets.ftgate.yaml:4: variant "current": unknown provider "house"; known: *']
-    )
-    assert result.ret == pytest.ExitCode.INTERRUPTED
-
-
-def test_a_name_that_two_folders_offer_is_refused_since_replies_are_kept_under_it(desk):
-    suite_in(desk, "one", "house", "house")
-    suite_in(desk, "two", "house", "house")
-
-    result = desk.run()
-
-    told = '  two/conftest.py: provider "house" is offered by one/conftest.py as well; rename *'
-    result.stdout.fnmatch_lines([told])
+    result.stdout.fnmatch_lines([f"  two{told}"])
     assert result.ret == pytest.ExitCode.INTERRUPTED
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ftgate_testing.rows import each_row
 
 CONFTEST = """\
 from pathlib import Path
@@ -38,16 +39,19 @@ def offering(desk):
 def reply(desk, written):
     """Write *written* in place of the suite's rules for replies."""
     suite = desk.path("tickets.ftgate.yaml")
-    text = suite.read_text().replace("reply: {format: {choice: [billing, refund]}}", written)
-    suite.write_text(text)
+    before, rules, after = suite.read_text().partition(
+        "reply: {format: {choice: [billing, refund]}}"
+    )
+    assert rules
+    suite.write_text(f"{before}{written}{after}")
 
 
 def rate(desk, gate="accuracy"):
     return desk.verdicts()[f"{gate}[current]"]["checks"][0]["after"]
 
 
-@pytest.mark.parametrize(
-    ("score", "expected"),
+@each_row(
+    "score, expected",
     [
         ("close", 0.8),
         ("{close: {letters: 1}}", 0.8),
@@ -56,6 +60,7 @@ def rate(desk, gate="accuracy"):
     ],
 )
 def test_a_scorer_may_be_named_alone_with_options_and_in_a_list(offering, score, expected):
+    offering.suite(current=20, gates=GATES)
     reply(offering, f"reply: {{score: {score}}}")
 
     offering.run()
@@ -89,7 +94,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("offers", REFUSED)
+@each_row("offers", REFUSED)
 def test_what_cannot_be_offered_is_refused_before_anything_is_asked(offering, offers):
     told = REFUSED[offers]
     kind = told.split()[0].removeprefix("pytest_ftgate_").removesuffix("s") + "s"
@@ -234,9 +239,7 @@ def test_a_plugin_that_breaks_on_a_verdict_is_told_of_and_changes_nothing(desk):
     assert result.ret == 0
 
 
-@pytest.mark.parametrize(
-    "hook", ["scorers()", "prices(provider, model)", "plan_modifyitems(items)"]
-)
+@each_row("hook", ["scorers()", "prices(provider, model)", "plan_modifyitems(items)"])
 def test_a_hook_that_breaks_is_told_of_with_its_line(desk, hook):
     desk.asking_suite(gates=GATES)
     desk.path("conftest.py").write_text(

@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 from ftgate_testing.chat_server import Said, chat_server
 from ftgate_testing.repositories import Repository
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate import evaluate
 from pytest_ftgate.cli.main import main
@@ -53,83 +54,56 @@ def forged(desk):
         yield desk
 
 
-MODES = ("auto", "recorded", "fresh")
-
-
-@pytest.mark.parametrize("safe", [(), ("--ftgate-safe",)], ids=["", "safe"])
-@pytest.mark.parametrize("mode", MODES)
-def test_a_cache_that_git_tracks_passes_no_gate_and_names_the_command(forged, mode, safe):
-    result = forged.run(f"--ftgate-replies={mode}", *safe)
+@each_row(
+    "options",
+    [
+        *((f"--ftgate-replies={mode}",) for mode in ("auto", "recorded", "fresh")),
+        *(("--ftgate-safe", f"--ftgate-replies={mode}") for mode in ("auto", "recorded", "fresh")),
+        ("-n", "2"),
+    ],
+)
+def test_a_cache_that_git_tracks_passes_no_gate_and_names_the_command(forged, options):
+    result = forged.run(*options)
 
     assert result.ret == 1
     result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(["BLOCKED  2 of 2 gates not evaluated", f"    {UNTRACK}"])
 
 
-def test_processes_of_a_run_refuse_the_cache_as_one_does(forged):
-    result = forged.run("-n", "2")
+def test_a_plan_and_gates_evaluated_from_python_refuse_the_cache_until_it_is_untracked(
+    forged, monkeypatch
+):
+    planned = forged.run("--ftgate-plan")
+    assert planned.ret == pytest.ExitCode.USAGE_ERROR
+    planned.stderr.fnmatch_lines([f"    {UNTRACK}"])
 
-    result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines([f"    {UNTRACK}"])
+    monkeypatch.chdir(forged.path(""))
+    evaluated = evaluate(SUITE)
+    assert not evaluated.passed
+    assert [row.reason.count(UNTRACK) for row in evaluated.not_evaluated] == [1, 1]
 
-
-def test_a_plan_ends_with_the_error_of_the_run(forged):
-    result = forged.run("--ftgate-plan")
-
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"    {UNTRACK}"])
-
-
-def test_once_it_is_untracked_the_replies_are_those_of_its_owner(forged):
     Repository(forged.path("")).git(*UNTRACK.split()[1:])
-
     forged.run().assert_outcomes(passed=2)
 
 
-@pytest.mark.parametrize(
-    "verb", [("power", SUITE), ("cache", "export", SUITE), ("selftest", SUITE)], ids=" ".join
-)
-def test_a_verb_that_reads_replies_refuses_the_cache(forged, run_verb, verb):
-    code, _, errors = run_verb(*verb)
+def test_verbs_that_read_replies_refuse_the_cache_and_those_that_look_after_it_say_so(
+    forged, run_verb
+):
+    for verb in (("power", SUITE), ("cache", "export", SUITE), ("selftest", SUITE)):
+        code, _, errors = run_verb(*verb)
+        assert (code, UNTRACK in errors) == (1, True), verb
+    for action in (("show",), ("check",), ("prune", "--older-than", "1h")):
+        code, printed, errors = run_verb("cache", *action)
+        assert (code, "replies" in printed, UNTRACK in errors) == (0, True, True), action
+    code, printed, _ = run_verb("doctor")
+    assert (code, UNTRACK in printed) == (1, True)
 
-    assert code == 1
-    assert UNTRACK in errors
-
-
-def test_explain_refuses_verdicts_that_a_commit_brings(forged, run_verb):
+    # Verdicts are in a file of their own.
     gate = f"{SUITE}::accuracy[draft]"
     assert run_verb("explain", gate)[0] == 0
     Repository(forged.path("")).commit(".ftgate/verdicts.jsonl")
-
     code, _, errors = run_verb("explain", gate)
-
-    assert code == 1
-    assert "git rm --cached .ftgate/verdicts.jsonl" in errors
-
-
-@pytest.mark.parametrize("action", [("show",), ("check",), ("prune", "--older-than", "1h")])
-def test_a_verb_that_looks_after_the_file_goes_on_with_a_word(forged, run_verb, action):
-    code, printed, errors = run_verb("cache", *action)
-
-    assert code == 0
-    assert "replies" in printed
-    assert UNTRACK in errors
-
-
-def test_doctor_names_the_command(forged, run_verb):
-    code, printed, _ = run_verb("doctor")
-
-    assert code == 1
-    assert UNTRACK in printed
-
-
-def test_gates_evaluated_from_python_refuse_the_cache(forged, monkeypatch):
-    monkeypatch.chdir(forged.path(""))
-
-    result = evaluate(SUITE)
-
-    assert not result.passed
-    assert [row.reason.count(UNTRACK) for row in result.not_evaluated] == [1, 1]
+    assert (code, "git rm --cached .ftgate/verdicts.jsonl" in errors) == (1, True)
 
 
 # What has changed since the base branch -----------------------------------------------------------
@@ -159,14 +133,9 @@ def topic(desk):
 LINE = "changed since main: tickets.accepted.json (deleted), draft.jsonl"
 
 
-@pytest.mark.parametrize("options", [(), ("-q",), ("-v",), ("-n", "2")], ids=" ".join)
-def test_the_closing_section_names_what_differs_in_a_line(topic, options):
-    topic.run(*options).stdout.fnmatch_lines(["PASSED*", LINE])
-
-
-def test_every_report_names_what_differs(topic, run_verb, monkeypatch):
+def test_every_report_names_what_differs_in_a_line(topic, run_verb):
     paths = {name: topic.path(f"run.{name}") for name in ("json", "html", "markdown")}
-    topic.run(*(f"--ftgate-{name}={path}" for name, path in paths.items()))
+    result = topic.run(*(f"--ftgate-{name}={path}" for name, path in paths.items()))
 
     record = json.loads(paths["json"].read_text())["file_changes"]
     assert (record["branch"], record["unknown"]) == ("main", "")
@@ -178,6 +147,8 @@ def test_every_report_names_what_differs(topic, run_verb, monkeypatch):
     assert f"\n{LINE}\n" in paths["markdown"].read_text()
     assert LINE in run_verb("report", str(paths["json"]))[1]
     assert LINE in str(evaluate(SUITE)).split("\n")
+    for run in (result, topic.run("-q"), topic.run("-v")):
+        run.stdout.fnmatch_lines(["PASSED*", LINE])
 
 
 def test_files_are_named_from_the_folder_of_the_run(topic, monkeypatch):

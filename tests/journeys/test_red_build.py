@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import re
 
-import pytest
 
-
-@pytest.fixture
-def red(desk):
+def test_a_red_build_says_what_got_worse_and_quotes_lost_cases_and_shows_no_traceback(desk):
     desk.suite(current=2, worse=30)
-    return desk.run()
 
+    red = desk.run()
 
-def test_the_build_is_red(red):
     red.assert_outcomes(passed=1, failed=1)
     assert red.ret == 1
-
-
-def test_the_section_opens_with_what_got_worse_and_by_how_much(red):
     red.stdout.fnmatch_lines(
         [
             "_* tickets.ftgate.yaml:6 accuracy[[]worse] _*",
@@ -26,9 +19,6 @@ def test_the_section_opens_with_what_got_worse_and_by_how_much(red):
         ],
         consecutive=True,
     )
-
-
-def test_lost_cases_are_quoted_with_both_replies(red):
     red.stdout.fnmatch_lines(
         [
             "  passed before, fails now (1 of 28, -vv shows more)",
@@ -39,52 +29,54 @@ def test_lost_cases_are_quoted_with_both_replies(red):
         ],
         consecutive=True,
     )
+    red.stdout.fnmatch_lines(
+        ["FAILED tickets.ftgate.yaml::accuracy[[]worse] - accuracy down 28 points *"]
+    )
+    red.stdout.no_fnmatch_line("*Traceback*")
+    red.stdout.no_fnmatch_line("*.py:*")
+    assert closing_section(red.outlines) == CLOSING
 
 
-def test_more_words_show_more_lost_cases(desk):
+#: The last thing above the count, in at most 24 lines.
+CLOSING = [
+    f"BLOCKED  1 of 2 gates failed{'tickets.ftgate.yaml':>52}",
+    "",
+    "✗ accuracy[worse]   DOWN 28 POINTS   (95 % CI 20 to 37)   limit 5",
+    "    current 98 % → worse 70 %   28 of 100 cases regressed, 0 fixed",
+    "    also failed: 70 % (95 % CI 60 to 79 %), min 85 %",
+    "    where   billing → refund 15   refund → billing 15",
+    "    e.g.    t002  Ticket 2: help",
+    "              expected  billing",
+    "              current   billing",
+    "              now       refund",
+    "",
+    "    fix     tell “billing” from “refund”   (15 replies took billing for refund)",
+    "    fix     t002, t003, t004 and 25 more   (changed: replies)",
+    '              pytest --ftgate -vv "tickets.ftgate.yaml::accuracy[worse]"',
+    "    or      keep current, which passes its gate",
+    "              (gated: false for worse, tickets.ftgate.yaml:5)",
+    "",
+    "✓ 1 passed   accuracy: current 98 %",
+    "200 replies: 200 cached, 0 requested",
+]
+
+
+def closing_section(lines):
+    """Return the closing section, after which only the count of tests may come."""
+    start = next(n for n, line in enumerate(lines) if re.fullmatch("=+ ftgate =+", line))
+    assert re.fullmatch("=+ 1 failed, 1 passed in .* =+", lines[-1])
+    return lines[start + 1 : -1]
+
+
+def test_more_words_show_more_lost_cases_and_the_table_of_gates(desk):
     desk.suite(current=2, worse=30)
 
     result = desk.run("-vv")
 
-    result.stdout.fnmatch_lines(["    t002  *", "    t029  *"])
-
-
-def test_the_closing_section_is_the_last_thing_above_the_count_and_answers_in_24_lines(red):
-    lines = red.outlines
-    start = next(n for n, line in enumerate(lines) if re.fullmatch("=+ ftgate =+", line))
-    closing = lines[start + 1 : -1]
-
-    assert re.fullmatch("=+ 1 failed, 1 passed in .* =+", lines[-1])
-    assert len(closing) <= 24
-    node = "tickets.ftgate.yaml::accuracy[worse]"
-    assert closing == [
-        f"BLOCKED  1 of 2 gates failed{'tickets.ftgate.yaml':>52}",
-        "",
-        "✗ accuracy[worse]   DOWN 28 POINTS   (95 % CI 20 to 37)   limit 5",
-        "    current 98 % → worse 70 %   28 of 100 cases regressed, 0 fixed",
-        "    also failed: 70 % (95 % CI 60 to 79 %), min 85 %",
-        "    where   billing → refund 15   refund → billing 15",
-        "    e.g.    t002  Ticket 2: help",
-        "              expected  billing",
-        "              current   billing",
-        "              now       refund",
-        "",
-        "    fix     tell “billing” from “refund”   (15 replies took billing for refund)",
-        "    fix     t002, t003, t004 and 25 more   (changed: replies)",
-        f'              pytest --ftgate -vv "{node}"',
-        "    or      keep current, which passes its gate",
-        "              (gated: false for worse, tickets.ftgate.yaml:5)",
-        "",
-        "✓ 1 passed   accuracy: current 98 %",
-        "200 replies: 200 cached, 0 requested",
-    ]
-
-
-def test_the_table_of_gates_comes_before_with_v(desk):
-    desk.suite(current=2, worse=30)
-
-    desk.run("-v").stdout.fnmatch_lines(
+    result.stdout.fnmatch_lines(
         [
+            "    t002  *",
+            "    t029  *",
             "=* ftgate: details =*",
             "  variant * gate * before * after * change (95 % CI) * cases * verdict*",
             "  worse * accuracy * 98 % * 70 % * down 28 (20 to 37) * 100 * FAILED*",
@@ -93,17 +85,6 @@ def test_the_table_of_gates_comes_before_with_v(desk):
             "=* ftgate =*",
         ]
     )
-
-
-def test_the_short_summary_holds_the_headline(red):
-    red.stdout.fnmatch_lines(
-        ["FAILED tickets.ftgate.yaml::accuracy[[]worse] - accuracy down 28 points *"]
-    )
-
-
-def test_no_line_of_a_red_build_is_a_traceback(red):
-    red.stdout.no_fnmatch_line("*Traceback*")
-    red.stdout.no_fnmatch_line("*.py:*")
 
 
 def test_a_real_drop_is_failed_even_where_the_floor_cannot_tell(desk):

@@ -93,52 +93,56 @@ def judged(desk):
     return {name: {key: one[key] for key in kept} for name, one in desk.verdicts().items()}
 
 
-def test_a_fork_without_a_key_reaches_the_same_verdicts_and_asks_nothing(clone, server):
+def add_case(path):
+    with path.open("a") as cases:
+        cases.write(json.dumps({"id": "new", "input": "Ticket: bill", "expected": "billing"}))
+
+
+def test_a_fork_without_a_key_and_a_cache_reaches_the_same_verdicts_and_asks_nothing(clone, server):
     before, asked = judged(clone), len(server.requests)
+    assert len(before) == 5
 
     result = clone.run(RECORDED, "--rootdir=.", ".")
-
-    assert len(before) == 5
+    result.stdout.fnmatch_lines(["* 0 requested*"])
     assert judged(clone) == before
     assert len(server.requests) == asked
-    result.stdout.fnmatch_lines(["* 0 requested*"])
 
-
-def test_a_cache_in_a_folder_that_cannot_be_made_is_no_obstacle(clone):
+    # A folder that cannot be made is no obstacle.
     clone.path("clone/blocked").write_text("a file where a folder is wanted")
-
     result = clone.run(RECORDED, "--rootdir=.", "--ftgate-cache=blocked/cache.sqlite", ".")
-
     result.stdout.fnmatch_lines(["* 0 requested*", "the verdicts could not be kept *"])
+
+    # A broken line is a fault before anything is judged.
+    path = clone.path("clone") / FILE
+    lines = path.read_text().splitlines()
+    lines[6] = lines[6].replace('"text": "', '"text": 7, "x": "')
+    path.write_text("\n".join(lines) + "\n")
+    result = clone.run(RECORDED, "--rootdir=.", ".")
+    result.stdout.fnmatch_lines([f"*{FILE}:7: no reply: text cannot be 7; *"])
+    result.assert_outcomes(errors=1)
 
 
 def test_an_automatic_run_asks_what_neither_cache_nor_file_has(clone, server, monkeypatch):
     monkeypatch.setenv("KEY", KEY)
     asked = len(server.requests)
-    with clone.path("clone/tickets.cases.jsonl").open("a") as cases:
-        cases.write(json.dumps({"id": "new", "input": "Ticket: bill", "expected": "billing"}))
+    add_case(clone.path("clone/tickets.cases.jsonl"))
 
     clone.run("--rootdir=.", ".")
 
     assert len(server.requests) == asked + 3
 
 
-def test_a_missing_reply_is_counted_with_the_command_that_brings_it(clone):
-    with clone.path("clone/tickets.cases.jsonl").open("a") as cases:
-        cases.write(json.dumps({"id": "new", "input": "Ticket: bill", "expected": "billing"}))
+def test_a_missing_reply_is_counted_and_recorded_by_the_command_that_brings_it(
+    clone, told, monkeypatch
+):
+    add_case(clone.path("clone/tickets.cases.jsonl"))
 
-    result = clone.run(RECORDED, "--rootdir=.", "-k", "accuracy and current", ".")
+    result = clone.run(RECORDED, "--rootdir=.", ".")
 
-    result.assert_outcomes(errors=1)
+    assert result.ret == 1
     assert "1 of 21 replies are not recorded" in result.stdout.str()
     remedy = "pytest --ftgate tickets.ftgate.yaml && pytest-ftgate cache export"
     assert f"{remedy} tickets.ftgate.yaml" in result.stdout.str()
-
-
-def test_a_missing_reply_is_recorded_by_the_command_that_brings_it(clone, told, monkeypatch):
-    with clone.path("clone/tickets.cases.jsonl").open("a") as cases:
-        cases.write(json.dumps({"id": "new", "input": "Ticket: bill", "expected": "billing"}))
-    assert clone.run(RECORDED, "--rootdir=.", ".").ret == 1
 
     with monkeypatch.context() as keys:
         keys.setenv("KEY", KEY)
@@ -150,58 +154,36 @@ def test_a_missing_reply_is_recorded_by_the_command_that_brings_it(clone, told, 
     result.assert_outcomes(passed=4)
 
 
-def test_a_broken_line_is_a_fault_before_anything_is_judged(clone):
-    path = clone.path("clone") / FILE
-    lines = path.read_text().splitlines()
-    lines[6] = lines[6].replace('"text": "', '"text": 7, "x": "')
-    path.write_text("\n".join(lines) + "\n")
-
-    result = clone.run(RECORDED, "--rootdir=.", ".")
-
-    result.stdout.fnmatch_lines([f"*{FILE}:7: no reply: text cannot be 7; *"])
-    result.assert_outcomes(errors=1)
-
-
-def test_a_second_export_changes_nothing(exported, told):
+def test_a_second_export_changes_nothing_holds_no_key_and_counts_what_was_never_asked(
+    exported, told
+):
     before = exported.path(FILE).read_bytes()
-
     told("cache", "export", "tickets.ftgate.yaml")
-
     assert exported.path(FILE).read_bytes() == before
+    assert KEY not in before.decode()
 
-
-def test_an_export_from_the_file_alone_is_the_same_file(clone, told, monkeypatch):
-    before = clone.path("clone").joinpath(FILE).read_bytes()
-    code, _ = told("cache", "export", "tickets.ftgate.yaml", folder="clone")
+    add_case(exported.path("tickets.cases.jsonl"))
+    code, printed = told("cache", "export", "tickets.ftgate.yaml")
 
     assert code == 0
-    assert clone.path("clone").joinpath(FILE).read_bytes() == before
+    assert "3 are missing: run pytest --ftgate tickets.ftgate.yaml, then export" in printed
 
 
-def test_the_file_holds_no_key(exported):
-    assert KEY not in exported.path(FILE).read_text()
+def test_an_export_from_the_file_alone_is_the_same_file_and_its_import_is_not_asked_again(
+    clone, told, server
+):
+    path, asked = clone.path("clone") / FILE, len(server.requests)
+    before = path.read_bytes()
+    code, _ = told("cache", "export", "tickets.ftgate.yaml", folder="clone")
+    assert (code, path.read_bytes()) == (0, before)
 
-
-def test_what_was_imported_is_not_asked_again(clone, told, server):
     code, printed = told("cache", "import", FILE, folder="clone")
-    clone.path("clone").joinpath(FILE).unlink()
-    asked = len(server.requests)
-
+    path.unlink()
     clone.run(RECORDED, "--rootdir=.", ".")
 
     assert (code, len(server.requests)) == (0, asked)
     assert len(judged(clone)) == 5
     assert "0 of 239 replies are new in " in printed
-
-
-def test_an_export_says_how_many_replies_were_never_asked(exported, told):
-    with exported.path("tickets.cases.jsonl").open("a") as cases:
-        cases.write(json.dumps({"id": "new", "input": "Ticket: bill", "expected": "billing"}))
-
-    code, printed = told("cache", "export", "tickets.ftgate.yaml")
-
-    assert code == 0
-    assert "3 are missing: run pytest --ftgate tickets.ftgate.yaml, then export" in printed
 
 
 def test_a_file_that_a_variant_has_taken_the_name_for_is_its_own(desk, told):

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 import jsonschema_rs
 import pytest
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.cli.main import main
 from pytest_ftgate.cli.record import schema_text
@@ -26,7 +27,9 @@ def record(desk, name="run.json"):
     return json.loads(desk.path(name).read_text("utf-8"))
 
 
-def test_each_report_is_written_where_it_was_asked_for_and_that_is_said(red):
+def test_reports_are_written_and_said_and_made_again_from_a_record_that_fits_its_schema(
+    red, capsys
+):
     result = red.run(*FACES)
 
     result.assert_outcomes(passed=1, failed=1)
@@ -34,10 +37,6 @@ def test_each_report_is_written_where_it_was_asked_for_and_that_is_said(red):
         assert red.path(name).stat().st_size > 1_000
         result.stdout.fnmatch_lines([f"wrote {name} (* kB)"])
     assert red.path("out/report.html").stat().st_size < 3_000_000
-
-
-def test_the_record_fits_its_schema_and_holds_every_case_with_every_reply(red):
-    red.run(*FACES)
 
     made = record(red)
     jsonschema_rs.validator_for(json.loads(schema_text("run"))).validate(made)
@@ -47,27 +46,18 @@ def test_the_record_fits_its_schema_and_holds_every_case_with_every_reply(red):
     assert suite["cases"][0]["answers"]["worse"]["text"] == "refund"
     assert (made["verdict"], made["requests"]["replies"]) == ("blocked", 200)
 
-
-def test_all_is_made_again_from_the_record_alone(red, capsys):
-    red.run(*FACES)
+    capsys.readouterr()
+    assert main(["report", "tickets.ftgate.yaml"]) == 1
     for name in ("tickets.ftgate.yaml", "current.jsonl", "worse.jsonl", "tickets.cases.jsonl"):
         red.path(name).unlink()
-
     assert main(["report", "run.json", "--html", "again.html", "--markdown", "again.md"]) == 0
     assert main(["report", "run.json"]) == 0
-
     for name, again in (("out/report.html", "again.html"), ("report.md", "again.md")):
         assert red.path(again).read_bytes() == red.path(name).read_bytes()
-    told = capsys.readouterr().out
-    assert "wrote again.html" in told
-    assert "BLOCKED  1 of 2 gates failed" in told
-
-
-def test_a_record_of_something_else_is_refused(red, capsys):
-    assert main(["report", "tickets.ftgate.yaml"]) == 1
-    assert (
-        "is no run record; write one with pytest --ftgate --ftgate-json" in capsys.readouterr().err
-    )
+    told = capsys.readouterr()
+    assert "wrote again.html" in told.out
+    assert "BLOCKED  1 of 2 gates failed" in told.out
+    assert "is no run record; write one with pytest --ftgate --ftgate-json" in told.err
 
 
 def test_processes_that_judge_together_leave_one_record_of_every_case(red):
@@ -122,7 +112,7 @@ def test_a_run_that_is_cut_off_has_not_passed(desk):
     assert (made["verdict"], one["node"]) == ("blocked", "tickets.ftgate.yaml::accuracy[draft]")
 
 
-@pytest.mark.parametrize("option", ["--collect-only", "--setup-plan", "--ftgate-plan"])
+@each_row("option", ["--collect-only", "--setup-plan", "--ftgate-plan"])
 def test_where_nothing_is_judged_nothing_is_written_and_nothing_removed(red, option):
     red.path("report.md").write_text("of an earlier run")
 
@@ -173,20 +163,15 @@ def test_the_configuration_may_name_reports_from_the_root_on(red):
     assert "BLOCKED" in red.path("out/report.md").read_text("utf-8")
 
 
-def test_a_folder_is_no_file_to_write_to(red):
+def test_a_folder_is_no_file_to_write_to_and_reports_without_gates_are_refused(red):
     red.path("out").mkdir()
 
-    result = red.run("--ftgate-html=out")
+    folder = red.run("--ftgate-html=out")
+    alone = red.pytester.runpytest_inprocess("--ftgate-json=run.json")
 
-    assert result.ret == 4
-    result.stderr.fnmatch_lines(["*--ftgate-html: */out is a folder; name a file"])
-
-
-def test_reports_without_gates_are_refused(red):
-    result = red.pytester.runpytest_inprocess("--ftgate-json=run.json")
-
-    assert result.ret == 4
-    result.stderr.fnmatch_lines(["*--ftgate-json does nothing without --ftgate; add it"])
+    assert (folder.ret, alone.ret) == (4, 4)
+    folder.stderr.fnmatch_lines(["*--ftgate-html: */out is a folder; name a file"])
+    alone.stderr.fnmatch_lines(["*--ftgate-json does nothing without --ftgate; add it"])
 
 
 def test_accepted_records_that_were_committed_are_its_history(red, monkeypatch):
@@ -209,10 +194,10 @@ def test_accepted_records_that_were_committed_are_its_history(red, monkeypatch):
     assert record(red)["facts"]["commit"].partition(" (with")[0].endswith("accept 4 wrong")
 
 
-def test_the_facts_hold_the_command_the_time_the_suite_and_in_the_record_who_ran_it(
+def test_facts_are_the_command_the_time_the_suite_and_in_the_record_alone_who_ran_it(
     red, monkeypatch
 ):
-    monkeypatch.setenv("GITLAB_USER_LOGIN", "ada")
+    monkeypatch.setenv("GITLAB_USER_LOGIN", "ada-of-the-team")
     monkeypatch.setenv("DEPLOY_TOKEN", "s3cret-canary")
 
     red.run(*FACES, "-o", "junit_suite_name=s3cret-canary")
@@ -221,22 +206,16 @@ def test_the_facts_hold_the_command_the_time_the_suite_and_in_the_record_who_ran
     assert "junit_suite_name=[DEPLOY_TOKEN]" in facts["command"]
     assert facts["command"].startswith("pytest -W error ")
     assert re.fullmatch(r"\d+:\d\d", facts["duration"])
-    assert facts["run by"] == "ada"
+    assert facts["run by"] == "ada-of-the-team"
     digest = sha256(red.path("tickets.ftgate.yaml").read_bytes()).hexdigest()[:12]
     assert facts["suites"] == f"tickets.ftgate.yaml (sha256 {digest})"
-    page = red.path("out/report.html").read_text("utf-8").partition('id="facts"')[2]
+    html, markdown = (
+        red.path(name).read_text("utf-8") for name in ("out/report.html", "report.md")
+    )
+    assert "ada-of-the-team" not in html + markdown
+    page = html.partition('id="facts"')[2]
     assert all(f"<dt>{name}</dt>" in page for name in ("command", "duration", "suites"))
     assert "<dt>replies</dt><dd>from the cache, then requests</dd>" in page
-
-
-def test_no_report_that_may_be_published_names_who_ran_it(red, monkeypatch):
-    monkeypatch.setenv("GITLAB_USER_LOGIN", "ada-of-the-team")
-
-    red.run(*FACES)
-
-    assert record(red)["facts"]["run by"] == "ada-of-the-team"
-    assert "ada-of-the-team" not in red.path("out/report.html").read_text("utf-8")
-    assert "ada-of-the-team" not in red.path("report.md").read_text("utf-8")
 
 
 # On GitHub ------------------------------------------------------------------------------------
@@ -254,14 +233,22 @@ def github(monkeypatch, tmp_path):
     return summary
 
 
-def test_the_summary_of_the_step_is_added_to(red, github):
+def test_the_summary_of_the_step_is_added_to_and_a_failed_gate_marked_in_the_changed_files(
+    red, github
+):
     github.write_text("what another step wrote\n")
 
-    red.run()
+    lines = red.run("--color=no").outlines
 
     text = github.read_text("utf-8")
     assert text.startswith("what another step wrote\n\n### 🔴 BLOCKED: 1 of 2 gates failed")
     assert "[the run](https://github.example/shop/desk/actions/runs/5)" in text
+    (line,) = [one for one in lines if one.startswith("::error")]
+    assert re.match(
+        r"::error file=.*tickets\.ftgate\.yaml,line=6,title=accuracy\[worse\] failed", line
+    )
+    (head,) = [n for n, one in enumerate(lines) if "short test summary" in one]
+    assert lines.index(line) > head
 
 
 def test_a_full_summary_is_left_alone_and_that_is_said(red, github):
@@ -271,18 +258,6 @@ def test_a_full_summary_is_left_alone_and_that_is_said(red, github):
 
     assert github.stat().st_size == 1_000_000
     result.stdout.fnmatch_lines(["the step's summary is full, so the verdicts are not in it"])
-
-
-def test_a_failed_gate_is_marked_in_the_changed_files(red, github):
-    result = red.run("--color=no")
-
-    (line,) = [one for one in result.outlines if one.startswith("::error")]
-    assert re.match(
-        r"::error file=.*tickets\.ftgate\.yaml,line=6,title=accuracy\[worse\] failed", line
-    )
-    assert result.outlines.index(line) > result.outlines.index(
-        next(one for one in result.outlines if "short test summary" in one)
-    )
 
 
 def test_where_another_plugin_marks_failures_nothing_is_marked_twice(red, github):
@@ -302,49 +277,29 @@ def test_elsewhere_nothing_is_marked(red):
 # On a terminal --------------------------------------------------------------------------------
 
 
-def test_a_gate_that_cannot_tell_is_in_the_short_summary(desk):
-    desk.suite(current=0, draft=4)
+def test_a_gate_that_cannot_tell_is_in_the_short_summary_below_failures_where_that_is_wanted(desk):
+    desk.suite(current=0, draft=4, worse=30)
 
-    result = desk.run()
+    result, without = desk.run(), desk.run("-rN")
 
     result.stdout.fnmatch_lines(
         [
             "=* short test summary info =*",
+            "FAILED *",
             "INCONCLUSIVE tickets.ftgate.yaml::accuracy?draft? - accuracy down 4.0 points *",
-            "=* 1 passed, 1 inconclusive in *",
+            "=* 1 failed, 1 passed, 1 inconclusive in *",
         ]
     )
+    assert sum("short test summary info" in one for one in result.outlines) == 1
+    assert not [one for one in without.outlines if one.startswith("INCONCLUSIVE tick")]
 
 
-def test_it_stands_below_the_failures_under_one_heading(desk):
-    desk.suite(current=0, draft=4, worse=30)
-
-    lines = desk.run().outlines
-
-    (head,) = [n for n, one in enumerate(lines) if "short test summary info" in one]
-    assert [one.split()[0] for one in lines[head + 1 : head + 3]] == ["FAILED", "INCONCLUSIVE"]
-
-
-def test_whoever_wants_no_short_summary_gets_none(desk):
-    desk.suite(current=0, draft=4)
-
-    assert not [one for one in desk.run("-rN").outlines if one.startswith("INCONCLUSIVE tick")]
-
-
-@pytest.mark.parametrize(
-    ("words", "has", "lacks"),
-    [
-        ("-q", ["    fix     ", "FAILED"], ["passed before", "label ", "passed     min"]),
-        (
-            "",
-            ["    fix     ", "passed before, fails now (1 of 28", "✓ 1 passed "],
-            ["It passes if"],
-        ),
-        ("-v", ["passed before, fails now (10 of 28", "It passes if"], []),
-        ("-vv", ["passed before, fails now (28 of 28)", "It passes if"], []),
-    ],
-    ids=["-q", "plain", "-v", "-vv"],
-)
+@each_row("words, has, lacks", [
+    ("-q", ["    fix     ", "FAILED"], ["passed before", "label ", "passed     min"]),
+    ("", ["    fix     ", "passed before, fails now (1 of 28", "✓ 1 passed "], ["It passes if"]),
+    ("-v", ["passed before, fails now (10 of 28", "It passes if"], []),
+    ("-vv", ["passed before, fails now (28 of 28)", "It passes if"], []),
+])  # fmt: skip
 def test_more_is_told_the_more_is_asked_for(red, words, has, lacks):
     text = red.run("-p", "no:xdist", *filter(None, [words])).stdout.str()
 
@@ -379,7 +334,7 @@ def test_colour_only_helps(red):
     assert any("\x1b[31m" in one and "FAILED" in one for one in coloured)
 
 
-@pytest.mark.parametrize("name", ["worse", "a-variant-with-quite-a-long-name", "w" * 60])
+@each_row("name", ["worse", "a-variant-with-quite-a-long-name", "w" * 60])
 def test_the_table_keeps_within_80_columns_and_names_whole(desk, name):
     desk.suite(current=0, **{name: 4})
     lines = desk.run("-v").outlines

@@ -55,15 +55,6 @@ def library(desk, api, monkeypatch):
     return written
 
 
-def test_the_passages_are_really_sent(library, api):
-    library().run().assert_outcomes(passed=1, failed=1)
-
-    sent = {request["messages"][0]["content"] for request in map(plainly, api.requests)}
-    assert len(sent) == 60
-    assert all(one.startswith("These passages may help to answer:\n\n[1] docs/") for one in sent)
-    assert all("returned within 14 days" in one and "Ferns" not in one for one in sent)
-
-
 def plainly(request):
     """Return a request with its content as text, which the API takes as blocks as well."""
     return {
@@ -76,9 +67,16 @@ def plainly(request):
     }
 
 
-def test_a_lost_case_shows_what_was_retrieved_and_whether_the_answer_is_in_it(library):
+def test_passages_are_sent_and_shown_with_lost_cases_and_whether_the_answer_is_in_them(
+    library, api
+):
     result = library().run()
 
+    result.assert_outcomes(passed=1, failed=1)
+    sent = {request["messages"][0]["content"] for request in map(plainly, api.requests)}
+    assert len(sent) == 60
+    assert all(one.startswith("These passages may help to answer:\n\n[1] docs/") for one in sent)
+    assert all("returned within 14 days" in one and "Ferns" not in one for one in sent)
     result.stdout.fnmatch_lines(
         [
             "    t000  Ticket 0: help",
@@ -91,13 +89,11 @@ def test_a_lost_case_shows_what_was_retrieved_and_whether_the_answer_is_in_it(li
         ],
         consecutive=True,
     )
-
-
-def test_lost_cases_that_no_passage_could_answer_are_counted(library):
-    result = library().run("-vv")
-
+    # The replies are cached.
     told = "  note: retrieval: no passage contains the expected answer for 50 of 60"
-    result.stdout.fnmatch_lines([told, "    t010 *", "*the answer is in none of the 2 passages"])
+    library().run("-vv").stdout.fnmatch_lines(
+        [told, "    t010 *", "*the answer is in none of the 2 passages"]
+    )
 
 
 def test_only_two_passages_are_shown_and_more_words_show_all(library):

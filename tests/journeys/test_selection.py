@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ftgate_testing.rows import each_row
 
 #: Answers slowly enough that a run can end before all has been asked.
 SLOW = """\
@@ -27,10 +28,18 @@ def two(desk):
     return desk
 
 
-def test_a_keyword_selects_gates(two):
-    result = two.run("-k", "current")
-
-    result.assert_outcomes(passed=1, deselected=2)
+@each_row(
+    "options, outcomes",
+    [
+        ((), {"passed": 2, "failed": 1}),
+        (("--lf",), {"failed": 1}),
+        (("-k", "current"), {"passed": 1, "deselected": 2}),
+        (("--ftgate-variant=current",), {"passed": 2, "deselected": 1}),
+        (("tickets.ftgate.yaml::accuracy[worse]",), {"failed": 1}),
+    ],
+)
+def test_gates_are_selected_as_tests_are_and_by_their_variant(two, options, outcomes):
+    two.run(*options).assert_outcomes(**outcomes)
 
 
 def test_a_mark_selects_ordinary_tests_alone(two):
@@ -44,22 +53,9 @@ def test_a_mark_selects_ordinary_tests_alone(two):
     result.assert_outcomes(passed=1, deselected=2)
 
 
-def test_a_node_id_selects_one_gate(two):
-    result = two.run("tickets.ftgate.yaml::accuracy[worse]")
-
-    result.assert_outcomes(failed=1)
-
-
-def test_last_failed_selects_the_gates_that_failed(two):
-    two.run()
-
-    result = two.run("--lf")
-
-    result.assert_outcomes(failed=1)
-
-
-def test_a_verdict_is_the_same_whichever_gates_are_selected(two):
-    two.run()
+def test_gates_come_after_ordinary_tests_and_have_one_verdict_however_they_are_selected(two):
+    result = two.run("-v")
+    result.stdout.fnmatch_lines(["test_zebra.py::test_ordinary *", "tickets.ftgate.yaml::*"])
     whole = two.verdicts()["accuracy[worse]"]
 
     two.run("-k", "worse")
@@ -90,32 +86,22 @@ def test_exit_first_cancels_calls_that_were_not_sent(desk):
     assert len(desk.asked()) < desk.cases
 
 
-def test_collecting_asks_nothing(desk):
+@each_row(
+    "options, shown",
+    [
+        (("--collect-only", "-q"), "tickets.ftgate.yaml::accuracy[[]current]"),
+        (("--setup-plan",), "*tickets.ftgate.yaml::accuracy[[]current]*"),
+        (("--fixtures-per-test",), "*no tests ran*"),
+    ],
+)
+def test_what_evaluates_nothing_asks_nothing_and_is_no_failure_to_judge(desk, options, shown):
     desk.asking_suite()
 
-    result = desk.run("--collect-only", "-q")
+    result = desk.run(*options)
 
-    result.stdout.fnmatch_lines(["tickets.ftgate.yaml::accuracy[[]current]"])
-    assert (result.ret, desk.asked()) == (0, [])
-
-
-def test_planning_the_setup_asks_nothing(desk):
-    desk.asking_suite()
-
-    result = desk.run("--setup-plan")
-
-    result.stdout.fnmatch_lines(["*tickets.ftgate.yaml::accuracy[[]current]*"])
-    assert desk.asked() == []
-
-
-@pytest.mark.parametrize("option", ["--setup-plan", "--fixtures-per-test"])
-def test_what_evaluates_nothing_is_no_failure_to_judge(desk, option):
-    desk.asking_suite()
-
-    result = desk.run(option)
-
+    result.stdout.fnmatch_lines([shown])
     result.stdout.no_fnmatch_line("no gate was evaluated*")
-    assert result.ret == 0
+    assert (result.ret, desk.asked()) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -140,35 +126,25 @@ def test_a_gate_that_was_not_selected_costs_what_another_compares_with(desk, gat
         assert len(desk.asked()) == asked
 
 
-def test_a_variant_can_be_chosen_by_its_name(two):
-    result = two.run("--ftgate-variant=current")
+def test_an_error_in_the_command_line_is_all_that_is_said(two):
+    misspelt, nowhere = two.run("--ftgate-variant=curent"), two.run("nowhere.py")
 
-    result.assert_outcomes(passed=2, deselected=1)
-
-
-def test_a_misspelt_variant_is_a_usage_error_with_the_nearest_name(two):
-    result = two.run("--ftgate-variant=curent")
-
-    result.stderr.fnmatch_lines(
+    misspelt.stderr.fnmatch_lines(
         ['ERROR: --ftgate-variant: "curent" is in no suite; did you mean "current"?']
     )
-    assert result.ret == 4
-
-
-def test_gates_come_after_ordinary_tests(two):
-    result = two.run("-v")
-
-    result.stdout.fnmatch_lines(["test_zebra.py::test_ordinary *", "tickets.ftgate.yaml::*"])
+    nowhere.stdout.no_fnmatch_line("*no gate*")
+    assert (misspelt.ret, nowhere.ret) == (4, 4)
 
 
 def test_a_selection_of_ordinary_tests_ends_as_it_does_without_gates(two):
     by_name, by_file = two.run("-k", "ordinary"), two.run("test_zebra.py")
+    nothing = two.run("-k", "nothing")
 
     by_name.assert_outcomes(passed=1, deselected=2)
     by_file.assert_outcomes(passed=1)
-    for result in (by_name, by_file):
+    for result in (by_name, by_file, nothing):
         result.stdout.fnmatch_lines(["no gate is among the selected tests"])
-        assert result.ret == 0
+    assert (by_name.ret, by_file.ret, nothing.ret) == (0, 0, 5)
 
 
 def test_a_whole_project_or_a_selection_in_which_no_gate_was_evaluated_is_not_green(two):
@@ -191,20 +167,6 @@ def test_where_no_suite_lies_it_is_said_where_that_was_looked_for(desk):
     folder = desk.pytester.path
     told = " ".join(result.outlines)
     assert f"there is no *.ftgate.yaml below {folder}; pytest-ftgate init writes one" in told
-
-
-def test_a_selection_of_nothing_says_that_it_holds_no_gate(two):
-    result = two.run("-k", "nothing")
-
-    assert result.ret == 5
-    result.stdout.fnmatch_lines(["no gate is among the selected tests"])
-
-
-def test_after_an_error_in_the_command_line_pytest_says_it_all(two):
-    result = two.run("nowhere.py")
-
-    assert result.ret == 4
-    result.stdout.no_fnmatch_line("*no gate*")
 
 
 def test_without_the_option_no_suite_is_collected(two):
@@ -230,15 +192,23 @@ def four(two):
     return two
 
 
-@pytest.mark.parametrize("options", [(), ("-q",), ("-n1",)], ids=["alone", "quiet", "xdist"])
-def test_the_closing_section_names_suites_in_which_no_gate_was_selected(four, options):
-    result = four.run("tickets.ftgate.yaml", "--ftgate-json=run.json", *options)
+@each_row("options", [(), ("-q",), ("-n1",)])
+def test_each_report_names_suites_without_a_selected_gate_and_gates_that_pytest_ini_deselects(
+    four, options, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    name = "tickets.ftgate.yaml::accuracy[current]"
+    four.path("pytest.ini").write_text(f"[pytest]\naddopts = --deselect={name}\n")
+    reports = ("--ftgate-json=run.json", "--ftgate-markdown=run.md")
 
-    result.stdout.fnmatch_lines(
-        ["no gate was selected in 3 suites: a/tickets.ftgate.yaml, b/tickets.ftgate.yaml"]
-    )
-    unselected = json.loads(four.path("run.json").read_text("utf-8"))["unselected"]
-    assert unselected == [f"{folder}/tickets.ftgate.yaml" for folder in "abc"]
+    result = four.run("tickets.ftgate.yaml", *reports, *options)
+
+    told = f"1 gate deselected or skipped: {name}; no gate was selected in 3 suites: a/tickets.*"
+    result.stdout.fnmatch_lines([told.replace("[", "[[]")])
+    run = json.loads(four.path("run.json").read_text("utf-8"))
+    assert run["unselected"] == [f"{folder}/tickets.ftgate.yaml" for folder in "abc"]
+    assert run["left_out"] == [name]
+    assert "1 gate deselected or skipped: " in four.path("run.md").read_text("utf-8")
 
 
 def test_a_suite_of_which_each_gate_was_deselected_is_named(four):
@@ -247,55 +217,24 @@ def test_a_suite_of_which_each_gate_was_deselected_is_named(four):
     assert "no gate was selected in 4 suites: " in result.stdout.str()
 
 
-def test_of_a_whole_project_no_suite_is_named(four):
-    result = four.run()
+@each_row("text", ["", "cases: ["])
+def test_of_a_whole_project_no_suite_is_named_though_one_cannot_be_read(four, text):
+    if text:
+        four.path("a/tickets.ftgate.yaml").write_text(text)
 
-    assert "no gate was selected" not in result.stdout.str()
-
-
-def test_a_suite_that_cannot_be_read_was_selected(four):
-    four.path("a/tickets.ftgate.yaml").write_text("cases: [")
-
-    result = four.run()
-
-    assert "no gate was selected" not in result.stdout.str()
+    assert "no gate was selected" not in four.run().stdout.str()
 
 
-def test_a_marked_function_selects_no_gate_of_its_suite(two):
-    two.marked("def test_it(case, reply):\n    assert reply.text == case.expected\n")
-
-    result = two.run("test_marked.py")
-
-    result.stdout.fnmatch_lines(["no gate was selected in 1 suite: tickets.ftgate.yaml"])
-
-
-@pytest.mark.parametrize("options", [(), ("-n1",)], ids=["alone", "xdist"])
-def test_each_report_names_gates_that_pytest_ini_deselects(two, options):
-    desk = two
-    desk.path("pytest.ini").write_text(
-        "[pytest]\naddopts = --deselect=tickets.ftgate.yaml::accuracy[current]\n"
-    )
-
-    result = desk.run("--ftgate-json=run.json", "--ftgate-markdown=run.md", *options)
-
-    name = "tickets.ftgate.yaml::accuracy[current]"
-    assert f"1 gate deselected or skipped: {name}" in result.stdout.str()
-    assert json.loads(desk.path("run.json").read_text("utf-8"))["left_out"] == [name]
-    assert "1 gate deselected or skipped: " in desk.path("run.md").read_text("utf-8")
-
-
-def test_a_gate_that_a_fixture_skips_is_named(two):
+def test_a_gate_that_a_fixture_skips_is_named_and_one_that_is_expected_to_fail_is_not(two):
     two.pytester.makeconftest(
         "import pytest\n@pytest.fixture\ndef judge(): pytest.skip('no judge')\n"
     )
     two.marked("def test_it(case, reply, judge): pass\n")
-
-    result = two.run()
-
-    assert " deselected or skipped: test_" in result.stdout.str()
-
-
-def test_a_gate_that_is_expected_to_fail_is_not_left_out(two):
+    skipped = two.run("test_marked.py").stdout.str()
     two.marked("@pytest.mark.xfail\ndef test_it(case, reply):\n    assert False\n")
+    expected = two.run("test_marked.py").stdout.str()
 
-    assert "deselected or skipped" not in two.run().stdout.str()
+    assert " deselected or skipped: test_" in skipped
+    assert "deselected or skipped" not in expected
+    # A function of a suite selects none of the gates in it.
+    assert "no gate was selected in 1 suite: tickets.ftgate.yaml" in expected

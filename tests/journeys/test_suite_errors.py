@@ -29,8 +29,10 @@ def few(desk, monkeypatch):
     return desk
 
 
-def test_the_closing_section_names_the_first_error_and_the_line_to_mend(few):
-    result = few.run("tickets.ftgate.yaml")
+def test_the_closing_section_names_the_first_error_and_reports_list_every_one(few):
+    result = few.run(
+        "tickets.ftgate.yaml", "--ftgate-markdown=comment.md", "--ftgate-html=page.html"
+    )
 
     assert result.ret != 0
     result.stdout.fnmatch_lines(
@@ -45,15 +47,22 @@ def test_the_closing_section_names_the_first_error_and_the_line_to_mend(few):
         ]
     )
     result.stdout.no_fnmatch_line("*see the errors above*")
-
-
-def test_every_error_is_printed_whole_and_the_others_once(few):
-    text = few.run().stdout.str()
-
+    text = result.stdout.str()
     closing = text.partition("= ftgate =")[2]
     assert "…" not in closing
     assert text.count("min: 0.85 can never be shown") == 1
     assert all(len(line) <= 80 for line in closing.splitlines())
+
+    comment = few.path("comment.md").read_text("utf-8")
+    assert comment.startswith("### 🔴 BLOCKED: no gate of tickets.ftgate.yaml could be read\n")
+    assert comment.count("can never be shown") == comment.count("([reference](https://") == 3
+    assert "<details>" not in comment
+
+    head, rest = few.path("page.html").read_text("utf-8").split('<section id="verdicts"')
+    assert f'<p class="sentence">line 5: {FIRST}' in head
+    assert '<p class="muted small">tickets.ftgate.yaml · ' in head
+    card = rest.partition("</section>")[0]
+    assert card.count("<li>") == card.count("/#gates-") // 2 == 3
 
 
 def test_one_line_says_it_with_q(few):
@@ -81,25 +90,6 @@ def test_errors_in_the_marks_of_a_module_are_shown_alike(few):
     result.stdout.fnmatch_lines(
         ["BLOCKED  no gate of test_it.py could be read", "    fix     test_it.py:3"]
     )
-
-
-def test_the_comment_lists_every_error_outside_the_fold(few):
-    few.run("--ftgate-markdown=comment.md")
-
-    comment = few.path("comment.md").read_text("utf-8")
-    assert comment.startswith("### 🔴 BLOCKED: no gate of tickets.ftgate.yaml could be read\n")
-    assert comment.count("can never be shown") == comment.count("([reference](https://") == 3
-    assert "<details>" not in comment
-
-
-def test_the_page_shows_the_first_error_in_its_head_and_all_of_them_with_links(few):
-    few.run("--ftgate-html=page.html")
-
-    head, rest = few.path("page.html").read_text("utf-8").split('<section id="verdicts"')
-    assert f'<p class="sentence">line 5: {FIRST}' in head
-    assert '<p class="muted small">tickets.ftgate.yaml · ' in head
-    card = rest.partition("</section>")[0]
-    assert card.count("<li>") == card.count("/#gates-") // 2 == 3
 
 
 def test_github_gets_an_annotation_at_the_line_of_each_error(few, monkeypatch):

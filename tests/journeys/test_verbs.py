@@ -50,7 +50,7 @@ SUITE = "tickets.ftgate.yaml"
 def run_verb(desk, monkeypatch, capsys):
     """Run a verb in the folder of the suite; return its exit code and its output."""
     monkeypatch.chdir(desk.pytester.path)
-    monkeypatch.setattr("pytest_ftgate.cli.suite.PAIRS", 50)  # fewer take less time
+    monkeypatch.setattr("pytest_ftgate.cli.suite.PAIRS", 15)  # fewer take less time
 
     def run(*args):
         code = main(args)
@@ -60,77 +60,51 @@ def run_verb(desk, monkeypatch, capsys):
     return run
 
 
-def test_explain_puts_the_gates_own_numbers_into_the_rule(desk, run_verb, capsys):
+def test_explain_puts_the_gates_own_numbers_into_the_rule_after_a_part_of_a_run_too(
+    desk, run_verb, capsys
+):
     desk.suite(current=2, draft=40)
+    code, printed = run_verb("explain", f"{SUITE}::accuracy[draft]")
+    assert (code, f"; run pytest --ftgate {SUITE} first" in printed) == (1, True)
     desk.run()
+    desk.run("-k", "current")
     capsys.readouterr()
 
     code, printed = run_verb("explain", f"{SUITE}::accuracy[draft]")
 
     words = " ".join(printed.split())
     assert code == 0
-    assert "on the same 100 cases, down 38 points" in words
-    assert "38 regressed and 0 were fixed" in words
-    assert "It passes if a true drop of 5 points would produce a result this good" in words
-    assert "It fails if the observed drop reaches 5 points, and if an unchanged variant" in words
-    assert "The 95 % CI lies beyond the limit, surely enough to fail the gate." in words
-    assert "With 100 cases a plain threshold would miss a true drop of 5 points" in words
+    for said in (
+        "on the same 100 cases, down 38 points",
+        "38 regressed and 0 were fixed",
+        "It passes if a true drop of 5 points would produce a result this good",
+        "It fails if the observed drop reaches 5 points, and if an unchanged variant",
+        "The 95 % CI lies beyond the limit, surely enough to fail the gate.",
+        "With 100 cases a plain threshold would miss a true drop of 5 points",
+    ):
+        assert said in words
 
 
-def test_explain_knows_the_gates_of_the_last_run_and_offers_the_nearest(desk, run_verb, capsys):
+def test_explain_offers_the_nearest_gate_or_lists_those_of_the_last_run(desk, run_verb, capsys):
     desk.suite(current=2, draft=40)
     desk.run()
     capsys.readouterr()
 
-    code, printed = run_verb("explain", f"{SUITE}::accuracy[drft]")
+    code, nearest = run_verb("explain", f"{SUITE}::accuracy[drft]")
+    _, none_near = run_verb("explain", "nonsense")
+    _, of_suite = run_verb("explain", SUITE)
 
     assert code == 1
-    assert f'did you mean "{SUITE}::accuracy[draft]"' in printed
-
-
-def test_explain_lists_the_gates_a_line_each_where_none_is_near(desk, run_verb, capsys):
-    desk.suite(current=2, draft=40)
-    desk.run()
-    capsys.readouterr()
-
-    _, printed = run_verb("explain", "nonsense")
-
-    head, *listed = printed.rstrip().split("\n")
+    assert f'did you mean "{SUITE}::accuracy[draft]"' in nearest
+    head, *listed = none_near.rstrip().split("\n")
     assert head.startswith("there is no verdict of nonsense in ")
     assert head.endswith(", only of")
     assert [*map(str.strip, listed)] == [
         f"{SUITE}::accuracy[{one}]" for one in ("current", "draft")
     ]
-
-
-def test_explain_lists_the_gates_of_a_suite_that_is_named_alone(desk, run_verb, capsys):
-    desk.suite(current=2, draft=40)
-    desk.run()
-    capsys.readouterr()
-
-    _, printed = run_verb("explain", SUITE)
-
-    assert f"there is no verdict of {SUITE} in " in printed
-    assert f"\n  {SUITE}::accuracy[draft]" in printed
-    assert "first" not in printed
-
-
-def test_explain_before_any_run_says_what_to_run_first(desk, run_verb):
-    desk.suite(current=2)
-
-    code, printed = run_verb("explain", f"{SUITE}::accuracy[current]")
-
-    assert code == 1
-    assert f"; run pytest --ftgate {SUITE} first" in printed
-
-
-def test_a_part_of_a_run_keeps_what_was_known_of_the_rest(desk, run_verb, capsys):
-    desk.suite(current=2, draft=40)
-    desk.run()
-    desk.run("-k", "current")
-    capsys.readouterr()
-
-    assert run_verb("explain", f"{SUITE}::accuracy[draft]")[0] == 0
+    assert f"there is no verdict of {SUITE} in " in of_suite
+    assert f"\n  {SUITE}::accuracy[draft]" in of_suite
+    assert "first" not in of_suite
 
 
 def test_power_shows_what_the_gates_can_detect_and_asks_nothing(desk, run_verb):
@@ -224,7 +198,7 @@ def test_verbs_use_the_root_directory_of_pytest_in_any_folder(desk, run_verb, mo
     assert not desk.path("sub/.ftgate").exists()
 
 
-def test_a_suite_is_held_against_itself_on_its_own_replies(desk, run_verb):
+def test_a_suite_is_held_against_itself_on_its_own_replies_which_are_asked_once(desk, run_verb):
     desk.asking_suite(NOISY, gates=GATES)
 
     code, printed = run_verb("selftest", SUITE, "--repeats", "5")
@@ -234,16 +208,8 @@ def test_a_suite_is_held_against_itself_on_its_own_replies(desk, run_verb):
     # Two runs differ where just one of them is the unlucky fifth.
     assert float(row[-5].strip("%")) == pytest.approx(40, abs=3)
     assert float(row[-2].strip("%")) <= 2
+    assert run_verb("selftest", SUITE, "--repeats", "5") == (code, printed)
     assert len(desk.asked()) == 5 * desk.cases
-
-
-def test_a_second_test_of_a_suite_asks_nothing_and_finds_the_same(desk, run_verb):
-    desk.asking_suite(NOISY, gates=GATES)
-    first = run_verb("selftest", SUITE)
-    asked = len(desk.asked())
-
-    assert run_verb("selftest", SUITE) == first
-    assert len(desk.asked()) == asked
 
 
 def test_recorded_replies_are_held_against_themselves_without_asking(desk, run_verb):

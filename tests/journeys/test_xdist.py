@@ -25,25 +25,14 @@ def spread(desk):
     return desk
 
 
-def test_several_processes_reach_the_verdicts_of_one(spread):
-    spread.run()
-    plain = spread.verdicts()
-
-    spread.run(*PROCESSES)
-
-    assert len(plain) == 6
-    assert spread.verdicts() == plain
-
-
-def test_no_call_is_asked_twice(spread):
+def test_several_processes_ask_each_call_once_and_reach_the_verdicts_and_exit_code_of_one(spread):
     result = spread.run(*PROCESSES)
 
     result.assert_outcomes(passed=5, failed=1)
     assert len(spread.asked()) == len(set(spread.asked()))
-
-
-def test_the_exit_code_is_that_of_a_plain_run(spread):
-    assert spread.run(*PROCESSES).ret == 1
+    verdicts = spread.verdicts()
+    assert (len(verdicts), spread.run("--ftgate-replies=fresh").ret) == (6, result.ret)
+    assert spread.verdicts() == verdicts
 
 
 def test_accepting_writes_one_record_of_all_variants(spread):
@@ -71,17 +60,13 @@ def test_it(case, reply):
 """
 
 
-@pytest.mark.parametrize(
-    ("breaks", "is_late", "line"),
-    [
-        pytest.param("return False", True, "BLOCKED  1 of 1 gate failed*", marks=pytest.mark.heavy),
-        ("return False", False, "BLOCKED  1 of 1 gate failed*"),
-        pytest.param(
-            "raise OSError", True, "BLOCKED  1 of 1 gate not evaluated*", marks=pytest.mark.heavy
-        ),
-        ("raise OSError", False, "BLOCKED  1 of 1 gate not evaluated*"),
-    ],
-)
+@pytest.mark.parametrize(("breaks", "is_late", "line"), [
+    pytest.param("return False", True, "BLOCKED  1 of 1 gate failed*", marks=pytest.mark.heavy),
+    ("return False", False, "BLOCKED  1 of 1 gate failed*"),
+    pytest.param("raise OSError", True, "BLOCKED  1 of 1 gate not evaluated*",
+     marks=pytest.mark.heavy),
+    ("raise OSError", False, "BLOCKED  1 of 1 gate not evaluated*"),
+])  # fmt: skip
 def test_of_processes_that_all_evaluate_a_gate_the_worst_result_counts(desk, breaks, is_late, line):
     desk.suite(current=0)
     desk.path("test_it.py").write_text(DIFFERS.format(breaks=breaks, is_late=is_late), "utf-8")

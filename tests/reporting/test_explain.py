@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.rows import each_row
 from ftgate_testing.score_columns import suite, variant_scores
 
 from pytest_ftgate.gates.design import Design, Levels
@@ -22,29 +22,15 @@ def explained(regressed: int, cases: int, limit: float, levels: Levels) -> tuple
     return verdict.outcome, " ".join(explain(verdict))
 
 
-@pytest.mark.parametrize(
-    ("regressed", "cases", "limit", "levels", "outcome", "said"),
-    [
-        (
-            *(8, 20, 0.15, Levels(alarm=0.01 / 8, shared=8), Outcome.INCONCLUSIVE),
-            "The 95 % CI lies beyond the limit, but not surely enough to fail the gate",
-        ),
-        (
-            *(10, 500, 0.03, Levels(), Outcome.INCONCLUSIVE),
-            "The drop is real, and may or may not stay within the limit",
-        ),
-        (
-            30,
-            100,
-            0.05,
-            Levels(),
-            Outcome.FAILED,
-            "The 95 % CI lies beyond the limit, surely enough to fail the gate.",
-        ),
-        (0, 100, 0.05, Levels(), Outcome.PASSED, "So this check passed."),
-    ],
-    ids=["beyond", "within", "failed", "passed"],
-)
+@each_row("regressed, cases, limit, levels, outcome, said", [
+    (*(8, 20, 0.15, Levels(alarm=0.01 / 8, shared=8), Outcome.INCONCLUSIVE),
+     "The 95 % CI lies beyond the limit, but not surely enough to fail the gate"),
+    (*(10, 500, 0.03, Levels(), Outcome.INCONCLUSIVE),
+     "The drop is real, and may or may not stay within the limit"),
+    (30, 100, 0.05, Levels(), Outcome.FAILED,
+     "The 95 % CI lies beyond the limit, surely enough to fail the gate."),
+    (0, 100, 0.05, Levels(), Outcome.PASSED, "So this check passed."),
+])  # fmt: skip
 def test_the_conclusion_follows_from_where_the_interval_lies(
     regressed, cases, limit, levels, outcome, said
 ):
@@ -67,7 +53,7 @@ def test_how_often_an_unchanged_variant_passes_is_the_figure_of_the_plan():
     assert f"It passes an unchanged variant {percent(planned)} of the time." in text
 
 
-@pytest.mark.parametrize(("right", "is_said"), [(1.0, False), (0.0, True)])
+@each_row("right, is_said", [(1.0, False), (0.0, True)])
 def test_a_first_run_explains_what_later_ones_need(right, is_said):
     gate, scores = (
         RateGate(kind="accuracy", line=7, max_drop=0.1),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import pytest
 from ftgate_testing.reports import failing_run
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.reporting.flips import example_texts, flip_lines, tool_call_lines
 from pytest_ftgate.reporting.text import cell_count
@@ -14,27 +14,16 @@ from pytest_ftgate.reporting.text import cell_count
 USES = [f"look({number}) -> {number}" for number in range(5)]
 
 
-def test_a_use_is_a_line_behind_a_bar():
-    assert list(tool_call_lines(USES[:2], 0)) == [
-        "      │ called    look(0) -> 0",
-        "      │           look(1) -> 1",
-    ]
-
-
-def test_no_use_is_no_line():
-    assert list(tool_call_lines([], 0)) == []
-
-
-@pytest.mark.parametrize("verbosity", [-1, 0, 1])
-def test_three_uses_are_shown_and_how_many_there_are_more(verbosity):
-    *shown, more = tool_call_lines(USES, verbosity)
-
-    assert [line.split()[-1] for line in shown] == ["0", "1", "2"]
-    assert more == "      │           (2 more calls: -vv)"
-
-
-def test_all_uses_are_shown_where_all_is_asked_for():
-    assert len(list(tool_call_lines(USES, 2))) == 5
+def test_three_uses_are_shown_behind_a_bar_and_all_where_all_is_asked_for():
+    first, second = "      │ called    look(0) -> 0", "      │           look(1) -> 1"
+    assert [*tool_call_lines([], 0)] == []
+    assert [*tool_call_lines(USES[:2], 0)] == [first, second]
+    for verbosity in (-1, 0, 1):
+        assert [*tool_call_lines(USES, verbosity)] == [
+            *(first, second, "      │           look(2) -> 2"),
+            "      │           (2 more calls: -vv)",
+        ]
+    assert len([*tool_call_lines(USES, 2)]) == 5
 
 
 def test_a_long_use_is_cut_to_its_line_unless_all_is_asked_for():
@@ -45,7 +34,7 @@ def test_a_long_use_is_cut_to_its_line_unless_all_is_asked_for():
     assert list(tool_call_lines([long], 2))[-1].endswith("-> 7")
 
 
-@pytest.mark.parametrize("verbosity", [0, 2])
+@each_row("verbosity", [0, 2])
 def test_what_a_tool_returned_cannot_act(verbosity):
     hostile = "look() -> \x1b[31m\n::error::boo\u202e"
 
@@ -87,7 +76,7 @@ def test_what_the_score_knows_to_be_wrong_stands_in_place_of_a_long_reply_before
     assert texts["wrong"] == "urgent: expected false, got true"
 
 
-@pytest.mark.parametrize("now", ["refund", "refund " * 20])
+@each_row("now", ["refund", "refund " * 20])
 def test_texts_that_begin_with_their_difference_are_shown_from_their_beginning(now):
     flip = replace(REGRESSED, expected="billing", before="billing " * 20, now=now, wrong="")
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from ftgate_testing.reports import failing_run
+from ftgate_testing.rows import each_row
 
 import pytest_ftgate
 from pytest_ftgate.gates.notes import note, text_note
@@ -26,7 +26,7 @@ def stated(verdict: Verdict, kind: StatementKind, **values: str | float | bool) 
     return headline(replace(verdict, statement=Statement(kind, values)))
 
 
-@pytest.mark.parametrize("kind", StatementKind)
+@each_row("kind", StatementKind)
 def test_every_kind_of_statement_has_a_headline(kind):
     values = {
         "measure": "accuracy", "file": "train.jsonl", "rows": 3, "p50": 100.0, "reason": "text",
@@ -40,8 +40,8 @@ def test_every_kind_of_statement_has_a_headline(kind):
     assert stated(replace(FAILED, judges=(judge,)), kind, **values)
 
 
-@pytest.mark.parametrize(
-    ("values", "rest"),
+@each_row(
+    "values, rest",
     [
         ({"rate": 0.9}, ""),
         ({}, ""),
@@ -55,8 +55,8 @@ def test_a_first_run_says_what_it_lacks_to_be_compared_with(values, rest):
     assert text == f"nothing to compare with yet{rest}"
 
 
-@pytest.mark.parametrize(
-    ("values", "reason"),
+@each_row(
+    "values, reason",
     [
         ({"minimum": 0.0, "key": "max_drop: none"}, "min: 0, max_drop: none"),
         ({"minimum": 0.0, "cases": 5}, "min: 0, 5 cases can show no drop"),
@@ -69,8 +69,8 @@ def test_a_gate_that_nothing_can_fail_says_why(values, reason):
     assert text == f"nothing can fail it: {reason}"
 
 
-@pytest.mark.parametrize(
-    ("values", "start"),
+@each_row(
+    "values, start",
     [
         ({"measure": "accuracy"}, "accuracy "),
         ({"measure": "macro_f1"}, "macro-F1 "),
@@ -91,7 +91,7 @@ def test_a_drop_names_what_is_measured(values, start):
     assert text == start + DROP
 
 
-@pytest.mark.parametrize("outcome", ["passed", "failed", "inconclusive"])
+@each_row("outcome", ["passed", "failed", "inconclusive"])
 def test_a_minimum_has_the_rate_its_interval_and_the_limit(outcome):
     check = replace(MISSED, outcome=Outcome(outcome), low=0.6, high=0.79)
 
@@ -115,7 +115,7 @@ def test_uncorrected_grades_and_the_habit_follow_the_rate():
     )
 
 
-@pytest.mark.parametrize(("under", "shown"), [("", "a"), ("prompt", "b")])
+@each_row("under, shown", [("", "a"), ("prompt", "b")])
 def test_only_skills_under_the_prompt_of_the_deciding_check_are_named(under, shown):
     parts = [
         Slice(
@@ -160,32 +160,19 @@ ADVICE = Advice(
 FAILING = Condition(name="gap", note=note(ReasonKind.JUDGED), holds=False, needed=True)
 
 
-@pytest.mark.parametrize(
-    ("recommendation", "fields", "expected"),
-    [
-        (Recommendation.STOP, {}, "stop here: prompt"),
-        (
-            Recommendation.NEXT,
-            {"subject": "few-shot", "why": note(ReasonKind.NO_EXAMPLES)},
-            "try the next rung first: few-shot, since no variant shows examples",
-        ),
-        (
-            Recommendation.FINE_TUNE,
-            {"subject": "a fine-tune"},
-            "fine-tune: no other rung reaches the minimum",
-        ),
-        (
-            Recommendation.NOT_JUSTIFIED,
-            {"conditions": (FAILING, replace(FAILING, name="format", needed=False))},
-            "fine-tuning not justified (gap): serve prompt",
-        ),
-        (
-            Recommendation.ROLL_BACK,
-            {"rollback": Rollback(failing="lora", gates=("accuracy",), variant="")},
-            "roll back: from lora to prompt",
-        ),
-    ],
-)
+@each_row("recommendation, fields, expected", [
+    (Recommendation.STOP, {}, "stop here: prompt"),
+    (Recommendation.NEXT, {"subject": "few-shot", "why": note(ReasonKind.NO_EXAMPLES)},
+     "try the next rung first: few-shot, since no variant shows examples"),
+    (Recommendation.FINE_TUNE, {"subject": "a fine-tune"},
+     "fine-tune: no other rung reaches the minimum"),
+    (Recommendation.NOT_JUSTIFIED,
+     {"conditions": (FAILING, replace(FAILING, name="format", needed=False))},
+     "fine-tuning not justified (gap): serve prompt"),
+    (Recommendation.ROLL_BACK,
+     {"rollback": Rollback(failing="lora", gates=("accuracy",), variant="")},
+     "roll back: from lora to prompt"),
+])  # fmt: skip
 def test_an_advice_says_what_it_is_about(recommendation, fields, expected):
     advice = replace(ADVICE, recommendation=recommendation, **fields)
 

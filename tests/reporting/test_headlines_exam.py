@@ -1,4 +1,4 @@
-import pytest
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.gates.statements import ExamChange, ExamLoss, LossOfExam, LostCases
 from pytest_ftgate.reporting.headlines import acceptance_lines, exam_phrase, exam_sentences
@@ -22,26 +22,16 @@ def test_one_case_is_told_in_the_singular_and_without_a_score_that_is_not_known(
     ]
 
 
-@pytest.mark.parametrize(
-    ("loss", "sentence"),
-    [
-        (ExamLoss(LossOfExam.GATE, "format"), "the accepted gate format is gone"),
-        (
-            ExamLoss(LossOfExam.VARIANT, "format[new]"),
-            "format[new] was accepted, and is not gated any more",
-        ),
-        (
-            ExamLoss(LossOfExam.COMPARED, "new"),
-            "new is not compared with the baseline any more",
-        ),
-        (
-            ExamLoss(LossOfExam.LIMIT, "max_drop", 0.05, "none"),
-            "max_drop: 0.05 is now none, which lets more pass than what was accepted",
-        ),
-        (ExamLoss(LossOfExam.MUST_PASS, "a"), "the case a need not pass any more"),
-        (ExamLoss(LossOfExam.BASELINE, "baseline", "old", "new"), "baseline: old is now new"),
-    ],
-)
+@each_row("loss, sentence", [
+    (ExamLoss(LossOfExam.GATE, "format"), "the accepted gate format is gone"),
+    (ExamLoss(LossOfExam.VARIANT, "format[new]"),
+     "format[new] was accepted, and is not gated any more"),
+    (ExamLoss(LossOfExam.COMPARED, "new"), "new is not compared with the baseline any more"),
+    (ExamLoss(LossOfExam.LIMIT, "max_drop", 0.05, "none"),
+     "max_drop: 0.05 is now none, which lets more pass than what was accepted"),
+    (ExamLoss(LossOfExam.MUST_PASS, "a"), "the case a need not pass any more"),
+    (ExamLoss(LossOfExam.BASELINE, "baseline", "old", "new"), "baseline: old is now new"),
+])  # fmt: skip
 def test_each_loss_has_its_sentence(loss, sentence):
     assert [*exam_sentences(ExamChange(losses=(loss,)))] == [sentence]
 

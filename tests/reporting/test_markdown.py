@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-import pytest
 from ftgate_testing.reports import (
     HOSTILE,
+    HOSTILE_NAMES,
     failing_run,
     gate_not_evaluated,
     inconclusive_verdict,
     report,
 )
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.plugin.verdicts import NOT_RUN
@@ -37,19 +38,6 @@ def outside_of_code(text: str) -> str:
     return "\n".join(lines)
 
 
-def test_the_verdict_comes_first():
-    assert markdown_report(failing_run(), 60_000).startswith(
-        "### 🔴 BLOCKED: 3 of 4 gates failed\n"
-    )
-
-
-def test_a_good_run_says_little():
-    good = report(failing_run().verdicts[3])
-
-    assert markdown_report(good, 60_000).startswith("### 🟢 PASSED: 1 gate\n")
-    assert "<details>" not in markdown_report(good, 60_000)
-
-
 def test_a_green_run_is_three_lines_and_its_facts():
     text = markdown_report(report(failing_run().verdicts[3]), 60_000)
 
@@ -59,11 +47,13 @@ def test_a_green_run_is_three_lines_and_its_facts():
         "300 replies: 200 cached, 100 requested in 0:12 · 0.10 USD of 0.30 USD",
     ]
     assert text.count("\n\n") == 3
+    assert "<details>" not in text
 
 
 def test_a_red_run_opens_with_the_worst_gate_and_the_first_step():
-    second = markdown_report(failing_run(), 60_000).split("\n\n")[1]
+    first, second, *_ = markdown_report(failing_run(), 60_000).split("\n\n")
 
+    assert first == "### 🔴 BLOCKED: 3 of 4 gates failed"
     assert "<br>fix: mix general data into the training set" in second
     assert second.startswith(
         "**forgetting&#91;new&#93;** failed: general skills down 44 points (95 % CI 32 to 56), "
@@ -79,7 +69,7 @@ def test_flips_are_folded():
     assert text.count("<details>") == text.count("</details>") == 3
 
 
-@pytest.mark.parametrize("nasty", HOSTILE)
+@each_row("nasty", HOSTILE)
 def test_what_a_model_says_stays_in_code(nasty):
     hostile = HOSTILE[nasty]
     tame = "```" if hostile.startswith("```") else "no"
@@ -89,10 +79,12 @@ def test_what_a_model_says_stays_in_code(nasty):
     assert not {"\x1b", "\x00", "\u202e", "\u2028"} & set(loud)
 
 
-@pytest.mark.parametrize("nasty", HOSTILE)
+@each_row("nasty", HOSTILE_NAMES)
 def test_what_a_server_says_with_its_error_cannot_act(nasty):
     text = outside_of_code(
-        markdown_report(report(not_evaluated=(gate_not_evaluated(HOSTILE[nasty]),)), 2_000_000)
+        markdown_report(
+            report(not_evaluated=(gate_not_evaluated(HOSTILE_NAMES[nasty]),)), 2_000_000
+        )
     )
 
     for mark in ("<script", "<img", "<svg", "</details><", "| a |", "](", " @e", " #1", "<!--"):
@@ -120,7 +112,7 @@ def test_a_code_block_outlasts_the_fences_within():
     assert code_block("````\nx").startswith("`````text\n")
 
 
-@pytest.mark.parametrize("limit", [1_000, 3_000, 8_000])
+@each_row("limit", [1_000, 3_000, 8_000])
 def test_what_does_not_fit_is_counted_and_no_table_is_cut(limit):
     many = failing_run().verdicts[0]
     text = markdown_report(report(*(replace(many, variant=f"v{n}") for n in range(30))), limit)
@@ -169,9 +161,9 @@ def test_a_red_run_speaks_of_a_ladder_only_to_roll_back(advice):
     assert "Ladder of" in back
 
 
-@pytest.mark.parametrize("nasty", HOSTILE)
+@each_row("nasty", HOSTILE_NAMES)
 def test_what_stands_in_an_advice_cannot_act(nasty, advice):
-    said = HOSTILE[nasty]
+    said = HOSTILE_NAMES[nasty]
     foul = replace(advice, suite=said, subject=said, variant=said, notes=(text_note(said),))
     text = outside_of_code(markdown_report(report(advice=(foul,)), 9_000_000))
 

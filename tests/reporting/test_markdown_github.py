@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from ftgate_testing.reports import (
     HOSTILE,
     failed_test,
@@ -14,6 +13,7 @@ from ftgate_testing.reports import (
     invalid,
     report,
 )
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.plugin.verdicts import PASSED_XFAIL
 from pytest_ftgate.reporting.markdown import workflow_commands
@@ -59,7 +59,7 @@ def test_an_inconclusive_gate_warns_where_it_does_not_block():
     )
 
 
-@pytest.mark.parametrize("nasty", HOSTILE)
+@each_row("nasty", HOSTILE)
 def test_foreign_words_stay_within_their_command(nasty):
     verdict = replace(
         failing_run().verdicts[0], statement=invalid(HOSTILE[nasty]), variant=HOSTILE[nasty][:60]

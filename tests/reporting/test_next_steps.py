@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.rows import each_row
 
 import pytest_ftgate
 from pytest_ftgate.gates.statements import NextStep, StepKind
@@ -21,7 +21,7 @@ VALUES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", StepKind)
+@each_row("kind", StepKind)
 def test_every_kind_of_step_has_a_sentence(kind):
     assert step_text(NextStep(kind, VALUES))
 
@@ -34,150 +34,68 @@ def test_a_command_stands_after_its_sentence():
     assert pytest_ftgate.step_line(step) == step_line(step)
 
 
-@pytest.mark.parametrize(
-    ("kind", "changed", "expected"),
-    [
-        (
-            StepKind.SET_LIMIT,
-            {},
-            "max_drop: 0.1, in s.ftgate.yaml:6 (chosen after the result; say why in the review)",
-        ),
-        (
-            StepKind.ADD_CASES,
-            {},
-            (
-                "add cases: about 12 more if nothing has changed, about 40 more if the result "
-                "stays as it is"
-            ),
-        ),
-        (
-            StepKind.ADD_CASES,
-            {"unchanged": 0, "needed": 243, "fails": True, "default": True},
-            (
-                "add cases: about 250 more if the result stays as it is (with this result the gate "
-                "then fails; the default limit falls with more cases; declare it to keep it)"
-            ),
-        ),
-        (
-            StepKind.REPEAT_BASELINE,
-            {"repeats": 10, "where": "s.ftgate.yaml"},
-            (
-                "add repeats: {baseline: 10}, in s.ftgate.yaml (requested once; an unchanged "
-                "variant then passes in 92 % of runs, now 75 %)"
-            ),
-        ),
-        (
-            StepKind.SHIP_OTHER,
-            {},
-            "ship new, which passes its 2 gates (gated: false for worse, s.ftgate.yaml:6)",
-        ),
-        (
-            StepKind.SHIP_OTHER,
-            {"is_baseline": True, "gates": 1},
-            "keep new, which passes its gate (gated: false for worse, s.ftgate.yaml:6)",
-        ),
-        (
-            StepKind.MAKE_BASELINE,
-            {},
-            "baseline: new, in s.ftgate.yaml:6 (if the drop is intended; say why in the review)",
-        ),
-        (
-            StepKind.MAKE_BASELINE,
-            {"in_mark": True},
-            (
-                "put new first in variants=, in s.ftgate.yaml:6 (if the drop is intended; say why "
-                "in the review)"
-            ),
-        ),
-        (StepKind.FIX_CASES, {"cases": "t1, t2, t3", "count": 34}, "t1, t2, t3 and 31 more"),
-        (
-            StepKind.FIX_CASES,
-            {
-                "cases": "t1",
-                "count": 1,
-                "changed": ("model", "prompt"),
-                "added": 2,
-                "removed": 1,
-            },
-            "t1 (changed: model, prompt (+2 −1 lines))",
-        ),
-        (StepKind.FIX_CASES, {"cases": "t1", "count": 1, "open": True}, "t1, and run again"),
-        (
-            StepKind.FIX_LABEL,
-            {},
-            "tell “refund” from “billing” (7 replies took refund for billing)",
-        ),
-        (StepKind.FIX_PART, {}, "tag long: 12 of 20 cases regressed"),
-        (
-            StepKind.RAISE_MAX_TOKENS,
-            {},
-            "raise max_tokens, in s.ftgate.yaml:6 (30 of 40 regressed replies were cut off)",
-        ),
-    ],
-)
+@each_row("kind, changed, expected", [
+    (StepKind.SET_LIMIT, {},
+     "max_drop: 0.1, in s.ftgate.yaml:6 (chosen after the result; say why in the review)"),
+    (StepKind.ADD_CASES, {},
+     "add cases: about 12 more if nothing has changed, about 40 more if the result stays as it is"),
+    (StepKind.ADD_CASES, {"unchanged": 0, "needed": 243, "fails": True, "default": True},
+     ("add cases: about 250 more if the result stays as it is (with this result the gate then "
+      "fails; the default limit falls with more cases; declare it to keep it)")),
+    (StepKind.REPEAT_BASELINE, {"repeats": 10, "where": "s.ftgate.yaml"},
+     ("add repeats: {baseline: 10}, in s.ftgate.yaml (requested once; an unchanged variant then "
+      "passes in 92 % of runs, now 75 %)")),
+    (StepKind.SHIP_OTHER, {},
+     "ship new, which passes its 2 gates (gated: false for worse, s.ftgate.yaml:6)"),
+    (StepKind.SHIP_OTHER, {"is_baseline": True, "gates": 1},
+     "keep new, which passes its gate (gated: false for worse, s.ftgate.yaml:6)"),
+    (StepKind.MAKE_BASELINE, {},
+     "baseline: new, in s.ftgate.yaml:6 (if the drop is intended; say why in the review)"),
+    (StepKind.MAKE_BASELINE, {"in_mark": True},
+     ("put new first in variants=, in s.ftgate.yaml:6 (if the drop is intended; say why in the "
+      "review)")),
+    (StepKind.FIX_CASES, {"cases": "t1, t2, t3", "count": 34}, "t1, t2, t3 and 31 more"),
+    (StepKind.FIX_CASES,
+     {"cases": "t1", "count": 1, "changed": ("model", "prompt"), "added": 2, "removed": 1},
+     "t1 (changed: model, prompt (+2 −1 lines))"),
+    (StepKind.FIX_CASES, {"cases": "t1", "count": 1, "open": True}, "t1, and run again"),
+    (StepKind.FIX_LABEL, {}, "tell “refund” from “billing” (7 replies took refund for billing)"),
+    (StepKind.FIX_PART, {}, "tag long: 12 of 20 cases regressed"),
+    (StepKind.RAISE_MAX_TOKENS, {},
+     "raise max_tokens, in s.ftgate.yaml:6 (30 of 40 regressed replies were cut off)"),
+])  # fmt: skip
 def test_an_edit_says_what_it_brings_and_where(kind, changed, expected):
     assert step_text(NextStep(kind, VALUES | changed)) == expected
 
 
-@pytest.mark.parametrize(
-    ("kind", "changed", "expected"),
-    [
-        (StepKind.RUN_AGAIN, {}, "pytest --ftgate s.ftgate.yaml"),
-        (
-            StepKind.RUN_AGAIN,
-            {"max_usd": 0.0, "options": ("--ftgate-max-usd=1",)},
-            "pytest --ftgate --ftgate-max-usd=1 --ftgate-plan s.ftgate.yaml",
-        ),
-        (
-            StepKind.RUN_AGAIN,
-            {"max_usd": 2.0},
-            "pytest --ftgate --ftgate-max-usd=2 s.ftgate.yaml",
-        ),
-        (
-            StepKind.RUN_AGAIN,
-            {"max_usd": 2.0, "options": ("--ftgate-replies=recorded", "--ftgate-max-usd=1")},
-            "pytest --ftgate --ftgate-replies=recorded --ftgate-max-usd=2 s.ftgate.yaml",
-        ),
-        (
-            StepKind.ACCEPT_RUN,
-            {},
-            "pytest --ftgate --ftgate-accept s.ftgate.yaml",
-        ),
-        (
-            StepKind.ACCEPT_RUN,
-            {"anchor": True, "suite": "my s.ftgate.yaml"},
-            'pytest --ftgate --ftgate-accept-anchor "my s.ftgate.yaml"',
-        ),
-        (
-            StepKind.ACCEPT_RUN,
-            {"failed": True},
-            "pytest --ftgate --ftgate-accept --ftgate-accept-failed s.ftgate.yaml",
-        ),
-        # A limit that a record knows is loosened only by a run that is accepted as well.
-        (StepKind.SET_LIMIT, {}, ""),
-        (
-            StepKind.SET_LIMIT,
-            {"record": "s.ftgate.yaml"},
-            "pytest --ftgate --ftgate-accept s.ftgate.yaml",
-        ),
-        (
-            # The replies of a fresh run are cached: to see them costs nothing.
-            StepKind.SHOW_REGRESSED,
-            {"options": ("--ftgate-replies=fresh", "--ftgate-safe")},
-            'pytest --ftgate --ftgate-safe -vv "s.ftgate.yaml::forgetting[new]"',
-        ),
-        (
-            StepKind.SHOW_REGRESSED,
-            {"options": ("--ftgate-safe",)},
-            'pytest --ftgate --ftgate-safe -vv "s.ftgate.yaml::forgetting[new]"',
-        ),
-        (
-            StepKind.REQUEST_BOTH_AGAIN,
-            {"options": ("--ftgate-replies=recorded",)},
-            "pytest --ftgate --ftgate-replies=fresh s.ftgate.yaml",
-        ),
-    ],
-)
+@each_row("kind, changed, expected", [
+    (StepKind.RUN_AGAIN, {}, "pytest --ftgate s.ftgate.yaml"),
+    (StepKind.RUN_AGAIN, {"max_usd": 0.0, "options": ("--ftgate-max-usd=1",)},
+     "pytest --ftgate --ftgate-max-usd=1 --ftgate-plan s.ftgate.yaml"),
+    (StepKind.RUN_AGAIN, {"max_usd": 2.0}, "pytest --ftgate --ftgate-max-usd=2 s.ftgate.yaml"),
+    (StepKind.RUN_AGAIN,
+     {"max_usd": 2.0, "options": ("--ftgate-replies=recorded", "--ftgate-max-usd=1")},
+     "pytest --ftgate --ftgate-replies=recorded --ftgate-max-usd=2 s.ftgate.yaml"),
+    (StepKind.ACCEPT_RUN, {}, "pytest --ftgate --ftgate-accept s.ftgate.yaml"),
+    (StepKind.ACCEPT_RUN, {"anchor": True, "suite": "my s.ftgate.yaml"},
+     'pytest --ftgate --ftgate-accept-anchor "my s.ftgate.yaml"'),
+    (StepKind.ACCEPT_RUN, {"failed": True},
+     "pytest --ftgate --ftgate-accept --ftgate-accept-failed s.ftgate.yaml"),
+    # A limit that a record knows is loosened only by a run that is accepted as well.
+    (StepKind.SET_LIMIT, {}, ""),
+    (StepKind.SET_LIMIT, {"record": "s.ftgate.yaml"},
+     "pytest --ftgate --ftgate-accept s.ftgate.yaml"),
+    (
+        # The replies of a fresh run are cached: to see them costs nothing.
+        StepKind.SHOW_REGRESSED,
+        {"options": ("--ftgate-replies=fresh", "--ftgate-safe")},
+        'pytest --ftgate --ftgate-safe -vv "s.ftgate.yaml::forgetting[new]"',
+    ),
+    (StepKind.SHOW_REGRESSED, {"options": ("--ftgate-safe",)},
+     'pytest --ftgate --ftgate-safe -vv "s.ftgate.yaml::forgetting[new]"'),
+    (StepKind.REQUEST_BOTH_AGAIN, {"options": ("--ftgate-replies=recorded",)},
+     "pytest --ftgate --ftgate-replies=fresh s.ftgate.yaml"),
+])  # fmt: skip
 def test_a_command_names_the_suite(kind, changed, expected):
     assert step_command(NextStep(kind, VALUES | changed)) == expected
 

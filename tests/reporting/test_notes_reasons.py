@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.gates.note_kinds import Cause, FindingKind, IdentityNote, Remedy, ReplyNote
 from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
@@ -30,8 +30,7 @@ WORDS = [
      f"{GAP_TEXT}; a gain of 5 points or more is worth it alone"),
     (note("good and cheaper", **GAP), f"{GAP_TEXT}: as good, and cheaper"),
     (note("gain too small", **GAP, required=0.1), f"{GAP_TEXT}, worth it from 10 points"),
-    (note("not shown good", **GAP),
-     f"{GAP_TEXT}, cheaper, but not shown to be as good"),
+    (note("not shown good", **GAP), f"{GAP_TEXT}, cheaper, but not shown to be as good"),
     (note("may be chance", **GAP), f"{GAP_TEXT}, which may be chance"),
     (note("no gain", **GAP), f"{GAP_TEXT}, no gain"),
     (note("minimum", variant="b", accuracy=0.8, minimum=0.85, change=-0.05),
@@ -39,8 +38,7 @@ WORDS = [
     (note("no training data", wanted=500),
      "no training_data is named; 500 labelled rows are wanted"),
     (note("too few rows", rows=3, fewest=200), "3 labelled rows: under 200 teach a style at most"),
-    (note("few rows", rows=200, wanted=1_500),
-     "200 labelled rows; 1,500 or more are better"),
+    (note("few rows", rows=200, wanted=1_500), "200 labelled rows; 1,500 or more are better"),
     (note("enough rows", rows=1_200), "1,200 labelled rows"),
     (note("changes unknown", reason="git is not installed"),
      "how often the task changes is not known: git is not installed"),
@@ -76,8 +74,7 @@ WORDS = [
      f"{COSTS_TEXT}; cheaper from 10,870 a day on"),
     (note("gates", variant="t", outcomes=("accuracy passed", "format inconclusive")),
      "gates of t: accuracy passed, format inconclusive"),
-    (note("good challenger", variant="c", **GAIN),
-     f"c without tuning is as good: {GAIN_TEXT}"),
+    (note("good challenger", variant="c", **GAIN), f"c without tuning is as good: {GAIN_TEXT}"),
     (note("no challenger", outcomes=("c inconclusive", "d worse")),
      "no challenger is shown to be as good: c inconclusive, d worse"),
     (note("retires", model="m", days=29, date="2026-12-24"),
@@ -111,7 +108,7 @@ WORDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("reason", "text"), WORDS, ids=[reason.kind for reason, _ in WORDS])
+@each_row("reason, text", WORDS)
 def test_a_reason_has_its_words_also_after_the_way_between_two_processes(reason, text):
     carried = from_json(Note, to_json(reason))
 

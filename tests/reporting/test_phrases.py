@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.reports import failing_run, inconclusive_verdict
+from ftgate_testing.rows import each_row
 
 import pytest_ftgate
 from pytest_ftgate.gates.notes import text_note
@@ -44,82 +45,53 @@ COST = replace(
 )
 
 
-@pytest.mark.parametrize(
-    ("check", "expected"),
-    [
-        (DROP, "down 11 points (95 % CI 8 to 15), limit 5: current 98 % → 87 %"),
-        (
-            replace(DROP, after=0.95, low=-0.08, high=0.01),
-            "down 3 points (95 % CI 8 down to 1 up), limit 5: current 98 % → 95 %",
-        ),
-        (
-            replace(DROP, after=0.99, low=-0.01, high=0.03),
-            "up 1 point (95 % CI 1 down to 3 up), limit 5: current 98 % → 99 %",
-        ),
-        (
-            replace(DROP, before=0.5, after=0.6, low=0.04, high=0.16),
-            "up 10 points (95 % CI 4 to 16), limit 5: current 50 % → 60 %",
-        ),
-        (
-            replace(DROP, after=0.98, low=-0.02, high=0.02, has_default_limit=True),
-            ("no change (95 % CI 2 down to 2 up), limit 5 (what 300 cases can show): current 98 % "
-            "→ 98 %"),
-        ),
-        (replace(DROP, low=None, high=None), "down 11 points, limit 5: current 98 % → 87 %"),
-        (replace(DROP, low=0.0, high=0.0), "down 11 points, limit 5: current 98 % → 87 %"),
-        (
-            replace(DROP, after=0.98, is_unchanged=True),
-            "unchanged (same replies), limit 5: current 98 % → 98 %",
-        ),
-        (replace(RATE, after=0.88), "88 % (95 % CI 77 to 95 %), min 85 %"),
-        (replace(RATE, after=1.0, n=1, low=None, high=None), "100 %, min 85 %"),
-        (COST, "cost of 1,000 requests 0.42 USD (95 % CI 0.40 to 0.44 USD), limit 0.30 USD"),
-        (
-            replace(COST, high=None),
-            "cost of 1,000 requests 0.42 USD (95 % CI 0.40 USD or more), limit 0.30 USD",
-        ),
-        (
-            replace(COST, before=0.3, rise=0.4, low=0.3, high=0.5, limit=0.1),
-            ("cost of 1,000 requests up 40 % (95 % CI 30 to 50 %), limit +10 %: current 0.30 USD "
-            "→ 0.42 USD"),
-        ),
-    ],
-)  # fmt: skip
+@each_row("check, expected", [
+    (DROP, "down 11 points (95 % CI 8 to 15), limit 5: current 98 % → 87 %"),
+    (replace(DROP, after=0.95, low=-0.08, high=0.01),
+     "down 3 points (95 % CI 8 down to 1 up), limit 5: current 98 % → 95 %"),
+    (replace(DROP, after=0.99, low=-0.01, high=0.03),
+     "up 1 point (95 % CI 1 down to 3 up), limit 5: current 98 % → 99 %"),
+    (replace(DROP, before=0.5, after=0.6, low=0.04, high=0.16),
+     "up 10 points (95 % CI 4 to 16), limit 5: current 50 % → 60 %"),
+    (replace(DROP, after=0.98, low=-0.02, high=0.02, has_default_limit=True),
+     "no change (95 % CI 2 down to 2 up), limit 5 (what 300 cases can show): current 98 % → 98 %"),
+    (replace(DROP, low=None, high=None), "down 11 points, limit 5: current 98 % → 87 %"),
+    (replace(DROP, low=0.0, high=0.0), "down 11 points, limit 5: current 98 % → 87 %"),
+    (replace(DROP, after=0.98, is_unchanged=True),
+     "unchanged (same replies), limit 5: current 98 % → 98 %"),
+    (replace(RATE, after=0.88), "88 % (95 % CI 77 to 95 %), min 85 %"),
+    (replace(RATE, after=1.0, n=1, low=None, high=None), "100 %, min 85 %"),
+    (COST, "cost of 1,000 requests 0.42 USD (95 % CI 0.40 to 0.44 USD), limit 0.30 USD"),
+    (replace(COST, high=None),
+     "cost of 1,000 requests 0.42 USD (95 % CI 0.40 USD or more), limit 0.30 USD"),
+    (
+        replace(COST, before=0.3, rise=0.4, low=0.3, high=0.5, limit=0.1),
+        ("cost of 1,000 requests up 40 % (95 % CI 30 to 50 %), limit +10 %: current 0.30 USD "
+        "→ 0.42 USD"),
+    ),
+])  # fmt: skip
 def test_a_check_has_its_size_interval_limit_and_levels_in_one_notation(check, expected):
     assert check_text(check) == expected
 
 
-@pytest.mark.parametrize(
-    ("check", "expected"),
-    [
-        # Whole points would say that a drop of 3 is beyond a limit of 3.
-        (
-            replace(DROP, before=0.9, after=0.8675, low=-0.05, high=-0.031, limit=0.03),
-            "down 3.2 points (95 % CI 3.1 to 5.0), limit 3: current 90.0 % → 86.8 %",
-        ),
-        (replace(RATE, after=0.846), "84.6 % (95 % CI 77.0 to 95.0 %), min 85 %"),
-        # A limit is shown as it is declared.
-        (
-            replace(DROP, before=1.0, after=0.975, low=-0.037, high=-0.017, limit=0.025),
-            "down 2.5 points (95 % CI 1.7 to 3.7), limit 2.5: current 100.0 % → 97.5 %",
-        ),
-        (replace(RATE, limit=0.853), "87.0 % (95 % CI 77.0 to 95.0 %), min 85.3 %"),
-        (
-            replace(COST, after=1.001, low=None, high=None, limit=1.0),
-            "cost of 1,000 requests 1.001 USD, limit 1.00 USD",
-        ),
-        # An interval that excludes 0 does not end at 0.
-        (
-            replace(DROP, before=1.0, after=0.96, low=-0.098, high=-0.004),
-            "down 4.0 points (95 % CI 0.4 to 9.8), limit 5: current 100.0 % → 96.0 %",
-        ),
-        # The levels agree with the size.
-        (
-            replace(DROP, before=0.3333, after=0.2857, low=-0.09, high=0.0, limit=0.1),
-            "down 4.8 points (95 % CI 0.0 to 9.0), limit 10: current 33.3 % → 28.6 %",
-        ),
-    ],
-)  # fmt: skip
+@each_row("check, expected", [
+    # Whole points would say that a drop of 3 is beyond a limit of 3.
+    (replace(DROP, before=0.9, after=0.8675, low=-0.05, high=-0.031, limit=0.03),
+     "down 3.2 points (95 % CI 3.1 to 5.0), limit 3: current 90.0 % → 86.8 %"),
+    (replace(RATE, after=0.846), "84.6 % (95 % CI 77.0 to 95.0 %), min 85 %"),
+    # A limit is shown as it is declared.
+    (replace(DROP, before=1.0, after=0.975, low=-0.037, high=-0.017, limit=0.025),
+     "down 2.5 points (95 % CI 1.7 to 3.7), limit 2.5: current 100.0 % → 97.5 %"),
+    (replace(RATE, limit=0.853), "87.0 % (95 % CI 77.0 to 95.0 %), min 85.3 %"),
+    (replace(COST, after=1.001, low=None, high=None, limit=1.0),
+     "cost of 1,000 requests 1.001 USD, limit 1.00 USD"),
+    # An interval that excludes 0 does not end at 0.
+    (replace(DROP, before=1.0, after=0.96, low=-0.098, high=-0.004),
+     "down 4.0 points (95 % CI 0.4 to 9.8), limit 5: current 100.0 % → 96.0 %"),
+    # The levels agree with the size.
+    (replace(DROP, before=0.3333, after=0.2857, low=-0.09, high=0.0, limit=0.1),
+     "down 4.8 points (95 % CI 0.0 to 9.0), limit 10: current 33.3 % → 28.6 %"),
+])  # fmt: skip
 def test_a_decimal_is_shown_where_rounding_would_hide_the_reason(check, expected):
     assert check_text(check) == expected
 
@@ -131,8 +103,8 @@ def test_the_sides_of_a_drop_have_their_names():
     assert other_check(RATE) == check_text(RATE)
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
+@each_row(
+    "values, expected",
     [
         ({"has_drifted": True}, Relation.DRIFTED),
         ({"informative": False}, Relation.BLIND),
@@ -151,67 +123,40 @@ def test_every_check_relates_to_its_limit_in_one_way(values, expected):
     assert relation(replace(DROP, **{"outcome": OPEN, "alarm": 0.01, **values})) is expected
 
 
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        (
-            {"low": -0.08, "high": 0.01, "p_fail": 0.2},
-            "A drop of 5 or more is still possible; so is no drop at all.",
-        ),
-        (
-            {"low": -0.06, "high": -0.02, "p_fail": 0.001},
-            "The drop is real. 300 cases cannot show that it stays below 5 points.",
-        ),
-        (
-            {"low": -0.2, "high": -0.06, "p_fail": 0.02},
-            "The 95 % CI lies beyond the limit of 5, but this suite asks for 99 %.",
-        ),
-        (
-            {"low": -0.07, "high": -0.01, "p_fail": 0.02},
-            "The 95 % CI excludes 0, but this suite asks for 99 %.",
-        ),
-        (
-            {"low": -0.07, "high": -0.01, "p_fail": 0.02, "alarm": 0.0025, "shared": 4},
-            (
-                "The 95 % CI excludes 0, but this suite asks for 99.8 %, since 4 checks share its "
-                "error rate."
-            ),
-        ),
-        (
-            {"kind": CheckKind.MINIMUM, "before": None, "limit": 0.85},
-            "A true rate below 85 % is still possible; so is one above it.",
-        ),
-        (
-            {"missing": 3, "notes": (text_note("3 of 100 cases brought no reply"),)},
-            "3 of 100 cases brought no reply.",
-        ),
-        (
-            {"informative": False, "notes": (text_note("current is at 2 %"),)},
-            "current is at 2 %.",
-        ),
-        ({"outcome": Outcome.FAILED}, ""),
-    ],
-)
+@each_row("fields, expected", [
+    ({"low": -0.08, "high": 0.01, "p_fail": 0.2},
+     "A drop of 5 or more is still possible; so is no drop at all."),
+    ({"low": -0.06, "high": -0.02, "p_fail": 0.001},
+     "The drop is real. 300 cases cannot show that it stays below 5 points."),
+    ({"low": -0.2, "high": -0.06, "p_fail": 0.02},
+     "The 95 % CI lies beyond the limit of 5, but this suite asks for 99 %."),
+    ({"low": -0.07, "high": -0.01, "p_fail": 0.02},
+     "The 95 % CI excludes 0, but this suite asks for 99 %."),
+    ({"low": -0.07, "high": -0.01, "p_fail": 0.02, "alarm": 0.0025, "shared": 4},
+     ("The 95 % CI excludes 0, but this suite asks for 99.8 %, since 4 checks share its error "
+      "rate.")),
+    ({"kind": CheckKind.MINIMUM, "before": None, "limit": 0.85},
+     "A true rate below 85 % is still possible; so is one above it."),
+    ({"missing": 3, "notes": (text_note("3 of 100 cases brought no reply"),)},
+     "3 of 100 cases brought no reply."),
+    ({"informative": False, "notes": (text_note("current is at 2 %"),)}, "current is at 2 %."),
+    ({"outcome": Outcome.FAILED}, ""),
+])  # fmt: skip
 def test_an_inconclusive_check_says_what_is_still_possible(fields, expected):
     open_check = replace(DROP, outcome=OPEN, alarm=0.01, shared=1)
 
     assert doubt(replace(open_check, **fields)) == expected
 
 
-@pytest.mark.parametrize(
-    ("regressed", "fixed", "check", "expected"),
-    [
-        (34, 0, DROP, "34 of 300 cases regressed, 0 fixed"),
-        (1, 2, replace(DROP, n=1), "1 of 1 case regressed, 2 fixed"),
-        (7, 0, replace(RATE, n=60), "7 of 60 cases are wrong"),
-        (0, 0, replace(RATE, n=1), "0 of 1 cases are wrong"),
-        (1_200, 3, replace(DROP, n=4_000), "1,200 of 4,000 cases regressed, 3 fixed"),
-        (
-            *(0, 0, replace(DROP, measure="thoughts", regressed=3, fixed=1)),
-            "3 of 300 cases lost their thought, 1 got one",
-        ),
-    ],
-)
+@each_row("regressed, fixed, check, expected", [
+    (34, 0, DROP, "34 of 300 cases regressed, 0 fixed"),
+    (1, 2, replace(DROP, n=1), "1 of 1 case regressed, 2 fixed"),
+    (7, 0, replace(RATE, n=60), "7 of 60 cases are wrong"),
+    (0, 0, replace(RATE, n=1), "0 of 1 cases are wrong"),
+    (1_200, 3, replace(DROP, n=4_000), "1,200 of 4,000 cases regressed, 3 fixed"),
+    (*(0, 0, replace(DROP, measure="thoughts", regressed=3, fixed=1)),
+     "3 of 300 cases lost their thought, 1 got one"),
+])  # fmt: skip
 def test_the_cases_that_changed_are_counted(regressed, fixed, check, expected):
     verdict = replace(FAILED, checks=(check,), deciding=0, regressed=regressed, fixed=fixed)
 
@@ -240,34 +185,23 @@ def test_what_got_worse_most_is_named_first_and_nothing_where_all_fell_alike():
     )
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (("fenced", "json_schema", True), "fenced: the model began to fence its JSON"),
-        (("fenced", "code", True), "fenced: the model began to fence its code"),
-        (("fenced", "regex", False), "fenced: the model fences its replies"),
-        (("preamble", "xml", True), "preamble: the model began to write before its XML"),
-        (("preamble", "markdown", False), "preamble: the model writes before its tables"),
-        (("trailing text", "csv", True), "trailing text: the model began to write after its CSV"),
-        (("trailing text", "csv", False), "trailing text: the model writes after its CSV"),
-        (
-            ("wrong label casing", "choice", True),
-            "wrong label casing: the model began to change case or marks of its labels",
-        ),
-        (
-            ("wrong label casing", "choice", False),
-            "wrong label casing: the model changes case or marks of its labels",
-        ),
-        (
-            ("invalid syntax", "pydantic", True),
-            "invalid syntax: the model began to leave stray commas in its JSON",
-        ),
-        (
-            ("invalid syntax", "pydantic", False),
-            "invalid syntax: the model leaves stray commas in its JSON",
-        ),
-    ],
-)
+@each_row("values, expected", [
+    (("fenced", "json_schema", True), "fenced: the model began to fence its JSON"),
+    (("fenced", "code", True), "fenced: the model began to fence its code"),
+    (("fenced", "regex", False), "fenced: the model fences its replies"),
+    (("preamble", "xml", True), "preamble: the model began to write before its XML"),
+    (("preamble", "markdown", False), "preamble: the model writes before its tables"),
+    (("trailing text", "csv", True), "trailing text: the model began to write after its CSV"),
+    (("trailing text", "csv", False), "trailing text: the model writes after its CSV"),
+    (("wrong label casing", "choice", True),
+     "wrong label casing: the model began to change case or marks of its labels"),
+    (("wrong label casing", "choice", False),
+     "wrong label casing: the model changes case or marks of its labels"),
+    (("invalid syntax", "pydantic", True),
+     "invalid syntax: the model began to leave stray commas in its JSON"),
+    (("invalid syntax", "pydantic", False),
+     "invalid syntax: the model leaves stray commas in its JSON"),
+])  # fmt: skip
 def test_the_habit_behind_format_errors_is_the_cause(values, expected):
     named = dict(zip(("habit", "rule", "is_new"), values, strict=True))
     statement = Statement(StatementKind.RATE, {**named, "replies": 41, "of": 1_200})
@@ -281,8 +215,8 @@ CUT_TEXT = "9 of 12 regressed cases were cut off by max_tokens (3 of the other 5
 BROKEN_TEXT = "8 of 12 regressed cases broke their format (0 of the other 588)"
 
 
-@pytest.mark.parametrize(
-    ("values", "shared", "others"),
+@each_row(
+    "values, shared, others",
     [
         (CUT, CUT_TEXT, "that ended as they should"),
         (BROKEN, BROKEN_TEXT, "that kept it"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from functools import cache
 
 from ftgate_testing.properties import examples
 from ftgate_testing.reports import HOSTILE, failing_run
@@ -41,6 +42,12 @@ def tags(page: str) -> list[int]:
     return [page.count(tag) for tag in TAGS]
 
 
+@cache
+def plain_tags() -> list[int]:
+    """Return how often each tag stands in a page without any of these replies."""
+    return tags(html_page(failing_run()))
+
+
 @given(REPLIES)
 @examples(0.05)
 def test_no_line_of_the_terminal_acts(replies):
@@ -62,4 +69,4 @@ def test_the_reports_hold_each_reply_and_it_acts_in_none(replies):
 
     assert {*replies} <= said
     assert acting(markdown_report(record)) == []
-    assert tags(html_page(record)) == tags(html_page(failing_run()))
+    assert tags(html_page(record)) == plain_tags()

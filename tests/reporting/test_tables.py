@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-from ftgate_testing.reports import HOSTILE, failing_run, report
+from ftgate_testing.reports import HOSTILE_NAMES, failing_run, report
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.reporting.html.page import html_page
 from pytest_ftgate.reporting.markdown import markdown_report, markdown_table
@@ -36,8 +36,8 @@ def shown_table(name: str, columns: int, **cells: str) -> list[str]:
         return table_lines(TextTable(HEADERS, rows, (1,)))
 
 
-@pytest.mark.parametrize("columns", [60, 80, 120])
-@pytest.mark.parametrize("name", ["short", LONG])
+@each_row("columns", [60, 80, 120])
+@each_row("name", ["short", LONG])
 def test_a_table_fits_the_terminal_and_breaks_no_name_and_no_interval(columns, name):
     lines = shown_table(
         name, columns, taken="one two three four five six seven eight nine ten " * 2
@@ -63,9 +63,7 @@ def test_numbers_end_in_the_same_column_below_wide_and_joined_characters():
         assert len({*ends}) == 1, name
 
 
-@pytest.mark.parametrize(
-    "cell", ["\x1b[31mred", "a\nb", "\x01", "a\u200bb", "##[group]x", "\u202e"]
-)
+@each_row("cell", ["\x1b[31mred", "a\nb", "\x01", "a\u200bb", "##[group]x", "\u202e"])
 def test_a_cell_cannot_act_or_break_its_row(cell):
     lines = shown_table("new", 80, taken=cell)
 
@@ -74,7 +72,7 @@ def test_a_cell_cannot_act_or_break_its_row(cell):
     assert not any("##[" in line for line in lines)
 
 
-@pytest.mark.parametrize("cell", ["007", "False", "1e5", "nan", " 1.50"])
+@each_row("cell", ["007", "False", "1e5", "nan", " 1.50"])
 def test_a_cell_shows_what_it_holds(cell):
     table = TextTable(HEADERS[:2], [["new", cell]], (1,))
 
@@ -126,8 +124,8 @@ def test_where_nothing_differs_or_git_cannot_tell_no_line_is_shown_but_in_detail
     ]
 
 
-@pytest.mark.parametrize("verbosity", [-1, 0])
-@pytest.mark.parametrize("names", [("p.md",), ("x" * 200,), [f"{n}.md" for n in range(99)]])
+@each_row("verbosity", [-1, 0])
+@each_row("names", [("p.md",), ("x" * 200,), [f"{n}.md" for n in range(99)]])
 def test_the_closing_section_spends_one_line_and_keeps_to_its_own(names, verbosity):
     record = report(*FAILED, file_changes=changed(*names))
 
@@ -148,9 +146,9 @@ def test_long_names_do_not_push_the_verdicts_out_of_a_comment():
     assert "left out for their length" not in comment
 
 
-@pytest.mark.parametrize("nasty", [*HOSTILE, "line"])
+@each_row("nasty", [*HOSTILE_NAMES, "line"])
 def test_the_name_of_a_file_cannot_act_in_any_report(nasty):
-    name = {**HOSTILE, "line": "p.md\n::error::owned"}[nasty]
+    name = {**HOSTILE_NAMES, "line": "p.md\n::error::owned"}[nasty]
     record = report(*FAILED, file_changes=changed(name))
 
     terminal = [*summary_lines(record), *detail_lines(record)]

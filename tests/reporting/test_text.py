@@ -3,6 +3,7 @@ import sys
 import threading
 
 import pytest
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.reporting.text import (
     LastingStream,
@@ -14,8 +15,8 @@ from pytest_ftgate.reporting.text import (
 )
 
 
-@pytest.mark.parametrize(
-    ("hostile", "shown"),
+@each_row(
+    "hostile, shown",
     [
         ("\x1b[31mred", "\\x1b[31mred"),
         ("a\rb", "a\\rb"),
@@ -105,7 +106,7 @@ def test_a_stream_without_a_file_goes_on_too() -> None:
     assert LastingStream(_Failing(BrokenPipeError())).write("lost") == 4
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ConnectionResetError()])
+@each_row("error", [OSError(28, "No space left on device"), ConnectionResetError()])
 def test_any_other_error_of_a_stream_is_raised(error: OSError) -> None:
     with pytest.raises(type(error)):
         LastingStream(_Failing(error)).write("lost")

@@ -1,4 +1,4 @@
-import pytest
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.reporting.text import word_diff
 
@@ -9,8 +9,8 @@ def test_what_differs_is_marked_as_git_marks_it():
     )
 
 
-@pytest.mark.parametrize(
-    ("expected", "said"),
+@each_row(
+    "expected, said",
     [
         ("refund", "billing"),
         ("a label", "a label"),

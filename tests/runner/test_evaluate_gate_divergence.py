@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ftgate_testing.chat_server import ChatServer, Said, chat_server
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate import evaluate
 from pytest_ftgate.errors import SuiteError
@@ -66,8 +67,8 @@ def write(folder, server: ChatServer, **changes: str) -> str:
     return str(folder / "s.ftgate.yaml")
 
 
-@pytest.mark.parametrize(
-    ("tuned_share", "outcome", "kl"),
+@each_row(
+    "tuned_share, outcome, kl",
     [(0.9, "passed", 0.0), (0.5, "failed", 0.9 * log(0.9 / 0.5) + 0.1 * log(0.1 / 0.5))],
 )
 def test_a_server_with_prompt_logprobs_shows_the_divergence(tmp_path, tuned_share, outcome, kl):
@@ -129,8 +130,8 @@ def test_a_suite_with_another_score_asks_for_no_log_probabilities(tmp_path):
     assert not any("logprobs" in request for request in server.requests)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
+@each_row(
+    "changes, message",
     [
         (
             {"provider": "anthropic"},

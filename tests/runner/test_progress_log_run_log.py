@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from ftgate_testing.fake_provider import CASES, House
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.runner.evaluate_gate import evaluate_gate
 from pytest_ftgate.runner.progress_log import RunLog
@@ -91,8 +92,8 @@ def test_a_scorer_that_is_slow_is_not_called_for_the_log(house):
     assert line.endswith("100/100")
 
 
-@pytest.mark.parametrize(
-    ("changes", "told"),
+@each_row(
+    "changes, told",
     [
         ({"failing": "503 loading"}, ["[0:02]  no reply yet, trying again: 503 loading"]),
         # Others are replied to, so that one request alone waits.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.repositories import Repository
+from ftgate_testing.rows import each_row
 
 from pytest_ftgate.errors import CacheError
 from pytest_ftgate.results.run import FileChanges
@@ -43,7 +44,7 @@ def command_in(message: str) -> list[str]:
     return shlex.split(next(line for line in message.split("\n") if line.startswith("    git ")))
 
 
-@pytest.mark.parametrize("start", [".", "prompts", "..", "with blank"])
+@each_row("start", [".", "prompts", "..", "with blank"])
 def test_the_command_untracks_the_cache_from_where_the_run_was_started(repository, start):
     cache = repository.write(CACHE)
     repository.write("prompts/p.md")
@@ -59,13 +60,14 @@ def test_the_command_untracks_the_cache_from_where_the_run_was_started(repositor
     assert cache.exists()
 
 
-@pytest.mark.parametrize("end", ["", "-wal", "-shm", "-journal"])
+@each_row("end", ["", "-wal", "-shm", "-journal"])
 def test_every_file_that_sqlite_reads_with_the_cache_counts(repository, end):
     cache = repository.write(CACHE)
     repository.write(f"{CACHE}{end}")
     repository.commit(f"{CACHE}{end}")
 
     assert f"git rm --cached .ftgate/cache.sqlite{end}\n" in refusal(cache, repository.path)
+    repository.git("rm", "-q", "--cached", f"{CACHE}{end}")
 
 
 def test_a_cache_that_git_ignores_or_does_not_know_is_used(repository):
@@ -258,19 +260,30 @@ def test_nothing_differs_on_the_default_branch_as_it_was_committed(suite, reposi
     assert (found.branch, found.commit) == ("main", repository.git("rev-parse", "HEAD"))
 
 
-@pytest.mark.parametrize("committed", [True, False])
-@pytest.mark.parametrize("name", [*NAMED, "old.ftgate.yaml", "readme.md", "other/conftest.py"])
-def test_a_change_of_a_file_that_decides_is_named_committed_or_not(
-    suite, repository, name, committed
+def test_changes_of_files_that_decide_are_named_committed_or_not_and_of_no_others(
+    suite, repository
 ):
-    repository.git("checkout", "-q", "-b", "topic")
-    path = repository.path / "in" / name
-    path.write_text(path.read_text() + "\n")
-    if committed:
-        repository.commit()
-
     # A suite that was not selected, and a file that no suite names, decide nothing.
-    expected = {f"in/{name}": "changed"} if name in NAMED else {}
+    others = ("old.ftgate.yaml", "readme.md", "other/conftest.py")
+    repository.git("checkout", "-q", "-b", "topic")
+    found = {}
+    for name in (*NAMED, *others):
+        path = repository.path / "in" / name
+        before = path.read_text()
+        path.write_text(before + "\n")
+        found[name] = named(changes(repository))
+        path.write_text(before)
+
+    expected = {f"in/{name}": "changed" for name in NAMED}
+    assert found == {
+        **{name: {f"in/{name}": "changed"} for name in NAMED},
+        **{name: {} for name in others},
+    }
+    for name in (*NAMED, *others):
+        path = repository.path / "in" / name
+        path.write_text(path.read_text() + "\n")
+    assert named(changes(repository)) == expected
+    repository.commit()
     assert named(changes(repository)) == expected
 
 
