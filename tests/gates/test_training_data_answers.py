@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-import pytest
+from ftgate_testing.tables import every_row
 from ftgate_testing.training_rows import found, rows_of
 
 from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
@@ -34,8 +34,6 @@ def test_questions_with_different_answers_are_an_error_that_shows_the_first_two_
         )
     ]  # fmt: skip
 
-
-def test_one_question_with_three_answers_is_one_conflict():
     (finding,) = found(answer_findings, rows_of(("a", "x"), ("a", "y"), ("a", "z")), "conflict")
 
     assert finding.message == note(FindingKind.CONFLICT, questions=1, line=1, other=2)
@@ -97,7 +95,7 @@ def test_a_thought_before_an_answer_is_no_error_of_its_format():
     assert found(answer_findings, rows, "format") == []
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("plain", "severity", "message"),
     [(0, Severity.NOTE, FindingKind.THOUGHTS), (1, Severity.WARNING, FindingKind.MIXED_THOUGHTS)],
 )
@@ -121,7 +119,7 @@ def test_thoughts_are_found_by_the_marks_of_the_suite():
     assert finding.message == note(FindingKind.MIXED_THOUGHTS, answers=2)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("labels", "count", "first"), [("abcdef", 5, "bcdef"), ("abcdefg", 6, "bcdef"), ("ab", 1, "b")]
 )
 def test_labels_without_a_row_are_an_error_that_names_up_to_five(labels, count, first):
@@ -167,7 +165,7 @@ def test_a_label_with_few_rows_is_a_warning_with_its_lines():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("yes", "count"), [(1001, 1), (1000, 0)])
+@every_row(("yes", "count"), [(1001, 1), (1000, 0)])
 def test_a_label_is_rare_from_more_than_twenty_times_as_many_rows_on(yes, count):
     findings = found(answer_findings, labelled(yes=yes, no=50), "balance")
 
@@ -182,7 +180,7 @@ def test_only_labels_of_the_suite_are_counted_where_it_has_labels():
     assert finding.message == rare("yes", 50, "no", 2)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("counts", "are_labels"),
     [
         ({"a": 21, **dict.fromkeys("bcde", 1)}, True),
@@ -203,7 +201,7 @@ def facts(*pairs):
     return [line for one in found(answer_findings, rows_of(*pairs), "facts") for line in one.lines]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("question", "answer", "is_fact"),
     [
         ("who wrote it", "Jane Miller", True),
@@ -226,7 +224,7 @@ def test_a_fact_is_a_name_or_a_number_that_the_question_does_not_mention(questio
     assert facts((question, answer)) == ([1] if is_fact else [])
 
 
-def test_a_fact_may_stand_in_the_system_prompt_or_in_an_earlier_turn():
+def test_facts_are_no_labels_and_may_stand_in_earlier_turns():
     turns = [
         {"role": "system", "content": "You serve Miller of Leeds."},
         {"role": "user", "content": "I am Smith"},
@@ -237,8 +235,11 @@ def test_a_fact_may_stand_in_the_system_prompt_or_in_an_earlier_turn():
 
     assert facts({"messages": turns}) == []
 
+    assert facts(("a", "Smith"), ("b", "Smith"), ("c", "smith!")) == []
+    assert facts(("a", "Smith"), ("b", "Smith")) == [1, 2]
 
-@pytest.mark.parametrize(("rows", "severity"), [(20, Severity.WARNING), (21, Severity.NOTE)])
+
+@every_row(("rows", "severity"), [(20, Severity.WARNING), (21, Severity.NOTE)])
 def test_facts_in_a_tenth_of_the_answers_are_a_warning(rows, severity):
     plain = [(f"q{n}", f"w{n} x") for n in range(rows - 2)]
     pairs = [("who", "it was Smith"), ("who else", "it was Miller"), *plain]
@@ -249,11 +250,6 @@ def test_facts_in_a_tenth_of_the_answers_are_a_warning(rows, severity):
             message=note(FindingKind.NEW_FACTS, answers=2), next=note(Remedy.RETRIEVE),
         )
     ]  # fmt: skip
-
-
-def test_an_answer_that_occurs_three_times_is_a_label_and_no_fact():
-    assert facts(("a", "Smith"), ("b", "Smith"), ("c", "smith!")) == []
-    assert facts(("a", "Smith"), ("b", "Smith")) == [1, 2]
 
 
 # --- doubtful labels -----------------------------------------------------------------------------
@@ -286,13 +282,11 @@ def test_a_row_whose_words_are_those_of_another_label_is_doubtful():
     ]  # fmt: skip
 
 
-def test_doubtful_labels_of_a_hundredth_of_the_rows_are_a_warning():
+def test_doubtful_labels_of_a_hundredth_of_the_rows_are_a_warning_told_by_the_clearest():
     (finding,) = doubtful_label_findings(predictable(100, wrong=[60]))
 
     assert (finding.severity, finding.lines) == (Severity.WARNING, (61,))
 
-
-def test_several_doubtful_labels_are_counted_with_the_clearest():
     (finding,) = doubtful_label_findings(predictable(240, wrong=[60, 121]))
 
     assert finding.lines == (61, 122)

@@ -7,12 +7,7 @@ from ftgate_testing.reports import failing_run
 
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.reporting.next_steps import step_command
-from pytest_ftgate.results.run import (
-    as_typed,
-    load_verdicts,
-    node_id,
-    store_verdicts,
-)
+from pytest_ftgate.results.run import as_typed, load_verdicts, node_id, store_verdicts
 
 
 def stored(folder, change):

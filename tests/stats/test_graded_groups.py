@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -22,7 +23,7 @@ BEFORE[::25] = 0.0
 AFTER[7::25] = 0.0
 
 
-@pytest.mark.parametrize(("lost", "drop"), [(0, 0.05), (1, 0.1), (3, 0.2)])
+@every_row(("lost", "drop"), [(0, 0.05), (1, 0.1), (3, 0.2)])
 def test_equal_groups_are_counted_by_the_binomial_distribution(lost, drop):
     found = GroupLosses(((25, 40),), lost / 40).p_value(drop)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 from scipy import optimize, stats
 
 from pytest_ftgate.stats.resampling import mean_interval, ratio_interval
@@ -30,8 +31,8 @@ def lognormal(seed, n, sigma=1.0):
     return np.exp(np.random.default_rng(seed).normal(0.0, sigma, n))
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("seed", range(3))
+@every_row("sign", [1, -1])
+@every_row("seed", range(3))
 def test_the_ends_are_where_johnsons_statistic_reaches_the_quantile(seed, sign):
     values = sign * lognormal(seed, 200, 0.5)
 
@@ -103,11 +104,16 @@ def test_a_ratio_to_a_constant_has_the_interval_of_the_mean():
     )
 
 
-def test_equal_ratios_have_no_spread():
+def test_equal_values_and_ratios_have_no_spread_and_three_values_an_interval():
     below = lognormal(3, 60)
 
     assert ratio_interval(2.0 * below, below, 0.95) == (2.0, 2.0)
     assert ratio_interval(np.zeros(60), below, 0.95) == (0.0, 0.0)
+
+    assert mean_interval([0.25] * 30, 0.95) == (0.25, 0.25)
+
+    low, high = mean_interval([1.0, 2.0, 4.0], 0.9)
+    assert low < 7 / 3 < high
 
 
 def test_values_that_do_not_bound_a_ratio_leave_its_end_open():
@@ -117,7 +123,7 @@ def test_values_that_do_not_bound_a_ratio_leave_its_end_open():
     assert ratio_interval(mostly_free, lognormal(3, 40), 0.95)[0] == 0.0
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.9])
+@every_row("correlation", [0.0, 0.9])
 def test_a_ratio_at_the_upper_end_is_about_as_rare_as_the_interval_says(correlation):
     rng = np.random.default_rng(3)
 
@@ -129,11 +135,7 @@ def test_a_ratio_at_the_upper_end_is_about_as_rare_as_the_interval_says(correlat
     assert np.mean([high() <= 1.0 for _ in range(1000)]) < 0.075
 
 
-def test_equal_values_have_a_mean_without_spread():
-    assert mean_interval([0.25] * 30, 0.95) == (0.25, 0.25)
-
-
-@pytest.mark.parametrize("sigma", [0.5, 1.5])
+@every_row("sigma", [0.5, 1.5])
 def test_a_mean_at_the_upper_end_is_about_as_rare_as_the_interval_says(sigma):
     rng, mean = np.random.default_rng(2), np.exp(sigma**2 / 2)
 
@@ -144,7 +146,7 @@ def test_a_mean_at_the_upper_end_is_about_as_rare_as_the_interval_says(sigma):
     assert np.mean([low > mean for low, _ in ends]) < 0.035
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("values", "groups", "confidence"),
     [([1.0, 2.0], None, 0.95), ([1.0, 2.0, 3.0], ["a", "a", "b"], 0.95), ([1, 2, 3], None, 1.0)],
 )
@@ -153,12 +155,7 @@ def test_an_interval_of_too_few_values_is_refused(values, groups, confidence):
         mean_interval(values, confidence, groups)
 
 
-def test_three_values_have_an_interval():
-    low, high = mean_interval([1.0, 2.0, 4.0], 0.9)
-    assert low < 7 / 3 < high
-
-
-@pytest.mark.parametrize("varies", [True, False])
+@every_row("varies", [True, False])
 def test_copies_of_cases_in_groups_bound_a_ratio_as_the_cases_do(varies):
     above, below = lognormal(3, 25), lognormal(4, 25) if varies else np.full(25, 2.0)
     copies = [np.repeat(side, 3) for side in (above, below)]

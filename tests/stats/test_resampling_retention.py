@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.stats.resampling import SkillSample, retention_ratio
 
@@ -29,38 +30,30 @@ def test_a_skill_lost_entirely_has_an_upper_bound():
     assert 0.1 < high < 0.2
 
 
-def test_what_was_never_there_has_no_ratio():
+def test_what_was_hardly_or_never_there_bounds_nothing():
     assert retention_ratio([sample(0, 3, 0, 30)], 0.95) is None
 
-
-def test_few_cases_that_were_right_bound_nothing_from_above():
     _, low, _ = retention_ratio([sample(1, 0, 0, 9)], 0.95)
 
     assert low == 0
 
+    with pytest.raises(ValueError, match="a sample with a weight"):
+        retention_ratio([sample(1, 1, 1, 1, weight=0.0)], 0.95)
 
-def test_skills_are_put_together_by_their_weights():
+
+def test_skills_are_put_together_by_their_weights_and_bound_it_closer():
     whole, regressed = sample(30, 0, 0, 30), sample(0, 0, 30, 30)
 
     assert retention_ratio([whole, regressed], 0.95)[0] == 0.5
     assert retention_ratio([whole._replace(weight=3.0), regressed], 0.95)[0] == 0.75
 
-
-def test_more_skills_of_the_same_kind_bound_it_closer():
     one = sample(20, 2, 8, 30)
     (_, low, high), (_, close_low, close_high) = (retention_ratio([one] * n, 0.95) for n in (1, 10))
 
     assert low < close_low < close_high < high
 
 
-def test_no_sample_with_a_weight_is_refused():
-    with pytest.raises(ValueError, match="a sample with a weight"):
-        retention_ratio([sample(1, 1, 1, 1, weight=0.0)], 0.95)
-
-
-@pytest.mark.parametrize(
-    ("skills", "cases", "kept"), [(1, 67, 0.7), (18, 14, 0.9), (18, 14, 0.3), (18, 67, 0.8)]
-)
+@every_row(("skills", "cases", "kept"), [(1, 67, 0.7), (18, 14, 0.9), (18, 14, 0.3), (18, 67, 0.8)])
 def test_the_interval_holds_the_truth_about_as_often_as_it_says(skills, cases, kept):
     rng = np.random.default_rng(7)
     rates = np.linspace(0.2, 0.6, skills)[:, None]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 from scipy import stats
 from scipy.integrate import quad
 from scipy.special import ndtr, ndtri
@@ -397,7 +398,7 @@ def agrees(found, vector):
         ), name
 
 
-@pytest.mark.parametrize("id_", IN_SCOPE)
+@every_row("id_", IN_SCOPE)
 def test_vector_is_reproduced(id_):
     vector = VECTORS[id_]
     if id_ == "clustered-12":
@@ -408,7 +409,7 @@ def test_vector_is_reproduced(id_):
         agrees((PRODUCT | LIBRARY)[vector["function"]](vector["inputs"]), vector)
 
 
-@pytest.mark.parametrize("id_", WITH_ORACLE)
+@every_row("id_", WITH_ORACLE)
 def test_vector_of_an_unused_method_agrees_with_its_library(id_):
     agrees(ORACLE[VECTORS[id_]["function"]](VECTORS[id_]["inputs"]), VECTORS[id_])
 
