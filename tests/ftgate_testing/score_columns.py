@@ -1,9 +1,10 @@
 """Suites and scores for the tests of gates, without requests to a model."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
@@ -39,6 +40,29 @@ def variant_scores(variant: str, values: Sequence[float], *, text: str = "refund
         case_result(f"c{i:03}", value, text if value else "no") for i, value in enumerate(values)
     ]
     return VariantScores(variant, {result.case.id: result for result in results})
+
+
+def case_samples(
+    values: Iterable[float | None],
+    name: str = "x",
+    *,
+    groups: Sequence[object] | None = None,
+    weights: Sequence[float] | None = None,
+    repeats: int = 1,
+) -> Samples:
+    """Return one sample for each of *values*; the replies are those of *name*."""
+    return samples_from_cases(
+        {
+            f"c{i}": CaseSample(
+                None if value is None else float(value),
+                repeats,
+                f"{name}-{i}",
+                None if groups is None else f"g{groups[i]}",
+                1.0 if weights is None else weights[i],
+            )
+            for i, value in enumerate(values)
+        }
+    )
 
 
 def labelled(variant: str, texts: Sequence[str]) -> VariantScores:

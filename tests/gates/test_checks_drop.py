@@ -1,29 +1,18 @@
 from collections.abc import Sequence
 
 from ftgate_testing.notes import kinds
+from ftgate_testing.score_columns import case_samples
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.checks import DropRule, check_drop
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.notes import NoteKind, note
-from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Check, Outcome
-
-
-def side(values: Sequence[float | None], name: str, *, groups: int | None = None) -> Samples:
-    return samples_from_cases(
-        {
-            f"case-{i}": CaseSample(
-                value, 1, f"{name}-{i}", None if groups is None else f"group-{i % groups}"
-            )
-            for i, value in enumerate(values)
-        }
-    )
 
 
 def compared(before: Sequence[float | None], after: Sequence[float | None], **rule) -> Check:
     given = {"against": "current", "margin": 0.05, "levels": Levels(), **rule}
-    return check_drop(side(before, "b"), side(after, "a"), DropRule(**given))
+    return check_drop(case_samples(before, "b"), case_samples(after, "a"), DropRule(**given))
 
 
 def scores(right: int, wrong: int) -> list[float | None]:
@@ -31,7 +20,7 @@ def scores(right: int, wrong: int) -> list[float | None]:
 
 
 def test_the_same_requests_and_replies_pass_however_few_they_are() -> None:
-    once = side(scores(4, 1), "same")
+    once = case_samples(scores(4, 1), "same")
 
     check = check_drop(once, once, DropRule(against="accepted", margin=0.05, levels=Levels()))
 
@@ -42,7 +31,7 @@ def test_the_same_requests_and_replies_pass_however_few_they_are() -> None:
 def test_the_same_requests_pass_as_unchanged_unless_too_many_brought_no_reply(
     missing: int, outcome: Outcome
 ) -> None:
-    once = side([*scores(100 - missing, 0), *[None] * missing], "same")
+    once = case_samples([*scores(100 - missing, 0), *[None] * missing], "same")
 
     check = check_drop(once, once, DropRule(against="current", margin=0.15, levels=Levels()))
 
@@ -61,15 +50,9 @@ def test_a_single_case_shows_both_rates_and_nothing_else() -> None:
 
 
 def test_where_one_group_holds_most_of_the_cases_and_broke_no_limit_can_be_shown() -> None:
-    def grouped(values: Sequence[float], name: str) -> Samples:
-        return samples_from_cases(
-            {
-                f"case-{i}": CaseSample(value, 1, f"{name}-{i}", f"group-{min(i, 9)}")
-                for i, value in enumerate(values)
-            }
-        )
-
-    before, after = grouped([1.0] * 50, "b"), grouped([1.0] * 9 + [0.0] * 41, "a")
+    groups = [min(i, 9) for i in range(50)]
+    before = case_samples([1.0] * 50, "b", groups=groups)
+    after = case_samples([1.0] * 9 + [0.0] * 41, "a", groups=groups)
     check = check_drop(before, after, DropRule(against="current", margin=0.2, levels=Levels()))
 
     assert check.outcome is Outcome.INCONCLUSIVE
@@ -79,8 +62,8 @@ def test_where_one_group_holds_most_of_the_cases_and_broke_no_limit_can_be_shown
 
 def test_cases_that_only_one_side_has_are_left_out() -> None:
     check = check_drop(
-        side(scores(100, 0), "b"),
-        side(scores(80, 0), "a"),
+        case_samples(scores(100, 0), "b"),
+        case_samples(scores(80, 0), "a"),
         DropRule(against="x", margin=0.05, levels=Levels()),
     )
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ftgate_testing.score_columns import case_samples
 from ftgate_testing.tables import every_row
 from scipy import stats
 
@@ -22,7 +23,7 @@ from pytest_ftgate.gates.checks import (
 from pytest_ftgate.gates.design import CONFIDENCE, POWER, Levels
 from pytest_ftgate.gates.figures import sample_rate
 from pytest_ftgate.gates.notes import NoteKind, note, text_note
-from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
+from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.stats.graded import needed_for_distance
 from pytest_ftgate.stats.paired import change_interval, is_noninferior, p_drop, p_noninferior
@@ -46,14 +47,10 @@ def side(right: int, wrong: int, missing: int = 0, name: str = "a") -> Samples:
     return samples([1.0] * right + [0.0] * wrong + [None] * missing, name)
 
 
-def samples(values, name: str = "a", groups: int | None = None) -> Samples:
-    """Return samples; every *groups* cases in a row are one group."""
-    return samples_from_cases(
-        {
-            f"c{i}": CaseSample(value, 1, f"{name}{i}", groups and f"g{i // groups}")
-            for i, value in enumerate(values)
-        }
-    )
+def samples(values, name: str = "a", size: int | None = None) -> Samples:
+    """Return samples; every *size* cases in a row are one group."""
+    groups = None if size is None else [i // size for i in range(len(values))]
+    return case_samples(values, name, groups=groups)
 
 
 def drop(before, after, *, margin=0.05, levels=LEVELS, groups=None, **more) -> Check:
@@ -370,7 +367,7 @@ def test_a_drop_within_the_limit_is_named_once_it_is_shown():
 @every_row(("size", "groups"), [(10, 9), (9, 10)])
 def test_ten_groups_are_enough_to_be_judged(size, groups):
     check = drop(*changed(90, 40), margin=0.1, groups=size, levels=Levels())
-    minimum = check_minimum(samples([0.0] * 90, groups=size), minimum=0.9)
+    minimum = check_minimum(samples([0.0] * 90, size=size), minimum=0.9)
 
     told = (note(NoteKind.FEW_GROUPS, n=9, needed=10),)
     assert check.units == minimum.units == groups

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ftgate_testing.score_columns import variant_scores
+from ftgate_testing.score_columns import case_samples, variant_scores
 from ftgate_testing.tables import every_row
 from scipy import stats
 from scipy.optimize import brentq
@@ -15,25 +15,10 @@ from scipy.optimize import brentq
 from pytest_ftgate.gates.checks import DropRule, check_drop, drop_outcome
 from pytest_ftgate.gates.design import ALARM, BEYOND, Levels
 from pytest_ftgate.gates.notes import NoteKind, note
-from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
+from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import paired_counts
-
-
-def side(values, name, *, weights=None, groups=None):
-    return samples_from_cases(
-        {
-            f"c{i}": CaseSample(
-                value,
-                1,
-                f"{name}-{i}",
-                None if groups is None else f"g{groups[i]}",
-                1.0 if weights is None else weights[i],
-            )
-            for i, value in enumerate(values)
-        }
-    )
 
 
 def changed(n, lost, gained=0, right=None):
@@ -46,8 +31,8 @@ def changed(n, lost, gained=0, right=None):
 
 def compared(before, after, *, margin=0.05, levels=None, guess_rate=0.0, **columns):
     return check_drop(
-        side(before, "before", **columns),
-        side(after, "after", **columns),
+        case_samples(before, "before", **columns),
+        case_samples(after, "after", **columns),
         DropRule(
             against="current", margin=margin, levels=levels or Levels(), guess_rate=guess_rate
         ),

@@ -2,19 +2,17 @@ import math
 
 import numpy as np
 import pytest
+from ftgate_testing.score_columns import case_samples
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.checks import check_minimum, highest_minimum, inconclusive_at_chance
 from pytest_ftgate.gates.notes import NoteKind, note
-from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
+from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.verdict import Outcome
 
 
 def minimum_samples(right: int, wrong: int, missing: int = 0) -> Samples:
-    values = [1.0] * right + [0.0] * wrong + [None] * missing
-    return samples_from_cases(
-        {str(i): CaseSample(value, 1, str(i)) for i, value in enumerate(values)}
-    )
+    return case_samples([1.0] * right + [0.0] * wrong + [None] * missing)
 
 
 @every_row(
@@ -62,26 +60,10 @@ def test_a_minimum_that_is_reached_below_guessing_shows_nothing() -> None:
 
 
 def test_missing_cases_are_counted_as_cases_where_groups_are_the_unit():
-    scores = {
-        f"c{i}": CaseSample(None if i < 3 else 1.0, 1, str(i), f"g{i // 10}") for i in range(400)
-    }
+    values = [None if i < 3 else 1.0 for i in range(400)]
+    found = case_samples(values, groups=[i // 10 for i in range(400)])
 
-    assert check_minimum(samples_from_cases(scores), minimum=0.8).outcome is Outcome.PASSED
-
-
-def weighed(values, *, groups=None, weights=None, repeats=1) -> Samples:
-    return samples_from_cases(
-        {
-            str(i): CaseSample(
-                float(value),
-                repeats,
-                str(i),
-                None if groups is None else f"g{groups[i]}",
-                1.0 if weights is None else weights[i],
-            )
-            for i, value in enumerate(values)
-        }
-    )
+    assert check_minimum(found, minimum=0.8).outcome is Outcome.PASSED
 
 
 @every_row(("size", "outcome"), [(1, Outcome.PASSED), (4, Outcome.INCONCLUSIVE)])
@@ -90,7 +72,7 @@ def test_cases_that_stand_together_show_less(size, outcome):
     values = [0.0] * 8 + [1.0] * 72
     groups = [i // size for i in range(80)]
 
-    assert check_minimum(weighed(values, groups=groups), minimum=0.8).outcome is outcome
+    assert check_minimum(case_samples(values, groups=groups), minimum=0.8).outcome is outcome
 
 
 @every_row(
@@ -100,7 +82,7 @@ def test_cases_that_stand_together_show_less(size, outcome):
 def test_the_heavy_cases_decide_a_weighted_minimum(wrong, outcome):
     weights = [5.0] * 6 + [1.0] * 54
     check = check_minimum(
-        weighed([i not in wrong for i in range(60)], weights=weights), minimum=0.75
+        case_samples([i not in wrong for i in range(60)], weights=weights), minimum=0.75
     )
 
     assert check.after == pytest.approx(1 - sum(weights[i] for i in wrong) / 84)
@@ -113,7 +95,7 @@ def test_the_heavy_cases_decide_a_weighted_minimum(wrong, outcome):
 )
 def test_a_minimum_of_graded_scores_is_held_missed_or_inconclusive(mean, outcome):
     values = mean + np.resize([-0.1, 0.1], 100)
-    check = check_minimum(weighed(values), minimum=0.8)
+    check = check_minimum(case_samples(values), minimum=0.8)
 
     assert check.outcome is outcome
     assert check.error == pytest.approx(values.std(ddof=1) / math.sqrt(100))
@@ -121,17 +103,17 @@ def test_a_minimum_of_graded_scores_is_held_missed_or_inconclusive(mean, outcome
 
 def test_an_inconclusive_graded_minimum_says_how_many_more_cases_would_settle_it():
     values = 0.83 + np.resize([-0.1, 0.1], 100)
-    check = check_minimum(weighed(values), minimum=0.8)
+    check = check_minimum(case_samples(values), minimum=0.8)
     more = np.resize(values, 100 + check.needed)
 
     assert check.outcome is Outcome.INCONCLUSIVE
-    assert check_minimum(weighed(more), minimum=0.8).outcome is Outcome.PASSED
+    assert check_minimum(case_samples(more), minimum=0.8).outcome is Outcome.PASSED
 
 
 @every_row(("n", "outcome"), [(28, Outcome.INCONCLUSIVE), (29, Outcome.PASSED)])
 def test_repeats_that_never_vary_show_no_more_than_one_reply(n, outcome):
     once, often = (
-        check_minimum(weighed([1.0] * n, repeats=repeats), minimum=0.9) for repeats in (1, 5)
+        check_minimum(case_samples([1.0] * n, repeats=repeats), minimum=0.9) for repeats in (1, 5)
     )
 
     assert often == once
@@ -140,7 +122,7 @@ def test_repeats_that_never_vary_show_no_more_than_one_reply(n, outcome):
 
 def test_repeats_that_vary_show_more_than_one_reply_and_less_than_as_many_cases():
     """Of five replies to each case four are right."""
-    often = check_minimum(weighed([0.8] * 60, repeats=5), minimum=0.7)
+    often = check_minimum(case_samples([0.8] * 60, repeats=5), minimum=0.7)
     once, as_cases = (check_minimum(minimum_samples(4 * n, n), minimum=0.7) for n in (12, 60))
 
     assert as_cases.high - as_cases.low < often.high - often.low < once.high - once.low

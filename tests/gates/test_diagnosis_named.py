@@ -45,6 +45,8 @@ from pytest_ftgate.suite.rule import Rule
 
 #: A row: the kind or the words of the cause, what is said where it is present, and where not.
 Row = tuple[str, Callable[[Path], str], Callable[[Path], str]]
+#: A row whose key is the kind.
+Sides = tuple[Callable[[Path], str], Callable[[Path], str]]
 
 # Files, settings and servers ----------------------------------------------------------------------
 
@@ -76,29 +78,19 @@ def quantised(path: Path, kind: int) -> str:
 
 SERVED = {"served adapter scale": "2"}
 OWN_SCALE = {"lora": [{"id": 0, "scale": 1}]}
-FILES = {
+FILES: dict[Cause, Sides] = {
     Cause.TEMPLATE: (
-        Cause.TEMPLATE,
         lambda _: caused({"chat template differs": "after “a” …"}),
         lambda _: caused({"adapter rank": "8"}),
     ),
-    Cause.SCALE: (Cause.SCALE, lambda path: scaled(path, scale=2.0), scaled),
-    Cause.CONVERTED_SCALE: (Cause.CONVERTED_SCALE, lambda path: scaled(path, alpha=8), scaled),
-    Cause.SERVED_SCALE: (
-        Cause.SERVED_SCALE,
-        lambda _: caused(SERVED),
-        lambda _: caused(SERVED, extra=OWN_SCALE),
-    ),
+    Cause.SCALE: (lambda path: scaled(path, scale=2.0), scaled),
+    Cause.CONVERTED_SCALE: (lambda path: scaled(path, alpha=8), scaled),
+    Cause.SERVED_SCALE: (lambda _: caused(SERVED), lambda _: caused(SERVED, extra=OWN_SCALE)),
     Cause.OTHER_BASE: (
-        Cause.OTHER_BASE,
         lambda _: caused({"adapter base": "org/Qwen2.5-0.5B"}, model="qwen2_5-1_5b.q8_0.gguf"),
         lambda _: caused({"adapter base": "org/Qwen2.5-0.5B"}, model="qwen2_5-0_5b.q8_0.gguf"),
     ),
-    Cause.QUANTISED: (
-        Cause.QUANTISED,
-        lambda path: quantised(path, 2),
-        lambda path: quantised(path, 7),
-    ),
+    Cause.QUANTISED: (lambda path: quantised(path, 2), lambda path: quantised(path, 7)),
 }
 
 # How replies end ----------------------------------------------------------------------------------
@@ -125,19 +117,10 @@ def ended(reply: Reply, before: Reply = GOOD, *, tuned: bool = True, **more: Any
     return kind_lines(ending_causes(*sides, tuned=tuned))
 
 
-ENDINGS = {
-    Cause.ENDS_AT_ONCE: (
-        Cause.ENDS_AT_ONCE,
-        lambda _: ended(EMPTY),
-        lambda _: ended(Reply(text="", stop="refusal")),
-    ),
-    Cause.EMPTY: (
-        Cause.EMPTY,
-        lambda _: ended(EMPTY, tuned=False),
-        lambda _: ended(EMPTY, EMPTY, tuned=False),
-    ),
+ENDINGS: dict[Cause, Sides] = {
+    Cause.ENDS_AT_ONCE: (lambda _: ended(EMPTY), lambda _: ended(Reply(text="", stop="refusal"))),
+    Cause.EMPTY: (lambda _: ended(EMPTY, tuned=False), lambda _: ended(EMPTY, EMPTY, tuned=False)),
     Cause.RUNS_ON: (
-        Cause.RUNS_ON,
         lambda _: ended(ON, before=LONG),
         # The whole answer just fits, and a longer reply is wanted where it is looked for.
         lambda _: (
@@ -145,17 +128,12 @@ ENDINGS = {
             + ended(LONG, before=LONG, score=Rule("contains"))
         ),
     ),
-    Cause.GOES_ON: (
-        Cause.GOES_ON,
-        lambda _: ended(ON, tuned=False),
-        lambda _: ended(LONG, tuned=False),
-    ),
+    Cause.GOES_ON: (lambda _: ended(ON, tuned=False), lambda _: ended(LONG, tuned=False)),
     Cause.CUT_OFF: (
-        Cause.CUT_OFF,
         lambda _: ended(LONG),
         lambda _: ended(LONG, tuned=False) + ended(LONG, before=LONG),
     ),
-    Cause.THOUGHT: (Cause.THOUGHT, lambda _: ended(OPEN), lambda _: ended(CLOSED)),
+    Cause.THOUGHT: (lambda _: ended(OPEN), lambda _: ended(CLOSED)),
 }
 
 # What regressed cases have in common --------------------------------------------------------------
@@ -344,39 +322,32 @@ def compared(tuned: Reply, base: Reply, provider: str = "x", **changes: Any) -> 
 ADAPTER = Adapter(path=Path("a.gguf"), scale=1.0, sha256="abc")
 TOKYO, KYOTO = Reply(text="Tokyo"), Reply(text="Kyoto")
 HELD, SHORT = Reply(text="", stop="length", thought="Hm"), Reply(text="", stop="length")
-UNPROVEN: dict[IdentityNote, Row] = {
+UNPROVEN: dict[IdentityNote, Sides] = {
     IdentityNote.SAME_BY_FILES: (
-        IdentityNote.SAME_BY_FILES,
         lambda _: compared(TOKYO, TOKYO, "llamacpp"),
         lambda _: compared(TOKYO, TOKYO, "llamacpp", adapter=ADAPTER),
     ),
     IdentityNote.SAME_BY_ADAPTER: (
-        IdentityNote.SAME_BY_ADAPTER,
         lambda _: compared(TOKYO, TOKYO, "llamacpp", adapter=ADAPTER),
         lambda _: compared(TOKYO, TOKYO, "bedrock"),
     ),
     IdentityNote.SAME_BY_HOST: (
-        IdentityNote.SAME_BY_HOST,
         lambda _: compared(TOKYO, TOKYO, "bedrock"),
         lambda _: compared(KYOTO, TOKYO, "bedrock"),
     ),
     IdentityNote.SAME_BY_SERVER: (
-        IdentityNote.SAME_BY_SERVER,
         lambda _: compared(TOKYO, TOKYO, "openai-compatible"),
         lambda _: compared(KYOTO, TOKYO, "openai-compatible"),
     ),
     IdentityNote.EMPTY_REPLIES: (
-        IdentityNote.EMPTY_REPLIES,
         lambda _: compared(EMPTY, EMPTY),
         lambda _: compared(SHORT, SHORT),
     ),
     IdentityNote.CUT_OFF_REPLIES: (
-        IdentityNote.CUT_OFF_REPLIES,
         lambda _: compared(SHORT, SHORT),
         lambda _: compared(EMPTY, EMPTY) + compared(HELD, HELD),
     ),
     IdentityNote.CUT_OFF_THOUGHTS: (
-        IdentityNote.CUT_OFF_THOUGHTS,
         lambda _: compared(HELD, HELD),
         lambda _: compared(SHORT, SHORT),
     ),
@@ -556,16 +527,16 @@ NOTES: dict[str, Row] = {
         lambda _: rated(*[EMPTY] * 40),
     ),
     "drift_notes": (f"{ReplyNote.ERROR_SHARE} fenced", lambda _: shown(20), lambda _: shown(3)),
-    "template_notes": FILES[Cause.TEMPLATE],
+    "template_notes": (Cause.TEMPLATE, *FILES[Cause.TEMPLATE]),
 }
 
 ROWS: dict[str, Row] = {
-    **{f"cause {cause.name}": row for cause, row in (FILES | ENDINGS).items()},
+    **{f"cause {cause.name}": (cause, *row) for cause, row in (FILES | ENDINGS).items()},
     **{f"common {name}": row for name, row in COMMON.items()},
     **{f"habit {kind}": habit_row(kind) for kind in format_errors._HABITS},
     **{f"loss {kind.name}": loss_row(kind) for kind in LOSSES},
     **{f"drift {kind}": row for kind, row in DRIFTS.items()},
-    **{f"unproven {kind.name}": row for kind, row in UNPROVEN.items()},
+    **{f"unproven {kind.name}": (kind, *row) for kind, row in UNPROVEN.items()},
     **{f"identity {name}": row for name, row in CHECKS.items()},
     **{f"note {name}": row for name, row in NOTES.items()},
 }

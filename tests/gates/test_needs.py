@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -198,19 +198,11 @@ def is_covered(one: Need, needs: Iterable[Need]) -> bool:
     )
 
 
-def spread() -> Iterator[tuple[Gate, Callable[[Gate], Suite], Callable[[Suite], Variant]]]:
-    """Yield each gate that reads replies with the suites and variants that it may have.
-
-    Only rates depend on the suite.
-    """
-    for gate, build, choose in product(GATES, SUITES, VARIANTS):
-        is_other = isinstance(gate, RateGate) or build is with_cases
-        if is_other and gate.applies_to(choose(build(gate))):
-            yield gate, build, choose
-
-
-#: The gates that read replies, with their suites and variants.
-SPREAD = [*spread()]
+def spread(gate: Gate) -> Iterator[tuple[Suite, Variant]]:
+    """Yield the suites and variants that *gate* may have. Only rates depend on the suite."""
+    for build in SUITES if isinstance(gate, RateGate) else (with_cases,):
+        made = build(gate)
+        yield from ((made, one) for one in (of(made) for of in VARIANTS) if gate.applies_to(one))
 
 
 def told(value: object) -> str:
@@ -219,12 +211,14 @@ def told(value: object) -> str:
     return getattr(value, "__name__", "")
 
 
-@every_row(("gate", "build", "choose"), SPREAD)
-def test_what_is_read_was_stated_before(gate, build, choose):
-    made, kind = build(gate), kind_of(gate)
-    for look, right in product(LOOKS, (1.0, 0.0)):
-        given = given_to(gate, made, choose(made), look, right)
-        needs = [*kind.needs(gate, Sides(suite=made, variant=given.variant, look=look))]
+@pytest.mark.parametrize("gate", GATES, ids=told)
+def test_what_is_read_was_stated_before(gate):
+    kind, combinations = kind_of(gate), [*product(spread(gate), LOOKS, (1.0, 0.0))]
+    assert combinations
+
+    for (made, variant), look, right in combinations:
+        given = given_to(gate, made, variant, look, right)
+        needs = [*kind.needs(gate, Sides(suite=made, variant=variant, look=look))]
 
         kind.evaluate(gate, given)
 
@@ -232,19 +226,17 @@ def test_what_is_read_was_stated_before(gate, build, choose):
         assert [one for one in given.source.asked if not is_covered(one, needs)] == []
 
 
-@every_row(("gate", "build", "choose"), SPREAD)
-def test_a_measurement_reads_the_scores_of_the_variant_and_those_that_are_sent_anyway(
-    gate, build, choose
-):
-    made = build(gate)
-    given = given_to(gate, made, choose(made), Look(), 1.0)
-    own = (given.task(graded=True), TimesRequest(replies=given.task()))
-    shown = replace(given.task(made.baseline, graded=True), when=When.IF_SENT)
+@pytest.mark.parametrize("gate", GATES, ids=told)
+def test_a_measurement_reads_the_scores_of_the_variant_and_those_that_are_sent_anyway(gate):
+    for made, variant in spread(gate):
+        given = given_to(gate, made, variant, Look(), 1.0)
+        own = (given.task(graded=True), TimesRequest(replies=given.task()))
+        shown = replace(given.task(made.baseline, graded=True), when=When.IF_SENT)
 
-    measured = [*kind_of(gate).measure(gate, given)]
+        measured = [*kind_of(gate).measure(gate, given)]
 
-    assert [one for one in given.source.asked if not is_covered(one, (*own, shown))] == []
-    assert bool(given.source.asked) == bool(measured)
+        assert [one for one in given.source.asked if not is_covered(one, (*own, shown))] == []
+        assert bool(given.source.asked) == bool(measured)
 
 
 @every_row("right", [1.0, 0.0], ids=["right", "wrong"])

@@ -61,7 +61,7 @@ def test_plain_cases_have_the_exact_probability():
 UNEVEN = (3.0,) * 4 + (1.0,) * 36
 
 
-@every_row(
+@pytest.mark.parametrize(
     ("cases", "chance"),
     [
         (design(40, weights=UNEVEN), 0.193),

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from ftgate_testing.score_columns import suite, variant_scores
+from ftgate_testing.score_columns import case_samples, suite, variant_scores
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import Levels, shared_levels
@@ -89,10 +89,7 @@ def test_the_members_of_slices_are_the_ids_of_their_cases():
 
 
 def samples(values, groups=None):
-    return samples_from_cases({
-        f"c{n}": CaseSample(value, 1, f"r{n}", group=groups and f"g{n % groups}")
-        for n, value in enumerate(values)
-    })  # fmt: skip
+    return case_samples(values, groups=groups and [n % groups for n in range(len(values))])
 
 
 def part(*numbers):

@@ -176,7 +176,7 @@ def test_groups_use_the_t_distribution_and_are_wider():
     assert grouped[0] < alone[0] < alone[1] < grouped[1]
 
 
-@every_row("rho", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("rho", [0.0, 0.3, 1.0])
 def test_rare_changes_in_groups_do_not_pass_unseen(rho):
     rng = np.random.default_rng(5)
     labels, margin, passed = np.arange(200) // 5, 0.03, 0

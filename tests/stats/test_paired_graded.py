@@ -138,7 +138,7 @@ def test_graded_cases_count_by_what_got_better_and_worse_and_weights_move_the_di
 @every_row("n", [20, 60, 200])
 @every_row("margin", [0.03, 0.1])
 @every_row("drop", [0.0, 1.0, 2.0])
-@every_row("draw", [fields, similarity, rare_gains])
+@pytest.mark.parametrize("draw", [fields, similarity, rare_gains])
 def test_graded_suites_are_decided_by_the_rule(draw, drop, margin, n):
     before, after = draw(np.random.default_rng(n), (40, n), drop * margin)
     for one, other in zip(before, after, strict=True):

@@ -79,7 +79,7 @@ def test_cases_needed_beyond_enumeration_are_the_closed_form(size):
     assert cases_needed(margin, discordance, power) == pytest.approx(n, rel=1e-3)
 
 
-@every_row(("margin", "discordance"), [(0.03, 0.1), (0.1, 0.02), (0.05, 0.01)])
+@pytest.mark.parametrize(("margin", "discordance"), [(0.03, 0.1), (0.1, 0.02), (0.05, 0.01)])
 def test_no_smaller_suite_has_the_power(margin, discordance):
     n = cases_needed(margin, discordance)
     assert all(pass_probability(k, discordance, 0.0, margin) < 0.9 for k in range(1, n))

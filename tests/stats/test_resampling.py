@@ -96,7 +96,7 @@ def test_bootstrap_of_nothing_is_refused(more):
 # --- agreement of raters --------------------------------------------------------------------------
 
 
-@every_row("seed", range(3))
+@pytest.mark.parametrize("seed", range(3))
 def test_kappa_and_its_bounds_agree_with_scikit_learn_and_scipy(seed):
     draw = np.random.default_rng(seed)
     first = draw.integers(0, 3, 80)

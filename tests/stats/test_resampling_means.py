@@ -123,7 +123,7 @@ def test_values_that_do_not_bound_a_ratio_leave_its_end_open():
     assert ratio_interval(mostly_free, lognormal(3, 40), 0.95)[0] == 0.0
 
 
-@every_row("correlation", [0.0, 0.9])
+@pytest.mark.parametrize("correlation", [0.0, 0.9])
 def test_a_ratio_at_the_upper_end_is_about_as_rare_as_the_interval_says(correlation):
     rng = np.random.default_rng(3)
 
@@ -135,7 +135,7 @@ def test_a_ratio_at_the_upper_end_is_about_as_rare_as_the_interval_says(correlat
     assert np.mean([high() <= 1.0 for _ in range(1000)]) < 0.075
 
 
-@every_row("sigma", [0.5, 1.5])
+@pytest.mark.parametrize("sigma", [0.5, 1.5])
 def test_a_mean_at_the_upper_end_is_about_as_rare_as_the_interval_says(sigma):
     rng, mean = np.random.default_rng(2), np.exp(sigma**2 / 2)
 

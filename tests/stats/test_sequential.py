@@ -29,8 +29,8 @@ def test_five_looks_have_the_published_bounds(alpha, z):
     assert obrien_fleming_bounds(alpha, equal_looks(5)) == pytest.approx(z, abs=0.006)
 
 
-@every_row("alpha", [0.01, 0.05])
-@every_row("fractions", [[0.5, 1.0], [0.2, 0.4, 0.6, 0.8, 1.0], [0.3, 0.35, 0.9]])
+@pytest.mark.parametrize("alpha", [0.01, 0.05])
+@pytest.mark.parametrize("fractions", [[0.5, 1.0], [0.2, 0.4, 0.6, 0.8, 1.0], [0.3, 0.35, 0.9]])
 def test_chance_of_ever_crossing_is_what_was_spent(alpha, fractions):
     bounds, t = obrien_fleming_bounds(alpha, fractions), np.array(fractions)
     correlation = np.sqrt(np.minimum.outer(t, t) / np.maximum.outer(t, t))
