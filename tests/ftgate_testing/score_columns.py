@@ -3,12 +3,16 @@
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
+from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 from pytest_ftgate.suite.declaration import Thresholds
+from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
 
@@ -110,3 +114,8 @@ def suite(*gates: Gate, variants: Sequence[str] = ("current", "new")) -> Suite:
         reply=ReplyRules(format=(LABELS,), score=EXACT), variants=declared, baseline="current",
         gates={gate.kind: gate for gate in gates}, ladder=Thresholds(),
     )  # fmt: skip
+
+
+def rate_verdict(gate: RateGate, *compared: Any, **known: Any) -> Verdict:
+    """Return the verdict of *gate*, alone in its suite, on a `Comparison` of what is given."""
+    return evaluate_rate(suite(gate), gate, Comparison(*compared, **known))

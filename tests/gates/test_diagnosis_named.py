@@ -18,7 +18,7 @@ import pytest
 from ftgate_testing.judge_evidence import evidence, validation
 from ftgate_testing.notes import kind_lines
 from ftgate_testing.notes import texts as note_texts
-from ftgate_testing.score_columns import case, case_result, suite, variant_scores
+from ftgate_testing.score_columns import case, case_result, rate_verdict, suite, variant_scores
 from ftgate_testing.tickets import EXAMPLE
 from gguf import GGUFWriter
 
@@ -28,7 +28,6 @@ from pytest_ftgate.gates.diagnosis import ending_causes, likely_causes
 from pytest_ftgate.gates.judges import judge_notes
 from pytest_ftgate.gates.note_kinds import Cause, IdentityNote, ReplyNote
 from pytest_ftgate.gates.notes import NoteKind
-from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.skills import Loss, LossClassifier
 from pytest_ftgate.gates.thoughts import no_answer_notes
@@ -155,7 +154,7 @@ def regressed(*, fault: str, others: int = 0, before: bool = False) -> str:
 
     gate = RateGate(kind="accuracy", line=7, max_drop=0.05)
     sides = side("new", 20, 20 + others), side("current", 0, 20 if before else 0)
-    return headline(evaluate_rate(suite(gate), gate, Comparison(*sides)))
+    return headline(rate_verdict(gate, *sides))
 
 
 COMMON = {
@@ -182,7 +181,7 @@ def habitual(kind: str, *, lenient: bool) -> str:
     }
     gate = RateGate(kind="format", line=7, max_drop=0.05)
     sides = VariantScores("new", {**new.results, **rows}), variant_scores("current", [1.0] * 200)
-    return headline(evaluate_rate(suite(gate), gate, Comparison(*sides)))
+    return headline(rate_verdict(gate, *sides))
 
 
 def habit_row(kind: str) -> Row:
@@ -468,7 +467,7 @@ def retrieved(text: str) -> str:
     }
     gate = RateGate(kind="accuracy", line=7, max_drop=0.05)
     sides = VariantScores("new", rows), variant_scores("current", [1.0] * 200)
-    return kind_lines(evaluate_rate(suite(gate), gate, Comparison(*sides)).notes)
+    return kind_lines(rate_verdict(gate, *sides).notes)
 
 
 def rated(*replies: Reply, missing: int = 0) -> str:
@@ -476,13 +475,13 @@ def rated(*replies: Reply, missing: int = 0) -> str:
     for key in list(rows)[:missing]:
         rows[key] = replace(rows[key], replies=(), scores=(), missing_reasons=("it timed out",))
     gate, scores = RateGate(kind="accuracy", line=7, min=0.5), VariantScores("new", rows)
-    return "\n".join(note_texts(evaluate_rate(suite(gate), gate, Comparison(scores, scores)).notes))
+    return "\n".join(note_texts(rate_verdict(gate, scores, scores).notes))
 
 
 def shown(fenced: int) -> str:
     gate = RateGate(kind="accuracy", line=7, max_drop=0.05)
     sides = texts(*[GOOD] * 100, fenced=fenced), texts(*[GOOD] * 100, name="current")
-    return kind_lines(evaluate_rate(suite(gate), gate, Comparison(*sides)).notes)
+    return kind_lines(rate_verdict(gate, *sides).notes)
 
 
 NEVER = replace(validation(), labels=0)

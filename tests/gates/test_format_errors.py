@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 from ftgate_testing.notes import texts
-from ftgate_testing.score_columns import LABELS, case, suite, variant_scores
+from ftgate_testing.score_columns import LABELS, case, rate_verdict, suite, variant_scores
 from ftgate_testing.tables import every_row
 from statsmodels.stats.contingency_tables import SquareTable
 
@@ -22,7 +22,6 @@ from pytest_ftgate.gates.format_errors import (
 from pytest_ftgate.gates.measures import measure_rate
 from pytest_ftgate.gates.note_kinds import ReplyNote
 from pytest_ftgate.gates.notes import note
-from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import (
     Drift,
     FormatErrorExample,
@@ -59,7 +58,7 @@ def scores(*errors, name="new", of=200):
 
 
 def verdict(after, before=None, gate=GATE):
-    return evaluate_rate(suite(gate), gate, Comparison(after, before or after))
+    return rate_verdict(gate, after, before or after)
 
 
 def test_shares_have_their_intervals_and_the_first_replies_of_what_is_new():
@@ -365,9 +364,7 @@ def test_a_case_without_a_format_breaks_none() -> None:
 def test_a_check_of_thoughts_names_no_habit_of_format() -> None:
     gate = RateGate(kind="format", line=8, max_drop=0.05)
     after = variant_scores("new", [0.0] * 40 + [1.0] * 60)
-    failed = evaluate_rate(
-        suite(gate), gate, Comparison(after, variant_scores("current", [1.0] * 100))
-    ).check
+    failed = rate_verdict(gate, after, variant_scores("current", [1.0] * 100)).check
 
     assert failed.outcome is Outcome.FAILED
     assert changed_habit(gate, replace(failed, measure="thoughts"), None, after) == {}

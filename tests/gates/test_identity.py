@@ -31,6 +31,10 @@ def case_request(case: str, fingerprint: str) -> CaseRequest:
     return CaseRequest(Case(id=case, location="c:1", score=Rule("exact")), 0, request)
 
 
+def probes(cases: list[str], sides=("tuned", "base", "again")) -> list[list[CaseRequest]]:
+    return [[case_request(case, f"{side}{case}") for case in cases] for side in sides]
+
+
 def compare(n: int, *, differing: int, unsteady: int = 0):
     cases = [f"{i:03}" for i in range(n)]
     results = {}
@@ -39,11 +43,7 @@ def compare(n: int, *, differing: int, unsteady: int = 0):
         results[f"base{case}"] = Reply(text=base)
         results[f"again{case}"] = Reply(text=f"No, {base}" if i < unsteady else base)
         results[f"tuned{case}"] = Reply(text="label" if i >= n - differing else base)
-    probes = [
-        [case_request(case, f"{variant}{case}") for case in cases]
-        for variant in ("tuned", "base", "again")
-    ]
-    return compare_with_base(probes, results)
+    return compare_with_base(probes(cases), results)
 
 
 def compare_replies(tuned: Reply, base: Reply, n: int = 60, whole: int = 0):
@@ -54,11 +54,7 @@ def compare_replies(tuned: Reply, base: Reply, n: int = 60, whole: int = 0):
         for variant, reply in (("tuned", tuned), ("base", base), ("again", base)):
             whole_text = "label" if variant == "tuned" else "The reply."
             results[f"{variant}{case}"] = Reply(text=whole_text) if i < whole else reply
-    probes = [
-        [case_request(case, f"{variant}{case}") for case in cases]
-        for variant in ("tuned", "base", "again")
-    ]
-    return compare_with_base(probes, results)
+    return compare_with_base(probes(cases), results)
 
 
 def unproven(kind: str, **values) -> IdentityResult:
@@ -137,12 +133,8 @@ def test_only_cases_with_all_three_replies_are_compared() -> None:
     }
     for number, variant in enumerate(("tuned", "base", "again")):
         del results[f"{variant}{cases[number]}"]
-    probes = [
-        [case_request(case, f"{variant}{case}") for case in cases]
-        for variant in ("tuned", "base", "again")
-    ]
 
-    assert compare_with_base(probes, results) == same(37, 37, 37)
+    assert compare_with_base(probes(cases), results) == same(37, 37, 37)
 
 
 def test_eight_replies_that_differ_prove_a_tuned_model_and_few_replies_never_disprove_it() -> None:
@@ -212,10 +204,11 @@ def test_a_recorded_base_disproves_a_tuned_model_and_never_proves_it(changed, ou
     results |= {
         f"tuned{case}": Reply(text="y" if i < changed else "x") for i, case in enumerate(cases)
     }
-    probes = [[case_request(case, f"{name}{case}") for case in cases] for name in ("tuned", "base")]
 
     told = note(kind, agree=30 - changed, of=30)
-    assert compare_with_recorded_base(probes, results) == IdentityResult(outcome, told)
+    assert compare_with_recorded_base(probes(cases, ("tuned", "base")), results) == IdentityResult(
+        outcome, told
+    )
 
 
 def test_too_few_replies_beside_a_recorded_base_are_said_to_be_missing():

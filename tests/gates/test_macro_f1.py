@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ftgate_testing.notes import kinds
-from ftgate_testing.score_columns import suite, variant_scores, without_replies
+from ftgate_testing.score_columns import rate_verdict, variant_scores, without_replies
 from ftgate_testing.tables import every_row
 from scipy import stats
 from sklearn.metrics import f1_score
@@ -21,7 +21,6 @@ from pytest_ftgate.gates.macro_f1 import (
     macro_f1_score,
 )
 from pytest_ftgate.gates.notes import NoteKind, note
-from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.phrases import levels
@@ -51,9 +50,7 @@ RIGHT = [(REFUND, REFUND)] * 380 + [(LATE, LATE)] * 20
 
 
 def evaluated(after, gate=GATE, before=RIGHT):
-    return evaluate_rate(
-        suite(gate), gate, Comparison(labelled("new", after), labelled("current", before))
-    )
+    return rate_verdict(gate, labelled("new", after), labelled("current", before))
 
 
 def drawn(seed, n=400):
@@ -411,14 +408,14 @@ def test_only_expected_labels_and_unrelated_cases_are_needed():
     groups = [f"g{i % 9}" for i in range(600)]
     sides = labelled("new", flipped(1), groups), labelled("current", BALANCED, groups)
 
-    assert evaluate_rate(suite(GATE), GATE, Comparison(*sides)).outcome is Outcome.INCONCLUSIVE
+    assert rate_verdict(GATE, *sides).outcome is Outcome.INCONCLUSIVE
 
 
 @every_row("gone", [8, 160])
 def test_missing_replies_that_could_turn_it_leave_macro_f1_inconclusive(gone):
     after = without_first(labelled("new", RIGHT[::-1]), gone)
 
-    verdict = evaluate_rate(suite(GATE), GATE, Comparison(after, labelled("current", RIGHT[::-1])))
+    verdict = rate_verdict(GATE, after, labelled("current", RIGHT[::-1]))
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.notes[0].values == {"missing": gone, "of": 400}
@@ -427,6 +424,6 @@ def test_missing_replies_that_could_turn_it_leave_macro_f1_inconclusive(gone):
 def test_missing_replies_that_cannot_turn_it_leave_macro_f1_as_it_is():
     after = without_first(labelled("new", flipped(0)), 2)
 
-    verdict = evaluate_rate(suite(GATE), GATE, Comparison(after, labelled("current", BALANCED)))
+    verdict = rate_verdict(GATE, after, labelled("current", BALANCED))
 
     assert (verdict.outcome, verdict.check.missing) == (Outcome.PASSED, 2)

@@ -433,6 +433,8 @@ def test_cases_of_related_groups_that_show_no_limit_take_as_many_as_plain_ones()
     nine = design(180, groups=tuple(number // 20 for number in range(180)))
 
     assert design_cases_needed(nine, 0.1, 0.05) == math.ceil(cases_needed(0.05, 0.1) * 180 / 9)
+    assert design_pass_probability(nine, 0.1, 0.5) == 0.0
+    assert design_certifiable_limit(nine, 0.1) is None
     assert smallest_uneven_limit(nine) == 1.0
 
 

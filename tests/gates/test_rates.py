@@ -4,6 +4,7 @@ import pytest
 from ftgate_testing.score_columns import (
     case_result,
     labelled,
+    rate_verdict,
     suite,
     variant_scores,
     without_replies,
@@ -43,9 +44,7 @@ def test_a_rate_of_a_few_replies_does_not_stand_alone() -> None:
         for n in range(48)
     }
 
-    verdict = evaluate_rate(
-        suite(gate), gate, Comparison(VariantScores("new", {**few.results, **lost}), few)
-    )
+    verdict = rate_verdict(gate, VariantScores("new", {**few.results, **lost}), few)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert relation(verdict.check) is Relation.MISSING
@@ -57,9 +56,7 @@ def test_a_broken_format_is_scored_apart_from_what_a_reply_says() -> None:
     gate = RateGate(kind="format", line=8, max_drop=0.05)
     said_in_prose = variant_scores("new", [1.0] * 200, text="It is a refund.")
 
-    verdict = evaluate_rate(
-        suite(gate), gate, Comparison(said_in_prose, variant_scores("current", [1.0] * 200))
-    )
+    verdict = rate_verdict(gate, said_in_prose, variant_scores("current", [1.0] * 200))
 
     assert verdict.outcome is Outcome.FAILED
     assert [(one.kind, one.replies) for one in verdict.format_errors] == [
@@ -75,10 +72,8 @@ def test_an_inconclusive_gate_says_what_these_cases_can_certify_and_how_many_mor
     gate = accuracy(max_drop=0.05)
     few = [1.0] * 60
 
-    verdict = evaluate_rate(
-        suite(gate),
-        gate,
-        Comparison(variant_scores("new", [*few[:58], 0.0, 0.0]), variant_scores("current", few)),
+    verdict = rate_verdict(
+        gate, variant_scores("new", [*few[:58], 0.0, 0.0]), variant_scores("current", few)
     )
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
@@ -136,9 +131,7 @@ def test_accuracy_says_how_many_regressed_cases_broke_their_format() -> None:
     other = [case_result(f"c{i:03}", float(i >= 45), "refund") for i in range(40, 200)]
     after = VariantScores("new", {result.case.id: result for result in (*fenced, *other)})
 
-    verdict = evaluate_rate(
-        suite(gate), gate, Comparison(after, variant_scores("current", [1.0] * 200))
-    )
+    verdict = rate_verdict(gate, after, variant_scores("current", [1.0] * 200))
 
     assert verdict.outcome is Outcome.FAILED
     values = verdict.statement.values
@@ -160,11 +153,11 @@ def test_a_case_that_expects_nothing_is_left_out_with_a_note() -> None:
     )
     scores = VariantScores("new", scores.results | {"c000": open_case})
 
-    verdict = evaluate_rate(suite(gate), gate, Comparison(scores, scores))
+    verdict = rate_verdict(gate, scores, scores)
 
     assert verdict.notes == (note(NoteKind.EXPECT_NOTHING, n=1, of=200),)
     form = RateGate(kind="format", line=8, min=0.5)
-    assert evaluate_rate(suite(form), form, Comparison(scores, scores)).notes == ()
+    assert rate_verdict(form, scores, scores).notes == ()
 
 
 @every_row(("stop", "kind"), [("refusal", NoteKind.REFUSED), ("length", NoteKind.CUT_OFF)])
@@ -177,7 +170,7 @@ def test_replies_that_ended_early_are_counted(stop, kind) -> None:
     form = RateGate(kind="format", line=8, min=0.5)
     for one in (gate, form):
         told = note(kind, n=1, of=200, as_wrong=one is gate)
-        assert evaluate_rate(suite(one), one, Comparison(scores, scores)).notes == (told,)
+        assert rate_verdict(one, scores, scores).notes == (told,)
 
 
 def test_cases_without_a_reply_are_counted_with_the_reason_of_the_first() -> None:
@@ -187,7 +180,7 @@ def test_cases_without_a_reply_are_counted_with_the_reason_of_the_first() -> Non
         rows[name] = replace(rows[name], replies=(), scores=(), missing_reasons=(reason,))
     lost = VariantScores("new", rows)
 
-    assert evaluate_rate(suite(gate), gate, Comparison(lost, lost)).notes == (
+    assert rate_verdict(gate, lost, lost).notes == (
         note(NoteKind.MISSING, missing=2, of=200),
         note(NoteKind.NO_REPLY, n=2, of=200, first="it timed out"),
     )

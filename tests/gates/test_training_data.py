@@ -337,9 +337,7 @@ def test_a_variant_without_training_data_has_no_verdict():
         evaluate_data(made, gate, made.variants["new"])
 
 
-def test_labels_are_not_doubtful_without_an_alternative_or_a_word(
-    findings_in,
-):
+def test_labels_are_not_doubtful_without_an_alternative_or_a_word(findings_in):
     found = findings_in([row(n, "refund") for n in range(60)], format=(LABELS,))
 
     assert "doubtful label" not in [finding.kind for finding in found]

@@ -407,7 +407,7 @@ def test_midp_refuses_fractional_counts():
 
 
 def test_no_change_and_one_group_show_no_drop():
-    assert p_drop(counts(50, 0, 0)) == 1
+    assert p_drop(counts(50, 0, 0)) == p_drop(paired_counts([0.5, 0.7], [0.5, 0.7])) == 1
     assert p_drop(paired_counts([1, 1, 0], [1, 1, 0], groups=["a", "b", "c"])) == 1
 
     found = paired_counts([1, 1, 1], [1, 1, 0], groups=["a"] * 3)
