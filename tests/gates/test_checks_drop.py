@@ -40,13 +40,21 @@ def test_the_same_requests_pass_as_unchanged_unless_too_many_brought_no_reply(
     assert check.missing == missing
 
 
-def test_a_single_case_shows_both_rates_and_nothing_else() -> None:
+def test_a_single_case_and_cases_of_one_side_show_no_drop() -> None:
     check = compared([1.0, None], [0.0, 1.0])
 
     assert check.outcome is Outcome.INCONCLUSIVE
     assert (check.n, check.missing) == (1, 1)
     assert (check.before, check.after) == (1.0, 0.5)
     assert check.notes == (note(NoteKind.FEW_PAIRS, n=1, of=2),)
+
+    check = check_drop(
+        case_samples(scores(100, 0), "b"),
+        case_samples(scores(80, 0), "a"),
+        DropRule(against="x", margin=0.05, levels=Levels()),
+    )
+
+    assert check.n == 80
 
 
 def test_where_one_group_holds_most_of_the_cases_and_broke_no_limit_can_be_shown() -> None:
@@ -58,13 +66,3 @@ def test_where_one_group_holds_most_of_the_cases_and_broke_no_limit_can_be_shown
     assert check.outcome is Outcome.INCONCLUSIVE
     assert check.certifiable is None
     assert kinds(check.notes) == [NoteKind.WHOLE_GROUPS]
-
-
-def test_cases_that_only_one_side_has_are_left_out() -> None:
-    check = check_drop(
-        case_samples(scores(100, 0), "b"),
-        case_samples(scores(80, 0), "a"),
-        DropRule(against="x", margin=0.05, levels=Levels()),
-    )
-
-    assert check.n == 80

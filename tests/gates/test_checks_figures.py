@@ -135,18 +135,6 @@ def test_what_holds_just_so_is_shown_and_only_at_the_last_look_of_whole_replies(
     assert (shown, early, missing.shown_limit) == (0.53, None, None)
 
 
-def test_a_rate_that_is_too_close_to_its_minimum_names_no_number_of_cases():
-    close, distant = (
-        check_minimum(side(right, 2000 - right), minimum=0.8) for right in (1610, 1620)
-    )
-
-    assert (close.outcome, close.needed) == (Outcome.INCONCLUSIVE, None)
-    assert distant.outcome is Outcome.INCONCLUSIVE
-    assert distant.needed == minimum_cases_needed(0.8, 0.81, POWER, 0.05) - 2000
-    # Fourteen right replies show 80 %.
-    assert check_minimum(side(13, 0), minimum=0.8).needed == 1
-
-
 # Plain thresholds -------------------------------------------------------------------------------
 
 
@@ -162,7 +150,7 @@ def test_a_plain_threshold_decides_with_a_case_and_a_twentieth_missing(fields, d
     assert check.outcome is (Outcome.FAILED if decides else Outcome.INCONCLUSIVE)
 
 
-def test_a_plain_threshold_is_held_up_to_rounding():
+def test_a_plain_threshold_is_held_up_to_rounding_and_shows_the_strictest_that_is_held():
     at = 0.5 - ROUNDING
     held, missed = (check_point(point(after=after)) for after in (at, at - ROUNDING))
     fell = point(before=0.0, after=-0.1 - ROUNDING, limit=0.1, discordance=0.3)
@@ -172,8 +160,6 @@ def test_a_plain_threshold_is_held_up_to_rounding():
     assert check_point(replace(fell, after=-0.1 - 2 * ROUNDING)).outcome is Outcome.FAILED
     assert (held.shown_limit, missed.shown_limit) == (None, 0.49)
 
-
-def test_a_missed_threshold_shows_the_strictest_that_is_held():
     fell = point(before=0.9, after=0.8, limit=0.05, discordance=0.2)
 
     assert check_point(fell).shown_limit == 0.1
@@ -291,7 +277,7 @@ def test_cases_that_cannot_be_compared_are_counted():
     assert (check.kind, check.against, check.limit) == (CheckKind.BASELINE, "current", 0.05)
 
 
-def test_the_levels_of_a_drop_belong_to_their_outcome():
+def test_the_levels_of_a_drop_belong_to_their_outcome_and_to_the_note_of_a_small_one():
     before, after = np.ones(100), np.ones(100)
     after[:8] = 0.0
     pairs = paired(before, after)
@@ -300,6 +286,14 @@ def test_the_levels_of_a_drop_belong_to_their_outcome():
     assert drop(before, after, margin=0.2, levels=Levels(miss=held)).outcome is Outcome.PASSED
     failed = Levels(alarm=shown, shared=1000)
     assert drop(before, after, margin=0.08, levels=failed).outcome is Outcome.FAILED
+
+    before, after = changed(4000, 40)
+    shown = p_drop(paired(before, after))
+
+    named, open_ = (drop(before, after, levels=Levels(alarm=alarm)) for alarm in (shown, shown / 2))
+
+    assert (named.outcome, open_.outcome) == (Outcome.PASSED, Outcome.PASSED)
+    assert (named.notes, open_.notes) == ((note(NoteKind.SMALL_DROP),), ())
 
 
 def changed(n: int, lost: int, won: int = 0):
@@ -352,16 +346,6 @@ def test_a_limit_that_reaches_down_to_guessing_cannot_show(rate, informative):
     assert check.informative is informative
     if not informative:
         assert check.notes == (note(NoteKind.AT_CHANCE, against="current", before=0.5),)
-
-
-def test_a_drop_within_the_limit_is_named_once_it_is_shown():
-    before, after = changed(4000, 40)
-    shown = p_drop(paired(before, after))
-
-    named, open_ = (drop(before, after, levels=Levels(alarm=alarm)) for alarm in (shown, shown / 2))
-
-    assert (named.outcome, open_.outcome) == (Outcome.PASSED, Outcome.PASSED)
-    assert (named.notes, open_.notes) == ((note(NoteKind.SMALL_DROP),), ())
 
 
 @every_row(("size", "groups"), [(10, 9), (9, 10)])
@@ -422,13 +406,23 @@ def test_a_minimum_is_inconclusive_with_one_reply():
     assert check_minimum(samples([1.0, 1.0]), minimum=0.8).p_pass == pytest.approx(0.64)
 
 
-def test_only_an_inconclusive_minimum_needs_more_cases():
+def test_only_an_open_minimum_names_cases_and_none_where_it_is_too_close():
     outcomes = {}
     for right in (120, 165, 195):
         check = check_minimum(side(right, 200 - right), minimum=0.8)
         outcomes[check.outcome] = check.needed is None
 
     assert outcomes == {Outcome.FAILED: True, Outcome.INCONCLUSIVE: False, Outcome.PASSED: True}
+
+    close, distant = (
+        check_minimum(side(right, 2000 - right), minimum=0.8) for right in (1610, 1620)
+    )
+
+    assert (close.outcome, close.needed) == (Outcome.INCONCLUSIVE, None)
+    assert distant.outcome is Outcome.INCONCLUSIVE
+    assert distant.needed == minimum_cases_needed(0.8, 0.81, POWER, 0.05) - 2000
+    # Fourteen right replies show 80 %.
+    assert check_minimum(side(13, 0), minimum=0.8).needed == 1
 
 
 # Graded scores ----------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def test_an_interval_beyond_the_limit_without_enough_evidence_is_inconclusive_an
     assert check.p_fail == pytest.approx(0.5**8 / 2)
 
 
-def test_a_bound_beyond_the_limit_fails_at_the_last_look_only():
+def test_a_bound_beyond_the_limit_fails_at_the_last_look_and_is_shared_from_eleven_checks_on():
     before, after = changed(100, 20)
     levels = Levels(alarm=1e-9, shared=10)
 
@@ -97,8 +97,6 @@ def test_a_bound_beyond_the_limit_fails_at_the_last_look_only():
         Outcome.INCONCLUSIVE
     )
 
-
-def test_the_bound_beyond_the_limit_is_shared_from_eleven_checks_on():
     levels = [Levels(shared=shared).beyond for shared in (1, 10, 11, 40)]
 
     assert levels == pytest.approx([BEYOND, BEYOND, BEYOND * 10 / 11, BEYOND / 4])
@@ -233,7 +231,7 @@ def test_the_heaviest_cases_decide_how_small_a_limit_can_be_shown():
     assert outcomes == [Outcome.INCONCLUSIVE, Outcome.PASSED]
 
 
-def test_cases_that_are_lost_together_count_once():
+def test_related_cases_that_are_lost_or_turn_together_count_once():
     before, after = changed(200, 20)
     alone = compared(before, after, margin=0.02)
     together = compared(before, after, margin=0.02, groups=[i // 20 for i in range(200)])
@@ -242,6 +240,13 @@ def test_cases_that_are_lost_together_count_once():
     assert together.outcome is Outcome.INCONCLUSIVE
     assert together.units == 10
     assert together.low < alone.low
+
+    groups = [i // 2 for i in range(20)]
+    before, after = [1.0] * 10 + [0.0] * 10, [0.0] * 10 + [1.0] * 10
+    check = compared(before, after, groups=groups)
+
+    assert check.outcome is Outcome.INCONCLUSIVE
+    assert check.notes == (note(NoteKind.WHOLE_GROUPS, n=10, limit=0.05, needed=59),)
 
 
 def test_groups_that_are_enough_pass_the_limit_or_need_more_cases_alone():
@@ -255,15 +260,6 @@ def test_groups_that_are_enough_pass_the_limit_or_need_more_cases_alone():
 
     assert (check.outcome, check.notes) == (Outcome.INCONCLUSIVE, ())
     assert check.needed > 0
-
-
-def test_few_groups_that_all_turn_name_the_groups_it_takes():
-    groups = [i // 2 for i in range(20)]
-    before, after = [1.0] * 10 + [0.0] * 10, [0.0] * 10 + [1.0] * 10
-    check = compared(before, after, groups=groups)
-
-    assert check.outcome is Outcome.INCONCLUSIVE
-    assert check.notes == (note(NoteKind.WHOLE_GROUPS, n=10, limit=0.05, needed=59),)
 
 
 def test_where_no_cases_settle_a_drop_none_are_named_and_at_an_early_look_one_is():

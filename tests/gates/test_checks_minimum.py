@@ -23,7 +23,7 @@ def test_a_minimum_is_held_missed_or_inconclusive(right: int, wrong: int, outcom
     assert check_minimum(minimum_samples(right, wrong), minimum=0.80).outcome is outcome
 
 
-def test_a_missing_reply_counts_against_a_pass_and_against_a_fail() -> None:
+def test_missing_replies_count_against_either_end_and_as_cases_of_groups() -> None:
     assert check_minimum(minimum_samples(59, 0), minimum=0.95).outcome is Outcome.PASSED
     assert (
         check_minimum(minimum_samples(59, 0, missing=1), minimum=0.95).outcome
@@ -35,6 +35,11 @@ def test_a_missing_reply_counts_against_a_pass_and_against_a_fail() -> None:
         check_minimum(minimum_samples(30, 20, missing=10), minimum=0.80).outcome
         is Outcome.INCONCLUSIVE
     )
+
+    values = [None if i < 3 else 1.0 for i in range(400)]
+    found = case_samples(values, groups=[i // 10 for i in range(400)])
+
+    assert check_minimum(found, minimum=0.8).outcome is Outcome.PASSED
 
 
 def test_a_minimum_names_no_limit_where_it_holds_and_no_cases_where_none_settle_it() -> None:
@@ -57,13 +62,6 @@ def test_a_minimum_that_is_reached_below_guessing_shows_nothing() -> None:
     assert inconclusive_at_chance(reached, 0.2) is reached
     assert inconclusive_at_chance(missed, 0.25) is missed
     assert missed.outcome is Outcome.FAILED
-
-
-def test_missing_cases_are_counted_as_cases_where_groups_are_the_unit():
-    values = [None if i < 3 else 1.0 for i in range(400)]
-    found = case_samples(values, groups=[i // 10 for i in range(400)])
-
-    assert check_minimum(found, minimum=0.8).outcome is Outcome.PASSED
 
 
 @every_row(("size", "outcome"), [(1, Outcome.PASSED), (4, Outcome.INCONCLUSIVE)])

@@ -19,13 +19,17 @@ def of(gate, cases=(), *, vary=True, repeats=1):
     return plan_looks(made, gate, replies_vary=vary)
 
 
-def test_a_plain_gate_looks_once_at_everything():
+def test_one_look_spends_the_whole_risks_at_everything():
     (look,) = of(replace(EARLY, stop_early=False), repeats=3)
 
     assert look == Look(repeats=3, replies_vary=True)
     assert of(replace(EARLY, stop_early=False), vary=False, repeats=None) == (Look(),)
     assert look.includes("any", 2)
     assert not look.includes("any", 3)
+
+    total = Levels(alarm=ALARM / 3, shared=3)
+
+    assert look_levels(Look(), total) == total
 
 
 def test_stopping_early_takes_the_cases_in_blocks_that_grow_to_all():
@@ -98,12 +102,6 @@ def test_settling_takes_no_more_looks_than_there_are_repeats_to_add():
     assert [look.repeats for look in of(replace(SETTLE, settle=3), repeats=2)] == [2, 3]
 
     assert of(replace(SETTLE, settle=3), repeats=3) == (Look(repeats=3, replies_vary=True),)
-
-
-def test_one_look_spends_the_whole_risks():
-    total = Levels(alarm=ALARM / 3, shared=3)
-
-    assert look_levels(Look(), total) == total
 
 
 def test_each_look_spends_its_part_of_both_risks_and_the_last_one_is_known():

@@ -50,10 +50,6 @@ def test_a_case_is_right_that_is_more_than_half_right(right, outcome):
     assert check_must_pass(made([right], "c000"), None).outcome is outcome
 
 
-def test_only_wrong_cases_are_asked_again():
-    assert wrong_must_pass_ids(made([0.0, 1.0, 0.0], "c000", "c001")) == ("c000",)
-
-
 def test_a_case_that_is_asked_again_is_right_if_it_is_most_times():
     seen, again = made([0.0], "c000"), made([2 / 3], "c000")
 
@@ -99,7 +95,9 @@ def test_a_case_whose_id_holds_a_comma_is_the_first_regressed_case():
     assert [flip.case for flip in verdict.flips[:2]] == ["c000", "a, b0"]
 
 
-def test_every_look_includes_the_must_pass_cases():
+def test_every_look_includes_the_must_pass_cases_and_only_wrong_ones_are_asked_again():
     cases = (replace(case("a"), must_pass=True), case("b"))
 
     assert must_pass_ids(replace(suite(), cases=cases)) == {"a"}
+
+    assert wrong_must_pass_ids(made([0.0, 1.0, 0.0], "c000", "c001")) == ("c000",)

@@ -89,11 +89,18 @@ def test_a_tuned_model_that_answers_and_does_not_stop_is_named_whatever_its_base
     assert found(before, [ON] * 20) == [Cause.RUNS_ON]
 
 
-def test_on_skills_a_base_that_rambles_behind_its_answers_too_is_no_cause() -> None:
+def test_text_behind_an_answer_is_a_cause_for_json_too_and_none_where_the_base_rambles() -> None:
     assert found([RIGHT_ON] * 20, [RIGHT_ON] * 20, skill="facts") == []
     assert found([RIGHT_ON] * 6 + [GOOD] * 14, [RIGHT_ON] * 12 + [GOOD] * 8, skill="facts") == [
         Cause.RUNS_ON
     ]
+
+    reply = Reply(text='{"a": 1}\nUser: and', stop="length")
+
+    assert found(None, [reply] * 20, error=FormatError("trailing text", lenient=True)) == [
+        Cause.RUNS_ON
+    ]
+    assert found(None, [reply] * 20, error=FormatError("truncated")) == []
 
 
 @every_row(
@@ -129,15 +136,6 @@ def test_a_variant_is_tuned_only_where_the_suite_says_so() -> None:
     )
 
     assert told.next[0].values["cause"] == Cause.EMPTY
-
-
-def test_whole_json_with_text_behind_it_is_an_answer_too() -> None:
-    reply = Reply(text='{"a": 1}\nUser: and', stop="length")
-
-    assert found(None, [reply] * 20, error=FormatError("trailing text", lenient=True)) == [
-        Cause.RUNS_ON
-    ]
-    assert found(None, [reply] * 20, error=FormatError("truncated")) == []
 
 
 # In the verdict ----------------------------------------------------------------------------------

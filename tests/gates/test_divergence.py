@@ -53,12 +53,20 @@ def test_the_figure_is_the_mean_over_cases_with_its_interval():
     assert found.check.n == 80
 
 
-def test_without_a_limit_it_is_shown_and_not_gated():
+def test_without_a_limit_it_is_shown_and_nothing_is_to_be_done():
     found = verdict(SHOWN, [0.4, 0.6] * 40)
 
     assert not found.gated
     assert limit(found.check) == "no limit"
     assert headline(found).endswith(limit(found.check))
+
+    values = [0.2, 0.3] * 400
+
+    assert verdict(SHOWN, values, left_out=0.02) == expected_verdict(
+        expected_check(values, limit=0.0, outcome=Outcome.PASSED),
+        notes=(perplexity(3200), lower_bound(0.02)),
+        gated=False,
+    )
 
 
 @every_row(
@@ -158,16 +166,6 @@ def test_a_failed_verdict_has_its_check_and_two_ways_out():
             NextStep(StepKind.TRAIN_AGAIN, {"variant": "tuned", **LIMIT}),
             NextStep(StepKind.SET_LIMIT, {"setting": "max_kl: 0.262", **LIMIT}),
         ),
-    )
-
-
-def test_a_verdict_without_a_limit_has_nothing_to_do():
-    values = [0.2, 0.3] * 400
-
-    assert verdict(SHOWN, values, left_out=0.02) == expected_verdict(
-        expected_check(values, limit=0.0, outcome=Outcome.PASSED),
-        notes=(perplexity(3200), lower_bound(0.02)),
-        gated=False,
     )
 
 

@@ -72,13 +72,11 @@ def test_a_minimum_stands_beside_a_default_limit_of_a_drop_where_the_cases_can_s
     check_feasibility(with_default_limits(made, {}))
 
 
-def test_forgetting_counts_the_cases_of_its_skills_and_not_those_of_the_suite(tmp_path):
+def test_forgetting_is_held_to_the_cases_of_its_skills_and_the_whole_set_suffices(tmp_path):
     (message,) = errors(tmp_path, "forgetting: {skills: logic, max_drop: 0.03}", count=100)
 
     assert "forgetting: max_drop: 0.03 can never be shown with 67 cases" in message
 
-
-def test_the_whole_set_can_show_what_forgetting_allows_by_default(tmp_path):
     check_feasibility(suite(tmp_path, "forgetting: {skills: general}"))
 
 

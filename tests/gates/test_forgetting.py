@@ -53,14 +53,12 @@ def states(verdict: Verdict) -> dict[str, str]:
 # The mean ---------------------------------------------------------------------------------------
 
 
-def test_kept_skills_pass() -> None:
+def test_kept_skills_pass_and_one_with_a_margin_that_regressed_fails_alone() -> None:
     verdict = evaluate(KEPT)
 
     assert verdict.outcome is Outcome.PASSED
     assert set(states(verdict).values()) == {"untested"}
 
-
-def test_one_regressed_skill_with_a_margin_fails_though_the_mean_holds() -> None:
     after = {"facts": (30, 70), "sums": (75, 25), "copying": (75, 25)}
     verdict = evaluate(after, margins={"facts": 0.10})
 
@@ -265,7 +263,7 @@ def test_flips_have_kinds_of_loss_only_where_a_reply_regressed_and_begin_with_ma
     assert {(flip.before, flip.now) for flip in verdict.flips} == {("base says", "no idea")}
 
 
-def test_cases_that_were_trained_on_are_left_out_and_counted() -> None:
+def test_skills_that_were_trained_on_or_left_out_are_noted_and_not_counted() -> None:
     seen = frozenset(f"facts-{i}" for i in range(40))
     contamination = Contamination("new", "t.jsonl", 300, 40, "facts-0", 7, "skills case", seen)
     verdict = evaluate(KEPT, contamination=contamination)
@@ -275,6 +273,9 @@ def test_cases_that_were_trained_on_are_left_out_and_counted() -> None:
     assert verdict.notes == (
         note(NoteKind.TRAINED_ON, n=40, file="t.jsonl", line=7, first="facts-0"),
     )
+
+    told = note(NoteKind.NO_SANDBOX, skills=("code",))
+    assert evaluate(KEPT, excluded_skills=("code",)).notes == (told,)
 
 
 TRAIN_AGAIN = NextStep(StepKind.TRAIN_AGAIN, {"variant": "new"})
@@ -312,11 +313,20 @@ def test_a_failed_verdict_says_what_it_is_about_and_what_to_do() -> None:
     )
 
 
-def test_no_limit_of_the_mean_excuses_a_part_that_regressed() -> None:
+def test_the_limit_of_the_mean_is_offered_unless_a_tested_part_regressed() -> None:
     lost = {"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)}
 
     assert evaluate(lost, max_drop=0.3).next == (TRAIN_AGAIN, set_limit(0.54))
     assert evaluate(lost, max_drop=0.3, margins={"facts": 0.1}).next == (TRAIN_AGAIN,)
+
+    before = {"facts": (60, 0), "sums": (30, 0)}
+    after = {"facts": (60, 0), "sums": (26, 4)}
+
+    verdict = evaluate(after, before=before, margins={"facts": 0.2})
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert [(part.name, part.state) for part in verdict.slices if part.gated] == [("facts", "kept")]
+    assert verdict.next[-1].kind is StepKind.SET_LIMIT
 
 
 def test_an_inconclusive_mean_names_the_cases_and_the_limit_that_settle_it() -> None:
@@ -329,17 +339,6 @@ def test_an_inconclusive_mean_names_the_cases_and_the_limit_that_settle_it() -> 
     assert (more.kind, more.values["cases"]) == (StepKind.ADD_CASES, "skills case")
     assert limit == set_limit(0.15)
     assert [step.kind for step in skill] == [StepKind.ADD_CASES, *[StepKind.SETTLE_SKILL] * 2]
-
-
-def test_a_tested_part_that_holds_leaves_the_limit_of_the_mean_to_be_set() -> None:
-    before = {"facts": (60, 0), "sums": (30, 0)}
-    after = {"facts": (60, 0), "sums": (26, 4)}
-
-    verdict = evaluate(after, before=before, margins={"facts": 0.2})
-
-    assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert [(part.name, part.state) for part in verdict.slices if part.gated] == [("facts", "kept")]
-    assert verdict.next[-1].kind is StepKind.SET_LIMIT
 
 
 def test_a_model_that_no_longer_ends_is_named_as_the_cause() -> None:
@@ -478,11 +477,6 @@ def test_without_a_reply_the_gate_is_inconclusive_and_has_no_retention() -> None
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.check.retention is None
     assert StepKind.RUN_AGAIN in {step.kind for step in verdict.next}
-
-
-def test_skills_that_were_left_out_are_noted() -> None:
-    told = note(NoteKind.NO_SANDBOX, skills=("code",))
-    assert evaluate(KEPT, excluded_skills=("code",)).notes == (told,)
 
 
 def test_the_same_replies_are_noted_and_lucky_guesses_and_levels_too() -> None:

@@ -96,7 +96,7 @@ def test_a_family_with_a_limit_is_tested_however_few_its_cases_and_must_keep_it(
     assert unsure.outcome is Outcome.INCONCLUSIVE
 
 
-def test_the_families_of_a_gate_take_one_share_of_the_alarm() -> None:
+def test_families_take_one_share_of_the_alarm_and_each_bundled_one_has_enough_cases() -> None:
     whole = replace(GATE, cases=skill_cases(("general",)))
     sizes = {str(case.skill): 0 for case in whole.cases}
     for case in whole.cases:
@@ -105,8 +105,6 @@ def test_the_families_of_a_gate_take_one_share_of_the_alarm() -> None:
     assert len(whole.tested_parts(sizes)) == 5
     assert shared_levels(suite(whole)).shared == 2
 
-
-def test_every_bundled_family_has_enough_cases_for_a_test_of_its_own() -> None:
     whole = replace(GATE, cases=skill_cases(("general",)))
     sizes = {}
     for case in whole.cases:

@@ -153,13 +153,19 @@ def test_a_habit_may_hide_a_tenth_of_a_drop_that_lenient_readers_see_too(broken,
     assert bool(habit(scores(name="current"), after)) is is_habit
 
 
-def test_an_error_that_no_reader_repairs_is_no_habit_and_neither_is_one_that_went():
+def test_what_no_reader_repairs_or_what_fell_for_lenient_ones_too_is_no_habit():
     unknown = FormatError("truncated", rules=("json_schema",), lenient=True)
     before = scores((FormatError("preamble", lenient=True), 1), name="current")
 
     assert habit(scores(name="current"), scores((unknown, 41))) == {}
     assert habit(before, scores((unknown, 41))) == {}
     assert habit(before, scores((unknown, 41), (JSON, 1)))["habit"] == "fenced"
+
+    before = scores((JSON, 60), name="current")
+
+    found = verdict(scores((JSON, 20), (MISSING_KEY, 59)), before)
+
+    assert named_habit(found) == {}
 
 
 def test_the_format_error_that_grew_most_comes_first_and_one_that_went_comes_last():
@@ -229,14 +235,6 @@ def test_a_drop_that_only_a_strict_reader_sees_is_called_what_it_is(kind, rule):
     assert (found.lenient_before, found.lenient) == (1.0, 1.0)
 
 
-def test_a_lenient_rate_that_fell_is_no_habit_though_it_is_above_the_strict_one_of_before():
-    before = scores((JSON, 60), name="current")
-
-    found = verdict(scores((JSON, 20), (MISSING_KEY, 59)), before)
-
-    assert named_habit(found) == {}
-
-
 def test_a_gate_that_passed_names_no_habit_and_notes_an_error_that_became_commoner():
     found = verdict(scores((JSON, 1)), scores(name="current"))
 
@@ -295,11 +293,20 @@ def mixes(before, after):
     return [one for one in verdict(after, before).drifts if one.what == "format errors"]
 
 
-def test_the_same_mix_is_no_warning_and_a_few_changes_show_nothing():
+def test_a_mix_is_reported_only_if_some_kind_became_more_frequent_than_by_chance():
     before = scores((JSON, 60), name="current")
 
     assert mixes(before, scores((JSON, 51), (None, 149))) == []
     assert mixes(before, scores((MISSING_KEY, 9), (JSON, 51))) == []
+
+    before = scores((JSON, 60), (MISSING_KEY, 40), name="current")
+
+    fewer = mixes(before, scores((JSON, 10), (MISSING_KEY, 40)))
+    others = mixes(before, scores((JSON, 10), (MISSING_KEY, 41)))
+
+    assert [found.p < 0.001 for found in (*fewer, *others)] == [True, True]
+    assert [found.message for found in fewer] == [None]
+    assert [found.message for found in others] == [note(ReplyNote.ERROR_MIX, p=others[0].p)]
 
 
 @every_row(
@@ -318,17 +325,6 @@ def test_a_mix_is_described_with_its_test_and_told_if_it_changed(errors, after, 
         p=pytest.approx(p, abs=5e-5 if p < 0.01 else 5e-4),
         message=note(ReplyNote.ERROR_MIX, p=found.p) if is_told else None,
     )  # fmt: skip
-
-
-def test_a_mix_in_which_no_kind_became_more_frequent_is_not_reported():
-    before = scores((JSON, 60), (MISSING_KEY, 40), name="current")
-
-    fewer = mixes(before, scores((JSON, 10), (MISSING_KEY, 40)))
-    others = mixes(before, scores((JSON, 10), (MISSING_KEY, 41)))
-
-    assert [found.p < 0.001 for found in (*fewer, *others)] == [True, True]
-    assert [found.message for found in fewer] == [None]
-    assert [found.message for found in others] == [note(ReplyNote.ERROR_MIX, p=others[0].p)]
 
 
 def test_a_mix_counts_only_the_cases_that_both_sides_answered():

@@ -250,13 +250,19 @@ def test_why_the_replies_are_those_of_the_base_depends_on_what_serves_them(provi
     assert found == IdentityResult(Outcome.INVALID, note(kind, model="m", **counts))
 
 
-def test_only_settings_that_the_suite_declares_are_said_to_be_rejected():
+def test_settings_and_facts_are_told_only_as_far_as_the_suite_has_them():
     made = [case_request("a", "f")]
     results = {"f": Reply(text="x", unsent=("seed", "top_k"))}
 
     notices = [notice.message for notice in server_notices(made, results, {"seed"})]
 
     assert notices == [note(IdentityNote.REJECTED, model="claude-haiku-5-5", setting="seed")]
+
+    assert identity_facts([], {}) == {}
+    facts = identity_facts([case_request("a", "f")], {"f": Reply(text="x", facts={"retires": "y"})})
+
+    assert "adapter" not in facts
+    assert facts["retires"] == "y"
 
 
 @every_row("setting", ["output_config", "response_format"])
@@ -266,11 +272,3 @@ def test_a_rejected_format_is_replaced_by_a_tool(setting):
     (notice,) = server_notices(made, {"f": Reply(text="x", unsent=(setting,))}, {setting})
 
     assert notice == unproven(IdentityNote.REPLACED, model="claude-haiku-5-5", setting=setting)
-
-
-def test_a_variant_without_requests_has_no_facts_and_a_hosted_one_no_adapter():
-    assert identity_facts([], {}) == {}
-    facts = identity_facts([case_request("a", "f")], {"f": Reply(text="x", facts={"retires": "y"})})
-
-    assert "adapter" not in facts
-    assert facts["retires"] == "y"

@@ -311,7 +311,7 @@ def repeated(texts, temperature=0.7):
     return check_temperature(paired, results)
 
 
-def test_a_temperature_with_equal_repeats_only_shows_no_effect():
+def test_a_temperature_shows_no_effect_where_thirty_cases_repeat_alike_and_none_differs():
     texts = [f"{WORDS} {n}" for n in range(30)]
 
     assert repeated(texts) == unproven(IdentityNote.NO_TEMPERATURE, temperature=0.7, cases=30)
@@ -319,6 +319,13 @@ def test_a_temperature_with_equal_repeats_only_shows_no_effect():
     assert repeated(["four words are few"] * 30) == PASSED
     assert repeated(["five words are not few"] * 30) != PASSED
     assert repeated(texts, temperature=0) == PASSED
+
+    texts = [f"{WORDS} {n}" for n in range(30)]
+    once, results = requests_and_results(texts, sampling={"temperature": 0.7})
+    other = replace(once[0], request=replace(once[0].request, fingerprint="other"))
+    results |= {"other": Reply(text=f"{WORDS} more")}
+
+    assert check_temperature([*once, other, *once[1:]], results).outcome is Outcome.PASSED
 
 
 def test_cases_without_a_repeat_or_with_a_constraint_show_nothing_of_a_temperature():
@@ -333,15 +340,6 @@ def test_cases_without_a_repeat_or_with_a_constraint_show_nothing_of_a_temperatu
     assert check_temperature([*once, *once], results).outcome is Outcome.INCONCLUSIVE
     assert check_temperature([*held, *held], results).outcome is Outcome.PASSED
     assert check_temperature([*once, *once[1:]], results).outcome is Outcome.PASSED
-
-
-def test_one_case_whose_repeats_differ_shows_the_effect_of_a_temperature():
-    texts = [f"{WORDS} {n}" for n in range(30)]
-    once, results = requests_and_results(texts, sampling={"temperature": 0.7})
-    other = replace(once[0], request=replace(once[0].request, fingerprint="other"))
-    results |= {"other": Reply(text=f"{WORDS} more")}
-
-    assert check_temperature([*once, other, *once[1:]], results).outcome is Outcome.PASSED
 
 
 def drawn(second):

@@ -302,7 +302,7 @@ def test_the_length_of_a_pair_is_the_first_reply_less_the_second():
     assert validation.warnings[0] == favours("longer", validation)
 
 
-def test_a_label_that_no_reply_has_takes_nothing_from_the_correlation():
+def test_the_lengths_of_few_labels_or_of_one_that_no_reply_has_say_nothing():
     a_judge = judge({"bad": 0.0, "fair": 0.5, "good": 1.0}, minimum={})
     pairs = with_lengths(
         a_judge,
@@ -311,6 +311,12 @@ def test_a_label_that_no_reply_has_takes_nothing_from_the_correlation():
     )  # fmt: skip
 
     assert_correlation(validate_judge(a_judge, pairs, ()), pairs)
+
+    a_judge = judge()
+    pairs = with_lengths(a_judge, ("good", "good", 1, 400), ("good", "bad", 2, 40))
+    validation = validate_judge(a_judge, pairs, ())
+
+    assert (validation.length, validation.length_p, validation.warnings) == (None, None, ())
 
 
 @every_row(("n", "is_known"), [(24, False), (25, True)])
@@ -350,14 +356,6 @@ def test_a_judge_that_follows_the_length_alone_gets_the_warning_as_well(long, sh
 
     assert validation.warnings == (favours(favoured, validation),)
     assert validation.length_p < 1e-100
-
-
-def test_the_lengths_of_a_few_labels_say_nothing_of_a_bias():
-    a_judge = judge()
-    pairs = with_lengths(a_judge, ("good", "good", 1, 400), ("good", "bad", 2, 40))
-    validation = validate_judge(a_judge, pairs, ())
-
-    assert (validation.length, validation.length_p, validation.warnings) == (None, None, ())
 
 
 def test_longer_good_replies_are_no_bias_of_a_judge_with_errors_on_both_sides():

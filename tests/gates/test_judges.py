@@ -96,13 +96,7 @@ def test_a_true_drop_that_no_grades_could_show_is_not_named(n, is_named):
     assert certifiable == (pytest.approx(shown.certifiable / least) if is_named else None)
 
 
-def test_the_note_of_a_corrected_drop_follows_that_of_the_plain_one():
-    check = compared(evidence(), [1] * 400, [1] * 392 + [0] * 8)
-
-    assert check.notes == (note(NoteKind.SMALL_DROP), SHOWN)
-
-
-def test_a_single_grade_has_no_interval_with_a_judge_either():
+def test_a_single_grade_has_no_interval_and_notes_of_a_drop_come_first():
     drop = compared(evidence(), [1], [0])
     minimum = check_graded_minimum(evidence(), samples([1]), minimum=0.5, levels=LEVELS)
 
@@ -110,13 +104,26 @@ def test_a_single_grade_has_no_interval_with_a_judge_either():
     assert (minimum.outcome, minimum.low, minimum.high) == (Outcome.INCONCLUSIVE, None, None)
     assert kinds(minimum.notes) == [NoteKind.TOO_FEW_REPLIES, NoteKind.JUDGE_FINDS]
 
+    check = compared(evidence(), [1] * 400, [1] * 392 + [0] * 8)
 
-def test_a_weak_judge_needs_more_cases_to_rule_a_drop_out():
+    assert check.notes == (note(NoteKind.SMALL_DROP), SHOWN)
+
+
+def test_a_weak_judge_needs_more_cases_and_one_like_a_coin_is_not_divided_by():
     before = [1] * 140 + [0] * 60
     after = [1] * 138 + [0] * 62
 
     assert compared(evidence(validation(0.99, 0.99)), before, after).outcome is Outcome.PASSED
     assert compared(evidence(validation(0.7, 0.7)), before, after).outcome is Outcome.INCONCLUSIVE
+
+    coin = IntervalEstimate(value=0.5, low=0.5, high=0.5, n=200)
+    judged = evidence(replace(validation(), sensitivity=coin, specificity=coin))
+
+    for check in (
+        compared(judged, [1] * 200, [0] * 200),
+        check_graded_minimum(judged, samples([1] * 200), minimum=0.5, levels=LEVELS),
+    ):
+        assert check.outcome is Outcome.INCONCLUSIVE
 
 
 def test_grades_that_may_be_unrelated_to_the_labels_settle_nothing_and_advise_no_cases():
@@ -136,17 +143,6 @@ def test_grades_that_may_be_unrelated_to_the_labels_settle_nothing_and_advise_no
 
     assert None not in (plain.needed, plain.certifiable, plain.shown_limit)
     assert (check.needed, check.certifiable, check.shown_limit) == (None, None, None)
-
-
-def test_a_judge_as_good_as_a_coin_is_not_divided_by():
-    coin = IntervalEstimate(value=0.5, low=0.5, high=0.5, n=200)
-    judged = evidence(replace(validation(), sensitivity=coin, specificity=coin))
-
-    for check in (
-        compared(judged, [1] * 200, [0] * 200),
-        check_graded_minimum(judged, samples([1] * 200), minimum=0.5, levels=LEVELS),
-    ):
-        assert check.outcome is Outcome.INCONCLUSIVE
 
 
 def test_a_drop_that_cannot_show_or_did_not_happen_is_not_converted():

@@ -213,7 +213,7 @@ def graded(spread, gate=DROP):
     return estimate_power(gate, "new", design(200), 0.1, varies=True, measured=measured)
 
 
-def test_measured_changes_of_graded_scores_replace_the_assumption():
+def test_measured_changes_of_graded_scores_replace_the_assumption_and_few_show_no_limit():
     sure, doubtful = graded(0.05), graded(0.4)
 
     assert (sure.measured, sure.needed, sure.repeats) == (True, 0, None)
@@ -223,8 +223,6 @@ def test_measured_changes_of_graded_scores_replace_the_assumption():
     assert doubtful.discordance > 0.9
     assert doubtful.certifiable > 0.05
 
-
-def test_a_few_graded_replies_can_show_no_limit():
     measured = paired_counts([0.1, 0.9, 0.5], [0.9, 0.1, 0.5])
 
     found = estimate_power(DROP, "new", design(3), 0.1, varies=False, measured=measured)
@@ -425,11 +423,9 @@ def test_a_gate_on_macro_f1_says_that_its_figures_are_those_of_accuracy_until_re
     assert not estimate_minimum_power(plain, "new", design(100)).stands_for_accuracy
 
 
-def test_a_few_plain_cases_can_show_no_limit():
+def test_few_cases_show_no_limit_and_those_of_few_groups_take_as_many_as_plain_ones():
     assert design_certifiable_limit(design(2), 0.9) is None
 
-
-def test_cases_of_related_groups_that_show_no_limit_take_as_many_as_plain_ones():
     nine = design(180, groups=tuple(number // 20 for number in range(180)))
 
     assert design_cases_needed(nine, 0.1, 0.05) == math.ceil(cases_needed(0.05, 0.1) * 180 / 9)

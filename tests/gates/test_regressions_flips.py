@@ -37,9 +37,17 @@ def test_the_best_reply_stands_for_a_right_case_and_the_worst_for_a_wrong_one(ri
     assert _representative_reply(repeated(0.5, 0.0, 1.0), right=right).text == number
 
 
-def test_the_first_reply_stands_for_a_case_without_scores():
+def test_the_first_reply_stands_for_a_case_without_scores_and_valid_formats_count_like_right_ones():
     assert _representative_reply(repeated(), right=True).text == "0"
     assert _representative_reply(replace(repeated(), replies=()), right=True) is None
+
+    mixed = replace(
+        repeated(1.0, 0.5, 0.0),
+        scores=(Score(1.0, FormatError("empty")), Score(0.5, None), Score(None, None)),
+    )
+
+    assert _representative_reply(mixed, right=True).text == "1"
+    assert _representative_reply(mixed, right=False).text == "0"
 
 
 # --- which cases flipped -------------------------------------------------------------------------
@@ -158,16 +166,6 @@ def test_the_worst_reply_of_the_wrong_side_and_the_best_of_the_right_side_are_sh
     assert (won.before, won.now) == ("2", "2")
     (lost,) = flips(scored(bad), scored(good), Regressions(("c",), ()))
     assert (lost.before, lost.now) == ("1", "1")
-
-
-def test_a_valid_format_counts_as_much_as_a_right_reply():
-    mixed = replace(
-        repeated(1.0, 0.5, 0.0),
-        scores=(Score(1.0, FormatError("empty")), Score(0.5, None), Score(None, None)),
-    )
-
-    assert _representative_reply(mixed, right=True).text == "1"
-    assert _representative_reply(mixed, right=False).text == "0"
 
 
 @every_row("before", [None, VariantScores("old", {})], ids=["no replies", "other cases"])

@@ -60,7 +60,7 @@ def test_regressed_cases_without_the_answer_in_a_passage_are_counted() -> None:
     assert retrieval_notes(evaluated(retrieving({"c000": "It is wrong."}), "format")) == []
 
 
-def test_a_regressed_case_carries_its_passages_and_where_the_answer_is() -> None:
+def test_a_regressed_case_carries_the_heads_of_its_passages_and_where_the_answer_is() -> None:
     verdict = evaluated(retrieving({"c000": "It is right.", "c001": "It is wrong."}))
 
     assert [(one.passages, one.answered_in) for one in verdict.flips[:3]] == [
@@ -68,6 +68,13 @@ def test_a_regressed_case_carries_its_passages_and_where_the_answer_is() -> None
         (("a.md: It is wrong.",), 0),
         ((), 0),
     ]
+
+    found = with_passages(
+        Passage(source="a.md", text="x" * 200), Passage(source="", text="no source: here")
+    )
+
+    assert passage_heads(found) == ("a.md: " + "x" * 114, "no source: here")
+    assert passage_heads(replace(found, replies=())) == ()
 
 
 def with_passages(*passages: Passage) -> CaseResult:
@@ -88,15 +95,6 @@ def test_the_rank_of_the_answer_is_that_of_the_first_passage_with_it() -> None:
     (result,) = variant_scores("new", [1.0]).results.values()
 
     assert answer_rank(replace(result, replies=(), scores=())) is None
-
-
-def test_a_passage_is_shown_by_its_source_and_its_first_words() -> None:
-    found = with_passages(
-        Passage(source="a.md", text="x" * 200), Passage(source="", text="no source: here")
-    )
-
-    assert passage_heads(found) == ("a.md: " + "x" * 114, "no source: here")
-    assert passage_heads(replace(found, replies=())) == ()
 
 
 def test_only_regressed_cases_of_the_accuracy_gate_with_a_rank_are_counted() -> None:

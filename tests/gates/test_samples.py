@@ -72,7 +72,7 @@ def test_samples_hold_floats_and_no_equal_weights_or_groups():
     assert [array.dtype for array in arrays] == [np.float64] * 3
 
 
-def test_the_mean_is_weighted_over_the_cases_with_a_reply():
+def test_a_missing_value_is_out_of_the_weighted_mean_and_imputed_as_one_reply():
     weighted = samples_from_cases({
         "a": CaseSample(1.0, 1, "", weight=3.0),
         "b": CaseSample(None, 1, "", weight=9.0),
@@ -83,8 +83,6 @@ def test_the_mean_is_weighted_over_the_cases_with_a_reply():
     assert made(a=1.0, b=None, c=0.0).mean == 0.5
     assert made(a=None).mean == 0.0
 
-
-def test_a_missing_value_is_imputed_as_one_reply():
     found = samples_from_cases({"a": CaseSample(0.5, 4, ""), "b": CaseSample(None, 3, "")})
 
     assert plain(found.impute_missing(0.25)) == {

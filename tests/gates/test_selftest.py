@@ -75,13 +75,22 @@ def test_related_cases_are_drawn_together_and_make_passing_harder():
     assert run(GATE, DrawnRuns(scores(200, 20), repeats=1, pairs=15)).passed > 0.2
 
 
-def test_a_minimum_is_tested_as_well():
+def test_minimums_and_forgetting_are_tested_as_well():
     gate = RateGate(kind="accuracy", line=1, min=0.99)
 
     found = run(gate, DrawnRuns(scores(200, 100), repeats=1, pairs=15))
 
     assert (found.margin, found.minimum) == (None, 0.99)
     assert found.failed > 0.9
+
+    results = {
+        name: replace(result, case=replace(result.case, skill="facts"))
+        for name, result in scores(100, 0).results.items()
+    }
+    gate = ForgettingGate(line=1, cases=(), max_drop=0.1)
+    runs = DrawnRuns(VariantScores("base", results), repeats=1, pairs=3)
+
+    assert skills_run(gate, runs).passed == 1.0
 
 
 def test_a_format_gate_is_tested_on_its_own_scores():
@@ -95,17 +104,6 @@ def test_a_format_gate_is_tested_on_its_own_scores():
     found = run(gate, DrawnRuns(VariantScores("current", results), repeats=1, pairs=20))
 
     assert found.discordance == pytest.approx(0.5, abs=0.1)
-
-
-def test_forgetting_is_tested_on_drawn_runs_of_the_base():
-    results = {
-        name: replace(result, case=replace(result.case, skill="facts"))
-        for name, result in scores(100, 0).results.items()
-    }
-    gate = ForgettingGate(line=1, cases=(), max_drop=0.1)
-    runs = DrawnRuns(VariantScores("base", results), repeats=1, pairs=3)
-
-    assert skills_run(gate, runs).passed == 1.0
 
 
 # --- the draws -----------------------------------------------------------------------------------

@@ -171,7 +171,7 @@ def test_the_share_of_thoughts_is_held_to_a_drop(lengths, outcome, regressed):
     assert (check.unit, check.against) == ("share", "plain")
 
 
-def test_a_baseline_that_does_not_think_has_no_thought_to_lose():
+def test_thoughts_have_a_share_to_lose_and_a_length_only_where_both_sides_think():
     before, after = side("plain", [0] * 40), side("new", [0] * 39 + [9])
     (check,) = checks(before, after, max_thought_drop=0.15)
 
@@ -180,6 +180,12 @@ def test_a_baseline_that_does_not_think_has_no_thought_to_lose():
     few, others = side("plain", [9] * 2 + [0] * 38), side("new", [0] * 38 + [9] * 2)
     (check,) = checks(few, others, max_thought_drop=0.15)
     assert check.notes == (note(NoteKind.RARE_THOUGHTS, baseline="plain", share=0.05),)
+
+    before, after = side("plain", STEADY), side("new", [0] * 5 + [2 * n for n in STEADY[5:]])
+    (check,) = checks(before, after, max_thought_rise=0.5)
+
+    assert (check.n, check.rise) == (35, pytest.approx(1.0))
+    assert checks(before, side("new", [0] * 40), max_thought_rise=0.5) == []
 
 
 @every_row(
@@ -194,14 +200,6 @@ def test_the_length_of_a_thought_is_held_to_a_rise(factor, outcome, key):
     assert (check.outcome, check.unit, check.measure) == (outcome, key, "thought length")
     assert check.rise == pytest.approx(check.after / check.before - 1)
     assert check.low <= check.rise <= check.high
-
-
-def test_only_cases_in_which_both_sides_think_have_a_length_to_compare():
-    before, after = side("plain", STEADY), side("new", [0] * 5 + [2 * n for n in STEADY[5:]])
-    (check,) = checks(before, after, max_thought_rise=0.5)
-
-    assert (check.n, check.rise) == (35, pytest.approx(1.0))
-    assert checks(before, side("new", [0] * 40), max_thought_rise=0.5) == []
 
 
 def test_lengths_of_thoughts_without_a_common_unit_are_not_compared():

@@ -85,7 +85,7 @@ def test_a_function_of_the_format_is_looked_up_in_the_folder_of_the_suite(tmp_pa
     assert finding.message == note(FindingKind.FORMAT, answers=1, names=("python",), counts=(1,))
 
 
-def test_a_thought_before_an_answer_is_no_error_of_its_format():
+def test_thoughts_are_found_by_the_marks_of_the_suite_and_break_no_format():
     marks = (("[t]", "[/t]"),)
     rows = rows_of(("a", "[t]it is so[/t]yes"))
 
@@ -93,6 +93,13 @@ def test_a_thought_before_an_answer_is_no_error_of_its_format():
     (finding,) = found(answer_findings, rows, "format", format=(CHOICE,))
     assert finding.count == 1
     assert found(answer_findings, rows, "format") == []
+
+    rows = rows_of(("a", "[t]so[/t]yes"), ("b", "[t]so[/t]no"), ("c", "<think>so</think>no"))
+
+    (finding,) = found(answer_findings, rows, "thought", thoughts=(("[t]", "[/t]"),))
+
+    assert finding.lines == (1, 2)
+    assert finding.message == note(FindingKind.MIXED_THOUGHTS, answers=2)
 
 
 @every_row(
@@ -108,15 +115,6 @@ def test_thoughts_in_some_answers_only_are_a_warning(plain, severity, message):
             lines=(2,), next=note(Remedy.CHECK_THOUGHTS),
         )
     ]  # fmt: skip
-
-
-def test_thoughts_are_found_by_the_marks_of_the_suite():
-    rows = rows_of(("a", "[t]so[/t]yes"), ("b", "[t]so[/t]no"), ("c", "<think>so</think>no"))
-
-    (finding,) = found(answer_findings, rows, "thought", thoughts=(("[t]", "[/t]"),))
-
-    assert finding.lines == (1, 2)
-    assert finding.message == note(FindingKind.MIXED_THOUGHTS, answers=2)
 
 
 @every_row(
@@ -154,7 +152,7 @@ def rare(label, rows, other, rare_rows):
     return note(FindingKind.RARE_LABEL, **values, times=20)
 
 
-def test_a_label_with_few_rows_is_a_warning_with_its_lines():
+def test_a_label_with_few_rows_is_a_warning_and_only_labels_of_the_suite_count():
     rows = labelled(no=1, yes=61, later=3)
 
     assert found(answer_findings, rows, "balance") == [
@@ -164,20 +162,18 @@ def test_a_label_with_few_rows_is_a_warning_with_its_lines():
         )
     ]  # fmt: skip
 
+    rows = labelled(yes=50, no=2, perhaps=1)
+
+    (finding,) = found(answer_findings, rows, "balance", format=(CHOICE,))
+
+    assert finding.message == rare("yes", 50, "no", 2)
+
 
 @every_row(("yes", "count"), [(1001, 1), (1000, 0)])
 def test_a_label_is_rare_from_more_than_twenty_times_as_many_rows_on(yes, count):
     findings = found(answer_findings, labelled(yes=yes, no=50), "balance")
 
     assert [finding.message for finding in findings] == count * [rare("yes", 1001, "no", 50)]
-
-
-def test_only_labels_of_the_suite_are_counted_where_it_has_labels():
-    rows = labelled(yes=50, no=2, perhaps=1)
-
-    (finding,) = found(answer_findings, rows, "balance", format=(CHOICE,))
-
-    assert finding.message == rare("yes", 50, "no", 2)
 
 
 @every_row(

@@ -79,7 +79,7 @@ def test_a_limit_is_held_inconclusive_or_broken_by_where_the_whole_interval_lies
     assert verdict.check.unit == "usd"
 
 
-def test_the_interval_is_that_of_the_skewed_mean():
+def test_intervals_are_those_of_the_skewed_mean_and_of_the_ratio():
     tokens = np.random.default_rng(1).lognormal(5.5, 1.0, 80).round()
 
     check = evaluated(LIMIT, [int(count) for count in tokens]).check
@@ -89,8 +89,6 @@ def test_the_interval_is_that_of_the_skewed_mean():
     assert (check.low > student.low, check.high > student.high) == (True, True)
     assert check.after == pytest.approx(np.mean(tokens) / 1000)
 
-
-def test_the_interval_of_a_rise_is_that_of_the_ratio():
     rng = np.random.default_rng(2)
     before, after = (rng.lognormal(5.5, 1.0, 90).round() for _ in range(2))
     sides = [[int(count) for count in side] for side in (after, before)]

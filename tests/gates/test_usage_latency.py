@@ -214,11 +214,17 @@ def test_an_ungated_variant_is_told_its_times_where_they_were_measured():
     assert list(measure_latency(suite(HALF), HALF, took([], kept=9))) == []
 
 
-def test_a_rise_against_a_baseline_named_p95_is_a_rise_of_the_median():
+def test_a_rise_is_one_of_the_median_and_a_number_even_from_no_time():
     verdict = evaluated(RISE, took(drawn(0.9)), took(drawn(0.4), "p95"))
 
     assert verdict.check.kind is CheckKind.BASELINE
     assert figure_name(verdict.check) == "median latency"
+
+    verdict = evaluated(RISE, took([1.0] * 9), took([0.0] * 9, "current"))
+
+    # A nanosecond stands for no time.
+    assert (verdict.outcome, verdict.check.before) == (Outcome.FAILED, 0.0)
+    assert verdict.check.rise == pytest.approx(1e12)
 
 
 def test_only_replies_of_this_run_have_a_latency(call):
@@ -287,14 +293,6 @@ def test_a_rise_is_reported_with_the_medians_of_the_cases_that_both_sides_measur
         before=3000.0, after=4500.0, rise=pytest.approx(0.5),
         low=pytest.approx(0.5), high=pytest.approx(0.5), missing=1,
     )  # fmt: skip
-
-
-def test_a_rise_from_no_time_at_all_is_a_number():
-    verdict = evaluated(RISE, took([1.0] * 9), took([0.0] * 9, "current"))
-
-    # A nanosecond stands for no time.
-    assert (verdict.outcome, verdict.check.before) == (Outcome.FAILED, 0.0)
-    assert verdict.check.rise == pytest.approx(1e12)
 
 
 def test_a_limit_within_the_interval_advises_the_limit_that_holds():

@@ -93,7 +93,7 @@ def test_of_equal_outcomes_the_check_that_tells_most_decides(checks, wanted) -> 
     assert combine_checks(iter(checks)) == wanted
 
 
-def test_the_check_that_decided_is_named_and_none_where_there_is_none() -> None:
+def test_a_change_is_what_is_there_now_and_the_deciding_check_is_named() -> None:
     said = Statement(StatementKind.RATE)
     verdict = Verdict(
         suite="s", line=1, gate="accuracy", variant="v", outcome=PASSED, statement=said,
@@ -102,6 +102,14 @@ def test_the_check_that_decided_is_named_and_none_where_there_is_none() -> None:
 
     assert verdict.check == check(PASSED)
     assert replace(verdict, checks=()).check is None
+
+    assert replace(check(PASSED), after=0.7).change == pytest.approx(-0.2)
+    assert check(PASSED, before=None).change is None
+    part = Slice(
+        kind="tag", name="t", n=9, before=0.5, after=0.75, low=0.0, high=0.5, p_drop=1.0,
+        state="kept",
+    )  # fmt: skip
+    assert part.change == 0.25
 
 
 def test_a_measurement_of_an_ungated_variant_passes_and_is_only_shown() -> None:
@@ -128,16 +136,6 @@ def test_a_change_is_beyond_the_limit_if_its_whole_interval_is(before, high, is_
 @every_row(("p", "is_shown"), [(0.01, True), (0.011, False), (None, False)])
 def test_a_drop_is_shown_at_the_alarm_level(p, is_shown) -> None:
     assert replace(check(FAILED), p_fail=p, alarm=0.01).drop_is_shown is is_shown
-
-
-def test_a_change_is_what_is_there_now_less_what_was() -> None:
-    assert replace(check(PASSED), after=0.7).change == pytest.approx(-0.2)
-    assert check(PASSED, before=None).change is None
-    part = Slice(
-        kind="tag", name="t", n=9, before=0.5, after=0.75, low=0.0, high=0.5, p_drop=1.0,
-        state="kept",
-    )  # fmt: skip
-    assert part.change == 0.25
 
 
 def test_a_statement_takes_more_values_and_keeps_its_own() -> None:

@@ -96,15 +96,13 @@ def test_what_a_gate_lets_pass_now_is_a_loss(gate, loss):
     assert [(one.kind, one.name) for one in change(exam(gate=gate)).losses] == [loss]
 
 
-def test_a_gate_that_is_gone_is_a_loss_of_every_other_gate():
+def test_a_gate_that_is_gone_or_a_case_that_need_not_pass_any_more_is_a_loss():
     before = Exam(
         gates={"accuracy": GATE, "format": GateExam(variants=("new",))}, cases={"suite": CASES}
     )
 
     assert change(exam(), before).losses == (ExamLoss(LossOfExam.GATE, "format"),)
 
-
-def test_a_case_that_need_not_pass_any_more_is_a_loss():
     before = exam(CASES | {"a": ExamCase("1", must_pass=True)})
 
     assert change(exam(), before).losses == (ExamLoss(LossOfExam.MUST_PASS, "a"),)

@@ -148,15 +148,13 @@ def test_weights_count_by_their_ratios_and_move_the_difference():
     assert (found.before, found.after) == pytest.approx((1, 0.25))
 
 
-def test_identical_cases_of_a_group_count_as_one():
+def test_groups_count_by_how_much_they_change_together():
     b = np.ones(200)
     labels = np.arange(200) // 10
     assert paired_counts(b, b, groups=labels).effective == pytest.approx(20)
     fallen = np.where(labels < 4, 0.0, 1.0)
     assert paired_counts(b, fallen, groups=labels).effective == pytest.approx(20, rel=0.06)
 
-
-def test_groups_that_change_independently_cost_little():
     rng = np.random.default_rng(3)
     b = np.ones(1000)
     c = (rng.random(1000) > 0.1).astype(float)

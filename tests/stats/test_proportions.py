@@ -82,12 +82,10 @@ def test_a_fraction_of_a_success_lies_between_its_neighbours(n, share):
         assert bound(np.floor(x), n, 0.05) <= bound(x, n, 0.05) <= bound(np.floor(x) + 1, n, 0.05)
 
 
-def test_bound_of_graded_scores_errs_on_the_safe_side():
+def test_exact_bounds_err_on_the_safe_side_at_any_share_and_of_graded_scores():
     scores = np.random.default_rng(1).beta(4, 1, size=(4000, 60))
     assert np.mean(lower_bound(scores.sum(axis=1), 60, 0.05) > 0.8) < 0.05
 
-
-def test_exact_lower_bound_misses_no_more_than_alpha_at_any_share():
     n, counts = 80, np.arange(81.0)
     bounds = lower_bound(counts, n, 0.05)
     for share in np.linspace(0.01, 0.99, 99):

@@ -188,7 +188,7 @@ def test_interval_ends_are_the_minimums_that_the_tests_just_refuse(sheet, confid
         assert p_misses(rate, high) == pytest.approx(error, abs=1e-6)
 
 
-def test_groups_use_the_t_distribution():
+def test_groups_use_the_t_distribution_and_one_shows_nothing():
     rng = np.random.default_rng(2)
     scores, groups = rng.random(80), np.arange(80) % 16
     rate = mean_score(scores, groups=groups)
@@ -197,8 +197,6 @@ def test_groups_use_the_t_distribution():
     error = math.sqrt((rate.spread + unseen * (rate.largest - unseen)) / 80)
     assert p_reaches(rate, 0.3) == pytest.approx(stats.t.sf(distance / error, 15))
 
-
-def test_one_group_shows_nothing():
     rate = mean_score([1, 1, 1, 1], groups=["a"] * 4)
     assert (p_reaches(rate, 0.1), p_misses(rate, 1.0)) == (1, 1)
     assert score_interval(rate, 0.9) == (0, 1)

@@ -56,12 +56,22 @@ def test_bounds_of_a_mean_are_the_normal_ones_and_those_of_scipy():
     assert (found.lower, found.upper) == pytest.approx(expected, abs=0.003)
 
 
-def test_the_same_seed_gives_the_same_bounds():
+def test_bounds_are_those_of_their_seed_and_of_all_resamples():
     first, second = (
         bootstrap_bounds(mean_difference, 300, rng=np.random.default_rng(7), resamples=500)
         for _ in range(2)
     )
     assert first == second
+
+    rows = []
+    bootstrap_bounds(
+        lambda w: rows.append(len(w)) or w.sum(axis=1),
+        1000,
+        rng=np.random.default_rng(0),
+        resamples=4500,
+    )
+    assert sum(rows) == 4500 + 1
+    assert max(rows) <= 2000
 
 
 def test_any_metric_can_be_bounded():
@@ -73,18 +83,6 @@ def test_any_metric_can_be_bounded():
     expected = f1_score(truth, after, average="macro") - f1_score(truth, before, average="macro")
     assert found.estimate == pytest.approx(expected)
     assert found.lower < found.estimate < found.upper < 0
-
-
-def test_batches_add_up_to_the_resamples():
-    rows = []
-    bootstrap_bounds(
-        lambda w: rows.append(len(w)) or w.sum(axis=1),
-        1000,
-        rng=np.random.default_rng(0),
-        resamples=4500,
-    )
-    assert sum(rows) == 4500 + 1
-    assert max(rows) <= 2000
 
 
 @every_row("more", [{"n": 0}, {"n": 3, "alpha": 1.0}])
@@ -216,7 +214,7 @@ def test_calibrated_interval_covers_as_often_as_it_says():
     assert covered / 1000 == pytest.approx(0.9, abs=0.03)
 
 
-def test_calibrated_tests_are_t_tests():
+def test_calibrated_tests_are_t_tests_and_a_mean_without_error_is_certain():
     x = np.random.default_rng(1).normal(-0.01, 0.1, 40)
     found = MeanEstimate(mean=x.mean(), se=x.std(ddof=1) / np.sqrt(40), df=39)
     above = stats.ttest_1samp(x, -0.03, alternative="greater")
@@ -226,8 +224,6 @@ def test_calibrated_tests_are_t_tests():
         assert found.p_below(threshold) == pytest.approx(below.pvalue)
     assert found.interval(0.9) == pytest.approx(stats.ttest_1samp(x, 0).confidence_interval(0.9))
 
-
-def test_a_mean_without_error_is_certain():
     found = MeanEstimate(mean=0.0, se=0.0, df=10)
     assert (found.p_above(-0.03), found.p_above(0.0), found.p_below(0.0)) == (0, 1, 1)
 

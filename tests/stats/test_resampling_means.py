@@ -77,11 +77,19 @@ def test_the_upper_end_of_fewer_skewed_values_is_the_inflection_of_halls_cubic()
     assert hall(values, high) < stats.t(29).ppf(0.025)
 
 
-def test_a_group_counts_as_the_sum_of_its_values():
+def test_a_group_counts_as_its_sum_and_a_constant_below_a_ratio_as_a_factor():
     values, groups = lognormal(1, 120), np.arange(120) % 40
     sums = np.bincount(groups, values) / 3
 
     assert mean_interval(values, 0.95, groups) == pytest.approx(mean_interval(sums, 0.95))
+
+    values = lognormal(3, 60)
+
+    expected = mean_interval(values, 0.95)
+
+    assert ratio_interval(values, np.full(60, 2.0), 0.95) == pytest.approx(
+        tuple(end / 2 for end in expected)
+    )
 
 
 def test_the_ends_of_a_ratio_are_where_the_difference_reaches_the_quantile():
@@ -92,16 +100,6 @@ def test_the_ends_of_a_ratio_are_where_the_difference_reaches_the_quantile():
     quantile = stats.t(199).ppf(0.975)
     assert johnson(above - low * below, 0.0) == pytest.approx(quantile)
     assert johnson(above - high * below, 0.0) == pytest.approx(-quantile)
-
-
-def test_a_ratio_to_a_constant_has_the_interval_of_the_mean():
-    values = lognormal(3, 60)
-
-    expected = mean_interval(values, 0.95)
-
-    assert ratio_interval(values, np.full(60, 2.0), 0.95) == pytest.approx(
-        tuple(end / 2 for end in expected)
-    )
 
 
 def test_equal_values_and_ratios_have_no_spread_and_three_values_an_interval():
