@@ -297,7 +297,7 @@ def assert_all_agree(run: Run) -> None:
 
 
 @given(runs())
-@examples(0.3)
+@examples(0.2)
 def test_record_verdict_ladder_and_page_show_the_same_figures(run):
     assert_all_agree(run)
 

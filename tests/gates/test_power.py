@@ -116,15 +116,6 @@ def test_related_cases_take_as_many_as_their_groups_need():
     assert [grouped_cases_needed(one_large, limit) for limit in (0.6, 0.3)] == [80, 555]
 
 
-def test_few_heavy_cases_show_little_and_graded_ones_less_than_counted_ones():
-    assert design_pass_probability(HEAVY, 0.1, 0.05) < 0.1
-    assert design_certifiable_limit(HEAVY, 0.1) > 2 * design_certifiable_limit(design(200), 0.1)
-
-    graded = design_pass_probability(design(200, is_graded=True), 0.1, 0.05)
-
-    assert 0.4 < graded < pass_probability(200, 0.1, 0.0, 0.05)
-
-
 def test_a_repeated_baseline_adds_power():
     once, often = (design(200, repeats=(count, 1)) for count in (1, 10))
 
