@@ -536,3 +536,11 @@ def test_repeats_are_planned_where_replies_vary_and_nothing_is_declared(cases, m
     gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
 
     assert needed_repeats(asked(cases, gate, **more)) == needed
+
+
+def test_cases_in_two_groups_show_no_limit_at_all():
+    gate = RateGate(kind="accuracy", line=1)
+    made = asked(200, gate)
+    cases = [replace(one, group=f"g{number % 2}") for number, one in enumerate(made.cases)]
+
+    assert default_limit(replace(made, cases=tuple(cases)), gate) is None
