@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from functools import cache
 from pathlib import Path
 
 LABELS = [f"category_{number:02}" for number in range(18)]
@@ -37,10 +38,12 @@ gates: {{accuracy: {{max_drop: 0.05}}}}
 """
 
 
-def answers() -> list[str]:
-    return [LABELS[number % 18] for number in range(800)]
+@cache
+def answers() -> tuple[str, ...]:
+    return tuple(LABELS[number % 18] for number in range(800))
 
 
+@cache
 def wrong() -> dict[str, set[int]]:
     """Return which cases each rung gets wrong: mostly the hard ones, and not all the same."""
     draw = random.Random(7)

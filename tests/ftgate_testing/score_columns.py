@@ -1,13 +1,18 @@
 """Suites and scores for the tests of gates, without requests to a model."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
+from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
+from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 from pytest_ftgate.suite.declaration import Thresholds
+from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
 
@@ -39,6 +44,29 @@ def variant_scores(variant: str, values: Sequence[float], *, text: str = "refund
         case_result(f"c{i:03}", value, text if value else "no") for i, value in enumerate(values)
     ]
     return VariantScores(variant, {result.case.id: result for result in results})
+
+
+def case_samples(
+    values: Iterable[float | None],
+    name: str = "x",
+    *,
+    groups: Sequence[object] | None = None,
+    weights: Sequence[float] | None = None,
+    repeats: int = 1,
+) -> Samples:
+    """Return one sample for each of *values*; the replies are those of *name*."""
+    return samples_from_cases(
+        {
+            f"c{i}": CaseSample(
+                None if value is None else float(value),
+                repeats,
+                f"{name}-{i}",
+                None if groups is None else f"g{groups[i]}",
+                1.0 if weights is None else weights[i],
+            )
+            for i, value in enumerate(values)
+        }
+    )
 
 
 def labelled(variant: str, texts: Sequence[str]) -> VariantScores:
@@ -86,3 +114,8 @@ def suite(*gates: Gate, variants: Sequence[str] = ("current", "new")) -> Suite:
         reply=ReplyRules(format=(LABELS,), score=EXACT), variants=declared, baseline="current",
         gates={gate.kind: gate for gate in gates}, ladder=Thresholds(),
     )  # fmt: skip
+
+
+def rate_verdict(gate: RateGate, *compared: Any, **known: Any) -> Verdict:
+    """Return the verdict of *gate*, alone in its suite, on a `Comparison` of what is given."""
+    return evaluate_rate(suite(gate), gate, Comparison(*compared, **known))

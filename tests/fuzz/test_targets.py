@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from targets import SUFFIXES, TARGETS, inputs
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@every_row("name", TARGETS)
 def test_a_target_takes_its_inputs_and_pieces_of_them(name):
     chance = random.Random(1)
     for data in inputs(name):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from ftgate_testing.score_columns import variant_scores
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.checks import DropRule, check_drop
 from pytest_ftgate.gates.design import Levels
@@ -33,30 +34,34 @@ def evaluated(before, after, *, repeats=1, margin=0.05, weights=None, chance=0.0
     )
 
 
-@pytest.mark.parametrize("n", [0, 1])
+@every_row("n", [0, 1])
 def test_no_case_or_one_concludes_nothing(n):
     assert evaluated([1.0] * n, [0.0] * n).outcome is Outcome.INCONCLUSIVE
 
 
-@pytest.mark.parametrize(("n", "outcome"), [(58, Outcome.INCONCLUSIVE), (59, Outcome.PASSED)])
+@every_row(("n", "outcome"), [(58, Outcome.INCONCLUSIVE), (59, Outcome.PASSED)])
 def test_without_a_changed_case_enough_of_them_pass(n, outcome):
     check = evaluated([1.0] * n, [1.0] * n)
 
     assert (check.outcome, check.p_fail) == (outcome, 1.0)
 
 
-def test_all_right_on_both_sides_passes():
-    assert evaluated([1.0] * 200, [1.0] * 200).outcome is Outcome.PASSED
-
-
-def test_all_wrong_on_both_sides_shows_nothing():
+def test_all_wrong_on_both_sides_or_a_constant_output_shows_nothing():
     check = evaluated([0.0] * 200, [0.0] * 200)
 
     assert check.outcome is Outcome.INCONCLUSIVE
     assert not check.informative
 
+    labels = [1.0, 0.0] * 100
+    constant = [1.0] * 100 + [0.0] * 100
 
-@pytest.mark.parametrize("rate", [1 / 3, 0.38])
+    check = evaluated(labels, constant, margin=0.05)
+
+    assert check.before == check.after == 0.5
+    assert check.outcome is Outcome.INCONCLUSIVE
+
+
+@every_row("rate", [1 / 3, 0.38])
 def test_a_baseline_within_the_margin_of_chance_shows_nothing(rate):
     right = round(300 * rate)
     scores = [1.0] * right + [0.0] * (300 - right)
@@ -64,7 +69,7 @@ def test_a_baseline_within_the_margin_of_chance_shows_nothing(rate):
     assert not evaluated(scores, scores[::-1], chance=1 / 3).informative
 
 
-@pytest.mark.parametrize("sides", [([1.0], [0.0]), ([0.0], [1.0])])
+@every_row("sides", [([1.0], [0.0]), ([0.0], [1.0])])
 def test_a_change_of_every_case_divides_by_nothing(sides):
     before, after = (one * 100 for one in sides)
 
@@ -75,27 +80,11 @@ def test_a_change_of_every_case_divides_by_nothing(sides):
     assert check.outcome is not Outcome.PASSED or after[0] == 1.0
 
 
-def test_repeats_that_never_vary_tell_no_more_than_one_would():
-    before, after = [1.0] * 95 + [0.0] * 5, [1.0] * 95 + [0.0] * 5
-
-    assert evaluated(before, after, repeats=5).effective == 100
-
-
 def test_repeats_may_differ_by_case():
     before = [0.8, 1.0] * 100
     check = evaluated(before, before[::-1], repeats=[5, 2] * 100)
 
     assert 200 <= check.effective <= 200 * 5
-
-
-def test_a_constant_output_is_as_good_as_its_label_is_frequent():
-    labels = [1.0, 0.0] * 100
-    constant = [1.0] * 100 + [0.0] * 100
-
-    check = evaluated(labels, constant, margin=0.05)
-
-    assert check.before == check.after == 0.5
-    assert check.outcome is Outcome.INCONCLUSIVE
 
 
 def test_weights_move_the_rate_and_widen_its_interval():
@@ -126,7 +115,7 @@ def test_a_case_without_weight_is_as_if_it_were_not_there():
     )
 
 
-@pytest.mark.parametrize("margin", [0.0, 1.0, -0.05])
+@every_row("margin", [0.0, 1.0, -0.05])
 def test_a_margin_that_is_none_is_refused(margin):
     with pytest.raises(ValueError, match="margin"):
         evaluated([1.0] * 50, [0.0] + [1.0] * 49, margin=margin)

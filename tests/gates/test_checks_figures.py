@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ftgate_testing.score_columns import case_samples
+from ftgate_testing.tables import every_row
 from scipy import stats
 
 from pytest_ftgate.gates.checks import (
@@ -21,7 +23,7 @@ from pytest_ftgate.gates.checks import (
 from pytest_ftgate.gates.design import CONFIDENCE, POWER, Levels
 from pytest_ftgate.gates.figures import sample_rate
 from pytest_ftgate.gates.notes import NoteKind, note, text_note
-from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
+from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.stats.graded import needed_for_distance
 from pytest_ftgate.stats.paired import change_interval, is_noninferior, p_drop, p_noninferior
@@ -45,14 +47,10 @@ def side(right: int, wrong: int, missing: int = 0, name: str = "a") -> Samples:
     return samples([1.0] * right + [0.0] * wrong + [None] * missing, name)
 
 
-def samples(values, name: str = "a", groups: int | None = None) -> Samples:
-    """Return samples; every *groups* cases in a row are one group."""
-    return samples_from_cases(
-        {
-            f"c{i}": CaseSample(value, 1, f"{name}{i}", groups and f"g{i // groups}")
-            for i, value in enumerate(values)
-        }
-    )
+def samples(values, name: str = "a", size: int | None = None) -> Samples:
+    """Return samples; every *size* cases in a row are one group."""
+    groups = None if size is None else [i // size for i in range(len(values))]
+    return case_samples(values, name, groups=groups)
 
 
 def drop(before, after, *, margin=0.05, levels=LEVELS, groups=None, **more) -> Check:
@@ -88,13 +86,11 @@ def test_a_minimum_check_holds_the_figures_of_its_rule():
     assert check.notes == ()
 
 
-def test_a_minimum_of_nothing_is_held_without_a_probability():
+def test_a_minimum_is_held_of_nothing_and_at_the_levels_of_its_outcome():
     check = check_minimum(side(0, 50), minimum=0.0)
 
     assert (check.outcome, check.p_pass, check.p_fail) == (Outcome.PASSED, None, None)
 
-
-def test_the_levels_of_a_minimum_belong_to_their_outcome():
     found = side(165, 35)
     rate = sample_rate(found)
     held, missed = p_reaches(rate, 0.8), p_misses(rate, 0.9)
@@ -103,7 +99,7 @@ def test_the_levels_of_a_minimum_belong_to_their_outcome():
     assert check_minimum(found, minimum=0.9, levels=Levels(alarm=missed)).outcome is Outcome.FAILED
 
 
-@pytest.mark.parametrize(("missing", "outcome"), [(5, Outcome.PASSED), (6, Outcome.INCONCLUSIVE)])
+@every_row(("missing", "outcome"), [(5, Outcome.PASSED), (6, Outcome.INCONCLUSIVE)])
 def test_a_minimum_stands_with_a_twentieth_of_the_replies_missing(missing, outcome):
     check = check_minimum(side(100 - missing, 0, missing), minimum=0.5)
 
@@ -111,7 +107,7 @@ def test_a_minimum_stands_with_a_twentieth_of_the_replies_missing(missing, outco
     assert check.notes == (note(NoteKind.MISSING, missing=missing, of=100),)
 
 
-@pytest.mark.parametrize("right", [1, 3, 41, 58, 59, 77])
+@every_row("right", [1, 3, 41, 58, 59, 77])
 def test_a_missed_minimum_shows_the_highest_that_holds(right):
     found = side(right, 100 - right)
     check = check_minimum(found, minimum=0.999)
@@ -139,22 +135,10 @@ def test_what_holds_just_so_is_shown_and_only_at_the_last_look_of_whole_replies(
     assert (shown, early, missing.shown_limit) == (0.53, None, None)
 
 
-def test_a_rate_that_is_too_close_to_its_minimum_names_no_number_of_cases():
-    close, distant = (
-        check_minimum(side(right, 2000 - right), minimum=0.8) for right in (1610, 1620)
-    )
-
-    assert (close.outcome, close.needed) == (Outcome.INCONCLUSIVE, None)
-    assert distant.outcome is Outcome.INCONCLUSIVE
-    assert distant.needed == minimum_cases_needed(0.8, 0.81, POWER, 0.05) - 2000
-    # Fourteen right replies show 80 %.
-    assert check_minimum(side(13, 0), minimum=0.8).needed == 1
-
-
 # Plain thresholds -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("fields", "decides"),
     [({"n": 95, "missing": 5}, True), ({"n": 94, "missing": 6}, False),
      ({"effective": 1}, True), ({"effective": 0.5}, False)],
@@ -166,7 +150,7 @@ def test_a_plain_threshold_decides_with_a_case_and_a_twentieth_missing(fields, d
     assert check.outcome is (Outcome.FAILED if decides else Outcome.INCONCLUSIVE)
 
 
-def test_a_plain_threshold_is_held_up_to_rounding():
+def test_a_plain_threshold_is_held_up_to_rounding_and_shows_the_strictest_that_is_held():
     at = 0.5 - ROUNDING
     held, missed = (check_point(point(after=after)) for after in (at, at - ROUNDING))
     fell = point(before=0.0, after=-0.1 - ROUNDING, limit=0.1, discordance=0.3)
@@ -176,8 +160,6 @@ def test_a_plain_threshold_is_held_up_to_rounding():
     assert check_point(replace(fell, after=-0.1 - 2 * ROUNDING)).outcome is Outcome.FAILED
     assert (held.shown_limit, missed.shown_limit) == (None, 0.49)
 
-
-def test_a_missed_threshold_shows_the_strictest_that_is_held():
     fell = point(before=0.9, after=0.8, limit=0.05, discordance=0.2)
 
     assert check_point(fell).shown_limit == 0.1
@@ -185,7 +167,16 @@ def test_a_missed_threshold_shows_the_strictest_that_is_held():
     assert check_point(point(after=0.459)).shown_limit == 0.45
 
 
-def test_the_note_says_how_often_two_runs_disagree():
+def flips(chance: float) -> float:
+    return 2 * chance * (1 - chance)
+
+
+def test_two_runs_disagree_as_often_as_the_binomial_distribution_says_and_the_note_with_it():
+    chance = stats.binom(40, 0.45)
+
+    assert chance_flip_rate(point()) == pytest.approx(flips(chance.sf(19)))
+    assert chance_flip_rate(point(effective=39.6)) == pytest.approx(flips(chance.sf(19)))
+
     check = check_point(point(notes=(text_note("first"),)))
 
     told = note(NoteKind.PLAIN_THRESHOLD, flips=chance_flip_rate(check))
@@ -193,18 +184,7 @@ def test_the_note_says_how_often_two_runs_disagree():
     assert check_point(point()).notes == (told,)
 
 
-def flips(chance: float) -> float:
-    return 2 * chance * (1 - chance)
-
-
-def test_two_runs_disagree_as_often_as_the_binomial_distribution_says():
-    chance = stats.binom(40, 0.45)
-
-    assert chance_flip_rate(point()) == pytest.approx(flips(chance.sf(19)))
-    assert chance_flip_rate(point(effective=39.6)) == pytest.approx(flips(chance.sf(19)))
-
-
-@pytest.mark.parametrize(
+@every_row(
     ("before", "after", "discordance"), [(0.5, 0.45, 0.2), (0.5, 0.45, None), (0.0, 0.05, 0.1)]
 )
 def test_two_runs_that_are_compared_disagree_as_often_as_their_pairs_say(
@@ -229,7 +209,7 @@ def test_missing_replies_that_would_break_a_pass_leave_it_open():
     assert check.notes == (note(NoteKind.MISSING_COULD_TURN, missing=2, of=62),)
 
 
-@pytest.mark.parametrize("fixed", [0, 4])
+@every_row("fixed", [0, 4])
 def test_missing_replies_that_would_undo_a_fail_leave_it_open(fixed):
     """Seven of a hundred cases break. Four others may have been wrong before."""
     before = [1.0] * 100 + [None] * fixed
@@ -240,22 +220,20 @@ def test_missing_replies_that_would_undo_a_fail_leave_it_open(fixed):
     assert (check.n, check.missing) == (100, fixed)
 
 
-def test_missing_replies_that_change_nothing_are_noted():
+def test_missing_replies_that_change_nothing_or_lack_on_one_side_alone_are_noted():
     before, after = [1.0] * 200, [0.0] * 60 + [1.0] * 138 + [None] * 2
     check = drop(before, after)
 
     assert check.outcome is Outcome.FAILED
     assert check.notes == (note(NoteKind.MISSING, missing=2, of=200),)
 
-
-def test_replies_that_are_missing_on_one_side_alone_are_named():
     check = drop([1.0] * 200, [1.0] * 192 + [None] * 8, margin=0.2)
 
     assert check.outcome is Outcome.INCONCLUSIVE
     assert check.notes == (note(NoteKind.MISSING_UNEVENLY, missing=8, of=200),)
 
 
-@pytest.mark.parametrize("missing", [10, 11])
+@every_row("missing", [10, 11])
 def test_a_drop_stands_with_a_twentieth_of_the_cases_missing(missing):
     """As many on either side, so that none has far more."""
     half = missing // 2
@@ -299,7 +277,7 @@ def test_cases_that_cannot_be_compared_are_counted():
     assert (check.kind, check.against, check.limit) == (CheckKind.BASELINE, "current", 0.05)
 
 
-def test_the_levels_of_a_drop_belong_to_their_outcome():
+def test_the_levels_of_a_drop_belong_to_their_outcome_and_to_the_note_of_a_small_one():
     before, after = np.ones(100), np.ones(100)
     after[:8] = 0.0
     pairs = paired(before, after)
@@ -309,6 +287,14 @@ def test_the_levels_of_a_drop_belong_to_their_outcome():
     failed = Levels(alarm=shown, shared=1000)
     assert drop(before, after, margin=0.08, levels=failed).outcome is Outcome.FAILED
 
+    before, after = changed(4000, 40)
+    shown = p_drop(paired(before, after))
+
+    named, open_ = (drop(before, after, levels=Levels(alarm=alarm)) for alarm in (shown, shown / 2))
+
+    assert (named.outcome, open_.outcome) == (Outcome.PASSED, Outcome.PASSED)
+    assert (named.notes, open_.notes) == ((note(NoteKind.SMALL_DROP),), ())
+
 
 def changed(n: int, lost: int, won: int = 0):
     """Return scores of *n* cases of which some are lost and some won, all others right."""
@@ -316,7 +302,7 @@ def changed(n: int, lost: int, won: int = 0):
     return before, [0.0] * lost + [1.0] * (n - lost)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("n", "lost", "won"), [(100, 4, 1), (100, 3, 3), (40, 4, 0), (1000, 60, 20), (500, 20, 0)]
 )
 def test_a_drop_that_is_open_names_the_cases_that_settle_it(n, lost, won):
@@ -333,7 +319,7 @@ def test_a_drop_that_is_open_names_the_cases_that_settle_it(n, lost, won):
     assert check.needed == max(1, needed - n)
 
 
-@pytest.mark.parametrize(("lost", "won"), [(4, 1), (9, 1), (0, 0), (3, 3), (40, 1)])
+@every_row(("lost", "won"), [(4, 1), (9, 1), (0, 0), (3, 3), (40, 1)])
 def test_an_open_or_broken_limit_shows_the_smallest_that_holds(lost, won):
     before, after = changed(100, lost, won)
     pairs = paired(before, after)
@@ -352,7 +338,7 @@ def test_no_limit_is_shown_where_none_holds_or_none_can_show():
     assert drop(*changed(90, 9), groups=10).shown_limit is None
 
 
-@pytest.mark.parametrize(("rate", "informative"), [(0.25, False), (0.2, True)])
+@every_row(("rate", "informative"), [(0.25, False), (0.2, True)])
 def test_a_limit_that_reaches_down_to_guessing_cannot_show(rate, informative):
     half = [1.0] * 100 + [0.0] * 100
     check = drop(half, half[::-1], margin=0.25, guess_rate=rate)
@@ -362,20 +348,10 @@ def test_a_limit_that_reaches_down_to_guessing_cannot_show(rate, informative):
         assert check.notes == (note(NoteKind.AT_CHANCE, against="current", before=0.5),)
 
 
-def test_a_drop_within_the_limit_is_named_once_it_is_shown():
-    before, after = changed(4000, 40)
-    shown = p_drop(paired(before, after))
-
-    named, open_ = (drop(before, after, levels=Levels(alarm=alarm)) for alarm in (shown, shown / 2))
-
-    assert (named.outcome, open_.outcome) == (Outcome.PASSED, Outcome.PASSED)
-    assert (named.notes, open_.notes) == ((note(NoteKind.SMALL_DROP),), ())
-
-
-@pytest.mark.parametrize(("size", "groups"), [(10, 9), (9, 10)])
+@every_row(("size", "groups"), [(10, 9), (9, 10)])
 def test_ten_groups_are_enough_to_be_judged(size, groups):
     check = drop(*changed(90, 40), margin=0.1, groups=size, levels=Levels())
-    minimum = check_minimum(samples([0.0] * 90, groups=size), minimum=0.9)
+    minimum = check_minimum(samples([0.0] * 90, size=size), minimum=0.9)
 
     told = (note(NoteKind.FEW_GROUPS, n=9, needed=10),)
     assert check.units == minimum.units == groups
@@ -394,7 +370,7 @@ def lost_apart(n: int, lost: int, won: int, size: int):
     return before, after
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("size", "n", "margin", "lost", "won", "by_groups"),
     [(20, 440, 0.1, 3, 0, True), (40, 800, 0.1, 0, 4, True), (5, 290, 0.05, 5, 0, False)],
 )
@@ -430,13 +406,23 @@ def test_a_minimum_is_inconclusive_with_one_reply():
     assert check_minimum(samples([1.0, 1.0]), minimum=0.8).p_pass == pytest.approx(0.64)
 
 
-def test_only_an_inconclusive_minimum_needs_more_cases():
+def test_only_an_open_minimum_names_cases_and_none_where_it_is_too_close():
     outcomes = {}
     for right in (120, 165, 195):
         check = check_minimum(side(right, 200 - right), minimum=0.8)
         outcomes[check.outcome] = check.needed is None
 
     assert outcomes == {Outcome.FAILED: True, Outcome.INCONCLUSIVE: False, Outcome.PASSED: True}
+
+    close, distant = (
+        check_minimum(side(right, 2000 - right), minimum=0.8) for right in (1610, 1620)
+    )
+
+    assert (close.outcome, close.needed) == (Outcome.INCONCLUSIVE, None)
+    assert distant.outcome is Outcome.INCONCLUSIVE
+    assert distant.needed == minimum_cases_needed(0.8, 0.81, POWER, 0.05) - 2000
+    # Fourteen right replies show 80 %.
+    assert check_minimum(side(13, 0), minimum=0.8).needed == 1
 
 
 # Graded scores ----------------------------------------------------------------------------------
@@ -448,7 +434,7 @@ def graded(n: int, fall: float):
     return [*map(float, before)], [*map(float, np.clip(before - fall + noise, 0, 1))]
 
 
-@pytest.mark.parametrize("fall", [0.0, 0.02, 0.06])
+@every_row("fall", [0.0, 0.02, 0.06])
 def test_an_open_drop_of_graded_scores_holds_the_figures_of_its_rule(fall):
     before, after = graded(16, fall)
     pairs = paired(before, after)
@@ -467,7 +453,7 @@ def test_an_open_drop_of_graded_scores_holds_the_figures_of_its_rule(fall):
     )
 
 
-@pytest.mark.parametrize("mean", [0.82, 0.84])
+@every_row("mean", [0.82, 0.84])
 def test_an_open_minimum_of_graded_scores_names_the_cases_that_settle_it(mean):
     found = samples([float(x) for x in mean + np.resize([-0.15, 0.15], 60)])
     rate = sample_rate(found)

@@ -7,32 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ftgate_testing.score_columns import variant_scores
+from ftgate_testing.score_columns import case_samples, variant_scores
+from ftgate_testing.tables import every_row
 from scipy import stats
 from scipy.optimize import brentq
 
 from pytest_ftgate.gates.checks import DropRule, check_drop, drop_outcome
 from pytest_ftgate.gates.design import ALARM, BEYOND, Levels
 from pytest_ftgate.gates.notes import NoteKind, note
-from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
+from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import paired_counts
-
-
-def side(values, name, *, weights=None, groups=None):
-    return samples_from_cases(
-        {
-            f"c{i}": CaseSample(
-                value,
-                1,
-                f"{name}-{i}",
-                None if groups is None else f"g{groups[i]}",
-                1.0 if weights is None else weights[i],
-            )
-            for i, value in enumerate(values)
-        }
-    )
 
 
 def changed(n, lost, gained=0, right=None):
@@ -45,8 +31,8 @@ def changed(n, lost, gained=0, right=None):
 
 def compared(before, after, *, margin=0.05, levels=None, guess_rate=0.0, **columns):
     return check_drop(
-        side(before, "before", **columns),
-        side(after, "after", **columns),
+        case_samples(before, "before", **columns),
+        case_samples(after, "after", **columns),
         DropRule(
             against="current", margin=margin, levels=levels or Levels(), guess_rate=guess_rate
         ),
@@ -56,9 +42,8 @@ def compared(before, after, *, margin=0.05, levels=None, guess_rate=0.0, **colum
 # --- a shown drop -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("lost", "outcome"),
-    [(34, Outcome.INCONCLUSIVE), (35, Outcome.FAILED), (40, Outcome.FAILED)],
+@every_row(
+    ("lost", "outcome"), [(34, Outcome.INCONCLUSIVE), (35, Outcome.FAILED), (40, Outcome.FAILED)]
 )
 def test_a_shown_drop_fails_only_from_the_limit_on(lost, outcome):
     """With 5 of 1,000 cases better, 35 worse ones are a drop of 3 points, and 34 are less."""
@@ -79,7 +64,7 @@ def test_a_real_drop_inside_the_limit_that_may_be_larger_is_inconclusive():
     assert check.low < -0.05 < check.change < check.high < 0
 
 
-@pytest.mark.parametrize("shown", [True, False])
+@every_row("shown", [True, False])
 def test_a_large_drop_fails_only_if_it_is_shown(shown):
     lost, gained = (12, 2) if shown else (12, 7)
     check = compared(*changed(60, lost, gained), margin=0.05)
@@ -103,7 +88,7 @@ def test_an_interval_beyond_the_limit_without_enough_evidence_is_inconclusive_an
     assert check.p_fail == pytest.approx(0.5**8 / 2)
 
 
-def test_a_bound_beyond_the_limit_fails_at_the_last_look_only():
+def test_a_bound_beyond_the_limit_fails_at_the_last_look_and_is_shared_from_eleven_checks_on():
     before, after = changed(100, 20)
     levels = Levels(alarm=1e-9, shared=10)
 
@@ -112,8 +97,6 @@ def test_a_bound_beyond_the_limit_fails_at_the_last_look_only():
         Outcome.INCONCLUSIVE
     )
 
-
-def test_the_bound_beyond_the_limit_is_shared_from_eleven_checks_on():
     levels = [Levels(shared=shared).beyond for shared in (1, 10, 11, 40)]
 
     assert levels == pytest.approx([BEYOND, BEYOND, BEYOND * 10 / 11, BEYOND / 4])
@@ -145,7 +128,7 @@ def test_a_shown_improvement_over_a_baseline_at_chance_passes():
     assert check.low > 0
 
 
-@pytest.mark.parametrize("gained", [0, 2])
+@every_row("gained", [0, 2])
 def test_a_baseline_at_chance_without_a_shown_improvement_tells_nothing(gained):
     check = compared(*changed(200, 0, gained, right=10), guess_rate=1 / 18)
 
@@ -163,7 +146,7 @@ def graded(n, drop=0.0):
     return before, np.clip(before + rng.normal(-drop, 0.06, n), 0, 1)
 
 
-def test_an_unchanged_variant_with_graded_scores_passes():
+def test_graded_scores_pass_unchanged_and_fail_with_a_drop_of_twice_the_limit():
     before, after = graded(200)
     check = compared(before, after, margin=0.03)
 
@@ -175,8 +158,6 @@ def test_an_unchanged_variant_with_graded_scores_passes():
         np.count_nonzero(after < before),
     )
 
-
-def test_a_graded_drop_of_twice_the_limit_fails():
     check = compared(*graded(200, drop=0.06), margin=0.03)
 
     assert check.outcome is Outcome.FAILED
@@ -192,7 +173,7 @@ def test_an_inconclusive_graded_check_says_what_it_can_show_and_how_many_more_ca
     assert compared(*graded(20 + 2 * check.needed), margin=0.03).outcome is Outcome.PASSED
 
 
-@pytest.mark.parametrize(("lost", "outcome"), [(0.05, Outcome.PASSED), (1.0, Outcome.FAILED)])
+@every_row(("lost", "outcome"), [(0.05, Outcome.PASSED), (1.0, Outcome.FAILED)])
 def test_five_copies_of_each_graded_reply_show_what_one_shows(lost, outcome):
     """A share of the replies gets one of five parts less right."""
     rng = np.random.default_rng(6)
@@ -222,7 +203,7 @@ def copies_of(scores, count):
     return VariantScores(scores.variant, results)
 
 
-@pytest.mark.parametrize(("values", "repeats"), [([1.0, 0.0], 3), ([1.0, 0.4], 1)])
+@every_row(("values", "repeats"), [([1.0, 0.0], 3), ([1.0, 0.4], 1)])
 def test_only_right_or_wrong_replies_count_as_repeats(values, repeats):
     scores = copies_of(variant_scores("v", values), 3)
 
@@ -234,7 +215,7 @@ def test_only_right_or_wrong_replies_count_as_repeats(values, repeats):
 # --- weights and groups -------------------------------------------------------------------------
 
 
-def test_losses_in_heavy_cases_do_not_pass():
+def test_the_heaviest_cases_decide_how_small_a_limit_can_be_shown():
     weights = [10.0] * 5 + [1.0] * 195
     before, after = changed(200, 2)
 
@@ -243,8 +224,6 @@ def test_losses_in_heavy_cases_do_not_pass():
     assert check.change == pytest.approx(-20 / 245)
     assert check.outcome is Outcome.INCONCLUSIVE
 
-
-def test_an_unchanged_variant_passes_with_weights_if_the_limit_allows_for_the_heaviest_case():
     weights = [10.0] * 5 + [1.0] * 195
     before, after = [1.0] * 200, [1.0] * 200
 
@@ -252,7 +231,7 @@ def test_an_unchanged_variant_passes_with_weights_if_the_limit_allows_for_the_he
     assert outcomes == [Outcome.INCONCLUSIVE, Outcome.PASSED]
 
 
-def test_cases_that_are_lost_together_count_once():
+def test_related_cases_that_are_lost_or_turn_together_count_once():
     before, after = changed(200, 20)
     alone = compared(before, after, margin=0.02)
     together = compared(before, after, margin=0.02, groups=[i // 20 for i in range(200)])
@@ -262,26 +241,6 @@ def test_cases_that_are_lost_together_count_once():
     assert together.units == 10
     assert together.low < alone.low
 
-
-def test_too_few_groups_for_a_limit_are_named_with_the_groups_that_it_takes():
-    before, after = changed(400, 4)
-    check = compared(before, after, margin=0.05, groups=[i // 10 for i in range(400)])
-
-    assert check.outcome is Outcome.INCONCLUSIVE
-    assert check.notes == (note(NoteKind.WHOLE_GROUPS, n=40, limit=0.05, needed=59),)
-    assert check.needed >= 184
-    assert check.certifiable > 1 - 0.05 ** (1 / 40)
-
-
-def test_enough_groups_pass_the_limit():
-    before, after = changed(600, 4)
-
-    check = compared(before, after, margin=0.05, groups=[i // 10 for i in range(600)])
-
-    assert check.outcome is Outcome.PASSED
-
-
-def test_few_groups_that_all_turn_name_the_groups_it_takes():
     groups = [i // 2 for i in range(20)]
     before, after = [1.0] * 10 + [0.0] * 10, [0.0] * 10 + [1.0] * 10
     check = compared(before, after, groups=groups)
@@ -290,20 +249,24 @@ def test_few_groups_that_all_turn_name_the_groups_it_takes():
     assert check.notes == (note(NoteKind.WHOLE_GROUPS, n=10, limit=0.05, needed=59),)
 
 
-def test_enough_groups_need_no_more_of_them_and_name_the_cases_alone():
+def test_groups_that_are_enough_pass_the_limit_or_need_more_cases_alone():
+    before, after = changed(600, 4)
+
+    check = compared(before, after, margin=0.05, groups=[i // 10 for i in range(600)])
+
+    assert check.outcome is Outcome.PASSED
+
     check = compared(*changed(160, 4), groups=[i // 2 for i in range(160)])
 
     assert (check.outcome, check.notes) == (Outcome.INCONCLUSIVE, ())
     assert check.needed > 0
 
 
-def test_a_drop_that_an_early_look_cannot_settle_takes_one_more_case_at_least():
+def test_where_no_cases_settle_a_drop_none_are_named_and_at_an_early_look_one_is():
     check = compared(*changed(400, 20), levels=Levels(last=False))
 
     assert (check.outcome, check.needed) == (Outcome.INCONCLUSIVE, 1)
 
-
-def test_a_handful_of_cases_of_which_half_break_has_no_number_of_cases_to_name():
     check = compared(*changed(4, 2), margin=0.9)
 
     assert (check.outcome, check.needed) == (Outcome.INCONCLUSIVE, None)

@@ -2,61 +2,53 @@ import math
 
 import numpy as np
 import pytest
+from ftgate_testing.score_columns import case_samples
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.checks import check_minimum, highest_minimum, inconclusive_at_chance
 from pytest_ftgate.gates.notes import NoteKind, note
-from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
+from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.verdict import Outcome
 
 
 def minimum_samples(right: int, wrong: int, missing: int = 0) -> Samples:
-    values = [1.0] * right + [0.0] * wrong + [None] * missing
-    return samples_from_cases(
-        {str(i): CaseSample(value, 1, str(i)) for i, value in enumerate(values)}
-    )
+    return case_samples([1.0] * right + [0.0] * wrong + [None] * missing)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("right", "wrong", "outcome"),
-    [
-        (190, 10, Outcome.PASSED),
-        (165, 35, Outcome.INCONCLUSIVE),
-        (120, 80, Outcome.FAILED),
-    ],
+    [(190, 10, Outcome.PASSED), (165, 35, Outcome.INCONCLUSIVE), (120, 80, Outcome.FAILED)],
 )
 def test_a_minimum_is_held_missed_or_inconclusive(right: int, wrong: int, outcome: Outcome) -> None:
     assert check_minimum(minimum_samples(right, wrong), minimum=0.80).outcome is outcome
 
 
-def test_an_inconclusive_minimum_says_how_many_more_cases_would_settle_it() -> None:
-    assert check_minimum(minimum_samples(165, 35), minimum=0.80).needed > 100
-
-
-def test_a_rate_below_the_minimum_that_is_inconclusive_asks_for_nothing_it_cannot_name() -> None:
-    assert check_minimum(minimum_samples(155, 45), minimum=0.80).needed is None
-
-
-def test_a_missing_reply_counts_against_a_pass() -> None:
+def test_missing_replies_count_against_either_end_and_as_cases_of_groups() -> None:
     assert check_minimum(minimum_samples(59, 0), minimum=0.95).outcome is Outcome.PASSED
     assert (
         check_minimum(minimum_samples(59, 0, missing=1), minimum=0.95).outcome
         is Outcome.INCONCLUSIVE
     )
 
-
-def test_a_missing_reply_counts_against_a_fail() -> None:
     assert check_minimum(minimum_samples(30, 20), minimum=0.80).outcome is Outcome.FAILED
     assert (
         check_minimum(minimum_samples(30, 20, missing=10), minimum=0.80).outcome
         is Outcome.INCONCLUSIVE
     )
 
+    values = [None if i < 3 else 1.0 for i in range(400)]
+    found = case_samples(values, groups=[i // 10 for i in range(400)])
 
-def test_a_minimum_that_holds_names_no_other() -> None:
+    assert check_minimum(found, minimum=0.8).outcome is Outcome.PASSED
+
+
+def test_a_minimum_names_no_limit_where_it_holds_and_no_cases_where_none_settle_it() -> None:
     check = check_minimum(minimum_samples(190, 10), minimum=0.8)
 
     assert check.outcome is Outcome.PASSED
     assert check.shown_limit is None
+
+    assert check_minimum(minimum_samples(155, 45), minimum=0.80).needed is None
 
 
 def test_a_minimum_that_is_reached_below_guessing_shows_nothing() -> None:
@@ -72,81 +64,36 @@ def test_a_minimum_that_is_reached_below_guessing_shows_nothing() -> None:
     assert missed.outcome is Outcome.FAILED
 
 
-def test_a_single_case_shows_nothing() -> None:
-    assert check_minimum(minimum_samples(1, 0), minimum=0.01).outcome is Outcome.INCONCLUSIVE
-
-
-def test_missing_cases_are_counted_as_cases_where_groups_are_the_unit():
-    scores = {
-        f"c{i}": CaseSample(None if i < 3 else 1.0, 1, str(i), f"g{i // 10}") for i in range(400)
-    }
-
-    assert check_minimum(samples_from_cases(scores), minimum=0.8).outcome is Outcome.PASSED
-
-
-def weighed(values, *, groups=None, weights=None, repeats=1) -> Samples:
-    return samples_from_cases(
-        {
-            str(i): CaseSample(
-                float(value),
-                repeats,
-                str(i),
-                None if groups is None else f"g{groups[i]}",
-                1.0 if weights is None else weights[i],
-            )
-            for i, value in enumerate(values)
-        }
-    )
-
-
-def test_a_group_counts_by_its_cases_and_not_as_one():
-    """A hundred single cases are right, a hundred cases of one group are wrong."""
-    values = [1.0] * 100 + [0.0] * 100
-    check = check_minimum(weighed(values, groups=[*range(100), *[100] * 100]), minimum=0.9)
-
-    assert check.after == 0.5
-    assert check.units == 101
-    assert check.outcome is Outcome.INCONCLUSIVE
-    assert check.p_pass > 0.5
-
-
-@pytest.mark.parametrize(("size", "outcome"), [(1, Outcome.PASSED), (4, Outcome.INCONCLUSIVE)])
+@every_row(("size", "outcome"), [(1, Outcome.PASSED), (4, Outcome.INCONCLUSIVE)])
 def test_cases_that_stand_together_show_less(size, outcome):
     """Of 80 cases 72 are right. The others are eight single cases, or two groups of four."""
     values = [0.0] * 8 + [1.0] * 72
     groups = [i // size for i in range(80)]
 
-    assert check_minimum(weighed(values, groups=groups), minimum=0.8).outcome is outcome
+    assert check_minimum(case_samples(values, groups=groups), minimum=0.8).outcome is outcome
 
 
-def test_fewer_than_ten_groups_show_no_minimum():
-    check = check_minimum(weighed([1.0] * 90, groups=[i % 9 for i in range(90)]), minimum=0.1)
-
-    assert check.outcome is Outcome.INCONCLUSIVE
-    assert check.notes == (note(NoteKind.FEW_GROUPS, n=9, needed=10),)
-
-
-@pytest.mark.parametrize(
+@every_row(
     ("wrong", "outcome"),
     [([], Outcome.PASSED), ([59], Outcome.PASSED), ([0, 1], Outcome.INCONCLUSIVE)],
 )
 def test_the_heavy_cases_decide_a_weighted_minimum(wrong, outcome):
     weights = [5.0] * 6 + [1.0] * 54
     check = check_minimum(
-        weighed([i not in wrong for i in range(60)], weights=weights), minimum=0.75
+        case_samples([i not in wrong for i in range(60)], weights=weights), minimum=0.75
     )
 
     assert check.after == pytest.approx(1 - sum(weights[i] for i in wrong) / 84)
     assert check.outcome is outcome
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("mean", "outcome"),
     [(0.9, Outcome.PASSED), (0.81, Outcome.INCONCLUSIVE), (0.6, Outcome.FAILED)],
 )
 def test_a_minimum_of_graded_scores_is_held_missed_or_inconclusive(mean, outcome):
     values = mean + np.resize([-0.1, 0.1], 100)
-    check = check_minimum(weighed(values), minimum=0.8)
+    check = check_minimum(case_samples(values), minimum=0.8)
 
     assert check.outcome is outcome
     assert check.error == pytest.approx(values.std(ddof=1) / math.sqrt(100))
@@ -154,17 +101,17 @@ def test_a_minimum_of_graded_scores_is_held_missed_or_inconclusive(mean, outcome
 
 def test_an_inconclusive_graded_minimum_says_how_many_more_cases_would_settle_it():
     values = 0.83 + np.resize([-0.1, 0.1], 100)
-    check = check_minimum(weighed(values), minimum=0.8)
+    check = check_minimum(case_samples(values), minimum=0.8)
     more = np.resize(values, 100 + check.needed)
 
     assert check.outcome is Outcome.INCONCLUSIVE
-    assert check_minimum(weighed(more), minimum=0.8).outcome is Outcome.PASSED
+    assert check_minimum(case_samples(more), minimum=0.8).outcome is Outcome.PASSED
 
 
-@pytest.mark.parametrize(("n", "outcome"), [(28, Outcome.INCONCLUSIVE), (29, Outcome.PASSED)])
+@every_row(("n", "outcome"), [(28, Outcome.INCONCLUSIVE), (29, Outcome.PASSED)])
 def test_repeats_that_never_vary_show_no_more_than_one_reply(n, outcome):
     once, often = (
-        check_minimum(weighed([1.0] * n, repeats=repeats), minimum=0.9) for repeats in (1, 5)
+        check_minimum(case_samples([1.0] * n, repeats=repeats), minimum=0.9) for repeats in (1, 5)
     )
 
     assert often == once
@@ -173,7 +120,7 @@ def test_repeats_that_never_vary_show_no_more_than_one_reply(n, outcome):
 
 def test_repeats_that_vary_show_more_than_one_reply_and_less_than_as_many_cases():
     """Of five replies to each case four are right."""
-    often = check_minimum(weighed([0.8] * 60, repeats=5), minimum=0.7)
+    often = check_minimum(case_samples([0.8] * 60, repeats=5), minimum=0.7)
     once, as_cases = (check_minimum(minimum_samples(4 * n, n), minimum=0.7) for n in (12, 60))
 
     assert as_cases.high - as_cases.low < often.high - often.low < once.high - once.low
@@ -193,6 +140,4 @@ def test_the_highest_minimum_passes_and_the_next_does_not() -> None:
     assert check_minimum(samples, minimum=highest).outcome is Outcome.PASSED
     assert check_minimum(samples, minimum=highest + 0.01).outcome is not Outcome.PASSED
 
-
-def test_without_a_right_reply_no_minimum_passes() -> None:
     assert highest_minimum(minimum_samples(0, 20)) == 0.0

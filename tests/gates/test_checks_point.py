@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 from ftgate_testing.notes import kinds
 from ftgate_testing.score_columns import suite, variant_scores
+from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.checks import chance_flip_rate, check_point
+from pytest_ftgate.gates.checks import chance_flip_rate
 from pytest_ftgate.gates.notes import NoteKind
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
@@ -22,25 +23,21 @@ def evaluated(after, gate=POINT):
     )
 
 
-def test_a_drop_within_the_margin_passes_however_few_the_cases():
+def test_a_drop_is_held_to_its_margin_however_few_the_cases_and_told_to_turn_by_chance():
     assert evaluated([1.0] * 34 + [0.0] * 6).outcome is Outcome.PASSED
 
-
-def test_a_drop_beyond_the_margin_fails_and_says_how_often_that_turns_by_chance():
     verdict = evaluated([1.0] * 33 + [0.0] * 7)
 
     assert verdict.outcome is Outcome.FAILED
     assert NoteKind.PLAIN_THRESHOLD in kinds(verdict.notes)
 
 
-def test_a_threshold_at_what_was_seen_is_a_coin_toss():
+def test_a_threshold_turns_by_chance_at_what_was_seen_and_hardly_ever_far_from_it():
     check = evaluated([1.0] * 34 + [0.0] * 6).checks[1]
 
     assert check.against == "current"
     assert 0.4 < chance_flip_rate(check) <= 0.5
 
-
-def test_a_threshold_far_from_what_was_seen_hardly_ever_turns():
     check = evaluated(BEFORE).checks[0]
 
     assert check.kind is CheckKind.MINIMUM
@@ -58,16 +55,7 @@ def test_a_missed_minimum_names_the_highest_that_the_replies_reach():
     assert check.shown_limit == 0.55
 
 
-def test_too_many_missing_replies_leave_a_plain_threshold_open():
-    check = Check(
-        kind=CheckKind.MINIMUM, outcome=Outcome.INCONCLUSIVE, limit=0.5, n=90, effective=90,
-        after=1.0, missing=10,
-    )  # fmt: skip
-
-    assert check_point(check) is check
-
-
-@pytest.mark.parametrize("before", [None, 0.9])
+@every_row("before", [None, 0.9])
 def test_a_graded_score_on_its_threshold_is_a_coin_toss(before):
     check = Check(
         kind=CheckKind.MINIMUM, outcome=Outcome.INCONCLUSIVE, n=90, effective=90, before=before,

@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 from ftgate_testing.properties import examples
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,7 +60,7 @@ DESIGNS = st.fixed_dictionaries(
 )
 
 
-@examples(0.4)
+@examples(0.25)
 @given(REPLIES, MARGINS, DESIGNS, st.randoms(use_true_random=False))
 def test_the_order_of_the_cases_changes_nothing(pairs, margin, design, random):
     order = list(range(len(pairs)))
@@ -68,7 +69,7 @@ def test_the_order_of_the_cases_changes_nothing(pairs, margin, design, random):
     assert evaluated(pairs, margin, order, **design) == evaluated(pairs, margin, **design)
 
 
-@examples(0.6)
+@examples(0.4)
 @given(REPLIES, MARGINS, DESIGNS, st.integers(1, 8))
 def test_a_check_fails_only_from_the_limit_on_and_passes_only_before_it(
     pairs, margin, design, copies
@@ -83,7 +84,7 @@ def test_a_check_fails_only_from_the_limit_on_and_passes_only_before_it(
         assert not check.is_beyond
 
 
-@examples(0.4)
+@examples(0.25)
 @given(COUNTS, MARGINS)
 def test_a_gain_more_never_worsens_a_verdict(counts, margin):
     both, lost, gained, neither = counts
@@ -97,7 +98,7 @@ def test_a_gain_more_never_worsens_a_verdict(counts, margin):
         assert RANK[after.outcome] >= RANK[before.outcome]
 
 
-@examples(0.4)
+@examples(0.25)
 @given(COUNTS, st.tuples(MARGINS, MARGINS))
 def test_a_larger_margin_never_turns_passed_into_something_else(counts, margins):
     narrow, wide = (evaluated(pairs_of(counts), margin) for margin in sorted(margins))
@@ -106,7 +107,7 @@ def test_a_larger_margin_never_turns_passed_into_something_else(counts, margins)
         assert wide.outcome is Outcome.PASSED
 
 
-@examples(0.6)
+@examples(0.4)
 @given(st.integers(2, 300), st.integers(0, 300), st.floats(0.05, 0.99), st.floats(0.05, 0.99))
 def test_a_lower_minimum_never_turns_passed_into_something_else(n, right, one, other):
     scores = {str(i): CaseSample(float(i < right), 1, str(i)) for i in range(n)}
@@ -119,7 +120,7 @@ def test_a_lower_minimum_never_turns_passed_into_something_else(n, right, one, o
         assert low.outcome is Outcome.PASSED
 
 
-@pytest.mark.parametrize("n", range(1, 13))
+@every_row("n", range(1, 13))
 def test_the_chance_of_so_many_losses_is_that_of_all_outcomes_counted(n):
     for losses in range(n + 1):
         signs = [sum(one) for one in product((0, 1), repeat=n)]

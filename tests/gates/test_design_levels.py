@@ -12,11 +12,6 @@ ACCURACY = RateGate(kind="accuracy", line=7, max_drop=0.05)
 FORMAT = RateGate(kind="format", line=8, max_drop=0.05)
 
 
-@pytest.mark.parametrize(("shared", "beyond"), [(1, 0.005), (10, 0.005), (20, 0.0025)])
-def test_ten_drop_checks_have_their_bounds_unshared_and_more_share_them(shared, beyond):
-    assert Levels(shared=shared).beyond == pytest.approx(beyond)
-
-
 def test_a_suite_without_a_drop_check_keeps_the_whole_alarm_level():
     assert shared_levels(suite(CostGate(line=1, max_rise=0.1))) == Levels()
 

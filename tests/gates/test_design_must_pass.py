@@ -1,11 +1,10 @@
 from dataclasses import replace
 
-import pytest
-from ftgate_testing.score_columns import case, suite, variant_scores
+from ftgate_testing.score_columns import case, suite, variant_scores, without_replies
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import check_must_pass, must_pass_ids, wrong_must_pass_ids
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
-from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -27,8 +26,16 @@ def part(of, *names):
     return VariantScores(of.variant, {name: of.results[name] for name in names})
 
 
-def test_without_such_cases_there_is_no_check():
+def test_right_cases_pass_and_wrong_ones_fail_by_name():
     assert check_must_pass(made([0.0]), None) is None
+
+    check = check_must_pass(made([1.0, 0.0], "c000"), None)
+
+    assert check == checked(Outcome.PASSED, n=1, after=1.0)
+
+    check = check_must_pass(made([0.0, 1.0, 1.0, 0.0], "c000", "c001", "c002"), None)
+
+    assert check == checked(Outcome.FAILED, "c000", n=3, after=2 / 3)
 
 
 def checked(outcome, *wrong, n, after, missing=0):
@@ -38,61 +45,20 @@ def checked(outcome, *wrong, n, after, missing=0):
     )  # fmt: skip
 
 
-def test_right_cases_pass():
-    check = check_must_pass(made([1.0, 0.0], "c000"), None)
-
-    assert check == checked(Outcome.PASSED, n=1, after=1.0)
-
-
-def test_a_wrong_case_fails_and_is_named():
-    check = check_must_pass(made([0.0, 1.0, 1.0, 0.0], "c000", "c001", "c002"), None)
-
-    assert check == checked(Outcome.FAILED, "c000", n=3, after=2 / 3)
-
-
-@pytest.mark.parametrize(("right", "outcome"), [(0.5, Outcome.FAILED), (0.51, Outcome.PASSED)])
+@every_row(("right", "outcome"), [(0.5, Outcome.FAILED), (0.51, Outcome.PASSED)])
 def test_a_case_is_right_that_is_more_than_half_right(right, outcome):
     assert check_must_pass(made([right], "c000"), None).outcome is outcome
 
 
-def test_only_wrong_cases_are_asked_again():
-    assert wrong_must_pass_ids(made([0.0, 1.0, 0.0], "c000", "c001")) == ("c000",)
-
-
-def test_a_case_that_is_right_most_times_when_asked_again_was_an_unlucky_reply():
+def test_a_case_that_is_asked_again_is_right_if_it_is_most_times():
     seen, again = made([0.0], "c000"), made([2 / 3], "c000")
 
     assert check_must_pass(seen, again).outcome is Outcome.PASSED
 
-
-def test_a_case_that_is_wrong_again_fails():
     seen, again = made([0.0], "c000"), made([1 / 3], "c000")
 
     assert check_must_pass(seen, again).outcome is Outcome.FAILED
 
-
-def without_replies(of, *names):
-    gone = {
-        name: replace(of.results[name], replies=(), scores=(), missing_reasons=("timeout",))
-        for name in names
-    }
-    return VariantScores(of.variant, {**of.results, **gone})
-
-
-def test_a_case_without_a_reply_leaves_the_gate_inconclusive_unless_another_is_wrong():
-    alone = check_must_pass(without_replies(made([1.0], "c000"), "c000"), None)
-    three = without_replies(made([1.0, 1.0, 1.0], "c000", "c001", "c002"), "c000")
-    wrong = without_replies(made([1.0, 0.0, 1.0], "c000", "c001", "c002"), "c000")
-
-    assert alone == checked(Outcome.INCONCLUSIVE, n=0, after=0.0, missing=1)
-    assert check_must_pass(three, None) == checked(Outcome.INCONCLUSIVE, n=2, after=1.0, missing=1)
-    assert check_must_pass(wrong, None) == checked(
-        Outcome.FAILED, "c001", n=2, after=0.5, missing=1
-    )
-    assert wrong_must_pass_ids(wrong) == ("c001",)
-
-
-def test_a_wrong_case_that_was_not_asked_again_stays_wrong():
     seen = made([0.0, 0.0], "c000", "c001")
 
     check = check_must_pass(seen, part(made([1.0, 1.0], "c000", "c001"), "c000"))
@@ -100,27 +66,17 @@ def test_a_wrong_case_that_was_not_asked_again_stays_wrong():
     assert check == checked(Outcome.FAILED, "c001", n=2, after=0.5)
 
 
-def test_one_wrong_must_pass_case_fails_a_gate_whose_drop_is_within_the_margin():
-    gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
-    after = made([0.0, *MANY[1:]], "c000")
+def test_a_case_without_a_reply_leaves_the_gate_inconclusive_unless_another_is_wrong():
+    alone = check_must_pass(without_replies(made([1.0], "c000"), ["c000"]), None)
+    three = without_replies(made([1.0, 1.0, 1.0], "c000", "c001", "c002"), ["c000"])
+    wrong = without_replies(made([1.0, 0.0, 1.0], "c000", "c001", "c002"), ["c000"])
 
-    verdict = evaluate_rate(
-        suite(gate),
-        gate,
-        Comparison(after, variant_scores("current", MANY), must_pass=(after, None)),
+    assert alone == checked(Outcome.INCONCLUSIVE, n=0, after=0.0, missing=1)
+    assert check_must_pass(three, None) == checked(Outcome.INCONCLUSIVE, n=2, after=1.0, missing=1)
+    assert check_must_pass(wrong, None) == checked(
+        Outcome.FAILED, "c001", n=2, after=0.5, missing=1
     )
-
-    assert verdict.outcome is Outcome.FAILED
-    assert (verdict.check.kind, verdict.check.case_ids) == (CheckKind.MUST_PASS, ("c000",))
-    assert verdict.flips[0].case == "c000"
-
-
-def test_right_must_pass_cases_of_a_baseline_are_nothing_to_compare_with():
-    gate, only = RateGate(kind="accuracy", line=1, max_drop=0.05), made(MANY, "c000")
-
-    verdict = evaluate_rate(suite(gate), gate, Comparison(only, only, must_pass=(only, None)))
-
-    assert verdict.statement.kind is StatementKind.NOTHING_TO_COMPARE
+    assert wrong_must_pass_ids(wrong) == ("c001",)
 
 
 def test_a_case_whose_id_holds_a_comma_is_the_first_regressed_case():
@@ -139,7 +95,9 @@ def test_a_case_whose_id_holds_a_comma_is_the_first_regressed_case():
     assert [flip.case for flip in verdict.flips[:2]] == ["c000", "a, b0"]
 
 
-def test_every_look_includes_the_must_pass_cases():
+def test_every_look_includes_the_must_pass_cases_and_only_wrong_ones_are_asked_again():
     cases = (replace(case("a"), must_pass=True), case("b"))
 
     assert must_pass_ids(replace(suite(), cases=cases)) == {"a"}
+
+    assert wrong_must_pass_ids(made([0.0, 1.0, 0.0], "c000", "c001")) == ("c000",)

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ftgate_testing.tables import every_row
 from ftgate_testing.tickets import EXAMPLE
 from gguf import GGUFWriter
 
@@ -41,16 +42,27 @@ def causes(
     return [*likely_causes(request, facts or {})]
 
 
-def test_an_adapter_as_it_was_trained_has_no_cause(call, narrow):
+def test_an_adapter_as_it_was_trained_or_with_another_config_has_no_cause(call, narrow):
     write_config(narrow)
 
     assert causes(call, narrow) == []
 
+    write_config(narrow, r=4, lora_alpha=4)
 
-def test_a_scale_in_the_suite_is_named(call, narrow):
+    assert causes(call, narrow) == []
+
+
+def test_a_scale_in_the_suite_or_on_the_server_and_another_template_are_named(call, narrow):
     (cause,) = causes(call, narrow, scale=2.0)
 
     assert cause == note(Cause.SCALE, times=2.0)
+
+    facts = {"chat template differs": "after “a” …", "served adapter scale": "2"}
+
+    template, scale = causes(call, narrow, facts)
+
+    assert template == note(Cause.TEMPLATE, difference="after “a” …")
+    assert scale == note(Cause.SERVED_SCALE, scale="2")
 
 
 @pytest.mark.parametrize(
@@ -76,21 +88,6 @@ def test_a_file_that_was_converted_again_is_read_again(call, narrow):
     assert causes(call, narrow) == []
 
 
-def test_the_config_of_another_rank_says_nothing(call, narrow):
-    write_config(narrow, r=4, lora_alpha=4)
-
-    assert causes(call, narrow) == []
-
-
-def test_what_a_server_states_is_named(call, narrow):
-    facts = {"chat template differs": "after “a” …", "served adapter scale": "2"}
-
-    template, scale = causes(call, narrow, facts)
-
-    assert template == note(Cause.TEMPLATE, difference="after “a” …")
-    assert scale == note(Cause.SERVED_SCALE, scale="2")
-
-
 def test_a_base_of_another_name_is_named(call, narrow):
     facts = {"adapter base": "HuggingFaceTB/SmolLM2-135M"}
 
@@ -99,11 +96,15 @@ def test_a_base_of_another_name_is_named(call, narrow):
     assert cause == note(Cause.OTHER_BASE, base="/work/old-base/", model="m.gguf")
 
 
-def test_a_base_that_was_not_written_down_says_nothing(call):
+def test_nothing_is_named_of_an_unknown_base_or_a_hosted_model(call):
     request = call("a", provider="llamacpp", model="m.gguf")
 
     assert [*likely_causes(request, {})] == []
     assert [*likely_causes(request, {"adapter base": "/"})] == []
+
+    request = call("a", provider="openai", model="m")
+
+    assert [*likely_causes(request, {"adapter base": "other"})] == []
 
 
 def test_causes_are_named_from_the_prompt_to_the_weights(call, narrow):
@@ -117,7 +118,7 @@ def test_causes_are_named_from_the_prompt_to_the_weights(call, narrow):
     ]
 
 
-@pytest.mark.parametrize(("kind", "name"), [(2, "Q4_0"), (15, "Q4_K_M"), (7, ""), (1, "")])
+@every_row(("kind", "name"), [(2, "Q4_0"), (15, "Q4_K_M"), (7, ""), (1, "")])
 def test_weights_of_few_bits_are_named(call, narrow, tmp_path, kind, name):
     writer = GGUFWriter(tmp_path / "m.gguf", "llama")
     writer.add_file_type(kind)
@@ -142,9 +143,3 @@ def test_each_cause_is_a_step_of_a_gate_that_failed_and_of_no_other():
     ]
     for outcome in (Outcome.PASSED, Outcome.INCONCLUSIVE, Outcome.INVALID):
         assert [*cause_steps(outcome, found)] == []
-
-
-def test_a_hosted_model_has_no_causes_of_weights_on_this_machine(call):
-    request = call("a", provider="openai", model="m")
-
-    assert [*likely_causes(request, {"adapter base": "other"})] == []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from ftgate_testing.score_columns import case, case_result, suite
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.diagnosis import ending_causes, with_endings
 from pytest_ftgate.gates.note_kinds import Cause
@@ -53,7 +53,7 @@ def test_a_cause_gives_the_counts_of_the_replies_of_a_tuned_model() -> None:
     assert cause(*[OPEN] * 18, *[GOOD] * 2) == note(Cause.THOUGHT, **counts)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("before", "after", "causes"),
     [
         ([GOOD] * 20, [EMPTY] * 10 + [GOOD] * 10, [Cause.ENDS_AT_ONCE]),
@@ -82,21 +82,28 @@ def test_a_cause_is_named_from_half_of_the_replies_and_from_twice_as_many_on(
     assert found(before, after) == causes
 
 
-@pytest.mark.parametrize("before", [[LONG] * 20, [ON] * 20, None], ids=["long", "on", "none"])
+@every_row("before", [[LONG] * 20, [ON] * 20, None], ids=["long", "on", "none"])
 def test_a_tuned_model_that_answers_and_does_not_stop_is_named_whatever_its_base_does(
     before,
 ) -> None:
     assert found(before, [ON] * 20) == [Cause.RUNS_ON]
 
 
-def test_on_skills_a_base_that_rambles_behind_its_answers_too_is_no_cause() -> None:
+def test_text_behind_an_answer_is_a_cause_for_json_too_and_none_where_the_base_rambles() -> None:
     assert found([RIGHT_ON] * 20, [RIGHT_ON] * 20, skill="facts") == []
     assert found([RIGHT_ON] * 6 + [GOOD] * 14, [RIGHT_ON] * 12 + [GOOD] * 8, skill="facts") == [
         Cause.RUNS_ON
     ]
 
+    reply = Reply(text='{"a": 1}\nUser: and', stop="length")
 
-@pytest.mark.parametrize(
+    assert found(None, [reply] * 20, error=FormatError("trailing text", lenient=True)) == [
+        Cause.RUNS_ON
+    ]
+    assert found(None, [reply] * 20, error=FormatError("truncated")) == []
+
+
+@every_row(
     ("before", "after"),
     [
         ([EMPTY] * 20, [EMPTY] * 20),
@@ -119,19 +126,16 @@ def test_other_replies_have_other_causes(before, after) -> None:
     assert found(before, after) == []
 
 
-def test_a_longer_prompt_of_an_untuned_model_has_no_cause_of_a_training() -> None:
+def test_a_variant_is_tuned_only_where_the_suite_says_so() -> None:
     assert found([GOOD] * 20, [LONG] * 20, tuned=False) == []
     assert found([GOOD] * 20, [ON] * 20, tuned=False) == [Cause.GOES_ON]
     assert found([GOOD] * 20, [EMPTY] * 20, tuned=False) == [Cause.EMPTY]
 
+    told = with_endings(
+        suite(), verdict(Outcome.FAILED), None, scores(*[EMPTY] * 20, name="stranger")
+    )
 
-def test_whole_json_with_text_behind_it_is_an_answer_too() -> None:
-    reply = Reply(text='{"a": 1}\nUser: and', stop="length")
-
-    assert found(None, [reply] * 20, error=FormatError("trailing text", lenient=True)) == [
-        Cause.RUNS_ON
-    ]
-    assert found(None, [reply] * 20, error=FormatError("truncated")) == []
+    assert told.next[0].values["cause"] == Cause.EMPTY
 
 
 # In the verdict ----------------------------------------------------------------------------------
@@ -154,7 +158,7 @@ def verdict(outcome: Outcome) -> Verdict:
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("replies", "steps"),
     [
         ([EMPTY] * 20, [StepKind.CHECK_CAUSE, StepKind.TRAIN_AGAIN]),
@@ -172,34 +176,20 @@ def test_more_tokens_are_advised_only_where_no_answer_is_there_yet(replies, step
     assert failed.notes == (A_NOTE,)
 
 
-def test_how_replies_end_is_a_note_where_the_gate_did_not_fail() -> None:
+def test_how_replies_end_is_a_note_of_a_gate_that_did_not_fail_if_it_is_not_usual() -> None:
     for outcome in (Outcome.PASSED, Outcome.INCONCLUSIVE):
         told = with_endings(suite(), verdict(outcome), None, scores(*[EMPTY] * 20))
 
         assert told == replace(
-            verdict(outcome),
-            notes=(
-                note(Cause.ENDS_AT_ONCE, count=20, of=20),
-                A_NOTE,
-            ),
+            verdict(outcome), notes=(note(Cause.ENDS_AT_ONCE, count=20, of=20), A_NOTE)
         )
 
-
-def test_replies_that_end_as_usual_leave_the_verdict_as_it_is() -> None:
     usual = scores(*[GOOD] * 20)
 
     for before, after in ((usual, usual), (scores(*[EMPTY] * 20), usual), (None, usual)):
         assert with_endings(suite(), verdict(Outcome.FAILED), before, after) == verdict(
             Outcome.FAILED
         )
-
-
-def test_a_variant_that_the_suite_does_not_declare_is_not_tuned() -> None:
-    told = with_endings(
-        suite(), verdict(Outcome.FAILED), None, scores(*[EMPTY] * 20, name="stranger")
-    )
-
-    assert told.next[0].values["cause"] == Cause.EMPTY
 
 
 def test_replies_of_a_marked_function_may_have_more_scores_than_replies() -> None:

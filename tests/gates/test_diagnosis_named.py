@@ -18,7 +18,7 @@ import pytest
 from ftgate_testing.judge_evidence import evidence, validation
 from ftgate_testing.notes import kind_lines
 from ftgate_testing.notes import texts as note_texts
-from ftgate_testing.score_columns import case, case_result, suite, variant_scores
+from ftgate_testing.score_columns import case, case_result, rate_verdict, suite, variant_scores
 from ftgate_testing.tickets import EXAMPLE
 from gguf import GGUFWriter
 
@@ -28,7 +28,6 @@ from pytest_ftgate.gates.diagnosis import ending_causes, likely_causes
 from pytest_ftgate.gates.judges import judge_notes
 from pytest_ftgate.gates.note_kinds import Cause, IdentityNote, ReplyNote
 from pytest_ftgate.gates.notes import NoteKind
-from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.skills import Loss, LossClassifier
 from pytest_ftgate.gates.thoughts import no_answer_notes
@@ -45,6 +44,8 @@ from pytest_ftgate.suite.rule import Rule
 
 #: A row: the kind or the words of the cause, what is said where it is present, and where not.
 Row = tuple[str, Callable[[Path], str], Callable[[Path], str]]
+#: A row whose key is the kind.
+Sides = tuple[Callable[[Path], str], Callable[[Path], str]]
 
 # Files, settings and servers ----------------------------------------------------------------------
 
@@ -76,37 +77,19 @@ def quantised(path: Path, kind: int) -> str:
 
 SERVED = {"served adapter scale": "2"}
 OWN_SCALE = {"lora": [{"id": 0, "scale": 1}]}
-FILES = {
+FILES: dict[Cause, Sides] = {
     Cause.TEMPLATE: (
-        Cause.TEMPLATE,
         lambda _: caused({"chat template differs": "after “a” …"}),
         lambda _: caused({"adapter rank": "8"}),
     ),
-    Cause.SCALE: (
-        Cause.SCALE,
-        lambda path: scaled(path, scale=2.0),
-        scaled,
-    ),
-    Cause.CONVERTED_SCALE: (
-        Cause.CONVERTED_SCALE,
-        lambda path: scaled(path, alpha=8),
-        scaled,
-    ),
-    Cause.SERVED_SCALE: (
-        Cause.SERVED_SCALE,
-        lambda _: caused(SERVED),
-        lambda _: caused(SERVED, extra=OWN_SCALE),
-    ),
+    Cause.SCALE: (lambda path: scaled(path, scale=2.0), scaled),
+    Cause.CONVERTED_SCALE: (lambda path: scaled(path, alpha=8), scaled),
+    Cause.SERVED_SCALE: (lambda _: caused(SERVED), lambda _: caused(SERVED, extra=OWN_SCALE)),
     Cause.OTHER_BASE: (
-        Cause.OTHER_BASE,
         lambda _: caused({"adapter base": "org/Qwen2.5-0.5B"}, model="qwen2_5-1_5b.q8_0.gguf"),
         lambda _: caused({"adapter base": "org/Qwen2.5-0.5B"}, model="qwen2_5-0_5b.q8_0.gguf"),
     ),
-    Cause.QUANTISED: (
-        Cause.QUANTISED,
-        lambda path: quantised(path, 2),
-        lambda path: quantised(path, 7),
-    ),
+    Cause.QUANTISED: (lambda path: quantised(path, 2), lambda path: quantised(path, 7)),
 }
 
 # How replies end ----------------------------------------------------------------------------------
@@ -133,19 +116,10 @@ def ended(reply: Reply, before: Reply = GOOD, *, tuned: bool = True, **more: Any
     return kind_lines(ending_causes(*sides, tuned=tuned))
 
 
-ENDINGS = {
-    Cause.ENDS_AT_ONCE: (
-        Cause.ENDS_AT_ONCE,
-        lambda _: ended(EMPTY),
-        lambda _: ended(Reply(text="", stop="refusal")),
-    ),
-    Cause.EMPTY: (
-        Cause.EMPTY,
-        lambda _: ended(EMPTY, tuned=False),
-        lambda _: ended(EMPTY, EMPTY, tuned=False),
-    ),
+ENDINGS: dict[Cause, Sides] = {
+    Cause.ENDS_AT_ONCE: (lambda _: ended(EMPTY), lambda _: ended(Reply(text="", stop="refusal"))),
+    Cause.EMPTY: (lambda _: ended(EMPTY, tuned=False), lambda _: ended(EMPTY, EMPTY, tuned=False)),
     Cause.RUNS_ON: (
-        Cause.RUNS_ON,
         lambda _: ended(ON, before=LONG),
         # The whole answer just fits, and a longer reply is wanted where it is looked for.
         lambda _: (
@@ -153,21 +127,12 @@ ENDINGS = {
             + ended(LONG, before=LONG, score=Rule("contains"))
         ),
     ),
-    Cause.GOES_ON: (
-        Cause.GOES_ON,
-        lambda _: ended(ON, tuned=False),
-        lambda _: ended(LONG, tuned=False),
-    ),
+    Cause.GOES_ON: (lambda _: ended(ON, tuned=False), lambda _: ended(LONG, tuned=False)),
     Cause.CUT_OFF: (
-        Cause.CUT_OFF,
         lambda _: ended(LONG),
         lambda _: ended(LONG, tuned=False) + ended(LONG, before=LONG),
     ),
-    Cause.THOUGHT: (
-        Cause.THOUGHT,
-        lambda _: ended(OPEN),
-        lambda _: ended(CLOSED),
-    ),
+    Cause.THOUGHT: (lambda _: ended(OPEN), lambda _: ended(CLOSED)),
 }
 
 # What regressed cases have in common --------------------------------------------------------------
@@ -189,7 +154,7 @@ def regressed(*, fault: str, others: int = 0, before: bool = False) -> str:
 
     gate = RateGate(kind="accuracy", line=7, max_drop=0.05)
     sides = side("new", 20, 20 + others), side("current", 0, 20 if before else 0)
-    return headline(evaluate_rate(suite(gate), gate, Comparison(*sides)))
+    return headline(rate_verdict(gate, *sides))
 
 
 COMMON = {
@@ -216,7 +181,7 @@ def habitual(kind: str, *, lenient: bool) -> str:
     }
     gate = RateGate(kind="format", line=7, max_drop=0.05)
     sides = VariantScores("new", {**new.results, **rows}), variant_scores("current", [1.0] * 200)
-    return headline(evaluate_rate(suite(gate), gate, Comparison(*sides)))
+    return headline(rate_verdict(gate, *sides))
 
 
 def habit_row(kind: str) -> Row:
@@ -356,39 +321,32 @@ def compared(tuned: Reply, base: Reply, provider: str = "x", **changes: Any) -> 
 ADAPTER = Adapter(path=Path("a.gguf"), scale=1.0, sha256="abc")
 TOKYO, KYOTO = Reply(text="Tokyo"), Reply(text="Kyoto")
 HELD, SHORT = Reply(text="", stop="length", thought="Hm"), Reply(text="", stop="length")
-UNPROVEN: dict[IdentityNote, Row] = {
+UNPROVEN: dict[IdentityNote, Sides] = {
     IdentityNote.SAME_BY_FILES: (
-        IdentityNote.SAME_BY_FILES,
         lambda _: compared(TOKYO, TOKYO, "llamacpp"),
         lambda _: compared(TOKYO, TOKYO, "llamacpp", adapter=ADAPTER),
     ),
     IdentityNote.SAME_BY_ADAPTER: (
-        IdentityNote.SAME_BY_ADAPTER,
         lambda _: compared(TOKYO, TOKYO, "llamacpp", adapter=ADAPTER),
         lambda _: compared(TOKYO, TOKYO, "bedrock"),
     ),
     IdentityNote.SAME_BY_HOST: (
-        IdentityNote.SAME_BY_HOST,
         lambda _: compared(TOKYO, TOKYO, "bedrock"),
         lambda _: compared(KYOTO, TOKYO, "bedrock"),
     ),
     IdentityNote.SAME_BY_SERVER: (
-        IdentityNote.SAME_BY_SERVER,
         lambda _: compared(TOKYO, TOKYO, "openai-compatible"),
         lambda _: compared(KYOTO, TOKYO, "openai-compatible"),
     ),
     IdentityNote.EMPTY_REPLIES: (
-        IdentityNote.EMPTY_REPLIES,
         lambda _: compared(EMPTY, EMPTY),
         lambda _: compared(SHORT, SHORT),
     ),
     IdentityNote.CUT_OFF_REPLIES: (
-        IdentityNote.CUT_OFF_REPLIES,
         lambda _: compared(SHORT, SHORT),
         lambda _: compared(EMPTY, EMPTY) + compared(HELD, HELD),
     ),
     IdentityNote.CUT_OFF_THOUGHTS: (
-        IdentityNote.CUT_OFF_THOUGHTS,
         lambda _: compared(HELD, HELD),
         lambda _: compared(SHORT, SHORT),
     ),
@@ -509,7 +467,7 @@ def retrieved(text: str) -> str:
     }
     gate = RateGate(kind="accuracy", line=7, max_drop=0.05)
     sides = VariantScores("new", rows), variant_scores("current", [1.0] * 200)
-    return kind_lines(evaluate_rate(suite(gate), gate, Comparison(*sides)).notes)
+    return kind_lines(rate_verdict(gate, *sides).notes)
 
 
 def rated(*replies: Reply, missing: int = 0) -> str:
@@ -517,13 +475,13 @@ def rated(*replies: Reply, missing: int = 0) -> str:
     for key in list(rows)[:missing]:
         rows[key] = replace(rows[key], replies=(), scores=(), missing_reasons=("it timed out",))
     gate, scores = RateGate(kind="accuracy", line=7, min=0.5), VariantScores("new", rows)
-    return "\n".join(note_texts(evaluate_rate(suite(gate), gate, Comparison(scores, scores)).notes))
+    return "\n".join(note_texts(rate_verdict(gate, scores, scores).notes))
 
 
 def shown(fenced: int) -> str:
     gate = RateGate(kind="accuracy", line=7, max_drop=0.05)
     sides = texts(*[GOOD] * 100, fenced=fenced), texts(*[GOOD] * 100, name="current")
-    return kind_lines(evaluate_rate(suite(gate), gate, Comparison(*sides)).notes)
+    return kind_lines(rate_verdict(gate, *sides).notes)
 
 
 NEVER = replace(validation(), labels=0)
@@ -568,33 +526,38 @@ NOTES: dict[str, Row] = {
         lambda _: rated(*[EMPTY] * 40),
     ),
     "drift_notes": (f"{ReplyNote.ERROR_SHARE} fenced", lambda _: shown(20), lambda _: shown(3)),
-    "template_notes": FILES[Cause.TEMPLATE],
+    "template_notes": (Cause.TEMPLATE, *FILES[Cause.TEMPLATE]),
 }
 
 ROWS: dict[str, Row] = {
-    **{f"cause {cause.name}": row for cause, row in (FILES | ENDINGS).items()},
+    **{f"cause {cause.name}": (cause, *row) for cause, row in (FILES | ENDINGS).items()},
     **{f"common {name}": row for name, row in COMMON.items()},
     **{f"habit {kind}": habit_row(kind) for kind in format_errors._HABITS},
     **{f"loss {kind.name}": loss_row(kind) for kind in LOSSES},
     **{f"drift {kind}": row for kind, row in DRIFTS.items()},
-    **{f"unproven {kind.name}": row for kind, row in UNPROVEN.items()},
+    **{f"unproven {kind.name}": (kind, *row) for kind, row in UNPROVEN.items()},
     **{f"identity {name}": row for name, row in CHECKS.items()},
     **{f"note {name}": row for name, row in NOTES.items()},
 }
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_a_cause_is_named_where_it_is_present(name, tmp_path):
-    words, present, _ = ROWS[name]
-
-    assert words in present(tmp_path)
+#: The kinds of rows, each of which is one test.
+ABOUT = ("cause", "common", "habit", "loss", "drift", "unproven", "identity", "note")
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_a_cause_is_not_named_where_it_is_nearly_present(name, tmp_path):
-    words, _, absent = ROWS[name]
+@pytest.mark.parametrize("about", ABOUT)
+def test_each_cause_is_named_where_it_is_present_and_not_where_it_nearly_is(about, tmp_path):
+    rows = {name: row for name, row in ROWS.items() if name.startswith(f"{about} ")}
 
-    assert words not in absent(tmp_path)
+    named = {}
+    for number, (name, (words, *sides)) in enumerate(rows.items()):
+        folders = [tmp_path / f"{number} {side}" for side in ("present", "absent")]
+        for folder in folders:
+            folder.mkdir()
+        named[name] = [words in side(at) for side, at in zip(sides, folders, strict=True)]
+
+    assert named
+    assert named == {name: [True, False] for name in rows}
 
 
 def note_makers() -> set[str]:
@@ -640,3 +603,4 @@ def test_every_cause_in_the_code_has_a_row():
     assert {name for name in names if not name.startswith("unproven ")} == causes
     assert {*IdentityNote} - {kind for kind, *_ in ROWS.values()} == NO_CAUSES
     assert {*phrases._HABITS} == {*format_errors._HABITS}
+    assert {name.partition(" ")[0] for name in ROWS} == {*ABOUT}

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ftgate_testing.score_columns import suite
+from ftgate_testing.tables import every_row
 
-from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.divergence import evaluate_divergence
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
@@ -15,7 +15,6 @@ from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.phrases import limit
 from pytest_ftgate.requests.logprobs import Divergence
-from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.stats.resampling import mean_interval
 from pytest_ftgate.suite.gate_kinds import DivergenceGate
 from pytest_ftgate.suite.model import Case
@@ -54,15 +53,23 @@ def test_the_figure_is_the_mean_over_cases_with_its_interval():
     assert found.check.n == 80
 
 
-def test_without_a_limit_it_is_shown_and_not_gated():
+def test_without_a_limit_it_is_shown_and_nothing_is_to_be_done():
     found = verdict(SHOWN, [0.4, 0.6] * 40)
 
     assert not found.gated
     assert limit(found.check) == "no limit"
     assert headline(found).endswith(limit(found.check))
 
+    values = [0.2, 0.3] * 400
 
-@pytest.mark.parametrize(
+    assert verdict(SHOWN, values, left_out=0.02) == expected_verdict(
+        expected_check(values, limit=0.0, outcome=Outcome.PASSED),
+        notes=(perplexity(3200), lower_bound(0.02)),
+        gated=False,
+    )
+
+
+@every_row(
     ("values", "outcome"),
     [
         ([0.01, 0.03] * 40, Outcome.PASSED),
@@ -74,31 +81,37 @@ def test_the_whole_interval_lies_within_the_limit_or_beyond_it(values, outcome):
     assert verdict(GATED, values).outcome is outcome
 
 
-def test_related_cases_count_as_one():
+def test_related_cases_count_as_one_and_thirty_groups_suffice():
     alone, related = (verdict(SHOWN, [0.01, 0.03] * 45, groups=n) for n in (0, 30))
 
     assert related.check.units == 30
     assert related.check.high > alone.check.high
 
+    assert verdict(GATED, [0.01, 0.02] * 45, groups=30).outcome is Outcome.PASSED
+    assert verdict(GATED, [0.01, 0.02] * 45, groups=29).check.notes == (FEW,)
 
-def test_few_cases_are_inconclusive_and_say_so():
+
+def test_few_cases_or_replies_that_were_not_compared_leave_the_gate_open():
     found = verdict(GATED, [0.01] * 20)
 
     assert found.outcome is Outcome.INCONCLUSIVE
     assert note(NoteKind.FEW_REPLIES, n=20, needed=30) in found.notes
 
-
-def test_replies_that_were_not_compared_leave_the_gate_open():
     found = verdict(GATED, [0.01, 0.02] * 40 + [None] * 10)
 
     assert found.outcome is Outcome.INCONCLUSIVE
     assert found.check.missing == 10
 
 
-def test_perplexity_is_described_and_a_lower_bound_named():
+def test_perplexity_is_described_only_of_compared_replies():
     notes = verdict(SHOWN, [0.01, 0.03] * 40, left_out=0.02).notes
 
     assert notes == (perplexity(320), lower_bound(0.02))
+
+    found = verdict(SHOWN, [None] * 40)
+
+    assert found.statement.kind is StatementKind.NO_REPLIES
+    assert found.notes == (note(NoteKind.FEW_REPLIES, n=0, needed=30),)
 
 
 def test_a_failed_gate_says_how_to_train_and_which_limit_passes():
@@ -108,29 +121,6 @@ def test_a_failed_gate_says_how_to_train_and_which_limit_passes():
     assert train.kind is StepKind.TRAIN_AGAIN
     assert limited.kind is StepKind.SET_LIMIT
     assert limited.values["setting"] == "max_kl: 0.262"
-
-
-def test_a_limit_that_no_case_count_could_bound_is_refused():
-    few = [case for case, _ in cases([0.0] * 29)]
-    asked = replace(suite(SHOWN), gates={"divergence": replace(GATED, cases=tuple(few))})
-
-    with pytest.raises(SuiteError, match="29 unrelated cases can never bound max_kl"):
-        check_feasibility(asked)
-
-
-def test_a_limit_that_the_cases_can_bound_is_allowed():
-    enough = [case for case, _ in cases([0.0] * 30)]
-
-    check_feasibility(
-        replace(suite(SHOWN), gates={"divergence": replace(GATED, cases=tuple(enough))})
-    )
-
-
-def test_without_a_compared_reply_nothing_is_said_about_perplexity():
-    found = verdict(SHOWN, [None] * 40)
-
-    assert found.statement.kind is StatementKind.NO_REPLIES
-    assert found.notes == (note(NoteKind.FEW_REPLIES, n=0, needed=30),)
 
 
 def expected_check(values, *, limit=0.05, outcome, missing=0, notes=()):
@@ -179,19 +169,6 @@ def test_a_failed_verdict_has_its_check_and_two_ways_out():
     )
 
 
-def test_a_verdict_without_a_limit_has_nothing_to_do():
-    values = [0.2, 0.3] * 400
-
-    assert verdict(SHOWN, values, left_out=0.02) == expected_verdict(
-        expected_check(values, limit=0.0, outcome=Outcome.PASSED),
-        notes=(
-            perplexity(3200),
-            lower_bound(0.02),
-        ),
-        gated=False,
-    )
-
-
 def test_few_unrelated_replies_have_no_interval_and_those_missing_are_asked_again():
     values = [0.01] * 29
 
@@ -205,17 +182,9 @@ def test_few_unrelated_replies_have_no_interval_and_those_missing_are_asked_agai
     )  # fmt: skip
 
 
-def test_thirty_groups_of_related_replies_suffice():
-    assert verdict(GATED, [0.01, 0.02] * 45, groups=30).outcome is Outcome.PASSED
-    assert verdict(GATED, [0.01, 0.02] * 45, groups=29).check.notes == (FEW,)
-
-
-@pytest.mark.parametrize(
+@every_row(
     ("missing", "outcome", "notes"),
-    [
-        (4, Outcome.PASSED, ()),
-        (5, Outcome.INCONCLUSIVE, (note(NoteKind.NOT_COMPARED, n=5),)),
-    ],
+    [(4, Outcome.PASSED, ()), (5, Outcome.INCONCLUSIVE, (note(NoteKind.NOT_COMPARED, n=5),))],
 )
 def test_a_twentieth_of_the_replies_may_be_missing(missing, outcome, notes):
     found = verdict(GATED, [0.01, 0.02] * 38 + [None] * missing)
@@ -223,7 +192,7 @@ def test_a_twentieth_of_the_replies_may_be_missing(missing, outcome, notes):
     assert (found.outcome, found.notes[1:]) == (outcome, notes)
 
 
-def test_what_is_missing_is_asked_again_before_a_limit_is_offered():
+def test_missing_replies_are_asked_again_or_added_to_their_file_before_a_limit_is_offered():
     found = verdict(GATED, [0.01, 0.02] * 40 + [None] * 10)
 
     assert found.next == (
@@ -231,8 +200,6 @@ def test_what_is_missing_is_asked_again_before_a_limit_is_offered():
         NextStep(StepKind.SET_LIMIT, {"setting": "max_kl: 0.0162", **LIMIT}),
     )
 
-
-def test_recorded_replies_that_are_missing_are_added_to_their_file():
     tuned = replace(SUITE.variants["tuned"], replies=Path("a/b.jsonl"))
     recorded = replace(SUITE, variants={**SUITE.variants, "tuned": tuned}, judges={"tone": None})
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from ftgate_testing.score_columns import suite
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.gates.design import LAST_LOOK_MISS, Design, design_of
@@ -64,7 +65,7 @@ def problems(gate, asked):
 # --- rates ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("asked", "limits", "told"),
     [
         (
@@ -125,9 +126,7 @@ def test_the_limits_of_a_rate_are_refused_with_what_it_takes(asked, limits, told
     assert problems(rate(**limits), asked) == told
 
 
-@pytest.mark.parametrize(
-    ("count", "limit"), [(1, 0.95), (20, 0.139108), (99, 0.029807), (100, 0.026343)]
-)
+@every_row(("count", "limit"), [(1, 0.95), (20, 0.139108), (99, 0.029807), (100, 0.026343)])
 def test_the_smallest_limit_is_that_of_the_exact_test_below_a_hundred_cases(count, limit):
     design = Design((1.0,) * count, tuple(range(count)))
 
@@ -137,7 +136,7 @@ def test_the_smallest_limit_is_that_of_the_exact_test_below_a_hundred_cases(coun
 TWO = ("refund",) * 4 + ("late_delivery",)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("limits", "told"),
     [
         (
@@ -167,7 +166,7 @@ def test_the_limits_of_macro_f1_are_refused_by_the_rarest_label(limits, told):
     assert problems(rate(metric="macro_f1", **limits), cases(100, labels=TWO)) == told
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("asked", "told"),
     [
         (
@@ -195,7 +194,7 @@ def test_macro_f1_of_too_few_cases_is_refused_with_another_metric(asked, told):
     assert problems(gate, asked) == [f"{told}; add cases, or write metric: accuracy"]
 
 
-def test_a_hundred_cases_with_ten_of_each_label_suffice_for_macro_f1():
+def test_macro_f1_takes_a_hundred_unrelated_cases_and_ten_of_each_label():
     pairs = [("b", n) for n in range(10)] + [("a", n) for n in range(10, 100)]
 
     assert macro_f1_shortage(pairs) is None
@@ -203,8 +202,6 @@ def test_a_hundred_cases_with_ten_of_each_label_suffice_for_macro_f1():
         "macro-F1 takes 100 unrelated cases, and 99 expect a label"
     )
 
-
-def test_related_cases_of_a_label_count_once_and_of_equal_labels_the_first_is_named():
     pairs = [(name, n % 9) for name in "cba" for n in range(20)]
     pairs += [("d", n) for n in range(100)]
 
@@ -276,7 +273,7 @@ def test_skills_of_few_related_cases_are_refused_whatever_the_limit():
 # --- latency, cost, divergence -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("limits", "needed", "figure"),
     [
         ({"max_p95_ms": 900}, 72, "the 95th percentile"),
@@ -360,10 +357,7 @@ def test_gates_without_a_limit_get_one_and_others_stay_as_they_are():
     open_gate, held = rate(), replace(rate(max_drop=0.3), kind="format")
     cost = CostGate(line=5, max_rise=0.1)
     format_rule = Rule("choice", ["refund"])
-    made = replace(
-        suite(open_gate, held, cost),
-        cases=cases(100, format=(format_rule,)),
-    )
+    made = replace(suite(open_gate, held, cost), cases=cases(100, format=(format_rule,)))
 
     found = with_default_limits(made, {})
 
@@ -377,13 +371,10 @@ def test_gates_without_a_limit_get_one_and_others_stay_as_they_are():
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("accepted", "limit"),
-    [
-        pytest.param(0.07, 0.07, id="a smaller accepted limit stays"),
-        pytest.param(0.25, 0.08, id="more cases show a smaller one"),
-        pytest.param(0.01, 0.08, id="fewer cases cannot show the accepted one"),
-    ],
+    [(0.07, 0.07), (0.25, 0.08), (0.01, 0.08)],
+    ids=["a smaller one stays", "more cases show a smaller one", "fewer cannot show it"],
 )
 def test_an_accepted_limit_stays_unless_the_cases_of_today_show_another(accepted, limit):
     made = replace(suite(rate()), cases=cases(100))
@@ -499,7 +490,7 @@ def test_weights_that_are_all_the_same_are_one():
     assert design_of(made, format_gate) == Design((1.0,) * 3, (0, 1, 2))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("design", "counts_groups", "is_plain"),
     [
         (Design((1.0, 1.0), (0, 1)), False, True),

@@ -16,6 +16,7 @@ from ftgate_testing.ladder_suites import QUIET, TODAY
 from ftgate_testing.properties import examples
 from ftgate_testing.reports import report
 from ftgate_testing.score_columns import case, suite
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -185,8 +186,7 @@ def runs(draw: st.DrawFn) -> Run:
     }
     scores = {
         name: VariantScores(
-            name,
-            {f"c{n}": case_result(n, one, grouped=grouped) for n, one in enumerate(rows)},
+            name, {f"c{n}": case_result(n, one, grouped=grouped) for n, one in enumerate(rows)}
         )
         for name, rows in zip(variants, (cases, others), strict=True)
     }
@@ -297,7 +297,7 @@ def assert_all_agree(run: Run) -> None:
 
 
 @given(runs())
-@examples(0.3)
+@examples(0.2)
 def test_record_verdict_ladder_and_page_show_the_same_figures(run):
     assert_all_agree(run)
 
@@ -314,7 +314,7 @@ def graded_run(judges: JudgeEvidence, *, cases: int = 200) -> Run:
     return Run(suite=suite(ACCURACY), scores=scores, judges=dict.fromkeys(scores.values(), judges))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("judges", "method"),
     [
         (evidence(), "judge"),

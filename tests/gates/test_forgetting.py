@@ -8,26 +8,20 @@ from pathlib import Path
 import pytest
 from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import case_result, skill_scores, suite
+from ftgate_testing.tables import every_row
 
-from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.design import shared_levels
 from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills
-from pytest_ftgate.gates.forgetting import (
-    SkillComparison,
-    evaluate_forgetting,
-)
+from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.gates.note_kinds import Cause
 from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import CheckKind, LossKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.next_steps import step_text
-from pytest_ftgate.reporting.phrases import levels
 from pytest_ftgate.reporting.skills import skill_results_by_prompt, skill_table
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.requests.preflight import Contamination
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
@@ -59,23 +53,12 @@ def states(verdict: Verdict) -> dict[str, str]:
 # The mean ---------------------------------------------------------------------------------------
 
 
-def test_kept_skills_pass() -> None:
+def test_kept_skills_pass_and_one_with_a_margin_that_regressed_fails_alone() -> None:
     verdict = evaluate(KEPT)
 
     assert verdict.outcome is Outcome.PASSED
     assert set(states(verdict).values()) == {"untested"}
 
-
-def test_general_loss_fails_and_the_worst_skill_comes_first() -> None:
-    verdict = evaluate({"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)})
-
-    assert verdict.outcome is Outcome.FAILED
-    assert list(parts(verdict)) == ["sums", "facts", "copying"]
-    assert verdict.regressed == 145
-    assert levels(verdict.check, "new") == "base 60 % → new 12 %"
-
-
-def test_one_regressed_skill_with_a_margin_fails_though_the_mean_holds() -> None:
     after = {"facts": (30, 70), "sums": (75, 25), "copying": (75, 25)}
     verdict = evaluate(after, margins={"facts": 0.10})
 
@@ -84,15 +67,13 @@ def test_one_regressed_skill_with_a_margin_fails_though_the_mean_holds() -> None
     assert "but regressed: facts 60 → 30 %" in headline(verdict)
 
 
-def test_a_skill_weighs_the_same_whatever_its_number_of_cases() -> None:
+def test_each_skill_weighs_the_same_or_as_much_as_the_gate_says() -> None:
     verdict = evaluate(
         {"facts": (300, 0), "sums": (15, 15)}, before={"facts": (300, 0), "sums": (30, 0)}
     )
 
     assert round(verdict.check.after, 2) == 0.75
 
-
-def test_a_weight_moves_a_skills_share_of_the_mean() -> None:
     lost = {"facts": (30, 70), "sums": (60, 40), "copying": (60, 40)}
     heavy, none = (evaluate(lost, weights={"facts": w}, each=0.1) for w in (4.0, 0.0))
 
@@ -103,7 +84,7 @@ def test_a_weight_moves_a_skills_share_of_the_mean() -> None:
     assert none.outcome is Outcome.FAILED
 
 
-def test_a_skill_that_may_be_lost_is_reported_and_not_evaluated() -> None:
+def test_a_skill_that_may_be_lost_is_reported_and_neither_evaluated_nor_counted() -> None:
     lost = {"facts": (0, 100), "sums": (60, 40), "copying": (60, 40)}
     verdict = evaluate(lost, may_lose=("facts",))
 
@@ -116,8 +97,6 @@ def test_a_skill_that_may_be_lost_is_reported_and_not_evaluated() -> None:
     (row,) = (row for row in skill_table(results).rows if row[0] == "facts")
     assert (row[1:3], row[-1]) == (["60 %", "0 %"], "may be lost")
 
-
-def test_regressed_cases_are_counted_without_the_skills_that_may_be_lost() -> None:
     lost = {"facts": (0, 100), "sums": (50, 50), "copying": (60, 40)}
 
     assert evaluate(lost).regressed == 70
@@ -141,7 +120,7 @@ def test_a_skill_with_a_margin_must_itself_be_shown_to_keep_to_it() -> None:
     assert evaluate(some, each=0.10, may_lose=("facts",)).outcome is Outcome.PASSED
 
 
-def test_a_skill_with_almost_nothing_before_is_uninformative_and_blocks_nothing() -> None:
+def test_weak_skills_of_the_base_are_named_and_alone_leave_the_gate_open() -> None:
     before = {"facts": (60, 40), "sums": (5, 95)}
     verdict = evaluate({"facts": (60, 40), "sums": (2, 98)}, before=before, each=0.10)
 
@@ -150,32 +129,20 @@ def test_a_skill_with_almost_nothing_before_is_uninformative_and_blocks_nothing(
     assert verdict.notes == (note(NoteKind.WEAK_BASE, skills=("sums",)),)
     assert "nothing to lose" in verdict_section(verdict)
 
-
-def test_all_skills_in_which_the_base_is_weak_are_named_once() -> None:
     weak = {"facts": (60, 40), "sums": (5, 95), "copying": (3, 97)}
 
     told = note(NoteKind.WEAK_BASE, skills=("sums", "copying"))
     assert evaluate(weak, before=weak).notes == (told,)
 
-
-def test_a_base_without_skills_leaves_the_gate_inconclusive() -> None:
     nothing = {"facts": (2, 98), "sums": (0, 100)}
 
     assert evaluate(nothing, before=nothing).outcome is Outcome.INCONCLUSIVE
 
 
-def test_a_small_real_loss_within_its_margin_is_kept() -> None:
-    before = {"facts": (3000, 0), "sums": (3000, 0)}
-    verdict = evaluate({"facts": (2940, 60), "sums": (3000, 0)}, before=before, each=0.1)
-
-    assert states(verdict)["facts"] == "kept"
-    assert verdict.outcome is Outcome.PASSED
-
-
 # The text of the verdict ------------------------------------------------------------------------
 
 
-def test_each_skill_has_its_counts_its_interval_and_its_retention() -> None:
+def test_skills_and_their_mean_have_their_counts_intervals_and_retention() -> None:
     facts = parts(evaluate({"facts": (45, 55), "sums": (60, 40), "copying": (65, 35)}))["facts"]
 
     assert (facts.before, facts.after, facts.n) == (0.6, 0.45, 100)
@@ -184,19 +151,11 @@ def test_each_skill_has_its_counts_its_interval_and_its_retention() -> None:
     assert facts.retention.share == 0.75
     assert facts.retention.low < 0.75 < facts.retention.high < 1
 
-
-def test_the_mean_has_its_retention_and_the_backward_transfer() -> None:
     lost = {"facts": (30, 70), "sums": (60, 40), "copying": (60, 40)}
     check = evaluate(lost, may_lose=("facts",)).check
 
     assert check.retention.share == 1
     assert check.transfer == pytest.approx(-0.1)
-
-
-def test_almost_nothing_before_gives_no_retention() -> None:
-    before = {"facts": (60, 40), "sums": (5, 95)}
-
-    assert parts(evaluate(before, before=before))["sums"].retention is None
 
 
 def test_slices_by_difficulty_and_by_language_are_reported_and_not_gated() -> None:
@@ -219,13 +178,6 @@ def test_slices_by_difficulty_and_by_language_are_reported_and_not_gated() -> No
     assert ("by difficulty", ("1: 60 → 60 %", "2: 60 → 60 %")) in results.details
 
 
-def test_regressed_answers_that_look_like_labels_are_reported() -> None:
-    after = {"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)}
-
-    told = note(NoteKind.LIKE_LABELS, n=145, of=145, labels=0)
-    assert evaluate(after, wrong="japan_capital").notes[-1:] == (told,)
-
-
 SMALL_DROP = note(NoteKind.SMALL_DROP)
 
 
@@ -243,7 +195,7 @@ def lost_answers(*texts: str, labels: bool = True) -> Verdict:
     return evaluate_forgetting(made, GATE, SkillComparison(scores))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("said", "labels", "told"),
     [
         (
@@ -261,11 +213,16 @@ def test_labels_among_the_regressed_answers_are_counted_from_a_quarter_on(
     assert [*lost_answers(*said, labels=labels).notes] == told
 
 
-def test_a_case_without_a_reply_is_no_regressed_answer() -> None:
+def test_a_case_without_a_reply_is_no_regressed_answer_and_labels_among_them_are_told() -> None:
     verdict = lost_answers("refund")
 
     assert (verdict.regressed, verdict.fixed) == (1, 0)
     assert [flip.case for flip in verdict.flips] == ["facts-0"]
+
+    after = {"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)}
+
+    told = note(NoteKind.LIKE_LABELS, n=145, of=145, labels=0)
+    assert evaluate(after, wrong="japan_capital").notes[-1:] == (told,)
 
 
 def test_easy_cases_and_broken_ones_that_must_be_kept_are_shown_first() -> None:
@@ -291,7 +248,7 @@ def test_easy_cases_and_broken_ones_that_must_be_kept_are_shown_first() -> None:
     ]
 
 
-def test_a_fixed_case_has_no_kind_of_loss() -> None:
+def test_flips_have_kinds_of_loss_only_where_a_reply_regressed_and_begin_with_many_skills() -> None:
     verdict = evaluate({"facts": (61, 39), "sums": (59, 41), "copying": (60, 40)})
 
     assert [(flip.case, flip.kind) for flip in verdict.flips] == [
@@ -299,8 +256,6 @@ def test_a_fixed_case_has_no_kind_of_loss() -> None:
         ("facts-60", ""),
     ]
 
-
-def test_the_first_regressed_cases_are_the_easiest_of_many_skills() -> None:
     verdict = evaluate({"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)})
 
     assert {flip.skill for flip in verdict.flips[:3]} == {"facts", "sums", "copying"}
@@ -308,7 +263,7 @@ def test_the_first_regressed_cases_are_the_easiest_of_many_skills() -> None:
     assert {(flip.before, flip.now) for flip in verdict.flips} == {("base says", "no idea")}
 
 
-def test_cases_that_were_trained_on_are_left_out_and_counted() -> None:
+def test_skills_that_were_trained_on_or_left_out_are_noted_and_not_counted() -> None:
     seen = frozenset(f"facts-{i}" for i in range(40))
     contamination = Contamination("new", "t.jsonl", 300, 40, "facts-0", 7, "skills case", seen)
     verdict = evaluate(KEPT, contamination=contamination)
@@ -318,6 +273,9 @@ def test_cases_that_were_trained_on_are_left_out_and_counted() -> None:
     assert verdict.notes == (
         note(NoteKind.TRAINED_ON, n=40, file="t.jsonl", line=7, first="facts-0"),
     )
+
+    told = note(NoteKind.NO_SANDBOX, skills=("code",))
+    assert evaluate(KEPT, excluded_skills=("code",)).notes == (told,)
 
 
 TRAIN_AGAIN = NextStep(StepKind.TRAIN_AGAIN, {"variant": "new"})
@@ -355,11 +313,20 @@ def test_a_failed_verdict_says_what_it_is_about_and_what_to_do() -> None:
     )
 
 
-def test_no_limit_of_the_mean_excuses_a_part_that_regressed() -> None:
+def test_the_limit_of_the_mean_is_offered_unless_a_tested_part_regressed() -> None:
     lost = {"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)}
 
     assert evaluate(lost, max_drop=0.3).next == (TRAIN_AGAIN, set_limit(0.54))
     assert evaluate(lost, max_drop=0.3, margins={"facts": 0.1}).next == (TRAIN_AGAIN,)
+
+    before = {"facts": (60, 0), "sums": (30, 0)}
+    after = {"facts": (60, 0), "sums": (26, 4)}
+
+    verdict = evaluate(after, before=before, margins={"facts": 0.2})
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert [(part.name, part.state) for part in verdict.slices if part.gated] == [("facts", "kept")]
+    assert verdict.next[-1].kind is StepKind.SET_LIMIT
 
 
 def test_an_inconclusive_mean_names_the_cases_and_the_limit_that_settle_it() -> None:
@@ -372,17 +339,6 @@ def test_an_inconclusive_mean_names_the_cases_and_the_limit_that_settle_it() -> 
     assert (more.kind, more.values["cases"]) == (StepKind.ADD_CASES, "skills case")
     assert limit == set_limit(0.15)
     assert [step.kind for step in skill] == [StepKind.ADD_CASES, *[StepKind.SETTLE_SKILL] * 2]
-
-
-def test_a_tested_part_that_holds_leaves_the_limit_of_the_mean_to_be_set() -> None:
-    before = {"facts": (60, 0), "sums": (30, 0)}
-    after = {"facts": (60, 0), "sums": (26, 4)}
-
-    verdict = evaluate(after, before=before, margins={"facts": 0.2})
-
-    assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert [(part.name, part.state) for part in verdict.slices if part.gated] == [("facts", "kept")]
-    assert verdict.next[-1].kind is StepKind.SET_LIMIT
 
 
 def test_a_model_that_no_longer_ends_is_named_as_the_cause() -> None:
@@ -419,7 +375,7 @@ def test_a_skill_that_is_not_shown_to_keep_its_limit_is_named_with_its_interval(
     )
 
 
-@pytest.mark.parametrize(("missing", "outcome"), [(14, "failed"), (15, "inconclusive")])
+@every_row(("missing", "outcome"), [(14, "failed"), (15, "inconclusive")])
 def test_a_regressed_family_decides_nothing_beside_too_many_missing_replies(
     missing, outcome
 ) -> None:
@@ -448,22 +404,13 @@ def test_a_regressed_family_decides_nothing_beside_too_many_missing_replies(
         )
 
 
-def test_a_failed_gate_names_the_remedy_that_was_measured() -> None:
-    verdict = evaluate({"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)})
-
-    assert "mix general data" in step_text(verdict.next[0])
-
-
 # Under the prompt -------------------------------------------------------------------------------
 
 
 def under_prompt(own, prompted) -> Verdict:
     gate = replace(GATE, under_prompt=True)
     base = skill_scores("base", KEPT)
-    scores = {
-        "": (skill_scores("new", own), base),
-        "prompt": (skill_scores("new", prompted), base),
-    }
+    scores = {"": (skill_scores("new", own), base), "prompt": (skill_scores("new", prompted), base)}
     return evaluate_forgetting(suite(gate), gate, SkillComparison(scores))
 
 
@@ -477,9 +424,7 @@ def test_skills_kept_alone_and_under_the_prompt_pass() -> None:
     assert [check.under for check in verdict.checks] == ["", "prompt"]
 
 
-@pytest.mark.parametrize(
-    ("own", "prompted", "under"), [(KEPT, REGRESSED, "prompt"), (REGRESSED, KEPT, "")]
-)
+@every_row(("own", "prompted", "under"), [(KEPT, REGRESSED, "prompt"), (REGRESSED, KEPT, "")])
 def test_a_loss_under_either_fails_and_the_headline_says_which(own, prompted, under) -> None:
     verdict = under_prompt(own, prompted)
 
@@ -493,29 +438,18 @@ def test_a_loss_under_either_fails_and_the_headline_says_which(own, prompted, un
     assert "under the prompt of the product:" in verdict_section(verdict)
 
 
-def test_the_prompt_takes_as_many_more_shares_of_the_alarm() -> None:
+def test_only_tested_skills_take_shares_of_the_alarm_and_twice_under_the_prompt() -> None:
     tested = replace(GATE, cases=skill_cases(("reading", "logic")), each=0.1)
 
     assert shared_levels(suite(tested)).shared == 2
     assert shared_levels(suite(replace(tested, under_prompt=True))).shared == 4
 
-
-def test_where_nothing_but_the_mean_is_tested_it_has_its_share_of_the_alarm_alone() -> None:
     small = replace(GATE, cases=skill_cases(("general-small",)))
 
     assert shared_levels(suite(small)).shared == 1
 
 
 # What could never be shown ----------------------------------------------------------------------
-
-
-def test_a_margin_that_a_skill_has_too_few_cases_for_is_refused_with_the_numbers() -> None:
-    gate = replace(GATE, cases=skill_cases(("general-small",)), each=0.10)
-
-    with pytest.raises(SuiteError, match=r"a loss of 0.1 can never be ruled out in .*\(14\)") as e:
-        check_feasibility(suite(gate))
-    assert "it takes 25 cases of a skill, or a margin of 0.17" in str(e.value)
-    check_feasibility(suite(replace(gate, each=0.17)))
 
 
 def test_code_is_left_out_with_a_note_if_it_cannot_be_sandboxed(monkeypatch) -> None:
@@ -543,27 +477,6 @@ def test_without_a_reply_the_gate_is_inconclusive_and_has_no_retention() -> None
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.check.retention is None
     assert StepKind.RUN_AGAIN in {step.kind for step in verdict.next}
-
-
-def test_a_small_loss_of_few_cases_names_the_cases_it_takes() -> None:
-    before = {"facts": (30, 0), "sums": (30, 0)}
-    verdict = evaluate({"facts": (28, 2), "sums": (28, 2)}, before=before)
-
-    assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert StepKind.ADD_CASES in {step.kind for step in verdict.next}
-
-
-def test_skills_that_were_left_out_are_noted() -> None:
-    told = note(NoteKind.NO_SANDBOX, skills=("code",))
-    assert evaluate(KEPT, excluded_skills=("code",)).notes == (told,)
-
-
-def test_skills_without_code_stay_where_no_code_can_be_shut_in(monkeypatch) -> None:
-    monkeypatch.setattr("pytest_ftgate.gates.feasibility.can_sandbox", lambda: False)
-    cases = tuple(result.case for result in skill_scores("base", KEPT).results.values())
-    made = suite(replace(GATE, cases=cases))
-
-    assert exclude_unrunnable_skills(made) is made
 
 
 def test_the_same_replies_are_noted_and_lucky_guesses_and_levels_too() -> None:

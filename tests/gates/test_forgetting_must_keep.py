@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from ftgate_testing.score_columns import case_result, skill_scores, suite
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.forgetting import (
     SkillComparison,
@@ -52,13 +52,21 @@ def test_a_must_keep_case_that_breaks_fails_the_gate_alone_and_is_shown_first() 
     assert "must be kept" in verdict_section(verdict, 1)
 
 
-def test_a_must_keep_case_that_the_base_has_wrong_cannot_break() -> None:
+def test_a_must_keep_case_without_a_weight_or_a_right_reply_of_the_base_cannot_break() -> None:
     assert (
         must_keep_verdict(must_keep_scores("new", 0.0), must_keep_scores("base", 0.0)).breaks == ()
     )
 
+    new, base = must_keep_scores("new", 0.0), must_keep_scores("base", 1.0)
+    row = new.results["facts-0"]
+    light = replace(row, case=replace(row.case, weight=0.0))
 
-@pytest.mark.parametrize(
+    others = {key: value for key, value in base.results.items() if key != "facts-0"}
+    assert broken_must_keep_ids(replace(new, results={**new.results, "facts-0": light}), base) == ()
+    assert broken_must_keep_ids(new, VariantScores("base", others)) == ()
+
+
+@every_row(
     ("mine", "base", "broke"),
     [
         ((0.0, 0.0, 1.0), (1.0, 1.0, 1.0), True),
@@ -75,7 +83,7 @@ def test_one_unlucky_reply_breaks_nothing_where_replies_vary(mine, base, broke) 
     assert bool(verdict.breaks) is broke
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("mine", "base", "broke"),
     [
         ((0.0,), (1.0,), True),
@@ -93,17 +101,7 @@ def test_a_score_above_half_is_right(mine, base, broke) -> None:
     assert bool(broken_must_keep_ids(*first, (new, old))) is broke
 
 
-def test_a_must_keep_case_without_a_weight_or_beside_no_reply_of_the_base_cannot_break() -> None:
-    new, base = must_keep_scores("new", 0.0), must_keep_scores("base", 1.0)
-    row = new.results["facts-0"]
-    light = replace(row, case=replace(row.case, weight=0.0))
-
-    others = {key: value for key, value in base.results.items() if key != "facts-0"}
-    assert broken_must_keep_ids(replace(new, results={**new.results, "facts-0": light}), base) == ()
-    assert broken_must_keep_ids(new, VariantScores("base", others)) == ()
-
-
-def test_a_repeated_request_to_the_base_without_a_reply_leaves_the_case_broken() -> None:
+def test_a_repeated_request_without_a_reply_on_either_side_leaves_the_case_broken() -> None:
     new, base = must_keep_scores("new", 0.0), must_keep_scores("base", 1.0)
     others = {key: value for key, value in base.results.items() if key != "facts-0"}
 
@@ -111,8 +109,6 @@ def test_a_repeated_request_to_the_base_without_a_reply_leaves_the_case_broken()
     assert broken_must_keep_ids(new, base, repeated) == ("facts-0",)
     assert broken_must_keep_ids(new, base, (new, VariantScores("base", others))) == ("facts-0",)
 
-
-def test_a_repeated_request_without_a_reply_leaves_the_case_broken() -> None:
     new = must_keep_scores("new", 0.0)
     gone = {k: replace(r, replies=(), scores=()) for k, r in new.results.items()}
     repeated = (VariantScores("new", gone), must_keep_scores("base", 1.0))

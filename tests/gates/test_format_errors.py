@@ -8,7 +8,8 @@ from functools import partial
 import numpy as np
 import pytest
 from ftgate_testing.notes import texts
-from ftgate_testing.score_columns import LABELS, case, suite, variant_scores
+from ftgate_testing.score_columns import LABELS, case, rate_verdict, suite, variant_scores
+from ftgate_testing.tables import every_row
 from statsmodels.stats.contingency_tables import SquareTable
 
 from pytest_ftgate.gates.format_errors import (
@@ -21,7 +22,6 @@ from pytest_ftgate.gates.format_errors import (
 from pytest_ftgate.gates.measures import measure_rate
 from pytest_ftgate.gates.note_kinds import ReplyNote
 from pytest_ftgate.gates.notes import note
-from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import (
     Drift,
     FormatErrorExample,
@@ -58,18 +58,7 @@ def scores(*errors, name="new", of=200):
 
 
 def verdict(after, before=None, gate=GATE):
-    return evaluate_rate(suite(gate), gate, Comparison(after, before or after))
-
-
-def test_the_share_of_a_format_error_has_an_interval_on_either_side():
-    (found,) = error_shares(scores(), scores((JSON, 40)))
-
-    assert (found.kind, found.replies, found.before, found.after) == ("fenced", 40, 0.0, 0.2)
-    assert (found.low, found.high) == (
-        pytest.approx(0.150, abs=0.001),
-        pytest.approx(0.261, abs=0.001),
-    )
-    assert (found.before_low, found.before_high) == (0.0, pytest.approx(0.019, abs=0.001))
+    return rate_verdict(gate, after, before or after)
 
 
 def test_shares_have_their_intervals_and_the_first_replies_of_what_is_new():
@@ -101,12 +90,19 @@ def test_shares_have_their_intervals_and_the_first_replies_of_what_is_new():
     )  # fmt: skip
 
 
-def test_without_a_case_that_has_a_format_there_are_no_shares_and_none_before():
+def test_shares_count_cases_with_a_format_and_each_case_once():
     nothing = VariantScores("none", {})
 
     assert error_shares(None, nothing) == error_shares(scores((JSON, 3)), nothing) == ()
     (found,) = error_shares(nothing, scores((JSON, 3)))
     assert (found.before, found.before_low, found.before_high) == (None, None, None)
+
+    one = CaseResult(
+        case("a"), (Reply(text="x"),) * 4, (Score(None, JSON),) * 3 + (Score(None, None),), ()
+    )
+    (found,) = error_shares(None, VariantScores("new", {"a": one, "b": scores().results["c000"]}))
+
+    assert (found.replies, found.after) == (3, 0.375)
 
 
 def test_the_fields_of_a_verdict_about_formats_belong_to_a_format_gate_alone():
@@ -150,14 +146,14 @@ def test_a_habit_has_its_rule_its_replies_and_whether_it_began():
     assert habit(None, after, MINIMUM) == {**expected, "is_new": False}
 
 
-@pytest.mark.parametrize(("broken", "is_habit"), [(3, True), (5, False)])
+@every_row(("broken", "is_habit"), [(3, True), (5, False)])
 def test_a_habit_may_hide_a_tenth_of_a_drop_that_lenient_readers_see_too(broken, is_habit):
     after = scores((JSON, 40 - broken), (MISSING_KEY, broken))
 
     assert bool(habit(scores(name="current"), after)) is is_habit
 
 
-def test_an_error_that_no_reader_repairs_is_no_habit_and_neither_is_one_that_went():
+def test_what_no_reader_repairs_or_what_fell_for_lenient_ones_too_is_no_habit():
     unknown = FormatError("truncated", rules=("json_schema",), lenient=True)
     before = scores((FormatError("preamble", lenient=True), 1), name="current")
 
@@ -165,14 +161,11 @@ def test_an_error_that_no_reader_repairs_is_no_habit_and_neither_is_one_that_wen
     assert habit(before, scores((unknown, 41))) == {}
     assert habit(before, scores((unknown, 41), (JSON, 1)))["habit"] == "fenced"
 
+    before = scores((JSON, 60), name="current")
 
-def test_repeats_of_a_case_are_one_case_in_a_share_and_counted_as_replies():
-    one = CaseResult(
-        case("a"), (Reply(text="x"),) * 4, (Score(None, JSON),) * 3 + (Score(None, None),), ()
-    )
-    (found,) = error_shares(None, VariantScores("new", {"a": one, "b": scores().results["c000"]}))
+    found = verdict(scores((JSON, 20), (MISSING_KEY, 59)), before)
 
-    assert (found.replies, found.after) == (3, 0.375)
+    assert named_habit(found) == {}
 
 
 def test_the_format_error_that_grew_most_comes_first_and_one_that_went_comes_last():
@@ -181,7 +174,7 @@ def test_the_format_error_that_grew_most_comes_first_and_one_that_went_comes_las
     assert [one.kind for one in error_shares(before, after)] == ["empty", "fenced", "missing key"]
 
 
-def test_each_of_several_format_rules_is_counted_by_itself():
+def test_only_several_format_rules_are_counted_each_by_itself():
     several = replace(case("a"), format=(Rule("regex", "a"), LABELS))
     broken = FormatError("regex", rules=("regex", "choice"))
     row_scores = (Score(None, broken), Score(None, None), Score(None, WRONG_LABEL))
@@ -189,10 +182,9 @@ def test_each_of_several_format_rules_is_counted_by_itself():
 
     assert [
         (one.kind, one.replies) for one in rule_shares(None, VariantScores("new", {"a": row}))
-    ] == [
-        ("choice", 2),
-        ("regex", 1),
-    ]
+    ] == [("choice", 2), ("regex", 1)]
+
+    assert rule_shares(None, scores((JSON, 3))) == ()
 
 
 def test_the_rules_that_were_broken_before_are_compared_by_their_own_names():
@@ -213,10 +205,6 @@ def test_the_rules_that_were_broken_before_are_compared_by_their_own_names():
     assert found == {"choice": (0.5, 1.0), "regex": (0.5, 0.5)}
 
 
-def test_a_single_rule_is_not_counted():
-    assert rule_shares(None, scores((JSON, 3))) == ()
-
-
 HABITS = [
     ("fenced", "json_schema"),
     ("fenced", "code"),
@@ -235,7 +223,7 @@ def named_habit(verdict):
     return {name: values[name] for name in names if name in values}
 
 
-@pytest.mark.parametrize(("kind", "rule"), HABITS)
+@every_row(("kind", "rule"), HABITS)
 def test_a_drop_that_only_a_strict_reader_sees_is_called_what_it_is(kind, rule):
     found = verdict(
         scores((FormatError(kind, rules=(rule,), lenient=True), 41)), scores(name="current")
@@ -247,44 +235,12 @@ def test_a_drop_that_only_a_strict_reader_sees_is_called_what_it_is(kind, rule):
     assert (found.lenient_before, found.lenient) == (1.0, 1.0)
 
 
-def test_a_drop_that_a_lenient_reader_sees_too_is_no_habit():
-    found = verdict(scores((JSON, 20), (MISSING_KEY, 20)), scores(name="current"))
-
-    assert found.outcome is Outcome.FAILED
-    assert named_habit(found) == {}
-    assert (found.lenient_before, found.lenient) == (1.0, 0.9)
-
-
-def test_a_lenient_rate_that_fell_is_no_habit_though_it_is_above_the_strict_one_of_before():
-    before = scores((JSON, 60), name="current")
-
-    found = verdict(scores((JSON, 20), (MISSING_KEY, 59)), before)
-
-    assert named_habit(found) == {}
-
-
-def test_a_habit_of_old_that_grew_did_not_begin():
-    found = verdict(scores((JSON, 100)), scores((JSON, 60), name="current"))
-
-    assert (named_habit(found)["habit"], named_habit(found)["is_new"]) == ("fenced", False)
-    assert (named_habit(found)["replies"], named_habit(found)["of"]) == (100, 200)
-
-
-def test_a_missed_minimum_names_the_habit_without_a_before():
-    found = verdict(scores((JSON, 60)), gate=MINIMUM)
-
-    assert (named_habit(found)["habit"], named_habit(found)["is_new"]) == ("fenced", False)
-    assert found.format_errors[0].before is None
-
-
-def test_a_gate_that_passed_names_no_habit():
+def test_a_gate_that_passed_names_no_habit_and_notes_an_error_that_became_commoner():
     found = verdict(scores((JSON, 1)), scores(name="current"))
 
     assert found.outcome is Outcome.PASSED
     assert named_habit(found) == {}
 
-
-def test_a_format_error_that_became_commoner_under_a_gate_that_passed_is_a_note():
     wide = RateGate(kind="format", line=8, max_drop=0.2)
     found = verdict(scores((JSON, 12)), scores(name="current"), wide)
 
@@ -293,49 +249,32 @@ def test_a_format_error_that_became_commoner_under_a_gate_that_passed_is_a_note(
     assert note(ReplyNote.ERROR_SHARE, **values) in found.notes
 
 
-def test_a_gate_that_failed_shows_its_format_errors_and_needs_no_note_of_them():
+def test_a_gate_that_failed_shows_its_format_errors_without_a_note_and_every_kind_first():
     found = verdict(scores((JSON, 60)), scores(name="current"))
 
     assert not any("broken by" in note for note in texts(found.notes))
 
-
-def test_the_first_regressed_cases_show_every_kind_of_format_error():
     rare = FormatError("truncated", rules=("json_schema",))
     found = verdict(scores((MISSING_KEY, 100), (rare, 1)), scores(name="current"))
 
     assert {flip.format_error for flip in found.flips[:2]} == {"missing key", "truncated"}
 
 
-def test_format_errors_survive_the_way_to_the_reporting_process():
-    found = verdict(scores((JSON, 41)), scores(name="current"))
-
-    assert from_json(Verdict, to_json(found)).format_errors == found.format_errors
-
-
-def test_an_ungated_variant_has_format_errors_without_a_comparison():
+def test_format_errors_are_measured_without_a_comparison_and_survive_serialisation():
     found = measure_rate(suite(GATE), GATE, scores((JSON, 41)))
 
     assert [(one.kind, one.before) for one in found.format_errors] == [("fenced", None)]
 
+    found = verdict(scores((JSON, 41)), scores(name="current"))
 
-def test_three_replies_are_quoted_of_each_new_format_error_and_none_of_an_old_one():
-    before = scores((JSON, 60), name="current")
-    fenced, missing = sorted(
-        verdict(scores((JSON, 60), (MISSING_KEY, 59)), before).format_errors,
-        key=lambda one: one.kind != "fenced",
-    )
-
-    assert fenced.kind == "fenced"
-    assert fenced.examples == ()
-    assert len(missing.examples) == 3
-    assert len({one.case for one in missing.examples}) == 3
+    assert from_json(Verdict, to_json(found)).format_errors == found.format_errors
 
 
 def mix(found):
     return next(one for one in found.drifts if one.what == "format errors")
 
 
-def test_another_mix_of_format_errors_is_a_warning_though_as_many_replies_are_broken():
+def test_the_mix_is_tested_as_by_statsmodels_and_warns_though_as_many_replies_are_broken():
     before, after = scores((JSON, 60), name="current"), scores((MISSING_KEY, 60))
     found = verdict(after, before)
 
@@ -343,8 +282,6 @@ def test_another_mix_of_format_errors_is_a_warning_though_as_many_replies_are_br
     assert mix(found).before == mix(found).after == 0.3
     assert found.outcome is not Outcome.FAILED
 
-
-def test_the_test_of_the_mix_is_that_of_statsmodels():
     before, after = scores((JSON, 60), name="current"), scores((JSON, 20), (MISSING_KEY, 45))
     table = np.array([[135, 0, 5], [0, 20, 40], [0, 0, 0]])
 
@@ -356,14 +293,23 @@ def mixes(before, after):
     return [one for one in verdict(after, before).drifts if one.what == "format errors"]
 
 
-def test_the_same_mix_is_no_warning_and_a_few_changes_show_nothing():
+def test_a_mix_is_reported_only_if_some_kind_became_more_frequent_than_by_chance():
     before = scores((JSON, 60), name="current")
 
     assert mixes(before, scores((JSON, 51), (None, 149))) == []
     assert mixes(before, scores((MISSING_KEY, 9), (JSON, 51))) == []
 
+    before = scores((JSON, 60), (MISSING_KEY, 40), name="current")
 
-@pytest.mark.parametrize(
+    fewer = mixes(before, scores((JSON, 10), (MISSING_KEY, 40)))
+    others = mixes(before, scores((JSON, 10), (MISSING_KEY, 41)))
+
+    assert [found.p < 0.001 for found in (*fewer, *others)] == [True, True]
+    assert [found.message for found in fewer] == [None]
+    assert [found.message for found in others] == [note(ReplyNote.ERROR_MIX, p=others[0].p)]
+
+
+@every_row(
     ("errors", "after", "p", "is_told"),
     [
         (((MISSING_KEY, 10), (JSON, 50)), 0.3, 0.0016, True),
@@ -379,17 +325,6 @@ def test_a_mix_is_described_with_its_test_and_told_if_it_changed(errors, after, 
         p=pytest.approx(p, abs=5e-5 if p < 0.01 else 5e-4),
         message=note(ReplyNote.ERROR_MIX, p=found.p) if is_told else None,
     )  # fmt: skip
-
-
-def test_a_mix_in_which_no_kind_became_more_frequent_is_not_reported():
-    before = scores((JSON, 60), (MISSING_KEY, 40), name="current")
-
-    fewer = mixes(before, scores((JSON, 10), (MISSING_KEY, 40)))
-    others = mixes(before, scores((JSON, 10), (MISSING_KEY, 41)))
-
-    assert [found.p < 0.001 for found in (*fewer, *others)] == [True, True]
-    assert [found.message for found in fewer] == [None]
-    assert [found.message for found in others] == [note(ReplyNote.ERROR_MIX, p=others[0].p)]
 
 
 def test_a_mix_counts_only_the_cases_that_both_sides_answered():
@@ -425,9 +360,7 @@ def test_a_case_without_a_format_breaks_none() -> None:
 def test_a_check_of_thoughts_names_no_habit_of_format() -> None:
     gate = RateGate(kind="format", line=8, max_drop=0.05)
     after = variant_scores("new", [0.0] * 40 + [1.0] * 60)
-    failed = evaluate_rate(
-        suite(gate), gate, Comparison(after, variant_scores("current", [1.0] * 100))
-    ).check
+    failed = rate_verdict(gate, after, variant_scores("current", [1.0] * 100)).check
 
     assert failed.outcome is Outcome.FAILED
     assert changed_habit(gate, replace(failed, measure="thoughts"), None, after) == {}

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from ftgate_testing.notes import kinds
 from ftgate_testing.score_columns import suite
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates import format_errors
 from pytest_ftgate.gates.format_errors import drift_notes, reply_drifts, skill_drifts
@@ -92,7 +93,7 @@ def test_a_habit_of_hedging_is_told_of_skills():
     assert skill_drifts(before, after)[2].message == share("hedging", 0.0, 0.5)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("old", "new", "is_told"),
     [(6, 9, True), (6, 8, False), (4, 6, False), (9, 6, True), (8, 6, False), (7, 10, False)],
 )
@@ -102,7 +103,7 @@ def test_a_length_is_reported_from_half_as_long_again_and_three_words_on(old, ne
     assert messages(before, after) == [length(old, new)] * is_told
 
 
-@pytest.mark.parametrize(("characters", "unit"), [(14, "words"), (15, "characters")])
+@every_row(("characters", "unit"), [(14, "words"), (15, "characters")])
 def test_fifteen_characters_a_word_are_a_text_without_spaces(characters, unit):
     text = f"{{:0{characters}}}"
 
@@ -115,7 +116,7 @@ def test_fifteen_characters_a_word_are_a_text_without_spaces(characters, unit):
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("old", "new", "of", "is_told"),
     [
         (50, 75, 100, True),
@@ -135,7 +136,7 @@ def test_a_share_is_reported_if_it_grew_by_half_and_by_more_than_chance(old, new
     assert messages(before, after) == [share("refusals", old / of, new / of)] * is_told
 
 
-@pytest.mark.parametrize(("now", "told"), [(4, None), (6, share("refusals", 0.1, 0.3))])
+@every_row(("now", "told"), [(4, None), (6, share("refusals", 0.1, 0.3))])
 def test_a_share_of_few_replies_that_may_be_that_of_before_is_not_reported(now, told):
     refusal, other = "I'm sorry, I can't do {}", "I am glad to do that {}"
     before = scores(*[refusal] * 40, *[other] * 360)
@@ -177,64 +178,10 @@ def test_thoughts_are_told_beside_the_other_drifts():
     assert found[-1].what == "thoughts"
 
 
-def test_replies_that_are_much_longer_are_reported_with_both_medians():
-    before, after = scores(*["{} a b"] * 40), scores(*["{} a b c d e f"] * 40)
-
-    assert messages(before, after) == [length(3, 7)]
-
-
-def test_replies_that_are_much_shorter_are_reported_too():
-    before, after = scores(*["{} a b c d e f"] * 40), scores(*["{} a b"] * 40)
-
-    assert messages(before, after) == [length(7, 3)]
-
-
-def test_texts_without_spaces_are_measured_in_characters():
-    before, after = (
-        scores(*["注文は届いていません二日前に届くはずでした{}"] * 40),
-        scores(
-            *[
-                "注文は届いていません二日前に届くはずでした注文は届いていません二日前に届くはずでした{}"
-            ]
-            * 40
-        ),
-    )
-
-    assert messages(before, after)[0] == length(23, 44, "characters")
-
-
-def test_labels_of_one_word_or_two_have_no_length_drift():
-    assert messages(scores(*["refund"] * 40), scores(*["late delivery"] * 40)) == []
-
-
-def test_refusals_that_became_more_are_reported():
-    before = scores(*["done {}"] * 40)
-    after = scores(*["I'm sorry, I can't do {}"] * 10, *["done {} of them as well"] * 30)
-
-    assert share("refusals", 0.0, 0.25) in messages(before, after)
-
-
 def test_refusals_that_the_provider_reports_count_whatever_they_say():
     before, after = scores(*["done {}"] * 40), scores(*["done {}"] * 40, stop="refusal")
 
     assert messages(before, after) == [share("refusals", 0.0, 1.0)]
-
-
-def test_length_refusals_and_hedging_of_skills_are_described():
-    before = scores(*["I think that it is {}, but it may be more."] * 10, *["It is {}."] * 30)
-    after = scores(*["I'm sorry, I can't tell {}."] * 20, *["It is {}."] * 20)
-
-    drifts = {drift.what: (drift.before, drift.after) for drift in skill_drifts(before, after)}
-
-    assert drifts == {"length": (3, 4.5), "refusals": (0, 0.5), "hedging": (0.25, 0)}
-
-
-def test_one_text_for_many_cases_is_reported():
-    before = scores(*["done {}"] * 40)
-
-    assert messages(before, scores(*["done"] * 12, *["done {}"] * 28)) == [
-        share("same text", 0.0, 0.3)
-    ]
 
 
 def test_labels_that_are_about_as_common_as_before_are_not_reported():
@@ -242,12 +189,6 @@ def test_labels_that_are_about_as_common_as_before_are_not_reported():
     after = scores(*["refund"] * 500, *["billing"] * 300)
 
     assert messages(before, after) == []
-
-
-def test_another_language_is_reported():
-    before, after = scores(*[ENGLISH] * 40), scores(*[GERMAN] * 20, *[ENGLISH] * 20)
-
-    assert messages(before, after) == [language(0.5)]
 
 
 def test_the_language_of_texts_with_few_common_words_is_detected():
@@ -263,7 +204,7 @@ def test_the_language_of_texts_with_few_common_words_is_detected():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("changed", "is_told"), [(3, False), (8, True)])
+@every_row(("changed", "is_told"), [(3, False), (8, True)])
 def test_a_changed_language_is_told_if_more_than_a_twentieth_changed_it_for_sure(changed, is_told):
     before = scores(*[ENGLISH] * 60)
     after = scores(*[GERMAN] * changed, *[ENGLISH] * (60 - changed))
@@ -282,7 +223,7 @@ def test_the_language_of_three_hundred_cases_spread_over_all_is_detected(monkeyp
         assert drifts["language"].n == n
 
 
-@pytest.mark.parametrize(("characters", "count"), [(15, 0), (16, 40)])
+@every_row(("characters", "count"), [(15, 0), (16, 40)])
 def test_a_text_of_fewer_than_sixteen_characters_has_no_language(characters, count):
     long = scores(*[f"{{:0{characters + 9}}}"] * 40)
     short = scores(*[f"{{:0{characters}}}"] * 40)
@@ -308,7 +249,7 @@ def test_without_the_package_for_languages_none_is_reported(monkeypatch):
     assert messages(scores(*[ENGLISH] * 40), scores(*[GERMAN] * 40)) == []
 
 
-@pytest.mark.parametrize("before", [None, scores(*["{} a b"] * 19)])
+@every_row("before", [None, scores(*["{} a b"] * 19)])
 def test_with_little_or_nothing_to_compare_with_nothing_is_reported(before):
     assert messages(before, scores(*["{} a b c d e f"] * 40)) == []
 
@@ -333,7 +274,7 @@ FENCED = {"what": "fenced", "before": 0.05, "after": 0.2}
 GREW = note(ReplyNote.ERROR_SHARE, **FENCED)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("gate", "passed", "share", "notes"),
     [
         (FORMAT, True, {}, [MIX, LONG, GREW]),
@@ -359,13 +300,11 @@ def test_a_drift_is_a_note_and_so_is_a_format_error_that_grew(gate, passed, shar
     assert [*drift_notes([], gate, shares, passed=passed)] == []
 
 
-def test_a_drift_blocks_nothing():
+def test_a_drift_blocks_nothing_and_takes_enough_replies():
     before, after = (scores(*[text] * 200, right=1.0) for text in ("{} a b", "{} a b c d e f"))
     verdict = evaluate_rate(suite(ACCURACY), ACCURACY, Comparison(after, before))
 
     assert ReplyNote.LENGTH in kinds(verdict.notes)
     assert verdict.outcome is Outcome.PASSED
 
-
-def test_few_replies_to_skills_have_no_drift():
     assert skill_drifts(scores(*["done {}"] * 19), scores(*["I can't"] * 19)) == ()

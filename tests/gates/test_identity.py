@@ -1,11 +1,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.identity import (
     IdentityResult,
-    check_served_model,
     compare_with_base,
     compare_with_recorded_base,
     identity_facts,
@@ -32,6 +31,10 @@ def case_request(case: str, fingerprint: str) -> CaseRequest:
     return CaseRequest(Case(id=case, location="c:1", score=Rule("exact")), 0, request)
 
 
+def probes(cases: list[str], sides=("tuned", "base", "again")) -> list[list[CaseRequest]]:
+    return [[case_request(case, f"{side}{case}") for case in cases] for side in sides]
+
+
 def compare(n: int, *, differing: int, unsteady: int = 0):
     cases = [f"{i:03}" for i in range(n)]
     results = {}
@@ -40,11 +43,7 @@ def compare(n: int, *, differing: int, unsteady: int = 0):
         results[f"base{case}"] = Reply(text=base)
         results[f"again{case}"] = Reply(text=f"No, {base}" if i < unsteady else base)
         results[f"tuned{case}"] = Reply(text="label" if i >= n - differing else base)
-    probes = [
-        [case_request(case, f"{variant}{case}") for case in cases]
-        for variant in ("tuned", "base", "again")
-    ]
-    return compare_with_base(probes, results)
+    return compare_with_base(probes(cases), results)
 
 
 def compare_replies(tuned: Reply, base: Reply, n: int = 60, whole: int = 0):
@@ -55,18 +54,14 @@ def compare_replies(tuned: Reply, base: Reply, n: int = 60, whole: int = 0):
         for variant, reply in (("tuned", tuned), ("base", base), ("again", base)):
             whole_text = "label" if variant == "tuned" else "The reply."
             results[f"{variant}{case}"] = Reply(text=whole_text) if i < whole else reply
-    probes = [
-        [case_request(case, f"{variant}{case}") for case in cases]
-        for variant in ("tuned", "base", "again")
-    ]
-    return compare_with_base(probes, results)
+    return compare_with_base(probes(cases), results)
 
 
 def unproven(kind: str, **values) -> IdentityResult:
     return IdentityResult(Outcome.INCONCLUSIVE, note(kind, **values))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("reply", "kind"),
     [
         (Reply(text="", stop="length", thought="The user"), IdentityNote.CUT_OFF_THOUGHTS),
@@ -84,13 +79,11 @@ def test_replies_without_an_answer_are_no_evidence(reply: Reply, kind: IdentityN
     assert found == unproven(kind, count=60, of=60, recorded=False, **more)
 
 
-def test_the_replies_that_have_an_answer_still_prove_the_tuned_model() -> None:
+def test_the_replies_that_have_an_answer_prove_the_tuned_model_and_thoughts_do_not() -> None:
     cut_off = Reply(text="", stop="length", thought="The user")
 
     assert compare_replies(cut_off, cut_off, whole=8).outcome is Outcome.PASSED
 
-
-def test_the_thoughts_of_a_model_are_not_compared() -> None:
     thoughts = [Reply(text=f"<think>{text}</think>Tokyo") for text in ("Let me see.", "Okay.")]
 
     assert compare_replies(*thoughts).outcome is Outcome.INVALID
@@ -110,7 +103,7 @@ def same(agree: int, of: int, base_agrees: int) -> IdentityResult:
     return IdentityResult(Outcome.INVALID, told)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("made", "result"),
     [
         (
@@ -119,10 +112,7 @@ def same(agree: int, of: int, base_agrees: int) -> IdentityResult:
         ),
         ({"n": 60, "differing": 0}, same(60, 60, 60)),
         ({"n": 30, "differing": 7}, same(23, 30, 30)),
-        (
-            {"n": 29, "differing": 7},
-            unproven(IdentityNote.FEW_REPLIES, count=29, needed=30),
-        ),
+        ({"n": 29, "differing": 7}, unproven(IdentityNote.FEW_REPLIES, count=29, needed=30)),
         ({"n": 60, "differing": 20, "unsteady": 30}, same(40, 60, 30)),
         (
             {"n": 60, "differing": 20, "unsteady": 31},
@@ -143,30 +133,20 @@ def test_only_cases_with_all_three_replies_are_compared() -> None:
     }
     for number, variant in enumerate(("tuned", "base", "again")):
         del results[f"{variant}{cases[number]}"]
-    probes = [
-        [case_request(case, f"{variant}{case}") for case in cases]
-        for variant in ("tuned", "base", "again")
-    ]
 
-    assert compare_with_base(probes, results) == same(37, 37, 37)
+    assert compare_with_base(probes(cases), results) == same(37, 37, 37)
 
 
-def test_a_few_differences_as_batching_causes_prove_nothing() -> None:
+def test_eight_replies_that_differ_prove_a_tuned_model_and_few_replies_never_disprove_it() -> None:
     assert compare(60, differing=7).outcome is Outcome.INVALID
     assert compare(60, differing=8).outcome is Outcome.PASSED
 
-
-def test_with_a_base_that_varies_as_much_the_result_is_inconclusive() -> None:
-    assert compare(60, differing=20, unsteady=40).outcome is Outcome.INCONCLUSIVE
-
-
-def test_fifteen_replies_prove_a_tuned_model_but_never_disprove_it() -> None:
     assert compare(15, differing=8).outcome is Outcome.PASSED
     assert compare(15, differing=7).outcome is Outcome.INCONCLUSIVE
     assert compare(29, differing=0).outcome is Outcome.INCONCLUSIVE
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("provider", "switch"),
     [
         ("anthropic", "thinking: {type: disabled}"),
@@ -211,23 +191,7 @@ def test_a_case_counts_as_unanswered_if_one_of_its_replies_has_no_answer() -> No
     )
 
 
-@pytest.mark.parametrize(
-    ("served", "outcome"),
-    [
-        ("claude-haiku-5-5", Outcome.PASSED),
-        ("claude-haiku-5-5-20261001", Outcome.PASSED),
-        (None, Outcome.PASSED),
-        ("claude-haiku-5", Outcome.INVALID),
-        ("claude-opus-5-5", Outcome.INVALID),
-    ],
-)
-def test_the_served_model_must_be_the_declared_one(served: str | None, outcome: Outcome) -> None:
-    results = {"f": Reply(text="x", model=served)}
-
-    assert check_served_model([case_request("a", "f")], results).outcome is outcome
-
-
-@pytest.mark.parametrize(
+@every_row(
     ("changed", "outcome", "kind"),
     [
         (0, Outcome.INVALID, IdentityNote.SAME_AS_RECORDED),
@@ -240,10 +204,11 @@ def test_a_recorded_base_disproves_a_tuned_model_and_never_proves_it(changed, ou
     results |= {
         f"tuned{case}": Reply(text="y" if i < changed else "x") for i, case in enumerate(cases)
     }
-    probes = [[case_request(case, f"{name}{case}") for case in cases] for name in ("tuned", "base")]
 
     told = note(kind, agree=30 - changed, of=30)
-    assert compare_with_recorded_base(probes, results) == IdentityResult(outcome, told)
+    assert compare_with_recorded_base(probes(cases, ("tuned", "base")), results) == IdentityResult(
+        outcome, told
+    )
 
 
 def test_too_few_replies_beside_a_recorded_base_are_said_to_be_missing():
@@ -254,7 +219,7 @@ def test_too_few_replies_beside_a_recorded_base_are_said_to_be_missing():
     assert found == unproven(IdentityNote.BASE_RECORDED, agree=0, of=0)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("provider", "adapter", "kind"),
     [
         ("x", None, IdentityNote.SAME_BY_HOST),
@@ -272,8 +237,7 @@ def test_why_the_replies_are_those_of_the_base_depends_on_what_serves_them(provi
     probes = [
         [
             replace(
-                made,
-                request=replace(made.request, provider=provider, model="m", adapter=adapter),
+                made, request=replace(made.request, provider=provider, model="m", adapter=adapter)
             )
             for made in (case_request(case, case) for case in cases)
         ]
@@ -286,7 +250,7 @@ def test_why_the_replies_are_those_of_the_base_depends_on_what_serves_them(provi
     assert found == IdentityResult(Outcome.INVALID, note(kind, model="m", **counts))
 
 
-def test_only_settings_that_the_suite_declares_are_said_to_be_rejected():
+def test_settings_and_facts_are_told_only_as_far_as_the_suite_has_them():
     made = [case_request("a", "f")]
     results = {"f": Reply(text="x", unsent=("seed", "top_k"))}
 
@@ -294,19 +258,17 @@ def test_only_settings_that_the_suite_declares_are_said_to_be_rejected():
 
     assert notices == [note(IdentityNote.REJECTED, model="claude-haiku-5-5", setting="seed")]
 
+    assert identity_facts([], {}) == {}
+    facts = identity_facts([case_request("a", "f")], {"f": Reply(text="x", facts={"retires": "y"})})
 
-@pytest.mark.parametrize("setting", ["output_config", "response_format"])
+    assert "adapter" not in facts
+    assert facts["retires"] == "y"
+
+
+@every_row("setting", ["output_config", "response_format"])
 def test_a_rejected_format_is_replaced_by_a_tool(setting):
     made = [case_request("a", "f")]
 
     (notice,) = server_notices(made, {"f": Reply(text="x", unsent=(setting,))}, {setting})
 
     assert notice == unproven(IdentityNote.REPLACED, model="claude-haiku-5-5", setting=setting)
-
-
-def test_a_variant_without_requests_has_no_facts_and_a_hosted_one_no_adapter():
-    assert identity_facts([], {}) == {}
-    facts = identity_facts([case_request("a", "f")], {"f": Reply(text="x", facts={"retires": "y"})})
-
-    assert "adapter" not in facts
-    assert facts["retires"] == "y"

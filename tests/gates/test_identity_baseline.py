@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-import pytest
 from ftgate_testing.score_columns import case
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.identity import drift_case_ids, drift_note
 from pytest_ftgate.gates.note_kinds import IdentityNote
@@ -19,30 +19,23 @@ def drifted(before, after, cases):
     return note(IdentityNote.BASELINE_DRIFTED, before=before, after=after, cases=cases)
 
 
-def test_a_tenth_of_many_cases_is_repeated_spread_over_the_file():
+def test_a_tenth_of_many_cases_is_repeated_spread_over_the_file_and_twenty_at_least():
     chosen = drift_case_ids(tuple(case(f"{i:03}") for i in range(500)))
 
     assert chosen == {f"{i:03}" for i in range(0, 500, 10)}
 
-
-def test_at_least_twenty_cases_are_repeated():
     assert len(drift_case_ids(tuple(case(f"{i:03}") for i in range(90)))) == 20
     assert len(drift_case_ids(tuple(case(f"{i:03}") for i in range(7)))) == 7
 
 
 def test_cases_that_have_nothing_to_score_are_not_repeated():
-    kinds = [
-        {},
-        {"expected": None},
-        {"format": ()},
-        {"expected": None, "format": ()},
-    ]
+    kinds = [{}, {"expected": None}, {"format": ()}, {"expected": None, "format": ()}]
     cases = tuple(replace(case(f"{i}"), **kind) for i, kind in enumerate(kinds))
 
     assert drift_case_ids(cases) == {"0", "1", "2"}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("before", "after", "told"),
     [
         (36, 30, None),

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.identity import (
     IdentityResult,
@@ -65,7 +65,7 @@ def served(name, **changes):
     ).outcome
 
 
-@pytest.mark.parametrize("name", ["m", "m-20261001", "m-2026-10-01", "m-latest", None])
+@every_row("name", ["m", "m-20261001", "m-2026-10-01", "m-latest", None])
 def test_a_model_answers_for_itself_under_its_dated_names(name):
     assert served(name) is Outcome.PASSED
 
@@ -75,11 +75,14 @@ def test_a_model_of_another_name_is_invalid_unless_the_suite_declares_it():
     assert served("gateway/m", served_model="gateway/m") is Outcome.PASSED
     assert served("m", served_model="gateway/m") is Outcome.INVALID
 
+    assert served("tickets-v8", model="tickets-v7") is Outcome.INVALID
+    assert served("claude-haiku-5", model="claude-haiku-5-5") is Outcome.INVALID
+
 
 ARN = "arn:aws:bedrock:x:1:provisioned-model/a"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("names", "changes"),
     [
         (["a", "b"], {"model": ARN}),
@@ -105,7 +108,7 @@ def test_another_model_that_a_server_reports_is_named():
     )
 
 
-@pytest.mark.parametrize("region", ["us.", "eu.", "global.", ""])
+@every_row("region", ["us.", "eu.", "global.", ""])
 def test_at_bedrock_a_model_answers_under_its_plain_name(region):
     declared = f"{region}anthropic.claude-3-haiku-20240307-v1:0"
 
@@ -113,11 +116,7 @@ def test_at_bedrock_a_model_answers_under_its_plain_name(region):
     assert served("claude-3-opus-20240229", model=declared, provider="bedrock") is Outcome.INVALID
 
 
-def test_two_versions_of_a_fine_tune_are_two_models():
-    assert served("tickets-v8", model="tickets-v7") is Outcome.INVALID
-
-
-@pytest.mark.parametrize(
+@every_row(
     ("parents", "result"),
     [
         (["base"], PASSED),
@@ -141,7 +140,7 @@ def constraint_identity(texts, constraint):
     return check_constraint(*requests_and_results(texts, constraint=constraint))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "kept"),
     [
         ('{"n": 1}', True),
@@ -177,7 +176,7 @@ LOOSENED = {
 }
 
 
-def test_a_valid_reply_is_not_rejected_for_a_removed_bound():
+def test_a_server_is_held_to_enforced_labels_and_not_to_a_bound_that_was_removed():
     assert (
         constraint_identity(['{"label": "a", "n": 3}'], {"json_schema": LOOSENED}).outcome
         is Outcome.PASSED
@@ -187,8 +186,6 @@ def test_a_valid_reply_is_not_rejected_for_a_removed_bound():
         is Outcome.INVALID
     )
 
-
-def test_enforced_labels_are_not_broken():
     assert constraint_identity(["a", "b"], {"choice": ["a", "b"]}).outcome is Outcome.PASSED
     assert constraint_identity(["a", "B!"], {"choice": ["a", "b"]}).outcome is Outcome.INVALID
 
@@ -225,10 +222,8 @@ BEYOND_A_BOUND = [
 ]
 
 
-@pytest.mark.parametrize(("schema", "text"), BEYOND_A_BOUND)
-@pytest.mark.parametrize(
-    "place", ["itself", "properties", "patternProperties", "$defs", "definitions", "items"]
-)
+@every_row(("schema", "text"), BEYOND_A_BOUND)
+@every_row("place", ["itself", "properties", "patternProperties", "$defs", "definitions", "items"])
 def test_a_bound_that_no_server_promises_may_be_broken_wherever_it_stands(schema, text, place):
     places = {
         "itself": (schema, text),
@@ -243,7 +238,7 @@ def test_a_bound_that_no_server_promises_may_be_broken_wherever_it_stands(schema
     assert constraint_identity([reply], {"json_schema": whole}).outcome is Outcome.PASSED
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("whole", "text", "kept"),
     [
         ({"properties": {"pattern": {"type": "string"}}}, '{"pattern": 1}', False),
@@ -272,7 +267,7 @@ def test_only_the_requests_with_a_constraint_are_held_to_it():
     assert check_constraint([held[0], free], results) == PASSED
 
 
-@pytest.mark.parametrize("stop", ["length", "refusal"])
+@every_row("stop", ["length", "refusal"])
 def test_an_incomplete_reply_shows_nothing_about_a_schema(stop):
     assert (
         constraint_identity([Reply(text='{"n', stop=stop)], {"json_schema": SCHEMA}).outcome
@@ -280,7 +275,7 @@ def test_an_incomplete_reply_shows_nothing_about_a_schema(stop):
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "constraint", "kept"),
     [
         ("The number is", {"json_schema": SCHEMA}, False),
@@ -316,7 +311,7 @@ def repeated(texts, temperature=0.7):
     return check_temperature(paired, results)
 
 
-def test_a_temperature_with_equal_repeats_only_shows_no_effect():
+def test_a_temperature_shows_no_effect_where_thirty_cases_repeat_alike_and_none_differs():
     texts = [f"{WORDS} {n}" for n in range(30)]
 
     assert repeated(texts) == unproven(IdentityNote.NO_TEMPERATURE, temperature=0.7, cases=30)
@@ -324,6 +319,13 @@ def test_a_temperature_with_equal_repeats_only_shows_no_effect():
     assert repeated(["four words are few"] * 30) == PASSED
     assert repeated(["five words are not few"] * 30) != PASSED
     assert repeated(texts, temperature=0) == PASSED
+
+    texts = [f"{WORDS} {n}" for n in range(30)]
+    once, results = requests_and_results(texts, sampling={"temperature": 0.7})
+    other = replace(once[0], request=replace(once[0].request, fingerprint="other"))
+    results |= {"other": Reply(text=f"{WORDS} more")}
+
+    assert check_temperature([*once, other, *once[1:]], results).outcome is Outcome.PASSED
 
 
 def test_cases_without_a_repeat_or_with_a_constraint_show_nothing_of_a_temperature():
@@ -340,15 +342,6 @@ def test_cases_without_a_repeat_or_with_a_constraint_show_nothing_of_a_temperatu
     assert check_temperature([*once, *once[1:]], results).outcome is Outcome.PASSED
 
 
-def test_one_case_whose_repeats_differ_shows_the_effect_of_a_temperature():
-    texts = [f"{WORDS} {n}" for n in range(30)]
-    once, results = requests_and_results(texts, sampling={"temperature": 0.7})
-    other = replace(once[0], request=replace(once[0].request, fingerprint="other"))
-    results |= {"other": Reply(text=f"{WORDS} more")}
-
-    assert check_temperature([*once, other, *once[1:]], results).outcome is Outcome.PASSED
-
-
 def drawn(second):
     """Check requests with a seed, and their repetitions with the replies *second*."""
     case_requests, results = requests_and_results(
@@ -362,15 +355,11 @@ def drawn(second):
     return check_seed(first, again, results | repeated)
 
 
-def test_a_seed_without_equal_replies_shows_no_effect():
+def test_five_repeated_replies_that_all_differ_show_no_effect_of_a_seed():
     assert drawn(["other"] * 5) == unproven(IdentityNote.NO_SEED, seed=3, requests=5)
 
-
-def test_a_seed_with_some_equal_replies_has_an_effect():
     assert drawn(["0", "1", *["other"] * 8]) == PASSED
 
-
-def test_a_few_repeated_replies_show_nothing_of_a_seed():
     assert drawn(["other"] * 4) == PASSED
 
 
@@ -387,9 +376,7 @@ def test_a_request_without_a_reply_is_no_evidence_on_a_seed():
     assert check_seed(first, again, results) == PASSED
 
 
-@pytest.mark.parametrize(
-    "sampling", [{"seed": 3}, {"temperature": 1.0}, {"seed": 3, "temperature": 0.0}]
-)
+@every_row("sampling", [{"seed": 3}, {"temperature": 1.0}, {"seed": 3, "temperature": 0.0}])
 def test_no_request_is_repeated_if_no_seed_could_have_an_effect(sampling):
     case_requests, _ = requests_and_results(["a"], sampling=sampling)
 
@@ -472,7 +459,3 @@ def test_a_record_has_all_that_a_variant_declares_of_its_server():
         "not taken": "min_p, seed",
         "retires": "2027-01-22",
     }
-
-
-def test_a_record_of_nothing_is_empty():
-    assert identity_facts([], {}) == {}

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 from scipy import stats
 
 from pytest_ftgate.gates.judge_labels import validate_judge
@@ -91,7 +92,7 @@ def below(metric: str, found: IntervalEstimate, minimum: float) -> Note:
     return note(NoteKind.METRIC_BELOW, metric=metric, **values, minimum=minimum)
 
 
-def test_a_judge_below_its_minimum_is_not_qualified_and_its_kappa_is_shown():
+def test_the_lower_end_of_the_interval_of_kappa_must_reach_the_minimum():
     validation = validated(
         ("good", "good", 30), ("good", "bad", 20), ("bad", "good", 25), ("bad", "bad", 25)
     )
@@ -99,8 +100,6 @@ def test_a_judge_below_its_minimum_is_not_qualified_and_its_kappa_is_shown():
     assert validation.kappa.value == pytest.approx(0.1)
     assert validation.errors == (below("kappa", validation.kappa, 0.4),)
 
-
-def test_the_lower_end_of_the_interval_must_reach_the_minimum():
     kappa = validated(*GOOD).kappa
     above = kappa.low + 0.001
 
@@ -108,7 +107,7 @@ def test_the_lower_end_of_the_interval_must_reach_the_minimum():
     assert validated(*GOOD, minimum={"kappa": above}).errors == (below("kappa", kappa, above),)
 
 
-@pytest.mark.parametrize("name", ["agreement", "sensitivity", "specificity"])
+@every_row("name", ["agreement", "sensitivity", "specificity"])
 def test_every_metric_may_have_a_minimum(name):
     found = validated(*GOOD, minimum={name: 0.95})
 
@@ -124,9 +123,8 @@ def test_a_judge_that_gives_all_replies_the_same_grade_is_not_qualified_and_its_
     assert validation.errors == (same, below("kappa", validation.kappa, 0.4))
 
 
-@pytest.mark.parametrize(
-    ("good", "bad", "rarer"),
-    [(39, 10, 10), (40, 10, None), (91, 9, 9), (9, 91, 9), (10, 90, None)],
+@every_row(
+    ("good", "bad", "rarer"), [(39, 10, 10), (40, 10, None), (91, 9, 9), (9, 91, 9), (10, 90, None)]
 )
 def test_too_few_labels_or_too_few_of_a_kind_validate_nothing(good, bad, rarer):
     found = validated(("good", "good", good), ("bad", "bad", bad), minimum={}).errors
@@ -151,9 +149,8 @@ def test_a_label_half_way_is_one_of_a_good_reply():
     assert too_few.errors == (few_labels(69, 9),)
 
 
-@pytest.mark.parametrize(
-    ("unread", "errors"),
-    [(5, ()), (6, (note(NoteKind.GAVE_NO_GRADE, n=6, of=100, first="hm"),))],
+@every_row(
+    ("unread", "errors"), [(5, ()), (6, (note(NoteKind.GAVE_NO_GRADE, n=6, of=100, first="hm"),))]
 )
 def test_a_judge_that_often_gives_no_grade_is_not_qualified(unread, errors):
     pairs = ("good", "good", 50 - unread), ("bad", "bad", 50), ("good", "", unread)
@@ -176,11 +173,19 @@ def test_the_first_reply_without_a_grade_is_named():
     assert errors == (note(NoteKind.GAVE_NO_GRADE, n=9, of=89, first="error 0"),)
 
 
-def test_without_labels_there_are_no_metrics_and_no_error():
+def test_without_labels_or_grades_there_are_no_figures():
     assert validated() == JudgeValidation(
         judge="m", provider="anthropic", rubric="It is polite.", minimum={"kappa": 0.4},
         is_binary=True,
     )  # fmt: skip
+
+    validation = validated(("good", None, 60))
+
+    assert (validation.unread, validation.kappa) == (60, None)
+    assert validation.errors == (
+        note(NoteKind.GAVE_NO_GRADE, n=60, of=60, first="hm"),
+        note(NoteKind.METRIC_UNKNOWN, metric="kappa", minimum=0.4),
+    )
 
 
 def test_with_more_than_two_grades_a_small_disagreement_counts_less():
@@ -297,7 +302,7 @@ def test_the_length_of_a_pair_is_the_first_reply_less_the_second():
     assert validation.warnings[0] == favours("longer", validation)
 
 
-def test_a_label_that_no_reply_has_takes_nothing_from_the_correlation():
+def test_the_lengths_of_few_labels_or_of_one_that_no_reply_has_say_nothing():
     a_judge = judge({"bad": 0.0, "fair": 0.5, "good": 1.0}, minimum={})
     pairs = with_lengths(
         a_judge,
@@ -307,8 +312,14 @@ def test_a_label_that_no_reply_has_takes_nothing_from_the_correlation():
 
     assert_correlation(validate_judge(a_judge, pairs, ()), pairs)
 
+    a_judge = judge()
+    pairs = with_lengths(a_judge, ("good", "good", 1, 400), ("good", "bad", 2, 40))
+    validation = validate_judge(a_judge, pairs, ())
 
-@pytest.mark.parametrize(("n", "is_known"), [(24, False), (25, True)])
+    assert (validation.length, validation.length_p, validation.warnings) == (None, None, ())
+
+
+@every_row(("n", "is_known"), [(24, False), (25, True)])
 def test_fifty_replies_with_a_grade_show_a_bias(n, is_known):
     a_judge = judge()
     pairs = with_lengths(
@@ -333,9 +344,7 @@ def test_a_correlation_that_chance_may_bring_is_no_warning():
     assert validation.warnings == ()
 
 
-@pytest.mark.parametrize(
-    ("long", "short", "favoured"), [("good", "bad", "longer"), ("bad", "good", "shorter")]
-)
+@every_row(("long", "short", "favoured"), [("good", "bad", "longer"), ("bad", "good", "shorter")])
 def test_a_judge_that_follows_the_length_alone_gets_the_warning_as_well(long, short, favoured):
     a_judge = judge()
     pairs = with_lengths(
@@ -347,14 +356,6 @@ def test_a_judge_that_follows_the_length_alone_gets_the_warning_as_well(long, sh
 
     assert validation.warnings == (favours(favoured, validation),)
     assert validation.length_p < 1e-100
-
-
-def test_the_lengths_of_a_few_labels_say_nothing_of_a_bias():
-    a_judge = judge()
-    pairs = with_lengths(a_judge, ("good", "good", 1, 400), ("good", "bad", 2, 40))
-    validation = validate_judge(a_judge, pairs, ())
-
-    assert (validation.length, validation.length_p, validation.warnings) == (None, None, ())
 
 
 def test_longer_good_replies_are_no_bias_of_a_judge_with_errors_on_both_sides():
@@ -387,7 +388,7 @@ def test_a_better_grade_for_doubled_text_gets_a_warning():
     assert validation.errors == ()
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("up", "same", "down", "is_told"),
     [(7, 5, 0, True), (6, 5, 0, False), (10, 0, 1, True), (9, 0, 1, False), (0, 9, 0, False)],
 )
@@ -413,17 +414,7 @@ def test_better_grades_for_doubled_text_are_told_unless_chance_may_bring_them(
     assert validation.warnings == ((told,) if is_told else ())
 
 
-def test_a_judge_that_graded_no_labelled_reply_has_no_figures():
-    validation = validated(("good", None, 60))
-
-    assert (validation.unread, validation.kappa) == (60, None)
-    assert validation.errors == (
-        note(NoteKind.GAVE_NO_GRADE, n=60, of=60, first="hm"),
-        note(NoteKind.METRIC_UNKNOWN, metric="kappa", minimum=0.4),
-    )
-
-
-@pytest.mark.parametrize(("odd", "told"), [(6, ()), (7, (NoteKind.SAMPLES_AGREE,))])
+@every_row(("odd", "told"), [(6, ()), (7, (NoteKind.SAMPLES_AGREE,))])
 def test_samples_that_disagree_in_more_than_a_tenth_are_a_warning(odd, told):
     a_judge = judge()
     twice = [
@@ -437,7 +428,7 @@ def test_samples_that_disagree_in_more_than_a_tenth_are_a_warning(odd, told):
     assert validation.warnings == tuple(note(kind, judge="m", share=agree) for kind in told)
 
 
-@pytest.mark.parametrize(("odd", "told"), [(6, ()), (7, (NoteKind.ORDERS_AGREE,))])
+@every_row(("odd", "told"), [(6, ()), (7, (NoteKind.ORDERS_AGREE,))])
 def test_orders_that_disagree_in_more_than_a_tenth_are_a_warning(odd, told):
     a_judge = judge(PAIRWISE_GRADES, is_pairwise=True, minimum={})
     pairs = both_orders(a_judge, "first", "first", "first", 60 - odd)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from ftgate_testing.judge_evidence import LEVELS, evidence, interval, samples, validation
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.checks import check_minimum
 from pytest_ftgate.gates.design import Levels
@@ -27,7 +28,7 @@ def test_a_minimum_is_adjusted_for_the_errors_of_the_judge():
     assert check.after == pytest.approx((0.85 + 0.6 - 1) / 0.55)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("right", "outcome"), [(198, Outcome.PASSED), (167, Outcome.INCONCLUSIVE), (60, Outcome.FAILED)]
 )
 def test_a_minimum_passes_and_fails_only_beyond_what_the_judge_may_miss(right, outcome):
@@ -58,8 +59,8 @@ def test_a_minimum_passes_and_fails_only_beyond_what_the_judge_may_miss(right, o
     assert (check.needed is not None) is (outcome is Outcome.INCONCLUSIVE)
 
 
-@pytest.mark.parametrize("limit", [0.9, 0.0])
-@pytest.mark.parametrize("people", [{}, {f"c{i:04}": float(i < 180) for i in range(0, 200, 2)}])
+@every_row("limit", [0.9, 0.0])
+@every_row("people", [{}, {f"c{i:04}": float(i < 180) for i in range(0, 200, 2)}])
 def test_the_minimum_that_is_advised_is_the_highest_that_the_same_replies_hold(people, limit):
     judged, grades = evidence(human_scores=people), samples([1] * 140 + [0] * 60)
 
@@ -88,7 +89,7 @@ def test_a_minimum_is_not_advised_where_one_holds_or_replies_are_missing_or_to_c
     assert advised([0] * 200) is None
 
 
-@pytest.mark.parametrize("people", [{}, {f"c{i:04}": 0.0 for i in range(200)}])
+@every_row("people", [{}, {f"c{i:04}": 0.0 for i in range(200)}])
 def test_a_minimum_of_nothing_holds_whatever_the_judge_says(people):
     check = check_graded_minimum(
         evidence(human_scores=people), samples([0] * 200), minimum=0.0, levels=LEVELS
@@ -97,7 +98,7 @@ def test_a_minimum_of_nothing_holds_whatever_the_judge_says(people):
     assert check.outcome is Outcome.PASSED
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("right", "outcome"), [(97, Outcome.PASSED), (90, Outcome.INCONCLUSIVE), (75, Outcome.FAILED)]
 )
 def test_a_hundred_labels_correct_a_minimum(right, outcome):
@@ -119,7 +120,7 @@ def test_a_hundred_labels_correct_a_minimum(right, outcome):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("levels", [Levels(miss=0.2), Levels(alarm=0.2)])
+@every_row("levels", [Levels(miss=0.2), Levels(alarm=0.2)])
 def test_labels_decide_a_minimum_at_the_levels_of_the_gate(levels):
     human = {f"c{i:04}": float(i % 10 > 0) for i in range(200)}
     # 90 in a hundred are right, so that these minimums are shown and missed one time in ten.

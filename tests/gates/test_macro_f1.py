@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ftgate_testing.notes import kinds
-from ftgate_testing.score_columns import suite, variant_scores
+from ftgate_testing.score_columns import rate_verdict, variant_scores, without_replies
+from ftgate_testing.tables import every_row
 from scipy import stats
 from sklearn.metrics import f1_score
 
@@ -20,7 +21,6 @@ from pytest_ftgate.gates.macro_f1 import (
     macro_f1_score,
 )
 from pytest_ftgate.gates.notes import NoteKind, note
-from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.phrases import levels
@@ -50,9 +50,7 @@ RIGHT = [(REFUND, REFUND)] * 380 + [(LATE, LATE)] * 20
 
 
 def evaluated(after, gate=GATE, before=RIGHT):
-    return evaluate_rate(
-        suite(gate), gate, Comparison(labelled("new", after), labelled("current", before))
-    )
+    return rate_verdict(gate, labelled("new", after), labelled("current", before))
 
 
 def drawn(seed, n=400):
@@ -100,7 +98,7 @@ def reference_slopes(statistic, n):
 # --- the test ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("groups", [None, 40])
+@every_row("groups", [None, 40])
 def test_the_p_value_of_a_drop_follows_its_formula(groups):
     expected, before, after = drawn(1, n=120)
     names = None if groups is None else [f"g{i % groups}" for i in range(120)]
@@ -169,7 +167,7 @@ def sums_of(slopes, units):
     return np.sum(sums**2) / slopes.size * sums.size / (sums.size - 1)
 
 
-@pytest.mark.parametrize("groups", [None, 12])
+@every_row("groups", [None, 12])
 def test_the_counts_of_macro_f1_are_those_of_a_mean_over_cases(groups):
     expected, before, after = drawn(1, n=40)
     names = None if groups is None else [f"g{i % groups}" for i in range(40)]
@@ -235,12 +233,14 @@ def test_a_check_tells_its_cases_with_a_label_and_its_levels():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("limit", "outcome"), [(0.03, Outcome.INCONCLUSIVE), (0.04, Outcome.PASSED)]
-)
+def without_first(scores, count):
+    return without_replies(scores, [*scores.results][:count])
+
+
+@every_row(("limit", "outcome"), [(0.03, Outcome.INCONCLUSIVE), (0.04, Outcome.PASSED)])
 def test_missing_replies_count_as_the_worst_only_for_the_outcome(limit, outcome):
     levels, labels = Levels(), (REFUND, LATE)
-    old, new = labelled("old", BALANCED), without_replies(labelled("new", flipped(8)), 6)
+    old, new = labelled("old", BALANCED), without_first(labelled("new", flipped(8)), 6)
     answered = [labelled("x", pairs[6:]) for pairs in (BALANCED, flipped(8))]
 
     drop, complete = (
@@ -256,11 +256,9 @@ def test_missing_replies_count_as_the_worst_only_for_the_outcome(limit, outcome)
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("least", "outcome"), [(0.98, Outcome.INCONCLUSIVE), (0.985, Outcome.FAILED)]
-)
+@every_row(("least", "outcome"), [(0.98, Outcome.INCONCLUSIVE), (0.985, Outcome.FAILED)])
 def test_a_minimum_fails_only_if_missing_replies_could_not_turn_it(least, outcome):
-    new = without_replies(labelled("new", flipped(16)), 6)
+    new = without_first(labelled("new", flipped(16)), 6)
 
     check = check_macro_minimum(new, (REFUND, LATE), minimum=least, levels=Levels())
 
@@ -279,20 +277,10 @@ def test_a_single_case_is_told_with_what_it_is():
     )  # fmt: skip
 
 
-def test_few_cases_leave_a_minimum_open_as_well():
-    few = labelled("new", BALANCED[250:349])
-
-    check = check_macro_minimum(few, (REFUND, LATE), minimum=0.5, levels=Levels())
-
-    assert (check.outcome, check.method, check.notes) == (
-        Outcome.INCONCLUSIVE, "f1", (note(NoteKind.F1_CASES, needed=100, n=99),),
-    )  # fmt: skip
-
-
 # --- verdicts ------------------------------------------------------------------------------------
 
 
-def test_losing_a_rare_label_fails_though_accuracy_hardly_moves():
+def test_losing_a_rare_label_fails_though_accuracy_hardly_moves_and_the_label_is_told():
     after = [(REFUND, REFUND)] * 380 + [(LATE, REFUND)] * 20
 
     verdict = evaluated(after)
@@ -301,8 +289,6 @@ def test_losing_a_rare_label_fails_though_accuracy_hardly_moves():
     assert verdict.check.after == pytest.approx(0.487, abs=0.001)
     assert levels(verdict.check, "new") == "current 100 % → new 49 %"
 
-
-def test_the_labels_of_a_failed_gate_are_told_with_what_they_are_taken_for():
     verdict = evaluated([(REFUND, REFUND)] * 380 + [(LATE, REFUND)] * 20)
 
     worst = verdict.labels[0]
@@ -326,18 +312,14 @@ def flipped(count):
     ]
 
 
-def test_equal_replies_pass():
+def test_a_drop_of_macro_f1_passes_fails_or_stays_open_as_any_drop():
     assert evaluated(RIGHT).outcome is Outcome.PASSED
 
-
-def test_a_real_drop_within_the_limit_that_may_exceed_it_is_inconclusive():
     verdict = evaluated(flipped(12), before=BALANCED)
 
     assert verdict.check.drop_is_shown
     assert verdict.outcome is Outcome.INCONCLUSIVE
 
-
-def test_a_drop_that_reaches_the_limit_fails():
     assert evaluated(flipped(16), before=BALANCED).outcome is Outcome.FAILED
 
 
@@ -356,7 +338,7 @@ def test_a_drop_beyond_the_limit_fails_at_the_last_look_only():
     assert outcomes == [Outcome.FAILED, Outcome.INCONCLUSIVE]
 
 
-@pytest.mark.parametrize(("least", "outcome"), [(0.9, Outcome.PASSED), (0.99, Outcome.FAILED)])
+@every_row(("least", "outcome"), [(0.9, Outcome.PASSED), (0.99, Outcome.FAILED)])
 def test_a_minimum_of_macro_f1_holds_or_not(least, outcome):
     gate = replace(GATE, max_drop=None, min=least)
     after = [(REFUND, REFUND)] * 180 + [(REFUND, LATE)] * 20 + [(LATE, LATE)] * 200
@@ -367,14 +349,12 @@ def test_a_minimum_of_macro_f1_holds_or_not(least, outcome):
 CONSTANT = [(REFUND, REFUND)] * 200 + [(LATE, REFUND)] * 200
 
 
-def test_a_baseline_at_chance_can_lose_nothing():
+def test_a_baseline_at_chance_can_lose_nothing_and_be_surpassed():
     verdict = evaluated([*CONSTANT[:-1], (LATE, LATE)], before=CONSTANT)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert not verdict.check.informative
 
-
-def test_a_shown_improvement_over_a_baseline_at_chance_passes():
     verdict = evaluated([(REFUND, REFUND)] * 200 + [(LATE, LATE)] * 200, before=CONSTANT)
 
     assert verdict.outcome is Outcome.PASSED
@@ -391,7 +371,7 @@ def test_a_verdict_is_explained_by_what_each_case_adds():
 # --- the cases that it takes ---------------------------------------------------------------------
 
 
-def test_few_cases_conclude_nothing():
+def test_few_cases_conclude_nothing_of_a_drop_and_of_a_minimum():
     few = BALANCED[300 - (MIN_CASES_FOR_F1 - 1) // 2 : 300 + MIN_CASES_FOR_F1 // 2]
 
     verdict = evaluated([*few[:-1], (LATE, REFUND)], before=few)
@@ -399,8 +379,16 @@ def test_few_cases_conclude_nothing():
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert note(NoteKind.F1_CASES, needed=100, n=99) in verdict.notes
 
+    few = labelled("new", BALANCED[250:349])
 
-@pytest.mark.parametrize(("count", "outcome"), [(10, Outcome.PASSED), (9, Outcome.INCONCLUSIVE)])
+    check = check_macro_minimum(few, (REFUND, LATE), minimum=0.5, levels=Levels())
+
+    assert (check.outcome, check.method, check.notes) == (
+        Outcome.INCONCLUSIVE, "f1", (note(NoteKind.F1_CASES, needed=100, n=99),),
+    )  # fmt: skip
+
+
+@every_row(("count", "outcome"), [(10, Outcome.PASSED), (9, Outcome.INCONCLUSIVE)])
 def test_few_cases_of_a_label_that_is_expected_conclude_nothing(count, outcome):
     rights = [(REFUND, REFUND)] * 300 + [(LATE, LATE)] * count
 
@@ -410,42 +398,32 @@ def test_few_cases_of_a_label_that_is_expected_conclude_nothing(count, outcome):
     assert (NoteKind.F1_LABEL in kinds(verdict.notes)) is (count == 9)
 
 
-def test_a_label_that_no_case_expects_takes_no_cases():
+def test_only_expected_labels_and_unrelated_cases_are_needed():
     rights = [(REFUND, REFUND)] * 300
 
     verdict = evaluated([(REFUND, LATE), *rights[1:]], before=rights)
 
     assert verdict.outcome is Outcome.PASSED
 
+    groups = [f"g{i % 9}" for i in range(600)]
+    sides = labelled("new", flipped(1), groups), labelled("current", BALANCED, groups)
 
-def without_replies(scores, count):
-    rows = {
-        key: replace(row, replies=(), scores=(), missing_reasons=("gone",)) if i < count else row
-        for i, (key, row) in enumerate(scores.results.items())
-    }
-    return VariantScores(scores.variant, rows)
+    assert rate_verdict(GATE, *sides).outcome is Outcome.INCONCLUSIVE
 
 
-@pytest.mark.parametrize("gone", [8, 160])
+@every_row("gone", [8, 160])
 def test_missing_replies_that_could_turn_it_leave_macro_f1_inconclusive(gone):
-    after = without_replies(labelled("new", RIGHT[::-1]), gone)
+    after = without_first(labelled("new", RIGHT[::-1]), gone)
 
-    verdict = evaluate_rate(suite(GATE), GATE, Comparison(after, labelled("current", RIGHT[::-1])))
+    verdict = rate_verdict(GATE, after, labelled("current", RIGHT[::-1]))
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.notes[0].values == {"missing": gone, "of": 400}
 
 
 def test_missing_replies_that_cannot_turn_it_leave_macro_f1_as_it_is():
-    after = without_replies(labelled("new", flipped(0)), 2)
+    after = without_first(labelled("new", flipped(0)), 2)
 
-    verdict = evaluate_rate(suite(GATE), GATE, Comparison(after, labelled("current", BALANCED)))
+    verdict = rate_verdict(GATE, after, labelled("current", BALANCED))
 
     assert (verdict.outcome, verdict.check.missing) == (Outcome.PASSED, 2)
-
-
-def test_few_groups_of_related_cases_conclude_nothing_of_macro_f1():
-    groups = [f"g{i % 9}" for i in range(600)]
-    sides = labelled("new", flipped(1), groups), labelled("current", BALANCED, groups)
-
-    assert evaluate_rate(suite(GATE), GATE, Comparison(*sides)).outcome is Outcome.INCONCLUSIVE

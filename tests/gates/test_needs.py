@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
 import pytest
 from ftgate_testing.score_columns import LABELS, case, case_result, suite, variant_scores
 from ftgate_testing.sources import NotedSource
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import MUST_PASS_REPEATS, Levels, Look
 from pytest_ftgate.gates.kinds import KINDS, GateKind, kind_of
@@ -197,19 +198,11 @@ def is_covered(one: Need, needs: Iterable[Need]) -> bool:
     )
 
 
-def spread() -> Iterator[tuple[Gate, Callable[[Gate], Suite], Callable[[Suite], Variant]]]:
-    """Yield each gate that reads replies with the suites and variants that it may have.
-
-    Only rates depend on the suite.
-    """
-    for gate, build, choose in product(GATES, SUITES, VARIANTS):
-        is_other = isinstance(gate, RateGate) or build is with_cases
-        if is_other and gate.applies_to(choose(build(gate))):
-            yield gate, build, choose
-
-
-#: The gates that read replies, with their suites and variants.
-SPREAD = [*spread()]
+def spread(gate: Gate) -> Iterator[tuple[Suite, Variant]]:
+    """Yield the suites and variants that *gate* may have. Only rates depend on the suite."""
+    for build in SUITES if isinstance(gate, RateGate) else (with_cases,):
+        made = build(gate)
+        yield from ((made, one) for one in (of(made) for of in VARIANTS) if gate.applies_to(one))
 
 
 def told(value: object) -> str:
@@ -218,12 +211,14 @@ def told(value: object) -> str:
     return getattr(value, "__name__", "")
 
 
-@pytest.mark.parametrize(("gate", "build", "choose"), SPREAD, ids=told)
-def test_what_is_read_was_stated_before(gate, build, choose):
-    made, kind = build(gate), kind_of(gate)
-    for look, right in product(LOOKS, (1.0, 0.0)):
-        given = given_to(gate, made, choose(made), look, right)
-        needs = [*kind.needs(gate, Sides(suite=made, variant=given.variant, look=look))]
+@pytest.mark.parametrize("gate", GATES, ids=told)
+def test_what_is_read_was_stated_before(gate):
+    kind, combinations = kind_of(gate), [*product(spread(gate), LOOKS, (1.0, 0.0))]
+    assert combinations
+
+    for (made, variant), look, right in combinations:
+        given = given_to(gate, made, variant, look, right)
+        needs = [*kind.needs(gate, Sides(suite=made, variant=variant, look=look))]
 
         kind.evaluate(gate, given)
 
@@ -231,23 +226,21 @@ def test_what_is_read_was_stated_before(gate, build, choose):
         assert [one for one in given.source.asked if not is_covered(one, needs)] == []
 
 
-@pytest.mark.parametrize(("gate", "build", "choose"), SPREAD, ids=told)
-def test_a_measurement_reads_the_scores_of_the_variant_and_those_that_are_sent_anyway(
-    gate, build, choose
-):
-    made = build(gate)
-    given = given_to(gate, made, choose(made), Look(), 1.0)
-    own = (given.task(graded=True), TimesRequest(replies=given.task()))
-    shown = replace(given.task(made.baseline, graded=True), when=When.IF_SENT)
-
-    measured = [*kind_of(gate).measure(gate, given)]
-
-    assert [one for one in given.source.asked if not is_covered(one, (*own, shown))] == []
-    assert bool(given.source.asked) == bool(measured)
-
-
-@pytest.mark.parametrize("right", [1.0, 0.0], ids=["right", "wrong"])
 @pytest.mark.parametrize("gate", GATES, ids=told)
+def test_a_measurement_reads_the_scores_of_the_variant_and_those_that_are_sent_anyway(gate):
+    for made, variant in spread(gate):
+        given = given_to(gate, made, variant, Look(), 1.0)
+        own = (given.task(graded=True), TimesRequest(replies=given.task()))
+        shown = replace(given.task(made.baseline, graded=True), when=When.IF_SENT)
+
+        measured = [*kind_of(gate).measure(gate, given)]
+
+        assert [one for one in given.source.asked if not is_covered(one, (*own, shown))] == []
+        assert bool(given.source.asked) == bool(measured)
+
+
+@every_row("right", [1.0, 0.0], ids=["right", "wrong"])
+@every_row("gate", GATES)
 def test_what_is_stated_for_every_verdict_is_read_for_every_verdict(gate, right):
     made = with_must_pass(gate)
     given = given_to(gate, made, of_a_variant_whose_replies_vary(made), Look(), right)
@@ -260,10 +253,9 @@ def test_what_is_stated_for_every_verdict_is_read_for_every_verdict(gate, right)
     assert [need for need in always if need not in given.source.asked] == []
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("gate", "build", "ids"),
     [(GATES[1], with_must_pass, {"c000", "c001"}), (FORGETTING, with_cases, {"facts-0"})],
-    ids=told,
 )
 def test_wrong_cases_that_must_not_be_wrong_are_asked_again_as_it_was_stated(gate, build, ids):
     made = build(gate)
@@ -296,9 +288,7 @@ def test_the_baseline_is_asked_first_and_what_may_be_wrong_last():
     ]
 
 
-@pytest.mark.parametrize(
-    ("build", "when"), [(with_judge, When.IF_SENT), (with_pairwise_judge, When.ALWAYS)]
-)
+@every_row(("build", "when"), [(with_judge, When.IF_SENT), (with_pairwise_judge, When.ALWAYS)])
 def test_a_judge_of_pairs_needs_the_baseline_though_the_gate_compares_nothing(build, when):
     gate = RateGate(kind="accuracy", line=1, min=0.5)
     made = build(gate)
@@ -310,8 +300,8 @@ def test_a_judge_of_pairs_needs_the_baseline_though_the_gate_compares_nothing(bu
     assert (first.variant, first.when, first.graded) == ("current", when, True)
 
 
-@pytest.mark.parametrize("vary", [True, False])
-@pytest.mark.parametrize("gate", [*GATES, DATA], ids=told)
+@every_row("vary", [True, False])
+@every_row("gate", [*GATES, DATA])
 def test_the_last_look_of_a_gate_includes_all_cases(gate, vary):
     made = with_must_pass(gate)
 
@@ -322,16 +312,7 @@ def test_the_last_look_of_a_gate_includes_all_cases(gate, vary):
     assert (len(looks) > 1) == gate.stop_early
 
 
-def test_a_gate_on_training_data_needs_no_replies():
-    made = with_cases(DATA)
-    sides = Sides(suite=made, variant=made.variants["new"], look=Look())
-
-    assert [*kind_of(DATA).needs(DATA, sides)] == []
-
-
-@pytest.mark.parametrize(
-    ("cases", "of_gate"), [(SKILLS, "divergence"), ((), "")], ids=["skills", "suite"]
-)
+@every_row(("cases", "of_gate"), [(SKILLS, "divergence"), ((), "")], ids=["skills", "suite"])
 def test_a_divergence_is_read_on_greedy_replies_of_the_base(cases, of_gate):
     gate = DivergenceGate(line=1, cases=cases)
     made = with_cases(gate)
@@ -348,16 +329,14 @@ def test_a_divergence_is_read_on_greedy_replies_of_the_base(cases, of_gate):
 # --- no flags ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "gate", [Gate, *dict.fromkeys(map(type, (*GATES, DATA)))], ids=lambda one: one.__name__
-)
+@every_row("gate", [Gate, *dict.fromkeys(map(type, (*GATES, DATA)))])
 def test_a_gate_declares_no_flag_of_its_class(gate):
     hints = inspect.get_annotations(gate).items()
 
     assert [name for name, hint in hints if "ClassVar" in str(hint) and "bool" in str(hint)] == []
 
 
-@pytest.mark.parametrize("name", KINDS)
+@every_row("name", KINDS)
 def test_what_a_kind_of_gate_does_is_in_its_methods_and_in_no_flag(name):
     classes = [one for one in type(KINDS[name]).__mro__ if issubclass(one, GateKind)]
     values = [(key, value) for one in classes for key, value in vars(one).items()]
@@ -371,7 +350,7 @@ def test_what_a_kind_of_gate_does_is_in_its_methods_and_in_no_flag(name):
 SOME = ScoreRequest(variant="new", ids=frozenset({"a", "b"}))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("whole", "part", "covers"),
     [
         (SOME, SOME, True),
@@ -418,7 +397,7 @@ def test_given_scores_are_those_of_the_variant_whatever_else_is_asked():
     assert GivenScores({}).sent_scores(SOME) is GivenScores({}).baseline_drift() is None
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("ask", "message"),
     [
         (lambda source: source.scores(SOME), "there are no scores of new here"),
@@ -426,10 +405,7 @@ def test_given_scores_are_those_of_the_variant_whatever_else_is_asked():
             lambda source: source.readings(ReadingRequest(reader="new", replies=SOME)),
             "new reads no replies here",
         ),
-        (
-            lambda source: source.times(TimesRequest(replies=SOME)),
-            "there are no times of new here",
-        ),
+        (lambda source: source.times(TimesRequest(replies=SOME)), "there are no times of new here"),
     ],
 )
 def test_a_source_says_what_it_cannot_bring(ask, message):
@@ -437,8 +413,13 @@ def test_a_source_says_what_it_cannot_bring(ask, message):
         ask(ScoreSource())
 
 
-def test_a_source_may_lack_what_is_only_shown_or_compared_if_it_is_there():
+def test_a_source_may_lack_what_is_only_shown_and_training_data_need_none():
     scores = variant_scores("new", [1.0] * 3)
 
     assert ScoreSource().sent_scores(SOME) is ScoreSource().baseline_drift() is None
     assert ScoreSource().judge_evidence(scores, scores) is None
+
+    made = with_cases(DATA)
+    sides = Sides(suite=made, variant=made.variants["new"], look=Look())
+
+    assert [*kind_of(DATA).needs(DATA, sides)] == []

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ftgate_testing.score_columns import case, suite, variant_scores
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.checks import drop_outcome
 from pytest_ftgate.gates.design import LAST_LOOK_MISS, Design, Levels, design_of
@@ -87,7 +88,7 @@ def test_what_uneven_cases_can_show_is_known_to_a_tenth_of_a_point():
     assert design_cases_needed(cases, 0.2, 0.34) == 40
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("cases", "limit"),
     [
         (design(60, weights=(2.0,) * 10 + (1.0,) * 50), 0.0740),
@@ -115,17 +116,6 @@ def test_related_cases_take_as_many_as_their_groups_need():
     assert [grouped_cases_needed(one_large, limit) for limit in (0.6, 0.3)] == [80, 555]
 
 
-def test_a_few_heavy_cases_can_show_little():
-    assert design_pass_probability(HEAVY, 0.1, 0.05) < 0.1
-    assert design_certifiable_limit(HEAVY, 0.1) > 2 * design_certifiable_limit(design(200), 0.1)
-
-
-def test_cases_in_pairs_show_about_as_much_as_half_of_them():
-    shown = design_certifiable_limit(PAIRS, 0.1)
-
-    assert shown == pytest.approx(certifiable_margin(100, 0.1), abs=0.02)
-
-
 def test_a_repeated_baseline_adds_power():
     once, often = (design(200, repeats=(count, 1)) for count in (1, 10))
 
@@ -134,20 +124,7 @@ def test_a_repeated_baseline_adds_power():
     )
 
 
-def test_cases_that_can_be_right_in_part_are_held_to_the_test_for_such_scores():
-    graded = design_pass_probability(design(200, is_graded=True), 0.1, 0.05)
-
-    assert 0.4 < graded < pass_probability(200, 0.1, 0.0, 0.05)
-
-
-def test_fewer_than_ten_groups_show_nothing():
-    nine = design(200, groups=tuple(number % 9 for number in range(200)))
-
-    assert design_pass_probability(nine, 0.1, 0.5) == 0.0
-    assert design_certifiable_limit(nine, 0.1) is None
-
-
-@pytest.mark.parametrize("cases", [design(60), design(150), HEAVY, PAIRS], ids=repr)
+@every_row("cases", [design(60), design(150), HEAVY, PAIRS])
 def test_the_smallest_limit_is_the_least_that_the_verdict_passes_without_a_change(cases):
     labels = None if cases.units == cases.n else np.array(cases.groups)
     right = np.ones(cases.n)
@@ -158,7 +135,7 @@ def test_the_smallest_limit_is_the_least_that_the_verdict_passes_without_a_chang
     assert drop_outcome(pairs, limit - 1e-3, Levels()) is Outcome.INCONCLUSIVE
 
 
-@pytest.mark.parametrize("cases", [design(100), PAIRS])
+@every_row("cases", [design(100), PAIRS])
 def test_the_needed_cases_pass_an_unchanged_variant(cases):
     needed = design_cases_needed(cases, 0.1, 0.06)
     size = needed // cases.n + 1
@@ -175,7 +152,7 @@ def test_the_needed_cases_pass_an_unchanged_variant(cases):
 DROP = RateGate(kind="accuracy", line=1, max_drop=0.05)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("cases", "varies", "changes"),
     [
         (PAIRS, False, {}),
@@ -227,7 +204,7 @@ def graded(spread, gate=DROP):
     return estimate_power(gate, "new", design(200), 0.1, varies=True, measured=measured)
 
 
-def test_measured_changes_of_graded_scores_replace_the_assumption():
+def test_measured_changes_of_graded_scores_replace_the_assumption_and_few_show_no_limit():
     sure, doubtful = graded(0.05), graded(0.4)
 
     assert (sure.measured, sure.needed, sure.repeats) == (True, 0, None)
@@ -237,8 +214,6 @@ def test_measured_changes_of_graded_scores_replace_the_assumption():
     assert doubtful.discordance > 0.9
     assert doubtful.certifiable > 0.05
 
-
-def test_a_few_graded_replies_can_show_no_limit():
     measured = paired_counts([0.1, 0.9, 0.5], [0.9, 0.1, 0.5])
 
     found = estimate_power(DROP, "new", design(3), 0.1, varies=False, measured=measured)
@@ -275,7 +250,7 @@ def side(name, values, *, repeats=1, group=None, weights=(1.0,)):
     return VariantScores(name, rows)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("wrong", "keys"),
     [
         ([0.0] * 4, {}),
@@ -304,7 +279,7 @@ def test_power_and_verdict_name_as_many_cases_of_the_same_replies(wrong, keys):
     assert estimate.pass_probability < 0.9
 
 
-def test_a_baseline_that_is_too_low_leaves_nothing_to_estimate():
+def test_without_a_limit_or_a_baseline_to_fall_from_there_is_nothing_to_estimate():
     measured = paired_counts(np.zeros(200), np.zeros(200))
 
     for known in (None, measured):
@@ -314,8 +289,6 @@ def test_a_baseline_that_is_too_low_leaves_nothing_to_estimate():
             measured=known is not None,
         )  # fmt: skip
 
-
-def test_a_gate_without_a_limit_of_a_drop_has_no_power_for_one():
     gate = replace(DROP, max_drop=None, min=0.8)
 
     assert estimate_power(gate, "new", design(200), 0.1, varies=True) == PowerEstimate(
@@ -327,7 +300,7 @@ def right(count, of):
     return mean_score([1.0] * count + [0.0] * (of - count))
 
 
-def test_a_minimum_has_the_power_of_the_measured_rate():
+def test_a_minimum_has_the_power_of_the_measured_rate_and_names_the_cases_that_it_takes():
     gate = RateGate(kind="accuracy", line=1, min=0.60)
 
     estimate = estimate_minimum_power(gate, "new", design(60), right(52, 60))
@@ -337,8 +310,6 @@ def test_a_minimum_has_the_power_of_the_measured_rate():
     # Of 60 cases 9 in 10 such variants have 49 right or more.
     assert estimate.certifiable == 0.71
 
-
-def test_a_minimum_names_the_cases_that_the_measured_rate_takes():
     gate = RateGate(kind="accuracy", line=1, min=0.80)
 
     estimate = estimate_minimum_power(gate, "new", design(60), right(52, 60))
@@ -346,7 +317,7 @@ def test_a_minimum_names_the_cases_that_the_measured_rate_takes():
     assert estimate.needed == minimum_cases_needed(0.80, 52 / 60, 0.9) - 60
 
 
-def test_no_number_of_cases_shows_a_minimum_that_the_rate_does_not_exceed():
+def test_no_number_of_cases_is_named_where_none_or_millions_would_show_a_minimum():
     gate = RateGate(kind="accuracy", line=1, min=0.80)
 
     estimate = estimate_minimum_power(gate, "new", design(60), right(48, 60))
@@ -354,14 +325,10 @@ def test_no_number_of_cases_shows_a_minimum_that_the_rate_does_not_exceed():
     assert estimate.needed is None
     assert estimate.certifiable < 0.70
 
-
-def test_no_number_is_named_where_it_would_be_millions_of_cases():
     gate = RateGate(kind="accuracy", line=1, min=0.7499)
 
     assert estimate_minimum_power(gate, "new", design(60), right(45, 60)).needed is None
 
-
-def test_a_mean_that_exceeds_the_minimum_by_rounding_alone_is_not_shown_by_more_cases():
     gate = RateGate(kind="accuracy", line=1, min=0.80)
     measured = mean_score(np.linspace(0.7, 0.9, 100))
 
@@ -383,14 +350,9 @@ def test_a_minimum_without_replies_assumes_a_rate_above_it():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("minimum", "rate", "chance", "needed"),
-    [
-        (0.0, 0.05, 1.0, 0),
-        (0.01, 0.06, 0.7060, 50),
-        (0.99, 1.0, 0.0, 239),
-        (1.0, 1.0, 0.0, None),
-    ],
+    [(0.0, 0.05, 1.0, 0), (0.01, 0.06, 0.7060, 50), (0.99, 1.0, 0.0, 239), (1.0, 1.0, 0.0, None)],
 )
 def test_a_minimum_at_either_end_of_the_scale(minimum, rate, chance, needed):
     gate = RateGate(kind="accuracy", line=1, min=minimum)
@@ -452,14 +414,14 @@ def test_a_gate_on_macro_f1_says_that_its_figures_are_those_of_accuracy_until_re
     assert not estimate_minimum_power(plain, "new", design(100)).stands_for_accuracy
 
 
-def test_a_few_plain_cases_can_show_no_limit():
+def test_few_cases_show_no_limit_and_those_of_few_groups_take_as_many_as_plain_ones():
     assert design_certifiable_limit(design(2), 0.9) is None
 
-
-def test_cases_of_related_groups_that_show_no_limit_take_as_many_as_plain_ones():
     nine = design(180, groups=tuple(number // 20 for number in range(180)))
 
     assert design_cases_needed(nine, 0.1, 0.05) == math.ceil(cases_needed(0.05, 0.1) * 180 / 9)
+    assert design_pass_probability(nine, 0.1, 0.5) == 0.0
+    assert design_certifiable_limit(nine, 0.1) is None
     assert smallest_uneven_limit(nine) == 1.0
 
 
@@ -471,7 +433,7 @@ def asked(cases, *gates, repeats=None, **sampling):
     return replace(made, cases=rows, variants=variants, repeats=repeats)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("cases", "limit"), [(9, None), (10, 0.4), (30, 0.2), (50, 0.13), (60, 0.11), (200, 0.06)]
 )
 def test_a_default_limit_is_the_smallest_in_whole_points_up_to_forty(cases, limit):
@@ -517,7 +479,7 @@ def test_repeats_lower_a_default_limit_but_not_that_of_the_skills():
     assert [default_limit(made, skills) for made in (once, often)] == [0.14, 0.14]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("sampling", "discordance"),
     [({}, 0.05), ({"temperature": 0}, 0.05), ({"temperature": 0.5}, 0.1)],
 )
@@ -552,14 +514,6 @@ def test_each_side_is_repeated_as_declared_where_its_replies_vary():
     assert suite_repeats(replace(made, variants=other), 3) == (3, 1)
 
 
-def test_cases_in_two_groups_show_no_limit_at_all():
-    gate = RateGate(kind="accuracy", line=1)
-    made = asked(200, gate)
-    cases = [replace(one, group=f"g{number % 2}") for number, one in enumerate(made.cases)]
-
-    assert default_limit(replace(made, cases=tuple(cases)), gate) is None
-
-
 def test_so_many_repeats_as_an_estimate_names_show_what_further_cases_would():
     gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
 
@@ -573,7 +527,7 @@ def test_so_many_repeats_as_an_estimate_names_show_what_further_cases_would():
     assert with_fewer < 0.9 <= with_all
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("cases", "more", "needed"),
     [(60, {"temperature": 1.0}, 7), (20, {"temperature": 1.0}, 10),
      (2000, {"temperature": 1.0}, 1), (60, {}, 1), (60, {"temperature": 1.0, "repeats": 4}, 4)],
@@ -582,3 +536,11 @@ def test_repeats_are_planned_where_replies_vary_and_nothing_is_declared(cases, m
     gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
 
     assert needed_repeats(asked(cases, gate, **more)) == needed
+
+
+def test_cases_in_two_groups_show_no_limit_at_all():
+    gate = RateGate(kind="accuracy", line=1)
+    made = asked(200, gate)
+    cases = [replace(one, group=f"g{number % 2}") for number, one in enumerate(made.cases)]
+
+    assert default_limit(replace(made, cases=tuple(cases)), gate) is None

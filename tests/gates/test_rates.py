@@ -4,10 +4,12 @@ import pytest
 from ftgate_testing.score_columns import (
     case_result,
     labelled,
+    rate_verdict,
     suite,
     variant_scores,
     without_replies,
 )
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.judges import JudgeEvidence
@@ -24,7 +26,7 @@ from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.phrases import Relation, levels, relation
+from pytest_ftgate.reporting.phrases import Relation, relation
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate
 
@@ -35,62 +37,6 @@ def accuracy(**limits: float) -> RateGate:
     return RateGate(kind="accuracy", line=7, **limits)
 
 
-def test_a_drop_against_the_baseline_fails_and_shows_the_regressed_cases() -> None:
-    gate = accuracy(max_drop=0.05)
-
-    verdict = evaluate_rate(
-        suite(gate), gate, Comparison(variant_scores("new", BAD), variant_scores("current", GOOD))
-    )
-
-    assert verdict.outcome is Outcome.FAILED
-    assert (verdict.regressed, verdict.fixed) == (70, 0)
-    assert levels(verdict.check, "new") == "current 95 % → new 60 %"
-    assert verdict.flips[0].regressed
-    assert verdict.flips[0].before == "refund"
-
-
-def test_the_baseline_is_not_compared_with_itself() -> None:
-    gate, baseline = accuracy(min=0.80, max_drop=0.05), variant_scores("current", GOOD)
-
-    verdict = evaluate_rate(suite(gate), gate, Comparison(baseline, baseline))
-
-    assert [check.kind for check in verdict.checks] == [CheckKind.MINIMUM]
-
-
-def test_with_nothing_to_compare_with_a_gate_passes_and_offers_to_accept() -> None:
-    gate, baseline = accuracy(max_drop=0.05), variant_scores("current", GOOD)
-    alone = suite(gate, variants=("current",))
-
-    verdict = evaluate_rate(alone, gate, Comparison(baseline, baseline))
-
-    assert (verdict.outcome, verdict.statement.kind) == (
-        Outcome.PASSED,
-        StatementKind.NOTHING_TO_COMPARE,
-    )
-    assert [step.kind for step in verdict.next] == [StepKind.ACCEPT]
-
-
-def test_a_baseline_that_another_variant_is_compared_with_need_not_be_accepted() -> None:
-    gate, baseline = accuracy(max_drop=0.05), variant_scores("current", GOOD)
-
-    verdict = evaluate_rate(suite(gate), gate, Comparison(baseline, baseline))
-
-    assert verdict.statement.kind is StatementKind.NOTHING_TO_COMPARE
-    assert verdict.next == ()
-
-
-def test_a_drop_against_what_was_accepted_fails_though_the_baseline_fell_too() -> None:
-    gate, now = accuracy(max_drop=0.05), variant_scores("new", BAD)
-    before = samples_from_scores(variant_scores("new", GOOD, text="late_delivery"), "accuracy")
-
-    verdict = evaluate_rate(
-        suite(gate), gate, Comparison(now, variant_scores("current", BAD), before)
-    )
-
-    assert verdict.outcome is Outcome.FAILED
-    assert verdict.check.kind is CheckKind.ACCEPTED
-
-
 def test_a_rate_of_a_few_replies_does_not_stand_alone() -> None:
     gate, few = accuracy(min=0.6), variant_scores("new", [1.0] * 12)
     lost = {
@@ -98,9 +44,7 @@ def test_a_rate_of_a_few_replies_does_not_stand_alone() -> None:
         for n in range(48)
     }
 
-    verdict = evaluate_rate(
-        suite(gate), gate, Comparison(VariantScores("new", {**few.results, **lost}), few)
-    )
+    verdict = rate_verdict(gate, VariantScores("new", {**few.results, **lost}), few)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert relation(verdict.check) is Relation.MISSING
@@ -112,9 +56,7 @@ def test_a_broken_format_is_scored_apart_from_what_a_reply_says() -> None:
     gate = RateGate(kind="format", line=8, max_drop=0.05)
     said_in_prose = variant_scores("new", [1.0] * 200, text="It is a refund.")
 
-    verdict = evaluate_rate(
-        suite(gate), gate, Comparison(said_in_prose, variant_scores("current", [1.0] * 200))
-    )
+    verdict = rate_verdict(gate, said_in_prose, variant_scores("current", [1.0] * 200))
 
     assert verdict.outcome is Outcome.FAILED
     assert [(one.kind, one.replies) for one in verdict.format_errors] == [
@@ -130,10 +72,8 @@ def test_an_inconclusive_gate_says_what_these_cases_can_certify_and_how_many_mor
     gate = accuracy(max_drop=0.05)
     few = [1.0] * 60
 
-    verdict = evaluate_rate(
-        suite(gate),
-        gate,
-        Comparison(variant_scores("new", [*few[:58], 0.0, 0.0]), variant_scores("current", few)),
+    verdict = rate_verdict(
+        gate, variant_scores("new", [*few[:58], 0.0, 0.0]), variant_scores("current", few)
     )
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
@@ -148,7 +88,7 @@ def test_an_inconclusive_gate_says_what_these_cases_can_certify_and_how_many_mor
     assert more == NextStep(StepKind.ADD_CASES, values)
 
 
-def test_the_alarm_level_is_shared_by_the_checks_that_the_suite_declares() -> None:
+def test_the_alarm_level_is_shared_by_the_checks_of_the_suite_and_of_accepted_results() -> None:
     gates = (
         accuracy(max_drop=0.05),
         RateGate(kind="format", line=8, min=0.9),
@@ -158,34 +98,21 @@ def test_the_alarm_level_is_shared_by_the_checks_that_the_suite_declares() -> No
     # new: accuracy against the baseline, and the mean of forgetting.
     assert shared_levels(suite(*gates)).alarm == pytest.approx(0.01 / 2)
 
-
-def test_the_checks_against_accepted_results_share_the_alarm_level_too() -> None:
     found = shared_levels(suite(accuracy(max_drop=0.05)), lambda variant, gate: 1)
 
     # current: accepted; new: baseline and accepted.
     assert (found.alarm, found.shared) == (pytest.approx(0.01 / 3), 3)
 
 
-def test_an_ungated_variant_is_measured_and_not_evaluated() -> None:
-    gate = accuracy(min=0.9)
-
-    verdict = measure_rate(suite(gate), gate, variant_scores("strong", BAD))
-
-    assert not verdict.gated
-    assert headline(verdict) == "60 %"
-
-
-@pytest.mark.parametrize("name", [*CheckKind])
-@pytest.mark.parametrize("values", [GOOD, BAD], ids=["unchanged", "regressed"])
+@every_row("name", [*CheckKind])
+@every_row("values", [GOOD, BAD], ids=["unchanged", "regressed"])
 def test_a_baseline_named_like_a_kind_of_check_is_compared_like_any_other(name, values) -> None:
     gate = accuracy(min=0.5, max_drop=0.05)
     accepted = samples_from_scores(variant_scores("new", GOOD), "accuracy")
 
     def verdict(baseline: str) -> Verdict:
         comparison = Comparison(
-            variant_scores("new", values),
-            variant_scores(baseline, GOOD),
-            accepted=accepted,
+            variant_scores("new", values), variant_scores(baseline, GOOD), accepted=accepted
         )
         declared = replace(suite(gate, variants=(baseline, "new")), baseline=baseline)
         return evaluate_rate(declared, gate, comparison)
@@ -198,30 +125,13 @@ def test_a_baseline_named_like_a_kind_of_check_is_compared_like_any_other(name, 
     assert headline(same) == headline(usual).replace("good 95 %", f"{name} 95 %")
 
 
-def test_a_drifted_baseline_leads_to_fresh_replies_whatever_the_sentence_says() -> None:
-    gate = accuracy(max_drop=0.05)
-    comparison = Comparison(
-        variant_scores("new", GOOD),
-        variant_scores("current", GOOD),
-        baseline_drift=text_note("it moved"),
-    )
-
-    verdict = evaluate_rate(suite(gate), gate, comparison)
-
-    assert verdict.check is not None
-    assert verdict.check.has_drifted
-    assert verdict.next[0].kind is StepKind.REQUEST_BOTH_AGAIN
-
-
 def test_accuracy_says_how_many_regressed_cases_broke_their_format() -> None:
     gate = accuracy(max_drop=0.05)
     fenced = [case_result(f"c{i:03}", 0.0, "`refund`") for i in range(40)]
     other = [case_result(f"c{i:03}", float(i >= 45), "refund") for i in range(40, 200)]
     after = VariantScores("new", {result.case.id: result for result in (*fenced, *other)})
 
-    verdict = evaluate_rate(
-        suite(gate), gate, Comparison(after, variant_scores("current", [1.0] * 200))
-    )
+    verdict = rate_verdict(gate, after, variant_scores("current", [1.0] * 200))
 
     assert verdict.outcome is Outcome.FAILED
     values = verdict.statement.values
@@ -243,16 +153,14 @@ def test_a_case_that_expects_nothing_is_left_out_with_a_note() -> None:
     )
     scores = VariantScores("new", scores.results | {"c000": open_case})
 
-    verdict = evaluate_rate(suite(gate), gate, Comparison(scores, scores))
+    verdict = rate_verdict(gate, scores, scores)
 
     assert verdict.notes == (note(NoteKind.EXPECT_NOTHING, n=1, of=200),)
     form = RateGate(kind="format", line=8, min=0.5)
-    assert evaluate_rate(suite(form), form, Comparison(scores, scores)).notes == ()
+    assert rate_verdict(form, scores, scores).notes == ()
 
 
-@pytest.mark.parametrize(
-    ("stop", "kind"), [("refusal", NoteKind.REFUSED), ("length", NoteKind.CUT_OFF)]
-)
+@every_row(("stop", "kind"), [("refusal", NoteKind.REFUSED), ("length", NoteKind.CUT_OFF)])
 def test_replies_that_ended_early_are_counted(stop, kind) -> None:
     gate, scores = accuracy(min=0.5), variant_scores("new", GOOD)
     first = scores.results["c000"]
@@ -262,7 +170,7 @@ def test_replies_that_ended_early_are_counted(stop, kind) -> None:
     form = RateGate(kind="format", line=8, min=0.5)
     for one in (gate, form):
         told = note(kind, n=1, of=200, as_wrong=one is gate)
-        assert evaluate_rate(suite(one), one, Comparison(scores, scores)).notes == (told,)
+        assert rate_verdict(one, scores, scores).notes == (told,)
 
 
 def test_cases_without_a_reply_are_counted_with_the_reason_of_the_first() -> None:
@@ -272,13 +180,13 @@ def test_cases_without_a_reply_are_counted_with_the_reason_of_the_first() -> Non
         rows[name] = replace(rows[name], replies=(), scores=(), missing_reasons=(reason,))
     lost = VariantScores("new", rows)
 
-    assert evaluate_rate(suite(gate), gate, Comparison(lost, lost)).notes == (
+    assert rate_verdict(gate, lost, lost).notes == (
         note(NoteKind.MISSING, missing=2, of=200),
         note(NoteKind.NO_REPLY, n=2, of=200, first="it timed out"),
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("look", "told"),
     [(Look(number=2, of=3, repeats=3), note(NoteKind.LOOK_REPLIES, look=2, of=3, repeats=3)),
      (Look(number=1, of=2, cases=frozenset({"c000"}), fractions=(0.5,)),
@@ -315,7 +223,7 @@ def test_a_pairwise_judge_says_how_often_a_reply_is_preferred() -> None:
     assert [check.kind for check in kept.checks] == [CheckKind.BASELINE]
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+@every_row("metric", ["accuracy", "macro_f1"])
 def test_what_a_gate_rates_and_compares_is_had_without_a_verdict(metric) -> None:
     gate = RateGate(kind="accuracy", line=7, metric=metric, min=0.5)
     made = suite(gate)
@@ -348,7 +256,7 @@ def test_a_variant_that_could_not_be_measured_says_why() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("kind", "metric", "rate"),
     [("accuracy", "accuracy", 0.6), ("format", "accuracy", 0.6), ("accuracy", "macro_f1", 0.6)],
 )
@@ -371,7 +279,7 @@ def test_a_measured_variant_has_the_rate_of_its_gate(kind, metric, rate) -> None
     assert verdict.lenient == (0.6 if kind == "format" else None)
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+@every_row("metric", ["accuracy", "macro_f1"])
 def test_only_cases_with_a_reply_are_rated_and_only_those_of_both_sides_compared(metric) -> None:
     gate = RateGate(kind="accuracy", line=7, metric=metric, min=0.5)
     made = suite(gate)
@@ -389,7 +297,7 @@ def test_only_cases_with_a_reply_are_rated_and_only_those_of_both_sides_compared
     assert pairs_of_scores(made, form, before, after).delta == 0
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("kind", "labels", "rate"),
     [("accuracy", True, 0.5), ("format", True, 0.0), ("accuracy", False, 0.0)],
 )

@@ -8,19 +8,18 @@ import pytest
 from ftgate_testing.score_columns import (
     case_result,
     labelled,
+    rate_verdict,
     suite,
     variant_scores,
     without_replies,
 )
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.note_kinds import Cause, ReplyNote
 from pytest_ftgate.gates.notes import NoteKind, note, text_note
-from pytest_ftgate.gates.rates import (
-    Comparison,
-    evaluate_rate,
-)
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_cases, samples_from_scores
 from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Verdict
@@ -45,13 +44,13 @@ def told(verdict: Verdict) -> list[tuple[object, ...]]:
 SHARED = Levels(alarm=0.002, shared=5)
 
 
-@pytest.mark.parametrize(("metric", "method"), [("accuracy", "counts"), ("macro_f1", "f1")])
+@every_row(("metric", "method"), [("accuracy", "counts"), ("macro_f1", "f1")])
 def test_a_minimum_shares_no_level_and_a_drop_does(metric, method) -> None:
     gate = accuracy(min=0.5, max_drop=0.05, metric=metric)
     after = labelled("new", ["refund"] * 120 + ["late_delivery"] * 80)
     before = labelled("current", ["refund"] * 100 + ["late_delivery"] * 100)
 
-    verdict = evaluate_rate(suite(gate), gate, Comparison(after, before, levels=SHARED))
+    verdict = rate_verdict(gate, after, before, levels=SHARED)
 
     assert told(verdict) == [
         (CheckKind.MINIMUM, "", 0.5, 0.01, 1, method),
@@ -65,16 +64,16 @@ def test_a_minimum_shares_no_level_and_a_drop_does(metric, method) -> None:
         (1.0, {"refund": 20}),
         (1.0, {}),
     ]
-    alone = evaluate_rate(suite(gate), gate, Comparison(after, after, levels=SHARED))
+    alone = rate_verdict(gate, after, after, levels=SHARED)
     assert told(alone) == told(verdict)[:1]
     only = replace(gate, max_drop=None)
-    found = evaluate_rate(suite(only), only, Comparison(after, before))
+    found = rate_verdict(only, after, before)
     assert told(found) == told(verdict)[:1]
     assert found.labels == ()
     drop = replace(gate, min=None)
-    assert [
-        check.kind for check in evaluate_rate(suite(drop), drop, Comparison(after, before)).checks
-    ] == [CheckKind.BASELINE]
+    assert [check.kind for check in rate_verdict(drop, after, before).checks] == [
+        CheckKind.BASELINE
+    ]
 
 
 def test_the_labels_are_told_of_a_baseline_that_fails_too_and_never_of_formats() -> None:
@@ -82,8 +81,8 @@ def test_the_labels_are_told_of_a_baseline_that_fails_too_and_never_of_formats()
     form = RateGate(kind="format", line=8, min=0.95)
     broken = variant_scores("current", BAD)
 
-    alone = evaluate_rate(suite(gate), gate, Comparison(now, now))
-    formats = evaluate_rate(suite(form), form, Comparison(broken, broken))
+    alone = rate_verdict(gate, now, now)
+    formats = rate_verdict(form, broken, broken)
 
     assert [label.f1_before for label in alone.labels] == [None, None]
     assert (formats.outcome, formats.labels) == (Outcome.FAILED, ())
@@ -95,9 +94,7 @@ def test_the_labels_are_told_of_a_baseline_that_fails_too_and_never_of_formats()
 def test_a_failed_verdict_of_a_format_has_all_its_parts() -> None:
     gate = RateGate(kind="format", line=8, max_drop=0.05, min=0.9, has_default_limit=True)
 
-    verdict = evaluate_rate(
-        suite(gate), gate, Comparison(variant_scores("new", BAD), variant_scores("current", GOOD))
-    )
+    verdict = rate_verdict(gate, variant_scores("new", BAD), variant_scores("current", GOOD))
 
     assert (verdict.suite, verdict.line, verdict.gate) == ("suite.ftgate.yaml", 8, "format")
     assert (verdict.variant, verdict.outcome, verdict.deciding) == ("new", Outcome.FAILED, 1)
@@ -119,12 +116,12 @@ def test_notes_of_drifts_and_of_new_format_errors_stand_in_the_verdict_of_accura
     new, old = variant_scores("new", BAD), variant_scores("current", GOOD)
     form = RateGate(kind="format", line=8, min=0.1)
 
-    told = evaluate_rate(suite(gate), gate, Comparison(new, old))
+    told = rate_verdict(gate, new, old)
     (mix,) = (drift.message for drift in told.drifts if drift.what == "format errors")
     values = {"what": "not in enumeration", "before": 0.05, "after": 0.4}
     assert told.notes == (mix, note(ReplyNote.ERROR_SHARE, **values))
     assert evaluate_rate(suite(gate, form), gate, Comparison(new, old)).notes == ()
-    assert evaluate_rate(suite(form), form, Comparison(new, old)).notes == told.notes
+    assert rate_verdict(form, new, old).notes == told.notes
 
 
 def test_a_model_that_no_longer_ends_is_named_as_the_cause() -> None:
@@ -145,7 +142,7 @@ def test_plain_thresholds_hold_for_every_check_of_a_gate_that_wants_them() -> No
     gate = accuracy(min=0.5, max_drop=0.05, evidence="point")
     new, old = variant_scores("new", BAD), variant_scores("current", GOOD)
 
-    verdict = evaluate_rate(suite(gate), gate, Comparison(new, old))
+    verdict = rate_verdict(gate, new, old)
 
     assert [(check.method, check.outcome) for check in verdict.checks] == [
         ("point", Outcome.PASSED),
@@ -178,11 +175,9 @@ def test_the_cases_that_regressed_are_those_of_the_check_that_decided() -> None:
     )
     current = variant_scores("current", BAD)
 
-    anchor = evaluate_rate(suite(gate), gate, Comparison(now, current, good, anchor=better))
-    accepted = evaluate_rate(suite(gate), gate, Comparison(now, current, better, anchor=good))
-    baseline = evaluate_rate(
-        suite(gate), gate, Comparison(now, variant_scores("current", GOOD), good)
-    )
+    anchor = rate_verdict(gate, now, current, good, anchor=better)
+    accepted = rate_verdict(gate, now, current, better, anchor=good)
+    baseline = rate_verdict(gate, now, variant_scores("current", GOOD), good)
 
     assert (anchor.check.kind, anchor.regressed) == (CheckKind.ANCHOR, 80)
     assert (accepted.check.kind, accepted.regressed) == (CheckKind.ACCEPTED, 80)
@@ -196,14 +191,11 @@ def test_a_baseline_is_shown_beside_what_was_accepted_and_else_its_wrong_cases()
     empty = samples_from_cases({})
     best = samples_from_scores(variant_scores("c", [0.0] * 5 + [1.0] * 195), "accuracy")
 
-    found = [
-        evaluate_rate(suite(gate), gate, Comparison(now, now, accepted))
-        for accepted in (None, record, empty, best)
-    ]
+    found = [rate_verdict(gate, now, now, accepted) for accepted in (None, record, empty, best)]
 
     assert [(one.regressed, one.fixed) for one in found] == [(10, 0), (10, 0), (10, 0), (10, 5)]
     both = replace(gate, max_drop=0.05)
-    changed = evaluate_rate(suite(both), both, Comparison(now, now, empty))
+    changed = rate_verdict(both, now, now, empty)
     assert [check.kind for check in changed.checks] == [CheckKind.MINIMUM]
 
 
@@ -226,7 +218,7 @@ SLICED = RateGate(kind="accuracy", line=7, max_drop=0.2, slices=("tag",))
 def test_a_regressed_slice_fails_a_gate_whose_mean_holds() -> None:
     new, old = tagged("new", 40), tagged("current", 0)
 
-    verdict = evaluate_rate(suite(SLICED), SLICED, Comparison(new, old))
+    verdict = rate_verdict(SLICED, new, old)
 
     assert (verdict.check.outcome, verdict.outcome) == (Outcome.PASSED, Outcome.FAILED)
     assert [(part.name, part.n, part.state) for part in verdict.slices] == [
@@ -235,17 +227,17 @@ def test_a_regressed_slice_fails_a_gate_whose_mean_holds() -> None:
     ]
     assert (verdict.slices[0].before, verdict.slices[0].after) == (1.0, pytest.approx(1 / 3))
     best = samples_from_scores(tagged("new", 40), "accuracy")
-    kept = evaluate_rate(suite(SLICED), SLICED, Comparison(new, old, best))
+    kept = rate_verdict(SLICED, new, old, best)
     assert kept.slices == verdict.slices
     plain = replace(SLICED, slices=())
-    assert evaluate_rate(suite(plain), plain, Comparison(new, old)).slices == ()
+    assert rate_verdict(plain, new, old).slices == ()
     minimum = replace(SLICED, max_drop=None, min=0.5)
-    assert evaluate_rate(suite(minimum), minimum, Comparison(new, old)).slices == ()
+    assert rate_verdict(minimum, new, old).slices == ()
     drifted = Comparison(new, old, baseline_drift=text_note("it moved"))
     assert evaluate_rate(suite(SLICED), SLICED, drifted).slices == ()
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("levels", "look", "state"),
     [
         (None, None, "regressed"),
@@ -266,8 +258,8 @@ def test_the_slices_of_a_baseline_are_compared_with_what_was_accepted() -> None:
     now = tagged("current", 40)
     record = samples_from_scores(tagged("current", 0), "accuracy")
 
-    alone = evaluate_rate(suite(SLICED), SLICED, Comparison(now, now))
-    kept = evaluate_rate(suite(SLICED), SLICED, Comparison(now, now, record))
+    alone = rate_verdict(SLICED, now, now)
+    kept = rate_verdict(SLICED, now, now, record)
     drifted = Comparison(now, now, record, baseline_drift=text_note("it moved"))
 
     assert alone.slices == ()
@@ -287,18 +279,18 @@ def test_the_slices_of_formats_are_those_of_the_format() -> None:
     }
     new = VariantScores("new", valid)
 
-    found = evaluate_rate(suite(gate), gate, Comparison(new, tagged("current", 0)))
+    found = rate_verdict(gate, new, tagged("current", 0))
 
     assert [part.after for part in found.slices] == [1.0, 1.0]
 
 
-@pytest.mark.parametrize(("missing", "outcome"), [(15, "failed"), (16, "inconclusive")])
+@every_row(("missing", "outcome"), [(15, "failed"), (16, "inconclusive")])
 def test_a_regressed_slice_decides_nothing_beside_too_many_missing_replies(
     missing, outcome
 ) -> None:
     new = without_replies(tagged("new", 40), {f"c{299 - number}" for number in range(missing)})
 
-    verdict = evaluate_rate(suite(SLICED), SLICED, Comparison(new, tagged("current", 0)))
+    verdict = rate_verdict(SLICED, new, tagged("current", 0))
 
     assert verdict.slices[0].state == "regressed"
     assert verdict.outcome == outcome
@@ -317,9 +309,7 @@ def test_a_wrong_must_pass_case_fails_and_is_shown_first_though_a_look_leaves_it
     gate = accuracy(min=0.5)
     scores = variant_scores("new", BAD)
 
-    verdict = evaluate_rate(
-        suite(gate), gate, Comparison(scores, scores, must_pass=(must_pass(0.0), None))
-    )
+    verdict = rate_verdict(gate, scores, scores, must_pass=(must_pass(0.0), None))
 
     assert [(check.kind, check.outcome) for check in verdict.checks] == [
         (CheckKind.MUST_PASS, Outcome.FAILED),
@@ -333,16 +323,14 @@ def test_a_right_must_pass_case_alone_compares_nothing() -> None:
     form = RateGate(kind="format", line=8, max_drop=0.1)
 
     for one in (gate, form):
-        verdict = evaluate_rate(
-            suite(one), one, Comparison(scores, scores, must_pass=(must_pass(1.0), None))
-        )
+        verdict = rate_verdict(one, scores, scores, must_pass=(must_pass(1.0), None))
         assert (verdict.checks, verdict.outcome) == ((), Outcome.PASSED)
         assert verdict.statement == Statement(StatementKind.NOTHING_TO_COMPARE, {"rate": 0.95})
     wrong = Comparison(scores, scores, must_pass=(must_pass(0.0), None))
     assert evaluate_rate(suite(form), form, wrong).checks == ()
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("right", "missing", "values", "outcome", "step"),
     [
         (100, 10, {"rate": 100 / 190}, Outcome.PASSED, StepKind.ACCEPT),
@@ -398,8 +386,8 @@ def test_thoughts_are_compared_with_the_baselines_by_the_levels_of_a_drop() -> N
     before = thinking(variant_scores("current", [1.0] * 100))
     after = variant_scores("new", [1.0] * 100)
 
-    verdict = evaluate_rate(suite(gate), gate, Comparison(after, before, levels=SHARED))
-    alone = evaluate_rate(suite(gate), gate, Comparison(before, before, levels=SHARED))
+    verdict = rate_verdict(gate, after, before, levels=SHARED)
+    alone = rate_verdict(gate, before, before, levels=SHARED)
 
     check = verdict.checks[-1]
     assert (check.measure, check.outcome, check.alarm) == ("thoughts", Outcome.FAILED, 0.002)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from ftgate_testing.score_columns import case_result
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.regressions import (
     Regressions,
@@ -32,14 +32,22 @@ def repeated(*scores):
     )
 
 
-@pytest.mark.parametrize(("right", "number"), [(True, "2"), (False, "1")])
+@every_row(("right", "number"), [(True, "2"), (False, "1")])
 def test_the_best_reply_stands_for_a_right_case_and_the_worst_for_a_wrong_one(right, number):
     assert _representative_reply(repeated(0.5, 0.0, 1.0), right=right).text == number
 
 
-def test_the_first_reply_stands_for_a_case_without_scores():
+def test_the_first_reply_stands_for_a_case_without_scores_and_valid_formats_count_like_right_ones():
     assert _representative_reply(repeated(), right=True).text == "0"
     assert _representative_reply(replace(repeated(), replies=()), right=True) is None
+
+    mixed = replace(
+        repeated(1.0, 0.5, 0.0),
+        scores=(Score(1.0, FormatError("empty")), Score(0.5, None), Score(None, None)),
+    )
+
+    assert _representative_reply(mixed, right=True).text == "1"
+    assert _representative_reply(mixed, right=False).text == "0"
 
 
 # --- which cases flipped -------------------------------------------------------------------------
@@ -49,27 +57,21 @@ def samples(**values):
     return samples_from_cases({name: CaseSample(value, 1, "") for name, value in values.items()})
 
 
-def test_regressed_and_fixed_cases_are_ranked_by_their_change():
+def test_regressed_and_fixed_cases_are_ranked_by_their_change_and_chosen_ones_come_first():
     before = samples(a=1.0, b=1.0, c=0.0, d=0.5, e=1.0, f=None, g=0.0, h=1.0)
     after = samples(h=0.0, g=1.0, f=0.0, e=1.0, d=1.0, c=1.0, b=0.0, a=0.5, i=0.0)
 
     assert find_regressions(before, after) == Regressions(("h", "b", "a"), ("g", "c", "d"))
 
-
-def test_cases_with_the_same_change_keep_their_order():
     names = [f"c{n}" for n in range(200)]
     after = samples(**{name: n % 2 / 2 for n, name in enumerate(names)})
 
     assert find_regressions(None, after) == Regressions((*names[::2], *names[1::2]), ())
 
-
-def test_without_a_baseline_every_wrong_case_is_regressed():
     assert find_regressions(None, samples(a=1.0, b=0.5, c=0.0, d=None)) == Regressions(
         ("c", "b"), ()
     )
 
-
-def test_chosen_cases_come_first_among_the_regressed():
     found = Regressions(("a", "b", "c", "d"), ("x",))
 
     assert found.with_first(["c", "a"]) == Regressions(("c", "a", "b", "d"), ("x",))
@@ -79,6 +81,15 @@ def test_the_first_cases_of_each_kind_come_before_the_second_ones():
     kinds = {"a": 1, "b": 1, "c": 2, "d": 1, "e": 3, "f": 2}
 
     assert interleave(kinds) == ("a", "c", "e", "b", "f", "d")
+
+    scores = scored(
+        broken("a", "fenced"), broken("b", "", "fenced"), broken("c", "empty"), broken("d", ""),
+        broken("e", "empty"), broken("x", "empty"),
+    )  # fmt: skip
+
+    found = Regressions(("a", "b", "c", "d", "e"), ("x",)).interleaved_by_format_error(scores)
+
+    assert found == Regressions(("a", "c", "d", "b", "e"), ("x",))
 
 
 def broken(name, *kinds):
@@ -93,17 +104,6 @@ def broken(name, *kinds):
 
 def scored(*results):
     return VariantScores("new", {result.case.id: result for result in results})
-
-
-def test_the_regressed_cases_show_all_kinds_of_format_error_first():
-    scores = scored(
-        broken("a", "fenced"), broken("b", "", "fenced"), broken("c", "empty"), broken("d", ""),
-        broken("e", "empty"), broken("x", "empty"),
-    )  # fmt: skip
-
-    found = Regressions(("a", "b", "c", "d", "e"), ("x",)).interleaved_by_format_error(scores)
-
-    assert found == Regressions(("a", "c", "d", "b", "e"), ("x",))
 
 
 # --- what is shown of a case ---------------------------------------------------------------------
@@ -168,19 +168,7 @@ def test_the_worst_reply_of_the_wrong_side_and_the_best_of_the_right_side_are_sh
     assert (lost.before, lost.now) == ("1", "1")
 
 
-def test_a_valid_format_counts_as_much_as_a_right_reply():
-    mixed = replace(
-        repeated(1.0, 0.5, 0.0),
-        scores=(Score(1.0, FormatError("empty")), Score(0.5, None), Score(None, None)),
-    )
-
-    assert _representative_reply(mixed, right=True).text == "1"
-    assert _representative_reply(mixed, right=False).text == "0"
-
-
-@pytest.mark.parametrize(
-    "before", [None, VariantScores("old", {})], ids=["no replies", "other cases"]
-)
+@every_row("before", [None, VariantScores("old", {})], ids=["no replies", "other cases"])
 def test_a_case_without_replies_on_a_side_shows_the_other(before):
     gone = replace(replied("c", 0.0, ""), replies=(), scores=())
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from ftgate_testing.notes import kinds
 from ftgate_testing.score_columns import case_result, suite, variant_scores, without_replies
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.note_kinds import ReplyNote
 from pytest_ftgate.gates.notes import Note, NoteKind, note
@@ -101,7 +102,7 @@ def test_broken_formats_that_go_with_regressing_are_named_beside_those_of_the_ot
     assert verdict.next[0].values == {"format_error": "fenced", "replies": 15, **OF}
 
 
-def test_formats_that_broke_as_often_elsewhere_are_a_note_and_no_cause() -> None:
+def test_formats_that_broke_as_often_elsewhere_or_before_are_no_cause() -> None:
     fenced = {*range(15), *range(19, 339)}
 
     verdict = judged(replies(400, wrong={*LOST, *range(381, 400)}, fenced=fenced), BEFORE)
@@ -112,8 +113,6 @@ def test_formats_that_broke_as_often_elsewhere_are_a_note_and_no_cause() -> None
     ]
     assert StepKind.FIX_FORMAT not in {step.kind for step in verdict.next}
 
-
-def test_a_format_that_the_baseline_breaks_too_has_not_broken() -> None:
     fenced = {*range(15)}
 
     verdict = judged(
@@ -198,7 +197,7 @@ def test_json_that_breaks_off_by_itself_broke_its_format() -> None:
     assert (values["broken"], "cut" in values) == (9, False)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("regressed", "broken", "others", "named"),
     [
         (2, 2, 0, True),
@@ -223,7 +222,7 @@ def test_a_change_is_named_from_two_cases_a_tenth_and_a_p_value_of_one_percent_o
     assert ("broken" in verdict.statement.values) is named
 
 
-@pytest.mark.parametrize(("kept", "is_shown"), [(10, True), (9, False)])
+@every_row(("kept", "is_shown"), [(10, True), (9, False)])
 def test_the_mean_of_fewer_than_ten_cases_that_kept_it_is_left_out(kept, is_shown) -> None:
     n = 40
     after = replies(n, wrong=range(20), fenced=range(n - kept))
@@ -235,7 +234,7 @@ def test_the_mean_of_fewer_than_ten_cases_that_kept_it_is_left_out(kept, is_show
     assert ("that kept it" in headline(verdict)) is is_shown
 
 
-def test_the_mean_of_the_others_is_no_macro_f1() -> None:
+def test_the_mean_of_the_others_is_that_of_the_record_and_no_macro_f1() -> None:
     gate = replace(DROP, metric="macro_f1")
 
     values = judged(
@@ -245,15 +244,24 @@ def test_the_mean_of_the_others_is_no_macro_f1() -> None:
     assert "broken" in values
     assert "rest" not in values
 
+    after, current = replies(400, wrong=LOST, fenced=LOST), replies(400, wrong=LOST, name="current")
+    record = samples_from_scores(replies(400, wrong={399}), "accuracy")
 
-@pytest.mark.parametrize(("fenced", "is_noted"), [(40, True), (39, False)])
+    values = judged(after, current, accepted=record).statement.values
+
+    assert (values["broken"], values["regressed"]) == (19, 19)
+    assert values["rest_before"] == pytest.approx(380 / 381)
+    assert values["rest_after"] == 1.0
+
+
+@every_row(("fenced", "is_noted"), [(40, True), (39, False)])
 def test_the_note_stands_from_a_tenth_of_the_cases_on(fenced, is_noted) -> None:
     after = replies(400, wrong=range(20), fenced={0, *range(20, 19 + fenced)})
 
     assert bool(broken(judged(after, replies(400, name="current")))) is is_noted
 
 
-def test_the_note_does_not_say_no_more_often_where_it_is_more_often_by_chance() -> None:
+def test_a_note_names_broken_formats_that_no_cause_explains_and_none_without_a_hit() -> None:
     after = replies(100, wrong=range(3), fenced={*range(3), *range(3, 50)})
 
     verdict = judged(after, replies(100, name="current"))
@@ -262,8 +270,6 @@ def test_the_note_does_not_say_no_more_often_where_it_is_more_often_by_chance() 
         note(ReplyNote.BROKEN_FORMATS, count=50, of=100, hits=3, regressed=3)
     ]
 
-
-def test_nothing_is_said_where_no_regressed_case_broke_its_format() -> None:
     after = replies(400, wrong=range(20), fenced=range(100, 300))
 
     assert broken(judged(after, replies(400, name="current"))) == []
@@ -308,17 +314,6 @@ def test_no_cause_is_named_of_a_passed_gate_a_minimum_or_a_format() -> None:
     alone = judged(after, after, accepted=record)
     assert alone.outcome is Outcome.FAILED
     assert "broken" not in alone.statement.values
-
-
-def test_against_an_accepted_record_the_means_are_those_of_the_record() -> None:
-    after, current = replies(400, wrong=LOST, fenced=LOST), replies(400, wrong=LOST, name="current")
-    record = samples_from_scores(replies(400, wrong={399}), "accuracy")
-
-    values = judged(after, current, accepted=record).statement.values
-
-    assert (values["broken"], values["regressed"]) == (19, 19)
-    assert values["rest_before"] == pytest.approx(380 / 381)
-    assert values["rest_after"] == 1.0
 
 
 def test_a_pairwise_judge_or_replies_without_a_score_leave_nothing_to_count() -> None:

@@ -1,13 +1,12 @@
 from dataclasses import replace
 
-import pytest
-from ftgate_testing.score_columns import suite, variant_scores
+from ftgate_testing.score_columns import case_samples, suite, variant_scores
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import Levels, shared_levels
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.regressions import slice_members, slice_names, slice_results
-from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
-from pytest_ftgate.gates.statements import NextStep, StepKind
+from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.verdict import Outcome, Slice
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import change_interval, p_drop, paired_counts
@@ -33,28 +32,7 @@ def evaluated(after, gate=GATE):
     return evaluate_rate(suite(gate), gate, Comparison(tagged("new", after), before))
 
 
-def regressed(verdict):
-    return [(part.kind, part.name) for part in verdict.slices if part.state == "regressed"]
-
-
-def test_a_regressed_slice_fails_a_gate_whose_average_is_within_the_margin():
-    # Thirty of two hundred angry cases are lost, which is three points of all.
-    after = [0.0 if i % 5 == 1 and i < 150 else 1.0 for i in range(N)]
-
-    verdict = evaluated(after)
-
-    assert verdict.check.outcome is Outcome.PASSED
-    assert verdict.outcome is Outcome.FAILED
-    assert regressed(verdict) == [("tag", "angry")]
-    angry = verdict.slices[0]
-    assert (angry.name, angry.state) == ("angry", "regressed")
-    assert (angry.regressed, angry.fixed, angry.n) == (30, 0, 200)
-    counts = {"regressed": 30, "n": 200}
-    part = NextStep(StepKind.FIX_PART, {"kind": "tag", "name": "angry", **counts})
-    assert verdict.next[0] == part
-
-
-def test_the_same_loss_spread_over_all_slices_passes():
+def test_the_same_loss_spread_over_all_slices_passes_and_every_slice_is_told():
     after = [0.0 if i < 30 else 1.0 for i in range(N)]
 
     verdict = evaluated(after)
@@ -62,8 +40,6 @@ def test_the_same_loss_spread_over_all_slices_passes():
     assert verdict.outcome is Outcome.PASSED
     assert "regressed" not in {part.state for part in verdict.slices if part.kind == "tag"}
 
-
-def test_every_slice_is_told_the_greatest_loss_first():
     verdict = evaluated([1.0] * N)
 
     assert {(part.kind, part.name) for part in verdict.slices} == {
@@ -76,13 +52,14 @@ def made_case(**changes):
     return Case(**{"id": "c1", "location": "c.jsonl:1", "score": Rule("exact"), **changes})
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("changes", "kind", "names"),
     [
         ({"tags": ("a", "b")}, "tag", ("a", "b")),
         ({"expected": ["a", "b"]}, "label", ["a"]),
         ({"expected": ["a", 2], "score": Rule("labels")}, "label", ["a", "2"]),
         ({"expected": 7}, "label", ["7"]),
+        ({"expected": {"name": "lookup", "arguments": {"id": "17"}}}, "label", ["lookup"]),
         ({}, "label", []),
         ({"expected": {"arguments": {}}}, "label", []),
         ({"expected": {"name": "a"}, "score": Rule("fields")}, "label", []),
@@ -112,10 +89,7 @@ def test_the_members_of_slices_are_the_ids_of_their_cases():
 
 
 def samples(values, groups=None):
-    return samples_from_cases({
-        f"c{n}": CaseSample(value, 1, f"r{n}", group=groups and f"g{n % groups}")
-        for n, value in enumerate(values)
-    })  # fmt: skip
+    return case_samples(values, groups=groups and [n % groups for n in range(len(values))])
 
 
 def part(*numbers):
@@ -166,81 +140,34 @@ def state(lost, count, margin, groups=None, **levels):
     return found.state
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("lost", "found"), [(19, "inconclusive"), (20, "regressed"), (21, "regressed"), (2, "kept")]
 )
 def test_a_slice_regresses_if_a_real_drop_reaches_the_limit(lost, found):
     assert state(lost, 200, 0.1) == found
 
 
-def test_a_slice_regresses_at_the_alarm_level_itself():
+def test_a_slice_is_regressed_and_kept_at_the_levels_of_the_gate():
     p = p_drop(paired_counts([1.0] * 20, [0.0] * 5 + [1.0] * 15))
 
     assert state(5, 20, 0.25, alarm=p) == "regressed"
     assert state(5, 20, 0.25, alarm=p * 0.999) == "inconclusive"
 
-
-@pytest.mark.parametrize(("groups", "found"), [(9, "inconclusive"), (10, "kept")])
-def test_a_slice_takes_ten_groups_of_related_cases(groups, found):
-    assert state(0, 200, 0.4, groups) == found
-
-
-def test_a_slice_is_kept_at_the_miss_level_of_the_gate():
     assert state(0, 59, 0.05) == "kept"
     assert state(0, 59, 0.05, miss=0.01) == "inconclusive"
 
 
-def test_a_label_is_the_first_answer_that_is_expected():
-    case = replace(
-        next(iter(variant_scores("x", [1.0]).results.values())).case, expected=["a", "b"]
-    )
-
-    assert slice_members([case], ["label"]) == {("label", "a"): {"c000"}}
+@every_row(("groups", "found"), [(9, "inconclusive"), (10, "kept")])
+def test_a_slice_takes_ten_groups_of_related_cases(groups, found):
+    assert state(0, 200, 0.4, groups) == found
 
 
-def test_looking_at_slices_takes_its_share_of_the_alarms():
+def test_parts_take_their_share_of_the_alarms_of_tests_and_of_plain_thresholds():
     plain = replace(GATE, slices=())
 
     assert shared_levels(suite(GATE)).alarm < shared_levels(suite(plain)).alarm
 
-
-def test_parts_of_a_plain_threshold_take_their_share_too():
     point = replace(GATE, evidence="point")
 
     assert shared_levels(suite(point)).shared == 2
     assert shared_levels(suite(point, variants=("current", "a", "b"))).shared == 3
-
-
-def test_a_slice_of_few_groups_is_inconclusive():
-    def grouped(scores):
-        return VariantScores(
-            scores.variant,
-            {
-                key: replace(row, case=replace(row.case, group=f"g{i // 125}"))
-                for i, (key, row) in enumerate(scores.results.items())
-            },
-        )
-
-    before, after = tagged("current", [1.0] * N), tagged("new", [0.0] * N)
-
-    verdict = evaluate_rate(suite(GATE), GATE, Comparison(grouped(after), grouped(before)))
-
-    assert {part.state for part in verdict.slices} == {"inconclusive"}
-    assert verdict.outcome is Outcome.INCONCLUSIVE
-
-
-def test_the_slices_of_the_baseline_are_held_to_what_was_accepted():
-    accepted = samples_from_scores(tagged("current", [1.0] * N), "accuracy")
-    now = tagged("current", [0.0 if i % 5 == 1 and i < 150 else 1.0 for i in range(N)])
-
-    verdict = evaluate_rate(suite(GATE), GATE, Comparison(now, now, accepted))
-
-    assert verdict.outcome is Outcome.FAILED
-    assert regressed(verdict) == [("tag", "angry")]
-
-
-def test_the_label_of_an_expected_tool_call_is_the_tool():
-    row = variant_scores("current", [1.0]).results["c000"]
-    case = replace(row.case, expected={"name": "lookup", "arguments": {"id": "17"}})
-
-    assert slice_members([case], ["label"]) == {("label", "lookup"): {"c000"}}

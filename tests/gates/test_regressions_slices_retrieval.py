@@ -48,14 +48,19 @@ def test_regressed_cases_without_the_answer_in_a_passage_are_counted() -> None:
 
     assert retrieval_notes(verdict) == [missed(79, 80)]
 
-
-def test_a_retriever_that_found_every_answer_is_not_blamed() -> None:
     verdict = evaluated(retrieving({f"c{n:03}": "It is right." for n in range(80)}))
 
     assert retrieval_notes(verdict) == []
 
+    verdict = evaluated(variant_scores("new", BAD))
 
-def test_a_regressed_case_carries_its_passages_and_where_the_answer_is() -> None:
+    assert retrieval_notes(verdict) == []
+    assert {(one.passages, one.answered_in) for one in verdict.flips} == {((), None)}
+
+    assert retrieval_notes(evaluated(retrieving({"c000": "It is wrong."}), "format")) == []
+
+
+def test_a_regressed_case_carries_the_heads_of_its_passages_and_where_the_answer_is() -> None:
     verdict = evaluated(retrieving({"c000": "It is right.", "c001": "It is wrong."}))
 
     assert [(one.passages, one.answered_in) for one in verdict.flips[:3]] == [
@@ -64,22 +69,12 @@ def test_a_regressed_case_carries_its_passages_and_where_the_answer_is() -> None
         ((), 0),
     ]
 
+    found = with_passages(
+        Passage(source="a.md", text="x" * 200), Passage(source="", text="no source: here")
+    )
 
-def test_without_retrieval_nothing_is_said_of_it() -> None:
-    verdict = evaluated(variant_scores("new", BAD))
-
-    assert retrieval_notes(verdict) == []
-    assert {(one.passages, one.answered_in) for one in verdict.flips} == {((), None)}
-
-
-def test_the_format_of_a_reply_is_no_matter_of_retrieval() -> None:
-    assert retrieval_notes(evaluated(retrieving({"c000": "It is wrong."}), "format")) == []
-
-
-def test_a_case_without_a_reply_has_no_rank_of_its_answer() -> None:
-    (result,) = variant_scores("new", [1.0]).results.values()
-
-    assert answer_rank(replace(result, replies=(), scores=())) is None
+    assert passage_heads(found) == ("a.md: " + "x" * 114, "no source: here")
+    assert passage_heads(replace(found, replies=())) == ()
 
 
 def with_passages(*passages: Passage) -> CaseResult:
@@ -97,17 +92,12 @@ def test_the_rank_of_the_answer_is_that_of_the_first_passage_with_it() -> None:
     unknown = replace(found, case=replace(found.case, expected=None))
     assert answer_rank(unknown) is None
 
+    (result,) = variant_scores("new", [1.0]).results.values()
 
-def test_a_passage_is_shown_by_its_source_and_its_first_words() -> None:
-    found = with_passages(
-        Passage(source="a.md", text="x" * 200), Passage(source="", text="no source: here")
-    )
-
-    assert passage_heads(found) == ("a.md: " + "x" * 114, "no source: here")
-    assert passage_heads(replace(found, replies=())) == ()
+    assert answer_rank(replace(result, replies=(), scores=())) is None
 
 
-def test_only_regressed_cases_of_the_accuracy_gate_are_counted() -> None:
+def test_only_regressed_cases_of_the_accuracy_gate_with_a_rank_are_counted() -> None:
     found = retrieving({"c000": "It is wrong.", "c001": "It is right."})
     gate = RateGate(kind="accuracy", line=7, max_drop=0.05)
 
@@ -117,8 +107,6 @@ def test_only_regressed_cases_of_the_accuracy_gate_are_counted() -> None:
     assert [*retrieval_notes_of(other, found, ["c000"])] == []
     assert [*retrieval_notes_of(gate, variant_scores("new", BAD), ["c000"])] == []
 
-
-def test_regressed_cases_for_which_the_rank_means_nothing_are_not_counted() -> None:
     found = retrieving({"c000": "It is wrong."})
     unknown = found.results["c001"]
     rows = {**found.results, "c001": replace(unknown, case=replace(unknown.case, expected=None))}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from ftgate_testing.score_columns import case_result, variant_scores
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.samples import (
     CaseSample,
@@ -60,21 +60,19 @@ def test_samples_of_cases_hold_what_is_known_of_each():
     assert found.has_reply.tolist() == [True, False, True]
 
 
-def test_equal_weights_and_no_groups_are_none():
+def test_samples_hold_floats_and_no_equal_weights_or_groups():
     assert plain(made(a=1.0, b=0.0)) == {
         "ids": ("a", "b"), "values": [1.0, 0.0], "repeats": [1.0, 1.0], "groups": None,
         "weights": None, "sources": ("r a", "r b"),
     }  # fmt: skip
 
-
-def test_whole_numbers_are_kept_as_floats():
     found = samples_from_cases({"a": CaseSample(1, 2, "", weight=2)})
 
     arrays = found.values, found.repeats, found.weights
     assert [array.dtype for array in arrays] == [np.float64] * 3
 
 
-def test_the_mean_is_weighted_over_the_cases_with_a_reply():
+def test_a_missing_value_is_out_of_the_weighted_mean_and_imputed_as_one_reply():
     weighted = samples_from_cases({
         "a": CaseSample(1.0, 1, "", weight=3.0),
         "b": CaseSample(None, 1, "", weight=9.0),
@@ -85,8 +83,6 @@ def test_the_mean_is_weighted_over_the_cases_with_a_reply():
     assert made(a=1.0, b=None, c=0.0).mean == 0.5
     assert made(a=None).mean == 0.0
 
-
-def test_a_missing_value_is_imputed_as_one_reply():
     found = samples_from_cases({"a": CaseSample(0.5, 4, ""), "b": CaseSample(None, 3, "")})
 
     assert plain(found.impute_missing(0.25)) == {
@@ -118,14 +114,12 @@ def test_without_sources_none_are_selected():
     }  # fmt: skip
 
 
-def test_shared_cases_are_aligned_in_the_order_of_the_second():
+def test_cases_of_both_sides_are_aligned_and_not_copied_where_they_are_the_same():
     before, after = align(made(a=1.0, b=0.5, c=0.0), made(c=1.0, d=0.5, a=0.0))
 
     assert (before.case_ids, before.values.tolist()) == (("c", "a"), [0.0, 1.0])
     assert (after.case_ids, after.values.tolist()) == (("c", "a"), [1.0, 0.0])
 
-
-def test_samples_of_the_same_cases_are_not_copied():
     before, after = made(a=1.0, b=0.5), made(a=0.0, b=0.0)
 
     first, second = align(before, after)
@@ -141,8 +135,6 @@ def test_the_same_replies_have_the_same_values_and_digests():
     assert not same_replies(first, made(a=0.0, b=None))
     assert not same_replies(first, replace(first, sources=("r a", "other")))
 
-
-def test_a_result_and_its_digest_are_the_same_replies():
     scores = variant_scores("new", [1.0, 0.0])
     found = samples_from_scores(scores, "accuracy")
     digests = tuple(map(digest_replies, scores.results.values()))
@@ -187,7 +179,7 @@ def test_accuracy_counts_scorable_cases_with_a_weight_and_their_right_or_wrong_r
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "value"), [("format", 0.0), ("lenient", 0.5)])
+@every_row(("kind", "value"), [("format", 0.0), ("lenient", 0.5)])
 def test_the_format_counts_cases_with_a_format_and_all_their_replies(kind, value):
     scores = scored(
         rated("a", (0.5, FENCED), (1.0, WRONG)),

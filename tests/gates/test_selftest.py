@@ -48,24 +48,17 @@ def skills_run(gate: ForgettingGate, runs: DrawnRuns, **levels):
 GATE = RateGate(kind="accuracy", line=1, max_drop=0.05)
 
 
-def test_two_runs_share_their_cases_and_no_reply():
-    drawn = DrawnRuns(scores(20, 20), repeats=2, pairs=5)
-
-    for before, after in drawn:
-        assert [*before.results] == [*after.results]
-        for case_id, result in before.results.items():
-            texts = {reply.text for reply in result.replies}
-            assert texts.isdisjoint(reply.text for reply in after.results[case_id].replies)
-            assert len(result.scores) == 2
-
-
-def test_a_steady_variant_passes_and_a_noisy_one_with_few_cases_does_not():
+def test_the_share_of_runs_that_pass_is_that_of_steady_and_noisy_variants():
     steady = run(GATE, DrawnRuns(scores(100, 0), repeats=1, pairs=15))
     noisy = run(GATE, DrawnRuns(scores(100, 50), repeats=1, pairs=15))
 
     assert (steady.passed, steady.discordance) == (1.0, 0.0)
     assert noisy.passed < 0.5
     assert noisy.discordance == pytest.approx(0.25, abs=0.05)
+
+    found = run(GATE, DrawnRuns(scores(20, 0), repeats=1, pairs=5))
+
+    assert (found.passed, found.inconclusive) == (0.0, 1.0)
 
 
 def test_related_cases_are_drawn_together_and_make_passing_harder():
@@ -82,13 +75,22 @@ def test_related_cases_are_drawn_together_and_make_passing_harder():
     assert run(GATE, DrawnRuns(scores(200, 20), repeats=1, pairs=15)).passed > 0.2
 
 
-def test_a_minimum_is_tested_as_well():
+def test_minimums_and_forgetting_are_tested_as_well():
     gate = RateGate(kind="accuracy", line=1, min=0.99)
 
     found = run(gate, DrawnRuns(scores(200, 100), repeats=1, pairs=15))
 
     assert (found.margin, found.minimum) == (None, 0.99)
     assert found.failed > 0.9
+
+    results = {
+        name: replace(result, case=replace(result.case, skill="facts"))
+        for name, result in scores(100, 0).results.items()
+    }
+    gate = ForgettingGate(line=1, cases=(), max_drop=0.1)
+    runs = DrawnRuns(VariantScores("base", results), repeats=1, pairs=3)
+
+    assert skills_run(gate, runs).passed == 1.0
 
 
 def test_a_format_gate_is_tested_on_its_own_scores():
@@ -104,23 +106,6 @@ def test_a_format_gate_is_tested_on_its_own_scores():
     assert found.discordance == pytest.approx(0.5, abs=0.1)
 
 
-def test_what_neither_passed_nor_failed_is_inconclusive():
-    found = run(GATE, DrawnRuns(scores(20, 0), repeats=1, pairs=5))
-
-    assert (found.passed, found.inconclusive) == (0.0, 1.0)
-
-
-def test_forgetting_is_tested_on_drawn_runs_of_the_base():
-    results = {
-        name: replace(result, case=replace(result.case, skill="facts"))
-        for name, result in scores(100, 0).results.items()
-    }
-    gate = ForgettingGate(line=1, cases=(), max_drop=0.1)
-    runs = DrawnRuns(VariantScores("base", results), repeats=1, pairs=3)
-
-    assert skills_run(gate, runs).passed == 1.0
-
-
 # --- the draws -----------------------------------------------------------------------------------
 
 
@@ -132,13 +117,11 @@ def texts(result):
     return [reply.text for reply in result.replies]
 
 
-def test_every_reply_is_used_on_one_side_if_a_run_takes_half_of_them():
+def test_each_side_of_a_pair_draws_from_its_own_half_of_the_replies():
     for before, after in drawn(repeats=2):
         for case_id, result in before.results.items():
             assert sorted(texts(result) + texts(after.results[case_id])) == ["0", "1", "2", "3"]
 
-
-def test_a_run_with_more_replies_than_half_draws_some_of_its_side_twice():
     for before, after in drawn(repeats=3):
         for case_id, result in before.results.items():
             assert len(texts(result)) == 3
@@ -160,7 +143,7 @@ def test_a_drawn_case_keeps_its_scores_and_has_an_id_and_requests_of_its_own():
         ]
 
 
-def test_groups_are_drawn_anew_with_replacement():
+def test_groups_are_drawn_anew_with_replacement_and_twice_as_two():
     runs = drawn(repeats=2, count=20, pairs=30)
     ids = [[case_id.partition("#")[0] for case_id in before.results] for before, _ in runs]
 
@@ -169,8 +152,6 @@ def test_groups_are_drawn_anew_with_replacement():
     assert all(len({*names}) < 20 for names in ids)
     assert ids[0] != ids[1]
 
-
-def test_a_group_that_is_drawn_twice_is_two_groups():
     for before, _ in drawn(repeats=2, count=3, pairs=10, group="g"):
         groups = {result.case.group for result in before.results.values()}
         assert (groups, len(before.results)) == ({"g#0"}, 3)

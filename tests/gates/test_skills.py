@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ftgate_testing.score_columns import case, case_result, suite
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.samples import Samples
@@ -37,7 +38,7 @@ def kind(now, before="The capital of Japan is Tokyo.", *, of=None, stop="end", l
     return (of or classifier()).classify(was, is_)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("now", "expected"),
     [
         ("The capital of Japan is Kyoto.", "wrong content"),
@@ -60,7 +61,7 @@ def test_a_regressed_answer_has_one_kind_of_loss(now, expected):
     assert kind(now) == expected
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("now", "expected"),
     [
         ("yes no yes no yes no yes no", "repetition"),
@@ -103,7 +104,7 @@ def test_code_and_tool_calls_that_the_suite_checks_are_no_format_of_a_reply(tmp_
     assert kind("It is Kyoto.", of=of) == "wrong content"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("rule", "now", "expected"),
     [
         (Rule("pydantic", "no_such_module:Model"), "[Kyoto]", "in the trained task's format"),
@@ -118,18 +119,19 @@ def test_the_first_character_shows_a_format_or_else_its_rule_does(rule, now, exp
     assert kind(now, of=classifier(rule)) == expected
 
 
-def test_an_answer_that_the_token_limit_left_no_room_for_is_cut_off():
+def test_an_answer_without_text_is_cut_off_or_a_refusal_as_its_reply_ended():
     assert kind("", stop="length") == "cut off"
 
+    assert kind("", stop="refusal") == "refusal"
 
-def test_a_rule_that_breaks_on_another_question_shows_no_format():
+
+def test_a_rule_that_cannot_run_on_another_question_shows_no_format(tmp_path):
     broken = classifier(Rule("pydantic", "no_such_module:Model"))
 
     assert kind("Kyoto", of=broken) == "wrong content"
 
-
-def test_a_refusal_by_the_providers_word_needs_no_text():
-    assert kind("", stop="refusal") == "refusal"
+    """The module that the rule names is not there."""
+    assert kind("Kyoto", of=classifier(Rule("python", "absent:check"))) == "wrong content"
 
 
 def test_what_the_base_did_as_well_is_no_kind_of_loss():
@@ -140,24 +142,22 @@ def test_what_the_base_did_as_well_is_no_kind_of_loss():
     )
 
 
-def test_labels_without_underscore_are_matched_by_name_alone():
+def test_without_a_format_or_underscores_only_the_names_of_labels_are_the_tasks_format():
     plain = classifier(Rule("choice", ["billing", "refund"]))
 
     assert kind("refund", of=plain) == "in the trained task's format"
     assert kind("japan_capital", of=plain) == "wrong content"
 
-
-@pytest.mark.parametrize("now", ['{"label": "x"}', '{"answer": "Kyoto"}', "[1, 2"])
-def test_json_where_the_product_asks_for_json_is_the_fine_tunes_format(now):
-    assert kind(now, of=classifier(JSON)) == "in the trained task's format"
-    assert kind(now) == "wrong content"
-
-
-def test_a_suite_without_a_format_has_no_such_loss():
     made = suite()
     free = LossClassifier(replace(made, reply=replace(made.reply, format=())))
 
     assert kind("refund", of=free) == "wrong content"
+
+
+@every_row("now", ['{"label": "x"}', '{"answer": "Kyoto"}', "[1, 2"])
+def test_json_where_the_product_asks_for_json_is_the_fine_tunes_format(now):
+    assert kind(now, of=classifier(JSON)) == "in the trained task's format"
+    assert kind(now) == "wrong content"
 
 
 def test_kinds_are_counted_the_commonest_first_with_examples():
@@ -191,11 +191,6 @@ def test_an_empty_regressed_result_is_an_empty_reply_and_no_weight_gives_no_rete
     assert classifier().classify(None, said) == "in the trained task's format"
     assert classifier().classify(result, said) == "in the trained task's format"
     assert skill_retention([]) is None
-
-
-def test_a_rule_that_fails_on_a_reply_to_another_question_shows_nothing(tmp_path):
-    """The module that the rule names is not there."""
-    assert kind("Kyoto", of=classifier(Rule("python", "absent:check"))) == "wrong content"
 
 
 def near(value):
@@ -279,7 +274,7 @@ def test_the_p_values_of_the_tested_parts_are_corrected_for_their_number():
     }
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("right", "now", "state"),
     [
         ((20, 40), (0, 40), "uninformative"),
@@ -302,7 +297,7 @@ def test_a_limit_is_reached_by_a_drop_of_as_much_and_needs_more_than_that_to_los
     assert {part.name: part.state for part in found if part.kind == "skill"}["facts"] == state
 
 
-@pytest.mark.parametrize(("groups", "state"), [(9, "inconclusive"), (10, "regressed")])
+@every_row(("groups", "state"), [(9, "inconclusive"), (10, "regressed")])
 def test_a_skill_of_fewer_than_ten_groups_is_open(groups, state):
     cases = skill_cases("facts", 90)
     labels = np.array([f"g{i % groups}" for i in range(90)])

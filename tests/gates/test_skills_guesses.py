@@ -51,8 +51,6 @@ def test_the_same_loss_of_answers_is_a_larger_loss_of_ability_where_one_may_gues
     assert found["four"] == ("regressed", pytest.approx(0.075))
     assert found["open"] == ("inconclusive", pytest.approx(0.10))
 
-
-def test_a_base_that_guesses_has_nothing_to_lose():
     assert states(before=(110, 110), after=(100, 100))["four"][0] == "uninformative"
 
 

@@ -7,15 +7,13 @@ from dataclasses import replace
 import pytest
 from ftgate_testing.reports import failing_run
 from ftgate_testing.score_columns import variant_scores
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.format_errors import thought_drifts
 from pytest_ftgate.gates.note_kinds import ReplyNote
 from pytest_ftgate.gates.notes import NoteKind, note
-from pytest_ftgate.gates.thoughts import (
-    no_answer_notes,
-    thought_checks,
-)
+from pytest_ftgate.gates.thoughts import no_answer_notes, thought_checks
 from pytest_ftgate.gates.verdict import Check, CheckKind, Drift, Outcome
 from pytest_ftgate.reporting.verdict import verdict_facts
 from pytest_ftgate.requests.reply import Reply
@@ -157,7 +155,7 @@ def test_a_case_without_a_reply_has_no_thoughts_to_compare():
     assert (share.n, share.missing, length.n) == (35, 5, 35)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("lengths", "outcome", "regressed"),
     [
         (STEADY, Outcome.PASSED, 0),
@@ -173,7 +171,7 @@ def test_the_share_of_thoughts_is_held_to_a_drop(lengths, outcome, regressed):
     assert (check.unit, check.against) == ("share", "plain")
 
 
-def test_a_baseline_that_does_not_think_has_no_thought_to_lose():
+def test_thoughts_have_a_share_to_lose_and_a_length_only_where_both_sides_think():
     before, after = side("plain", [0] * 40), side("new", [0] * 39 + [9])
     (check,) = checks(before, after, max_thought_drop=0.15)
 
@@ -183,12 +181,17 @@ def test_a_baseline_that_does_not_think_has_no_thought_to_lose():
     (check,) = checks(few, others, max_thought_drop=0.15)
     assert check.notes == (note(NoteKind.RARE_THOUGHTS, baseline="plain", share=0.05),)
 
+    before, after = side("plain", STEADY), side("new", [0] * 5 + [2 * n for n in STEADY[5:]])
+    (check,) = checks(before, after, max_thought_rise=0.5)
 
-@pytest.mark.parametrize(
-    ("factor", "outcome"),
-    [(1.0, Outcome.PASSED), (0.3, Outcome.PASSED), (2.0, Outcome.FAILED)],
+    assert (check.n, check.rise) == (35, pytest.approx(1.0))
+    assert checks(before, side("new", [0] * 40), max_thought_rise=0.5) == []
+
+
+@every_row(
+    ("factor", "outcome"), [(1.0, Outcome.PASSED), (0.3, Outcome.PASSED), (2.0, Outcome.FAILED)]
 )
-@pytest.mark.parametrize("key", ["characters", "tokens"])
+@every_row("key", ["characters", "tokens"])
 def test_the_length_of_a_thought_is_held_to_a_rise(factor, outcome, key):
     longer = [round(factor * length) + n % 7 for n, length in enumerate(STEADY)]
     before, after = side("plain", STEADY, key=key), side("new", longer, key=key)
@@ -199,22 +202,7 @@ def test_the_length_of_a_thought_is_held_to_a_rise(factor, outcome, key):
     assert check.low <= check.rise <= check.high
 
 
-def test_only_cases_in_which_both_sides_think_have_a_length_to_compare():
-    before, after = side("plain", STEADY), side("new", [0] * 5 + [2 * n for n in STEADY[5:]])
-    (check,) = checks(before, after, max_thought_rise=0.5)
-
-    assert (check.n, check.rise) == (35, pytest.approx(1.0))
-    assert checks(before, side("new", [0] * 40), max_thought_rise=0.5) == []
-
-
-def test_a_few_thoughts_do_not_decide_about_their_length():
-    (check,) = checks(side("plain", STEADY[:20]), side("new", STEADY[:20]), max_thought_rise=0.5)
-
-    assert (check.outcome, check.informative) == (Outcome.INCONCLUSIVE, False)
-    assert check.notes == (note(NoteKind.FEW_THOUGHTS, n=20, needed=30),)
-
-
-def test_thoughts_that_are_only_counted_are_not_compared_with_thoughts_that_are_shown():
+def test_lengths_of_thoughts_without_a_common_unit_are_not_compared():
     sides = side("plain", STEADY, key="tokens"), side("new", STEADY)
     (check,) = checks(*sides, max_thought_rise=0.5)
 
@@ -223,8 +211,6 @@ def test_thoughts_that_are_only_counted_are_not_compared_with_thoughts_that_are_
     assert check.notes == (note(NoteKind.OTHER_THOUGHTS),)
     assert messages(*sides) == {"thoughts": None}
 
-
-def test_one_thought_that_is_only_shown_leaves_counted_ones_without_a_common_unit():
     counted, shown = side("plain", STEADY, key="tokens"), side("plain", STEADY)
     mixed = replace(counted, results={**counted.results, "c000": shown.results["c000"]})
 
@@ -246,39 +232,6 @@ def length(before, after):
     return note(ReplyNote.LENGTH, what="thoughts", before=before, after=after, unit=unit)
 
 
-def test_a_variant_that_stopped_thinking_is_told():
-    assert messages(side("plain", STEADY), side("new", [0] * 40)) == {
-        "thoughts": share("thoughts", 1.0, 0.0)
-    }
-
-
-def test_a_variant_that_began_to_think_is_told():
-    assert messages(side("plain", [0] * 40), side("new", STEADY)) == {
-        "thoughts": share("thoughts", 0.0, 1.0)
-    }
-
-
-@pytest.mark.parametrize(
-    ("factor", "message"),
-    [
-        (2, length(119.5, 239.0)),
-        (0.5, length(119.5, 60.0)),
-        (1.4, None),
-    ],
-)
-def test_thoughts_of_another_length_are_told(factor, message):
-    longer = [round(factor * length) for length in STEADY]
-    told = messages(side("plain", STEADY), side("new", longer))
-
-    assert told == {"thoughts": None, "thought length": message}
-
-
-def test_a_variant_that_is_cut_off_more_often_is_told():
-    told = messages(side("plain", STEADY, cut_off=1), side("new", STEADY, cut_off=20))
-
-    assert told["cut off"] == share("cut off", 1 / 40, 0.5)
-
-
 def test_a_drift_of_thoughts_is_described_in_whole():
     before = side("plain", STEADY)
     after = side("new", [2 * length for length in STEADY[:35]] + [0] * 5, cut_off=20)
@@ -293,7 +246,7 @@ def test_a_drift_of_thoughts_is_described_in_whole():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("old", "new", "is_told"),
     [(100, 150, True), (100, 149, False), (150, 100, True), (149, 100, False), (1, 3, True)],
 )
@@ -318,14 +271,12 @@ def test_a_share_is_told_if_it_is_far_on_both_sides_and_of_twenty_replies():
     assert found(19, 1, of=19) is found(20, 1, now=19) is None
 
 
-def test_nothing_is_told_of_a_side_without_replies():
+def test_nothing_is_told_without_thoughts_or_replies():
     nothing = VariantScores("none", {})
 
     for sides in ((nothing, side("new", STEADY, cut_off=9)), (side("a", STEADY), nothing)):
         assert messages(*sides) == {}
 
-
-def test_models_that_do_not_think_have_nothing_to_tell():
     assert messages(side("plain", [0] * 40), side("new", [0] * 40)) == {}
 
 

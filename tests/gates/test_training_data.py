@@ -76,10 +76,14 @@ def lines_by_kind(findings):
     return {kind: sorted(numbers) for kind, numbers in lines.items()}
 
 
-def test_a_good_file_has_no_finding(findings_in):
+def test_a_good_file_has_no_finding_and_an_ignored_kind_is_not_reported(findings_in):
     rows = [row(n) for n in range(600)]
 
     assert findings_in(rows, format=(LABELS,), cases=(case(question(700)),)) == ()
+
+    assert findings_in([row(n) for n in range(500)]) == ()
+
+    assert findings_in([row(n) for n in range(10)], ignore=("size",)) == ()
 
 
 def test_planted_defects_are_all_found_with_their_lines(findings_in):
@@ -122,7 +126,7 @@ def test_planted_defects_are_all_found_with_their_lines(findings_in):
 
 def test_the_defects_of_a_public_data_set_are_found_with_their_counts(findings_in):
     """As in banking77: the same but for case, punctuation and space; and test rows in train."""
-    rows = [{"text": question(n), "label": f"intent_{n % 77}"} for n in range(2_000)]
+    rows = [{"text": question(n), "label": f"intent_{n % 77}"} for n in range(600)]
     for n in range(9):
         shown = question(n)
         rows.append({"text": f"\n{shown.capitalize()} ?  ", "label": f"intent_{n % 77}"})
@@ -134,7 +138,7 @@ def test_the_defects_of_a_public_data_set_are_found_with_their_counts(findings_i
     }
 
     assert (findings["duplicate"].count, findings["leak"].count) == (9, 11)
-    assert findings["duplicate"].lines == tuple(range(2_001, 2_010))
+    assert findings["duplicate"].lines == tuple(range(601, 610))
     assert findings["leak"].cases == tuple(expected.id for expected in cases)
 
 
@@ -153,10 +157,6 @@ def test_a_small_file_has_a_finding(findings_in, rows, severity, wanted, remedy)
     assert findings == (
         Finding(kind="size", severity=severity, message=message, next=note(remedy)),
     )
-
-
-def test_a_file_as_large_as_is_wanted_has_no_finding(findings_in):
-    assert findings_in([row(n) for n in range(500)]) == ()
 
 
 def test_rows_without_an_answer_are_none_to_learn_from(findings_in):
@@ -233,7 +233,7 @@ def test_user_and_assistant_take_turns(findings_in, roles, misplaced):
     assert [finding.kind for finding in findings] == (["roles"] if misplaced else [])
 
 
-def test_an_answer_apart_from_the_messages_is_the_last_turn(findings_in):
+def test_turns_are_those_of_the_rows_that_are_followed_with_the_answer_as_the_last(findings_in):
     kinds = [
         finding.kind for finding in findings_in(
             [talk("user", "assistant") | {"expected": "x"}], ignore=("size",)
@@ -242,12 +242,22 @@ def test_an_answer_apart_from_the_messages_is_the_last_turn(findings_in):
 
     assert kinds == ["roles"]
 
-
-def test_a_row_that_is_not_to_be_followed_may_have_any_turns(findings_in):
     rejected = talk("user", "user", "assistant")
     rejected["messages"][-1]["weight"] = 0
 
     assert findings_in([rejected], ignore=("size",)) == ()
+
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "b", "tool_call_id": "1"},
+        {"role": "assistant", "content": "c"},
+    ]
+
+    kinds = [finding.kind for finding in findings_in([{"messages": turns}])]
+
+    assert not [kind for kind in kinds if "turn" in kind]
 
 
 def test_turns_out_of_order_are_one_error_with_their_lines(findings_in):
@@ -320,52 +330,6 @@ def test_labels_that_differ_from_those_of_similar_rows_are_doubtful(findings_in)
     assert finding.count == 3
 
 
-def test_many_doubtful_labels_are_a_warning(findings_in):
-    rows = [about(n, LABELS.value[n % 3]) for n in range(600)]
-    for n in range(0, 24, 3):
-        rows[n] |= {"expected": "refund"}
-
-    (finding,) = findings_in(rows)
-
-    assert (finding.severity, finding.lines) == (Severity.WARNING, tuple(range(1, 25, 3)))
-
-
-def test_labels_that_no_question_predicts_are_not_doubtful(findings_in):
-    assert findings_in([row(n) for n in range(600)]) == ()
-
-
-def test_answers_with_names_that_no_question_mentions_teach_facts(findings_in):
-    rows = [
-        {"input": question(n), "expected": f"The office of {question(n + 700).title()} opens."}
-        for n in range(600)
-    ]
-
-    (finding,) = findings_in(rows)
-
-    assert (finding.kind, finding.severity, finding.count) == ("facts", Severity.WARNING, 600)
-
-
-@pytest.mark.parametrize(
-    ("thinking", "severity"), [(3, Severity.WARNING), (300, Severity.NOTE), (0, None)]
-)
-def test_thoughts_in_answers_are_a_warning_where_only_some_have_one(
-    findings_in, thinking, severity
-):
-    rows = [row(n) for n in range(300)]
-    for one in rows[:thinking]:
-        one["expected"] = f"<think>Which is it?</think>{one['expected']}"
-
-    findings = [one for one in findings_in(rows) if one.kind == "thought"]
-
-    assert [(one.severity, one.count) for one in findings] == (
-        [(severity, thinking)] if severity else []
-    )
-
-
-def test_ignored_kinds_are_not_reported(findings_in):
-    assert findings_in([row(n) for n in range(10)], ignore=("size",)) == ()
-
-
 def test_a_variant_without_training_data_has_no_verdict():
     made = suite(gate := DataGate(line=1))
 
@@ -373,13 +337,11 @@ def test_a_variant_without_training_data_has_no_verdict():
         evaluate_data(made, gate, made.variants["new"])
 
 
-def test_labels_of_one_kind_have_no_alternative_to_doubt(findings_in):
+def test_labels_are_not_doubtful_without_an_alternative_or_a_word(findings_in):
     found = findings_in([row(n, "refund") for n in range(60)], format=(LABELS,))
 
     assert "doubtful label" not in [finding.kind for finding in found]
 
-
-def test_labels_beside_a_rare_one_have_no_alternative_to_doubt(findings_in):
     rows = [row(n, "refund") for n in range(58)] + [row(58, "billing"), row(59, "billing")]
 
     found = findings_in(rows, format=(LABELS,))
@@ -388,8 +350,6 @@ def test_labels_beside_a_rare_one_have_no_alternative_to_doubt(findings_in):
     assert "balance" in kinds
     assert "doubtful label" not in kinds
 
-
-def test_labels_that_the_questions_predict_well_are_not_doubtful(findings_in):
     labels = LABELS.value
     rows = [
         {"input": f"{labels[n % 3]} {labels[n % 3]} {question(n)}", "expected": labels[n % 3]}
@@ -400,27 +360,11 @@ def test_labels_that_the_questions_predict_well_are_not_doubtful(findings_in):
 
     assert "doubtful label" not in [finding.kind for finding in found]
 
-
-def test_questions_without_a_word_predict_no_label(findings_in):
     rows = [{"input": "?" * (n + 1), "expected": LABELS.value[n % 3]} for n in range(60)]
 
     found = findings_in(rows, format=(LABELS,))
 
     assert "doubtful label" not in [finding.kind for finding in found]
-
-
-def test_turns_around_a_tool_need_not_alternate(findings_in):
-    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    turns = [
-        {"role": "user", "content": "a"},
-        {"role": "assistant", "content": "", "tool_calls": [call]},
-        {"role": "tool", "content": "b", "tool_call_id": "1"},
-        {"role": "assistant", "content": "c"},
-    ]
-
-    kinds = [finding.kind for finding in findings_in([{"messages": turns}])]
-
-    assert not [kind for kind in kinds if "turn" in kind]
 
 
 @pytest.mark.parametrize(

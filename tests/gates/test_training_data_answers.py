@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-import pytest
+from ftgate_testing.tables import every_row
 from ftgate_testing.training_rows import found, rows_of
 
 from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
@@ -34,8 +34,6 @@ def test_questions_with_different_answers_are_an_error_that_shows_the_first_two_
         )
     ]  # fmt: skip
 
-
-def test_one_question_with_three_answers_is_one_conflict():
     (finding,) = found(answer_findings, rows_of(("a", "x"), ("a", "y"), ("a", "z")), "conflict")
 
     assert finding.message == note(FindingKind.CONFLICT, questions=1, line=1, other=2)
@@ -87,7 +85,7 @@ def test_a_function_of_the_format_is_looked_up_in_the_folder_of_the_suite(tmp_pa
     assert finding.message == note(FindingKind.FORMAT, answers=1, names=("python",), counts=(1,))
 
 
-def test_a_thought_before_an_answer_is_no_error_of_its_format():
+def test_thoughts_are_found_by_the_marks_of_the_suite_and_break_no_format():
     marks = (("[t]", "[/t]"),)
     rows = rows_of(("a", "[t]it is so[/t]yes"))
 
@@ -96,8 +94,15 @@ def test_a_thought_before_an_answer_is_no_error_of_its_format():
     assert finding.count == 1
     assert found(answer_findings, rows, "format") == []
 
+    rows = rows_of(("a", "[t]so[/t]yes"), ("b", "[t]so[/t]no"), ("c", "<think>so</think>no"))
 
-@pytest.mark.parametrize(
+    (finding,) = found(answer_findings, rows, "thought", thoughts=(("[t]", "[/t]"),))
+
+    assert finding.lines == (1, 2)
+    assert finding.message == note(FindingKind.MIXED_THOUGHTS, answers=2)
+
+
+@every_row(
     ("plain", "severity", "message"),
     [(0, Severity.NOTE, FindingKind.THOUGHTS), (1, Severity.WARNING, FindingKind.MIXED_THOUGHTS)],
 )
@@ -112,16 +117,7 @@ def test_thoughts_in_some_answers_only_are_a_warning(plain, severity, message):
     ]  # fmt: skip
 
 
-def test_thoughts_are_found_by_the_marks_of_the_suite():
-    rows = rows_of(("a", "[t]so[/t]yes"), ("b", "[t]so[/t]no"), ("c", "<think>so</think>no"))
-
-    (finding,) = found(answer_findings, rows, "thought", thoughts=(("[t]", "[/t]"),))
-
-    assert finding.lines == (1, 2)
-    assert finding.message == note(FindingKind.MIXED_THOUGHTS, answers=2)
-
-
-@pytest.mark.parametrize(
+@every_row(
     ("labels", "count", "first"), [("abcdef", 5, "bcdef"), ("abcdefg", 6, "bcdef"), ("ab", 1, "b")]
 )
 def test_labels_without_a_row_are_an_error_that_names_up_to_five(labels, count, first):
@@ -156,7 +152,7 @@ def rare(label, rows, other, rare_rows):
     return note(FindingKind.RARE_LABEL, **values, times=20)
 
 
-def test_a_label_with_few_rows_is_a_warning_with_its_lines():
+def test_a_label_with_few_rows_is_a_warning_and_only_labels_of_the_suite_count():
     rows = labelled(no=1, yes=61, later=3)
 
     assert found(answer_findings, rows, "balance") == [
@@ -166,15 +162,6 @@ def test_a_label_with_few_rows_is_a_warning_with_its_lines():
         )
     ]  # fmt: skip
 
-
-@pytest.mark.parametrize(("yes", "count"), [(1001, 1), (1000, 0)])
-def test_a_label_is_rare_from_more_than_twenty_times_as_many_rows_on(yes, count):
-    findings = found(answer_findings, labelled(yes=yes, no=50), "balance")
-
-    assert [finding.message for finding in findings] == count * [rare("yes", 1001, "no", 50)]
-
-
-def test_only_labels_of_the_suite_are_counted_where_it_has_labels():
     rows = labelled(yes=50, no=2, perhaps=1)
 
     (finding,) = found(answer_findings, rows, "balance", format=(CHOICE,))
@@ -182,7 +169,14 @@ def test_only_labels_of_the_suite_are_counted_where_it_has_labels():
     assert finding.message == rare("yes", 50, "no", 2)
 
 
-@pytest.mark.parametrize(
+@every_row(("yes", "count"), [(1001, 1), (1000, 0)])
+def test_a_label_is_rare_from_more_than_twenty_times_as_many_rows_on(yes, count):
+    findings = found(answer_findings, labelled(yes=yes, no=50), "balance")
+
+    assert [finding.message for finding in findings] == count * [rare("yes", 1001, "no", 50)]
+
+
+@every_row(
     ("counts", "are_labels"),
     [
         ({"a": 21, **dict.fromkeys("bcde", 1)}, True),
@@ -203,7 +197,7 @@ def facts(*pairs):
     return [line for one in found(answer_findings, rows_of(*pairs), "facts") for line in one.lines]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("question", "answer", "is_fact"),
     [
         ("who wrote it", "Jane Miller", True),
@@ -226,7 +220,7 @@ def test_a_fact_is_a_name_or_a_number_that_the_question_does_not_mention(questio
     assert facts((question, answer)) == ([1] if is_fact else [])
 
 
-def test_a_fact_may_stand_in_the_system_prompt_or_in_an_earlier_turn():
+def test_facts_are_no_labels_and_may_stand_in_earlier_turns():
     turns = [
         {"role": "system", "content": "You serve Miller of Leeds."},
         {"role": "user", "content": "I am Smith"},
@@ -237,8 +231,11 @@ def test_a_fact_may_stand_in_the_system_prompt_or_in_an_earlier_turn():
 
     assert facts({"messages": turns}) == []
 
+    assert facts(("a", "Smith"), ("b", "Smith"), ("c", "smith!")) == []
+    assert facts(("a", "Smith"), ("b", "Smith")) == [1, 2]
 
-@pytest.mark.parametrize(("rows", "severity"), [(20, Severity.WARNING), (21, Severity.NOTE)])
+
+@every_row(("rows", "severity"), [(20, Severity.WARNING), (21, Severity.NOTE)])
 def test_facts_in_a_tenth_of_the_answers_are_a_warning(rows, severity):
     plain = [(f"q{n}", f"w{n} x") for n in range(rows - 2)]
     pairs = [("who", "it was Smith"), ("who else", "it was Miller"), *plain]
@@ -249,11 +246,6 @@ def test_facts_in_a_tenth_of_the_answers_are_a_warning(rows, severity):
             message=note(FindingKind.NEW_FACTS, answers=2), next=note(Remedy.RETRIEVE),
         )
     ]  # fmt: skip
-
-
-def test_an_answer_that_occurs_three_times_is_a_label_and_no_fact():
-    assert facts(("a", "Smith"), ("b", "Smith"), ("c", "smith!")) == []
-    assert facts(("a", "Smith"), ("b", "Smith")) == [1, 2]
 
 
 # --- doubtful labels -----------------------------------------------------------------------------
@@ -286,13 +278,11 @@ def test_a_row_whose_words_are_those_of_another_label_is_doubtful():
     ]  # fmt: skip
 
 
-def test_doubtful_labels_of_a_hundredth_of_the_rows_are_a_warning():
+def test_doubtful_labels_of_a_hundredth_of_the_rows_are_a_warning_told_by_the_clearest():
     (finding,) = doubtful_label_findings(predictable(100, wrong=[60]))
 
     assert (finding.severity, finding.lines) == (Severity.WARNING, (61,))
 
-
-def test_several_doubtful_labels_are_counted_with_the_clearest():
     (finding,) = doubtful_label_findings(predictable(240, wrong=[60, 121]))
 
     assert finding.lines == (61, 122)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from ftgate_testing.tables import every_row
 from ftgate_testing.training_rows import found, rows_of
 
 from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
@@ -33,7 +33,7 @@ def named(text):
     return [finding.message.values for finding in sensitive_data_findings(rows_of(text))]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "name"),
     [
         ("-----BEGIN PRIVATE KEY-----", "a private key"),
@@ -66,7 +66,7 @@ def test_a_secret_or_a_person_is_named_by_its_kind(text, name):
     assert named(f"so: {text}") == [{"rows": 1, "names": (name,), "counts": (1,)}]
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     [
         "sk-" + "a" * 19, "AKIAIOSFODNN7EXAMPL", "hf_" + "a" * 29, "password: hunter2",
@@ -109,15 +109,13 @@ def test_secrets_and_personal_data_are_two_findings_with_each_kind_counted():
         ),
     ]  # fmt: skip
 
-
-def test_parts_of_a_secret_in_two_texts_of_a_row_are_none():
     assert [*sensitive_data_findings(rows_of(("the password:", "is hunter22")))] == []
 
 
 # --- the same text -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "normal"),
     [
         ("  Where's   my «CARD» ?!\n", "where's my card"),
@@ -188,7 +186,7 @@ def test_rows_that_nearly_repeat_several_are_told_with_the_first_of_them():
     assert finding.lines == (2, 3)
 
 
-@pytest.mark.parametrize(("near", "count"), [(0.75, 1), (0.76, 0)])
+@every_row(("near", "count"), [(0.75, 1), (0.76, 0)])
 def test_the_share_of_common_words_of_near_duplicates_is_that_of_the_gate(near, count):
     rows = rows_of(("one two three", "yes"), ("one two three four", "yes"))
 
@@ -225,7 +223,7 @@ def test_a_case_leaks_exactly_by_its_words_and_nearly_by_most_of_them():
     assert leaks.case_ids == {"c1", "c2"}
 
 
-@pytest.mark.parametrize(("share", "near"), [(0.75, {"c1": [1]}), (0.76, {})])
+@every_row(("share", "near"), [(0.75, {"c1": [1]}), (0.76, {})])
 def test_the_share_of_common_words_of_a_near_leak_is_given(share, near):
     rows = rows_of(("one two three four", "x"))
 
@@ -234,8 +232,7 @@ def test_the_share_of_common_words_of_a_near_leak_is_given(share, near):
 
 def test_a_case_within_the_text_of_a_row_without_an_answer_leaks_nearly():
     rows = rows_of(
-        ("nothing", "x"),
-        {"text": "<s>Q: where is my new card? A: it is on its way to you</s>"},
+        ("nothing", "x"), {"text": "<s>Q: where is my new card? A: it is on its way to you</s>"}
     )
 
     leaks = find_case_leaks(rows, [case("Where is my new card?")], 0.8)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ftgate_testing.score_columns import suite, variant_scores
+from ftgate_testing.tables import every_row
 from scipy import stats
 
 from pytest_ftgate.gates.notes import NoteKind, note
@@ -68,9 +69,8 @@ def drawn(mean: float, n: int = 100, spread: float = 100.0) -> list[int]:
     return [round(one) for one in mean + found - found.mean()]
 
 
-@pytest.mark.parametrize(
-    ("mean", "outcome"),
-    [(400, Outcome.PASSED), (500, Outcome.INCONCLUSIVE), (600, Outcome.FAILED)],
+@every_row(
+    ("mean", "outcome"), [(400, Outcome.PASSED), (500, Outcome.INCONCLUSIVE), (600, Outcome.FAILED)]
 )
 def test_a_limit_is_held_inconclusive_or_broken_by_where_the_whole_interval_lies(mean, outcome):
     verdict = evaluated(LIMIT, drawn(mean))
@@ -79,7 +79,7 @@ def test_a_limit_is_held_inconclusive_or_broken_by_where_the_whole_interval_lies
     assert verdict.check.unit == "usd"
 
 
-def test_the_interval_is_that_of_the_skewed_mean():
+def test_intervals_are_those_of_the_skewed_mean_and_of_the_ratio():
     tokens = np.random.default_rng(1).lognormal(5.5, 1.0, 80).round()
 
     check = evaluated(LIMIT, [int(count) for count in tokens]).check
@@ -89,8 +89,6 @@ def test_the_interval_is_that_of_the_skewed_mean():
     assert (check.low > student.low, check.high > student.high) == (True, True)
     assert check.after == pytest.approx(np.mean(tokens) / 1000)
 
-
-def test_the_interval_of_a_rise_is_that_of_the_ratio():
     rng = np.random.default_rng(2)
     before, after = (rng.lognormal(5.5, 1.0, 90).round() for _ in range(2))
     sides = [[int(count) for count in side] for side in (after, before)]
@@ -102,7 +100,7 @@ def test_the_interval_of_a_rise_is_that_of_the_ratio():
     assert (check.low, check.high) == pytest.approx((low - 1, high - 1))
 
 
-@pytest.mark.parametrize("groups", [None, 60])
+@every_row("groups", [None, 60])
 def test_a_case_that_holds_over_a_tenth_of_the_cost_is_named(groups):
     # 120 cases cost 100 each, and one of them 1,500 more.
     tokens = [100] * 119 + [1600]
@@ -119,15 +117,7 @@ def test_a_case_that_holds_a_tenth_of_the_cost_is_not_named():
     assert evaluated(LIMIT, [125] * 90 + [1250]).notes == ()
 
 
-def test_an_inconclusive_limit_says_how_many_more_cases_would_settle_it():
-    verdict = evaluated(LIMIT, drawn(485))
-
-    assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert verdict.next[0].kind is StepKind.ADD_CASES
-    assert verdict.next[0].values["needed"] == verdict.check.needed > 0
-
-
-@pytest.mark.parametrize(("factor", "outcome"), [(1.0, Outcome.PASSED), (1.3, Outcome.FAILED)])
+@every_row(("factor", "outcome"), [(1.0, Outcome.PASSED), (1.3, Outcome.FAILED)])
 def test_a_rise_is_a_share_of_the_baseline_paired_by_case(factor, outcome):
     before = drawn(400)
     after = [round(one * factor) + 1 for one in before]
@@ -140,15 +130,7 @@ def test_a_rise_is_a_share_of_the_baseline_paired_by_case(factor, outcome):
     assert verdict.check.high - verdict.check.low < 0.01
 
 
-def test_the_baseline_itself_has_nothing_to_rise_from():
-    mine = written("current", drawn(400))
-
-    verdict = evaluate_cost(of(RISE), RISE, mine, mine)
-
-    assert (verdict.outcome, verdict.checks) == (Outcome.PASSED, ())
-
-
-def test_a_baseline_that_costs_nothing_leaves_a_rise_inconclusive():
+def test_a_baseline_without_a_price_leaves_a_rise_open_and_the_baseline_itself_has_none():
     free = Tariff(per_1m_input=0.0, per_1m_output=0.0)
 
     verdict = evaluated(RISE, drawn(400), current=free)
@@ -158,24 +140,19 @@ def test_a_baseline_that_costs_nothing_leaves_a_rise_inconclusive():
     assert (verdict.check.before, verdict.check.rise) == (0.0, None)
     assert verdict.next == (NextStep(StepKind.DECLARE_LIMIT, {"where": "suite.ftgate.yaml:1"}),)
 
-
-def test_a_baseline_without_a_known_price_is_not_told_to_cost_nothing():
     verdict = evaluated(RISE, drawn(400), current=Tariff())
 
     assert (verdict.check.n, verdict.check.informative) == (0, True)
     assert verdict.notes == ()
 
+    mine = written("current", drawn(400))
 
-def test_related_cases_count_as_one():
-    tokens = [300 + 20 * (i % 30) for i in range(300)]
+    verdict = evaluate_cost(of(RISE), RISE, mine, mine)
 
-    alone, grouped = (evaluated(LIMIT, tokens, groups=groups).check for groups in (None, 30))
-
-    assert grouped.effective == 30
-    assert grouped.high - grouped.low > 3 * (alone.high - alone.low)
+    assert (verdict.outcome, verdict.checks) == (Outcome.PASSED, ())
 
 
-@pytest.mark.parametrize("groups", [None, 29])
+@every_row("groups", [None, 29])
 def test_few_unrelated_cases_conclude_nothing(groups):
     tokens = drawn(400, n=29 if groups is None else 87)
 
@@ -187,23 +164,23 @@ def test_few_unrelated_cases_conclude_nothing(groups):
     assert verdict.next == ()
 
 
-def test_thirty_unrelated_cases_bound_the_cost():
+def test_thirty_unrelated_cases_bound_the_cost_and_related_ones_count_as_one():
     assert evaluated(LIMIT, drawn(100, n=30)).outcome is Outcome.PASSED
 
+    tokens = [300 + 20 * (i % 30) for i in range(300)]
 
-@pytest.mark.parametrize(("flat", "outcome"), [(0.4, Outcome.PASSED), (0.6, Outcome.FAILED)])
+    alone, grouped = (evaluated(LIMIT, tokens, groups=groups).check for groups in (None, 30))
+
+    assert grouped.effective == 30
+    assert grouped.high - grouped.low > 3 * (alone.high - alone.low)
+
+
+@every_row(("flat", "outcome"), [(0.4, Outcome.PASSED), (0.6, Outcome.FAILED)])
 def test_a_flat_price_is_known_and_needs_no_cases(flat, outcome):
     assert evaluated(LIMIT, [1, 1], new=Tariff(per_1k=flat)).outcome is outcome
 
 
-def test_a_flat_price_is_explained_without_statistics():
-    told = " ".join(explain(evaluated(LIMIT, [1, 1], new=Tariff(per_1k=0.6))))
-
-    assert "is 0.60 USD, and 0.50 USD is allowed" in told
-    assert "CI" not in told
-
-
-@pytest.mark.parametrize(("gone", "outcome"), [(5, Outcome.PASSED), (6, Outcome.INCONCLUSIVE)])
+@every_row(("gone", "outcome"), [(5, Outcome.PASSED), (6, Outcome.INCONCLUSIVE)])
 def test_above_five_in_a_hundred_missing_replies_leave_it_inconclusive(gone, outcome):
     verdict = evaluated(LIMIT, [*drawn(400)[gone:], *[None] * gone])
 
@@ -211,14 +188,23 @@ def test_above_five_in_a_hundred_missing_replies_leave_it_inconclusive(gone, out
     assert note(NoteKind.NO_PRICE, n=gone, first="gone") in verdict.notes
 
 
-def test_replies_that_tell_no_tokens_are_named_and_never_counted_as_free():
+def test_replies_that_tell_no_tokens_are_noted_before_missing_ones_and_never_free():
     verdict = evaluated(LIMIT, [0] * 100)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.check.n == 0
 
+    tokens = [*drawn(400, 96), 0, 0, None, None]
+    verdict = evaluated(LIMIT, tokens)
 
-def test_an_ungated_variant_is_told_its_price_and_not_evaluated():
+    assert verdict.check.missing == 4
+    assert verdict.notes == (
+        note(NoteKind.NO_TOKENS, n=2, of=98),
+        note(NoteKind.NO_PRICE, n=2, first="gone"),
+    )
+
+
+def test_an_ungated_variant_is_told_its_price_if_it_has_one_and_not_evaluated():
     (beside,) = measure_cost(of(LIMIT), LIMIT, written("new", [600] * 20))
 
     price = Check(
@@ -232,15 +218,13 @@ def test_an_ungated_variant_is_told_its_price_and_not_evaluated():
     )  # fmt: skip
     assert headline(beside).startswith("0.60 USD")
 
-
-def test_an_ungated_variant_without_a_price_is_passed_over():
     assert list(measure_cost(of(LIMIT, new=Tariff()), LIMIT, written("new", [6] * 20))) == []
 
 
 # The whole result ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("low", "high", "outcome"),
     [
         (0.1, 0.5, Outcome.PASSED),
@@ -313,7 +297,7 @@ def test_a_rise_of_a_flat_price_over_one_by_tokens_is_not_exact():
     assert check.low < check.rise < check.high
 
 
-def test_the_same_replies_at_the_same_price_are_unchanged():
+def test_only_the_same_replies_at_the_same_price_are_unchanged():
     same = written("new", [*drawn(400), 400]).results
     sides = VariantScores("new", same), VariantScores("current", same)
 
@@ -322,8 +306,6 @@ def test_the_same_replies_at_the_same_price_are_unchanged():
     assert (check.outcome, check.is_unchanged) == (Outcome.PASSED, True)
     assert (check.low, check.high, check.rise) == (0.0, 0.0, 0.0)
 
-
-def test_equal_prices_of_other_replies_and_equal_replies_with_gaps_are_not_called_unchanged():
     with_gap = written("new", [*drawn(400), None]).results
 
     other = evaluated(RISE, drawn(400)).check
@@ -335,15 +317,13 @@ def test_equal_prices_of_other_replies_and_equal_replies_with_gaps_are_not_calle
     assert (gap.n, gap.missing) == (100, 1)
 
 
-def test_missing_replies_of_either_side_are_missing_from_a_rise():
+def test_missing_replies_are_requested_again_first_and_missing_from_a_rise():
     verdict = evaluated(RISE, [*drawn(500, 97), 1, 1, None], [*drawn(400, 97), None, 1, 1])
 
     assert (verdict.check.n, verdict.check.missing, verdict.outcome) == (98, 2, Outcome.FAILED)
     # A limit from these replies would not count those that are missing.
     assert verdict.next == (NextStep(StepKind.LOWER_USAGE),)
 
-
-def test_missing_replies_are_requested_again_before_anything_else_is_advised():
     verdict = evaluated(LIMIT, [*drawn(400, 94), *[None] * 6])
 
     assert verdict.next == (
@@ -351,14 +331,17 @@ def test_missing_replies_are_requested_again_before_anything_else_is_advised():
     )
 
 
-def test_a_flat_price_is_known_however_many_replies_are_missing():
+def test_a_flat_price_is_known_without_statistics_and_nothing_keeps_any_limit():
     verdict = evaluated(LIMIT, [1, *[None] * 9], new=Tariff(per_1k=0.4))
 
     assert verdict.outcome is Outcome.PASSED
     assert (verdict.check.low, verdict.check.high) == (0.4, 0.4)
 
+    told = " ".join(explain(evaluated(LIMIT, [1, 1], new=Tariff(per_1k=0.6))))
 
-def test_a_price_of_nothing_keeps_any_limit():
+    assert "is 0.60 USD, and 0.50 USD is allowed" in told
+    assert "CI" not in told
+
     free = Tariff(per_1m_input=0.0, per_1m_output=0.0)
 
     verdict = evaluated(LIMIT, drawn(400), new=free)
@@ -366,9 +349,7 @@ def test_a_price_of_nothing_keeps_any_limit():
     assert (verdict.outcome, verdict.check.after, verdict.notes) == (Outcome.PASSED, 0.0, ())
 
 
-@pytest.mark.parametrize(
-    ("limit", "rise"), [(0.51, None), (0.49, None), (None, 0.27), (None, 0.23)]
-)
+@every_row(("limit", "rise"), [(0.51, None), (0.49, None), (None, 0.27), (None, 0.23)])
 def test_with_the_advised_cases_the_interval_just_keeps_to_one_side_of_the_limit(limit, rise):
     gate = CostGate(line=1, max_usd_per_1k=limit, max_rise=rise)
     rng = np.random.default_rng(4)
@@ -402,7 +383,7 @@ def test_an_interval_that_touches_the_limit_takes_one_more_case():
     assert (check.outcome, check.needed) == (Outcome.INCONCLUSIVE, 1)
 
 
-@pytest.mark.parametrize(("limit", "is_advised"), [(0.5, False), (0.4999, False), (0.495, True)])
+@every_row(("limit", "is_advised"), [(0.5, False), (0.4999, False), (0.495, True)])
 def test_no_number_of_cases_is_advised_for_a_mean_that_lies_at_its_limit(limit, is_advised):
     tokens = [400, 600] * 60
 
@@ -440,14 +421,3 @@ def test_a_case_counts_by_its_weight_and_its_replies_by_their_mean():
     assert check.n == 66
     assert check.after == pytest.approx(np.average(prices, weights=weight))
     assert (check.low, check.high) == pytest.approx(ratio_interval(prices * weight, weight, 0.95))
-
-
-def test_replies_without_tokens_are_noted_before_cases_without_a_reply():
-    tokens = [*drawn(400, 96), 0, 0, None, None]
-    verdict = evaluated(LIMIT, tokens)
-
-    assert verdict.check.missing == 4
-    assert verdict.notes == (
-        note(NoteKind.NO_TOKENS, n=2, of=98),
-        note(NoteKind.NO_PRICE, n=2, first="gone"),
-    )

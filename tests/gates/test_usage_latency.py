@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ftgate_testing.score_columns import case, suite
+from ftgate_testing.tables import every_row
 from scipy import stats
 
 from pytest_ftgate.errors import FtgateError
@@ -47,7 +48,7 @@ def evaluated(gate, mine, baseline=None):
     return evaluate_latency(suite(gate), gate, mine, baseline, 16)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("median", "outcome"),
     [(0.4, Outcome.PASSED), (0.62, Outcome.INCONCLUSIVE), (1.2, Outcome.FAILED)],
 )
@@ -55,8 +56,8 @@ def test_a_limit_is_held_inconclusive_or_broken_by_where_the_whole_interval_lies
     assert evaluated(MOST, took(drawn(median))).outcome is outcome
 
 
-@pytest.mark.parametrize("share", [0.5, 0.95])
-@pytest.mark.parametrize("n", [6, 72, 200, 1001])
+@every_row("share", [0.5, 0.95])
+@every_row("n", [6, 72, 200, 1001])
 def test_the_interval_is_the_exact_binomial_one(share, n):
     values = np.random.default_rng(n).exponential(1.0, n)
 
@@ -67,7 +68,7 @@ def test_the_interval_is_the_exact_binomial_one(share, n):
     assert bounds == pytest.approx(ends)
 
 
-@pytest.mark.parametrize(("n", "bounded"), [(71, False), (72, True)])
+@every_row(("n", "bounded"), [(71, False), (72, True)])
 def test_so_many_cases_bound_the_slowest_twentieth_from_above(n, bounded):
     _, _, high = quantile_interval(np.arange(n, dtype=float), 0.95, n)
 
@@ -82,7 +83,7 @@ def test_repeats_of_a_case_make_no_interval_narrower():
     assert once == thrice
 
 
-@pytest.mark.parametrize(("factor", "outcome"), [(1.05, Outcome.PASSED), (1.5, Outcome.FAILED)])
+@every_row(("factor", "outcome"), [(1.05, Outcome.PASSED), (1.5, Outcome.FAILED)])
 def test_a_rise_is_the_median_of_what_each_case_rose_by(factor, outcome):
     before = drawn(0.5)
 
@@ -100,8 +101,10 @@ def test_replies_from_the_cache_are_not_measured_and_block_nothing():
     values = {"variant": "new", "requested": 0, "replies": 100, "needed": 72}
     assert verdict.statement == Statement(StatementKind.NOT_MEASURED, values)
 
+    verdict = evaluated(MOST, took([], kept=100))
 
-def test_a_few_new_replies_beside_kept_ones_are_not_measured_either():
+    assert verdict.notes == ()
+
     verdict = evaluated(MOST, took([9.0] * 71, kept=100))
 
     values = {"variant": "new", "requested": 71, "replies": 171, "needed": 72}
@@ -113,32 +116,24 @@ def test_a_few_new_replies_beside_kept_ones_are_not_measured_either():
     )  # fmt: skip
 
 
-def test_as_many_cases_as_a_limit_needs_are_measured_though_others_were_kept():
+def test_as_many_cases_as_a_limit_needs_are_measured_and_fewer_conclude_nothing():
     assert evaluated(MOST, took([9.0] * 72, kept=100)).outcome is Outcome.FAILED
 
-
-def test_too_few_cases_that_were_all_requested_conclude_nothing():
     verdict = evaluated(MOST, took([0.1] * 71))
 
     assert (verdict.outcome, verdict.check.high, verdict.next) == (Outcome.INCONCLUSIVE, None, ())
 
 
-def test_a_limit_is_held_by_what_was_measured_and_says_what_was_not():
+def test_a_limit_is_held_by_what_was_measured_and_kept_replies_are_not_missing():
     verdict = evaluated(MOST, took(drawn(0.4), kept=100))
 
     assert verdict.outcome is Outcome.PASSED
     assert note(NoteKind.NOT_REQUESTED, n=100, of=300) in verdict.notes
 
-
-def test_a_rise_against_a_kept_baseline_is_not_measured():
-    verdict = evaluated(RISE, took(drawn(0.5)), took([], "current", kept=200))
-
-    values = {"variant": "current", "requested": 0, "replies": 200, "needed": 6}
-    assert (verdict.variant, verdict.outcome) == ("new", Outcome.PASSED)
-    assert verdict.statement == Statement(StatementKind.NOT_MEASURED, values)
+    assert evaluated(MOST, took(drawn(0.4), kept=100, missing=15)).outcome is Outcome.PASSED
 
 
-@pytest.mark.parametrize(("shared", "is_measured"), [(5, False), (6, True)])
+@every_row(("shared", "is_measured"), [(5, False), (6, True)])
 def test_a_rise_takes_six_cases_that_both_sides_measured(shared, is_measured):
     theirs = took(drawn(0.5, shared), "current", kept=200 - shared)
 
@@ -152,13 +147,19 @@ def test_of_related_cases_a_rise_takes_six_groups():
     assert not evaluated(RISE, replace(mine, groups=groups), theirs).measured
 
 
-def test_the_baseline_itself_has_nothing_to_rise_from():
+def test_the_baseline_has_nothing_to_rise_from_and_a_kept_one_nothing_to_compare():
     verdict = evaluated(RISE, took(drawn(0.5), "current"))
 
     assert (verdict.outcome, verdict.checks, verdict.measured) == (Outcome.PASSED, (), True)
     assert verdict.statement == Statement(StatementKind.NOT_GATED, {"key": "baseline"})
     assert not verdict.gated
     assert verdict.notes == (note(NoteKind.IN_FLIGHT, n=16),)
+
+    verdict = evaluated(RISE, took(drawn(0.5)), took([], "current", kept=200))
+
+    values = {"variant": "current", "requested": 0, "replies": 200, "needed": 6}
+    assert (verdict.variant, verdict.outcome) == ("new", Outcome.PASSED)
+    assert verdict.statement == Statement(StatementKind.NOT_MEASURED, values)
 
 
 def test_the_limit_is_held_though_the_baseline_was_kept():
@@ -173,7 +174,7 @@ def test_the_limit_is_held_though_the_baseline_was_kept():
     assert in_flight == note(NoteKind.IN_FLIGHT, n=16)
 
 
-@pytest.mark.parametrize(("missing", "outcome"), [(10, Outcome.PASSED), (11, Outcome.INCONCLUSIVE)])
+@every_row(("missing", "outcome"), [(10, Outcome.PASSED), (11, Outcome.INCONCLUSIVE)])
 def test_above_five_in_a_hundred_missing_replies_leave_it_inconclusive(missing, outcome):
     verdict = evaluated(MOST, took(drawn(0.4, 200 - missing), missing=missing))
 
@@ -184,23 +185,15 @@ def test_above_five_in_a_hundred_missing_replies_leave_it_inconclusive(missing, 
     )
 
 
-def test_replies_that_were_kept_do_not_count_as_missing():
-    assert evaluated(MOST, took(drawn(0.4), kept=100, missing=15)).outcome is Outcome.PASSED
-
-
-def test_it_is_said_how_many_requests_were_in_flight():
+def test_it_is_said_how_many_requests_were_in_flight_here_if_there_were_replies():
     verdict = evaluate_latency(suite(HALF), HALF, took(drawn(1)), None, 7)
 
     assert verdict.notes == (note(NoteKind.IN_FLIGHT, n=7),)
 
-
-def test_what_another_worker_asked_is_not_told_a_number_of_this_one():
     verdict = evaluate_latency(suite(HALF), HALF, took(drawn(0.5)), None, 0)
 
     assert verdict.notes == (note(NoteKind.OTHER_WORKER),)
 
-
-def test_without_a_reply_nothing_is_said_of_requests_in_flight():
     notes = evaluated(HALF, took([], missing=9)).notes
 
     assert notes == (note(NoteKind.NO_TIME, n=9, first="gone"),)
@@ -221,11 +214,17 @@ def test_an_ungated_variant_is_told_its_times_where_they_were_measured():
     assert list(measure_latency(suite(HALF), HALF, took([], kept=9))) == []
 
 
-def test_a_rise_against_a_baseline_named_p95_is_a_rise_of_the_median():
+def test_a_rise_is_one_of_the_median_and_a_number_even_from_no_time():
     verdict = evaluated(RISE, took(drawn(0.9)), took(drawn(0.4), "p95"))
 
     assert verdict.check.kind is CheckKind.BASELINE
     assert figure_name(verdict.check) == "median latency"
+
+    verdict = evaluated(RISE, took([1.0] * 9), took([0.0] * 9, "current"))
+
+    # A nanosecond stands for no time.
+    assert (verdict.outcome, verdict.check.before) == (Outcome.FAILED, 0.0)
+    assert verdict.check.rise == pytest.approx(1e12)
 
 
 def test_only_replies_of_this_run_have_a_latency(call):
@@ -245,16 +244,6 @@ def test_only_replies_of_this_run_have_a_latency(call):
     assert times.seconds == {"b": [0.5, 2.0], "c": [1.0], "d": [1.5]}
     assert (times.variant, times.replies, times.missing) == ("new", 5, ("timed out",))
     assert (times.measured, times.units) == (4, 2)
-
-
-def test_a_quantile_of_nothing_has_no_bounds():
-    assert quantile_interval(np.array([]), 0.5, 0) == (0.0, None, None)
-
-
-def test_replies_that_were_all_cached_say_nothing_of_who_measured_them():
-    verdict = evaluated(MOST, took([], kept=100))
-
-    assert verdict.notes == ()
 
 
 # The whole result ----------------------------------------------------------------------------
@@ -306,14 +295,6 @@ def test_a_rise_is_reported_with_the_medians_of_the_cases_that_both_sides_measur
     )  # fmt: skip
 
 
-def test_a_rise_from_no_time_at_all_is_a_number():
-    verdict = evaluated(RISE, took([1.0] * 9), took([0.0] * 9, "current"))
-
-    # A nanosecond stands for no time.
-    assert (verdict.outcome, verdict.check.before) == (Outcome.FAILED, 0.0)
-    assert verdict.check.rise == pytest.approx(1e12)
-
-
 def test_a_limit_within_the_interval_advises_the_limit_that_holds():
     verdict = evaluated(
         LatencyGate(line=1, max_p50_ms=50.0), took([n / 1000 for n in range(1, 101)])
@@ -324,7 +305,9 @@ def test_a_limit_within_the_interval_advises_the_limit_that_holds():
     assert verdict.next == (NextStep(StepKind.SET_LIMIT, step),)
 
 
-def test_a_quantile_of_values_in_any_order_is_one_of_them():
+def test_a_quantile_is_a_value_whatever_their_order_and_of_nothing_unbounded():
     values = np.array([5.0, 1.0, 4.0, 2.0, 3.0, 6.0])
 
     assert quantile_interval(values, 0.5, 6) == (3.0, 1.0, 6.0)
+
+    assert quantile_interval(np.array([]), 0.5, 0) == (0.0, None, None)

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 from ftgate_testing.score_columns import suite
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import (
@@ -27,7 +28,7 @@ def check(outcome: Outcome, *, before: float | None = 0.9, informative: bool = T
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("outcomes", "wanted"),
     [
         ([PASSED, PASSED], (PASSED, 0)),
@@ -42,27 +43,21 @@ def test_the_worst_check_decides(outcomes: list[Outcome], wanted: tuple[Outcome,
     assert combine_checks([check(outcome) for outcome in outcomes]) == wanted
 
 
-def test_a_check_that_can_show_nothing_gives_way_to_one_that_can() -> None:
+def test_a_check_that_can_show_nothing_decides_only_where_no_comparison_can() -> None:
     checks = [check(OPEN, informative=False), check(PASSED, before=None)]
 
     assert combine_checks(checks) == (PASSED, 1)
 
-
-def test_right_must_pass_cases_do_not_stand_in_for_a_comparison_that_shows_nothing() -> None:
     must = replace(check(PASSED, before=None), kind=CheckKind.MUST_PASS)
 
     assert combine_checks([must, check(OPEN, informative=False)]) == (OPEN, 1)
 
-
-def test_alone_a_check_that_can_show_nothing_is_inconclusive() -> None:
     assert combine_checks([check(OPEN, informative=False)]) == (OPEN, 0)
 
-
-def test_of_two_failures_the_drop_is_told_since_it_has_a_before() -> None:
     assert combine_checks([check(FAILED, before=None), check(FAILED)]) == (FAILED, 1)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("gate", "content", "cases", "skills"),
     [("accuracy", True, True, False), ("format", False, True, False),
      ("forgetting", False, True, True), ("latency", False, False, False)],
@@ -79,7 +74,7 @@ def test_a_verdict_says_what_its_gate_is_about(gate, content, cases, skills):
 MUST = replace(check(PASSED, before=None), kind=CheckKind.MUST_PASS)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("checks", "wanted"),
     [
         # A drop decides before a minimum, and that before the must-pass cases.
@@ -98,7 +93,7 @@ def test_of_equal_outcomes_the_check_that_tells_most_decides(checks, wanted) -> 
     assert combine_checks(iter(checks)) == wanted
 
 
-def test_the_check_that_decided_is_named_and_none_where_there_is_none() -> None:
+def test_a_change_is_what_is_there_now_and_the_deciding_check_is_named() -> None:
     said = Statement(StatementKind.RATE)
     verdict = Verdict(
         suite="s", line=1, gate="accuracy", variant="v", outcome=PASSED, statement=said,
@@ -107,6 +102,14 @@ def test_the_check_that_decided_is_named_and_none_where_there_is_none() -> None:
 
     assert verdict.check == check(PASSED)
     assert replace(verdict, checks=()).check is None
+
+    assert replace(check(PASSED), after=0.7).change == pytest.approx(-0.2)
+    assert check(PASSED, before=None).change is None
+    part = Slice(
+        kind="tag", name="t", n=9, before=0.5, after=0.75, low=0.0, high=0.5, p_drop=1.0,
+        state="kept",
+    )  # fmt: skip
+    assert part.change == 0.25
 
 
 def test_a_measurement_of_an_ungated_variant_passes_and_is_only_shown() -> None:
@@ -122,7 +125,7 @@ def test_a_measurement_of_an_ungated_variant_passes_and_is_only_shown() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("before", "high", "is_beyond"),
     [(0.9, -0.06, True), (0.9, -0.05, False), (0.9, None, False), (None, -0.06, False)],
 )
@@ -130,19 +133,9 @@ def test_a_change_is_beyond_the_limit_if_its_whole_interval_is(before, high, is_
     assert replace(check(FAILED, before=before), high=high).is_beyond is is_beyond
 
 
-@pytest.mark.parametrize(("p", "is_shown"), [(0.01, True), (0.011, False), (None, False)])
+@every_row(("p", "is_shown"), [(0.01, True), (0.011, False), (None, False)])
 def test_a_drop_is_shown_at_the_alarm_level(p, is_shown) -> None:
     assert replace(check(FAILED), p_fail=p, alarm=0.01).drop_is_shown is is_shown
-
-
-def test_a_change_is_what_is_there_now_less_what_was() -> None:
-    assert replace(check(PASSED), after=0.7).change == pytest.approx(-0.2)
-    assert check(PASSED, before=None).change is None
-    part = Slice(
-        kind="tag", name="t", n=9, before=0.5, after=0.75, low=0.0, high=0.5, p_drop=1.0,
-        state="kept",
-    )  # fmt: skip
-    assert part.change == 0.25
 
 
 def test_a_statement_takes_more_values_and_keeps_its_own() -> None:

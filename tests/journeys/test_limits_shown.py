@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.cli.main import main
 
@@ -10,7 +10,7 @@ SUITE = "tickets.ftgate.yaml"
 TOLD = "{provider: recorded, replies: %s.jsonl%s}"
 
 
-@each_row(
+@every_row(
     "cases, gates, line",
     [
         (30, "{accuracy: {min: 0.8}}", "accuracy: 30 cases can only show drops of 21 points or *"),

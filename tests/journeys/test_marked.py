@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.cli.main import main
 from pytest_ftgate.results.run import read_run
@@ -65,7 +65,7 @@ def test_a_failure_shows_the_verdict_and_then_what_pytest_makes_of_the_worst_cas
     )
 
 
-@each_row(
+@every_row(
     "node, shown, line",
     [
         *(("test_marked.py", number, "test_marked.py:5: in test_it") for number in (0, 1, 5)),

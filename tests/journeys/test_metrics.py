@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 MODULE = """\
 import pytest
@@ -59,7 +59,7 @@ def test_one_case_is_run_for_each_metric(scored):
     result.stdout.fnmatch_lines(["test_it.py::test_it[[]worse-t003-right] FAILED*"])
 
 
-@each_row(
+@every_row(
     "written, instead, message",
     [
         ('"short": len', '"sort": len', "*; return a mapping with a score for right, short*"),
@@ -107,7 +107,7 @@ def test_a_logged_score_fails_the_test_of_its_case(scored):
     result.assert_outcomes(passed=1, failed=1)
 
 
-@each_row(
+@every_row(
     "written, instead, message",
     [
         ('"short", 0.95', '"sort", 0.95', "log_score('sort', 0.95) for case*; did you mean*"),

@@ -6,7 +6,7 @@ import json
 import xml.etree.ElementTree as ET
 
 import pytest
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 REPORTS = ("--ftgate-json=run.json", "--ftgate-html=report.html", "--ftgate-markdown=report.md")
 RIGHT = "def test_it(case, reply):\n    assert reply.text == case.expected\n"
@@ -184,7 +184,7 @@ ENDING = {
 }
 
 
-@each_row("how", ENDING)
+@every_row("how", ENDING)
 def test_a_run_that_a_plugin_ends_early_is_blocked_whatever_its_exit_code(red, how):
     red.path("conftest.py").write_text(f"import pytest\n\n{ENDING[how]}\n")
 
@@ -224,7 +224,7 @@ def test_a_gate_that_was_not_selected_is_not_missed(red, how, processes):
     assert missing(red) == ("passed", {})
 
 
-@each_row("mark", ["skip", "xfail"])
+@every_row("mark", ["skip", "xfail"])
 def test_a_gate_that_is_skipped_or_expected_to_fail_is_not_missed(red, mark):
     red.marked(f"@pytest.mark.{mark}\n{RIGHT}")
 
@@ -273,7 +273,7 @@ def test_a_gate_that_passes_against_its_strict_xfail_mark_fails_as_a_test_in_eve
     assert failure.get("message").endswith(f"the gate {REMOVE}")
 
 
-@each_row(
+@every_row(
     "mark, variant, ended",
     [
         (STRICT, "worse", {"xfailed": 1}),

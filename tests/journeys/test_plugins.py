@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 CONFTEST = """\
 from pathlib import Path
@@ -50,7 +50,7 @@ def rate(desk, gate="accuracy"):
     return desk.verdicts()[f"{gate}[current]"]["checks"][0]["after"]
 
 
-@each_row(
+@every_row(
     "score, expected",
     [
         ("close", 0.8),
@@ -94,7 +94,7 @@ REFUSED = {
 }
 
 
-@each_row("offers", REFUSED)
+@every_row("offers", REFUSED)
 def test_what_cannot_be_offered_is_refused_before_anything_is_asked(offering, offers):
     told = REFUSED[offers]
     kind = told.split()[0].removeprefix("pytest_ftgate_").removesuffix("s") + "s"
@@ -239,7 +239,7 @@ def test_a_plugin_that_breaks_on_a_verdict_is_told_of_and_changes_nothing(desk):
     assert result.ret == 0
 
 
-@each_row("hook", ["scorers()", "prices(provider, model)", "plan_modifyitems(items)"])
+@every_row("hook", ["scorers()", "prices(provider, model)", "plan_modifyitems(items)"])
 def test_a_hook_that_breaks_is_told_of_with_its_line(desk, hook):
     desk.asking_suite(gates=GATES)
     desk.path("conftest.py").write_text(

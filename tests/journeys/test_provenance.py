@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 from ftgate_testing.chat_server import Said, chat_server
 from ftgate_testing.repositories import Repository
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate import evaluate
 from pytest_ftgate.cli.main import main
@@ -54,7 +54,7 @@ def forged(desk):
         yield desk
 
 
-@each_row(
+@every_row(
     "options",
     [
         *((f"--ftgate-replies={mode}",) for mode in ("auto", "recorded", "fresh")),

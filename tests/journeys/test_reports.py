@@ -8,7 +8,7 @@ from hashlib import sha256
 
 import jsonschema_rs
 import pytest
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.cli.main import main
 from pytest_ftgate.cli.record import schema_text
@@ -112,7 +112,7 @@ def test_a_run_that_is_cut_off_has_not_passed(desk):
     assert (made["verdict"], one["node"]) == ("blocked", "tickets.ftgate.yaml::accuracy[draft]")
 
 
-@each_row("option", ["--collect-only", "--setup-plan", "--ftgate-plan"])
+@every_row("option", ["--collect-only", "--setup-plan", "--ftgate-plan"])
 def test_where_nothing_is_judged_nothing_is_written_and_nothing_removed(red, option):
     red.path("report.md").write_text("of an earlier run")
 
@@ -294,7 +294,7 @@ def test_a_gate_that_cannot_tell_is_in_the_short_summary_below_failures_where_th
     assert not [one for one in without.outlines if one.startswith("INCONCLUSIVE tick")]
 
 
-@each_row("words, has, lacks", [
+@every_row("words, has, lacks", [
     ("-q", ["    fix     ", "FAILED"], ["passed before", "label ", "passed     min"]),
     ("", ["    fix     ", "passed before, fails now (1 of 28", "✓ 1 passed "], ["It passes if"]),
     ("-v", ["passed before, fails now (10 of 28", "It passes if"], []),
@@ -334,7 +334,7 @@ def test_colour_only_helps(red):
     assert any("\x1b[31m" in one and "FAILED" in one for one in coloured)
 
 
-@each_row("name", ["worse", "a-variant-with-quite-a-long-name", "w" * 60])
+@every_row("name", ["worse", "a-variant-with-quite-a-long-name", "w" * 60])
 def test_the_table_keeps_within_80_columns_and_names_whole(desk, name):
     desk.suite(current=0, **{name: 4})
     lines = desk.run("-v").outlines

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 #: Answers slowly enough that a run can end before all has been asked.
 SLOW = """\
@@ -28,7 +28,7 @@ def two(desk):
     return desk
 
 
-@each_row(
+@every_row(
     "options, outcomes",
     [
         ((), {"passed": 2, "failed": 1}),
@@ -86,7 +86,7 @@ def test_exit_first_cancels_calls_that_were_not_sent(desk):
     assert len(desk.asked()) < desk.cases
 
 
-@each_row(
+@every_row(
     "options, shown",
     [
         (("--collect-only", "-q"), "tickets.ftgate.yaml::accuracy[[]current]"),
@@ -192,7 +192,7 @@ def four(two):
     return two
 
 
-@each_row("options", [(), ("-q",), ("-n1",)])
+@every_row("options", [(), ("-q",), ("-n1",)])
 def test_each_report_names_suites_without_a_selected_gate_and_gates_that_pytest_ini_deselects(
     four, options, monkeypatch
 ):
@@ -217,7 +217,7 @@ def test_a_suite_of_which_each_gate_was_deselected_is_named(four):
     assert "no gate was selected in 4 suites: " in result.stdout.str()
 
 
-@each_row("text", ["", "cases: ["])
+@every_row("text", ["", "cases: ["])
 def test_of_a_whole_project_no_suite_is_named_though_one_cannot_be_read(four, text):
     if text:
         four.path("a/tickets.ftgate.yaml").write_text(text)

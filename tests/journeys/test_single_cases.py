@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.plugin.cases import case_command
 
@@ -72,7 +72,7 @@ def test_a_gate_prints_the_command_for_the_first_case_that_it_shows(red):
     again.assert_outcomes(failed=1)
 
 
-@each_row(
+@every_row(
     "case, command",
     [
         ("t1", '--ftgate-case=t1 "a.py::test_it[b-worse-t1]"'),
@@ -130,7 +130,7 @@ def test_a_conversation_is_held_turn_by_turn(desk):
     result.stdout.fnmatch_lines([">       assert ask('two').text == 'third'"])
 
 
-@each_row("processes", [(), ("-n1",)])
+@every_row("processes", [(), ("-n1",)])
 def test_a_misspelt_case_is_an_error_of_the_command_line(red, processes):
     result = red.run("--ftgate-case=t03", *processes)
 
@@ -140,7 +140,7 @@ def test_a_misspelt_case_is_an_error_of_the_command_line(red, processes):
     assert result.ret == 4
 
 
-@each_row(
+@every_row(
     "options, message",
     [
         (("--ftgate", "--ftgate-accept"), "*--ftgate-accept does nothing with --ftgate-case*"),

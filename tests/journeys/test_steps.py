@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 from ftgate_testing.reference_case import write
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.statements import StepKind, StepRole
 from pytest_ftgate.gates.verdict import Outcome
@@ -43,7 +43,7 @@ def not_passed(desk, *args):
 # Which steps there are --------------------------------------------------------------------------
 
 
-@each_row(
+@every_row(
     "gates, cases",
     [
         (DROP, {}),
@@ -89,7 +89,7 @@ def test_below_a_minimum_the_fix_names_the_cases_that_the_baseline_has_wrong_too
     assert (verdict.next[0].kind, verdict.next[0].values["count"]) == (StepKind.FIX_CASES, 40)
 
 
-@each_row(
+@every_row(
     "gates, least, most",
     [
         (DROP, 0.0, 0.1),
@@ -138,7 +138,7 @@ def test_the_ladder_is_silent_beside_a_gate_that_did_not_pass(desk, red):
 # One list in all media --------------------------------------------------------------------------
 
 
-@each_row(
+@every_row(
     "gates, worse",
     [(DROP, 30), (DROP, 5), ("{accuracy: {min: 0.85, max_drop: 0.05}}", 12)],
 )
@@ -196,7 +196,7 @@ def page_steps(text):
 # Commands that go on ----------------------------------------------------------------------------
 
 
-@each_row(
+@every_row(
     "options",
     [
         ("--ftgate-replies=recorded",),

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from ftgate_testing.ladder_suites import score_rung
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.recommend.cost_model import variant_cost
 from pytest_ftgate.recommend.recommend import advise
@@ -58,7 +59,7 @@ def test_a_line_of_the_plot_goes_through_the_declared_volume(by_tokens):
     assert all(len(one.usd) == len(money.volumes) for one in money.series)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("spend", "per_1k", "fixed"),
     [
         (Spend(), 6.0, 0),

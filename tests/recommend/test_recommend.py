@@ -242,8 +242,7 @@ def test_without_an_expected_answer_there_is_nothing_to_climb_for(evidence):
     unscored = (Score(None, None),)
     nothing = {
         name: replace(
-            scores,
-            results={k: replace(r, scores=unscored) for k, r in scores.results.items()},
+            scores, results={k: replace(r, scores=unscored) for k, r in scores.results.items()}
         )
         for name, scores in known.scores.items()
     }

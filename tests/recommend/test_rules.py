@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.notes import note
 from pytest_ftgate.recommend.advice import (
@@ -62,47 +63,47 @@ RAG = {"rag": row("r"), "rag_gain": gain()}
 PAYS = {"tuned": TUNED, "below": BELOW, "economics": MONEY, "gain": gain(0.01, certain=False)}
 
 
-@pytest.mark.parametrize(
-    ("name", "known", "holds"),
-    [
-        ("gap", {"tuned": TUNED, "gain": gain(0.05)}, True),
-        ("gap", {"tuned": TUNED, "gain": gain(0.049)}, False),
-        ("gap", {"tuned": TUNED, "gain": gain(certain=False)}, False),
-        ("gap", {**PAYS, "as_good": True, "break_even": pair(300, 4.0)}, True),
-        ("gap", {**PAYS, "as_good": False, "break_even": pair(300, 4.0)}, False),
-        ("gap", {"minimum": 0.95, "below": row(accuracy=0.8, accuracy_high=0.86)}, True),
-        ("gap", {"minimum": 0.85, "below": row(accuracy=0.8, accuracy_high=0.86)}, False),
-        ("gap", {}, None),
-        ("gates", {"tuned": TUNED}, True),
-        ("gates", {"tuned": row("t", outcomes={"forgetting": "failed"})}, False),
-        ("gates", {"tuned": row("t", outcomes={"format": "not evaluated"})}, False),
-        ("examples", {"examples": 199}, False),
-        ("examples", {"examples": 200}, True),
-        ("stable", {"git": GitFacts(days=90, commits=6, changes={"prompt": 6})}, True),
-        ("stable", {"git": GitFacts(days=90, commits=7, changes={"prompt": 7})}, False),
-        ("knowledge", {**RAG, "rag_fixes": 0.5}, False),
-        ("knowledge", {**RAG, "rag_fixes": 0.4}, True),
-        ("volume", {**PAYS, "break_even": pair(300, 180.0)}, True),
-        ("volume", {**PAYS, "break_even": pair(300, 181.0)}, False),
-        ("volume", {**PAYS, "break_even": pair(-5, None)}, False),
-        ("challenger", {"challenges": (challenge("as good"),)}, False),
-        ("challenger", {"challenges": (challenge("inconclusive"), challenge("worse"))}, True),
-        ("format", {"with_schema": row(format=0.95)}, True),
-        ("format", {"with_schema": row(format=0.96)}, False),
-        ("format", {"below": row(format=0.96)}, False),
-        ("prompt", {"below": row(prompt_tokens=1_000)}, False),
-        ("prompt", {"below": row(prompt_tokens=1_001)}, True),
-        ("prompt", {"below": row(prompt_tokens=3_001)}, True),
-        ("privacy", {"thresholds": Thresholds(local_only=True)}, True),
-    ],
-)  # fmt: skip
+LINES = [
+    ("gap", {"tuned": TUNED, "gain": gain(0.05)}, True),
+    ("gap", {"tuned": TUNED, "gain": gain(0.049)}, False),
+    ("gap", {"tuned": TUNED, "gain": gain(certain=False)}, False),
+    ("gap", {**PAYS, "as_good": True, "break_even": pair(300, 4.0)}, True),
+    ("gap", {**PAYS, "as_good": False, "break_even": pair(300, 4.0)}, False),
+    ("gap", {"minimum": 0.95, "below": row(accuracy=0.8, accuracy_high=0.86)}, True),
+    ("gap", {"minimum": 0.85, "below": row(accuracy=0.8, accuracy_high=0.86)}, False),
+    ("gap", {}, None),
+    ("gates", {"tuned": TUNED}, True),
+    ("gates", {"tuned": row("t", outcomes={"forgetting": "failed"})}, False),
+    ("gates", {"tuned": row("t", outcomes={"format": "not evaluated"})}, False),
+    ("examples", {"examples": 199}, False),
+    ("examples", {"examples": 200}, True),
+    ("stable", {"git": GitFacts(days=90, commits=6, changes={"prompt": 6})}, True),
+    ("stable", {"git": GitFacts(days=90, commits=7, changes={"prompt": 7})}, False),
+    ("knowledge", {**RAG, "rag_fixes": 0.5}, False),
+    ("knowledge", {**RAG, "rag_fixes": 0.4}, True),
+    ("volume", {**PAYS, "break_even": pair(300, 180.0)}, True),
+    ("volume", {**PAYS, "break_even": pair(300, 181.0)}, False),
+    ("volume", {**PAYS, "break_even": pair(-5, None)}, False),
+    ("challenger", {"challenges": (challenge("as good"),)}, False),
+    ("challenger", {"challenges": (challenge("inconclusive"), challenge("worse"))}, True),
+    ("format", {"with_schema": row(format=0.95)}, True),
+    ("format", {"with_schema": row(format=0.96)}, False),
+    ("format", {"below": row(format=0.96)}, False),
+    ("prompt", {"below": row(prompt_tokens=1_000)}, False),
+    ("prompt", {"below": row(prompt_tokens=1_001)}, True),
+    ("prompt", {"below": row(prompt_tokens=3_001)}, True),
+    ("privacy", {"thresholds": Thresholds(local_only=True)}, True),
+]  # fmt: skip
+
+
+@every_row(("name", "known", "holds"), LINES)
 def test_a_rule_holds_on_its_side_of_the_line(name, known, holds):
     told = found(name, **known)
 
     assert told is None if holds is None else told[0] is holds
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "known"),
     [
         ("examples", {}),
@@ -151,10 +152,4 @@ def test_a_model_that_retires_speaks_against_its_fine_tune_alone():
 
 
 def test_every_rule_was_held_to_its_line():
-    named = {mark.args[1][i][0] for mark in _marks() for i in range(len(mark.args[1]))}
-
-    assert named | {"retirement"} == {rule.name for rule in RULES}
-
-
-def _marks():
-    return test_a_rule_holds_on_its_side_of_the_line.pytestmark
+    assert {name for name, *_ in LINES} | {"retirement"} == {rule.name for rule in RULES}

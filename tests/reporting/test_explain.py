@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 from ftgate_testing.score_columns import suite, variant_scores
 
 from pytest_ftgate.gates.design import Design, Levels
@@ -22,7 +22,7 @@ def explained(regressed: int, cases: int, limit: float, levels: Levels) -> tuple
     return verdict.outcome, " ".join(explain(verdict))
 
 
-@each_row("regressed, cases, limit, levels, outcome, said", [
+@every_row("regressed, cases, limit, levels, outcome, said", [
     (*(8, 20, 0.15, Levels(alarm=0.01 / 8, shared=8), Outcome.INCONCLUSIVE),
      "The 95 % CI lies beyond the limit, but not surely enough to fail the gate"),
     (*(10, 500, 0.03, Levels(), Outcome.INCONCLUSIVE),
@@ -53,7 +53,7 @@ def test_how_often_an_unchanged_variant_passes_is_the_figure_of_the_plan():
     assert f"It passes an unchanged variant {percent(planned)} of the time." in text
 
 
-@each_row("right, is_said", [(1.0, False), (0.0, True)])
+@every_row("right, is_said", [(1.0, False), (0.0, True)])
 def test_a_first_run_explains_what_later_ones_need(right, is_said):
     gate, scores = (
         RateGate(kind="accuracy", line=7, max_drop=0.1),

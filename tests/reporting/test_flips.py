@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from ftgate_testing.reports import failing_run
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.reporting.flips import example_texts, flip_lines, tool_call_lines
 from pytest_ftgate.reporting.text import cell_count
@@ -34,7 +34,7 @@ def test_a_long_use_is_cut_to_its_line_unless_all_is_asked_for():
     assert list(tool_call_lines([long], 2))[-1].endswith("-> 7")
 
 
-@each_row("verbosity", [0, 2])
+@every_row("verbosity", [0, 2])
 def test_what_a_tool_returned_cannot_act(verbosity):
     hostile = "look() -> \x1b[31m\n::error::boo\u202e"
 
@@ -76,7 +76,7 @@ def test_what_the_score_knows_to_be_wrong_stands_in_place_of_a_long_reply_before
     assert texts["wrong"] == "urgent: expected false, got true"
 
 
-@each_row("now", ["refund", "refund " * 20])
+@every_row("now", ["refund", "refund " * 20])
 def test_texts_that_begin_with_their_difference_are_shown_from_their_beginning(now):
     flip = replace(REGRESSED, expected="billing", before="billing " * 20, now=now, wrong="")
 

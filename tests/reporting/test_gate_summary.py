@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ftgate_testing.reports import HOSTILE, failing_run, inconclusive_verdict, report
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
@@ -17,8 +17,8 @@ FAILED = failing_run().verdicts[0]
 CHECK = inconclusive_verdict().checks[1]
 
 
-@each_row("columns", [60, 80, 100, 160])
-@each_row("text", ["很长的文字" * 40, "👍 fine " * 40, "word " * 80])
+@every_row("columns", [60, 80, 100, 160])
+@every_row("text", ["很长的文字" * 40, "👍 fine " * 40, "word " * 80])
 def test_no_line_but_a_command_is_wider_than_the_terminal(columns, text):
     with terminal_width(columns):
         lines = summary_lines(failing_run([text]))
@@ -26,7 +26,7 @@ def test_no_line_but_a_command_is_wider_than_the_terminal(columns, text):
     assert [x for x in lines if cell_count(x) > columns and "pytest" not in x] == []
 
 
-@each_row("gates", [1, 2, 3, 8, 40])
+@every_row("gates", [1, 2, 3, 8, 40])
 def test_the_closing_section_holds_24_lines_however_many_gates_fail(gates):
     lines = summary_lines(report(*(replace(FAILED, variant=f"v{n}") for n in range(gates))))
 
@@ -34,7 +34,7 @@ def test_the_closing_section_holds_24_lines_however_many_gates_fail(gates):
     assert any(line.startswith("    fix ") for line in lines)
 
 
-@each_row("nasty", HOSTILE)
+@every_row("nasty", HOSTILE)
 def test_no_example_acts(nasty):
     flip = replace(FAILED.flips[0], now=HOSTILE[nasty], before=HOSTILE[nasty], shown=HOSTILE[nasty])
     lines = gate_lines(replace(FAILED, flips=(flip,)), "accuracy[new]", 24)
@@ -54,7 +54,7 @@ def test_a_wide_text_is_cut_by_the_columns_that_it_takes():
     assert cell_count("退款退…") == 7
 
 
-@each_row("outcome", [Outcome.FAILED, Outcome.INCONCLUSIVE])
+@every_row("outcome", [Outcome.FAILED, Outcome.INCONCLUSIVE])
 def test_a_minimum_counts_its_wrong_cases(outcome):
     check = replace(CHECK, kind=CheckKind.MINIMUM, before=None, limit=0.85, outcome=outcome)
     alone = replace(FAILED, checks=(check,), deciding=0, outcome=outcome, regressed=40)

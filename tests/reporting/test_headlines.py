@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ftgate_testing.reports import failing_run
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 import pytest_ftgate
 from pytest_ftgate.gates.notes import note, text_note
@@ -26,7 +26,7 @@ def stated(verdict: Verdict, kind: StatementKind, **values: str | float | bool) 
     return headline(replace(verdict, statement=Statement(kind, values)))
 
 
-@each_row("kind", StatementKind)
+@every_row("kind", StatementKind)
 def test_every_kind_of_statement_has_a_headline(kind):
     values = {
         "measure": "accuracy", "file": "train.jsonl", "rows": 3, "p50": 100.0, "reason": "text",
@@ -40,7 +40,7 @@ def test_every_kind_of_statement_has_a_headline(kind):
     assert stated(replace(FAILED, judges=(judge,)), kind, **values)
 
 
-@each_row(
+@every_row(
     "values, rest",
     [
         ({"rate": 0.9}, ""),
@@ -55,7 +55,7 @@ def test_a_first_run_says_what_it_lacks_to_be_compared_with(values, rest):
     assert text == f"nothing to compare with yet{rest}"
 
 
-@each_row(
+@every_row(
     "values, reason",
     [
         ({"minimum": 0.0, "key": "max_drop: none"}, "min: 0, max_drop: none"),
@@ -69,7 +69,7 @@ def test_a_gate_that_nothing_can_fail_says_why(values, reason):
     assert text == f"nothing can fail it: {reason}"
 
 
-@each_row(
+@every_row(
     "values, start",
     [
         ({"measure": "accuracy"}, "accuracy "),
@@ -91,7 +91,7 @@ def test_a_drop_names_what_is_measured(values, start):
     assert text == start + DROP
 
 
-@each_row("outcome", ["passed", "failed", "inconclusive"])
+@every_row("outcome", ["passed", "failed", "inconclusive"])
 def test_a_minimum_has_the_rate_its_interval_and_the_limit(outcome):
     check = replace(MISSED, outcome=Outcome(outcome), low=0.6, high=0.79)
 
@@ -115,7 +115,7 @@ def test_uncorrected_grades_and_the_habit_follow_the_rate():
     )
 
 
-@each_row("under, shown", [("", "a"), ("prompt", "b")])
+@every_row("under, shown", [("", "a"), ("prompt", "b")])
 def test_only_skills_under_the_prompt_of_the_deciding_check_are_named(under, shown):
     parts = [
         Slice(
@@ -160,7 +160,7 @@ ADVICE = Advice(
 FAILING = Condition(name="gap", note=note(ReasonKind.JUDGED), holds=False, needed=True)
 
 
-@each_row("recommendation, fields, expected", [
+@every_row("recommendation, fields, expected", [
     (Recommendation.STOP, {}, "stop here: prompt"),
     (Recommendation.NEXT, {"subject": "few-shot", "why": note(ReasonKind.NO_EXAMPLES)},
      "try the next rung first: few-shot, since no variant shows examples"),

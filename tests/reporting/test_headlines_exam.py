@@ -1,4 +1,4 @@
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.statements import ExamChange, ExamLoss, LossOfExam, LostCases
 from pytest_ftgate.reporting.headlines import acceptance_lines, exam_phrase, exam_sentences
@@ -22,7 +22,7 @@ def test_one_case_is_told_in_the_singular_and_without_a_score_that_is_not_known(
     ]
 
 
-@each_row("loss, sentence", [
+@every_row("loss, sentence", [
     (ExamLoss(LossOfExam.GATE, "format"), "the accepted gate format is gone"),
     (ExamLoss(LossOfExam.VARIANT, "format[new]"),
      "format[new] was accepted, and is not gated any more"),

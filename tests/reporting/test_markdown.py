@@ -13,7 +13,7 @@ from ftgate_testing.reports import (
     inconclusive_verdict,
     report,
 )
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.plugin.verdicts import NOT_RUN
@@ -69,7 +69,7 @@ def test_flips_are_folded():
     assert text.count("<details>") == text.count("</details>") == 3
 
 
-@each_row("nasty", HOSTILE)
+@every_row("nasty", HOSTILE)
 def test_what_a_model_says_stays_in_code(nasty):
     hostile = HOSTILE[nasty]
     tame = "```" if hostile.startswith("```") else "no"
@@ -79,7 +79,7 @@ def test_what_a_model_says_stays_in_code(nasty):
     assert not {"\x1b", "\x00", "\u202e", "\u2028"} & set(loud)
 
 
-@each_row("nasty", HOSTILE_NAMES)
+@every_row("nasty", HOSTILE_NAMES)
 def test_what_a_server_says_with_its_error_cannot_act(nasty):
     text = outside_of_code(
         markdown_report(
@@ -112,7 +112,7 @@ def test_a_code_block_outlasts_the_fences_within():
     assert code_block("````\nx").startswith("`````text\n")
 
 
-@each_row("limit", [1_000, 3_000, 8_000])
+@every_row("limit", [1_000, 3_000, 8_000])
 def test_what_does_not_fit_is_counted_and_no_table_is_cut(limit):
     many = failing_run().verdicts[0]
     text = markdown_report(report(*(replace(many, variant=f"v{n}") for n in range(30))), limit)
@@ -161,7 +161,7 @@ def test_a_red_run_speaks_of_a_ladder_only_to_roll_back(advice):
     assert "Ladder of" in back
 
 
-@each_row("nasty", HOSTILE_NAMES)
+@every_row("nasty", HOSTILE_NAMES)
 def test_what_stands_in_an_advice_cannot_act(nasty, advice):
     said = HOSTILE_NAMES[nasty]
     foul = replace(advice, suite=said, subject=said, variant=said, notes=(text_note(said),))

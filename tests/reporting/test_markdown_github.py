@@ -13,7 +13,7 @@ from ftgate_testing.reports import (
     invalid,
     report,
 )
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.plugin.verdicts import PASSED_XFAIL
 from pytest_ftgate.reporting.markdown import workflow_commands
@@ -59,7 +59,7 @@ def test_an_inconclusive_gate_warns_where_it_does_not_block():
     )
 
 
-@each_row("nasty", HOSTILE)
+@every_row("nasty", HOSTILE)
 def test_foreign_words_stay_within_their_command(nasty):
     verdict = replace(
         failing_run().verdicts[0], statement=invalid(HOSTILE[nasty]), variant=HOSTILE[nasty][:60]

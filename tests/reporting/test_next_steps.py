@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 import pytest_ftgate
 from pytest_ftgate.gates.statements import NextStep, StepKind
@@ -21,7 +21,7 @@ VALUES = {
 }  # fmt: skip
 
 
-@each_row("kind", StepKind)
+@every_row("kind", StepKind)
 def test_every_kind_of_step_has_a_sentence(kind):
     assert step_text(NextStep(kind, VALUES))
 
@@ -34,7 +34,7 @@ def test_a_command_stands_after_its_sentence():
     assert pytest_ftgate.step_line(step) == step_line(step)
 
 
-@each_row("kind, changed, expected", [
+@every_row("kind, changed, expected", [
     (StepKind.SET_LIMIT, {},
      "max_drop: 0.1, in s.ftgate.yaml:6 (chosen after the result; say why in the review)"),
     (StepKind.ADD_CASES, {},
@@ -68,7 +68,7 @@ def test_an_edit_says_what_it_brings_and_where(kind, changed, expected):
     assert step_text(NextStep(kind, VALUES | changed)) == expected
 
 
-@each_row("kind, changed, expected", [
+@every_row("kind, changed, expected", [
     (StepKind.RUN_AGAIN, {}, "pytest --ftgate s.ftgate.yaml"),
     (StepKind.RUN_AGAIN, {"max_usd": 0.0, "options": ("--ftgate-max-usd=1",)},
      "pytest --ftgate --ftgate-max-usd=1 --ftgate-plan s.ftgate.yaml"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 import pytest_ftgate
 from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
@@ -179,7 +179,7 @@ ROWS: list[tuple[Note, str]] = [
 ]  # fmt: skip
 
 
-@each_row("told, words", ROWS)
+@every_row("told, words", ROWS)
 def test_a_note_is_worded_by_its_kind(told, words):
     assert note_text(told) == words
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
 from pytest_ftgate.gates.notes import note
@@ -23,7 +23,7 @@ _RARE = {"label": "yes", "rows": 1001, "rare": "no", "rare_rows": 50, "times": 2
 _DOUBT = {"line": 61, "label": "pear", "other": "apple"}
 
 
-@each_row("kind, values, text", [
+@every_row("kind, values, text", [
     (FindingKind.FEW_ROWS, {"rows": 2, "wanted": 1234},
      "2 rows to learn from, and 1,234 are wanted"),
     (FindingKind.TURNS, {"rows": 1},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.note_kinds import Cause, FindingKind, IdentityNote, Remedy, ReplyNote
 from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
@@ -108,7 +108,7 @@ WORDS = [
 ]  # fmt: skip
 
 
-@each_row("reason, text", WORDS)
+@every_row("reason, text", WORDS)
 def test_a_reason_has_its_words_also_after_the_way_between_two_processes(reason, text):
     carried = from_json(Note, to_json(reason))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.note_kinds import Cause, FindingKind, IdentityNote, Remedy, ReplyNote
 from pytest_ftgate.gates.notes import NoteKind, note
@@ -20,7 +20,7 @@ def test_every_kind_has_words():
     assert {*CAUSE_WORDS} == {*Cause}
 
 
-@each_row("kind, values, text", [
+@every_row("kind, values, text", [
     (ReplyNote.SHARE, {"what": "refusals", "before": 0.5, "after": 0.75},
      "75 % of replies are refusals, 50 % before"),
     (ReplyNote.SHARE, {"what": "same text", "before": 0, "after": 0.3},
@@ -69,7 +69,7 @@ SWITCH = "extra: {chat_template_kwargs: {enable_thinking: false}}"
 LIMIT = "raise max_tokens of the forgetting gate"
 
 
-@each_row("kind, values, text", [
+@every_row("kind, values, text", [
     (IdentityNote.PROVEN, {"differ": 40, "of": 60},
      "identity proven: 40 of 60 replies differ from the base model's"),
     (IdentityNote.SAME_BY_ADAPTER, COUNTS, f"{SAME}the adapter has no effect"),
@@ -128,7 +128,7 @@ ENDED = {"count": 18, "of": 20}
 TRAINED = "its chat template or its end token may differ from those in training"
 
 
-@each_row("kind, values, text", [
+@every_row("kind, values, text", [
     (Cause.TEMPLATE, {"difference": "after “a” …"}, "another chat template: after “a” …"),
     (Cause.SCALE, {"times": 2.0},
      "the adapter has 2 times the weight of its training; remove scale"),

@@ -1,4 +1,4 @@
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import round_up, round_up_to_point
 from pytest_ftgate.reporting.number_text import (
@@ -22,7 +22,7 @@ from pytest_ftgate.reporting.number_text import (
 from pytest_ftgate.results.builder import duration
 
 
-@each_row("share, said", [
+@every_row("share, said", [
     (0.614, "61 %"), (0.0, "0 %"), (1.0, "100 %"), (0.996, "99.6 %"), (0.004, "0.4 %"),
     (0.0004, "0 %"), (0.0006, "0.1 %"), (0.9994, "99.9 %"), (0.9996, "100 %"), (0.012, "1 %"),
     (0.988, "99 %"),
@@ -31,12 +31,12 @@ def test_shares_are_said_in_per_cent_and_never_rounded_to_the_ends(share: float,
     assert percent(share) == said
 
 
-@each_row("change, said", [(-0.47, "−47"), (0.02, "+2"), (0.0, "0"), (-0.001, "0")])
+@every_row("change, said", [(-0.47, "−47"), (0.02, "+2"), (0.0, "0"), (-0.001, "0")])
 def test_changes_are_said_in_signed_points(change: float, said: str) -> None:
     assert points(change) == said
 
 
-@each_row(
+@every_row(
     "low, high, said",
     [
         (-0.53, -0.40, "40 to 53"),
@@ -57,7 +57,7 @@ def test_an_interval_of_a_change_names_its_directions_where_they_differ(low, hig
     assert span(low, high) == said
 
 
-@each_row(
+@every_row(
     "low, high, unit, said",
     [
         (0.6, 0.79, "share", "60 to 79 %"),
@@ -80,17 +80,17 @@ def test_two_shares_have_one_sign_of_per_cent() -> None:
     assert share_change(0.614, 0.2401) == "61 → 24 %"
 
 
-@each_row("share, said", [(-0.05, "5"), (0.025, "2.5"), (0.0045, "0.45")])
+@every_row("share, said", [(-0.05, "5"), (0.025, "2.5"), (0.0045, "0.45")])
 def test_a_limit_has_no_sign_and_its_declared_decimals(share: float, said: str) -> None:
     assert unsigned_points(share) == said
 
 
-@each_row("share, rounded", [(0.0521, 0.06), (0.05, 0.05), (0.0500001, 0.06), (0.07, 0.07)])
+@every_row("share, rounded", [(0.0521, 0.06), (0.05, 0.05), (0.0500001, 0.06), (0.07, 0.07)])
 def test_a_limit_is_rounded_up_to_whole_points(share: float, rounded: float) -> None:
     assert round_up_to_point(share) == rounded
 
 
-@each_row("number, noun, said", [
+@every_row("number, noun, said", [
     (1, "case", "1 case"), (0, "case", "0 cases"), (1200, "case", "1,200 cases"),
     (2, "reply", "2 replies"), (1, "reply", "1 reply"), (2, "day", "2 days"),
 ])  # fmt: skip
@@ -98,7 +98,7 @@ def test_a_number_stands_with_its_noun(number: int, noun: str, said: str) -> Non
     assert quantity(number, noun) == said
 
 
-@each_row("value, said", [
+@every_row("value, said", [
     (0.05213, "0.0522"), (0.052, "0.052"), (1234.0, "1240"), (1.001, "1.01"), (100.0, "100"),
     (0.0, "0"),
 ])  # fmt: skip
@@ -110,7 +110,7 @@ def test_a_divergence_has_three_figures() -> None:
     assert nats(0.031249) == "0.0312 nats a token"
 
 
-@each_row(
+@every_row(
     "value, unit, said",
     [
         (0.25, "share", "25 %"),
@@ -126,7 +126,7 @@ def test_an_amount_is_said_in_its_unit(value: float, unit: str, said: str) -> No
     assert amount(value, unit) == said
 
 
-@each_row("ratio, said", [
+@every_row("ratio, said", [
     (12.34, "12.3 times"), (2.33, "2.3 times"), (3.0, "3 times"), (1.98, "twice"), (1.0, "1 times"),
     (0.5, "half"), (0.43, "43 %"), (0.34, "a third"), (0.26, "a quarter"), (0.2, "a fifth"),
     (0.1, "a tenth"), (0.47, "47 %"), (0.53, "53 %"), (1234.0, "1,234 times"), (1 / 9, "11 %"),
@@ -136,7 +136,7 @@ def test_a_ratio_of_lengths_is_said_in_plain_words(ratio: float, said: str) -> N
     assert times(ratio) == said
 
 
-@each_row("money, said", [
+@every_row("money, said", [
     (0, "0.00 USD"), (0.42, "0.42 USD"), (0.125, "0.125 USD"), (0.0123456, "0.0123 USD"),
     (0.00000071, "0.00000071 USD"), (0.9999, "1.00 USD"), (0.999, "0.999 USD"), (0.5, "0.50 USD"),
     (1, "1.00 USD"), (1.006, "1.01 USD"), (1234.567, "1,234.57 USD"),
@@ -145,14 +145,14 @@ def test_money_is_said_in_dollars_and_never_rounded_to_nothing(money: float, sai
     assert usd(money) == said
 
 
-@each_row(
+@every_row(
     "time, said", [(0.123, "0.12 ms"), (9.4, "9.4 ms"), (812.4, "812 ms"), (1500.0, "1,500 ms")]
 )
 def test_latency_is_said_in_milliseconds(time: float, said: str) -> None:
     assert milliseconds(time) == said
 
 
-@each_row("seconds, said", [
+@every_row("seconds, said", [
     (9.4, "0:09"), (59.6, "1:00"), (251.0, "4:11"), (3599.4, "59:59"), (3600.0, "1:00:00"),
     (3661.0, "1:01:01"),
 ])  # fmt: skip
@@ -164,7 +164,7 @@ def test_a_rise_is_signed() -> None:
     assert (signed_percent(0.234), signed_percent(-0.1)) == ("+23 %", "−10 %")
 
 
-@each_row("change, digits, said", [
+@every_row("change, digits, said", [
     (-0.0263, 1, "down 2.6 points"), (0.0049, 1, "up 0.5 points"), (0.0049, 0, "no change"),
     (-0.01, 0, "down 1 point"), (0.0001, 1, "no change"),
 ])  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.reports import failing_run, inconclusive_verdict
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 import pytest_ftgate
 from pytest_ftgate.gates.notes import text_note
@@ -45,7 +45,7 @@ COST = replace(
 )
 
 
-@each_row("check, expected", [
+@every_row("check, expected", [
     (DROP, "down 11 points (95 % CI 8 to 15), limit 5: current 98 % → 87 %"),
     (replace(DROP, after=0.95, low=-0.08, high=0.01),
      "down 3 points (95 % CI 8 down to 1 up), limit 5: current 98 % → 95 %"),
@@ -74,7 +74,7 @@ def test_a_check_has_its_size_interval_limit_and_levels_in_one_notation(check, e
     assert check_text(check) == expected
 
 
-@each_row("check, expected", [
+@every_row("check, expected", [
     # Whole points would say that a drop of 3 is beyond a limit of 3.
     (replace(DROP, before=0.9, after=0.8675, low=-0.05, high=-0.031, limit=0.03),
      "down 3.2 points (95 % CI 3.1 to 5.0), limit 3: current 90.0 % → 86.8 %"),
@@ -103,7 +103,7 @@ def test_the_sides_of_a_drop_have_their_names():
     assert other_check(RATE) == check_text(RATE)
 
 
-@each_row(
+@every_row(
     "values, expected",
     [
         ({"has_drifted": True}, Relation.DRIFTED),
@@ -123,7 +123,7 @@ def test_every_check_relates_to_its_limit_in_one_way(values, expected):
     assert relation(replace(DROP, **{"outcome": OPEN, "alarm": 0.01, **values})) is expected
 
 
-@each_row("fields, expected", [
+@every_row("fields, expected", [
     ({"low": -0.08, "high": 0.01, "p_fail": 0.2},
      "A drop of 5 or more is still possible; so is no drop at all."),
     ({"low": -0.06, "high": -0.02, "p_fail": 0.001},
@@ -148,7 +148,7 @@ def test_an_inconclusive_check_says_what_is_still_possible(fields, expected):
     assert doubt(replace(open_check, **fields)) == expected
 
 
-@each_row("regressed, fixed, check, expected", [
+@every_row("regressed, fixed, check, expected", [
     (34, 0, DROP, "34 of 300 cases regressed, 0 fixed"),
     (1, 2, replace(DROP, n=1), "1 of 1 case regressed, 2 fixed"),
     (7, 0, replace(RATE, n=60), "7 of 60 cases are wrong"),
@@ -185,7 +185,7 @@ def test_what_got_worse_most_is_named_first_and_nothing_where_all_fell_alike():
     )
 
 
-@each_row("values, expected", [
+@every_row("values, expected", [
     (("fenced", "json_schema", True), "fenced: the model began to fence its JSON"),
     (("fenced", "code", True), "fenced: the model began to fence its code"),
     (("fenced", "regex", False), "fenced: the model fences its replies"),
@@ -215,7 +215,7 @@ CUT_TEXT = "9 of 12 regressed cases were cut off by max_tokens (3 of the other 5
 BROKEN_TEXT = "8 of 12 regressed cases broke their format (0 of the other 588)"
 
 
-@each_row(
+@every_row(
     "values, shared, others",
     [
         (CUT, CUT_TEXT, "that ended as they should"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from html import unescape
 
 from ftgate_testing.reports import failing_run, gate_not_evaluated, inconclusive_verdict, report
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.reporting.html.page import html_page
 from pytest_ftgate.reporting.markdown import markdown_report, workflow_commands
@@ -33,7 +33,7 @@ def failed(variant: str, wrong: int):
     return replace(failing_run(wrong=wrong).verdicts[0], variant=variant)
 
 
-@each_row("order", [1, -1])
+@every_row("order", [1, -1])
 def test_the_larger_drop_comes_first_whatever_the_names_and_the_order(order):
     verdicts = [failed("aaa", 20), failed("zzz", 60), replace(inconclusive_verdict(), variant="b")]
 

@@ -12,7 +12,7 @@ from ftgate_testing.reports import (
     inconclusive_verdict,
     report,
 )
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client.budget import JUDGE_LABEL, CostReport
 from pytest_ftgate.gates.notes import text_note
@@ -70,8 +70,8 @@ def test_likely_texts_are_compared_word_by_word():
     assert "      │ differs   the total is [-12-] {+13+} USD" in lines
 
 
-@each_row("verdict", [FAILED, FENCED, FORGOT])
-@each_row("verbosity", [-1, 0, 1, 2])
+@every_row("verdict", [FAILED, FENCED, FORGOT])
+@every_row("verbosity", [-1, 0, 1, 2])
 def test_a_section_says_what_fell_and_how_surely(verdict, verbosity):
     text = verdict_section(verdict, verbosity)
 
@@ -79,7 +79,7 @@ def test_a_section_says_what_fell_and_how_surely(verdict, verbosity):
     assert ("It fails if" in text) == (verbosity > 0)
 
 
-@each_row("nasty", HOSTILE)
+@every_row("nasty", HOSTILE)
 def test_no_line_of_a_section_acts(nasty):
     text = verdict_section(failing_run([HOSTILE[nasty]]).verdicts[0], 2)
 
@@ -87,7 +87,7 @@ def test_no_line_of_a_section_acts(nasty):
     assert not [one for one in text.split("\n") if one.lstrip().startswith("::")]
 
 
-@each_row("verdict", [FAILED, FENCED, FORGOT])
+@every_row("verdict", [FAILED, FENCED, FORGOT])
 def test_lines_keep_within_80_columns_but_for_a_command(verdict):
     lines = verdict_section(verdict, 1).split("\n")
 
@@ -138,7 +138,7 @@ def wide() -> Report:
     )
 
 
-@each_row("verbosity", [-1, 0, 1, 2])
+@every_row("verbosity", [-1, 0, 1, 2])
 def test_the_closing_section_keeps_within_80_columns(verbosity):
     lines = [*detail_lines(wide(), verbosity), *summary_lines(wide(), verbosity)]
 
@@ -194,7 +194,7 @@ def test_a_path_is_left_whole_where_it_is_longer_than_a_line():
     assert any(path in line for line in summary_lines(report(GOOD, notes=(f"damaged: {path}",))))
 
 
-@each_row("width, said", [
+@every_row("width, said", [
     (None, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy down 4.0 points (95 % CI "),
     (80, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy down 4.0 points (95 % …"),
     (50, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new]"),
@@ -206,7 +206,7 @@ def test_a_line_of_the_short_summary_is_cut_as_pytests_own_are(width, said):
     assert width is None or len(line) <= width
 
 
-@each_row("verbosity", [0, 1, 2])
+@every_row("verbosity", [0, 1, 2])
 def test_a_table_of_labels_keeps_within_80_columns(verbosity):
     names = ["a_label_with_quite_some_name", "another_label_of_this_suite", "billing", "refund"]
     rates = tuple(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftgate_testing.reports import HOSTILE_NAMES, failing_run, report
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.reporting.html.page import html_page
 from pytest_ftgate.reporting.markdown import markdown_report, markdown_table
@@ -36,8 +36,8 @@ def shown_table(name: str, columns: int, **cells: str) -> list[str]:
         return table_lines(TextTable(HEADERS, rows, (1,)))
 
 
-@each_row("columns", [60, 80, 120])
-@each_row("name", ["short", LONG])
+@every_row("columns", [60, 80, 120])
+@every_row("name", ["short", LONG])
 def test_a_table_fits_the_terminal_and_breaks_no_name_and_no_interval(columns, name):
     lines = shown_table(
         name, columns, taken="one two three four five six seven eight nine ten " * 2
@@ -63,7 +63,7 @@ def test_numbers_end_in_the_same_column_below_wide_and_joined_characters():
         assert len({*ends}) == 1, name
 
 
-@each_row("cell", ["\x1b[31mred", "a\nb", "\x01", "a\u200bb", "##[group]x", "\u202e"])
+@every_row("cell", ["\x1b[31mred", "a\nb", "\x01", "a\u200bb", "##[group]x", "\u202e"])
 def test_a_cell_cannot_act_or_break_its_row(cell):
     lines = shown_table("new", 80, taken=cell)
 
@@ -72,7 +72,7 @@ def test_a_cell_cannot_act_or_break_its_row(cell):
     assert not any("##[" in line for line in lines)
 
 
-@each_row("cell", ["007", "False", "1e5", "nan", " 1.50"])
+@every_row("cell", ["007", "False", "1e5", "nan", " 1.50"])
 def test_a_cell_shows_what_it_holds(cell):
     table = TextTable(HEADERS[:2], [["new", cell]], (1,))
 
@@ -124,8 +124,8 @@ def test_where_nothing_differs_or_git_cannot_tell_no_line_is_shown_but_in_detail
     ]
 
 
-@each_row("verbosity", [-1, 0])
-@each_row("names", [("p.md",), ("x" * 200,), [f"{n}.md" for n in range(99)]])
+@every_row("verbosity", [-1, 0])
+@every_row("names", [("p.md",), ("x" * 200,), [f"{n}.md" for n in range(99)]])
 def test_the_closing_section_spends_one_line_and_keeps_to_its_own(names, verbosity):
     record = report(*FAILED, file_changes=changed(*names))
 
@@ -146,7 +146,7 @@ def test_long_names_do_not_push_the_verdicts_out_of_a_comment():
     assert "left out for their length" not in comment
 
 
-@each_row("nasty", [*HOSTILE_NAMES, "line"])
+@every_row("nasty", [*HOSTILE_NAMES, "line"])
 def test_the_name_of_a_file_cannot_act_in_any_report(nasty):
     name = {**HOSTILE_NAMES, "line": "p.md\n::error::owned"}[nasty]
     record = report(*FAILED, file_changes=changed(name))

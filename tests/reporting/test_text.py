@@ -3,7 +3,7 @@ import sys
 import threading
 
 import pytest
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.reporting.text import (
     LastingStream,
@@ -15,7 +15,7 @@ from pytest_ftgate.reporting.text import (
 )
 
 
-@each_row(
+@every_row(
     "hostile, shown",
     [
         ("\x1b[31mred", "\\x1b[31mred"),
@@ -106,7 +106,7 @@ def test_a_stream_without_a_file_goes_on_too() -> None:
     assert LastingStream(_Failing(BrokenPipeError())).write("lost") == 4
 
 
-@each_row("error", [OSError(28, "No space left on device"), ConnectionResetError()])
+@every_row("error", [OSError(28, "No space left on device"), ConnectionResetError()])
 def test_any_other_error_of_a_stream_is_raised(error: OSError) -> None:
     with pytest.raises(type(error)):
         LastingStream(_Failing(error)).write("lost")

@@ -1,4 +1,4 @@
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.reporting.text import word_diff
 
@@ -9,7 +9,7 @@ def test_what_differs_is_marked_as_git_marks_it():
     )
 
 
-@each_row(
+@every_row(
     "expected, said",
     [
         ("refund", "billing"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from ftgate_testing.reports import failing_run, report
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate import ConfigurationError
 from pytest_ftgate.gates.statements import Statement, StatementKind
@@ -61,7 +61,7 @@ def test_the_metrics_file_is_nested_numbers(tmp_path):
     assert metrics["forgetting"]["new"]["before"] > metrics["forgetting"]["new"]["after"]
 
 
-@each_row("name", ["mlflw", "wandb"])
+@every_row("name", ["mlflw", "wandb"])
 def test_an_unknown_tracker_is_an_error_with_the_one_to_write(name):
     with pytest.raises(ConfigurationError, match=f'tracker "{name}" is not known; write mlflow'):
         Tracker(name)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from ftgate_testing.reports import failing_run, report
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation, Verdict
@@ -51,8 +51,8 @@ def named(verdict: Verdict) -> Verdict:
     return replace(verdict, slices=slices, flips=flips)
 
 
-@each_row("columns", [60, 80, 100, 160])
-@each_row("gate", [0, 1, 2])
+@every_row("columns", [60, 80, 100, 160])
+@every_row("gate", [0, 1, 2])
 def test_a_section_fits_the_terminal_and_breaks_no_name(columns, gate):
     verdict = named(failing_run().verdicts[gate])
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.score_columns import case, case_result, suite, variant_scores
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.identity import LEVEL_FACT, ROOM_FACT
@@ -62,7 +63,7 @@ def test_without_a_record_nothing_was_accepted(tmp_path: Path) -> None:
     assert accepted_samples(None, suite(GATE), "new", "accuracy") == (None, None)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"suite": 1}', "<<<<<<< HEAD"])
+@every_row("text", ["", "{}", '{"suite": 1}', "<<<<<<< HEAD"])
 def test_a_broken_record_says_what_to_do(tmp_path: Path, text: str) -> None:
     path = tmp_path / "s.accepted.json"
     path.write_text(text)
@@ -71,15 +72,13 @@ def test_a_broken_record_says_what_to_do(tmp_path: Path, text: str) -> None:
         read_record(path, "s.ftgate.yaml")
 
 
-def test_a_record_of_a_newer_format_is_rejected(tmp_path: Path) -> None:
+def test_a_record_of_another_format_or_suite_says_what_to_do(tmp_path) -> None:
     path = tmp_path / "s.accepted.json"
     write_record(path, AcceptedRecord(suite="s", at="now", format=99))
 
     with pytest.raises(SuiteError, match="record format 99 is newer"):
         read_record(path, "s.ftgate.yaml")
 
-
-def test_a_record_of_an_older_format_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "s.accepted.json"
     write_record(path, AcceptedRecord(suite="s", at="now", format=1))
 
@@ -87,24 +86,20 @@ def test_a_record_of_an_older_format_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match=told):
         read_record(path, "s.ftgate.yaml")
 
-
-@pytest.mark.parametrize(
-    "suite", ["a/s.ftgate.yaml", "b/s.ftgate.yaml", "a/s.ftgate.yaml::test_it"]
-)
-def test_a_record_may_move_with_its_suite(tmp_path: Path, suite: str) -> None:
-    path, record = tmp_path / "s.accepted.json", AcceptedRecord(suite="a/s.ftgate.yaml", at="now")
-    write_record(path, record)
-
-    assert record_of_suite(path, suite) == record
-
-
-def test_a_record_of_another_suite_is_an_error_at_the_line_of_its_name(tmp_path: Path) -> None:
     path = tmp_path / "s.accepted.json"
     write_record(path, AcceptedRecord(suite="a/other.ftgate.yaml", at="now"))
 
     told = r"s\.accepted\.json:2: this is the record of a/other\.ftgate\.yaml; restore"
     with pytest.raises(SuiteError, match=told):
         record_of_suite(path, "a/s.ftgate.yaml")
+
+
+@every_row("suite", ["a/s.ftgate.yaml", "b/s.ftgate.yaml", "a/s.ftgate.yaml::test_it"])
+def test_a_record_may_move_with_its_suite(tmp_path: Path, suite: str) -> None:
+    path, record = tmp_path / "s.accepted.json", AcceptedRecord(suite="a/s.ftgate.yaml", at="now")
+    write_record(path, record)
+
+    assert record_of_suite(path, suite) == record
 
 
 def test_a_case_whose_digest_changed_is_left_out() -> None:
@@ -123,7 +118,7 @@ def test_a_case_whose_digest_changed_is_left_out() -> None:
     assert anchor is None
 
 
-def test_the_same_reply_to_the_same_request_has_the_same_digest() -> None:
+def test_digests_tell_replies_and_tool_calls_apart() -> None:
     once, again = (
         accepted_cases(VariantScores("new", {"a": case_result("a", 1.0, "refund")}), HERE)
         for _ in range(2)
@@ -132,8 +127,6 @@ def test_the_same_reply_to_the_same_request_has_the_same_digest() -> None:
 
     assert once["a"].replies_digest == again["a"].replies_digest != other["a"].replies_digest
 
-
-def test_the_same_text_after_another_tool_call_has_another_digest() -> None:
     def after(name: str) -> CaseResult:
         steps = (Step("", (ToolCall(name=name, arguments={}),)),)
         return replace(

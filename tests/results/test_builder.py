@@ -33,15 +33,13 @@ def test_processes_share_replies_and_send_their_own_requests(settings):
     assert (made.cost.asked, made.cost.variants) == (0.5, {"current": 1.0})
 
 
-def test_a_run_without_parts_has_a_record(settings):
+def test_a_run_has_the_verdict_that_its_parts_and_settings_decide(settings):
     errors = (NotEvaluated(node="a", reason="b"),)
 
     made = build_report(settings, (), (), facts={}, not_evaluated=errors)
 
     assert (made.verdict, made.requests, made.suites) == ("blocked", RequestCounts(), ())
 
-
-def test_the_settings_of_a_run_are_in_its_record_and_decide_its_verdict(settings):
     lenient = replace(settings, inconclusive="warn", max_usd=2.5)
     verdict = inconclusive_verdict()
 

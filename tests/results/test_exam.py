@@ -1,8 +1,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from ftgate_testing.score_columns import case, suite
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.statements import ExamLoss, LossOfExam, LostCases
 from pytest_ftgate.results.exam import (
@@ -29,12 +29,16 @@ def change(now, before=None, right=None):
     return compare_exams(before or exam(), now, "accuracy", "new", right or {})
 
 
-def test_the_same_exam_has_lost_nothing():
+def test_the_same_exam_or_a_stricter_one_has_lost_nothing():
     assert not change(exam()).has_shrunk
     assert change(exam()).accepted == 3
 
+    stricter = {"min": 0.9, "max_drop": 0.02, "max_p95_ms": 900}
 
-@pytest.mark.parametrize(
+    assert not change(exam(gate=replace(GATE, limits=stricter))).has_shrunk
+
+
+@every_row(
     ("case_now", "kind"),
     [
         (None, "gone"),
@@ -54,35 +58,29 @@ def test_a_case_that_decides_otherwise_is_lost_with_how_many_were_right(case_now
     assert found.has_shrunk
 
 
-def test_a_case_that_never_had_weight_is_not_missed():
+def test_only_cases_with_weight_are_missed_or_come_and_only_to_a_gate_that_was():
     before = exam(CASES | {"d": ExamCase("4", weight=0)})
 
     assert not change(exam(), before).has_shrunk
 
+    found = change(exam(CASES | {"d": ExamCase("4"), "e": ExamCase("5", weight=0)}))
 
-def test_of_a_case_without_accepted_score_it_is_not_said_whether_it_was_right():
-    assert change(exam({"a": ExamCase("1")}), right={"b": None}).lost[0].right is None
+    assert (found.came, found.came_ids, found.has_shrunk) == (1, ("d",), False)
+
+    assert change(exam(), Exam()).came == 0
 
 
-def test_the_first_five_lost_cases_are_named():
+def test_the_first_five_lost_cases_are_named_and_right_only_if_they_were_scored():
     many = {f"c{n}": ExamCase(str(n)) for n in range(9)}
 
     (lost,) = change(exam({}), exam(many)).lost
 
     assert (lost.count, lost.ids) == (9, ("c0", "c1", "c2", "c3", "c4"))
 
-
-def test_cases_that_came_are_counted_if_they_have_weight_and_shrink_nothing():
-    found = change(exam(CASES | {"d": ExamCase("4"), "e": ExamCase("5", weight=0)}))
-
-    assert (found.came, found.came_ids, found.has_shrunk) == (1, ("d",), False)
+    assert change(exam({"a": ExamCase("1")}), right={"b": None}).lost[0].right is None
 
 
-def test_a_gate_that_came_has_no_cases_that_came():
-    assert change(exam(), Exam()).came == 0
-
-
-@pytest.mark.parametrize(
+@every_row(
     ("gate", "loss"),
     [
         (replace(GATE, variants=("new",)), (LossOfExam.VARIANT, "accuracy[current]")),
@@ -98,21 +96,13 @@ def test_what_a_gate_lets_pass_now_is_a_loss(gate, loss):
     assert [(one.kind, one.name) for one in change(exam(gate=gate)).losses] == [loss]
 
 
-def test_a_stricter_limit_and_a_new_one_are_no_loss():
-    stricter = {"min": 0.9, "max_drop": 0.02, "max_p95_ms": 900}
-
-    assert not change(exam(gate=replace(GATE, limits=stricter))).has_shrunk
-
-
-def test_a_gate_that_is_gone_is_a_loss_of_every_other_gate():
+def test_a_gate_that_is_gone_or_a_case_that_need_not_pass_any_more_is_a_loss():
     before = Exam(
         gates={"accuracy": GATE, "format": GateExam(variants=("new",))}, cases={"suite": CASES}
     )
 
     assert change(exam(), before).losses == (ExamLoss(LossOfExam.GATE, "format"),)
 
-
-def test_a_case_that_need_not_pass_any_more_is_a_loss():
     before = exam(CASES | {"a": ExamCase("1", must_pass=True)})
 
     assert change(exam(), before).losses == (ExamLoss(LossOfExam.MUST_PASS, "a"),)

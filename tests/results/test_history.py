@@ -6,6 +6,7 @@ import json
 
 import pytest
 from ftgate_testing.repositories import Repository
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.recommend.advice import AcceptedVerdict
@@ -48,14 +49,12 @@ def committed(tmp_path):
     return commit
 
 
-def test_a_run_has_the_gates_that_could_fail_and_what_decided_them(committed):
+def test_a_run_has_the_gates_that_could_fail_and_the_chart_the_means_of_the_cases(committed):
     (run,) = accepted_runs(committed(json.dumps(RECORD)))
 
     assert (run.by, run.serves) == ("Ada", "new")
     assert run.gates == (AcceptedVerdict("accuracy", "new", "passed", 0.9, "share"),)
 
-
-def test_the_chart_has_the_means_of_the_cases(committed):
     (point,) = accepted_history(committed(json.dumps(RECORD)))
 
     assert (point.accuracy, point.format) == ({"new": 0.75}, {})
@@ -73,7 +72,7 @@ def test_a_file_in_no_repository_has_no_history(tmp_path):
     assert accepted_runs(tmp_path / "s.accepted.json") == ()
 
 
-def test_the_day_of_each_anchor_is_that_of_its_record(tmp_path):
+def test_the_day_of_each_anchor_is_that_of_a_record_that_this_version_reads(tmp_path):
     path = tmp_path / "s.accepted.json"
     anchors = {"new": {"at": "2026-10-02T08:00:00+00:00", "cases": {}}}
     path.write_text(json.dumps({**RECORD, "anchors": anchors}), "utf-8")
@@ -81,19 +80,17 @@ def test_the_day_of_each_anchor_is_that_of_its_record(tmp_path):
     assert anchor_dates(path) == {"new": "2026-10-02"}
     assert anchor_dates(tmp_path / "none.json") == {}
 
+    path = tmp_path / "s.accepted.json"
+    path.write_text(json.dumps({**RECORD, "format": RECORD_FORMAT + 1}), "utf-8")
 
-@pytest.mark.parametrize("text", ["[", "[]", '{"anchors": {"new": 3}}', '{"anchors": 3}'])
+    with pytest.raises(SuiteError, match="is newer than this version reads; upgrade"):
+        anchor_dates(path)
+
+
+@every_row("text", ["[", "[]", '{"anchors": {"new": 3}}', '{"anchors": 3}'])
 def test_a_file_that_is_no_record_is_an_error(tmp_path, text):
     path = tmp_path / "s.accepted.json"
     path.write_text(text, "utf-8")
 
     with pytest.raises(SuiteError, match="no accepted record; restore it or delete it"):
-        anchor_dates(path)
-
-
-def test_a_record_of_a_later_version_asks_for_an_upgrade(tmp_path):
-    path = tmp_path / "s.accepted.json"
-    path.write_text(json.dumps({**RECORD, "format": RECORD_FORMAT + 1}), "utf-8")
-
-    with pytest.raises(SuiteError, match="is newer than this version reads; upgrade"):
         anchor_dates(path)

@@ -72,14 +72,12 @@ def test_a_name_with_special_characters_is_that_file_alone(repository, name):
     assert tracked_among(repository.path, [name]) == [name]
 
 
-def test_a_repository_begins_at_the_nearest_folder_that_git_has_made(repository):
+def test_a_repository_begins_where_git_has_made_it_or_a_worktree(repository, tmp_path):
     inner = Repository.made(repository.path / "prompts" / "inner")
 
     assert repository_of(inner.path / "x") == inner.path
     assert repository_of(repository.path / "prompts") == repository.path
 
-
-def test_a_worktree_is_a_repository(repository, tmp_path):
     repository.git("worktree", "add", "-q", str(tmp_path / "tree"))
 
     assert repository_of(tmp_path / "tree" / "prompts") == tmp_path / "tree"

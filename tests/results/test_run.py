@@ -17,6 +17,7 @@ from ftgate_testing.reports import (
     report,
 )
 from ftgate_testing.score_columns import case, suite
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.errors import ConfigurationError
@@ -45,7 +46,7 @@ ADVICE = Advice(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("nasty", HOSTILE)
+@every_row("nasty", HOSTILE)
 def test_a_record_survives_the_disk_and_fits_its_schema(tmp_path, nasty):
     made = failing_run([HOSTILE[nasty]])
     write_run(tmp_path / "run.json", made)
@@ -64,7 +65,7 @@ def test_a_reply_of_a_megabyte_is_cut_with_a_count(tmp_path):
     assert len(text) < 500_000
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "told"),
     [
         ("", "is no run record"),
@@ -87,7 +88,7 @@ def test_a_missing_record_says_how_to_make_one(tmp_path):
         read_run(tmp_path / "run.json")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("made", "verdict"),
     [
         (report(), "blocked"),
@@ -137,7 +138,7 @@ def test_the_suite_runs_of_two_processes_are_merged():
     assert {one.name for one in together.variants} == {"current", "new"}
 
 
-def test_a_variant_has_its_rates_tokens_and_times():
+def test_a_variant_has_its_figures_and_confusions_only_of_labels():
     (told,) = failing_run(wrong=40).suites
     new = next(one for one in told.variants if one.name == "new")
 
@@ -145,9 +146,10 @@ def test_a_variant_has_its_rates_tokens_and_times():
     assert (values["accuracy"], values["tokens"], values["p50"]) == (0.6, 55, 400)
     assert {figure.n for figure in new.figures.values()} == {100}
     assert "usd_per_1k" not in values
+    assert told.confusions == ()  # the cases expect "right", which is no label of the suite
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "expected", "correct"),
     [("refund", None, 1.0), ("no idea", None, 0.0), ("no idea", "no idea", 0.0)],
 )
@@ -162,12 +164,6 @@ def test_a_skills_case_is_correct_as_in_its_gate(text, expected, correct):
     ).cases
 
     assert told.answers["new"].correct == correct
-
-
-def test_confusions_need_replies_that_are_labels():
-    (told,) = failing_run(wrong=0).suites
-
-    assert told.confusions == ()  # the cases expect "right", which is no label of the suite
 
 
 def test_an_advice_in_a_record_fits_its_schema_and_has_its_sentences(tmp_path):

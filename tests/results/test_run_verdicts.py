@@ -7,12 +7,7 @@ from ftgate_testing.reports import failing_run
 
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.reporting.next_steps import step_command
-from pytest_ftgate.results.run import (
-    as_typed,
-    load_verdicts,
-    node_id,
-    store_verdicts,
-)
+from pytest_ftgate.results.run import as_typed, load_verdicts, node_id, store_verdicts
 
 
 def stored(folder, change):
@@ -24,13 +19,11 @@ def stored(folder, change):
     return verdict
 
 
-def test_a_stored_verdict_is_loaded_as_it_was(tmp_path):
+def test_a_stored_verdict_is_loaded_as_it_was_and_not_with_fields_of_an_older_version(tmp_path):
     verdict = stored(tmp_path, lambda values: values)
 
     assert load_verdicts(tmp_path) == (verdict,)
 
-
-def test_a_verdict_with_fields_of_an_older_version_is_not_loaded(tmp_path):
     # Its count of regressed cases stands under an older name, and would be read as none.
     def older(values):
         return {**{k: v for k, v in values.items() if k != "regressed"}, "lost": 83}

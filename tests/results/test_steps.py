@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from ftgate_testing.reports import (
     ACCURACY,
     failing_run,
@@ -13,6 +12,7 @@ from ftgate_testing.reports import (
     report,
 )
 from ftgate_testing.score_columns import suite, variant_scores
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
@@ -52,7 +52,7 @@ def step(kind: StepKind, found: tuple[NextStep, ...]) -> NextStep | None:
 # Their order ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("found", [*failing_run().verdicts, UNDECIDED], ids=lambda v: v.gate)
+@every_row("found", [*failing_run().verdicts, UNDECIDED])
 def test_a_fix_stands_first_and_what_to_see_last(found):
     roles = [one.role for one in steps(found, verdict("other", RIGHT))]
 
@@ -68,7 +68,7 @@ def test_a_likely_cause_is_checked_before_anything_else_is_fixed():
     assert found[0].kind is StepKind.CHECK_CAUSE
 
 
-@pytest.mark.parametrize("stopped", ["2 USD of --ftgate-max-usd", ""])
+@every_row("stopped", ["2 USD of --ftgate-max-usd", ""])
 def test_where_a_budget_stopped_the_run_the_first_step_goes_on_with_it(stopped):
     again = NextStep(StepKind.RUN_AGAIN, {"missing": 3, "suite": "suite.ftgate.yaml"})
     found = replace(FAILED, next=(*FAILED.next, again))
@@ -161,8 +161,8 @@ def test_an_option_that_a_step_sets_replaces_that_of_the_run():
     assert "--ftgate-replies=fresh" in step_command(first)
 
 
-@pytest.mark.parametrize("exam", [ExamChange(), None])
-@pytest.mark.parametrize("kind", [StepKind.SET_LIMIT, StepKind.MAKE_BASELINE])
+@every_row("exam", [ExamChange(), None])
+@every_row("kind", [StepKind.SET_LIMIT, StepKind.MAKE_BASELINE])
 def test_a_change_of_what_decides_is_accepted_where_a_record_would_call_it_a_loss(kind, exam):
     edit = NextStep(kind, {"setting": "max_drop: 0.1", "variant": "new", "in_mark": False})
 
@@ -172,15 +172,15 @@ def test_a_change_of_what_decides_is_accepted_where_a_record_would_call_it_a_los
     assert ("--ftgate-accept" in step_command(found)) is (exam is not None)
 
 
-@pytest.mark.parametrize("exam", [ExamChange(), None])
+@every_row("exam", [ExamChange(), None])
 def test_another_variant_is_shipped_with_a_command_where_a_record_knows_the_gates(exam):
     ship = step(StepKind.SHIP_OTHER, steps(replace(FAILED, exam=exam), verdict("other", RIGHT)))
 
     assert ("--ftgate-accept" in step_command(ship)) is (exam is not None)
 
 
-@pytest.mark.parametrize("kind", [StepKind.ACCEPT, StepKind.ACCEPT_EXAM])
-@pytest.mark.parametrize("other", [FAILED, verdict("other", RIGHT)], ids=["failed", "passed"])
+@every_row("kind", [StepKind.ACCEPT, StepKind.ACCEPT_EXAM])
+@every_row("other", [FAILED, verdict("other", RIGHT)], ids=["failed", "passed"])
 def test_a_run_is_offered_to_be_accepted_once_no_gate_of_its_suite_fails(kind, other):
     accept = step(kind, steps(replace(UNDECIDED, next=(NextStep(kind),)), other))
 
@@ -206,7 +206,7 @@ def see(found: Verdict) -> list[StepKind]:
     return [one.kind for one in steps(found) if one.role is StepRole.SEE]
 
 
-def test_the_regressed_cases_are_shown_unless_a_fix_shows_them():
+def test_cases_are_shown_or_the_verdict_explained_unless_it_passed_or_is_not_gated():
     read = NextStep(StepKind.TRAIN_AGAIN, {"variant": "new"})
 
     assert see(replace(FAILED, next=(read,))) == [StepKind.SHOW_REGRESSED]
@@ -214,12 +214,8 @@ def test_the_regressed_cases_are_shown_unless_a_fix_shows_them():
     # The fix of an open drop has no command.
     assert see(UNDECIDED) == [StepKind.SHOW_REGRESSED]
 
-
-def test_a_verdict_without_cases_is_explained():
     assert see(WITHOUT_FLIPS) == [StepKind.EXPLAIN]
 
-
-def test_nothing_is_to_be_seen_of_a_gate_that_passed_or_of_what_is_not_gated():
     assert see(verdict("new", RIGHT)) == []
     assert see(replace(WITHOUT_FLIPS, gated=False)) == []
     assert see(replace(WITHOUT_FLIPS, checks=())) == []
@@ -228,13 +224,11 @@ def test_nothing_is_to_be_seen_of_a_gate_that_passed_or_of_what_is_not_gated():
 # Verdicts of another report ---------------------------------------------------------------------
 
 
-def test_the_steps_of_another_report_are_not_doubled():
+def test_steps_and_variants_of_another_report_are_not_offered_again():
     first = report(WITHOUT_FLIPS, verdict("other", RIGHT), options=("--ftgate-safe",))
 
     assert with_steps(first).verdicts == first.verdicts
 
-
-def test_a_variant_of_another_report_is_not_offered_again():
     first = report(FAILED, verdict("other", RIGHT))
 
     (alone,) = report(first.verdicts[0]).verdicts

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from ftgate_testing.answer_files import answer_rows, write_rows
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate import compare
 from pytest_ftgate.errors import ConfigurationError, RepliesMissing, SuiteError
@@ -59,7 +59,7 @@ def test_no_line_is_wider_than_the_screen():
     assert [line for line in lines if len(line) > 80] == []
 
 
-@each_row(
+@every_row(
     "expected, reply, scorer, rate",
     [
         ("4", "It is 4.", None, 1.0),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ftgate_testing.chat_server import ChatServer, Said, chat_server
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate import evaluate
 from pytest_ftgate.errors import SuiteError
@@ -67,7 +67,7 @@ def write(folder, server: ChatServer, **changes: str) -> str:
     return str(folder / "s.ftgate.yaml")
 
 
-@each_row(
+@every_row(
     "tuned_share, outcome, kl",
     [(0.9, "passed", 0.0), (0.5, "failed", 0.9 * log(0.9 / 0.5) + 0.1 * log(0.1 / 0.5))],
 )
@@ -130,7 +130,7 @@ def test_a_suite_with_another_score_asks_for_no_log_probabilities(tmp_path):
     assert not any("logprobs" in request for request in server.requests)
 
 
-@each_row(
+@every_row(
     "changes, message",
     [
         (

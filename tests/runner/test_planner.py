@@ -8,7 +8,7 @@ from itertools import chain
 import pytest
 from ftgate_testing.fake_provider import CASES, House
 from ftgate_testing.judge_suites import suite_with_judge
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.design import Look
@@ -73,7 +73,7 @@ def _groups(made: Plan, gate_run: GateRun):
     yield [made.identity_probes(gate_run)]
 
 
-@each_row("name", ["draft", "current"])
+@every_row("name", ["draft", "current"])
 def test_the_same_suite_variant_and_facts_have_the_same_requests_in_the_same_order(house, name):
     first, again = loaded(house), loaded(house)
     kinds = [gate.kind for gate in first.gates_for(first.variants[name])]
@@ -103,7 +103,7 @@ def test_a_plan_keeps_its_requests_when_another_with_other_facts_shares_what_was
     assert len({str(asked) for asked in shared.values()}) == 3
 
 
-@each_row("facts", [MORE_ROOM, OTHER_LEVEL])
+@every_row("facts", [MORE_ROOM, OTHER_LEVEL])
 def test_other_facts_change_requests_about_skills_alone(house, facts):
     suite = loaded(house)
     before, after = plan(suite), plan(suite, facts=facts)

@@ -1,6 +1,6 @@
 """The progress line of a run."""
 
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.runner.progress_log import progress_line
@@ -11,7 +11,7 @@ BUSY = Progress(
 TAIL = " · 12.0 a second · 0.42 USD · about 0:32 left"
 
 
-@each_row("progress, line", [
+@every_row("progress, line", [
     (Progress(planned=500), "[0:00]  0 of 500 requests (0 %)"),
     (BUSY,
      "[1:30]  120 of 500 requests (24 %) · 2 failed · 100 from the cache · 16 in flight" + TAIL),
@@ -21,7 +21,7 @@ def test_it_shows_replies_requests_in_flight_cost_and_remaining_time(progress, l
     assert progress_line(progress, 160, bar=False) == line
 
 
-@each_row("columns, line", [
+@every_row("columns, line", [
     (100, "███░░░░░░░░░░░░░  120 of 500 requests (24 %) · 2 failed" + TAIL),
     (84, "███░░░░░░░░░░░░░  120 of 500 requests (24 %) · 2 failed · 0.42 USD · about 0:32 left"),
     (73, "███░░░░░░░░░░░░░  120 of 500 requests (24 %) · 2 failed · about 0:32 left"),

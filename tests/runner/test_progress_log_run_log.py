@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from ftgate_testing.fake_provider import CASES, House
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.runner.evaluate_gate import evaluate_gate
 from pytest_ftgate.runner.progress_log import RunLog
@@ -92,7 +92,7 @@ def test_a_scorer_that_is_slow_is_not_called_for_the_log(house):
     assert line.endswith("100/100")
 
 
-@each_row(
+@every_row(
     "changes, told",
     [
         ({"failing": "503 loading"}, ["[0:02]  no reply yet, trying again: 503 loading"]),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.repositories import Repository
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import CacheError
 from pytest_ftgate.results.run import FileChanges
@@ -44,7 +44,7 @@ def command_in(message: str) -> list[str]:
     return shlex.split(next(line for line in message.split("\n") if line.startswith("    git ")))
 
 
-@each_row("start", [".", "prompts", "..", "with blank"])
+@every_row("start", [".", "prompts", "..", "with blank"])
 def test_the_command_untracks_the_cache_from_where_the_run_was_started(repository, start):
     cache = repository.write(CACHE)
     repository.write("prompts/p.md")
@@ -60,7 +60,7 @@ def test_the_command_untracks_the_cache_from_where_the_run_was_started(repositor
     assert cache.exists()
 
 
-@each_row("end", ["", "-wal", "-shm", "-journal"])
+@every_row("end", ["", "-wal", "-shm", "-journal"])
 def test_every_file_that_sqlite_reads_with_the_cache_counts(repository, end):
     cache = repository.write(CACHE)
     repository.write(f"{CACHE}{end}")

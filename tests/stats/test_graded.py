@@ -6,16 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_ftgate.stats.graded import (
-    largest_unit,
-    least_distance,
-    needed_for_distance,
-    z_score,
-)
+from pytest_ftgate.stats.graded import largest_unit, least_distance, needed_for_distance, z_score
 
 SIZES = st.integers(2, 5000)
 SPREADS = st.floats(0, 4)
@@ -42,7 +38,7 @@ def test_without_any_change_the_statistic_is_that_of_losses_nobody_saw():
     assert z_score(0.05, 200, 0.0, 1.0) == pytest.approx(0.05 / math.sqrt(0.05 * 0.95 / 200))
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.1])
+@every_row("spread", [0.0, 0.1])
 def test_a_mean_at_the_hypothesis_says_nothing(spread):
     assert z_score(0.0, 100, spread, 1.0) == 0.0
 
@@ -112,7 +108,7 @@ def test_the_cases_needed_find_a_drawn_drop_as_often_as_they_say():
     assert np.mean(z >= stats.norm.isf(0.05)) == pytest.approx(0.9, abs=0.02)
 
 
-@pytest.mark.parametrize("distance", [0.0, -0.1])
+@every_row("distance", [0.0, -0.1])
 def test_no_number_of_cases_shows_a_distance_of_nothing(distance):
     with pytest.raises(ValueError, match="no number of cases"):
         needed_for_distance(distance, 0.1, 1.0, 0.9, 0.05)
@@ -121,11 +117,15 @@ def test_no_number_of_cases_shows_a_distance_of_nothing(distance):
 # --- weights and groups -------------------------------------------------------------------------
 
 
-def test_independent_cases_are_lost_one_by_one():
+def test_the_largest_unit_is_the_heaviest_case_or_by_how_many_cases_are_in_a_group():
     assert largest_unit(np.array([0.5, 0.5, 2.0]), None) == 2.0
 
+    labels = np.r_[np.zeros(20, int), np.arange(1, 81)]
+    # A case is in a group of (20 * 20 + 80) / 100 cases on average.
+    assert largest_unit(np.ones(100), labels) == pytest.approx(math.sqrt(20 * 4.8))
 
-@pytest.mark.parametrize("size", [1, 4, 20])
+
+@every_row("size", [1, 4, 20])
 def test_groups_of_one_size_are_lost_whole(size):
     labels = np.arange(10 * size) // size
     assert largest_unit(np.ones(10 * size), labels) == pytest.approx(size)
@@ -139,12 +139,6 @@ def test_the_largest_unit_lies_between_the_heaviest_case_and_the_heaviest_group(
     found = largest_unit(weights, labels)
     heaviest = np.bincount(labels, weights).max()
     assert weights.max() * (1 - 1e-12) <= found <= heaviest * (1 + 1e-12)
-
-
-def test_one_large_group_among_single_cases_counts_by_how_many_cases_are_in_it():
-    labels = np.r_[np.zeros(20, int), np.arange(1, 81)]
-    # A case is in a group of (20 * 20 + 80) / 100 cases on average.
-    assert largest_unit(np.ones(100), labels) == pytest.approx(math.sqrt(20 * 4.8))
 
 
 @given(st.lists(st.floats(0.1, 5), min_size=1, max_size=30), st.integers(1, 6))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -22,7 +23,7 @@ BEFORE[::25] = 0.0
 AFTER[7::25] = 0.0
 
 
-@pytest.mark.parametrize(("lost", "drop"), [(0, 0.05), (1, 0.1), (3, 0.2)])
+@every_row(("lost", "drop"), [(0, 0.05), (1, 0.1), (3, 0.2)])
 def test_equal_groups_are_counted_by_the_binomial_distribution(lost, drop):
     found = GroupLosses(((25, 40),), lost / 40).p_value(drop)
 
@@ -56,28 +57,29 @@ def test_a_larger_drop_is_ruled_out_more_surely(sizes, lost):
     assert all(0.0 <= p <= 1.0 for p in found)
 
 
-def test_a_group_is_lost_if_more_than_half_of_it_regressed():
+def test_groups_are_lost_if_more_than_half_regressed_and_joined_over_skills():
     changes = np.array([-1, -1, 0, 1, 1, 1, -1, 1, 0, -1, 0])
     found = group_losses(changes, np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]))
 
     # One group of three is lost and another one fixed; one of two lost half.
     assert found == GroupLosses(((3, 3), (2, 1)), 0.0)
 
-
-def test_groups_of_several_skills_are_joined():
     parts = [GroupLosses(((5, 2), (1, 10)), 0.25), GroupLosses(((5, 4),), 0.0)]
 
     assert joined_losses(parts) == GroupLosses(((5, 6), (1, 10)), pytest.approx(0.125))
 
+    skills = [paired_counts(BEFORE, AFTER, groups=LABELS), paired_counts(BEFORE, AFTER)]
 
-def test_changes_of_single_cases_do_not_show_that_whole_groups_are_kept():
+    assert macro_difference(skills).whole == GroupLosses(((25, 40), (1, 1000)), 0.0)
+    assert macro_difference(skills[1:]).whole is None
+
+
+def test_whole_groups_are_kept_only_as_surely_as_their_number_shows():
     found = paired_counts(BEFORE, AFTER, groups=LABELS)
 
     assert p_noninferior(found, 0.05) == pytest.approx(0.95**40)
     assert p_noninferior(found, 0.10) == pytest.approx(0.90**40)
 
-
-def test_the_interval_holds_the_drops_that_are_not_ruled_out():
     found = paired_counts(BEFORE, AFTER, groups=LABELS)
     low, high = change_interval(found, 0.9)
 
@@ -92,10 +94,3 @@ def test_a_gain_enlarges_the_loss_that_must_have_stayed_unseen():
     low, _ = change_interval(paired_counts(before, after, groups=LABELS), 0.9)
 
     assert 0.3 < low < 0.45
-
-
-def test_skills_without_groups_count_their_cases_beside_the_groups_of_others():
-    skills = [paired_counts(BEFORE, AFTER, groups=LABELS), paired_counts(BEFORE, AFTER)]
-
-    assert macro_difference(skills).whole == GroupLosses(((25, 40), (1, 1000)), 0.0)
-    assert macro_difference(skills[1:]).whole is None

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ftgate_testing.properties import examples
+from ftgate_testing.tables import every_row
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
@@ -136,30 +137,24 @@ def test_only_the_ratios_of_weights_count(sheet, factor):
         assert getattr(second, name) == pytest.approx(getattr(first, name), abs=1e-12)
 
 
-def test_equal_weights_are_no_weights():
+def test_weights_count_by_their_ratios_and_move_the_difference():
     b, c = [1, 1, 0, 1, 1], [1, 0, 1, 0, 1]
     assert paired_counts(b, c, weights=[0.3] * 5) == paired_counts(b, c)
 
-
-def test_a_case_of_weight_zero_is_left_out():
     assert paired_counts([1, 1, 0], [1, 0, 1], weights=[2, 2, 0]) == paired_counts([1, 1], [1, 0])
 
-
-def test_weighted_cases_move_the_difference():
     found = paired_counts([1, 1], [1, 0], weights=[1, 3])
     assert found.delta == pytest.approx(-0.75)
     assert (found.before, found.after) == pytest.approx((1, 0.25))
 
 
-def test_identical_cases_of_a_group_count_as_one():
+def test_groups_count_by_how_much_they_change_together():
     b = np.ones(200)
     labels = np.arange(200) // 10
     assert paired_counts(b, b, groups=labels).effective == pytest.approx(20)
     fallen = np.where(labels < 4, 0.0, 1.0)
     assert paired_counts(b, fallen, groups=labels).effective == pytest.approx(20, rel=0.06)
 
-
-def test_groups_that_change_independently_cost_little():
     rng = np.random.default_rng(3)
     b = np.ones(1000)
     c = (rng.random(1000) > 0.1).astype(float)
@@ -179,26 +174,19 @@ def test_groups_use_the_t_distribution_and_are_wider():
     assert grouped[0] < alone[0] < alone[1] < grouped[1]
 
 
-def test_one_group_shows_nothing():
-    found = paired_counts([1, 1, 1], [1, 1, 0], groups=["a"] * 3)
-    assert p_noninferior(found, 0.5) == 1
-    assert p_drop(found) == 1
-    assert change_interval(found, 0.9) == (-1, 1)
-
-
 @pytest.mark.parametrize("rho", [0.0, 0.3, 1.0])
 def test_rare_changes_in_groups_do_not_pass_unseen(rho):
     rng = np.random.default_rng(5)
     labels, margin, passed = np.arange(200) // 5, 0.03, 0
-    for _ in range(400):
+    for _ in range(200):
         own, shared = rng.random(200) < margin, np.repeat(rng.random(40) < margin, 5)
         together = np.repeat(rng.random(40) < rho, 5)
         after = 1.0 - np.where(together, shared, own)
         passed += p_noninferior(paired_counts(np.ones(200), after, groups=labels), margin) <= 0.05
-    assert passed / 400 <= 0.06
+    assert passed / 200 <= 0.06
 
 
-@pytest.mark.parametrize(
+@every_row(
     "bad",
     [
         {"before": [], "after": []},
@@ -217,7 +205,7 @@ def test_columns_that_are_no_sheet_are_refused(bad):
         paired_counts(**bad)
 
 
-@pytest.mark.parametrize("repeats", [1, 3])
+@every_row("repeats", [1, 3])
 def test_many_suites_at_once_are_each_suite_alone(repeats):
     rng = np.random.default_rng(4)
     b, c = (rng.binomial(repeats, rng.beta(3, 0.5, (50, 40))) / repeats for _ in range(2))
@@ -247,9 +235,8 @@ def test_sides_of_many_suites_broadcast():
 # --- the PASS test ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("margin", "n"),
-    [(0.01, 268), (0.02, 133), (0.028, 100), (0.03, 99), (0.05, 59), (0.1, 29)],
+@every_row(
+    ("margin", "n"), [(0.01, 268), (0.02, 133), (0.028, 100), (0.03, 99), (0.05, 59), (0.1, 29)]
 )
 def test_no_discordant_pair_passes_only_with_enough_cases(margin, n):
     """From 100 cases on the score test decides, and before that the exact one."""
@@ -257,13 +244,13 @@ def test_no_discordant_pair_passes_only_with_enough_cases(margin, n):
     assert enough <= 0.05 < few
 
 
-@pytest.mark.parametrize(("margin", "n"), [(0.01, 299), (0.02, 149), (0.03, 99), (0.05, 59)])
+@every_row(("margin", "n"), [(0.01, 299), (0.02, 149), (0.03, 99), (0.05, 59)])
 def test_no_discordant_pair_passes_the_exact_test_only_with_enough_cases(margin, n):
     assert exact_noninferior_p(0, 0, n, margin) == pytest.approx((1 - margin) ** n)
     assert exact_noninferior_p(0, 0, n, margin) <= 0.05 < exact_noninferior_p(0, 0, n - 1, margin)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("margin", "n", "tango", "exact"),
     [
         (0.01, 300, 0, 0),
@@ -343,19 +330,17 @@ def worst_miss(n, margin):
     return max(pass_probability(n, discordance, margin, margin) for discordance in discordances)
 
 
-@pytest.mark.parametrize(
-    ("margin", "n", "size"), [(0.01, 268, 0.067), (0.03, 200, 0.059), (0.05, 100, 0.050)]
-)
+@every_row(("margin", "n", "size"), [(0.01, 268, 0.067), (0.03, 200, 0.059), (0.05, 100, 0.050)])
 def test_worst_miss_rate_of_the_score_test_is_the_measured_one(margin, n, size):
     assert worst_miss(n, margin) == pytest.approx(size, abs=0.001)
 
 
-@pytest.mark.parametrize(("margin", "n"), [(0.03, 88), (0.05, 52), (0.1, 25), (0.02, 99)])
+@every_row(("margin", "n"), [(0.03, 88), (0.05, 52), (0.1, 25), (0.02, 99)])
 def test_below_a_hundred_cases_the_miss_rate_is_at_most_five_in_a_hundred(margin, n):
     assert worst_miss(n, margin) <= 0.05
 
 
-@pytest.mark.parametrize(("margin", "n"), [(0.01, 268), (0.02, 133)])
+@every_row(("margin", "n"), [(0.01, 268), (0.02, 133)])
 def test_worst_miss_of_the_score_test_is_where_no_change_just_passes(margin, n):
     """All drop and no fixed: nothing changes in (1 - m)^n of the runs, up to 6.8% of them."""
     assert p_noninferior(counts(n, 0, 0), margin) <= 0.05
@@ -363,7 +348,7 @@ def test_worst_miss_of_the_score_test_is_where_no_change_just_passes(margin, n):
     assert exact_noninferior_p(0, 0, n, margin) > 0.05
 
 
-@pytest.mark.parametrize(
+@every_row(
     "uncounted",
     [{"countable": False, "spread": 0.02}, {"groups": 30}, {"effective": 95.0}, {"fixed": 0.5}],
 )
@@ -381,13 +366,13 @@ def test_from_a_hundred_cases_on_the_score_test_decides():
     assert p_noninferior(counts(99, 0, 2), 0.1) == exact_noninferior_p(0, 2, 99, 0.1)
 
 
-@pytest.mark.parametrize("margin", [0, 1, -0.1, math.nan])
+@every_row("margin", [0, 1, -0.1, math.nan])
 def test_margin_outside_zero_to_one_is_refused(margin):
     with pytest.raises(ValueError, match="margin"):
         p_noninferior(counts(10, 0, 0), margin)
 
 
-@pytest.mark.parametrize(("fixed", "regressed"), [(0.5, 0), (-1, 0), (6, 5)])
+@every_row(("fixed", "regressed"), [(0.5, 0), (-1, 0), (6, 5)])
 def test_exact_test_refuses_counts_that_cannot_be(fixed, regressed):
     with pytest.raises(ValueError, match="fit"):
         exact_noninferior_p(fixed, regressed, 10, 0.1)
@@ -396,7 +381,7 @@ def test_exact_test_refuses_counts_that_cannot_be(fixed, regressed):
 # --- the FAIL test ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("regressed", "p"), [(6, 0.0078125), (4, 0.03125), (0, 1.0)])
+@every_row(("regressed", "p"), [(6, 0.0078125), (4, 0.03125), (0, 1.0)])
 def test_midp_without_fixed_cases_is_the_published_one(regressed, p):
     assert mcnemar_midp(0, regressed) == pytest.approx(p)
 
@@ -419,9 +404,14 @@ def test_midp_refuses_fractional_counts():
         mcnemar_midp(0.5, 1)
 
 
-def test_no_change_is_no_drop():
-    assert p_drop(counts(50, 0, 0)) == 1
+def test_no_change_and_one_group_show_no_drop():
+    assert p_drop(counts(50, 0, 0)) == p_drop(paired_counts([0.5, 0.7], [0.5, 0.7])) == 1
     assert p_drop(paired_counts([1, 1, 0], [1, 1, 0], groups=["a", "b", "c"])) == 1
+
+    found = paired_counts([1, 1, 1], [1, 1, 0], groups=["a"] * 3)
+    assert p_noninferior(found, 0.5) == 1
+    assert p_drop(found) == 1
+    assert change_interval(found, 0.9) == (-1, 1)
 
 
 def test_drop_of_repeated_replies_uses_the_score_test():
@@ -464,7 +454,7 @@ def test_interval_holds_the_estimate_and_ends_where_the_score_says(table, confid
         )
 
 
-@pytest.mark.parametrize("n", [1, 3, 200])
+@every_row("n", [1, 3, 200])
 def test_interval_reaches_the_end_of_the_scale_when_all_changed(n):
     assert change_interval(counts(n, 0, n), 0.9)[0] == -1
     assert change_interval(counts(n, n, 0), 0.9)[1] == 1

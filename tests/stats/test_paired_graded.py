@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
@@ -119,12 +120,10 @@ def test_scores_are_counted_only_if_right_or_wrong_and_of_equal_weight():
     assert not paired_counts([1, 0], [1, 1], weights=[1, 2]).countable
 
 
-def test_graded_cases_count_by_the_number_that_got_better_and_worse():
+def test_graded_cases_count_by_what_got_better_and_worse_and_weights_move_the_difference():
     found = paired_counts([0.5, 0.5, 0.5, 0.9, 0], [0.6, 0.4, 0.1, 0.9, 0.2])
     assert (found.fixed, found.regressed, found.effective) == (2, 2, 5)
 
-
-def test_weights_move_the_difference_and_its_spread():
     d, w = np.array([0, -1, 1, 0, -1.0]), np.array([1, 1, 2, 2, 4]) / 2
     found = paired_counts([1, 1, 0, 1, 1], [1, 0, 1, 1, 0], weights=w)
     assert found.delta == pytest.approx(np.mean(w * d))
@@ -136,9 +135,9 @@ def test_weights_move_the_difference_and_its_spread():
 # --- the rule -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [20, 60, 200])
-@pytest.mark.parametrize("margin", [0.03, 0.1])
-@pytest.mark.parametrize("drop", [0.0, 1.0, 2.0])
+@every_row("n", [20, 60, 200])
+@every_row("margin", [0.03, 0.1])
+@every_row("drop", [0.0, 1.0, 2.0])
 @pytest.mark.parametrize("draw", [fields, similarity, rare_gains])
 def test_graded_suites_are_decided_by_the_rule(draw, drop, margin, n):
     before, after = draw(np.random.default_rng(n), (40, n), drop * margin)
@@ -148,9 +147,9 @@ def test_graded_suites_are_decided_by_the_rule(draw, drop, margin, n):
             assert decided(pairs, margin) == decide(other - one, np.ones(n), margin)
 
 
-@pytest.mark.parametrize(("n", "heavy_count", "weight"), [(60, 6, 5), (200, 5, 10)])
-@pytest.mark.parametrize("margin", [0.05, 0.1])
-@pytest.mark.parametrize("drop", [0.0, 1.0, 2.0])
+@every_row(("n", "heavy_count", "weight"), [(60, 6, 5), (200, 5, 10)])
+@every_row("margin", [0.05, 0.1])
+@every_row("drop", [0.0, 1.0, 2.0])
 def test_weighted_suites_are_decided_by_the_rule(drop, margin, n, heavy_count, weight):
     weights = weights_of(n, heavy_count, weight)
     sides = heavy(np.random.default_rng(n), (40, n), drop * margin, weights)
@@ -170,7 +169,7 @@ def test_any_graded_or_weighted_suite_is_decided_by_the_rule(sheet, margin):
     assert decided(pairs, margin) == decide(d, weights, margin)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
+@every_row("weighted", [False, True])
 def test_many_suites_at_once_are_each_suite_alone(weighted):
     rng = np.random.default_rng(8)
     weights = weights_of(50, 5, 4) if weighted else np.ones(50)
@@ -266,10 +265,6 @@ def test_a_better_reply_never_worsens_the_difference(sheet, index):
     assert better.delta >= worse.delta - 1e-12
 
 
-def test_no_change_is_no_drop():
-    assert p_drop(paired_counts([0.5, 0.7], [0.5, 0.7])) == 1
-
-
 @given(sheets())
 def test_a_mean_that_did_not_fall_shows_no_drop(sheet):
     pairs = graded_pairs(sheet)
@@ -284,20 +279,20 @@ def share_passing(before, after, margin, weights=1.0):
     return float(np.mean(is_noninferior(counts, margin, 0.05)))
 
 
-@pytest.mark.parametrize("draw", [fields, similarity])
+@every_row("draw", [fields, similarity])
 def test_an_unchanged_variant_with_graded_scores_passes(draw):
     sides = draw(np.random.default_rng(1), (1000, 200), 0.0)
     assert share_passing(*sides, 0.05) >= 0.94
 
 
-@pytest.mark.parametrize("draw", [fields, similarity])
-@pytest.mark.parametrize("n", [50, 200])
+@every_row("draw", [fields, similarity])
+@every_row("n", [50, 200])
 def test_a_graded_drop_as_large_as_the_margin_hardly_ever_passes(draw, n):
     sides = draw(np.random.default_rng(2), (2000, n), 0.05)
     assert share_passing(*sides, 0.05) <= 0.03
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("n", "heavy_count", "weight", "margin"),
     [(200, 5, 10, 0.05), (100, 10, 5, 0.05), (200, 10, 5, 0.03), (100, 5, 10, 0.1)],
 )
@@ -308,7 +303,7 @@ def test_losses_in_the_heaviest_cases_do_not_pass_unseen(n, heavy_count, weight,
     assert share_passing(*sides, margin, weights) <= 0.03
 
 
-@pytest.mark.parametrize("n", [50, 100, 200])
+@every_row("n", [50, 100, 200])
 def test_rare_large_gains_and_many_small_losses_are_no_drop(n):
     """A plain t test calls 8 to 28 % of these unchanged variants worse."""
     before, after = rare_gains(np.random.default_rng(4), (2000, n), 0.0)
@@ -332,7 +327,7 @@ def test_the_spread_of_groups_is_the_clustered_one():
     assert (pairs.groups, pairs.effective, pairs.whole) == (9, 60, None)
 
 
-@pytest.mark.parametrize(("weights", "largest"), [(None, 4.0), ([3.0] * 4 + [1.0] * 36, 10.0)])
+@every_row(("weights", "largest"), [(None, 4.0), ([3.0] * 4 + [1.0] * 36, 10.0)])
 def test_losses_of_graded_cases_may_come_in_whole_groups(weights, largest):
     before, after = np.random.default_rng(6).random((2, 40))
 
@@ -350,7 +345,7 @@ def test_two_groups_bound_the_change_of_graded_cases_and_one_does_not():
     assert change_interval(one, 0.5) == (-1, 1)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "call"),
     [
         ("confidence", lambda: change_interval(paired_counts([1, 0], [1, 1]), 1.0)),

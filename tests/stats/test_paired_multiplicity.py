@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ftgate_testing.properties import examples
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
@@ -39,13 +40,13 @@ def test_no_tests_need_no_adjusting():
     assert holm([]).shape == (0,)
 
 
-@pytest.mark.parametrize("p", [[1.1], [-0.1], [float("nan")], [[0.1]]])
+@every_row("p", [[1.1], [-0.1], [float("nan")], [[0.1]]])
 def test_what_is_no_p_value_is_refused(p):
     with pytest.raises(ValueError, match=r"^p-values"):
         holm(p)
 
 
-@pytest.mark.parametrize("values", [[0.5, 1.5], [-0.1], [[0.5]]])
+@every_row("values", [[0.5, 1.5], [-0.1], [[0.5]]])
 def test_p_values_that_are_no_probabilities_are_refused(values):
     with pytest.raises(ValueError, match="numbers from 0 to 1"):
         holm(values)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ftgate_testing.properties import examples
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -58,14 +59,12 @@ SIZES = [
 ]
 
 
-@pytest.mark.parametrize(("margin", "discordance", "power", "n"), SIZES)
+@every_row(("margin", "discordance", "power", "n"), SIZES)
 def test_published_number_of_cases_has_the_power_it_claims(margin, discordance, power, n):
     assert pass_probability(n, discordance, 0.0, margin) >= power - 1e-4
 
 
-@pytest.mark.parametrize(
-    ("margin", "discordance", "power", "n"), [size for size in SIZES if size[3] < 1300]
-)
+@every_row(("margin", "discordance", "power", "n"), [size for size in SIZES if size[3] < 1300])
 def test_cases_needed_are_the_published_ones_or_the_few_fewer_it_overlooked(
     margin, discordance, power, n
 ):
@@ -74,7 +73,7 @@ def test_cases_needed_are_the_published_ones_or_the_few_fewer_it_overlooked(
     assert pass_probability(found, discordance, 0.0, margin) >= power
 
 
-@pytest.mark.parametrize("size", [size for size in SIZES if size[3] > 12_000])
+@every_row("size", [size for size in SIZES if size[3] > 12_000])
 def test_cases_needed_beyond_enumeration_are_the_closed_form(size):
     margin, discordance, power, n = size
     assert cases_needed(margin, discordance, power) == pytest.approx(n, rel=1e-3)
@@ -113,7 +112,7 @@ def test_a_drop_as_large_as_the_margin_hardly_ever_passes(n, margin, share):
     assert pass_probability(n, discordance, margin, margin) <= 0.068
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("n", "discordance", "drop", "margin", "percent"),
     [(200, 0.10, 0.0, 0.03, 37), (500, 0.10, 0.0, 0.03, 67), (1000, 0.13, 0.0, 0.03, 83),
      (200, 0.10, 0.0, 0.05, 70), (500, 0.16, 0.03, 0.03, 5)],
@@ -122,7 +121,7 @@ def test_chance_of_passing_is_the_simulated_one(n, discordance, drop, margin, pe
     assert pass_probability(n, discordance, drop, margin) == pytest.approx(percent / 100, abs=0.015)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("drop", "row"),
     [
         (0.01, "1235/2005 3090/5016 6181/10034 9272/15052 12364/20070 18546/30106"),
@@ -139,9 +138,7 @@ def test_cases_to_prove_a_drop_are_the_published_ones(drop, row):
             assert wanted == pytest.approx([int(n) for n in cell.split("/")], abs=1)
 
 
-@pytest.mark.parametrize(
-    ("n", "points"), [(100, 9), (200, 6.5), (300, 5.3), (500, 4.1), (1000, 2.9)]
-)
+@every_row(("n", "points"), [(100, 9), (200, 6.5), (300, 5.3), (500, 4.1), (1000, 2.9)])
 def test_detectable_drop_is_the_published_one(n, points):
     assert 100 * detectable_drop(n, 0.1) == pytest.approx(points, abs=0.1)
 
@@ -155,23 +152,19 @@ def test_detectable_drop_is_the_inverse_of_cases_needed(n, discordance):
         assert fail_cases_needed(drop, drop) == pytest.approx(n, abs=1)
 
 
-@pytest.mark.parametrize("n", [40, 120, 1000])
+@every_row("n", [40, 120, 1000])
 def test_certifiable_margin_is_passed_with_power_and_nothing_narrower_is(n):
     margin = certifiable_margin(n, 0.1)
     assert pass_probability(n, 0.1, 0.0, margin) >= 0.9
     assert pass_probability(n, 0.1, 0.0, margin - 2e-4) < 0.9
 
 
-def test_a_hundred_and_twenty_cases_certify_about_eight_points():
-    assert certifiable_margin(120, 0.1) == pytest.approx(0.087, abs=0.006)
-
-
-@pytest.mark.parametrize(("minimum", "n"), [(0.99, 299), (0.97, 99), (0.95, 59)])
+@every_row(("minimum", "n"), [(0.99, 299), (0.97, 99), (0.95, 59)])
 def test_a_flawless_model_proves_its_minimum_with_the_rule_of_three(minimum, n):
     assert minimum_cases_needed(minimum, 1.0) == n
 
 
-@pytest.mark.parametrize(("minimum", "rate", "power"), [(0.85, 0.92, 0.9), (0.5, 0.6, 0.8)])
+@every_row(("minimum", "rate", "power"), [(0.85, 0.92, 0.9), (0.5, 0.6, 0.8)])
 def test_minimum_cases_needed_reach_the_minimum_with_power(minimum, rate, power):
     def reached(n):
         k = np.arange(n + 1)
@@ -183,7 +176,7 @@ def test_minimum_cases_needed_reach_the_minimum_with_power(minimum, rate, power)
     assert all(reached(k) < power for k in range(1, n))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("minimum", "rate", "power", "alpha"),
     [
         (0.9, 0.905, 0.9, 0.05),
@@ -201,25 +194,27 @@ def test_fewer_cases_than_those_needed_do_not_reach_the_power(minimum, rate, pow
     assert np.flatnonzero(reached).tolist() == [n - 1]
 
 
-def test_flip_rate_is_highest_for_a_coin():
+def test_the_ends_of_the_scale_have_their_sizes_and_defaults():
     assert [flip_rate(p) for p in (0.0, 0.5, 0.95, 1.0)] == pytest.approx([0, 0.5, 0.095, 0])
 
+    assert cases_needed(0.03, 0.0) == 99
+    assert cases_needed(0.02, 0.0) == 133
 
-@pytest.mark.parametrize(("n", "percent"), [(50, 51), (100, 56), (200, 55), (500, 53), (1000, 51)])
+    assert fail_cases_needed(1.0, 1.0) == fail_cases_needed(1.0 - 1e-9, 1.0)
+
+    assert minimum_pass_probability(100, 0.8, 0.9) == minimum_pass_probability(100, 0.8, 0.9, 0.05)
+
+
+@every_row(("n", "percent"), [(50, 51), (100, 56), (200, 55), (500, 53), (1000, 51)])
 def test_a_point_threshold_misses_half_of_the_drops_it_is_set_at(n, percent):
     assert point_rule_pass_probability(n, 0.16, 0.03, 0.03) == pytest.approx(
         percent / 100, abs=0.02
     )
 
 
-@pytest.mark.parametrize(("n", "percent"), [(50, 75), (100, 87), (200, 93), (500, 99)])
+@every_row(("n", "percent"), [(50, 75), (100, 87), (200, 93), (500, 99)])
 def test_a_point_threshold_blames_an_unchanged_model(n, percent):
     assert point_rule_pass_probability(n, 0.1, 0.0, 0.03) == pytest.approx(percent / 100, abs=0.02)
-
-
-def test_sizes_without_any_change_expected_are_those_of_no_change():
-    assert cases_needed(0.03, 0.0) == 99
-    assert cases_needed(0.02, 0.0) == 133
 
 
 # --- graded and weighted scores -----------------------------------------------------------------
@@ -232,11 +227,7 @@ def graded_scores(n, suites, drop=0.0):
 
 
 WEIGHTS = np.r_[np.full(10, 5.0), np.ones(190)]
-GRADED = {
-    "plain": {},
-    "weighted": {"weights": WEIGHTS},
-    "grouped": {"groups": np.arange(200) % 40},
-}
+GRADED = {"plain": {}, "weighted": {"weights": WEIGHTS}, "grouped": {"groups": np.arange(200) % 40}}
 
 
 def graded_pairs(kind):
@@ -244,8 +235,8 @@ def graded_pairs(kind):
     return paired_counts(before[0], after[0], **GRADED[kind])
 
 
-@pytest.mark.parametrize("kind", GRADED)
-@pytest.mark.parametrize("power", [0.5, 0.9])
+@every_row("kind", GRADED)
+@every_row("power", [0.5, 0.9])
 def test_a_graded_suite_passes_its_certifiable_margin_with_the_power(kind, power):
     pairs = graded_pairs(kind)
     margin = graded_certifiable_margin(pairs, power)
@@ -261,20 +252,33 @@ def test_a_graded_suite_without_any_change_certifies_from_one_margin_on():
     assert around == [0.0, 1.0]
 
 
-@pytest.mark.parametrize("kind", ["plain", "weighted"])
+@every_row("kind", ["plain", "weighted"])
 def test_the_cases_needed_for_a_certifiable_margin_are_those_that_are_there(kind):
     pairs = graded_pairs(kind)
     margin = graded_certifiable_margin(pairs, 0.9)
     assert graded_cases_needed(pairs, 0.9, 0.0, margin, 0.01) == pytest.approx(200, abs=1)
 
 
-def test_the_cases_needed_for_a_detectable_graded_drop_are_those_that_are_there():
+def test_graded_cases_for_a_drop_are_those_beyond_the_margin_and_show_what_they_detect():
     pairs = graded_pairs("plain")
     drop = graded_detectable_drop(pairs, 0.9, 0.01, 0.001)
     assert graded_cases_needed(pairs, 0.9, drop, 0.001, 0.01) == pytest.approx(200, abs=1)
 
+    pairs = graded_pairs("plain")
+    rest = graded_cases_needed(pairs, 0.9, 0.0, 0.08, 0.01)
+    assert graded_cases_needed(pairs, 0.9, 0.02, 0.1, 0.01) == rest
 
-@pytest.mark.parametrize(("groups", "alpha"), [(None, 0.02), (2, 0.3), (9, 0.02), (40, 0.02)])
+    pairs = graded_pairs("plain")
+    shown = graded_cases_needed(pairs, 0.9, 0.1, 0.02, 0.01)
+    assert graded_cases_needed(pairs, 0.9, 0.1, 0.1, 0.01) == shown
+
+    pairs = graded_pairs("plain")
+    error = math.sqrt(pairs.spread / pairs.n)
+    drop = graded_detectable_drop(pairs, 0.9, 0.01, 0.2)
+    assert drop == pytest.approx(0.2 + stats.norm.ppf(0.9) * error)
+
+
+@every_row(("groups", "alpha"), [(None, 0.02), (2, 0.3), (9, 0.02), (40, 0.02)])
 def test_a_graded_suite_just_passes_the_margin_that_half_of_unchanged_variants_pass(groups, alpha):
     changes = np.random.default_rng(3).normal(0, 0.1, 100)
     before = np.full(200, 0.5)
@@ -288,28 +292,9 @@ def test_a_graded_suite_just_passes_the_margin_that_half_of_unchanged_variants_p
     assert p_noninferior(replace(pairs, whole=None), margin) == pytest.approx(alpha)
 
 
-def test_graded_cases_for_a_drop_below_the_margin_are_those_for_the_rest_of_it():
-    pairs = graded_pairs("plain")
-    rest = graded_cases_needed(pairs, 0.9, 0.0, 0.08, 0.01)
-    assert graded_cases_needed(pairs, 0.9, 0.02, 0.1, 0.01) == rest
-
-
-def test_graded_cases_for_a_drop_from_the_margin_on_show_it():
-    pairs = graded_pairs("plain")
-    shown = graded_cases_needed(pairs, 0.9, 0.1, 0.02, 0.01)
-    assert graded_cases_needed(pairs, 0.9, 0.1, 0.1, 0.01) == shown
-
-
-@pytest.mark.parametrize(("minimum", "rate", "cases"), [(0.04, 0.95, 1), (0.05, 0.95, 1)])
+@every_row(("minimum", "rate", "cases"), [(0.04, 0.95, 1), (0.05, 0.95, 1)])
 def test_one_case_shows_a_low_minimum(minimum, rate, cases):
     assert minimum_cases_needed(minimum, rate) == cases
-
-
-def test_a_graded_drop_is_detected_only_beyond_the_margin():
-    pairs = graded_pairs("plain")
-    error = math.sqrt(pairs.spread / pairs.n)
-    drop = graded_detectable_drop(pairs, 0.9, 0.01, 0.2)
-    assert drop == pytest.approx(0.2 + stats.norm.ppf(0.9) * error)
 
 
 def test_graded_margins_and_drops_are_met_as_often_as_they_say():
@@ -322,7 +307,7 @@ def test_graded_margins_and_drops_are_met_as_often_as_they_say():
     assert np.mean(p_drop(dropped) <= 0.01) == pytest.approx(0.9, abs=0.04)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("call", "told"),
     [
         (lambda: cases_needed(0.0, 0.1), "margin"),
@@ -346,18 +331,13 @@ def test_graded_margins_and_drops_are_met_as_often_as_they_say():
         (lambda: minimum_pass_probability(9, 1.2, 0.9), "minimum must"),
         (lambda: flip_rate(1.1), "a chance lies between 0 and 1, got 1.1"),
     ],
-    ids=[str(number) for number in range(17)],
 )
 def test_questions_without_an_answer_are_refused(call, told):
     with pytest.raises(ValueError, match=told):
         call()
 
 
-def test_a_drop_of_every_case_that_differs_can_still_be_shown():
-    assert fail_cases_needed(1.0, 1.0) == fail_cases_needed(1.0 - 1e-9, 1.0)
-
-
-@pytest.mark.parametrize(
+@every_row(
     ("n", "minimum", "rate", "alpha"),
     [(200, 0.8, 0.9, 0.05), (60, 0.9, 0.97, 0.02), (40, 0.5, 0.5, 0.05), (10, 0.9, 0.99, 0.05)],
 )
@@ -370,22 +350,16 @@ def test_the_chance_of_reaching_a_minimum_is_exact(n, minimum, rate, alpha):
     assert chance == pytest.approx(stats.binom.pmf(k, n, rate)[shown].sum(), abs=1e-12)
 
 
-def test_the_default_error_rate_of_a_minimum_is_five_percent():
-    assert minimum_pass_probability(100, 0.8, 0.9) == minimum_pass_probability(100, 0.8, 0.9, 0.05)
-
-
 def test_closed_form_sizes_are_close_to_the_exact_ones():
     for size in ((0.03, 0.1), (0.05, 0.2), (0.1, 0.3)):
         closed = _approximate_cases(*size, 0.9, 0.05, 0.0)
         assert abs(closed - cases_needed(*size)) <= 2 / size[0], size
 
 
-def test_too_few_cases_for_any_margin_are_refused():
+def test_too_few_cases_or_too_many_are_refused(monkeypatch):
     with pytest.raises(ValueError, match="no margin is passed"):
         certifiable_margin(1, 0.5)
 
-
-def test_a_minimum_that_takes_too_many_cases_is_refused(monkeypatch):
     monkeypatch.setattr("pytest_ftgate.stats.power._MAX_CASES", 1024)
 
     with pytest.raises(ValueError, match="more than 1024 cases are needed"):

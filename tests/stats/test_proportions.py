@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ftgate_testing.properties import examples
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -27,7 +28,7 @@ from pytest_ftgate.stats.proportions import (
 )
 
 
-@pytest.mark.parametrize(("n", "p"), [(1, 0.5), (20, 0.1), (5000, 0.97), (7, 0.0), (7, 1.0)])
+@every_row(("n", "p"), [(1, 0.5), (20, 0.1), (5000, 0.97), (7, 0.0), (7, 1.0)])
 def test_binomial_chances_agree_with_scipy(n, p):
     k = np.arange(-2, n + 3, dtype=float)
     assert binomial_cdf(k, n, p) == pytest.approx(stats.binom.cdf(k, n, p), abs=1e-12)
@@ -49,7 +50,7 @@ def test_fishers_test_agrees_with_scipy(n, drawn_share, marked_share, hit_share)
     assert fisher_p(hits, drawn, marked, n) <= 1.0
 
 
-@pytest.mark.parametrize("counts", [(0, 0, 0, 0), (0, 5, 0, 9), (0, 0, 4, 9), (5, 5, 5, 5)])
+@every_row("counts", [(0, 0, 0, 0), (0, 5, 0, 9), (0, 0, 4, 9), (5, 5, 5, 5)])
 def test_where_nothing_is_drawn_or_marked_fishers_p_is_one(counts):
     assert fisher_p(*counts) == pytest.approx(1.0)
 
@@ -81,12 +82,10 @@ def test_a_fraction_of_a_success_lies_between_its_neighbours(n, share):
         assert bound(np.floor(x), n, 0.05) <= bound(x, n, 0.05) <= bound(np.floor(x) + 1, n, 0.05)
 
 
-def test_bound_of_graded_scores_errs_on_the_safe_side():
+def test_exact_bounds_err_on_the_safe_side_at_any_share_and_of_graded_scores():
     scores = np.random.default_rng(1).beta(4, 1, size=(4000, 60))
     assert np.mean(lower_bound(scores.sum(axis=1), 60, 0.05) > 0.8) < 0.05
 
-
-def test_exact_lower_bound_misses_no_more_than_alpha_at_any_share():
     n, counts = 80, np.arange(81.0)
     bounds = lower_bound(counts, n, 0.05)
     for share in np.linspace(0.01, 0.99, 99):
@@ -104,7 +103,7 @@ def test_rounding_just_past_all_successes_is_forgiven():
     assert upper_bound(10 + 1e-12, 10, 0.05) == 1.0
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("successes", "n", "alpha"), [(-1, 10, 0.05), (11, 10, 0.05), (0, 0, 0.05), (5, 10, 0.0)]
 )
 def test_impossible_counts_are_refused(successes, n, alpha):
@@ -160,7 +159,7 @@ def test_without_an_outcome_that_shows_it_the_critical_score_is_infinite():
     assert critical_z(5, 0.02, 0.05) <= tango_z(5, 0, 5, -0.02)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("fixed", "regressed", "n", "margin"), [(34, 29, 84, 0.1), (11, 7, 96, 0.1), (2, 1, 60, 0.05)]
 )
 def test_the_exact_p_value_is_the_highest_of_all_its_peaks(fixed, regressed, n, margin):
@@ -177,7 +176,7 @@ def test_the_exact_p_value_is_the_highest_of_all_its_peaks(fixed, regressed, n, 
     assert highest - 1e-6 <= found <= highest + 1e-4
 
 
-@pytest.mark.parametrize(("n", "margin", "alpha"), [(10, 0.0, 0.05), (10, 0.1, 1.0)])
+@every_row(("n", "margin", "alpha"), [(10, 0.0, 0.05), (10, 0.1, 1.0)])
 def test_a_critical_score_needs_a_margin_and_a_level(n, margin, alpha):
     with pytest.raises(ValueError, match="between 0 and 1"):
         critical_z(n, margin, alpha)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
@@ -12,7 +13,7 @@ from scipy.optimize import brentq
 from pytest_ftgate.stats.proportions import find_root
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("function", "low", "high"),
     [
         (math.cos, 0.0, 3.0),
@@ -37,12 +38,10 @@ def test_the_root_of_any_rising_curve_is_found(root, steepness, bend):
     assert find_root(curve, -2.0, 2.0, xtol=1e-9) == pytest.approx(root, abs=2e-9)
 
 
-def test_an_end_may_be_the_root():
+def test_an_end_may_be_the_root_and_without_a_change_of_sign_there_is_none():
     assert find_root(lambda x: x, 0.0, 1.0, xtol=1e-9) == 0.0
     assert find_root(lambda x: x - 1.0, 0.0, 1.0, xtol=1e-9) == 1.0
 
-
-def test_without_a_change_of_sign_there_is_no_root():
     with pytest.raises(ValueError, match="no root between 1 and 2: the signs there are the same"):
         find_root(lambda x: x, 1, 2, xtol=1e-9)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ftgate_testing.properties import examples
+from ftgate_testing.tables import every_row
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
@@ -63,11 +64,9 @@ def test_order_of_cases_changes_nothing(sheet, random):
     assert mean_score(**shuffled) == mean_score(**sheet)
 
 
-def test_equal_weights_are_no_weights():
+def test_weights_count_by_their_ratios_alone():
     assert mean_score([1, 1, 0], weights=[0.3] * 3) == mean_score([1, 1, 0])
 
-
-def test_only_the_ratios_of_weights_count():
     scores = [0.2, 1.0, 0.7]
     first, second = (mean_score(scores, weights=np.array([1, 2, 4]) * k) for k in (1.0, 0.01))
     assert (first.rate, first.spread, first.largest) == pytest.approx(
@@ -75,12 +74,10 @@ def test_only_the_ratios_of_weights_count():
     )
     assert first.rate == pytest.approx(5 / 7)
 
-
-def test_a_case_of_weight_zero_is_left_out():
     assert mean_score([1, 0, 0.5], weights=[2, 2, 0]) == mean_score([1, 0])
 
 
-@pytest.mark.parametrize(
+@every_row(
     "sheet",
     [
         {"scores": [1, 0.5]},
@@ -112,7 +109,7 @@ def test_a_group_weighs_by_its_cases():
     assert p_reaches(rate, 0.9) > 0.5
 
 
-@pytest.mark.parametrize(
+@every_row(
     "bad",
     [
         {"scores": []},
@@ -191,7 +188,7 @@ def test_interval_ends_are_the_minimums_that_the_tests_just_refuse(sheet, confid
         assert p_misses(rate, high) == pytest.approx(error, abs=1e-6)
 
 
-def test_groups_use_the_t_distribution():
+def test_groups_use_the_t_distribution_and_one_shows_nothing():
     rng = np.random.default_rng(2)
     scores, groups = rng.random(80), np.arange(80) % 16
     rate = mean_score(scores, groups=groups)
@@ -200,22 +197,20 @@ def test_groups_use_the_t_distribution():
     error = math.sqrt((rate.spread + unseen * (rate.largest - unseen)) / 80)
     assert p_reaches(rate, 0.3) == pytest.approx(stats.t.sf(distance / error, 15))
 
-
-def test_one_group_shows_nothing():
     rate = mean_score([1, 1, 1, 1], groups=["a"] * 4)
     assert (p_reaches(rate, 0.1), p_misses(rate, 1.0)) == (1, 1)
     assert score_interval(rate, 0.9) == (0, 1)
 
 
-@pytest.mark.parametrize("minimum", [0.0, -0.5, 1.5, math.nan])
-@pytest.mark.parametrize("test", [p_reaches, p_misses])
+@every_row("minimum", [0.0, -0.5, 1.5, math.nan])
+@every_row("test", [p_reaches, p_misses])
 def test_a_minimum_that_is_no_share_is_refused(test, minimum):
     for scores in ([1, 0], [1, 0.5]):
         with pytest.raises(ValueError, match="minimum"):
             test(mean_score(scores), minimum)
 
 
-@pytest.mark.parametrize("confidence", [0.0, 1.0])
+@every_row("confidence", [0.0, 1.0])
 def test_a_confidence_that_is_no_share_is_refused(confidence):
     with pytest.raises(ValueError, match="confidence"):
         score_interval(mean_score([1, 0.5]), confidence)
@@ -235,7 +230,7 @@ def test_a_floor_at_the_true_rate_of_weighted_cases_is_rarely_passed():
     assert passed / 1000 <= 0.05
 
 
-@pytest.mark.parametrize("n", [30, 200])
+@every_row("n", [30, 200])
 def test_a_floor_at_the_true_rate_of_graded_cases_is_rarely_passed_or_missed(n):
     rng = np.random.default_rng(5)
     rates = [mean_score(rng.beta(4, 1, n)) for _ in range(1000)]
@@ -243,7 +238,7 @@ def test_a_floor_at_the_true_rate_of_graded_cases_is_rarely_passed_or_missed(n):
     assert np.mean([p_misses(rate, 0.8) <= 0.01 for rate in rates]) <= 0.02
 
 
-@pytest.mark.parametrize("sizes", [[10] * 20, [1] * 100 + [25] * 4])
+@every_row("sizes", [[10] * 20, [1] * 100 + [25] * 4])
 def test_a_floor_at_the_true_rate_of_grouped_cases_is_rarely_passed(sizes):
     """Each group is right or wrong as a whole."""
     rng, groups = np.random.default_rng(6), np.repeat(np.arange(len(sizes)), sizes)
@@ -267,8 +262,8 @@ GROUPED = replace(GRADED, spread=0.2, groups=9)
 HEAVY = replace(GRADED, largest=4.0)
 
 
-@pytest.mark.parametrize("rate", [GRADED, GROUPED, replace(GROUPED, groups=3), HEAVY])
-@pytest.mark.parametrize(("minimum", "alpha"), [(0.72, 0.05), (0.75, 0.2), (0.6, 0.001)])
+@every_row("rate", [GRADED, GROUPED, replace(GROUPED, groups=3), HEAVY])
+@every_row(("minimum", "alpha"), [(0.72, 0.05), (0.75, 0.2), (0.6, 0.001)])
 def test_the_chance_is_the_share_of_drawn_variants_that_reach_the_minimum(rate, minimum, alpha):
     drawn = np.random.default_rng(4).normal(rate.rate, math.sqrt(rate.spread / rate.n), 2_000)
     reached = [p_reaches(replace(rate, rate=one), minimum) <= alpha for one in drawn]
@@ -282,7 +277,7 @@ def test_the_chance_is_that_of_the_usual_level():
     assert rate_pass_probability(GRADED, 0.74) == rate_pass_probability(GRADED, 0.74, 0.05)
 
 
-@pytest.mark.parametrize("minimum", [0.9, 0.96, 0.97, 0.98, 1.0])
+@every_row("minimum", [0.9, 0.96, 0.97, 0.98, 1.0])
 def test_scores_that_do_not_vary_reach_a_minimum_always_or_never(minimum):
     same = MeanScore(n=90, rate=1.0, countable=False)
 
@@ -291,7 +286,7 @@ def test_scores_that_do_not_vary_reach_a_minimum_always_or_never(minimum):
     assert rate_pass_probability(same, minimum) == float(is_reached)
 
 
-@pytest.mark.parametrize("minimum", [0.0, -0.5, 1.5, math.nan])
+@every_row("minimum", [0.0, -0.5, 1.5, math.nan])
 def test_the_chance_to_reach_no_share_is_refused(minimum):
     with pytest.raises(ValueError, match="a minimum lies above 0"):
         rate_pass_probability(GRADED, minimum)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
@@ -41,15 +42,13 @@ def macro_f1(truth, predicted, classes=3):
 # --- bootstrap ------------------------------------------------------------------------------------
 
 
-def test_bounds_of_a_mean_are_the_normal_ones():
+def test_bounds_of_a_mean_are_the_normal_ones_and_those_of_scipy():
     found = bootstrap_bounds(mean_difference, 300, rng=np.random.default_rng(0))
     reach = stats.norm.isf(0.05) * DIFFERENCES.std() / np.sqrt(300)
     assert found.estimate == pytest.approx(DIFFERENCES.mean())
     assert found.lower == pytest.approx(found.estimate - reach, abs=0.003)
     assert found.upper == pytest.approx(found.estimate + reach, abs=0.003)
 
-
-def test_bounds_agree_with_scipy():
     found = bootstrap_bounds(mean_difference, 300, rng=np.random.default_rng(0))
     expected = stats.bootstrap(
         (DIFFERENCES,), np.mean, confidence_level=0.9, method="percentile", rng=1, batch=1000
@@ -57,12 +56,22 @@ def test_bounds_agree_with_scipy():
     assert (found.lower, found.upper) == pytest.approx(expected, abs=0.003)
 
 
-def test_the_same_seed_gives_the_same_bounds():
+def test_bounds_are_those_of_their_seed_and_of_all_resamples():
     first, second = (
         bootstrap_bounds(mean_difference, 300, rng=np.random.default_rng(7), resamples=500)
         for _ in range(2)
     )
     assert first == second
+
+    rows = []
+    bootstrap_bounds(
+        lambda w: rows.append(len(w)) or w.sum(axis=1),
+        1000,
+        rng=np.random.default_rng(0),
+        resamples=4500,
+    )
+    assert sum(rows) == 4500 + 1
+    assert max(rows) <= 2000
 
 
 def test_any_metric_can_be_bounded():
@@ -76,19 +85,7 @@ def test_any_metric_can_be_bounded():
     assert found.lower < found.estimate < found.upper < 0
 
 
-def test_batches_add_up_to_the_resamples():
-    rows = []
-    bootstrap_bounds(
-        lambda w: rows.append(len(w)) or w.sum(axis=1),
-        1000,
-        rng=np.random.default_rng(0),
-        resamples=4500,
-    )
-    assert sum(rows) == 4500 + 1
-    assert max(rows) <= 2000
-
-
-@pytest.mark.parametrize("more", [{"n": 0}, {"n": 3, "alpha": 1.0}])
+@every_row("more", [{"n": 0}, {"n": 3, "alpha": 1.0}])
 def test_bootstrap_of_nothing_is_refused(more):
     with pytest.raises(ValueError, match="must"):
         bootstrap_bounds(lambda w: w[:, 0], rng=np.random.default_rng(0), **more)
@@ -125,7 +122,7 @@ def test_kappa_and_its_bounds_agree_with_scikit_learn_and_scipy(seed):
     assert kappa_bounds(first, second, 3) == bounds
 
 
-@pytest.mark.parametrize(("second", "kappa"), [([2] * 6, 0.0), ([2, 2, 2, 0, 0, 0], 0.0)])
+@every_row(("second", "kappa"), [([2] * 6, 0.0), ([2, 2, 2, 0, 0, 0], 0.0)])
 def test_a_rater_with_one_grade_for_everything_agrees_by_chance_alone(second, kappa):
     bounds = kappa_bounds([2] * 6, second, 3)
 
@@ -143,9 +140,15 @@ def test_the_interval_of_kappa_has_its_coverage():
     assert held >= 33
 
 
-def test_no_ratings_have_no_kappa():
+def test_what_has_no_values_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         kappa_bounds([], [], 2)
+
+    with pytest.raises(ValueError, match=r"^a macro mean needs at least one skill"):
+        macro_difference([])
+
+    with pytest.raises(ValueError, match=r"^confidence "):
+        MeanEstimate(mean=0.0, se=0.1, df=10).interval(1.0)
 
 
 # --- changes of a label ---------------------------------------------------------------------------
@@ -159,19 +162,17 @@ def test_changes_of_a_label_agree_with_statsmodels(cells):
     assert found.p == pytest.approx(expected.pvalue, abs=1e-9)
 
 
-def test_a_label_that_never_changed_did_not_drift():
+def test_labels_that_did_not_change_or_were_not_used_change_nothing():
     found = stuart_maxwell(np.diag([5, 7, 0]))
     assert (found.statistic, found.df, found.p) == (0, 0, 1)
 
-
-def test_a_label_that_nobody_used_changes_nothing():
     table = np.array([[20, 10, 5], [3, 30, 15], [0, 5, 40]])
     wider = np.pad(table, ((0, 1), (0, 1)))
     first, second = stuart_maxwell(table), stuart_maxwell(wider)
     assert (second.statistic, second.df) == pytest.approx((first.statistic, first.df))
 
 
-@pytest.mark.parametrize("table", [[[1, 2]], [1, 2], [[1, -1], [0, 1]]])
+@every_row("table", [[[1, 2]], [1, 2], [[1, -1], [0, 1]]])
 def test_a_table_that_is_not_square_is_refused(table):
     with pytest.raises(ValueError, match=r"^a table of changes must be square"):
         stuart_maxwell(table)
@@ -192,11 +193,14 @@ def test_two_phase_mean_follows_its_formula():
     assert (found.se, found.df) == pytest.approx((np.sqrt(variance), 119))
 
 
-def test_labelling_every_case_leaves_the_judge_out():
+def test_labels_of_every_case_leave_the_judge_out_and_two_are_enough():
     grades, labels = np.array([0.1, 0.5, 0.9, 0.4]), np.array([0.0, 1.0, 1.0, 0.0])
     found = two_phase_mean(grades, labels, np.arange(4))
     assert found.mean == pytest.approx(labels.mean())
     assert found.se == pytest.approx(labels.std(ddof=1) / 2)
+
+    found = two_phase_mean([0.0, 1.0, 1.0], [0.0, 0.5], [0, 1])
+    assert (found.mean, found.df) == (pytest.approx(2 / 3 - 0.25), 1)
 
 
 def test_calibrated_interval_covers_as_often_as_it_says():
@@ -210,7 +214,7 @@ def test_calibrated_interval_covers_as_often_as_it_says():
     assert covered / 1000 == pytest.approx(0.9, abs=0.03)
 
 
-def test_calibrated_tests_are_t_tests():
+def test_calibrated_tests_are_t_tests_and_a_mean_without_error_is_certain():
     x = np.random.default_rng(1).normal(-0.01, 0.1, 40)
     found = MeanEstimate(mean=x.mean(), se=x.std(ddof=1) / np.sqrt(40), df=39)
     above = stats.ttest_1samp(x, -0.03, alternative="greater")
@@ -220,13 +224,11 @@ def test_calibrated_tests_are_t_tests():
         assert found.p_below(threshold) == pytest.approx(below.pvalue)
     assert found.interval(0.9) == pytest.approx(stats.ttest_1samp(x, 0).confidence_interval(0.9))
 
-
-def test_a_mean_without_error_is_certain():
     found = MeanEstimate(mean=0.0, se=0.0, df=10)
     assert (found.p_above(-0.03), found.p_above(0.0), found.p_below(0.0)) == (0, 1, 1)
 
 
-@pytest.mark.parametrize("at", [[0, 0], [0, 9], [0, 3], [-1, 0], [0]])
+@every_row("at", [[0, 0], [0, 9], [0, 3], [-1, 0], [0]])
 def test_labelled_positions_must_be_cases(at):
     with pytest.raises(
         ValueError, match=r"^labelled positions must be distinct|^labels and positions must match"
@@ -234,20 +236,10 @@ def test_labelled_positions_must_be_cases(at):
         two_phase_mean([0.1, 0.2, 0.3], [1.0] * len(at), at)
 
 
-def test_two_labels_are_enough():
-    found = two_phase_mean([0.0, 1.0, 1.0], [0.0, 0.5], [0, 1])
-    assert (found.mean, found.df) == (pytest.approx(2 / 3 - 0.25), 1)
-
-
-@pytest.mark.parametrize("labels", [[0.0], [[0.0, 1.0]], [0.0, 1.0, 1.0]])
+@every_row("labels", [[0.0], [[0.0, 1.0]], [0.0, 1.0, 1.0]])
 def test_labels_must_match_their_positions(labels):
     with pytest.raises(ValueError, match=r"^labels and positions must match"):
         two_phase_mean([0.1, 0.2, 0.3], labels, [0, 1])
-
-
-def test_a_confidence_that_is_no_share_is_refused_by_its_name():
-    with pytest.raises(ValueError, match=r"^confidence "):
-        MeanEstimate(mean=0.0, se=0.1, df=10).interval(1.0)
 
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.integers(0, 5)), min_size=8, max_size=40))
@@ -270,13 +262,18 @@ def skill(n, fixed, regressed):
     return paired_counts(before, after)
 
 
-def test_skills_of_equal_size_are_pooled():
+def test_skills_of_equal_size_or_fitting_weights_are_pooled():
     macro = macro_difference([skill(100, 2, 5), skill(100, 1, 0), skill(100, 3, 4)])
     assert (macro.n, macro.fixed, macro.regressed, macro.effective) == (300, 6, 9, 300)
     assert p_drop(macro) == mcnemar_midp(6, 9)
 
+    macro = macro_difference([skill(50, 0, 5), skill(500, 0, 0)], [50, 500])
+    assert macro.countable
+    assert (macro.fixed, macro.regressed, macro.effective) == (0, 5, 550)
+    assert p_drop(macro) == mcnemar_midp(0, 5)
 
-@pytest.mark.parametrize(
+
+@every_row(
     ("changes", "expected"),
     [
         # The pooled variance of a case over the variance of the mean of three skills.
@@ -302,15 +299,17 @@ def test_repeated_skills_count_as_many_cases_as_give_their_mean_its_variance(cha
     assert macro_difference(skills).effective == pytest.approx(expected)
 
 
-def test_a_skill_of_weight_0_counts_for_nothing():
-    one, other = skill(100, 2, 5), skill(100, 30, 0)
-    assert macro_difference([one, other], [1, 0]).delta == one.delta
-
-
-def test_the_heaviest_case_is_that_of_any_skill():
+def test_the_heaviest_case_and_the_fewest_groups_are_those_of_any_skill():
     small, large = (replace(skill(n, 0, 1), largest=largest) for n, largest in ((50, 1), (150, 4)))
     # A case of the small skill weighs 2, one of the large skill 2 / 3.
     assert macro_difference([small, large]).largest == pytest.approx(4 * 2 / 3)
+
+    grouped = paired_counts([1] * 6, [1, 0, 1, 1, 1, 1], groups=list("aabbcc"))
+    assert macro_difference([grouped, skill(6, 0, 1)]).groups == 3
+
+    macro = macro_difference([skill(10, 0, 0), skill(1000, 10, 10)])
+    assert macro.largest == pytest.approx(1010 / 2 / 10)
+    assert p_noninferior(macro, 0.03) > 0.05
 
 
 def test_cases_without_a_group_are_groups_of_their_own_beside_others():
@@ -322,11 +321,19 @@ def test_cases_without_a_group_are_groups_of_their_own_beside_others():
     assert macro_difference([grouped, skill(80, 0, 6)]).whole is None
 
 
-def test_skills_count_alike_whatever_their_size():
+def test_skills_count_alike_whatever_their_size_and_by_their_weights():
     macro = macro_difference([skill(50, 0, 5), skill(500, 0, 0)])
     assert macro.delta == pytest.approx(-0.05)
     assert macro.before - macro.after == pytest.approx(0.05)
     assert (macro.n, macro.fixed, macro.regressed) == (550, 0, 5)
+
+    one, other = skill(100, 2, 5), skill(100, 30, 0)
+    assert macro_difference([one, other], [1, 0]).delta == one.delta
+
+    graded = paired_counts([0.5] * 40, [0.4] * 40)
+    macro = macro_difference([graded, skill(40, 0, 0)])
+    assert not macro.countable
+    assert (macro.n, macro.delta) == (80, pytest.approx(-0.05))
 
 
 def test_cases_of_small_skills_weigh_more_as_if_the_suite_weighed_them():
@@ -351,27 +358,7 @@ def test_weighted_skills_are_a_mean_of_weighted_scores():
     assert macro_difference(skills, [30, 10]) == macro
 
 
-def test_weights_that_make_the_cases_alike_leave_them_counted():
-    macro = macro_difference([skill(50, 0, 5), skill(500, 0, 0)], [50, 500])
-    assert macro.countable
-    assert (macro.fixed, macro.regressed, macro.effective) == (0, 5, 550)
-    assert p_drop(macro) == mcnemar_midp(0, 5)
-
-
-def test_a_graded_skill_makes_the_mean_graded():
-    graded = paired_counts([0.5] * 40, [0.4] * 40)
-    macro = macro_difference([graded, skill(40, 0, 0)])
-    assert not macro.countable
-    assert (macro.n, macro.delta) == (80, pytest.approx(-0.05))
-
-
-def test_a_small_skill_without_changes_limits_the_macro_mean():
-    macro = macro_difference([skill(10, 0, 0), skill(1000, 10, 10)])
-    assert macro.largest == pytest.approx(1010 / 2 / 10)
-    assert p_noninferior(macro, 0.03) > 0.05
-
-
-@pytest.mark.parametrize("weights", [[1.0], [0.0, 0.0], [1.0, -1.0]])
+@every_row("weights", [[1.0], [0.0, 0.0], [1.0, -1.0]])
 def test_weights_that_are_none_are_refused(weights):
     with pytest.raises(ValueError, match=r"^a macro mean needs at least one skill"):
         macro_difference([skill(10, 0, 0), skill(10, 0, 0)], weights)
@@ -383,18 +370,3 @@ def test_order_of_skills_changes_nothing():
     assert (first.fixed, first.regressed) == (second.fixed, second.regressed)
     for name in ("delta", "spread", "largest", "effective"):
         assert getattr(first, name) == pytest.approx(getattr(second, name))
-
-
-def test_grouped_skills_keep_the_fewest_groups():
-    grouped = paired_counts([1] * 6, [1, 0, 1, 1, 1, 1], groups=list("aabbcc"))
-    assert macro_difference([grouped, skill(6, 0, 1)]).groups == 3
-
-
-def test_no_skill_has_no_macro_mean():
-    with pytest.raises(ValueError, match=r"^a macro mean needs at least one skill"):
-        macro_difference([])
-
-
-def test_one_group_has_no_standard_error():
-    with pytest.raises(ValueError, match="at least two groups"):
-        clustered_se([1.0, 2.0], ["a", "a"])

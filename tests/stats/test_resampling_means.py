@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 from scipy import optimize, stats
 
 from pytest_ftgate.stats.resampling import mean_interval, ratio_interval
@@ -30,8 +31,8 @@ def lognormal(seed, n, sigma=1.0):
     return np.exp(np.random.default_rng(seed).normal(0.0, sigma, n))
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("seed", range(3))
+@every_row("sign", [1, -1])
+@every_row("seed", range(3))
 def test_the_ends_are_where_johnsons_statistic_reaches_the_quantile(seed, sign):
     values = sign * lognormal(seed, 200, 0.5)
 
@@ -76,11 +77,19 @@ def test_the_upper_end_of_fewer_skewed_values_is_the_inflection_of_halls_cubic()
     assert hall(values, high) < stats.t(29).ppf(0.025)
 
 
-def test_a_group_counts_as_the_sum_of_its_values():
+def test_a_group_counts_as_its_sum_and_a_constant_below_a_ratio_as_a_factor():
     values, groups = lognormal(1, 120), np.arange(120) % 40
     sums = np.bincount(groups, values) / 3
 
     assert mean_interval(values, 0.95, groups) == pytest.approx(mean_interval(sums, 0.95))
+
+    values = lognormal(3, 60)
+
+    expected = mean_interval(values, 0.95)
+
+    assert ratio_interval(values, np.full(60, 2.0), 0.95) == pytest.approx(
+        tuple(end / 2 for end in expected)
+    )
 
 
 def test_the_ends_of_a_ratio_are_where_the_difference_reaches_the_quantile():
@@ -93,21 +102,16 @@ def test_the_ends_of_a_ratio_are_where_the_difference_reaches_the_quantile():
     assert johnson(above - high * below, 0.0) == pytest.approx(-quantile)
 
 
-def test_a_ratio_to_a_constant_has_the_interval_of_the_mean():
-    values = lognormal(3, 60)
-
-    expected = mean_interval(values, 0.95)
-
-    assert ratio_interval(values, np.full(60, 2.0), 0.95) == pytest.approx(
-        tuple(end / 2 for end in expected)
-    )
-
-
-def test_equal_ratios_have_no_spread():
+def test_equal_values_and_ratios_have_no_spread_and_three_values_an_interval():
     below = lognormal(3, 60)
 
     assert ratio_interval(2.0 * below, below, 0.95) == (2.0, 2.0)
     assert ratio_interval(np.zeros(60), below, 0.95) == (0.0, 0.0)
+
+    assert mean_interval([0.25] * 30, 0.95) == (0.25, 0.25)
+
+    low, high = mean_interval([1.0, 2.0, 4.0], 0.9)
+    assert low < 7 / 3 < high
 
 
 def test_values_that_do_not_bound_a_ratio_leave_its_end_open():
@@ -126,25 +130,21 @@ def test_a_ratio_at_the_upper_end_is_about_as_rare_as_the_interval_says(correlat
         above = correlation * below + np.sqrt(1 - correlation**2) * above
         return ratio_interval(np.exp(above), np.exp(below), 0.95)[1]
 
-    assert np.mean([high() <= 1.0 for _ in range(1000)]) < 0.075
-
-
-def test_equal_values_have_a_mean_without_spread():
-    assert mean_interval([0.25] * 30, 0.95) == (0.25, 0.25)
+    assert np.mean([high() <= 1.0 for _ in range(500)]) < 0.075
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.5])
 def test_a_mean_at_the_upper_end_is_about_as_rare_as_the_interval_says(sigma):
     rng, mean = np.random.default_rng(2), np.exp(sigma**2 / 2)
 
-    ends = [mean_interval(np.exp(rng.normal(0.0, sigma, 30)), 0.95) for _ in range(2000)]
+    ends = [mean_interval(np.exp(rng.normal(0.0, sigma, 30)), 0.95) for _ in range(1000)]
 
     # Student's t passes 5 and 21 % of such means.
     assert np.mean([high <= mean for _, high in ends]) < 0.08
     assert np.mean([low > mean for low, _ in ends]) < 0.035
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("values", "groups", "confidence"),
     [([1.0, 2.0], None, 0.95), ([1.0, 2.0, 3.0], ["a", "a", "b"], 0.95), ([1, 2, 3], None, 1.0)],
 )
@@ -153,12 +153,7 @@ def test_an_interval_of_too_few_values_is_refused(values, groups, confidence):
         mean_interval(values, confidence, groups)
 
 
-def test_three_values_have_an_interval():
-    low, high = mean_interval([1.0, 2.0, 4.0], 0.9)
-    assert low < 7 / 3 < high
-
-
-@pytest.mark.parametrize("varies", [True, False])
+@every_row("varies", [True, False])
 def test_copies_of_cases_in_groups_bound_a_ratio_as_the_cases_do(varies):
     above, below = lognormal(3, 25), lognormal(4, 25) if varies else np.full(25, 2.0)
     copies = [np.repeat(side, 3) for side in (above, below)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ftgate_testing.properties import examples
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -16,7 +17,7 @@ def equal_looks(count):
     return np.arange(1, count + 1) / count
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("alpha", "z"),
     [
         (0.05, [4.23, 2.89, 2.30, 1.96, 1.74]),
@@ -52,7 +53,7 @@ def test_bounds_fall_towards_the_ordinary_one(alpha, looks):
     assert bounds[-1] >= stats.norm.isf(alpha) - 1e-6
 
 
-@pytest.mark.parametrize("looks", [1.0, [], [0.5, 0.5], [0.0, 1.0], [0.5, 1.1], [[0.5, 1.0]]])
+@every_row("looks", [1.0, [], [0.5, 0.5], [0.0, 1.0], [0.5, 1.1], [[0.5, 1.0]]])
 def test_looks_that_are_no_schedule_are_refused(looks):
     with pytest.raises(ValueError, match="looks"):
         obrien_fleming_bounds(0.05, looks)

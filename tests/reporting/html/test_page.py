@@ -20,7 +20,7 @@ from ftgate_testing.reports import (
     large,
     report,
 )
-from ftgate_testing.rows import each_row
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.notes import NoteKind, text_note
 from pytest_ftgate.gates.statements import NextStep, StepKind
@@ -96,8 +96,8 @@ def test_nothing_is_fetched_from_anywhere():
     assert addresses == {"http://www.w3.org/2000/svg"}
 
 
-@each_row("nasty", ["script", "closing", "template"])
-@each_row("place", ["advice", "error", "fact", "flip", "headline", "told"])
+@every_row("nasty", ["script", "closing", "template"])
+@every_row("place", ["advice", "error", "fact", "flip", "headline", "told"])
 def test_foreign_words_are_text_wherever_they_stand(nasty, place, advice):
     said = HOSTILE[nasty]
     verdict = failing_run().verdicts[0]
