@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ftgate_testing.tables import every_row
 from ftgate_testing.score_columns import suite, variant_scores
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import Design, Levels
 from pytest_ftgate.gates.power import design_pass_probability
