@@ -112,8 +112,8 @@ def assert_internal_error(desk, result, error):
 ENGINE = {
     "settle": (Results, "settle", 4),
     "send_waiting": (Scheduler, "send_waiting", 2),
-    "store": (Cache, "store", 3),
-    "claim": (Cache, "claim", 3),
+    "store": (Cache, "store_all", 2),
+    "claim": (Cache, "claim_all", 2),
     "parse": (*place("providers.openai", "parse_completion"), 3),
     "redact": (*place("client.engine", "redact_reply"), 3),
 }
