@@ -1,6 +1,6 @@
 """The overhead of the gate beside a bare loop over the same SDK that sends the same requests.
 
-    python benchmarks/engine.py [--rounds N] [NAME ...]
+    python benchmarks/engine.py [--rounds N] [--without-prices] [NAME ...]
 
 It builds the server in ``stub/`` (a C compiler is needed), which answers after a fixed time. It
 measures whole processes, the gate and its comparison in turn:
@@ -23,8 +23,9 @@ measures whole processes, the gate and its comparison in turn:
   shows how many requests a server refuses that accepts 100 a second
 - ``suites``: 200 suites of 25 cases beside one suite of 5,000: wall time
 
-It prints medians, their ratio and its limit. Run it on an idle machine; on a busy one the ratios
-are more reliable than the seconds.
+It prints medians, their ratio and its limit. `--without-prices` measures the gate as if the extra
+``prices`` were not installed; the figures should be about the same both ways. Run it on an idle
+machine; on a busy one the ratios are more reliable than the seconds.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import heapreplace
+from importlib.util import find_spec
 from itertools import count, islice
 from math import cos, exp, log, sqrt, tau
 from pathlib import Path
@@ -90,6 +92,15 @@ async def main(url, folder, concurrency):
 
 asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))
 """
+#: Starts pytest; modules whose names stand in the first argument are not found.
+PYTEST = """\
+import sys
+sys.modules |= dict.fromkeys(sys.argv.pop(1).split())
+import pytest
+sys.exit(pytest.main(sys.argv[1:]))
+"""
+#: The module of the extra `prices`.
+PRICES = "genai_prices"
 FAULTS = ("f429", "f529", "f500", "freset", "fmalformed", "fslow")
 #: Seconds that a reply takes, and that an overloaded server sends as retry-after.
 LATENCY = 0.05
@@ -131,12 +142,14 @@ class Bench:
     """A folder to work in, and the server.
 
     Attributes:
+        hidden: names of modules that the gate does not find.
         number: of the next folder.
         notes: what a round tells besides its two figures.
     """
 
     root: Path
     url: str
+    hidden: str = ""
     number: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -185,7 +198,8 @@ class Bench:
         told = ["-q", "--ftgate", lenient]
         told += [f"--ftgate-concurrency={concurrency}"] if concurrency else []
         plugin = ("-p", "pytest_ftgate", "-p", "no:cacheprovider")
-        return measured([sys.executable, "-m", "pytest", *plugin, *told], folder, sign)
+        start = (sys.executable, "-c", PYTEST, self.hidden)
+        return measured([*start, *plugin, *told], folder, sign)
 
     def bare(self, folder: Path, concurrency: int) -> Took:
         """Send the same requests to the same server in a bare loop."""
@@ -207,7 +221,7 @@ def measured(command: list[str], folder: Path, sign: str) -> Took:
         output.seek(0)
         printed = output.read().decode()
     if sign not in printed:
-        raise SystemExit(f"{' '.join(command[:4])} …\n{printed[-3000:]}")
+        raise SystemExit(f"{' '.join(command[-4:])} …\n{printed[-3000:]}")
     return Took(wall, used.ru_utime + used.ru_stime)
 
 
@@ -403,13 +417,17 @@ def main() -> int:
     """Measure, print, and return the exit status."""
     parser = argparse.ArgumentParser(description="Measure what asking through the gate costs.")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--without-prices", action="store_true", help="hide genai-prices")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ALL)}")
     given = parser.parse_args()
     names = given.names or list(ALL)
     met = True
     with tempfile.TemporaryDirectory() as root, serving(Path(root)) as url:
-        bench = Bench(Path(root), url)
-        print(f"medians of {given.rounds}, seconds\n          gate  beside   ratio  at most")
+        has_prices = find_spec(PRICES) is not None and not given.without_prices
+        bench = Bench(Path(root), url, hidden="" if has_prices else PRICES)
+        extra = "with" if has_prices else "without"
+        print(f"medians of {given.rounds}, seconds; {extra} the extra prices")
+        print("          gate  beside   ratio  at most")
         for name in names:
             make, most = ALL[name]
             round_ = make(bench)

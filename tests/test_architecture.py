@@ -103,7 +103,7 @@ COMMON_WORDS = frozenset(
         promptfoo proportions ray readers recommend recorded references regressions repair reporter
         reports resampling result results rows rule rules runner scaffold scoring selection
         sequential served settings source sqlite state stats structured summary table tables text
-        transformers ungated usage weights wording writers yaml
+        transformers ungated usage weights wording writer yaml
         """,
     )
 )

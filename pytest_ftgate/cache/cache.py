@@ -279,22 +279,34 @@ class Cache:
         Raises:
             CacheError: the reply cannot be written; the message names the file that has it.
         """
-        entry = CacheEntry(
-            fingerprint=request.fingerprint,
-            run=self.run,
-            at=self._clock(),
-            provider=request.provider,
-            model=answering_model(request),
-            reply=reply,
-        )
-        statements = (
-            (f"INSERT OR REPLACE {INSERT_REPLY}", entry.row),
-            (RELEASE_CLAIM, (request.fingerprint, self._claims.owner)),
-        )
+        self.store_all([(request, reply)])
+
+    def store_all(self, exchanges: Sequence[tuple[Request, Reply]]) -> None:
+        """Commit replies to the disk in one transaction, as `store` does with one.
+
+        Raises:
+            CacheError: they cannot be written; the message names the file that has them.
+        """
+        entries = [
+            CacheEntry(
+                fingerprint=request.fingerprint,
+                run=self.run,
+                at=self._clock(),
+                provider=request.provider,
+                model=answering_model(request),
+                reply=reply,
+            )
+            for request, reply in exchanges
+        ]
+        owner = self._claims.owner
+        statements: list[tuple[str, tuple[object, ...]]] = []
+        for entry in entries:
+            statements.append((f"INSERT OR REPLACE {INSERT_REPLY}", entry.row))
+            statements.append((RELEASE_CLAIM, (entry.fingerprint, owner)))
         try:
             self._database.run(lambda database: database.execute_together(statements))
         except CacheError as error:
-            self._unstored.append(entry)
+            self._unstored += entries
             # From now on every claim fails, so that no further request is sent and paid for.
             self._write_error = CacheError(
                 self._file.save_elsewhere(self._unstored, self.run, error.__cause__ or error)
@@ -314,9 +326,17 @@ class Cache:
         Raises:
             CacheError: an earlier reply could not be stored.
         """
+        return bool(self.claim_all([fingerprint]))
+
+    def claim_all(self, fingerprints: Sequence[str]) -> set[str]:
+        """Claim requests in one transaction; return those that no other live process has claimed.
+
+        Raises:
+            CacheError: an earlier reply could not be stored.
+        """
         if self._write_error is not None:
             raise self._write_error
-        return self._claims.claim(fingerprint)
+        return self._claims.claim_all(fingerprints)
 
     def claim_free(self, fingerprints: Sequence[str]) -> list[str]:
         """Claim *fingerprints*; return those that no other live process has claimed.

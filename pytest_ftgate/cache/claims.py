@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -63,6 +64,17 @@ class Claims:
         if claim[0] == self.owner:
             return True
         return self._has_expired(fingerprint, claim) and self._take_over(fingerprint, claim)
+
+    def claim_all(self, fingerprints: Sequence[str]) -> set[str]:
+        """Claim requests in one transaction; return those that no other live process has."""
+        self._start_renewing()
+        sql = "INSERT OR IGNORE INTO claims SELECT value, ?, ? FROM json_each(?)"
+        values = (self.owner, self._clock(), json.dumps(fingerprints))
+        rows = self._cache.execute(f"{sql} RETURNING fingerprint", values)
+        claimed = {fingerprint for (fingerprint,) in rows}
+        return claimed.union(
+            name for name in fingerprints if name not in claimed and self.claim(name)
+        )
 
     def _take_over(self, fingerprint: str, claim: _Claim) -> bool:
         # Only if unchanged: the owner may have renewed it, or a third process may have taken it.

@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,9 +63,15 @@ class CacheEntry:
 
 def answering_model(request: Request) -> str:
     """Return the model or function that answers *request*, under the same name on any machine."""
-    name = request.model or request.function or ""
-    name = Path(name).name if Path(name).is_absolute() else name
+    name = _portable(request.model or request.function or "")
     return f"{name} + {request.adapter.path.name}" if request.adapter else name
+
+
+# Cached: a run names few models, and stores many replies.
+@lru_cache
+def _portable(name: str) -> str:
+    """Return *name* without the folders of a path that holds on this machine alone."""
+    return Path(name).name if Path(name).is_absolute() else name
 
 
 #: The columns of the table `replies`.

@@ -15,6 +15,7 @@ from typing import Any
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.batches import Batches
 from pytest_ftgate.client.budget import Budget, Progress
+from pytest_ftgate.client.cache_writer import CacheWriter
 from pytest_ftgate.client.rate_limit import RetryPolicy
 from pytest_ftgate.client.redaction import redact_reply, redact_text
 from pytest_ftgate.client.results import PeerWaiter, Result, Results
@@ -115,6 +116,7 @@ class Engine:
         self._mode, self._concurrency, self._budget = replies, concurrency, budget
         self._plugin_providers = self._provider_factories(plugin_providers or {})
         self._results = Results(cache, environ, fresh=replies == "fresh")
+        self._cache_writer = CacheWriter(cache, self._results)
         self._recorded = RecordedReplies()
         self._schedulers: dict[tuple[str | None, ...], Scheduler] = {}
         self._phases = Phases()
@@ -123,8 +125,7 @@ class Engine:
         )
         self._in_flight: dict[str, Request] = {}
         self._peak_in_flight = 0
-        self._ending = asyncio.Event()
-        self._is_cancelled = False
+        self._ending, self._is_cancelled = asyncio.Event(), False
         self._retry_policy = RetryPolicy(self._ending)
         self._peers = PeerWaiter(cache, self._results, self._retry_policy, _POLL)
         self._batches = Batches(
@@ -337,13 +338,18 @@ class Engine:
         return provider
 
     async def _fetch_reply(self, lease: SlotLease, request: Request) -> Reply:
-        if not (request.only_for or self._cache.claim(request.fingerprint)):
-            lease.release()
-            reply = await self._peers.reply_to(request)
-            if reply is not None:
-                return reply
+        stored = None
+        if not request.only_for:
+            claimed = await self._cache_writer.claim(request)
+            if request.fingerprint not in claimed:
+                lease.release()
+                reply = await self._peers.reply_to(request)
+                if reply is not None:
+                    return reply
+                claimed = self._results.cached_replies([request])
+            stored = claimed.get(request.fingerprint)
         try:
-            return await self._fetch_claimed(lease, request)
+            return await self._fetch_claimed(lease, request, stored)
         except CacheError:
             raise
         except Exception as error:
@@ -354,18 +360,18 @@ class Engine:
                     scheduler.give_up(error)
             raise
 
-    async def _fetch_claimed(self, lease: SlotLease, request: Request) -> Reply:
+    async def _fetch_claimed(
+        self, lease: SlotLease, request: Request, stored: Reply | None
+    ) -> Reply:
         if request.only_for:
             # No other run, process or test may find the reply: the results alone have it.
             return await self._send_with_retries(lease, request)
-        # Another process may have stored the reply between the look-up and the claim.
-        cached = self._results.cached_replies([request])
-        if cached:
+        if stored is not None:
             self._cache.release(request.fingerprint)
-            return cached[request.fingerprint]
+            return stored
         reply = await run_tool_loop(request, partial(self._send_turn, lease), self._cache.store)
         # Committed before use: a kill from here on loses nothing.
-        self._cache.store(request, reply)
+        await self._cache_writer.store(request, reply)
         return reply
 
     async def _send_turn(self, lease: SlotLease, request: Request) -> Reply:

@@ -244,10 +244,11 @@ def seconds_until_reset(headers: Mapping[str, str], now: datetime, tokens: int =
     *headers* are those of its last response, with names in lower case. *now* has a time zone.
     *tokens* are those of one request.
     """
-    waits = [0.0]
+    # Once: headers of an SDK are slow to look up one by one, and most servers send none of these.
+    waits, names = [0.0], headers.keys()
     for header_names, minimum in ((_REQUEST_HEADERS, _NEAR_ZERO), (_TOKEN_HEADERS, tokens)):
         for remaining, reset in header_names.items():
-            left = headers.get(remaining, "")
+            left = headers[remaining] if remaining in names else ""
             if left.isdigit() and int(left) <= minimum:
                 waits.append(_parse_seconds(headers.get(reset, ""), now))
     return max(waits)

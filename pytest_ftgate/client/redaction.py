@@ -49,7 +49,7 @@ def redact_reply(reply: Reply, request: Request, environ: Mapping[str, str]) -> 
     names = [
         name
         for name in environ
-        if name == request.api_key_env or (_SECRET_NAME.search(name) and name.startswith(prefixes))
+        if name == request.api_key_env or (name.startswith(prefixes) and _SECRET_NAME.search(name))
     ]
     values = [environ[name] for name in names if len(environ[name]) >= _MIN_LENGTH]
     if not values:

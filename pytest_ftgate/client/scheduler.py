@@ -153,7 +153,7 @@ class Slots:
         #: Requests that wait to be sent again, ordered by their number.
         self._retries: list[tuple[int, asyncio.Future[float]]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._is_woken = self._closed = False
 
     def has_free_slot(self) -> bool:
         """Return True if a request may be sent now."""
@@ -184,8 +184,18 @@ class Slots:
             raise ReplyError(_ENDED)
         turn: asyncio.Future[float] = self._loop.create_future()
         heappush(self._retries, (number, turn))
-        self._loop.call_soon(self._on_free)
+        self.wake()
         return await turn
+
+    def wake(self) -> None:
+        """Let free slots be used once the callbacks that are due now have run."""
+        if not self._is_woken:
+            self._is_woken = True
+            self._loop.call_soon(self._use_free)
+
+    def _use_free(self) -> None:
+        self._is_woken = False
+        self._on_free()
 
     def grant(self) -> None:
         """Give free slots to requests that are sent again, or set a timer for the next one."""
@@ -213,7 +223,7 @@ class Slots:
         except Exception as error:  # noqa: BLE001 - the reply itself has come
             self.on_error(error)
         # Not immediately: the waiting code processes the outcome first.
-        self._loop.call_soon(self._on_free)
+        self.wake()
 
     def _adapt(
         self, provider: Provider, sent_at: float, outcome: Reply | BaseException | None
@@ -436,7 +446,7 @@ class Scheduler:
             model.error = error
             self.give_up(error, model)
         self._callbacks.settle(request, result)
-        self.send_waiting()
+        self._slots.wake()
 
     def _has_open_provider(self, model: _ModelState) -> bool:
         """Return True if the next request can be sent; if not, begin to open its provider."""

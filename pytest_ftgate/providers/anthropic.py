@@ -169,9 +169,10 @@ class AnthropicProvider(LearningProvider):
             RequestRejected: the request itself is wrong.
             ProviderRejected: credentials, spending limit, unknown model.
         """
-        facts = self.facts(request.model)
+        waiting = self.facts(request.model)
         reply = await self._reply_to(request)
-        return replace(reply, facts=await facts)
+        facts = await waiting
+        return replace(reply, facts=facts) if facts else reply
 
     def payload(self, request: Request) -> dict[str, Any]:
         """Return the SDK's arguments for *request*, without the settings rejected so far."""

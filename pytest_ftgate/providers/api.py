@@ -82,7 +82,8 @@ class LearningProvider(Provider):
 
     def finished(self, reply: Reply, request: Request, unsent: Collection[str]) -> Reply:
         """Return *reply* with the declared settings in *unsent*."""
-        return replace(reply, unsent=tuple(sorted(self._declared(request).intersection(unsent))))
+        names = tuple(sorted(self._declared(request).intersection(unsent)))
+        return replace(reply, unsent=names) if names != reply.unsent else reply
 
     def _declared(self, request: Request) -> set[str]:
         """Return the settings of *request* that a server may reject."""

@@ -247,7 +247,7 @@ def wrong_model(request: Request, served: str | None) -> str:
     Replies that name no model, and models that are declared by an ARN, are never wrong.
     """
     declared = request.served_model or request.model
-    if not declared or not served or declared.startswith("arn:"):
+    if not declared or not served or served == declared or declared.startswith("arn:"):
         return ""
     names = {_plain_model_name(name, request.provider) for name in (declared, served)}
     if len(names) == 1:

@@ -127,7 +127,7 @@ def test_what_a_provider_of_the_package_raises_by_mistake_ends_the_run(
 
 
 #: What a reply passes on its way: the claim of its request, a slot, the cache.
-ON_THE_WAY = [(Cache, "claim"), (Cache, "store"), (engine_module, "redact_reply")]
+ON_THE_WAY = [(Cache, "claim_all"), (Cache, "store_all"), (engine_module, "redact_reply")]
 ON_THE_WAY += [(SlotLease, "_send_within_budget"), (RateLimiter, "record_reply")]
 
 

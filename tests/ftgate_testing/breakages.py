@@ -345,8 +345,8 @@ raise SystemExit(main(sys.argv[1:]))
 PLACES = (
     ("client.results", "Results.settle", 5, "ZeroDivisionError"),
     ("client.scheduler", "Scheduler.send_waiting", 3, "ZeroDivisionError"),
-    ("cache.cache", "Cache.store", 4, "MemoryError"),
-    ("cache.cache", "Cache.claim", 4, "RuntimeError"),
+    ("cache.cache", "Cache.store_all", 2, "MemoryError"),
+    ("cache.cache", "Cache.claim_all", 2, "RuntimeError"),
     *(
         ("providers.openai", "parse_completion", 4, exception)
         for exception in (
