@@ -109,16 +109,9 @@ def assert_internal_error(desk, result, error):
 #: What a run calls for each reply, in a provider of the package, in the engine and in the cache,
 #: and after how many calls it breaks. tests/client/test_engine_failures.py has more places.
 ENGINE = {
-<<<<<<< HEAD
-=======
-    "settle": (Results, "settle", 4),
-    "send_waiting": (Scheduler, "send_waiting", 2),
-    "store": (Cache, "store_all", 2),
-    "claim": (Cache, "claim_all", 2),
->>>>>>> wire
     "parse": (*place("providers.openai", "parse_completion"), 3),
     "settle": (Results, "settle", 4),
-    "store": (Cache, "store", 3),
+    "store": (Cache, "store_all", 2),
 }
 
 
