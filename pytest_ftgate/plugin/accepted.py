@@ -5,45 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ftgate.plugin.state import leaves_out, settings_key
+from pytest_ftgate.plugin.state import AcceptedGate, accepted_of, leaves_out, settings_key
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.runner.planner import GateRun
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.exam import Exam
-
-
-class AcceptedGate(NamedTuple):
-    """What a run with ``--ftgate-accept`` accepts of one gate.
-
-    Attributes:
-        suite: the name of its suite.
-        name: the key in the accepted record.
-        serves: the variant in production, or "".
-        cases: the values of each case.
-        limits: the default limit of the gate, by its name; empty if it declares one.
-        exam: what decides the gate, as JSON; its cases stand with the first gate of a process.
-    """
-
-    suite: str
-    name: str
-    serves: str
-    cases: Mapping[str, Any]
-    limits: Mapping[str, float]
-    exam: Mapping[str, Any]
-
-
-#: Of a process: what it accepts, by node id.
-_accepted_key = pytest.StashKey[dict[str, AcceptedGate]]()
-
-
-def accepted_of(config: pytest.Config) -> dict[str, AcceptedGate]:
-    """Return what the gates of this process accept, by node id."""
-    return config.stash.setdefault(_accepted_key, {})
 
 
 def store_accepted(
@@ -93,8 +64,6 @@ class AcceptedGates:
 
         Nothing is written if a gate failed, unless the user asks for that as well.
         """
-        if not self._settings.accept:
-            return []
         from pytest_ftgate.reporting.headlines import acceptance_lines, refusal_lines
         from pytest_ftgate.results.accepted import accept_run, failed_gates  # imports SciPy
 

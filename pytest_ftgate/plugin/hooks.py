@@ -79,11 +79,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def _enable(config: pytest.Config, settings: Settings) -> None:
     from uuid import uuid4
 
+    from pytest_ftgate.machine import show_conversion
     from pytest_ftgate.plugin.patching import PatchingFixtures
     from pytest_ftgate.plugin.progress import show_sentence
     from pytest_ftgate.plugin.reporter import Reporter
     from pytest_ftgate.plugin.suites import begin_session
-    from pytest_ftgate.weights import show_conversion
 
     if not __debug__ and config.getoption("assertmode") == "plain":
         raise pytest.UsageError("python -O and --assert=plain leave out every assert: drop one")
@@ -251,6 +251,10 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
         if item.config.pluginmanager.has_plugin("skipping"):
             return (yield)
         pytest.skip(_SKIPPED)
+    from pytest_ftgate.plugin.item import GateItem
+
+    if isinstance(item, GateItem):
+        return (yield)
     from pytest_ftgate.plugin.marked.collect import after_setup, before_setup
 
     before_setup(item)
@@ -266,9 +270,10 @@ def pytest_runtest_makereport(
     report = yield
     if call.excinfo and item.config.stash[settings_key].enabled:
         from pytest_ftgate.plugin.item import carry_error, end_broken_run
-        from pytest_ftgate.plugin.marked.collect import show_verdict
 
-        if call.when == "call":
+        if call.when == "call" and item.config.stash.get(marked_key, False):
+            from pytest_ftgate.plugin.marked.collect import show_verdict
+
             show_verdict(item, call, report)
         carry_error(item, report)
         end_broken_run(item)

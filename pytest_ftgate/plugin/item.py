@@ -12,8 +12,6 @@ import pytest
 
 from pytest_ftgate.errors import EngineError, FtgateError, SuiteError
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.plugin.accepted import store_accepted
-from pytest_ftgate.plugin.cases import CaseItem, case_command, case_items
 from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.progress import live_progress, run_log_key
 from pytest_ftgate.plugin.state import (
@@ -26,15 +24,15 @@ from pytest_ftgate.plugin.state import (
 from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
-from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.runner.planner import GateRun, gate_runs_of
 from pytest_ftgate.runner.progress_log import RunLog
-from pytest_ftgate.runner.recommend import asks_for_advice, suite_advice
 from pytest_ftgate.runner.session import Session
+from pytest_ftgate.runner.suite import check_feasibility
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.gate_kinds import is_rate
 
 if TYPE_CHECKING:
+    from pytest_ftgate.plugin.cases import CaseItem
     from pytest_ftgate.results.run import NotEvaluated
     from pytest_ftgate.scoring.scores import VariantScores
 
@@ -166,6 +164,8 @@ class GateItemState:
 
     def store_accepted(self, cases: Mapping[str, Any], name: str, serves: str) -> None:
         """Store the values of *cases* that this run accepts as those of *name*."""
+        from pytest_ftgate.plugin.accepted import store_accepted
+
         exam = self.session.records.exam(self.gate_run.gate_suite)
         store_accepted(self.item, self.gate_run, exam, cases, name, serves)
 
@@ -189,7 +189,11 @@ class GateItemState:
         settings, verbosity = self.settings, verbosity_of(self.item.config)
         verdict = as_typed(verdict, settings.typed)
         fixed = (node_id(verdict), verdict.variant, settings.options)
-        command = partial(case_command, *fixed) if is_rate(self.gate_run.gate) else None
+        command = None
+        if verbosity >= 0 and is_rate(self.gate_run.gate):
+            from pytest_ftgate.plugin.cases import case_command
+
+            command = partial(case_command, *fixed)
         with terminal_width(_terminal_columns(self.item.config)):
             return verdict_section(verdict, verbosity, settings.show, explanations, command)
 
@@ -278,6 +282,8 @@ class SuiteFile(pytest.File):
             raise self.CollectError(str(error)) from error
         gate_runs = gate_runs_of(suite)
         if self.config.stash[settings_key].cases:
+            from pytest_ftgate.plugin.cases import case_items
+
             yield from case_items(self, gate_runs)
             return
         for gate_run in gate_runs:
@@ -306,6 +312,8 @@ class GateItem(pytest.Item):
         #: The result of the gate; None until it is evaluated.
         self.result: GateResult | None = None
         self.add_marker("ftgate")
+        # An error before any verdict counts as an error of a gate.
+        set_property(self, "ftgate_gate", self.nodeid)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Return the gate's line in the suite file, and the title of its failure section."""
@@ -374,7 +382,9 @@ class GateItem(pytest.Item):
         with session.replies.internal_errors(), live_progress(self.config) as on_progress:
             measured = list(measure_ungated(session, suite, on_progress))
             properties += [("ftgate_measured", to_json(verdict)) for verdict in measured]
-            if self.state.settings.ladder or asks_for_advice(suite):
+            if self.state.settings.ladder or suite.asks_for_advice:
+                from pytest_ftgate.runner.recommend import suite_advice
+
                 results = self._gate_results()
                 advice = suite_advice(session, suite, results, measured, on_progress)
                 properties += [("ftgate_advice", to_json(advice))] if advice else []

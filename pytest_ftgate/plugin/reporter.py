@@ -10,17 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.plugin.accepted import AcceptedGates, accepted_of
 from pytest_ftgate.plugin.internal_error import BROKEN, noted, reason_of
 from pytest_ftgate.plugin.item import gate_runs_in
 from pytest_ftgate.plugin.progress import show_sentence, writer_encoding
 from pytest_ftgate.plugin.selection import gate_nodes, usage_error_key
 from pytest_ftgate.plugin.state import (
+    accepted_of,
     broken_key,
     deselected_key,
     evaluates_nothing,
@@ -42,7 +42,6 @@ from pytest_ftgate.plugin.verdicts import (
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import break_command, escape_controls
-from pytest_ftgate.reporting.writers import remove_reports, write_reports
 from pytest_ftgate.results.builder import RunPart, build_report, run_facts
 from pytest_ftgate.results.run import (
     FailedTest,
@@ -59,6 +58,9 @@ from pytest_ftgate.runner.plugins import report_to_plugins
 from pytest_ftgate.runner.provenance import file_changes
 from pytest_ftgate.runner.record import collect_suite_runs, run_part, send_part, write_accepted
 from pytest_ftgate.runner.session import Session
+
+if TYPE_CHECKING:
+    from pytest_ftgate.plugin.accepted import AcceptedGates
 
 #: A plugin that already annotates the line of each gate that fails.
 _ANNOTATOR = "pytest_github_actions_annotate_failures"
@@ -91,7 +93,11 @@ class Reporter:
         self._verdicts = GateVerdicts(self._settings.root)
         self._measured: list[Verdict] = []
         self._advice: list[Advice] = []
-        self._accepted = AcceptedGates(config)
+        self._accepted: AcceptedGates | None = None
+        if self._settings.accept:
+            from pytest_ftgate.plugin.accepted import AcceptedGates
+
+            self._accepted = AcceptedGates(config)
         #: What each process knows of the run.
         self._parts: list[RunPart] = []
         self._notes: list[str] = []
@@ -101,7 +107,9 @@ class Reporter:
         self._is_interrupted = False
         #: A test has used the fixture: it evaluates gates by itself.
         self._fixture_used = False
-        if not evaluates_nothing(config):
+        if self._settings.reports and not evaluates_nothing(config):
+            from pytest_ftgate.reporting.writers import remove_reports
+
             remove_reports(self._settings.reports.values())
 
     def pytest_collection_finish(self) -> None:
@@ -137,7 +145,7 @@ class Reporter:
         if report.when == "teardown":
             self._measured += carried(report, "ftgate_measured", Verdict)
             self._advice += carried(report, "ftgate_advice", Advice)
-        if report.when == "call":
+        if self._accepted and report.when == "call":
             self._accepted.add_ended(report.nodeid)
         if verdict := self._verdicts.add_report(report):
             self._dispatch("verdict", verdict=verdict, nodeid=report.nodeid)
@@ -166,7 +174,8 @@ class Reporter:
         self._parts.append(part)
         if gates is not None:
             self._verdicts.add_gates(gates)
-        self._accepted.add(accepted)
+        if self._accepted:
+            self._accepted.add(accepted)
 
     # Hooks of other plugins -----------------------------------------------------------------
 
@@ -389,12 +398,16 @@ class Reporter:
         self._report = report = self._run_record()
         with noted(self._config):
             kept = self._store_verdicts(report)
-            notes = (*self._accepted.write(report), *report.notes, *kept)
+            accepted = self._accepted.write(report) if self._accepted else []
+            notes = (*accepted, *report.notes, *kept)
             self._report = replace(report, notes=notes)
         self._write_reports(self._report)
         self.add_internal_error()
-        with noted(self._config):
-            self._written += write_reports(self._report, {}, self._settings.summary)
+        if self._settings.summary is not None:
+            from pytest_ftgate.reporting.writers import write_reports
+
+            with noted(self._config):
+                self._written += write_reports(self._report, {}, self._settings.summary)
         self._dispatch("report", report=self._report)
 
     def _write_reports(self, report: Report) -> None:
@@ -402,6 +415,8 @@ class Reporter:
         self._written = []
         for name, path in self._settings.reports.items():
             with noted(self._config):
+                from pytest_ftgate.reporting.writers import write_reports
+
                 self._written += write_reports(report, {name: path})
 
     def add_internal_error(self) -> None:

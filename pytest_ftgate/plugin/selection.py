@@ -7,9 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pytest
 
 from pytest_ftgate.errors import did_you_mean
-from pytest_ftgate.plugin.cases import case_variant, unknown_case_error
 from pytest_ftgate.plugin.item import gate_run_of
-from pytest_ftgate.plugin.marked.item import function_gate_of
 from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.state import is_marked_as_gate, session_key, settings_key, uses_fixture
 from pytest_ftgate.runner.planner import GateRun
@@ -42,6 +40,8 @@ def _keep_cases(config: pytest.Config, settings: Settings, items: list[pytest.It
     Raises:
         pytest.UsageError: a case is in no suite.
     """
+    from pytest_ftgate.plugin.cases import case_variant, unknown_case_error
+
     if error := unknown_case_error(config):
         raise pytest.UsageError(error)
     chosen = [
@@ -149,6 +149,8 @@ def _plan_lines(
 
 def _patched_lines(session: pytest.Session) -> Iterator[str]:
     """Yield a line for each test that makes replies of functions under its own fixtures."""
+    from pytest_ftgate.plugin.marked.item import function_gate_of
+
     lines = {
         gate_run.suite.only_for: session.config.stash[patching_key].names(gate.patches)
         for item in session.items

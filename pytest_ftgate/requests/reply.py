@@ -24,6 +24,11 @@ from pytest_ftgate.suite.model import ThoughtMarks
 from pytest_ftgate.suite.prices import request_price
 from pytest_ftgate.suite.providers import provider_spec
 
+#: The fact that says where the prompts of a server differ from those of the training.
+TEMPLATE_FACT = "chat template differs"
+#: The fact that states the scale of the adapter that a server applies to all requests.
+SERVED_SCALE_FACT = "served adapter scale"
+
 #: The marks that chat templates of reasoning models use.
 _KNOWN_MARKS: ThoughtMarks = (
     ("<think>", "</think>"),

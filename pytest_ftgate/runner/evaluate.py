@@ -20,7 +20,6 @@ from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.results.builder import build_report, run_facts
 from pytest_ftgate.results.run import NotEvaluated, Report, node_id
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
-from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.plugins import (
     Owners,
@@ -30,10 +29,10 @@ from pytest_ftgate.runner.plugins import (
     report_to_plugins,
 )
 from pytest_ftgate.runner.provenance import file_changes
-from pytest_ftgate.runner.recommend import asks_for_advice, suite_advice
+from pytest_ftgate.runner.recommend import suite_advice
 from pytest_ftgate.runner.record import RunResult, collect_suite_runs, run_part
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.runner.suite import prepare_suite
+from pytest_ftgate.runner.suite import check_feasibility, prepare_suite
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.loader import Transform, load_suite
@@ -321,7 +320,7 @@ class _Run:
 
     def measure_and_advise(self) -> None:
         self.measured += measure_ungated(self.session, self.suite, None)
-        if not asks_for_advice(self.suite):
+        if not self.suite.asks_for_advice:
             return
         try:
             advice = suite_advice(self.session, self.suite, self.results, self.measured, None)

@@ -31,7 +31,6 @@ from pytest_ftgate.runner.replies import OnProgress
 from pytest_ftgate.runner.scores import human_scores
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.suite import with_exam
-from pytest_ftgate.scoring.logprobs import token_divergence
 from pytest_ftgate.scoring.scores import VariantScores, validate_rules
 from pytest_ftgate.suite.gate_kinds import compares_skills, is_rate
 from pytest_ftgate.suite.model import Suite
@@ -66,6 +65,8 @@ def _divergence(
         return None
     if len(logprobs) == 1:
         return logprobs[0].divergence
+    from pytest_ftgate.scoring.logprobs import token_divergence
+
     return token_divergence(logprobs[0].tokens, logprobs[1].tokens)
 
 
@@ -361,7 +362,6 @@ def measure_ungated(
     session: Session, suite: Suite, on_progress: OnProgress | None
 ) -> Iterator[Verdict]:
     """Yield the measurements of the variants without gates."""
-    from pytest_ftgate.gates.measures import unmeasured_verdict
     from pytest_ftgate.runner.identity import check_ungated_identity
 
     look = full_look(suite)
@@ -378,6 +378,8 @@ def measure_ungated(
                 session, suite, variant, requests, results, on_progress
             )
         except FtgateError as error:
+            from pytest_ftgate.gates.measures import unmeasured_verdict
+
             yield unmeasured_verdict(suite, variant, text_note(str(error)))
             continue
         yield from _measure_variant(session, suite, scores, identity)

@@ -15,7 +15,7 @@ from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.notes import Note, note, text_note
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.recommend.reasons import ReasonKind
+from pytest_ftgate.recommend.advice import ReasonKind
 from pytest_ftgate.results.history import GitError, file_commits, git_output, require_history
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate
 from pytest_ftgate.runner.planner import GateRun, full_look
@@ -31,12 +31,6 @@ if TYPE_CHECKING:
 
 #: Gate results by variant and gate.
 _GateResults = Mapping[tuple[str, str], GateResult]
-
-
-def asks_for_advice(suite: Suite) -> bool:
-    """Return True if the suite asks what to serve, or what fine-tuning would cost and bring."""
-    declares = "ladder" in suite.places or suite.economics is not None
-    return declares or bool(suite.serves or suite.challengers or suite.holdout)
 
 
 def suite_advice(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property, partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Thread
 
 from pytest_ftgate.cache.cache import Cache
-from pytest_ftgate.cache.export import read_replies
 from pytest_ftgate.cache.sqlite import CacheEntry
 from pytest_ftgate.client.budget import Budget, Progress
 from pytest_ftgate.client.engine import Engine
@@ -24,13 +25,9 @@ from pytest_ftgate.requests.api_keys import KeyUse, key_use
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.requests.request_groups import Workload
-from pytest_ftgate.runner.imports import start_imports
 from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite
-
-if TYPE_CHECKING:
-    from threading import Thread
 
 #: Called with the progress of the requests while a run waits for replies.
 OnProgress = Callable[[Progress], None]
@@ -209,6 +206,8 @@ class Replies:
         # A variant with the provider `recorded` may use the same file name for its own replies.
         if self.settings.replies != "fresh" and path not in suite.recorded_reply_files:
             name = f"{folder}/{path.name}" if folder else path.name
+            from pytest_ftgate.cache.export import read_replies
+
             self.committed_replies |= read_replies(path, name)
 
     def cached_replies(self, keys: Iterable[str], *, this_run: bool = False) -> dict[str, Reply]:
@@ -319,3 +318,33 @@ class Replies:
             yield
         finally:
             self.on_progress = None
+
+
+# Imports that a run puts off until its requests are sent ------------------------------------------
+
+#: No module of this package: pytest rewrites plugin modules on import, and some versions of CPython
+#: cannot compile rewritten code in two threads at once.
+_LIBRARIES = ("numpy", "scipy.special")
+
+
+def start_imports() -> Thread | None:
+    """Import the libraries of evaluation in a thread, while the main thread waits.
+
+    Ctrl-C reaches the main thread only, so that it cuts no import in two: NumPy cannot be imported
+    again after that. Errors are ignored, since the import where a library is needed raises them.
+
+    Returns:
+        The thread, to be joined before any of the libraries is used; None if all are imported.
+    """
+    modules = [name for name in _LIBRARIES if name not in sys.modules]
+    if not modules:
+        return None
+    thread = Thread(target=_import, args=(modules,), name="ftgate-imports", daemon=True)
+    thread.start()
+    return thread
+
+
+def _import(modules: Sequence[str]) -> None:
+    for module in modules:
+        with suppress(Exception):
+            import_module(module)

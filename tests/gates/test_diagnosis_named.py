@@ -26,8 +26,7 @@ from pytest_ftgate import gates
 from pytest_ftgate.gates import format_errors, identity
 from pytest_ftgate.gates.diagnosis import ending_causes, likely_causes
 from pytest_ftgate.gates.judges import judge_notes
-from pytest_ftgate.gates.note_kinds import Cause, IdentityNote, ReplyNote
-from pytest_ftgate.gates.notes import NoteKind
+from pytest_ftgate.gates.notes import Cause, IdentityNote, NoteKind, ReplyNote
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.skills import Loss, LossClassifier

@@ -15,7 +15,7 @@ from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.phrases import limit
 from pytest_ftgate.requests.logprobs import Divergence
-from pytest_ftgate.runner.feasibility import check_feasibility
+from pytest_ftgate.runner.suite import check_feasibility
 from pytest_ftgate.stats.resampling import mean_interval
 from pytest_ftgate.suite.gate_kinds import DivergenceGate
 from pytest_ftgate.suite.model import Case

@@ -16,8 +16,7 @@ from pytest_ftgate.gates.forgetting import (
     SkillComparison,
     evaluate_forgetting,
 )
-from pytest_ftgate.gates.note_kinds import Cause
-from pytest_ftgate.gates.notes import NoteKind, note, text_note
+from pytest_ftgate.gates.notes import Cause, NoteKind, note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import CheckKind, LossKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
@@ -27,7 +26,7 @@ from pytest_ftgate.reporting.skills import skill_results_by_prompt, skill_table
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.requests.preflight import Contamination
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.runner.feasibility import check_feasibility
+from pytest_ftgate.runner.suite import check_feasibility
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
@@ -522,7 +521,7 @@ def test_code_is_left_out_with_a_note_if_it_cannot_be_sandboxed(monkeypatch) -> 
     whole = suite(replace(GATE, cases=skill_cases(("code_writing", "reading"))))
 
     assert exclude_unrunnable_skills(whole) is whole
-    monkeypatch.setattr("pytest_ftgate.gates.feasibility.can_sandbox", lambda: False)
+    monkeypatch.setattr("pytest_ftgate.scoring.sandbox.can_sandbox", lambda: False)
     gate = exclude_unrunnable_skills(whole).gates["forgetting"]
     assert {case.skill for case in gate.cases} == {"reading"}
     assert gate.excluded_skills == ("code_writing",)
@@ -559,7 +558,7 @@ def test_skills_that_were_left_out_are_noted() -> None:
 
 
 def test_skills_without_code_stay_where_no_code_can_be_shut_in(monkeypatch) -> None:
-    monkeypatch.setattr("pytest_ftgate.gates.feasibility.can_sandbox", lambda: False)
+    monkeypatch.setattr("pytest_ftgate.scoring.sandbox.can_sandbox", lambda: False)
     cases = tuple(result.case for result in skill_scores("base", KEPT).results.values())
     made = suite(replace(GATE, cases=cases))
 

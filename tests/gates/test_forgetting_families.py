@@ -17,7 +17,7 @@ from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.skills import SkillResults, skill_results_by_prompt, skill_table
 from pytest_ftgate.reporting.verdict import verdict_section
-from pytest_ftgate.runner.feasibility import check_feasibility
+from pytest_ftgate.runner.suite import check_feasibility
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.gate_kinds import MIN_FAMILY_CASES, ForgettingGate
 

@@ -19,8 +19,7 @@ from pytest_ftgate.gates.format_errors import (
     rule_shares,
 )
 from pytest_ftgate.gates.measures import measure_rate
-from pytest_ftgate.gates.note_kinds import ReplyNote
-from pytest_ftgate.gates.notes import note
+from pytest_ftgate.gates.notes import ReplyNote, note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import (
     Drift,

@@ -15,8 +15,7 @@ from ftgate_testing.score_columns import (
 
 from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.judges import JudgeEvidence
-from pytest_ftgate.gates.note_kinds import Cause, ReplyNote
-from pytest_ftgate.gates.notes import NoteKind, note, text_note
+from pytest_ftgate.gates.notes import Cause, NoteKind, ReplyNote, note, text_note
 from pytest_ftgate.gates.rates import (
     Comparison,
     evaluate_rate,

@@ -10,8 +10,7 @@ from ftgate_testing.score_columns import variant_scores
 
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.format_errors import thought_drifts
-from pytest_ftgate.gates.note_kinds import ReplyNote
-from pytest_ftgate.gates.notes import NoteKind, note
+from pytest_ftgate.gates.notes import NoteKind, ReplyNote, note
 from pytest_ftgate.gates.thoughts import (
     no_answer_notes,
     thought_checks,
