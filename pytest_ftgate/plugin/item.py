@@ -190,7 +190,7 @@ class GateItemState:
         verdict = as_typed(verdict, settings.typed)
         fixed = (node_id(verdict), verdict.variant, settings.options)
         command = None
-        if verbosity >= 0 and is_rate(self.gate_run.gate):
+        if verdict.flips and verbosity >= 0 and is_rate(self.gate_run.gate):
             from pytest_ftgate.plugin.cases import case_command
 
             command = partial(case_command, *fixed)

@@ -204,7 +204,8 @@ class Replies:
         """
         path, folder = suite.replies_path, suite.name.rpartition("/")[0]
         # A variant with the provider `recorded` may use the same file name for its own replies.
-        if self.settings.replies != "fresh" and path not in suite.recorded_reply_files:
+        is_own = path in suite.recorded_reply_files
+        if self.settings.replies != "fresh" and not is_own and path.is_file():
             name = f"{folder}/{path.name}" if folder else path.name
             from pytest_ftgate.cache.export import read_replies
 
