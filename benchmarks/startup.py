@@ -121,18 +121,19 @@ def one(runs: int) -> None:
         site = install(folder)
         bare = folder / "bare"
         shutil.copytree(site, bare, ignore=shutil.ignore_patterns("__pycache__"))
-        kinds = {
+        kinds: dict[str, tuple[Path, dict[str, str]]] = {
             "wheel": (site, {}),
             "editable install": (ROOT, {}),
             "fresh container": (bare, {"PYTHONDONTWRITEBYTECODE": "1"}),
         }
-        taken = {kind: [] for kind in kinds}
+        taken: dict[str, list[tuple[float, int]]] = {kind: [] for kind in kinds}
         for number in range(runs + 1):
             for kind, (packages, more) in kinds.items():
                 found = imported(folder / "project", packages, **more)
                 taken[kind] += [found] if number else []  # the first runs write bytecode
-    for kind, found in taken.items():
-        share, modules = median(share for share, _ in found), max(count for _, count in found)
+    for kind, runs_of_kind in taken.items():
+        share = median(share for share, _ in runs_of_kind)
+        modules = max(count for _, count in runs_of_kind)
         print(f"{kind}: {modules} modules, {share:.2f} x import anthropic, median of {runs} runs")
 
 
