@@ -1,11 +1,16 @@
-"""The machine: the cores that this process may use, and a lock against other processes."""
+"""The machine: the cores that this process may use, a lock, and who is told of long work.
+
+A plugin that is told of it needs none of the modules that do the work.
+"""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from contextvars import ContextVar
 from math import inf
 from pathlib import Path
 
@@ -76,3 +81,13 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         connection.execute("BEGIN EXCLUSIVE")
         # The lock file stays: deleting it would break the lock for waiting processes.
         yield
+
+
+def _write_to_stderr(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+#: Called with one sentence before weights are converted, since that takes a while.
+show_conversion: ContextVar[Callable[[str], None]] = ContextVar(
+    "show_conversion", default=_write_to_stderr
+)

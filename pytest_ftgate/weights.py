@@ -13,9 +13,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import closing, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from importlib.util import find_spec
@@ -28,7 +26,7 @@ from zipfile import ZipFile
 from platformdirs import user_cache_path
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.machine import exclusive_lock
+from pytest_ftgate.machine import exclusive_lock, show_conversion
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,16 +95,6 @@ _GGUF_NEEDED = (
     "llama.cpp; or use a server that has loaded the model"
 )
 _digests: dict[tuple[str, int, int], str] = {}
-
-
-def _write_to_stderr(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-
-
-#: Called with one sentence before weights are converted, since that takes a while.
-show_conversion: ContextVar[Callable[[str], None]] = ContextVar(
-    "show_conversion", default=_write_to_stderr
-)
 
 
 def file_sha256(path: Path) -> str:

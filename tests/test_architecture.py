@@ -53,7 +53,7 @@ FORBIDDEN_CALLS = {"id", "signal.signal"}
 FORBIDDEN_NAMES = {"gc", "sys.meta_path", "sys.setswitchinterval"}
 TRICKS = {
     # The alarm that ends a scorer which takes too long.
-    ("scoring.sandbox", "signal.signal"),
+    ("scoring.scorers", "signal.signal"),
     # SIGTERM ends a run like Ctrl-C, while it waits for replies.
     ("plugin.progress", "signal.signal"),
 }

@@ -113,6 +113,35 @@ def test_a_recorded_run_imports_no_sdk(suite, probe):
     result.stdout.fnmatch_lines(["*2 passed*", "imported:"])
 
 
+#: The most modules of the package that a run of one case may import.
+MOST_MODULES = 117
+ONE_CASE = """\
+cases: [{{id: a, input: hello, expected: ok}}]
+variants: {{current: {{provider: anthropic, model: served, base_url: "{url}"}}}}
+gates: {{accuracy: {{min: 0.04}}}}
+"""
+MODULES_PROBE = """
+import sys, pytest
+code = pytest.main(sys.argv[1:])
+ours = [name for name in sys.modules if name.startswith("pytest_ftgate.")]
+print("modules:", *(name for name in ours if not hasattr(sys.modules[name], "__path__")))
+sys.exit(code)
+"""
+
+
+def test_a_run_of_one_case_imports_few_modules_of_the_package(api, pytester, monkeypatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    (pytester.path / "one.ftgate.yaml").write_text(ONE_CASE.format(url=api.url), "utf-8")
+
+    run = pytester.run(sys.executable, "-c", MODULES_PROBE, "-p", "pytest_ftgate", "--ftgate")
+
+    run.stdout.fnmatch_lines(["*1 inconclusive*", "modules: *"])
+    modules = run.outlines[-1].split()[1:]
+    surplus = modules[MOST_MODULES:]
+    assert surplus == [], f"{len(modules)} modules; these came last: import them where needed"
+    assert len(modules) > MOST_MODULES // 2
+
+
 #: Runs a verb, and tells which of the named modules it has imported.
 VERB_PROBE = """
 import sys

@@ -25,10 +25,6 @@ from pytest_ftgate.adapters.lora import CONFIG_FILE, LoraConfig
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.weights import find_checkpoint
 
-#: The fact that says where the prompts of a server differ from those of the training.
-TEMPLATE_FACT = "chat template differs"
-#: The fact that states the scale of the adapter that a server applies to all requests.
-SERVED_SCALE_FACT = "served adapter scale"
 #: The key of ``extra`` that goes to the chat template.
 TEMPLATE_OPTIONS = "chat_template_kwargs"
 #: What to do about a GGUF file with another chat template.

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pytest_ftgate.cache.claims import RELEASE_CLAIM, Claims
-from pytest_ftgate.cache.export import write_replies
-from pytest_ftgate.cache.repair import has_only_log, repair
 from pytest_ftgate.cache.sqlite import (
     INSERT_REPLY,
     REPLY_COLUMNS,
@@ -22,6 +20,7 @@ from pytest_ftgate.cache.sqlite import (
     NewerFormat,
     answering_model,
     chunks,
+    has_only_log,
     is_damage,
     network_filesystem,
 )
@@ -86,6 +85,8 @@ class CacheFile:
         Raises:
             OSError, sqlite3.Error: the file cannot be repaired.
         """
+        from pytest_ftgate.cache.repair import repair
+
         message = repair(self._path)
         if message:
             self._warn(message)
@@ -106,6 +107,8 @@ class CacheFile:
 
     def save_elsewhere(self, entries: Sequence[CacheEntry], run: str, reason: BaseException) -> str:
         """Write replies that the cache cannot store to a temporary folder; return a message."""
+        from pytest_ftgate.cache.export import write_replies
+
         count = f"{len(entries):,} {'reply' if len(entries) == 1 else 'replies'}"
         message = (
             f"the cache {self._path} cannot be written: {reason}; the run sends no more requests"

@@ -10,7 +10,13 @@ from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pytest_ftgate.cache.sqlite import INSERT_REPLY, REPLY_COLUMNS, CacheEntry, Database
+from pytest_ftgate.cache.sqlite import (
+    INSERT_REPLY,
+    REPLY_COLUMNS,
+    CacheEntry,
+    Database,
+    has_only_log,
+)
 from pytest_ftgate.machine import exclusive_lock
 
 #: The widest step of row ids in the search for the next row behind damage.
@@ -51,12 +57,6 @@ def repair(path: Path) -> str:
         f"the cache {path} was damaged ({errors[0]}): {replies:,} replies could be read and "
         f"are still cached, the others will be requested again; the old file is {copy}"
     )
-
-
-def has_only_log(path: Path) -> bool:
-    """Return True if a cache has a log but no file; SQLite would delete the log."""
-    file, log = (path.with_name(f"{path.name}{suffix}") for suffix in _SUFFIXES)
-    return log.is_file() and log.stat().st_size > 0 and not (file.is_file() and file.stat().st_size)
 
 
 def find_damage(path: Path) -> list[str]:

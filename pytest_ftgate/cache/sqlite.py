@@ -318,3 +318,9 @@ class BatchStore:
     def delete(self, batch: Batch) -> None:
         """Delete *batch*: no more results are expected from it."""
         self._cache.execute("DELETE FROM batches WHERE key = ?", (batch.key,))
+
+
+def has_only_log(path: Path) -> bool:
+    """Return True if a cache has a log but no file; SQLite would delete the log."""
+    file, log = path, path.with_name(f"{path.name}-wal")
+    return log.is_file() and log.stat().st_size > 0 and not (file.is_file() and file.stat().st_size)

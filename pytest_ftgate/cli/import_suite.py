@@ -26,7 +26,7 @@ from pytest_ftgate.readers.imported_suite import (
 from pytest_ftgate.readers.yaml import read_yaml
 from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.text import escape_controls, wrap_lines
-from pytest_ftgate.runner.feasibility import check_feasibility, with_limits
+from pytest_ftgate.runner.suite import check_feasibility, with_limits
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.providers import provider_keys, provider_spec, reads_key
 from pytest_ftgate.suite.templates import (

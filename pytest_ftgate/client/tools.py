@@ -17,7 +17,6 @@ from typing import Any
 from pytest_ftgate.errors import RequestRejected, did_you_mean
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
-from pytest_ftgate.requests.tools import tool_caller
 from pytest_ftgate.suite.model import digest
 
 #: The most characters of a tool result that a model gets.
@@ -95,6 +94,8 @@ _TOOL_THREADS = _ToolThreads()
 
 
 def _call_function(tool_call: ToolCall, request: Request) -> Any:
+    from pytest_ftgate.requests.tools import tool_caller
+
     name, arguments = tool_call.name, tool_call.arguments
     references = {tool.name: tool.reference for tool in request.tools}
     if name not in references:

@@ -10,7 +10,7 @@ from statistics import NormalDist
 
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
-from pytest_ftgate.suite.gate_kinds import scores_content
+from pytest_ftgate.suite.gate_kinds import RateGate, scores_content
 from pytest_ftgate.suite.model import Case, Gate, Suite
 
 #: The probability of passing a drop as large as the limit.
@@ -305,6 +305,13 @@ def _equal_if_close(weights: Sequence[float]) -> tuple[float, ...]:
 
 
 # Limits as they are written ---------------------------------------------------------------------
+
+
+def guess_rate(suite: Suite, gate: Gate) -> float:
+    """Return the accuracy of guessing: 1 / number of labels, or 0 without labels."""
+    labels = suite.labels
+    reads_grades = isinstance(gate, RateGate) and gate.reads_grades
+    return 1 / len(labels) if labels and reads_grades else 0.0
 
 
 def round_up_to_point(share: float) -> float:

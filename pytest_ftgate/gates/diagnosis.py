@@ -11,18 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_ftgate.adapters.chat_template import SERVED_SCALE_FACT, TEMPLATE_FACT
-from pytest_ftgate.adapters.lora import scale_of_file
-from pytest_ftgate.gates.note_kinds import Cause
-from pytest_ftgate.gates.notes import Note, note
+from pytest_ftgate.gates.notes import Cause, Note, note
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.requests.reply import SERVED_SCALE_FACT, TEMPLATE_FACT
 from pytest_ftgate.requests.request import Adapter, Request
 from pytest_ftgate.scoring.formats import goes_on
 from pytest_ftgate.scoring.scores import Score, VariantScores
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.providers import provider_spec
-from pytest_ftgate.weights import quantised_type, weights_name
 
 
 def cause_steps(outcome: Outcome, causes: Iterable[Note]) -> Iterator[NextStep]:
@@ -144,6 +141,8 @@ def template_notes(facts: Mapping[str, str]) -> Iterator[Note]:
 
 
 def _adapter_causes(adapter: Adapter) -> Iterator[Note]:
+    from pytest_ftgate.adapters.lora import scale_of_file
+
     if adapter.scale != 1:
         yield note(Cause.SCALE, times=adapter.scale)
     ratio = scale_of_file(adapter.path, adapter.sha256)
@@ -152,6 +151,8 @@ def _adapter_causes(adapter: Adapter) -> Iterator[Note]:
 
 
 def _weights_causes(request: Request, facts: Mapping[str, str]) -> Iterator[Note]:
+    from pytest_ftgate.weights import quantised_type, weights_name
+
     name, trained_on = weights_name(request.model), facts.get("adapter base", "")
     base = trained_on.rstrip("/").rpartition("/")[2]
     # The names of one model differ in case, and in dots, dashes and underscores.

@@ -25,7 +25,6 @@ from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.proportions import binomial_cdf
 from pytest_ftgate.stats.rates import MeanScore, mean_score, score_interval
-from pytest_ftgate.stats.resampling import mean_interval, ratio_interval
 from pytest_ftgate.suite.prices import Tariff, request_price
 
 
@@ -105,6 +104,8 @@ def _ratio(samples: Samples, amounts: FloatArray, unit: str, *, flat: bool) -> F
     value = float(above.sum() / total) if total else 0.0
     bounds: tuple[float | None, float | None] = (value, value) if flat and total else (None, None)
     if total and not flat and units >= MIN_CASES_FOR_COST:
+        from pytest_ftgate.stats.resampling import ratio_interval
+
         bounds = ratio_interval(above, below, CONFIDENCE, samples.units)
     low, high = (None if bound == np.inf else bound for bound in bounds)
     return Figure(
@@ -124,6 +125,8 @@ def difference_figure(before: Samples, after: Samples, unit: str) -> Figure:
         weights = saved.case_weights
         # Differences may be negative, so that no ratio has their interval.
         spread = saved.mean + (saved.values - saved.mean) * weights / weights.mean()
+        from pytest_ftgate.stats.resampling import mean_interval
+
         low, high = mean_interval(spread, CONFIDENCE, saved.units)
     return Figure(
         unit=unit, value=saved.mean, low=low, high=high, n=len(saved), units=units,

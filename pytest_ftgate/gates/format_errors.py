@@ -10,11 +10,9 @@ from statistics import median
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from pytest_ftgate.gates.note_kinds import ReplyNote
-from pytest_ftgate.gates.notes import Note, note
+from pytest_ftgate.gates.notes import Note, ReplyNote, note
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import Value
-from pytest_ftgate.gates.thoughts import length_unit, thought_length
 from pytest_ftgate.gates.verdict import (
     ACCEPTED_KINDS,
     Check,
@@ -29,7 +27,6 @@ from pytest_ftgate.scoring.formats import can_detect_language, detect_language
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import VariantScores, shared_ids
 from pytest_ftgate.stats.proportions import wilson
-from pytest_ftgate.stats.resampling import stuart_maxwell
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Suite
 
@@ -301,11 +298,15 @@ def thought_drifts(before: VariantScores, after: VariantScores) -> Iterator[Drif
 
     Nothing is yielded about what neither side does.
     """
-    sides, unit = (before, after), length_unit(before, after)
+    sides = before, after
     counts = [len(side.replies) for side in sides]
     thinking = [len(side.thoughts) for side in sides]
     if any(thinking) and all(counts):
         yield _share_drift("thoughts", *zip(thinking, counts, strict=True), both_ways=True)
+    if all(thinking):
+        from pytest_ftgate.gates.thoughts import length_unit, thought_length
+
+        unit = length_unit(before, after)
     if all(thinking) and unit:
         lengths = [median(thought_length(reply, unit) for reply in side.thoughts) for side in sides]
         yield _length_drift("thought length", unit, lengths, thinking)
@@ -408,6 +409,8 @@ def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator
     kinds = sorted({kind for pair in counts for kind in pair})
     if sum(count for (old, new), count in counts.items() if old != new) < _MIN_CHANGED:
         return
+    from pytest_ftgate.stats.resampling import stuart_maxwell
+
     p = stuart_maxwell([[counts[row, column] for column in kinds] for row in kinds]).p
     n = counts.total()
     shares = [sum(count for pair, count in counts.items() if pair[side]) / n for side in range(2)]

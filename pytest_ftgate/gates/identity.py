@@ -10,10 +10,8 @@ from operator import eq
 from os.path import commonprefix
 from typing import Any
 
-from pytest_ftgate.adapters.lora import adapter_facts
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.note_kinds import IdentityNote
-from pytest_ftgate.gates.notes import Note, NoteValue, note, text_note
+from pytest_ftgate.gates.notes import IdentityNote, Note, NoteValue, note, text_note
 from pytest_ftgate.gates.samples import Samples, align
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply, answered, received, without_date, wrong_model
@@ -23,7 +21,6 @@ from pytest_ftgate.stats.proportions import mcnemar_midp
 from pytest_ftgate.suite.formats import json_schema_validator
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.providers import provider_spec
-from pytest_ftgate.weights import weights_name
 
 #: With fewer replies, the identity checks are inconclusive.
 MIN_COMPARED_REPLIES = 30
@@ -345,11 +342,15 @@ def identity_facts(case_requests: _Requests, results: RequestResults) -> dict[st
         return {}
     request = case_requests[0].request
     replies = [reply for _, reply in received(case_requests, results)]
-    is_local = bool(provider_spec(request.provider).weights)
+    model = request.model
+    if provider_spec(request.provider).weights:
+        from pytest_ftgate.weights import weights_name
+
+        # The folder of local weights matters on this machine only.
+        model = weights_name(model)
     facts = {
         "provider": request.provider,
-        # The folder of local weights matters on this machine only.
-        "model": weights_name(request.model) if is_local else request.model,
+        "model": model,
         "address": request.base_url or "",
         "API version": request.api_version or "",
         "served as": ", ".join(sorted({reply.model for reply in replies if reply.model})),
@@ -360,6 +361,8 @@ def identity_facts(case_requests: _Requests, results: RequestResults) -> dict[st
     if request.adapter:
         facts["adapter"] = f"{request.adapter.path.name} x {request.adapter.scale:g}"
         facts["adapter sha256"] = request.adapter.sha256
+        from pytest_ftgate.adapters.lora import adapter_facts
+
         facts |= adapter_facts(request.adapter.path, request.adapter.sha256, request.adapter.scale)
     for reply in replies:
         facts |= reply.facts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,10 +29,12 @@ from pytest_ftgate.gates.verdict import (
     Outcome,
     Verdict,
 )
-from pytest_ftgate.stats.resampling import MeanEstimate, two_phase_mean
 
-#: A mean that labels correct, and how many they are.
-_Estimate = tuple[MeanEstimate, int]
+if TYPE_CHECKING:
+    from pytest_ftgate.stats.resampling import MeanEstimate
+
+    #: A mean that labels correct, and how many they are.
+    _Estimate = tuple[MeanEstimate, int]
 #: The shares of good and of bad replies that a judge finds.
 _Shares = tuple[IntervalEstimate, IntervalEstimate]
 #: What nobody knows of a check whose mean labels correct, or that shows nothing.
@@ -265,6 +267,8 @@ def _mean_by_labels(
     is_plain_sample = samples.groups is None and samples.weights is None and is_complete
     if len(labelled) < MIN_CORRECTION_LABELS or not is_plain_sample:
         return None
+    from pytest_ftgate.stats.resampling import two_phase_mean
+
     label_values = [labels[samples.case_ids[index]] for index in labelled]
     return two_phase_mean(values, label_values, labelled), len(labelled)
 

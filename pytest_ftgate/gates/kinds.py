@@ -31,7 +31,6 @@ from pytest_ftgate.gates.needs import (
     When,
 )
 from pytest_ftgate.gates.verdict import Verdict
-from pytest_ftgate.requests.preflight import find_skill_contamination
 from pytest_ftgate.requests.request_groups import base_variant, replies_vary
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import (
@@ -182,6 +181,7 @@ class _ForgettingKind(GateKind[ForgettingGate]):
             broken_must_keep_ids,
             evaluate_forgetting,
         )
+        from pytest_ftgate.requests.preflight import find_skill_contamination
 
         pairs = {
             mode: _of_variant_and_base(given, _skills(gate, given, mode))

@@ -18,18 +18,11 @@ from pytest_ftgate.gates.figures import (
 )
 from pytest_ftgate.gates.format_errors import format_error_fields
 from pytest_ftgate.gates.judges import JudgeEvidence, check_graded_minimum, graded_rate
-from pytest_ftgate.gates.macro_f1 import (
-    check_macro_minimum,
-    macro_f1_figure,
-    macro_f1_pairs,
-    macro_f1_score,
-)
 from pytest_ftgate.gates.next_steps import gate_place
 from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.gates.samples import align, samples_from_scores
 from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind, Value, next_step
 from pytest_ftgate.gates.verdict import Outcome, ShownChange, Verdict, ungated_verdict
-from pytest_ftgate.scoring.classification import label_predictions
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts, change_interval
 from pytest_ftgate.stats.rates import MeanScore
@@ -38,16 +31,12 @@ from pytest_ftgate.suite.model import Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
 
-def guess_rate(suite: Suite, gate: Gate) -> float:
-    """Return the accuracy of guessing: 1 / number of labels, or 0 without labels."""
-    labels = suite.labels
-    reads_grades = isinstance(gate, RateGate) and gate.reads_grades
-    return 1 / len(labels) if labels and reads_grades else 0.0
-
-
 def rate_of_scores(suite: Suite, gate: Gate, scores: VariantScores) -> MeanScore:
     """Return the rate that *gate* compares with its minimum, of the cases with a reply."""
     if gate.metric == "macro_f1":
+        from pytest_ftgate.gates.macro_f1 import macro_f1_score
+        from pytest_ftgate.scoring.classification import label_predictions
+
         predictions = label_predictions(scores, suite.labels)
         return macro_f1_score(predictions.select(predictions.has_reply))
     samples = samples_from_scores(scores, gate.kind)
@@ -59,6 +48,9 @@ def pairs_of_scores(
 ) -> PairedCounts:
     """Return what *gate* compares of two variants with replies to the same cases."""
     if gate.metric == "macro_f1":
+        from pytest_ftgate.gates.macro_f1 import macro_f1_pairs
+        from pytest_ftgate.scoring.classification import label_predictions
+
         sides = [label_predictions(scores, suite.labels) for scores in (before, after)]
         answered = sides[0].has_reply & sides[1].has_reply
         return macro_f1_pairs(*(side.select(answered) for side in sides))
@@ -88,6 +80,8 @@ def variant_figures(
         figures["accuracy.graded"] = graded
     figures["format"] = rate_figure(samples_from_scores(scores, "format"))
     if suite.labels:
+        from pytest_ftgate.gates.macro_f1 import macro_f1_figure
+
         figures["macro_f1"] = macro_f1_figure(scores, suite.labels)
     prices = request_prices(scores, variant.tariff)
     figures["usd_per_1k"] = mean_figure(prices, "usd", flat=variant.tariff.is_flat)
@@ -106,6 +100,8 @@ def measure_rate(
 ) -> Verdict:
     """Return the rate of an ungated variant, as a verdict that is only shown."""
     if gate.metric == "macro_f1":
+        from pytest_ftgate.gates.macro_f1 import check_macro_minimum
+
         check = check_macro_minimum(scores, suite.labels, minimum=0.0, levels=Levels())
     else:
         samples, judges = samples_from_scores(scores, gate.kind), judges or JudgeEvidence()

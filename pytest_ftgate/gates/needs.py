@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.requests.request_groups import base_name
 from pytest_ftgate.suite.model import Suite, Variant
-from pytest_ftgate.suite.skill_levels import LevelChoice
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.divergence import CaseDivergence
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_ftgate.gates.notes import Note
     from pytest_ftgate.gates.samples import Samples
     from pytest_ftgate.scoring.scores import VariantScores
+    from pytest_ftgate.suite.skill_levels import LevelChoice
 
 
 class When(StrEnum):

@@ -11,6 +11,7 @@ from pytest_ftgate.gates.design import (
     Levels,
     Look,
     check_must_pass,
+    guess_rate,
     look_levels,
     shared_levels,
 )
@@ -31,8 +32,6 @@ from pytest_ftgate.gates.judges import (
     judge_notes,
     with_judge_evidence,
 )
-from pytest_ftgate.gates.macro_f1 import check_macro_drop, check_macro_minimum
-from pytest_ftgate.gates.measures import guess_rate, not_gated_verdict, shown_change
 from pytest_ftgate.gates.next_steps import rate_next_steps
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.regressions import (
@@ -46,18 +45,17 @@ from pytest_ftgate.gates.regressions import (
 )
 from pytest_ftgate.gates.samples import Samples, samples_from_scores
 from pytest_ftgate.gates.statements import Statement, StatementKind, Value
-from pytest_ftgate.gates.thoughts import thought_checks
 from pytest_ftgate.gates.verdict import (
     ACCEPTED_KINDS,
     Check,
     CheckKind,
     Outcome,
+    ShownChange,
     Slice,
     Verdict,
     combine_checks,
     verdict_place,
 )
-from pytest_ftgate.scoring.classification import label_metrics, label_predictions
 from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -149,6 +147,8 @@ def evaluate_rate(
     if gate.reads_record:
         checks = _without_lone_must_pass(checks)
     elif not checks:
+        from pytest_ftgate.gates.measures import not_gated_verdict
+
         baseline, judges = comparison.shown_baseline, comparison.judge_evidence
         return not_gated_verdict(suite, gate, scores, baseline, judges)
     verdict = _verdict(suite, gate, comparison, checks, look)
@@ -171,7 +171,7 @@ def _verdict(
         outcome=outcome,
         statement=_statement(gate, check, comparison),
         checks=checks,
-        shown_change=shown_change(suite, gate, comparison.shown_baseline, scores),
+        shown_change=_shown_change(suite, gate, comparison),
         deciding=deciding,
         slices=parts,
         labels=_label_metrics(suite, gate, comparison) if outcome is not Outcome.PASSED else (),
@@ -183,6 +183,14 @@ def _verdict(
     )
     verdict = replace(verdict, notes=tuple(_notes(gate, comparison, verdict, look, regressions)))
     return with_broken_formats(verdict, gate, before, comparison.compared_scores, scores)
+
+
+def _shown_change(suite: Suite, gate: RateGate, comparison: Comparison) -> ShownChange | None:
+    if comparison.shown_baseline is None:
+        return None
+    from pytest_ftgate.gates.measures import shown_change
+
+    return shown_change(suite, gate, comparison.shown_baseline, comparison.scores)
 
 
 def _with_steps(
@@ -277,6 +285,8 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
         else:
             yield replace(check, has_default_limit=gate.has_default_limit)
     if comparison.compared_scores is not None:
+        from pytest_ftgate.gates.thoughts import thought_checks
+
         yield from thought_checks(gate, comparison.baseline, comparison.scores, levels[1])
 
 
@@ -289,6 +299,8 @@ def _rate_checks(
     chance, margin = guess_rate(suite, gate), gate.max_drop or 0.0
     rule = DropRule(against=suite.baseline, margin=margin, levels=shared, guess_rate=chance)
     if gate.metric == "macro_f1":
+        from pytest_ftgate.gates.macro_f1 import check_macro_drop, check_macro_minimum
+
         if gate.min:
             yield check_macro_minimum(scores, labels, minimum=gate.min, levels=unshared)
         if gate.max_drop is not None and compared is not None:
@@ -332,6 +344,8 @@ def _label_metrics(
     labels = suite.labels
     if gate.kind != "accuracy" or not labels:
         return ()
+    from pytest_ftgate.scoring.classification import label_metrics, label_predictions
+
     compared = comparison.compared_scores
     before = label_predictions(compared, labels) if compared else None
     return label_metrics(label_predictions(comparison.scores, labels), before)

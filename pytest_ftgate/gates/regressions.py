@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from pytest_ftgate.gates.checks import ROUNDING, pair_samples
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, Levels
-from pytest_ftgate.gates.note_kinds import ReplyNote
-from pytest_ftgate.gates.notes import Note, note
+from pytest_ftgate.gates.notes import Note, ReplyNote, note
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_scores
 from pytest_ftgate.gates.statements import Value
 from pytest_ftgate.gates.verdict import Flip, Outcome, Slice, Verdict

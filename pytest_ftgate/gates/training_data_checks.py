@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
-from pytest_ftgate.gates.notes import NoteValue, note
+from pytest_ftgate.gates.notes import FindingKind, NoteValue, Remedy, note
 from pytest_ftgate.gates.verdict import Finding, Severity
 from pytest_ftgate.requests.preflight import contaminated_lines
 from pytest_ftgate.requests.reply import Reply, read_reply

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -84,8 +84,6 @@ class AcceptedGates:
 
         Nothing is written if a gate failed, unless the user asks for that as well.
         """
-        if not self._settings.accept:
-            return []
         from pytest_ftgate.reporting.headlines import acceptance_lines, refusal_lines
         from pytest_ftgate.results.accepted import accept_run, failed_gates  # imports SciPy
 

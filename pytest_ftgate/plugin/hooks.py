@@ -78,11 +78,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def _enable(config: pytest.Config, settings: Settings) -> None:
     from uuid import uuid4
 
+    from pytest_ftgate.machine import show_conversion
     from pytest_ftgate.plugin.patching import PatchingFixtures
     from pytest_ftgate.plugin.progress import show_sentence
     from pytest_ftgate.plugin.reporter import Reporter
     from pytest_ftgate.plugin.suites import begin_session
-    from pytest_ftgate.weights import show_conversion
 
     if not __debug__ and config.getoption("assertmode") == "plain":
         raise pytest.UsageError("python -O and --assert=plain leave out every assert: drop one")
@@ -237,6 +237,10 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
         if item.config.pluginmanager.has_plugin("skipping"):
             return (yield)
         pytest.skip(_SKIPPED)
+    from pytest_ftgate.plugin.item import GateItem
+
+    if isinstance(item, GateItem):
+        return (yield)
     from pytest_ftgate.plugin.marked.collect import after_setup, before_setup
 
     before_setup(item)

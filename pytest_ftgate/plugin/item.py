@@ -30,7 +30,6 @@ from pytest_ftgate.reporting.tables import error_text
 from pytest_ftgate.reporting.text import line_width, terminal_width
 from pytest_ftgate.results.run import NotEvaluated, as_typed, node_id, to_json
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
-from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.runner.planner import GateRun, gate_runs_of
 from pytest_ftgate.runner.progress_log import RunLog
 from pytest_ftgate.runner.recommend import asks_for_advice, suite_advice
@@ -148,7 +147,11 @@ class GateItemState:
         settings, verbosity = self.settings, verbosity_of(self.item.config)
         verdict = as_typed(verdict, settings.typed)
         fixed = (node_id(verdict), verdict.variant, settings.options)
-        command = partial(case_command, *fixed) if is_rate(self.gate_run.gate) else None
+        command = None
+        if verdict.flips and verbosity >= 0 and is_rate(self.gate_run.gate):
+            from pytest_ftgate.plugin.cases import case_command
+
+            command = partial(case_command, *fixed)
         with terminal_width(_terminal_columns(self.item.config)):
             return verdict_section(verdict, verbosity, settings.show, explanations, command)
 
@@ -229,6 +232,8 @@ class SuiteFile(pytest.File):
             raise self.CollectError(str(error)) from error
         gate_runs = gate_runs_of(suite)
         if self.config.stash[settings_key].cases:
+            from pytest_ftgate.plugin.cases import case_items
+
             yield from case_items(self, gate_runs)
             return
         for gate_run in gate_runs:
@@ -257,6 +262,8 @@ class GateItem(pytest.Item):
         #: The result of the gate; None until it is evaluated.
         self.result: GateResult | None = None
         self.add_marker("ftgate")
+        # An error before any verdict counts as an error of a gate.
+        set_property(self, "ftgate_gate", self.nodeid)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Return the gate's line in the suite file, and the title of its failure section."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from pytest_ftgate.plugin.cases import shell_word
 from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key, settings_key
 from pytest_ftgate.requests.request import Request
@@ -143,6 +142,8 @@ class PatchingFixtures:
         # What only one test may use is made under its fixtures on purpose.
         if not self._standing or request.only_for or not provider_spec(request.provider).calls_code:
             return ""
+        from pytest_ftgate.plugin.cases import shell_word
+
         node = self._item.nodeid if self._item else ""
         file = node.partition("::")[0]
         alone = node if file.endswith(".py") else file

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -21,6 +21,7 @@ from pytest_ftgate.plugin.item import gates_in
 from pytest_ftgate.plugin.progress import outlast_reader, show_sentence, writer_encoding
 from pytest_ftgate.plugin.selection import gate_nodes, usage_error_key
 from pytest_ftgate.plugin.state import (
+    accepted_of,
     broken_key,
     evaluates_nothing,
     left_out_key,
@@ -66,6 +67,9 @@ from pytest_ftgate.runner.record import (
 )
 from pytest_ftgate.runner.session import Session
 
+if TYPE_CHECKING:
+    from pytest_ftgate.plugin.accepted import AcceptedGates
+
 #: A plugin that already annotates the line of each gate that fails.
 _ANNOTATOR = "pytest_github_actions_annotate_failures"
 
@@ -97,7 +101,11 @@ class Reporter:
         self._verdicts = GateVerdicts(self._settings.root)
         self._measured: list[Verdict] = []
         self._advice: list[Advice] = []
-        self._accepted = AcceptedGates(config)
+        self._accepted: AcceptedGates | None = None
+        if self._settings.accept:
+            from pytest_ftgate.plugin.accepted import AcceptedGates
+
+            self._accepted = AcceptedGates(config)
         #: What each process knows of the run.
         self._parts: list[RunPart] = []
         self._notes: list[str] = []
@@ -107,7 +115,9 @@ class Reporter:
         self._is_interrupted = False
         #: A test has used the fixture: it evaluates gates by itself.
         self._fixture_used = False
-        if not evaluates_nothing(config):
+        if self._settings.reports and not evaluates_nothing(config):
+            from pytest_ftgate.reporting.writers import remove_reports
+
             remove_reports(self._settings.reports.values())
 
     @pytest.hookimpl(tryfirst=True)
@@ -197,7 +207,8 @@ class Reporter:
         self._parts.append(part)
         if gates is not None:
             self._verdicts.add_gates(gates)
-        self._accepted.add(accepted)
+        if self._accepted:
+            self._accepted.add(accepted)
 
     # Hooks of other plugins -----------------------------------------------------------------
 
@@ -413,12 +424,16 @@ class Reporter:
         self._report = report = self._run_record()
         with noted(self._config):
             kept = self._store_verdicts(report)
-            notes = (*self._accepted.write(report), *report.notes, *kept)
+            accepted = self._accepted.write(report) if self._accepted else []
+            notes = (*accepted, *report.notes, *kept)
             self._report = replace(report, notes=notes)
         self._write_reports(self._report)
         self.add_internal_error()
-        with noted(self._config):
-            self._written += write_reports(self._report, {}, self._settings.summary)
+        if self._settings.summary is not None:
+            from pytest_ftgate.reporting.writers import write_reports
+
+            with noted(self._config):
+                self._written += write_reports(self._report, {}, self._settings.summary)
         self._dispatch("report", report=self._report)
 
     def _write_reports(self, report: Report) -> None:
@@ -426,6 +441,8 @@ class Reporter:
         self._written = []
         for name, path in self._settings.reports.items():
             with noted(self._config):
+                from pytest_ftgate.reporting.writers import write_reports
+
                 self._written += write_reports(report, {name: path})
 
     def add_internal_error(self) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -14,6 +14,29 @@ from pytest_ftgate.settings import Settings
 if TYPE_CHECKING:
     from pytest_ftgate.runner.session import Session
 
+
+class AcceptedGate(NamedTuple):
+    """What a run with ``--ftgate-accept`` accepts of one gate.
+
+    Attributes:
+        suite: the name of its suite.
+        name: the key in the accepted record.
+        serves: the variant in production, or "".
+        cases: the values of each case.
+        limits: the default limit of the gate, by its name; empty if it declares one.
+        exam: what decides the gate, as JSON; its cases stand with the first gate of a process.
+    """
+
+    suite: str
+    name: str
+    serves: str
+    cases: Mapping[str, Any]
+    limits: Mapping[str, float]
+    exam: Mapping[str, Any]
+
+
+#: Of a process: what it accepts, by node id.
+_accepted_key = pytest.StashKey[dict[str, AcceptedGate]]()
 settings_key = pytest.StashKey[Settings]()
 #: The session of the run, with ``--ftgate``.
 session_key: pytest.StashKey[Session] = pytest.StashKey()
@@ -74,6 +97,11 @@ def leaves_out(config: pytest.Config, node: str) -> bool:
     start = config.invocation_params.dir
     is_named = any(file.is_relative_to(Path(start, arg).resolve()) for arg in config.args)
     return file.suffix == ".py" and not is_named
+
+
+def accepted_of(config: pytest.Config) -> dict[str, AcceptedGate]:
+    """Return what the gates of this process accept, by node id."""
+    return config.stash.setdefault(_accepted_key, {})
 
 
 def uses_fixture(item: pytest.Item) -> bool:

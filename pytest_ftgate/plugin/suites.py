@@ -15,10 +15,9 @@ import pytest
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.plugin.state import session_key, settings_key
 from pytest_ftgate.providers.base import ProviderFactory
-from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.runner.plugins import Owners, order_requests, plugin_contributions
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.runner.suite import prepare_suite
+from pytest_ftgate.runner.suite import check_feasibility, prepare_suite
 from pytest_ftgate.settings import Settings, short_path
 from pytest_ftgate.suite.draft import PluginContributions
 from pytest_ftgate.suite.loader import load_suite

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pytest_ftgate.adapters.chat_template import TEMPLATE_FACT, TEMPLATE_REMEDY, trained_template
+from pytest_ftgate.adapters.chat_template import TEMPLATE_REMEDY, trained_template
 from pytest_ftgate.adapters.conversion import gguf_adapter
 from pytest_ftgate.adapters.lora import adapter_sha256
 from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableError
@@ -32,7 +32,7 @@ from pytest_ftgate.providers.openai import (
     completion_reply,
 )
 from pytest_ftgate.providers.server_template import trained_prompts
-from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.reply import TEMPLATE_FACT, Reply
 from pytest_ftgate.requests.request import Adapter, Request, Step, Tool, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
 

@@ -6,15 +6,16 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from sys import intern
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected
-from pytest_ftgate.readers.answer_rows import Columns, guess_columns, score_of
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
-from pytest_ftgate.suite.external_cases import recorded_answers, reply_columns, rows_of_case
 from pytest_ftgate.suite.model import Case
+
+if TYPE_CHECKING:
+    from pytest_ftgate.readers.answer_rows import Columns
 
 #: A reply of at most this many characters is probably a label.
 _LABEL_LENGTH = 64
@@ -63,6 +64,8 @@ def _parse_row(location: str, line: bytes) -> tuple[str, str | None, dict[str, A
         raw = json.loads(line)
         details = {key: raw[key] for key in _DETAILS if key in raw}
         if "score" in details:
+            from pytest_ftgate.readers.answer_rows import score_of
+
             details["score"] = score_of(details["score"], location)
         text = raw["text"]
         # A format may be read as JSON, which the text of a Python value is not.
@@ -94,6 +97,8 @@ def _keys(raw: Any) -> str:
     """Return what a line has instead, and how a suite can read it."""
     if not isinstance(raw, Mapping):
         return ""
+    from pytest_ftgate.readers.answer_rows import guess_columns
+
     known = guess_columns([*raw], ("id", "input", "reply"))
     columns = ", ".join(f"{key}: {name}" for key, name in known.items() if key != name)
     remedy = f": write columns: {{{columns}}} in the suite" if columns else ""
@@ -102,6 +107,8 @@ def _keys(raw: Any) -> str:
 
 def _answer(path: Path, columns: Columns, case: Case, repeat: int) -> Reply:
     """Return the reply to *case* in a file that another tool wrote."""
+    from pytest_ftgate.suite.external_cases import recorded_answers, rows_of_case
+
     rows = rows_of_case(recorded_answers(path, columns), case)
     if repeat >= len(rows):
         raise RequestRejected(f'{path.name} has no reply for case "{case.id}"')
@@ -147,6 +154,8 @@ class RecordedReplies:
         path, case = request.replies, request.case
         if path is None or case is None:
             raise RequestRejected("a recorded request needs a file of replies")
+        from pytest_ftgate.suite.external_cases import reply_columns
+
         columns = reply_columns(path, request.options)
         if columns is not None:
             return _answer(path, columns, case, request.repeat)

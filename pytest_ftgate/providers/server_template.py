@@ -8,14 +8,13 @@ from typing import Any
 
 from pytest_ftgate.adapters.chat_template import (
     SAMPLE_CHATS,
-    SERVED_SCALE_FACT,
-    TEMPLATE_FACT,
     TEMPLATE_OPTIONS,
     Chat,
     ChatTemplate,
     trained_template,
 )
 from pytest_ftgate.providers.served import Server
+from pytest_ftgate.requests.reply import SERVED_SCALE_FACT, TEMPLATE_FACT
 from pytest_ftgate.requests.request import Request
 
 #: The timeout of one look-up, in seconds.

@@ -19,6 +19,8 @@ from pytest_ftgate.readers.source import Source, declared_keys, validation_messa
 from pytest_ftgate.readers.text import replace_in_json
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
 
+#: Files that only a reader of answers can read, since other tools write them.
+TOOL_SUFFIXES = (".tsv", ".parquet", ".eval")
 _CONFLICT_MARKERS = ("<<<<<<<", "=======", ">>>>>>>")
 _SEPARATOR = re.compile(r"\s*,?\s*")
 _Model = TypeVar("_Model", bound=BaseModel)

@@ -25,10 +25,10 @@ from pytest_ftgate.recommend.advice import (
     Evidence,
     Gain,
     LadderRow,
+    ReasonKind,
     Retirement,
 )
 from pytest_ftgate.recommend.cost_model import VariantCost, cost_by_volume, variant_cost
-from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.requests.estimate import estimate_tokens
 from pytest_ftgate.stats.paired import PairedCounts, change_interval, holm, p_drop, p_noninferior
 from pytest_ftgate.suite.declaration import Economics, Spend, Thresholds

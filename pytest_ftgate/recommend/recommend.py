@@ -20,6 +20,7 @@ from pytest_ftgate.recommend.advice import (
     Evidence,
     LadderRow,
     Reason,
+    ReasonKind,
     Recommendation,
     Rollback,
 )
@@ -33,7 +34,6 @@ from pytest_ftgate.recommend.ladder import (
     meets_minimum,
     untried_rungs,
 )
-from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.recommend.rules import FineTuneAssessment, assess_fine_tune, gain_values
 from pytest_ftgate.stats.proportions import fisher_p
 

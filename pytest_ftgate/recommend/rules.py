@@ -17,6 +17,7 @@ from pytest_ftgate.recommend.advice import (
     GitFacts,
     LadderRow,
     Reason,
+    ReasonKind,
     Retirement,
 )
 from pytest_ftgate.recommend.ladder import (
@@ -25,7 +26,6 @@ from pytest_ftgate.recommend.ladder import (
     gate_minimum,
     required_gain,
 )
-from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.suite.declaration import Economics, Thresholds
 
 

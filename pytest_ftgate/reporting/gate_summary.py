@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from pytest_ftgate.gates.statements import NextStep, StatementKind, StepRole
 from pytest_ftgate.gates.verdict import CheckKind, Outcome, Severity, Verdict
-from pytest_ftgate.reporting.flips import example_texts
 from pytest_ftgate.reporting.headlines import (
     NOT_WHAT_IT_CLAIMS,
     VerdictWords,
@@ -187,6 +186,8 @@ def _example_lines(verdict: Verdict) -> list[str]:
     if flip is None:
         return []
     from wcwidth import ljust
+
+    from pytest_ftgate.reporting.flips import example_texts
 
     check = verdict.check
     before = check.against if check and check.kind in (CheckKind.BASELINE, CheckKind.BASE) else ""

@@ -25,7 +25,7 @@ from pytest_ftgate.reporting.next_steps import step_command, step_line, step_tex
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.phrases import half_gone_parts
-from pytest_ftgate.reporting.suite_errors import error_count, unread_files
+from pytest_ftgate.reporting.suite_errors import error_count
 from pytest_ftgate.reporting.summary import (
     passed_parts,
     shown_advice,
@@ -174,7 +174,7 @@ _MAX_ERRORS = 10
 
 
 def _error_section(report: Report) -> Iterator[str]:
-    for file in unread_files(report):
+    for file in report.unread_files:
         errors = [f"\n  - {_error_text(error)}" for error in file.errors[:_MAX_ERRORS]]
         more = len(file.errors) - len(errors)
         errors += [f"\n  - … and {more} more"] if more else []
@@ -262,7 +262,7 @@ def workflow_commands(report: Report, prefix: str = "") -> Iterator[str]:
     missing = [one for one in report.not_evaluated if not one.errors]
     commands = [
         *(_verdict_command(report, verdict, prefix) for verdict in shown),
-        *(_suite_command(error, prefix) for file in unread_files(report) for error in file.errors),
+        *(_suite_command(error, prefix) for file in report.unread_files for error in file.errors),
         *(_error_command(one, "not evaluated", prefix) for one in missing),
         *(_error_command(test, "failed test", prefix) for test in report.failed_tests),
         *(_verdict_command(report, verdict, prefix) for verdict in blocking[len(shown) :]),

@@ -6,9 +6,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from string import Formatter
 from typing import Any
 
-from pytest_ftgate.gates.note_kinds import Cause, FindingKind, IdentityNote, Remedy, ReplyNote
-from pytest_ftgate.gates.notes import Note, NoteKind
-from pytest_ftgate.recommend.reasons import ReasonKind
+from pytest_ftgate.gates.notes import (
+    Cause,
+    FindingKind,
+    IdentityNote,
+    Note,
+    NoteKind,
+    Remedy,
+    ReplyNote,
+)
+from pytest_ftgate.recommend.advice import ReasonKind
 from pytest_ftgate.reporting.number_text import (
     amount,
     change_text,

@@ -11,11 +11,6 @@ from pytest_ftgate.reporting.text import escape_controls, fit_parts, wrap_lines
 from pytest_ftgate.results.run import NotEvaluated, Report
 
 
-def unread_files(report: Report) -> list[NotEvaluated]:
-    """Return the files whose gates could not be read, with the errors in them."""
-    return [gate for gate in report.not_evaluated if gate.errors]
-
-
 def error_count(file: NotEvaluated) -> str:
     """Return how many errors a file has."""
     return quantity(len(file.errors), "error")

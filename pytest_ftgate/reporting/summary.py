@@ -14,7 +14,6 @@ from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting import tables
 from pytest_ftgate.reporting.gate_summary import action_lines, gate_lines, head_parts, rerun_line
 from pytest_ftgate.reporting.headlines import exam_phrase, headline
-from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
 from pytest_ftgate.reporting.next_steps import step_command, step_line
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import (
@@ -26,7 +25,6 @@ from pytest_ftgate.reporting.number_text import (
     with_more,
 )
 from pytest_ftgate.reporting.phrases import half_gone_parts, levels, limit, size
-from pytest_ftgate.reporting.suite_errors import unread_files, unread_line, unread_lines
 from pytest_ftgate.reporting.text import (
     break_command,
     cell_count,
@@ -102,6 +100,8 @@ def detail_lines(report: Report, verbosity: int = 1, *, full_ladder: bool = Fals
     if full_ladder and not report.advice:
         lines += ["  no ladder: run all gates of a suite whose cases have an expected answer"]
     for advice in report.advice if full_ladder or verbosity > 0 else ():
+        from pytest_ftgate.reporting.ladder import ladder_lines
+
         lines += ["", *ladder_lines(advice, full=full_ladder)]
     return lines
 
@@ -251,7 +251,9 @@ def _short_lines(report: Report) -> Iterator[str]:
             yield from action_lines(step, step.role, remarks=False)
         if verdict.outcome is Outcome.INVALID:
             yield from wrap_lines(escape_controls(headline(verdict)), 4)
-    for file in unread_files(report):
+    for file in report.unread_files:
+        from pytest_ftgate.reporting.suite_errors import unread_line
+
         yield from wrap_lines(escape_controls(unread_line(file)), 0, keep_long_words=True)
     for names, what, reason in tables.error_groups(report):
         first = escape_controls(reason.strip()).partition("\n")[0]
@@ -260,7 +262,11 @@ def _short_lines(report: Report) -> Iterator[str]:
 
 def _block_lines(report: Report, room: int) -> list[str]:
     """Return the blocks of the gates that did not pass, the worst first, in *room* lines."""
-    groups = [[*unread_lines(report, file)] for file in unread_files(report)]
+    groups = list[list[str]]()
+    for file in report.unread_files:
+        from pytest_ftgate.reporting.suite_errors import unread_lines
+
+        groups.append([*unread_lines(report, file)])
     groups += [_error_lines(report, *group) for group in tables.error_groups(report)]
     blocking = tables.blocking_verdicts(report)
     lines: list[str] = []
@@ -322,6 +328,8 @@ def _tail_lines(report: Report) -> Iterator[str]:
         yield from fit_parts(tables.usage_line(report).split(" · "), 2, gap=" · ")
     yield from _selection_lines(report)
     for advice in shown_advice(report):
+        from pytest_ftgate.reporting.ladder import ladder_sentence
+
         yield from wrap_lines(f"ladder: {ladder_sentence(advice)} (--ftgate-ladder explains)", 0)
 
 

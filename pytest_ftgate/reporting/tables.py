@@ -37,7 +37,6 @@ from pytest_ftgate.reporting.number_text import (
     with_more,
 )
 from pytest_ftgate.reporting.phrases import change_span, decimals, has_no_limit, limit, size
-from pytest_ftgate.reporting.suite_errors import unread_files
 from pytest_ftgate.reporting.text import (
     cell_count,
     escape_controls,
@@ -465,7 +464,7 @@ def _unpriced_list(unknown: Mapping[str, str]) -> str:
 
 def gates_line(report: Report) -> str:
     """Return ``1 of 6 gates failed``, or ``6 gates`` if all passed."""
-    unread = [gate.node for gate in unread_files(report)]
+    unread = [gate.node for gate in report.unread_files]
     not_read = f"no gate of {first_names(unread, _MAX_NAMES)} could be read" if unread else ""
     missing = len(report.not_evaluated) - len(unread)
     total = len(report.gated_verdicts) + missing
@@ -493,12 +492,12 @@ def gates_line(report: Report) -> str:
 def error_groups(report: Report) -> list[tuple[str, str, str]]:
     """Return the gates that were not evaluated, and those whose tests failed though they passed.
 
-    Files that could not be read are left out: see `unread_files`.
+    Files that could not be read are left out: see `Report.unread_files`.
 
     Each group has the names of the gates with one reason, what became of them, and the reason.
     """
     groups: dict[tuple[str, str], list[NotEvaluated | FailedTest]] = defaultdict(list)
-    unread = unread_files(report)
+    unread = report.unread_files
     for error in report.errors:
         what = "not evaluated" if isinstance(error, NotEvaluated) else "failed test"
         if error not in unread:

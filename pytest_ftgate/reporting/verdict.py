@@ -13,13 +13,10 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
 )
-from pytest_ftgate.reporting.explain import explain
-from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.headlines import headline, shown_change_text
 from pytest_ftgate.reporting.notes import note_text, notes_text
 from pytest_ftgate.reporting.number_text import amount, percent, share_change
 from pytest_ftgate.reporting.phrases import doubt, other_check
-from pytest_ftgate.reporting.skills import skill_lines
 from pytest_ftgate.reporting.tables import (
     TextTable,
     format_error_table,
@@ -179,6 +176,9 @@ def verdict_section(
         lines += wrap_lines(escape_controls(sentence), 0) if sentence else []
     if verbosity >= 0:
         lines += _detail_lines(verdict, verbosity)
+    if verbosity >= 0 and verdict.flips:
+        from pytest_ftgate.reporting.flips import flip_lines
+
         lines += flip_lines(verdict, verbosity, max_cases, case_details or {}, case_command)
     if verbosity > 0:
         lines += ["", *_explanation_lines(verdict)]
@@ -188,6 +188,8 @@ def verdict_section(
 def _detail_lines(verdict: Verdict, verbosity: int) -> list[str]:
     lines = [*finding_lines(verdict.findings, verbosity)]
     if verdict.tests_skills:
+        from pytest_ftgate.reporting.skills import skill_lines
+
         lines += skill_lines(verdict, verbosity)
     else:
         lines += [*_slice_table(verdict.slices), *_label_table(verdict.labels, verbosity)]
@@ -200,6 +202,8 @@ def _detail_lines(verdict: Verdict, verbosity: int) -> list[str]:
 
 
 def _explanation_lines(verdict: Verdict) -> Iterator[str]:
+    from pytest_ftgate.reporting.explain import explain
+
     for index, sentence in enumerate(explain(verdict)):
         yield from wrap_after("        " if index else "  why:  ", sentence)
 

@@ -8,27 +8,22 @@ from functools import cached_property
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
-from pytest_ftgate.adapters.conversion import check_base, gguf_adapter
-from pytest_ftgate.adapters.lora import adapter_sha256
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.requests.logprobs import GivenReply
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, CaseRequest, Request, Tool
-from pytest_ftgate.requests.retrieval import Passages, prepend_passages, retrieve_passages
-from pytest_ftgate.requests.tools import build_tool
-from pytest_ftgate.suite.external_cases import files_of_replies
-from pytest_ftgate.suite.few_shot import most_similar
-from pytest_ftgate.suite.function_references import source_files
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, canonical_json, digest
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import choice_labels
 from pytest_ftgate.suite.templates import PASSAGES, render_template, template_variables
 from pytest_ftgate.suite.variants import resolve_base_url
-from pytest_ftgate.weights import file_sha256, find_checkpoint, find_weights, weights_identity
+
+if TYPE_CHECKING:
+    from pytest_ftgate.requests.retrieval import Passages
 
 #: Fields that a request copies from its variant.
 _COPIED = (
@@ -57,7 +52,7 @@ class RequestBuilder:
         if variant.adapter is not None:
             self.adapter = self._find_adapter(variant.adapter)
         self.base_url = resolve_base_url(variant, environ)
-        self.tools = tuple(build_tool(reference, self.folder) for reference in variant.tools)
+        self.tools = self._build_tools()
         self.fingerprint_fields = self._fingerprint_fields()
         self.request_fields = self._request_fields()
         # Schemas and tools are long, so they are serialized once, with placeholders.
@@ -68,6 +63,9 @@ class RequestBuilder:
 
     def _find_adapter(self, path: Path) -> Adapter:
         # Before anything is sent: the adapter may not fit the model.
+        from pytest_ftgate.adapters.conversion import check_base, gguf_adapter
+        from pytest_ftgate.adapters.lora import adapter_sha256
+
         if self.provider.adapter == "gguf":
             gguf_adapter(path, Path(self.model))
         elif self.provider.adapter == "peft":
@@ -75,6 +73,8 @@ class RequestBuilder:
         return Adapter(path=path, scale=self.variant.scale, sha256=adapter_sha256(path))
 
     def _find_weights(self) -> None:
+        from pytest_ftgate.weights import find_checkpoint, find_weights, weights_identity
+
         variant = self.variant
         if self.provider.weights == "gguf":
             path = find_weights(variant.model, self.folder)
@@ -84,12 +84,28 @@ class RequestBuilder:
         # Greedy decoding by default: local replies then have no sampling noise.
         self.sampling.setdefault("temperature", 0.0)
 
+    def _build_tools(self) -> tuple[Tool, ...]:
+        if not self.variant.tools:
+            return ()
+        from pytest_ftgate.requests.tools import build_tool
+
+        return tuple(build_tool(reference, self.folder) for reference in self.variant.tools)
+
+    def _code(self) -> list[str]:
+        """Return the digests of the files that decide a reply beside the request itself."""
+        variant, files = self.variant, list[Path]()
+        if variant.function:
+            from pytest_ftgate.suite.function_references import source_files
+
+            files += source_files(variant.function, self.folder)
+        if variant.replies:
+            from pytest_ftgate.suite.external_cases import files_of_replies
+
+            files += files_of_replies(variant.replies)
+        return _digests([*files, *filter(None, [self.training_data])])
+
     def _fingerprint_fields(self) -> dict[str, Any]:
         """Return the part of the fingerprint input that all requests of the variant share."""
-        function = self.variant.function
-        files = source_files(function, self.folder) if function else ()
-        files += files_of_replies(self.variant.replies) if self.variant.replies else ()
-        files = (*files, self.training_data) if self.training_data else files
         shared = {
             "provider": self.variant.provider,
             "model": self.model_identity,
@@ -97,8 +113,8 @@ class RequestBuilder:
             "sampling": self.sampling,
             "constraint": self._constraint(),
             "base_url": self.base_url,
-            "function": function,
-            "code": [file_sha256(path) for path in files],
+            "function": self.variant.function,
+            "code": self._code(),
         }
         optional = {
             "api_version": self.variant.api_version,
@@ -139,8 +155,10 @@ class RequestBuilder:
 
     def _tool_identity(self, tool: Tool) -> list[Any]:
         """Return everything about a tool that can change a reply: description, schema and code."""
-        files = source_files(tool.reference, self.folder)
-        return [tool.name, tool.description, tool.parameters, [file_sha256(path) for path in files]]
+        from pytest_ftgate.suite.function_references import source_files
+
+        code = _digests(source_files(tool.reference, self.folder))
+        return [tool.name, tool.description, tool.parameters, code]
 
     def _constraint(self) -> dict[str, Any] | None:
         if self.variant.schema is not None:
@@ -173,8 +191,11 @@ class RequestBuilder:
 
     @cached_property
     def _passages(self) -> Mapping[str, Passages]:
-        retrieve = self.variant.retrieve
-        return retrieve_passages(retrieve, self.suite.cases, self.folder) if retrieve else {}
+        if self.variant.retrieve is None:
+            return {}
+        from pytest_ftgate.requests.retrieval import retrieve_passages
+
+        return retrieve_passages(self.variant.retrieve, self.suite.cases, self.folder)
 
     def _values(self, case: Case) -> dict[str, Any]:
         """Return the template variables; retrieved passages override a case's own variable."""
@@ -189,12 +210,16 @@ class RequestBuilder:
             PASSAGES in template_variables(text) for text in templates
         ):
             return messages
+        from pytest_ftgate.requests.retrieval import prepend_passages
+
         return prepend_passages(self._passages[case.id], messages)
 
     def _shots(self, case: Case) -> Iterable[Turn]:
         variant = self.variant
         if not variant.shot_pool:
             return variant.shots
+        from pytest_ftgate.suite.few_shot import most_similar
+
         shots = most_similar(variant.shot_pool, case.input_text, variant.similar_shots)
         return chain.from_iterable(shot.turns for shot in shots)
 
@@ -239,6 +264,14 @@ class RequestBuilder:
             labels=labels,
             **self.request_fields,
         )
+
+
+def _digests(paths: Sequence[Path]) -> list[str]:
+    if not paths:
+        return []
+    from pytest_ftgate.weights import file_sha256
+
+    return [file_sha256(path) for path in paths]
 
 
 #: Fields of a case that choose its recorded reply.

@@ -13,11 +13,9 @@ from typing import Any, Self
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.requests.builder import RequestBuilder
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.suite.external_cases import recorded_answers, reply_columns
 from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED, provider_spec, without_restrictions
-from pytest_ftgate.suite.training_data import count_repeated_replies
 
 #: The longest reply to a skill case that declares no limit, in tokens.
 SKILL_TOKENS = 32
@@ -112,6 +110,9 @@ def more_replies_vary(variant: Variant) -> bool:
 
 def _repeated_replies(variant: Variant, path: Path) -> Mapping[str, int]:
     """Return the number of recorded replies of each case that has several, by its id."""
+    from pytest_ftgate.suite.external_cases import recorded_answers, reply_columns
+    from pytest_ftgate.suite.training_data import count_repeated_replies
+
     columns = reply_columns(path, variant.options)
     if columns is None:
         return count_repeated_replies(path)
@@ -163,10 +164,14 @@ def _require_read(suite: Suite, variant: Variant, counts: Mapping[str, int]) -> 
     Raises:
         ConfigurationError: it has.
     """
-    # With repeats: auto the suite reads what it needs. A table of another tool may hold several
-    # runs of a case, of which `compare` counts the first too, and says so.
-    is_table = variant.replies and reply_columns(variant.replies, variant.options) is not None
-    if suite.repeats is None or variant.replies is None or is_table:
+    # With repeats: auto the suite reads what it needs.
+    if suite.repeats is None or variant.replies is None:
+        return
+    from pytest_ftgate.suite.external_cases import reply_columns
+
+    # A table of another tool may hold several runs of a case, of which `compare` counts the first
+    # too, and says so.
+    if reply_columns(variant.replies, variant.options) is not None:
         return
     settled = (gate.settle or 1 for gate in suite.gates.values())
     most = max(suite.repeats, suite.baseline_repeats, *settled)

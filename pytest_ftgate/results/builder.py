@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -23,7 +24,6 @@ from pytest_ftgate.results.history import GitError, git_output
 from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun, overall_verdict
 from pytest_ftgate.results.steps import with_steps
 from pytest_ftgate.settings import Settings
-from pytest_ftgate.weights import file_sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +147,7 @@ def run_facts(
 def _suite_digests(root: Path, parts: Iterable[RunPart]) -> str:
     names = dict.fromkeys(run.name for part in parts for run in part.suites)
     return ", ".join(
-        f"{name} (sha256 {file_sha256(root / name)[:_DIGEST]})"
+        f"{name} (sha256 {sha256((root / name).read_bytes()).hexdigest()[:_DIGEST]})"
         for name in names
         if (root / name).is_file()
     )

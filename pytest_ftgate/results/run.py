@@ -376,6 +376,11 @@ class Report:
     options: tuple[str, ...] = ()
 
     @property
+    def unread_files(self) -> tuple[NotEvaluated, ...]:
+        """The files whose gates could not be read, with the errors in them."""
+        return tuple(gate for gate in self.not_evaluated if gate.errors)
+
+    @property
     def gated_verdicts(self) -> tuple[Verdict, ...]:
         """The verdicts without those of variants that are only measured."""
         return tuple(verdict for verdict in self.verdicts if verdict.gated)

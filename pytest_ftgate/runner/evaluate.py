@@ -30,10 +30,10 @@ from pytest_ftgate.runner.plugins import (
     report_to_plugins,
 )
 from pytest_ftgate.runner.provenance import file_changes
-from pytest_ftgate.runner.recommend import asks_for_advice, suite_advice
+from pytest_ftgate.runner.recommend import suite_advice
 from pytest_ftgate.runner.record import RunResult, collect_suite_runs, run_part
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.runner.suite import prepare_suite
+from pytest_ftgate.runner.suite import check_feasibility, prepare_suite
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.loader import Transform, load_suite

@@ -30,7 +30,6 @@ from pytest_ftgate.runner.planner import GateRun, Plan, full_look
 from pytest_ftgate.runner.scores import human_scores
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.suite import with_exam
-from pytest_ftgate.scoring.logprobs import token_divergence
 from pytest_ftgate.scoring.scores import VariantScores, validate_rules
 from pytest_ftgate.suite.gate_kinds import compares_skills, is_rate
 from pytest_ftgate.suite.model import Suite
@@ -65,6 +64,8 @@ def _divergence(
         return None
     if len(logprobs) == 1:
         return logprobs[0].divergence
+    from pytest_ftgate.scoring.logprobs import token_divergence
+
     return token_divergence(logprobs[0].tokens, logprobs[1].tokens)
 
 
@@ -343,7 +344,6 @@ def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[Note]:
 
 def measure_ungated(session: Session, suite: Suite) -> Iterator[Verdict]:
     """Yield the measurements of the variants without gates."""
-    from pytest_ftgate.gates.measures import unmeasured_verdict
     from pytest_ftgate.runner.identity import check_ungated_identity
 
     look = full_look(suite)
@@ -358,6 +358,8 @@ def measure_ungated(session: Session, suite: Suite) -> Iterator[Verdict]:
             scores = session.scores.task_scores(suite, variant, look)
             identity = check_ungated_identity(session, suite, variant, requests, results)
         except FtgateError as error:
+            from pytest_ftgate.gates.measures import unmeasured_verdict
+
             yield unmeasured_verdict(suite, variant, text_note(str(error)))
             continue
         yield from _measure_variant(session, suite, scores, identity)

@@ -20,7 +20,7 @@ from pytest_ftgate.readers.table import Row
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
-from pytest_ftgate.runner.feasibility import check_feasibility, with_limits
+from pytest_ftgate.runner.suite import check_feasibility, with_limits
 from pytest_ftgate.suite.cases import to_cases
 from pytest_ftgate.suite.declaration import DeclaredReply, Thresholds
 from pytest_ftgate.suite.draft import SuiteSource

@@ -6,12 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_ftgate.adapters.chat_template import (
-    TEMPLATE_FACT,
-    TEMPLATE_OPTIONS,
-    file_difference,
-    weights_template,
-)
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.diagnosis import cause_steps, likely_causes, template_notes
 from pytest_ftgate.gates.identity import (
@@ -37,6 +31,7 @@ from pytest_ftgate.gates.statements import (
     StepKind,
 )
 from pytest_ftgate.gates.verdict import Outcome, Verdict, verdict_place
+from pytest_ftgate.requests.reply import TEMPLATE_FACT
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.request_groups import (
     Workload,
@@ -264,6 +259,12 @@ def _template_fact(session: Session, suite: Suite, variant: Variant) -> dict[str
     probes = session.probe.plan(suite, variant).probe_stages[0]
     if not _rests_on_files(variant, probes):
         return {}
+    from pytest_ftgate.adapters.chat_template import (
+        TEMPLATE_OPTIONS,
+        file_difference,
+        weights_template,
+    )
+
     tuned, base = (group[0].request for group in probes[:2])
     options = tuned.extra.get(TEMPLATE_OPTIONS, {})
     found = file_difference(Path(tuned.model), weights_template(Path(base.model)), options)

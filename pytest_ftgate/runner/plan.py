@@ -14,9 +14,9 @@ from pytest_ftgate.adapters.lora import CONFIG_FILE, adapter_facts, adapter_sha2
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.budget import JUDGE_LABEL
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.design import design_of
+from pytest_ftgate.gates.design import design_of, guess_rate
 from pytest_ftgate.gates.feasibility import lacks_limit
-from pytest_ftgate.gates.measures import guess_rate, pairs_of_scores, rate_of_scores
+from pytest_ftgate.gates.measures import pairs_of_scores, rate_of_scores
 from pytest_ftgate.gates.needs import ReadingRequest
 from pytest_ftgate.gates.power import (
     PowerEstimate,

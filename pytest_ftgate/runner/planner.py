@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.gates.design import MUST_PASS_REPEATS, Look
@@ -39,7 +40,9 @@ from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.gate_kinds import compares_skills, data_gate, skills_gate
 from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
-from pytest_ftgate.suite.skill_levels import LevelChoice, cases_at, limit_notes, pilot_cases
+
+if TYPE_CHECKING:
+    from pytest_ftgate.suite.skill_levels import LevelChoice
 
 #: The number of replies of each side that show whether a model thinks.
 _FIRST_PROBES = 3
@@ -335,6 +338,8 @@ class Plan:
     @property
     def pilot(self) -> Workload:
         """The requests to the base of a tuned variant that choose the levels of skills."""
+        from pytest_ftgate.suite.skill_levels import pilot_cases
+
         gate = skills_gate(self.suite)
         cases = pilot_cases(gate) if gate else ()
         return self._skills(base_variant(self.variant), cases, "pilot")
@@ -348,6 +353,8 @@ class Plan:
         of_skills = skills_gate(self.suite)
         if gate is not of_skills or not of_skills.leveled:
             return gate.own_cases
+        from pytest_ftgate.suite.skill_levels import cases_at, limit_notes
+
         cases = cases_at(of_skills, self.facts.levels)
         if not cases:
             weak = "; ".join(limit_notes(self.facts.levels))

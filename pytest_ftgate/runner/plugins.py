@@ -22,7 +22,6 @@ from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.draft import PluginContributions, PriceFunction
 from pytest_ftgate.suite.formats import FORMAT_KINDS
-from pytest_ftgate.suite.function_references import import_file
 from pytest_ftgate.suite.providers import PROVIDERS
 from pytest_ftgate.suite.scorers import SCORE_KINDS
 
@@ -227,6 +226,8 @@ def load_plugins(conftests: Iterable[Path]) -> Any:
     Raises:
         ConfigurationError: a plugin or a file cannot be imported.
     """
+    from pytest_ftgate.suite.function_references import import_file
+
     plugins = _HookPlugins("pytest")
     plugins.add_hookspecs(hookspecs)
     is_off = os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import FtgateError
@@ -19,7 +20,9 @@ from pytest_ftgate.runner.replies import Replies
 from pytest_ftgate.scoring.scores import score_replies, skill_score
 from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.model import Suite, Variant
-from pytest_ftgate.suite.skill_levels import LevelChoice, choose_levels, pilot_cases
+
+if TYPE_CHECKING:
+    from pytest_ftgate.suite.skill_levels import LevelChoice
 
 _Variants = Iterable[tuple[Suite, Variant]]
 
@@ -138,6 +141,8 @@ class Probe:
         families = leveled_skills(suite)
         if record is None or not levels.keys() >= {*families}:
             return None
+        from pytest_ftgate.suite.skill_levels import LevelChoice
+
         return tuple(LevelChoice(family, levels[family] or None) for family in families)
 
 
@@ -154,6 +159,8 @@ def _piloted_choices(
 
     The replies are by fingerprint. Levels of a family without any are assumed.
     """
+    from pytest_ftgate.suite.skill_levels import choose_levels, pilot_cases
+
     gate = skills_gate(suite)
     if gate is None:
         return ()

@@ -10,10 +10,8 @@ from itertools import chain
 
 from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.machine import usable_cores
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import percent, quantity, usd
-from pytest_ftgate.requests.estimate import expected_cost
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
 from pytest_ftgate.results.builder import duration
@@ -201,12 +199,18 @@ def _model_text(request: Request) -> str:
     spec = provider_spec(request.provider)
     name = str(request.model).rpartition("/")[2]
     if spec.weights:
+        from pytest_ftgate.machine import usable_cores
+
         return f"local model {name} on {quantity(usable_cores(), 'core')}"
     return f"{name} ({request.provider})" if name else f"provider {request.provider}"
 
 
 def _cost_text(requests: Sequence[Request]) -> list[str]:
     """Return the largest cost of *requests*, if all prices are known."""
+    if not requests:
+        return []
+    from pytest_ftgate.requests.estimate import expected_cost
+
     costs = [expected_cost(request, request.max_tokens) for request in requests]
     labels = {
         request.tariff.no_price_label

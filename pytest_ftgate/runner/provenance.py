@@ -20,7 +20,6 @@ from pytest_ftgate.results.history import (
 )
 from pytest_ftgate.results.run import Change, FileChange, FileChanges
 from pytest_ftgate.settings import Settings, short_path
-from pytest_ftgate.suite.function_references import source_files
 from pytest_ftgate.suite.model import Suite
 
 # What no diff shows -------------------------------------------------------------------------------
@@ -116,6 +115,8 @@ def _literal(path: Path) -> str:
 
 def _modules(suite: Suite) -> Iterator[Path]:
     """Yield the files of Python that *suite* names functions of; git knows those of the project."""
+    from pytest_ftgate.suite.function_references import source_files
+
     variants = [*suite.variants.values(), *(judge.variant for judge in suite.judges)]
     named = {name for variant in variants for name in (variant.function, *variant.tools) if name}
     named |= {v.retrieve.function for v in variants if v.retrieve and v.retrieve.function}

@@ -33,12 +33,6 @@ from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.training_data import read_training_rows
 
 
-def asks_for_advice(suite: Suite) -> bool:
-    """Return True if the suite asks what to serve, or what fine-tuning would cost and bring."""
-    declares = "ladder" in suite.places or suite.economics is not None
-    return declares or bool(suite.serves or suite.challengers or suite.holdout)
-
-
 def suite_advice(
     session: Session,
     suite: Suite,

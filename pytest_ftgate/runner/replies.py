@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property, partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Thread
 
 from pytest_ftgate.cache.cache import Cache
-from pytest_ftgate.cache.export import read_replies
 from pytest_ftgate.cache.sqlite import CacheEntry
 from pytest_ftgate.client.budget import Budget, Progress
 from pytest_ftgate.client.engine import Engine
@@ -24,13 +25,9 @@ from pytest_ftgate.requests.api_keys import KeyUse, key_use
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.requests.request_groups import Workload
-from pytest_ftgate.runner.imports import start_imports
 from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite
-
-if TYPE_CHECKING:
-    from threading import Thread
 
 #: Called with the progress of the requests while a run waits for replies.
 OnProgress = Callable[[Progress], None]
@@ -207,8 +204,11 @@ class Replies:
         """
         path, folder = suite.replies_path, suite.name.rpartition("/")[0]
         # A variant with the provider `recorded` may use the same file name for its own replies.
-        if self.settings.replies != "fresh" and path not in suite.recorded_reply_files:
+        is_own = path in suite.recorded_reply_files
+        if self.settings.replies != "fresh" and not is_own and path.is_file():
             name = f"{folder}/{path.name}" if folder else path.name
+            from pytest_ftgate.cache.export import read_replies
+
             self.committed_replies |= read_replies(path, name)
 
     def cached_replies(self, keys: Iterable[str], *, this_run: bool = False) -> dict[str, Reply]:

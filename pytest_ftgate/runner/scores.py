@@ -13,7 +13,6 @@ from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import ConfigurationError, RepliesMissing
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.needs import ScoreRequest, Sides, When
-from pytest_ftgate.requests.judges import JudgeInput, JudgePrompter, JudgeRequest
 from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.runner.planner import BuiltRequests, Plan
@@ -25,6 +24,7 @@ from pytest_ftgate.suite.model import Judge, Label, Suite, Variant
 if TYPE_CHECKING:
     from pytest_ftgate.gates.judges import JudgeEvidence
     from pytest_ftgate.gates.verdict import JudgeValidation
+    from pytest_ftgate.requests.judges import JudgeInput, JudgePrompter, JudgeRequest
 
 
 class WaitsForReplies(Protocol):
@@ -64,6 +64,8 @@ class JudgeRunner:
             ConfigurationError: the weights, the address or the function of a judge are missing.
         """
         if suite.key not in self._prompters:
+            from pytest_ftgate.requests.judges import JudgePrompter
+
             environ = self._built.environ
             prompters = tuple(JudgePrompter(suite, judge, environ) for judge in suite.judges)
             self._prompters[suite.key] = prompters
@@ -208,6 +210,8 @@ class JudgeRunner:
 
 def label_input(label: Label, times: int = 1) -> JudgeInput:
     """Return the judge's input for a labelled reply, with its text repeated *times* times."""
+    from pytest_ftgate.requests.judges import JudgeInput
+
     return JudgeInput(label.case, "\n\n".join([label.reply] * times), label.second_reply)
 
 
@@ -244,6 +248,8 @@ def _requests_or_score(
     baseline_replies: Mapping[int, Reply],
 ) -> ContentScore | Sequence[JudgeRequest]:
     """Return the requests to the judge about one reply, or its score if it needs no judge."""
+    from pytest_ftgate.requests.judges import JudgeInput
+
     case = case_request.case
     is_spoilt = is_refused_or_truncated(reply, case)
     if not prompter.judge.is_pairwise:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_ftgate.errors import Diagnostic, SuiteError
-from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills
+from pytest_ftgate.gates.feasibility import (
+    Problem,
+    exclude_unrunnable_skills,
+    missing_limits,
+    with_default_limits,
+)
+from pytest_ftgate.gates.kinds import infeasible_limits
 from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.headlines import exam_sentences
+from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.reporting.number_text import unsigned_points
-from pytest_ftgate.runner.feasibility import with_limits
 from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.session import Session
+from pytest_ftgate.settings import docs_page
 from pytest_ftgate.suite.cases import equal_inputs
 from pytest_ftgate.suite.gate_kinds import is_rate
-from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.safe_mode import check_safe
+from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.variants import with_batching
 
 if TYPE_CHECKING:
@@ -117,6 +123,8 @@ def prepare_suite(session: Session, suite: Suite) -> Suite:
             few cases for a default limit; or safe mode does not allow what the suite names.
     """
     if session.settings.safe:
+        from pytest_ftgate.suite.safe_mode import check_safe
+
         check_safe(suite, session.settings.root)
     suite = exclude_unrunnable_skills(suite)
     suite = with_batching(suite) if session.settings.batch else suite
@@ -138,3 +146,40 @@ def _messages(session: Session, suite: Suite) -> Iterator[str]:
     yield from (str(replace(one, path=typed(one.path))) for one in suite.warnings)
     if same:
         yield f"{typed(suite.name)}: {same}"
+
+
+# Limits that no replies could keep ----------------------------------------------------------------
+
+
+def with_limits(suite: Suite, accepted_limits: Mapping[str, float]) -> Suite:
+    """Return *suite* with the limits of *with_default_limits*.
+
+    Raises:
+        SuiteError: a gate without a minimum has too few cases for a limit.
+    """
+    suite = with_default_limits(suite, accepted_limits)
+    _raise_errors(suite, missing_limits(suite))
+    return suite
+
+
+def check_feasibility(suite: Suite) -> None:
+    """Raise an error if a gate has a limit that its cases can never show to hold.
+
+    Raises:
+        SuiteError: with a diagnostic for each such gate, and what it needs.
+    """
+    _raise_errors(suite, infeasible_limits(suite))
+
+
+def _raise_errors(suite: Suite, problems: Iterable[tuple[Gate, Problem]]) -> None:
+    errors = [gate_error(suite, gate, notes_text(problem)) for gate, problem in problems]
+    if errors:
+        raise SuiteError(suite.name, errors)
+
+
+def gate_error(suite: Suite, gate: Gate, message: str) -> Diagnostic:
+    """Return the error *message* at the key of *gate*, with the address of its reference."""
+    if gate.function:  # its mark has no key, and its line already identifies it
+        return Diagnostic(suite.name, gate.line, message)
+    address = docs_page("reference/suite-keys", f"gates-{gate.kind}")
+    return Diagnostic(suite.name, gate.line, f"{gate.kind}: {message}", address)

@@ -14,10 +14,8 @@ from typing import Any
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError, LenientReader
 from pytest_ftgate.scoring.scorers import scorer_error
-from pytest_ftgate.scoring.structured import find_schema_error, markdown_error, structured_reader
 from pytest_ftgate.scoring.text_scorers import find_label
 from pytest_ftgate.suite.formats import json_schema_validator
-from pytest_ftgate.suite.function_references import load_function
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.scorers import search_pattern
@@ -195,6 +193,12 @@ def _avoids_error(texts: Sequence[str], text: str) -> FormatError | None:
     return None if present is None else FormatError("avoids", f'it says "{present}"')
 
 
+def _markdown_error(value: Any, text: str) -> FormatError | None:
+    from pytest_ftgate.scoring.structured import markdown_error
+
+    return markdown_error(value, text)
+
+
 #: kind of format -> the check of a text, given the value of the rule
 _CHECKS: Mapping[str, Callable[[Any, str], FormatError | None]] = {
     "choice": _label_error,
@@ -204,12 +208,14 @@ _CHECKS: Mapping[str, Callable[[Any, str], FormatError | None]] = {
     "language": _language_error,
     "contains": _contains_error,
     "avoids": _avoids_error,
-    "markdown": markdown_error,
+    "markdown": _markdown_error,
 }
 
 
 def _reader(rule: Rule, folder: Path) -> LenientReader:
     if rule.kind not in _CHECKS:
+        from pytest_ftgate.scoring.structured import structured_reader
+
         return structured_reader(rule, folder)
     if rule.kind == "language":
         detect_language("")  # Load the model before the first request.
@@ -267,6 +273,8 @@ def rule_check(rule: Rule, folder: Path) -> _RuleCheck:
         ConfigurationError: a function or a model cannot be imported.
     """
     if rule.kind in ("python", "offered"):
+        from pytest_ftgate.suite.function_references import load_function
+
         reference = str(rule.value)
         function = rule.function or load_function(reference, folder)
         kind = "python" if rule.function is None else reference
@@ -364,6 +372,8 @@ def _tool_call_check(value: Mapping[str, Any]) -> _RuleCheck:
 
 
 def _arguments_error(validator: Any, arguments: Any) -> FormatError | None:
+    from pytest_ftgate.scoring.structured import find_schema_error
+
     try:
         return find_schema_error(validator, arguments, "tool_call")
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Time limits of scorers, and the scorer ``code``: model-written code, tested in a sandbox."""
+"""The scorer ``code``: model-written code, tested in a sandbox."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from secrets import token_hex
 from tempfile import mkdtemp
-from types import FrameType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.scoring import sandbox_child
 from pytest_ftgate.scoring.score import CORRECT, ContentScore
 from pytest_ftgate.scoring.structured import last_code_block
-from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
 #: The most bytes that all files of one run may hold together, and the most files.
@@ -218,101 +215,3 @@ def _read_failure(process: subprocess.Popen[bytes], token: bytes) -> str:
     except ValueError:
         pass
     return f"ended before its tests had, with exit code {process.returncode}"
-
-
-#: Seconds for all scorers of one reply together, in addition to those that their rules declare.
-SCORER_SECONDS = 10.0
-#: Seconds between two alarms. If a scorer swallows the exception, the next alarm raises it again.
-_CHECK_SECONDS = 0.5
-#: Seconds of a run of code if its rule declares none.
-_DEFAULT_SECONDS = {"code": 5.0}
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-
-class ScorerTimeout(BaseException):
-    """Ends a scorer. As a BaseException it passes through ``except Exception`` in the scorer."""
-
-
-class TimeLimit:
-    """Stops scorers that take too long, by an alarm of the operating system.
-
-    The alarm also stops a regular expression of the standard library that would search forever.
-    Windows has no alarm, and threads other than the main one have none. There nothing is stopped.
-    An alarm that was set before, as by pytest-timeout, is set again at the end.
-    """
-
-    def __init__(self) -> None:
-        in_main = threading.current_thread() is threading.main_thread()
-        self._has_alarm = in_main and hasattr(signal, "setitimer")
-        self._case: Case | None = None
-        self._entered = time.monotonic()
-
-    def __enter__(self) -> Self:
-        """Take over the alarm. It repeats, and each time checks the time of the current reply.
-
-        An alarm for each reply would cost as much time as most scorers take.
-        """
-        if self._has_alarm:
-            self._handler = signal.signal(signal.SIGALRM, self._on_alarm)
-            self._previous = signal.setitimer(signal.ITIMER_REAL, _CHECK_SECONDS, _CHECK_SECONDS)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        """Set the previous alarm again, less the time that has passed."""
-        if not self._has_alarm:
-            return
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, self._handler)
-        seconds, interval = self._previous
-        if seconds:
-            rest = seconds - (time.monotonic() - self._entered)
-            signal.setitimer(signal.ITIMER_REAL, max(rest, 0.001), interval)
-
-    def run(self, case: Case, scorer: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
-        """Return the result of *scorer* with *args*, which scores one reply to *case*.
-
-        Raises:
-            ScorerError: the scorer took too long. The reply then has no score.
-        """
-        if not self._has_alarm:
-            return scorer(*args, **options)
-        try:
-            try:
-                self._expired, self._started, self._case = False, time.monotonic(), case
-                result = scorer(*args, **options)
-            finally:
-                self._case = None
-        except ScorerTimeout:
-            raise ScorerError(_timeout_message(case)) from None
-        if self._expired:  # the scorer swallowed the exception
-            raise ScorerError(_timeout_message(case))
-        return result
-
-    def _on_alarm(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if self._case and time.monotonic() - self._started > _allowed_seconds(self._case):
-            self._expired = True
-            raise ScorerTimeout
-
-
-def _allowed_seconds(case: Case) -> float:
-    return SCORER_SECONDS + sum(map(_declared_seconds, (*case.score.parts, *case.format)))
-
-
-def _declared_seconds(rule: Rule) -> float:
-    # The options of a plugin's scorer may have any name and any meaning.
-    options = {} if rule.kind == "offered" else rule.options
-    return float(options.get("seconds", _DEFAULT_SECONDS.get(rule.kind, 0)))
-
-
-def _timeout_message(case: Case) -> str:
-    rules = [("score", rule) for rule in case.score.parts]
-    rules += [("format", rule) for rule in case.format]
-    names = ", ".join(
-        f"{key}: {rule.value if rule.kind == 'offered' else rule.kind}" for key, rule in rules
-    )
-    seconds = f"{_allowed_seconds(case):g} s"
-    remedy = "make it quicker, or give a function more: {python: {function: ..., seconds: 60}}"
-    return f'{names} took longer than {seconds} on case "{case.id}" ({case.location}); {remedy}'

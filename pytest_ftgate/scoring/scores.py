@@ -13,15 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.machine import usable_cores
 from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.scoring.case_facts import CaseFacts, ReplyStats, case_facts, reply_stats
 from pytest_ftgate.scoring.formats import FormatChecker, looks_like_hedge, rule_check
-from pytest_ftgate.scoring.sandbox import CACHED_RUNS, TimeLimit, require_sandbox
 from pytest_ftgate.scoring.score import CORRECT, FormatError, mean
-from pytest_ftgate.scoring.scorers import JudgeScores, repeats_question, score_content
-from pytest_ftgate.suite.function_references import load_function
+from pytest_ftgate.scoring.scorers import JudgeScores, TimeLimit, repeats_question, score_content
 from pytest_ftgate.suite.model import Case, digest
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import Rule
@@ -323,6 +320,9 @@ def _run_code(
     waiting = [(asked.case, reply) for asked, reply in answered(code, replies)]
     if not waiting:
         return
+    from pytest_ftgate.machine import usable_cores
+    from pytest_ftgate.scoring.sandbox import CACHED_RUNS
+
     pool = ThreadPoolExecutor(usable_cores(), "ftgate-code")
     try:
         wait([pool.submit(score_content, *pair, folder) for pair in waiting[:CACHED_RUNS]])
@@ -389,8 +389,12 @@ def validate_rules(cases: Collection[Case], folder: Path) -> None:
         scores = {case.score.key: case.score for case in cases_here}
         for rule in chain.from_iterable(score.parts for score in scores.values()):
             if rule.kind == "python":
+                from pytest_ftgate.suite.function_references import load_function
+
                 load_function(str(rule.value), case_folder)
             elif rule.kind == "code" and "sandbox" not in rule.options:
+                from pytest_ftgate.scoring.sandbox import require_sandbox
+
                 require_sandbox()
 
 

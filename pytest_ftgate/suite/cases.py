@@ -15,11 +15,9 @@ from jinja2 import TemplateError
 
 from pytest_ftgate import skills
 from pytest_ftgate.errors import SuiteError, did_you_mean
-from pytest_ftgate.readers.answer_rows import guess_columns
 from pytest_ftgate.readers.source import declared_keys, fold_similar
 from pytest_ftgate.readers.table import Row, read_rows, validate_row
 from pytest_ftgate.readers.text import json_or_text
-from pytest_ftgate.skills.texts import read_rendered_rows
 from pytest_ftgate.suite.declaration import DeclaredCase
 from pytest_ftgate.suite.draft import SuiteSource
 from pytest_ftgate.suite.formats import resolve_format
@@ -260,6 +258,8 @@ def _foreign_columns(value: Any) -> str:
     known = declared_keys(DeclaredCase)
     if not isinstance(value, Mapping) or all(key in known for key in value):
         return ""
+    from pytest_ftgate.readers.answer_rows import guess_columns
+
     columns = guess_columns([*value], ("id", "input", "expected"))
     renamed = {key: name for key, name in columns.items() if name not in known}
     if not {"input", "expected"} & renamed.keys():
@@ -409,6 +409,8 @@ def leveled_cases(family: str, level: int | None) -> tuple[Case, ...]:
 
     The cases of the pilot choose the level, and no gate evaluates them.
     """
+    from pytest_ftgate.skills.texts import read_rendered_rows
+
     path = skills.level_file(family, level)
     source = SuiteSource(root=path.parent, path=path)
     rows = (Row(path, line, value) for line, value in read_rendered_rows(path))

@@ -15,14 +15,13 @@ from pytest_ftgate.readers.inspect import task_of_log
 from pytest_ftgate.readers.lm_eval import newest_by_task, sample_files, task_of
 from pytest_ftgate.readers.memory import reads_once
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.readers.table import Row, read_rows
+from pytest_ftgate.readers.table import TOOL_SUFFIXES, Row
 from pytest_ftgate.readers.text import json_or_text
+from pytest_ftgate.suite.declaration import DeclaredColumns
 from pytest_ftgate.suite.model import Case
 
-#: Files that only a reader of answers can read.
-_SUFFIXES = (".tsv", ".parquet", ".eval")
 #: Replies are lines of JSON; a table of them is read as answers too.
-_REPLY_SUFFIXES = (*_SUFFIXES, ".csv", ".json")
+_REPLY_SUFFIXES = (*TOOL_SUFFIXES, ".csv", ".json")
 #: The kinds of scores that read an expected mapping, and those that read it as it is.
 _MAPPING_KINDS, _PLAIN_KINDS = ("fields", "tool_call"), ("numeric", "python")
 
@@ -95,17 +94,16 @@ def _cases_of_log(
 
 
 def case_rows(
-    source: Source, path: Path, line: int, columns: Columns | None, kind: str
+    source: Source, path: Path, line: int, declared: DeclaredColumns | None, kind: str
 ) -> Iterator[Row]:
-    """Yield the cases of a file for a score of *kind*; of a file with *columns*, each case once.
+    """Yield the cases in a file of another tool for a score of *kind*, each case once.
 
     *line* is the line of the suite that names the file. Errors go to *source*.
     """
-    if columns is None and path.suffix.lower() not in _SUFFIXES:
-        yield from read_rows(source, path, line)
-        return
-    columns = columns or Columns()
-    wanted = Columns(id=columns.id, input=columns.input, expected=columns.expected, by=columns.by)
+    keys = declared.model_dump(exclude_none=True) if declared else {}
+    named = {key: keys[key] for key in ("id", "input", "expected") if key in keys}
+    tags = keys.get("tags", ())
+    wanted = Columns(by=(tags,) if isinstance(tags, str) else tags, **named)
     try:
         rows = read_answers(path, wanted, needs_reply=False).rows
     except ConfigurationError as error:

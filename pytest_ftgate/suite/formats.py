@@ -33,7 +33,6 @@ from pytest_ftgate.readers.source import (
     rule_error,
     validation_message,
 )
-from pytest_ftgate.suite.function_references import reference_syntax_error
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.scorers import offered_rule, parse_function, pattern_error, split_kind
 
@@ -105,6 +104,8 @@ def _require_package(package: str, extra: str, what: str) -> None:
 
 
 def _check_model(value: str) -> str:
+    from pytest_ftgate.suite.function_references import reference_syntax_error
+
     if message := reference_syntax_error(value):
         message = message.replace("no function", "no model").replace(":function", ":Model")
         raise rule_error(message)

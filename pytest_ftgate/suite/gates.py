@@ -23,7 +23,6 @@ from pytest_ftgate.suite.declaration import (
     DeclaredRepeats,
 )
 from pytest_ftgate.suite.draft import SuiteDraft, SuiteSource
-from pytest_ftgate.suite.external_cases import log_cases
 from pytest_ftgate.suite.gate_kinds import (
     FINDING_KINDS,
     PLAIN_GATES,
@@ -39,7 +38,6 @@ from pytest_ftgate.suite.ladder import unpriced_error
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Variant
 from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
 from pytest_ftgate.suite.rule import Rule, choice_labels, grades_pairs
-from pytest_ftgate.suite.skill_levels import reference_cases
 from pytest_ftgate.suite.templates import CASE_VARIABLES, PASSAGES, template_variables
 
 #: Where the probability of a label of a reply can be had, and that of a given reply.
@@ -116,6 +114,8 @@ class _ForgettingResolver:
 
     def gate(self) -> ForgettingGate | None:
         """Return the gate, or None if its skills cannot be read."""
+        from pytest_ftgate.suite.skill_levels import reference_cases
+
         declared, errors_before = self.declared, len(self.source.errors)
         bundled, own = self.skill_cases()
         if len(self.source.errors) > errors_before:
@@ -202,6 +202,8 @@ class _ForgettingResolver:
 
     def log_cases(self, log: DeclaredLog) -> Iterator[Case]:
         """Yield the cases of a log of another harness, each with the scores that stand in it."""
+        from pytest_ftgate.suite.external_cases import log_cases
+
         path = self.source.find_file(log.path, self.line, "forgetting: skills", folders=True)
         if path is not None:
             found = log_cases(self.source, path, self.line, log.tool)

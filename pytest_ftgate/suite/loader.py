@@ -9,14 +9,13 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from pytest_ftgate.errors import Diagnostic, SuiteError, did_you_mean
-from pytest_ftgate.readers.answer_rows import Columns
 from pytest_ftgate.readers.source import declared_keys, validation_message
-from pytest_ftgate.readers.table import rows_at
+from pytest_ftgate.readers.table import TOOL_SUFFIXES, Row, read_rows, rows_at
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
 from pytest_ftgate.settings import docs_page
 from pytest_ftgate.suite.cases import render_cases, synonym_error, to_cases, unused_field_error
@@ -29,16 +28,17 @@ from pytest_ftgate.suite.declaration import (
     split_marks,
 )
 from pytest_ftgate.suite.draft import PluginContributions, SuiteDraft, SuiteSource
-from pytest_ftgate.suite.external_cases import case_rows
 from pytest_ftgate.suite.formats import FORMAT_KINDS, resolve_format
 from pytest_ftgate.suite.gates import check_gates, margin_errors, resolve_gates
-from pytest_ftgate.suite.judges import JudgeDeclaration, extract_judges, resolve_judges
 from pytest_ftgate.suite.ladder import resolve_ladder
-from pytest_ftgate.suite.model import Case, ReplyRules, Suite, ThoughtMarks
+from pytest_ftgate.suite.model import Case, Judge, ReplyRules, Suite, ThoughtMarks
 from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
 from pytest_ftgate.suite.scorers import SCORE_KINDS, resolve_score
 from pytest_ftgate.suite.templates import check_template
 from pytest_ftgate.suite.variants import check_tool_names, resolve_variants
+
+if TYPE_CHECKING:
+    from pytest_ftgate.suite.judges import JudgeDeclaration
 
 PAGE = "reference/suite-keys"
 #: The kinds of rules by the keys that take them.
@@ -306,8 +306,16 @@ def _build_suite(source: SuiteSource, declared: DeclaredSuite) -> Suite:
         repeats=repeats,
         baseline_repeats=baseline_repeats,
         **resolve_ladder(draft, variants, baseline),
-        judges=resolve_judges(draft, judges),
+        judges=_judges(draft, judges),
     )
+
+
+def _judges(draft: SuiteDraft, declarations: tuple[JudgeDeclaration, ...]) -> tuple[Judge, ...]:
+    if not declarations:
+        return ()
+    from pytest_ftgate.suite.judges import resolve_judges
+
+    return resolve_judges(draft, declarations)
 
 
 def _repeats(declared: DeclaredSuite) -> tuple[int | None, int]:
@@ -361,7 +369,12 @@ def _resolve_reply(
     has_error = declared.reply.score is None and ("reply", "score") in source.document.lines
     written = declared.reply.score or Rule("python" if has_error else default)
     line = source.line("reply", "score")
-    score, judges = extract_judges(source, resolve_score(source, written, line))
+    score = resolve_score(source, written, line)
+    judges: tuple[JudgeDeclaration, ...] = ()
+    if any(part.kind == "judge" for part in score.parts):
+        from pytest_ftgate.suite.judges import extract_judges
+
+        score, judges = extract_judges(source, score)
     if message := synonym_error(score, rules):
         source.add_error(line, f"reply.score: {message}")
     located_rules = [("score", score, line)]
@@ -385,14 +398,6 @@ def _format_line(source: SuiteSource, index: int, *keys: str | int) -> int:
     return source.line("reply", "format", *((index, *keys) if is_list else keys))
 
 
-def _columns(declared: DeclaredSuite) -> Columns | None:
-    if declared.columns is None:
-        return None
-    named = declared.columns.model_dump(exclude={"tags"}, exclude_none=True)
-    tags = declared.columns.tags
-    return Columns(by=(tags,) if isinstance(tags, str) else tags, **named)
-
-
 def _emptiness(source: SuiteSource, declared: DeclaredSuite) -> str:
     """Return why there are no cases."""
     if not declared.cases or not isinstance(declared.cases, str):
@@ -404,6 +409,17 @@ def _emptiness(source: SuiteSource, declared: DeclaredSuite) -> str:
     return f"{declared.cases} {'has a header and no row' if is_table else 'holds no case'}"
 
 
+def _rows_of(
+    source: SuiteSource, declared: DeclaredSuite, path: Path, reply: ReplyRules
+) -> Iterable[Row]:
+    line = source.line("cases")
+    if declared.columns is None and path.suffix.lower() not in TOOL_SUFFIXES:
+        return read_rows(source, path, line)
+    from pytest_ftgate.suite.external_cases import case_rows
+
+    return case_rows(source, path, line, declared.columns, reply.score.kind)
+
+
 def _read_cases(
     source: SuiteSource, declared: DeclaredSuite, reply: ReplyRules
 ) -> tuple[Case, ...]:
@@ -413,9 +429,7 @@ def _read_cases(
         rows = rows_at(source.path, source.document, ("cases",))
     else:
         paths = source.find_files(str(declared.cases), line, "cases")
-        columns, kind = _columns(declared), reply.score.kind
-        found = (case_rows(source, path, line, columns, kind) for path in paths)
-        rows = chain.from_iterable(found)
+        rows = chain.from_iterable(_rows_of(source, declared, path, reply) for path in paths)
     cases = to_cases(source, rows, reply)
     if all(case.holdout for case in cases) and len(source.errors) == error_count:
         problem = "all are holdout; leave some without it"

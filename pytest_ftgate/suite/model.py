@@ -460,6 +460,12 @@ class Suite:
         return replace(self, only_for=test, reads_cache=reads_cache) if self.calls_code else self
 
     @property
+    def asks_for_advice(self) -> bool:
+        """Whether the suite asks what to serve, or what fine-tuning would cost and bring."""
+        declares = "ladder" in self.places or self.economics is not None
+        return declares or bool(self.serves or self.challengers or self.holdout)
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """The labels that the reply format allows, or () if replies are not labels."""
         return choice_labels(self.reply.format)

@@ -9,8 +9,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.suite.function_references import reference_error
-
 #: Kinds of rules that run Python of the repository.
 PYTHON_KINDS = ("python", "pydantic")
 
@@ -100,6 +98,10 @@ def function_error(rule: Rule, folder: Path) -> str | None:
 
     *rule* may be of any kind. *folder* is that of the suite.
     """
-    references = (part.value for part in rule.parts if part.kind in PYTHON_KINDS)
+    references = [part.value for part in rule.parts if part.kind in PYTHON_KINDS]
+    if not references:
+        return None
+    from pytest_ftgate.suite.function_references import reference_error
+
     errors = (reference_error(value, folder) for value in references if value is not None)
     return next(filter(None, errors), None)

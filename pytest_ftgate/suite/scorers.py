@@ -27,7 +27,6 @@ from pytest_ftgate.readers.source import (
     rule_error,
     validation_message,
 )
-from pytest_ftgate.suite.function_references import reference_syntax_error
 from pytest_ftgate.suite.rule import Rule
 
 if TYPE_CHECKING:
@@ -233,6 +232,8 @@ def parse_function(written: Any) -> Rule:
     Raises:
         PydanticCustomError: the value is neither. The message holds the remedy.
     """
+    from pytest_ftgate.suite.function_references import reference_syntax_error
+
     keys = {"function": written} if isinstance(written, str) else written
     if not isinstance(keys, Mapping) or not isinstance(keys.get("function"), str):
         raise rule_error("python needs a function, written package.module:function")

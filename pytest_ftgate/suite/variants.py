@@ -13,7 +13,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 from jinja2 import TemplateError
 
-from pytest_ftgate.adapters.lora import adapter_path, missing_config, peft_problem, unusable_reason
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.suite.base_variants import (
     NO_SCHEME,
@@ -25,9 +24,7 @@ from pytest_ftgate.suite.base_variants import (
 )
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
-from pytest_ftgate.suite.few_shot import resolve_shots
 from pytest_ftgate.suite.formats import read_json_file
-from pytest_ftgate.suite.function_references import reference_error
 from pytest_ftgate.suite.ladder import PRICE_KEYS, resolve_tariff
 from pytest_ftgate.suite.model import Case, Retrieval, Suite, Variant
 from pytest_ftgate.suite.providers import (
@@ -49,7 +46,6 @@ from pytest_ftgate.suite.templates import (
     template_variables,
     unfilled_placeholders,
 )
-from pytest_ftgate.suite.training_data import read_training_rows
 
 
 def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None:
@@ -134,7 +130,7 @@ def _resolve_retrieval(
             message = f'retrieve: "{retrieve}" is no module:function'
             remedy = f'for files write retrieve: {{from: "{retrieve}"}}'
             location.add_error("retrieve", f"{message}; {remedy}")
-        elif error := reference_error(retrieve, location.source.path.parent):
+        elif error := _reference_error(retrieve, location.source.path.parent):
             location.add_error("retrieve", f"retrieve: {error}")
         return Retrieval(function=retrieve)
     paths = tuple(_retrieval_files(location, retrieve))
@@ -187,9 +183,15 @@ def _check_tools(location: VariantLocation, merged: DeclaredVariant) -> None:
         )
 
 
+def _reference_error(reference: str, folder: Path) -> str | None:
+    from pytest_ftgate.suite.function_references import reference_error
+
+    return reference_error(reference, folder)
+
+
 def _tool_errors(references: tuple[str, ...], folder: Path) -> Iterator[str]:
     for reference in references:
-        if error := reference_error(reference, folder):
+        if error := _reference_error(reference, folder):
             yield f"tools: {error}"
         elif not _TOOL_REFERENCE.fullmatch(reference):
             yield f'tools: "{reference}" is no name that APIs take: letters, digits, _, at most 64'
@@ -358,6 +360,8 @@ class _VariantResolver(VariantLocation):
         examples = merged.examples
         if examples is None:
             return {}
+        from pytest_ftgate.suite.few_shot import resolve_shots
+
         shots = resolve_shots(self, examples, user)
         if examples.choose == "similar":
             return {"shot_pool": tuple(shots), "similar_shots": examples.shots}
@@ -373,6 +377,8 @@ class _VariantResolver(VariantLocation):
     def find_training_data(self, merged: DeclaredVariant) -> Path | None:
         path = self.find_file(merged.training_data, "training_data")
         if path:
+            from pytest_ftgate.suite.training_data import read_training_rows
+
             read_training_rows(self.source, path)
         return path
 
@@ -407,7 +413,7 @@ class _VariantResolver(VariantLocation):
         for key in missing:
             self.add_missing(key, f"provider {provider} needs {key}")
         function = self.declared.function if reads_key(provider, "function") else None
-        if function and (error := reference_error(function, self.source.path.parent)):
+        if function and (error := _reference_error(function, self.source.path.parent)):
             self.add_error("function", f"function: {error}")
         for key, message in misplaced_keys(provider, self.declared.model_fields_set):
             self.add_error(key, message)
@@ -495,11 +501,19 @@ class _VariantResolver(VariantLocation):
         return source.line("variants", owner, "user") if owner else source.line("user")
 
     def adapter(self, merged: DeclaredVariant) -> Path | None:
-        path = self.find_file(merged.adapter, "adapter", anywhere=True, folders=True)
-        path = adapter_path(path) if path else None
-        checks = {"gguf": unusable_reason, "peft": peft_problem, "served": missing_config}
+        found = self.find_file(merged.adapter, "adapter", anywhere=True, folders=True)
+        if found is None:
+            return None
+        from pytest_ftgate.adapters import lora
+
+        path = lora.adapter_path(found)
+        checks = {
+            "gguf": lora.unusable_reason,
+            "peft": lora.peft_problem,
+            "served": lora.missing_config,
+        }
         check = checks.get(provider_spec(merged.provider).adapter)
-        if path and check and (reason := check(path)):
+        if check and (reason := check(path)):
             self.add_error("adapter", f"adapter: {merged.adapter} {reason}")
         return path
 

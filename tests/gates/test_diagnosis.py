@@ -14,8 +14,7 @@ from ftgate_testing.tickets import EXAMPLE
 from gguf import GGUFWriter
 
 from pytest_ftgate.gates.diagnosis import cause_steps, likely_causes
-from pytest_ftgate.gates.note_kinds import Cause
-from pytest_ftgate.gates.notes import Note, note, text_note
+from pytest_ftgate.gates.notes import Cause, Note, note, text_note
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.request import Adapter, Request

@@ -8,8 +8,7 @@ from ftgate_testing.score_columns import case, case_result, suite
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.diagnosis import ending_causes, with_endings
-from pytest_ftgate.gates.note_kinds import Cause
-from pytest_ftgate.gates.notes import Note, note, text_note
+from pytest_ftgate.gates.notes import Cause, Note, note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.requests.reply import Reply

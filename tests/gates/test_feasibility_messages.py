@@ -24,7 +24,7 @@ from pytest_ftgate.gates.feasibility import (
     with_default_limits,
 )
 from pytest_ftgate.reporting.notes import note_text, notes_text
-from pytest_ftgate.runner.feasibility import gate_error, with_limits
+from pytest_ftgate.runner.suite import gate_error, with_limits
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
     DivergenceGate,
@@ -411,7 +411,7 @@ def test_all_gates_with_too_few_cases_for_a_limit_are_told_at_once():
 
 @pytest.fixture
 def no_sandbox(monkeypatch):
-    monkeypatch.setattr("pytest_ftgate.gates.feasibility.can_sandbox", lambda: False)
+    monkeypatch.setattr("pytest_ftgate.scoring.sandbox.can_sandbox", lambda: False)
 
 
 CODE = Rule("code", "assert True")

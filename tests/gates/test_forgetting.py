@@ -456,7 +456,7 @@ def test_code_is_left_out_with_a_note_if_it_cannot_be_sandboxed(monkeypatch) -> 
     whole = suite(replace(GATE, cases=skill_cases(("code_writing", "reading"))))
 
     assert exclude_unrunnable_skills(whole) is whole
-    monkeypatch.setattr("pytest_ftgate.gates.feasibility.can_sandbox", lambda: False)
+    monkeypatch.setattr("pytest_ftgate.scoring.sandbox.can_sandbox", lambda: False)
     gate = exclude_unrunnable_skills(whole).gates["forgetting"]
     assert {case.skill for case in gate.cases} == {"reading"}
     assert gate.excluded_skills == ("code_writing",)

@@ -12,8 +12,7 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates import format_errors
 from pytest_ftgate.gates.format_errors import drift_notes, reply_drifts, skill_drifts
-from pytest_ftgate.gates.note_kinds import ReplyNote
-from pytest_ftgate.gates.notes import note, text_note
+from pytest_ftgate.gates.notes import ReplyNote, note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Drift, FormatErrorShare, Outcome
 from pytest_ftgate.requests.reply import Reply

@@ -10,8 +10,7 @@ from pytest_ftgate.gates.identity import (
     identity_facts,
     server_notices,
 )
-from pytest_ftgate.gates.note_kinds import IdentityNote
-from pytest_ftgate.gates.notes import note
+from pytest_ftgate.gates.notes import IdentityNote, note
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, CaseRequest, Request

@@ -4,8 +4,7 @@ from ftgate_testing.score_columns import case
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.identity import drift_case_ids, drift_note
-from pytest_ftgate.gates.note_kinds import IdentityNote
-from pytest_ftgate.gates.notes import note
+from pytest_ftgate.gates.notes import IdentityNote, note
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 
 

@@ -19,7 +19,7 @@ from pytest_ftgate.gates.needs import Given, Need, When, replies_of
 from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
-from pytest_ftgate.runner.feasibility import check_feasibility
+from pytest_ftgate.runner.suite import check_feasibility
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,

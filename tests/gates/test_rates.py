@@ -11,10 +11,9 @@ from ftgate_testing.score_columns import (
 )
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.design import Look
+from pytest_ftgate.gates.design import Look, guess_rate
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.measures import (
-    guess_rate,
     measure_rate,
     pairs_of_scores,
     rate_of_scores,

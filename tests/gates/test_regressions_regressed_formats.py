@@ -10,8 +10,7 @@ from ftgate_testing.notes import kinds
 from ftgate_testing.score_columns import case_result, suite, variant_scores, without_replies
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.note_kinds import ReplyNote
-from pytest_ftgate.gates.notes import Note, NoteKind, note
+from pytest_ftgate.gates.notes import Note, NoteKind, ReplyNote, note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import NextStep, StepKind, Value

@@ -2,8 +2,7 @@ from dataclasses import replace
 
 from ftgate_testing.score_columns import suite, variant_scores
 
-from pytest_ftgate.gates.note_kinds import ReplyNote
-from pytest_ftgate.gates.notes import Note, note
+from pytest_ftgate.gates.notes import Note, ReplyNote, note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.regressions import answer_rank, passage_heads
 from pytest_ftgate.gates.regressions import retrieval_notes as retrieval_notes_of

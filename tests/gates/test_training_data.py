@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from ftgate_testing.score_columns import suite
 
-from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
-from pytest_ftgate.gates.notes import note, text_note
+from pytest_ftgate.gates.notes import FindingKind, Remedy, note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.training_data import (
     TrainingData,

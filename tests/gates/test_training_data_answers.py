@@ -7,8 +7,7 @@ import random
 from ftgate_testing.tables import every_row
 from ftgate_testing.training_rows import found, rows_of
 
-from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
-from pytest_ftgate.gates.notes import note
+from pytest_ftgate.gates.notes import FindingKind, Remedy, note
 from pytest_ftgate.gates.training_data_checks import answer_findings, doubtful_label_findings
 from pytest_ftgate.gates.verdict import Finding, Severity
 from pytest_ftgate.suite.model import Case

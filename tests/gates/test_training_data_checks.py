@@ -5,8 +5,7 @@ from __future__ import annotations
 from ftgate_testing.tables import every_row
 from ftgate_testing.training_rows import found, rows_of
 
-from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
-from pytest_ftgate.gates.notes import note
+from pytest_ftgate.gates.notes import FindingKind, Remedy, note
 from pytest_ftgate.gates.training_data_checks import (
     CaseLeaks,
     duplicate_findings,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ftgate_testing.recorded_advice import advice_of
 from ftgate_testing.reference_case import write
 
-from pytest_ftgate.recommend.reasons import ReasonKind
+from pytest_ftgate.recommend.advice import ReasonKind
 
 
 def months_of(advice):

@@ -10,7 +10,7 @@ import pytest
 from ftgate_testing.recorded_advice import advice_of
 
 from pytest_ftgate.cli import main
-from pytest_ftgate.recommend.reasons import ReasonKind
+from pytest_ftgate.recommend.advice import ReasonKind
 from pytest_ftgate.runner.recommend import git_facts
 from pytest_ftgate.suite.loader import load_suite
 

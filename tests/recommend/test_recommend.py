@@ -9,8 +9,13 @@ from ftgate_testing.ladder_suites import score_rung, verdict
 
 from pytest_ftgate.gates.notes import note, text_note
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.recommend.advice import AcceptedRun, AcceptedVerdict, GitFacts, Recommendation
-from pytest_ftgate.recommend.reasons import ReasonKind
+from pytest_ftgate.recommend.advice import (
+    AcceptedRun,
+    AcceptedVerdict,
+    GitFacts,
+    ReasonKind,
+    Recommendation,
+)
 from pytest_ftgate.recommend.recommend import advise
 from pytest_ftgate.recommend.rules import RULES
 from pytest_ftgate.reporting.headlines import advice_headline

@@ -12,9 +12,9 @@ from pytest_ftgate.recommend.advice import (
     Gain,
     GitFacts,
     LadderRow,
+    ReasonKind,
     Retirement,
 )
-from pytest_ftgate.recommend.reasons import ReasonKind
 from pytest_ftgate.recommend.rules import RULES, DecisionContext, evaluate_rules
 from pytest_ftgate.suite.declaration import Economics, Thresholds
 

@@ -9,8 +9,7 @@ import pytest_ftgate
 from pytest_ftgate.gates.notes import note, text_note
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Slice, Verdict
-from pytest_ftgate.recommend.advice import Advice, Condition, Recommendation, Rollback
-from pytest_ftgate.recommend.reasons import ReasonKind
+from pytest_ftgate.recommend.advice import Advice, Condition, ReasonKind, Recommendation, Rollback
 from pytest_ftgate.reporting.headlines import advice_headline, headline
 from pytest_ftgate.results.run import from_json, to_json
 

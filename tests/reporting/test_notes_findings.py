@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.note_kinds import FindingKind, Remedy
-from pytest_ftgate.gates.notes import note
+from pytest_ftgate.gates.notes import FindingKind, Remedy, note
 from pytest_ftgate.reporting.notes import FINDING_WORDS, note_text
 
 

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.note_kinds import Cause, FindingKind, IdentityNote, Remedy, ReplyNote
-from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
-from pytest_ftgate.recommend.reasons import ReasonKind
+from pytest_ftgate.gates.notes import (
+    Cause,
+    FindingKind,
+    IdentityNote,
+    Note,
+    NoteKind,
+    Remedy,
+    ReplyNote,
+    note,
+    text_note,
+)
+from pytest_ftgate.recommend.advice import ReasonKind
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.results.run import from_json, to_json
 

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.note_kinds import Cause, FindingKind, IdentityNote, Remedy, ReplyNote
-from pytest_ftgate.gates.notes import NoteKind, note
+from pytest_ftgate.gates.notes import (
+    Cause,
+    FindingKind,
+    IdentityNote,
+    NoteKind,
+    Remedy,
+    ReplyNote,
+    note,
+)
 from pytest_ftgate.reporting.notes import (
     CAUSE_WORDS,
     IDENTITY_WORDS,

@@ -21,12 +21,10 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.gates.note_kinds import FindingKind, IdentityNote, Remedy, ReplyNote
-from pytest_ftgate.gates.notes import note, text_note
+from pytest_ftgate.gates.notes import FindingKind, IdentityNote, Remedy, ReplyNote, note, text_note
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Drift, Finding, Severity
-from pytest_ftgate.recommend.advice import Advice, Condition, Reason, Recommendation
-from pytest_ftgate.recommend.reasons import ReasonKind
+from pytest_ftgate.recommend.advice import Advice, Condition, Reason, ReasonKind, Recommendation
 from pytest_ftgate.reporting.writers import write_run
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.results.collect import collect_suite_run, merge_suite_runs

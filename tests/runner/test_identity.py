@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ftgate_testing.fake_provider import CASES, House
 
-from pytest_ftgate.gates.note_kinds import IdentityNote
+from pytest_ftgate.gates.notes import IdentityNote
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.runner.evaluate_gate import evaluate_gate
 from pytest_ftgate.runner.plan import identity_lines

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pytest_ftgate.runner.recommend import asks_for_advice, suite_advice
+from pytest_ftgate.runner.recommend import suite_advice
 
 
 def test_gates_that_other_processes_evaluated_have_facts_too(house):
@@ -35,12 +35,12 @@ def test_a_suite_asks_for_advice_by_its_keys(house, asking):
     with (house.folder / "s.ftgate.yaml").open("a", encoding="utf-8") as file:
         file.write(f"{asking}\n")
 
-    assert asks_for_advice(house.suite())
+    assert house.suite().asks_for_advice
 
 
 def test_cases_that_are_held_out_ask_for_advice_and_gates_alone_do_not(house):
     house.write("{accuracy: {max_drop: 0.05}}")
     plain = house.suite()
 
-    assert not asks_for_advice(plain)
-    assert asks_for_advice(replace(plain, holdout=plain.cases[:1]))
+    assert not plain.asks_for_advice
+    assert replace(plain, holdout=plain.cases[:1]).asks_for_advice

@@ -418,7 +418,7 @@ def test_equal_rules_are_prepared_once(monkeypatch):
         loaded.append(reference)
         return lambda case, reply: True
 
-    monkeypatch.setattr("pytest_ftgate.scoring.formats.load_function", load)
+    monkeypatch.setattr("pytest_ftgate.suite.function_references.load_function", load)
     checker, rule = FormatChecker(Path()), Rule("python", "checks:ok", {"seconds": 2})
     for copied in (rule, replace(rule), deepcopy(rule), pickle.loads(pickle.dumps(rule))):
         assert checker.find_error(case(copied), Reply(text="a")) is None

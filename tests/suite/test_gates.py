@@ -7,7 +7,7 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.power import MAX_REPEATS, needed_repeats
-from pytest_ftgate.runner.feasibility import check_feasibility
+from pytest_ftgate.runner.suite import check_feasibility
 from pytest_ftgate.suite.gate_kinds import DataGate, RateGate
 from pytest_ftgate.suite.loader import load_suite
 

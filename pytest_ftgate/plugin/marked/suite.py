@@ -18,8 +18,12 @@ from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.plugin.suites import contributions_for, load_suite_once
 from pytest_ftgate.readers.text import replace_in_json
 from pytest_ftgate.readers.yaml import Document
-from pytest_ftgate.runner.feasibility import check_feasibility, with_limits
-from pytest_ftgate.runner.suite import check_accepted_limits, prepare_suite
+from pytest_ftgate.runner.suite import (
+    check_accepted_limits,
+    check_feasibility,
+    prepare_suite,
+    with_limits,
+)
 from pytest_ftgate.suite.function_references import imported_files
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.gates import drop_limit, unlimited_error

@@ -7,24 +7,24 @@ import threading
 
 import pytest
 
-from pytest_ftgate.runner import imports
+from pytest_ftgate.runner import replies
 
 
 @pytest.fixture
 def libraries(monkeypatch):
     """Name two libraries that are not imported; return the thread of each import."""
     seen: dict[str, threading.Thread] = {}
-    monkeypatch.setattr(imports, "_LIBRARIES", ("first_half", "second_half"))
+    monkeypatch.setattr(replies, "_LIBRARIES", ("first_half", "second_half"))
 
     def import_module(name):
         seen[name] = threading.current_thread()
 
-    monkeypatch.setattr(imports, "import_module", import_module)
+    monkeypatch.setattr(replies, "import_module", import_module)
     return seen
 
 
 def test_libraries_are_imported_in_one_daemon_thread_in_their_order(libraries):
-    thread = imports.start_imports()
+    thread = replies.start_imports()
 
     thread.join()
     assert [*libraries.items()] == [("first_half", thread), ("second_half", thread)]
@@ -37,7 +37,7 @@ def test_no_thread_is_started_when_everything_is_imported(libraries, monkeypatch
     monkeypatch.setitem(sys.modules, "first_half", sys)
     monkeypatch.setitem(sys.modules, "second_half", sys)
 
-    assert imports.start_imports() is None
+    assert replies.start_imports() is None
     assert libraries == {}
 
 
@@ -47,11 +47,11 @@ def test_an_import_that_fails_is_left_to_the_code_that_needs_it(libraries, monke
             raise ImportError("no such library")
         libraries[name] = threading.current_thread()
 
-    monkeypatch.setattr(imports, "import_module", import_module)
+    monkeypatch.setattr(replies, "import_module", import_module)
     escaped = []
     monkeypatch.setattr(threading, "excepthook", escaped.append)
 
-    imports.start_imports().join()
+    replies.start_imports().join()
 
     assert [*libraries] == ["second_half"]
     assert escaped == []

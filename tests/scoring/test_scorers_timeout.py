@@ -13,7 +13,7 @@ from ftgate_testing.tables import every_row
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
-from pytest_ftgate.scoring import sandbox
+from pytest_ftgate.scoring import scorers
 from pytest_ftgate.scoring.scores import score_replies
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
@@ -54,8 +54,8 @@ def quick(case, reply):
 
 @pytest.fixture
 def column(tmp_path, monkeypatch):
-    monkeypatch.setattr(sandbox, "SCORER_SECONDS", 0.2)
-    monkeypatch.setattr(sandbox, "_CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(scorers, "SCORER_SECONDS", 0.2)
+    monkeypatch.setattr(scorers, "_CHECK_SECONDS", 0.05)
     (tmp_path / "slow_marks.py").write_text(MARKS, "utf-8")
 
     def made(rule, form=()):
@@ -150,15 +150,15 @@ def ring():
 
 
 def test_an_alarm_stops_a_scorer_only_after_its_time(monkeypatch):
-    with sandbox.TimeLimit() as limit:
+    with scorers.TimeLimit() as limit:
         assert limit.run(CASE, ring) == "rung"
-        monkeypatch.setattr(sandbox, "SCORER_SECONDS", 0.0)
+        monkeypatch.setattr(scorers, "SCORER_SECONDS", 0.0)
         with pytest.raises(ScorerError, match=r"^score: exact took longer than 0 s on case"):
             limit.run(CASE, ring)
 
 
 def test_the_case_of_the_reply_is_the_one_that_took_too_long(column, monkeypatch):
-    monkeypatch.setattr(sandbox, "SCORER_SECONDS", 0.0)
+    monkeypatch.setattr(scorers, "SCORER_SECONDS", 0.0)
 
     with pytest.raises(
         ScorerError, match=r'^score: ringing took longer than 0 s on case "a" \(c\.'
@@ -167,8 +167,8 @@ def test_the_case_of_the_reply_is_the_one_that_took_too_long(column, monkeypatch
 
 
 def test_an_alarm_between_two_replies_stops_nothing(monkeypatch):
-    monkeypatch.setattr(sandbox, "SCORER_SECONDS", 0.0)
-    with sandbox.TimeLimit() as limit:
+    monkeypatch.setattr(scorers, "SCORER_SECONDS", 0.0)
+    with scorers.TimeLimit() as limit:
         ring()
         assert limit.run(CASE, lambda: 1) == 1
         ring()
@@ -192,9 +192,9 @@ def test_an_alarm_between_two_replies_stops_nothing(monkeypatch):
     ],
 )
 def test_rules_add_the_seconds_that_they_declare(monkeypatch, score, form, allowed):
-    monkeypatch.setattr(sandbox, "SCORER_SECONDS", 0.25)
+    monkeypatch.setattr(scorers, "SCORER_SECONDS", 0.25)
     now = [100.0]
-    monkeypatch.setattr(sandbox.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(scorers.time, "monotonic", lambda: now[0])
     one = Case(id="a", location="c.jsonl:7", score=score, format=form)
 
     def after(seconds):
@@ -204,7 +204,7 @@ def test_rules_add_the_seconds_that_they_declare(monkeypatch, score, form, allow
 
         return scorer
 
-    with sandbox.TimeLimit() as limit:
+    with scorers.TimeLimit() as limit:
         assert limit.run(one, after(allowed + 0.25)) == "rung"
         with pytest.raises(ScorerError, match=f"took longer than {allowed + 0.25:g} s"):
             limit.run(one, after(allowed + 0.5))
@@ -212,11 +212,11 @@ def test_rules_add_the_seconds_that_they_declare(monkeypatch, score, form, allow
 
 def test_a_previous_alarm_keeps_its_rest_and_its_interval(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(sandbox.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(scorers.time, "monotonic", lambda: now[0])
     before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
     signal.setitimer(signal.ITIMER_REAL, 1000.0, 7.0)
     try:
-        with sandbox.TimeLimit():
+        with scorers.TimeLimit():
             assert signal.getitimer(signal.ITIMER_REAL)[1] == 0.5
             now[0] += 400.0
         rest, interval = signal.getitimer(signal.ITIMER_REAL)
@@ -230,11 +230,11 @@ def test_a_previous_alarm_keeps_its_rest_and_its_interval(monkeypatch):
 
 def test_a_previous_alarm_that_is_due_rings_at_once(monkeypatch):
     now, rang = [100.0], []
-    monkeypatch.setattr(sandbox.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(scorers.time, "monotonic", lambda: now[0])
     before = signal.signal(signal.SIGALRM, lambda *_: rang.append(True))
     signal.setitimer(signal.ITIMER_REAL, 1000.0, 1000.0)
     try:
-        with sandbox.TimeLimit():
+        with scorers.TimeLimit():
             now[0] += 2000.0
         rest = signal.getitimer(signal.ITIMER_REAL)[0]
     finally:
@@ -245,7 +245,7 @@ def test_a_previous_alarm_that_is_due_rings_at_once(monkeypatch):
 
 
 def test_without_a_previous_alarm_none_is_left():
-    with sandbox.TimeLimit():
+    with scorers.TimeLimit():
         assert signal.getitimer(signal.ITIMER_REAL)[1] == 0.5
 
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
