@@ -9,42 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ftgate.plugin.state import leaves_out, session_key, settings_key
+from pytest_ftgate.plugin.state import (
+    AcceptedGate,
+    accepted_of,
+    leaves_out,
+    session_key,
+    settings_key,
+)
 from pytest_ftgate.results.exam import Exam, merge_exams
 from pytest_ftgate.results.run import Report, json_adapter
 from pytest_ftgate.runner.planner import GateRun
 
 if TYPE_CHECKING:
     from pytest_ftgate.scoring.scores import VariantScores
-
-
-class AcceptedGate(NamedTuple):
-    """What a run with ``--ftgate-accept`` accepts of one gate.
-
-    Attributes:
-        suite: the name of its suite.
-        name: the key in the accepted record.
-        serves: the variant in production, or "".
-        cases: the values of each case.
-        limits: the default limit of the gate, by its name; empty if it declares one.
-        exam: what decides the gate, as JSON; its cases stand with the first gate of a process.
-    """
-
-    suite: str
-    name: str
-    serves: str
-    cases: Mapping[str, Any]
-    limits: Mapping[str, float]
-    exam: Mapping[str, Any]
-
-
-#: Of a process: what it accepts, by node id.
-_accepted_key = pytest.StashKey[dict[str, AcceptedGate]]()
-
-
-def accepted_of(config: pytest.Config) -> dict[str, AcceptedGate]:
-    """Return what the gates of this process accept, by node id."""
-    return config.stash.setdefault(_accepted_key, {})
 
 
 def store_accepted(item: pytest.Item, gate_run: GateRun, scores: VariantScores | None) -> None:

@@ -12,8 +12,7 @@ import pytest
 
 from pytest_ftgate.errors import EngineError, FtgateError, SuiteError
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.plugin.accepted import store_accepted
-from pytest_ftgate.plugin.cases import CaseItem, case_command, case_items, set_up
+from pytest_ftgate.plugin.cases import CaseItem, set_up
 from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.progress import live_progress, run_log_key
 from pytest_ftgate.plugin.state import (
@@ -32,7 +31,7 @@ from pytest_ftgate.results.run import NotEvaluated, as_typed, node_id, to_json
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
 from pytest_ftgate.runner.planner import GateRun, gate_runs_of
 from pytest_ftgate.runner.progress_log import RunLog
-from pytest_ftgate.runner.recommend import asks_for_advice, suite_advice
+from pytest_ftgate.runner.suite import check_feasibility
 from pytest_ftgate.suite.gate_kinds import is_rate
 
 _state_key = pytest.StashKey["GateItemState"]()
@@ -286,6 +285,8 @@ class GateItem(pytest.Item):
                 scores, wanted = None, (self.gate_run.suite, self.gate_run.variant)
                 if is_rate(self.gate_run.gate):
                     scores = session.scores.task_scores(*wanted, self.result.look)
+                from pytest_ftgate.plugin.accepted import store_accepted
+
                 store_accepted(self, self.gate_run, scores)
             self.state.store(verdict)
 
@@ -326,9 +327,11 @@ class GateItem(pytest.Item):
         with session.replies.internal_errors(), live_progress(self.config):
             measured = list(measure_ungated(session, suite))
             properties += [("ftgate_measured", to_json(verdict)) for verdict in measured]
-            if self.state.settings.ladder or asks_for_advice(suite):
+            if self.state.settings.ladder or suite.asks_for_advice:
                 # Of the gates that ran in this process.
                 ran = [(gate.gate_run, gate.result) for gate in gates if gate.result is not None]
                 results = {(run.variant.name, run.gate.kind): result for run, result in ran}
+                from pytest_ftgate.runner.recommend import suite_advice
+
                 advice = suite_advice(session, suite, results, measured)
                 properties += [("ftgate_advice", to_json(advice))] if advice else []

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.plugin.accepted import AcceptedGates, accepted_of
 from pytest_ftgate.plugin.internal_error import BROKEN, noted, reason_of, take_from_worker
 from pytest_ftgate.plugin.item import gates_in
 from pytest_ftgate.plugin.progress import outlast_reader, show_sentence, writer_encoding
@@ -42,7 +41,6 @@ from pytest_ftgate.plugin.verdicts import (
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import break_command, encodable, escape_controls, terminal_width
-from pytest_ftgate.reporting.writers import remove_reports, write_reports
 from pytest_ftgate.results.builder import RunPart, build_report, run_facts
 from pytest_ftgate.results.run import (
     FailedTest,
@@ -178,7 +176,7 @@ class Reporter:
         if report.when == "teardown":
             self._measured += carried(report, "ftgate_measured", Verdict)
             self._advice += carried(report, "ftgate_advice", Advice)
-        if report.when == "call":
+        if self._accepted and report.when == "call":
             self._accepted.ended.add(report.nodeid)
         if verdict := self._verdicts.add_report(report):
             self._dispatch("verdict", verdict=verdict, nodeid=report.nodeid)

@@ -49,8 +49,6 @@ def _chosen_cases(
     Raises:
         pytest.UsageError: a case is in no suite.
     """
-    from pytest_ftgate.plugin.cases import case_variant, unknown_case_error
-
     if error := unknown_case_error(config):
         raise pytest.UsageError(error)
     return [

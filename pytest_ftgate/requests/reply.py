@@ -24,6 +24,11 @@ from pytest_ftgate.suite.model import ThoughtMarks
 from pytest_ftgate.suite.prices import request_price
 from pytest_ftgate.suite.providers import provider_spec
 
+#: The fact that says where the prompts of a server differ from those of the training.
+TEMPLATE_FACT = "chat template differs"
+#: The fact that states the scale of the adapter that a server applies to all requests.
+SERVED_SCALE_FACT = "served adapter scale"
+
 #: Marks that some chat templates open in the prompt, so that only the closing one is in the reply.
 #: The others may stand in an answer, such as XML that the prompt asks for.
 _OPENED_BY_TEMPLATE: ThoughtMarks = (

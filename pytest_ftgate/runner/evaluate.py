@@ -20,7 +20,6 @@ from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.results.builder import build_report, run_facts
 from pytest_ftgate.results.run import NotEvaluated, Report, node_id
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
-from pytest_ftgate.runner.feasibility import check_feasibility
 from pytest_ftgate.runner.planner import GateRun, gate_runs_of
 from pytest_ftgate.runner.plugins import (
     Owners,
@@ -321,7 +320,7 @@ class _Run:
 
     def measure_and_advise(self) -> None:
         self.measured += measure_ungated(self.session, self.suite)
-        if not asks_for_advice(self.suite):
+        if not self.suite.asks_for_advice:
             return
         try:
             advice = suite_advice(self.session, self.suite, self.results, self.measured)

@@ -14,8 +14,7 @@ from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.notes import Note, note, text_note
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.recommend.advice import Advice, CoverageGaps, Evidence, GitFacts
-from pytest_ftgate.recommend.reasons import ReasonKind
+from pytest_ftgate.recommend.advice import Advice, CoverageGaps, Evidence, GitFacts, ReasonKind
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.results.history import (
     GitError,
