@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 
 from pytest_ftgate.errors import EngineError, FtgateError, did_you_mean
 from pytest_ftgate.plugin.progress import wait_for_task
-from pytest_ftgate.plugin.state import only_shows_setup, session_key, settings_key
+from pytest_ftgate.plugin.state import session_key, set_up, settings_key
 from pytest_ftgate.reporting.next_steps import options_of_node
 from pytest_ftgate.reporting.text import escape_controls, quoted_lines
 from pytest_ftgate.runner.planner import GateRun, full_look
@@ -77,24 +77,6 @@ def shell_word(text: str) -> str:
 
 class WrongCase(AssertionError):
     """Fails an item whose case is wrong."""
-
-
-def set_up(
-    config: pytest.Config,
-    evaluate: Callable[[], None],
-    error_text: Callable[[FtgateError | EngineError], str],
-) -> None:
-    """Call *evaluate* in the setup of an item; fail with *error_text* if it raises an error."""
-    if only_shows_setup(config):
-        return
-    error: FtgateError | EngineError | None = None
-    try:
-        evaluate()
-    except (FtgateError, EngineError) as raised:
-        error = raised
-    # Within the handler, pytest would show the error as well, with the same text.
-    if error is not None:
-        pytest.fail(error_text(error), pytrace=False)
 
 
 class CaseItem(pytest.Item):

@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_ftgate.errors import EngineError, FtgateError, SuiteError
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.plugin.cases import CaseItem, set_up
 from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.progress import live_progress, run_log_key
 from pytest_ftgate.plugin.state import (
     errors_key,
     only_shows_setup,
     session_key,
+    set_up,
     settings_key,
     shown_key,
     verbosity_of,
@@ -33,6 +33,9 @@ from pytest_ftgate.runner.planner import GateRun, gate_runs_of
 from pytest_ftgate.runner.progress_log import RunLog
 from pytest_ftgate.runner.suite import check_feasibility
 from pytest_ftgate.suite.gate_kinds import is_rate
+
+if TYPE_CHECKING:
+    from pytest_ftgate.plugin.cases import CaseItem
 
 _state_key = pytest.StashKey["GateItemState"]()
 #: Plugins that run a failed test again, unless the condition of its mark `flaky` is false.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_ftgate.errors import Diagnostic
+from pytest_ftgate.errors import Diagnostic, EngineError, FtgateError
 from pytest_ftgate.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,6 +68,24 @@ def evaluates_nothing(config: pytest.Config) -> bool:
 def only_shows_setup(config: pytest.Config) -> bool:
     """Return True if pytest only shows how tests are set up (``--setup-only``)."""
     return bool(config.getoption("setuponly", default=False))
+
+
+def set_up(
+    config: pytest.Config,
+    evaluate: Callable[[], None],
+    error_text: Callable[[FtgateError | EngineError], str],
+) -> None:
+    """Call *evaluate* in the setup of an item; fail with *error_text* if it raises an error."""
+    if only_shows_setup(config):
+        return
+    error: FtgateError | EngineError | None = None
+    try:
+        evaluate()
+    except (FtgateError, EngineError) as raised:
+        error = raised
+    # Within the handler, pytest would show the error as well, with the same text.
+    if error is not None:
+        pytest.fail(error_text(error), pytrace=False)
 
 
 def takes_whole_project(config: pytest.Config) -> bool:

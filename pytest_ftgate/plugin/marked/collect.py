@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import SuiteError
-from pytest_ftgate.plugin.cases import case_variant, chosen_cases, set_case_variant, set_up
+from pytest_ftgate.plugin.cases import case_variant, chosen_cases, set_case_variant
 from pytest_ftgate.plugin.item import set_property, state_of
 from pytest_ftgate.plugin.marked.attempt import Attempt, run_on_attempts
 from pytest_ftgate.plugin.marked.item import FunctionGate, placeholder_of
@@ -33,7 +33,7 @@ from pytest_ftgate.plugin.marked.marks import (
 from pytest_ftgate.plugin.marked.suite import marked_function, suite_in_mark, suite_of_file
 from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.progress import wait_for_task
-from pytest_ftgate.plugin.state import errors_key, session_key, settings_key, uses_fixture
+from pytest_ftgate.plugin.state import errors_key, session_key, set_up, settings_key, uses_fixture
 from pytest_ftgate.readers.source import declared_keys, validation_message
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
