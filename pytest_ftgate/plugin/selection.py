@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pytest
 
 from pytest_ftgate.errors import did_you_mean
-from pytest_ftgate.plugin.cases import case_variant, unknown_case_error
 from pytest_ftgate.plugin.item import gates_in
 from pytest_ftgate.plugin.patching import patching_key
 from pytest_ftgate.plugin.state import is_marked_as_gate, session_key, settings_key, uses_fixture
@@ -49,6 +48,8 @@ def _chosen_cases(
     Raises:
         pytest.UsageError: a case is in no suite.
     """
+    from pytest_ftgate.plugin.cases import case_variant, unknown_case_error
+
     if error := unknown_case_error(config):
         raise pytest.UsageError(error)
     return [
