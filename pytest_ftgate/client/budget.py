@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import Protocol
 
+from pytest_ftgate.requests.estimate import expected_cost
 from pytest_ftgate.requests.reply import Reply, reply_cost
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.prices import Tariff, listed_models
@@ -162,8 +163,6 @@ class Budget:
         costs = self._costs.get((request.tariff, request.batch))
         if costs:
             return sum(costs, Decimal(0)) / len(costs)
-        from pytest_ftgate.requests.estimate import expected_cost
-
         return expected_cost(request) or Decimal(0)
 
 

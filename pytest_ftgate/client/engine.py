@@ -15,10 +15,9 @@ from typing import Any
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.batches import Batches
 from pytest_ftgate.client.budget import Budget, Progress
-from pytest_ftgate.client.cache_writer import CacheWriter
 from pytest_ftgate.client.rate_limit import RetryPolicy
 from pytest_ftgate.client.redaction import redact_reply, redact_text
-from pytest_ftgate.client.results import PeerWaiter, Result, Results
+from pytest_ftgate.client.results import CacheWriter, PeerWaiter, Result, Results
 from pytest_ftgate.client.scheduler import (
     Phases,
     Scheduler,
@@ -348,16 +347,20 @@ class Engine:
                     return reply
                 claimed = self._results.cached_replies([request])
             stored = claimed.get(request.fingerprint)
+        # What came with the claim may concern all requests to the model.
+        if error := self._scheduler(request).error_of(request):
+            self._cache.release(request.fingerprint)
+            raise error
         try:
             return await self._fetch_claimed(lease, request, stored)
         except CacheError:
             raise
-        except Exception as error:
+        except Exception as failed:
             self._cache.release(request.fingerprint)
-            if isinstance(error, OutOfBudget):
-                self._drop_held(error)
+            if isinstance(failed, OutOfBudget):
+                self._drop_held(failed)
                 for scheduler in self._schedulers.values():
-                    scheduler.give_up(error)
+                    scheduler.give_up(failed)
             raise
 
     async def _fetch_claimed(

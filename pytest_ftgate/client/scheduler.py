@@ -392,7 +392,7 @@ class Scheduler:
 
     def add(self, request: Request, *, first: bool = False) -> None:
         """Put *request* at the end of the queue, or *first*; `send_waiting` sends it."""
-        error = self._model(request).error
+        error = self.error_of(request)
         if error:
             self._callbacks.settle(request, error)
         elif first:
@@ -402,6 +402,10 @@ class Scheduler:
 
     def _model(self, request: Request) -> _ModelState:
         return self._models.setdefault((request.base_url, request.model), _ModelState())
+
+    def error_of(self, request: Request) -> FtgateError | None:
+        """Return the error that affects all requests to the model of *request*, if there is one."""
+        return self._model(request).error
 
     def send_waiting(self) -> None:
         """Send requests while slots are free: retries first, then the queue."""

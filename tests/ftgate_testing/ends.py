@@ -298,6 +298,8 @@ def _another_model() -> Verdict:
 
 
 _J = "tests/journeys/"
+_SETTLES = "test_a_gate_that_may_settle_asks_on_until_it_knows_and_nothing_the_next_time"
+_COUNTED_AND_RECORDED = "test_a_missing_reply_is_counted_and_recorded_by_the_command_that_brings_it"
 _TRAIN = "no build can promise that another training run passes"
 _DATA = "new cases differ by chance, so they settle it 9 times in 10, not always"
 _DROP = "accuracy: {max_drop: 0.05}"
@@ -320,7 +322,7 @@ ENDS: tuple[End, ...] = (
         (f"{_J}test_cost.py::test_a_rise_against_the_baseline_fails",)),
     End("not gated", "latency that was not measured",
         lambda: _alone("latency: {max_p95_ms: 1500}", 2),
-        (f"{_J}test_latency.py::test_asked_anew_they_are_measured_again",)),
+        (f"{_J}test_latency.py::test_replies_from_the_cache_are_not_measured_until_they_are_asked_anew",)),
     End("failed", "minimum", _below_minimum,
         (_LIMIT, _CASES)),
     End("failed", "minimum, by a format that is broken", lambda: _minimum(30, "none of these"),
@@ -371,7 +373,7 @@ ENDS: tuple[End, ...] = (
         lambda: _minimum(14),
         ("tests/gates/test_next_steps.py::test_where_more_cases_than_that_are_needed_something_else_decides",)),
     End("inconclusive", "too few repeats", _repeats,
-        (f"{_J}test_looks.py::test_a_gate_that_may_settle_asks_on_until_it_knows",
+        (f"{_J}test_looks.py::{_SETTLES}",
          "tests/gates/test_power.py::test_a_repeated_baseline_adds_power"), _DATA),
     End("inconclusive", "a real drop, smaller than the limit", lambda: _drop(_DROP, 3, 13, 300),
         (f"{_J}test_inconclusive.py::test_a_real_drop_within_the_limit_is_called_real",
@@ -432,8 +434,7 @@ ENDS: tuple[End, ...] = (
         (f"{_J}test_errors.py::test_an_error_is_asked_again_in_the_next_run",)),
     End("error", "replies are not recorded",
         lambda: ended_run(ASKED, "--ftgate-replies=recorded"),
-        (f"{_J}test_replay.py::test_a_missing_reply_is_counted_with_the_command_that_brings_it",
-         f"{_J}test_replay.py::test_a_missing_reply_is_recorded_by_the_command_that_brings_it")),
+        (f"{_J}test_replay.py::{_COUNTED_AND_RECORDED}",)),
     End("error", "the suite has errors",
         lambda: ended_run(ASKED, gate="{max_drop: 0.05}", cases=20),
         (f"{STEPS}too_few_cases_are_read_with_the_limit_that_the_error_names",)),

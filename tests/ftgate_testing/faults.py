@@ -120,7 +120,9 @@ _READ_ONLY = _HERE + "test_a_cache_that_is_read_only_stops_the_run_before_it_pay
 _NEWER = _HERE + "test_a_cache_of_a_newer_version_stops_the_run_before_it_pays"
 _TAKEN = _HERE + "test_a_cache_that_a_newer_version_takes_over_gets_no_reply_of_this_one"
 _TERM = _INTERRUPTED + "test_what_is_in_flight_comes_home_and_nothing_more_is_sent"
-_NEXT = _KILL + "test_the_next_run_asks_only_what_is_missing"
+_NEXT = (
+    _KILL + "test_a_killed_run_has_no_verdict_and_keeps_its_replies_and_the_next_asks_the_others"
+)
 _DIES = "tests/journeys/test_not_evaluated.py::"
 _DIES += "test_a_gate_whose_worker_dies_blocks_beside_gates_that_pass"
 _NODE = "tests/client/test_ray.py::test_a_lost_node_loses_no_call"
@@ -218,12 +220,12 @@ LOCAL_FAULTS = (
         (
             (
                 "all that came are kept",
-                _KILL + "test_a_killed_run_has_no_verdict_and_every_reply_that_came",
+                _NEXT,
             ),
             ("those in flight, no other", _KILLS),
-            ("no verdict", _KILL + "test_a_killed_run_has_no_verdict_and_every_reply_that_came"),
+            ("no verdict", _NEXT),
             ("of the next run: … cached, … requested", _NEXT),
-            ("137", _KILL + "test_a_killed_run_has_no_verdict_and_every_reply_that_came"),
+            ("137", _NEXT),
         ),
     ),
     Local(

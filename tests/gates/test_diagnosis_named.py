@@ -21,13 +21,12 @@ from ftgate_testing.notes import texts as note_texts
 from ftgate_testing.score_columns import case, case_result, rate_verdict, suite, variant_scores
 from ftgate_testing.tickets import EXAMPLE
 from gguf import GGUFWriter
-from pytest_ftgate.gates.note_kinds import Cause, IdentityNote, ReplyNote
 
 from pytest_ftgate import gates
 from pytest_ftgate.gates import format_errors, identity
 from pytest_ftgate.gates.diagnosis import ending_causes, likely_causes
 from pytest_ftgate.gates.judges import judge_notes
-from pytest_ftgate.gates.notes import NoteKind
+from pytest_ftgate.gates.notes import Cause, IdentityNote, NoteKind, ReplyNote
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.skills import Loss, LossClassifier
 from pytest_ftgate.gates.thoughts import no_answer_notes

@@ -6,10 +6,10 @@ import json
 
 import pytest
 from ftgate_testing.tables import every_row
-from pytest_ftgate.runner.feasibility import check_feasibility
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.feasibility import with_default_limits
+from pytest_ftgate.runner.suite import check_feasibility
 from pytest_ftgate.stats.paired import p_noninferior, paired_counts
 from pytest_ftgate.stats.proportions import lower_bound
 from pytest_ftgate.suite.loader import load_suite

@@ -9,12 +9,11 @@ import pytest
 from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import case_result, skill_scores, suite
 from ftgate_testing.tables import every_row
-from pytest_ftgate.gates.note_kinds import Cause
 
 from pytest_ftgate.gates.design import shared_levels
 from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
-from pytest_ftgate.gates.notes import NoteKind, note, text_note
+from pytest_ftgate.gates.notes import Cause, NoteKind, note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import CheckKind, LossKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline

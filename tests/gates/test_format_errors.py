@@ -10,7 +10,6 @@ import pytest
 from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import LABELS, case, rate_verdict, suite, variant_scores
 from ftgate_testing.tables import every_row
-from pytest_ftgate.gates.note_kinds import ReplyNote
 from statsmodels.stats.contingency_tables import SquareTable
 
 from pytest_ftgate.gates.format_errors import (
@@ -21,7 +20,7 @@ from pytest_ftgate.gates.format_errors import (
     rule_shares,
 )
 from pytest_ftgate.gates.measures import measure_rate
-from pytest_ftgate.gates.notes import note
+from pytest_ftgate.gates.notes import ReplyNote, note
 from pytest_ftgate.gates.verdict import (
     Drift,
     FormatErrorExample,

@@ -14,11 +14,10 @@ from ftgate_testing.score_columns import (
     without_replies,
 )
 from ftgate_testing.tables import every_row
-from pytest_ftgate.gates.note_kinds import Cause, ReplyNote
 
 from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.judges import JudgeEvidence
-from pytest_ftgate.gates.notes import NoteKind, note, text_note
+from pytest_ftgate.gates.notes import Cause, NoteKind, ReplyNote, note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_cases, samples_from_scores
 from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind

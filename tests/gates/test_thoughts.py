@@ -8,11 +8,10 @@ import pytest
 from ftgate_testing.reports import failing_run
 from ftgate_testing.score_columns import variant_scores
 from ftgate_testing.tables import every_row
-from pytest_ftgate.gates.note_kinds import ReplyNote
 
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.format_errors import thought_drifts
-from pytest_ftgate.gates.notes import NoteKind, note
+from pytest_ftgate.gates.notes import NoteKind, ReplyNote, note
 from pytest_ftgate.gates.thoughts import no_answer_notes, thought_checks
 from pytest_ftgate.gates.verdict import Check, CheckKind, Drift, Outcome
 from pytest_ftgate.reporting.verdict import verdict_facts

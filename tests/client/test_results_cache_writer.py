@@ -7,8 +7,7 @@ import asyncio
 import pytest
 
 from pytest_ftgate.cache.cache import Cache
-from pytest_ftgate.client.cache_writer import CacheWriter
-from pytest_ftgate.client.results import Results
+from pytest_ftgate.client.results import CacheWriter, Results
 from pytest_ftgate.errors import CacheError
 from pytest_ftgate.requests.reply import Reply
 
