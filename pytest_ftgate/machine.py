@@ -1,6 +1,6 @@
-"""The machine: the cores that this process may use, a lock, and who is told of long work.
+"""The machine: the cores that this process may use, a lock, and a callback for long work.
 
-A plugin that is told of it needs none of the modules that do the work.
+A plugin that shows such work sets the callback, and need not load the modules that do the work.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class _ToolThreads:
     async def run(self, function: Callable[[], Any]) -> Any:
         """Return what *function* returns, or raise what it raises."""
         future, lock = Future[Any](), self._lock
-        # From here on nobody can cancel the future, so the thread can always set it.
+        # After this call the future cannot be cancelled, so the thread can always set it.
         future.set_running_or_notify_cancel()
 
         def call_function() -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     _Estimate = tuple[MeanEstimate, int]
 #: The shares of good and of bad replies that a judge finds.
 _Shares = tuple[IntervalEstimate, IntervalEstimate]
-#: What nobody knows of a check whose mean labels correct, or that shows nothing.
+#: The fields of a check that stay unknown where labels correct its mean, or where it shows nothing.
 _UNKNOWN: Mapping[str, Any] = {"needed": None, "certifiable": None, "shown_limit": None}
 #: With fewer labels of the compared replies, the labels do not correct the judge's mean.
 MIN_CORRECTION_LABELS = 100
