@@ -116,10 +116,26 @@ def test_a_recorded_run_imports_no_sdk(suite, probe):
 #: The most modules of the package that a run of one case may import.
 MOST_MODULES = 117
 ONE_CASE = """\
+prompt: one.md
 cases: [{{id: a, input: hello, expected: ok}}]
 variants: {{current: {{provider: anthropic, model: served, base_url: "{url}"}}}}
 gates: {{accuracy: {{min: 0.04}}}}
 """
+
+
+@pytest.fixture
+def one_case(api, pytester):
+    """A suite of one case, whose prompt has a variable, and which a real client sends."""
+    (pytester.path / "one.ftgate.yaml").write_text(ONE_CASE.format(url=api.url), "utf-8")
+    (pytester.path / "one.md").write_text("Answer {{ input }}.", "utf-8")
+
+
+def test_a_prompt_of_text_and_variables_imports_no_jinja(one_case, probe):
+    result = probe(("jinja2",), "--ftgate")
+
+    result.stdout.fnmatch_lines(["*1 inconclusive*", "imported:"])
+
+
 MODULES_PROBE = """
 import sys, pytest
 code = pytest.main(sys.argv[1:])
@@ -129,9 +145,8 @@ sys.exit(code)
 """
 
 
-def test_a_run_of_one_case_imports_few_modules_of_the_package(api, pytester, monkeypatch):
+def test_a_run_of_one_case_imports_few_modules_of_the_package(one_case, pytester, monkeypatch):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    (pytester.path / "one.ftgate.yaml").write_text(ONE_CASE.format(url=api.url), "utf-8")
 
     run = pytester.run(sys.executable, "-c", MODULES_PROBE, "-p", "pytest_ftgate", "--ftgate")
 

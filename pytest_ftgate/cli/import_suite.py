@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import TemplateError
 
 from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.errors import ConfigurationError, SuiteError
@@ -32,6 +31,7 @@ from pytest_ftgate.suite.providers import provider_keys, provider_spec, reads_ke
 from pytest_ftgate.suite.templates import (
     CASE_VARIABLES,
     PASSAGES,
+    TemplateError,
     render_template,
     template_variables,
 )

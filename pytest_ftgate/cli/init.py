@@ -11,8 +11,6 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from jinja2 import TemplateError
-
 from pytest_ftgate.cli import VerbOutput, scaffold
 from pytest_ftgate.cli.demo import is_demo
 from pytest_ftgate.cli.import_suite import import_suite, imported_path
@@ -35,7 +33,12 @@ from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import scores_content
 from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.providers import FirstVariant, adapter_variant, first_variants
-from pytest_ftgate.suite.templates import CASE_VARIABLES, PASSAGES, template_variables
+from pytest_ftgate.suite.templates import (
+    CASE_VARIABLES,
+    PASSAGES,
+    TemplateError,
+    template_variables,
+)
 from pytest_ftgate.weights import KNOWN_MODELS, find_weights
 
 #: More cases take a local model minutes, so they are not measured here.

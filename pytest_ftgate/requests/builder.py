@@ -10,8 +10,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import TemplateError
-
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.requests.logprobs import GivenReply
 from pytest_ftgate.requests.reply import Reply
@@ -19,7 +17,12 @@ from pytest_ftgate.requests.request import Adapter, CaseRequest, Request, Tool
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, canonical_json, digest
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import choice_labels
-from pytest_ftgate.suite.templates import PASSAGES, render_template, template_variables
+from pytest_ftgate.suite.templates import (
+    PASSAGES,
+    TemplateError,
+    render_template,
+    template_variables,
+)
 from pytest_ftgate.suite.variants import resolve_base_url
 
 if TYPE_CHECKING:

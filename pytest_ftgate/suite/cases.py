@@ -11,8 +11,6 @@ from pathlib import Path
 from sys import intern
 from typing import Any
 
-from jinja2 import TemplateError
-
 from pytest_ftgate import skills
 from pytest_ftgate.errors import SuiteError, did_you_mean
 from pytest_ftgate.readers.source import declared_keys, fold_similar
@@ -29,7 +27,7 @@ from pytest_ftgate.suite.scorers import (
     python_syntax_error,
     resolve_score,
 )
-from pytest_ftgate.suite.templates import PASSAGES, render_template
+from pytest_ftgate.suite.templates import PASSAGES, TemplateError, render_template
 
 _TOOL_CALL = '{name: lookup_order, arguments: {order_id: "17"}}'
 

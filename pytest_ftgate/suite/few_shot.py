@@ -10,14 +10,12 @@ from functools import lru_cache
 from math import ceil
 from pathlib import Path
 
-from jinja2 import TemplateError
-
 from pytest_ftgate.readers.source import Source, fold_similar
 from pytest_ftgate.suite.cases import unknown_label_error
 from pytest_ftgate.suite.declaration import DeclaredExamples
 from pytest_ftgate.suite.draft import VariantLocation
 from pytest_ftgate.suite.model import Case, ReplyRules, Shot, Turn, digest
-from pytest_ftgate.suite.templates import PASSAGES, render_template
+from pytest_ftgate.suite.templates import PASSAGES, TemplateError, render_template
 from pytest_ftgate.suite.training_data import TrainingExample, read_training_rows
 
 #: From this cosine similarity on (TF-IDF of character n-grams), two texts count as the same.

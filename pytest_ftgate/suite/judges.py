@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import did_you_mean
@@ -30,6 +29,7 @@ from pytest_ftgate.suite.model import DEFAULT_GRADES, PAIRWISE_GRADES, Case, Jud
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.templates import (
+    TemplateError,
     case_variables,
     placeholder_message,
     render_template,

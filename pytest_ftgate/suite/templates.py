@@ -7,28 +7,75 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, NamedTuple
-
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateRuntimeError, meta, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.suite.model import Case
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from jinja2.nodes import Template as Parsed
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 #: The template variables that every case has.
 CASE_VARIABLES = ("input", "id", "tags")
 #: The template variable that holds the retrieved passages.
 PASSAGES = "passages"
 
-# keep_trailing_newline stays off: the last newline of a prompt file is not part of the prompt.
-_environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+
+class TemplateError(ValueError):
+    """A template that does not parse or cannot be rendered.
+
+    Attributes:
+        line: the line within the template, or 0.
+    """
+
+    def __init__(self, message: str, line: int = 0) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    from jinja2 import TemplateError as JinjaError
+
+    try:
+        yield
+    except JinjaError as error:
+        raise TemplateError(str(error), getattr(error, "lineno", 0) or 0) from error
+
+
+@lru_cache(maxsize=1)
+def _environment() -> ImmutableSandboxedEnvironment:
+    # Imported here, since most templates need no Jinja, and its import takes tens of milliseconds.
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    # keep_trailing_newline stays off: the last newline of a prompt file is not part of the prompt.
+    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 
 
 @lru_cache(maxsize=256)
 def _compile(text: str) -> Template:
-    return _environment.from_string(text)
+    with _translated_errors():
+        return _environment().from_string(text)
+
+
+def _parse(text: str) -> Parsed:
+    with _translated_errors():
+        return _environment().parse(text)
+
+
+_VARIABLE = re.compile(r"\{\{[ \t]*([A-Za-z_]\w*)[ \t]*\}\}", re.ASCII)
+_NEWLINE = re.compile(r"\r\n?")
+#: What opens a construct of Jinja, or is part of one if a variable follows.
+_OPENING = re.compile(r"\{[{%#]|\{\Z")
+_RESERVED = frozenset(
+    ("and", "else", "false", "False", "if", "in", "is", "none", "None", "not", "or", "true", "True")
+)
 
 
 @lru_cache(maxsize=256)
@@ -38,17 +85,12 @@ def _split_variables(text: str) -> tuple[tuple[str, str], ...] | None:
     The last variable name is empty. Most templates have only text and variables. Joining these
     takes a tenth of the time that a Jinja context takes.
     """
-    parts, text_before = list[tuple[str, str]](), ""
-    for output in _environment.parse(text).body:
-        for node in output.nodes if isinstance(output, nodes.Output) else [None]:
-            if isinstance(node, nodes.TemplateData):
-                text_before += node.data
-            elif isinstance(node, nodes.Name):
-                parts.append((text_before, node.name))
-                text_before = ""
-            else:
-                return None
-    return (*parts, (text_before, ""))
+    # The list has text and names in turn.
+    parts = _VARIABLE.split(_NEWLINE.sub("\n", text).removesuffix("\n"))
+    texts, names = parts[::2], parts[1::2]
+    if any(map(_OPENING.search, texts)) or not _RESERVED.isdisjoint(names):
+        return None
+    return tuple(zip(texts, [*names, ""], strict=True))
 
 
 def _join(parts: tuple[tuple[str, str], ...], values: Mapping[str, Any]) -> str:
@@ -68,7 +110,12 @@ def template_variables(text: str) -> frozenset[str]:
     Raises:
         TemplateError: the template does not parse.
     """
-    return frozenset(meta.find_undeclared_variables(_environment.parse(text)))
+    if parts := _split_variables(text):
+        return frozenset(name for _, name in parts if name)
+    parsed = _parse(text)
+    from jinja2.meta import find_undeclared_variables
+
+    return frozenset(find_undeclared_variables(parsed))
 
 
 def literal_parts(text: str) -> Iterator[tuple[int, str]]:
@@ -77,8 +124,17 @@ def literal_parts(text: str) -> Iterator[tuple[int, str]]:
     Raises:
         TemplateError: the template does not parse.
     """
+    if parts := _split_variables(text):
+        line = 1
+        for part, _ in parts:
+            if part:
+                yield line, part
+            line += part.count("\n")
+        return
     is_raw = False
-    for line, kind, part in _environment.lex(text):
+    with _translated_errors():
+        tokens = [*_environment().lex(text)]
+    for line, kind, part in tokens:
         is_raw = kind == "raw_begin" or (is_raw and kind != "raw_end")
         if kind == "data" and not is_raw:
             yield line, part
@@ -90,7 +146,12 @@ def template_text(text: str) -> str:
     Raises:
         TemplateError: the template does not parse.
     """
-    return "".join(node.data for node in _environment.parse(text).find_all(nodes.TemplateData))
+    if parts := _split_variables(text):
+        return "".join(part for part, _ in parts)
+    parsed = _parse(text)
+    from jinja2.nodes import TemplateData
+
+    return "".join(node.data for node in parsed.find_all(TemplateData))
 
 
 def render_template(text: str, values: Mapping[str, Any]) -> str:
@@ -104,12 +165,14 @@ def render_template(text: str, values: Mapping[str, Any]) -> str:
         # Jinja itself reports an undefined variable.
         if parts and all(not name or name in values for _, name in parts):
             return _join(parts, values)
-        return _compile(text).render(values)
+        template = _compile(text)
+        with _translated_errors():
+            return template.render(values)
     except TemplateError:
         raise
     # An error of the template's own code, such as adding text to a number.
     except Exception as error:
-        raise TemplateRuntimeError(f"{type(error).__name__}: {error}") from error
+        raise TemplateError(f"{type(error).__name__}: {error}") from error
 
 
 def case_variables(cases: Iterable[Case]) -> set[str]:
@@ -141,7 +204,7 @@ def template_errors(
         # Braces that are meant as they are have to be marked.
         braces = "{{ opens a variable and {% a statement"
         remedy = f"{braces}: put literal ones into {{% raw %}}…{{% endraw %}}"
-        yield getattr(error, "lineno", 0) or 0, f"not a template: {error}; {remedy}"
+        yield error.line, f"not a template: {error}; {remedy}"
         return
     known = case_variables(cases) | ({"expected"} if of_rubric else set())
     others = f"; cases have {', '.join(sorted(known))}"

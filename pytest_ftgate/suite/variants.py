@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from jinja2 import TemplateError
-
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.suite.base_variants import (
     NO_SCHEME,
@@ -39,6 +37,7 @@ from pytest_ftgate.suite.providers import (
 from pytest_ftgate.suite.rule import grades_pairs
 from pytest_ftgate.suite.templates import (
     PASSAGES,
+    TemplateError,
     case_variables,
     check_template,
     placeholder_message,

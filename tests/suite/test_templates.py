@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import pytest
 from ftgate_testing.tables import every_row
+from hypothesis import given
+from hypothesis import strategies as st
+from jinja2 import StrictUndefined, meta
+from jinja2 import TemplateError as JinjaError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from pytest_ftgate.suite.templates import TemplateError, render_template, template_variables
+from pytest_ftgate.suite.templates import (
+    TemplateError,
+    literal_parts,
+    render_template,
+    template_text,
+    template_variables,
+)
 
 ESCAPES = [
     "{{ input.__class__ }}",
@@ -70,3 +81,37 @@ def test_a_template_of_names_alone_says_of_every_value_what_a_filter_would_find(
     plain = render_template("{{ tone }}: {{ input }}{# unsaid #}!\n", values)
 
     assert plain == render_template("{{ tone }}: {{ input | string }}{# unsaid #}!\n", values)
+
+
+JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
+PIECES = (
+    "{{ a }}",
+    "{{b}}",
+    "{{ in }}",
+    "{{-a}}",
+    "{",
+    "}",
+    "%}",
+    "{#",
+    "\r\n",
+    "\n",
+    " ",
+    "a",
+    "ä",
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join))
+def test_text_and_variables_are_read_as_jinja_reads_them(template):
+    try:
+        parsed = JINJA.parse(template)
+    except JinjaError:
+        with pytest.raises(TemplateError):
+            render_template(template, {})
+        return
+    data = [(line, part) for line, kind, part in JINJA.lex(template) if kind == "data"]
+    assert template_variables(template) == meta.find_undeclared_variables(parsed)
+    assert list(literal_parts(template)) == data
+    assert template_text(template) == "".join(text for _, text in data)
+    values = {"a": "1", "b": "2", "in": "3"}
+    assert render_template(template, values) == JINJA.from_string(template).render(values)
