@@ -6,7 +6,8 @@ It builds the server in ``stub/`` (a C compiler is needed), which answers after 
 measures whole processes, the gate and its comparison in turn:
 
 - ``run``: 1,000 cases, 50 in flight, 50 ms a reply: wall time
-- ``one``: one case: wall time
+- ``one``: one case: wall time. The line below shows what the bare loop takes as a test of pytest:
+  less than that no plugin of pytest can take
 - ``cpu``: 5,000 cases, 200 in flight: processor time
 - ``kept``: 10,000 cases whose replies are all in the cache: wall time beside a bare loop that sends
   one request, which is mostly the import of the SDK
@@ -68,7 +69,7 @@ reply: {max_tokens: 16}
 variants: {current: {provider: anthropic, model: stub, base_url: URL}}
 gates: {accuracy: {min: 0.04}}
 """
-BARE = """\
+LOOP = """\
 import asyncio, json, sys
 from pathlib import Path
 import anthropic, httpx2
@@ -89,8 +90,13 @@ async def main(url, folder, concurrency):
                 right += message.content[0].text == case["expected"]
         await asyncio.gather(*(work() for _ in range(concurrency)))
     print(right, "right")
-
+"""
+BARE = f"""{LOOP}
 asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))
+"""
+HOSTED = f"""{LOOP}
+def test_loop():
+    asyncio.run(main("URL", Path("FOLDER"), 1))
 """
 #: Starts pytest; modules whose names stand in the first argument are not found.
 PYTEST = """\
@@ -206,6 +212,13 @@ class Bench:
         arguments = (self.url, str(folder), str(concurrency))
         return measured([sys.executable, "-c", BARE, *arguments], folder, " right")
 
+    def hosted(self, folder: Path) -> Took:
+        """Send the requests one by one in the bare loop, which is a test of pytest."""
+        test = self.root / "test_bare.py"
+        test.write_text(HOSTED.replace("URL", self.url).replace("FOLDER", str(folder)))
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)]
+        return measured(command, self.root, "1 passed")
+
 
 def measured(command: list[str], folder: Path, sign: str) -> Took:
     """Run *command*, which prints *sign* if it succeeds."""
@@ -252,7 +265,15 @@ def run(bench: Bench) -> Round:
 
 def one(bench: Bench) -> Round:
     """Compare wall times of one case."""
-    return beside_bare(bench, cases=1, concurrency=1, what="wall")
+    compare, folder = beside_bare(bench, cases=1, concurrency=1, what="wall"), bench.folder(1)
+
+    def round_() -> tuple[float, float]:
+        gate, bare = compare()
+        hosted = bench.hosted(folder).wall
+        bench.notes.append(f"  the loop in a test {hosted:.2f} s, {hosted / bare:.2f}")
+        return gate, bare
+
+    return round_
 
 
 def cpu(bench: Bench) -> Round:
