@@ -47,6 +47,14 @@ settings.register_profile("nightly", deadline=None, max_examples=1_000, print_bl
 settings.load_profile("push")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Count what is heavy as slow too: an expression of one's own replaces that of addopts."""
+    for item in items:
+        if item.get_closest_marker("heavy"):
+            item.add_marker("slow")
+
+
 @pytest.fixture(autouse=True)
 def _elsewhere(monkeypatch):
     """Judge as on a desk: on a build server reports would go to its own page as well."""
