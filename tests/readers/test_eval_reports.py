@@ -15,15 +15,8 @@ def test_the_test_cases_of_deepeval_are_read_by_their_success():
 
     assert file.tool == "deepeval test run"
     assert [row.score for row in file.rows] == [1, 1, 0, 0]
-    assert file.rows[0] == AnswerRow(
-        line=1,
-        id="w0",
-        input="Say word 0.",
-        expected="word 0",
-        reply="word 0",
-        score=1.0,
-        tags=("sums",),
-    )
+    words = {"input": "Say word 0.", "expected": "word 0", "reply": "word 0"}
+    assert file.rows[0] == AnswerRow(line=1, id="w0", score=1.0, tags=("sums",), **words)
     assert file.notes == ("scores not read: Exact (--score names one)",)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import AnswerRow, Columns
@@ -23,27 +24,15 @@ def read(tmp_path, log, **columns):
     return read_answers(path, Columns(**columns))
 
 
-def test_samples_are_read_by_the_first_scorer():
-    file = read_answers(DATA / "inspect_words.json", Columns(by=("metadata.topic",)))
+@every_row("topic", ["metadata.topic", "topic"])
+def test_samples_are_read_by_the_first_scorer_and_metadata_need_no_prefix(topic):
+    file = read_answers(DATA / "inspect_words.json", Columns(by=(topic,)))
 
     assert file.tool == "Inspect log"
     assert file.notes == ("scores not read: includes (--score names one)",)
     assert [row.score for row in file.rows] == [1, 1, 0, 0]
-    assert file.rows[0] == AnswerRow(
-        line=1,
-        id="w0",
-        input="Say word 0.",
-        expected="word 0",
-        reply="word 0",
-        score=1.0,
-        tags=("sums",),
-    )
-
-
-def test_a_column_of_the_metadata_needs_no_prefix():
-    assert read_answers(DATA / "inspect_words.json", Columns(by=("topic",))).rows[0].tags == (
-        "sums",
-    )
+    words = {"input": "Say word 0.", "expected": "word 0", "reply": "word 0"}
+    assert file.rows[0] == AnswerRow(line=1, id="w0", score=1.0, tags=("sums",), **words)
 
 
 def test_a_score_of_several_values_is_named_by_scorer_and_value(tmp_path):
@@ -98,11 +87,10 @@ def test_an_archive_of_inspect_is_read_or_names_the_missing_package():
 def test_a_damaged_archive_is_no_log(tmp_path):
     path = tmp_path / "log.eval"
     path.write_bytes(b"PK\x03\x04 and no more")
-    other = tmp_path / "other.eval"
-    with ZipFile(other, "w") as archive:
-        archive.writestr("readme.txt", "x")
-
     with pytest.raises(ConfigurationError, match="is no Inspect log"):
         read_answers(path, Columns())
+
+    with ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "x")
     with pytest.raises(ConfigurationError, match=r"it has no header\.json"):
-        read_answers(other, Columns())
+        read_answers(path, Columns())

@@ -8,7 +8,7 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
-from ftgate_testing.suite_files import Like, errors_of, load_text, load_variants, write_files
+from ftgate_testing.suite_files import errors_of, load_text, load_variants, write_files
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
@@ -139,15 +139,6 @@ def test_the_functions_of_a_case_file_elsewhere_are_those_beside_the_suite(tmp_p
     files = {"cases/bots.py": "", "bots.py": BOTS, "cases/a.jsonl": case}
 
     assert len(load_variants(tmp_path, ONE, cases="cases/*.jsonl", files=files).cases) == 1
-
-
-@every_row("key", ["score", "format"])
-def test_a_rule_of_another_form_is_told_how_to_be_written(tmp_path, key):
-    rule = f"reply: {{{key}: {{python: bots.mark}}}}\n"
-
-    assert errors_of(load_variants, tmp_path, ONE, more=rule) == [
-        Like('...: python: "bots.mark" is no function; write bots:mark')
-    ]
 
 
 # Loaded ----------------------------------------------------------------------------------------

@@ -154,12 +154,9 @@ MISTAKES = [
         suite(cases="[{input: a, expected: 5}]", more="reply: {score: numerc}"),
         '4: unknown score "numerc"; did you mean "numeric"?...',
     ),
-    *(
-        (
-            suite(gates=FORGETTING.format(f"[{other}, arithmatic]")),
-            '3: forgetting: no skill "arithmatic"; did you mean "arithmetic"?',
-        )
-        for other in ("logic", "general")
+    (
+        suite(gates=FORGETTING.format("[general, arithmatic]")),
+        '3: forgetting: no skill "arithmatic"; did you mean "arithmetic"?',
     ),
     (suite(more='user: "{{ inptu }}"'), '4: user: no case has "inptu"; did you mean "input"?'),
     (suite(more='user: "{{ input"'), "4: user: not a template: ..."),
@@ -220,10 +217,6 @@ MISTAKES = [
             '...thoughts: write the two marks around a thought, such as "<think>…</think>"...',
         )
         for mark in ("<think>", "…</think>")
-    ),
-    (
-        suite(more='reply: {format: {regex: "("}}'),
-        "4: regex: '(' is not a pattern: missing ) at position 1",
     ),
     (suite(more="prompt: a b c d.md"), "4: prompt: a b c d.md does not exist (looked in ./)"),
     *(

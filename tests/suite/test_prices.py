@@ -153,10 +153,7 @@ NEAR = 'is known; did you mean "claude-haiku-5-5"?'
             "usd_per_1m_output: 3",
             "usd_per_1m_output needs usd_per_1m_input beside it; write 0 for what is free",
         ),
-        (
-            "price_model: claude-haiku-5-6",
-            f'price_model: no price of "claude-haiku-5-6" {NEAR}',
-        ),
+        ("price_model: claude-haiku-5-6", f'price_model: no price of "claude-haiku-5-6" {NEAR}'),
         ("usd_per_1k: -1", "usd_per_1k is -1, but must be greater than or equal to 0"),
     ],
 )

@@ -62,11 +62,7 @@ READ = [
         Rule(
             "fields",
             None,
-            {
-                "a.b": Rule("choice"),
-                "c": Rule("numeric", None, {"tolerance": 1}),
-                "d": Rule("set"),
-            },
+            {"a.b": Rule("choice"), "c": Rule("numeric", None, {"tolerance": 1}), "d": Rule("set")},
         ),
     ),
     (
@@ -133,12 +129,6 @@ FAULTS = [
     ([["exact"]], "score is one name, or one name with its value"),
     ({"exact": {}, "weight": 2}, "score is one name, or one name with its value"),
     ("python", "python needs a function, written package.module:function"),
-    (
-        {"python": "module.function"},
-        'python: "module.function" is no function; write module:function',
-    ),
-    ({"python": "module:"}, 'python: "module:" is no function; write module:function'),
-    ({"python": "a:b:c"}, 'python: "a:b:c" is no function; write module:function'),
 ]
 
 

@@ -8,10 +8,8 @@ import pytest
 from ftgate_testing.suite_files import PEFT, Like, errors_of, load_variants, write_files
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.suite.declaration import DeclaredVariant
 from pytest_ftgate.suite.draft import PluginContributions
 from pytest_ftgate.suite.model import Retrieval
-from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS
 from pytest_ftgate.suite.variants import with_batching
 
 HOUSE = PluginContributions(providers=["house"])
@@ -164,12 +162,6 @@ def test_a_provider_that_can_enforce_labels_may_be_asked_to(tmp_path, provider):
     assert one(tmp_path, keys, more=head).constrained
 
 
-def test_every_declared_key_that_is_available_can_be_written():
-    later = {n for n, f in DeclaredVariant.model_fields.items() if f.json_schema_extra}
-
-    assert not later & {key for spec in PROVIDERS.values() for key in spec.required}
-
-
 # Adapters ------------------------------------------------------------------------------------
 
 PLUGINS = "provider: house, model: m, scale: 0.5"
@@ -196,11 +188,6 @@ def test_an_adapter_is_a_file_or_the_folder_that_a_trainer_writes(tmp_path, keys
     path = "out" if keys == LOCAL and adapter.startswith("out/") else adapter
     assert (found.adapter, found.tuned) == ((root / path).resolve(), True)
     assert found.scale == (0.5 if keys == PLUGINS else 1)
-
-
-@every_row("spec", [*PROVIDERS.values(), PLUGIN_PROVIDER])
-def test_a_provider_that_takes_adapters_reads_the_key(spec):
-    assert ("adapter" in spec.reads) == bool(spec.adapter)
 
 
 # Batches -------------------------------------------------------------------------------------
