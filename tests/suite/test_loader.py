@@ -50,6 +50,7 @@ COSTS = (
     ("more", "path", "value"),
     [
         ("baseline: tuned", "baseline", "tuned"),
+        ("repeats: auto", "repeats", None),
         # Labels make choice the usual score.
         ("reply: {format: {choice: [a, b]}}", "reply.score.kind", "choice"),
         ('reply: {thoughts: "<a>…</a>"}', "reply.thoughts", (("<a>", "</a>"),)),
