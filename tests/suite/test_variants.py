@@ -167,26 +167,30 @@ def test_a_provider_that_can_enforce_labels_may_be_asked_to(tmp_path, provider):
 PLUGINS = "provider: house, model: m, scale: 0.5"
 
 
+SERVED = "provider: openai-compatible, model: tickets-v7, base: llama"
+WEIGHTS, CONFIG = "out/adapter_model.safetensors", "out/adapter_config.json"
+
+
 @every_row(
-    ("keys", "adapter"),
+    ("keys", "written", "adapter"),
     [
-        (f"{LOCAL}, training_data: t.jsonl", "a.gguf"),
+        (f"{LOCAL}, training_data: t.jsonl", "a.gguf", "a.gguf"),
         # Weights are not committed, so that they may lie outside the root.
-        (LOCAL, "../out.gguf"),
-        *((LOCAL, written) for written in ("out", "out/", "out/adapter_model.safetensors")),
-        *((PLUGINS, written) for written in ("out", "out/adapter_config.json")),
+        (LOCAL, "../out.gguf", "../out.gguf"),
+        *((LOCAL, written, "out") for written in ("out", "out/", WEIGHTS)),
+        (PLUGINS, "out", "out"),
+        (PLUGINS, CONFIG, CONFIG),
         # On a server it has a name of its own beside its base.
-        ("provider: openai-compatible, model: tickets-v7, base: llama", "out"),
+        (SERVED, "out", "out"),
     ],
 )
-def test_an_adapter_is_a_file_or_the_folder_that_a_trainer_writes(tmp_path, keys, adapter):
+def test_an_adapter_is_a_file_or_the_folder_that_a_trainer_writes(tmp_path, keys, written, adapter):
     root = tmp_path / "root"
     write_files(tmp_path, {"out.gguf": "GGUF"})
 
-    found = one(root, f"{keys}, adapter: {adapter}")
+    found = one(root, f"{keys}, adapter: {written}")
 
-    path = "out" if keys == LOCAL and adapter.startswith("out/") else adapter
-    assert (found.adapter, found.tuned) == ((root / path).resolve(), True)
+    assert (found.adapter, found.tuned) == ((root / adapter).resolve(), True)
     assert found.scale == (0.5 if keys == PLUGINS else 1)
 
 

@@ -225,7 +225,6 @@ def test_a_variant_that_cannot_be_used_is_one_error_with_what_to_write(tmp_path,
 
 ONE = f"one: {{{MODEL}}}"
 NO_TURNS = "without tools there is one turn"
-NAMES_LOOKUP = "[{input: q, expected: lookup}]"
 CHUNKED = f"{MODEL}, retrieve: {{from: docs/a.md, chunk: 19, top: 0}}"
 #: Variants, and all that is told of them.
 TOLD = [
@@ -398,40 +397,41 @@ def test_a_credential_is_no_extra_and_is_not_repeated(tmp_path, written, place):
 # What cases expect of tools ------------------------------------------------------------------
 
 TOOLS = f'one: {{{MODEL}, tools: ["shop:lookup"]}}'
-CALLED = {"more": "reply: {score: tool_call}\n"}
+
+
+def expecting(expected):
+    return {"cases": f"[{{input: a, expected: {expected}}}]", "more": "reply: {score: tool_call}\n"}
+
+
+CALL = "{name: lookup, arguments: {a: 1}}"
+
+
+@every_row("expected", ["lookup", "none", "{name: none}", CALL, "[none, {name: lookup}]"])
+def test_a_case_may_expect_a_tool_of_a_variant_or_none(tmp_path, expected):
+    assert load_variants(tmp_path, TOOLS, **expecting(expected)).cases
+
+
+NO_TOOL = 'expected "lokup" is a tool of no variant; did you mean "lookup"?'
 
 
 @every_row(
     ("expected", "told"),
     [
-        *(
-            (expected, [])
-            for expected in (
-                *("lookup", "none", "{name: none}", "{name: lookup, arguments: {a: 1}}"),
-                "[none, {name: lookup}]",
-            )
-        ),
-        *(
-            (expected, ['1: expected "lokup" is a tool of no variant; did you mean "lookup"?'])
-            for expected in ("lokup", "{name: lokup}", "[none, lokup]")
-        ),
-        ("3", ['1: expected is the number 3, but tool_call reads text: write "3"']),
+        *((expected, NO_TOOL) for expected in ("lokup", "{name: lokup}", "[none, lokup]")),
+        ("3", 'expected is the number 3, but tool_call reads text: write "3"'),
     ],
 )
-def test_a_case_may_expect_a_tool_of_a_variant_or_none(tmp_path, expected, told):
-    suite = {"cases": f"[{{input: a, expected: {expected}}}]", **CALLED}
-
-    assert (errors(tmp_path, TOOLS, **suite) if told else []) == told
-    assert told or load_variants(tmp_path, TOOLS, **suite).cases
+def test_a_case_that_expects_what_is_no_tool_of_a_variant_is_an_error(tmp_path, expected, told):
+    assert errors(tmp_path, TOOLS, **expecting(expected)) == [f"1: {told}"]
 
 
 def test_where_no_variant_has_tools_any_may_be_expected(tmp_path):
-    assert load_variants(tmp_path, ONE, cases=NAMES_LOOKUP, **CALLED).cases
+    assert load_variants(tmp_path, ONE, **expecting("lookup")).cases
 
 
 def test_a_tool_that_names_no_function_is_not_missed_by_cases_as_well(tmp_path):
     variant = TOOLS.replace("shop:lookup", "shop.lookup")
 
-    (error,) = errors(tmp_path, variant, cases=NAMES_LOOKUP, **CALLED)
+    (error,) = errors(tmp_path, variant, **expecting("lookup"))
 
     assert "is no function" in error
