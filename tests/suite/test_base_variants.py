@@ -19,52 +19,43 @@ OTHER = PLAIN.replace("model: plain", "model: something", 1)
 ELSEWHERE = '{model: plain, base_url: "http://127.0.0.1:8080/v1", served_model: p.gguf}'
 KEYS = "api_key_env: KEY, served_model: t.gguf, extra: {top_k: 2}"
 LORA = "extra: {lora: [{id: 0, scale: 1}]}, base: {extra: {lora: [{id: 0, scale: 0}]}}"
+PLAIN_URL = "http://127.0.0.1:8080/v1"
+
+
+def of(**fields):
+    return fields
+
+
 #: The variants before a tuned one, its keys, and fields of its base.
 BASES = [
     # A variant's model at its address, asked as the tuned one is.
     (
-        [PLAIN],
-        f"{TUNED}, served_model: tuned.gguf, temperature: 0, base: plain",
-        {
-            "model": "plain",
-            "base_url": "http://127.0.0.1:8080/v1",
-            "tuned": False,
-            "served_model": "plain.gguf",
-            "api_key_env": "PLAIN_KEY",
-            "extra": {"top_k": 1},
-            "sampling": {"temperature": 0},
-        },
+        *([PLAIN], f"{TUNED}, served_model: tuned.gguf, temperature: 0, base: plain"),
+        of(model="plain", base_url=PLAIN_URL, served_model="plain.gguf", extra={"top_k": 1})
+        | of(api_key_env="PLAIN_KEY", tuned=False, sampling={"temperature": 0}),
     ),
     # A variant of the same name wins over a model.
-    ([OTHER], f"{TUNED}, base: plain", {"model": "something"}),
+    ([OTHER], f"{TUNED}, base: plain", of(model="something")),
     # A model at the same address.
     (
-        [],
-        f"{TUNED}, api_key_env: KEY, base: other",
-        {"model": "other", "base_url": "http://127.0.0.1:8081/v1", "api_key_env": "KEY"},
+        *([], f"{TUNED}, api_key_env: KEY, base: other"),
+        of(model="other", base_url="http://127.0.0.1:8081/v1", api_key_env="KEY"),
     ),
     # A model elsewhere never gets the variant's key.
     (
-        [],
-        f"{TUNED}, {KEYS}, base: {ELSEWHERE}",
-        {
-            "model": "plain",
-            "base_url": "http://127.0.0.1:8080/v1",
-            "served_model": "p.gguf",
-            "api_key_env": None,
-            "extra": {"top_k": 2},
-        },
+        *([], f"{TUNED}, {KEYS}, base: {ELSEWHERE}"),
+        of(model="plain", base_url=PLAIN_URL, api_key_env=None, extra={"top_k": 2})
+        | of(served_model="p.gguf"),
     ),
     # An address in a variable replaces the variant's own.
     (
-        [],
-        f"{TUNED}, base: {{base_url_env: PLAIN_URL}}",
-        {"model": "tuned", "base_url": None, "base_url_env": "PLAIN_URL"},
+        *([], f"{TUNED}, base: {{base_url_env: PLAIN_URL}}"),
+        of(model="tuned", base_url=None, base_url_env="PLAIN_URL"),
     ),
     # A request turns the adapter off.
-    ([], f"{TUNED}, {LORA}", {"model": "tuned", "extra": {"lora": [{"id": 0, "scale": 0}]}}),
+    ([], f"{TUNED}, {LORA}", of(model="tuned", extra={"lora": [{"id": 0, "scale": 0}]})),
     # A merged model has another file of weights.
-    ([], "provider: llamacpp, model: merged.gguf, base: base.gguf", {"model": "base.gguf"}),
+    ([], "provider: llamacpp, model: merged.gguf, base: base.gguf", of(model="base.gguf")),
 ]
 
 

@@ -173,103 +173,78 @@ def test_cases_that_ask_the_same_are_related_and_named_once(tmp_path):
 # What is wrong in a file ---------------------------------------------------------------------
 
 GOOD = '{"input": "a", "expected": "b"}'
-KINDS = "use .jsonl, .json, .csv, .tsv, .parquet or .yaml"
 TAKEN = '{"id": "a", "input": "q", "expected": "x"}'
-RENAME = "a case has input and expected: rename them, or write columns"
-SCHEMA = '\n{"input": "a", "expected": "b", "format": {"json_schema": "t.json"}}'
-#: What the suite names, the files that there are, and what is told.
+KINDS = "use .jsonl, .json, .csv, .tsv, .parquet or .yaml"
+
+
+@every_row(
+    ("name", "files", "told"),
+    [
+        ('"*.jsonl"', {}, "no file matches *.jsonl"),
+        ("c.txt", {"c.txt": "a"}, f"c.txt: .txt suffix; {KINDS}"),
+        ("data", {"data": "a"}, f"data: no suffix; {KINDS}"),
+        ("c.jsonl", {"c.jsonl": ""}, "c.jsonl is empty"),
+        ("c.jsonl", {"c.jsonl": "\n\n"}, "c.jsonl is empty"),
+        ("c.jsonl", {"c.jsonl": '{"about": "nothing yet"}\n'}, "c.jsonl holds no case"),
+        ("c.csv", {"c.csv": "id,input,expected\n"}, "c.csv has a header and no row"),
+    ],
+)
+def test_files_without_a_case_are_one_error_of_the_suite(tmp_path, name, files, told):
+    assert errors(tmp_path, name, **files) == [f"1: cases: {told}"]
+
+
+HAVE = "a case has input and expected: rename them, or write columns"
+NO = 'expected: YAML reads the bare word no as false: write "no" for the text, or false'
+LIST = "the file holds a list, as .json files do; name the file .json, or write one object in each"
+LINES = "write [{…}, {…}], or name the file .jsonl if each line is an object"
+SCHEMA = '{"input": "a", "expected": "b", "format": {"json_schema": "t.json"}}'
+LATIN = b'{"input": "a"}\n{"input": "caf\xe9"}'
+#: A file of cases, and what is told of it.
 UNUSABLE = [
-    ('"*.jsonl"', {}, "1: cases: no file matches *.jsonl"),
-    ("c.txt", {"c.txt": "a"}, f"1: cases: c.txt: .txt suffix; {KINDS}"),
-    ("data", {"data": "a"}, f"1: cases: data: no suffix; {KINDS}"),
-    ("c.jsonl", {"c.jsonl": ""}, "1: cases: c.jsonl is empty"),
-    ("c.jsonl", {"c.jsonl": "\n\n"}, "1: cases: c.jsonl is empty"),
-    ("c.jsonl", {"c.jsonl": '{"about": "nothing yet"}\n'}, "1: cases: c.jsonl holds no case"),
-    ("c.csv", {"c.csv": "id,input,expected\n"}, "1: cases: c.csv has a header and no row"),
     (
-        "c.csv",
-        {"c.csv": "input,expected\na,b,c\n"},
-        "c.csv:2: more cells than the header has columns: quote the text that holds the delimiter",
+        *("c.csv", "input,expected\na,b,c\n"),
+        "2: more cells than the header has columns: quote the text that holds the delimiter",
     ),
     # It does not swallow the cases after it.
     (
-        "c.csv",
-        {"c.csv": 'input,expected\na,b\n"c,d\ne,f\n'},
-        'c.csv:3: not CSV: a quote opens here and is not closed; close it with "',
+        *("c.csv", 'input,expected\na,b\n"c,d\ne,f\n'),
+        '3: not CSV: a quote opens here and is not closed; close it with "',
     ),
     *(
-        (
-            "c.csv",
-            {"c.csv": f"id,{names}\n0,a,b\n1,c,d\n"},
-            f"c.csv:1: the columns are id, {names.replace(',', ', ')}; {RENAME}: {to} in the suite",
-        )
+        ("c.csv", f"{names}\na,b\nc,d\n", f"1: the columns are {names}; {HAVE}: {to} in the suite")
         for names, to in (
-            ("text,label", "{input: text, expected: label}"),
-            ("question,answer", "{input: question, expected: answer}"),
-            ("input,label", "{expected: label}"),
+            ("text, label", "{input: text, expected: label}"),
+            ("question, answer", "{input: question, expected: answer}"),
+            ("input, label", "{expected: label}"),
         )
     ),
     (
-        "c.jsonl",
-        {"c.jsonl": '{"input": "a", "expected": "b", "expected": "c"}'},
-        'c.jsonl:1: not JSON: key "expected" appears here twice; keep one',
+        *("c.jsonl", '{"input": "a", "expected": "b", "expected": "c"}'),
+        '1: not JSON: key "expected" appears here twice; keep one',
     ),
+    ("c.jsonl", f"{GOOD},\n{TAKEN}\n", "1: not JSON: a comma follows the object; remove it"),
+    ("c.jsonl", f"[\n {GOOD}\n]\n", f"1: {LIST} line"),
+    ("c.json", f"{GOOD}\n{GOOD}\n", f"1: a .json file is a list of rows: {LINES}"),
     (
-        "c.jsonl",
-        {"c.jsonl": f"{GOOD},\n{GOOD.replace('a', 'c')}\n"},
-        "c.jsonl:1: not JSON: a comma follows the object; remove it",
+        *("c.jsonl", f"{TAKEN}\n{GOOD}\n{TAKEN}"),
+        '3: id "a" is taken by c.jsonl:1; ids must be unique',
     ),
-    (
-        "c.jsonl",
-        {"c.jsonl": f"[\n {GOOD}\n]\n"},
-        (
-            "c.jsonl:1: the file holds a list, as .json files do; name the file .json, or write "
-            "one object in each line"
-        ),
-    ),
-    (
-        "c.json",
-        {"c.json": f"{GOOD}\n{GOOD}\n"},
-        (
-            "c.json:1: a .json file is a list of rows: write [{…}, {…}], or name the file .jsonl "
-            "if each line is an object"
-        ),
-    ),
-    (
-        "c.jsonl",
-        {"c.jsonl": f"{TAKEN}\n{GOOD}\n{TAKEN}"},
-        'c.jsonl:3: id "a" is taken by c.jsonl:1; ids must be unique',
-    ),
-    (
-        '"*.jsonl"',
-        {"one.jsonl": TAKEN, "two.jsonl": TAKEN},
-        'two.jsonl:1: id "a" is taken by one.jsonl:1; ids must be unique',
-    ),
-    (
-        "c.yaml",
-        {"c.yaml": "- input: a\n  expected: no\n"},
-        (
-            'c.yaml:2: expected: YAML reads the bare word no as false: write "no" for the text, '
-            "or false"
-        ),
-    ),
-    ("c.yaml", {"c.yaml": "input: a\n"}, "c.yaml:1: a .yaml file is a list of rows"),
-    (
-        "c.jsonl",
-        {"c.jsonl": SCHEMA},
-        "c.jsonl:2: json_schema: t.json does not exist (looked in ./)",
-    ),
-    (
-        "c.jsonl",
-        {"c.jsonl": b'{"input": "a"}\n{"input": "caf\xe9"}'},
-        "c.jsonl:2: cases: the file is not UTF-8 from here on: save it as UTF-8",
-    ),
+    ("c.yaml", "- input: a\n  expected: no\n", f"2: {NO}"),
+    ("c.yaml", "input: a\n", "1: a .yaml file is a list of rows"),
+    ("c.jsonl", f"\n{SCHEMA}", "2: json_schema: t.json does not exist (looked in ./)"),
+    ("c.jsonl", LATIN, "2: cases: the file is not UTF-8 from here on: save it as UTF-8"),
 ]
 
 
-@every_row(("written", "files", "message"), UNUSABLE)
-def test_a_file_that_cannot_be_used_is_one_error_at_its_line(tmp_path, written, files, message):
-    assert errors(tmp_path, written, **files) == [message]
+@every_row(("name", "content", "told"), UNUSABLE)
+def test_a_file_that_cannot_be_used_is_one_error_at_its_line(tmp_path, name, content, told):
+    assert errors(tmp_path, name, **{name: content}) == [f"{name}:{told}"]
+
+
+def test_an_id_is_unique_in_all_files(tmp_path):
+    assert errors(tmp_path, '"*.jsonl"', one__jsonl=TAKEN, two__jsonl=TAKEN) == [
+        'two.jsonl:1: id "a" is taken by one.jsonl:1; ids must be unique'
+    ]
 
 
 def test_every_broken_line_is_named_by_its_number_and_the_others_are_read_on(tmp_path):

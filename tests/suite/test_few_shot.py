@@ -105,51 +105,30 @@ OF_LONG = {"cases": f"[{{input: {LONG}, expected: b}}]"}
 NEARLY = LONG.replace("Please", "Now")
 LABELS = {"more": "reply: {format: {choice: [a, b]}}\n"}
 CALLS = {"more": "reply: {score: tool_call}\n"}
-IN_LINE = '4: variant "one": example'
+SHOWN = {"input": "q", "expected": "a"}
+ONE = "example t.jsonl:1"
+CASE = "eval case s.ftgate.yaml:1; remove one"
 #: A row of examples, other parts of the suite, and what is told.
 REFUSED = [
-    (
-        {"input": "Where is it", "expected": "b"},
-        {},
-        f"{IN_LINE} t.jsonl:1 is the eval case s.ftgate.yaml:1; remove one",
-    ),
-    (
-        {"input": "where  IS\n it", "expected": "b"},
-        {},
-        f"{IN_LINE} t.jsonl:1 is the eval case s.ftgate.yaml:1; remove one",
-    ),
-    (
-        {"input": NEARLY, "expected": "b"},
-        OF_LONG,
-        f"{IN_LINE} t.jsonl:1 is nearly the eval case s.ftgate.yaml:1; remove one",
-    ),
-    ({"input": "q"}, {}, f'{IN_LINE} t.jsonl:1 has no "expected", so nothing to show'),
-    (
-        {"input": "q", "expected": "a"},
-        {"user": "{{ tone }}"},
-        f"{IN_LINE} t.jsonl:1 cannot be shown: 'tone' is undefined",
-    ),
-    (
-        {"prompt": "q", "completion": "a", "label": False},
-        {},
-        f"{IN_LINE}s: t.jsonl has no row to learn from",
-    ),
-    (
-        {"text": "q", "label": "c"},
-        LABELS,
-        't.jsonl:1: expected "c" is not one of the labels of format: choice; labels: a, b',
-    ),
-    (
-        {"input": "q", "expected": "a"},
-        CALLS,
-        f"{IN_LINE}s cannot show a tool call, which cases expect; remove them",
-    ),
+    ({"input": "Where is it", "expected": "b"}, {}, f"{ONE} is the {CASE}"),
+    ({"input": "where  IS\n it", "expected": "b"}, {}, f"{ONE} is the {CASE}"),
+    ({"input": NEARLY, "expected": "b"}, OF_LONG, f"{ONE} is nearly the {CASE}"),
+    ({"input": "q"}, {}, f'{ONE} has no "expected", so nothing to show'),
+    (SHOWN, {"user": "{{ tone }}"}, f"{ONE} cannot be shown: 'tone' is undefined"),
+    (JUDGED[0], {}, "examples: t.jsonl has no row to learn from"),
+    (SHOWN, CALLS, "examples cannot show a tool call, which cases expect; remove them"),
 ]
 
 
 @every_row(("row", "more", "told"), REFUSED)
 def test_an_example_that_gives_a_case_away_or_cannot_be_shown_is_refused(tmp_path, row, more, told):
-    assert errors_of(variant, tmp_path, row, **more) == [told]
+    assert errors_of(variant, tmp_path, row, **more) == [f'4: variant "one": {told}']
+
+
+def test_an_example_with_a_label_that_the_suite_does_not_have_is_refused_at_its_line(tmp_path):
+    assert errors_of(variant, tmp_path, {"text": "q", "label": "c"}, **LABELS) == [
+        't.jsonl:1: expected "c" is not one of the labels of format: choice; labels: a, b'
+    ]
 
 
 @every_row(("shots", "answer"), [("shots: 2", "c"), ("shots: 2, choose: similar", "b")])

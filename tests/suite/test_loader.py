@@ -162,12 +162,12 @@ MISTAKES = [
     (suite(more='user: "{{ inptu }}"'), '4: user: no case has "inptu"; did you mean "input"?'),
     (suite(more='user: "{{ input"'), "4: user: not a template: ..."),
     *(
-        (suite(more=f"{key}: x"), f'4: unknown key "{key}"; it belongs under reply, as reply: {to}')
-        for key, to in (("score", "{score: …}"), ("format", "{format: …}"))
-    ),
-    (
-        suite(more="model: m"),
-        '4: unknown key "model"; it belongs to a variant, as variants: {NAME: {model: …}}',
+        (suite(more=f"{key}: x"), f'4: unknown key "{key}"; it belongs {to}')
+        for key, to in (
+            ("score", "under reply, as reply: {score: …}"),
+            ("format", "under reply, as reply: {format: …}"),
+            ("model", "to a variant, as variants: {NAME: {model: …}}"),
+        )
     ),
     (
         suite(more="system: p.md"),
