@@ -90,9 +90,9 @@ def test_all_that_is_wrong_with_a_judge_is_told_at_once(tmp_path):
 def test_a_judge_of_a_single_case_is_refused_with_what_to_do_instead(tmp_path):
     cases = f"[{{id: a, input: q, score: {{judge: {{rubric: r, {MODEL}}}}}}}]"
 
-    assert errors_of(
-        load_variants, tmp_path, "c: {provider: anthropic, model: m}", cases=cases
-    ) == [Like("1: score: a judge belongs to reply.score; what differs from case...")]
+    assert errors_of(load_variants, tmp_path, ONE, cases=cases) == [
+        Like("1: score: a judge belongs to reply.score; what differs from case...")
+    ]
 
 
 def test_a_minimum_means_nothing_to_a_judge_that_compares(tmp_path):
