@@ -113,23 +113,6 @@ READ = [
     (f'{MODEL}, tools: ["shop:a", "pkg.shop:b"]', "tools", ("shop:a", "pkg.shop:b")),
     (f'{MODEL}, tools: ["shop:a"]', "max_turns", 8),
     (f'{MODEL}, retrieve: "pkg.mod:find"', "retrieve", Retrieval(function="pkg.mod:find")),
-    # Only a server is told by extra which adapters to use; words about tokens are no credentials.
-    (
-        f"{SERVER}, extra: {{lora: [{{id: 0, scale: 1}}]}}",
-        "extra",
-        {"lora": [{"id": 0, "scale": 1}]},
-    ),
-    (
-        f"{SERVER}, extra: {{min_tokens: 3, skip_special_tokens: false, stop_token_ids: [2]}}",
-        "extra",
-        {"min_tokens": 3, "skip_special_tokens": False, "stop_token_ids": [2]},
-    ),
-    # What a provider of a plugin alone understands is kept as written.
-    (
-        "provider: house, options: {region: north, depth: [1, 2]}",
-        "options",
-        {"region": "north", "depth": [1, 2]},
-    ),
     # The prompt is the file less its last newline.
     (f"{MODEL}, prompt: p.md", "system", "Say {{ input }}\n"),
 ]
@@ -140,6 +123,22 @@ def test_a_key_is_read_as_it_is_written(tmp_path, keys, field, value):
     files = {**FILES, "p.md": "Say {{ input }}\n\n"}
 
     assert getattr(one(tmp_path, keys, files=files), field) == value
+
+
+@every_row(
+    ("keys", "field", "value"),
+    [
+        # Only a server is told by extra which adapters to use.
+        (SERVER, "extra", {"lora": [{"id": 0, "scale": 1}]}),
+        # Words about tokens are no credentials.
+        (SERVER, "extra", {"min_tokens": 3, "skip_special_tokens": False, "stop_token_ids": [2]}),
+        ("provider: house", "options", {"region": "north", "depth": [1, 2]}),
+    ],
+)
+def test_what_a_server_or_a_plugin_alone_reads_is_kept_as_written(tmp_path, keys, field, value):
+    found = one(tmp_path, f"{keys}, {field}: {json.dumps(value)}")
+
+    assert getattr(found, field) == value
 
 
 ELSEWHERE = [

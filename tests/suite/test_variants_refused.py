@@ -8,7 +8,6 @@ from ftgate_testing.tables import every_row
 from pytest_ftgate.suite.draft import PluginContributions
 from pytest_ftgate.suite.providers import PROVIDERS
 
-PEFT_CONFIG = PEFT["out/adapter_config.json"]
 FILES = {
     "t.jsonl": '{"input": "q", "expected": "a"}\n',
     "broken.jsonl": '{"input": "q", "expected": "a"}\n{',
