@@ -15,9 +15,12 @@ from ftgate_testing.suite_files import Like, errors_of, load_text, load_variants
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import RequestRejected
+from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.requests.preflight import find_skill_contamination
 from pytest_ftgate.requests.request_groups import base_variant, skill_requests, task_requests
+from pytest_ftgate.scoring.scores import score_replies
+from pytest_ftgate.suite.external_cases import reply_columns
 from pytest_ftgate.suite.gate_kinds import skills_gate
 
 DATA = Path(__file__).parents[1] / "readers" / "data"
@@ -69,6 +72,10 @@ def test_a_text_beside_an_id_is_a_reply_and_a_case_without_one_has_none(tmp_path
 
     assert [reply.text for reply in found] == ["word 0", "none"]
     assert isinstance(missing, RequestRejected)
+
+
+def test_lines_of_recorded_replies_have_no_columns():
+    assert reply_columns(Path("replies.jsonl"), {}) is None
 
 
 def test_the_example_of_the_page_runs(tmp_path):
@@ -201,7 +208,7 @@ def test_a_log_of_inspect_is_the_skill_of_its_task(logs, files, task):
     ("skills", "base", "prefix"),
     [("{lm-eval: base}", "base", "words/"), ("{inspect: base.json}", "base.json", "base/")],
 )
-def test_a_sample_that_the_variant_was_trained_on_is_found(logs, skills, base, prefix):
+def test_a_sample_that_the_variant_was_trained_on_leaves_the_verdict(logs, skills, base, prefix):
     suite = logs(skills, base=base, new=base)
     gate = skills_gate(suite)
     case = next(case for case in gate.cases if case.id.startswith(prefix))
@@ -209,12 +216,25 @@ def test_a_sample_that_the_variant_was_trained_on_is_found(logs, skills, base, p
     file = suite.path.parent / "train.jsonl"
     file.write_text(json.dumps({"messages": turns}) + "\n", "utf-8")
     variant = replace(suite.variants["new"], training_data=file)
-
     contamination = find_skill_contamination(gate.cases, variant)
+    sides = tuple(
+        score_replies(side.name, requests, recorded_replies(requests), file.parent)
+        for side in (variant, base_variant(variant))
+        if (requests := skill_requests(suite, side, gate.cases, {}))
+    )
+
+    compared = SkillComparison({"": sides}, contamination=contamination)
+    verdict = evaluate_forgetting(suite, gate, compared)
 
     same = {other.id for other in gate.cases if other.input == case.input}
     assert case.id in same
     assert contamination.case_ids == same
+    assert verdict.checks[0].n == len(gate.cases) - len(same)
+
+
+def recorded_replies(requests):
+    with RecordedReplies() as recorded:
+        return {request.fingerprint: recorded.reply(request.request) for request in requests}
 
 
 @every_row(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 from ftgate_testing.suite_files import Like, errors_of, load_variants
 from ftgate_testing.tables import every_row
 
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.runner.suite import check_feasibility
 from pytest_ftgate.suite.gate_kinds import DataGate, RateGate
 
 CASES = "[{id: a, input: x, expected: refund}, {id: b, input: y, expected: other}]"
@@ -108,10 +112,31 @@ def test_what_a_suite_does_not_declare_is_as_in_the_gates_of_a_file_alone(tmp_pa
     )
 
 
+def labelled(folder, gates, **counts):
+    """Return a suite with so many cases of each label."""
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    cases = [f"{{input: x{i}, expected: {name}}}" for i, name in enumerate(labels)]
+    return suite(folder, gates, cases=f"[{', '.join(cases)}]")
+
+
 def test_each_label_weighs_the_same_in_the_design_of_macro_f1(tmp_path):
-    cases = f"{CASES[:-1]}, {{input: z, expected: refund}}]"
-    found = suite(tmp_path, "max_drop: 0.2, metric: macro_f1", cases=cases)
+    found = labelled(tmp_path, "max_drop: 0.2, metric: macro_f1", refund=2, other=1)
 
-    first, other, second = found.gates["accuracy"].case_weights(found.cases)
+    assert found.gates["accuracy"].case_weights(found.cases) == (0.5, 0.5, 1)
 
-    assert first + second == pytest.approx(other)
+
+@every_row(
+    ("gates", "counts", "told"),
+    [
+        ("min: 0.8, stop_early: false", {"refund": 14}, ""),
+        ("min: 0.8, stop_early: true", {"refund": 14}, "can never be shown with 14 cases"),
+        ("max_drop: 0.2, metric: macro_f1", {"refund": 80, "other": 19}, "and 99 expect a label"),
+        ("max_drop: 0.05, metric: macro_f1", {"refund": 174, "other": 26}, ""),
+    ],
+)
+def test_a_gate_of_a_suite_needs_cases_that_can_show_its_limit(tmp_path, gates, counts, told):
+    found = labelled(tmp_path, gates, **counts)
+
+    refused = pytest.raises(SuiteError, match=told) if told else nullcontext()
+    with refused:
+        check_feasibility(found)
