@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from pytest_ftgate.errors import ScorerError
-from pytest_ftgate.suite import scorers
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.scorers import (
     SCORE_KINDS,
@@ -288,8 +287,6 @@ def test_other_tests_are_another_yardstick(tmp_path):
     ("pattern", "text", "found"),
     [
         (r"\d+", "order 17", "17"),
-        (r"^\d{4}$", "1984", "1984"),
-        ("(?i)yes", "Oh YES", "YES"),
         (r"(?P<word>\w+)!", "¡olé!", "olé!"),
         (r"^a$", "b\na", None),
         ("", "anything", ""),
@@ -307,14 +304,6 @@ def test_a_pattern_that_hangs_is_an_error_after_a_second():
         search_pattern("(a+)+$", "a" * 5000 + "b")
 
     assert 1 <= time.monotonic() - started < 30
-
-
-@every_row("pattern", [r"(?:a|aa)+$", r"^(a|a)*$", r"^(a|aa)+$", r"(.*a){20}\d"])
-def test_each_kind_of_pattern_that_hangs_is_ended(monkeypatch, pattern):
-    monkeypatch.setattr(scorers, "_PATTERN_TIMEOUT", 0.1)
-
-    with pytest.raises(ScorerError, match=r"took longer than 0\.1 s on a reply"):
-        search_pattern(pattern, "a" * 5000 + "x" * 5000 + "!")
 
 
 @every_row("pattern", ["(", "[a", "a{2,1}", "(?P<a>b)(?P<a", "*a", r"\1"])
